@@ -1,0 +1,214 @@
+"""The artifact folder: the waist between everything that builds and everything that runs.
+
+It holds a manifest, a tokenizer, an ONNX graph and the two configuration files that transformers users expect.
+The manifest names every other file with its size and SHA-256, so a changed byte is found before a text is
+classified. Writing goes through ``writing_artifact``: a temporary sibling that takes the old folder's place
+only once it is complete. There is no pickle anywhere, and nothing here can run a model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from liteft import files
+from liteft.errors import ArtifactError
+from liteft.metrics import Task
+from liteft.tokenization import TextTokenizer
+
+__all__ = ["FORMAT", "Artifact", "ArtifactWriter", "Manifest", "read_artifact", "writing_artifact"]
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+MODEL = "model.onnx"
+TOKENIZER = "tokenizer.json"
+REQUIRED = (MODEL, TOKENIZER, "config.json", "tokenizer_config.json", "card.md")
+
+
+class FileEntry(BaseModel):
+    """Size in bytes and SHA-256 (hexadecimal) of one file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    bytes: int
+    sha256: str
+
+
+class Manifest(BaseModel):
+    """What an artifact is: enough to turn text into labelled scores, and to say where it came from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1]
+    task: Task
+    labels: tuple[str, ...] = Field(min_length=1)
+    activation: Literal["softmax", "sigmoid", "none"]
+    pooling: Literal["cls", "mean", "last"]
+    paired: bool
+    max_tokens: int = Field(gt=0)
+    truncation_side: Literal["right", "left"]
+    pad_id: int = Field(ge=0)
+    inputs: tuple[str, ...]
+    family: str
+    precision: Literal["fp32", "fp16", "int8"]
+    int8_scheme: Literal["per_row"] | None = None
+    graph: Literal["built", "traced"]
+    files: dict[str, FileEntry]
+    metrics: dict[str, Any] = {}
+    verification: dict[str, Any] = {}
+    teacher: dict[str, Any] | None = None
+    data: dict[str, Any] | None = None
+    versions: dict[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A checked artifact folder."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def model_path(self) -> Path:
+        """The ONNX file."""
+        return self.path / MODEL
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all files, the manifest not counted."""
+        return sum(entry.bytes for entry in self.manifest.files.values())
+
+    def tokenizer(self) -> TextTokenizer:
+        """Return the tokenizer, cutting as the manifest says."""
+        return TextTokenizer.from_file(
+            self.path / TOKENIZER,
+            max_tokens=self.manifest.max_tokens,
+            truncation_side=self.manifest.truncation_side,
+            pad_id=self.manifest.pad_id,
+        )
+
+
+def read_artifact(path: str | Path, *, check_files: bool = True) -> Artifact:
+    """Return the artifact in a folder.
+
+    Args:
+        path: the folder.
+        check_files: hash every file and compare with the manifest.
+
+    Raises:
+        ArtifactError: no artifact, a later format, a missing or changed file, a manifest that does not fit.
+    """
+    path = Path(path)
+    content = _read_manifest(path)
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != FORMAT:
+        raise ArtifactError(
+            f"{path} has artifact format {found!r}.",
+            accepted={"formats that this version reads": FORMAT},
+            fix="install a newer liteft, or export again with this one",
+        )
+    try:
+        manifest = Manifest.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ArtifactError(
+            f"{path / MANIFEST} does not fit format {FORMAT}: {where}: {first['msg']}.",
+            fix="export the model again",
+        ) from None
+    artifact = Artifact(path, manifest)
+    for name in REQUIRED:
+        if name not in manifest.files:
+            raise ArtifactError(f"{path / MANIFEST} does not list {name}.", fix="export the model again")
+    for name, entry in manifest.files.items():
+        _check_file(path, name, entry, hashing=check_files)
+    return artifact
+
+
+class ArtifactWriter:
+    """A folder that is being filled; ``seal`` writes the manifest over the files in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.sealed = False
+
+    def seal(self, **fields: Any) -> Manifest:
+        """Write the manifest: ``fields`` are Manifest's, without ``format`` and ``files``.
+
+        May be called again, after a file or a metric has changed.
+
+        Raises:
+            ArtifactError: a required file is missing.
+            pydantic.ValidationError: a field is missing, unknown or of the wrong type (a caller's mistake).
+        """
+        for name in REQUIRED:
+            if not (self.folder / name).is_file():
+                raise ArtifactError(f"the artifact lacks {name}.", accepted={"needed": ", ".join(REQUIRED)})
+        entries = {
+            file.relative_to(self.folder).as_posix(): FileEntry(
+                bytes=file.stat().st_size, sha256=files.sha256_file(file)
+            )
+            for file in sorted(self.folder.rglob("*"))
+            if file.is_file() and file.name != MANIFEST
+        }
+        manifest = Manifest(format=FORMAT, files=entries, **fields)
+        files.write_json(self.folder / MANIFEST, manifest.model_dump(mode="json"))
+        self.sealed = True
+        return manifest
+
+
+@contextlib.contextmanager
+def writing_artifact(path: str | Path) -> Iterator[ArtifactWriter]:
+    """Yield a writer whose folder takes the place of ``path`` when the block ends sealed and without an error.
+
+    Raises:
+        ArtifactError: the system refuses to write, or the block ended without ``seal``.
+    """
+    target = Path(path)
+    if target.exists() and not (target / MANIFEST).is_file() and (not target.is_dir() or any(target.iterdir())):
+        raise ArtifactError(
+            f"{target} exists and is no artifact; it would be overwritten.",
+            fix="choose another output folder",
+        )
+    with files.writing_folder(target, kind=ArtifactError) as folder:
+        writer = ArtifactWriter(folder)
+        yield writer
+        if not writer.sealed:
+            raise ArtifactError(f"{path} was not sealed: no manifest was written.")
+
+
+def _read_manifest(path: Path) -> Any:
+    if not path.is_dir():
+        raise ArtifactError(
+            f"{path} is no folder.",
+            accepted={"an artifact": f"a folder with {MANIFEST}, as liteft export writes it"},
+            fix="liteft export RUN --out FOLDER",
+        )
+    try:
+        return files.read_json(path / MANIFEST)
+    except FileNotFoundError:
+        kind = "a training run, not an artifact" if (path / "run.json").is_file() else "no artifact"
+        raise ArtifactError(
+            f"{path} is {kind}: it has no {MANIFEST}.", fix=f"liteft export {path} --out FOLDER"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path / MANIFEST} cannot be read: {error}.", fix="export the model again") from error
+
+
+def _check_file(path: Path, name: str, entry: FileEntry, *, hashing: bool) -> None:
+    file = path / name
+    if not file.resolve().is_relative_to(path.resolve()):
+        raise ArtifactError(f"{path / MANIFEST} names a file outside its folder: {name}.")
+    if not file.is_file():
+        raise ArtifactError(f"{path} lacks {name}, which its manifest lists.", fix="copy the whole folder again")
+    size = file.stat().st_size
+    if size != entry.bytes or (hashing and files.sha256_file(file) != entry.sha256):
+        raise ArtifactError(
+            f"{file} was changed after the export: its SHA-256 is not the manifest's.",
+            accepted={"bytes in the manifest": entry.bytes, "bytes found": size},
+            fix="copy the folder again, or export the model again",
+        )

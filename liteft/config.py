@@ -1,0 +1,219 @@
+"""Recipes: every setting of a run, typed, read from TOML and written back.
+
+A recipe has one table a step: ``[data]``, ``[teacher]``, ``[student]`` and ``[export]``. Flags override it. A key
+that does not exist is an error that names the closest one: a typo never passes in silence. The run folder keeps
+the recipe as it was resolved, and a finished run is compared with the one asked for.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from liteft import files
+from liteft.errors import ConfigError, closest
+from liteft.metrics import Task
+
+__all__ = [
+    "DataRecipe",
+    "ExportRecipe",
+    "Recipe",
+    "StudentRecipe",
+    "TeacherRecipe",
+    "TrainingRecipe",
+    "differences",
+    "make_recipe",
+    "read_recipe",
+    "write_recipe",
+]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", validate_default=True, protected_namespaces=())
+
+
+class DataRecipe(_Table):
+    """Where labelled text comes from and how it is read; see ``liteft.load_dataset``."""
+
+    source: str | None = None
+    text: str | None = None
+    pair: str | None = None
+    label: str | None = None
+    task: Task | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+    label_separator: str | None = None
+    validation_fraction: float = Field(default=0.1, gt=0, lt=1)
+    test_fraction: float = Field(default=0.1, gt=0, lt=1)
+    seed: int = 0
+    max_chars: int | None = Field(default=None, gt=0)
+    drop_long: bool = False
+    drop_empty: bool = False
+
+
+class TrainingRecipe(_Table):
+    """What every training has: steps, optimizer, schedule, precision."""
+
+    epochs: float = Field(default=3.0, gt=0, le=1000)
+    max_steps: int | None = Field(default=None, gt=0)
+    batch_size: int = Field(default=32, gt=0)
+    gradient_accumulation: int = Field(default=1, gt=0)
+    learning_rate: float = Field(default=5e-5, gt=0)
+    optimizer: Literal["adamw", "adamw8bit", "sgd", "adafactor"] = "adamw"
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup: float = Field(default=0.06, ge=0, lt=1, description="share of all steps")
+    weight_decay: float = Field(default=0.01, ge=0)
+    max_grad_norm: float = Field(default=1.0, ge=0, description="0 clips nothing")
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    class_weights: Literal["none", "balanced"] = "none"
+    early_stopping: int = Field(default=0, ge=0, description="evaluations without a gain; 0 never stops early")
+    evaluations_per_epoch: int = Field(default=1, gt=0)
+    checkpoint_steps: int | None = Field(default=None, gt=0, description="None: with every evaluation")
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    group_by_length: bool = True
+    threads: int | None = Field(default=None, gt=0)
+    seed: int = 0
+
+
+class TeacherRecipe(TrainingRecipe):
+    """Fine-tuning: the base, its pooling, its length; the rest is TrainingRecipe."""
+
+    base: str | None = None
+    pooling: Literal["auto", "cls", "mean"] = "auto"
+    max_tokens: int = Field(default=128, ge=4)
+    truncation_side: Literal["right", "left"] = "right"
+    dropout: float | None = Field(default=None, ge=0, lt=1, description="None: the base's own")
+    from_scratch: bool = False
+    size: str | None = Field(default=None, description="layers x width, for from_scratch")
+    vocabulary: str | None = Field(default=None, description="vocab.txt or tokenizer.json, for from_scratch")
+
+
+class StudentRecipe(TrainingRecipe):
+    """Distilling: the student's size and start, the losses' weights, the control."""
+
+    epochs: float = Field(default=6.0, gt=0, le=1000)
+    size: str | None = Field(default=None, description="layers x width, as 3x384; the width may be left out")
+    student: str | None = Field(default=None, description="folder of an encoder to start from instead")
+    layers: list[int] | Literal["auto", "first", "spread", "ends"] = "auto"
+    learning_rates: list[float] | None = Field(default=None, description="searched on validation")
+    logits_loss: Literal["mse", "kl"] = "kl"
+    temperature: float = Field(default=2.0, gt=0)
+    hard_weight: float = Field(default=0.0, ge=0, le=1)
+    hidden_weight: float = Field(default=0.0, ge=0)
+    relation_weight: float = Field(default=0.0, ge=0)
+    matching_epochs: float = Field(default=0.0, ge=0, description="a first stage with the matching losses alone")
+    matching_learning_rate: float = Field(default=1e-4, gt=0)
+    views: Literal["none", "mask", "ngram"] = "none"
+    unlabeled: str | None = None
+    control: bool = False
+    seeds: int = Field(default=1, gt=0)
+
+
+class ExportRecipe(_Table):
+    """The artifact: precision and the limits of its verification."""
+
+    precision: Literal["fp32", "fp16", "int8"] = "int8"
+
+
+class Recipe(_Table):
+    """Every setting of ``liteft distill``; a single step uses its own tables."""
+
+    data: DataRecipe = DataRecipe()
+    teacher: TeacherRecipe = TeacherRecipe()
+    student: StudentRecipe = StudentRecipe()
+    export: ExportRecipe = ExportRecipe()
+
+
+def make_recipe(settings: Mapping[str, Any], *, origin: str = "the recipe") -> Recipe:
+    """Return a recipe from nested mappings.
+
+    Raises:
+        ConfigError: an unknown key (with the closest one), a wrong type or a value out of range.
+    """
+    try:
+        return Recipe.model_validate(dict(settings))
+    except ValidationError as error:
+        raise _explain(error, origin) from None
+
+
+def read_recipe(path: str | Path, *, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Recipe:
+    """Return the recipe in a TOML file, with overrides (table -> key -> value) on top.
+
+    Raises:
+        ConfigError: no such file, no TOML, or settings that do not fit.
+    """
+    path = Path(path)
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {files.os_reason(error)}.", fix="--recipe FILE.toml") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is no TOML: {error}.") from None
+    for table, values in (overrides or {}).items():
+        merged = settings.setdefault(table, {})
+        if not isinstance(merged, dict):
+            raise ConfigError(f"{path}: [{table}] must be a table.", accepted={"tables": _tables()})
+        merged.update(values)
+    return make_recipe(settings, origin=str(path))
+
+
+def write_recipe(recipe: Recipe, path: Path) -> None:
+    """Write a recipe as TOML, atomically; settings that are None are left out."""
+    import tomli_w
+
+    files.write_text(path, tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True)))
+
+
+def differences(old: BaseModel, new: BaseModel, *, prefix: str = "") -> dict[str, str]:
+    """Return the settings that differ, as dotted name -> "old -> new"."""
+    found: dict[str, str] = {}
+    before, after = old.model_dump(), new.model_dump()
+    for name in before | after:
+        left, right = getattr(old, name, None), getattr(new, name, None)
+        if isinstance(left, BaseModel) and isinstance(right, BaseModel):
+            found |= differences(left, right, prefix=f"{prefix}{name}.")
+        elif left != right:
+            found[f"{prefix}{name}"] = f"{left!r} -> {right!r}"
+    return found
+
+
+def _tables() -> str:
+    return ", ".join(Recipe.model_fields)
+
+
+def _explain(error: ValidationError, origin: str) -> ConfigError:
+    first = error.errors()[0]
+    location = [str(part) for part in first["loc"]]
+    where = ".".join(location)
+    if first["type"] != "extra_forbidden":
+        given = repr(first.get("input"))[:80]
+        return ConfigError(f"{origin}: {where} = {given} does not fit: {first['msg']}.", accepted=_accepted(location))
+    known = _known_keys(location[:-1])
+    near = closest(location[-1], known)
+    home = next((table for table, model in _models().items() if location[-1] in model.model_fields), None)
+    if near is None and home is not None:
+        near = f"{home}.{location[-1]}"
+    return ConfigError(
+        f"{origin}: unknown key {where!r}.",
+        accepted={"keys": ", ".join(sorted(known))},
+        fix=f"did you mean {near!r}?" if near else (),
+    )
+
+
+def _models() -> dict[str, type[BaseModel]]:
+    return {"data": DataRecipe, "teacher": TeacherRecipe, "student": StudentRecipe, "export": ExportRecipe}
+
+
+def _known_keys(parents: list[str]) -> list[str]:
+    model = Recipe if not parents else _models().get(parents[0], Recipe)
+    return list(model.model_fields)
+
+
+def _accepted(location: list[str]) -> dict[str, str]:
+    model = _models().get(location[0])
+    field = model.model_fields.get(location[1]) if model and len(location) > 1 else None
+    return {"accepted": str(field.annotation).replace("typing.", "")} if field else {"tables": _tables()}

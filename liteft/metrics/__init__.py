@@ -1,0 +1,57 @@
+"""Metrics, numpy only: `scores` says how good predictions are, `intervals` how sure that is.
+
+No scikit-learn or scipy here, because the runtime and the training loop both need these numbers and neither may
+need those packages. The tests compare with scikit-learn.
+"""
+
+from liteft.metrics.intervals import (
+    Estimate,
+    PairedTest,
+    bootstrap_interval,
+    f1_intervals,
+    macro_f1_interval,
+    mcnemar,
+    paired_f1_intervals,
+    paired_interval_over_seeds,
+    score_intervals,
+    wilson_interval,
+)
+from liteft.metrics.scores import (
+    Task,
+    agreement,
+    calibration_error,
+    correct,
+    decide,
+    f1_scores,
+    log_loss,
+    majority_share,
+    primary_metric,
+    score,
+    sigmoid,
+    softmax,
+)
+
+__all__ = [
+    "Estimate",
+    "PairedTest",
+    "Task",
+    "agreement",
+    "bootstrap_interval",
+    "calibration_error",
+    "correct",
+    "decide",
+    "f1_intervals",
+    "f1_scores",
+    "log_loss",
+    "macro_f1_interval",
+    "majority_share",
+    "mcnemar",
+    "paired_f1_intervals",
+    "paired_interval_over_seeds",
+    "primary_metric",
+    "score",
+    "score_intervals",
+    "sigmoid",
+    "softmax",
+    "wilson_interval",
+]
