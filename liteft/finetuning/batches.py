@@ -1,0 +1,120 @@
+"""Training batches: texts of similar length together, in an order that is a function of seed and epoch alone.
+
+Trainer's own grouping by length draws from a generator whose state a resumed run does not have again. Here the
+order of an epoch depends on nothing but (seed, epoch), so that a run which is killed and started again sees the
+same batches. Ids are kept unpadded and padded per batch to its longest text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from liteft.finetuning.model import pad_batch
+from liteft.tokenization import Encoded
+
+__all__ = ["Collator", "LengthGroupedSampler", "RowDataset"]
+
+_WINDOW_BATCHES = 50
+
+
+class RowDataset(Dataset[int]):
+    """The row numbers 0 to n - 1; the collator turns them into tensors."""
+
+    def __init__(self, rows: Sequence[int] | np.ndarray) -> None:
+        self.rows = np.asarray(rows, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> int:
+        return int(self.rows[index])
+
+
+class LengthGroupedSampler(Sampler[int]):
+    """Yields every index once an epoch, so that consecutive runs of ``batch_size`` have similar lengths.
+
+    A random permutation is cut into windows of 50 batches; each window is sorted by length, cut into batches, and
+    all batches are shuffled. With ``group=False`` the permutation itself is yielded.
+
+    Args:
+        lengths: token counts, shape (texts,).
+        batch_size: texts a batch.
+        seed: with the epoch, decides the order.
+        group: sort by length inside windows.
+    """
+
+    def __init__(self, lengths: np.ndarray, *, batch_size: int, seed: int, group: bool = True) -> None:
+        self.lengths = np.asarray(lengths)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.group = group
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order the next iteration yields."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.order(self.epoch).tolist())
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Return the order of one epoch: a permutation, int64, shape (texts,)."""
+        random = np.random.default_rng([self.seed, epoch])
+        permutation = random.permutation(len(self.lengths))
+        if not self.group:
+            return permutation
+        window = self.batch_size * _WINDOW_BATCHES
+        batches: list[np.ndarray] = []
+        for start in range(0, len(permutation), window):
+            part = permutation[start : start + window]
+            part = part[np.argsort(self.lengths[part], kind="stable")]
+            batches += [part[at : at + self.batch_size] for at in range(0, len(part), self.batch_size)]
+        # Only full batches move: a short one in the middle would shift every batch boundary after it.
+        full = [batch for batch in batches if len(batch) == self.batch_size]
+        short = [batch for batch in batches if len(batch) < self.batch_size]
+        shuffled = [full[index] for index in random.permutation(len(full))]
+        return np.concatenate(shuffled + short) if batches else permutation
+
+
+class Collator:
+    """Turns row numbers into a padded batch with labels, and with whatever else a row carries.
+
+    Args:
+        encoded: ids of all texts.
+        labels: int64 (texts,) or bool (texts, labels), or None.
+        pad_id: fills the batch.
+        types: pass token_type_ids.
+        extras: name -> array whose first axis is texts; a batch gets its rows as float32.
+    """
+
+    def __init__(
+        self,
+        encoded: Encoded,
+        labels: np.ndarray | None,
+        *,
+        pad_id: int,
+        types: bool,
+        extras: dict[str, np.ndarray] | None = None,
+    ) -> None:
+        self.encoded = encoded
+        self.labels = labels
+        self.pad_id = pad_id
+        self.types = types
+        self.extras = extras or {}
+
+    def __call__(self, rows: list[int]) -> dict[str, Tensor]:
+        """Return input_ids, attention_mask, token_type_ids where used, labels and the extras."""
+        batch = pad_batch(self.encoded, rows, pad_id=self.pad_id, types=self.types)
+        if self.labels is not None:
+            batch["labels"] = torch.from_numpy(self.labels[rows])
+        for name, values in self.extras.items():
+            batch[name] = torch.from_numpy(np.asarray(values[rows], dtype=np.float32))
+        return batch

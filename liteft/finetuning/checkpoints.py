@@ -1,0 +1,53 @@
+"""Checkpoints that are whole or are not there.
+
+Trainer writes a checkpoint file by file, so a kill can leave half of one, and its own search would resume from it.
+Here a checkpoint counts only once a marker, written last, stands in it; what has no marker is removed before a
+run goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from liteft import files
+
+__all__ = ["mark_complete", "prepare_resume"]
+
+MARKER = "complete"
+STATE = "trainer_state.json"
+
+
+def mark_complete(checkpoint: Path) -> None:
+    """Flush a checkpoint's files to the disk, then write the marker."""
+    for path in checkpoint.iterdir():
+        with open(path, "rb+") as file:
+            os.fsync(file.fileno())
+    files.write_text(checkpoint / MARKER, "every file of this checkpoint is written\n")
+
+
+def prepare_resume(folder: Path) -> Path | None:
+    """Remove checkpoints that a kill left unfinished; return the newest whole one, or None.
+
+    The path of the best checkpoint inside its state is rewritten, so a run folder may be moved between runs.
+    """
+    if not folder.is_dir():
+        return None
+    complete: list[tuple[int, Path]] = []
+    for path in folder.glob("checkpoint-*"):
+        step = path.name.removeprefix("checkpoint-")
+        if step.isdigit() and (path / MARKER).is_file():
+            complete.append((int(step), path))
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+    if not complete:
+        return None
+    newest = max(complete)[1]
+    state = files.read_json(newest / STATE)
+    if state.get("best_global_step"):
+        best = folder / f"checkpoint-{state['best_global_step']}"
+        if state.get("best_model_checkpoint") != str(best):
+            state["best_model_checkpoint"] = str(best)
+            files.write_json(newest / STATE, state)
+    return newest

@@ -1,0 +1,180 @@
+"""Fine-tuning: a pretrained base and labelled text become a teacher.
+
+The verb opens the run folder, checks the data, trains, and writes the finished run. The checkpoint is chosen on
+the validation split; the test split is predicted once, at the end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from accelerate import PartialState
+from transformers import TrainerCallback
+
+from liteft import files
+from liteft.config import Recipe, TeacherRecipe, make_recipe
+from liteft.data import Dataset, check_dataset, load_dataset
+from liteft.errors import ConfigError
+from liteft.finetuning.base import base_name, create_classifier, create_from_scratch, resolve_base
+from liteft.finetuning.fit import fit
+from liteft.finetuning.model import WEIGHTS, LoadedClassifier, Pooling
+from liteft.finetuning.run_folder import checkpoints_folder, finish_run, open_run
+from liteft.finetuning.trainer import Progress, resolve_precision
+from liteft.run import Run, read_run
+
+__all__ = ["finetune", "resolve_data", "resolve_recipe"]
+
+
+def finetune(
+    base: str | Path | None,
+    data: Dataset | str | Path,
+    *,
+    out: str | Path,
+    recipe: Recipe | None = None,
+    progress: Progress | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
+    **settings: Any,
+) -> Run:
+    """Fine-tune a classifier and return the finished run.
+
+    The same call again returns the finished run, or goes on where an unfinished one was stopped.
+
+    Args:
+        base: folder or hub name of a pretrained model; None with ``from_scratch=True``.
+        data: a data set, or what ``load_dataset`` takes (the recipe's ``[data]`` table then says how).
+        out: the run folder.
+        recipe: settings; its tables ``data`` and ``teacher`` are used.
+        progress: called with a line of text now and then.
+        callbacks: transformers callbacks, for loggers of your own.
+        settings: keys of the recipe's ``[teacher]`` table, over the recipe.
+
+    Raises:
+        ConfigError: an unknown or unusable setting.
+        DataError: data that cannot be trained on.
+        ModelError: a base that cannot be used.
+        RunError: the folder holds another run, or cannot be written.
+
+    Source: Devlin et al. 2019, section 4, arXiv:1810.04805.
+    """
+    given = {} if base is None else {"base": str(base)}
+    recipe = resolve_recipe(recipe, "teacher", given | settings)
+    teacher = recipe.teacher
+    out = Path(out)
+    if teacher.from_scratch == (teacher.base is not None):
+        raise ConfigError(
+            "a teacher starts either from a base or from scratch.",
+            accepted={"base": "a folder or hub name", "from_scratch": "with size and vocabulary, without a base"},
+            fix=["--base minilm", "--from-scratch --size 4x256 --vocabulary vocab.txt"],
+        )
+    dataset = resolve_data(data, recipe)
+    source = None if teacher.base is None else resolve_base(teacher.base)
+    inputs = {"kind": "teacher", "data": dataset.fingerprint, "base": weights_hash(source)}
+    state = PartialState(cpu=not torch.cuda.is_available())
+    finished = open_run(out, recipe, inputs, table="teacher") if state.is_main_process else None
+    state.wait_for_everyone()
+    if not state.is_main_process and (out / "run.json").is_file():
+        finished = read_run(out)
+    if finished is not None:
+        return finished
+    started = time.monotonic()
+    loaded = _start(teacher, source, dataset, out)
+    if state.is_main_process:
+        report_check(dataset, loaded, out, progress)
+    stats = fit(
+        loaded,
+        dataset,
+        teacher,
+        checkpoints=checkpoints_folder(out),
+        log_path=out / "log.jsonl",
+        progress=progress,
+        name="teacher",
+        callbacks=callbacks,
+    )
+    if state.is_main_process:
+        finish_run(
+            out,
+            loaded,
+            dataset,
+            kind="teacher",
+            tokenizer_source=source or out / "tokenizer",
+            train_bf16=resolve_precision(teacher.precision) == "bf16",
+            info={
+                "base": base_name(teacher.base) if teacher.base else f"from scratch, {teacher.size}",
+                "teacher": None,
+                "seed": teacher.seed,
+                "seconds": round(time.monotonic() - started, 1),
+                **stats,
+            },
+        )
+    state.wait_for_everyone()
+    return read_run(out)
+
+
+def resolve_recipe(
+    recipe: Recipe | None, table: Literal["teacher", "student"], settings: Mapping[str, Any]
+) -> Recipe:
+    """Return a recipe with ``settings`` laid over one of its tables. Raises ConfigError."""
+    tables = (recipe or Recipe()).model_dump()
+    tables[table] |= settings
+    return make_recipe(tables, origin="settings")
+
+
+def resolve_data(data: Dataset | str | Path, recipe: Recipe) -> Dataset:
+    """Return ``data`` itself, or the data set that it names, read as the recipe's ``[data]`` table says."""
+    if isinstance(data, Dataset):
+        return data
+    return load_dataset(data, **recipe.data.model_dump(exclude={"source"}))
+
+
+def report_check(dataset: Dataset, loaded: LoadedClassifier, out: Path, progress: Progress | None) -> None:
+    """Run the data check before a training: into data_check.json and, as text, to ``progress``."""
+    check = check_dataset(dataset, tokenizer=loaded.tokenizer)
+    files.write_json(out / "data_check.json", check.to_dict())
+    if progress is not None:
+        progress(check.render())
+
+
+def weights_hash(folder: Path | None) -> str | None:
+    """Return the SHA-256 of a model folder's weights, or None without a folder or weights."""
+    path = None if folder is None else folder / WEIGHTS
+    return files.sha256_file(path) if path is not None and path.is_file() else None
+
+
+def pooling_of(recipe: TeacherRecipe, base: Path | None) -> Pooling:
+    """Return the pooling that a recipe asks for.
+
+    "auto" follows the base: the mean where the base was trained with it (a sentence-transformers folder that says
+    so), else [CLS].
+    """
+    if recipe.pooling != "auto":
+        return recipe.pooling
+    stored = None if base is None else base / "1_Pooling" / "config.json"
+    if stored is not None and stored.is_file() and files.read_json(stored).get("pooling_mode_mean_tokens"):
+        return "mean"
+    return "cls"
+
+
+def _start(teacher: TeacherRecipe, base: Path | None, dataset: Dataset, out: Path) -> LoadedClassifier:
+    common: dict[str, Any] = {
+        "labels": dataset.labels,
+        "task": dataset.task,
+        "pooling": pooling_of(teacher, base),
+        "max_tokens": teacher.max_tokens,
+        "paired": dataset.paired,
+        "truncation_side": teacher.truncation_side,
+        "dropout": teacher.dropout,
+        "seed": teacher.seed,
+    }
+    if base is not None:
+        return create_classifier(base, **common)
+    if teacher.size is None or teacher.vocabulary is None:
+        raise ConfigError(
+            "from_scratch needs a size and a vocabulary.", fix="--size 4x256 --vocabulary vocab.txt"
+        )
+    folder = out / "tokenizer"
+    folder.mkdir(exist_ok=True)
+    return create_from_scratch(Path(teacher.vocabulary), folder, size=teacher.size, **common)

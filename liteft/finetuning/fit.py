@@ -1,0 +1,142 @@
+"""One training: encode, batch, train with checkpoints, keep the best weights.
+
+Teacher and student share it; what differs between them is the trainer's loss and what a batch carries.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from transformers import TrainerCallback
+from transformers.utils import logging as transformers_logging
+
+from liteft.config import TrainingRecipe
+from liteft.data import Dataset, Split
+from liteft.finetuning.batches import Collator, RowDataset
+from liteft.finetuning.checkpoints import prepare_resume
+from liteft.finetuning.loss import balanced_weights
+from liteft.finetuning.model import LoadedClassifier, uses_type_ids
+from liteft.finetuning.trainer import ClassifierTrainer, Progress, training_arguments
+from liteft.metrics import primary_metric
+
+__all__ = ["encode_rows", "fit"]
+
+
+def encode_rows(loaded: LoadedClassifier, split: Split, **extras: np.ndarray) -> Collator:
+    """Return a collator over a split's texts, with labels and further per-text arrays."""
+    return Collator(
+        loaded.tokenizer.encode(split.texts, split.pairs),
+        split.labels,
+        pad_id=loaded.tokenizer.pad_id,
+        types=uses_type_ids(loaded.config),
+        extras=extras,
+    )
+
+
+def fit(
+    loaded: LoadedClassifier,
+    dataset: Dataset,
+    recipe: TrainingRecipe,
+    *,
+    checkpoints: Path,
+    train: Collator | None = None,
+    trainer_class: type[ClassifierTrainer] = ClassifierTrainer,
+    trainer_arguments: dict[str, Any] | None = None,
+    log_path: Path | None = None,
+    progress: Progress | None = None,
+    name: str = "training",
+    callbacks: Sequence[TrainerCallback] = (),
+) -> dict[str, Any]:
+    """Train a classifier in place, resuming from ``checkpoints`` where a run was stopped.
+
+    Args:
+        loaded: the classifier; holds the best weights by the validation metric afterwards.
+        dataset: gives the training split (unless ``train`` does) and the validation split.
+        recipe: steps, optimizer, schedule, precision.
+        checkpoints: folder of checkpoints.
+        train: rows to train on; None encodes the training split.
+        trainer_class: ClassifierTrainer or a subclass with another loss.
+        trainer_arguments: more arguments for it.
+        log_path: JSON lines are appended here.
+        progress: called with a line of text now and then.
+        name: stands before each line.
+        callbacks: further transformers callbacks.
+
+    Returns:
+        steps, training seconds of this process, best_metric and best_step.
+    """
+    transformers_logging.set_verbosity_error()
+    if recipe.threads is not None:
+        torch.set_num_threads(recipe.threads)
+    validation = dataset.validation
+    train = train or encode_rows(loaded, dataset.train)
+    lengths = train.encoded.lengths
+    evaluation = encode_rows(loaded, validation)
+    by_length = np.argsort(evaluation.encoded.lengths, kind="stable")
+    arguments = training_arguments(
+        recipe,
+        folder=checkpoints,
+        texts=len(lengths),
+        processes=PartialState().num_processes,
+        task=dataset.task,
+    )
+    weights = None
+    if recipe.class_weights == "balanced" and dataset.train.labels is not None:
+        weights = balanced_weights(dataset.train.labels, len(dataset.labels))
+    trainer = trainer_class(
+        model=loaded.model,
+        args=arguments,
+        train_dataset=RowDataset(np.arange(len(lengths))),
+        eval_dataset=RowDataset(by_length),
+        data_collator=_TwoSplits(train, evaluation, loaded.model),
+        task=dataset.task,
+        lengths=lengths,
+        recipe=recipe,
+        class_weights=weights,
+        foreign=None if validation.foreign is None else validation.foreign[by_length],
+        log_path=log_path,
+        progress=progress,
+        name=name,
+        callbacks=list(callbacks) + _early_stopping(recipe),
+        **(trainer_arguments or {}),
+    )
+    started = time.monotonic()
+    resume = prepare_resume(checkpoints) if trainer.is_world_process_zero() else None
+    trainer.accelerator.wait_for_everyone()
+    if not trainer.is_world_process_zero():
+        resume = prepare_resume(checkpoints)
+    trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
+    loaded.model.eval()
+    best = trainer.state.best_metric
+    return {
+        "steps": trainer.state.global_step,
+        "training_seconds": round(time.monotonic() - started, 1),
+        "best_metric": None if best is None else {primary_metric(dataset.task): float(best)},
+        "best_step": trainer.state.best_global_step,
+        "precision": "bf16" if arguments.bf16 else "fp32",
+        "learning_rate": recipe.learning_rate,
+    }
+
+
+class _TwoSplits:
+    """Collates training rows while the model trains and validation rows while it is evaluated."""
+
+    def __init__(self, train: Collator, validation: Collator, model: torch.nn.Module) -> None:
+        self.train = train
+        self.validation = validation
+        self.model = model
+
+    def __call__(self, rows: list[int]) -> dict[str, torch.Tensor]:
+        return self.train(rows) if self.model.training else self.validation(rows)
+
+
+def _early_stopping(recipe: TrainingRecipe) -> list[TrainerCallback]:
+    from transformers import EarlyStoppingCallback
+
+    return [EarlyStoppingCallback(early_stopping_patience=recipe.early_stopping)] if recipe.early_stopping else []

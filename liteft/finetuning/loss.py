@@ -1,0 +1,60 @@
+"""The hard-label loss: cross entropy for one label a text, binary cross entropy for several."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from liteft.metrics import Task
+
+__all__ = ["balanced_weights", "label_loss"]
+
+
+def label_loss(
+    logits: Tensor,
+    labels: Tensor,
+    *,
+    task: Task,
+    smoothing: float = 0.0,
+    weights: Tensor | None = None,
+) -> Tensor:
+    """Return the mean loss against gold labels.
+
+    Args:
+        logits: shape (texts, labels), any float dtype; computed in float32.
+        labels: int64 (texts,), -1 where the label is unknown and the text does not count; or float (texts, labels).
+        task: which of the two.
+        smoothing: share of the probability spread evenly over all labels, 0 to 1.
+        weights: one a label, float32 (labels,), or None.
+
+    Returns:
+        Shape (), in nats; 0 where no text counts.
+
+    Source of smoothing: Szegedy et al. 2016, section 7, arXiv:1512.00567.
+    """
+    logits = logits.float()
+    if task == "multi_label":
+        targets = labels.float() * (1 - smoothing) + smoothing / 2
+        return functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=weights)
+    if not bool((labels >= 0).any()):
+        return logits.sum() * 0.0
+    return functional.cross_entropy(logits, labels, weight=weights, ignore_index=-1, label_smoothing=smoothing)
+
+
+def balanced_weights(labels: np.ndarray, count: int) -> Tensor:
+    """Return class weights inverse to the classes' frequency, float32, shape (labels,).
+
+    Args:
+        labels: int64 (texts,) or bool (texts, labels) of the training split.
+        count: number of labels.
+
+    Single-label weights average 1 over the texts; multi-label weights are negatives / positives, at most 100.
+    """
+    if labels.ndim == 2:
+        positive = labels.sum(axis=0)
+        ratio = (len(labels) - positive) / np.maximum(positive, 1)
+        return torch.tensor(np.clip(ratio, 0.01, 100.0), dtype=torch.float32)
+    frequency = np.bincount(labels[labels >= 0], minlength=count)
+    return torch.tensor(frequency.sum() / (count * np.maximum(frequency, 1)), dtype=torch.float32)

@@ -1,0 +1,198 @@
+"""The life of a run folder: opened, resumed, finished.
+
+A folder is bound to its settings and to the content of what it reads. The same command again returns the finished
+run or goes on with an unfinished one; other settings or other data are an error that shows the difference, since
+a run that mixes two recipes has no meaning. ``run.json`` is written last: a folder without it is unfinished.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from liteft import files
+from liteft.config import Recipe, StudentRecipe, TeacherRecipe, differences, read_recipe, write_recipe
+from liteft.data import Dataset, Split
+from liteft.errors import RunError
+from liteft.finetuning.model import LoadedClassifier, predict_logits, save_classifier
+from liteft.metrics import decide, majority_share, score, score_intervals, sigmoid, softmax
+from liteft.run import RUN_FORMAT, Run, read_run
+
+__all__ = ["checkpoints_folder", "finish_run", "open_run", "versions"]
+
+INPUTS = "inputs.json"
+_PACKAGES = ("liteft", "torch", "transformers", "accelerate", "tokenizers", "numpy")
+
+
+def checkpoints_folder(out: Path) -> Path:
+    """Return where an unfinished run keeps its checkpoints."""
+    return out / "checkpoints"
+
+
+def open_run(out: Path, recipe: Recipe, inputs: dict[str, Any], *, table: Literal["teacher", "student"]) -> Run | None:
+    """Bind a folder to a recipe and its inputs; return the run if it is finished already.
+
+    Args:
+        out: the run folder, made where missing.
+        recipe: the resolved settings; the tables ``data`` and ``table`` count.
+        inputs: hashes of what is read, and the run's role: any difference is an error too.
+        table: which of the recipe's tables this run follows.
+
+    Raises:
+        RunError: another recipe, other inputs, or a folder that holds something else.
+    """
+    recipe = Recipe(data=recipe.data, **{table: getattr(recipe, table)})
+    stored_inputs, stored_recipe = out / INPUTS, out / "recipe.toml"
+    if not stored_inputs.is_file():
+        if out.exists() and (not out.is_dir() or any(path.name != "recipe.toml" for path in out.iterdir())):
+            raise RunError(f"{out} exists and is no run folder; nothing was written.", fix="--out NEW_FOLDER")
+        _make_folder(out)
+        write_recipe(recipe, stored_recipe)
+        files.write_json(stored_inputs, inputs)
+        return None
+    changed = differences(getattr(read_recipe(stored_recipe), table), getattr(recipe, table))
+    before = files.read_json(stored_inputs)
+    changed |= {
+        name: f"{_short(before.get(name))} -> {_short(inputs.get(name))}"
+        for name in before | inputs
+        if before.get(name) != inputs.get(name)
+    }
+    finished = (out / "run.json").is_file()
+    if changed:
+        raise RunError(
+            f"{out} holds {'a finished' if finished else 'an unfinished'} run with other settings or data.",
+            accepted=changed,
+            fix=["--out NEW_FOLDER for the new settings", f"remove {out} to start over"],
+        )
+    return read_run(out) if finished else None
+
+
+def finish_run(
+    out: Path,
+    loaded: LoadedClassifier,
+    dataset: Dataset,
+    *,
+    kind: str,
+    tokenizer_source: Path,
+    train_bf16: bool,
+    info: dict[str, Any],
+) -> Run:
+    """Predict every split, write model, predictions and run.json, and remove the checkpoints.
+
+    Args:
+        out: the run folder.
+        loaded: the trained classifier.
+        dataset: its splits are all predicted; the test split for the first and only time.
+        kind: "teacher", "student" or "control".
+        tokenizer_source: folder whose tokenizer files are copied.
+        train_bf16: predict the training split in bfloat16 (it serves as teacher signal); the others are float32.
+        info: more fields for run.json.
+    """
+    with files.writing_folder(out / "model") as folder:
+        save_classifier(loaded.model, loaded.settings, tokenizer_source, folder)
+    metrics: dict[str, dict[str, Any]] = {}
+    with files.writing_folder(out / "predictions") as folder:
+        for name, split in dataset.splits.items():
+            logits = predict_logits(loaded, split.texts, split.pairs, bf16=train_bf16 and name == "train")
+            _write_predictions(folder, name, logits, split, dataset)
+            if split.labels is not None:
+                metrics[name] = split_metrics(logits, split, dataset)
+    settings = loaded.settings
+    weights = out / "model" / "model.safetensors"
+    content = {
+        "format": RUN_FORMAT,
+        "kind": kind,
+        "task": settings.task,
+        "labels": list(settings.labels),
+        "pooling": settings.pooling,
+        "paired": settings.paired,
+        "max_tokens": settings.max_tokens,
+        "family": loaded.config.model_type,
+        "parameters": sum(parameter.numel() for parameter in loaded.model.parameters()),
+        "size_bytes": weights.stat().st_size,
+        "weights_sha256": files.sha256_file(weights),
+        "data": {
+            "name": dataset.name,
+            "fingerprint": dataset.fingerprint,
+            "rows": {name: len(split) for name, split in dataset.splits.items()},
+        },
+        "metrics": metrics,
+        "versions": versions(),
+        **info,
+    }
+    files.write_json(out / "run.json", content)
+    shutil.rmtree(checkpoints_folder(out), ignore_errors=True)
+    return read_run(out)
+
+
+def split_metrics(logits: np.ndarray, split: Split, dataset: Dataset) -> dict[str, Any]:
+    """Return a split's metrics with 95% intervals, its size and the share of its majority class."""
+    if split.labels is None:
+        return {}
+    values: dict[str, Any] = {"n": len(split), "majority": majority_share(split.labels, task=dataset.task)}
+    values |= score(logits, split.labels, task=dataset.task, foreign=split.foreign)
+    resamples = 200 if len(split) > 20_000 else 1000
+    intervals = score_intervals(
+        logits, split.labels, task=dataset.task, foreign=split.foreign, resamples=resamples
+    )
+    values |= {f"{name}_interval": list(interval) for name, interval in intervals.items()}
+    return {name: value if _finite(value) else None for name, value in values.items()}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide a training's result."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _write_predictions(folder: Path, name: str, logits: np.ndarray, split: Split, dataset: Dataset) -> None:
+    gold = {} if split.labels is None else {"labels": split.labels}
+    if split.foreign is not None:
+        gold["foreign"] = split.foreign
+    np.savez(folder / f"{name}.npz", logits=logits, **gold)
+    decided = decide(logits, dataset.task)
+    probabilities = softmax(logits) if dataset.task == "single_label" else sigmoid(logits)
+    with open(folder / f"{name}.csv", "w", encoding="utf-8", newline="") as file:
+        import csv
+
+        writer = csv.writer(file)
+        writer.writerow(["row", "gold", "predicted", "score"])
+        for row in range(len(logits)):
+            gold_names = "" if split.labels is None else _names(split.labels[row], dataset.labels)
+            writer.writerow(
+                [row, gold_names, _names(decided[row], dataset.labels), f"{probabilities[row].max():.6f}"]
+            )
+
+
+def _names(value: Any, labels: tuple[str, ...]) -> str:
+    if np.ndim(value) == 0:
+        return labels[int(value)] if value >= 0 else "(not in train)"
+    return " | ".join(label for label, chosen in zip(labels, value, strict=True) if chosen)
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"{out} cannot be made: {files.os_reason(error)}.", fix="--out a folder that you may write to"
+        ) from None
+
+
+def _finite(value: Any) -> bool:
+    return not isinstance(value, float) or bool(np.isfinite(value))
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return f"{text[:12]}…" if len(text) == 64 else text

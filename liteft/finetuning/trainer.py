@@ -1,0 +1,279 @@
+"""Hugging Face's Trainer with LiteFT's batches, loss, checkpoints and log.
+
+Trainer is the loop: resuming, mixed precision, several processes, callbacks, optimizers. What is added are batches
+that can be reproduced (batches.py), checkpoints that survive a kill (checkpoints.py), a loss that knows
+multi-label tasks and class weights, and a log as JSON lines. A distilling trainer overrides ``text_loss`` and
+nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from liteft.config import TrainingRecipe
+from liteft.errors import ConfigError, MissingExtraError
+from liteft.finetuning.batches import LengthGroupedSampler
+from liteft.finetuning.checkpoints import mark_complete
+from liteft.finetuning.loss import label_loss
+from liteft.metrics import Task, primary_metric, score
+
+__all__ = ["ClassifierTrainer", "Progress", "resolve_precision", "training_arguments"]
+
+Progress = Callable[[str], None]
+_OPTIMIZERS = {
+    "adamw": "adamw_torch_fused",
+    "adamw8bit": "adamw_bnb_8bit",
+    "sgd": "sgd",
+    "adafactor": "adafactor",
+}
+_SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
+
+
+def resolve_precision(precision: str) -> str:
+    """Return "fp32" or "bf16"; "auto" takes bfloat16 where the device multiplies in it.
+
+    Raises:
+        ConfigError: bf16 was asked for and the GPU has none.
+    """
+    cuda = torch.cuda.is_available()
+    if cuda:
+        able = bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    else:
+        able = bool(torch.cpu._is_avx512_bf16_supported())
+    if precision == "auto":
+        return "bf16" if able else "fp32"
+    if precision == "bf16" and cuda and not able:
+        raise ConfigError("this GPU does not compute in bfloat16.", fix="--precision fp32")
+    return precision
+
+
+def training_arguments(
+    recipe: TrainingRecipe, *, folder: Path, texts: int, processes: int = 1, task: Task = "single_label"
+) -> TrainingArguments:
+    """Return Trainer's arguments for a recipe.
+
+    Args:
+        recipe: the settings.
+        folder: checkpoints go here.
+        texts: size of the training split.
+        processes: number of training processes.
+        task: decides the metric that picks the best checkpoint.
+
+    Raises:
+        MissingExtraError: the 8-bit optimizer was asked for and bitsandbytes is missing.
+    """
+    if recipe.optimizer == "adamw8bit":
+        try:
+            import bitsandbytes  # noqa: F401
+        except ImportError:
+            raise MissingExtraError(
+                "the optimizer adamw8bit needs bitsandbytes, which is not installed.",
+                fix=["pip install bitsandbytes", "--optimizer adamw"],
+            ) from None
+    batches = math.ceil(math.ceil(texts / recipe.batch_size) / processes)
+    steps_per_epoch = max(1, math.ceil(batches / recipe.gradient_accumulation))
+    steps = recipe.max_steps or math.ceil(steps_per_epoch * recipe.epochs)
+    evaluate_every = max(1, min(steps, steps_per_epoch // recipe.evaluations_per_epoch))
+    # The best checkpoint can only be one that was saved: saving happens at evaluations, or more often.
+    save_every = evaluate_every
+    if recipe.checkpoint_steps is not None:
+        save_every = min(recipe.checkpoint_steps, evaluate_every)
+        while evaluate_every % save_every:
+            save_every -= 1
+    return TrainingArguments(
+        output_dir=str(folder),
+        max_steps=steps,
+        per_device_train_batch_size=recipe.batch_size,
+        per_device_eval_batch_size=2 * recipe.batch_size,
+        gradient_accumulation_steps=recipe.gradient_accumulation,
+        learning_rate=recipe.learning_rate,
+        optim=_OPTIMIZERS[recipe.optimizer],
+        lr_scheduler_type=_SCHEDULES[recipe.schedule],
+        warmup_steps=round(recipe.warmup * steps),
+        weight_decay=recipe.weight_decay,
+        max_grad_norm=recipe.max_grad_norm,
+        bf16=resolve_precision(recipe.precision) == "bf16",
+        seed=recipe.seed,
+        data_seed=recipe.seed,
+        eval_strategy="steps",
+        eval_steps=evaluate_every,
+        save_strategy="steps",
+        save_steps=save_every,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model=primary_metric(task),
+        greater_is_better=True,
+        logging_strategy="steps",
+        logging_steps=max(1, min(50, steps // 20)),
+        use_cpu=not torch.cuda.is_available(),
+        ddp_backend="gloo" if processes > 1 and not torch.cuda.is_available() else None,
+        dataloader_num_workers=0,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        remove_unused_columns=False,
+        label_names=["labels"],
+        report_to=[],
+        disable_tqdm=True,
+        log_level="error",
+    )
+
+
+class ClassifierTrainer(Trainer):
+    """Trainer for a classifier of either form.
+
+    Args:
+        task: single-label or multi-label.
+        lengths: token counts of the training rows, for batches of similar length.
+        recipe: smoothing, class weights, grouping, seed.
+        class_weights: float32 (labels,), or None.
+        foreign: bool over the validation rows, in their order here: rows that count as wrong.
+        log_path: JSON lines of losses and metrics are appended here.
+        progress: called with a line of text now and then.
+        arguments: everything else is Trainer's.
+    """
+
+    def __init__(
+        self,
+        *,
+        task: Task,
+        lengths: np.ndarray,
+        recipe: TrainingRecipe,
+        class_weights: Tensor | None = None,
+        foreign: np.ndarray | None = None,
+        log_path: Path | None = None,
+        progress: Progress | None = None,
+        name: str = "training",
+        **arguments: Any,
+    ) -> None:
+        self.task = task
+        self.recipe = recipe
+        self.class_weights = class_weights
+        self.foreign = foreign
+        self.index_sampler = LengthGroupedSampler(
+            lengths, batch_size=recipe.batch_size, seed=recipe.seed, group=recipe.group_by_length
+        )
+        super().__init__(compute_metrics=self._metrics, **arguments)
+        self.model_accepts_loss_kwargs = False
+        self.add_callback(_EpochOrder(self.index_sampler))
+        self.add_callback(_Log(log_path, progress, name, primary_metric(task)))
+
+    def text_loss(self, logits: Tensor, batch: dict[str, Tensor], outputs: Any) -> Tensor:
+        """Return the training loss of one batch, shape (); a subclass may use more than the labels."""
+        return self.gold_loss(logits, batch["labels"])
+
+    def gold_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the hard-label loss under the recipe's smoothing and class weights, shape ()."""
+        weights = None if self.class_weights is None else self.class_weights.to(logits.device)
+        return label_loss(
+            logits, labels, task=self.task, smoothing=self.recipe.label_smoothing, weights=weights
+        )
+
+    def model_inputs(self, batch: dict[str, Tensor]) -> dict[str, Any]:
+        """Return the part of a batch that the model takes."""
+        return {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch}
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,  # noqa: ARG002
+    ) -> Any:
+        """Trainer's hook: the training loss while training, the hard-label loss while evaluating."""
+        outputs = model(**self.model_inputs(inputs))
+        if model.training:
+            loss = self.text_loss(outputs.logits, inputs, outputs)
+        else:
+            loss = label_loss(outputs.logits, inputs["labels"], task=self.task)
+        return (loss, {"logits": outputs.logits}) if return_outputs else loss
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:  # noqa: ARG002
+        return self.index_sampler
+
+    def _metrics(self, prediction: Any) -> dict[str, float]:
+        logits = np.asarray(prediction.predictions, dtype=np.float32)
+        labels = np.asarray(prediction.label_ids)
+        if self.task == "multi_label":
+            labels = labels.astype(bool)
+        return score(logits, labels, task=self.task, foreign=self.foreign)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            mark_complete(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}")
+
+
+class _EpochOrder(TrainerCallback):  # type: ignore[misc]
+    """Tells the sampler its epoch, also in the middle of a resumed one, where Trainer's own call does not reach."""
+
+    def __init__(self, sampler: LengthGroupedSampler) -> None:
+        self.sampler = sampler
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any  # noqa: ARG002
+    ) -> None:
+        self.sampler.set_epoch(int(state.epoch or 0))
+
+
+class _Log(TrainerCallback):  # type: ignore[misc]
+    """Appends losses and metrics to a file, and tells the user now and then."""
+
+    def __init__(self, path: Path | None, progress: Progress | None, name: str, metric: str) -> None:
+        self.path = path
+        self.progress = progress
+        self.name = name
+        self.metric = metric
+        self.started = self.told = time.monotonic()
+        self.first_step = 0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any  # noqa: ARG002
+    ) -> None:
+        self.started = self.told = time.monotonic()
+        self.first_step = state.global_step
+        if state.global_step and state.is_world_process_zero:
+            self._write({"resumed": True, "skipped_steps": state.global_step})
+            self._tell(f"{self.name}: resumed, {state.global_step} of {state.max_steps} steps skipped")
+
+    def on_log(
+        self,
+        args: TrainingArguments,  # noqa: ARG002
+        state: TrainerState,
+        control: TrainerControl,  # noqa: ARG002
+        logs: dict[str, Any] | None = None,
+        **rest: Any,  # noqa: ARG002
+    ) -> None:
+        if not state.is_world_process_zero or logs is None:
+            return
+        self._write({"step": state.global_step, "epoch": state.epoch, **logs})
+        now = time.monotonic()
+        if f"eval_{self.metric}" in logs:
+            value = logs[f"eval_{self.metric}"]
+            self._tell(f"{self.name}: step {state.global_step}/{state.max_steps}  validation {self.metric} {value:.4f}")
+            self.told = now
+        elif "loss" in logs and now - self.told >= 5:
+            done = max(1, state.global_step - self.first_step)
+            left = (now - self.started) / done * (state.max_steps - state.global_step)
+            self._tell(
+                f"{self.name}: step {state.global_step}/{state.max_steps}  loss {logs['loss']:.4f}  {left:.0f} s left"
+            )
+            self.told = now
+
+    def _tell(self, line: str) -> None:
+        if self.progress is not None:
+            self.progress(line)
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        if self.path is not None:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
