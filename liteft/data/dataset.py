@@ -1,0 +1,226 @@
+"""What a data set is, once it is read: named splits of texts and labels as arrays.
+
+Everything past this module works on `Dataset` and never sees a file, a column or a label's spelling again. The
+labels are those of the training split, in a fixed order; a label that only another split carries is *foreign*:
+its rows stay, with -1 for a label, and count as wrong. Each row remembers where it came from, so that a check or
+an error can name file and line. A data set is a value: it does not change, and `fingerprint` says whether two are
+the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from liteft.errors import DataError, closest
+from liteft.metrics import Task
+
+__all__ = ["MAIN_SPLITS", "SPLIT_ALIASES", "Dataset", "Provenance", "Split", "canonical_split"]
+
+SPLIT_ALIASES: Mapping[str, str] = {
+    "train": "train",
+    "training": "train",
+    "trn": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "development": "validation",
+    "test": "test",
+    "testing": "test",
+    "tst": "test",
+}
+MAIN_SPLITS = ("train", "validation", "test")
+
+
+def canonical_split(name: str) -> str:
+    """Return "train", "validation" or "test" for their usual names, and any other name unchanged."""
+    return SPLIT_ALIASES.get(name.casefold(), name)
+
+
+@dataclass(frozen=True, eq=False)
+class Provenance:
+    """Where the rows of a split came from.
+
+    Attributes:
+        sources: names of the files (or of objects in memory).
+        source: index into ``sources``, int32, shape (texts,).
+        rows: line in a text file, row in anything else, counted from 1; int64, shape (texts,).
+        unit: what ``rows`` counts: "line" or "row".
+    """
+
+    sources: tuple[str, ...]
+    source: np.ndarray
+    rows: np.ndarray
+    unit: str = "row"
+
+    def where(self, index: int) -> str:
+        """Return, say, "reviews.csv, line 17" for one text."""
+        return f"{self.sources[int(self.source[index])]}, {self.unit} {int(self.rows[index])}"
+
+    def take(self, indices: np.ndarray) -> Provenance:
+        """Return the provenance of some of the texts."""
+        return Provenance(self.sources, self.source[indices], self.rows[indices], self.unit)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Texts and their labels.
+
+    Attributes:
+        name: "train", "validation", "test" or an extra's own name.
+        texts: the texts, or the first text of each pair.
+        pairs: the second texts, as many; None where the task has no pairs.
+        labels: single label: int64, shape (texts,), -1 where the training split lacks the label; multi-label: bool,
+            shape (texts, labels); None: unlabelled.
+        foreign: bool, shape (texts,): the row carries a label that the training split lacks, and counts as wrong;
+            None: no row does.
+        provenance: where the rows came from; None for splits made by hand.
+
+    Raises:
+        DataError: the lengths differ.
+    """
+
+    name: str
+    texts: list[str]
+    pairs: list[str] | None = None
+    labels: np.ndarray | None = None
+    foreign: np.ndarray | None = None
+    provenance: Provenance | None = None
+
+    def __post_init__(self) -> None:
+        rows = len(self.texts)
+        lengths = {
+            "pairs": None if self.pairs is None else len(self.pairs),
+            "labels": None if self.labels is None else len(self.labels),
+            "foreign": None if self.foreign is None else len(self.foreign),
+            "provenance": None if self.provenance is None else len(self.provenance.rows),
+        }
+        wrong = {name: f"{length:,}" for name, length in lengths.items() if length not in (None, rows)}
+        if wrong:
+            raise DataError(
+                f"split {self.name!r} has {rows:,} texts and another number of {', '.join(wrong)}.", accepted=wrong
+            )
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, indices: Sequence[int] | np.ndarray | slice) -> Split:
+        """Return a split of the same name with some of the rows, in the order given.
+
+        Args:
+            indices: row indices, a bool mask of shape (texts,), or a slice.
+        """
+        chosen = np.arange(len(self))[indices if isinstance(indices, slice) else np.asarray(indices)]
+        if chosen.size == 0:
+            chosen = chosen.astype(np.int64)
+        return Split(
+            name=self.name,
+            texts=[self.texts[index] for index in chosen],
+            pairs=None if self.pairs is None else [self.pairs[index] for index in chosen],
+            labels=None if self.labels is None else self.labels[chosen],
+            foreign=None if self.foreign is None else self.foreign[chosen],
+            provenance=None if self.provenance is None else self.provenance.take(chosen),
+        )
+
+    def where(self, index: int) -> str:
+        """Return the origin of one row, for messages: "reviews.csv, line 17", or "train, row 17"."""
+        if self.provenance is None:
+            return f"{self.name}, row {index + 1}"
+        return self.provenance.where(index)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A labelled data set: splits that share one task and one list of labels.
+
+    Attributes:
+        name: for reports; the file's or folder's name.
+        task: "single_label" or "multi_label".
+        labels: label names; a label's index is its class.
+        splits: by name. "train", "validation" and "test" have a meaning, all others are extras: scored, never
+            trained on.
+        unseen: split -> label that the training split lacks -> rows that carry it.
+        notes: what the loader decided by itself (columns guessed, splits made, rows dropped), a sentence each.
+    """
+
+    name: str
+    task: Task
+    labels: tuple[str, ...]
+    splits: dict[str, Split]
+    unseen: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def train(self) -> Split:
+        """The training split. Raises DataError when there is none."""
+        return self.split("train")
+
+    @property
+    def validation(self) -> Split:
+        """The split that choices are made on. Raises DataError when there is none."""
+        return self.split("validation")
+
+    @property
+    def test(self) -> Split:
+        """The split that is read once, at the end. Raises DataError when there is none."""
+        return self.split("test")
+
+    @property
+    def paired(self) -> bool:
+        """True when each row is a pair of texts."""
+        return any(split.pairs is not None for split in self.splits.values())
+
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """Names of the splits beyond train, validation and test."""
+        return tuple(name for name in self.splits if name not in MAIN_SPLITS)
+
+    def split(self, name: str) -> Split:
+        """Return a split by its name; "dev", "val" and so on are the validation split.
+
+        Raises:
+            DataError: there is no such split.
+        """
+        found = self.splits.get(name) or self.splits.get(canonical_split(name))
+        if found is None:
+            near = closest(name, self.splits)
+            raise DataError(
+                f"{self.name} has no split {name!r}.",
+                accepted={"splits": ", ".join(self.splits)},
+                fix=f"--split {near}" if near else (),
+            )
+        return found
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over task, labels and every text, pair and label of every split: 64 hexadecimal digits."""
+        digest = hashlib.sha256()
+        _add(digest, [self.task, *self.labels])
+        for name in sorted(self.splits):
+            split = self.splits[name]
+            _add(digest, [name])
+            _add(digest, split.texts)
+            _add(digest, split.pairs)
+            for values in (split.labels, split.foreign):
+                _add(digest, None if values is None else [str(values.shape)])
+                if values is not None:
+                    kind = np.uint8 if values.dtype == bool else np.dtype("<i8")
+                    digest.update(np.ascontiguousarray(values, dtype=kind).tobytes())
+        return digest.hexdigest()
+
+
+def _add(digest: Any, texts: Iterable[str] | None) -> None:
+    """Feed texts with their lengths, so that no two lists give the same bytes."""
+    if texts is None:
+        digest.update(b"\xff" * 8)
+        return
+    parts = [text.encode("utf-8", "surrogatepass") for text in texts]
+    digest.update(len(parts).to_bytes(8, "little"))
+    digest.update(np.array([len(part) for part in parts], dtype="<i8").tobytes())
+    digest.update(b"".join(parts))
