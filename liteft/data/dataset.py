@@ -1,10 +1,10 @@
 """What a data set is, once it is read: named splits of texts and labels as arrays.
 
-Everything past this module works on `Dataset` and never sees a file, a column or a label's spelling again. The
-labels are those of the training split, in a fixed order; a label that only another split carries is *foreign*:
-its rows stay, with -1 for a label, and count as wrong. Each row remembers where it came from, so that a check or
-an error can name file and line. A data set is a value: it does not change, and `fingerprint` says whether two are
-the same.
+Everything past this module works on `Dataset` and never sees a file, a column or a label's spelling again.
+The labels are those of the training split, in a fixed order; a label that only another split carries is
+*foreign*: its rows stay, with -1 for a label, and count as wrong. Each row remembers where it came from, so that
+a check or an error can name file and line. A data set is a value: it does not change, and `fingerprint` says
+whether two are the same.
 """
 
 from __future__ import annotations
@@ -76,10 +76,10 @@ class Split:
         name: "train", "validation", "test" or an extra's own name.
         texts: the texts, or the first text of each pair.
         pairs: the second texts, as many; None where the task has no pairs.
-        labels: single label: int64, shape (texts,), -1 where the training split lacks the label; multi-label: bool,
-            shape (texts, labels); None: unlabelled.
-        foreign: bool, shape (texts,): the row carries a label that the training split lacks, and counts as wrong;
-            None: no row does.
+        labels: single label: int64, shape (texts,), -1 where the training split lacks the label; multi-label:
+            bool, shape (texts, labels); None: unlabelled.
+        foreign: bool, shape (texts,): the row carries a label that the training split lacks, and counts as
+            wrong; None: no row does.
         provenance: where the rows came from; None for splits made by hand.
 
     Raises:
@@ -104,7 +104,8 @@ class Split:
         wrong = {name: f"{length:,}" for name, length in lengths.items() if length not in (None, rows)}
         if wrong:
             raise DataError(
-                f"split {self.name!r} has {rows:,} texts and another number of {', '.join(wrong)}.", accepted=wrong
+                f"split {self.name!r} has {rows:,} texts and another number of {', '.join(wrong)}.",
+                accepted=wrong,
             )
 
     def __len__(self) -> int:
@@ -116,9 +117,12 @@ class Split:
         Args:
             indices: row indices, a bool mask of shape (texts,), or a slice.
         """
-        chosen = np.arange(len(self))[indices if isinstance(indices, slice) else np.asarray(indices)]
-        if chosen.size == 0:
-            chosen = chosen.astype(np.int64)
+        rows = np.arange(len(self))
+        if isinstance(indices, slice):
+            chosen = rows[indices]
+        else:
+            index = np.asarray(indices)
+            chosen = rows[index if index.size else index.astype(np.int64)]
         return Split(
             name=self.name,
             texts=[self.texts[index] for index in chosen],
@@ -146,7 +150,7 @@ class Dataset:
         splits: by name. "train", "validation" and "test" have a meaning, all others are extras: scored, never
             trained on.
         unseen: split -> label that the training split lacks -> rows that carry it.
-        notes: what the loader decided by itself (columns guessed, splits made, rows dropped), a sentence each.
+        notes: what the loader decided by itself (columns guessed, splits made, rows dropped), one line each.
     """
 
     name: str
@@ -187,15 +191,15 @@ class Dataset:
         Raises:
             DataError: there is no such split.
         """
-        found = self.splits.get(name) or self.splits.get(canonical_split(name))
-        if found is None:
-            near = closest(name, self.splits)
-            raise DataError(
-                f"{self.name} has no split {name!r}.",
-                accepted={"splits": ", ".join(self.splits)},
-                fix=f"--split {near}" if near else (),
-            )
-        return found
+        for known in (name, canonical_split(name)):
+            if known in self.splits:
+                return self.splits[known]
+        near = closest(name, self.splits)
+        raise DataError(
+            f"{self.name} has no split {name!r}.",
+            accepted={"splits": ", ".join(self.splits) or "none"},
+            fix=f"--split {near}" if near else (),
+        )
 
     @cached_property
     def fingerprint(self) -> str:
