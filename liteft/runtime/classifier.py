@@ -1,0 +1,320 @@
+"""The classifier that services hold: texts in, predictions out, in order, from any thread.
+
+Lists and streams go the same way, a window of texts at a time: a stream never looks further ahead than its
+window, so an endless one needs bounded memory. Nothing here knows which backend computes.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+
+from liteft.errors import ConfigError, DeviceError, InputError
+from liteft.runtime.backends import Engine, checked_threads, choose_engine
+from liteft.runtime.clipping import ClippingTokenizer
+from liteft.runtime.counters import Counters, Stats
+from liteft.runtime.inputs import Text, checked_iterable, checked_text, is_one_text, no_tokens
+from liteft.runtime.prediction import Answering, Prediction
+from liteft.runtime.scoring import WINDOW, Scored, score_texts, windows
+
+if TYPE_CHECKING:
+    from liteft.artifact import Artifact, Manifest
+
+__all__ = ["Classifier", "OnError", "load"]
+
+OnError = Literal["raise", "null"]
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    device: str = "auto",
+    backend: str = "auto",
+    threads: int | None = None,
+) -> Classifier:
+    """Load an artifact, its files checked against their SHA-256. Neither torch nor transformers is imported.
+
+    Args:
+        path: the artifact's folder.
+        device: "cpu", "cuda", or "auto": CUDA where onnxruntime has it and the artifact is not int8.
+        backend: "onnxruntime", or "auto".
+        threads: threads of one run on the CPU; None for the physical cores that this process may use. With 1,
+            texts are tokenized on one core too.
+
+    Returns:
+        A Classifier; close it, or use it as a context manager.
+
+    Raises:
+        ArtifactError: no artifact, a changed byte, a later format, or a graph that cannot be loaded.
+        DeviceError: the device, backend or number of threads cannot be had.
+        MissingExtraError: onnxruntime is not installed.
+    """
+    from liteft.artifact import (
+        read_artifact,
+    )  # pydantic: a third of the time that importing this module takes
+
+    count = checked_threads(threads)
+    artifact = read_artifact(Path(path).absolute())
+    engine = choose_engine(artifact, device=device, backend=backend, threads=count)
+    return Classifier(artifact, engine, threads=count, asked=(device, backend, threads))
+
+
+class Classifier:
+    """A loaded artifact. Safe to use from several threads, and in children made by fork or spawn.
+
+    Made by ``load``. Pickling keeps the path and the settings, and loads again.
+
+    Attributes:
+        backend: what computes: "onnxruntime".
+        device: where: "cpu" or "cuda".
+        threads: threads of one run on the CPU.
+    """
+
+    def __init__(
+        self, artifact: Artifact, engine: Engine, *, threads: int, asked: tuple[str, str, int | None]
+    ) -> None:
+        self._artifact = artifact
+        self._engine: Engine | None = engine
+        self._asked = asked
+        self._tokenizer = ClippingTokenizer(artifact.tokenizer(), one_by_one=threads == 1)
+        self._counters = Counters()
+        self.backend = engine.name
+        self.device = engine.device
+        self.threads = threads
+        _alive.add(self)
+
+    @property
+    def manifest(self) -> Manifest:
+        """The artifact's manifest."""
+        return self._artifact.manifest
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The label names, in the order of the logits."""
+        return self._artifact.manifest.labels
+
+    @property
+    def path(self) -> Path:
+        """The artifact's folder."""
+        return self._artifact.path
+
+    @property
+    def stats(self) -> Stats:
+        """What was classified so far: a snapshot."""
+        return self._counters.snapshot()
+
+    def predict(
+        self, inputs: Any, *, top_k: int | None = None, threshold: float | Sequence[float] | None = None
+    ) -> Any:
+        """Classify one text or a collection of texts.
+
+        Args:
+            inputs: a text, or a list (array, Series) of texts. For a model of pairs: (text, pair), or a list
+                of such pairs. An empty text is classified like any other.
+            top_k: fill ``Prediction.top`` with at most this many labels.
+            threshold: multi-label: the score that a label must pass, or one for each label; None for 0.5.
+
+        Returns:
+            A Prediction for one text; a list of them, in order, for a collection.
+
+        Raises:
+            InputError: something is no text, or no pair where the model reads pairs. Nothing was classified.
+            ConfigError: ``top_k`` or ``threshold`` does not fit.
+            DeviceError: the classifier was closed, or the backend failed.
+        """
+        answer = self._answering(top_k, threshold)
+        self._open_engine()
+        if is_one_text(inputs, paired=self.manifest.paired):
+            text = checked_text(inputs, paired=self.manifest.paired, name="the text")
+            scored = self._score([text])
+            scored.refuse_tokenless(["the text"])
+            return answer(scored.logits, scored.truncated)[0]
+        return [
+            prediction
+            for scored in self._score_all(inputs)
+            for prediction in answer(scored.logits, scored.truncated)
+        ]
+
+    def stream(
+        self,
+        inputs: Iterable[Any],
+        *,
+        top_k: int | None = None,
+        threshold: float | Sequence[float] | None = None,
+        on_error: OnError = "raise",
+        token_budget: int | None = None,
+        window: int = WINDOW,
+    ) -> Iterator[Prediction | None]:
+        """Classify an iterable of any length, lazily and in order.
+
+        Args:
+            inputs: texts, or pairs for a model of pairs. At most ``window`` of them (fewer if they are long)
+                are read ahead of the result that is handed out.
+            top_k: as in ``predict``.
+            threshold: as in ``predict``.
+            on_error: what a value that is no text does: "raise" an InputError after the results before it, or
+                give None in its place ("null").
+            token_budget: padded tokens of one batch, at most (a longer text runs alone); None for the
+                backend's measured default.
+            window: texts that are sorted by length together. 1 answers each text before reading the next.
+
+        Returns:
+            An iterator of a Prediction for each input, None for a bad one.
+
+        Raises:
+            InputError, ConfigError, DeviceError: as in ``predict``; settings are judged at once.
+        """
+        answer = self._answering(top_k, threshold)
+        if on_error not in ("raise", "null"):
+            raise ConfigError(f"on_error={on_error!r} is unknown.", accepted={"on_error": "raise, null"})
+        _check_count("window", window)
+        if token_budget is not None:
+            _check_count("token_budget", token_budget)
+        self._open_engine()
+        return self._stream(checked_iterable(inputs), answer, on_error, token_budget, window)
+
+    def logits(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> np.ndarray:
+        """Return the raw logits.
+
+        Args:
+            texts: the texts, or the first text of each pair.
+            pairs: the second texts, as many; needed by a model of pairs, refused by others.
+
+        Returns:
+            float32, shape (texts, labels), in order.
+
+        Raises:
+            InputError: as in ``predict``, or the lengths differ.
+            DeviceError: the classifier was closed, or the backend failed.
+        """
+        if pairs is not None and len(pairs) != len(texts):
+            raise InputError(
+                f"{len(texts)} texts came with {len(pairs)} pairs.", accepted={"pairs": "one a text"}
+            )
+        self._open_engine()
+        values: Iterable[Any] = texts if pairs is None else zip(texts, pairs, strict=True)
+        parts = [scored.logits for scored in self._score_all(values)]
+        return np.concatenate(parts) if parts else np.zeros((0, len(self.labels)), dtype=np.float32)
+
+    def close(self) -> None:
+        """Let go of the model. What runs in other threads ends normally; later calls raise DeviceError."""
+        self._engine = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._engine is None else f"{self.backend} on {self.device}"
+        return f"Classifier({str(self.path)!r}, {len(self.labels)} labels, {state})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _load_again, (self.path, *self._asked)
+
+    def _answering(self, top_k: int | None, threshold: float | Sequence[float] | None) -> Answering:
+        return Answering(
+            task=self.manifest.task,
+            labels=self.labels,
+            activation=self.manifest.activation,
+            backend=self.backend,
+            top_k=top_k,
+            threshold=threshold,
+        )
+
+    def _open_engine(self) -> Engine:
+        engine = self._engine
+        if engine is None:
+            raise DeviceError("the classifier was closed.", fix=f"liteft.load({str(self.path)!r})")
+        return engine
+
+    def _score(self, texts: list[Text], token_budget: int | None = None) -> Scored:
+        return score_texts(
+            texts,
+            tokenizer=self._tokenizer,
+            engine=self._open_engine(),
+            labels=len(self.labels),
+            paired=self.manifest.paired,
+            counters=self._counters,
+            token_budget=token_budget,
+        )
+
+    def _score_all(self, values: Iterable[Any]) -> Iterator[Scored]:
+        """Judge all values, then score them window by window."""
+        paired = self.manifest.paired
+        texts = [checked_text(value, paired=paired, name=f"text {n}") for n, value in enumerate(values)]
+        done = 0
+        for window in windows(iter(texts), WINDOW):
+            scored = self._score(window)
+            scored.refuse_tokenless([f"text {n}" for n in range(done, done + len(window))])
+            done += len(window)
+            yield scored
+
+    def _stream(
+        self,
+        values: Iterable[Any],
+        answer: Answering,
+        on_error: OnError,
+        token_budget: int | None,
+        window: int,
+    ) -> Iterator[Prediction | None]:
+        done = 0
+        for entries in windows(self._judged(values), window):
+            scored = self._score([entry for entry in entries if isinstance(entry, Text)], token_budget)
+            answers = zip(answer(scored.logits, scored.truncated), scored.lengths, strict=True)
+            for row, entry in enumerate(entries):
+                if isinstance(entry, Text):
+                    prediction, length = next(answers)
+                    if length:
+                        yield prediction
+                        continue
+                    refusal = no_tokens(f"text {done + row}")
+                else:
+                    refusal = entry
+                if on_error == "raise":
+                    raise refusal
+                self._counters.add_refused()
+                yield None
+            done += len(entries)
+
+    def _judged(self, values: Iterable[Any]) -> Iterator[Text | InputError]:
+        for number, value in enumerate(values):
+            try:
+                yield checked_text(value, paired=self.manifest.paired, name=f"text {number}")
+            except InputError as error:
+                yield error
+
+    def _after_fork(self) -> None:
+        self._counters.after_fork()
+        if self._engine is not None:
+            self._engine.after_fork()
+
+
+def _check_count(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigError(f"{name}={value!r} is no count.", accepted={name: "1 or more"})
+
+
+def _load_again(path: Path, device: str, backend: str, threads: int | None) -> Classifier:
+    return load(path, device=device, backend=backend, threads=threads)
+
+
+_alive: weakref.WeakSet[Classifier] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for classifier in list(_alive):
+        classifier._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,147 @@
+"""What a classifier answers: from logits to labels with scores.
+
+Softmax or sigmoid stands here and not in the graph, so that logits stay available and thresholds can change
+without another export. Which of the two it is, the manifest says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from liteft.errors import ConfigError
+from liteft.metrics import Task, sigmoid, softmax
+
+__all__ = ["Answering", "Prediction"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The answer for one text.
+
+    Attributes:
+        label: the label with the highest score (the first of equal ones).
+        score: its score: a probability, or the logit where the manifest names no activation.
+        labels: multi-label: every label whose score is over its threshold, in the manifest's order, perhaps
+            none; single-label: ``label`` alone.
+        top: (label, score) of the ``top_k`` best labels, best first; empty when not asked for.
+        truncated: tokens of the text were cut off.
+        backend: what computed it: "onnxruntime".
+    """
+
+    label: str
+    score: float
+    labels: tuple[str, ...]
+    top: tuple[tuple[str, float], ...]
+    truncated: bool
+    backend: str
+
+
+class Answering:
+    """Turns logits into predictions, with checked settings.
+
+    Args:
+        task: "single_label" or "multi_label".
+        labels: the label names, in the order of the logits.
+        activation: "softmax", "sigmoid" or "none".
+        backend: the name to write into every Prediction.
+        top_k: how many labels ``Prediction.top`` holds, at most; None for none.
+        threshold: multi-label: a score must be larger; one number for all labels, or one for each. None
+            means 0.5.
+
+    Raises:
+        ConfigError: a setting is out of range or does not fit the task.
+    """
+
+    def __init__(
+        self,
+        *,
+        task: Task,
+        labels: Sequence[str],
+        activation: str,
+        backend: str,
+        top_k: int | None = None,
+        threshold: float | Sequence[float] | None = None,
+    ) -> None:
+        self._labels = tuple(labels)
+        self._multi = task == "multi_label"
+        self._scores = _activation(activation)
+        self._backend = backend
+        self._top_k = _checked_top_k(top_k)
+        self._threshold = _checked_threshold(threshold, self._multi, len(self._labels))
+
+    def __call__(self, logits: np.ndarray, truncated: np.ndarray) -> list[Prediction]:
+        """Return a Prediction for every row.
+
+        Args:
+            logits: float32, shape (texts, labels).
+            truncated: bool, shape (texts,).
+        """
+        scores = self._scores(logits)
+        best = scores.argmax(axis=1)
+        best_scores = scores[np.arange(len(scores)), best].tolist()
+        over = scores > self._threshold if self._multi else None
+        top = self._top(scores)
+        answers = []
+        for index, (column, cut) in enumerate(zip(best.tolist(), truncated.tolist(), strict=True)):
+            label = self._labels[column]
+            chosen = (label,) if over is None else self._named(over[index])
+            answers.append(
+                Prediction(label, best_scores[index], chosen, top[index] if top else (), cut, self._backend)
+            )
+        return answers
+
+    def _named(self, chosen: np.ndarray) -> tuple[str, ...]:
+        return tuple(self._labels[column] for column in np.flatnonzero(chosen))
+
+    def _top(self, scores: np.ndarray) -> list[tuple[tuple[str, float], ...]]:
+        if self._top_k is None:
+            return []
+        columns = np.argsort(-scores, axis=1, kind="stable")[:, : self._top_k]
+        best = np.take_along_axis(scores, columns, axis=1)
+        return [
+            tuple((self._labels[column], score) for column, score in zip(*row, strict=True))
+            for row in zip(columns.tolist(), best.tolist(), strict=True)
+        ]
+
+
+def _activation(name: str) -> Callable[[np.ndarray], np.ndarray]:
+    known: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "softmax": softmax,
+        "sigmoid": sigmoid,
+        "none": lambda logits: logits,
+    }
+    return known[name]
+
+
+def _checked_top_k(top_k: int | None) -> int | None:
+    if top_k is None or (isinstance(top_k, int) and not isinstance(top_k, bool) and top_k >= 1):
+        return top_k
+    raise ConfigError(
+        f"top_k={top_k!r} is no count.", accepted={"top_k": "1 or more, or None"}, fix="top_k=3"
+    )
+
+
+def _checked_threshold(
+    threshold: float | Sequence[float] | None, multi: bool, labels: int
+) -> float | np.ndarray:
+    if threshold is None:
+        return 0.5
+    if not multi:
+        raise ConfigError(
+            "a threshold was given, but this model has one label for every text.",
+            accepted={"threshold": "multi-label models only"},
+            fix="leave the threshold out, and compare Prediction.score with it",
+        )
+    try:
+        values = np.asarray(threshold, dtype=np.float32)
+    except (TypeError, ValueError):
+        values = np.full(1, np.nan)
+    if values.shape not in ((), (labels,)) or not np.isfinite(values).all():
+        raise ConfigError(
+            f"threshold={threshold!r} is neither a number nor one number for every label.",
+            accepted={"threshold": f"a number such as 0.5, or {labels} numbers, one a label"},
+        )
+    return values

@@ -1,0 +1,73 @@
+"""Fixtures of the runtime's tests: tiny artifacts, written once a session, and classifiers over them."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from liteft.artifact import Artifact
+from liteft.runtime import Classifier, load
+
+
+def _tiny() -> ModuleType:
+    """Import tiny.py, which lies beside this file and in no package."""
+    name = "liteft_tests_runtime_tiny"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name("tiny.py"))
+        assert spec is not None and spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def tiny() -> ModuleType:
+    """The module that writes tiny artifacts."""
+    return _tiny()
+
+
+@pytest.fixture(scope="session")
+def artifact(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """A single-label artifact of four labels. Not to be changed."""
+    return tiny.write_artifact(tmp_path_factory.mktemp("artifacts") / "single")
+
+
+@pytest.fixture(scope="session")
+def classifier(artifact: Artifact) -> Iterator[Classifier]:
+    """A classifier over ``artifact``, shared by all tests of the session."""
+    with load(artifact.path, threads=2) as loaded:
+        yield loaded
+
+
+@pytest.fixture(scope="session")
+def pair_classifier(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Classifier]:
+    """A classifier of pairs, with segment ids."""
+    path = tmp_path_factory.mktemp("artifacts") / "pairs"
+    tiny.write_artifact(path, labels=("same", "different"), paired=True)
+    with load(path, threads=1) as loaded:
+        yield loaded
+
+
+@pytest.fixture(scope="session")
+def multi_classifier(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Classifier]:
+    """A multi-label classifier of six labels."""
+    path = tmp_path_factory.mktemp("artifacts") / "multi"
+    tiny.write_artifact(path, labels=tuple("abcdef"), multi=True)
+    with load(path, threads=2) as loaded:
+        yield loaded
+
+
+@pytest.fixture
+def new_artifact(tiny: ModuleType, tmp_path: Path) -> Callable[..., Artifact]:
+    """A function that writes an artifact of its own for one test; arguments as ``tiny.write_artifact``."""
+
+    def write(name: str = "artifact", **fields: Any) -> Artifact:
+        return tiny.write_artifact(tmp_path / name, **fields)
+
+    return write
