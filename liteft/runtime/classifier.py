@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import numpy as np
 
@@ -109,9 +109,27 @@ class Classifier:
         """What was classified so far: a snapshot."""
         return self._counters.snapshot()
 
+    @overload
+    def predict(  # type: ignore[overload-overlap]  # a string is a collection of strings, too
+        self,
+        inputs: str | tuple[str, str],
+        *,
+        top_k: int | None = None,
+        threshold: float | Sequence[float] | None = None,
+    ) -> Prediction: ...
+
+    @overload
+    def predict(
+        self,
+        inputs: Collection[Any],
+        *,
+        top_k: int | None = None,
+        threshold: float | Sequence[float] | None = None,
+    ) -> list[Prediction]: ...
+
     def predict(
         self, inputs: Any, *, top_k: int | None = None, threshold: float | Sequence[float] | None = None
-    ) -> Any:
+    ) -> Prediction | list[Prediction]:
         """Classify one text or a collection of texts.
 
         Args:
@@ -124,7 +142,7 @@ class Classifier:
             A Prediction for one text; a list of them, in order, for a collection.
 
         Raises:
-            InputError: something is no text, or no pair where the model reads pairs. Nothing was classified.
+            InputError: something is no text, or no pair where the model reads pairs.
             ConfigError: ``top_k`` or ``threshold`` does not fit.
             DeviceError: the classifier was closed, or the backend failed.
         """

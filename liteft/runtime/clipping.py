@@ -63,7 +63,7 @@ class SafeCuts:
             and splitter.get("use_regex", True) is True
             and _is_local(normalizer)
             and not (content.get("model") or {}).get("dropout")
-            and not any(token.get("single_word") for token in added)
+            and not any(token.get("single_word") or token.get("rstrip") for token in added)
             and not any(token.get("normalized") and _has_separator(token["content"]) for token in added)
         )
 
