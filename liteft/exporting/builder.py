@@ -1,0 +1,102 @@
+"""A small writer of ONNX nodes: values are strings, weights are kept apart, constants are written once.
+
+It exists so that a graph's body is a plain function over a builder: the same function writes into a model's
+main graph today and can write into a model-local function later, where weights become inputs and constants
+stay nodes. It checks nothing itself; `model` hands the result to onnx.checker and to shape inference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+__all__ = ["IR_VERSION", "OPSET", "GraphBuilder"]
+
+OPSET = 20
+IR_VERSION = 9
+
+
+class GraphBuilder:
+    """Nodes in the order of their creation, and named weights."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: dict[str, np.ndarray] = {}
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        self._taken: set[str] = set()
+
+    def weight(self, name: str, array: np.ndarray) -> str:
+        """Keep an array as a weight and return its name, which must be new."""
+        if name in self.weights:
+            raise ValueError(f"the weight {name} is there already")
+        self.weights[name] = np.ascontiguousarray(array)
+        return name
+
+    def constant(self, value: np.ndarray | np.generic) -> str:
+        """Return the name of a constant; equal values share one node."""
+        array = np.asarray(value)
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._constants:
+            name = self._unique("constant")
+            tensor = numpy_helper.from_array(array, name)
+            self.nodes.append(helper.make_node("Constant", [], [name], name=name, value=tensor))
+            self._constants[key] = name
+        return self._constants[key]
+
+    def integers(self, *values: int) -> str:
+        """Return the name of a constant int64 vector."""
+        return self.constant(np.array(values, dtype=np.int64))
+
+    def number(self, value: float) -> str:
+        """Return the name of a constant float32 scalar."""
+        return self.constant(np.float32(value))
+
+    def op(self, kind: str, *inputs: str, name: str, **attributes: Any) -> str:
+        """Append a node with one output and return the output's name, which is the node's."""
+        output = self._unique(name)
+        self.nodes.append(helper.make_node(kind, list(inputs), [output], name=output, **attributes))
+        return output
+
+    def split(self, value: str, *, axis: int, parts: Sequence[str]) -> list[str]:
+        """Append a Split into equal parts and return their names."""
+        outputs = [self._unique(part) for part in parts]
+        node = helper.make_node("Split", [value], outputs, name=outputs[0], axis=axis, num_outputs=len(parts))
+        self.nodes.append(node)
+        return outputs
+
+    def model(
+        self, name: str, *, inputs: Mapping[str, Sequence[str | int]], output: str, shape: Sequence[str | int]
+    ) -> onnx.ModelProto:
+        """Return the finished model.
+
+        Args:
+            name: of the graph.
+            inputs: name -> shape of the int64 inputs, in order; a string is a dynamic axis.
+            output: the float32 value that the model returns.
+            shape: the output's shape.
+        """
+        graph = helper.make_graph(
+            self.nodes,
+            name,
+            [helper.make_tensor_value_info(each, TensorProto.INT64, axes) for each, axes in inputs.items()],
+            [helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)],
+            [numpy_helper.from_array(array, each) for each, array in self.weights.items()],
+        )
+        return helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+            producer_name="liteft",
+        )
+
+    def _unique(self, name: str) -> str:
+        candidate, number = name, 1
+        while candidate in self._taken:
+            number += 1
+            candidate = f"{name}.{number}"
+        self._taken.add(candidate)
+        return candidate

@@ -1,0 +1,142 @@
+"""The model card of an artifact, written from its manifest and from nothing else.
+
+Every number in it stands in manifest.json too, so the two cannot disagree. It says what the model is, what
+it was made from, how good it is with what certainty, and how the file was checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from liteft.artifact import Manifest
+
+__all__ = ["card_text"]
+
+_PRECISIONS = {
+    "fp32": "float32",
+    "fp16": "matrices stored in float16, computed in float32",
+    "int8": "int8 products, a scale for each weight channel and each activation row; head in float32",
+}
+_INTERVALS = ("accuracy", "exact_match", "micro_f1", "macro_f1")
+
+
+def card_text(manifest: Manifest, *, title: str) -> str:
+    """Return the model card as Markdown.
+
+    Args:
+        manifest: of the artifact; its file sizes are shown without the card itself.
+        title: first line.
+    """
+    parts = [
+        f"# {title}\n",
+        _what(manifest),
+        "## How good it is\n",
+        _metrics(manifest.metrics),
+        "## How it was made\n",
+        _origin(manifest),
+        "## How it was checked\n",
+        _verification(manifest.verification),
+        "## Use\n",
+        _use(manifest),
+    ]
+    return "\n".join(parts)
+
+
+def _what(manifest: Manifest) -> str:
+    shown = ", ".join(manifest.labels[:20]) + (", …" if len(manifest.labels) > 20 else "")
+    kind = "one label a text" if manifest.task == "single_label" else "any number of labels a text"
+    graph = "written from the weights" if manifest.graph == "built" else "traced by torch.onnx.export"
+    rows = {
+        "Task": f"{kind}, {len(manifest.labels)} labels" + (", pairs of texts" if manifest.paired else ""),
+        "Labels": shown,
+        "Architecture": f"{manifest.family}, pooling {manifest.pooling}",
+        "Longest text": f"{manifest.max_tokens} tokens, cut on the {manifest.truncation_side}",
+        "Precision": _PRECISIONS[manifest.precision],
+        "Graph": f"ONNX, {graph}; from {', '.join(manifest.inputs)} to logits, before {manifest.activation}",
+        "model.onnx": f"{manifest.files['model.onnx'].bytes / 1e6:.1f} MB",
+    }
+    return _table(("", ""), list(rows.items()))
+
+
+def _metrics(metrics: Mapping[str, Any]) -> str:
+    if not metrics:
+        return "No metrics came with the model.\n"
+    names = [name for name in _INTERVALS if any(name in values for values in metrics.values())]
+    rows = [
+        (
+            split,
+            f"{values.get('n', 0):,}",
+            *(_share(values, name) for name in names),
+            _percent(values.get("majority")),
+        )
+        for split, values in metrics.items()
+    ]
+    header = ("Split", "Texts", *(name.replace("_", " ") for name in names), "majority")
+    text = _table(header, rows)
+    return text + "\nOf the model before the export, in percent, with 95% intervals.\n"
+
+
+def _origin(manifest: Manifest) -> str:
+    lines = []
+    if manifest.data:
+        rows = manifest.data.get("rows") or {}
+        counts = ", ".join(f"{name} {count:,}" for name, count in rows.items())
+        lines.append(f"- Data: {manifest.data.get('name', 'unnamed')} ({counts or 'rows not recorded'})")
+    if manifest.teacher:
+        described = ", ".join(f"{name} {value}" for name, value in manifest.teacher.items())
+        lines.append(f"- Teacher: {described}")
+    lines.append(
+        "- Versions: " + ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _verification(verification: Mapping[str, Any]) -> str:
+    if not verification:
+        return "Not yet.\n"
+    lines = [
+        f"The file was run on {verification['texts']:,} of {verification['of_texts']:,} texts of "
+        f"{verification['split']} and compared with the torch model:",
+        "",
+        f"- largest difference of a logit {verification['logit_difference']:.2g}",
+        f"- same label for {100 * verification['agreement']:.2f}% of the texts",
+        f"- a text alone and in a padded batch differ by at most {verification['batch_difference']:.2g}",
+    ]
+    if verification["accuracy"] is not None:
+        low, high = verification["accuracy_interval"]
+        lines += [
+            f"- accuracy {100 * verification['accuracy']:.2f}% ({100 * low:.2f} to {100 * high:.2f}); "
+            f"the torch model {100 * verification['model_accuracy']:.2f}%",
+            f"- the most frequent label alone would be right for {100 * verification['majority']:.2f}%",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _use(manifest: Manifest) -> str:
+    example = '("a text", "another")' if manifest.paired else '"a text"'
+    lines = [
+        "```python",
+        "import liteft",
+        "",
+        'with liteft.load("FOLDER") as classifier:',
+        f"    classifier.predict({example})",
+        "```",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    escaped = [tuple(cell.replace("|", "\\|") for cell in line) for line in rows]
+    lines = [header, tuple("---" for _ in header), *escaped]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _share(values: Mapping[str, Any], name: str) -> str:
+    interval = values.get(f"{name}_interval")
+    shown = _percent(values.get(name))
+    return f"{shown} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})" if interval else shown
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"

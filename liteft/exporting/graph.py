@@ -1,0 +1,248 @@
+"""An encoder classifier as an ONNX graph, written from its weights.
+
+Tracing a 6-layer BERT gives about 300 nodes, half of them arithmetic on shapes, and ONNX Runtime recognises
+little of it. Here every node is one that somebody wanted: LayerNormalization and Gelu as one node each,
+queries, keys and values in one product, reshapes as [0, 0, n], which leave both dynamic axes alone and keep
+shapes known, so that ONNX Runtime fuses residual, bias and LayerNormalization into one kernel.
+
+A classifier that pools [CLS] reads column 0 of the last layer and nothing else, so that layer computes keys
+and values for every token, but queries, projection and feed-forward for column 0 alone. It changes no result
+and saves 14% of the work at 6 layers, 28% at 3.
+
+Column 0 is the pooled query even where the mask hides it, holes and left padding keep the positions they
+have: as in transformers. Softmax or sigmoid stays outside: the graph returns logits.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+
+from liteft.exporting.builder import GraphBuilder
+from liteft.exporting.precision import Precision, Table, emit_linear
+from liteft.exporting.weights import EncoderSpec, EncoderWeights
+
+__all__ = ["build_model", "emit_classifier"]
+
+HIDDEN_KEY = float(np.finfo(np.float32).min)
+
+
+def build_model(weights: EncoderWeights, precision: Precision = "fp32") -> onnx.ModelProto:
+    """Return the ONNX model of a classifier, opset 20, standard operators only.
+
+    Its inputs are int64 of shape (texts, tokens): input_ids, attention_mask, and token_type_ids where
+    ``weights.spec.typed``. Its output is logits, float32, shape (texts, labels).
+
+    Args:
+        weights: from `read_weights`.
+        precision: how matrices are stored and multiplied; the head and the classifier are never quantized.
+    """
+    builder = GraphBuilder()
+    names = ["input_ids", "attention_mask", *(["token_type_ids"] if weights.spec.typed else [])]
+    logits = emit_classifier(builder, weights, *names, precision=precision)
+    return builder.model(
+        "encoder_classifier",
+        inputs=dict.fromkeys(names, ("texts", "tokens")),
+        output=logits,
+        shape=("texts", weights.spec.labels),
+    )
+
+
+def emit_classifier(
+    builder: GraphBuilder,
+    weights: EncoderWeights,
+    input_ids: str,
+    attention_mask: str,
+    token_type_ids: str | None = None,
+    *,
+    precision: Precision,
+) -> str:
+    """Write the whole classifier and return the value of the logits, (texts, labels), named ``logits``.
+
+    Args:
+        builder: where to write.
+        weights: the classifier.
+        input_ids, attention_mask, token_type_ids: int64 values, shape (texts, tokens); the last where it is
+            typed.
+        precision: of the encoder's matrices and tables.
+    """
+    encoder = _Encoder(builder, weights, precision)
+    kept = builder.op("Cast", attention_mask, name="kept", to=TensorProto.BOOL)
+    hidden = encoder.embeddings(input_ids, token_type_ids)
+    bias = encoder.attention_bias(kept)
+    last = weights.spec.layers - 1
+    for layer in range(weights.spec.layers):
+        hidden = encoder.layer(
+            layer, hidden, bias, first_only=layer == last and weights.spec.pooling == "cls"
+        )
+    pooled = encoder.mean(hidden, kept) if weights.spec.pooling == "mean" else encoder.only_column(hidden)
+    return encoder.head(pooled)
+
+
+class _Encoder:
+    """The parts of the body, over one builder. Shapes are (texts, tokens, width) unless it says otherwise."""
+
+    def __init__(self, builder: GraphBuilder, weights: EncoderWeights, precision: Precision) -> None:
+        self.builder, self.tensors, self.precision = builder, weights.tensors, precision
+        self.spec: EncoderSpec = weights.spec
+
+    def embeddings(self, input_ids: str, token_type_ids: str | None) -> str:
+        """Sum of word, position and type embeddings, normed, and projected where ELECTRA's width differs."""
+        op = self.builder.op
+        total = op(
+            "Add", self._table("word").take(input_ids), self._positions(input_ids), name="embeddings.placed"
+        )
+        if token_type_ids is not None:
+            total = op("Add", total, self._table("type").take(token_type_ids), name="embeddings.typed")
+        normed = self.norm("embeddings.norm", total)
+        return (
+            self.linear("embeddings.project", normed)
+            if "embeddings.project.weight" in self.tensors
+            else normed
+        )
+
+    def attention_bias(self, kept: str) -> str:
+        """0 where a key may be seen and the lowest float where not, shape (texts, 1, 1, tokens)."""
+        number = self.builder.number
+        bias = self.builder.op("Where", kept, number(0), number(HIDDEN_KEY), name="attention_bias.flat")
+        return self.builder.op("Unsqueeze", bias, self.builder.integers(1, 2), name="attention_bias")
+
+    def layer(self, number: int, hidden: str, bias: str, *, first_only: bool) -> str:
+        """One transformer layer; with ``first_only`` the result is (texts, 1, width), of column 0."""
+        name, op = f"layers.{number}", self.builder.op
+        queried = hidden
+        if first_only:
+            queried = op("Gather", hidden, self.builder.integers(0), name=f"{name}.first", axis=1)
+        context = self._attention(f"{name}.attention", hidden, queried, bias)
+        projected = self.linear(f"{name}.attention.output", context)
+        attended = self.norm(
+            f"{name}.attention.norm", op("Add", projected, queried, name=f"{name}.attention.sum")
+        )
+        inner = self._activation(self.spec.activation, self.linear(f"{name}.feed_forward.inner", attended))
+        outer = self.linear(f"{name}.feed_forward.outer", inner)
+        return self.norm(
+            f"{name}.feed_forward.norm", op("Add", outer, attended, name=f"{name}.feed_forward.sum")
+        )
+
+    def mean(self, hidden: str, kept: str) -> str:
+        """Mean over the columns that the mask keeps, (texts, width); zero for a text without any."""
+        op, axis = self.builder.op, self.builder.integers(1)
+        weights = op("Cast", kept, name="pooling.kept", to=TensorProto.FLOAT)
+        rows = op("Unsqueeze", weights, axis, name="pooling.row")
+        total = op("Squeeze", op("MatMul", rows, hidden, name="pooling.product"), axis, name="pooling.total")
+        count = op("ReduceSum", weights, axis, name="pooling.count", keepdims=1)
+        return op(
+            "Div", total, op("Max", count, self.builder.number(1), name="pooling.positive"), name="pooled"
+        )
+
+    def only_column(self, hidden: str) -> str:
+        """The one column of (texts, 1, width) as (texts, width)."""
+        return self.builder.op("Squeeze", hidden, self.builder.integers(1), name="pooled")
+
+    def head(self, pooled: str) -> str:
+        """Logits (texts, labels) of (texts, width), in float arithmetic whatever the precision."""
+        if self.spec.head_form != "none":
+            dense = self.linear("head.dense", pooled, quantized=False)
+            pooled = self._activation(self.spec.head_form, dense)
+        return self.linear("classifier", pooled, quantized=False, output="logits")
+
+    def linear(self, name: str, x: str, *, quantized: bool = True, output: str | None = None) -> str:
+        """A linear layer by its neutral name."""
+        return self._stacked(name, x, [name], quantized=quantized, output=output)
+
+    def norm(self, name: str, x: str) -> str:
+        """LayerNormalization over the last axis."""
+        parts = [
+            self.builder.weight(f"{name}.{part}", self.tensors[f"{name}.{part}"])
+            for part in ("weight", "bias")
+        ]
+        return self.builder.op("LayerNormalization", x, *parts, name=name, axis=-1, epsilon=self.spec.epsilon)
+
+    def _stacked(
+        self, name: str, x: str, sources: list[str], *, quantized: bool = True, output: str | None = None
+    ) -> str:
+        """One product with the stacked weights of several linear layers."""
+        weight, bias = (
+            np.concatenate([self.tensors[f"{source}.{part}"] for source in sources])
+            for part in ("weight", "bias")
+        )
+        precision: Precision = "fp32" if self.precision == "int8" and not quantized else self.precision
+        return emit_linear(
+            self.builder, x, name=name, weight=weight, bias=bias, precision=precision, output=output or name
+        )
+
+    def _attention(self, name: str, hidden: str, queried: str, bias: str) -> str:
+        """Softmax attention of ``queried`` over ``hidden``, before the output projection."""
+        op, spec = self.builder.op, self.spec
+        parts = ["query", "key", "value"]
+        if queried == hidden:
+            projected = self._stacked(f"{name}.query_key_value", hidden, [f"{name}.{part}" for part in parts])
+            query, key, value = self.builder.split(
+                projected, axis=-1, parts=[f"{name}.{part}" for part in parts]
+            )
+        else:
+            query = self.linear(f"{name}.query", queried)
+            projected = self._stacked(f"{name}.key_value", hidden, [f"{name}.{part}" for part in parts[1:]])
+            key, value = self.builder.split(
+                projected, axis=-1, parts=[f"{name}.{part}" for part in parts[1:]]
+            )
+        query, key, value = (
+            self._heads(f"{name}.{part}", each, transposed=part == "key")
+            for part, each in zip(parts, (query, key, value), strict=True)
+        )
+        scores = op("MatMul", query, key, name=f"{name}.product")
+        scale = self.builder.number((spec.width // spec.heads) ** -0.5)
+        biased = op("Add", op("Mul", scores, scale, name=f"{name}.scores"), bias, name=f"{name}.biased")
+        shares = op("Softmax", biased, name=f"{name}.shares", axis=-1)
+        mixed = op("MatMul", shares, value, name=f"{name}.mixed")
+        columns = op("Transpose", mixed, name=f"{name}.columns", perm=[0, 2, 1, 3])
+        return op("Reshape", columns, self.builder.integers(0, 0, spec.width), name=f"{name}.context")
+
+    def _heads(self, name: str, x: str, *, transposed: bool) -> str:
+        """(texts, tokens, width) as (texts, heads, tokens, head size), or its last two axes swapped."""
+        shape = self.builder.integers(0, 0, self.spec.heads, self.spec.width // self.spec.heads)
+        split = self.builder.op("Reshape", x, shape, name=f"{name}.split")
+        perm = [0, 2, 3, 1] if transposed else [0, 2, 1, 3]
+        return self.builder.op("Transpose", split, name=f"{name}.heads", perm=perm)
+
+    def _activation(self, kind: str, x: str) -> str:
+        op, name = self.builder.op, f"{x}.{kind}"
+        if kind in ("gelu", "gelu_tanh"):
+            return op("Gelu", x, name=name, approximate="none" if kind == "gelu" else "tanh")
+        if kind == "silu":
+            return op("Mul", x, op("Sigmoid", x, name=f"{name}.gate"), name=name)
+        return op({"relu": "Relu", "tanh": "Tanh"}[kind], x, name=name)
+
+    def _table(self, part: str) -> Table:
+        name = f"embeddings.{part}"
+        return Table(self.builder, name, self.tensors[f"{name}.weight"], self.precision)
+
+    def _positions(self, input_ids: str) -> str:
+        """Position embeddings: (tokens, width) where the column decides, (texts, tokens, width) where ids do.
+
+        Columns are counted over the first row of ids. A slice of the table by its length would be one node
+        less, but its length is then unknown to ONNX Runtime, and so is the shape of everything after:
+        nothing fuses.
+        """
+        op, table = self.builder.op, self._table("position")
+        padding = self.spec.counted_from
+        if padding is None:
+            row = op("Gather", input_ids, self.builder.constant(np.int64(0)), name="positions.row")
+            ones = op(
+                "Cast",
+                op("Equal", row, row, name="positions.any"),
+                name="positions.one",
+                to=TensorProto.INT64,
+            )
+            return table.take(
+                op("CumSum", ones, self.builder.constant(np.int64(0)), name="positions", exclusive=1)
+            )
+        constant = self.builder.constant(np.int64(padding))
+        is_padding = op("Equal", input_ids, constant, name="positions.padding")
+        counted = op(
+            "Cast", op("Not", is_padding, name="positions.real"), name="positions.one", to=TensorProto.INT64
+        )
+        total = op("CumSum", counted, self.builder.constant(np.int64(1)), name="positions.count")
+        placed = op("Add", op("Mul", total, counted, name="positions.kept"), constant, name="positions")
+        return table.take(placed)

@@ -1,0 +1,86 @@
+"""Checks that need no data: every length runs, and a text alone gets what it gets in a batch.
+
+They use random token ids, so they reach lengths, type ids and neighbours that a validation split may not
+have. The batch mixes lengths, so that most rows are padded, and gives the first row a neighbour that repeats
+one token: activations that stand out are what a scale shared by a batch would show.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from liteft.finetuning.model import LoadedClassifier, pad_batch, uses_type_ids
+from liteft.runtime.onnx_engine import OnnxEngine
+from liteft.tokenization import Encoded
+
+__all__ = ["ProbeResult", "run_probes"]
+
+_SHORT = (1, 2, 3, 5, 8, 13, 21, 34, 64)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """What the probes saw.
+
+    Attributes:
+        lengths: token counts that were run.
+        reference_difference: largest difference of a logit to the torch model's.
+        batch_difference: largest difference of a logit between a text alone and in a padded batch.
+        finite: every logit is a finite number.
+    """
+
+    lengths: tuple[int, ...]
+    reference_difference: float
+    batch_difference: float
+    finite: bool
+
+
+def run_probes(loaded: LoadedClassifier, engine: OnnxEngine, *, seed: int = 0) -> ProbeResult:
+    """Run random token ids of lengths from 1 to max_tokens, each alone and all in one batch.
+
+    Args:
+        loaded: the torch model.
+        engine: runs the exported graph.
+        seed: of the token ids.
+    """
+    longest = loaded.settings.max_tokens
+    lengths = tuple(sorted({length for length in (*_SHORT, longest - 1, longest) if 1 <= length <= longest}))
+    encoded = _random_ids(loaded, lengths, np.random.default_rng(seed))
+    reference = _torch_logits(loaded, encoded)
+    together = engine.run(encoded.ids, encoded.type_ids)
+    alone = np.concatenate(
+        [engine.run([ids], [types]) for ids, types in zip(encoded.ids, encoded.type_ids, strict=True)]
+    )
+    finite = bool(np.isfinite(together).all() and np.isfinite(alone).all())
+    return ProbeResult(
+        lengths=lengths,
+        reference_difference=float(np.abs(alone - reference).max()) if finite else float("inf"),
+        batch_difference=float(np.abs(alone - together).max()) if finite else float("inf"),
+        finite=finite,
+    )
+
+
+def _random_ids(
+    loaded: LoadedClassifier, lengths: tuple[int, ...], generator: np.random.Generator
+) -> Encoded:
+    vocabulary, padding = int(loaded.config.vocab_size), loaded.tokenizer.pad_id
+    real = np.setdiff1d(np.arange(min(vocabulary, loaded.tokenizer.vocabulary_size)), [padding])
+    ids = [generator.choice(real, length).astype(np.int32) for length in lengths]
+    ids[-1][:] = ids[-1][0]
+    kinds = 2 if loaded.settings.paired and uses_type_ids(loaded.config) else 1
+    types = [np.sort(generator.integers(0, kinds, length)).astype(np.int32) for length in lengths]
+    return Encoded(ids, types, np.zeros(len(lengths), dtype=bool))
+
+
+def _torch_logits(loaded: LoadedClassifier, encoded: Encoded) -> np.ndarray:
+    with torch.inference_mode():
+        rows = []
+        for row in range(len(encoded.ids)):
+            batch = pad_batch(
+                encoded, [row], pad_id=loaded.tokenizer.pad_id, types=uses_type_ids(loaded.config)
+            )
+            rows.append(loaded.model(**batch).logits.float().numpy())
+    return np.concatenate(rows)

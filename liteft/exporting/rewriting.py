@@ -1,0 +1,155 @@
+"""Storing a traced graph in float16 or int8, by rewriting its nodes.
+
+A built graph is written in its precision. A traced one comes in float32 and is changed here afterwards, into
+the nodes that a built one has: products with a constant matrix become row products, lookups in a constant
+table read int8 rows. The products that give the logits stay in float.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from liteft.exporting.builder import GraphBuilder
+from liteft.exporting.precision import emit_row_product, quantize_channels, to_half
+
+__all__ = ["store_half", "store_rows"]
+
+_SMALLEST_MATRIX = 1024
+
+
+def store_half(model: onnx.ModelProto) -> int:
+    """Store every float32 matrix of a model in float16, in place, and return how many there were.
+
+    Arithmetic stays float32: each is cast where the graph begins.
+    """
+    nodes, changed = [], 0
+    for tensor in model.graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2:
+            continue
+        half = to_half(numpy_helper.to_array(tensor))
+        if half.dtype != np.float16:
+            continue
+        name, changed = tensor.name, changed + 1
+        tensor.CopyFrom(numpy_helper.from_array(half, f"{name}.half"))
+        nodes.append(
+            helper.make_node("Cast", [tensor.name], [name], name=f"{name}.float", to=TensorProto.FLOAT)
+        )
+    _set_nodes(model, [*nodes, *model.graph.node])
+    return changed
+
+
+def store_rows(model: onnx.ModelProto, *, labels: int) -> int:
+    """Quantize a model's products and tables, in place, and return how many products.
+
+    Args:
+        model: float32.
+        labels: outputs of the classifier; a matrix of that many outputs stays in float.
+    """
+    rewriter = _RowRewriter(model, labels)
+    nodes: list[onnx.NodeProto] = []
+    for node in model.graph.node:
+        rewriter.builder.nodes.clear()
+        nodes += rewriter.replaced(node) or [node]
+    _set_nodes(model, [*rewriter.constants, *nodes])
+    model.graph.initializer.extend(
+        numpy_helper.from_array(array, name) for name, array in rewriter.builder.weights.items()
+    )
+    used = {name for node in model.graph.node for name in node.input}
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+    return rewriter.products
+
+
+class _RowRewriter:
+    """Turns single nodes into the nodes that take their place. A matrix used twice is quantized once."""
+
+    def __init__(self, model: onnx.ModelProto, labels: int) -> None:
+        self.builder = GraphBuilder()
+        self.constants: list[onnx.NodeProto] = []
+        self.products = 0
+        self._labels = labels
+        self._matrices = {
+            tensor.name: tensor
+            for tensor in model.graph.initializer
+            if tensor.data_type == TensorProto.FLOAT and len(tensor.dims) == 2
+        }
+        self._uses = Counter(name for node in model.graph.node for name in node.input)
+        self._transposed = {
+            node.output[0]: node.input[0]
+            for node in model.graph.node
+            if node.op_type == "Transpose" and node.input[0] in self._matrices
+        }
+        self._stored: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def replaced(self, node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        """Return the nodes for one node, or None to keep it."""
+        attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+        if node.op_type == "Gather" and node.input[0] in self._matrices and attributes.get("axis", 0) == 0:
+            return self._lookup(node)
+        if node.op_type == "MatMul":
+            return self._product(node, transposed=False)
+        plain = all(attributes.get(name, 1.0) == 1.0 for name in ("alpha", "beta"))
+        if node.op_type == "Gemm" and plain and not attributes.get("transA", 0):
+            return self._product(node, transposed=bool(attributes.get("transB", 0)))
+        return None
+
+    def _product(self, node: onnx.NodeProto, *, transposed: bool) -> list[onnx.NodeProto] | None:
+        name = node.input[1]
+        if name in self._transposed:
+            name, transposed = self._transposed[name], not transposed
+        if name not in self._matrices:
+            return None
+        rows, columns = self._matrices[name].dims
+        outputs = rows if transposed else columns
+        if outputs == self._labels or rows * columns < _SMALLEST_MATRIX:
+            return None
+        weight, scale = self._quantized(name, "outputs_by_inputs" if transposed else "inputs_by_outputs")
+        prefix = node.name or node.output[0]
+        value = emit_row_product(self.builder, node.input[0], weight, scale, name=f"{prefix}.int8")
+        if len(node.input) > 2 and node.input[2]:
+            value = self.builder.op("Add", value, node.input[2], name=f"{prefix}.int8.biased")
+        self.products += 1
+        return self._taken(value, node.output[0])
+
+    def _lookup(self, node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+        name = node.input[0]
+        rows, columns = self._matrices[name].dims
+        if rows * columns < _SMALLEST_MATRIX:
+            return None
+        weight, scale = self._quantized(name, "table")
+        prefix = node.name or node.output[0]
+        op = self.builder.op
+        whole = op("Gather", weight, node.input[1], name=f"{prefix}.int8.rows")
+        floats = op("Cast", whole, name=f"{prefix}.int8.float", to=TensorProto.FLOAT)
+        flat = op("Gather", scale, node.input[1], name=f"{prefix}.int8.scales")
+        column = op("Unsqueeze", flat, self.builder.integers(-1), name=f"{prefix}.int8.scale_column")
+        return self._taken(op("Mul", floats, column, name=f"{prefix}.int8.scaled"), node.output[0])
+
+    def _quantized(self, name: str, layout: str) -> tuple[str, str]:
+        """Store a matrix in int8, for products as (inputs, outputs); return its name and its scales'."""
+        if (name, layout) not in self._stored:
+            matrix = numpy_helper.to_array(self._matrices[name])
+            quantized, scales = quantize_channels(matrix.T if layout == "inputs_by_outputs" else matrix)
+            self._stored[name, layout] = (
+                self.builder.weight(f"{name}.int8.{layout}", quantized if layout == "table" else quantized.T),
+                self.builder.weight(f"{name}.scale.{layout}", scales),
+            )
+        return self._stored[name, layout]
+
+    def _taken(self, value: str, output: str) -> list[onnx.NodeProto]:
+        """Return the builder's nodes, the last value under the old output's name; keep constants apart."""
+        self.constants += [node for node in self.builder.nodes if node.op_type == "Constant"]
+        nodes = [node for node in self.builder.nodes if node.op_type != "Constant"]
+        nodes[-1].output[:] = [output if each == value else each for each in nodes[-1].output]
+        return nodes
+
+
+def _set_nodes(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del model.graph.node[:]
+    model.graph.node.extend(copies)

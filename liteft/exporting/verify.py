@@ -1,0 +1,224 @@
+"""The gate: what was written is run as a user would run it, and compared with the model it came from.
+
+Nothing leaves `export` unverified. The written folder is loaded with liteft.runtime and run on real texts,
+and its logits are compared with torch's. Beyond the limits the export fails, and says on which texts. Three
+things are judged:
+
+- the export is faithful: logits (fp32, fp16), chosen labels and accuracy within stated limits;
+- the model is worth shipping: it beats the answer that always names the most frequent label. A graph that
+  agrees with a model that learned nothing is no success;
+- the graph is sound where the data may not look: see probes.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from liteft.artifact import read_artifact
+from liteft.data import Split
+from liteft.errors import DataError, VerificationError
+from liteft.exporting.limits import Limits
+from liteft.exporting.precision import Precision
+from liteft.exporting.probes import ProbeResult, run_probes
+from liteft.finetuning.model import LoadedClassifier, predict_logits
+from liteft.metrics import Task, agreement, correct, decide, majority_share, wilson_interval
+from liteft.runtime import load
+from liteft.runtime.onnx_engine import OnnxEngine
+
+__all__ = ["verify_artifact"]
+
+_WORST = 5
+_SHOWN = 70
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """Both models on the same texts: logits, float32 (texts, labels), and what the probes saw."""
+
+    split: Split
+    task: Task
+    model: np.ndarray
+    exported: np.ndarray
+    probes: ProbeResult
+
+    @property
+    def finite(self) -> bool:
+        """Every logit of the export is a finite number."""
+        return self.probes.finite and bool(np.isfinite(self.exported).all())
+
+    @property
+    def differences(self) -> np.ndarray:
+        """Largest logit difference of each text, float32 (texts,); infinite where a logit is not finite."""
+        return np.asarray(np.nan_to_num(np.abs(self.model - self.exported).max(axis=1), nan=np.inf))
+
+
+def verify_artifact(
+    folder: Path,
+    loaded: LoadedClassifier,
+    split: Split,
+    *,
+    precision: Precision,
+    limits: Limits | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Compare a written artifact with the model it came from, and return what was measured.
+
+    Args:
+        folder: the artifact.
+        loaded: the torch model.
+        split: texts to compare on; labels, where there are any, judge accuracy too.
+        precision: of the artifact.
+        limits: how far it may be off.
+        progress: called with a line of text now and then.
+
+    Returns:
+        A dictionary for the manifest: split, texts, of_texts, logit_difference (largest), batch_difference,
+        agreement, accuracy of both with the exported model's 95% interval, majority, limits. The accuracy
+        values are None without labels; for multi-label they are shares of exact matches.
+
+    Raises:
+        VerificationError: beyond a limit, or the model does not beat the majority class.
+        DataError: the split has no texts with tokens, or does not fit the task.
+    """
+    limits = (limits or Limits()).resolved(precision)
+    chosen = _chosen_texts(split, loaded, limits.texts)
+    if progress is not None:
+        progress(
+            f"verifying the {precision} graph on {len(chosen):,} of {len(split):,} texts of {split.name}"
+        )
+    with load(folder, device="cpu") as classifier:
+        exported = classifier.logits(chosen.texts, chosen.pairs)
+        threads = classifier.threads
+    engine = OnnxEngine(read_artifact(folder), device="cpu", threads=threads)
+    reference = predict_logits(loaded, chosen.texts, chosen.pairs)
+    comparison = _Comparison(chosen, loaded.settings.task, reference, exported, run_probes(loaded, engine))
+    measured = _measured(comparison)
+    beyond = _beyond(comparison, measured, limits)
+    useless = measured["majority"] is not None and measured["model_accuracy"] <= measured["majority"]
+    if beyond:
+        raise _disagreement(comparison, loaded, precision, beyond)
+    if useless:
+        raise VerificationError(
+            f"{loaded.path} does not beat the majority class on {split.name}; nothing was exported.",
+            accepted={
+                "its accuracy": f"{measured['model_accuracy']:.1%}",
+                "the most frequent label alone": f"{measured['majority']:.1%}",
+            },
+            fix=["train longer, or with another learning rate", "read the data check"],
+        )
+    return {
+        "split": split.name,
+        "texts": len(chosen),
+        "of_texts": len(split),
+        **measured,
+        "limits": asdict(limits),
+    }
+
+
+def _chosen_texts(split: Split, loaded: LoadedClassifier, most: int) -> Split:
+    """Return the texts to compare on; those without a single token have no answer, and are left out."""
+    paired = loaded.settings.paired
+    if (split.pairs is not None) != paired:
+        raise DataError(
+            f"split {split.name!r} has {'pairs' if split.pairs is not None else 'no pairs'}, "
+            f"and the model reads {'pairs' if paired else 'single texts'}.",
+            fix="--pair COLUMN" if paired else "leave out --pair",
+        )
+    if len(split) > most:
+        split = split.take(np.linspace(0, len(split) - 1, most).round().astype(np.int64))
+    lengths = loaded.tokenizer.encode(split.texts, split.pairs).lengths if len(split) else np.zeros(0)
+    if not lengths.any():
+        raise DataError(f"split {split.name!r} has no texts to verify on.", fix="give some texts of the task")
+    return split if lengths.all() else split.take(lengths > 0)
+
+
+def _measured(comparison: _Comparison) -> dict[str, Any]:
+    """Return the numbers for the manifest; those that need finite logits or labels are None without them."""
+    probes, finite = comparison.probes, comparison.finite
+    measured: dict[str, Any] = {
+        "logit_difference": float(comparison.differences.max()) if finite else None,
+        "logit_difference_mean": float(comparison.differences.mean()) if finite else None,
+        "probe_difference": probes.reference_difference if finite else None,
+        "batch_difference": probes.batch_difference if finite else None,
+        "probe_lengths": list(probes.lengths),
+        "agreement": agreement(comparison.model, comparison.exported, comparison.task),
+        "accuracy": None,
+        "accuracy_interval": None,
+        "model_accuracy": None,
+        "majority": None,
+    }
+    split, task = comparison.split, comparison.task
+    if split.labels is None:
+        return measured
+    model, exported = (
+        correct(logits, split.labels, task=task, foreign=split.foreign)
+        for logits in (comparison.model, comparison.exported)
+    )
+    return measured | {
+        "accuracy": float(exported.mean()),
+        "accuracy_interval": list(wilson_interval(int(exported.sum()), len(exported))),
+        "model_accuracy": float(model.mean()),
+        "majority": majority_share(split.labels, task=task),
+    }
+
+
+def _beyond(comparison: _Comparison, measured: dict[str, Any], limits: Limits) -> dict[str, str]:
+    """Return what is beyond its limit: name -> value and limit, in words."""
+    if not comparison.finite:
+        return {"logits": "some are not finite numbers"}
+    beyond: dict[str, str] = {}
+    numbers = (
+        ("largest logit difference", measured["logit_difference"], limits.logit_difference),
+        ("on random tokens", measured["probe_difference"], limits.logit_difference),
+        ("a text alone and in a batch", measured["batch_difference"], limits.batch_difference),
+    )
+    for words, value, limit in numbers:
+        if limit is not None and value > limit:
+            beyond[words] = f"{value:.2g}, limit {limit:g}"
+    count = len(comparison.split)
+    if round((1 - measured["agreement"]) * count) > max(1, (1 - limits.agreement) * count):
+        beyond["same label"] = f"{measured['agreement']:.1%} of the texts, limit {limits.agreement:.1%}"
+    if measured["accuracy"] is not None:
+        lost = round((measured["model_accuracy"] - measured["accuracy"]) * count)
+        if lost > max(1, limits.accuracy_drop * count):
+            both = f"{measured['accuracy']:.1%}, of the model {measured['model_accuracy']:.1%}"
+            beyond["accuracy"] = f"{both}, limit {100 * limits.accuracy_drop:g} points less"
+    return beyond
+
+
+def _disagreement(
+    comparison: _Comparison, loaded: LoadedClassifier, precision: Precision, beyond: dict[str, str]
+) -> VerificationError:
+    finer = {"int8": "--precision fp16, or fp32", "fp16": "--precision fp32"}
+    return VerificationError(
+        f"the {precision} graph does not agree with {loaded.path} on {comparison.split.name}; "
+        "nothing was exported.",
+        accepted=beyond | _worst_texts(comparison, loaded.settings.labels),
+        fix=finer.get(precision, "report it: a float32 graph that disagrees is a mistake of LiteFT's"),
+    )
+
+
+def _worst_texts(comparison: _Comparison, labels: tuple[str, ...]) -> dict[str, str]:
+    """Return the texts that are furthest apart, those with another label first, in words."""
+    model, exported = (decide(each, comparison.task) for each in (comparison.model, comparison.exported))
+    changed = model != exported if model.ndim == 1 else (model != exported).any(axis=1)
+    differences = comparison.differences
+    shown = {}
+    for rank, row in enumerate(np.lexsort((-differences, ~changed))[:_WORST], start=1):
+        pairs = comparison.split.pairs
+        text = comparison.split.texts[row] + ("" if pairs is None else f" | {pairs[row]}")
+        text = text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+        names = " -> ".join(_names(each[row], labels) for each in (model, exported))
+        shown[f"worst text {rank}"] = f"{names}, logits {differences[row]:.3g} apart: {text!r}"
+    return shown
+
+
+def _names(decision: Any, labels: tuple[str, ...]) -> str:
+    if np.ndim(decision) == 0:
+        return labels[int(decision)]
+    return " + ".join(label for label, chosen in zip(labels, decision, strict=True) if chosen) or "no label"
