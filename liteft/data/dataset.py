@@ -2,9 +2,9 @@
 
 Everything past this module works on `Dataset` and never sees a file, a column or a label's spelling again.
 The labels are those of the training split, in a fixed order; a label that only another split carries is
-*foreign*: its rows stay, with -1 for a label, and count as wrong. Each row remembers where it came from, so that
-a check or an error can name file and line. A data set is a value: it does not change, and `fingerprint` says
-whether two are the same.
+*foreign*: its rows stay, with -1 for a label, and count as wrong. Each row remembers where it came from, so
+that a check or an error can name file and line. A data set is a value: it does not change, and
+`fingerprint` says whether two are the same.
 """
 
 from __future__ import annotations
@@ -63,6 +63,16 @@ class Provenance:
         """Return, say, "reviews.csv, line 17" for one text."""
         return f"{self.sources[int(self.source[index])]}, {self.unit} {int(self.rows[index])}"
 
+    def places(self, indices: Sequence[int], *, most: int = 3) -> str:
+        """Return, say, "reviews.csv, lines 3, 17, 20 and 12 more" for some of the texts."""
+        if len(indices) == 1:
+            return self.where(indices[0])
+        source = int(self.source[indices[0]])
+        shown = [index for index in indices[:most] if int(self.source[index]) == source]
+        rows = ", ".join(str(int(self.rows[index])) for index in shown)
+        more = f" and {len(indices) - len(shown):,} more" if len(indices) > len(shown) else ""
+        return f"{self.sources[source]}, {self.unit}{'s' if len(shown) > 1 else ''} {rows}{more}"
+
     def take(self, indices: np.ndarray) -> Provenance:
         """Return the provenance of some of the texts."""
         return Provenance(self.sources, self.source[indices], self.rows[indices], self.unit)
@@ -76,8 +86,8 @@ class Split:
         name: "train", "validation", "test" or an extra's own name.
         texts: the texts, or the first text of each pair.
         pairs: the second texts, as many; None where the task has no pairs.
-        labels: single label: int64, shape (texts,), -1 where the training split lacks the label; multi-label:
-            bool, shape (texts, labels); None: unlabelled.
+        labels: single label: int64, shape (texts,), -1 where the training split lacks the label;
+            multi-label: bool, shape (texts, labels); None: unlabelled.
         foreign: bool, shape (texts,): the row carries a label that the training split lacks, and counts as
             wrong; None: no row does.
         provenance: where the rows came from; None for splits made by hand.
@@ -147,10 +157,11 @@ class Dataset:
         name: for reports; the file's or folder's name.
         task: "single_label" or "multi_label".
         labels: label names; a label's index is its class.
-        splits: by name. "train", "validation" and "test" have a meaning, all others are extras: scored, never
-            trained on.
+        splits: by name. "train", "validation" and "test" have a meaning, all others are extras: scored,
+            never trained on.
         unseen: split -> label that the training split lacks -> rows that carry it.
-        notes: what the loader decided by itself (columns guessed, splits made, rows dropped), one line each.
+        notes: what the loader decided by itself (columns guessed, splits made, rows dropped), one line
+            each.
     """
 
     name: str

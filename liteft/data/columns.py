@@ -1,0 +1,200 @@
+"""Which columns hold the text, its pair and the label: named by the caller, or guessed where one guess
+fits.
+
+A guess is made from a short list of names that data sets use, and is always told. Where two would do, or
+none, the columns are shown and the caller chooses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from liteft.errors import DataError, closest
+
+__all__ = ["Columns", "choose_columns", "find_column"]
+
+# Tiers: within one, two hits are ambiguous; an earlier tier wins over a later one.
+_TEXT = (
+    ("text",),
+    ("sentence", "content", "body", "utterance", "document", "texts"),
+    (
+        "review",
+        "comment",
+        "message",
+        "tweet",
+        "query",
+        "question",
+        "headline",
+        "title",
+        "description",
+        "input",
+    ),
+)
+_LABEL = (
+    ("label", "labels"),
+    ("class", "category", "intent", "target", "sentiment", "emotion", "topic", "classes", "categories"),
+    ("intents", "emotions", "topics", "stars", "rating", "output"),
+)
+_PAIRS = (
+    ("text", "text_b"),
+    ("text", "text2"),
+    ("text", "text_pair"),
+    ("text", "pair"),
+    ("text_a", "text_b"),
+    ("text1", "text2"),
+    ("text_1", "text_2"),
+    ("sentence1", "sentence2"),
+    ("sentence_1", "sentence_2"),
+    ("sentence_a", "sentence_b"),
+    ("premise", "hypothesis"),
+    ("question1", "question2"),
+    ("question", "sentence"),
+    ("query", "passage"),
+    ("query", "document"),
+)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of the columns that are read.
+
+    Attributes:
+        text: the text, or the first of a pair.
+        pair: the second text; None without pairs.
+        label: the label; None where labels are not wanted.
+        guessed: parts that nobody named: "text", "pair", "label".
+    """
+
+    text: str
+    pair: str | None
+    label: str | None
+    guessed: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns, each once."""
+        return tuple(dict.fromkeys(name for name in (self.text, self.pair, self.label) if name is not None))
+
+    @property
+    def note(self) -> str | None:
+        """A sentence on what was guessed, or None."""
+        if not self.guessed:
+            return None
+        parts = ", ".join(f"{part} = {getattr(self, part)!r}" for part in self.guessed)
+        return f"columns guessed by name: {parts}"
+
+
+def choose_columns(
+    columns: Sequence[str],
+    *,
+    source: str,
+    text: str | None = None,
+    pair: str | None = None,
+    label: str | None = None,
+    labelled: bool = True,
+    hint: str | None = None,
+) -> Columns:
+    """Return the columns to read.
+
+    Args:
+        columns: what the source has.
+        source: its name, for messages.
+        text: column of the text; None to guess.
+        pair: column of the second text; None to guess, "" for no pairs whatever the columns are called.
+        label: column of the label; None to guess.
+        labelled: False where no label is wanted: none is looked for.
+        hint: another thing to try when a column is missing.
+
+    Raises:
+        DataError: a column that does not exist, or that would have to be guessed and cannot, or one column
+            in two parts.
+    """
+    guessed: list[str] = []
+    for name, part in ((text, "text"), (pair, "pair"), (label if labelled else None, "label")):
+        if name is not None and (name or part != "pair"):
+            find_column(columns, name, part, source, hint)
+    free = [name for name in columns if name not in (pair, label)]
+    found_pair = pair or None
+    if text is None:
+        text, partner = _guess_text(free, pair=pair, labelled=label is None)
+        found_pair = partner or found_pair
+        guessed.append("text")
+    if text is None:
+        raise _unknown("text", free, source, hint)
+    if pair is None and found_pair is None:
+        found_pair = _partner(text, [name for name in free if name != text])
+    if pair is None and found_pair is not None:
+        guessed.append("pair")
+    if label is None and labelled:
+        free = [name for name in columns if name not in (text, found_pair)]
+        label = _guess(free, _LABEL) or (free[0] if len(free) == 1 else None)
+        if label is None:
+            raise _unknown("label", free, source, hint)
+        guessed.append("label")
+    chosen = [name for name in (text, found_pair, label if labelled else None) if name is not None]
+    if len(set(chosen)) < len(chosen):
+        raise DataError(
+            f"{source}: one column cannot be two of text, pair and label.",
+            accepted={"text": text, "pair": found_pair, "label": label, "columns": ", ".join(columns)},
+        )
+    return Columns(text, found_pair, label if labelled else None, tuple(guessed))
+
+
+def find_column(columns: Sequence[str], name: str, part: str, source: str, hint: str | None = None) -> str:
+    """Return ``name`` if it is a column. Raises DataError, with the closest name, if it is not."""
+    if name in columns:
+        return name
+    near = closest(name, columns)
+    fixes = [f"--{part} {_quoted(near)}"] if near else []
+    raise DataError(
+        f"{source} has no column {name!r}.",
+        accepted={"columns": ", ".join(columns)},
+        fix=fixes + ([hint] if hint else []),
+    )
+
+
+def _guess_text(free: Sequence[str], *, pair: str | None, labelled: bool) -> tuple[str | None, str | None]:
+    """Return the text column, or None, and the pair column that belongs to it by name when none is given."""
+    folded = {name.casefold(): name for name in free}
+    for first, second in _PAIRS:
+        if pair is None and first in folded and second in folded:
+            return folded[first], folded[second]
+        if pair and second == pair.casefold() and first in folded:
+            return folded[first], None
+    found = _guess(free, _TEXT)
+    if found is None:
+        label = _guess(free, _LABEL) if labelled else None
+        rest = [name for name in free if name != label]
+        found = rest[0] if len(rest) == 1 else None
+    return found, None
+
+
+def _guess(names: Sequence[str], tiers: Sequence[Sequence[str]]) -> str | None:
+    for tier in tiers:
+        hits = [name for name in names if name.casefold() in tier]
+        if hits:
+            return hits[0] if len(hits) == 1 else None
+    return None
+
+
+def _partner(text: str, free: Sequence[str]) -> str | None:
+    folded = {name.casefold(): name for name in free}
+    for first, second in _PAIRS:
+        if first == text.casefold() and second in folded:
+            return folded[second]
+    return None
+
+
+def _unknown(part: str, free: Sequence[str], source: str, hint: str | None) -> DataError:
+    example = free[0] if free else "NAME"
+    return DataError(
+        f"{source}: which column holds the {part} is not clear from the names.",
+        accepted={"columns": ", ".join(repr(name) for name in free) or "none left"},
+        fix=[f"--{part} {_quoted(example)}" + (" (or another of them)" if len(free) > 1 else "")]
+        + ([hint] if hint else []),
+    )
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"' if " " in name or not name else name

@@ -1,0 +1,180 @@
+"""Reading csv and tsv: the first line names the columns, every other record has as many fields.
+
+Python's csv module does the parsing, in its strict form: a quote that is never closed, a row with a field
+too many are errors that name the line, where the lenient form would glue rows together in silence.
+Tab-separated files come in two kinds, with quoting and without (GLUE's): which of them a file is shows in
+its quotes, see `_has_quoting`.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from liteft.data.textfile import text_encoding, text_lines
+from liteft.errors import ConfigError, DataError
+
+__all__ = ["Delimited", "check_names"]
+
+MAX_FIELD = 1 << 24
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_DELIMITER_NAMES = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
+
+
+@dataclass(frozen=True)
+class Delimited:
+    """A csv or tsv file.
+
+    Attributes:
+        path: the file.
+        encoding: what it is read with.
+        delimiter: one character.
+        quoting: False where quotes are plain characters.
+        columns: the names in the first line, white space around them taken off.
+    """
+
+    path: Path
+    encoding: str
+    delimiter: str
+    quoting: bool
+    columns: tuple[str, ...]
+
+    @classmethod
+    def open(cls, path: Path, *, encoding: str | None = None, delimiter: str | None = None) -> Delimited:
+        """Look at a file: its encoding, delimiter, quoting and columns.
+
+        Args:
+            path: the file.
+            encoding: None for UTF-8 or what the byte-order mark says.
+            delimiter: None for the tab in ``.tsv`` and ``.tab``; else the comma, or where the first line
+                has none, the tab, semicolon or bar that it has.
+
+        Raises:
+            DataError: no text, empty, or two columns of one name.
+            ConfigError: the delimiter is not one character.
+        """
+        encoding = text_encoding(path, encoding)
+        if delimiter is None:
+            delimiter = "\t" if path.suffix.casefold() in (".tsv", ".tab") else _likely(path, encoding)
+        else:
+            delimiter = _DELIMITER_NAMES.get(delimiter, delimiter)
+            if len(delimiter) != 1 or delimiter in '"\r\n':
+                raise ConfigError(
+                    f"{delimiter!r} is no delimiter.", accepted={"delimiter": "one character, or tab"}
+                )
+        quoting = delimiter != "\t" or _has_quoting(path, encoding)
+        file = cls(path, encoding, delimiter, quoting, ())
+        header = next(file._records(), None)
+        if header is None:
+            raise DataError(
+                f"{path} is empty.", accepted={"format": "column names in the first line, then rows"}
+            )
+        columns = tuple(name.strip() for name in header[1])
+        check_names(columns, str(path))
+        return cls(path, encoding, delimiter, quoting, columns)
+
+    def rows(self, *, start: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (line on which the row begins, column -> text), from row ``start`` (counted from 0) on.
+
+        Raises:
+            DataError: a row with another number of fields, a quote that is never closed, what
+                ``text_lines`` raises.
+        """
+        records = self._records()
+        next(records)
+        width = len(self.columns)
+        for row, (line, fields) in enumerate(records):
+            if len(fields) != width:
+                raise self._ragged(line, len(fields))
+            if row >= start:
+                yield line, dict(zip(self.columns, fields, strict=True))
+
+    def _records(self) -> Iterator[tuple[int, list[str]]]:
+        # The limit is the process's own; it is only ever raised, so that no other reader fails for us.
+        csv.field_size_limit(max(csv.field_size_limit(), MAX_FIELD))
+        lines = text_lines(self.path, encoding=self.encoding, newline="")
+        if self.quoting:
+            reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
+        else:
+            reader = csv.reader(lines, delimiter=self.delimiter, quoting=csv.QUOTE_NONE)
+        while True:
+            line = reader.line_num + 1
+            try:
+                fields = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                raise self._malformed(line, reader.line_num, error) from None
+            if fields:
+                yield line, fields
+
+    def _ragged(self, line: int, fields: int) -> DataError:
+        fix = "put texts that hold the delimiter or line ends in double quotes"
+        return DataError(
+            f"{self.path}, line {line} has {fields} {'field' if fields == 1 else 'fields'}, "
+            f"the first line {len(self.columns)}.",
+            accepted={"columns": ", ".join(self.columns), "delimiter": repr(self.delimiter)},
+            fix=[fix, "--delimiter tab, or what else the file is separated by"],
+        )
+
+    def _malformed(self, line: int, last: int, error: csv.Error) -> DataError:
+        text = str(error)
+        if "unexpected end of data" in text or "field limit" in text:
+            what = f"a quote that opens in the row at line {line} is never closed"
+        elif "expected after" in text:
+            at = "" if last == line else f" (in the row that begins at line {line})"
+            return DataError(
+                f"{self.path}, line {last}: a closing quote is followed by more text{at}.",
+                accepted={"quotes": 'inside a quoted text they are doubled: "he said ""no"""'},
+                fix="double the quotes inside quoted texts",
+            )
+        else:
+            what = f"the row at line {line} cannot be parsed: {text}"
+        return DataError(
+            f"{self.path}: {what}.",
+            accepted={"quotes": 'a text that begins with a quote is quoted: """no"" he said"'},
+            fix="close the quote, or double it inside a quoted text",
+        )
+
+
+def check_names(columns: tuple[str, ...], source: str) -> None:
+    """Raise DataError when two columns have one name."""
+    twice = [name for name, count in Counter(columns).items() if count > 1]
+    if twice:
+        raise DataError(
+            f"{source} has {Counter(columns)[twice[0]]} columns {twice[0]!r}.",
+            accepted={"columns": ", ".join(columns)},
+            fix="give every column its own name",
+        )
+
+
+def _likely(path: Path, encoding: str) -> str:
+    first = next(text_lines(path, encoding=encoding, newline=""), "")
+    for delimiter in ",\t;|":
+        if len(next(csv.reader([first], delimiter=delimiter), [])) > 1:
+            return delimiter
+    return ","
+
+
+def _has_quoting(path: Path, encoding: str) -> bool:
+    """Return whether quotes in a tab-separated file have a meaning.
+
+    They have none when every line has as many tabs as the first (so no field needs quotes) and some field
+    begins with a quote without being a well-formed quoted field: '"No," she said', as GLUE's files hold
+    them.
+    """
+    tabs, plain = -1, False
+    for line in text_lines(path, encoding=encoding, newline=""):
+        count = line.count("\t")
+        tabs = count if tabs < 0 else tabs
+        if count != tabs or tabs == 0:
+            return True
+        if '"' in line and not plain:
+            fields = line.rstrip("\r\n").split("\t")
+            plain = any(field.startswith('"') and not _QUOTED.fullmatch(field) for field in fields)
+    return not plain

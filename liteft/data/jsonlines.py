@@ -1,0 +1,135 @@
+"""Reading JSON: one object a line (jsonl), or one document that holds all rows (json).
+
+jsonl streams. A json document is read whole: a list of objects, an object of columns, or an object of
+splits.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from liteft.data.textfile import text_encoding, text_lines
+from liteft.errors import DataError
+
+__all__ = ["JsonLines", "read_json_document"]
+
+_PEEK = 200
+
+
+@dataclass(frozen=True)
+class JsonLines:
+    """A file with one JSON object a line.
+
+    Attributes:
+        path: the file.
+        encoding: what it is read with.
+        columns: keys of the first 200 objects, in order of appearance.
+    """
+
+    path: Path
+    encoding: str
+    columns: tuple[str, ...]
+
+    @classmethod
+    def open(cls, path: Path, *, encoding: str | None = None) -> JsonLines:
+        """Look at a file: its encoding and columns.
+
+        Raises:
+            DataError: no text, empty, no JSON, a line that is no object, or a key that stands twice in the
+                first.
+        """
+        file = cls(path, text_encoding(path, encoding), ())
+        keys: dict[str, None] = {}
+        for _, row in islice(file.rows(), _PEEK):
+            keys.update(dict.fromkeys(row))
+        if not keys:
+            raise DataError(f"{path} is empty.", accepted={"format": "one JSON object a line"})
+        return cls(path, file.encoding, tuple(keys))
+
+    def rows(self, *, start: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (line, object) from object ``start`` (counted from 0) on; lines before it are not parsed.
+
+        Raises:
+            DataError: a line that is no JSON object, what ``text_lines`` raises.
+        """
+        row = -1
+        for number, line in enumerate(text_lines(self.path, encoding=self.encoding, newline=None), start=1):
+            if line.isspace():
+                continue
+            row += 1
+            if row < start:
+                continue
+            try:
+                content = json.loads(line) if row else json.loads(line, object_pairs_hook=_unique)
+            except (ValueError, RecursionError) as error:
+                raise self._no_json(number, line, error) from None
+            if not isinstance(content, dict):
+                hint = (
+                    "rename it to end in .json"
+                    if line.lstrip().startswith("[")
+                    else '{"text": ..., "label": ...}'
+                )
+                raise DataError(
+                    f"{self.path}, line {number} is a JSON {_kind(content)}, no object.",
+                    accepted={"format": "one JSON object a line"},
+                    fix=hint,
+                )
+            yield number, content
+
+    def _no_json(self, number: int, line: str, error: Exception) -> DataError:
+        if isinstance(error, json.JSONDecodeError):
+            what, place = error.msg, f" at column {error.pos + 1}"
+        else:
+            what, place = str(error) or "it cannot be read", ""
+        fix = (
+            "rename it to end in .json, if the file is one JSON document"
+            if line.strip() in ("[", "{")
+            else ()
+        )
+        return DataError(
+            f"{self.path}, line {number} is no JSON: {what}{place}.",
+            accepted={"line": line.strip()[:80], "format": "one JSON object a line"},
+            fix=fix,
+        )
+
+
+def read_json_document(path: Path, *, encoding: str | None = None) -> Any:
+    """Return the content of a json file; None when it holds several documents, that is jsonl under another
+    name.
+
+    Raises:
+        DataError: no text, empty or no JSON.
+    """
+    lines = text_lines(path, encoding=text_encoding(path, encoding), newline=None)
+    text = "".join(lines)
+    if not text.strip():
+        raise DataError(f"{path} is empty.", accepted={"format": "a JSON list of objects"})
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data" and text.lstrip().startswith("{"):
+            return None
+        raise DataError(
+            f"{path}, line {error.lineno} is no JSON: {error.msg} at column {error.colno}.",
+            accepted={"format": "a JSON list of objects, or one object a line"},
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is no JSON that can be read: {error}.") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} stands twice in one object")
+    return content
+
+
+def _kind(content: Any) -> str:
+    return {list: "list", str: "string", bool: "boolean", type(None): "null"}.get(type(content), "number")

@@ -1,0 +1,211 @@
+"""Labels: from cells as they stand in a file to class indices.
+
+A label is a name. 1, 1.0, True and "1" are spellings of names ("1", "1", "True", "1"); a fraction is none.
+The classes are the names that the training split carries, sorted, by value where all are integers, so that
+the same data gives the same classes whatever its format and order.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from liteft.data.dataset import Provenance
+from liteft.data.records import is_missing
+from liteft.errors import DataError
+from liteft.metrics import Task
+
+__all__ = ["LabelNames", "encode", "infer_task", "label_order", "listed", "parse_labels", "without_zeros"]
+
+LabelNames = tuple[str, ...]
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_INTEGRAL = re.compile(r"([+-]?[0-9]+)(\.0+)?")
+
+
+def infer_task(labels: Sequence[Any], *, separator: str | None) -> Task:
+    """Return "multi_label" where labels are lists or are separated, else "single_label"."""
+    if separator is not None:
+        return "multi_label"
+    return "multi_label" if any(_is_list(value) for value in labels) else "single_label"
+
+
+def listed(labels: list[Any]) -> list[Any] | None:
+    """Return the lists when every label is one written as text ("[4, 27]", "['joy']"), as pandas writes
+    them.
+
+    None when some label is not: then brackets belong to the names.
+    """
+    found: list[Any] = []
+    for value in labels:
+        if is_missing(value) or value == "":
+            found.append(None)
+            continue
+        if not (isinstance(value, str) and value.strip().startswith("[") and value.strip().endswith("]")):
+            return None
+        content = _literal(value.strip())
+        if content is None:
+            return None
+        found.append(content)
+    return found if any(value is not None for value in found) else None
+
+
+def parse_labels(
+    labels: Sequence[Any],
+    *,
+    task: Task,
+    separator: str | None,
+    class_names: tuple[str, ...] | None,
+    provenance: Provenance,
+) -> list[LabelNames | None]:
+    """Return each row's label names; None where the cell is missing.
+
+    A single-label row has one name. A multi-label row has any number, each once; an empty list is no label,
+    and so is an empty cell where a separator is given.
+
+    Raises:
+        DataError: a value that cannot be a label, named by row.
+    """
+    parsed: list[LabelNames | None] = []
+    cache: dict[Any, LabelNames | None] = {}
+    for row, value in enumerate(labels):
+        if type(value) is str and value in cache:
+            parsed.append(cache[value])
+            continue
+        try:
+            names = _names(value, task, separator, class_names)
+        except ValueError as error:
+            raise DataError(
+                f"{provenance.where(row)}: the label is {error}.",
+                accepted={"label": "a string, an integer or a boolean; a list of them for several labels"},
+                fix="--label NAME, if another column holds the label",
+            ) from None
+        if type(value) is str:
+            cache[value] = names
+        parsed.append(names)
+    return parsed
+
+
+def without_zeros(splits: dict[str, list[LabelNames | None]]) -> dict[str, list[LabelNames | None]]:
+    """Turn "1.0" into "1" where every label of every split is such a number; change nothing otherwise.
+
+    A spreadsheet or pandas writes integers this way once a single cell of the column is missing.
+    """
+    names = {name for rows in splits.values() for row in rows if row is not None for name in row}
+    if not any("." in name for name in names) or not all(_INTEGRAL.fullmatch(name) for name in names):
+        return splits
+    shorter = {name: name.partition(".")[0] for name in names}
+    return {
+        split: [
+            None if row is None else tuple(dict.fromkeys(shorter[name] for name in row)) for row in rows
+        ]
+        for split, rows in splits.items()
+    }
+
+
+def label_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names sorted: by value if all are integers, else as text."""
+    unique = set(names)
+    if all(_INTEGER.fullmatch(name) for name in unique):
+        return tuple(sorted(unique, key=lambda name: (int(name), name)))
+    return tuple(sorted(unique))
+
+
+def encode(
+    rows: Sequence[LabelNames], classes: tuple[str, ...], task: Task
+) -> tuple[np.ndarray, np.ndarray | None, Counter[str]]:
+    """Return labels as classes.
+
+    Args:
+        rows: label names.
+        classes: the training split's labels, in order.
+        task: decides the form.
+
+    Returns:
+        labels (int64 of shape (texts,) with -1 for unknown names, or bool of shape (texts, labels));
+        foreign, bool of shape (texts,), or None where every name is known; and the unknown names with their
+        numbers of rows.
+    """
+    index = {name: position for position, name in enumerate(classes)}
+    foreign = np.zeros(len(rows), dtype=bool)
+    unseen: Counter[str] = Counter()
+    for row, names in enumerate(rows):
+        for name in names:
+            if name not in index:
+                foreign[row] = True
+                unseen[name] += 1
+    if task == "single_label":
+        labels = np.fromiter((index.get(names[0], -1) for names in rows), dtype=np.int64, count=len(rows))
+    else:
+        labels = np.zeros((len(rows), len(classes)), dtype=bool)
+        for row, names in enumerate(rows):
+            labels[row, [index[name] for name in names if name in index]] = True
+    return labels, (foreign if foreign.any() else None), unseen
+
+
+def _names(
+    value: Any, task: Task, separator: str | None, class_names: tuple[str, ...] | None
+) -> LabelNames | None:
+    if is_missing(value):
+        return None
+    if _is_list(value):
+        found = [_name(entry, class_names) for entry in value]
+        if any(name is None for name in found):
+            raise ValueError("a list with a missing entry")
+        names = tuple(dict.fromkeys(name for name in found if name is not None))
+        if task == "single_label" and len(names) != 1:
+            raise ValueError(f"a list of {len(names)}, where each text has one label")
+        return names
+    if task == "multi_label" and separator is not None and isinstance(value, str):
+        parts = (part.strip() for part in value.split(separator))
+        return tuple(dict.fromkeys(part for part in parts if part))
+    name = _name(value, class_names)
+    return None if name is None else (name,)
+
+
+def _name(value: Any, class_names: tuple[str, ...] | None) -> str | None:
+    if type(value) is str:
+        return value.strip() or None
+    if isinstance(value, np.generic):
+        value = value.item()
+    if is_missing(value):
+        return None
+    if isinstance(value, bool | str):
+        return str(value).strip() or None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int):
+        if class_names is None:
+            return str(value)
+        if value == -1:
+            return None
+        if not 0 <= value < len(class_names):
+            raise ValueError(f"{value}, and there are {len(class_names)} classes")
+        return class_names[value]
+    if isinstance(value, float):
+        raise ValueError(f"{value!r}, a number that is not whole")
+    if isinstance(value, dict):
+        raise ValueError("an object")
+    if _is_list(value):
+        raise ValueError("a list of lists")
+    raise ValueError(f"of type {type(value).__name__}")
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple | set | frozenset | np.ndarray)
+
+
+def _literal(text: str) -> list[Any] | None:
+    for parse in (json.loads, ast.literal_eval):  # neither runs code
+        try:
+            content = parse(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if isinstance(content, list):
+            return content
+    return None

@@ -1,0 +1,276 @@
+"""Loading: one call from a file, folder, hub name or Python object to a data set that can be trained on.
+
+The steps are always the same: open the source as tables; choose the columns on the training table; read and
+judge the rows; parse the labels; make the splits that are missing; turn labels into classes. Whatever the
+loader decides by itself along the way is written into the data set's notes, which the check prints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, get_args
+
+from liteft.data.columns import Columns, choose_columns
+from liteft.data.dataset import MAIN_SPLITS, Dataset, Split
+from liteft.data.labels import (
+    LabelNames,
+    encode,
+    infer_task,
+    label_order,
+    listed,
+    parse_labels,
+    without_zeros,
+)
+from liteft.data.records import Records, check_rows, read_records
+from liteft.data.sources import open_source
+from liteft.data.splitting import carve, normalised
+from liteft.data.tables import Source
+from liteft.errors import ConfigError, DataError, closest
+from liteft.metrics import Task
+
+__all__ = ["load_dataset"]
+
+
+@dataclass
+class _Loading:
+    """What one call of ``load_dataset`` has read so far."""
+
+    source: Source
+    columns: Columns
+    records: dict[str, Records]
+    labels: dict[str, list[LabelNames]]
+    notes: list[str]
+
+
+def load_dataset(
+    source: Any,
+    *,
+    text: str | None = None,
+    pair: str | None = None,
+    label: str | None = None,
+    task: Task | str | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    label_separator: str | None = None,
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.1,
+    seed: int = 0,
+    max_chars: int | None = None,
+    drop_long: bool = False,
+    drop_empty: bool = False,
+) -> Dataset:
+    """Read labelled text.
+
+    Splits that the source lacks are made from its training split: stratified, seeded, with rows of the same
+    normalised text on one side. A split that is given is never touched.
+
+    Args:
+        source: a csv, tsv, jsonl, json or parquet file; a folder of such files named train, dev
+            (validation, valid, val) and test, others being extra splits; the name of a hub data set
+            ("owner/name" or "owner/name:config"); a pandas DataFrame; a list of dicts or of (text, label)
+            tuples; a dict of columns; or a dict of splits that holds any of these or file names.
+        text: column of the text; None takes the one with a usual name ("text", "sentence", ...).
+        pair: column of the second text; None looks for a usual partner ("text_b", "sentence2", ...); "" for
+            none.
+        label: column of the label, or of a list of labels; None takes the one with a usual name.
+        task: "single_label" or "multi_label"; None sees it in the labels.
+        encoding: of text files; None for UTF-8, or what the byte-order mark says.
+        delimiter: of csv and tsv; None for what the first line shows.
+        label_separator: splits a cell into several labels, "joy|love" at "|": the task is multi-label then.
+        validation_fraction: share of the rows for a validation split where there is none; 0 makes none.
+        test_fraction: the same for a test split.
+        seed: of the splits that are made.
+        max_chars: longest text to train on, in characters; None for 100,000. Longer ones are an error.
+        drop_long: leave longer texts out instead.
+        drop_empty: leave rows out that have no text or no label, instead of an error.
+
+    Returns:
+        Dataset. Its labels are those of the training split, sorted, by value if all are integers.
+
+    Raises:
+        DataError: what cannot be read or trained on, with file, row and a way out.
+        ConfigError: a setting out of range.
+        MissingExtraError: parquet without pyarrow, a hub name without `datasets`.
+    """
+    if isinstance(source, Dataset):
+        return source
+    known_task = _known_task(task, label_separator)
+    opened = open_source(source, encoding=encoding, delimiter=delimiter)
+    loading = _read(opened, text=text, pair=pair, label=label)
+    _check_texts(loading, max_chars=max_chars, drop_long=drop_long, drop_empty=drop_empty)
+    found_task = _parse(loading, task=known_task, separator=label_separator, drop_empty=drop_empty)
+    _complete(loading, {"validation": validation_fraction, "test": test_fraction}, seed)
+    return _assemble(loading, found_task)
+
+
+def _known_task(task: str | None, separator: str | None) -> Task | None:
+    known: tuple[Task, ...] = get_args(Task)
+    found = next((name for name in known if name == task), None)
+    if task is not None and found is None:
+        near = closest(task, known)
+        raise ConfigError(
+            f"there is no task {task!r}.",
+            accepted={"task": ", ".join(known)},
+            fix=f"--task {near}" if near else (),
+        )
+    if separator is not None and (found == "single_label" or not separator):
+        raise ConfigError(
+            "a label separator needs a multi-label task and at least one character.",
+            accepted={"task": task, "label_separator": repr(separator)},
+        )
+    return found
+
+
+def _read(source: Source, *, text: str | None, pair: str | None, label: str | None) -> _Loading:
+    train = source.splits["train"][0]
+    hint = None
+    if train.name.endswith((".csv", ".tsv", ".tab")):
+        hint = "the first line of a csv or tsv file must hold the columns' names; add one if it does not"
+    columns = choose_columns(train.columns, source=train.name, text=text, pair=pair, label=label, hint=hint)
+    loading = _Loading(source, columns, {}, {}, list(source.notes))
+    if columns.note is not None:
+        loading.notes.append(columns.note)
+    for name, tables in source.splits.items():
+        needed = [columns.text] + [columns.pair] * (columns.pair is not None)
+        needed += [str(columns.label)] * (name in ("train", "validation"))
+        lacking = [(table, column) for table in tables for column in needed if column not in table.columns]
+        if lacking and name not in MAIN_SPLITS:
+            loading.notes.append(
+                f"{Path(tables[0].name).name} left out: it has no column {lacking[0][1]!r}"
+            )
+            continue
+        for table, column in lacking:
+            near = closest(column, table.columns)
+            raise DataError(
+                f"{table.name} has no column {column!r}, which {train.name} has.",
+                accepted={"columns": ", ".join(table.columns)},
+                fix=f"rename {near!r} to {column!r}" if near else "give all files the same columns",
+            )
+        loading.records[name] = read_records(name, tables, columns)
+    return loading
+
+
+def _check_texts(loading: _Loading, **settings: Any) -> None:
+    for name, records in loading.records.items():
+        checked, notes = check_rows(records, training=name == "train", **settings)
+        loading.records[name] = checked
+        loading.notes += notes
+
+
+def _parse(loading: _Loading, *, task: Task | None, separator: str | None, drop_empty: bool) -> Task:
+    """Turn raw labels into names, in ``loading.labels``; a split without labels is not in there."""
+    raw = {name: records.labels for name, records in loading.records.items() if records.labels is not None}
+    if separator is None and task != "single_label":
+        as_lists = {name: listed(labels) for name, labels in raw.items()}
+        if as_lists["train"] is not None:
+            raw = {name: as_lists[name] or labels for name, labels in raw.items()}
+            loading.notes.append("labels are lists written as text")
+    task = task or infer_task(raw["train"], separator=separator)
+    parsed: dict[str, list[LabelNames | None]] = {}
+    for name, labels in raw.items():
+        records = loading.records[name]
+        parsed[name] = parse_labels(
+            labels,
+            task=task,
+            separator=separator,
+            class_names=records.class_names,
+            provenance=records.provenance,
+        )
+    parsed = without_zeros(parsed)
+    known = {name for names in parsed["train"] if names is not None for name in names}
+    for split, rows in parsed.items():
+        _keep_labelled(loading, split, rows, known, drop_empty)
+    _check_classes(loading, task, separator)
+    return task
+
+
+def _keep_labelled(
+    loading: _Loading, split: str, rows: list[LabelNames | None], known: set[str], drop_empty: bool
+) -> None:
+    records = loading.records[split]
+    missing = [row for row, names in enumerate(rows) if names is None]
+    withheld = "-1" not in known and all(names in (None, ("-1",)) for names in rows)
+    if split not in ("train", "validation") and withheld:
+        loading.notes.append(f"{split}: no labels; predicted, not scored")
+        return
+    if missing and not drop_empty:
+        raise DataError(
+            f"{records.provenance.places(missing)}: "
+            f"{'a row' if len(missing) == 1 else f'{len(missing):,} rows'} without a label"
+            + (f" in the column {loading.columns.label!r}." if loading.columns.label else "."),
+            fix="--drop-empty, to leave such rows out",
+        )
+    if missing:
+        loading.notes.append(f"{split}: {len(missing):,} rows without a label left out")
+        loading.records[split] = records.without(missing)
+    loading.labels[split] = [names for names in rows if names is not None]
+
+
+def _check_classes(loading: _Loading, task: Task, separator: str | None) -> None:
+    rows = loading.labels["train"]
+    where = loading.records["train"].provenance.sources[0]
+    column = loading.columns.label
+    classes = label_order(name for names in rows for name in names)
+    if not classes or (len(classes) == 1 and task == "single_label"):
+        raise DataError(
+            f"{where}: the column {column!r} holds "
+            + (
+                f"one label only, {classes[0]!r}, in all {len(rows):,} rows."
+                if classes
+                else "no label at all."
+            ),
+            accepted={"labels": "two at least, to tell apart"},
+            fix="--label NAME, if another column holds the label",
+        )
+    if task == "single_label" and len(classes) == len(rows) >= 10:
+        raise DataError(
+            f"{where}: every one of the {len(rows):,} rows has a label of its own in the column {column!r}.",
+            accepted={"first labels": ", ".join(classes[:5])},
+            fix="--label NAME, if another column holds the label",
+        )
+    if task == "multi_label" and separator is None and all(len(names) == 1 for names in rows):
+        marks = [mark for mark in "|;,/" if any(mark in name for name in classes)]
+        if marks:
+            raise DataError(
+                f"{where}: a multi-label task, and no row has more than one label.",
+                accepted={"first labels": ", ".join(repr(name) for name in classes[:3])},
+                fix=f"--label-separator '{marks[0]}'",
+            )
+
+
+def _complete(loading: _Loading, fractions: Mapping[str, float], seed: int) -> None:
+    """Make the validation and test splits that the source lacks."""
+    wanted = {name: part for name, part in fractions.items() if name not in loading.records and part != 0}
+    if not wanted:
+        return
+    pool, labels = loading.records["train"], loading.labels["train"]
+    pairs = pool.pairs if pool.pairs is not None else [None] * len(pool)
+    keys = [normalised(text, pair) for text, pair in zip(pool.texts, pairs, strict=True)]
+    parts = carve(keys, labels, wanted, seed=seed, source=pool.provenance.sources[0])
+    for name, rows in parts.items():
+        loading.records[name] = replace(pool.take(rows), name=name)
+        loading.labels[name] = [labels[row] for row in rows]
+        if name != "train":
+            loading.notes.append(
+                f"{name} made from train: {len(rows):,} rows ({fractions[name]:.0%} asked for), stratified, "
+                f"duplicates on one side, seed {seed}"
+            )
+
+
+def _assemble(loading: _Loading, task: Task) -> Dataset:
+    classes = label_order(name for names in loading.labels["train"] for name in names)
+    splits: dict[str, Split] = {}
+    unseen: dict[str, dict[str, int]] = {}
+    order = [name for name in MAIN_SPLITS if name in loading.records]
+    order += [name for name in loading.records if name not in MAIN_SPLITS]
+    for name in order:
+        records = loading.records[name]
+        labels = foreign = None
+        if name in loading.labels:
+            labels, foreign, unknown = encode(loading.labels[name], classes, task)
+            if unknown:
+                unseen[name] = dict(unknown.most_common())
+        splits[name] = Split(name, records.texts, records.pairs, labels, foreign, records.provenance)
+    return Dataset(loading.source.name, task, classes, splits, unseen, tuple(loading.notes))

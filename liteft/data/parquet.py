@@ -1,0 +1,105 @@
+"""Reading parquet with pyarrow, which is imported when a parquet file is opened and not before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from liteft.data.delimited import check_names
+from liteft.data.textfile import head_of
+from liteft.errors import DataError, MissingExtraError
+
+__all__ = ["ParquetFile"]
+
+_BATCH = 1024
+
+
+@dataclass(frozen=True)
+class ParquetFile:
+    """A parquet file.
+
+    Attributes:
+        path: the file.
+        columns: names of the top-level columns.
+        total: number of rows, from the footer.
+        schema: the pyarrow schema, for whoever writes the columns again.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    total: int
+    schema: Any
+
+    @classmethod
+    def open(cls, path: Path) -> ParquetFile:
+        """Read a file's footer.
+
+        Raises:
+            DataError: missing, empty or no parquet, or two columns of one name.
+            MissingExtraError: pyarrow is not installed.
+        """
+        parquet = _pyarrow_parquet(path)
+        if not head_of(path).startswith(b"PAR1"):
+            raise DataError(f"{path} is no parquet file: it does not begin with PAR1.")
+        try:
+            with parquet.ParquetFile(path) as file:
+                schema = file.schema_arrow
+                total = file.metadata.num_rows
+        except Exception as error:  # pyarrow's own classes, OSError, ValueError
+            raise _unreadable(path, error) from None
+        check_names(tuple(schema.names), str(path))
+        return cls(path, tuple(schema.names), total, schema)
+
+    def rows(
+        self, *, start: int = 0, columns: Sequence[str] | None = None
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (row counted from 1, column -> value) from row ``start`` (counted from 0) on.
+
+        Row groups before ``start`` are not read; of the others one batch is in memory at a time.
+
+        Raises:
+            DataError: a damaged file.
+        """
+        parquet = _pyarrow_parquet(self.path)
+        try:
+            with parquet.ParquetFile(self.path) as file:
+                row, groups = _groups_from(start, file.metadata)
+                # pyarrow takes a dot in a name for a path into a struct
+                some = None if columns is None or any("." in name for name in columns) else list(columns)
+                for batch in file.iter_batches(batch_size=_BATCH, row_groups=groups, columns=some):
+                    skip = min(max(0, start - row), batch.num_rows)
+                    row += skip
+                    for values in batch.slice(skip).to_pylist():
+                        row += 1
+                        yield row, values
+        except Exception as error:
+            raise _unreadable(self.path, error) from None
+
+
+def _groups_from(start: int, metadata: Any) -> tuple[int, list[int]]:
+    """Return the first row of the row group that holds row ``start``, and the groups from there on."""
+    first, end, groups = 0, 0, []
+    for group in range(metadata.num_row_groups):
+        end += metadata.row_group(group).num_rows
+        if end > start:
+            groups.append(group)
+        else:
+            first = end
+    return first, groups
+
+
+def _pyarrow_parquet(path: Path) -> Any:
+    try:
+        import pyarrow.parquet
+    except ImportError:
+        raise MissingExtraError(
+            f"{path} is a parquet file, and pyarrow is not installed.", fix="pip install 'liteft[parquet]'"
+        ) from None
+    return pyarrow.parquet
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    first = str(error).strip().splitlines()
+    return DataError(f"{path} cannot be read as parquet: {first[0] if first else type(error).__name__}.")

@@ -1,0 +1,224 @@
+"""From raw values to checked rows: which texts may be trained on, and what happens to the others.
+
+A row of the training pool (whatever the training split is made from) must have a text, and one that ends: a
+null, an empty or an endless text there is an error that names its row, unless the caller says to leave such
+rows out. In splits that are only scored, every row counts: a null is an empty text, and length is cut by
+the tokenizer as in production. NUL characters and halves of surrogate pairs are errors everywhere: no
+tokenizer takes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from liteft.data.columns import Columns
+from liteft.data.dataset import Provenance
+from liteft.data.tables import Table
+from liteft.errors import DataError
+
+__all__ = ["DEFAULT_MAX_CHARS", "Records", "check_rows", "is_blank", "is_missing", "read_records"]
+
+DEFAULT_MAX_CHARS = 100_000
+_INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
+
+
+@dataclass(frozen=True)
+class Records:
+    """Rows of one split on their way to a Split.
+
+    Attributes:
+        name: the split.
+        texts: first texts; raw values at first, strings after ``check_rows``.
+        pairs: second texts, or None.
+        labels: raw labels, or None where the column is missing.
+        provenance: where each row came from.
+        class_names: what integer labels stand for, if the source says so.
+    """
+
+    name: str
+    texts: list[Any]
+    pairs: list[Any] | None
+    labels: list[Any] | None
+    provenance: Provenance
+    class_names: tuple[str, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, indices: np.ndarray) -> Records:
+        """Return some of the rows, in the order given."""
+        return replace(
+            self,
+            texts=[self.texts[index] for index in indices],
+            pairs=None if self.pairs is None else [self.pairs[index] for index in indices],
+            labels=None if self.labels is None else [self.labels[index] for index in indices],
+            provenance=self.provenance.take(indices),
+        )
+
+    def without(self, rows: Sequence[int]) -> Records:
+        """Return the rows but these."""
+        keep = np.ones(len(self), dtype=bool)
+        keep[list(rows)] = False
+        return self.take(np.flatnonzero(keep))
+
+
+def read_records(name: str, tables: Sequence[Table], columns: Columns) -> Records:
+    """Read one split's tables; the label column may be missing, the others not."""
+    texts: list[Any] = []
+    pairs: list[Any] = []
+    labels: list[Any] = []
+    places, sources = [], []
+    labelled = columns.label is not None and all(columns.label in table.columns for table in tables)
+    names = [column for column in columns.names if labelled or column != columns.label]
+    for index, table in enumerate(tables):
+        values, rows = table.read(names)
+        texts += values[columns.text]
+        pairs += values[columns.pair] if columns.pair is not None else []
+        labels += values[columns.label] if labelled and columns.label is not None else []
+        places.append(rows)
+        sources.append(np.full(len(rows), index, dtype=np.int32))
+    provenance = Provenance(
+        sources=tuple(table.name for table in tables),
+        source=np.concatenate(sources),
+        rows=np.concatenate(places),
+        unit=tables[0].unit,
+    )
+    class_names = tables[0].class_names(columns.label) if labelled and columns.label is not None else None
+    return Records(
+        name,
+        texts,
+        pairs if columns.pair is not None else None,
+        labels if labelled else None,
+        provenance,
+        class_names,
+    )
+
+
+def check_rows(
+    records: Records, *, training: bool, max_chars: int | None, drop_long: bool, drop_empty: bool
+) -> tuple[Records, list[str]]:
+    """Return the rows with every text a string, and notes on rows left out.
+
+    Args:
+        records: raw rows.
+        training: empty and endless texts are errors, not facts.
+        max_chars: characters from which on a text is endless; None for 100,000.
+        drop_long: leave endless training texts out.
+        drop_empty: leave empty texts out.
+
+    Raises:
+        DataError: a text that is no string or cannot be encoded; an empty or endless text to train on; no
+            row left.
+    """
+    if not len(records):
+        raise DataError(f"{records.provenance.sources[0]} holds no rows.")
+    columns = [column for column in (records.texts, records.pairs) if column is not None]
+    for column in columns:
+        _check_strings(column, records)
+    notes: list[str] = []
+    empty = [
+        row
+        for row in range(len(records))
+        if all(is_blank(column[row]) for column in columns)
+        or any(is_missing(column[row]) for column in columns)
+    ]
+    if empty and drop_empty:
+        notes.append(f"{records.name}: {len(empty):,} rows with an empty text left out")
+    elif empty and training:
+        raise DataError(
+            f"{records.provenance.places(empty)}: "
+            f"{'an empty text' if len(empty) == 1 else f'{len(empty):,} empty texts'} to train on.",
+            fix="--drop-empty, to leave such rows out",
+        )
+    dropped = set(empty) if drop_empty else set()
+    if training:
+        limit = DEFAULT_MAX_CHARS if max_chars is None else max_chars
+        dropped |= _endless(records, columns, limit, drop_long, notes, dropped)
+    if dropped:
+        records = records.without(sorted(dropped))
+    if not len(records):
+        raise DataError(
+            f"{records.provenance.sources[0]}: no row is left.", accepted={"left out": "; ".join(notes)}
+        )
+    texts = ["" if is_missing(text) else text for text in records.texts]
+    pairs = None if records.pairs is None else ["" if is_missing(pair) else pair for pair in records.pairs]
+    return replace(records, texts=texts, pairs=pairs), notes
+
+
+def is_missing(value: Any) -> bool:
+    """Return True for None and NaN."""
+    return value is None or (isinstance(value, float) and value != value)
+
+
+def is_blank(value: Any) -> bool:
+    """Return True for a missing text and for one of nothing but white space and invisible marks."""
+    if type(value) is not str:
+        return is_missing(value)
+    stripped = value.strip()
+    return not stripped or (stripped[0] in _INVISIBLE and not stripped.strip(_INVISIBLE).strip())
+
+
+def _check_strings(column: list[Any], records: Records) -> None:
+    for row, text in enumerate(column):
+        if type(text) is str:
+            if text.isascii():
+                if "\0" not in text:
+                    continue
+            elif "\0" not in text:
+                try:
+                    text.encode("utf-8")
+                    continue
+                except UnicodeEncodeError as error:
+                    what = f"half a character (U+{ord(text[error.start]):04X}) at position {error.start}"
+                    raise DataError(
+                        f"{records.provenance.where(row)}: the text holds {what}.",
+                        accepted={"text": "anything that UTF-8 can encode"},
+                    ) from None
+            raise DataError(
+                f"{records.provenance.where(row)}: the text holds a NUL at position {text.index(chr(0))}.",
+                accepted={"text": "no U+0000; the file may be damaged"},
+            )
+        if not is_missing(text):
+            raise DataError(
+                f"{records.provenance.where(row)}: the text is {_described(text)}.",
+                accepted={"text": "a string"},
+                fix="--text NAME, if another column holds the text",
+            )
+
+
+def _endless(
+    records: Records, columns: list[list[Any]], limit: int, drop: bool, notes: list[str], dropped: set[int]
+) -> set[int]:
+    rows = {
+        row
+        for column in columns
+        for row, text in enumerate(column)
+        if text is not None and row not in dropped and len(text) > limit
+    }
+    if not rows:
+        return set()
+    longest = max(len(column[row]) for column in columns for row in rows)
+    if not drop:
+        raise DataError(
+            f"{records.provenance.places(sorted(rows))}: "
+            + ("a text" if len(rows) == 1 else f"{len(rows):,} texts")
+            + f" of up to {longest:,} characters to train on.",
+            accepted={"max_chars": f"{limit:,}"},
+            fix=[
+                "--drop-long, to leave such rows out",
+                f"--max-chars {longest}, to keep them: all but their first max_tokens tokens is cut off",
+            ],
+        )
+    notes.append(f"{records.name}: {len(rows):,} rows with over {limit:,} characters left out")
+    return rows
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, bool | int | float):
+        return f"a number, {value!r}"
+    names: dict[type, str] = {list: "a list", dict: "an object", tuple: "a tuple", bytes: "bytes"}
+    return names.get(type(value), f"of type {type(value).__name__}")

@@ -1,0 +1,268 @@
+"""One file, read row by row in bounded memory: csv, tsv, jsonl, parquet, json and plain text alike.
+
+`open_rows` looks at a file's beginning and knows its columns; its rows then stream. `read_rows` is the same
+for callers that only want (number, row) pairs, such as a prediction over a file larger than memory, which
+also starts again in the middle. A json document is the one format that is read whole: it has no other way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from liteft.data.delimited import Delimited
+from liteft.data.jsonlines import JsonLines, read_json_document
+from liteft.data.parquet import ParquetFile
+from liteft.data.textfile import text_encoding, text_lines
+from liteft.errors import DataError, closest
+
+__all__ = ["FORMATS", "RowFile", "Rows", "format_of", "open_rows", "read_rows"]
+
+FORMATS: Mapping[str, str] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".jsonlines": "jsonl",
+    ".json": "json",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".txt": "txt",
+}
+
+
+class RowReader(Protocol):
+    """What each format offers."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns."""
+
+    def rows(self, *, start: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (line or row counted from 1, column -> value)."""
+
+
+@dataclass(frozen=True)
+class RowFile:
+    """A file of rows, opened for reading any number of times.
+
+    Attributes:
+        path: the file.
+        format: "csv", "tsv", "jsonl", "json", "parquet" or "txt".
+        columns: names of the columns; of a jsonl file, those of its first 200 rows.
+        unit: what a row's place counts: "line" or "row".
+        total: number of rows where the format says it at once (parquet, json), else None.
+        schema: pyarrow schema of a parquet file, else None.
+        encoding: what text is read with; None for parquet.
+        remarks: what opening it decided by itself, for notes.
+    """
+
+    path: Path
+    format: str
+    columns: tuple[str, ...]
+    reader: RowReader
+    unit: str = "line"
+    total: int | None = None
+    schema: Any = None
+    encoding: str | None = None
+    remarks: tuple[str, ...] = ()
+
+    def rows(
+        self, *, start: int = 0, columns: Sequence[str] | None = None
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (line or row counted from 1, column -> value) from row ``start`` (counted from 0) on.
+
+        Args:
+            start: rows to skip.
+            columns: the only columns that the caller will look at; the others may be missing then.
+        """
+        if isinstance(self.reader, ParquetFile):
+            return self.reader.rows(start=start, columns=columns)
+        return self.reader.rows(start=start)
+
+
+class Rows(Iterator[tuple[int, dict[str, Any]]]):
+    """Iterator over (row counted from 0, column -> value) that knows its file and where it stands.
+
+    Attributes:
+        file: the file, its columns, format, total number of rows and schema.
+    """
+
+    def __init__(self, file: RowFile, start: int, columns: Sequence[str] | None) -> None:
+        self.file = file
+        self._next = start
+        self._place = 0
+        self._rows = file.rows(start=start, columns=columns)
+
+    def __next__(self) -> tuple[int, dict[str, Any]]:
+        self._place, row = next(self._rows)
+        number = self._next
+        self._next += 1
+        return number, row
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns; of a jsonl file, those of its first 200 rows."""
+        return self.file.columns
+
+    @property
+    def total(self) -> int | None:
+        """Number of rows of the whole file where the format says it at once (parquet, json), else None."""
+        return self.file.total
+
+    @property
+    def where(self) -> str:
+        """Place of the row that came last, for messages: "big.csv, line 17"."""
+        return f"{self.file.path}, {self.file.unit} {self._place}"
+
+
+def read_rows(
+    path: str | Path,
+    *,
+    start: int = 0,
+    columns: Sequence[str] | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+) -> Rows:
+    """Stream a file's rows in bounded memory, in order.
+
+    Args:
+        path: a csv, tsv, jsonl, parquet, json or txt file (one text a line, in the column "text").
+        start: rows to skip: to go on after row 999, give 1000.
+        columns: read no others from parquet; None reads all.
+        encoding: of text files; None for UTF-8 or what the byte-order mark says.
+        delimiter: of csv and tsv; None to see it in the first line.
+
+    Returns:
+        Rows, an iterator over (row counted from 0, column -> value). Values are text in csv, tsv and txt,
+        and what the file says in the other formats.
+
+    Raises:
+        DataError: no such file, no known format, no text, a malformed row (named by line).
+        MissingExtraError: parquet without pyarrow.
+    """
+    return Rows(open_rows(path, encoding=encoding, delimiter=delimiter), start, columns)
+
+
+def open_rows(path: str | Path, *, encoding: str | None = None, delimiter: str | None = None) -> RowFile:
+    """Look at a file's beginning: its format (by suffix), encoding and columns. See ``read_rows``."""
+    path = Path(path)
+    kind = format_of(path)
+    if kind == "parquet":
+        parquet = ParquetFile.open(path)
+        return RowFile(
+            path, kind, parquet.columns, parquet, unit="row", total=parquet.total, schema=parquet.schema
+        )
+    if kind in ("csv", "tsv"):
+        table = Delimited.open(path, encoding=encoding, delimiter=delimiter)
+        remarks = _remarks(table.encoding, encoding)
+        if delimiter is None and table.delimiter != {"csv": ",", "tsv": "\t"}[kind]:
+            remarks += (f"separated by {table.delimiter!r}",)
+        if not table.quoting:
+            remarks += ("double quotes are plain characters in it",)
+        return RowFile(path, kind, table.columns, table, encoding=table.encoding, remarks=remarks)
+    if kind == "txt":
+        text = PlainText(path, text_encoding(path, encoding))
+        return RowFile(
+            path,
+            kind,
+            text.columns,
+            text,
+            encoding=text.encoding,
+            remarks=_remarks(text.encoding, encoding),
+        )
+    if kind == "json":
+        document = read_json_document(path, encoding=encoding)
+        if document is not None:
+            rows = JsonDocument(path, _objects(path, document))
+            return RowFile(path, kind, rows.columns, rows, unit="row", total=len(rows.content))
+    lines = JsonLines.open(path, encoding=encoding)
+    return RowFile(
+        path,
+        "jsonl",
+        lines.columns,
+        lines,
+        encoding=lines.encoding,
+        remarks=_remarks(lines.encoding, encoding),
+    )
+
+
+def format_of(path: Path) -> str:
+    """Return a file's format, told by its suffix.
+
+    Raises:
+        DataError: there is no such file, or its suffix belongs to no format.
+    """
+    if not path.exists():
+        siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = closest(path.name, siblings)
+        raise DataError(
+            f"there is no file {path}.", fix=f"did you mean {path.with_name(near)}?" if near else ()
+        )
+    kind = FORMATS.get(path.suffix.casefold())
+    if kind is None or path.is_dir():
+        raise DataError(
+            f"{path} is {'a folder' if path.is_dir() else 'in no known format'}.",
+            accepted={"formats": ", ".join(FORMATS)},
+        )
+    return kind
+
+
+@dataclass(frozen=True)
+class PlainText:
+    """A text file with one text a line, in the column "text". A blank line is a row, too: an empty text."""
+
+    path: Path
+    encoding: str
+    columns: tuple[str, ...] = ("text",)
+
+    def rows(self, *, start: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (line, {"text": text}) from line ``start`` (counted from 0) on."""
+        lines = text_lines(self.path, encoding=self.encoding, newline="\n")
+        for number, line in enumerate(lines, start=1):
+            if number > start:
+                yield number, {"text": line.removesuffix("\n").removesuffix("\r")}
+
+
+@dataclass(frozen=True)
+class JsonDocument:
+    """The rows of a json file, in memory."""
+
+    path: Path
+    content: list[dict[str, Any]]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Keys of all objects, in order of appearance."""
+        return tuple(dict.fromkeys(key for row in self.content for key in row))
+
+    def rows(self, *, start: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (row counted from 1, object) from row ``start`` (counted from 0) on."""
+        yield from enumerate(self.content[start:], start=start + 1)
+
+
+def _objects(path: Path, document: Any) -> list[dict[str, Any]]:
+    """Return the rows of a JSON document: a list of objects, or an object of columns of one length."""
+    if isinstance(document, list) and document and all(isinstance(row, dict) for row in document):
+        return document
+    if (
+        isinstance(document, dict)
+        and document
+        and all(isinstance(value, list) for value in document.values())
+    ):
+        columns = list(document.values())
+        equal = len({len(values) for values in columns}) == 1
+        if equal and columns[0] and not any(isinstance(values[0], dict) for values in columns):
+            return [dict(zip(document, values, strict=True)) for values in zip(*columns, strict=True)]
+    raise DataError(
+        f"{path} holds no rows.",
+        accepted={"json": 'a list of objects, [{"text": ..., "label": ...}, ...], or an object of columns'},
+        fix="one object a line, in a file that ends in .jsonl",
+    )
+
+
+def _remarks(found: str, asked: str | None) -> tuple[str, ...]:
+    return () if asked is not None or found in ("utf-8", "utf-8-sig") else (f"read as {found}",)

@@ -1,0 +1,117 @@
+"""From what a caller names to tables by split: a path, a folder, a hub name, or objects in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from liteft.data.dataset import MAIN_SPLITS, canonical_split
+from liteft.data.folders import split_files
+from liteft.data.hub import hub_dataset, is_hub_name
+from liteft.data.jsonlines import read_json_document
+from liteft.data.memory import memory_table
+from liteft.data.rows import FORMATS, RowFile, open_rows
+from liteft.data.tables import FileTable, Source, Table
+from liteft.errors import DataError, closest
+
+__all__ = ["existing_path", "open_source"]
+
+
+def open_source(source: Any, *, encoding: str | None = None, delimiter: str | None = None) -> Source:
+    """Open whatever ``load_dataset`` takes.
+
+    Raises:
+        DataError: there is nothing of that name, or nothing in it that can be read.
+        MissingExtraError: it needs a package that is not installed.
+    """
+    if isinstance(source, str | Path):
+        path = existing_path(source)
+        if path is None:
+            return _from_splits(hub_dataset(str(source)), str(source), encoding, delimiter)
+        if path.is_dir():
+            return _from_folder(path, encoding, delimiter)
+        return _from_file(path, encoding, delimiter)
+    if isinstance(source, Mapping) and any(canonical_split(str(name)) == "train" for name in source):
+        return _from_splits(source, "data", encoding, delimiter)
+    return Source("data", {"train": [memory_table(source, "data")]})
+
+
+def existing_path(source: str | Path) -> Path | None:
+    """Return the path if it exists; None for what may be the name of a hub data set.
+
+    Raises:
+        DataError: neither; with the closest name beside it.
+    """
+    path = Path(source).expanduser()
+    if path.exists():
+        return path
+    if isinstance(source, str) and path.suffix.casefold() not in FORMATS and is_hub_name(source):
+        return None
+    siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = closest(path.name, siblings)
+    raise DataError(
+        f"there is no file or folder {source}.",
+        accepted={"data": "a file, a folder of train, dev and test files, or a hub name (owner/name)"},
+        fix=f"did you mean {path.with_name(near)}?" if near else (),
+    )
+
+
+def _from_file(path: Path, encoding: str | None, delimiter: str | None) -> Source:
+    if path.suffix.casefold() == ".json":
+        document = read_json_document(path, encoding=encoding)
+        if isinstance(document, dict) and any(canonical_split(name) == "train" for name in document):
+            source = _from_splits(document, str(path), encoding, delimiter)
+            return Source(path.stem, source.splits, source.notes)
+    if path.suffix.casefold() == ".txt":
+        raise DataError(
+            f"{path} is plain text, without labels.",
+            accepted={"labelled": ", ".join(suffix for suffix in FORMATS if suffix != ".txt")},
+            fix=f"--unlabeled {path}, to distil with it",
+        )
+    file = open_rows(path, encoding=encoding, delimiter=delimiter)
+    return Source(path.stem, {"train": [FileTable(file)]}, _notes(file))
+
+
+def _from_folder(folder: Path, encoding: str | None, delimiter: str | None) -> Source:
+    paths, notes = split_files(folder)
+    splits: dict[str, list[Table]] = {}
+    for name, parts in paths.items():
+        try:
+            files = [open_rows(path, encoding=encoding, delimiter=delimiter) for path in parts]
+        except DataError as error:
+            # labels.json beside the data is no data, and no error; a broken csv or jsonl file is one.
+            if name in MAIN_SPLITS or parts[0].suffix.casefold() != ".json":
+                raise
+            notes.append(f"{parts[0].name} left out: {error.message}")
+            continue
+        splits[name] = [FileTable(file) for file in files]
+        notes += [note for file in files for note in _notes(file)]
+    return Source(folder.resolve().name, splits, tuple(notes))
+
+
+def _from_splits(
+    content: Mapping[Any, Any], name: str, encoding: str | None, delimiter: str | None
+) -> Source:
+    splits: dict[str, list[Table]] = {}
+    notes: list[str] = []
+    for key, value in content.items():
+        split = canonical_split(str(key))
+        if split in splits:
+            raise DataError(
+                f"{name} has two splits {split!r}.", accepted={"splits": ", ".join(map(str, content))}
+            )
+        if isinstance(value, str | Path):
+            file = open_rows(value, encoding=encoding, delimiter=delimiter)
+            notes += _notes(file)
+            splits[split] = [FileTable(file)]
+        else:
+            splits[split] = [memory_table(value, f"{name}[{str(key)!r}]")]
+    if "train" not in splits:
+        raise DataError(f"{name} has no training split.", accepted={"splits": ", ".join(splits) or "none"})
+    order = sorted(splits, key=lambda split: MAIN_SPLITS.index(split) if split in MAIN_SPLITS else 3)
+    return Source(name, {split: splits[split] for split in order}, tuple(notes))
+
+
+def _notes(file: RowFile) -> tuple[str, ...]:
+    return tuple(f"{file.path.name}: {remark}" for remark in file.remarks)

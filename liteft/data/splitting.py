@@ -1,0 +1,151 @@
+"""Making the splits that a data set lacks: stratified, seeded, with duplicates on one side.
+
+Rows with the same normalised text form a group, and a group moves as a whole, so that no text is trained on
+and scored. Each group counts for the rarest of its labels; within a label, groups are drawn in random order
+until the label's share is reached. No label leaves the training split: a label with one group stays there.
+
+This is not near-duplicate detection: texts that differ in a word are two texts.
+
+Source: for the rarest-label rule, Sechidis et al. 2011, "On the stratification of multi-label data",
+section 3.2.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from liteft.errors import ConfigError, DataError
+
+__all__ = ["carve", "normalised"]
+
+
+def normalised(text: str, pair: str | None = None) -> str:
+    """Return a text as it counts for duplicates: compatible characters, case and white space made one."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+    folded = " ".join(text.casefold().split())
+    return folded if pair is None else f"{folded}\0{normalised(pair)}"
+
+
+def carve(
+    keys: Sequence[str],
+    labels: Sequence[tuple[str, ...]],
+    fractions: Mapping[str, float],
+    *,
+    seed: int,
+    source: str = "the data",
+) -> dict[str, np.ndarray]:
+    """Return the rows of each part, "train" being what is left.
+
+    Args:
+        keys: one per row; rows with equal keys stay together.
+        labels: label names of each row, none or several in multi-label data.
+        fractions: part -> share of all rows, each above 0, together below 1.
+        seed: of the draw.
+        source: name for messages.
+
+    Returns:
+        Part -> row indices, ascending int64, disjoint and together all rows; "train" included.
+
+    Raises:
+        ConfigError: the fractions leave nothing to train on.
+        DataError: there are too few different texts for the parts.
+    """
+    if any(not 0 < fraction < 1 for fraction in fractions.values()) or sum(fractions.values()) >= 1:
+        raise ConfigError(
+            "the fractions of validation and test must each lie between 0 and 1, and leave rows to train on.",
+            accepted=fractions,
+            fix="--validation-fraction 0.1 --test-fraction 0.1",
+        )
+    groups = _groups(keys)
+    strata, members = _strata(groups, labels)
+    generator = np.random.default_rng(seed)
+    order = {name: [int(group) for group in generator.permutation(strata[name])] for name in sorted(strata)}
+    parts: dict[str, list[int]] = {}
+    for part, fraction in fractions.items():
+        parts[part] = _draw(order, groups, fraction * len(keys), generator)
+    _give_back(parts, members, order)
+    for part, fraction in fractions.items():
+        if not parts[part]:
+            raise DataError(
+                f"{source} has too few texts to make a {part} split: {len(groups):,} different ones, "
+                f"{len(strata):,} labels.",
+                accepted={"needed": "a label with two different texts for each split"},
+                fix=[f"give a {part} file", f"--{part}-fraction {min(0.5, 2 * fraction):g}"],
+            )
+    taken = {group for chosen in parts.values() for group in chosen}
+    parts["train"] = [group for group in range(len(groups)) if group not in taken]
+    return {
+        part: np.array(sorted(row for group in chosen for row in groups[group]), dtype=np.int64)
+        for part, chosen in parts.items()
+    }
+
+
+def _groups(keys: Sequence[str]) -> list[list[int]]:
+    found: dict[str, list[int]] = {}
+    for row, key in enumerate(keys):
+        found.setdefault(key, []).append(row)
+    return list(found.values())
+
+
+def _strata(
+    groups: list[list[int]], labels: Sequence[tuple[str, ...]]
+) -> tuple[dict[str, list[int]], list[set[str]]]:
+    """Return label -> groups that count for it, and every group's labels."""
+    members = [{name for row in group for name in labels[row]} for group in groups]
+    counts = Counter(name for names in members for name in names)
+    strata: dict[str, list[int]] = {}
+    for group, names in enumerate(members):
+        rarest = min(names, key=lambda name: (counts[name], name), default="")
+        strata.setdefault(rarest, []).append(group)
+    return strata, members
+
+
+def _draw(
+    order: dict[str, list[int]], groups: list[list[int]], target: float, generator: np.random.Generator
+) -> list[int]:
+    """Take groups worth ``target`` rows out of ``order``, each label in proportion, its last group never."""
+    sizes = {name: sum(len(groups[group]) for group in remaining) for name, remaining in order.items()}
+    total = sum(sizes.values())
+    shares = {name: target * size / total for name, size in sizes.items() if len(order[name]) > 1}
+    quotas = _apportion(shares, max(1, round(sum(shares.values()))), generator) if shares else {}
+    chosen: list[int] = []
+    for name, quota in quotas.items():
+        left = quota
+        kept: list[int] = []
+        for position, group in enumerate(order[name]):
+            size = len(groups[group])
+            last = position == len(order[name]) - 1 and not kept
+            if left > 0 and not last and size <= 2 * left:
+                chosen.append(group)
+                left -= size
+            else:
+                kept.append(group)
+        order[name] = kept
+    return chosen
+
+
+def _apportion(shares: Mapping[str, float], total: int, generator: np.random.Generator) -> dict[str, int]:
+    """Round shares to whole rows that sum to ``total``, by largest remainder; ties fall by the seed."""
+    names = sorted(shares)
+    exact = np.array([shares[name] for name in names])
+    rows = np.floor(exact).astype(np.int64)
+    ties = generator.random(len(names))
+    by_remainder = np.lexsort((ties, rows - exact))
+    for position in range(max(0, total - int(rows.sum()))):
+        rows[by_remainder[position % len(names)]] += 1
+    return {name: int(count) for name, count in zip(names, rows, strict=True)}
+
+
+def _give_back(parts: dict[str, list[int]], members: list[set[str]], order: dict[str, list[int]]) -> None:
+    """Return groups to the training split until every label stands in it again."""
+    kept = {name for remaining in order.values() for group in remaining for name in members[group]}
+    for chosen in parts.values():
+        for group in list(chosen):
+            if members[group] - kept:
+                chosen.remove(group)
+                kept |= members[group]

@@ -1,0 +1,212 @@
+"""Reading text files line by line, with an error that names byte, line and a way out for all that is no
+text.
+
+Encodings are known, not guessed: UTF-8, or what a byte-order mark says (UTF-8, UTF-16, UTF-32), or what the
+caller names. Statistics over bytes would read a wrong file without a word, and a model trained on mojibake
+still trains. Lines are bounded, so that a file without line ends cannot fill the memory.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from liteft.errors import DataError, closest
+from liteft.files import os_reason
+
+__all__ = ["MAX_LINE", "head_of", "text_encoding", "text_lines"]
+
+MAX_LINE = 1 << 26
+_HEAD = 1 << 16
+
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_MAGIC = (
+    (b"PAR1", "a parquet file", "rename it to end in .parquet"),
+    (b"PK\x03\x04", "a zip archive or an Excel workbook", "unpack it, or save the sheet as csv (UTF-8)"),
+    (b"\x1f\x8b", "a gzip archive", "gunzip it first"),
+    (b"BZh", "a bzip2 archive", "bunzip2 it first"),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive", "unzstd it first"),
+    (b"\xfd7zXZ\x00", "an xz archive", "unxz it first"),
+    (b"%PDF-", "a PDF", "export its text"),
+    (b"\xd0\xcf\x11\xe0", "an old Office document", "save it as csv (UTF-8)"),
+    (b"SQLite format 3\x00", "an SQLite data base", "export the table as csv"),
+    (b"ARROW1", "an Arrow file", "save it as parquet"),
+    (b"\x93NUMPY", "a numpy file", "save it as csv, jsonl or parquet"),
+    (b"\x89PNG", "a picture", "give a text file"),
+    (b"\xff\xd8\xff", "a picture", "give a text file"),
+)
+_COMMON = (
+    "utf-8",
+    "utf-16",
+    "utf-16-le",
+    "cp1252",
+    "latin-1",
+    "gb18030",
+    "big5",
+    "shift_jis",
+    "cp1251",
+    "euc-kr",
+)
+
+
+def head_of(path: Path) -> bytes:
+    """Return a file's first 64 KiB.
+
+    Raises:
+        DataError: the file is missing or cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return file.read(_HEAD)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {os_reason(error)}.") from None
+
+
+def text_encoding(path: Path, encoding: str | None = None) -> str:
+    """Return the encoding to read a file with.
+
+    Args:
+        path: the file.
+        encoding: what the caller says; None for UTF-8 or what the byte-order mark says.
+
+    Raises:
+        DataError: no such encoding, or the file is no text.
+    """
+    head = head_of(path)
+    if encoding is not None:
+        return _named(encoding, head)
+    for mark, name in _MARKS:
+        if head.startswith(mark):
+            return name
+    for magic, what, fix in _MAGIC:
+        if head.startswith(magic):
+            raise DataError(f"{path} is {what}, no text file.", fix=fix)
+    if b"\0" in head:
+        _refuse_binary(path, head)
+    return "utf-8"
+
+
+def text_lines(path: Path, *, encoding: str, newline: Literal["", "\n"] | None) -> Iterator[str]:
+    """Yield the lines of a text file, ends included, as ``open(newline=...)`` splits them.
+
+    Args:
+        path: the file.
+        encoding: from ``text_encoding``.
+        newline: "" keeps every kind of line end (csv), None turns them into "\\n", "\\n" splits there
+            alone.
+
+    Raises:
+        DataError: a byte that the encoding does not know, a NUL, a line of more than 64 Mi characters, or a
+            file that cannot be read.
+    """
+    number = 0
+    try:
+        with open(path, encoding=encoding, newline=newline) as file:
+            while line := file.readline(MAX_LINE):
+                number += 1
+                if "\0" in line:
+                    raise DataError(
+                        f"{path}, line {number} holds a NUL byte.",
+                        accepted={"text": "no U+0000; the file may be damaged, or in another encoding"},
+                        fix=[
+                            "--encoding utf-16-le, if it is UTF-16",
+                            f"tr -d '\\000' < {path.name} > clean.txt",
+                        ],
+                    )
+                if len(line) >= MAX_LINE and not line.endswith(("\n", "\r")):
+                    raise DataError(
+                        f"{path}, line {number} has over {MAX_LINE:,} characters.",
+                        accepted={"format": "one row a line"},
+                    )
+                yield line
+    except UnicodeError:
+        raise _undecodable(path, encoding) from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {os_reason(error)}.") from None
+
+
+def _named(encoding: str, head: bytes) -> str:
+    try:
+        "".encode(encoding)  # LookupError, too, for codecs that are not about text ("hex")
+        name = codecs.lookup(encoding).name
+    except (LookupError, ValueError):
+        near = closest(encoding, _COMMON)
+        raise DataError(
+            f"there is no encoding {encoding!r}.",
+            accepted={"encoding": ", ".join(_COMMON) + " and what else Python knows"},
+            fix=f"--encoding {near}" if near else (),
+        ) from None
+    for mark, marked in _MARKS:  # a named encoding leaves the mark in the first column's name
+        if head.startswith(mark) and name.removesuffix("-le").removesuffix("-be") == marked.removesuffix(
+            "-sig"
+        ):
+            return marked
+    return name
+
+
+def _refuse_binary(path: Path, head: bytes) -> None:
+    """Raise for a head with NULs, unless they stand in what is UTF-8 otherwise: then the line is named."""
+    for name, text in (("utf-16-le", head[1::2]), ("utf-16-be", head[0::2])):
+        if text.count(0) > 0.7 * len(text):
+            raise DataError(
+                f"{path} looks like UTF-16 without a byte-order mark.",
+                accepted={"encoding": "UTF-8, or UTF-16 with a byte-order mark, or what --encoding names"},
+                fix=f"--encoding {name}",
+            )
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        offset = head.index(b"\0")
+        raise DataError(
+            f"{path} is no text file: byte 0x00 at offset {offset:,}, and it is no UTF-8.",
+            accepted={"formats": "csv, tsv, jsonl, json, txt (text), parquet"},
+        ) from None
+
+
+def _undecodable(path: Path, encoding: str) -> DataError:
+    """Return the error for a file that ``encoding`` cannot decode: a second, careful pass finds the place."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    offset, line = 0, 1
+    with open(path, "rb") as file:
+        while True:
+            chunk = file.read(_HEAD)
+            state = decoder.getstate()
+            try:
+                line += decoder.decode(chunk, final=not chunk).count("\n")
+            except UnicodeDecodeError as error:
+                pending = len(error.object) - len(chunk)
+                decoder.setstate(state)
+                line += decoder.decode(chunk[: max(0, error.start - pending)]).count("\n")
+                return _wrong_byte(path, encoding, error, offset - pending + error.start, line)
+            except UnicodeError as error:
+                return DataError(f"{path} is not {encoding}: {error}.", fix="--encoding NAME")
+            offset += len(chunk)
+            if not chunk:
+                return DataError(f"{path} is not {encoding}.", fix="--encoding NAME")
+
+
+def _wrong_byte(path: Path, encoding: str, error: UnicodeDecodeError, offset: int, line: int) -> DataError:
+    byte = error.object[error.start]
+    name = encoding.removesuffix("-sig").upper()
+    return DataError(
+        f"{path} is not {name}: byte 0x{byte:02x} at offset {offset:,}, line {line}.",
+        accepted={"encoding": "UTF-8, or UTF-16 with a byte-order mark, or what --encoding names"},
+        fix=[f"--encoding {name}" for name in _guesses(error.object[max(0, error.start - 2000) :])],
+    )
+
+
+def _guesses(sample: bytes) -> list[str]:
+    """Return encodings worth a try, the most likely first. Only ever a hint in an error."""
+    sample = sample[:4000]
+    high = sum(byte >= 0x80 for byte in sample) / max(1, len(sample))
+    if high < 0.25:
+        return ["cp1252 (Western Europe)", "latin-1 (any byte is a character)"]
+    return ["gb18030 (Chinese)", "big5 (traditional Chinese)", "shift_jis (Japanese)", "cp1251 (Cyrillic)"]
