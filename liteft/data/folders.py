@@ -16,9 +16,14 @@ from liteft.data.rows import FORMATS
 from liteft.errors import DataError
 from liteft.files import os_reason
 
-__all__ = ["data_files", "split_files"]
+__all__ = ["data_files", "split_files", "split_of"]
 
 _PART = re.compile(r"[-_.]\d+[-_]of[-_]\d+$")
+
+
+def split_of(path: Path) -> str:
+    """Return the split that a file's name says: "train" for train.csv and train-00000-of-00002.parquet."""
+    return canonical_split(_PART.sub("", path.stem))
 
 
 def data_files(folder: Path) -> list[Path]:
@@ -53,7 +58,7 @@ def split_files(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
         if path.suffix.casefold() == ".txt":
             notes.append(f"{path.name} left out: plain text has no labels")
         else:
-            found[canonical_split(_PART.sub("", path.stem))].append(path)
+            found[split_of(path)].append(path)
     if not found:
         raise DataError(
             f"{folder} holds no data file.",

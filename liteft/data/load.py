@@ -133,8 +133,8 @@ def _read(source: Source, *, text: str | None, pair: str | None, label: str | No
     if columns.note is not None:
         loading.notes.append(columns.note)
     for name, tables in source.splits.items():
-        needed = [columns.text] + [columns.pair] * (columns.pair is not None)
-        needed += [str(columns.label)] * (name in ("train", "validation"))
+        wanted = (columns.text, columns.pair, columns.label if name in ("train", "validation") else None)
+        needed = [column for column in wanted if column is not None]
         lacking = [(table, column) for table in tables for column in needed if column not in table.columns]
         if lacking and name not in MAIN_SPLITS:
             loading.notes.append(
@@ -246,9 +246,9 @@ def _complete(loading: _Loading, fractions: Mapping[str, float], seed: int) -> N
     if not wanted:
         return
     pool, labels = loading.records["train"], loading.labels["train"]
-    pairs = pool.pairs if pool.pairs is not None else [None] * len(pool)
-    keys = [normalised(text, pair) for text, pair in zip(pool.texts, pairs, strict=True)]
-    parts = carve(keys, labels, wanted, seed=seed, source=pool.provenance.sources[0])
+    keys = _keys(pool)
+    held = {key for name, records in loading.records.items() if name != "train" for key in _keys(records)}
+    parts = carve(keys, labels, wanted, seed=seed, held=held, source=pool.provenance.sources[0])
     for name, rows in parts.items():
         loading.records[name] = replace(pool.take(rows), name=name)
         loading.labels[name] = [labels[row] for row in rows]
@@ -257,6 +257,11 @@ def _complete(loading: _Loading, fractions: Mapping[str, float], seed: int) -> N
                 f"{name} made from train: {len(rows):,} rows ({fractions[name]:.0%} asked for), stratified, "
                 f"duplicates on one side, seed {seed}"
             )
+
+
+def _keys(records: Records) -> list[str]:
+    pairs = records.pairs if records.pairs is not None else [None] * len(records)
+    return [normalised(text, pair) for text, pair in zip(records.texts, pairs, strict=True)]
 
 
 def _assemble(loading: _Loading, task: Task) -> Dataset:

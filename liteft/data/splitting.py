@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -37,6 +37,7 @@ def carve(
     fractions: Mapping[str, float],
     *,
     seed: int,
+    held: Collection[str] = (),
     source: str = "the data",
 ) -> dict[str, np.ndarray]:
     """Return the rows of each part, "train" being what is left.
@@ -46,6 +47,7 @@ def carve(
         labels: label names of each row, none or several in multi-label data.
         fractions: part -> share of all rows, each above 0, together below 1.
         seed: of the draw.
+        held: keys that stay in "train": those of texts that stand in a split that is given.
         source: name for messages.
 
     Returns:
@@ -63,11 +65,12 @@ def carve(
         )
     groups = _groups(keys)
     strata, members = _strata(groups, labels)
+    fixed = {group for group, rows in enumerate(groups) if keys[rows[0]] in held}
     generator = np.random.default_rng(seed)
     order = {name: [int(group) for group in generator.permutation(strata[name])] for name in sorted(strata)}
     parts: dict[str, list[int]] = {}
     for part, fraction in fractions.items():
-        parts[part] = _draw(order, groups, fraction * len(keys), generator)
+        parts[part] = _draw(order, groups, fraction * len(keys), fixed, generator)
     _give_back(parts, members, order)
     for part, fraction in fractions.items():
         if not parts[part]:
@@ -106,9 +109,13 @@ def _strata(
 
 
 def _draw(
-    order: dict[str, list[int]], groups: list[list[int]], target: float, generator: np.random.Generator
+    order: dict[str, list[int]],
+    groups: list[list[int]],
+    target: float,
+    fixed: set[int],
+    generator: np.random.Generator,
 ) -> list[int]:
-    """Take groups worth ``target`` rows out of ``order``, each label in proportion, its last group never."""
+    """Take groups worth ``target`` rows out of ``order``: each label in proportion, its last group never."""
     sizes = {name: sum(len(groups[group]) for group in remaining) for name, remaining in order.items()}
     total = sum(sizes.values())
     shares = {name: target * size / total for name, size in sizes.items() if len(order[name]) > 1}
@@ -120,7 +127,7 @@ def _draw(
         for position, group in enumerate(order[name]):
             size = len(groups[group])
             last = position == len(order[name]) - 1 and not kept
-            if left > 0 and not last and size <= 2 * left:
+            if left > 0 and not last and size <= 2 * left and group not in fixed:
                 chosen.append(group)
                 left -= size
             else:

@@ -1,0 +1,314 @@
+"""Looking at a data set before anything is trained on it.
+
+The check counts what makes results worse or untrue: texts that are cut, empty or endless, duplicates, one
+text under two labels, texts that stand in two splits, labels too rare to learn, labels that training never
+shows. It judges nothing away: what cannot be trained on was refused by the loader, and the rest is the
+caller's to know.
+
+Duplicates are exact. For contradictions and leaks between splits, texts count as equal when they differ in
+case, white space and compatibility characters only; a text that is part of another one is not found.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from liteft.data.dataset import Dataset, Split
+from liteft.data.records import is_blank
+from liteft.data.splitting import normalised
+from liteft.metrics import Task
+from liteft.tokenization import TextTokenizer
+
+__all__ = ["DataCheck", "Lengths", "Overlap", "SplitCheck", "check_dataset"]
+
+ENDLESS_CHARS = 50_000
+ENDLESS_TOKENS = 10_000
+_WORD = re.compile(
+    r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]|[^\s\u3040-\u30ff\u3400-\u9fff]+"
+)
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How long a split's texts are, pairs counted together.
+
+    Attributes:
+        unit: "tokens" (special tokens included), or "words" where there was no tokenizer; an ideograph is a
+            word.
+        min, median, mean, p95, max: of the lengths before any cut.
+        longest: place of the longest text.
+        truncated: rows that the tokenizer will cut; None without one.
+    """
+
+    unit: str
+    min: int
+    median: float
+    mean: float
+    p95: float
+    max: int
+    longest: str
+    truncated: int | None
+
+
+@dataclass(frozen=True)
+class SplitCheck:
+    """What was found in one split.
+
+    Attributes:
+        name: the split.
+        rows: number of texts.
+        labels: label -> rows that carry it, in the order of classes; None without labels.
+        unlabelled: multi-label rows without any label.
+        unseen: label that the training split lacks -> rows.
+        lengths: of its texts.
+        empty: rows without a visible character.
+        endless: place -> length of texts of over 10,000 tokens or 50,000 characters, at most 20.
+        duplicates: rows whose exact text stands in an earlier row of the split.
+        contradictions: rows whose text stands under other labels, too.
+        contradiction_example: places of two of them, or None.
+    """
+
+    name: str
+    rows: int
+    labels: Mapping[str, int] | None
+    unlabelled: int
+    unseen: Mapping[str, int]
+    lengths: Lengths
+    empty: int
+    endless: Mapping[str, int]
+    duplicates: int
+    contradictions: int
+    contradiction_example: tuple[str, str] | None
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Texts that stand in two splits.
+
+    Attributes:
+        split: the split that is scored.
+        other: the split that has its texts, too.
+        rows: rows of ``split`` whose text stands in ``other``.
+        share: those rows over all rows of ``split``, 0 to 1.
+        example: places of one such text in both.
+    """
+
+    split: str
+    other: str
+    rows: int
+    share: float
+    example: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class DataCheck:
+    """What ``check_dataset`` found.
+
+    Attributes:
+        name: the data set.
+        task: its task.
+        labels: its labels.
+        fingerprint: SHA-256 of its content.
+        max_tokens: where texts are cut, or None without a tokenizer.
+        splits: findings by split.
+        overlaps: texts in two splits, most first.
+        rare: label -> rows of the training split, for labels with fewer than ``rare_below``.
+        rare_below: the bound.
+        alike: groups of labels that differ in case or white space only.
+        notes: what the loader decided by itself.
+    """
+
+    name: str
+    task: Task
+    labels: tuple[str, ...]
+    fingerprint: str
+    max_tokens: int | None
+    splits: tuple[SplitCheck, ...]
+    overlaps: tuple[Overlap, ...]
+    rare: Mapping[str, int]
+    rare_below: int
+    alike: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What deserves attention, one line each, the gravest first."""
+        from liteft.data.check_text import warnings_of
+
+        return warnings_of(self)
+
+    def render(self) -> str:
+        """Return the check as text for a terminal, without a newline at the end."""
+        from liteft.data.check_text import render
+
+        return render(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the check as plain dicts, lists, numbers and strings, for JSON."""
+        return {**asdict(self), "warnings": list(self.warnings)}
+
+
+def check_dataset(dataset: Dataset, *, tokenizer: TextTokenizer | None = None, rare: int = 5) -> DataCheck:
+    """Look at every split of a data set.
+
+    Args:
+        dataset: the data.
+        tokenizer: counts lengths in tokens and knows where texts are cut; None counts words.
+        rare: labels with fewer training rows than this are reported.
+
+    Returns:
+        DataCheck.
+    """
+    keys = {name: _keys(split) for name, split in dataset.splits.items()}
+    splits = tuple(
+        _check_split(dataset, split, keys[name], tokenizer) for name, split in dataset.splits.items()
+    )
+    train = next((split.labels for split in splits if split.name == "train"), None) or {}
+    return DataCheck(
+        name=dataset.name,
+        task=dataset.task,
+        labels=dataset.labels,
+        fingerprint=dataset.fingerprint,
+        max_tokens=None if tokenizer is None else tokenizer.max_tokens,
+        splits=splits,
+        overlaps=_overlaps(dataset, keys),
+        rare={label: rows for label, rows in train.items() if rows < rare},
+        rare_below=rare,
+        alike=_alike(dataset.labels),
+        notes=dataset.notes,
+    )
+
+
+def _check_split(
+    dataset: Dataset, split: Split, keys: list[str], tokenizer: TextTokenizer | None
+) -> SplitCheck:
+    counts = _lengths(split, tokenizer)
+    rows = split.texts if split.pairs is None else list(zip(split.texts, split.pairs, strict=True))
+    second = split.pairs if split.pairs is not None else split.texts
+    contradictions, example = _contradictions(split, keys)
+    return SplitCheck(
+        name=split.name,
+        rows=len(split),
+        labels=_label_counts(dataset, split),
+        unlabelled=_unlabelled(dataset, split),
+        unseen=dict(dataset.unseen.get(split.name, {})),
+        lengths=_summary(split, counts, tokenizer),
+        empty=sum(
+            is_blank(text) and is_blank(other) for text, other in zip(split.texts, second, strict=True)
+        ),
+        endless=_endless(split, counts, tokenizer),
+        duplicates=len(rows) - len(set(rows)),
+        contradictions=contradictions,
+        contradiction_example=example,
+    )
+
+
+def _keys(split: Split) -> list[str]:
+    pairs = split.pairs if split.pairs is not None else [None] * len(split)
+    return [normalised(text, pair) for text, pair in zip(split.texts, pairs, strict=True)]
+
+
+def _lengths(split: Split, tokenizer: TextTokenizer | None) -> np.ndarray:
+    if tokenizer is not None:
+        return tokenizer.count(split.texts, split.pairs)
+    counts = np.fromiter((_words(text) for text in split.texts), dtype=np.int64, count=len(split))
+    if split.pairs is not None:
+        counts += np.fromiter((_words(pair) for pair in split.pairs), dtype=np.int64, count=len(split))
+    return counts
+
+
+def _words(text: str) -> int:
+    return len(text.split()) if text.isascii() else len(_WORD.findall(text))
+
+
+def _summary(split: Split, counts: np.ndarray, tokenizer: TextTokenizer | None) -> Lengths:
+    unit = "words" if tokenizer is None else "tokens"
+    if not len(counts):
+        return Lengths(unit, 0, 0.0, 0.0, 0.0, 0, "", None if tokenizer is None else 0)
+    return Lengths(
+        unit=unit,
+        min=int(counts.min()),
+        median=float(np.median(counts)),
+        mean=round(float(counts.mean()), 2),
+        p95=round(float(np.quantile(counts, 0.95)), 1),
+        max=int(counts.max()),
+        longest=split.where(int(counts.argmax())),
+        truncated=None if tokenizer is None else int((counts > tokenizer.max_tokens).sum()),
+    )
+
+
+def _endless(split: Split, counts: np.ndarray, tokenizer: TextTokenizer | None) -> dict[str, int]:
+    characters = np.fromiter((len(text) for text in split.texts), dtype=np.int64, count=len(split))
+    if split.pairs is not None:
+        characters += np.fromiter((len(pair) for pair in split.pairs), dtype=np.int64, count=len(split))
+    long = characters > ENDLESS_CHARS
+    if tokenizer is not None:
+        long |= counts > ENDLESS_TOKENS
+    rows = np.flatnonzero(long)
+    rows = rows[np.argsort(-counts[rows], kind="stable")][:20]
+    return {split.where(int(row)): int(counts[row]) for row in rows}
+
+
+def _label_counts(dataset: Dataset, split: Split) -> dict[str, int] | None:
+    if split.labels is None:
+        return None
+    if dataset.task == "multi_label":
+        counts = split.labels.sum(axis=0)
+    else:
+        counts = np.bincount(split.labels[split.labels >= 0], minlength=len(dataset.labels))
+    return {label: int(count) for label, count in zip(dataset.labels, counts, strict=True)}
+
+
+def _unlabelled(dataset: Dataset, split: Split) -> int:
+    if split.labels is None or dataset.task == "single_label":
+        return 0
+    bare = ~split.labels.any(axis=1)
+    return int((bare if split.foreign is None else bare & ~split.foreign).sum())
+
+
+def _contradictions(split: Split, keys: list[str]) -> tuple[int, tuple[str, str] | None]:
+    """Return how many rows have a text that stands under other labels too, and the places of two of them."""
+    if split.labels is None or len(set(keys)) == len(keys):
+        return 0, None
+    repeated = {key for key, count in Counter(keys).items() if count > 1}
+    groups: defaultdict[str, list[int]] = defaultdict(list)
+    for row, key in enumerate(keys):
+        if key in repeated:
+            groups[key].append(row)
+    rows, example = 0, None
+    for members in groups.values():
+        labels = [split.labels[row].tobytes() for row in members]
+        other = next((row for row, label in zip(members, labels, strict=True) if label != labels[0]), None)
+        if other is not None:
+            rows += len(members)
+            example = example or (split.where(members[0]), split.where(other))
+    return rows, example
+
+
+def _overlaps(dataset: Dataset, keys: Mapping[str, list[str]]) -> tuple[Overlap, ...]:
+    found = []
+    names = list(dataset.splits)
+    for position, other in enumerate(names):
+        first = {key: row for row, key in reversed(list(enumerate(keys[other])))}
+        for name in names[position + 1 :]:
+            rows = [row for row, key in enumerate(keys[name]) if key in first and key.strip("\0")]
+            if rows:
+                places = (
+                    dataset.splits[name].where(rows[0]),
+                    dataset.splits[other].where(first[keys[name][rows[0]]]),
+                )
+                found.append(Overlap(name, other, len(rows), len(rows) / len(keys[name]), places))
+    return tuple(sorted(found, key=lambda overlap: -overlap.share))
+
+
+def _alike(labels: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for label in labels:
+        groups[normalised(label)].append(label)
+    return tuple(tuple(group) for group in groups.values() if len(group) > 1)

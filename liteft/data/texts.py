@@ -1,0 +1,135 @@
+"""Loading texts without labels, for distillation: the teacher labels them, so any text of the kind will do.
+
+A folder gives all its files, but never validation or test files beside a training file: a student that has
+seen the texts it is scored on proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from liteft.data.columns import choose_columns
+from liteft.data.dataset import Provenance, Split
+from liteft.data.folders import data_files, split_of
+from liteft.data.hub import hub_dataset
+from liteft.data.memory import memory_table
+from liteft.data.records import check_rows, read_records
+from liteft.data.rows import open_rows
+from liteft.data.sources import existing_path
+from liteft.data.tables import FileTable, Table
+from liteft.errors import DataError
+
+__all__ = ["load_texts", "load_unlabeled"]
+
+
+def load_texts(
+    source: Any,
+    *,
+    text: str | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    max_chars: int | None = None,
+    drop_long: bool = False,
+) -> list[str]:
+    """Return unlabelled texts, in order; empty ones are left out. See ``load_unlabeled``."""
+    unlabeled = load_unlabeled(
+        source,
+        text=text,
+        pair="",
+        encoding=encoding,
+        delimiter=delimiter,
+        max_chars=max_chars,
+        drop_long=drop_long,
+    )
+    return unlabeled.texts
+
+
+def load_unlabeled(
+    source: Any,
+    *,
+    text: str | None = None,
+    pair: str | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    max_chars: int | None = None,
+    drop_long: bool = False,
+) -> Split:
+    """Read texts, or pairs of texts, without labels.
+
+    Args:
+        source: a txt (one text a line), csv, tsv, jsonl, json or parquet file; a folder of such files, of
+            which validation and test files are left out unless there is nothing else; a hub name (its
+            training split); a list of strings, or what else ``load_dataset`` takes in memory.
+        text: column of the text; None takes the one with a usual name.
+        pair: column of the second text; None looks for a usual partner; "" for none.
+        encoding: of text files; None for UTF-8, or what the byte-order mark says.
+        delimiter: of csv and tsv; None for what the first line shows.
+        max_chars: longest text, in characters; None for 100,000. Longer ones are an error.
+        drop_long: leave longer texts out instead.
+
+    Returns:
+        A split called "unlabeled", without labels and without empty texts.
+
+    Raises:
+        DataError: what cannot be read, with file, row and a way out.
+        MissingExtraError: parquet without pyarrow, a hub name without `datasets`.
+    """
+    parts = []
+    for table in _tables(source, encoding, delimiter):
+        columns = choose_columns(table.columns, source=table.name, text=text, pair=pair, labelled=False)
+        records = read_records("unlabeled", [table], columns)
+        checked, _ = check_rows(
+            records, training=True, max_chars=max_chars, drop_long=drop_long, drop_empty=True
+        )
+        parts.append(Split("unlabeled", checked.texts, checked.pairs, provenance=checked.provenance))
+    return _joined(parts)
+
+
+def _tables(source: Any, encoding: str | None, delimiter: str | None) -> list[Table]:
+    if not isinstance(source, str | Path):
+        if isinstance(source, Mapping) and "train" in source:
+            source = source["train"]
+        return [memory_table(source, "data", texts_only=True)]
+    path = existing_path(source)
+    if path is None:
+        splits = hub_dataset(str(source))
+        name = "train" if "train" in splits else next(iter(splits))
+        return [memory_table(splits[name], f"{source}[{name!r}]")]
+    if not path.is_dir():
+        return [FileTable(open_rows(path, encoding=encoding, delimiter=delimiter))]
+    files = data_files(path)
+    pool = [file for file in files if split_of(file) not in ("validation", "test")] or files
+    if not pool:
+        raise DataError(
+            f"{path} holds no data file.", accepted={"files": "txt, csv, tsv, jsonl, json, parquet"}
+        )
+    return [FileTable(open_rows(file, encoding=encoding, delimiter=delimiter)) for file in pool]
+
+
+def _joined(parts: list[Split]) -> Split:
+    paired = {part.pairs is not None for part in parts}
+    provenance = [part.provenance for part in parts if part.provenance is not None]
+    if len(paired) > 1:
+        raise DataError(
+            "some files hold pairs of texts and some do not.",
+            accepted={"files": ", ".join(name for origin in provenance for name in origin.sources)},
+            fix="--pair NAME, or give the files one at a time",
+        )
+    offsets = np.cumsum([0] + [len(origin.sources) for origin in provenance])
+    return Split(
+        "unlabeled",
+        [text for part in parts for text in part.texts],
+        [pair for part in parts for pair in part.pairs or ()] if paired == {True} else None,
+        provenance=Provenance(
+            sources=tuple(name for origin in provenance for name in origin.sources),
+            source=np.concatenate(
+                [origin.source + offset for origin, offset in zip(provenance, offsets, strict=False)]
+            ).astype(np.int32),
+            rows=np.concatenate([origin.rows for origin in provenance]),
+            unit=provenance[0].unit,
+        ),
+    )
