@@ -11,49 +11,23 @@ case, white space and compatibility characters only; a text that is part of anot
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from liteft.data.dataset import Dataset, Split
+from liteft.data.lengths import Lengths, measure
 from liteft.data.records import is_blank
 from liteft.data.splitting import normalised
 from liteft.metrics import Task
-from liteft.tokenization import TextTokenizer
+
+if TYPE_CHECKING:
+    from liteft.tokenization import TextTokenizer
 
 __all__ = ["DataCheck", "Lengths", "Overlap", "SplitCheck", "check_dataset"]
-
-ENDLESS_CHARS = 50_000
-ENDLESS_TOKENS = 10_000
-_WORD = re.compile(
-    r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]|[^\s\u3040-\u30ff\u3400-\u9fff]+"
-)
-
-
-@dataclass(frozen=True)
-class Lengths:
-    """How long a split's texts are, pairs counted together.
-
-    Attributes:
-        unit: "tokens" (special tokens included), or "words" where there was no tokenizer; an ideograph is a
-            word.
-        min, median, mean, p95, max: of the lengths before any cut.
-        longest: place of the longest text.
-        truncated: rows that the tokenizer will cut; None without one.
-    """
-
-    unit: str
-    min: int
-    median: float
-    mean: float
-    p95: float
-    max: int
-    longest: str
-    truncated: int | None
 
 
 @dataclass(frozen=True)
@@ -188,7 +162,7 @@ def check_dataset(dataset: Dataset, *, tokenizer: TextTokenizer | None = None, r
 def _check_split(
     dataset: Dataset, split: Split, keys: list[str], tokenizer: TextTokenizer | None
 ) -> SplitCheck:
-    counts = _lengths(split, tokenizer)
+    lengths, endless = measure(split, tokenizer)
     rows = split.texts if split.pairs is None else list(zip(split.texts, split.pairs, strict=True))
     second = split.pairs if split.pairs is not None else split.texts
     contradictions, example = _contradictions(split, keys)
@@ -198,11 +172,11 @@ def _check_split(
         labels=_label_counts(dataset, split),
         unlabelled=_unlabelled(dataset, split),
         unseen=dict(dataset.unseen.get(split.name, {})),
-        lengths=_summary(split, counts, tokenizer),
+        lengths=lengths,
         empty=sum(
             is_blank(text) and is_blank(other) for text, other in zip(split.texts, second, strict=True)
         ),
-        endless=_endless(split, counts, tokenizer),
+        endless=endless,
         duplicates=len(rows) - len(set(rows)),
         contradictions=contradictions,
         contradiction_example=example,
@@ -212,47 +186,6 @@ def _check_split(
 def _keys(split: Split) -> list[str]:
     pairs = split.pairs if split.pairs is not None else [None] * len(split)
     return [normalised(text, pair) for text, pair in zip(split.texts, pairs, strict=True)]
-
-
-def _lengths(split: Split, tokenizer: TextTokenizer | None) -> np.ndarray:
-    if tokenizer is not None:
-        return tokenizer.count(split.texts, split.pairs)
-    counts = np.fromiter((_words(text) for text in split.texts), dtype=np.int64, count=len(split))
-    if split.pairs is not None:
-        counts += np.fromiter((_words(pair) for pair in split.pairs), dtype=np.int64, count=len(split))
-    return counts
-
-
-def _words(text: str) -> int:
-    return len(text.split()) if text.isascii() else len(_WORD.findall(text))
-
-
-def _summary(split: Split, counts: np.ndarray, tokenizer: TextTokenizer | None) -> Lengths:
-    unit = "words" if tokenizer is None else "tokens"
-    if not len(counts):
-        return Lengths(unit, 0, 0.0, 0.0, 0.0, 0, "", None if tokenizer is None else 0)
-    return Lengths(
-        unit=unit,
-        min=int(counts.min()),
-        median=float(np.median(counts)),
-        mean=round(float(counts.mean()), 2),
-        p95=round(float(np.quantile(counts, 0.95)), 1),
-        max=int(counts.max()),
-        longest=split.where(int(counts.argmax())),
-        truncated=None if tokenizer is None else int((counts > tokenizer.max_tokens).sum()),
-    )
-
-
-def _endless(split: Split, counts: np.ndarray, tokenizer: TextTokenizer | None) -> dict[str, int]:
-    characters = np.fromiter((len(text) for text in split.texts), dtype=np.int64, count=len(split))
-    if split.pairs is not None:
-        characters += np.fromiter((len(pair) for pair in split.pairs), dtype=np.int64, count=len(split))
-    long = characters > ENDLESS_CHARS
-    if tokenizer is not None:
-        long |= counts > ENDLESS_TOKENS
-    rows = np.flatnonzero(long)
-    rows = rows[np.argsort(-counts[rows], kind="stable")][:20]
-    return {split.where(int(row)): int(counts[row]) for row in rows}
 
 
 def _label_counts(dataset: Dataset, split: Split) -> dict[str, int] | None:

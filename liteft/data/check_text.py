@@ -19,6 +19,9 @@ def render(check: DataCheck) -> str:
     labels = f"{len(check.labels)} label{'s' if len(check.labels) != 1 else ''}"
     lines = [f"data: {check.name} ({check.task.replace('_', '-')}, {labels})", ""]
     lines += [f"  {line}" for line in _table(check)]
+    counted = [f"{split.name} {split.lengths.sampled:,}" for split in check.splits if split.lengths.sampled]
+    if counted:
+        lines.append(f"  lengths from an even sample of rows: {', '.join(counted)}")
     train = next((split for split in check.splits if split.name == "train" and split.labels), None)
     if train is not None and train.labels is not None:
         lines += ["", f"  labels in train: {_distribution(train.labels, train.rows)}"]
@@ -43,13 +46,13 @@ def warnings_of(check: DataCheck) -> tuple[str, ...]:
         found += _split_warnings(split)
     if check.rare:
         found.append(
-            f"{len(check.rare)} of {len(check.labels)} labels with fewer than {check.rare_below} rows in train: "
+            f"{len(check.rare)} of {len(check.labels)} labels with under {check.rare_below} rows in train: "
             f"{_some(check.rare)}"
         )
     found += [
         f"labels that differ in case or white space only: {', '.join(group)}" for group in check.alike
     ]
-    found += [line for split in check.splits for line in _truncation(split, check.max_tokens)]
+    found += [line for split in check.splits for line in _truncation(split, check.max_tokens)][:1]
     return tuple(found)
 
 
@@ -57,7 +60,7 @@ def _split_warnings(split: SplitCheck) -> Iterable[str]:
     if split.contradictions and split.contradiction_example is not None:
         one, two = split.contradiction_example
         yield (
-            f"{_rows(split.contradictions)} of {split.name} with a text that stands under another label, too: "
+            f"{_rows(split.contradictions)} of {split.name} whose text stands under another label, too: "
             f"{_short(one)}, and {_short(two)}"
         )
     if split.empty:
@@ -71,11 +74,11 @@ def _split_warnings(split: SplitCheck) -> Iterable[str]:
 
 
 def _truncation(split: SplitCheck, max_tokens: int | None) -> Iterable[str]:
-    cut = split.lengths.truncated
-    if cut and max_tokens is not None and cut > 0.05 * split.rows:
+    share = split.lengths.truncated
+    if share is not None and share > 0.05 and max_tokens is not None:
         yield (
-            f"{cut / split.rows:.1%} of {split.name} is cut at {max_tokens} tokens; "
-            f"--max-tokens {round(split.lengths.p95)} would keep 95% whole"
+            f"{share:.1%} of the texts of {split.name} are cut at {max_tokens} tokens (--max-tokens); "
+            f"95% have at most {round(split.lengths.p95):,}"
         )
 
 
@@ -95,7 +98,7 @@ def _table(check: DataCheck) -> list[str]:
     rows = [header]
     for split in check.splits:
         lengths = split.lengths
-        cut = "-" if lengths.truncated is None else f"{lengths.truncated / max(1, split.rows):.1%}"
+        cut = "-" if lengths.truncated is None else _share(lengths.truncated)
         rows.append(
             [
                 split.name,

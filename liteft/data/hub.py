@@ -11,10 +11,8 @@ import contextlib
 import os
 import re
 import socket
-import urllib.request
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from liteft.errors import DataError, MissingExtraError
 
@@ -64,6 +62,9 @@ def hub_dataset(name: str) -> Mapping[str, Any]:
 @contextlib.contextmanager
 def _no_waiting() -> Iterator[None]:
     """Work offline, from the cache, where the hub's name does not resolve: else 23 s of retries go by."""
+    import urllib.request
+    from urllib.parse import urlsplit
+
     import datasets
     import huggingface_hub.constants as hub
 
