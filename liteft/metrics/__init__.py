@@ -1,20 +1,23 @@
-"""Metrics, numpy only: `scores` says how good predictions are, `intervals` how sure that is.
+"""Metrics, numpy only.
 
-No scikit-learn or scipy here, because the runtime and the training loop both need these numbers and neither may
-need those packages. The tests compare with scikit-learn.
+`scores` says how good predictions are, `intervals` how sure that is, `paired` which of two is better. There is no
+scikit-learn or scipy here, because training and the comparison of artifacts on a small machine both need these
+numbers and neither should need those packages. The tests compare with scikit-learn.
 """
 
 from liteft.metrics.intervals import (
-    Estimate,
-    PairedTest,
     bootstrap_interval,
     f1_intervals,
     macro_f1_interval,
+    score_intervals,
+    wilson_interval,
+)
+from liteft.metrics.paired import (
+    Estimate,
+    PairedTest,
     mcnemar,
     paired_f1_intervals,
     paired_interval_over_seeds,
-    score_intervals,
-    wilson_interval,
 )
 from liteft.metrics.scores import (
     Task,

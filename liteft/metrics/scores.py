@@ -1,8 +1,8 @@
 """How good predictions are: decisions from logits, and the numbers computed from them.
 
 Everything takes raw logits, because the two tasks decide differently: one label a text is the largest logit,
-several labels a text are those whose sigmoid passes a threshold. Rows whose gold label was unknown in training
-are never dropped: no prediction can be right for them, and they count as wrong.
+several labels a text are those whose sigmoid passes a threshold. Rows whose gold label was unknown in
+training are never dropped: no prediction can be right for them, and they count as wrong.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Task = Literal["single_label", "multi_label"]
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return probabilities over the last axis; same shape, float32 or float64 as given (float32 for others)."""
+    """Return probabilities over the last axis; same shape, in float64 if given so and else float32."""
     values = _floating(logits)
     exponents = np.exp(values - values.max(axis=-1, keepdims=True))
     return np.asarray(exponents / exponents.sum(axis=-1, keepdims=True))
@@ -54,7 +54,7 @@ def decide(logits: np.ndarray, task: Task, threshold: float | np.ndarray = 0.5) 
         threshold: multi-label only: the sigmoid must be larger; one number, or shape (labels,).
 
     Returns:
-        int64, shape (texts,), for single_label (the first of equal logits); bool, shape (texts, labels), else.
+        single_label: int64, shape (texts,), the first of equal logits; multi_label: bool, (texts, labels).
     """
     _check_logits(logits)
     if task == "single_label":
@@ -154,8 +154,8 @@ def f1_scores(
 ) -> tuple[float, float]:
     """Return micro F1 and macro F1.
 
-    Macro F1 is the mean over the labels that stand in the gold labels or in the predictions; a label in neither
-    has no F1. A row with an unknown label adds one false negative to the micro count, and what was
+    Macro F1 is the mean over the labels that stand in the gold labels or in the predictions; a label in
+    neither has no F1. A row with an unknown label adds one false negative to the micro count, and what was
     predicted for it counts as false positive (single_label) or is compared as usual (multi_label).
 
     Args:
@@ -178,7 +178,7 @@ def f1_scores(
 def indicator_rows(
     decisions: np.ndarray, labels: np.ndarray, *, task: Task, count: int, foreign: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return gold and predicted labels as bool (texts, labels), and which rows lack a label: bool (texts,)."""
+    """Return gold and predicted labels as bool (texts, labels), and which rows lack one: bool (texts,)."""
     unknown = np.zeros(len(labels), dtype=bool) if foreign is None else foreign.astype(bool)
     if task == "multi_label":
         return labels.astype(bool), decisions.astype(bool), unknown

