@@ -179,7 +179,7 @@ def _mcnemar_p(b: int, c: int) -> float:
         statistic = max(abs(b - c) - 1, 0) ** 2 / differing
         return math.erfc(math.sqrt(statistic / 2))
     tail = sum(math.comb(differing, k) for k in range(min(b, c) + 1))
-    return min(1.0, 2 * tail / 2**differing)
+    return min(1.0, float(2 * tail / 2**differing))
 
 
 def _newcombe(both: int, first: int, second: int, neither: int, confidence: float) -> tuple[float, float]:
@@ -189,9 +189,9 @@ def _newcombe(both: int, first: int, second: int, neither: int, confidence: floa
     low_1, high_1 = wilson_interval(both + first, n, confidence)
     low_2, high_2 = wilson_interval(both + second, n, confidence)
     spread = math.sqrt((both + first) * (second + neither) * (both + second) * (first + neither))
-    product = both * neither - first * second
+    product = float(both * neither - first * second)
     if product > 0:
-        product = max(product - n / 2, 0)
+        product = max(product - n / 2, 0.0)
     phi = product / spread if spread else 0.0
 
     def half(one: float, other: float) -> float:

@@ -58,7 +58,7 @@ def decide(logits: np.ndarray, task: Task, threshold: float | np.ndarray = 0.5) 
     """
     _check_logits(logits)
     if task == "single_label":
-        return np.argmax(logits, axis=1).astype(np.int64)
+        return np.asarray(np.argmax(logits, axis=1), dtype=np.int64)
     return np.asarray(sigmoid(logits) > threshold)
 
 
