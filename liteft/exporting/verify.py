@@ -21,7 +21,7 @@ import numpy as np
 
 from liteft.artifact import read_artifact
 from liteft.data import Split
-from liteft.errors import DataError, VerificationError
+from liteft.errors import ArtifactError, DataError, DeviceError, ModelError, VerificationError
 from liteft.exporting.limits import Limits
 from liteft.exporting.precision import Precision
 from liteft.exporting.probes import ProbeResult, run_probes
@@ -47,14 +47,9 @@ class _Comparison:
     probes: ProbeResult
 
     @property
-    def finite(self) -> bool:
-        """Every logit of the export is a finite number."""
-        return self.probes.finite and bool(np.isfinite(self.exported).all())
-
-    @property
     def differences(self) -> np.ndarray:
-        """Largest logit difference of each text, float32 (texts,); infinite where a logit is not finite."""
-        return np.asarray(np.nan_to_num(np.abs(self.model - self.exported).max(axis=1), nan=np.inf))
+        """Largest logit difference of each text, float32 (texts,)."""
+        return np.asarray(np.abs(self.model - self.exported).max(axis=1))
 
 
 def verify_artifact(
@@ -91,12 +86,7 @@ def verify_artifact(
         progress(
             f"verifying the {precision} graph on {len(chosen):,} of {len(split):,} texts of {split.name}"
         )
-    with load(folder, device="cpu") as classifier:
-        exported = classifier.logits(chosen.texts, chosen.pairs)
-        threads = classifier.threads
-    engine = OnnxEngine(read_artifact(folder), device="cpu", threads=threads)
-    reference = predict_logits(loaded, chosen.texts, chosen.pairs)
-    comparison = _Comparison(chosen, loaded.settings.task, reference, exported, run_probes(loaded, engine))
+    comparison = _run_both(folder, loaded, chosen, precision)
     measured = _measured(comparison)
     beyond = _beyond(comparison, measured, limits)
     useless = measured["majority"] is not None and measured["model_accuracy"] <= measured["majority"]
@@ -137,15 +127,40 @@ def _chosen_texts(split: Split, loaded: LoadedClassifier, most: int) -> Split:
     return split if lengths.all() else split.take(lengths > 0)
 
 
+def _run_both(folder: Path, loaded: LoadedClassifier, chosen: Split, precision: Precision) -> _Comparison:
+    """Run the artifact and the model on the same texts, and the probes.
+
+    Raises:
+        VerificationError: the artifact cannot be run, or its logits are not numbers.
+        ModelError: the logits of the model itself are not numbers.
+    """
+    reference = predict_logits(loaded, chosen.texts, chosen.pairs)
+    if not np.isfinite(reference).all():
+        raise ModelError(
+            f"the logits of {loaded.path} are not finite numbers.", fix="train it again, in fp32"
+        )
+    try:
+        with load(folder, device="cpu") as classifier:
+            exported = classifier.logits(chosen.texts, chosen.pairs)
+            threads = classifier.threads
+        probes = run_probes(loaded, OnnxEngine(read_artifact(folder), device="cpu", threads=threads))
+    except (ArtifactError, DeviceError, ModelError) as error:
+        raise VerificationError(
+            f"the {precision} graph of {loaded.path} does not run; nothing was exported.",
+            accepted={"what happened": error.message},
+            fix="--precision fp32" if precision != "fp32" else "report it: it is a mistake of LiteFT's",
+        ) from error
+    return _Comparison(chosen, loaded.settings.task, reference, exported, probes)
+
+
 def _measured(comparison: _Comparison) -> dict[str, Any]:
-    """Return the numbers for the manifest; those that need finite logits or labels are None without them."""
-    probes, finite = comparison.probes, comparison.finite
+    """Return the numbers for the manifest; those that need labels are None without them."""
     measured: dict[str, Any] = {
-        "logit_difference": float(comparison.differences.max()) if finite else None,
-        "logit_difference_mean": float(comparison.differences.mean()) if finite else None,
-        "probe_difference": probes.reference_difference if finite else None,
-        "batch_difference": probes.batch_difference if finite else None,
-        "probe_lengths": list(probes.lengths),
+        "logit_difference": float(comparison.differences.max()),
+        "logit_difference_mean": float(comparison.differences.mean()),
+        "probe_difference": comparison.probes.reference_difference,
+        "batch_difference": comparison.probes.batch_difference,
+        "probe_lengths": list(comparison.probes.lengths),
         "agreement": agreement(comparison.model, comparison.exported, comparison.task),
         "accuracy": None,
         "accuracy_interval": None,
@@ -169,8 +184,6 @@ def _measured(comparison: _Comparison) -> dict[str, Any]:
 
 def _beyond(comparison: _Comparison, measured: dict[str, Any], limits: Limits) -> dict[str, str]:
     """Return what is beyond its limit: name -> value and limit, in words."""
-    if not comparison.finite:
-        return {"logits": "some are not finite numbers"}
     beyond: dict[str, str] = {}
     numbers = (
         ("largest logit difference", measured["logit_difference"], limits.logit_difference),
@@ -178,7 +191,7 @@ def _beyond(comparison: _Comparison, measured: dict[str, Any], limits: Limits) -
         ("a text alone and in a batch", measured["batch_difference"], limits.batch_difference),
     )
     for words, value, limit in numbers:
-        if limit is not None and value > limit:
+        if limit is not None and not value <= limit:
             beyond[words] = f"{value:.2g}, limit {limit:g}"
     count = len(comparison.split)
     if round((1 - measured["agreement"]) * count) > max(1, (1 - limits.agreement) * count):
@@ -208,14 +221,16 @@ def _worst_texts(comparison: _Comparison, labels: tuple[str, ...]) -> dict[str, 
     model, exported = (decide(each, comparison.task) for each in (comparison.model, comparison.exported))
     changed = model != exported if model.ndim == 1 else (model != exported).any(axis=1)
     differences = comparison.differences
-    shown = {}
-    for rank, row in enumerate(np.lexsort((-differences, ~changed))[:_WORST], start=1):
+    shown: dict[str, str] = {}
+    for row in np.lexsort((-differences, ~changed)):
         pairs = comparison.split.pairs
         text = comparison.split.texts[row] + ("" if pairs is None else f" | {pairs[row]}")
         text = text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
         names = " -> ".join(_names(each[row], labels) for each in (model, exported))
-        shown[f"worst text {rank}"] = f"{names}, logits {differences[row]:.3g} apart: {text!r}"
-    return shown
+        shown.setdefault(text, f"{names}, logits {differences[row]:.3g} apart: {text!r}")
+        if len(shown) == _WORST:
+            break
+    return {f"worst text {rank}": line for rank, line in enumerate(shown.values(), start=1)}
 
 
 def _names(decision: Any, labels: tuple[str, ...]) -> str:

@@ -92,7 +92,7 @@ def export(
     if loaded.config.pad_token_id is None:
         loaded.config.pad_token_id = loaded.tokenizer.pad_id
     reason = reason_to_trace(loaded)
-    _check_size(loaded, "fp32" if reason else precision)
+    _check_size(loaded, precision, traced=reason is not None)
     with writing_artifact(Path(out)) as writer:
         _tell(progress, _graph_line(loaded, reason))
         model = _make_graph(loaded, precision, traced=reason is not None)
@@ -214,14 +214,15 @@ def _seal(writer: ArtifactWriter, fields: dict[str, Any], title: str) -> None:
     writer.seal(**fields)
 
 
-def _check_size(loaded: LoadedClassifier, precision: Precision) -> None:
+def _check_size(loaded: LoadedClassifier, precision: Precision, *, traced: bool) -> None:
     """Refuse what protobuf cannot hold. Traced graphs pass through float32, whatever they are stored in."""
     parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
-    size = parameters * _BYTES[precision]
+    size = parameters * _BYTES["fp32" if traced else precision]
     if size > _MOST_BYTES:
         raise ModelError(
-            f"the {precision} graph of {parameters:,} parameters takes {size / 1e9:.1f} GB, and one ONNX file holds 2.",
-            fix=["--precision int8", "--precision fp16", "distil it into a smaller student"],
+            f"{loaded.path} has {parameters:,} parameters, {size / 1e9:.1f} GB as a graph in {precision}.",
+            accepted={"one ONNX file": "2 GB"},
+            fix=[*([] if traced else ["--precision int8, or fp16"]), "distil it into a smaller student"],
         )
 
 

@@ -1,0 +1,304 @@
+"""The verb: what it writes, what it refuses, and what it leaves alone when it refuses."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from transformers import AutoConfig, AutoTokenizer
+
+from liteft import files
+from liteft.artifact import read_artifact
+from liteft.data import Split
+from liteft.errors import ArtifactError, ConfigError, DataError, ModelError, VerificationError
+from liteft.exporting import Limits, export, exporter
+from liteft.finetuning.model import load_classifier, predict_logits
+from liteft.runtime import load
+
+
+@pytest.fixture(scope="module")
+def learned(workshop: Any) -> tuple[Path, Split]:
+    """A BERT that is right about 80 texts."""
+    return workshop.learned("bert")
+
+
+def damage(monkeypatch: pytest.MonkeyPatch, name: str, change: Any) -> None:
+    """Let the export write a graph in which one stored weight was changed."""
+    build = exporter.build_model
+
+    def broken(*arguments: Any) -> onnx.ModelProto:
+        model = build(*arguments)
+        (tensor,) = [tensor for tensor in model.graph.initializer if tensor.name == name]
+        array = numpy_helper.to_array(tensor).copy()
+        change(array)
+        tensor.CopyFrom(numpy_helper.from_array(array, name))
+        return model
+
+    monkeypatch.setattr(exporter, "build_model", broken)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("fp16", 2e-2), ("int8", 0.1)])
+def test_an_export_answers_like_the_model(
+    precision: Any, tolerance: float, learned: tuple[Path, Split], tmp_path: Path
+) -> None:
+    folder, split = learned
+    lines: list[str] = []
+    limits = Limits(agreement=0.9, accuracy_drop=0.1)  # tiny random models decide by hairs
+    artifact = export(
+        folder, tmp_path / "out", precision=precision, verify=split, limits=limits, progress=lines.append
+    )
+    expected = predict_logits(load_classifier(folder), split.texts)
+    with load(artifact.path, device="cpu", threads=1) as classifier:
+        np.testing.assert_allclose(classifier.logits(split.texts), expected, atol=tolerance)
+        assert classifier.predict("w1 w2 w3").label.startswith("label ")
+    manifest = artifact.manifest
+    assert (manifest.precision, manifest.graph, manifest.family, manifest.pooling) == (
+        precision,
+        "built",
+        "bert",
+        "cls",
+    )
+    assert manifest.int8_scheme == ("per_row" if precision == "int8" else None)
+    assert (manifest.activation, manifest.inputs) == ("softmax", ("input_ids", "attention_mask"))
+    assert manifest.verification["texts"] == 80
+    assert manifest.verification["agreement"] >= 0.9
+    assert manifest.verification["weights_sha256"] == files.sha256_file(folder / "model.safetensors")
+    assert "from its weights" in lines[0]
+    assert "80 of 80 texts of validation" in lines[1]
+
+
+def test_files_shrink_as_they_must(learned: tuple[Path, Split], tmp_path: Path) -> None:
+    folder, split = learned
+    limits = Limits(agreement=0.9, accuracy_drop=0.1)
+    sizes = {
+        precision: export(folder, tmp_path / precision, precision=precision, verify=split, limits=limits)
+        .model_path.stat()
+        .st_size
+        for precision in ("fp32", "fp16", "int8")
+    }
+    assert sizes["fp16"] < 0.6 * sizes["fp32"]
+    assert sizes["int8"] < 0.42 * sizes["fp32"]  # the head and the nodes weigh a quarter of so small a file
+
+
+def test_the_folder_is_what_transformers_expects(learned: tuple[Path, Split], tmp_path: Path) -> None:
+    folder, split = learned
+    artifact = export(folder, tmp_path / "out", verify=split)
+    tokenizer = AutoTokenizer.from_pretrained(artifact.path)
+    config = AutoConfig.from_pretrained(artifact.path)
+    assert tokenizer.model_max_length == 32
+    assert tokenizer.pad_token == "[PAD]"
+    assert config.id2label[0] == "label 0"
+    assert config.problem_type == "single_label_classification"
+    stored = json.loads((artifact.path / "tokenizer.json").read_text())
+    assert stored["padding"] is None
+    assert stored["truncation"] is None
+    long = "w1 " * 100
+    assert (
+        tokenizer(long, truncation=True)["input_ids"] == artifact.tokenizer().encode([long]).ids[0].tolist()
+    )
+
+
+def test_the_card_tells_the_manifests_numbers(learned: tuple[Path, Split], tmp_path: Path) -> None:
+    folder, split = learned
+    artifact = export(folder, tmp_path / "out", verify=split)
+    card = (artifact.path / "card.md").read_text()
+    assert "80 of 80 texts of validation" in card
+    assert "same label for 100.00% of the texts" in card
+    assert f"{artifact.model_path.stat().st_size / 1e6:.1f} MB" in card
+    assert str(tmp_path) not in card
+    assert str(tmp_path) not in (artifact.path / "manifest.json").read_text()
+
+
+def test_pairs_keep_their_type_ids(workshop: Any, tmp_path: Path) -> None:
+    folder, split = workshop.learned("bert", "mean", paired=True)
+    artifact = export(folder, tmp_path / "out", verify=split)
+    assert artifact.manifest.inputs == ("input_ids", "attention_mask", "token_type_ids")
+    assert artifact.manifest.pooling == "mean"
+    assert artifact.manifest.verification["logit_difference"] < 1e-4
+
+
+def test_several_labels_a_text_end_in_a_sigmoid(workshop: Any, tmp_path: Path) -> None:
+    folder, split = workshop.learned("distilbert", task="multi_label")
+    artifact = export(folder, tmp_path / "out", verify=split)
+    assert (artifact.manifest.task, artifact.manifest.activation) == ("multi_label", "sigmoid")
+    assert artifact.manifest.verification["accuracy"] == 1.0
+
+
+def test_a_decoder_is_traced_and_the_user_is_told(workshop: Any, tmp_path: Path) -> None:
+    folder, split = workshop.learned("gpt2", "last", labels=3)
+    split = replace(split, labels=None)
+    lines: list[str] = []
+    artifact = export(folder, tmp_path / "out", precision="fp32", verify=split, progress=lines.append)
+    assert (artifact.manifest.graph, artifact.manifest.pooling) == ("traced", "last")
+    assert "torch.onnx.export" in lines[0]
+    assert "gpt2" in lines[0]
+    assert artifact.manifest.verification["logit_difference"] < 1e-4
+
+
+def test_texts_without_labels_verify_agreement_only(learned: tuple[Path, Split], tmp_path: Path) -> None:
+    folder, split = learned
+    artifact = export(folder, tmp_path / "out", verify=replace(split, labels=None))
+    assert artifact.manifest.verification["accuracy"] is None
+    assert artifact.manifest.verification["agreement"] == 1.0
+    assert "accuracy" not in (artifact.path / "card.md").read_text().split("## How it was checked")[1]
+
+
+def test_a_long_split_is_sampled_and_the_manifest_says_so(
+    learned: tuple[Path, Split], tmp_path: Path
+) -> None:
+    folder, split = learned
+    artifact = export(folder, tmp_path / "out", verify=split, limits=Limits(texts=30))
+    assert (artifact.manifest.verification["texts"], artifact.manifest.verification["of_texts"]) == (30, 80)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_a_broken_graph_fails_shows_texts_and_leaves_the_old_artifact(
+    precision: Any, learned: tuple[Path, Split], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, split = learned
+    out = tmp_path / "out"
+    before = export(folder, out, verify=split)
+
+    def scale_one_channel(array: np.ndarray) -> None:
+        array *= 100
+
+    stored = (
+        "layers.1.feed_forward.norm.weight" if precision == "int8" else "layers.1.feed_forward.outer.weight"
+    )
+
+    def change(array: np.ndarray) -> None:
+        scale_one_channel(array[3:4] if array.ndim == 1 else array[:, 3])
+
+    damage(monkeypatch, stored, change)
+    with pytest.raises(VerificationError) as caught:
+        export(folder, out, precision=precision, verify=split)
+    message = str(caught.value)
+    assert "does not agree" in message
+    assert "worst text 1" in message
+    assert " -> label" in message
+    assert sum(text[:20] in message for text in split.texts) >= 1
+    assert read_artifact(out).manifest == before.manifest
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_graph_of_no_numbers_fails(
+    learned: tuple[Path, Split], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, split = learned
+    damage(monkeypatch, "classifier.bias", lambda array: array.fill(np.nan))
+    with pytest.raises(VerificationError, match="does not run"):
+        export(folder, tmp_path / "out", verify=split)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_that_does_not_beat_the_majority_class_is_not_exported(workshop: Any, tmp_path: Path) -> None:
+    folder, split = workshop.learned("bert", seed=5)
+    generator = np.random.default_rng(0)
+    labels = np.where(generator.random(len(split)) < 0.7, 0, split.labels)
+    useless = Split("validation", split.texts, None, np.where(split.labels == 0, 1, labels))
+    with pytest.raises(VerificationError, match="does not beat the majority class") as caught:
+        export(folder, tmp_path / "out", verify=useless)
+    assert "most frequent label alone" in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_accuracy_within_the_limit_of_agreement_still_fails_on_its_own(
+    learned: tuple[Path, Split], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every changed label is a lost one here, since the model is right about all of them."""
+    folder, split = learned
+
+    def nudge(array: np.ndarray) -> None:
+        array[0] += 0.2
+
+    damage(monkeypatch, "classifier.bias", nudge)
+    limits = Limits(logit_difference=10, agreement=0.5)
+    with pytest.raises(VerificationError, match=r"accuracy: .*limit 0\.5 points less"):
+        export(folder, tmp_path / "out", verify=split, limits=limits)
+
+
+def test_nothing_is_exported_unverified(learned: tuple[Path, Split], tmp_path: Path) -> None:
+    folder, split = learned
+    with pytest.raises(ConfigError, match="verified on real texts") as caught:
+        export(folder, tmp_path / "out")
+    assert "verify=data.validation" in str(caught.value)
+    with pytest.raises(DataError, match="no texts to verify on"):
+        export(folder, tmp_path / "out", verify=split.take(slice(0, 0)))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_split_of_pairs_does_not_verify_a_model_of_texts(
+    learned: tuple[Path, Split], tmp_path: Path
+) -> None:
+    folder, split = learned
+    with pytest.raises(DataError, match="has pairs, and the model reads single texts"):
+        export(folder, tmp_path / "out", verify=replace(split, pairs=split.texts))
+
+
+def test_unknown_precisions_and_limits_out_of_range_are_refused(
+    learned: tuple[Path, Split], tmp_path: Path
+) -> None:
+    folder, split = learned
+    with pytest.raises(ConfigError, match="'in8' is unknown") as caught:
+        export(folder, tmp_path / "out", precision="in8", verify=split)  # type: ignore[arg-type]
+    assert "try: --precision int8" in str(caught.value)
+    with pytest.raises(ConfigError, match="agreement=98"):
+        Limits(agreement=98)
+    with pytest.raises(ConfigError, match="texts=0"):
+        Limits(texts=0)
+
+
+def test_a_folder_that_is_no_artifact_is_not_overwritten(learned: tuple[Path, Split], tmp_path: Path) -> None:
+    folder, split = learned
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ArtifactError, match="is no artifact"):
+        export(folder, tmp_path, verify=split)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_source_that_is_no_folder_is_a_model_error(tmp_path: Path, learned: tuple[Path, Split]) -> None:
+    with pytest.raises(ModelError, match="is no folder"):
+        export(tmp_path / "nothing", tmp_path / "out", verify=learned[1])
+
+
+def test_a_graph_beyond_two_gigabytes_is_refused(
+    learned: tuple[Path, Split], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, split = learned
+    monkeypatch.setattr(exporter, "_MOST_BYTES", 1000)
+    with pytest.raises(ModelError, match="parameters") as caught:
+        export(folder, tmp_path / "out", verify=split)
+    assert "one ONNX file: 2 GB" in str(caught.value)
+
+
+def test_a_run_gives_its_metrics_data_and_teacher_to_the_manifest(
+    learned: tuple[Path, Split], tmp_path: Path
+) -> None:
+    folder, split = learned
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "model").symlink_to(folder)
+    metrics = {"validation": {"n": 80, "accuracy": 0.75, "accuracy_interval": [0.7, 0.8], "majority": 0.3}}
+    content = {
+        "format": 1,
+        "kind": "student",
+        "task": "single_label",
+        "labels": list(load_classifier(folder).settings.labels),
+        "metrics": metrics,
+        "data": {"name": "words", "fingerprint": "0" * 64, "rows": {"validation": 80}},
+        "teacher": {"sha256": "1" * 64},
+    }
+    files.write_json(run / "run.json", content)
+    artifact = export(run, tmp_path / "out", verify=split)
+    assert artifact.manifest.metrics == metrics
+    assert artifact.manifest.data == content["data"]
+    assert artifact.manifest.teacher == content["teacher"]
+    card = (artifact.path / "card.md").read_text()
+    assert card.startswith("# Text classifier: words")
+    assert "| validation | 80 | 75.0 (70.0 to 80.0) | 30.0 |" in card
