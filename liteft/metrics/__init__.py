@@ -1,8 +1,8 @@
 """Metrics, numpy only.
 
-`scores` says how good predictions are, `intervals` how sure that is, `paired` which of two is better. There
-is no scikit-learn or scipy here: training and the comparison of artifacts on a small machine both need these numbers,
-and neither should need those packages. The tests compare with scikit-learn.
+`scores` says how good predictions are, `intervals` how sure that is, `paired` which of two is better.
+There is no scikit-learn or scipy here: training and the comparison of artifacts on a small machine both
+need these numbers, and neither should need those packages. The tests compare with scikit-learn.
 """
 
 from liteft.metrics.intervals import (
