@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from liteft.data.records import counted
+
 if TYPE_CHECKING:
     from liteft.data.check import DataCheck, SplitCheck
 
@@ -33,7 +35,7 @@ def render(check: DataCheck) -> str:
 def warnings_of(check: DataCheck) -> tuple[str, ...]:
     """Return what deserves attention, one line each, the gravest first."""
     found = [
-        f"{_rows(overlap.rows)} of {overlap.split} ({_share(overlap.share)}) with texts that stand in "
+        f"{counted(overlap.rows)} of {overlap.split} ({_share(overlap.share)}) with texts that stand in "
         f"{overlap.other}, too: {_short(overlap.example[0])}, and {_short(overlap.example[1])}"
         for overlap in check.overlaps
     ]
@@ -60,17 +62,17 @@ def _split_warnings(split: SplitCheck) -> Iterable[str]:
     if split.contradictions and split.contradiction_example is not None:
         one, two = split.contradiction_example
         yield (
-            f"{_rows(split.contradictions)} of {split.name} whose text stands under another label, too: "
+            f"{counted(split.contradictions)} of {split.name} whose text stands under another label, too: "
             f"{_short(one)}, and {_short(two)}"
         )
     if split.empty:
-        yield f"{_rows(split.empty)} of {split.name} without a text"
+        yield f"{counted(split.empty)} of {split.name} without a text"
     for place, length in list(split.endless.items())[:3]:
         yield f"{_short(place)} ({split.name}) is endless: {length:,} {split.lengths.unit}"
     if len(split.endless) > 3:
         yield f"more endless texts in {split.name}"
     if split.duplicates and split.name == "train":
-        yield f"{_rows(split.duplicates)} of {split.name} repeating the text of an earlier one exactly"
+        yield f"{counted(split.duplicates)} of {split.name} repeating the text of an earlier one exactly"
 
 
 def _truncation(split: SplitCheck, max_tokens: int | None) -> Iterable[str]:
@@ -143,10 +145,6 @@ def _some(counts: Mapping[str, int]) -> str:
     shown = [f"{label} {count:,}" for label, count in list(counts.items())[:_SHOWN]]
     more = len(counts) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row{'' if count == 1 else 's'}"
 
 
 def _share(share: float) -> str:

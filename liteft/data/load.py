@@ -23,7 +23,7 @@ from liteft.data.labels import (
     parse_labels,
     without_zeros,
 )
-from liteft.data.records import Records, check_rows, read_records
+from liteft.data.records import Records, check_rows, counted, read_records
 from liteft.data.sources import open_source
 from liteft.data.splitting import carve, normalised
 from liteft.data.tables import Source
@@ -198,12 +198,12 @@ def _keep_labelled(
     if missing and not drop_empty:
         raise DataError(
             f"{records.provenance.places(missing)}: "
-            f"{'a row' if len(missing) == 1 else f'{len(missing):,} rows'} without a label"
+            f"{'a row' if len(missing) == 1 else counted(len(missing))} without a label"
             + (f" in the column {loading.columns.label!r}." if loading.columns.label else "."),
             fix="--drop-empty, to leave such rows out",
         )
     if missing:
-        loading.notes.append(f"{split}: {len(missing):,} rows without a label left out")
+        loading.notes.append(f"{split}: {counted(len(missing))} without a label left out")
         loading.records[split] = records.without(missing)
     loading.labels[split] = [names for names in rows if names is not None]
 

@@ -90,17 +90,19 @@ def _row_columns(rows: Sequence[Any], name: str, texts_only: bool) -> dict[str, 
     if widths == {2} or widths == {3}:
         names = ("text", "label") if widths == {2} else ("text", "pair", "label")
         return {key: [row[position] for row in rows] for position, key in enumerate(names)}
-    odd = next(
-        index
-        for index, row in enumerate(rows)
-        if not isinstance(row, type(rows[0]))
-        or not isinstance(row, tuple | list | Mapping)
-        or len(widths) > 1
-    )
+    first = rows[0]
+    different = (row for row in range(len(rows)) if not _alike(rows[row], first))
+    odd = next(different, 0)
     raise DataError(
         f"{name}, row {odd + 1} is of type {type(rows[odd]).__name__}; rows must be of one kind and width.",
         accepted=_ACCEPTED,
     )
+
+
+def _alike(row: Any, first: Any) -> bool:
+    if isinstance(row, str) or not isinstance(row, tuple | list) or not isinstance(first, tuple | list):
+        return type(row) is type(first)
+    return len(row) == len(first)
 
 
 def _as_list(values: Any, name: str) -> list[Any]:

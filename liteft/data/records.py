@@ -20,7 +20,15 @@ from liteft.data.dataset import Provenance
 from liteft.data.tables import Table
 from liteft.errors import DataError
 
-__all__ = ["DEFAULT_MAX_CHARS", "Records", "check_rows", "is_blank", "is_missing", "read_records"]
+__all__ = [
+    "DEFAULT_MAX_CHARS",
+    "Records",
+    "check_rows",
+    "counted",
+    "is_blank",
+    "is_missing",
+    "read_records",
+]
 
 DEFAULT_MAX_CHARS = 100_000
 _INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
@@ -127,7 +135,7 @@ def check_rows(
         or any(is_missing(column[row]) for column in columns)
     ]
     if empty and drop_empty:
-        notes.append(f"{records.name}: {len(empty):,} rows with an empty text left out")
+        notes.append(f"{records.name}: {counted(len(empty))} with an empty text left out")
     elif empty and training:
         raise DataError(
             f"{records.provenance.places(empty)}: "
@@ -147,6 +155,11 @@ def check_rows(
     texts = ["" if is_missing(text) else text for text in records.texts]
     pairs = None if records.pairs is None else ["" if is_missing(pair) else pair for pair in records.pairs]
     return replace(records, texts=texts, pairs=pairs), notes
+
+
+def counted(rows: int) -> str:
+    """Return "1 row" or "1,200 rows"."""
+    return f"{rows:,} row{'' if rows == 1 else 's'}"
 
 
 def is_missing(value: Any) -> bool:
@@ -205,15 +218,15 @@ def _endless(
     if not drop:
         raise DataError(
             f"{records.provenance.places(sorted(rows))}: "
-            + ("a text" if len(rows) == 1 else f"{len(rows):,} texts")
-            + f" of up to {longest:,} characters to train on.",
+            + ("a text of " if len(rows) == 1 else f"{len(rows):,} texts of up to ")
+            + f"{longest:,} characters to train on.",
             accepted={"max_chars": f"{limit:,}"},
             fix=[
                 "--drop-long, to leave such rows out",
-                f"--max-chars {longest}, to keep them: all but their first max_tokens tokens is cut off",
+                f"--max-chars {longest}, to keep them: all but their first max_tokens tokens are cut off",
             ],
         )
-    notes.append(f"{records.name}: {len(rows):,} rows with over {limit:,} characters left out")
+    notes.append(f"{records.name}: {counted(len(rows))} with over {limit:,} characters left out")
     return rows
 
 

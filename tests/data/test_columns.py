@@ -1,0 +1,96 @@
+"""Columns: named, guessed, misspelt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from liteft.data import choose_columns, load_dataset
+from liteft.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("columns", "chosen"),
+    [
+        (("id", "text", "label"), ("text", None, "label")),
+        (("Text", "Label"), ("Text", None, "Label")),
+        (("sentence", "label", "idx"), ("sentence", None, "label")),
+        (("review", "sentiment"), ("review", None, "sentiment")),
+        (("text", "title", "label", "fine"), ("text", None, "label")),
+        (("text", "labels", "id"), ("text", None, "labels")),
+        (("text", "anything"), ("text", None, "anything")),
+        (("anything", "label"), ("anything", None, "label")),
+        (("text", "text_b", "label", "id"), ("text", "text_b", "label")),
+        (("premise", "hypothesis", "label"), ("premise", "hypothesis", "label")),
+        (("idx", "sentence1", "sentence2", "label"), ("sentence1", "sentence2", "label")),
+        (("question", "sentence", "label"), ("question", "sentence", "label")),
+    ],
+)
+def test_usual_names_are_guessed(columns: tuple[str, ...], chosen: tuple[str, str | None, str]) -> None:
+    found = choose_columns(columns, source="a.csv")
+    assert (found.text, found.pair, found.label) == chosen
+    assert set(found.guessed) == {"text", "label"} | ({"pair"} if found.pair else set())
+
+
+@pytest.mark.parametrize(
+    ("columns", "part"),
+    [
+        (("title", "description", "label"), "text"),
+        (("a", "b", "c"), "text"),
+        (("tokens", "tags"), "text"),
+        (("text", "a", "b"), "label"),
+        (("text", "label", "labels"), "label"),
+        (("text",), "label"),
+    ],
+)
+def test_what_is_ambiguous_is_asked_for(columns: tuple[str, ...], part: str) -> None:
+    with pytest.raises(DataError, match=f"which column holds the {part} is not clear") as error:
+        choose_columns(columns, source="a.csv")
+    assert f"try: --{part} " in str(error.value) and "columns: " in str(error.value)
+
+
+def test_named_columns_are_taken_as_they_are() -> None:
+    found = choose_columns(("a", "b", "c"), source="x", text="b", pair="c", label="a")
+    assert (found.text, found.pair, found.label, found.guessed, found.note) == ("b", "c", "a", (), None)
+
+
+def test_a_partner_is_found_for_a_named_text_and_refused_with_an_empty_pair() -> None:
+    columns = ("text", "text_b", "label")
+    assert choose_columns(columns, source="x", text="text").pair == "text_b"
+    assert choose_columns(columns, source="x", pair="").pair is None
+    assert choose_columns(columns, source="x", pair="text_b").text == "text"
+
+
+def test_a_named_label_is_not_guessed_as_a_text() -> None:
+    assert choose_columns(("review", "body"), source="x", label="review").text == "body"
+
+
+@pytest.mark.parametrize(("part", "wrong"), [("label", "lable"), ("text", "txet"), ("pair", "text_c")])
+def test_a_misspelt_column_is_an_error_in_three_parts(part: str, wrong: str) -> None:
+    with pytest.raises(DataError) as error:
+        choose_columns(("id", "text", "text_b", "label"), source="reviews.csv", **{part: wrong})
+    right = {"label": "label", "text": "text", "pair": "text_b"}[part]
+    expected = (
+        f"reviews.csv has no column '{wrong}'.\n  columns: id, text, text_b, label\n  try: --{part} {right}"
+    )
+    assert str(error.value) == expected
+
+
+def test_one_column_in_two_parts() -> None:
+    with pytest.raises(DataError, match="cannot be two of text, pair and label"):
+        choose_columns(("a", "b"), source="x", text="a", label="a")
+
+
+def test_a_csv_without_a_header_is_hinted_at(write: Callable[..., Path]) -> None:
+    path = write("a.csv", "a fine film,pos,1\na bad film,neg,2\n")
+    with pytest.raises(DataError, match="the first line of a csv or tsv file must hold the columns' names"):
+        load_dataset(path)
+
+
+def test_guesses_are_noted(write: Callable[..., Path], reviews: list[dict[str, str]]) -> None:
+    notes = load_dataset(write("a.jsonl", reviews)).notes
+    assert "columns guessed by name: text = 'text', label = 'label'" in notes
+    named = load_dataset(write("a.jsonl", reviews), text="text", label="label").notes
+    assert not any("guessed" in note for note in named)
