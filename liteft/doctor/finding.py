@@ -1,0 +1,74 @@
+"""What the doctor says: one finding a line, and the whole of them."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+__all__ = ["Diagnosis", "Finding", "Status"]
+
+Status = Literal["ok", "off", "problem"]
+_MARKS: dict[Status, str] = {"ok": "ok", "off": "off", "problem": "PROBLEM"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        name: what it is, two or three words.
+        status: "ok"; "off": something that cannot be used here, though nothing is broken; "problem": broken.
+        detail: what was seen, and for off and problem what that means.
+        fix: the commands that mend it, in order; empty where there is nothing to mend or no command could.
+    """
+
+    name: str
+    status: Status
+    detail: str
+    fix: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """All findings on this machine."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def problems(self) -> tuple[Finding, ...]:
+        """The findings whose status is "problem"."""
+        return tuple(finding for finding in self.findings if finding.status == "problem")
+
+    @property
+    def exit_status(self) -> int:
+        """1 if there is a problem, else 0."""
+        return 1 if self.problems else 0
+
+    def render(self, width: int = 100) -> str:
+        """Return the findings as text, a line or more each, and a last line that sums up."""
+        names = max((len(finding.name) for finding in self.findings), default=0)
+        lines = [line for finding in self.findings for line in _lines(finding, names, width)]
+        off = sum(finding.status == "off" for finding in self.findings)
+        problems = len(self.problems)
+        counted = f"{problems} problem{'' if problems == 1 else 's'}"
+        return "\n".join([*lines, "", f"{counted}, {off} off"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data: {"problems": count, "findings": [{name, status, detail, fix}, ...]}."""
+        return {
+            "problems": len(self.problems),
+            "findings": [{**asdict(finding), "fix": list(finding.fix)} for finding in self.findings],
+        }
+
+    def __str__(self) -> str:
+        return self.render()
+
+
+def _lines(finding: Finding, names: int, width: int) -> Sequence[str]:
+    head = f"{_MARKS[finding.status]:<8}{finding.name:<{names}}  "
+    room = max(width - len(head), 30)
+    wrapped = textwrap.wrap(finding.detail, room, break_on_hyphens=False, break_long_words=False) or [""]
+    lines = [head + wrapped[0], *(" " * len(head) + more for more in wrapped[1:])]
+    return [*lines, *(" " * len(head) + f"try: {command}" for command in finding.fix)]

@@ -1,0 +1,186 @@
+"""What is installed: versions, extras, and whether they fit what liteft asks for.
+
+The requirements are read from liteft's own metadata, so there is no second list to keep. No package is
+imported for its version: a broken torch must not stop the doctor.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+
+from liteft.doctor.finding import Finding
+
+__all__ = [
+    "Requirement",
+    "extra_findings",
+    "fits",
+    "installed_version",
+    "read_requirements",
+    "version_findings",
+]
+
+_EXTRAS = {
+    "train": "finetune, distill and export",
+    "hub": "data sets by their Hugging Face name",
+    "parquet": "parquet files",
+    "report": "the comparison's picture",
+    "demo": "liteft demo",
+}
+_SHOWN = (
+    "numpy",
+    "tokenizers",
+    "torch",
+    "transformers",
+    "accelerate",
+    "safetensors",
+    "onnx",
+    "pyarrow",
+    "datasets",
+)
+_PATTERN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*([^;]*)(?:;(.*))?$")
+_CLAUSE = re.compile(r"^(>=|<=|==|!=|<|>|~=)\s*([0-9][0-9A-Za-z.+*-]*)$")
+_EXTRA = re.compile(r"""extra\s*==\s*["']([^"']+)["']""")
+_PLATFORM = re.compile(r"""platform_system\s*==\s*["']([^"']+)["']""")
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """A package that liteft asks for.
+
+    Attributes:
+        name: as pip knows it.
+        specifier: like ">=5.17,<6", or "".
+        extra: the extra that asks for it; "" for the base.
+    """
+
+    name: str
+    specifier: str
+    extra: str
+
+
+def read_requirements(lines: list[str] | None = None) -> list[Requirement] | None:
+    """Return what liteft asks for on this system; None where liteft is not installed, only found on the path.
+
+    Args:
+        lines: requirements as in a package's metadata; None for liteft's own.
+    """
+    if lines is None:
+        try:
+            lines = metadata.requires("liteft") or []
+        except metadata.PackageNotFoundError:
+            return None
+    found = []
+    for line in lines:
+        match = _PATTERN.match(line.strip())
+        if match is None:
+            continue
+        name, specifier, marker = match[1], match[2].strip().strip("()").replace(" ", ""), match[3] or ""
+        system = _PLATFORM.search(marker)
+        if system is not None and system[1] != platform.system():
+            continue
+        extra = _EXTRA.search(marker)
+        found.append(Requirement(name, specifier, extra[1] if extra else ""))
+    return found
+
+
+def installed_version(name: str) -> str | None:
+    """Return a package's version as its metadata says; None where it is not installed."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def fits(version: str, specifier: str) -> bool:
+    """Say whether a version satisfies a specifier like ">=5.17,<6"; only the numbers of a release count."""
+    return all(_clause_fits(version, clause) for clause in specifier.split(",") if clause)
+
+
+def version_findings(requirements: list[Requirement] | None) -> list[Finding]:
+    """Return liteft's, Python's and the packages' versions, and any base package missing or unfit."""
+    python = Finding("python", "ok", f"{platform.python_version()} on {platform.platform(terse=True)}")
+    if requirements is None:
+        meaning = "it is not installed, only found on the path: its requirements are not checked"
+        own = Finding("liteft", "off", meaning, ("pip install -e '.[cpu,train]'",))
+    else:
+        own = Finding("liteft", "ok", str(installed_version("liteft")))
+    listed = ((name, installed_version(name)) for name in _SHOWN)
+    shown = ", ".join(f"{name} {version}" for name, version in listed if version is not None)
+    findings = [own, python, Finding("packages", "ok", shown or "none of those that liteft uses")]
+    base = [requirement for requirement in requirements or [] if not requirement.extra]
+    missing, unfit = _sort(base)
+    if missing or unfit:
+        findings.append(
+            Finding("base packages", "problem", _words(missing, unfit), ("pip install --upgrade liteft",))
+        )
+    return findings
+
+
+def extra_findings(
+    requirements: list[Requirement] | None, purposes: Mapping[str, str] = _EXTRAS
+) -> list[Finding]:
+    """Return for each extra whether its packages are there and fit; nothing if requirements are None."""
+    findings = []
+    for extra, purpose in purposes.items():
+        asked = [requirement for requirement in requirements or [] if requirement.extra == extra]
+        if not asked:
+            continue
+        missing, unfit = _sort(asked)
+        fix = (f"pip install 'liteft[{extra}]'",)
+        if unfit:
+            findings.append(
+                Finding(f"extra {extra}", "problem", f"for {purpose}: {_words(missing, unfit)}", fix)
+            )
+        elif missing:
+            findings.append(Finding(f"extra {extra}", "off", f"for {purpose}: {_words(missing, unfit)}", fix))
+        else:
+            findings.append(Finding(f"extra {extra}", "ok", f"for {purpose}"))
+    return findings
+
+
+def _sort(requirements: list[Requirement]) -> tuple[list[str], list[str]]:
+    missing, unfit = [], []
+    for requirement in requirements:
+        version = installed_version(requirement.name)
+        if version is None:
+            missing.append(requirement.name)
+        elif not fits(version, requirement.specifier):
+            unfit.append(f"{requirement.name} {version} is installed, {requirement.specifier} is needed")
+    return missing, unfit
+
+
+def _words(missing: list[str], unfit: list[str]) -> str:
+    parts = [f"missing: {', '.join(missing)}"] if missing else []
+    return "; ".join([*unfit, *parts])
+
+
+def _clause_fits(version: str, clause: str) -> bool:
+    match = _CLAUSE.match(clause)
+    if match is None:
+        return True
+    operator, wanted_text = match[1], match[2]
+    have, wanted = _release(version), _release(wanted_text)
+    if wanted_text.endswith(".*"):
+        same = have[: len(wanted)] == wanted
+        return same if operator == "==" else not same
+    width = max(len(have), len(wanted))
+    left, right = (value + (0,) * (width - len(value)) for value in (have, wanted))
+    if operator == "~=":
+        return left >= right and have[: len(wanted) - 1] == wanted[:-1]
+    return {
+        ">=": left >= right,
+        "<=": left <= right,
+        "==": left == right,
+        "!=": left != right,
+        "<": left < right,
+        ">": left > right,
+    }[operator]
+
+
+def _release(version: str) -> tuple[int, ...]:
+    match = re.match(r"[0-9]+(?:\.[0-9]+)*", version)
+    return tuple(int(part) for part in match[0].split(".")) if match else ()
