@@ -169,7 +169,7 @@ class Workshop:
         return load_classifier(self.folder(*arguments, **keywords))
 
     def learned(self, *arguments: Any, count: int = 80, **keywords: Any) -> tuple[Path, Split]:
-        """Return a model folder and a validation split whose labels are the model's own, so its accuracy is 1."""
+        """Return a model folder, and a validation split whose labels are what the model says."""
         path = self.folder(*arguments, **keywords)
         loaded = load_classifier(path)
         texts = random_texts(count)
