@@ -27,7 +27,7 @@ _OFFLINE = (
 
 def is_hub_name(name: str) -> bool:
     """Return True for "owner/name", "name" and either with ":config" at the end."""
-    return _NAME.fullmatch(name) is not None
+    return len(name) <= 200 and _NAME.fullmatch(name) is not None
 
 
 def hub_dataset(name: str) -> Mapping[str, Any]:

@@ -84,7 +84,7 @@ def load_dataset(
         seed: of the splits that are made.
         max_chars: longest text to train on, in characters; None for 100,000. Longer ones are an error.
         drop_long: leave longer texts out instead.
-        drop_empty: leave rows out that have no text or no label, instead of an error.
+        drop_empty: leave rows out that have no text to train on or no label, instead of an error.
 
     Returns:
         Dataset. Its labels are those of the training split, sorted, by value if all are integers.

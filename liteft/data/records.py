@@ -116,7 +116,7 @@ def check_rows(
         training: empty and endless texts are errors, not facts.
         max_chars: characters from which on a text is endless; None for 100,000.
         drop_long: leave endless training texts out.
-        drop_empty: leave empty texts out.
+        drop_empty: leave empty training texts out.
 
     Raises:
         DataError: a text that is no string or cannot be encoded; an empty or endless text to train on; no
@@ -134,7 +134,7 @@ def check_rows(
         if all(is_blank(column[row]) for column in columns)
         or any(is_missing(column[row]) for column in columns)
     ]
-    if empty and drop_empty:
+    if empty and training and drop_empty:
         notes.append(f"{records.name}: {counted(len(empty))} with an empty text left out")
     elif empty and training:
         raise DataError(
@@ -142,7 +142,7 @@ def check_rows(
             f"{'an empty text' if len(empty) == 1 else f'{len(empty):,} empty texts'} to train on.",
             fix="--drop-empty, to leave such rows out",
         )
-    dropped = set(empty) if drop_empty else set()
+    dropped = set(empty) if training else set()
     if training:
         limit = DEFAULT_MAX_CHARS if max_chars is None else max_chars
         dropped |= _endless(records, columns, limit, drop_long, notes, dropped)

@@ -17,8 +17,9 @@ from liteft.data.jsonlines import JsonLines, read_json_document
 from liteft.data.parquet import ParquetFile
 from liteft.data.textfile import text_encoding, text_lines
 from liteft.errors import DataError, closest
+from liteft.files import os_reason
 
-__all__ = ["FORMATS", "RowFile", "Rows", "format_of", "open_rows", "read_rows"]
+__all__ = ["FORMATS", "RowFile", "Rows", "exists", "format_of", "neighbour", "open_rows", "read_rows"]
 
 FORMATS: Mapping[str, str] = {
     ".csv": "csv",
@@ -196,12 +197,9 @@ def format_of(path: Path) -> str:
     Raises:
         DataError: there is no such file, or its suffix belongs to no format.
     """
-    if not path.exists():
-        siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-        near = closest(path.name, siblings)
-        raise DataError(
-            f"there is no file {path}.", fix=f"did you mean {path.with_name(near)}?" if near else ()
-        )
+    if not exists(path):
+        near = neighbour(path)
+        raise DataError(f"there is no file {path}.", fix=f"did you mean {near}?" if near else ())
     kind = FORMATS.get(path.suffix.casefold())
     if kind is None or path.is_dir():
         raise DataError(
@@ -209,6 +207,29 @@ def format_of(path: Path) -> str:
             accepted={"formats": ", ".join(FORMATS)},
         )
     return kind
+
+
+def exists(path: Path) -> bool:
+    """Return whether a path exists; False, too, for what cannot be a path.
+
+    Raises:
+        DataError: the system does not let us look.
+    """
+    try:
+        return path.exists()
+    except PermissionError as error:
+        raise DataError(f"{path} cannot be read: {os_reason(error)}.") from None
+    except (OSError, ValueError):
+        return False
+
+
+def neighbour(path: Path) -> Path | None:
+    """Return the file or folder beside ``path`` with the nearest name, or None."""
+    try:
+        near = closest(path.name, [entry.name for entry in path.parent.iterdir()])
+    except (OSError, ValueError):
+        return None
+    return path.with_name(near) if near else None
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from liteft.data.folders import split_files
 from liteft.data.hub import hub_dataset, is_hub_name
 from liteft.data.jsonlines import read_json_document
 from liteft.data.memory import memory_table
-from liteft.data.rows import FORMATS, RowFile, open_rows
+from liteft.data.rows import FORMATS, RowFile, exists, neighbour, open_rows
 from liteft.data.tables import FileTable, Source, Table
-from liteft.errors import DataError, closest
+from liteft.errors import DataError
 
 __all__ = ["existing_path", "open_source"]
 
@@ -44,16 +44,15 @@ def existing_path(source: str | Path) -> Path | None:
         DataError: neither; with the closest name beside it.
     """
     path = Path(source).expanduser()
-    if path.exists():
+    if str(source).strip() and exists(path):
         return path
     if isinstance(source, str) and path.suffix.casefold() not in FORMATS and is_hub_name(source):
         return None
-    siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = closest(path.name, siblings)
+    near = neighbour(path)
     raise DataError(
-        f"there is no file or folder {source}.",
+        f"there is no file or folder {str(source)[:200]}.",
         accepted={"data": "a file, a folder of train, dev and test files, or a hub name (owner/name)"},
-        fix=f"did you mean {path.with_name(near)}?" if near else (),
+        fix=f"did you mean {near}?" if near else (),
     )
 
 

@@ -134,6 +134,15 @@ def test_a_missing_path_gets_the_closest_name(write: Write, tmp_path: Path) -> N
         assert f"did you mean {tmp_path / 'reviews'}?" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "source", ["x" * 5000, "one text, and no path", "a\0b", "", "/no/such/folder/a.csv"]
+)
+def test_what_cannot_be_a_path_is_no_crash(source: str) -> None:
+    with pytest.raises(DataError, match="there is no file or folder") as error:
+        load_dataset(source)
+    assert len(str(error.value)) < 500
+
+
 def test_a_dict_of_files_names_the_splits(write: Write, reviews: Rows) -> None:
     first, second = write("a.jsonl", reviews[:30]), write("b.jsonl", reviews[30:])
     dataset = load_dataset({"train": first, "dev": str(second)}, test_fraction=0)

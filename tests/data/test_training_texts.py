@@ -44,9 +44,11 @@ def test_an_empty_text_in_csv_is_named_by_line(write: Write) -> None:
 def test_empty_texts_in_scored_splits_stay_and_count(write: Write, reviews: Rows) -> None:
     write("train.jsonl", reviews)
     write("test.jsonl", [{"text": None, "label": "pos"}, {"text": "fine", "label": "pos"}])
-    dataset = load_dataset(write("extra.jsonl", [{"text": "", "label": "neg"}]).parent)
+    folder = write("extra.jsonl", [{"text": "", "label": "neg"}]).parent
+    dataset = load_dataset(folder)
     assert dataset.test.texts == ["", "fine"]
     assert dataset.split("extra").texts == [""]
+    assert load_dataset(folder, drop_empty=True).test.texts == ["", "fine"]
 
 
 def test_a_pair_is_empty_when_a_half_is_missing_or_both_are_blank() -> None:
