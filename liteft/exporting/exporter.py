@@ -200,10 +200,18 @@ def _fields(
         "int8_scheme": "per_row" if precision == "int8" else None,
         "graph": "traced" if traced else "built",
         "metrics": {} if run is None else run.metrics,
-        "teacher": None if run is None else run.info.get("teacher"),
+        "teacher": None if run is None else _teacher(run),
         "data": None if run is None else run.info.get("data"),
         "versions": _versions(),
     }
+
+
+def _teacher(run: Run) -> dict[str, Any] | None:
+    """Return what the run says of its teacher; of a path only the last name, for an artifact travels."""
+    stored: dict[str, Any] | None = run.info.get("teacher")
+    if stored and "path" in stored:
+        stored = {**stored, "path": Path(stored["path"]).name}
+    return stored
 
 
 def _seal(writer: ArtifactWriter, fields: dict[str, Any], title: str) -> None:

@@ -1,8 +1,8 @@
 """Checks that need no data: every length runs, and a text alone gets what it gets in a batch.
 
 They use random token ids, so they reach lengths, type ids and neighbours that a validation split may not
-have. The batch mixes lengths, so that most rows are padded, and gives the first row a neighbour that repeats
-one token: activations that stand out are what a scale shared by a batch would show.
+have. The batch mixes lengths, so that most rows are padded, and its longest row repeats one token: activations
+that stand out are what a scale shared by the batch would show.
 """
 
 from __future__ import annotations

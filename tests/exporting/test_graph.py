@@ -136,6 +136,13 @@ def test_type_ids_are_an_input_only_where_pairs_need_them(workshop: Any) -> None
     assert inputs(family="distilbert", paired=True) == ["input_ids", "attention_mask"]
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_the_same_weights_give_the_same_bytes(precision: Any, workshop: Any) -> None:
+    weights = read_weights(workshop.loaded("roberta"))
+    first, second = (build_model(weights, precision).SerializeToString(deterministic=True) for _ in range(2))
+    assert first == second
+
+
 def test_half_precision_storage_halves_the_file_and_stays_close(
     workshop: Any, run_graph: Any, batch: Any
 ) -> None:
