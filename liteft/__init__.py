@@ -1,0 +1,96 @@
+"""LiteFT: from labelled text to a small, verified, fast ONNX classifier.
+
+The public names are loaded on first use (PEP 562): importing ``liteft`` costs next to nothing, and a service that
+only classifies never imports torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from liteft.artifact import Artifact, read_artifact
+    from liteft.config import Recipe, read_recipe
+    from liteft.data import Dataset, Split, check_dataset, load_dataset, load_texts
+    from liteft.distillation import distill
+    from liteft.doctor import diagnose
+    from liteft.errors import LiteftError
+    from liteft.exporting import Limits, export
+    from liteft.finetuning import finetune
+    from liteft.report import compare
+    from liteft.run import Run, read_run
+    from liteft.runtime import Classifier, Prediction, load
+
+__all__ = [
+    "Artifact",
+    "Classifier",
+    "Dataset",
+    "Limits",
+    "LiteftError",
+    "Prediction",
+    "Recipe",
+    "Run",
+    "Split",
+    "__version__",
+    "check_dataset",
+    "compare",
+    "diagnose",
+    "distill",
+    "export",
+    "finetune",
+    "load",
+    "load_dataset",
+    "load_texts",
+    "read_artifact",
+    "read_recipe",
+    "read_run",
+]
+
+_HOMES = {
+    "Artifact": "artifact",
+    "Classifier": "runtime",
+    "Dataset": "data",
+    "Limits": "exporting",
+    "LiteftError": "errors",
+    "Prediction": "runtime",
+    "Recipe": "config",
+    "Run": "run",
+    "Split": "data",
+    "check_dataset": "data",
+    "compare": "report",
+    "diagnose": "doctor",
+    "distill": "distillation",
+    "export": "exporting",
+    "finetune": "finetuning",
+    "load": "runtime",
+    "load_dataset": "data",
+    "load_texts": "data",
+    "read_artifact": "artifact",
+    "read_recipe": "config",
+    "read_run": "run",
+}
+_TRAINING = ("distill", "export", "finetune")
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib import metadata
+
+        return metadata.version("liteft")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as error:
+        if name not in _TRAINING or (error.name or "").startswith("liteft"):
+            raise
+        from liteft.errors import MissingExtraError
+
+        raise MissingExtraError(
+            f"liteft.{name} needs {error.name}, which is not installed.", fix="pip install 'liteft[train]'"
+        ) from None
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

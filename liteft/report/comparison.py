@@ -1,0 +1,312 @@
+"""The comparison of models: what `liteft.compare` returns and how its numbers come about.
+
+Quality is computed on every text of a split, each model against the first on the same texts. Speed and
+memory are measured on a sample of these texts, each model in its own process (see `measure`, `workers`).
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from liteft import metrics
+from liteft.data import Dataset, Split
+from liteft.errors import ConfigError, DeviceError
+from liteft.metrics import PairedTest, Task
+from liteft.report.gold import Gold, find_gold, in_order
+from liteft.report.subjects import Source, Subject, find_subjects
+from liteft.report.workers import BATCH, Speed, Worker, open_workers, time_workers, write_texts
+from liteft.runtime.cores import usable_cores
+
+__all__ = ["Comparison", "Measured", "compare"]
+
+_MOST_SPEED_TEXTS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One model's numbers.
+
+    Attributes:
+        subject: what it is.
+        scores: metrics by name, shares between 0 and 1 (log_loss in nats); see ``metrics.score``.
+        intervals: 95% intervals of some of them, by the same names.
+        paired: McNemar's test against the first model, on wholly right texts; None for the first itself.
+        f1_difference: multi-label: 95% interval of this model's micro F1 minus the first's; else None.
+        agreement: share of texts decided as the first model does.
+        speed: None where it was not timed.
+        peak_memory_bytes: most memory that the model's process held, after loading and timing; or None.
+        versions: of what ran it.
+    """
+
+    subject: Subject
+    scores: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    paired: PairedTest | None
+    f1_difference: tuple[float, float] | None
+    agreement: float
+    speed: Speed | None
+    peak_memory_bytes: int | None
+    versions: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data; sizes in MB of 10^6 bytes, times in milliseconds."""
+        subject, speed, peak = self.subject, self.speed, self.peak_memory_bytes
+        return {
+            "name": subject.name,
+            "path": str(subject.path),
+            "form": subject.form,
+            "engine": subject.engine,
+            "parameters": subject.parameters,
+            "model_mb": subject.model_bytes / 1e6,
+            "folder_mb": subject.folder_bytes / 1e6,
+            "metrics": self.scores,
+            "intervals": {name: list(interval) for name, interval in self.intervals.items()},
+            "against_first": None if self.paired is None else self.paired.to_dict(),
+            "micro_f1_difference": None if self.f1_difference is None else list(self.f1_difference),
+            "agreement_with_first": self.agreement,
+            "latency_p50_ms": None if speed is None else speed.p50_ms,
+            "latency_p99_ms": None if speed is None else speed.p99_ms,
+            "texts_per_second": None if speed is None else speed.texts_per_second,
+            "timing": None if speed is None else asdict(speed),
+            "peak_memory_mb": None if peak is None else peak / 1e6,
+            "versions": self.versions,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Models side by side.
+
+    Attributes:
+        models: in the order given; the first is what the others are compared with.
+        task: "single_label" or "multi_label".
+        data: name of the data set, or "".
+        split: name of the split.
+        texts: how many it has.
+        majority: share that the most frequent answer alone gets right.
+        threads: threads of each model.
+        device: where they ran.
+        batch_size: texts a call in ``texts_per_second``.
+        machine: processor, cores and system.
+        notes: what a reader of the numbers must know.
+    """
+
+    models: tuple[Measured, ...]
+    task: Task
+    data: str
+    split: str
+    texts: int
+    majority: float
+    threads: int
+    device: str
+    batch_size: int
+    machine: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+    def render(self) -> str:
+        """Return the comparison as text, in two tables."""
+        from liteft.report.table import render
+
+        return render(self)
+
+    def to_markdown(self) -> str:
+        """Return the same two tables in Markdown."""
+        from liteft.report.table import to_markdown
+
+        return to_markdown(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all numbers as plain data, ready for JSON."""
+        return {
+            "data": self.data,
+            "split": self.split,
+            "texts": self.texts,
+            "task": self.task,
+            "majority": self.majority,
+            "threads": self.threads,
+            "device": self.device,
+            "batch_size": self.batch_size,
+            "machine": self.machine,
+            "models": [model.to_dict() for model in self.models],
+            "notes": list(self.notes),
+        }
+
+    def picture(self, path: str | os.PathLike[str]) -> Path:
+        """Draw quality against latency, a point's area being its file size, and return the path.
+
+        Args:
+            path: the file to write; its ending says the format (png, svg, pdf).
+
+        Raises:
+            MissingExtraError: matplotlib is not installed.
+            ConfigError: the models were not timed, or the ending is unknown.
+        """
+        from liteft.report.picture import draw
+
+        return draw(self, Path(path))
+
+    def __str__(self) -> str:
+        return self.render()
+
+
+def compare(
+    *models: Source,
+    on: Split | Dataset | str | os.PathLike[str] | None = None,
+    split: str = "test",
+    names: Sequence[str] | None = None,
+    texts_for_speed: Split | Sequence[str] | Sequence[tuple[str, str]] | None = None,
+    rounds: int = 5,
+    seconds: float = 1.0,
+    threads: int | None = None,
+    device: str = "cpu",
+    progress: Callable[[str], None] | None = None,
+    **data_settings: Any,
+) -> Comparison:
+    """Compare trained runs, model folders and artifacts, in any mix.
+
+    Runs and model folders run in torch, in float32 and eager; artifacts in ``liteft.load``.
+
+    Args:
+        models: runs, artifacts, or paths; the others are compared with the first.
+        on: a Dataset; a path or whatever else ``load_dataset`` takes; a Split (labels in the first model's
+            order); or None for the data that the first run was trained on.
+        split: which split of a data set; "all" for every row of one file.
+        names: a name for each model; None takes the folders' names.
+        texts_for_speed: texts to time with; None takes up to 2,048, evenly spaced, of those scored.
+        rounds: turns of each model; 0 measures no speed.
+        seconds: about how long a timing of the slowest model takes, two of them in a round.
+        threads: of each model; None for the physical cores that this process may use.
+        device: "cpu" or "cuda", for all of them.
+        progress: called with a line of text now and then.
+        data_settings: of ``load_dataset``, where ``on`` is no Dataset and no Split.
+
+    Returns:
+        Comparison. Printed, it is a table.
+
+    Raises:
+        ModelError: a folder that is no model, models of different tasks or labels, or a process that died.
+        DataError: data that cannot be read or that do not fit the models.
+        ConfigError, DeviceError, RunError, ArtifactError, MissingExtraError: what the settings, a run, an artifact
+            or a missing package is refused for.
+    """
+    _check_settings(rounds, seconds, threads, device)
+    subjects = find_subjects(models, names)
+    gold = find_gold(on, subjects, split=split, settings=data_settings)
+    told = progress or (lambda _line: None)
+    count = usable_cores() if threads is None else threads
+    with (
+        tempfile.TemporaryDirectory(prefix="liteft-compare-") as folder,
+        open_workers(subjects, threads=count, device=device, progress=told) as workers,
+    ):
+        speeds: list[Speed | None] = [None] * len(workers)
+        if rounds:
+            sample = _speed_texts(texts_for_speed, gold.split, paired=subjects[0].paired)
+            path = write_texts(Path(folder) / "speed.json", *sample)
+            speeds = [*time_workers(workers, path, rounds=rounds, seconds=seconds, progress=told)]
+        peaks = [worker.peak_memory_bytes() if rounds else None for worker in workers]
+        texts = write_texts(Path(folder) / "texts.json", gold.split.texts, gold.split.pairs)
+        logits = [_scored(worker, texts, gold, told) for worker in workers]
+        rows = [
+            _measured(worker, gold, logits[0], values) for worker, values in zip(workers, logits, strict=True)
+        ]
+    timed = zip(rows, speeds, peaks, strict=True)
+    return Comparison(
+        models=tuple(replace(row, speed=speed, peak_memory_bytes=peak) for row, speed, peak in timed),
+        task=gold.task,
+        data=gold.data,
+        split=gold.split.name,
+        texts=len(gold.split),
+        majority=metrics.majority_share(gold.targets, task=gold.task),
+        threads=count,
+        device=device,
+        batch_size=BATCH,
+        machine=_machine(),
+        notes=gold.notes,
+    )
+
+
+def _check_settings(rounds: int, seconds: float, threads: int | None, device: str) -> None:
+    wrong = {"rounds": rounds < 0, "seconds": seconds <= 0, "threads": threads is not None and threads < 1}
+    values: dict[str, object] = {"rounds": rounds, "seconds": seconds, "threads": threads}
+    for name, refused in wrong.items():
+        if refused:
+            raise ConfigError(f"{name}={values[name]} is out of range.", accepted={name: "a positive number"})
+    if device not in ("cpu", "cuda"):
+        raise DeviceError(
+            f"models are compared on one device, not on {device!r}.", accepted={"device": "cpu, cuda"}
+        )
+
+
+def _speed_texts(
+    given: Split | Sequence[str] | Sequence[tuple[str, str]] | None, split: Split, *, paired: bool
+) -> tuple[list[str], list[str] | None]:
+    """Return the texts, and pairs, to time with."""
+    if given is None:
+        count = min(len(split), _MOST_SPEED_TEXTS)
+        given = split.take(np.linspace(0, len(split), count, endpoint=False).astype(np.int64))
+    if isinstance(given, Split):
+        texts, pairs = given.texts, given.pairs
+    else:
+        listed = list(given)
+        kinds = {isinstance(entry, str) for entry in listed}
+        if kinds == {True}:
+            texts, pairs = [str(entry) for entry in listed], None
+        else:
+            texts, pairs = [entry[0] for entry in listed], [entry[1] for entry in listed]
+    if not texts or (pairs is not None) != paired:
+        raise ConfigError(
+            "the texts for timing do not fit the models.",
+            accepted={
+                "texts_for_speed": "pairs of texts" if paired else "single texts",
+                "count": "1 or more",
+            },
+        )
+    return texts, pairs
+
+
+def _scored(worker: Worker, texts: Path, gold: Gold, progress: Callable[[str], None]) -> np.ndarray:
+    progress(f"scoring {worker.subject.name} on {len(gold.split):,} texts of {gold.split.name}")
+    return in_order(worker.logits(texts), worker.subject.labels, gold.labels)
+
+
+def _measured(worker: Worker, gold: Gold, first: np.ndarray, logits: np.ndarray) -> Measured:
+    task, targets, foreign = gold.task, gold.targets, gold.split.foreign
+    paired, difference = None, None
+    if logits is not first:
+        paired = metrics.mcnemar(
+            metrics.correct(first, targets, task=task, foreign=foreign),
+            metrics.correct(logits, targets, task=task, foreign=foreign),
+        )
+        if task == "multi_label":
+            difference = metrics.paired_f1_intervals(first, logits, targets, task=task, foreign=foreign)[
+                "micro_f1"
+            ]
+    return Measured(
+        subject=worker.subject,
+        scores=metrics.score(logits, targets, task=task, foreign=foreign),
+        intervals=metrics.score_intervals(logits, targets, task=task, foreign=foreign),
+        paired=paired,
+        f1_difference=difference,
+        agreement=metrics.agreement(first, logits, task),
+        speed=None,
+        peak_memory_bytes=None,
+        versions=worker.versions,
+    )
+
+
+def _machine() -> dict[str, Any]:
+    processor = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        processor = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return {"processor": processor, "cores": usable_cores(), "system": platform.platform(terse=True)}

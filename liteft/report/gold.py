@@ -1,0 +1,177 @@
+"""The texts that models are scored on, with labels in the models' order.
+
+Labels meet by name. Models may list the same labels in different orders, and a data set may lack some or know
+more: a label that the models do not know can never be predicted, so its rows count as wrong.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from liteft.config import read_recipe
+from liteft.data import Dataset, Split, load_dataset
+from liteft.errors import ConfigError, DataError
+from liteft.metrics import Task
+from liteft.report.subjects import Subject
+
+__all__ = ["Gold", "find_gold", "in_order"]
+
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Gold:
+    """What models are scored on.
+
+    Attributes:
+        split: texts; its labels are indices into, or columns of, ``labels``.
+        labels: label names, in the first model's order.
+        task: of the labels.
+        data: name of the data set; "" for a split that came alone.
+        notes: what a reader of the numbers must know.
+    """
+
+    split: Split
+    labels: tuple[str, ...]
+    task: Task
+    data: str
+    notes: tuple[str, ...]
+
+    @property
+    def targets(self) -> np.ndarray:
+        """Gold labels, int64 (texts,) or bool (texts, labels)."""
+        if self.split.labels is None:
+            raise DataError(f"split {self.split.name!r} has no labels.")
+        return self.split.labels
+
+
+def find_gold(
+    on: Split | Dataset | str | os.PathLike[str] | None,
+    subjects: Sequence[Subject],
+    *,
+    split: str,
+    settings: dict[str, Any],
+) -> Gold:
+    """Return the texts and labels to score on.
+
+    Args:
+        on: a split, whose labels are in the first model's order; a data set; what ``load_dataset`` takes; or None
+            for the data that the first run was trained on.
+        subjects: the models.
+        split: which split of a data set; "all" for every row of a source that is one file.
+        settings: of ``load_dataset``.
+
+    Raises:
+        DataError: no such split, no labels, no texts, or texts and labels that do not fit the models.
+        ConfigError: no data were named, and the first model is no run that knows its own.
+    """
+    first = subjects[0]
+    if isinstance(on, Split):
+        chosen, names, data = on, None, ""
+    else:
+        dataset = on if isinstance(on, Dataset) else _load(on, first, split, settings)
+        chosen = dataset.split("train" if split == ALL else split)
+        names, data = dataset.labels, dataset.name
+    _check(chosen, first)
+    aligned, notes = _aligned(chosen, names, first)
+    if not isinstance(on, Split) and chosen.name in ("train", "validation"):
+        use = "trained" if chosen.name == "train" else "chosen"
+        notes += (f"models may have been {use} on {chosen.name}: its numbers flatter them",)
+    return Gold(aligned, first.labels, first.task, data, notes)
+
+
+def in_order(logits: np.ndarray, labels: Sequence[str], order: Sequence[str]) -> np.ndarray:
+    """Return logits (texts, labels) with their columns in another order of the same labels."""
+    if tuple(labels) == tuple(order):
+        return logits
+    column = {label: index for index, label in enumerate(labels)}
+    return logits[:, [column[label] for label in order]]
+
+
+def _load(on: str | os.PathLike[str] | None, first: Subject, split: str, settings: dict[str, Any]) -> Dataset:
+    if split == ALL:
+        settings = {**settings, "validation_fraction": 0, "test_fraction": 0}
+    if on is not None:
+        dataset = load_dataset(on, task=first.task, **settings)
+    else:
+        recipe = first.path / "recipe.toml"
+        table = read_recipe(recipe).data.model_dump() if recipe.is_file() else {}
+        source = table.pop("source", None)
+        if source is None:
+            raise ConfigError(
+                f"no data were named to compare on, and {first.name} does not say what it was trained on.",
+                fix="--on DATA",
+            )
+        dataset = load_dataset(source, **{**table, **settings})
+    if split == ALL and len(dataset.splits) > 1:
+        raise ConfigError(
+            f"{dataset.name} has splits, so there is no scoring all of it.",
+            accepted={"splits": ", ".join(dataset.splits)},
+            fix="--split test",
+        )
+    return dataset
+
+
+def _check(split: Split, first: Subject) -> None:
+    if split.labels is None:
+        raise DataError(f"split {split.name!r} has no labels, so there is nothing to score against.")
+    if not len(split):
+        raise DataError(f"split {split.name!r} has no texts.")
+    if (split.pairs is not None) != first.paired:
+        raise DataError(
+            f"split {split.name!r} has {'pairs' if split.pairs is not None else 'single texts'}, and the models "
+            f"read {'pairs' if first.paired else 'single texts'}.",
+            fix="--pair COLUMN" if first.paired else "--pair ''",
+        )
+    task = "multi_label" if split.labels.ndim == 2 else "single_label"
+    if task != first.task:
+        raise DataError(
+            f"split {split.name!r} is {task}, and the models are {first.task}.", fix=f"--task {first.task}"
+        )
+
+
+def _aligned(split: Split, names: Sequence[str] | None, first: Subject) -> tuple[Split, tuple[str, ...]]:
+    """Return the split with labels in the model's order, and notes on labels that the model does not know."""
+    labels = split.labels
+    if labels is None:
+        return split, ()
+    if names is None:
+        width = labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
+        if width > len(first.labels) or (labels.ndim == 2 and width != len(first.labels)):
+            raise DataError(
+                f"split {split.name!r} has {width} labels, and {first.name} has {len(first.labels)}.",
+                fix="give the Dataset instead of its split: labels then meet by name",
+            )
+        return split, ()
+    if tuple(names) == first.labels:
+        return split, ()
+    index = {label: number for number, label in enumerate(first.labels)}
+    strange = [label for label in names if label not in index]
+    if len(strange) == len(names):
+        raise DataError(
+            "the data and the models have no label in common.",
+            accepted={"the data": ", ".join(names[:8]), "the models": ", ".join(first.labels[:8])},
+            fix="--label NAME, if another column holds the label",
+        )
+    mapped = np.array([index.get(label, -1) for label in names], dtype=np.int64)
+    if labels.ndim == 1:
+        moved = np.where(labels >= 0, mapped[labels], -1)
+        unknown = (moved < 0) & (labels >= 0)
+        foreign = split.foreign
+    else:
+        moved = np.zeros((len(split), len(first.labels)), dtype=bool)
+        moved[:, mapped[mapped >= 0]] = labels[:, mapped >= 0]
+        unknown = labels[:, mapped < 0].any(axis=1)
+        foreign = unknown if split.foreign is None else unknown | split.foreign
+    notes = ()
+    if unknown.any():
+        shown = ", ".join(strange[:5]) + (", ..." if len(strange) > 5 else "")
+        notes = (
+            f"{int(unknown.sum()):,} texts have a label that the models lack ({shown}): they count as wrong",
+        )
+    return replace(split, labels=moved, foreign=foreign), notes

@@ -1,0 +1,203 @@
+"""The process that one model is measured in: ``python -m liteft.report.measure``.
+
+Every model gets a fresh process, so that its peak memory is its own and thread pools of torch and ONNX Runtime do
+not meet. It reads one JSON command a line and answers with one line; between commands it waits and uses
+no processor, which lets `workers` time several models in turns. What libraries print goes to stderr.
+
+Timed is what a caller waits for: from text to labels and scores, tokenization included.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from liteft.errors import LiteftError
+from liteft.metrics import Task, decide, sigmoid, softmax
+
+__all__ = ["main", "peak_memory_bytes"]
+
+Logits = Callable[[list[str], list[str] | None], np.ndarray]
+Answer = Callable[[list[str], list[str] | None], object]
+
+
+class Measuring:
+    """A loaded model and the texts to time it with."""
+
+    def __init__(self, logits: Logits, answer: Answer, versions: dict[str, str], device: str) -> None:
+        self.logits = logits
+        self.answer = answer
+        self.versions = versions
+        self.device = device
+        self.texts: list[str] = []
+        self.pairs: list[str] | None = None
+
+    def use_texts(self, path: str) -> dict[str, Any]:
+        """Take the texts to time with, and run some of them untimed, so that nothing is done for the first time."""
+        self.texts, self.pairs = _read_texts(path)
+        for rows in islice(self._batches(32), 2):
+            self._ask(rows)
+        for index in range(min(8, len(self.texts))):
+            self._ask([index])
+        return {}
+
+    def single(self, count: int) -> dict[str, Any]:
+        """Time texts one at a time, spread evenly over all of them: milliseconds of each call."""
+        spread = np.linspace(0, len(self.texts), count, endpoint=False).astype(int).tolist()
+        gc.collect()
+        times = []
+        for index in spread:
+            started = time.perf_counter()
+            self._ask([index])
+            times.append((time.perf_counter() - started) * 1e3)
+        return {"milliseconds": times}
+
+    def batches(self, count: int, size: int) -> dict[str, Any]:
+        """Time calls of ``size`` texts in arrival order: seconds, and how many texts they were."""
+        chosen = list(islice(self._batches(size), count))
+        gc.collect()
+        started = time.perf_counter()
+        for rows in chosen:
+            self._ask(rows)
+        return {"seconds": time.perf_counter() - started, "texts": sum(len(rows) for rows in chosen)}
+
+    def write_logits(self, texts: str, out: str) -> dict[str, Any]:
+        """Write the logits, float32 (texts, labels), of the texts in a file."""
+        np.save(out, self.logits(*_read_texts(texts)), allow_pickle=False)
+        return {}
+
+    def _batches(self, size: int) -> Iterator[list[int]]:
+        start = 0
+        while True:
+            yield [(start + offset) % len(self.texts) for offset in range(size)]
+            start += size
+
+    def _ask(self, rows: list[int]) -> None:
+        pairs = None if self.pairs is None else [self.pairs[row] for row in rows]
+        self.answer([self.texts[row] for row in rows], pairs)
+
+
+def load_artifact(folder: str, threads: int, device: str) -> Measuring:
+    """Load an artifact as a service would."""
+    from liteft.runtime import load
+
+    classifier = load(folder, device=device, threads=threads)
+
+    def answer(texts: list[str], pairs: list[str] | None) -> object:
+        inputs: list[Any] = texts if pairs is None else list(zip(texts, pairs, strict=True))
+        return classifier.predict(inputs[0] if len(inputs) == 1 else inputs)
+
+    return Measuring(
+        classifier.logits, answer, _versions("onnxruntime", "onnxruntime-gpu"), classifier.device
+    )
+
+
+def load_model(folder: str, threads: int, device: str) -> Measuring:
+    """Load a model folder into torch, in float32, run as it is (eager)."""
+    import torch
+
+    from liteft.finetuning.model import load_classifier, predict_logits
+
+    torch.set_num_threads(threads)
+    loaded = load_classifier(folder)
+    loaded.model.to(device)
+    task: Task = loaded.settings.task
+    activation = softmax if task == "single_label" else sigmoid
+
+    def logits(texts: list[str], pairs: list[str] | None) -> np.ndarray:
+        return predict_logits(loaded, texts, pairs, batch_size=32)
+
+    def answer(texts: list[str], pairs: list[str] | None) -> object:
+        values = logits(texts, pairs)
+        return activation(values), decide(values, task)
+
+    return Measuring(logits, answer, _versions("torch", "transformers"), device)
+
+
+def peak_memory_bytes() -> int | None:
+    """Return the most memory this process ever held in RAM; None where the system does not tell.
+
+    On Linux this is VmHWM and not getrusage, whose figure a process inherits from the one that started it.
+    """
+    try:
+        for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    if sys.platform != "darwin":
+        return None
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def main() -> int:
+    """Serve commands from stdin, of which the first loads the model, until it ends."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    measuring: Measuring | None = None
+    for line in sys.stdin:
+        command = json.loads(line)
+        try:
+            if measuring is None:
+                measuring = _load(command)
+                reply: dict[str, Any] = {"versions": measuring.versions, "device": measuring.device}
+            else:
+                reply = _serve(measuring, command)
+        except LiteftError as error:
+            seen = {"message": error.message, "accepted": error.accepted, "fix": list(error.fix)}
+            reply = {"error": {"kind": type(error).__name__, **seen}}
+        answers.write(json.dumps(reply) + "\n")
+        answers.flush()
+    return 0
+
+
+def _load(command: dict[str, Any]) -> Measuring:
+    loader = load_artifact if command["engine"] == "onnxruntime" else load_model
+    return loader(command["folder"], command["threads"], command["device"])
+
+
+def _serve(measuring: Measuring, command: dict[str, Any]) -> dict[str, Any]:
+    todo = command["do"]
+    if todo == "texts":
+        return measuring.use_texts(command["path"])
+    if todo == "single":
+        return measuring.single(command["count"])
+    if todo == "batches":
+        return measuring.batches(command["count"], command["size"])
+    if todo == "logits":
+        return measuring.write_logits(command["texts"], command["out"])
+    return {"peak_bytes": peak_memory_bytes()}
+
+
+def _read_texts(path: str) -> tuple[list[str], list[str] | None]:
+    content = json.loads(Path(path).read_text(encoding="utf-8"))
+    return content["texts"], content["pairs"]
+
+
+def _versions(*names: str) -> dict[str, str]:
+    found = {}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

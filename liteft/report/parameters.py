@@ -1,0 +1,116 @@
+"""How many parameters a file holds, read from its headers alone.
+
+Neither torch nor onnx is needed, and no weight is read: a safetensors file begins with a JSON table of shapes, and
+an ONNX file is a protocol buffer in which every tensor says its length before its bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+
+from liteft.errors import ArtifactError, ModelError
+
+__all__ = ["onnx_parameters", "safetensors_parameters"]
+
+_GRAPH, _INITIALIZER = 7, 5  # fields of ModelProto and GraphProto
+_DIMS, _DATA_TYPE, _NAME = 1, 2, 8  # fields of TensorProto
+_WEIGHT_TYPES = frozenset({1, 2, 3, 10, 11, 16, 17, 18})  # float, uint8, int8, half, double, bfloat16, float8
+_VARINT, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5
+
+
+def safetensors_parameters(path: Path) -> int:
+    """Return the number of elements of all tensors in a safetensors file.
+
+    Raises:
+        ModelError: the file is none.
+    """
+    try:
+        with open(path, "rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(size) if size < 2**27 else b"")
+        return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path} is no readable safetensors file: {error}.") from error
+
+
+def onnx_parameters(path: Path) -> int:
+    """Return the number of weights in an ONNX file.
+
+    Counted are the graph's stored tensors of a floating type or of 8 bits, without scalars and without the scales
+    that come with 8-bit weights (names that end in "scale").
+
+    Raises:
+        ArtifactError: the file is no ONNX model.
+    """
+    total = 0
+    try:
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            for graph in _messages(content, 0, len(content), _GRAPH):
+                for tensor in _messages(content, *graph, _INITIALIZER):
+                    total += _elements(content, *tensor)
+    except (OSError, ValueError, IndexError) as error:
+        raise ArtifactError(f"{path} is no readable ONNX file: {error}.") from error
+    return total
+
+
+def _elements(content: mmap.mmap, start: int, stop: int) -> int:
+    dims: list[int] = []
+    kind, name = 0, ""
+    for field, wire, value, at in _fields(content, start, stop):
+        if field == _DIMS and wire == _VARINT:
+            dims.append(value)
+        elif field == _DIMS and wire == _BYTES:
+            while at < value:
+                dim, at = _varint(content, at)
+                dims.append(dim)
+        elif field == _DATA_TYPE:
+            kind = value
+        elif field == _NAME:
+            name = content[at:value].decode("utf-8", "replace")
+    if kind not in _WEIGHT_TYPES or not dims or name.endswith("scale"):
+        return 0
+    return math.prod(dims)
+
+
+def _messages(content: mmap.mmap, start: int, stop: int, wanted: int) -> Iterator[tuple[int, int]]:
+    """Yield where the submessages of one field begin and end."""
+    for field, wire, value, at in _fields(content, start, stop):
+        if field == wanted and wire == _BYTES:
+            yield at, value
+
+
+def _fields(content: mmap.mmap, start: int, stop: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield field number, wire type, value and position; for bytes the value is where they end."""
+    at = start
+    while at < stop:
+        key, at = _varint(content, at)
+        field, wire = key >> 3, key & 7
+        if wire == _VARINT:
+            value, at = _varint(content, at)
+            yield field, wire, value, at
+        elif wire == _BYTES:
+            length, at = _varint(content, at)
+            if at + length > stop:
+                raise ValueError("it ends too early")
+            yield field, wire, at + length, at
+            at += length
+        elif wire in (_EIGHT, _FOUR):
+            at += 8 if wire == _EIGHT else 4
+        else:
+            raise ValueError(f"wire type {wire}")
+
+
+def _varint(content: mmap.mmap, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = content[at]
+        value |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 128:
+            return value, at
+        if shift > 63:
+            raise ValueError("a number is too long")

@@ -1,0 +1,212 @@
+"""Driving the measuring processes: one a model, timed in turns.
+
+A machine is never quiet, so no model is timed in one go: in every round each model has its turn with the same
+texts, the order rotates, and the median over rounds is reported. How many texts a round takes follows from a
+short trial, with the slowest model setting the number for all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+
+from liteft import errors
+from liteft.errors import LiteftError, ModelError
+from liteft.report.subjects import Subject
+
+__all__ = ["BATCH", "Speed", "Worker", "open_workers", "time_workers", "write_texts"]
+
+BATCH = 32
+_LEAST_CALLS, _MOST_CALLS = 100, 1000
+_LEAST_BATCHES, _MOST_BATCHES = 3, 40
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """How fast one model is: medians over rounds, and the rounds themselves.
+
+    Attributes:
+        p50_ms, p99_ms: latency of one text, tokenization included.
+        texts_per_second: with 32 texts a call, in arrival order.
+        calls: single texts timed in a round.
+        batches: calls of 32 texts timed in a round.
+        rounds: the three values of every round.
+    """
+
+    p50_ms: float
+    p99_ms: float
+    texts_per_second: float
+    calls: int
+    batches: int
+    rounds: tuple[tuple[float, float, float], ...]
+
+
+class Worker:
+    """One model in a process of its own."""
+
+    def __init__(self, subject: Subject, *, threads: int, device: str) -> None:
+        self.subject = subject
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the worker
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "liteft.report.measure"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            env=_environment(threads),
+            text=True,
+            encoding="utf-8",
+        )
+        self._commands = cast("IO[str]", self._process.stdin)
+        self._answers = cast("IO[str]", self._process.stdout)
+        try:
+            loaded = self.ask(
+                "load", engine=subject.engine, folder=str(subject.folder), threads=threads, device=device
+            )
+        except BaseException:
+            self.close()
+            raise
+        self.versions: dict[str, str] = loaded["versions"]
+        self.device: str = loaded["device"]
+
+    def ask(self, todo: str, **fields: Any) -> dict[str, Any]:
+        """Send a command and return the answer.
+
+        Raises:
+            LiteftError: what the model's process raised.
+            ModelError: the process died.
+        """
+        try:
+            self._commands.write(json.dumps({"do": todo, **fields}) + "\n")
+            self._commands.flush()
+            line = self._answers.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise self._died()
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            seen = answer["error"]
+            kind: type[LiteftError] = getattr(errors, seen["kind"])
+            raise kind(f"{self.subject.name}: {seen['message']}", accepted=seen["accepted"], fix=seen["fix"])
+        return answer
+
+    def logits(self, texts: Path) -> np.ndarray:
+        """Return the logits, float32 (texts, labels), of the texts in a file that `write_texts` wrote."""
+        out = texts.with_name("logits.npy")
+        self.ask("logits", texts=str(texts), out=str(out))
+        loaded: np.ndarray = np.load(out, allow_pickle=False)
+        return loaded
+
+    def peak_memory_bytes(self) -> int | None:
+        """Return the most memory that the process held so far, everything in it included."""
+        peak: int | None = self.ask("memory")["peak_bytes"]
+        return peak
+
+    def close(self) -> None:
+        """End the process."""
+        for pipe in (self._commands, self._answers):
+            with suppress(BrokenPipeError):
+                pipe.close()
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._stderr.close()
+
+    def _died(self) -> ModelError:
+        code = self._process.wait()
+        self._stderr.seek(0)
+        lines = self._stderr.read().decode("utf-8", "replace").strip().splitlines()
+        how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
+        return ModelError(
+            f"the process that measured {self.subject.name} {how}.",
+            accepted={"its last line": lines[-1]} if lines else None,
+            fix="free some memory" if code == -9 else (),
+        )
+
+
+@contextmanager
+def open_workers(
+    subjects: Sequence[Subject], *, threads: int, device: str, progress: Callable[[str], None]
+) -> Iterator[list[Worker]]:
+    """Load every model in a process of its own; all end with the block."""
+    with ExitStack() as stack:
+        workers = []
+        for subject in subjects:
+            progress(f"loading {subject.name}")
+            worker = Worker(subject, threads=threads, device=device)
+            stack.callback(worker.close)
+            workers.append(worker)
+        yield workers
+
+
+def write_texts(path: Path, texts: Sequence[str], pairs: Sequence[str] | None) -> Path:
+    """Write texts where the workers read them; return the path."""
+    content = {"texts": list(texts), "pairs": None if pairs is None else list(pairs)}
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def time_workers(
+    workers: Sequence[Worker],
+    texts: Path,
+    *,
+    rounds: int,
+    seconds: float,
+    progress: Callable[[str], None],
+) -> list[Speed]:
+    """Time every model in turns.
+
+    Args:
+        workers: the models.
+        texts: file of the texts to time with.
+        rounds: turns of each model.
+        seconds: about what the slowest model takes for each of the two timings of a round; at least 100 single
+            texts and 3 batches are timed, however long that takes.
+        progress: called with a line of text for every round.
+    """
+    for worker in workers:
+        worker.ask("texts", path=str(texts))
+    single = max(_mean_seconds(worker.ask("single", count=12)["milliseconds"]) for worker in workers)
+    batch = max(worker.ask("batches", count=2, size=BATCH)["seconds"] / 2 for worker in workers)
+    calls = min(_MOST_CALLS, max(_LEAST_CALLS, int(seconds / single)))
+    batches = min(_MOST_BATCHES, max(_LEAST_BATCHES, int(seconds / batch)))
+    seen: list[list[tuple[float, float, float]]] = [[] for _ in workers]
+    for number in range(rounds):
+        progress(
+            f"timing, round {number + 1} of {rounds}: {calls} single texts, {batches} batches of {BATCH}"
+        )
+        for turn in range(len(workers)):
+            which = (turn + number) % len(workers)
+            times = workers[which].ask("single", count=calls)["milliseconds"]
+            done = workers[which].ask("batches", count=batches, size=BATCH)
+            p50, p99 = np.percentile(times, [50, 99])
+            seen[which].append((float(p50), float(p99), done["texts"] / done["seconds"]))
+    medians = [np.median(np.array(values), axis=0).tolist() for values in seen]
+    return [
+        Speed(*median, calls, batches, tuple(values)) for median, values in zip(medians, seen, strict=True)
+    ]
+
+
+def _mean_seconds(milliseconds: list[float]) -> float:
+    return sum(milliseconds) / len(milliseconds) / 1e3
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """This process's environment, with thread pools limited and this very liteft first on the path."""
+    home = str(Path(errors.__file__).resolve().parent.parent)
+    known = os.environ.get("PYTHONPATH")
+    limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")}
+    path = home if not known else os.pathsep.join((home, known))
+    return {**os.environ, **limits, "PYTHONPATH": path, "TOKENIZERS_PARALLELISM": "true"}

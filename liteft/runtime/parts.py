@@ -1,0 +1,215 @@
+"""A file that is written in parts, so that a killed run goes on where it stopped.
+
+Beside OUTPUT lies OUTPUT.parts while it is unfinished:
+
+    state.json      what is being written: input, artifact, settings
+    done.jsonl      a line for every finished part, appended after the part is safe on the disk
+    part-000000...  the parts
+    lock            held by the process that writes
+
+A part counts from the moment its line stands in done.jsonl; whatever else a killed process left is written
+again. At the end the parts are joined inside the folder, the joined file is renamed to OUTPUT, and the folder
+goes: OUTPUT is never half a file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from liteft import files
+from liteft.errors import RunError
+
+__all__ = ["Done", "Parts", "open_parts"]
+
+_STATE = "state.json"
+_DONE = "done.jsonl"
+_LOCK = "lock"
+_JOINED = "joined"
+_OURS = re.compile(r"\.?(part-\d{6}|state\.json|done\.jsonl|lock|joined)(\..*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A finished part: its rows, and what happened to them."""
+
+    bytes: int
+    rows: int
+    refused: int
+    truncated: int
+    empty: int
+
+
+class Parts:
+    """The parts of one unfinished file. Made by ``open_parts``."""
+
+    def __init__(self, output: Path, folder: Path) -> None:
+        self._output = output
+        self._folder = folder
+        self.done = self._finished()
+
+    @property
+    def rows(self) -> int:
+        """Rows in finished parts."""
+        return sum(part.rows for part in self.done)
+
+    def add(self, write: Callable[[Path], None], **counts: int) -> None:
+        """Write the next part with ``write`` and note it as finished. Keyword arguments are Done's counts.
+
+        Raises:
+            RunError: the system refuses to write; the finished parts stay.
+        """
+        path = self._path(len(self.done))
+        with _refusal_named(self._output, self.rows):
+            write(path)
+            _sync(path)
+            part = Done(bytes=path.stat().st_size, **counts)
+            with open(self._folder / _DONE, "ab") as log:
+                log.write(json.dumps(asdict(part)).encode() + b"\n")
+                log.flush()
+                os.fsync(log.fileno())
+            files.sync_folder(self._folder)
+        self.done.append(part)
+
+    def join(self, write: Callable[[Sequence[Path], Path], None]) -> None:
+        """Join the parts with ``write``, put the result in OUTPUT's place and remove the parts.
+
+        Raises:
+            RunError: the system refuses to write; the parts stay, and OUTPUT is as it was.
+        """
+        joined = self._folder / (_JOINED + self._output.suffix)
+        with _refusal_named(self._output, self.rows):
+            write([self._path(number) for number in range(len(self.done))], joined)
+            _sync(joined)
+            os.replace(joined, self._output)
+            files.sync_folder(self._output.parent)
+            (self._folder / _STATE).unlink()  # first: without it, what is left is only to be removed
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"part-{number:06d}{self._output.suffix}"
+
+    def _finished(self) -> list[Done]:
+        """Read the log up to its first line that is torn or whose part is not there; drop the rest of it."""
+        log = self._folder / _DONE
+        done: list[Done] = []
+        kept = b""
+        for line in log.read_bytes().splitlines(keepends=True) if log.exists() else ():
+            try:
+                part = Done(**json.loads(line))
+                whole = line.endswith(b"\n") and self._path(len(done)).stat().st_size == part.bytes
+            except (ValueError, TypeError, OSError):
+                whole = False
+            if not whole:
+                break
+            done.append(part)
+            kept += line
+        if log.exists() and log.stat().st_size != len(kept):
+            log.write_bytes(kept)
+        return done
+
+
+@contextlib.contextmanager
+def open_parts(
+    output: Path, state: Mapping[str, Mapping[str, Any]], *, overwrite: bool, restart: bool
+) -> Iterator[Parts]:
+    """Begin a file in parts, or go on with one that was begun.
+
+    Args:
+        output: the file to be written.
+        state: what is written: groups of names and JSON values. Parts of another state are not continued.
+        overwrite: replace an ``output`` that exists.
+        restart: throw away the parts of an earlier run.
+
+    Yields:
+        The Parts, with what is done already; locked against other processes.
+
+    Raises:
+        RunError: the output exists, the state differs, another process writes, or the system refuses.
+    """
+    folder = output.with_name(output.name + ".parts")
+    begun = (folder / _STATE).exists() and not restart
+    if output.exists() and not begun and not overwrite:
+        raise RunError(f"{output} exists.", fix=["--overwrite", "another --output"])
+    if output.is_dir():
+        raise RunError(f"{output} is a folder.", fix="--output with the name of a file")
+    with _refusal_named(output, 0):
+        folder.mkdir(parents=True, exist_ok=True)
+        foreign = sorted(entry.name for entry in folder.iterdir() if not _OURS.fullmatch(entry.name))
+        if foreign:
+            raise RunError(
+                f"{folder} holds what no prediction wrote: {foreign[0]}.", fix=["move it away", "another --output"]
+            )
+        lock = open(folder / _LOCK, "wb")  # noqa: SIM115  closed below, after the last use of the parts
+    try:
+        _lock(lock, output)
+        with _refusal_named(output, 0):
+            if begun:
+                _check_same(output, folder, state)
+            else:
+                for entry in folder.iterdir():
+                    if entry.name != _LOCK:
+                        entry.unlink()
+                files.write_json(folder / _STATE, state)
+            parts = Parts(output, folder)
+        yield parts
+    finally:
+        lock.close()
+
+
+def _lock(file: BinaryIO, output: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise RunError(f"another process is writing {output}.", fix="wait for it, or end it") from None
+
+
+def _check_same(output: Path, folder: Path, state: Mapping[str, Mapping[str, Any]]) -> None:
+    try:
+        was = files.read_json(folder / _STATE)
+    except ValueError:
+        was = {}
+    now = json.loads(json.dumps(state))
+    differences = {
+        f"{group} {name}": f"was {was.get(group, {}).get(name)!r}, is {value!r}"
+        for group, values in now.items()
+        for name, value in values.items()
+        if was.get(group, {}).get(name) != value
+    }
+    if differences:
+        raise RunError(
+            f"{output} was begun with something else.",
+            accepted=differences,
+            fix=["the same command as before, to go on", "--restart, to throw the finished parts away"],
+        )
+
+
+@contextlib.contextmanager
+def _refusal_named(output: Path, rows: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        fix = ["free some space, or choose another folder with --output"]
+        if rows:
+            fix.append("the same command again, to go on")
+        raise RunError(
+            f"{output} could not be written: {files.os_reason(error)}.",
+            accepted={"rows that are safe": f"{rows:,}"} if rows else None,
+            fix=fix,
+        ) from error
+
+
+def _sync(path: Path) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
