@@ -15,8 +15,16 @@ from typing import Any, cast
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer, set_seed
-from transformers import BertConfig, BertForSequenceClassification, BertModel, BertTokenizer, PretrainedConfig
+from transformers import (
+    AutoModel,
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BertForSequenceClassification,
+    BertModel,
+    BertTokenizer,
+    PretrainedConfig,
+    set_seed,
+)
 
 from liteft.errors import ConfigError, ModelError
 from liteft.finetuning.model import (

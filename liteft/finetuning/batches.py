@@ -17,22 +17,32 @@ from torch.utils.data import Dataset, Sampler
 from liteft.finetuning.model import pad_batch
 from liteft.tokenization import Encoded
 
-__all__ = ["Collator", "LengthGroupedSampler", "RowDataset"]
+__all__ = ["Collator", "LengthGroupedSampler", "RowDataset", "collate"]
 
 _WINDOW_BATCHES = 50
 
 
-class RowDataset(Dataset[int]):
-    """The row numbers 0 to n - 1; the collator turns them into tensors."""
+class RowDataset(Dataset["tuple[Collator, int]"]):
+    """The rows of a collator. Each item carries its collator, so that training and validation rows never mix.
 
-    def __init__(self, rows: Sequence[int] | np.ndarray) -> None:
-        self.rows = np.asarray(rows, dtype=np.int64)
+    Trainer fetches the training batch that follows an evaluation while the model is still in evaluation mode:
+    the model's mode says nothing about where a row comes from.
+    """
+
+    def __init__(self, collator: Collator, rows: Sequence[int] | np.ndarray | None = None) -> None:
+        self.collator = collator
+        self.rows = np.arange(len(collator.encoded.ids)) if rows is None else np.asarray(rows, dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> int:
-        return int(self.rows[index])
+    def __getitem__(self, index: int) -> tuple[Collator, int]:
+        return self.collator, int(self.rows[index])
+
+
+def collate(items: Sequence[tuple[Collator, int]]) -> dict[str, Tensor]:
+    """Return the batch of items of one RowDataset."""
+    return items[0][0]([row for _, row in items])
 
 
 class LengthGroupedSampler(Sampler[int]):

@@ -18,7 +18,7 @@ from transformers.utils import logging as transformers_logging
 
 from liteft.config import TrainingRecipe
 from liteft.data import Dataset, Split
-from liteft.finetuning.batches import Collator, RowDataset
+from liteft.finetuning.batches import Collator, RowDataset, collate
 from liteft.finetuning.checkpoints import prepare_resume
 from liteft.finetuning.loss import balanced_weights
 from liteft.finetuning.model import LoadedClassifier, uses_type_ids
@@ -52,6 +52,7 @@ def fit(
     progress: Progress | None = None,
     name: str = "training",
     callbacks: Sequence[TrainerCallback] = (),
+    choose_best: bool = True,
 ) -> dict[str, Any]:
     """Train a classifier in place, resuming from ``checkpoints`` where a run was stopped.
 
@@ -67,6 +68,7 @@ def fit(
         progress: called with a line of text now and then.
         name: stands before each line.
         callbacks: further transformers callbacks.
+        choose_best: end with the weights of the best evaluation, not with the last ones.
 
     Returns:
         steps, training seconds of this process, best_metric and best_step.
@@ -85,6 +87,7 @@ def fit(
         texts=len(lengths),
         processes=PartialState().num_processes,
         task=dataset.task,
+        choose_best=choose_best,
     )
     weights = None
     if recipe.class_weights == "balanced" and dataset.train.labels is not None:
@@ -92,9 +95,9 @@ def fit(
     trainer = trainer_class(
         model=loaded.model,
         args=arguments,
-        train_dataset=RowDataset(np.arange(len(lengths))),
-        eval_dataset=RowDataset(by_length),
-        data_collator=_TwoSplits(train, evaluation, loaded.model),
+        train_dataset=RowDataset(train),
+        eval_dataset=RowDataset(evaluation, by_length),
+        data_collator=collate,
         task=dataset.task,
         lengths=lengths,
         recipe=recipe,
@@ -122,18 +125,6 @@ def fit(
         "precision": "bf16" if arguments.bf16 else "fp32",
         "learning_rate": recipe.learning_rate,
     }
-
-
-class _TwoSplits:
-    """Collates training rows while the model trains and validation rows while it is evaluated."""
-
-    def __init__(self, train: Collator, validation: Collator, model: torch.nn.Module) -> None:
-        self.train = train
-        self.validation = validation
-        self.model = model
-
-    def __call__(self, rows: list[int]) -> dict[str, torch.Tensor]:
-        return self.train(rows) if self.model.training else self.validation(rows)
 
 
 def _early_stopping(recipe: TrainingRecipe) -> list[TrainerCallback]:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from liteft import files
-from liteft.config import Recipe, StudentRecipe, TeacherRecipe, differences, read_recipe, write_recipe
+from liteft.config import Recipe, differences, read_recipe, write_recipe
 from liteft.data import Dataset, Split
 from liteft.errors import RunError
 from liteft.finetuning.model import LoadedClassifier, predict_logits, save_classifier

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
 
 from liteft.config import TrainingRecipe
 from liteft.errors import ConfigError, MissingExtraError
@@ -58,7 +59,13 @@ def resolve_precision(precision: str) -> str:
 
 
 def training_arguments(
-    recipe: TrainingRecipe, *, folder: Path, texts: int, processes: int = 1, task: Task = "single_label"
+    recipe: TrainingRecipe,
+    *,
+    folder: Path,
+    texts: int,
+    processes: int = 1,
+    task: Task = "single_label",
+    choose_best: bool = True,
 ) -> TrainingArguments:
     """Return Trainer's arguments for a recipe.
 
@@ -68,6 +75,7 @@ def training_arguments(
         texts: size of the training split.
         processes: number of training processes.
         task: decides the metric that picks the best checkpoint.
+        choose_best: end with the weights of the best evaluation, not with the last ones.
 
     Raises:
         MissingExtraError: the 8-bit optimizer was asked for and bitsandbytes is missing.
@@ -110,7 +118,7 @@ def training_arguments(
         save_strategy="steps",
         save_steps=save_every,
         save_total_limit=2,
-        load_best_model_at_end=True,
+        load_best_model_at_end=choose_best,
         metric_for_best_model=primary_metric(task),
         greater_is_better=True,
         logging_strategy="steps",
@@ -163,6 +171,7 @@ class ClassifierTrainer(Trainer):
         )
         super().__init__(compute_metrics=self._metrics, **arguments)
         self.model_accepts_loss_kwargs = False
+        self.remove_callback(PrinterCallback)
         self.add_callback(_EpochOrder(self.index_sampler))
         self.add_callback(_Log(log_path, progress, name, primary_metric(task)))
 
