@@ -159,6 +159,7 @@ def _aligned(split: Split, names: Sequence[str] | None, first: Subject) -> tuple
             fix="--label NAME, if another column holds the label",
         )
     mapped = np.array([index.get(label, -1) for label in names], dtype=np.int64)
+    foreign: np.ndarray | None
     if labels.ndim == 1:
         moved = np.where(labels >= 0, mapped[labels], -1)
         unknown = (moved < 0) & (labels >= 0)
@@ -168,7 +169,7 @@ def _aligned(split: Split, names: Sequence[str] | None, first: Subject) -> tuple
         moved[:, mapped[mapped >= 0]] = labels[:, mapped >= 0]
         unknown = labels[:, mapped < 0].any(axis=1)
         foreign = unknown if split.foreign is None else unknown | split.foreign
-    notes = ()
+    notes: tuple[str, ...] = ()
     if unknown.any():
         shown = ", ".join(strange[:5]) + (", ..." if len(strange) > 5 else "")
         notes = (

@@ -195,7 +195,8 @@ def time_workers(
             seen[which].append((float(p50), float(p99), done["texts"] / done["seconds"]))
     medians = [np.median(np.array(values), axis=0).tolist() for values in seen]
     return [
-        Speed(*median, calls, batches, tuple(values)) for median, values in zip(medians, seen, strict=True)
+        Speed(p50, p99, per_second, calls, batches, tuple(values))
+        for (p50, p99, per_second), values in zip(medians, seen, strict=True)
     ]
 
 
