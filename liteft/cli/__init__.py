@@ -1,0 +1,75 @@
+"""The command line: ``liteft finetune | distill | export | predict | compare | doctor | demo``.
+
+A verb is one file and calls one function of the library; nothing is computed here. `options` holds the flags that
+verbs share, `settings` turns flags into a recipe, `console` keeps progress (stderr) and results (stdout) apart.
+Only typer is imported at start: what a verb needs, it imports when it runs, so that the verbs of a machine without
+torch start without it.
+
+Exit status: 0 done, 1 failed, 2 a mistake in the command or a recipe, 130 interrupted, 141 nobody reads stdout.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from liteft.cli import compare, demo, distill, doctor, export, finetune, predict
+from liteft.cli.failures import run_command
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="liteft",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+for verb in (
+    finetune.finetune,
+    distill.distill,
+    export.export,
+    predict.predict,
+    compare.compare,
+    doctor.doctor,
+    demo.demo,
+):
+    app.command()(verb)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        import liteft
+
+        typer.echo(f"liteft {liteft.__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def liteft(
+    context: typer.Context,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """From labelled text to a small, verified, fast ONNX classifier.
+
+    The whole way: liteft distill --data DATA --teacher BASE --size 3x384 --out FOLDER. The other verbs take one
+    step each. Results go to stdout, progress to stderr; the same command run again goes on where it stopped.
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status; errors are printed to stderr.
+
+    Args:
+        arguments: what follows ``liteft``; None takes the process's own.
+    """
+    return run_command(app, list(sys.argv[1:] if arguments is None else arguments))

@@ -1,0 +1,77 @@
+"""What a verb says: results on stdout, everything else on stderr.
+
+With --json a verb's result is exactly one JSON document, which names the next command too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["Console", "OutputClosed", "tell"]
+
+
+class OutputClosed(Exception):
+    """Whoever read stdout has gone: ``liteft ... | head``."""
+
+
+class Console:
+    """Where a verb writes.
+
+    Args:
+        as_json: results are JSON.
+        quiet: say nothing on stderr but errors.
+    """
+
+    def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
+        self.as_json = as_json
+        self._quiet = quiet
+        # torchrun starts the same command several times; one of them speaks
+        self._silent = os.environ.get("RANK", "0") != "0"
+
+    def progress(self, line: object) -> None:
+        """Say how far the verb is."""
+        if not self._quiet and not self._silent:
+            tell(str(line))
+
+    def line(self, text: str) -> None:
+        """Print one line of a result that comes bit by bit; nothing with --json."""
+        if not self.as_json:
+            self._print(text)
+
+    def result(self, text: str, document: Mapping[str, Any], *, following: Sequence[str] = ()) -> None:
+        """Print the result and the command to try next.
+
+        Args:
+            text: for people; "" where ``line`` has printed it.
+            document: for programs, plain data.
+            following: the next command's words.
+        """
+        command = shlex.join(following)
+        if self.as_json:
+            content = {**document, "next": command or None}
+            ascii_only = (sys.stdout.encoding or "").casefold().replace("-", "") != "utf8"
+            self._print(json.dumps(content, indent=2, ensure_ascii=ascii_only))
+        elif text:
+            self._print(text)
+        if command:
+            self.progress(f"next: {command}")
+
+    def _print(self, text: str) -> None:
+        if self._silent:
+            return
+        try:
+            print(text, flush=True)
+        except BrokenPipeError as error:
+            raise OutputClosed from error
+
+
+def tell(line: str) -> None:
+    """Print to stderr. A stderr that nobody reads stops no training."""
+    with contextlib.suppress(BrokenPipeError):
+        print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,22 @@
+"""``liteft doctor``: what works on this machine and what does not."""
+
+from __future__ import annotations
+
+import typer
+
+from liteft.cli import options as o
+
+
+def doctor(as_json: o.Json = False, quiet: o.Quiet = False) -> None:
+    """Say what works on this machine and what does not.
+
+    What is broken comes with the command that mends it. Exit status 1 if something is broken.
+    """
+    from liteft.cli.console import Console
+    from liteft.doctor import diagnose
+
+    diagnosis = diagnose()
+    console = Console(as_json=as_json, quiet=quiet)
+    following = () if diagnosis.problems else ("liteft", "demo", "--out", "demo-run")
+    console.result(diagnosis.render(), diagnosis.to_dict(), following=following)
+    raise typer.Exit(diagnosis.exit_status)

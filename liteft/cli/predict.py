@@ -1,0 +1,213 @@
+"""``liteft predict``: classify texts, lines of stdin, or a file of any size. Imports no torch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+
+import typer
+
+from liteft.cli import options as o
+from liteft.cli.console import Console
+from liteft.errors import ConfigError
+
+if TYPE_CHECKING:
+    from liteft.runtime import Classifier, Prediction
+
+ArtifactFolder = Annotated[str, typer.Argument(metavar="ARTIFACT", help="Folder that liteft export wrote.")]
+Texts = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="TEXT...", help="Texts; without any, or with -, the lines of stdin."),
+]
+Input = Annotated[
+    str | None, typer.Option("--input", metavar="FILE", help="A csv, tsv, jsonl, parquet or txt file to classify.")
+]
+Output = Annotated[str | None, typer.Option("--output", metavar="FILE", help="Where its rows go, with labels.")]
+TextColumn = Annotated[
+    str | None, typer.Option("--text", "--text-column", metavar="COLUMN", help="Column of the text.")
+]
+Pair = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pair", metavar="TEXT", help="For models of pairs: the second text, one for each; of a file, its column."
+    ),
+]
+TopK = Annotated[int | None, typer.Option("--top-k", metavar="K", help="Also give the K best labels.")]
+Threshold = Annotated[
+    float | None, typer.Option("--threshold", metavar="SCORE", help="Multi-label: what a label must pass; 0.5.")
+]
+OnError = Annotated[
+    str, typer.Option("--on-error", metavar="KIND", help="A row without a usable text: raise, or a null label.")
+]
+Backend = Annotated[str, typer.Option("--backend", metavar="NAME", help="auto or onnxruntime.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that is there already.")]
+Restart = Annotated[bool, typer.Option("--restart", help="Begin anew instead of going on.")]
+
+_SHOWN = 100
+
+
+def predict(
+    artifact: ArtifactFolder,
+    texts: Texts = None,
+    input_file: Input = None,
+    output: Output = None,
+    text: TextColumn = None,
+    pair: Pair = None,
+    top_k: TopK = None,
+    threshold: Threshold = None,
+    on_error: OnError = "raise",
+    encoding: o.Encoding = None,
+    delimiter: o.Delimiter = None,
+    device: o.Device = "auto",
+    backend: Backend = "auto",
+    threads: o.Threads = None,
+    overwrite: Overwrite = False,
+    restart: Restart = False,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Classify texts, the lines of stdin, or a file.
+
+    Each text gives a line: label, score, text, with tabs between. In lines of stdin, a tab parts the two texts
+    of a pair.
+    """
+    _check_use(texts, input_file=input_file, output=output, text=text, pair=pair)
+    import liteft
+
+    console = Console(as_json=as_json, quiet=quiet)
+    loading: dict[str, Any] = {"device": device, "backend": backend, "threads": threads}
+    answering: dict[str, Any] = {"top_k": top_k, "threshold": threshold, "on_error": _on_error(on_error)}
+    if input_file is not None and output is not None:
+        reading = {"text": text, "pair": pair[0] if pair else None, "encoding": encoding, "delimiter": delimiter}
+        writing = {"overwrite": overwrite, "restart": restart}
+        _classify_file(artifact, input_file, output, console, {**loading, **answering, **reading, **writing})
+        return
+    with liteft.load(artifact, **loading) as classifier:
+        inputs = _inputs(texts or ["-"], pair, paired=classifier.manifest.paired)
+        _classify_texts(classifier, inputs, console, answering)
+
+
+def _classify_texts(
+    classifier: Classifier, inputs: Iterable[Any], console: Console, answering: dict[str, Any]
+) -> None:
+    shown: list[str] = []
+    predictions: list[dict[str, Any] | None] = []
+    cut = 0
+
+    def kept() -> Iterator[Any]:
+        for value in inputs:
+            shown.append(" / ".join(value) if isinstance(value, tuple) else value)
+            yield value
+
+    multi = classifier.manifest.task == "multi_label"
+    for number, prediction in enumerate(classifier.stream(kept(), **answering)):
+        console.line(_line(prediction, shown[number], multi=multi))
+        shown[number] = ""
+        cut += prediction is not None and prediction.truncated
+        if console.as_json:
+            predictions.append(None if prediction is None else asdict(prediction))
+    if cut:
+        console.progress(f"{cut:,} texts were cut at {classifier.manifest.max_tokens} tokens")
+    document = {
+        "artifact": str(classifier.path),
+        "backend": classifier.backend,
+        "device": classifier.device,
+        "predictions": predictions,
+    }
+    following = ["liteft", "predict", str(classifier.path), "--input", "FILE", "--output", "FILE"]
+    console.result("", document, following=following)
+
+
+def _classify_file(
+    artifact: str, source: str, target: str, console: Console, settings: dict[str, Any]
+) -> None:
+    from liteft.runtime.bulk import predict_file
+
+    done = predict_file(artifact, source, target, progress=console.progress, **settings)
+    notes = {"from an earlier run": done.resumed, "without a text": done.refused, "cut": done.truncated}
+    notes["empty"] = done.empty
+    counted = "".join(f", {count:,} {name}" for name, count in notes.items() if count)
+    console.result(
+        f"{done.path}: {done.rows:,} rows{counted}, {done.seconds:.1f} s", {**asdict(done), "path": str(done.path)}
+    )
+
+
+def _line(prediction: Prediction | None, text: str, *, multi: bool) -> str:
+    shown = " ".join(text.split())
+    shown = shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 3]}..."
+    if prediction is None:
+        return f"-\t-\t{shown}"
+    label = prediction.label
+    if multi:
+        label = ", ".join(prediction.labels) or "(none)"
+    columns = [label, f"{prediction.score:.4f}"]
+    if prediction.top:
+        columns.append(", ".join(f"{name} {score:.4f}" for name, score in prediction.top))
+    return "\t".join([*columns, shown])
+
+
+def _inputs(texts: Sequence[str], pair: Sequence[str] | None, *, paired: bool) -> Iterator[Any]:
+    if list(texts) == ["-"]:
+        if pair:
+            raise ConfigError("--pair goes with texts or --input; in lines of stdin, a tab parts a pair.")
+        return _stdin_lines(paired=paired)
+    if not paired:
+        if pair:
+            raise ConfigError("this model reads single texts, and --pair was given.", fix="leave out --pair")
+        return iter(texts)
+    if len(pair or ()) != len(texts):
+        raise ConfigError(
+            f"this model reads pairs: {len(texts)} texts came with {len(pair or ())} second texts.",
+            fix="liteft predict ARTIFACT 'a text' --pair 'the other text'",
+        )
+    return zip(texts, pair or (), strict=True)
+
+
+def _stdin_lines(*, paired: bool) -> Iterator[Any]:
+    # Bytes that are no UTF-8 become lone surrogates, which the classifier refuses by line, as --on-error says.
+    for line in sys.stdin.buffer:
+        text = line.decode("utf-8", errors="surrogateescape").rstrip("\r\n")
+        first, tab, second = text.partition("\t")
+        yield (first, second) if paired and tab else text
+
+
+def _check_use(
+    texts: Sequence[str] | None,
+    *,
+    input_file: str | None,
+    output: str | None,
+    text: str | None,
+    pair: Sequence[str] | None,
+) -> None:
+    if (input_file is None) != (output is None):
+        raise ConfigError(
+            "--input and --output go together.", fix="liteft predict ARTIFACT --input FILE --output FILE"
+        )
+    if input_file is not None:
+        if texts:
+            raise ConfigError("texts and --input were both given.", fix="leave out one of them")
+        if len(pair or ()) > 1:
+            raise ConfigError("--pair names the column of --input, and was given twice.")
+        return
+    if text is not None:
+        raise ConfigError(
+            f"--text {text} names a column, and there is no --input.",
+            fix="liteft predict ARTIFACT 'a text'",
+        )
+    if not texts and sys.stdin.isatty():
+        raise ConfigError(
+            "there is nothing to classify.",
+            fix=[
+                "liteft predict ARTIFACT 'a text'",
+                "liteft predict ARTIFACT --input FILE --output FILE",
+                "cat texts.txt | liteft predict ARTIFACT",
+            ],
+        )
+
+
+def _on_error(name: str) -> Literal["raise", "null"]:
+    if name not in ("raise", "null"):
+        raise ConfigError(f"--on-error {name} is unknown.", accepted={"--on-error": "raise, null"})
+    return cast(Literal["raise", "null"], name)

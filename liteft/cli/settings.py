@@ -1,0 +1,155 @@
+"""From flags to a recipe.
+
+Flags and --set lie over the recipe file. The same command gives the same recipe every time: that is what lets it
+resume. Local paths are made absolute, so that a run's recipe still says where its data are when a later command
+is started elsewhere.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from liteft.config import DataRecipe, Recipe, make_recipe, read_recipe
+from liteft.data import Dataset, load_dataset
+from liteft.errors import ConfigError
+
+__all__ = ["absolute", "data_arguments", "data_of_models", "load_data", "parse_layers", "resolve"]
+
+_COMMAND = "the command line"
+_PATHS = {"data": ("source",), "teacher": ("base", "vocabulary"), "student": ("student", "unlabeled")}
+_FLAGS = {"text", "pair", "label", "task", "encoding", "delimiter", "max_chars"}
+
+
+def resolve(
+    file: str | None, flags: Mapping[str, Mapping[str, Any]], settings: Sequence[str] | None
+) -> Recipe:
+    """Return the recipe of a command.
+
+    Args:
+        file: a TOML recipe, or None.
+        flags: table -> key -> value; None leaves the file's value alone.
+        settings: the values of --set, "table.key=value" each.
+
+    Raises:
+        ConfigError: an unknown key, a value that does not fit, or a setting given twice with two values.
+    """
+    overrides = {
+        table: {key: value for key, value in values.items() if value is not None}
+        for table, values in flags.items()
+    }
+    for entry in settings or ():
+        table, key, value = _parse_setting(entry)
+        given = overrides.setdefault(table, {})
+        if key in given and given[key] != value:
+            raise ConfigError(f"{table}.{key} is given twice: {given[key]!r} and {value!r}.")
+        given[key] = value
+    alone = make_recipe(overrides, origin=_COMMAND)
+    recipe = alone if file is None else read_recipe(file, overrides=overrides)
+    tables = {
+        table: _with_absolute_paths(getattr(recipe, table), names) for table, names in _PATHS.items()
+    }
+    return recipe.model_copy(update=tables)
+
+
+def load_data(recipe: Recipe) -> Dataset:
+    """Return the data set that a recipe names.
+
+    Raises:
+        ConfigError: it names none.
+        DataError: what cannot be read or trained on.
+    """
+    if recipe.data.source is None:
+        raise ConfigError(
+            "no data were named.",
+            accepted={"data": "a file, a folder of train, dev and test files, or a hub name (owner/name)"},
+            fix="--data reviews.csv --text COLUMN --label COLUMN",
+        )
+    return load_dataset(recipe.data.source, **recipe.data.model_dump(exclude={"source"}))
+
+
+def data_of_models(recipe: Recipe, models: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
+    """Return a source of texts, or None, and how ``load_dataset`` shall read it.
+
+    Where the data are those that a run was trained on, or none are named, they are read as they were for
+    that run: the same columns, and the same texts in a test split that was made.
+
+    Args:
+        recipe: of the command.
+        models: folders of runs, artifacts or models.
+    """
+    given = recipe.data.model_dump(include=recipe.data.model_fields_set - {"task"})
+    source = given.pop("source", None)
+    for model in models:
+        stored = Path(model) / "recipe.toml"
+        if not stored.is_file():
+            continue
+        table = read_recipe(stored).data.model_dump(exclude={"task"}, exclude_none=True)
+        known = table.pop("source", None)
+        if known is not None and source in (None, absolute(known)):
+            return known, {**table, **given}
+    return source, given
+
+
+def data_arguments(data: DataRecipe) -> list[str]:
+    """Return the words that name a recipe's data on a command line."""
+    words = [] if data.source is None else ["--data", data.source]
+    defaults = DataRecipe()
+    for name in DataRecipe.model_fields:
+        value = getattr(data, name)
+        if name == "source" or value == getattr(defaults, name):
+            continue
+        if name in _FLAGS:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+        else:
+            shown = str(value).lower() if isinstance(value, bool) else str(value)
+            words += ["--set", f"data.{name}={shown}"]
+    return words
+
+
+def parse_layers(text: str | None) -> str | list[int] | None:
+    """Return --layers: numbers with commas as a list, a word as it is."""
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.strip("[]").split(",")]
+    except ValueError:
+        return text
+
+
+def absolute(path: str) -> str:
+    """Return the absolute path of what exists here; anything else (a hub name) as it is."""
+    local = Path(path).expanduser()
+    return str(local.resolve()) if path and local.exists() else path
+
+
+def _parse_setting(entry: str) -> tuple[str, str, Any]:
+    name, equals, text = entry.partition("=")
+    table, dot, key = name.strip().partition(".")
+    if not equals or not dot or not key:
+        homes = [home for home, model in Recipe() if table in type(model).model_fields]
+        raise ConfigError(
+            f"--set {entry} names no setting.",
+            accepted={"--set": "TABLE.KEY=VALUE", "tables": ", ".join(Recipe.model_fields)},
+            fix=[f"--set {home}.{table}={text or 'VALUE'}" for home in homes],
+        )
+    return table, key, _parse_value(text)
+
+
+def _parse_value(text: str) -> Any:
+    """Return a TOML value, or the text itself where it is none."""
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    value = parsed.get("value")
+    return value if len(parsed) == 1 and isinstance(value, str | int | float | list) else text
+
+
+def _with_absolute_paths(table: BaseModel, names: Sequence[str]) -> BaseModel:
+    given = {name: getattr(table, name) for name in names}
+    return table.model_copy(update={name: absolute(value) for name, value in given.items() if value})

@@ -1,0 +1,101 @@
+"""What finetune, distill and export print at their end: metrics with intervals, sizes, the verification."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from liteft import files
+from liteft.metrics import primary_metric
+from liteft.report.table import aligned, share
+
+if TYPE_CHECKING:
+    from liteft.artifact import Artifact
+    from liteft.pipeline import Outcome
+    from liteft.run import Run
+
+__all__ = [
+    "artifact_document",
+    "artifact_text",
+    "half_size",
+    "outcome_document",
+    "outcome_text",
+    "run_document",
+    "runs_table",
+]
+
+_SPLITS = ("validation", "test")
+_LAYER_KEYS = ("num_hidden_layers", "n_layers", "n_layer")
+
+
+def runs_table(runs: Sequence[Run]) -> str:
+    """Return a line for each run: its size, and its main metric with a 95% interval."""
+    metric = primary_metric(runs[0].task)
+    shown = metric.replace("_", " ")
+    rows: list[tuple[str, ...]] = [
+        ("run", "kind", "parameters", "file MB", *(f"{split} {shown} %" for split in _SPLITS))
+    ]
+    for run in runs:
+        size = (f"{run.info['parameters'] / 1e6:.1f} M", f"{run.info['size_bytes'] / 1e6:.1f}")
+        rows.append((str(run.path), run.kind, *size, *(_cell(run, split, metric) for split in _SPLITS)))
+    return aligned(rows, texts=2) + "\n[ ]: 95% intervals."
+
+
+def run_document(run: Run) -> dict[str, Any]:
+    """Return a run as plain data: its path and what its run.json says."""
+    return {"path": str(run.path), **run.info}
+
+
+def artifact_text(artifact: Artifact) -> str:
+    """Return two lines: what the artifact is, and how its verification came out."""
+    manifest, checked = artifact.manifest, artifact.manifest.verification
+    model_mb, folder_mb = artifact.model_path.stat().st_size / 1e6, artifact.size_bytes / 1e6
+    lines = [
+        f"{artifact.path}: {manifest.precision}, model.onnx {model_mb:.1f} MB, folder {folder_mb:.1f} MB",
+        f"verified: same answer as the model on {100 * checked['agreement']:.2f}% of "
+        f"{checked['texts']:,} texts of {checked['split']}",
+    ]
+    if checked["accuracy"] is not None:
+        lines[1] += f"; {share(checked['accuracy'])}% right (model {share(checked['model_accuracy'])}%)"
+    return "\n".join(lines)
+
+
+def artifact_document(artifact: Artifact) -> dict[str, Any]:
+    """Return an artifact as plain data: its path, sizes in MB of 10^6 bytes, and its manifest."""
+    return {
+        "path": str(artifact.path),
+        "model_mb": artifact.model_path.stat().st_size / 1e6,
+        "folder_mb": artifact.size_bytes / 1e6,
+        "manifest": artifact.manifest.model_dump(mode="json"),
+    }
+
+
+def outcome_text(outcome: Outcome) -> str:
+    """Return what a whole distillation came to."""
+    text = runs_table([outcome.teacher, *outcome.students, *outcome.controls])
+    return text if outcome.artifact is None else f"{text}\n\n{artifact_text(outcome.artifact)}"
+
+
+def outcome_document(outcome: Outcome) -> dict[str, Any]:
+    """Return what a whole distillation came to, as plain data."""
+    return {
+        "teacher": run_document(outcome.teacher),
+        "students": [run_document(run) for run in outcome.students],
+        "controls": [run_document(run) for run in outcome.controls],
+        "artifact": None if outcome.artifact is None else artifact_document(outcome.artifact),
+    }
+
+
+def half_size(run: Run) -> str:
+    """Return half of a run's layers, rounded down: a size for a first student."""
+    config = files.read_json(run.model_path / "config.json")
+    layers = next((config[key] for key in _LAYER_KEYS if key in config), 2)
+    return str(max(1, int(layers) // 2))
+
+
+def _cell(run: Run, split: str, metric: str) -> str:
+    values = run.metrics.get(split) or {}
+    if values.get(metric) is None:
+        return "-"
+    interval = values.get(f"{metric}_interval")
+    return share(values[metric], None if interval is None else (interval[0], interval[1]))
