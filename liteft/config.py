@@ -216,4 +216,7 @@ def _known_keys(parents: list[str]) -> list[str]:
 def _accepted(location: list[str]) -> dict[str, str]:
     model = _models().get(location[0])
     field = model.model_fields.get(location[1]) if model and len(location) > 1 else None
-    return {"accepted": str(field.annotation).replace("typing.", "")} if field else {"tables": _tables()}
+    if field is None:
+        return {"tables": _tables()}
+    kind = field.annotation
+    return {"accepted": kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")}
