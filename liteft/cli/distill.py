@@ -141,7 +141,8 @@ def distill(
         until=stage,
         progress=console.progress,
     )
-    models = [run.path for run in (outcome.teacher, *outcome.students, *outcome.controls)]
+    first = absolute(source) if outcome.teacher is None else outcome.teacher.path
+    models = [first, *(run.path for run in (*outcome.students, *outcome.controls))]
     models += [] if outcome.artifact is None else [outcome.artifact.path]
     following = ["liteft", "compare", *map(str, models), "--on", str(resolved.data.source)]
     console.result(outcome_text(outcome), outcome_document(outcome), following=following)

@@ -72,14 +72,16 @@ def artifact_document(artifact: Artifact) -> dict[str, Any]:
 
 def outcome_text(outcome: Outcome) -> str:
     """Return what a whole distillation came to."""
-    text = runs_table([outcome.teacher, *outcome.students, *outcome.controls])
+    teacher = () if outcome.teacher is None else (outcome.teacher,)
+    runs = [*teacher, *outcome.students, *outcome.controls]
+    text = runs_table(runs) if runs else "the teacher is a classifier already; nothing was trained."
     return text if outcome.artifact is None else f"{text}\n\n{artifact_text(outcome.artifact)}"
 
 
 def outcome_document(outcome: Outcome) -> dict[str, Any]:
     """Return what a whole distillation came to, as plain data."""
     return {
-        "teacher": run_document(outcome.teacher),
+        "teacher": None if outcome.teacher is None else run_document(outcome.teacher),
         "students": [run_document(run) for run in outcome.students],
         "controls": [run_document(run) for run in outcome.controls],
         "artifact": None if outcome.artifact is None else artifact_document(outcome.artifact),
