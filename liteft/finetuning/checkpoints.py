@@ -13,7 +13,7 @@ from pathlib import Path
 
 from liteft import files
 
-__all__ = ["mark_complete", "prepare_resume"]
+__all__ = ["STATE", "discard", "mark_complete", "prepare_resume", "remove_superseded"]
 
 MARKER = "complete"
 STATE = "trainer_state.json"
@@ -25,6 +25,28 @@ def mark_complete(checkpoint: Path) -> None:
         with open(path, "rb+") as file:
             os.fsync(file.fileno())
     files.write_text(checkpoint / MARKER, "every file of this checkpoint is written\n")
+
+
+def discard(checkpoint: Path) -> None:
+    """Remove a checkpoint unless it is whole."""
+    if not (checkpoint / MARKER).is_file():
+        shutil.rmtree(checkpoint, ignore_errors=True)
+
+
+def remove_superseded(checkpoint: Path, *, best: int | None) -> None:
+    """Remove all checkpoints beside a whole one, except the best.
+
+    It comes after the marker, so that there is a whole checkpoint at every moment.
+
+    Args:
+        checkpoint: the newest one.
+        best: step of the checkpoint whose weights are the best so far, or None.
+    """
+    for path in checkpoint.parent.glob("checkpoint-*"):
+        if path.name not in (checkpoint.name, f"checkpoint-{best}"):
+            # The marker goes first: a kill in between leaves nothing that looks whole.
+            (path / MARKER).unlink(missing_ok=True)
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def prepare_resume(folder: Path) -> Path | None:

@@ -6,7 +6,7 @@ Teacher and student share it; what differs between them is the trainer's loss an
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ def fit(
     name: str = "training",
     callbacks: Sequence[TrainerCallback] = (),
     choose_best: bool = True,
+    made: Callable[[ClassifierTrainer], None] | None = None,
 ) -> dict[str, Any]:
     """Train a classifier in place, resuming from ``checkpoints`` where a run was stopped.
 
@@ -69,6 +70,7 @@ def fit(
         name: stands before each line.
         callbacks: further transformers callbacks.
         choose_best: end with the weights of the best evaluation, not with the last ones.
+        made: called with the trainer before it trains.
 
     Returns:
         steps, training seconds of this process, best_metric and best_step.
@@ -106,15 +108,18 @@ def fit(
         log_path=log_path,
         progress=progress,
         name=name,
-        callbacks=list(callbacks) + _early_stopping(recipe),
+        callbacks=list(callbacks),
         **(trainer_arguments or {}),
     )
+    if made is not None:
+        made(trainer)
     started = time.monotonic()
     resume = prepare_resume(checkpoints) if trainer.is_world_process_zero() else None
     trainer.accelerator.wait_for_everyone()
     if not trainer.is_world_process_zero():
         resume = prepare_resume(checkpoints)
-    trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
+    if resume is None or not trainer.finish_from(resume):
+        trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
     loaded.model.eval()
     best = trainer.state.best_metric
     return {
@@ -125,9 +130,3 @@ def fit(
         "precision": "bf16" if arguments.bf16 else "fp32",
         "learning_rate": recipe.learning_rate,
     }
-
-
-def _early_stopping(recipe: TrainingRecipe) -> list[TrainerCallback]:
-    from transformers import EarlyStoppingCallback
-
-    return [EarlyStoppingCallback(early_stopping_patience=recipe.early_stopping)] if recipe.early_stopping else []

@@ -24,7 +24,7 @@ from transformers.trainer_callback import PrinterCallback
 from liteft.config import TrainingRecipe
 from liteft.errors import ConfigError, MissingExtraError
 from liteft.finetuning.batches import LengthGroupedSampler
-from liteft.finetuning.checkpoints import mark_complete
+from liteft.finetuning.checkpoints import STATE, discard, mark_complete, remove_superseded
 from liteft.finetuning.loss import label_loss
 from liteft.metrics import Task, primary_metric, score
 
@@ -98,7 +98,7 @@ def training_arguments(
         save_every = min(recipe.checkpoint_steps, evaluate_every)
         while evaluate_every % save_every:
             save_every -= 1
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
         per_device_train_batch_size=recipe.batch_size,
@@ -116,8 +116,7 @@ def training_arguments(
         eval_strategy="steps",
         eval_steps=evaluate_every,
         save_strategy="steps",
-        save_steps=save_every,
-        save_total_limit=2,
+        save_steps=evaluate_every,
         load_best_model_at_end=choose_best,
         metric_for_best_model=primary_metric(task),
         greater_is_better=True,
@@ -133,6 +132,11 @@ def training_arguments(
         disable_tqdm=True,
         log_level="error",
     )
+    # Set afterwards, because the constructor refuses savings between evaluations where the best weights are kept.
+    arguments.save_steps = save_every
+    # One process, one GPU: DataParallel would multiply the batch size. Several GPUs are for torchrun.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
 
 
 class ClassifierTrainer(Trainer):
@@ -173,9 +177,11 @@ class ClassifierTrainer(Trainer):
         self.model_accepts_loss_kwargs = False
         self.remove_callback(PrinterCallback)
         self.add_callback(_EpochOrder(self.index_sampler))
+        if recipe.early_stopping:
+            self.add_callback(_EarlyStopping(self.has_stopped))
         self.add_callback(_Log(log_path, progress, name, primary_metric(task)))
 
-    def text_loss(self, logits: Tensor, batch: dict[str, Tensor], outputs: Any) -> Tensor:
+    def text_loss(self, logits: Tensor, batch: dict[str, Tensor], outputs: Any) -> Tensor:  # noqa: ARG002
         """Return the training loss of one batch, shape (); a subclass may use more than the labels."""
         return self.gold_loss(logits, batch["labels"])
 
@@ -215,11 +221,44 @@ class ClassifierTrainer(Trainer):
             labels = labels.astype(bool)
         return score(logits, labels, task=self.task, foreign=self.foreign)
 
+    def has_stopped(self, state: TrainerState) -> bool:
+        """Say whether the recipe's patience is at its end: that many evaluations since the best one.
+
+        It is read from the log that a checkpoint keeps, so a resumed run stops where the uninterrupted one does.
+        """
+        name = f"eval_{primary_metric(self.task)}"
+        values = [entry[name] for entry in state.log_history if name in entry]
+        waited = len(values) - 1 - int(np.argmax(values)) if values else 0
+        return 0 < self.recipe.early_stopping <= waited
+
+    def finish_from(self, checkpoint: Path) -> bool:
+        """Take state and weights from the checkpoint of a training that was at its end; else return False.
+
+        Trainer itself would take one step more than the recipe says.
+        """
+        state = TrainerState.load_from_json(str(checkpoint / STATE))
+        if state.global_step < self.args.max_steps and not self.has_stopped(state):
+            return False
+        self.state = state
+        best = state.best_global_step if self.args.load_best_model_at_end else None
+        self._load_from_checkpoint(str(checkpoint.with_name(f"checkpoint-{best}") if best else checkpoint))
+        self.callback_handler.on_train_begin(self.args, self.state, self.control)
+        self.callback_handler.on_train_end(self.args, self.state, self.control)
+        return True
+
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
-        self.accelerator.wait_for_everyone()
+        checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        try:
+            super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()
+            if self.args.should_save:
+                mark_complete(checkpoint)
+        except BaseException:  # Ctrl-C, a full disk
+            if self.args.should_save:
+                discard(checkpoint)
+            raise
         if self.args.should_save:
-            mark_complete(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}")
+            remove_superseded(checkpoint, best=self.state.best_global_step)
 
 
 class _EpochOrder(TrainerCallback):  # type: ignore[misc]
@@ -232,6 +271,23 @@ class _EpochOrder(TrainerCallback):  # type: ignore[misc]
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any  # noqa: ARG002
     ) -> None:
         self.sampler.set_epoch(int(state.epoch or 0))
+
+
+class _EarlyStopping(TrainerCallback):  # type: ignore[misc]
+    """Ends the training after an evaluation when the trainer says so."""
+
+    def __init__(self, has_stopped: Callable[[TrainerState], bool]) -> None:
+        self.has_stopped = has_stopped
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,  # noqa: ARG002
+        state: TrainerState,
+        control: TrainerControl,
+        **rest: Any,  # noqa: ARG002
+    ) -> None:
+        if self.has_stopped(state):
+            control.should_training_stop = True
 
 
 class _Log(TrainerCallback):  # type: ignore[misc]
