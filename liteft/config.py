@@ -49,7 +49,7 @@ class DataRecipe(_Table):
     label_separator: str | None = None
     validation_fraction: float = Field(default=0.1, gt=0, lt=1)
     test_fraction: float = Field(default=0.1, gt=0, lt=1)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**32)
     max_chars: int | None = Field(default=None, gt=0)
     drop_long: bool = False
     drop_empty: bool = False
@@ -76,7 +76,7 @@ class TrainingRecipe(_Table):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     group_by_length: bool = True
     threads: int | None = Field(default=None, gt=0)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**32)
 
 
 class TeacherRecipe(TrainingRecipe):

@@ -36,6 +36,7 @@ from liteft.finetuning.model import (
     apply_settings,
     pooler_argument,
     position_limit,
+    quiet_transformers,
     read_config,
 )
 from liteft.metrics import Task
@@ -44,6 +45,11 @@ from liteft.tokenization import TextTokenizer
 __all__ = ["base_name", "create_classifier", "create_from_scratch", "parse_size", "resolve_base"]
 
 _HEAD = re.compile(r"(^|\.)(classifier|pre_classifier|pooler|score|seq_relationship)(\.|$)")
+_DROPOUTS = (
+    *("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "summary_last_dropout"),
+    *("dropout", "attention_dropout", "seq_classif_dropout"),
+    *("embd_pdrop", "attn_pdrop", "resid_pdrop"),
+)
 _SIZE = re.compile(r"(\d+)(?:x(\d+))?")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
@@ -227,6 +233,7 @@ def _pretrained(base: Path, config: PretrainedConfig, settings: ModelSettings) -
         "output_loading_info": True,
     }
     mean = settings.pooling == "mean"
+    quiet_transformers()
     try:
         if mean:
             model, info = AutoModel.from_pretrained(base, **arguments, **pooler_argument(config))
@@ -290,6 +297,6 @@ def _write_tokenizer(vocabulary: Path, folder: Path) -> None:
 
 
 def _set_dropout(config: PretrainedConfig, dropout: float) -> None:
-    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"):
-        if hasattr(config, name):
+    for name in _DROPOUTS:
+        if getattr(config, name, None) is not None:
             setattr(config, name, dropout)

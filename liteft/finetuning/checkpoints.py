@@ -13,7 +13,7 @@ from pathlib import Path
 
 from liteft import files
 
-__all__ = ["STATE", "discard", "mark_complete", "prepare_resume", "remove_superseded"]
+__all__ = ["STATE", "discard", "has_checkpoint", "mark_complete", "prepare_resume", "remove_superseded"]
 
 MARKER = "complete"
 STATE = "trainer_state.json"
@@ -25,6 +25,11 @@ def mark_complete(checkpoint: Path) -> None:
         with open(path, "rb+") as file:
             os.fsync(file.fileno())
     files.write_text(checkpoint / MARKER, "every file of this checkpoint is written\n")
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Say whether there is a whole checkpoint."""
+    return any(folder.glob(f"checkpoint-*/{MARKER}"))
 
 
 def discard(checkpoint: Path) -> None:

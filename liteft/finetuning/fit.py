@@ -14,14 +14,13 @@ import numpy as np
 import torch
 from accelerate import PartialState
 from transformers import TrainerCallback
-from transformers.utils import logging as transformers_logging
 
 from liteft.config import TrainingRecipe
 from liteft.data import Dataset, Split
 from liteft.finetuning.batches import Collator, RowDataset, collate
 from liteft.finetuning.checkpoints import prepare_resume
 from liteft.finetuning.loss import balanced_weights
-from liteft.finetuning.model import LoadedClassifier, uses_type_ids
+from liteft.finetuning.model import LoadedClassifier, quiet_transformers, uses_type_ids
 from liteft.finetuning.trainer import ClassifierTrainer, Progress, training_arguments
 from liteft.metrics import primary_metric
 
@@ -75,7 +74,7 @@ def fit(
     Returns:
         steps, training seconds of this process, best_metric and best_step.
     """
-    transformers_logging.set_verbosity_error()
+    quiet_transformers()
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
     validation = dataset.validation

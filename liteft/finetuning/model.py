@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PretrainedConfig
 from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers.utils import logging as transformers_logging
 
 from liteft.errors import ModelError
 from liteft.metrics import Task
@@ -33,9 +34,11 @@ __all__ = [
     "MeanPooledClassifier",
     "ModelSettings",
     "Pooling",
+    "is_classifier",
     "load_classifier",
     "pad_batch",
     "predict_logits",
+    "quiet_transformers",
     "save_classifier",
 ]
 
@@ -85,16 +88,16 @@ class MeanPooledClassifier(nn.Module):
     Args:
         encoder: a transformers base model without a pooler.
         labels: number of labels.
-        dropout: probability on the pooled vector, while training.
+        dropout: probability on the pooled vector, while training; None for the one in the encoder's configuration.
 
     Source of the pooling: Reimers and Gurevych 2019, section 3, arXiv:1908.10084.
     """
 
-    def __init__(self, encoder: nn.Module, labels: int, *, dropout: float = 0.1) -> None:
+    def __init__(self, encoder: nn.Module, labels: int, *, dropout: float | None = None) -> None:
         super().__init__()
         self.encoder = encoder
         self.config = cast(PretrainedConfig, encoder.config)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(_head_dropout(self.config) if dropout is None else dropout)
         self.classifier = nn.Linear(self.config.hidden_size, labels)
 
     def forward(
@@ -127,6 +130,14 @@ class MeanPooledClassifier(nn.Module):
         return SequenceClassifierOutput(logits=logits, hidden_states=output.hidden_states)
 
 
+def _head_dropout(config: PretrainedConfig) -> float:
+    """Return the dropout before the last layer that the encoder's family uses in its own classifiers."""
+    for name in ("classifier_dropout", "seq_classif_dropout", "hidden_dropout_prob", "resid_pdrop"):
+        if getattr(config, name, None) is not None:
+            return float(getattr(config, name))
+    return 0.1
+
+
 def load_classifier(folder: str | Path) -> LoadedClassifier:
     """Return the classifier in a folder that LiteFT or transformers wrote, in float32 and evaluation mode.
 
@@ -155,6 +166,13 @@ def load_classifier(folder: str | Path) -> LoadedClassifier:
     return LoadedClassifier(model.eval(), tokenizer, settings, folder)
 
 
+def is_classifier(folder: Path) -> bool:
+    """Say whether a model folder holds a classifier that was trained, by LiteFT or with transformers."""
+    config = read_config(folder)
+    architecture = (config.architectures or [""])[0]
+    return getattr(config, "liteft", None) is not None or architecture.endswith("ForSequenceClassification")
+
+
 def read_config(folder: Path) -> PretrainedConfig:
     """Return config.json of a local model folder. Raises ModelError when it is missing or unreadable."""
     if not (folder / "config.json").is_file():
@@ -180,6 +198,7 @@ def save_classifier(
         tokenizer_source: a folder whose tokenizer files are copied.
         folder: where to write.
     """
+    quiet_transformers()
     folder = Path(folder)
     config = cast(PretrainedConfig, model.config)
     apply_settings(config, settings)
@@ -241,6 +260,12 @@ def predict_logits(
     return logits
 
 
+def quiet_transformers() -> None:
+    """Keep transformers' bars and remarks off stderr, which belongs to LiteFT's own progress."""
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+
+
 def uses_type_ids(config: PretrainedConfig) -> bool:
     """Say whether a model of this configuration takes token_type_ids that can differ from 0."""
     return int(getattr(config, "type_vocab_size", 0) or 0) > 1
@@ -297,6 +322,7 @@ def position_limit(config: PretrainedConfig) -> int:
 
 
 def _build(folder: Path, config: PretrainedConfig, settings: ModelSettings) -> nn.Module:
+    quiet_transformers()
     if settings.pooling == "mean":
         encoder = AutoModel.from_config(config, **pooler_argument(config))
         model = MeanPooledClassifier(encoder, len(settings.labels))

@@ -2,13 +2,16 @@
 
 A folder is bound to its settings and to the content of what it reads. The same command again returns the finished
 run or goes on with an unfinished one; other settings or other data are an error that shows the difference, since
-a run that mixes two recipes has no meaning. ``run.json`` is written last: a folder without it is unfinished.
+a run that mixes two recipes has no meaning. A run that fails before its first checkpoint binds nothing.
+``run.json`` is written last: a folder without it is unfinished.
 """
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import shutil
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -19,13 +22,15 @@ from liteft import files
 from liteft.config import Recipe, differences, read_recipe, write_recipe
 from liteft.data import Dataset, Split
 from liteft.errors import RunError
+from liteft.finetuning.checkpoints import has_checkpoint
 from liteft.finetuning.model import LoadedClassifier, predict_logits, save_classifier
 from liteft.metrics import decide, majority_share, score, score_intervals, sigmoid, softmax
 from liteft.run import RUN_FORMAT, Run, read_run
 
-__all__ = ["checkpoints_folder", "finish_run", "open_run", "versions"]
+__all__ = ["checkpoints_folder", "finish_run", "open_run", "versions", "withdrawn_on_error"]
 
 INPUTS = "inputs.json"
+_STARTED = ("recipe.toml", INPUTS, "data_check.json", "log.jsonl")
 _PACKAGES = ("liteft", "torch", "transformers", "accelerate", "tokenizers", "numpy")
 
 
@@ -49,7 +54,7 @@ def open_run(out: Path, recipe: Recipe, inputs: dict[str, Any], *, table: Litera
     recipe = Recipe(data=recipe.data, **{table: getattr(recipe, table)})
     stored_inputs, stored_recipe = out / INPUTS, out / "recipe.toml"
     if not stored_inputs.is_file():
-        if out.exists() and (not out.is_dir() or any(path.name != "recipe.toml" for path in out.iterdir())):
+        if out.exists() and (not out.is_dir() or any(not _from_start(path) for path in out.iterdir())):
             raise RunError(f"{out} exists and is no run folder; nothing was written.", fix="--out NEW_FOLDER")
         _make_folder(out)
         write_recipe(recipe, stored_recipe)
@@ -69,7 +74,31 @@ def open_run(out: Path, recipe: Recipe, inputs: dict[str, Any], *, table: Litera
             accepted=changed,
             fix=["--out NEW_FOLDER for the new settings", f"remove {out} to start over"],
         )
-    return read_run(out) if finished else None
+    for path in out.glob(".*.tmp"):  # what a kill left of a file or folder that was being written
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if not finished:
+        return None
+    shutil.rmtree(checkpoints_folder(out), ignore_errors=True)
+    return read_run(out)
+
+
+@contextlib.contextmanager
+def withdrawn_on_error(out: Path) -> Iterator[None]:
+    """Take back what a run wrote into its folder when the block raises before there is a checkpoint.
+
+    Without this a length that is too long or a memory that is too small would bind the folder to a recipe that
+    never trained. An interrupt takes nothing back: the same command goes on.
+    """
+    try:
+        yield
+    except Exception:
+        if not has_checkpoint(checkpoints_folder(out)):
+            for name in _STARTED:
+                (out / name).unlink(missing_ok=True)
+            shutil.rmtree(checkpoints_folder(out), ignore_errors=True)
+            with contextlib.suppress(OSError):  # it holds something else, or never was
+                out.rmdir()
+        raise
 
 
 def finish_run(
@@ -156,7 +185,7 @@ def versions() -> dict[str, str]:
 
 
 def _write_predictions(folder: Path, name: str, logits: np.ndarray, split: Split, dataset: Dataset) -> None:
-    gold = {} if split.labels is None else {"labels": split.labels}
+    gold: dict[str, Any] = {} if split.labels is None else {"labels": split.labels}
     if split.foreign is not None:
         gold["foreign"] = split.foreign
     np.savez(folder / f"{name}.npz", logits=logits, **gold)
@@ -178,6 +207,11 @@ def _names(value: Any, labels: tuple[str, ...]) -> str:
     if np.ndim(value) == 0:
         return labels[int(value)] if value >= 0 else "(not in train)"
     return " | ".join(label for label, chosen in zip(labels, value, strict=True) if chosen)
+
+
+def _from_start(path: Path) -> bool:
+    """Say whether a file is what a kill leaves of a run that was just being opened."""
+    return path.name == "recipe.toml" or path.name.startswith((".recipe.toml.", f".{INPUTS}."))
 
 
 def _make_folder(out: Path) -> None:

@@ -6,6 +6,8 @@ the validation split; the test split is predicted once, at the end.
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,15 +20,15 @@ from transformers import TrainerCallback
 from liteft import files
 from liteft.config import Recipe, TeacherRecipe, make_recipe
 from liteft.data import Dataset, check_dataset, load_dataset
-from liteft.errors import ConfigError
+from liteft.errors import ConfigError, DataError
 from liteft.finetuning.base import base_name, create_classifier, create_from_scratch, resolve_base
 from liteft.finetuning.fit import fit
 from liteft.finetuning.model import WEIGHTS, LoadedClassifier, Pooling
-from liteft.finetuning.run_folder import checkpoints_folder, finish_run, open_run
-from liteft.finetuning.trainer import Progress, resolve_precision
+from liteft.finetuning.run_folder import checkpoints_folder, finish_run, open_run, withdrawn_on_error
+from liteft.finetuning.trainer import Progress
 from liteft.run import Run, read_run
 
-__all__ = ["finetune", "resolve_data", "resolve_recipe"]
+__all__ = ["finetune", "require_trainable", "resolve_data", "resolve_recipe"]
 
 
 def finetune(
@@ -71,8 +73,11 @@ def finetune(
             fix=["--base minilm", "--from-scratch --size 4x256 --vocabulary vocab.txt"],
         )
     dataset = resolve_data(data, recipe)
+    require_trainable(dataset)
     source = None if teacher.base is None else resolve_base(teacher.base)
     inputs = {"kind": "teacher", "data": dataset.fingerprint, "base": weights_hash(source)}
+    if source is None and teacher.vocabulary is not None and Path(teacher.vocabulary).is_file():
+        inputs["vocabulary"] = files.sha256_file(Path(teacher.vocabulary))
     state = PartialState(cpu=not torch.cuda.is_available())
     finished = open_run(out, recipe, inputs, table="teacher") if state.is_main_process else None
     state.wait_for_everyone()
@@ -81,35 +86,37 @@ def finetune(
     if finished is not None:
         return finished
     started = time.monotonic()
-    loaded = _start(teacher, source, dataset, out)
-    if state.is_main_process:
-        report_check(dataset, loaded, out, progress)
-    stats = fit(
-        loaded,
-        dataset,
-        teacher,
-        checkpoints=checkpoints_folder(out),
-        log_path=out / "log.jsonl",
-        progress=progress,
-        name="teacher",
-        callbacks=callbacks,
-    )
-    if state.is_main_process:
-        finish_run(
-            out,
+    taking_back = withdrawn_on_error(out) if state.is_main_process else contextlib.nullcontext()
+    with tempfile.TemporaryDirectory(prefix="liteft-") as spare, taking_back:
+        loaded = _start(teacher, source, dataset, Path(spare))
+        if state.is_main_process:
+            report_check(dataset, loaded, out, progress)
+        stats = fit(
             loaded,
             dataset,
-            kind="teacher",
-            tokenizer_source=source or out / "tokenizer",
-            train_bf16=resolve_precision(teacher.precision) == "bf16",
-            info={
-                "base": base_name(teacher.base) if teacher.base else f"from scratch, {teacher.size}",
-                "teacher": None,
-                "seed": teacher.seed,
-                "seconds": round(time.monotonic() - started, 1),
-                **stats,
-            },
+            teacher,
+            checkpoints=checkpoints_folder(out),
+            log_path=out / "log.jsonl",
+            progress=progress,
+            name="teacher",
+            callbacks=callbacks,
         )
+        if state.is_main_process:
+            finish_run(
+                out,
+                loaded,
+                dataset,
+                kind="teacher",
+                tokenizer_source=loaded.path,
+                train_bf16=stats["precision"] == "bf16",
+                info={
+                    "base": base_name(teacher.base) if teacher.base else f"from scratch, {teacher.size}",
+                    "teacher": None,
+                    "seed": teacher.seed,
+                    "seconds": round(time.monotonic() - started, 1),
+                    **stats,
+                },
+            )
     state.wait_for_everyone()
     return read_run(out)
 
@@ -128,6 +135,22 @@ def resolve_data(data: Dataset | str | Path, recipe: Recipe) -> Dataset:
     if isinstance(data, Dataset):
         return data
     return load_dataset(data, **recipe.data.model_dump(exclude={"source"}))
+
+
+def require_trainable(dataset: Dataset) -> None:
+    """Refuse a data set made by hand that cannot be trained on; the loader gives no such thing.
+
+    Raises:
+        DataError: a training or validation split is missing, empty or without labels, or there is only one label.
+    """
+    for split in (dataset.train, dataset.validation):
+        if split.labels is None or not len(split):
+            what = "no rows" if not len(split) else "no labels"
+            raise DataError(f"{dataset.name}: the {split.name} split has {what}.", fix="liteft.load_dataset(...)")
+    if len(dataset.labels) < (2 if dataset.task == "single_label" else 1):
+        raise DataError(
+            f"{dataset.name} has {len(dataset.labels)} label.", accepted={"labels": "two at least, to tell apart"}
+        )
 
 
 def report_check(dataset: Dataset, loaded: LoadedClassifier, out: Path, progress: Progress | None) -> None:
@@ -158,7 +181,8 @@ def pooling_of(recipe: TeacherRecipe, base: Path | None) -> Pooling:
     return "cls"
 
 
-def _start(teacher: TeacherRecipe, base: Path | None, dataset: Dataset, out: Path) -> LoadedClassifier:
+def _start(teacher: TeacherRecipe, base: Path | None, dataset: Dataset, folder: Path) -> LoadedClassifier:
+    """Return the untrained classifier; ``folder`` takes the tokenizer of one that starts from scratch."""
     common: dict[str, Any] = {
         "labels": dataset.labels,
         "task": dataset.task,
@@ -175,6 +199,4 @@ def _start(teacher: TeacherRecipe, base: Path | None, dataset: Dataset, out: Pat
         raise ConfigError(
             "from_scratch needs a size and a vocabulary.", fix="--size 4x256 --vocabulary vocab.txt"
         )
-    folder = out / "tokenizer"
-    folder.mkdir(exist_ok=True)
     return create_from_scratch(Path(teacher.vocabulary), folder, size=teacher.size, **common)
