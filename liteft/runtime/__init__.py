@@ -1,12 +1,28 @@
 """Running an artifact: numpy, tokenizers and onnxruntime, nothing of what trained it.
 
 `classifier` is what callers hold; below it `inputs` judges values, `clipping` tokenizes, `batching` plans,
-`backends` chooses what computes, `onnx_engine` computes and `prediction` answers. `bulk` classifies files.
-onnxruntime is imported when an artifact is loaded, not here.
+`backends` chooses what computes, `onnx_engine` computes and `prediction` answers. `bulk` classifies files: it reads
+them with `data.rows`, `scored_rows` adds the answers, `row_formats` and `parts` write. onnxruntime is imported when
+an artifact is loaded, `bulk` when ``predict_file`` is first named, and neither of them here.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from liteft.runtime.classifier import Classifier, load
 from liteft.runtime.counters import Stats
 from liteft.runtime.prediction import Prediction
 
-__all__ = ["Classifier", "Prediction", "Stats", "load"]
+if TYPE_CHECKING:
+    from liteft.runtime.bulk import Classified, Progress, predict_file
+
+__all__ = ["Classified", "Classifier", "Prediction", "Progress", "Stats", "load", "predict_file"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Classified", "Progress", "predict_file"):
+        from liteft.runtime import bulk
+
+        return getattr(bulk, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

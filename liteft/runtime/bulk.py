@@ -3,32 +3,38 @@
 Rows are read, classified and written a part at a time; nothing else is in memory. The cut between parts depends
 on the rows alone, and texts are never batched across it, so a run that was killed and resumed writes the same
 bytes as one that was not.
+
+Every column of the input is kept, a gold `label` too; what is added has names of its own and overwrites nothing.
+What the finished parts were made from (input, artifact, settings) must be the same to go on. The input is told by
+its size, time and beginning: hashing a hundred gigabytes would take as long as reading them.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from liteft import files
-from liteft.errors import ConfigError, DataError, closest
+from liteft.data.columns import choose_columns
+from liteft.data.rows import RowFile, Rows, open_rows
+from liteft.errors import ConfigError, DataError, RunError
 from liteft.runtime.classifier import Classifier, OnError, load
-from liteft.runtime.inputs import checked_text, no_tokens
 from liteft.runtime.parts import Parts, open_parts
-from liteft.runtime.prediction import Prediction
 from liteft.runtime.row_formats import RowFormat, row_format
+from liteft.runtime.scored_rows import RowScorer, ScoredRow, in_parts
 
 __all__ = ["Classified", "Progress", "predict_file"]
 
 _PART_ROWS = 4096
-_PART_CHARACTERS = 1 << 24
 _HEAD_BYTES = 1 << 20
-_DIGITS = 6  # of a score: what float32 can say, and the same after another order of additions
+_SECONDS = 0.5  # between two reports of progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +82,225 @@ class Classified:
     truncated: int
     empty: int
     seconds: float
+
+
+def predict_file(
+    artifact: str | os.PathLike[str] | Classifier,
+    input: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    text: str | None = None,
+    pair: str | None = None,
+    prefix: str = "",
+    top_k: int | None = None,
+    threshold: float | Sequence[float] | None = None,
+    on_error: OnError = "raise",
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    device: str = "auto",
+    backend: str = "auto",
+    threads: int | None = None,
+    token_budget: int | None = None,
+    overwrite: bool = False,
+    restart: bool = False,
+    part_rows: int = _PART_ROWS,
+    progress: Callable[[Progress], None] | None = None,
+) -> Classified:
+    """Classify every row of a file into another file, in order, all columns kept.
+
+    The output gets, after the input's columns:
+
+    - single-label: ``prediction`` (the best label) and ``score`` (its score);
+    - multi-label: ``predictions`` (the labels over their thresholds, perhaps none) and ``scores`` (theirs);
+    - with ``top_k``: ``top``, a list of {label, score}, best first.
+
+    Scores are rounded to 6 digits. Lists are JSON in csv and tsv. A row without a usable text (missing, no string,
+    half a character) has null in all of these; an empty text is classified like any other. A killed run goes on
+    when the same call is made again; ``threads``, ``token_budget`` and ``on_error`` may change in between. While
+    the parts are joined, the disk must hold the output twice.
+
+    Args:
+        artifact: the artifact's folder, or a classifier, which stays open.
+        input: a csv, tsv, jsonl, json, parquet or txt file, told by its suffix. Only json is read whole.
+        output: a csv, tsv, jsonl or parquet file, told by its suffix. Parquet columns keep their types in parquet.
+        text: column of the text; None takes the one with a usual name.
+        pair: for a model of pairs, column of the second text; None looks for the usual partner.
+        prefix: goes before the names of the added columns.
+        top_k: as in ``Classifier.predict``.
+        threshold: as in ``Classifier.predict``.
+        on_error: what a row without a usable text does: "raise", or get nulls ("null").
+        encoding: of a text file; None for UTF-8 or what the byte-order mark says.
+        delimiter: of csv and tsv; None to see it in the first line.
+        device: as in ``load``; only with an artifact's folder, like the next two.
+        backend: as in ``load``.
+        threads: as in ``load``.
+        token_budget: as in ``Classifier.stream``.
+        overwrite: replace an output that exists.
+        restart: throw away the finished parts of an earlier run.
+        part_rows: rows of a part, at most; a part of long texts is shorter. A kill costs one part's work.
+        progress: called with a Progress, every half second at most and at the end.
+
+    Raises:
+        DataError: an input that cannot be read or changes meanwhile, a column that is missing or there already,
+            a row without a usable text (named by line; the finished parts stay), values no column can hold.
+        ConfigError: a setting that is unknown or does not fit the model.
+        RunError: the output exists or cannot be written, or was begun with something else or by another process.
+        ArtifactError, DeviceError, MissingExtraError: as in ``load``.
+    """
+    started = time.perf_counter()
+    source, target = Path(input), Path(output)
+    target = target.resolve() if target.is_symlink() else target
+    _check_count(part_rows)
+    file = open_rows(source, encoding=encoding, delimiter=delimiter)
+    if _is_same(source, target):
+        raise ConfigError(f"{target} is the input; it would be overwritten.", fix="another --output")
+    row_format(target.suffix, columns=(), schema=None, added={})  # judges the suffix, before a model is loaded
+    with _classifier(artifact, device, backend, threads) as classifier:
+        scorer = RowScorer(
+            classifier,
+            columns=_text_columns(file, classifier, text, pair),
+            prefix=prefix,
+            top_k=top_k,
+            threshold=threshold,
+            on_error=on_error,
+            token_budget=token_budget,
+        )
+        scorer.check_names(file.columns, str(source))
+        format = row_format(target.suffix, columns=file.columns, schema=file.schema, added=scorer.added)
+        looks = _looks(source)
+        state = {
+            "input": looks | {"format": file.format, "encoding": encoding, "delimiter": delimiter},
+            "artifact": {"manifest": sha256(classifier.manifest.model_dump_json().encode()).hexdigest()},
+            "settings": scorer.settings | {"part_rows": part_rows},
+        }
+        with open_parts(target, state, overwrite=overwrite, restart=restart) as parts:
+            _check_refused(parts, target, on_error)
+            resumed = parts.rows
+            if not parts.moved:
+                _write_parts(parts, file, format, scorer, part_rows, _Pace(progress, resumed, file.total))
+                if _looks(source) != looks:
+                    raise DataError(f"{source} changed while it was read.", fix="--restart")
+            parts.join(format.join)
+    return Classified(
+        path=target,
+        rows=parts.rows,
+        resumed=resumed,
+        refused=sum(part.refused for part in parts.done),
+        truncated=sum(part.truncated for part in parts.done),
+        empty=sum(part.empty for part in parts.done),
+        seconds=time.perf_counter() - started,
+    )
+
+
+class _Pace:
+    """Reports progress, but not after every row."""
+
+    def __init__(self, report: Callable[[Progress], None] | None, rows: int, total: int | None) -> None:
+        self._report = report
+        self._total = total
+        self._resumed = self._rows = rows
+        self._started = self._last = time.perf_counter()
+
+    def row(self) -> None:
+        """Count a row."""
+        self._rows += 1
+        if self._report is not None and time.perf_counter() - self._last >= _SECONDS:
+            self.tell()
+
+    def tell(self) -> None:
+        """Report now."""
+        self._last = time.perf_counter()
+        if self._report is not None:
+            rate = (self._rows - self._resumed) / max(self._last - self._started, 1e-9)
+            self._report(Progress(self._rows, self._total, rate))
+
+
+def _write_parts(
+    parts: Parts, file: RowFile, format: RowFormat, scorer: RowScorer, part_rows: int, pace: _Pace
+) -> None:
+    """Classify the rows that no finished part holds."""
+    format.begin(parts.paths)
+    for part in in_parts(_read(Rows(file, parts.rows, None), format, scorer), part_rows):
+        for _ in scorer.score(part):
+            pace.row()
+        parts.add(
+            functools.partial(format.write, [row.values for row in part]),
+            rows=len(part),
+            refused=sum(row.text is None for row in part),
+            truncated=sum(row.truncated for row in part),
+            empty=sum(row.text is not None and row.text.empty for row in part),
+        )
+    pace.tell()
+
+
+def _read(rows: Rows, format: RowFormat, scorer: RowScorer) -> Iterator[ScoredRow]:
+    for _, values in rows:
+        format.check(values, rows.where)
+        yield scorer.read(values, rows.where)
+
+
+def _classifier(
+    artifact: str | os.PathLike[str] | Classifier, device: str, backend: str, threads: int | None
+) -> AbstractContextManager[Classifier]:
+    if not isinstance(artifact, Classifier):
+        return load(artifact, device=device, backend=backend, threads=threads)
+    if (device, backend, threads) != ("auto", "auto", None):
+        raise ConfigError(
+            "device, backend and threads were chosen when the classifier was loaded.",
+            accepted={"device": artifact.device, "backend": artifact.backend, "threads": artifact.threads},
+            fix="liteft.load(..., device=..., threads=...)",
+        )
+    return nullcontext(artifact)
+
+
+def _text_columns(file: RowFile, classifier: Classifier, text: str | None, pair: str | None) -> list[str]:
+    """Return the column of the text, or of both texts where the model reads pairs."""
+    name = str(file.path)
+    if not classifier.manifest.paired:
+        if pair:
+            raise ConfigError(
+                f"a column of second texts was given, {pair!r}, and this model reads single texts.",
+                fix="leave --pair out",
+            )
+        return [choose_columns(file.columns, source=name, text=text, pair="", labelled=False).text]
+    columns = choose_columns(file.columns, source=name, text=text, pair=pair or None, labelled=False)
+    if columns.pair is None:
+        raise DataError(
+            f"{name}: this model reads pairs, and which column holds the second text is not clear.",
+            accepted={"columns": ", ".join(file.columns), "text": columns.text},
+            fix="--pair NAME",
+        )
+    return [columns.text, columns.pair]
+
+
+def _looks(path: Path) -> dict[str, Any]:
+    """What tells an input from another one, and from itself after a change."""
+    try:
+        found = path.stat()
+        with open(path, "rb") as file:
+            head = sha256(file.read(_HEAD_BYTES)).hexdigest()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {files.os_reason(error)}.") from None
+    return {"bytes": found.st_size, "modified_ns": found.st_mtime_ns, "first MiB": head}
+
+
+def _is_same(source: Path, target: Path) -> bool:
+    try:
+        return target.samefile(source)
+    except OSError:  # no such file
+        return False
+
+
+def _check_count(part_rows: object) -> None:
+    if not isinstance(part_rows, int) or isinstance(part_rows, bool) or part_rows < 1:
+        raise ConfigError(f"part_rows={part_rows!r} is no count.", accepted={"part_rows": "1 or more"})
+
+
+def _check_refused(parts: Parts, output: Path, on_error: OnError) -> None:
+    """Let a run go on with nulls after one that raised, but not the other way round."""
+    refused = sum(part.refused for part in parts.done)
+    if on_error == "raise" and refused:
+        raise RunError(
+            f"{output} was begun with on_error='null', and {refused:,} of its finished rows have no prediction.",
+            fix=["--on-error null, to go on", "--restart, to throw the finished parts away"],
+        )

@@ -6,15 +6,17 @@ Beside OUTPUT lies OUTPUT.parts while it is unfinished:
     done.jsonl      a line for every finished part, appended after the part is safe on the disk
     part-000000...  the parts
     lock            held by the process that writes
+    moved.json      what OUTPUT looks like once it is in place
 
 A part counts from the moment its line stands in done.jsonl; whatever else a killed process left is written
 again. At the end the parts are joined inside the folder, the joined file is renamed to OUTPUT, and the folder
-goes: OUTPUT is never half a file.
+goes: OUTPUT is never half a file. An error before the first part is finished leaves no folder behind.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -33,7 +35,9 @@ _STATE = "state.json"
 _DONE = "done.jsonl"
 _LOCK = "lock"
 _JOINED = "joined"
-_OURS = re.compile(r"\.?(part-\d{6}|state\.json|done\.jsonl|lock|joined)(\..*)?")
+_MOVED = "moved.json"
+_OURS = re.compile(r"\.?(part-\d{6,}|state\.json|done\.jsonl|lock|joined|moved\.json)(\..*)?")
+_ATTEMPTS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +52,23 @@ class Done:
 
 
 class Parts:
-    """The parts of one unfinished file. Made by ``open_parts``."""
+    """The parts of one unfinished file. Made by ``open_parts``.
+
+    Attributes:
+        done: the finished parts, in order.
+        moved: a killed run had put OUTPUT in place already; only the folder was left to remove.
+    """
 
     def __init__(self, output: Path, folder: Path) -> None:
         self._output = output
         self._folder = folder
+        self.moved = _was_moved(output, folder)
         self.done = self._finished()
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files of the finished parts."""
+        return [self._path(number) for number in range(len(self.done))]
 
     @property
     def rows(self) -> int:
@@ -68,8 +83,9 @@ class Parts:
         """
         path = self._path(len(self.done))
         with _refusal_named(self._output, self.rows):
-            write(path)
-            _sync(path)
+            with _removed_on_error(path):
+                write(path)
+                _sync(path)
             part = Done(bytes=path.stat().st_size, **counts)
             with open(self._folder / _DONE, "ab") as log:
                 log.write(json.dumps(asdict(part)).encode() + b"\n")
@@ -84,13 +100,18 @@ class Parts:
         Raises:
             RunError: the system refuses to write; the parts stay, and OUTPUT is as it was.
         """
-        joined = self._folder / (_JOINED + self._output.suffix)
         with _refusal_named(self._output, self.rows):
-            write([self._path(number) for number in range(len(self.done))], joined)
-            _sync(joined)
-            os.replace(joined, self._output)
+            if not self.moved:
+                joined = self._folder / (_JOINED + self._output.suffix)
+                with _removed_on_error(joined):
+                    write(self.paths, joined)
+                    _sync(joined)
+                    files.write_json(self._folder / _MOVED, _looks(joined))
+                    joined.replace(self._output)
             files.sync_folder(self._output.parent)
-            (self._folder / _STATE).unlink()  # first: without it, what is left is only to be removed
+            for path in self.paths:
+                path.unlink(missing_ok=True)
+            (self._folder / _STATE).unlink()  # without it, what is left is only to be removed
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _path(self, number: int) -> Path:
@@ -104,7 +125,8 @@ class Parts:
         for line in log.read_bytes().splitlines(keepends=True) if log.exists() else ():
             try:
                 part = Done(**json.loads(line))
-                whole = line.endswith(b"\n") and self._path(len(done)).stat().st_size == part.bytes
+                here = self.moved or self._path(len(done)).stat().st_size == part.bytes
+                whole = here and line.endswith(b"\n")
             except (ValueError, TypeError, OSError):
                 whole = False
             if not whole:
@@ -112,7 +134,7 @@ class Parts:
             done.append(part)
             kept += line
         if log.exists() and log.stat().st_size != len(kept):
-            log.write_bytes(kept)
+            os.truncate(log, len(kept))
         return done
 
 
@@ -135,33 +157,66 @@ def open_parts(
         RunError: the output exists, the state differs, another process writes, or the system refuses.
     """
     folder = output.with_name(output.name + ".parts")
-    begun = (folder / _STATE).exists() and not restart
-    if output.exists() and not begun and not overwrite:
-        raise RunError(f"{output} exists.", fix=["--overwrite", "another --output"])
+    _check_free(output, folder, overwrite=overwrite, restart=restart)
+    with _refusal_named(output, 0):
+        lock = _locked(folder, output)
+    try:
+        _check_free(output, folder, overwrite=overwrite, restart=restart)  # another process may just have finished
+        with _refusal_named(output, 0):
+            parts = Parts(output, folder)
+            if (parts.done or parts.moved) and (folder / _STATE).exists() and not restart:
+                _check_same(output, folder, state)
+            else:
+                _clear(folder)
+                files.write_json(folder / _STATE, state)
+                parts = Parts(output, folder)
+        try:
+            yield parts
+        except BaseException:
+            if not parts.done:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+    finally:
+        lock.close()
+
+
+def _check_free(output: Path, folder: Path, *, overwrite: bool, restart: bool) -> None:
     if output.is_dir():
         raise RunError(f"{output} is a folder.", fix="--output with the name of a file")
-    with _refusal_named(output, 0):
+    if output.exists() and not overwrite and (restart or not _was_moved(output, folder)):
+        raise RunError(f"{output} exists.", fix=["--overwrite", "another --output"])
+
+
+def _looks(file: Path) -> dict[str, int]:
+    """What a file keeps when it is renamed, and another file does not have."""
+    found = file.stat()
+    return {"bytes": found.st_size, "modified_ns": found.st_mtime_ns, "inode": found.st_ino}
+
+
+def _was_moved(output: Path, folder: Path) -> bool:
+    try:
+        return bool(files.read_json(folder / _MOVED) == _looks(output)) and (folder / _STATE).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _locked(folder: Path, output: Path) -> BinaryIO:
+    """Make the folder and return its lock file, open and locked; closing it lets go."""
+    for _ in range(_ATTEMPTS):
         folder.mkdir(parents=True, exist_ok=True)
         foreign = sorted(entry.name for entry in folder.iterdir() if not _OURS.fullmatch(entry.name))
         if foreign:
             raise RunError(
                 f"{folder} holds what no prediction wrote: {foreign[0]}.", fix=["move it away", "another --output"]
             )
-        lock = open(folder / _LOCK, "wb")  # noqa: SIM115  closed below, after the last use of the parts
-    try:
-        _lock(lock, output)
-        with _refusal_named(output, 0):
-            if begun:
-                _check_same(output, folder, state)
-            else:
-                for entry in folder.iterdir():
-                    if entry.name != _LOCK:
-                        entry.unlink()
-                files.write_json(folder / _STATE, state)
-            parts = Parts(output, folder)
-        yield parts
-    finally:
-        lock.close()
+        with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as stack:
+            lock = stack.enter_context(open(folder / _LOCK, "wb"))
+            _lock(lock, output)
+            if os.path.samestat(os.fstat(lock.fileno()), (folder / _LOCK).stat()):
+                stack.pop_all()
+                return lock
+        # the process that held it has finished meanwhile, and removed the folder
+    raise RunError(f"other processes keep writing {output}.", fix="wait for them, or end them")
 
 
 def _lock(file: BinaryIO, output: Path) -> None:
@@ -171,8 +226,26 @@ def _lock(file: BinaryIO, output: Path) -> None:
         return
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         raise RunError(f"another process is writing {output}.", fix="wait for it, or end it") from None
+
+
+def _clear(folder: Path) -> None:
+    (folder / _DONE).unlink(missing_ok=True)  # first: without it, no part counts
+    for entry in folder.iterdir():
+        if entry.name != _LOCK:
+            entry.unlink()
+
+
+@contextlib.contextmanager
+def _removed_on_error(path: Path) -> Iterator[None]:
+    """Leave no half file behind: on a full disk it would keep what is needed to go on."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
 
 
 def _check_same(output: Path, folder: Path, state: Mapping[str, Mapping[str, Any]]) -> None:
@@ -180,6 +253,7 @@ def _check_same(output: Path, folder: Path, state: Mapping[str, Mapping[str, Any
         was = files.read_json(folder / _STATE)
     except ValueError:
         was = {}
+    was = was if isinstance(was, dict) else {}
     now = json.loads(json.dumps(state))
     differences = {
         f"{group} {name}": f"was {was.get(group, {}).get(name)!r}, is {value!r}"
@@ -200,7 +274,8 @@ def _refusal_named(output: Path, rows: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        fix = ["free some space, or choose another folder with --output"]
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        fix = [("free some space, or " if full else "") + "choose another folder with --output"]
         if rows:
             fix.append("the same command again, to go on")
         raise RunError(

@@ -3,30 +3,41 @@
 A part has the form that its file will have, so that joining is copying: text parts have no first line of their
 own, parquet parts become row groups. Parts hold everything that the rows held; what a format cannot say (a list
 in a csv cell, a date in JSON) is written as text. Half a character (a lone surrogate, which JSON can spell) is
-written as its escape.
+written as its escape, and so is a NUL in csv. Text is UTF-8, whatever the input was.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import math
+import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from liteft.data.rows import FORMATS as INPUT_FORMATS
 from liteft.errors import ConfigError, DataError, MissingExtraError, closest
 
 __all__ = ["FORMATS", "RowFormat", "row_format"]
 
 Row = Mapping[str, Any]
-FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
+FORMATS = {
+    suffix: kind for suffix, kind in INPUT_FORMATS.items() if kind in ("csv", "tsv", "jsonl", "parquet")
+}
 _GROUP_ROWS = 1 << 16
+_GROUP_BYTES = 1 << 27
 
 
 class RowFormat(Protocol):
     """Writes parts of a file and joins them."""
+
+    def begin(self, parts: Sequence[Path]) -> None:
+        """Look at the parts of an earlier run, before the first ``write``."""
+
+    def check(self, row: Row, where: str) -> None:
+        """Raise DataError for a row of the input, found at ``where``, that no file of this format can hold."""
 
     def write(self, rows: Sequence[Row], path: Path) -> None:
         """Write one part."""
@@ -39,22 +50,23 @@ def row_format(suffix: str, *, columns: Sequence[str], schema: Any, added: Mappi
     """Return the format for a file name's ending.
 
     Args:
-        suffix: ".csv", ".tsv", ".jsonl" or ".parquet".
+        suffix: ".csv", ".tsv", ".jsonl", ".parquet" or another name of these formats.
         columns: names of the columns of the input, in order.
         schema: the input's pyarrow schema where it has one; None where types must be found in the values.
-        added: columns that follow those of the input: name -> "text", "number", "texts" or "scores".
+        added: columns that follow those of the input: name -> "text", "number", "texts", "numbers" or
+            "scores" (labels with numbers).
 
     Raises:
         ConfigError: another ending.
         MissingExtraError: parquet without pyarrow.
     """
-    suffix = suffix.casefold()
-    if suffix == ".parquet":
+    kind = FORMATS.get(suffix.casefold())
+    if kind == "parquet":
         return _Parquet(columns, schema, added)
-    if suffix == ".jsonl":
+    if kind == "jsonl":
         return _JsonLines()
-    if suffix in (".csv", ".tsv"):
-        return _Delimited("\t" if suffix == ".tsv" else ",", [*columns, *added])
+    if kind is not None:
+        return _Delimited("\t" if kind == "tsv" else ",", columns, added)
     near = closest(suffix, FORMATS)
     raise ConfigError(
         f"{suffix or 'no ending'} is no format that predictions are written in.",
@@ -66,32 +78,47 @@ def row_format(suffix: str, *, columns: Sequence[str], schema: Any, added: Mappi
 class _Delimited:
     """Comma or tab separated values: every row ends in a line feed, quotes only where needed."""
 
-    def __init__(self, delimiter: str, columns: Sequence[str]) -> None:
+    def __init__(self, delimiter: str, columns: Sequence[str], added: Mapping[str, str]) -> None:
         self._delimiter = delimiter
-        self._columns = list(columns)
+        self._columns = [*columns, *added]
+        self._known = frozenset(columns)
+        # not csv.writer: before Python 3.13 it leaves a carriage return without quotes, and readers end a row there
+        self._special = re.compile(f'["\r\n{delimiter}]')
+
+    def begin(self, parts: Sequence[Path]) -> None:
+        pass
+
+    def check(self, row: Row, where: str) -> None:
+        if not self._known.issuperset(row):
+            raise DataError(
+                f"{where} has {next(name for name in row if name not in self._known)!r}, which no row before had.",
+                accepted={"columns": ", ".join(self._columns)},
+                fix="--output NAME.jsonl, where rows may differ",
+            )
 
     def write(self, rows: Sequence[Row], path: Path) -> None:
-        known = set(self._columns)
-        for row in rows:
-            if not known.issuperset(row):
-                raise DataError(
-                    f"a row has {', '.join(sorted(set(row) - known))!r}, which the first rows had not.",
-                    accepted={"columns": ", ".join(self._columns)},
-                    fix="--output NAME.jsonl, where rows may differ",
-                )
-        self._write_lines(path, [[_cell(row.get(name)) for name in self._columns] for row in rows])
+        self._write_lines(path, ([_cell(row.get(name)) for name in self._columns] for row in rows))
 
     def join(self, parts: Sequence[Path], path: Path) -> None:
-        self._write_lines(path, [self._columns])
+        self._write_lines(path, iter([self._columns]))
         _append(parts, path)
 
-    def _write_lines(self, path: Path, lines: Sequence[Sequence[str]]) -> None:
+    def _write_lines(self, path: Path, lines: Iterator[list[str]]) -> None:
         with open(path, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            csv.writer(file, delimiter=self._delimiter, lineterminator="\n").writerows(lines)
+            file.writelines(self._delimiter.join(map(self._quoted, cells)) + "\n" for cells in lines)
+
+    def _quoted(self, cell: str) -> str:
+        return '"' + cell.replace('"', '""') + '"' if self._special.search(cell) else cell
 
 
 class _JsonLines:
     """One JSON object a line."""
+
+    def begin(self, parts: Sequence[Path]) -> None:
+        pass
+
+    def check(self, row: Row, where: str) -> None:
+        pass
 
     def write(self, rows: Sequence[Row], path: Path) -> None:
         with open(path, "w", encoding="utf-8", newline="\n") as file:
@@ -120,15 +147,27 @@ class _Parquet:
         self._arrow = pyarrow
         self._columns = list(columns)
         self._known = {field.name: field for field in schema} if schema is not None else {}
+        # pandas' own metadata names the index; others' (datasets' features) would deny the added columns
+        about = (schema.metadata or {}) if schema is not None else {}
+        self._metadata = {key: value for key, value in about.items() if key == b"pandas"} or None
+        self._schema: Any = None  # of all parts so far
         kinds = {
             "text": pyarrow.string(),
             "number": pyarrow.float64(),
             "texts": pyarrow.list_(pyarrow.string()),
+            "numbers": pyarrow.list_(pyarrow.float64()),
             "scores": pyarrow.list_(
                 pyarrow.struct([("label", pyarrow.string()), ("score", pyarrow.float64())])
             ),
         }
         self._added = {name: pyarrow.field(name, kinds[kind]) for name, kind in added.items()}
+
+    def begin(self, parts: Sequence[Path]) -> None:
+        for part in parts:
+            self._merge(self._arrow.parquet.read_schema(part))
+
+    def check(self, row: Row, where: str) -> None:
+        pass
 
     def write(self, rows: Sequence[Row], path: Path) -> None:
         names = dict.fromkeys([*self._columns, *(name for row in rows for name in row if name not in self._added)])
@@ -136,58 +175,73 @@ class _Parquet:
         for name in [*names, *self._added]:
             field = self._known.get(name) or self._added.get(name)
             values = [row.get(name) for row in rows]
-            arrays.append(self._array(name, values, None if field is None else field.type))
+            with self._refusal_named(f"column {name!r} holds what one parquet column cannot"):
+                arrays.append(self._array(values, None if field is None else field.type))
             fields.append(field or self._arrow.field(name, arrays[-1].type))
         table = self._arrow.Table.from_arrays(arrays, schema=self._arrow.schema(fields))
-        self._arrow.parquet.write_table(table, path)
+        self._merge(table.schema)  # now, and not after hours, when the parts are joined
+        with self._refusal_named("the rows cannot be written as parquet"):
+            self._arrow.parquet.write_table(table, path)
 
     def join(self, parts: Sequence[Path], path: Path) -> None:
-        parquet = self._arrow.parquet
-        schema = self._common_schema([parquet.read_schema(part) for part in parts])
-        with parquet.ParquetWriter(path, schema) as writer:
-            waiting, rows = [], 0
+        schema = self._whole_schema()
+        with self._refusal_named("the parts do not fit together"), self._writer(path, schema) as writer:
+            waiting: list[Any] = []
             for part in parts:
-                waiting.append(self._cast(parquet.read_table(part), schema))
-                rows += waiting[-1].num_rows
-                if rows >= _GROUP_ROWS:
+                with self._arrow.parquet.ParquetFile(part) as file:
+                    waiting.append(self._cast(file.read(), schema))
+                rows, size = sum(table.num_rows for table in waiting), sum(table.nbytes for table in waiting)
+                if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
                     writer.write_table(self._arrow.concat_tables(waiting))
-                    waiting, rows = [], 0
-            if rows:
+                    waiting = []
+            if waiting:
                 writer.write_table(self._arrow.concat_tables(waiting))
 
-    def _array(self, name: str, values: list[Any], kind: Any) -> Any:
-        if any(isinstance(value, str) and not _encodable(value) for value in values):
-            values = [_escaped(value) if isinstance(value, str) else value for value in values]
+    def _writer(self, path: Path, schema: Any) -> Any:
+        return self._arrow.parquet.ParquetWriter(path, schema)
+
+    def _array(self, values: list[Any], kind: Any) -> Any:
         try:
             return self._arrow.array(values, type=kind)
-        except (self._arrow.ArrowInvalid, self._arrow.ArrowTypeError, OverflowError) as error:
-            raise DataError(
-                f"column {name!r} holds values of different types: {error}.",
-                fix="--output NAME.jsonl, where types may differ",
-            ) from None
+        except UnicodeEncodeError:
+            return self._arrow.array(_escaped(values), type=kind)
 
-    def _common_schema(self, schemas: list[Any]) -> Any:
-        if not schemas:
-            fields = [self._known.get(name) or self._arrow.field(name, self._arrow.string()) for name in self._columns]
-            return self._arrow.schema([*fields, *self._added.values()])
-        try:
-            merged = self._arrow.unify_schemas(schemas, promote_options="permissive")
-        except (self._arrow.ArrowInvalid, self._arrow.ArrowTypeError) as error:
-            raise DataError(
-                f"a column changes its type within the file: {error}.",
-                fix="--output NAME.jsonl, where types may differ",
-            ) from None
-        names = [name for name in merged.names if name not in self._added]
-        return self._arrow.schema([*(merged.field(name) for name in names), *self._added.values()])
+    def _merge(self, schema: Any) -> None:
+        if self._schema is not None:
+            with self._refusal_named("a column changes its type within the file"):
+                schema = self._arrow.unify_schemas([self._schema, schema], promote_options="permissive")
+        self._schema = schema
+
+    def _whole_schema(self) -> Any:
+        """The schema of the joined file: the input's columns, those that only later rows had, the added ones."""
+        seen = {} if self._schema is None else {field.name: field for field in self._schema}
+        fields = {name: seen.get(name) or self._known.get(name) for name in [*self._columns, *seen]}
+        missing = self._arrow.string()  # a column of an input without rows
+        return self._arrow.schema(
+            [field or self._arrow.field(name, missing) for name, field in fields.items() if name not in self._added]
+            + list(self._added.values()),
+            metadata=self._metadata,
+        )
 
     def _cast(self, table: Any, schema: Any) -> Any:
         arrays = [
-            table.column(field.name).cast(field.type)
-            if field.name in table.column_names
-            else self._arrow.nulls(table.num_rows, field.type)
+            self._arrow.nulls(table.num_rows, field.type)
+            if field.name not in table.column_names
+            else table.column(field.name)
+            if table.column(field.name).type == field.type
+            else table.column(field.name).cast(field.type)
             for field in schema
         ]
         return self._arrow.Table.from_arrays(arrays, schema=schema)
+
+    @contextmanager
+    def _refusal_named(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError:  # some of pyarrow's own are, and the disk's must pass
+            raise
+        except (self._arrow.ArrowException, OverflowError) as error:
+            raise DataError(f"{what}: {error}.", fix="--output NAME.jsonl, where values may differ") from None
 
 
 def _append(parts: Sequence[Path], path: Path) -> None:
@@ -201,18 +255,22 @@ def _encodable(text: str) -> bool:
     return text.isascii() or text.encode("utf-8", "ignore").decode("utf-8") == text
 
 
-def _escaped(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+def _escaped(value: Any) -> Any:
+    """A value with half characters as their escapes."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, Mapping):
+        return {_escaped(key): _escaped(entry) for key, entry in value.items()}
+    return [_escaped(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 def _cell(value: Any) -> str:
     """What a csv cell says of a value."""
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
     plain = _plain(value)
-    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+    if plain is None:
+        return ""
+    text = plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+    return text.replace("\0", "\\x00") if "\0" in text else text
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,208 @@
+"""A row of a file and what is added to it: its text is judged, classified, and the answer becomes columns.
+
+Single-label models add `prediction` and `score`, multi-label models `predictions` and `scores`, and `top_k` adds
+`top`. None of these is called `label`: that is what the right answers are called in the files that people score.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from liteft.errors import DataError, InputError
+from liteft.runtime.classifier import Classifier, OnError
+from liteft.runtime.inputs import Text, checked_text, no_tokens
+from liteft.runtime.prediction import Prediction
+
+__all__ = ["RowScorer", "ScoredRow", "in_parts"]
+
+_PART_CHARACTERS = 1 << 24
+_DIGITS = 6  # of a score: float32 says no more
+
+
+@dataclass(slots=True)
+class ScoredRow:
+    """A row on its way from input to output.
+
+    Attributes:
+        values: column -> value; once scored, with the added columns.
+        where: its place, for messages.
+        text: its text or pair; None where it has none that can be used.
+        truncated: tokens were cut off.
+    """
+
+    values: dict[str, Any]
+    where: str
+    text: Text | None
+    truncated: bool = False
+
+
+class RowScorer:
+    """Reads the texts of rows, and adds the answers.
+
+    Args:
+        classifier: answers.
+        columns: column of the text, or of both texts of a pair.
+        prefix: goes before the names of the added columns.
+        top_k: as in ``Classifier.predict``.
+        threshold: as in ``Classifier.predict``.
+        on_error: what a row without a usable text does: "raise", or get nulls ("null").
+        token_budget: as in ``Classifier.stream``.
+
+    Attributes:
+        added: the added columns, name -> kind as ``row_format`` knows it.
+        settings: what decides the answers, as JSON values.
+
+    Raises:
+        ConfigError: a setting is unknown or does not fit the model.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        *,
+        columns: Sequence[str],
+        prefix: str,
+        top_k: int | None,
+        threshold: float | Sequence[float] | None,
+        on_error: OnError,
+        token_budget: int | None,
+    ) -> None:
+        classifier.stream((), top_k=top_k, threshold=threshold, on_error=on_error, token_budget=token_budget)
+        self._classifier = classifier
+        self._columns = tuple(columns)
+        self._top_k = top_k
+        self._threshold = threshold
+        self._on_error = on_error
+        self._token_budget = token_budget
+        self._multi = classifier.manifest.task == "multi_label"
+        kinds = {"prediction": "text", "score": "number"}
+        if self._multi:
+            kinds = {"predictions": "texts", "scores": "numbers"}
+        if top_k is not None:
+            kinds["top"] = "scores"
+        self._names = [prefix + name for name in kinds]
+        self.added: Mapping[str, str] = dict(zip(self._names, kinds.values(), strict=True))
+        self.settings: dict[str, Any] = {
+            "text": self._columns[0],
+            "pair": self._columns[1] if len(self._columns) > 1 else None,
+            "prefix": prefix,
+            "top_k": top_k,
+            "threshold": None if threshold is None else np.asarray(threshold).tolist(),
+            "device": classifier.device,
+            "backend": classifier.backend,
+        }
+
+    def check_names(self, names: Container[str], where: str) -> None:
+        """Raise DataError when an added column would overwrite one of ``names``."""
+        for name in self._names:
+            if name in names:
+                raise DataError(
+                    f"{where} has a column {name!r} already.",
+                    accepted={"columns that are added": ", ".join(self._names)},
+                    fix="--prefix new_, to call them otherwise",
+                )
+
+    def read(self, values: dict[str, Any], where: str) -> ScoredRow:
+        """Return a row with its text judged.
+
+        Raises:
+            DataError: it has no usable text, and ``on_error`` is "raise"; it has an added column.
+        """
+        self.check_names(values, where)
+        halves = []
+        for column in self._columns:
+            try:
+                text = checked_text(values.get(column), paired=False, name=f"{where}, column {column!r},")
+            except InputError as error:
+                self._refuse(error)
+                return ScoredRow(values, where, None)
+            halves.append(text.first)
+        return ScoredRow(values, where, Text(halves[0], halves[1] if len(halves) > 1 else None))
+
+    def score(self, rows: Sequence[ScoredRow]) -> Iterator[None]:
+        """Add the answers to rows, one row a step. They are batched among each other and with no others.
+
+        Raises:
+            DataError: a text comes to no token, and ``on_error`` is "raise".
+            DeviceError: the backend failed.
+        """
+        answers = self._classifier.stream(
+            [_plain(row.text) for row in rows],
+            top_k=len(self._classifier.labels) if self._multi else self._top_k,  # all: for the scores of some
+            threshold=self._threshold,
+            on_error="null",
+            token_budget=self._token_budget,
+        )
+        for row, answer in zip(rows, answers, strict=True):
+            if answer is None and row.text is not None:
+                self._refuse(no_tokens(row.where))
+                row.text = None
+            row.truncated = answer is not None and answer.truncated
+            row.values.update(itertools.zip_longest(self._names, self._cells(answer)))
+            yield
+
+    def _cells(self, answer: Prediction | None) -> list[Any]:
+        """The values of the added columns; none for no answer."""
+        if answer is None:
+            return []
+        cells: list[Any] = [answer.label, _rounded(answer.score)]
+        if self._multi:
+            scores = dict(answer.top)
+            cells = [list(answer.labels), [_rounded(scores[label]) for label in answer.labels]]
+        if self._top_k is not None:
+            best = answer.top[: self._top_k]
+            cells.append([{"label": label, "score": _rounded(score)} for label, score in best])
+        return cells
+
+    def _refuse(self, error: InputError) -> None:
+        if self._on_error == "raise":
+            raise DataError(
+                error.message,
+                accepted={"text": "a string, perhaps empty, that UTF-8 can encode"},
+                fix=[
+                    "--text NAME, if another column holds the text",
+                    "--on-error null, to give such rows no prediction; what is finished stays",
+                ],
+            )
+
+
+def in_parts(rows: Iterator[ScoredRow], part_rows: int) -> Iterator[list[ScoredRow]]:
+    """Cut rows into parts of at most ``part_rows`` and of bounded memory.
+
+    Where it cuts depends on the rows and on ``part_rows`` alone, so a file that is gone on with at a cut is cut
+    as if it had been read from its beginning.
+    """
+    part: list[ScoredRow] = []
+    characters = 0
+    for row in rows:
+        part.append(row)
+        characters += _characters(row.values)
+        if len(part) >= part_rows or characters >= _PART_CHARACTERS:
+            yield part
+            part, characters = [], 0
+    if part:
+        yield part
+
+
+def _characters(value: Any) -> int:
+    """About how much memory a value takes."""
+    if isinstance(value, str | bytes):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(map(_characters, value.values()))
+    return sum(map(_characters, value)) if isinstance(value, list | tuple) else 8
+
+
+def _plain(text: Text | None) -> str | tuple[str, str] | None:
+    if text is None or text.second is None:
+        return None if text is None else text.first
+    return text.first, text.second
+
+
+def _rounded(score: float) -> float:
+    return round(score, _DIGITS)
