@@ -1,0 +1,93 @@
+"""compare, export and doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import liteft
+from liteft.artifact import Artifact
+from liteft.doctor import Diagnosis, Finding
+
+
+@pytest.fixture
+def messages(tmp_path: Path) -> Path:
+    """Texts with the artifact's labels, whose columns have unusual names."""
+    path = tmp_path / "messages.csv"
+    names = ["order", "payment", "app", "praise"]
+    rows = [f"the {names[n % 4]} number {n},{names[n % 4]}" for n in range(40)]
+    path.write_text("\n".join(["said,about", *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_compare_prints_tables_and_a_next_command(call: Any, artifact: Artifact, messages: Path) -> None:
+    words = ["--on", messages, "--text", "said", "--label", "about", "--split", "all", "--rounds", "0"]
+    called = call("compare", artifact.path, artifact.path, *words)
+    assert called.status == 0, called.err
+    assert "40 texts" in called.out
+    assert "accuracy %" in called.out
+    assert f"next: liteft predict {artifact.path}" in called.err
+
+
+def test_compare_prints_json(call: Any, artifact: Artifact, messages: Path) -> None:
+    words = ["--on", messages, "--text", "said", "--label", "about", "--split", "all", "--rounds", "0", "--json"]
+    called = call("compare", artifact.path, *words)
+    assert called.status == 0, called.err
+    assert called.document["texts"] == 40
+    assert len(called.document["models"]) == 1
+
+
+def test_compare_names_a_misspelt_column(call: Any, artifact: Artifact, messages: Path) -> None:
+    called = call("compare", artifact.path, "--on", messages, "--text", "sad", "--label", "about")
+    assert called.status == 1
+    assert "try: --text said" in called.err
+
+
+def test_compare_without_data_or_a_run_says_what_is_missing(call: Any, artifact: Artifact) -> None:
+    called = call("compare", artifact.path)
+    assert called.status == 2
+    assert "--on DATA" in called.err
+
+
+def test_doctor_ends_with_the_diagnosis_status(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = Diagnosis((Finding("torch", "problem", "it is broken", ("pip install torch",)),))
+    monkeypatch.setattr("liteft.doctor.diagnose", lambda: broken)
+    called = call("doctor")
+    assert called.status == 1
+    assert "try: pip install torch" in called.out
+    document = call("doctor", "--json").document
+    assert document["problems"] == 1
+    assert document["next"] is None
+
+
+def test_export_verifies_on_the_chosen_split_in_the_models_label_order(
+    call: Any, messages: Path, tmp_path: Path, artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from liteft.report.subjects import Subject
+
+    order = ("praise", "app", "payment", "order")
+    subject = Subject("m", tmp_path, tmp_path, "torch", "torch", "single_label", order, False, 1, 1, 1)
+    monkeypatch.setattr("liteft.report.subjects.find_subjects", lambda sources: [subject])
+    handed: list[Any] = []
+
+    def export(source: Any, out: Any, **settings: Any) -> Any:
+        handed.append({"source": source, "out": out, **settings})
+        verification = {"split": "validation", "texts": 4, "agreement": 1.0, "accuracy": None}
+        manifest = artifact.manifest.model_copy(update={"verification": verification})
+        return SimpleNamespace(
+            path=Path(out), manifest=manifest, model_path=artifact.model_path, size_bytes=artifact.size_bytes
+        )
+
+    monkeypatch.setitem(vars(liteft), "export", export)
+    words = ["--data", messages, "--text", "said", "--label", "about", "--out", tmp_path / "a"]
+    called = call("export", tmp_path, *words)
+    assert called.status == 0, called.err
+    assert "same answer as the model on 100.00% of 4 texts" in called.out
+    assert handed[0]["precision"] == "int8"
+    split = handed[0]["verify"]
+    assert split.name == "validation"
+    for text, label in zip(split.texts, split.labels, strict=True):
+        assert order[label] in text

@@ -1,0 +1,115 @@
+"""liteft predict: texts, lines of stdin, pairs, and what does not go together."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from liteft.artifact import Artifact
+from liteft.runtime import load
+
+
+def feed(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content), isatty=lambda: False))
+
+
+def test_each_text_gives_a_line_with_label_score_and_text(call: Any, artifact: Artifact) -> None:
+    called = call("predict", artifact.path, "great service", "the app closes")
+    assert called.status == 0, called.err
+    with load(artifact.path) as classifier:
+        expected = classifier.predict(["great service", "the app closes"])
+    lines = [line.split("\t") for line in called.out.splitlines()]
+    assert [line[0] for line in lines] == [prediction.label for prediction in expected]
+    assert [float(line[1]) for line in lines] == pytest.approx([p.score for p in expected], abs=1e-4)
+    assert [line[2] for line in lines] == ["great service", "the app closes"]
+    assert "next: liteft predict" in called.err
+
+
+def test_lines_of_stdin_are_classified_in_order(
+    call: Any, artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed(monkeypatch, "great service\r\n\nder Café\n".encode())
+    for words in ([], ["-"]):
+        called = call("predict", artifact.path, *words)
+        if not words:
+            assert [line.split("\t")[2] for line in called.out.splitlines()] == ["great service", "", "der Café"]
+        assert called.status == 0, called.err
+
+
+def test_bytes_that_are_no_text_follow_on_error(
+    call: Any, artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed(monkeypatch, b"great\n\xff\xfe\nservice\n")
+    called = call("predict", artifact.path)
+    assert called.status == 1
+    assert called.err.startswith("InputError: text 1")
+    feed(monkeypatch, b"great\n\xff\xfe\nservice\n")
+    called = call("predict", artifact.path, "--on-error", "null", "--json")
+    assert called.status == 0, called.err
+    assert [entry is None for entry in called.document["predictions"]] == [False, True, False]
+
+
+def test_json_holds_every_prediction(call: Any, artifact: Artifact) -> None:
+    called = call("predict", artifact.path, "great service", "--json", "--top-k", "2")
+    (prediction,) = called.document["predictions"]
+    assert prediction["label"] == prediction["top"][0][0]
+    assert len(prediction["top"]) == 2
+    assert called.document["artifact"] == str(artifact.path)
+
+
+def test_top_k_adds_a_column(call: Any, artifact: Artifact) -> None:
+    label, score, top, _text = call("predict", artifact.path, "great", "--top-k", "2").out.split("\t")
+    assert top.startswith(f"{label} {score}, ")
+
+
+def test_a_multi_label_answer_names_the_labels_over_the_threshold(
+    call: Any, make_artifact: Any, tmp_path: Path
+) -> None:
+    artifact = make_artifact(tmp_path / "multi", multi=True)
+    assert call("predict", artifact.path, "great", "--threshold", "1").out.startswith("(none)\t")
+    every = call("predict", artifact.path, "great", "--threshold", "-1").out.split("\t")[0]
+    assert every == "order, payment, app, praise"
+
+
+def test_pairs_come_with_pair_or_parted_by_a_tab(
+    call: Any, make_artifact: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = make_artifact(tmp_path / "pairs", paired=True)
+    direct = call("predict", artifact.path, "great service", "--pair", "the app closes")
+    assert direct.status == 0, direct.err
+    feed(monkeypatch, b"great service\tthe app closes\n")
+    assert call("predict", artifact.path).out == direct.out
+    lacking = call("predict", artifact.path, "great service")
+    assert lacking.status == 2
+    assert "reads pairs" in lacking.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--input", "a.csv"],
+        ["--output", "b.csv"],
+        ["a text", "--input", "a.csv", "--output", "b.csv"],
+        ["a text", "--text", "body"],
+        ["a text", "--pair", "another"],
+        ["a text", "--on-error", "ignore"],
+        ["a text", "--top-k", "0"],
+    ],
+)
+def test_words_that_do_not_go_together_end_with_status_2(call: Any, artifact: Artifact, words: list[str]) -> None:
+    called = call("predict", artifact.path, *words)
+    assert called.status == 2, called.err
+    assert called.err.startswith("ConfigError: ")
+    assert called.out == ""
+
+
+def test_a_folder_that_is_no_artifact_ends_with_status_1(call: Any, tmp_path: Path) -> None:
+    called = call("predict", tmp_path, "a text")
+    assert called.status == 1
+    assert called.err.startswith("ArtifactError: ")

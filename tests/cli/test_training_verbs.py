@@ -1,0 +1,169 @@
+"""finetune, distill and demo: what they hand to the library and what they print."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from liteft.artifact import Artifact
+from liteft.data import Dataset
+
+COLUMNS = ["--text", "body", "--label", "stars"]
+
+
+@pytest.fixture
+def pipelines(monkeypatch: pytest.MonkeyPatch, make_run: Any, make_artifact: Any) -> list[dict[str, Any]]:
+    """Replace ``liteft.pipeline``; the calls that it got."""
+    calls: list[dict[str, Any]] = []
+    checked = {"split": "validation", "texts": 6, "agreement": 1.0, "accuracy": 0.9, "model_accuracy": 0.91}
+
+    def run_pipeline(recipe: Any, *, out: Path, **settings: Any) -> Any:
+        calls.append({"recipe": recipe, "out": out, **settings})
+        students = (make_run(out / "student", kind="student"), make_run(out / "student-seed1", kind="student"))
+        control = make_run(out / "student-control", kind="control")
+        return SimpleNamespace(
+            teacher=make_run(out / "teacher"),
+            students=students,
+            controls=(control,),
+            artifact=make_artifact(out / "artifact", verification=checked),
+        )
+
+    monkeypatch.setitem(sys.modules, "liteft.pipeline", SimpleNamespace(run_pipeline=run_pipeline))
+    return calls
+
+
+def test_finetune_hands_over_data_base_and_recipe(
+    call: Any, reviews: Path, trained: list[Any], tmp_path: Path
+) -> None:
+    words = ["--data", reviews, *COLUMNS, "--base", "minilm", "--out", tmp_path / "run", "--epochs", "2"]
+    called = call("finetune", *words, "--seed", "5", "--set", "teacher.warmup=0.2")
+    assert called.status == 0, called.err
+    (handed,) = trained
+    assert handed["base"] == "minilm"
+    assert isinstance(handed["data"], Dataset)
+    recipe = handed["recipe"]
+    assert recipe.data.source == str(reviews)
+    assert (recipe.teacher.epochs, recipe.teacher.seed, recipe.teacher.warmup) == (2, 5, 0.2)
+
+
+def test_results_go_to_stdout_and_progress_and_the_next_command_to_stderr(
+    call: Any, reviews: Path, trained: list[Any], tmp_path: Path
+) -> None:
+    called = call("finetune", "--data", reviews, *COLUMNS, "--base", "minilm", "--out", tmp_path / "run")
+    assert "91.0 [88.0, 93.0]" in called.out
+    assert "step" not in called.out and "next:" not in called.out
+    assert "teacher: step 1" in called.err
+    following = called.err.splitlines()[-1]
+    assert following.startswith(f"next: liteft distill --data {reviews} --text body --label stars --teacher")
+    assert "--size 3 " in following
+
+
+def test_json_is_one_document_and_quiet_says_nothing(
+    call: Any, reviews: Path, trained: list[Any], tmp_path: Path
+) -> None:
+    words = ["--data", reviews, *COLUMNS, "--base", "minilm", "--out", tmp_path / "run", "--json", "--quiet"]
+    called = call("finetune", *words)
+    assert called.err == ""
+    assert called.document["kind"] == "teacher"
+    assert called.document["metrics"]["test"]["accuracy"] == 0.91
+    assert called.document["next"].startswith("liteft distill")
+
+
+def test_only_one_process_of_several_speaks(
+    call: Any, reviews: Path, trained: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    called = call("finetune", "--data", reviews, *COLUMNS, "--base", "minilm", "--out", tmp_path / "run")
+    assert (called.status, called.out, called.err) == (0, "", "")
+
+
+def test_the_same_command_hands_over_the_same_recipe(
+    call: Any, reviews: Path, trained: list[Any], tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        words = ["--data", reviews, *COLUMNS, "--base", "minilm", "--out", tmp_path / name]
+        call("finetune", *words, "--learning-rate", "5e-5", "--set", "teacher.dropout=0.2")
+    assert trained[0]["recipe"] == trained[1]["recipe"]
+
+
+def test_finetune_without_data_says_how_to_name_them(call: Any, trained: list[Any]) -> None:
+    called = call("finetune", "--base", "minilm", "--out", "x")
+    assert called.status == 2
+    assert "no data were named" in called.err
+
+
+def test_distill_hands_over_the_students_settings_and_shared_ones_to_both(
+    call: Any, reviews: Path, pipelines: list[Any], tmp_path: Path
+) -> None:
+    words = ["--data", reviews, *COLUMNS, "--teacher", "minilm", "--size", "3x384", "--out", tmp_path / "o"]
+    words += ["--epochs", "8", "--layers", "0,2,5", "--control", "--seeds", "2", "--seed", "7", "--threads", "1"]
+    words += ["--precision", "fp32", "--export-precision", "fp16", "--until", "student", "--max-tokens", "64"]
+    called = call("distill", *words, "--set", "teacher.epochs=2")
+    assert called.status == 0, called.err
+    (handed,) = pipelines
+    recipe = handed["recipe"]
+    assert (handed["teacher"], handed["until"], handed["out"]) == ("minilm", "student", tmp_path / "o")
+    assert isinstance(handed["data"], Dataset)
+    assert (recipe.student.size, recipe.student.layers, recipe.student.epochs) == ("3x384", [0, 2, 5], 8)
+    assert (recipe.student.control, recipe.student.seeds) == (True, 2)
+    assert (recipe.teacher.epochs, recipe.teacher.max_tokens) == (2, 64)
+    assert recipe.export.precision == "fp16"
+    for table in (recipe.teacher, recipe.student):
+        assert (table.seed, table.threads, table.precision) == (7, 1, "fp32")
+
+
+def test_distill_ends_with_every_run_the_verified_artifact_and_a_comparison(
+    call: Any, reviews: Path, pipelines: list[Any], tmp_path: Path
+) -> None:
+    out = tmp_path / "o"
+    words = ["--data", reviews, *COLUMNS, "--teacher", "minilm", "--size", "3", "--out", out]
+    called = call("distill", *words)
+    assert called.status == 0, called.err
+    for name in ("teacher", "student", "student-seed1", "student-control"):
+        assert f"{out / name} " in called.out
+    assert "same answer as the model on 100.00% of 6 texts" in called.out
+    folders = [out / name for name in ("teacher", "student", "student-seed1", "student-control", "artifact")]
+    assert called.err.splitlines()[-1] == f"next: liteft compare {' '.join(map(str, folders))} --on {reviews}"
+
+
+def test_distill_takes_the_teacher_of_the_recipe(
+    call: Any, reviews: Path, pipelines: list[Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text(f'[data]\nsource = "{reviews}"\ntext = "body"\nlabel = "stars"\n[teacher]\nbase = "minilm"\n')
+    called = call("distill", "--recipe", file, "--size", "3", "--out", tmp_path / "o", "--json")
+    assert called.status == 0, called.err
+    assert pipelines[0]["teacher"] == "minilm"
+    assert [run["kind"] for run in called.document["students"]] == ["student", "student"]
+    assert called.document["artifact"]["manifest"]["precision"] == "fp32"
+
+
+def test_distill_without_a_teacher_and_with_an_unknown_stage_ends_with_status_2(
+    call: Any, reviews: Path, pipelines: list[Any]
+) -> None:
+    words = ["--data", reviews, *COLUMNS, "--size", "3", "--out", "o"]
+    assert call("distill", *words).status == 2
+    called = call("distill", *words, "--teacher", "minilm", "--until", "studnt")
+    assert called.status == 2
+    assert "try: --until student" in called.err
+    assert pipelines == []
+
+
+def test_demo_prints_what_it_made_and_names_its_artifact(
+    call: Any, artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_demo(out: Path, *, progress: Any) -> Any:
+        progress("training")
+        (out / "artifact").mkdir(parents=True)
+        return SimpleNamespace(render=lambda: "a table", to_dict=lambda: {"seconds": 1})
+
+    monkeypatch.setitem(sys.modules, "liteft.demo", SimpleNamespace(run_demo=run_demo))
+    called = call("demo", "--out", tmp_path / "demo")
+    assert (called.status, called.out) == (0, "a table\n")
+    assert "training" in called.err
+    assert f"next: liteft predict {tmp_path / 'demo' / 'artifact'}" in called.err
+    assert call("demo", "--out", tmp_path / "again", "--json").document["seconds"] == 1
