@@ -157,12 +157,12 @@ def open_parts(
         RunError: the output exists, the state differs, another process writes, or the system refuses.
     """
     folder = output.with_name(output.name + ".parts")
-    _check_free(output, folder, overwrite=overwrite, restart=restart)
     with _refusal_named(output, 0):
+        _check_free(output, folder, overwrite=overwrite, restart=restart)
         lock = _locked(folder, output)
     try:
-        _check_free(output, folder, overwrite=overwrite, restart=restart)  # another process may just have finished
         with _refusal_named(output, 0):
+            _check_free(output, folder, overwrite=overwrite, restart=restart)  # another process may have finished
             parts = Parts(output, folder)
             if (parts.done or parts.moved) and (folder / _STATE).exists() and not restart:
                 _check_same(output, folder, state)
@@ -204,12 +204,13 @@ def _locked(folder: Path, output: Path) -> BinaryIO:
     """Make the folder and return its lock file, open and locked; closing it lets go."""
     for _ in range(_ATTEMPTS):
         folder.mkdir(parents=True, exist_ok=True)
-        foreign = sorted(entry.name for entry in folder.iterdir() if not _OURS.fullmatch(entry.name))
-        if foreign:
-            raise RunError(
-                f"{folder} holds what no prediction wrote: {foreign[0]}.", fix=["move it away", "another --output"]
-            )
         with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as stack:
+            foreign = sorted(entry.name for entry in folder.iterdir() if not _OURS.fullmatch(entry.name))
+            if foreign:
+                raise RunError(
+                    f"{folder} holds what no prediction wrote: {foreign[0]}.",
+                    fix=["move it away", "another --output"],
+                )
             lock = stack.enter_context(open(folder / _LOCK, "wb"))
             _lock(lock, output)
             if os.path.samestat(os.fstat(lock.fileno()), (folder / _LOCK).stat()):
@@ -250,16 +251,14 @@ def _removed_on_error(path: Path) -> Iterator[None]:
 
 def _check_same(output: Path, folder: Path, state: Mapping[str, Mapping[str, Any]]) -> None:
     try:
-        was = files.read_json(folder / _STATE)
+        was = _flat(files.read_json(folder / _STATE))
     except ValueError:
         was = {}
-    was = was if isinstance(was, dict) else {}
-    now = json.loads(json.dumps(state))
+    now = _flat(json.loads(json.dumps(state)))
     differences = {
-        f"{group} {name}": f"was {was.get(group, {}).get(name)!r}, is {value!r}"
-        for group, values in now.items()
-        for name, value in values.items()
-        if was.get(group, {}).get(name) != value
+        name: f"was {was.get(name)!r}, is {now.get(name)!r}"
+        for name in now | was
+        if was.get(name) != now.get(name)
     }
     if differences:
         raise RunError(
@@ -267,6 +266,16 @@ def _check_same(output: Path, folder: Path, state: Mapping[str, Mapping[str, Any
             accepted=differences,
             fix=["the same command as before, to go on", "--restart, to throw the finished parts away"],
         )
+
+
+def _flat(state: Any) -> dict[str, Any]:
+    groups = state.items() if isinstance(state, dict) else ()
+    return {
+        f"{group} {name}": value
+        for group, values in groups
+        if isinstance(values, dict)
+        for name, value in values.items()
+    }
 
 
 @contextlib.contextmanager
