@@ -42,6 +42,7 @@ OnError = Annotated[
     str, typer.Option("--on-error", metavar="KIND", help="A row without a usable text: raise, or a null label.")
 ]
 Backend = Annotated[str, typer.Option("--backend", metavar="NAME", help="auto or onnxruntime.")]
+Prefix = Annotated[str, typer.Option("--prefix", metavar="NAME", help="Goes before the names of added columns.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that is there already.")]
 Restart = Annotated[bool, typer.Option("--restart", help="Begin anew instead of going on.")]
 
@@ -63,6 +64,7 @@ def predict(
     device: o.Device = "auto",
     backend: Backend = "auto",
     threads: o.Threads = None,
+    prefix: Prefix = "",
     overwrite: Overwrite = False,
     restart: Restart = False,
     as_json: o.Json = False,
@@ -81,7 +83,7 @@ def predict(
     answering: dict[str, Any] = {"top_k": top_k, "threshold": threshold, "on_error": _on_error(on_error)}
     if input_file is not None and output is not None:
         reading = {"text": text, "pair": pair[0] if pair else None, "encoding": encoding, "delimiter": delimiter}
-        writing = {"overwrite": overwrite, "restart": restart}
+        writing = {"prefix": prefix, "overwrite": overwrite, "restart": restart}
         _classify_file(artifact, input_file, output, console, {**loading, **answering, **reading, **writing})
         return
     with liteft.load(artifact, **loading) as classifier:

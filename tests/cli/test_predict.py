@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -113,3 +114,42 @@ def test_a_folder_that_is_no_artifact_ends_with_status_1(call: Any, tmp_path: Pa
     called = call("predict", tmp_path, "a text")
     assert called.status == 1
     assert called.err.startswith("ArtifactError: ")
+
+
+def test_a_file_is_classified_into_another_with_its_columns(call: Any, artifact: Artifact, tmp_path: Path) -> None:
+    source, target = tmp_path / "in.csv", tmp_path / "out.jsonl"
+    source.write_text("number,said\n1,great service\n2,the app closes\n", encoding="utf-8")
+    words = ["predict", artifact.path, "--input", source, "--output", target, "--text-column", "said"]
+    called = call(*words)
+    assert called.status == 0, called.err
+    assert f"{target}: 2 rows" in called.out
+    assert "2 rows" in called.err
+    rows = [json.loads(line) for line in target.read_text(encoding="utf-8").splitlines()]
+    assert [row["said"] for row in rows] == ["great service", "the app closes"]
+    assert all(row["prediction"] in artifact.manifest.labels for row in rows)
+
+
+def test_a_file_that_is_there_already_is_replaced_only_with_overwrite(
+    call: Any, artifact: Artifact, tmp_path: Path
+) -> None:
+    source, target = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_text("text\ngreat service\n", encoding="utf-8")
+    target.write_text("mine\n", encoding="utf-8")
+    words = ["predict", artifact.path, "--input", source, "--output", target]
+    refused = call(*words)
+    assert refused.status == 1
+    assert "try: --overwrite" in refused.err
+    assert target.read_text(encoding="utf-8") == "mine\n"
+    called = call(*words, "--overwrite", "--prefix", "model_", "--json")
+    assert called.status == 0, called.err
+    assert called.document["rows"] == 1
+    assert target.read_text(encoding="utf-8").startswith("text,model_prediction,model_score\n")
+
+
+def test_a_misspelt_column_of_a_file_names_the_closest(call: Any, artifact: Artifact, tmp_path: Path) -> None:
+    source = tmp_path / "in.csv"
+    source.write_text("said\ngreat service\n", encoding="utf-8")
+    words = ["--input", source, "--output", tmp_path / "out.csv", "--text", "sad"]
+    called = call("predict", artifact.path, *words)
+    assert called.status == 1
+    assert "try: --text said" in called.err
