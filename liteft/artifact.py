@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -23,7 +23,7 @@ from liteft.tokenization import TextTokenizer
 
 __all__ = ["FORMAT", "Artifact", "ArtifactWriter", "Manifest", "read_artifact", "writing_artifact"]
 
-FORMAT = 1
+FORMAT: Final = 1
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 TOKENIZER = "tokenizer.json"

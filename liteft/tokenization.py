@@ -128,6 +128,22 @@ class TextTokenizer:
             counts[start : start + len(encodings)] = [len(encoding.ids) for encoding in encodings]
         return counts
 
+    def continuations(self) -> np.ndarray:
+        """Return which tokens go on with the word before them: bool, shape (vocabulary,).
+
+        WordPiece marks them by "##"; byte-level and sentence pieces mark the beginnings instead. In a vocabulary
+        that marks neither, every token is a word.
+        """
+        pieces = self._plain.get_vocab(with_added_tokens=True)
+        found = np.zeros(max(pieces.values()) + 1, dtype=bool)
+        added = {token.content for token in self._plain.get_added_tokens_decoder().values()}
+        tenth = len(pieces) // 10
+        marks = tuple(mark for mark in ("Ġ", "▁") if sum(piece.startswith(mark) for piece in pieces) > tenth)
+        for piece, number in pieces.items():
+            if piece not in added:
+                found[number] = not piece.startswith(marks) if marks else piece.startswith("##")
+        return found
+
     def _find_pad(self) -> int:
         for token in _PAD_TOKENS:
             found = self._plain.token_to_id(token)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import (
     AutoModel,
@@ -241,7 +242,7 @@ def _pretrained(base: Path, config: PretrainedConfig, settings: ModelSettings) -
             model, info = AutoModelForSequenceClassification.from_pretrained(
                 base, ignore_mismatched_sizes=True, **arguments
             )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0]
         raise ModelError(
             f"{base} could not be loaded: {first}",

@@ -1,0 +1,72 @@
+"""The teacher's logits, computed once: a file keyed by what they depend on, teacher weights and texts.
+
+It serves every seed, every learning rate and every resumed run. A fixed pool of logits is only as good as the pool
+is large; views of the texts (views.py) are never cached, the teacher runs on them as they come.
+
+Source of the limits of a cache: Beyer et al. 2022, section 3, arXiv:2106.05237.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from liteft import files
+from liteft.data import Split
+from liteft.errors import RunError
+from liteft.finetuning.model import LoadedClassifier, predict_logits
+from liteft.finetuning.trainer import Progress
+
+__all__ = ["teacher_logits"]
+
+
+def teacher_logits(
+    teacher: LoadedClassifier,
+    weights_sha256: str,
+    split: Split,
+    *,
+    folder: Path,
+    bf16: bool,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Return the teacher's logits of a split, float32, shape (texts, labels), from the cache or into it.
+
+    Args:
+        teacher: the classifier.
+        weights_sha256: of its weights.
+        split: the texts.
+        folder: where cached logits lie; made where missing.
+        bf16: compute in bfloat16 where they are not cached yet.
+        progress: called with a line of text when they must be computed.
+    """
+    shape = (len(split), len(teacher.settings.labels))
+    path = folder / f"{_key(teacher, weights_sha256, split, bf16)}.npy"
+    try:
+        stored: np.ndarray = np.load(path, allow_pickle=False)
+        if stored.shape == shape and stored.dtype == np.float32:
+            return stored
+    except (OSError, ValueError):
+        pass  # not there, or not whole: computed again
+    if progress is not None:
+        progress(f"teacher: logits of {len(split):,} texts, once")
+    logits = predict_logits(teacher, split.texts, split.pairs, bf16=bf16)
+    if not np.isfinite(logits).all():
+        raise RunError("the teacher's logits are not finite numbers.", fix="train the teacher again, in fp32")
+    with files.writing_file(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, logits, allow_pickle=False)
+    return logits
+
+
+def _key(teacher: LoadedClassifier, weights_sha256: str, split: Split, bf16: bool) -> str:
+    settings = teacher.settings
+    digest = hashlib.sha256(
+        f"{weights_sha256} {settings.max_tokens} {settings.truncation_side} {bf16} {len(split)}".encode()
+    )
+    for values in (split.texts, split.pairs or ()):
+        for text in values:
+            encoded = text.encode("utf-8", "surrogatepass")
+            digest.update(len(encoded).to_bytes(8, "little") + encoded)
+        digest.update(b"\xff" * 8)
+    return digest.hexdigest()[:32]

@@ -1,0 +1,123 @@
+"""The student before its first step: cut out of the fine-tuned teacher, or any encoder of one's own.
+
+A student of a given size takes the teacher's embeddings, some of its layers, and its head: it can classify before
+it has been trained at all, which is most of why few epochs are enough.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from typing import cast
+
+from torch import Tensor, nn
+from transformers import AutoModel, AutoModelForSequenceClassification, PretrainedConfig
+
+from liteft.config import StudentRecipe
+from liteft.distillation.layers import choose_layers
+from liteft.distillation.shrinking import shrink
+from liteft.errors import ConfigError
+from liteft.finetuning.base import create_classifier, parse_size, resolve_base
+from liteft.finetuning.model import LoadedClassifier, MeanPooledClassifier, pooler_argument
+
+__all__ = ["create_student", "layer_count"]
+
+_LAYER = re.compile(r"^(.*?\.(?:layer|layers|h))\.(\d+)\.(.*)$")
+
+
+def create_student(teacher: LoadedClassifier, recipe: StudentRecipe) -> LoadedClassifier:
+    """Return an untrained student.
+
+    Args:
+        teacher: the fine-tuned classifier; it is not changed.
+        recipe: ``size`` and ``layers``, or ``student``.
+
+    Raises:
+        ConfigError: neither or both of ``size`` and ``student``, or a size that does not fit the teacher.
+        ModelError: the encoder of one's own cannot be loaded, or the teacher's family cannot be shrunk.
+    """
+    if (recipe.size is None) == (recipe.student is None):
+        raise ConfigError(
+            "a student has either a size or an encoder of its own.",
+            accepted={"size": "LAYERSxWIDTH, cut out of the teacher", "student": "folder of an encoder"},
+            fix="--size 3x384",
+        )
+    if recipe.student is not None:
+        return _own_encoder(teacher, recipe.student, seed=recipe.seed)
+    layers, width = parse_size(recipe.size or "")
+    full = int(teacher.config.hidden_size)
+    chosen = choose_layers(recipe.layers, teacher=layer_count(teacher), student=layers)
+    weights = _chosen_layers(dict(teacher.model.state_dict()), chosen)
+    config = copy.deepcopy(teacher.config)
+    config.num_hidden_layers = layers
+    if getattr(config, "layer_types", None) is not None:
+        config.layer_types = [config.layer_types[index] for index in chosen]
+    if width is not None and width != full:
+        weights = _narrower(weights, config, width)
+    model = _build(config, teacher)
+    model.load_state_dict(weights)
+    return LoadedClassifier(model.eval(), teacher.tokenizer, teacher.settings, teacher.path)
+
+
+def layer_count(loaded: LoadedClassifier) -> int:
+    """Return the number of transformer layers."""
+    return int(loaded.config.num_hidden_layers)
+
+
+def _own_encoder(teacher: LoadedClassifier, student: str, *, seed: int) -> LoadedClassifier:
+    settings = teacher.settings
+    return create_classifier(
+        resolve_base(student),
+        labels=settings.labels,
+        task=settings.task,
+        pooling="cls" if settings.pooling == "last" else settings.pooling,
+        max_tokens=settings.max_tokens,
+        paired=settings.paired,
+        truncation_side=settings.truncation_side,
+        seed=seed,
+    )
+
+
+def _chosen_layers(weights: dict[str, Tensor], chosen: list[int]) -> dict[str, Tensor]:
+    """Keep the chosen layers and number them anew; everything that is in no layer stays."""
+    place = {layer: index for index, layer in enumerate(chosen)}
+    kept = {}
+    for name, tensor in weights.items():
+        match = _LAYER.match(name)
+        if match is None:
+            kept[name] = tensor.clone()
+        elif int(match[2]) in place:
+            kept[f"{match[1]}.{place[int(match[2])]}.{match[3]}"] = tensor.clone()
+    return kept
+
+
+def _narrower(weights: dict[str, Tensor], config: PretrainedConfig, width: int) -> dict[str, Tensor]:
+    """Shrink weights to a width, and the configuration with them."""
+    full, heads = int(config.hidden_size), int(config.num_attention_heads)
+    head_size = full // heads
+    if width > full or width % head_size:
+        raise ConfigError(
+            f"a student of width {width} cannot be cut out of a teacher of width {full}.",
+            accepted={"widths": f"multiples of {head_size}, its head size, up to {full}"},
+            fix=["--size LAYERS alone keeps the width", "--student FOLDER for an encoder of its own"],
+        )
+    if int(getattr(config, "embedding_size", full)) != full:
+        raise ConfigError(
+            "a teacher whose embeddings have a width of their own cannot be shrunk.", fix="--size LAYERS alone"
+        )
+    name = "hidden_dim" if config.model_type == "distilbert" else "intermediate_size"
+    inner = int(getattr(config, name)) * width // full
+    weights = shrink(weights, width=width, heads=heads, inner=inner)
+    setattr(config, name, inner)
+    config.hidden_size = width
+    config.num_attention_heads = width // head_size
+    if hasattr(config, "embedding_size"):
+        config.embedding_size = width
+    return weights
+
+
+def _build(config: PretrainedConfig, teacher: LoadedClassifier) -> nn.Module:
+    if teacher.settings.pooling == "mean":
+        encoder = AutoModel.from_config(config, **pooler_argument(config))
+        return MeanPooledClassifier(encoder, len(teacher.settings.labels)).float()
+    return cast(nn.Module, AutoModelForSequenceClassification.from_config(config)).float()

@@ -1,0 +1,60 @@
+"""Which of the teacher's layers a shallower student starts from, and which it is matched with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from liteft.errors import ConfigError
+
+__all__ = ["choose_layers", "matched_layers"]
+
+_AUTO = "spread"
+
+
+def choose_layers(wanted: Sequence[int] | str, *, teacher: int, student: int) -> list[int]:
+    """Return the teacher's layers that the student's are copied from, counted from 0.
+
+    Args:
+        wanted: the layers themselves; "first" (0, 1, 2 for 3 of 6); "spread" (0, 2, 4), evenly from the first;
+            "ends" (0, 2, 5), evenly from the first to the last; or "auto", the one of them that measured best.
+        teacher: number of layers of the teacher.
+        student: number of layers of the student.
+
+    Raises:
+        ConfigError: the student is deeper than the teacher, or the layers named do not fit.
+    """
+    if student > teacher:
+        raise ConfigError(
+            f"a student of {student} layers is deeper than its teacher, which has {teacher}.",
+            accepted={"layers": f"1 to {teacher}"},
+            fix=f"--size {max(1, teacher // 2)}",
+        )
+    if wanted == "auto":
+        wanted = _AUTO
+    if wanted == "first":
+        return list(range(student))
+    if wanted == "spread":
+        return [index * teacher // student for index in range(student)]
+    if wanted == "ends":
+        step = (teacher - 1) / max(1, student - 1)
+        return [int(index * step) for index in range(student)]
+    layers = [] if isinstance(wanted, str) else list(wanted)
+    if len(layers) != student or any(not 0 <= layer < teacher for layer in layers) or sorted(set(layers)) != layers:
+        raise ConfigError(
+            f"layers {wanted} do not fit a student of {student} layers.",
+            accepted={
+                "layers": f"{student} different ones of 0 to {teacher - 1}, ascending; or auto, first, spread, ends"
+            },
+            fix=f"--layers {','.join(map(str, choose_layers(_AUTO, teacher=teacher, student=student)))}",
+        )
+    return layers
+
+
+def matched_layers(*, teacher: int, student: int) -> list[int]:
+    """Return, for each layer of the student, the layer of the teacher whose output it is matched with.
+
+    Evenly spaced, and the last with the last, whatever layers the student was copied from.
+
+    Source: Jiao et al. 2020 (TinyBERT), section 3.1, the uniform mapping, arXiv:1909.10351.
+    """
+    return [(index + 1) * teacher // student - 1 for index in range(student)]

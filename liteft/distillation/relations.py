@@ -1,0 +1,59 @@
+"""Queries, keys and values of a model's last layer, caught on their way.
+
+transformers returns hidden states and attention probabilities, but not the projections that attention relations
+are made of; a forward hook on the three linear layers keeps what they returned last.
+"""
+
+from __future__ import annotations
+
+import re
+
+from torch import Tensor, nn
+
+from liteft.errors import ConfigError
+
+__all__ = ["LastProjections"]
+
+_PROJECTION = re.compile(r"\.layer\.(\d+)\..*?(query|key|value|q_lin|k_lin|v_lin)$")
+
+
+class LastProjections:
+    """The outputs of the last layer's query, key and value projections, of the latest forward pass.
+
+    Attributes:
+        values: three tensors of shape (texts, tokens, width), in that order.
+
+    Raises:
+        ConfigError: a family whose attention is not three linear layers.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        found = [
+            (int(match[1]), module) for name, module in model.named_modules() if (match := _PROJECTION.search(name))
+        ]
+        last = [module for layer, module in found if layer == max(number for number, _ in found)]
+        if len(last) != 3:
+            raise ConfigError(
+                "attention relations need queries, keys and values as three linear layers, which this family lacks.",
+                accepted={"families": "BERT, MiniLM, DistilBERT, RoBERTa, ELECTRA"},
+                fix="--set student.relation_weight=0",
+            )
+        self._caught: list[Tensor | None] = [None, None, None]
+        self._hooks = [module.register_forward_hook(self._keep(index)) for index, module in enumerate(last)]
+
+    @property
+    def values(self) -> list[Tensor]:
+        """Queries, keys and values."""
+        return [value for value in self._caught if value is not None]
+
+    def close(self) -> None:
+        """Remove the hooks."""
+        for hook in self._hooks:
+            hook.remove()
+        self._caught = [None, None, None]
+
+    def _keep(self, index: int):  # type: ignore[no-untyped-def]
+        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+            self._caught[index] = output
+
+        return hook

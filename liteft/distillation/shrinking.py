@@ -1,0 +1,116 @@
+"""Weights for a student that is narrower than its teacher.
+
+The residual stream of width H is projected to width h by the h leading right singular vectors of the teacher's
+word embeddings: the directions in which words differ most. Every matrix that reads from the stream is multiplied
+by that projection, every matrix that writes into it by its transpose. Attention keeps whole heads and the
+feed-forward part whole neurons, those with the largest output weights. LayerNorm does not commute with a
+projection, so the result is a start for training and not a smaller equal of the teacher.
+
+Source of factorising embeddings: Lan et al. 2020 (ALBERT), section 3.1, arXiv:1909.11942; of ranking heads and
+neurons by their weights: the magnitude criterion of Han et al. 2015, arXiv:1506.02626.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from liteft.errors import ModelError
+
+__all__ = ["shrink"]
+
+_EMBEDDINGS = re.compile(r"embeddings\.(word|position|token_type)_embeddings\.weight$")
+_NORM = re.compile(r"(LayerNorm|layer_norm)\.(weight|bias)$")
+_LAYER = re.compile(r"^(.*\.layer\.\d+)\.(.*)$")
+_INPUT = re.compile(r"(query|key|value|q_lin|k_lin|v_lin)\.(weight|bias)$")
+_JOIN = re.compile(r"(attention\.output\.dense|attention\.out_lin)\.(weight|bias)$")
+_INNER = re.compile(r"(intermediate\.dense|ffn\.lin1)\.(weight|bias)$")
+_OUTER = re.compile(r"(output\.dense|ffn\.lin2)\.(weight|bias)$")
+_SQUARE = re.compile(r"(pooler\.dense|pre_classifier|classifier\.dense)\.(weight|bias)$")
+_HEAD = re.compile(r"(^|\.)(classifier|classifier\.out_proj)\.(weight|bias)$")
+
+
+def shrink(weights: Mapping[str, Tensor], *, width: int, heads: int, inner: int) -> dict[str, Tensor]:
+    """Return weights of a narrower model of the same family and depth.
+
+    Args:
+        weights: the teacher's, by name; float32.
+        width: h, the student's hidden width.
+        heads: attention heads of the teacher.
+        inner: feed-forward width of the student.
+
+    Returns:
+        Tensors by the same names.
+
+    Raises:
+        ModelError: a weight whose role is unknown: the family cannot be shrunk.
+    """
+    words = next((tensor for name, tensor in weights.items() if name.endswith("word_embeddings.weight")), None)
+    if words is None:
+        raise ModelError("the teacher has no word embeddings to find a projection in.")
+    projection = _leading_directions(words, width)
+    head_size = words.shape[1] // heads
+    kept_rows = {name: _kept(name, weights, width // head_size, head_size, inner) for name in _layers(weights)}
+    shrunk = {}
+    for name, tensor in weights.items():
+        layer = _LAYER.match(name)
+        rows = kept_rows[layer[1]] if layer else (torch.arange(0), torch.arange(0))
+        shrunk[name] = _projected(name, tensor, projection, *rows).contiguous()
+    return shrunk
+
+
+def _leading_directions(words: Tensor, width: int) -> Tensor:
+    """The leading right singular vectors: (H, h), orthonormal columns."""
+    _, vectors = torch.linalg.eigh(words.double().T @ words.double())
+    return vectors[:, -width:].flip(1).float()
+
+
+def _layers(weights: Mapping[str, Tensor]) -> list[str]:
+    found = (_LAYER.match(name) for name in weights)
+    return list(dict.fromkeys(match[1] for match in found if match))
+
+
+def _kept(layer: str, weights: Mapping[str, Tensor], heads: int, head_size: int, inner: int) -> tuple[Tensor, Tensor]:
+    """Indices of the kept attention columns and of the kept feed-forward neurons of one layer."""
+    named = {name.removeprefix(layer + "."): tensor for name, tensor in weights.items() if name.startswith(layer + ".")}
+    join = next(tensor for name, tensor in named.items() if _JOIN.search(name) and name.endswith("weight"))
+    outer = next(
+        tensor
+        for name, tensor in named.items()
+        if _OUTER.search(name) and not _JOIN.search(name) and name.endswith("weight")
+    )
+    strength = join.view(join.shape[0], -1, head_size).pow(2).sum(dim=(0, 2))
+    chosen = strength.topk(heads).indices.sort().values
+    columns = (chosen[:, None] * head_size + torch.arange(head_size)).flatten()
+    neurons = outer.pow(2).sum(dim=0).topk(inner).indices.sort().values
+    return columns, neurons
+
+
+def _projected(name: str, tensor: Tensor, projection: Tensor, columns: Tensor, neurons: Tensor) -> Tensor:
+    matrix = tensor.dim() == 2
+    if _EMBEDDINGS.search(name):
+        return tensor @ projection
+    if _NORM.search(name):
+        if name.endswith("weight"):
+            return torch.full((projection.shape[1],), float(tensor.mean()))
+        return tensor @ projection
+    if _INPUT.search(name):
+        return tensor[columns] @ projection if matrix else tensor[columns]
+    if _JOIN.search(name):
+        return projection.T @ tensor[:, columns] if matrix else tensor @ projection
+    if _INNER.search(name):
+        return tensor[neurons] @ projection if matrix else tensor[neurons]
+    if _SQUARE.search(name):
+        return projection.T @ tensor @ projection if matrix else tensor @ projection
+    if _OUTER.search(name):
+        return projection.T @ tensor[:, neurons] if matrix else tensor @ projection
+    if _HEAD.search(name):
+        return tensor @ projection if matrix else tensor
+    raise ModelError(
+        f"the weight {name} has no known role, so a narrower student cannot start from this teacher.",
+        accepted={"families that can be shrunk": "BERT, MiniLM, DistilBERT, RoBERTa, ELECTRA"},
+        fix=["--size LAYERS, at the teacher's width", "--student FOLDER, an encoder of its own"],
+    )

@@ -1,0 +1,196 @@
+"""The training of one student: stages, and the search of a learning rate.
+
+Stage 1, where ``matching_epochs`` asks for it, matches hidden states or attention relations alone and ends with
+its last weights. Stage 2 learns the logits and ends with the weights that were best on validation. Each learning
+rate of a search starts stage 2 from the same weights; the best on validation is kept. Finished candidates lie beside
+the checkpoints, so a search that is killed goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import TrainerCallback
+
+from liteft import files
+from liteft.config import StudentRecipe
+from liteft.data import Dataset
+from liteft.distillation.pool import Pool
+from liteft.distillation.teachers import Teacher
+from liteft.distillation.trainer import DistillingTrainer, Matching
+from liteft.distillation.views import ViewCollator
+from liteft.finetuning.batches import Collator
+from liteft.finetuning.fit import fit
+from liteft.finetuning.model import LoadedClassifier
+from liteft.finetuning.run_folder import checkpoints_folder
+from liteft.finetuning.trainer import ClassifierTrainer, Progress
+from liteft.metrics import primary_metric
+
+__all__ = ["train_student"]
+
+_DONE = "done.json"
+_BEST = "best.safetensors"
+
+
+def train_student(
+    student: LoadedClassifier,
+    teacher: Teacher,
+    dataset: Dataset,
+    pool: Pool,
+    recipe: StudentRecipe,
+    *,
+    kind: str,
+    out: Path,
+    progress: Progress | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> dict[str, Any]:
+    """Train a student in place and return what came out of it.
+
+    Args:
+        student: the untrained student; holds the chosen weights afterwards.
+        teacher: run on the batches where the pool is live.
+        dataset: gives the validation split.
+        pool: the rows to train on.
+        recipe: the settings.
+        kind: "student" or "control".
+        out: the run folder.
+        progress: called with a line of text now and then.
+        callbacks: transformers callbacks.
+
+    Returns:
+        The fields of ``fit`` for the chosen learning rate, and ``search``: rate -> validation metric.
+    """
+    training = _Training(student, teacher, dataset, pool, kind, out, progress, tuple(callbacks))
+    matching = recipe.hidden_weight or recipe.relation_weight
+    extra = 0
+    if matching and recipe.matching_epochs:
+        if kind == "control":
+            extra = _steps(pool.rows, recipe, recipe.matching_epochs)
+        else:
+            training.match(recipe)
+            recipe = recipe.model_copy(update={"hidden_weight": 0.0, "relation_weight": 0.0})
+    steps = recipe.max_steps or _steps(pool.rows, recipe, recipe.epochs)
+    recipe = recipe.model_copy(update={"max_steps": steps + extra})
+    rates = recipe.learning_rates or [recipe.learning_rate]
+    start = copy.deepcopy(student.model.state_dict()) if len(rates) > 1 else {}
+    found: dict[float, dict[str, Any]] = {}
+    for rate in rates:
+        found[rate] = training.learn(recipe.model_copy(update={"learning_rate": rate}), start)
+    metric = primary_metric(dataset.task)
+    best = max(found, key=lambda rate: found[rate]["best_metric"][metric])
+    if len(rates) > 1:
+        student.model.load_state_dict(load_file(training.folder(best) / _BEST))
+    return found[best] | {"search": {str(rate): stats["best_metric"][metric] for rate, stats in found.items()}}
+
+
+def _steps(rows: int, recipe: StudentRecipe, epochs: float) -> int:
+    batches = math.ceil(rows / (recipe.batch_size * recipe.gradient_accumulation))
+    return max(1, math.ceil(batches * epochs))
+
+
+class _Training:
+    """One student's trainings, which share everything but their recipe."""
+
+    def __init__(
+        self,
+        student: LoadedClassifier,
+        teacher: Teacher,
+        dataset: Dataset,
+        pool: Pool,
+        kind: str,
+        out: Path,
+        progress: Progress | None,
+        callbacks: tuple[TrainerCallback, ...],
+    ) -> None:
+        self.student = student
+        self.teacher = teacher
+        self.dataset = dataset
+        self.pool = pool
+        self.kind = kind
+        self.out = out
+        self.progress = progress
+        self.callbacks = callbacks
+
+    def folder(self, rate: float | str) -> Path:
+        """Where a stage or a candidate keeps its checkpoints, and what it ended with."""
+        return checkpoints_folder(self.out) / (rate if isinstance(rate, str) else f"rate-{rate:g}")
+
+    def match(self, recipe: StudentRecipe) -> None:
+        """Stage 1: states alone."""
+        steps = _steps(self.pool.rows, recipe, recipe.matching_epochs)
+        update = {"max_steps": steps, "learning_rate": recipe.matching_learning_rate, "early_stopping": 0}
+        self._fit(recipe.model_copy(update=update), self.folder("matching"), logits=False, start={})
+
+    def learn(self, recipe: StudentRecipe, start: dict[str, Tensor]) -> dict[str, Any]:
+        """Stage 2 with one learning rate, from the weights ``start`` where several are tried."""
+        return self._fit(recipe, self.folder(recipe.learning_rate), logits=True, start=start)
+
+    def _fit(self, recipe: StudentRecipe, folder: Path, *, logits: bool, start: dict[str, Tensor]) -> dict[str, Any]:
+        model = self.student.model
+        if (folder / _DONE).is_file():
+            model.load_state_dict(load_file(folder / _BEST))
+            stored: dict[str, Any] = files.read_json(folder / _DONE)
+            return stored
+        if start:
+            model.load_state_dict(start)
+        stats = self._run(recipe, folder, logits=logits)
+        weights = {name: tensor.detach().contiguous().cpu() for name, tensor in model.state_dict().items()}
+        with files.writing_file(folder / _BEST) as temporary:
+            save_file(weights, temporary)
+        files.write_json(folder / _DONE, stats)
+        return stats
+
+    def _run(self, recipe: StudentRecipe, folder: Path, *, logits: bool) -> dict[str, Any]:
+        imitating = self.kind != "control"
+        holder: list[ClassifierTrainer] = []
+        matching = Matching(self.teacher.loaded, self.student) if imitating and recipe.hidden_weight else None
+        if matching is not None:
+            self.student.model.add_module("matching", matching)
+        arguments: dict[str, Any] = {}
+        if imitating:
+            arguments = {
+                "teacher": self.teacher.loaded if self.pool.live else None,
+                "matching": matching,
+                "logits": logits,
+            }
+        try:
+            return fit(
+                self.student,
+                self.dataset,
+                recipe,
+                checkpoints=folder,
+                train=self._rows(recipe, holder),
+                trainer_class=DistillingTrainer if imitating else ClassifierTrainer,
+                trainer_arguments=arguments,
+                log_path=self.out / "log.jsonl",
+                progress=self.progress,
+                name=self.kind if logits else f"{self.kind}, matching",
+                callbacks=self.callbacks,
+                choose_best=logits,
+                made=holder.append,
+            )
+        finally:
+            for trainer in holder:
+                if isinstance(trainer, DistillingTrainer):
+                    trainer.close()
+            if matching is not None:
+                del self.student.model.matching
+
+    def _rows(self, recipe: StudentRecipe, holder: list[ClassifierTrainer]) -> Collator:
+        """The pool's rows, as views where the recipe asks for them. A control keeps the words in their order."""
+        views = recipe.views if self.kind != "control" or recipe.views == "mask" else "none"
+        if views == "none":
+            return self.pool.train
+        return ViewCollator(
+            self.pool.train,
+            kind=views,
+            tokenizer=self.student.tokenizer,
+            seed=recipe.seed,
+            epoch=lambda: holder[0].index_sampler.epoch,
+        )

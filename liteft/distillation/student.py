@@ -1,0 +1,118 @@
+"""Distilling: one student, or its control, from a fine-tuned teacher.
+
+A student is trained in up to two stages: states matched with the teacher's, then logits. The control is the same
+student from the same start, with as many steps and the same search of the learning rate, on labels alone: what it
+reaches is what the teacher did not contribute.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from accelerate import PartialState
+from transformers import TrainerCallback
+
+from liteft import files
+from liteft.config import Recipe
+from liteft.data import Dataset, load_unlabeled
+from liteft.distillation.initial import create_student
+from liteft.distillation.pool import training_pool
+from liteft.distillation.stages import train_student
+from liteft.distillation.teachers import Teacher
+from liteft.finetuning.run_folder import finish_run, open_run
+from liteft.finetuning.teacher import report_check, weights_hash
+from liteft.finetuning.trainer import Progress, resolve_precision
+from liteft.run import Run, read_run
+
+__all__ = ["Kind", "distill_one"]
+
+Kind = Literal["student", "control"]
+
+
+def distill_one(
+    teacher: Teacher,
+    dataset: Dataset,
+    *,
+    out: Path,
+    recipe: Recipe,
+    kind: Kind = "student",
+    progress: Progress | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> Run:
+    """Train one student or one control and return the finished run.
+
+    The same call again returns the finished run, or goes on where an unfinished one was stopped.
+
+    Args:
+        teacher: what is imitated, and what the student starts from.
+        dataset: with the teacher's labels, in its order.
+        out: the run folder.
+        recipe: its table ``student``; ``seeds`` and ``control`` are the caller's business.
+        kind: "control" leaves the teacher's outputs out.
+        progress: called with a line of text now and then.
+        callbacks: transformers callbacks.
+
+    Raises:
+        ConfigError: a size or layers that do not fit the teacher, or settings that exclude each other.
+        DataError, RunError, ModelError: what cannot be read, written or used.
+    """
+    student = recipe.student
+    loaded = create_student(teacher.loaded, student)
+    inputs = {
+        "kind": kind,
+        "data": dataset.fingerprint,
+        "teacher": teacher.weights_sha256,
+        "student": weights_hash(loaded.path) if student.student else None,
+        "unlabeled": _unlabeled_hash(student.unlabeled),
+    }
+    state = PartialState(cpu=not torch.cuda.is_available())
+    finished = open_run(out, recipe, inputs, table="student") if state.is_main_process else None
+    state.wait_for_everyone()
+    if not state.is_main_process and (out / "run.json").is_file():
+        finished = read_run(out)
+    if finished is not None:
+        return finished
+    started = time.monotonic()
+    if state.is_main_process:
+        # The teacher's run has shown the same check already.
+        report_check(dataset, loaded, out, progress=None)
+    unlabeled = None if student.unlabeled is None else load_unlabeled(student.unlabeled)
+    pool = training_pool(teacher, dataset, unlabeled, loaded, student, kind=kind, out=out, progress=progress)
+    stats = train_student(
+        loaded, teacher, dataset, pool, student, kind=kind, out=out, progress=progress, callbacks=callbacks
+    )
+    if state.is_main_process:
+        info = {
+            "base": None,
+            "teacher": teacher.described(),
+            "size": student.size or student.student,
+            "seed": student.seed,
+            "seconds": round(time.monotonic() - started, 1),
+            "training_texts": len(pool.train.encoded.ids),
+            **stats,
+        }
+        finish_run(
+            out,
+            loaded,
+            dataset,
+            kind=kind,
+            tokenizer_source=loaded.path,
+            train_bf16=resolve_precision(student.precision) == "bf16",
+            info=info,
+        )
+    state.wait_for_everyone()
+    return read_run(out)
+
+
+def _unlabeled_hash(source: str | None) -> str | None:
+    """Return a hash of the unlabelled files' bytes, or the name itself for a hub data set."""
+    if source is None:
+        return None
+    path = Path(source)
+    parts = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    hashes = [files.sha256_file(part) for part in parts if part.is_file()]
+    return " ".join(hashes) or source

@@ -1,0 +1,140 @@
+"""The distilling trainer: a loss against the teacher, and nothing else of its own.
+
+Logits come with the batch where the texts are plain (the cache), and from the teacher itself where the batch holds
+views of texts or where hidden states or relations are matched.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from liteft.config import StudentRecipe
+from liteft.distillation.initial import layer_count
+from liteft.distillation.layers import matched_layers
+from liteft.distillation.losses import hidden_state_loss, kl_loss, mse_loss, relation_loss
+from liteft.distillation.relations import LastProjections
+from liteft.finetuning.model import LoadedClassifier
+from liteft.finetuning.trainer import ClassifierTrainer
+
+__all__ = ["DistillingTrainer", "Matching"]
+
+
+class Matching(nn.Module):
+    """What intermediate matching needs beside the models: the learned projections between their widths.
+
+    It is attached to the student while it trains, so that optimizer and checkpoints see it, and is taken off after.
+
+    Args:
+        teacher: the classifier whose states are matched.
+        student: the classifier that is trained.
+    """
+
+    def __init__(self, teacher: LoadedClassifier, student: LoadedClassifier) -> None:
+        super().__init__()
+        wide, narrow = int(teacher.config.hidden_size), int(student.config.hidden_size)
+        self.layers = matched_layers(teacher=layer_count(teacher), student=layer_count(student))
+        states = len(self.layers) + 1 if wide != narrow else 0
+        self.projections = nn.ModuleList(nn.Linear(narrow, wide, bias=False) for _ in range(states))
+
+    def forward(self, student: tuple[Tensor, ...], teacher: tuple[Tensor, ...], mask: Tensor) -> Tensor:
+        """Return the mean loss over the embeddings' and every layer's output, shape ()."""
+        chosen = [teacher[0], *(teacher[layer + 1] for layer in self.layers)]
+        total = torch.zeros((), device=mask.device)
+        for index, (ours, theirs) in enumerate(zip(student, chosen, strict=True)):
+            projected = self.projections[index](ours.float()) if len(self.projections) else ours
+            total = total + hidden_state_loss(projected, theirs, mask)
+        return total / len(chosen)
+
+
+class DistillingTrainer(ClassifierTrainer):
+    """Trainer for a student.
+
+    Args:
+        teacher: the classifier that is imitated; None where every batch brings its logits.
+        matching: the projections, where hidden states are matched.
+        logits: compare logits; False in a first stage that matches states alone.
+        arguments: as for ClassifierTrainer, whose recipe must be a StudentRecipe.
+    """
+
+    recipe: StudentRecipe
+
+    def __init__(
+        self, *, teacher: LoadedClassifier | None, matching: Matching | None, logits: bool, **arguments: Any
+    ) -> None:
+        super().__init__(**arguments)
+        self.teacher = teacher
+        self.matching = matching
+        self.logits = logits
+        self.student_relations: LastProjections | None = None
+        self.teacher_relations: LastProjections | None = None
+        if teacher is not None:
+            teacher.model.to(self.args.device).eval()
+            if self.recipe.relation_weight:
+                self.student_relations = LastProjections(arguments["model"])
+                self.teacher_relations = LastProjections(teacher.model)
+
+    def model_inputs(self, batch: dict[str, Tensor]) -> dict[str, Any]:
+        """The student's inputs; it returns hidden states where they are matched."""
+        asked = {"output_hidden_states": True} if self.matching is not None and self.model.training else {}
+        return super().model_inputs(batch) | asked
+
+    def text_loss(self, logits: Tensor, batch: dict[str, Tensor], outputs: Any) -> Tensor:
+        """Return the weighted sum of the losses that the recipe names, shape ()."""
+        recipe = self.recipe
+        taught = self._taught(batch)
+        total = torch.zeros((), device=logits.device)
+        if self.logits:
+            soft = 1 - recipe.hard_weight
+            if soft:
+                target = batch["teacher_logits"] if taught is None else taught.logits.float()
+                if recipe.logits_loss == "mse":
+                    total = total + soft * mse_loss(logits, target)
+                else:
+                    total = total + soft * kl_loss(logits, target, temperature=recipe.temperature, task=self.task)
+            if recipe.hard_weight:
+                total = total + recipe.hard_weight * self._labelled_loss(logits, batch)
+        if taught is None:
+            return total
+        mask = batch["attention_mask"]
+        if self.matching is not None:
+            total = total + recipe.hidden_weight * self.matching(outputs.hidden_states, taught.hidden_states, mask)
+        if self.student_relations is not None and self.teacher_relations is not None:
+            pairs = zip(self.student_relations.values, self.teacher_relations.values, strict=True)
+            heads = self._relation_heads()
+            parts = [relation_loss(ours, theirs, mask, heads=heads) for ours, theirs in pairs]
+            total = total + recipe.relation_weight * torch.stack(parts).mean()
+        return total
+
+    def close(self) -> None:
+        """Take the hooks off both models."""
+        for relations in (self.student_relations, self.teacher_relations):
+            if relations is not None:
+                relations.close()
+
+    def _labelled_loss(self, logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """The hard-label loss of the rows that have labels; 0 without any."""
+        labels = batch["labels"]
+        if "labelled" in batch:
+            real = batch["labelled"] > 0
+            if not bool(real.any()):
+                return logits.sum() * 0.0
+            logits, labels = logits[real], labels[real]
+        return self.gold_loss(logits, labels)
+
+    def _taught(self, batch: dict[str, Tensor]) -> Any:
+        """The teacher's outputs for a batch, or None where nothing but cached logits is needed."""
+        if self.teacher is None:
+            return None
+        inputs = super().model_inputs(batch)
+        states = self.matching is not None
+        device = batch["input_ids"].device.type
+        with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=self.args.bf16):
+            return self.teacher.model(**inputs, output_hidden_states=states)
+
+    def _relation_heads(self) -> int:
+        """As many relation heads as the narrower model has attention heads."""
+        student: Any = self.accelerator.unwrap_model(self.model)
+        return int(student.config.num_attention_heads)

@@ -1,0 +1,134 @@
+"""``liteft.distill``: the students of a recipe, their controls, and the teacher where it is not there yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from liteft.config import Recipe
+from liteft.data import Dataset
+from liteft.distillation.student import distill_one
+from liteft.distillation.teachers import Teacher, open_teacher, with_labels
+from liteft.finetuning import finetune
+from liteft.finetuning.teacher import resolve_data, resolve_recipe
+from liteft.finetuning.trainer import Progress
+from liteft.run import Run
+
+__all__ = ["Students", "distill", "distill_all"]
+
+
+@dataclass(frozen=True)
+class Students:
+    """What a recipe's student table makes.
+
+    Attributes:
+        teacher: what they learned from.
+        students: one a seed.
+        controls: one a seed, or none.
+    """
+
+    teacher: Teacher
+    students: tuple[Run, ...]
+    controls: tuple[Run, ...]
+
+
+def distill(
+    teacher: Run | str | Path,
+    data: Dataset | str | Path,
+    *,
+    out: str | Path,
+    recipe: Recipe | None = None,
+    progress: Progress | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
+    **settings: Any,
+) -> Run:
+    """Distil a teacher into a small student and return the student's finished run.
+
+    The same call again returns the finished run, or goes on where an unfinished one was stopped. With ``control`` the
+    control stands in OUT-control, with ``seeds`` further students in OUT-seed1, OUT-seed2 and so on.
+
+    Args:
+        teacher: a run, a classifier's folder, or a base that is not fine-tuned yet: that is fine-tuned first, into
+            OUT-teacher, as the recipe's ``[teacher]`` table says.
+        data: a data set, or what ``load_dataset`` takes (the recipe's ``[data]`` table then says how).
+        out: the run folder.
+        recipe: settings; its tables ``data``, ``teacher`` and ``student`` are used.
+        progress: called with a line of text now and then.
+        callbacks: transformers callbacks, for loggers of your own.
+        settings: keys of the recipe's ``[student]`` table, over the recipe: ``size="3x384"`` above all.
+
+    Raises:
+        ConfigError: an unknown or unusable setting, a size deeper than the teacher.
+        DataError: data that cannot be trained on.
+        ModelError: a teacher or student that cannot be used.
+        RunError: the folder holds another run, or cannot be written.
+
+    Source: Hinton et al. 2015, arXiv:1503.02531; initialising a student from its teacher's layers: Sanh et al. 2019
+    (DistilBERT), section 3, arXiv:1910.01108.
+    """
+    recipe = resolve_recipe(recipe, "student", settings)
+    out = Path(out)
+    made = distill_all(
+        teacher,
+        resolve_data(data, recipe),
+        out=out,
+        teacher_out=out.with_name(f"{out.name}-teacher"),
+        recipe=recipe,
+        progress=progress,
+        callbacks=callbacks,
+    )
+    return made.students[0]
+
+
+def distill_all(
+    teacher: Run | str | Path,
+    dataset: Dataset,
+    *,
+    out: Path,
+    teacher_out: Path,
+    recipe: Recipe,
+    progress: Progress | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> Students:
+    """Train every student and control that a recipe asks for.
+
+    Args:
+        teacher: as for ``distill``.
+        dataset: the data.
+        out: run folder of the first student; the others' names begin with it.
+        teacher_out: run folder of the teacher, where ``teacher`` is a base.
+        recipe: the settings.
+        progress: called with a line of text now and then.
+        callbacks: transformers callbacks.
+    """
+
+    def finetuned(base: str) -> Run:
+        return finetune(base, dataset, out=teacher_out, recipe=recipe, progress=progress, callbacks=callbacks)
+
+    opened = open_teacher(teacher, finetune=finetuned)
+    dataset = with_labels(dataset, opened)
+    students: list[Run] = []
+    controls: list[Run] = []
+    for number in range(recipe.student.seeds):
+        name = out.name if number == 0 else f"{out.name}-seed{number}"
+        update = {"seed": recipe.student.seed + number, "seeds": 1, "control": False}
+        one = recipe.model_copy(update={"student": recipe.student.model_copy(update=update)})
+        for kind, runs, folder in (("student", students, name), ("control", controls, f"{name}-control")):
+            if kind == "control" and not recipe.student.control:
+                continue
+            runs.append(
+                distill_one(
+                    opened,
+                    dataset,
+                    out=out.with_name(folder),
+                    recipe=one,
+                    kind="control" if kind == "control" else "student",
+                    progress=progress,
+                    callbacks=callbacks,
+                )
+            )
+    return Students(opened, tuple(students), tuple(controls))

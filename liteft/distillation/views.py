@@ -1,0 +1,121 @@
+"""Views: a text, changed a little, that the teacher labels anew.
+
+A teacher can label any text, so a small training set need not limit a student. "mask" hides each word with
+probability 0.1; "ngram" keeps a random run of words. A view is drawn from (seed, epoch, row) alone, so a run that
+is resumed sees the same ones. Half of the rows of a batch stay as they are.
+
+Source: Tang et al. 2019, section 3.3 (masking, n-gram sampling), arXiv:1903.12136; fresh views and a teacher that
+sees the same ones: Beyer et al. 2022, section 3.2, arXiv:2106.05237.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+from torch import Tensor
+
+from liteft.errors import ConfigError
+from liteft.finetuning.batches import Collator
+from liteft.finetuning.model import pad_batch
+from liteft.tokenization import Encoded, TextTokenizer
+
+__all__ = ["ViewCollator", "view_of"]
+
+Views = Literal["mask", "ngram"]
+_SHARE = 0.5
+_MASKED = 0.1
+_MASK_TOKENS = ("[MASK]", "<mask>", "[UNK]", "<unk>")
+
+
+class ViewCollator(Collator):
+    """Collates a split's rows, about half of them as fresh views.
+
+    Args:
+        plain: the rows as they are.
+        kind: "mask" or "ngram".
+        tokenizer: knows which tokens begin a word.
+        seed: of the views.
+        epoch: tells the current epoch when a batch is made.
+
+    Raises:
+        ConfigError: pairs of texts, whose parts an n-gram would tear apart, or a vocabulary without a mask.
+    """
+
+    def __init__(
+        self, plain: Collator, *, kind: Views, tokenizer: TextTokenizer, seed: int, epoch: Callable[[], int]
+    ) -> None:
+        super().__init__(plain.encoded, plain.labels, pad_id=plain.pad_id, types=plain.types, extras=plain.extras)
+        self.kind = kind
+        self.seed = seed
+        self.epoch = epoch
+        mask = next((found for name in _MASK_TOKENS if (found := tokenizer.token_id(name)) is not None), None)
+        if mask is None:
+            raise ConfigError(
+                "the vocabulary has no token to mask words with.",
+                accepted={"views": "none, ngram"},
+                fix="--set student.views=none",
+            )
+        if kind == "ngram" and any(row.any() for row in plain.encoded.type_ids):
+            raise ConfigError("n-gram views of pairs have no meaning.", accepted={"views": "none, mask"})
+        self.mask_id = mask
+        self.continues = tokenizer.continuations()
+
+    def __call__(self, rows: list[int]) -> dict[str, Tensor]:
+        """Return the batch, with views in the place of some rows."""
+        epoch = self.epoch()
+        ids, type_ids = [], []
+        for row in rows:
+            random = np.random.default_rng([self.seed, epoch, row])
+            plain, types = self.encoded.ids[row], self.encoded.type_ids[row]
+            if random.random() < _SHARE:
+                plain, types = view_of(
+                    plain, types, kind=self.kind, mask_id=self.mask_id, continues=self.continues, random=random
+                )
+            ids.append(plain)
+            type_ids.append(types)
+        batch = super().__call__(rows)
+        encoded = Encoded(ids, type_ids, np.zeros(len(ids), dtype=bool))
+        return batch | pad_batch(encoded, range(len(ids)), pad_id=self.pad_id, types=self.types)
+
+
+def view_of(
+    ids: np.ndarray,
+    type_ids: np.ndarray,
+    *,
+    kind: Views,
+    mask_id: int,
+    continues: np.ndarray,
+    random: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return ids and type ids of one view of a text.
+
+    Args:
+        ids: int32 (tokens,), with a special token at either end.
+        type_ids: int32 (tokens,).
+        kind: "mask": every word becomes ``mask_id`` with probability 0.1, one token for all its pieces; "ngram": a
+            run of words, of random length and place.
+        mask_id: the mask's id.
+        continues: bool (vocabulary,), True for pieces that go on with a word.
+        random: the source of chance.
+    """
+    inner = ids[1:-1]
+    if len(inner) == 0:
+        return ids, type_ids
+    starts = ~continues[inner]
+    starts[0] = True
+    word = np.cumsum(starts) - 1
+    words = int(word[-1]) + 1
+    if kind == "ngram":
+        length = int(random.integers(1, words + 1))
+        first = int(random.integers(0, words - length + 1))
+        kept = (word >= first) & (word < first + length)
+        changed = inner
+    else:
+        hidden = (random.random(words) < _MASKED)[word]
+        hidden &= inner != ids[-1]  # the separator between the texts of a pair stays
+        kept = ~hidden | starts
+        changed = np.where(hidden, mask_id, inner).astype(ids.dtype)
+    whole = np.concatenate([[True], kept, [True]])
+    return np.concatenate([ids[:1], changed, ids[-1:]])[whole], type_ids[whole]

@@ -1,0 +1,60 @@
+"""Large buffers of a CPU training are used again, instead of fetched from the kernel at every step.
+
+glibc hands out blocks over 32 MB straight from the kernel and gives them back when freed. The gradient of the
+embeddings is such a block (30,522 x 384 floats: 47 MB) and is freed and made anew at every step, so each step
+pays 11,000 page faults to get zeroed memory that it then fills with zeros again. Kept in the heap the block
+costs one pass over memory. Numbers do not change, only where they lie. Measured with torch 2.13, glibc 2.36 and
+MiniLM-L6 in bfloat16, one thread of a virtual EPYC, 32 texts: of 14 tokens, 254 -> 228 ms a step; of 60 to 256
+tokens, 47 -> 40 s for ten steps and 6% more memory at the peak. Transparent huge pages (torch's
+THP_MEM_ALLOC_ENABLE=1) take less of the faults away, and have to be chosen before torch first allocates.
+
+Tried beside it and left alone: flushing denormals (the first moments of rare words decay to denormals after some
+800 steps, which doubles the optimizer's time on them), because torch.set_flush_denormal reaches only the calling
+thread, so results would depend on which thread computed them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["large_buffers_reused"]
+
+# From malloc.h.
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+# What glibc's own adjustment ends at, bytes; once set by hand it no longer adjusts.
+_USUAL_MMAP_THRESHOLD = 32 << 20
+_USUAL_TRIM_THRESHOLD = 2 * _USUAL_MMAP_THRESHOLD
+_CHOSEN_BY_USER = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_", "GLIBC_TUNABLES")
+
+
+@contextmanager
+def large_buffers_reused() -> Iterator[None]:
+    """Keep freed blocks of up to 1 GB in this process's heap while the body runs; give them back afterwards.
+
+    Does nothing without glibc, with a glibc that refuses the setting (before 2.35 or so), or where the
+    environment already sets glibc's allocator.
+    """
+    libc = _glibc()
+    if libc is None or not libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30):
+        yield
+        return
+    libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+    try:
+        yield
+    finally:
+        libc.mallopt(_M_MMAP_THRESHOLD, _USUAL_MMAP_THRESHOLD)
+        libc.mallopt(_M_TRIM_THRESHOLD, _USUAL_TRIM_THRESHOLD)
+        libc.malloc_trim(0)
+
+
+def _glibc() -> Any:
+    if platform.libc_ver()[0] != "glibc" or any(name in os.environ for name in _CHOSEN_BY_USER):
+        return None
+    libc = ctypes.CDLL(None)
+    return libc if hasattr(libc, "mallopt") and hasattr(libc, "malloc_trim") else None
