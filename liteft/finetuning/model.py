@@ -155,8 +155,10 @@ def load_classifier(folder: str | Path) -> LoadedClassifier:
     try:
         model = _build(folder, config, settings)
     except (SafetensorError, RuntimeError, OSError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ModelError(f"{folder / WEIGHTS} does not fit config.json: {first}") from error
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(
+            f"{folder / WEIGHTS} does not fit config.json: {reason}", fix="copy the folder again, whole"
+        ) from error
     tokenizer = TextTokenizer.from_file(
         folder / "tokenizer.json",
         max_tokens=settings.max_tokens,
