@@ -1,0 +1,120 @@
+"""The demo: the whole way on a small data set that comes with the package, in minutes on two cores.
+
+The texts are support requests of an electronics shop that does not exist, written for this purpose: 6 intents,
+1,268 texts with the noise of real ones. The base is all-MiniLM-L6-v2 from the extra ``demo``. What is trained here
+is what ``liteft distill`` trains on anybody's data; only the recipe below is the demo's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from liteft.config import Recipe, make_recipe
+from liteft.pipeline import Outcome, run_pipeline
+from liteft.report import Comparison, compare
+from liteft.runtime import Prediction, load
+
+__all__ = ["Demo", "demo_recipe", "run_demo"]
+
+_TEXTS = (
+    "the courier says delivered but nothing is here, order 4471",
+    "why was my card charged twice this month??",
+    "does the small vacuum fit under a sofa that is 9 cm off the floor",
+    "app crashes every time i pair the lamp",
+)
+NEXT_COMMAND = "liteft distill --data YOUR_FOLDER --text COLUMN --label COLUMN --teacher minilm --size 3x384 --out RUNS"
+
+
+def demo_recipe() -> Recipe:
+    """Return the demo's recipe: a teacher of 6 layers, a student of 3 and its control, int8."""
+    corpus = resources.files("liteft.data") / "corpus"
+    return make_recipe(
+        {
+            "data": {"source": str(corpus)},
+            "teacher": {"epochs": 6, "learning_rate": 1e-4},
+            "student": {"size": "3x384", "epochs": 14, "learning_rate": 1e-4, "control": True},
+            "export": {"precision": "int8"},
+        },
+        origin="the demo",
+    )
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo made.
+
+    Attributes:
+        outcome: runs and artifact.
+        comparison: all four models on the test split.
+        predictions: of a few texts, by the artifact.
+        picture: quality against latency, as PNG; None without matplotlib.
+    """
+
+    outcome: Outcome
+    comparison: Comparison
+    predictions: tuple[tuple[str, Prediction], ...]
+    picture: Path | None
+
+    def render(self) -> str:
+        """Return predictions, table and the next command as text."""
+        lines = ["predictions of the int8 artifact:"]
+        lines += [f"  {found.label:<16} {found.score:.2f}  {text}" for text, found in self.predictions]
+        lines += ["", self.comparison.render()]
+        if self.picture is not None:
+            lines += ["", f"picture: {self.picture}"]
+        lines += ["", f"on your own data: {NEXT_COMMAND}"]
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the same as plain data, ready for JSON."""
+        return {
+            "comparison": self.comparison.to_dict(),
+            "predictions": [
+                {"text": text, "label": found.label, "score": found.score} for text, found in self.predictions
+            ],
+            "picture": None if self.picture is None else str(self.picture),
+            "next_command": NEXT_COMMAND,
+        }
+
+
+def run_demo(out: Path, *, progress: Callable[[str], None] | None = None) -> Demo:
+    """Train, distil, export, verify, predict and compare; the same call again goes on where it stopped.
+
+    Args:
+        out: the folder of all runs and of the artifact.
+        progress: called with a line of text now and then.
+
+    Raises:
+        ModelError: the extra ``demo`` is not installed.
+        RunError: the folder holds something else, or cannot be written.
+        VerificationError: the export does not agree with the student.
+    """
+    outcome = run_pipeline(demo_recipe(), out=out, teacher="minilm", progress=progress)
+    artifact = out / "artifact"
+    with load(artifact) as classifier:
+        predictions = tuple(zip(_TEXTS, classifier.predict(_TEXTS), strict=True))
+    comparison = compare(
+        out / "teacher",
+        out / "student",
+        out / "student-control",
+        artifact,
+        names=("teacher", "student", "control", "artifact"),
+        on=outcome.dataset,
+        rounds=3,
+        progress=progress,
+    )
+    return Demo(outcome, comparison, predictions, _picture(comparison, out / "comparison.png"))
+
+
+def _picture(comparison: Comparison, path: Path) -> Path | None:
+    """Draw the comparison; without matplotlib there is no picture, and the table says it all."""
+    from liteft.errors import MissingExtraError
+
+    try:
+        return comparison.picture(path)
+    except MissingExtraError:
+        return None
