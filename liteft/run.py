@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -71,11 +72,22 @@ class Run:
         Raises:
             RunError: the run has no predictions for that split.
         """
+        stored = self._stored(split, "logits", "labels")
+        return stored["logits"], stored["labels"]
+
+    def foreign(self, split: str) -> np.ndarray | None:
+        """Return which texts carry a label that training lacked, bool (texts,), or None where none does.
+
+        A multi-label row does not show it otherwise. Raises RunError like `predictions`.
+        """
+        return self._stored(split, "logits").get("foreign")
+
+    def _stored(self, split: str, *needed: str) -> dict[str, np.ndarray]:
         path = self.path / "predictions" / f"{split}.npz"
         try:
             with np.load(path, allow_pickle=False) as stored:
-                return stored["logits"], stored["labels"]
-        except (OSError, KeyError, ValueError) as error:
+                return {name: stored[name] for name in dict.fromkeys((*needed, *stored.files))}
+        except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
             known = sorted(file.stem for file in path.parent.glob("*.npz"))
             raise RunError(
                 f"{self.path} has no readable predictions for split {split!r}.",

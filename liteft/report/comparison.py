@@ -18,7 +18,7 @@ import numpy as np
 
 from liteft import metrics
 from liteft.data import Dataset, Split
-from liteft.errors import ConfigError, DeviceError
+from liteft.errors import ConfigError, DeviceError, ModelError
 from liteft.metrics import PairedTest, Task
 from liteft.report.gold import Gold, find_gold, in_order
 from liteft.report.subjects import Source, Subject, find_subjects
@@ -148,6 +148,7 @@ class Comparison:
         Raises:
             MissingExtraError: matplotlib is not installed.
             ConfigError: the models were not timed, or the ending is unknown.
+            RunError: the system refuses to write.
         """
         from liteft.report.picture import draw
 
@@ -273,8 +274,16 @@ def _speed_texts(
 
 
 def _scored(worker: Worker, texts: Path, gold: Gold, progress: Callable[[str], None]) -> np.ndarray:
-    progress(f"scoring {worker.subject.name} on {len(gold.split):,} texts of {gold.split.name}")
-    return in_order(worker.logits(texts), worker.subject.labels, gold.labels)
+    subject = worker.subject
+    progress(f"scoring {subject.name} on {len(gold.split):,} texts of {gold.split.name}")
+    logits = worker.logits(texts)
+    broken = int((~np.isfinite(logits)).any(axis=1).sum())
+    if broken:
+        raise ModelError(
+            f"{subject.name}: the logits are not finite for {broken:,} of {len(logits):,} texts.",
+            fix="liteft doctor" if subject.engine == "onnxruntime" else "train again, with a lower learning rate",
+        )
+    return in_order(logits, subject.labels, gold.labels)
 
 
 def _measured(worker: Worker, gold: Gold, first: np.ndarray, logits: np.ndarray) -> Measured:

@@ -167,12 +167,12 @@ def _aligned(split: Split, names: Sequence[str] | None, first: Subject) -> tuple
     else:
         moved = np.zeros((len(split), len(first.labels)), dtype=bool)
         moved[:, mapped[mapped >= 0]] = labels[:, mapped >= 0]
-        unknown = labels[:, mapped < 0].any(axis=1)
+        unknown = np.asarray(labels[:, mapped < 0].any(axis=1))
         foreign = unknown if split.foreign is None else unknown | split.foreign
     notes: tuple[str, ...] = ()
     if unknown.any():
         shown = ", ".join(strange[:5]) + (", ..." if len(strange) > 5 else "")
-        notes = (
-            f"{int(unknown.sum()):,} texts have a label that the models lack ({shown}): they count as wrong",
-        )
+        count = int(unknown.sum())
+        texts = "1 text has" if count == 1 else f"{count:,} texts have"
+        notes = (f"{texts} a label that the models lack ({shown}) and can only be wrong there",)
     return replace(split, labels=moved, foreign=foreign), notes

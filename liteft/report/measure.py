@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from liteft.errors import LiteftError
+from liteft.errors import DeviceError, LiteftError, MissingExtraError
 from liteft.metrics import Task, decide, sigmoid, softmax
 
 __all__ = ["main", "peak_memory_bytes"]
@@ -97,17 +97,28 @@ def load_artifact(folder: str, threads: int, device: str) -> Measuring:
         inputs: list[Any] = texts if pairs is None else list(zip(texts, pairs, strict=True))
         return classifier.predict(inputs[0] if len(inputs) == 1 else inputs)
 
-    return Measuring(
-        classifier.logits, answer, _versions("onnxruntime", "onnxruntime-gpu"), classifier.device
-    )
+    return Measuring(classifier.logits, answer, _versions("onnxruntime", "onnxruntime-gpu"), classifier.device)
 
 
 def load_model(folder: str, threads: int, device: str) -> Measuring:
-    """Load a model folder into torch, in float32, run as it is (eager)."""
-    import torch
+    """Load a model folder into torch, in float32, run as it is (eager).
 
-    from liteft.finetuning.model import load_classifier, predict_logits
+    Raises:
+        MissingExtraError: torch or transformers is not installed.
+        DeviceError: torch has no CUDA device.
+        ModelError: the folder holds no classifier.
+    """
+    try:
+        import torch
 
+        from liteft.finetuning.model import load_classifier, predict_logits
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"a run or a model folder needs {error.name}, which is not installed.",
+            fix=["pip install 'liteft[train]'", "compare artifacts alone"],
+        ) from None
+    if device == "cuda" and not torch.cuda.is_available():
+        raise DeviceError('device="cuda" was asked for, and torch finds no CUDA device.', fix="--device cpu")
     torch.set_num_threads(threads)
     loaded = load_classifier(folder)
     loaded.model.to(device)

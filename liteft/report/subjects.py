@@ -151,9 +151,14 @@ def _of_model(folder: Path) -> Subject:
             f"{folder} has no {_WEIGHTS}; weights in other formats are never loaded.",
             fix="save the model with save_pretrained, which writes safetensors",
         )
-    config = files.read_json(folder / "config.json")
-    own = config.get("liteft") or {}
-    listed = {int(index): str(label) for index, label in (config.get("id2label") or {}).items()}
+    try:
+        config = files.read_json(folder / "config.json")
+        own = config.get("liteft") or {}
+        # transformers leaves its default of two labels out of the file
+        named = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
+        listed = {int(index): str(label) for index, label in named.items()}
+    except (OSError, ValueError, AttributeError) as error:
+        raise ModelError(f"{folder / 'config.json'} cannot be read: {error}.") from error
     labels = own.get("labels") or [listed[index] for index in sorted(listed)]
     multi = config.get("problem_type") == "multi_label_classification"
     return Subject(

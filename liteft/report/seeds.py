@@ -1,0 +1,273 @@
+"""One recipe, several seeds: does distilling help, and by how much more than chance?
+
+A student that is a point better than its control may owe it to its seed or to the texts. So every kind of run gets its
+mean and its standard deviation over seeds, and students are compared with controls, and with the teacher, by
+an interval in which seeds and texts both are samples. Whether that interval excludes zero is said as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from liteft.errors import ConfigError, ModelError
+from liteft.metrics import Estimate, Task, correct, paired_interval_over_seeds
+from liteft.report.table import Rows, aligned, markdown
+from liteft.run import Run
+
+__all__ = ["SeedsDifference", "SeedsRow", "SeedsTable", "seeds_table"]
+
+_METRICS: dict[Task, tuple[str, ...]] = {
+    "single_label": ("accuracy", "macro_f1", "log_loss", "calibration_error"),
+    "multi_label": ("micro_f1", "macro_f1", "exact_match", "label_accuracy", "calibration_error"),
+}
+_SHOWN: dict[Task, int] = {"single_label": 2, "multi_label": 3}
+_PAIRED: dict[Task, str] = {"single_label": "accuracy", "multi_label": "exact_match"}
+
+
+@dataclass(frozen=True, slots=True)
+class SeedsRow:
+    """The runs of one kind.
+
+    Attributes:
+        kind: "student", "control" or "teacher".
+        seeds: of the runs.
+        values: by metric, a number for each run, in the order of ``seeds``.
+    """
+
+    kind: str
+    seeds: tuple[int, ...]
+    values: dict[str, tuple[float, ...]]
+
+    def mean(self, metric: str) -> float:
+        """Return a metric's mean over seeds."""
+        return float(np.mean(self.values[metric]))
+
+    def deviation(self, metric: str) -> float | None:
+        """Return a metric's standard deviation over seeds, divided by n - 1; None for a single seed."""
+        values = self.values[metric]
+        return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        measured = {
+            name: {"values": list(values), "mean": self.mean(name), "standard_deviation": self.deviation(name)}
+            for name, values in self.values.items()
+        }
+        return {"kind": self.kind, "seeds": list(self.seeds), "metrics": measured}
+
+
+@dataclass(frozen=True, slots=True)
+class SeedsDifference:
+    """How much better one kind is than another on the same texts.
+
+    Attributes:
+        kind, against: the two kinds; the difference is the first minus the second.
+        metric: "accuracy", or "exact_match" for multi-label.
+        estimate: mean difference, a share, with its 95% interval over seeds and texts.
+    """
+
+    kind: str
+    against: str
+    metric: str
+    estimate: Estimate
+
+    @property
+    def verdict(self) -> str:
+        """What the interval says about zero."""
+        return "excludes zero" if self.estimate.excludes_zero else "does not exclude zero"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "kind": self.kind,
+            "against": self.against,
+            "metric": self.metric,
+            "difference": self.estimate.value,
+            "interval": [self.estimate.low, self.estimate.high],
+            "excludes_zero": self.estimate.excludes_zero,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SeedsTable:
+    """Kinds of runs side by side, over seeds.
+
+    Attributes:
+        rows: students, then controls and teachers where there are any.
+        differences: students minus controls, and minus teachers.
+        task: "single_label" or "multi_label".
+        data: name of the data set.
+        split: name of the split.
+        texts: how many it has.
+        notes: what a reader of the numbers must know.
+    """
+
+    rows: tuple[SeedsRow, ...]
+    differences: tuple[SeedsDifference, ...]
+    task: Task
+    data: str
+    split: str
+    texts: int
+    notes: tuple[str, ...] = ()
+
+    def render(self) -> str:
+        """Return the table as text for a terminal."""
+        parts = [self._title(), "", aligned(self._means(), texts=2)]
+        if self.differences:
+            parts += ["", aligned(self._compared(), texts=1)]
+        return "\n".join([*parts, "", *self._explanations()])
+
+    def to_markdown(self) -> str:
+        """Return the same in Markdown."""
+        parts = [self._title(), markdown(self._means(), texts=2)]
+        if self.differences:
+            parts.append(markdown(self._compared(), texts=1))
+        parts.append("\n".join(f"- {line}" for line in self._explanations()))
+        return "\n\n".join(parts) + "\n"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all numbers as plain data, ready for JSON."""
+        return {
+            "data": self.data,
+            "split": self.split,
+            "texts": self.texts,
+            "task": self.task,
+            "rows": [row.to_dict() for row in self.rows],
+            "differences": [difference.to_dict() for difference in self.differences],
+            "notes": list(self.notes),
+        }
+
+    def __str__(self) -> str:
+        return self.render()
+
+    def _title(self) -> str:
+        return f"{self.data} {self.split}: {self.texts:,} texts".strip()
+
+    def _means(self) -> Rows:
+        shown = _METRICS[self.task][: _SHOWN[self.task]]
+        rows: Rows = [("runs", "seeds", *(f"{name.replace('_', ' ')} %" for name in shown))]
+        for row in self.rows:
+            cells = [_spread(row.mean(name), row.deviation(name)) for name in shown]
+            rows.append((row.kind, ", ".join(map(str, row.seeds)), *cells))
+        return rows
+
+    def _compared(self) -> Rows:
+        metric = self.differences[0].metric.replace("_", " ")
+        rows: Rows = [("difference", f"points of {metric}", "95% interval", "")]
+        for found in self.differences:
+            value, low, high = (
+                f"{100 * number:+.2f}" for number in (found.estimate.value, found.estimate.low, found.estimate.high)
+            )
+            rows.append((f"{found.kind} - {found.against}", value, f"[{low}, {high}]", found.verdict))
+        return rows
+
+    def _explanations(self) -> list[str]:
+        lines = ["±: standard deviation over seeds (n - 1)."]
+        if self.differences:
+            lines.append("Interval: of the mean difference on the same texts; seeds and texts both count as samples.")
+        return [*lines, *(f"Note: {note}." for note in self.notes)]
+
+
+def seeds_table(
+    students: Sequence[Run],
+    controls: Sequence[Run] = (),
+    teachers: Sequence[Run] = (),
+    *,
+    split: str = "test",
+) -> SeedsTable:
+    """Compare the runs of one recipe over its seeds.
+
+    Args:
+        students: distilled runs that differ in their seed alone.
+        controls: the same without a teacher.
+        teachers: the teacher, one run or several.
+        split: of the runs' data set.
+
+    Returns:
+        SeedsTable. Its numbers are those of the runs' own metrics and predictions; nothing is run again.
+
+    Raises:
+        ConfigError: no students, the same seed twice, controls among the students or students among the
+            controls.
+        ModelError: runs of different data, labels or tasks.
+        RunError: a run without labelled predictions for the split.
+    """
+    groups = {"student": list(students), "control": list(controls), "teacher": list(teachers)}
+    groups = {kind: runs for kind, runs in groups.items() if runs}
+    _check_runs(groups)
+    first = students[0]
+    right: dict[str, list[np.ndarray]] = {
+        kind: [_right(run, split, first) for run in runs] for kind, runs in groups.items()
+    }
+    metric = _PAIRED[first.task]
+    return SeedsTable(
+        rows=tuple(_row(kind, runs, split) for kind, runs in groups.items()),
+        differences=tuple(
+            SeedsDifference("student", kind, metric, paired_interval_over_seeds(right[kind], right["student"]))
+            for kind in groups
+            if kind != "student"
+        ),
+        task=first.task,
+        data=str((first.info.get("data") or {}).get("name", "")),
+        split=split,
+        texts=len(right["student"][0]),
+        notes=tuple(
+            f"{kind}s have one seed: how much another one would change is unknown and in no interval"
+            for kind, runs in groups.items()
+            if len(runs) == 1
+        ),
+    )
+
+
+def _check_runs(groups: dict[str, list[Run]]) -> None:
+    if "student" not in groups:
+        raise ConfigError("there are no students to compare.", fix="seeds_table(students, controls, teachers)")
+    for kind, runs in groups.items():
+        seeds = [int(run.info["seed"]) for run in runs]
+        twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+        if twice:
+            paths = [str(run.path) for run, seed in zip(runs, seeds, strict=True) if seed == twice[0]]
+            raise ConfigError(
+                f"{len(paths)} {kind}s have the seed {twice[0]}, so they are no independent runs.",
+                accepted={"the runs": ", ".join(paths)},
+            )
+        opposite = {"student": "control", "control": "student"}.get(kind)
+        for run in runs:
+            if run.kind == opposite:
+                raise ConfigError(f"{run.path} is a {opposite} and was given as a {kind}.")
+    first = groups["student"][0]
+    for run in (run for runs in groups.values() for run in runs):
+        if run.task != first.task or run.labels != first.labels or _data(run) != _data(first):
+            raise ModelError(
+                f"{run.path} and {first.path} were trained on different data.",
+                accepted={str(one.path): f"{one.task}, {_data(one)}" for one in (run, first)},
+            )
+
+
+def _data(run: Run) -> str:
+    data = run.info.get("data") or {}
+    return f"{data.get('name', 'unnamed')} {str(data.get('fingerprint', ''))[:12]}".strip()
+
+
+def _right(run: Run, split: str, first: Run) -> np.ndarray:
+    """Return which texts a run gets wholly right: bool (texts,)."""
+    logits, gold = run.predictions(split)
+    return correct(logits, gold, task=first.task, foreign=run.foreign(split))
+
+
+def _row(kind: str, runs: Sequence[Run], split: str) -> SeedsRow:
+    found = [run.metrics[split] for run in runs]
+    names = [name for name in _METRICS[runs[0].task] if all(one.get(name) is not None for one in found)]
+    return SeedsRow(
+        kind,
+        tuple(int(run.info["seed"]) for run in runs),
+        {name: tuple(float(one[name]) for one in found) for name in names},
+    )
+
+
+def _spread(mean: float, deviation: float | None) -> str:
+    return f"{100 * mean:.2f}" if deviation is None else f"{100 * mean:.2f} ± {100 * deviation:.2f}"

@@ -1,0 +1,135 @@
+"""The model card: every number in it is one of manifest.json's."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from liteft.artifact import FileEntry, Manifest
+from liteft.exporting.card import card_text
+
+METRICS: dict[str, dict[str, Any]] = {
+    "validation": {
+        "n": 1234,
+        "majority": 0.312,
+        "accuracy": 0.9012,
+        "accuracy_interval": [0.8834, 0.9178],
+        "macro_f1": 0.8956,
+        "macro_f1_interval": [0.8745, 0.9123],
+        "log_loss": 0.31,
+        "calibration_error": 0.02,
+    },
+    "test": {"n": 567, "majority": None, "accuracy": 0.8765, "accuracy_interval": [0.8521, 0.8987]},
+}
+VERIFICATION = {
+    "texts": 500,
+    "of_texts": 1234,
+    "split": "validation",
+    "logit_difference": 0.00123,
+    "agreement": 0.9968,
+    "batch_difference": 2.5e-06,
+    "accuracy": 0.9005,
+    "accuracy_interval": [0.8711, 0.9239],
+    "model_accuracy": 0.9021,
+    "majority": 0.3333,
+}
+
+
+def manifest(**changes: Any) -> Manifest:
+    fields: dict[str, Any] = {
+        "format": 1,
+        "task": "single_label",
+        "labels": ("order", "payment", "app"),
+        "activation": "softmax",
+        "pooling": "cls",
+        "paired": False,
+        "max_tokens": 128,
+        "truncation_side": "right",
+        "pad_id": 0,
+        "inputs": ("input_ids", "attention_mask"),
+        "family": "bert",
+        "precision": "int8",
+        "graph": "built",
+        "files": {"model.onnx": FileEntry(bytes=17_345_678, sha256="0" * 64)},
+    }
+    return Manifest(**(fields | changes))
+
+
+def section(card: str, title: str) -> str:
+    return card.split(f"## {title}\n")[1].split("\n## ")[0]
+
+
+def rows_of(text: str) -> list[list[str]]:
+    lines = [line for line in text.splitlines() if line.startswith("|") and not line.startswith("| ---")]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+
+def test_the_metrics_are_the_manifests() -> None:
+    head, *rows = rows_of(section(card_text(manifest(metrics=METRICS), title="t"), "How good it is"))
+    assert head == ["Split", "Texts", "accuracy", "macro f1", "majority"]
+    assert [row[0] for row in rows] == list(METRICS)
+    for row, values in zip(rows, METRICS.values(), strict=True):
+        assert row[1] == f"{values['n']:,}"
+        for cell, name in zip(row[2:4], ("accuracy", "macro_f1"), strict=True):
+            if name not in values:
+                assert cell == "-"
+                continue
+            low, high = values[f"{name}_interval"]
+            assert cell == f"{100 * values[name]:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+    assert [row[4] for row in rows] == ["31.2", "-"]
+
+
+def test_no_number_stands_in_the_metrics_that_the_manifest_lacks() -> None:
+    _, *rows = rows_of(section(card_text(manifest(metrics=METRICS), title="t"), "How good it is"))
+    shown = re.findall(r"\d+\.\d+", " ".join(cell for row in rows for cell in row))
+    assert len(shown) == 10
+    known = set()
+    for values in METRICS.values():
+        for value in values.values():
+            numbers = value if isinstance(value, list) else [value]
+            known |= {f"{100 * number:.1f}" for number in numbers if number is not None}
+    assert set(shown) <= known
+
+
+def test_the_verification_is_the_manifests() -> None:
+    text = section(card_text(manifest(verification=VERIFICATION), title="t"), "How it was checked")
+    assert "on 500 of 1,234 texts of validation" in text
+    assert "same label for 99.68% of the texts" in text
+    assert "0.0012" in text and "2.5e-06" in text
+    assert "accuracy 90.05% (87.11 to 92.39); the torch model 90.21%" in text
+    assert "33.33%" in text
+
+
+def test_sizes_labels_and_lengths_are_the_manifests() -> None:
+    rows = dict(rows_of(card_text(manifest(), title="Mail").split("## How good")[0])[1:])
+    assert rows["model.onnx"] == "17.3 MB"
+    assert rows["Labels"] == "order, payment, app"
+    assert rows["Longest text"] == "128 tokens, cut on the right"
+    assert rows["Task"] == "one label a text, 3 labels"
+    assert rows["Precision"].startswith("int8")
+
+
+def test_of_many_labels_twenty_are_shown() -> None:
+    labels = tuple(f"label {number}" for number in range(150))
+    card = card_text(manifest(labels=labels), title="t")
+    assert "150 labels" in card and "label 19, …" in card and "label 20" not in card
+
+
+def test_a_bar_in_a_label_does_not_break_the_table() -> None:
+    rows = dict(rows_of(card_text(manifest(labels=("a|b", "c")), title="t").split("## How good")[0])[1:])
+    assert rows["Labels"] == "a\\|b, c"
+
+
+@pytest.mark.parametrize(("field", "said"), [("metrics", "No metrics came"), ("verification", "Not yet.")])
+def test_what_is_missing_is_said(field: str, said: str) -> None:
+    assert said in card_text(manifest(**{field: {}}), title="t")
+
+
+def test_several_labels_a_text_show_their_own_metrics() -> None:
+    values = {"n": 10, "majority": 0.2, "exact_match": 0.5, "micro_f1": 0.61, "macro_f1": 0.4}
+    card = card_text(manifest(task="multi_label", activation="sigmoid", metrics={"test": values}), title="t")
+    head, row = rows_of(section(card, "How good it is"))
+    assert head[2:] == ["exact match", "micro f1", "macro f1", "majority"]
+    assert row[2:] == ["50.0", "61.0", "40.0", "20.0"]

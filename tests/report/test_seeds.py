@@ -1,0 +1,188 @@
+"""Students, controls and the teacher over several seeds, from runs on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from liteft import metrics
+from liteft.errors import ConfigError, ModelError, RunError
+from liteft.report import seeds_table
+from liteft.run import Run, read_run
+
+TEXTS = 300
+Make = Callable[..., Run]
+
+
+def logits_of(right: np.ndarray, gold: np.ndarray, labels: int) -> np.ndarray:
+    """Return logits that decide for the gold label where ``right`` says so, and for the next one elsewhere."""
+    decided = np.where(right, gold, (gold + 1) % labels)
+    return np.eye(labels, dtype=np.float32)[decided] * 4
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Make:
+    """A function that writes a finished run whose test texts are right at a given rate."""
+    gold = np.random.default_rng(0).integers(0, 3, TEXTS)
+
+    def make(kind: str, seed: int, share: float, *, task: str = "single_label", **changes: Any) -> Run:
+        path = tmp_path / f"{kind}-{seed}-{len(list(tmp_path.iterdir()))}"
+        (path / "predictions").mkdir(parents=True)
+        # which texts are hard is the same for all, so that runs are paired
+        luck = np.random.default_rng(1).random(TEXTS) + 0.05 * np.random.default_rng(seed + 7).normal(size=TEXTS)
+        logits, labels, foreign = logits_of(luck < share, gold, 3), gold, None
+        if task == "multi_label":
+            labels, logits = np.eye(3, dtype=bool)[gold], logits - 2
+            foreign = np.arange(TEXTS) < 30
+        stored = {"logits": logits, "labels": labels} | ({} if foreign is None else {"foreign": foreign})
+        np.savez(path / "predictions" / "test.npz", **stored)
+        scores = metrics.score(logits, labels, task=task, foreign=foreign)  # type: ignore[arg-type]
+        content = {
+            "format": 1,
+            "kind": kind,
+            "task": task,
+            "labels": ["a", "b", "c"],
+            "seed": seed,
+            "data": {"name": "mail", "fingerprint": "f" * 64},
+            "metrics": {"test": {"n": TEXTS, **scores}},
+        }
+        (path / "run.json").write_text(json.dumps(content | changes), encoding="utf-8")
+        return read_run(path)
+
+    return make
+
+
+def group(make: Make, kind: str, *shares: float, **fields: Any) -> list[Run]:
+    return [make(kind, seed, share, **fields) for seed, share in enumerate(shares)]
+
+
+def test_means_and_deviations_are_those_of_the_runs_metrics(make_run: Make) -> None:
+    students = group(make_run, "student", 0.88, 0.9, 0.95)
+    (row,) = seeds_table(students).rows
+    accuracies = [run.metrics["test"]["accuracy"] for run in students]
+    assert row.values["accuracy"] == tuple(accuracies)
+    assert row.mean("accuracy") == pytest.approx(np.mean(accuracies))
+    assert row.deviation("accuracy") == pytest.approx(np.std(accuracies, ddof=1))
+    assert row.seeds == (0, 1, 2)
+
+
+def test_differences_are_paired_intervals_over_seeds(make_run: Make) -> None:
+    students, controls = (group(make_run, "student", 0.9, 0.91, 0.9), group(make_run, "control", 0.8, 0.81, 0.79))
+    teachers = [make_run("teacher", 0, 0.93)]
+    table = seeds_table(students, controls, teachers)
+
+    def right(runs: list[Run]) -> list[np.ndarray]:
+        return [logits.argmax(axis=1) == gold for logits, gold in (run.predictions("test") for run in runs)]
+
+    against_control, against_teacher = table.differences
+    assert (against_control.kind, against_control.against) == ("student", "control")
+    assert against_control.estimate == metrics.paired_interval_over_seeds(right(controls), right(students))
+    assert against_teacher.estimate == metrics.paired_interval_over_seeds(right(teachers), right(students))
+    means = {row.kind: row.mean("accuracy") for row in table.rows}
+    assert against_control.estimate.value == pytest.approx(means["student"] - means["control"])
+    assert against_teacher.estimate.value == pytest.approx(means["student"] - means["teacher"])
+
+
+def test_a_clear_gain_excludes_zero_and_says_so(make_run: Make) -> None:
+    table = seeds_table(group(make_run, "student", 0.9, 0.91, 0.9), group(make_run, "control", 0.75, 0.76, 0.75))
+    assert table.differences[0].estimate.low > 0
+    assert " excludes zero" in table.render()
+    assert "not" not in table.differences[0].verdict
+
+
+def test_a_gain_within_chance_does_not_exclude_zero_and_says_so(make_run: Make) -> None:
+    table = seeds_table(group(make_run, "student", 0.9, 0.86, 0.88), group(make_run, "control", 0.87, 0.9, 0.86))
+    low, high = table.differences[0].estimate.low, table.differences[0].estimate.high
+    assert low < 0 < high
+    assert "does not exclude zero" in table.render()
+    assert table.to_dict()["differences"][0]["excludes_zero"] is False
+
+
+def test_one_seed_has_no_deviation_and_a_note(make_run: Make) -> None:
+    table = seeds_table(group(make_run, "student", 0.9, 0.91), group(make_run, "control", 0.8))
+    student, control = table.rows
+    assert student.deviation("accuracy") is not None and control.deviation("accuracy") is None
+    assert table.to_dict()["rows"][1]["metrics"]["accuracy"]["standard_deviation"] is None
+    assert len(table.notes) == 1 and table.notes[0].startswith("controls have one seed")
+    assert "Note: controls have one seed" in table.render()
+
+
+def test_seeds_of_two_kinds_need_not_match(make_run: Make) -> None:
+    controls = [make_run("control", seed, 0.8) for seed in (5, 6, 7, 8)]
+    table = seeds_table(group(make_run, "student", 0.9, 0.91), controls)
+    assert [row.seeds for row in table.rows] == [(0, 1), (5, 6, 7, 8)]
+
+
+def test_both_forms_and_the_dictionary_hold_the_same_numbers(make_run: Make) -> None:
+    table = seeds_table(group(make_run, "student", 0.9, 0.95), group(make_run, "control", 0.7, 0.72))
+    row, found = table.rows[0], table.differences[0].estimate
+    spread = f"{100 * row.mean('accuracy'):.2f} ± {100 * (row.deviation('accuracy') or 0):.2f}"
+    interval = f"[{100 * found.low:+.2f}, {100 * found.high:+.2f}]"
+    for text in (table.render(), table.to_markdown()):
+        assert text.startswith("mail test: 300 texts")
+        assert spread in text and interval in text and f"{100 * found.value:+.2f}" in text
+    assert "| student - control |" in table.to_markdown()
+    content = json.loads(json.dumps(table.to_dict(), allow_nan=False))
+    assert content["rows"][0]["metrics"]["accuracy"]["mean"] == row.mean("accuracy")
+    assert content["differences"][0]["interval"] == [found.low, found.high]
+    assert str(table) == table.render()
+
+
+def test_several_labels_a_text_are_paired_on_wholly_right_texts(make_run: Make) -> None:
+    students, controls = (
+        group(make_run, "student", 0.9, 0.92, task="multi_label"),
+        group(make_run, "control", 0.8, 0.81, task="multi_label"),
+    )
+    table = seeds_table(students, controls)
+    means = {row.kind: row.mean("exact_match") for row in table.rows}
+    assert table.differences[0].metric == "exact_match"
+    assert table.differences[0].estimate.value == pytest.approx(means["student"] - means["control"])
+    assert "micro f1 %" in table.render() and "points of exact match" in table.render()
+
+
+def test_rows_with_a_label_that_training_lacked_are_never_right(make_run: Make) -> None:
+    run = make_run("student", 0, 1.5, task="multi_label")  # every text right, but for the 30 foreign ones
+    foreign = run.foreign("test")
+    assert foreign is not None and foreign.sum() == 30
+    other = make_run("control", 0, -1.0, task="multi_label")
+    table = seeds_table([run], [other])
+    assert table.differences[0].estimate.value == pytest.approx((TEXTS - 30) / TEXTS)
+    assert make_run("student", 1, 0.5).foreign("test") is None
+
+
+def test_the_same_seed_twice_is_refused(make_run: Make) -> None:
+    twice = [make_run("student", 3, 0.9), make_run("student", 3, 0.9)]
+    with pytest.raises(ConfigError, match="2 students have the seed 3") as caught:
+        seeds_table(twice)
+    assert str(twice[0].path) in caught.value.accepted["the runs"]
+
+
+def test_kinds_that_were_exchanged_are_refused(make_run: Make) -> None:
+    student, control = make_run("student", 0, 0.9), make_run("control", 0, 0.8)
+    with pytest.raises(ConfigError, match="is a control and was given as a student"):
+        seeds_table([control], [student])
+    with pytest.raises(ConfigError, match="is a student and was given as a control"):
+        seeds_table([student], [student])
+
+
+def test_runs_of_different_data_are_refused(make_run: Make) -> None:
+    other = make_run("control", 0, 0.8, data={"name": "mail", "fingerprint": "e" * 64})
+    with pytest.raises(ModelError, match="different data") as caught:
+        seeds_table([make_run("student", 0, 0.9)], [other])
+    assert "single_label, mail eeeeeeeeeeee" in caught.value.accepted.values()
+
+
+def test_nothing_to_compare_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="no students"):
+        seeds_table([])
+
+
+def test_a_split_without_predictions_is_a_run_error(make_run: Make) -> None:
+    with pytest.raises(RunError, match="predictions for split 'validation'") as caught:
+        seeds_table([make_run("student", 0, 0.9)], split="validation")
+    assert caught.value.accepted == {"splits": "test"}

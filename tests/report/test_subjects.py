@@ -1,0 +1,108 @@
+"""What is being compared: kinds of folders, their names, and who may stand beside whom."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from liteft.artifact import Artifact
+from liteft.errors import ConfigError, ModelError, RunError
+from liteft.report.subjects import find_subjects
+
+
+def test_a_path_and_the_object_read_from_it_are_one_thing(forms: Any) -> None:
+    by_path = find_subjects([forms.run.path, str(forms.artifact.path)])
+    assert by_path == find_subjects([forms.run, forms.artifact])
+
+
+def test_a_run_says_its_kind_and_an_artifact_its_precision(forms: Any) -> None:
+    run, folder, artifact = find_subjects([forms.run, forms.folder, forms.artifact])
+    assert (run.form, folder.form, artifact.form) == ("student, torch", "torch", "fp32, onnx")
+    assert run.info is forms.run.info and folder.info is None
+    assert run.folder == forms.run.model_path and run.path == forms.run.path
+    assert run.labels == folder.labels == artifact.labels
+
+
+def test_names_take_as_much_of_the_path_as_tells_them_apart(first: Artifact, tmp_path: Path) -> None:
+    for name in ("a/model", "b/model", "b/other"):
+        shutil.copytree(first.path, tmp_path / name)
+    paths = [tmp_path / name for name in ("a/model", "b/model", "b/other")]
+    assert [subject.name for subject in find_subjects(paths[1:])] == ["model", "other"]
+    assert [subject.name for subject in find_subjects(paths)] == ["a/model", "b/model", "b/other"]
+
+
+def test_the_same_folder_twice_is_numbered(first: Artifact) -> None:
+    assert [subject.name for subject in find_subjects([first, first])] == ["first 1", "first 2"]
+
+
+def test_names_may_be_given(first: Artifact, second: Artifact) -> None:
+    assert [subject.name for subject in find_subjects([first, second], ["x", "y"])] == ["x", "y"]
+    with pytest.raises(ConfigError, match="x, x"):
+        find_subjects([first, second], ["x", "x"])
+
+
+def test_a_folder_of_nothing_says_what_would_be_something(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="neither a run nor a model nor an artifact") as caught:
+        find_subjects([tmp_path])
+    assert set(caught.value.accepted) == {"a run", "an artifact", "a model folder"}
+    with pytest.raises(ModelError, match="is no folder"):
+        find_subjects([tmp_path / "none"])
+
+
+def test_an_unfinished_run_is_a_run_error(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text("")
+    with pytest.raises(RunError, match="unfinished"):
+        find_subjects([tmp_path])
+
+
+def test_weights_in_other_formats_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"pickle")
+    with pytest.raises(ModelError, match=r"has no model\.safetensors"):
+        find_subjects([tmp_path])
+
+
+def test_a_broken_config_is_a_model_error(forms: Any, tmp_path: Path) -> None:
+    folder = shutil.copytree(forms.folder, tmp_path / "model")
+    (folder / "config.json").write_text("{")
+    with pytest.raises(ModelError, match=r"config\.json cannot be read"):
+        find_subjects([folder])
+
+
+def test_a_model_of_transformers_own_is_known_by_its_config(forms: Any, tmp_path: Path) -> None:
+    folder = shutil.copytree(forms.folder, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    del config["liteft"]
+    config["problem_type"] = "multi_label_classification"
+    config["id2label"] = {"10": "k", "2": "c", "0": "a", "1": "b"}
+    (folder / "config.json").write_text(json.dumps(config))
+    (subject,) = find_subjects([folder])
+    assert (subject.task, subject.labels, subject.paired) == ("multi_label", ("a", "b", "c", "k"), False)
+
+
+def test_the_two_labels_that_transformers_does_not_write_are_known(forms: Any, tmp_path: Path) -> None:
+    folder = shutil.copytree(forms.folder, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    for name in ("liteft", "id2label", "label2id"):
+        del config[name]
+    (folder / "config.json").write_text(json.dumps(config))
+    (subject,) = find_subjects([folder])
+    assert subject.labels == ("LABEL_0", "LABEL_1")
+
+
+def test_models_of_different_tasks_are_refused(write_artifact: Callable[..., Artifact], first: Artifact) -> None:
+    several = write_artifact("several", multi=True)
+    with pytest.raises(ModelError, match="several and first do different tasks") as caught:
+        find_subjects([first, several])
+    assert caught.value.accepted == {
+        "first": "single_label, single texts",
+        "several": "multi_label, single texts",
+    }
+    pairs = write_artifact("pairs", paired=True)
+    with pytest.raises(ModelError, match="different tasks"):
+        find_subjects([first, pairs])
