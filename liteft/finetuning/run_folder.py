@@ -57,6 +57,7 @@ def open_run(out: Path, recipe: Recipe, inputs: dict[str, Any], *, table: Litera
         if out.exists() and (not out.is_dir() or any(not _from_start(path) for path in out.iterdir())):
             raise RunError(f"{out} exists and is no run folder; nothing was written.", fix="--out NEW_FOLDER")
         _make_folder(out)
+        _remove_leftovers(out)
         write_recipe(recipe, stored_recipe)
         files.write_json(stored_inputs, inputs)
         return None
@@ -74,8 +75,7 @@ def open_run(out: Path, recipe: Recipe, inputs: dict[str, Any], *, table: Litera
             accepted=changed,
             fix=["--out NEW_FOLDER for the new settings", f"remove {out} to start over"],
         )
-    for path in out.glob(".*.tmp"):  # what a kill left of a file or folder that was being written
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    _remove_leftovers(out)
     if not finished:
         return None
     shutil.rmtree(checkpoints_folder(out), ignore_errors=True)
@@ -165,10 +165,7 @@ def split_metrics(logits: np.ndarray, split: Split, dataset: Dataset) -> dict[st
         return {}
     values: dict[str, Any] = {"n": len(split), "majority": majority_share(split.labels, task=dataset.task)}
     values |= score(logits, split.labels, task=dataset.task, foreign=split.foreign)
-    resamples = 200 if len(split) > 20_000 else 1000
-    intervals = score_intervals(
-        logits, split.labels, task=dataset.task, foreign=split.foreign, resamples=resamples
-    )
+    intervals = score_intervals(logits, split.labels, task=dataset.task, foreign=split.foreign)
     values |= {f"{name}_interval": list(interval) for name, interval in intervals.items()}
     return {name: value if _finite(value) else None for name, value in values.items()}
 
@@ -212,6 +209,12 @@ def _names(value: Any, labels: tuple[str, ...]) -> str:
 def _from_start(path: Path) -> bool:
     """Say whether a file is what a kill leaves of a run that was just being opened."""
     return path.name == "recipe.toml" or path.name.startswith((".recipe.toml.", f".{INPUTS}."))
+
+
+def _remove_leftovers(out: Path) -> None:
+    """Remove what a kill left of files and folders that were being written."""
+    for path in out.glob(".*.tmp"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _make_folder(out: Path) -> None:

@@ -92,12 +92,6 @@ def training_arguments(
     steps_per_epoch = max(1, math.ceil(batches / recipe.gradient_accumulation))
     steps = recipe.max_steps or math.ceil(steps_per_epoch * recipe.epochs)
     evaluate_every = max(1, min(steps, steps_per_epoch // recipe.evaluations_per_epoch))
-    # The best checkpoint can only be one that was saved: saving happens at evaluations, or more often.
-    save_every = evaluate_every
-    if recipe.checkpoint_steps is not None:
-        save_every = min(recipe.checkpoint_steps, evaluate_every)
-        while evaluate_every % save_every:
-            save_every -= 1
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
@@ -132,8 +126,8 @@ def training_arguments(
         disable_tqdm=True,
         log_level="error",
     )
-    # Set afterwards, because the constructor refuses savings between evaluations where the best weights are kept.
-    arguments.save_steps = save_every
+    # Set afterwards: the constructor refuses savings between evaluations, not knowing _SaveEvaluated.
+    arguments.save_steps = min(recipe.checkpoint_steps or evaluate_every, evaluate_every)
     # One process, one GPU: DataParallel would multiply the batch size. Several GPUs are for torchrun.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
@@ -177,6 +171,7 @@ class ClassifierTrainer(Trainer):
         self.model_accepts_loss_kwargs = False
         self.remove_callback(PrinterCallback)
         self.add_callback(_EpochOrder(self.index_sampler))
+        self.add_callback(_SaveEvaluated())
         if recipe.early_stopping:
             self.add_callback(_EarlyStopping(self.has_stopped))
         self.add_callback(_Log(log_path, progress, name, primary_metric(task)))
@@ -271,6 +266,19 @@ class _EpochOrder(TrainerCallback):  # type: ignore[misc]
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any  # noqa: ARG002
     ) -> None:
         self.sampler.set_epoch(int(state.epoch or 0))
+
+
+class _SaveEvaluated(TrainerCallback):  # type: ignore[misc]
+    """Saves at every evaluation, whatever the steps between checkpoints: the best weights are among the saved."""
+
+    def on_step_end(
+        self,
+        args: TrainingArguments,  # noqa: ARG002
+        state: TrainerState,  # noqa: ARG002
+        control: TrainerControl,
+        **rest: Any,  # noqa: ARG002
+    ) -> None:
+        control.should_save = control.should_save or control.should_evaluate
 
 
 class _EarlyStopping(TrainerCallback):  # type: ignore[misc]
