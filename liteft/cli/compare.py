@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -26,48 +27,28 @@ Picture = Annotated[
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="cpu or cuda, for all of them.")]
 
 
+@o.flat
 def compare(
+    *,
     models: Models,
     on: On = None,
     split: Split = "test",
     rounds: Rounds = 5,
     seconds: Seconds = 1.0,
-    picture: Picture = None,
-    text: o.TextColumn = None,
-    pair: o.PairColumn = None,
-    label: o.Label = None,
-    encoding: o.Encoding = None,
-    delimiter: o.Delimiter = None,
-    max_chars: o.MaxChars = None,
     threads: o.Threads = None,
     device: Device = "cpu",
-    recipe: o.RecipeFile = None,
-    settings: o.Set = None,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
+    picture: Picture = None,
+    reading: o.Reading,
+    settings: o.Settings,
+    output: o.Output,
 ) -> None:
     """Compare models: quality, size, latency, throughput."""
-    from liteft.cli.console import Console
     from liteft.cli.settings import data_of_models, resolve
     from liteft.report import compare as compare_models
 
-    resolved = resolve(
-        recipe,
-        {
-            "data": {
-                "source": on,
-                "text": text,
-                "pair": pair,
-                "label": label,
-                "encoding": encoding,
-                "delimiter": delimiter,
-                "max_chars": max_chars,
-            }
-        },
-        settings,
-    )
-    console = Console(as_json=as_json, quiet=quiet)
-    source, how = data_of_models(resolved, models)
+    recipe = resolve(settings, data={"source": on, **asdict(reading)})
+    console = output.console()
+    source, how = data_of_models(recipe, models)
     comparison = compare_models(
         *models,
         on=source,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal, cast, get_args
 
@@ -47,94 +48,59 @@ ExportPrecision = Annotated[
 ]
 
 
+@o.flat
 def distill(
     *,
-    out: o.Out,
     data: o.Data = None,
     teacher: Teacher = None,
     size: Size = None,
+    out: o.Out,
+    until: Until = "artifact",
     student: Student = None,
     layers: Layers = None,
-    until: Until = "artifact",
     unlabeled: Unlabeled = None,
     control: Control = False,
     seeds: Seeds = None,
     export_precision: ExportPrecision = None,
-    text: o.TextColumn = None,
-    pair: o.PairColumn = None,
-    label: o.Label = None,
+    reading: o.Reading,
     task: o.Task = None,
-    encoding: o.Encoding = None,
-    delimiter: o.Delimiter = None,
-    max_chars: o.MaxChars = None,
-    epochs: o.Epochs = None,
-    learning_rate: o.LearningRate = None,
-    batch_size: o.BatchSize = None,
-    max_tokens: o.MaxTokens = None,
-    pooling: o.Pooling = None,
-    precision: o.TrainingPrecision = None,
-    optimizer: o.Optimizer = None,
-    seed: o.Seed = None,
-    threads: o.Threads = None,
-    recipe: o.RecipeFile = None,
-    settings: o.Set = None,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
+    training: o.Training,
+    head: o.Head,
+    machine: o.Machine,
+    settings: o.Settings,
+    output: o.Output,
 ) -> None:
     """Distil a student and export it: the whole way.
 
     --epochs, --learning-rate and --batch-size are the student's; the teacher's are --set teacher.epochs=3 and so
     on. --precision, --optimizer, --seed and --threads hold for both.
     """
-    from liteft.cli.console import Console
     from liteft.cli.settings import absolute, load_data, parse_layers, resolve
     from liteft.cli.summary import outcome_document, outcome_text
 
-    both = {"precision": precision, "optimizer": optimizer, "seed": seed, "threads": threads}
-    resolved = resolve(
-        recipe,
-        {
-            "data": {
-                "source": data,
-                "text": text,
-                "pair": pair,
-                "label": label,
-                "task": task,
-                "encoding": encoding,
-                "delimiter": delimiter,
-                "max_chars": max_chars,
-            },
-            "teacher": {"max_tokens": max_tokens, "pooling": pooling, **both},
-            "student": {
-                "size": size,
-                "student": student,
-                "layers": parse_layers(layers),
-                "epochs": epochs,
-                "learning_rate": learning_rate,
-                "batch_size": batch_size,
-                "unlabeled": unlabeled,
-                "control": control or None,
-                "seeds": seeds,
-                **both,
-            },
-            "export": {"precision": export_precision},
-        },
+    start = {"size": size, "student": student, "layers": parse_layers(layers), "unlabeled": unlabeled}
+    repeats = {"control": control or None, "seeds": seeds}
+    recipe = resolve(
         settings,
+        data={"source": data, "task": task, **asdict(reading)},
+        teacher={**asdict(head), **asdict(machine)},
+        student={**start, **repeats, **asdict(training), **asdict(machine)},
+        export={"precision": export_precision},
     )
     stage = _stage(until)
-    source = teacher or resolved.teacher.base
+    source = teacher or recipe.teacher.base
     if source is None:
         raise ConfigError(
             "no teacher was named.",
             accepted={"teacher": "a base to fine-tune (folder or hub name), a finished run, or a classifier"},
             fix=["--teacher minilm", "--teacher RUN"],
         )
-    console = Console(as_json=as_json, quiet=quiet)
-    dataset = load_data(resolved)
+    console = output.console()
+    dataset = load_data(recipe)  # before torch: a misspelt column need not wait for it
     from liteft.pipeline import run_pipeline
 
     outcome = run_pipeline(
-        resolved,
+        recipe,
         out=Path(out),
         teacher=absolute(source),
         data=dataset,
@@ -144,7 +110,7 @@ def distill(
     first = absolute(source) if outcome.teacher is None else outcome.teacher.path
     models = [first, *(run.path for run in (*outcome.students, *outcome.controls))]
     models += [] if outcome.artifact is None else [outcome.artifact.path]
-    following = ["liteft", "compare", *map(str, models), "--on", str(resolved.data.source)]
+    following = ["liteft", "compare", *map(str, models), "--on", str(recipe.data.source)]
     console.result(outcome_text(outcome), outcome_document(outcome), following=following)
 
 

@@ -7,16 +7,16 @@ import typer
 from liteft.cli import options as o
 
 
-def doctor(as_json: o.Json = False, quiet: o.Quiet = False) -> None:
+@o.flat
+def doctor(*, output: o.Output) -> None:
     """Say what works on this machine and what does not.
 
     What is broken comes with the command that mends it. Exit status 1 if something is broken.
     """
-    from liteft.cli.console import Console
     from liteft.doctor import diagnose
 
     diagnosis = diagnose()
-    console = Console(as_json=as_json, quiet=quiet)
+    console = output.console()
     following = () if diagnosis.problems else ("liteft", "demo", "--out", "demo-run")
     console.result(diagnosis.render(), diagnosis.to_dict(), following=following)
     raise typer.Exit(diagnosis.exit_status)

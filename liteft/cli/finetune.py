@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -24,81 +25,38 @@ Vocabulary = Annotated[
 ]
 
 
+@o.flat
 def finetune(
     *,
-    out: o.Out,
     data: o.Data = None,
     base: Base = None,
-    text: o.TextColumn = None,
-    pair: o.PairColumn = None,
-    label: o.Label = None,
+    out: o.Out,
+    reading: o.Reading,
     task: o.Task = None,
-    encoding: o.Encoding = None,
-    delimiter: o.Delimiter = None,
-    max_chars: o.MaxChars = None,
-    epochs: o.Epochs = None,
-    learning_rate: o.LearningRate = None,
-    batch_size: o.BatchSize = None,
-    max_tokens: o.MaxTokens = None,
-    pooling: o.Pooling = None,
-    precision: o.TrainingPrecision = None,
-    optimizer: o.Optimizer = None,
+    training: o.Training,
+    head: o.Head,
+    machine: o.Machine,
     from_scratch: FromScratch = False,
     size: Size = None,
     vocabulary: Vocabulary = None,
-    seed: o.Seed = None,
-    threads: o.Threads = None,
-    recipe: o.RecipeFile = None,
-    settings: o.Set = None,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
+    settings: o.Settings,
+    output: o.Output,
 ) -> None:
     """Fine-tune a base on labelled text: the teacher."""
-    from liteft.cli.console import Console
     from liteft.cli.settings import data_arguments, load_data, resolve
     from liteft.cli.summary import half_size, run_document, runs_table
 
-    resolved = resolve(
-        recipe,
-        {
-            "data": {
-                "source": data,
-                "text": text,
-                "pair": pair,
-                "label": label,
-                "task": task,
-                "encoding": encoding,
-                "delimiter": delimiter,
-                "max_chars": max_chars,
-            },
-            "teacher": {
-                "base": base,
-                "epochs": epochs,
-                "learning_rate": learning_rate,
-                "batch_size": batch_size,
-                "max_tokens": max_tokens,
-                "pooling": pooling,
-                "precision": precision,
-                "optimizer": optimizer,
-                "from_scratch": from_scratch or None,
-                "size": size,
-                "vocabulary": vocabulary,
-                "seed": seed,
-                "threads": threads,
-            },
-        },
+    start = {"base": base, "from_scratch": from_scratch or None, "size": size, "vocabulary": vocabulary}
+    recipe = resolve(
         settings,
+        data={"source": data, "task": task, **asdict(reading)},
+        teacher={**start, **asdict(training), **asdict(head), **asdict(machine)},
     )
-    console = Console(as_json=as_json, quiet=quiet)
-    dataset = load_data(resolved)
+    console = output.console()
+    dataset = load_data(recipe)  # before torch: a misspelt column need not wait for it
     import liteft
 
-    run = liteft.finetune(
-        resolved.teacher.base, dataset, out=out, recipe=resolved, progress=console.progress
-    )
-    following = ["liteft", "distill", *data_arguments(resolved.data), "--teacher", out]
-    console.result(
-        runs_table([run]),
-        run_document(run),
-        following=[*following, "--size", half_size(run), "--out", f"{out.rstrip('/')}-distilled"],
-    )
+    run = liteft.finetune(recipe.teacher.base, dataset, out=out, recipe=recipe, progress=console.progress)
+    following = ["liteft", "distill", *data_arguments(recipe.data), "--teacher", out]
+    following += ["--size", half_size(run), "--out", f"{out.rstrip('/')}-distilled"]
+    console.result(runs_table([run]), run_document(run), following=following)

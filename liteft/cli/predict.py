@@ -21,10 +21,10 @@ Texts = Annotated[
     list[str] | None,
     typer.Argument(metavar="TEXT...", help="Texts; without any, or with -, the lines of stdin."),
 ]
-Input = Annotated[
+InputFile = Annotated[
     str | None, typer.Option("--input", metavar="FILE", help="A csv, tsv, jsonl, parquet or txt file to classify.")
 ]
-Output = Annotated[str | None, typer.Option("--output", metavar="FILE", help="Where its rows go, with labels.")]
+OutputFile = Annotated[str | None, typer.Option("--output", metavar="FILE", help="Where its rows go, with labels.")]
 TextColumn = Annotated[
     str | None, typer.Option("--text", "--text-column", metavar="COLUMN", help="Column of the text.")
 ]
@@ -41,6 +41,7 @@ Threshold = Annotated[
 OnError = Annotated[
     str, typer.Option("--on-error", metavar="KIND", help="A row without a usable text: raise, or a null label.")
 ]
+Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu or cuda.")]
 Backend = Annotated[str, typer.Option("--backend", metavar="NAME", help="auto or onnxruntime.")]
 Prefix = Annotated[str, typer.Option("--prefix", metavar="NAME", help="Goes before the names of added columns.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that is there already.")]
@@ -49,11 +50,13 @@ Restart = Annotated[bool, typer.Option("--restart", help="Begin anew instead of 
 _SHOWN = 100
 
 
+@o.flat
 def predict(
+    *,
     artifact: ArtifactFolder,
     texts: Texts = None,
-    input_file: Input = None,
-    output: Output = None,
+    input_file: InputFile = None,
+    output_file: OutputFile = None,
     text: TextColumn = None,
     pair: Pair = None,
     top_k: TopK = None,
@@ -61,30 +64,29 @@ def predict(
     on_error: OnError = "raise",
     encoding: o.Encoding = None,
     delimiter: o.Delimiter = None,
-    device: o.Device = "auto",
+    device: Device = "auto",
     backend: Backend = "auto",
     threads: o.Threads = None,
     prefix: Prefix = "",
     overwrite: Overwrite = False,
     restart: Restart = False,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
+    output: o.Output,
 ) -> None:
     """Classify texts, the lines of stdin, or a file.
 
     Each text gives a line: label, score, text, with tabs between. In lines of stdin, a tab parts the two texts
     of a pair.
     """
-    _check_use(texts, input_file=input_file, output=output, text=text, pair=pair)
+    _check_use(texts, input_file=input_file, output_file=output_file, text=text, pair=pair)
     import liteft
 
-    console = Console(as_json=as_json, quiet=quiet)
+    console = output.console()
     loading: dict[str, Any] = {"device": device, "backend": backend, "threads": threads}
     answering: dict[str, Any] = {"top_k": top_k, "threshold": threshold, "on_error": _on_error(on_error)}
-    if input_file is not None and output is not None:
+    if input_file is not None and output_file is not None:
         reading = {"text": text, "pair": pair[0] if pair else None, "encoding": encoding, "delimiter": delimiter}
         writing = {"prefix": prefix, "overwrite": overwrite, "restart": restart}
-        _classify_file(artifact, input_file, output, console, {**loading, **answering, **reading, **writing})
+        _classify_file(artifact, input_file, output_file, console, {**loading, **answering, **reading, **writing})
         return
     with liteft.load(artifact, **loading) as classifier:
         inputs = _inputs(texts or ["-"], pair, paired=classifier.manifest.paired)
@@ -179,11 +181,11 @@ def _check_use(
     texts: Sequence[str] | None,
     *,
     input_file: str | None,
-    output: str | None,
+    output_file: str | None,
     text: str | None,
     pair: Sequence[str] | None,
 ) -> None:
-    if (input_file is None) != (output is None):
+    if (input_file is None) != (output_file is None):
         raise ConfigError(
             "--input and --output go together.", fix="liteft predict ARTIFACT --input FILE --output FILE"
         )

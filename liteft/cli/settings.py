@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
+from liteft.cli.options import Reading, Settings
 from liteft.config import DataRecipe, Recipe, make_recipe, read_recipe
 from liteft.data import Dataset, load_dataset
 from liteft.errors import ConfigError
@@ -22,18 +24,15 @@ __all__ = ["absolute", "data_arguments", "data_of_models", "load_data", "parse_l
 
 _COMMAND = "the command line"
 _PATHS = {"data": ("source",), "teacher": ("base", "vocabulary"), "student": ("student", "unlabeled")}
-_FLAGS = {"text", "pair", "label", "task", "encoding", "delimiter", "max_chars"}
+_FLAGS = {"task", *(field.name for field in fields(Reading))}
 
 
-def resolve(
-    file: str | None, flags: Mapping[str, Mapping[str, Any]], settings: Sequence[str] | None
-) -> Recipe:
+def resolve(settings: Settings, **flags: Mapping[str, Any]) -> Recipe:
     """Return the recipe of a command.
 
     Args:
-        file: a TOML recipe, or None.
-        flags: table -> key -> value; None leaves the file's value alone.
-        settings: the values of --set, "table.key=value" each.
+        settings: the recipe file and what --set assigns.
+        flags: table = key -> value; None leaves the file's value alone.
 
     Raises:
         ConfigError: an unknown key, a value that does not fit, or a setting given twice with two values.
@@ -42,14 +41,14 @@ def resolve(
         table: {key: value for key, value in values.items() if value is not None}
         for table, values in flags.items()
     }
-    for entry in settings or ():
+    for entry in settings.assigned or ():
         table, key, value = _parse_setting(entry)
         given = overrides.setdefault(table, {})
         if key in given and given[key] != value:
             raise ConfigError(f"{table}.{key} is given twice: {given[key]!r} and {value!r}.")
         given[key] = value
     alone = make_recipe(overrides, origin=_COMMAND)
-    recipe = alone if file is None else read_recipe(file, overrides=overrides)
+    recipe = alone if settings.recipe is None else read_recipe(settings.recipe, overrides=overrides)
     tables = {
         table: _with_absolute_paths(getattr(recipe, table), names) for table, names in _PATHS.items()
     }
@@ -104,10 +103,9 @@ def data_arguments(data: DataRecipe) -> list[str]:
         if name == "source" or value == getattr(defaults, name):
             continue
         if name in _FLAGS:
-            words += [f"--{name.replace('_', '-')}", str(value)]
+            words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
         else:
-            shown = str(value).lower() if isinstance(value, bool) else str(value)
-            words += ["--set", f"data.{name}={shown}"]
+            words += ["--set", f"data.{name}={value}"]
     return words
 
 
