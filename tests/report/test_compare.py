@@ -21,6 +21,7 @@ from liteft.artifact import Artifact
 from liteft.data import Dataset, Split
 from liteft.errors import ArtifactError, ConfigError, DataError, DeviceError, MissingExtraError, ModelError
 from liteft.finetuning.model import load_classifier, predict_logits
+from liteft.finetuning.run_folder import split_metrics
 from liteft.report import measure
 from liteft.report.comparison import Comparison, compare
 from liteft.report.subjects import find_subjects
@@ -69,6 +70,16 @@ def test_a_run_and_its_artifacts_card_show_the_comparisons_numbers(mixed: Compar
     low, high = model.intervals["accuracy"]
     card = (forms.artifact.path / "card.md").read_text(encoding="utf-8")
     assert f"{100 * model.scores['accuracy']:.1f} ({100 * low:.1f} to {100 * high:.1f})" in card
+
+
+def test_a_runs_intervals_are_those_of_a_comparison_for_a_large_split_too() -> None:
+    rng = np.random.default_rng(0)
+    gold = rng.integers(0, 2, 20_001)
+    logits = np.eye(2, dtype=np.float32)[gold] + rng.normal(size=(20_001, 2)).astype(np.float32)
+    split = Split("test", [""] * 20_001, None, gold)
+    recorded = split_metrics(logits, split, Dataset("d", "single_label", ("a", "b"), {"test": split}))
+    for name, interval in metrics.score_intervals(logits, gold, task="single_label").items():
+        assert tuple(recorded[f"{name}_interval"]) == interval
 
 
 def test_models_are_tested_against_the_first_on_the_same_texts(
