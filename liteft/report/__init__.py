@@ -2,8 +2,8 @@
 
 `compare` takes any mix of runs, model folders and artifacts. `subjects` finds out what each of them is, `gold`
 brings labels into one order, `measure` is the process that one model is measured in and `workers` the side that
-drives it, `comparison` puts the numbers together, `table` and `picture` show them, and `seeds` does the same
-over several runs of one recipe.
+drives it, `comparison` puts the numbers together, `table` and `picture` show them (`placing` finds room for
+the picture's labels), and `seeds` does the same over several runs of one recipe.
 
 Names are loaded on first use: the measured process imports this package too, and what it does not need
 must not count as the model's memory.
