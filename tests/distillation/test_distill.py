@@ -1,0 +1,249 @@
+"""The verb, end to end on tiny models: what it makes, that it resumes, and that a control has no teacher."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import TrainerCallback
+
+from liteft.config import StudentRecipe, make_recipe
+from liteft.data import Dataset, Split
+from liteft.distillation import distill, stages
+from liteft.distillation.initial import create_student
+from liteft.distillation.teachers import open_teacher, with_labels
+from liteft.errors import ConfigError, ModelError, RunError
+from liteft.finetuning.model import WEIGHTS, load_classifier, predict_logits
+from liteft.pipeline import run_pipeline
+from liteft.run import Run, read_run
+from liteft.runtime import load
+
+QUICK: dict[str, Any] = {"size": "2", "epochs": 2, "batch_size": 8, "learning_rate": 3e-3, "precision": "fp32"}
+
+
+def weights(run: Run) -> dict[str, torch.Tensor]:
+    return load_file(run.model_path / WEIGHTS)
+
+
+def same(first: Run, second: Run) -> bool:
+    ours, theirs = weights(first), weights(second)
+    return all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+class Stop(TrainerCallback):  # type: ignore[misc]
+    """Ends the process's training with an exception after some steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def on_step_end(self, *_given: Any, **_rest: Any) -> None:
+        self.steps -= 1
+        if self.steps == 0:
+            raise KeyboardInterrupt
+
+
+def test_a_student_is_smaller_and_says_what_it_learned_from(teacher: Run, dataset: Dataset, tmp_path: Path) -> None:
+    run = distill(teacher, dataset, out=tmp_path / "student", **QUICK)
+    assert run.kind == "student" and run.info["parameters"] < teacher.info["parameters"]
+    assert run.info["teacher"]["weights_sha256"] == teacher.info["weights_sha256"]
+    assert set(run.metrics) == {"train", "validation", "test"}
+    assert run.metrics["test"]["accuracy"] >= 0.8
+    assert not (run.path / "checkpoints").exists()
+
+
+def test_the_student_moves_towards_the_teachers_logits(teacher: Run, dataset: Dataset, tmp_path: Path) -> None:
+    loaded = load_classifier(teacher.model_path)
+    target = predict_logits(loaded, dataset.train.texts)
+
+    start = predict_logits(create_student(loaded, StudentRecipe(size="2")), dataset.train.texts)
+    run = distill(teacher, dataset, out=tmp_path / "student", **(QUICK | {"epochs": 12, "logits_loss": "mse"}))
+    end = run.predictions("train")[0]
+    assert np.square(end - target).mean() < 0.7 * np.square(start - target).mean()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"logits_loss": "mse"},
+        {"logits_loss": "kl", "temperature": 4.0, "hard_weight": 0.3},
+        {"hidden_weight": 1.0},
+        {"relation_weight": 1.0},
+        {"hidden_weight": 1.0, "relation_weight": 1.0, "matching_epochs": 1.0, "size": "2x16"},
+        {"views": "mask"},
+        {"views": "ngram", "logits_loss": "mse"},
+    ],
+    ids=str,
+)
+def test_every_loss_and_view_trains(
+    settings: dict[str, Any], teacher: Run, dataset: Dataset, tmp_path: Path
+) -> None:
+    before = weights(teacher)
+    run = distill(teacher, dataset, out=tmp_path / "student", **(QUICK | settings))
+    lines = [json.loads(line) for line in (run.path / "log.jsonl").read_text("utf-8").splitlines()]
+    losses = [line["loss"] for line in lines if "loss" in line]
+    assert losses and np.isfinite([float(loss) for loss in losses]).all()
+    assert "matching" not in " ".join(weights(run))
+    after = weights(teacher)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_the_control_never_sees_the_teachers_outputs(
+    teacher: Run, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distill(teacher, dataset, out=tmp_path / "student", control=True, **QUICK)
+    control = read_run(tmp_path / "student-control")
+    student = read_run(tmp_path / "student")
+    assert control.kind == "control" and control.info["steps"] == student.info["steps"]
+
+    # A teacher that says something else changes the student and leaves the control as it is.
+    loaded = load_classifier(teacher.model_path)
+    other = with_other_answers(teacher, loaded, tmp_path / "other")
+    monkeypatch.setattr("liteft.distillation.pool.teacher_logits", other)
+    distill(teacher, dataset, out=tmp_path / "again", control=True, **QUICK)
+    assert same(control, read_run(tmp_path / "again-control"))
+    assert not same(student, read_run(tmp_path / "again"))
+
+
+def with_other_answers(teacher: Run, loaded: Any, folder: Path) -> Any:
+    """A stand-in for the teacher's logits: those of the labels in another order."""
+
+    def logits(_loaded: Any, _sha: str, split: Split, **_rest: Any) -> np.ndarray:
+        return np.roll(predict_logits(loaded, split.texts), 1, axis=1)
+
+    return logits
+
+
+def test_the_control_takes_as_many_steps_as_all_of_the_students_stages(
+    teacher: Run, dataset: Dataset, tmp_path: Path
+) -> None:
+    settings = QUICK | {"hidden_weight": 1.0, "matching_epochs": 1.0, "control": True}
+    student = distill(teacher, dataset, out=tmp_path / "student", **settings)
+    control = read_run(tmp_path / "student-control")
+    assert student.info["steps"] == 12 and control.info["steps"] == 12 + 6
+
+
+def test_a_search_keeps_the_rate_that_is_best_on_validation(teacher: Run, dataset: Dataset, tmp_path: Path) -> None:
+    run = distill(teacher, dataset, out=tmp_path / "student", learning_rates=[1e-7, 3e-3], layers="first", **QUICK)
+    search = run.info["search"]
+    assert set(search) == {"1e-07", "0.003"}
+    best = max(search, key=lambda rate: search[rate])
+    assert run.info["learning_rate"] == float(best)
+    alone = distill(
+        teacher, dataset, out=tmp_path / "alone", layers="first", **(QUICK | {"learning_rate": float(best)})
+    )
+    assert same(run, alone)
+
+
+@pytest.mark.parametrize("stop", [3, 8, 14, 20])
+def test_an_interrupted_search_ends_in_the_same_weights(
+    stop: int, teacher: Run, dataset: Dataset, tmp_path: Path
+) -> None:
+    settings = QUICK | {
+        "hidden_weight": 1.0,
+        "matching_epochs": 0.5,
+        "learning_rates": [1e-3, 3e-3],
+        "views": "mask",
+        "checkpoint_steps": 2,
+    }
+    whole = distill(teacher, dataset, out=tmp_path / "whole", **settings)
+    with pytest.raises(KeyboardInterrupt):
+        distill(teacher, dataset, out=tmp_path / "cut", callbacks=[Stop(stop)], **settings)
+    assert not (tmp_path / "cut" / "run.json").exists()
+    assert same(whole, distill(teacher, dataset, out=tmp_path / "cut", **settings))
+
+
+def test_seeds_make_runs_of_their_own_with_one_cache(teacher: Run, dataset: Dataset, tmp_path: Path) -> None:
+    distill(teacher, dataset, out=tmp_path / "student", seeds=2, **QUICK)
+    first, second = read_run(tmp_path / "student"), read_run(tmp_path / "student-seed1")
+    assert (first.info["seed"], second.info["seed"]) == (0, 1)
+    assert not same(first, second)
+
+
+def test_unlabelled_texts_join_the_student_and_not_the_control(
+    teacher: Run, dataset: Dataset, tiny: ModuleType, tmp_path: Path
+) -> None:
+    texts, _ = tiny.make_texts(24, seed=77)
+    (tmp_path / "more.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    settings = QUICK | {"unlabeled": str(tmp_path / "more.txt"), "hard_weight": 0.5, "control": True}
+    student = distill(teacher, dataset, out=tmp_path / "student", **settings)
+    control = read_run(tmp_path / "student-control")
+    assert student.info["training_texts"] == 72 and control.info["training_texts"] == 48
+    assert student.info["steps"] == control.info["steps"] == 18
+
+
+def test_multi_label_students_learn_with_unlabelled_texts(tiny: ModuleType, base: Path, tmp_path: Path) -> None:
+    data = tiny.make_multi()
+    (tmp_path / "more.txt").write_text("red1 w1\nblue2 green3 w4\n", encoding="utf-8")
+    recipe = make_recipe({"teacher": tiny.QUICK, "student": QUICK | {"hard_weight": 0.5}})
+    run = distill(
+        str(base), data, out=tmp_path / "student", recipe=recipe, unlabeled=str(tmp_path / "more.txt")
+    )
+    assert run.task == "multi_label" and read_run(tmp_path / "student-teacher").kind == "teacher"
+
+
+def test_the_same_call_again_returns_the_run_and_another_one_shows_the_difference(
+    teacher: Run, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = distill(teacher, dataset, out=tmp_path / "student", **QUICK)
+    monkeypatch.setattr(stages, "fit", lambda *_args, **_rest: pytest.fail("trained again"))
+    assert distill(teacher, dataset, out=tmp_path / "student", **QUICK).info == run.info
+    with pytest.raises(RunError) as caught:
+        distill(teacher, dataset, out=tmp_path / "student", **(QUICK | {"temperature": 9.0}))
+    assert "temperature: 2.0 -> 9.0" in str(caught.value)
+
+
+def test_labels_meet_by_name(teacher: Run, dataset: Dataset, tmp_path: Path) -> None:
+    turned = replace(
+        dataset,
+        labels=dataset.labels[::-1],
+        splits={
+            name: replace(split, labels=None if split.labels is None else 2 - split.labels)
+            for name, split in dataset.splits.items()
+        },
+    )
+    opened = open_teacher(teacher, finetune=lambda _base: pytest.fail("it is fine-tuned"))
+    back = with_labels(turned, opened)
+    assert back.labels == dataset.labels
+    np.testing.assert_array_equal(back.test.labels, dataset.test.labels)
+    with pytest.raises(ModelError, match="was not made for the data"):
+        distill(teacher, replace(dataset, labels=("x", "y", "z")), out=tmp_path / "student", **QUICK)
+    assert not (tmp_path / "student").exists()
+
+
+def test_a_student_with_another_tokenizer_learns_from_logits_alone(
+    teacher: Run, dataset: Dataset, tiny: ModuleType, tmp_path: Path
+) -> None:
+    own = tiny.write_base(tmp_path / "own", "distilbert")
+    content = (own / "tokenizer.json").read_text("utf-8").replace('"w29"', '"w99"')
+    (own / "tokenizer.json").write_text(content, encoding="utf-8")
+    settings = {name: value for name, value in QUICK.items() if name != "size"} | {"student": str(own)}
+    run = distill(teacher, dataset, out=tmp_path / "student", **settings)
+    assert run.info["family"] == "distilbert"
+    with pytest.raises(ConfigError, match="reads the teacher's tokens"):
+        distill(teacher, dataset, out=tmp_path / "views", **(settings | {"views": "mask"}))
+
+
+def test_the_whole_way_is_one_call(base: Path, dataset: Dataset, tiny: ModuleType, tmp_path: Path) -> None:
+    recipe = make_recipe(
+        {
+            "teacher": tiny.QUICK,
+            "student": QUICK | {"control": True, "epochs": 4},
+            "export": {"precision": "int8"},
+        }
+    )
+    outcome = run_pipeline(recipe, out=tmp_path, teacher=str(base), data=dataset)
+    assert outcome.teacher is not None and outcome.artifact is not None
+    assert [run.kind for run in (*outcome.students, *outcome.controls)] == ["student", "control"]
+    with load(outcome.artifact.path) as classifier:
+        found = [prediction.label for prediction in classifier.predict(dataset.test.texts)]
+    gold = [dataset.labels[label] for label in dataset.test.labels]  # type: ignore[union-attr]
+    assert np.mean([a == b for a, b in zip(found, gold, strict=True)]) > 0.7
+    again = run_pipeline(recipe, out=tmp_path, teacher=str(base), data=dataset)
+    assert again.artifact is not None and again.artifact.manifest == outcome.artifact.manifest

@@ -1,0 +1,117 @@
+"""Views are a function of seed, epoch and row; the cache is keyed by what it depends on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from liteft.data import Dataset
+from liteft.distillation import cache
+from liteft.distillation.cache import teacher_logits
+from liteft.distillation.views import ViewCollator, view_of
+from liteft.errors import ConfigError
+from liteft.finetuning.fit import encode_rows
+from liteft.finetuning.model import LoadedClassifier, predict_logits
+
+
+def view(kind: str, ids: list[int], continues: set[int], seed: int) -> list[int]:
+    known = np.zeros(100, dtype=bool)
+    known[list(continues)] = True
+    array = np.array(ids, dtype=np.int32)
+    found, types = view_of(
+        array,
+        np.zeros_like(array),
+        kind=kind,  # type: ignore[arg-type]
+        mask_id=4,
+        continues=known,
+        random=np.random.default_rng(seed),
+    )
+    assert found.shape == types.shape and found.dtype == np.int32
+    return found.tolist()
+
+
+def test_masking_hides_whole_words_a_tenth_of_them() -> None:
+    ids = [2, 10, 11, 12, 20, 21, 30, 3]  # the words 10-11-12, 20-21 and 30 between two special tokens
+    seen = [view("mask", ids, {11, 12, 21}, seed) for seed in range(2000)]
+    assert all(one[0] == 2 and one[-1] == 3 for one in seen)
+    words = {(10, 11, 12), (20, 21), (30,), (4,)}
+    for one in seen[:200]:
+        rest = one[1:-1]
+        while rest:
+            word = next(word for word in words if tuple(rest[: len(word)]) == word)
+            rest = rest[len(word) :]
+    masked = sum(one.count(4) for one in seen) / (3 * len(seen))
+    assert 0.08 < masked < 0.12
+
+
+def test_an_ngram_is_a_run_of_whole_words() -> None:
+    ids = [2, 10, 11, 20, 30, 31, 3]
+    runs = {(10, 11), (20,), (30, 31), (10, 11, 20), (20, 30, 31), (10, 11, 20, 30, 31)}
+    seen = {tuple(view("ngram", ids, {11, 31}, seed)[1:-1]) for seed in range(300)}
+    assert seen == runs
+
+
+@pytest.mark.parametrize("kind", ["mask", "ngram"])
+def test_a_text_without_words_is_its_own_view(kind: str) -> None:
+    assert view(kind, [2, 3], set(), 0) == [2, 3]
+
+
+def collator(loaded: LoadedClassifier, dataset: Dataset, epoch: int, kind: str = "mask") -> ViewCollator:
+    plain = encode_rows(loaded, dataset.train)
+    return ViewCollator(plain, kind=kind, tokenizer=loaded.tokenizer, seed=5, epoch=lambda: epoch)  # type: ignore[arg-type]
+
+
+def test_views_depend_on_seed_epoch_and_row_alone(loaded: LoadedClassifier, dataset: Dataset) -> None:
+    rows = list(range(16))
+    whole = collator(loaded, dataset, 1)(rows)["input_ids"]
+    again = collator(loaded, dataset, 1)(rows)["input_ids"]
+    other = collator(loaded, dataset, 2)(rows)["input_ids"]
+    alone = collator(loaded, dataset, 1)([7])["input_ids"][0]
+    assert whole.tolist() == again.tolist()
+    assert whole.tolist() != other.tolist()
+    assert whole[7, : len(alone)].tolist() == alone.tolist()
+
+
+def test_about_half_of_the_rows_stay_as_they_are(loaded: LoadedClassifier, dataset: Dataset) -> None:
+    plain = encode_rows(loaded, dataset.train)
+    same = 0
+    for epoch in range(10):
+        batch = collator(loaded, dataset, epoch, "ngram")(list(range(48)))
+        lengths = batch["attention_mask"].sum(dim=1).tolist()
+        same += sum(length == len(plain.encoded.ids[row]) for row, length in enumerate(lengths))
+    assert 0.5 < same / 480 < 0.75  # an n-gram can be the whole text
+
+
+def test_ngrams_of_pairs_are_refused(loaded: LoadedClassifier, dataset: Dataset) -> None:
+    paired = replace(dataset.train, pairs=dataset.train.texts)
+    with pytest.raises(ConfigError, match="pairs"):
+        ViewCollator(
+            encode_rows(loaded, paired), kind="ngram", tokenizer=loaded.tokenizer, seed=0, epoch=lambda: 0
+        )
+
+
+def test_logits_are_computed_once_and_come_back_equal(
+    loaded: LoadedClassifier, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = teacher_logits(loaded, "a", dataset.train, folder=tmp_path, bf16=False)
+    np.testing.assert_array_equal(first, predict_logits(loaded, dataset.train.texts))
+    monkeypatch.setattr(cache, "predict_logits", lambda *_args, **_rest: pytest.fail("computed again"))
+    again = teacher_logits(loaded, "a", dataset.train, folder=tmp_path, bf16=False)
+    np.testing.assert_array_equal(first, again)
+
+
+def test_other_weights_or_texts_are_another_key(loaded: LoadedClassifier, dataset: Dataset, tmp_path: Path) -> None:
+    changed = replace(dataset.train, texts=["w1", *dataset.train.texts[1:]])
+    for weights, split in (("a", dataset.train), ("b", dataset.train), ("a", changed), ("a", dataset.validation)):
+        teacher_logits(loaded, weights, split, folder=tmp_path, bf16=False)
+    assert len(list(tmp_path.glob("*.npy"))) == 4
+
+
+def test_a_torn_cache_file_is_computed_again(loaded: LoadedClassifier, dataset: Dataset, tmp_path: Path) -> None:
+    first = teacher_logits(loaded, "a", dataset.train, folder=tmp_path, bf16=False)
+    (file,) = tmp_path.glob("*.npy")
+    file.write_bytes(file.read_bytes()[:200])
+    np.testing.assert_array_equal(teacher_logits(loaded, "a", dataset.train, folder=tmp_path, bf16=False), first)
