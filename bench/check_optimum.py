@@ -20,9 +20,10 @@ import venv
 from pathlib import Path
 from typing import Any
 
+from machine import ROOT, commit
+
 REQUIREMENTS = (["torch==2.13.0"], ["optimum-onnx==0.1.0", "transformers<4.58", "onnxruntime"])
 PACKAGES = ("torch", "transformers", "optimum", "optimum-onnx", "onnxruntime", "tokenizers", "numpy")
-ROOT = Path(__file__).resolve().parent.parent
 TEXTS = [
     "A film that knows exactly what it is, and is it beautifully.",
     "terrible",
@@ -164,14 +165,6 @@ def compare(liteft: dict[str, Any], optimum: dict[str, Any]) -> dict[str, Any]:
         "limit": limit,
         **liteft["manifest"],
     }
-
-
-def commit() -> str:
-    """Return the checkout's commit, or "unknown"."""
-    found = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=ROOT, check=False
-    )
-    return found.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ _CHOSEN_BY_USER = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_M
 def large_buffers_reused() -> Iterator[None]:
     """Keep freed blocks of up to 1 GB in this process's heap while the body runs; give them back afterwards.
 
-    Does nothing without glibc, with a glibc that refuses the setting (before 2.35 or so), or where the
+    Does nothing without glibc, with a glibc that refuses the setting (older ones stop at 32 MB), or where the
     environment already sets glibc's allocator.
     """
     libc = _glibc()

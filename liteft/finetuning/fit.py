@@ -17,6 +17,7 @@ from transformers import TrainerCallback
 
 from liteft.config import TrainingRecipe
 from liteft.data import Dataset, Split
+from liteft.finetuning.allocation import large_buffers_reused
 from liteft.finetuning.batches import Collator, RowDataset, collate
 from liteft.finetuning.checkpoints import prepare_resume
 from liteft.finetuning.loss import balanced_weights
@@ -118,7 +119,10 @@ def fit(
     if not trainer.is_world_process_zero():
         resume = prepare_resume(checkpoints)
     if resume is None or not trainer.finish_from(resume):
-        trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
+        with large_buffers_reused():
+            trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
+    # Accelerate has put bfloat16 autocast around the model's forward; whoever uses the model next decides for itself.
+    trainer.accelerator.unwrap_model(loaded.model, keep_fp32_wrapper=False)
     loaded.model.eval()
     best = trainer.state.best_metric
     return {

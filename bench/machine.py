@@ -1,0 +1,83 @@
+"""What a benchmark says about itself beside its numbers: machine, versions, commit.
+
+A number counts only with these, so every script here takes them from one place. Of LiteFT only the count of usable
+cores is imported, and late: check_optimum.py uses this module in an environment without LiteFT.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def machine() -> dict[str, Any]:
+    """Return the processor, usable cores, memory in GB, system, and how busy the machine is already.
+
+    ``load`` is the number of runnable processes, averaged over the last minute: above 0.5 or so before a benchmark
+    starts, its numbers are worth little.
+    """
+    from liteft.runtime.cores import usable_cores
+
+    pages = {name: os.sysconf(name) for name in ("SC_PAGE_SIZE", "SC_PHYS_PAGES")} if hasattr(os, "sysconf") else {}
+    return {
+        "processor": _processor(),
+        "architecture": platform.machine(),
+        "cores": usable_cores(),
+        "memory_gb": round(pages["SC_PAGE_SIZE"] * pages["SC_PHYS_PAGES"] / 1e9, 1) if pages else None,
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+    }
+
+
+def versions(packages: Sequence[str]) -> dict[str, str]:
+    """Return the installed version of each package; "missing" where there is none."""
+    found = {}
+    for name in packages:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "missing"
+    return found
+
+
+def commit() -> str:
+    """Return the checkout's commit, followed by " with changes" where code differs from it, or "unknown"."""
+    found = _git("rev-parse", "HEAD")
+    if not found:
+        return "unknown"
+    changed = _git("status", "--porcelain", "--", "liteft", "bench/*.py")
+    return f"{found} with changes" if changed else found
+
+
+def write_result(path: Path, result: dict[str, Any]) -> None:
+    """Write a result as indented JSON, and print it on one line, the last one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(result))
+
+
+def _git(*arguments: str) -> str:
+    try:
+        found = subprocess.run(["git", *arguments], capture_output=True, text=True, cwd=ROOT, check=False)
+    except FileNotFoundError:
+        return ""
+    return found.stdout.strip() if found.returncode == 0 else ""
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor() or "unknown"
+    named = re.search(r"^model name\s*:\s*(.+)$", lines, re.MULTILINE)
+    return named[1].strip() if named else platform.processor() or "unknown"
