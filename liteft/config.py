@@ -33,7 +33,7 @@ __all__ = [
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", validate_default=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", validate_default=True, protected_namespaces=(), allow_inf_nan=False)
 
 
 class DataRecipe(_Table):

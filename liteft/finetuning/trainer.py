@@ -129,7 +129,8 @@ def training_arguments(
     # Set afterwards: the constructor refuses savings between evaluations, not knowing _SaveEvaluated.
     arguments.save_steps = min(recipe.checkpoint_steps or evaluate_every, evaluate_every)
     # One process, one GPU: DataParallel would multiply the batch size. Several GPUs are for torchrun.
-    arguments._n_gpu = min(arguments.n_gpu, 1)
+    if processes == 1:
+        arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
 
 
