@@ -362,13 +362,13 @@ def test_two_processes_train_one_model(
     settings = {**QUICK, "batch_size": 4} | (scratch if start == "from scratch" else {})
     request = {"base": str(base("bert")) if start == "base" else None, "data": str(data), "out": str(tmp_path / "run"),
                "settings": settings, "digest": str(tmp_path / "digest")}  # fmt: skip
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
         [*torchrun, str(SCRIPT), json.dumps(request)],
         env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
