@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from liteft.finetuning import finetune
     from liteft.report import compare
     from liteft.run import Run, read_run
-    from liteft.runtime import Classifier, Prediction, load
+    from liteft.runtime import Classifier, Prediction, load, predict_file
 
 __all__ = [
     "Artifact",
@@ -42,6 +42,7 @@ __all__ = [
     "load",
     "load_dataset",
     "load_texts",
+    "predict_file",
     "read_artifact",
     "read_recipe",
     "read_run",
@@ -66,6 +67,7 @@ _HOMES = {
     "load": "runtime",
     "load_dataset": "data",
     "load_texts": "data",
+    "predict_file": "runtime",
     "read_artifact": "artifact",
     "read_recipe": "config",
     "read_run": "run",
