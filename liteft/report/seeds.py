@@ -148,7 +148,9 @@ class SeedsTable:
         return f"{self.data} {self.split}: {self.texts:,} texts".strip()
 
     def _means(self) -> Rows:
-        shown = _METRICS[self.task][: _SHOWN[self.task]]
+        usual = _METRICS[self.task][: _SHOWN[self.task]]
+        # a metric that some run could not form (no label of a class at all) is in no column
+        shown = [name for name in usual if all(name in row.values for row in self.rows)]
         rows: Rows = [("runs", "seeds", *(f"{name.replace('_', ' ')} %" for name in shown))]
         for row in self.rows:
             cells = [_spread(row.mean(name), row.deviation(name)) for name in shown]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import liteft
@@ -79,10 +80,14 @@ def make_artifact() -> Callable[..., Artifact]:
     return tiny_artifact
 
 
-def write_run(path: Path, **info: Any) -> Run:
-    """Write the least that a verb reads of a finished run."""
+def write_run(path: Path, *, right: int = 91, **info: Any) -> Run:
+    """Write the least that a verb reads of a finished run, which gets the first ``right`` of 100 test texts right."""
     (path / "model").mkdir(parents=True)
     (path / "model" / "config.json").write_text(json.dumps({"num_hidden_layers": 6}), encoding="utf-8")
+    (path / "predictions").mkdir()
+    gold = np.arange(100) % 2
+    logits = np.eye(2, dtype=np.float32)[np.where(np.arange(100) < right, gold, 1 - gold)]
+    np.savez(path / "predictions" / "test.npz", logits=logits, labels=gold)
     scores = {"accuracy": 0.91, "accuracy_interval": [0.88, 0.93]}
     content = {
         "format": 1,
@@ -91,6 +96,8 @@ def write_run(path: Path, **info: Any) -> Run:
         "labels": ["0", "1"],
         "parameters": 22_700_000,
         "size_bytes": 90_800_000,
+        "seed": 0,
+        "data": {"name": "reviews", "fingerprint": "f" * 64},
         "metrics": {"validation": scores, "test": scores},
     }
     return Run(path, content | info)

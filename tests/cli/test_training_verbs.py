@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from liteft.artifact import Artifact
+from liteft.cli.summary import outcome_document, outcome_text
 from liteft.data import Dataset
 
 COLUMNS = ["--text", "body", "--label", "stars"]
@@ -23,8 +24,11 @@ def pipelines(monkeypatch: pytest.MonkeyPatch, make_run: Any, make_artifact: Any
 
     def run_pipeline(recipe: Any, *, out: Path, **settings: Any) -> Any:
         calls.append({"recipe": recipe, "out": out, **settings})
-        students = (make_run(out / "student", kind="student"), make_run(out / "student-seed1", kind="student"))
-        control = make_run(out / "student-control", kind="control")
+        students = tuple(
+            make_run(out / name, kind="student", seed=seed, right=91 - seed)
+            for seed, name in enumerate(("student", "student-seed1"))
+        )
+        control = make_run(out / "student-control", kind="control", right=70)
         return SimpleNamespace(
             teacher=make_run(out / "teacher"),
             students=students,
@@ -128,6 +132,51 @@ def test_distill_ends_with_every_run_the_verified_artifact_and_a_comparison(
     assert "same answer as the model on 100.00% of 6 texts" in called.out
     folders = [out / name for name in ("teacher", "student", "student-seed1", "student-control", "artifact")]
     assert called.err.splitlines()[-1] == f"next: liteft compare {' '.join(map(str, folders))} --on {reviews}"
+
+
+def test_distill_says_what_the_seeds_and_the_control_show(
+    call: Any, reviews: Path, pipelines: list[Any], tmp_path: Path
+) -> None:
+    words = ["--data", reviews, *COLUMNS, "--teacher", "minilm", "--size", "3"]
+    called = call("distill", *words, "--out", tmp_path / "o")
+    assert called.status == 0, called.err
+    shown = next(line.split() for line in called.out.splitlines() if line.startswith("student - control"))
+    assert shown[3] == "+20.50"  # 91 and 90 of 100 right, and 70
+    assert shown[-2:] == ["excludes", "zero"]
+    assert "controls have one seed" in called.out
+    document = call("distill", *words, "--out", tmp_path / "again", "--json").document
+    assert [row["seeds"] for row in document["seeds"]["rows"]] == [[0, 1], [0], [0]]
+    assert document["seeds"]["differences"][0]["excludes_zero"] is True
+
+
+def test_a_student_alone_needs_no_table_of_seeds(make_run: Any, tmp_path: Path) -> None:
+    student = make_run(tmp_path / "student", kind="student")
+    alone = SimpleNamespace(teacher=make_run(tmp_path / "teacher"), students=(student,), controls=(), artifact=None)
+    assert outcome_document(alone)["seeds"] is None
+    assert "difference" not in outcome_text(alone)
+
+
+def test_seeds_without_labels_to_test_on_are_compared_on_validation_or_not_at_all(
+    make_run: Any, tmp_path: Path
+) -> None:
+    def outcome(name: str, metrics: Any) -> Any:
+        common = {"kind": "student", "metrics": metrics}
+        students = [make_run(tmp_path / name / str(seed), seed=seed, **common) for seed in (0, 1)]
+        for student in students:
+            (student.path / "predictions" / "test.npz").rename(student.path / "predictions" / "validation.npz")
+        return SimpleNamespace(teacher=None, students=tuple(students), controls=(), artifact=None)
+
+    scores = {"accuracy": 0.91, "macro_f1": 0.9}
+    assert outcome_document(outcome("chosen", {"validation": scores}))["seeds"]["split"] == "validation"
+    assert outcome_document(outcome("none", {}))["seeds"] is None
+
+
+def test_a_teacher_of_other_data_is_left_out_of_the_seeds_and_stops_nothing(make_run: Any, tmp_path: Path) -> None:
+    students = tuple(make_run(tmp_path / str(seed), kind="student", seed=seed) for seed in (0, 1))
+    other = make_run(tmp_path / "teacher", data={"name": "reviews", "fingerprint": "0" * 64})
+    document = outcome_document(SimpleNamespace(teacher=other, students=students, controls=(), artifact=None))
+    assert [row["kind"] for row in document["seeds"]["rows"]] == ["student"]
+    assert document["teacher"] is not None
 
 
 def test_distill_takes_the_teacher_of_the_recipe(

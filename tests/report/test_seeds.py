@@ -112,6 +112,12 @@ def test_one_seed_has_no_deviation_and_a_note(make_run: Make) -> None:
     assert "Note: controls have one seed" in table.render()
 
 
+def test_a_metric_that_a_run_could_not_form_is_in_no_column(make_run: Make) -> None:
+    scores = {"n": TEXTS, "accuracy": 0.9, "macro_f1": None}
+    text = seeds_table([make_run("student", 0, 0.9), make_run("student", 1, 0.9, metrics={"test": scores})]).render()
+    assert "accuracy %" in text and "macro" not in text
+
+
 def test_seeds_of_two_kinds_need_not_match(make_run: Make) -> None:
     controls = [make_run("control", seed, 0.8) for seed in (5, 6, 7, 8)]
     table = seeds_table(group(make_run, "student", 0.9, 0.91), controls)
