@@ -92,12 +92,15 @@ def writing_file(path: Path) -> Iterator[Path]:
 def writing_folder(target: Path, *, kind: type[LiteftError] = RunError) -> Iterator[Path]:
     """Yield a temporary sibling folder that takes the place of ``target`` when the block ends without an error.
 
-    An error inside the block removes the temporary folder and leaves ``target`` as it was.
+    An error inside the block removes the temporary folder and leaves ``target`` as it was. A target that is a link
+    stays one: the folder that it names is replaced.
 
     Raises:
         LiteftError: of class ``kind``, when the system refuses (no space, read-only, no permission).
     """
     target = Path(target)
+    if target.is_symlink():
+        target = target.resolve()
     temporary: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
