@@ -9,6 +9,7 @@ only once it is complete. There is no pickle anywhere, and nothing here can run 
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,7 +157,9 @@ class ArtifactWriter:
             if file.is_file() and file.name != MANIFEST
         }
         manifest = Manifest(format=FORMAT, files=entries, **fields)
-        files.write_json(self.folder / MANIFEST, manifest.model_dump(mode="json"))
+        # plainly, for the whole folder is replaced at once: an error of the system then names the folder asked for
+        content = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
+        (self.folder / MANIFEST).write_text(content + "\n", encoding="utf-8")
         self.sealed = True
         return manifest
 

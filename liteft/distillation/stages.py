@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import TrainerCallback
@@ -140,10 +141,13 @@ class _Training:
         if start:
             model.load_state_dict(start)
         stats = self._run(recipe, folder, logits=logits)
-        weights = {name: tensor.detach().contiguous().cpu() for name, tensor in model.state_dict().items()}
-        with files.writing_file(folder / _BEST) as temporary:
-            save_file(weights, temporary)
-        files.write_json(folder / _DONE, stats)
+        state = PartialState()
+        if state.is_main_process:
+            weights = {name: tensor.detach().contiguous().cpu() for name, tensor in model.state_dict().items()}
+            with files.writing_file(folder / _BEST) as temporary:
+                save_file(weights, temporary)
+            files.write_json(folder / _DONE, stats)
+        state.wait_for_everyone()
         return stats
 
     def _run(self, recipe: StudentRecipe, folder: Path, *, logits: bool) -> dict[str, Any]:

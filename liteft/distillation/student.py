@@ -7,6 +7,7 @@ reaches is what the teacher did not contribute.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,9 +24,9 @@ from liteft.distillation.initial import create_student
 from liteft.distillation.pool import training_pool
 from liteft.distillation.stages import train_student
 from liteft.distillation.teachers import Teacher
-from liteft.finetuning.run_folder import finish_run, open_run
-from liteft.finetuning.teacher import report_check, weights_hash
-from liteft.finetuning.trainer import Progress, resolve_precision
+from liteft.finetuning.run_folder import finish_run, open_run, withdrawn_on_error
+from liteft.finetuning.teacher import report_check, require_trainable, weights_hash
+from liteft.finetuning.trainer import Progress
 from liteft.run import Run, read_run
 
 __all__ = ["Kind", "distill_one"]
@@ -61,6 +62,7 @@ def distill_one(
         DataError, RunError, ModelError: what cannot be read, written or used.
     """
     student = recipe.student
+    require_trainable(dataset)
     loaded = create_student(teacher.loaded, student)
     inputs = {
         "kind": kind,
@@ -77,33 +79,35 @@ def distill_one(
     if finished is not None:
         return finished
     started = time.monotonic()
-    if state.is_main_process:
-        # The teacher's run has shown the same check already.
-        report_check(dataset, loaded, out, progress=None)
-    unlabeled = None if student.unlabeled is None else load_unlabeled(student.unlabeled)
-    pool = training_pool(teacher, dataset, unlabeled, loaded, student, kind=kind, out=out, progress=progress)
-    stats = train_student(
-        loaded, teacher, dataset, pool, student, kind=kind, out=out, progress=progress, callbacks=callbacks
-    )
-    if state.is_main_process:
-        info = {
-            "base": None,
-            "teacher": teacher.described(),
-            "size": student.size or student.student,
-            "seed": student.seed,
-            "seconds": round(time.monotonic() - started, 1),
-            "training_texts": len(pool.train.encoded.ids),
-            **stats,
-        }
-        finish_run(
-            out,
-            loaded,
-            dataset,
-            kind=kind,
-            tokenizer_source=loaded.path,
-            train_bf16=resolve_precision(student.precision) == "bf16",
-            info=info,
+    taking_back = withdrawn_on_error(out) if state.is_main_process else contextlib.nullcontext()
+    with taking_back:
+        if state.is_main_process:
+            # The teacher's run has shown the same check already.
+            report_check(dataset, loaded, out, progress=None)
+        unlabeled = None if student.unlabeled is None else load_unlabeled(student.unlabeled)
+        pool = training_pool(teacher, dataset, unlabeled, loaded, student, kind=kind, out=out, progress=progress)
+        stats = train_student(
+            loaded, teacher, dataset, pool, student, kind=kind, out=out, progress=progress, callbacks=callbacks
         )
+        if state.is_main_process:
+            info = {
+                "base": None,
+                "teacher": teacher.described(),
+                "size": student.size or student.student,
+                "seed": student.seed,
+                "seconds": round(time.monotonic() - started, 1),
+                "training_texts": len(pool.train.encoded.ids),
+                **stats,
+            }
+            finish_run(
+                out,
+                loaded,
+                dataset,
+                kind=kind,
+                tokenizer_source=loaded.path,
+                train_bf16=stats["precision"] == "bf16",
+                info=info,
+            )
     state.wait_for_everyone()
     return read_run(out)
 

@@ -28,8 +28,8 @@ def mark_complete(checkpoint: Path) -> None:
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Say whether there is a whole checkpoint."""
-    return any(folder.glob(f"checkpoint-*/{MARKER}"))
+    """Say whether there is a whole checkpoint, in the folder or in one of its own (a stage, a learning rate)."""
+    return any(folder.rglob(f"checkpoint-*/{MARKER}"))
 
 
 def discard(checkpoint: Path) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +22,7 @@ from liteft.data import Dataset, Split
 from liteft.distillation import distill, stages
 from liteft.distillation.initial import create_student
 from liteft.distillation.teachers import open_teacher, with_labels
-from liteft.errors import ConfigError, ModelError, RunError
+from liteft.errors import ConfigError, DataError, ModelError, RunError
 from liteft.finetuning.model import WEIGHTS, load_classifier, predict_logits
 from liteft.pipeline import run_pipeline
 from liteft.run import Run, read_run
@@ -247,3 +250,38 @@ def test_the_whole_way_is_one_call(base: Path, dataset: Dataset, tiny: ModuleTyp
     assert np.mean([a == b for a, b in zip(found, gold, strict=True)]) > 0.7
     again = run_pipeline(recipe, out=tmp_path, teacher=str(base), data=dataset)
     assert again.artifact is not None and again.artifact.manifest == outcome.artifact.manifest
+
+
+def test_a_student_that_cannot_be_trained_leaves_its_folder_free(
+    teacher: Run, dataset: Dataset, tmp_path: Path
+) -> None:
+    missing = str(tmp_path / "nowhere.txt")
+    with pytest.raises(DataError):
+        distill(teacher, dataset, out=tmp_path / "student", unlabeled=missing, **QUICK)
+    with pytest.raises(ConfigError, match=r"no token to mask|reads the teacher"):
+        views_without_mask(teacher, dataset, tmp_path)
+    assert distill(teacher, dataset, out=tmp_path / "student", **QUICK).kind == "student"
+
+
+def views_without_mask(teacher: Run, dataset: Dataset, folder: Path) -> None:
+    """Distil with views from a copy of the teacher whose vocabulary has neither a mask nor an unknown token."""
+    copied = folder / "teacher"
+    shutil.copytree(teacher.model_path, copied)
+    content = (copied / "tokenizer.json").read_text("utf-8").replace("[MASK]", "<m>").replace("[UNK]", "<u>")
+    (copied / "tokenizer.json").write_text(content, encoding="utf-8")
+    distill(copied, dataset, out=folder / "student", **(QUICK | {"views": "mask"}))
+
+
+@pytest.mark.slow
+def test_two_processes_distil_one_student(base: Path, tiny: ModuleType, tmp_path: Path) -> None:
+    rows = zip(*tiny.make_texts(60, seed=3), strict=True)
+    lines = [json.dumps({"text": text, "label": tiny.LABELS[gold]}) + "\n" for text, gold in rows]
+    (tmp_path / "data.jsonl").write_text("".join(lines), encoding="utf-8")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += ["-m", "liteft.cli", "distill", "--data", str(tmp_path / "data.jsonl"), "--teacher", str(base), "--size", "2"]
+    command += ["--out", str(tmp_path / "runs"), "--until", "student", "--epochs", "2", "--batch-size", "8"]
+    command += ["--set", "teacher.max_tokens=16", "--set", "student.learning_rates=[1e-3, 3e-3]", "--control"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for name in ("teacher", "student", "student-control"):
+        assert np.isfinite(read_run(tmp_path / "runs" / name).predictions("test")[0]).all()
