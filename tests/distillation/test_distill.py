@@ -279,7 +279,8 @@ def test_two_processes_distil_one_student(base: Path, tiny: ModuleType, tmp_path
     (tmp_path / "data.jsonl").write_text("".join(lines), encoding="utf-8")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command += ["-m", "liteft.cli", "distill", "--data", str(tmp_path / "data.jsonl"), "--teacher", str(base)]
-    command += ["--size", "2", "--out", str(tmp_path / "runs"), "--until", "student", "--epochs", "2", "--batch-size", "8"]
+    command += ["--size", "2", "--out", str(tmp_path / "runs"), "--until", "student"]
+    command += ["--epochs", "2", "--batch-size", "8"]
     command += ["--set", "teacher.max_tokens=16", "--set", "student.learning_rates=[1e-3, 3e-3]", "--control"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
