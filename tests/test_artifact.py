@@ -1,0 +1,321 @@
+"""The artifact folder: written whole or not at all, and read only when it is what its manifest says."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from liteft.artifact import FORMAT, REQUIRED, Artifact, ArtifactWriter, read_artifact, writing_artifact
+from liteft.errors import ArtifactError
+
+FIELDS: dict[str, Any] = {
+    "task": "single_label",
+    "labels": ("order", "payment"),
+    "activation": "softmax",
+    "pooling": "cls",
+    "paired": False,
+    "max_tokens": 4,
+    "truncation_side": "left",
+    "pad_id": 0,
+    "inputs": ("input_ids", "attention_mask"),
+    "family": "bert",
+    "precision": "fp32",
+    "graph": "built",
+}
+
+
+def fill(writer: ArtifactWriter, model: bytes = b"a graph") -> None:
+    """Write every file that an artifact needs."""
+    tokenizer = Tokenizer(models.WordLevel({"[PAD]": 0, "a": 1, "b": 2, "c": 3}, unk_token="[PAD]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    contents = dict.fromkeys(REQUIRED, b"{}") | {"model.onnx": model, "tokenizer.json": tokenizer.to_str().encode()}
+    for name, content in contents.items():
+        (writer.folder / name).write_bytes(content)
+
+
+def write(path: Path, model: bytes = b"a graph", **fields: Any) -> Artifact:
+    with writing_artifact(path) as writer:
+        fill(writer, model)
+        writer.seal(**(FIELDS | fields))
+    return read_artifact(path)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> Artifact:
+    """An artifact that is this test's own; nothing else lies in ``tmp_path``."""
+    return write(tmp_path / "artifact")
+
+
+@pytest.fixture
+def edit(artifact: Artifact) -> Callable[..., Path]:
+    """A function that changes fields of the manifest and returns the folder."""
+
+    def change(**fields: Any) -> Path:
+        path = artifact.path / "manifest.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+        return artifact.path
+
+    return change
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(ArtifactError) as caught:
+        read_artifact(path)
+    return str(caught.value)
+
+
+def test_what_was_sealed_is_read_back(artifact: Artifact) -> None:
+    manifest = artifact.manifest
+    assert {name: getattr(manifest, name) for name in FIELDS} == FIELDS
+    assert manifest.format == FORMAT == 1
+    assert sorted(manifest.files) == sorted(REQUIRED)
+    assert artifact.size_bytes == sum((artifact.path / name).stat().st_size for name in REQUIRED)
+    assert artifact.model_path.read_bytes() == b"a graph"
+
+
+def test_its_tokenizer_cuts_as_the_manifest_says(artifact: Artifact) -> None:
+    tokenizer = artifact.tokenizer()
+    assert tokenizer.encode(["a a b b c c"]).ids[0].tolist() == [2, 2, 3, 3]
+
+
+def test_a_folder_is_hashed_with_its_subfolders(tmp_path: Path) -> None:
+    with writing_artifact(tmp_path / "a") as writer:
+        fill(writer)
+        (writer.folder / "extra").mkdir()
+        (writer.folder / "extra" / "weights.bin").write_bytes(b"1")
+        writer.seal(**FIELDS)
+    (tmp_path / "a" / "extra" / "weights.bin").write_bytes(b"2")
+    assert "weights.bin was changed after the export" in refused(tmp_path / "a")
+
+
+def test_the_old_artifact_stays_whole_until_the_block_ends(artifact: Artifact) -> None:
+    with writing_artifact(artifact.path) as writer:
+        fill(writer, b"a better graph")
+        writer.seal(**FIELDS)
+        assert read_artifact(artifact.path).model_path.read_bytes() == b"a graph"
+    assert read_artifact(artifact.path).model_path.read_bytes() == b"a better graph"
+    assert names(artifact.path.parent) == ["artifact"]
+
+
+def test_an_open_file_of_the_old_artifact_stays_readable(artifact: Artifact) -> None:
+    with open(artifact.model_path, "rb") as service:
+        write(artifact.path, b"a better graph")
+        assert service.read() == b"a graph"
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), KeyboardInterrupt()])
+def test_an_error_inside_the_block_leaves_the_old_artifact(artifact: Artifact, error: BaseException) -> None:
+    with pytest.raises(type(error)), writing_artifact(artifact.path) as writer:
+        fill(writer, b"a better graph")
+        writer.seal(**FIELDS)
+        raise error
+    assert read_artifact(artifact.path) == artifact
+    assert names(artifact.path.parent) == ["artifact"]
+
+
+def test_a_block_that_never_seals_is_an_error_and_writes_nothing(artifact: Artifact, tmp_path: Path) -> None:
+    for path in (artifact.path, tmp_path / "new"):
+        with pytest.raises(ArtifactError, match="was not sealed: no manifest was written"), writing_artifact(path):
+            pass
+    assert read_artifact(artifact.path) == artifact
+    assert names(tmp_path) == ["artifact"]
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_sealing_without_a_needed_file_names_it(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ArtifactError, match=f"the artifact lacks {name}"), writing_artifact(tmp_path / "a") as writer:
+        fill(writer)
+        (writer.folder / name).unlink()
+        writer.seal(**FIELDS)
+    assert names(tmp_path) == []
+
+
+def test_sealing_again_takes_in_what_changed(tmp_path: Path) -> None:
+    with writing_artifact(tmp_path / "a") as writer:
+        fill(writer)
+        writer.seal(**FIELDS)
+        (writer.folder / "card.md").write_text("# now with numbers\n")
+        writer.seal(**FIELDS, metrics={"test": {"accuracy": 0.9}})
+    assert read_artifact(tmp_path / "a").manifest.metrics == {"test": {"accuracy": 0.9}}
+
+
+@pytest.mark.parametrize("wrong", [{"labels": ()}, {"max_tokens": 0}, {"precision": "int4"}, {"colour": "red"}])
+def test_a_manifest_that_fits_no_reader_is_never_written(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        write(tmp_path / "a", **wrong)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_one_changed_byte_in_any_file_names_it(artifact: Artifact, name: str) -> None:
+    content = bytearray((artifact.path / name).read_bytes())
+    content[-1] ^= 1
+    (artifact.path / name).write_bytes(content)
+    message = refused(artifact.path)
+    assert f"{artifact.path / name} was changed after the export" in message
+    assert "try: copy the folder again, or export the model again" in message
+
+
+def test_a_file_of_another_size_is_found_without_hashing(artifact: Artifact) -> None:
+    artifact.model_path.write_bytes(b"half")
+    with pytest.raises(ArtifactError, match=r"model\.onnx was changed") as caught:
+        read_artifact(artifact.path, check_files=False)
+    assert caught.value.accepted == {"bytes in the manifest": "7", "bytes found": "4"}
+
+
+def test_hashing_can_be_left_out(artifact: Artifact) -> None:
+    artifact.model_path.write_bytes(b"A graph")
+    assert read_artifact(artifact.path, check_files=False).manifest == artifact.manifest
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_a_missing_file_is_named(artifact: Artifact, name: str) -> None:
+    (artifact.path / name).unlink()
+    assert f"lacks {name}, which its manifest lists" in refused(artifact.path)
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_a_needed_file_that_the_manifest_does_not_list_is_named(
+    artifact: Artifact, edit: Callable[..., Path], name: str
+) -> None:
+    listed = json.loads((artifact.path / "manifest.json").read_text())["files"]
+    del listed[name]
+    assert f"manifest.json does not list {name}" in refused(edit(files=listed))
+
+
+@pytest.mark.parametrize("found", [2, 0, "1", None, [1]])
+def test_another_format_is_refused_with_what_can_be_read(edit: Callable[..., Path], found: Any) -> None:
+    message = refused(edit(format=found, something_new=True))
+    assert f"has artifact format {found!r}" in message
+    assert "formats that this version reads: 1" in message
+    assert "try: install a newer liteft" in message
+
+
+@pytest.mark.parametrize(
+    ("fields", "where"),
+    [
+        ({"labels": []}, "labels"),
+        ({"labels": "order"}, "labels"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"pad_id": -1}, "pad_id"),
+        ({"activation": "relu"}, "activation"),
+        ({"colour": "red"}, "colour"),
+        ({"files": {"model.onnx": {"bytes": 7}}}, "files.model.onnx.sha256"),
+    ],
+)
+def test_a_manifest_that_does_not_fit_names_the_field(
+    edit: Callable[..., Path], fields: dict[str, Any], where: str
+) -> None:
+    assert f"manifest.json does not fit format 1: {where}: " in refused(edit(**fields))
+
+
+@pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe{}", b"\0\0\0"])
+def test_a_manifest_that_is_no_json_is_an_error(artifact: Artifact, content: bytes) -> None:
+    (artifact.path / "manifest.json").write_bytes(content)
+    assert "manifest.json cannot be read" in refused(artifact.path)
+
+
+def test_a_manifest_that_is_no_object_is_an_error(artifact: Artifact) -> None:
+    (artifact.path / "manifest.json").write_text("[1]")
+    assert "artifact format None" in refused(artifact.path)
+
+
+@pytest.mark.parametrize("name", ["../secret", "inner/../../secret", "{absolute}"])
+def test_a_file_outside_the_folder_is_never_opened(artifact: Artifact, edit: Callable[..., Path], name: str) -> None:
+    secret = artifact.path.parent / "secret"
+    secret.write_bytes(b"a graph")
+    name = name.format(absolute=secret)
+    listed = json.loads((artifact.path / "manifest.json").read_text())["files"]
+    listed[name] = listed["model.onnx"]  # its size and hash fit
+    assert f"names a file outside its folder: {name}" in refused(edit(files=listed))
+
+
+def test_a_link_out_of_the_folder_is_never_followed(artifact: Artifact) -> None:
+    secret = artifact.path.parent / "secret"
+    artifact.model_path.rename(secret)
+    artifact.model_path.symlink_to(secret)
+    assert "names a file outside its folder: model.onnx" in refused(artifact.path)
+
+
+def test_a_folder_behind_a_link_is_an_artifact(artifact: Artifact) -> None:
+    link = artifact.path.parent / "link"
+    link.symlink_to(artifact.path)
+    assert read_artifact(link).manifest == artifact.manifest
+    write(link, b"a better graph")
+    assert link.is_symlink()
+    assert read_artifact(artifact.path).model_path.read_bytes() == b"a better graph"
+
+
+def test_what_is_no_artifact_says_what_it_is(tmp_path: Path) -> None:
+    assert "is no folder" in refused(tmp_path / "nowhere")
+    assert "is no artifact: it has no manifest.json" in refused(tmp_path)
+    (tmp_path / "run.json").write_text("{}")
+    message = refused(tmp_path)
+    assert "is a training run, not an artifact" in message
+    assert f"try: liteft export {tmp_path} --out FOLDER" in message
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_what_is_no_artifact_is_not_overwritten(tmp_path: Path, kind: str) -> None:
+    target = tmp_path / "thesis"
+    if kind == "folder":
+        target.mkdir()
+        (target / "thesis.tex").write_text("years of work")
+    else:
+        target.write_text("years of work")
+    with pytest.raises(ArtifactError, match="exists and is no artifact; it would be overwritten") as caught:
+        write(target)
+    assert caught.value.fix == ("choose another output folder",)
+    assert (target / "thesis.tex" if kind == "folder" else target).read_text() == "years of work"
+    assert names(tmp_path) == ["thesis"]
+
+
+def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "artifact").mkdir()
+    assert write(tmp_path / "artifact").path == tmp_path / "artifact"
+
+
+@pytest.mark.parametrize("moment", ["a file is written", "the manifest is written", "files are flushed"])
+def test_a_full_disk_is_an_error_that_leaves_the_old_artifact(
+    artifact: Artifact, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with (
+        pytest.raises(ArtifactError, match="could not be written: No space left on device") as caught,
+        writing_artifact(artifact.path) as writer,
+    ):
+        if moment == "a file is written":
+            monkeypatch.setattr(Path, "write_bytes", full)
+        fill(writer, b"a better graph")
+        if moment == "the manifest is written":
+            monkeypatch.setattr(Path, "write_text", full)
+        writer.seal(**FIELDS)
+        monkeypatch.setattr(os, "fsync", full)
+    assert str(caught.value).startswith(f"{artifact.path} could not be written")
+    assert caught.value.fix == ("free some space, or choose another folder",)
+    monkeypatch.undo()
+    assert read_artifact(artifact.path) == artifact
+    assert names(artifact.path.parent) == ["artifact"]
+
+
+@pytest.mark.parametrize("parent", ["/proc", "/sys"])
+def test_a_place_that_nobody_may_write_to_is_an_error(parent: str) -> None:
+    if not Path(parent).is_dir():
+        pytest.skip(f"this system has no {parent}")
+    with pytest.raises(ArtifactError, match=rf"{parent}/liteft/artifact could not be written: ") as caught:
+        write(Path(parent) / "liteft" / "artifact")
+    assert caught.value.fix
