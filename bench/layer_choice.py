@@ -1,0 +1,97 @@
+"""Which of the teacher's layers should a student start from? The measurement behind ``layers = "auto"``.
+
+For each way of choosing (first, spread, ends) students are distilled from one teacher with several seeds, alike in
+everything else, and compared on the validation split: this is a choice, so the test split is not read.
+
+    python bench/layer_choice.py --teacher RUNS/trec/teacher --data ../shared/data/trec --runs RUNS/layers
+
+Runs are ordinary run folders in RUNS/layers and are taken up again. The last line is one JSON document, which
+bench/results/layer_choice_NAME.json holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+from machine import ROOT, commit, machine, versions, write_result
+
+from liteft.data import load_dataset
+from liteft.distillation import distill
+from liteft.distillation.layers import choose_layers
+from liteft.metrics import correct, paired_interval_over_seeds
+from liteft.run import Run, read_run
+
+CHOICES = ("first", "spread", "ends")
+PACKAGES = ("liteft", "torch", "transformers")
+
+
+def main() -> int:
+    """Distil, compare and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--teacher", type=Path, required=True, help="a finished run")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--runs", type=Path, required=True)
+    parser.add_argument("--layers", type=int, default=3, help="of the student")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=float, default=4)
+    parser.add_argument("--learning-rate", type=float, default=1e-4)
+    given = parser.parse_args()
+    data, teacher = load_dataset(given.data), read_run(given.teacher)
+    settings: dict[str, Any] = {"size": str(given.layers), "epochs": given.epochs}
+    settings |= {"learning_rate": given.learning_rate, "seeds": given.seeds}
+    runs: dict[str, list[Run]] = {}
+    for choice in CHOICES:
+        out = given.runs / f"{data.name}-{choice}"
+        distill(teacher, data, out=out, layers=choice, progress=tell, **settings)
+        seeds = [out, *(out.with_name(f"{out.name}-seed{seed}") for seed in range(1, given.seeds))]
+        runs[choice] = [read_run(path) for path in seeds]
+    layers = int(json.loads((teacher.model_path / "config.json").read_text("utf-8"))["num_hidden_layers"])
+    result = {
+        "command": f"python bench/layer_choice.py --data {data.name} --layers {given.layers} --seeds {given.seeds} "
+        f"--epochs {given.epochs:g} --learning-rate {given.learning_rate:g}",
+        "machine": machine(),
+        "versions": versions(PACKAGES),
+        "commit": commit(),
+        "data": {"name": data.name, "split": "validation", "texts": len(data.validation)},
+        "teacher": {"layers": layers, "accuracy": teacher.metrics["validation"]["accuracy"]},
+        "students": {choice: row(choice, runs, layers, given.layers) for choice in CHOICES},
+    }
+    write_result(ROOT / "bench" / "results" / f"layer_choice_{data.name}.json", result)
+    return 0
+
+
+def row(choice: str, runs: dict[str, list[Run]], teacher: int, student: int) -> dict[str, Any]:
+    """Return the layers of one choice, its accuracies, and its mean against "first" with a paired interval."""
+    values = [run.metrics["validation"]["accuracy"] for run in runs[choice]]
+    found: dict[str, Any] = {
+        "layers": choose_layers(choice, teacher=teacher, student=student),
+        "accuracies": values,
+        "mean": statistics.fmean(values),
+    }
+    if choice != "first":
+        estimate = paired_interval_over_seeds(hits(runs["first"]), hits(runs[choice]))
+        found["against_first"] = [estimate.value, estimate.low, estimate.high]
+    return found
+
+
+def hits(runs: list[Run]) -> list[Any]:
+    """Return where each run is right on validation: bool (texts,) a run."""
+    found = []
+    for run in runs:
+        logits, labels = run.predictions("validation")
+        found.append(correct(logits, labels, task=run.task))
+    return found
+
+
+def tell(line: str) -> None:
+    """Show progress on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
