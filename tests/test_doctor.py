@@ -256,6 +256,12 @@ def test_gpu_is_named_by_the_driver_where_there_is_no_nvidia_smi(
     assert (finding.status, finding.detail) == ("ok", "NVIDIA L4")
 
 
+def test_a_gpu_comes_with_the_word_that_none_has_run_this_release() -> None:
+    (finding,) = machine.untested_findings(machine.Gpus(("NVIDIA L4",), ""))
+    assert finding.status == "off" and "no GPU has run this release" in finding.detail
+    assert machine.untested_findings(machine.Gpus((), "no driver")) == []
+
+
 def test_nvidia_smi_names_memory_and_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     done = types.SimpleNamespace(stdout="NVIDIA H100 80GB HBM3, 81559 MiB, 570.124.06\n")
     monkeypatch.setattr(subprocess, "run", lambda *arguments, **settings: done)

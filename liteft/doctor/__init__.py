@@ -7,7 +7,7 @@ only onnxruntime is imported, because "installed" and "works" are two things the
 from __future__ import annotations
 
 from liteft.doctor.finding import Diagnosis, Finding, Status
-from liteft.doctor.machine import core_findings, gpu_findings, memory_findings, read_gpus
+from liteft.doctor.machine import core_findings, gpu_findings, memory_findings, read_gpus, untested_findings
 from liteft.doctor.packages import extra_findings, read_requirements, version_findings
 from liteft.doctor.processor import processor_findings
 from liteft.doctor.providers import native_findings, onnxruntime_findings, torch_findings
@@ -30,6 +30,7 @@ def diagnose() -> Diagnosis:
             *core_findings(),
             *memory_findings(),
             *gpu_findings(gpus),
+            *untested_findings(gpus),
             *onnxruntime_findings(gpus),
             *torch_findings(gpus),
             *native_findings(),

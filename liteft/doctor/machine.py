@@ -19,7 +19,7 @@ from pathlib import Path
 from liteft.doctor.finding import Finding
 from liteft.runtime.cores import usable_cores
 
-__all__ = ["Gpus", "core_findings", "gpu_findings", "memory_findings", "read_gpus"]
+__all__ = ["Gpus", "core_findings", "gpu_findings", "memory_findings", "read_gpus", "untested_findings"]
 
 _CGROUP = Path("/sys/fs/cgroup")
 _PCI = Path("/sys/bus/pci/devices")
@@ -151,6 +151,13 @@ def gpu_findings(gpus: Gpus | None = None) -> list[Finding]:
         return [Finding("GPU", "problem", gpus.reason, fix)]
     hidden = gpus.reason.startswith("CUDA_VISIBLE_DEVICES")
     return [Finding("GPU", "off", gpus.reason, ("unset CUDA_VISIBLE_DEVICES",) if hidden else ())]
+
+
+def untested_findings(gpus: Gpus) -> list[Finding]:
+    """Say, where there is a GPU, that none has run this release."""
+    if not gpus.names:
+        return []
+    return [Finding("GPU code", "off", "no GPU has run this release yet: what it does on one is untested")]
 
 
 def _smi_names() -> list[str]:
