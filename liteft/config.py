@@ -193,10 +193,8 @@ def _explain(error: ValidationError, origin: str) -> ConfigError:
         given = repr(first.get("input"))[:80]
         return ConfigError(f"{origin}: {where} = {given} does not fit: {first['msg']}.", accepted=_accepted(location))
     known = _known_keys(location[:-1])
-    near = closest(location[-1], known)
     home = next((table for table, model in _models().items() if location[-1] in model.model_fields), None)
-    if near is None and home is not None:
-        near = f"{home}.{location[-1]}"
+    near = closest(location[-1], known) if home is None else f"{home}.{location[-1]}"
     return ConfigError(
         f"{origin}: unknown key {where!r}.",
         accepted={"keys": ", ".join(sorted(known))},

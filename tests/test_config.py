@@ -1,0 +1,273 @@
+"""Recipes: what fits, what is refused and how, and the way through TOML and back."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from liteft.config import Recipe, TeacherRecipe, differences, make_recipe, read_recipe, write_recipe
+from liteft.errors import ConfigError, RunError
+
+OTHER: dict[str, dict[str, Any]] = {
+    "data": {
+        "source": 'C:\\texts "new"',
+        "text": "body",
+        "pair": "größe",
+        "label": "stars",
+        "task": "multi_label",
+        "encoding": "gb18030",
+        "delimiter": "\t",
+        "label_separator": "|",
+        "validation_fraction": 0.2,
+        "test_fraction": 0.3,
+        "seed": 2**32 - 1,
+        "max_chars": 1000,
+        "drop_long": True,
+        "drop_empty": True,
+    },
+    "teacher": {
+        "epochs": 2.5,
+        "max_steps": 7,
+        "batch_size": 4,
+        "gradient_accumulation": 2,
+        "learning_rate": 1e-7,
+        "optimizer": "adamw8bit",
+        "schedule": "cosine",
+        "warmup": 0.0,
+        "weight_decay": 0.0,
+        "max_grad_norm": 0.0,
+        "label_smoothing": 0.1,
+        "class_weights": "balanced",
+        "early_stopping": 3,
+        "evaluations_per_epoch": 4,
+        "checkpoint_steps": 50,
+        "precision": "bf16",
+        "group_by_length": False,
+        "threads": 2,
+        "seed": 5,
+        "base": "minilm",
+        "pooling": "mean",
+        "max_tokens": 256,
+        "truncation_side": "left",
+        "dropout": 0.0,
+        "from_scratch": True,
+        "size": "4x256",
+        "vocabulary": "vocab.txt",
+    },
+    "student": {
+        "epochs": 20.0,
+        "size": "3x384",
+        "student": "encoder",
+        "layers": [0, 2, 5],
+        "learning_rates": [1e-5, 1e-4],
+        "logits_loss": "mse",
+        "temperature": 4.0,
+        "hard_weight": 0.5,
+        "hidden_weight": 1.0,
+        "relation_weight": 2.0,
+        "matching_epochs": 1.0,
+        "matching_learning_rate": 3e-4,
+        "views": "ngram",
+        "unlabeled": "more.jsonl",
+        "control": True,
+        "seeds": 3,
+    },
+    "export": {"precision": "fp16"},
+}
+"""A value for the keys of every table that is not the default."""
+
+
+def refused(settings: dict[str, Any], **named: Any) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        make_recipe(settings, **named)
+    return caught.value
+
+
+def test_nothing_said_is_the_default() -> None:
+    assert make_recipe({}) == Recipe() == make_recipe({"teacher": {}})
+
+
+@pytest.mark.parametrize(
+    ("settings", "where", "fix"),
+    [
+        ({"teacher": {"learning_rat": 1e-4}}, "teacher.learning_rat", "did you mean 'learning_rate'?"),
+        ({"teacher": {"warm_up": 0.1}}, "teacher.warm_up", "did you mean 'warmup'?"),
+        ({"data": {"lable": "x"}}, "data.lable", "did you mean 'label'?"),
+        ({"student": {"Temperature": 2.0}}, "student.Temperature", "did you mean 'temperature'?"),
+        ({"export": {"percision": "int8"}}, "export.percision", "did you mean 'precision'?"),
+        ({"teachers": {}}, "teachers", "did you mean 'teacher'?"),
+        ({"teacher": {"hard_weight": 0.1}}, "teacher.hard_weight", "did you mean 'student.hard_weight'?"),
+        ({"epochs": 3}, "epochs", "did you mean 'teacher.epochs'?"),
+    ],
+)
+def test_an_unknown_key_names_the_closest(settings: dict[str, Any], where: str, fix: str) -> None:
+    error = refused(settings)
+    assert error.message == f"the recipe: unknown key {where!r}."
+    assert error.fix == (fix,)
+
+
+def test_an_unknown_key_without_a_near_one_lists_all() -> None:
+    error = refused({"export": {"zzz": 1}})
+    assert error.accepted == {"keys": "precision"}
+    assert error.fix == ()
+    assert refused({"zzz": {}}).accepted == {"keys": "data, export, student, teacher"}
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value"),
+    [
+        ("teacher", "batch_size", "many"),
+        ("teacher", "batch_size", 2.5),
+        ("teacher", "learning_rate", "fast"),
+        ("teacher", "learning_rate", None),
+        ("teacher", "from_scratch", "perhaps"),
+        ("teacher", "base", 3),
+        ("student", "layers", "middle"),
+        ("student", "layers", [0, "two"]),
+        ("student", "learning_rates", 1e-4),
+        ("data", "text", ["body"]),
+        ("data", "drop_long", []),
+        ("export", "precision", 8),
+    ],
+)
+def test_a_wrong_type_names_key_value_and_what_fits(table: str, key: str, value: Any) -> None:
+    error = refused({table: {key: value}})
+    assert error.message.startswith(f"the recipe: {table}.{key}")
+    assert "does not fit: " in error.message
+    assert list(error.accepted) == ["accepted"]
+
+
+def test_a_table_that_is_a_value_lists_the_tables() -> None:
+    error = refused({"teacher": 3})
+    assert error.message.startswith("the recipe: teacher = 3 does not fit: ")
+    assert error.accepted == {"tables": "data, teacher, student, export"}
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value"),
+    [
+        ("data", "validation_fraction", 0),
+        ("data", "validation_fraction", 1),
+        ("data", "test_fraction", -0.1),
+        ("data", "max_chars", 0),
+        ("data", "seed", 2**32),
+        ("data", "task", "regression"),
+        ("teacher", "epochs", 0),
+        ("teacher", "epochs", 1001),
+        ("teacher", "batch_size", 0),
+        ("teacher", "learning_rate", 0),
+        ("teacher", "learning_rate", math.nan),
+        ("teacher", "learning_rate", math.inf),
+        ("teacher", "warmup", 1),
+        ("teacher", "dropout", 1),
+        ("teacher", "label_smoothing", 1),
+        ("teacher", "max_tokens", 3),
+        ("teacher", "threads", 0),
+        ("teacher", "seed", -1),
+        ("teacher", "optimizer", "adamx"),
+        ("student", "temperature", 0),
+        ("student", "hard_weight", 1.01),
+        ("student", "hidden_weight", -1),
+        ("student", "seeds", 0),
+        ("student", "views", "shuffle"),
+        ("export", "precision", "int4"),
+    ],
+)
+def test_a_value_out_of_range_is_named_with_the_bound(table: str, key: str, value: Any) -> None:
+    error = refused({table: {key: value}}, origin="my.toml")
+    assert error.message.startswith(f"my.toml: {table}.{key} = {value!r} does not fit: ")
+
+
+def test_a_long_value_is_shortened_in_the_message() -> None:
+    assert len(refused({"teacher": {"optimizer": "x" * 5000}}).message) < 300
+
+
+def test_every_key_of_every_table_is_tried_below() -> None:
+    default = Recipe()
+    for table in Recipe.model_fields:
+        keys = type(getattr(default, table)).model_fields
+        tried = set(OTHER[table]) | (set(OTHER["teacher"]) if table == "student" else set())
+        assert set(keys) <= tried, f"add the new keys of [{table}] to OTHER"
+        assert all(getattr(default, table).model_dump()[key] != value for key, value in OTHER[table].items())
+
+
+@pytest.mark.parametrize("table", [*OTHER, None])
+def test_every_setting_survives_writing_and_reading(tmp_path: Path, table: str | None) -> None:
+    recipe = make_recipe(OTHER if table is None else {table: OTHER[table]})
+    write_recipe(recipe, tmp_path / "recipe.toml")
+    again = read_recipe(tmp_path / "recipe.toml")
+    assert again == recipe
+    assert differences(recipe, again) == {}
+    if table is not None:
+        assert {key: again.model_dump()[table][key] for key in OTHER[table]} == OTHER[table]
+
+
+@pytest.mark.parametrize("layers", ["auto", "first", "spread", "ends", [0], [0, 2, 5]])
+def test_layers_are_a_word_or_numbers(tmp_path: Path, layers: Any) -> None:
+    write_recipe(make_recipe({"student": {"layers": layers}}), tmp_path / "recipe.toml")
+    assert read_recipe(tmp_path / "recipe.toml").student.layers == layers
+
+
+def test_what_is_none_is_left_out_of_the_file(tmp_path: Path) -> None:
+    write_recipe(Recipe(), tmp_path / "recipe.toml")
+    assert "max_steps" not in (tmp_path / "recipe.toml").read_text()
+
+
+def test_overrides_lie_over_the_file_key_by_key(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text("[teacher]\nepochs = 2\nseed = 1\n")
+    recipe = read_recipe(path, overrides={"teacher": {"seed": 7}, "export": {"precision": "fp32"}})
+    assert (recipe.teacher.epochs, recipe.teacher.seed, recipe.export.precision) == (2.0, 7, "fp32")
+
+
+def test_overrides_of_what_is_no_table_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text("teacher = 3\n")
+    with pytest.raises(ConfigError, match=r"recipe\.toml: \[teacher\] must be a table"):
+        read_recipe(path, overrides={"teacher": {"seed": 7}})
+
+
+def test_a_mistake_in_a_file_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text("[student]\ntemprature = 2\n")
+    with pytest.raises(ConfigError, match=r"recipe\.toml: unknown key 'student\.temprature'"):
+        read_recipe(path)
+
+
+@pytest.mark.parametrize("content", [b"[teacher", b"[teacher]\nseed = 1\nseed = 2\n", b"\xff\xfe", b"a\0 = 1"])
+def test_a_file_that_is_no_toml_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "recipe.toml").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"recipe\.toml is no TOML: "):
+        read_recipe(tmp_path / "recipe.toml")
+
+
+def test_a_missing_file_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"recipe\.toml cannot be read: No such file") as caught:
+        read_recipe(tmp_path / "recipe.toml")
+    assert caught.value.fix == ("--recipe FILE.toml",)
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        read_recipe(tmp_path)
+
+
+def test_a_recipe_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="could not be written"):
+        write_recipe(Recipe(), tmp_path / "file" / "recipe.toml")
+
+
+def test_differences_have_dotted_names_and_both_values() -> None:
+    new = make_recipe({"teacher": {"seed": 3, "dropout": 0.2}, "student": {"layers": [0, 1]}})
+    assert differences(Recipe(), new) == {
+        "teacher.seed": "0 -> 3",
+        "teacher.dropout": "None -> 0.2",
+        "student.layers": "'auto' -> [0, 1]",
+    }
+    assert differences(new, new) == {}
+
+
+def test_differences_of_one_table_need_no_dots() -> None:
+    assert differences(TeacherRecipe(), TeacherRecipe(epochs=1)) == {"epochs": "3.0 -> 1.0"}
+    assert differences(TeacherRecipe(), TeacherRecipe(epochs=1), prefix="teacher.") == {"teacher.epochs": "3.0 -> 1.0"}
