@@ -1,0 +1,139 @@
+"""Reading a finished run: what is none, what is unfinished, and what is torn."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from liteft.errors import RunError
+from liteft.run import RUN_FORMAT, Run, read_run
+
+INFO: dict[str, Any] = {
+    "format": RUN_FORMAT,
+    "kind": "student",
+    "task": "single_label",
+    "labels": ["no", "yes"],
+    "metrics": {"test": {"accuracy": 0.5}},
+}
+LOGITS = np.array([[0.5, -0.5], [1.0, 2.0]], dtype=np.float32)
+GOLD = np.array([0, -1])
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A finished run with predictions of its test split."""
+    (tmp_path / "run.json").write_text(json.dumps(INFO))
+    (tmp_path / "predictions").mkdir()
+    np.savez(tmp_path / "predictions" / "test.npz", logits=LOGITS, labels=GOLD, foreign=GOLD < 0)
+    return read_run(tmp_path)
+
+
+def refused(path: Path) -> RunError:
+    with pytest.raises(RunError) as caught:
+        read_run(path)
+    return caught.value
+
+
+def test_a_run_says_what_it_is(run: Run, tmp_path: Path) -> None:
+    assert (run.kind, run.task, run.labels) == ("student", "single_label", ("no", "yes"))
+    assert run.metrics == {"test": {"accuracy": 0.5}}
+    assert run.model_path == tmp_path / "model"
+
+
+def test_predictions_come_back_as_they_were_written(run: Run) -> None:
+    logits, gold = run.predictions("test")
+    np.testing.assert_array_equal(logits, LOGITS)
+    np.testing.assert_array_equal(gold, GOLD)
+    assert logits.dtype == np.float32
+    foreign = run.foreign("test")
+    assert foreign is not None and foreign.tolist() == [False, True]
+
+
+def test_predictions_without_foreign_labels_have_no_foreign_rows(run: Run) -> None:
+    np.savez(run.path / "predictions" / "dev.npz", logits=LOGITS, labels=GOLD)
+    assert run.foreign("dev") is None
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_folder_without_a_run_says_so(tmp_path: Path, exists: bool) -> None:
+    error = refused(tmp_path if exists else tmp_path / "nowhere")
+    assert "holds no run: there is no run.json." in error.message
+    assert error.fix == ("liteft finetune or liteft distill",)
+
+
+def test_an_unfinished_run_says_how_to_go_on(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text("")
+    error = refused(tmp_path)
+    assert "holds an unfinished run" in error.message
+    assert error.fix == ("run the same command again: it goes on",)
+
+
+@pytest.mark.parametrize("found", [RUN_FORMAT + 1, "1", None])
+def test_another_format_is_refused_with_what_can_be_read(run: Run, found: Any) -> None:
+    (run.path / "run.json").write_text(json.dumps(INFO | {"format": found, "kind": 7}))
+    error = refused(run.path)
+    assert f"has run format {found!r}" in error.message
+    assert error.accepted == {"formats that this version reads": str(RUN_FORMAT)}
+    assert error.fix == ("install a newer liteft, or train again",)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"format": 1,', b"\xff\xfe{}"])
+def test_a_torn_run_file_is_named(run: Run, content: bytes) -> None:
+    (run.path / "run.json").write_bytes(content)
+    assert "run.json cannot be read: " in refused(run.path).message
+
+
+def test_a_run_file_that_is_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run.json").mkdir()
+    assert "run.json cannot be read: " in refused(tmp_path).message
+
+
+@pytest.mark.parametrize("kept", [0, 1, 40, -60, -1], ids=lambda kept: f"{kept} bytes")
+def test_torn_predictions_are_an_error_that_names_the_split(run: Run, kept: int) -> None:
+    path = run.path / "predictions" / "test.npz"
+    path.write_bytes(path.read_bytes()[:kept])
+    for read in (run.predictions, run.foreign):
+        with pytest.raises(RunError, match="has no readable predictions for split 'test'"):
+            read("test")
+
+
+def test_a_changed_byte_in_predictions_is_found(run: Run) -> None:
+    path = run.path / "predictions" / "test.npz"
+    content = bytearray(path.read_bytes())
+    content[content.index(LOGITS.tobytes())] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(RunError, match="no readable predictions"):
+        run.predictions("test")
+
+
+@pytest.mark.parametrize("missing", ["logits", "labels"])
+def test_predictions_without_a_needed_array_are_an_error(run: Run, missing: str) -> None:
+    arrays = {"logits": LOGITS, "labels": GOLD}
+    del arrays[missing]
+    np.savez(run.path / "predictions" / "test.npz", **arrays)  # type: ignore[arg-type]
+    with pytest.raises(RunError, match="no readable predictions"):
+        run.predictions("test")
+
+
+def test_pickled_predictions_are_never_loaded(run: Run) -> None:
+    np.savez(run.path / "predictions" / "test.npz", logits=np.array([object()]), labels=GOLD, allow_pickle=True)
+    with pytest.raises(RunError, match="no readable predictions"):
+        run.predictions("test")
+
+
+@pytest.mark.parametrize("split", ["dev", "", "a\0b"])
+def test_an_unknown_split_lists_the_known(run: Run, split: str) -> None:
+    with pytest.raises(RunError) as caught:
+        run.predictions(split)
+    assert caught.value.accepted == {"splits": "test"}
+
+
+def test_a_run_without_predictions_has_no_split(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps(INFO))
+    with pytest.raises(RunError, match="no readable predictions") as caught:
+        read_run(tmp_path).predictions("test")
+    assert caught.value.accepted == {"splits": "none"}
