@@ -72,7 +72,7 @@ _HOMES = {
     "read_recipe": "config",
     "read_run": "run",
 }
-_TRAINING = ("distill", "export", "finetune")
+_TRAINING = ("Limits", "distill", "export", "finetune")
 
 
 def __getattr__(name: str) -> Any:
