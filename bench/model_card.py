@@ -1,0 +1,268 @@
+"""The card of a measured model, and the table of all of them, written from results.json and from nothing else.
+
+A card written by hand drifts from its numbers. Here every sentence with a number in it is a function of the stored
+results, and tests/test_models.py holds that each card in the repository is what this module makes of its results.json.
+
+Judgements are made by rule, too: a difference counts where its interval excludes zero, and where it does not, the card
+says that nothing was shown. It never says that there is nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tomli_w
+from stored import stored_comparison, stored_seeds
+
+from liteft.metrics import primary_metric
+from liteft.report.table import markdown, share
+
+__all__ = ["card_text", "table_text", "with_table"]
+
+Results = Mapping[str, Any]
+
+_BEGIN, _END = "<!-- results -->", "<!-- end of results -->"
+_TASKS = {"single_label": "one label a text", "multi_label": "any number of labels a text"}
+
+
+def card_text(results: Results) -> str:
+    """Return a model's card as Markdown.
+
+    Args:
+        results: the content of results.json, as bench/model_results.py collects it.
+    """
+    sections = {
+        "": [results["about"]["what"], _facts(results)],
+        "Data, and their traps": [_data(results["data"], results["about"])],
+        "Reproduce": [_reproduce(results)],
+        "Quality": [_quality(results)],
+        "What the teacher brings": [stored_seeds(results["seeds"]).to_markdown().strip(), _verdicts(results)],
+        "Side by side: quality, size, speed": [_side_by_side(results["comparison"])],
+        "How the artifact was verified": [_verification(results["artifact"])],
+        "Recipe and training": [_training(results), f"```toml\n{tomli_w.dumps(results['recipe']).strip()}\n```"],
+        "Use": [_use(results)],
+        "Limits": [_limits(results)],
+    }
+    parts = [f"# {results['about']['title']}"]
+    for heading, texts in sections.items():
+        parts += [f"## {heading}"] if heading else []
+        parts += [text for text in texts if text]
+    return "\n\n".join(parts) + "\n"
+
+
+def table_text(results: Sequence[Results]) -> str:
+    """Return the table of models/README.md: a line for each model, on its test split."""
+    if not results:
+        return "Nothing has been measured yet."
+    header = ("model", "measure", "teacher %", "student %", "control %", "artifact %")
+    rows = [(*header, "student - control", "teacher MB", "artifact MB", "latency")]
+    for one in results:
+        metric = primary_metric(one["data"]["task"])
+        means = {row["kind"]: 100 * row["metrics"][metric]["mean"] for row in one["seeds"]["rows"]}
+        artifact = one["artifact"]["against_model"]["artifact"]
+        gain = next((_difference(found) for found in one["seeds"]["differences"] if found["against"] == "control"), "-")
+        rows.append(
+            (
+                f"[{one['name']}]({one['name']}/card.md)",
+                metric.replace("_", " "),
+                *(f"{means[kind]:.1f}" if kind in means else "-" for kind in ("teacher", "student", "control")),
+                share(artifact["metrics"][metric], artifact["intervals"].get(metric)),
+                gain,
+                f"{one['runs']['teacher']['file_mb']:.1f}",
+                f"{one['artifact']['model_mb']:.1f}",
+                _faster(one["comparison"]),
+            )
+        )
+    explained = (
+        "On the test split. Student and control: means over seeds. Artifact: of the first student, [95% interval]. "
+        "Student - control: points, [95% interval over texts, and over seeds where there are several]; for several "
+        "labels a text, points of exact match. Latency: of one text, the teacher's in torch over the artifact's."
+    )
+    return f"{markdown(rows, texts=2)}\n\n{explained}"
+
+
+def with_table(readme: str, results: Sequence[Results]) -> str:
+    """Return models/README.md with its table, between two marks, written anew."""
+    before, _, rest = readme.partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    return f"{before}{_BEGIN}\n\n{table_text(results)}\n\n{_END}{after}"
+
+
+def _facts(results: Results) -> str:
+    data, runs, artifact = results["data"], results["runs"], results["artifact"]
+    teacher, student = runs["teacher"], runs["student"]
+    labels = ", ".join(data["labels"][:12]) + (", ..." if len(data["labels"]) > 12 else "")
+    scheme = f" ({artifact['int8_scheme']})" if artifact["int8_scheme"] else ""
+    rows = [
+        ("", ""),
+        ("Task", _TASKS[data["task"]] + (", pairs of texts" if data["paired"] else "")),
+        ("Labels", f"{len(data['labels'])}: {labels}"),
+        ("Teacher", f"{teacher['base']}, {teacher['pooling']} pooling, {_millions(teacher)}"),
+        ("Student", f"{student['size']}, {_millions(student)}"),
+        ("Artifact", f"{artifact['precision']}{scheme}, model.onnx {artifact['model_mb']:.1f} MB"),
+    ]
+    return markdown(rows, texts=2)
+
+
+def _data(data: Results, about: Results) -> str:
+    rows = [("split", "texts", "median", "95%", "longest", "cut %")]
+    for name, count in data["rows"].items():
+        length = data["lengths"][name]
+        cut = "-" if length["truncated"] is None else f"{100 * length['truncated']:.1f}"
+        rows.append((name, f"{count:,}", f"{length['median']:.0f}", f"{length['p95']:.0f}", f"{length['max']:,}", cut))
+    unit = next(iter(data["lengths"].values()))["unit"]
+    lines = [f"- {trap}" for trap in about.get("traps", ())]
+    lines += [f"- The data check: {warning}." for warning in data["warnings"]]
+    lines += [f"- The loader: {note}." for note in data["notes"]]
+    if data["unknown_labels_only"]:
+        names = ", ".join(data["unknown_labels_only"])
+        lines.append(f"- {names}: only labels that training lacks. Any answer is wrong there, so no score is shown.")
+    described = f"{about['data']} Lengths in {unit}. Fingerprint `{data['fingerprint'][:12]}`."
+    return "\n\n".join([described, markdown(rows, texts=1), *(["\n".join(lines)] if lines else [])])
+
+
+def _reproduce(results: Results) -> str:
+    machine = results["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    return (
+        f"    {results['command']}\n    {results['results_command']}\n\n"
+        "DATA is the folder of data sets, RUNS a folder of your choice. The first command trains, and goes on where it "
+        "was stopped; the second writes results.json and this card.\n\n"
+        f"Measured on {machine['processor']}, {machine['cores']} cores, {machine['system']}, Python "
+        f"{machine['python']}; {versions}; commit {results['commit']}."
+    )
+
+
+def _quality(results: Results) -> str:
+    task = results["data"]["task"]
+    metric = primary_metric(task)
+    other = "macro_f1"
+    skipped = {"train", *results["data"]["unknown_labels_only"]}
+    splits = [name for name in results["data"]["rows"] if name not in skipped]
+    shown = [name for name in splits if any(name in run["metrics"] for run in results["runs"].values())]
+    header = ("run", *(f"{split} {metric.replace('_', ' ')} %" for split in shown))
+    rows = [(*header, f"test {other.replace('_', ' ')} %", "test calibration error %")]
+    for name, run in results["runs"].items():
+        test = run["metrics"].get("test", {})
+        cells = [_share(run["metrics"].get(split, {}), metric) for split in shown]
+        rows.append((name, *cells, _share(test, other), _percent(test.get("calibration_error"))))
+    majority = results["runs"]["teacher"]["metrics"].get("test", {}).get("majority")
+    return (
+        f"{markdown(rows, texts=1)}\n\n[ ]: 95% intervals over texts. Validation chose each run's checkpoint, so its "
+        "numbers flatter; the test split was scored once. The most frequent answer alone is right for "
+        f"{_percent(majority)}% of test."
+    )
+
+
+def _verdicts(results: Results) -> str:
+    """Say in words what the intervals show, and what they do not."""
+    lines = [_verdict(found) for found in results["seeds"]["differences"]]
+    if all(found["against"] != "control" for found in results["seeds"]["differences"]):
+        lines.append("There was no control, so what the teacher contributes is not known.")
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _verdict(found: Results) -> str:
+    said = f"Student minus {found['against']}: {_difference(found)} points of {found['metric'].replace('_', ' ')}."
+    better = found["difference"] > 0
+    if found["against"] == "control":
+        shown = "learning from the teacher helped" if better else "learning from the teacher did worse than the labels"
+        open_ = "these runs show neither that the teacher helps nor that it does not"
+    else:
+        shown = f"the student is {'better' if better else 'worse'} than its teacher"
+        open_ = "these runs show neither a difference from the teacher nor that there is none"
+    if found["excludes_zero"]:
+        return f"{said} The interval excludes zero: {shown}."
+    return f"{said} The interval does not exclude zero: {open_}."
+
+
+def _side_by_side(comparison: Results) -> str:
+    text = stored_comparison(comparison).to_markdown().strip()
+    return text if comparison["models"][0]["timing"] else f"{text}\n- Speed and memory were not measured."
+
+
+def _verification(artifact: Results) -> str:
+    gate, test = artifact["verification"], artifact["against_model"]
+    paired, f1 = test["paired"], test["micro_f1_difference"]
+    metric, right = ("accuracy", "Right") if f1 is None else ("micro_f1", "Wholly right")
+    fp32, written = (
+        share(test[side]["metrics"][metric], test[side]["intervals"].get(metric)) for side in ("model", "artifact")
+    )
+    lines = [
+        f"- Gate of the export, on {gate['texts']:,} texts of {gate['split']}: same answer as the model for "
+        f"{100 * gate['agreement']:.2f}%; logits differ by at most {gate['logit_difference']:.2g}, and those of a text "
+        f"alone and in a padded batch by {gate['batch_difference']:.2g}.",
+        f"- Beside the fp32 model on {test['texts']:,} texts of {test['split']}, which the gate never saw: same answer "
+        f"for {100 * test['agreement']:.2f}%; {metric.replace('_', ' ')} {written}% ({artifact['precision']}) and "
+        f"{fp32}% (fp32).",
+        f"- {right} there and not in fp32: {paired['c']:,} texts; the other way round: {paired['b']:,}. That is "
+        f"{100 * paired['difference']:+.2f} points, 95% interval {_interval(paired['low'], paired['high'])}, McNemar's "
+        f"p {paired['p_value']:.3f}.",
+    ]
+    if f1 is not None:
+        lines.append(f"- Points of micro f1 gained on fp32: 95% interval {_interval(*f1)}.")
+    return "\n".join(lines)
+
+
+def _training(results: Results) -> str:
+    rows = [("run", "seed", "learning rate", "steps", "best step", "minutes")]
+    searches = []
+    for name, run in results["runs"].items():
+        best = "-" if run["best_step"] is None else f"{run['best_step']:,}"
+        cells = (str(run["seed"]), f"{run['learning_rate']:g}", f"{run['steps']:,}", best, f"{run['seconds'] / 60:.1f}")
+        rows.append((name, *cells))
+        search = run.get("search") or {}
+        if len(search) > 1:
+            tried = ", ".join(f"{float(rate):g}: {share(value)}%" for rate, value in search.items())
+            searches.append(f"- {name}: {tried}")
+    text = f"{markdown(rows, texts=1)}\n\nMinutes: of the process that finished the run, whatever else the machine did."
+    if searches:
+        text += "\n\nLearning rates tried, best on validation kept:\n\n" + "\n".join(searches)
+    return text
+
+
+def _use(results: Results) -> str:
+    example = results["about"]["example"]
+    text = repr(example[0]) if len(example) == 1 else f"({', '.join(map(repr, example))})"
+    lines = ["import liteft", "", f'with liteft.load("RUNS/{results["name"]}/artifact") as classifier:']
+    return "\n".join(["```python", *lines, f"    print(classifier.predict({text}))", "```"])
+
+
+def _limits(results: Results) -> str:
+    teacher = results["settings"]["teacher"]
+    cut = f"Longer texts are cut after {teacher['max_tokens']} tokens"
+    kept = "what stands first counts" if teacher["truncation_side"] == "right" else "what stands last counts"
+    lines = [*results["about"].get("limits", ()), f"{cut}: {kept}."]
+    count = results["seeds"]["texts"]
+    lines.append(f"Every test number here rests on {count:,} texts from the same source as the training.")
+    lines += [f"{note[0].upper()}{note[1:]}." for note in results["seeds"]["notes"]]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _difference(found: Results) -> str:
+    return f"{100 * found['difference']:+.2f} {_interval(*found['interval'])}"
+
+
+def _interval(low: float, high: float) -> str:
+    return f"[{100 * low:+.2f}, {100 * high:+.2f}]"
+
+
+def _faster(comparison: Results) -> str:
+    """How many times sooner the artifact answers than the teacher does in torch."""
+    first, last = comparison["models"][0]["latency_p50_ms"], comparison["models"][-1]["latency_p50_ms"]
+    return "-" if first is None or last is None else f"{first / last:.1f} times"
+
+
+def _millions(run: Results) -> str:
+    return f"{run['parameters'] / 1e6:.1f} M parameters, {run['file_mb']:.1f} MB"
+
+
+def _share(values: Results, metric: str) -> str:
+    if values.get(metric) is None:
+        return "-"
+    return share(values[metric], values.get(f"{metric}_interval"))
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"

@@ -1,0 +1,82 @@
+"""The runs of a model folder's recipe: all of them, finished, and of that very recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from liteft.artifact import Artifact, read_artifact
+from liteft.config import Recipe, differences, read_recipe
+from liteft.errors import ArtifactError, RunError
+from liteft.run import Run, read_run
+
+__all__ = ["Runs", "check_recipes", "find_runs"]
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What a recipe made: RUNS/NAME/teacher, student, student-control, student-seed1, ..., artifact."""
+
+    teacher: Run
+    students: tuple[Run, ...]
+    controls: tuple[Run, ...]
+    artifact: Artifact
+
+    @property
+    def all(self) -> tuple[Run, ...]:
+        """Every run, the teacher first, each student before its control."""
+        pairs = zip(self.students, self.controls, strict=True) if self.controls else zip(self.students, strict=True)
+        return (self.teacher, *(run for pair in pairs for run in pair))
+
+
+def find_runs(runs: Path, recipe: Recipe) -> Runs:
+    """Return every run that a recipe makes.
+
+    Raises:
+        RunError: one is missing or unfinished.
+        ArtifactError: there is no artifact, or it was not made of the first student as the recipe says.
+    """
+    names = ["student", *(f"student-seed{number}" for number in range(1, recipe.student.seeds))]
+    found = Runs(
+        read_run(runs / "teacher"),
+        tuple(read_run(runs / name) for name in names),
+        tuple(read_run(runs / f"{name}-control") for name in names) if recipe.student.control else (),
+        read_artifact(runs / "artifact"),
+    )
+    manifest = found.artifact.manifest
+    made_of = manifest.verification.get("weights_sha256")
+    if made_of != found.students[0].info["weights_sha256"] or manifest.precision != recipe.export.precision:
+        raise ArtifactError(
+            f"{found.artifact.path} is no {recipe.export.precision} artifact of {found.students[0].path}.",
+            fix="run liteft distill again: it exports the student that is there",
+        )
+    return found
+
+
+def check_recipes(runs: Runs, recipe: Recipe) -> list[str]:
+    """Return the words of --set for what may differ from the recipe: threads, which change no method.
+
+    Raises:
+        RunError: a run was made with other settings; they are named, recipe first.
+    """
+    words: dict[str, None] = {}
+    groups = (runs.students, runs.controls)
+    seeds = {run.path: recipe.student.seed + number for group in groups for number, run in enumerate(group)}
+    for run in runs.all:
+        table = "teacher" if run.kind == "teacher" else "student"
+        asked = getattr(recipe, table)
+        if table == "student":
+            asked = asked.model_copy(update={"seed": seeds[run.path], "seeds": 1, "control": False})
+        stored = read_recipe(run.path / "recipe.toml")
+        data = stored.data.model_copy(update={"source": recipe.data.source})
+        changed = differences(asked, getattr(stored, table), prefix=f"{table}.")
+        changed |= differences(recipe.data, data, prefix="data.")
+        if changed.pop(f"{table}.threads", None) is not None:
+            words[f"{table}.threads={getattr(stored, table).threads}"] = None
+        if changed:
+            raise RunError(
+                f"{run.path} was made with other settings than the recipe's.",
+                accepted=changed,
+                fix=["train again with the recipe", "change the recipe to what was run"],
+            )
+    return list(words)

@@ -1,0 +1,95 @@
+"""The folders of models/: recipes that can be run, and cards that say what their results say."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import tomllib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from liteft.config import make_recipe, read_recipe
+
+ROOT = Path(__file__).resolve().parents[1]
+MODELS = ROOT / "models"
+FOLDERS = sorted(path for path in MODELS.iterdir() if path.is_dir())
+MEASURED = [folder for folder in FOLDERS if (folder / "results.json").is_file()]
+WEIGHTS = {".safetensors", ".onnx", ".bin", ".pt", ".pth", ".npz", ".npy"}
+
+each = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+each_measured = pytest.mark.parametrize("folder", MEASURED, ids=lambda folder: folder.name)
+
+
+def load(name: str) -> ModuleType:
+    """Import a module of bench/, which is no package."""
+    pytest.importorskip("tomli_w", reason="cards show recipes with the extra 'train'")
+    sys.path.insert(0, str(ROOT / "bench"))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(str(ROOT / "bench"))
+
+
+def read(folder: Path) -> Any:
+    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+
+
+def test_there_are_models() -> None:
+    assert {"sst2", "trec", "clinc150", "goemotions", "rte"} <= {folder.name for folder in FOLDERS}
+
+
+@each
+def test_a_folder_holds_a_recipe_that_goes_the_whole_way_on_any_machine(folder: Path) -> None:
+    recipe = read_recipe(folder / "recipe.toml")
+    assert recipe.teacher.base and not Path(recipe.teacher.base).is_absolute()
+    assert recipe.student.size
+    assert recipe.data.source is None, "data are named by --data"
+    assert recipe.student.unlabeled is None and recipe.student.student is None
+
+
+@each
+def test_a_folder_says_what_numbers_cannot(folder: Path) -> None:
+    about = tomllib.loads((folder / "about.toml").read_text(encoding="utf-8"))
+    assert set(about) == {"title", "what", "data", "traps", "limits", "example"}
+    assert all(about.values())
+
+
+@each
+def test_a_folder_holds_no_weights(folder: Path) -> None:
+    assert [path.name for path in folder.rglob("*") if path.suffix in WEIGHTS] == []
+
+
+@each_measured
+def test_a_card_is_what_its_results_say(folder: Path) -> None:
+    assert (folder / "card.md").read_text(encoding="utf-8") == load("model_card").card_text(read(folder))
+
+
+@each_measured
+def test_results_are_of_the_recipe_and_the_description_beside_them(folder: Path) -> None:
+    results = read(folder)
+    assert make_recipe(results["settings"]) == read_recipe(folder / "recipe.toml")
+    for name in ("recipe", "about"):
+        assert results[name] == tomllib.loads((folder / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+@each_measured
+def test_neither_results_nor_card_hold_a_path_of_a_machine(folder: Path) -> None:
+    card = (folder / "card.md").read_text(encoding="utf-8")
+    assert load("model_results").absolute_paths([read(folder), *card.splitlines()]) == []
+
+
+@each_measured
+def test_results_hold_every_run_that_the_recipe_asks_for(folder: Path) -> None:
+    student = read_recipe(folder / "recipe.toml").student
+    names = ["student", *(f"student-seed{number}" for number in range(1, student.seeds))]
+    controls = [f"{name}-control" for name in names] if student.control else []
+    assert set(read(folder)["runs"]) == {"teacher", *names, *controls}
+
+
+def test_the_table_of_all_models_is_what_their_results_say() -> None:
+    readme = (MODELS / "README.md").read_text(encoding="utf-8")
+    assert load("model_card").with_table(readme, [read(folder) for folder in MEASURED]) == readme
