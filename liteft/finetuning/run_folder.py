@@ -9,7 +9,10 @@ a run that mixes two recipes has no meaning. A run that fails before its first c
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import platform
+import re
 import shutil
 from collections.abc import Iterator
 from importlib import metadata
@@ -88,17 +91,31 @@ def withdrawn_on_error(out: Path) -> Iterator[None]:
 
     Without this a length that is too long or a memory that is too small would bind the folder to a recipe that
     never trained. An interrupt takes nothing back: the same command goes on.
+
+    Raises:
+        RunError: the disk took no more of a log, a checkpoint or a model.
     """
     try:
         yield
-    except Exception:
-        if not has_checkpoint(checkpoints_folder(out)):
+    except Exception as error:
+        kept = has_checkpoint(checkpoints_folder(out))
+        if not kept:
             for name in _STARTED:
                 (out / name).unlink(missing_ok=True)
             shutil.rmtree(checkpoints_folder(out), ignore_errors=True)
             with contextlib.suppress(OSError):  # it holds something else, or never was
                 out.rmdir()
-        raise
+        reason = _disk_reason(error)
+        if reason is None:
+            raise
+        rest = "the last whole checkpoint stays" if kept else "nothing of it stays"
+        raise RunError(
+            f"{out} could not be written: {reason}; {rest}.",
+            fix=[
+                "free some space and run the same command again" + (": it goes on from there" if kept else ""),
+                "--out FOLDER_ELSEWHERE",
+            ],
+        ) from error
 
 
 def finish_run(
@@ -224,6 +241,21 @@ def _make_folder(out: Path) -> None:
         raise RunError(
             f"{out} cannot be made: {files.os_reason(error)}.", fix="--out a folder that you may write to"
         ) from None
+
+
+def _disk_reason(error: Exception) -> str | None:
+    """Return why the disk took no more, or None where the error is another one.
+
+    Python tells the system's number, safetensors writes it into its message, and torch.save only notices that its
+    file has not the length it should have.
+    """
+    told = re.search(r"\(os error (\d+)\)", str(error))
+    number = int(told[1]) if told else getattr(error, "errno", None)
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+        return os.strerror(number)
+    if re.search(r"inline_container.*unexpected pos|PytorchStreamWriter failed", str(error)):
+        return "torch wrote less of a checkpoint than it has, most likely onto a full disk"
+    return None
 
 
 def _finite(value: Any) -> bool:
