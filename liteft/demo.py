@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from liteft.config import Recipe, make_recipe
+from liteft.errors import MissingExtraError
 from liteft.pipeline import Outcome, run_pipeline
 from liteft.report import Comparison, compare
 from liteft.runtime import Prediction, load
@@ -112,8 +113,6 @@ def run_demo(out: Path, *, progress: Callable[[str], None] | None = None) -> Dem
 
 def _picture(comparison: Comparison, path: Path) -> Path | None:
     """Draw the comparison; without matplotlib there is no picture, and the table says it all."""
-    from liteft.errors import MissingExtraError
-
     try:
         return comparison.picture(path)
     except MissingExtraError:

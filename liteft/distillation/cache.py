@@ -12,6 +12,8 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+import torch
+from accelerate import PartialState
 
 from liteft import files
 from liteft.data import Split
@@ -34,12 +36,15 @@ def teacher_logits(
     """Return the teacher's logits of a split, float32, shape (texts, labels), from the cache or into it.
 
     Args:
-        teacher: the classifier.
+        teacher: the classifier; on the GPU afterwards where there is one and the logits were not cached.
         weights_sha256: of its weights.
         split: the texts.
         folder: where cached logits lie; made where missing.
         bf16: compute in bfloat16 where they are not cached yet.
         progress: called with a line of text when they must be computed.
+
+    Raises:
+        RunError: logits that are not finite, or a folder that cannot be written.
     """
     shape = (len(split), len(teacher.settings.labels))
     path = folder / f"{_key(teacher, weights_sha256, split, bf16)}.npy"
@@ -47,10 +52,11 @@ def teacher_logits(
         stored: np.ndarray = np.load(path, allow_pickle=False)
         if stored.shape == shape and stored.dtype == np.float32:
             return stored
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):
         pass  # not there, or not whole: computed again
     if progress is not None:
         progress(f"teacher: logits of {len(split):,} texts, once")
+    teacher.model.to(PartialState(cpu=not torch.cuda.is_available()).device)
     logits = predict_logits(teacher, split.texts, split.pairs, bf16=bf16)
     if not np.isfinite(logits).all():
         raise RunError("the teacher's logits are not finite numbers.", fix="train the teacher again, in fp32")

@@ -79,15 +79,15 @@ def _own_encoder(teacher: LoadedClassifier, student: str, *, seed: int) -> Loade
 
 
 def _chosen_layers(weights: dict[str, Tensor], chosen: list[int]) -> dict[str, Tensor]:
-    """Keep the chosen layers and number them anew; everything that is in no layer stays."""
+    """Keep the chosen layers and number them anew; everything that is in no layer stays. Copies, on the CPU."""
     place = {layer: index for index, layer in enumerate(chosen)}
     kept = {}
     for name, tensor in weights.items():
         match = _LAYER.match(name)
         if match is None:
-            kept[name] = tensor.clone()
+            kept[name] = tensor.to("cpu", copy=True)
         elif int(match[2]) in place:
-            kept[f"{match[1]}.{place[int(match[2])]}.{match[3]}"] = tensor.clone()
+            kept[f"{match[1]}.{place[int(match[2])]}.{match[3]}"] = tensor.to("cpu", copy=True)
     return kept
 
 
@@ -106,7 +106,8 @@ def _narrower(weights: dict[str, Tensor], config: PretrainedConfig, width: int) 
             "a teacher whose embeddings have a width of their own cannot be shrunk.", fix="--size LAYERS alone"
         )
     name = "hidden_dim" if config.model_type == "distilbert" else "intermediate_size"
-    inner = int(getattr(config, name)) * width // full
+    # Families that do not name it cannot be shrunk, and shrink says so.
+    inner = int(getattr(config, name, 4 * full)) * width // full
     weights = shrink(weights, width=width, heads=heads, inner=inner)
     setattr(config, name, inner)
     config.hidden_size = width

@@ -36,8 +36,7 @@ def choose_layers(wanted: Sequence[int] | str, *, teacher: int, student: int) ->
     if wanted == "spread":
         return [index * teacher // student for index in range(student)]
     if wanted == "ends":
-        step = (teacher - 1) / max(1, student - 1)
-        return [int(index * step) for index in range(student)]
+        return [index * (teacher - 1) // max(1, student - 1) for index in range(student)]
     layers = [] if isinstance(wanted, str) else list(wanted)
     if len(layers) != student or any(not 0 <= layer < teacher for layer in layers) or sorted(set(layers)) != layers:
         raise ConfigError(
@@ -55,6 +54,6 @@ def matched_layers(*, teacher: int, student: int) -> list[int]:
 
     Evenly spaced, and the last with the last, whatever layers the student was copied from.
 
-    Source: Jiao et al. 2020 (TinyBERT), section 3.1, the uniform mapping, arXiv:1909.10351.
+    Source: Jiao et al. 2020 (TinyBERT), section 4.5, the uniform strategy, arXiv:1909.10351.
     """
     return [(index + 1) * teacher // student - 1 for index in range(student)]

@@ -14,10 +14,11 @@ from liteft.distillation.teachers import Teacher
 from liteft.errors import ConfigError, DataError
 from liteft.finetuning.batches import Collator
 from liteft.finetuning.fit import encode_rows
-from liteft.finetuning.model import LoadedClassifier
+from liteft.finetuning.model import LoadedClassifier, uses_type_ids
+from liteft.finetuning.run_folder import checkpoints_folder
 from liteft.finetuning.trainer import Progress, resolve_precision
 
-__all__ = ["Pool", "training_pool"]
+__all__ = ["Pool", "teacher_runs", "training_pool"]
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,16 @@ class Pool:
 
     Attributes:
         train: the rows, with ``teacher_logits`` where they are cached.
-        live: the teacher must run on every batch: views, or matching of states.
         rows: rows of the whole pool; the control, on fewer rows, is trained for as many steps.
     """
 
     train: Collator
-    live: bool
     rows: int
+
+
+def teacher_runs(recipe: StudentRecipe) -> bool:
+    """Say whether the teacher must run on every batch, since it holds views or states are matched."""
+    return recipe.views != "none" or bool(recipe.hidden_weight or recipe.relation_weight)
 
 
 def training_pool(
@@ -55,7 +59,7 @@ def training_pool(
         student: tokenizes the texts.
         recipe: views and matching.
         kind: "student" or "control".
-        out: the run folder; logits of a teacher without a run are cached in it.
+        out: the run folder; logits of a teacher without a run are cached beside its checkpoints.
         progress: called with a line of text now and then.
 
     Raises:
@@ -64,8 +68,8 @@ def training_pool(
     """
     split = dataset.train if unlabeled is None else _joined(dataset.train, unlabeled)
     if kind == "control":
-        return Pool(encode_rows(student, dataset.train), live=False, rows=len(split))
-    live = recipe.views != "none" or bool(recipe.hidden_weight or recipe.relation_weight)
+        return Pool(encode_rows(student, dataset.train), rows=len(split))
+    live = teacher_runs(recipe)
     if live and student.tokenizer.json_text != teacher.loaded.tokenizer.json_text:
         raise ConfigError(
             "views and matched states need a student that reads the teacher's tokens.",
@@ -75,16 +79,18 @@ def training_pool(
     extras: dict[str, np.ndarray] = {}
     if unlabeled is not None:
         extras["labelled"] = np.arange(len(split)) < len(dataset.train)
-    if not live:
+    if not live or (recipe.matching_epochs and recipe.views == "none"):
         extras["teacher_logits"] = teacher_logits(
             teacher.loaded,
             teacher.weights_sha256,
             split,
-            folder=(teacher.run.path if teacher.run else out) / "cache",
+            folder=(teacher.run.path if teacher.run else checkpoints_folder(out)) / "cache",
             bf16=resolve_precision(recipe.precision) == "bf16",
             progress=progress,
         )
-    return Pool(encode_rows(student, split, **extras), live=live, rows=len(split))
+    rows = encode_rows(student, split, **extras)
+    rows.types |= live and uses_type_ids(teacher.loaded.config)
+    return Pool(rows, rows=len(split))
 
 
 def _joined(train: Split, unlabeled: Split) -> Split:

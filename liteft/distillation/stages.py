@@ -17,12 +17,12 @@ from typing import Any
 from accelerate import PartialState
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import TrainerCallback
+from transformers import TrainerCallback, set_seed
 
 from liteft import files
 from liteft.config import StudentRecipe
 from liteft.data import Dataset
-from liteft.distillation.pool import Pool
+from liteft.distillation.pool import Pool, teacher_runs
 from liteft.distillation.teachers import Teacher
 from liteft.distillation.trainer import DistillingTrainer, Matching
 from liteft.distillation.views import ViewCollator
@@ -30,7 +30,7 @@ from liteft.finetuning.batches import Collator
 from liteft.finetuning.fit import fit
 from liteft.finetuning.model import LoadedClassifier
 from liteft.finetuning.run_folder import checkpoints_folder
-from liteft.finetuning.trainer import ClassifierTrainer, Progress
+from liteft.finetuning.trainer import ClassifierTrainer, Progress, steps_per_epoch
 from liteft.metrics import primary_metric
 
 __all__ = ["train_student"]
@@ -55,7 +55,7 @@ def train_student(
 
     Args:
         student: the untrained student; holds the chosen weights afterwards.
-        teacher: run on the batches where the pool is live.
+        teacher: run on the batches of stages that read views or match states.
         dataset: gives the validation split.
         pool: the rows to train on.
         recipe: the settings.
@@ -91,8 +91,7 @@ def train_student(
 
 
 def _steps(rows: int, recipe: StudentRecipe, epochs: float) -> int:
-    batches = math.ceil(rows / (recipe.batch_size * recipe.gradient_accumulation))
-    return max(1, math.ceil(batches * epochs))
+    return math.ceil(steps_per_epoch(recipe, rows, PartialState().num_processes) * epochs)
 
 
 class _Training:
@@ -153,13 +152,14 @@ class _Training:
     def _run(self, recipe: StudentRecipe, folder: Path, *, logits: bool) -> dict[str, Any]:
         imitating = self.kind != "control"
         holder: list[ClassifierTrainer] = []
+        set_seed(recipe.seed)  # the projections' first weights, whatever was drawn before
         matching = Matching(self.teacher.loaded, self.student) if imitating and recipe.hidden_weight else None
         if matching is not None:
             self.student.model.add_module("matching", matching)
         arguments: dict[str, Any] = {}
         if imitating:
             arguments = {
-                "teacher": self.teacher.loaded if self.pool.live else None,
+                "teacher": self.teacher.loaded if teacher_runs(recipe) else None,
                 "matching": matching,
                 "logits": logits,
             }

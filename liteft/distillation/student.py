@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +25,7 @@ from liteft.distillation.initial import create_student
 from liteft.distillation.pool import training_pool
 from liteft.distillation.stages import train_student
 from liteft.distillation.teachers import Teacher
+from liteft.finetuning.fit import computing_threads
 from liteft.finetuning.run_folder import finish_run, open_run, withdrawn_on_error
 from liteft.finetuning.teacher import report_check, require_trainable, weights_hash
 from liteft.finetuning.trainer import Progress
@@ -64,6 +66,7 @@ def distill_one(
     student = recipe.student
     require_trainable(dataset)
     loaded = create_student(teacher.loaded, student)
+    loaded.settings = replace(loaded.settings, paired=dataset.paired)
     inputs = {
         "kind": kind,
         "data": dataset.fingerprint,
@@ -80,7 +83,7 @@ def distill_one(
         return finished
     started = time.monotonic()
     taking_back = withdrawn_on_error(out) if state.is_main_process else contextlib.nullcontext()
-    with taking_back:
+    with taking_back, computing_threads(student.threads):
         if state.is_main_process:
             # The teacher's run has shown the same check already.
             report_check(dataset, loaded, out, progress=None)

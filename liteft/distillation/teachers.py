@@ -84,8 +84,12 @@ def with_labels(dataset: Dataset, teacher: Teacher) -> Dataset:
         ModelError: the teacher has other labels, another task, or reads pairs where there are none.
     """
     settings = teacher.loaded.settings
-    if settings.task != dataset.task or (teacher.run is not None and settings.paired != dataset.paired):
+    if settings.task != dataset.task:
         raise _unfit(dataset, teacher, {"its task": settings.task, "the data's task": dataset.task})
+    # A classifier that transformers saved does not say whether it reads pairs.
+    said = getattr(teacher.loaded.config, "liteft", None) is not None
+    if said and settings.paired != dataset.paired:
+        raise _unfit(dataset, teacher, {"it reads": _texts(settings.paired), "the data hold": _texts(dataset.paired)})
     if settings.labels == dataset.labels:
         return dataset
     if set(settings.labels) != set(dataset.labels):
@@ -108,6 +112,10 @@ def _moved(split: Split, order: np.ndarray) -> np.ndarray | None:
         moved[:, order] = split.labels
         return moved
     return np.where(split.labels >= 0, order[split.labels], -1)
+
+
+def _texts(paired: bool) -> str:
+    return "pairs of texts" if paired else "single texts"
 
 
 def _unfit(dataset: Dataset, teacher: Teacher, seen: dict[str, str]) -> LiteftError:

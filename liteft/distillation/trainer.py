@@ -6,6 +6,7 @@ views of texts or where hidden states or relations are matched.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from liteft.distillation.initial import layer_count
 from liteft.distillation.layers import matched_layers
 from liteft.distillation.losses import hidden_state_loss, kl_loss, mse_loss, relation_loss
 from liteft.distillation.relations import LastProjections
-from liteft.finetuning.model import LoadedClassifier
+from liteft.finetuning.model import LoadedClassifier, uses_type_ids
 from liteft.finetuning.trainer import ClassifierTrainer
 
 __all__ = ["DistillingTrainer", "Matching"]
@@ -64,6 +65,9 @@ class DistillingTrainer(ClassifierTrainer):
     def __init__(
         self, *, teacher: LoadedClassifier | None, matching: Matching | None, logits: bool, **arguments: Any
     ) -> None:
+        if matching is not None:
+            # The projections are used outside the student's forward, where a search for unused weights misses them.
+            arguments["args"].ddp_find_unused_parameters = False
         super().__init__(**arguments)
         self.teacher = teacher
         self.matching = matching
@@ -79,7 +83,7 @@ class DistillingTrainer(ClassifierTrainer):
     def model_inputs(self, batch: dict[str, Tensor]) -> dict[str, Any]:
         """The student's inputs; it returns hidden states where they are matched."""
         asked = {"output_hidden_states": True} if self.matching is not None and self.model.training else {}
-        return super().model_inputs(batch) | asked
+        return self._read_by(self.model, batch) | asked
 
     def text_loss(self, logits: Tensor, batch: dict[str, Tensor], outputs: Any) -> Tensor:
         """Return the weighted sum of the losses that the recipe names, shape ()."""
@@ -96,6 +100,8 @@ class DistillingTrainer(ClassifierTrainer):
                     total = total + soft * kl_loss(logits, target, temperature=recipe.temperature, task=self.task)
             if recipe.hard_weight:
                 total = total + recipe.hard_weight * self._labelled_loss(logits, batch)
+        else:
+            total = logits.sum() * 0.0  # several processes wait for a gradient of every weight, the head's too
         if taught is None:
             return total
         mask = batch["attention_mask"]
@@ -103,7 +109,7 @@ class DistillingTrainer(ClassifierTrainer):
             total = total + recipe.hidden_weight * self.matching(outputs.hidden_states, taught.hidden_states, mask)
         if self.student_relations is not None and self.teacher_relations is not None:
             pairs = zip(self.student_relations.values, self.teacher_relations.values, strict=True)
-            heads = self._relation_heads()
+            heads = self._relation_heads(self.teacher_relations.values[0].shape[-1])
             parts = [relation_loss(ours, theirs, mask, heads=heads) for ours, theirs in pairs]
             total = total + recipe.relation_weight * torch.stack(parts).mean()
         return total
@@ -128,13 +134,20 @@ class DistillingTrainer(ClassifierTrainer):
         """The teacher's outputs for a batch, or None where nothing but cached logits is needed."""
         if self.teacher is None:
             return None
-        inputs = super().model_inputs(batch)
+        inputs = self._read_by(self.teacher.model, batch)
         states = self.matching is not None
         device = batch["input_ids"].device.type
         with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=self.args.bf16):
             return self.teacher.model(**inputs, output_hidden_states=states)
 
-    def _relation_heads(self) -> int:
-        """As many relation heads as the narrower model has attention heads."""
-        student: Any = self.accelerator.unwrap_model(self.model)
-        return int(student.config.num_attention_heads)
+    def _read_by(self, model: Any, batch: dict[str, Tensor]) -> dict[str, Any]:
+        """The part of a batch that one of the two models takes: type ids may be there for the other one."""
+        inputs = super().model_inputs(batch)
+        if not uses_type_ids(model.config):
+            inputs.pop("token_type_ids", None)
+        return inputs
+
+    def _relation_heads(self, teacher_width: int) -> int:
+        """As many relation heads as the student has attention heads, or as many of them as divide both widths."""
+        student: Any = self.model
+        return math.gcd(int(student.config.num_attention_heads), teacher_width)

@@ -5,7 +5,7 @@ probability 0.1; "ngram" keeps a random run of words. A view is drawn from (seed
 is resumed sees the same ones. Half of the rows of a batch stay as they are.
 
 Source: Tang et al. 2019, section 3.3 (masking, n-gram sampling), arXiv:1903.12136; fresh views and a teacher that
-sees the same ones: Beyer et al. 2022, section 3.2, arXiv:2106.05237.
+sees the same ones: Beyer et al. 2022, section 3.1, arXiv:2106.05237.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class ViewCollator(Collator):
         epoch: tells the current epoch when a batch is made.
 
     Raises:
-        ConfigError: pairs of texts, whose parts an n-gram would tear apart, or a vocabulary without a mask.
+        ConfigError: pairs of texts, whose parts an n-gram would tear apart, a vocabulary without a mask, or texts
+            without a special token at either end.
     """
 
     def __init__(
@@ -50,8 +51,14 @@ class ViewCollator(Collator):
         self.kind = kind
         self.seed = seed
         self.epoch = epoch
+        if tokenizer.count([""])[0] != 2:
+            raise ConfigError(
+                "views need a tokenizer that puts a special token at either end of a text, as encoders have.",
+                accepted={"views": "none"},
+                fix="--set student.views=none",
+            )
         mask = next((found for name in _MASK_TOKENS if (found := tokenizer.token_id(name)) is not None), None)
-        if mask is None:
+        if kind == "mask" and mask is None:
             raise ConfigError(
                 "the vocabulary has no token to mask words with.",
                 accepted={"views": "none, ngram"},
@@ -59,7 +66,7 @@ class ViewCollator(Collator):
             )
         if kind == "ngram" and any(row.any() for row in plain.encoded.type_ids):
             raise ConfigError("n-gram views of pairs have no meaning.", accepted={"views": "none, mask"})
-        self.mask_id = mask
+        self.mask_id = -1 if mask is None else mask
         self.continues = tokenizer.continuations()
 
     def __call__(self, rows: list[int]) -> dict[str, Tensor]:

@@ -6,7 +6,8 @@ Teacher and student share it; what differs between them is the trainer's loss an
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from liteft.finetuning.model import LoadedClassifier, quiet_transformers, uses_t
 from liteft.finetuning.trainer import ClassifierTrainer, Progress, training_arguments
 from liteft.metrics import primary_metric
 
-__all__ = ["encode_rows", "fit"]
+__all__ = ["computing_threads", "encode_rows", "fit"]
 
 
 def encode_rows(loaded: LoadedClassifier, split: Split, **extras: np.ndarray) -> Collator:
@@ -37,6 +38,17 @@ def encode_rows(loaded: LoadedClassifier, split: Split, **extras: np.ndarray) ->
         types=uses_type_ids(loaded.config),
         extras=extras,
     )
+
+
+@contextmanager
+def computing_threads(count: int | None) -> Iterator[None]:
+    """Compute on so many threads while the body runs, and on as many as before afterwards; None changes nothing."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def fit(
@@ -60,7 +72,7 @@ def fit(
     Args:
         loaded: the classifier; holds the best weights by the validation metric afterwards.
         dataset: gives the training split (unless ``train`` does) and the validation split.
-        recipe: steps, optimizer, schedule, precision.
+        recipe: steps, optimizer, schedule, precision; ``threads`` is the caller's business.
         checkpoints: folder of checkpoints.
         train: rows to train on; None encodes the training split.
         trainer_class: ClassifierTrainer or a subclass with another loss.
@@ -76,8 +88,6 @@ def fit(
         steps, training seconds of this process, best_metric and best_step.
     """
     quiet_transformers()
-    if recipe.threads is not None:
-        torch.set_num_threads(recipe.threads)
     validation = dataset.validation
     train = train or encode_rows(loaded, dataset.train)
     lengths = train.encoded.lengths

@@ -22,7 +22,7 @@ from liteft.config import Recipe, TeacherRecipe, make_recipe
 from liteft.data import Dataset, check_dataset, load_dataset
 from liteft.errors import ConfigError, DataError
 from liteft.finetuning.base import base_name, create_classifier, create_from_scratch, resolve_base
-from liteft.finetuning.fit import fit
+from liteft.finetuning.fit import computing_threads, fit
 from liteft.finetuning.model import WEIGHTS, LoadedClassifier, Pooling
 from liteft.finetuning.run_folder import checkpoints_folder, finish_run, open_run, withdrawn_on_error
 from liteft.finetuning.trainer import Progress
@@ -87,7 +87,7 @@ def finetune(
         return finished
     started = time.monotonic()
     taking_back = withdrawn_on_error(out) if state.is_main_process else contextlib.nullcontext()
-    with tempfile.TemporaryDirectory(prefix="liteft-") as spare, taking_back:
+    with tempfile.TemporaryDirectory(prefix="liteft-") as spare, taking_back, computing_threads(teacher.threads):
         loaded = _start(teacher, source, dataset, Path(spare))
         if state.is_main_process:
             report_check(dataset, loaded, out, progress)

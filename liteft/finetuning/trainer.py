@@ -28,7 +28,7 @@ from liteft.finetuning.checkpoints import STATE, discard, mark_complete, remove_
 from liteft.finetuning.loss import label_loss
 from liteft.metrics import Task, primary_metric, score
 
-__all__ = ["ClassifierTrainer", "Progress", "resolve_precision", "training_arguments"]
+__all__ = ["ClassifierTrainer", "Progress", "resolve_precision", "steps_per_epoch", "training_arguments"]
 
 Progress = Callable[[str], None]
 _OPTIMIZERS = {
@@ -88,10 +88,9 @@ def training_arguments(
                 "the optimizer adamw8bit needs bitsandbytes, which is not installed.",
                 fix=["pip install bitsandbytes", "--optimizer adamw"],
             ) from None
-    batches = math.ceil(math.ceil(texts / recipe.batch_size) / processes)
-    steps_per_epoch = max(1, math.ceil(batches / recipe.gradient_accumulation))
-    steps = recipe.max_steps or math.ceil(steps_per_epoch * recipe.epochs)
-    evaluate_every = max(1, min(steps, steps_per_epoch // recipe.evaluations_per_epoch))
+    in_epoch = steps_per_epoch(recipe, texts, processes)
+    steps = recipe.max_steps or math.ceil(in_epoch * recipe.epochs)
+    evaluate_every = max(1, min(steps, in_epoch // recipe.evaluations_per_epoch))
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
@@ -132,6 +131,12 @@ def training_arguments(
     if processes == 1:
         arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
+
+
+def steps_per_epoch(recipe: TrainingRecipe, texts: int, processes: int) -> int:
+    """Return the optimizer steps of one pass over so many texts, shared among so many processes."""
+    batches = math.ceil(math.ceil(texts / recipe.batch_size) / processes)
+    return max(1, math.ceil(batches / recipe.gradient_accumulation))
 
 
 class ClassifierTrainer(Trainer):

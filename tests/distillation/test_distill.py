@@ -8,14 +8,14 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import TrainerCallback
+from transformers import BertForSequenceClassification, TrainerCallback
 
 from liteft.config import StudentRecipe, make_recipe
 from liteft.data import Dataset, Split
@@ -23,7 +23,8 @@ from liteft.distillation import distill, stages
 from liteft.distillation.initial import create_student
 from liteft.distillation.teachers import open_teacher, with_labels
 from liteft.errors import ConfigError, DataError, ModelError, RunError
-from liteft.finetuning.model import WEIGHTS, load_classifier, predict_logits
+from liteft.finetuning import finetune
+from liteft.finetuning.model import WEIGHTS, LoadedClassifier, load_classifier, predict_logits
 from liteft.pipeline import run_pipeline
 from liteft.run import Run, read_run
 from liteft.runtime import load
@@ -233,6 +234,106 @@ def test_a_student_with_another_tokenizer_learns_from_logits_alone(
         distill(teacher, dataset, out=tmp_path / "views", **(settings | {"views": "mask"}))
 
 
+def test_projections_between_widths_depend_on_the_seed_alone(teacher: Run, dataset: Dataset, tmp_path: Path) -> None:
+    runs = []
+    for drawn in (1, 2):
+        torch.manual_seed(drawn)
+        settings = QUICK | {"size": "2x16", "hidden_weight": 1.0, "max_steps": 3}
+        runs.append(distill(teacher, dataset, out=tmp_path / f"drawn {drawn}", **settings))
+    assert same(*runs)
+
+
+def test_the_second_stage_reads_cached_logits(
+    teacher: Run, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teachers: list[Any] = []
+    plain = stages.fit
+
+    def spying(*given: Any, **rest: Any) -> Any:
+        teachers.append(rest["trainer_arguments"]["teacher"])
+        return plain(*given, **rest)
+
+    monkeypatch.setattr(stages, "fit", spying)
+    distill(teacher, dataset, out=tmp_path / "student", hidden_weight=1.0, matching_epochs=1.0, **QUICK)
+    assert [found is None for found in teachers] == [False, True]
+
+
+def test_steps_are_shared_among_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "PartialState", lambda: SimpleNamespace(num_processes=2))
+    recipe = StudentRecipe(batch_size=8, gradient_accumulation=2)
+    # 13 batches are 7 for each process, and 4 steps of two batches each.
+    assert stages._steps(100, recipe, 6.0) == 24
+
+
+def test_threads_hold_for_the_teachers_logits_too_and_end_with_the_run(
+    teacher: Run, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = torch.get_num_threads()
+    seen: list[int] = []
+
+    def watching(loaded: LoadedClassifier, _sha: str, split: Split, **_rest: Any) -> np.ndarray:
+        seen.append(torch.get_num_threads())
+        return predict_logits(loaded, split.texts)
+
+    monkeypatch.setattr("liteft.distillation.pool.teacher_logits", watching)
+    distill(teacher, dataset, out=tmp_path / "student", threads=before + 1, **QUICK)
+    assert seen == [before + 1] and torch.get_num_threads() == before
+
+
+def test_a_teacher_that_reads_type_ids_gets_them_when_its_student_does_not(
+    tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tiny.make_paired()
+    taught = finetune(tiny.write_base(tmp_path / "base", "bert"), data, out=tmp_path / "teacher", **tiny.QUICK)
+    seen: list[int] = []
+    plain = BertForSequenceClassification.forward
+
+    def forward(self: Any, *given: Any, **rest: Any) -> Any:
+        seen.append(int(rest["token_type_ids"].max()))
+        return plain(self, *given, **rest)
+
+    monkeypatch.setattr(BertForSequenceClassification, "forward", forward)
+    own = tiny.write_base(tmp_path / "own", "distilbert")
+    settings = {name: value for name, value in QUICK.items() if name != "size"} | {"student": str(own)}
+    run = distill(taught, data, out=tmp_path / "student", hidden_weight=1.0, **settings)
+    assert run.info["family"] == "distilbert" and seen and set(seen) == {1}
+
+
+def test_relations_are_matched_where_the_heads_do_not_divide_the_teachers_width(
+    teacher: Run, dataset: Dataset, tiny: ModuleType, tmp_path: Path
+) -> None:
+    own = tiny.write_base(tmp_path / "own", "bert", num_attention_heads=3, hidden_size=48)
+    settings = {name: value for name, value in QUICK.items() if name != "size"} | {"student": str(own)}
+    assert distill(teacher, dataset, out=tmp_path / "student", relation_weight=1.0, **settings).kind == "student"
+
+
+def test_a_classifier_from_transformers_may_teach_pairs_and_one_of_ours_must_have_read_them(
+    teacher: Run, tiny: ModuleType, tmp_path: Path
+) -> None:
+    data = tiny.make_paired()
+    with pytest.raises(ModelError, match="pairs of texts"):
+        distill(teacher.model_path, data, out=tmp_path / "refused", **QUICK)
+    foreign = tmp_path / "foreign"
+    shutil.copytree(teacher.model_path, foreign)
+    config = json.loads((foreign / "config.json").read_text("utf-8"))
+    del config["liteft"]
+    (foreign / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    run = distill(foreign, data, out=tmp_path / "student", **QUICK)
+    assert run.info["paired"] and load_classifier(run.model_path).settings.paired
+
+
+def test_a_failure_after_the_teachers_logits_leaves_the_folder_free(
+    teacher: Run, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_given: Any, **_rest: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("liteft.distillation.student.train_student", fails)
+    with pytest.raises(MemoryError):
+        distill(teacher.model_path, dataset, out=tmp_path / "student", **QUICK)
+    assert not (tmp_path / "student").exists()
+
+
 def test_the_whole_way_is_one_call(base: Path, dataset: Dataset, tiny: ModuleType, tmp_path: Path) -> None:
     recipe = make_recipe(
         {
@@ -279,10 +380,14 @@ def test_two_processes_distil_one_student(base: Path, tiny: ModuleType, tmp_path
     (tmp_path / "data.jsonl").write_text("".join(lines), encoding="utf-8")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command += ["-m", "liteft.cli", "distill", "--data", str(tmp_path / "data.jsonl"), "--teacher", str(base)]
-    command += ["--size", "2", "--out", str(tmp_path / "runs"), "--until", "student"]
+    command += ["--size", "2x16", "--out", str(tmp_path / "runs"), "--until", "student"]
     command += ["--epochs", "2", "--batch-size", "8"]
+    command += ["--set", "student.hidden_weight=1", "--set", "student.matching_epochs=1"]
     command += ["--set", "teacher.max_tokens=16", "--set", "student.learning_rates=[1e-3, 3e-3]", "--control"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    for name in ("teacher", "student", "student-control"):
-        assert np.isfinite(read_run(tmp_path / "runs" / name).predictions("test")[0]).all()
+    for name, epochs in (("teacher", 3), ("student", 2), ("student-control", 2 + 1)):
+        run = read_run(tmp_path / "runs" / name)
+        assert np.isfinite(run.predictions("test")[0]).all()
+        batch = 2 * (32 if name == "teacher" else 8)
+        assert run.info["steps"] == epochs * -(-run.info["data"]["rows"]["train"] // batch)

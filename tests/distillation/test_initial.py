@@ -32,6 +32,7 @@ def test_every_choice_names_different_layers_in_order(name: str) -> None:
             layers = choose_layers(name, teacher=teacher, student=student)
             assert layers == sorted(set(layers)) and len(layers) == student
             assert layers[0] >= 0 and layers[-1] < teacher
+            assert name != "ends" or student == 1 or (layers[0], layers[-1]) == (0, teacher - 1)
 
 
 def test_the_last_layers_are_matched_with_each_other() -> None:
@@ -106,6 +107,13 @@ def test_a_student_as_wide_as_its_teacher_loses_nothing_by_shrinking(
         assert turned[name].shape == tensor.shape, name
         norm = name.endswith("LayerNorm.weight")
         assert norm or float(turned[name].norm()) == pytest.approx(float(tensor.norm()), rel=1e-4), name
+
+
+def test_a_family_that_cannot_be_shrunk_is_refused(tiny: ModuleType, dataset: Dataset, tmp_path: Path) -> None:
+    base = tiny.write_base(tmp_path / "base", "gpt2")
+    run = finetune(base, dataset, out=tmp_path / "run", **(tiny.QUICK | {"max_steps": 1}))
+    with pytest.raises(ModelError, match="no word embeddings"):
+        create_student(load_classifier(run.model_path), StudentRecipe(size="1x16"))
 
 
 @pytest.mark.parametrize("size", ["2x64", "2x12"])

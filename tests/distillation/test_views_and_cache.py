@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from liteft.distillation.views import ViewCollator, view_of
 from liteft.errors import ConfigError
 from liteft.finetuning.fit import encode_rows
 from liteft.finetuning.model import LoadedClassifier, predict_logits
+from liteft.tokenization import TextTokenizer
 
 
 def view(kind: str, ids: list[int], continues: set[int], seed: int) -> list[int]:
@@ -93,6 +95,27 @@ def test_ngrams_of_pairs_are_refused(loaded: LoadedClassifier, dataset: Dataset)
         )
 
 
+def test_ngrams_need_no_mask_and_masks_do(loaded: LoadedClassifier, dataset: Dataset) -> None:
+    content = loaded.tokenizer.json_text.replace("[MASK]", "<m>").replace("[UNK]", "<u>")
+    tokenizer = TextTokenizer(content, max_tokens=16)
+    plain = encode_rows(loaded, dataset.train)
+    assert ViewCollator(plain, kind="ngram", tokenizer=tokenizer, seed=0, epoch=lambda: 0)([0, 1])
+    with pytest.raises(ConfigError, match="no token to mask"):
+        ViewCollator(plain, kind="mask", tokenizer=tokenizer, seed=0, epoch=lambda: 0)
+
+
+@pytest.mark.parametrize("kind", ["mask", "ngram"])
+def test_views_of_texts_without_special_ends_are_refused(
+    kind: str, loaded: LoadedClassifier, dataset: Dataset, tiny: ModuleType, tmp_path: Path
+) -> None:
+    tiny.write_tokenizer(tmp_path, special=False)
+    tokenizer = TextTokenizer.from_file(tmp_path / "tokenizer.json", max_tokens=16)
+    with pytest.raises(ConfigError, match="special token at either end"):
+        ViewCollator(
+            encode_rows(loaded, dataset.train), kind=kind, tokenizer=tokenizer, seed=0, epoch=lambda: 0  # type: ignore[arg-type]
+        )
+
+
 def test_logits_are_computed_once_and_come_back_equal(
     loaded: LoadedClassifier, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,8 +133,11 @@ def test_other_weights_or_texts_are_another_key(loaded: LoadedClassifier, datase
     assert len(list(tmp_path.glob("*.npy"))) == 4
 
 
-def test_a_torn_cache_file_is_computed_again(loaded: LoadedClassifier, dataset: Dataset, tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [0, 200])
+def test_a_torn_cache_file_is_computed_again(
+    left: int, loaded: LoadedClassifier, dataset: Dataset, tmp_path: Path
+) -> None:
     first = teacher_logits(loaded, "a", dataset.train, folder=tmp_path, bf16=False)
     (file,) = tmp_path.glob("*.npy")
-    file.write_bytes(file.read_bytes()[:200])
+    file.write_bytes(file.read_bytes()[:left])
     np.testing.assert_array_equal(teacher_logits(loaded, "a", dataset.train, folder=tmp_path, bf16=False), first)

@@ -301,7 +301,7 @@ def test_one_process_takes_one_device(tmp_path: Path) -> None:
     assert arguments.train_batch_size == 8
 
 
-def test_the_number_of_threads_is_set(train: Any) -> None:
+def test_the_number_of_threads_holds_while_a_run_is_made(base: Get, dataset: Dataset, tmp_path: Path) -> None:
     before = torch.get_num_threads()
     seen: list[int] = []
 
@@ -309,9 +309,6 @@ def test_the_number_of_threads_is_set(train: Any) -> None:
         def on_step_end(self, _args: Any, _state: Any, _control: Any, **_rest: Any) -> None:
             seen.append(torch.get_num_threads())
 
-    try:
-        watching = train(threads=2, max_steps=1)[1]
-        assert watching.optimizer is not None
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
+    settings = {**QUICK, "threads": before + 1, "max_steps": 1}
+    finetune(base("bert"), dataset, out=tmp_path / "run", callbacks=[Threads()], **settings)
+    assert seen == [before + 1] and torch.get_num_threads() == before
