@@ -150,7 +150,7 @@ def _quality(results: Results) -> str:
     majority = results["runs"]["teacher"]["metrics"].get("test", {}).get("majority")
     return (
         f"{markdown(rows, texts=1)}\n\n[ ]: 95% intervals over texts. Validation chose each run's checkpoint, so its "
-        "numbers flatter; the test split was scored once. The most frequent answer alone is right for "
+        "numbers flatter; the test split chose nothing. The most frequent answer alone is right for "
         f"{_percent(majority)}% of test."
     )
 
@@ -198,7 +198,7 @@ def _verification(artifact: Results) -> str:
         f"{fp32}% (fp32).",
         f"- {right} there and not in fp32: {paired['c']:,} texts; the other way round: {paired['b']:,}. That is "
         f"{100 * paired['difference']:+.2f} points, 95% interval {_interval(paired['low'], paired['high'])}, McNemar's "
-        f"p {paired['p_value']:.3f}.",
+        f"p {'<0.001' if paired['p_value'] < 0.001 else format(paired['p_value'], '.3f')}.",
     ]
     if f1 is not None:
         lines.append(f"- Points of micro f1 gained on fp32: 95% interval {_interval(*f1)}.")
@@ -236,7 +236,6 @@ def _limits(results: Results) -> str:
     lines = [*results["about"].get("limits", ()), f"{cut}: {kept}."]
     count = results["seeds"]["texts"]
     lines.append(f"Every test number here rests on {count:,} texts from the same source as the training.")
-    lines += [f"{note[0].upper()}{note[1:]}." for note in results["seeds"]["notes"]]
     return "\n".join(f"- {line}" for line in lines)
 
 

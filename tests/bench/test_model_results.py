@@ -8,7 +8,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +24,8 @@ from liteft.config import read_recipe
 from liteft.data import Dataset
 from liteft.errors import ArtifactError, ConfigError, DataError, RunError
 from liteft.pipeline import run_pipeline
-from liteft.report import Comparison
+from liteft.report import Comparison, comparison, measure
+from liteft.report.subjects import Subject
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = """
@@ -109,6 +111,25 @@ def script() -> ModuleType:
     return load("model_results")
 
 
+class InProcess:
+    """A worker without a process of its own: starting one takes longer than all else here."""
+
+    def __init__(self, subject: Subject) -> None:
+        loader = measure.load_model if subject.engine == "torch" else measure.load_artifact
+        self.subject = subject
+        self._measuring = loader(str(subject.folder), 1, "cpu")
+        self.versions = self._measuring.versions
+
+    def logits(self, texts: Path) -> Any:
+        content = json.loads(texts.read_text(encoding="utf-8"))
+        return self._measuring.logits(content["texts"], content["pairs"])
+
+
+@contextmanager
+def workers_in_process(subjects: Sequence[Subject], **_settings: Any) -> Iterator[list[InProcess]]:
+    yield [InProcess(subject) for subject in subjects]
+
+
 def make(script: ModuleType, root: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> Made:
     """Train everything that the recipe asks for, and collect the results."""
     write_data(root / "data" / "topics", dataset)
@@ -136,6 +157,7 @@ def make(script: ModuleType, root: Path, dataset: Dataset, monkeypatch: pytest.M
 def made(script: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     """A teacher, two students with their controls, an artifact. Not to be changed."""
     with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(comparison, "open_workers", workers_in_process)
         yield make(script, tmp_path_factory.mktemp("measured"), tiny().make_dataset(), monkeypatch)
 
 
@@ -336,9 +358,9 @@ def test_a_card_says_that_speed_was_not_measured_or_how_fast(card: Any, results:
 
 def test_stored_tables_print_as_they_did_when_they_were_new(made: Made) -> None:
     stored = load("stored")
-    for comparison in made.compared:
-        content = json.loads(json.dumps(comparison.to_dict()))
-        assert stored.stored_comparison(content).to_markdown() == comparison.to_markdown()
+    for found in made.compared:
+        content = json.loads(json.dumps(found.to_dict()))
+        assert stored.stored_comparison(content).to_markdown() == found.to_markdown()
     content = made.results["seeds"]
     assert stored.stored_seeds(json.loads(json.dumps(content))).to_dict() == content
 
