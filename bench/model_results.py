@@ -36,6 +36,7 @@ from liteft import Dataset, files, load_dataset
 from liteft.artifact import Artifact
 from liteft.config import read_recipe
 from liteft.errors import ConfigError, DataError, LiteftError
+from liteft.metrics import primary_metric
 from liteft.report import Comparison, compare, seeds_table
 from liteft.run import Run
 
@@ -118,21 +119,22 @@ def collect(
     common: dict[str, Any] = {"on": dataset, "progress": progress}
     side_by_side = compare(*compared, names=_names(compared), rounds=rounds, threads=threads, **common)
     exported = compare(found.students[0], found.artifact, names=["student", "artifact"], rounds=0, **common)
-    timing = [] if threads is None else ["--threads", str(threads)]
-    timing += ["--rounds", str(rounds)] if rounds else ["--no-speed"]
     shown = source if not Path(source).exists() else f"DATA/{Path(source).resolve().name}"
+    words = ["--runs", "RUNS", *([] if data is None else ["--data", shown])]
+    words += [] if threads is None else ["--threads", str(threads)]
+    words += ["--rounds", str(rounds)] if rounds else ["--no-speed"]
     result = {
         "name": folder.name,
         "about": _toml(folder / "about.toml"),
         "command": _command(folder.name, shown, changed),
-        "results_command": " ".join(["python bench/model_results.py", folder.name, "--runs RUNS", *timing]),
+        "results_command": " ".join(["python bench/model_results.py", folder.name, *words]),
         "recipe": _toml(folder / "recipe.toml"),
         "settings": recipe.model_dump(mode="json", exclude_none=True),
         "data": _data(found.teacher, shown),
         "runs": {run.path.name: _run(run) for run in found.all},
         "seeds": seeds_table(found.students, found.controls, (found.teacher,)).to_dict(),
         "artifact": _artifact(found.artifact, exported),
-        "comparison": _portable(side_by_side, folder.name),
+        "comparison": _comparison(side_by_side, folder.name, found.all),
         "machine": before,
         "versions": versions(PACKAGES),
         "commit": commit(),
@@ -243,10 +245,20 @@ def _artifact(artifact: Artifact, exported: Comparison) -> dict[str, Any]:
     }
 
 
-def _portable(comparison: Comparison, name: str) -> dict[str, Any]:
+def _comparison(comparison: Comparison, name: str, runs: Sequence[Run]) -> dict[str, Any]:
+    """Return a comparison without paths of the machine, and with a note where a run's own number is not found again.
+
+    A text or two may fall otherwise on another processor. More than that says that run.json is not of this model.
+    """
     content = comparison.to_dict()
+    metric = primary_metric(comparison.task)
+    own = {run.path.name: run.metrics[comparison.split][metric] for run in runs}
     for model in content["models"]:
         model["path"] = f"RUNS/{name}/{model['name']}"
+        before, now = own.get(model["name"]), model["metrics"][metric]
+        if before is not None and abs(now - before) > 1e-6:
+            scores = f"{metric.replace('_', ' ')} {100 * before:.2f}% in its run, {100 * now:.2f}% when scored here"
+            content["notes"].append(f"{model['name']}: {scores}")
     return content
 
 

@@ -266,6 +266,18 @@ def test_threads_may_differ_and_stand_in_the_command(
     assert found["command"].endswith("--out RUNS/topics --set teacher.threads=2")
 
 
+def test_a_score_of_a_run_that_is_not_found_again_is_noted(
+    script: ModuleType, card: Any, made: Made, copied: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not any("when scored here" in note for note in made.results["comparison"]["notes"])
+    path = copied.runs / "teacher" / "run.json"
+    info = json.loads(path.read_text(encoding="utf-8"))
+    info["metrics"]["test"]["accuracy"] = 0.5
+    path.write_text(json.dumps(info), encoding="utf-8")
+    monkeypatch.setattr(script, "compare", replayed(made_of=copied))
+    assert "- Note: teacher: accuracy 50.00% in its run, " in card(script.collect(copied.model, copied.runs))
+
+
 def test_other_data_than_the_runs_are_refused(script: ModuleType, copied: Made) -> None:
     with open(copied.root / "data" / "topics" / "test.jsonl", "a", encoding="utf-8") as file:
         file.write('{"text": "red1 red2", "label": "red"}\n')
@@ -415,6 +427,8 @@ def replayed(made_of: Made) -> Callable[..., Any]:
     both = {**content, "models": [content["models"][1], content["models"][-1]]}
 
     class Stored:
+        task, split = content["task"], content["split"]
+
         def __init__(self, count: int) -> None:
             self.count = count
 
