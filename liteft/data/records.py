@@ -123,7 +123,11 @@ def check_rows(
             row left.
     """
     if not len(records):
-        raise DataError(f"{records.provenance.sources[0]} holds no rows.")
+        raise DataError(
+            f"{records.provenance.sources[0]} holds no rows.",
+            accepted={"rows": "one at least"},
+            fix="give a file that holds some",
+        )
     columns = [column for column in (records.texts, records.pairs) if column is not None]
     for column in columns:
         _check_strings(column, records)

@@ -247,6 +247,7 @@ def _pretrained(base: Path, config: PretrainedConfig, settings: ModelSettings) -
         raise ModelError(
             f"{base} could not be loaded: {first}",
             accepted={"a base": "config.json, model.safetensors and tokenizer files of an encoder or GPT-2"},
+            fix="load the model in transformers once and write it anew with save_pretrained",
         ) from None
     mismatched = [entry[0] if isinstance(entry, tuple) else entry for entry in info["mismatched_keys"]]
     lost = sorted(name for name in [*info["missing_keys"], *mismatched] if not _HEAD.search(name))

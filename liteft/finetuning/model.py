@@ -341,7 +341,7 @@ def _build(folder: Path, config: PretrainedConfig, settings: ModelSettings) -> n
     if missing:
         raise ModelError(
             f"{folder / WEIGHTS} lacks {len(missing)} weights of the classifier, {missing[0]} first.",
-            fix="fine-tune it first: liteft finetune --base",
+            fix=f"liteft finetune --base {folder} --data DATA --out RUN, to train them first",
         )
     return cast(nn.Module, loaded)
 

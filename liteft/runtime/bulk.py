@@ -204,6 +204,8 @@ class _Pace:
     def row(self) -> None:
         """Count a row."""
         self._rows += 1
+        if self._rows == self._resumed + 1:
+            self._last = time.perf_counter()  # rows come a batch at a time: one row alone says nothing of the rate
         if self._report is not None and time.perf_counter() - self._last >= _SECONDS:
             self.tell()
 

@@ -136,8 +136,9 @@ def test_an_empty_file(write: Write, name: str, content: str) -> None:
 
 
 def test_a_header_without_rows(write: Write) -> None:
-    with pytest.raises(DataError, match="holds no rows"):
+    with pytest.raises(DataError, match="holds no rows") as caught:
         load_dataset(write("a.csv", "text,label\n"))
+    assert caught.value.accepted and caught.value.fix
 
 
 @pytest.mark.parametrize(

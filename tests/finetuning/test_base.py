@@ -131,8 +131,9 @@ def test_damaged_weights_are_refused(base: Get, tmp_path: Path) -> None:
     folder = tmp_path / "base"
     shutil.copytree(base("bert"), folder)
     (folder / "model.safetensors").write_bytes(b"\x00" * 64)
-    with pytest.raises(ModelError, match="could not be loaded"):
+    with pytest.raises(ModelError, match="could not be loaded") as caught:
         create(folder)
+    assert caught.value.accepted and caught.value.fix
 
 
 def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ import pytest
 from liteft.artifact import Artifact
 from liteft.data import read_rows
 from liteft.errors import ArtifactError, ConfigError, DataError, LiteftError, RunError
-from liteft.runtime import Classifier, Progress, predict_file
+from liteft.runtime import Classifier, Progress, bulk, predict_file
 from liteft.runtime import parts as parts_module
 from liteft.runtime import scored_rows as scored_rows_module
 
@@ -712,6 +712,19 @@ def test_progress_ends_with_all_rows(tmp_path: Path, classifier: Classifier, eve
     assert {entry.total for entry in seen} == {40}
     assert str(Progress(20, 40, 10.0)) == "20 of 40 rows, 10 rows/s, 2 s to go"
     assert str(Progress(1200, None, 0.0)) == "1,200 rows, 0 rows/s"
+
+
+def test_the_first_row_of_the_first_batch_reports_no_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(bulk.time, "perf_counter", lambda: now[0])
+    seen: list[Progress] = []
+    pace = bulk._Pace(seen.append, 0, 2048)
+    for batch_end in (4.0, 8.0):  # rows come when their batch is done, all at once
+        now[0] = batch_end
+        for _ in range(1024):
+            pace.row()
+    assert [entry.rows for entry in seen] == [1025]
+    assert seen[0].rows_per_second == pytest.approx(1025 / 8)
 
 
 def test_the_rate_is_that_of_this_run(tmp_path: Path, source: Path, classifier: Classifier, every_row: None) -> None:
