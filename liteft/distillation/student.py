@@ -43,6 +43,7 @@ def distill_one(
     out: Path,
     recipe: Recipe,
     kind: Kind = "student",
+    show_check: bool = True,
     progress: Progress | None = None,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> Run:
@@ -56,6 +57,7 @@ def distill_one(
         out: the run folder.
         recipe: its table ``student``; ``seeds`` and ``control`` are the caller's business.
         kind: "control" leaves the teacher's outputs out.
+        show_check: tell ``progress`` what the data check found; it is written into the folder either way.
         progress: called with a line of text now and then.
         callbacks: transformers callbacks.
 
@@ -85,8 +87,7 @@ def distill_one(
     taking_back = withdrawn_on_error(out) if state.is_main_process else contextlib.nullcontext()
     with taking_back, computing_threads(student.threads):
         if state.is_main_process:
-            # The teacher's run has shown the same check already.
-            report_check(dataset, loaded, out, progress=None)
+            report_check(dataset, loaded, out, progress=progress if show_check else None)
         unlabeled = None if student.unlabeled is None else load_unlabeled(student.unlabeled)
         pool = training_pool(teacher, dataset, unlabeled, loaded, student, kind=kind, out=out, progress=progress)
         stats = train_student(

@@ -16,7 +16,7 @@ from liteft.distillation.teachers import Teacher, open_teacher, with_labels
 from liteft.finetuning import finetune
 from liteft.finetuning.teacher import resolve_data, resolve_recipe
 from liteft.finetuning.trainer import Progress
-from liteft.run import Run
+from liteft.run import RUN_FILE, Run
 
 __all__ = ["Students", "distill", "distill_all"]
 
@@ -106,7 +106,11 @@ def distill_all(
         callbacks: transformers callbacks.
     """
 
+    shown = []
+
     def finetuned(base: str) -> Run:
+        if not (teacher_out / RUN_FILE).is_file():
+            shown.append("by the teacher's training")
         return finetune(base, dataset, out=teacher_out, recipe=recipe, progress=progress, callbacks=callbacks)
 
     opened = open_teacher(teacher, finetune=finetuned)
@@ -127,8 +131,10 @@ def distill_all(
                     out=out.with_name(folder),
                     recipe=one,
                     kind="control" if kind == "control" else "student",
+                    show_check=not shown,
                     progress=progress,
                     callbacks=callbacks,
                 )
             )
+            shown.append(folder)
     return Students(opened, tuple(students), tuple(controls))

@@ -74,7 +74,11 @@ def _metrics(metrics: Mapping[str, Any]) -> str:
     ]
     header = ("Split", "Texts", *(name.replace("_", " ") for name in names), "majority")
     text = _table(header, rows)
-    return text + "\nOf the model before the export, in percent, with 95% intervals.\n"
+    text += "\nOf the model before the export, in percent, with 95% intervals.\n"
+    unknown = [split for split, values in metrics.items() if values.get("n") and values.get("majority") == 0]
+    if unknown:
+        text += f"Labels of {', '.join(unknown)} are none of the model's: every text counts as wrong.\n"
+    return text
 
 
 def _origin(manifest: Manifest) -> str:
@@ -84,8 +88,10 @@ def _origin(manifest: Manifest) -> str:
         counts = ", ".join(f"{name} {count:,}" for name, count in rows.items())
         lines.append(f"- Data: {manifest.data.get('name', 'unnamed')} ({counts or 'rows not recorded'})")
     if manifest.teacher:
-        described = ", ".join(f"{name} {value}" for name, value in manifest.teacher.items())
-        lines.append(f"- Teacher: {described}")
+        base, parameters = manifest.teacher.get("base"), manifest.teacher.get("parameters")
+        described = f"{base} fine-tuned" if base else str(manifest.teacher.get("name", "unnamed"))
+        size = f", {parameters / 1e6:.1f} M parameters" if parameters else ""
+        lines.append(f"- Teacher: {described}{size}")
     lines.append(
         "- Versions: " + ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
     )

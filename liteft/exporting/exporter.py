@@ -207,11 +207,9 @@ def _fields(
 
 
 def _teacher(run: Run) -> dict[str, Any] | None:
-    """Return what the run says of its teacher; of a path only the last name, for an artifact travels."""
+    """Return what the run says of its teacher, without its path: an artifact travels."""
     stored: dict[str, Any] | None = run.info.get("teacher")
-    if stored and "path" in stored:
-        stored = {**stored, "path": Path(stored["path"]).name}
-    return stored
+    return stored and {name: value for name, value in stored.items() if name != "path"}
 
 
 def _seal(writer: ArtifactWriter, fields: dict[str, Any], title: str) -> None:

@@ -80,7 +80,8 @@ def resolve_base(base: str) -> Path:
     except Exception as error:  # the client raises many kinds, network and HTTP errors among them
         reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
         raise ModelError(
-            f"the base {base!r} is no folder here and could not be fetched from the hub: {reason}",
+            f"the base {base!r} is no folder here and could not be fetched from the hub.",
+            accepted={"a base": "a folder with config.json, or a name on the hub", "seen": reason},
             fix=["check the name and the network", "--base FOLDER for a model that lies on this machine"],
         ) from None
     return Path(found)

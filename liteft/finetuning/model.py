@@ -186,7 +186,11 @@ def read_config(folder: Path) -> PretrainedConfig:
         return cast(PretrainedConfig, AutoConfig.from_pretrained(folder, trust_remote_code=False))
     except (ValueError, KeyError, OSError) as error:
         first = str(error).strip().splitlines()[0]
-        raise ModelError(f"{folder / 'config.json'} cannot be used: {first}") from error
+        raise ModelError(
+            f"{folder / 'config.json'} cannot be used: {first}",
+            accepted={"a model": "an architecture that transformers itself knows; a model's own code is never run"},
+            fix="a base of the BERT family, or save the model in one of transformers' own classes",
+        ) from error
 
 
 def save_classifier(

@@ -392,3 +392,18 @@ def test_two_processes_distil_one_student(base: Path, tiny: ModuleType, tmp_path
         assert np.isfinite(run.predictions("test")[0]).all()
         batch = 2 * (32 if name == "teacher" else 8)
         assert run.info["steps"] == epochs * -(-run.info["data"]["rows"]["train"] // batch)
+
+
+def test_the_data_check_is_shown_once_before_the_first_training(
+    teacher: Run, base: Path, dataset: Dataset, tiny: ModuleType, tmp_path: Path
+) -> None:
+    def shown(source: Run | str, name: str) -> int:
+        lines: list[str] = []
+        recipe = make_recipe({"teacher": tiny.QUICK | {"max_steps": 1}, "student": QUICK | {"max_steps": 1}})
+        distill(
+            source, dataset, out=tmp_path / name, recipe=recipe, control=True, seeds=2, progress=lines.append
+        )
+        return sum(line.startswith("data: ") for line in lines)
+
+    assert shown(teacher, "of a teacher that is there") == 1
+    assert shown(str(base), "of a teacher that is trained first") == 1

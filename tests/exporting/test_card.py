@@ -133,3 +133,17 @@ def test_several_labels_a_text_show_their_own_metrics() -> None:
     head, row = rows_of(section(card, "How good it is"))
     assert head[2:] == ["exact match", "micro f1", "macro f1", "majority"]
     assert row[2:] == ["50.0", "61.0", "40.0", "20.0"]
+
+
+def test_the_teacher_is_told_without_a_path_or_a_hash() -> None:
+    teacher = {"name": "teacher", "base": "bert-base", "weights_sha256": "c" * 64, "parameters": 109_500_000}
+    card = card_text(manifest(teacher=teacher), title="t")
+    assert "- Teacher: bert-base fine-tuned, 109.5 M parameters\n" in card
+    assert "- Teacher: elsewhere\n" in card_text(manifest(teacher={"name": "elsewhere"}), title="t")
+
+
+def test_a_split_of_labels_that_the_model_lacks_is_named() -> None:
+    oos = {"n": 100, "majority": 0.0, "accuracy": 0.0, "accuracy_interval": [0.0, 0.04]}
+    card = card_text(manifest(metrics={**METRICS, "oos_test": oos}), title="t")
+    assert "Labels of oos_test are none of the model's: every text counts as wrong." in card
+    assert "none of the model's" not in card_text(manifest(metrics=METRICS), title="t")
