@@ -292,13 +292,13 @@ def test_a_run_gives_its_metrics_data_and_teacher_to_the_manifest(
         "labels": list(load_classifier(folder).settings.labels),
         "metrics": metrics,
         "data": {"name": "words", "fingerprint": "0" * 64, "rows": {"validation": 80}},
-        "teacher": {"path": "/home/somebody/runs/teacher", "sha256": "1" * 64},
+        "teacher": {"name": "teacher", "path": "/home/somebody/runs/teacher", "weights_sha256": "1" * 64},
     }
     files.write_json(run / "run.json", content)
     artifact = export(run, tmp_path / "out", verify=split)
     assert artifact.manifest.metrics == metrics
     assert artifact.manifest.data == content["data"]
-    assert artifact.manifest.teacher == {"path": "teacher", "sha256": "1" * 64}
+    assert artifact.manifest.teacher == {"name": "teacher", "weights_sha256": "1" * 64}
     card = (artifact.path / "card.md").read_text()
     assert card.startswith("# Text classifier: words")
     assert "| validation | 80 | 75.0 (70.0 to 80.0) | 30.0 |" in card
