@@ -8,7 +8,7 @@ from liteft.errors import ConfigError
 
 __all__ = ["choose_layers", "matched_layers"]
 
-_AUTO = "spread"
+_AUTO = "first"
 
 
 def choose_layers(wanted: Sequence[int] | str, *, teacher: int, student: int) -> list[int]:
