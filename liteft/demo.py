@@ -37,7 +37,7 @@ def demo_recipe() -> Recipe:
         {
             "data": {"source": str(corpus)},
             "teacher": {"epochs": 6, "learning_rate": 1e-4},
-            "student": {"size": "3x384", "epochs": 14, "learning_rate": 1e-4, "control": True},
+            "student": {"size": "3x384", "epochs": 10, "learning_rate": 2e-4, "control": True},
             "export": {"precision": "int8"},
         },
         origin="the demo",
@@ -105,7 +105,7 @@ def run_demo(out: Path, *, progress: Callable[[str], None] | None = None) -> Dem
         artifact,
         names=("teacher", "student", "control", "artifact"),
         on=outcome.dataset,
-        rounds=3,
+        rounds=2,
         progress=progress,
     )
     return Demo(outcome, comparison, predictions, _picture(comparison, out / "comparison.png"))

@@ -20,9 +20,42 @@ from liteft.errors import ConfigError
 from liteft.finetuning.base import create_classifier, parse_size, resolve_base
 from liteft.finetuning.model import LoadedClassifier, MeanPooledClassifier, pooler_argument
 
-__all__ = ["create_student", "layer_count"]
+__all__ = ["check_student", "create_student", "layer_count"]
 
 _LAYER = re.compile(r"^(.*?\.(?:layer|layers|h))\.(\d+)\.(.*)$")
+
+
+def check_student(recipe: StudentRecipe, teacher: PretrainedConfig) -> None:
+    """Refuse what cannot come to a student, before anything is trained.
+
+    Args:
+        recipe: the student's settings.
+        teacher: configuration of the teacher, or of the base that becomes it.
+
+    Raises:
+        ConfigError: neither or both of ``size`` and ``student``, a size or layers that do not fit the teacher, a
+            first stage without anything to match, or a learning rate that is none.
+    """
+    if (recipe.size is None) == (recipe.student is None):
+        raise ConfigError(
+            "a student has either a size or an encoder of its own.",
+            accepted={"size": "LAYERSxWIDTH, cut out of the teacher", "student": "folder of an encoder"},
+            fix="--size 3x384",
+        )
+    if recipe.size is not None:
+        choose_layers(recipe.layers, teacher=int(teacher.num_hidden_layers), student=parse_size(recipe.size)[0])
+    if recipe.matching_epochs and not (recipe.hidden_weight or recipe.relation_weight):
+        raise ConfigError(
+            f"matching_epochs={recipe.matching_epochs:g} has nothing to match.",
+            accepted={"hidden_weight, relation_weight": "one of them above 0"},
+            fix=["--set student.hidden_weight=1", "--set student.matching_epochs=0"],
+        )
+    wrong = [rate for rate in recipe.learning_rates or () if rate <= 0]
+    if wrong or recipe.learning_rates == []:
+        raise ConfigError(
+            f"learning_rates={recipe.learning_rates} cannot be searched.",
+            accepted={"learning_rates": "above 0, one or more"},
+        )
 
 
 def create_student(teacher: LoadedClassifier, recipe: StudentRecipe) -> LoadedClassifier:
@@ -33,15 +66,10 @@ def create_student(teacher: LoadedClassifier, recipe: StudentRecipe) -> LoadedCl
         recipe: ``size`` and ``layers``, or ``student``.
 
     Raises:
-        ConfigError: neither or both of ``size`` and ``student``, or a size that does not fit the teacher.
+        ConfigError: what ``check_student`` refuses, or a width that cannot be cut out of the teacher.
         ModelError: the encoder of one's own cannot be loaded, or the teacher's family cannot be shrunk.
     """
-    if (recipe.size is None) == (recipe.student is None):
-        raise ConfigError(
-            "a student has either a size or an encoder of its own.",
-            accepted={"size": "LAYERSxWIDTH, cut out of the teacher", "student": "folder of an encoder"},
-            fix="--size 3x384",
-        )
+    check_student(recipe, teacher.config)
     if recipe.student is not None:
         return _own_encoder(teacher, recipe.student, seed=recipe.seed)
     layers, width = parse_size(recipe.size or "")

@@ -11,9 +11,12 @@ from transformers import TrainerCallback
 
 from liteft.config import Recipe
 from liteft.data import Dataset
+from liteft.distillation.initial import check_student
 from liteft.distillation.student import distill_one
 from liteft.distillation.teachers import Teacher, open_teacher, with_labels
 from liteft.finetuning import finetune
+from liteft.finetuning.base import resolve_base
+from liteft.finetuning.model import read_config
 from liteft.finetuning.teacher import resolve_data, resolve_recipe
 from liteft.finetuning.trainer import Progress
 from liteft.run import RUN_FILE, Run
@@ -109,6 +112,7 @@ def distill_all(
     shown = []
 
     def finetuned(base: str) -> Run:
+        check_student(recipe.student, read_config(resolve_base(base)))
         if not (teacher_out / RUN_FILE).is_file():
             shown.append("by the teacher's training")
         return finetune(base, dataset, out=teacher_out, recipe=recipe, progress=progress, callbacks=callbacks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 
 from liteft.config import StudentRecipe
 from liteft.data import Dataset
+from liteft.distillation import distill
 from liteft.distillation.initial import create_student
 from liteft.distillation.layers import choose_layers, matched_layers
 from liteft.errors import ConfigError, ModelError
@@ -137,3 +139,26 @@ def test_an_encoder_of_ones_own_takes_the_teachers_labels(loaded: LoadedClassifi
 def test_a_folder_that_is_no_model_is_no_student(loaded: LoadedClassifier, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"config\.json"):
         create_student(loaded, StudentRecipe(student=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"matching_epochs": 1.0}, "has nothing to match"),
+        ({"learning_rates": [1e-4, -1.0]}, "cannot be searched"),
+        ({"learning_rates": []}, "cannot be searched"),
+    ],
+)
+def test_settings_that_would_do_nothing_are_refused(
+    settings: dict[str, Any], words: str, loaded: LoadedClassifier
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        create_student(loaded, StudentRecipe(size="2", **settings))
+
+
+def test_a_student_deeper_than_its_base_is_refused_before_the_base_is_trained(
+    base: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="deeper than its teacher"):
+        distill(str(base), dataset, out=tmp_path / "student", size="9")
+    assert list(tmp_path.iterdir()) == []
