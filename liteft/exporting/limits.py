@@ -15,8 +15,8 @@ _BATCH: dict[Precision, float] = {"fp32": 1e-4, "fp16": 1e-4, "int8": 1e-2}
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of a verification. A share of a small split is no finer than one text: one may always
-    differ.
+    """The limits of a verification. A share of a small split is no finer than a text or two: one label may always
+    differ, and two more texts may always be wrong.
 
     Attributes:
         logit_difference: largest difference of any logit; None for the precision's own limit: 1e-4 for fp32,
