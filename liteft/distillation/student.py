@@ -26,7 +26,7 @@ from liteft.distillation.pool import training_pool
 from liteft.distillation.stages import train_student
 from liteft.distillation.teachers import Teacher
 from liteft.finetuning.fit import computing_threads
-from liteft.finetuning.run_folder import finish_run, open_run, withdrawn_on_error
+from liteft.finetuning.run_folder import finish_run, open_run_in_all, withdrawn_on_error
 from liteft.finetuning.teacher import report_check, require_trainable, weights_hash
 from liteft.finetuning.trainer import Progress
 from liteft.run import Run, read_run
@@ -77,10 +77,7 @@ def distill_one(
         "unlabeled": _unlabeled_hash(student.unlabeled),
     }
     state = PartialState(cpu=not torch.cuda.is_available())
-    finished = open_run(out, recipe, inputs, table="student") if state.is_main_process else None
-    state.wait_for_everyone()
-    if not state.is_main_process and (out / "run.json").is_file():
-        finished = read_run(out)
+    finished = open_run_in_all(state, out, recipe, inputs, table="student")
     if finished is not None:
         return finished
     started = time.monotonic()

@@ -12,7 +12,7 @@ from transformers import TrainerCallback
 from liteft.config import Recipe
 from liteft.data import Dataset
 from liteft.distillation.initial import check_student
-from liteft.distillation.student import distill_one
+from liteft.distillation.student import Kind, distill_one
 from liteft.distillation.teachers import Teacher, open_teacher, with_labels
 from liteft.finetuning import finetune
 from liteft.finetuning.base import resolve_base
@@ -109,36 +109,33 @@ def distill_all(
         callbacks: transformers callbacks.
     """
 
-    shown = []
+    shown = False
 
     def finetuned(base: str) -> Run:
+        nonlocal shown
         check_student(recipe.student, read_config(resolve_base(base)))
-        if not (teacher_out / RUN_FILE).is_file():
-            shown.append("by the teacher's training")
+        shown = not (teacher_out / RUN_FILE).is_file()  # the teacher's training shows the data check
         return finetune(base, dataset, out=teacher_out, recipe=recipe, progress=progress, callbacks=callbacks)
 
     opened = open_teacher(teacher, finetune=finetuned)
     dataset = with_labels(dataset, opened)
-    students: list[Run] = []
-    controls: list[Run] = []
+    kinds: tuple[Kind, ...] = ("student", "control") if recipe.student.control else ("student",)
+    runs: dict[Kind, list[Run]] = {"student": [], "control": []}
     for number in range(recipe.student.seeds):
         name = out.name if number == 0 else f"{out.name}-seed{number}"
         update = {"seed": recipe.student.seed + number, "seeds": 1, "control": False}
         one = recipe.model_copy(update={"student": recipe.student.model_copy(update=update)})
-        for kind, runs, folder in (("student", students, name), ("control", controls, f"{name}-control")):
-            if kind == "control" and not recipe.student.control:
-                continue
-            runs.append(
-                distill_one(
-                    opened,
-                    dataset,
-                    out=out.with_name(folder),
-                    recipe=one,
-                    kind="control" if kind == "control" else "student",
-                    show_check=not shown,
-                    progress=progress,
-                    callbacks=callbacks,
-                )
+        for kind in kinds:
+            run = distill_one(
+                opened,
+                dataset,
+                out=out.with_name(name if kind == "student" else f"{name}-control"),
+                recipe=one,
+                kind=kind,
+                show_check=not shown,
+                progress=progress,
+                callbacks=callbacks,
             )
-            shown.append(folder)
-    return Students(opened, tuple(students), tuple(controls))
+            runs[kind].append(run)
+            shown = True
+    return Students(opened, tuple(runs["student"]), tuple(runs["control"]))

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from accelerate import PartialState
 
 from liteft import files
 from liteft.config import Recipe, differences, read_recipe, write_recipe
@@ -30,7 +31,7 @@ from liteft.finetuning.model import LoadedClassifier, predict_logits, save_class
 from liteft.metrics import decide, majority_share, score, score_intervals, sigmoid, softmax
 from liteft.run import RUN_FORMAT, Run, read_run
 
-__all__ = ["checkpoints_folder", "finish_run", "open_run", "versions", "withdrawn_on_error"]
+__all__ = ["checkpoints_folder", "finish_run", "open_run", "open_run_in_all", "versions", "withdrawn_on_error"]
 
 INPUTS = "inputs.json"
 _STARTED = ("recipe.toml", INPUTS, "data_check.json", "log.jsonl")
@@ -83,6 +84,17 @@ def open_run(out: Path, recipe: Recipe, inputs: dict[str, Any], *, table: Litera
         return None
     shutil.rmtree(checkpoints_folder(out), ignore_errors=True)
     return read_run(out)
+
+
+def open_run_in_all(
+    state: PartialState, out: Path, recipe: Recipe, inputs: dict[str, Any], *, table: Literal["teacher", "student"]
+) -> Run | None:
+    """Open a run from every process of a training: the main one writes, and all return the same. See ``open_run``."""
+    finished = open_run(out, recipe, inputs, table=table) if state.is_main_process else None
+    state.wait_for_everyone()
+    if not state.is_main_process and (out / "run.json").is_file():
+        finished = read_run(out)
+    return finished
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from liteft.errors import ConfigError, DataError
 from liteft.finetuning.base import base_name, create_classifier, create_from_scratch, resolve_base
 from liteft.finetuning.fit import computing_threads, fit
 from liteft.finetuning.model import WEIGHTS, LoadedClassifier, Pooling
-from liteft.finetuning.run_folder import checkpoints_folder, finish_run, open_run, withdrawn_on_error
+from liteft.finetuning.run_folder import checkpoints_folder, finish_run, open_run_in_all, withdrawn_on_error
 from liteft.finetuning.trainer import Progress
 from liteft.run import Run, read_run
 
@@ -79,10 +79,7 @@ def finetune(
     if source is None and teacher.vocabulary is not None and Path(teacher.vocabulary).is_file():
         inputs["vocabulary"] = files.sha256_file(Path(teacher.vocabulary))
     state = PartialState(cpu=not torch.cuda.is_available())
-    finished = open_run(out, recipe, inputs, table="teacher") if state.is_main_process else None
-    state.wait_for_everyone()
-    if not state.is_main_process and (out / "run.json").is_file():
-        finished = read_run(out)
+    finished = open_run_in_all(state, out, recipe, inputs, table="teacher")
     if finished is not None:
         return finished
     started = time.monotonic()
