@@ -22,10 +22,11 @@ from liteft.config import Recipe, TeacherRecipe, make_recipe
 from liteft.data import Dataset, check_dataset, load_dataset
 from liteft.errors import ConfigError, DataError
 from liteft.finetuning.base import base_name, create_classifier, create_from_scratch, resolve_base
+from liteft.finetuning.consistency import ConsistencyTrainer
 from liteft.finetuning.fit import computing_threads, fit
 from liteft.finetuning.model import WEIGHTS, LoadedClassifier, Pooling
 from liteft.finetuning.run_folder import checkpoints_folder, finish_run, open_run_in_all, withdrawn_on_error
-from liteft.finetuning.trainer import Progress
+from liteft.finetuning.trainer import ClassifierTrainer, Progress
 from liteft.run import Run, read_run
 
 __all__ = ["finetune", "require_trainable", "resolve_data", "resolve_recipe"]
@@ -72,6 +73,11 @@ def finetune(
             accepted={"base": "a folder or hub name", "from_scratch": "with size and vocabulary, without a base"},
             fix=["--base minilm", "--from-scratch --size 4x256 --vocabulary vocab.txt"],
         )
+    if teacher.rdrop_weight and teacher.dropout == 0:
+        raise ConfigError(
+            "rdrop_weight compares two draws of dropout, and dropout = 0 draws nothing.",
+            fix=["leave dropout out", "rdrop_weight = 0"],
+        )
     dataset = resolve_data(data, recipe)
     require_trainable(dataset)
     source = None if teacher.base is None else resolve_base(teacher.base)
@@ -93,6 +99,7 @@ def finetune(
             dataset,
             teacher,
             checkpoints=checkpoints_folder(out),
+            trainer_class=ConsistencyTrainer if teacher.rdrop_weight else ClassifierTrainer,
             log_path=out / "log.jsonl",
             progress=progress,
             name="teacher",

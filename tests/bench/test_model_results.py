@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import json
 import os
 import shutil
@@ -26,8 +25,9 @@ from liteft.errors import ArtifactError, ConfigError, DataError, RunError
 from liteft.pipeline import run_pipeline
 from liteft.report import Comparison, comparison, measure
 from liteft.report.subjects import Subject
+from tests.bench.conftest import load_script, write_data
+from tests.finetuning.conftest import make_dataset, make_multi, write_base
 
-ROOT = Path(__file__).resolve().parents[2]
 RECIPE = """
 [teacher]
 base = "bert"
@@ -56,39 +56,6 @@ example = ["red1 w3 red2"]
 """
 
 
-def load(name: str) -> ModuleType:
-    """Import a module of bench/, which is no package."""
-    sys.path.insert(0, str(ROOT / "bench"))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(ROOT / "bench"))
-
-
-def tiny() -> ModuleType:
-    """Import the fixtures of the fine-tuning tests, which lie in no package."""
-    path = ROOT / "tests" / "finetuning" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("liteft_tests_model_results_tiny", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def write_data(folder: Path, dataset: Dataset) -> None:
-    """Write a data set as files that the loader reads."""
-    folder.mkdir(parents=True)
-    for name, split in dataset.splits.items():
-        assert split.labels is not None
-        rows = []
-        for text, gold in zip(split.texts, split.labels, strict=True):
-            named: dict[str, Any] = {"label": dataset.labels[int(gold)]} if not gold.ndim else {
-                "labels": [label for label, chosen in zip(dataset.labels, gold, strict=True) if chosen]
-            }
-            rows.append(json.dumps({"text": text, **named}) + "\n")
-        (folder / f"{name}.jsonl").write_text("".join(rows), encoding="utf-8")
-
-
 @dataclass
 class Made:
     """Folders of a measured model: models/topics, runs/topics and data/topics below ``root``, and its results."""
@@ -108,7 +75,7 @@ class Made:
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    return load("model_results")
+    return load_script("model_results")
 
 
 class InProcess:
@@ -133,7 +100,7 @@ def workers_in_process(subjects: Sequence[Subject], **_settings: Any) -> Iterato
 def make(script: ModuleType, root: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> Made:
     """Train everything that the recipe asks for, and collect the results."""
     write_data(root / "data" / "topics", dataset)
-    tiny().write_base(root / "bert", "bert")
+    write_base(root / "bert", "bert")
     model = root / "models" / "topics"
     model.mkdir(parents=True)
     (model / "recipe.toml").write_text(RECIPE, encoding="utf-8")
@@ -158,7 +125,7 @@ def made(script: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """A teacher, two students with their controls, an artifact. Not to be changed."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(comparison, "open_workers", workers_in_process)
-        yield make(script, tmp_path_factory.mktemp("measured"), tiny().make_dataset(), monkeypatch)
+        yield make(script, tmp_path_factory.mktemp("measured"), make_dataset(), monkeypatch)
 
 
 @pytest.fixture
@@ -177,7 +144,7 @@ def copied(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
 
 @pytest.fixture(scope="module")
 def card() -> Callable[[dict[str, Any]], str]:
-    return load("model_card").card_text
+    return load_script("model_card").card_text
 
 
 def test_every_run_stands_there_with_the_metrics_of_every_split(made: Made) -> None:
@@ -369,7 +336,7 @@ def test_a_card_says_that_speed_was_not_measured_or_how_fast(card: Any, results:
 
 
 def test_stored_tables_print_as_they_did_when_they_were_new(made: Made) -> None:
-    stored = load("stored")
+    stored = load_script("stored")
     for found in made.compared:
         content = json.loads(json.dumps(found.to_dict()))
         assert stored.stored_comparison(content).to_markdown() == found.to_markdown()
@@ -413,7 +380,7 @@ def test_the_script_ends_with_status_1_and_what_to_do(
 def test_several_labels_a_text_go_the_same_way(
     script: ModuleType, card: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = make(script, tmp_path / "multi", tiny().make_multi(), monkeypatch)
+    made = make(script, tmp_path / "multi", make_multi(), monkeypatch)
     text = card(made.results)
     assert "| run | validation micro f1 % | test micro f1 % | test macro f1 % |" in text
     assert "points of exact match." in text

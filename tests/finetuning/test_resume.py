@@ -285,8 +285,9 @@ def test_an_interrupt_while_finishing_leaves_no_half_model(
             marks=pytest.mark.slow,
         ),
         {"pooling": "mean", "dropout": 0.3, "class_weights": "balanced", "label_smoothing": 0.1},
+        {"rdrop_weight": 1.0, "dropout": 0.2, "max_steps": 8},
     ],
-    ids=["early stopping", "steps within an epoch", "accumulation", "sgd", "mean"],
+    ids=["early stopping", "steps within an epoch", "accumulation", "sgd", "mean", "R-Drop"],
 )
 def test_a_resumed_run_is_equal_under_other_settings_too(
     tmp_path: Path, again: Callable[..., Run], settings: dict[str, Any]

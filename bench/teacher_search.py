@@ -1,0 +1,105 @@
+"""How good a teacher does a base become? A small search of settings, judged on the validation split alone.
+
+Every --try names settings, joined by commas, that are laid over the recipe's [teacher] table:
+
+    python bench/teacher_search.py --recipe models/sst2/recipe.toml --data ../shared/data/sst2 \\
+        --runs RUNS/search-sst2 --try learning_rate=5e-5,batch_size=32 --try pooling=cls
+
+Each becomes an ordinary run folder in RUNS/search-sst2 and is taken up again, so a search can be stopped and enlarged.
+This is a choice, so the test split is not looked at. The last line is one JSON document, which
+bench/results/teacher_search_NAME.json holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from machine import ROOT, commit, machine, versions, write_result
+
+from liteft.config import Recipe, make_recipe, read_recipe
+from liteft.data import load_dataset
+from liteft.errors import ConfigError, LiteftError
+from liteft.finetuning import finetune
+from liteft.metrics import correct, primary_metric, wilson_interval
+from liteft.run import Run
+
+PACKAGES = ("liteft", "torch", "transformers")
+
+
+def main() -> int:
+    """Train every candidate, compare, write, and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--runs", type=Path, required=True, help="folder of the candidates' run folders")
+    parser.add_argument("--try", dest="tried", action="append", required=True, metavar="KEY=VALUE[,KEY=VALUE...]")
+    given = parser.parse_args()
+    try:
+        recipe = read_recipe(given.recipe)
+        tried = {name: candidate(recipe, name) for name in given.tried}
+        data = load_dataset(given.data, **recipe.data.model_dump(exclude={"source"}))
+        rows = []
+        for name, settings in tried.items():
+            run = finetune(None, data, out=given.runs / name, recipe=settings, progress=tell)
+            rows.append(row(name, settings, run))
+    except LiteftError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    metric = primary_metric(data.task)
+    place = f"models/{given.recipe.resolve().parent.name}/recipe.toml"
+    words = [f"--recipe {place}", f"--data DATA/{data.name}", "--runs RUNS"]
+    result = {
+        "command": " ".join(["python bench/teacher_search.py", *words, *(f"--try {name}" for name in tried)]),
+        "data": {"name": data.name, "split": "validation", "texts": len(data.validation)},
+        "metric": metric,
+        "candidates": sorted(rows, key=lambda found: -found["validation"]),
+        "machine": machine(),
+        "versions": versions(PACKAGES),
+        "commit": commit(),
+    }
+    write_result(ROOT / "bench" / "results" / f"teacher_search_{data.name}.json", result)
+    return 0
+
+
+def candidate(recipe: Recipe, name: str) -> Recipe:
+    """Return the recipe with the settings of one --try laid over its [teacher] table. Raises ConfigError."""
+    tables = recipe.model_dump()
+    for entry in name.split(","):
+        key, equals, value = entry.partition("=")
+        if not equals:
+            raise ConfigError(f"--try {entry} names no setting.", accepted={"--try": "KEY=VALUE[,KEY=VALUE...]"})
+        tables["teacher"][key.strip()] = toml_value(value)
+    return make_recipe(tables, origin=f"--try {name}")
+
+
+def toml_value(text: str) -> Any:
+    """Return a TOML value, or the text itself where it is none."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def row(name: str, recipe: Recipe, run: Run) -> dict[str, Any]:
+    """Return what one candidate came to on validation: the metric of its best checkpoint, and when that was."""
+    metric = primary_metric(run.task)
+    found: dict[str, Any] = {"settings": name, "validation": run.metrics["validation"][metric]}
+    if metric == "accuracy":
+        logits, labels = run.predictions("validation")
+        right = correct(logits, labels, task=run.task)
+        found["interval"] = list(wilson_interval(int(right.sum()), len(right)))
+    kept = ("steps", "best_step", "precision", "training_seconds", "weights_sha256")
+    return found | {key: run.info[key] for key in kept} | {"teacher": recipe.teacher.model_dump(exclude_none=True)}
+
+
+def tell(line: str) -> None:
+    """Show progress on stderr."""
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
