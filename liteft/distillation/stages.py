@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,8 @@ class _Training:
             with files.writing_file(folder / _BEST) as temporary:
                 save_file(weights, temporary)
             files.write_json(folder / _DONE, stats)
+            for checkpoint in folder.glob("checkpoint-*"):  # a search of many rates would keep two a rate
+                shutil.rmtree(checkpoint, ignore_errors=True)
         state.wait_for_everyone()
         return stats
 
@@ -177,6 +180,7 @@ class _Training:
                 name=self.kind if logits else f"{self.kind}, matching",
                 callbacks=self.callbacks,
                 choose_best=logits,
+                epoch_texts=self.pool.rows,
                 made=holder.append,
             )
         finally:

@@ -121,14 +121,15 @@ class DistillingTrainer(ClassifierTrainer):
                 relations.close()
 
     def _labelled_loss(self, logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
-        """The hard-label loss of the rows that have labels; 0 without any."""
+        """The hard-label loss of the rows that have labels, summed over labels like the soft one; 0 without any."""
         labels = batch["labels"]
         if "labelled" in batch:
             real = batch["labelled"] > 0
             if not bool(real.any()):
                 return logits.sum() * 0.0
             logits, labels = logits[real], labels[real]
-        return self.gold_loss(logits, labels)
+        loss = self.gold_loss(logits, labels)
+        return loss * logits.shape[1] if self.task == "multi_label" and self.recipe.logits_loss == "kl" else loss
 
     def _taught(self, batch: dict[str, Tensor]) -> Any:
         """The teacher's outputs for a batch, or None where nothing but cached logits is needed."""

@@ -65,6 +65,7 @@ def fit(
     name: str = "training",
     callbacks: Sequence[TrainerCallback] = (),
     choose_best: bool = True,
+    epoch_texts: int | None = None,
     made: Callable[[ClassifierTrainer], None] | None = None,
 ) -> dict[str, Any]:
     """Train a classifier in place, resuming from ``checkpoints`` where a run was stopped.
@@ -82,6 +83,7 @@ def fit(
         name: stands before each line.
         callbacks: further transformers callbacks.
         choose_best: end with the weights of the best evaluation, not with the last ones.
+        epoch_texts: texts of an epoch, where epochs are counted and evaluations placed; None for those of ``train``.
         made: called with the trainer before it trains.
 
     Returns:
@@ -96,7 +98,7 @@ def fit(
     arguments = training_arguments(
         recipe,
         folder=checkpoints,
-        texts=len(lengths),
+        texts=epoch_texts or len(lengths),
         processes=PartialState().num_processes,
         task=dataset.task,
         choose_best=choose_best,

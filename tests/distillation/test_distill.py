@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import BertForSequenceClassification, TrainerCallback
 
 from liteft.config import StudentRecipe, make_recipe
@@ -22,6 +23,7 @@ from liteft.data import Dataset, Split
 from liteft.distillation import distill, stages
 from liteft.distillation.initial import create_student
 from liteft.distillation.teachers import open_teacher, with_labels
+from liteft.distillation.trainer import DistillingTrainer
 from liteft.errors import ConfigError, DataError, ModelError, RunError
 from liteft.finetuning import finetune
 from liteft.finetuning.model import WEIGHTS, load_classifier, predict_logits
@@ -39,6 +41,12 @@ def weights(run: Run) -> dict[str, torch.Tensor]:
 def same(first: Run, second: Run) -> bool:
     ours, theirs = weights(first), weights(second)
     return all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def evaluated(run: Run) -> list[int]:
+    """Return the steps after which a run was evaluated."""
+    lines = (run.path / "log.jsonl").read_text("utf-8").splitlines()
+    return [entry["step"] for entry in map(json.loads, lines) if "eval_loss" in entry]
 
 
 class Stop(TrainerCallback):  # type: ignore[misc]
@@ -180,6 +188,8 @@ def test_unlabelled_texts_join_the_student_and_not_the_control(
     control = read_run(tmp_path / "student-control")
     assert student.info["training_texts"] == 72 and control.info["training_texts"] == 48
     assert student.info["steps"] == control.info["steps"] == 18
+    chances = [evaluated(run) for run in (student, control)]
+    assert chances[0] == chances[1] == [9, 18]  # to be the best checkpoint
 
 
 def test_multi_label_students_learn_with_unlabelled_texts(tiny: ModuleType, base: Path, tmp_path: Path) -> None:
@@ -190,6 +200,41 @@ def test_multi_label_students_learn_with_unlabelled_texts(tiny: ModuleType, base
         str(base), data, out=tmp_path / "student", recipe=recipe, unlabeled=str(tmp_path / "more.txt")
     )
     assert run.task == "multi_label" and read_run(tmp_path / "student-teacher").kind == "teacher"
+
+
+def test_hard_labels_weigh_as_much_as_soft_ones_whatever_the_number_of_labels(
+    tiny: ModuleType, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[torch.Tensor, torch.Tensor, float]] = []
+    original = DistillingTrainer.text_loss
+
+    def text_loss(self: DistillingTrainer, logits: Any, batch: Any, outputs: Any) -> Any:
+        loss = original(self, logits, batch, outputs)
+        seen.append((logits.detach(), batch["labels"], float(loss.detach())))
+        return loss
+
+    monkeypatch.setattr(DistillingTrainer, "text_loss", text_loss)
+    data = tiny.make_multi()
+    teacher = finetune(str(base), data, out=tmp_path / "teacher", **tiny.QUICK)
+    distill(teacher, data, out=tmp_path / "student", hard_weight=1.0, **QUICK)
+    for logits, labels, loss in seen:
+        each = binary_cross_entropy_with_logits(logits, labels.float(), reduction="none")
+        assert loss == pytest.approx(float(each.sum(1).mean()), rel=1e-5)
+
+
+def test_a_searched_rate_keeps_its_best_weights_and_no_checkpoint(
+    teacher: Run, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[list[str]] = []
+    plain = stages.fit
+
+    def spying(*given: Any, **rest: Any) -> Any:
+        left.append(sorted(path.name for path in rest["checkpoints"].parent.glob("*/*")))
+        return plain(*given, **rest)
+
+    monkeypatch.setattr(stages, "fit", spying)
+    distill(teacher, dataset, out=tmp_path / "student", learning_rates=[3e-3, 1e-3], **QUICK)
+    assert left == [[], ["best.safetensors", "done.json"]]
 
 
 def test_the_same_call_again_returns_the_run_and_another_one_shows_the_difference(
