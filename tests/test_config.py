@@ -53,6 +53,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "max_tokens": 256,
         "truncation_side": "left",
         "dropout": 0.0,
+        "head": "lda",
         "rdrop_weight": 0.5,
         "from_scratch": True,
         "size": "4x256",

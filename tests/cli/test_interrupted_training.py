@@ -23,7 +23,8 @@ def test_ctrl_c_in_a_training_loses_no_checkpoint_and_the_same_command_ends_it(t
     run = tmp_path / "run"
     words = ["finetune", "--base", str(base), "--data", str(tmp_path / "topics"), "--out", str(run)]
     # more epochs than anyone would wait for, were it not interrupted
-    words += ["--epochs", "400", "--batch-size", "8", "--max-tokens", "16", "--set", "teacher.early_stopping=390", "--json"]
+    words += ["--epochs", "400", "--batch-size", "8", "--max-tokens", "16", "--json"]
+    words += ["--set", "teacher.early_stopping=390"]
     command = [sys.executable, "-m", "liteft.cli", *words]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stderr is not None
@@ -45,7 +46,7 @@ def test_ctrl_c_in_a_training_loses_no_checkpoint_and_the_same_command_ends_it(t
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "steps skipped" in done.stderr
-    assert json.loads(done.stdout)["run"]
+    assert json.loads(done.stdout)["path"] == str(run)
     entries = [json.loads(line) for line in (run / "log.jsonl").read_text("utf-8").splitlines()]
     (resumed,) = [entry for entry in entries if entry.get("resumed")]
     assert resumed["skipped_steps"] >= 6

@@ -1,0 +1,121 @@
+"""The head's first weights: linear discriminants of the base's own features, instead of random ones.
+
+A random head pulls the encoder about until it points somewhere; what the base knew is lost on the way, the more the
+more labels there are. Discriminants of the pooled features are a fair classifier at step 0, in closed form, out of
+one pass over the training texts, and fine-tuning starts from there.
+
+Sources: Fisher 1936 for the discriminants; Kumar et al. 2022, arXiv:2202.10054, for what a random head does to a
+pretrained encoder.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from liteft.data import Split
+from liteft.errors import ConfigError
+from liteft.finetuning.loss import label_loss
+from liteft.finetuning.model import LoadedClassifier, predict_logits
+from liteft.metrics import Task
+
+__all__ = ["discriminants", "start_from_discriminants"]
+
+_TEXTS = 16_384  # more of them move no mean
+_SHRINKAGE = 0.3
+_SCALES = 2.0 ** np.arange(-7, 3)
+
+
+def start_from_discriminants(loaded: LoadedClassifier, split: Split, *, seed: int, bf16: bool) -> None:
+    """Set the last layer of an untrained classifier to the discriminants of a split's texts, in place.
+
+    The features are what the last layer reads: the pooled vector, or what the head's dense layers make of it.
+
+    Args:
+        loaded: the classifier.
+        split: the training split; at most 16,384 of its texts are read, drawn by the seed.
+        seed: draws them.
+        bf16: run matrix products in bfloat16.
+
+    Raises:
+        ConfigError: a decoder without pooling, whose last layer reads every token.
+    """
+    if loaded.settings.pooling == "last":
+        raise ConfigError(
+            "the head of a decoder reads every token, so it has no discriminants to start from.",
+            fix=["--pooling mean", "--set teacher.head=random"],
+        )
+    assert split.labels is not None
+    rows = np.arange(len(split))
+    if len(rows) > _TEXTS:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, _TEXTS, replace=False))
+    chosen = split.take(rows)
+    # Sorted as predict_logits sorts, so that the batches that pass the layer hold the texts in this order.
+    chosen = chosen.take(np.argsort(loaded.tokenizer.encode(chosen.texts, chosen.pairs).lengths, kind="stable"))
+    layer = _last_layer(loaded.model, len(loaded.settings.labels))
+    read: list[Tensor] = []
+    hook = layer.register_forward_pre_hook(lambda _, given: read.append(given[0].float().cpu()))
+    try:
+        predict_logits(loaded, chosen.texts, chosen.pairs, bf16=bf16)
+    finally:
+        hook.remove()
+    assert chosen.labels is not None
+    weight, bias = discriminants(
+        torch.cat(read).numpy(), chosen.labels, count=layer.out_features, task=loaded.settings.task
+    )
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(weight))
+        layer.bias.copy_(torch.from_numpy(bias))
+
+
+def discriminants(
+    features: np.ndarray, labels: np.ndarray, *, count: int, task: Task
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return weights and biases of linear discriminant analysis, scaled to fit.
+
+    The covariance is shrunk by 0.3 towards a multiple of the identity. The discriminants of many dimensions are far
+    too sure of themselves, so they are multiplied by the power of two, 1/128 to 4, under which the given labels are
+    likeliest; the labels' frequencies are not.
+
+    Args:
+        features: float, shape (texts, width).
+        labels: int64 (texts,) or bool (texts, labels).
+        count: number of labels. One without texts gets no weight, and the frequency of half a text.
+        task: "single_label" parts the labels from each other, "multi_label" each from its absence.
+
+    Returns:
+        Weights (labels, width) and biases (labels,), float32.
+    """
+    features = features.astype(np.float64)
+    chosen = labels if task == "multi_label" else labels[:, None] == np.arange(count)
+    texts, middle = len(features), features.mean(axis=0)
+    present = chosen.sum(axis=0)
+    sums = chosen.T.astype(np.float64) @ features
+    means = np.where(present[:, None] > 0, sums / np.maximum(present, 1)[:, None], middle)
+    if task == "single_label":
+        others = np.broadcast_to(middle, means.shape)
+        within = features - means[labels]
+        frequency = np.log(np.maximum(present, 0.5) / texts)
+    else:
+        absent = texts - present
+        others = np.where(absent[:, None] > 0, (texts * middle - sums) / np.maximum(absent, 1)[:, None], middle)
+        within = features - middle
+        frequency = np.log(np.maximum(present, 0.5) / np.maximum(absent, 0.5))
+    covariance = within.T @ within / texts
+    width = len(covariance)
+    spread = max(float(np.trace(covariance)) / width, 1e-12)
+    shrunk = (1 - _SHRINKAGE) * covariance + _SHRINKAGE * spread * np.eye(width)
+    weight = np.linalg.solve(shrunk, (means - others).T).T
+    bias = -0.5 * (weight * (means + others)).sum(axis=1)
+    evidence = features @ weight.T + bias
+    gold = torch.from_numpy(labels)
+    scale = min(
+        _SCALES, key=lambda one: float(label_loss(torch.from_numpy(one * evidence + frequency), gold, task=task))
+    )
+    return (scale * weight).astype(np.float32), (scale * bias + frequency).astype(np.float32)
+
+
+def _last_layer(model: nn.Module, labels: int) -> nn.Linear:
+    layers = [module for module in model.modules() if isinstance(module, nn.Linear) and module.out_features == labels]
+    return layers[-1]
