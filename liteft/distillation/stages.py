@@ -28,6 +28,7 @@ from liteft.distillation.teachers import Teacher
 from liteft.distillation.trainer import DistillingTrainer, Matching
 from liteft.distillation.views import ViewCollator
 from liteft.finetuning.batches import Collator
+from liteft.finetuning.checkpoints import DONE
 from liteft.finetuning.fit import fit
 from liteft.finetuning.model import LoadedClassifier
 from liteft.finetuning.run_folder import checkpoints_folder
@@ -36,7 +37,6 @@ from liteft.metrics import primary_metric
 
 __all__ = ["train_student"]
 
-_DONE = "done.json"
 _BEST = "best.safetensors"
 
 
@@ -134,9 +134,9 @@ class _Training:
 
     def _fit(self, recipe: StudentRecipe, folder: Path, *, logits: bool, start: dict[str, Tensor]) -> dict[str, Any]:
         model = self.student.model
-        if (folder / _DONE).is_file():
+        if (folder / DONE).is_file():
             model.load_state_dict(load_file(folder / _BEST))
-            stored: dict[str, Any] = files.read_json(folder / _DONE)
+            stored: dict[str, Any] = files.read_json(folder / DONE)
             return stored
         if start:
             model.load_state_dict(start)
@@ -146,7 +146,7 @@ class _Training:
             weights = {name: tensor.detach().contiguous().cpu() for name, tensor in model.state_dict().items()}
             with files.writing_file(folder / _BEST) as temporary:
                 save_file(weights, temporary)
-            files.write_json(folder / _DONE, stats)
+            files.write_json(folder / DONE, stats)
             for checkpoint in folder.glob("checkpoint-*"):  # a search of many rates would keep two a rate
                 shutil.rmtree(checkpoint, ignore_errors=True)
         state.wait_for_everyone()

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from liteft import files
 
-__all__ = ["STATE", "discard", "has_checkpoint", "mark_complete", "prepare_resume", "remove_superseded"]
+__all__ = ["DONE", "STATE", "discard", "has_checkpoint", "mark_complete", "prepare_resume", "remove_superseded"]
 
 MARKER = "complete"
+DONE = "done.json"
 STATE = "trainer_state.json"
 
 
@@ -28,8 +29,12 @@ def mark_complete(checkpoint: Path) -> None:
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Say whether there is a whole checkpoint, in the folder or in one of its own (a stage, a learning rate)."""
-    return any(folder.rglob(f"checkpoint-*/{MARKER}"))
+    """Say whether a run can go on from here.
+
+    That is a whole checkpoint in the folder or in one of its own (a stage, a learning rate), or what such a folder
+    ended with: its checkpoints are gone by then.
+    """
+    return any(folder.rglob(f"checkpoint-*/{MARKER}")) or any(folder.rglob(DONE))
 
 
 def discard(checkpoint: Path) -> None:

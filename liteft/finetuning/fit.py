@@ -133,6 +133,7 @@ def fit(
     if resume is None or not trainer.finish_from(resume):
         with large_buffers_reused():
             trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
+    trainer.accelerator.wait_for_everyone()  # until all have read the best weights, nobody removes a checkpoint
     # Accelerate has put bfloat16 autocast around the model's forward; whoever uses the model next decides for itself.
     trainer.accelerator.unwrap_model(loaded.model, keep_fp32_wrapper=False)
     loaded.model.eval()

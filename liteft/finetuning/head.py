@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from liteft.data import Split
-from liteft.errors import ConfigError
+from liteft.errors import ConfigError, DataError
 from liteft.finetuning.loss import label_loss
 from liteft.finetuning.model import LoadedClassifier, predict_logits
 from liteft.metrics import Task
@@ -34,25 +34,28 @@ def start_from_discriminants(loaded: LoadedClassifier, split: Split, *, seed: in
 
     Args:
         loaded: the classifier.
-        split: the training split; at most 16,384 of its texts are read, drawn by the seed.
+        split: the training split; at most 16,384 of its texts with labels are read, drawn by the seed.
         seed: draws them.
         bf16: run matrix products in bfloat16.
 
     Raises:
-        ConfigError: a decoder without pooling, whose last layer reads every token.
+        ConfigError: a decoder, whose last layer reads every token.
+        DataError: the split has no labels.
     """
     if loaded.settings.pooling == "last":
         raise ConfigError(
             "the head of a decoder reads every token, so it has no discriminants to start from.",
-            fix=["--pooling mean", "--set teacher.head=random"],
+            fix="--set teacher.head=random",
         )
-    assert split.labels is not None
-    rows = np.arange(len(split))
+    if split.labels is None:
+        raise DataError(f"the {split.name} split has no labels.", fix="liteft.load_dataset(...)")
+    rows = np.arange(len(split)) if split.labels.ndim > 1 else np.flatnonzero(split.labels >= 0)
     if len(rows) > _TEXTS:
         rows = np.sort(np.random.default_rng(seed).choice(rows, _TEXTS, replace=False))
-    chosen = split.take(rows)
+    drawn = split.take(rows)
     # Sorted as predict_logits sorts, so that the batches that pass the layer hold the texts in this order.
-    chosen = chosen.take(np.argsort(loaded.tokenizer.encode(chosen.texts, chosen.pairs).lengths, kind="stable"))
+    rows = rows[np.argsort(loaded.tokenizer.encode(drawn.texts, drawn.pairs).lengths, kind="stable")]
+    chosen = split.take(rows)
     layer = _last_layer(loaded.model, len(loaded.settings.labels))
     read: list[Tensor] = []
     hook = layer.register_forward_pre_hook(lambda _, given: read.append(given[0].float().cpu()))
@@ -60,9 +63,8 @@ def start_from_discriminants(loaded: LoadedClassifier, split: Split, *, seed: in
         predict_logits(loaded, chosen.texts, chosen.pairs, bf16=bf16)
     finally:
         hook.remove()
-    assert chosen.labels is not None
     weight, bias = discriminants(
-        torch.cat(read).numpy(), chosen.labels, count=layer.out_features, task=loaded.settings.task
+        torch.cat(read).numpy(), split.labels[rows], count=layer.out_features, task=loaded.settings.task
     )
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(weight))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import subprocess
@@ -217,6 +218,7 @@ def test_hard_labels_weigh_as_much_as_soft_ones_whatever_the_number_of_labels(
     data = tiny.make_multi()
     teacher = finetune(str(base), data, out=tmp_path / "teacher", **tiny.QUICK)
     distill(teacher, data, out=tmp_path / "student", hard_weight=1.0, **QUICK)
+    assert len(seen) == 12
     for logits, labels, loss in seen:
         each = binary_cross_entropy_with_logits(logits, labels.float(), reduction="none")
         assert loss == pytest.approx(float(each.sum(1).mean()), rel=1e-5)
@@ -235,6 +237,23 @@ def test_a_searched_rate_keeps_its_best_weights_and_no_checkpoint(
     monkeypatch.setattr(stages, "fit", spying)
     distill(teacher, dataset, out=tmp_path / "student", learning_rates=[3e-3, 1e-3], **QUICK)
     assert left == [[], ["best.safetensors", "done.json"]]
+
+
+def test_an_error_after_a_finished_training_costs_none_of_it(
+    teacher: Run, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its checkpoints are gone by then, and its best weights count as much."""
+
+    def full(*_given: Any, **_rest: Any) -> Run:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("liteft.distillation.student.finish_run", full)
+        with pytest.raises(RunError) as caught:
+            distill(teacher, dataset, out=tmp_path / "student", **QUICK)
+    assert "it goes on from there" in caught.value.fix[0]
+    monkeypatch.setattr(stages, "fit", lambda *_args, **_rest: pytest.fail("trained again"))
+    assert distill(teacher, dataset, out=tmp_path / "student", **QUICK).info["steps"] == 12
 
 
 def test_the_same_call_again_returns_the_run_and_another_one_shows_the_difference(

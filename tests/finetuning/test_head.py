@@ -12,7 +12,7 @@ import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from transformers import TrainerCallback, TrainerState
 
-from liteft.data import Dataset
+from liteft.data import Dataset, Split
 from liteft.errors import ConfigError
 from liteft.finetuning import finetune
 from liteft.finetuning import teacher as teacher_module
@@ -114,6 +114,19 @@ def test_the_texts_meet_their_own_labels(base: Get, tmp_path: Path) -> None:
     np.testing.assert_allclose(predict_logits(loaded, data.train.texts), before, atol=1e-3)
 
 
+def test_texts_whose_label_is_unknown_do_not_count(base: Get, tmp_path: Path) -> None:
+    data = make_dataset(train=48)
+    run = finetune(base("bert"), data, out=tmp_path / "run", **{**UNTRAINED, "pooling": "mean"})
+    loaded = load_classifier(run.model_path)
+    start_from_discriminants(loaded, data.train, seed=0, bf16=False)
+    before = predict_logits(loaded, data.train.texts)
+    assert data.train.labels is not None
+    unknown = np.concatenate([data.train.labels, np.full(18, -1)])
+    joined = Split("train", [*data.train.texts, *data.test.texts], None, unknown)
+    start_from_discriminants(loaded, joined, seed=0, bf16=False)
+    np.testing.assert_allclose(predict_logits(loaded, data.train.texts), before, atol=1e-3)
+
+
 @pytest.mark.parametrize("make", [make_paired, make_multi])
 def test_pairs_and_several_labels_start_so_too(base: Get, tmp_path: Path, make: Callable[[], Dataset]) -> None:
     settings = {**QUICK, "max_tokens": 32, "pooling": "mean", "head": "lda", "rdrop_weight": 0.5}
@@ -121,10 +134,11 @@ def test_pairs_and_several_labels_start_so_too(base: Get, tmp_path: Path, make: 
     assert np.isfinite(run.predictions("test")[0]).all()
 
 
-def test_a_decoder_without_pooling_is_refused(base: Get, dataset: Dataset, tmp_path: Path) -> None:
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_a_decoder_is_refused(base: Get, dataset: Dataset, tmp_path: Path, pooling: str) -> None:
     with pytest.raises(ConfigError, match="reads every token") as caught:
-        finetune(base("gpt2"), dataset, out=tmp_path / "run", **{**QUICK, "pooling": "cls", "head": "lda"})
-    assert caught.value.fix
+        finetune(base("gpt2"), dataset, out=tmp_path / "run", **{**QUICK, "pooling": pooling, "head": "lda"})
+    assert caught.value.fix == ("--set teacher.head=random",)
     assert not (tmp_path / "run").exists()
 
 
