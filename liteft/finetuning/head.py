@@ -10,6 +10,8 @@ pretrained encoder.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -17,7 +19,7 @@ from torch import Tensor, nn
 from liteft.data import Split
 from liteft.errors import ConfigError, DataError
 from liteft.finetuning.loss import label_loss
-from liteft.finetuning.model import LoadedClassifier, predict_logits
+from liteft.finetuning.model import LoadedClassifier, MeanPooledClassifier, predict_logits
 from liteft.metrics import Task
 
 __all__ = ["discriminants", "start_from_discriminants"]
@@ -42,7 +44,8 @@ def start_from_discriminants(loaded: LoadedClassifier, split: Split, *, seed: in
         ConfigError: a decoder, whose last layer reads every token.
         DataError: the split has no labels.
     """
-    if loaded.settings.pooling == "last":
+    layer = _last_layer(loaded.model, len(loaded.settings.labels))
+    if layer.bias is None:  # as in every decoder of transformers
         raise ConfigError(
             "the head of a decoder reads every token, so it has no discriminants to start from.",
             fix="--set teacher.head=random",
@@ -56,7 +59,6 @@ def start_from_discriminants(loaded: LoadedClassifier, split: Split, *, seed: in
     # Sorted as predict_logits sorts, so that the batches that pass the layer hold the texts in this order.
     rows = rows[np.argsort(loaded.tokenizer.encode(drawn.texts, drawn.pairs).lengths, kind="stable")]
     chosen = split.take(rows)
-    layer = _last_layer(loaded.model, len(loaded.settings.labels))
     read: list[Tensor] = []
     hook = layer.register_forward_pre_hook(lambda _, given: read.append(given[0].float().cpu()))
     try:
@@ -119,5 +121,8 @@ def discriminants(
 
 
 def _last_layer(model: nn.Module, labels: int) -> nn.Linear:
-    layers = [module for module in model.modules() if isinstance(module, nn.Linear) and module.out_features == labels]
-    return layers[-1]
+    """The layer that gives the logits. The encoder's own may be as wide, and may be registered after it."""
+    encoder: Any = model.encoder if isinstance(model, MeanPooledClassifier) else model.base_model
+    inside = set(encoder.modules())
+    head = [module for module in model.modules() if module not in inside]
+    return [module for module in head if isinstance(module, nn.Linear) and module.out_features == labels][-1]

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("torch", reason="training needs the extra 'train'")
+
 from tests.bench.conftest import write_data
 from tests.finetuning.conftest import make_dataset, write_base
 
@@ -17,7 +19,6 @@ pytestmark = pytest.mark.slow
 
 
 def test_ctrl_c_in_a_training_loses_no_checkpoint_and_the_same_command_ends_it(tmp_path: Path) -> None:
-    pytest.importorskip("torch", reason="training needs the extra 'train'")
     write_data(tmp_path / "topics", make_dataset())
     base = write_base(tmp_path / "bert", "bert")
     run = tmp_path / "run"

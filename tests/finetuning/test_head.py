@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ from liteft.data import Dataset, Split
 from liteft.errors import ConfigError
 from liteft.finetuning import finetune
 from liteft.finetuning import teacher as teacher_module
+from liteft.finetuning.base import create_classifier
 from liteft.finetuning.head import discriminants, start_from_discriminants
 from liteft.finetuning.loss import label_loss
-from liteft.finetuning.model import load_classifier, predict_logits
+from liteft.finetuning.model import Pooling, load_classifier, predict_logits
 from liteft.run import Run
-from tests.finetuning.conftest import FAMILIES, QUICK, make_dataset, make_multi, make_paired
+from tests.finetuning.conftest import FAMILIES, QUICK, WIDTH, make_dataset, make_multi, make_paired, write_base
 
 
 class Interrupting(TrainerCallback):  # type: ignore[misc]
@@ -112,6 +114,28 @@ def test_the_texts_meet_their_own_labels(base: Get, tmp_path: Path) -> None:
     before = predict_logits(loaded, data.train.texts)
     start_from_discriminants(loaded, data.train.take(np.arange(95, -1, -1)), seed=0, bf16=False)
     np.testing.assert_allclose(predict_logits(loaded, data.train.texts), before, atol=1e-3)
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+@pytest.mark.parametrize("family", ["bert", "distilbert", "roberta", "electra", "xlm-roberta"])
+def test_as_many_labels_as_the_encoder_is_wide_leave_the_encoder_alone(
+    tmp_path: Path, family: str, pooling: Pooling
+) -> None:
+    """transformers registers the encoder of XLM-RoBERTa after its head."""
+    base = write_base(tmp_path / "base", family.removeprefix("xlm-"))
+    if family == "xlm-roberta":
+        config = json.loads((base / "config.json").read_text("utf-8"))
+        config |= {"model_type": family, "architectures": ["XLMRobertaModel"]}
+        (base / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    labels = tuple(f"label {number}" for number in range(WIDTH))
+    loaded = create_classifier(
+        base, labels=labels, task="single_label", pooling=pooling, max_tokens=16, paired=False
+    )
+    before = {name: tensor.clone() for name, tensor in loaded.model.state_dict().items()}
+    start_from_discriminants(loaded, make_dataset().train, seed=0, bf16=False)
+    changed = {name for name, tensor in loaded.model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert len(changed) == 2
+    assert all(name.startswith("classifier.") and "dense" not in name for name in changed)
 
 
 def test_texts_whose_label_is_unknown_do_not_count(base: Get, tmp_path: Path) -> None:
