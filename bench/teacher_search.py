@@ -6,13 +6,16 @@ Every --try names settings, joined by commas, that are laid over the recipe's [t
         --runs RUNS/search-sst2 --try learning_rate=5e-5,batch_size=32 --try pooling=cls
 
 Each becomes an ordinary run folder in RUNS/search-sst2 and is taken up again, so a search can be stopped and enlarged.
-This is a choice, so the test split is not looked at. The last line is one JSON document, which
+This is a choice, so only the validation split is compared; a run scores its test split at its end like any other,
+and nothing here reads that. The last line is one JSON document, which
 bench/results/teacher_search_NAME.json holds.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
+import shlex
 import sys
 import tomllib
 from pathlib import Path
@@ -44,7 +47,7 @@ def main() -> int:
         data = load_dataset(given.data, **recipe.data.model_dump(exclude={"source"}))
         rows = []
         for name, settings in tried.items():
-            run = finetune(None, data, out=given.runs / name, recipe=settings, progress=tell)
+            run = finetune(None, data, out=given.runs / folder_name(name), recipe=settings, progress=tell)
             rows.append(row(name, settings, run))
     except LiteftError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
@@ -52,8 +55,9 @@ def main() -> int:
     metric = primary_metric(data.task)
     place = f"models/{given.recipe.resolve().parent.name}/recipe.toml"
     words = [f"--recipe {place}", f"--data DATA/{data.name}", "--runs RUNS"]
+    words += [f"--try {shlex.quote(name)}" for name in tried]
     result = {
-        "command": " ".join(["python bench/teacher_search.py", *words, *(f"--try {name}" for name in tried)]),
+        "command": " ".join(["python bench/teacher_search.py", *words]),
         "data": {"name": data.name, "split": "validation", "texts": len(data.validation)},
         "metric": metric,
         "candidates": sorted(rows, key=lambda found: -found["validation"]),
@@ -74,6 +78,11 @@ def candidate(recipe: Recipe, name: str) -> Recipe:
             raise ConfigError(f"--try {entry} names no setting.", accepted={"--try": "KEY=VALUE[,KEY=VALUE...]"})
         tables["teacher"][key.strip()] = toml_value(value)
     return make_recipe(tables, origin=f"--try {name}")
+
+
+def folder_name(name: str) -> str:
+    """Return a candidate's name as that of one folder."""
+    return re.sub(r"[^\w.=,+-]", "_", name)[:200].lstrip(".") or "_"
 
 
 def toml_value(text: str) -> Any:

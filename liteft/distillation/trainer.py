@@ -121,7 +121,7 @@ class DistillingTrainer(ClassifierTrainer):
                 relations.close()
 
     def _labelled_loss(self, logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
-        """The hard-label loss of the rows that have labels, summed over labels like the soft one; 0 without any."""
+        """The hard-label loss of the rows that have labels, on the scale of the soft one; 0 without any."""
         labels = batch["labels"]
         if "labelled" in batch:
             real = batch["labelled"] > 0

@@ -1,7 +1,7 @@
 """R-Drop: every text passes twice, under two draws of dropout, and the two answers are pulled together.
 
 Dropout trains many thinned networks that need not agree with one another, while the whole one predicts. The second
-pass costs a second pass; it pays where training texts are few or the classes many.
+pass takes as long as the first.
 
 Source: Liang et al. 2021, arXiv:2106.14448.
 """
@@ -27,7 +27,7 @@ def consistency_loss(first: Tensor, second: Tensor, *, task: Task) -> Tensor:
         first: logits of one pass, shape (texts, labels), any float dtype; computed in float32.
         second: logits of the other pass, same shape.
         task: "single_label" compares one distribution over the labels; "multi_label" one of yes and no for each
-            label, summed over labels.
+            label, averaged over labels as the hard-label loss is.
 
     Returns:
         Mean over texts, shape (), in nats. Both passes have a gradient.
@@ -35,12 +35,10 @@ def consistency_loss(first: Tensor, second: Tensor, *, task: Task) -> Tensor:
     Source: Liang et al. 2021, equation 2, arXiv:2106.14448.
     """
     first, second = first.float(), second.float()
-    if task == "multi_label":
-        apart = first.sigmoid() - second.sigmoid()
-    else:
-        apart = first.softmax(dim=-1) - second.softmax(dim=-1)
     # KL(p, q) + KL(q, p) = sum of (p - q)(log p - log q), where the normalising constants of the logits cancel.
-    return (apart * (first - second)).sum(dim=-1).mean() / 2
+    if task == "multi_label":
+        return ((first.sigmoid() - second.sigmoid()) * (first - second)).mean() / 2
+    return ((first.softmax(dim=-1) - second.softmax(dim=-1)) * (first - second)).sum(dim=-1).mean() / 2
 
 
 class ConsistencyTrainer(ClassifierTrainer):

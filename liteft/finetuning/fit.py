@@ -83,7 +83,7 @@ def fit(
         name: stands before each line.
         callbacks: further transformers callbacks.
         choose_best: end with the weights of the best evaluation, not with the last ones.
-        epoch_texts: texts of an epoch, where epochs are counted and evaluations placed; None for those of ``train``.
+        epoch_texts: texts of an epoch, by which evaluations are placed; None for those of ``train``.
         made: called with the trainer before it trains.
 
     Returns:

@@ -78,7 +78,7 @@ def finetune(
     if teacher.rdrop_weight and teacher.dropout == 0:
         raise ConfigError(
             "rdrop_weight compares two draws of dropout, and dropout = 0 draws nothing.",
-            fix=["leave dropout out", "rdrop_weight = 0"],
+            fix="--set teacher.rdrop_weight=0",
         )
     dataset = resolve_data(data, recipe)
     require_trainable(dataset)

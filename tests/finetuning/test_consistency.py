@@ -37,7 +37,7 @@ def test_it_is_the_mean_of_both_divergences() -> None:
 def test_several_labels_are_each_a_yes_or_no() -> None:
     first = torch.stack([FIRST.sigmoid(), 1 - FIRST.sigmoid()], -1)
     second = torch.stack([SECOND.sigmoid(), 1 - SECOND.sigmoid()], -1)
-    expected = (divergence(first, second) + divergence(second, first)).sum(1).mean() / 2
+    expected = (divergence(first, second) + divergence(second, first)).mean() / 2
     torch.testing.assert_close(consistency_loss(FIRST, SECOND, task="multi_label"), expected)
 
 
