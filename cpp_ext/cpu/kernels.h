@@ -1,0 +1,91 @@
+// What the engine asks of a processor: a table of functions over rows of floats.
+//
+// Each instruction set compiles the same source (kernels.inc) over its own vector type (simd_*.h) and exports one
+// table. The engine picks the best table that the processor can run. A row's result is a function of that row
+// alone, whichever rows stand beside it and however the work is cut: the order of every sum is fixed by the width.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace liteft {
+
+enum class Precision : int { fp32 = 0, bf16 = 1, int8 = 2 };
+
+// A weight matrix in the order in which a product reads it.
+struct PackedMatrix {
+  Precision precision = Precision::fp32;
+  int outputs = 0;         // real ones
+  int inputs = 0;
+  int panels = 0;          // of Kernels::panel outputs each, the last one filled up with zeros
+  int depth = 0;           // inputs, filled up to the products' own step
+  std::size_t panel_bytes = 0;
+  void* values = nullptr;  // panels, one after the other
+  float* bias = nullptr;   // one an output, zeros where there is none
+  float* scale = nullptr;  // int8: one an output
+  std::int32_t* offset = nullptr;  // int8: what each sum starts with, -128 times the sum of the output's weights
+};
+
+enum class After : int { nothing = 0, gelu = 1, relu = 2, residual = 3 };
+
+// Some rows times some panels of a matrix: out = rows x matrix + bias, then what `after` says.
+struct Product {
+  const PackedMatrix* matrix = nullptr;
+  int first_panel = 0;
+  int last_panel = 0;
+  int rows = 0;
+  const void* input = nullptr;  // fp32, bf16 or uint8 with zero point 128
+  std::size_t input_stride = 0;  // bytes from a row to the next
+  const float* row_scale = nullptr;  // int8: one a row
+  float* output = nullptr;
+  std::size_t output_stride = 0;  // floats from a row to the next
+  After after = After::nothing;
+  const float* residual = nullptr;  // added where `after` says so
+  std::size_t residual_stride = 0;
+};
+
+// Attention of the rows of one text in some of the heads.
+struct Attention {
+  int queries = 0;  // rows of `query`; all of the text, or only the first
+  int keys = 0;
+  int head_size = 0;
+  int first_head = 0;
+  int last_head = 0;
+  const float* query = nullptr;  // heads side by side in a row
+  const float* key = nullptr;
+  const float* value = nullptr;
+  std::size_t stride = 0;  // floats from a row to the next, of all three
+  std::size_t query_stride = 0;
+  const std::uint8_t* attended = nullptr;  // one a key; nullptr where all are
+  float* output = nullptr;
+  std::size_t output_stride = 0;
+  float* scratch = nullptr;  // attention_scratch floats
+};
+
+struct Kernels {
+  const char* name;
+  int panel;  // outputs a panel holds
+  bool bf16;  // there are products of bf16
+  bool (*available)();
+  std::size_t (*packed_bytes)(Precision precision, int outputs, int inputs);
+  // `weights` has a row an output; exact int8 weights come with their scales.
+  void (*pack_float)(PackedMatrix& matrix, const float* weights);
+  void (*pack_int8)(PackedMatrix& matrix, const std::int8_t* weights);
+  void (*multiply)(const Product& product);
+  // y = LayerNorm(x), rows of `width`; biased variance.
+  void (*normalize)(const float* x, std::size_t x_stride, const float* gamma, const float* beta, float epsilon,
+                    int rows, int width, float* y, std::size_t y_stride);
+  // Each row to the input of a product: int8 has a scale a row, max|x| / 127, and zero point 128.
+  void (*convert)(Precision precision, const float* x, std::size_t x_stride, int rows, int width, void* out,
+                  std::size_t out_stride, float* scales);
+  std::size_t (*attention_scratch)(int keys, int head_size);
+  void (*attend)(const Attention& attention);
+};
+
+const Kernels& portable_kernels();
+const Kernels* avx2_kernels();
+const Kernels* avx512_kernels();
+const Kernels* neon_kernels();
+
+}  // namespace liteft

@@ -1,0 +1,40 @@
+// The kernels for AVX2 and FMA.
+
+#include "cpu/kernels.h"
+
+#if defined(__x86_64__)
+
+#include "cpu/simd_avx2.h"
+
+#include <cmath>
+#include <cstring>
+#include <type_traits>
+
+#define LITEFT_HAS_BF16 0
+
+namespace liteft::avx2 {
+namespace {
+
+#include "cpu/kernels.inc"
+
+bool available() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+const Kernels kernels{"avx2",  kPanel,   LITEFT_HAS_BF16 != 0, available, packed_bytes,      pack_float,
+                      pack_int8, multiply, normalize,            convert,   attention_scratch, attend};
+
+}  // namespace
+}  // namespace liteft::avx2
+
+namespace liteft {
+const Kernels* avx2_kernels() { return &avx2::kernels; }
+}  // namespace liteft
+
+#else
+
+namespace liteft {
+const Kernels* avx2_kernels() { return nullptr; }
+}  // namespace liteft
+
+#endif

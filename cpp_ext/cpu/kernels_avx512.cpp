@@ -1,0 +1,42 @@
+// The kernels for AVX-512 with VNNI and BF16.
+
+#include "cpu/kernels.h"
+
+#if defined(__x86_64__)
+
+#include "cpu/simd_avx512.h"
+
+#include <cmath>
+#include <cstring>
+#include <type_traits>
+
+#define LITEFT_HAS_BF16 1
+
+namespace liteft::avx512 {
+namespace {
+
+#include "cpu/kernels.inc"
+
+bool available() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") &&
+         __builtin_cpu_supports("avx512bf16");
+}
+
+const Kernels kernels{"avx512",  kPanel,   LITEFT_HAS_BF16 != 0, available, packed_bytes,      pack_float,
+                      pack_int8, multiply, normalize,            convert,   attention_scratch, attend};
+
+}  // namespace
+}  // namespace liteft::avx512
+
+namespace liteft {
+const Kernels* avx512_kernels() { return &avx512::kernels; }
+}  // namespace liteft
+
+#else
+
+namespace liteft {
+const Kernels* avx512_kernels() { return nullptr; }
+}  // namespace liteft
+
+#endif

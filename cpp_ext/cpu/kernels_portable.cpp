@@ -1,0 +1,30 @@
+// The kernels in plain C++.
+
+#include "cpu/simd_portable.h"
+
+#include <cmath>
+#include <cstring>
+#include <type_traits>
+
+#include "cpu/kernels.h"
+
+#define LITEFT_HAS_BF16 0
+
+namespace liteft::portable {
+namespace {
+
+#include "cpu/kernels.inc"
+
+bool available() {
+  return true;
+}
+
+const Kernels kernels{"portable",  kPanel,   LITEFT_HAS_BF16 != 0, available, packed_bytes,      pack_float,
+                      pack_int8, multiply, normalize,            convert,   attention_scratch, attend};
+
+}  // namespace
+}  // namespace liteft::portable
+
+namespace liteft {
+const Kernels& portable_kernels() { return portable::kernels; }
+}  // namespace liteft

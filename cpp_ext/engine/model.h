@@ -1,0 +1,102 @@
+// A model as the engine runs it: its dimensions, and its weights in the order in which the kernels read them.
+
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cpu/kernels.h"
+
+namespace liteft {
+
+enum class Pooling : int { cls = 0, mean = 1 };
+// What stands between the pooled row and the last layer.
+enum class Head : int { none = 0, tanh = 1, relu = 2, gelu = 3 };
+
+// Of the feed-forward block.
+enum class Activation : int { gelu = 0, relu = 1 };
+
+struct ModelShape {
+  int layers = 0;
+  int heads = 0;
+  int width = 0;
+  int inner = 0;       // of the feed-forward block
+  int embedding = 0;   // width of the embeddings, where a projection follows (ELECTRA); else `width`
+  int vocabulary = 0;
+  int positions = 0;
+  int types = 0;
+  int labels = 0;
+  float epsilon = 1e-12f;
+  Pooling pooling = Pooling::cls;
+  Head head = Head::none;
+  Activation activation = Activation::gelu;
+};
+
+// Memory aligned to a cache line and filled with zeros.
+class Buffer {
+ public:
+  Buffer() = default;
+  explicit Buffer(std::size_t bytes);
+  void* data() const { return memory_.get(); }
+  std::size_t bytes() const { return bytes_; }
+  float* floats() const { return static_cast<float*>(memory_.get()); }
+
+ private:
+  struct Free {
+    void operator()(void* p) const;
+  };
+  std::unique_ptr<void, Free> memory_;
+  std::size_t bytes_ = 0;
+};
+
+// A linear layer: its packed matrix, and the memory that holds it.
+class Linear {
+ public:
+  Linear() = default;
+  // float weights, a row an output; int8 quantizes them, one scale an output.
+  Linear(const Kernels& kernels, Precision precision, int outputs, int inputs, const float* weights, const float* bias);
+  // int8 weights as stored, with their scales.
+  Linear(const Kernels& kernels, int outputs, int inputs, const std::int8_t* weights, const float* scales,
+         const float* bias);
+  const PackedMatrix& matrix() const { return matrix_; }
+  std::size_t bytes() const { return memory_.bytes(); }
+
+ private:
+  void reserve(const Kernels& kernels, Precision precision, int outputs, int inputs, const float* bias);
+  PackedMatrix matrix_;
+  Buffer memory_;
+};
+
+struct Norm {
+  std::vector<float> gamma;
+  std::vector<float> beta;
+};
+
+struct Layer {
+  Linear query, key, value, projection, inner, outer;
+  Norm attention_norm, output_norm;
+};
+
+// Rows of embeddings, as stored: float32, or int8 with a scale a row.
+struct Table {
+  std::vector<float> floats;
+  std::vector<std::int8_t> bytes;
+  std::vector<float> scales;
+  void add_row(int row, int width, float* out) const;
+};
+
+struct Model {
+  ModelShape shape;
+  Precision precision = Precision::fp32;
+  const Kernels* kernels = nullptr;
+  Table words, positions, types;
+  Norm embedding_norm;
+  Linear embedding_projection;  // ELECTRA's; empty where the embeddings are as wide as the layers
+  std::vector<Layer> layers;
+  Linear dense;  // of the head; empty where there is none
+  Linear classifier;
+};
+
+}  // namespace liteft

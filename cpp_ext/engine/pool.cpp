@@ -1,0 +1,80 @@
+#include "engine/pool.h"
+
+namespace liteft {
+namespace {
+
+constexpr int kSpins = 4000;
+
+inline void pause_briefly() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+}  // namespace
+
+void Barrier::wait() {
+  if (members_ == 1) return;
+  const int round = round_.load(std::memory_order_acquire);
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_) {
+    arrived_.store(0, std::memory_order_relaxed);
+    round_.store(round + 1, std::memory_order_release);
+    return;
+  }
+  for (int spins = 0; round_.load(std::memory_order_acquire) == round; ++spins) {
+    if (spins < kSpins) {
+      pause_briefly();
+    } else {
+      std::this_thread::yield();
+    }
+  }
+}
+
+Pool::Pool(int threads) {
+  for (int number = 1; number < threads; ++number) workers_.emplace_back([this, number] { serve(number); });
+}
+
+Pool::~Pool() {
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  wake_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
+}
+
+void Pool::run(int members, const std::function<void(int)>& work) {
+  if (members <= 1 || workers_.empty()) return work(0);
+  const std::lock_guard turn(turn_);
+  {
+    const std::lock_guard lock(mutex_);
+    work_ = &work;
+    members_ = left_ = members < threads() ? members : threads();
+    ++job_;
+  }
+  wake_.notify_all();
+  work(0);
+  std::unique_lock lock(mutex_);
+  --left_;
+  done_.wait(lock, [this] { return left_ == 0; });
+  work_ = nullptr;
+}
+
+void Pool::serve(int number) {
+  unsigned long seen = 0;
+  std::unique_lock lock(mutex_);
+  while (true) {
+    wake_.wait(lock, [&] { return ending_ || (job_ != seen && number < members_); });
+    if (ending_) return;
+    seen = job_;
+    const std::function<void(int)>& work = *work_;
+    lock.unlock();
+    work(number);
+    lock.lock();
+    if (--left_ == 0) done_.notify_one();
+  }
+}
+
+}  // namespace liteft

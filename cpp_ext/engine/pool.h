@@ -1,0 +1,50 @@
+// Threads that sleep until there is work, and a barrier for those that share a piece of it.
+
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace liteft {
+
+// Lets a fixed number of threads meet. It spins for a few microseconds, since members arrive close together, then
+// yields: on a busy machine the missing one may need the core.
+class Barrier {
+ public:
+  explicit Barrier(int members) : members_(members) {}
+  void wait();
+
+ private:
+  const int members_;
+  std::atomic<int> arrived_{0};
+  std::atomic<int> round_{0};
+};
+
+class Pool {
+ public:
+  // `threads` counts the caller of run, too.
+  explicit Pool(int threads);
+  ~Pool();
+  int threads() const { return static_cast<int>(workers_.size()) + 1; }
+  // Calls work(0) here and work(1) ... work(members - 1) on other threads, and returns when all have returned. One
+  // call at a time: a second caller waits.
+  void run(int members, const std::function<void(int)>& work);
+
+ private:
+  void serve(int number);
+  std::mutex turn_;
+  std::mutex mutex_;
+  std::condition_variable wake_, done_;
+  const std::function<void(int)>* work_ = nullptr;
+  int members_ = 0;
+  int left_ = 0;
+  unsigned long job_ = 0;
+  bool ending_ = false;
+  std::vector<std::thread> workers_;
+};
+
+}  // namespace liteft

@@ -1,0 +1,163 @@
+"""libliteft through its C API, for the tests: ctypes structures, and a classifier made from neutral weights."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from liteft.exporting.precision import quantize_channels
+from liteft.exporting.weights import EncoderWeights
+
+PRECISIONS = {"fp32": 0, "bf16": 1, "int8": 2}
+HEADS = {"none": 0, "tanh": 1, "relu": 2, "gelu": 3}
+ACTIVATIONS = {"gelu": 0, "relu": 1}
+_SIZES = ("layers", "heads", "width", "inner", "embedding", "vocabulary", "positions", "types", "labels")
+
+
+class Shape(ctypes.Structure):
+    """liteft_shape."""
+
+    _fields_ = [
+        *((name, ctypes.c_int32) for name in (*_SIZES, "pooling", "head", "activation")),
+        ("epsilon", ctypes.c_float),
+    ]
+
+
+class Weight(ctypes.Structure):
+    """liteft_weight."""
+
+    _fields_ = [
+        ("name", ctypes.c_char_p),
+        ("values", ctypes.c_void_p),
+        ("scales", ctypes.c_void_p),
+        *((name, ctypes.c_int32) for name in ("type", "rows", "columns")),
+    ]
+
+
+class Batch(ctypes.Structure):
+    """liteft_batch."""
+
+    _fields_ = [
+        ("texts", ctypes.c_int32),
+        *((name, ctypes.c_void_p) for name in ("ids", "types", "positions", "offsets", "attended")),
+    ]
+
+
+def open_library(path: Path) -> ctypes.CDLL:
+    """Load the library and declare what its functions return."""
+    library = ctypes.CDLL(str(path))
+    library.liteft_last_error.restype = ctypes.c_char_p
+    library.liteft_instructions.restype = ctypes.c_char_p
+    library.liteft_destroy.argtypes = [ctypes.c_void_p]
+    library.liteft_counters.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
+    return library
+
+
+class NativeClassifier:
+    """A classifier in the library.
+
+    Args:
+        library: from ``open_library``.
+        weights: as the exporter reads them; int8 hands over the matrices and tables as int8, with scales.
+        precision: "fp32", "bf16" or "int8".
+        threads: of the classifier.
+        instructions: "avx512", "avx2", "portable", or "" for the best.
+    """
+
+    def __init__(
+        self,
+        library: ctypes.CDLL,
+        weights: EncoderWeights,
+        *,
+        precision: str = "fp32",
+        threads: int = 1,
+        instructions: str = "",
+    ) -> None:
+        self.library, self.spec = library, weights.spec
+        tensors, spec = weights.tensors, weights.spec
+        vocabulary, embedding = tensors["embeddings.word.weight"].shape
+        types = len(tensors["embeddings.type.weight"]) if spec.typed else 0
+        shape = Shape(
+            spec.layers,
+            spec.heads,
+            spec.width,
+            spec.inner_width,
+            embedding,
+            vocabulary,
+            len(tensors["embeddings.position.weight"]),
+            types,
+            spec.labels,
+            1 if spec.pooling == "mean" else 0,
+            HEADS[spec.head_form],
+            ACTIVATIONS[spec.activation],
+            spec.epsilon,
+        )
+        kept: list[Any] = []
+        described = (Weight * len(tensors))()
+        for place, (name, tensor) in enumerate(tensors.items()):
+            array = np.ascontiguousarray(tensor.reshape(1, -1) if tensor.ndim == 1 else tensor)
+            scales = None
+            if precision == "int8" and tensor.ndim == 2 and not name.startswith(("head.", "classifier")):
+                array, scales = quantize_channels(array)
+                array = np.ascontiguousarray(array)
+            kept += [array, scales]
+            described[place] = Weight(
+                name.encode(),
+                array.ctypes.data,
+                None if scales is None else scales.ctypes.data,
+                0 if scales is None else 2,
+                *array.shape,
+            )
+        self.handle = ctypes.c_void_p()
+        self.check(
+            library.liteft_create(
+                ctypes.byref(shape),
+                described,
+                len(described),
+                PRECISIONS[precision],
+                threads,
+                instructions.encode(),
+                ctypes.byref(self.handle),
+            )
+        )
+
+    def run(
+        self,
+        ids: Sequence[Sequence[int]],
+        *,
+        types: Sequence[Sequence[int]] | None = None,
+        positions: Sequence[Sequence[int]] | None = None,
+        attended: Sequence[Sequence[int]] | None = None,
+    ) -> np.ndarray:
+        """Return logits, float32, shape (texts, labels), of texts without padding."""
+        offsets = np.cumsum([0, *(len(text) for text in ids)], dtype=np.int32)
+        flat = [
+            None if values is None else np.concatenate([np.asarray(text, dtype=kind) for text in values])
+            for values, kind in ((ids, np.int32), (types, np.int32), (positions, np.int32), (attended, np.uint8))
+        ]
+        places = [None if array is None else array.ctypes.data for array in flat]
+        batch = Batch(len(ids), *places[:3], offsets.ctypes.data, places[3])
+        logits = np.full((len(ids), self.spec.labels), np.nan, dtype=np.float32)
+        self.check(
+            self.library.liteft_run(self.handle, ctypes.byref(batch), logits.ctypes.data_as(ctypes.c_void_p))
+        )
+        return logits
+
+    def rows(self) -> int:
+        """Return how many rows went through the layers so far."""
+        calls, rows = ctypes.c_uint64(), ctypes.c_uint64()
+        self.library.liteft_counters(self.handle, ctypes.byref(calls), ctypes.byref(rows))
+        return rows.value
+
+    def close(self) -> None:
+        """Free the classifier."""
+        self.library.liteft_destroy(self.handle)
+
+    def check(self, status: int) -> None:
+        """Raise ValueError with the library's words where a call failed."""
+        if status:
+            raise ValueError(self.library.liteft_last_error().decode())
