@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from machine import ROOT, commit, machine, versions, write_result
+from machine import ROOT, commit, machine, tell, versions, write_result
 
 from liteft.data import load_dataset
 from liteft.distillation import distill
@@ -86,11 +86,6 @@ def hits(runs: list[Run]) -> list[Any]:
         logits, labels = run.predictions("validation")
         found.append(correct(logits, labels, task=run.task))
     return found
-
-
-def tell(line: str) -> None:
-    """Show progress on stderr."""
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

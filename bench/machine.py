@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import subprocess
+import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -57,6 +58,11 @@ def commit() -> str:
         return "unknown"
     changed = _git("status", "--porcelain", "--", "liteft", "bench/*.py")
     return f"{found} with changes" if changed else found
+
+
+def tell(line: str) -> None:
+    """Show progress on stderr: stdout is the result's."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def write_result(path: Path, result: dict[str, Any]) -> None:

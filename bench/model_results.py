@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from machine import ROOT, commit, machine, versions, write_result
+from machine import ROOT, commit, machine, tell, versions, write_result
 from model_card import card_text, with_table
 from model_runs import check_recipes, find_runs
 
@@ -71,7 +71,7 @@ def main() -> int:
                 data=arguments.data,
                 rounds=0 if arguments.no_speed else arguments.rounds,
                 threads=arguments.threads,
-                progress=lambda line: print(line, file=sys.stderr),
+                progress=tell,
             )
             write_result(folder / "results.json", result)
             write_cards(arguments.models)

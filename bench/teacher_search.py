@@ -17,17 +17,17 @@ import argparse
 import re
 import shlex
 import sys
-import tomllib
 from pathlib import Path
 from typing import Any
 
-from machine import ROOT, commit, machine, versions, write_result
+from machine import ROOT, commit, machine, tell, versions, write_result
 
-from liteft.config import Recipe, make_recipe, read_recipe
+from liteft.config import Recipe, read_recipe, toml_value
 from liteft.data import load_dataset
 from liteft.errors import ConfigError, LiteftError
 from liteft.finetuning import finetune
-from liteft.metrics import correct, primary_metric, wilson_interval
+from liteft.finetuning.teacher import resolve_recipe
+from liteft.metrics import primary_metric
 from liteft.run import Run
 
 PACKAGES = ("liteft", "torch", "transformers")
@@ -71,13 +71,13 @@ def main() -> int:
 
 def candidate(recipe: Recipe, name: str) -> Recipe:
     """Return the recipe with the settings of one --try laid over its [teacher] table. Raises ConfigError."""
-    tables = recipe.model_dump()
+    settings: dict[str, Any] = {}
     for entry in name.split(","):
         key, equals, value = entry.partition("=")
         if not equals:
             raise ConfigError(f"--try {entry} names no setting.", accepted={"--try": "KEY=VALUE[,KEY=VALUE...]"})
-        tables["teacher"][key.strip()] = toml_value(value)
-    return make_recipe(tables, origin=f"--try {name}")
+        settings[key.strip()] = toml_value(value)
+    return resolve_recipe(recipe, "teacher", settings)
 
 
 def folder_name(name: str) -> str:
@@ -85,29 +85,13 @@ def folder_name(name: str) -> str:
     return re.sub(r"[^\w.=,+-]", "_", name)[:200].lstrip(".") or "_"
 
 
-def toml_value(text: str) -> Any:
-    """Return a TOML value, or the text itself where it is none."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
 def row(name: str, recipe: Recipe, run: Run) -> dict[str, Any]:
     """Return what one candidate came to on validation: the metric of its best checkpoint, and when that was."""
     metric = primary_metric(run.task)
-    found: dict[str, Any] = {"settings": name, "validation": run.metrics["validation"][metric]}
-    if metric == "accuracy":
-        logits, labels = run.predictions("validation")
-        right = correct(logits, labels, task=run.task)
-        found["interval"] = list(wilson_interval(int(right.sum()), len(right)))
+    scores = run.metrics["validation"]
+    found = {"settings": name, "validation": scores[metric], "interval": scores[f"{metric}_interval"]}
     kept = ("steps", "best_step", "precision", "training_seconds", "weights_sha256")
     return found | {key: run.info[key] for key in kept} | {"teacher": recipe.teacher.model_dump(exclude_none=True)}
-
-
-def tell(line: str) -> None:
-    """Show progress on stderr."""
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

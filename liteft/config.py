@@ -28,6 +28,7 @@ __all__ = [
     "differences",
     "make_recipe",
     "read_recipe",
+    "toml_value",
     "write_recipe",
 ]
 
@@ -161,6 +162,16 @@ def read_recipe(path: str | Path, *, overrides: Mapping[str, Mapping[str, Any]] 
             raise ConfigError(f"{path}: [{table}] must be a table.", accepted={"tables": _tables()})
         merged.update(values)
     return make_recipe(settings, origin=str(path))
+
+
+def toml_value(text: str) -> Any:
+    """Return a TOML value, or the text itself where it is none."""
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    value = parsed.get("value")
+    return value if len(parsed) == 1 and isinstance(value, str | int | float | list) else text
 
 
 def write_recipe(recipe: Recipe, path: Path) -> None:

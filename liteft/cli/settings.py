@@ -7,7 +7,6 @@ is started elsewhere.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from liteft.cli.options import Reading, Settings
-from liteft.config import DataRecipe, Recipe, make_recipe, read_recipe
+from liteft.config import DataRecipe, Recipe, make_recipe, read_recipe, toml_value
 from liteft.data import Dataset, load_dataset
 from liteft.errors import ConfigError
 
@@ -135,17 +134,7 @@ def _parse_setting(entry: str) -> tuple[str, str, Any]:
             accepted={"--set": "TABLE.KEY=VALUE", "tables": ", ".join(Recipe.model_fields)},
             fix=[f"--set {home}.{table}={text or 'VALUE'}" for home in homes],
         )
-    return table, key, _parse_value(text)
-
-
-def _parse_value(text: str) -> Any:
-    """Return a TOML value, or the text itself where it is none."""
-    try:
-        parsed = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
-        return text
-    value = parsed.get("value")
-    return value if len(parsed) == 1 and isinstance(value, str | int | float | list) else text
+    return table, key, toml_value(text)
 
 
 def _with_absolute_paths(table: BaseModel, names: Sequence[str]) -> BaseModel:

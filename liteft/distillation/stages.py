@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import math
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from liteft.distillation.teachers import Teacher
 from liteft.distillation.trainer import DistillingTrainer, Matching
 from liteft.distillation.views import ViewCollator
 from liteft.finetuning.batches import Collator
-from liteft.finetuning.checkpoints import DONE
+from liteft.finetuning.checkpoints import DONE, remove_checkpoints
 from liteft.finetuning.fit import fit
 from liteft.finetuning.model import LoadedClassifier
 from liteft.finetuning.run_folder import checkpoints_folder
@@ -147,8 +146,7 @@ class _Training:
             with files.writing_file(folder / _BEST) as temporary:
                 save_file(weights, temporary)
             files.write_json(folder / DONE, stats)
-            for checkpoint in folder.glob("checkpoint-*"):  # a search of many rates would keep two a rate
-                shutil.rmtree(checkpoint, ignore_errors=True)
+            remove_checkpoints(folder)  # a search of many rates would keep two a rate
         state.wait_for_everyone()
         return stats
 

@@ -9,11 +9,21 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from liteft import files
 
-__all__ = ["DONE", "STATE", "discard", "has_checkpoint", "mark_complete", "prepare_resume", "remove_superseded"]
+__all__ = [
+    "DONE",
+    "STATE",
+    "can_go_on",
+    "discard",
+    "mark_complete",
+    "prepare_resume",
+    "remove_checkpoints",
+    "remove_superseded",
+]
 
 MARKER = "complete"
 DONE = "done.json"
@@ -28,7 +38,7 @@ def mark_complete(checkpoint: Path) -> None:
     files.write_text(checkpoint / MARKER, "every file of this checkpoint is written\n")
 
 
-def has_checkpoint(folder: Path) -> bool:
+def can_go_on(folder: Path) -> bool:
     """Say whether a run can go on from here.
 
     That is a whole checkpoint in the folder or in one of its own (a stage, a learning rate), or what such a folder
@@ -52,8 +62,13 @@ def remove_superseded(checkpoint: Path, *, best: int | None) -> None:
         checkpoint: the newest one.
         best: step of the checkpoint whose weights are the best so far, or None.
     """
-    for path in checkpoint.parent.glob("checkpoint-*"):
-        if path.name not in (checkpoint.name, f"checkpoint-{best}"):
+    remove_checkpoints(checkpoint.parent, keep=(checkpoint.name, f"checkpoint-{best}"))
+
+
+def remove_checkpoints(folder: Path, *, keep: Collection[str] = ()) -> None:
+    """Remove the checkpoints in a folder, but for those whose names are kept."""
+    for path in folder.glob("checkpoint-*"):
+        if path.name not in keep:
             # The marker goes first: a kill in between leaves nothing that looks whole.
             (path / MARKER).unlink(missing_ok=True)
             shutil.rmtree(path, ignore_errors=True)

@@ -26,7 +26,7 @@ from liteft import files
 from liteft.config import Recipe, differences, read_recipe, write_recipe
 from liteft.data import Dataset, Split
 from liteft.errors import RunError
-from liteft.finetuning.checkpoints import has_checkpoint
+from liteft.finetuning.checkpoints import can_go_on
 from liteft.finetuning.model import LoadedClassifier, predict_logits, save_classifier
 from liteft.metrics import decide, majority_share, score, score_intervals, sigmoid, softmax
 from liteft.run import RUN_FORMAT, Run, read_run
@@ -110,7 +110,7 @@ def withdrawn_on_error(out: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        kept = has_checkpoint(checkpoints_folder(out))
+        kept = can_go_on(checkpoints_folder(out))
         if not kept:
             for name in _STARTED:
                 (out / name).unlink(missing_ok=True)

@@ -22,7 +22,7 @@ from liteft.config import Recipe, TeacherRecipe, make_recipe
 from liteft.data import Dataset, check_dataset, load_dataset
 from liteft.errors import ConfigError, DataError
 from liteft.finetuning.base import base_name, create_classifier, create_from_scratch, resolve_base
-from liteft.finetuning.checkpoints import has_checkpoint
+from liteft.finetuning.checkpoints import can_go_on
 from liteft.finetuning.consistency import ConsistencyTrainer
 from liteft.finetuning.fit import computing_threads, fit
 from liteft.finetuning.head import start_from_discriminants
@@ -96,7 +96,7 @@ def finetune(
         loaded = _start(teacher, source, dataset, Path(spare))
         if state.is_main_process:
             report_check(dataset, loaded, out, progress)
-        if teacher.head == "lda" and not has_checkpoint(checkpoints_folder(out)):
+        if teacher.head == "lda" and not can_go_on(checkpoints_folder(out)):
             loaded.model.to(state.device)
             bf16 = resolve_precision(teacher.precision) == "bf16"
             start_from_discriminants(loaded, dataset.train, seed=teacher.seed, bf16=bf16)

@@ -20,7 +20,7 @@ from liteft.finetuning import teacher as teacher_module
 from liteft.finetuning.base import create_classifier
 from liteft.finetuning.head import discriminants, start_from_discriminants
 from liteft.finetuning.loss import label_loss
-from liteft.finetuning.model import Pooling, load_classifier, predict_logits
+from liteft.finetuning.model import LoadedClassifier, Pooling, load_classifier, predict_logits
 from liteft.run import Run
 from tests.finetuning.conftest import FAMILIES, QUICK, WIDTH, make_dataset, make_multi, make_paired, write_base
 
@@ -35,6 +35,14 @@ class Interrupting(TrainerCallback):  # type: ignore[misc]
 
 Get = Callable[[str], Path]
 UNTRAINED = {**QUICK, "learning_rate": 1e-12, "max_steps": 1, "dropout": 0.0}
+
+
+def started(base: Path, data: Dataset, out: Path) -> tuple[LoadedClassifier, np.ndarray]:
+    """Return a mean-pooled classifier that starts from discriminants, and its logits of the training texts."""
+    run = finetune(base, data, out=out, **{**UNTRAINED, "pooling": "mean"})
+    loaded = load_classifier(run.model_path)
+    start_from_discriminants(loaded, data.train, seed=0, bf16=False)
+    return loaded, predict_logits(loaded, data.train.texts)
 
 
 @pytest.fixture(scope="module")
@@ -108,10 +116,7 @@ def test_every_family_classifies_before_its_first_step(
 def test_the_texts_meet_their_own_labels(base: Get, tmp_path: Path) -> None:
     """Texts of unlike lengths are read in another order than they stand in."""
     data = make_dataset(train=96)
-    run = finetune(base("bert"), data, out=tmp_path / "run", **{**UNTRAINED, "pooling": "mean"})
-    loaded = load_classifier(run.model_path)
-    start_from_discriminants(loaded, data.train, seed=0, bf16=False)
-    before = predict_logits(loaded, data.train.texts)
+    loaded, before = started(base("bert"), data, tmp_path / "run")
     start_from_discriminants(loaded, data.train.take(np.arange(95, -1, -1)), seed=0, bf16=False)
     np.testing.assert_allclose(predict_logits(loaded, data.train.texts), before, atol=1e-3)
 
@@ -140,10 +145,7 @@ def test_as_many_labels_as_the_encoder_is_wide_leave_the_encoder_alone(
 
 def test_texts_whose_label_is_unknown_do_not_count(base: Get, tmp_path: Path) -> None:
     data = make_dataset(train=48)
-    run = finetune(base("bert"), data, out=tmp_path / "run", **{**UNTRAINED, "pooling": "mean"})
-    loaded = load_classifier(run.model_path)
-    start_from_discriminants(loaded, data.train, seed=0, bf16=False)
-    before = predict_logits(loaded, data.train.texts)
+    loaded, before = started(base("bert"), data, tmp_path / "run")
     assert data.train.labels is not None
     unknown = np.concatenate([data.train.labels, np.full(18, -1)])
     joined = Split("train", [*data.train.texts, *data.test.texts], None, unknown)

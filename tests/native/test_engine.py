@@ -17,7 +17,7 @@ import torch
 
 from liteft.exporting.weights import read_weights
 from liteft.finetuning.model import LoadedClassifier
-from tests.exporting.conftest import POSITIONS, WORDS, Workshop, make_config, workshop  # noqa: F401
+from tests.exporting.conftest import POSITIONS, WORDS, Workshop, make_config
 from tests.native.library import NativeClassifier, open_library
 
 SOURCES = Path(__file__).resolve().parents[2] / "cpp_ext"
@@ -86,7 +86,7 @@ def positions_of(loaded: LoadedClassifier, ids: list[list[int]]) -> list[list[in
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_logits_are_those_of_transformers(
-    workshop: Workshop, library: ctypes.CDLL, native: list[NativeClassifier], family: str, pooling: str  # noqa: F811
+    workshop: Workshop, library: ctypes.CDLL, native: list[NativeClassifier], family: str, pooling: str
 ) -> None:
     loaded = workshop.loaded(family, pooling)
     ids = random_rows(19, seed=1)
@@ -99,7 +99,7 @@ def test_logits_are_those_of_transformers(
         assert native[-1].rows() == sum(len(text) for text in ids)
 
 
-def test_pairs_have_two_types(workshop: Workshop, library: ctypes.CDLL, native: list[NativeClassifier]) -> None:  # noqa: F811
+def test_pairs_have_two_types(workshop: Workshop, library: ctypes.CDLL, native: list[NativeClassifier]) -> None:
     loaded = workshop.loaded("bert", paired=True)
     ids = random_rows(9, seed=2)
     types = [[0] * (len(text) // 2) + [1] * (len(text) - len(text) // 2) for text in ids]
@@ -110,7 +110,7 @@ def test_pairs_have_two_types(workshop: Workshop, library: ctypes.CDLL, native: 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_hidden_tokens_are_not_attended_to_and_the_first_row_still_asks(
-    workshop: Workshop, library: ctypes.CDLL, native: list[NativeClassifier], pooling: str  # noqa: F811
+    workshop: Workshop, library: ctypes.CDLL, native: list[NativeClassifier], pooling: str
 ) -> None:
     loaded = workshop.loaded("bert", pooling)
     ids = [[*text, 5] for text in random_rows(12, seed=3)]
@@ -124,7 +124,7 @@ def test_hidden_tokens_are_not_attended_to_and_the_first_row_still_asks(
 
 @pytest.mark.parametrize("width", [128, 312, 768, 1024])
 def test_widths_from_narrow_to_large(
-    workshop: Workshop, library: ctypes.CDLL, native: list[NativeClassifier], width: int  # noqa: F811
+    workshop: Workshop, library: ctypes.CDLL, native: list[NativeClassifier], width: int
 ) -> None:
     changes = {"hidden_size": width, "num_attention_heads": 4 if width < 500 else width // 64, "num_hidden_layers": 2}
     loaded = workshop.loaded("bert", "cls", intermediate_size=2 * width, **changes)
@@ -136,7 +136,7 @@ def test_widths_from_narrow_to_large(
 
 @pytest.mark.parametrize("precision", ["bf16", "int8"])
 def test_coarser_precisions_stay_near(
-    workshop: Workshop, library: ctypes.CDLL, native: list[NativeClassifier], precision: str  # noqa: F811
+    workshop: Workshop, library: ctypes.CDLL, native: list[NativeClassifier], precision: str
 ) -> None:
     loaded = workshop.loaded("minilm", "mean")
     weights = read_weights(loaded)
@@ -153,7 +153,7 @@ def test_coarser_precisions_stay_near(
 
 
 def test_what_does_not_fit_is_an_error_in_words(
-    workshop: Workshop, library: ctypes.CDLL, native: list[NativeClassifier]  # noqa: F811
+    workshop: Workshop, library: ctypes.CDLL, native: list[NativeClassifier]
 ) -> None:
     native.append(NativeClassifier(library, read_weights(workshop.loaded("bert"))))
     with pytest.raises(ValueError, match=rf"id {WORDS} at token 1 is not below {WORDS}"):
@@ -169,7 +169,7 @@ def test_what_does_not_fit_is_an_error_in_words(
         NativeClassifier(library, read_weights(workshop.loaded("bert")), instructions="mmx")
 
 
-def test_a_configuration_of_another_shape_is_an_error(workshop: Workshop, library: ctypes.CDLL) -> None:  # noqa: F811
+def test_a_configuration_of_another_shape_is_an_error(workshop: Workshop, library: ctypes.CDLL) -> None:
     weights = read_weights(workshop.loaded("bert"))
     weights.tensors["layers.1.feed_forward.inner.bias"] = np.zeros(3, np.float32)
     with pytest.raises(ValueError, match=r"'layers.1.feed_forward.inner.bias' has shape \(1, 3\), and \(1, 128\)"):
