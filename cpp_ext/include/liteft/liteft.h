@@ -22,10 +22,11 @@ extern "C" {
 /* Grows by one with every change that a caller compiled for the version before could notice. */
 #define LITEFT_ABI 1
 
-enum { LITEFT_FP32 = 0, LITEFT_BF16 = 1, LITEFT_INT8 = 2 };                    /* precision of the products */
-enum { LITEFT_CLS = 0, LITEFT_MEAN = 1 };                                       /* pooling */
+enum { LITEFT_FP32 = 0, LITEFT_BF16 = 1, LITEFT_INT8 = 2 }; /* precision of the products */
+enum { LITEFT_CLS = 0, LITEFT_MEAN = 1 };                    /* pooling */
 enum { LITEFT_HEAD_NONE = 0, LITEFT_HEAD_TANH = 1, LITEFT_HEAD_RELU = 2, LITEFT_HEAD_GELU = 3 };
-enum { LITEFT_GELU = 0, LITEFT_RELU = 1 };                                      /* of the feed-forward block; GELU is the exact one */
+/* Of the feed-forward block; the first is the exact one, x Phi(x). */
+enum { LITEFT_GELU = 0, LITEFT_RELU = 1, LITEFT_GELU_TANH = 2, LITEFT_SILU = 3 };
 enum { LITEFT_TYPE_FLOAT32 = 0, LITEFT_TYPE_FLOAT16 = 1, LITEFT_TYPE_INT8 = 2 }; /* of stored weights */
 
 typedef struct liteft_shape {
@@ -33,31 +34,45 @@ typedef struct liteft_shape {
   int32_t embedding; /* width of the embeddings; differs from width where a projection follows */
   int32_t vocabulary, positions, types, labels;
   int32_t pooling, head, activation;
+  /* -1: a token's position is its place in the text. Else the padding id p: a token that is not p has position
+     p + the number of such tokens up to it, and p has position p (RoBERTa). */
+  int32_t counted_from;
   float epsilon;
 } liteft_shape;
 
-/* A weight by name; int8 has a scale a row. A linear layer N has N.weight (outputs, inputs) and N.bias (1, outputs), a
-   norm N has N.weight and N.bias (1, width). Tables, shape (rows, embedding): embeddings.word.weight,
-   embeddings.position.weight, and embeddings.type.weight where types > 0. Norms: embeddings.norm and, for each layer
-   L from 0, layers.L.attention.norm and layers.L.feed_forward.norm. Linear: embeddings.project where embedding differs
-   from width; layers.L.attention.query, .key, .value, .output; layers.L.feed_forward.inner, .outer; head.dense where
-   there is a head; classifier. */
+/* A weight by the name, type and shape that it has in the ONNX file. A linear layer N has N.weight (inputs, outputs) and
+   N.bias (1, outputs), and N.scale (1, outputs) where N.weight is int8; a norm N has N.weight and N.bias (1, width). Tables:
+   embeddings.word.weight, embeddings.position.weight and, where types > 0, embeddings.type.weight, shape (rows, embedding),
+   with N.scale (rows, 1) where int8. Norms: embeddings.norm and, for each layer L from 0, layers.L.attention.norm and
+   layers.L.feed_forward.norm. Linear: embeddings.project where embedding differs from width; layers.L.attention.query, .key
+   and .value, which may lie side by side in one layer .query_key_value, or the last two in .key_value;
+   layers.L.attention.output; layers.L.feed_forward.inner and .outer; head.dense where there is a head; classifier.
+   Biases, scales and norms are float32. */
 typedef struct liteft_weight {
   const char* name;
   const void* values;
-  const float* scales; /* int8: one a row; else NULL */
   int32_t type;
   int32_t rows, columns; /* a vector is one row */
 } liteft_weight;
 
+/* Texts one after the other, without padding. */
 typedef struct liteft_batch {
   int32_t texts;
-  const int32_t* ids;       /* (tokens,) of all texts, one after the other */
+  const int32_t* ids;       /* (tokens,) of all texts */
   const int32_t* types;     /* (tokens,) or NULL: all 0 */
-  const int32_t* positions; /* (tokens,) or NULL: 0, 1, ... in each text */
+  const int32_t* positions; /* (tokens,) or NULL: as counted_from says */
   const int32_t* offsets;   /* (texts + 1,): where each text begins, and where the last one ends */
   const uint8_t* attended;  /* (tokens,) or NULL: all; 0 for a token that asks and is not asked */
 } liteft_batch;
+
+/* Texts as a rectangle (texts, tokens), as ONNX models take them. Where the mask is 0 nothing is computed, wherever in the
+   row that is; the other tokens keep the positions they have. Column 0 asks even where it is hidden. */
+typedef struct liteft_padded {
+  int32_t texts, tokens;
+  const int64_t* ids;
+  const int64_t* mask;
+  const int64_t* types; /* or NULL: all 0 */
+} liteft_padded;
 
 typedef struct liteft_classifier liteft_classifier;
 
@@ -66,12 +81,19 @@ LITEFT_API const char* liteft_version(void);
 LITEFT_API const char* liteft_last_error(void);
 /* The best instruction set of this machine: "avx512", "portable", ... */
 LITEFT_API const char* liteft_instructions(void);
+/* Operations a second (a multiplication and an addition are two) that `threads` threads reach in a bare loop of a product's
+   inner instructions, on registers alone: the limit of this machine. 0 where the precision is not offered. It takes about
+   a tenth of a second. */
+LITEFT_API double liteft_peak(int32_t precision, int32_t threads, const char* instructions);
+/* A classifier. `threads` counts the one that calls liteft_run; `instructions` is NULL or "" for the best of this machine. */
 LITEFT_API int liteft_create(const liteft_shape* shape, const liteft_weight* weights, int32_t count,
                              int32_t precision, int32_t threads, const char* instructions,
                              liteft_classifier** created);
+/* Logits, (texts, labels), of texts without padding, or of a rectangle. */
 LITEFT_API int liteft_run(liteft_classifier* classifier, const liteft_batch* batch, float* logits);
+LITEFT_API int liteft_run_padded(liteft_classifier* classifier, const liteft_padded* batch, float* logits);
 LITEFT_API void liteft_destroy(liteft_classifier* classifier);
-/* Since its creation: calls of run, and rows that went through the layers. */
+/* Since its creation: calls that computed, and rows that went through the layers. */
 LITEFT_API void liteft_counters(const liteft_classifier* classifier, uint64_t* calls, uint64_t* rows);
 
 #ifdef __cplusplus
