@@ -13,6 +13,26 @@ namespace liteft {
 
 enum class Precision : int { fp32 = 0, bf16 = 1, int8 = 2 };
 
+// Helpers of both sides. They are static, because a file compiled for AVX-512 must not be where the linker finds the one
+// copy of an inline function that everyone calls.
+
+static constexpr std::size_t round_up(std::size_t value, std::size_t step) { return (value + step - 1) / step * step; }
+
+static constexpr std::size_t value_bytes(Precision precision) {
+  return precision == Precision::int8 ? 1 : precision == Precision::bf16 ? 2 : 4;
+}
+
+struct Span {
+  int begin;
+  int end;
+};
+
+// One of `parts` nearly equal parts of `count` things.
+static constexpr Span share(int count, int part, int parts) {
+  return {static_cast<int>(static_cast<long long>(count) * part / parts),
+          static_cast<int>(static_cast<long long>(count) * (part + 1) / parts)};
+}
+
 // A weight matrix in the order in which a product reads it.
 struct PackedMatrix {
   Precision precision = Precision::fp32;
@@ -27,7 +47,7 @@ struct PackedMatrix {
   std::int32_t* offset = nullptr;  // int8: what each sum starts with, -128 times the sum of the output's weights
 };
 
-enum class After : int { nothing = 0, gelu = 1, relu = 2, residual = 3 };
+enum class After : int { nothing, gelu, relu, gelu_tanh, silu, tanh, residual };
 
 // Some rows times some panels of a matrix: out = rows x matrix + bias, then what `after` says.
 struct Product {
@@ -53,14 +73,14 @@ struct Attention {
   int first_head = 0;
   int last_head = 0;
   const float* query = nullptr;  // heads side by side in a row
+  std::size_t query_stride = 0;  // floats from a row to the next
   const float* key = nullptr;
   const float* value = nullptr;
-  std::size_t stride = 0;  // floats from a row to the next, of all three
-  std::size_t query_stride = 0;
+  std::size_t stride = 0;  // of keys and values
   const std::uint8_t* attended = nullptr;  // one a key; nullptr where all are
   float* output = nullptr;
   std::size_t output_stride = 0;
-  float* scratch = nullptr;  // attention_scratch floats
+  void* scratch = nullptr;  // attention_scratch bytes, aligned to a cache line
 };
 
 struct Kernels {
@@ -69,23 +89,23 @@ struct Kernels {
   bool bf16;  // there are products of bf16
   bool (*available)();
   std::size_t (*packed_bytes)(Precision precision, int outputs, int inputs);
-  // `weights` has a row an output; exact int8 weights come with their scales.
+  // Into a matrix whose sizes and places are set. `weights` is (inputs, outputs).
   void (*pack_float)(PackedMatrix& matrix, const float* weights);
   void (*pack_int8)(PackedMatrix& matrix, const std::int8_t* weights);
   void (*multiply)(const Product& product);
-  // y = LayerNorm(x), rows of `width`; biased variance.
-  void (*normalize)(const float* x, std::size_t x_stride, const float* gamma, const float* beta, float epsilon,
-                    int rows, int width, float* y, std::size_t y_stride);
-  // Each row to the input of a product: int8 has a scale a row, max|x| / 127, and zero point 128.
+  // y = LayerNorm(x), rows of `width` without gaps; biased variance.
+  void (*normalize)(const float* x, const float* gamma, const float* beta, float epsilon, int rows, int width, float* y);
+  // Each row to the input of a product in bf16 or int8: int8 has a scale a row, max|x| / 127, and zero point 128.
   void (*convert)(Precision precision, const float* x, std::size_t x_stride, int rows, int width, void* out,
                   std::size_t out_stride, float* scales);
-  std::size_t (*attention_scratch)(int keys, int head_size);
+  std::size_t (*attention_scratch)(int keys, int head_size);  // bytes
   void (*attend)(const Attention& attention);
+  // Operations of some rounds of a product's inner loop on registers alone: the limit of one core.
+  double (*bare_products)(Precision precision, long rounds);
 };
 
 const Kernels& portable_kernels();
-const Kernels* avx2_kernels();
+const Kernels* avx2_kernels();    // nullptr where the library was compiled for another processor family
 const Kernels* avx512_kernels();
-const Kernels* neon_kernels();
 
 }  // namespace liteft

@@ -21,8 +21,7 @@ bool available() {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
-const Kernels kernels{"avx2",  kPanel,   LITEFT_HAS_BF16 != 0, available, packed_bytes,      pack_float,
-                      pack_int8, multiply, normalize,            convert,   attention_scratch, attend};
+constexpr Kernels kernels = table("avx2", available);
 
 }  // namespace
 }  // namespace liteft::avx2

@@ -23,8 +23,7 @@ bool available() {
          __builtin_cpu_supports("avx512bf16");
 }
 
-const Kernels kernels{"avx512",  kPanel,   LITEFT_HAS_BF16 != 0, available, packed_bytes,      pack_float,
-                      pack_int8, multiply, normalize,            convert,   attention_scratch, attend};
+constexpr Kernels kernels = table("avx512", available);
 
 }  // namespace
 }  // namespace liteft::avx512

@@ -19,8 +19,7 @@ bool available() {
   return true;
 }
 
-const Kernels kernels{"portable",  kPanel,   LITEFT_HAS_BF16 != 0, available, packed_bytes,      pack_float,
-                      pack_int8, multiply, normalize,            convert,   attention_scratch, attend};
+constexpr Kernels kernels = table("portable", available);
 
 }  // namespace
 }  // namespace liteft::portable

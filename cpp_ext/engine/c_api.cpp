@@ -1,11 +1,13 @@
 // The C API: checks what it is given, turns exceptions into error texts.
 
+#include <chrono>
 #include <cstring>
-#include <map>
-#include <stdexcept>
+#include <memory>
 #include <string>
 
 #include "engine/engine.h"
+#include "engine/refuse.h"
+#include "engine/weights.h"
 #include "liteft/liteft.h"
 
 using namespace liteft;
@@ -34,227 +36,99 @@ int guarded(Body body) noexcept {
   }
 }
 
-[[noreturn]] void refuse(const std::string& what) { throw std::invalid_argument(what); }
-
 const Kernels& choose_kernels(const char* wanted) {
-  const Kernels* known[] = {avx512_kernels(), avx2_kernels(), &portable_kernels()};
-  for (const Kernels* kernels : known) {
+  for (const Kernels* kernels : {avx512_kernels(), avx2_kernels(), &portable_kernels()}) {
     if (!kernels || !kernels->available()) continue;
     if (!wanted || !*wanted || std::strcmp(wanted, kernels->name) == 0) return *kernels;
   }
   refuse(std::string("instructions '") + wanted + "' are not offered by this machine and library");
 }
 
-// The weights by name, each read once.
-class Weights {
- public:
-  Weights(const liteft_weight* weights, int count) {
-    for (int i = 0; i < count; ++i) {
-      if (!weights[i].name || !weights[i].values) refuse("a weight without a name or values");
-      by_name_[weights[i].name] = &weights[i];
-    }
-  }
-
-  const liteft_weight& get(const std::string& name, int rows, int columns) const {
-    const auto found = by_name_.find(name);
-    if (found == by_name_.end()) refuse("the weight '" + name + "' is missing");
-    const liteft_weight& weight = *found->second;
-    if (weight.rows != rows || weight.columns != columns) {
-      refuse("the weight '" + name + "' has shape (" + std::to_string(weight.rows) + ", " +
-             std::to_string(weight.columns) + "), and (" + std::to_string(rows) + ", " + std::to_string(columns) +
-             ") was expected");
-    }
-    if (weight.type == LITEFT_TYPE_INT8 && !weight.scales) refuse("the weight '" + name + "' is int8 without scales");
-    if (weight.type < 0 || weight.type > 2) refuse("the weight '" + name + "' has an unknown type");
-    return weight;
-  }
-
-  std::vector<float> floats(const std::string& name, int rows, int columns) const {
-    const liteft_weight& weight = get(name, rows, columns);
-    const std::size_t count = static_cast<std::size_t>(rows) * columns;
-    std::vector<float> out(count);
-    if (weight.type == LITEFT_TYPE_FLOAT32) {
-      std::memcpy(out.data(), weight.values, count * 4);
-    } else if (weight.type == LITEFT_TYPE_FLOAT16) {
-      const auto* halves = static_cast<const std::uint16_t*>(weight.values);
-      for (std::size_t i = 0; i < count; ++i) out[i] = from_half(halves[i]);
-    } else {
-      const auto* bytes = static_cast<const std::int8_t*>(weight.values);
-      for (std::size_t i = 0; i < count; ++i) out[i] = weight.scales[i / columns] * bytes[i];
-    }
-    return out;
-  }
-
-  Linear linear(const Kernels& kernels, Precision precision, const std::string& name, int outputs, int inputs) const {
-    const std::vector<float> bias = floats(name + ".bias", 1, outputs);
-    const liteft_weight& weight = get(name + ".weight", outputs, inputs);
-    if (precision == Precision::int8 && weight.type == LITEFT_TYPE_INT8) {
-      return {kernels, outputs, inputs, static_cast<const std::int8_t*>(weight.values), weight.scales, bias.data()};
-    }
-    const std::vector<float> values = floats(name + ".weight", outputs, inputs);
-    return {kernels, precision, outputs, inputs, values.data(), bias.data()};
-  }
-
-  Norm norm(const std::string& name, int width) const {
-    return {floats(name + ".weight", 1, width), floats(name + ".bias", 1, width)};
-  }
-
-  Table table(const std::string& name, int rows, int width) const {
-    Table table;
-    const liteft_weight& weight = get(name, rows, width);
-    if (weight.type == LITEFT_TYPE_INT8) {
-      const auto* bytes = static_cast<const std::int8_t*>(weight.values);
-      table.bytes.assign(bytes, bytes + static_cast<std::size_t>(rows) * width);
-      table.scales.assign(weight.scales, weight.scales + rows);
-    } else {
-      table.floats = floats(name, rows, width);
-    }
-    return table;
-  }
-
- private:
-  static float from_half(std::uint16_t half) {
-    const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000u) << 16;
-    std::uint32_t exponent = (half >> 10) & 31u, fraction = half & 1023u, bits;
-    if (exponent == 31) {
-      bits = sign | 0x7f800000u | (fraction << 13);
-    } else if (exponent) {
-      bits = sign | ((exponent + 112) << 23) | (fraction << 13);
-    } else {
-      const float small = static_cast<float>(fraction) * 5.9604645e-8f;  // 2^-24
-      std::memcpy(&bits, &small, 4);
-      bits |= sign;
-    }
-    float out;
-    std::memcpy(&out, &bits, 4);
-    return out;
-  }
-
-  std::map<std::string, const liteft_weight*> by_name_;
-};
-
-ModelShape checked(const liteft_shape& given) {
-  const auto within = [](const char* name, int value, int least, int most) {
-    if (value < least || value > most) {
-      refuse(std::string(name) + " = " + std::to_string(value) + " is not between " + std::to_string(least) + " and " +
-             std::to_string(most));
-    }
-  };
-  within("layers", given.layers, 1, 1000);
-  within("width", given.width, 1, 1 << 16);
-  within("heads", given.heads, 1, given.width);
-  within("inner", given.inner, 1, 1 << 20);
-  within("embedding", given.embedding, 1, 1 << 16);
-  within("vocabulary", given.vocabulary, 1, 1 << 28);
-  within("positions", given.positions, 1, 1 << 24);
-  within("types", given.types, 0, 1 << 16);
-  within("labels", given.labels, 1, 1 << 20);
-  within("pooling", given.pooling, 0, 1);
-  within("head", given.head, 0, 3);
-  within("activation", given.activation, 0, 1);
-  if (given.width % given.heads) refuse("width " + std::to_string(given.width) + " is no multiple of the heads");
-  if (!(given.epsilon > 0.0f)) refuse("epsilon must be positive");
-  return {given.layers,    given.heads,     given.width,  given.inner,   given.embedding,
-          given.vocabulary, given.positions, given.types,  given.labels,  given.epsilon,
-          static_cast<Pooling>(given.pooling), static_cast<Head>(given.head), static_cast<Activation>(given.activation)};
+Precision checked_precision(int precision, const Kernels& kernels) {
+  if (precision < LITEFT_FP32 || precision > LITEFT_INT8) refuse("precision " + std::to_string(precision) + " is unknown");
+  if (precision == LITEFT_BF16 && !kernels.bf16) refuse(std::string("bf16 is not offered by ") + kernels.name);
+  return static_cast<Precision>(precision);
 }
 
-void check(const ModelShape& shape, const liteft_batch& batch) {
-  if (batch.texts < 0 || !batch.offsets) refuse("a batch without offsets, or with fewer than 0 texts");
-  if (batch.texts == 0) return;
-  if (!batch.ids) refuse("a batch without ids");
-  if (batch.offsets[0] != 0) refuse("the first text begins at token " + std::to_string(batch.offsets[0]) + ", not 0");
-  for (int text = 0; text < batch.texts; ++text) {
-    const long first = batch.offsets[text], last = batch.offsets[text + 1];
-    if (last <= first) refuse("text " + std::to_string(text) + " has no token");
-    if (last - first > shape.positions && !batch.positions) {
-      refuse("text " + std::to_string(text) + " has " + std::to_string(last - first) + " tokens; the model has " +
-             std::to_string(shape.positions) + " positions");
-    }
-    bool any = !batch.attended;
-    for (long token = first; token < last && !any; ++token) any = batch.attended[token] != 0;
-    if (!any) refuse("text " + std::to_string(text) + " has no token that may be attended to");
-  }
-  const int tokens = batch.offsets[batch.texts];
-  for (int token = 0; token < tokens; ++token) {
-    const auto within = [token](const char* what, int value, int end) {
-      if (value < 0 || value >= end) {
-        refuse(std::string(what) + " " + std::to_string(value) + " at token " + std::to_string(token) +
-               " is not below " + std::to_string(end));
-      }
-    };
-    within("id", batch.ids[token], shape.vocabulary);
-    if (batch.types) within("type id", batch.types[token], shape.types ? shape.types : 1);
-    if (batch.positions) within("position", batch.positions[token], shape.positions);
-  }
-}
-
-Model build(const liteft_shape& given, const Weights& weights, Precision precision, const Kernels& kernels) {
-  Model model;
-  model.shape = checked(given);
-  model.precision = precision;
-  model.kernels = &kernels;
-  const ModelShape& shape = model.shape;
-  const int width = shape.width;
-  model.words = weights.table("embeddings.word.weight", shape.vocabulary, shape.embedding);
-  model.positions = weights.table("embeddings.position.weight", shape.positions, shape.embedding);
-  if (shape.types) model.types = weights.table("embeddings.type.weight", shape.types, shape.embedding);
-  model.embedding_norm = weights.norm("embeddings.norm", shape.embedding);
-  if (shape.embedding != width) {
-    model.embedding_projection = weights.linear(kernels, precision, "embeddings.project", width, shape.embedding);
-  }
-  for (int number = 0; number < shape.layers; ++number) {
-    const std::string name = "layers." + std::to_string(number) + ".";
-    const auto linear = [&](const char* part, int outputs, int inputs) {
-      return weights.linear(kernels, precision, name + part, outputs, inputs);
-    };
-    Layer layer;
-    layer.query = linear("attention.query", width, width);
-    layer.key = linear("attention.key", width, width);
-    layer.value = linear("attention.value", width, width);
-    layer.projection = linear("attention.output", width, width);
-    layer.inner = linear("feed_forward.inner", shape.inner, width);
-    layer.outer = linear("feed_forward.outer", width, shape.inner);
-    layer.attention_norm = weights.norm(name + "attention.norm", width);
-    layer.output_norm = weights.norm(name + "feed_forward.norm", width);
-    model.layers.push_back(std::move(layer));
-  }
-  if (shape.head != Head::none) model.dense = weights.linear(kernels, Precision::fp32, "head.dense", width, width);
-  model.classifier = weights.linear(kernels, Precision::fp32, "classifier", shape.labels, width);
-  return model;
+void check_threads(int threads) {
+  if (threads < 1 || threads > 1024) refuse("threads = " + std::to_string(threads) + " is not between 1 and 1024");
 }
 
 }  // namespace
 
 int32_t liteft_abi(void) { return LITEFT_ABI; }
 
-const char* liteft_version(void) { return "0.1.0"; }
+const char* liteft_version(void) { return LITEFT_VERSION; }
 
 const char* liteft_last_error(void) { return last_error.c_str(); }
 
 const char* liteft_instructions(void) { return choose_kernels(nullptr).name; }
 
+double liteft_peak(int32_t precision, int32_t threads, const char* instructions) {
+  double rate = 0.0;
+  guarded([&] {
+    check_threads(threads);
+    const Kernels& kernels = choose_kernels(instructions);
+    const Precision chosen = checked_precision(precision, kernels);
+    Pool pool(threads);
+    std::vector<double> operations(threads, 0.0);
+    const auto rounds = [&](long count) {
+      const auto begin = std::chrono::steady_clock::now();
+      pool.run(threads, [&](int number) { operations[number] = kernels.bare_products(chosen, count); });
+      return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    };
+    long count = 1000;
+    double seconds = rounds(count);
+    while (seconds < 0.05 && count < 1L << 30) seconds = rounds(count *= 2);
+    for (double each : operations) rate += each / seconds;
+  });
+  return rate;
+}
+
 int liteft_create(const liteft_shape* shape, const liteft_weight* weights, int32_t count, int32_t precision,
                   int32_t threads, const char* instructions, liteft_classifier** created) {
   return guarded([&] {
     if (!shape || !weights || !created || count < 0) refuse("shape, weights and the place of the result are needed");
-    if (precision < 0 || precision > 2) refuse("precision " + std::to_string(precision) + " is unknown");
-    if (threads < 1 || threads > 1024) refuse("threads = " + std::to_string(threads) + " is not between 1 and 1024");
+    check_threads(threads);
     const Kernels& kernels = choose_kernels(instructions);
-    const auto how = static_cast<Precision>(precision);
-    if (how == Precision::bf16 && !kernels.bf16) refuse(std::string("bf16 is not offered by ") + kernels.name);
-    *created = new liteft_classifier{Engine(build(*shape, Weights(weights, count), how, kernels), threads)};
+    Model model = build(*shape, weights, count, checked_precision(precision, kernels), kernels);
+    *created = new liteft_classifier{Engine(std::move(model), threads)};
   });
 }
 
-int liteft_run(liteft_classifier* classifier, const liteft_batch* batch, float* logits) {
+int liteft_run(liteft_classifier* classifier, const liteft_batch* given, float* logits) {
   return guarded([&] {
-    if (!classifier || !batch) refuse("a classifier and a batch are needed");
-    check(classifier->engine.model().shape, *batch);
-    if (batch->texts == 0) return;
+    if (!classifier || !given) refuse("a classifier and a batch are needed");
+    if (given->texts < 0 || !given->offsets) refuse("a batch without offsets, or with fewer than 0 texts");
+    if (given->texts == 0) return;
+    if (!given->ids) refuse("a batch without ids");
     if (!logits) refuse("there is no place for the logits");
-    classifier->engine.run({batch->texts, batch->ids, batch->types, batch->positions, batch->offsets, batch->attended},
-                           logits);
+    Engine& engine = classifier->engine;
+    const ModelShape& shape = engine.model().shape;
+    Batch batch{given->texts, given->ids, given->types, given->positions, given->offsets, given->attended};
+    check(shape, batch);
+    std::vector<std::int32_t> positions;
+    if (!batch.positions && shape.counted_from >= 0) {
+      positions = counted_positions(shape, batch);
+      batch.positions = positions.data();
+      check(shape, batch);
+    }
+    engine.run(batch, logits);
+  });
+}
+
+int liteft_run_padded(liteft_classifier* classifier, const liteft_padded* padded, float* logits) {
+  return guarded([&] {
+    if (!classifier || !padded) refuse("a classifier and a batch are needed");
+    if (padded->texts < 0 || padded->tokens < 0) refuse("a batch of fewer than 0 texts or tokens");
+    if (padded->texts == 0) return;
+    if (static_cast<std::int64_t>(padded->texts) * padded->tokens > (1 << 30)) refuse("a batch of more than 2^30 tokens");
+    if (!padded->ids || !padded->mask) refuse("a batch without ids or mask");
+    if (!logits) refuse("there is no place for the logits");
+    Engine& engine = classifier->engine;
+    const Packed packed(engine.model().shape, *padded);
+    check(engine.model().shape, packed.batch());
+    engine.run(packed.batch(), logits);
   });
 }
 

@@ -16,7 +16,7 @@ enum class Pooling : int { cls = 0, mean = 1 };
 enum class Head : int { none = 0, tanh = 1, relu = 2, gelu = 3 };
 
 // Of the feed-forward block.
-enum class Activation : int { gelu = 0, relu = 1 };
+enum class Activation : int { gelu = 0, relu = 1, gelu_tanh = 2, silu = 3 };
 
 struct ModelShape {
   int layers = 0;
@@ -28,6 +28,7 @@ struct ModelShape {
   int positions = 0;
   int types = 0;
   int labels = 0;
+  int counted_from = -1;  // the padding id where positions are counted; else -1: the place in the text
   float epsilon = 1e-12f;
   Pooling pooling = Pooling::cls;
   Head head = Head::none;
@@ -40,7 +41,7 @@ class Buffer {
   Buffer() = default;
   explicit Buffer(std::size_t bytes);
   void* data() const { return memory_.get(); }
-  std::size_t bytes() const { return bytes_; }
+  char* bytes() const { return static_cast<char*>(memory_.get()); }
   float* floats() const { return static_cast<float*>(memory_.get()); }
 
  private:
@@ -48,20 +49,22 @@ class Buffer {
     void operator()(void* p) const;
   };
   std::unique_ptr<void, Free> memory_;
-  std::size_t bytes_ = 0;
 };
 
-// A linear layer: its packed matrix, and the memory that holds it.
+// A row of a product's input, filled up to a cache line's quarter so that rows can be read in whole steps.
+inline std::size_t row_bytes(Precision precision, std::size_t values) {
+  return round_up(values, 16) * value_bytes(precision);
+}
+
+// A linear layer: its packed matrix, and the memory that holds it. Weights are (inputs, outputs), biases and scales
+// (outputs,).
 class Linear {
  public:
   Linear() = default;
-  // float weights, a row an output; int8 quantizes them, one scale an output.
   Linear(const Kernels& kernels, Precision precision, int outputs, int inputs, const float* weights, const float* bias);
-  // int8 weights as stored, with their scales.
   Linear(const Kernels& kernels, int outputs, int inputs, const std::int8_t* weights, const float* scales,
          const float* bias);
   const PackedMatrix& matrix() const { return matrix_; }
-  std::size_t bytes() const { return memory_.bytes(); }
 
  private:
   void reserve(const Kernels& kernels, Precision precision, int outputs, int inputs, const float* bias);
@@ -75,7 +78,10 @@ struct Norm {
 };
 
 struct Layer {
-  Linear query, key, value, projection, inner, outer;
+  bool cut = false;              // nothing but the first row of each text is read of it
+  Linear query_key_value;        // their outputs side by side; in a cut layer empty
+  Linear query, key_value;       // of a cut layer
+  Linear projection, inner, outer;
   Norm attention_norm, output_norm;
 };
 

@@ -1,5 +1,8 @@
 #include "engine/pool.h"
 
+#include <algorithm>
+#include <utility>
+
 namespace liteft {
 namespace {
 
@@ -33,10 +36,17 @@ void Barrier::wait() {
 }
 
 Pool::Pool(int threads) {
-  for (int number = 1; number < threads; ++number) workers_.emplace_back([this, number] { serve(number); });
+  try {
+    for (int number = 1; number < threads; ++number) workers_.emplace_back([this, number] { serve(number); });
+  } catch (...) {  // the system has no more threads: those that were started must not outlive this
+    end();
+    throw;
+  }
 }
 
-Pool::~Pool() {
+Pool::~Pool() { end(); }
+
+void Pool::end() {
   {
     const std::lock_guard lock(mutex_);
     ending_ = true;
@@ -51,15 +61,29 @@ void Pool::run(int members, const std::function<void(int)>& work) {
   {
     const std::lock_guard lock(mutex_);
     work_ = &work;
-    members_ = left_ = members < threads() ? members : threads();
+    members_ = left_ = std::min(members, threads());
     ++job_;
   }
   wake_.notify_all();
-  work(0);
-  std::unique_lock lock(mutex_);
-  --left_;
-  done_.wait(lock, [this] { return left_ == 0; });
-  work_ = nullptr;
+  attempt(work, 0);
+  std::exception_ptr failure;
+  {
+    std::unique_lock lock(mutex_);
+    --left_;
+    done_.wait(lock, [this] { return left_ == 0; });
+    work_ = nullptr;
+    failure = std::exchange(failure_, nullptr);
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+void Pool::attempt(const std::function<void(int)>& work, int number) noexcept {
+  try {
+    work(number);
+  } catch (...) {
+    const std::lock_guard lock(mutex_);
+    if (!failure_) failure_ = std::current_exception();
+  }
 }
 
 void Pool::serve(int number) {
@@ -71,7 +95,7 @@ void Pool::serve(int number) {
     seen = job_;
     const std::function<void(int)>& work = *work_;
     lock.unlock();
-    work(number);
+    attempt(work, number);
     lock.lock();
     if (--left_ == 0) done_.notify_one();
   }

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <exception>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -12,7 +13,8 @@
 namespace liteft {
 
 // Lets a fixed number of threads meet. It spins for a few microseconds, since members arrive close together, then
-// yields: on a busy machine the missing one may need the core.
+// yields: on a busy machine the missing one may need the core. Whoever waits trusts the others to arrive, so nothing
+// may throw between two meetings.
 class Barrier {
  public:
   explicit Barrier(int members) : members_(members) {}
@@ -30,16 +32,19 @@ class Pool {
   explicit Pool(int threads);
   ~Pool();
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
-  // Calls work(0) here and work(1) ... work(members - 1) on other threads, and returns when all have returned. One
-  // call at a time: a second caller waits.
+  // Calls work(0) here and work(1) ... work(members - 1) on other threads, and returns when all have returned; what one
+  // of them threw is thrown here then. One call at a time: a second caller waits.
   void run(int members, const std::function<void(int)>& work);
 
  private:
   void serve(int number);
+  void attempt(const std::function<void(int)>& work, int number) noexcept;
+  void end();
   std::mutex turn_;
   std::mutex mutex_;
   std::condition_variable wake_, done_;
   const std::function<void(int)>* work_ = nullptr;
+  std::exception_ptr failure_;
   int members_ = 0;
   int left_ = 0;
   unsigned long job_ = 0;

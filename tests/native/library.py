@@ -5,16 +5,17 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from liteft.exporting.precision import quantize_channels
+from liteft.exporting.builder import GraphBuilder
+from liteft.exporting.graph import emit_classifier
 from liteft.exporting.weights import EncoderWeights
 
 PRECISIONS = {"fp32": 0, "bf16": 1, "int8": 2}
 HEADS = {"none": 0, "tanh": 1, "relu": 2, "gelu": 3}
-ACTIVATIONS = {"gelu": 0, "relu": 1}
+ACTIVATIONS = {"gelu": 0, "relu": 1, "gelu_tanh": 2, "silu": 3}
+TYPES = {"<f4": 0, "<f2": 1, "|i1": 2}
 _SIZES = ("layers", "heads", "width", "inner", "embedding", "vocabulary", "positions", "types", "labels")
 
 
@@ -22,7 +23,7 @@ class Shape(ctypes.Structure):
     """liteft_shape."""
 
     _fields_ = [
-        *((name, ctypes.c_int32) for name in (*_SIZES, "pooling", "head", "activation")),
+        *((name, ctypes.c_int32) for name in (*_SIZES, "pooling", "head", "activation", "counted_from")),
         ("epsilon", ctypes.c_float),
     ]
 
@@ -33,7 +34,6 @@ class Weight(ctypes.Structure):
     _fields_ = [
         ("name", ctypes.c_char_p),
         ("values", ctypes.c_void_p),
-        ("scales", ctypes.c_void_p),
         *((name, ctypes.c_int32) for name in ("type", "rows", "columns")),
     ]
 
@@ -45,6 +45,14 @@ class Batch(ctypes.Structure):
         ("texts", ctypes.c_int32),
         *((name, ctypes.c_void_p) for name in ("ids", "types", "positions", "offsets", "attended")),
     ]
+
+
+def stored_tensors(weights: EncoderWeights, *, int8: bool) -> dict[str, np.ndarray]:
+    """Return two-dimensional arrays as an ONNX file holds them: products stacked, matrices (inputs, outputs)."""
+    builder = GraphBuilder()
+    names = ["input_ids", "attention_mask", *(["token_type_ids"] if weights.spec.typed else [])]
+    emit_classifier(builder, weights, *names, precision="int8" if int8 else "fp32")
+    return {name: np.ascontiguousarray(np.atleast_2d(array)) for name, array in builder.weights.items()}
 
 
 def open_library(path: Path) -> ctypes.CDLL:
@@ -62,7 +70,7 @@ class NativeClassifier:
 
     Args:
         library: from ``open_library``.
-        weights: as the exporter reads them; int8 hands over the matrices and tables as int8, with scales.
+        weights: as the exporter reads them; they are handed over as it would store them.
         precision: "fp32", "bf16" or "int8".
         threads: of the classifier.
         instructions: "avx512", "avx2", "portable", or "" for the best.
@@ -94,24 +102,13 @@ class NativeClassifier:
             1 if spec.pooling == "mean" else 0,
             HEADS[spec.head_form],
             ACTIVATIONS[spec.activation],
+            -1 if spec.counted_from is None else spec.counted_from,
             spec.epsilon,
         )
-        kept: list[Any] = []
-        described = (Weight * len(tensors))()
-        for place, (name, tensor) in enumerate(tensors.items()):
-            array = np.ascontiguousarray(tensor.reshape(1, -1) if tensor.ndim == 1 else tensor)
-            scales = None
-            if precision == "int8" and tensor.ndim == 2 and not name.startswith(("head.", "classifier")):
-                array, scales = quantize_channels(array)
-                array = np.ascontiguousarray(array)
-            kept += [array, scales]
-            described[place] = Weight(
-                name.encode(),
-                array.ctypes.data,
-                None if scales is None else scales.ctypes.data,
-                0 if scales is None else 2,
-                *array.shape,
-            )
+        stored = stored_tensors(weights, int8=precision == "int8")
+        described = (Weight * len(stored))()
+        for place, (name, array) in enumerate(stored.items()):
+            described[place] = Weight(name.encode(), array.ctypes.data, TYPES[array.dtype.str], *array.shape)
         self.handle = ctypes.c_void_p()
         self.check(
             library.liteft_create(

@@ -78,11 +78,6 @@ def random_rows(count: int, *, seed: int) -> list[list[int]]:
     return [generator.integers(4, WORDS, length).tolist() for length in generator.integers(1, 60, count)]
 
 
-def positions_of(loaded: LoadedClassifier, ids: list[list[int]]) -> list[list[int]]:
-    first = loaded.config.pad_token_id + 1 if "roberta" in loaded.config.model_type else 0
-    return [list(range(first, first + len(text))) for text in ids]
-
-
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_logits_are_those_of_transformers(
@@ -94,9 +89,21 @@ def test_logits_are_those_of_transformers(
     expected = reference(loaded, ids, plain, [[0] * len(text) for text in ids])
     for instructions in ("", "portable"):
         native.append(NativeClassifier(library, read_weights(loaded), threads=2, instructions=instructions))
-        found = native[-1].run(ids, positions=positions_of(loaded, ids))
+        found = native[-1].run(ids)
         np.testing.assert_allclose(found, expected, atol=1e-4)
         assert native[-1].rows() == sum(len(text) for text in ids)
+
+
+@pytest.mark.parametrize("activation", ["gelu_new", "relu", "silu"])
+def test_activations_are_those_of_transformers(
+    workshop: Workshop, library: ctypes.CDLL, native: list[NativeClassifier], activation: str
+) -> None:
+    loaded = workshop.loaded("bert", "cls", hidden_act=activation)
+    ids = random_rows(7, seed=8)
+    expected = reference(loaded, ids, [[1] * len(text) for text in ids], [[0] * len(text) for text in ids])
+    for instructions in ("", "portable"):
+        native.append(NativeClassifier(library, read_weights(loaded), instructions=instructions))
+        np.testing.assert_allclose(native[-1].run(ids), expected, atol=1e-4)
 
 
 def test_pairs_have_two_types(workshop: Workshop, library: ctypes.CDLL, native: list[NativeClassifier]) -> None:

@@ -1,0 +1,111 @@
+#include "engine/batch.h"
+
+#include <limits>
+
+#include "engine/refuse.h"
+
+namespace liteft {
+namespace {
+
+std::int32_t narrow(std::int64_t value, const char* what, int text, int column) {
+  if (value < 0 || value > std::numeric_limits<std::int32_t>::max()) {
+    refuse(std::string(what) + " " + std::to_string(value) + " in row " + std::to_string(text) + ", column " +
+           std::to_string(column) + " is out of range");
+  }
+  return static_cast<std::int32_t>(value);
+}
+
+// Gives the position of one token after the other.
+class Counter {
+ public:
+  explicit Counter(int counted_from) : padding_(counted_from) {}
+  std::int32_t next(std::int64_t id) {
+    if (padding_ < 0) return place_++;
+    if (id == padding_) return padding_;
+    return padding_ + ++place_;
+  }
+
+ private:
+  const int padding_;
+  std::int32_t place_ = 0;
+};
+
+}  // namespace
+
+Packed::Packed(const ModelShape& shape, const liteft_padded& padded) : offsets_{0} {
+  bool all_attended = true;
+  for (int text = 0; text < padded.texts; ++text) {
+    const std::size_t start = static_cast<std::size_t>(text) * padded.tokens;
+    Counter positions(shape.counted_from);
+    bool any = false;
+    for (int column = 0; column < padded.tokens; ++column) {
+      const std::int64_t id = padded.ids[start + column];
+      const std::int32_t position = positions.next(id);
+      const bool shown = padded.mask[start + column] != 0;
+      any |= shown;
+      // A hidden token is asked by none, so nothing of it is needed, unless it is the one that is pooled.
+      if (!shown && (column > 0 || shape.pooling == Pooling::mean)) continue;
+      ids_.push_back(narrow(id, "id", text, column));
+      if (padded.types) types_.push_back(narrow(padded.types[start + column], "type id", text, column));
+      positions_.push_back(position);
+      attended_.push_back(shown);
+      all_attended &= shown;
+    }
+    if (!any) refuse("row " + std::to_string(text) + " has no token: its mask is 0 throughout");
+    offsets_.push_back(static_cast<std::int32_t>(ids_.size()));
+  }
+  if (all_attended) attended_.clear();
+}
+
+Batch Packed::batch() const {
+  Batch batch;
+  batch.texts = static_cast<int>(offsets_.size()) - 1;
+  batch.ids = ids_.data();
+  batch.types = types_.empty() ? nullptr : types_.data();
+  batch.positions = positions_.data();
+  batch.offsets = offsets_.data();
+  batch.attended = attended_.empty() ? nullptr : attended_.data();
+  return batch;
+}
+
+std::vector<std::int32_t> counted_positions(const ModelShape& shape, const Batch& batch) {
+  std::vector<std::int32_t> positions;
+  if (shape.counted_from < 0) return positions;
+  positions.reserve(batch.offsets[batch.texts]);
+  for (int text = 0; text < batch.texts; ++text) {
+    Counter counter(shape.counted_from);
+    for (int token = batch.offsets[text]; token < batch.offsets[text + 1]; ++token) {
+      positions.push_back(counter.next(batch.ids[token]));
+    }
+  }
+  return positions;
+}
+
+void check(const ModelShape& shape, const Batch& batch) {
+  if (batch.offsets[0] != 0) refuse("the first text begins at token " + std::to_string(batch.offsets[0]) + ", not 0");
+  for (int text = 0; text < batch.texts; ++text) {
+    const long first = batch.offsets[text], last = batch.offsets[text + 1];
+    if (last <= first) refuse("text " + std::to_string(text) + " has no token");
+    if (!batch.positions && shape.counted_from < 0 && last - first > shape.positions) {
+      refuse("text " + std::to_string(text) + " has " + std::to_string(last - first) + " tokens; the model has " +
+             std::to_string(shape.positions) + " positions");
+    }
+    bool any = !batch.attended;
+    for (long token = first; token < last && !any; ++token) any = batch.attended[token] != 0;
+    if (!any) refuse("text " + std::to_string(text) + " has no token that may be attended to");
+  }
+  const int tokens = batch.offsets[batch.texts];
+  const auto within = [](const char* what, int token, int value, int end) {
+    if (value < 0 || value >= end) {
+      refuse(std::string(what) + " " + std::to_string(value) + " at token " + std::to_string(token) +
+             " is not below " + std::to_string(end));
+    }
+  };
+  for (int token = 0; token < tokens; ++token) {
+    within("id", token, batch.ids[token], shape.vocabulary);
+    if (batch.types) within("type id", token, batch.types[token], shape.types ? shape.types : 1);
+    if (batch.positions) within("position", token, batch.positions[token], shape.positions);
+  }
+}
+
+}  // namespace liteft

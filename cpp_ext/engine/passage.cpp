@@ -1,0 +1,259 @@
+#include "engine/passage.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace liteft {
+namespace {
+
+After after_of(Activation activation) {
+  switch (activation) {
+    case Activation::relu: return After::relu;
+    case Activation::gelu_tanh: return After::gelu_tanh;
+    case Activation::silu: return After::silu;
+    case Activation::gelu: break;
+  }
+  return After::gelu;
+}
+
+After after_of(Head head) {
+  switch (head) {
+    case Head::tanh: return After::tanh;
+    case Head::relu: return After::relu;
+    case Head::gelu: return After::gelu;
+    case Head::none: break;
+  }
+  return After::nothing;
+}
+
+// Rows as a product reads them.
+struct Operand {
+  const void* data;
+  std::size_t stride;   // bytes from a row to the next
+  const float* scales;  // int8: one a row
+};
+
+// Rows of floats, heads side by side.
+struct Rows {
+  const float* data;
+  std::size_t stride;
+};
+
+// The passage as one member of the team sees it.
+class Passage {
+ public:
+  Passage(const Model& model, const Batch& batch, Strip strip, Member member, Workspace& workspace)
+      : model_(model), kernels_(*model.kernels), shape_(model.shape), batch_(batch), strip_(strip), member_(member),
+        w_(workspace), base_(batch.offsets[strip.first]), rows_(batch.offsets[strip.last] - base_),
+        texts_(strip.last - strip.first) {}
+
+  void run(float* logits) {
+    embed();
+    for (const Layer& each : model_.layers) layer(each);
+    if (shape_.pooling == Pooling::mean) pool();  // else the last layer left the pooled rows
+    head(logits);
+  }
+
+ private:
+  Span mine(int count) const { return share(count, member_.number, member_.of); }
+  void meet() { member_.barrier.wait(); }
+
+  // The first row of a text of the strip, among the strip's rows.
+  int first_row(int text) const { return batch_.offsets[strip_.first + text] - base_; }
+
+  Operand prepare(const float* x, int rows, int width, Buffer& place, float* scales) {
+    if (model_.precision == Precision::fp32) return {x, width * sizeof(float), nullptr};
+    const std::size_t bytes = row_bytes(model_.precision, width);
+    const auto [begin, end] = mine(rows);
+    kernels_.convert(model_.precision, x + static_cast<std::size_t>(begin) * width, width, end - begin, width,
+                     place.bytes() + begin * bytes, bytes, scales + begin);
+    meet();
+    return {place.data(), bytes, scales};
+  }
+
+  void multiply(const Linear& linear, const Operand& input, int rows, float* output, After after = After::nothing,
+                const float* residual = nullptr) {
+    const PackedMatrix& matrix = linear.matrix();
+    Product product;
+    product.matrix = &matrix;
+    const auto [first, last] = mine(matrix.panels);
+    product.first_panel = first;
+    product.last_panel = last;
+    product.rows = rows;
+    product.input = input.data;
+    product.input_stride = input.stride;
+    product.row_scale = input.scales;
+    product.output = output;
+    product.output_stride = product.residual_stride = matrix.outputs;
+    product.after = after;
+    product.residual = residual;
+    kernels_.multiply(product);
+  }
+
+  void normalize(const Norm& norm, const float* x, int rows, int width, float* y) {
+    const auto [begin, end] = mine(rows);
+    const std::size_t first = static_cast<std::size_t>(begin) * width;
+    kernels_.normalize(x + first, norm.gamma.data(), norm.beta.data(), shape_.epsilon, end - begin, width, y + first);
+    meet();
+  }
+
+  void embed() {
+    const int width = shape_.embedding;
+    float* sums = w_.sums.floats();
+    const auto [begin, end] = mine(rows_);
+    int text = strip_.first;
+    for (int row = begin; row < end; ++row) {
+      const int token = base_ + row;
+      while (batch_.offsets[text + 1] <= token) ++text;
+      float* out = sums + static_cast<std::size_t>(row) * width;
+      std::memset(out, 0, width * sizeof(float));
+      model_.words.add_row(batch_.ids[token], width, out);
+      model_.positions.add_row(batch_.positions ? batch_.positions[token] : token - batch_.offsets[text], width, out);
+      if (shape_.types) model_.types.add_row(batch_.types ? batch_.types[token] : 0, width, out);
+    }
+    meet();
+    if (shape_.embedding == shape_.width) return normalize(model_.embedding_norm, sums, rows_, width, w_.hidden.floats());
+    normalize(model_.embedding_norm, sums, rows_, width, sums);
+    const Operand input = prepare(sums, rows_, width, w_.input, w_.scales.floats());
+    multiply(model_.embedding_projection, input, rows_, w_.hidden.floats());
+    meet();
+  }
+
+  void layer(const Layer& layer) {
+    const std::size_t width = shape_.width;
+    float* projected = w_.projected.floats();
+    const Operand input = prepare(w_.hidden.floats(), rows_, shape_.width, w_.input, w_.scales.floats());
+    if (!layer.cut) {
+      multiply(layer.query_key_value, input, rows_, projected);
+      meet();
+      attend(false, {projected, 3 * width}, {projected + width, 3 * width}, {projected + 2 * width, 3 * width});
+      return follow(layer, rows_, w_.hidden.floats());
+    }
+    // Only the first row of each text asks, and only these rows go on.
+    multiply(layer.key_value, input, rows_, projected);
+    const Operand first = gather_first(input);
+    multiply(layer.query, first, texts_, w_.queries.floats());
+    meet();
+    attend(true, {w_.queries.floats(), width}, {projected, 2 * width}, {projected + width, 2 * width});
+    follow(layer, texts_, w_.pooled.floats());
+  }
+
+  // The first rows of the texts: as floats into `pooled`, and as a product reads them.
+  Operand gather_first(const Operand& input) {
+    const std::size_t width_bytes = shape_.width * sizeof(float);
+    const auto [begin, end] = mine(texts_);
+    for (int text = begin; text < end; ++text) {
+      const int row = first_row(text);
+      std::memcpy(w_.pooled.bytes() + text * width_bytes, w_.hidden.bytes() + row * width_bytes, width_bytes);
+      if (!input.scales && model_.precision == Precision::fp32) continue;
+      std::memcpy(w_.first_input.bytes() + text * input.stride,
+                  static_cast<const char*>(input.data) + row * input.stride, input.stride);
+      w_.first_scales.floats()[text] = w_.scales.floats()[row];
+    }
+    meet();
+    if (model_.precision == Precision::fp32) return {w_.pooled.data(), input.stride, nullptr};
+    return {w_.first_input.data(), input.stride, w_.first_scales.floats()};
+  }
+
+  // Heads of texts are shared among the members; what each comes to is in `context`.
+  void attend(bool first_only, Rows query, Rows key, Rows value) {
+    Attention given;
+    given.head_size = shape_.width / shape_.heads;
+    given.query_stride = query.stride;
+    given.stride = key.stride;
+    given.output_stride = shape_.width;
+    given.scratch = w_.scratch[member_.number].data();
+    const auto [begin, end] = mine(texts_ * shape_.heads);
+    for (int piece = begin; piece < end;) {
+      const int text = piece / shape_.heads;
+      given.first_head = piece % shape_.heads;
+      given.last_head = std::min(shape_.heads, given.first_head + end - piece);
+      piece += given.last_head - given.first_head;
+      const std::size_t row = first_row(text), asking = first_only ? text : row;
+      given.keys = first_row(text + 1) - first_row(text);
+      given.queries = first_only ? 1 : given.keys;
+      given.query = query.data + asking * query.stride;
+      given.key = key.data + row * key.stride;
+      given.value = value.data + row * value.stride;
+      given.attended = batch_.attended ? batch_.attended + base_ + row : nullptr;
+      given.output = w_.context.floats() + asking * shape_.width;
+      kernels_.attend(given);
+    }
+    meet();
+  }
+
+  // What follows the attention, of `rows` rows; `hidden` holds the layer's input, then its output.
+  void follow(const Layer& layer, int rows, float* hidden) {
+    const int width = shape_.width;
+    float* sums = w_.sums.floats();
+    float* scales = w_.scales.floats();
+    const Operand context = prepare(w_.context.floats(), rows, width, w_.input, scales);
+    multiply(layer.projection, context, rows, sums, After::residual, hidden);
+    meet();
+    normalize(layer.attention_norm, sums, rows, width, hidden);
+    for (int begin = 0; begin < rows; begin += kInnerRows) {
+      const int count = std::min(kInnerRows, rows - begin);
+      const std::size_t first = static_cast<std::size_t>(begin) * width;
+      const Operand narrow = prepare(hidden + first, count, width, w_.input, scales);
+      multiply(layer.inner, narrow, count, w_.inner.floats(), after_of(shape_.activation));
+      meet();
+      const Operand wide = prepare(w_.inner.floats(), count, shape_.inner, w_.inner_input, scales);
+      multiply(layer.outer, wide, count, sums + first, After::residual, hidden + first);
+      meet();
+    }
+    normalize(layer.output_norm, sums, rows, width, hidden);
+  }
+
+  // The mean over the attended rows of each text.
+  void pool() {
+    const int width = shape_.width;
+    const auto [begin, end] = mine(texts_);
+    for (int text = begin; text < end; ++text) {
+      float* out = w_.pooled.floats() + static_cast<std::size_t>(text) * width;
+      std::memset(out, 0, width * sizeof(float));
+      int counted = 0;
+      for (int row = first_row(text); row < first_row(text + 1); ++row) {
+        if (batch_.attended && !batch_.attended[base_ + row]) continue;
+        const float* x = w_.hidden.floats() + static_cast<std::size_t>(row) * width;
+        for (int i = 0; i < width; ++i) out[i] += x[i];
+        ++counted;
+      }
+      for (int i = 0; i < width; ++i) out[i] /= static_cast<float>(counted);
+    }
+    meet();
+  }
+
+  void head(float* logits) {
+    const std::size_t stride = shape_.width * sizeof(float);
+    const Buffer* rows = &w_.pooled;
+    if (shape_.head != Head::none) {
+      multiply(model_.dense, {rows->data(), stride, nullptr}, texts_, w_.dense.floats(), after_of(shape_.head));
+      meet();
+      rows = &w_.dense;
+    }
+    multiply(model_.classifier, {rows->data(), stride, nullptr}, texts_,
+             logits + static_cast<std::size_t>(strip_.first) * shape_.labels);
+    meet();
+  }
+
+  const Model& model_;
+  const Kernels& kernels_;
+  const ModelShape& shape_;
+  const Batch& batch_;
+  const Strip strip_;
+  const Member member_;
+  Workspace& w_;
+  const int base_;   // the strip's first token in the batch
+  const int rows_;   // of the strip
+  const int texts_;  // of the strip
+};
+
+}  // namespace
+
+void pass(const Model& model, const Batch& batch, Strip strip, Member member, Workspace& workspace,
+          float* logits) noexcept {
+  Passage(model, batch, strip, member, workspace).run(logits);
+}
+
+}  // namespace liteft

@@ -1,0 +1,206 @@
+#include "engine/weights.h"
+
+#include <cmath>
+#include <cstring>
+#include <map>
+
+#include "engine/refuse.h"
+
+namespace liteft {
+namespace {
+
+float from_half(std::uint16_t half) {
+  const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000u) << 16;
+  const std::uint32_t exponent = (half >> 10) & 31u, fraction = half & 1023u;
+  std::uint32_t bits;
+  if (exponent == 31) {
+    bits = sign | 0x7f800000u | (fraction << 13);
+  } else if (exponent) {
+    bits = sign | ((exponent + 112) << 23) | (fraction << 13);
+  } else {
+    const float small = static_cast<float>(fraction) * 5.9604645e-8f;  // 2^-24
+    std::memcpy(&bits, &small, 4);
+    bits |= sign;
+  }
+  float out;
+  std::memcpy(&out, &bits, 4);
+  return out;
+}
+
+std::string shape_text(int rows, int columns) {
+  return "(" + std::to_string(rows) + ", " + std::to_string(columns) + ")";
+}
+
+// The weights by name. Values are copied before they are read: in a file they may stand at any address.
+class Weights {
+ public:
+  Weights(const liteft_weight* weights, int count) {
+    for (int i = 0; i < count; ++i) {
+      if (!weights[i].name || !weights[i].values) refuse("a weight without a name or values");
+      by_name_[weights[i].name] = &weights[i];
+    }
+  }
+
+  // Float values of a table or a vector, or of a matrix (inputs, outputs) whose scales are one a column.
+  std::vector<float> floats(const std::string& name, int rows, int columns) const {
+    const liteft_weight& weight = get(name, rows, columns);
+    std::vector<float> out(static_cast<std::size_t>(rows) * columns);
+    if (weight.type == LITEFT_TYPE_FLOAT32) {
+      std::memcpy(out.data(), weight.values, out.size() * sizeof(float));
+    } else if (weight.type == LITEFT_TYPE_FLOAT16) {
+      const auto halves = copied<std::uint16_t>(weight);
+      for (std::size_t i = 0; i < out.size(); ++i) out[i] = from_half(halves[i]);
+    } else {
+      const std::vector<float> scales = scales_of(name, 1, columns);
+      const auto bytes = copied<std::int8_t>(weight);
+      for (std::size_t i = 0; i < out.size(); ++i) out[i] = scales[i % columns] * bytes[i];
+    }
+    return out;
+  }
+
+  Linear linear(const Kernels& kernels, Precision precision, const std::string& name, int outputs, int inputs) const {
+    const std::string matrix = name + ".weight";
+    const std::vector<float> bias = vector(name + ".bias", outputs);
+    const liteft_weight& weight = get(matrix, inputs, outputs);
+    if (precision != Precision::int8) {
+      return {kernels, precision, outputs, inputs, floats(matrix, inputs, outputs).data(), bias.data()};
+    }
+    if (weight.type != LITEFT_TYPE_INT8) refuse("the weight '" + matrix + "' is not int8, as int8 products need it");
+    const std::vector<float> scales = scales_of(matrix, 1, outputs);
+    return {kernels, outputs, inputs, static_cast<const std::int8_t*>(weight.values), scales.data(), bias.data()};
+  }
+
+  Norm norm(const std::string& name, int width) const { return {vector(name + ".weight", width), vector(name + ".bias", width)}; }
+
+  Table table(const std::string& name, int rows, int width) const {
+    Table table;
+    const std::string values = name + ".weight";
+    const liteft_weight& weight = get(values, rows, width);
+    if (weight.type == LITEFT_TYPE_INT8) {
+      table.bytes = copied<std::int8_t>(weight);
+      table.scales = scales_of(values, rows, 1);
+    } else {
+      table.floats = floats(values, rows, width);
+    }
+    return table;
+  }
+
+ private:
+  const liteft_weight& get(const std::string& name, int rows, int columns) const {
+    const auto found = by_name_.find(name);
+    if (found == by_name_.end()) refuse("the weight '" + name + "' is missing");
+    const liteft_weight& weight = *found->second;
+    if (weight.rows != rows || weight.columns != columns) {
+      refuse("the weight '" + name + "' has shape " + shape_text(weight.rows, weight.columns) + ", and " +
+             shape_text(rows, columns) + " was expected");
+    }
+    if (weight.type < 0 || weight.type > LITEFT_TYPE_INT8) refuse("the weight '" + name + "' has an unknown type");
+    return weight;
+  }
+
+  std::vector<float> vector(const std::string& name, int width) const { return float32(name, 1, width); }
+
+  std::vector<float> scales_of(const std::string& weight, int rows, int columns) const {
+    return float32(weight.substr(0, weight.size() - std::strlen("weight")) + "scale", rows, columns);
+  }
+
+  std::vector<float> float32(const std::string& name, int rows, int columns) const {
+    const liteft_weight& weight = get(name, rows, columns);
+    if (weight.type != LITEFT_TYPE_FLOAT32) refuse("the weight '" + name + "' is not float32");
+    return copied<float>(weight);
+  }
+
+  template <typename Value>
+  static std::vector<Value> copied(const liteft_weight& weight) {
+    std::vector<Value> out(static_cast<std::size_t>(weight.rows) * weight.columns);
+    std::memcpy(out.data(), weight.values, out.size() * sizeof(Value));
+    return out;
+  }
+
+  std::map<std::string, const liteft_weight*> by_name_;
+};
+
+ModelShape checked(const liteft_shape& given) {
+  const auto within = [](const char* name, int value, int least, int most) {
+    if (value < least || value > most) {
+      refuse(std::string(name) + " = " + std::to_string(value) + " is not between " + std::to_string(least) + " and " +
+             std::to_string(most));
+    }
+  };
+  within("layers", given.layers, 1, 1000);
+  within("width", given.width, 1, 1 << 16);
+  within("heads", given.heads, 1, given.width);
+  within("inner", given.inner, 1, 1 << 20);
+  within("embedding", given.embedding, 1, 1 << 16);
+  within("vocabulary", given.vocabulary, 1, 1 << 28);
+  within("positions", given.positions, 1, 1 << 24);
+  within("types", given.types, 0, 1 << 16);
+  within("labels", given.labels, 1, 1 << 20);
+  within("pooling", given.pooling, LITEFT_CLS, LITEFT_MEAN);
+  within("head", given.head, LITEFT_HEAD_NONE, LITEFT_HEAD_GELU);
+  within("activation", given.activation, LITEFT_GELU, LITEFT_SILU);
+  within("counted_from", given.counted_from, -1, given.vocabulary - 1);
+  if (given.width % given.heads) refuse("width " + std::to_string(given.width) + " is no multiple of the heads");
+  if (!(given.epsilon > 0.0f) || !std::isfinite(given.epsilon)) refuse("epsilon must be positive");
+  ModelShape shape;
+  shape.layers = given.layers;
+  shape.heads = given.heads;
+  shape.width = given.width;
+  shape.inner = given.inner;
+  shape.embedding = given.embedding;
+  shape.vocabulary = given.vocabulary;
+  shape.positions = given.positions;
+  shape.types = given.types;
+  shape.labels = given.labels;
+  shape.counted_from = given.counted_from;
+  shape.epsilon = given.epsilon;
+  shape.pooling = static_cast<Pooling>(given.pooling);
+  shape.head = static_cast<Head>(given.head);
+  shape.activation = static_cast<Activation>(given.activation);
+  return shape;
+}
+
+}  // namespace
+
+Model build(const liteft_shape& given, const liteft_weight* described, int count, Precision precision,
+            const Kernels& kernels) {
+  const Weights weights(described, count);
+  Model model;
+  model.shape = checked(given);
+  model.precision = precision;
+  model.kernels = &kernels;
+  const ModelShape& shape = model.shape;
+  const int width = shape.width;
+  model.words = weights.table("embeddings.word", shape.vocabulary, shape.embedding);
+  model.positions = weights.table("embeddings.position", shape.positions, shape.embedding);
+  if (shape.types) model.types = weights.table("embeddings.type", shape.types, shape.embedding);
+  model.embedding_norm = weights.norm("embeddings.norm", shape.embedding);
+  if (shape.embedding != width) {
+    model.embedding_projection = weights.linear(kernels, precision, "embeddings.project", width, shape.embedding);
+  }
+  for (int number = 0; number < shape.layers; ++number) {
+    const std::string name = "layers." + std::to_string(number) + ".";
+    const auto linear = [&](const char* part, int outputs, int inputs) {
+      return weights.linear(kernels, precision, name + part, outputs, inputs);
+    };
+    Layer layer;
+    layer.cut = number + 1 == shape.layers && shape.pooling == Pooling::cls;
+    if (layer.cut) {
+      layer.query = linear("attention.query", width, width);
+      layer.key_value = linear("attention.key_value", 2 * width, width);
+    } else {
+      layer.query_key_value = linear("attention.query_key_value", 3 * width, width);
+    }
+    layer.projection = linear("attention.output", width, width);
+    layer.inner = linear("feed_forward.inner", shape.inner, width);
+    layer.outer = linear("feed_forward.outer", width, shape.inner);
+    layer.attention_norm = weights.norm(name + "attention.norm", width);
+    layer.output_norm = weights.norm(name + "feed_forward.norm", width);
+    model.layers.push_back(std::move(layer));
+  }
+  if (shape.head != Head::none) model.dense = weights.linear(kernels, Precision::fp32, "head.dense", width, width);
+  model.classifier = weights.linear(kernels, Precision::fp32, "classifier", shape.labels, width);
+  return model;
+}
+
+}  // namespace liteft
