@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "liteft/liteft.h"
+#include "tests/random_model.h"
 
 namespace {
 
@@ -23,115 +24,6 @@ void expect(bool holds, const char* what, int line) {
   std::printf("line %d: not so: %s\n", line, what);
 }
 #define EXPECT(condition) expect((condition), #condition, __LINE__)
-
-// Weights as they lie in a file; matrices and tables as int8 with scales where that is asked for.
-struct Stored {
-  struct Weight {
-    std::string name;
-    std::vector<char> values;
-    int type, rows, columns;
-  };
-  std::vector<Weight> weights;
-
-  void add(const std::string& name, int type, int rows, int columns, const void* values, std::size_t bytes) {
-    const char* first = static_cast<const char*>(values);
-    weights.push_back({name, {first, first + bytes}, type, rows, columns});
-  }
-  void add_floats(const std::string& name, int rows, int columns, const std::vector<float>& values) {
-    add(name, LITEFT_TYPE_FLOAT32, rows, columns, values.data(), values.size() * sizeof(float));
-  }
-  // One scale a column, or one a row.
-  void add_int8(const std::string& layer, int rows, int columns, const std::vector<float>& values, bool by_column) {
-    std::vector<float> scales(by_column ? columns : rows, 0.0f);
-    const auto scale = [&](std::size_t i) -> float& { return scales[by_column ? i % columns : i / columns]; };
-    for (std::size_t i = 0; i < values.size(); ++i) scale(i) = std::fmax(scale(i), std::fabs(values[i]) / 127.0f);
-    std::vector<std::int8_t> bytes(values.size());
-    for (std::size_t i = 0; i < values.size(); ++i) bytes[i] = static_cast<std::int8_t>(std::nearbyint(values[i] / scale(i)));
-    add(layer + ".weight", LITEFT_TYPE_INT8, rows, columns, bytes.data(), bytes.size());
-    add_floats(layer + ".scale", by_column ? 1 : rows, by_column ? columns : 1, scales);
-  }
-  std::vector<liteft_weight> list() const {
-    std::vector<liteft_weight> out;
-    for (const Weight& each : weights) out.push_back({each.name.c_str(), each.values.data(), each.type, each.rows, each.columns});
-    return out;
-  }
-};
-
-Stored random_weights(const liteft_shape& shape, bool int8, unsigned seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0.0f, 0.2f);
-  Stored stored;
-  const auto draw = [&](int rows, int columns, float middle) {
-    std::vector<float> values(static_cast<std::size_t>(rows) * columns);
-    for (float& value : values) value = middle + normal(random);
-    return values;
-  };
-  const auto matrix = [&](const std::string& layer, int rows, int columns, bool by_column, bool whole) {
-    const std::vector<float> values = draw(rows, columns, 0.0f);
-    if (int8 && whole) return stored.add_int8(layer, rows, columns, values, by_column);
-    stored.add_floats(layer + ".weight", rows, columns, values);
-  };
-  const auto linear = [&](const std::string& layer, int outputs, int inputs, bool whole = true) {
-    matrix(layer, inputs, outputs, true, whole);
-    stored.add_floats(layer + ".bias", 1, outputs, draw(1, outputs, 0.0f));
-  };
-  const auto norm = [&](const std::string& name, int width) {
-    stored.add_floats(name + ".weight", 1, width, draw(1, width, 1.0f));
-    stored.add_floats(name + ".bias", 1, width, draw(1, width, 0.0f));
-  };
-  matrix("embeddings.word", shape.vocabulary, shape.embedding, false, true);
-  matrix("embeddings.position", shape.positions, shape.embedding, false, true);
-  if (shape.types) matrix("embeddings.type", shape.types, shape.embedding, false, true);
-  norm("embeddings.norm", shape.embedding);
-  if (shape.embedding != shape.width) linear("embeddings.project", shape.width, shape.embedding);
-  for (int layer = 0; layer < shape.layers; ++layer) {
-    const std::string name = "layers." + std::to_string(layer) + ".";
-    if (layer + 1 == shape.layers && shape.pooling == LITEFT_CLS) {
-      linear(name + "attention.query", shape.width, shape.width);
-      linear(name + "attention.key_value", 2 * shape.width, shape.width);
-    } else {
-      linear(name + "attention.query_key_value", 3 * shape.width, shape.width);
-    }
-    linear(name + "attention.output", shape.width, shape.width);
-    linear(name + "feed_forward.inner", shape.inner, shape.width);
-    linear(name + "feed_forward.outer", shape.width, shape.inner);
-    norm(name + "attention.norm", shape.width);
-    norm(name + "feed_forward.norm", shape.width);
-  }
-  if (shape.head != LITEFT_HEAD_NONE) linear("head.dense", shape.width, shape.width, false);
-  linear("classifier", shape.labels, shape.width, false);
-  return stored;
-}
-
-// Texts in the flat form, with the vectors that a batch points into.
-struct Texts {
-  std::vector<std::int32_t> ids, types, positions, offsets{0};
-  std::vector<std::uint8_t> attended;
-  liteft_batch batch() const {
-    return {static_cast<std::int32_t>(offsets.size()) - 1, ids.data(), types.data(), positions.data(), offsets.data(),
-            attended.data()};
-  }
-  void add(std::mt19937& random, const liteft_shape& shape, int tokens) {
-    for (int token = 0; token < tokens; ++token) {
-      ids.push_back(static_cast<int>(random() % shape.vocabulary));
-      types.push_back(shape.types ? static_cast<int>(random() % shape.types) : 0);
-      positions.push_back(token);
-      attended.push_back(token == tokens - 1 || random() % 8 != 0);
-    }
-    offsets.push_back(static_cast<int>(ids.size()));
-  }
-  Texts only(int text) const {
-    Texts one;
-    for (int token = offsets[text]; token < offsets[text + 1]; ++token) {
-      one.ids.push_back(ids[token]);
-      one.types.push_back(types[token]);
-      one.positions.push_back(positions[token]);
-      one.attended.push_back(attended[token]);
-    }
-    one.offsets.push_back(static_cast<int>(one.ids.size()));
-    return one;
-  }
-};
 
 std::vector<float> run(liteft_classifier* classifier, const Texts& texts, int labels) {
   std::vector<float> logits((texts.offsets.size() - 1) * labels, NAN);
