@@ -4,11 +4,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test lint check-full clean
+NATIVE := $(shell find cpp_ext -type f)
+
+.PHONY: setup demo test lint sanitize check-full clean
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt $(NATIVE)
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[cpu,train,demo,report,dev]'
 	touch $(STAMP)
@@ -24,7 +26,17 @@ lint: setup
 test: lint
 	$(BIN)/pytest -m "not slow and not gpu" --durations=8
 
-check-full: lint
+# The native library's own tests, watched by the compiler's sanitizers.
+sanitize: build/address build/thread
+
+build/address: KIND = address,undefined
+build/thread: KIND = thread
+build/address build/thread: $(NATIVE)
+	cmake -S cpp_ext -B $@ -DLITEFT_SANITIZE=$(KIND)
+	cmake --build $@ --parallel 2 --target test_engine
+	$@/test_engine && touch $@
+
+check-full: lint sanitize
 	$(BIN)/pytest --durations=20
 
 clean:
