@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from liteft.finetuning import finetune
     from liteft.report import compare
     from liteft.run import Run, read_run
-    from liteft.runtime import Classifier, Prediction, load, predict_file
+    from liteft.runtime import Classifier, Prediction, custom_ops_library, load, predict_file
 
 __all__ = [
     "Artifact",
@@ -35,6 +35,7 @@ __all__ = [
     "__version__",
     "check_dataset",
     "compare",
+    "custom_ops_library",
     "diagnose",
     "distill",
     "export",
@@ -60,6 +61,7 @@ _HOMES = {
     "Split": "data",
     "check_dataset": "data",
     "compare": "report",
+    "custom_ops_library": "runtime",
     "diagnose": "doctor",
     "distill": "distillation",
     "export": "exporting",

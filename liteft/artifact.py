@@ -83,6 +83,22 @@ class Artifact:
         """Bytes of all files, the manifest not counted."""
         return sum(entry.bytes for entry in self.manifest.files.values())
 
+    def check_model(self) -> None:
+        """Hash the ONNX file again, before another process of the same program reads it.
+
+        Raises:
+            ArtifactError: it is no longer the file that was checked.
+        """
+        try:
+            same = files.sha256_file(self.model_path) == self.manifest.files[MODEL].sha256
+        except OSError:
+            same = False
+        if not same:
+            raise ArtifactError(
+                f"{self.model_path} was replaced or removed after the parent process loaded it.",
+                fix="load the artifact again in this process",
+            )
+
     def tokenizer(self) -> TextTokenizer:
         """Return the tokenizer, cutting as the manifest says."""
         return TextTokenizer.from_file(

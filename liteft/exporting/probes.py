@@ -1,8 +1,8 @@
 """Checks that need no data: every length runs, and a text alone gets what it gets in a batch.
 
 They use random token ids, so they reach lengths, type ids and neighbours that a validation split may not
-have. The batch mixes lengths, so that most rows are padded, and its longest row repeats one token: activations
-that stand out are what a scale shared by the batch would show.
+have. The batch mixes lengths, so that most rows are padded where the engine pads, and its longest row repeats
+one token: activations that stand out are what a scale shared by the batch would show.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 
 from liteft.errors import ModelError
 from liteft.finetuning.model import LoadedClassifier, pad_batch, uses_type_ids
-from liteft.runtime.onnx_engine import OnnxEngine
+from liteft.runtime.backends import Engine
 from liteft.tokenization import Encoded
 
 __all__ = ["ProbeResult", "run_probes"]
@@ -29,7 +29,7 @@ class ProbeResult:
     Attributes:
         lengths: token counts that were run.
         reference_difference: largest difference of a logit to the torch model's.
-        batch_difference: largest difference of a logit between a text alone and in a padded batch.
+        batch_difference: largest difference of a logit between a text alone and in a batch.
     """
 
     lengths: tuple[int, ...]
@@ -37,7 +37,7 @@ class ProbeResult:
     batch_difference: float
 
 
-def run_probes(loaded: LoadedClassifier, engine: OnnxEngine, *, seed: int = 0) -> ProbeResult:
+def run_probes(loaded: LoadedClassifier, engine: Engine, *, seed: int = 0) -> ProbeResult:
     """Run random token ids of lengths from 1 to max_tokens, each alone and all in one batch.
 
     Args:

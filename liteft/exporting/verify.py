@@ -1,8 +1,9 @@
 """The gate: what was written is run as a user would run it, and compared with the model it came from.
 
 Nothing leaves `export` unverified. The written folder is loaded with liteft.runtime and run on real texts,
-and its logits are compared with torch's. Beyond the limits the export fails, and says on which texts. Three
-things are judged:
+and its logits are compared with torch's. Beyond the limits the export fails, and says on which texts. ONNX
+Runtime runs it always, and the native backend too where this machine has its library: each must pass, and the
+worse of the two is what the manifest says. Three things are judged:
 
 - the export is faithful: logits (fp32, fp16), chosen labels and accuracy within stated limits;
 - the model is worth shipping: it beats the answer that always names the most frequent label. A graph that
@@ -28,7 +29,7 @@ from liteft.exporting.probes import ProbeResult, run_probes
 from liteft.finetuning.model import LoadedClassifier, predict_logits
 from liteft.metrics import Task, agreement, correct, decide, majority_share, wilson_interval
 from liteft.runtime import load
-from liteft.runtime.onnx_engine import OnnxEngine
+from liteft.runtime.backends import choose_engine, reason_against_native
 
 __all__ = ["verify_artifact"]
 
@@ -42,6 +43,7 @@ _SHOWN = 70
 class _Comparison:
     """Both models on the same texts: logits, float32 (texts, labels), and what the probes saw."""
 
+    backend: str
     split: Split
     task: Task
     model: np.ndarray
@@ -74,9 +76,10 @@ def verify_artifact(
         progress: called with a line of text now and then.
 
     Returns:
-        A dictionary for the manifest: split, texts, of_texts, logit_difference (largest), batch_difference,
-        agreement, accuracy of both with the exported model's 95% interval, majority, limits. The accuracy
-        values are None without labels; for multi-label they are shares of exact matches.
+        A dictionary for the manifest: split, texts, of_texts, backends (those that ran it), logit_difference
+        (largest), batch_difference, agreement, accuracy of both with the exported model's 95% interval, majority,
+        limits. The accuracy values are None without labels; for multi-label they are shares of exact matches. Of
+        several backends, each value is the worst.
 
     Raises:
         VerificationError: beyond a limit, or the model does not beat the majority class.
@@ -88,12 +91,13 @@ def verify_artifact(
         progress(
             f"verifying the {precision} graph on {len(chosen):,} of {len(split):,} texts of {split.name}"
         )
-    comparison = _run_both(folder, loaded, chosen, precision)
-    measured = _measured(comparison)
-    beyond = _beyond(comparison, measured, limits)
+    comparisons = _run_all(folder, loaded, chosen, precision)
+    measured_each = [_measured(comparison) for comparison in comparisons]
+    measured = _worst(measured_each)
     useless = measured["majority"] is not None and measured["model_accuracy"] <= measured["majority"]
-    if beyond:
-        raise _disagreement(comparison, loaded, precision, beyond)
+    for comparison, each in zip(comparisons, measured_each, strict=True):
+        if beyond := _beyond(comparison, each, limits):
+            raise _disagreement(comparison, loaded, precision, beyond)
     if useless:
         raise VerificationError(
             f"{loaded.path} does not beat the majority class on {split.name}; nothing was exported.",
@@ -107,6 +111,7 @@ def verify_artifact(
         "split": split.name,
         "texts": len(chosen),
         "of_texts": len(split),
+        "backends": [comparison.backend for comparison in comparisons],
         **measured,
         "limits": asdict(limits),
     }
@@ -129,8 +134,8 @@ def _chosen_texts(split: Split, loaded: LoadedClassifier, most: int) -> Split:
     return split if lengths.all() else split.take(lengths > 0)
 
 
-def _run_both(folder: Path, loaded: LoadedClassifier, chosen: Split, precision: Precision) -> _Comparison:
-    """Run the artifact and the model on the same texts, and the probes.
+def _run_all(folder: Path, loaded: LoadedClassifier, chosen: Split, precision: Precision) -> list[_Comparison]:
+    """Run the model once, and the artifact and the probes on every backend that can run it here.
 
     Raises:
         VerificationError: the artifact cannot be run, or its logits are not numbers.
@@ -141,18 +146,27 @@ def _run_both(folder: Path, loaded: LoadedClassifier, chosen: Split, precision: 
         raise ModelError(
             f"the logits of {loaded.path} are not finite numbers.", fix="train it again, in fp32"
         )
+    comparisons = []
+    backend = "onnxruntime"
     try:
-        with load(folder, device="cpu") as classifier:
-            exported = classifier.logits(chosen.texts, chosen.pairs)
-            threads = classifier.threads
-        probes = run_probes(loaded, OnnxEngine(read_artifact(folder), device="cpu", threads=threads))
+        artifact = read_artifact(folder)
+        native = reason_against_native(artifact) is None
+        for backend in ("onnxruntime", *(["native"] if native else [])):
+            with load(folder, device="cpu", backend=backend) as classifier:
+                exported = classifier.logits(chosen.texts, chosen.pairs)
+                threads = classifier.threads
+            engine = choose_engine(artifact, device="cpu", backend=backend, threads=threads)
+            probes = run_probes(loaded, engine)
+            comparisons.append(
+                _Comparison(backend, chosen, loaded.settings.task, reference, exported, probes)
+            )
     except (ArtifactError, DeviceError, ModelError) as error:
         raise VerificationError(
-            f"the {precision} graph of {loaded.path} does not run; nothing was exported.",
+            f"the {precision} graph of {loaded.path} does not run on {backend}; nothing was exported.",
             accepted={"what happened": error.message},
             fix="--precision fp32" if precision != "fp32" else "report it: it is a mistake of LiteFT's",
         ) from error
-    return _Comparison(chosen, loaded.settings.task, reference, exported, probes)
+    return comparisons
 
 
 def _measured(comparison: _Comparison) -> dict[str, Any]:
@@ -184,6 +198,18 @@ def _measured(comparison: _Comparison) -> dict[str, Any]:
     }
 
 
+def _worst(measured: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return of every number the worst one; what the backends have in common stays."""
+    worst = dict(measured[0])
+    for name in ("logit_difference", "logit_difference_mean", "probe_difference", "batch_difference"):
+        worst[name] = max(each[name] for each in measured)
+    worst["agreement"] = min(each["agreement"] for each in measured)
+    if worst["accuracy"] is not None:
+        lowest = min(measured, key=lambda each: each["accuracy"])
+        worst |= {name: lowest[name] for name in ("accuracy", "accuracy_interval")}
+    return worst
+
+
 def _beyond(comparison: _Comparison, measured: dict[str, Any], limits: Limits) -> dict[str, str]:
     """Return what is beyond its limit: name -> value and limit, in words."""
     beyond: dict[str, str] = {}
@@ -213,7 +239,7 @@ def _disagreement(
     return VerificationError(
         f"the {precision} graph does not agree with {loaded.path} on {comparison.split.name}; "
         "nothing was exported.",
-        accepted=beyond | _worst_texts(comparison, loaded.settings.labels),
+        accepted={"run by": comparison.backend} | beyond | _worst_texts(comparison, loaded.settings.labels),
         fix=finer.get(precision, "report it: a float32 graph that disagrees is a mistake of LiteFT's"),
     )
 

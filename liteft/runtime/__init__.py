@@ -1,9 +1,11 @@
-"""Running an artifact: numpy, tokenizers and onnxruntime, nothing of what trained it.
+"""Running an artifact: numpy, tokenizers, and the native library or onnxruntime; nothing of what trained it.
 
 `classifier` is what callers hold; below it `inputs` judges values, `clipping` tokenizes, `batching` plans,
-`backends` chooses what computes, `onnx_engine` computes and `prediction` answers. `bulk` classifies files: it reads
-them with `data.rows`, `scored_rows` adds the answers, `row_formats` and `parts` write. onnxruntime is imported when
-an artifact is loaded, `bulk` when ``predict_file`` is first named, and neither of them here.
+`backends` chooses what computes, `native_engine` or `onnx_engine` computes, and `prediction` answers. The native
+engine opens its library with `native_library` and reads the graph with `encoder_file` and `protobuf`. `bulk`
+classifies files: it reads them with `data.rows`, `scored_rows` adds the answers, `row_formats` and `parts` write.
+onnxruntime is imported when an artifact is loaded that needs it, `bulk` when ``predict_file`` is first named, and
+neither of them here.
 """
 
 from __future__ import annotations
@@ -11,13 +13,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from liteft.runtime.classifier import Classifier, load
-from liteft.runtime.counters import Stats
+from liteft.runtime.counters import EngineCounters, Stats
+from liteft.runtime.native_library import custom_ops_library
 from liteft.runtime.prediction import Prediction
 
 if TYPE_CHECKING:
     from liteft.runtime.bulk import Classified, Progress, predict_file
 
-__all__ = ["Classified", "Classifier", "Prediction", "Progress", "Stats", "load", "predict_file"]
+__all__ = [
+    "Classified",
+    "Classifier",
+    "EngineCounters",
+    "Prediction",
+    "Progress",
+    "Stats",
+    "custom_ops_library",
+    "load",
+    "predict_file",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,9 +1,15 @@
-"""What computes logits: the one place where a backend and a device are chosen.
+"""What computes logits: the one place where a backend, a device and a precision are chosen.
 
-A backend is an Engine. Today there is one, ONNX Runtime. An explicit choice is met or refused with the
-reason; "auto" takes CUDA where ONNX Runtime has it and the artifact gains by it. An int8 artifact stays on
-the CPU then: ONNX Runtime's CUDA kernel for integer products takes no unsigned activations, so every product
-would be copied to the CPU and back.
+A backend is an Engine. There are two: "native", LiteFT's own library, which runs on the CPU and pads nothing, and
+"onnxruntime", which runs everything an artifact may hold, and is the one that has CUDA. An explicit choice is met or
+refused with the reason. "auto" takes
+
+1. ONNX Runtime on CUDA, where the device is left open and ONNX Runtime has CUDA. An int8 artifact stays on the CPU:
+   ONNX Runtime's CUDA kernel for integer products takes no unsigned activations, so every product would be copied to
+   the CPU and back;
+2. the native backend, where its library is there, the graph is the node that it runs, and the processor has vector
+   instructions that it was written for;
+3. ONNX Runtime on the CPU.
 """
 
 from __future__ import annotations
@@ -12,23 +18,37 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from liteft.errors import DeviceError, closest
+from liteft.errors import ArtifactError, DeviceError, MissingExtraError, closest
 from liteft.runtime.cores import usable_cores
+from liteft.runtime.counters import EngineCounters
 
 if TYPE_CHECKING:
     from liteft.artifact import Artifact
 
-__all__ = ["BACKENDS", "DEVICES", "Engine", "checked_threads", "choose_engine"]
+__all__ = ["BACKENDS", "DEVICES", "PRECISIONS", "Engine", "checked_threads", "choose_engine", "reason_against_native"]
 
 DEVICES = ("auto", "cpu", "cuda")
-BACKENDS = ("auto", "onnxruntime")
+BACKENDS = ("auto", "native", "onnxruntime")
+PRECISIONS = (None, "bf16")
+_SLOW = "portable"  # instructions: plain C++
 
 
 class Engine(Protocol):
-    """Computes logits for token ids. Its ``run`` may be called from several threads at once."""
+    """Computes logits for token ids. Its ``run`` may be called from several threads at once.
+
+    Attributes:
+        name: of the backend.
+        device: "cpu" or "cuda".
+        precision: of its products: "fp32", "bf16" or "int8".
+        pads: texts of a batch are computed as wide as the longest of them.
+        token_budget: tokens of a batch, at most, that is best for speed.
+        run_price: what a run costs besides its tokens, in tokens.
+    """
 
     name: str
     device: str
+    precision: str
+    pads: bool
     token_budget: int
     run_price: int
 
@@ -46,40 +66,59 @@ class Engine(Protocol):
             DeviceError: the backend failed.
         """
 
+    def counters(self) -> EngineCounters | None:
+        """Return the engine's own counters; None where it does not count."""
+
     def after_fork(self) -> None:
         """Forget, in a forked child, what the parent's threads were part of."""
 
 
-def choose_engine(artifact: Artifact, *, device: str, backend: str, threads: int) -> Engine:
+def choose_engine(
+    artifact: Artifact, *, device: str, backend: str, threads: int, precision: str | None = None
+) -> Engine:
     """Return an engine for an artifact.
 
     Args:
         artifact: a checked artifact.
         device: "auto", "cpu" or "cuda".
-        backend: "auto" or "onnxruntime".
+        backend: "auto", "native" or "onnxruntime".
         threads: how many threads a run may use on the CPU.
+        precision: None, or "bf16" for products in bfloat16, which the native backend alone has.
 
     Raises:
-        DeviceError: the device or the backend is unknown or cannot be had.
-        MissingExtraError: onnxruntime is not installed.
+        DeviceError: the device, the backend or the precision is unknown or cannot be had.
+        MissingExtraError: onnxruntime is needed and not installed.
         ArtifactError: the graph is none that the backend can run.
     """
-    if device not in DEVICES:
-        raise _unknown("device", device, DEVICES)
+    _check_known("device", device, DEVICES)
+    _check_known("backend", backend, BACKENDS)
+    _check_known("precision", precision, PRECISIONS)
+    if precision is not None:
+        _check_precision(artifact, precision, device=device, backend=backend)
+        backend = "native"
     if backend == "native":
-        raise DeviceError(
-            'backend="native" was asked for, and this build of liteft has no native library.',
-            accepted={"backend": ", ".join(BACKENDS)},
-            fix='backend="auto"',
-        )
-    if backend not in BACKENDS:
-        raise _unknown("backend", backend, BACKENDS)
-    from liteft.runtime.onnx_engine import OnnxEngine, has_cuda
+        if device == "cuda":
+            raise DeviceError(
+                'backend="native" runs on the CPU, and device="cuda" was asked for.',
+                fix=['device="cpu"', 'backend="onnxruntime"'],
+            )
+        return _native(artifact, threads, precision)
+    if backend == "auto" and device != "cuda":
+        return _best(artifact, device, threads)
+    return _onnxruntime(artifact, device, threads)
 
-    if device == "auto":
-        device = "cuda" if artifact.manifest.precision != "int8" and has_cuda() else "cpu"
-        return OnnxEngine(artifact, device=device, threads=threads, or_cpu=True)
-    return OnnxEngine(artifact, device=device, threads=threads)
+
+def reason_against_native(artifact: Artifact) -> str | None:
+    """Return why the native backend cannot run an artifact here, in words; None where it can."""
+    from liteft.runtime.encoder_file import read_classifier
+    from liteft.runtime.native_library import open_library
+
+    try:
+        open_library()
+        read_classifier(artifact.model_path)
+    except (DeviceError, ArtifactError) as error:
+        return error.message
+    return None
 
 
 def checked_threads(threads: int | None) -> int:
@@ -93,10 +132,107 @@ def checked_threads(threads: int | None) -> int:
     return threads
 
 
-def _unknown(name: str, value: object, known: tuple[str, ...]) -> DeviceError:
-    near = closest(value, known) if isinstance(value, str) else None
-    return DeviceError(
+def _native(artifact: Artifact, threads: int, precision: str | None) -> Engine:
+    """Return the native engine, asked for by name.
+
+    Raises:
+        DeviceError: why it cannot run this artifact here.
+    """
+    from liteft.runtime.encoder_file import read_classifier
+    from liteft.runtime.native_engine import NativeEngine
+    from liteft.runtime.native_library import open_library
+
+    asked = 'backend="native"' if precision is None else f"precision={precision!r}, which needs the native backend,"
+    try:
+        open_library()
+        stored = read_classifier(artifact.model_path)
+    except (DeviceError, ArtifactError) as error:
+        raise DeviceError(
+            f"{asked} was asked for and cannot be had: {error.message}",
+            accepted=error.accepted,
+            fix=['backend="auto"' if precision is None else "leave the precision out", *error.fix],
+        ) from error
+    return NativeEngine(artifact, threads=threads, precision=precision, stored=stored)
+
+
+def _best(artifact: Artifact, device: str, threads: int) -> Engine:
+    """Return what backend="auto" takes where the device is not CUDA by name."""
+    from liteft.runtime.onnx_engine import OnnxEngine, has_cuda, may_have_cuda
+
+    other: Engine | None = None
+    if device == "auto" and artifact.manifest.precision != "int8" and may_have_cuda() and has_cuda():
+        other = OnnxEngine(artifact, device="cuda", threads=threads, or_cpu=True)
+        if other.device == "cuda":
+            return other
+    native, reason = _native_where_fast(artifact, threads)
+    if native is not None:
+        return native
+    try:
+        return other or OnnxEngine(artifact, device="cpu", threads=threads)
+    except MissingExtraError as error:
+        raise MissingExtraError(
+            error.message, accepted={**error.accepted, "the native backend": reason}, fix=error.fix
+        ) from error
+
+
+def _native_where_fast(artifact: Artifact, threads: int) -> tuple[Engine | None, str]:
+    """Return the native engine, or None and why it is not the best choice.
+
+    Raises:
+        DeviceError: LITEFT_LIBRARY names something else than the library, or the library failed.
+    """
+    from liteft.runtime.encoder_file import read_classifier
+    from liteft.runtime.native_engine import NativeEngine
+    from liteft.runtime.native_library import asked_for, open_library
+
+    try:
+        library = open_library()
+    except DeviceError as error:
+        if asked_for():
+            raise
+        return None, error.message
+    if library.instructions == _SLOW:
+        return None, "this processor has no vector instructions that the library was written for"
+    try:
+        stored = read_classifier(artifact.model_path)
+    except ArtifactError as error:
+        return None, error.message
+    return NativeEngine(artifact, threads=threads, stored=stored), ""
+
+
+def _onnxruntime(artifact: Artifact, device: str, threads: int) -> Engine:
+    from liteft.runtime.onnx_engine import OnnxEngine, has_cuda
+
+    if device == "auto":
+        device = "cuda" if artifact.manifest.precision != "int8" and has_cuda() else "cpu"
+        return OnnxEngine(artifact, device=device, threads=threads, or_cpu=True)
+    return OnnxEngine(artifact, device=device, threads=threads)
+
+
+def _check_precision(artifact: Artifact, precision: str, *, device: str, backend: str) -> None:
+    """Refuse a precision that the other choices exclude."""
+    if artifact.manifest.precision == "int8":
+        raise DeviceError(
+            f"precision={precision!r} was asked for, and {artifact.path} is stored in int8.",
+            accepted={"precision": "None, for an int8 artifact"},
+            fix=["leave the precision out", "export with --precision fp32 or fp16"],
+        )
+    for name, value in (("backend", backend), ("device", device)):
+        if value in ("onnxruntime", "cuda"):
+            raise DeviceError(
+                f"precision={precision!r} is offered by the native backend on the CPU alone, "
+                f"and {name}={value!r} was asked for.",
+                fix=["leave the precision out", f'{name}="auto"'],
+            )
+
+
+def _check_known(name: str, value: object, known: tuple[str | None, ...]) -> None:
+    if any(value is each or (isinstance(value, str) and value == each) for each in known):
+        return
+    words = [each for each in known if each is not None]
+    near = closest(value, words) if isinstance(value, str) else None
+    raise DeviceError(
         f"there is no {name} {value!r}.",
-        accepted={name: ", ".join(known)},
+        accepted={name: ", ".join(map(str, known))},
         fix=f'{name}="{near}"' if near else (),
     )

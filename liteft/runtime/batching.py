@@ -1,6 +1,7 @@
-"""Which texts run together: batches of close lengths under a token budget.
+"""Which texts run together: batches under a token budget.
 
-A batch is a rectangle, as wide as its longest text, so everything a shorter text lacks is computed for
+An engine that pads nothing gets the texts as they come, cut where the budget is full. For one that pads, a batch is a
+rectangle, as wide as its longest text, so everything a shorter text lacks is computed for
 nothing. Texts are sorted by length and the sorted row is cut where the sum of all rectangles, plus a fixed
 price for each run, is smallest: an exact minimum by dynamic programming, not a rule of thumb. The price is
 given in tokens.
@@ -19,7 +20,27 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["pad", "plan_batches"]
+__all__ = ["cut_runs", "pad", "plan_batches"]
+
+
+def cut_runs(lengths: np.ndarray, *, token_budget: int) -> list[slice]:
+    """Return runs of texts in the order they came, for an engine that pads nothing.
+
+    Args:
+        lengths: int64, shape (texts,), at least 1 each.
+        token_budget: tokens of a run, at most; a text that is longer runs alone.
+
+    Returns:
+        Slices of the texts, in order, none of them empty.
+    """
+    ends = np.cumsum(lengths)
+    runs = []
+    start = before = 0
+    while start < len(lengths):
+        stop = max(start + 1, int(np.searchsorted(ends, before + token_budget, side="right")))
+        runs.append(slice(start, stop))
+        start, before = stop, int(ends[stop - 1])
+    return runs
 
 
 def plan_batches(lengths: np.ndarray, *, token_budget: int, run_price: int) -> list[np.ndarray]:

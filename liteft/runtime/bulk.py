@@ -100,6 +100,7 @@ def predict_file(
     device: str = "auto",
     backend: str = "auto",
     threads: int | None = None,
+    precision: str | None = None,
     token_budget: int | None = None,
     overwrite: bool = False,
     restart: bool = False,
@@ -131,9 +132,10 @@ def predict_file(
         on_error: what a row without a usable text does: "raise", or get nulls ("null").
         encoding: of a text file; None for UTF-8 or what the byte-order mark says.
         delimiter: of csv and tsv; None to see it in the first line.
-        device: as in ``load``; only with an artifact's folder, like the next two.
+        device: as in ``load``; only with an artifact's folder, like the next three.
         backend: as in ``load``.
         threads: as in ``load``.
+        precision: as in ``load``.
         token_budget: as in ``Classifier.stream``.
         overwrite: replace an output that exists.
         restart: throw away the finished parts of an earlier run.
@@ -155,7 +157,7 @@ def predict_file(
     if _is_same(source, target):
         raise ConfigError(f"{target} is the input; it would be overwritten.", fix="another --output")
     row_format(target.suffix, columns=(), schema=None, added={})  # judges the suffix, before a model is loaded
-    with _classifier(artifact, device, backend, threads) as classifier:
+    with _classifier(artifact, device, backend, threads, precision) as classifier:
         scorer = RowScorer(
             classifier,
             columns=_text_columns(file, classifier, text, pair),
@@ -242,13 +244,17 @@ def _read(rows: Rows, format: RowFormat, scorer: RowScorer) -> Iterator[ScoredRo
 
 
 def _classifier(
-    artifact: str | os.PathLike[str] | Classifier, device: str, backend: str, threads: int | None
+    artifact: str | os.PathLike[str] | Classifier,
+    device: str,
+    backend: str,
+    threads: int | None,
+    precision: str | None,
 ) -> AbstractContextManager[Classifier]:
     if not isinstance(artifact, Classifier):
-        return load(artifact, device=device, backend=backend, threads=threads)
-    if (device, backend, threads) != ("auto", "auto", None):
+        return load(artifact, device=device, backend=backend, threads=threads, precision=precision)
+    if (device, backend, threads, precision) != ("auto", "auto", None, None):
         raise ConfigError(
-            "device, backend and threads were chosen when the classifier was loaded.",
+            "device, backend, threads and precision were chosen when the classifier was loaded.",
             accepted={"device": artifact.device, "backend": artifact.backend, "threads": artifact.threads},
             fix="liteft.load(..., device=..., threads=...)",
         )

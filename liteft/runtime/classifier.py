@@ -18,7 +18,7 @@ import numpy as np
 from liteft.errors import ConfigError, DeviceError, InputError
 from liteft.runtime.backends import Engine, checked_threads, choose_engine
 from liteft.runtime.clipping import ClippingTokenizer
-from liteft.runtime.counters import Counters, Stats
+from liteft.runtime.counters import Counters, EngineCounters, Stats
 from liteft.runtime.inputs import Text, checked_iterable, checked_text, is_one_text, no_tokens
 from liteft.runtime.prediction import Answering, Prediction
 from liteft.runtime.scoring import WINDOW, Scored, score_texts, windows
@@ -37,23 +37,27 @@ def load(
     device: str = "auto",
     backend: str = "auto",
     threads: int | None = None,
+    precision: str | None = None,
 ) -> Classifier:
     """Load an artifact, its files checked against their SHA-256. Neither torch nor transformers is imported.
 
     Args:
         path: the artifact's folder.
         device: "cpu", "cuda", or "auto": CUDA where onnxruntime has it and the artifact is not int8.
-        backend: "onnxruntime", or "auto".
+        backend: "native", "onnxruntime", or "auto": native on the CPU, where this liteft has its library, the
+            processor has AVX2 or more, and the graph was built and not traced; else onnxruntime.
         threads: threads of one run on the CPU; None for the physical cores that this process may use. With 1,
             texts are tokenized on one core too.
+        precision: None computes as the artifact is stored, float16 in float32. "bf16" computes the products of a
+            float artifact in bfloat16: faster and coarser, on the native backend, where the processor offers it.
 
     Returns:
         A Classifier; close it, or use it as a context manager.
 
     Raises:
         ArtifactError: no artifact, a changed byte, a later format, or a graph that cannot be loaded.
-        DeviceError: the device, backend or number of threads cannot be had.
-        MissingExtraError: onnxruntime is not installed.
+        DeviceError: the device, backend, precision or number of threads cannot be had.
+        MissingExtraError: onnxruntime is needed and not installed.
     """
     from liteft.artifact import (
         read_artifact,
@@ -61,8 +65,8 @@ def load(
 
     count = checked_threads(threads)
     artifact = read_artifact(Path(path).absolute())
-    engine = choose_engine(artifact, device=device, backend=backend, threads=count)
-    return Classifier(artifact, engine, threads=count, asked=(device, backend, threads))
+    engine = choose_engine(artifact, device=device, backend=backend, threads=count, precision=precision)
+    return Classifier(artifact, engine, threads=count, asked=(device, backend, threads, precision))
 
 
 class Classifier:
@@ -71,13 +75,19 @@ class Classifier:
     Made by ``load``. Pickling keeps the path and the settings, and loads again.
 
     Attributes:
-        backend: what computes: "onnxruntime".
+        backend: what computes: "native" or "onnxruntime".
         device: where: "cpu" or "cuda".
         threads: threads of one run on the CPU.
+        precision: of the encoder's products: "fp32", "bf16" or "int8".
     """
 
     def __init__(
-        self, artifact: Artifact, engine: Engine, *, threads: int, asked: tuple[str, str, int | None]
+        self,
+        artifact: Artifact,
+        engine: Engine,
+        *,
+        threads: int,
+        asked: tuple[str, str, int | None, str | None],
     ) -> None:
         self._artifact = artifact
         self._engine: Engine | None = engine
@@ -87,6 +97,7 @@ class Classifier:
         self.backend = engine.name
         self.device = engine.device
         self.threads = threads
+        self.precision = engine.precision
         _alive.add(self)
 
     @property
@@ -108,6 +119,12 @@ class Classifier:
     def stats(self) -> Stats:
         """What was classified so far: a snapshot."""
         return self._counters.snapshot()
+
+    @property
+    def engine_counters(self) -> EngineCounters | None:
+        """What the native engine itself counted in this process; None on onnxruntime, or once closed."""
+        engine = self._engine
+        return None if engine is None else engine.counters()
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a string is a collection of strings, too
@@ -178,9 +195,9 @@ class Classifier:
             threshold: as in ``predict``.
             on_error: what a value that is no text does: "raise" an InputError after the results before it, or
                 give None in its place ("null").
-            token_budget: padded tokens of one batch, at most (a longer text runs alone); None for the
+            token_budget: tokens of one batch, padding included, at most (a longer text runs alone); None for the
                 backend's measured default.
-            window: texts that are sorted by length together. 1 answers each text before reading the next.
+            window: texts that are batched together. 1 answers each text before reading the next.
 
         Returns:
             An iterator of a Prediction for each input, None for a bad one.
@@ -322,8 +339,10 @@ def _check_count(name: str, value: object) -> None:
         raise ConfigError(f"{name}={value!r} is no count.", accepted={name: "1 or more"})
 
 
-def _load_again(path: Path, device: str, backend: str, threads: int | None) -> Classifier:
-    return load(path, device=device, backend=backend, threads=threads)
+def _load_again(
+    path: Path, device: str, backend: str, threads: int | None, precision: str | None
+) -> Classifier:
+    return load(path, device=device, backend=backend, threads=threads, precision=precision)
 
 
 _alive: weakref.WeakSet[Classifier] = weakref.WeakSet()

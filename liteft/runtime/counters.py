@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, replace
 
-__all__ = ["Counters", "Stats"]
+__all__ = ["Counters", "EngineCounters", "Stats"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Stats:
         empty: of these, texts of nothing but white space.
         refused: values in streams that were no texts and became None.
         tokens: tokens classified, special tokens included.
-        padded_tokens: tokens computed, padding included.
+        padded_tokens: tokens computed, padding included; ``tokens`` where the backend pads nothing.
         batches: runs of the backend.
     """
 
@@ -34,6 +34,19 @@ class Stats:
     def padding_share(self) -> float:
         """Share of the computed tokens that was padding, 0 to 1."""
         return 1 - self.tokens / self.padded_tokens if self.padded_tokens else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineCounters:
+    """What an engine counted itself, in this process.
+
+    Attributes:
+        calls: runs.
+        rows: rows that went through the model's layers; where nothing is padded, the tokens of the texts.
+    """
+
+    calls: int = 0
+    rows: int = 0
 
 
 class Counters:

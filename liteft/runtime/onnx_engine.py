@@ -16,20 +16,21 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import os
 import sys
 import threading
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from liteft import files
 from liteft.artifact import Artifact
 from liteft.errors import ArtifactError, DeviceError, MissingExtraError
 from liteft.runtime.batching import pad
 
-__all__ = ["OnnxEngine", "has_cuda", "import_onnxruntime"]
+__all__ = ["OnnxEngine", "has_cuda", "import_onnxruntime", "may_have_cuda"]
 
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
@@ -63,6 +64,13 @@ def import_onnxruntime() -> ModuleType:
     return module
 
 
+def may_have_cuda() -> bool:
+    """Return whether onnxruntime's files hold its CUDA provider, without the cost of importing it."""
+    found = importlib.util.find_spec("onnxruntime")
+    folders = (found.submodule_search_locations or []) if found is not None else []
+    return any(any(Path(folder, "capi").glob("*onnxruntime_providers_cuda*")) for folder in folders)
+
+
 def has_cuda() -> bool:
     """Return whether the installed onnxruntime was built with CUDA; the machine may still have no GPU."""
     return _CUDA in import_onnxruntime().get_available_providers()
@@ -84,10 +92,12 @@ class OnnxEngine:
     """
 
     name = "onnxruntime"
+    pads = True
 
     def __init__(self, artifact: Artifact, *, device: str, threads: int, or_cpu: bool = False) -> None:
         self._artifact = artifact
         self._threads = threads
+        self.precision = "int8" if artifact.manifest.precision == "int8" else "fp32"
         self._lock = threading.Lock()
         session = _new_session(artifact, device, threads)
         self.device = "cuda" if _CUDA in session.get_providers() else "cpu"
@@ -124,6 +134,9 @@ class OnnxEngine:
             ) from error
         return np.asarray(logits, dtype=np.float32)
 
+    def counters(self) -> None:
+        """Return None: onnxruntime does not count."""
+
     def after_fork(self) -> None:
         """Leave the parent's session alone for good, in a forked child. The next run makes a new one."""
         self._lock = threading.Lock()
@@ -134,18 +147,8 @@ class OnnxEngine:
     def _session_of_this_process(self) -> Any:
         with self._lock:
             if self._session is None:
-                artifact = self._artifact
-                entry = artifact.manifest.files[artifact.model_path.name]
-                try:
-                    same = files.sha256_file(artifact.model_path) == entry.sha256
-                except OSError:
-                    same = False
-                if not same:
-                    raise ArtifactError(
-                        f"{artifact.model_path} was replaced or removed after the parent process loaded it.",
-                        fix="load the artifact again in this process",
-                    )
-                self._session = _new_session(artifact, self.device, self._threads)
+                self._artifact.check_model()
+                self._session = _new_session(self._artifact, self.device, self._threads)
             return self._session
 
 

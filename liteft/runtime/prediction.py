@@ -28,7 +28,7 @@ class Prediction:
             none; single-label: ``label`` alone.
         top: (label, score) of the ``top_k`` best labels, best first; empty when not asked for.
         truncated: tokens of the text were cut off.
-        backend: what computed it: "onnxruntime".
+        backend: what computed it: "native" or "onnxruntime".
     """
 
     label: str

@@ -95,6 +95,7 @@ class RowScorer:
             "threshold": None if threshold is None else np.asarray(threshold).tolist(),
             "device": classifier.device,
             "backend": classifier.backend,
+            "precision": classifier.precision,
         }
 
     def check_names(self, names: Container[str], where: str) -> None:

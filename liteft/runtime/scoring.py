@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from liteft.errors import InputError, ModelError
 from liteft.runtime.backends import Engine
-from liteft.runtime.batching import plan_batches
+from liteft.runtime.batching import cut_runs, plan_batches
 from liteft.runtime.clipping import ClippingTokenizer
 from liteft.runtime.counters import Counters
 from liteft.runtime.inputs import Text, no_tokens
@@ -65,7 +65,7 @@ def score_texts(
         labels: number of labels.
         paired: the model reads pairs.
         counters: gets what was done added.
-        token_budget: padded tokens of a batch, at most; None for the engine's own.
+        token_budget: tokens of a batch, at most, padding included; None for the engine's own.
 
     Raises:
         DeviceError: the engine failed.
@@ -77,13 +77,11 @@ def score_texts(
     filled = np.flatnonzero(lengths)
     logits = np.zeros((len(texts), labels), dtype=np.float32)
     padded = 0
-    plan = plan_batches(
-        lengths[filled], token_budget=token_budget or engine.token_budget, run_price=engine.run_price
-    )
+    plan = _plan(lengths[filled], engine, token_budget or engine.token_budget)
     for batch in plan:
         rows = filled[batch]
         logits[rows] = engine.run([encoded.ids[row] for row in rows], [encoded.type_ids[row] for row in rows])
-        padded += len(rows) * int(lengths[rows].max())
+        padded += len(rows) * int(lengths[rows].max()) if engine.pads else int(lengths[rows].sum())
     if not np.isfinite(logits).all():
         raise ModelError(
             "the model gave logits that are not finite (NaN or infinite).",
@@ -98,6 +96,13 @@ def score_texts(
         batches=len(plan),
     )
     return Scored(logits, encoded.truncated, lengths)
+
+
+def _plan(lengths: np.ndarray, engine: Engine, token_budget: int) -> Sequence[np.ndarray | slice]:
+    """Return what runs together: indices into ``lengths``."""
+    if not engine.pads:
+        return cut_runs(lengths, token_budget=token_budget)
+    return plan_batches(lengths, token_budget=token_budget, run_price=engine.run_price)
 
 
 def windows(entries: Iterator[Entry], size: int) -> Iterator[list[Entry]]:

@@ -97,7 +97,7 @@ def test_a_graph_without_logits_is_an_error(tiny: ModuleType, new_artifact: Call
         ({"device": "cpuu"}, 'device="cpu"'),
         ({"device": None}, "no device None"),
         ({"backend": "onnx"}, "no backend 'onnx'"),
-        ({"backend": "native"}, "this build of liteft has no native library"),
+        ({"backend": "native"}, 'backend="native" was asked for and cannot be had'),
         ({"threads": 0}, "threads=0"),
         ({"threads": "two"}, "threads='two'"),
     ],

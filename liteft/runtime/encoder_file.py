@@ -1,0 +1,316 @@
+"""Reading model.onnx without onnx and onnxruntime: one node, its attributes, its weights.
+
+An exported classifier's graph is a single node, ``liteft.EncoderClassifier``, whose inputs are the token ids and the
+weights. That is all the native engine needs, so this reads those parts and nothing else; the node's definition in
+standard operators, for others, is skipped. Weights are views into the mapped file: they cost no memory until they are
+read.
+
+Whatever is not exactly as expected is refused with a reason: another graph, a later version of the node, an attribute
+or a weight that is unknown here and might change what is computed. It is better not to run than to run another model.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from liteft.errors import ArtifactError
+from liteft.runtime.protobuf import Malformed, Span, fields, integers, signed
+
+__all__ = ["StoredClassifier", "read_classifier"]
+
+DOMAIN, KIND, VERSION = "liteft", "EncoderClassifier", 1
+TOKENS = ("input_ids", "attention_mask", "token_type_ids")
+_WORDS = {
+    "activation": ("gelu", "gelu_tanh", "relu", "silu"),
+    "pooling": ("cls", "mean"),
+    "head": ("none", "tanh", "relu", "gelu"),
+    "int8_scheme": ("none", "per_row"),
+}
+_NUMBERS = ("layers", "heads", "counted_from")
+_ATTRIBUTES = {"inputs", "epsilon", *_NUMBERS, *_WORDS}
+_FLOAT, _INT, _STRING = 1, 2, 3  # AttributeProto.AttributeType
+_VALUE_FIELDS = {_FLOAT: 2, _INT: 3, _STRING: 4}
+_TYPES: dict[int, np.dtype[Any]] = {  # TensorProto.DataType
+    1: np.dtype("<f4"),
+    3: np.dtype("|i1"),
+    10: np.dtype("<f2"),
+}
+_MOST = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class StoredClassifier:
+    """A classifier as the file holds it.
+
+    Attributes:
+        inputs: names of the token inputs, in order.
+        layers, heads, epsilon, activation, pooling, head, counted_from, int8_scheme: the node's attributes.
+        weights: name -> view into the file, float32, float16 or int8, shape (rows, columns); a vector is one row.
+            Perhaps not aligned.
+    """
+
+    inputs: tuple[str, ...]
+    layers: int
+    heads: int
+    epsilon: float
+    activation: str
+    pooling: str
+    head: str
+    counted_from: int
+    int8_scheme: str
+    weights: dict[str, np.ndarray]
+
+    @property
+    def labels(self) -> int:
+        """Number of labels."""
+        return int(self.weights["classifier.weight"].shape[1])
+
+
+def read_classifier(path: Path) -> StoredClassifier:
+    """Return the classifier in an ONNX file.
+
+    Raises:
+        ArtifactError: the file cannot be read, or holds something else; the message says what.
+    """
+    try:
+        with open(path, "rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} cannot be read: {error}.", fix="copy the folder again") from error
+    try:
+        return _Reader(path, mapped).classifier()
+    except (Malformed, UnicodeDecodeError, struct.error) as error:
+        raise ArtifactError(
+            f"{path} is no ONNX file, or a damaged one: {error}.", fix="export the model again"
+        ) from error
+
+
+class _Reader:
+    """Reads the messages of one file, by the field numbers of onnx.proto."""
+
+    def __init__(self, path: Path, mapped: mmap.mmap) -> None:
+        self._path, self._mapped = path, mapped
+        self._bytes = memoryview(mapped)
+
+    def classifier(self) -> StoredClassifier:
+        graph, version = self._model()
+        nodes, tensors, inputs, outputs = self._graph(graph)
+        found, results, attributes = self._node(nodes[0])
+        if version != VERSION:
+            self._refuse(f"holds version {version} of {DOMAIN}.{KIND}, and this liteft knows version {VERSION}")
+        if results != outputs or outputs != ["logits"]:
+            self._refuse(f"gives {', '.join(outputs)}, not logits")
+        if attributes["inputs"] != " ".join(found) or inputs != list(TOKENS[: len(inputs)]) or len(inputs) < 2:
+            self._refuse("names its node's inputs otherwise than the node has them")
+        if found[: len(inputs)] != inputs:
+            self._refuse("feeds its node otherwise than by token ids, mask and weights")
+        del attributes["inputs"]
+        names = found[len(inputs) :]
+        weights = {name: self._weight(name, tensors[name]) for name in names if name in tensors}
+        if len(weights) != len(names):
+            self._refuse("has a weight twice, or one that is not in it")
+        stored = StoredClassifier(tuple(inputs), weights=weights, **attributes)  # type: ignore[arg-type]
+        self._check_weights(stored)
+        return stored
+
+    def _model(self) -> tuple[Span, int]:
+        """Return where the graph lies, and the version of the node's domain."""
+        graphs: list[Span] = []
+        versions: list[int] = []
+        for number, value in fields(self._bytes, (0, len(self._bytes))):
+            if number == 7:
+                graphs.append(self._span(value))
+            elif number == 8:
+                domain, version = "", 0
+                for part, each in fields(self._bytes, self._span(value)):
+                    if part == 1:
+                        domain = self._text(each)
+                    elif part == 2:
+                        version = self._number(each)
+                versions += [version] if domain == DOMAIN else []
+        if len(graphs) != 1:
+            raise Malformed(f"{len(graphs)} graphs")
+        if len(versions) > 1:
+            raise Malformed(f"{len(versions)} versions of the domain {DOMAIN}")
+        return graphs[0], versions[0] if versions else 0
+
+    def _graph(self, span: Span) -> tuple[list[Span], dict[str, Span], list[str], list[str]]:
+        """Return the one node, the tensors by name, and the names of inputs and outputs."""
+        nodes: list[Span] = []
+        tensors: list[Span] = []
+        inputs: list[str] = []
+        outputs: list[str] = []
+        for number, value in fields(self._bytes, span):
+            if number == 1:
+                nodes.append(self._span(value))
+            elif number == 5:
+                tensors.append(self._span(value))
+            elif number in (11, 12):
+                (inputs if number == 11 else outputs).append(self._only_text(self._span(value), 1))
+            elif number == 15:
+                self._refuse("has sparse weights")
+        if len(nodes) != 1:
+            self._refuse(f"is a graph of {len(nodes):,} nodes, not the one node {DOMAIN}.{KIND}")
+        by_name = {self._only_text(tensor, 8): tensor for tensor in tensors}
+        if len(by_name) != len(tensors):
+            raise Malformed("two weights of one name")
+        return nodes, by_name, inputs, outputs
+
+    def _node(self, span: Span) -> tuple[list[str], list[str], dict[str, str | int | float]]:
+        """Return inputs, outputs and attributes of the node."""
+        inputs: list[str] = []
+        outputs: list[str] = []
+        named = {4: "", 7: "", 8: ""}  # op_type, domain, overload
+        attributes: dict[str, str | int | float] = {}
+        spans = []
+        for number, value in fields(self._bytes, span):
+            if number in (1, 2):
+                (inputs if number == 1 else outputs).append(self._text(value))
+            elif number == 5:
+                spans.append(self._span(value))
+            elif number in named:
+                named[number] = self._text(value)
+        if tuple(named.values()) != (KIND, DOMAIN, ""):
+            self._refuse(f"holds the node {named[7]}.{named[4]}, not {DOMAIN}.{KIND}")
+        for each in spans:
+            name, found = self._attribute(each)
+            if name in attributes:
+                raise Malformed(f"attribute {name} twice")
+            attributes[name] = found
+        if set(attributes) != _ATTRIBUTES:
+            unlike = ", ".join(sorted(set(attributes) ^ _ATTRIBUTES))
+            self._refuse(f"has other attributes than this liteft knows: {unlike}")
+        for name, known in _WORDS.items():
+            if attributes[name] not in known:
+                self._refuse(f"has {name} {attributes[name]!r}, and this liteft knows {', '.join(known)}")
+        return inputs, outputs, attributes
+
+    def _attribute(self, span: Span) -> tuple[str, str | int | float]:
+        name = self._only_text(span, 1)
+        wanted = _INT if name in _NUMBERS else _FLOAT if name == "epsilon" else _STRING
+        kind = 0
+        values: list[int | Span] = []
+        for number, value in fields(self._bytes, span):
+            if number == 20:
+                kind = self._number(value)
+            elif number == _VALUE_FIELDS[wanted]:
+                values.append(value)
+            elif number not in (1, 13):
+                self._refuse(f"has an attribute {name} of another kind than this liteft knows")
+        if name not in _ATTRIBUTES:
+            self._refuse(f"has an attribute that this liteft does not know: {name}")
+        if kind != wanted or len(values) > 1:
+            self._refuse(f"has an attribute {name} of another kind than this liteft knows")
+        if wanted == _STRING:
+            return name, self._text(values[0]) if values else ""
+        stored = self._number(values[0]) if values else 0
+        if wanted == _INT:
+            if not -1 <= stored <= _MOST:
+                self._refuse(f"has {name} = {stored}")
+            return name, stored
+        epsilon: float = struct.unpack("<f", struct.pack("<I", stored))[0]
+        if not (math.isfinite(epsilon) and epsilon > 0):
+            self._refuse(f"has epsilon = {epsilon}")
+        return name, epsilon
+
+    def _weight(self, name: str, span: Span) -> np.ndarray:
+        """Return a view of a tensor, two-dimensional."""
+        dims: list[int] = []
+        kind = 0
+        raw: list[Span] = []
+        for number, value in fields(self._bytes, span):
+            if number == 1:
+                dims += integers(self._bytes, value)
+            elif number == 2:
+                kind = self._number(value)
+            elif number == 9:
+                raw.append(self._span(value))
+            elif number == 13 or (number == 14 and value != 0):
+                self._refuse(f"keeps the weight {name} in another file")
+            elif number not in (8, 12, 14, 16):
+                self._refuse(f"stores the weight {name} in a way that this liteft does not read")
+        if kind not in _TYPES or len(raw) != 1:
+            self._refuse(f"stores the weight {name} in a way that this liteft does not read")
+        if len(dims) not in (1, 2) or not all(1 <= size <= _MOST for size in dims):
+            self._refuse(f"has a weight {name} of shape {tuple(dims)}")
+        (start, stop), dtype = raw[0], _TYPES[kind]
+        if math.prod(dims) * dtype.itemsize != stop - start:
+            raise Malformed(f"the weight {name} has {stop - start} bytes, and its shape is {tuple(dims)}")
+        flat = np.frombuffer(self._mapped, dtype, count=math.prod(dims), offset=start)
+        return flat.reshape(dims if len(dims) == 2 else (1, -1))
+
+    def _check_weights(self, stored: StoredClassifier) -> None:
+        """Refuse weights that are missing, and those that nothing here would read."""
+        if stored.layers > len(stored.weights):
+            self._refuse(f"has {stored.layers} layers and {len(stored.weights)} weights")
+        wanted = set(_weight_names(stored))
+        if unlike := sorted(wanted ^ set(stored.weights)):
+            self._refuse(f"has other weights than its attributes say: {', '.join(unlike[:3])}")
+        matrices = {name for name in wanted if name.removesuffix("weight") + "scale" in wanted}
+        for name, array in stored.weights.items():
+            if (array.dtype == np.int8) != (name in matrices):
+                self._refuse(f"has a weight {name} of type {array.dtype}")
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise ArtifactError(f"{self._path} {what}.", fix=['backend="onnxruntime"', "export the model again"])
+
+    def _only_text(self, span: Span, number: int) -> str:
+        """Return a message's text field that may stand in it once."""
+        found = [self._text(value) for each, value in fields(self._bytes, span) if each == number]
+        if len(found) != 1:
+            raise Malformed(f"{len(found)} names at byte {span[0]}")
+        return found[0]
+
+    def _text(self, value: int | Span) -> str:
+        start, stop = self._span(value)
+        return str(self._bytes[start:stop], "utf-8")
+
+    @staticmethod
+    def _span(value: int | Span) -> Span:
+        if isinstance(value, int):
+            raise Malformed("a number in place of a message")
+        return value
+
+    @staticmethod
+    def _number(value: int | Span) -> int:
+        if not isinstance(value, int):
+            raise Malformed("a message in place of a number")
+        return signed(value)
+
+
+def _weight_names(stored: StoredClassifier) -> Iterator[str]:
+    """Yield the names of the weights that a classifier of these attributes has."""
+    quantized = stored.int8_scheme == "per_row"
+
+    def linear(name: str, *, coarse: bool = quantized) -> Iterator[str]:
+        yield from (f"{name}.weight", f"{name}.bias", *([f"{name}.scale"] if coarse else []))
+
+    def norm(name: str) -> Iterator[str]:
+        yield from (f"{name}.weight", f"{name}.bias")
+
+    for table in ("word", "position", *(["type"] if len(stored.inputs) == 3 else [])):
+        yield from (f"embeddings.{table}.weight", *([f"embeddings.{table}.scale"] if quantized else []))
+    yield from norm("embeddings.norm")
+    if "embeddings.project.weight" in stored.weights:
+        yield from linear("embeddings.project")
+    for layer in range(stored.layers):
+        name = f"layers.{layer}"
+        cut = stored.pooling == "cls" and layer == stored.layers - 1
+        for part in ("query", "key_value") if cut else ("query_key_value",):
+            yield from linear(f"{name}.attention.{part}")
+        yield from linear(f"{name}.attention.output")
+        yield from norm(f"{name}.attention.norm")
+        yield from linear(f"{name}.feed_forward.inner")
+        yield from linear(f"{name}.feed_forward.outer")
+        yield from norm(f"{name}.feed_forward.norm")
+    if stored.head != "none":
+        yield from linear("head.dense", coarse=False)
+    yield from linear("classifier", coarse=False)

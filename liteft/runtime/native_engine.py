@@ -1,0 +1,192 @@
+"""libliteft as an engine: flat batches of real tokens, one classifier in the library for a process.
+
+- Nothing is padded, not even integers: ids lie one text after the other, and the library runs exactly those rows
+  through the layers. ``counters`` is its own count of them.
+- The library may be run from several threads at once. ctypes lets Python go on meanwhile.
+- Whoever runs holds the classifier, so it is freed when the last run has ended and never before, in whatever thread
+  that is.
+- Fork: the library's threads do not exist in a child. A child leaves the inherited classifier alone, alive and unused,
+  and makes its own at the first run.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from typing import Any
+
+import numpy as np
+
+from liteft.artifact import Artifact
+from liteft.errors import ArtifactError, DeviceError
+from liteft.runtime.counters import EngineCounters
+from liteft.runtime.encoder_file import StoredClassifier, read_classifier
+from liteft.runtime.native_library import Batch, NativeLibrary, Shape, Weight, open_library
+
+__all__ = ["NativeEngine"]
+
+_PRECISIONS = {"fp32": 0, "bf16": 1, "int8": 2}
+_POOLINGS = {"cls": 0, "mean": 1}
+_HEADS = {"none": 0, "tanh": 1, "relu": 2, "gelu": 3}
+_ACTIVATIONS = {"gelu": 0, "relu": 1, "gelu_tanh": 2, "silu": 3}
+_TYPES = {"f4": 0, "f2": 1, "i1": 2}
+_TOKEN_BUDGET = 16384
+
+
+class NativeEngine:
+    """Runs an artifact's classifier in libliteft.
+
+    Args:
+        artifact: a checked artifact.
+        threads: threads of a run.
+        precision: "bf16" computes a float artifact's products in bfloat16; None as the artifact is stored, float16 in
+            float32.
+        stored: what ``read_classifier`` found, where it has been read already.
+
+    Raises:
+        DeviceError: there is no library, or it offers no such products on this machine.
+        ArtifactError: the graph is not the one node that the library runs, or does not fit the manifest.
+    """
+
+    name = "native"
+    device = "cpu"
+    pads = False
+    run_price = 0
+    token_budget = _TOKEN_BUDGET
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        *,
+        threads: int,
+        precision: str | None = None,
+        stored: StoredClassifier | None = None,
+    ) -> None:
+        library = open_library()
+        stored = read_classifier(artifact.model_path) if stored is None else stored
+        _check(stored, artifact)
+        self.precision = precision or ("int8" if stored.int8_scheme != "none" else "fp32")
+        self._artifact, self._library, self._threads = artifact, library, threads
+        self._typed = len(stored.inputs) == 3
+        self._labels = stored.labels
+        self._lock = threading.Lock()
+        self._handle: _Handle | None = _Handle(library, stored, self.precision, threads)
+
+    def run(self, ids: list[np.ndarray], type_ids: list[np.ndarray]) -> np.ndarray:
+        """Return logits, float32 (texts, labels), for unpadded int32 ids (tokens,); see ``Engine.run``."""
+        handle = self._handle or self._handle_of_this_process()
+        flat = _flat(ids)
+        types = _flat(type_ids) if self._typed else None
+        offsets = np.zeros(len(ids) + 1, dtype=np.int32)
+        np.cumsum([len(row) for row in ids], out=offsets[1:])
+        logits = np.empty((len(ids), self._labels), dtype=np.float32)
+        batch = Batch(len(ids), _address(flat), None if types is None else _address(types), None, _address(offsets))
+        if handle.functions.liteft_run(handle.pointer, ctypes.byref(batch), _address(logits)):
+            raise DeviceError(
+                f"the native engine failed on a batch of {len(ids)} texts, {len(flat)} tokens: "
+                f"{self._library.last_error()}."
+            )
+        return logits
+
+    def counters(self) -> EngineCounters:
+        """Return the library's own counters, of this process."""
+        handle = self._handle
+        if handle is None:
+            return EngineCounters()
+        calls, rows = ctypes.c_uint64(), ctypes.c_uint64()
+        handle.functions.liteft_counters(handle.pointer, ctypes.byref(calls), ctypes.byref(rows))
+        return EngineCounters(calls.value, rows.value)
+
+    def after_fork(self) -> None:
+        """Leave the parent's classifier alone for good, in a forked child. The next run makes a new one."""
+        self._lock = threading.Lock()
+        self._handle = None
+
+    def _handle_of_this_process(self) -> _Handle:
+        with self._lock:
+            if self._handle is None:
+                self._artifact.check_model()
+                stored = read_classifier(self._artifact.model_path)
+                self._handle = _Handle(self._library, stored, self.precision, self._threads)
+            return self._handle
+
+
+class _Handle:
+    """A classifier of the library; freed with this object, by the process that made it."""
+
+    def __init__(self, library: NativeLibrary, stored: StoredClassifier, precision: str, threads: int) -> None:
+        self.functions = library.functions
+        self.pointer = ctypes.c_void_p()
+        self._process = os.getpid()
+        self._getpid = os.getpid  # when the interpreter ends, modules go before objects
+        weights = (Weight * len(stored.weights))()
+        for place, (name, array) in enumerate(stored.weights.items()):
+            weights[place] = Weight(name.encode(), _address(array), _TYPES[array.dtype.str[1:]], *array.shape)
+        shape = _shape(stored)
+        failed = self.functions.liteft_create(
+            ctypes.byref(shape),
+            weights,
+            len(weights),
+            _PRECISIONS[precision],
+            threads,
+            None,
+            ctypes.byref(self.pointer),
+        )
+        if failed:
+            raise DeviceError(
+                f"the native engine cannot make this classifier in {precision}: {library.last_error()}.",
+                accepted={"instructions of this machine": library.instructions, "library": library.path},
+                fix='backend="onnxruntime"',
+            )
+
+    def __del__(self) -> None:
+        if self.pointer and self._getpid() == self._process:
+            self.functions.liteft_destroy(self.pointer)
+
+
+def _shape(stored: StoredClassifier) -> Shape:
+    weights = stored.weights
+    vocabulary, embedding = weights["embeddings.word.weight"].shape
+    return Shape(
+        layers=stored.layers,
+        heads=stored.heads,
+        width=weights["layers.0.attention.output.weight"].shape[1],
+        inner=weights["layers.0.feed_forward.inner.weight"].shape[1],
+        embedding=embedding,
+        vocabulary=vocabulary,
+        positions=len(weights["embeddings.position.weight"]),
+        types=len(weights["embeddings.type.weight"]) if len(stored.inputs) == 3 else 0,
+        labels=stored.labels,
+        pooling=_POOLINGS[stored.pooling],
+        head=_HEADS[stored.head],
+        activation=_ACTIVATIONS[stored.activation],
+        counted_from=stored.counted_from,
+        epsilon=stored.epsilon,
+    )
+
+
+def _check(stored: StoredClassifier, artifact: Artifact) -> None:
+    """Refuse a graph that does not fit its manifest."""
+    manifest = artifact.manifest
+    pairs = {
+        "inputs": (", ".join(manifest.inputs), ", ".join(stored.inputs)),
+        "labels": (len(manifest.labels), stored.labels),
+        "pooling": (manifest.pooling, stored.pooling),
+        "int8 scheme": (manifest.int8_scheme or "none", stored.int8_scheme),
+    }
+    for name, (wanted, found) in pairs.items():
+        if wanted != found:
+            raise ArtifactError(
+                f"{artifact.model_path} has other {name} than its manifest.",
+                accepted={"the manifest": wanted, "the graph": found},
+                fix="export the model again",
+            )
+
+
+def _flat(rows: list[np.ndarray]) -> np.ndarray:
+    return np.ascontiguousarray(rows[0] if len(rows) == 1 else np.concatenate(rows), dtype=np.int32)
+
+
+def _address(array: np.ndarray) -> Any:
+    return array.__array_interface__["data"][0]

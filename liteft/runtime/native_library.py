@@ -1,0 +1,221 @@
+"""Finding and opening libliteft: where it may lie, whether it fits, and why not.
+
+The library is plain C behind ctypes, and optional: without it ONNX Runtime computes. It is looked for in three
+places, and the first that has it decides:
+
+1. the file that the environment's LITEFT_LIBRARY names. It was asked for, so a wrong one is an error for everybody;
+2. ``lib/`` inside this package;
+3. ``liteft/lib/`` where the distribution is installed: of an editable install, Python code and library lie apart.
+
+A library of another ABI is refused before any other of its functions is called. ctypes lets other Python threads go
+on while a function runs.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from liteft.errors import DeviceError
+
+__all__ = [
+    "ABI",
+    "VARIABLE",
+    "Batch",
+    "NativeLibrary",
+    "Shape",
+    "Weight",
+    "asked_for",
+    "custom_ops_library",
+    "find_library",
+    "open_library",
+]
+
+ABI = 1
+VARIABLE = "LITEFT_LIBRARY"
+_NAME = "libliteft.dylib" if sys.platform == "darwin" else "libliteft.so"
+_PACKAGE = Path(__file__).resolve().parents[1]
+_BUILD = ("cmake -S cpp_ext -B build/native && cmake --build build/native", f"{VARIABLE}=build/native/{_NAME}")
+
+
+class Shape(ctypes.Structure):
+    """liteft_shape."""
+
+    _fields_ = (
+        ("layers", ctypes.c_int32),
+        ("heads", ctypes.c_int32),
+        ("width", ctypes.c_int32),
+        ("inner", ctypes.c_int32),
+        ("embedding", ctypes.c_int32),
+        ("vocabulary", ctypes.c_int32),
+        ("positions", ctypes.c_int32),
+        ("types", ctypes.c_int32),
+        ("labels", ctypes.c_int32),
+        ("pooling", ctypes.c_int32),
+        ("head", ctypes.c_int32),
+        ("activation", ctypes.c_int32),
+        ("counted_from", ctypes.c_int32),
+        ("epsilon", ctypes.c_float),
+    )
+
+
+class Weight(ctypes.Structure):
+    """liteft_weight."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("values", ctypes.c_void_p),
+        ("type", ctypes.c_int32),
+        ("rows", ctypes.c_int32),
+        ("columns", ctypes.c_int32),
+    )
+
+
+class Batch(ctypes.Structure):
+    """liteft_batch."""
+
+    _fields_ = (
+        ("texts", ctypes.c_int32),
+        ("ids", ctypes.c_void_p),
+        ("types", ctypes.c_void_p),
+        ("positions", ctypes.c_void_p),
+        ("offsets", ctypes.c_void_p),
+        ("attended", ctypes.c_void_p),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NativeLibrary:
+    """The library, opened.
+
+    Attributes:
+        path: the file.
+        version: of the library.
+        instructions: the instruction set that it takes on this machine: "avx512", "avx2" or "portable".
+        functions: its functions, their types declared.
+    """
+
+    path: Path
+    version: str
+    instructions: str
+    functions: ctypes.CDLL
+
+    def last_error(self) -> str:
+        """Return what went wrong in the last call of this thread."""
+        text: bytes = self.functions.liteft_last_error() or b""
+        return text.decode("utf-8", "replace") or "unknown error"
+
+
+_opened: dict[Path, NativeLibrary] = {}
+
+
+def asked_for() -> bool:
+    """Return whether the environment names the library."""
+    return bool(os.environ.get(VARIABLE))
+
+
+def find_library() -> Path:
+    """Return the library's file.
+
+    Raises:
+        DeviceError: there is none, or LITEFT_LIBRARY names none.
+    """
+    asked = os.environ.get(VARIABLE)
+    if asked:
+        path = Path(asked).absolute()
+        if not path.is_file():
+            raise DeviceError(
+                f"{VARIABLE}={asked} is no file.",
+                accepted={VARIABLE: f"the path of {_NAME}, or unset"},
+                fix=f"unset {VARIABLE}",
+            )
+        return path
+    folders = list(dict.fromkeys(_folders()))
+    for folder in folders:
+        if (folder / _NAME).is_file():
+            return folder / _NAME
+    raise DeviceError(
+        f"there is no {_NAME}: liteft was installed without its native library.",
+        accepted={"looked in": ", ".join(map(str, folders))},
+        fix=_BUILD,
+    )
+
+
+def open_library() -> NativeLibrary:
+    """Return the library, found, opened and checked.
+
+    Raises:
+        DeviceError: there is none, it cannot be opened, or it has another ABI.
+    """
+    path = find_library()
+    if path not in _opened:
+        _opened[path] = _open(path)
+    return _opened[path]
+
+
+def custom_ops_library() -> str:
+    """Return the path of the library for ``onnxruntime.SessionOptions.register_custom_ops_library``.
+
+    With it, a session of one's own runs an artifact's model.onnx in LiteFT's kernels; without it, the same file runs
+    in ONNX Runtime's.
+
+    Raises:
+        DeviceError: there is no library, or it was built without the operator.
+    """
+    library = open_library()
+    if not hasattr(library.functions, "RegisterCustomOps"):
+        raise DeviceError(f"{library.path} was built without the operator for ONNX Runtime.", fix=_BUILD[0])
+    return str(library.path)
+
+
+def _folders() -> Iterator[Path]:
+    yield _PACKAGE / "lib"
+    try:
+        yield Path(str(metadata.distribution("liteft").locate_file("liteft"))).resolve() / "lib"
+    except metadata.PackageNotFoundError:
+        return
+
+
+def _open(path: Path) -> NativeLibrary:
+    try:
+        functions = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise DeviceError(f"{path} cannot be opened: {error}.", fix=_fix(path)) from error
+    if not hasattr(functions, "liteft_abi"):
+        raise DeviceError(f"{path} is a library, but not libliteft: it has no liteft_abi.", fix=_fix(path))
+    found = int(functions.liteft_abi())
+    if found != ABI:
+        raise DeviceError(
+            f"{path} has ABI {found}, and this liteft needs ABI {ABI}.",
+            accepted={"a library": "of the same release as the Python code"},
+            fix=_fix(path),
+        )
+    try:
+        _declare(functions)
+    except AttributeError as error:
+        raise DeviceError(f"{path} is incomplete: {error}.", fix=_fix(path)) from error
+    version, instructions = functions.liteft_version(), functions.liteft_instructions()
+    return NativeLibrary(path, version.decode(), instructions.decode(), functions)
+
+
+def _declare(functions: ctypes.CDLL) -> None:
+    """Declare the types; those of numbers that return an int are ctypes' default."""
+    for name in ("liteft_version", "liteft_last_error", "liteft_instructions"):
+        getattr(functions, name).restype = ctypes.c_char_p
+    pointer, number = ctypes.c_void_p, ctypes.c_int32
+    functions.liteft_create.argtypes = [pointer, pointer, number, number, number, ctypes.c_char_p, pointer]
+    functions.liteft_run.argtypes = [pointer, pointer, pointer]
+    functions.liteft_destroy.argtypes = [pointer]
+    functions.liteft_destroy.restype = None
+    functions.liteft_counters.argtypes = [pointer, pointer, pointer]
+    functions.liteft_counters.restype = None
+
+
+def _fix(path: Path) -> tuple[str, ...]:
+    asked = os.environ.get(VARIABLE)
+    return (f"unset {VARIABLE}",) if asked and Path(asked).absolute() == path else _BUILD

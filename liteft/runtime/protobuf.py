@@ -1,0 +1,91 @@
+"""Protocol buffers' wire format, as much of it as reading an ONNX file takes.
+
+A message is a row of fields, each a number and a value of one of four kinds. What a field means, only its message's
+definition says; nothing is decoded here but lengths and integers, and nothing is copied.
+
+Source: https://protobuf.dev/programming-guides/encoding/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+__all__ = ["Malformed", "Span", "fields", "integers", "signed"]
+
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+_LONGEST = 10  # bytes of a varint
+
+Span = tuple[int, int]
+
+
+class Malformed(ValueError):
+    """The bytes are no message."""
+
+
+def fields(buffer: memoryview, span: Span) -> Iterator[tuple[int, int | Span]]:
+    """Yield the fields of a message as (number, value).
+
+    Args:
+        buffer: bytes.
+        span: where in them the message begins and ends.
+
+    Yields:
+        The value is an int, unsigned, for the kinds of numbers, and the span of its bytes for strings, messages and
+        packed numbers. Whoever reads it checks which of the two it got: see ``integers``.
+
+    Raises:
+        Malformed: the bytes are no message.
+    """
+    place, end = span
+    while place < end:
+        key, place = _varint(buffer, place, end)
+        number, kind = key >> 3, key & 7
+        if number == 0:
+            raise Malformed(f"a field without a number at byte {place}")
+        if kind == VARINT:
+            value, place = _varint(buffer, place, end)
+            yield number, value
+            continue
+        if kind == BYTES:
+            length, place = _varint(buffer, place, end)
+        elif kind in (FIXED64, FIXED32):
+            length = 8 if kind == FIXED64 else 4
+        else:
+            raise Malformed(f"a field of unknown kind {kind} at byte {place}")
+        stop = place + length
+        if stop > end:
+            raise Malformed(f"a field that ends behind its message at byte {place}")
+        yield number, (place, stop) if kind == BYTES else int.from_bytes(buffer[place:stop], "little")
+        place = stop
+
+
+def integers(buffer: memoryview, value: int | Span) -> list[int]:
+    """Return the signed 64-bit integers of a repeated field: one, or packed ones.
+
+    Raises:
+        Malformed: the bytes are no integers.
+    """
+    if isinstance(value, int):
+        return [signed(value)]
+    place, end = value
+    found = []
+    while place < end:
+        number, place = _varint(buffer, place, end)
+        found.append(signed(number))
+    return found
+
+
+def signed(value: int) -> int:
+    """Return a varint as the int64 or int32 that was written."""
+    return value - (1 << 64) if value >= 1 << 63 else value
+
+
+def _varint(buffer: memoryview, place: int, end: int) -> tuple[int, int]:
+    """Return an unsigned integer and where it ends."""
+    value = 0
+    for index in range(min(_LONGEST, end - place)):
+        byte = buffer[place + index]
+        value |= (byte & 0x7F) << (7 * index)
+        if byte < 0x80:
+            return value & 0xFFFFFFFFFFFFFFFF, place + index + 1
+    raise Malformed(f"an integer without an end at byte {place}")
