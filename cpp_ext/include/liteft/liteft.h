@@ -95,6 +95,9 @@ LITEFT_API int liteft_run_padded(liteft_classifier* classifier, const liteft_pad
 LITEFT_API void liteft_destroy(liteft_classifier* classifier);
 /* Since its creation: calls that computed, and rows that went through the layers. */
 LITEFT_API void liteft_counters(const liteft_classifier* classifier, uint64_t* calls, uint64_t* rows);
+/* Of the operator for ONNX Runtime (RegisterCustomOps), in the whole process: kernels that exist now, and calls and rows
+   that all kernels computed, those that are gone among them. Each place may be NULL. */
+LITEFT_API void liteft_operator_counters(uint64_t* kernels, uint64_t* calls, uint64_t* rows);
 
 #ifdef __cplusplus
 }

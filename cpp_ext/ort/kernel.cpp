@@ -1,0 +1,230 @@
+#include "ort/kernel.h"
+
+#include <limits>
+#include <map>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/refuse.h"
+#include "ort/cores.h"
+#include "ort/tensor.h"
+
+namespace liteft::ort {
+namespace {
+
+constexpr std::size_t kIds = 0, kMask = 1, kTypes = 2;
+
+// In the whole process, since the library was loaded. They are plain numbers, so that a kernel may still be destroyed
+// while the process ends.
+std::atomic<std::uint64_t> kernels_alive{0}, calls_computed{0}, rows_computed{0};
+
+// Adds to the total what `now` is above the highest that was seen, once, whatever order threads come in.
+void advance(std::atomic<std::uint64_t>& seen, std::atomic<std::uint64_t>& total, std::uint64_t now) {
+  std::uint64_t before = seen.load();
+  while (before < now && !seen.compare_exchange_weak(before, now)) {
+  }
+  if (before < now) total.fetch_add(now - before);
+}
+
+std::int32_t narrow(std::int64_t value, const std::string& what) {
+  if (value < std::numeric_limits<std::int32_t>::min() || value > std::numeric_limits<std::int32_t>::max()) {
+    refuse(what + " = " + std::to_string(value) + " is out of range");
+  }
+  return static_cast<std::int32_t>(value);
+}
+
+void check_library(int failed) {
+  if (failed) throw std::runtime_error(liteft_last_error());
+}
+
+// What a node says of itself: attributes, names of inputs, constant inputs.
+class Node {
+ public:
+  Node(const OrtApi* api, const OrtKernelInfo* info) : api_(api), info_(info) {
+    std::istringstream words(text("inputs"));
+    for (std::string name; words >> name;) names_.push_back(name);
+    std::size_t inputs = 0;
+    check(api_, KernelInfo_GetInputCount(api_, info_, &inputs));
+    if (names_.size() != inputs) {
+      refuse("the attribute 'inputs' names " + std::to_string(names_.size()) + " inputs, and the node has " +
+             std::to_string(inputs));
+    }
+    first_weight_ = typed() ? kTypes + 1 : kTypes;
+    for (std::size_t place = first_weight_; place < inputs; ++place) add_weight(place);
+  }
+
+  bool typed() const { return names_.size() > kTypes && names_[kTypes] == "token_type_ids"; }
+
+  // The library's number of the attribute's value, which is the value's place in the list.
+  int chosen(const char* name, const std::vector<std::string>& values) const {
+    const std::string value = text(name);
+    std::string offered;
+    for (std::size_t number = 0; number < values.size(); ++number) {
+      if (values[number] == value) return static_cast<int>(number);
+      offered += (number ? ", " : "") + values[number];
+    }
+    refuse("the attribute '" + std::string(name) + "' is '" + value + "', and this library knows " + offered);
+  }
+
+  // Only sizes that weights tell are read here; whether the weights fit each other is the library's to say.
+  liteft_shape shape() const {
+    liteft_shape shape{};
+    shape.layers = integer("layers");
+    shape.heads = integer("heads");
+    shape.vocabulary = weight("embeddings.word.weight").rows;
+    shape.embedding = weight("embeddings.word.weight").columns;
+    shape.positions = weight("embeddings.position.weight").rows;
+    shape.types = typed() ? weight("embeddings.type.weight").rows : 0;
+    shape.width = weight("layers.0.attention.output.weight").columns;
+    shape.inner = weight("layers.0.feed_forward.inner.weight").columns;
+    shape.labels = weight("classifier.weight").columns;
+    shape.pooling = chosen("pooling", {"cls", "mean"});
+    shape.head = chosen("head", {"none", "tanh", "relu", "gelu"});
+    shape.activation = chosen("activation", {"gelu", "relu", "gelu_tanh", "silu"});
+    shape.counted_from = integer("counted_from");
+    check_attribute("epsilon", KernelInfoGetAttribute_float(api_, info_, "epsilon", &shape.epsilon));
+    return shape;
+  }
+
+  std::vector<liteft_weight> weights() const {
+    std::vector<liteft_weight> all;
+    for (const auto& [name, weight] : weights_) all.push_back(weight);
+    return all;
+  }
+
+ private:
+  // ONNX Runtime's words for an attribute of another type do not name it.
+  void check_attribute(const char* name, OrtStatus* status) const {
+    try {
+      check(api_, status);
+    } catch (const std::exception& error) {
+      refuse("the attribute '" + std::string(name) + "': " + error.what());
+    }
+  }
+
+  std::string text(const char* name) const {
+    std::size_t size = 0;
+    check_attribute(name, KernelInfoGetAttribute_string(api_, info_, name, nullptr, &size));
+    std::string out(size, '\0');
+    check_attribute(name, KernelInfoGetAttribute_string(api_, info_, name, out.data(), &size));
+    out.resize(size ? size - 1 : 0);
+    return out;
+  }
+
+  std::int32_t integer(const char* name) const {
+    std::int64_t value = 0;
+    check_attribute(name, KernelInfoGetAttribute_int64(api_, info_, name, &value));
+    return narrow(value, "the attribute '" + std::string(name) + "'");
+  }
+
+  const liteft_weight& weight(const std::string& name) const {
+    const auto found = weights_.find(name);
+    if (found == weights_.end()) refuse("the weight '" + name + "' is missing");
+    return found->second;
+  }
+
+  void add_weight(std::size_t place) {
+    const std::string& name = names_[place];
+    int constant = 0;
+    const OrtValue* value = nullptr;
+    check(api_, KernelInfoGetConstantInput_tensor(api_, info_, place, &constant, &value));
+    if (!constant || !value) {
+      refuse("the weight '" + name + "' is not constant: it must be an initializer, and no input of the graph besides");
+    }
+    const Tensor tensor = read_tensor(api_, value);
+    liteft_weight weight{name.c_str(), tensor.values, 0, 1, 0};
+    switch (tensor.type) {
+      case kFloat: weight.type = LITEFT_TYPE_FLOAT32; break;
+      case kFloat16: weight.type = LITEFT_TYPE_FLOAT16; break;
+      case kInt8: weight.type = LITEFT_TYPE_INT8; break;
+      default: refuse("the weight '" + name + "' is not float32, float16 or int8");
+    }
+    const auto& dimensions = tensor.dimensions;
+    if (dimensions.empty() || dimensions.size() > 2) {
+      refuse("the weight '" + name + "' has shape " + shape_text(dimensions) + ", and one or two dimensions were expected");
+    }
+    if (dimensions.size() == 2) weight.rows = narrow(dimensions[0], "the rows of '" + name + "'");
+    weight.columns = narrow(dimensions.back(), "the columns of '" + name + "'");
+    if (!weights_.emplace(name, weight).second) refuse("the attribute 'inputs' names '" + name + "' twice");
+  }
+
+  const OrtApi* api_;
+  const OrtKernelInfo* info_;
+  std::vector<std::string> names_;
+  std::size_t first_weight_ = kTypes;
+  std::map<std::string, liteft_weight> weights_;
+};
+
+// A rectangle of integers.
+Tensor read_rectangle(const OrtApi* api, const OrtKernelContext* context, std::size_t place, const char* name) {
+  const OrtValue* value = nullptr;
+  check(api, KernelContext_GetInput(api, context, place, &value));
+  if (!value) refuse(std::string(name) + " is missing");
+  Tensor tensor = read_tensor(api, value);
+  if (tensor.type != kInt64) refuse(std::string(name) + " is not int64");
+  if (tensor.dimensions.size() != 2) {
+    refuse(std::string(name) + " has shape " + shape_text(tensor.dimensions) + ", and (texts, tokens) was expected");
+  }
+  return tensor;
+}
+
+}  // namespace
+
+Kernel::Kernel(const OrtApi* api, const OrtKernelInfo* info) : api_(api) {
+  const Node node(api, info);
+  const liteft_shape shape = node.shape();
+  const std::vector<liteft_weight> weights = node.weights();
+  const int precision = node.chosen("int8_scheme", {"none", "per_row"}) ? LITEFT_INT8 : LITEFT_FP32;
+  liteft_classifier* created = nullptr;
+  check_library(liteft_create(&shape, weights.data(), static_cast<std::int32_t>(weights.size()), precision,
+                              wanted_threads(), nullptr, &created));
+  classifier_.reset(created);
+  typed_ = node.typed();
+  labels_ = shape.labels;
+  kernels_alive.fetch_add(1);
+}
+
+Kernel::~Kernel() { kernels_alive.fetch_sub(1); }
+
+void Kernel::compute(OrtKernelContext* context) {
+  const Tensor ids = read_rectangle(api_, context, kIds, "input_ids");
+  const auto same = [&](std::size_t place, const char* name) {
+    const Tensor other = read_rectangle(api_, context, place, name);
+    if (other.dimensions != ids.dimensions) {
+      refuse(std::string(name) + " has shape " + shape_text(other.dimensions) + ", and input_ids has " +
+             shape_text(ids.dimensions));
+    }
+    return static_cast<const std::int64_t*>(other.values);
+  };
+  liteft_padded padded{};
+  padded.texts = narrow(ids.dimensions[0], "the number of texts");
+  padded.tokens = narrow(ids.dimensions[1], "the number of tokens");
+  padded.ids = static_cast<const std::int64_t*>(ids.values);
+  padded.mask = same(kMask, "attention_mask");
+  if (typed_) padded.types = same(kTypes, "token_type_ids");
+  const std::int64_t shape[] = {padded.texts, labels_};
+  OrtValue* output = nullptr;
+  check(api_, KernelContext_GetOutput(api_, context, 0, shape, 2, &output));
+  void* logits = nullptr;
+  check(api_, GetTensorMutableData(api_, output, &logits));
+  check_library(liteft_run_padded(classifier_.get(), &padded, static_cast<float*>(logits)));
+  count();
+}
+
+void Kernel::count() {
+  std::uint64_t calls = 0, rows = 0;
+  liteft_counters(classifier_.get(), &calls, &rows);
+  advance(calls_, calls_computed, calls);
+  advance(rows_, rows_computed, rows);
+}
+
+}  // namespace liteft::ort
+
+void liteft_operator_counters(uint64_t* kernels, uint64_t* calls, uint64_t* rows) {
+  if (kernels) *kernels = liteft::ort::kernels_alive.load();
+  if (calls) *calls = liteft::ort::calls_computed.load();
+  if (rows) *rows = liteft::ort::rows_computed.load();
+}

@@ -1,0 +1,39 @@
+// One node of a session: a classifier made of the node's attributes and constant inputs.
+
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+#include "liteft/liteft.h"
+#include "ort/abi.h"
+
+namespace liteft::ort {
+
+class Kernel {
+ public:
+  // Throws std::exception, with what the node lacks or what the library says.
+  Kernel(const OrtApi* api, const OrtKernelInfo* info);
+  ~Kernel();
+  Kernel(const Kernel&) = delete;
+  Kernel& operator=(const Kernel&) = delete;
+
+  // Reads ids, mask and type ids, writes logits; from any number of threads. Throws as the constructor does.
+  void compute(OrtKernelContext* context);
+  const OrtApi* api() const { return api_; }
+
+ private:
+  struct Free {
+    void operator()(liteft_classifier* classifier) const { liteft_destroy(classifier); }
+  };
+  void count();
+
+  const OrtApi* const api_;
+  bool typed_ = false;
+  int labels_ = 0;
+  std::unique_ptr<liteft_classifier, Free> classifier_;
+  std::atomic<std::uint64_t> calls_{0}, rows_{0};  // of this kernel, as far as they are in the process's counters
+};
+
+}  // namespace liteft::ort

@@ -1,0 +1,111 @@
+// The operator liteft.EncoderClassifier of ONNX Runtime's CPU provider.
+//
+// ONNX Runtime loads this library by register_custom_ops_library and calls RegisterCustomOps. A file whose graph is that
+// node then runs in the engine; without the library the same file runs as the standard operators that it also holds.
+// Inputs: ids and mask, int64 (texts, tokens), then one variadic input of any types: the type ids, where there are any,
+// and all weights; the attribute `inputs` names everything. Output: logits, float32 (texts, labels).
+//
+// Every error becomes a status with the library's words: nothing is thrown through ONNX Runtime.
+
+#include <exception>
+#include <limits>
+#include <map>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+
+#include "liteft/liteft.h"
+#include "ort/abi.h"
+#include "ort/kernel.h"
+#include "ort/tensor.h"
+
+namespace liteft::ort {
+namespace {
+
+OrtStatus* status_of(const OrtApi* api, const char* what) noexcept {
+  try {
+    return CreateStatus(api, kInvalidArgument, (std::string("liteft: ") + what).c_str());
+  } catch (...) {  // no memory for the prefix
+    return CreateStatus(api, kFail, what);
+  }
+}
+
+template <typename Body>
+OrtStatus* guarded(const OrtApi* api, Body body) noexcept {
+  try {
+    body();
+    return nullptr;
+  } catch (const std::exception& error) {
+    return status_of(api, error.what());
+  } catch (...) {
+    return CreateStatus(api, kFail, "liteft: an error without words");
+  }
+}
+
+OrtStatus* create(const OrtCustomOp*, const OrtApi* api, const OrtKernelInfo* info, void** kernel) {
+  return guarded(api, [&] { *kernel = new Kernel(api, info); });
+}
+
+OrtStatus* compute(void* kernel, OrtKernelContext* context) {
+  Kernel& self = *static_cast<Kernel*>(kernel);
+  return guarded(self.api(), [&] { self.compute(context); });
+}
+
+OrtCustomOp describe() {
+  OrtCustomOp op{};
+  op.version = kVersion;
+  op.GetName = [](const OrtCustomOp*) { return "EncoderClassifier"; };
+  op.GetExecutionProviderType = [](const OrtCustomOp*) { return "CPUExecutionProvider"; };
+  op.GetInputTypeCount = [](const OrtCustomOp*) -> std::size_t { return 3; };
+  op.GetInputType = [](const OrtCustomOp*, std::size_t place) { return place < 2 ? kInt64 : kUndefined; };
+  op.GetInputCharacteristic = [](const OrtCustomOp*, std::size_t place) { return place < 2 ? kRequired : kVariadic; };
+  op.GetVariadicInputMinArity = [](const OrtCustomOp*) { return 1; };
+  op.GetVariadicInputHomogeneity = [](const OrtCustomOp*) { return 0; };
+  op.GetInputMemoryType = [](const OrtCustomOp*, std::size_t) { return kDefaultMemory; };
+  op.GetOutputTypeCount = [](const OrtCustomOp*) -> std::size_t { return 1; };
+  op.GetOutputType = [](const OrtCustomOp*, std::size_t) { return kFloat; };
+  op.GetOutputCharacteristic = [](const OrtCustomOp*, std::size_t) { return kRequired; };
+  op.GetVariadicOutputMinArity = [](const OrtCustomOp*) { return 0; };
+  op.GetVariadicOutputHomogeneity = [](const OrtCustomOp*) { return 1; };
+  op.GetStartVersion = [](const OrtCustomOp*) { return 1; };
+  op.GetEndVersion = [](const OrtCustomOp*) { return std::numeric_limits<int>::max(); };
+  op.CreateKernelV2 = create;
+  op.KernelComputeV2 = compute;
+  op.KernelDestroy = [](void* kernel) { delete static_cast<Kernel*>(kernel); };
+  return op;
+}
+
+// The domain, one for each ONNX Runtime in the process. It is never released: sessions point to it for as long as they
+// live, and which of them and of the libraries goes first when the process ends is not for this library to know.
+OrtCustomOpDomain* domain_of(const OrtApi* api) {
+  static const OrtCustomOp op = describe();
+  static std::mutex mutex;
+  static std::map<const OrtApi*, OrtCustomOpDomain*> domains;
+  const std::lock_guard lock(mutex);
+  OrtCustomOpDomain*& domain = domains[api];
+  if (!domain) {
+    OrtCustomOpDomain* made = nullptr;
+    check(api, CreateCustomOpDomain(api, "liteft", &made));
+    check(api, CustomOpDomain_Add(api, made, &op));
+    domain = made;
+  }
+  return domain;
+}
+
+}  // namespace
+}  // namespace liteft::ort
+
+// Puts the operator into a session's options; ONNX Runtime calls it by this name.
+extern "C" LITEFT_API liteft::ort::OrtStatus* RegisterCustomOps(liteft::ort::OrtSessionOptions* options,
+                                                                const liteft::ort::OrtApiBase* base) {
+  using namespace liteft::ort;
+  const OrtApi* api = base->GetApi(kVersion);
+  if (!api) {  // its first version can say so, too
+    const OrtApi* first = base->GetApi(1);
+    return guarded(first, [&] {
+      throw std::runtime_error(std::string("liteft needs onnxruntime 1.17 or newer, and this is ") +
+                               base->GetVersionString());
+    });
+  }
+  return guarded(api, [&] { check(api, AddCustomOpDomain(api, options, domain_of(api))); });
+}
