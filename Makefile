@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 
 NATIVE := $(shell find cpp_ext -type f)
 
-.PHONY: setup demo test lint sanitize check-full clean
+.PHONY: setup demo test lint sanitize check-full bench-setup clean
 
 setup: $(STAMP)
 
@@ -39,5 +39,10 @@ build/address build/thread: $(NATIVE)
 check-full: lint sanitize
 	$(BIN)/pytest --durations=20
 
+# An environment with the other engines that bench/peers.py compares with.
+bench-setup:
+	$(PYTHON) -m venv .bench
+	.bench/bin/pip install --quiet --constraint bench/peers-requirements.txt '.[cpu,train,demo,bench]' -r bench/peers-requirements.txt
+
 clean:
-	rm -rf .venv demo-run build *.egg-info
+	rm -rf .venv .bench demo-run build *.egg-info
