@@ -40,7 +40,7 @@ class Encoded:
     @property
     def lengths(self) -> np.ndarray:
         """Token counts, int64, shape (texts,)."""
-        return np.fromiter((len(row) for row in self.ids), dtype=np.int64, count=len(self.ids))
+        return np.fromiter(map(len, self.ids), dtype=np.int64, count=len(self.ids))
 
 
 class TextTokenizer:

@@ -66,11 +66,11 @@ class Counters:
         """Add what one window of texts came to."""
         with self._lock:
             was = self._stats
-            self._stats = replace(
-                was,
+            self._stats = Stats(
                 texts=was.texts + texts,
                 truncated=was.truncated + truncated,
                 empty=was.empty + empty,
+                refused=was.refused,
                 tokens=was.tokens + tokens,
                 padded_tokens=was.padded_tokens + padded_tokens,
                 batches=was.batches + batches,

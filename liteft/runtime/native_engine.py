@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import threading
 from typing import Any
@@ -78,8 +79,7 @@ class NativeEngine:
         handle = self._handle or self._handle_of_this_process()
         flat = _flat(ids)
         types = _flat(type_ids) if self._typed else None
-        offsets = np.zeros(len(ids) + 1, dtype=np.int32)
-        np.cumsum([len(row) for row in ids], out=offsets[1:])
+        offsets = np.array([0, *itertools.accumulate(map(len, ids))], dtype=np.int32)
         logits = np.empty((len(ids), self._labels), dtype=np.float32)
         batch = Batch(len(ids), _address(flat), None if types is None else _address(types), None, _address(offsets))
         if handle.functions.liteft_run(handle.pointer, ctypes.byref(batch), _address(logits)):

@@ -81,7 +81,7 @@ class Answering:
         """
         scores = self._scores(logits)
         best = scores.argmax(axis=1)
-        best_scores = scores[np.arange(len(scores)), best].tolist()
+        best_scores = scores.max(axis=1).tolist()
         over = scores > self._threshold if self._multi else None
         top = self._top(scores)
         answers = []

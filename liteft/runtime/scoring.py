@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -41,7 +41,7 @@ class Scored:
 
     def refuse_tokenless(self, names: list[str]) -> None:
         """Raise InputError for the first text without tokens, by its name."""
-        for name, length in zip(names, self.lengths, strict=True):
+        for name, length in zip(names, self.lengths.tolist(), strict=True):
             if length == 0:
                 raise no_tokens(name)
 
@@ -74,14 +74,18 @@ def score_texts(
     pairs = [text.second or "" for text in texts] if paired else None
     encoded = tokenizer.encode([text.first for text in texts], pairs)
     lengths = encoded.lengths
-    filled = np.flatnonzero(lengths)
-    logits = np.zeros((len(texts), labels), dtype=np.float32)
-    padded = 0
-    plan = _plan(lengths[filled], engine, token_budget or engine.token_budget)
-    for batch in plan:
-        rows = filled[batch]
-        logits[rows] = engine.run([encoded.ids[row] for row in rows], [encoded.type_ids[row] for row in rows])
-        padded += len(rows) * int(lengths[rows].max()) if engine.pads else int(lengths[rows].sum())
+    tokens = sum(lengths.tolist())
+    if len(texts) == 1 and tokens:  # a single text is what has to be answered fast, and needs no plan
+        filled, batches, padded = [0], 1, tokens
+        logits = engine.run(encoded.ids, encoded.type_ids)
+    else:
+        filled = np.flatnonzero(lengths).tolist()
+        logits = np.zeros((len(texts), labels), dtype=np.float32)
+        plan = _plan(lengths, filled, engine, token_budget or engine.token_budget)
+        for rows in plan:
+            logits[rows] = engine.run([encoded.ids[row] for row in rows], [encoded.type_ids[row] for row in rows])
+        batches = len(plan)
+        padded = sum(len(rows) * int(lengths[rows].max()) for rows in plan) if engine.pads else tokens
     if not np.isfinite(logits).all():
         raise ModelError(
             "the model gave logits that are not finite (NaN or infinite).",
@@ -89,20 +93,22 @@ def score_texts(
         )
     counters.add(
         texts=len(filled),
-        truncated=int(encoded.truncated.sum()),
+        truncated=int(np.count_nonzero(encoded.truncated)),
         empty=sum(texts[row].empty for row in filled),
-        tokens=int(lengths.sum()),
+        tokens=tokens,
         padded_tokens=padded,
-        batches=len(plan),
+        batches=batches,
     )
     return Scored(logits, encoded.truncated, lengths)
 
 
-def _plan(lengths: np.ndarray, engine: Engine, token_budget: int) -> Sequence[np.ndarray | slice]:
-    """Return what runs together: indices into ``lengths``."""
+def _plan(lengths: np.ndarray, filled: list[int], engine: Engine, token_budget: int) -> list[list[int]]:
+    """Return which of the texts that have tokens run together."""
+    some = lengths[filled]
     if not engine.pads:
-        return cut_runs(lengths, token_budget=token_budget)
-    return plan_batches(lengths, token_budget=token_budget, run_price=engine.run_price)
+        return [filled[run] for run in cut_runs(some, token_budget=token_budget)]
+    batches = plan_batches(some, token_budget=token_budget, run_price=engine.run_price)
+    return [[filled[place] for place in batch.tolist()] for batch in batches]
 
 
 def windows(entries: Iterator[Entry], size: int) -> Iterator[list[Entry]]:
