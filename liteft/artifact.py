@@ -58,6 +58,7 @@ class Manifest(BaseModel):
     precision: Literal["fp32", "fp16", "int8"]
     int8_scheme: Literal["per_row"] | None = None
     graph: Literal["built", "traced"]
+    graph_form: Literal["function", "flat"] = "flat"  # one node, whose definition is a function in the file, or many
     files: dict[str, FileEntry]
     metrics: dict[str, Any] = {}
     verification: dict[str, Any] = {}

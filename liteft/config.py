@@ -117,9 +117,10 @@ class StudentRecipe(TrainingRecipe):
 
 
 class ExportRecipe(_Table):
-    """The artifact: precision and the limits of its verification."""
+    """The artifact: its precision, and the form of its graph."""
 
     precision: Literal["fp32", "fp16", "int8"] = "int8"
+    flat: bool = Field(default=False, description="standard nodes only, for tools that do not know functions")
 
 
 class Recipe(_Table):

@@ -98,10 +98,20 @@ def run_pipeline(
 def _exported(
     student: Run, out: Path, recipe: Recipe, data: Dataset, progress: Callable[[str], None] | None
 ) -> Artifact:
-    """Export a student, unless the artifact at hand was made of the same weights in the same precision."""
+    """Export a student, unless the artifact at hand was made of the same weights as the recipe says."""
+    settings = recipe.export
     if (out / MANIFEST).is_file():
         stored = read_artifact(out)
-        same = stored.manifest.verification.get("weights_sha256") == student.info["weights_sha256"]
-        if same and stored.manifest.precision == recipe.export.precision:
+        manifest = stored.manifest
+        same = manifest.verification.get("weights_sha256") == student.info["weights_sha256"]
+        as_asked = manifest.graph == "traced" or (manifest.graph_form == "flat") == settings.flat
+        if same and as_asked and manifest.precision == settings.precision:
             return stored
-    return export(student, out, precision=recipe.export.precision, verify=data.validation, progress=progress)
+    return export(
+        student,
+        out,
+        precision=settings.precision,
+        flat=settings.flat,
+        verify=data.validation,
+        progress=progress,
+    )

@@ -77,7 +77,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "control": True,
         "seeds": 3,
     },
-    "export": {"precision": "fp16"},
+    "export": {"precision": "fp16", "flat": True},
 }
 """A value for the keys of every table that is not the default."""
 
@@ -113,7 +113,7 @@ def test_an_unknown_key_names_the_closest(settings: dict[str, Any], where: str, 
 
 def test_an_unknown_key_without_a_near_one_lists_all() -> None:
     error = refused({"export": {"zzz": 1}})
-    assert error.accepted == {"keys": "precision"}
+    assert error.accepted == {"keys": "flat, precision"}
     assert error.fix == ()
     assert refused({"zzz": {}}).accepted == {"keys": "data, export, student, teacher"}
 

@@ -46,6 +46,9 @@ Seeds = Annotated[int | None, typer.Option("--seeds", metavar="N", help="Student
 ExportPrecision = Annotated[
     str | None, typer.Option("--export-precision", metavar="KIND", help="Of the artifact: int8, fp16 or fp32.")
 ]
+ExportFlat = Annotated[
+    bool, typer.Option("--export-flat", help="The artifact's graph in standard nodes only; see liteft export.")
+]
 
 
 @o.flat
@@ -62,6 +65,7 @@ def distill(
     control: Control = False,
     seeds: Seeds = None,
     export_precision: ExportPrecision = None,
+    export_flat: ExportFlat = False,
     reading: o.Reading,
     task: o.Task = None,
     training: o.Training,
@@ -85,7 +89,7 @@ def distill(
         data={"source": data, "task": task, **asdict(reading)},
         teacher={**asdict(head), **asdict(machine)},
         student={**start, **repeats, **asdict(training), **asdict(machine)},
-        export={"precision": export_precision},
+        export={"precision": export_precision, "flat": export_flat or None},
     )
     stage = _stage(until)
     source = teacher or recipe.teacher.base

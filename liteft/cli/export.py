@@ -13,6 +13,9 @@ Source = Annotated[str, typer.Argument(metavar="RUN_OR_MODEL", help="A finished 
 Precision = Annotated[
     str | None, typer.Option("--precision", metavar="KIND", help="int8 (if left out), fp16 or fp32.")
 ]
+Flat = Annotated[
+    bool, typer.Option("--flat", help="Many standard nodes instead of one node with its definition in the file.")
+]
 Split = Annotated[str, typer.Option("--split", metavar="NAME", help="Texts to verify on.")]
 
 
@@ -22,6 +25,7 @@ def export(
     source: Source,
     out: o.Out,
     precision: Precision = None,
+    flat: Flat = False,
     data: o.Data = None,
     split: Split = "validation",
     reading: o.Reading,
@@ -37,14 +41,20 @@ def export(
     from liteft.report.gold import find_gold
     from liteft.report.subjects import find_subjects
 
-    recipe = resolve(settings, data={"source": data, **asdict(reading)}, export={"precision": precision})
+    form = {"precision": precision, "flat": flat or None}
+    recipe = resolve(settings, data={"source": data, **asdict(reading)}, export=form)
     console = output.console()
     on, how = data_of_models(recipe, [source])
     gold = find_gold(on, find_subjects([source]), split=split, settings=how)
     import liteft
 
     artifact = liteft.export(
-        source, out, precision=recipe.export.precision, verify=gold.split, progress=console.progress
+        source,
+        out,
+        precision=recipe.export.precision,
+        flat=recipe.export.flat,
+        verify=gold.split,
+        progress=console.progress,
     )
     console.result(
         artifact_text(artifact), artifact_document(artifact), following=["liteft", "predict", out, "a text"]

@@ -1,8 +1,8 @@
 """A small writer of ONNX nodes: values are strings, weights are kept apart, constants are written once.
 
-It exists so that a graph's body is a plain function over a builder: the same function writes into a model's
-main graph today and can write into a model-local function later, where weights become inputs and constants
-stay nodes. It checks nothing itself; `model` hands the result to onnx.checker and to shape inference.
+It exists so that a graph's body is a plain function over a builder. What it gives is a flat model; `wrapping`
+makes a model-local function of that, where weights become inputs and constants stay nodes. It checks nothing
+itself: the exporter hands the result to onnx.checker and to shape inference.
 """
 
 from __future__ import annotations

@@ -47,6 +47,8 @@ def _what(manifest: Manifest) -> str:
     shown = ", ".join(manifest.labels[:20]) + (", …" if len(manifest.labels) > 20 else "")
     kind = "one label a text" if manifest.task == "single_label" else "any number of labels a text"
     graph = "written from the weights" if manifest.graph == "built" else "traced by torch.onnx.export"
+    if manifest.graph_form == "function":
+        graph += " as one node, with its definition in standard operators beside it"
     rows = {
         "Task": f"{kind}, {len(manifest.labels)} labels" + (", pairs of texts" if manifest.paired else ""),
         "Labels": shown,

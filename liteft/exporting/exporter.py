@@ -30,6 +30,7 @@ from liteft.exporting.rewriting import store_half, store_rows
 from liteft.exporting.traced import trace_model
 from liteft.exporting.verify import verify_artifact
 from liteft.exporting.weights import read_weights, reason_to_trace
+from liteft.exporting.wrapping import wrap_model
 from liteft.finetuning.model import WEIGHTS, LoadedClassifier, apply_settings, load_classifier
 from liteft.run import Run, read_run
 
@@ -53,6 +54,7 @@ def export(
     out: str | os.PathLike[str],
     *,
     precision: Precision = "fp32",
+    flat: bool = False,
     verify: Split | None = None,
     limits: Limits | None = None,
     progress: Callable[[str], None] | None = None,
@@ -64,6 +66,9 @@ def export(
         out: the artifact's folder. An older artifact there is replaced, once the new one is verified.
         precision: "fp32"; "fp16", half the file, computed in float32; or "int8", a quarter of the file and
             faster.
+        flat: write a built graph as many standard nodes, for tools that do not know functions of a model, instead of
+            as one node with its definition beside it. ONNX Runtime makes the same of both; libliteft runs the node
+            only. Traced graphs are flat in any case.
         verify: texts to verify on, the validation split as a rule. There is no export without: it is an
             argument with a default only so that leaving it out can be explained. Texts without labels verify
             that the export agrees with the model, and nothing about the model.
@@ -71,7 +76,8 @@ def export(
         progress: called with a line of text now and then.
 
     Returns:
-        The artifact. Its manifest says whether the graph was built from the weights or traced.
+        The artifact. Its manifest says whether the graph was built from the weights or traced (``graph``), and
+        whether it is one node or flat (``graph_form``).
 
     Raises:
         VerificationError: the export does not agree with the model, or the model does not beat the majority
@@ -95,7 +101,7 @@ def export(
     _check_size(loaded, precision, traced=reason is not None)
     with writing_artifact(Path(out)) as writer:
         _tell(progress, _graph_line(loaded, reason))
-        model = _make_graph(loaded, precision, traced=reason is not None)
+        model = _make_graph(loaded, precision, traced=reason is not None, flat=flat)
         _save(model, writer.folder / "model.onnx")
         _write_companions(loaded, writer.folder)
         fields = _fields(loaded, run, precision, model, traced=reason is not None)
@@ -142,9 +148,14 @@ def _resolve(source: Run | str | os.PathLike[str]) -> tuple[Run | None, Path]:
     return source, source.model_path
 
 
-def _make_graph(loaded: LoadedClassifier, precision: Precision, *, traced: bool) -> onnx.ModelProto:
+def _make_graph(
+    loaded: LoadedClassifier, precision: Precision, *, traced: bool, flat: bool
+) -> onnx.ModelProto:
+    """Return the model. What is built is flat at first: inlining a wrapped one would rename its nodes and values."""
     if not traced:
-        model = build_model(read_weights(loaded), precision)
+        weights = read_weights(loaded)
+        model = build_model(weights, precision)
+        model = model if flat else wrap_model(model, weights.spec, precision)
     else:
         model = trace_model(loaded)
         if precision == "fp16":
@@ -199,6 +210,7 @@ def _fields(
         "precision": precision,
         "int8_scheme": "per_row" if precision == "int8" else None,
         "graph": "traced" if traced else "built",
+        "graph_form": "function" if model.functions else "flat",
         "metrics": {} if run is None else run.metrics,
         "teacher": None if run is None else _teacher(run),
         "data": None if run is None else run.info.get("data"),

@@ -85,8 +85,9 @@ def test_export_verifies_on_the_chosen_split_in_the_models_label_order(
     words = ["--data", messages, "--text", "said", "--label", "about", "--out", tmp_path / "a"]
     called = call("export", tmp_path, *words)
     assert called.status == 0, called.err
+    assert call("export", tmp_path, *words, "--flat", "--precision", "fp16").status == 0
     assert "same answer as the model on 100.00% of 4 texts" in called.out
-    assert handed[0]["precision"] == "int8"
+    assert [(each["precision"], each["flat"]) for each in handed] == [("int8", False), ("fp16", True)]
     split = handed[0]["verify"]
     assert split.name == "validation"
     for text, label in zip(split.texts, split.labels, strict=True):

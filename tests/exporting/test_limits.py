@@ -18,7 +18,7 @@ def beyond(texts: int, lost: int) -> dict[str, str]:
     exported[:lost] = exported[:lost, ::-1]
     split = Split("validation", ["a text"] * texts, None, labels)
     probes = ProbeResult(reference_difference=0.0, batch_difference=0.0, lengths=(1,))
-    comparison = verify._Comparison(split, "single_label", model, exported, probes)
+    comparison = verify._Comparison("onnxruntime", split, "single_label", model, exported, probes)
     return verify._beyond(comparison, verify._measured(comparison), Limits(agreement=0.9).resolved("int8"))
 
 
