@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from liteft import doctor
-from liteft.doctor import Diagnosis, Finding, machine, packages, processor, providers
-from liteft.errors import MissingExtraError
+from liteft.doctor import Diagnosis, Finding, backends, machine, packages, processor, providers
+from liteft.errors import DeviceError, MissingExtraError
+from liteft.runtime import native_library as native
 
 NO_GPU = machine.Gpus((), "there is no NVIDIA driver (libcuda); everything runs on the CPU")
 H100 = machine.Gpus(("NVIDIA H100, 81559 MiB, driver 570.1",))
@@ -25,7 +26,7 @@ def by_name(findings: list[Finding]) -> dict[str, Finding]:
 def install(monkeypatch: pytest.MonkeyPatch, **versions: str) -> None:
     """Let the doctor see exactly these packages; underscores stand for hyphens."""
     known = {name.replace("_", "-"): version for name, version in versions.items()}
-    for module in (packages, providers):
+    for module in (packages, providers, backends):
         monkeypatch.setattr(module, "installed_version", known.get)
 
 
@@ -53,7 +54,7 @@ def test_diagnose_works_where_no_package_of_any_extra_is_installed(monkeypatch: 
     install(monkeypatch, liteft="0.1.0", numpy="2.4.6")
     found = by_name(list(doctor.diagnose().findings))
     assert found["onnxruntime"].status == "off"
-    assert "neither run nor verified" in found["onnxruntime"].detail
+    assert "no export can be verified" in found["onnxruntime"].detail
 
 
 def test_exit_status_is_1_only_with_a_problem() -> None:
@@ -427,6 +428,58 @@ def test_torch_builds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "trains on the GPU" in providers.torch_findings(H100)[0].detail
 
 
-def test_native_library_is_plainly_absent() -> None:
-    (finding,) = providers.native_findings()
-    assert finding.status == "off" and "has none" in finding.detail
+def native_library(monkeypatch: pytest.MonkeyPatch, instructions: str | None) -> None:
+    """Let the doctor find a library of these instructions, or none."""
+
+    def found() -> native.NativeLibrary:
+        if instructions is None:
+            raise DeviceError("there is no libliteft.so.", fix="build it")
+        return native.NativeLibrary(Path("/x/libliteft.so"), "0.1.0", instructions, None)  # type: ignore[arg-type]
+
+    monkeypatch.delenv("LITEFT_LIBRARY", raising=False)
+    monkeypatch.setattr(backends, "open_library", found)
+    monkeypatch.setattr(backends, "find_library", lambda: found().path)
+
+
+def test_a_native_library_is_named_with_its_instructions_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    native_library(monkeypatch, "avx2")
+    (finding,) = backends.native_findings()
+    assert finding.status == "ok"
+    for part in ("/x/libliteft.so", "version 0.1.0", "ABI 1", "avx2", "not all of AVX-512"):
+        assert part in finding.detail
+
+
+def test_without_a_native_library_the_doctor_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    native_library(monkeypatch, None)
+    (finding,) = backends.native_findings()
+    assert finding.status == "off" and finding.fix == ("build it",)
+    assert "ONNX Runtime runs every artifact" in finding.detail
+
+
+def test_a_library_that_cannot_be_opened_is_a_problem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "libliteft.so").write_text("no library")
+    monkeypatch.setenv("LITEFT_LIBRARY", str(tmp_path / "libliteft.so"))
+    (finding,) = backends.native_findings()
+    assert finding.status == "problem" and "cannot be opened" in finding.detail
+    (choice,) = backends.backend_findings(NO_GPU)
+    assert choice.status == "off" and "LITEFT_LIBRARY" in choice.detail
+
+
+@pytest.mark.parametrize(
+    ("instructions", "packages", "part"),
+    [
+        ("avx512", {"onnxruntime": "1.32"}, "native for graphs of one node, and onnxruntime for flat"),
+        ("avx2", {}, "flat and traced ones need onnxruntime"),
+        ("portable", {"onnxruntime": "1.32"}, "takes onnxruntime for every artifact"),
+        (None, {"onnxruntime_gpu": "1.32"}, "takes onnxruntime for every artifact"),
+        (None, {}, "nothing here can run an artifact"),
+    ],
+)
+def test_what_auto_takes_follows_from_what_is_there(
+    monkeypatch: pytest.MonkeyPatch, instructions: str | None, packages: dict[str, str], part: str
+) -> None:
+    install(monkeypatch, **packages)
+    native_library(monkeypatch, instructions)
+    (finding,) = backends.backend_findings(NO_GPU)
+    assert part in finding.detail
+    assert (finding.status == "off") == (part.startswith("nothing"))

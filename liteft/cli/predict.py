@@ -42,7 +42,10 @@ OnError = Annotated[
     str, typer.Option("--on-error", metavar="KIND", help="A row without a usable text: raise, or a null label.")
 ]
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu or cuda.")]
-Backend = Annotated[str, typer.Option("--backend", metavar="NAME", help="auto or onnxruntime.")]
+Backend = Annotated[str, typer.Option("--backend", metavar="NAME", help="auto, native or onnxruntime.")]
+Precision = Annotated[
+    str | None, typer.Option("--precision", metavar="NAME", help="bf16: coarser and faster, on the native backend.")
+]
 Prefix = Annotated[str, typer.Option("--prefix", metavar="NAME", help="Goes before the names of added columns.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that is there already.")]
 Restart = Annotated[bool, typer.Option("--restart", help="Begin anew instead of going on.")]
@@ -67,6 +70,7 @@ def predict(
     device: Device = "auto",
     backend: Backend = "auto",
     threads: o.Threads = None,
+    precision: Precision = None,
     prefix: Prefix = "",
     overwrite: Overwrite = False,
     restart: Restart = False,
@@ -81,7 +85,7 @@ def predict(
     import liteft
 
     console = output.console()
-    loading: dict[str, Any] = {"device": device, "backend": backend, "threads": threads}
+    loading: dict[str, Any] = {"device": device, "backend": backend, "threads": threads, "precision": precision}
     answering: dict[str, Any] = {"top_k": top_k, "threshold": threshold, "on_error": _on_error(on_error)}
     if input_file is not None and output_file is not None:
         reading = {"text": text, "pair": pair[0] if pair else None, "encoding": encoding, "delimiter": delimiter}
@@ -118,6 +122,7 @@ def _classify_texts(
         "artifact": str(classifier.path),
         "backend": classifier.backend,
         "device": classifier.device,
+        "precision": classifier.precision,
         "predictions": predictions,
     }
     following = ["liteft", "predict", str(classifier.path), "--input", "FILE", "--output", "FILE"]

@@ -18,7 +18,7 @@ from liteft.doctor.packages import installed_version
 from liteft.errors import MissingExtraError
 from liteft.runtime.onnx_engine import import_onnxruntime
 
-__all__ = ["native_findings", "onnxruntime_findings", "torch_findings"]
+__all__ = ["onnxruntime_findings", "torch_findings"]
 
 _BUILDS = (
     "onnxruntime",
@@ -37,7 +37,7 @@ def onnxruntime_findings(gpus: Gpus) -> list[Finding]:
     builds = {name: version for name in _BUILDS if (version := installed_version(name)) is not None}
     if not builds:
         extra = "gpu" if gpus.names else "cpu"
-        meaning = "not installed: artifacts can be neither run nor verified"
+        meaning = "not installed: no export can be verified, and only the native library can run artifacts"
         return [Finding("onnxruntime", "off", meaning, (f"pip install 'liteft[{extra}]'",))]
     listed = " and ".join(f"{name} {version}" for name, version in builds.items())
     if len(builds) > 1:
@@ -118,9 +118,3 @@ def _is_cpu_build(version: str) -> bool:
     except metadata.PackageNotFoundError:
         return False
     return not any(line.startswith(("nvidia-", "cuda-")) for line in asked)
-
-
-def native_findings() -> list[Finding]:
-    """Return that there is no native library yet."""
-    meaning = "this release has none, and nothing needs it: ONNX Runtime runs every artifact"
-    return [Finding("native library", "off", meaning)]

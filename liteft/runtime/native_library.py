@@ -40,7 +40,10 @@ ABI = 1
 VARIABLE = "LITEFT_LIBRARY"
 _NAME = "libliteft.dylib" if sys.platform == "darwin" else "libliteft.so"
 _PACKAGE = Path(__file__).resolve().parents[1]
-_BUILD = ("cmake -S cpp_ext -B build/native && cmake --build build/native", f"{VARIABLE}=build/native/{_NAME}")
+_BUILD = (
+    "install a C++20 compiler, then: LITEFT_NATIVE=required pip install --force-reinstall --no-deps liteft",
+    f"{VARIABLE}=FILE, for a {_NAME} that was built elsewhere",
+)
 
 
 class Shape(ctypes.Structure):

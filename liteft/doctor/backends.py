@@ -1,0 +1,67 @@
+"""What computes: the native library, and which backend ``backend="auto"`` takes on this machine."""
+
+from __future__ import annotations
+
+from liteft.doctor.finding import Finding
+from liteft.doctor.machine import Gpus
+from liteft.doctor.packages import installed_version
+from liteft.errors import DeviceError
+from liteft.runtime.native_library import ABI, VARIABLE, NativeLibrary, asked_for, find_library, open_library
+from liteft.runtime.onnx_engine import may_have_cuda
+
+__all__ = ["backend_findings", "native_findings"]
+
+_WHY = {
+    "avx512": "the processor has AVX-512 with VNNI and BF16",
+    "avx2": "the processor has AVX2 and FMA, and not all of AVX-512, VNNI and BF16",
+    "portable": "plain C++: the processor has no vector instructions that the library was written for",
+}
+
+
+def native_findings() -> list[Finding]:
+    """Return where the native library is and what it does here, or why it is off."""
+    try:
+        library = open_library()
+    except DeviceError as error:
+        present = asked_for() or _is_there()
+        meaning = error.message + ("" if present else " ONNX Runtime runs every artifact.")
+        return [Finding("native library", "problem" if present else "off", meaning.rstrip("."), error.fix)]
+    name = library.instructions
+    why = _WHY.get(name, "the best that it has for this processor")
+    detail = f"{library.path}, version {library.version}, ABI {ABI}; instructions: {name} ({why})"
+    return [Finding("native library", "ok", detail)]
+
+
+def backend_findings(gpus: Gpus) -> list[Finding]:
+    """Return what loading an artifact takes where nothing else is asked for."""
+    library = _library()
+    other = any(installed_version(name) is not None for name in ("onnxruntime", "onnxruntime-gpu"))
+    fast = library is not None and library.instructions != "portable"
+    if library is None and asked_for():
+        meaning = f'backend="auto" refuses every artifact while {VARIABLE} names a library that cannot be had'
+        return [Finding("backend", "off", meaning, (f"unset {VARIABLE}",))]
+    if not fast and not other:
+        meaning = "nothing here can run an artifact without being asked for by name"
+        return [Finding("backend", "off", meaning, ("pip install 'liteft[cpu]'",))]
+    if not fast:
+        return [Finding("backend", "ok", 'backend="auto" takes onnxruntime for every artifact')]
+    detail = 'backend="auto" takes native for graphs of one node'
+    detail += ", and onnxruntime for flat and traced ones" if other else "; flat and traced ones need onnxruntime"
+    if other and gpus.names and may_have_cuda():
+        detail += "; and onnxruntime on CUDA for every artifact that is not int8"
+    return [Finding("backend", "ok", detail)]
+
+
+def _library() -> NativeLibrary | None:
+    try:
+        return open_library()
+    except DeviceError:
+        return None
+
+
+def _is_there() -> bool:
+    try:
+        find_library()
+    except DeviceError:
+        return False
+    return True
