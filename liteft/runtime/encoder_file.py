@@ -213,7 +213,7 @@ class _Reader:
             return name, self._text(values[0]) if values else ""
         stored = self._number(values[0]) if values else 0
         if wanted == _INT:
-            if not -1 <= stored <= _MOST:
+            if not (-1 if name == "counted_from" else 1) <= stored <= _MOST:
                 self._refuse(f"has {name} = {stored}")
             return name, stored
         epsilon: float = struct.unpack("<f", struct.pack("<I", stored))[0]

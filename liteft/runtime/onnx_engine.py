@@ -66,7 +66,10 @@ def import_onnxruntime() -> ModuleType:
 
 def may_have_cuda() -> bool:
     """Return whether onnxruntime's files hold its CUDA provider, without the cost of importing it."""
-    found = importlib.util.find_spec("onnxruntime")
+    try:
+        found = importlib.util.find_spec("onnxruntime")
+    except (ImportError, ValueError):  # its import is forbidden; it was put into sys.modules by hand
+        return False
     folders = (found.submodule_search_locations or []) if found is not None else []
     return any(any(Path(folder, "capi").glob("*onnxruntime_providers_cuda*")) for folder in folders)
 
