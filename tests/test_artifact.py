@@ -85,6 +85,14 @@ def test_what_was_sealed_is_read_back(artifact: Artifact) -> None:
     assert artifact.model_path.read_bytes() == b"a graph"
 
 
+def test_an_artifact_that_does_not_say_its_graphs_form_is_flat(edit: Callable[..., Path]) -> None:
+    path = edit() / "manifest.json"
+    content = json.loads(path.read_text())
+    assert content.pop("graph_form") == "flat"  # written by every version that knows the other form
+    path.write_text(json.dumps(content))
+    assert read_artifact(path.parent).manifest.graph_form == "flat"
+
+
 def test_its_tokenizer_cuts_as_the_manifest_says(artifact: Artifact) -> None:
     tokenizer = artifact.tokenizer()
     assert tokenizer.encode(["a a b b c c"]).ids[0].tolist() == [2, 2, 3, 3]

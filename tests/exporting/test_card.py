@@ -111,6 +111,15 @@ def test_sizes_labels_and_lengths_are_the_manifests() -> None:
     assert rows["Precision"].startswith("int8")
 
 
+def test_the_graphs_origin_and_form_are_the_manifests() -> None:
+    def graph(**changes: Any) -> str:
+        return dict(rows_of(card_text(manifest(**changes), title="t").split("## How good")[0])[1:])["Graph"]
+
+    assert graph(graph_form="function").startswith("ONNX, written from the weights as one node, with its definition")
+    assert graph().startswith("ONNX, written from the weights; ")
+    assert graph(graph="traced").startswith("ONNX, traced by torch.onnx.export; ")
+
+
 def test_of_many_labels_twenty_are_shown() -> None:
     labels = tuple(f"label {number}" for number in range(150))
     card = card_text(manifest(labels=labels), title="t")

@@ -64,6 +64,7 @@ def test_an_export_answers_like_the_model(
         "bert",
         "cls",
     )
+    assert manifest.graph_form == "function"
     assert manifest.int8_scheme == ("per_row" if precision == "int8" else None)
     assert (manifest.activation, manifest.inputs) == ("softmax", ("input_ids", "attention_mask"))
     assert manifest.verification["texts"] == 80
@@ -71,6 +72,26 @@ def test_an_export_answers_like_the_model(
     assert manifest.verification["weights_sha256"] == files.sha256_file(folder / "model.safetensors")
     assert "from its weights" in lines[0]
     assert "80 of 80 texts of validation" in lines[1]
+
+
+def test_a_flat_export_has_standard_nodes_only_and_answers_with_the_same_bits(
+    learned: tuple[Path, Split], tmp_path: Path
+) -> None:
+    folder, split = learned
+    wrapped, flat = (export(folder, tmp_path / str(form), flat=form, verify=split) for form in (False, True))
+    assert (wrapped.manifest.graph_form, flat.manifest.graph_form) == ("function", "flat")
+    assert (flat.manifest.graph, flat.manifest.inputs) == ("built", wrapped.manifest.inputs)
+    node, nodes = (onnx.load(artifact.model_path) for artifact in (wrapped, flat))
+    assert [each.op_type for each in node.graph.node] == ["EncoderClassifier"]
+    assert {each.domain for each in nodes.graph.node} == {""}
+    assert not nodes.functions
+    assert "as one node" in (wrapped.path / "card.md").read_text()
+    assert "as one node" not in (flat.path / "card.md").read_text()
+    logits = []
+    for artifact in (wrapped, flat):
+        with load(artifact.path, device="cpu", backend="onnxruntime", threads=1) as classifier:
+            logits.append(classifier.logits(split.texts))
+    assert logits[0].tobytes() == logits[1].tobytes()
 
 
 def test_files_shrink_as_they_must(learned: tuple[Path, Split], tmp_path: Path) -> None:
@@ -136,6 +157,8 @@ def test_a_decoder_is_traced_and_the_user_is_told(workshop: Any, tmp_path: Path)
     lines: list[str] = []
     artifact = export(folder, tmp_path / "out", precision="fp32", verify=split, progress=lines.append)
     assert (artifact.manifest.graph, artifact.manifest.pooling) == ("traced", "last")
+    assert artifact.manifest.graph_form == "flat"
+    assert not onnx.load(artifact.model_path).functions
     assert "torch.onnx.export" in lines[0]
     assert "gpt2" in lines[0]
     assert artifact.manifest.verification["logit_difference"] < 1e-4

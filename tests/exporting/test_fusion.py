@@ -1,4 +1,4 @@
-"""What ONNX Runtime's optimizer makes of a built graph, counted in the file that it writes."""
+"""What ONNX Runtime's optimizer makes of a built graph, flat or wrapped, counted in the file that it writes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from liteft.exporting.graph import build_model
 from liteft.exporting.weights import read_weights
+from liteft.exporting.wrapping import wrap_model
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
@@ -18,7 +19,8 @@ def test_residuals_biases_and_scales_are_fused_in_every_layer(
     family: str, pooling: str, precision: Any, workshop: Any, optimized: Any
 ) -> None:
     weights = read_weights(workshop.loaded(family, pooling))
-    kinds = Counter(node.op_type for node in optimized(build_model(weights, precision)).graph.node)
+    flat = build_model(weights, precision)
+    kinds = Counter(node.op_type for node in optimized(flat).graph.node)
     layers = weights.spec.layers
     placed = int(family == "roberta")  # its positions have the words' shape, so their sum is fused as well
     assert kinds["SkipLayerNormalization"] == 2 * layers + placed
@@ -26,6 +28,8 @@ def test_residuals_biases_and_scales_are_fused_in_every_layer(
     assert kinds["BiasGelu"] == layers
     assert kinds["FusedMatMul"] == layers  # the product of queries and keys takes the scale in
     assert kinds["Shape"] == kinds["Expand"] == kinds["Constant"] == 0
+    wrapped = optimized(wrap_model(flat, weights.spec, precision))
+    assert Counter(node.op_type for node in wrapped.graph.node) == kinds
 
 
 def test_the_casts_of_stored_halves_are_folded_when_the_file_is_loaded(workshop: Any, optimized: Any) -> None:
