@@ -4,7 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-NATIVE := $(shell find cpp_ext -type f)
+# What the native library is made of, and its tests.
+NATIVE := $(shell find cpp_ext -name tests -prune -o -type f -not -name '*.md' -not -name '*.pyc' -print)
+NATIVE_TESTS := $(wildcard cpp_ext/tests/*)
 
 .PHONY: setup demo test lint sanitize check-full bench-setup clean
 
@@ -19,7 +21,7 @@ demo: setup
 	$(BIN)/liteft demo --out demo-run
 
 lint: setup
-	$(BIN)/ruff check liteft tests bench
+	$(BIN)/ruff check liteft tests bench cpp_ext
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
@@ -27,14 +29,20 @@ test: lint
 	$(BIN)/pytest -m "not slow and not gpu" --durations=8
 
 # The native library's own tests, watched by the compiler's sanitizers.
-sanitize: build/address build/thread
+ifeq ($(and $(shell command -v cmake 2>/dev/null),$(shell command -v c++ 2>/dev/null)),)
+sanitize:
+	@echo "sanitize: skipped, there is no CMake or no C++ compiler"
+else
+sanitize: build/address/.passed build/thread/.passed
+endif
 
-build/address: KIND = address,undefined
-build/thread: KIND = thread
-build/address build/thread: $(NATIVE)
-	cmake -S cpp_ext -B $@ -DLITEFT_SANITIZE=$(KIND)
-	cmake --build $@ --parallel 2 --target test_engine
-	$@/test_engine && touch $@
+build/address/.passed: KIND = address,undefined
+build/thread/.passed: KIND = thread
+build/%/.passed: $(NATIVE) $(NATIVE_TESTS)
+	cmake -S cpp_ext -B $(@D) -DLITEFT_SANITIZE=$(KIND)
+	cmake --build $(@D) --parallel 2
+	ctest --test-dir $(@D) --output-on-failure
+	touch $@
 
 check-full: lint sanitize
 	$(BIN)/pytest --durations=20
