@@ -67,6 +67,7 @@ struct Product {
 
 // Attention of the rows of one text in some of the heads.
 struct Attention {
+  bool halves = false;  // in bf16, where Kernels::bf16 says that it is there
   int queries = 0;  // rows of `query`; all of the text, or only the first
   int keys = 0;
   int head_size = 0;

@@ -54,8 +54,12 @@ struct Simd {
     asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(b), "v"(a));
   }
   static void store_halves(std::uint16_t* p, Floats x) {
-    const __m256bh halves = _mm512_cvtneps_pbh(x);
-    std::memcpy(p, &halves, sizeof halves);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), halves(x));
+  }
+  // One half of x and one of y after the other.
+  static void store_pairs(std::uint16_t* p, Floats x, Floats y) {
+    const Ints low = _mm512_cvtepu16_epi32(halves(x)), high = _mm512_cvtepu16_epi32(halves(y));
+    _mm512_storeu_si512(p, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
   }
   // Rounds half to even, adds 128 and keeps the low bytes.
   static void store_bytes(std::uint8_t* p, Floats x) {
@@ -64,6 +68,7 @@ struct Simd {
   }
 
  private:
+  static __m256i halves(Floats x) { return reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)); }
   static __mmask16 some(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
 };
 

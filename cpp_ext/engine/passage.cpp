@@ -159,6 +159,7 @@ class Passage {
   // Heads of texts are shared among the members; what each comes to is in `context`.
   void attend(bool first_only, Rows query, Rows key, Rows value) {
     Attention given;
+    given.halves = model_.precision != Precision::fp32 && kernels_.bf16;
     given.head_size = shape_.width / shape_.heads;
     given.query_stride = query.stride;
     given.stride = key.stride;

@@ -1,8 +1,8 @@
 // The piece of ONNX Runtime's C ABI that the operator needs, so that neither its headers nor its library are needed to
 // build. OrtApi is a table of function pointers that only grows, so an index means the same in every version from the
-// one that brought it; those below are of version 17 (onnxruntime 1.17) or older, and so is the table of a custom operator.
+// one that brought it; those below are of version 17 (onnxruntime 1.17) or older, and so is the table of an operator.
 //
-// The types carry ONNX Runtime's names but stand in a namespace of their own: its header may be included beside this one.
+// The types carry ONNX Runtime's names but stand in a namespace of their own, so its header may be included as well.
 
 #pragma once
 
@@ -66,7 +66,8 @@ inline constexpr Entry<99, void, OrtTensorTypeAndShapeInfo*> ReleaseTensorTypeAn
 // A node's attributes. That of a string writes the size with the final zero; without a place for the text only that.
 inline constexpr Entry<85, OrtStatus*, const OrtKernelInfo*, const char*, float*> KernelInfoGetAttribute_float;
 inline constexpr Entry<86, OrtStatus*, const OrtKernelInfo*, const char*, std::int64_t*> KernelInfoGetAttribute_int64;
-inline constexpr Entry<87, OrtStatus*, const OrtKernelInfo*, const char*, char*, std::size_t*> KernelInfoGetAttribute_string;
+inline constexpr Entry<87, OrtStatus*, const OrtKernelInfo*, const char*, char*, std::size_t*>
+    KernelInfoGetAttribute_string;
 // How many inputs a node has; and an input that is constant: 1 and a tensor that lives as long as the session, or 0.
 inline constexpr Entry<230, OrtStatus*, const OrtKernelInfo*, std::size_t*> KernelInfo_GetInputCount;
 inline constexpr Entry<249, OrtStatus*, const OrtKernelInfo*, std::size_t, int*, const OrtValue**>
@@ -77,8 +78,8 @@ inline constexpr Entry<90, OrtStatus*, const OrtKernelContext*, std::size_t, con
 inline constexpr Entry<91, OrtStatus*, OrtKernelContext*, std::size_t, const std::int64_t*, std::size_t, OrtValue**>
     KernelContext_GetOutput;
 
-// A custom operator: a version, and 25 functions, of which a table of version 17 has the first 21. ONNX Runtime reads no
-// further than the version says; the rest stands here so that a table of version 18 could be made of it.
+// A custom operator: a version and 25 functions. ONNX Runtime reads no further than the version says, and version 17
+// has the first 21; the rest is here so that the version can grow.
 struct OrtCustomOp {
   std::uint32_t version;
   // The first way to make a kernel, which could not fail; ONNX Runtime takes CreateKernelV2 where it is there.
@@ -97,7 +98,7 @@ struct OrtCustomOp {
   Characteristic (*GetInputCharacteristic)(const OrtCustomOp*, std::size_t);
   Characteristic (*GetOutputCharacteristic)(const OrtCustomOp*, std::size_t);
   MemoryType (*GetInputMemoryType)(const OrtCustomOp*, std::size_t);
-  // Of the last input where it is variadic: how many it is at least, and whether they are of one type. Likewise outputs.
+  // Of the last input where it is variadic: how many it is at least, and whether of one type. Likewise outputs.
   int (*GetVariadicInputMinArity)(const OrtCustomOp*);
   int (*GetVariadicInputHomogeneity)(const OrtCustomOp*);
   int (*GetVariadicOutputMinArity)(const OrtCustomOp*);

@@ -45,7 +45,8 @@ double quota() {
   if (group.is_open()) {
     if (!(group >> limit >> period)) return 0.0;  // "max": no limit
   } else {
-    std::ifstream limit_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), period_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
+    std::ifstream limit_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
+    std::ifstream period_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
     if (!(limit_file >> limit) || !(period_file >> period)) return 0.0;
   }
   return limit > 0.0 && period > 0.0 ? limit / period : 0.0;

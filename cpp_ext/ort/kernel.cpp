@@ -144,8 +144,10 @@ class Node {
     }
     const auto& dimensions = tensor.dimensions;
     if (dimensions.empty() || dimensions.size() > 2) {
-      refuse("the weight '" + name + "' has shape " + shape_text(dimensions) + ", and one or two dimensions were expected");
+      refuse("the weight '" + name + "' has shape " + shape_text(dimensions) +
+             ", and one or two dimensions were expected");
     }
+    if (!tensor.values) refuse("the weight '" + name + "' has shape " + shape_text(dimensions) + ": it is empty");
     if (dimensions.size() == 2) weight.rows = narrow(dimensions[0], "the rows of '" + name + "'");
     weight.columns = narrow(dimensions.back(), "the columns of '" + name + "'");
     if (!weights_.emplace(name, weight).second) refuse("the attribute 'inputs' names '" + name + "' twice");

@@ -1,9 +1,9 @@
 // The operator liteft.EncoderClassifier of ONNX Runtime's CPU provider.
 //
-// ONNX Runtime loads this library by register_custom_ops_library and calls RegisterCustomOps. A file whose graph is that
-// node then runs in the engine; without the library the same file runs as the standard operators that it also holds.
-// Inputs: ids and mask, int64 (texts, tokens), then one variadic input of any types: the type ids, where there are any,
-// and all weights; the attribute `inputs` names everything. Output: logits, float32 (texts, labels).
+// ONNX Runtime loads this library by register_custom_ops_library and calls RegisterCustomOps. A file whose graph is
+// that node then runs in the engine; without the library the same file runs as the standard operators that it also
+// holds. Inputs: ids and mask, int64 (texts, tokens), then one variadic input of any types: the type ids, where there
+// are any, and all weights; the attribute `inputs` names everything. Output: logits, float32 (texts, labels).
 //
 // Every error becomes a status with the library's words: nothing is thrown through ONNX Runtime.
 
@@ -103,7 +103,7 @@ extern "C" LITEFT_API liteft::ort::OrtStatus* RegisterCustomOps(liteft::ort::Ort
   if (!api) {  // its first version can say so, too
     const OrtApi* first = base->GetApi(1);
     return guarded(first, [&] {
-      throw std::runtime_error(std::string("liteft needs onnxruntime 1.17 or newer, and this is ") +
+      throw std::runtime_error(std::string("the operator needs onnxruntime 1.17 or newer, and this is ") +
                                base->GetVersionString());
     });
   }

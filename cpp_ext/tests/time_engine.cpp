@@ -48,7 +48,7 @@ int main(int count, char** arguments) {
     const struct { const char* name; int texts, least, most; } batches[] = {
         {"32 texts of 10 to 100 tokens", 32, 10, 100}, {"128 texts of 10 to 100 tokens", 128, 10, 100},
         {"32 texts of 25 tokens", 32, 25, 25}, {"8 texts of 256 tokens", 8, 256, 256},
-        {"1 text of 25 tokens", 1, 25, 25}, {"1 text of 128 tokens", 1, 128, 128},
+        {"1 text of 11 tokens", 1, 11, 11}, {"1 text of 25 tokens", 1, 25, 25}, {"1 text of 128 tokens", 1, 128, 128},
     };
     for (const auto& given : batches) {
       std::mt19937 random(2);
