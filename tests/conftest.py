@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -22,3 +24,19 @@ def data_root() -> Path:
     if not root.is_dir():
         pytest.skip(f"no real data at {root}; set LITEFT_DATA to a folder of data sets")
     return root
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the native library and its tests, built from the checkout once a session."""
+    missing = [name for name in ("cmake", "c++") if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"the native library needs {' and '.join(missing)} to be built")
+    folder = tmp_path_factory.mktemp("native")
+    for command in (
+        ["cmake", "-S", str(ROOT / "cpp_ext"), "-B", str(folder), "-DCMAKE_BUILD_TYPE=Release"],
+        ["cmake", "--build", str(folder), "--parallel", str(os.cpu_count() or 1)],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return folder

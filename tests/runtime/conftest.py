@@ -63,6 +63,42 @@ def multi_classifier(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory)
         yield loaded
 
 
+@pytest.fixture(scope="session")
+def library_file(built: Path) -> Path:
+    """The native library, built from the checkout."""
+    return built / "libliteft.so"
+
+
+@pytest.fixture
+def native(library_file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The native library, where the runtime looks first."""
+    monkeypatch.setenv("LITEFT_LIBRARY", str(library_file))
+    return library_file
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Artifact]:
+    """A function that exports a tiny encoder, once for the same arguments. Not to be changed."""
+    pytest.importorskip("torch", reason="what the native engine runs is exported with the extra 'train'")
+    from liteft.exporting import Limits, export
+    from tests.exporting.conftest import Workshop
+
+    workshop = Workshop(tmp_path_factory.mktemp("exported"))
+    made: dict[str, Artifact] = {}
+
+    def make(family: str = "bert", pooling: str = "cls", precision: str = "fp32", **changes: Any) -> Artifact:
+        key = f"{family}-{pooling}-{precision}-{changes}"
+        if key not in made:
+            flat = changes.pop("flat", False)
+            folder, split = workshop.learned(family, pooling, **changes)
+            loose = Limits(agreement=0.5, accuracy_drop=0.5)  # tiny random models decide by hairs
+            out = workshop.root / f"artifact-{len(made)}"
+            made[key] = export(folder, out, precision=precision, verify=split, limits=loose, flat=flat)  # type: ignore[arg-type]
+        return made[key]
+
+    return make
+
+
 @pytest.fixture
 def new_artifact(tiny: ModuleType, tmp_path: Path) -> Callable[..., Artifact]:
     """A function that writes an artifact of its own for one test; arguments as ``tiny.write_artifact``."""
