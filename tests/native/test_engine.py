@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,32 +16,9 @@ import torch
 from liteft.exporting.weights import read_weights
 from liteft.finetuning.model import LoadedClassifier
 from tests.exporting.conftest import POSITIONS, WORDS, Workshop, make_config
-from tests.native.library import NativeClassifier, open_library
+from tests.native.library import NativeClassifier
 
-SOURCES = Path(__file__).resolve().parents[2] / "cpp_ext"
 FAMILIES = ["bert", "minilm", "distilbert", "roberta", "xlm-roberta", "electra", "electra-projected"]
-
-
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the library and its tests, built from the checkout."""
-    missing = [name for name in ("cmake", "c++") if shutil.which(name) is None]
-    if missing:
-        pytest.skip(f"the native library needs {' and '.join(missing)} to be built")
-    folder = tmp_path_factory.mktemp("native")
-    for command in (
-        ["cmake", "-S", str(SOURCES), "-B", str(folder), "-DCMAKE_BUILD_TYPE=Release"],
-        ["cmake", "--build", str(folder), "--parallel", str(os.cpu_count() or 1)],
-    ):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return folder
-
-
-@pytest.fixture(scope="session")
-def library(built: Path) -> ctypes.CDLL:
-    """The library, loaded."""
-    return open_library(built / "libliteft.so")
 
 
 @pytest.fixture
