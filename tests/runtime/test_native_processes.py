@@ -17,6 +17,7 @@ import pytest
 
 from liteft.artifact import Artifact
 from liteft.runtime import load
+from liteft.runtime.native_library import open_library
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = ["w1 w2 w3", "w9 " * 20, ""]
@@ -136,7 +137,12 @@ def test_a_pickled_classifier_keeps_backend_and_precision(
         assert classifier.__reduce__()[1][1:] == ("auto", "native", 1, None)
 
 
-def test_neither_onnxruntime_nor_onnx_is_needed(native: Path, exported: Callable[..., Artifact]) -> None:
+@pytest.mark.parametrize("backend", ["native", "auto"])
+def test_neither_onnxruntime_nor_onnx_is_needed(
+    native: Path, exported: Callable[..., Artifact], backend: str
+) -> None:
+    if backend == "auto" and open_library().instructions == "portable":
+        pytest.skip("on plain C++ the native backend has to be asked for by name")
     printed = run_python(
         """
         import sys
@@ -154,7 +160,7 @@ def test_neither_onnxruntime_nor_onnx_is_needed(native: Path, exported: Callable
         diagnose().render()
         """,
         str(exported().path),
-        "native",
+        backend,
     )
     assert printed == "native\n"
 
