@@ -93,7 +93,7 @@ def ask_liteft(artifact: Path, texts: list[str]) -> dict[str, Any]:
             "labels": [classifier.labels[row.argmax()] for row in logits],
             "manifest": {
                 name: getattr(manifest, name)
-                for name in ("family", "pooling", "paired", "precision", "graph")
+                for name in ("family", "pooling", "paired", "precision", "graph", "graph_form")
             },
             "versions": manifest.versions,
         }
