@@ -105,8 +105,4 @@ struct Kernels {
   double (*bare_products)(Precision precision, long rounds);
 };
 
-const Kernels& portable_kernels();
-const Kernels* avx2_kernels();    // nullptr where the library was compiled for another processor family
-const Kernels* avx512_kernels();
-
 }  // namespace liteft

@@ -2,15 +2,14 @@
 
 #include "cpu/kernels.h"
 
-#if defined(__x86_64__)
-
+#define LITEFT_INSTRUCTIONS avx2
+#define LITEFT_HAS_BF16 0
+#define LITEFT_HAS_VNNI 0
 #include "cpu/simd_avx2.h"
 
 #include <cmath>
 #include <cstring>
 #include <type_traits>
-
-#define LITEFT_HAS_BF16 0
 
 namespace liteft::avx2 {
 namespace {
@@ -27,13 +26,5 @@ constexpr Kernels kernels = table("avx2", available);
 }  // namespace liteft::avx2
 
 namespace liteft {
-const Kernels* avx2_kernels() { return &avx2::kernels; }
+const Kernels& avx2_kernels() { return avx2::kernels; }
 }  // namespace liteft
-
-#else
-
-namespace liteft {
-const Kernels* avx2_kernels() { return nullptr; }
-}  // namespace liteft
-
-#endif

@@ -2,15 +2,13 @@
 
 #include "cpu/kernels.h"
 
-#if defined(__x86_64__)
-
+#define LITEFT_INSTRUCTIONS avx512
+#define LITEFT_HAS_BF16 1
 #include "cpu/simd_avx512.h"
 
 #include <cmath>
 #include <cstring>
 #include <type_traits>
-
-#define LITEFT_HAS_BF16 1
 
 namespace liteft::avx512 {
 namespace {
@@ -29,13 +27,5 @@ constexpr Kernels kernels = table("avx512", available);
 }  // namespace liteft::avx512
 
 namespace liteft {
-const Kernels* avx512_kernels() { return &avx512::kernels; }
+const Kernels& avx512_kernels() { return avx512::kernels; }
 }  // namespace liteft
-
-#else
-
-namespace liteft {
-const Kernels* avx512_kernels() { return nullptr; }
-}  // namespace liteft
-
-#endif

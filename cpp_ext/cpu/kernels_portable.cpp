@@ -1,14 +1,14 @@
 // The kernels in plain C++.
 
+#include "cpu/kernels.h"
+
+#define LITEFT_INSTRUCTIONS portable
+#define LITEFT_HAS_BF16 0
 #include "cpu/simd_portable.h"
 
 #include <cmath>
 #include <cstring>
 #include <type_traits>
-
-#include "cpu/kernels.h"
-
-#define LITEFT_HAS_BF16 0
 
 namespace liteft::portable {
 namespace {

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <cstring>
 
-namespace liteft::avx2 {
+namespace liteft::LITEFT_INSTRUCTIONS {
 
 struct Simd {
   using Floats = __m256;
@@ -16,8 +16,8 @@ struct Simd {
   static constexpr int lanes = 8;
   static constexpr int tile_rows = 6;
   static constexpr int tile_vectors = 2;
-  // Bytes are multiplied as signed ones, with the zero point taken off.
-  static constexpr bool takes_zero_point_off = true;
+  // Without VNNI, bytes are multiplied as signed ones, with the zero point taken off.
+  static constexpr bool takes_zero_point_off = !LITEFT_HAS_VNNI;
 
   static Floats zero() { return _mm256_setzero_ps(); }
   static Floats all(float x) { return _mm256_set1_ps(x); }
@@ -55,6 +55,19 @@ struct Simd {
 
   static Ints load_ints(const std::int32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
   static Floats to_floats(Ints a) { return _mm256_cvtepi32_ps(a); }
+  static Ints load_bytes(const std::int8_t* p) { return _mm256_load_si256(reinterpret_cast<const __m256i*>(p)); }
+#if LITEFT_HAS_VNNI
+  // Four bytes of a row, in every lane.
+  static Ints four_bytes(const std::uint8_t* p) {
+    std::int32_t word;
+    std::memcpy(&word, p, 4);
+    return _mm256_set1_epi32(word);
+  }
+  // As assembly, for what simd_avx512.h says.
+  static void add_products(Ints& sum, Ints a, Ints b) {
+    asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
+  }
+#else
   // Four bytes of a row in every lane: their signs, and their magnitudes.
   struct Four {
     Ints signs;
@@ -66,12 +79,12 @@ struct Simd {
     const Ints values = _mm256_xor_si256(_mm256_set1_epi32(word), _mm256_set1_epi8(-128));
     return {values, _mm256_abs_epi8(values)};
   }
-  static Ints load_bytes(const std::int8_t* p) { return _mm256_load_si256(reinterpret_cast<const __m256i*>(p)); }
   // The magnitudes are at most 127, so that two products fit into 16 bits and nothing saturates.
   static void add_products(Ints& sum, const Four& a, Ints b) {
     const Ints pairs = _mm256_maddubs_epi16(a.magnitudes, _mm256_sign_epi8(b, a.signs));
     sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
   }
+#endif
   static void store_bytes(std::uint8_t* p, Floats x) {
     const Ints shifted = _mm256_add_epi32(_mm256_cvtps_epi32(x), _mm256_set1_epi32(128));
     const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(shifted), _mm256_extracti128_si256(shifted, 1));
@@ -84,4 +97,4 @@ struct Simd {
   }
 };
 
-}  // namespace liteft::avx2
+}  // namespace liteft::LITEFT_INSTRUCTIONS

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <cstring>
 
-namespace liteft::avx512 {
+namespace liteft::LITEFT_INSTRUCTIONS {
 
 struct Simd {
   using Floats = __m512;
@@ -47,6 +47,7 @@ struct Simd {
   static Ints load_bytes(const std::int8_t* p) { return _mm512_load_si512(p); }
   // sum += a * b over four bytes a lane. As assembly: GCC 12 keeps the intrinsic's sums in memory, at half the rate.
   static void add_products(Ints& sum, Ints a, Ints b) { asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b)); }
+#if LITEFT_HAS_BF16
   // Two halves of a row, in every lane.
   static Ints two_halves(const std::uint16_t* p) { return four_bytes(reinterpret_cast<const std::uint8_t*>(p)); }
   static Ints load_halves(const std::uint16_t* p) { return _mm512_load_si512(p); }
@@ -61,6 +62,7 @@ struct Simd {
     const Ints low = _mm512_cvtepu16_epi32(halves(x)), high = _mm512_cvtepu16_epi32(halves(y));
     _mm512_storeu_si512(p, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
   }
+#endif
   // Rounds half to even, adds 128 and keeps the low bytes.
   static void store_bytes(std::uint8_t* p, Floats x) {
     const Ints shifted = _mm512_add_epi32(_mm512_cvtps_epi32(x), _mm512_set1_epi32(128));
@@ -68,8 +70,10 @@ struct Simd {
   }
 
  private:
+#if LITEFT_HAS_BF16
   static __m256i halves(Floats x) { return reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)); }
+#endif
   static __mmask16 some(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
 };
 
-}  // namespace liteft::avx512
+}  // namespace liteft::LITEFT_INSTRUCTIONS

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstdint>
 
-namespace liteft::portable {
+namespace liteft::LITEFT_INSTRUCTIONS {
 
 struct Simd {
   static constexpr int lanes = 8;
@@ -108,4 +108,4 @@ struct Simd {
   }
 };
 
-}  // namespace liteft::portable
+}  // namespace liteft::LITEFT_INSTRUCTIONS

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "cpu/registry.h"
 #include "engine/engine.h"
 #include "engine/refuse.h"
 #include "engine/weights.h"
@@ -37,8 +38,8 @@ int guarded(Body body) noexcept {
 }
 
 const Kernels& choose_kernels(const char* wanted) {
-  for (const Kernels* kernels : {avx512_kernels(), avx2_kernels(), &portable_kernels()}) {
-    if (!kernels || !kernels->available()) continue;
+  for (const Kernels* kernels : known_kernels()) {
+    if (!kernels->available()) continue;
     if (!wanted || !*wanted || std::strcmp(wanted, kernels->name) == 0) return *kernels;
   }
   refuse(std::string("instructions '") + wanted + "' are not offered by this machine and library");

@@ -53,6 +53,8 @@ bool offered(const char* instructions) {
   return std::strstr(liteft_last_error(), "not offered") == nullptr;
 }
 
+constexpr const char* kInstructions[] = {"portable", "avx2", "avxvnni", "avx512vnni", "avx512", "neon"};
+
 const liteft_shape kShapes[] = {
     {2, 4, 64, 96, 64, 50, 40, 2, 3, LITEFT_CLS, LITEFT_HEAD_TANH, LITEFT_GELU, -1, 1e-12f},
     {1, 3, 78, 130, 78, 50, 40, 0, 5, LITEFT_CLS, LITEFT_HEAD_RELU, LITEFT_RELU, 3, 1e-5f},  // no width is a multiple of a vector
@@ -65,9 +67,10 @@ void company_changes_nothing() {
   for (const liteft_shape& shape : kShapes) {
     Texts texts;
     for (int text = 0; text < 23; ++text) texts.add(random, shape, 1 + static_cast<int>(random() % shape.positions));
-    for (const char* instructions : {"portable", "avx2", "avx512"}) {
+    for (const char* instructions : kInstructions) {
       if (!offered(instructions)) continue;
-      for (int precision : {LITEFT_FP32, LITEFT_INT8}) {
+      for (int precision : {LITEFT_FP32, LITEFT_BF16, LITEFT_INT8}) {
+        if (liteft_peak(precision, 1, instructions) == 0.0) continue;  // not offered
         liteft_classifier* one = create(shape, precision, 1, instructions);
         liteft_classifier* three = create(shape, precision, 3, instructions);
         const std::vector<float> together = run(one, texts, shape.labels);
@@ -152,7 +155,7 @@ void instruction_sets_agree() {
       liteft_classifier* reference = create(shape, precision, 1, "portable");
       const std::vector<float> expected = run(reference, texts, shape.labels);
       liteft_destroy(reference);
-      for (const char* instructions : {"avx2", "avx512"}) {
+      for (const char* instructions : kInstructions) {
         if (!offered(instructions)) continue;
         liteft_classifier* other = create(shape, precision, 2, instructions);
         const std::vector<float> found = run(other, texts, shape.labels);
@@ -265,7 +268,10 @@ void malformed_models_are_errors() {
 
 int main() {
   EXPECT(liteft_abi() == LITEFT_ABI);
-  std::printf("instructions: %s\n", liteft_instructions());
+  std::printf("instructions: %s; tested:", liteft_instructions());
+  for (const char* instructions : kInstructions)
+    if (offered(instructions)) std::printf(" %s", instructions);
+  std::printf("\n");
   company_changes_nothing();
   rectangles_are_packed();
   instruction_sets_agree();
