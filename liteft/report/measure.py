@@ -97,7 +97,8 @@ def load_artifact(folder: str, threads: int, device: str) -> Measuring:
         inputs: list[Any] = texts if pairs is None else list(zip(texts, pairs, strict=True))
         return classifier.predict(inputs[0] if len(inputs) == 1 else inputs)
 
-    return Measuring(classifier.logits, answer, _versions("onnxruntime", "onnxruntime-gpu"), classifier.device)
+    ran = ("liteft",) if classifier.backend == "native" else ("onnxruntime", "onnxruntime-gpu")
+    return Measuring(classifier.logits, answer, _versions(*ran), classifier.device)
 
 
 def load_model(folder: str, threads: int, device: str) -> Measuring:

@@ -44,7 +44,7 @@ def test_runs_model_folders_and_artifacts_stand_side_by_side(mixed: Comparison, 
     assert [model.subject.name for model in mixed.models] == ["run", forms.folder.name, "artifact"]
     assert (mixed.data, mixed.split, mixed.texts) == ("words", "test", 80)
     assert "torch" in mixed.models[0].versions
-    assert set(mixed.models[2].versions) <= {"onnxruntime", "onnxruntime-gpu"}
+    assert set(mixed.models[2].versions) <= {"onnxruntime", "onnxruntime-gpu", "liteft"}
 
 
 def test_quality_is_that_of_the_models_own_logits(mixed: Comparison, forms: Any) -> None:
