@@ -12,6 +12,7 @@ library out. Any other value is an error.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 
@@ -32,13 +33,13 @@ Settings = dict[str, str | list[str]]
 
 
 def get_requires_for_build_wheel(config_settings: Settings | None = None) -> list[str]:
-    """Return CMake and Ninja where the machine has none, and nothing where no library is wanted."""
-    return [] if _wanted() == "off" else backend.get_requires_for_build_wheel(config_settings)
+    """Return CMake and Ninja where the machine lacks them and can use them."""
+    return backend.get_requires_for_build_wheel(config_settings) if _may_compile() else []
 
 
 def get_requires_for_build_editable(config_settings: Settings | None = None) -> list[str]:
     """Return the same for an editable install."""
-    return [] if _wanted() == "off" else backend.get_requires_for_build_editable(config_settings)
+    return backend.get_requires_for_build_editable(config_settings) if _may_compile() else []
 
 
 def build_wheel(
@@ -60,6 +61,14 @@ def _wanted() -> str:
     if wanted not in ("", "off", "required"):
         raise SystemExit(f"liteft: LITEFT_NATIVE is {wanted!r}; 'required', 'off' or unset are accepted")
     return wanted
+
+
+def _may_compile() -> bool:
+    """Return whether CMake is worth a download, which fails without a network."""
+    wanted = _wanted()
+    if wanted or sys.platform == "win32" or os.environ.get("CXX"):
+        return wanted != "off"
+    return any(shutil.which(name) for name in ("c++", "g++", "clang++"))
 
 
 def _build(

@@ -54,7 +54,13 @@ class Build:
 def build(hook: str, source: Path, out: Path, **environment: str) -> Build:
     """Call a hook of the backend in a process of its own, as pip does."""
     out.mkdir()
-    script = f"import sys; sys.path.insert(0, 'cpp_ext'); import build_backend; build_backend.{hook}({str(out)!r})"
+    script = f"""
+import sys
+sys.path.insert(0, "cpp_ext")
+import build_backend
+print("required:", *build_backend.get_requires_for_build_wheel())
+build_backend.{hook}({str(out)!r})
+"""
     inherited = {name: value for name, value in os.environ.items() if name not in ("LITEFT_NATIVE", "CC", "CXX")}
     done = subprocess.run(
         [sys.executable, "-B", "-c", script],
@@ -130,6 +136,7 @@ def test_without_the_library_the_wheel_is_pure_says_so_and_works(
     assert wheel.name == f"liteft-{VERSION}-py3-none-any.whl", wheel.said
     assert {"liteft/py.typed"} | CORPUS <= wheel.files and LIBRARY not in wheel.files
     assert "WITHOUT THE NATIVE LIBRARY" in wheel.said
+    assert "required:\n" in wheel.said or "CXX" in environment  # nothing is fetched that cannot be used
     installed = tmp_path / "installed"
     zipfile.ZipFile(wheel.path or "").extractall(installed)
     script = f"import sys; sys.path.insert(0, {str(installed)!r}); import liteft; print(liteft.__version__)"
