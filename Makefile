@@ -47,10 +47,14 @@ build/%/.passed: $(NATIVE) $(NATIVE_TESTS)
 check-full: lint sanitize
 	$(BIN)/pytest --durations=20
 
-# An environment with the other engines that bench/peers.py compares with.
-bench-setup:
+# An environment with the other engines that bench/peers.py compares with, and a library built from the sources of now.
+bench-setup: .bench/.installed
+
+.bench/.installed: pyproject.toml constraints.txt bench/peers-requirements.txt $(NATIVE)
 	$(PYTHON) -m venv .bench
-	.bench/bin/pip install --quiet --constraint bench/peers-requirements.txt '.[cpu,train,demo,bench]' -r bench/peers-requirements.txt
+	LITEFT_NATIVE=required .bench/bin/pip install --quiet --constraint constraints.txt \
+		--config-settings build-dir=build/bench --editable '.[cpu,train,demo,bench]' -r bench/peers-requirements.txt
+	touch $@
 
 clean:
 	rm -rf .venv .bench demo-run build *.egg-info

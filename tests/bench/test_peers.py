@@ -1,10 +1,14 @@
-"""What bench/peers.py makes of its timings."""
+"""What bench/peers.py makes of its timings, and what it times."""
 
 from __future__ import annotations
 
+import json
+import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.bench.conftest import load_script
@@ -15,15 +19,25 @@ def peer_ratios() -> ModuleType:
     return load_script("peer_ratios")
 
 
+@pytest.fixture(scope="module")
+def peer_plan() -> ModuleType:
+    return load_script("peer_plan")
+
+
+@pytest.fixture(scope="module")
+def peer_contestants() -> ModuleType:
+    return load_script("peer_contestants")
+
+
 def row(contestant: str, rate: float, *, batch: int = 32, order: str = "arrival", **changes: Any) -> dict[str, Any]:
     return {
         "contestant": contestant,
-        "int8": "int8" in contestant,
+        "precision": contestant.rsplit(" ", 1)[-1],
         "texts": "sst2",
         "order": order,
         "batch": batch,
         "tokenized": False,
-        "threads": 2,
+        "cores": "2",
         "texts_per_second": rate,
     } | changes
 
@@ -42,23 +56,94 @@ def test_ratios_take_the_best_peer_and_leave_ours_out(peer_ratios: ModuleType) -
     rows = [
         row("LiteFT int8", 600.0),
         row("LiteFT int8", 900.0, order="sorted"),
+        row("LiteFT int8", 950.0, cores="2x1"),
         row("LiteFT int8", 800.0, tokenized=True),
         row("LiteFT fp32", 200.0),
-        row("LiteFT file in ONNX Runtime int8", 500.0),
+        row("LiteFT file in ONNX Runtime int8", 700.0, batch=1),
         row("CTranslate2 int8", 100.0),
-        row("OpenVINO int8", 150.0),
-        row("OpenVINO int8", 160.0, threads=1),
-        row("OpenVINO int8", 300.0, order="sorted", batch=128),
-        row("torch eager fp32", 50.0, batch=8),
+        row("OpenVINO int8", 150.0, batch=8),
+        row("OpenVINO int8", 300.0, order="sorted", batch=128, cores="2x1"),
+        row("OpenVINO int8", 999.0, tokenized=True),
+        row("torch eager fp32", 50.0, order="sorted", batch=8),
         row("LiteFT int8", 90.0, batch=1),
         row("torch eager fp32", 30.0, batch=1),
+        row("torch eager fp32", 40.0, batch=1, cores="2x1"),
     ]
-    found = {each["what"]: each for each in peer_ratios.ratios(rows, 2)}
-    assert [each["ratio"] for each in found.values()] == [3.75, 2.0, 3.0, 4.0]
-    best = found["int8, batch 32, arrival order, over the best peer in any batch and order"]["against"]
-    assert best == {"contestant": "OpenVINO int8", "order": "sorted", "batch": 128, "threads": 2}
+    found = {each["what"]: each for each in peer_ratios.ratios(rows, "2")}
+    assert [each["ratio"] for each in found.values()] == [4.0, 2.0, 3.0, 4.0]
+    best = found["int8, batch 32, arrival order, over the best peer in its best order and batch"]["against"]
+    assert best == {"contestant": "OpenVINO int8", "order": "sorted", "batch": 128, "cores": "2x1"}
+
+
+def test_there_is_no_ratio_where_one_side_was_not_timed(peer_ratios: ModuleType) -> None:
+    assert peer_ratios.ratios([row("LiteFT int8", 600.0)], "2") == []
+    assert peer_ratios.ratios([row("OpenVINO int8", 600.0)], "2") == []
+
+
+def test_the_share_is_the_engine_s_without_tokenization(peer_ratios: ModuleType) -> None:
+    rows = [
+        row("LiteFT int8", 600.0, share_of_int8_rate=0.5),
+        row("LiteFT int8", 800.0, share_of_int8_rate=0.75, tokenized=True),
+        row("LiteFT int8", 900.0, share_of_int8_rate=0.8, tokenized=True, cores="1"),
+    ]
+    assert peer_ratios.shares(rows, "2") == [{"texts": "sst2", "share_of_int8_rate": 0.75, "asked": 0.7}]
 
 
 def test_the_table_has_a_line_for_each_contestant_and_a_dash_where_nothing_was_timed(peer_ratios: ModuleType) -> None:
-    lines = peer_ratios.table([row("LiteFT int8", 1234.5), row("OpenVINO int8", 10.0, batch=1)], 2).splitlines()
-    assert lines[2:] == ["| LiteFT int8 | - | 1,234 | - |", "| OpenVINO int8 | 10 | - | - |"]
+    rows = [
+        row("LiteFT int8", 1234.6),
+        row("LiteFT int8", 2000.0, order="sorted", cores="2x1"),
+        row("OpenVINO int8", 10.0, batch=1),
+    ]
+    lines = peer_ratios.table(rows, "2").splitlines()
+    assert lines[0] == "| texts/s | sst2: 1 | 32 | best |"
+    assert lines[2:] == ["| LiteFT int8 | - | 1,235 | 2,000 |", "| OpenVINO int8 | 10 | - | 10 |"]
+
+
+def test_cores_are_threads_or_lanes_of_threads(peer_contestants: ModuleType) -> None:
+    for text, lanes, threads, used in (("2", 1, 2, 2), ("2x1", 2, 1, 2), ("3x2", 3, 2, 6)):
+        cores = peer_contestants.Cores.parse(text)
+        assert (cores.lanes, cores.threads, cores.used, str(cores)) == (lanes, threads, used, text)
+    with pytest.raises(ValueError, match="0"):
+        peer_contestants.Cores.parse("0")
+
+
+def test_every_cell_of_the_first_cores_is_planned_and_orders_that_change_nothing_are_not(
+    peer_plan: ModuleType, peer_contestants: ModuleType
+) -> None:
+    two, lanes = peer_contestants.Cores(1, 2), peer_contestants.Cores(2, 1)
+    tasks = peer_plan.plan([two, lanes], {"imdb": [200] * 128}, peer_plan.BATCHES)
+    cells = [(task.order, task.batch, task.tokenized) for task in tasks if task.cores == two]
+    assert sorted(cells) == sorted(
+        [("arrival", batch, False) for batch in (1, 8, 32, 128)]
+        + [("sorted", batch, False) for batch in (8, 32)]
+        + [("arrival", batch, True) for batch in (1, 32)]
+    )
+    assert not [task for task in tasks if task.cores == lanes and (task.batch == 1 or task.tokenized)]
+
+
+def test_time_that_is_left_is_shared_by_weight(peer_plan: ModuleType, peer_contestants: ModuleType) -> None:
+    cores = [peer_contestants.Cores(1, 2)]
+    tasks = peer_plan.plan(cores, {"short": [10] * 64, "long": [300] * 64}, [32])
+    given = [peer_plan.allowance(tasks, done, 100.0) for done in range(len(tasks))]
+    assert given[-1] == 100.0
+    assert given[0] < given[3] < 100.0
+
+
+def test_a_rectangle_is_as_wide_as_its_longest_text(peer_contestants: ModuleType) -> None:
+    feed = peer_contestants.rectangle([[7, 8, 9], [5]])
+    assert np.array_equal(feed["input_ids"], [[7, 8, 9], [5, 0, 0]])
+    assert np.array_equal(feed["attention_mask"], [[1, 1, 1], [1, 0, 0]])
+
+
+def test_the_table_is_printed_from_a_stored_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    peers = load_script("peers")
+    out = tmp_path / "peers.json"
+    result = {"cores": ["2"], "rows": [row("LiteFT int8", 1234.6), row("OpenVINO int8", 10.0)]}
+    peers.write(out, result)
+    assert json.loads(out.read_text(encoding="utf-8")) == result
+    monkeypatch.setattr(sys, "argv", ["peers.py", "--table", "--out", str(out)])
+    assert peers.main() == 0
+    assert "| LiteFT int8 | - | 1,235 | 1,235 |" in capsys.readouterr().out

@@ -1,0 +1,47 @@
+"""The texts of bench/peers.py: real ones, a random sample of each set in random order, which is how they arrive."""
+
+from __future__ import annotations
+
+import json
+import random
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+MAX_TOKENS = 256
+# file, and texts of a cell: long ones are few, or they take all the time
+SETS = {
+    "clinc150": ("clinc150/test.jsonl", 256),
+    "sst2": ("sst2/dev.jsonl", 256),
+    "news": ("rte/train.jsonl", 256),  # the premises of RTE: sentences and short passages from the news
+    "imdb": ("imdb/test.jsonl", 128),
+}
+
+
+def read_texts(data: Path, name: str, most: int | None = None) -> list[str]:
+    """Return the texts of a set, the same ones each time; at most that many."""
+    file, count = SETS[name]
+    lines = (data / file).read_text(encoding="utf-8").splitlines()
+    chosen = random.Random(0).sample(lines, min(count, most or count, len(lines)))
+    return [json.loads(line)["text"] for line in chosen]
+
+
+def open_tokenizer(file: Path) -> Any:
+    """Return a tokenizer that cuts to MAX_TOKENS and does not pad."""
+    from tokenizers import Tokenizer
+
+    found = Tokenizer.from_file(str(file))
+    found.no_padding()
+    found.enable_truncation(MAX_TOKENS)
+    return found
+
+
+def describe(lengths: Sequence[int]) -> dict[str, Any]:
+    """Return how long texts are, in tokens, special ones included."""
+    return {
+        "texts": len(lengths),
+        "mean_tokens": round(statistics.mean(lengths), 1),
+        "median_tokens": statistics.median(lengths),
+        "most_tokens": max(lengths),
+    }
