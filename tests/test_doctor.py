@@ -445,7 +445,7 @@ def test_a_native_library_is_named_with_its_instructions_and_why(monkeypatch: py
     native_library(monkeypatch, "avx2")
     (finding,) = backends.native_findings()
     assert finding.status == "ok"
-    for part in ("/x/libliteft.so", "version 0.1.0", "ABI 1", "avx2", "not all of AVX-512"):
+    for part in ("/x/libliteft.so", "version 0.1.0", "ABI 1", "avx2", "AVX2 and FMA"):
         assert part in finding.detail
 
 

@@ -13,7 +13,10 @@ __all__ = ["backend_findings", "native_findings"]
 
 _WHY = {
     "avx512": "the processor has AVX-512 with VNNI and BF16",
-    "avx2": "the processor has AVX2 and FMA, and not all of AVX-512, VNNI and BF16",
+    "avx512vnni": "the processor has AVX-512 with VNNI, and no BF16",
+    "avxvnni": "the processor has AVX2 with VNNI, and no AVX-512 with VNNI",
+    "avx2": "the processor has AVX2 and FMA, and no VNNI that the library was written for",
+    "neon": "the processor is an ARM with integer dot products",
     "portable": "plain C++: the processor has no vector instructions that the library was written for",
 }
 

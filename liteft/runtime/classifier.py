@@ -45,7 +45,7 @@ def load(
         path: the artifact's folder.
         device: "cpu", "cuda", or "auto": CUDA where onnxruntime has it and the artifact is not int8.
         backend: "native", "onnxruntime", or "auto": native on the CPU, where this liteft has its library, the
-            processor has AVX2 or more, and the graph was built and not traced; else onnxruntime.
+            processor has AVX2 or NEON, and the graph is one node and neither flat nor traced; else onnxruntime.
         threads: threads of one run on the CPU; None for the physical cores that this process may use. With 1,
             texts are tokenized on one core too.
         precision: None computes as the artifact is stored, float16 in float32. "bf16" computes the products of a

@@ -99,7 +99,7 @@ class NativeLibrary:
     Attributes:
         path: the file.
         version: of the library.
-        instructions: the instruction set that it takes on this machine: "avx512", "avx2" or "portable".
+        instructions: the instruction set that it takes on this machine: "avx512", "avx2", "neon", ... or "portable".
         functions: its functions, their types declared.
     """
 
