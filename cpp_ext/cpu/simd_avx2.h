@@ -55,8 +55,8 @@ struct Simd {
 
   static Ints load_ints(const std::int32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
   static Floats to_floats(Ints a) { return _mm256_cvtepi32_ps(a); }
-  static Ints load_bytes(const std::int8_t* p) { return _mm256_load_si256(reinterpret_cast<const __m256i*>(p)); }
 #if LITEFT_HAS_VNNI
+  static Ints load_bytes(const std::int8_t* p) { return _mm256_load_si256(reinterpret_cast<const __m256i*>(p)); }
   // Four bytes of a row, in every lane.
   static Ints four_bytes(const std::uint8_t* p) {
     std::int32_t word;
@@ -68,20 +68,24 @@ struct Simd {
     asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
   }
 #else
-  // Four bytes of a row in every lane: their signs, and their magnitudes.
-  struct Four {
+  // Weights: their signs, and their magnitudes as unsigned bytes, among which 128 has a place.
+  struct Bytes {
     Ints signs;
     Ints magnitudes;
   };
-  static Four four_bytes(const std::uint8_t* p) {
-    std::int32_t word;
-    std::memcpy(&word, p, 4);
-    const Ints values = _mm256_xor_si256(_mm256_set1_epi32(word), _mm256_set1_epi8(-128));
+  static Bytes load_bytes(const std::int8_t* p) {
+    const Ints values = _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
     return {values, _mm256_abs_epi8(values)};
   }
-  // The magnitudes are at most 127, so that two products fit into 16 bits and nothing saturates.
-  static void add_products(Ints& sum, const Four& a, Ints b) {
-    const Ints pairs = _mm256_maddubs_epi16(a.magnitudes, _mm256_sign_epi8(b, a.signs));
+  // Four bytes of a row, in every lane. None is -128, which has no negative.
+  static Ints four_bytes(const std::uint8_t* p) {
+    std::int32_t word;
+    std::memcpy(&word, p, 4);
+    return _mm256_xor_si256(_mm256_set1_epi32(word), _mm256_set1_epi8(-128));
+  }
+  // Two products are at most 2 * 128 * 127, so that they fit into 16 bits and nothing saturates.
+  static void add_products(Ints& sum, Ints a, const Bytes& b) {
+    const Ints pairs = _mm256_maddubs_epi16(b.magnitudes, _mm256_sign_epi8(a, b.signs));
     sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
   }
 #endif

@@ -68,7 +68,7 @@ struct Simd {
     return each(a, a, [](float x, float) { return std::nearbyint(x); });
   }
   static Floats times_two_to(Floats a, Floats power) {
-    return each(a, power, [](float x, float y) { return std::ldexp(x, static_cast<int>(y)); });
+    return each(a, power, [](float x, float y) { return std::ldexp(x, whole(y)); });
   }
   static float sum(Floats a) {
     float total = 0.0f;
@@ -104,8 +104,11 @@ struct Simd {
       for (int j = 0; j < 4; ++j) sum.at[i] += a.at[j] * b.at[4 * i + j];
   }
   static void store_bytes(std::uint8_t* p, Floats x) {
-    for (int i = 0; i < lanes; ++i) p[i] = static_cast<std::uint8_t>(static_cast<int>(std::nearbyint(x.at[i])) + 128);
+    for (int i = 0; i < lanes; ++i) p[i] = static_cast<std::uint8_t>(whole(x.at[i]) + 128);
   }
+
+ private:
+  static int whole(float x) { return std::isnan(x) ? 0 : static_cast<int>(std::nearbyint(x)); }
 };
 
 }  // namespace liteft::LITEFT_INSTRUCTIONS

@@ -1,19 +1,23 @@
 #include "engine/batch.h"
 
-#include <limits>
+#include <string>
 
 #include "engine/refuse.h"
 
 namespace liteft {
 namespace {
 
-std::int32_t narrow(std::int64_t value, const char* what, int text, int column) {
-  if (value < 0 || value > std::numeric_limits<std::int32_t>::max()) {
-    refuse(std::string(what) + " " + std::to_string(value) + " in row " + std::to_string(text) + ", column " +
-           std::to_string(column) + " is out of range");
-  }
-  return static_cast<std::int32_t>(value);
+// Where a token stands, for an error.
+std::string at_token(int token) { return "at token " + std::to_string(token); }
+std::string in_row(int row, int column) { return "in row " + std::to_string(row) + ", column " + std::to_string(column); }
+
+template <typename Where>
+void within(const char* what, std::int64_t value, int end, Where where) {
+  if (value >= 0 && value < end) return;
+  refuse(std::string(what) + " " + std::to_string(value) + " " + where() + " is not below " + std::to_string(end));
 }
+
+int type_count(const ModelShape& shape) { return shape.types ? shape.types : 1; }
 
 // Gives the position of one token after the other.
 class Counter {
@@ -45,9 +49,15 @@ Packed::Packed(const ModelShape& shape, const liteft_padded& padded) : offsets_{
       any |= shown;
       // A hidden token is asked by none, so nothing of it is needed, unless it is the one that is pooled.
       if (!shown && (column > 0 || shape.pooling == Pooling::mean)) continue;
-      ids_.push_back(narrow(id, "id", text, column));
-      if (padded.types) types_.push_back(narrow(padded.types[start + column], "type id", text, column));
+      const auto where = [&] { return in_row(text, column); };
+      within("id", id, shape.vocabulary, where);
+      within("position", position, shape.positions, where);
+      ids_.push_back(static_cast<std::int32_t>(id));
       positions_.push_back(position);
+      if (padded.types) {
+        within("type id", padded.types[start + column], type_count(shape), where);
+        types_.push_back(static_cast<std::int32_t>(padded.types[start + column]));
+      }
       attended_.push_back(shown);
       all_attended &= shown;
     }
@@ -95,16 +105,11 @@ void check(const ModelShape& shape, const Batch& batch) {
     if (!any) refuse("text " + std::to_string(text) + " has no token that may be attended to");
   }
   const int tokens = batch.offsets[batch.texts];
-  const auto within = [](const char* what, int token, int value, int end) {
-    if (value < 0 || value >= end) {
-      refuse(std::string(what) + " " + std::to_string(value) + " at token " + std::to_string(token) +
-             " is not below " + std::to_string(end));
-    }
-  };
   for (int token = 0; token < tokens; ++token) {
-    within("id", token, batch.ids[token], shape.vocabulary);
-    if (batch.types) within("type id", token, batch.types[token], shape.types ? shape.types : 1);
-    if (batch.positions) within("position", token, batch.positions[token], shape.positions);
+    const auto where = [token] { return at_token(token); };
+    within("id", batch.ids[token], shape.vocabulary, where);
+    if (batch.types) within("type id", batch.types[token], type_count(shape), where);
+    if (batch.positions) within("position", batch.positions[token], shape.positions, where);
   }
 }
 

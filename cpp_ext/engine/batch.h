@@ -22,7 +22,7 @@ struct Batch {
 // The real tokens of a rectangle, with the positions that they had in it.
 class Packed {
  public:
-  // Throws std::invalid_argument where a row has no token, or a value fits no int32.
+  // Throws std::invalid_argument, naming row and column, where a row has no token or something is out of range.
   Packed(const ModelShape& shape, const liteft_padded& padded);
   Batch batch() const;
 
@@ -34,7 +34,7 @@ class Packed {
 // Positions of flat texts where tokens are counted; empty where a position is the place in the text.
 std::vector<std::int32_t> counted_positions(const ModelShape& shape, const Batch& batch);
 
-// Throws std::invalid_argument, naming the text or token, where something is out of range.
+// Of flat texts: throws std::invalid_argument, naming the text or token, where something is out of range.
 void check(const ModelShape& shape, const Batch& batch);
 
 }  // namespace liteft

@@ -128,7 +128,6 @@ int liteft_run_padded(liteft_classifier* classifier, const liteft_padded* padded
     if (!logits) refuse("there is no place for the logits");
     Engine& engine = classifier->engine;
     const Packed packed(engine.model().shape, *padded);
-    check(engine.model().shape, packed.batch());
     engine.run(packed.batch(), logits);
   });
 }

@@ -35,21 +35,29 @@ Extent extent_of(const Batch& batch, const std::vector<Strip>& strips) {
   return extent;
 }
 
+// Threads beyond the panels of the widest product would only wait for the others.
+int team_of(const Model& model, int threads) {
+  const Layer& layer = model.layers.front();
+  const int widest = std::max({layer.inner.matrix().panels, layer.query_key_value.matrix().panels, layer.key_value.matrix().panels});
+  return std::min(threads, widest);
+}
+
 }  // namespace
 
-Engine::Engine(Model model, int threads) : model_(std::move(model)), pool_(threads), shelf_(model_, threads) {}
+Engine::Engine(Model model, int threads) : model_(std::move(model)), pool_(threads), shelf_(model_) {}
 
 void Engine::run(const Batch& batch, float* logits) {
   const int threads = pool_.threads();
   const std::vector<Strip> strips = strips_of(batch, threads);
-  const Extent extent = extent_of(batch, strips);
+  Extent extent = extent_of(batch, strips);
   calls_.fetch_add(1);
   rows_.fetch_add(batch.offsets[batch.texts]);
   if (static_cast<int>(strips.size()) < threads) {
     const Shelf::Loan workspace(shelf_, extent);
-    Barrier barrier(threads);
-    pool_.run(threads, [&](int number) {
-      for (const Strip& strip : strips) pass(model_, batch, strip, {number, threads, barrier}, *workspace, logits);
+    const int members = team_of(model_, threads);
+    Barrier barrier(members);
+    pool_.run(members, [&](int number) {
+      for (const Strip& strip : strips) pass(model_, batch, strip, {number, members, barrier}, *workspace, logits);
     });
     return;
   }

@@ -12,8 +12,8 @@
 
 namespace liteft {
 
-// Lets a fixed number of threads meet. It spins for a few microseconds, since members arrive close together, then
-// yields: on a busy machine the missing one may need the core. Whoever waits trusts the others to arrive, so nothing
+// Lets a fixed number of threads meet. It spins for some microseconds, since members arrive close together, then sleeps:
+// on a busy machine the missing one may need the core. Whoever waits trusts the others to arrive, so nothing
 // may throw between two meetings.
 class Barrier {
  public:

@@ -4,7 +4,7 @@
 
 namespace liteft {
 
-Workspace::Workspace(const Model& model, const Extent& wanted, int members) : extent(wanted) {
+Workspace::Workspace(const Model& model, const Extent& wanted) : extent(wanted) {
   const ModelShape& shape = model.shape;
   const std::size_t rows = wanted.rows, texts = wanted.texts, width = shape.width, inner = shape.inner;
   const std::size_t wide = std::max(shape.width, shape.embedding), number = sizeof(float);
@@ -22,7 +22,7 @@ Workspace::Workspace(const Model& model, const Extent& wanted, int members) : ex
   first_scales = Buffer(texts * number);
   pooled = Buffer(texts * width * number);
   dense = Buffer(texts * width * number);
-  for (int member = 0; member < members; ++member) {
+  for (int member = 0; member < wanted.members; ++member) {
     scratch.emplace_back(model.kernels->attention_scratch(wanted.longest, shape.width / shape.heads));
   }
 }
@@ -33,7 +33,8 @@ std::unique_ptr<Workspace> Shelf::take(const Extent& extent) {
     const std::lock_guard lock(mutex_);
     for (auto place = idle_.begin(); place != idle_.end(); ++place) {
       const Extent& has = (*place)->extent;
-      if (has.rows >= extent.rows && has.texts >= extent.texts && has.longest >= extent.longest) {
+      if (has.rows >= extent.rows && has.texts >= extent.texts && has.longest >= extent.longest &&
+          has.members >= extent.members) {
         auto found = std::move(*place);
         idle_.erase(place);
         return found;
@@ -41,11 +42,12 @@ std::unique_ptr<Workspace> Shelf::take(const Extent& extent) {
     }
     if (!idle_.empty()) {  // one that is too small is replaced by one that holds both, so their number does not grow
       const Extent& has = idle_.back()->extent;
-      wanted = {std::max(has.rows, extent.rows), std::max(has.texts, extent.texts), std::max(has.longest, extent.longest)};
+      wanted = {std::max(has.rows, extent.rows), std::max(has.texts, extent.texts),
+                std::max(has.longest, extent.longest), std::max(has.members, extent.members)};
       idle_.pop_back();
     }
   }
-  return std::make_unique<Workspace>(model_, wanted, members_);
+  return std::make_unique<Workspace>(model_, wanted);
 }
 
 void Shelf::put(std::unique_ptr<Workspace> workspace) noexcept {

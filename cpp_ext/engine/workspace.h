@@ -14,13 +14,14 @@ struct Extent {
   int rows = 0;     // of a strip
   int texts = 0;    // of a strip
   int longest = 0;  // text, in rows
+  int members = 1;  // of the team
 };
 
 constexpr int kInnerRows = 48;  // of the feed-forward block that are computed at a time
 
 // What one team computes in. Rows are real tokens; `first` ones are those of the pooled tokens.
 struct Workspace {
-  Workspace(const Model& model, const Extent& extent, int members);
+  Workspace(const Model& model, const Extent& extent);
 
   Extent extent;
   Buffer hidden;       // (rows, width)
@@ -42,7 +43,7 @@ struct Workspace {
 // Workspaces that wait for the next run. They are no more than ran at once, and grow to the largest batch seen.
 class Shelf {
  public:
-  Shelf(const Model& model, int members) : model_(model), members_(members) {}
+  explicit Shelf(const Model& model) : model_(model) {}
 
   class Loan {
    public:
@@ -61,7 +62,6 @@ class Shelf {
   std::unique_ptr<Workspace> take(const Extent& extent);
   void put(std::unique_ptr<Workspace> workspace) noexcept;
   const Model& model_;
-  const int members_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<Workspace>> idle_;
 };

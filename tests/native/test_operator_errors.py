@@ -59,10 +59,10 @@ def rename_inputs(model: onnx.ModelProto, names: list[str]) -> None:
     ("name", "place", "value", "words"),
     [
         ("attention_mask", (2, slice(None)), 0, "liteft: row 2 has no token"),
-        ("input_ids", (1, 3), WORDS, f"liteft: id {WORDS} .* not below {WORDS}"),
-        ("input_ids", (1, 3), -1, "liteft: id -1 in row 1, column 3 is out of range"),
-        ("input_ids", (1, 3), 2**40, f"liteft: id {2**40} in row 1, column 3 is out of range"),
-        ("token_type_ids", (0, 4), 2, "liteft: type id 2 .* not below 2"),
+        ("input_ids", (1, 3), WORDS, f"liteft: id {WORDS} in row 1, column 3 is not below {WORDS}"),
+        ("input_ids", (1, 3), -1, f"liteft: id -1 in row 1, column 3 is not below {WORDS}"),
+        ("input_ids", (1, 3), 2**40, f"liteft: id {2**40} in row 1, column 3 is not below {WORDS}"),
+        ("token_type_ids", (0, 4), 2, "liteft: type id 2 in row 0, column 4 is not below 2"),
     ],
 )
 def test_values_out_of_range_are_named(
