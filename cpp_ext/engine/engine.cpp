@@ -53,8 +53,9 @@ void Engine::run(const Batch& batch, float* logits) {
   calls_.fetch_add(1);
   rows_.fetch_add(batch.offsets[batch.texts]);
   if (static_cast<int>(strips.size()) < threads) {
-    const Shelf::Loan workspace(shelf_, extent);
     const int members = team_of(model_, threads);
+    extent.members = members;
+    const Shelf::Loan workspace(shelf_, extent);
     Barrier barrier(members);
     pool_.run(members, [&](int number) {
       for (const Strip& strip : strips) pass(model_, batch, strip, {number, members, barrier}, *workspace, logits);

@@ -9,6 +9,8 @@
 namespace liteft {
 namespace {
 
+constexpr int kMostInt8Inputs = 1 << 16;  // 2^16 products are at most 2^16 * 2^7 * 2^7, half of what an int32 holds
+
 float from_half(std::uint16_t half) {
   const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000u) << 16;
   const std::uint32_t exponent = (half >> 10) & 31u, fraction = half & 1023u;
@@ -168,6 +170,10 @@ Model build(const liteft_shape& given, const liteft_weight* described, int count
   Model model;
   model.shape = checked(given);
   model.precision = precision;
+  if (precision == Precision::int8 && model.shape.inner > kMostInt8Inputs) {
+    refuse("inner = " + std::to_string(model.shape.inner) + " is above " + std::to_string(kMostInt8Inputs) +
+           ", beyond which a sum of int8 products may not fit into 32 bits");
+  }
   model.kernels = &kernels;
   const ModelShape& shape = model.shape;
   const int width = shape.width;

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <limits>
 #include <random>
 #include <string>
 #include <thread>
@@ -52,6 +53,8 @@ bool offered(const char* instructions) {
   liteft_create(&nothing, &weight, 1, LITEFT_FP32, 1, instructions, &made);
   return std::strstr(liteft_last_error(), "not offered") == nullptr;
 }
+
+constexpr float kNotANumber = std::numeric_limits<float>::quiet_NaN();
 
 constexpr const char* kInstructions[] = {"portable", "avx2", "avxvnni", "avx512vnni", "avx512", "neon"};
 
@@ -161,12 +164,67 @@ void instruction_sets_agree() {
         const std::vector<float> found = run(other, texts, shape.labels);
         float most = 0.0f, largest = 0.0f;
         for (std::size_t i = 0; i < found.size(); ++i) {
+          EXPECT(std::isfinite(found[i]));  // fmax would pass NaN over
           most = std::fmax(most, std::fabs(found[i] - expected[i]));
           largest = std::fmax(largest, std::fabs(expected[i]));
         }
         // int8 rounds, so that a last bit before it may become a step of 1/127 after it.
         EXPECT(most < (precision == LITEFT_FP32 ? 1e-4f : 0.1f * largest));
         liteft_destroy(other);
+      }
+    }
+  }
+}
+
+// A weight of -128 has no negative of its own size, and a row at its limit makes the largest sums there are.
+void extreme_bytes_are_exact() {
+  const liteft_shape& shape = kShapes[0];
+  std::mt19937 random(8);
+  Stored stored = random_weights(shape, true, 1);
+  for (Stored::Weight& weight : stored.weights) {
+    if (weight.type != LITEFT_TYPE_INT8) continue;
+    for (char& value : weight.values) {
+      if (random() % 3 == 0) value = static_cast<char>(random() % 2 ? 127 : -128);
+    }
+  }
+  const std::vector<liteft_weight> weights = stored.list();
+  Texts texts;
+  for (int text = 0; text < 5; ++text) texts.add(random, shape, 11);
+  std::vector<float> expected;
+  for (const char* instructions : kInstructions) {  // the portable ones first
+    // bf16 in the attention differs by more than a wrong product does.
+    if (!offered(instructions) || liteft_peak(LITEFT_BF16, 1, instructions) > 0) continue;
+    liteft_classifier* made = nullptr;
+    EXPECT(liteft_create(&shape, weights.data(), static_cast<int>(weights.size()), LITEFT_INT8, 1, instructions, &made) == 0);
+    const std::vector<float> found = run(made, texts, shape.labels);
+    if (expected.empty()) expected = found;
+    for (std::size_t i = 0; i < found.size(); ++i) EXPECT(std::fabs(found[i] - expected[i]) < 0.02f);
+    liteft_destroy(made);
+  }
+}
+
+// One weight is NaN, of which every text depends: no answer may look like one.
+void what_is_not_a_number_stays() {
+  std::mt19937 random(9);
+  for (const liteft_shape& shape : kShapes) {
+    Texts texts;
+    for (int text = 0; text < 3; ++text) texts.add(random, shape, 7);
+    for (int precision : {LITEFT_FP32, LITEFT_BF16, LITEFT_INT8}) {
+      for (const std::string name : {"embeddings.norm.bias", "layers.0.attention.norm.weight", "layers.0.feed_forward.inner.bias",
+                                     "layers.0.attention.output.bias", "head.dense.bias"}) {
+        if (name == "head.dense.bias" && shape.head == LITEFT_HEAD_NONE) continue;
+        Stored stored = random_weights(shape, precision == LITEFT_INT8, 1);
+        for (Stored::Weight& weight : stored.weights) {
+          if (weight.name == name) std::memcpy(weight.values.data() + 9 * sizeof(float), &kNotANumber, sizeof(float));
+        }
+        const std::vector<liteft_weight> weights = stored.list();
+        for (const char* instructions : kInstructions) {
+          if (!offered(instructions) || liteft_peak(precision, 1, instructions) == 0.0) continue;
+          liteft_classifier* made = nullptr;
+          EXPECT(liteft_create(&shape, weights.data(), static_cast<int>(weights.size()), precision, 2, instructions, &made) == 0);
+          for (float value : run(made, texts, shape.labels)) EXPECT(std::isnan(value));
+          liteft_destroy(made);
+        }
       }
     }
   }
@@ -262,6 +320,12 @@ void malformed_models_are_errors() {
     if (which) EXPECT(status != 0);
     liteft_destroy(made);
   }
+  liteft_shape wide = kShapes[0];
+  wide.inner = (1 << 16) + 1;
+  const liteft_weight weight{"x", "x", 0, 1, 1};
+  liteft_classifier* made = nullptr;
+  EXPECT(liteft_create(&wide, &weight, 1, LITEFT_INT8, 1, "", &made) != 0);
+  EXPECT(std::strstr(liteft_last_error(), "32 bits") != nullptr);
 }
 
 }  // namespace
@@ -275,6 +339,8 @@ int main() {
   company_changes_nothing();
   rectangles_are_packed();
   instruction_sets_agree();
+  extreme_bytes_are_exact();
+  what_is_not_a_number_stays();
   threads_share_a_classifier();
   peaks_are_known();
   malformed_batches_are_errors();
