@@ -26,7 +26,7 @@ def by_name(findings: list[Finding]) -> dict[str, Finding]:
 def install(monkeypatch: pytest.MonkeyPatch, **versions: str) -> None:
     """Let the doctor see exactly these packages; underscores stand for hyphens."""
     known = {name.replace("_", "-"): version for name, version in versions.items()}
-    for module in (packages, providers, backends):
+    for module in (packages, providers):
         monkeypatch.setattr(module, "installed_version", known.get)
 
 
@@ -472,6 +472,7 @@ def test_a_library_that_cannot_be_opened_is_a_problem(monkeypatch: pytest.Monkey
         ("avx2", {}, "flat and traced ones need onnxruntime"),
         ("portable", {"onnxruntime": "1.32"}, "takes onnxruntime for every artifact"),
         (None, {"onnxruntime_gpu": "1.32"}, "takes onnxruntime for every artifact"),
+        (None, {"onnxruntime_openvino": "1.32"}, "takes onnxruntime for every artifact"),
         (None, {}, "nothing here can run an artifact"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from liteft.doctor.finding import Finding
 from liteft.doctor.machine import Gpus
-from liteft.doctor.packages import installed_version
+from liteft.doctor.providers import onnxruntime_builds
 from liteft.errors import DeviceError
 from liteft.runtime.native_library import ABI, VARIABLE, NativeLibrary, asked_for, find_library, open_library
 from liteft.runtime.onnx_engine import may_have_cuda
@@ -38,7 +38,7 @@ def native_findings() -> list[Finding]:
 def backend_findings(gpus: Gpus) -> list[Finding]:
     """Return what loading an artifact takes where nothing else is asked for."""
     library = _library()
-    other = any(installed_version(name) is not None for name in ("onnxruntime", "onnxruntime-gpu"))
+    other = bool(onnxruntime_builds())
     fast = library is not None and library.instructions != "portable"
     if library is None and asked_for():
         meaning = f'backend="auto" refuses every artifact while {VARIABLE} names a library that cannot be had'

@@ -18,7 +18,7 @@ from liteft.doctor.packages import installed_version
 from liteft.errors import MissingExtraError
 from liteft.runtime.onnx_engine import import_onnxruntime
 
-__all__ = ["onnxruntime_findings", "torch_findings"]
+__all__ = ["onnxruntime_builds", "onnxruntime_findings", "torch_findings"]
 
 _BUILDS = (
     "onnxruntime",
@@ -32,9 +32,14 @@ _BUILDS = (
 _CUDA = "CUDAExecutionProvider"
 
 
+def onnxruntime_builds() -> dict[str, str]:
+    """Return which builds of ONNX Runtime are installed, package -> version."""
+    return {name: version for name in _BUILDS if (version := installed_version(name)) is not None}
+
+
 def onnxruntime_findings(gpus: Gpus) -> list[Finding]:
     """Return which ONNX Runtime is installed, whether it works, and what it makes of the GPU."""
-    builds = {name: version for name in _BUILDS if (version := installed_version(name)) is not None}
+    builds = onnxruntime_builds()
     if not builds:
         extra = "gpu" if gpus.names else "cpu"
         meaning = "not installed: no export can be verified, and only the native library can run artifacts"

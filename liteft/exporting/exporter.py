@@ -85,6 +85,7 @@ def export(
         ConfigError: an unknown precision, or no texts to verify on.
         ModelError: no classifier, or one that cannot be exported.
         RunError, ArtifactError: the source cannot be read, or the output cannot be written.
+        DeviceError: LITEFT_LIBRARY names something else than the native library, which verifies too.
     """
     _check_precision(precision)
     if verify is None:

@@ -1,7 +1,7 @@
 """What the encoder families of transformers call their weights, as data that reads in both directions.
 
 A family is a set of templates: neutral name on the left, transformers' name on the right, ``{layer}`` where a
-layer's number stands. The neutral side is what the graph, and later the native engine, are written against,
+layer's number stands. The neutral side is what the graph and the native engine are written against,
 so that a new family is a table here and no code. What the families compute differs in three places only:
 where positions come from, the head's form, and ELECTRA's projection after the embeddings.
 """

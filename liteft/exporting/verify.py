@@ -2,8 +2,8 @@
 
 Nothing leaves `export` unverified. The written folder is loaded with liteft.runtime and run on real texts,
 and its logits are compared with torch's. Beyond the limits the export fails, and says on which texts. ONNX
-Runtime runs it always, and the native backend too where this machine has its library: each must pass, and the
-worse of the two is what the manifest says. Three things are judged:
+Runtime runs it always, and the native backend too where this machine has its library and the graph is one node:
+each must pass, and the worse of the two is what the manifest says. Three things are judged:
 
 - the export is faithful: logits (fp32, fp16), chosen labels and accuracy within stated limits;
 - the model is worth shipping: it beats the answer that always names the most frequent label. A graph that
@@ -29,7 +29,8 @@ from liteft.exporting.probes import ProbeResult, run_probes
 from liteft.finetuning.model import LoadedClassifier, predict_logits
 from liteft.metrics import Task, agreement, correct, decide, majority_share, wilson_interval
 from liteft.runtime import load
-from liteft.runtime.backends import choose_engine, reason_against_native
+from liteft.runtime.backends import choose_engine
+from liteft.runtime.native_library import has_library
 
 __all__ = ["verify_artifact"]
 
@@ -84,6 +85,7 @@ def verify_artifact(
     Raises:
         VerificationError: beyond a limit, or the model does not beat the majority class.
         DataError: the split has no texts with tokens, or does not fit the task.
+        DeviceError: LITEFT_LIBRARY names something else than the native library.
     """
     limits = (limits or Limits()).resolved(precision)
     chosen = _chosen_texts(split, loaded, limits.texts)
@@ -135,12 +137,14 @@ def _chosen_texts(split: Split, loaded: LoadedClassifier, most: int) -> Split:
 
 
 def _run_all(folder: Path, loaded: LoadedClassifier, chosen: Split, precision: Precision) -> list[_Comparison]:
-    """Run the model once, and the artifact and the probes on every backend that can run it here.
+    """Run the model once, and the artifact and the probes on every backend that has to run it here.
 
     Raises:
+        DeviceError: LITEFT_LIBRARY names something else than the native library.
         VerificationError: the artifact cannot be run, or its logits are not numbers.
         ModelError: the logits of the model itself are not numbers.
     """
+    native = has_library()
     reference = predict_logits(loaded, chosen.texts, chosen.pairs)
     if not np.isfinite(reference).all():
         raise ModelError(
@@ -150,7 +154,7 @@ def _run_all(folder: Path, loaded: LoadedClassifier, chosen: Split, precision: P
     backend = "onnxruntime"
     try:
         artifact = read_artifact(folder)
-        native = reason_against_native(artifact) is None
+        native = native and artifact.manifest.graph_form == "function"
         for backend in ("onnxruntime", *(["native"] if native else [])):
             with load(folder, device="cpu", backend=backend) as classifier:
                 exported = classifier.logits(chosen.texts, chosen.pairs)

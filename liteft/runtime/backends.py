@@ -25,12 +25,13 @@ from liteft.runtime.counters import EngineCounters
 if TYPE_CHECKING:
     from liteft.artifact import Artifact
 
-__all__ = ["BACKENDS", "DEVICES", "PRECISIONS", "Engine", "checked_threads", "choose_engine", "reason_against_native"]
+__all__ = ["BACKENDS", "DEVICES", "PRECISIONS", "Engine", "checked_threads", "choose_engine"]
 
 DEVICES = ("auto", "cpu", "cuda")
 BACKENDS = ("auto", "native", "onnxruntime")
 PRECISIONS = (None, "bf16")
 _SLOW = "portable"  # instructions: plain C++
+_MOST_THREADS = 1024  # of a classifier in the native library; of 5,000 in ONNX Runtime, the process died
 
 
 class Engine(Protocol):
@@ -108,26 +109,14 @@ def choose_engine(
     return _onnxruntime(artifact, device, threads)
 
 
-def reason_against_native(artifact: Artifact) -> str | None:
-    """Return why the native backend cannot run an artifact here, in words; None where it can."""
-    from liteft.runtime.encoder_file import read_classifier
-    from liteft.runtime.native_library import open_library
-
-    try:
-        open_library()
-        read_classifier(artifact.model_path)
-    except (DeviceError, ArtifactError) as error:
-        return error.message
-    return None
-
-
 def checked_threads(threads: int | None) -> int:
-    """Return how many threads to use: as asked, or the usable cores for None. Raises DeviceError below 1."""
+    """Return how many threads to use: as asked, or the usable cores for None. Raises DeviceError outside 1 to 1024."""
     if threads is None:
-        return usable_cores()
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+        return min(usable_cores(), _MOST_THREADS)
+    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= _MOST_THREADS:
         raise DeviceError(
-            f"threads={threads!r} is no number of threads.", accepted={"threads": "1 or more, or None"}
+            f"threads={threads!r} is no number of threads.",
+            accepted={"threads": f"1 to {_MOST_THREADS}, or None"},
         )
     return threads
 

@@ -255,7 +255,12 @@ def _classifier(
     if (device, backend, threads, precision) != ("auto", "auto", None, None):
         raise ConfigError(
             "device, backend, threads and precision were chosen when the classifier was loaded.",
-            accepted={"device": artifact.device, "backend": artifact.backend, "threads": artifact.threads},
+            accepted={
+                "device": artifact.device,
+                "backend": artifact.backend,
+                "threads": artifact.threads,
+                "precision": artifact.precision,
+            },
             fix="liteft.load(..., device=..., threads=...)",
         )
     return nullcontext(artifact)

@@ -164,15 +164,15 @@ class Classifier:
             DeviceError: the classifier was closed, or the backend failed.
         """
         answer = self._answering(top_k, threshold)
-        self._open_engine()
+        engine = self._open_engine()
         if is_one_text(inputs, paired=self.manifest.paired):
             text = checked_text(inputs, paired=self.manifest.paired, name="the text")
-            scored = self._score([text])
+            scored = self._score([text], engine)
             scored.refuse_tokenless(["the text"])
             return answer(scored.logits, scored.truncated)[0]
         return [
             prediction
-            for scored in self._score_all(inputs)
+            for scored in self._score_all(inputs, engine)
             for prediction in answer(scored.logits, scored.truncated)
         ]
 
@@ -232,13 +232,16 @@ class Classifier:
             raise InputError(
                 f"{len(texts)} texts came with {len(pairs)} pairs.", accepted={"pairs": "one a text"}
             )
-        self._open_engine()
+        engine = self._open_engine()
         values: Iterable[Any] = texts if pairs is None else zip(texts, pairs, strict=True)
-        parts = [scored.logits for scored in self._score_all(values)]
+        parts = [scored.logits for scored in self._score_all(values, engine)]
         return np.concatenate(parts) if parts else np.zeros((0, len(self.labels)), dtype=np.float32)
 
     def close(self) -> None:
-        """Let go of the model. What runs in other threads ends normally; later calls raise DeviceError."""
+        """Let go of the model. Calls that run in other threads end normally; later ones raise DeviceError.
+
+        A stream raises it at its next window.
+        """
         self._engine = None
 
     def __enter__(self) -> Self:
@@ -272,24 +275,24 @@ class Classifier:
             raise DeviceError("the classifier was closed.", fix=f"liteft.load({str(self.path)!r})")
         return engine
 
-    def _score(self, texts: list[Text], token_budget: int | None = None) -> Scored:
+    def _score(self, texts: list[Text], engine: Engine, token_budget: int | None = None) -> Scored:
         return score_texts(
             texts,
             tokenizer=self._tokenizer,
-            engine=self._open_engine(),
+            engine=engine,
             labels=len(self.labels),
             paired=self.manifest.paired,
             counters=self._counters,
             token_budget=token_budget,
         )
 
-    def _score_all(self, values: Iterable[Any]) -> Iterator[Scored]:
-        """Judge all values, then score them window by window."""
+    def _score_all(self, values: Iterable[Any], engine: Engine) -> Iterator[Scored]:
+        """Judge all values, then score them window by window, on one engine to the end."""
         paired = self.manifest.paired
         texts = [checked_text(value, paired=paired, name=f"text {n}") for n, value in enumerate(values)]
         done = 0
         for window in windows(iter(texts), WINDOW):
-            scored = self._score(window)
+            scored = self._score(window, engine)
             scored.refuse_tokenless([f"text {n}" for n in range(done, done + len(window))])
             done += len(window)
             yield scored
@@ -304,7 +307,8 @@ class Classifier:
     ) -> Iterator[Prediction | None]:
         done = 0
         for entries in windows(self._judged(values), window):
-            scored = self._score([entry for entry in entries if isinstance(entry, Text)], token_budget)
+            texts = [entry for entry in entries if isinstance(entry, Text)]
+            scored = self._score(texts, self._open_engine(), token_budget)
             answers = zip(answer(scored.logits, scored.truncated), scored.lengths, strict=True)
             for row, entry in enumerate(entries):
                 if isinstance(entry, Text):

@@ -254,6 +254,9 @@ class _Reader:
         wanted = set(_weight_names(stored))
         if unlike := sorted(wanted ^ set(stored.weights)):
             self._refuse(f"has other weights than its attributes say: {', '.join(unlike[:3])}")
+        word, output = (stored.weights[f"{name}.weight"] for name in ("embeddings.word", "layers.0.attention.output"))
+        if ("embeddings.project.weight" in wanted) != (word.shape[1] != output.shape[1]):
+            self._refuse(f"has embeddings of width {word.shape[1]} for layers of {output.shape[1]}, unlike its weights")
         matrices = {name for name in wanted if name.removesuffix("weight") + "scale" in wanted}
         for name, array in stored.weights.items():
             if (array.dtype == np.int8) != (name in matrices):

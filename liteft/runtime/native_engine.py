@@ -137,7 +137,7 @@ class _Handle:
             raise DeviceError(
                 f"the native engine cannot make this classifier in {precision}: {library.last_error()}.",
                 accepted={"instructions of this machine": library.instructions, "library": library.path},
-                fix='backend="onnxruntime"',
+                fix="leave the precision out" if precision == "bf16" else 'backend="onnxruntime"',
             )
 
     def __del__(self) -> None:

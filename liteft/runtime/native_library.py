@@ -33,6 +33,7 @@ __all__ = [
     "asked_for",
     "custom_ops_library",
     "find_library",
+    "has_library",
     "open_library",
 ]
 
@@ -159,6 +160,21 @@ def open_library() -> NativeLibrary:
     if path not in _opened:
         _opened[path] = _open(path)
     return _opened[path]
+
+
+def has_library() -> bool:
+    """Return whether there is a library that can be used.
+
+    Raises:
+        DeviceError: LITEFT_LIBRARY names something else.
+    """
+    try:
+        open_library()
+    except DeviceError:
+        if asked_for():
+            raise
+        return False
+    return True
 
 
 def custom_ops_library() -> str:

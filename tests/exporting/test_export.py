@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoTokenizer
 from liteft import files
 from liteft.artifact import read_artifact
 from liteft.data import Split
-from liteft.errors import ArtifactError, ConfigError, DataError, ModelError, VerificationError
+from liteft.errors import ArtifactError, ConfigError, DataError, DeviceError, ModelError, VerificationError
 from liteft.exporting import Limits, export, exporter
 from liteft.finetuning.model import load_classifier, predict_logits
 from liteft.runtime import load
@@ -325,3 +325,34 @@ def test_a_run_gives_its_metrics_data_and_teacher_to_the_manifest(
     card = (artifact.path / "card.md").read_text()
     assert card.startswith("# Text classifier: words")
     assert "| validation | 80 | 75.0 (70.0 to 80.0) | 30.0 |" in card
+
+
+def test_a_library_that_was_asked_for_and_is_none_stops_an_export_instead_of_being_left_out(
+    learned: tuple[Path, Split], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LITEFT_LIBRARY", str(tmp_path / "none.so"))
+    with pytest.raises(DeviceError, match=r"none\.so is no file"):
+        export(learned[0], tmp_path / "out", verify=learned[1])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_node_that_the_native_backend_cannot_read_stops_an_export_where_the_library_is(
+    learned: tuple[Path, Split], built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrap = exporter.wrap_model
+
+    def unreadable(*arguments: Any) -> onnx.ModelProto:
+        model = wrap(*arguments)
+        (activation,) = [each for each in model.graph.node[0].attribute if each.name == "activation"]
+        activation.s = b"mish"
+        return model
+
+    monkeypatch.setenv("LITEFT_LIBRARY", str(built / "libliteft.so"))
+    monkeypatch.setattr(exporter, "wrap_model", unreadable)
+    with pytest.raises(VerificationError, match="does not run on native") as caught:
+        export(learned[0], tmp_path / "out", verify=learned[1])
+    assert "'mish'" in str(caught.value)
+    assert not (tmp_path / "out").exists()
+    assert export(learned[0], tmp_path / "out", verify=learned[1], flat=True).manifest.verification["backends"] == [
+        "onnxruntime"
+    ]

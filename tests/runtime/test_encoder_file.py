@@ -157,6 +157,21 @@ def _half_bias_of_int8(model: Any) -> None:
     attribute(model, "int8_scheme").s = b"per_row"
 
 
+def _idle_projection(model: Any) -> None:
+    """Add a projection to embeddings that are as wide as the layers: an engine would leave it out."""
+    for name, shape in (("weight", (WIDTH, WIDTH)), ("bias", (WIDTH,))):
+        full = f"embeddings.project.{name}"
+        model.graph.initializer.append(numpy_helper.from_array(np.ones(shape, np.float32), full))
+        model.graph.node[0].input.append(full)
+    attribute(model, "inputs").s = " ".join(model.graph.node[0].input).encode()
+
+
+def _narrow_embeddings(model: Any) -> None:
+    tensor(model, "embeddings.word.weight").CopyFrom(
+        numpy_helper.from_array(np.ones((WORDS, 2), np.float32), "embeddings.word.weight")
+    )
+
+
 REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "more nodes": (_second_node, "graph of 2 nodes"),
     "no node": (lambda model: model.graph.ClearField("node"), "graph of 0 nodes"),
@@ -190,6 +205,8 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "weights too short": (_short, "has 4 bytes"),
     "weights of no size": (_huge, "of shape"),
     "a weight too few": (lambda model: model.graph.initializer.pop(), "one that is not in it"),
+    "a projection without use": (_idle_projection, "embeddings of width 4 for layers of 4"),
+    "embeddings that need a projection": (_narrow_embeddings, "embeddings of width 2 for layers of 4"),
     "other names": (lambda model: setattr(attribute(model, "inputs"), "s", b"a b"), "names its node's inputs"),
     "another output": (lambda model: setattr(model.graph.output[0], "name", "scores"), "scores"),
     "no inputs": (lambda model: model.graph.ClearField("input"), "names its node's inputs"),

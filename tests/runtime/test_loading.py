@@ -99,6 +99,8 @@ def test_a_graph_without_logits_is_an_error(tiny: ModuleType, new_artifact: Call
         ({"backend": "onnx"}, "no backend 'onnx'"),
         ({"backend": "native"}, 'backend="native" was asked for and cannot be had'),
         ({"threads": 0}, "threads=0"),
+        ({"threads": 1025}, "1 to 1024"),
+        ({"threads": 2**32 + 1}, "threads=4294967297"),
         ({"threads": "two"}, "threads='two'"),
     ],
 )

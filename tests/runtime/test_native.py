@@ -17,6 +17,7 @@ import pytest
 from liteft.artifact import Artifact
 from liteft.errors import ArtifactError, DeviceError, MissingExtraError
 from liteft.runtime import Classifier, EngineCounters, backends, load, native_engine, onnx_engine, predict_file
+from liteft.runtime import classifier as classifier_module
 from liteft.runtime.encoder_file import read_classifier
 
 Exported = Callable[..., Artifact]
@@ -157,7 +158,6 @@ def test_cuda_goes_before_native_only_where_it_starts(
         ({"precision": "bf16", "device": "cuda"}, "device='cuda' was asked for"),
         ({"precision": "fp16"}, "no precision 'fp16'"),
         ({"backend": "nativ"}, 'backend="native"'),
-        ({"backend": "native", "threads": 5000}, "threads = 5000 is not between"),
     ],
 )
 def test_what_excludes_each_other_is_a_device_error(
@@ -186,6 +186,15 @@ def test_bf16_stays_near_where_the_processor_has_it(native: Path, exported: Expo
 def test_int8_refuses_bf16(native: Path, exported: Exported) -> None:
     with pytest.raises(DeviceError, match="is stored in int8"):
         load(exported(precision="int8").path, precision="bf16")
+
+
+def test_where_bf16_cannot_be_had_nothing_is_advised_that_excludes_it(
+    native: Path, exported: Exported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(native_engine._PRECISIONS, "bf16", 99)  # one that no machine offers
+    with pytest.raises(DeviceError, match="cannot make this classifier in bf16") as caught:
+        load(exported().path, precision="bf16")
+    assert caught.value.fix == ("leave the precision out",)
 
 
 def test_without_onnxruntime_and_library_the_error_names_both(
@@ -291,6 +300,30 @@ def test_closing_during_a_run_frees_the_classifier_after_it(native: Path, export
     gc.collect()
     np.testing.assert_array_equal(found[0], wanted)
     assert events == ["begin", "end", "destroy"]
+
+
+@pytest.mark.parametrize("name", ["predict", "logits"])
+def test_a_call_of_many_windows_ends_normally_when_its_classifier_is_closed(
+    native: Path, exported: Exported, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(classifier_module, "WINDOW", 4)
+    classifier = load(exported("bert", "mean").path, backend="native", threads=1)
+    engine = classifier._engine
+    assert isinstance(engine, native_engine.NativeEngine)
+    runs = 0
+    run = engine.run
+
+    def closing(*arguments: Any) -> np.ndarray:
+        nonlocal runs
+        runs += 1
+        classifier.close()
+        return run(*arguments)
+
+    monkeypatch.setattr(engine, "run", closing)
+    assert len(getattr(classifier, name)(words(10))) == 10
+    assert runs == 3
+    with pytest.raises(DeviceError, match="was closed"):
+        getattr(classifier, name)(words(10))
 
 
 def test_a_classifier_that_dies_is_freed(native: Path, exported: Exported) -> None:
