@@ -101,7 +101,7 @@ struct Kernels {
                   std::size_t out_stride, float* scales);
   std::size_t (*attention_scratch)(int keys, int head_size);  // bytes
   void (*attend)(const Attention& attention);
-  // Operations of some rounds of a product's inner loop on registers alone: the limit of one core.
+  // Operations of some rounds of a product's inner loop over one and the same step: the limit of one core.
   double (*bare_products)(Precision precision, long rounds);
 };
 

@@ -262,6 +262,9 @@ void peaks_are_known() {
   EXPECT(liteft_peak(LITEFT_FP32, 1, "portable") > 0);
   EXPECT(liteft_peak(LITEFT_BF16, 1, "portable") == 0);
   EXPECT(liteft_peak(LITEFT_INT8, 2, "") > 0);
+  for (const char* instructions : kInstructions) {  // a loop from which the compiler takes the products looks fast
+    EXPECT(liteft_peak(LITEFT_INT8, 1, instructions) <= 100 * liteft_peak(LITEFT_FP32, 1, instructions));
+  }
   EXPECT(liteft_peak(LITEFT_INT8, 0, "") == 0 && liteft_peak(9, 1, "") == 0 && liteft_peak(LITEFT_INT8, 1, "mmx") == 0);
 }
 

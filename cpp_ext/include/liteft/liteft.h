@@ -82,8 +82,8 @@ LITEFT_API const char* liteft_last_error(void);
 /* The best instruction set of this machine: "avx512", "portable", ... */
 LITEFT_API const char* liteft_instructions(void);
 /* Operations a second (a multiplication and an addition are two) that `threads` threads reach in a bare loop of a product's
-   inner instructions, on registers alone: the limit of this machine. 0 where the precision is not offered. It takes about
-   a tenth of a second. */
+   inner instructions, over the same few values: the limit of this machine. 0 where the precision is not offered. It takes
+   about a tenth of a second. */
 LITEFT_API double liteft_peak(int32_t precision, int32_t threads, const char* instructions);
 /* A classifier. `threads` counts the one that calls liteft_run; `instructions` is NULL or "" for the best of this machine. */
 LITEFT_API int liteft_create(const liteft_shape* shape, const liteft_weight* weights, int32_t count,
