@@ -56,7 +56,7 @@ def commit() -> str:
     found = _git("rev-parse", "HEAD")
     if not found:
         return "unknown"
-    changed = _git("status", "--porcelain", "--", "liteft", "bench/*.py")
+    changed = _git("status", "--porcelain", "--", "liteft", "cpp_ext", "bench/*.py")
     return f"{found} with changes" if changed else found
 
 

@@ -35,9 +35,10 @@ class Task:
 def plan(cores: Sequence[Cores], lengths: Mapping[str, Sequence[int]], batches: Sequence[int]) -> list[Task]:
     """Return all cells, those on the same cores together.
 
-    The first cores get all batches in both orders. The others get batches of 1 and 32 only; but several calls at a
-    time, which nobody makes for the sake of one text, all batches but 1. Batches of 1 and 32 in arrival order come once
-    more, without tokenization in the clock. An order makes no difference where one text, or all, are a batch.
+    The first cores get all batches in both orders, and batches of 1 and 32 in arrival order once more, without
+    tokenization in the clock. The others get batches of 1 and 32 only; but several calls at a time, which nobody makes
+    for the sake of one text, all batches but 1. An order makes no difference where one text, or all, are a batch, and
+    batches larger than the set do not exist.
 
     Args:
         cores: the first ones count most.
@@ -48,16 +49,15 @@ def plan(cores: Sequence[Cores], lengths: Mapping[str, Sequence[int]], batches: 
     for place, each in enumerate(cores):
         for name, tokens in lengths.items():
             for batch in batches:
-                if each.lanes > 1 and batch == 1:
-                    continue
-                if place and each.lanes == 1 and batch not in (1, 32):
+                wanted = batch > 1 if each.lanes > 1 else not place or batch in (1, 32)
+                if not wanted or batch > len(tokens):
                     continue
                 weight = (sum(tokens) + _CALL_TOKENS * len(tokens) / batch) / each.used
                 for order in ("arrival", "sorted"):
-                    if order == "sorted" and (batch == 1 or batch >= len(tokens)):
+                    if order == "sorted" and batch in (1, len(tokens)):
                         continue
                     tasks.append(Task(name, order, batch, False, each, weight))
-                    if order == "arrival" and batch in (1, 32) and each.lanes == 1:
+                    if order == "arrival" and batch in (1, 32) and not place:
                         tasks.append(Task(name, order, batch, True, each, weight))
     return tasks
 

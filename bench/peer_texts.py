@@ -14,8 +14,8 @@ MAX_TOKENS = 256
 SETS = {
     "clinc150": ("clinc150/test.jsonl", 256),
     "sst2": ("sst2/dev.jsonl", 256),
-    "news": ("rte/train.jsonl", 256),  # the premises of RTE: sentences and short passages from the news
-    "imdb": ("imdb/test.jsonl", 128),
+    "news": ("rte/train.jsonl", 128),  # the premises of RTE: sentences and short passages from the news
+    "imdb": ("imdb/test.jsonl", 64),
 }
 
 

@@ -95,7 +95,7 @@ def measure(
     cell = Cell(tuple(texts[place] for place in order), task.batch, task.tokenized)
     work = operations(lengths, **_SHAPE)
     times: dict[str, list[float]] = {name: [] for name in workers}
-    shares: list[float] = []
+    peaks: list[float] = []
     begin = time.perf_counter()
     for number in range(1 + rounds[1]):
         if number > rounds[0] and time.perf_counter() - begin > seconds:
@@ -104,8 +104,8 @@ def measure(
         for name in names[number % len(names) :] + names[: number % len(names)]:
             try:
                 taken = workers[name].seconds(cell)
-                if number and name == OURS:
-                    shares.append(work / taken / workers[name].int8_peak())
+                if number and name == OURS:  # the machine's rate in the same moment
+                    peaks.append(workers[name].int8_peak())
             except RuntimeError as error:
                 _drop(workers, checks, name, error)
                 continue
@@ -116,7 +116,10 @@ def measure(
     rows = [_row(name, task, times[name], len(texts), sum(lengths)) for name in workers]
     for row in rows:
         if row["contestant"] == OURS:
-            row["share_of_int8_rate"] = round(statistics.median(shares), 3)
+            pairs = zip(times[OURS], peaks, strict=True)
+            row["operations_per_second"] = round(work / statistics.median(times[OURS]))
+            row["int8_peak"] = round(max(peaks))
+            row["share_of_peak_beside_it"] = round(statistics.median(work / taken / peak for taken, peak in pairs), 3)
     what = f"{task.texts}, {task.order}, {task.batch}{', tokenized' if task.tokenized else ''}, cores {task.cores}"
     rates = ", ".join(f"{row['contestant']} {row['texts_per_second']:.0f}" for row in rows)
     tell(f"{what}: {rates} texts/s")

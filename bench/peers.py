@@ -55,7 +55,7 @@ def main() -> int:
     parser.add_argument("--cores", nargs="+", type=Cores.parse, default=CORES, metavar="N",
                         help="2: a call at a time on two threads; 2x1: two calls, a thread each")  # fmt: skip
     parser.add_argument("--rounds", type=int, default=9, help="rounds of a cell, at most")
-    parser.add_argument("--minutes", type=float, default=60.0, help="for all rounds")
+    parser.add_argument("--minutes", type=float, default=75.0, help="for all rounds")
     parser.add_argument("--only", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS), metavar="CONTESTANT")
     parser.add_argument("--quick", action="store_true", help="little of everything, one round")
     parser.add_argument("--models", type=Path, help="keep the converted models here, and take those that are there")

@@ -52,27 +52,37 @@ def test_the_last_layer_computes_one_row_of_each_text_but_keys_and_values(peer_r
     assert twice == 2 * expected
 
 
+RATED = [
+    row("LiteFT int8", 600.0),
+    row("LiteFT int8", 900.0, order="sorted"),
+    row("LiteFT int8", 700.0, cores="1"),
+    row("LiteFT int8", 800.0, tokenized=True),
+    row("LiteFT fp32", 200.0),
+    row("LiteFT file in ONNX Runtime int8", 700.0, batch=1),
+    row("CTranslate2 int8", 100.0),
+    row("OpenVINO int8", 150.0, batch=8),
+    row("OpenVINO int8", 300.0, order="sorted", batch=128, cores="1"),
+    row("OpenVINO int8", 999.0, tokenized=True),
+    row("torch eager fp32", 50.0, order="sorted", batch=8),
+    row("LiteFT int8", 90.0, batch=1),
+    row("torch eager fp32", 30.0, batch=1),
+]
+
+
 def test_ratios_take_the_best_peer_and_leave_ours_out(peer_ratios: ModuleType) -> None:
-    rows = [
-        row("LiteFT int8", 600.0),
-        row("LiteFT int8", 900.0, order="sorted"),
-        row("LiteFT int8", 950.0, cores="2x1"),
-        row("LiteFT int8", 800.0, tokenized=True),
-        row("LiteFT fp32", 200.0),
-        row("LiteFT file in ONNX Runtime int8", 700.0, batch=1),
-        row("CTranslate2 int8", 100.0),
-        row("OpenVINO int8", 150.0, batch=8),
-        row("OpenVINO int8", 300.0, order="sorted", batch=128, cores="2x1"),
-        row("OpenVINO int8", 999.0, tokenized=True),
-        row("torch eager fp32", 50.0, order="sorted", batch=8),
-        row("LiteFT int8", 90.0, batch=1),
-        row("torch eager fp32", 30.0, batch=1),
-        row("torch eager fp32", 40.0, batch=1, cores="2x1"),
-    ]
-    found = {each["what"]: each for each in peer_ratios.ratios(rows, "2")}
+    found = {each["what"]: each for each in peer_ratios.ratios(RATED, "2")}
     assert [each["ratio"] for each in found.values()] == [4.0, 2.0, 3.0, 4.0]
     best = found["int8, batch 32, arrival order, over the best peer in its best order and batch"]["against"]
-    assert best == {"contestant": "OpenVINO int8", "order": "sorted", "batch": 128, "cores": "2x1"}
+    assert best == {"contestant": "OpenVINO int8", "order": "sorted", "batch": 128, "cores": "1"}
+
+
+def test_several_calls_at_a_time_are_compared_apart(peer_ratios: ModuleType) -> None:
+    lanes = [row("CTranslate2 int8", 500.0, batch=8, cores="2x1"), row("LiteFT int8", 1000.0, cores="2x1")]
+    found = peer_ratios.ratios([*RATED, *lanes], "2")
+    assert [each for each in found if each["calls"] == "one"] == peer_ratios.ratios(RATED, "2")
+    several = [each for each in found if each["calls"] == "any"]
+    assert [each["ratio"] for each in several] == [2.0, 2.0, 4.0]
+    assert several[0]["cores"] == "2x1"
 
 
 def test_there_is_no_ratio_where_one_side_was_not_timed(peer_ratios: ModuleType) -> None:
@@ -80,13 +90,19 @@ def test_there_is_no_ratio_where_one_side_was_not_timed(peer_ratios: ModuleType)
     assert peer_ratios.ratios([row("OpenVINO int8", 600.0)], "2") == []
 
 
-def test_the_share_is_the_engine_s_without_tokenization(peer_ratios: ModuleType) -> None:
+def test_the_share_is_the_engine_s_without_tokenization_of_the_best_rate_on_its_cores(peer_ratios: ModuleType) -> None:
+    def ours(operations: int, peak: int, **changes: Any) -> dict[str, Any]:
+        timed = {"operations_per_second": operations, "int8_peak": peak, "share_of_peak_beside_it": operations / peak}
+        return row("LiteFT int8", 600.0, **timed, **changes)
+
     rows = [
-        row("LiteFT int8", 600.0, share_of_int8_rate=0.5),
-        row("LiteFT int8", 800.0, share_of_int8_rate=0.75, tokenized=True),
-        row("LiteFT int8", 900.0, share_of_int8_rate=0.8, tokenized=True, cores="1"),
+        ours(60, 100),
+        ours(75, 80, tokenized=True),
+        ours(90, 100, tokenized=True, cores="1"),
+        ours(10, 300, tokenized=True, batch=1, cores="1"),
     ]
-    assert peer_ratios.shares(rows, "2") == [{"texts": "sst2", "share_of_int8_rate": 0.75, "asked": 0.7}]
+    expected = {"texts": "sst2", "share_of_int8_rate": 0.75, "beside_it": 0.9375, "asked": 0.7}
+    assert peer_ratios.shares(rows, "2") == [expected]
 
 
 def test_the_table_has_a_line_for_each_contestant_and_a_dash_where_nothing_was_timed(peer_ratios: ModuleType) -> None:
@@ -112,7 +128,9 @@ def test_every_cell_of_the_first_cores_is_planned_and_orders_that_change_nothing
     peer_plan: ModuleType, peer_contestants: ModuleType
 ) -> None:
     two, lanes = peer_contestants.Cores(1, 2), peer_contestants.Cores(2, 1)
-    tasks = peer_plan.plan([two, lanes], {"imdb": [200] * 128}, peer_plan.BATCHES)
+    tasks = peer_plan.plan([two, lanes], {"imdb": [200] * 128, "few": [200] * 16}, peer_plan.BATCHES)
+    assert {task.batch for task in tasks if task.texts == "few"} == {1, 8}
+    tasks = [task for task in tasks if task.texts == "imdb"]
     cells = [(task.order, task.batch, task.tokenized) for task in tasks if task.cores == two]
     assert sorted(cells) == sorted(
         [("arrival", batch, False) for batch in (1, 8, 32, 128)]
