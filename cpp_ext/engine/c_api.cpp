@@ -33,6 +33,7 @@ int guarded(Body body) noexcept {
     }
     return 1;
   } catch (...) {
+    last_error.clear();
     return 1;
   }
 }
@@ -63,7 +64,11 @@ const char* liteft_version(void) { return LITEFT_VERSION; }
 
 const char* liteft_last_error(void) { return last_error.c_str(); }
 
-const char* liteft_instructions(void) { return choose_kernels(nullptr).name; }
+const char* liteft_instructions(void) {
+  const char* name = "";
+  guarded([&] { name = choose_kernels(nullptr).name; });
+  return name;
+}
 
 double liteft_peak(int32_t precision, int32_t threads, const char* instructions) {
   double rate = 0.0;
@@ -89,6 +94,7 @@ double liteft_peak(int32_t precision, int32_t threads, const char* instructions)
 int liteft_create(const liteft_shape* shape, const liteft_weight* weights, int32_t count, int32_t precision,
                   int32_t threads, const char* instructions, liteft_classifier** created) {
   return guarded([&] {
+    if (created) *created = nullptr;
     if (!shape || !weights || !created || count < 0) refuse("shape, weights and the place of the result are needed");
     check_threads(threads);
     const Kernels& kernels = choose_kernels(instructions);
@@ -132,9 +138,11 @@ int liteft_run_padded(liteft_classifier* classifier, const liteft_padded* padded
   });
 }
 
-void liteft_destroy(liteft_classifier* classifier) { delete classifier; }
+void liteft_destroy(liteft_classifier* classifier) {
+  if (classifier && classifier->engine.is_whole()) delete classifier;
+}
 
 void liteft_counters(const liteft_classifier* classifier, uint64_t* calls, uint64_t* rows) {
-  if (calls) *calls = classifier->engine.calls();
-  if (rows) *rows = classifier->engine.rows();
+  if (calls) *calls = classifier ? classifier->engine.calls() : 0;
+  if (rows) *rows = classifier ? classifier->engine.rows() : 0;
 }

@@ -47,23 +47,30 @@ int team_of(const Model& model, int threads) {
 Engine::Engine(Model model, int threads) : model_(std::move(model)), pool_(threads), shelf_(model_) {}
 
 void Engine::run(const Batch& batch, float* logits) {
-  const int threads = pool_.threads();
-  const std::vector<Strip> strips = strips_of(batch, threads);
-  Extent extent = extent_of(batch, strips);
+  const std::vector<Strip> strips = strips_of(batch, pool_.threads());
+  if (static_cast<int>(strips.size()) < pool_.threads()) {
+    run_together(batch, strips, logits);
+  } else {
+    run_apart(batch, strips, logits);
+  }
   calls_.fetch_add(1);
   rows_.fetch_add(batch.offsets[batch.texts]);
-  if (static_cast<int>(strips.size()) < threads) {
-    const int members = team_of(model_, threads);
-    extent.members = members;
-    const Shelf::Loan workspace(shelf_, extent);
-    Barrier barrier(members);
-    pool_.run(members, [&](int number) {
-      for (const Strip& strip : strips) pass(model_, batch, strip, {number, members, barrier}, *workspace, logits);
-    });
-    return;
-  }
+}
+
+void Engine::run_together(const Batch& batch, const std::vector<Strip>& strips, float* logits) {
+  Extent extent = extent_of(batch, strips);
+  const int members = extent.members = team_of(model_, pool_.threads());
+  const Shelf::Loan workspace(shelf_, extent);
+  Barrier barrier(members);
+  pool_.run(members, [&](int number) {
+    for (const Strip& strip : strips) pass(model_, batch, strip, {number, members, barrier}, *workspace, logits);
+  });
+}
+
+void Engine::run_apart(const Batch& batch, const std::vector<Strip>& strips, float* logits) {
+  const Extent extent = extent_of(batch, strips);
   std::atomic<int> next{0};
-  pool_.run(threads, [&](int) {
+  pool_.run(pool_.threads(), [&](int) {
     const Shelf::Loan workspace(shelf_, extent);
     Barrier alone(1);
     for (int number; (number = next.fetch_add(1)) < static_cast<int>(strips.size());) {

@@ -23,10 +23,15 @@ class Engine {
   // logits: (texts, labels). The batch has been checked.
   void run(const Batch& batch, float* logits);
   const Model& model() const { return model_; }
+  // False in a forked child that inherited the engine: it may not be destroyed there.
+  bool is_whole() const { return pool_.is_whole(); }
   std::uint64_t rows() const { return rows_.load(); }
   std::uint64_t calls() const { return calls_.load(); }
 
  private:
+  // All threads share each strip; or each takes strips of its own.
+  void run_together(const Batch& batch, const std::vector<Strip>& strips, float* logits);
+  void run_apart(const Batch& batch, const std::vector<Strip>& strips, float* logits);
   const Model model_;
   Pool pool_;
   Shelf shelf_;

@@ -1,12 +1,15 @@
 #include "engine/pool.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <stdexcept>
 #include <utility>
 
 namespace liteft {
 namespace {
 
-constexpr int kSpins = 4000;
+constexpr int kSpins = 1000;
 
 inline void pause_briefly() {
 #if defined(__x86_64__)
@@ -23,7 +26,7 @@ void Barrier::wait() {
   const int round = round_.load(std::memory_order_acquire);
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_) {
     arrived_.store(0, std::memory_order_relaxed);
-    round_.store(round + 1, std::memory_order_release);
+    round_.store(round + 1);  // sequentially consistent: notify_all looks for sleepers afterwards
     round_.notify_all();
     return;
   }
@@ -34,7 +37,7 @@ void Barrier::wait() {
   round_.wait(round, std::memory_order_acquire);
 }
 
-Pool::Pool(int threads) {
+Pool::Pool(int threads) : process_(getpid()) {
   try {
     for (int number = 1; number < threads; ++number) workers_.emplace_back([this, number] { serve(number); });
   } catch (...) {  // the system has no more threads: those that were started must not outlive this
@@ -42,6 +45,8 @@ Pool::Pool(int threads) {
     throw;
   }
 }
+
+bool Pool::is_whole() const { return workers_.empty() || process_ == getpid(); }
 
 Pool::~Pool() { end(); }
 
@@ -56,6 +61,9 @@ void Pool::end() {
 
 void Pool::run(int members, const std::function<void(int)>& work) {
   if (members <= 1 || workers_.empty()) return work(0);
+  if (!is_whole()) {
+    throw std::runtime_error("the classifier was made before this process was forked; make one in the child");
+  }
   const std::lock_guard turn(turn_);
   {
     const std::lock_guard lock(mutex_);

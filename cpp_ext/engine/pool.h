@@ -12,7 +12,7 @@
 
 namespace liteft {
 
-// Lets a fixed number of threads meet. It spins for some microseconds, since members arrive close together, then sleeps:
+// Lets a fixed number of threads meet. It spins for some dozens of microseconds, since members arrive close together, then sleeps:
 // on a busy machine the missing one may need the core. Whoever waits trusts the others to arrive, so nothing
 // may throw between two meetings.
 class Barrier {
@@ -32,6 +32,8 @@ class Pool {
   explicit Pool(int threads);
   ~Pool();
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
+  // False in a forked child, which has none of the threads: it may neither run nor destroy the pool.
+  bool is_whole() const;
   // Calls work(0) here and work(1) ... work(members - 1) on other threads, and returns when all have returned; what one
   // of them threw is thrown here then. One call at a time: a second caller waits.
   void run(int members, const std::function<void(int)>& work);
@@ -40,6 +42,7 @@ class Pool {
   void serve(int number);
   void attempt(const std::function<void(int)>& work, int number) noexcept;
   void end();
+  const int process_;  // threads do not follow a fork
   std::mutex turn_;
   std::mutex mutex_;
   std::condition_variable wake_, done_;

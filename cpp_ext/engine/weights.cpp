@@ -39,7 +39,9 @@ class Weights {
   Weights(const liteft_weight* weights, int count) {
     for (int i = 0; i < count; ++i) {
       if (!weights[i].name || !weights[i].values) refuse("a weight without a name or values");
-      by_name_[weights[i].name] = &weights[i];
+      if (!by_name_.emplace(weights[i].name, &weights[i]).second) {
+        refuse(std::string("the weight '") + weights[i].name + "' is there twice");
+      }
     }
   }
 

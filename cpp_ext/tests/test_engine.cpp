@@ -1,6 +1,9 @@
 // The C API on a small random model: company, threads, precisions and instruction sets change nothing that they must
 // not, and no malformed batch gets further than an error. Built with sanitizers, this is the fuzz test, too.
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cmath>
@@ -230,6 +233,43 @@ void what_is_not_a_number_stays() {
   }
 }
 
+void long_texts_are_computed() {
+  const liteft_shape shape{2, 2, 64, 96, 64, 50, 700, 0, 3, LITEFT_CLS, LITEFT_HEAD_TANH, LITEFT_GELU, -1, 1e-12f};
+  std::mt19937 random(9);
+  Texts texts;
+  for (int tokens : {1, 95, 97, 512, 513, 700}) texts.add(random, shape, tokens);
+  for (int precision : {LITEFT_FP32, LITEFT_BF16, LITEFT_INT8}) {
+    if (liteft_peak(precision, 1, "") == 0.0) continue;
+    liteft_classifier* classifier = create(shape, precision, 2, "");
+    const std::vector<float> together = run(classifier, texts, shape.labels);
+    for (int text = 0; text < 6; ++text) {
+      const std::vector<float> expected(together.begin() + text * shape.labels, together.begin() + (text + 1) * shape.labels);
+      EXPECT(run(classifier, texts.only(text), shape.labels) == expected);
+    }
+    liteft_destroy(classifier);
+  }
+}
+
+// Threads do not follow a fork: the child gets an error, and may destroy what it was left.
+void a_forked_child_is_refused() {
+  liteft_classifier* classifier = create(kShapes[0], LITEFT_FP32, 2, "");
+  std::mt19937 random(10);
+  Texts texts;
+  texts.add(random, kShapes[0], 5);
+  run(classifier, texts, kShapes[0].labels);
+  const pid_t child = fork();
+  if (child == 0) {
+    const liteft_batch batch = texts.batch();
+    std::vector<float> logits(kShapes[0].labels);
+    const bool refused = liteft_run(classifier, &batch, logits.data()) != 0 && std::strstr(liteft_last_error(), "forked");
+    liteft_destroy(classifier);
+    _exit(refused ? 0 : 1);
+  }
+  int status = -1;
+  EXPECT(waitpid(child, &status, 0) == child && status == 0);
+  liteft_destroy(classifier);
+}
+
 void threads_share_a_classifier() {
   const liteft_shape& shape = kShapes[0];
   liteft_classifier* classifier = create(shape, LITEFT_INT8, 2, "");
@@ -344,6 +384,8 @@ int main() {
   instruction_sets_agree();
   extreme_bytes_are_exact();
   what_is_not_a_number_stays();
+  long_texts_are_computed();
+  a_forked_child_is_refused();
   threads_share_a_classifier();
   peaks_are_known();
   malformed_batches_are_errors();

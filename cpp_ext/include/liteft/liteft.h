@@ -92,6 +92,8 @@ LITEFT_API int liteft_create(const liteft_shape* shape, const liteft_weight* wei
 /* Logits, (texts, labels), of texts without padding, or of a rectangle. */
 LITEFT_API int liteft_run(liteft_classifier* classifier, const liteft_batch* batch, float* logits);
 LITEFT_API int liteft_run_padded(liteft_classifier* classifier, const liteft_padded* batch, float* logits);
+/* Destroy every classifier before the library is unloaded. One made before a fork cannot run in the child, unless it has
+   one thread; destroying it there does nothing. */
 LITEFT_API void liteft_destroy(liteft_classifier* classifier);
 /* Since its creation: calls that computed, and rows that went through the layers. */
 LITEFT_API void liteft_counters(const liteft_classifier* classifier, uint64_t* calls, uint64_t* rows);
