@@ -6,6 +6,7 @@ they take turns without disturbing each other. A worker answers only once its th
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import time
@@ -120,10 +121,11 @@ def _serve(pipe: Connection, name: str, checkpoint: Path, folder: Path, cores: C
             answer = calls[what](given)
             _rest()
             pipe.send((True, answer))
-    except EOFError:
-        return
+    except (EOFError, BrokenPipeError):
+        return  # whoever asked has gone
     except Exception as error:
-        pipe.send((False, f"{type(error).__name__}: {error}"))
+        with contextlib.suppress(BrokenPipeError):
+            pipe.send((False, f"{type(error).__name__}: {error}"))
 
 
 def _logits(contestant: Contestant, texts: tuple[str, ...]) -> np.ndarray:

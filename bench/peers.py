@@ -69,7 +69,6 @@ def main() -> int:
     if arguments.quick:
         vars(arguments).update(QUICK)
     result = measured(arguments)
-    write(arguments.out, result)
     draw_result(arguments.out.with_suffix(".png"), result)
     tell(table(result["rows"], result["cores"][0]))
     print(json.dumps(result | {"rows": len(result["rows"])}))
@@ -77,8 +76,15 @@ def main() -> int:
 
 
 def measured(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Convert, check and time everything, and return the result."""
-    before = machine()
+    """Convert, check and time everything, and return the result. It is written whenever some cores are done."""
+    result: dict[str, Any] = {
+        "command": shlex.join(["python", "bench/peers.py", *sys.argv[1:]]),
+        "machine": machine(),
+        "versions": versions(PACKAGES),
+        "native_instructions": native_instructions(),
+        "commit": commit(),
+        "model": "sentence-transformers/all-MiniLM-L6-v2, [CLS] pooler, untrained classifier of 2 labels",
+    }
     tokenizer = open_tokenizer(base_folder() / "tokenizer.json")
     most = QUICK_TEXTS if arguments.quick else None
     texts = {name: read_texts(arguments.data, name, most) for name in arguments.sets}
@@ -86,6 +92,8 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     checked = tuple(text for own in texts.values() for text in own[:CHECKED_TEXTS])
     calibration = [text for name in arguments.sets for text in read_texts(arguments.data, name, CALIBRATION_TEXTS)]
     feeds = [rectangle([each.ids]) for each in tokenizer.encode_batch(calibration)]
+    result["texts"] = {name: {"file": SETS[name][0], "cut_to": MAX_TOKENS} | describe(lengths[name]) for name in texts}
+    result["cores"] = [str(cores) for cores in arguments.cores]
     tasks = plan(arguments.cores, lengths, arguments.batches)
     rounds = (min(LEAST_ROUNDS, arguments.rounds), arguments.rounds)
     rows: list[dict[str, Any]] = []
@@ -93,7 +101,8 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     seconds = 60 * arguments.minutes
     with contextlib.ExitStack() as stack:
         models = arguments.models or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        converted = convert(models, [CONTESTANTS[name].model for name in arguments.only], calibration, feeds)
+        wanted = [CONTESTANTS[name].model for name in arguments.only]
+        result["conversions"] = convert(models, wanted, calibration, feeds)
         checkpoint = models / "checkpoint"
         reference = Torch(checkpoint, checkpoint, Cores(1, 1), compiled=False).classify(checked)
         for cores in arguments.cores:
@@ -106,22 +115,10 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
                         allowed = allowance(tasks, done, seconds)
                         rows += measure(workers, found, task, texts[task.texts], lengths[task.texts], rounds, allowed)
                         seconds -= time.perf_counter() - begin
-    first = str(arguments.cores[0])
-    return {
-        "command": shlex.join(["python", "bench/peers.py", *sys.argv[1:]]),
-        "machine": before,
-        "versions": versions(PACKAGES),
-        "native_instructions": native_instructions(),
-        "commit": commit(),
-        "model": "sentence-transformers/all-MiniLM-L6-v2, [CLS] pooler, untrained classifier of 2 labels",
-        "texts": {name: {"file": SETS[name][0], "cut_to": MAX_TOKENS} | describe(lengths[name]) for name in texts},
-        "cores": [str(cores) for cores in arguments.cores],
-        "conversions": converted,
-        "checks": checks,
-        "ratios": ratios(rows, first),
-        "shares": shares(rows, first),
-        "rows": rows,
-    }
+            first = str(arguments.cores[0])
+            result |= {"checks": checks, "ratios": ratios(rows, first), "shares": shares(rows, first), "rows": rows}
+            write(arguments.out, result)
+    return result
 
 
 def native_instructions() -> str:
