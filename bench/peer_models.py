@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 from machine import tell
+from peer_texts import MAX_TOKENS
 
 LABELS = 2
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -45,7 +46,9 @@ def write_checkpoint(folder: Path, feeds: Feeds) -> None:
         weight /= logits.std(0)[:, None]
         bias -= logits.mean(0) / logits.std(0)
     model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(base).save_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.model_max_length = MAX_TOKENS  # LiteFT cuts as the model says, the others as the benchmark does
+    tokenizer.save_pretrained(folder)
 
 
 def load_checkpoint(folder: Path, attention: str = "sdpa") -> Any:
