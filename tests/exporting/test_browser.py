@@ -63,7 +63,7 @@ def test_an_artifact_gives_the_same_logits_in_onnxruntime_web(
     tmp_path: Path,
 ) -> None:
     folder, split = workshop.learned(family, pooling, paired=paired)
-    limits = Limits(agreement=0.9, accuracy_drop=0.1)  # tiny random models decide by hairs
+    limits = Limits(agreement=0.8, accuracy_drop=0.2)  # tiny random models decide by hairs
     artifact = export(folder, tmp_path / "out", precision=precision, flat=flat, verify=split, limits=limits)
     feed = batch("right", 4, 20, pad=artifact.manifest.pad_id)
     feed = {name: feed[name] for name in artifact.manifest.inputs}
