@@ -58,11 +58,9 @@ struct Product {
   const void* input = nullptr;  // fp32, bf16 or uint8 with zero point 128
   std::size_t input_stride = 0;  // bytes from a row to the next
   const float* row_scale = nullptr;  // int8: one a row
-  float* output = nullptr;
-  std::size_t output_stride = 0;  // floats from a row to the next
+  float* output = nullptr;  // (rows, outputs of the matrix)
   After after = After::nothing;
-  const float* residual = nullptr;  // added where `after` says so
-  std::size_t residual_stride = 0;
+  const float* residual = nullptr;  // of the same shape, added where `after` says so
 };
 
 // Attention of the rows of one text in some of the heads.
@@ -96,9 +94,9 @@ struct Kernels {
   void (*multiply)(const Product& product);
   // y = LayerNorm(x), rows of `width` without gaps; biased variance.
   void (*normalize)(const float* x, const float* gamma, const float* beta, float epsilon, int rows, int width, float* y);
-  // Each row to the input of a product in bf16 or int8: int8 has a scale a row, max|x| / 127, and zero point 128.
-  void (*convert)(Precision precision, const float* x, std::size_t x_stride, int rows, int width, void* out,
-                  std::size_t out_stride, float* scales);
+  // Rows of `width` without gaps to the input of a product in bf16 or int8: int8 has a scale a row, max|x| / 127, and zero point 128.
+  void (*convert)(Precision precision, const float* x, int rows, int width, void* out, std::size_t out_stride,
+                  float* scales);
   std::size_t (*attention_scratch)(int keys, int head_size);  // bytes
   void (*attend)(const Attention& attention);
   // Operations of some rounds of a product's inner loop over one and the same step: the limit of one core.

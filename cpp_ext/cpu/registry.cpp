@@ -2,21 +2,21 @@
 
 namespace liteft {
 
-const Kernels& avx512_kernels();
-const Kernels& avx512vnni_kernels();
-const Kernels& avxvnni_kernels();
-const Kernels& avx2_kernels();
-const Kernels& neon_kernels();
-const Kernels& portable_kernels();
+namespace avx512 { const Kernels& kernels(); }
+namespace avx512vnni { const Kernels& kernels(); }
+namespace avxvnni { const Kernels& kernels(); }
+namespace avx2 { const Kernels& kernels(); }
+namespace neon { const Kernels& kernels(); }
+namespace portable { const Kernels& kernels(); }
 
 std::vector<const Kernels*> known_kernels() {
   return {
 #if defined(LITEFT_X86)
-      &avx512_kernels(), &avx512vnni_kernels(), &avxvnni_kernels(), &avx2_kernels(),
+      &avx512::kernels(), &avx512vnni::kernels(), &avxvnni::kernels(), &avx2::kernels(),
 #elif defined(LITEFT_AARCH64)
-      &neon_kernels(),
+      &neon::kernels(),
 #endif
-      &portable_kernels()};
+      &portable::kernels()};
 }
 
 }  // namespace liteft

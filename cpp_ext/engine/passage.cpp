@@ -66,7 +66,7 @@ class Passage {
     if (model_.precision == Precision::fp32) return {x, width * sizeof(float), nullptr};
     const std::size_t bytes = row_bytes(model_.precision, width);
     const auto [begin, end] = mine(rows);
-    kernels_.convert(model_.precision, x + static_cast<std::size_t>(begin) * width, width, end - begin, width,
+    kernels_.convert(model_.precision, x + static_cast<std::size_t>(begin) * width, end - begin, width,
                      place.bytes() + begin * bytes, bytes, scales + begin);
     meet();
     return {place.data(), bytes, scales};
@@ -85,7 +85,6 @@ class Passage {
     product.input_stride = input.stride;
     product.row_scale = input.scales;
     product.output = output;
-    product.output_stride = product.residual_stride = matrix.outputs;
     product.after = after;
     product.residual = residual;
     kernels_.multiply(product);
@@ -146,7 +145,7 @@ class Passage {
     for (int text = begin; text < end; ++text) {
       const int row = first_row(text);
       std::memcpy(w_.pooled.bytes() + text * width_bytes, w_.hidden.bytes() + row * width_bytes, width_bytes);
-      if (!input.scales && model_.precision == Precision::fp32) continue;
+      if (model_.precision == Precision::fp32) continue;
       std::memcpy(w_.first_input.bytes() + text * input.stride,
                   static_cast<const char*>(input.data) + row * input.stride, input.stride);
       w_.first_scales.floats()[text] = w_.scales.floats()[row];

@@ -4,6 +4,15 @@
 
 namespace liteft {
 
+bool Extent::holds(const Extent& other) const {
+  return rows >= other.rows && texts >= other.texts && longest >= other.longest && members >= other.members;
+}
+
+Extent Extent::together(const Extent& other) const {
+  return {std::max(rows, other.rows), std::max(texts, other.texts), std::max(longest, other.longest),
+          std::max(members, other.members)};
+}
+
 Workspace::Workspace(const Model& model, const Extent& wanted) : extent(wanted) {
   const ModelShape& shape = model.shape;
   const std::size_t rows = wanted.rows, texts = wanted.texts, width = shape.width, inner = shape.inner;
@@ -32,18 +41,13 @@ std::unique_ptr<Workspace> Shelf::take(const Extent& extent) {
   {
     const std::lock_guard lock(mutex_);
     for (auto place = idle_.begin(); place != idle_.end(); ++place) {
-      const Extent& has = (*place)->extent;
-      if (has.rows >= extent.rows && has.texts >= extent.texts && has.longest >= extent.longest &&
-          has.members >= extent.members) {
-        auto found = std::move(*place);
-        idle_.erase(place);
-        return found;
-      }
+      if (!(*place)->extent.holds(extent)) continue;
+      auto found = std::move(*place);
+      idle_.erase(place);
+      return found;
     }
     if (!idle_.empty()) {  // one that is too small is replaced by one that holds both, so their number does not grow
-      const Extent& has = idle_.back()->extent;
-      wanted = {std::max(has.rows, extent.rows), std::max(has.texts, extent.texts),
-                std::max(has.longest, extent.longest), std::max(has.members, extent.members)};
+      wanted = idle_.back()->extent.together(extent);
       idle_.pop_back();
     }
   }

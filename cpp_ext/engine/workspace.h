@@ -15,6 +15,9 @@ struct Extent {
   int texts = 0;    // of a strip
   int longest = 0;  // text, in rows
   int members = 1;  // of the team
+
+  bool holds(const Extent& other) const;
+  Extent together(const Extent& other) const;  // what holds both
 };
 
 constexpr int kInnerRows = 48;  // of the feed-forward block that are computed at a time
