@@ -39,7 +39,7 @@ def backend_findings(gpus: Gpus) -> list[Finding]:
     """Return what loading an artifact takes where nothing else is asked for."""
     library = _library()
     other = bool(onnxruntime_builds())
-    fast = library is not None and library.instructions != "portable"
+    fast = library is not None and library.fast
     if library is None and asked_for():
         meaning = f'backend="auto" refuses every artifact while {VARIABLE} names a library that cannot be had'
         return [Finding("backend", "off", meaning, (f"unset {VARIABLE}",))]

@@ -30,7 +30,6 @@ __all__ = ["BACKENDS", "DEVICES", "PRECISIONS", "Engine", "checked_threads", "ch
 DEVICES = ("auto", "cpu", "cuda")
 BACKENDS = ("auto", "native", "onnxruntime")
 PRECISIONS = (None, "bf16")
-_SLOW = "portable"  # instructions: plain C++
 _MOST_THREADS = 1024  # of a classifier in the native library; of 5,000 in ONNX Runtime, the process died
 
 
@@ -180,7 +179,7 @@ def _native_where_fast(artifact: Artifact, threads: int) -> tuple[Engine | None,
         if asked_for():
             raise
         return None, error.message
-    if library.instructions == _SLOW:
+    if not library.fast:
         return None, "this processor has no vector instructions that the library was written for"
     try:
         stored = read_classifier(artifact.model_path)

@@ -109,6 +109,11 @@ class NativeLibrary:
     instructions: str
     functions: ctypes.CDLL
 
+    @property
+    def fast(self) -> bool:
+        """Whether this processor has vector instructions that the library was written for."""
+        return self.instructions != "portable"
+
     def last_error(self) -> str:
         """Return what went wrong in the last call of this thread."""
         text: bytes = self.functions.liteft_last_error() or b""
@@ -139,13 +144,14 @@ def find_library() -> Path:
                 fix=f"unset {VARIABLE}",
             )
         return path
-    folders = list(dict.fromkeys(_folders()))
-    for folder in folders:
+    seen: dict[Path, None] = {}  # a dictionary, for its order
+    for folder in _folders():
         if (folder / _NAME).is_file():
             return folder / _NAME
+        seen[folder] = None
     raise DeviceError(
         f"there is no {_NAME}: liteft was installed without its native library.",
-        accepted={"looked in": ", ".join(map(str, folders))},
+        accepted={"looked in": ", ".join(map(str, seen))},
         fix=_BUILD,
     )
 

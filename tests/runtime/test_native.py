@@ -19,6 +19,7 @@ from liteft.errors import ArtifactError, DeviceError, MissingExtraError
 from liteft.runtime import Classifier, EngineCounters, backends, load, native_engine, onnx_engine, predict_file
 from liteft.runtime import classifier as classifier_module
 from liteft.runtime.encoder_file import read_classifier
+from liteft.runtime.native_library import NativeLibrary
 
 Exported = Callable[..., Artifact]
 
@@ -132,7 +133,7 @@ def test_auto_takes_onnxruntime_for_a_flat_graph_and_native_says_why_not(native:
 def test_auto_takes_onnxruntime_on_plain_instructions(
     native: Path, exported: Exported, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backends, "_SLOW", native_engine.open_library().instructions)
+    monkeypatch.setattr(NativeLibrary, "fast", False)
     with load(exported().path, device="cpu") as classifier:
         assert classifier.backend == "onnxruntime"
     with load(exported().path, backend="native") as classifier:
