@@ -15,16 +15,18 @@ _BATCH: dict[Precision, float] = {"fp32": 1e-4, "fp16": 1e-4, "int8": 1e-2}
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of a verification. A share of a small split is no finer than a text or two: one label may always
-    differ, and two more texts may always be wrong.
+    """The limits of a verification. Of labels, an export is beyond a limit where chance does not explain it: a few near
+    ties of a small split prove nothing, on thousands of texts the limits are sharp.
 
     Attributes:
         logit_difference: largest difference of any logit; None for the precision's own limit: 1e-4 for fp32,
             2e-2 for fp16, none for int8, where labels decide.
         batch_difference: largest difference of a logit between a text alone and in a batch; None for 1e-4,
             and 1e-2 for int8, where a last bit can move a value to the next of its 255 steps.
-        agreement: smallest share of texts that get the same label (multi-label: the same labels).
-        accuracy_drop: largest loss of accuracy (multi-label: of exact matches), as a share: half a point.
+        agreement: smallest share of texts that get the same label (multi-label: the same labels). Beyond it is
+            a share whose 95% interval (Wilson's) lies below.
+        accuracy_drop: largest loss of accuracy (multi-label: of exact matches), as a share: half a point. Beyond it
+            is a greater loss with p < 0.05 in McNemar's test.
         texts: at most this many texts are compared, evenly spaced over the split.
 
     Raises:

@@ -27,7 +27,7 @@ from liteft.exporting.limits import Limits
 from liteft.exporting.precision import Precision
 from liteft.exporting.probes import ProbeResult, run_probes
 from liteft.finetuning.model import LoadedClassifier, predict_logits
-from liteft.metrics import Task, agreement, correct, decide, majority_share, wilson_interval
+from liteft.metrics import Task, agreement, correct, decide, majority_share, mcnemar, wilson_interval
 from liteft.runtime import load
 from liteft.runtime.backends import choose_engine
 from liteft.runtime.native_library import has_library
@@ -35,8 +35,8 @@ from liteft.runtime.native_library import has_library
 __all__ = ["verify_artifact"]
 
 _WORST = 5
-# Fewer texts than this tell no loss from the chance of a near tie: half a point of 400 texts is two of them.
-_FINEST_TEXTS = 2
+# A loss that chance explains this often is none: near ties of a small split fall either way.
+_CHANCE = 0.05
 _SHOWN = 70
 
 
@@ -184,6 +184,7 @@ def _measured(comparison: _Comparison) -> dict[str, Any]:
         "agreement": agreement(comparison.model, comparison.exported, comparison.task),
         "accuracy": None,
         "accuracy_interval": None,
+        "accuracy_p_value": None,
         "model_accuracy": None,
         "majority": None,
     }
@@ -197,6 +198,7 @@ def _measured(comparison: _Comparison) -> dict[str, Any]:
     return measured | {
         "accuracy": float(exported.mean()),
         "accuracy_interval": list(wilson_interval(int(exported.sum()), len(exported))),
+        "accuracy_p_value": mcnemar(model, exported).p_value,
         "model_accuracy": float(model.mean()),
         "majority": majority_share(split.labels, task=task),
     }
@@ -210,7 +212,7 @@ def _worst(measured: list[dict[str, Any]]) -> dict[str, Any]:
     worst["agreement"] = min(each["agreement"] for each in measured)
     if worst["accuracy"] is not None:
         lowest = min(measured, key=lambda each: each["accuracy"])
-        worst |= {name: lowest[name] for name in ("accuracy", "accuracy_interval")}
+        worst |= {name: lowest[name] for name in ("accuracy", "accuracy_interval", "accuracy_p_value")}
     return worst
 
 
@@ -226,11 +228,11 @@ def _beyond(comparison: _Comparison, measured: dict[str, Any], limits: Limits) -
         if limit is not None and not value <= limit:
             beyond[words] = f"{value:.2g}, limit {limit:g}"
     count = len(comparison.split)
-    if round((1 - measured["agreement"]) * count) > max(1, (1 - limits.agreement) * count):
+    if wilson_interval(round(measured["agreement"] * count), count)[1] < limits.agreement:
         beyond["same label"] = f"{measured['agreement']:.1%} of the texts, limit {limits.agreement:.1%}"
     if measured["accuracy"] is not None:
         lost = round((measured["model_accuracy"] - measured["accuracy"]) * count)
-        if lost > max(_FINEST_TEXTS, limits.accuracy_drop * count):
+        if lost > limits.accuracy_drop * count and measured["accuracy_p_value"] < _CHANCE:
             both = f"{measured['accuracy']:.1%}, of the model {measured['model_accuracy']:.1%}"
             beyond["accuracy"] = f"{both}, limit {100 * limits.accuracy_drop:g} points less"
     return beyond
