@@ -6,17 +6,23 @@
 namespace liteft {
 namespace {
 
-constexpr int kMostRows = 96;   // of a strip, where its texts are short
-constexpr int kLeastRows = 32;  // of a strip, so that a tile of weights meets some rows
+constexpr int kMostRows = 96;   // of a strip, about, where its texts are short
+constexpr int kLeastRows = 32;  // of a strip, about, so that a tile of weights meets some rows
 constexpr int kStripsAThread = 3;
 
+// Strips of nearly equal rows, as many for each thread, where the texts are short enough for that.
 std::vector<Strip> strips_of(const Batch& batch, int threads) {
   const int rows = batch.offsets[batch.texts];
   const int wanted = std::clamp(rows / (threads * kStripsAThread), kLeastRows, kMostRows);
+  int count = (rows + wanted - 1) / wanted;
+  if (count > threads) count = static_cast<int>(round_up(count, threads));
   std::vector<Strip> strips;
-  for (int text = 0; text < batch.texts;) {
+  for (int number = 1, text = 0; number <= count && text < batch.texts; ++number) {
+    const int end = share(rows, number - 1, count).end;
     Strip strip{text, text + 1};
-    while (strip.last < batch.texts && batch.offsets[strip.last + 1] - batch.offsets[text] <= wanted) ++strip.last;
+    // A text belongs here if more than half of it lies before the strip's end.
+    while (strip.last < batch.texts && batch.offsets[strip.last] + batch.offsets[strip.last + 1] < 2 * end) ++strip.last;
+    if (number == count) strip.last = batch.texts;
     strips.push_back(strip);
     text = strip.last;
   }

@@ -32,6 +32,10 @@ struct Operand {
   const void* data;
   std::size_t stride;   // bytes from a row to the next
   const float* scales;  // int8: one a row
+
+  Operand from(int row) const {
+    return {static_cast<const char*>(data) + row * stride, stride, scales ? scales + row : nullptr};
+  }
 };
 
 // Rows of floats, heads side by side.
@@ -40,7 +44,10 @@ struct Rows {
   std::size_t stride;
 };
 
-// The passage as one member of the team sees it.
+// Who has written the share of rows that a member is about to read.
+enum class Written { by_itself, by_others_too };
+
+// The passage as one member of the team sees it. Steps end without a meeting: who reads what others wrote meets before.
 class Passage {
  public:
   Passage(const Model& model, const Batch& batch, Strip strip, Member member, Workspace& workspace)
@@ -62,8 +69,14 @@ class Passage {
   // The first row of a text of the strip, among the strip's rows.
   int first_row(int text) const { return batch_.offsets[strip_.first + text] - base_; }
 
-  Operand prepare(const float* x, int rows, int width, Buffer& place, float* scales) {
-    if (model_.precision == Precision::fp32) return {x, width * sizeof(float), nullptr};
+  // Rows as a product reads them, whole when this returns. Each member converts its share; where it has not written
+  // that share itself, all meet before.
+  Operand prepare(const float* x, int rows, int width, Buffer& place, float* scales, Written written) {
+    if (model_.precision == Precision::fp32) {
+      meet();
+      return {x, width * sizeof(float), nullptr};
+    }
+    if (written == Written::by_others_too) meet();
     const std::size_t bytes = row_bytes(model_.precision, width);
     const auto [begin, end] = mine(rows);
     kernels_.convert(model_.precision, x + static_cast<std::size_t>(begin) * width, end - begin, width,
@@ -94,7 +107,6 @@ class Passage {
     const auto [begin, end] = mine(rows);
     const std::size_t first = static_cast<std::size_t>(begin) * width;
     kernels_.normalize(x + first, norm.gamma.data(), norm.beta.data(), shape_.epsilon, end - begin, width, y + first);
-    meet();
   }
 
   void embed() {
@@ -111,10 +123,9 @@ class Passage {
       model_.positions.add_row(batch_.positions ? batch_.positions[token] : token - batch_.offsets[text], width, out);
       if (shape_.types) model_.types.add_row(batch_.types ? batch_.types[token] : 0, width, out);
     }
-    meet();
     if (shape_.embedding == shape_.width) return normalize(model_.embedding_norm, sums, rows_, width, w_.hidden.floats());
     normalize(model_.embedding_norm, sums, rows_, width, sums);
-    const Operand input = prepare(sums, rows_, width, w_.input, w_.scales.floats());
+    const Operand input = prepare(sums, rows_, width, w_.input, w_.scales.floats(), Written::by_itself);
     multiply(model_.embedding_projection, input, rows_, w_.hidden.floats());
     meet();
   }
@@ -122,7 +133,8 @@ class Passage {
   void layer(const Layer& layer) {
     const std::size_t width = shape_.width;
     float* projected = w_.projected.floats();
-    const Operand input = prepare(w_.hidden.floats(), rows_, shape_.width, w_.input, w_.scales.floats());
+    const Operand input =
+        prepare(w_.hidden.floats(), rows_, shape_.width, w_.input, w_.scales.floats(), Written::by_itself);
     if (!layer.cut) {
       multiply(layer.query_key_value, input, rows_, projected);
       meet();
@@ -180,7 +192,6 @@ class Passage {
       given.output = w_.context.floats() + asking * shape_.width;
       kernels_.attend(given);
     }
-    meet();
   }
 
   // What follows the attention, of `rows` rows; `hidden` holds the layer's input, then its output.
@@ -188,17 +199,16 @@ class Passage {
     const int width = shape_.width;
     float* sums = w_.sums.floats();
     float* scales = w_.scales.floats();
-    const Operand context = prepare(w_.context.floats(), rows, width, w_.input, scales);
+    const Operand context = prepare(w_.context.floats(), rows, width, w_.input, scales, Written::by_others_too);
     multiply(layer.projection, context, rows, sums, After::residual, hidden);
     meet();
     normalize(layer.attention_norm, sums, rows, width, hidden);
+    const Operand narrow = prepare(hidden, rows, width, w_.input, scales, Written::by_itself);
     for (int begin = 0; begin < rows; begin += kInnerRows) {
       const int count = std::min(kInnerRows, rows - begin);
       const std::size_t first = static_cast<std::size_t>(begin) * width;
-      const Operand narrow = prepare(hidden + first, count, width, w_.input, scales);
-      multiply(layer.inner, narrow, count, w_.inner.floats(), after_of(shape_.activation));
-      meet();
-      const Operand wide = prepare(w_.inner.floats(), count, shape_.inner, w_.inner_input, scales);
+      multiply(layer.inner, narrow.from(begin), count, w_.inner.floats(), after_of(shape_.activation));
+      const Operand wide = prepare(w_.inner.floats(), count, shape_.inner, w_.inner_input, scales + rows, Written::by_others_too);
       multiply(layer.outer, wide, count, sums + first, After::residual, hidden + first);
       meet();
     }
@@ -207,6 +217,7 @@ class Passage {
 
   // The mean over the attended rows of each text.
   void pool() {
+    meet();
     const int width = shape_.width;
     const auto [begin, end] = mine(texts_);
     for (int text = begin; text < end; ++text) {
@@ -221,12 +232,12 @@ class Passage {
       }
       for (int i = 0; i < width; ++i) out[i] /= static_cast<float>(counted);
     }
-    meet();
   }
 
   void head(float* logits) {
     const std::size_t stride = shape_.width * sizeof(float);
     const Buffer* rows = &w_.pooled;
+    meet();
     if (shape_.head != Head::none) {
       multiply(model_.dense, {rows->data(), stride, nullptr}, texts_, w_.dense.floats(), after_of(shape_.head));
       meet();
@@ -234,7 +245,6 @@ class Passage {
     }
     multiply(model_.classifier, {rows->data(), stride, nullptr}, texts_,
              logits + static_cast<std::size_t>(strip_.first) * shape_.labels);
-    meet();
   }
 
   const Model& model_;

@@ -19,6 +19,17 @@ inline void pause_briefly() {
 #endif
 }
 
+// Returns when it is no longer `old`: spins a little first, then sleeps.
+template <typename T>
+T wait_while(const std::atomic<T>& value, T old) {
+  for (int spins = 0; spins < kSpins; ++spins) {
+    if (const T now = value.load(std::memory_order_acquire); now != old) return now;
+    pause_briefly();
+  }
+  value.wait(old, std::memory_order_acquire);
+  return value.load(std::memory_order_acquire);
+}
+
 }  // namespace
 
 void Barrier::wait() {
@@ -30,16 +41,14 @@ void Barrier::wait() {
     round_.notify_all();
     return;
   }
-  for (int spins = 0; spins < kSpins; ++spins) {
-    if (round_.load(std::memory_order_acquire) != round) return;
-    pause_briefly();
-  }
-  round_.wait(round, std::memory_order_acquire);
+  wait_while(round_, round);
 }
 
 Pool::Pool(int threads) : process_(getpid()) {
   try {
-    for (int number = 1; number < threads; ++number) workers_.emplace_back([this, number] { serve(number); });
+    for (int number = 1; number < threads; ++number) {
+      workers_.emplace_back([this, number] { serve(static_cast<std::uint32_t>(number)); });
+    }
   } catch (...) {  // the system has no more threads: those that were started must not outlive this
     end();
     throw;
@@ -51,60 +60,48 @@ bool Pool::is_whole() const { return workers_.empty() || process_ == getpid(); }
 Pool::~Pool() { end(); }
 
 void Pool::end() {
-  {
-    const std::lock_guard lock(mutex_);
-    ending_ = true;
-  }
-  wake_.notify_all();
+  work_ = nullptr;
+  call(Ticket::kMostMembers);
   for (std::thread& worker : workers_) worker.join();
 }
 
+// Begins the next job; what it is stands in `work_` already.
+void Pool::call(std::uint32_t members) {
+  ticket_.store(Ticket{Ticket::of(ticket_.load()).job + 1, members}.word());
+  ticket_.notify_all();
+}
+
 void Pool::run(int members, const std::function<void(int)>& work) {
-  if (members <= 1 || workers_.empty()) return work(0);
+  members = std::min(members, threads());
+  if (members <= 1) return work(0);
   if (!is_whole()) {
     throw std::runtime_error("the classifier was made before this process was forked; make one in the child");
   }
   const std::lock_guard turn(turn_);
-  {
-    const std::lock_guard lock(mutex_);
-    work_ = &work;
-    members_ = left_ = std::min(members, threads());
-    ++job_;
-  }
-  wake_.notify_all();
+  work_ = &work;
+  left_.store(members - 1);
+  call(static_cast<std::uint32_t>(members));
   attempt(work, 0);
-  std::exception_ptr failure;
-  {
-    std::unique_lock lock(mutex_);
-    --left_;
-    done_.wait(lock, [this] { return left_ == 0; });
-    work_ = nullptr;
-    failure = std::exchange(failure_, nullptr);
-  }
-  if (failure) std::rethrow_exception(failure);
+  for (int left = left_.load(); left != 0;) left = wait_while(left_, left);
+  if (const std::exception_ptr failure = std::exchange(failure_, nullptr)) std::rethrow_exception(failure);
 }
 
 void Pool::attempt(const std::function<void(int)>& work, int number) noexcept {
   try {
     work(number);
   } catch (...) {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(failing_);
     if (!failure_) failure_ = std::current_exception();
   }
 }
 
-void Pool::serve(int number) {
-  unsigned long seen = 0;
-  std::unique_lock lock(mutex_);
-  while (true) {
-    wake_.wait(lock, [&] { return ending_ || (job_ != seen && number < members_); });
-    if (ending_) return;
-    seen = job_;
-    const std::function<void(int)>& work = *work_;
-    lock.unlock();
-    attempt(work, number);
-    lock.lock();
-    if (--left_ == 0) done_.notify_one();
+void Pool::serve(std::uint32_t number) {
+  for (std::uint32_t seen = 0;;) {
+    seen = wait_while(ticket_, seen);
+    if (number >= Ticket::of(seen).members) continue;
+    if (!work_) return;
+    attempt(*work_, static_cast<int>(number));
+    if (left_.fetch_sub(1) == 1) left_.notify_one();
   }
 }
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <mutex>
@@ -12,8 +12,8 @@
 
 namespace liteft {
 
-// Lets a fixed number of threads meet. It spins for some dozens of microseconds, since members arrive close together, then sleeps:
-// on a busy machine the missing one may need the core. Whoever waits trusts the others to arrive, so nothing
+// Lets a fixed number of threads meet. Who waits spins for some microseconds, since members arrive close together, then
+// sleeps: on a busy machine the missing one may need the core. Whoever waits trusts the others to arrive, so nothing
 // may throw between two meetings.
 class Barrier {
  public:
@@ -39,19 +39,24 @@ class Pool {
   void run(int members, const std::function<void(int)>& work);
 
  private:
-  void serve(int number);
+  // A job's number, and how many take part in it: in one word, so that nobody sees the one without the other.
+  struct Ticket {
+    static constexpr std::uint32_t kMostMembers = 4095;
+    std::uint32_t job, members;
+    static Ticket of(std::uint32_t word) { return {word >> 12, word & kMostMembers}; }
+    std::uint32_t word() const { return job << 12 | members; }
+  };
+  void serve(std::uint32_t number);
   void attempt(const std::function<void(int)>& work, int number) noexcept;
+  void call(std::uint32_t members);
   void end();
   const int process_;  // threads do not follow a fork
   std::mutex turn_;
-  std::mutex mutex_;
-  std::condition_variable wake_, done_;
-  const std::function<void(int)>* work_ = nullptr;
+  const std::function<void(int)>* work_ = nullptr;  // nullptr: the workers are to end
+  std::mutex failing_;
   std::exception_ptr failure_;
-  int members_ = 0;
-  int left_ = 0;
-  unsigned long job_ = 0;
-  bool ending_ = false;
+  std::atomic<std::uint32_t> ticket_{0};
+  std::atomic<int> left_{0};  // workers that have not returned from the job
   std::vector<std::thread> workers_;
 };
 

@@ -1,0 +1,74 @@
+"""The native library's matrix products beside oneDNN's, on one core, in the sizes of MiniLM-L6.
+
+    python -m venv .onednn && .onednn/bin/pip install onednn-devel==2026.1.0
+    python bench/onednn.py --onednn .onednn
+
+Builds cpp_ext/tests/time_products.cpp against it. Both sides take turns, round by round; a figure is the median of its
+rounds, a ratio that of the rounds' ratios (above 1: LiteFT is faster).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import tempfile
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from machine import ROOT, commit, machine, tell, write_result
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--onednn", type=Path, required=True, help="folder with include/dnnl.hpp and lib/libdnnl.so")
+    parser.add_argument("--out", type=Path, default=ROOT / "bench/results/onednn.json")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        found = timed(arguments.onednn.resolve(), Path(folder))
+    ratios = {
+        precision: round(prod(of_precision) ** (1 / len(of_precision)), 3)
+        for precision in ("int8", "bf16", "fp32")
+        if (of_precision := [row["ratio"] for row in found["rows"] if row["precision"] == precision])
+    }
+    write_result(
+        arguments.out,
+        {
+            "command": "python bench/onednn.py --onednn ONEDNN",
+            "machine": machine(),
+            "commit": commit(),
+            "geometric_mean_of_ratios": ratios,
+            "lowest_ratio": min(row["ratio"] for row in found["rows"]),
+            **found,
+        },
+    )
+    return 0
+
+
+def timed(onednn: Path, build: Path) -> dict[str, Any]:
+    """Build the program, run it on one core, and return what it printed."""
+    tell("building")
+    configure = ["cmake", "-S", str(ROOT / "cpp_ext"), "-B", str(build), f"-DLITEFT_ONEDNN={onednn}"]
+    for command in (configure, ["cmake", "--build", str(build), "--parallel", "2", "--target", "time_products"]):
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    tell("timing")
+    environment = os.environ | {"LD_LIBRARY_PATH": str(onednn / "lib")}
+    # PyPI's oneDNN runs on the processor through OpenCL's list of devices.
+    if (opencl := onednn / "lib" / "libintelocl.so").is_file():
+        environment |= {"OCL_ICD_FILENAMES": str(opencl)}
+    core = min(os.sched_getaffinity(0))
+    printed = subprocess.run(
+        [str(build / "time_products")],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+    )
+    return dict(json.loads(printed.stdout))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
