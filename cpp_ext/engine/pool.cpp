@@ -3,13 +3,18 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <stdexcept>
 #include <utility>
 
 namespace liteft {
 namespace {
 
-constexpr int kSpins = 1000;
+using Clock = std::chrono::steady_clock;
+
+// How long who waits spins before it sleeps: for members of a job, which arrive close together, and for the next job, which
+// comes soon where texts are classified one after the other. Waking up takes as long as some layers of a short text.
+constexpr std::chrono::microseconds kMeeting{20}, kNextJob{100};
 
 inline void pause_briefly() {
 #if defined(__x86_64__)
@@ -19,13 +24,16 @@ inline void pause_briefly() {
 #endif
 }
 
-// Returns when it is no longer `old`: spins a little first, then sleeps.
+// Returns when it is no longer `old`: spins for a while first, then sleeps.
 template <typename T>
-T wait_while(const std::atomic<T>& value, T old) {
-  for (int spins = 0; spins < kSpins; ++spins) {
-    if (const T now = value.load(std::memory_order_acquire); now != old) return now;
-    pause_briefly();
-  }
+T wait_while(const std::atomic<T>& value, T old, Clock::duration spinning) {
+  const Clock::time_point begin = Clock::now();
+  do {
+    for (int spins = 0; spins < 16; ++spins) {
+      if (const T now = value.load(std::memory_order_acquire); now != old) return now;
+      pause_briefly();
+    }
+  } while (Clock::now() - begin < spinning);
   value.wait(old, std::memory_order_acquire);
   return value.load(std::memory_order_acquire);
 }
@@ -41,7 +49,7 @@ void Barrier::wait() {
     round_.notify_all();
     return;
   }
-  wait_while(round_, round);
+  wait_while(round_, round, kMeeting);
 }
 
 Pool::Pool(int threads) : process_(getpid()) {
@@ -82,7 +90,7 @@ void Pool::run(int members, const std::function<void(int)>& work) {
   left_.store(members - 1);
   call(static_cast<std::uint32_t>(members));
   attempt(work, 0);
-  for (int left = left_.load(); left != 0;) left = wait_while(left_, left);
+  for (int left = left_.load(); left != 0;) left = wait_while(left_, left, kMeeting);
   if (const std::exception_ptr failure = std::exchange(failure_, nullptr)) std::rethrow_exception(failure);
 }
 
@@ -97,7 +105,7 @@ void Pool::attempt(const std::function<void(int)>& work, int number) noexcept {
 
 void Pool::serve(std::uint32_t number) {
   for (std::uint32_t seen = 0;;) {
-    seen = wait_while(ticket_, seen);
+    seen = wait_while(ticket_, seen, kNextJob);
     if (number >= Ticket::of(seen).members) continue;
     if (!work_) return;
     attempt(*work_, static_cast<int>(number));

@@ -1,4 +1,5 @@
-// Threads that sleep until there is work, and a barrier for those that share a piece of it.
+// Threads that wait for work, and a barrier for those that share a piece of it. Who waits spins for some microseconds, then
+// sleeps: an idle classifier takes no processor time.
 
 #pragma once
 

@@ -6,6 +6,7 @@ import ctypes
 import gc
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -85,6 +86,15 @@ def test_threads_change_no_bit(native: Path, exported: Exported, precision: str)
     path, texts = exported("bert", "cls", precision).path, words(60)
     with load(path, backend="native", threads=1) as one, load(path, backend="native", threads=2) as two:
         np.testing.assert_array_equal(one.logits(texts), two.logits(texts))
+
+
+def test_an_idle_classifier_takes_no_processor_time(native: Path, exported: Exported) -> None:
+    with load(exported("bert", "cls").path, backend="native", threads=4) as classifier:
+        classifier.predict(words(1)[0])
+        time.sleep(0.05)
+        before = time.process_time()
+        time.sleep(0.5)
+        assert time.process_time() - before < 0.05
 
 
 def test_the_rows_that_were_computed_are_the_tokens(native: Path, exported: Exported) -> None:
