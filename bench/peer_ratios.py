@@ -76,7 +76,9 @@ def ratios(rows: Sequence[Row], cores: str) -> list[Row]:
     on ``cores``, and peers on whatever cores are best for one call at a time; or "any": both at their best.
 
     Returns:
-        Entries that say what was compared with what: ``against`` the peer's contestant, order, batch and cores.
+        Entries that say what was compared with what: ``against`` the peer's contestant, order, batch and cores. For int8,
+        ``asked_share_of_int8_rate`` is the share of the machine's rate of int8 operations that the ratio asked for would
+        take, if tokenizing took no time: above 1 no engine on these cores can have it.
     """
     found = []
     inside = [row for row in rows if not row["tokenized"]]
@@ -93,13 +95,18 @@ def ratios(rows: Sequence[Row], cores: str) -> list[Row]:
                 )
                 them = fastest(row for row in own if is_peer(row) and allowed(row))
                 if us is not None and them is not None and (calls == "one" or batch > 1):
-                    found.append({"texts": name, "what": what, "calls": calls} | _ratio(us, them, asked))
+                    peak = _best_peak(rows, us["cores"])
+                    found.append({"texts": name, "what": what, "calls": calls} | _ratio(us, them, asked, peak))
     return found
 
 
-def _ratio(us: Row, them: Row, asked: float) -> Row:
-    return {
-        "ratio": round(us["texts_per_second"] / them["texts_per_second"], 2),
+def _ratio(us: Row, them: Row, asked: float, peak: float | None) -> Row:
+    ratio = us["texts_per_second"] / them["texts_per_second"]
+    takes = {}
+    if peak and us["precision"] == "int8":
+        takes = {"asked_share_of_int8_rate": round(us["operations_per_second"] / peak * asked / ratio, 3)}
+    return takes | {
+        "ratio": round(ratio, 2),
         "asked": asked,
         "texts_per_second": us["texts_per_second"],
         "cores": us["cores"],
@@ -113,7 +120,7 @@ def shares(rows: Sequence[Row], cores: str) -> list[Row]:
 
     The rate is the best one of all that were measured on these cores; ``beside_it`` takes those of the same moments.
     """
-    best = max((row["int8_peak"] for row in rows if row["cores"] == cores and "int8_peak" in row), default=None)
+    best = _best_peak(rows, cores)
     wanted = (OURS, TABLE_BATCH, "arrival", cores)
     return [
         {
@@ -125,6 +132,10 @@ def shares(rows: Sequence[Row], cores: str) -> list[Row]:
         for row in rows
         if best and _place(row) == wanted and row["tokenized"]
     ]
+
+
+def _best_peak(rows: Sequence[Row], cores: str) -> float | None:
+    return max((row["int8_peak"] for row in rows if row["cores"] == cores and "int8_peak" in row), default=None)
 
 
 def table(rows: Sequence[Row], cores: str) -> str:

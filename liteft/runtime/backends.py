@@ -14,6 +14,7 @@ refused with the reason. "auto" takes
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -145,12 +146,12 @@ def _native(artifact: Artifact, threads: int, precision: str | None) -> Engine:
 
 def _best(artifact: Artifact, device: str, threads: int) -> Engine:
     """Return what backend="auto" takes where the device is not CUDA by name."""
-    from liteft.runtime.onnx_engine import OnnxEngine, has_cuda, may_have_cuda
+    from liteft.runtime.onnx_engine import OnnxEngine
 
     other: Engine | None = None
-    if device == "auto" and artifact.manifest.precision != "int8" and may_have_cuda() and has_cuda():
-        other = OnnxEngine(artifact, device="cuda", threads=threads, or_cpu=True)
-        if other.device == "cuda":
+    if device == "auto" and artifact.manifest.precision != "int8":
+        other = _cuda_or_cpu(artifact, threads)
+        if other is not None and other.device == "cuda":
             return other
     native, reason = _native_where_fast(artifact, threads)
     if native is not None:
@@ -161,6 +162,21 @@ def _best(artifact: Artifact, device: str, threads: int) -> Engine:
         raise MissingExtraError(
             error.message, accepted={**error.accepted, "the native backend": reason}, fix=error.fix
         ) from error
+
+
+def _cuda_or_cpu(artifact: Artifact, threads: int) -> Engine | None:
+    """Return ONNX Runtime's engine where it has CUDA, on the CPU where CUDA does not start; None where there is neither."""
+    from liteft.runtime.onnx_engine import OnnxEngine, has_cuda, may_have_cuda
+
+    if not may_have_cuda():
+        return None
+    try:
+        if not has_cuda():
+            return None
+    except MissingExtraError as error:  # installed and broken: the machine's GPU is left unused, which is worth a word
+        warnings.warn(f"CUDA is not used: {error.message}", stacklevel=5)
+        return None
+    return OnnxEngine(artifact, device="cuda", threads=threads, or_cpu=True)
 
 
 def _native_where_fast(artifact: Artifact, threads: int) -> tuple[Engine | None, str]:

@@ -85,6 +85,14 @@ def test_several_calls_at_a_time_are_compared_apart(peer_ratios: ModuleType) -> 
     assert several[0]["cores"] == "2x1"
 
 
+def test_a_ratio_says_what_share_of_the_machine_the_one_asked_for_would_take(peer_ratios: ModuleType) -> None:
+    ours = row("LiteFT int8", 600.0, operations_per_second=60, int8_peak=80)
+    other_cores = row("LiteFT int8", 700.0, operations_per_second=90, int8_peak=1000, cores="1")
+    found = peer_ratios.ratios([ours, other_cores, row("CTranslate2 int8", 300.0)], "2")
+    assert found[0]["ratio"] == 2.0
+    assert found[0]["asked_share_of_int8_rate"] == 0.938  # 2.5 times 300 texts/s of 0.1 operations, of 80
+
+
 def test_there_is_no_ratio_where_one_side_was_not_timed(peer_ratios: ModuleType) -> None:
     assert peer_ratios.ratios([row("LiteFT int8", 600.0)], "2") == []
     assert peer_ratios.ratios([row("OpenVINO int8", 600.0)], "2") == []

@@ -161,6 +161,16 @@ def test_cuda_goes_before_native_only_where_it_starts(
         assert classifier.backend == "native"
 
 
+def test_a_broken_onnxruntime_with_cuda_leaves_native_and_says_so(
+    instructions: str, exported: Exported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_engine, "may_have_cuda", lambda: True)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.warns(UserWarning, match="CUDA is not used: onnxruntime cannot be imported"):
+        classifier = load(exported().path)
+    assert classifier.backend == "native"
+
+
 @pytest.mark.parametrize(
     ("asked", "part"),
     [
