@@ -1,10 +1,11 @@
 """The native library's matrix products beside oneDNN's, on one core, in the sizes of MiniLM-L6.
 
-    python -m venv .onednn && .onednn/bin/pip install onednn-devel==2026.1.0
+    python -m venv .onednn && .onednn/bin/pip install onednn-devel-cpu-gomp==2023.2.0
     python bench/onednn.py --onednn .onednn
 
 Builds cpp_ext/tests/time_products.cpp against it. Both sides take turns, round by round; a figure is the median of its
-rounds, a ratio that of the rounds' ratios (above 1: LiteFT is faster).
+rounds, a ratio that of the rounds' ratios (above 1: LiteFT is faster). Take a oneDNN with OpenMP or without threads: the
+newer wheels are made for SYCL, whose queue adds some microseconds to each product.
 """
 
 from __future__ import annotations
@@ -54,17 +55,13 @@ def timed(onednn: Path, build: Path) -> dict[str, Any]:
     for command in (configure, ["cmake", "--build", str(build), "--parallel", "2", "--target", "time_products"]):
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     tell("timing")
-    environment = os.environ | {"LD_LIBRARY_PATH": str(onednn / "lib")}
-    # PyPI's oneDNN runs on the processor through OpenCL's list of devices.
-    if (opencl := onednn / "lib" / "libintelocl.so").is_file():
-        environment |= {"OCL_ICD_FILENAMES": str(opencl)}
     core = min(os.sched_getaffinity(0))
     printed = subprocess.run(
         [str(build / "time_products")],
         check=True,
         stdout=subprocess.PIPE,
         text=True,
-        env=environment,
+        env=os.environ | {"LD_LIBRARY_PATH": str(onednn / "lib"), "OMP_NUM_THREADS": "1"},
         preexec_fn=lambda: os.sched_setaffinity(0, {core}),
     )
     return dict(json.loads(printed.stdout))

@@ -6,25 +6,24 @@
 namespace liteft {
 namespace {
 
-constexpr int kMostRows = 96;   // of a strip, about, where its texts are short
-constexpr int kLeastRows = 32;  // of a strip, about, so that a tile of weights meets some rows
+// Rows of a strip, within a text or so: few enough for the second-level cache, enough for a panel of weights to meet some.
+constexpr int kMostRows = 96;
+constexpr int kLeastRows = 32;
 constexpr int kStripsAThread = 3;
 
-// Strips of nearly equal rows, as many for each thread, where the texts are short enough for that.
+// Strips of nearly equal rows, as many for each thread, as far as texts allow: a strip holds those whose middle lies in
+// its share of the rows.
 std::vector<Strip> strips_of(const Batch& batch, int threads) {
   const int rows = batch.offsets[batch.texts];
   const int wanted = std::clamp(rows / (threads * kStripsAThread), kLeastRows, kMostRows);
-  int count = (rows + wanted - 1) / wanted;
+  int count = 1 + (rows - 1) / wanted;
   if (count > threads) count = static_cast<int>(round_up(count, threads));
   std::vector<Strip> strips;
-  for (int number = 1, text = 0; number <= count && text < batch.texts; ++number) {
-    const int end = share(rows, number - 1, count).end;
-    Strip strip{text, text + 1};
-    // A text belongs here if more than half of it lies before the strip's end.
-    while (strip.last < batch.texts && batch.offsets[strip.last] + batch.offsets[strip.last + 1] < 2 * end) ++strip.last;
-    if (number == count) strip.last = batch.texts;
-    strips.push_back(strip);
-    text = strip.last;
+  for (int number = 0, text = 0; number < count; ++number) {
+    const long long end = share(rows, number, count).end;
+    const int first = text;
+    while (text < batch.texts && static_cast<long long>(batch.offsets[text]) + batch.offsets[text + 1] < 2 * end) ++text;
+    if (text > first) strips.push_back({first, text});  // else a long text reaches over this share
   }
   return strips;
 }

@@ -127,7 +127,7 @@ class Passage {
     normalize(model_.embedding_norm, sums, rows_, width, sums);
     const Operand input = prepare(sums, rows_, width, w_.input, w_.scales.floats(), Written::by_itself);
     multiply(model_.embedding_projection, input, rows_, w_.hidden.floats());
-    meet();
+    meet();  // so that the first layer may take the rows for its own
   }
 
   void layer(const Layer& layer) {

@@ -1,4 +1,5 @@
-// The passage of one strip of texts through a model, computed by a team of threads that meet after each step.
+// The passage of one strip of texts through a model, computed by a team of threads that meet where one reads what
+// another wrote.
 
 #pragma once
 

@@ -12,8 +12,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// How long who waits spins before it sleeps: for members of a job, which arrive close together, and for the next job, which
-// comes soon where texts are classified one after the other. Waking up takes as long as some layers of a short text.
+// How long a waiting thread spins before it sleeps: for the other members of a job, and for the next job after one that it
+// took part in, since texts are often classified one after the other and waking up takes as long as a layer of a short text.
 constexpr std::chrono::microseconds kMeeting{20}, kNextJob{100};
 
 inline void pause_briefly() {
@@ -104,12 +104,15 @@ void Pool::attempt(const std::function<void(int)>& work, int number) noexcept {
 }
 
 void Pool::serve(std::uint32_t number) {
+  Clock::duration spinning{0};
   for (std::uint32_t seen = 0;;) {
-    seen = wait_while(ticket_, seen, kNextJob);
+    seen = wait_while(ticket_, seen, spinning);
+    spinning = Clock::duration(0);
     if (number >= Ticket::of(seen).members) continue;
     if (!work_) return;
     attempt(*work_, static_cast<int>(number));
     if (left_.fetch_sub(1) == 1) left_.notify_one();
+    spinning = kNextJob;
   }
 }
 

@@ -1,5 +1,5 @@
-// Threads that wait for work, and a barrier for those that share a piece of it. Who waits spins for some microseconds, then
-// sleeps: an idle classifier takes no processor time.
+// Threads that wait for work, and a barrier for those that share a piece of it. A waiting thread spins for some
+// microseconds, then sleeps: an idle classifier takes no processor time.
 
 #pragma once
 
@@ -13,9 +13,8 @@
 
 namespace liteft {
 
-// Lets a fixed number of threads meet. Who waits spins for some microseconds, since members arrive close together, then
-// sleeps: on a busy machine the missing one may need the core. Whoever waits trusts the others to arrive, so nothing
-// may throw between two meetings.
+// Lets a fixed number of threads meet. Members arrive close together, so those that wait spin; but not for long, since on a
+// busy machine the missing one may need the core. They trust it to arrive: nothing may throw between two meetings.
 class Barrier {
  public:
   explicit Barrier(int members) : members_(members) {}
@@ -42,10 +41,10 @@ class Pool {
  private:
   // A job's number, and how many take part in it: in one word, so that nobody sees the one without the other.
   struct Ticket {
-    static constexpr std::uint32_t kMostMembers = 4095;
+    static constexpr std::uint32_t kMostMembers = 2047;  // the C API allows 1,024 threads
     std::uint32_t job, members;
-    static Ticket of(std::uint32_t word) { return {word >> 12, word & kMostMembers}; }
-    std::uint32_t word() const { return job << 12 | members; }
+    static Ticket of(std::uint32_t word) { return {word >> 11, word & kMostMembers}; }
+    std::uint32_t word() const { return job << 11 | members; }
   };
   void serve(std::uint32_t number);
   void attempt(const std::function<void(int)>& work, int number) noexcept;

@@ -97,6 +97,28 @@ void company_changes_nothing() {
   }
 }
 
+// A team passes several strips in turn where there are more than one and fewer than threads.
+void a_team_takes_several_strips() {
+  std::mt19937 random(9);
+  for (const liteft_shape& shape : kShapes) {
+    Texts texts;
+    for (int rows = 0; rows < 96;) {
+      const int tokens = std::min(shape.positions, 20 + static_cast<int>(random() % 20));
+      texts.add(random, shape, tokens);
+      rows += tokens;
+    }
+    for (int precision : {LITEFT_FP32, LITEFT_BF16, LITEFT_INT8}) {
+      if (liteft_peak(precision, 1, "") == 0.0) continue;  // not offered
+      liteft_classifier* one = create(shape, precision, 1, "");
+      liteft_classifier* six = create(shape, precision, 6, "");
+      const std::vector<float> expected = run(one, texts, shape.labels);
+      for (int round = 0; round < 20; ++round) EXPECT(run(six, texts, shape.labels) == expected);
+      liteft_destroy(one);
+      liteft_destroy(six);
+    }
+  }
+}
+
 // A rectangle with holes and padding, whose hidden places hold ids that would be errors, against its real tokens.
 void rectangles_are_packed() {
   std::mt19937 random(7);
@@ -380,6 +402,7 @@ int main() {
     if (offered(instructions)) std::printf(" %s", instructions);
   std::printf("\n");
   company_changes_nothing();
+  a_team_takes_several_strips();
   rectangles_are_packed();
   instruction_sets_agree();
   extreme_bytes_are_exact();

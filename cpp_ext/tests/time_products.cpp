@@ -8,9 +8,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <random>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -179,6 +182,16 @@ class Theirs {
   std::string implementation;
 };
 
+// oneDNN's threads; its SYCL adds the time of a queue to each product.
+const char* runtime() {
+  switch (dnnl_version()->cpu_runtime) {
+    case DNNL_RUNTIME_SEQ: return "sequential";
+    case DNNL_RUNTIME_OMP: return "OpenMP";
+    case DNNL_RUNTIME_TBB: return "TBB";
+  }
+  return "another";
+}
+
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 template <typename Side>
@@ -206,8 +219,8 @@ int main() {
   }
   const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
   const dnnl_version_t* version = dnnl_version();
-  std::printf("{\"onednn\": \"%d.%d.%d\", \"instructions\": \"%s\", \"rows\": [", version->major, version->minor, version->patch,
-              kernels->name);
+  std::printf("{\"onednn\": \"%d.%d.%d\", \"onednn_runtime\": \"%s\", \"instructions\": \"%s\", \"rows\": [", version->major,
+              version->minor, version->patch, runtime(), kernels->name);
   const char* separator = "";
   const struct { const char* name; Precision precision; } precisions[] = {
       {"int8", Precision::int8}, {"bf16", Precision::bf16}, {"fp32", Precision::fp32}};

@@ -27,7 +27,16 @@ from liteft.exporting.limits import Limits
 from liteft.exporting.precision import Precision
 from liteft.exporting.probes import ProbeResult, run_probes
 from liteft.finetuning.model import LoadedClassifier, predict_logits
-from liteft.metrics import Task, agreement, correct, decide, majority_share, mcnemar, wilson_interval
+from liteft.metrics import (
+    Task,
+    agreement,
+    binomial_tail,
+    correct,
+    decide,
+    majority_share,
+    mcnemar,
+    wilson_interval,
+)
 from liteft.runtime import load
 from liteft.runtime.backends import choose_engine
 from liteft.runtime.native_library import has_library
@@ -35,8 +44,7 @@ from liteft.runtime.native_library import has_library
 __all__ = ["verify_artifact"]
 
 _WORST = 5
-# A loss that chance explains this often is none: near ties of a small split fall either way.
-_CHANCE = 0.05
+_SIGNIFICANCE = 0.05  # one-sided, of labels and accuracy beyond their limits: a few near ties prove nothing
 _SHOWN = 70
 
 
@@ -78,9 +86,10 @@ def verify_artifact(
 
     Returns:
         A dictionary for the manifest: split, texts, of_texts, backends (those that ran it), logit_difference
-        (largest), batch_difference, agreement, accuracy of both with the exported model's 95% interval, majority,
-        limits. The accuracy values are None without labels; for multi-label they are shares of exact matches. Of
-        several backends, each value is the worst.
+        (largest), batch_difference, agreement, accuracy of both, accuracy_interval (95%) and accuracy_p_value
+        (McNemar's, two-sided) of the exported model, majority, limits. The accuracy values are None without labels;
+        for multi-label they are shares of exact matches. Of several backends, each value is the worst, and those of
+        accuracy are the least accurate backend's.
 
     Raises:
         VerificationError: beyond a limit, or the model does not beat the majority class.
@@ -228,13 +237,17 @@ def _beyond(comparison: _Comparison, measured: dict[str, Any], limits: Limits) -
         if limit is not None and not value <= limit:
             beyond[words] = f"{value:.2g}, limit {limit:g}"
     count = len(comparison.split)
-    if wilson_interval(round(measured["agreement"] * count), count)[1] < limits.agreement:
-        beyond["same label"] = f"{measured['agreement']:.1%} of the texts, limit {limits.agreement:.1%}"
+    differing = round((1 - measured["agreement"]) * count)
+    chance = binomial_tail(differing, count, 1 - limits.agreement)
+    if chance < _SIGNIFICANCE:
+        share = f"{measured['agreement']:.1%} of the texts, limit {limits.agreement:.1%}"
+        beyond["same label"] = f"{share} (p = {chance:.2g})"
     if measured["accuracy"] is not None:
         lost = round((measured["model_accuracy"] - measured["accuracy"]) * count)
-        if lost > limits.accuracy_drop * count and measured["accuracy_p_value"] < _CHANCE:
+        chance = measured["accuracy_p_value"] / 2
+        if lost > limits.accuracy_drop * count and chance < _SIGNIFICANCE:
             both = f"{measured['accuracy']:.1%}, of the model {measured['model_accuracy']:.1%}"
-            beyond["accuracy"] = f"{both}, limit {100 * limits.accuracy_drop:g} points less"
+            beyond["accuracy"] = f"{both}, limit {100 * limits.accuracy_drop:g} points less (p = {chance:.2g})"
     return beyond
 
 

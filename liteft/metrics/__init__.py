@@ -6,6 +6,7 @@ need these numbers, and neither should need those packages. The tests compare wi
 """
 
 from liteft.metrics.intervals import (
+    binomial_tail,
     bootstrap_interval,
     f1_intervals,
     macro_f1_interval,
@@ -39,6 +40,7 @@ __all__ = [
     "PairedTest",
     "Task",
     "agreement",
+    "binomial_tail",
     "bootstrap_interval",
     "calibration_error",
     "correct",

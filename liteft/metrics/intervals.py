@@ -15,6 +15,7 @@ import numpy as np
 from liteft.metrics.scores import Task, correct, decide, f1_of_counts, indicator_rows
 
 __all__ = [
+    "binomial_tail",
     "bootstrap_interval",
     "f1_intervals",
     "macro_f1_interval",
@@ -44,6 +45,25 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
     low = 0.0 if successes == 0 else max(0.0, centre - half)
     high = 1.0 if successes == n else min(1.0, centre + half)
     return low, high
+
+
+def binomial_tail(successes: int, n: int, share: float) -> float:
+    """Return the exact probability of at least so many successes in ``n`` trials, each with probability ``share``.
+
+    Raises:
+        ValueError: not 0 <= successes <= n, or not 0 <= share <= 1.
+    """
+    if not 0 <= successes <= n or not 0 <= share <= 1:
+        raise ValueError(f"{successes} successes in {n} with probability {share}")
+    if successes == 0 or share == 1:
+        return 1.0
+    if share == 0:
+        return 0.0
+    terms = (
+        math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) + k * math.log(share) + (n - k) * math.log1p(-share)
+        for k in range(successes, n + 1)
+    )
+    return min(1.0, math.fsum(math.exp(term) for term in terms))
 
 
 def bootstrap_interval(
