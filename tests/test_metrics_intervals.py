@@ -30,6 +30,19 @@ def test_wilson_edges() -> None:
         metrics.wilson_interval(3, 2)
 
 
+@given(n=st.integers(1, 3000), successes=st.floats(0, 1), share=st.floats(0, 1))
+def test_the_binomial_tail_equals_scipy(n: int, successes: float, share: float) -> None:
+    count = round(successes * n)
+    assert metrics.binomial_tail(count, n, share) == pytest.approx(stats.binom.sf(count - 1, n, share), rel=1e-6, abs=1e-12)
+
+
+def test_the_binomial_tail_at_its_ends() -> None:
+    assert metrics.binomial_tail(0, 5, 0.0) == metrics.binomial_tail(5, 5, 1.0) == 1.0
+    assert metrics.binomial_tail(1, 5, 0.0) == 0.0
+    with pytest.raises(ValueError):
+        metrics.binomial_tail(6, 5, 0.5)
+
+
 def counts_to_vectors(both: int, only_a: int, only_b: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
     first = np.repeat([True, True, False, False], [both, only_a, only_b, neither])
     second = np.repeat([True, False, True, False], [both, only_a, only_b, neither])
