@@ -4,7 +4,7 @@
     python bench/onednn.py --onednn .onednn
 
 Builds cpp_ext/tests/time_products.cpp against it. Both sides take turns, round by round; a figure is the median of its
-rounds, a ratio that of the rounds' ratios (above 1: LiteFT is faster). Take a oneDNN with OpenMP or without threads: the
+rounds, a ratio that of the rounds' ratios (above 1: LiteFT is faster). Take a oneDNN with OpenMP or without threads:
 newer wheels are made for SYCL, whose queue adds some microseconds to each product.
 """
 

@@ -76,9 +76,9 @@ def ratios(rows: Sequence[Row], cores: str) -> list[Row]:
     on ``cores``, and peers on whatever cores are best for one call at a time; or "any": both at their best.
 
     Returns:
-        Entries that say what was compared with what: ``against`` the peer's contestant, order, batch and cores. For int8,
-        ``asked_share_of_int8_rate`` is the share of the machine's rate of int8 operations that the ratio asked for would
-        take, if tokenizing took no time: above 1 no engine on these cores can have it.
+        Entries that say what was compared with what: ``against`` the peer's contestant, order, batch and cores. For
+        int8, ``asked_share_of_int8_rate`` is the share of the machine's rate of int8 operations that the ratio asked
+        for would take, if tokenizing took no time: above 1 no engine on these cores can have it.
     """
     found = []
     inside = [row for row in rows if not row["tokenized"]]

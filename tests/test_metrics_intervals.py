@@ -33,7 +33,8 @@ def test_wilson_edges() -> None:
 @given(n=st.integers(1, 3000), successes=st.floats(0, 1), share=st.floats(0, 1))
 def test_the_binomial_tail_equals_scipy(n: int, successes: float, share: float) -> None:
     count = round(successes * n)
-    assert metrics.binomial_tail(count, n, share) == pytest.approx(stats.binom.sf(count - 1, n, share), rel=1e-6, abs=1e-12)
+    expected = stats.binom.sf(count - 1, n, share)
+    assert metrics.binomial_tail(count, n, share) == pytest.approx(expected, rel=1e-6, abs=1e-12)
 
 
 def test_the_binomial_tail_at_its_ends() -> None:

@@ -9,6 +9,7 @@ base.py.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -314,9 +315,18 @@ def _read_settings(folder: Path, config: PretrainedConfig) -> ModelSettings:
         labels=tuple(str(config.id2label[index]) for index in range(len(config.id2label))),
         task="multi_label" if multi else "single_label",
         pooling="last" if config.model_type in DECODER_FAMILIES else "cls",
-        max_tokens=min(512, position_limit(config)),
+        max_tokens=min(512, position_limit(config), _tokenizer_limit(folder)),
         paired=False,
     )
+
+
+def _tokenizer_limit(folder: Path) -> int:
+    """Return the length that the checkpoint's tokenizer cuts to; 512 where it states none."""
+    try:
+        stated = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8")).get("model_max_length")
+    except (OSError, ValueError, AttributeError):
+        return 512
+    return int(stated) if isinstance(stated, (int, float)) and 1 <= stated <= 512 else 512
 
 
 def position_limit(config: PretrainedConfig) -> int:

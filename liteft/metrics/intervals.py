@@ -59,10 +59,9 @@ def binomial_tail(successes: int, n: int, share: float) -> float:
         return 1.0
     if share == 0:
         return 0.0
-    terms = (
-        math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) + k * math.log(share) + (n - k) * math.log1p(-share)
-        for k in range(successes, n + 1)
-    )
+    odds = (math.log(share), math.log1p(-share))
+    ways = (math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) for k in range(successes, n + 1))
+    terms = (way + k * odds[0] + (n - k) * odds[1] for k, way in enumerate(ways, start=successes))
     return min(1.0, math.fsum(math.exp(term) for term in terms))
 
 

@@ -165,7 +165,7 @@ def _best(artifact: Artifact, device: str, threads: int) -> Engine:
 
 
 def _cuda_or_cpu(artifact: Artifact, threads: int) -> Engine | None:
-    """Return ONNX Runtime's engine where it has CUDA, on the CPU where CUDA does not start; None where there is neither."""
+    """Return ONNX Runtime's engine if it was built with CUDA, on the CPU where CUDA does not start; else None."""
     from liteft.runtime.onnx_engine import OnnxEngine, has_cuda, may_have_cuda
 
     if not may_have_cuda():

@@ -199,6 +199,18 @@ def test_a_classifier_that_transformers_wrote_is_read(base: Get, tmp_path: Path)
     np.testing.assert_array_equal(predict_logits(back, TEXTS), predict_logits(made, TEXTS))
 
 
+@pytest.mark.parametrize(("stated", "expected"), [(12, 12), (1e30, 40), (None, 40), ("long", 40)])
+def test_a_foreign_tokenizer_s_length_counts_up_to_the_positions(
+    base: Get, tmp_path: Path, stated: object, expected: int
+) -> None:
+    folder = saved(create(base("distilbert")), tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    del config["liteft"]
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": stated}))
+    assert load_classifier(folder).settings.max_tokens == expected
+
+
 def test_a_model_folder_can_be_moved(base: Get, tmp_path: Path) -> None:
     made = create(base("roberta"))
     folder = saved(made, tmp_path / "model")
