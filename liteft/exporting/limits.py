@@ -17,7 +17,7 @@ _BATCH: dict[Precision, float] = {"fp32": 1e-4, "fp16": 1e-4, "int8": 1e-2}
 class Limits:
     """The limits of a verification. Labels and accuracy fail where they are beyond their limit and chance does not
     explain it, one-sided p < 0.05: a few near ties of a small split prove nothing. With these limits an export fails
-    from 2 labels that differ of 8 texts, 8 of 180, 28 of 1,000; and from 5 texts lost of 180, where none is won.
+    from 2 labels that differ of 8 texts, 8 of 180, 29 of 1,000; and from 5 texts lost of 180, where none is won.
 
     Attributes:
         logit_difference: largest difference of any logit; None for the precision's own limit: 1e-4 for fp32,
