@@ -1,11 +1,12 @@
 // How fast the engine is on this machine, and how near its limit: a model of MiniLM-L6's sizes on random texts.
 //
-//   time_engine [threads] [instructions]
+//   time_engine [threads] [instructions] [precision]      instructions may be "", for the best
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include "tests/random_model.h"
 
@@ -34,7 +35,9 @@ int main(int count, char** arguments) {
   const char* instructions = count > 2 ? arguments[2] : "";
   const liteft_shape shape{6, 12, 384, 1536, 384, 30522, 512, 0, 2, LITEFT_CLS, LITEFT_HEAD_TANH, LITEFT_GELU, -1, 1e-12f};
   const char* names[] = {"fp32", "bf16", "int8"};
+  const char* only = count > 3 ? arguments[3] : "";
   for (int precision : {LITEFT_INT8, LITEFT_BF16, LITEFT_FP32}) {
+    if (*only && std::strcmp(only, names[precision])) continue;
     const double peak = liteft_peak(precision, threads, instructions);
     if (peak == 0.0) continue;
     const Stored stored = random_weights(shape, precision == LITEFT_INT8, 1);
