@@ -4,11 +4,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
+# Where there is nvcc, a checkout builds the CUDA library for one architecture; `make cuda` and wheels build it for all.
+export LITEFT_CUDA_ARCHITECTURES ?= 90a-real
+
 # What the native library is made of, and its tests.
 NATIVE := $(shell find cpp_ext -name tests -prune -o -type f -not -name '*.md' -not -name '*.pyc' -print)
 NATIVE_TESTS := $(wildcard cpp_ext/tests/*)
 
-.PHONY: setup demo test lint sanitize check-full bench-setup clean
+.PHONY: setup demo test lint sanitize cuda check-full bench-setup clean
 
 setup: $(STAMP)
 
@@ -44,7 +47,17 @@ build/%/.passed: $(NATIVE) $(NATIVE_TESTS)
 	ctest --test-dir $(@D) --output-on-failure
 	touch $@
 
-check-full: lint sanitize
+# The CUDA library for every architecture: that it compiles.
+ifeq ($(and $(shell command -v cmake 2>/dev/null),$(shell command -v nvcc 2>/dev/null)),)
+cuda:
+	@echo "cuda: skipped, there is no CMake or no nvcc"
+else
+cuda:
+	LITEFT_CUDA_ARCHITECTURES= cmake -S cpp_ext -B build/cuda -DLITEFT_CUDA=ON
+	cmake --build build/cuda --parallel 2 --target liteft_cuda
+endif
+
+check-full: lint sanitize cuda
 	$(BIN)/pytest --durations=20
 
 # An environment with the other engines that bench/peers.py compares with, and a library built from the sources of now.

@@ -22,7 +22,7 @@ extern "C" {
 /* Grows by one with every change that a caller compiled for the version before could notice. */
 #define LITEFT_ABI 1
 
-enum { LITEFT_FP32 = 0, LITEFT_BF16 = 1, LITEFT_INT8 = 2 }; /* precision of the products */
+enum { LITEFT_FP32 = 0, LITEFT_BF16 = 1, LITEFT_INT8 = 2, LITEFT_FP16 = 3 }; /* precision of the products */
 enum { LITEFT_CLS = 0, LITEFT_MEAN = 1 };                    /* pooling */
 enum { LITEFT_HEAD_NONE = 0, LITEFT_HEAD_TANH = 1, LITEFT_HEAD_RELU = 2, LITEFT_HEAD_GELU = 3 };
 /* Of the feed-forward block; the first is the exact one, x Phi(x). */

@@ -1,0 +1,71 @@
+// The C API of libliteft_cuda: exceptions become error texts.
+
+#include "cuda/api.h"
+
+#include <unistd.h>
+
+#include <exception>
+#include <memory>
+#include <string>
+
+#include "cuda/engine.h"
+
+using namespace liteft::cuda;
+
+struct liteft_cuda {
+  std::unique_ptr<AnyEngine> engine;
+  pid_t process;  // CUDA does not follow a fork
+};
+
+namespace {
+
+thread_local std::string last_error;
+
+template <typename Body>
+int guarded(Body body) noexcept {
+  try {
+    body();
+    return 0;
+  } catch (const std::exception& error) {
+    try {
+      last_error = error.what();
+    } catch (...) {
+    }
+  } catch (...) {
+    last_error.clear();
+  }
+  return 1;
+}
+
+}  // namespace
+
+int32_t liteft_cuda_abi(void) { return LITEFT_CUDA_ABI; }
+
+const char* liteft_cuda_last_error(void) { return last_error.c_str(); }
+
+int liteft_cuda_create(const liteft_shape* shape, const liteft_weight* weights, int32_t count, int32_t precision, int32_t device,
+                       const char* folders, const char* cache, liteft_cuda** created) {
+  *created = nullptr;
+  return guarded([&] {
+    Settings settings;
+    settings.device = device;
+    settings.folders = folders ? folders : "";
+    settings.cache = cache ? cache : "";
+    *created = new liteft_cuda{make_engine(*shape, weights, count, precision, settings), getpid()};
+  });
+}
+
+int liteft_cuda_run(liteft_cuda* classifier, const liteft_batch* batch, float* logits) {
+  return guarded([&] {
+    if (getpid() != classifier->process) {
+      throw std::runtime_error("the classifier was made before this process was forked; make one in the child");
+    }
+    classifier->engine->run(*batch, logits);
+  });
+}
+
+void liteft_cuda_destroy(liteft_cuda* classifier) {
+  if (classifier && getpid() == classifier->process) delete classifier;
+}
+
+const char* liteft_cuda_about(const liteft_cuda* classifier) { return classifier->engine->about().c_str(); }

@@ -1,0 +1,32 @@
+/* What libliteft asks of libliteft_cuda, which it opens at run time. No user calls it: the two are built and installed together,
+   and liteft_cuda_abi says whether they are. Batches have been checked and weights are float32 (libliteft converts them). */
+
+#ifndef LITEFT_CUDA_API_H
+#define LITEFT_CUDA_API_H
+
+#include "liteft/liteft.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LITEFT_CUDA_ABI 1
+
+typedef struct liteft_cuda liteft_cuda;
+
+LITEFT_API int32_t liteft_cuda_abi(void);
+LITEFT_API const char* liteft_cuda_last_error(void);
+/* Starts CUDA. `precision` is LITEFT_BF16, or LITEFT_FP16. `folders`, joined by colons, are looked through for cublasLt; `cache` is a
+   folder for the algorithms of products, or "". */
+LITEFT_API int liteft_cuda_create(const liteft_shape* shape, const liteft_weight* weights, int32_t count, int32_t precision,
+                                  int32_t device, const char* folders, const char* cache, liteft_cuda** created);
+/* positions must be given; types and attended may be NULL. */
+LITEFT_API int liteft_cuda_run(liteft_cuda* classifier, const liteft_batch* batch, float* logits);
+LITEFT_API void liteft_cuda_destroy(liteft_cuda* classifier);
+/* The GPU's name and compute capability, versions of driver and cublasLt: one line. */
+LITEFT_API const char* liteft_cuda_about(const liteft_cuda* classifier);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,252 @@
+// Softmax attention over texts that lie one after the other.
+//
+// attend: a block has 64 consecutive rows as queries, whichever texts they belong to, and one head; a warp has 16 of them. The keys
+// that any of them may ask lie in one range, from the first row's text to the end of the last row's, and pass through
+// shared memory 64 at a time; what belongs to another text is masked. So short texts share a block without a list of
+// work, and a long one is read once by each block of its queries. Scores never leave registers (online softmax).
+//
+// attend_first: a warp has one text and one head, for the last layer of a model that pools the first row.
+
+#include <cmath>
+
+#include "cuda/device.cuh"
+#include "cuda/kernels.h"
+#include "cuda/vectors.cuh"
+
+namespace liteft::cuda {
+namespace {
+
+constexpr int kRows = 64, kKeys = 64;  // of a block, and of a step
+constexpr int kPadding = 8;            // values after a row in shared memory: eight rows lie in different banks
+constexpr float kLog2E = 1.44269504f;
+
+// Eight values plus their bias.
+template <typename T>
+__device__ uint4 with_bias(uint4 values, const float* bias) {
+  std::uint32_t* pairs = &values.x;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    float2 x = unpacked<T>(pairs[i]);
+    add_to(x, *reinterpret_cast<const float2*>(bias + 2 * i));
+    pairs[i] = packed<T>(x);
+  }
+  return values;
+}
+
+template <typename T, int D>
+__global__ void __launch_bounds__(128) attend_kernel(Attention<T> given) {
+  __shared__ alignas(16) T keys[kKeys][D + kPadding];
+  __shared__ alignas(16) T values[kKeys][D + kPadding];
+  const int rows = given.counts->rows, block_row = blockIdx.x * kRows;
+  if (block_row >= rows) return;
+  const int column = blockIdx.y * D;
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const int g = lane / 4, t = lane % 4;  // the lane's row among eight, and its pair of columns among four
+
+  // The keys of the block, of the warp, and of the lane's two rows.
+  const int begin = given.offsets[given.text_of_row[block_row]];
+  const int end = given.offsets[given.text_of_row[min(block_row + kRows, rows) - 1] + 1];
+  const int first = block_row + 16 * warp;
+  int warp_begin = 0, warp_end = 0;
+  if (first < rows) {
+    warp_begin = given.offsets[given.text_of_row[first]];
+    warp_end = given.offsets[given.text_of_row[min(first + 16, rows) - 1] + 1];
+  }
+  const int row_of[2] = {first + g, first + g + 8};
+  int row_begin[2] = {0, 0}, row_end[2] = {0, 0};
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    if (row_of[r] >= rows) continue;
+    const int text = given.text_of_row[row_of[r]];
+    row_begin[r] = given.offsets[text];
+    row_end[r] = given.offsets[text + 1];
+  }
+
+  // Queries: scaled so that scores are exponents of two.
+  std::uint32_t query[D / 16][4];
+  const float scale = kLog2E * rsqrtf(static_cast<float>(D));
+#pragma unroll
+  for (int step = 0; step < D / 16; ++step) {
+#pragma unroll
+    for (int part = 0; part < 4; ++part) {  // rows g, g + 8; then the same for the upper eight columns
+      const int row = row_of[part % 2], at = column + 16 * step + 8 * (part / 2) + 2 * t;
+      float2 x{0.0f, 0.0f};
+      if (row < rows) {
+        x = load_pair(given.query + row * given.query_stride + at);
+        add_to(x, *reinterpret_cast<const float2*>(given.query_bias + at));
+      }
+      query[step][part] = packed<T>({x.x * scale, x.y * scale});
+    }
+  }
+
+  float out[D / 8][4] = {};
+  float most[2] = {-INFINITY, -INFINITY}, total[2] = {0.0f, 0.0f};
+  for (int tile = begin; tile < end; tile += kKeys) {
+    __syncthreads();
+    for (int piece = threadIdx.x; piece < kKeys * D / 8; piece += blockDim.x) {
+      const int key = piece / (D / 8), at = piece % (D / 8) * 8;
+      uint4 k{}, v{};
+      if (tile + key < end) {
+        const std::size_t place = (tile + key) * given.stride + column + at;
+        k = with_bias<T>(*reinterpret_cast<const uint4*>(given.key + place), given.key_bias + column + at);
+        v = with_bias<T>(*reinterpret_cast<const uint4*>(given.value + place), given.value_bias + column + at);
+      }
+      *reinterpret_cast<uint4*>(&keys[key][at]) = k;
+      *reinterpret_cast<uint4*>(&values[key][at]) = v;
+    }
+    __syncthreads();
+    if (tile >= warp_end || tile + kKeys <= warp_begin) continue;
+
+    float scores[kKeys / 8][4] = {};
+#pragma unroll
+    for (int step = 0; step < D / 16; ++step) {
+#pragma unroll
+      for (int pair = 0; pair < kKeys / 16; ++pair) {
+        // Matrices: keys 0-7 with columns 0-7 and 8-15 of the step, then keys 8-15 with the same.
+        std::uint32_t b[4];
+        load_matrices(b, &keys[16 * pair + lane % 8 + lane / 16 * 8][16 * step + lane / 8 % 2 * 8]);
+        multiply_add(T{}, scores[2 * pair], query[step], b[0], b[1]);
+        multiply_add(T{}, scores[2 * pair + 1], query[step], b[2], b[3]);
+      }
+    }
+
+    float largest[2] = {most[0], most[1]};
+#pragma unroll
+    for (int n = 0; n < kKeys / 8; ++n) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        const int key = tile + 8 * n + 2 * t + e % 2, r = e / 2;
+        const bool asked = key >= row_begin[r] && key < row_end[r] && (!given.attended || given.attended[key]);
+        if (!asked) scores[n][e] = -INFINITY;
+        // Of a NaN and a number fmaxf gives the number: the NaN comes back as a weight below.
+        largest[r] = fmaxf(largest[r], scores[n][e]);
+      }
+    }
+    float sums[2] = {0.0f, 0.0f}, shrink[2], base[2];
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      largest[r] = fmaxf(largest[r], __shfl_xor_sync(0xffffffffu, largest[r], 1));
+      largest[r] = fmaxf(largest[r], __shfl_xor_sync(0xffffffffu, largest[r], 2));
+      base[r] = largest[r] == -INFINITY ? 0.0f : largest[r];
+      shrink[r] = exp2f(most[r] - base[r]);
+      most[r] = largest[r];
+    }
+#pragma unroll
+    for (int n = 0; n < kKeys / 8; ++n) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        scores[n][e] = exp2f(scores[n][e] - base[e / 2]);
+        sums[e / 2] += scores[n][e];
+      }
+    }
+#pragma unroll
+    for (int r = 0; r < 2; ++r) total[r] = total[r] * shrink[r] + sums[r];
+#pragma unroll
+    for (int n = 0; n < D / 8; ++n) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) out[n][e] *= shrink[e / 2];
+    }
+#pragma unroll
+    for (int step = 0; step < kKeys / 16; ++step) {
+      const std::uint32_t weights[4] = {packed<T>({scores[2 * step][0], scores[2 * step][1]}),
+                                        packed<T>({scores[2 * step][2], scores[2 * step][3]}),
+                                        packed<T>({scores[2 * step + 1][0], scores[2 * step + 1][1]}),
+                                        packed<T>({scores[2 * step + 1][2], scores[2 * step + 1][3]})};
+#pragma unroll
+      for (int pair = 0; pair < D / 16; ++pair) {
+        // Matrices: keys 0-7 and 8-15 with columns 0-7 of the pair, then with columns 8-15.
+        std::uint32_t b[4];
+        load_matrices_across(b, &values[16 * step + lane % 16][16 * pair + lane / 16 * 8]);
+        multiply_add(T{}, out[2 * pair], weights, b[0], b[1]);
+        multiply_add(T{}, out[2 * pair + 1], weights, b[2], b[3]);
+      }
+    }
+  }
+
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    total[r] += __shfl_xor_sync(0xffffffffu, total[r], 1);
+    total[r] += __shfl_xor_sync(0xffffffffu, total[r], 2);
+    if (row_of[r] >= rows) continue;
+    const float inverse = 1.0f / total[r];
+    T* to = given.out + static_cast<std::size_t>(row_of[r]) * given.heads * D + column;
+#pragma unroll
+    for (int n = 0; n < D / 8; ++n) store_pair(to + 8 * n + 2 * t, {out[n][2 * r] * inverse, out[n][2 * r + 1] * inverse});
+  }
+}
+
+constexpr int kFirstWarps = 4;
+
+template <typename T, int D>
+__global__ void attend_first_kernel(Attention<T> given, int longest) {
+  float* shared = reinterpret_cast<float*>(dynamic_shared());
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const int text = blockIdx.x * kFirstWarps + warp;
+  if (text >= given.counts->texts) return;
+  float* query = shared + warp * (D + longest);
+  float* weights = query + D;
+  const int column = blockIdx.y * D, begin = given.offsets[text], count = given.offsets[text + 1] - begin;
+  for (int i = lane; i < D; i += 32) {
+    const float x = static_cast<float>(given.query[text * given.query_stride + column + i]) + given.query_bias[column + i];
+    query[i] = x * kLog2E * rsqrtf(static_cast<float>(D));
+  }
+  __syncwarp();
+  float most = -INFINITY;
+  for (int key = lane; key < count; key += 32) {
+    float score = -INFINITY;
+    if (!given.attended || given.attended[begin + key]) {
+      const T* row = given.key + (begin + key) * given.stride + column;
+      score = 0.0f;
+#pragma unroll
+      for (int i = 0; i < D; i += 2) {
+        float2 x = load_pair(row + i);
+        add_to(x, *reinterpret_cast<const float2*>(given.key_bias + column + i));
+        score += query[i] * x.x + query[i + 1] * x.y;
+      }
+    }
+    weights[key] = score;
+    most = fmaxf(most, score);
+  }
+  for (int offset = 16; offset; offset /= 2) most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, offset));
+  float total = 0.0f;
+  for (int key = lane; key < count; key += 32) total += weights[key] = exp2f(weights[key] - most);
+  total = warp_sum(total);
+  __syncwarp();
+  constexpr int kColumns = D / 32;  // of a lane
+  float out[kColumns] = {};
+  for (int key = 0; key < count; ++key) {
+    const T* row = given.value + (begin + key) * given.stride + column;
+#pragma unroll
+    for (int i = 0; i < kColumns; ++i) out[i] += weights[key] * static_cast<float>(row[lane + 32 * i]);
+  }
+#pragma unroll
+  for (int i = 0; i < kColumns; ++i) {
+    const int at = column + lane + 32 * i;
+    given.out[static_cast<std::size_t>(text) * given.heads * D + at] = static_cast<T>(out[i] / total + given.value_bias[at]);
+  }
+}
+
+}  // namespace
+
+template <typename T>
+void attend(const Attention<T>& given, int head_size, int rows, cudaStream_t stream) {
+  const dim3 grid((rows + kRows - 1) / kRows, given.heads);
+  if (head_size == 32) launch(attend_kernel<T, 32>, grid, 128, 0, stream, given);
+  else launch(attend_kernel<T, 64>, grid, 128, 0, stream, given);
+}
+
+template <typename T>
+void attend_first(const Attention<T>& given, int head_size, int texts, int longest, cudaStream_t stream) {
+  const dim3 grid((texts + kFirstWarps - 1) / kFirstWarps, given.heads);
+  const std::size_t bytes = kFirstWarps * (head_size + longest) * sizeof(float);
+  if (head_size == 32) launch(attend_first_kernel<T, 32>, grid, 32 * kFirstWarps, bytes, stream, given, longest);
+  else launch(attend_first_kernel<T, 64>, grid, 32 * kFirstWarps, bytes, stream, given, longest);
+}
+
+#define LITEFT_FOR(T)                                                       \
+  template void attend<T>(const Attention<T>&, int, int, cudaStream_t);     \
+  template void attend_first<T>(const Attention<T>&, int, int, int, cudaStream_t);
+LITEFT_FOR(__half)
+LITEFT_FOR(__nv_bfloat16)
+
+}  // namespace liteft::cuda

@@ -1,0 +1,63 @@
+// cublasLt, opened at run time: the few functions and constants that products need, declared here so that neither its headers nor the
+// library are needed to build. Names and values are those of cublasLt.h; they have been the same from version 11 on.
+
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace liteft::cuda {
+
+struct Algorithm {  // cublasLtMatmulAlgo_t
+  std::uint64_t data[8] = {};
+};
+
+struct Heuristic {  // cublasLtMatmulHeuristicResult_t
+  Algorithm algorithm;
+  std::size_t workspace = 0;
+  int state = 0;
+  float waves = 0.0f;
+  int reserved[4] = {};
+};
+
+// Values of cublasLt's enumerations.
+namespace lt {
+constexpr int kCompute32F = 68;
+constexpr int kDescTransA = 3, kDescTransB = 4;
+constexpr int kPreferenceMostWorkspace = 1;
+constexpr int kFloat32 = 0, kFloat16 = 2, kBfloat16 = 14;
+constexpr int kSuccess = 0;
+}  // namespace lt
+
+// The library's functions. One exists for a process.
+class CublasLt {
+ public:
+  // Looks for libcublasLt.so.13, then .so.12: where the process has loaded it, in `folders` (of the nvidia-cublas wheel and of torch),
+  // then where the system looks. Throws std::runtime_error that names what was tried.
+  static const CublasLt& open(const std::string& folders);
+
+  using Handle = void*;
+  int (*create)(Handle*) = nullptr;
+  int (*destroy)(Handle) = nullptr;
+  std::size_t (*version)() = nullptr;
+  int (*desc_create)(void**, int compute, int scale) = nullptr;
+  int (*desc_destroy)(void*) = nullptr;
+  int (*layout_create)(void**, int type, std::uint64_t rows, std::uint64_t columns, std::int64_t stride) = nullptr;
+  int (*layout_destroy)(void*) = nullptr;
+  int (*preference_create)(void**) = nullptr;
+  int (*preference_set)(void*, int attribute, const void*, std::size_t) = nullptr;
+  int (*preference_destroy)(void*) = nullptr;
+  int (*heuristics)(Handle, void* desc, void* a, void* b, void* c, void* d, void* preference, int wanted, Heuristic*, int* found) = nullptr;
+  int (*matmul)(Handle, void* desc, const void* alpha, const void* a, void* a_layout, const void* b, void* b_layout,
+                const void* beta, const void* c, void* c_layout, void* d, void* d_layout, const Algorithm*, void* workspace,
+                std::size_t workspace_bytes, cudaStream_t) = nullptr;
+  std::string path;
+
+ private:
+  explicit CublasLt(const std::string& folders);
+};
+
+}  // namespace liteft::cuda

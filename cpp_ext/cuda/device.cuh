@@ -1,0 +1,84 @@
+// What kernels ask of the device beside C++: launches, shared memory, tensor cores, copies that do not wait.
+//
+// The only file that tests/emulator replaces, so that the kernels above it also run, slowly, as threads of a processor.
+
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "cuda/check.h"
+
+namespace liteft::cuda {
+
+// kernel<<<grid, block, shared, stream>>>(arguments...), with its error as an exception.
+template <typename... Parameters, typename... Arguments>
+void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared, cudaStream_t stream,
+            const Arguments&... arguments) {
+  [&](Parameters... exact) {
+    void* places[] = {static_cast<void*>(&exact)...};
+    check(cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid, block, places, shared, stream), "starting a kernel");
+  }(arguments...);
+}
+
+// Allows a kernel more shared memory than the 48 KB that every kernel may have.
+template <typename... Parameters>
+void allow_shared(void (*kernel)(Parameters...), std::size_t bytes) {
+  check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             static_cast<int>(bytes)),
+        "asking for shared memory");
+}
+
+// The shared memory that a launch asked for.
+inline __device__ char* dynamic_shared() {
+  extern __shared__ __align__(128) char shared[];
+  return shared;
+}
+
+// d += a b for a (16, 16) by rows, b (16, 8) by columns. Of lane l, with g = l / 4 and t = l % 4: a holds the pairs of columns
+// 2t and 2t + 8 of rows g and g + 8 (in the order: row g, g + 8, then the upper columns), b the pairs of rows 2t and 2t + 8 of
+// column g, and d columns 2t and 2t + 1 of row g, then of row g + 8.
+inline __device__ void multiply_add(__half, float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+inline __device__ void multiply_add(__nv_bfloat16, float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
+                                    std::uint32_t b1) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// Four 8 x 8 matrices of 16-bit values from shared memory; lane l gives the address of row l % 8 of matrix l / 8, and receives columns
+// 2 (l % 4) and the next of row l / 4 of each.
+inline __device__ void load_matrices(std::uint32_t (&out)[4], const void* row) {
+  const auto at = static_cast<std::uint32_t>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3]) : "r"(at) : "memory");
+}
+// The same, each matrix transposed.
+inline __device__ void load_matrices_across(std::uint32_t (&out)[4], const void* row) {
+  const auto at = static_cast<std::uint32_t>(__cvta_generic_to_shared(row));
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3]) : "r"(at) : "memory");
+}
+
+// Starts a copy of 16 bytes to shared memory; zeros where `there` is false. Copies are waited for in groups.
+inline __device__ void copy_async(void* shared, const void* global, bool there = true) {
+  const auto at = static_cast<std::uint32_t>(__cvta_generic_to_shared(shared));
+  const int bytes = there ? 16 : 0;
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(global), "r"(bytes) : "memory");
+}
+inline __device__ void end_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+// Waits until at most `Left` of the youngest groups are on their way.
+template <int Left>
+__device__ void wait_copies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(Left) : "memory");
+}
+
+}  // namespace liteft::cuda

@@ -1,0 +1,172 @@
+#include "cuda/engine.h"
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+
+namespace liteft::cuda {
+namespace {
+
+constexpr int kLeastCapability = 80;
+
+// Makes a device the current one of the calling thread, and gives the former one back.
+class Current {
+ public:
+  explicit Current(int device) {
+    check(cudaGetDevice(&before_), "the current GPU");
+    check(cudaSetDevice(device), "choosing a GPU");
+  }
+  ~Current() { cudaSetDevice(before_); }
+  Current(const Current&) = delete;
+  Current& operator=(const Current&) = delete;
+
+ private:
+  int before_ = 0;
+};
+
+template <typename T>
+class Engine : public AnyEngine {
+ public:
+  Engine(const liteft_shape& shape, const liteft_weight* weights, int count, int type, const Settings& settings)
+      : settings_(settings), library_(CublasLt::open(settings.folders)), about_(describe()), model_(shape, weights, count),
+        products_(library_, type, cache_file(type)) {
+    settings_.most_rows = std::max(settings_.most_rows, bucket_of(shape.positions));
+  }
+
+  void run(const liteft_batch& batch, float* logits) override {
+    const Current current(settings_.device);
+    const Loan slot(*this);
+    for (const Chunk& chunk : chunks_of(batch.offsets, batch.texts, settings_.most_rows)) {
+      const Bucket bucket = bucket_for(chunk, batch);
+      {
+        const std::lock_guard lock(preparing_);  // captures one at a time, and products are learnt undisturbed
+        slot->prepare(bucket);
+        products_.save();
+      }
+      fill(slot->host(bucket), batch, chunk);
+      const int texts = chunk.last_text - chunk.first_text;
+      slot->run(bucket, texts);
+      std::memcpy(logits + static_cast<std::size_t>(chunk.first_text) * model_.shape.labels, slot->logits(),
+                  static_cast<std::size_t>(texts) * model_.shape.labels * sizeof(float));
+    }
+  }
+
+  const std::string& about() const override { return about_; }
+
+ private:
+  // A slot for the time of a run.
+  class Loan {
+   public:
+    explicit Loan(Engine& engine) : engine_(engine), slot_(engine.take()) {}
+    ~Loan() { engine_.put(std::move(slot_)); }
+    Loan(const Loan&) = delete;
+    Loan& operator=(const Loan&) = delete;
+    Slot<T>* operator->() const { return slot_.get(); }
+
+   private:
+    Engine& engine_;
+    std::unique_ptr<Slot<T>> slot_;
+  };
+
+  std::unique_ptr<Slot<T>> take() {
+    {
+      std::unique_lock lock(mutex_);
+      returned_.wait(lock, [&] { return !idle_.empty() || made_ < settings_.most_slots; });
+      if (!idle_.empty()) {
+        auto slot = std::move(idle_.back());
+        idle_.pop_back();
+        return slot;
+      }
+      ++made_;
+    }
+    try {
+      return std::make_unique<Slot<T>>(model_, products_, settings_.most_rows, settings_.most_rows);
+    } catch (...) {
+      const std::lock_guard lock(mutex_);
+      --made_;
+      returned_.notify_one();
+      throw;
+    }
+  }
+
+  void put(std::unique_ptr<Slot<T>> slot) {
+    const std::lock_guard lock(mutex_);
+    idle_.push_back(std::move(slot));
+    returned_.notify_one();
+  }
+
+  Bucket bucket_for(const Chunk& chunk, const liteft_batch& batch) const {
+    Bucket bucket;
+    bucket.rows = std::min(bucket_of(chunk.rows), settings_.most_rows);
+    bucket.texts = std::min(bucket_of(chunk.last_text - chunk.first_text), settings_.most_rows);
+    // Only the last layer's attention needs to know how long the longest text is, for its shared memory.
+    bucket.longest = std::min(2 * bucket_of((chunk.longest + 1) / 2), model_.shape.positions);
+    bucket.attended = batch.attended != nullptr;
+    bucket.holds_types = batch.types != nullptr && model_.shape.types > 0;
+    return bucket;
+  }
+
+  static void fill(const Staging& out, const liteft_batch& batch, const Chunk& chunk) {
+    const int first = batch.offsets[chunk.first_text], texts = chunk.last_text - chunk.first_text;
+    *out.counts = {chunk.rows, texts};
+    for (int text = 0; text <= texts; ++text) out.offsets[text] = batch.offsets[chunk.first_text + text] - first;
+    for (int text = 0; text < texts; ++text) std::fill(out.text_of_row + out.offsets[text], out.text_of_row + out.offsets[text + 1], text);
+    std::copy_n(batch.ids + first, chunk.rows, out.ids);
+    std::copy_n(batch.positions + first, chunk.rows, out.positions);
+    if (batch.types) std::copy_n(batch.types + first, chunk.rows, out.types);
+    if (batch.attended) std::copy_n(batch.attended + first, chunk.rows, out.attended);
+  }
+
+  std::string describe() const {
+    cudaDeviceProp properties{};
+    check(cudaGetDeviceProperties(&properties, settings_.device), "asking for the GPU");
+    int driver = 0;
+    check(cudaDriverGetVersion(&driver), "asking for the driver");
+    const int capability = 10 * properties.major + properties.minor;
+    if (capability < kLeastCapability) {
+      throw std::runtime_error(std::string(properties.name) + " has compute capability " + std::to_string(properties.major) + "." +
+                               std::to_string(properties.minor) + ", and 8.0 is needed");
+    }
+    return std::string(properties.name) + ", compute capability " + std::to_string(properties.major) + "." +
+           std::to_string(properties.minor) + ", CUDA " + std::to_string(driver / 1000) + "." + std::to_string(driver % 1000 / 10) +
+           ", cublasLt " + std::to_string(library_.version());
+  }
+
+  std::string cache_file(int type) const {
+    if (settings_.cache.empty()) return "";
+    std::string name = about_ + (type == lt::kFloat16 ? ", fp16" : ", bf16");
+    for (char& each : name) {
+      if (!std::isalnum(static_cast<unsigned char>(each)) && each != '.') each = '-';
+    }
+    return settings_.cache + "/products-" + name + ".txt";
+  }
+
+  Settings settings_;
+  const CublasLt& library_;
+  const std::string about_;
+  const Model<T> model_;
+  Products products_;
+  std::mutex preparing_, mutex_;
+  std::condition_variable returned_;
+  std::vector<std::unique_ptr<Slot<T>>> idle_;
+  int made_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<AnyEngine> make_engine(const liteft_shape& shape, const liteft_weight* weights, int count, int precision,
+                                       const Settings& settings) {
+  int devices = 0;
+  check(cudaGetDeviceCount(&devices), "looking for a GPU");
+  if (settings.device < 0 || settings.device >= devices) {
+    throw std::runtime_error("there is no GPU " + std::to_string(settings.device) + " among " + std::to_string(devices));
+  }
+  const Current current(settings.device);
+  if (precision == LITEFT_BF16) return std::make_unique<Engine<__nv_bfloat16>>(shape, weights, count, lt::kBfloat16, settings);
+  return std::make_unique<Engine<__half>>(shape, weights, count, lt::kFloat16, settings);
+}
+
+}  // namespace liteft::cuda

@@ -1,0 +1,37 @@
+// Runs a model on one GPU: batches cut into chunks, chunks on slots, each slot with a stream of its own.
+
+#pragma once
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "cuda/api.h"
+#include "cuda/plan.h"
+#include "cuda/slot.h"
+
+namespace liteft::cuda {
+
+class AnyEngine {
+ public:
+  virtual ~AnyEngine() = default;
+  virtual void run(const liteft_batch& batch, float* logits) = 0;
+  virtual const std::string& about() const = 0;
+};
+
+struct Settings {
+  int device = 0;
+  std::string folders;
+  std::string cache;
+  int most_rows = 8192;  // of a chunk: activations of a width of 384 stay in 50 MB of second-level cache
+  int most_slots = 8;    // runs at a time; more wait for one of them
+};
+
+// precision: LITEFT_BF16 or LITEFT_FP16. Throws std::invalid_argument for a model that the kernels do not take, and
+// std::runtime_error where there is no such GPU.
+std::unique_ptr<AnyEngine> make_engine(const liteft_shape& shape, const liteft_weight* weights, int count, int precision,
+                                       const Settings& settings);
+
+}  // namespace liteft::cuda

@@ -1,0 +1,97 @@
+// The CUDA kernels that are no matrix product, and what they are launched with: raw pointers and a stream.
+//
+// Rows are the real tokens of a chunk of texts, one after the other. How many there are stands in device memory (Counts), so that
+// a captured graph serves every chunk of its bucket: a launch covers the bucket, and a row beyond the count does nothing.
+// Values between kernels are T, __nv_bfloat16 or __half; sums, means, softmax and biases are float32.
+
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+namespace liteft::cuda {
+
+// What a chunk holds.
+struct Counts {
+  std::int32_t rows = 0;
+  std::int32_t texts = 0;
+};
+
+enum class Act : int { gelu = 0, relu = 1, gelu_tanh = 2, silu = 3, tanh = 4, none = 5 };
+
+// Embeddings of rows, summed and normed: out (rows, width). `types` may be nullptr.
+template <typename T>
+struct Embedding {
+  const std::int32_t *ids, *types, *positions;
+  const T *words, *places, *kinds;  // tables (n, width)
+  const float *gamma, *beta;
+  float epsilon;
+  int width;
+  const Counts* counts;
+  T* out;
+};
+
+// out = LayerNorm(x + bias + residual), rows of `width`. `out` may be `residual`.
+template <typename T>
+struct Residual {
+  const T* x;
+  const float* bias;
+  const T* residual;
+  const float *gamma, *beta;
+  float epsilon;
+  int width;
+  const std::int32_t* rows;  // in device memory
+  T* out;
+};
+
+// x = act(x + bias), rows of `width`, in place.
+template <typename T>
+struct Activated {
+  T* x;
+  const float* bias;
+  Act act;
+  int width;
+  const std::int32_t* rows;
+};
+
+// Attention of the rows of texts. query, key and value are columns of rows that products made without their bias.
+template <typename T>
+struct Attention {
+  const T *query, *key, *value;
+  std::size_t query_stride, stride;  // values from a row to the next
+  const float *query_bias, *key_bias, *value_bias;
+  const std::int32_t* text_of_row;  // (rows,)
+  const std::int32_t* offsets;      // (texts + 1,)
+  const std::uint8_t* attended;     // one a row, or nullptr
+  int heads;
+  const Counts* counts;
+  T* out;  // (rows or texts, heads * head size)
+};
+
+template <typename T>
+void embed(const Embedding<T>& given, int rows, cudaStream_t stream);
+template <typename T>
+void normalize(const Residual<T>& given, int rows, cudaStream_t stream);
+template <typename T>
+void activate(const Activated<T>& given, int rows, cudaStream_t stream);
+// Every row asks. head_size is 32 or 64.
+template <typename T>
+void attend(const Attention<T>& given, int head_size, int rows, cudaStream_t stream);
+// The first row of each text asks: row t of `query` and `out` is text t's. `longest` is the longest text's rows.
+template <typename T>
+void attend_first(const Attention<T>& given, int head_size, int texts, int longest, cudaStream_t stream);
+// The first rows of texts: out (texts, width).
+template <typename T>
+void gather_first(const T* rows, const std::int32_t* offsets, const Counts* counts, int width, T* out, int texts,
+                  cudaStream_t stream);
+// The mean over the attended rows of each text.
+template <typename T>
+void pool_mean(const T* rows, const std::int32_t* offsets, const std::uint8_t* attended, const Counts* counts, int width,
+               T* out, int texts, cudaStream_t stream);
+// logits = x weights + bias in float32; x (texts, width), weights (labels, width).
+template <typename T>
+void classify(const T* x, const float* weights, const float* bias, const Counts* counts, int width, int labels, float* logits,
+              int texts, cudaStream_t stream);
+
+}  // namespace liteft::cuda

@@ -1,0 +1,50 @@
+// Memory of the device and pinned memory of the host, freed with their owners.
+
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+#include "cuda/check.h"
+
+namespace liteft::cuda {
+
+class DeviceBuffer {
+ public:
+  DeviceBuffer() = default;
+  // Filled with zeros.
+  explicit DeviceBuffer(std::size_t bytes) {
+    void* memory = nullptr;
+    check(cudaMalloc(&memory, bytes ? bytes : 1), "memory of the GPU");
+    memory_.reset(memory);
+    check(cudaMemset(memory, 0, bytes), "filling memory of the GPU");
+  }
+  template <typename T = void>
+  T* as() const { return static_cast<T*>(memory_.get()); }
+
+ private:
+  struct Free {
+    void operator()(void* p) const { cudaFree(p); }
+  };
+  std::unique_ptr<void, Free> memory_;
+};
+
+class PinnedBuffer {
+ public:
+  PinnedBuffer() = default;
+  explicit PinnedBuffer(std::size_t bytes) {
+    void* memory = nullptr;
+    check(cudaMallocHost(&memory, bytes ? bytes : 1), "pinned memory");
+    memory_.reset(memory);
+  }
+  template <typename T = char>
+  T* as() const { return static_cast<T*>(memory_.get()); }
+
+ private:
+  struct Free {
+    void operator()(void* p) const { cudaFreeHost(p); }
+  };
+  std::unique_ptr<void, Free> memory_;
+};
+
+}  // namespace liteft::cuda

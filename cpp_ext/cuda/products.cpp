@@ -1,0 +1,154 @@
+#include "cuda/products.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <sstream>
+#include <stdexcept>
+#include <vector>
+
+namespace liteft::cuda {
+namespace {
+
+constexpr int kCandidates = 16;
+constexpr int kTimedRuns = 20;
+
+void succeed(int status, const char* what) {
+  if (status != lt::kSuccess) throw std::runtime_error(std::string("cublasLt: ") + what + " failed with status " + std::to_string(status));
+}
+
+class Event {
+ public:
+  Event() { check(cudaEventCreate(&event_), "an event"); }
+  ~Event() { cudaEventDestroy(event_); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  operator cudaEvent_t() const { return event_; }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+}  // namespace
+
+Products::Products(const CublasLt& library, int type, std::string cache) : library_(library), type_(type), cache_(std::move(cache)) {
+  succeed(library_.create(&handle_), "create");
+  succeed(library_.desc_create(&desc_, lt::kCompute32F, lt::kFloat32), "a description");
+  succeed(library_.preference_create(&preference_), "a preference");
+  const std::size_t most = kWorkspaceBytes;
+  succeed(library_.preference_set(preference_, lt::kPreferenceMostWorkspace, &most, sizeof(most)), "the workspace's size");
+  load();
+}
+
+Products::~Products() {
+  for (auto& [shape, plan] : plans_) {
+    for (void* layout : {plan.weights, plan.x, plan.out}) {
+      if (layout) library_.layout_destroy(layout);
+    }
+  }
+  if (preference_) library_.preference_destroy(preference_);
+  if (desc_) library_.desc_destroy(desc_);
+  if (handle_) library_.destroy(handle_);
+}
+
+// cublasLt has matrices by columns: by its lights the weights are (outputs, inputs), x is (inputs, rows), and the result, which is
+// (rows, outputs) by rows, is weights times x.
+Products::Plan& Products::plan_of(const ProductShape& shape) {
+  Plan& plan = plans_[shape];
+  if (!plan.out) {
+    succeed(library_.layout_create(&plan.weights, type_, shape.outputs, shape.inputs, shape.outputs), "a layout");
+    succeed(library_.layout_create(&plan.x, type_, shape.inputs, shape.rows, shape.inputs), "a layout");
+    succeed(library_.layout_create(&plan.out, type_, shape.outputs, shape.rows, shape.outputs), "a layout");
+  }
+  return plan;
+}
+
+int Products::launch(const Plan& plan, const Algorithm& algorithm, const void* x, const void* weights, void* out, void* workspace,
+                     cudaStream_t stream) const {
+  const float one = 1.0f, zero = 0.0f;
+  return library_.matmul(handle_, desc_, &one, weights, plan.weights, x, plan.x, &zero, out, plan.out, out, plan.out, &algorithm,
+                         workspace, kWorkspaceBytes, stream);
+}
+
+void Products::learn(const ProductShape& shape, const void* x, const void* weights, void* out, void* workspace, cudaStream_t stream) {
+  Plan& plan = plan_of(shape);
+  if (plan.known) return;
+  if (const auto kept = kept_.find(shape); kept != kept_.end()) {
+    plan.algorithm = kept->second;
+    plan.known = launch(plan, plan.algorithm, x, weights, out, workspace, stream) == lt::kSuccess;
+    if (plan.known) return;
+  }
+  std::vector<Heuristic> candidates(kCandidates);
+  int found = 0;
+  succeed(library_.heuristics(handle_, desc_, plan.weights, plan.x, plan.out, plan.out, preference_, kCandidates, candidates.data(), &found),
+          "the choice of an algorithm");
+  float best = std::numeric_limits<float>::infinity();
+  const Event begin, end;
+  for (int number = 0; number < found; ++number) {
+    if (candidates[number].state != lt::kSuccess) continue;
+    const Algorithm& algorithm = candidates[number].algorithm;
+    if (launch(plan, algorithm, x, weights, out, workspace, stream) != lt::kSuccess) continue;
+    check(cudaEventRecord(begin, stream), "an event");
+    for (int run = 0; run < kTimedRuns; ++run) launch(plan, algorithm, x, weights, out, workspace, stream);
+    check(cudaEventRecord(end, stream), "an event");
+    check(cudaEventSynchronize(end), "timing a product");
+    float milliseconds = 0.0f;
+    check(cudaEventElapsedTime(&milliseconds, begin, end), "timing a product");
+    if (milliseconds >= best) continue;
+    best = milliseconds;
+    plan.algorithm = algorithm;
+    plan.known = true;
+  }
+  if (!plan.known) {
+    throw std::runtime_error("cublasLt has no algorithm for a product of (" + std::to_string(shape.rows) + ", " +
+                             std::to_string(shape.inputs) + ") and (" + std::to_string(shape.inputs) + ", " +
+                             std::to_string(shape.outputs) + ")");
+  }
+}
+
+void Products::run(const ProductShape& shape, const void* x, const void* weights, void* out, void* workspace, cudaStream_t stream) const {
+  const auto found = plans_.find(shape);
+  if (found == plans_.end() || !found->second.known) throw std::logic_error("a product of a shape that was not learnt");
+  succeed(launch(found->second, found->second.algorithm, x, weights, out, workspace, stream), "a product");
+}
+
+// A line a shape: rows, inputs, outputs, and the eight words of its algorithm. What does not read so is left out.
+void Products::load() {
+  std::ifstream file(cache_);
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream words(line);
+    ProductShape shape{};
+    Algorithm algorithm;
+    words >> shape.rows >> shape.inputs >> shape.outputs >> std::hex;
+    for (std::uint64_t& word : algorithm.data) words >> word;
+    if (words) kept_[shape] = algorithm;
+  }
+}
+
+void Products::save() const {
+  if (cache_.empty()) return;
+  std::map<ProductShape, Algorithm> all = kept_;
+  for (const auto& [shape, plan] : plans_) {
+    if (plan.known) all[shape] = plan.algorithm;
+  }
+  const std::filesystem::path path(cache_);
+  const std::filesystem::path draft = path.string() + "." + std::to_string(getpid());
+  std::error_code ignored;
+  std::filesystem::create_directories(path.parent_path(), ignored);
+  {
+    std::ofstream file(draft);
+    for (const auto& [shape, algorithm] : all) {
+      file << shape.rows << ' ' << shape.inputs << ' ' << shape.outputs << std::hex;
+      for (const std::uint64_t word : algorithm.data) file << ' ' << word;
+      file << std::dec << '\n';
+    }
+    if (!file.flush()) return;
+  }
+  std::filesystem::rename(draft, path, ignored);  // other processes see the old file or the new one
+}
+
+}  // namespace liteft::cuda

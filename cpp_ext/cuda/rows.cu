@@ -1,0 +1,220 @@
+// Kernels over rows: embeddings, LayerNorm, activations, pooling, the classifier. A warp has a row, and each of its lanes
+// every 32nd pair of values: no shared memory, no barrier, and sums whose order the width alone decides.
+
+#include "cuda/device.cuh"
+#include "cuda/kernels.h"
+#include "cuda/vectors.cuh"
+
+namespace liteft::cuda {
+namespace {
+
+constexpr int kWarps = 4;  // of a block
+constexpr int kMostPairs = 16;  // a lane holds: rows of up to 1,024 values stay in registers
+
+__device__ int warp_row() { return blockIdx.x * kWarps + threadIdx.x / 32; }
+__device__ int lane() { return threadIdx.x % 32; }
+
+int blocks_for(int rows) { return (rows + kWarps - 1) / kWarps; }
+
+// LayerNorm of a row that the warp holds, `pairs` of 64 values a step; biased variance, in two passes over registers.
+template <typename T>
+__device__ void store_normed(float2 (&x)[kMostPairs], int width, const float* gamma, const float* beta, float epsilon, T* out) {
+  const int steps = width / 64;
+  float sum = 0.0f;
+#pragma unroll
+  for (int i = 0; i < kMostPairs; ++i)
+    if (i < steps) sum += x[i].x + x[i].y;
+  const float mean = warp_sum(sum) / width;
+  float squares = 0.0f;
+#pragma unroll
+  for (int i = 0; i < kMostPairs; ++i) {
+    if (i >= steps) continue;
+    const float a = x[i].x - mean, b = x[i].y - mean;
+    squares += a * a + b * b;
+  }
+  const float inverse = rsqrtf(warp_sum(squares) / width + epsilon);
+#pragma unroll
+  for (int i = 0; i < kMostPairs; ++i) {
+    if (i >= steps) continue;
+    const int column = 64 * i + 2 * lane();
+    const float2 scale = *reinterpret_cast<const float2*>(gamma + column), shift = *reinterpret_cast<const float2*>(beta + column);
+    store_pair(out + column, {(x[i].x - mean) * inverse * scale.x + shift.x, (x[i].y - mean) * inverse * scale.y + shift.y});
+  }
+}
+
+template <typename T>
+__global__ void embed_kernel(Embedding<T> given) {
+  const int row = warp_row();
+  if (row >= given.counts->rows) return;
+  const std::size_t width = given.width;
+  const T* word = given.words + given.ids[row] * width;
+  const T* place = given.places + given.positions[row] * width;
+  const T* kind = given.kinds ? given.kinds + (given.types ? given.types[row] : 0) * width : nullptr;
+  float2 x[kMostPairs];
+#pragma unroll
+  for (int i = 0; i < kMostPairs; ++i) {
+    if (i >= given.width / 64) continue;
+    const int column = 64 * i + 2 * lane();
+    float2 sum = load_pair(word + column);
+    add_to(sum, load_pair(place + column));
+    if (kind) add_to(sum, load_pair(kind + column));
+    x[i] = sum;
+  }
+  store_normed(x, given.width, given.gamma, given.beta, given.epsilon, given.out + row * width);
+}
+
+template <typename T>
+__global__ void normalize_kernel(Residual<T> given) {
+  const int row = warp_row();
+  if (row >= *given.rows) return;
+  const std::size_t start = static_cast<std::size_t>(row) * given.width;
+  float2 x[kMostPairs];
+#pragma unroll
+  for (int i = 0; i < kMostPairs; ++i) {
+    if (i >= given.width / 64) continue;
+    const int column = 64 * i + 2 * lane();
+    float2 sum = load_pair(given.x + start + column);
+    add_to(sum, *reinterpret_cast<const float2*>(given.bias + column));
+    add_to(sum, load_pair(given.residual + start + column));
+    x[i] = sum;
+  }
+  store_normed(x, given.width, given.gamma, given.beta, given.epsilon, given.out + start);
+}
+
+__device__ float act(Act kind, float x) {
+  switch (kind) {
+    case Act::gelu: return 0.5f * x * (1.0f + erff(x * 0.70710678f));
+    case Act::relu: return x > 0.0f ? x : (x == x ? 0.0f : x);  // NaN stays
+    case Act::gelu_tanh: return x / (1.0f + expf(-1.5957691216f * x * (1.0f + 0.044715f * x * x)));
+    case Act::silu: return x / (1.0f + expf(-x));
+    case Act::tanh: return tanhf(x);
+    case Act::none: break;
+  }
+  return x;
+}
+
+// Eight values a thread, 16 bytes.
+template <typename T, Act kind>
+__global__ void activate_kernel(Activated<T> given) {
+  const std::size_t place = 8 * (static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x);
+  if (place >= static_cast<std::size_t>(*given.rows) * given.width) return;
+  const int column = place % given.width;  // a width is a multiple of 64, so the eight are of one row
+  uint4 words = *reinterpret_cast<const uint4*>(given.x + place);
+  std::uint32_t* pairs = &words.x;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    float2 x = unpacked<T>(pairs[i]);
+    add_to(x, *reinterpret_cast<const float2*>(given.bias + column + 2 * i));
+    pairs[i] = packed<T>({act(kind, x.x), act(kind, x.y)});
+  }
+  *reinterpret_cast<uint4*>(given.x + place) = words;
+}
+
+template <typename T>
+__global__ void gather_kernel(const T* rows, const std::int32_t* offsets, const Counts* counts, int width, T* out) {
+  const int text = warp_row();
+  if (text >= counts->texts) return;
+  const T* from = rows + static_cast<std::size_t>(offsets[text]) * width;
+  T* to = out + static_cast<std::size_t>(text) * width;
+  for (int column = 8 * lane(); column < width; column += 256) {
+    *reinterpret_cast<uint4*>(to + column) = *reinterpret_cast<const uint4*>(from + column);
+  }
+}
+
+template <typename T>
+__global__ void mean_kernel(const T* rows, const std::int32_t* offsets, const std::uint8_t* attended, const Counts* counts,
+                            int width, T* out) {
+  const int text = warp_row();
+  if (text >= counts->texts) return;
+  for (int column = 2 * lane(); column < width; column += 64) {
+    float2 sum{0.0f, 0.0f};
+    int counted = 0;
+    for (int row = offsets[text]; row < offsets[text + 1]; ++row) {
+      if (attended && !attended[row]) continue;
+      add_to(sum, load_pair(rows + static_cast<std::size_t>(row) * width + column));
+      ++counted;
+    }
+    store_pair(out + static_cast<std::size_t>(text) * width + column, {sum.x / counted, sum.y / counted});
+  }
+}
+
+// A warp has a text and goes through the labels.
+template <typename T>
+__global__ void classify_kernel(const T* x, const float* weights, const float* bias, const Counts* counts, int width,
+                                int labels, float* logits) {
+  const int text = warp_row();
+  if (text >= counts->texts) return;
+  const T* row = x + static_cast<std::size_t>(text) * width;
+  for (int label = 0; label < labels; ++label) {
+    const float* weight = weights + static_cast<std::size_t>(label) * width;
+    float sum = 0.0f;
+    for (int column = 2 * lane(); column < width; column += 64) {
+      const float2 a = load_pair(row + column), b = *reinterpret_cast<const float2*>(weight + column);
+      sum += a.x * b.x + a.y * b.y;
+    }
+    sum = warp_sum(sum);
+    if (lane() == 0) logits[static_cast<std::size_t>(text) * labels + label] = sum + bias[label];
+  }
+}
+
+template <typename T, Act kind>
+void activate_as(const Activated<T>& given, int rows, cudaStream_t stream) {
+  constexpr int kThreads = 256;
+  const std::size_t pieces = static_cast<std::size_t>(rows) * given.width / 8;
+  launch(activate_kernel<T, kind>, static_cast<unsigned>((pieces + kThreads - 1) / kThreads), kThreads, 0, stream, given);
+}
+
+}  // namespace
+
+template <typename T>
+void embed(const Embedding<T>& given, int rows, cudaStream_t stream) {
+  launch(embed_kernel<T>, blocks_for(rows), 32 * kWarps, 0, stream, given);
+}
+
+template <typename T>
+void normalize(const Residual<T>& given, int rows, cudaStream_t stream) {
+  launch(normalize_kernel<T>, blocks_for(rows), 32 * kWarps, 0, stream, given);
+}
+
+template <typename T>
+void activate(const Activated<T>& given, int rows, cudaStream_t stream) {
+  switch (given.act) {
+    case Act::gelu: return activate_as<T, Act::gelu>(given, rows, stream);
+    case Act::relu: return activate_as<T, Act::relu>(given, rows, stream);
+    case Act::gelu_tanh: return activate_as<T, Act::gelu_tanh>(given, rows, stream);
+    case Act::silu: return activate_as<T, Act::silu>(given, rows, stream);
+    case Act::tanh: return activate_as<T, Act::tanh>(given, rows, stream);
+    case Act::none: return activate_as<T, Act::none>(given, rows, stream);
+  }
+}
+
+template <typename T>
+void gather_first(const T* rows, const std::int32_t* offsets, const Counts* counts, int width, T* out, int texts,
+                  cudaStream_t stream) {
+  launch(gather_kernel<T>, blocks_for(texts), 32 * kWarps, 0, stream, rows, offsets, counts, width, out);
+}
+
+template <typename T>
+void pool_mean(const T* rows, const std::int32_t* offsets, const std::uint8_t* attended, const Counts* counts, int width,
+               T* out, int texts, cudaStream_t stream) {
+  launch(mean_kernel<T>, blocks_for(texts), 32 * kWarps, 0, stream, rows, offsets, attended, counts, width, out);
+}
+
+template <typename T>
+void classify(const T* x, const float* weights, const float* bias, const Counts* counts, int width, int labels, float* logits,
+              int texts, cudaStream_t stream) {
+  launch(classify_kernel<T>, blocks_for(texts), 32 * kWarps, 0, stream, x, weights, bias, counts, width, labels, logits);
+}
+
+#define LITEFT_FOR(T)                                                                                             \
+  template void embed<T>(const Embedding<T>&, int, cudaStream_t);                                                 \
+  template void normalize<T>(const Residual<T>&, int, cudaStream_t);                                              \
+  template void activate<T>(const Activated<T>&, int, cudaStream_t);                                              \
+  template void gather_first<T>(const T*, const std::int32_t*, const Counts*, int, T*, int, cudaStream_t);        \
+  template void pool_mean<T>(const T*, const std::int32_t*, const std::uint8_t*, const Counts*, int, T*, int,     \
+                             cudaStream_t);                                                                       \
+  template void classify<T>(const T*, const float*, const float*, const Counts*, int, int, float*, int, cudaStream_t);
+LITEFT_FOR(__half)
+LITEFT_FOR(__nv_bfloat16)
+
+}  // namespace liteft::cuda

@@ -1,0 +1,63 @@
+// Where one run at a time computes: a stream, the memory of a chunk, and the graphs that were captured on it.
+
+#pragma once
+
+#include <map>
+#include <tuple>
+
+#include "cuda/kernels.h"
+#include "cuda/memory.h"
+#include "cuda/model.h"
+#include "cuda/products.h"
+
+namespace liteft::cuda {
+
+// What a graph covers. A chunk runs in the least bucket that holds it.
+struct Bucket {
+  int rows = 0, texts = 0;
+  int longest = 0;
+  bool attended = false;  // some tokens are hidden
+  bool holds_types = false;
+  auto operator<=>(const Bucket&) const = default;
+};
+
+// A chunk's integers as one block of memory, in the same place for every chunk of a bucket: one copy takes them up.
+struct Staging {
+  Staging(char* base, const Bucket& bucket);
+  static std::size_t bytes(const Bucket& bucket);
+  Counts* counts;
+  std::int32_t *offsets, *ids, *types, *positions, *text_of_row;
+  std::uint8_t* attended;
+};
+
+template <typename T>
+class Slot {
+ public:
+  // most_rows and most_texts: of a chunk.
+  Slot(const Model<T>& model, Products& products, int most_rows, int most_texts);
+  ~Slot();
+  Slot(const Slot&) = delete;
+  Slot& operator=(const Slot&) = delete;
+
+  // Learns the products of a bucket and captures its graph.
+  void prepare(const Bucket& bucket);
+  // Where a chunk of the bucket is to be written, on the host.
+  Staging host(const Bucket& bucket) { return Staging(pinned_.as<char>(), bucket); }
+  // Copies up, computes and copies logits down to `logits()`; returns when that is done.
+  void run(const Bucket& bucket, int texts);
+  const float* logits() const { return pinned_logits_.as<float>(); }
+
+ private:
+  template <typename Multiply>
+  void compute(const Bucket& bucket, const Multiply& multiply);
+
+  const Model<T>& model_;
+  Products& products_;
+  cudaStream_t stream_ = nullptr;
+  PinnedBuffer pinned_, pinned_logits_;
+  DeviceBuffer staged_, workspace_;
+  DeviceBuffer hidden_, sums_, projected_, queries_, context_, inner_, pooled_, dense_, logits_;
+  std::map<Bucket, cudaGraphExec_t> graphs_;
+};
+
+}  // namespace liteft::cuda

@@ -1,0 +1,58 @@
+// Pairs of halves and bfloat16s as float32, and sums over a warp.
+
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include <cstdint>
+#include <cstring>
+
+namespace liteft::cuda {
+
+template <typename T>
+struct PairOf;
+template <>
+struct PairOf<__half> {
+  using Type = __half2;
+  static __device__ float2 floats(__half2 x) { return __half22float2(x); }
+  static __device__ __half2 from(float2 x) { return __float22half2_rn(x); }
+};
+template <>
+struct PairOf<__nv_bfloat16> {
+  using Type = __nv_bfloat162;
+  static __device__ float2 floats(__nv_bfloat162 x) { return __bfloat1622float2(x); }
+  static __device__ __nv_bfloat162 from(float2 x) { return __float22bfloat162_rn(x); }
+};
+
+template <typename T>
+__device__ float2 load_pair(const T* p) {
+  return PairOf<T>::floats(*reinterpret_cast<const typename PairOf<T>::Type*>(p));
+}
+template <typename T>
+__device__ void store_pair(T* p, float2 x) {
+  *reinterpret_cast<typename PairOf<T>::Type*>(p) = PairOf<T>::from(x);
+}
+template <typename T>
+__device__ std::uint32_t packed(float2 x) {
+  const auto pair = PairOf<T>::from(x);
+  std::uint32_t word;
+  memcpy(&word, &pair, 4);
+  return word;
+}
+template <typename T>
+__device__ float2 unpacked(std::uint32_t word) {
+  typename PairOf<T>::Type pair;
+  memcpy(&pair, &word, 4);
+  return PairOf<T>::floats(pair);
+}
+inline __device__ void add_to(float2& sum, float2 x) {
+  sum.x += x.x;
+  sum.y += x.y;
+}
+inline __device__ float warp_sum(float x) {
+  for (int offset = 16; offset; offset /= 2) x += __shfl_xor_sync(0xffffffffu, x, offset);
+  return x;
+}
+
+}  // namespace liteft::cuda
