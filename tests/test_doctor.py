@@ -7,6 +7,7 @@ import subprocess
 import sys
 import types
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -434,7 +435,8 @@ def native_library(monkeypatch: pytest.MonkeyPatch, instructions: str | None) ->
     def found() -> native.NativeLibrary:
         if instructions is None:
             raise DeviceError("there is no libliteft.so.", fix="build it")
-        return native.NativeLibrary(Path("/x/libliteft.so"), "0.1.0", instructions, None)  # type: ignore[arg-type]
+        functions = SimpleNamespace(liteft_cuda_device=lambda *_: 1, liteft_last_error=lambda: b"no GPU")
+        return native.NativeLibrary(Path("/x/libliteft.so"), "0.1.0", instructions, functions)  # type: ignore[arg-type]
 
     monkeypatch.delenv("LITEFT_LIBRARY", raising=False)
     monkeypatch.setattr(backends, "open_library", found)
@@ -443,8 +445,9 @@ def native_library(monkeypatch: pytest.MonkeyPatch, instructions: str | None) ->
 
 def test_a_native_library_is_named_with_its_instructions_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
     native_library(monkeypatch, "avx2")
-    (finding,) = backends.native_findings()
+    finding, cuda = backends.native_findings()
     assert finding.status == "ok"
+    assert cuda.status == "off" and cuda.detail == "no GPU; no GPU has run it yet"
     for part in ("/x/libliteft.so", "version 0.1.0", "ABI 1", "avx2", "AVX2 and FMA"):
         assert part in finding.detail
 

@@ -57,15 +57,26 @@ int liteft_cuda_create(const liteft_shape* shape, const liteft_weight* weights, 
 
 int liteft_cuda_run(liteft_cuda* classifier, const liteft_batch* batch, float* logits) {
   return guarded([&] {
-    if (getpid() != classifier->process) {
-      throw std::runtime_error("the classifier was made before this process was forked; make one in the child");
+    if (!liteft_cuda_is_whole(classifier)) {
+      throw std::runtime_error("CUDA does not follow a fork, and this process was forked from the one that made the classifier; "
+                               "start processes by spawn, and make a classifier in each");
     }
     classifier->engine->run(*batch, logits);
   });
 }
 
 void liteft_cuda_destroy(liteft_cuda* classifier) {
-  if (classifier && getpid() == classifier->process) delete classifier;
+  if (classifier && liteft_cuda_is_whole(classifier)) delete classifier;
 }
 
-const char* liteft_cuda_about(const liteft_cuda* classifier) { return classifier->engine->about().c_str(); }
+int liteft_cuda_is_whole(const liteft_cuda* classifier) { return getpid() == classifier->process; }
+
+int liteft_cuda_describe(int32_t device, const char* folders, char* text, int32_t size) {
+  return guarded([&] {
+    Settings settings;
+    settings.device = device;
+    settings.folders = folders ? folders : "";
+    const std::string found = describe(settings);
+    text[found.copy(text, static_cast<std::size_t>(size) - 1)] = '\0';
+  });
+}

@@ -23,8 +23,10 @@ LITEFT_API int liteft_cuda_create(const liteft_shape* shape, const liteft_weight
 /* positions must be given; types and attended may be NULL. */
 LITEFT_API int liteft_cuda_run(liteft_cuda* classifier, const liteft_batch* batch, float* logits);
 LITEFT_API void liteft_cuda_destroy(liteft_cuda* classifier);
-/* The GPU's name and compute capability, versions of driver and cublasLt: one line. */
-LITEFT_API const char* liteft_cuda_about(const liteft_cuda* classifier);
+/* 0 in a forked child that inherited the classifier: it can neither run nor be destroyed there. */
+LITEFT_API int liteft_cuda_is_whole(const liteft_cuda* classifier);
+/* The GPU's name and compute capability, versions of driver and cublasLt: one line of at most `size` bytes. Starts CUDA. */
+LITEFT_API int liteft_cuda_describe(int32_t device, const char* folders, char* text, int32_t size);
 
 #ifdef __cplusplus
 }

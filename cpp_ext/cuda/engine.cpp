@@ -31,7 +31,7 @@ template <typename T>
 class Engine : public AnyEngine {
  public:
   Engine(const liteft_shape& shape, const liteft_weight* weights, int count, int type, const Settings& settings)
-      : settings_(settings), library_(CublasLt::open(settings.folders)), about_(describe()), model_(shape, weights, count),
+      : settings_(settings), library_(CublasLt::open(settings.folders)), about_(describe(settings)), model_(shape, weights, count),
         products_(library_, type, cache_file(type)) {
     settings_.most_rows = std::max(settings_.most_rows, bucket_of(shape.positions));
   }
@@ -53,8 +53,6 @@ class Engine : public AnyEngine {
                   static_cast<std::size_t>(texts) * model_.shape.labels * sizeof(float));
     }
   }
-
-  const std::string& about() const override { return about_; }
 
  private:
   // A slot for the time of a run.
@@ -120,21 +118,6 @@ class Engine : public AnyEngine {
     if (batch.attended) std::copy_n(batch.attended + first, chunk.rows, out.attended);
   }
 
-  std::string describe() const {
-    cudaDeviceProp properties{};
-    check(cudaGetDeviceProperties(&properties, settings_.device), "asking for the GPU");
-    int driver = 0;
-    check(cudaDriverGetVersion(&driver), "asking for the driver");
-    const int capability = 10 * properties.major + properties.minor;
-    if (capability < kLeastCapability) {
-      throw std::runtime_error(std::string(properties.name) + " has compute capability " + std::to_string(properties.major) + "." +
-                               std::to_string(properties.minor) + ", and 8.0 is needed");
-    }
-    return std::string(properties.name) + ", compute capability " + std::to_string(properties.major) + "." +
-           std::to_string(properties.minor) + ", CUDA " + std::to_string(driver / 1000) + "." + std::to_string(driver % 1000 / 10) +
-           ", cublasLt " + std::to_string(library_.version());
-  }
-
   std::string cache_file(int type) const {
     if (settings_.cache.empty()) return "";
     std::string name = about_ + (type == lt::kFloat16 ? ", fp16" : ", bf16");
@@ -157,13 +140,31 @@ class Engine : public AnyEngine {
 
 }  // namespace
 
-std::unique_ptr<AnyEngine> make_engine(const liteft_shape& shape, const liteft_weight* weights, int count, int precision,
-                                       const Settings& settings) {
-  int devices = 0;
-  check(cudaGetDeviceCount(&devices), "looking for a GPU");
+std::string describe(const Settings& settings) {
+  int devices = 0, driver = 0;
+  const cudaError_t error = cudaGetDeviceCount(&devices);
+  if (error == cudaErrorInsufficientDriver) {  // also where there is no driver at all
+    throw std::runtime_error("there is no NVIDIA driver, or one older than CUDA " + std::to_string(CUDART_VERSION / 1000) + "." +
+                             std::to_string(CUDART_VERSION % 1000 / 10) + " needs");
+  }
+  check(error, "looking for a GPU");
   if (settings.device < 0 || settings.device >= devices) {
     throw std::runtime_error("there is no GPU " + std::to_string(settings.device) + " among " + std::to_string(devices));
   }
+  cudaDeviceProp properties{};
+  check(cudaGetDeviceProperties(&properties, settings.device), "asking for the GPU");
+  check(cudaDriverGetVersion(&driver), "asking for the driver");
+  const std::string capability = std::to_string(properties.major) + "." + std::to_string(properties.minor);
+  if (10 * properties.major + properties.minor < kLeastCapability) {
+    throw std::runtime_error(std::string(properties.name) + " has compute capability " + capability + ", and 8.0 is needed");
+  }
+  return std::string(properties.name) + ", compute capability " + capability + ", CUDA " + std::to_string(driver / 1000) + "." +
+         std::to_string(driver % 1000 / 10) + ", cublasLt " + std::to_string(CublasLt::open(settings.folders).version());
+}
+
+std::unique_ptr<AnyEngine> make_engine(const liteft_shape& shape, const liteft_weight* weights, int count, int precision,
+                                       const Settings& settings) {
+  describe(settings);  // refuses what cannot be had before anything is chosen
   const Current current(settings.device);
   if (precision == LITEFT_BF16) return std::make_unique<Engine<__nv_bfloat16>>(shape, weights, count, lt::kBfloat16, settings);
   return std::make_unique<Engine<__half>>(shape, weights, count, lt::kFloat16, settings);

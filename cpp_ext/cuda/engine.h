@@ -18,7 +18,6 @@ class AnyEngine {
  public:
   virtual ~AnyEngine() = default;
   virtual void run(const liteft_batch& batch, float* logits) = 0;
-  virtual const std::string& about() const = 0;
 };
 
 struct Settings {
@@ -33,5 +32,8 @@ struct Settings {
 // std::runtime_error where there is no such GPU.
 std::unique_ptr<AnyEngine> make_engine(const liteft_shape& shape, const liteft_weight* weights, int count, int precision,
                                        const Settings& settings);
+
+// The GPU and the versions of driver and cublasLt, in a line. Throws std::runtime_error where one of them is missing or too old.
+std::string describe(const Settings& settings);
 
 }  // namespace liteft::cuda

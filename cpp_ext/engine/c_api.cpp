@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cpu/registry.h"
+#include "engine/cuda_engine.h"
 #include "engine/engine.h"
 #include "engine/refuse.h"
 #include "engine/weights.h"
@@ -14,7 +15,7 @@
 using namespace liteft;
 
 struct liteft_classifier {
-  Engine engine;
+  std::unique_ptr<Runner> runner;
 };
 
 namespace {
@@ -47,6 +48,7 @@ const Kernels& choose_kernels(const char* wanted) {
 }
 
 Precision checked_precision(int precision, const Kernels& kernels) {
+  if (precision == LITEFT_FP16) refuse("fp16 is offered on a GPU alone");
   if (precision < LITEFT_FP32 || precision > LITEFT_INT8) refuse("precision " + std::to_string(precision) + " is unknown");
   if (precision == LITEFT_BF16 && !kernels.bf16) refuse(std::string("bf16 is not offered by ") + kernels.name);
   return static_cast<Precision>(precision);
@@ -91,6 +93,14 @@ double liteft_peak(int32_t precision, int32_t threads, const char* instructions)
   return rate;
 }
 
+int liteft_cuda_device(int32_t device, const char* cublas, char* text, int32_t size) {
+  return guarded([&] {
+    if (!text || size < 1) refuse("there is no place for the text");
+    const std::string found = describe_gpu({device, cublas, nullptr});
+    text[found.copy(text, static_cast<std::size_t>(size) - 1)] = '\0';
+  });
+}
+
 int liteft_create(const liteft_shape* shape, const liteft_weight* weights, int32_t count, int32_t precision,
                   int32_t threads, const char* instructions, liteft_classifier** created) {
   return guarded([&] {
@@ -99,7 +109,16 @@ int liteft_create(const liteft_shape* shape, const liteft_weight* weights, int32
     check_threads(threads);
     const Kernels& kernels = choose_kernels(instructions);
     Model model = build(*shape, weights, count, checked_precision(precision, kernels), kernels);
-    *created = new liteft_classifier{Engine(std::move(model), threads)};
+    *created = new liteft_classifier{std::make_unique<Engine>(std::move(model), threads)};
+  });
+}
+
+int liteft_create_cuda(const liteft_shape* shape, const liteft_weight* weights, int32_t count, int32_t precision, int32_t device,
+                       const char* cublas, const char* cache, liteft_classifier** created) {
+  return guarded([&] {
+    if (created) *created = nullptr;
+    if (!shape || !weights || !created || count < 0) refuse("shape, weights and the place of the result are needed");
+    *created = new liteft_classifier{make_cuda_engine(*shape, weights, count, precision, {device, cublas, cache})};
   });
 }
 
@@ -110,8 +129,7 @@ int liteft_run(liteft_classifier* classifier, const liteft_batch* given, float* 
     if (given->texts == 0) return;
     if (!given->ids) refuse("a batch without ids");
     if (!logits) refuse("there is no place for the logits");
-    Engine& engine = classifier->engine;
-    const ModelShape& shape = engine.model().shape;
+    const ModelShape& shape = classifier->runner->shape();
     Batch batch{given->texts, given->ids, given->types, given->positions, given->offsets, given->attended};
     check(shape, batch);
     std::vector<std::int32_t> positions;
@@ -120,7 +138,7 @@ int liteft_run(liteft_classifier* classifier, const liteft_batch* given, float* 
       batch.positions = positions.data();
       check(shape, batch);
     }
-    engine.run(batch, logits);
+    classifier->runner->run(batch, logits);
   });
 }
 
@@ -132,17 +150,16 @@ int liteft_run_padded(liteft_classifier* classifier, const liteft_padded* padded
     if (static_cast<std::int64_t>(padded->texts) * padded->tokens > (1 << 30)) refuse("a batch of more than 2^30 tokens");
     if (!padded->ids || !padded->mask) refuse("a batch without ids or mask");
     if (!logits) refuse("there is no place for the logits");
-    Engine& engine = classifier->engine;
-    const Packed packed(engine.model().shape, *padded);
-    engine.run(packed.batch(), logits);
+    const Packed packed(classifier->runner->shape(), *padded);
+    classifier->runner->run(packed.batch(), logits);
   });
 }
 
 void liteft_destroy(liteft_classifier* classifier) {
-  if (classifier && classifier->engine.is_whole()) delete classifier;
+  if (classifier && classifier->runner->is_whole()) delete classifier;
 }
 
 void liteft_counters(const liteft_classifier* classifier, uint64_t* calls, uint64_t* rows) {
-  if (calls) *calls = classifier ? classifier->engine.calls() : 0;
-  if (rows) *rows = classifier ? classifier->engine.rows() : 0;
+  if (calls) *calls = classifier ? classifier->runner->calls() : 0;
+  if (rows) *rows = classifier ? classifier->runner->rows() : 0;
 }

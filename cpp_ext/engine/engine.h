@@ -6,27 +6,23 @@
 
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <vector>
 
 #include "engine/batch.h"
 #include "engine/passage.h"
 #include "engine/pool.h"
+#include "engine/runner.h"
 #include "engine/workspace.h"
 
 namespace liteft {
 
-class Engine {
+class Engine : public Runner {
  public:
   Engine(Model model, int threads);
-  // logits: (texts, labels). The batch has been checked.
-  void run(const Batch& batch, float* logits);
-  const Model& model() const { return model_; }
-  // False in a forked child that inherited the engine: it may not be destroyed there.
-  bool is_whole() const { return pool_.is_whole(); }
-  std::uint64_t rows() const { return rows_.load(); }
-  std::uint64_t calls() const { return calls_.load(); }
+  void run(const Batch& batch, float* logits) override;
+  const ModelShape& shape() const override { return model_.shape; }
+  bool is_whole() const override { return pool_.is_whole(); }
 
  private:
   // All threads share each strip; or each takes strips of its own.
@@ -35,7 +31,6 @@ class Engine {
   const Model model_;
   Pool pool_;
   Shelf shelf_;
-  std::atomic<std::uint64_t> rows_{0}, calls_{0};
 };
 
 }  // namespace liteft

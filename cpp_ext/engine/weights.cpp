@@ -2,7 +2,6 @@
 
 #include <cmath>
 #include <cstring>
-#include <map>
 
 #include "engine/refuse.h"
 
@@ -74,6 +73,8 @@ class Weights {
     return {kernels, outputs, inputs, static_cast<const std::int8_t*>(weight.values), scales.data(), bias.data()};
   }
 
+  std::vector<float> vector(const std::string& name, int width) const { return float32(name, 1, width); }
+
   Norm norm(const std::string& name, int width) const { return {vector(name + ".weight", width), vector(name + ".bias", width)}; }
 
   Table table(const std::string& name, int rows, int width) const {
@@ -101,8 +102,6 @@ class Weights {
     if (weight.type < 0 || weight.type > LITEFT_TYPE_INT8) refuse("the weight '" + name + "' has an unknown type");
     return weight;
   }
-
-  std::vector<float> vector(const std::string& name, int width) const { return float32(name, 1, width); }
 
   std::vector<float> scales_of(const std::string& weight, int rows, int columns) const {
     return float32(weight.substr(0, weight.size() - std::strlen("weight")) + "scale", rows, columns);
@@ -209,6 +208,52 @@ Model build(const liteft_shape& given, const liteft_weight* described, int count
   if (shape.head != Head::none) model.dense = weights.linear(kernels, Precision::fp32, "head.dense", width, width);
   model.classifier = weights.linear(kernels, Precision::fp32, "classifier", shape.labels, width);
   return model;
+}
+
+void Widened::add(const std::string& name, int rows, int columns, std::vector<float> values) {
+  const auto& [stored_name, stored] = *values_.emplace(name, std::move(values)).first;
+  weights_.push_back({stored_name.c_str(), stored.data(), LITEFT_TYPE_FLOAT32, rows, columns});
+}
+
+Widened::Widened(const liteft_shape& given, const liteft_weight* described, int count) : shape_(checked(given)) {
+  const Weights weights(described, count);
+  const int width = shape_.width;
+  const auto table = [&](const std::string& name, int rows) {
+    const Table stored = weights.table(name, rows, shape_.embedding);
+    std::vector<float> values(static_cast<std::size_t>(rows) * shape_.embedding, 0.0f);
+    for (int row = 0; row < rows; ++row) {
+      stored.add_row(row, shape_.embedding, values.data() + static_cast<std::size_t>(row) * shape_.embedding);
+    }
+    add(name + ".weight", rows, shape_.embedding, std::move(values));
+  };
+  const auto linear = [&](const std::string& name, int outputs, int inputs) {
+    add(name + ".weight", inputs, outputs, weights.floats(name + ".weight", inputs, outputs));
+    add(name + ".bias", 1, outputs, weights.vector(name + ".bias", outputs));
+  };
+  const auto norm = [&](const std::string& name, int columns) {
+    for (const char* part : {".weight", ".bias"}) add(name + part, 1, columns, weights.vector(name + part, columns));
+  };
+  table("embeddings.word", shape_.vocabulary);
+  table("embeddings.position", shape_.positions);
+  if (shape_.types) table("embeddings.type", shape_.types);
+  norm("embeddings.norm", shape_.embedding);
+  if (shape_.embedding != width) linear("embeddings.project", width, shape_.embedding);
+  for (int number = 0; number < shape_.layers; ++number) {
+    const std::string name = "layers." + std::to_string(number) + ".";
+    if (number + 1 == shape_.layers && shape_.pooling == Pooling::cls) {
+      linear(name + "attention.query", width, width);
+      linear(name + "attention.key_value", 2 * width, width);
+    } else {
+      linear(name + "attention.query_key_value", 3 * width, width);
+    }
+    linear(name + "attention.output", width, width);
+    linear(name + "feed_forward.inner", shape_.inner, width);
+    linear(name + "feed_forward.outer", width, shape_.inner);
+    norm(name + "attention.norm", width);
+    norm(name + "feed_forward.norm", width);
+  }
+  if (shape_.head != Head::none) linear("head.dense", width, width);
+  linear("classifier", shape_.labels, width);
 }
 
 }  // namespace liteft

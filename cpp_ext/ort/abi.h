@@ -54,6 +54,11 @@ inline constexpr Entry<26, OrtStatus*, const char*, OrtCustomOpDomain**> CreateC
 inline constexpr Entry<27, OrtStatus*, OrtCustomOpDomain*, const struct OrtCustomOp*> CustomOpDomain_Add;
 inline constexpr Entry<28, OrtStatus*, OrtSessionOptions*, OrtCustomOpDomain*> AddCustomOpDomain;
 
+// An entry of a session's configuration: whether it is there, and its text; without a place for the text only its size,
+// the final zero counted.
+inline constexpr Entry<237, OrtStatus*, const OrtSessionOptions*, const char*, int*> HasSessionConfigEntry;
+inline constexpr Entry<238, OrtStatus*, const OrtSessionOptions*, const char*, char*, std::size_t*> GetSessionConfigEntry;
+
 // A tensor's values, which it owns.
 inline constexpr Entry<51, OrtStatus*, OrtValue*, void**> GetTensorMutableData;
 // A tensor's type and shape as an object, to be released by the caller, and what it holds.

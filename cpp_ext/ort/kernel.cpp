@@ -175,14 +175,19 @@ Tensor read_rectangle(const OrtApi* api, const OrtKernelContext* context, std::s
 
 }  // namespace
 
-Kernel::Kernel(const OrtApi* api, const OrtKernelInfo* info) : api_(api) {
+Kernel::Kernel(const OrtApi* api, const OrtKernelInfo* info, const Target& target) : api_(api) {
   const Node node(api, info);
   const liteft_shape shape = node.shape();
   const std::vector<liteft_weight> weights = node.weights();
   const int precision = node.chosen("int8_scheme", {"none", "per_row"}) ? LITEFT_INT8 : LITEFT_FP32;
+  const auto count = static_cast<std::int32_t>(weights.size());
   liteft_classifier* created = nullptr;
-  check_library(liteft_create(&shape, weights.data(), static_cast<std::int32_t>(weights.size()), precision,
-                              wanted_threads(), nullptr, &created));
+  if (target.cuda) {
+    check_library(liteft_create_cuda(&shape, weights.data(), count, target.precision, target.device, target.cublas.c_str(),
+                                     target.cache.c_str(), &created));
+  } else {
+    check_library(liteft_create(&shape, weights.data(), count, precision, wanted_threads(), nullptr, &created));
+  }
   classifier_.reset(created);
   typed_ = node.typed();
   labels_ = shape.labels;

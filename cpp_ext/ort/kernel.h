@@ -8,13 +8,14 @@
 
 #include "liteft/liteft.h"
 #include "ort/abi.h"
+#include "ort/target.h"
 
 namespace liteft::ort {
 
 class Kernel {
  public:
   // Throws std::exception, with what the node lacks or what the library says.
-  Kernel(const OrtApi* api, const OrtKernelInfo* info);
+  Kernel(const OrtApi* api, const OrtKernelInfo* info, const Target& target);
   ~Kernel();
   Kernel(const Kernel&) = delete;
   Kernel& operator=(const Kernel&) = delete;

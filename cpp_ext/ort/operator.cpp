@@ -5,6 +5,9 @@
 // holds. Inputs: ids and mask, int64 (texts, tokens), then one variadic input of any types: the type ids, where there
 // are any, and all weights; the attribute `inputs` names everything. Output: logits, float32 (texts, labels).
 //
+// It computes on the CPU, or on a GPU where the session's options say so before the library is registered (target.h).
+// Texts and logits are the host's either way, so that the CPU provider and the plain onnxruntime package do.
+//
 // Every error becomes a status with the library's words: nothing is thrown through ONNX Runtime.
 
 #include <exception>
@@ -13,10 +16,12 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "liteft/liteft.h"
 #include "ort/abi.h"
 #include "ort/kernel.h"
+#include "ort/target.h"
 #include "ort/tensor.h"
 
 namespace liteft::ort {
@@ -42,8 +47,14 @@ OrtStatus* guarded(const OrtApi* api, Body body) noexcept {
   }
 }
 
-OrtStatus* create(const OrtCustomOp*, const OrtApi* api, const OrtKernelInfo* info, void** kernel) {
-  return guarded(api, [&] { *kernel = new Kernel(api, info); });
+// The operator for one target. ONNX Runtime hands its table back to `create`.
+struct Operator : OrtCustomOp {
+  explicit Operator(const Target& target);
+  const Target target;
+};
+
+OrtStatus* create(const OrtCustomOp* op, const OrtApi* api, const OrtKernelInfo* info, void** kernel) {
+  return guarded(api, [&] { *kernel = new Kernel(api, info, static_cast<const Operator*>(op)->target); });
 }
 
 OrtStatus* compute(void* kernel, OrtKernelContext* context) {
@@ -75,18 +86,19 @@ OrtCustomOp describe() {
   return op;
 }
 
-// The domain, one for each ONNX Runtime in the process. It is never released: sessions point to it for as long as they
+Operator::Operator(const Target& wanted) : OrtCustomOp(describe()), target(wanted) {}
+
+// The domain, one for each ONNX Runtime and target in the process. It is never released: sessions point to it for as long as they
 // live, and which of them and of the libraries goes first when the process ends is not for this library to know.
-OrtCustomOpDomain* domain_of(const OrtApi* api) {
-  static const OrtCustomOp op = describe();
+OrtCustomOpDomain* domain_of(const OrtApi* api, const Target& target) {
   static std::mutex mutex;
-  static std::map<const OrtApi*, OrtCustomOpDomain*> domains;
+  static auto& domains = *new std::map<std::pair<const OrtApi*, Target>, OrtCustomOpDomain*>;
   const std::lock_guard lock(mutex);
-  OrtCustomOpDomain*& domain = domains[api];
+  OrtCustomOpDomain*& domain = domains[{api, target}];
   if (!domain) {
     OrtCustomOpDomain* made = nullptr;
     check(api, CreateCustomOpDomain(api, "liteft", &made));
-    check(api, CustomOpDomain_Add(api, made, &op));
+    check(api, CustomOpDomain_Add(api, made, new Operator(target)));
     domain = made;
   }
   return domain;
@@ -107,5 +119,5 @@ extern "C" LITEFT_API liteft::ort::OrtStatus* RegisterCustomOps(liteft::ort::Ort
                                base->GetVersionString());
     });
   }
-  return guarded(api, [&] { check(api, AddCustomOpDomain(api, options, domain_of(api))); });
+  return guarded(api, [&] { check(api, AddCustomOpDomain(api, options, domain_of(api, read_target(api, options)))); });
 }

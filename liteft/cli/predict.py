@@ -44,7 +44,7 @@ OnError = Annotated[
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu or cuda.")]
 Backend = Annotated[str, typer.Option("--backend", metavar="NAME", help="auto, native or onnxruntime.")]
 Precision = Annotated[
-    str | None, typer.Option("--precision", metavar="NAME", help="bf16: coarser and faster, on the native backend.")
+    str | None, typer.Option("--precision", metavar="NAME", help="bf16, or fp16 on CUDA: coarser, faster, native.")
 ]
 Prefix = Annotated[str, typer.Option("--prefix", metavar="NAME", help="Goes before the names of added columns.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that is there already.")]

@@ -6,6 +6,7 @@ from liteft.doctor.finding import Finding
 from liteft.doctor.machine import Gpus
 from liteft.doctor.providers import onnxruntime_builds
 from liteft.errors import DeviceError
+from liteft.runtime.cuda_places import cublas_path
 from liteft.runtime.native_library import ABI, VARIABLE, NativeLibrary, asked_for, find_library, open_library
 from liteft.runtime.onnx_engine import may_have_cuda
 
@@ -32,7 +33,16 @@ def native_findings() -> list[Finding]:
     name = library.instructions
     why = _WHY.get(name, "the best that it has for this processor")
     detail = f"{library.path}, version {library.version}, ABI {ABI}; instructions: {name} ({why})"
-    return [Finding("native library", "ok", detail)]
+    return [Finding("native library", "ok", detail), _cuda_finding(library)]
+
+
+def _cuda_finding(library: NativeLibrary) -> Finding:
+    """Return whether the native library reaches a GPU, or why not."""
+    gpu, reason = library.gpu(cublas_path())
+    untested = "no GPU has run it yet"
+    if gpu:
+        return Finding("native CUDA", "ok", f'{gpu}; taken where backend="native", device="cuda" ask for it; {untested}')
+    return Finding("native CUDA", "off", f"{reason}; {untested}")
 
 
 def backend_findings(gpus: Gpus) -> list[Finding]:

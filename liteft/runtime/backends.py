@@ -1,8 +1,9 @@
 """What computes logits: the one place where a backend, a device and a precision are chosen.
 
-A backend is an Engine. There are two: "native", LiteFT's own library, which runs on the CPU and pads nothing, and
-"onnxruntime", which runs everything an artifact may hold, and is the one that has CUDA. An explicit choice is met or
-refused with the reason. "auto" takes
+A backend is an Engine. There are two: "native", LiteFT's own library, which pads nothing, and "onnxruntime", which
+runs everything an artifact may hold. Both have CUDA; that of the native backend has not run on a GPU yet, so it is
+taken only where CUDA is asked for by name. An explicit choice is met or refused with the reason. device="cuda" alone
+takes onnxruntime where it was built with CUDA and the artifact is not int8, and else the native backend. "auto" takes
 
 1. ONNX Runtime on CUDA, where the device is left open and ONNX Runtime has CUDA. An int8 artifact stays on the CPU:
    ONNX Runtime's CUDA kernel for integer products takes no unsigned activations, so every product would be copied to
@@ -30,7 +31,7 @@ __all__ = ["BACKENDS", "DEVICES", "PRECISIONS", "Engine", "checked_threads", "ch
 
 DEVICES = ("auto", "cpu", "cuda")
 BACKENDS = ("auto", "native", "onnxruntime")
-PRECISIONS = (None, "bf16")
+PRECISIONS = (None, "bf16", "fp16")
 _MOST_THREADS = 1024  # of a classifier in the native library; of 5,000 in ONNX Runtime, the process died
 
 
@@ -40,7 +41,7 @@ class Engine(Protocol):
     Attributes:
         name: of the backend.
         device: "cpu" or "cuda".
-        precision: of its products: "fp32", "bf16" or "int8".
+        precision: of its products: "fp32", "bf16", "fp16" or "int8".
         pads: texts of a batch are computed as wide as the longest of them.
         token_budget: tokens of a batch, at most, that is best for speed.
         run_price: what a run costs besides its tokens, in tokens.
@@ -84,7 +85,7 @@ def choose_engine(
         device: "auto", "cpu" or "cuda".
         backend: "auto", "native" or "onnxruntime".
         threads: how many threads a run may use on the CPU.
-        precision: None, or "bf16" for products in bfloat16, which the native backend alone has.
+        precision: None, or "bf16" or, on CUDA, "fp16" for products in that type, which the native backend alone has.
 
     Raises:
         DeviceError: the device, the backend or the precision is unknown or cannot be had.
@@ -98,14 +99,10 @@ def choose_engine(
         _check_precision(artifact, precision, device=device, backend=backend)
         backend = "native"
     if backend == "native":
-        if device == "cuda":
-            raise DeviceError(
-                'backend="native" runs on the CPU, and device="cuda" was asked for.',
-                fix=['device="cpu"', 'backend="onnxruntime"'],
-            )
-        return _native(artifact, threads, precision)
-    if backend == "auto" and device != "cuda":
-        return _best(artifact, device, threads)
+        asked = 'backend="native"' if precision is None else f"precision={precision!r}, which needs the native backend,"
+        return _native(artifact, threads, precision, "cuda" if device == "cuda" else "cpu", asked)
+    if backend == "auto":
+        return _any_cuda(artifact, threads) if device == "cuda" else _best(artifact, device, threads)
     return _onnxruntime(artifact, device, threads)
 
 
@@ -121,8 +118,8 @@ def checked_threads(threads: int | None) -> int:
     return threads
 
 
-def _native(artifact: Artifact, threads: int, precision: str | None) -> Engine:
-    """Return the native engine, asked for by name.
+def _native(artifact: Artifact, threads: int, precision: str | None, device: str, asked: str) -> Engine:
+    """Return the native engine, asked for by the choices that ``asked`` names.
 
     Raises:
         DeviceError: why it cannot run this artifact here.
@@ -131,7 +128,6 @@ def _native(artifact: Artifact, threads: int, precision: str | None) -> Engine:
     from liteft.runtime.native_engine import NativeEngine
     from liteft.runtime.native_library import open_library
 
-    asked = 'backend="native"' if precision is None else f"precision={precision!r}, which needs the native backend,"
     try:
         open_library()
         stored = read_classifier(artifact.model_path)
@@ -139,9 +135,40 @@ def _native(artifact: Artifact, threads: int, precision: str | None) -> Engine:
         raise DeviceError(
             f"{asked} was asked for and cannot be had: {error.message}",
             accepted=error.accepted,
-            fix=['backend="auto"' if precision is None else "leave the precision out", *error.fix],
+            fix=[_without(precision, device), *error.fix],
         ) from error
-    return NativeEngine(artifact, threads=threads, precision=precision, stored=stored)
+    return NativeEngine(artifact, threads=threads, device=device, precision=precision, stored=stored)
+
+
+def _without(precision: str | None, device: str) -> str:
+    """Return how to ask for less."""
+    if precision is not None:
+        return "leave the precision out"
+    return 'device="cpu"' if device == "cuda" else 'backend="auto"'
+
+
+def _any_cuda(artifact: Artifact, threads: int) -> Engine:
+    """Return what device="cuda" takes where no backend was asked for.
+
+    Raises:
+        DeviceError: neither backend has CUDA; why, of each.
+    """
+    from liteft.runtime.onnx_engine import has_cuda, may_have_cuda
+
+    reason = "it is not installed with CUDA: pip uninstall onnxruntime; pip install 'liteft[gpu]'"
+    try:
+        if artifact.manifest.precision == "int8":
+            reason = "its CUDA kernels take no int8 of this kind"
+        elif may_have_cuda() and has_cuda():
+            return _onnxruntime(artifact, "cuda", threads)
+    except MissingExtraError as error:  # installed and broken
+        reason = error.message
+    try:
+        return _native(artifact, threads, None, "cuda", 'device="cuda"')
+    except DeviceError as error:
+        raise DeviceError(
+            error.message, accepted={**error.accepted, "onnxruntime": reason}, fix=["liteft doctor", 'device="cpu"']
+        ) from error
 
 
 def _best(artifact: Artifact, device: str, threads: int) -> Engine:
@@ -215,19 +242,24 @@ def _onnxruntime(artifact: Artifact, device: str, threads: int) -> Engine:
 
 def _check_precision(artifact: Artifact, precision: str, *, device: str, backend: str) -> None:
     """Refuse a precision that the other choices exclude."""
+    if backend == "onnxruntime":
+        raise DeviceError(
+            f"precision={precision!r} is offered by the native backend alone, and backend={backend!r} was asked for.",
+            fix=["leave the precision out", 'backend="auto"'],
+        )
+    if device == "cuda":
+        return
+    if precision == "fp16":
+        raise DeviceError(
+            f"precision='fp16' is offered on CUDA alone, and device={device!r} was asked for.",
+            fix=["leave the precision out", 'device="cuda"'],
+        )
     if artifact.manifest.precision == "int8":
         raise DeviceError(
             f"precision={precision!r} was asked for, and {artifact.path} is stored in int8.",
             accepted={"precision": "None, for an int8 artifact"},
             fix=["leave the precision out", "export with --precision fp32 or fp16"],
         )
-    for name, value in (("backend", backend), ("device", device)):
-        if value in ("onnxruntime", "cuda"):
-            raise DeviceError(
-                f"precision={precision!r} is offered by the native backend on the CPU alone, "
-                f"and {name}={value!r} was asked for.",
-                fix=["leave the precision out", f'{name}="auto"'],
-            )
 
 
 def _check_known(name: str, value: object, known: tuple[str | None, ...]) -> None:

@@ -43,13 +43,16 @@ def load(
 
     Args:
         path: the artifact's folder.
-        device: "cpu", "cuda", or "auto": CUDA where onnxruntime has it and the artifact is not int8.
+        device: "cpu", "cuda", or "auto": CUDA where onnxruntime has it and the artifact is not int8. "cuda" is CUDA or
+            a DeviceError: onnxruntime's where it has CUDA and the artifact is not int8, else the native backend's,
+            which no GPU has run yet.
         backend: "native", "onnxruntime", or "auto": native on the CPU, where this liteft has its library, the
             processor has AVX2 or NEON, and the graph is one node and neither flat nor traced; else onnxruntime.
         threads: threads of one run on the CPU; None for the physical cores that this process may use. With 1,
             texts are tokenized on one core too.
         precision: None computes as the artifact is stored, float16 in float32. "bf16" computes the products of a
             float artifact in bfloat16: faster and coarser, on the native backend, where the processor offers it.
+            With device="cuda", "bf16" or "fp16" asks for the native backend on the GPU, for any artifact.
 
     Returns:
         A Classifier; close it, or use it as a context manager.

@@ -6,7 +6,9 @@
 - Whoever runs holds the classifier, so it is freed when the last run has ended and never before, in whatever thread
   that is.
 - Fork: the library's threads do not exist in a child. A child leaves the inherited classifier alone, alive and unused,
-  and makes its own at the first run.
+  and makes its own at the first run. On a GPU it cannot: CUDA does not follow a fork, which is an error that says so.
+- A GPU: the same batches go to libliteft_cuda, through the same functions. Weights of every kind are taken, int8 too,
+  and products are bf16 or fp16 with sums in float32.
 """
 
 from __future__ import annotations
@@ -22,17 +24,19 @@ import numpy as np
 from liteft.artifact import Artifact
 from liteft.errors import ArtifactError, DeviceError
 from liteft.runtime.counters import EngineCounters
+from liteft.runtime.cuda_places import cache_folder, cublas_path
 from liteft.runtime.encoder_file import StoredClassifier, read_classifier
 from liteft.runtime.native_library import Batch, NativeLibrary, Shape, Weight, open_library
 
 __all__ = ["NativeEngine"]
 
-_PRECISIONS = {"fp32": 0, "bf16": 1, "int8": 2}
+_PRECISIONS = {"fp32": 0, "bf16": 1, "int8": 2, "fp16": 3}
 _POOLINGS = {"cls": 0, "mean": 1}
 _HEADS = {"none": 0, "tanh": 1, "relu": 2, "gelu": 3}
 _ACTIVATIONS = {"gelu": 0, "relu": 1, "gelu_tanh": 2, "silu": 3}
 _TYPES = {"f4": 0, "f2": 1, "i1": 2}
 _TOKEN_BUDGET = 16384
+_CUDA_TOKEN_BUDGET = 131072  # not measured yet; the library cuts it into chunks of its own
 
 
 class NativeEngine:
@@ -41,8 +45,9 @@ class NativeEngine:
     Args:
         artifact: a checked artifact.
         threads: threads of a run.
+        device: "cpu", or "cuda" for the first GPU.
         precision: "bf16" computes a float artifact's products in bfloat16; None as the artifact is stored, float16 in
-            float32.
+            float32. On a GPU "bf16" or "fp16"; None is fp16 for a float16 artifact and else bf16.
         stored: what ``read_classifier`` found, where it has been read already.
 
     Raises:
@@ -51,28 +56,29 @@ class NativeEngine:
     """
 
     name = "native"
-    device = "cpu"
     pads = False
     run_price = 0
-    token_budget = _TOKEN_BUDGET
 
     def __init__(
         self,
         artifact: Artifact,
         *,
         threads: int,
+        device: str = "cpu",
         precision: str | None = None,
         stored: StoredClassifier | None = None,
     ) -> None:
         library = open_library()
         stored = read_classifier(artifact.model_path) if stored is None else stored
         _check(stored, artifact)
-        self.precision = precision or ("int8" if stored.int8_scheme != "none" else "fp32")
+        self.device = device
+        self.token_budget = _CUDA_TOKEN_BUDGET if device == "cuda" else _TOKEN_BUDGET
+        self.precision = precision or _usual_precision(artifact, stored, device)
         self._artifact, self._library, self._threads = artifact, library, threads
         self._typed = len(stored.inputs) == 3
         self._labels = stored.labels
         self._lock = threading.Lock()
-        self._handle: _Handle | None = _Handle(library, stored, self.precision, threads)
+        self._handle: _Handle | None = self._new_handle(stored)
 
     def run(self, ids: list[np.ndarray], type_ids: list[np.ndarray]) -> np.ndarray:
         """Return logits, float32 (texts, labels), for unpadded int32 ids (tokens,); see ``Engine.run``."""
@@ -104,18 +110,27 @@ class NativeEngine:
         self._handle = None
 
     def _handle_of_this_process(self) -> _Handle:
+        if self.device == "cuda":
+            raise DeviceError(
+                "this process was forked after CUDA had started in its parent, and CUDA does not follow a fork.",
+                fix=['start processes by "spawn" and load the artifact in each', "load the artifact after the fork"],
+            )
         with self._lock:
             if self._handle is None:
                 self._artifact.check_model()
-                stored = read_classifier(self._artifact.model_path)
-                self._handle = _Handle(self._library, stored, self.precision, self._threads)
+                self._handle = self._new_handle(read_classifier(self._artifact.model_path))
             return self._handle
+
+    def _new_handle(self, stored: StoredClassifier) -> _Handle:
+        return _Handle(self._library, stored, self.precision, self._threads, self.device)
 
 
 class _Handle:
     """A classifier of the library; freed with this object, by the process that made it."""
 
-    def __init__(self, library: NativeLibrary, stored: StoredClassifier, precision: str, threads: int) -> None:
+    def __init__(
+        self, library: NativeLibrary, stored: StoredClassifier, precision: str, threads: int, device: str
+    ) -> None:
         self.functions = library.functions
         self.pointer = ctypes.c_void_p()
         self._process = os.getpid()
@@ -124,25 +139,39 @@ class _Handle:
         for place, (name, array) in enumerate(stored.weights.items()):
             weights[place] = Weight(name.encode(), _address(array), _TYPES[array.dtype.str[1:]], *array.shape)
         shape = _shape(stored)
-        failed = self.functions.liteft_create(
-            ctypes.byref(shape),
-            weights,
-            len(weights),
-            _PRECISIONS[precision],
-            threads,
-            None,
-            ctypes.byref(self.pointer),
-        )
+        described = (ctypes.byref(shape), weights, len(weights), _PRECISIONS[precision])
+        if device == "cuda":
+            places = (cublas_path().encode(), str(cache_folder()).encode())
+            failed = self.functions.liteft_create_cuda(*described, 0, *places, ctypes.byref(self.pointer))
+        else:
+            failed = self.functions.liteft_create(*described, threads, None, ctypes.byref(self.pointer))
         if failed:
-            raise DeviceError(
-                f"the native engine cannot make this classifier in {precision}: {library.last_error()}.",
-                accepted={"instructions of this machine": library.instructions, "library": library.path},
-                fix="leave the precision out" if precision == "bf16" else 'backend="onnxruntime"',
-            )
+            raise _creation_error(library, precision, device)
 
     def __del__(self) -> None:
         if self.pointer and self._getpid() == self._process:
             self.functions.liteft_destroy(self.pointer)
+
+
+def _creation_error(library: NativeLibrary, precision: str, device: str) -> DeviceError:
+    if device == "cuda":
+        return DeviceError(
+            f'device="cuda" was asked for, and the native engine cannot run there: {library.last_error()}.',
+            accepted={"library": library.path},
+            fix=["liteft doctor", 'device="cpu"'],
+        )
+    return DeviceError(
+        f"the native engine cannot make this classifier in {precision}: {library.last_error()}.",
+        accepted={"instructions of this machine": library.instructions, "library": library.path},
+        fix="leave the precision out" if precision == "bf16" else 'backend="onnxruntime"',
+    )
+
+
+def _usual_precision(artifact: Artifact, stored: StoredClassifier, device: str) -> str:
+    """Return the precision of the products where none was asked for."""
+    if device == "cuda":
+        return "fp16" if artifact.manifest.precision == "fp16" else "bf16"
+    return "int8" if stored.int8_scheme != "none" else "fp32"
 
 
 def _shape(stored: StoredClassifier) -> Shape:

@@ -28,6 +28,7 @@ __all__ = [
     "VARIABLE",
     "Batch",
     "NativeLibrary",
+    "Padded",
     "Shape",
     "Weight",
     "asked_for",
@@ -93,6 +94,18 @@ class Batch(ctypes.Structure):
     )
 
 
+class Padded(ctypes.Structure):
+    """liteft_padded."""
+
+    _fields_ = (
+        ("texts", ctypes.c_int32),
+        ("tokens", ctypes.c_int32),
+        ("ids", ctypes.c_void_p),
+        ("mask", ctypes.c_void_p),
+        ("types", ctypes.c_void_p),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class NativeLibrary:
     """The library, opened.
@@ -118,6 +131,17 @@ class NativeLibrary:
         """Return what went wrong in the last call of this thread."""
         text: bytes = self.functions.liteft_last_error() or b""
         return text.decode("utf-8", "replace") or "unknown error"
+
+    def gpu(self, cublas: str) -> tuple[str, str]:
+        """Start CUDA and return what the first GPU is, and ""; or "" and why it cannot be had.
+
+        Args:
+            cublas: folders of libcublasLt, joined by colons.
+        """
+        text = ctypes.create_string_buffer(512)
+        if self.functions.liteft_cuda_device(0, cublas.encode(), text, len(text)):
+            return "", self.last_error()
+        return text.value.decode("utf-8", "replace"), ""
 
 
 _opened: dict[Path, NativeLibrary] = {}
@@ -234,7 +258,19 @@ def _declare(functions: ctypes.CDLL) -> None:
         getattr(functions, name).restype = ctypes.c_char_p
     pointer, number = ctypes.c_void_p, ctypes.c_int32
     functions.liteft_create.argtypes = [pointer, pointer, number, number, number, ctypes.c_char_p, pointer]
+    functions.liteft_create_cuda.argtypes = [
+        pointer,
+        pointer,
+        number,
+        number,
+        number,
+        ctypes.c_char_p,
+        ctypes.c_char_p,
+        pointer,
+    ]
+    functions.liteft_cuda_device.argtypes = [number, ctypes.c_char_p, ctypes.c_char_p, number]
     functions.liteft_run.argtypes = [pointer, pointer, pointer]
+    functions.liteft_run_padded.argtypes = [pointer, pointer, pointer]
     functions.liteft_destroy.argtypes = [pointer]
     functions.liteft_destroy.restype = None
     functions.liteft_counters.argtypes = [pointer, pointer, pointer]

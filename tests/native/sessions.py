@@ -34,10 +34,17 @@ def exported(loaded: LoadedClassifier, precision: Precision = "fp32") -> onnx.Mo
     return wrap_model(build_model(weights, precision), weights.spec, precision)
 
 
-def open_session(model: onnx.ModelProto | Path, library: Path | None = None) -> onnxruntime.InferenceSession:
-    """Return a session on one thread of ONNX Runtime's own, with the operator where a library is given."""
+def open_session(
+    model: onnx.ModelProto | Path, library: Path | None = None, **entries: str
+) -> onnxruntime.InferenceSession:
+    """Return a session on one thread of ONNX Runtime's own, with the operator where a library is given.
+
+    ``entries`` are the session's own for the operator, without their prefix.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, FATAL
+    for name, value in entries.items():
+        options.add_session_config_entry(f"liteft.{name}", value)
     if library is not None:
         options.register_custom_ops_library(str(library))
     source = str(model) if isinstance(model, Path) else model.SerializeToString()

@@ -114,8 +114,10 @@ def test_what_cannot_be_had_is_a_device_error(artifact: Artifact, asked: dict[st
 def test_cuda_without_cuda_is_a_device_error_that_says_why(artifact: Artifact) -> None:
     with pytest.raises(DeviceError) as caught:
         load(artifact.path, device="cuda")
-    assert "has no CUDAExecutionProvider" in str(caught.value)
+    assert 'device="cuda" was asked for and cannot be had' in str(caught.value)
     assert "pip install 'liteft[gpu]'" in str(caught.value)
+    with pytest.raises(DeviceError, match="has no CUDAExecutionProvider"):
+        load(artifact.path, device="cuda", backend="onnxruntime")
 
 
 @pytest.mark.filterwarnings("ignore:Specified provider")
@@ -123,6 +125,7 @@ def test_cuda_without_cuda_is_a_device_error_that_says_why(artifact: Artifact) -
 def test_a_silent_fallback_to_the_cpu_is_a_device_error(
     artifact: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(onnx_engine, "may_have_cuda", lambda: True)
     monkeypatch.setattr(onnx_engine, "has_cuda", lambda: True)  # as where CUDA's libraries do not load
     with pytest.raises(DeviceError, match="could not start it, and would have run on the CPU"):
         load(artifact.path, device="cuda")

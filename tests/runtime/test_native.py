@@ -174,10 +174,10 @@ def test_a_broken_onnxruntime_with_cuda_leaves_native_and_says_so(
 @pytest.mark.parametrize(
     ("asked", "part"),
     [
-        ({"backend": "native", "device": "cuda"}, 'backend="native" runs on the CPU'),
         ({"precision": "bf16", "backend": "onnxruntime"}, "backend='onnxruntime' was asked for"),
-        ({"precision": "bf16", "device": "cuda"}, "device='cuda' was asked for"),
-        ({"precision": "fp16"}, "no precision 'fp16'"),
+        ({"precision": "bf16", "backend": "onnxruntime", "device": "cuda"}, "backend='onnxruntime' was asked for"),
+        ({"precision": "fp16"}, "offered on CUDA alone"),
+        ({"precision": "fp8"}, "no precision 'fp8'"),
         ({"backend": "nativ"}, 'backend="native"'),
     ],
 )

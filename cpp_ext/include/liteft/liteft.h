@@ -22,7 +22,8 @@ extern "C" {
 /* Grows by one with every change that a caller compiled for the version before could notice. */
 #define LITEFT_ABI 1
 
-enum { LITEFT_FP32 = 0, LITEFT_BF16 = 1, LITEFT_INT8 = 2, LITEFT_FP16 = 3 }; /* precision of the products */
+/* Precision of the products. On the CPU: fp32, bf16 and int8; on a GPU: bf16 and fp16. */
+enum { LITEFT_FP32 = 0, LITEFT_BF16 = 1, LITEFT_INT8 = 2, LITEFT_FP16 = 3 };
 enum { LITEFT_CLS = 0, LITEFT_MEAN = 1 };                    /* pooling */
 enum { LITEFT_HEAD_NONE = 0, LITEFT_HEAD_TANH = 1, LITEFT_HEAD_RELU = 2, LITEFT_HEAD_GELU = 3 };
 /* Of the feed-forward block; the first is the exact one, x Phi(x). */
@@ -89,6 +90,16 @@ LITEFT_API double liteft_peak(int32_t precision, int32_t threads, const char* in
 LITEFT_API int liteft_create(const liteft_shape* shape, const liteft_weight* weights, int32_t count,
                              int32_t precision, int32_t threads, const char* instructions,
                              liteft_classifier** created);
+/* A classifier on GPU number `device`, by libliteft_cuda, which lies beside this library and is opened now: CUDA is not touched
+   before. `precision` is LITEFT_BF16 or LITEFT_FP16; weights may be of every type. `cublas` names folders, joined by colons,
+   to be looked through for libcublasLt before the system's own; `cache` is a folder where the fastest algorithm of each product is
+   kept for the next time. Both may be NULL. A classifier made before a fork cannot run in the child. */
+LITEFT_API int liteft_create_cuda(const liteft_shape* shape, const liteft_weight* weights, int32_t count,
+                                  int32_t precision, int32_t device, const char* cublas, const char* cache,
+                                  liteft_classifier** created);
+/* Writes what GPU number `device` is, and the versions of driver and cublasLt, as a text of at most `size` bytes. Fails, with
+   the reason, where liteft_create_cuda would fail for every model. */
+LITEFT_API int liteft_cuda_device(int32_t device, const char* cublas, char* text, int32_t size);
 /* Logits, (texts, labels), of texts without padding, or of a rectangle. */
 LITEFT_API int liteft_run(liteft_classifier* classifier, const liteft_batch* batch, float* logits);
 LITEFT_API int liteft_run_padded(liteft_classifier* classifier, const liteft_padded* batch, float* logits);

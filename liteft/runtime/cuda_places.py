@@ -1,0 +1,41 @@
+"""Where CUDA's pieces lie on this machine, found without importing anything: cublasLt, and a folder for algorithms.
+
+libliteft_cuda opens libcublasLt itself: first where the process has loaded it already (torch's, onnxruntime's), then
+in the folders given here, then where the system looks.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+__all__ = ["cache_folder", "cublas_folders", "cublas_path"]
+
+_PACKAGES = ("nvidia", "torch")
+_PATTERN = "libcublasLt.so.*"
+
+
+def cublas_folders() -> list[Path]:
+    """Return the folders of installed wheels (nvidia-cublas, torch) that hold libcublasLt, newest version first."""
+    found: dict[Path, str] = {}
+    for package in _PACKAGES:
+        try:
+            spec = importlib.util.find_spec(package)
+        except (ImportError, ValueError):
+            continue
+        for root in (spec.submodule_search_locations or []) if spec is not None else []:
+            for file in (*Path(root).glob(f"*/lib/{_PATTERN}"), *Path(root).glob(f"lib/{_PATTERN}")):
+                found[file.parent] = max(found.get(file.parent, ""), file.name)
+    return sorted(found, key=lambda folder: found[folder], reverse=True)
+
+
+def cublas_path() -> str:
+    """Return the folders as the library takes them, joined by colons."""
+    return ":".join(map(str, cublas_folders()))
+
+
+def cache_folder() -> Path:
+    """Return where the fastest algorithms are kept: liteft in XDG_CACHE_HOME, or in ~/.cache. It need not exist."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "liteft"
