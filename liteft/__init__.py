@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from liteft.distillation import distill
     from liteft.doctor import diagnose
     from liteft.errors import LiteftError
-    from liteft.exporting import Limits, export
+    from liteft.exporting import Limits, export, native_module
     from liteft.finetuning import finetune
     from liteft.report import compare
     from liteft.run import Run, read_run
@@ -43,6 +43,7 @@ __all__ = [
     "load",
     "load_dataset",
     "load_texts",
+    "native_module",
     "predict_file",
     "read_artifact",
     "read_recipe",
@@ -69,12 +70,13 @@ _HOMES = {
     "load": "runtime",
     "load_dataset": "data",
     "load_texts": "data",
+    "native_module": "exporting",
     "predict_file": "runtime",
     "read_artifact": "artifact",
     "read_recipe": "config",
     "read_run": "run",
 }
-_TRAINING = ("Limits", "distill", "export", "finetune")
+_TRAINING = ("Limits", "distill", "export", "finetune", "native_module")
 
 
 def __getattr__(name: str) -> Any:

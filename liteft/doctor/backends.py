@@ -41,7 +41,7 @@ def _cuda_finding(library: NativeLibrary) -> Finding:
     gpu, reason = library.gpu(cublas_path())
     untested = "no GPU has run it yet"
     if gpu:
-        return Finding("native CUDA", "ok", f'{gpu}; taken where backend="native", device="cuda" ask for it; {untested}')
+        return Finding("native CUDA", "ok", f'{gpu}; for backend="native" with device="cuda"; {untested}')
     return Finding("native CUDA", "off", f"{reason}; {untested}")
 
 

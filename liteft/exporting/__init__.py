@@ -3,11 +3,12 @@
 `weights` reads a model into neutral arrays, `graph` writes them as ONNX in the storage that `precision`
 describes, `wrapping` makes one node of that with its definition beside it, `traced` and `rewriting` write
 graphs of architectures that cannot be built, `verify` compares what was written with the model, `card`
-describes it, and `exporter` holds the verb.
+describes it, `exporter` holds the verb, and `torch_module` gives an artifact back to torch.
 """
 
 from liteft.exporting.exporter import export
 from liteft.exporting.limits import Limits
 from liteft.exporting.precision import Precision
+from liteft.exporting.torch_module import NativeModule, native_module
 
-__all__ = ["Limits", "Precision", "export"]
+__all__ = ["Limits", "NativeModule", "Precision", "export", "native_module"]

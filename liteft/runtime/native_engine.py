@@ -26,7 +26,7 @@ from liteft.errors import ArtifactError, DeviceError
 from liteft.runtime.counters import EngineCounters
 from liteft.runtime.cuda_places import cache_folder, cublas_path
 from liteft.runtime.encoder_file import StoredClassifier, read_classifier
-from liteft.runtime.native_library import Batch, NativeLibrary, Shape, Weight, open_library
+from liteft.runtime.native_library import Batch, NativeLibrary, Padded, Shape, Weight, open_library
 
 __all__ = ["NativeEngine"]
 
@@ -93,6 +93,32 @@ class NativeEngine:
                 f"the native engine failed on a batch of {len(ids)} texts, {len(flat)} tokens: "
                 f"{self._library.last_error()}."
             )
+        return logits
+
+    def run_padded(self, ids: np.ndarray, mask: np.ndarray, type_ids: np.ndarray | None) -> np.ndarray:
+        """Return logits of texts as a rectangle; what the mask hides is not computed.
+
+        Args:
+            ids: int64, shape (texts, tokens).
+            mask: int64, same shape; 0 hides a token.
+            type_ids: int64, same shape; None where all are 0. Ignored where the model has none.
+
+        Returns:
+            float32, shape (texts, labels).
+
+        Raises:
+            DeviceError: the library refuses the batch, or failed.
+        """
+        handle = self._handle or self._handle_of_this_process()
+        arrays = [np.ascontiguousarray(array, dtype=np.int64) for array in (ids, mask)]
+        types = np.ascontiguousarray(type_ids, dtype=np.int64) if self._typed and type_ids is not None else None
+        if any(array.shape != arrays[0].shape for array in (*arrays, *([] if types is None else [types]))):
+            raise DeviceError("ids, mask and type ids differ in shape.", accepted={"shape": "(texts, tokens), of all"})
+        logits = np.empty((len(ids), self._labels), dtype=np.float32)
+        addresses = (*map(_address, arrays), None if types is None else _address(types))
+        padded = Padded(*arrays[0].shape, *addresses)
+        if handle.functions.liteft_run_padded(handle.pointer, ctypes.byref(padded), _address(logits)):
+            raise DeviceError(f"the native engine failed on a batch of {len(ids)} texts: {self._library.last_error()}.")
         return logits
 
     def counters(self) -> EngineCounters:
