@@ -17,11 +17,11 @@ from typing import Literal
 
 from liteft.artifact import MANIFEST, Artifact, read_artifact
 from liteft.config import Recipe
-from liteft.data import Dataset
+from liteft.data import Dataset, load_unlabeled
 from liteft.distillation import distill_all
 from liteft.distillation.teachers import open_teacher, with_labels
 from liteft.errors import ConfigError
-from liteft.exporting import export
+from liteft.exporting import Limits, export
 from liteft.finetuning import finetune
 from liteft.finetuning.teacher import resolve_data
 from liteft.run import Run
@@ -105,13 +105,24 @@ def _exported(
         manifest = stored.manifest
         same = manifest.verification.get("weights_sha256") == student.info["weights_sha256"]
         as_asked = manifest.graph == "traced" or (manifest.graph_form == "flat") == settings.flat
+        int8 = settings.precision == "int8"
+        scheme = (manifest.int8_scheme, manifest.weight_bits or 8) == (settings.scheme, settings.weight_bits)
+        method = settings.scheme != "static" or (manifest.calibration or {}).get("method") == settings.calibration
+        as_asked &= not int8 or (scheme and method and (settings.mixed or not manifest.float_products))
         if same and as_asked and manifest.precision == settings.precision:
             return stored
     return export(
         student,
         out,
         precision=settings.precision,
+        scheme=settings.scheme,
+        weight_bits=settings.weight_bits,
+        calibrate=data.train,
+        calibration=settings.calibration,
+        mixed=settings.mixed,
         flat=settings.flat,
         verify=data.validation,
+        unlabeled=None if recipe.student.unlabeled is None else load_unlabeled(recipe.student.unlabeled),
+        limits=Limits(accuracy_drop=settings.max_drop / 100),
         progress=progress,
     )

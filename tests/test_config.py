@@ -77,7 +77,15 @@ OTHER: dict[str, dict[str, Any]] = {
         "control": True,
         "seeds": 3,
     },
-    "export": {"precision": "fp16", "flat": True},
+    "export": {
+        "precision": "fp16",
+        "scheme": "static",
+        "calibration": "mse",
+        "weight_bits": 7,
+        "max_drop": 1.5,
+        "mixed": True,
+        "flat": True,
+    },
 }
 """A value for the keys of every table that is not the default."""
 
@@ -113,7 +121,7 @@ def test_an_unknown_key_names_the_closest(settings: dict[str, Any], where: str, 
 
 def test_an_unknown_key_without_a_near_one_lists_all() -> None:
     error = refused({"export": {"zzz": 1}})
-    assert error.accepted == {"keys": "flat, precision"}
+    assert error.accepted == {"keys": "calibration, flat, max_drop, mixed, precision, scheme, weight_bits"}
     assert error.fix == ()
     assert refused({"zzz": {}}).accepted == {"keys": "data, export, student, teacher"}
 

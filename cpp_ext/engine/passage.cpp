@@ -70,16 +70,17 @@ class Passage {
   int first_row(int text) const { return batch_.offsets[strip_.first + text] - base_; }
 
   // Rows as a product reads them, whole when this returns. Each member converts its share; where it has not written
-  // that share itself, all meet before.
-  Operand prepare(const float* x, int rows, int width, Buffer& place, float* scales, Written written) {
-    if (model_.precision == Precision::fp32) {
+  // that share itself, all meet before. The products of a model may differ in precision.
+  Operand prepare(const Linear& reader, const float* x, int rows, int width, Buffer& place, float* scales, Written written) {
+    const Precision precision = reader.matrix().precision;
+    if (precision == Precision::fp32) {
       meet();
       return {x, width * sizeof(float), nullptr};
     }
     if (written == Written::by_others_too) meet();
-    const std::size_t bytes = row_bytes(model_.precision, width);
+    const std::size_t bytes = row_bytes(precision, width);
     const auto [begin, end] = mine(rows);
-    kernels_.convert(model_.precision, x + static_cast<std::size_t>(begin) * width, end - begin, width,
+    kernels_.convert(precision, x + static_cast<std::size_t>(begin) * width, end - begin, width,
                      place.bytes() + begin * bytes, bytes, scales + begin);
     meet();
     return {place.data(), bytes, scales};
@@ -125,7 +126,7 @@ class Passage {
     }
     if (shape_.embedding == shape_.width) return normalize(model_.embedding_norm, sums, rows_, width, w_.hidden.floats());
     normalize(model_.embedding_norm, sums, rows_, width, sums);
-    const Operand input = prepare(sums, rows_, width, w_.input, w_.scales.floats(), Written::by_itself);
+    const Operand input = prepare(model_.embedding_projection, sums, rows_, width, w_.input, w_.scales.floats(), Written::by_itself);
     multiply(model_.embedding_projection, input, rows_, w_.hidden.floats());
     meet();  // so that the first layer may take the rows for its own
   }
@@ -133,8 +134,9 @@ class Passage {
   void layer(const Layer& layer) {
     const std::size_t width = shape_.width;
     float* projected = w_.projected.floats();
+    const Linear& reader = layer.cut ? layer.key_value : layer.query_key_value;
     const Operand input =
-        prepare(w_.hidden.floats(), rows_, shape_.width, w_.input, w_.scales.floats(), Written::by_itself);
+        prepare(reader, w_.hidden.floats(), rows_, shape_.width, w_.input, w_.scales.floats(), Written::by_itself);
     if (!layer.cut) {
       multiply(layer.query_key_value, input, rows_, projected);
       meet();
@@ -143,27 +145,33 @@ class Passage {
     }
     // Only the first row of each text asks, and only these rows go on.
     multiply(layer.key_value, input, rows_, projected);
-    const Operand first = gather_first(input);
+    const Operand first = gather_first(layer, input);
     multiply(layer.query, first, texts_, w_.queries.floats());
     meet();
     attend(true, {w_.queries.floats(), width}, {projected, 2 * width}, {projected + width, 2 * width});
     follow(layer, texts_, w_.pooled.floats());
   }
 
-  // The first rows of the texts: as floats into `pooled`, and as a product reads them.
-  Operand gather_first(const Operand& input) {
+  // The first rows of the texts: as floats into `pooled`, and as the product that asks reads them. Where keys and values
+  // read rows of its precision, those are copied; else the rows are converted anew.
+  Operand gather_first(const Layer& layer, const Operand& input) {
+    const Precision precision = layer.query.matrix().precision;
+    const bool alike = precision == layer.key_value.matrix().precision;
     const std::size_t width_bytes = shape_.width * sizeof(float);
     const auto [begin, end] = mine(texts_);
     for (int text = begin; text < end; ++text) {
       const int row = first_row(text);
       std::memcpy(w_.pooled.bytes() + text * width_bytes, w_.hidden.bytes() + row * width_bytes, width_bytes);
-      if (model_.precision == Precision::fp32) continue;
+      if (precision == Precision::fp32 || !alike) continue;
       std::memcpy(w_.first_input.bytes() + text * input.stride,
                   static_cast<const char*>(input.data) + row * input.stride, input.stride);
       w_.first_scales.floats()[text] = w_.scales.floats()[row];
     }
+    if (precision == Precision::fp32 || !alike) {
+      return prepare(layer.query, w_.pooled.floats(), texts_, shape_.width, w_.first_input, w_.first_scales.floats(),
+                     Written::by_itself);
+    }
     meet();
-    if (model_.precision == Precision::fp32) return {w_.pooled.data(), input.stride, nullptr};
     return {w_.first_input.data(), input.stride, w_.first_scales.floats()};
   }
 
@@ -199,16 +207,17 @@ class Passage {
     const int width = shape_.width;
     float* sums = w_.sums.floats();
     float* scales = w_.scales.floats();
-    const Operand context = prepare(w_.context.floats(), rows, width, w_.input, scales, Written::by_others_too);
+    const Operand context = prepare(layer.projection, w_.context.floats(), rows, width, w_.input, scales, Written::by_others_too);
     multiply(layer.projection, context, rows, sums, After::residual, hidden);
     meet();
     normalize(layer.attention_norm, sums, rows, width, hidden);
-    const Operand narrow = prepare(hidden, rows, width, w_.input, scales, Written::by_itself);
+    const Operand narrow = prepare(layer.inner, hidden, rows, width, w_.input, scales, Written::by_itself);
     for (int begin = 0; begin < rows; begin += kInnerRows) {
       const int count = std::min(kInnerRows, rows - begin);
       const std::size_t first = static_cast<std::size_t>(begin) * width;
       multiply(layer.inner, narrow.from(begin), count, w_.inner.floats(), after_of(shape_.activation));
-      const Operand wide = prepare(w_.inner.floats(), count, shape_.inner, w_.inner_input, scales + rows, Written::by_others_too);
+      const Operand wide = prepare(layer.outer, w_.inner.floats(), count, shape_.inner, w_.inner_input, scales + rows,
+                                   Written::by_others_too);
       multiply(layer.outer, wide, count, sums + first, After::residual, hidden + first);
       meet();
     }

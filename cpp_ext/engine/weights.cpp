@@ -48,9 +48,9 @@ class Weights {
   std::vector<float> floats(const std::string& name, int rows, int columns) const {
     const liteft_weight& weight = get(name, rows, columns);
     std::vector<float> out(static_cast<std::size_t>(rows) * columns);
-    if (weight.type == LITEFT_TYPE_FLOAT32) {
+    if (stored_type(weight) == LITEFT_TYPE_FLOAT32) {
       std::memcpy(out.data(), weight.values, out.size() * sizeof(float));
-    } else if (weight.type == LITEFT_TYPE_FLOAT16) {
+    } else if (stored_type(weight) == LITEFT_TYPE_FLOAT16) {
       const auto halves = copied<std::uint16_t>(weight);
       for (std::size_t i = 0; i < out.size(); ++i) out[i] = from_half(halves[i]);
     } else {
@@ -65,6 +65,7 @@ class Weights {
     const std::string matrix = name + ".weight";
     const std::vector<float> bias = vector(name + ".bias", outputs);
     const liteft_weight& weight = get(matrix, inputs, outputs);
+    if (weight.type & LITEFT_FLOAT_PRODUCT) precision = Precision::fp32;
     if (precision != Precision::int8) {
       return {kernels, precision, outputs, inputs, floats(matrix, inputs, outputs).data(), bias.data()};
     }
@@ -81,6 +82,7 @@ class Weights {
     Table table;
     const std::string values = name + ".weight";
     const liteft_weight& weight = get(values, rows, width);
+    if (weight.type & LITEFT_FLOAT_PRODUCT) refuse("the weight '" + values + "' is a table, and no product's");
     if (weight.type == LITEFT_TYPE_INT8) {
       table.bytes = copied<std::int8_t>(weight);
       table.scales = scales_of(values, rows, 1);
@@ -99,9 +101,11 @@ class Weights {
       refuse("the weight '" + name + "' has shape " + shape_text(weight.rows, weight.columns) + ", and " +
              shape_text(rows, columns) + " was expected");
     }
-    if (weight.type < 0 || weight.type > LITEFT_TYPE_INT8) refuse("the weight '" + name + "' has an unknown type");
+    if (stored_type(weight) < 0 || stored_type(weight) > LITEFT_TYPE_INT8) refuse("the weight '" + name + "' has an unknown type");
     return weight;
   }
+
+  static int stored_type(const liteft_weight& weight) { return weight.type & ~LITEFT_FLOAT_PRODUCT; }
 
   std::vector<float> scales_of(const std::string& weight, int rows, int columns) const {
     return float32(weight.substr(0, weight.size() - std::strlen("weight")) + "scale", rows, columns);

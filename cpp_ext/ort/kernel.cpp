@@ -2,6 +2,7 @@
 
 #include <limits>
 #include <map>
+#include <set>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -46,6 +47,8 @@ class Node {
   Node(const OrtApi* api, const OrtKernelInfo* info) : api_(api), info_(info) {
     std::istringstream words(text("inputs"));
     for (std::string name; words >> name;) names_.push_back(name);
+    std::istringstream products(has("float_products") ? text("float_products") : "");
+    for (std::string name; products >> name;) float_products_.insert(name + ".weight");
     std::size_t inputs = 0;
     check(api_, KernelInfo_GetInputCount(api_, info_, &inputs));
     if (names_.size() != inputs) {
@@ -54,6 +57,7 @@ class Node {
     }
     first_weight_ = typed() ? kTypes + 1 : kTypes;
     for (std::size_t place = first_weight_; place < inputs; ++place) add_weight(place);
+    for (const std::string& name : float_products_) weight(name);
   }
 
   bool typed() const { return names_.size() > kTypes && names_[kTypes] == "token_type_ids"; }
@@ -105,6 +109,16 @@ class Node {
     }
   }
 
+  // Whether the node has a text under this name. ONNX Runtime has no question for it, only an error that says so.
+  bool has(const char* name) const {
+    std::size_t size = 0;
+    OrtStatus* status = KernelInfoGetAttribute_string(api_, info_, name, nullptr, &size);
+    if (!status) return true;
+    const bool absent = std::string(GetErrorMessage(api_, status)).find("No attribute") != std::string::npos;
+    ReleaseStatus(api_, status);
+    return !absent;
+  }
+
   std::string text(const char* name) const {
     std::size_t size = 0;
     check_attribute(name, KernelInfoGetAttribute_string(api_, info_, name, nullptr, &size));
@@ -148,6 +162,7 @@ class Node {
              ", and one or two dimensions were expected");
     }
     if (!tensor.values) refuse("the weight '" + name + "' has shape " + shape_text(dimensions) + ": it is empty");
+    if (float_products_.count(name)) weight.type |= LITEFT_FLOAT_PRODUCT;
     if (dimensions.size() == 2) weight.rows = narrow(dimensions[0], "the rows of '" + name + "'");
     weight.columns = narrow(dimensions.back(), "the columns of '" + name + "'");
     if (!weights_.emplace(name, weight).second) refuse("the attribute 'inputs' names '" + name + "' twice");
@@ -156,6 +171,7 @@ class Node {
   const OrtApi* api_;
   const OrtKernelInfo* info_;
   std::vector<std::string> names_;
+  std::set<std::string> float_products_;  // their weights, by name
   std::size_t first_weight_ = kTypes;
   std::map<std::string, liteft_weight> weights_;
 };
@@ -179,7 +195,8 @@ Kernel::Kernel(const OrtApi* api, const OrtKernelInfo* info, const Target& targe
   const Node node(api, info);
   const liteft_shape shape = node.shape();
   const std::vector<liteft_weight> weights = node.weights();
-  const int precision = node.chosen("int8_scheme", {"none", "per_row"}) ? LITEFT_INT8 : LITEFT_FP32;
+  // Static products, too, are computed with a scale for each row: no less exact, and the engine's own.
+  const int precision = node.chosen("int8_scheme", {"none", "per_row", "static"}) ? LITEFT_INT8 : LITEFT_FP32;
   const auto count = static_cast<std::int32_t>(weights.size());
   liteft_classifier* created = nullptr;
   if (target.cuda) {

@@ -119,6 +119,66 @@ void a_team_takes_several_strips() {
   }
 }
 
+bool is_product(const std::string& name) {
+  return name.find("layers.") == 0 && name.find("norm") == std::string::npos && name.rfind(".weight") == name.size() - 7;
+}
+
+// Products in float among those in int8: with all of them in float the logits are those of float32, bit for bit where the
+// attention is computed alike; and whichever they are, company and threads change nothing.
+void products_may_be_float_one_by_one() {
+  std::mt19937 random(11);
+  for (const liteft_shape& shape : kShapes) {
+    const Stored stored = random_weights(shape, true, 1);
+    Texts texts;
+    for (int text = 0; text < 9; ++text) texts.add(random, shape, 1 + static_cast<int>(random() % shape.positions));
+    for (const char* instructions : kInstructions) {
+      if (!offered(instructions)) continue;
+      const auto logits_of = [&](int precision, int threads, const Texts& some, auto chosen) {
+        std::vector<liteft_weight> weights = stored.list();
+        for (liteft_weight& weight : weights) {
+          if ((is_product(weight.name) || std::strcmp(weight.name, "embeddings.project.weight") == 0) && chosen(weight.name)) {
+            weight.type |= LITEFT_FLOAT_PRODUCT;
+          }
+        }
+        liteft_classifier* made = nullptr;
+        EXPECT(liteft_create(&shape, weights.data(), static_cast<int>(weights.size()), precision, threads, instructions, &made) == 0);
+        std::vector<float> logits = run(made, some, shape.labels);
+        liteft_destroy(made);
+        return logits;
+      };
+      const auto all = [](const char*) { return true; };
+      const auto none = [](const char*) { return false; };
+      const std::vector<float> exact = logits_of(LITEFT_FP32, 1, texts, all), coarse = logits_of(LITEFT_INT8, 1, texts, none);
+      EXPECT(exact != coarse);
+      if (liteft_peak(LITEFT_BF16, 1, instructions) == 0.0) EXPECT(logits_of(LITEFT_INT8, 1, texts, all) == exact);
+      for (const char* part : {"query", "key_value", "attention.output", "inner", "outer", "layers.0", "project"}) {
+        const auto chosen = [&](const char* name) { return std::strstr(name, part) != nullptr; };
+        const std::vector<float> mixed = logits_of(LITEFT_INT8, 1, texts, chosen);
+        bool there = false;
+        for (const auto& weight : stored.weights) there |= is_product(weight.name) && chosen(weight.name.c_str());
+        if (there) EXPECT(mixed != coarse);
+        EXPECT(logits_of(LITEFT_INT8, 3, texts, chosen) == mixed);
+        const std::vector<float> last(mixed.end() - shape.labels, mixed.end());
+        EXPECT(logits_of(LITEFT_INT8, 1, texts.only(8), chosen) == last);
+      }
+    }
+  }
+}
+
+// What is no product's weight cannot ask for a float product.
+void only_products_may_be_float() {
+  const Stored stored = random_weights(kShapes[0], true, 1);
+  for (const char* name : {"embeddings.word.weight", "layers.0.attention.norm.weight", "classifier.bias"}) {
+    std::vector<liteft_weight> weights = stored.list();
+    for (liteft_weight& weight : weights) {
+      if (std::strcmp(weight.name, name) == 0) weight.type |= LITEFT_FLOAT_PRODUCT;
+    }
+    liteft_classifier* made = nullptr;
+    EXPECT(liteft_create(&kShapes[0], weights.data(), static_cast<int>(weights.size()), LITEFT_INT8, 1, "", &made) != 0);
+    EXPECT(std::strstr(liteft_last_error(), name) != nullptr);
+  }
+}
+
 // A rectangle with holes and padding, whose hidden places hold ids that would be errors, against its real tokens.
 void rectangles_are_packed() {
   std::mt19937 random(7);
@@ -403,6 +463,8 @@ int main() {
   std::printf("\n");
   company_changes_nothing();
   a_team_takes_several_strips();
+  products_may_be_float_one_by_one();
+  only_products_may_be_float();
   rectangles_are_packed();
   instruction_sets_agree();
   extreme_bytes_are_exact();

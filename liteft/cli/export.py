@@ -16,6 +16,26 @@ Precision = Annotated[
 Flat = Annotated[
     bool, typer.Option("--flat", help="Many standard nodes instead of one node with its definition in the file.")
 ]
+Scheme = Annotated[
+    str | None,
+    typer.Option("--scheme", metavar="KIND", help="Of int8: per_row (if left out), or static, from a calibration."),
+]
+Calibration = Annotated[
+    str | None, typer.Option("--calibration", metavar="KIND", help="Of static: percentile (if left out), or mse.")
+]
+WeightBits = Annotated[
+    int | None,
+    typer.Option("--weight-bits", metavar="N", help="Of int8: 8, or 7 for ONNX Runtime on x86-64 without VNNI."),
+]
+MaxDrop = Annotated[
+    float | None, typer.Option("--max-drop", metavar="POINTS", help="Accuracy that may be lost; 0.5 if left out.")
+]
+Mixed = Annotated[
+    bool, typer.Option("--mixed", help="Where int8 loses more, keep the worst products in float until it does not.")
+]
+Unlabeled = Annotated[
+    str | None, typer.Option("--unlabeled", metavar="FILE", help="More texts whose labels must agree with the model's.")
+]
 Split = Annotated[str, typer.Option("--split", metavar="NAME", help="Texts to verify on.")]
 
 
@@ -25,35 +45,59 @@ def export(
     source: Source,
     out: o.Out,
     precision: Precision = None,
+    scheme: Scheme = None,
+    calibration: Calibration = None,
+    weight_bits: WeightBits = None,
+    max_drop: MaxDrop = None,
+    mixed: Mixed = False,
     flat: Flat = False,
     data: o.Data = None,
     split: Split = "validation",
+    unlabeled: Unlabeled = None,
     reading: o.Reading,
     settings: o.Settings,
     output: o.Output,
 ) -> None:
     """Export a trained classifier to verified ONNX.
 
-    Without --data, a run is verified on the data that it was trained on.
+    Without --data, a run is verified on the data that it was trained on. Static int8 is calibrated on training texts.
     """
     from liteft.cli.settings import data_of_models, resolve
     from liteft.cli.summary import artifact_document, artifact_text
     from liteft.report.gold import find_gold
     from liteft.report.subjects import find_subjects
 
-    form = {"precision": precision, "flat": flat or None}
+    form = {
+        "precision": precision,
+        "scheme": scheme,
+        "calibration": calibration,
+        "weight_bits": weight_bits,
+        "max_drop": max_drop,
+        "mixed": mixed or None,
+        "flat": flat or None,
+    }
     recipe = resolve(settings, data={"source": data, **asdict(reading)}, export=form)
     console = output.console()
     on, how = data_of_models(recipe, [source])
-    gold = find_gold(on, find_subjects([source]), split=split, settings=how)
+    subjects, chosen = find_subjects([source]), recipe.export
+    gold = find_gold(on, subjects, split=split, settings=how)
+    static = chosen.precision == "int8" and chosen.scheme == "static"
     import liteft
+    from liteft.data import load_unlabeled
 
     artifact = liteft.export(
         source,
         out,
-        precision=recipe.export.precision,
-        flat=recipe.export.flat,
+        precision=chosen.precision,
+        scheme=chosen.scheme,
+        weight_bits=chosen.weight_bits,
+        calibrate=find_gold(on, subjects, split="train", settings=how).split if static else None,
+        calibration=chosen.calibration,
+        mixed=chosen.mixed,
+        flat=chosen.flat,
         verify=gold.split,
+        unlabeled=None if unlabeled is None else load_unlabeled(unlabeled, text=reading.text, pair=reading.pair),
+        limits=liteft.Limits(accuracy_drop=chosen.max_drop / 100),
         progress=console.progress,
     )
     console.result(

@@ -48,17 +48,33 @@ def run_document(run: Run) -> dict[str, Any]:
 
 
 def artifact_text(artifact: Artifact) -> str:
-    """Return two lines: what the artifact is, and how its verification came out."""
-    manifest, checked = artifact.manifest, artifact.manifest.verification
+    """Return lines: what the artifact is, and how its verification came out."""
+    checked = artifact.manifest.verification
     model_mb, folder_mb = artifact.model_path.stat().st_size / 1e6, artifact.size_bytes / 1e6
     lines = [
-        f"{artifact.path}: {manifest.precision}, model.onnx {model_mb:.1f} MB, folder {folder_mb:.1f} MB",
+        f"{artifact.path}: {_form(artifact)}, model.onnx {model_mb:.1f} MB, folder {folder_mb:.1f} MB",
         f"verified: same answer as the model on {100 * checked['agreement']:.2f}% of "
         f"{checked['texts']:,} texts of {checked['split']}",
     ]
     if checked["accuracy"] is not None:
         lines[1] += f"; {share(checked['accuracy'])}% right (model {share(checked['model_accuracy'])}%)"
+    if checked.get("calibration_error") is not None:
+        lines.append(
+            f"McNemar's p {checked['accuracy_p_value']:.2g}; expected calibration error "
+            f"{share(checked['calibration_error'])} points (model {share(checked['model_calibration_error'])})"
+        )
+    if unlabeled := checked.get("unlabeled"):
+        lines.append(f"unlabelled: same answer on {share(unlabeled['agreement'])}% of {unlabeled['texts']:,} texts")
+    if mixed := checked.get("mixed"):
+        lines.append(f"in float, for {mixed['bytes'] / 1e6:+.2f} MB: {', '.join(mixed['products'])}")
     return "\n".join(lines)
+
+
+def _form(artifact: Artifact) -> str:
+    manifest = artifact.manifest
+    if manifest.precision != "int8":
+        return manifest.precision
+    return f"int8 {manifest.int8_scheme}" + (", weights of 7 bits" if manifest.weight_bits == 7 else "")
 
 
 def artifact_document(artifact: Artifact) -> dict[str, Any]:

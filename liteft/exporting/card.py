@@ -17,6 +17,7 @@ _PRECISIONS = {
     "fp32": "float32",
     "fp16": "matrices stored in float16, computed in float32",
     "int8": "int8 products, a scale for each weight channel and each activation row; head in float32",
+    "static": "int8 products, a scale for each weight channel and each activation tensor; head in float32",
 }
 _INTERVALS = ("accuracy", "exact_match", "micro_f1", "macro_f1")
 
@@ -54,11 +55,25 @@ def _what(manifest: Manifest) -> str:
         "Labels": shown,
         "Architecture": f"{manifest.family}, pooling {manifest.pooling}",
         "Longest text": f"{manifest.max_tokens} tokens, cut on the {manifest.truncation_side}",
-        "Precision": _PRECISIONS[manifest.precision],
+        "Precision": _precision(manifest),
         "Graph": f"ONNX, {graph}; from {', '.join(manifest.inputs)} to logits, before {manifest.activation}",
         "model.onnx": f"{manifest.files['model.onnx'].bytes / 1e6:.1f} MB",
     }
     return _table(("", ""), list(rows.items()))
+
+
+def _precision(manifest: Manifest) -> str:
+    """Return the precision in words: scheme, bits, calibration, and products in float."""
+    words = [_PRECISIONS["static" if manifest.int8_scheme == "static" else manifest.precision]]
+    if manifest.weight_bits == 7:
+        words.append("weights of 7 bits")
+    if manifest.calibration:
+        told = manifest.calibration
+        words.append(f"calibrated by {told['method']} on {told['texts']:,} texts of {told['split']}")
+    if manifest.float_products:
+        listed = (f"{name} ({form.replace('_', ' ')})" for name, form in manifest.float_products.items())
+        words.append(f"computed in float: {', '.join(listed)}")
+    return "; ".join(words)
 
 
 def _metrics(metrics: Mapping[str, Any]) -> str:
@@ -111,14 +126,28 @@ def _verification(verification: Mapping[str, Any]) -> str:
         f"- same label for {100 * verification['agreement']:.2f}% of the texts",
         f"- a text alone and in a padded batch differ by at most {verification['batch_difference']:.2g}",
     ]
+    if unlabeled := verification.get("unlabeled"):
+        lines.append(f"- same label for {100 * unlabeled['agreement']:.2f}% of {unlabeled['texts']:,} unlabelled texts")
     if verification["accuracy"] is not None:
         low, high = verification["accuracy_interval"]
         lines += [
             f"- accuracy {100 * verification['accuracy']:.2f}% ({100 * low:.2f} to {100 * high:.2f}); "
             f"the torch model {100 * verification['model_accuracy']:.2f}%",
+            *_later_lines(verification),
             f"- the most frequent label alone would be right for {100 * verification['majority']:.2f}%",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _later_lines(verification: Mapping[str, Any]) -> list[str]:
+    """Return the lines on what verifications did not always say."""
+    if verification.get("calibration_error") is None:
+        return []
+    error, of_model = verification["calibration_error"], verification["model_calibration_error"]
+    return [
+        f"- McNemar's paired test of the two: p = {verification['accuracy_p_value']:.2g}",
+        f"- expected calibration error {100 * error:.1f} points; the torch model {100 * of_model:.1f}",
+    ]
 
 
 def _use(manifest: Manifest) -> str:

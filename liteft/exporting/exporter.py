@@ -2,51 +2,38 @@
 
 Everything is written into a temporary sibling of the output. Only when the written graph, loaded as a user
 would load it, agrees with the torch model does the folder take its place; until then an older artifact stays
-untouched.
+untouched. An int8 graph that does not agree is blamed on its products, and may be mended by keeping the worst in float.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import Any, get_args
 
-import onnx
-from tokenizers import Tokenizer
+import numpy as np
 
 from liteft import files
-from liteft.artifact import Artifact, ArtifactWriter, read_artifact, writing_artifact
+from liteft.artifact import Artifact, read_artifact, writing_artifact
 from liteft.data import Split
 from liteft.errors import ConfigError, ModelError, closest
-from liteft.exporting.card import card_text
-from liteft.exporting.graph import build_model
+from liteft.exporting.blueprint import Blueprint
+from liteft.exporting.calibration import MOST_TEXTS, PERCENTILE, Calibration, calibrate_ranges
+from liteft.exporting.folder import title_of, write_companions
 from liteft.exporting.limits import Limits
+from liteft.exporting.mending import Attempt, mend
 from liteft.exporting.precision import Precision
-from liteft.exporting.rewriting import store_half, store_rows
-from liteft.exporting.traced import trace_model
-from liteft.exporting.verify import verify_artifact
-from liteft.exporting.weights import read_weights, reason_to_trace
-from liteft.exporting.wrapping import wrap_model
-from liteft.finetuning.model import WEIGHTS, LoadedClassifier, apply_settings, load_classifier
+from liteft.exporting.quantization import Quantization, Range, Scheme, WeightBits
+from liteft.exporting.verify import Gate, check_pairs
+from liteft.exporting.weights import reason_to_trace
+from liteft.finetuning.model import WEIGHTS, LoadedClassifier, load_classifier
 from liteft.run import Run, read_run
 
 __all__ = ["export"]
 
 _MOST_BYTES = 2**31 - 2**24
 _BYTES: dict[Precision, int] = {"fp32": 4, "fp16": 2, "int8": 1}
-_PACKAGES = ("liteft", "torch", "transformers", "onnx", "onnxruntime", "tokenizers", "numpy")
-_LOCAL_KEYS = (
-    "name_or_path",
-    "special_tokens_map_file",
-    "tokenizer_file",
-    "vocab_file",
-    "local_files_only",
-    "is_local",
-)
 
 
 def export(
@@ -54,8 +41,14 @@ def export(
     out: str | os.PathLike[str],
     *,
     precision: Precision = "fp32",
+    scheme: Scheme = "per_row",
+    weight_bits: WeightBits = 8,
+    calibrate: Split | None = None,
+    calibration: Calibration = "percentile",
+    mixed: bool = False,
     flat: bool = False,
     verify: Split | None = None,
+    unlabeled: Split | None = None,
     limits: Limits | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Artifact:
@@ -66,12 +59,20 @@ def export(
         out: the artifact's folder. An older artifact there is replaced, once the new one is verified.
         precision: "fp32"; "fp16", half the file, computed in float32; or "int8", a quarter of the file and
             faster.
+        scheme: of int8's activations: "per_row", a scale for each token, or "static", a scale for each tensor from a
+            calibration, the form that other engines know. libliteft computes both with a scale for each token.
+        weight_bits: of int8's products: 8; or 7, for ONNX Runtime on x86-64 without VNNI, which saturates with 8.
+        calibrate: texts for "static", training texts as a rule; at most 1,000 of them are used, evenly spaced. None
+            takes those of ``verify``, and the manifest says so.
+        calibration: how the ranges are chosen from the texts: "percentile" or "mse".
+        mixed: where int8 is beyond the limits, keep the products to blame in float, the worst first, until it is not.
         flat: write a built graph as many standard nodes, for tools that do not know functions of a model, instead of
             as one node with its definition beside it. ONNX Runtime makes the same of both; libliteft runs the node
             only. Traced graphs are flat in any case.
         verify: texts to verify on, the validation split as a rule. There is no export without: it is an
             argument with a default only so that leaving it out can be explained. Texts without labels verify
             that the export agrees with the model, and nothing about the model.
+        unlabeled: more texts on which the labels must agree with the model's.
         limits: how far the export may be from the model.
         progress: called with a line of text now and then.
 
@@ -81,13 +82,15 @@ def export(
 
     Raises:
         VerificationError: the export does not agree with the model, or the model does not beat the majority
-            class.
-        ConfigError: an unknown precision, or no texts to verify on.
+            class. Of int8 it names the products to blame.
+        ConfigError: an unknown precision or scheme, one without the other, or no texts to verify on.
+        DataError: texts that do not fit the task, or too few to calibrate on.
         ModelError: no classifier, or one that cannot be exported.
         RunError, ArtifactError: the source cannot be read, or the output cannot be written.
         DeviceError: LITEFT_LIBRARY names something else than the native library, which verifies too.
     """
     _check_precision(precision)
+    _check_int8(precision, scheme, weight_bits, calibration, mixed)
     if verify is None:
         raise ConfigError(
             "an export is verified on real texts, and none were given.",
@@ -102,21 +105,45 @@ def export(
     _check_size(loaded, precision, traced=reason is not None)
     with writing_artifact(Path(out)) as writer:
         _tell(progress, _graph_line(loaded, reason))
-        model = _make_graph(loaded, precision, traced=reason is not None, flat=flat)
-        _save(model, writer.folder / "model.onnx")
-        _write_companions(loaded, writer.folder)
-        fields = _fields(loaded, run, precision, model, traced=reason is not None)
-        title = _title(run, folder)
-        _seal(writer, fields, title)
-        checked = verify_artifact(
-            writer.folder, loaded, verify, precision=precision, limits=limits, progress=progress
+        blueprint = Blueprint(loaded, traced=reason is not None)
+        quantization, calibrated = Quantization(scheme, weight_bits), None
+        if scheme == "static":
+            given = verify if calibrate is None else calibrate
+            _tell(progress, f"calibrating on up to {MOST_TEXTS:,} of {len(given):,} texts of {given.name}")
+            ranges, calibrated = _ranges(blueprint, loaded, given, calibration)
+            quantization = Quantization(scheme, weight_bits, ranges)
+        write_companions(loaded, writer.folder)
+        gate = Gate(loaded, verify, precision=precision, limits=limits, unlabeled=unlabeled, progress=progress)
+        attempt = Attempt(
+            blueprint,
+            loaded,
+            run,
+            writer,
+            gate,
+            precision=precision,
+            flat=flat,
+            title=title_of(run, folder),
+            calibration=calibrated,
         )
-        checked["weights_sha256"] = files.sha256_file(folder / WEIGHTS)
-        _seal(writer, fields | {"verification": checked}, title)
+        checked = mend(attempt, quantization, mixed=mixed, progress=progress)
+        attempt.seal(checked | {"weights_sha256": files.sha256_file(folder / WEIGHTS)})
     artifact = read_artifact(Path(out))
     size = f"{artifact.size_bytes / 1e6:.1f} MB"
     _tell(progress, f"exported {artifact.path}: {precision}, {size}, {_summary(checked)}")
     return artifact
+
+
+def _ranges(
+    blueprint: Blueprint, loaded: LoadedClassifier, given: Split, method: Calibration
+) -> tuple[dict[str, Range], dict[str, Any]]:
+    """Return the ranges of the products' inputs, and what the manifest says of them."""
+    check_pairs(given, loaded)
+    if len(given) > MOST_TEXTS:
+        given = given.take(np.linspace(0, len(given) - 1, MOST_TEXTS).round().astype(np.int64))
+    encoded = loaded.tokenizer.encode(given.texts, given.pairs)
+    ranges = calibrate_ranges(blueprint.flat("fp32"), blueprint.products, encoded, method=method)
+    told = {"method": method, "split": given.name, "texts": len(given)}
+    return ranges, told | ({"percentile": PERCENTILE} if method == "percentile" else {})
 
 
 def _tell(progress: Callable[[str], None] | None, line: str) -> None:
@@ -128,11 +155,6 @@ def _graph_line(loaded: LoadedClassifier, reason: str | None) -> str:
     if reason is None:
         return f"building the graph of a {loaded.config.model_type} from its weights"
     return f"tracing with torch.onnx.export, for a larger and slower graph than a built one: {reason}"
-
-
-def _title(run: Run | None, folder: Path) -> str:
-    data = None if run is None else (run.info.get("data") or {}).get("name")
-    return f"Text classifier: {data or folder.resolve().name}"
 
 
 def _resolve(source: Run | str | os.PathLike[str]) -> tuple[Run | None, Path]:
@@ -149,90 +171,6 @@ def _resolve(source: Run | str | os.PathLike[str]) -> tuple[Run | None, Path]:
     return source, source.model_path
 
 
-def _make_graph(
-    loaded: LoadedClassifier, precision: Precision, *, traced: bool, flat: bool
-) -> onnx.ModelProto:
-    """Return the model. What is built is flat at first: inlining a wrapped one would rename its nodes and values."""
-    if not traced:
-        weights = read_weights(loaded)
-        model = build_model(weights, precision)
-        model = model if flat else wrap_model(model, weights.spec, precision)
-    else:
-        model = trace_model(loaded)
-        if precision == "fp16":
-            store_half(model)
-        elif precision == "int8" and not store_rows(model, labels=len(loaded.settings.labels)):
-            raise ModelError(
-                f"the traced graph of a {loaded.config.model_type} has no products that int8 could take.",
-                fix="--precision fp16",
-            )
-    onnx.checker.check_model(model, full_check=True)
-    return model
-
-
-def _save(model: onnx.ModelProto, path: Path) -> None:
-    path.write_bytes(model.SerializeToString(deterministic=True))
-
-
-def _write_companions(loaded: LoadedClassifier, folder: Path) -> None:
-    """Write the tokenizer and the two configuration files that transformers reads."""
-    settings, tokenizer = loaded.settings, loaded.tokenizer
-    (folder / "tokenizer.json").write_text(tokenizer.json_text, encoding="utf-8")
-    apply_settings(loaded.config, settings)
-    loaded.config.save_pretrained(folder)
-    stored = loaded.path / "tokenizer_config.json"
-    content: dict[str, Any] = files.read_json(stored) if stored.is_file() else {}
-    content = {name: value for name, value in content.items() if name not in _LOCAL_KEYS}
-    if content.get("tokenizer_class", "TokenizersBackend") == "TokenizersBackend":
-        content["tokenizer_class"] = "PreTrainedTokenizerFast"
-    content["model_max_length"] = settings.max_tokens
-    content["truncation_side"] = settings.truncation_side
-    content.setdefault("pad_token", Tokenizer.from_str(tokenizer.json_text).id_to_token(tokenizer.pad_id))
-    (folder / "tokenizer_config.json").write_text(
-        json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8"
-    )
-
-
-def _fields(
-    loaded: LoadedClassifier, run: Run | None, precision: Precision, model: onnx.ModelProto, *, traced: bool
-) -> dict[str, Any]:
-    settings = loaded.settings
-    return {
-        "task": settings.task,
-        "labels": settings.labels,
-        "activation": "softmax" if settings.task == "single_label" else "sigmoid",
-        "pooling": settings.pooling,
-        "paired": settings.paired,
-        "max_tokens": settings.max_tokens,
-        "truncation_side": settings.truncation_side,
-        "pad_id": loaded.tokenizer.pad_id,
-        "inputs": tuple(value.name for value in model.graph.input),
-        "family": loaded.config.model_type,
-        "precision": precision,
-        "int8_scheme": "per_row" if precision == "int8" else None,
-        "graph": "traced" if traced else "built",
-        "graph_form": "function" if model.functions else "flat",
-        "metrics": {} if run is None else run.metrics,
-        "teacher": None if run is None else _teacher(run),
-        "data": None if run is None else run.info.get("data"),
-        "versions": _versions(),
-    }
-
-
-def _teacher(run: Run) -> dict[str, Any] | None:
-    """Return what the run says of its teacher, without its path: an artifact travels."""
-    stored: dict[str, Any] | None = run.info.get("teacher")
-    return stored and {name: value for name, value in stored.items() if name != "path"}
-
-
-def _seal(writer: ArtifactWriter, fields: dict[str, Any], title: str) -> None:
-    """Write the card and the manifest; the card shows the sizes of the manifest before it."""
-    card = writer.folder / "card.md"
-    card.touch()
-    card.write_text(card_text(writer.seal(**fields), title=title), encoding="utf-8")
-    writer.seal(**fields)
-
-
 def _check_size(loaded: LoadedClassifier, precision: Precision, *, traced: bool) -> None:
     """Refuse what protobuf cannot hold. Traced graphs pass through float32, whatever they are stored in."""
     parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
@@ -246,24 +184,31 @@ def _check_size(loaded: LoadedClassifier, precision: Precision, *, traced: bool)
 
 
 def _check_precision(precision: str) -> None:
-    known = get_args(Precision)
-    if precision not in known:
-        near = closest(precision, known)
+    _check_word("precision", precision, get_args(Precision))
+
+
+def _check_int8(precision: str, scheme: str, weight_bits: int, calibration: str, mixed: bool) -> None:
+    """Refuse what only int8 has in another precision."""
+    _check_word("scheme", scheme, get_args(Scheme))
+    _check_word("calibration", calibration, get_args(Calibration))
+    if weight_bits not in get_args(WeightBits):
+        raise ConfigError(f"weights of {weight_bits} bits are unknown.", accepted={"weight_bits": "8 or 7"})
+    asked = {"scheme=static": scheme == "static", "weight_bits=7": weight_bits == 7, "mixed": mixed}
+    if precision != "int8" and any(asked.values()):
+        name = next(name for name, wanted in asked.items() if wanted)
         raise ConfigError(
-            f"precision {precision!r} is unknown.",
-            accepted={"precision": ", ".join(known)},
-            fix=f"--precision {near}" if near else (),
+            f"{name} is a way of int8, and the precision is {precision}.", fix=["--precision int8", f"leave out {name}"]
         )
 
 
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+def _check_word(name: str, word: str, known: tuple[str, ...]) -> None:
+    if word not in known:
+        near = closest(word, known)
+        raise ConfigError(
+            f"{name} {word!r} is unknown.",
+            accepted={name: ", ".join(known)},
+            fix=f"--{name} {near}" if near else (),
+        )
 
 
 def _summary(checked: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ from onnx import TensorProto
 
 from liteft.exporting.builder import GraphBuilder
 from liteft.exporting.precision import Precision, Table, emit_linear
+from liteft.exporting.quantization import Quantization
 from liteft.exporting.weights import EncoderSpec, EncoderWeights
 
 __all__ = ["build_model", "emit_classifier"]
@@ -28,7 +29,9 @@ __all__ = ["build_model", "emit_classifier"]
 HIDDEN_KEY = float(np.finfo(np.float32).min)
 
 
-def build_model(weights: EncoderWeights, precision: Precision = "fp32") -> onnx.ModelProto:
+def build_model(
+    weights: EncoderWeights, precision: Precision = "fp32", quantization: Quantization | None = None
+) -> onnx.ModelProto:
     """Return the ONNX model of a classifier, opset 20, standard operators only.
 
     Its inputs are int64 of shape (texts, tokens): input_ids, attention_mask, and token_type_ids where
@@ -37,10 +40,11 @@ def build_model(weights: EncoderWeights, precision: Precision = "fp32") -> onnx.
     Args:
         weights: from `read_weights`.
         precision: how matrices are stored and multiplied; the head and the classifier are never quantized.
+        quantization: which products are int8 in an int8 graph, and how; None for all, with a scale a row.
     """
     builder = GraphBuilder()
     names = ["input_ids", "attention_mask", *(["token_type_ids"] if weights.spec.typed else [])]
-    logits = emit_classifier(builder, weights, *names, precision=precision)
+    logits = emit_classifier(builder, weights, *names, precision=precision, quantization=quantization)
     return builder.model(
         "encoder_classifier",
         inputs=dict.fromkeys(names, ("texts", "tokens")),
@@ -57,6 +61,7 @@ def emit_classifier(
     token_type_ids: str | None = None,
     *,
     precision: Precision,
+    quantization: Quantization | None = None,
 ) -> str:
     """Write the whole classifier and return the value of the logits, (texts, labels), named ``logits``.
 
@@ -66,8 +71,9 @@ def emit_classifier(
         input_ids, attention_mask, token_type_ids: int64 values, shape (texts, tokens); the last where it is
             typed.
         precision: of the encoder's matrices and tables.
+        quantization: as for `build_model`.
     """
-    encoder = _Encoder(builder, weights, precision)
+    encoder = _Encoder(builder, weights, precision, quantization or Quantization())
     kept = builder.op("Cast", attention_mask, name="kept", to=TensorProto.BOOL)
     hidden = encoder.embeddings(input_ids, token_type_ids)
     bias = encoder.attention_bias(kept)
@@ -83,8 +89,11 @@ def emit_classifier(
 class _Encoder:
     """The parts of the body, over one builder. Shapes are (texts, tokens, width) unless it says otherwise."""
 
-    def __init__(self, builder: GraphBuilder, weights: EncoderWeights, precision: Precision) -> None:
+    def __init__(
+        self, builder: GraphBuilder, weights: EncoderWeights, precision: Precision, quantization: Quantization
+    ) -> None:
         self.builder, self.tensors, self.precision = builder, weights.tensors, precision
+        self.quantization = quantization
         self.spec: EncoderSpec = weights.spec
 
     def embeddings(self, input_ids: str, token_type_ids: str | None) -> str:
@@ -169,7 +178,14 @@ class _Encoder:
         )
         precision: Precision = "fp32" if self.precision == "int8" and not quantized else self.precision
         return emit_linear(
-            self.builder, x, name=name, weight=weight, bias=bias, precision=precision, output=output or name
+            self.builder,
+            x,
+            name=name,
+            weight=weight,
+            bias=bias,
+            precision=precision,
+            output=output or name,
+            quantization=self.quantization,
         )
 
     def _attention(self, name: str, hidden: str, queried: str, bias: str) -> str:
@@ -216,7 +232,8 @@ class _Encoder:
 
     def _table(self, part: str) -> Table:
         name = f"embeddings.{part}"
-        return Table(self.builder, name, self.tensors[f"{name}.weight"], self.precision)
+        whole = self.precision == "int8" and not self.quantization.tables
+        return Table(self.builder, name, self.tensors[f"{name}.weight"], "fp32" if whole else self.precision)
 
     def _positions(self, input_ids: str) -> str:
         """Position embeddings: (tokens, width) where the column decides, (texts, tokens, width) where ids do.

@@ -1,24 +1,31 @@
-"""How weights are stored and multiplied: float32, float16 on disk, or int8 with a scale a row.
+"""How weights are stored and multiplied: float32, float16 on disk, or int8.
 
 float32 is the model as it was trained. float16 halves the file: matrices and tables are stored in half
 precision and cast to float32 where they are used, and all arithmetic is float32. ONNX Runtime folds the
 casts of matrices when it loads the file and casts only the rows that are looked up of tables: float16 saves
 disk and download, a little memory and no time.
 
-int8 quantizes both sides of every product in the encoder. A weight matrix has one symmetric scale for each
-output channel. An activation has one symmetric scale for each row, which is one token of one text, computed
-as the graph runs: so there is nothing to calibrate, and what a text gets does not depend on the texts beside
-it. In standard operators a row x becomes round(x * 127 / max|x|) + 128 as uint8 with zero point 128; signed
-activations would be several times slower in ONNX Runtime. Embedding tables are int8 with a scale a row as
+int8 quantizes both sides of every product in the encoder, as `quantization` says. A weight matrix has one symmetric
+scale for each output channel. In the scheme "per_row" an activation has one symmetric scale for each row, which is one
+token of one text, computed as the graph runs: so there is nothing to calibrate, and what a text gets does not depend
+on the texts beside it. In standard operators a row x becomes round(x * 127 / max|x|) + 128 as uint8 with zero point
+128; signed activations would be several times slower in ONNX Runtime. Embedding tables are int8 with a scale a row as
 well.
 
 The order of the last products is a trap. Multiplying the two scales first and the int32 result by that
 product is what ONNX Runtime's MatMulIntegerToFloat fusion looks for, and it takes the scale of the first row
 for all rows. The result is therefore multiplied by the row scale, then by the channel scale.
 
+In the scheme "static" a product is QuantizeLinear and DequantizeLinear at its input, DequantizeLinear at its weights,
+and a MatMul in between: what ONNX Runtime, OpenVINO and others turn into one product of integers. A product whose
+weights alone are int8 has Cast and Mul instead of DequantizeLinear: ONNX Runtime folds those two when it loads the
+file, and computes in float; DequantizeLinear alone it takes (1.32) for the weights of MatMulNBits, which quantizes the
+activations after all.
+
 Processors with AVX2 or AVX-512 but without VNNI add pairs of 8-bit products in 16 bits, and ONNX Runtime
 lets them saturate: simulated on a MiniLM-L6, 3 pairs in 100,000 did, and the error of the logits grew by a
-third. A session with ``session.x64quantprecision`` set to 1 is exact there too, and slower.
+third. A session with ``session.x64quantprecision`` set to 1 is exact there too, and slower. Weights of 7 bits are exact
+as well, coarser, and as fast.
 
 Source of the scheme: Dettmers et al. 2022, section 3.1 (vector-wise quantization), arXiv:2208.07339.
 """
@@ -31,12 +38,13 @@ import numpy as np
 from onnx import TensorProto
 
 from liteft.exporting.builder import GraphBuilder
+from liteft.exporting.quantization import Quantization, Range
 
 __all__ = [
     "Precision",
     "Table",
+    "emit_int8_product",
     "emit_linear",
-    "emit_row_product",
     "emit_stored",
     "quantize_channels",
     "to_half",
@@ -47,18 +55,19 @@ _SMALLEST_SCALE = 1e-30
 _HALF_MAX = 65504.0
 
 
-def quantize_channels(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def quantize_channels(weight: np.ndarray, largest: int = 127) -> tuple[np.ndarray, np.ndarray]:
     """Return a matrix as int8 with one symmetric scale a row.
 
     Args:
         weight: float32, shape (rows, width); rows are output channels, or the rows of a table.
+        largest: the largest absolute value to use; 64 for weights of 7 bits.
 
     Returns:
-        int8, shape (rows, width), between -127 and 127; and scales, float32, shape (rows,), all positive.
+        int8, shape (rows, width), between -largest and largest; and scales, float32, shape (rows,), all positive.
     """
-    scales = np.abs(weight).max(axis=1) / np.float32(127)
+    scales = np.abs(weight).max(axis=1) / np.float32(largest)
     scales = np.where(scales > 0, scales, 1).astype(np.float32)
-    return np.clip(np.round(weight / scales[:, None]), -127, 127).astype(np.int8), scales
+    return np.clip(np.round(weight / scales[:, None]), -largest, largest).astype(np.int8), scales
 
 
 def to_half(weight: np.ndarray) -> np.ndarray:
@@ -82,6 +91,7 @@ def emit_linear(
     bias: np.ndarray,
     precision: Precision,
     output: str,
+    quantization: Quantization | None = None,
 ) -> str:
     """Write x W^T + b and return its value.
 
@@ -93,19 +103,24 @@ def emit_linear(
         bias: float32, shape (outputs,).
         precision: "int8" quantizes the product.
         output: name of the value.
+        quantization: how, in int8; None for a scale a row.
     """
-    if precision == "int8":
-        quantized, scales = quantize_channels(weight)
+    quantization = quantization or Quantization()
+    if precision == "int8" and quantization.form(name) != "float":
+        quantized, scales = quantize_channels(weight, quantization.largest)
         stored = builder.weight(f"{name}.weight", quantized.T)
-        product = emit_row_product(builder, x, stored, builder.weight(f"{name}.scale", scales), name=name)
+        scale = builder.weight(f"{name}.scale", scales)
+        product = emit_int8_product(builder, x, stored, scale, name=name, product=name, quantization=quantization)
     else:
         stored = emit_stored(builder, f"{name}.weight", weight.T, precision)
         product = builder.op("MatMul", x, stored, name=f"{name}.product")
     return builder.op("Add", product, builder.weight(f"{name}.bias", bias), name=output)
 
 
-def emit_row_product(builder: GraphBuilder, x: str, weight: str, scale: str, *, name: str) -> str:
-    """Write the product of x, quantized a row at a time, with an int8 matrix; return a float32 value.
+def emit_int8_product(
+    builder: GraphBuilder, x: str, weight: str, scale: str, *, name: str, product: str, quantization: Quantization
+) -> str:
+    """Write the product of x with an int8 matrix, as a quantization has it; return a float32 value.
 
     Args:
         builder: where to write.
@@ -113,7 +128,29 @@ def emit_row_product(builder: GraphBuilder, x: str, weight: str, scale: str, *, 
         weight: int8 value, shape (inputs, outputs).
         scale: float32 value, shape (outputs,).
         name: prefix of the nodes.
+        product: name that the quantization knows it by; its form is not "float".
+        quantization: scheme and form.
     """
+    if quantization.form(product) == "weight_only":
+        whole = builder.op("Cast", weight, name=f"{name}.whole", to=TensorProto.FLOAT)
+        return builder.op("MatMul", x, builder.op("Mul", whole, scale, name=f"{name}.float"), name=f"{name}.product")
+    if quantization.scheme == "static":
+        return _static_product(builder, x, weight, scale, name=name, values=quantization.ranges[product])
+    return _row_product(builder, x, weight, scale, name=name)
+
+
+def _static_product(builder: GraphBuilder, x: str, weight: str, scale: str, *, name: str, values: Range) -> str:
+    step, zero = builder.constant(values.scale), builder.constant(values.zero_point)
+    coarse = builder.op("QuantizeLinear", x, step, zero, name=f"{name}.input.int8")
+    return builder.op(
+        "MatMul",
+        builder.op("DequantizeLinear", coarse, step, zero, name=f"{name}.input"),
+        builder.op("DequantizeLinear", weight, scale, name=f"{name}.float", axis=1),
+        name=f"{name}.product",
+    )
+
+
+def _row_product(builder: GraphBuilder, x: str, weight: str, scale: str, *, name: str) -> str:
     largest = builder.op(
         "ReduceMax",
         builder.op("Abs", x, name=f"{name}.abs"),

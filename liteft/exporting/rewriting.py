@@ -1,22 +1,24 @@
 """Storing a traced graph in float16 or int8, by rewriting its nodes.
 
 A built graph is written in its precision. A traced one comes in float32 and is changed here afterwards, into
-the nodes that a built one has: products with a constant matrix become row products, lookups in a constant
+the nodes that a built one has: products with a constant matrix become int8 products, lookups in a constant
 table read int8 rows. The products that give the logits stay in float.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from liteft.exporting.builder import GraphBuilder
-from liteft.exporting.precision import emit_row_product, quantize_channels, to_half
+from liteft.exporting.precision import emit_int8_product, quantize_channels, to_half
+from liteft.exporting.quantization import Quantization
 
-__all__ = ["store_half", "store_rows"]
+__all__ = ["find_products", "store_half", "store_int8"]
 
 _SMALLEST_MATRIX = 1024
 
@@ -42,14 +44,21 @@ def store_half(model: onnx.ModelProto) -> int:
     return changed
 
 
-def store_rows(model: onnx.ModelProto, *, labels: int) -> int:
-    """Quantize a model's products and tables, in place, and return how many products.
+def find_products(model: onnx.ModelProto, *, labels: int) -> dict[str, str]:
+    """Return the products that `store_int8` can quantize: name -> the float value that they multiply."""
+    rewriter = _Rewriter(model, labels, Quantization())
+    return {_name_of(node): node.input[0] for node in model.graph.node if rewriter.matrix_of(node) is not None}
+
+
+def store_int8(model: onnx.ModelProto, *, labels: int, quantization: Quantization | None = None) -> int:
+    """Quantize a model's products and tables, in place, and return how many products are int8.
 
     Args:
         model: float32.
         labels: outputs of the classifier; a matrix of that many outputs stays in float.
+        quantization: which products, by the names of `find_products`, and how; None for all, with a scale a row.
     """
-    rewriter = _RowRewriter(model, labels)
+    rewriter = _Rewriter(model, labels, quantization or Quantization())
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
         rewriter.builder.nodes.clear()
@@ -65,11 +74,12 @@ def store_rows(model: onnx.ModelProto, *, labels: int) -> int:
     return rewriter.products
 
 
-class _RowRewriter:
+class _Rewriter:
     """Turns single nodes into the nodes that take their place. A matrix used twice is quantized once."""
 
-    def __init__(self, model: onnx.ModelProto, labels: int) -> None:
+    def __init__(self, model: onnx.ModelProto, labels: int, quantization: Quantization) -> None:
         self.builder = GraphBuilder()
+        self._quantization = quantization
         self.constants: list[onnx.NodeProto] = []
         self.products = 0
         self._labels = labels
@@ -88,17 +98,21 @@ class _RowRewriter:
 
     def replaced(self, node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
         """Return the nodes for one node, or None to keep it."""
-        attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-        if node.op_type == "Gather" and node.input[0] in self._matrices and attributes.get("axis", 0) == 0:
-            return self._lookup(node)
-        if node.op_type == "MatMul":
-            return self._product(node, transposed=False)
-        plain = all(attributes.get(name, 1.0) == 1.0 for name in ("alpha", "beta"))
-        if node.op_type == "Gemm" and plain and not attributes.get("transA", 0):
-            return self._product(node, transposed=bool(attributes.get("transB", 0)))
-        return None
+        if node.op_type == "Gather" and node.input[0] in self._matrices and _attributes(node).get("axis", 0) == 0:
+            return self._lookup(node) if self._quantization.tables else None
+        found = self.matrix_of(node)
+        return None if found is None else self._product(node, *found)
 
-    def _product(self, node: onnx.NodeProto, *, transposed: bool) -> list[onnx.NodeProto] | None:
+    def matrix_of(self, node: onnx.NodeProto) -> tuple[str, bool] | None:
+        """Return the matrix of a product that int8 can take, and whether its rows are outputs; else None."""
+        attributes, transposed = _attributes(node), False
+        if node.op_type == "Gemm":
+            plain = all(attributes.get(name, 1.0) == 1.0 for name in ("alpha", "beta"))
+            if not plain or attributes.get("transA", 0):
+                return None
+            transposed = bool(attributes.get("transB", 0))
+        elif node.op_type != "MatMul":
+            return None
         name = node.input[1]
         if name in self._transposed:
             name, transposed = self._transposed[name], not transposed
@@ -108,12 +122,23 @@ class _RowRewriter:
         outputs = rows if transposed else columns
         if outputs == self._labels or rows * columns < _SMALLEST_MATRIX:
             return None
-        weight, scale = self._quantized(name, "outputs_by_inputs" if transposed else "inputs_by_outputs")
-        prefix = node.name or node.output[0]
-        value = emit_row_product(self.builder, node.input[0], weight, scale, name=f"{prefix}.int8")
+        return name, transposed
+
+    def _product(self, node: onnx.NodeProto, matrix: str, transposed: bool) -> list[onnx.NodeProto] | None:
+        product, quantization = _name_of(node), self._quantization
+        form = quantization.form(product)
+        if form == "float":
+            return None
+        weight, scale = self._quantized(
+            matrix, "outputs_by_inputs" if transposed else "inputs_by_outputs", quantization.largest
+        )
+        name = f"{product}.int8"
+        value = emit_int8_product(
+            self.builder, node.input[0], weight, scale, name=name, product=product, quantization=quantization
+        )
         if len(node.input) > 2 and node.input[2]:
-            value = self.builder.op("Add", value, node.input[2], name=f"{prefix}.int8.biased")
-        self.products += 1
+            value = self.builder.op("Add", value, node.input[2], name=f"{name}.biased")
+        self.products += form == "int8"
         return self._taken(value, node.output[0])
 
     def _lookup(self, node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
@@ -121,8 +146,8 @@ class _RowRewriter:
         rows, columns = self._matrices[name].dims
         if rows * columns < _SMALLEST_MATRIX:
             return None
-        weight, scale = self._quantized(name, "table")
-        prefix = node.name or node.output[0]
+        weight, scale = self._quantized(name, "table", 127)
+        prefix = _name_of(node)
         op = self.builder.op
         whole = op("Gather", weight, node.input[1], name=f"{prefix}.int8.rows")
         floats = op("Cast", whole, name=f"{prefix}.int8.float", to=TensorProto.FLOAT)
@@ -130,11 +155,13 @@ class _RowRewriter:
         column = op("Unsqueeze", flat, self.builder.integers(-1), name=f"{prefix}.int8.scale_column")
         return self._taken(op("Mul", floats, column, name=f"{prefix}.int8.scaled"), node.output[0])
 
-    def _quantized(self, name: str, layout: str) -> tuple[str, str]:
+    def _quantized(self, name: str, layout: str, largest: int) -> tuple[str, str]:
         """Store a matrix in int8, for products as (inputs, outputs); return its name and its scales'."""
         if (name, layout) not in self._stored:
             matrix = numpy_helper.to_array(self._matrices[name])
-            quantized, scales = quantize_channels(matrix.T if layout == "inputs_by_outputs" else matrix)
+            quantized, scales = quantize_channels(
+                matrix.T if layout == "inputs_by_outputs" else matrix, largest
+            )
             self._stored[name, layout] = (
                 self.builder.weight(f"{name}.int8.{layout}", quantized if layout == "table" else quantized.T),
                 self.builder.weight(f"{name}.scale.{layout}", scales),
@@ -147,6 +174,14 @@ class _RowRewriter:
         nodes = [node for node in self.builder.nodes if node.op_type != "Constant"]
         nodes[-1].output[:] = [output if each == value else each for each in nodes[-1].output]
         return nodes
+
+
+def _name_of(node: onnx.NodeProto) -> str:
+    return str(node.name or node.output[0])
+
+
+def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
 def _set_nodes(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:

@@ -5,7 +5,9 @@ and its logits are compared with torch's. Beyond the limits the export fails, an
 Runtime runs it always, and the native backend too where this machine has its library and the graph is one node:
 each must pass, and the worse of the two is what the manifest says. Three things are judged:
 
-- the export is faithful: logits (fp32, fp16), chosen labels and accuracy within stated limits;
+- the export is faithful: logits (fp32, fp16), chosen labels and accuracy within stated limits, labels on unlabelled
+  texts as well where there are any; and an int8 graph has as many products of integers, after ONNX Runtime has
+  rewritten it, as were asked for;
 - the model is worth shipping: it beats the answer that always names the most frequent label. A graph that
   agrees with a model that learned nothing is no success;
 - the graph is sound where the data may not look: see probes.py.
@@ -14,7 +16,7 @@ each must pass, and the worse of the two is what the manifest says. Three things
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,113 +25,181 @@ import numpy as np
 from liteft.artifact import read_artifact
 from liteft.data import Split
 from liteft.errors import ArtifactError, DataError, DeviceError, ModelError, VerificationError
+from liteft.exporting.disagreement import Comparison, disagreement
 from liteft.exporting.limits import Limits
 from liteft.exporting.precision import Precision
-from liteft.exporting.probes import ProbeResult, run_probes
+from liteft.exporting.probes import run_probes
+from liteft.exporting.sessions import optimized_kinds
 from liteft.finetuning.model import LoadedClassifier, predict_logits
 from liteft.metrics import (
     Task,
     agreement,
     binomial_tail,
+    calibration_error,
     correct,
-    decide,
     majority_share,
     mcnemar,
+    sigmoid,
+    softmax,
     wilson_interval,
 )
 from liteft.runtime import load
 from liteft.runtime.backends import choose_engine
 from liteft.runtime.native_library import has_library
 
-__all__ = ["verify_artifact"]
+__all__ = ["Gate", "check_pairs"]
 
-_WORST = 5
+_INTEGER_PRODUCTS = ("MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QLinearMatMul")
 _SIGNIFICANCE = 0.05  # one-sided, of labels and accuracy beyond their limits: a few near ties prove nothing
-_SHOWN = 70
 
 
-@dataclass(frozen=True, slots=True)
-class _Comparison:
-    """Both models on the same texts: logits, float32 (texts, labels), and what the probes saw."""
-
-    backend: str
-    split: Split
-    task: Task
-    model: np.ndarray
-    exported: np.ndarray
-    probes: ProbeResult
-
-    @property
-    def differences(self) -> np.ndarray:
-        """Largest logit difference of each text, float32 (texts,)."""
-        return np.asarray(np.abs(self.model - self.exported).max(axis=1))
-
-
-def verify_artifact(
-    folder: Path,
-    loaded: LoadedClassifier,
-    split: Split,
-    *,
-    precision: Precision,
-    limits: Limits | None = None,
-    progress: Callable[[str], None] | None = None,
-) -> dict[str, Any]:
-    """Compare a written artifact with the model it came from, and return what was measured.
+class Gate:
+    """Compares written artifacts with the model they came from, which is run once.
 
     Args:
-        folder: the artifact.
         loaded: the torch model.
         split: texts to compare on; labels, where there are any, judge accuracy too.
-        precision: of the artifact.
-        limits: how far it may be off.
+        precision: of the artifacts.
+        limits: how far they may be off.
+        unlabeled: more texts, whose labels, if any, are not looked at.
         progress: called with a line of text now and then.
 
-    Returns:
-        A dictionary for the manifest: split, texts, of_texts, backends (those that ran it), logit_difference
-        (largest), batch_difference, agreement, accuracy of both, accuracy_interval (95%) and accuracy_p_value
-        (McNemar's, two-sided) of the exported model, majority, limits. The accuracy values are None without labels;
-        for multi-label they are shares of exact matches. Of several backends, each value is the worst, and those of
-        accuracy are the least accurate backend's.
+    Raises:
+        DataError: a split has no texts with tokens, or does not fit the task.
+        ModelError: the logits of the model itself are not numbers.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedClassifier,
+        split: Split,
+        *,
+        precision: Precision,
+        limits: Limits | None = None,
+        unlabeled: Split | None = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        self._loaded, self._precision, self._all = loaded, precision, split
+        self.limits = (limits or Limits()).resolved(precision)
+        self.split = _chosen_texts(split, loaded, self.limits.texts)
+        self._splits = [self.split]
+        if unlabeled is not None:
+            unlabeled = Split(unlabeled.name, unlabeled.texts, unlabeled.pairs)
+            self._splits.append(_chosen_texts(unlabeled, loaded, self.limits.texts))
+        if progress is not None:
+            more = "" if unlabeled is None else f", and {len(self._splits[1]):,} unlabelled ones"
+            progress(
+                f"verifying the {precision} graph on {len(self.split):,} of {len(split):,} texts of {split.name}{more}"
+            )
+        self._references = [_reference(loaded, each) for each in self._splits]
+
+    def check(self, folder: Path, *, int8_products: int = 0) -> dict[str, Any]:
+        """Compare an artifact with the model, and return what was measured.
+
+        Args:
+            folder: the artifact.
+            int8_products: products of integers that it was asked to have.
+
+        Returns:
+            A dictionary for the manifest: split, texts, of_texts, backends (those that ran it), logit_difference
+            (largest), batch_difference, agreement, accuracy of both, accuracy_interval (95%) and accuracy_p_value
+            (McNemar's, two-sided) of the exported model, calibration_error of both, majority, unlabeled (texts and
+            agreement), int8_products, limits. The values that need labels are None without; for multi-label accuracy is
+            the share of exact matches. Of several backends, each value is the worst, and those of accuracy are the
+            least accurate backend's.
+
+        Raises:
+            Disagreement: beyond a limit.
+            VerificationError: the artifact cannot be run, has other products than it should, or the model does not beat
+                the majority class.
+            DeviceError: LITEFT_LIBRARY names something else than the native library.
+        """
+        comparisons = self._run_all(folder)
+        if self._precision == "int8":
+            self._count_products(folder, int8_products)
+        measured_each = [_measured(comparison) for comparison, *_ in comparisons]
+        unlabeled_each = [_unlabeled(others) for _, *others in comparisons]
+        measured = _worst(measured_each)
+        useless = measured["majority"] is not None and measured["model_accuracy"] <= measured["majority"]
+        labels = self._loaded.settings.labels
+        for (comparison, *others), each in zip(comparisons, measured_each, strict=True):
+            if beyond := _beyond(comparison, each, self.limits):
+                raise disagreement(comparison, labels, self._loaded.path, self._precision, beyond)
+            for other in others:
+                agreed = agreement(other.model, other.exported, other.task)
+                if beyond := _labels_beyond(agreed, len(other.split), self.limits):
+                    raise disagreement(other, labels, self._loaded.path, self._precision, beyond)
+        if useless:
+            raise VerificationError(
+                f"{self._loaded.path} does not beat the majority class on {self.split.name}; nothing was exported.",
+                accepted={
+                    "its accuracy": f"{measured['model_accuracy']:.1%}",
+                    "the most frequent label alone": f"{measured['majority']:.1%}",
+                },
+                fix=["train longer, or with another learning rate", "read the data check"],
+            )
+        return {
+            "split": self.split.name,
+            "texts": len(self.split),
+            "of_texts": len(self._all),
+            "backends": [comparison.backend for comparison, *_ in comparisons],
+            **measured,
+            "unlabeled": min(unlabeled_each, key=lambda each: each["agreement"]) if len(self._splits) > 1 else None,
+            "int8_products": int8_products,
+            "limits": asdict(self.limits),
+        }
+
+    def _run_all(self, folder: Path) -> list[list[Comparison]]:
+        """Run the artifact and the probes on every backend that has to run it here; a list of comparisons for each."""
+        native = has_library()
+        comparisons = []
+        backend = "onnxruntime"
+        try:
+            artifact = read_artifact(folder)
+            native = native and artifact.manifest.graph_form == "function"
+            for backend in ("onnxruntime", *(["native"] if native else [])):
+                with load(folder, device="cpu", backend=backend) as classifier:
+                    exported = [classifier.logits(each.texts, each.pairs) for each in self._splits]
+                    threads = classifier.threads
+                engine = choose_engine(artifact, device="cpu", backend=backend, threads=threads)
+                probes = run_probes(self._loaded, engine)
+                task = self._loaded.settings.task
+                comparisons.append(
+                    [
+                        Comparison(backend, split, task, reference, logits, probes)
+                        for split, reference, logits in zip(self._splits, self._references, exported, strict=True)
+                    ]
+                )
+        except (ArtifactError, DeviceError, ModelError) as error:
+            raise VerificationError(
+                f"the {self._precision} graph of {self._loaded.path} does not run on {backend}; nothing was exported.",
+                accepted={"what happened": error.message},
+                fix="--precision fp32"
+                if self._precision != "fp32"
+                else "report it: it is a mistake of LiteFT's",
+            ) from error
+        return comparisons
+
+    def _count_products(self, folder: Path, asked: int) -> None:
+        """Refuse an int8 graph whose products ONNX Runtime computes in float after all."""
+        kinds = optimized_kinds(read_artifact(folder).model_path)
+        found = sum(kinds[kind] for kind in _INTEGER_PRODUCTS)
+        if found != asked:
+            products = ", ".join(f"{kinds[kind]} {kind}" for kind in sorted(kinds) if "MatMul" in kind)
+            raise VerificationError(
+                f"ONNX Runtime computes {found} products of the int8 graph of {self._loaded.path} in integers, and "
+                f"{asked} were asked for; nothing was exported.",
+                accepted={"its products": products},
+                fix=["--scheme per_row", "--precision fp16", "report it: it is a mistake of LiteFT's"],
+            )
+
+
+def check_pairs(split: Split, loaded: LoadedClassifier) -> None:
+    """Refuse pairs for a model that reads single texts, and the reverse.
 
     Raises:
-        VerificationError: beyond a limit, or the model does not beat the majority class.
-        DataError: the split has no texts with tokens, or does not fit the task.
-        DeviceError: LITEFT_LIBRARY names something else than the native library.
+        DataError: so it is.
     """
-    limits = (limits or Limits()).resolved(precision)
-    chosen = _chosen_texts(split, loaded, limits.texts)
-    if progress is not None:
-        progress(
-            f"verifying the {precision} graph on {len(chosen):,} of {len(split):,} texts of {split.name}"
-        )
-    comparisons = _run_all(folder, loaded, chosen, precision)
-    measured_each = [_measured(comparison) for comparison in comparisons]
-    measured = _worst(measured_each)
-    useless = measured["majority"] is not None and measured["model_accuracy"] <= measured["majority"]
-    for comparison, each in zip(comparisons, measured_each, strict=True):
-        if beyond := _beyond(comparison, each, limits):
-            raise _disagreement(comparison, loaded, precision, beyond)
-    if useless:
-        raise VerificationError(
-            f"{loaded.path} does not beat the majority class on {split.name}; nothing was exported.",
-            accepted={
-                "its accuracy": f"{measured['model_accuracy']:.1%}",
-                "the most frequent label alone": f"{measured['majority']:.1%}",
-            },
-            fix=["train longer, or with another learning rate", "read the data check"],
-        )
-    return {
-        "split": split.name,
-        "texts": len(chosen),
-        "of_texts": len(split),
-        "backends": [comparison.backend for comparison in comparisons],
-        **measured,
-        "limits": asdict(limits),
-    }
-
-
-def _chosen_texts(split: Split, loaded: LoadedClassifier, most: int) -> Split:
-    """Return the texts to compare on; those without a single token have no answer, and are left out."""
     paired = loaded.settings.paired
     if (split.pairs is not None) != paired:
         raise DataError(
@@ -137,6 +207,11 @@ def _chosen_texts(split: Split, loaded: LoadedClassifier, most: int) -> Split:
             f"and the model reads {'pairs' if paired else 'single texts'}.",
             fix="--pair COLUMN" if paired else "leave out --pair",
         )
+
+
+def _chosen_texts(split: Split, loaded: LoadedClassifier, most: int) -> Split:
+    """Return the texts to compare on; those without a single token have no answer, and are left out."""
+    check_pairs(split, loaded)
     if len(split) > most:
         split = split.take(np.linspace(0, len(split) - 1, most).round().astype(np.int64))
     lengths = loaded.tokenizer.encode(split.texts, split.pairs).lengths if len(split) else np.zeros(0)
@@ -145,44 +220,17 @@ def _chosen_texts(split: Split, loaded: LoadedClassifier, most: int) -> Split:
     return split if lengths.all() else split.take(lengths > 0)
 
 
-def _run_all(folder: Path, loaded: LoadedClassifier, chosen: Split, precision: Precision) -> list[_Comparison]:
-    """Run the model once, and the artifact and the probes on every backend that has to run it here.
-
-    Raises:
-        DeviceError: LITEFT_LIBRARY names something else than the native library.
-        VerificationError: the artifact cannot be run, or its logits are not numbers.
-        ModelError: the logits of the model itself are not numbers.
-    """
-    native = has_library()
+def _reference(loaded: LoadedClassifier, chosen: Split) -> np.ndarray:
+    """Return the model's own logits."""
     reference = predict_logits(loaded, chosen.texts, chosen.pairs)
     if not np.isfinite(reference).all():
         raise ModelError(
             f"the logits of {loaded.path} are not finite numbers.", fix="train it again, in fp32"
         )
-    comparisons = []
-    backend = "onnxruntime"
-    try:
-        artifact = read_artifact(folder)
-        native = native and artifact.manifest.graph_form == "function"
-        for backend in ("onnxruntime", *(["native"] if native else [])):
-            with load(folder, device="cpu", backend=backend) as classifier:
-                exported = classifier.logits(chosen.texts, chosen.pairs)
-                threads = classifier.threads
-            engine = choose_engine(artifact, device="cpu", backend=backend, threads=threads)
-            probes = run_probes(loaded, engine)
-            comparisons.append(
-                _Comparison(backend, chosen, loaded.settings.task, reference, exported, probes)
-            )
-    except (ArtifactError, DeviceError, ModelError) as error:
-        raise VerificationError(
-            f"the {precision} graph of {loaded.path} does not run on {backend}; nothing was exported.",
-            accepted={"what happened": error.message},
-            fix="--precision fp32" if precision != "fp32" else "report it: it is a mistake of LiteFT's",
-        ) from error
-    return comparisons
+    return reference
 
 
-def _measured(comparison: _Comparison) -> dict[str, Any]:
+def _measured(comparison: Comparison) -> dict[str, Any]:
     """Return the numbers for the manifest; those that need labels are None without them."""
     measured: dict[str, Any] = {
         "logit_difference": float(comparison.differences.max()),
@@ -195,6 +243,8 @@ def _measured(comparison: _Comparison) -> dict[str, Any]:
         "accuracy_interval": None,
         "accuracy_p_value": None,
         "model_accuracy": None,
+        "calibration_error": None,
+        "model_calibration_error": None,
         "majority": None,
     }
     split, task = comparison.split, comparison.task
@@ -209,7 +259,26 @@ def _measured(comparison: _Comparison) -> dict[str, Any]:
         "accuracy_interval": list(wilson_interval(int(exported.sum()), len(exported))),
         "accuracy_p_value": mcnemar(model, exported).p_value,
         "model_accuracy": float(model.mean()),
+        "calibration_error": _calibration(comparison.exported, split.labels, task),
+        "model_calibration_error": _calibration(comparison.model, split.labels, task),
         "majority": majority_share(split.labels, task=task),
+    }
+
+
+def _calibration(logits: np.ndarray, labels: np.ndarray, task: Task) -> float:
+    return calibration_error((softmax if task == "single_label" else sigmoid)(logits), labels)
+
+
+def _unlabeled(comparisons: list[Comparison]) -> dict[str, Any]:
+    """Return the numbers of the unlabelled texts, if any."""
+    return {
+        name: value
+        for each in comparisons
+        for name, value in {
+            "texts": len(each.split),
+            "agreement": agreement(each.model, each.exported, each.task),
+            "logit_difference": float(each.differences.max()),
+        }.items()
     }
 
 
@@ -221,11 +290,12 @@ def _worst(measured: list[dict[str, Any]]) -> dict[str, Any]:
     worst["agreement"] = min(each["agreement"] for each in measured)
     if worst["accuracy"] is not None:
         lowest = min(measured, key=lambda each: each["accuracy"])
-        worst |= {name: lowest[name] for name in ("accuracy", "accuracy_interval", "accuracy_p_value")}
+        names = ("accuracy", "accuracy_interval", "accuracy_p_value", "calibration_error")
+        worst |= {name: lowest[name] for name in names}
     return worst
 
 
-def _beyond(comparison: _Comparison, measured: dict[str, Any], limits: Limits) -> dict[str, str]:
+def _beyond(comparison: Comparison, measured: dict[str, Any], limits: Limits) -> dict[str, str]:
     """Return what is beyond its limit: name -> value and limit, in words."""
     beyond: dict[str, str] = {}
     numbers = (
@@ -237,11 +307,7 @@ def _beyond(comparison: _Comparison, measured: dict[str, Any], limits: Limits) -
         if limit is not None and not value <= limit:
             beyond[words] = f"{value:.2g}, limit {limit:g}"
     count = len(comparison.split)
-    differing = round((1 - measured["agreement"]) * count)
-    chance = binomial_tail(differing, count, 1 - limits.agreement)
-    if chance < _SIGNIFICANCE:
-        share = f"{measured['agreement']:.1%} of the texts, limit {limits.agreement:.1%}"
-        beyond["same label"] = f"{share} (p = {chance:.2g})"
+    beyond |= _labels_beyond(measured["agreement"], count, limits)
     if measured["accuracy"] is not None:
         lost = round((measured["model_accuracy"] - measured["accuracy"]) * count)
         chance = measured["accuracy_p_value"] / 2
@@ -251,36 +317,9 @@ def _beyond(comparison: _Comparison, measured: dict[str, Any], limits: Limits) -
     return beyond
 
 
-def _disagreement(
-    comparison: _Comparison, loaded: LoadedClassifier, precision: Precision, beyond: dict[str, str]
-) -> VerificationError:
-    finer = {"int8": "--precision fp16, or fp32", "fp16": "--precision fp32"}
-    return VerificationError(
-        f"the {precision} graph does not agree with {loaded.path} on {comparison.split.name}; "
-        "nothing was exported.",
-        accepted={"run by": comparison.backend} | beyond | _worst_texts(comparison, loaded.settings.labels),
-        fix=finer.get(precision, "report it: a float32 graph that disagrees is a mistake of LiteFT's"),
-    )
-
-
-def _worst_texts(comparison: _Comparison, labels: tuple[str, ...]) -> dict[str, str]:
-    """Return the texts that are furthest apart, those with another label first, in words."""
-    model, exported = (decide(each, comparison.task) for each in (comparison.model, comparison.exported))
-    changed = model != exported if model.ndim == 1 else (model != exported).any(axis=1)
-    differences = comparison.differences
-    shown: dict[str, str] = {}
-    for row in np.lexsort((-differences, ~changed)):
-        pairs = comparison.split.pairs
-        text = comparison.split.texts[row] + ("" if pairs is None else f" | {pairs[row]}")
-        text = text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
-        names = " -> ".join(_names(each[row], labels) for each in (model, exported))
-        shown.setdefault(text, f"{names}, logits {differences[row]:.3g} apart: {text!r}")
-        if len(shown) == _WORST:
-            break
-    return {f"worst text {rank}": line for rank, line in enumerate(shown.values(), start=1)}
-
-
-def _names(decision: Any, labels: tuple[str, ...]) -> str:
-    if np.ndim(decision) == 0:
-        return labels[int(decision)]
-    return " + ".join(label for label, chosen in zip(labels, decision, strict=True) if chosen) or "no label"
+def _labels_beyond(agreed: float, count: int, limits: Limits) -> dict[str, str]:
+    """Return the agreement of labels where it is beyond its limit and chance does not explain it."""
+    chance = binomial_tail(round((1 - agreed) * count), count, 1 - limits.agreement)
+    if chance >= _SIGNIFICANCE:
+        return {}
+    return {"same label": f"{agreed:.1%} of the texts, limit {limits.agreement:.1%} (p = {chance:.2g})"}

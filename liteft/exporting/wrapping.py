@@ -23,6 +23,7 @@ from onnx import helper
 
 from liteft.exporting.builder import IR_VERSION
 from liteft.exporting.precision import Precision
+from liteft.exporting.quantization import Quantization
 from liteft.exporting.weights import EncoderSpec
 
 __all__ = ["DOMAIN", "KIND", "VERSION", "node_attributes", "wrap_model"]
@@ -35,7 +36,9 @@ _TEXT = (
 )
 
 
-def wrap_model(flat: onnx.ModelProto, spec: EncoderSpec, precision: Precision) -> onnx.ModelProto:
+def wrap_model(
+    flat: onnx.ModelProto, spec: EncoderSpec, precision: Precision, quantization: Quantization | None = None
+) -> onnx.ModelProto:
     """Return a built model as one node whose definition is a function in the file.
 
     Inputs, output and initializers are those of the flat model, in the same order; so are the function's nodes.
@@ -44,11 +47,12 @@ def wrap_model(flat: onnx.ModelProto, spec: EncoderSpec, precision: Precision) -
         flat: from `build_model`; it is left alone.
         spec: what it computes.
         precision: that it was built in.
+        quantization: that it was built with.
     """
     graph = flat.graph
     names = [*(value.name for value in graph.input), *(tensor.name for tensor in graph.initializer)]
     outputs = [value.name for value in graph.output]
-    attributes = node_attributes(names, spec, precision)
+    attributes = node_attributes(names, spec, precision, quantization)
     node = helper.make_node(KIND, names, outputs, name=KIND, domain=DOMAIN)
     node.attribute.extend(helper.make_attribute(name, value) for name, value in attributes.items())
     function = helper.make_function(
@@ -63,14 +67,19 @@ def wrap_model(flat: onnx.ModelProto, spec: EncoderSpec, precision: Precision) -
     )
 
 
-def node_attributes(inputs: list[str], spec: EncoderSpec, precision: Precision) -> dict[str, str | int | float]:
-    """Return the attributes of the node.
+def node_attributes(
+    inputs: list[str], spec: EncoderSpec, precision: Precision, quantization: Quantization | None = None
+) -> dict[str, str | int | float]:
+    """Return the attributes of the node; ``float_products`` is there only where an int8 graph has such products.
 
     Args:
         inputs: names of all inputs in order, token inputs first; without spaces.
         spec: what the node computes.
         precision: of its weights.
+        quantization: in int8.
     """
+    quantization = quantization or Quantization()
+    kept = " ".join(quantization.kept) if precision == "int8" else ""
     return {
         "inputs": " ".join(inputs),
         "layers": spec.layers,
@@ -80,5 +89,6 @@ def node_attributes(inputs: list[str], spec: EncoderSpec, precision: Precision) 
         "pooling": spec.pooling,
         "head": spec.head_form,
         "counted_from": -1 if spec.counted_from is None else spec.counted_from,
-        "int8_scheme": "per_row" if precision == "int8" else "none",
+        "int8_scheme": quantization.scheme if precision == "int8" else "none",
+        **({"float_products": kept} if kept else {}),
     }

@@ -32,10 +32,11 @@ _WORDS = {
     "activation": ("gelu", "gelu_tanh", "relu", "silu"),
     "pooling": ("cls", "mean"),
     "head": ("none", "tanh", "relu", "gelu"),
-    "int8_scheme": ("none", "per_row"),
+    "int8_scheme": ("none", "per_row", "static"),
 }
 _NUMBERS = ("layers", "heads", "counted_from")
 _ATTRIBUTES = {"inputs", "epsilon", *_NUMBERS, *_WORDS}
+_OPTIONAL = {"float_products"}
 _FLOAT, _INT, _STRING = 1, 2, 3  # AttributeProto.AttributeType
 _VALUE_FIELDS = {_FLOAT: 2, _INT: 3, _STRING: 4}
 _TYPES: dict[int, np.dtype[Any]] = {  # TensorProto.DataType
@@ -53,6 +54,8 @@ class StoredClassifier:
     Attributes:
         inputs: names of the token inputs, in order.
         layers, heads, epsilon, activation, pooling, head, counted_from, int8_scheme: the node's attributes.
+        float_products: linear layers of an int8 classifier whose products are in float, by name; their weights are
+            float32, or int8 with scales all the same.
         weights: name -> view into the file, float32, float16 or int8, shape (rows, columns); a vector is one row.
             Perhaps not aligned.
     """
@@ -67,6 +70,7 @@ class StoredClassifier:
     counted_from: int
     int8_scheme: str
     weights: dict[str, np.ndarray]
+    float_products: frozenset[str] = frozenset()
 
     @property
     def labels(self) -> int:
@@ -117,7 +121,13 @@ class _Reader:
         weights = {name: self._weight(name, tensors[name]) for name in names if name in tensors}
         if len(weights) != len(names):
             self._refuse("has a weight twice, or one that is not in it")
-        stored = StoredClassifier(tuple(inputs), weights=weights, **attributes)  # type: ignore[arg-type]
+        kept = frozenset(str(attributes.pop("float_products", "")).split())
+        stored = StoredClassifier(
+            tuple(inputs),
+            weights=weights,
+            float_products=kept,
+            **attributes,  # type: ignore[arg-type]
+        )
         self._check_weights(stored)
         return stored
 
@@ -185,8 +195,8 @@ class _Reader:
             if name in attributes:
                 raise Malformed(f"attribute {name} twice")
             attributes[name] = found
-        if set(attributes) != _ATTRIBUTES:
-            unlike = ", ".join(sorted(set(attributes) ^ _ATTRIBUTES))
+        if set(attributes) - _OPTIONAL != _ATTRIBUTES:
+            unlike = ", ".join(sorted((set(attributes) - _OPTIONAL) ^ _ATTRIBUTES))
             self._refuse(f"has other attributes than this liteft knows: {unlike}")
         for name, known in _WORDS.items():
             if attributes[name] not in known:
@@ -205,7 +215,7 @@ class _Reader:
                 values.append(value)
             elif number not in (1, 13):
                 self._refuse(f"has an attribute {name} of another kind than this liteft knows")
-        if name not in _ATTRIBUTES:
+        if name not in _ATTRIBUTES | _OPTIONAL:
             self._refuse(f"has an attribute that this liteft does not know: {name}")
         if kind != wanted or len(values) > 1:
             self._refuse(f"has an attribute {name} of another kind than this liteft knows")
@@ -257,6 +267,8 @@ class _Reader:
         word, output = (stored.weights[f"{name}.weight"] for name in ("embeddings.word", "layers.0.attention.output"))
         if ("embeddings.project.weight" in wanted) != (word.shape[1] != output.shape[1]):
             self._refuse(f"has embeddings of width {word.shape[1]} for layers of {output.shape[1]}, unlike its weights")
+        if strange := sorted(name for name in stored.float_products if not _may_be_float(stored, name)):
+            self._refuse(f"has float products that are none of its int8 products: {', '.join(strange[:3])}")
         matrices = {name for name in wanted if name.removesuffix("weight") + "scale" in wanted}
         for name, array in stored.weights.items():
             if (array.dtype == np.int8) != (name in matrices):
@@ -289,11 +301,20 @@ class _Reader:
         return signed(value)
 
 
+def _may_be_float(stored: StoredClassifier, name: str) -> bool:
+    """Say whether an int8 classifier has a product of this name that could have been int8."""
+    inside = name.startswith("layers.") or name == "embeddings.project"
+    return stored.int8_scheme != "none" and inside and not name.endswith(".norm") and f"{name}.bias" in stored.weights
+
+
 def _weight_names(stored: StoredClassifier) -> Iterator[str]:
     """Yield the names of the weights that a classifier of these attributes has."""
-    quantized = stored.int8_scheme == "per_row"
+    quantized = stored.int8_scheme != "none"
 
     def linear(name: str, *, coarse: bool = quantized) -> Iterator[str]:
+        matrix = stored.weights.get(f"{name}.weight")
+        if name in stored.float_products and matrix is not None:
+            coarse = matrix.dtype == np.int8
         yield from (f"{name}.weight", f"{name}.bias", *([f"{name}.scale"] if coarse else []))
 
     def norm(name: str) -> Iterator[str]:

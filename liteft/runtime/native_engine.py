@@ -1,5 +1,7 @@
 """libliteft as an engine: flat batches of real tokens, one classifier in the library for a process.
 
+- An int8 classifier is computed with a scale for each row of activations, whatever its scheme: a static one's ranges
+  are for engines that have no such products, and a scale a row is the finer one.
 - Nothing is padded, not even integers: ids lie one text after the other, and the library runs exactly those rows
   through the layers. ``counters`` is its own count of them.
 - The library may be run from several threads at once. ctypes lets Python go on meanwhile.
@@ -35,6 +37,7 @@ _POOLINGS = {"cls": 0, "mean": 1}
 _HEADS = {"none": 0, "tanh": 1, "relu": 2, "gelu": 3}
 _ACTIVATIONS = {"gelu": 0, "relu": 1, "gelu_tanh": 2, "silu": 3}
 _TYPES = {"f4": 0, "f2": 1, "i1": 2}
+_FLOAT_PRODUCT = 16
 _TOKEN_BUDGET = 16384
 _CUDA_TOKEN_BUDGET = 131072  # not measured yet; the library cuts it into chunks of its own
 
@@ -163,7 +166,10 @@ class _Handle:
         self._getpid = os.getpid  # when the interpreter ends, modules go before objects
         weights = (Weight * len(stored.weights))()
         for place, (name, array) in enumerate(stored.weights.items()):
-            weights[place] = Weight(name.encode(), _address(array), _TYPES[array.dtype.str[1:]], *array.shape)
+            kind = _TYPES[array.dtype.str[1:]]
+            if name.endswith(".weight") and name.removesuffix(".weight") in stored.float_products:
+                kind |= _FLOAT_PRODUCT
+            weights[place] = Weight(name.encode(), _address(array), kind, *array.shape)
         shape = _shape(stored)
         described = (ctypes.byref(shape), weights, len(weights), _PRECISIONS[precision])
         if device == "cuda":
@@ -229,6 +235,7 @@ def _check(stored: StoredClassifier, artifact: Artifact) -> None:
         "labels": (len(manifest.labels), stored.labels),
         "pooling": (manifest.pooling, stored.pooling),
         "int8 scheme": (manifest.int8_scheme or "none", stored.int8_scheme),
+        "float products": (" ".join(sorted(manifest.float_products)), " ".join(sorted(stored.float_products))),
     }
     for name, (wanted, found) in pairs.items():
         if wanted != found:

@@ -17,7 +17,7 @@ from liteft import files
 from liteft.artifact import read_artifact
 from liteft.data import Split
 from liteft.errors import ArtifactError, ConfigError, DataError, DeviceError, ModelError, VerificationError
-from liteft.exporting import Limits, export, exporter
+from liteft.exporting import Limits, blueprint, export, exporter
 from liteft.finetuning.model import load_classifier, predict_logits
 from liteft.runtime import load
 
@@ -30,7 +30,7 @@ def learned(workshop: Any) -> tuple[Path, Split]:
 
 def damage(monkeypatch: pytest.MonkeyPatch, name: str, change: Any) -> None:
     """Let the export write a graph in which one stored weight was changed."""
-    build = exporter.build_model
+    build = blueprint.build_model
 
     def broken(*arguments: Any) -> onnx.ModelProto:
         model = build(*arguments)
@@ -40,7 +40,7 @@ def damage(monkeypatch: pytest.MonkeyPatch, name: str, change: Any) -> None:
         tensor.CopyFrom(numpy_helper.from_array(array, name))
         return model
 
-    monkeypatch.setattr(exporter, "build_model", broken)
+    monkeypatch.setattr(blueprint, "build_model", broken)
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("fp16", 2e-2), ("int8", 0.1)])
@@ -339,7 +339,7 @@ def test_a_library_that_was_asked_for_and_is_none_stops_an_export_instead_of_bei
 def test_a_node_that_the_native_backend_cannot_read_stops_an_export_where_the_library_is(
     learned: tuple[Path, Split], built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wrap = exporter.wrap_model
+    wrap = blueprint.wrap_model
 
     def unreadable(*arguments: Any) -> onnx.ModelProto:
         model = wrap(*arguments)
@@ -348,7 +348,7 @@ def test_a_node_that_the_native_backend_cannot_read_stops_an_export_where_the_li
         return model
 
     monkeypatch.setenv("LITEFT_LIBRARY", str(built / "libliteft.so"))
-    monkeypatch.setattr(exporter, "wrap_model", unreadable)
+    monkeypatch.setattr(blueprint, "wrap_model", unreadable)
     with pytest.raises(VerificationError, match="does not run on native") as caught:
         export(learned[0], tmp_path / "out", verify=learned[1])
     assert "'mish'" in str(caught.value)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from liteft.errors import ModelError
-from liteft.exporting.rewriting import store_half, store_rows
+from liteft.exporting.rewriting import store_half, store_int8
 from liteft.exporting.traced import trace_model
 from liteft.finetuning.model import LoadedClassifier
 
@@ -82,7 +82,7 @@ def test_rows_are_quantized_in_a_traced_graph(
     traced: onnx.ModelProto, copied: onnx.ModelProto, feed: Any, expected: np.ndarray, run_graph: Any
 ) -> None:
     layers = 2
-    assert store_rows(copied, labels=LABELS) == 4 * layers
+    assert store_int8(copied, labels=LABELS) == 4 * layers
     onnx.checker.check_model(copied, full_check=True)
     kinds = Counter(node.op_type for node in copied.graph.node)
     assert kinds["MatMulInteger"] == 4 * layers
@@ -93,7 +93,7 @@ def test_rows_are_quantized_in_a_traced_graph(
 def test_a_neighbour_changes_no_bit_in_a_traced_int8_graph(
     copied: onnx.ModelProto, batch: Any, run_graph: Any
 ) -> None:
-    store_rows(copied, labels=LABELS)
+    store_int8(copied, labels=LABELS)
     feed = batch("full", 2, 12, pad=0)
     before = run_graph(copied, feed)
     feed["input_ids"][1] = 5

@@ -66,7 +66,7 @@ def read_counters(library: ctypes.CDLL) -> Counters:
 
 
 def set_attribute(model: onnx.ModelProto, name: str, value: Any) -> None:
-    """Replace an attribute of the model's node."""
+    """Replace an attribute of the model's node, or add it."""
     attributes = model.graph.node[0].attribute
-    (old,) = (attribute for attribute in attributes if attribute.name == name)
-    old.CopyFrom(onnx.helper.make_attribute(name, value))
+    old = next((attribute for attribute in attributes if attribute.name == name), None)
+    (attributes.add() if old is None else old).CopyFrom(onnx.helper.make_attribute(name, value))

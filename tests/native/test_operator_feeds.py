@@ -24,7 +24,7 @@ SPOILT = {
     "pooling": ["cls", "mean", "", "cls\0"],
     "head": ["none", "gelu", "x" * 5000],
     "activation": ["silu", "é"],
-    "int8_scheme": ["none", "per_row", "per_tensor"],
+    "int8_scheme": ["none", "per_row", "static", "per_tensor"],
 }
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -29,6 +29,8 @@ enum { LITEFT_HEAD_NONE = 0, LITEFT_HEAD_TANH = 1, LITEFT_HEAD_RELU = 2, LITEFT_
 /* Of the feed-forward block; the first is the exact one, x Phi(x). */
 enum { LITEFT_GELU = 0, LITEFT_RELU = 1, LITEFT_GELU_TANH = 2, LITEFT_SILU = 3 };
 enum { LITEFT_TYPE_FLOAT32 = 0, LITEFT_TYPE_FLOAT16 = 1, LITEFT_TYPE_INT8 = 2 }; /* of stored weights */
+/* Added to the type of a linear layer's weight: its product is in float32, whatever the precision of the others. */
+enum { LITEFT_FLOAT_PRODUCT = 16 };
 
 typedef struct liteft_shape {
   int32_t layers, heads, width, inner;

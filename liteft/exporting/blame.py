@@ -1,0 +1,119 @@
+"""Which products an int8 graph has to thank for what it loses.
+
+Each product is quantized alone, everything else in float, embeddings too, and the graph runs on real texts. What its
+answers then differ by is that product's own effect: the Kullback-Leibler divergence of their probabilities from the
+float graph's. The other way round, all but one quantized, would say what is gained by mending that one, which is
+nothing as long as a second is broken; so nobody would be named where several are to blame.
+
+A product is measured with its weights alone in int8, too: where that costs next to nothing, its activations are to
+blame, and the cheap cure, int8 weights multiplied in float, is enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from liteft.exporting.blueprint import Blueprint
+from liteft.exporting.quantization import FloatForm, Quantization
+from liteft.exporting.sessions import run_logits
+from liteft.metrics import Task, decide, sigmoid, softmax
+from liteft.tokenization import Encoded
+
+__all__ = ["Effect", "divergence", "rank_products"]
+
+_CURED = 0.1  # of the divergence may be left for the weights alone to be innocent
+_SMALLEST = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What quantizing one product alone does.
+
+    Attributes:
+        product: its name.
+        divergence: mean over texts, in nats.
+        changed: share of texts that get another label.
+        cure: what would take it away: "weight_only" or "float".
+        bytes_lost: by the cure: what the file grows by.
+    """
+
+    product: str
+    divergence: float
+    changed: float
+    cure: FloatForm
+    bytes_lost: int
+
+    @property
+    def words(self) -> str:
+        """The effect in words."""
+        cure = "int8 weights and a float product" if self.cure == "weight_only" else "float weights"
+        return (
+            f"divergence {self.divergence:.2g}, other labels on {self.changed:.1%}; "
+            f"cure: {cure}, {self.bytes_lost / 1e6:+.2f} MB"
+        )
+
+
+def rank_products(
+    blueprint: Blueprint,
+    quantization: Quantization,
+    encoded: Encoded,
+    task: Task,
+    *,
+    progress: Callable[[str], None] | None = None,
+) -> list[Effect]:
+    """Return the effect of each product that is in int8, the worst first.
+
+    Args:
+        blueprint: makes the graphs.
+        quantization: of the graph to blame.
+        encoded: texts to run; some hundred are enough.
+        task: how labels are chosen.
+        progress: called with a line of text now and then.
+    """
+    names = [name for name in blueprint.products if quantization.form(name) == "int8"]
+    if progress is not None:
+        progress(f"quantizing {len(names)} products one at a time, on {len(encoded.ids):,} texts")
+    exact = blueprint.flat("fp32")
+    reference, size = run_logits(exact, encoded), exact.ByteSize()
+    chosen = decide(reference, task)
+    effects = []
+    for name in names:
+        alone = replace(quantization, only=name)
+        graph = blueprint.flat("int8", alone)
+        logits = run_logits(graph, encoded)
+        apart = divergence(reference, logits, task)
+        weights_alone = run_logits(blueprint.flat("int8", alone.keeping(name, "weight_only")), encoded)
+        cured = divergence(reference, weights_alone, task) <= _CURED * apart
+        differs = decide(logits, task) != chosen
+        changed = float((differs if differs.ndim == 1 else differs.any(axis=1)).mean())
+        effects.append(
+            Effect(name, apart, changed, *(("weight_only", 0) if cured else ("float", size - graph.ByteSize())))
+        )
+    return sorted(effects, key=lambda effect: -effect.divergence)
+
+
+def divergence(reference: np.ndarray, logits: np.ndarray, task: Task) -> float:
+    """Return the mean Kullback-Leibler divergence from the reference's probabilities, in nats.
+
+    Of several labels it is the sum. Logits that are no numbers are infinitely far.
+
+    Args:
+        reference, logits: float, shape (texts, labels).
+        task: softmax for one label, sigmoid for several.
+    """
+    if not np.isfinite(logits).all():
+        return float("inf")
+    reference, logits = reference.astype(np.float64), logits.astype(np.float64)
+    if task == "multi_label":
+        pairs = [(sigmoid(reference), sigmoid(logits))]
+        pairs += [(1 - there, 1 - here) for there, here in pairs]
+    else:
+        pairs = [(softmax(reference), softmax(logits))]
+    total = np.zeros(len(reference))
+    for there, here in pairs:
+        there, here = np.maximum(there, _SMALLEST), np.maximum(here, _SMALLEST)
+        total += (there * np.log(there / here)).sum(axis=1)
+    return float(total.mean())

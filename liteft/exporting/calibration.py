@@ -1,0 +1,149 @@
+"""Ranges of activations for static int8, from real texts.
+
+The float graph runs on the texts, with the inputs of its products as outputs beside the logits. Texts run beside
+others of just their own length, so nothing is padded: what stands in padding is nobody's activation, and would widen
+the ranges. Two passes, the first for the lowest and highest value of each tensor, the second for a histogram between
+them, keep memory at some kilobytes a tensor however many the texts are.
+
+A range then gives up its outermost values so that the others get finer steps:
+
+- "percentile": keeps all but a fixed share of the values at each end;
+- "mse": the range whose mean square error is the smallest, clipped values and rounding together.
+
+Which is the better one is a matter of measuring: bench/static_int8.py does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from liteft.errors import DataError
+from liteft.exporting.quantization import Range
+from liteft.exporting.sessions import new_session, token_batches
+from liteft.tokenization import Encoded
+
+__all__ = [
+    "FEWEST_TEXTS",
+    "MOST_TEXTS",
+    "PERCENTILE",
+    "Calibration",
+    "calibrate_ranges",
+    "mse_range",
+    "percentile_range",
+]
+
+Calibration = Literal["percentile", "mse"]
+PERCENTILE = 99.99
+MOST_TEXTS = 1000
+FEWEST_TEXTS = 8
+_BINS = 4096
+_CANDIDATES = 40
+
+
+def calibrate_ranges(
+    model: onnx.ModelProto,
+    inputs: Mapping[str, str],
+    encoded: Encoded,
+    *,
+    method: Calibration,
+    percentile: float = PERCENTILE,
+) -> dict[str, Range]:
+    """Return the range of each product's input.
+
+    Args:
+        model: the float32 graph, flat.
+        inputs: product -> the float value that it multiplies.
+        encoded: real texts, each with a token at least.
+        method: how a range is chosen.
+        percentile: for "percentile", the share of values in percent that lie below the high end, and above the low one.
+
+    Raises:
+        DataError: too few texts.
+    """
+    if len(encoded.ids) < FEWEST_TEXTS:
+        raise DataError(
+            f"{len(encoded.ids)} texts are too few to calibrate on.",
+            accepted={"texts": f"{FEWEST_TEXTS} at least; 300 to {MOST_TEXTS:,} are good"},
+            fix=["give training texts: --data DATA, or calibrate=data.train", "--scheme per_row needs none"],
+        )
+    values = sorted(set(inputs.values()))
+    ends = dict.fromkeys(values, (0.0, 0.0))  # zero is in every range
+    session = _session(model, values)
+    for found in _runs(session, values, encoded):
+        for value, array in found.items():
+            low, high = ends[value]
+            ends[value] = (min(low, float(array.min())), max(high, float(array.max())))
+    counts = {value: np.zeros(_BINS, dtype=np.int64) for value in values}
+    for found in _runs(session, values, encoded):
+        for value, array in found.items():
+            counts[value] += np.histogram(array, bins=_BINS, range=_widened(ends[value]))[0]
+    ranges = {}
+    for value in values:
+        low, high = _widened(ends[value])
+        if method == "mse":
+            ranges[value] = mse_range(counts[value], low, high)
+        else:
+            ranges[value] = percentile_range(counts[value], low, high, percentile)
+    return {product: ranges[value] for product, value in inputs.items()}
+
+
+def percentile_range(counts: np.ndarray, low: float, high: float, percentile: float) -> Range:
+    """Return the range that leaves out (100 - percentile)% of the values at each end, zero always in it.
+
+    Args:
+        counts: histogram, shape (bins,), of equal bins from low to high.
+        low, high: low < high.
+        percentile: above 50, up to 100.
+    """
+    edges = np.linspace(low, high, len(counts) + 1)
+    total = np.cumsum(counts)
+    cut = (1 - percentile / 100) * total[-1]
+    first = int(np.searchsorted(total, cut, side="right"))
+    last = int(np.searchsorted(total, total[-1] - cut, side="left"))
+    return Range(min(0.0, float(edges[first])), max(0.0, float(edges[min(last, len(counts) - 1) + 1])))
+
+
+def mse_range(counts: np.ndarray, low: float, high: float) -> Range:
+    """Return the range with the smallest mean square error when it is cut into 255 steps, zero always in it.
+
+    Both ends are moved in, from 0 to 95% of the way to zero. Of a value inside the error is that of rounding, a
+    twelfth of the squared step on average; of one outside the distance to the end.
+
+    Args:
+        counts: histogram, shape (bins,), of equal bins from low to high.
+        low, high: low < high.
+    """
+    edges = np.linspace(low, high, len(counts) + 1)
+    middles = (edges[:-1] + edges[1:]) / 2
+    shares = 1 - np.linspace(0, 0.95, _CANDIDATES)
+    lows, highs = min(low, 0.0) * shares, max(high, 0.0) * shares
+    below = np.array([(counts * np.minimum(middles - end, 0) ** 2).sum() for end in lows])
+    above = np.array([(counts * np.maximum(middles - end, 0) ** 2).sum() for end in highs])
+    steps = (highs[None, :] - lows[:, None]) / 255
+    error = below[:, None] + above[None, :] + counts.sum() * steps**2 / 12
+    row, column = np.unravel_index(int(error.argmin()), error.shape)
+    return Range(float(lows[row]), float(highs[column]))
+
+
+def _widened(ends: tuple[float, float]) -> tuple[float, float]:
+    """Return ends that are not equal: a tensor may be zero throughout."""
+    return ends if ends[0] < ends[1] else (ends[0], ends[0] + 1e-6)
+
+
+def _session(model: onnx.ModelProto, values: list[str]) -> Any:
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    watched.graph.output.extend(helper.make_empty_tensor_value_info(value) for value in values)
+    return new_session(watched)
+
+
+def _runs(session: Any, values: list[str], encoded: Encoded) -> Iterator[dict[str, np.ndarray]]:
+    names = {value.name for value in session.get_inputs()}
+    for _, feed in token_batches(encoded):
+        found = session.run(values, {name: array for name, array in feed.items() if name in names})
+        yield dict(zip(values, found, strict=True))

@@ -1,0 +1,146 @@
+"""Attempts at an export: write a graph, put it before the gate, and where int8 fails say why or mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from liteft.artifact import MODEL, ArtifactWriter
+from liteft.exporting.blame import Effect, rank_products
+from liteft.exporting.blueprint import Blueprint
+from liteft.exporting.disagreement import Disagreement
+from liteft.exporting.folder import manifest_fields, save_model, seal
+from liteft.exporting.precision import Precision
+from liteft.exporting.quantization import Quantization
+from liteft.exporting.verify import Gate
+from liteft.finetuning.model import LoadedClassifier
+from liteft.run import Run
+
+__all__ = ["Attempt", "mend"]
+
+_BLAME_TEXTS = 512
+_NAMED = 5
+
+
+class Attempt:
+    """Writes graphs of one classifier into a folder, one after the other, each in the place of the last.
+
+    Args:
+        blueprint: makes the graphs.
+        loaded, run: the classifier, and the run that made it.
+        writer: the folder, with every file but the graph.
+        gate: judges what was written.
+        precision, flat: of the graphs.
+        title: of the card.
+        calibration: what the manifest says of it.
+    """
+
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        loaded: LoadedClassifier,
+        run: Run | None,
+        writer: ArtifactWriter,
+        gate: Gate,
+        *,
+        precision: Precision,
+        flat: bool,
+        title: str,
+        calibration: dict[str, Any] | None,
+    ) -> None:
+        self.blueprint, self.loaded, self.gate, self.precision = blueprint, loaded, gate, precision
+        self._run, self._writer, self._flat, self._title, self._calibration = run, writer, flat, title, calibration
+        self._fields: dict[str, Any] = {}
+        self.model_bytes = 0
+
+    def check(self, quantization: Quantization) -> dict[str, Any]:
+        """Write a graph and return what the gate measured.
+
+        Raises:
+            VerificationError: it does not pass.
+        """
+        model = self.blueprint.model(self.precision, quantization, flat=self._flat)
+        save_model(model, self._writer.folder / MODEL)
+        self.model_bytes = (self._writer.folder / MODEL).stat().st_size
+        self._fields = manifest_fields(
+            self.loaded,
+            self._run,
+            self.precision,
+            model,
+            traced=self.blueprint.traced,
+            quantization=quantization,
+            calibration=self._calibration,
+        )
+        self.seal({})
+        integers = [name for name in self.blueprint.products if quantization.form(name) == "int8"]
+        return self.gate.check(self._writer.folder, int8_products=len(integers) if self.precision == "int8" else 0)
+
+    def seal(self, verification: dict[str, Any]) -> None:
+        """Write card and manifest of the last graph."""
+        seal(self._writer, self._fields | {"verification": verification}, self._title)
+
+    def blame(self, quantization: Quantization, progress: Callable[[str], None] | None) -> list[Effect]:
+        """Return the effect of each product of the last graph, the worst first, on some of the gate's texts."""
+        split = self.gate.split
+        if len(split) > _BLAME_TEXTS:
+            split = split.take(np.linspace(0, len(split) - 1, _BLAME_TEXTS).round().astype(np.int64))
+        encoded = self.loaded.tokenizer.encode(split.texts, split.pairs)
+        return rank_products(
+            self.blueprint, quantization, encoded, self.loaded.settings.task, progress=progress
+        )
+
+
+def mend(
+    attempt: Attempt, quantization: Quantization, *, mixed: bool, progress: Callable[[str], None] | None = None
+) -> dict[str, Any]:
+    """Return what the gate measured of the first graph that passes.
+
+    Args:
+        attempt: writes the graphs.
+        quantization: of the first of them.
+        mixed: where an int8 graph fails, try again with the product of the worst effect cured, then the two worst, ...
+        progress: called with a line of text now and then.
+
+    Returns:
+        As ``Gate.check``; with ``mixed``, where the first graph failed: products and what they cost in bytes.
+
+    Raises:
+        VerificationError: no graph passes. Of int8 it names the products with the worst effects.
+    """
+    effects: list[Effect] | None = None
+    cured: list[Effect] = []
+    first_bytes = 0
+    while True:
+        try:
+            checked = attempt.check(quantization)
+            break
+        except Disagreement as error:
+            if attempt.precision != "int8":
+                raise
+            if effects is None:
+                effects, first_bytes = attempt.blame(quantization, progress), attempt.model_bytes
+            if not mixed or len(cured) == len(effects):
+                raise _blaming(error, effects, tried=len(cured)) from None
+            worst = effects[len(cured)]
+            cured.append(worst)
+            quantization = quantization.keeping(worst.product, worst.cure)
+            if progress is not None:
+                progress(f"int8 is beyond its limits; in float from now on: {worst.product} ({worst.words})")
+    if not cured:
+        return checked
+    more = attempt.model_bytes - first_bytes
+    if progress is not None:
+        progress(f"{len(cured)} of {len(effects or ())} products are in float, for {more / 1e6:+.2f} MB")
+    return checked | {"mixed": {"products": {each.product: each.cure for each in cured}, "bytes": more}}
+
+
+def _blaming(error: Disagreement, effects: list[Effect], *, tried: int) -> Disagreement:
+    """Return the error with the products of the worst effects, and what to do about them."""
+    named = {
+        f"to blame, {rank}": f"{effect.product}: {effect.words}"
+        for rank, effect in enumerate(effects[:_NAMED], start=1)
+    }
+    mixed = [] if tried else ["--mixed, which keeps the worst products in float until the export is within its limits"]
+    return Disagreement(error.message, accepted=error.accepted | named, fix=[*mixed, *error.fix])

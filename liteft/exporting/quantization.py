@@ -1,0 +1,95 @@
+"""How the products of an int8 graph are computed: the scheme, the weights' bits, and the products that stay in float.
+
+Two schemes quantize the activations:
+
+- "per_row": one scale for each token, computed as the graph runs. Nothing to calibrate.
+- "static": one scale and zero point for each tensor, fixed when the graph is written, from real texts. The form that
+  other engines know: QuantizeLinear and DequantizeLinear at a product's input.
+
+In both a product has one symmetric scale for each output channel of its weights, and a text gets what it gets alone,
+whatever stands beside it: no scale is taken over a batch.
+
+Weights of 7 bits are for processors with AVX2 or AVX-512 and without VNNI. ONNX Runtime's
+products there add u8 * s8 in pairs into 16 bits, which saturate: 2 * 255 * 127 = 64,770 is above 32,767. With weights
+of at most 64 no pair can: 2 * 255 * 64 = 32,640.
+
+A product may be left out of it, for its own sake: "weight_only" keeps its weights in int8 and multiplies them in float,
+"float" keeps the weights in float as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+__all__ = ["FloatForm", "Quantization", "Range", "Scheme", "WeightBits"]
+
+Scheme = Literal["per_row", "static"]
+FloatForm = Literal["weight_only", "float"]
+WeightBits = Literal[7, 8]
+_MOST: dict[int, int] = {8: 127, 7: 64}
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The values of an activation that 8 bits shall hold; what lies outside becomes the nearer end.
+
+    Attributes:
+        low, high: low <= 0 <= high, so that zero is exact.
+    """
+
+    low: float
+    high: float
+
+    @property
+    def scale(self) -> np.float32:
+        """The step between two values of uint8, positive."""
+        width = np.float32((self.high - self.low) / 255)
+        return width if width > 0 else np.float32(1)
+
+    @property
+    def zero_point(self) -> np.uint8:
+        """The value of uint8 that is zero."""
+        return np.uint8(np.clip(np.round(-self.low / self.scale), 0, 255))
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """What an int8 graph quantizes, and how.
+
+    Attributes:
+        scheme: of the activations.
+        weight_bits: of the products' weights; tables have 8.
+        ranges: of the input of each product, by the product's name; "static" needs them.
+        kept: products that are computed in float, by name.
+        only: the one product to quantize, everything else in float, tables too; None quantizes all that is not kept.
+    """
+
+    scheme: Scheme = "per_row"
+    weight_bits: WeightBits = 8
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+    kept: Mapping[str, FloatForm] = field(default_factory=dict)
+    only: str | None = None
+
+    @property
+    def largest(self) -> int:
+        """Largest absolute value of a stored weight of a product."""
+        return _MOST[self.weight_bits]
+
+    @property
+    def tables(self) -> bool:
+        """Whether embedding tables are int8."""
+        return self.only is None
+
+    def form(self, product: str) -> Literal["int8", "weight_only", "float"]:
+        """Return how a product is computed."""
+        if self.only is not None and product != self.only:
+            return "float"
+        return self.kept.get(product, "int8")
+
+    def keeping(self, product: str, form: FloatForm) -> Quantization:
+        """Return the same with one more product in float."""
+        return replace(self, kept={**self.kept, product: form})

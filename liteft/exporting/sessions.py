@@ -1,0 +1,74 @@
+"""ONNX Runtime on graphs in memory, and what it makes of a file: for calibrating, blaming and counting."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from liteft.runtime.onnx_engine import import_onnxruntime
+from liteft.tokenization import Encoded
+
+__all__ = ["new_session", "optimized_kinds", "run_logits", "token_batches"]
+
+_MOST_TOKENS = 2048
+
+
+def new_session(model: onnx.ModelProto) -> Any:
+    """Return a session on the CPU for a model of less than 2 GB."""
+    onnxruntime = import_onnxruntime()
+    return onnxruntime.InferenceSession(model.SerializeToString(), _options(), providers=["CPUExecutionProvider"])
+
+
+def optimized_kinds(path: Path) -> Counter[str]:
+    """Return how many nodes of each operator ONNX Runtime runs for a file, after all of its own rewriting."""
+    onnxruntime = import_onnxruntime()
+    with tempfile.TemporaryDirectory() as folder:
+        options = _options()
+        options.optimized_model_filepath = str(Path(folder) / "model.onnx")
+        onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        written = onnx.load(options.optimized_model_filepath, load_external_data=False)
+    return Counter(node.op_type for node in written.graph.node)
+
+
+def token_batches(encoded: Encoded) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+    """Yield rows and inputs of texts of one length: int64, shape (texts, tokens), without padding.
+
+    Texts without a token are left out.
+    """
+    lengths = encoded.lengths
+    for length in np.unique(lengths[lengths > 0]):
+        rows = np.flatnonzero(lengths == length)
+        step = max(1, _MOST_TOKENS // int(length))
+        for begin in range(0, len(rows), step):
+            chosen = rows[begin : begin + step]
+            ids, types = (
+                np.stack([each[row] for row in chosen]).astype(np.int64) for each in (encoded.ids, encoded.type_ids)
+            )
+            yield chosen, {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": types}
+
+
+def run_logits(model: onnx.ModelProto, encoded: Encoded) -> np.ndarray:
+    """Return logits, float32 (texts, labels), in the order of the texts."""
+    session = new_session(model)
+    names = {value.name for value in session.get_inputs()}
+    parts, order = [], []
+    for rows, feed in token_batches(encoded):
+        parts.append(session.run(["logits"], {name: array for name, array in feed.items() if name in names})[0])
+        order.append(rows)
+    logits = np.concatenate(parts)
+    ordered = np.empty_like(logits)
+    ordered[np.concatenate(order)] = logits
+    return ordered
+
+
+def _options() -> Any:
+    options = import_onnxruntime().SessionOptions()
+    options.log_severity_level = 3
+    options.enable_mem_pattern = False
+    return options

@@ -1,0 +1,247 @@
+"""A layer that int8 cannot hold is caught by the gate, named, and kept in float where that is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from liteft.artifact import Artifact, read_artifact
+from liteft.data import Split
+from liteft.errors import ConfigError, DataError, VerificationError
+from liteft.exporting import Limits, export
+from liteft.exporting.blame import divergence, rank_products
+from liteft.exporting.blueprint import Blueprint
+from liteft.exporting.quantization import Quantization
+from liteft.finetuning.model import load_classifier, predict_logits, save_classifier
+from liteft.runtime import load
+from liteft.runtime.encoder_file import read_classifier
+from liteft.runtime.native_library import has_library
+from tests.exporting.conftest import random_texts
+
+GUILTY = "layers.1.attention.output"
+LIMITS = Limits(agreement=0.9, accuracy_drop=0.05)  # tiny random models decide by hairs
+SCHEMES = ["per_row", "static"]
+
+
+def plant(path: Path, factor: float) -> None:
+    """Scale one channel of attention.output's weights by a factor, and the values that it reads by its inverse.
+
+    The model computes what it did. With 100 the other weights of every output are a hundredth of the largest; with 1/100
+    the channel's values are a hundred times as large as the others of a row.
+    """
+    loaded = load_classifier(path)
+    attention = loaded.model.encoder.encoder.layer[1].attention
+    with torch.no_grad():
+        attention.output.dense.weight[:, 5] *= factor
+        attention.self.value.weight[5] /= factor
+        attention.self.value.bias[5] /= factor
+    save_classifier(loaded.model, loaded.settings, path, path)
+
+
+def planted(workshop: Any, factor: float) -> tuple[Path, Split]:
+    """Return a model with a bad layer, and 300 texts that it is right about."""
+    path, split = workshop.learned("bert", "mean", count=300)
+    before = predict_logits(load_classifier(path), split.texts)
+    plant(path, factor)
+    after = predict_logits(load_classifier(path), split.texts)
+    np.testing.assert_allclose(before, after, atol=2e-4)
+    assert (after.argmax(axis=1) == split.labels).mean() > 0.99
+    return path, split
+
+
+@pytest.fixture(scope="module", params=[100.0, 0.01], ids=["weights", "activations"])
+def bad(request: pytest.FixtureRequest, workshop: Any) -> tuple[Path, Split, str]:
+    """A model, its texts, and the form that cures it."""
+    cure = "float" if request.param > 1 else "weight_only"
+    return *planted(workshop, request.param), cure
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_planted_bad_layer_is_caught_and_named(
+    scheme: Any, bad: tuple[Path, Split, str], tmp_path: Path
+) -> None:
+    folder, split, _ = bad
+    with pytest.raises(VerificationError, match="does not agree") as caught:
+        export(folder, tmp_path / "out", precision="int8", scheme=scheme, verify=split, limits=LIMITS)
+    assert caught.value.accepted["to blame, 1"].startswith(f"{GUILTY}: divergence ")
+    assert "worst text 1" in caught.value.accepted
+    assert caught.value.fix[0].startswith("--mixed")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_mixed_keeps_the_bad_layer_in_float_and_says_what_it_costs(
+    scheme: Any, bad: tuple[Path, Split, str], tmp_path: Path
+) -> None:
+    folder, split, cure = bad
+    lines: list[str] = []
+    options: dict[str, Any] = {"precision": "int8", "scheme": scheme, "verify": split, "limits": LIMITS}
+    artifact = export(folder, tmp_path / "out", mixed=True, progress=lines.append, **options)
+    manifest = artifact.manifest
+    assert manifest.float_products == {GUILTY: cure}
+    told = manifest.verification["mixed"]
+    assert told["products"] == {GUILTY: cure}
+    matrix = 64 * 64
+    if cure == "float":
+        assert 3 * matrix - 64 * 4 < told["bytes"] < 3 * matrix + 1000
+    else:
+        assert abs(told["bytes"]) < 1000
+    assert any(GUILTY in line and "in float from now on" in line for line in lines)
+    assert manifest.verification["int8_products"] == 4 * 3 - 1
+    if has_library():
+        assert manifest.verification["backends"] == ["onnxruntime", "native"]
+    assert GUILTY in (artifact.path / "card.md").read_text()
+
+
+@pytest.mark.skipif(not has_library(), reason="the native library is not built")
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_native_engine_runs_a_mixed_file_like_onnxruntime(
+    scheme: Any, bad: tuple[Path, Split, str], tmp_path: Path
+) -> None:
+    folder, split, cure = bad
+    artifact = export(
+        folder, tmp_path / "out", precision="int8", scheme=scheme, mixed=True, verify=split, limits=LIMITS
+    )
+    stored = read_classifier(artifact.model_path)
+    assert stored.float_products == {GUILTY}
+    assert stored.weights[f"{GUILTY}.weight"].dtype == (np.float32 if cure == "float" else np.int8)
+    exact = predict_logits(load_classifier(folder), split.texts)
+    spread = (exact - exact.mean(axis=0)).std()
+    found = {backend: logits(artifact, backend, split.texts) for backend in ("native", "onnxruntime")}
+    for each in found.values():
+        assert np.sqrt(((each - exact) ** 2).mean()) < 0.2 * spread
+    apart = np.sqrt(((found["native"] - found["onnxruntime"]) ** 2).mean())
+    assert apart < (0.2 if scheme == "static" else 0.05) * spread
+
+
+def logits(artifact: Artifact, backend: Any, texts: list[str]) -> np.ndarray:
+    with load(artifact.path, device="cpu", backend=backend, threads=1) as classifier:
+        return classifier.logits(texts)
+
+
+def test_a_sound_model_keeps_no_product_in_float_for_being_allowed_to(workshop: Any, tmp_path: Path) -> None:
+    folder, split = workshop.learned("bert", "mean", count=300)
+    artifact = export(folder, tmp_path / "out", precision="int8", mixed=True, verify=split, limits=LIMITS)
+    assert artifact.manifest.float_products == {}
+    assert "mixed" not in artifact.manifest.verification
+
+
+def test_mixed_gives_up_where_float_products_do_not_help(workshop: Any, tmp_path: Path) -> None:
+    folder, split = workshop.learned("bert", "mean", count=40)
+    limits = Limits(batch_difference=0.0, logit_difference=1e-9)
+    with pytest.raises(VerificationError, match="does not agree") as caught:
+        export(folder, tmp_path / "out", precision="int8", mixed=True, verify=split, limits=limits)
+    assert not any(hint.startswith("--mixed") for hint in caught.value.fix)
+    assert "to blame, 5" in caught.value.accepted
+    assert not list(tmp_path.iterdir())
+
+
+def test_effects_are_ranked_and_measured_against_the_float_graph(workshop: Any) -> None:
+    folder, split = planted(workshop, 100.0)
+    loaded = load_classifier(folder)
+    blueprint = Blueprint(loaded, traced=False)
+    effects = rank_products(blueprint, Quantization(), loaded.tokenizer.encode(split.texts), "single_label")
+    assert {effect.product for effect in effects} == set(blueprint.products)
+    sizes = [effect.divergence for effect in effects]
+    assert sizes == sorted(sizes, reverse=True)
+    assert (effects[0].product, effects[0].cure) == (GUILTY, "float")
+    assert effects[0].divergence > 10 * effects[1].divergence
+    assert effects[0].changed > 0.05
+
+
+def test_a_product_kept_in_float_is_not_blamed_again(workshop: Any) -> None:
+    loaded = workshop.loaded("bert", "mean")
+    quantization = Quantization().keeping(GUILTY, "float")
+    encoded = loaded.tokenizer.encode(random_texts(20))
+    effects = rank_products(Blueprint(loaded, traced=False), quantization, encoded, "multi_label")
+    assert GUILTY not in {effect.product for effect in effects}
+    assert len(effects) == 4 * 3 - 1
+
+
+def test_divergence_is_that_of_the_textbook() -> None:
+    reference, other = np.log([[0.5, 0.5]]), np.log([[0.9, 0.1]])
+    expected = 0.5 * np.log(0.5 / 0.9) + 0.5 * np.log(0.5 / 0.1)
+    assert divergence(reference, other, "single_label") == pytest.approx(expected, rel=1e-6)
+    odds = np.array([[0.0, 2.0]]), np.array([[1.0, 2.0]])
+    half, more = 0.5, 1 / (1 + np.exp(-1))
+    bernoulli = half * np.log(half / more) + half * np.log(half / (1 - more))
+    assert divergence(*odds, "multi_label") == pytest.approx(bernoulli, rel=1e-6)
+    assert divergence(reference, reference, "single_label") == 0
+    assert divergence(reference, other * np.nan, "single_label") == np.inf
+
+
+def test_unlabelled_texts_must_agree_as_well(workshop: Any, tmp_path: Path) -> None:
+    folder, split = planted(workshop, 100.0)
+    labelled = split.take(slice(0, 4))  # too few to prove anything
+    more = Split("unlabeled", split.texts, None)
+    lenient = Limits(agreement=0.9, accuracy_drop=1.0)
+    export(folder, tmp_path / "few", precision="int8", verify=labelled, limits=lenient)
+    with pytest.raises(VerificationError, match="does not agree with .* on unlabeled"):
+        export(folder, tmp_path / "out", precision="int8", verify=labelled, unlabeled=more, limits=lenient)
+    assert not (tmp_path / "out").exists()
+    sound, texts = workshop.learned("bert", "mean", count=100)
+    artifact = export(sound, tmp_path / "sound", verify=texts, unlabeled=more)
+    assert artifact.manifest.verification["unlabeled"]["agreement"] == 1.0
+    assert artifact.manifest.verification["unlabeled"]["texts"] == 300
+    assert "300 unlabelled texts" in (artifact.path / "card.md").read_text()
+
+
+def test_probabilities_calibration_is_reported_of_both(workshop: Any, tmp_path: Path) -> None:
+    folder, split = workshop.learned("bert", "mean", count=100)
+    checked = export(folder, tmp_path / "out", verify=split).manifest.verification
+    assert checked["calibration_error"] == pytest.approx(checked["model_calibration_error"], abs=1e-3)
+    assert 0 < checked["calibration_error"] < 1
+    alone = export(folder, tmp_path / "out", verify=Split("validation", split.texts, None)).manifest.verification
+    assert alone["calibration_error"] is None
+
+
+def test_the_manifest_says_how_int8_was_made(workshop: Any, tmp_path: Path) -> None:
+    folder, split = workshop.learned("bert", "mean", count=100)
+    train = Split("train", random_texts(1200, seed=3), None)
+    artifact = export(
+        folder,
+        tmp_path / "out",
+        precision="int8",
+        scheme="static",
+        weight_bits=7,
+        calibrate=train,
+        calibration="mse",
+        verify=split,
+        limits=Limits(agreement=0.8, accuracy_drop=0.2),
+    )
+    manifest = read_artifact(artifact.path).manifest
+    assert (manifest.int8_scheme, manifest.weight_bits) == ("static", 7)
+    assert manifest.calibration == {"method": "mse", "split": "train", "texts": 1000}
+    card = (artifact.path / "card.md").read_text()
+    assert "a scale for each weight channel and each activation tensor" in card
+    assert "weights of 7 bits; calibrated by mse on 1,000 texts of train" in card
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"scheme": "static"}, "scheme=static is a way of int8"),
+        ({"weight_bits": 7, "precision": "fp16"}, "weight_bits=7 is a way of int8"),
+        ({"mixed": True}, "mixed is a way of int8"),
+        ({"scheme": "statik", "precision": "int8"}, "scheme 'statik' is unknown"),
+        ({"calibration": "max", "precision": "int8"}, "calibration 'max' is unknown"),
+        ({"weight_bits": 4, "precision": "int8"}, "weights of 4 bits are unknown"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options: dict[str, Any], words: str, workshop: Any, tmp_path: Path) -> None:
+    folder, split = workshop.learned("bert", count=20)
+    with pytest.raises(ConfigError, match=words) as caught:
+        export(folder, tmp_path / "out", verify=split, **options)
+    assert caught.value.fix or caught.value.accepted
+    assert not list(tmp_path.iterdir())
+
+
+def test_calibration_texts_that_are_pairs_do_not_fit_a_model_of_texts(workshop: Any, tmp_path: Path) -> None:
+    folder, split = workshop.learned("bert", count=20)
+    pairs = Split("train", split.texts, split.texts)
+    with pytest.raises(DataError, match="split 'train' has pairs"):
+        export(folder, tmp_path / "out", precision="int8", scheme="static", calibrate=pairs, verify=split)
