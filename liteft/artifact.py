@@ -58,6 +58,7 @@ class Manifest(BaseModel):
     precision: Literal["fp32", "fp16", "int8"]
     int8_scheme: Literal["per_row", "static"] | None = None  # of the products' activations
     weight_bits: Literal[7, 8] | None = None  # of the products' int8 weights; None before there was a choice: 8
+    embedding_bits: Literal[4, 8] | None = None  # of an int8 table of words; None before there was a choice: 8
     float_products: dict[str, Literal["weight_only", "float"]] = {}  # of an int8 graph, by name
     calibration: dict[str, Any] | None = None  # of static int8: texts, split, method
     graph: Literal["built", "traced"]

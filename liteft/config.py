@@ -123,6 +123,7 @@ class ExportRecipe(_Table):
     scheme: Literal["per_row", "static"] = Field(default="per_row", description="of int8's activations")
     calibration: Literal["percentile", "mse"] = Field(default="percentile", description="of static int8's ranges")
     weight_bits: Literal[7, 8] = Field(default=8, description="of int8's products; 7 for x86-64 without VNNI")
+    embedding_bits: Literal[4, 8] = Field(default=8, description="of int8's word embeddings")
     max_drop: float = Field(default=0.5, ge=0, le=100, description="points of accuracy that may be lost")
     mixed: bool = Field(default=False, description="keep the products to blame in float until int8 is within limits")
     flat: bool = Field(default=False, description="standard nodes only, for tools that do not know functions")

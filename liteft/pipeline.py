@@ -106,7 +106,8 @@ def _exported(
         same = manifest.verification.get("weights_sha256") == student.info["weights_sha256"]
         as_asked = manifest.graph == "traced" or (manifest.graph_form == "flat") == settings.flat
         int8 = settings.precision == "int8"
-        scheme = (manifest.int8_scheme, manifest.weight_bits or 8) == (settings.scheme, settings.weight_bits)
+        stored_form = (manifest.int8_scheme, manifest.weight_bits or 8, manifest.embedding_bits or 8)
+        scheme = stored_form == (settings.scheme, settings.weight_bits, settings.embedding_bits)
         method = settings.scheme != "static" or (manifest.calibration or {}).get("method") == settings.calibration
         as_asked &= not int8 or (scheme and method and (settings.mixed or not manifest.float_products))
         if same and as_asked and manifest.precision == settings.precision:
@@ -117,6 +118,7 @@ def _exported(
         precision=settings.precision,
         scheme=settings.scheme,
         weight_bits=settings.weight_bits,
+        embedding_bits=settings.embedding_bits,
         calibrate=data.train,
         calibration=settings.calibration,
         mixed=settings.mixed,

@@ -51,6 +51,13 @@ Linear::Linear(const Kernels& kernels, int outputs, int inputs, const std::int8_
 
 void Table::add_row(int row, int width, float* out) const {
   const std::size_t first = static_cast<std::size_t>(row) * width;
+  if (!pairs.empty()) {
+    const int half = width / 2;
+    const std::uint8_t* const stored = pairs.data() + first / 2;
+    for (int i = 0; i < half; ++i) out[i] += scales[row] * static_cast<float>((stored[i] & 15) - 8);
+    for (int i = 0; i < half; ++i) out[half + i] += scales[row] * static_cast<float>((stored[i] >> 4) - 8);
+    return;
+  }
   if (bytes.empty()) {
     for (int i = 0; i < width; ++i) out[i] += floats[first + i];
     return;

@@ -85,10 +85,11 @@ struct Layer {
   Norm attention_norm, output_norm;
 };
 
-// Rows of embeddings, as stored: float32, or int8 with a scale a row.
+// Rows of embeddings, as stored: float32, or int8 or int4 with a scale a row.
 struct Table {
   std::vector<float> floats;
   std::vector<std::int8_t> bytes;
+  std::vector<std::uint8_t> pairs;  // int4, as liteft.h says
   std::vector<float> scales;
   void add_row(int row, int width, float* out) const;
 };

@@ -53,6 +53,8 @@ class Weights {
     } else if (stored_type(weight) == LITEFT_TYPE_FLOAT16) {
       const auto halves = copied<std::uint16_t>(weight);
       for (std::size_t i = 0; i < out.size(); ++i) out[i] = from_half(halves[i]);
+    } else if (stored_type(weight) == LITEFT_TYPE_INT4) {
+      refuse("the weight '" + name + "' is int4, which tables alone may be");
     } else {
       const std::vector<float> scales = scales_of(name, 1, columns);
       const auto bytes = copied<std::int8_t>(weight);
@@ -86,6 +88,11 @@ class Weights {
     if (weight.type == LITEFT_TYPE_INT8) {
       table.bytes = copied<std::int8_t>(weight);
       table.scales = scales_of(values, rows, 1);
+    } else if (weight.type == LITEFT_TYPE_INT4) {
+      if (width % 2) refuse("the weight '" + values + "' is int4, and its width " + std::to_string(width) + " is odd");
+      const auto* const stored = static_cast<const std::uint8_t*>(weight.values);
+      table.pairs.assign(stored, stored + static_cast<std::size_t>(rows) * width / 2);
+      table.scales = scales_of(values, rows, 1);
     } else {
       table.floats = floats(values, rows, width);
     }
@@ -101,7 +108,7 @@ class Weights {
       refuse("the weight '" + name + "' has shape " + shape_text(weight.rows, weight.columns) + ", and " +
              shape_text(rows, columns) + " was expected");
     }
-    if (stored_type(weight) < 0 || stored_type(weight) > LITEFT_TYPE_INT8) refuse("the weight '" + name + "' has an unknown type");
+    if (stored_type(weight) < 0 || stored_type(weight) > LITEFT_TYPE_INT4) refuse("the weight '" + name + "' has an unknown type");
     return weight;
   }
 

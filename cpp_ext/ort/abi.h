@@ -29,7 +29,7 @@ struct OrtApiBase {
 };
 
 enum OrtErrorCode : int { kFail = 1, kInvalidArgument = 2 };
-enum ElementType : int { kUndefined = 0, kFloat = 1, kInt8 = 3, kInt64 = 7, kFloat16 = 10 };
+enum ElementType : int { kUndefined = 0, kFloat = 1, kUint8 = 2, kInt8 = 3, kInt64 = 7, kFloat16 = 10 };
 enum Characteristic : int { kRequired = 0, kVariadic = 2 };
 enum MemoryType : int { kDefaultMemory = 0 };
 

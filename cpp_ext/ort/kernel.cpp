@@ -154,7 +154,8 @@ class Node {
       case kFloat: weight.type = LITEFT_TYPE_FLOAT32; break;
       case kFloat16: weight.type = LITEFT_TYPE_FLOAT16; break;
       case kInt8: weight.type = LITEFT_TYPE_INT8; break;
-      default: refuse("the weight '" + name + "' is not float32, float16 or int8");
+      case kUint8: weight.type = LITEFT_TYPE_INT4; break;
+      default: refuse("the weight '" + name + "' is not float32, float16, int8, or uint8 that holds pairs of int4");
     }
     const auto& dimensions = tensor.dimensions;
     if (dimensions.empty() || dimensions.size() > 2) {
@@ -164,7 +165,8 @@ class Node {
     if (!tensor.values) refuse("the weight '" + name + "' has shape " + shape_text(dimensions) + ": it is empty");
     if (float_products_.count(name)) weight.type |= LITEFT_FLOAT_PRODUCT;
     if (dimensions.size() == 2) weight.rows = narrow(dimensions[0], "the rows of '" + name + "'");
-    weight.columns = narrow(dimensions.back(), "the columns of '" + name + "'");
+    const int values = tensor.type == kUint8 ? 2 : 1;  // a byte holds
+    weight.columns = narrow(values * dimensions.back(), "the columns of '" + name + "'");
     if (!weights_.emplace(name, weight).second) refuse("the attribute 'inputs' names '" + name + "' twice");
   }
 

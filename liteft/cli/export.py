@@ -27,6 +27,9 @@ WeightBits = Annotated[
     int | None,
     typer.Option("--weight-bits", metavar="N", help="Of int8: 8, or 7 for ONNX Runtime on x86-64 without VNNI."),
 ]
+EmbeddingBits = Annotated[
+    int | None, typer.Option("--embedding-bits", metavar="N", help="Of int8's word embeddings: 8, or 4: half.")
+]
 MaxDrop = Annotated[
     float | None, typer.Option("--max-drop", metavar="POINTS", help="Accuracy that may be lost; 0.5 if left out.")
 ]
@@ -48,6 +51,7 @@ def export(
     scheme: Scheme = None,
     calibration: Calibration = None,
     weight_bits: WeightBits = None,
+    embedding_bits: EmbeddingBits = None,
     max_drop: MaxDrop = None,
     mixed: Mixed = False,
     flat: Flat = False,
@@ -72,6 +76,7 @@ def export(
         "scheme": scheme,
         "calibration": calibration,
         "weight_bits": weight_bits,
+        "embedding_bits": embedding_bits,
         "max_drop": max_drop,
         "mixed": mixed or None,
         "flat": flat or None,
@@ -91,6 +96,7 @@ def export(
         precision=chosen.precision,
         scheme=chosen.scheme,
         weight_bits=chosen.weight_bits,
+        embedding_bits=chosen.embedding_bits,
         calibrate=find_gold(on, subjects, split="train", settings=how).split if static else None,
         calibration=chosen.calibration,
         mixed=chosen.mixed,

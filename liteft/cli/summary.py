@@ -74,7 +74,10 @@ def _form(artifact: Artifact) -> str:
     manifest = artifact.manifest
     if manifest.precision != "int8":
         return manifest.precision
-    return f"int8 {manifest.int8_scheme}" + (", weights of 7 bits" if manifest.weight_bits == 7 else "")
+    words = [f"int8 {manifest.int8_scheme}"]
+    words += ["weights of 7 bits"] if manifest.weight_bits == 7 else []
+    words += ["word embeddings of 4 bits"] if manifest.embedding_bits == 4 else []
+    return ", ".join(words)
 
 
 def artifact_document(artifact: Artifact) -> dict[str, Any]:

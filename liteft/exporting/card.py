@@ -67,6 +67,8 @@ def _precision(manifest: Manifest) -> str:
     words = [_PRECISIONS["static" if manifest.int8_scheme == "static" else manifest.precision]]
     if manifest.weight_bits == 7:
         words.append("weights of 7 bits")
+    if manifest.embedding_bits == 4:
+        words.append("word embeddings of 4 bits")
     if manifest.calibration:
         told = manifest.calibration
         words.append(f"calibrated by {told['method']} on {told['texts']:,} texts of {told['split']}")

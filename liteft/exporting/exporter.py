@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -24,7 +25,7 @@ from liteft.exporting.folder import title_of, write_companions
 from liteft.exporting.limits import Limits
 from liteft.exporting.mending import Attempt, mend
 from liteft.exporting.precision import Precision
-from liteft.exporting.quantization import Quantization, Range, Scheme, WeightBits
+from liteft.exporting.quantization import EmbeddingBits, Quantization, Range, Scheme, WeightBits
 from liteft.exporting.verify import Gate, check_pairs
 from liteft.exporting.weights import reason_to_trace
 from liteft.finetuning.model import WEIGHTS, LoadedClassifier, load_classifier
@@ -43,6 +44,7 @@ def export(
     precision: Precision = "fp32",
     scheme: Scheme = "per_row",
     weight_bits: WeightBits = 8,
+    embedding_bits: EmbeddingBits = 8,
     calibrate: Split | None = None,
     calibration: Calibration = "percentile",
     mixed: bool = False,
@@ -62,6 +64,8 @@ def export(
         scheme: of int8's activations: "per_row", a scale for each token, or "static", a scale for each tensor from a
             calibration, the form that other engines know. libliteft computes both with a scale for each token.
         weight_bits: of int8's products: 8; or 7, for ONNX Runtime on x86-64 without VNNI, which saturates with 8.
+        embedding_bits: of int8's table of words: 8; or 4, half the bytes of what is most of a small student, which the
+            gate passes where the model bears it. Graphs that are traced have 8.
         calibrate: texts for "static", training texts as a rule; at most 1,000 of them are used, evenly spaced. None
             takes those of ``verify``, and the manifest says so.
         calibration: how the ranges are chosen from the texts: "percentile" or "mse".
@@ -90,7 +94,7 @@ def export(
         DeviceError: LITEFT_LIBRARY names something else than the native library, which verifies too.
     """
     _check_precision(precision)
-    _check_int8(precision, scheme, weight_bits, calibration, mixed)
+    _check_int8(precision, scheme, weight_bits, embedding_bits, calibration, mixed)
     if verify is None:
         raise ConfigError(
             "an export is verified on real texts, and none were given.",
@@ -102,16 +106,18 @@ def export(
     if loaded.config.pad_token_id is None:
         loaded.config.pad_token_id = loaded.tokenizer.pad_id
     reason = reason_to_trace(loaded)
+    if embedding_bits == 4:
+        _check_nibbles(loaded, reason)
     _check_size(loaded, precision, traced=reason is not None)
     with writing_artifact(Path(out)) as writer:
         _tell(progress, _graph_line(loaded, reason))
         blueprint = Blueprint(loaded, traced=reason is not None)
-        quantization, calibrated = Quantization(scheme, weight_bits), None
+        quantization, calibrated = Quantization(scheme, weight_bits, embedding_bits=embedding_bits), None
         if scheme == "static":
             given = verify if calibrate is None else calibrate
             _tell(progress, f"calibrating on up to {MOST_TEXTS:,} of {len(given):,} texts of {given.name}")
             ranges, calibrated = _ranges(blueprint, loaded, given, calibration)
-            quantization = Quantization(scheme, weight_bits, ranges)
+            quantization = replace(quantization, ranges=ranges)
         write_companions(loaded, writer.folder)
         gate = Gate(loaded, verify, precision=precision, limits=limits, unlabeled=unlabeled, progress=progress)
         attempt = Attempt(
@@ -187,13 +193,30 @@ def _check_precision(precision: str) -> None:
     _check_word("precision", precision, get_args(Precision))
 
 
-def _check_int8(precision: str, scheme: str, weight_bits: int, calibration: str, mixed: bool) -> None:
+def _check_nibbles(loaded: LoadedClassifier, reason: str | None) -> None:
+    """Refuse embeddings of 4 bits where they cannot be stored."""
+    width = getattr(loaded.config, "embedding_size", loaded.config.hidden_size)
+    why = f"the graph is traced: {reason}" if reason is not None else f"their width {width} is odd" if width % 2 else ""
+    if why:
+        raise ModelError(f"embedding_bits=4 was asked for, and {why}.", fix="leave out embedding_bits")
+
+
+def _check_int8(
+    precision: str, scheme: str, weight_bits: int, embedding_bits: int, calibration: str, mixed: bool
+) -> None:
     """Refuse what only int8 has in another precision."""
     _check_word("scheme", scheme, get_args(Scheme))
     _check_word("calibration", calibration, get_args(Calibration))
     if weight_bits not in get_args(WeightBits):
         raise ConfigError(f"weights of {weight_bits} bits are unknown.", accepted={"weight_bits": "8 or 7"})
-    asked = {"scheme=static": scheme == "static", "weight_bits=7": weight_bits == 7, "mixed": mixed}
+    if embedding_bits not in get_args(EmbeddingBits):
+        raise ConfigError(f"embeddings of {embedding_bits} bits are unknown.", accepted={"embedding_bits": "8 or 4"})
+    asked = {
+        "scheme=static": scheme == "static",
+        "weight_bits=7": weight_bits == 7,
+        "embedding_bits=4": embedding_bits == 4,
+        "mixed": mixed,
+    }
     if precision != "int8" and any(asked.values()):
         name = next(name for name, wanted in asked.items() if wanted)
         raise ConfigError(

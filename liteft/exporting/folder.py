@@ -88,6 +88,7 @@ def manifest_fields(
         "precision": precision,
         "int8_scheme": quantization.scheme if precision == "int8" else None,
         "weight_bits": quantization.weight_bits if precision == "int8" else None,
+        "embedding_bits": quantization.embedding_bits if precision == "int8" else None,
         "float_products": dict(quantization.kept) if precision == "int8" else {},
         "calibration": calibration,
         "graph": "traced" if traced else "built",

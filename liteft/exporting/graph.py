@@ -20,8 +20,9 @@ import onnx
 from onnx import TensorProto
 
 from liteft.exporting.builder import GraphBuilder
-from liteft.exporting.precision import Precision, Table, emit_linear
+from liteft.exporting.precision import Precision, emit_linear
 from liteft.exporting.quantization import Quantization
+from liteft.exporting.tables import Table
 from liteft.exporting.weights import EncoderSpec, EncoderWeights
 
 __all__ = ["build_model", "emit_classifier"]
@@ -233,7 +234,9 @@ class _Encoder:
     def _table(self, part: str) -> Table:
         name = f"embeddings.{part}"
         whole = self.precision == "int8" and not self.quantization.tables
-        return Table(self.builder, name, self.tensors[f"{name}.weight"], "fp32" if whole else self.precision)
+        bits = self.quantization.embedding_bits if part == "word" else 8
+        rows = self.tensors[f"{name}.weight"]
+        return Table(self.builder, name, rows, "fp32" if whole else self.precision, bits=bits)
 
     def _positions(self, input_ids: str) -> str:
         """Position embeddings: (tokens, width) where the column decides, (texts, tokens, width) where ids do.

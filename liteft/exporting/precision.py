@@ -9,8 +9,7 @@ int8 quantizes both sides of every product in the encoder, as `quantization` say
 scale for each output channel. In the scheme "per_row" an activation has one symmetric scale for each row, which is one
 token of one text, computed as the graph runs: so there is nothing to calibrate, and what a text gets does not depend
 on the texts beside it. In standard operators a row x becomes round(x * 127 / max|x|) + 128 as uint8 with zero point
-128; signed activations would be several times slower in ONNX Runtime. Embedding tables are int8 with a scale a row as
-well.
+128; signed activations would be several times slower in ONNX Runtime. Embedding tables are in `tables`.
 
 The order of the last products is a trap. Multiplying the two scales first and the int32 result by that
 product is what ONNX Runtime's MatMulIntegerToFloat fusion looks for, and it takes the scale of the first row
@@ -42,7 +41,6 @@ from liteft.exporting.quantization import Quantization, Range
 
 __all__ = [
     "Precision",
-    "Table",
     "emit_int8_product",
     "emit_linear",
     "emit_stored",
@@ -171,39 +169,3 @@ def _row_product(builder: GraphBuilder, x: str, weight: str, scale: str, *, name
     return builder.op(
         "Mul", builder.op("Mul", total, row_scale, name=f"{name}.by_row"), scale, name=f"{name}.product"
     )
-
-
-class Table:
-    """An embedding table, stored as the precision says, that rows can be taken from.
-
-    Args:
-        builder: where to write.
-        name: of the table; its weight becomes ``name.weight`` (and ``name.scale``).
-        rows: float32, shape (rows, width).
-        precision: "int8" stores a scale a row.
-    """
-
-    def __init__(self, builder: GraphBuilder, name: str, rows: np.ndarray, precision: Precision) -> None:
-        self._builder, self._name = builder, name
-        parts = [rows]
-        if precision == "int8":
-            quantized, scales = quantize_channels(rows)
-            parts = [quantized, scales[:, None]]
-        elif precision == "fp16":
-            parts = [to_half(rows)]
-        self._parts = [
-            (builder.weight(f"{name}.{kind}", part), kind, part.dtype)
-            for kind, part in zip(("weight", "scale"), parts, strict=False)
-        ]
-
-    def take(self, indices: str) -> str:
-        """Return the rows at int64 indices, shape (..., width), float32."""
-        values = []
-        for stored, part, dtype in self._parts:
-            value = self._builder.op("Gather", stored, indices, name=f"{self._name}.{part}.rows")
-            if dtype != np.float32:
-                value = self._builder.op(
-                    "Cast", value, name=f"{self._name}.{part}.float", to=TensorProto.FLOAT
-                )
-            values.append(value)
-        return values[0] if len(values) == 1 else self._builder.op("Mul", *values, name=self._name)

@@ -25,11 +25,12 @@ from typing import Literal
 
 import numpy as np
 
-__all__ = ["FloatForm", "Quantization", "Range", "Scheme", "WeightBits"]
+__all__ = ["EmbeddingBits", "FloatForm", "Quantization", "Range", "Scheme", "WeightBits"]
 
 Scheme = Literal["per_row", "static"]
 FloatForm = Literal["weight_only", "float"]
 WeightBits = Literal[7, 8]
+EmbeddingBits = Literal[4, 8]
 _MOST: dict[int, int] = {8: 127, 7: 64}
 
 
@@ -62,10 +63,11 @@ class Quantization:
 
     Attributes:
         scheme: of the activations.
-        weight_bits: of the products' weights; tables have 8.
+        weight_bits: of the products' weights.
         ranges: of the input of each product, by the product's name; "static" needs them.
         kept: products that are computed in float, by name.
         only: the one product to quantize, everything else in float, tables too; None quantizes all that is not kept.
+        embedding_bits: of the table of words; the others have 8.
     """
 
     scheme: Scheme = "per_row"
@@ -73,6 +75,7 @@ class Quantization:
     ranges: Mapping[str, Range] = field(default_factory=dict)
     kept: Mapping[str, FloatForm] = field(default_factory=dict)
     only: str | None = None
+    embedding_bits: EmbeddingBits = 8
 
     @property
     def largest(self) -> int:

@@ -37,10 +37,12 @@ _WORDS = {
 _NUMBERS = ("layers", "heads", "counted_from")
 _ATTRIBUTES = {"inputs", "epsilon", *_NUMBERS, *_WORDS}
 _OPTIONAL = {"float_products"}
+_WORDS_TABLE = "embeddings.word.weight"
 _FLOAT, _INT, _STRING = 1, 2, 3  # AttributeProto.AttributeType
 _VALUE_FIELDS = {_FLOAT: 2, _INT: 3, _STRING: 4}
 _TYPES: dict[int, np.dtype[Any]] = {  # TensorProto.DataType
     1: np.dtype("<f4"),
+    2: np.dtype("|u1"),  # two values of 4 bits each
     3: np.dtype("|i1"),
     10: np.dtype("<f2"),
 }
@@ -57,7 +59,8 @@ class StoredClassifier:
         float_products: linear layers of an int8 classifier whose products are in float, by name; their weights are
             float32, or int8 with scales all the same.
         weights: name -> view into the file, float32, float16 or int8, shape (rows, columns); a vector is one row.
-            Perhaps not aligned.
+            Perhaps not aligned. The table of words may be uint8, shape (rows, columns / 2): two values of 4 bits in a
+            byte.
     """
 
     inputs: tuple[str, ...]
@@ -71,6 +74,12 @@ class StoredClassifier:
     int8_scheme: str
     weights: dict[str, np.ndarray]
     float_products: frozenset[str] = frozenset()
+
+    @property
+    def embedding(self) -> int:
+        """Width of the embeddings."""
+        words = self.weights[_WORDS_TABLE]
+        return int(words.shape[1]) * (2 if words.dtype == np.uint8 else 1)
 
     @property
     def labels(self) -> int:
@@ -264,14 +273,15 @@ class _Reader:
         wanted = set(_weight_names(stored))
         if unlike := sorted(wanted ^ set(stored.weights)):
             self._refuse(f"has other weights than its attributes say: {', '.join(unlike[:3])}")
-        word, output = (stored.weights[f"{name}.weight"] for name in ("embeddings.word", "layers.0.attention.output"))
-        if ("embeddings.project.weight" in wanted) != (word.shape[1] != output.shape[1]):
-            self._refuse(f"has embeddings of width {word.shape[1]} for layers of {output.shape[1]}, unlike its weights")
+        width = stored.weights["layers.0.attention.output.weight"].shape[1]
+        if ("embeddings.project.weight" in wanted) != (stored.embedding != width):
+            self._refuse(f"has embeddings of width {stored.embedding} for layers of {width}, unlike its weights")
         if strange := sorted(name for name in stored.float_products if not _may_be_float(stored, name)):
             self._refuse(f"has float products that are none of its int8 products: {', '.join(strange[:3])}")
         matrices = {name for name in wanted if name.removesuffix("weight") + "scale" in wanted}
         for name, array in stored.weights.items():
-            if (array.dtype == np.int8) != (name in matrices):
+            packed = array.dtype == np.uint8 and name == _WORDS_TABLE
+            if (array.dtype == np.int8 or packed) != (name in matrices) or (array.dtype == np.uint8 and not packed):
                 self._refuse(f"has a weight {name} of type {array.dtype}")
 
     def _refuse(self, what: str) -> NoReturn:

@@ -36,7 +36,7 @@ _PRECISIONS = {"fp32": 0, "bf16": 1, "int8": 2, "fp16": 3}
 _POOLINGS = {"cls": 0, "mean": 1}
 _HEADS = {"none": 0, "tanh": 1, "relu": 2, "gelu": 3}
 _ACTIVATIONS = {"gelu": 0, "relu": 1, "gelu_tanh": 2, "silu": 3}
-_TYPES = {"f4": 0, "f2": 1, "i1": 2}
+_TYPES = {"f4": 0, "f2": 1, "i1": 2, "u1": 3}
 _FLOAT_PRODUCT = 16
 _TOKEN_BUDGET = 16384
 _CUDA_TOKEN_BUDGET = 131072  # not measured yet; the library cuts it into chunks of its own
@@ -169,7 +169,9 @@ class _Handle:
             kind = _TYPES[array.dtype.str[1:]]
             if name.endswith(".weight") and name.removesuffix(".weight") in stored.float_products:
                 kind |= _FLOAT_PRODUCT
-            weights[place] = Weight(name.encode(), _address(array), kind, *array.shape)
+            rows, columns = array.shape
+            columns *= 2 if array.dtype == np.uint8 else 1  # values, of which a byte holds two
+            weights[place] = Weight(name.encode(), _address(array), kind, rows, columns)
         shape = _shape(stored)
         described = (ctypes.byref(shape), weights, len(weights), _PRECISIONS[precision])
         if device == "cuda":
@@ -208,14 +210,13 @@ def _usual_precision(artifact: Artifact, stored: StoredClassifier, device: str) 
 
 def _shape(stored: StoredClassifier) -> Shape:
     weights = stored.weights
-    vocabulary, embedding = weights["embeddings.word.weight"].shape
     return Shape(
         layers=stored.layers,
         heads=stored.heads,
         width=weights["layers.0.attention.output.weight"].shape[1],
         inner=weights["layers.0.feed_forward.inner.weight"].shape[1],
-        embedding=embedding,
-        vocabulary=vocabulary,
+        embedding=stored.embedding,
+        vocabulary=len(weights["embeddings.word.weight"]),
         positions=len(weights["embeddings.position.weight"]),
         types=len(weights["embeddings.type.weight"]) if len(stored.inputs) == 3 else 0,
         labels=stored.labels,

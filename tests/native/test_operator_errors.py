@@ -159,7 +159,7 @@ def test_a_missing_attribute_is_named(name: str, changed: onnx.ModelProto, file:
 def test_a_weight_of_another_type_shape_or_name_is_named(changed: onnx.ModelProto, file: Path) -> None:
     good = numpy_helper.to_array(initializer(changed))
     for array, words in (
-        (good.astype(np.float64), "is not float32, float16 or int8"),
+        (good.astype(np.float64), "is not float32, float16, int8, or uint8"),
         (good[None], "has shape .1, 128, 64., and one or two dimensions were expected"),
         (good.T.copy(), "has shape .64, 128., and .128, 64. was expected"),
         (good[:, :0].copy(), "has shape .128, 0.: it is empty"),

@@ -28,7 +28,9 @@ enum { LITEFT_CLS = 0, LITEFT_MEAN = 1 };                    /* pooling */
 enum { LITEFT_HEAD_NONE = 0, LITEFT_HEAD_TANH = 1, LITEFT_HEAD_RELU = 2, LITEFT_HEAD_GELU = 3 };
 /* Of the feed-forward block; the first is the exact one, x Phi(x). */
 enum { LITEFT_GELU = 0, LITEFT_RELU = 1, LITEFT_GELU_TANH = 2, LITEFT_SILU = 3 };
-enum { LITEFT_TYPE_FLOAT32 = 0, LITEFT_TYPE_FLOAT16 = 1, LITEFT_TYPE_INT8 = 2 }; /* of stored weights */
+/* Of stored weights. INT4 is for tables of an even width: byte j of a row holds value j in its low half and value
+   j + width / 2 in its high half, each as the value + 8. */
+enum { LITEFT_TYPE_FLOAT32 = 0, LITEFT_TYPE_FLOAT16 = 1, LITEFT_TYPE_INT8 = 2, LITEFT_TYPE_INT4 = 3 };
 /* Added to the type of a linear layer's weight: its product is in float32, whatever the precision of the others. */
 enum { LITEFT_FLOAT_PRODUCT = 16 };
 
@@ -46,7 +48,7 @@ typedef struct liteft_shape {
 /* A weight by the name, type and shape that it has in the ONNX file. A linear layer N has N.weight (inputs, outputs) and
    N.bias (1, outputs), and N.scale (1, outputs) where N.weight is int8; a norm N has N.weight and N.bias (1, width). Tables:
    embeddings.word.weight, embeddings.position.weight and, where types > 0, embeddings.type.weight, shape (rows, embedding),
-   with N.scale (rows, 1) where int8. Norms: embeddings.norm and, for each layer L from 0, layers.L.attention.norm and
+   with N.scale (rows, 1) where int8 or int4. Norms: embeddings.norm and, for each layer L from 0, layers.L.attention.norm and
    layers.L.feed_forward.norm. Linear: embeddings.project where embedding differs from width;
    layers.L.attention.query_key_value, the three side by side, and instead of it, in the last layer where [CLS] is pooled,
    .query and .key_value; layers.L.attention.output; layers.L.feed_forward.inner and .outer; head.dense where there is a head; classifier.
@@ -55,7 +57,7 @@ typedef struct liteft_weight {
   const char* name;
   const void* values;
   int32_t type;
-  int32_t rows, columns; /* a vector is one row */
+  int32_t rows, columns; /* in values; a vector is one row */
 } liteft_weight;
 
 /* Texts one after the other, without padding. */
