@@ -28,7 +28,7 @@ from liteft import load_dataset
 from liteft.errors import VerificationError
 from liteft.exporting import export
 from liteft.exporting.blueprint import Blueprint
-from liteft.exporting.calibration import MOST_TEXTS, calibrate_ranges
+from liteft.exporting.calibration import MOST_TEXTS, observe
 from liteft.exporting.quantization import Quantization
 from liteft.exporting.sessions import run_logits
 from liteft.finetuning.model import load_classifier
@@ -107,13 +107,14 @@ def compare(run: Path, data: Path, splits: tuple[str, ...], model: str) -> list[
     train = dataset.train
     chosen = train.take(np.linspace(0, len(train) - 1, min(len(train), MOST_TEXTS)).round().astype(np.int64))
     seen = loaded.tokenizer.encode(chosen.texts)
+    histograms = observe(exact, blueprint.products, seen)
     ranges = {
-        f"static, percentile {percentile:g}": calibrate_ranges(
-            exact, blueprint.products, seen, method="percentile", percentile=percentile
-        )
-        for percentile in PERCENTILES
+        f"static, percentile {share:g}": {
+            product: each.cut("percentile", share) for product, each in histograms.items()
+        }
+        for share in PERCENTILES
     }
-    ranges["static, mse"] = calibrate_ranges(exact, blueprint.products, seen, method="mse")
+    ranges["static, mse"] = {product: each.cut("mse") for product, each in histograms.items()}
     for bits in (8, 7):
         suffix = "" if bits == 8 else ", 7 bits"
         quantizations = {"per_row": Quantization(weight_bits=bits)}

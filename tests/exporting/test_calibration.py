@@ -9,7 +9,7 @@ import pytest
 
 from liteft.errors import DataError
 from liteft.exporting.blueprint import Blueprint
-from liteft.exporting.calibration import calibrate_ranges, mse_range, percentile_range
+from liteft.exporting.calibration import calibrate_ranges, mse_range, observe, percentile_range
 from liteft.exporting.sessions import new_session, token_batches
 from liteft.tokenization import Encoded
 from tests.exporting.conftest import random_texts
@@ -69,7 +69,8 @@ def test_ranges_are_those_of_the_real_tokens(workshop: Any) -> None:
     blueprint = Blueprint(loaded, traced=False)
     encoded = loaded.tokenizer.encode(random_texts(30))
     model = blueprint.flat("fp32")
-    found = calibrate_ranges(model, blueprint.products, encoded, method="percentile", percentile=100.0)
+    seen = observe(model, blueprint.products, encoded)
+    found = {product: each.cut("percentile", 100.0) for product, each in seen.items()}
     assert set(found) == set(blueprint.products)
     value = blueprint.products["layers.1.feed_forward.outer"]
     model.graph.output.append(type(model.graph.output[0])(name=value))
