@@ -11,7 +11,7 @@ import torch
 
 from liteft.artifact import Artifact, read_artifact
 from liteft.data import Split
-from liteft.errors import ConfigError, DataError, VerificationError
+from liteft.errors import DataError, VerificationError
 from liteft.exporting import Limits, export
 from liteft.exporting.blame import divergence, rank_products
 from liteft.exporting.blueprint import Blueprint
@@ -188,7 +188,7 @@ def test_unlabelled_texts_must_agree_as_well(workshop: Any, tmp_path: Path) -> N
     more = Split("unlabeled", split.texts, None)
     lenient = Limits(agreement=0.9, accuracy_drop=1.0)
     export(folder, tmp_path / "few", precision="int8", verify=labelled, limits=lenient)
-    with pytest.raises(VerificationError, match="does not agree with .* on unlabeled"):
+    with pytest.raises(VerificationError, match=r"does not agree with .* on unlabeled"):
         export(folder, tmp_path / "out", precision="int8", verify=labelled, unlabeled=more, limits=lenient)
     assert not (tmp_path / "out").exists()
     sound, texts = workshop.learned("bert", "mean", count=100)

@@ -68,9 +68,18 @@ def test_what_a_static_product_computes_is_written_down(run_graph: Any) -> None:
     rows = builder.op("Gather", builder.weight("table", table), "input_ids", name="rows")
     quantization = Quantization("static", ranges={"layer": values})
     product = emit_linear(
-        builder, rows, name="layer", weight=weight, bias=bias, precision="int8", output="logits", quantization=quantization
+        builder,
+        rows,
+        name="layer",
+        weight=weight,
+        bias=bias,
+        precision="int8",
+        output="logits",
+        quantization=quantization,
     )
-    model = builder.model("one", inputs={"input_ids": ("texts", "tokens")}, output=product, shape=("texts", "tokens", 12))
+    model = builder.model(
+        "one", inputs={"input_ids": ("texts", "tokens")}, output=product, shape=("texts", "tokens", 12)
+    )
     found = run_graph(model, {"input_ids": np.arange(6).reshape(2, 3)}).reshape(6, 12)
 
     quantized, scales = quantize_channels(weight)

@@ -239,7 +239,7 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "a float product that is none": (_float_products("layers.0.attention.norm"), "none of its int8 products: layers.0"),
     "a float product that is a table": (_float_products("embeddings.word"), "none of its int8 products: embeddings.w"),
     "a float product in the head": (_float_products("classifier"), "none of its int8 products: classifier"),
-    "a float product of no layer": (_float_products("layers.1.attention.output"), "none of its int8 products: layers.1"),
+    "a float product of no layer": (_float_products("layers.1.attention.output"), "int8 products: layers.1"),
     "float weights without a word": (
         _float_products("layers.0.feed_forward.inner", whole="layers.0.attention.output"), "other weights than"),
     "float products as a number": (
