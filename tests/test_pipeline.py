@@ -14,7 +14,13 @@ from liteft import pipeline
 from liteft.config import make_recipe
 from tests.test_artifact import write
 
-STORED = {"verification": {"weights_sha256": "1" * 64}, "precision": "int8", "graph_form": "function"}
+STORED = {
+    "verification": {"weights_sha256": "1" * 64},
+    "precision": "int8",
+    "int8_scheme": "per_row",
+    "graph_form": "function",
+}
+STATIC = {"int8_scheme": "static", "weight_bits": 8, "calibration": {"method": "percentile"}}
 
 
 @pytest.mark.parametrize(
@@ -26,6 +32,16 @@ STORED = {"verification": {"weights_sha256": "1" * 64}, "precision": "int8", "gr
         ({"graph_form": "flat"}, {"flat": True}, False),
         ({"graph_form": "flat", "graph": "traced"}, {}, False),
         ({}, {"precision": "fp16"}, True),
+        ({"int8_scheme": "per_row"}, {}, False),
+        ({"int8_scheme": "per_row"}, {"scheme": "static"}, True),
+        (STATIC, {}, True),
+        (STATIC, {"scheme": "static"}, False),
+        (STATIC, {"scheme": "static", "calibration": "mse"}, True),
+        ({"int8_scheme": "per_row"}, {"weight_bits": 7}, True),
+        ({"int8_scheme": "per_row", "weight_bits": 7}, {"weight_bits": 7}, False),
+        ({"int8_scheme": "per_row", "weight_bits": 7}, {}, True),
+        ({"int8_scheme": "per_row", "float_products": {"layers.0.attention.output": "float"}}, {}, True),
+        ({"int8_scheme": "per_row", "float_products": {"layers.0.attention.output": "float"}}, {"mixed": True}, False),
         ({"verification": {"weights_sha256": "2" * 64}}, {}, True),
     ],
 )
@@ -36,7 +52,25 @@ def test_an_artifact_is_made_again_where_it_is_not_what_the_recipe_says(
     monkeypatch.setattr(pipeline, "export", lambda *arguments, **settings: made.append(settings))
     write(tmp_path / "artifact", **(STORED | stored))
     student: Any = SimpleNamespace(info={"weights_sha256": "1" * 64})
-    data: Any = SimpleNamespace(validation=None)
+    data: Any = SimpleNamespace(validation=None, train=None)
     pipeline._exported(student, tmp_path / "artifact", make_recipe({"export": export}), data, None)
     assert len(made) == again
     assert not again or made[0]["flat"] == export.get("flat", False)
+    assert not again or made[0]["scheme"] == export.get("scheme", "per_row")
+
+
+def test_the_whole_ways_export_is_judged_by_the_recipe_and_calibrated_on_training_texts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Any] = []
+    monkeypatch.setattr(pipeline, "export", lambda *arguments, **settings: made.append(settings))
+    more = tmp_path / "more.txt"
+    more.write_text("a text\nanother\n")
+    recipe = make_recipe(
+        {"export": {"scheme": "static", "max_drop": 1.5, "mixed": True}, "student": {"unlabeled": str(more)}}
+    )
+    data: Any = SimpleNamespace(validation="validation", train="train")
+    pipeline._exported(SimpleNamespace(info={}), tmp_path / "artifact", recipe, data, None)  # type: ignore[arg-type]
+    assert (made[0]["verify"], made[0]["calibrate"], made[0]["mixed"]) == ("validation", "train", True)
+    assert made[0]["limits"].accuracy_drop == pytest.approx(0.015)
+    assert made[0]["unlabeled"].texts == ["a text", "another"]

@@ -102,7 +102,7 @@ def export(
         mixed=chosen.mixed,
         flat=chosen.flat,
         verify=gold.split,
-        unlabeled=None if unlabeled is None else load_unlabeled(unlabeled, text=reading.text, pair=reading.pair),
+        unlabeled=None if unlabeled is None else load_unlabeled(unlabeled),
         limits=liteft.Limits(accuracy_drop=chosen.max_drop / 100),
         progress=console.progress,
     )

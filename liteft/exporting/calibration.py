@@ -16,6 +16,7 @@ Which is the better one is a matter of measuring: bench/static_int8.py does.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -32,8 +33,10 @@ __all__ = [
     "MOST_TEXTS",
     "PERCENTILE",
     "Calibration",
+    "Histogram",
     "calibrate_ranges",
     "mse_range",
+    "observe",
     "percentile_range",
 ]
 
@@ -45,26 +48,45 @@ _BINS = 4096
 _CANDIDATES = 40
 
 
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """How often an activation's values fall into equal bins.
+
+    Attributes:
+        counts: int64, shape (bins,).
+        low, high: the ends, low <= 0 <= high and low < high.
+    """
+
+    counts: np.ndarray
+    low: float
+    high: float
+
+    def cut(self, method: Calibration, percentile: float = PERCENTILE) -> Range:
+        """Return the range that a method chooses; ``percentile`` is that of the method of this name."""
+        if method == "mse":
+            return mse_range(self.counts, self.low, self.high)
+        return percentile_range(self.counts, self.low, self.high, percentile)
+
+
 def calibrate_ranges(
-    model: onnx.ModelProto,
-    inputs: Mapping[str, str],
-    encoded: Encoded,
-    *,
-    method: Calibration,
-    percentile: float = PERCENTILE,
+    model: onnx.ModelProto, inputs: Mapping[str, str], encoded: Encoded, *, method: Calibration
 ) -> dict[str, Range]:
     """Return the range of each product's input.
 
     Args:
         model: the float32 graph, flat.
         inputs: product -> the float value that it multiplies.
-        encoded: real texts, each with a token at least.
+        encoded: real texts.
         method: how a range is chosen.
-        percentile: for "percentile", the share of values in percent that lie below the high end, and above the low one.
 
     Raises:
         DataError: too few texts.
     """
+    return {product: seen.cut(method) for product, seen in observe(model, inputs, encoded).items()}
+
+
+def observe(model: onnx.ModelProto, inputs: Mapping[str, str], encoded: Encoded) -> dict[str, Histogram]:
+    """Return the values of each product's input; arguments and errors as of `calibrate_ranges`."""
     if len(encoded.ids) < FEWEST_TEXTS:
         raise DataError(
             f"{len(encoded.ids)} texts are too few to calibrate on.",
@@ -78,18 +100,12 @@ def calibrate_ranges(
         for value, array in found.items():
             low, high = ends[value]
             ends[value] = (min(low, float(array.min())), max(high, float(array.max())))
+    ends = {value: (low, high if low < high else low + 1e-6) for value, (low, high) in ends.items()}
     counts = {value: np.zeros(_BINS, dtype=np.int64) for value in values}
     for found in _runs(session, values, encoded):
         for value, array in found.items():
-            counts[value] += np.histogram(array, bins=_BINS, range=_widened(ends[value]))[0]
-    ranges = {}
-    for value in values:
-        low, high = _widened(ends[value])
-        if method == "mse":
-            ranges[value] = mse_range(counts[value], low, high)
-        else:
-            ranges[value] = percentile_range(counts[value], low, high, percentile)
-    return {product: ranges[value] for product, value in inputs.items()}
+            counts[value] += np.histogram(array, bins=_BINS, range=ends[value])[0]
+    return {product: Histogram(counts[value], *ends[value]) for product, value in inputs.items()}
 
 
 def percentile_range(counts: np.ndarray, low: float, high: float, percentile: float) -> Range:
@@ -128,11 +144,6 @@ def mse_range(counts: np.ndarray, low: float, high: float) -> Range:
     error = below[:, None] + above[None, :] + counts.sum() * steps**2 / 12
     row, column = np.unravel_index(int(error.argmin()), error.shape)
     return Range(float(lows[row]), float(highs[column]))
-
-
-def _widened(ends: tuple[float, float]) -> tuple[float, float]:
-    """Return ends that are not equal: a tensor may be zero throughout."""
-    return ends if ends[0] < ends[1] else (ends[0], ends[0] + 1e-6)
 
 
 def _session(model: onnx.ModelProto, values: list[str]) -> Any:

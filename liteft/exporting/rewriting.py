@@ -132,12 +132,19 @@ class _Rewriter:
         weight, scale = self._quantized(
             matrix, "outputs_by_inputs" if transposed else "inputs_by_outputs", quantization.largest
         )
-        name = f"{product}.int8"
+        name, op, x = f"{product}.int8", self.builder.op, node.input[0]
+        # ONNX Runtime makes one Gemm in float of a product of matrices and its bias before it looks for int8; not of a
+        # stack of one.
+        stacked = node.op_type == "Gemm" and form == "int8" and quantization.scheme == "static"
+        if stacked:
+            x = op("Unsqueeze", x, self.builder.integers(0), name=f"{name}.stack")
         value = emit_int8_product(
-            self.builder, node.input[0], weight, scale, name=name, product=product, quantization=quantization
+            self.builder, x, weight, scale, name=name, product=product, quantization=quantization
         )
         if len(node.input) > 2 and node.input[2]:
-            value = self.builder.op("Add", value, node.input[2], name=f"{name}.biased")
+            value = op("Add", value, node.input[2], name=f"{name}.biased")
+        if stacked:
+            value = op("Squeeze", value, self.builder.integers(0), name=f"{name}.unstacked")
         self.products += form == "int8"
         return self._taken(value, node.output[0])
 

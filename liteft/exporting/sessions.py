@@ -71,4 +71,5 @@ def _options() -> Any:
     options = import_onnxruntime().SessionOptions()
     options.log_severity_level = 3
     options.enable_mem_pattern = False
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a machine may have others to serve
     return options

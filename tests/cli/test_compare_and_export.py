@@ -63,6 +63,14 @@ def test_doctor_ends_with_the_diagnosis_status(call: Any, monkeypatch: pytest.Mo
     assert document["next"] is None
 
 
+def test_export_names_the_schemes_where_one_is_misspelt(call: Any, messages: Path, tmp_path: Path) -> None:
+    words = ["--data", messages, "--text", "said", "--label", "about", "--out", tmp_path / "a"]
+    called = call("export", tmp_path, *words, "--scheme", "statik")
+    assert called.status == 2
+    assert "export.scheme" in called.err
+    assert "static" in called.err
+
+
 def test_export_verifies_on_the_chosen_split_in_the_models_label_order(
     call: Any, messages: Path, tmp_path: Path, artifact: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,6 +96,17 @@ def test_export_verifies_on_the_chosen_split_in_the_models_label_order(
     assert call("export", tmp_path, *words, "--flat", "--precision", "fp16").status == 0
     assert "same answer as the model on 100.00% of 4 texts" in called.out
     assert [(each["precision"], each["flat"]) for each in handed] == [("int8", False), ("fp16", True)]
+    assert handed[0]["calibrate"] is handed[0]["unlabeled"] is None
+    assert handed[0]["limits"] == liteft.Limits()
+    more = tmp_path / "more.txt"
+    more.write_text("a text\nanother\n")
+    int8 = ["--scheme", "static", "--calibration", "mse", "--weight-bits", "7", "--mixed", "--max-drop", "1.5"]
+    assert call("export", tmp_path, *words, *int8, "--unlabeled", more).status == 0
+    last = handed[-1]
+    found = {name: last[name] for name in ("scheme", "calibration", "weight_bits", "mixed")}
+    assert found == {"scheme": "static", "calibration": "mse", "weight_bits": 7, "mixed": True}
+    assert last["limits"].accuracy_drop == pytest.approx(0.015)
+    assert (last["calibrate"].name, last["unlabeled"].texts) == ("train", ["a text", "another"])
     split = handed[0]["verify"]
     assert split.name == "validation"
     for text, label in zip(split.texts, split.labels, strict=True):

@@ -9,7 +9,7 @@ import pytest
 
 from liteft.errors import DataError
 from liteft.exporting.blueprint import Blueprint
-from liteft.exporting.calibration import calibrate_ranges, mse_range, percentile_range
+from liteft.exporting.calibration import calibrate_ranges, mse_range, observe, percentile_range
 from liteft.exporting.sessions import new_session, token_batches
 from liteft.tokenization import Encoded
 from tests.exporting.conftest import random_texts
@@ -45,7 +45,8 @@ def test_the_mse_range_is_as_good_as_the_best_of_a_fine_search() -> None:
         return float(((np.clip(np.round(values / step) * step, low, high) - values) ** 2).mean())
 
     found = mse_range(*histogram(values))
-    best = min(error(-25 * share, 60 * other) for share in np.linspace(0.05, 1, 60) for other in np.linspace(0.05, 1, 60))
+    shares = np.linspace(0.05, 1, 60)
+    best = min(error(-25 * share, 60 * other) for share in shares for other in shares)
     assert error(found.low, found.high) < 1.05 * best
     assert error(found.low, found.high) < 0.8 * error(-25, 60)
 
@@ -69,14 +70,15 @@ def test_ranges_are_those_of_the_real_tokens(workshop: Any) -> None:
     blueprint = Blueprint(loaded, traced=False)
     encoded = loaded.tokenizer.encode(random_texts(30))
     model = blueprint.flat("fp32")
-    found = calibrate_ranges(model, blueprint.products, encoded, method="percentile", percentile=100.0)
+    seen = observe(model, blueprint.products, encoded)
+    found = {product: each.cut("percentile", 100.0) for product, each in seen.items()}
     assert set(found) == set(blueprint.products)
     value = blueprint.products["layers.1.feed_forward.outer"]
     model.graph.output.append(type(model.graph.output[0])(name=value))
     session = new_session(model)
     alone = [
-        session.run([value], {"input_ids": ids[None].astype(np.int64), "attention_mask": np.ones((1, len(ids)), np.int64)})
-        for ids in encoded.ids
+        session.run([value], {"input_ids": ids[None], "attention_mask": np.ones_like(ids[None])})
+        for ids in (ids.astype(np.int64) for ids in encoded.ids)
     ]
     wanted = found["layers.1.feed_forward.outer"]
     assert min(array.min() for (array,) in alone) == pytest.approx(wanted.low, abs=1e-5)

@@ -11,9 +11,12 @@ import pytest
 import torch
 
 from liteft.errors import ModelError
-from liteft.exporting.rewriting import store_half, store_int8
+from liteft.exporting.calibration import calibrate_ranges
+from liteft.exporting.quantization import Quantization
+from liteft.exporting.rewriting import find_products, store_half, store_int8
 from liteft.exporting.traced import trace_model
 from liteft.finetuning.model import LoadedClassifier
+from tests.exporting.conftest import random_texts
 
 LABELS = 3
 
@@ -87,6 +90,21 @@ def test_rows_are_quantized_in_a_traced_graph(
     kinds = Counter(node.op_type for node in copied.graph.node)
     assert kinds["MatMulInteger"] == 4 * layers
     assert copied.ByteSize() < 0.4 * traced.ByteSize()
+    assert 0 < np.abs(run_graph(copied, feed) - expected).max() < 0.1 * expected.std() + 0.05
+
+
+def test_a_traced_graph_is_made_static_as_a_built_one(
+    gpt2: LoadedClassifier, traced: onnx.ModelProto, copied: onnx.ModelProto, feed: Any, expected: np.ndarray,
+    run_graph: Any, optimized: Any,
+) -> None:  # fmt: skip
+    products = find_products(traced, labels=LABELS)
+    encoded = gpt2.tokenizer.encode(random_texts(60))
+    ranges = calibrate_ranges(traced, products, encoded, method="percentile")
+    quantization = Quantization("static", ranges=ranges).keeping(next(iter(products)), "weight_only")
+    assert store_int8(copied, labels=LABELS, quantization=quantization) == len(products) - 1
+    onnx.checker.check_model(copied, full_check=True)
+    kinds = Counter(node.op_type for node in optimized(copied).graph.node)
+    assert kinds["MatMulIntegerToFloat"] == len(products) - 1
     assert 0 < np.abs(run_graph(copied, feed) - expected).max() < 0.1 * expected.std() + 0.05
 
 

@@ -20,6 +20,14 @@ from liteft.runtime.protobuf import Malformed, fields, integers
 WIDTH, INNER, WORDS, LABELS = 4, 6, 5, 2
 
 
+PRODUCTS = (
+    "layers.0.attention.query_key_value",
+    "layers.0.attention.output",
+    "layers.0.feed_forward.inner",
+    "layers.0.feed_forward.outer",
+)
+
+
 def weights() -> dict[str, np.ndarray]:
     """Return a classifier's weights: one layer, mean pooling, float32."""
     generator = np.random.default_rng(0)
@@ -93,6 +101,18 @@ def test_attributes_and_weights_are_those_of_the_file(write: Callable[[bytes], P
         np.testing.assert_array_equal(found.weights[name], np.atleast_2d(array))
 
 
+@pytest.mark.parametrize("scheme", ["per_row", "static"])
+@pytest.mark.parametrize("whole", ["", "layers.0.attention.output"])
+def test_float_products_are_read_with_weights_of_either_kind(
+    scheme: str, whole: str, write: Callable[[bytes], Path]
+) -> None:
+    name = "layers.0.attention.output"
+    found = read_classifier(write(make(_float_products(name, scheme, whole)).SerializeToString()))
+    assert (found.int8_scheme, found.float_products) == (scheme, {name})
+    assert found.weights[f"{name}.weight"].dtype == (np.float32 if whole else np.int8)
+    assert found.weights["layers.0.feed_forward.outer.weight"].dtype == np.int8
+
+
 def test_weights_are_views_of_the_mapped_file(write: Callable[[bytes], Path]) -> None:
     found = read_classifier(write(make().SerializeToString()))
     for array in found.weights.values():
@@ -157,6 +177,27 @@ def _half_bias_of_int8(model: Any) -> None:
     attribute(model, "int8_scheme").s = b"per_row"
 
 
+def _float_products(names: str, scheme: str = "per_row", whole: str = "") -> Callable[[Any], None]:
+    """Return a change to an int8 model that names float products, in which the product ``whole`` has float weights."""
+
+    def change(model: Any) -> None:
+        for name in ("embeddings.word", "embeddings.position", *PRODUCTS):
+            if name == whole:
+                continue
+            weight = tensor(model, f"{name}.weight")
+            rows, columns = weight.dims
+            coarse = np.ones((rows, columns), np.int8)
+            weight.CopyFrom(numpy_helper.from_array(coarse, weight.name))
+            shape = (rows, 1) if name.startswith("embeddings") else (columns,)
+            model.graph.initializer.append(numpy_helper.from_array(np.ones(shape, np.float32), f"{name}.scale"))
+            model.graph.node[0].input.append(f"{name}.scale")
+        attribute(model, "inputs").s = " ".join(model.graph.node[0].input).encode()
+        attribute(model, "int8_scheme").s = scheme.encode()
+        model.graph.node[0].attribute.append(helper.make_attribute("float_products", names))
+
+    return change
+
+
 def _idle_projection(model: Any) -> None:
     """Add a projection to embeddings that are as wide as the layers: an engine would leave it out."""
     for name, shape in (("weight", (WIDTH, WIDTH)), ("bias", (WIDTH,))):
@@ -192,6 +233,18 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "an unknown activation": (lambda model: setattr(attribute(model, "activation"), "s", b"mish"), "'mish'"),
     "an unknown int8 scheme": (lambda model: setattr(attribute(model, "int8_scheme"), "s", b"tensor"), "'tensor'"),
     "int8 without scales": (_half_bias_of_int8, "other weights than its attributes say"),
+    "float products without int8": (
+        lambda model: model.graph.node[0].attribute.append(
+            helper.make_attribute("float_products", "layers.0.attention.output")), "none of its int8 products"),
+    "a float product that is none": (_float_products("layers.0.attention.norm"), "none of its int8 products: layers.0"),
+    "a float product that is a table": (_float_products("embeddings.word"), "none of its int8 products: embeddings.w"),
+    "a float product in the head": (_float_products("classifier"), "none of its int8 products: classifier"),
+    "a float product of no layer": (_float_products("layers.1.attention.output"), "int8 products: layers.1"),
+    "float weights without a word": (
+        _float_products("layers.0.feed_forward.inner", whole="layers.0.attention.output"), "other weights than"),
+    "float products as a number": (
+        lambda model: model.graph.node[0].attribute.append(helper.make_attribute("float_products", 3)),
+        "float_products of another kind"),
     "no layers": (lambda model: setattr(attribute(model, "layers"), "i", 0), "layers = 0"),
     "no heads": (lambda model: setattr(attribute(model, "heads"), "i", 0), "heads = 0"),
     "more layers": (lambda model: setattr(attribute(model, "layers"), "i", 2), "other weights"),

@@ -236,6 +236,7 @@ def test_a_graph_that_does_not_fit_its_manifest_is_an_error(
         ("labels", {"labels": ("a", "b")}),
         ("inputs", {"labels": five, "inputs": ("input_ids", "attention_mask", "token_type_ids")}),
         ("pooling", {"labels": five, "pooling": "cls"}),
+        ("float products", {"labels": five, "float_products": {"layers.0.attention.output": "float"}}),
         ("int8 scheme", {"labels": five, "precision": "int8", "int8_scheme": "per_row"}),
     ]
     for name, fields in changes:
