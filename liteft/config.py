@@ -111,6 +111,7 @@ class StudentRecipe(TrainingRecipe):
     matching_epochs: float = Field(default=0.0, ge=0, description="a first stage with the matching losses alone")
     matching_learning_rate: float = Field(default=1e-4, gt=0)
     views: Literal["none", "mask", "ngram"] = "none"
+    vocabulary: int | None = Field(default=None, gt=0, description="pieces to keep at most; None keeps all")
     unlabeled: str | None = None
     control: bool = False
     seeds: int = Field(default=1, gt=0)
@@ -121,6 +122,7 @@ class ExportRecipe(_Table):
 
     precision: Literal["fp32", "fp16", "int8"] = "int8"
     flat: bool = Field(default=False, description="standard nodes only, for tools that do not know functions")
+    vocabulary: int | None = Field(default=None, gt=0, description="pieces to keep at most; None keeps all")
 
 
 class Recipe(_Table):

@@ -17,7 +17,7 @@ from typing import Literal
 
 from liteft.artifact import MANIFEST, Artifact, read_artifact
 from liteft.config import Recipe
-from liteft.data import Dataset
+from liteft.data import Dataset, load_unlabeled
 from liteft.distillation import distill_all
 from liteft.distillation.teachers import open_teacher, with_labels
 from liteft.errors import ConfigError
@@ -105,13 +105,21 @@ def _exported(
         manifest = stored.manifest
         same = manifest.verification.get("weights_sha256") == student.info["weights_sha256"]
         as_asked = manifest.graph == "traced" or (manifest.graph_form == "flat") == settings.flat
-        if same and as_asked and manifest.precision == settings.precision:
+        trimmed = manifest.vocabulary or {}
+        budget = trimmed.get("most") if trimmed.get("trimmed") == "at export" else None
+        if same and as_asked and manifest.precision == settings.precision and budget == settings.vocabulary:
             return stored
+    texts = []
+    if settings.vocabulary is not None:
+        unlabeled = recipe.student.unlabeled
+        texts = [data.train, *([] if unlabeled is None else [load_unlabeled(unlabeled)])]
     return export(
         student,
         out,
         precision=settings.precision,
         flat=settings.flat,
+        vocabulary=settings.vocabulary,
+        texts=texts,
         verify=data.validation,
         progress=progress,
     )

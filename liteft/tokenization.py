@@ -101,9 +101,12 @@ class TextTokenizer:
         found: int | None = self._plain.token_to_id(token)
         return found
 
-    def token(self, number: int) -> str | None:
-        """Return the token with an id, or None when no token has it."""
-        found: str | None = self._plain.id_to_token(number)
+    def tokens(self) -> list[str]:
+        """Return all tokens in the order of their ids; "" where an id has none."""
+        numbers: dict[str, int] = self._plain.get_vocab(with_added_tokens=True)
+        found = [""] * (max(numbers.values()) + 1)
+        for token, number in numbers.items():
+            found[number] = token
         return found
 
     def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Encoded:

@@ -58,7 +58,19 @@ def artifact_text(artifact: Artifact) -> str:
     ]
     if checked["accuracy"] is not None:
         lines[1] += f"; {share(checked['accuracy'])}% right (model {share(checked['model_accuracy'])}%)"
+    if manifest.vocabulary is not None:
+        lines.append(_vocabulary_line(manifest.vocabulary))
     return "\n".join(lines)
+
+
+def _vocabulary_line(found: dict[str, Any]) -> str:
+    """Return how a trimmed vocabulary compares with the whole one."""
+    line = f"vocabulary: {found['pieces']:,} of {found['of']:,} pieces"
+    if found["unchanged_tokens"] is not None:
+        line += f"; {share(found['unchanged_tokens'])}% of the tokens of {found['split']} are read as before"
+    if "whole_accuracy" in found:
+        line += f"; {share(found['accuracy'])}% right (with the whole vocabulary {share(found['whole_accuracy'])}%)"
+    return line
 
 
 def artifact_document(artifact: Artifact) -> dict[str, Any]:

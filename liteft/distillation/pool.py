@@ -117,8 +117,7 @@ def _ids_in(whole: TextTokenizer, part: TextTokenizer) -> np.ndarray | None:
     ours, theirs = json.loads(part.json_text), json.loads(whole.json_text)
     if ours["model"]["type"] != theirs["model"]["type"] or any(ours.get(key) != theirs.get(key) for key in _READING):
         return None
-    tokens = (part.token(number) for number in range(part.vocabulary_size))
-    ids = [None if token is None else whole.token_id(token) for token in tokens]
+    ids = [whole.token_id(token) for token in part.tokens()]
     return None if None in ids else np.array(ids, dtype=np.int64)
 
 

@@ -58,7 +58,24 @@ def _what(manifest: Manifest) -> str:
         "Graph": f"ONNX, {graph}; from {', '.join(manifest.inputs)} to logits, before {manifest.activation}",
         "model.onnx": f"{manifest.files['model.onnx'].bytes / 1e6:.1f} MB",
     }
+    if manifest.vocabulary is not None:
+        rows["Vocabulary"] = _vocabulary(manifest.vocabulary)
     return _table(("", ""), list(rows.items()))
+
+
+def _vocabulary(found: Mapping[str, Any]) -> str:
+    text = f"{found['pieces']:,} of {found['of']:,} pieces, trimmed {found['trimmed']}"
+    if found["unchanged_tokens"] is not None:
+        text += (
+            f"; read as before: {100 * found['unchanged_tokens']:.1f}% of the tokens and "
+            f"{100 * found['unchanged_texts']:.1f}% of {found['texts']:,} texts of {found['split']}"
+        )
+    if "whole_accuracy" in found:
+        text += (
+            f"; accuracy {100 * found['accuracy']:.2f}%, with the whole vocabulary "
+            f"{100 * found['whole_accuracy']:.2f}% (p = {found['p_value']:.2g})"
+        )
+    return text
 
 
 def _metrics(metrics: Mapping[str, Any]) -> str:

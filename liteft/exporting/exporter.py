@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, get_args
@@ -28,11 +28,13 @@ from liteft.exporting.limits import Limits
 from liteft.exporting.precision import Precision
 from liteft.exporting.rewriting import store_half, store_rows
 from liteft.exporting.traced import trace_model
+from liteft.exporting.trimmed import trim
 from liteft.exporting.verify import verify_artifact
 from liteft.exporting.weights import read_weights, reason_to_trace
 from liteft.exporting.wrapping import wrap_model
 from liteft.finetuning.model import WEIGHTS, LoadedClassifier, apply_settings, load_classifier
 from liteft.run import Run, read_run
+from liteft.trimming import TrimmedVocabulary, renumbered, trimming_text
 
 __all__ = ["export"]
 
@@ -55,6 +57,8 @@ def export(
     *,
     precision: Precision = "fp32",
     flat: bool = False,
+    vocabulary: int | None = None,
+    texts: Split | Sequence[Split] | None = None,
     verify: Split | None = None,
     limits: Limits | None = None,
     progress: Callable[[str], None] | None = None,
@@ -69,6 +73,10 @@ def export(
         flat: write a built graph as many standard nodes, for tools that do not know functions of a model, instead of
             as one node with its definition beside it. ONNX Runtime makes the same of both; libliteft runs the node
             only. Traced graphs are flat in any case.
+        vocabulary: keep at most this many pieces of the tokenizer's vocabulary, those that ``texts`` use, and the rows
+            of the word embedding that go with them. The export is then verified against the model with that
+            vocabulary; the manifest's ``vocabulary`` says how it compares with the whole one.
+        texts: what the pieces are chosen by: the training split as a rule, and unlabelled texts.
         verify: texts to verify on, the validation split as a rule. There is no export without: it is an
             argument with a default only so that leaving it out can be explained. Texts without labels verify
             that the export agrees with the model, and nothing about the model.
@@ -82,8 +90,9 @@ def export(
     Raises:
         VerificationError: the export does not agree with the model, or the model does not beat the majority
             class.
-        ConfigError: an unknown precision, or no texts to verify on.
-        ModelError: no classifier, or one that cannot be exported.
+        ConfigError: an unknown precision, no texts to verify on or to choose pieces by, or a vocabulary below the
+            single characters of its tokenizer.
+        ModelError: no classifier, or one that cannot be exported or trimmed.
         RunError, ArtifactError: the source cannot be read, or the output cannot be written.
         DeviceError: LITEFT_LIBRARY names something else than the native library, which verifies too.
     """
@@ -98,14 +107,20 @@ def export(
     loaded = load_classifier(folder)
     if loaded.config.pad_token_id is None:
         loaded.config.pad_token_id = loaded.tokenizer.pad_id
+    trimmed = None if vocabulary is None else trim(loaded, vocabulary, texts, verify, limits or Limits())
+    if trimmed is not None:
+        loaded = trimmed.loaded
+        _tell(progress, trimming_text(trimmed.described))
     reason = reason_to_trace(loaded)
     _check_size(loaded, precision, traced=reason is not None)
     with writing_artifact(Path(out)) as writer:
         _tell(progress, _graph_line(loaded, reason))
         model = _make_graph(loaded, precision, traced=reason is not None, flat=flat)
         _save(model, writer.folder / "model.onnx")
-        _write_companions(loaded, writer.folder)
+        _write_companions(loaded, writer.folder, None if trimmed is None else trimmed.vocabulary)
         fields = _fields(loaded, run, precision, model, traced=reason is not None)
+        if trimmed is not None:
+            fields |= {"metrics": trimmed.metrics, "vocabulary": trimmed.described}
         title = _title(run, folder)
         _seal(writer, fields, title)
         checked = verify_artifact(
@@ -174,7 +189,7 @@ def _save(model: onnx.ModelProto, path: Path) -> None:
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def _write_companions(loaded: LoadedClassifier, folder: Path) -> None:
+def _write_companions(loaded: LoadedClassifier, folder: Path, vocabulary: TrimmedVocabulary | None) -> None:
     """Write the tokenizer and the two configuration files that transformers reads."""
     settings, tokenizer = loaded.settings, loaded.tokenizer
     (folder / "tokenizer.json").write_text(tokenizer.json_text, encoding="utf-8")
@@ -183,6 +198,7 @@ def _write_companions(loaded: LoadedClassifier, folder: Path) -> None:
     stored = loaded.path / "tokenizer_config.json"
     content: dict[str, Any] = files.read_json(stored) if stored.is_file() else {}
     content = {name: value for name, value in content.items() if name not in _LOCAL_KEYS}
+    content = content if vocabulary is None else renumbered(content, vocabulary)
     if content.get("tokenizer_class", "TokenizersBackend") == "TokenizersBackend":
         content["tokenizer_class"] = "PreTrainedTokenizerFast"
     content["model_max_length"] = settings.max_tokens
@@ -213,6 +229,7 @@ def _fields(
         "graph": "traced" if traced else "built",
         "graph_form": "function" if model.functions else "flat",
         "metrics": {} if run is None else run.metrics,
+        "vocabulary": None if run is None else run.info.get("vocabulary"),
         "teacher": None if run is None else _teacher(run),
         "data": None if run is None else run.info.get("data"),
         "versions": _versions(),
