@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from liteft.errors import LiteftError
     from liteft.exporting import Limits, export, native_module
     from liteft.finetuning import finetune
+    from liteft.inspection import Inspection, inspect
     from liteft.report import compare
     from liteft.run import Run, read_run
     from liteft.runtime import Classifier, Prediction, custom_ops_library, load, predict_file
@@ -26,6 +27,7 @@ __all__ = [
     "Artifact",
     "Classifier",
     "Dataset",
+    "Inspection",
     "Limits",
     "LiteftError",
     "Prediction",
@@ -40,6 +42,7 @@ __all__ = [
     "distill",
     "export",
     "finetune",
+    "inspect",
     "load",
     "load_dataset",
     "load_texts",
@@ -54,6 +57,7 @@ _HOMES = {
     "Artifact": "artifact",
     "Classifier": "runtime",
     "Dataset": "data",
+    "Inspection": "inspection",
     "Limits": "exporting",
     "LiteftError": "errors",
     "Prediction": "runtime",
@@ -67,6 +71,7 @@ _HOMES = {
     "distill": "distillation",
     "export": "exporting",
     "finetune": "finetuning",
+    "inspect": "inspection",
     "load": "runtime",
     "load_dataset": "data",
     "load_texts": "data",
@@ -76,7 +81,7 @@ _HOMES = {
     "read_recipe": "config",
     "read_run": "run",
 }
-_TRAINING = ("Limits", "distill", "export", "finetune", "native_module")
+_TRAINING = ("Inspection", "Limits", "distill", "export", "finetune", "inspect", "native_module")
 
 
 def __getattr__(name: str) -> Any:

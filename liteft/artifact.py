@@ -66,6 +66,7 @@ class Manifest(BaseModel):
     files: dict[str, FileEntry]
     metrics: dict[str, Any] = {}
     verification: dict[str, Any] = {}
+    vocabulary: dict[str, Any] | None = None  # where it was trimmed: its size, and what is read as before
     teacher: dict[str, Any] | None = None
     data: dict[str, Any] | None = None
     versions: dict[str, str] = {}

@@ -111,6 +111,7 @@ class StudentRecipe(TrainingRecipe):
     matching_epochs: float = Field(default=0.0, ge=0, description="a first stage with the matching losses alone")
     matching_learning_rate: float = Field(default=1e-4, gt=0)
     views: Literal["none", "mask", "ngram"] = "none"
+    vocabulary: int | None = Field(default=None, gt=0, description="pieces to keep at most; None keeps all")
     unlabeled: str | None = None
     control: bool = False
     seeds: int = Field(default=1, gt=0)
@@ -127,6 +128,7 @@ class ExportRecipe(_Table):
     max_drop: float = Field(default=0.5, ge=0, le=100, description="points of accuracy that may be lost")
     mixed: bool = Field(default=False, description="keep the products to blame in float until int8 is within limits")
     flat: bool = Field(default=False, description="standard nodes only, for tools that do not know functions")
+    vocabulary: int | None = Field(default=None, gt=0, description="pieces to keep at most; None keeps all")
 
 
 class Recipe(_Table):

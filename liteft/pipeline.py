@@ -110,8 +110,14 @@ def _exported(
         scheme = stored_form == (settings.scheme, settings.weight_bits, settings.embedding_bits)
         method = settings.scheme != "static" or (manifest.calibration or {}).get("method") == settings.calibration
         as_asked &= not int8 or (scheme and method and (settings.mixed or not manifest.float_products))
-        if same and as_asked and manifest.precision == settings.precision:
+        trimmed = manifest.vocabulary or {}
+        budget = trimmed.get("most") if trimmed.get("trimmed") == "at export" else None
+        if same and as_asked and manifest.precision == settings.precision and budget == settings.vocabulary:
             return stored
+    texts = []
+    if settings.vocabulary is not None:
+        unlabeled = recipe.student.unlabeled
+        texts = [data.train, *([] if unlabeled is None else [load_unlabeled(unlabeled)])]
     return export(
         student,
         out,
@@ -123,6 +129,8 @@ def _exported(
         calibration=settings.calibration,
         mixed=settings.mixed,
         flat=settings.flat,
+        vocabulary=settings.vocabulary,
+        texts=texts,
         verify=data.validation,
         unlabeled=None if recipe.student.unlabeled is None else load_unlabeled(recipe.student.unlabeled),
         limits=Limits(accuracy_drop=settings.max_drop / 100),

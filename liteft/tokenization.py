@@ -101,6 +101,14 @@ class TextTokenizer:
         found: int | None = self._plain.token_to_id(token)
         return found
 
+    def tokens(self) -> list[str]:
+        """Return all tokens in the order of their ids; "" where an id has none."""
+        numbers: dict[str, int] = self._plain.get_vocab(with_added_tokens=True)
+        found = [""] * (max(numbers.values()) + 1)
+        for token, number in numbers.items():
+            found[number] = token
+        return found
+
     def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Encoded:
         """Return the ids of texts, or of pairs of texts, cut to ``max_tokens``.
 

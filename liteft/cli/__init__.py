@@ -1,4 +1,4 @@
-"""The command line: ``liteft finetune | distill | export | predict | compare | doctor | demo``.
+"""The command line: ``liteft finetune | distill | export | predict | compare | inspect | doctor | demo``.
 
 A verb is one file and calls one function of the library; nothing is computed here. `options` holds the flags that
 verbs share, `settings` turns flags into a recipe, `console` keeps progress (stderr) and results (stdout) apart.
@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from liteft.cli import compare, demo, distill, doctor, export, finetune, predict
+from liteft.cli import compare, demo, distill, doctor, export, finetune, inspect, predict
 from liteft.cli.failures import run_command
 
 __all__ = ["app", "main"]
@@ -34,6 +34,7 @@ for verb in (
     export.export,
     predict.predict,
     compare.compare,
+    inspect.inspect,
     doctor.doctor,
     demo.demo,
 ):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal, cast, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
 import typer
 
@@ -32,6 +32,10 @@ Student = Annotated[
 Layers = Annotated[
     str | None,
     typer.Option("--layers", metavar="LAYERS", help="Teacher layers to copy: auto, first, spread, ends or 0,2,5."),
+]
+Vocabulary = Annotated[
+    int | None,
+    typer.Option("--vocabulary", metavar="N", help="Keep at most N pieces for the student, those of its texts: 8000."),
 ]
 Until = Annotated[
     str, typer.Option("--until", metavar="STAGE", help="Stop after the teacher or the student; or artifact.")
@@ -61,6 +65,7 @@ def distill(
     until: Until = "artifact",
     student: Student = None,
     layers: Layers = None,
+    vocabulary: Vocabulary = None,
     unlabeled: Unlabeled = None,
     control: Control = False,
     seeds: Seeds = None,
@@ -82,7 +87,8 @@ def distill(
     from liteft.cli.settings import absolute, load_data, parse_layers, resolve
     from liteft.cli.summary import outcome_document, outcome_text
 
-    start = {"size": size, "student": student, "layers": parse_layers(layers), "unlabeled": unlabeled}
+    start: dict[str, Any] = {"size": size, "student": student, "layers": parse_layers(layers), "unlabeled": unlabeled}
+    start |= {"vocabulary": vocabulary}
     repeats = {"control": control or None, "seeds": seeds}
     recipe = resolve(
         settings,

@@ -36,8 +36,13 @@ MaxDrop = Annotated[
 Mixed = Annotated[
     bool, typer.Option("--mixed", help="Where int8 loses more, keep the worst products in float until it does not.")
 ]
+Vocabulary = Annotated[
+    int | None,
+    typer.Option("--vocabulary", metavar="N", help="Keep at most N pieces, those that the training texts use: 8000."),
+]
 Unlabeled = Annotated[
-    str | None, typer.Option("--unlabeled", metavar="FILE", help="More texts whose labels must agree with the model's.")
+    str | None,
+    typer.Option("--unlabeled", metavar="FILE", help="More texts whose labels must agree, and whose pieces are kept."),
 ]
 Split = Annotated[str, typer.Option("--split", metavar="NAME", help="Texts to verify on.")]
 
@@ -55,6 +60,7 @@ def export(
     max_drop: MaxDrop = None,
     mixed: Mixed = False,
     flat: Flat = False,
+    vocabulary: Vocabulary = None,
     data: o.Data = None,
     split: Split = "validation",
     unlabeled: Unlabeled = None,
@@ -68,6 +74,7 @@ def export(
     """
     from liteft.cli.settings import data_of_models, resolve
     from liteft.cli.summary import artifact_document, artifact_text
+    from liteft.data import load_unlabeled
     from liteft.report.gold import find_gold
     from liteft.report.subjects import find_subjects
 
@@ -80,6 +87,7 @@ def export(
         "max_drop": max_drop,
         "mixed": mixed or None,
         "flat": flat or None,
+        "vocabulary": vocabulary,
     }
     recipe = resolve(settings, data={"source": data, **asdict(reading)}, export=form)
     console = output.console()
@@ -88,8 +96,9 @@ def export(
     gold = find_gold(on, subjects, split=split, settings=how)
     static = chosen.precision == "int8" and chosen.scheme == "static"
     import liteft
-    from liteft.data import load_unlabeled
 
+    more = None if unlabeled is None else load_unlabeled(unlabeled, text=reading.text, pair=reading.pair)
+    train = find_gold(on, subjects, split="train", settings=how).split if static or chosen.vocabulary else None
     artifact = liteft.export(
         source,
         out,
@@ -97,12 +106,14 @@ def export(
         scheme=chosen.scheme,
         weight_bits=chosen.weight_bits,
         embedding_bits=chosen.embedding_bits,
-        calibrate=find_gold(on, subjects, split="train", settings=how).split if static else None,
+        calibrate=train if static else None,
         calibration=chosen.calibration,
         mixed=chosen.mixed,
         flat=chosen.flat,
+        vocabulary=chosen.vocabulary,
+        texts=[each for each in (train, more) if each is not None],
         verify=gold.split,
-        unlabeled=None if unlabeled is None else load_unlabeled(unlabeled),
+        unlabeled=more,
         limits=liteft.Limits(accuracy_drop=chosen.max_drop / 100),
         progress=console.progress,
     )

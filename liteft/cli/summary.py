@@ -67,6 +67,8 @@ def artifact_text(artifact: Artifact) -> str:
         lines.append(f"unlabelled: same answer on {share(unlabeled['agreement'])}% of {unlabeled['texts']:,} texts")
     if mixed := checked.get("mixed"):
         lines.append(f"in float, for {mixed['bytes'] / 1e6:+.2f} MB: {', '.join(mixed['products'])}")
+    if artifact.manifest.vocabulary is not None:
+        lines.append(_vocabulary_line(artifact.manifest.vocabulary))
     return "\n".join(lines)
 
 
@@ -78,6 +80,16 @@ def _form(artifact: Artifact) -> str:
     words += ["weights of 7 bits"] if manifest.weight_bits == 7 else []
     words += ["word embeddings of 4 bits"] if manifest.embedding_bits == 4 else []
     return ", ".join(words)
+
+
+def _vocabulary_line(found: dict[str, Any]) -> str:
+    """Return how a trimmed vocabulary compares with the whole one."""
+    line = f"vocabulary: {found['pieces']:,} of {found['of']:,} pieces"
+    if found["unchanged_tokens"] is not None:
+        line += f"; {share(found['unchanged_tokens'])}% of the tokens of {found['split']} are read as before"
+    if "whole_accuracy" in found:
+        line += f"; {share(found['accuracy'])}% right (with the whole vocabulary {share(found['whole_accuracy'])}%)"
+    return line
 
 
 def artifact_document(artifact: Artifact) -> dict[str, Any]:

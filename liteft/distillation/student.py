@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from accelerate import PartialState
@@ -20,16 +20,18 @@ from transformers import TrainerCallback
 
 from liteft import files
 from liteft.config import Recipe
-from liteft.data import Dataset, load_unlabeled
+from liteft.data import Dataset, Split, load_unlabeled
 from liteft.distillation.initial import create_student
 from liteft.distillation.pool import training_pool
 from liteft.distillation.stages import train_student
 from liteft.distillation.teachers import Teacher
 from liteft.finetuning.fit import computing_threads
-from liteft.finetuning.run_folder import finish_run, open_run_in_all, withdrawn_on_error
+from liteft.finetuning.model import LoadedClassifier
+from liteft.finetuning.run_folder import checkpoints_folder, finish_run, open_run_in_all, withdrawn_on_error
 from liteft.finetuning.teacher import report_check, require_trainable, weights_hash
 from liteft.finetuning.trainer import Progress
 from liteft.run import Run, read_run
+from liteft.trimming import prove_trimming, trim_classifier, trimming_text, write_tokenizer_files
 
 __all__ = ["Kind", "distill_one"]
 
@@ -62,7 +64,8 @@ def distill_one(
         callbacks: transformers callbacks.
 
     Raises:
-        ConfigError: a size or layers that do not fit the teacher, or settings that exclude each other.
+        ConfigError: a size or layers that do not fit the teacher, settings that exclude each other, or a vocabulary
+            below its single characters.
         DataError, RunError, ModelError: what cannot be read, written or used.
     """
     student = recipe.student
@@ -83,9 +86,14 @@ def distill_one(
     started = time.monotonic()
     taking_back = withdrawn_on_error(out) if state.is_main_process else contextlib.nullcontext()
     with taking_back, computing_threads(student.threads):
+        unlabeled = None if student.unlabeled is None else load_unlabeled(student.unlabeled)
+        tokenizer_source = loaded.path
+        described: dict[str, Any] = {}
+        if student.vocabulary is not None:
+            tokenizer_source = checkpoints_folder(out) / "tokenizer"
+            loaded, described = _trimmed(loaded, dataset, unlabeled, student.vocabulary, tokenizer_source, progress)
         if state.is_main_process:
             report_check(dataset, loaded, out, progress=progress if show_check else None)
-        unlabeled = None if student.unlabeled is None else load_unlabeled(student.unlabeled)
         pool = training_pool(teacher, dataset, unlabeled, loaded, student, kind=kind, out=out, progress=progress)
         stats = train_student(
             loaded, teacher, dataset, pool, student, kind=kind, out=out, progress=progress, callbacks=callbacks
@@ -98,6 +106,7 @@ def distill_one(
                 "seed": student.seed,
                 "seconds": round(time.monotonic() - started, 1),
                 "training_texts": len(pool.train.encoded.ids),
+                **described,
                 **stats,
             }
             finish_run(
@@ -105,12 +114,35 @@ def distill_one(
                 loaded,
                 dataset,
                 kind=kind,
-                tokenizer_source=loaded.path,
+                tokenizer_source=tokenizer_source,
                 train_bf16=stats["precision"] == "bf16",
                 info=info,
             )
     state.wait_for_everyone()
     return read_run(out)
+
+
+def _trimmed(
+    student: LoadedClassifier,
+    dataset: Dataset,
+    unlabeled: Split | None,
+    most: int,
+    folder: Path,
+    progress: Progress | None,
+) -> tuple[LoadedClassifier, dict[str, Any]]:
+    """Return the student with the pieces that its texts use, and a field for run.json; write its tokenizer's files.
+
+    A control gets the same pieces: those of the unlabelled texts too.
+    """
+    splits = [dataset.train, *([] if unlabeled is None else [unlabeled])]
+    trimmed, vocabulary = trim_classifier(student, splits, most=most)
+    if PartialState().is_main_process:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_tokenizer_files(vocabulary, student.path, folder)
+    proof = prove_trimming(student, trimmed, vocabulary, dataset.validation)
+    if progress is not None:
+        progress(trimming_text(proof))
+    return trimmed, {"vocabulary": proof | {"trimmed": "before distillation"}}
 
 
 def _unlabeled_hash(source: str | None) -> str | None:

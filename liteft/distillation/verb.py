@@ -20,6 +20,8 @@ from liteft.finetuning.model import read_config
 from liteft.finetuning.teacher import resolve_data, resolve_recipe
 from liteft.finetuning.trainer import Progress
 from liteft.run import RUN_FILE, Run
+from liteft.tokenization import TextTokenizer
+from liteft.trimming import check_budget
 
 __all__ = ["Students", "distill", "distill_all"]
 
@@ -113,7 +115,12 @@ def distill_all(
 
     def finetuned(base: str) -> Run:
         nonlocal shown
-        check_student(recipe.student, read_config(resolve_base(base)))
+        folder = resolve_base(base)
+        check_student(recipe.student, read_config(folder))
+        if recipe.student.vocabulary is not None:
+            own = folder if recipe.student.student is None else resolve_base(recipe.student.student)
+            tokenizer = TextTokenizer.from_file(own / "tokenizer.json", max_tokens=recipe.teacher.max_tokens)
+            check_budget(tokenizer, recipe.student.vocabulary)
         shown = not (teacher_out / RUN_FILE).is_file()  # the teacher's training shows the data check
         return finetune(base, dataset, out=teacher_out, recipe=recipe, progress=progress, callbacks=callbacks)
 

@@ -59,6 +59,8 @@ def _what(manifest: Manifest) -> str:
         "Graph": f"ONNX, {graph}; from {', '.join(manifest.inputs)} to logits, before {manifest.activation}",
         "model.onnx": f"{manifest.files['model.onnx'].bytes / 1e6:.1f} MB",
     }
+    if manifest.vocabulary is not None:
+        rows["Vocabulary"] = _vocabulary(manifest.vocabulary)
     return _table(("", ""), list(rows.items()))
 
 
@@ -76,6 +78,21 @@ def _precision(manifest: Manifest) -> str:
         listed = (f"{name} ({form.replace('_', ' ')})" for name, form in manifest.float_products.items())
         words.append(f"computed in float: {', '.join(listed)}")
     return "; ".join(words)
+
+
+def _vocabulary(found: Mapping[str, Any]) -> str:
+    text = f"{found['pieces']:,} of {found['of']:,} pieces, trimmed {found['trimmed']}"
+    if found["unchanged_tokens"] is not None:
+        text += (
+            f"; read as before: {100 * found['unchanged_tokens']:.1f}% of the tokens and "
+            f"{100 * found['unchanged_texts']:.1f}% of {found['texts']:,} texts of {found['split']}"
+        )
+    if "whole_accuracy" in found:
+        text += (
+            f"; accuracy {100 * found['accuracy']:.2f}%, with the whole vocabulary "
+            f"{100 * found['whole_accuracy']:.2f}% (p = {found['p_value']:.2g})"
+        )
+    return text
 
 
 def _metrics(metrics: Mapping[str, Any]) -> str:

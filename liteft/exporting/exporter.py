@@ -8,7 +8,7 @@ untouched. An int8 graph that does not agree is blamed on its products, and may 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -26,10 +26,12 @@ from liteft.exporting.limits import Limits
 from liteft.exporting.mending import Attempt, mend
 from liteft.exporting.precision import Precision
 from liteft.exporting.quantization import EmbeddingBits, Quantization, Range, Scheme, WeightBits
+from liteft.exporting.trimmed import trim
 from liteft.exporting.verify import Gate, check_pairs
 from liteft.exporting.weights import reason_to_trace
 from liteft.finetuning.model import WEIGHTS, LoadedClassifier, load_classifier
 from liteft.run import Run, read_run
+from liteft.trimming import trimming_text
 
 __all__ = ["export"]
 
@@ -49,6 +51,8 @@ def export(
     calibration: Calibration = "percentile",
     mixed: bool = False,
     flat: bool = False,
+    vocabulary: int | None = None,
+    texts: Split | Sequence[Split] | None = None,
     verify: Split | None = None,
     unlabeled: Split | None = None,
     limits: Limits | None = None,
@@ -73,6 +77,10 @@ def export(
         flat: write a built graph as many standard nodes, for tools that do not know functions of a model, instead of
             as one node with its definition beside it. ONNX Runtime makes the same of both; libliteft runs the node
             only. Traced graphs are flat in any case.
+        vocabulary: keep at most this many pieces of the tokenizer's vocabulary, those that ``texts`` use, and the rows
+            of the word embedding that go with them. The export is then verified against the model with that
+            vocabulary; the manifest's ``vocabulary`` says how it compares with the whole one.
+        texts: what the pieces are chosen by: the training split as a rule, and unlabelled texts.
         verify: texts to verify on, the validation split as a rule. There is no export without: it is an
             argument with a default only so that leaving it out can be explained. Texts without labels verify
             that the export agrees with the model, and nothing about the model.
@@ -87,9 +95,10 @@ def export(
     Raises:
         VerificationError: the export does not agree with the model, or the model does not beat the majority
             class. Of int8 it names the products to blame.
-        ConfigError: an unknown precision or scheme, one without the other, or no texts to verify on.
+        ConfigError: an unknown precision or scheme, one without the other, no texts to verify on or to choose pieces
+            by, or a vocabulary below the single characters of its tokenizer.
         DataError: texts that do not fit the task, or too few to calibrate on.
-        ModelError: no classifier, or one that cannot be exported.
+        ModelError: no classifier, or one that cannot be exported or trimmed.
         RunError, ArtifactError: the source cannot be read, or the output cannot be written.
         DeviceError: LITEFT_LIBRARY names something else than the native library, which verifies too.
     """
@@ -105,6 +114,10 @@ def export(
     loaded = load_classifier(folder)
     if loaded.config.pad_token_id is None:
         loaded.config.pad_token_id = loaded.tokenizer.pad_id
+    trimmed = None if vocabulary is None else trim(loaded, vocabulary, texts, verify, limits or Limits())
+    if trimmed is not None:
+        loaded = trimmed.loaded
+        _tell(progress, trimming_text(trimmed.described))
     reason = reason_to_trace(loaded)
     if embedding_bits == 4:
         _check_nibbles(loaded, reason)
@@ -118,7 +131,7 @@ def export(
             _tell(progress, f"calibrating on up to {MOST_TEXTS:,} of {len(given):,} texts of {given.name}")
             ranges, calibrated = _ranges(blueprint, loaded, given, calibration)
             quantization = replace(quantization, ranges=ranges)
-        write_companions(loaded, writer.folder)
+        write_companions(loaded, writer.folder, None if trimmed is None else trimmed.vocabulary)
         gate = Gate(loaded, verify, precision=precision, limits=limits, unlabeled=unlabeled, progress=progress)
         attempt = Attempt(
             blueprint,
@@ -130,6 +143,7 @@ def export(
             flat=flat,
             title=title_of(run, folder),
             calibration=calibrated,
+            trimmed=trimmed,
         )
         checked = mend(attempt, quantization, mixed=mixed, progress=progress)
         attempt.seal(checked | {"weights_sha256": files.sha256_file(folder / WEIGHTS)})

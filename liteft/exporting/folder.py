@@ -18,6 +18,7 @@ from liteft.exporting.precision import Precision
 from liteft.exporting.quantization import Quantization
 from liteft.finetuning.model import LoadedClassifier, apply_settings
 from liteft.run import Run
+from liteft.trimming import TrimmedVocabulary, renumbered
 
 __all__ = ["manifest_fields", "save_model", "seal", "title_of", "write_companions"]
 
@@ -43,8 +44,14 @@ def save_model(model: onnx.ModelProto, path: Path) -> None:
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def write_companions(loaded: LoadedClassifier, folder: Path) -> None:
-    """Write the tokenizer and the two configuration files that transformers reads."""
+def write_companions(loaded: LoadedClassifier, folder: Path, vocabulary: TrimmedVocabulary | None = None) -> None:
+    """Write the tokenizer and the two configuration files that transformers reads.
+
+    Args:
+        loaded: the classifier.
+        folder: where to.
+        vocabulary: its own, where it was trimmed after it had been saved.
+    """
     settings, tokenizer = loaded.settings, loaded.tokenizer
     (folder / "tokenizer.json").write_text(tokenizer.json_text, encoding="utf-8")
     apply_settings(loaded.config, settings)
@@ -52,6 +59,7 @@ def write_companions(loaded: LoadedClassifier, folder: Path) -> None:
     stored = loaded.path / "tokenizer_config.json"
     content: dict[str, Any] = files.read_json(stored) if stored.is_file() else {}
     content = {name: value for name, value in content.items() if name not in _LOCAL_KEYS}
+    content = content if vocabulary is None else renumbered(content, vocabulary)
     if content.get("tokenizer_class", "TokenizersBackend") == "TokenizersBackend":
         content["tokenizer_class"] = "PreTrainedTokenizerFast"
     content["model_max_length"] = settings.max_tokens
@@ -94,6 +102,7 @@ def manifest_fields(
         "graph": "traced" if traced else "built",
         "graph_form": "function" if model.functions else "flat",
         "metrics": {} if run is None else run.metrics,
+        "vocabulary": None if run is None else run.info.get("vocabulary"),
         "teacher": None if run is None else _teacher(run),
         "data": None if run is None else run.info.get("data"),
         "versions": _versions(),

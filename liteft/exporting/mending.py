@@ -14,6 +14,7 @@ from liteft.exporting.disagreement import Disagreement
 from liteft.exporting.folder import manifest_fields, save_model, seal
 from liteft.exporting.precision import Precision
 from liteft.exporting.quantization import Quantization
+from liteft.exporting.trimmed import Trimmed
 from liteft.exporting.verify import Gate
 from liteft.finetuning.model import LoadedClassifier
 from liteft.run import Run
@@ -35,6 +36,7 @@ class Attempt:
         precision, flat: of the graphs.
         title: of the card.
         calibration: what the manifest says of it.
+        trimmed: the classifier with a smaller vocabulary than the run's, where it was trimmed for this export.
     """
 
     def __init__(
@@ -49,9 +51,11 @@ class Attempt:
         flat: bool,
         title: str,
         calibration: dict[str, Any] | None,
+        trimmed: Trimmed | None = None,
     ) -> None:
         self.blueprint, self.loaded, self.gate, self.precision = blueprint, loaded, gate, precision
         self._run, self._writer, self._flat, self._title, self._calibration = run, writer, flat, title, calibration
+        self._trimmed = trimmed
         self._fields: dict[str, Any] = {}
         self.model_bytes = 0
 
@@ -73,6 +77,8 @@ class Attempt:
             quantization=quantization,
             calibration=self._calibration,
         )
+        if self._trimmed is not None:
+            self._fields |= {"metrics": self._trimmed.metrics, "vocabulary": self._trimmed.described}
         self.seal({})
         integers = [name for name in self.blueprint.products if quantization.form(name) == "int8"]
         return self.gate.check(self._writer.folder, int8_products=len(integers) if self.precision == "int8" else 0)

@@ -28,7 +28,7 @@ from liteft.data import Dataset, Split
 from liteft.errors import RunError
 from liteft.finetuning.checkpoints import can_go_on
 from liteft.finetuning.model import LoadedClassifier, predict_logits, save_classifier
-from liteft.metrics import decide, majority_share, score, score_intervals, sigmoid, softmax
+from liteft.metrics import Task, decide, majority_share, score, score_intervals, sigmoid, softmax
 from liteft.run import RUN_FORMAT, Run, read_run
 
 __all__ = ["checkpoints_folder", "finish_run", "open_run", "open_run_in_all", "versions", "withdrawn_on_error"]
@@ -159,7 +159,7 @@ def finish_run(
             logits = predict_logits(loaded, split.texts, split.pairs, bf16=train_bf16 and name == "train")
             _write_predictions(folder, name, logits, split, dataset)
             if split.labels is not None:
-                metrics[name] = split_metrics(logits, split, dataset)
+                metrics[name] = split_metrics(logits, split, dataset.task)
     settings = loaded.settings
     weights = out / "model" / "model.safetensors"
     content = {
@@ -188,13 +188,13 @@ def finish_run(
     return read_run(out)
 
 
-def split_metrics(logits: np.ndarray, split: Split, dataset: Dataset) -> dict[str, Any]:
+def split_metrics(logits: np.ndarray, split: Split, task: Task) -> dict[str, Any]:
     """Return a split's metrics with 95% intervals, its size and the share of its majority class."""
     if split.labels is None:
         return {}
-    values: dict[str, Any] = {"n": len(split), "majority": majority_share(split.labels, task=dataset.task)}
-    values |= score(logits, split.labels, task=dataset.task, foreign=split.foreign)
-    intervals = score_intervals(logits, split.labels, task=dataset.task, foreign=split.foreign)
+    values: dict[str, Any] = {"n": len(split), "majority": majority_share(split.labels, task=task)}
+    values |= score(logits, split.labels, task=task, foreign=split.foreign)
+    intervals = score_intervals(logits, split.labels, task=task, foreign=split.foreign)
     values |= {f"{name}_interval": list(interval) for name, interval in intervals.items()}
     return {name: value if _finite(value) else None for name, value in values.items()}
 

@@ -37,7 +37,7 @@ def test_help_and_version_end_with_status_0(call: Any) -> None:
     assert (called.status, called.out) == (0, f"liteft {liteft.__version__}\n")
 
 
-@pytest.mark.parametrize("verb", ["finetune", "distill", "export", "predict", "compare", "doctor", "demo"])
+@pytest.mark.parametrize("verb", ["finetune", "distill", "export", "predict", "compare", "inspect", "doctor", "demo"])
 def test_every_verb_has_help_json_and_quiet(call: Any, verb: str) -> None:
     called = call(verb, "--help")
     assert called.status == 0

@@ -77,7 +77,7 @@ def test_a_runs_intervals_are_those_of_a_comparison_for_a_large_split_too() -> N
     gold = rng.integers(0, 2, 20_001)
     logits = np.eye(2, dtype=np.float32)[gold] + rng.normal(size=(20_001, 2)).astype(np.float32)
     split = Split("test", [""] * 20_001, None, gold)
-    recorded = split_metrics(logits, split, Dataset("d", "single_label", ("a", "b"), {"test": split}))
+    recorded = split_metrics(logits, split, "single_label")
     for name, interval in metrics.score_intervals(logits, gold, task="single_label").items():
         assert tuple(recorded[f"{name}_interval"]) == interval
 

@@ -1,0 +1,24 @@
+"""``liteft inspect``: what an artifact consists of, and where it runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from liteft.cli import options as o
+
+Source = Annotated[str, typer.Argument(metavar="ARTIFACT_OR_ONNX", help="An artifact's folder, or an ONNX file.")]
+All = Annotated[bool, typer.Option("--all", help="Show every tensor, and not the largest ones alone.")]
+
+
+@o.flat
+def inspect(*, source: Source, every: All = False, output: o.Output) -> None:
+    """Show bytes by kind and tensor, integer products, operators, and where a model runs.
+
+    Engines that are installed here are asked; others are looked up, and the source is named.
+    """
+    from liteft.inspection import inspect as inspected
+
+    found = inspected(source)
+    output.console().result(found.render(tensors=None if every else 12), found.to_dict())

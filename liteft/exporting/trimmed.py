@@ -1,0 +1,86 @@
+"""A finished classifier, trimmed on its way out: chosen, proved, and compared with the one it was trained as."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from liteft.data import Split
+from liteft.errors import ConfigError
+from liteft.exporting.limits import Limits
+from liteft.finetuning.model import LoadedClassifier, predict_logits
+from liteft.finetuning.run_folder import split_metrics
+from liteft.metrics import agreement, correct, mcnemar
+from liteft.trimming import TrimmedVocabulary, prove_trimming, trim_classifier
+
+__all__ = ["Trimmed", "trim"]
+
+
+@dataclass(frozen=True, slots=True)
+class Trimmed:
+    """A classifier with a smaller vocabulary.
+
+    Attributes:
+        loaded: the classifier.
+        vocabulary: its vocabulary.
+        described: for the manifest: what ``prove_trimming`` returns, ``agreement`` with the whole vocabulary, and where
+            there are labels ``accuracy``, ``whole_accuracy`` (multi-label: exact matches) and McNemar's ``p_value``.
+        metrics: of the split, by its name, as a run has them; empty without labels. Those of the run are of the model
+            with the whole vocabulary, and no longer true.
+    """
+
+    loaded: LoadedClassifier
+    vocabulary: TrimmedVocabulary
+    described: dict[str, Any]
+    metrics: dict[str, dict[str, Any]]
+
+
+def trim(
+    loaded: LoadedClassifier,
+    most: int,
+    texts: Split | Sequence[Split] | None,
+    verify: Split,
+    limits: Limits,
+) -> Trimmed:
+    """Return a finished classifier with the pieces that texts use.
+
+    Args:
+        loaded: the classifier.
+        most: pieces to keep at most.
+        texts: what they are chosen by.
+        verify: real texts, of which as many as the limits name are compared.
+        limits: of the export.
+
+    Raises:
+        ConfigError: no texts, or a budget below the single characters.
+        ModelError: a vocabulary that cannot be trimmed.
+        VerificationError: texts whose pieces were kept are read otherwise than before.
+    """
+    splits = [texts] if isinstance(texts, Split) else list(texts or ())
+    if not any(len(split) for split in splits):
+        raise ConfigError(
+            "a vocabulary is trimmed to the pieces that texts use, and none were given.",
+            accepted={"texts": "a Split or several: the training split, and unlabelled texts"},
+            fix=["texts=data.train", "liteft export RUN --data DATA --vocabulary N"],
+        )
+    if len(verify) > limits.texts:
+        verify = verify.take(np.linspace(0, len(verify) - 1, limits.texts).round().astype(np.int64))
+    trimmed, vocabulary = trim_classifier(loaded, splits, most=most)
+    described = prove_trimming(loaded, trimmed, vocabulary, verify) | {"trimmed": "at export"}
+    if not len(verify):
+        return Trimmed(trimmed, vocabulary, described, {})
+    task = loaded.settings.task
+    whole, part = (predict_logits(model, verify.texts, verify.pairs) for model in (loaded, trimmed))
+    described["agreement"] = agreement(whole, part, task)
+    if verify.labels is None:
+        return Trimmed(trimmed, vocabulary, described, {})
+    right = [correct(logits, verify.labels, task=task, foreign=verify.foreign) for logits in (whole, part)]
+    described |= {
+        "whole_accuracy": float(right[0].mean()),
+        "accuracy": float(right[1].mean()),
+        "p_value": mcnemar(right[0], right[1]).p_value,
+    }
+    return Trimmed(trimmed, vocabulary, described, {verify.name: split_metrics(part, verify, task)})

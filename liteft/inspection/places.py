@@ -1,0 +1,175 @@
+"""Where a model runs: engines that are installed here are asked, others are looked up in what their makers say.
+
+Nothing is inferred from the looks of a graph. What is neither installed nor documented is "not checked".
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from liteft.artifact import Artifact
+from liteft.errors import LiteftError
+from liteft.inspection.nodes import ONNX, walk_nodes
+from liteft.inspection.products import INTEGER
+from liteft.inspection.result import Operator, Place
+from liteft.runtime import load
+from liteft.runtime.encoder_file import DOMAIN, KIND, read_classifier
+from liteft.runtime.native_library import has_library
+from liteft.runtime.onnx_engine import import_onnxruntime
+
+__all__ = ["find_places"]
+
+_TOKENS = ("input_ids", "attention_mask", "token_type_ids")
+_STANDARD = (ONNX, "com.microsoft")
+_MOBILE = "https://central.sonatype.com/artifact/com.microsoft.onnxruntime/onnxruntime-android"
+_WEB = "https://www.npmjs.com/package/onnxruntime-web, version 1.30"
+_WEBGPU = "docs/webgpu-operators.md of onnxruntime-web 1.30"
+# fmt: off
+_GPU_OPERATORS = frozenset({
+    "Abs", "Acos", "Acosh", "Add", "ArgMax", "ArgMin", "Asin", "Asinh", "Atan", "Atanh", "Attention",
+    "AveragePool", "BatchNormalization", "BiasAdd", "BiasSplitGelu", "Cast", "Ceil", "Clip", "Concat", "Conv",
+    "ConvTranspose", "Cos", "Cosh", "CumSum", "DFT", "DepthToSpace", "DequantizeLinear", "Div", "Einsum", "Elu",
+    "Equal", "Erf", "Exp", "Expand", "FastGelu", "Flatten", "Floor", "FusedConv", "Gather",
+    "GatherBlockQuantized", "GatherElements", "GatherND", "Gelu", "Gemm", "GlobalAveragePool", "GlobalMaxPool",
+    "Greater", "GreaterOrEqual", "GridSample", "GroupQueryAttention", "HardSigmoid", "HardSwish", "If",
+    "InstanceNormalization", "LayerNormalization", "LeakyRelu", "Less", "LessOrEqual", "Log", "MatMul",
+    "MatMulNBits", "MaxPool", "Mul", "MultiHeadAttention", "Neg", "Not", "Pad", "Pow", "QuickGelu", "Range",
+    "Reciprocal", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean",
+    "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare", "Relu", "Reshape", "Resize", "RotaryEmbedding",
+    "ScatterND", "Shape", "Sigmoid", "SimplifiedLayerNormalization", "Sin", "Sinh", "SkipLayerNormalization",
+    "SkipSimplifiedLayerNormalization", "Slice", "Softmax", "Split", "Sqrt", "Squeeze", "Sub", "Tan", "Tanh",
+    "ThresholdedRelu", "Tile", "Transpose", "Unsqueeze", "Where", "Constant",
+})
+# fmt: on
+
+
+def find_places(
+    model: onnx.ModelProto, path: Path, artifact: Artifact | None, found: Sequence[Operator]
+) -> list[Place]:
+    """Return what is known of every engine.
+
+    Args:
+        model: the model, its data need not have been read.
+        path: of the ONNX file.
+        artifact: its artifact, where it is part of one.
+        found: its operators.
+    """
+    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", ONNX)), 0)
+    return [
+        _onnxruntime(path),
+        _native(path, artifact),
+        _openvino(path),
+        _documented("onnxruntime, mobile packages", found, f"releases that know opset {opset}", _MOBILE),
+        _documented("onnxruntime-web, WebAssembly", found, f"releases that know opset {opset}", _WEB),
+        _webgpu(found),
+    ]
+
+
+def _onnxruntime(path: Path) -> Place:
+    """Load the file, run two tokens, and count the integer products of what onnxruntime made of it."""
+    name = "onnxruntime"
+    if importlib.util.find_spec("onnxruntime") is None:
+        return Place(name, "not checked", "it is not installed: pip install 'liteft[cpu]'", "not installed")
+    onnxruntime: Any = import_onnxruntime()
+    how = f"checked here, {onnxruntime.__version__} on the CPU"
+    with tempfile.TemporaryDirectory() as folder:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
+        options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "optimized.bin")
+        try:
+            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # it raises kinds of its own, all of them Exception
+            return Place(name, "does not run", _first_line(error), how)
+        optimized = onnx.load(options.optimized_model_filepath, load_external_data=False)
+    counted = Counter((node.domain, node.operator) for node in walk_nodes(optimized))
+    integer = {kind[1]: counted[kind] for kind in INTEGER if counted[kind]}
+    made = ", ".join(f"{operator} {count}" for operator, count in integer.items()) or "none"
+    detail = f"integer products after its own optimizations: {made}"
+    feeds = _feeds({each.name: each.type for each in session.get_inputs()})
+    if feeds is None:
+        return Place(name, "runs", f"loaded, but not run, as its inputs are no tokens; {detail}", how)
+    try:
+        session.run(None, feeds)
+    except Exception as error:
+        return Place(name, "does not run", _first_line(error), how)
+    return Place(name, "runs", detail, how)
+
+
+def _native(path: Path, artifact: Artifact | None) -> Place:
+    name = "LiteFT's native engine"
+    try:
+        read_classifier(path)
+    except LiteftError as error:
+        return Place(name, "does not run", error.message.removeprefix(f"{path} "), "checked here")
+    if not has_library():
+        return Place(name, "not checked", "it reads the file; the library is not built here", "not installed")
+    if artifact is None:
+        return Place(name, "not checked", "it reads the file, and runs those in an artifact", "checked here")
+    try:
+        with load(artifact.path, device="cpu", backend="native") as classifier:
+            classifier.logits(["a text"], ["another"] if artifact.manifest.paired else None)
+    except LiteftError as error:
+        return Place(name, "does not run", error.message, "checked here")
+    return Place(name, "runs", "the whole encoder in one node, without padding", "checked here")
+
+
+def _openvino(path: Path) -> Place:
+    name = "OpenVINO"
+    if importlib.util.find_spec("openvino") is None:
+        return Place(name, "not checked", "pip install openvino, and inspect again", "not installed")
+    import openvino  # type: ignore[import-not-found,unused-ignore]
+
+    how = f"checked here, {openvino.__version__.split('-')[0]} on the CPU"
+    try:
+        core = openvino.Core()
+        compiled = core.compile_model(core.read_model(path), "CPU")
+        feeds = _feeds({each.get_any_name(): str(each.get_element_type()) for each in compiled.inputs})
+        if feeds is None:
+            return Place(name, "runs", "compiled, but not run, as its inputs are no tokens", how)
+        compiled(feeds)
+    except Exception as error:  # RuntimeError and kinds of its own; what was wrong stands at the end
+        reason = ([line for line in str(error).splitlines() if line.strip()] or [type(error).__name__])[-1].strip(" -")
+        hint = "; liteft export --flat writes nodes that it knows" if f"{DOMAIN}.{KIND}" in reason else ""
+        return Place(name, "does not run", f"{reason[:200]}{hint}", how)
+    return Place(name, "runs", "compiled and run", how)
+
+
+def _documented(name: str, found: Sequence[Operator], needs: str, source: str) -> Place:
+    """Of builds that hold all of ONNX's operators, say whether a file has others."""
+    foreign = sorted({f"{each.domain}.{each.name}" for each in found if each.domain not in _STANDARD})
+    if foreign:
+        return Place(name, "does not run", f"operators that are not ONNX's own: {', '.join(foreign)}", source)
+    return Place(name, "runs", f"{needs}; these builds have every operator of ONNX", source)
+
+
+def _webgpu(found: Sequence[Operator]) -> Place:
+    name = "onnxruntime-web, WebGPU"
+    missing = sorted({each.name for each in found if each.name not in _GPU_OPERATORS or each.domain not in _STANDARD})
+    if not missing:
+        return Place(name, "runs", "every operator has a GPU kernel", _WEBGPU)
+    counted = sum(each.nodes for each in found if each.name in missing)
+    text = f"{counted} nodes have no GPU kernel and run in WebAssembly: {', '.join(missing)}"
+    return Place(name, "runs" if _documented(name, found, "", "").status == "runs" else "does not run", text, _WEBGPU)
+
+
+def _feeds(inputs: dict[str, str]) -> dict[str, np.ndarray] | None:
+    """Return one text of two tokens, or None where the inputs are not token inputs."""
+    if not inputs or any(name not in _TOKENS for name in inputs):
+        return None
+    dtypes = {name: np.int32 if "32" in kind else np.int64 for name, kind in inputs.items()}
+    values = {"input_ids": 1, "attention_mask": 1, "token_type_ids": 0}
+    return {name: np.full((1, 2), values[name], dtype=dtype) for name, dtype in dtypes.items()}
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:200]

@@ -1,0 +1,87 @@
+"""Matrix products: which are computed in integers, which only store integers, which are float."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import onnx
+
+from liteft.inspection.nodes import ONNX, Node
+from liteft.inspection.result import Form, Product
+from liteft.inspection.tensors import type_name
+
+__all__ = ["INTEGER", "find_products"]
+
+_MICROSOFT = "com.microsoft"
+# Operator -> which input is the weight. Integer products as their definitions say: onnx.ai/onnx/operators, and
+# onnxruntime's docs/ContribOperators.md for com.microsoft.
+INTEGER = {
+    (ONNX, "MatMulInteger"): 1,
+    (ONNX, "QLinearMatMul"): 3,
+    (ONNX, "ConvInteger"): 1,
+    (ONNX, "QLinearConv"): 3,
+    (_MICROSOFT, "DynamicQuantizeMatMul"): 1,
+    (_MICROSOFT, "MatMulIntegerToFloat"): 1,
+    (_MICROSOFT, "QGemm"): 3,
+    (_MICROSOFT, "QAttention"): 1,
+}
+_FLOAT = {
+    (ONNX, "MatMul"): 1,
+    (ONNX, "Gemm"): 1,
+    (ONNX, "Conv"): 1,
+    (_MICROSOFT, "FusedMatMul"): 1,
+    (_MICROSOFT, "FusedGemm"): 1,
+    (_MICROSOFT, "Attention"): 1,
+    (_MICROSOFT, "MatMulNBits"): 1,  # the weights come in integers and are multiplied as floats
+}
+_SAME_VALUES = {"Cast", "Mul", "Sub", "DequantizeLinear", "Transpose", "Reshape", "Identity", "Unsqueeze", "Squeeze"}
+_INTEGERS = {"int8", "uint8", "int4", "uint4", "int2", "uint2"}
+
+
+def find_products(model: onnx.ModelProto, nodes: Sequence[Node]) -> list[Product]:
+    """Return every matrix product of a model, in the graph's order."""
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    stored |= {node.outputs[0]: node.constant for node in nodes if node.constant is not None}
+    producers = {value: node for node in nodes for value in node.outputs if value}
+    found = []
+    for node in nodes:
+        kind = (node.domain, node.operator)
+        place = INTEGER.get(kind, _FLOAT.get(kind))
+        if place is None or len(node.inputs) <= place:
+            continue
+        weight = _weight(node.inputs[place], stored, producers) or _weight(node.inputs[0], stored, producers)
+        dtype = None if weight is None else type_name(weight.data_type)
+        name = node.operator if node.domain == ONNX else f"{node.domain}.{node.operator}"
+        form = "integer" if kind in INTEGER else _form(node, dtype, producers)
+        found.append(Product(node.name, name, form, None if weight is None else weight.name or None, dtype))
+    return found
+
+
+def _form(node: Node, dtype: str | None, producers: dict[str, Node]) -> Form:
+    if _between_quantizers(node, producers):
+        return "quantize-dequantize"
+    if dtype is None:
+        return "activations"
+    return "integer weights" if dtype in _INTEGERS else "float"
+
+
+def _between_quantizers(node: Node, producers: dict[str, Node]) -> bool:
+    """Say whether both sides of a float product are dequantized, and one of them was quantized right before."""
+    before = [producers.get(value) for value in node.inputs[:2]]
+    if any(each is None or each.operator != "DequantizeLinear" for each in before):
+        return False
+    sources = [producers.get(each.inputs[0]) for each in before if each is not None]
+    return any(each is not None and each.operator == "QuantizeLinear" for each in sources)
+
+
+def _weight(value: str, stored: dict[str, onnx.TensorProto], producers: dict[str, Node]) -> onnx.TensorProto | None:
+    """Return the largest stored tensor that a value is made of, or None where something computed goes into it."""
+    if value in stored:
+        return stored[value]
+    node = producers.get(value)
+    if node is None or node.operator not in _SAME_VALUES:
+        return None
+    sources = [_weight(each, stored, producers) for each in node.inputs if each]
+    whole = [each for each in sources if each is not None]
+    return max(whole, key=lambda tensor: math.prod(tensor.dims)) if len(whole) == len(sources) else None

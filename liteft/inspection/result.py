@@ -1,0 +1,220 @@
+"""What an inspection found: typed, as plain data, and as text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+__all__ = ["Form", "Inspection", "Kind", "Operator", "Place", "Product", "Status", "Tensor"]
+
+Kind = Literal["embeddings", "attention", "feed-forward", "norms", "head", "rest", "graph", "tokenizer", "other files"]
+Form = Literal["integer", "quantize-dequantize", "integer weights", "float", "activations"]
+Status = Literal["runs", "does not run", "not checked"]
+KINDS: tuple[Kind, ...] = (
+    *("embeddings", "attention", "feed-forward", "norms", "head", "rest"),
+    *("graph", "tokenizer", "other files"),
+)
+FORMS: dict[Form, str] = {
+    "integer": "integer products",
+    "quantize-dequantize": "float products between Q/DQ nodes, which an engine may make integer ones",
+    "integer weights": "float products of weights that are stored as integers",
+    "float": "float products of weights",
+    "activations": "float products of two activations, as in attention",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One stored tensor: its name, what it is part of, ONNX's name of its type, its shape, and its bytes."""
+
+    name: str
+    kind: Kind
+    dtype: str
+    shape: tuple[int, ...]
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One matrix product.
+
+    Attributes:
+        name: of its node.
+        operator: its type; other domains than ONNX's own stand before it.
+        form: what is multiplied; see ``FORMS``.
+        weight: name of the stored matrix, or None where both sides are computed.
+        dtype: ONNX's name of the type that the matrix is stored in, or None.
+    """
+
+    name: str
+    operator: str
+    form: Form
+    weight: str | None
+    dtype: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One kind of node.
+
+    Attributes:
+        name: its type.
+        domain: "ai.onnx" or another one.
+        nodes: how many there are, those in functions included.
+        first_opset: the oldest opset of the domain that has the operator; None where onnx does not know it.
+        opset: the oldest opset with the definition that this file means.
+    """
+
+    name: str
+    domain: str
+    nodes: int
+    first_opset: int | None
+    opset: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One engine.
+
+    Attributes:
+        name: of the engine.
+        status: "runs" and "does not run" come from a check or a source, named in ``how``.
+        detail: what was seen.
+        how: "checked here" with the version, or the source of the statement.
+    """
+
+    name: str
+    status: Status
+    detail: str
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What an artifact or an ONNX file consists of.
+
+    Attributes:
+        path: what was inspected.
+        model: name of the ONNX file.
+        graph_form: "function": one node with its definition in the file; "flat": many nodes.
+        opset: of ONNX's own operators.
+        ir_version: of the file.
+        tensors: all stored tensors, the largest first.
+        files: bytes of every file, by name; the manifest's too.
+        kinds: bytes by kind; their sum is that of the files, data of a model outside its file included.
+        products: all matrix products, in the graph's order.
+        operators: all kinds of nodes.
+        places: where it runs.
+    """
+
+    path: Path
+    model: str
+    graph_form: Literal["function", "flat"]
+    opset: int
+    ir_version: int
+    tensors: tuple[Tensor, ...]
+    files: dict[str, int]
+    kinds: dict[Kind, int]
+    products: tuple[Product, ...]
+    operators: tuple[Operator, ...]
+    places: tuple[Place, ...]
+
+    @property
+    def integer_products(self) -> tuple[Product, ...]:
+        """The products that are computed in integers as the file stands."""
+        return tuple(product for product in self.products if product.form == "integer")
+
+    @property
+    def least_opset(self) -> int | None:
+        """The oldest opset that has every operator as this file means it; None where one is unknown."""
+        found = [operator.opset for operator in self.operators if operator.domain == "ai.onnx"]
+        return None if not found or None in found else max(opset for opset in found if opset is not None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            **asdict(self),
+            "path": str(self.path),
+            "bytes": sum(self.kinds.values()),
+            "least_opset": self.least_opset,
+            "integer_products": len(self.integer_products),
+        }
+
+    def render(self, *, tensors: int | None = 12) -> str:
+        """Return the inspection as text.
+
+        Args:
+            tensors: the largest ones to show; None shows all.
+        """
+        shown = self.tensors if tensors is None else self.tensors[:tensors]
+        parts = [
+            f"{self.path}: opset {self.opset}, IR version {self.ir_version}, {_FORMS[self.graph_form]}",
+            _aligned([("bytes by kind", "bytes", "%"), *_kind_rows(self.kinds)], right=(1, 2)),
+            _aligned([("tensor", "kind", "type", "shape", "bytes"), *map(_tensor_row, shown)], right=(4,)),
+        ]
+        if len(shown) < len(self.tensors):
+            parts[-1] += f"\n{len(self.tensors) - len(shown)} smaller tensors are in --json"
+        parts += [
+            _aligned([("products", "number", ""), *_product_rows(self.products)], right=(1,)),
+            _aligned(
+                [("operator", "nodes", "since opset", "as here since"), *map(_operator_row, self.operators)],
+                right=(1, 2, 3),
+            ),
+            _aligned([("engine", "", ""), *map(_place_row, self.places)], right=()),
+        ]
+        return "\n\n".join(parts)
+
+    def __str__(self) -> str:
+        return self.render()
+
+
+_FORMS = {"function": "one node with its definition in the file", "flat": "flat"}
+
+
+def _kind_rows(kinds: dict[Kind, int]) -> list[tuple[str, ...]]:
+    total = sum(kinds.values())
+    rows = [(str(kind), f"{kinds[kind]:,}", f"{100 * kinds[kind] / total:.1f}") for kind in KINDS if kinds.get(kind)]
+    return [*rows, ("all", f"{total:,}", "100.0")]
+
+
+def _tensor_row(tensor: Tensor) -> tuple[str, ...]:
+    return tensor.name, tensor.kind, tensor.dtype, "x".join(map(str, tensor.shape)) or "-", f"{tensor.bytes:,}"
+
+
+def _product_rows(products: Sequence[Product]) -> list[tuple[str, ...]]:
+    """One row for each form and operator, and below the integer ones their names, layers put together."""
+    rows: list[tuple[str, ...]] = []
+    for form, words in FORMS.items():
+        found = [product for product in products if product.form == form]
+        if not found:
+            continue
+        operators = ", ".join(f"{name} {count}" for name, count in Counter(each.operator for each in found).items())
+        rows.append((words, str(len(found)), operators))
+        if form != "activations":
+            rows += [(f"  {each.weight or each.name}", "", each.dtype or "") for each in found]
+    return rows or [("none", "0", "")]
+
+
+def _operator_row(operator: Operator) -> tuple[str, ...]:
+    name = operator.name if operator.domain == "ai.onnx" else f"{operator.domain}.{operator.name}"
+    opsets = (operator.first_opset, operator.opset)
+    return name, str(operator.nodes), *("?" if each is None else str(each) for each in opsets)
+
+
+def _place_row(place: Place) -> tuple[str, ...]:
+    return place.name, place.status, f"{place.detail} ({place.how})"
+
+
+def _aligned(rows: Sequence[tuple[str, ...]], *, right: Sequence[int]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = (
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+    return "\n".join(lines)

@@ -1,0 +1,82 @@
+"""Stored tensors: their bytes, and what part of an encoder classifier they belong to, by their names."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+
+import onnx
+
+from liteft.inspection.nodes import Node
+from liteft.inspection.result import Kind, Tensor
+
+__all__ = ["kind_of", "read_tensors", "type_name"]
+
+# In this order: a norm in a layer's attention is a norm, a projection in it is attention. Names are LiteFT's own, and
+# those of transformers' encoders, which traced graphs keep.
+_KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
+    ("norms", re.compile(r"(^|[._/])(norm|layer_?norm|ln_?\w*)([._/]|$)", re.IGNORECASE)),
+    ("embeddings", re.compile(r"embed|(^|[._/])w[tp]e([._/]|$)", re.IGNORECASE)),
+    ("head", re.compile(r"(^|[._/])(classifier|pre_classifier|pooler|pooling|head|score)([._/]|$)", re.IGNORECASE)),
+    ("attention", re.compile(r"attention|attn|(^|[._/])(query|key|value|[qkv]_lin|out_lin)([._/]|$)", re.IGNORECASE)),
+    (
+        "feed-forward",
+        re.compile(r"feed_forward|intermediate|ffn|(^|[._/])(mlp|output|lin[12]|fc[12]|dense)([._/]|$)", re.IGNORECASE),
+    ),
+)
+_BITS = {"BOOL": 8, "UINT4": 4, "INT4": 4, "FLOAT4E2M1": 4, "UINT2": 2, "INT2": 2}
+
+
+def read_tensors(model: onnx.ModelProto, nodes: Iterable[Node]) -> list[Tensor]:
+    """Return the initializers and the constants of a model, the largest first.
+
+    Args:
+        model: its tensors' data need not have been read.
+        nodes: all nodes; a tensor whose own name says nothing is what the node is that reads it.
+    """
+    readers: dict[str, str] = {}
+    constants: list[onnx.TensorProto] = []
+    for node in nodes:
+        for value in node.inputs:
+            readers.setdefault(value, node.name)
+        if node.constant is not None:
+            named = onnx.TensorProto()
+            named.CopyFrom(node.constant)
+            named.name = node.name
+            constants.append(named)
+    found = [
+        Tensor(
+            name=tensor.name,
+            kind=_kind(tensor.name, readers),
+            dtype=type_name(tensor.data_type),
+            shape=tuple(tensor.dims),
+            bytes=_bytes(tensor),
+        )
+        for tensor in [*model.graph.initializer, *constants]
+    ]
+    return sorted(found, key=lambda tensor: (-tensor.bytes, tensor.name))
+
+
+def kind_of(name: str) -> Kind:
+    """Return what part of an encoder classifier a name belongs to; "rest" where it does not say."""
+    return next((kind for kind, pattern in _KINDS if pattern.search(name)), "rest")
+
+
+def type_name(number: int) -> str:
+    """Return ONNX's name of a data type, in small letters."""
+    return str(onnx.TensorProto.DataType.Name(number)).lower()
+
+
+def _kind(name: str, readers: dict[str, str]) -> Kind:
+    kind = kind_of(name)
+    return kind_of(readers.get(name, "")) if kind == "rest" else kind
+
+
+def _bytes(tensor: onnx.TensorProto) -> int:
+    """Return the bytes of a tensor's values, wherever they lie."""
+    if tensor.data_type == onnx.TensorProto.STRING:
+        return sum(len(value) for value in tensor.string_data)
+    name = onnx.TensorProto.DataType.Name(tensor.data_type)
+    bits = _BITS.get(name) or 8 * int(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
+    return -(-int(math.prod(tensor.dims)) * bits // 8)

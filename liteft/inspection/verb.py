@@ -1,0 +1,101 @@
+"""``liteft.inspect``: an artifact or an ONNX file, taken apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+
+from liteft.artifact import MANIFEST, MODEL, TOKENIZER, Artifact, read_artifact
+from liteft.errors import ArtifactError
+from liteft.inspection.nodes import ONNX, domain_of, walk_nodes
+from liteft.inspection.operators import count_operators
+from liteft.inspection.places import find_places
+from liteft.inspection.products import find_products
+from liteft.inspection.result import KINDS, Inspection, Kind, Tensor
+from liteft.inspection.tensors import read_tensors
+
+__all__ = ["inspect"]
+
+
+def inspect(path: str | Path) -> Inspection:
+    """Return what an artifact or an ONNX file consists of, and where it runs.
+
+    Functions of the model are taken apart: products and operators are those that an engine computes which knows
+    nothing but ONNX. Engines that are installed run it once.
+
+    Args:
+        path: an artifact's folder, or an ONNX file.
+
+    Raises:
+        ArtifactError: neither of them, an artifact that was changed, or a file that is damaged.
+    """
+    path = Path(path)
+    artifact = None
+    if path.is_file():
+        model_path = path
+    else:
+        artifact = read_artifact(path)
+        model_path = artifact.model_path
+    model = _read(model_path)
+    nodes = list(walk_nodes(model))
+    tensors = read_tensors(model, nodes)
+    operators = count_operators(nodes)
+    files = _files(path, model_path, artifact)
+    opsets = {domain_of(entry.domain): int(entry.version) for entry in model.opset_import}
+    return Inspection(
+        path=path,
+        model=model_path.name,
+        graph_form="function" if model.functions else "flat",
+        opset=opsets.get(ONNX, 0),
+        ir_version=int(model.ir_version),
+        tensors=tuple(tensors),
+        files=files,
+        kinds=_kinds(tensors, files, model_path.name, _outside(model)),
+        products=tuple(find_products(model, nodes)),
+        operators=tuple(operators),
+        places=tuple(find_places(model, model_path, artifact, operators)),
+    )
+
+
+def _read(path: Path) -> onnx.ModelProto:
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception as error:  # protobuf's DecodeError, of whichever implementation
+        reason = " ".join(str(error).split())[:200]
+        raise _no_model(path, reason) from error
+    if not model.graph.node:
+        raise _no_model(path, "there is no graph in it")
+    return model
+
+
+def _no_model(path: Path, reason: str) -> ArtifactError:
+    return ArtifactError(
+        f"{path} is no ONNX file, or a damaged one: {reason}.",
+        accepted={"inspected": "an artifact's folder, or an ONNX file"},
+        fix="liteft inspect FOLDER, with the folder that liteft export wrote",
+    )
+
+
+def _files(path: Path, model_path: Path, artifact: Artifact | None) -> dict[str, int]:
+    if artifact is None:
+        return {model_path.name: path.stat().st_size}
+    sizes = {name: entry.bytes for name, entry in artifact.manifest.files.items()}
+    return sizes | {MANIFEST: (path / MANIFEST).stat().st_size}
+
+
+def _outside(model: onnx.ModelProto) -> set[str]:
+    """Return the names of tensors whose data lie in other files."""
+    return {tensor.name for tensor in model.graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL}
+
+
+def _kinds(tensors: list[Tensor], files: dict[str, int], model: str, outside: set[str]) -> dict[Kind, int]:
+    """Return bytes by kind; "graph" is what the model's file holds beside tensors: nodes, names, shapes."""
+    found: dict[Kind, int] = dict.fromkeys(KINDS, 0)
+    for tensor in tensors:
+        found[tensor.kind] += tensor.bytes
+    found["graph"] = max(0, files[model] - sum(tensor.bytes for tensor in tensors if tensor.name not in outside))
+    for name, size in files.items():
+        if name != (MODEL if MANIFEST in files else model):
+            found["tokenizer" if name == TOKENIZER else "other files"] += size
+    return {kind: size for kind, size in found.items() if size}

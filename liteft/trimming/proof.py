@@ -1,0 +1,126 @@
+"""The proof of a trimmed vocabulary, on real texts: what kept its pieces is what it was, and nothing became unknown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from liteft.data import Split
+from liteft.errors import VerificationError
+from liteft.finetuning.model import LoadedClassifier, predict_logits
+from liteft.tokenization import Encoded, TextTokenizer
+from liteft.trimming.vocabulary import TrimmedVocabulary
+
+__all__ = ["prove_trimming", "trimming_text"]
+
+_LOGITS = 512
+_UNCUT = 2**31 - 1
+
+
+def prove_trimming(
+    full: LoadedClassifier, trimmed: LoadedClassifier, vocabulary: TrimmedVocabulary, split: Split
+) -> dict[str, Any]:
+    """Check a trimmed classifier against the one it came from, and return how much of a split it reads as before.
+
+    A text whose pieces were all kept must have the same ids but for their numbering, and the same logits, bit for
+    bit (on up to 512 such texts). A text without unknown words must still be without.
+
+    Args:
+        full: the classifier before.
+        trimmed: after.
+        vocabulary: which pieces were kept.
+        split: real texts, validation as a rule; labels are not read.
+
+    Returns:
+        A dictionary for run.json and the manifest: pieces, of, most, split, texts, unchanged_texts (share of texts
+        whose pieces were all kept), unchanged_tokens (share of tokens in words whose pieces were all kept; the special
+        tokens around a text do not count), more_tokens (share by which the tokens became more), unknown_texts (share
+        of texts with unknown words, before and after), logits_compared (texts).
+
+    Raises:
+        VerificationError: one of the checks fails: a mistake of LiteFT's, or of the tokenizer's library.
+    """
+    before, after = (_uncut(loaded.tokenizer).encode(split.texts, split.pairs) for loaded in (full, trimmed))
+    kept = np.zeros(len(full.tokenizer.tokens()), dtype=bool)
+    kept[vocabulary.old_ids[vocabulary.old_ids >= 0]] = True
+    same = np.array([bool(kept[ids].all()) for ids in before.ids], dtype=bool)
+    unknown_before = np.array([vocabulary.unknown in ids for ids in before.ids], dtype=bool)
+    new_unknown = int(np.flatnonzero(vocabulary.old_ids == vocabulary.unknown)[0])
+    unknown_after = np.array([new_unknown in ids for ids in after.ids], dtype=bool)
+    for row in np.flatnonzero(same & unknown_before) if vocabulary.made_of else ():
+        # A new piece may cut a word that was unknown before: no mistake, but no longer the same text.
+        same[row] = np.array_equal(vocabulary.old_ids[after.ids[row]], before.ids[row])
+    _check_ids(before, after, same, vocabulary, split)
+    lost = np.flatnonzero(unknown_after & ~unknown_before)
+    if len(lost):
+        raise _wrong(f"{split.texts[lost[0]]!r} has an unknown word that it had not before")
+    compared = np.flatnonzero(same)[:_LOGITS]
+    if len(compared):
+        part = split.take(compared)
+        logits = [predict_logits(loaded, part.texts, part.pairs) for loaded in (full, trimmed)]
+        different = np.flatnonzero((logits[0] != logits[1]).any(axis=1))
+        if len(different):
+            raise _wrong(f"the logits of {part.texts[different[0]]!r} are other ones")
+    around = _around(full.tokenizer, split) * len(split)
+    tokens = int(before.lengths.sum()) - around
+    unchanged = _tokens_of_kept_words(before, kept, full.tokenizer.continuations()) - around
+    return {
+        "pieces": len(vocabulary.tokens),
+        "of": vocabulary.of,
+        "most": vocabulary.most,
+        "split": split.name,
+        "texts": len(split),
+        "unchanged_texts": float(same.mean()) if len(split) else None,
+        "unchanged_tokens": unchanged / tokens if tokens else None,
+        "more_tokens": (int(after.lengths.sum()) - around) / tokens - 1 if tokens else None,
+        "unknown_texts": [float(found.mean()) for found in (unknown_before, unknown_after)] if len(split) else None,
+        "logits_compared": len(compared),
+    }
+
+
+def trimming_text(proof: dict[str, Any]) -> str:
+    """Return in one line what ``prove_trimming`` found."""
+    text = f"vocabulary: {proof['pieces']:,} of {proof['of']:,} pieces"
+    if proof["unchanged_tokens"] is not None:
+        text += (
+            f"; read as before: {100 * proof['unchanged_tokens']:.1f}% of the tokens and "
+            f"{100 * proof['unchanged_texts']:.1f}% of {proof['texts']:,} texts of {proof['split']}"
+        )
+    return text
+
+
+def _check_ids(
+    before: Encoded, after: Encoded, same: np.ndarray, vocabulary: TrimmedVocabulary, split: Split
+) -> None:
+    for row in np.flatnonzero(same):
+        if not np.array_equal(vocabulary.old_ids[after.ids[row]], before.ids[row]):
+            raise _wrong(f"{split.texts[row]!r} has other pieces, though all of its pieces were kept")
+        if not np.array_equal(after.type_ids[row], before.type_ids[row]):
+            raise _wrong(f"{split.texts[row]!r} has other type ids")
+
+
+def _tokens_of_kept_words(encoded: Encoded, kept: np.ndarray, continues: np.ndarray) -> int:
+    """Return the tokens of words whose pieces were all kept; a word cut anew may be cut elsewhere, too."""
+    ids = np.concatenate([*encoded.ids, np.zeros(0, dtype=np.int32)])
+    if not len(ids):
+        return 0
+    starts = np.flatnonzero(~continues[ids])
+    whole = np.logical_and.reduceat(kept[ids], starts)
+    return int(np.diff(starts, append=len(ids))[whole].sum())
+
+
+def _uncut(tokenizer: TextTokenizer) -> TextTokenizer:
+    return TextTokenizer(tokenizer.json_text, max_tokens=_UNCUT, pad_id=tokenizer.pad_id)
+
+
+def _around(tokenizer: TextTokenizer, split: Split) -> int:
+    """Return how many tokens stand around a text."""
+    return int(tokenizer.count([""], None if split.pairs is None else [""])[0])
+
+
+def _wrong(what: str) -> VerificationError:
+    return VerificationError(
+        f"the trimmed vocabulary does not stand for the whole one: {what}.",
+        fix=["leave out --vocabulary", "report it: it is a mistake of LiteFT's"],
+    )

@@ -1,0 +1,143 @@
+"""From a tokenizer and texts to a smaller tokenizer, and to the rows of the embedding that go with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from liteft import files
+from liteft.data import Split
+from liteft.errors import ConfigError
+from liteft.tokenization import TextTokenizer
+from liteft.trimming.choosing import choose_pieces, count_words
+from liteft.trimming.wordpiece import read_wordpiece, with_pieces
+
+__all__ = ["TrimmedVocabulary", "check_budget", "renumbered", "trim_vocabulary", "write_tokenizer_files"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrimmedVocabulary:
+    """A smaller vocabulary and where its pieces come from.
+
+    Attributes:
+        json_text: the tokenizer.json.
+        tokens: all tokens, in the order of their new ids.
+        old_ids: int64 (tokens,), the id that each had before; -1 where it is new.
+        made_of: of each new piece the old ids of the pieces that hold its character.
+        of: number of tokens before.
+        most: the budget.
+        unknown: old id of the token of words that cannot be cut into pieces.
+    """
+
+    json_text: str
+    tokens: tuple[str, ...]
+    old_ids: np.ndarray
+    made_of: dict[int, tuple[int, ...]]
+    of: int
+    most: int
+    unknown: int
+
+
+def trim_vocabulary(tokenizer: TextTokenizer, splits: Sequence[Split], *, most: int) -> TrimmedVocabulary:
+    """Return the part of a vocabulary that texts use, within a budget.
+
+    Every word that the whole vocabulary cuts into pieces is cut into kept ones, in the worst case into single
+    characters: the pieces of all characters stay, whether the texts use them or not, as do special tokens. Of the
+    others, those stay that the texts use, the most frequent ones where they are too many. Pieces that the texts do not
+    use leave even where there is room.
+
+    Args:
+        tokenizer: a WordPiece tokenizer.
+        splits: the texts, unlabelled ones among them.
+        most: tokens to keep at most, special and single-character ones included.
+
+    Raises:
+        ConfigError: a budget below the special tokens and single characters.
+        ModelError: a vocabulary of another kind.
+    """
+    check_budget(tokenizer, most)
+    whole = read_wordpiece(tokenizer)
+    old = tokenizer.tokens()
+    added = sum(token != "" and token not in whole.ids for token in old)
+    words = count_words(tokenizer, splits, prefix=whole.prefix)
+    kept = choose_pieces(words, whole.ids, floor=whole.floor, prefix=whole.prefix, most=most - added)
+    padding = old[tokenizer.pad_id] if tokenizer.pad_id < len(old) else None
+    ordered = sorted(kept, key=lambda piece: (whole.ids.get(piece, len(old)), piece))
+    json_text, tokens = with_pieces(tokenizer.json_text, ordered, padding=padding)
+    numbers = {token: number for number, token in enumerate(old)}
+    old_ids = np.array([numbers.get(token, -1) for token in tokens], dtype=np.int64)
+    made_of = {
+        number: tuple(whole.ids[piece] for piece in whole.ids if _holds(piece, token, whole.prefix))
+        for number, token in enumerate(tokens)
+        if token not in numbers
+    }
+    return TrimmedVocabulary(
+        json_text=json_text,
+        tokens=tuple(tokens),
+        old_ids=old_ids,
+        made_of=made_of,
+        of=tokenizer.vocabulary_size,
+        most=most,
+        unknown=numbers[whole.unknown],
+    )
+
+
+def check_budget(tokenizer: TextTokenizer, most: int) -> None:
+    """Refuse a budget that a vocabulary cannot be trimmed to.
+
+    Raises:
+        ConfigError: it is below the special tokens and single characters.
+        ModelError: a vocabulary of another kind than WordPiece.
+    """
+    whole = read_wordpiece(tokenizer)
+    least = len(whole.floor) + sum(token != "" and token not in whole.ids for token in tokenizer.tokens())
+    if most < least:
+        raise ConfigError(
+            f"a vocabulary of {most:,} pieces is too small for this tokenizer.",
+            accepted={"pieces": f"{least:,} at least: special tokens and single characters, so that no word is lost"},
+            fix=f"--vocabulary {-(-least * 3 // 2000) * 1000}",
+        )
+
+
+def write_tokenizer_files(vocabulary: TrimmedVocabulary, source: Path, folder: Path) -> None:
+    """Write the tokenizer's files as transformers reads them, with the new ids.
+
+    Args:
+        vocabulary: the trimmed vocabulary.
+        source: folder of the classifier before, whose other files are taken over.
+        folder: an existing folder.
+    """
+    files.write_text(folder / "tokenizer.json", vocabulary.json_text)
+    content = json.loads(vocabulary.json_text)
+    pieces = content["model"]["vocab"]
+    if (source / "vocab.txt").is_file():
+        lines = (f"{piece}\n" for piece in sorted(pieces, key=pieces.__getitem__))
+        files.write_text(folder / "vocab.txt", "".join(lines))
+    if (source / "special_tokens_map.json").is_file():
+        files.write_text(folder / "special_tokens_map.json", (source / "special_tokens_map.json").read_text("utf-8"))
+    if (source / "tokenizer_config.json").is_file():
+        settings = files.read_json(source / "tokenizer_config.json")
+        files.write_json(folder / "tokenizer_config.json", renumbered(settings, vocabulary))
+
+
+def renumbered(settings: dict[str, Any], vocabulary: TrimmedVocabulary) -> dict[str, Any]:
+    """Return the content of a tokenizer_config.json with the new ids."""
+    stored = settings.get("added_tokens_decoder")
+    if stored is None:
+        return settings
+    ids = {token: str(number) for number, token in enumerate(vocabulary.tokens)}
+    entries = (entry for entry in stored.values() if entry["content"] in ids)
+    return settings | {"added_tokens_decoder": {ids[entry["content"]]: entry for entry in entries}}
+
+
+def _holds(piece: str, character: str, prefix: str) -> bool:
+    """Say whether a piece holds a character (with the prefix: other than as the first of a word)."""
+    if not character.startswith(prefix):
+        return piece.startswith(character)
+    later = piece[len(prefix) :] if piece.startswith(prefix) else piece[1:]
+    return character[len(prefix) :] in later
