@@ -93,6 +93,11 @@ class TeacherRecipe(TrainingRecipe):
     from_scratch: bool = False
     size: str | None = Field(default=None, description="layers x width, for from_scratch")
     vocabulary: str | None = Field(default=None, description="vocab.txt or tokenizer.json, for from_scratch")
+    quantization: Literal["8bit", "4bit"] | None = Field(default=None, description="of the base, under an adapter")
+    lora_rank: int | None = Field(default=None, ge=0, description="None: 16 with quantization, else 0, no adapter")
+    lora_alpha: float | None = Field(default=None, gt=0, description="None: twice the rank")
+    lora_dropout: float | None = Field(default=None, ge=0, lt=1, description="None: 0.05")
+    lora_targets: list[str] | None = Field(default=None, description="None: every linear layer, in known families")
 
 
 class StudentRecipe(TrainingRecipe):

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import copy
 import re
-from typing import cast
+from collections.abc import Iterable
 
-from torch import Tensor, nn
-from transformers import AutoModel, AutoModelForSequenceClassification, PretrainedConfig
+from torch import Tensor
+from transformers import PretrainedConfig
 
 from liteft.config import StudentRecipe
 from liteft.distillation.layers import choose_layers
 from liteft.distillation.shrinking import shrink
 from liteft.errors import ConfigError
-from liteft.finetuning.base import create_classifier, parse_size, resolve_base
-from liteft.finetuning.model import LoadedClassifier, MeanPooledClassifier, pooler_argument
+from liteft.finetuning.adapters import plain_weights
+from liteft.finetuning.base import create_classifier, parse_size
+from liteft.finetuning.bases import resolve_base
+from liteft.finetuning.model import LoadedClassifier, untrained_classifier
 
 __all__ = ["check_student", "create_student", "layer_count"]
 
@@ -75,14 +77,14 @@ def create_student(teacher: LoadedClassifier, recipe: StudentRecipe) -> LoadedCl
     layers, width = parse_size(recipe.size or "")
     full = int(teacher.config.hidden_size)
     chosen = choose_layers(recipe.layers, teacher=layer_count(teacher), student=layers)
-    weights = _chosen_layers(dict(teacher.model.state_dict()), chosen)
+    weights = _chosen_layers(plain_weights(teacher.model), chosen)
     config = copy.deepcopy(teacher.config)
     config.num_hidden_layers = layers
     if getattr(config, "layer_types", None) is not None:
         config.layer_types = [config.layer_types[index] for index in chosen]
     if width is not None and width != full:
         weights = _narrower(weights, config, width)
-    model = _build(config, teacher)
+    model = untrained_classifier(config, teacher.settings)
     model.load_state_dict(weights)
     return LoadedClassifier(model.eval(), teacher.tokenizer, teacher.settings, teacher.path)
 
@@ -106,11 +108,11 @@ def _own_encoder(teacher: LoadedClassifier, student: str, *, seed: int) -> Loade
     )
 
 
-def _chosen_layers(weights: dict[str, Tensor], chosen: list[int]) -> dict[str, Tensor]:
+def _chosen_layers(weights: Iterable[tuple[str, Tensor]], chosen: list[int]) -> dict[str, Tensor]:
     """Keep the chosen layers and number them anew; everything that is in no layer stays. Copies, on the CPU."""
     place = {layer: index for index, layer in enumerate(chosen)}
     kept = {}
-    for name, tensor in weights.items():
+    for name, tensor in weights:
         match = _LAYER.match(name)
         if match is None:
             kept[name] = tensor.to("cpu", copy=True)
@@ -143,10 +145,3 @@ def _narrower(weights: dict[str, Tensor], config: PretrainedConfig, width: int) 
     if hasattr(config, "embedding_size"):
         config.embedding_size = width
     return weights
-
-
-def _build(config: PretrainedConfig, teacher: LoadedClassifier) -> nn.Module:
-    if teacher.settings.pooling == "mean":
-        encoder = AutoModel.from_config(config, **pooler_argument(config))
-        return MeanPooledClassifier(encoder, len(teacher.settings.labels)).float()
-    return cast(nn.Module, AutoModelForSequenceClassification.from_config(config)).float()

@@ -25,9 +25,10 @@ from liteft.distillation.initial import create_student
 from liteft.distillation.pool import training_pool
 from liteft.distillation.stages import train_student
 from liteft.distillation.teachers import Teacher
+from liteft.finetuning.bases import weights_hash
 from liteft.finetuning.fit import computing_threads
 from liteft.finetuning.run_folder import finish_run, open_run_in_all, withdrawn_on_error
-from liteft.finetuning.teacher import report_check, require_trainable, weights_hash
+from liteft.finetuning.teacher import report_check, require_trainable
 from liteft.finetuning.trainer import Progress
 from liteft.run import Run, read_run
 

@@ -15,7 +15,7 @@ from liteft.distillation.initial import check_student
 from liteft.distillation.student import Kind, distill_one
 from liteft.distillation.teachers import Teacher, open_teacher, with_labels
 from liteft.finetuning import finetune
-from liteft.finetuning.base import resolve_base
+from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.model import read_config
 from liteft.finetuning.teacher import resolve_data, resolve_recipe
 from liteft.finetuning.trainer import Progress

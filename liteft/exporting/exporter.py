@@ -31,8 +31,9 @@ from liteft.exporting.traced import trace_model
 from liteft.exporting.verify import verify_artifact
 from liteft.exporting.weights import read_weights, reason_to_trace
 from liteft.exporting.wrapping import wrap_model
-from liteft.finetuning.model import WEIGHTS, LoadedClassifier, apply_settings, load_classifier
-from liteft.run import Run, read_run
+from liteft.finetuning.adapters import parameter_count
+from liteft.finetuning.model import LoadedClassifier, apply_settings, load_classifier, merged_classifier
+from liteft.run import Run, model_weights_sha256, read_run
 
 __all__ = ["export"]
 
@@ -62,7 +63,8 @@ def export(
     """Export a trained classifier as a verified artifact and return it.
 
     Args:
-        source: a run, its folder, or a model folder as LiteFT or transformers writes it.
+        source: a run, its folder, or a model folder as LiteFT or transformers writes it. An adapter is merged into its
+            base in float32, and what comes out is verified against the adapter on its base as that was trained.
         out: the artifact's folder. An older artifact there is replaced, once the new one is verified.
         precision: "fp32"; "fp16", half the file, computed in float32; or "int8", a quarter of the file and
             faster.
@@ -100,18 +102,19 @@ def export(
         loaded.config.pad_token_id = loaded.tokenizer.pad_id
     reason = reason_to_trace(loaded)
     _check_size(loaded, precision, traced=reason is not None)
+    whole = merged_classifier(loaded)
     with writing_artifact(Path(out)) as writer:
         _tell(progress, _graph_line(loaded, reason))
-        model = _make_graph(loaded, precision, traced=reason is not None, flat=flat)
+        model = _make_graph(whole, precision, traced=reason is not None, flat=flat)
         _save(model, writer.folder / "model.onnx")
-        _write_companions(loaded, writer.folder)
+        _write_companions(whole, writer.folder)
         fields = _fields(loaded, run, precision, model, traced=reason is not None)
         title = _title(run, folder)
         _seal(writer, fields, title)
         checked = verify_artifact(
             writer.folder, loaded, verify, precision=precision, limits=limits, progress=progress
         )
-        checked["weights_sha256"] = files.sha256_file(folder / WEIGHTS)
+        checked["weights_sha256"] = model_weights_sha256(folder)
         _seal(writer, fields | {"verification": checked}, title)
     artifact = read_artifact(Path(out))
     size = f"{artifact.size_bytes / 1e6:.1f} MB"
@@ -235,7 +238,7 @@ def _seal(writer: ArtifactWriter, fields: dict[str, Any], title: str) -> None:
 
 def _check_size(loaded: LoadedClassifier, precision: Precision, *, traced: bool) -> None:
     """Refuse what protobuf cannot hold. Traced graphs pass through float32, whatever they are stored in."""
-    parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
+    parameters = parameter_count(loaded.model)
     size = parameters * _BYTES["fp32" if traced else precision]
     if size > _MOST_BYTES:
         raise ModelError(

@@ -23,6 +23,8 @@ from transformers.trainer_callback import PrinterCallback
 
 from liteft.config import TrainingRecipe
 from liteft.errors import ConfigError, MissingExtraError
+from liteft.finetuning.adapter_files import load_adapter_weights, save_adapter_weights
+from liteft.finetuning.adapters import adapter_of
 from liteft.finetuning.batches import LengthGroupedSampler
 from liteft.finetuning.checkpoints import STATE, discard, mark_complete, remove_superseded
 from liteft.finetuning.loss import label_loss
@@ -246,6 +248,25 @@ class ClassifierTrainer(Trainer):
         self.callback_handler.on_train_begin(self.args, self.state, self.control)
         self.callback_handler.on_train_end(self.args, self.state, self.control)
         return True
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        """Write a checkpoint's weights: of a classifier with an adapter, what is trained, and not the base again."""
+        if adapter_of(self.model) is None:
+            super()._save(output_dir, state_dict)
+        else:
+            save_adapter_weights(self.model, Path(output_dir or self.args.output_dir))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        if adapter_of(self.model) is None:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:
+            load_adapter_weights(self.model, Path(resume_from_checkpoint))
+
+    def _load_best_model(self) -> None:
+        if adapter_of(self.model) is None:
+            super()._load_best_model()
+        else:
+            load_adapter_weights(self.model, Path(str(self.state.best_model_checkpoint)))
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
