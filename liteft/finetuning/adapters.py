@@ -41,7 +41,8 @@ OF_HEAD = r"(.*\.)?(classifier|pre_classifier|pooler|score|seq_relationship)(\..
 _BERT = ("query", "key", "value", "dense")
 _LLAMA = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 TARGETS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("bert", "roberta", "xlm-roberta", "camembert", "electra"), _BERT),
+    **dict.fromkeys(("bert", "roberta", "xlm-roberta", "camembert"), _BERT),
+    "electra": (*_BERT, "embeddings_project"),
     "distilbert": ("q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2"),
     "deberta-v2": ("query_proj", "key_proj", "value_proj", "dense"),
     "mpnet": ("q", "k", "v", "o", "dense"),
@@ -52,7 +53,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "opt": ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"),
     **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3"), _LLAMA),
 }
-"""Model type -> last part of the names of every linear layer of its encoder or decoder."""
+"""Model type -> last parts of the names of all linear layers that its encoder or decoder may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +139,9 @@ def attach_adapter(model: nn.Module, adapter: Adapter) -> None:
     """
     from peft import LoraConfig, inject_adapter_in_model
 
-    targets = adapter.targets or TARGETS.get(str(model.config.model_type))  # type: ignore[union-attr]
     linear = _linear_layers(model)
+    known = TARGETS.get(str(model.config.model_type))  # type: ignore[union-attr]
+    targets = known and tuple(name for name in known if name in linear) if adapter.targets is None else adapter.targets
     if targets is None:
         raise ConfigError(
             f"which layers of a {model.config.model_type} get an adapter is not known here.",  # type: ignore[union-attr]
