@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +18,11 @@ from liteft.finetuning.fit import encode_rows
 from liteft.finetuning.model import LoadedClassifier, uses_type_ids
 from liteft.finetuning.run_folder import checkpoints_folder
 from liteft.finetuning.trainer import Progress, resolve_precision
+from liteft.tokenization import TextTokenizer
 
 __all__ = ["Pool", "teacher_runs", "training_pool"]
+
+_READING = ("normalizer", "pre_tokenizer")
 
 
 @dataclass(frozen=True)
@@ -28,10 +32,17 @@ class Pool:
     Attributes:
         train: the rows, with ``teacher_logits`` where they are cached.
         rows: rows of the whole pool; the control, on fewer rows, is trained for as many steps.
+        split: the texts of ``train``.
+        same_tokens: teacher and student have one tokenizer.
+        teacher_ids: the teacher's id of each of the student's pieces, int64 (student's vocabulary,), where states
+            are matched and the student's vocabulary is a part of the teacher's; None otherwise.
     """
 
     train: Collator
     rows: int
+    split: Split
+    same_tokens: bool = True
+    teacher_ids: np.ndarray | None = None
 
 
 def teacher_runs(recipe: StudentRecipe) -> bool:
@@ -63,19 +74,23 @@ def training_pool(
         progress: called with a line of text now and then.
 
     Raises:
-        ConfigError: views or matching with a student that has a tokenizer of its own.
+        ConfigError: matched states of a student whose tokens are not the teacher's.
         DataError: unlabelled pairs for single texts, or the reverse.
     """
     split = dataset.train if unlabeled is None else _joined(dataset.train, unlabeled)
+    same = student.tokenizer.json_text == teacher.loaded.tokenizer.json_text
+    teacher_ids = None
+    if not same and (recipe.hidden_weight or recipe.relation_weight):
+        teacher_ids = _ids_in(teacher.loaded.tokenizer, student.tokenizer)
+        if teacher_ids is None and kind != "control":
+            raise ConfigError(
+                "matched states need a student that reads the teacher's tokens, or a part of its vocabulary.",
+                accepted={"with another tokenizer": "logits, and views of texts"},
+                fix="--set student.hidden_weight=0 --set student.relation_weight=0 --set student.matching_epochs=0",
+            )
     if kind == "control":
-        return Pool(encode_rows(student, dataset.train), rows=len(split))
+        return Pool(encode_rows(student, dataset.train), len(split), dataset.train, same, teacher_ids)
     live = teacher_runs(recipe)
-    if live and student.tokenizer.json_text != teacher.loaded.tokenizer.json_text:
-        raise ConfigError(
-            "views and matched states need a student that reads the teacher's tokens.",
-            accepted={"with another tokenizer": "logits alone"},
-            fix="--set student.views=none --set student.hidden_weight=0 --set student.relation_weight=0",
-        )
     extras: dict[str, np.ndarray] = {}
     if unlabeled is not None:
         extras["labelled"] = np.arange(len(split)) < len(dataset.train)
@@ -90,7 +105,21 @@ def training_pool(
         )
     rows = encode_rows(student, split, **extras)
     rows.types |= live and uses_type_ids(teacher.loaded.config)
-    return Pool(rows, rows=len(split))
+    return Pool(rows, len(split), split, same, teacher_ids)
+
+
+def _ids_in(whole: TextTokenizer, part: TextTokenizer) -> np.ndarray | None:
+    """Return the id that each piece of ``part`` has in ``whole``, or None where it is no part of it.
+
+    A student with a trimmed vocabulary cuts some words into smaller pieces than its teacher does, but all of them are
+    the teacher's own: read by the teacher, they give states that stand token beside token.
+    """
+    ours, theirs = json.loads(part.json_text), json.loads(whole.json_text)
+    if ours["model"]["type"] != theirs["model"]["type"] or any(ours.get(key) != theirs.get(key) for key in _READING):
+        return None
+    tokens = (part.token(number) for number in range(part.vocabulary_size))
+    ids = [None if token is None else whole.token_id(token) for token in tokens]
+    return None if None in ids else np.array(ids, dtype=np.int64)
 
 
 def _joined(train: Split, unlabeled: Split) -> Split:

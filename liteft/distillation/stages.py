@@ -24,6 +24,7 @@ from liteft.config import StudentRecipe
 from liteft.data import Dataset
 from liteft.distillation.pool import Pool, teacher_runs
 from liteft.distillation.teachers import Teacher
+from liteft.distillation.text_views import TextViewCollator
 from liteft.distillation.trainer import DistillingTrainer, Matching
 from liteft.distillation.views import ViewCollator
 from liteft.finetuning.batches import Collator
@@ -163,6 +164,7 @@ class _Training:
                 "teacher": self.teacher.loaded if teacher_runs(recipe) else None,
                 "matching": matching,
                 "logits": logits,
+                "teacher_ids": self.pool.teacher_ids,
             }
         try:
             return fit(
@@ -193,6 +195,16 @@ class _Training:
         views = recipe.views if self.kind != "control" or recipe.views == "mask" else "none"
         if views == "none":
             return self.pool.train
+        if not self.pool.same_tokens and self.pool.teacher_ids is None:
+            return TextViewCollator(
+                self.pool.train,
+                self.pool.split,
+                kind=views,
+                student=self.student,
+                teacher=None if self.kind == "control" else self.teacher.loaded,
+                seed=recipe.seed,
+                epoch=lambda: holder[0].index_sampler.epoch,
+            )
         return ViewCollator(
             self.pool.train,
             kind=views,

@@ -1,7 +1,9 @@
 """The distilling trainer: a loss against the teacher, and nothing else of its own.
 
 Logits come with the batch where the texts are plain (the cache), and from the teacher itself where the batch holds
-views of texts or where hidden states or relations are matched.
+views of texts or where hidden states or relations are matched. A teacher with another tokenizer reads the same texts
+by its own ids, which the batch brings (text_views.py), or, where states are matched, the student's pieces by the ids
+that they have in its own vocabulary.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +20,7 @@ from liteft.distillation.initial import layer_count
 from liteft.distillation.layers import matched_layers
 from liteft.distillation.losses import hidden_state_loss, kl_loss, mse_loss, relation_loss
 from liteft.distillation.relations import LastProjections
+from liteft.distillation.text_views import TEACHER_PREFIX
 from liteft.finetuning.model import LoadedClassifier, uses_type_ids
 from liteft.finetuning.trainer import ClassifierTrainer
 
@@ -57,13 +61,21 @@ class DistillingTrainer(ClassifierTrainer):
         teacher: the classifier that is imitated; None where every batch brings its logits.
         matching: the projections, where hidden states are matched.
         logits: compare logits; False in a first stage that matches states alone.
+        teacher_ids: the teacher's id of each of the student's, int64 (student's vocabulary,); None where they are equal
+            or each batch brings the teacher's own.
         arguments: as for ClassifierTrainer, whose recipe must be a StudentRecipe.
     """
 
     recipe: StudentRecipe
 
     def __init__(
-        self, *, teacher: LoadedClassifier | None, matching: Matching | None, logits: bool, **arguments: Any
+        self,
+        *,
+        teacher: LoadedClassifier | None,
+        matching: Matching | None,
+        logits: bool,
+        teacher_ids: np.ndarray | None = None,
+        **arguments: Any,
     ) -> None:
         if matching is not None:
             # The projections are used outside the student's forward, where a search for unused weights misses them.
@@ -72,6 +84,7 @@ class DistillingTrainer(ClassifierTrainer):
         self.teacher = teacher
         self.matching = matching
         self.logits = logits
+        self.teacher_ids = None if teacher_ids is None else torch.from_numpy(teacher_ids).to(self.args.device)
         self.student_relations: LastProjections | None = None
         self.teacher_relations: LastProjections | None = None
         if teacher is not None:
@@ -135,11 +148,20 @@ class DistillingTrainer(ClassifierTrainer):
         """The teacher's outputs for a batch, or None where nothing but cached logits is needed."""
         if self.teacher is None:
             return None
-        inputs = self._read_by(self.teacher.model, batch)
+        inputs = self._read_by(self.teacher.model, self._teachers_own(batch))
         states = self.matching is not None
         device = batch["input_ids"].device.type
         with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=self.args.bf16):
             return self.teacher.model(**inputs, output_hidden_states=states)
+
+    def _teachers_own(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The batch by the teacher's ids."""
+        if TEACHER_PREFIX + "input_ids" in batch:
+            names = (name for name in batch if name.startswith(TEACHER_PREFIX))
+            return {name.removeprefix(TEACHER_PREFIX): batch[name] for name in names}
+        if self.teacher_ids is not None:
+            return batch | {"input_ids": self.teacher_ids[batch["input_ids"]]}
+        return batch
 
     def _read_by(self, model: Any, batch: dict[str, Tensor]) -> dict[str, Any]:
         """The part of a batch that one of the two models takes: type ids may be there for the other one."""

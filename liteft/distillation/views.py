@@ -21,12 +21,12 @@ from liteft.finetuning.batches import Collator
 from liteft.finetuning.model import pad_batch
 from liteft.tokenization import Encoded, TextTokenizer
 
-__all__ = ["ViewCollator", "view_of"]
+__all__ = ["MASKED", "MASK_TOKENS", "SHARE", "ViewCollator", "Views", "view_of"]
 
 Views = Literal["mask", "ngram"]
-_SHARE = 0.5
-_MASKED = 0.1
-_MASK_TOKENS = ("[MASK]", "<mask>", "[UNK]", "<unk>")
+SHARE = 0.5
+MASKED = 0.1
+MASK_TOKENS = ("[MASK]", "<mask>", "[UNK]", "<unk>")
 
 
 class ViewCollator(Collator):
@@ -57,7 +57,7 @@ class ViewCollator(Collator):
                 accepted={"views": "none"},
                 fix="--set student.views=none",
             )
-        mask = next((found for name in _MASK_TOKENS if (found := tokenizer.token_id(name)) is not None), None)
+        mask = next((found for name in MASK_TOKENS if (found := tokenizer.token_id(name)) is not None), None)
         if kind == "mask" and mask is None:
             raise ConfigError(
                 "the vocabulary has no token to mask words with.",
@@ -76,7 +76,7 @@ class ViewCollator(Collator):
         for row in rows:
             random = np.random.default_rng([self.seed, epoch, row])
             plain, types = self.encoded.ids[row], self.encoded.type_ids[row]
-            if random.random() < _SHARE:
+            if random.random() < SHARE:
                 plain, types = view_of(
                     plain, types, kind=self.kind, mask_id=self.mask_id, continues=self.continues, random=random
                 )
@@ -120,7 +120,7 @@ def view_of(
         kept = (word >= first) & (word < first + length)
         changed = inner
     else:
-        hidden = (random.random(words) < _MASKED)[word]
+        hidden = (random.random(words) < MASKED)[word]
         hidden &= inner != ids[-1]  # the separator between the texts of a pair stays
         kept = ~hidden | starts
         changed = np.where(hidden, mask_id, inner).astype(ids.dtype)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import BertForSequenceClassification, TrainerCallback
 
@@ -23,11 +23,14 @@ from liteft.config import StudentRecipe, make_recipe
 from liteft.data import Dataset, Split
 from liteft.distillation import distill, stages
 from liteft.distillation.initial import create_student
+from liteft.distillation.pool import training_pool
 from liteft.distillation.teachers import open_teacher, with_labels
-from liteft.distillation.trainer import DistillingTrainer
+from liteft.distillation.trainer import DistillingTrainer, Matching
 from liteft.errors import ConfigError, DataError, ModelError, RunError
 from liteft.finetuning import finetune
+from liteft.finetuning.batches import RowDataset, collate
 from liteft.finetuning.model import WEIGHTS, load_classifier, predict_logits
+from liteft.finetuning.trainer import training_arguments
 from liteft.pipeline import run_pipeline
 from liteft.run import Run, read_run
 from liteft.runtime import load
@@ -285,7 +288,7 @@ def test_labels_meet_by_name(teacher: Run, dataset: Dataset, tmp_path: Path) -> 
     assert not (tmp_path / "student").exists()
 
 
-def test_a_student_with_another_tokenizer_learns_from_logits_alone(
+def test_a_student_with_another_tokenizer_learns_from_logits_and_from_views_of_texts(
     teacher: Run, dataset: Dataset, tiny: ModuleType, tmp_path: Path
 ) -> None:
     own = tiny.write_base(tmp_path / "own", "distilbert")
@@ -294,8 +297,56 @@ def test_a_student_with_another_tokenizer_learns_from_logits_alone(
     settings = {name: value for name, value in QUICK.items() if name != "size"} | {"student": str(own)}
     run = distill(teacher, dataset, out=tmp_path / "student", **settings)
     assert run.info["family"] == "distilbert"
+    for views in ("mask", "ngram"):
+        viewing = settings | {"views": views, "epochs": 8}
+        run = distill(teacher, dataset, out=tmp_path / views, control=True, **viewing)
+        assert run.metrics["test"]["accuracy"] > 0.5
     with pytest.raises(ConfigError, match="reads the teacher's tokens"):
-        distill(teacher, dataset, out=tmp_path / "views", **(settings | {"views": "mask"}))
+        distill(teacher, dataset, out=tmp_path / "states", **(settings | {"hidden_weight": 1.0}))
+
+
+def test_a_student_with_a_part_of_the_vocabulary_matches_states_by_the_teachers_ids(
+    teacher: Run, dataset: Dataset, tmp_path: Path
+) -> None:
+    """A copy of the teacher with its pieces in another order is the teacher: the losses are zero from the start."""
+    turned = tmp_path / "turned"
+    shutil.copytree(teacher.model_path, turned)
+    content = json.loads((turned / "tokenizer.json").read_text("utf-8"))
+    pieces = sorted(content["model"]["vocab"], key=content["model"]["vocab"].__getitem__)
+    order = [0, 1, 2, 3, 4, *range(len(pieces) - 1, 4, -1)]
+    content["model"]["vocab"] = {pieces[old]: new for new, old in enumerate(order)}
+    (turned / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
+    weights = load_file(turned / "model.safetensors")
+    (name,) = (name for name in weights if name.endswith("word_embeddings.weight"))
+    save_file(weights | {name: weights[name][order].contiguous()}, turned / "model.safetensors", {"format": "pt"})
+    student = load_classifier(turned)
+    recipe = StudentRecipe(size="4", hidden_weight=1.0, relation_weight=1.0, precision="fp32")
+    opened = open_teacher(teacher, finetune=lambda _base: pytest.fail("it is fine-tuned"))
+    pool = training_pool(opened, dataset, None, student, recipe, kind="student", out=tmp_path / "out")
+    assert pool.teacher_ids is not None and pool.teacher_ids.tolist() == order
+    arguments = training_arguments(recipe, folder=tmp_path / "checkpoints", texts=48)
+    trainer = DistillingTrainer(
+        teacher=opened.loaded,
+        matching=Matching(opened.loaded, student),
+        logits=False,
+        teacher_ids=pool.teacher_ids,
+        model=student.model,
+        args=arguments,
+        train_dataset=RowDataset(pool.train),
+        eval_dataset=RowDataset(pool.train),
+        data_collator=collate,
+        task=dataset.task,
+        lengths=pool.train.encoded.lengths,
+        recipe=recipe,
+    )
+    student.model.eval()
+    batch = pool.train([0, 1, 2])
+    with torch.no_grad():
+        outputs = student.model(**trainer.model_inputs(batch), output_hidden_states=True)
+    assert float(trainer.text_loss(outputs.logits, batch, outputs)) < 1e-9
+    trainer.teacher_ids = None  # the student's ids, taken for the teacher's
+    assert float(trainer.text_loss(outputs.logits, batch, outputs)) > 0.01
+    trainer.close()
 
 
 def test_projections_between_widths_depend_on_the_seed_alone(teacher: Run, dataset: Dataset, tmp_path: Path) -> None:

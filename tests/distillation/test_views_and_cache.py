@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +13,7 @@ import pytest
 from liteft.data import Dataset
 from liteft.distillation import cache
 from liteft.distillation.cache import teacher_logits
+from liteft.distillation.text_views import TextViewCollator, text_view
 from liteft.distillation.views import ViewCollator, view_of
 from liteft.errors import ConfigError
 from liteft.finetuning.fit import encode_rows
@@ -114,6 +116,76 @@ def test_views_of_texts_without_special_ends_are_refused(
         ViewCollator(
             encode_rows(loaded, dataset.train), kind=kind, tokenizer=tokenizer, seed=0, epoch=lambda: 0  # type: ignore[arg-type]
         )
+
+
+def two_readers(
+    loaded: LoadedClassifier, dataset: Dataset, epoch: int, kind: str, pairs: bool = False
+) -> TextViewCollator:
+    """A collator for the teacher, and for a student whose pieces are the same ones in another order."""
+    content = json.loads(loaded.tokenizer.json_text)
+    content["model"]["vocab"] = {piece: (number + 7) % 47 for piece, number in content["model"]["vocab"].items()}
+    content["post_processor"]["special_tokens"] = {
+        name: {"id": name, "ids": [content["model"]["vocab"][name]], "tokens": [name]} for name in ("[CLS]", "[SEP]")
+    }
+    student = replace(loaded, tokenizer=TextTokenizer(json.dumps(content), max_tokens=16))
+    split = replace(dataset.train, pairs=dataset.train.texts[::-1]) if pairs else dataset.train
+    return TextViewCollator(
+        encode_rows(student, split),
+        split,
+        kind=kind,  # type: ignore[arg-type]
+        student=student,
+        teacher=loaded,
+        seed=5,
+        epoch=lambda: epoch,
+    )
+
+
+@pytest.mark.parametrize(("kind", "pairs"), [("mask", False), ("ngram", False), ("mask", True)])
+def test_teacher_and_student_see_the_same_view_each_by_its_own_ids(
+    kind: str, pairs: bool, loaded: LoadedClassifier, dataset: Dataset
+) -> None:
+    rows = list(range(48))
+    made = two_readers(loaded, dataset, 1, kind, pairs)
+    batch = made(rows)
+    ours, theirs = batch["input_ids"], batch["teacher_input_ids"]
+    real = batch["attention_mask"].bool()
+    assert ((theirs + 7) % 47)[real].tolist() == ours[real].tolist()
+    assert batch["teacher_attention_mask"].tolist() == batch["attention_mask"].tolist()
+    plain = [made.encoded.ids[row].tolist() == ours[row][real[row]].tolist() for row in rows]
+    assert 15 < sum(plain) < 45
+    assert made(rows)["input_ids"].tolist() == ours.tolist()
+    assert two_readers(loaded, dataset, 2, kind, pairs)(rows)["input_ids"].tolist() != ours.tolist()
+
+
+def test_a_text_view_hides_a_tenth_of_the_words_for_every_reader() -> None:
+    text = "a great film, 我喜歡"
+    hidden = 0
+    for seed in range(2000):
+        first, second = text_view(text, kind="mask", masks=["[MASK]", "<m>"], random=np.random.default_rng(seed))
+        assert first.replace("[MASK]", "<m>") == second
+        hidden += second.count("<m>")
+    assert 0.08 < hidden / (7 * 2000) < 0.12  # three words, a comma, three characters
+    assert text_view(" ", kind="mask", masks=["[MASK]"], random=np.random.default_rng(0)) == [" "]
+
+
+def test_a_text_ngram_is_a_run_of_words_or_characters() -> None:
+    drawn = (np.random.default_rng(seed) for seed in range(300))
+    seen = {text_view("ab, 我c", kind="ngram", masks=[""], random=random)[0] for random in drawn}
+    assert seen == {"ab", ",", "我", "c", "ab,", ", 我", "我c", "ab, 我", ", 我c", "ab, 我c"}
+
+
+def test_masked_texts_need_a_mask_in_both_vocabularies(loaded: LoadedClassifier, dataset: Dataset) -> None:
+    content = loaded.tokenizer.json_text.replace("[MASK]", "<m>").replace("[UNK]", "<u>")
+    other = replace(loaded, tokenizer=TextTokenizer(content, max_tokens=16))
+    plain = encode_rows(loaded, dataset.train)
+    for student, teacher in ((loaded, other), (other, loaded)):
+        with pytest.raises(ConfigError, match="no token to mask"):
+            TextViewCollator(
+                plain, dataset.train, kind="mask", student=student, teacher=teacher, seed=0, epoch=lambda: 0
+            )
+    paired = replace(dataset.train, pairs=dataset.train.texts)
+    with pytest.raises(ConfigError, match="pairs"):
+        TextViewCollator(plain, paired, kind="ngram", student=loaded, teacher=other, seed=0, epoch=lambda: 0)
 
 
 def test_logits_are_computed_once_and_come_back_equal(

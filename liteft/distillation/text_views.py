@@ -1,0 +1,132 @@
+"""Views for a teacher and a student that do not read the same tokens: drawn on the text, then read by each.
+
+A view on token ids (views.py) means nothing to a model with another vocabulary. Here words are hidden, or a run of
+them kept, in the text itself; teacher and student each tokenize the result, so that both see the same view by ids of
+their own. Shares and chances are those of views.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from torch import Tensor
+
+from liteft.data import Split
+from liteft.distillation.views import MASK_TOKENS, MASKED, SHARE, Views
+from liteft.errors import ConfigError
+from liteft.finetuning.batches import Collator
+from liteft.finetuning.model import LoadedClassifier, pad_batch, uses_type_ids
+from liteft.tokenization import TextTokenizer
+
+__all__ = ["TEACHER_PREFIX", "TextViewCollator", "text_view"]
+
+TEACHER_PREFIX = "teacher_"
+_CHINESE = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f"
+# A Chinese character is a word of its own, as BERT's tokenizers have it; so is a punctuation mark.
+_WORD = re.compile(rf"[{_CHINESE}]|(?:(?![{_CHINESE}])[\w\u0300-\u036f])+|\S")
+
+
+class TextViewCollator(Collator):
+    """Collates a split's rows for the student, about half of them as fresh views, and the same texts for the teacher.
+
+    A batch holds what Collator's holds, and ``teacher_input_ids``, ``teacher_attention_mask`` and, where the teacher
+    uses them, ``teacher_token_type_ids``: int64, shape (texts, longest of the teacher's).
+
+    Args:
+        plain: the rows as the student reads them.
+        split: their texts.
+        kind: "mask" or "ngram".
+        student: tokenizes for itself.
+        teacher: tokenizes for itself; None for a control, which has none.
+        seed: of the views.
+        epoch: tells the current epoch when a batch is made.
+
+    Raises:
+        ConfigError: n-grams of pairs, or masks where a vocabulary has no mask that stands in a text.
+    """
+
+    def __init__(
+        self,
+        plain: Collator,
+        split: Split,
+        *,
+        kind: Views,
+        student: LoadedClassifier,
+        teacher: LoadedClassifier | None,
+        seed: int,
+        epoch: Callable[[], int],
+    ) -> None:
+        super().__init__(plain.encoded, plain.labels, pad_id=plain.pad_id, types=plain.types, extras=plain.extras)
+        if kind == "ngram" and split.pairs is not None:
+            raise ConfigError("n-gram views of pairs have no meaning.", accepted={"views": "none, mask"})
+        self.split = split
+        self.kind = kind
+        self.seed = seed
+        self.epoch = epoch
+        self.readers = [student, *([] if teacher is None else [teacher])]
+        self.masks = [_mask_of(reader.tokenizer) if kind == "mask" else "" for reader in self.readers]
+
+    def __call__(self, rows: list[int]) -> dict[str, Tensor]:
+        """Return the batch, with views in the place of some rows."""
+        epoch = self.epoch()
+        texts: list[list[str]] = [[] for _ in self.readers]
+        pairs: list[list[str]] = [[] for _ in self.readers]
+        for row in rows:
+            random = np.random.default_rng([self.seed, epoch, row])
+            viewed = random.random() < SHARE
+            for chosen, source in ((texts, self.split.texts), (pairs, self.split.pairs)):
+                if source is None:
+                    continue
+                text = source[row]
+                views = (
+                    text_view(text, kind=self.kind, masks=self.masks, random=random)
+                    if viewed
+                    else [text] * len(self.readers)
+                )
+                for mine, view in zip(chosen, views, strict=True):
+                    mine.append(view)
+        batch = super().__call__(rows)
+        for place, reader in enumerate(self.readers):
+            encoded = reader.tokenizer.encode(texts[place], pairs[place] if self.split.pairs is not None else None)
+            types = self.types if place == 0 else uses_type_ids(reader.config)
+            part = pad_batch(encoded, range(len(rows)), pad_id=reader.tokenizer.pad_id, types=types)
+            batch |= part if place == 0 else {TEACHER_PREFIX + name: tensor for name, tensor in part.items()}
+        return batch
+
+
+def text_view(text: str, *, kind: Views, masks: Sequence[str], random: np.random.Generator) -> list[str]:
+    """Return one view of a text, written once for each reader.
+
+    Args:
+        text: the text; one without words is its own view.
+        kind: "mask": every word becomes the mask with probability 0.1; "ngram": a run of words, of random length
+            and place.
+        masks: each reader's mask, as it stands in a text; "ngram" takes their number alone.
+        random: the source of chance.
+    """
+    words = [match.span() for match in _WORD.finditer(text)]
+    if not words:
+        return [text] * len(masks)
+    if kind == "ngram":
+        length = int(random.integers(1, len(words) + 1))
+        first = int(random.integers(0, len(words) - length + 1))
+        return [text[words[first][0] : words[first + length - 1][1]]] * len(masks)
+    hidden = [span for span, hide in zip(words, random.random(len(words)) < MASKED, strict=True) if hide]
+    ends = [0, *(end for _, end in hidden)]
+    kept = [text[end:start] for end, (start, _) in zip(ends, hidden, strict=False)] + [text[ends[-1] :]]
+    return [mask.join(kept) for mask in masks]
+
+
+def _mask_of(tokenizer: TextTokenizer) -> str:
+    """Return the mask as it can be written into a text."""
+    for name in MASK_TOKENS:
+        number = tokenizer.token_id(name)
+        if number is not None and number in tokenizer.encode([name]).ids[0]:
+            return name
+    raise ConfigError(
+        "a vocabulary of teacher and student has no token to mask words with.",
+        accepted={"views": "none, ngram"},
+        fix="--set student.views=ngram",
+    )
