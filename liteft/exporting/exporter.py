@@ -31,7 +31,7 @@ from liteft.exporting.traced import trace_model
 from liteft.exporting.verify import verify_artifact
 from liteft.exporting.weights import read_weights, reason_to_trace
 from liteft.exporting.wrapping import wrap_model
-from liteft.finetuning.adapters import parameter_count
+from liteft.finetuning.adapters import adapter_of, parameter_count
 from liteft.finetuning.model import LoadedClassifier, apply_settings, load_classifier, merged_classifier
 from liteft.run import Run, model_weights_sha256, read_run
 
@@ -100,9 +100,10 @@ def export(
     loaded = load_classifier(folder)
     if loaded.config.pad_token_id is None:
         loaded.config.pad_token_id = loaded.tokenizer.pad_id
-    reason = reason_to_trace(loaded)
-    _check_size(loaded, precision, traced=reason is not None)
+    _check_size(loaded, precision, traced=False)
     whole = merged_classifier(loaded)
+    reason = reason_to_trace(whole)
+    _check_size(whole, precision, traced=reason is not None)
     with writing_artifact(Path(out)) as writer:
         _tell(progress, _graph_line(loaded, reason))
         model = _make_graph(whole, precision, traced=reason is not None, flat=flat)
@@ -111,15 +112,36 @@ def export(
         fields = _fields(loaded, run, precision, model, traced=reason is not None)
         title = _title(run, folder)
         _seal(writer, fields, title)
-        checked = verify_artifact(
-            writer.folder, loaded, verify, precision=precision, limits=limits, progress=progress
-        )
+        checked = _verify(writer.folder, loaded, whole, verify, precision, limits, progress)
         checked["weights_sha256"] = model_weights_sha256(folder)
         _seal(writer, fields | {"verification": checked}, title)
     artifact = read_artifact(Path(out))
     size = f"{artifact.size_bytes / 1e6:.1f} MB"
     _tell(progress, f"exported {artifact.path}: {precision}, {size}, {_summary(checked)}")
     return artifact
+
+
+def _verify(
+    folder: Path,
+    loaded: LoadedClassifier,
+    whole: LoadedClassifier,
+    split: Split,
+    precision: Precision,
+    limits: Limits | None,
+    progress: Callable[[str], None] | None,
+) -> dict[str, Any]:
+    """Hold a graph to the model as it was trained.
+
+    An adapter whose base is in 8 bits rounds what its layers read, which no float graph does: the graph is held to the
+    merged weights as closely as any, and to what was trained as an int8 graph is, by its labels.
+    """
+    adapter = adapter_of(loaded.model)
+    if adapter is None or adapter.quantization is None or adapter.quantization.bits != "8bit":
+        return verify_artifact(folder, loaded, split, precision=precision, limits=limits, progress=progress)
+    verify_artifact(folder, whole, split, precision=precision, limits=limits, progress=progress)
+    return verify_artifact(
+        folder, loaded, split, precision=precision, limits=limits, limits_of="int8", progress=progress
+    )
 
 
 def _tell(progress: Callable[[str], None] | None, line: str) -> None:

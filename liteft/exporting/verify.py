@@ -72,6 +72,7 @@ def verify_artifact(
     *,
     precision: Precision,
     limits: Limits | None = None,
+    limits_of: Precision | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Compare a written artifact with the model it came from, and return what was measured.
@@ -82,6 +83,7 @@ def verify_artifact(
         split: texts to compare on; labels, where there are any, judge accuracy too.
         precision: of the artifact.
         limits: how far it may be off.
+        limits_of: the precision whose own limits hold where ``limits`` sets none; None for the artifact's.
         progress: called with a line of text now and then.
 
     Returns:
@@ -96,7 +98,7 @@ def verify_artifact(
         DataError: the split has no texts with tokens, or does not fit the task.
         DeviceError: LITEFT_LIBRARY names something else than the native library.
     """
-    limits = (limits or Limits()).resolved(precision)
+    limits = (limits or Limits()).resolved(limits_of or precision)
     chosen = _chosen_texts(split, loaded, limits.texts)
     if progress is not None:
         progress(

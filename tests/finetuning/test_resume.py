@@ -310,7 +310,7 @@ def test_an_interrupt_while_finishing_leaves_no_half_model(
         {"quantization": "8bit", "optimizer": "adamw8bit", "max_steps": 8},
         pytest.param({"lora_rank": 4, "pooling": "mean", "head": "lda"}, marks=pytest.mark.slow),
     ],
-    ids=["early stopping", "steps within an epoch", "accumulation", "sgd", "mean", "R-Drop", "4 bit", "8 bit", "adapter"],
+    ids=["early stopping", "steps within an epoch", "accumulation", "sgd", "mean", "R-Drop", "4 bit", "8 bit", "LoRA"],
 )
 def test_a_resumed_run_is_equal_under_other_settings_too(
     tmp_path: Path, again: Callable[..., Run], settings: dict[str, Any]
