@@ -126,6 +126,7 @@ class ExportRecipe(_Table):
 
     precision: Literal["fp32", "fp16", "int8"] = "int8"
     flat: bool = Field(default=False, description="standard nodes only, for tools that do not know functions")
+    target: Literal["edge"] | None = Field(default=None, description="edge: flat, laid out for transformers.js")
 
 
 class Recipe(_Table):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from liteft.artifact import MANIFEST, Artifact, read_artifact
+from liteft.artifact import MANIFEST, MODEL, Artifact, read_artifact
 from liteft.config import Recipe
 from liteft.data import Dataset
 from liteft.distillation import distill_all
@@ -104,7 +104,9 @@ def _exported(
         stored = read_artifact(out)
         manifest = stored.manifest
         same = manifest.verification.get("weights_sha256") == student.info["weights_sha256"]
-        as_asked = manifest.graph == "traced" or (manifest.graph_form == "flat") == settings.flat
+        edge = settings.target == "edge"
+        as_asked = manifest.graph == "traced" or (manifest.graph_form == "flat") == (settings.flat or edge)
+        as_asked = as_asked and (manifest.graph_file != MODEL) == edge
         if same and as_asked and manifest.precision == settings.precision:
             return stored
     return export(
@@ -112,6 +114,7 @@ def _exported(
         out,
         precision=settings.precision,
         flat=settings.flat,
+        target=settings.target,
         verify=data.validation,
         progress=progress,
     )

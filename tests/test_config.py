@@ -82,7 +82,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "control": True,
         "seeds": 3,
     },
-    "export": {"precision": "fp16", "flat": True},
+    "export": {"precision": "fp16", "flat": True, "target": "edge"},
 }
 """A value for the keys of every table that is not the default."""
 
@@ -118,7 +118,7 @@ def test_an_unknown_key_names_the_closest(settings: dict[str, Any], where: str, 
 
 def test_an_unknown_key_without_a_near_one_lists_all() -> None:
     error = refused({"export": {"zzz": 1}})
-    assert error.accepted == {"keys": "flat, precision"}
+    assert error.accepted == {"keys": "flat, precision, target"}
     assert error.fix == ()
     assert refused({"zzz": {}}).accepted == {"keys": "data, export, student, teacher"}
 
@@ -186,6 +186,7 @@ def test_a_table_that_is_a_value_lists_the_tables() -> None:
         ("student", "seeds", 0),
         ("student", "views", "shuffle"),
         ("export", "precision", "int4"),
+        ("export", "target", "phone"),
     ],
 )
 def test_a_value_out_of_range_is_named_with_the_bound(table: str, key: str, value: Any) -> None:

@@ -15,6 +15,7 @@ from liteft.config import make_recipe
 from tests.test_artifact import write
 
 STORED = {"verification": {"weights_sha256": "1" * 64}, "precision": "int8", "graph_form": "function"}
+EDGE = {"graph_form": "flat", "graph_file": "onnx/model_quantized.onnx"}
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,10 @@ STORED = {"verification": {"weights_sha256": "1" * 64}, "precision": "int8", "gr
         ({"graph_form": "flat"}, {"flat": True}, False),
         ({"graph_form": "flat", "graph": "traced"}, {}, False),
         ({}, {"precision": "fp16"}, True),
+        ({}, {"target": "edge"}, True),
+        (EDGE, {"target": "edge"}, False),
+        (EDGE, {"target": "edge", "precision": "fp32"}, True),
+        (EDGE, {"flat": True}, True),
         ({"verification": {"weights_sha256": "2" * 64}}, {}, True),
     ],
 )

@@ -16,6 +16,10 @@ Precision = Annotated[
 Flat = Annotated[
     bool, typer.Option("--flat", help="Many standard nodes instead of one node with its definition in the file.")
 ]
+Target = Annotated[
+    str | None,
+    typer.Option("--target", metavar="TARGET", help="edge: for phones and browsers, flat, for transformers.js."),
+]
 Split = Annotated[str, typer.Option("--split", metavar="NAME", help="Texts to verify on.")]
 
 
@@ -26,6 +30,7 @@ def export(
     out: o.Out,
     precision: Precision = None,
     flat: Flat = False,
+    target: Target = None,
     data: o.Data = None,
     split: Split = "validation",
     reading: o.Reading,
@@ -41,7 +46,7 @@ def export(
     from liteft.report.gold import find_gold
     from liteft.report.subjects import find_subjects
 
-    form = {"precision": precision, "flat": flat or None}
+    form = {"precision": precision, "flat": flat or None, "target": target}
     recipe = resolve(settings, data={"source": data, **asdict(reading)}, export=form)
     console = output.console()
     on, how = data_of_models(recipe, [source])
@@ -53,6 +58,7 @@ def export(
         out,
         precision=recipe.export.precision,
         flat=recipe.export.flat,
+        target=recipe.export.target,
         verify=gold.split,
         progress=console.progress,
     )

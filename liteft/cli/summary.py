@@ -52,7 +52,7 @@ def artifact_text(artifact: Artifact) -> str:
     manifest, checked = artifact.manifest, artifact.manifest.verification
     model_mb, folder_mb = artifact.model_path.stat().st_size / 1e6, artifact.size_bytes / 1e6
     lines = [
-        f"{artifact.path}: {manifest.precision}, model.onnx {model_mb:.1f} MB, folder {folder_mb:.1f} MB",
+        f"{artifact.path}: {manifest.precision}, {manifest.graph_file} {model_mb:.1f} MB, folder {folder_mb:.1f} MB",
         f"verified: same answer as the model on {100 * checked['agreement']:.2f}% of "
         f"{checked['texts']:,} texts of {checked['split']}",
     ]

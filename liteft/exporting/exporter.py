@@ -19,10 +19,11 @@ import onnx
 from tokenizers import Tokenizer
 
 from liteft import files
-from liteft.artifact import Artifact, ArtifactWriter, read_artifact, writing_artifact
+from liteft.artifact import MODEL, Artifact, ArtifactWriter, read_artifact, writing_artifact
 from liteft.data import Split
 from liteft.errors import ConfigError, ModelError, closest
 from liteft.exporting.card import card_text
+from liteft.exporting.edge import EDGE_GRAPHS, OPERATORS, Target, write_operators
 from liteft.exporting.graph import build_model
 from liteft.exporting.limits import Limits
 from liteft.exporting.precision import Precision
@@ -56,6 +57,7 @@ def export(
     *,
     precision: Precision = "fp32",
     flat: bool = False,
+    target: Target | None = None,
     verify: Split | None = None,
     limits: Limits | None = None,
     progress: Callable[[str], None] | None = None,
@@ -71,6 +73,8 @@ def export(
         flat: write a built graph as many standard nodes, for tools that do not know functions of a model, instead of
             as one node with its definition beside it. ONNX Runtime makes the same of both; libliteft runs the node
             only. Traced graphs are flat in any case.
+        target: "edge", for phones and browsers: flat, laid out as transformers.js reads it, with the list of operators
+            that a reduced onnxruntime needs. None for the usual folder.
         verify: texts to verify on, the validation split as a rule. There is no export without: it is an
             argument with a default only so that leaving it out can be explained. Texts without labels verify
             that the export agrees with the model, and nothing about the model.
@@ -84,12 +88,14 @@ def export(
     Raises:
         VerificationError: the export does not agree with the model, or the model does not beat the majority
             class.
-        ConfigError: an unknown precision, or no texts to verify on.
+        ConfigError: an unknown precision or target, or no texts to verify on.
         ModelError: no classifier, or one that cannot be exported.
         RunError, ArtifactError: the source cannot be read, or the output cannot be written.
         DeviceError: LITEFT_LIBRARY names something else than the native library, which verifies too.
     """
-    _check_precision(precision)
+    _check_choice("precision", precision, get_args(Precision))
+    if target is not None:
+        _check_choice("target", target, get_args(Target))
     if verify is None:
         raise ConfigError(
             "an export is verified on real texts, and none were given.",
@@ -106,10 +112,13 @@ def export(
     _check_size(whole, precision, traced=reason is not None)
     with writing_artifact(Path(out)) as writer:
         _tell(progress, _graph_line(loaded, reason))
-        model = _make_graph(whole, precision, traced=reason is not None, flat=flat)
-        _save(model, writer.folder / "model.onnx")
+        model = _make_graph(whole, precision, traced=reason is not None, flat=flat or target == "edge")
+        graph = EDGE_GRAPHS[precision] if target == "edge" else MODEL
+        _save(model, writer.folder / graph)
+        if target == "edge":
+            write_operators(writer.folder / graph, writer.folder / OPERATORS)
         _write_companions(whole, writer.folder)
-        fields = _fields(loaded, run, precision, model, traced=reason is not None)
+        fields = _fields(loaded, run, precision, model, traced=reason is not None) | {"graph_file": graph}
         title = _title(run, folder)
         _seal(writer, fields, title)
         checked = _verify(writer.folder, loaded, whole, verify, precision, limits, progress)
@@ -196,6 +205,7 @@ def _make_graph(
 
 
 def _save(model: onnx.ModelProto, path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
@@ -270,14 +280,13 @@ def _check_size(loaded: LoadedClassifier, precision: Precision, *, traced: bool)
         )
 
 
-def _check_precision(precision: str) -> None:
-    known = get_args(Precision)
-    if precision not in known:
-        near = closest(precision, known)
+def _check_choice(name: str, given: str, known: tuple[str, ...]) -> None:
+    if given not in known:
+        near = closest(given, known)
         raise ConfigError(
-            f"precision {precision!r} is unknown.",
-            accepted={"precision": ", ".join(known)},
-            fix=f"--precision {near}" if near else (),
+            f"{name} {given!r} is unknown.",
+            accepted={name: ", ".join(known)},
+            fix=f"--{name} {near}" if near else (),
         )
 
 
