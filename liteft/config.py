@@ -75,6 +75,7 @@ class TrainingRecipe(_Table):
     evaluations_per_epoch: int = Field(default=1, gt=0)
     checkpoint_steps: int | None = Field(default=None, gt=0, description="None: with every evaluation")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    gradient_checkpointing: bool = Field(default=False, description="less memory, a second forward pass")
     group_by_length: bool = True
     threads: int | None = Field(default=None, gt=0)
     seed: int = Field(default=0, ge=0, lt=2**32)

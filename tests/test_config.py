@@ -45,6 +45,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "evaluations_per_epoch": 4,
         "checkpoint_steps": 50,
         "precision": "bf16",
+        "gradient_checkpointing": True,
         "group_by_length": False,
         "threads": 2,
         "seed": 5,

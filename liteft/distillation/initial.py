@@ -16,13 +16,13 @@ from transformers import PretrainedConfig
 from liteft.config import StudentRecipe
 from liteft.distillation.layers import choose_layers
 from liteft.distillation.shrinking import shrink
-from liteft.errors import ConfigError
+from liteft.errors import ConfigError, ModelError
 from liteft.finetuning.adapters import plain_weights
 from liteft.finetuning.base import create_classifier, parse_size
 from liteft.finetuning.bases import resolve_base
-from liteft.finetuning.model import LoadedClassifier, untrained_classifier
+from liteft.finetuning.model import LoadedClassifier, position_limit, read_config, untrained_classifier
 
-__all__ = ["check_student", "create_student", "layer_count"]
+__all__ = ["check_own_encoder", "check_student", "create_student", "layer_count"]
 
 _LAYER = re.compile(r"^(.*?\.(?:layer|layers|h))\.(\d+)\.(.*)$")
 
@@ -57,6 +57,28 @@ def check_student(recipe: StudentRecipe, teacher: PretrainedConfig) -> None:
         raise ConfigError(
             f"learning_rates={recipe.learning_rates} cannot be searched.",
             accepted={"learning_rates": "above 0, one or more"},
+        )
+
+
+def check_own_encoder(recipe: StudentRecipe, *, max_tokens: int) -> None:
+    """Refuse an encoder of one's own that cannot read what the teacher will read, before the teacher is trained.
+
+    Args:
+        recipe: the student's settings; nothing is checked where its size is given instead.
+        max_tokens: of the teacher; the student's texts are cut there, too.
+
+    Raises:
+        ModelError: there is no such encoder, or it has fewer positions.
+    """
+    if recipe.student is None:
+        return
+    folder = resolve_base(recipe.student)
+    most = position_limit(read_config(folder))
+    if max_tokens > most:
+        raise ModelError(
+            f"the student {folder} has positions for {most} tokens, and its teacher is to read {max_tokens}.",
+            accepted={"max_tokens": f"up to {most}"},
+            fix=f"--max-tokens {most}",
         )
 
 

@@ -11,7 +11,7 @@ from transformers import TrainerCallback
 
 from liteft.config import Recipe
 from liteft.data import Dataset
-from liteft.distillation.initial import check_student
+from liteft.distillation.initial import check_own_encoder, check_student
 from liteft.distillation.student import Kind, distill_one
 from liteft.distillation.teachers import Teacher, open_teacher, with_labels
 from liteft.finetuning import finetune
@@ -114,6 +114,7 @@ def distill_all(
     def finetuned(base: str) -> Run:
         nonlocal shown
         check_student(recipe.student, read_config(resolve_base(base)))
+        check_own_encoder(recipe.student, max_tokens=recipe.teacher.max_tokens)
         shown = not (teacher_out / RUN_FILE).is_file()  # the teacher's training shows the data check
         return finetune(base, dataset, out=teacher_out, recipe=recipe, progress=progress, callbacks=callbacks)
 

@@ -16,7 +16,7 @@ from torch import nn
 from liteft import files
 from liteft.errors import ModelError
 from liteft.finetuning.adapters import OF_HEAD, Adapter, adapter_of, parameter_count
-from liteft.finetuning.bases import resolve_base, weights_bytes, weights_hash
+from liteft.finetuning.bases import resolve_base, weights_hash
 from liteft.finetuning.pretrained import HEAD
 from liteft.finetuning.quantized import Quantization, require
 from liteft.run import ADAPTER, BASE, read_base
@@ -55,7 +55,7 @@ def save_adapter(model: nn.Module, folder: Path) -> None:
         {
             "base": adapter.base,
             "sha256": adapter.base_sha256,
-            "bytes": weights_bytes(resolve_base(adapter.base)),
+            "bytes": adapter.base_bytes,
             "quantization": adapter.quantization and adapter.quantization.bits,
             "compute": "fp32" if adapter.quantization is None else adapter.quantization.compute,
             "parameters": parameter_count(model),
@@ -117,6 +117,7 @@ def read_adapter(folder: Path) -> Adapter | None:
         return Adapter(
             base=base["base"],
             base_sha256=base["sha256"],
+            base_bytes=base["bytes"],
             quantization=bits and Quantization(bits, base["compute"]),
             rank=int(shape["r"]),
             alpha=float(shape["lora_alpha"]),

@@ -63,6 +63,7 @@ class Adapter:
     Attributes:
         base: path or hub name of the base.
         base_sha256: of the base's weights.
+        base_bytes: of them, too.
         quantization: how the base's linear layers are stored; None for float32.
         rank: inner width of the added products.
         alpha: what they are multiplied by, times the rank.
@@ -72,6 +73,7 @@ class Adapter:
 
     base: str
     base_sha256: str
+    base_bytes: int
     quantization: Quantization | None
     rank: int
     alpha: float
@@ -80,7 +82,9 @@ class Adapter:
 
 
 def asked_adapter(recipe: TeacherRecipe, *, bf16: bool) -> Adapter | None:
-    """Return the adapter that a recipe asks for, or None where all weights are trained. The base is not read yet.
+    """Return the adapter that a recipe asks for, or None where all weights are trained.
+
+    The base is not read yet: its hash and size are the caller's to fill in.
 
     Args:
         recipe: a teacher's settings.
@@ -119,6 +123,7 @@ def asked_adapter(recipe: TeacherRecipe, *, bf16: bool) -> Adapter | None:
     return Adapter(
         base=str(folder.resolve()) if folder.is_dir() else recipe.base,
         base_sha256="",
+        base_bytes=0,
         quantization=recipe.quantization and Quantization(recipe.quantization, "bf16" if bf16 else "fp32"),
         rank=rank,
         alpha=2.0 * rank if recipe.lora_alpha is None else recipe.lora_alpha,

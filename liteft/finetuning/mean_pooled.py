@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,16 @@ class MeanPooledClassifier(nn.Module):
         self.config = cast(PretrainedConfig, encoder.config)
         self.dropout = nn.Dropout(_head_dropout(self.config) if dropout is None else dropout)
         self.classifier = nn.Linear(self.config.hidden_size, labels)
+
+    def activation_checkpointing_enable(self, **settings: Any) -> None:
+        """Compute each layer anew in the backward pass instead of keeping what it computed; Trainer calls it."""
+        encoder: Any = self.encoder
+        encoder.activation_checkpointing_enable(**settings)
+
+    def gradient_checkpointing_enable(self, **settings: Any) -> None:
+        """The same, by the name that older versions of transformers have."""
+        encoder: Any = self.encoder
+        encoder.gradient_checkpointing_enable(**settings)
 
     def forward(
         self,

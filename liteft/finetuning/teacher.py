@@ -24,7 +24,7 @@ from liteft.data import Dataset, check_dataset, load_dataset
 from liteft.errors import ConfigError, DataError
 from liteft.finetuning.adapters import Adapter, asked_adapter
 from liteft.finetuning.base import create_classifier, create_from_scratch
-from liteft.finetuning.bases import base_name, resolve_base, weights_hash
+from liteft.finetuning.bases import base_name, resolve_base, weights_bytes, weights_hash
 from liteft.finetuning.checkpoints import can_go_on
 from liteft.finetuning.consistency import ConsistencyTrainer
 from liteft.finetuning.fit import computing_threads, fit
@@ -91,8 +91,8 @@ def finetune(
     inputs = {"kind": "teacher", "data": dataset.fingerprint, "base": weights_hash(source)}
     if source is None and teacher.vocabulary is not None and Path(teacher.vocabulary).is_file():
         inputs["vocabulary"] = files.sha256_file(Path(teacher.vocabulary))
-    if adapter is not None:
-        adapter = replace(adapter, base_sha256=str(inputs["base"]))
+    if adapter is not None and source is not None:
+        adapter = replace(adapter, base_sha256=str(inputs["base"]), base_bytes=weights_bytes(source))
     state = PartialState(cpu=not torch.cuda.is_available())
     finished = open_run_in_all(state, out, recipe, inputs, table="teacher")
     if finished is not None:

@@ -106,6 +106,8 @@ def training_arguments(
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_grad_norm,
         bf16=resolve_precision(recipe.precision) == "bf16",
+        gradient_checkpointing=recipe.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},  # the other way asks for a gradient of the embeddings
         seed=recipe.seed,
         data_seed=recipe.seed,
         eval_strategy="steps",

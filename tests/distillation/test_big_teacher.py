@@ -73,8 +73,9 @@ def test_a_decoder_in_4_bits_teaches_a_bert_with_another_tokenizer_up_to_the_art
 ) -> None:
     teacher = {**ADAPTER, "max_tokens": 64, "precision": "fp32", "seed": 3}
     recipe = make_recipe({"teacher": teacher, "student": {**STUDENT, "student": str(own), "control": True}})
-    with pytest.raises(ModelError, match="positions"):  # the student's are 40
+    with pytest.raises(ModelError, match="positions for 40 tokens, and its teacher is to read 64"):
         run_pipeline(recipe, out=tmp_path / "too long", teacher=decoder, data=dataset)
+    assert not (tmp_path / "too long").exists()  # nothing was trained
     recipe.teacher = recipe.teacher.model_copy(update={"max_tokens": 40})
     made = run_pipeline(recipe, out=tmp_path / "out", teacher=decoder, data=dataset)
     assert made.teacher is not None and made.artifact is not None

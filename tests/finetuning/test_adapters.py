@@ -24,7 +24,7 @@ from liteft.errors import ConfigError, MissingExtraError, ModelError
 from liteft.finetuning import finetune, quantized
 from liteft.finetuning.adapters import TARGETS, Adapter, adapter_of, asked_adapter, attach_adapter, parameter_count
 from liteft.finetuning.base import create_classifier
-from liteft.finetuning.bases import weights_hash
+from liteft.finetuning.bases import weights_bytes, weights_hash
 from liteft.finetuning.model import load_classifier, merged_classifier, predict_logits
 from liteft.finetuning.quantized import Quantization
 from liteft.run import Run, model_weights_sha256
@@ -49,7 +49,7 @@ FORMS = [
 def adapter_on(base: Path, bits: Any = None, **changes: Any) -> Adapter:
     shape: dict[str, Any] = {"rank": 4, "alpha": 8.0, "dropout": 0.0, **changes}
     quantization = None if bits is None else Quantization(bits, "fp32")
-    return Adapter(str(base), str(weights_hash(base)), quantization, **shape)
+    return Adapter(str(base), str(weights_hash(base)), weights_bytes(base), quantization, **shape)
 
 
 @pytest.fixture(scope="module", params=FORMS, ids=lambda form: "-".join(map(str, form)))
@@ -332,7 +332,7 @@ def test_every_linear_layer_of_a_known_family_gets_an_adapter_and_the_head_none(
         if isinstance(module, (nn.Linear, Conv1D)) and not any(part in heads for part in name.split("."))
     }
     assert len(linear) >= 8
-    attach_adapter(model, Adapter("base", "", None, rank=2, alpha=4.0, dropout=0.0))
+    attach_adapter(model, Adapter("base", "", 0, None, rank=2, alpha=4.0, dropout=0.0))
     adapted = {name.removesuffix(".base_layer") for name, _ in model.named_modules() if name.endswith(".base_layer")}
     assert adapted == linear
     assert parameter_count(model) == sum(value.numel() for value in model.parameters())
