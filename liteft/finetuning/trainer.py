@@ -106,8 +106,6 @@ def training_arguments(
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_grad_norm,
         bf16=resolve_precision(recipe.precision) == "bf16",
-        gradient_checkpointing=recipe.gradient_checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False},  # the other way asks for a gradient of the embeddings
         seed=recipe.seed,
         data_seed=recipe.seed,
         eval_strategy="steps",
@@ -128,6 +126,7 @@ def training_arguments(
         report_to=[],
         disable_tqdm=True,
         log_level="error",
+        **_layers_again(recipe.gradient_checkpointing),
     )
     # Set afterwards: the constructor refuses savings between evaluations, not knowing _SaveEvaluated.
     arguments.save_steps = min(recipe.checkpoint_steps or evaluate_every, evaluate_every)
@@ -135,6 +134,14 @@ def training_arguments(
     if processes == 1:
         arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
+
+
+def _layers_again(wanted: bool) -> dict[str, Any]:
+    """Trainer's arguments for computing layers anew in the backward pass, by the name that its version has for it."""
+    newer = "activation_checkpointing" in TrainingArguments.__dataclass_fields__
+    name = f"{'activation' if newer else 'gradient'}_checkpointing"
+    # The reentrant way asks for a gradient of the embeddings, which an adapter's base has not.
+    return {name: True, f"{name}_kwargs": {"use_reentrant": False}} if wanted else {}
 
 
 def steps_per_epoch(recipe: TrainingRecipe, texts: int, processes: int) -> int:
