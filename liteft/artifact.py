@@ -22,13 +22,17 @@ from liteft.errors import ArtifactError
 from liteft.metrics import Task
 from liteft.tokenization import TextTokenizer
 
-__all__ = ["FORMAT", "Artifact", "ArtifactWriter", "Manifest", "read_artifact", "writing_artifact"]
+__all__ = ["FORMAT", "Artifact", "ArtifactWriter", "GraphFile", "Manifest", "read_artifact", "writing_artifact"]
 
 FORMAT: Final = 1
 MANIFEST = "manifest.json"
-MODEL = "model.onnx"
+MODEL: Final = "model.onnx"
 TOKENIZER = "tokenizer.json"
-REQUIRED = (MODEL, TOKENIZER, "config.json", "tokenizer_config.json", "card.md")
+_BESIDE = (TOKENIZER, "config.json", "tokenizer_config.json", "card.md")
+REQUIRED = (MODEL, *_BESIDE)
+
+# The root, or where transformers.js looks for the graph by its precision.
+GraphFile = Literal["model.onnx", "onnx/model.onnx", "onnx/model_fp16.onnx", "onnx/model_quantized.onnx"]
 
 
 class FileEntry(BaseModel):
@@ -63,6 +67,7 @@ class Manifest(BaseModel):
     calibration: dict[str, Any] | None = None  # of static int8: texts, split, method
     graph: Literal["built", "traced"]
     graph_form: Literal["function", "flat"] = "flat"  # one node, whose definition is a function in the file, or many
+    graph_file: GraphFile = "model.onnx"
     files: dict[str, FileEntry]
     metrics: dict[str, Any] = {}
     verification: dict[str, Any] = {}
@@ -82,7 +87,7 @@ class Artifact:
     @property
     def model_path(self) -> Path:
         """The ONNX file."""
-        return self.path / MODEL
+        return self.path / self.manifest.graph_file
 
     @property
     def size_bytes(self) -> int:
@@ -96,7 +101,7 @@ class Artifact:
             ArtifactError: it is no longer the file that was checked.
         """
         try:
-            same = files.sha256_file(self.model_path) == self.manifest.files[MODEL].sha256
+            same = files.sha256_file(self.model_path) == self.manifest.files[self.manifest.graph_file].sha256
         except OSError:
             same = False
         if not same:
@@ -144,7 +149,7 @@ def read_artifact(path: str | Path, *, check_files: bool = True) -> Artifact:
             fix="export the model again",
         ) from None
     artifact = Artifact(path, manifest)
-    for name in REQUIRED:
+    for name in (manifest.graph_file, *_BESIDE):
         if name not in manifest.files:
             raise ArtifactError(f"{path / MANIFEST} does not list {name}.", fix="export the model again")
     for name, entry in manifest.files.items():
@@ -168,9 +173,10 @@ class ArtifactWriter:
             ArtifactError: a required file is missing.
             pydantic.ValidationError: a field is missing, unknown or of the wrong type (a caller's mistake).
         """
-        for name in REQUIRED:
+        required = (fields.get("graph_file", MODEL), *_BESIDE)
+        for name in required:
             if not (self.folder / name).is_file():
-                raise ArtifactError(f"the artifact lacks {name}.", accepted={"needed": ", ".join(REQUIRED)})
+                raise ArtifactError(f"the artifact lacks {name}.", accepted={"needed": ", ".join(required)})
         entries = {
             file.relative_to(self.folder).as_posix(): FileEntry(
                 bytes=file.stat().st_size, sha256=files.sha256_file(file)

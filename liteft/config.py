@@ -75,6 +75,7 @@ class TrainingRecipe(_Table):
     evaluations_per_epoch: int = Field(default=1, gt=0)
     checkpoint_steps: int | None = Field(default=None, gt=0, description="None: with every evaluation")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    gradient_checkpointing: bool = Field(default=False, description="less memory, a second forward pass")
     group_by_length: bool = True
     threads: int | None = Field(default=None, gt=0)
     seed: int = Field(default=0, ge=0, lt=2**32)
@@ -93,6 +94,11 @@ class TeacherRecipe(TrainingRecipe):
     from_scratch: bool = False
     size: str | None = Field(default=None, description="layers x width, for from_scratch")
     vocabulary: str | None = Field(default=None, description="vocab.txt or tokenizer.json, for from_scratch")
+    quantization: Literal["8bit", "4bit"] | None = Field(default=None, description="of the base, under an adapter")
+    lora_rank: int | None = Field(default=None, ge=0, description="None: 16 with quantization, else 0, no adapter")
+    lora_alpha: float | None = Field(default=None, gt=0, description="None: twice the rank")
+    lora_dropout: float | None = Field(default=None, ge=0, lt=1, description="None: 0.05")
+    lora_targets: list[str] | None = Field(default=None, description="None: every linear layer, in known families")
 
 
 class StudentRecipe(TrainingRecipe):
@@ -129,6 +135,7 @@ class ExportRecipe(_Table):
     mixed: bool = Field(default=False, description="keep the products to blame in float until int8 is within limits")
     flat: bool = Field(default=False, description="standard nodes only, for tools that do not know functions")
     vocabulary: int | None = Field(default=None, gt=0, description="pieces to keep at most; None keeps all")
+    target: Literal["edge"] | None = Field(default=None, description="edge: flat, laid out for transformers.js")
 
 
 class Recipe(_Table):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from liteft.artifact import MANIFEST, Artifact, read_artifact
+from liteft.artifact import MANIFEST, MODEL, Artifact, read_artifact
 from liteft.config import Recipe
 from liteft.data import Dataset, load_unlabeled
 from liteft.distillation import distill_all
@@ -104,7 +104,9 @@ def _exported(
         stored = read_artifact(out)
         manifest = stored.manifest
         same = manifest.verification.get("weights_sha256") == student.info["weights_sha256"]
-        as_asked = manifest.graph == "traced" or (manifest.graph_form == "flat") == settings.flat
+        edge = settings.target == "edge"
+        as_asked = manifest.graph == "traced" or (manifest.graph_form == "flat") == (settings.flat or edge)
+        as_asked = as_asked and (manifest.graph_file != MODEL) == edge
         int8 = settings.precision == "int8"
         stored_form = (manifest.int8_scheme, manifest.weight_bits or 8, manifest.embedding_bits or 8)
         scheme = stored_form == (settings.scheme, settings.weight_bits, settings.embedding_bits)
@@ -131,6 +133,7 @@ def _exported(
         flat=settings.flat,
         vocabulary=settings.vocabulary,
         texts=texts,
+        target=settings.target,
         verify=data.validation,
         unlabeled=None if recipe.student.unlabeled is None else load_unlabeled(recipe.student.unlabeled),
         limits=Limits(accuracy_drop=settings.max_drop / 100),

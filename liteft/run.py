@@ -6,7 +6,7 @@ A run folder holds
     run.json                what came out: metrics of every split, sizes, versions
     data_check.json         what the data check found
     log.jsonl               loss, rate and validation metric over the steps
-    model/                  the classifier as transformers writes it
+    model/                  the classifier as transformers writes it; or an adapter, with base.json for what it is on
     predictions/SPLIT.npz   logits (texts, labels) float32 and the gold labels
     checkpoints/            only while the run is unfinished
 
@@ -15,6 +15,7 @@ This module reads it. Training writes it.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -23,13 +24,26 @@ from zipfile import BadZipFile
 import numpy as np
 
 from liteft import files
-from liteft.errors import RunError
+from liteft.errors import ModelError, RunError
 from liteft.metrics import Task
 
-__all__ = ["RUN_FORMAT", "Run", "read_run"]
+__all__ = [
+    "ADAPTER",
+    "BASE",
+    "RUN_FORMAT",
+    "WEIGHTS",
+    "Run",
+    "model_weights",
+    "model_weights_sha256",
+    "read_base",
+    "read_run",
+]
 
 RUN_FORMAT = 1
 RUN_FILE = "run.json"
+WEIGHTS = "model.safetensors"
+ADAPTER = "adapter_model.safetensors"
+BASE = "base.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,3 +134,43 @@ def read_run(path: str | Path) -> Run:
             fix="install a newer liteft, or train again",
         )
     return Run(path, info)
+
+
+def model_weights(folder: Path) -> Path:
+    """Return the file of a model folder's own weights: an adapter's where it holds one, else the whole model's."""
+    adapter = folder / ADAPTER
+    return adapter if adapter.is_file() else folder / WEIGHTS
+
+
+def model_weights_sha256(folder: Path) -> str:
+    """Return what identifies the weights that a model folder computes with, 64 hexadecimal digits.
+
+    That is the SHA-256 of the file; of an adapter, that of its file's hash, its base's, and how the base is stored.
+    """
+    own = files.sha256_file(model_weights(folder))
+    if not (folder / ADAPTER).is_file():
+        return own
+    base = read_base(folder)
+    parts = (own, base["sha256"], base["quantization"] or "none", base["compute"])
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def read_base(folder: Path) -> dict[str, Any]:
+    """Return what base.json says of the base that an adapter is on.
+
+    Keys: ``base`` (path or hub name), ``sha256`` and ``bytes`` of its weights, ``quantization`` ("8bit", "4bit" or
+    None), ``compute`` ("fp32" or "bf16"), ``parameters`` (of base, adapter and head together).
+
+    Raises:
+        ModelError: the file is missing or does not fit.
+    """
+    try:
+        content = files.read_json(folder / BASE)
+        kinds = dict.fromkeys(("base", "sha256", "compute"), str) | dict.fromkeys(("bytes", "parameters"), int)
+        wrong = [name for name, kind in kinds.items() if not isinstance(content[name], kind)]
+        wrong += [] if content["quantization"] in (None, "8bit", "4bit") else ["quantization"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder / BASE} cannot be used: {error}.", fix="copy the folder again, whole") from error
+    if wrong:
+        raise ModelError(f"{folder / BASE} cannot be used: {wrong[0]} = {content[wrong[0]]!r}.")
+    return cast("dict[str, Any]", content)

@@ -44,6 +44,9 @@ def fill(writer: ArtifactWriter, model: bytes = b"a graph") -> None:
 def write(path: Path, model: bytes = b"a graph", **fields: Any) -> Artifact:
     with writing_artifact(path) as writer:
         fill(writer, model)
+        graph = writer.folder / str(fields.get("graph_file", "model.onnx"))
+        graph.parent.mkdir(exist_ok=True)
+        (writer.folder / "model.onnx").rename(graph)
         writer.seal(**(FIELDS | fields))
     return read_artifact(path)
 

@@ -45,6 +45,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "evaluations_per_epoch": 4,
         "checkpoint_steps": 50,
         "precision": "bf16",
+        "gradient_checkpointing": True,
         "group_by_length": False,
         "threads": 2,
         "seed": 5,
@@ -55,6 +56,11 @@ OTHER: dict[str, dict[str, Any]] = {
         "dropout": 0.0,
         "head": "lda",
         "rdrop_weight": 0.5,
+        "quantization": "4bit",
+        "lora_rank": 8,
+        "lora_alpha": 16.0,
+        "lora_dropout": 0.1,
+        "lora_targets": ["query"],
         "from_scratch": True,
         "size": "4x256",
         "vocabulary": "vocab.txt",
@@ -85,6 +91,9 @@ OTHER: dict[str, dict[str, Any]] = {
         "max_drop": 1.5,
         "mixed": True,
         "flat": True,
+        "embedding_bits": 4,
+        "vocabulary": 4000,
+        "target": "edge",
     },
 }
 """A value for the keys of every table that is not the default."""
@@ -121,7 +130,9 @@ def test_an_unknown_key_names_the_closest(settings: dict[str, Any], where: str, 
 
 def test_an_unknown_key_without_a_near_one_lists_all() -> None:
     error = refused({"export": {"zzz": 1}})
-    assert error.accepted == {"keys": "calibration, flat, max_drop, mixed, precision, scheme, weight_bits"}
+    assert error.accepted == {
+        "keys": "calibration, embedding_bits, flat, max_drop, mixed, precision, scheme, target, vocabulary, weight_bits"
+    }
     assert error.fix == ()
     assert refused({"zzz": {}}).accepted == {"keys": "data, export, student, teacher"}
 
@@ -179,12 +190,17 @@ def test_a_table_that_is_a_value_lists_the_tables() -> None:
         ("teacher", "threads", 0),
         ("teacher", "seed", -1),
         ("teacher", "optimizer", "adamx"),
+        ("teacher", "quantization", "2bit"),
+        ("teacher", "lora_rank", -1),
+        ("teacher", "lora_alpha", 0),
+        ("teacher", "lora_dropout", 1),
         ("student", "temperature", 0),
         ("student", "hard_weight", 1.01),
         ("student", "hidden_weight", -1),
         ("student", "seeds", 0),
         ("student", "views", "shuffle"),
         ("export", "precision", "int4"),
+        ("export", "target", "phone"),
     ],
 )
 def test_a_value_out_of_range_is_named_with_the_bound(table: str, key: str, value: Any) -> None:

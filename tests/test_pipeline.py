@@ -21,6 +21,7 @@ STORED = {
     "graph_form": "function",
 }
 STATIC = {"int8_scheme": "static", "weight_bits": 8, "calibration": {"method": "percentile"}}
+EDGE = {"graph_form": "flat", "graph_file": "onnx/model_quantized.onnx"}
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,10 @@ STATIC = {"int8_scheme": "static", "weight_bits": 8, "calibration": {"method": "
         ({"int8_scheme": "per_row", "weight_bits": 7}, {}, True),
         ({"int8_scheme": "per_row", "float_products": {"layers.0.attention.output": "float"}}, {}, True),
         ({"int8_scheme": "per_row", "float_products": {"layers.0.attention.output": "float"}}, {"mixed": True}, False),
+        ({}, {"target": "edge"}, True),
+        (EDGE, {"target": "edge"}, False),
+        (EDGE, {"target": "edge", "precision": "fp32"}, True),
+        (EDGE, {"flat": True}, True),
         ({"verification": {"weights_sha256": "2" * 64}}, {}, True),
     ],
 )

@@ -10,6 +10,7 @@ Exit status: 0 done, 1 failed, 2 a mistake in the command or a recipe, 130 inter
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -73,4 +74,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: what follows ``liteft``; None takes the process's own.
     """
+    # peft brings bitsandbytes along with transformers, and that tells everybody which kernels are not installed.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     return run_command(app, list(sys.argv[1:] if arguments is None else arguments))

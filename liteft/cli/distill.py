@@ -75,6 +75,7 @@ def distill(
     task: o.Task = None,
     training: o.Training,
     head: o.Head,
+    adapter: o.Adapter,
     machine: o.Machine,
     settings: o.Settings,
     output: o.Output,
@@ -82,7 +83,7 @@ def distill(
     """Distil a student and export it: the whole way.
 
     --epochs, --learning-rate and --batch-size are the student's; the teacher's are --set teacher.epochs=3 and so
-    on. --precision, --optimizer, --seed and --threads hold for both.
+    on. --precision, --optimizer, --seed and --threads hold for both; --quantization and --lora-rank are the teacher's.
     """
     from liteft.cli.settings import absolute, load_data, parse_layers, resolve
     from liteft.cli.summary import outcome_document, outcome_text
@@ -93,7 +94,7 @@ def distill(
     recipe = resolve(
         settings,
         data={"source": data, "task": task, **asdict(reading)},
-        teacher={**asdict(head), **asdict(machine)},
+        teacher={**asdict(head), **asdict(adapter), **asdict(machine)},
         student={**start, **repeats, **asdict(training), **asdict(machine)},
         export={"precision": export_precision, "flat": export_flat or None},
     )

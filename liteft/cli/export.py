@@ -44,6 +44,10 @@ Unlabeled = Annotated[
     str | None,
     typer.Option("--unlabeled", metavar="FILE", help="More texts whose labels must agree, and whose pieces are kept."),
 ]
+Target = Annotated[
+    str | None,
+    typer.Option("--target", metavar="TARGET", help="edge: for phones and browsers, flat, for transformers.js."),
+]
 Split = Annotated[str, typer.Option("--split", metavar="NAME", help="Texts to verify on.")]
 
 
@@ -61,6 +65,7 @@ def export(
     mixed: Mixed = False,
     flat: Flat = False,
     vocabulary: Vocabulary = None,
+    target: Target = None,
     data: o.Data = None,
     split: Split = "validation",
     unlabeled: Unlabeled = None,
@@ -88,6 +93,7 @@ def export(
         "mixed": mixed or None,
         "flat": flat or None,
         "vocabulary": vocabulary,
+        "target": target,
     }
     recipe = resolve(settings, data={"source": data, **asdict(reading)}, export=form)
     console = output.console()
@@ -112,6 +118,7 @@ def export(
         flat=chosen.flat,
         vocabulary=chosen.vocabulary,
         texts=[each for each in (train, more) if each is not None],
+        target=chosen.target,
         verify=gold.split,
         unlabeled=more,
         limits=liteft.Limits(accuracy_drop=chosen.max_drop / 100),

@@ -35,6 +35,7 @@ def finetune(
     task: o.Task = None,
     training: o.Training,
     head: o.Head,
+    adapter: o.Adapter,
     machine: o.Machine,
     from_scratch: FromScratch = False,
     size: Size = None,
@@ -50,7 +51,7 @@ def finetune(
     recipe = resolve(
         settings,
         data={"source": data, "task": task, **asdict(reading)},
-        teacher={**start, **asdict(training), **asdict(head), **asdict(machine)},
+        teacher={**start, **asdict(training), **asdict(head), **asdict(adapter), **asdict(machine)},
     )
     console = output.console()
     dataset = load_data(recipe)  # before torch: a misspelt column need not wait for it

@@ -95,6 +95,20 @@ class Head:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Adapter:
+    """How a teacher is trained whose base is too large to train whole."""
+
+    quantization: Annotated[
+        str | None,
+        typer.Option("--quantization", metavar="BITS", help="8bit or 4bit: store the base so, and train an adapter."),
+    ] = None
+    lora_rank: Annotated[
+        int | None,
+        typer.Option("--lora-rank", metavar="N", help="Train an adapter of this rank, not all; 16 if quantized."),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Machine:
     """How a training uses the machine, and its seed."""
 

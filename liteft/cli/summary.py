@@ -51,8 +51,9 @@ def artifact_text(artifact: Artifact) -> str:
     """Return lines: what the artifact is, and how its verification came out."""
     checked = artifact.manifest.verification
     model_mb, folder_mb = artifact.model_path.stat().st_size / 1e6, artifact.size_bytes / 1e6
+    graph = artifact.manifest.graph_file
     lines = [
-        f"{artifact.path}: {_form(artifact)}, model.onnx {model_mb:.1f} MB, folder {folder_mb:.1f} MB",
+        f"{artifact.path}: {_form(artifact)}, {graph} {model_mb:.1f} MB, folder {folder_mb:.1f} MB",
         f"verified: same answer as the model on {100 * checked['agreement']:.2f}% of "
         f"{checked['texts']:,} texts of {checked['split']}",
     ]

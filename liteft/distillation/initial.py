@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import copy
 import re
-from typing import cast
+from collections.abc import Iterable
 
-from torch import Tensor, nn
-from transformers import AutoModel, AutoModelForSequenceClassification, PretrainedConfig
+from torch import Tensor
+from transformers import PretrainedConfig
 
 from liteft.config import StudentRecipe
 from liteft.distillation.layers import choose_layers
 from liteft.distillation.shrinking import shrink
-from liteft.errors import ConfigError
-from liteft.finetuning.base import create_classifier, parse_size, resolve_base
-from liteft.finetuning.model import LoadedClassifier, MeanPooledClassifier, pooler_argument
+from liteft.errors import ConfigError, ModelError
+from liteft.finetuning.adapters import plain_weights
+from liteft.finetuning.base import create_classifier, parse_size
+from liteft.finetuning.bases import resolve_base
+from liteft.finetuning.model import LoadedClassifier, position_limit, read_config, untrained_classifier
 
-__all__ = ["check_student", "create_student", "layer_count"]
+__all__ = ["check_own_encoder", "check_student", "create_student", "layer_count"]
 
 _LAYER = re.compile(r"^(.*?\.(?:layer|layers|h))\.(\d+)\.(.*)$")
 
@@ -58,6 +60,28 @@ def check_student(recipe: StudentRecipe, teacher: PretrainedConfig) -> None:
         )
 
 
+def check_own_encoder(recipe: StudentRecipe, *, max_tokens: int) -> None:
+    """Refuse an encoder of one's own that cannot read what the teacher will read, before the teacher is trained.
+
+    Args:
+        recipe: the student's settings; nothing is checked where its size is given instead.
+        max_tokens: of the teacher; the student's texts are cut there, too.
+
+    Raises:
+        ModelError: there is no such encoder, or it has fewer positions.
+    """
+    if recipe.student is None:
+        return
+    folder = resolve_base(recipe.student)
+    most = position_limit(read_config(folder))
+    if max_tokens > most:
+        raise ModelError(
+            f"the student {folder} has positions for {most} tokens, and its teacher is to read {max_tokens}.",
+            accepted={"max_tokens": f"up to {most}"},
+            fix=f"--max-tokens {most}",
+        )
+
+
 def create_student(teacher: LoadedClassifier, recipe: StudentRecipe) -> LoadedClassifier:
     """Return an untrained student.
 
@@ -75,14 +99,14 @@ def create_student(teacher: LoadedClassifier, recipe: StudentRecipe) -> LoadedCl
     layers, width = parse_size(recipe.size or "")
     full = int(teacher.config.hidden_size)
     chosen = choose_layers(recipe.layers, teacher=layer_count(teacher), student=layers)
-    weights = _chosen_layers(dict(teacher.model.state_dict()), chosen)
+    weights = _chosen_layers(plain_weights(teacher.model), chosen)
     config = copy.deepcopy(teacher.config)
     config.num_hidden_layers = layers
     if getattr(config, "layer_types", None) is not None:
         config.layer_types = [config.layer_types[index] for index in chosen]
     if width is not None and width != full:
         weights = _narrower(weights, config, width)
-    model = _build(config, teacher)
+    model = untrained_classifier(config, teacher.settings)
     model.load_state_dict(weights)
     return LoadedClassifier(model.eval(), teacher.tokenizer, teacher.settings, teacher.path)
 
@@ -106,11 +130,11 @@ def _own_encoder(teacher: LoadedClassifier, student: str, *, seed: int) -> Loade
     )
 
 
-def _chosen_layers(weights: dict[str, Tensor], chosen: list[int]) -> dict[str, Tensor]:
+def _chosen_layers(weights: Iterable[tuple[str, Tensor]], chosen: list[int]) -> dict[str, Tensor]:
     """Keep the chosen layers and number them anew; everything that is in no layer stays. Copies, on the CPU."""
     place = {layer: index for index, layer in enumerate(chosen)}
     kept = {}
-    for name, tensor in weights.items():
+    for name, tensor in weights:
         match = _LAYER.match(name)
         if match is None:
             kept[name] = tensor.to("cpu", copy=True)
@@ -143,10 +167,3 @@ def _narrower(weights: dict[str, Tensor], config: PretrainedConfig, width: int) 
     if hasattr(config, "embedding_size"):
         config.embedding_size = width
     return weights
-
-
-def _build(config: PretrainedConfig, teacher: LoadedClassifier) -> nn.Module:
-    if teacher.settings.pooling == "mean":
-        encoder = AutoModel.from_config(config, **pooler_argument(config))
-        return MeanPooledClassifier(encoder, len(teacher.settings.labels)).float()
-    return cast(nn.Module, AutoModelForSequenceClassification.from_config(config)).float()

@@ -25,10 +25,11 @@ from liteft.distillation.initial import create_student
 from liteft.distillation.pool import training_pool
 from liteft.distillation.stages import train_student
 from liteft.distillation.teachers import Teacher
+from liteft.finetuning.bases import weights_hash
 from liteft.finetuning.fit import computing_threads
 from liteft.finetuning.model import LoadedClassifier
 from liteft.finetuning.run_folder import checkpoints_folder, finish_run, open_run_in_all, withdrawn_on_error
-from liteft.finetuning.teacher import report_check, require_trainable, weights_hash
+from liteft.finetuning.teacher import report_check, require_trainable
 from liteft.finetuning.trainer import Progress
 from liteft.run import Run, read_run
 from liteft.trimming import prove_trimming, trim_classifier, trimming_text, write_tokenizer_files

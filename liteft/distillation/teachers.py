@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from liteft import files
 from liteft.data import Dataset, Split
 from liteft.errors import LiteftError, ModelError
-from liteft.finetuning.base import resolve_base
-from liteft.finetuning.model import WEIGHTS, LoadedClassifier, is_classifier, load_classifier
-from liteft.run import RUN_FILE, Run, read_run
+from liteft.finetuning.bases import resolve_base
+from liteft.finetuning.model import LoadedClassifier, is_classifier, load_classifier
+from liteft.run import RUN_FILE, Run, model_weights_sha256, read_run
 
 __all__ = ["Teacher", "open_teacher", "with_labels"]
 
@@ -72,7 +71,7 @@ def open_teacher(source: Run | str | Path, *, finetune: Callable[[str], Run]) ->
         else:
             folder = resolve_base(str(source))
             if is_classifier(folder):
-                return Teacher(load_classifier(folder), None, files.sha256_file(folder / WEIGHTS))
+                return Teacher(load_classifier(folder), None, model_weights_sha256(folder))
             source = finetune(str(source))
     return Teacher(load_classifier(source.model_path), source, str(source.info["weights_sha256"]))
 

@@ -11,11 +11,11 @@ from transformers import TrainerCallback
 
 from liteft.config import Recipe
 from liteft.data import Dataset
-from liteft.distillation.initial import check_student
+from liteft.distillation.initial import check_own_encoder, check_student
 from liteft.distillation.student import Kind, distill_one
 from liteft.distillation.teachers import Teacher, open_teacher, with_labels
 from liteft.finetuning import finetune
-from liteft.finetuning.base import resolve_base
+from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.model import read_config
 from liteft.finetuning.teacher import resolve_data, resolve_recipe
 from liteft.finetuning.trainer import Progress
@@ -121,6 +121,7 @@ def distill_all(
             own = folder if recipe.student.student is None else resolve_base(recipe.student.student)
             tokenizer = TextTokenizer.from_file(own / "tokenizer.json", max_tokens=recipe.teacher.max_tokens)
             check_budget(tokenizer, recipe.student.vocabulary)
+        check_own_encoder(recipe.student, max_tokens=recipe.teacher.max_tokens)
         shown = not (teacher_out / RUN_FILE).is_file()  # the teacher's training shows the data check
         return finetune(base, dataset, out=teacher_out, recipe=recipe, progress=progress, callbacks=callbacks)
 

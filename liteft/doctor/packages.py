@@ -25,6 +25,7 @@ __all__ = [
 
 _EXTRAS = {
     "train": "finetune, distill and export",
+    "lora": "large teachers: adapters, and bases in 8 or 4 bits",
     "hub": "data sets by their Hugging Face name",
     "parquet": "parquet files",
     "report": "the comparison's picture",

@@ -19,6 +19,20 @@ _PRECISIONS = {
     "int8": "int8 products, a scale for each weight channel and each activation row; head in float32",
     "static": "int8 products, a scale for each weight channel and each activation tensor; head in float32",
 }
+_DTYPES = {"onnx/model.onnx": "fp32", "onnx/model_fp16.onnx": "fp16", "onnx/model_quantized.onnx": "q8"}
+_JAVASCRIPT = """
+import { pipeline } from "@huggingface/transformers";
+
+const classifier = await pipeline("text-classification", "FOLDER", { dtype: "DTYPE" });
+await classifier("a text");
+""".strip()
+_JAVASCRIPT_PAIRS = """
+import { AutoModelForSequenceClassification, AutoTokenizer } from "@huggingface/transformers";
+
+const tokenizer = await AutoTokenizer.from_pretrained("FOLDER");
+const model = await AutoModelForSequenceClassification.from_pretrained("FOLDER", { dtype: "DTYPE" });
+const { logits } = await model(tokenizer("a text", { text_pair: "another", return_token_type_ids: true }));
+""".strip()
 _INTERVALS = ("accuracy", "exact_match", "micro_f1", "macro_f1")
 
 
@@ -57,7 +71,7 @@ def _what(manifest: Manifest) -> str:
         "Longest text": f"{manifest.max_tokens} tokens, cut on the {manifest.truncation_side}",
         "Precision": _precision(manifest),
         "Graph": f"ONNX, {graph}; from {', '.join(manifest.inputs)} to logits, before {manifest.activation}",
-        "model.onnx": f"{manifest.files['model.onnx'].bytes / 1e6:.1f} MB",
+        manifest.graph_file: f"{manifest.files[manifest.graph_file].bytes / 1e6:.1f} MB",
     }
     if manifest.vocabulary is not None:
         rows["Vocabulary"] = _vocabulary(manifest.vocabulary)
@@ -179,6 +193,19 @@ def _use(manifest: Manifest) -> str:
         f"    classifier.predict({example})",
         "```",
     ]
+    dtype = _DTYPES.get(manifest.graph_file)
+    if dtype is not None:
+        lines += [
+            "",
+            "In a browser or under node, with transformers.js:",
+            "",
+            "```js",
+            *(_JAVASCRIPT_PAIRS if manifest.paired else _JAVASCRIPT).replace("DTYPE", dtype).splitlines(),
+            "```",
+            "",
+            f"It cuts texts of more than {manifest.max_tokens} tokens in another way: at the right, and without "
+            "the token that ends a text.",
+        ]
     return "\n".join(lines) + "\n"
 
 

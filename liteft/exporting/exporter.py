@@ -15,12 +15,12 @@ from typing import Any, get_args
 
 import numpy as np
 
-from liteft import files
-from liteft.artifact import Artifact, read_artifact, writing_artifact
+from liteft.artifact import MODEL, Artifact, read_artifact, writing_artifact
 from liteft.data import Split
 from liteft.errors import ConfigError, ModelError, closest
 from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.calibration import MOST_TEXTS, PERCENTILE, Calibration, calibrate_ranges
+from liteft.exporting.edge import EDGE_GRAPHS, Target
 from liteft.exporting.folder import title_of, write_companions
 from liteft.exporting.limits import Limits
 from liteft.exporting.mending import Attempt, mend
@@ -29,8 +29,9 @@ from liteft.exporting.quantization import EmbeddingBits, Quantization, Range, Sc
 from liteft.exporting.trimmed import trim
 from liteft.exporting.verify import Gate, check_pairs
 from liteft.exporting.weights import reason_to_trace
-from liteft.finetuning.model import WEIGHTS, LoadedClassifier, load_classifier
-from liteft.run import Run, read_run
+from liteft.finetuning.adapters import adapter_of, parameter_count
+from liteft.finetuning.model import LoadedClassifier, load_classifier, merged_classifier
+from liteft.run import Run, model_weights_sha256, read_run
 from liteft.trimming import trimming_text
 
 __all__ = ["export"]
@@ -53,6 +54,7 @@ def export(
     flat: bool = False,
     vocabulary: int | None = None,
     texts: Split | Sequence[Split] | None = None,
+    target: Target | None = None,
     verify: Split | None = None,
     unlabeled: Split | None = None,
     limits: Limits | None = None,
@@ -61,7 +63,8 @@ def export(
     """Export a trained classifier as a verified artifact and return it.
 
     Args:
-        source: a run, its folder, or a model folder as LiteFT or transformers writes it.
+        source: a run, its folder, or a model folder as LiteFT or transformers writes it. An adapter is merged into its
+            base in float32, and what comes out is verified against the adapter on its base as that was trained.
         out: the artifact's folder. An older artifact there is replaced, once the new one is verified.
         precision: "fp32"; "fp16", half the file, computed in float32; or "int8", a quarter of the file and
             faster.
@@ -81,6 +84,8 @@ def export(
             of the word embedding that go with them. The export is then verified against the model with that
             vocabulary; the manifest's ``vocabulary`` says how it compares with the whole one.
         texts: what the pieces are chosen by: the training split as a rule, and unlabelled texts.
+        target: "edge", for phones and browsers: flat, laid out as transformers.js reads it, with the list of operators
+            that a reduced onnxruntime needs. None for the usual folder.
         verify: texts to verify on, the validation split as a rule. There is no export without: it is an
             argument with a default only so that leaving it out can be explained. Texts without labels verify
             that the export agrees with the model, and nothing about the model.
@@ -95,14 +100,16 @@ def export(
     Raises:
         VerificationError: the export does not agree with the model, or the model does not beat the majority
             class. Of int8 it names the products to blame.
-        ConfigError: an unknown precision or scheme, one without the other, no texts to verify on or to choose pieces
-            by, or a vocabulary below the single characters of its tokenizer.
+        ConfigError: an unknown precision, scheme or target, one without the other, no texts to verify on or to choose
+            pieces by, or a vocabulary below the single characters of its tokenizer.
         DataError: texts that do not fit the task, or too few to calibrate on.
         ModelError: no classifier, or one that cannot be exported or trimmed.
         RunError, ArtifactError: the source cannot be read, or the output cannot be written.
         DeviceError: LITEFT_LIBRARY names something else than the native library, which verifies too.
     """
-    _check_precision(precision)
+    _check_word("precision", precision, get_args(Precision))
+    if target is not None:
+        _check_word("target", target, get_args(Target))
     _check_int8(precision, scheme, weight_bits, embedding_bits, calibration, mixed)
     if verify is None:
         raise ConfigError(
@@ -114,39 +121,42 @@ def export(
     loaded = load_classifier(folder)
     if loaded.config.pad_token_id is None:
         loaded.config.pad_token_id = loaded.tokenizer.pad_id
-    trimmed = None if vocabulary is None else trim(loaded, vocabulary, texts, verify, limits or Limits())
+    _check_size(loaded, precision, traced=False)
+    whole, reference = merged_classifier(loaded), loaded
+    trimmed = None if vocabulary is None else trim(whole, vocabulary, texts, verify, limits or Limits())
     if trimmed is not None:
-        loaded = trimmed.loaded
+        whole = reference = trimmed.loaded
         _tell(progress, trimming_text(trimmed.described))
-    reason = reason_to_trace(loaded)
+    reason = reason_to_trace(whole)
     if embedding_bits == 4:
-        _check_nibbles(loaded, reason)
-    _check_size(loaded, precision, traced=reason is not None)
+        _check_nibbles(whole, reason)
+    _check_size(whole, precision, traced=reason is not None)
     with writing_artifact(Path(out)) as writer:
-        _tell(progress, _graph_line(loaded, reason))
-        blueprint = Blueprint(loaded, traced=reason is not None)
+        _tell(progress, _graph_line(whole, reason))
+        blueprint = Blueprint(whole, traced=reason is not None)
         quantization, calibrated = Quantization(scheme, weight_bits, embedding_bits=embedding_bits), None
         if scheme == "static":
             given = verify if calibrate is None else calibrate
             _tell(progress, f"calibrating on up to {MOST_TEXTS:,} of {len(given):,} texts of {given.name}")
-            ranges, calibrated = _ranges(blueprint, loaded, given, calibration)
+            ranges, calibrated = _ranges(blueprint, whole, given, calibration)
             quantization = replace(quantization, ranges=ranges)
-        write_companions(loaded, writer.folder, None if trimmed is None else trimmed.vocabulary)
-        gate = Gate(loaded, verify, precision=precision, limits=limits, unlabeled=unlabeled, progress=progress)
+        write_companions(whole, writer.folder, None if trimmed is None else trimmed.vocabulary)
+        gates = _gates(reference, whole, verify, unlabeled, precision, limits, progress)
         attempt = Attempt(
             blueprint,
-            loaded,
+            reference,
             run,
             writer,
-            gate,
+            gates,
             precision=precision,
-            flat=flat,
+            flat=flat or target == "edge",
+            graph_file=EDGE_GRAPHS[precision] if target == "edge" else MODEL,
             title=title_of(run, folder),
             calibration=calibrated,
             trimmed=trimmed,
         )
         checked = mend(attempt, quantization, mixed=mixed, progress=progress)
-        attempt.seal(checked | {"weights_sha256": files.sha256_file(folder / WEIGHTS)})
+        attempt.seal(checked | {"weights_sha256": model_weights_sha256(folder)})
     artifact = read_artifact(Path(out))
     size = f"{artifact.size_bytes / 1e6:.1f} MB"
     _tell(progress, f"exported {artifact.path}: {precision}, {size}, {_summary(checked)}")
@@ -164,6 +174,39 @@ def _ranges(
     ranges = calibrate_ranges(blueprint.flat("fp32"), blueprint.products, encoded, method=method)
     told = {"method": method, "split": given.name, "texts": len(given)}
     return ranges, told | ({"percentile": PERCENTILE} if method == "percentile" else {})
+
+
+def _gates(
+    loaded: LoadedClassifier,
+    whole: LoadedClassifier,
+    verify: Split,
+    unlabeled: Split | None,
+    precision: Precision,
+    limits: Limits | None,
+    progress: Callable[[str], None] | None,
+) -> list[Gate]:
+    """Return what holds a graph to the model as it was trained; what the last one measures is told.
+
+    An adapter whose base is in 8 bits rounds what its layers read, which no float graph does: the graph is held to the
+    merged weights as closely as any, and to what was trained as an int8 graph is, by its labels.
+    """
+    adapter = adapter_of(loaded.model)
+    rounds = adapter is not None and adapter.quantization is not None and adapter.quantization.bits == "8bit"
+    judged: list[tuple[LoadedClassifier, Precision]] = [(loaded, "int8" if rounds else precision)]
+    if rounds:
+        judged.insert(0, (whole, precision))
+    return [
+        Gate(
+            model,
+            verify,
+            precision=precision,
+            limits=limits,
+            limits_of=limits_of,
+            unlabeled=unlabeled,
+            progress=progress,
+        )
+        for model, limits_of in judged
+    ]
 
 
 def _tell(progress: Callable[[str], None] | None, line: str) -> None:
@@ -193,7 +236,7 @@ def _resolve(source: Run | str | os.PathLike[str]) -> tuple[Run | None, Path]:
 
 def _check_size(loaded: LoadedClassifier, precision: Precision, *, traced: bool) -> None:
     """Refuse what protobuf cannot hold. Traced graphs pass through float32, whatever they are stored in."""
-    parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
+    parameters = parameter_count(loaded.model)
     size = parameters * _BYTES["fp32" if traced else precision]
     if size > _MOST_BYTES:
         raise ModelError(
@@ -201,10 +244,6 @@ def _check_size(loaded: LoadedClassifier, precision: Precision, *, traced: bool)
             accepted={"one ONNX file": "2 GB"},
             fix=[*([] if traced else ["--precision int8, or fp16"]), "distil it into a smaller student"],
         )
-
-
-def _check_precision(precision: str) -> None:
-    _check_word("precision", precision, get_args(Precision))
 
 
 def _check_nibbles(loaded: LoadedClassifier, reason: str | None) -> None:

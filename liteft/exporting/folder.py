@@ -41,6 +41,7 @@ def title_of(run: Run | None, folder: Path) -> str:
 
 def save_model(model: onnx.ModelProto, path: Path) -> None:
     """Write a graph; equal ones in equal bytes."""
+    path.parent.mkdir(exist_ok=True)
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from liteft.artifact import MODEL, ArtifactWriter
+from liteft.artifact import MODEL, ArtifactWriter, GraphFile
 from liteft.exporting.blame import Effect, rank_products
 from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.disagreement import Disagreement
+from liteft.exporting.edge import OPERATORS, write_operators
 from liteft.exporting.folder import manifest_fields, save_model, seal
 from liteft.exporting.precision import Precision
 from liteft.exporting.quantization import Quantization
@@ -32,8 +33,9 @@ class Attempt:
         blueprint: makes the graphs.
         loaded, run: the classifier, and the run that made it.
         writer: the folder, with every file but the graph.
-        gate: judges what was written.
+        gates: judge what was written, one after the other.
         precision, flat: of the graphs.
+        graph_file: where the folder has them; elsewhere than usual, their operators are listed beside them.
         title: of the card.
         calibration: what the manifest says of it.
         trimmed: the classifier with a smaller vocabulary than the run's, where it was trimmed for this export.
@@ -45,17 +47,18 @@ class Attempt:
         loaded: LoadedClassifier,
         run: Run | None,
         writer: ArtifactWriter,
-        gate: Gate,
+        gates: Sequence[Gate],
         *,
         precision: Precision,
         flat: bool,
+        graph_file: GraphFile,
         title: str,
         calibration: dict[str, Any] | None,
         trimmed: Trimmed | None = None,
     ) -> None:
-        self.blueprint, self.loaded, self.gate, self.precision = blueprint, loaded, gate, precision
+        self.blueprint, self.loaded, self.gates, self.precision = blueprint, loaded, tuple(gates), precision
         self._run, self._writer, self._flat, self._title, self._calibration = run, writer, flat, title, calibration
-        self._trimmed = trimmed
+        self._trimmed, self._graph_file = trimmed, graph_file
         self._fields: dict[str, Any] = {}
         self.model_bytes = 0
 
@@ -66,8 +69,11 @@ class Attempt:
             VerificationError: it does not pass.
         """
         model = self.blueprint.model(self.precision, quantization, flat=self._flat)
-        save_model(model, self._writer.folder / MODEL)
-        self.model_bytes = (self._writer.folder / MODEL).stat().st_size
+        path = self._writer.folder / self._graph_file
+        save_model(model, path)
+        if self._graph_file != MODEL:
+            write_operators(path, self._writer.folder / OPERATORS)
+        self.model_bytes = path.stat().st_size
         self._fields = manifest_fields(
             self.loaded,
             self._run,
@@ -77,11 +83,13 @@ class Attempt:
             quantization=quantization,
             calibration=self._calibration,
         )
+        self._fields["graph_file"] = self._graph_file
         if self._trimmed is not None:
             self._fields |= {"metrics": self._trimmed.metrics, "vocabulary": self._trimmed.described}
         self.seal({})
         integers = [name for name in self.blueprint.products if quantization.form(name) == "int8"]
-        return self.gate.check(self._writer.folder, int8_products=len(integers) if self.precision == "int8" else 0)
+        count = len(integers) if self.precision == "int8" else 0
+        return [gate.check(self._writer.folder, int8_products=count) for gate in self.gates][-1]
 
     def seal(self, verification: dict[str, Any]) -> None:
         """Write card and manifest of the last graph."""
@@ -89,7 +97,7 @@ class Attempt:
 
     def blame(self, quantization: Quantization, progress: Callable[[str], None] | None) -> list[Effect]:
         """Return the effect of each product of the last graph, the worst first, on some of the gate's texts."""
-        split = self.gate.split
+        split = self.gates[-1].split
         if len(split) > _BLAME_TEXTS:
             split = split.take(np.linspace(0, len(split) - 1, _BLAME_TEXTS).round().astype(np.int64))
         encoded = self.loaded.tokenizer.encode(split.texts, split.pairs)

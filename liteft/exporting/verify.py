@@ -61,6 +61,7 @@ class Gate:
         split: texts to compare on; labels, where there are any, judge accuracy too.
         precision: of the artifacts.
         limits: how far they may be off.
+        limits_of: the precision whose own limits hold where ``limits`` sets none; None for the artifacts'.
         unlabeled: more texts, whose labels, if any, are not looked at.
         progress: called with a line of text now and then.
 
@@ -76,11 +77,12 @@ class Gate:
         *,
         precision: Precision,
         limits: Limits | None = None,
+        limits_of: Precision | None = None,
         unlabeled: Split | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> None:
         self._loaded, self._precision, self._all = loaded, precision, split
-        self.limits = (limits or Limits()).resolved(precision)
+        self.limits = (limits or Limits()).resolved(limits_of or precision)
         self.split = _chosen_texts(split, loaded, self.limits.texts)
         self._splits = [self.split]
         if unlabeled is not None:

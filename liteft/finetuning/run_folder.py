@@ -26,10 +26,11 @@ from liteft import files
 from liteft.config import Recipe, differences, read_recipe, write_recipe
 from liteft.data import Dataset, Split
 from liteft.errors import RunError
+from liteft.finetuning.adapters import adapter_of, parameter_count
 from liteft.finetuning.checkpoints import can_go_on
 from liteft.finetuning.model import LoadedClassifier, predict_logits, save_classifier
 from liteft.metrics import Task, decide, majority_share, score, score_intervals, sigmoid, softmax
-from liteft.run import RUN_FORMAT, Run, read_run
+from liteft.run import RUN_FORMAT, Run, model_weights, model_weights_sha256, read_base, read_run
 
 __all__ = ["checkpoints_folder", "finish_run", "open_run", "open_run_in_all", "versions", "withdrawn_on_error"]
 
@@ -161,7 +162,9 @@ def finish_run(
             if split.labels is not None:
                 metrics[name] = split_metrics(logits, split, dataset.task)
     settings = loaded.settings
-    weights = out / "model" / "model.safetensors"
+    weights = model_weights(out / "model")
+    adapter = adapter_of(loaded.model)
+    base = {} if adapter is None else read_base(out / "model")
     content = {
         "format": RUN_FORMAT,
         "kind": kind,
@@ -171,9 +174,10 @@ def finish_run(
         "paired": settings.paired,
         "max_tokens": settings.max_tokens,
         "family": loaded.config.model_type,
-        "parameters": sum(parameter.numel() for parameter in loaded.model.parameters()),
-        "size_bytes": weights.stat().st_size,
-        "weights_sha256": files.sha256_file(weights),
+        "parameters": parameter_count(loaded.model),
+        "size_bytes": weights.stat().st_size + base.get("bytes", 0),
+        "weights_sha256": model_weights_sha256(out / "model"),
+        **({} if adapter is None else {"adapter": {**base, "rank": adapter.rank, "own_bytes": weights.stat().st_size}}),
         "data": {
             "name": dataset.name,
             "fingerprint": dataset.fingerprint,

@@ -10,6 +10,7 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,12 +22,14 @@ from liteft import files
 from liteft.config import Recipe, TeacherRecipe, make_recipe
 from liteft.data import Dataset, check_dataset, load_dataset
 from liteft.errors import ConfigError, DataError
-from liteft.finetuning.base import base_name, create_classifier, create_from_scratch, resolve_base
+from liteft.finetuning.adapters import Adapter, asked_adapter
+from liteft.finetuning.base import create_classifier, create_from_scratch
+from liteft.finetuning.bases import base_name, resolve_base, weights_bytes, weights_hash
 from liteft.finetuning.checkpoints import can_go_on
 from liteft.finetuning.consistency import ConsistencyTrainer
 from liteft.finetuning.fit import computing_threads, fit
 from liteft.finetuning.head import start_from_discriminants
-from liteft.finetuning.model import WEIGHTS, LoadedClassifier, Pooling
+from liteft.finetuning.model import LoadedClassifier, Pooling
 from liteft.finetuning.run_folder import checkpoints_folder, finish_run, open_run_in_all, withdrawn_on_error
 from liteft.finetuning.trainer import ClassifierTrainer, Progress, resolve_precision
 from liteft.run import Run, read_run
@@ -61,6 +64,7 @@ def finetune(
         ConfigError: an unknown or unusable setting.
         DataError: data that cannot be trained on.
         ModelError: a base that cannot be used.
+        MissingExtraError: an adapter or a quantized base was asked for, and peft or bitsandbytes is not installed.
         RunError: the folder holds another run, or cannot be written.
 
     Source: Devlin et al. 2019, section 4, arXiv:1810.04805.
@@ -80,12 +84,15 @@ def finetune(
             "rdrop_weight compares two draws of dropout, and dropout = 0 draws nothing.",
             fix="--set teacher.rdrop_weight=0",
         )
+    adapter = asked_adapter(teacher, bf16=resolve_precision(teacher.precision) == "bf16")
     dataset = resolve_data(data, recipe)
     require_trainable(dataset)
     source = None if teacher.base is None else resolve_base(teacher.base)
     inputs = {"kind": "teacher", "data": dataset.fingerprint, "base": weights_hash(source)}
     if source is None and teacher.vocabulary is not None and Path(teacher.vocabulary).is_file():
         inputs["vocabulary"] = files.sha256_file(Path(teacher.vocabulary))
+    if adapter is not None and source is not None:
+        adapter = replace(adapter, base_sha256=str(inputs["base"]), base_bytes=weights_bytes(source))
     state = PartialState(cpu=not torch.cuda.is_available())
     finished = open_run_in_all(state, out, recipe, inputs, table="teacher")
     if finished is not None:
@@ -93,7 +100,7 @@ def finetune(
     started = time.monotonic()
     taking_back = withdrawn_on_error(out) if state.is_main_process else contextlib.nullcontext()
     with tempfile.TemporaryDirectory(prefix="liteft-") as spare, taking_back, computing_threads(teacher.threads):
-        loaded = _start(teacher, source, dataset, Path(spare))
+        loaded = _start(teacher, source, dataset, Path(spare), adapter)
         if state.is_main_process:
             report_check(dataset, loaded, out, progress)
         if teacher.head == "lda" and not can_go_on(checkpoints_folder(out)):
@@ -171,12 +178,6 @@ def report_check(dataset: Dataset, loaded: LoadedClassifier, out: Path, progress
         progress(check.render())
 
 
-def weights_hash(folder: Path | None) -> str | None:
-    """Return the SHA-256 of a model folder's weights, or None without a folder or weights."""
-    path = None if folder is None else folder / WEIGHTS
-    return files.sha256_file(path) if path is not None and path.is_file() else None
-
-
 def pooling_of(recipe: TeacherRecipe, base: Path | None) -> Pooling:
     """Return the pooling that a recipe asks for.
 
@@ -191,7 +192,9 @@ def pooling_of(recipe: TeacherRecipe, base: Path | None) -> Pooling:
     return "cls"
 
 
-def _start(teacher: TeacherRecipe, base: Path | None, dataset: Dataset, folder: Path) -> LoadedClassifier:
+def _start(
+    teacher: TeacherRecipe, base: Path | None, dataset: Dataset, folder: Path, adapter: Adapter | None
+) -> LoadedClassifier:
     """Return the untrained classifier; ``folder`` takes the tokenizer of one that starts from scratch."""
     common: dict[str, Any] = {
         "labels": dataset.labels,
@@ -204,7 +207,7 @@ def _start(teacher: TeacherRecipe, base: Path | None, dataset: Dataset, folder: 
         "seed": teacher.seed,
     }
     if base is not None:
-        return create_classifier(base, **common)
+        return create_classifier(base, adapter=adapter, **common)
     if teacher.size is None or teacher.vocabulary is None:
         raise ConfigError(
             "from_scratch needs a size and a vocabulary.", fix="--size 4x256 --vocabulary vocab.txt"

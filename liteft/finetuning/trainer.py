@@ -23,6 +23,8 @@ from transformers.trainer_callback import PrinterCallback
 
 from liteft.config import TrainingRecipe
 from liteft.errors import ConfigError, MissingExtraError
+from liteft.finetuning.adapter_files import load_adapter_weights, save_adapter_weights
+from liteft.finetuning.adapters import adapter_of
 from liteft.finetuning.batches import LengthGroupedSampler
 from liteft.finetuning.checkpoints import STATE, discard, mark_complete, remove_superseded
 from liteft.finetuning.loss import label_loss
@@ -124,6 +126,7 @@ def training_arguments(
         report_to=[],
         disable_tqdm=True,
         log_level="error",
+        **_layers_again(recipe.gradient_checkpointing),
     )
     # Set afterwards: the constructor refuses savings between evaluations, not knowing _SaveEvaluated.
     arguments.save_steps = min(recipe.checkpoint_steps or evaluate_every, evaluate_every)
@@ -131,6 +134,14 @@ def training_arguments(
     if processes == 1:
         arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
+
+
+def _layers_again(wanted: bool) -> dict[str, Any]:
+    """Trainer's arguments for computing layers anew in the backward pass, by the name that its version has for it."""
+    newer = "activation_checkpointing" in TrainingArguments.__dataclass_fields__
+    name = f"{'activation' if newer else 'gradient'}_checkpointing"
+    # The reentrant way asks for a gradient of the embeddings, which an adapter's base has not.
+    return {name: True, f"{name}_kwargs": {"use_reentrant": False}} if wanted else {}
 
 
 def steps_per_epoch(recipe: TrainingRecipe, texts: int, processes: int) -> int:
@@ -246,6 +257,25 @@ class ClassifierTrainer(Trainer):
         self.callback_handler.on_train_begin(self.args, self.state, self.control)
         self.callback_handler.on_train_end(self.args, self.state, self.control)
         return True
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        """Write a checkpoint's weights: of a classifier with an adapter, what is trained, and not the base again."""
+        if adapter_of(self.model) is None:
+            super()._save(output_dir, state_dict)
+        else:
+            save_adapter_weights(self.model, Path(output_dir or self.args.output_dir))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        if adapter_of(self.model) is None:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:
+            load_adapter_weights(self.model, Path(resume_from_checkpoint))
+
+    def _load_best_model(self) -> None:
+        if adapter_of(self.model) is None:
+            super()._load_best_model()
+        else:
+            load_adapter_weights(self.model, Path(str(self.state.best_model_checkpoint)))
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"

@@ -16,13 +16,12 @@ from liteft.artifact import MANIFEST, Artifact, read_artifact
 from liteft.errors import ConfigError, ModelError
 from liteft.metrics import Task
 from liteft.report.parameters import onnx_parameters, safetensors_parameters
-from liteft.run import RUN_FILE, Run, read_run
+from liteft.run import ADAPTER, RUN_FILE, WEIGHTS, Run, model_weights, read_base, read_run
 
 __all__ = ["Source", "Subject", "find_subjects"]
 
 Source = Run | Artifact | str | os.PathLike[str]
 
-_WEIGHTS = "model.safetensors"
 _DEFAULT_TOKENS = 512
 
 
@@ -40,8 +39,8 @@ class Subject:
         labels: label names in the order of its logits.
         paired: it reads pairs of texts.
         parameters: number of weights.
-        model_bytes: bytes of the file that holds the weights.
-        folder_bytes: bytes of every file in ``folder``.
+        model_bytes: bytes of the file that holds the weights; of an adapter, with its base's.
+        folder_bytes: bytes of every file in ``folder``, and of an adapter's base.
         info: run.json, for a run.
     """
 
@@ -104,25 +103,25 @@ def _find(source: Source) -> Subject:
         accepted={
             "a run": f"holds {RUN_FILE}",
             "an artifact": f"holds {MANIFEST}",
-            "a model folder": f"holds config.json and {_WEIGHTS}",
+            "a model folder": f"holds config.json and {WEIGHTS}",
         },
     )
 
 
 def _of_run(run: Run) -> Subject:
-    weights = run.model_path / _WEIGHTS
+    weights = _weights(run.model_path)
     return Subject(
         name="",
         path=run.path,
         folder=run.model_path,
         engine="torch",
-        form=f"{run.kind}, torch",
+        form=f"{run.kind}, torch{weights.stored}",
         task=run.task,
         labels=run.labels,
         paired=bool(run.info["paired"]),
-        parameters=safetensors_parameters(weights),
-        model_bytes=weights.stat().st_size,
-        folder_bytes=_folder_bytes(run.model_path),
+        parameters=weights.parameters,
+        model_bytes=weights.bytes,
+        folder_bytes=_folder_bytes(run.model_path) + weights.base_bytes,
         info=run.info,
     )
 
@@ -145,10 +144,9 @@ def _of_artifact(artifact: Artifact) -> Subject:
 
 
 def _of_model(folder: Path) -> Subject:
-    weights = folder / _WEIGHTS
-    if not weights.is_file():
+    if not model_weights(folder).is_file():
         raise ModelError(
-            f"{folder} has no {_WEIGHTS}; weights in other formats are never loaded.",
+            f"{folder} has no {WEIGHTS}; weights in other formats are never loaded.",
             fix="save the model with save_pretrained, which writes safetensors",
         )
     try:
@@ -160,20 +158,39 @@ def _of_model(folder: Path) -> Subject:
     except (OSError, ValueError, AttributeError) as error:
         raise ModelError(f"{folder / 'config.json'} cannot be read: {error}.") from error
     labels = own.get("labels") or [listed[index] for index in sorted(listed)]
+    weights = _weights(folder)
     multi = config.get("problem_type") == "multi_label_classification"
     return Subject(
         name="",
         path=folder,
         folder=folder,
         engine="torch",
-        form="torch",
+        form=f"torch{weights.stored}",
         task=cast(Task, own.get("task") or ("multi_label" if multi else "single_label")),
         labels=tuple(labels),
         paired=bool(own.get("paired", False)),
-        parameters=safetensors_parameters(weights),
-        model_bytes=weights.stat().st_size,
-        folder_bytes=_folder_bytes(folder),
+        parameters=weights.parameters,
+        model_bytes=weights.bytes,
+        folder_bytes=_folder_bytes(folder) + weights.base_bytes,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    parameters: int
+    bytes: int
+    base_bytes: int = 0
+    stored: str = ""
+
+
+def _weights(folder: Path) -> _Weights:
+    """What a model folder's weights are; an adapter's count with its base, without which it is nothing."""
+    file = model_weights(folder)
+    if not (folder / ADAPTER).is_file():
+        return _Weights(safetensors_parameters(file), file.stat().st_size)
+    base = read_base(folder)
+    stored = f", {base['quantization']}" if base["quantization"] else ""
+    return _Weights(base["parameters"], file.stat().st_size + base["bytes"], base["bytes"], stored)
 
 
 def _folder_bytes(folder: Path) -> int:

@@ -42,12 +42,13 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("family", "pooling", "paired", "precision", "flat"),
+    ("family", "pooling", "paired", "precision", "form"),
     [
-        ("bert", "cls", True, "fp32", False),
-        ("bert", "cls", True, "int8", False),
-        ("roberta", "mean", False, "fp16", False),
-        ("roberta", "mean", False, "int8", True),
+        ("bert", "cls", True, "fp32", {}),
+        ("bert", "cls", True, "int8", {}),
+        ("roberta", "mean", False, "fp16", {}),
+        ("roberta", "mean", False, "int8", {"flat": True}),
+        ("distilbert", "cls", False, "int8", {"target": "edge"}),
     ],
 )
 def test_an_artifact_gives_the_same_logits_in_onnxruntime_web(
@@ -55,7 +56,7 @@ def test_an_artifact_gives_the_same_logits_in_onnxruntime_web(
     pooling: str,
     paired: bool,
     precision: Any,
-    flat: bool,
+    form: dict[str, Any],
     browser: Path,
     workshop: Any,
     run_graph: Any,
@@ -64,7 +65,7 @@ def test_an_artifact_gives_the_same_logits_in_onnxruntime_web(
 ) -> None:
     folder, split = workshop.learned(family, pooling, paired=paired)
     limits = Limits(agreement=0.8, accuracy_drop=0.2)  # tiny random models decide by hairs
-    artifact = export(folder, tmp_path / "out", precision=precision, flat=flat, verify=split, limits=limits)
+    artifact = export(folder, tmp_path / "out", precision=precision, **form, verify=split, limits=limits)
     feed = batch("right", 4, 20, pad=artifact.manifest.pad_id)
     feed = {name: feed[name] for name in artifact.manifest.inputs}
     (tmp_path / "feed.json").write_text(json.dumps({name: rows.tolist() for name, rows in feed.items()}))

@@ -312,3 +312,29 @@ def test_the_number_of_threads_holds_while_a_run_is_made(base: Get, dataset: Dat
     settings = {**QUICK, "threads": before + 1, "max_steps": 1}
     finetune(base("bert"), dataset, out=tmp_path / "run", callbacks=[Threads()], **settings)
     assert seen == [before + 1] and torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(
+    ("family", "settings"),
+    [("bert", {}), ("bert", {"pooling": "mean", "quantization": "8bit"}), ("gpt2", {"quantization": "4bit"})],
+)
+def test_gradient_checkpointing_computes_layers_again_and_ends_in_the_same_bits(
+    base: Callable[[str], Path], dataset: Dataset, tmp_path: Path, family: str, settings: dict[str, Any]
+) -> None:
+    given = {**QUICK, **settings, "dropout": 0.2, "max_steps": 3}
+    passes: list[int] = []
+
+    class Counting(TrainerCallback):
+        def on_train_begin(self, _args: Any, _state: Any, _control: Any, model: Any = None, **_rest: Any) -> None:
+            passes.append(0)
+            layer = next(module for name, module in model.named_modules() if name.endswith(("layer.0", "h.0")))
+            inner = next(module for module in layer.modules() if isinstance(module, torch.nn.LayerNorm))
+            inner.register_forward_hook(lambda module, *_: passes.__setitem__(-1, passes[-1] + module.training))
+
+    runs = [
+        finetune(base(family), dataset, out=tmp_path / str(again), callbacks=[Counting()], **given,
+                 gradient_checkpointing=again)
+        for again in (False, True)
+    ]  # fmt: skip
+    assert passes[1] == 2 * passes[0] > 0
+    np.testing.assert_array_equal(runs[1].predictions("test")[0], runs[0].predictions("test")[0])

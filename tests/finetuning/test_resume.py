@@ -193,6 +193,22 @@ def test_a_run_killed_while_it_opens_or_finishes_its_folder_ends_in_the_same_bit
     assert_equal(again(out), uninterrupted)
 
 
+@pytest.mark.parametrize("bits", ["8bit", "4bit"])
+def test_a_killed_adapter_on_a_quantized_base_ends_in_the_same_bits(
+    tmp_path: Path, start: Start, again: Callable[..., Run], bits: str
+) -> None:
+    added = {"quantization": bits, "lora_dropout": 0.1}
+    reference = again(tmp_path / "reference", **added)
+    step = random.SystemRandom().randint(3, STEPS)
+    print(f"killed at step {step}")
+    out = tmp_path / "run"
+    assert start(out, step=step, settings={**SETTINGS, **added}) == -signal.SIGKILL
+    stored = list(out.glob("checkpoints/*/*.safetensors"))
+    assert stored and {path.name for path in stored} == {"adapter_model.safetensors"}
+    assert_equal(again(out, **added), reference)
+    assert [entry["skipped_steps"] for entry in log(out) if entry.get("resumed")] == [saved_before(step)]
+
+
 @pytest.mark.slow
 def test_a_run_killed_again_and_again_at_any_moment_ends_in_the_same_bits(
     tmp_path: Path, start: Start, uninterrupted: Run
@@ -290,8 +306,11 @@ def test_an_interrupt_while_finishing_leaves_no_half_model(
         ),
         {"pooling": "mean", "dropout": 0.3, "class_weights": "balanced", "label_smoothing": 0.1},
         {"rdrop_weight": 1.0, "dropout": 0.2, "max_steps": 8},
+        {"quantization": "4bit", "dropout": 0.2, "max_steps": 8},
+        {"quantization": "8bit", "optimizer": "adamw8bit", "max_steps": 8},
+        pytest.param({"lora_rank": 4, "pooling": "mean", "head": "lda"}, marks=pytest.mark.slow),
     ],
-    ids=["early stopping", "steps within an epoch", "accumulation", "sgd", "mean", "R-Drop"],
+    ids=["early stopping", "steps within an epoch", "accumulation", "sgd", "mean", "R-Drop", "4 bit", "8 bit", "LoRA"],
 )
 def test_a_resumed_run_is_equal_under_other_settings_too(
     tmp_path: Path, again: Callable[..., Run], settings: dict[str, Any]

@@ -1,0 +1,68 @@
+"""What an artifact for phones and browsers has beside the others: where its graph lies, and a list of operators.
+
+The folder is the layout that transformers.js reads from the hub: config.json, tokenizer.json and tokenizer_config.json
+at its root, the graph in onnx/ under the name of its precision. It is an artifact all the same: the manifest says where
+the graph lies, and no file is there twice. The graph is flat, since converters for phones walk the nodes of a graph.
+
+required_operators.config is what builds of onnxruntime for phones are reduced to (--include_ops_by_config). The tool of
+onnxruntime makes it, from the graph as it is after optimization. The .ort file of that conversion is thrown away: it
+holds the weights a second time, and who builds for phones converts anew, for the version that will run it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+from liteft.artifact import GraphFile
+from liteft.errors import ModelError
+from liteft.exporting.precision import Precision
+
+__all__ = ["EDGE_GRAPHS", "OPERATORS", "Target", "write_operators"]
+
+Target = Literal["edge"]
+OPERATORS = "required_operators.config"
+EDGE_GRAPHS: dict[Precision, GraphFile] = {
+    "fp32": "onnx/model.onnx",
+    "fp16": "onnx/model_fp16.onnx",
+    "int8": "onnx/model_quantized.onnx",
+}
+"""Precision -> where transformers.js looks for the graph: under dtype "fp32", "fp16" and "q8"."""
+
+
+def write_operators(graph: Path, target: Path) -> None:
+    """Write the operators that a graph needs once it is optimized, a line for each domain and version.
+
+    Args:
+        graph: the ONNX file.
+        target: the file to write, in the format of onnxruntime's reduced builds.
+
+    Raises:
+        ModelError: onnxruntime cannot convert the graph.
+    """
+    from onnxruntime.tools.convert_onnx_models_to_ort import OptimizationStyle, convert_onnx_models_to_ort
+
+    logger = logging.getLogger("ort_format_model.utils")
+    level = logger.level
+    with tempfile.TemporaryDirectory(prefix="liteft-") as spare:
+        shutil.copyfile(graph, Path(spare) / "model.onnx")
+        logger.setLevel(logging.WARNING)
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                convert_onnx_models_to_ort(
+                    Path(spare) / "model.onnx", Path(spare), optimization_styles=[OptimizationStyle.Fixed]
+                )
+            (listed,) = Path(spare).glob("*.config")
+            lines = listed.read_text(encoding="utf-8").splitlines()
+        except Exception as error:  # the tool raises plain Exception, and onnxruntime's own classes
+            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise ModelError(f"onnxruntime cannot convert the graph for phones: {first}") from error
+        finally:
+            logger.setLevel(level)
+    operators = [line for line in lines if not line.startswith("#")]  # the head names a file that is gone
+    target.write_text(f"# Generated from {graph.name}\n" + "\n".join(operators) + "\n", encoding="utf-8")

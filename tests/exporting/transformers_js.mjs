@@ -1,0 +1,33 @@
+// Tokenizes and classifies texts with transformers.js: node transformers_js.mjs FOLDER DTYPE TEXTS
+// FOLDER is an artifact for the target edge, TEXTS a JSON file, {"texts": [...], "pairs": [...] or null}. The output is
+// one line of JSON: ids and type ids of every text, uncut and cut; labels with scores, or the logits of pairs.
+import { readFileSync } from "node:fs";
+import { basename, dirname } from "node:path";
+import { AutoModelForSequenceClassification, AutoTokenizer, env, pipeline } from "@huggingface/transformers";
+
+const [folder, dtype, file] = process.argv.slice(2);
+env.allowRemoteModels = false;
+env.localModelPath = dirname(folder);
+const { texts, pairs } = JSON.parse(readFileSync(file));
+const tokenizer = await AutoTokenizer.from_pretrained(basename(folder));
+const read = (truncation) =>
+  texts.map((text, row) => {
+    const pair = pairs ? { text_pair: pairs[row], return_token_type_ids: true } : {};
+    const options = { return_tensor: false, truncation, ...pair };
+    const { input_ids, token_type_ids } = tokenizer(text, options);
+    return { ids: input_ids, types: token_type_ids ?? null };
+  });
+const answer = { whole: read(false), cut: read(true) };
+if (pairs) {
+  const model = await AutoModelForSequenceClassification.from_pretrained(basename(folder), { dtype });
+  answer.logits = [];
+  for (const [row, text] of texts.entries()) {
+    const options = { text_pair: pairs[row], return_token_type_ids: true, truncation: true };
+    answer.logits.push(Array.from((await model(tokenizer(text, options))).logits.data));
+  }
+} else {
+  const classify = await pipeline("text-classification", basename(folder), { dtype });
+  answer.predictions = [];
+  for (const text of texts) answer.predictions.push(await classify(text, { top_k: null }));
+}
+console.log(JSON.stringify(answer));

@@ -1,0 +1,53 @@
+"""A teacher that is an adapter, beside other models: it counts with its base."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from liteft.finetuning import finetune
+from liteft.report import compare
+from liteft.report.subjects import find_subjects
+from liteft.run import Run
+
+
+@pytest.fixture(scope="module")
+def training() -> ModuleType:
+    """The module that writes tiny bases and data for training."""
+    name = "liteft_tests_finetuning"
+    if name not in sys.modules:
+        path = Path(__file__).parent.parent / "finetuning" / "conftest.py"
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def run(training: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """An adapter on a base in 4 bits."""
+    root = tmp_path_factory.mktemp("adapter")
+    base = training.write_base(root / "base", "bert")
+    settings = {**training.QUICK, "learning_rate": 1e-2, "quantization": "4bit"}
+    return finetune(base, training.make_dataset(), out=root / "teacher", **settings)
+
+
+def test_sizes_and_parameters_are_those_of_adapter_and_base(run: Run) -> None:
+    base = Path(run.info["adapter"]["base"]) / "model.safetensors"
+    for subject in find_subjects([run, run.model_path]):
+        assert subject.form.endswith("torch, 4bit")
+        assert subject.parameters == run.info["parameters"]
+        own = (run.model_path / "adapter_model.safetensors").stat().st_size
+        assert subject.model_bytes == own + base.stat().st_size == run.info["size_bytes"]
+        beside = sum(path.stat().st_size for path in run.model_path.iterdir())
+        assert subject.folder_bytes == beside + base.stat().st_size
+
+
+def test_an_adapter_is_measured_as_it_was_trained(run: Run, training: ModuleType) -> None:
+    (model,) = compare(run, on=training.make_dataset(), rounds=1, seconds=0.001, threads=1).models
+    assert model.scores["accuracy"] == run.metrics["test"]["accuracy"]
