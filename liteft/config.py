@@ -104,7 +104,7 @@ class TeacherRecipe(TrainingRecipe):
 class StudentRecipe(TrainingRecipe):
     """Distilling: the student's size and start, the losses' weights, the control."""
 
-    epochs: float = Field(default=6.0, gt=0, le=1000)
+    epochs: float = Field(default=6.0, ge=0, le=1000, description="0 only before quantized epochs")
     size: str | None = Field(default=None, description="layers x width, as 3x384; the width may be left out")
     student: str | None = Field(default=None, description="folder of an encoder to start from instead")
     layers: list[int] | Literal["auto", "first", "spread", "ends"] = "auto"
@@ -116,6 +116,8 @@ class StudentRecipe(TrainingRecipe):
     relation_weight: float = Field(default=0.0, ge=0)
     matching_epochs: float = Field(default=0.0, ge=0, description="a first stage with the matching losses alone")
     matching_learning_rate: float = Field(default=1e-4, gt=0)
+    quantized_epochs: float = Field(default=0.0, ge=0, le=1000, description="a last stage that rounds as int8 does")
+    quantized_learning_rate: float = Field(default=2e-5, gt=0)
     views: Literal["none", "mask", "ngram"] = "none"
     vocabulary: int | None = Field(default=None, gt=0, description="pieces to keep at most; None keeps all")
     unlabeled: str | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from torch import Tensor
 from transformers import PretrainedConfig
@@ -20,7 +21,14 @@ from liteft.errors import ConfigError, ModelError
 from liteft.finetuning.adapters import plain_weights
 from liteft.finetuning.base import create_classifier, parse_size
 from liteft.finetuning.bases import resolve_base
-from liteft.finetuning.model import LoadedClassifier, position_limit, read_config, untrained_classifier
+from liteft.finetuning.model import (
+    LoadedClassifier,
+    is_classifier,
+    load_classifier,
+    position_limit,
+    read_config,
+    untrained_classifier,
+)
 
 __all__ = ["check_own_encoder", "check_student", "create_student", "layer_count"]
 
@@ -51,6 +59,12 @@ def check_student(recipe: StudentRecipe, teacher: PretrainedConfig) -> None:
             f"matching_epochs={recipe.matching_epochs:g} has nothing to match.",
             accepted={"hidden_weight, relation_weight": "one of them above 0"},
             fix=["--set student.hidden_weight=1", "--set student.matching_epochs=0"],
+        )
+    if not recipe.epochs and not recipe.quantized_epochs:
+        raise ConfigError(
+            "a student of no epochs learns nothing.",
+            accepted={"epochs": "above 0, or 0 before quantized_epochs"},
+            fix="--epochs 6",
         )
     wrong = [rate for rate in recipe.learning_rates or () if rate <= 0]
     if wrong or recipe.learning_rates == []:
@@ -117,9 +131,11 @@ def layer_count(loaded: LoadedClassifier) -> int:
 
 
 def _own_encoder(teacher: LoadedClassifier, student: str, *, seed: int) -> LoadedClassifier:
-    settings = teacher.settings
+    settings, folder = teacher.settings, resolve_base(student)
+    if (own := _finished(folder, teacher)) is not None:
+        return own
     return create_classifier(
-        resolve_base(student),
+        folder,
         labels=settings.labels,
         task=settings.task,
         pooling="cls" if settings.pooling == "last" else settings.pooling,
@@ -128,6 +144,16 @@ def _own_encoder(teacher: LoadedClassifier, student: str, *, seed: int) -> Loade
         truncation_side=settings.truncation_side,
         seed=seed,
     )
+
+
+def _finished(folder: Path, teacher: LoadedClassifier) -> LoadedClassifier | None:
+    """Return the classifier in a folder, head and all, where it is one for the teacher's labels already."""
+    if not is_classifier(folder):
+        return None
+    loaded = load_classifier(folder)
+    wanted = teacher.settings
+    same = (loaded.settings.labels, loaded.settings.task) == (wanted.labels, wanted.task)
+    return loaded if same and loaded.settings.max_tokens == wanted.max_tokens else None
 
 
 def _chosen_layers(weights: Iterable[tuple[str, Tensor]], chosen: list[int]) -> dict[str, Tensor]:

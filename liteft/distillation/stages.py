@@ -3,7 +3,9 @@
 Stage 1, where ``matching_epochs`` asks for it, matches hidden states or attention relations alone and ends with
 its last weights. Stage 2 learns the logits and ends with the weights that were best on validation. Each learning
 rate of a search starts stage 2 from the same weights; the best on validation is kept. Finished candidates lie beside
-the checkpoints, so a search that is killed goes on where it stopped.
+the checkpoints, so a search that is killed goes on where it stopped. A last stage, where ``quantized_epochs`` asks for
+it, goes on from there with the rounding of the int8 graph in the model, and ends with what is best on validation in
+int8.
 """
 
 from __future__ import annotations
@@ -11,9 +13,11 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from accelerate import PartialState
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -22,6 +26,7 @@ from transformers import TrainerCallback, set_seed
 from liteft import files
 from liteft.config import StudentRecipe
 from liteft.data import Dataset
+from liteft.distillation.fake_quantization import FakeQuantization, QuantizedForm
 from liteft.distillation.pool import Pool, teacher_runs
 from liteft.distillation.teachers import Teacher
 from liteft.distillation.text_views import TextViewCollator
@@ -38,6 +43,7 @@ from liteft.metrics import primary_metric
 __all__ = ["train_student"]
 
 _BEST = "best.safetensors"
+_CALIBRATION_TEXTS = 300
 
 
 def train_student(
@@ -47,6 +53,7 @@ def train_student(
     pool: Pool,
     recipe: StudentRecipe,
     *,
+    form: QuantizedForm,
     kind: str,
     out: Path,
     progress: Progress | None = None,
@@ -60,13 +67,15 @@ def train_student(
         dataset: gives the validation split.
         pool: the rows to train on.
         recipe: the settings.
+        form: what a last stage rounds to, where the recipe has one.
         kind: "student" or "control".
         out: the run folder.
         progress: called with a line of text now and then.
         callbacks: transformers callbacks.
 
     Returns:
-        The fields of ``fit`` for the chosen learning rate, and ``search``: rate -> validation metric.
+        The fields of ``fit`` for the chosen learning rate, and ``search``: rate -> validation metric. With a last stage
+        the fields are that stage's, ``float`` holds those before it, and ``quantized`` what it rounded to.
     """
     training = _Training(student, teacher, dataset, pool, kind, out, progress, tuple(callbacks))
     matching = recipe.hidden_weight or recipe.relation_weight
@@ -77,6 +86,8 @@ def train_student(
         else:
             training.match(recipe)
             recipe = recipe.model_copy(update={"hidden_weight": 0.0, "relation_weight": 0.0})
+    if not recipe.epochs:
+        return training.quantize(recipe, form) | {"quantized": asdict(form)}
     steps = recipe.max_steps or _steps(pool.rows, recipe, recipe.epochs)
     recipe = recipe.model_copy(update={"max_steps": steps + extra})
     rates = recipe.learning_rates or [recipe.learning_rate]
@@ -88,7 +99,11 @@ def train_student(
     best = max(found, key=lambda rate: found[rate]["best_metric"][metric])
     if len(rates) > 1:
         student.model.load_state_dict(load_file(training.folder(best) / _BEST))
-    return found[best] | {"search": {str(rate): stats["best_metric"][metric] for rate, stats in found.items()}}
+    search = {str(rate): stats["best_metric"][metric] for rate, stats in found.items()}
+    if not recipe.quantized_epochs:
+        return found[best] | {"search": search}
+    stats = training.quantize(recipe, form)
+    return stats | {"search": search, "float": found[best], "quantized": asdict(form)}
 
 
 def _steps(rows: int, recipe: StudentRecipe, epochs: float) -> int:
@@ -131,6 +146,18 @@ class _Training:
     def learn(self, recipe: StudentRecipe, start: dict[str, Tensor]) -> dict[str, Any]:
         """Stage 2 with one learning rate, from the weights ``start`` where several are tried."""
         return self._fit(recipe, self.folder(recipe.learning_rate), logits=True, start=start)
+
+    def quantize(self, recipe: StudentRecipe, form: QuantizedForm) -> dict[str, Any]:
+        """The last stage: what was learned, as int8 will compute it. Ranges are calibrated on the weights at hand."""
+        steps = _steps(self.pool.rows, recipe, recipe.quantized_epochs)
+        update = {"max_steps": steps, "learning_rate": recipe.quantized_learning_rate}
+        split = self.pool.split
+        split = split.take(np.linspace(0, len(split) - 1, min(len(split), _CALIBRATION_TEXTS)).round().astype(np.int64))
+        rounding = FakeQuantization(self.student, form, split.texts, split.pairs)
+        try:
+            return self._fit(recipe.model_copy(update=update), self.folder("quantized"), logits=True, start={})
+        finally:
+            rounding.close()
 
     def _fit(self, recipe: StudentRecipe, folder: Path, *, logits: bool, start: dict[str, Tensor]) -> dict[str, Any]:
         model = self.student.model

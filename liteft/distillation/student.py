@@ -21,6 +21,7 @@ from transformers import TrainerCallback
 from liteft import files
 from liteft.config import Recipe
 from liteft.data import Dataset, Split, load_unlabeled
+from liteft.distillation.fake_quantization import QuantizedForm
 from liteft.distillation.initial import create_student
 from liteft.distillation.pool import training_pool
 from liteft.distillation.stages import train_student
@@ -58,7 +59,8 @@ def distill_one(
         teacher: what is imitated, and what the student starts from.
         dataset: with the teacher's labels, in its order.
         out: the run folder.
-        recipe: its table ``student``; ``seeds`` and ``control`` are the caller's business.
+        recipe: its table ``student``; ``seeds`` and ``control`` are the caller's business. With ``quantized_epochs``,
+            ``export`` too: what the last stage rounds to.
         kind: "control" leaves the teacher's outputs out.
         show_check: tell ``progress`` what the data check found; it is written into the folder either way.
         progress: called with a line of text now and then.
@@ -80,6 +82,9 @@ def distill_one(
         "student": weights_hash(loaded.path) if student.student else None,
         "unlabeled": _unlabeled_hash(student.unlabeled),
     }
+    form = QuantizedForm(recipe.export.scheme, recipe.export.weight_bits, recipe.export.embedding_bits)
+    if student.quantized_epochs:
+        inputs["quantized"] = f"{form.scheme}, weights of {form.weight_bits} and words of {form.embedding_bits} bits"
     state = PartialState(cpu=not torch.cuda.is_available())
     finished = open_run_in_all(state, out, recipe, inputs, table="student")
     if finished is not None:
@@ -97,7 +102,16 @@ def distill_one(
             report_check(dataset, loaded, out, progress=progress if show_check else None)
         pool = training_pool(teacher, dataset, unlabeled, loaded, student, kind=kind, out=out, progress=progress)
         stats = train_student(
-            loaded, teacher, dataset, pool, student, kind=kind, out=out, progress=progress, callbacks=callbacks
+            loaded,
+            teacher,
+            dataset,
+            pool,
+            student,
+            form=form,
+            kind=kind,
+            out=out,
+            progress=progress,
+            callbacks=callbacks,
         )
         if state.is_main_process:
             info = {

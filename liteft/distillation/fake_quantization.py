@@ -1,0 +1,190 @@
+"""Training for int8: the model computes as its int8 graph will, and its weights stay float.
+
+Every linear layer of the encoder rounds its weights, a scale for each output, and its inputs, as the export will: with
+a scale for each token ("per_row"), or within ranges that were calibrated before the first step ("static"). Embedding
+tables round the rows that a batch takes from them. Gradients pass the rounding as if it were not there, except where
+"static" cuts a value off. Evaluation rounds as well, so that the best checkpoint is the best in int8.
+
+The layers' ``forward`` is replaced, and put back by ``close``: names and shapes of the weights stay what they are, so
+checkpoints are those of any other stage.
+
+Source: Jacob et al. 2018, section 3, arXiv:1712.05877; straight-through gradients: Bengio et al. 2013, arXiv:1308.3432.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from liteft.errors import ConfigError
+from liteft.finetuning.model import LoadedClassifier, predict_logits
+
+__all__ = ["FakeQuantization", "QuantizedForm", "rounded_channels", "rounded_nibbles", "rounded_rows"]
+
+_LAYER = re.compile(r"(^|\.)(layer|layers|h)\.\d+\.")
+_MOST = {8: 127, 7: 64}
+_SMALLEST_SCALE = 1e-30
+_OUTSIDE = 1e-4  # share of the values on each side that a calibrated range may leave out
+_SAMPLED = 65536  # values that a range is calibrated on, of each batch
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizedForm:
+    """What the int8 graph will be.
+
+    Attributes:
+        scheme: of the activations.
+        weight_bits: of the products' weights.
+        embedding_bits: of the table of words; other tables have 8.
+    """
+
+    scheme: Literal["per_row", "static"]
+    weight_bits: Literal[7, 8]
+    embedding_bits: Literal[4, 8]
+
+
+def rounded_channels(weight: Tensor, largest: int = 127) -> Tensor:
+    """Return a matrix as int8 would hold it, one symmetric scale a row; gradients pass.
+
+    Args:
+        weight: float, shape (outputs, inputs).
+        largest: the largest absolute step; 64 for weights of 7 bits.
+    """
+    scale = weight.detach().abs().amax(dim=-1, keepdim=True) / largest
+    scale = torch.where(scale > 0, scale, torch.ones_like(scale))
+    return _passed(weight, (weight / scale).round().clamp(-largest, largest) * scale)
+
+
+def rounded_rows(x: Tensor) -> Tensor:
+    """Return activations (..., width) as int8 would hold them, one symmetric scale a row; gradients pass."""
+    scale = (x.detach().abs().amax(dim=-1, keepdim=True) / 127).clamp_min(_SMALLEST_SCALE)
+    return _passed(x, (x / scale).round() * scale)
+
+
+def rounded_nibbles(rows: Tensor) -> Tensor:
+    """Return rows (rows, width) as 4 bits would hold them, with each row's best of 26 scales; gradients pass."""
+    whole = rows.detach()
+    largest = whole.abs().amax(dim=-1, keepdim=True) / 7
+    largest = torch.where(largest > 0, largest, torch.ones_like(largest))
+    best, least = whole, torch.full_like(largest, torch.inf)
+    for share in torch.linspace(0.5, 1.0, 26).tolist():
+        scale = largest * share
+        tried = (whole / scale).round().clamp(-8, 7) * scale
+        error = (tried - whole).square().sum(dim=-1, keepdim=True)
+        best, least = torch.where(error < least, tried, best), torch.minimum(error, least)
+    return _passed(rows, best)
+
+
+class FakeQuantization:
+    """A model that computes as its int8 graph will, until it is closed.
+
+    Args:
+        loaded: the classifier; its weights are not changed.
+        form: of the graph.
+        texts: real ones, to calibrate the ranges of "static" on; single texts, or with ``pairs``.
+        pairs: second texts.
+
+    Attributes:
+        ranges: of the layers' inputs by their names in the model, where they are "static".
+
+    Raises:
+        ConfigError: the model has no linear layers that int8 could take.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedClassifier,
+        form: QuantizedForm,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+    ) -> None:
+        modules = dict(loaded.model.named_modules())
+        self._layers = {
+            name: module
+            for name, module in modules.items()
+            if isinstance(module, nn.Linear) and (_LAYER.search(name) or name.endswith("embeddings_project"))
+        }
+        if not self._layers:
+            raise ConfigError(
+                f"a {loaded.config.model_type} has no linear layers that int8 could take.",
+                fix="--set student.quantized_epochs=0",
+            )
+        tables = {name: module for name, module in modules.items() if isinstance(module, nn.Embedding)}
+        self.ranges = self._calibrated(loaded, texts, pairs) if form.scheme == "static" else {}
+        for name, layer in self._layers.items():
+            layer.forward = _linear(layer, _MOST[form.weight_bits], self.ranges.get(name))  # type: ignore[method-assign]
+        for name, table in tables.items():
+            bits = form.embedding_bits if "word" in name.rsplit(".", 1)[-1] else 8
+            table.forward = _lookup(table, bits)  # type: ignore[method-assign]
+        self._replaced: list[nn.Module] = [*self._layers.values(), *tables.values()]
+
+    def close(self) -> None:
+        """Let the model compute in float again."""
+        for module in self._replaced:
+            module.__dict__.pop("forward", None)
+        self._replaced = []
+
+    def _calibrated(
+        self, loaded: LoadedClassifier, texts: Sequence[str], pairs: Sequence[str] | None
+    ) -> dict[str, tuple[float, float]]:
+        """Return the range of every layer's input, all but its outermost values, over texts without padding."""
+        seen: dict[str, list[Tensor]] = {name: [] for name in self._layers}
+
+        def keep(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+            def hook(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+                values = inputs[0].detach().float().flatten()
+                seen[name].append(values[:: max(1, len(values) // _SAMPLED)])
+
+            return hook
+
+        hooks = [layer.register_forward_pre_hook(keep(name)) for name, layer in self._layers.items()]
+        try:
+            for place in range(len(texts)):
+                one = slice(place, place + 1)
+                predict_logits(loaded, texts[one], None if pairs is None else pairs[one])
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return {name: _range(torch.cat(values)) for name, values in seen.items()}
+
+
+def _range(values: Tensor) -> tuple[float, float]:
+    ordered = values.sort().values
+    left_out = int(len(ordered) * _OUTSIDE)
+    return min(float(ordered[left_out]), 0.0), max(float(ordered[-1 - left_out]), 0.0)
+
+
+def _linear(layer: nn.Linear, largest: int, limits: tuple[float, float] | None) -> Callable[[Tensor], Tensor]:
+    def forward(x: Tensor) -> Tensor:
+        coarse = rounded_rows(x) if limits is None else _rounded_within(x, *limits)
+        return F.linear(coarse, rounded_channels(layer.weight, largest), layer.bias)
+
+    return forward
+
+
+def _lookup(table: nn.Embedding, bits: int) -> Callable[[Tensor], Tensor]:
+    def forward(ids: Tensor) -> Tensor:
+        used, places = ids.unique(return_inverse=True)
+        rows = F.embedding(used, table.weight, table.padding_idx)
+        return F.embedding(places, rounded_nibbles(rows) if bits == 4 else rounded_channels(rows))
+
+    return forward
+
+
+def _rounded_within(x: Tensor, low: float, high: float) -> Tensor:
+    """Return activations as uint8 between two values would hold them; what is cut off has no gradient."""
+    step = (high - low) / 255 or 1.0
+    zero = min(max(round(-low / step), 0), 255)
+    inside = x.clamp(-zero * step, (255 - zero) * step)
+    return _passed(inside, (inside / step).round() * step)
+
+
+def _passed(x: Tensor, rounded: Tensor) -> Tensor:
+    """Return ``rounded``, with the gradient of ``x``."""
+    return x + (rounded.to(x.dtype) - x).detach()
