@@ -46,7 +46,7 @@ class Engine : public AnyEngine {
         slot->prepare(bucket);
         products_.save();
       }
-      fill(slot->host(bucket), batch, chunk);
+      fill(slot->host(bucket), bucket, batch, chunk);
       const int texts = chunk.last_text - chunk.first_text;
       slot->run(bucket, texts);
       std::memcpy(logits + static_cast<std::size_t>(chunk.first_text) * model_.shape.labels, slot->logits(),
@@ -102,22 +102,20 @@ class Engine : public AnyEngine {
     Bucket bucket;
     bucket.rows = std::min(bucket_of(chunk.rows), settings_.most_rows);
     bucket.texts = std::min(bucket_of(chunk.last_text - chunk.first_text), settings_.most_rows);
-    // Only the last layer's attention needs to know how long the longest text is, for its shared memory.
-    bucket.longest = std::min(2 * bucket_of((chunk.longest + 1) / 2), model_.shape.positions);
     bucket.attended = batch.attended != nullptr;
     bucket.holds_types = batch.types != nullptr && model_.shape.types > 0;
     return bucket;
   }
 
-  static void fill(const Staging& out, const liteft_batch& batch, const Chunk& chunk) {
+  static void fill(const Staging& out, const Bucket& bucket, const liteft_batch& batch, const Chunk& chunk) {
     const int first = batch.offsets[chunk.first_text], texts = chunk.last_text - chunk.first_text;
     *out.counts = {chunk.rows, texts};
     for (int text = 0; text <= texts; ++text) out.offsets[text] = batch.offsets[chunk.first_text + text] - first;
     for (int text = 0; text < texts; ++text) std::fill(out.text_of_row + out.offsets[text], out.text_of_row + out.offsets[text + 1], text);
     std::copy_n(batch.ids + first, chunk.rows, out.ids);
     std::copy_n(batch.positions + first, chunk.rows, out.positions);
-    if (batch.types) std::copy_n(batch.types + first, chunk.rows, out.types);
-    if (batch.attended) std::copy_n(batch.attended + first, chunk.rows, out.attended);
+    if (bucket.holds_types) std::copy_n(batch.types + first, chunk.rows, out.types);
+    if (bucket.attended) std::copy_n(batch.attended + first, chunk.rows, out.attended);
   }
 
   std::string describe() const {

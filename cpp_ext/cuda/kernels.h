@@ -78,9 +78,9 @@ void activate(const Activated<T>& given, int rows, cudaStream_t stream);
 // Every row asks. head_size is 32 or 64.
 template <typename T>
 void attend(const Attention<T>& given, int head_size, int rows, cudaStream_t stream);
-// The first row of each text asks: row t of `query` and `out` is text t's. `longest` is the longest text's rows.
+// The first row of each text asks: row t of `query` and `out` is text t's.
 template <typename T>
-void attend_first(const Attention<T>& given, int head_size, int texts, int longest, cudaStream_t stream);
+void attend_first(const Attention<T>& given, int head_size, int texts, cudaStream_t stream);
 // The first rows of texts: out (texts, width).
 template <typename T>
 void gather_first(const T* rows, const std::int32_t* offsets, const Counts* counts, int width, T* out, int texts,

@@ -55,7 +55,7 @@ template <typename T>
 Slot<T>::Slot(const Model<T>& model, Products& products, int most_rows, int most_texts) : model_(model), products_(products) {
   const liteft_shape& shape = model.shape;
   const std::size_t rows = most_rows, texts = most_texts, width = shape.width, wide = std::max(shape.width, shape.embedding);
-  const Bucket most{most_rows, most_texts, shape.positions, true, true};
+  const Bucket most{most_rows, most_texts, true, true};
   pinned_ = PinnedBuffer(Staging::bytes(most));
   pinned_logits_ = PinnedBuffer(texts * shape.labels * sizeof(float));
   staged_ = DeviceBuffer(Staging::bytes(most));
@@ -138,7 +138,7 @@ void Slot<T>::compute(const Bucket& bucket, const Multiply& multiply) {
     given.query = queries, given.key = projected, given.value = projected + width;
     given.query_stride = width, given.stride = 2 * static_cast<std::size_t>(width);
     given.query_bias = layer.query.bias.template as<float>(), given.key_bias = bias, given.value_bias = bias + width;
-    attend_first<T>(given, model_.head_size, texts, bucket.longest, stream_);
+    attend_first<T>(given, model_.head_size, texts, stream_);
     follow(layer, pooled, texts, text_count);
   }
   if (shape.pooling == LITEFT_MEAN) {

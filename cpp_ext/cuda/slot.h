@@ -15,7 +15,6 @@ namespace liteft::cuda {
 // What a graph covers. A chunk runs in the least bucket that holds it.
 struct Bucket {
   int rows = 0, texts = 0;
-  int longest = 0;
   bool attended = false;  // some tokens are hidden
   bool holds_types = false;
   auto operator<=>(const Bucket&) const = default;

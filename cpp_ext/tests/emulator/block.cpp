@@ -63,6 +63,7 @@ struct Thread {
   Fiber fiber;
   Location where;     // it waits
   bool at_barrier = false, gone = false;
+  bool any = false;   // what the last barrier that asked told it
 };
 
 struct Warp {
@@ -101,6 +102,7 @@ struct Block {
   char* const shared_end = map_shared_end();
   char* shared = nullptr;
   int current = 0, at_barrier = 0, gone = 0;
+  bool any = false;  // of what threads brought to the barrier
   std::string fault;
   sigjmp_buf escape;
   bool running = false;
@@ -204,6 +206,7 @@ void run_block(const Kernel& kernel, uint3 place) {
   b.threads.resize(count);
   b.warps.assign(count / 32, {});
   b.at_barrier = b.gone = 0;
+  b.any = false;
   for (int number = 0; number < count; ++number) {
     Thread& thread = b.threads[number];
     thread.place = {{number % kernel.block.x, number / kernel.block.x % kernel.block.y, number / kernel.block.x / kernel.block.y},
@@ -265,10 +268,22 @@ void meet_block(const Location& where) {
   thread.at_barrier = true;
   if (++b.at_barrier < static_cast<int>(b.threads.size())) return next();
   b.at_barrier = 0;
-  for (Thread& each : b.threads) each.at_barrier = false;
+  for (Thread& each : b.threads) {
+    each.at_barrier = false;
+    each.any = b.any;
+  }
+  b.any = false;
   for (Warp& warp : b.warps) warp.ready = kAll;
   // Whoever came last need not be the first to go on.
   next();
+}
+
+bool any_of_block(bool value, const Location& where) {
+  Block& b = block();
+  Thread& thread = b.threads[b.current];
+  b.any |= value;
+  meet_block(where);
+  return thread.any;
 }
 
 char* shared_memory() { return block().shared; }

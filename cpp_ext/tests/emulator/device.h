@@ -25,6 +25,7 @@ enum class Meeting { sync, shuffle, multiply_half, multiply_bfloat16, matrices, 
 void meet_warp(Meeting what, void* brought, void (*together)(void* const (&brought)[32]), const Location& where);
 // Every thread of the block comes here.
 void meet_block(const Location& where);
+bool any_of_block(bool value, const Location& where);
 // Ends the kernel with an error.
 [[noreturn]] void fault(const char* format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -51,6 +51,7 @@ void allow_shared(void (*kernel)(Parameters...), std::size_t bytes) {
 inline char* dynamic_shared() { return emulator::shared_memory(); }
 
 inline void __syncthreads(const Location where = Location::current()) { emulator::meet_block(where); }
+inline int __syncthreads_or(int value, const Location where = Location::current()) { return emulator::any_of_block(value, where); }
 inline void __syncwarp(const Location where = Location::current()) {
   emulator::meet_warp(emulator::Meeting::sync, nullptr, [](void* const (&)[32]) {}, where);
 }
