@@ -69,6 +69,7 @@ Slot<T>::Slot(const Model<T>& model, Products& products, int most_rows, int most
   pooled_ = DeviceBuffer(texts * width * sizeof(T));
   dense_ = DeviceBuffer(texts * width * sizeof(T));
   logits_ = DeviceBuffer(texts * shape.labels * sizeof(float));
+  settle();
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a stream");
 }
 
