@@ -34,17 +34,26 @@ class Engine : public AnyEngine {
       : settings_(settings), library_(CublasLt::open(settings.folders)), about_(describe()), model_(shape, weights, count),
         products_(library_, type, cache_file(type)) {
     settings_.most_rows = std::max(settings_.most_rows, bucket_of(shape.positions));
+    idle_.push_back(make_slot());
+    made_ = 1;
+    for (const int rows : buckets_up_to(settings_.most_rows)) idle_.back()->learn(rows);
+    products_.save();
   }
 
   void run(const liteft_batch& batch, float* logits) override {
     const Current current(settings_.device);
     const Loan slot(*this);
-    for (const Chunk& chunk : chunks_of(batch.offsets, batch.texts, settings_.most_rows)) {
+    const std::vector<Chunk> chunks = chunks_of(batch.offsets, batch.texts, settings_.most_rows);
+    for (const Chunk& chunk : chunks) {
+      if (chunk.rows <= settings_.most_rows) continue;
+      throw std::invalid_argument("text " + std::to_string(chunk.first_text) + " has " + std::to_string(chunk.rows) +
+                                  " tokens, and on a GPU it may have " + std::to_string(settings_.most_rows));
+    }
+    for (const Chunk& chunk : chunks) {
       const Bucket bucket = bucket_for(chunk, batch);
       {
-        const std::lock_guard lock(preparing_);  // captures one at a time, and products are learnt undisturbed
+        const std::lock_guard lock(preparing_);  // captures one at a time
         slot->prepare(bucket);
-        products_.save();
       }
       fill(slot->host(bucket), bucket, batch, chunk);
       const int texts = chunk.last_text - chunk.first_text;
@@ -71,6 +80,10 @@ class Engine : public AnyEngine {
     std::unique_ptr<Slot<T>> slot_;
   };
 
+  std::unique_ptr<Slot<T>> make_slot() {
+    return std::make_unique<Slot<T>>(model_, products_, settings_.most_rows, settings_.most_rows, settings_.most_graphs);
+  }
+
   std::unique_ptr<Slot<T>> take() {
     {
       std::unique_lock lock(mutex_);
@@ -83,7 +96,7 @@ class Engine : public AnyEngine {
       ++made_;
     }
     try {
-      return std::make_unique<Slot<T>>(model_, products_, settings_.most_rows, settings_.most_rows);
+      return make_slot();
     } catch (...) {
       const std::lock_guard lock(mutex_);
       --made_;

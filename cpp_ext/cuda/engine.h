@@ -27,6 +27,7 @@ struct Settings {
   std::string cache;
   int most_rows = 8192;  // of a chunk: activations of a width of 384 stay in 50 MB of second-level cache
   int most_slots = 8;    // runs at a time; more wait for one of them
+  int most_graphs = 128;  // of a slot; the one that was not used for longest goes
 };
 
 // precision: LITEFT_BF16 or LITEFT_FP16. Throws std::invalid_argument for a model that the kernels do not take, and

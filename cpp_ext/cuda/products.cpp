@@ -21,6 +21,13 @@ void succeed(int status, const char* what) {
   if (status != lt::kSuccess) throw std::runtime_error(std::string("cublasLt: ") + what + " failed with status " + std::to_string(status));
 }
 
+// FNV-1a.
+std::uint64_t sum_of(const std::string& text) {
+  std::uint64_t sum = 14695981039346656037u;
+  for (const unsigned char each : text) sum = (sum ^ each) * 1099511628211u;
+  return sum;
+}
+
 class Event {
  public:
   Event() { check(cudaEventCreate(&event_), "an event"); }
@@ -82,6 +89,7 @@ void Products::learn(const ProductShape& shape, const void* x, const void* weigh
     plan.known = launch(plan, plan.algorithm, x, weights, out, workspace, stream) == lt::kSuccess;
     if (plan.known) return;
   }
+  news_ = true;
   std::vector<Heuristic> candidates(kCandidates);
   int found = 0;
   succeed(library_.heuristics(handle_, desc_, plan.weights, plan.x, plan.out, plan.out, preference_, kCandidates, candidates.data(), &found),
@@ -116,21 +124,27 @@ void Products::run(const ProductShape& shape, const void* x, const void* weights
   succeed(launch(found->second, found->second.algorithm, x, weights, out, workspace, stream), "a product");
 }
 
-// A line a shape: rows, inputs, outputs, and the eight words of its algorithm. What does not read so is left out.
+// A line a shape: rows, inputs, outputs, the eight words of its algorithm, and a sum over all that. A line that does not read so is left
+// out, and learnt anew: cublasLt is not to be given words that it did not make.
 void Products::load() {
   std::ifstream file(cache_);
   for (std::string line; std::getline(file, line);) {
-    std::istringstream words(line);
+    const std::size_t end = line.rfind(' ');
+    if (end == std::string::npos) continue;
+    std::istringstream words(line), sum(line.substr(end));
     ProductShape shape{};
     Algorithm algorithm;
     words >> shape.rows >> shape.inputs >> shape.outputs >> std::hex;
     for (std::uint64_t& word : algorithm.data) words >> word;
-    if (words) kept_[shape] = algorithm;
+    std::uint64_t expected = 0;
+    sum >> std::hex >> expected;
+    if (words && sum && expected == sum_of(line.substr(0, end))) kept_[shape] = algorithm;
+    else news_ = true;
   }
 }
 
-void Products::save() const {
-  if (cache_.empty()) return;
+void Products::save() {
+  if (cache_.empty() || !news_) return;
   std::map<ProductShape, Algorithm> all = kept_;
   for (const auto& [shape, plan] : plans_) {
     if (plan.known) all[shape] = plan.algorithm;
@@ -142,13 +156,15 @@ void Products::save() const {
   {
     std::ofstream file(draft);
     for (const auto& [shape, algorithm] : all) {
-      file << shape.rows << ' ' << shape.inputs << ' ' << shape.outputs << std::hex;
-      for (const std::uint64_t word : algorithm.data) file << ' ' << word;
-      file << std::dec << '\n';
+      std::ostringstream line;
+      line << shape.rows << ' ' << shape.inputs << ' ' << shape.outputs << std::hex;
+      for (const std::uint64_t word : algorithm.data) line << ' ' << word;
+      file << line.str() << ' ' << std::hex << sum_of(line.str()) << '\n';
     }
     if (!file.flush()) return;
   }
   std::filesystem::rename(draft, path, ignored);  // other processes see the old file or the new one
+  news_ = false;
 }
 
 }  // namespace liteft::cuda

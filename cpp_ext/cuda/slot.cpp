@@ -52,7 +52,8 @@ std::size_t Staging::bytes(const Bucket& bucket) {
 }
 
 template <typename T>
-Slot<T>::Slot(const Model<T>& model, Products& products, int most_rows, int most_texts) : model_(model), products_(products) {
+Slot<T>::Slot(const Model<T>& model, Products& products, int most_rows, int most_texts, int most_graphs)
+    : model_(model), products_(products), most_graphs_(most_graphs) {
   const liteft_shape& shape = model.shape;
   const std::size_t rows = most_rows, texts = most_texts, width = shape.width, wide = std::max(shape.width, shape.embedding);
   const Bucket most{most_rows, most_texts, true, true};
@@ -75,7 +76,7 @@ Slot<T>::Slot(const Model<T>& model, Products& products, int most_rows, int most
 
 template <typename T>
 Slot<T>::~Slot() {
-  for (auto& [bucket, graph] : graphs_) cudaGraphExecDestroy(graph);
+  for (auto& [bucket, graph] : graphs_) cudaGraphExecDestroy(graph.made);
   if (stream_) cudaStreamDestroy(stream_);
 }
 
@@ -156,20 +157,30 @@ void Slot<T>::compute(const Bucket& bucket, const Multiply& multiply) {
 }
 
 template <typename T>
-void Slot<T>::prepare(const Bucket& bucket) {
-  if (graphs_.count(bucket)) return;
-  const auto shape_of = [](const Linear<T>& linear, int rows) { return ProductShape{rows, linear.inputs, linear.outputs}; };
+void Slot<T>::learn(int rows) {
+  const Bucket bucket{rows, rows};
   *host(bucket).counts = {};  // nothing but products computes while they are learnt
   check(cudaMemcpyAsync(staged_.as(), pinned_.as<char>(), sizeof(Counts), cudaMemcpyHostToDevice, stream_), "a copy");
   compute(bucket, [&](const Linear<T>& linear, const T* x, T* out, int rows) {
-    products_.learn(shape_of(linear, rows), x, linear.weights.as(), out, workspace_.as(), stream_);
+    products_.learn({rows, linear.inputs, linear.outputs}, x, linear.weights.as(), out, workspace_.as(), stream_);
   });
   check(cudaStreamSynchronize(stream_), "learning products");
+}
+
+template <typename T>
+void Slot<T>::prepare(const Bucket& bucket) {
+  if (graphs_.count(bucket)) return;
+  if (graphs_.size() >= most_graphs_) {
+    const auto oldest = std::min_element(graphs_.begin(), graphs_.end(),
+                                         [](const auto& a, const auto& b) { return a.second.used < b.second.used; });
+    cudaGraphExecDestroy(oldest->second.made);
+    graphs_.erase(oldest);
+  }
   check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "capturing a graph");
   std::exception_ptr failure;
   try {
     compute(bucket, [&](const Linear<T>& linear, const T* x, T* out, int rows) {
-      products_.run(shape_of(linear, rows), x, linear.weights.as(), out, workspace_.as(), stream_);
+      products_.run({rows, linear.inputs, linear.outputs}, x, linear.weights.as(), out, workspace_.as(), stream_);
     });
   } catch (...) {
     failure = std::current_exception();
@@ -182,7 +193,7 @@ void Slot<T>::prepare(const Bucket& bucket) {
   const cudaError_t error = cudaGraphInstantiate(&made, graph, 0);
   cudaGraphDestroy(graph);
   check(error, "a graph");
-  graphs_[bucket] = made;
+  graphs_[bucket] = {made, runs_};
 }
 
 template <typename T>
@@ -190,7 +201,8 @@ void Slot<T>::run(const Bucket& bucket, int texts) {
   const auto graph = graphs_.find(bucket);
   if (graph == graphs_.end()) throw std::logic_error("a bucket that was not prepared");
   check(cudaMemcpyAsync(staged_.as(), pinned_.as<char>(), Staging::bytes(bucket), cudaMemcpyHostToDevice, stream_), "a copy");
-  check(cudaGraphLaunch(graph->second, stream_), "a graph");
+  graph->second.used = ++runs_;
+  check(cudaGraphLaunch(graph->second.made, stream_), "a graph");
   check(cudaMemcpyAsync(pinned_logits_.as(), logits_.as(), static_cast<std::size_t>(texts) * model_.shape.labels * sizeof(float),
                         cudaMemcpyDeviceToHost, stream_), "a copy");
   check(cudaStreamSynchronize(stream_), "a run");

@@ -2,8 +2,9 @@
 
 #pragma once
 
+#include <compare>
+#include <cstdint>
 #include <map>
-#include <tuple>
 
 #include "cuda/kernels.h"
 #include "cuda/memory.h"
@@ -32,13 +33,15 @@ struct Staging {
 template <typename T>
 class Slot {
  public:
-  // most_rows and most_texts: of a chunk.
-  Slot(const Model<T>& model, Products& products, int most_rows, int most_texts);
+  // most_rows and most_texts: of a chunk. most_graphs: kept at a time.
+  Slot(const Model<T>& model, Products& products, int most_rows, int most_texts, int most_graphs);
   ~Slot();
   Slot(const Slot&) = delete;
   Slot& operator=(const Slot&) = delete;
 
-  // Learns the products of a bucket and captures its graph.
+  // Learns the products of buckets of so many rows, and those of so many texts.
+  void learn(int rows);
+  // Captures the graph of a bucket, where it is not there; the products must have been learnt.
   void prepare(const Bucket& bucket);
   // Where a chunk of the bucket is to be written, on the host.
   Staging host(const Bucket& bucket) { return Staging(pinned_.as<char>(), bucket); }
@@ -56,7 +59,13 @@ class Slot {
   PinnedBuffer pinned_, pinned_logits_;
   DeviceBuffer staged_, workspace_;
   DeviceBuffer hidden_, sums_, projected_, queries_, context_, inner_, pooled_, dense_, logits_;
-  std::map<Bucket, cudaGraphExec_t> graphs_;
+  struct Graph {
+    cudaGraphExec_t made;
+    std::uint64_t used;  // when: the least goes first
+  };
+  std::map<Bucket, Graph> graphs_;
+  const std::size_t most_graphs_;
+  std::uint64_t runs_ = 0;
 };
 
 }  // namespace liteft::cuda
