@@ -25,7 +25,7 @@ using namespace liteft::cuda;
 namespace {
 
 constexpr int kInvalid = 7, kUnsupported = 15;
-constexpr std::uint64_t kMark = 0x11f7;  // in the first word of every algorithm that was given out
+std::uint64_t mark = 0x11f7;  // in the first word of every algorithm that was given out
 constexpr std::uint64_t kFails = 9;
 
 struct Layout {
@@ -84,6 +84,9 @@ void multiply(const void* data) {
 
 }  // namespace
 
+// Refuses from now on what was given out before.
+LITEFT_EXPORT void emulated_cublaslt_renew() { ++mark; }
+
 LITEFT_EXPORT int cublasLtCreate(void** handle) {
   *handle = new int;
   return 0;
@@ -130,7 +133,7 @@ LITEFT_EXPORT int cublasLtMatmulAlgoGetHeuristic(void*, void*, void*, void*, voi
   *found = std::min(wanted, 4);
   for (int number = 0; number < *found; ++number) {
     results[number] = {};
-    results[number].algorithm.data[0] = kMark;
+    results[number].algorithm.data[0] = mark;
     results[number].algorithm.data[1] = pieces[number];
     results[number].state = number == 3 ? kUnsupported : 0;
   }
@@ -154,7 +157,7 @@ LITEFT_EXPORT int cublasLtMatmul(void*, void*, const void* alpha, const void* a,
       !liteft_emulator_is_device(d, ld.bytes()) || !liteft_emulator_is_device(workspace, workspace_bytes)) {
     return kInvalid;
   }
-  if (algorithm->data[0] != kMark || algorithm->data[1] < 1 || algorithm->data[1] > 3) return kUnsupported;
+  if (algorithm->data[0] != mark || algorithm->data[1] < 1 || algorithm->data[1] > 3) return kUnsupported;
   Work work;
   std::memset(&work, 0, sizeof work);  // gaps too: the bytes say whether work is the same
   work.a = a, work.b = b, work.d = d;
