@@ -40,38 +40,31 @@ struct Tiles {
   T keys[kKeys][D + kPadding], values[kKeys][D + kPadding];
 };
 
-// out += weights values, over the keys from `begin` to `end` of the tile; the others' values count as zeros. A lane's `weights` lie as
-// products leave their sums, which is as the next product takes its left side.
+// lower and upper += weights values, for 16 columns from `column` on, over the keys from `begin` to `end` of the tile; the others'
+// values count as zeros.
 template <typename T, int D>
-__device__ void add_values(float (&out)[D / 8][4], const float (&weights)[kKeys / 8][4], const T (&values)[kKeys][D + kPadding], int begin,
-                           int end) {
+__device__ void add_values(float (&lower)[4], float (&upper)[4], const std::uint32_t (&weights)[kKeys / 16][4],
+                           const T (&values)[kKeys][D + kPadding], int column, int begin, int end) {
   const int lane = threadIdx.x % 32;
 #pragma unroll
   for (int step = 0; step < kKeys / 16; ++step) {
-    const std::uint32_t left[4] = {packed<T>({weights[2 * step][0], weights[2 * step][1]}),
-                                   packed<T>({weights[2 * step][2], weights[2 * step][3]}),
-                                   packed<T>({weights[2 * step + 1][0], weights[2 * step + 1][1]}),
-                                   packed<T>({weights[2 * step + 1][2], weights[2 * step + 1][3]})};
-    // A lane's values are of keys 2t and 2t + 1, in the lower and the upper half of a register, then of the keys 8 further on.
-    std::uint32_t kept[2];
+    // Matrices: keys 0-7 and 8-15 with columns 0-7, then with columns 8-15.
+    std::uint32_t b[4];
+    load_matrices_across(b, &values[16 * step + lane % 16][column + lane / 16 * 8]);
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
+    for (int half = 0; half < 2; ++half) {  // keys 2t and 2t + 1, in the halves of a register; then the keys 8 further on
       const int key = 16 * step + 8 * half + 2 * (lane % 4);
-      kept[half] = (key >= begin && key < end ? 0xffffu : 0u) | (key + 1 >= begin && key + 1 < end ? 0xffff0000u : 0u);
+      const std::uint32_t kept = (key >= begin && key < end ? 0xffffu : 0u) | (key + 1 >= begin && key + 1 < end ? 0xffff0000u : 0u);
+      b[half] &= kept;
+      b[half + 2] &= kept;
     }
-#pragma unroll
-    for (int pair = 0; pair < D / 16; ++pair) {
-      // Matrices: keys 0-7 and 8-15 with columns 0-7 of the pair, then with columns 8-15.
-      std::uint32_t b[4];
-      load_matrices_across(b, &values[16 * step + lane % 16][16 * pair + lane / 16 * 8]);
-      multiply_add(T{}, out[2 * pair], left, b[0] & kept[0], b[1] & kept[1]);
-      multiply_add(T{}, out[2 * pair + 1], left, b[2] & kept[0], b[3] & kept[1]);
-    }
+    multiply_add(T{}, lower, weights[step], b[0], b[1]);
+    multiply_add(T{}, upper, weights[step], b[2], b[3]);
   }
 }
 
 template <typename T, int D>
-__global__ void __launch_bounds__(128) attend_kernel(Attention<T> given) {
+__global__ void __launch_bounds__(128, D == 32 ? 4 : 3) attend_kernel(Attention<T> given) {
   auto& [keys, values] = *reinterpret_cast<Tiles<T, D>*>(dynamic_shared());
   const int rows = given.counts->rows, block_row = blockIdx.x * kRows;
   if (block_row >= rows) return;
@@ -184,20 +177,28 @@ __global__ void __launch_bounds__(128) attend_kernel(Attention<T> given) {
 #pragma unroll
       for (int e = 0; e < 4; ++e) out[n][e] *= shrink[e / 2];
     }
+    std::uint32_t weights[kKeys / 16][4];  // as a product takes its left side, which is as the one before left its sums
+#pragma unroll
+    for (int n = 0; n < kKeys / 8; ++n) {
+      weights[n / 2][n % 2 * 2] = packed<T>({scores[n][0], scores[n][1]});
+      weights[n / 2][n % 2 * 2 + 1] = packed<T>({scores[n][2], scores[n][3]});
+    }
     if (!odd) {
-      add_values<T, D>(out, scores, values, 0, kKeys);
+#pragma unroll
+      for (int n = 0; n < D / 8; n += 2) add_values<T, D>(out[n], out[n + 1], weights, values, 8 * n, 0, kKeys);
       continue;
     }
     // Of another text's infinity the weight is 0, and the product would be NaN: one text after the other, with zeros for what is not its own.
     for (int text = given.text_of_row[first]; text <= given.text_of_row[min(first + 16, rows) - 1]; ++text) {
-      const int text_begin = given.offsets[text];
-      float part[D / 8][4] = {};
-      add_values<T, D>(part, scores, values, text_begin - tile, given.offsets[text + 1] - tile);
+      const int text_begin = given.offsets[text], text_end = given.offsets[text + 1];
 #pragma unroll
-      for (int n = 0; n < D / 8; ++n) {
+      for (int n = 0; n < D / 8; n += 2) {
+        float part[2][4] = {};
+        add_values<T, D>(part[0], part[1], weights, values, 8 * n, text_begin - tile, text_end - tile);
 #pragma unroll
-        for (int e = 0; e < 4; ++e) {
-          if (row_of[e / 2] < rows && row_begin[e / 2] == text_begin) out[n][e] += part[n][e];
+        for (int e = 0; e < 8; ++e) {
+          const int r = e / 2 % 2;
+          if (row_of[r] < rows && row_begin[r] == text_begin) out[n + e / 4][e % 4] += part[e / 4][e % 4];
         }
       }
     }
