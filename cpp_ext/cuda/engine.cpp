@@ -32,12 +32,14 @@ class Engine : public AnyEngine {
  public:
   Engine(const liteft_shape& shape, const liteft_weight* weights, int count, int type, const Settings& settings)
       : settings_(settings), library_(CublasLt::open(settings.folders)), about_(describe()), model_(shape, weights, count),
-        products_(library_, type, cache_file(type)) {
+        products_(library_, type, cache_file("products", type)),
+        choices_(settings.policy, shared_memory(), cache_file("fusions", type)) {
     settings_.most_rows = std::max(settings_.most_rows, bucket_of(shape.positions));
     idle_.push_back(make_slot());
     made_ = 1;
     for (const int rows : buckets_up_to(settings_.most_rows)) idle_.back()->learn(rows);
     products_.save();
+    choices_.save();
   }
 
   void run(const liteft_batch& batch, float* logits) override {
@@ -81,7 +83,7 @@ class Engine : public AnyEngine {
   };
 
   std::unique_ptr<Slot<T>> make_slot() {
-    return std::make_unique<Slot<T>>(model_, products_, settings_.most_rows, settings_.most_rows, settings_.most_graphs);
+    return std::make_unique<Slot<T>>(model_, products_, choices_, settings_.most_rows, settings_.most_rows, settings_.most_graphs);
   }
 
   std::unique_ptr<Slot<T>> take() {
@@ -146,13 +148,20 @@ class Engine : public AnyEngine {
            ", cublasLt " + std::to_string(library_.version());
   }
 
-  std::string cache_file(int type) const {
+  // What a block may have of it, at most.
+  std::size_t shared_memory() const {
+    int bytes = 0;
+    check(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, settings_.device), "asking for the GPU");
+    return bytes;
+  }
+
+  std::string cache_file(const std::string& what, int type) const {
     if (settings_.cache.empty()) return "";
     std::string name = about_ + (type == lt::kFloat16 ? ", fp16" : ", bf16");
     for (char& each : name) {
       if (!std::isalnum(static_cast<unsigned char>(each)) && each != '.') each = '-';
     }
-    return settings_.cache + "/products-" + name + ".txt";
+    return settings_.cache + "/" + what + "-" + name + ".txt";
   }
 
   Settings settings_;
@@ -160,6 +169,7 @@ class Engine : public AnyEngine {
   const std::string about_;
   const Model<T> model_;
   Products products_;
+  Choices choices_;
   std::mutex preparing_, mutex_;
   std::condition_variable returned_;
   std::vector<std::unique_ptr<Slot<T>>> idle_;

@@ -1,44 +1,21 @@
 #include "cuda/products.h"
 
-#include <unistd.h>
-
-#include <algorithm>
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
 #include <limits>
 #include <sstream>
 #include <stdexcept>
 #include <vector>
 
+#include "cuda/records.h"
+#include "cuda/timing.h"
+
 namespace liteft::cuda {
 namespace {
 
 constexpr int kCandidates = 16;
-constexpr int kTimedRuns = 20;
 
 void succeed(int status, const char* what) {
   if (status != lt::kSuccess) throw std::runtime_error(std::string("cublasLt: ") + what + " failed with status " + std::to_string(status));
 }
-
-// FNV-1a.
-std::uint64_t sum_of(const std::string& text) {
-  std::uint64_t sum = 14695981039346656037u;
-  for (const unsigned char each : text) sum = (sum ^ each) * 1099511628211u;
-  return sum;
-}
-
-class Event {
- public:
-  Event() { check(cudaEventCreate(&event_), "an event"); }
-  ~Event() { cudaEventDestroy(event_); }
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
-  operator cudaEvent_t() const { return event_; }
-
- private:
-  cudaEvent_t event_ = nullptr;
-};
 
 }  // namespace
 
@@ -95,17 +72,12 @@ void Products::learn(const ProductShape& shape, const void* x, const void* weigh
   succeed(library_.heuristics(handle_, desc_, plan.weights, plan.x, plan.out, plan.out, preference_, kCandidates, candidates.data(), &found),
           "the choice of an algorithm");
   float best = std::numeric_limits<float>::infinity();
-  const Event begin, end;
   for (int number = 0; number < found; ++number) {
     if (candidates[number].state != lt::kSuccess) continue;
     const Algorithm& algorithm = candidates[number].algorithm;
-    if (launch(plan, algorithm, x, weights, out, workspace, stream) != lt::kSuccess) continue;
-    check(cudaEventRecord(begin, stream), "an event");
-    for (int run = 0; run < kTimedRuns; ++run) launch(plan, algorithm, x, weights, out, workspace, stream);
-    check(cudaEventRecord(end, stream), "an event");
-    check(cudaEventSynchronize(end), "timing a product");
-    float milliseconds = 0.0f;
-    check(cudaEventElapsedTime(&milliseconds, begin, end), "timing a product");
+    const auto start = [&] { return launch(plan, algorithm, x, weights, out, workspace, stream); };
+    if (start() != lt::kSuccess) continue;
+    const float milliseconds = timed(stream, start);
     if (milliseconds >= best) continue;
     best = milliseconds;
     plan.algorithm = algorithm;
@@ -124,21 +96,17 @@ void Products::run(const ProductShape& shape, const void* x, const void* weights
   succeed(launch(found->second, found->second.algorithm, x, weights, out, workspace, stream), "a product");
 }
 
-// A line a shape: rows, inputs, outputs, the eight words of its algorithm, and a sum over all that. A line that does not read so is left
-// out, and learnt anew: cublasLt is not to be given words that it did not make.
+// A record a shape: rows, inputs, outputs, and the eight words of its algorithm. What does not read so is left out, and learnt anew:
+// cublasLt is not to be given words that it did not make.
 void Products::load() {
-  std::ifstream file(cache_);
-  for (std::string line; std::getline(file, line);) {
-    const std::size_t end = line.rfind(' ');
-    if (end == std::string::npos) continue;
-    std::istringstream words(line), sum(line.substr(end));
+  if (cache_.empty()) return;
+  for (const std::string& record : read_records(cache_, &news_)) {
+    std::istringstream words(record);
     ProductShape shape{};
     Algorithm algorithm;
     words >> shape.rows >> shape.inputs >> shape.outputs >> std::hex;
     for (std::uint64_t& word : algorithm.data) words >> word;
-    std::uint64_t expected = 0;
-    sum >> std::hex >> expected;
-    if (words && sum && expected == sum_of(line.substr(0, end))) kept_[shape] = algorithm;
+    if (words) kept_[shape] = algorithm;
     else news_ = true;
   }
 }
@@ -149,21 +117,14 @@ void Products::save() {
   for (const auto& [shape, plan] : plans_) {
     if (plan.known) all[shape] = plan.algorithm;
   }
-  const std::filesystem::path path(cache_);
-  const std::filesystem::path draft = path.string() + "." + std::to_string(getpid());
-  std::error_code ignored;
-  std::filesystem::create_directories(path.parent_path(), ignored);
-  {
-    std::ofstream file(draft);
-    for (const auto& [shape, algorithm] : all) {
-      std::ostringstream line;
-      line << shape.rows << ' ' << shape.inputs << ' ' << shape.outputs << std::hex;
-      for (const std::uint64_t word : algorithm.data) line << ' ' << word;
-      file << line.str() << ' ' << std::hex << sum_of(line.str()) << '\n';
-    }
-    if (!file.flush()) return;
+  std::vector<std::string> records;
+  for (const auto& [shape, algorithm] : all) {
+    std::ostringstream record;
+    record << shape.rows << ' ' << shape.inputs << ' ' << shape.outputs << std::hex;
+    for (const std::uint64_t word : algorithm.data) record << ' ' << word;
+    records.push_back(record.str());
   }
-  std::filesystem::rename(draft, path, ignored);  // other processes see the old file or the new one
+  write_records(cache_, records);
   news_ = false;
 }
 

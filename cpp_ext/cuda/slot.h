@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 
+#include "cuda/choices.h"
 #include "cuda/kernels.h"
 #include "cuda/memory.h"
 #include "cuda/model.h"
@@ -34,12 +35,12 @@ template <typename T>
 class Slot {
  public:
   // most_rows and most_texts: of a chunk. most_graphs: kept at a time.
-  Slot(const Model<T>& model, Products& products, int most_rows, int most_texts, int most_graphs);
+  Slot(const Model<T>& model, Products& products, Choices& choices, int most_rows, int most_texts, int most_graphs);
   ~Slot();
   Slot(const Slot&) = delete;
   Slot& operator=(const Slot&) = delete;
 
-  // Learns the products of buckets of so many rows, and those of so many texts.
+  // Learns the products of buckets of so many rows, and those of so many texts, and what of them to fuse.
   void learn(int rows);
   // Captures the graph of a bucket, where it is not there; the products must have been learnt.
   void prepare(const Bucket& bucket);
@@ -50,11 +51,14 @@ class Slot {
   const float* logits() const { return pinned_logits_.as<float>(); }
 
  private:
-  template <typename Multiply>
-  void compute(const Bucket& bucket, const Multiply& multiply);
+  template <typename Multiply, typename Fuses>
+  void compute(const Bucket& bucket, const Multiply& multiply, const Fuses& fuses);
+  // Tells the kernels how much of a bucket is there.
+  void count(const Bucket& bucket, Counts counts);
 
   const Model<T>& model_;
   Products& products_;
+  Choices& choices_;
   cudaStream_t stream_ = nullptr;
   PinnedBuffer pinned_, pinned_logits_;
   DeviceBuffer staged_, workspace_;

@@ -1,107 +1,37 @@
-// The whole CUDA library on the emulated GPU, against the CPU engine in float32: models, batches, threads, memory, caches.
+// The CUDA library on the emulated GPU against the CPU engine in float32: what comes out.
 
-#include <dlfcn.h>
-
-#include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <functional>
 #include <limits>
-#include <memory>
-#include <random>
 #include <string>
-#include <thread>
-#include <unistd.h>
 #include <vector>
 
 #include "cuda/api.h"
-#include "cuda/engine.h"
-#include "liteft/liteft.h"
-#include "tests/emulator/emulator.h"
-#include "tests/expect.h"
-#include "tests/random_model.h"
-
-namespace emulator = liteft::emulator;
-using liteft::cuda::AnyEngine;
-using liteft::cuda::Settings;
+#include "tests/cuda_model.h"
 
 namespace {
 
-const liteft_shape kShapes[] = {
-    {2, 2, 64, 128, 64, 50, 40, 2, 3, LITEFT_CLS, LITEFT_HEAD_TANH, LITEFT_GELU, -1, 1e-12f},
-    {1, 2, 128, 192, 128, 50, 40, 0, 5, LITEFT_CLS, LITEFT_HEAD_RELU, LITEFT_RELU, 3, 1e-5f},
-    {2, 2, 128, 64, 64, 50, 40, 2, 2, LITEFT_CLS, LITEFT_HEAD_GELU, LITEFT_GELU_TANH, -1, 1e-12f},  // ELECTRA's narrow embeddings
-    {3, 2, 64, 128, 64, 50, 40, 2, 70, LITEFT_MEAN, LITEFT_HEAD_NONE, LITEFT_SILU, -1, 1e-12f},
-    {2, 1, 64, 64, 64, 50, 520, 1, 1, LITEFT_MEAN, LITEFT_HEAD_TANH, LITEFT_GELU, -1, 1e-12f},
-};
-
-constexpr int kPrecisions[] = {LITEFT_FP16, LITEFT_BF16};
-
-std::vector<float> run(AnyEngine& engine, const liteft_batch& batch, int labels) {
-  std::vector<float> logits(static_cast<std::size_t>(batch.texts) * labels, NAN);
-  try {
-    engine.run(batch, logits.data());
-  } catch (const std::exception& error) {
-    std::printf("%s\n", error.what());
-    EXPECT(false);
-  }
-  return logits;
-}
-std::vector<float> run(AnyEngine& engine, const Texts& texts, int labels) { return run(engine, texts.batch(), labels); }
-
-std::unique_ptr<AnyEngine> create(const liteft_shape& shape, int precision, Settings settings = {}, const Stored* stored = nullptr) {
-  const Stored drawn = stored ? Stored{} : random_weights(shape, false, 1);
-  const std::vector<liteft_weight> weights = (stored ? *stored : drawn).list();
-  settings.folders = "/nowhere:" LITEFT_CUBLASLT;
-  return liteft::cuda::make_engine(shape, weights.data(), static_cast<int>(weights.size()), precision, settings);
-}
-
-// Few rows a chunk, so that batches are cut.
-Settings small(int most_rows) {
-  Settings settings;
-  settings.most_rows = most_rows;
-  return settings;
-}
-
-std::vector<float> by_cpu(const liteft_shape& shape, const Texts& texts) {
+// The way that libliteft goes.
+void the_c_api_runs_a_batch() {
+  EXPECT(liteft_cuda_abi() == LITEFT_CUDA_ABI);
+  const liteft_shape& shape = kShapes[0];
   const Stored stored = random_weights(shape, false, 1);
   const std::vector<liteft_weight> weights = stored.list();
-  liteft_classifier* made = nullptr;
-  EXPECT(liteft_create(&shape, weights.data(), static_cast<int>(weights.size()), LITEFT_FP32, 1, "", &made) == 0);
-  std::vector<float> logits((texts.offsets.size() - 1) * shape.labels, NAN);
+  liteft_cuda* made = nullptr;
+  emulator::skip_work(true);
+  EXPECT(liteft_cuda_create(&shape, weights.data(), static_cast<int>(weights.size()), LITEFT_FP16, 0, LITEFT_CUBLASLT, nullptr, &made) == 0);
+  emulator::skip_work(false);
+  EXPECT(std::strstr(liteft_cuda_about(made), "Emulated GPU, compute capability 9.0") != nullptr);
+  std::mt19937 random(14);
+  const Texts texts = draw(random, shape, 12, 40);
+  std::vector<float> logits(12 * shape.labels, NAN);
   const liteft_batch batch = texts.batch();
-  EXPECT(liteft_run(made, &batch, logits.data()) == 0);
-  liteft_destroy(made);
-  return logits;
+  EXPECT(liteft_cuda_run(made, &batch, logits.data()) == 0);
+  EXPECT(difference(logits, by_cpu(shape, texts)) < allowed(LITEFT_FP16));
+  liteft_cuda_destroy(made);
+  liteft_cuda_destroy(nullptr);
 }
-
-Texts draw(std::mt19937& random, const liteft_shape& shape, int count, int longest) {
-  Texts texts;
-  for (int text = 0; text < count; ++text) texts.add(random, shape, 1 + static_cast<int>(random() % std::min(longest, shape.positions)));
-  if (shape.counted_from < 0) return texts;
-  for (std::size_t token = 0; token < texts.positions.size(); ++token) {  // some positions that were counted
-    texts.positions[token] = std::min(texts.positions[token] + shape.counted_from + 1, shape.positions - 1);
-  }
-  return texts;
-}
-
-// The largest difference, relative to the root mean square of what was expected, or to 1 where that is less.
-double difference(const std::vector<float>& found, const std::vector<float>& expected) {
-  double most = 0.0, squares = 0.0;
-  for (std::size_t i = 0; i < found.size(); ++i) {
-    if (!std::isfinite(found[i])) return INFINITY;
-    most = std::fmax(most, std::fabs(found[i] - expected[i]));
-    squares += expected[i] * expected[i] / expected.size();
-  }
-  return most / std::fmax(1.0, std::sqrt(squares));
-}
-
-// Activations and weights are rounded to 8 or 11 bits between kernels.
-double allowed(int precision) { return precision == LITEFT_FP16 ? 0.04 : 0.15; }
 
 void logits_are_those_of_the_cpu() {
   std::mt19937 random(1);
@@ -110,7 +40,7 @@ void logits_are_those_of_the_cpu() {
     for (const int precision : kPrecisions) {
       const auto engine = create(shape, precision, small(96));
 
-      for (const int count : {1, 2, 3, 17, 120}) {
+      for (const int count : {1, 3, 17, 120}) {
         const Texts texts = draw(random, shape, count, count == 120 ? 12 : 520);
         const std::vector<float> expected = by_cpu(shape, texts);
         const std::vector<float> found = run(*engine, texts, shape.labels);
@@ -121,6 +51,33 @@ void logits_are_those_of_the_cpu() {
     }
   }
   std::printf("worst difference from the CPU in float32: fp16 %.4f, bf16 %.4f\n", worst[LITEFT_FP16], worst[LITEFT_BF16]);
+}
+
+void fused_kernels_and_plain_ones_agree() {
+  std::mt19937 random(20);
+  for (const liteft_shape& shape : kFusable) {
+    for (const int precision : kPrecisions) {
+      Settings settings = small(192);
+      settings.policy = Policy::always;
+      const long blocks = emulator::kernels_run("FeedForward<"), normed = emulator::kernels_run("ProductNormed<");
+      const auto fused = create(shape, precision, settings);
+      settings.policy = Policy::never;
+      const auto plain = create(shape, precision, settings);
+      for (const int count : {1, 4, 30}) {
+        const Texts texts = draw(random, shape, count, 40);
+        const std::vector<float> expected = by_cpu(shape, texts), found = run(*fused, texts, shape.labels);
+        EXPECT(difference(found, expected) < allowed(precision));
+        EXPECT(difference(run(*plain, texts, shape.labels), expected) < allowed(precision));
+        // Fused kernels do not depend on the rows beside them at all.
+        if (count != 30) continue;
+        const std::vector<float> alone = run(*fused, texts.only(7), shape.labels);
+        const std::vector<float> in_company(found.begin() + 7 * shape.labels, found.begin() + 8 * shape.labels);
+        EXPECT(difference(alone, in_company) < allowed(precision) / 2);
+      }
+      EXPECT(emulator::kernels_run("FeedForward<") - blocks >= 3 * shape.layers);
+      EXPECT(emulator::kernels_run("ProductNormed<") - normed >= 3 * shape.layers);
+    }
+  }
 }
 
 // Without types, and without hidden tokens.
@@ -161,129 +118,6 @@ void alone_equals_in_company() {
   }
 }
 
-void many_threads_share_an_engine() {
-  const liteft_shape& shape = kShapes[0];
-  Settings settings = small(64);
-  settings.most_slots = 3;
-  const auto engine = create(shape, LITEFT_BF16, settings);
-  std::mt19937 random(4);
-  std::vector<Texts> many(5);
-  std::vector<std::vector<float>> expected;
-  for (Texts& texts : many) {
-    texts = draw(random, shape, 1 + static_cast<int>(random() % 20), 30);
-    expected.push_back(run(*engine, texts, shape.labels));
-  }
-  std::atomic<int> wrong{0};
-  std::vector<std::thread> threads;
-  for (int thread = 0; thread < 8; ++thread) {
-    threads.emplace_back([&, thread] {
-      for (int round = 0; round < 15; ++round) {
-        const int which = (thread + round) % 5;
-        if (run(*engine, many[which], shape.labels) != expected[which]) ++wrong;
-      }
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-  EXPECT(wrong == 0);
-}
-
-void a_thousand_runs_leave_nothing_behind() {
-  const liteft_shape shape{1, 1, 64, 64, 64, 50, 40, 2, 2, LITEFT_CLS, LITEFT_HEAD_NONE, LITEFT_GELU, -1, 1e-12f};
-  const emulator::Live before = emulator::live();
-  {
-    const auto engine = create(shape, LITEFT_FP16, small(64));
-    std::mt19937 random(5);
-    std::vector<Texts> many;
-    for (int each = 0; each < 8; ++each) many.push_back(draw(random, shape, 1 + each, 8));
-    for (const Texts& texts : many) run(*engine, texts, shape.labels);
-    const emulator::Live warm = emulator::live();
-    for (int round = 0; round < 1000; ++round) run(*engine, many[round % 8], shape.labels);
-    EXPECT(emulator::live() == warm);  // the bytes ever taken, too
-  }
-  emulator::Live after = emulator::live();
-  after.bytes = before.bytes;
-  EXPECT(after == before);
-}
-
-// However many kinds of batches there are, graphs do not pile up.
-void graphs_are_bounded() {
-  const liteft_shape shape{1, 1, 64, 64, 64, 50, 40, 2, 2, LITEFT_CLS, LITEFT_HEAD_NONE, LITEFT_GELU, -1, 1e-12f};
-  Settings settings = small(128);
-  settings.most_graphs = 4;
-  const auto engine = create(shape, LITEFT_FP16, settings);
-  std::mt19937 random(6);
-  const emulator::Live before = emulator::live();
-  for (int count = 1; count < 60; count += 5) {
-    const Texts texts = draw(random, shape, count, 2);
-    EXPECT(difference(run(*engine, texts, shape.labels), by_cpu(shape, texts)) < allowed(LITEFT_FP16));
-    EXPECT(emulator::live().graphs - before.graphs <= 4);
-  }
-}
-
-// Two batches of one bucket: the second one runs what was captured for the first.
-void a_graph_serves_every_batch_of_its_bucket() {
-  const liteft_shape& shape = kShapes[0];
-  const auto engine = create(shape, LITEFT_FP16, small(64));
-  std::mt19937 random(7);
-  Texts first, second;
-  for (int tokens : {9, 20, 2}) first.add(random, shape, tokens);
-  for (int tokens : {1, 25}) second.add(random, shape, tokens);
-  run(*engine, first, shape.labels);
-  const emulator::Live before = emulator::live();
-  EXPECT(difference(run(*engine, second, shape.labels), by_cpu(shape, second)) < allowed(LITEFT_FP16));
-  EXPECT(emulator::live() == before);
-}
-
-void memory_that_runs_out_is_an_error_and_no_end() {
-  const liteft_shape& shape = kShapes[0];
-  std::mt19937 random(8);
-  const Texts texts = draw(random, shape, 5, 20);
-  const liteft_batch batch = texts.batch();
-  const emulator::Live before = emulator::live();
-  int refused = 0;
-  for (int count = 0; ; ++count) {  // every allocation of making an engine fails once
-    emulator::fail_allocation_after(count);
-    try {
-      create(shape, LITEFT_FP16, small(64));
-      break;
-    } catch (const liteft::cuda::OutOfMemory& error) {
-      EXPECT(std::strstr(error.what(), "out of memory") != nullptr);
-      ++refused;
-    }
-    emulator::Live after = emulator::live();
-    after.bytes = before.bytes;
-    EXPECT(after == before);
-  }
-  EXPECT(refused > 40);
-  emulator::fail_allocation_after(-1);
-  Settings settings = small(64);
-  settings.most_slots = 2;
-  const auto engine = create(shape, LITEFT_FP16, settings);
-  const std::vector<float> expected = run(*engine, texts, shape.labels);
-  // A second slot is made while the first one is lent.
-  std::atomic<int> failed{0}, answered{0};
-  for (int count = 0; count < 12; ++count) {
-    emulator::fail_allocation_after(count);
-    std::vector<std::thread> threads;
-    for (int thread = 0; thread < 2; ++thread) {
-      threads.emplace_back([&] {
-        std::vector<float> logits(expected.size(), NAN);
-        try {
-          engine->run(batch, logits.data());
-          EXPECT(logits == expected);
-          ++answered;
-        } catch (const liteft::cuda::OutOfMemory&) {
-          ++failed;
-        }
-      });
-    }
-    for (std::thread& thread : threads) thread.join();
-    emulator::fail_allocation_after(-1);
-    EXPECT(run(*engine, texts, shape.labels) == expected);
-  }
-  EXPECT(answered > 0);
-}
-
 // Weights that are NaN make logits that are NaN.
 void what_is_not_a_number_stays() {
   std::mt19937 random(9);
@@ -321,65 +155,6 @@ void no_result_leans_on_zeros() {
   }
 }
 
-void algorithms_are_kept_and_bad_files_survived() {
-  const std::filesystem::path folder = std::filesystem::temp_directory_path() / ("liteft-cuda-" + std::to_string(getpid()));
-  const liteft_shape& shape = kShapes[3];
-  std::mt19937 random(11);
-  const Texts texts = draw(random, shape, 30, 20);
-  Settings settings = small(64);
-  settings.cache = (folder / "deep" / "down").string();
-  const std::vector<float> expected = run(*create(shape, LITEFT_BF16, settings), texts, shape.labels);
-  std::vector<std::filesystem::path> files;
-  for (const auto& entry : std::filesystem::directory_iterator(settings.cache)) files.push_back(entry.path());
-  EXPECT(files.size() == 1);
-  const auto text_of = [&] {
-    std::ifstream file(files.front());
-    return std::string(std::istreambuf_iterator<char>(file), {});
-  };
-  const std::string kept = text_of();
-  EXPECT(std::count(kept.begin(), kept.end(), '\n') > 10);
-  EXPECT(files.front().filename().string().find("Emulated-GPU") != std::string::npos);
-
-  // What is kept is not learnt again: no event is made.
-  const auto written = std::filesystem::last_write_time(files.front());
-  {
-    const auto engine = create(shape, LITEFT_BF16, settings);
-    EXPECT(run(*engine, texts, shape.labels) == expected);
-    EXPECT(std::filesystem::last_write_time(files.front()) == written);
-  }
-  std::vector<std::string> bad = {"", "nonsense", kept.substr(0, kept.size() / 2), std::string(1000, '\0')};
-  std::string changed = kept;
-  for (std::size_t i = 7; i < changed.size(); i += 31) changed[i] = changed[i] == '1' ? '7' : '1';
-  bad.push_back(changed);
-  for (const std::string& content : bad) {
-    std::ofstream(files.front()) << content;
-    EXPECT(run(*create(shape, LITEFT_BF16, settings), texts, shape.labels) == expected);
-    EXPECT(text_of() == kept);  // whole again
-  }
-  // Algorithms that the library does not take any more are learnt anew.
-  void* const library = dlopen(LITEFT_CUBLASLT "/libcublasLt.so.13", RTLD_NOW | RTLD_NOLOAD);
-  EXPECT(library != nullptr);
-  reinterpret_cast<void (*)()>(dlsym(library, "emulated_cublaslt_renew"))();
-  EXPECT(run(*create(shape, LITEFT_BF16, settings), texts, shape.labels) == expected);
-  EXPECT(text_of() != kept && text_of().size() == kept.size());
-  std::filesystem::remove(files.front());
-  std::filesystem::permissions(settings.cache, std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
-  EXPECT(run(*create(shape, LITEFT_BF16, settings), texts, shape.labels) == expected);
-  std::filesystem::remove_all(folder);
-}
-
-// No product is learnt, and no file written, once the engine is made.
-void nothing_is_learnt_within_a_run() {
-  const liteft_shape& shape = kShapes[0];
-  const auto engine = create(shape, LITEFT_FP16, small(64));
-  std::mt19937 random(12);
-  for (const int count : {1, 5, 30}) {
-    const Texts texts = draw(random, shape, count, 2);
-    run(*engine, texts, shape.labels);
-  }
-  EXPECT(emulator::live().events == 0);
-}
-
 void what_cannot_run_is_refused() {
   const auto refused = [](const liteft_shape& shape, int device, const char* part) {
     const Stored stored = random_weights(shape, false, 1);
@@ -415,48 +190,17 @@ void what_cannot_run_is_refused() {
   EXPECT(said.find("text 1 has 65 tokens") != std::string::npos);
 }
 
-// The way that libliteft goes.
-void the_c_api_runs_a_batch() {
-  EXPECT(liteft_cuda_abi() == LITEFT_CUDA_ABI);
-  const liteft_shape& shape = kShapes[0];
-  const Stored stored = random_weights(shape, false, 1);
-  const std::vector<liteft_weight> weights = stored.list();
-  liteft_cuda* made = nullptr;
-  EXPECT(liteft_cuda_create(&shape, weights.data(), static_cast<int>(weights.size()), LITEFT_FP16, 0, LITEFT_CUBLASLT, nullptr, &made) == 0);
-  EXPECT(std::strstr(liteft_cuda_about(made), "Emulated GPU, compute capability 9.0") != nullptr);
-  std::mt19937 random(14);
-  const Texts texts = draw(random, shape, 12, 40);
-  std::vector<float> logits(12 * shape.labels, NAN);
-  const liteft_batch batch = texts.batch();
-  EXPECT(liteft_cuda_run(made, &batch, logits.data()) == 0);
-  EXPECT(difference(logits, by_cpu(shape, texts)) < allowed(LITEFT_FP16));
-  liteft_cuda_destroy(made);
-  liteft_cuda_destroy(nullptr);
-}
-
 }  // namespace
 
 int main() {
   std::setvbuf(stdout, nullptr, _IOLBF, 1 << 12);
   the_c_api_runs_a_batch();
   logits_are_those_of_the_cpu();
+  fused_kernels_and_plain_ones_agree();
   what_is_optional_may_be_left_out();
   alone_equals_in_company();
-  many_threads_share_an_engine();
-  a_thousand_runs_leave_nothing_behind();
-  graphs_are_bounded();
-  a_graph_serves_every_batch_of_its_bucket();
-  memory_that_runs_out_is_an_error_and_no_end();
   what_is_not_a_number_stays();
   no_result_leans_on_zeros();
-  algorithms_are_kept_and_bad_files_survived();
-  nothing_is_learnt_within_a_run();
   what_cannot_run_is_refused();
-  const std::string fault = emulator::take_fault();
-  if (!fault.empty()) std::printf("%s\n", fault.c_str());
-  EXPECT(fault.empty());
-  const emulator::Live left = emulator::live();
-  EXPECT(left.allocations == 0 && left.pinned == 0 && left.streams == 0 && left.events == 0 && left.graphs == 0);
-  std::printf("%d failures\n", failures);
-  return failures != 0;
+  return finish();
 }

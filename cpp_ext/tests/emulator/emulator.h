@@ -22,6 +22,9 @@ void poison_instead_of_zeros(bool poison);
 // What a launch whose kernel's parameters have `part` in their types costs on the clock of events; others cost 1.
 void set_cost(const std::string& part, double cost);
 
+// Work on the device costs its time and is not done, copies aside: for what only times it.
+void skip_work(bool skip);
+
 struct Live {
   long allocations = 0, bytes = 0, pinned = 0, streams = 0, events = 0, graphs = 0;
   bool operator==(const Live&) const = default;
