@@ -92,19 +92,20 @@ inline Texts draw(std::mt19937& random, const liteft_shape& shape, int count, in
   return texts;
 }
 
-// The largest difference, relative to the root mean square of what was expected, or to 1 where that is less.
+// The root mean square of differences, relative to that of what was expected, or to 1 where that is less. Infinite where something is no number.
 inline double difference(const std::vector<float>& found, const std::vector<float>& expected) {
-  double most = 0.0, squares = 0.0;
+  double differences = 0.0, squares = 0.0;
   for (std::size_t i = 0; i < found.size(); ++i) {
     if (!std::isfinite(found[i])) return INFINITY;
-    most = std::fmax(most, std::fabs(found[i] - expected[i]));
+    differences += (found[i] - expected[i]) * (found[i] - expected[i]) / expected.size();
     squares += expected[i] * expected[i] / expected.size();
   }
-  return most / std::fmax(1.0, std::sqrt(squares));
+  return std::sqrt(differences) / std::fmax(1.0, std::sqrt(squares));
 }
 
-// Activations and weights are rounded to 8 or 11 bits between kernels.
-inline double allowed(int precision) { return precision == LITEFT_FP16 ? 0.04 : 0.15; }
+// Activations and weights are rounded to 8 or 11 bits between kernels, and random models attend sharply: scores of some dozens, whose
+// rounding moves weights by percents.
+inline double allowed(int precision) { return precision == LITEFT_FP16 ? 0.02 : 0.1; }
 
 // At the end of a program: nothing went wrong on the device, and nothing is left there.
 inline int finish() {
