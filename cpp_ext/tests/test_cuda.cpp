@@ -1,6 +1,6 @@
 // libliteft on a real GPU, through its C API, against its own engine on the CPU in float32.
 //
-//   test_cuda [--quick]      --quick: little of everything, for compute-sanitizer
+//   test_cuda [--quick] [part of a test's name]      --quick: little of everything, for compute-sanitizer
 //
 // Where there is no GPU it says why and exits with 77; with LITEFT_GPU=required that is a failure.
 
@@ -400,6 +400,7 @@ void a_forked_child_is_refused() {
 int main(int count, char** arguments) {
   std::setvbuf(stdout, nullptr, _IOLBF, 1 << 12);
   quick = count > 1 && std::strcmp(arguments[1], "--quick") == 0;
+  const char* const part = count > 1 + quick ? arguments[1 + quick] : "";
   if (const int status = look_for_gpu()) return status;
   struct {
     const char* name;
@@ -412,12 +413,15 @@ int main(int count, char** arguments) {
       TEST(threads_share_a_classifier, true), TEST(a_forked_child_is_refused, false),
       TEST(ten_thousand_runs_leave_nothing_behind, false), TEST(memory_that_runs_out_is_an_error_and_the_next_run_works, false),
   };
+  int tested = 0;
   for (const auto& each : tests) {
-    if (quick && !each.quick) continue;
+    if ((quick && !each.quick) || !std::strstr(each.name, part)) continue;
     const int before = failures;
     each.test();
+    ++tested;
     std::printf("%s %s\n", failures == before ? "good  " : "FAILED", each.name);
   }
+  EXPECT(tested > 0);  // a name that no test has
   std::printf("%d failures\n", failures);
   return failures != 0;
 }
