@@ -65,6 +65,25 @@ class Engine : public AnyEngine {
     }
   }
 
+  double time(const liteft_batch& batch, int runs) override {
+    std::vector<float> logits(static_cast<std::size_t>(batch.texts) * model_.shape.labels);
+    run(batch, logits.data());  // refuses what cannot run, and warms up
+    const Current current(settings_.device);
+    const Loan slot(*this);
+    double milliseconds = 0.0;
+    for (const Chunk& chunk : chunks_of(batch.offsets, batch.texts, settings_.most_rows)) {
+      const Bucket bucket = bucket_for(chunk, batch);
+      {
+        const std::lock_guard lock(preparing_);
+        slot->prepare(bucket);  // a slot that another thread used before may not have it
+      }
+      fill(slot->host(bucket), batch, chunk);
+      slot->run(bucket, chunk.last_text - chunk.first_text);
+      milliseconds += slot->time(bucket, runs);
+    }
+    return milliseconds;
+  }
+
  private:
   // A slot for the time of a run.
   class Loan {

@@ -19,6 +19,8 @@ class AnyEngine {
  public:
   virtual ~AnyEngine() = default;
   virtual void run(const liteft_batch& batch, float* logits) = 0;
+  // Milliseconds of a batch on the GPU, without copies: the mean over `runs` of each chunk.
+  virtual double time(const liteft_batch& batch, int runs) = 0;
 };
 
 struct Settings {

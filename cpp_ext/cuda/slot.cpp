@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "cuda/steps.h"
+#include "cuda/timing.h"
 
 namespace liteft::cuda {
 namespace {
@@ -233,6 +234,17 @@ void Slot<T>::run(const Bucket& bucket, int texts) {
   check(cudaMemcpyAsync(pinned_logits_.as(), logits_.as(), static_cast<std::size_t>(texts) * model_.shape.labels * sizeof(float),
                         cudaMemcpyDeviceToHost, stream_), "a copy");
   check(cudaStreamSynchronize(stream_), "a run");
+}
+
+template <typename T>
+double Slot<T>::time(const Bucket& bucket, int runs) {
+  const auto graph = graphs_.find(bucket);
+  if (graph == graphs_.end()) throw std::logic_error("a bucket that was not prepared");
+  const Event begin, end;
+  check(cudaEventRecord(begin, stream_), "an event");
+  for (int run = 0; run < runs; ++run) check(cudaGraphLaunch(graph->second, stream_), "a graph");
+  check(cudaEventRecord(end, stream_), "an event");
+  return milliseconds_between(begin, end) / runs;
 }
 
 template class Slot<__half>;

@@ -48,6 +48,8 @@ class Slot {
   Staging host(const Bucket& bucket) { return Staging(pinned_.as<char>(), bucket); }
   // Copies up, computes and copies logits down to `logits()`; returns when that is done.
   void run(const Bucket& bucket, int texts);
+  // Milliseconds on the GPU that the bucket's graph takes, on average over `runs`, for what was copied up last.
+  double time(const Bucket& bucket, int runs);
   const float* logits() const { return pinned_logits_.as<float>(); }
 
  private:

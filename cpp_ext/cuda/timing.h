@@ -18,17 +18,22 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
-// Milliseconds of 20 runs of what `start` starts, which has run before.
-template <typename Start>
-float timed(cudaStream_t stream, const Start& start) {
-  const Event begin, end;
-  check(cudaEventRecord(begin, stream), "an event");
-  for (int run = 0; run < 20; ++run) start();
-  check(cudaEventRecord(end, stream), "an event");
+// Milliseconds between two events; waits for the later one.
+inline float milliseconds_between(const Event& begin, const Event& end) {
   check(cudaEventSynchronize(end), "timing");
   float milliseconds = 0.0f;
   check(cudaEventElapsedTime(&milliseconds, begin, end), "timing");
   return milliseconds;
+}
+
+// Milliseconds of so many runs of what `start` starts, which has run before.
+template <typename Start>
+float timed(cudaStream_t stream, const Start& start, int runs = 20) {
+  const Event begin, end;
+  check(cudaEventRecord(begin, stream), "an event");
+  for (int run = 0; run < runs; ++run) start();
+  check(cudaEventRecord(end, stream), "an event");
+  return milliseconds_between(begin, end);
 }
 
 }  // namespace liteft::cuda
