@@ -77,7 +77,7 @@ class Engine : public AnyEngine {
         const std::lock_guard lock(preparing_);
         slot->prepare(bucket);  // a slot that another thread used before may not have it
       }
-      fill(slot->host(bucket), batch, chunk);
+      fill(slot->host(bucket), bucket, batch, chunk);
       slot->run(bucket, chunk.last_text - chunk.first_text);
       milliseconds += slot->time(bucket, runs);
     }

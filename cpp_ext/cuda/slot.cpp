@@ -242,7 +242,7 @@ double Slot<T>::time(const Bucket& bucket, int runs) {
   if (graph == graphs_.end()) throw std::logic_error("a bucket that was not prepared");
   const Event begin, end;
   check(cudaEventRecord(begin, stream_), "an event");
-  for (int run = 0; run < runs; ++run) check(cudaGraphLaunch(graph->second, stream_), "a graph");
+  for (int run = 0; run < runs; ++run) check(cudaGraphLaunch(graph->second.made, stream_), "a graph");
   check(cudaEventRecord(end, stream_), "an event");
   return milliseconds_between(begin, end) / runs;
 }
