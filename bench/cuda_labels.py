@@ -14,7 +14,7 @@ import numpy as np
 _TEXTS = 2048
 _SINGLE_CALLS = 500
 _ROUNDS = 5
-_LEAST_SAME = 0.98  # labels as on the CPU: words without sense lie near borders
+_LEAST_SAME = 0.9  # labels as on the CPU: words without sense lie near borders, and int8 rounds elsewhere
 
 
 def texts_of(lengths: Sequence[int], words: Sequence[str]) -> list[str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from machine import ROOT, tell
+from peer_texts import open_tokenizer
 
 FILE = Path(__file__).with_suffix(".json")
 MOST_TOKENS = 512
@@ -44,8 +45,6 @@ def main() -> int:
 
 def lengths_of(file: Path, tokenizer: Path) -> list[int]:
     """Return the tokens of each text of a sample of a file, the same sample each time."""
-    from peer_texts import open_tokenizer
-
     lines = file.read_text(encoding="utf-8").rstrip("\n").split("\n")  # splitlines cuts inside of texts, too
     chosen = random.Random(0).sample(lines, min(MOST_TEXTS, len(lines)))
     opened = open_tokenizer(tokenizer)

@@ -16,7 +16,6 @@ from cuda_plan import MODELS, VOCABULARY, ids_of
 
 LABELS = 2
 POSITIONS = 512
-_SPREAD = 0.05
 CHECKED_LENGTHS = (1, 2, 3, 5, 8, 13, 16, 17, 31, 32, 33, 48, 64, 65, 100, 127, 128, 129, 200, 255, 256, 300, 511, 512)
 
 
@@ -32,6 +31,7 @@ def make_model(name: str, device: str) -> Any:
 
     sizes = MODELS[name]
     torch.manual_seed(0)
+    spread = sizes["width"] ** -0.5  # of weights: products keep the size of what goes in
     config = BertConfig(
         vocab_size=VOCABULARY,
         hidden_size=sizes["width"],
@@ -39,7 +39,7 @@ def make_model(name: str, device: str) -> Any:
         num_attention_heads=sizes["heads"],
         intermediate_size=sizes["inner"],
         max_position_embeddings=POSITIONS,
-        initializer_range=_SPREAD,
+        initializer_range=spread,
         num_labels=LABELS,
     )
     model = BertForSequenceClassification(config).eval()
@@ -47,7 +47,7 @@ def make_model(name: str, device: str) -> Any:
     with torch.no_grad():
         for own, parameter in model.named_parameters():
             if own.endswith("bias"):
-                parameter.copy_(_SPREAD * torch.randn(parameter.shape, generator=generator))
+                parameter.copy_(spread * torch.randn(parameter.shape, generator=generator))
         model.classifier.weight.copy_(torch.randn(model.classifier.weight.shape, generator=generator))
         model.classifier.bias.zero_()
     model = model.to(device)

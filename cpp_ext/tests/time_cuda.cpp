@@ -4,9 +4,10 @@
 //
 // The limits are measured first: bytes a second that a copy reads and writes, and operations a second of a large product by cublasLt. A
 // kernel is timed by events around replays of a graph of many launches. "warm_us" runs over the same memory again and again, which is what
-// the engine does with a chunk; "cold_us" goes through so many sets of inputs that the second-level cache holds none. The limit of a
-// kernel is the larger of its fewest bytes (all inputs read once, all outputs written once) and its operations, each at the measured rate;
-// "share_of_limit" is that over cold_us, and in the cache warm_us may beat it.
+// the engine does with a chunk; "cold_us" goes through so many sets of inputs that the second-level cache holds none, and is null where
+// they would have to be too many; weights stay in the cache either way. The limit of a kernel is the larger of its fewest bytes (all inputs
+// read once, all outputs written once) and its operations, each at the measured rate; "share_of_limit" is that over cold_us, and in
+// the cache warm_us may beat it.
 //
 // To time another kernel, add a line to `cases_of`; where it replaces others, name them, and "replaces_ratio" says how many times faster
 // it is than they are, one after the other.
@@ -114,17 +115,27 @@ double time_launches(cudaStream_t stream, int count, const std::function<void(in
   return times[kRounds / 2];
 }
 
-// Values about 0 of a spread of 1, never the same row twice in a row.
+constexpr std::size_t kPattern = 999983;  // a prime, so that rows do not repeat
+
+// Random values about 0, of that spread: a pattern that is drawn once, over and over.
 template <typename V>
-DeviceBuffer random_values(std::size_t count, float scale = 1.0f) {
-  static std::mt19937 random(3);
-  std::normal_distribution<float> normal(0.0f, scale);
-  std::vector<V> values(std::min<std::size_t>(count, 99991));
-  for (V& value : values) value = static_cast<V>(normal(random));
+DeviceBuffer random_values(std::size_t count, float spread = 1.0f) {
+  static std::map<float, DeviceBuffer> patterns;
+  DeviceBuffer& pattern = patterns[spread];
+  if (!pattern.template as<V>()) {
+    std::mt19937 random(3);
+    std::normal_distribution<float> normal(0.0f, spread);
+    std::vector<V> values(kPattern);
+    for (V& value : values) value = static_cast<V>(normal(random));
+    pattern = DeviceBuffer(kPattern * sizeof(V));
+    check(cudaMemcpy(pattern.as(), values.data(), kPattern * sizeof(V), cudaMemcpyHostToDevice), "copying up");
+  }
+  static std::size_t place = 0;  // where the next one begins in the pattern
   DeviceBuffer buffer(count * sizeof(V));
-  for (std::size_t done = 0; done < count; done += values.size()) {
-    const std::size_t part = std::min(values.size(), count - done);
-    check(cudaMemcpy(buffer.as<V>() + done, values.data(), part * sizeof(V), cudaMemcpyHostToDevice), "copying up");
+  for (std::size_t done = 0; done < count;) {
+    const std::size_t part = std::min(kPattern - place, count - done);
+    check(cudaMemcpy(buffer.as<V>() + done, pattern.template as<V>() + place, part * sizeof(V), cudaMemcpyDeviceToDevice), "a copy");
+    done += part, place = (place + part) % kPattern;
   }
   return buffer;
 }
@@ -174,7 +185,6 @@ struct Set {
         projected(random_values<T>(3 * rows * sizes.width)), context(random_values<T>(rows * sizes.width)),
         inner(random_values<T>(rows * sizes.inner)), pooled(random_values<T>(texts * sizes.width)),
         queries(random_values<T>(texts * sizes.width)), logits(texts * kLabels * sizeof(float)) {}
-  static std::size_t bytes(const Sizes& sizes, std::size_t rows) { return sizeof(T) * rows * (6 * sizes.width + sizes.inner); }
 };
 
 // What all sets share: weights, and which rows belong to which text.
@@ -208,6 +218,7 @@ struct Case {
   double bytes, operations;
   std::vector<std::string> replaces;
   std::function<void(const Set<T>&)> launch;
+  double shared = 0.0;  // of the bytes: weights, the same in every set
 };
 
 template <typename T>
@@ -230,8 +241,7 @@ std::vector<Case<T>> cases_of(const Sizes& sizes, const Mix& mix, const Shared<T
     void* const workspace = at.workspace.as();
     cases.push_back({name, sizeof(T) * values, 2.0 * rows * inputs * outputs, {}, [=, &products](const Set<T>& on) {
       products.run(shape, (on.*x).as(), w, (on.*out).as(), workspace, stream);
-    }});
-    return shape;
+    }, sizeof(T) * static_cast<double>(inputs) * outputs});
   };
   const auto attention = [=, &at, &sizes](const Set<T>& on, bool first) {
     Attention<T> given{};
@@ -245,7 +255,7 @@ std::vector<Case<T>> cases_of(const Sizes& sizes, const Mix& mix, const Shared<T
     return given;
   };
 
-  // name, fewest bytes, operations, what it replaces, the launch
+  // name, fewest bytes, operations, what it replaces, the launch, and the bytes that are weights
   product("product query_key_value", at.triple, &Set<T>::hidden, &Set<T>::projected, width, 3 * width);
   product("product output", at.square, &Set<T>::context, &Set<T>::sums, width, width);
   product("product inner", at.widen, &Set<T>::hidden, &Set<T>::inner, width, inner);
@@ -283,7 +293,8 @@ template <typename T>
 void time_model(const char* precision, const Sizes& sizes, const Mix& mix, const Limits& limits, Products& products, cudaStream_t stream) {
   const int rows = mix.rows();
   const Shared<T> shared(sizes, mix);
-  const int sets = quick ? 2 : static_cast<int>(std::clamp<std::size_t>(4 * limits.cache / Set<T>::bytes(sizes, rows), 2, 64));
+  const std::size_t hidden_bytes = sizeof(T) * rows * sizes.width;
+  const int sets = quick ? 2 : static_cast<int>(std::clamp<std::size_t>(2 * limits.cache / hidden_bytes, 2, 256));
   std::vector<std::unique_ptr<Set<T>>> memory;
   for (int number = 0; number < sets; ++number) memory.push_back(std::make_unique<Set<T>>(sizes, rows, mix.lengths.size()));
   check(cudaDeviceSynchronize(), "setting up");
@@ -299,15 +310,22 @@ void time_model(const char* precision, const Sizes& sizes, const Mix& mix, const
   for (const Case<T>& each : cases_of(sizes, mix, shared, products, stream)) {
     const int count = quick ? 2 : std::max(sets, 32);
     const double warm = time_launches(stream, count, [&](int) { each.launch(one); });
-    const double cold = time_launches(stream, count, [&](int number) { each.launch(*memory[number % sets]); });
+    const bool is_cold = quick || (each.bytes - each.shared) * sets > 2.0 * limits.cache;
+    const double cold = is_cold ? time_launches(stream, count, [&](int number) { each.launch(*memory[number % sets]); }) : 0.0;
     times[each.name] = warm;
     const double limit = 1e6 * std::max(each.bytes / limits.copy, each.operations / limits.product.at(precision));
-    std::printf("%s\n    {\"kernel\": \"%s\", \"model\": \"%s\", \"precision\": \"%s\", \"texts\": \"%s\", \"rows\": %d, \"warm_us\": %.3f, "
-                "\"cold_us\": %.3f, \"bytes\": %.0f, \"operations\": %.0f, \"cold_bytes_per_second\": %.4g, \"cold_operations_per_second\": %.4g, "
-                "\"limit_us\": %.3f, \"bound_by\": \"%s\", \"share_of_limit\": %.4f, \"warm_share_of_limit\": %.4f",
-                first_row ? "" : ",", each.name.c_str(), sizes.name, precision, mix.name.c_str(), rows, warm, cold, each.bytes, each.operations,
-                1e6 * each.bytes / cold, 1e6 * each.operations / cold, limit,
-                each.bytes / limits.copy > each.operations / limits.product.at(precision) ? "bytes" : "operations", limit / cold, limit / warm);
+    std::printf("%s\n    {\"kernel\": \"%s\", \"model\": \"%s\", \"precision\": \"%s\", \"texts\": \"%s\", \"rows\": %d, \"bytes\": %.0f, "
+                "\"operations\": %.0f, \"limit_us\": %.3f, \"bound_by\": \"%s\", \"warm_us\": %.3f, \"warm_share_of_limit\": %.4f, "
+                "\"warm_bytes_per_second\": %.4g, \"warm_operations_per_second\": %.4g",
+                first_row ? "" : ",", each.name.c_str(), sizes.name, precision, mix.name.c_str(), rows, each.bytes, each.operations, limit,
+                each.bytes / limits.copy > each.operations / limits.product.at(precision) ? "bytes" : "operations", warm, limit / warm,
+                1e6 * each.bytes / warm, 1e6 * each.operations / warm);
+    if (is_cold) {
+      std::printf(", \"cold_us\": %.3f, \"share_of_limit\": %.4f, \"cold_bytes_per_second\": %.4g, \"cold_operations_per_second\": %.4g", cold,
+                  limit / cold, 1e6 * each.bytes / cold, 1e6 * each.operations / cold);
+    } else {
+      std::printf(", \"cold_us\": null, \"share_of_limit\": null");
+    }
     first_row = false;
     if (!each.replaces.empty()) {
       double before = 0.0;
