@@ -221,6 +221,13 @@ struct Case {
   double shared = 0.0;  // of the bytes: weights, the same in every set
 };
 
+// What a block may have, at most.
+std::size_t shared_memory_of_device() {
+  int bytes = 0;
+  check(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0), "asking for the GPU");
+  return bytes;
+}
+
 template <typename T>
 std::vector<Case<T>> cases_of(const Sizes& sizes, const Mix& mix, const Shared<T>& at, Products& products, cudaStream_t stream) {
   const int rows = mix.rows(), texts = static_cast<int>(mix.lengths.size()), width = sizes.width, inner = sizes.inner, size = width / sizes.heads;
@@ -273,7 +280,7 @@ std::vector<Case<T>> cases_of(const Sizes& sizes, const Mix& mix, const Shared<T
   }});
   cases.push_back({"attend", 4 * row, 4 * pairs * width, {}, [=](const Set<T>& on) { attend<T>(attention(on, false), size, rows, stream); }});
   cases.push_back({"attend_first", 2 * row + 2 * text, 4.0 * rows * width, {}, [=](const Set<T>& on) {
-    attend_first<T>(attention(on, true), size, texts, longest, stream);
+    attend_first<T>(attention(on, true), size, texts, stream);
   }});
   cases.push_back({"gather_first", 2 * text, 0.0, {}, [=](const Set<T>& on) {
     gather_first<T>(on.hidden.template as<T>(), offsets, counts, width, on.pooled.template as<T>(), texts, stream);
@@ -284,6 +291,28 @@ std::vector<Case<T>> cases_of(const Sizes& sizes, const Mix& mix, const Shared<T
   cases.push_back({"classify", text, 2.0 * texts * width * kLabels, {}, [=, &at](const Set<T>& on) {
     classify<T>(on.pooled.template as<T>(), at.classifier.template as<float>(), bias, counts, width, kLabels, on.logits.template as<float>(), texts, stream);
   }});
+  const double square = sizeof(T) * static_cast<double>(width) * width, wide = sizeof(T) * static_cast<double>(width) * inner;
+  const auto operations = [&](int inputs, int outputs) { return 2.0 * rows * inputs * outputs; };
+  const T *output_weights = at.square.template as<T>(), *inner_weights = at.widen.template as<T>(), *outer_weights = at.narrow.template as<T>();
+  const std::size_t memory = shared_memory_of_device();
+  if (fuses_norm(width, memory)) {
+    cases.push_back({"output, residual and norm", 3 * row + square, operations(width, width), {"product output", "normalize"}, [=](const Set<T>& on) {
+      T* const hidden = on.hidden.template as<T>();
+      multiply_normalize<T>({on.context.template as<T>(), output_weights, bias, hidden, gamma, beta, 1e-12f, width, width, &counts->rows, hidden}, rows, stream);
+    }, square});
+  }
+  if (fuses_act(memory)) {
+    cases.push_back({"inner and gelu", row + inner_row + wide, operations(width, inner), {"product inner", "activate gelu"}, [=](const Set<T>& on) {
+      multiply_activate<T>({on.hidden.template as<T>(), inner_weights, bias, Act::gelu, width, inner, &counts->rows, on.inner.template as<T>()}, rows, stream);
+    }, wide});
+  }
+  if (fuses_feed_forward(width, memory)) {
+    const std::vector<std::string> replaced{"product inner", "activate gelu", "product outer", "normalize"};
+    cases.push_back({"feed-forward", 2 * row + 2 * wide, 2 * operations(width, inner), replaced, [=](const Set<T>& on) {
+      T* const hidden = on.hidden.template as<T>();
+      feed_forward<T>({hidden, inner_weights, outer_weights, bias, bias, Act::gelu, gamma, beta, 1e-12f, width, inner, &counts->rows, hidden}, rows, stream);
+    }, 2 * wide});
+  }
   return cases;
 }
 
