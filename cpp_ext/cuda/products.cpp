@@ -11,8 +11,6 @@
 #include <stdexcept>
 #include <vector>
 
-#include "cuda/event.h"
-
 namespace liteft::cuda {
 namespace {
 
@@ -22,6 +20,18 @@ constexpr int kTimedRuns = 20;
 void succeed(int status, const char* what) {
   if (status != lt::kSuccess) throw std::runtime_error(std::string("cublasLt: ") + what + " failed with status " + std::to_string(status));
 }
+
+class Event {
+ public:
+  Event() { check(cudaEventCreate(&event_), "an event"); }
+  ~Event() { cudaEventDestroy(event_); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  operator cudaEvent_t() const { return event_; }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
 
 }  // namespace
 
@@ -85,7 +95,9 @@ void Products::learn(const ProductShape& shape, const void* x, const void* weigh
     check(cudaEventRecord(begin, stream), "an event");
     for (int run = 0; run < kTimedRuns; ++run) launch(plan, algorithm, x, weights, out, workspace, stream);
     check(cudaEventRecord(end, stream), "an event");
-    const float milliseconds = milliseconds_between(begin, end);
+    check(cudaEventSynchronize(end), "timing a product");
+    float milliseconds = 0.0f;
+    check(cudaEventElapsedTime(&milliseconds, begin, end), "timing a product");
     if (milliseconds >= best) continue;
     best = milliseconds;
     plan.algorithm = algorithm;

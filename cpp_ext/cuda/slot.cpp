@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "cuda/event.h"
+#include "cuda/timing.h"
 
 namespace liteft::cuda {
 namespace {
@@ -205,7 +205,10 @@ double Slot<T>::time(const Bucket& bucket, int runs) {
   check(cudaEventRecord(begin, stream_), "an event");
   for (int run = 0; run < runs; ++run) check(cudaGraphLaunch(graph->second, stream_), "a graph");
   check(cudaEventRecord(end, stream_), "an event");
-  return milliseconds_between(begin, end) / runs;
+  check(cudaEventSynchronize(end), "timing");
+  float milliseconds = 0.0f;
+  check(cudaEventElapsedTime(&milliseconds, begin, end), "timing");
+  return static_cast<double>(milliseconds) / runs;
 }
 
 template class Slot<__half>;

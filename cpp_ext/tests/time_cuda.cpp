@@ -24,10 +24,10 @@
 #include <string>
 #include <vector>
 
-#include "cuda/event.h"
 #include "cuda/kernels.h"
 #include "cuda/memory.h"
 #include "cuda/products.h"
+#include "cuda/timing.h"
 #include "tests/cuda_session.h"
 
 using namespace liteft::cuda;
@@ -106,8 +106,10 @@ double time_launches(cudaStream_t stream, int count, const std::function<void(in
     check(cudaEventRecord(begin, stream), "an event");
     check(cudaGraphLaunch(made, stream), "a graph");
     check(cudaEventRecord(end, stream), "an event");
-    const double microseconds = 1e3 * milliseconds_between(begin, end) / count;
-    if (round >= 0) times.push_back(microseconds);
+    check(cudaEventSynchronize(end), "timing");
+    float milliseconds = 0.0f;
+    check(cudaEventElapsedTime(&milliseconds, begin, end), "timing");
+    if (round >= 0) times.push_back(1e3 * milliseconds / count);
   }
   check(cudaStreamSynchronize(stream), "a kernel");
   cudaGraphExecDestroy(made);

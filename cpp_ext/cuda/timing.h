@@ -1,8 +1,6 @@
-// Events of a stream, and the time between two of them.
+// How long work on a stream takes.
 
 #pragma once
-
-#include <cuda_runtime.h>
 
 #include "cuda/check.h"
 
@@ -20,8 +18,13 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
-// Waits for the later one.
-inline float milliseconds_between(const Event& begin, const Event& end) {
+// Milliseconds of 20 runs of what `start` starts, which has run before.
+template <typename Start>
+float timed(cudaStream_t stream, const Start& start) {
+  const Event begin, end;
+  check(cudaEventRecord(begin, stream), "an event");
+  for (int run = 0; run < 20; ++run) start();
+  check(cudaEventRecord(end, stream), "an event");
   check(cudaEventSynchronize(end), "timing");
   float milliseconds = 0.0f;
   check(cudaEventElapsedTime(&milliseconds, begin, end), "timing");
