@@ -154,7 +154,8 @@ class Bench:
             self.is_right(yardstick, model)
         from cuda_models import checked_ids
 
-        self.result["checks"][key] = said = {"agrees": False}
+        said: dict[str, Any] = {"agrees": False}
+        self.result["checks"][key] = said
         try:
             expected = np.load(self.work / model / "reference.npy")
             ids = checked_ids()

@@ -125,7 +125,7 @@ def step_of(name: str, arguments: argparse.Namespace, site: Path, gpu: bool, end
     if name == "wheels":
         files = sorted(map(str, arguments.wheels.glob("*.whl"))) if arguments.wheels else []
         options = ["--quiet", "--no-index", "--no-deps", "--no-compile", "--upgrade", "--target", str(site)]
-        needs = () if files else ("wheels:--wheels",)
+        needs: tuple[str, ...] = () if files else ("wheels:--wheels",)
         return Step(name, [python("-m", "pip", "install", *options, *files)], 60, needs)
     if name == "build":
         if shutil.which("cmake") and not arguments.no_cmake:

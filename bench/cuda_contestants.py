@@ -230,7 +230,7 @@ def measure(contestant: Contestant, batches: Sequence[Ids], *, rounds: int = 7, 
     host_pass()
     calls.clear()
     host = _rounds(host_pass, rounds, seconds)
-    row = {
+    row: dict[str, Any] = {
         "count": sum(map(len, batches)),
         "calls": len(batches),
         "tokens": sum(len(row) for ids in batches for row in ids),

@@ -110,7 +110,8 @@ TIMED_OUT = -1000
 
 def _run_group(commands: list[list[str]], step: Step, end: float) -> list[tuple[int, str]]:
     """Run commands side by side, as many as there are cores, and return status and output of each."""
-    waiting, found = list(commands), []
+    waiting = list(commands)
+    found: list[tuple[int, str]] = []
     running: list[tuple[list[str], subprocess.Popen[str], Path]] = []
     while waiting or running:
         while waiting and len(running) < (os.cpu_count() or 1):

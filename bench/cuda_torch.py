@@ -76,8 +76,8 @@ class Plain(nn.Module):
 
     @staticmethod
     def _padded(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-        parts = (part.transpose(1, 2) for part in (query, key, value))
-        return functional.scaled_dot_product_attention(*parts, attn_mask=mask).transpose(1, 2)
+        query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
+        return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask).transpose(1, 2)
 
 
 def varlen_attention(query: Tensor, key: Tensor, value: Tensor, offsets: Tensor, longest: int) -> Tensor:

@@ -24,10 +24,10 @@
 #include <string>
 #include <vector>
 
-#include "cuda/timing.h"
 #include "cuda/kernels.h"
 #include "cuda/memory.h"
 #include "cuda/products.h"
+#include "cuda/timing.h"
 #include "tests/cuda_session.h"
 
 using namespace liteft::cuda;
