@@ -11,7 +11,7 @@ export LITEFT_CUDA_ARCHITECTURES ?= 90a-real
 NATIVE := $(shell find cpp_ext -name tests -prune -o -type f -not -name '*.md' -not -name '*.pyc' -print)
 NATIVE_TESTS := $(wildcard cpp_ext/tests/*)
 
-.PHONY: setup demo test lint sanitize cuda check-full bench-setup clean
+.PHONY: setup demo test lint sanitize cuda gpu check-full bench-setup clean
 
 setup: $(STAMP)
 
@@ -56,6 +56,10 @@ cuda:
 	LITEFT_CUDA_ARCHITECTURES= cmake -S cpp_ext -B build/cuda -DLITEFT_CUDA=ON
 	cmake --build build/cuda --parallel 2 --target liteft_cuda
 endif
+
+# On a machine with a GPU: builds, tests, sanitizes and measures; says what it cannot do. CONTRIBUTING.md has more.
+gpu:
+	$(PYTHON) bench/cuda_all.py --out build/gpu-results $(GPU) || [ $$? -eq 77 ]
 
 check-full: lint sanitize cuda
 	$(BIN)/pytest --durations=20

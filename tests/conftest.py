@@ -28,7 +28,9 @@ def data_root() -> Path:
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the native library and its tests, built from the checkout once a session."""
+    """A folder with the native library and its tests, built from the checkout once a session, or LITEFT_BUILD."""
+    if os.environ.get("LITEFT_BUILD"):
+        return Path(os.environ["LITEFT_BUILD"])
     missing = [name for name in ("cmake", "c++") if shutil.which(name) is None]
     if missing:
         pytest.skip(f"the native library needs {' and '.join(missing)} to be built")

@@ -6,6 +6,7 @@
 
 #include <exception>
 #include <memory>
+#include <stdexcept>
 #include <string>
 
 #include "cuda/engine.h"
@@ -62,6 +63,13 @@ int liteft_cuda_run(liteft_cuda* classifier, const liteft_batch* batch, float* l
                                "start processes by spawn, and make a classifier in each");
     }
     classifier->engine->run(*batch, logits);
+  });
+}
+
+int liteft_cuda_time(liteft_cuda* classifier, const liteft_batch* batch, int32_t runs, double* milliseconds) {
+  return guarded([&] {
+    if (runs < 1 || !liteft_cuda_is_whole(classifier)) throw std::invalid_argument("nothing can be timed so");
+    *milliseconds = classifier->engine->time(*batch, runs);
   });
 }
 

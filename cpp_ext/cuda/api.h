@@ -22,6 +22,9 @@ LITEFT_API int liteft_cuda_create(const liteft_shape* shape, const liteft_weight
                                   int32_t device, const char* folders, const char* cache, liteft_cuda** created);
 /* positions must be given; types and attended may be NULL. */
 LITEFT_API int liteft_cuda_run(liteft_cuda* classifier, const liteft_batch* batch, float* logits);
+/* For benchmarks: milliseconds that the GPU takes for a batch once it is there, on average over `runs` of each of its chunks, one after the
+   other. Copies are not in it, nor is what the host does between chunks. */
+LITEFT_API int liteft_cuda_time(liteft_cuda* classifier, const liteft_batch* batch, int32_t runs, double* milliseconds);
 LITEFT_API void liteft_cuda_destroy(liteft_cuda* classifier);
 /* 0 in a forked child that inherited the classifier: it can neither run nor be destroyed there. */
 LITEFT_API int liteft_cuda_is_whole(const liteft_cuda* classifier);

@@ -19,6 +19,7 @@ namespace {
 constexpr int kRows = 64, kKeys = 64;  // of a block, and of a step
 constexpr int kPadding = 8;            // values after a row in shared memory: eight rows lie in different banks
 constexpr float kLog2E = 1.44269504f;
+constexpr unsigned kAllLanes = 0xffffffffu;
 
 // Eight values plus their bias.
 template <typename T>
@@ -33,10 +34,38 @@ __device__ uint4 with_bias(uint4 values, const float* bias) {
   return values;
 }
 
+// Shared memory of a block: 10 KB for heads of 32, 18 KB for heads of 64.
 template <typename T, int D>
-__global__ void __launch_bounds__(128) attend_kernel(Attention<T> given) {
-  __shared__ alignas(16) T keys[kKeys][D + kPadding];
-  __shared__ alignas(16) T values[kKeys][D + kPadding];
+struct Tiles {
+  T keys[kKeys][D + kPadding], values[kKeys][D + kPadding];
+};
+
+// lower and upper += weights values, for 16 columns from `column` on, over the keys from `begin` to `end` of the tile; the others'
+// values count as zeros.
+template <typename T, int D>
+__device__ void add_values(float (&lower)[4], float (&upper)[4], const std::uint32_t (&weights)[kKeys / 16][4],
+                           const T (&values)[kKeys][D + kPadding], int column, int begin, int end) {
+  const int lane = threadIdx.x % 32;
+#pragma unroll
+  for (int step = 0; step < kKeys / 16; ++step) {
+    // Matrices: keys 0-7 and 8-15 with columns 0-7, then with columns 8-15.
+    std::uint32_t b[4];
+    load_matrices_across(b, &values[16 * step + lane % 16][column + lane / 16 * 8]);
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {  // keys 2t and 2t + 1, in the halves of a register; then the keys 8 further on
+      const int key = 16 * step + 8 * half + 2 * (lane % 4);
+      const std::uint32_t kept = (key >= begin && key < end ? 0xffffu : 0u) | (key + 1 >= begin && key + 1 < end ? 0xffff0000u : 0u);
+      b[half] &= kept;
+      b[half + 2] &= kept;
+    }
+    multiply_add(T{}, lower, weights[step], b[0], b[1]);
+    multiply_add(T{}, upper, weights[step], b[2], b[3]);
+  }
+}
+
+template <typename T, int D>
+__global__ void __launch_bounds__(128, D == 32 ? 4 : 3) attend_kernel(Attention<T> given) {
+  auto& [keys, values] = *reinterpret_cast<Tiles<T, D>*>(dynamic_shared());
   const int rows = given.counts->rows, block_row = blockIdx.x * kRows;
   if (block_row >= rows) return;
   const int column = blockIdx.y * D;
@@ -82,6 +111,7 @@ __global__ void __launch_bounds__(128) attend_kernel(Attention<T> given) {
   float out[D / 8][4] = {};
   float most[2] = {-INFINITY, -INFINITY}, total[2] = {0.0f, 0.0f};
   for (int tile = begin; tile < end; tile += kKeys) {
+    bool infinite = false;
     __syncthreads();
     for (int piece = threadIdx.x; piece < kKeys * D / 8; piece += blockDim.x) {
       const int key = piece / (D / 8), at = piece % (D / 8) * 8;
@@ -91,10 +121,11 @@ __global__ void __launch_bounds__(128) attend_kernel(Attention<T> given) {
         k = with_bias<T>(*reinterpret_cast<const uint4*>(given.key + place), given.key_bias + column + at);
         v = with_bias<T>(*reinterpret_cast<const uint4*>(given.value + place), given.value_bias + column + at);
       }
+      infinite |= holds_infinite<T>(v.x) || holds_infinite<T>(v.y) || holds_infinite<T>(v.z) || holds_infinite<T>(v.w);
       *reinterpret_cast<uint4*>(&keys[key][at]) = k;
       *reinterpret_cast<uint4*>(&values[key][at]) = v;
     }
-    __syncthreads();
+    const bool odd = __syncthreads_or(infinite);
     if (tile >= warp_end || tile + kKeys <= warp_begin) continue;
 
     float scores[kKeys / 8][4] = {};
@@ -125,8 +156,8 @@ __global__ void __launch_bounds__(128) attend_kernel(Attention<T> given) {
     float sums[2] = {0.0f, 0.0f}, shrink[2], base[2];
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-      largest[r] = fmaxf(largest[r], __shfl_xor_sync(0xffffffffu, largest[r], 1));
-      largest[r] = fmaxf(largest[r], __shfl_xor_sync(0xffffffffu, largest[r], 2));
+      largest[r] = fmaxf(largest[r], __shfl_xor_sync(kAllLanes, largest[r], 1));
+      largest[r] = fmaxf(largest[r], __shfl_xor_sync(kAllLanes, largest[r], 2));
       base[r] = largest[r] == -INFINITY ? 0.0f : largest[r];
       shrink[r] = exp2f(most[r] - base[r]);
       most[r] = largest[r];
@@ -146,27 +177,37 @@ __global__ void __launch_bounds__(128) attend_kernel(Attention<T> given) {
 #pragma unroll
       for (int e = 0; e < 4; ++e) out[n][e] *= shrink[e / 2];
     }
+    std::uint32_t weights[kKeys / 16][4];  // as a product takes its left side, which is as the one before left its sums
 #pragma unroll
-    for (int step = 0; step < kKeys / 16; ++step) {
-      const std::uint32_t weights[4] = {packed<T>({scores[2 * step][0], scores[2 * step][1]}),
-                                        packed<T>({scores[2 * step][2], scores[2 * step][3]}),
-                                        packed<T>({scores[2 * step + 1][0], scores[2 * step + 1][1]}),
-                                        packed<T>({scores[2 * step + 1][2], scores[2 * step + 1][3]})};
+    for (int n = 0; n < kKeys / 8; ++n) {
+      weights[n / 2][n % 2 * 2] = packed<T>({scores[n][0], scores[n][1]});
+      weights[n / 2][n % 2 * 2 + 1] = packed<T>({scores[n][2], scores[n][3]});
+    }
+    if (!odd) {
 #pragma unroll
-      for (int pair = 0; pair < D / 16; ++pair) {
-        // Matrices: keys 0-7 and 8-15 with columns 0-7 of the pair, then with columns 8-15.
-        std::uint32_t b[4];
-        load_matrices_across(b, &values[16 * step + lane % 16][16 * pair + lane / 16 * 8]);
-        multiply_add(T{}, out[2 * pair], weights, b[0], b[1]);
-        multiply_add(T{}, out[2 * pair + 1], weights, b[2], b[3]);
+      for (int n = 0; n < D / 8; n += 2) add_values<T, D>(out[n], out[n + 1], weights, values, 8 * n, 0, kKeys);
+      continue;
+    }
+    // Of another text's infinity the weight is 0, and the product would be NaN: one text after the other, with zeros for what is not its own.
+    for (int text = given.text_of_row[first]; text <= given.text_of_row[min(first + 16, rows) - 1]; ++text) {
+      const int text_begin = given.offsets[text], text_end = given.offsets[text + 1];
+#pragma unroll
+      for (int n = 0; n < D / 8; n += 2) {
+        float part[2][4] = {};
+        add_values<T, D>(part[0], part[1], weights, values, 8 * n, text_begin - tile, text_end - tile);
+#pragma unroll
+        for (int e = 0; e < 8; ++e) {
+          const int r = e / 2 % 2;
+          if (row_of[r] < rows && row_begin[r] == text_begin) out[n + e / 4][e % 4] += part[e / 4][e % 4];
+        }
       }
     }
   }
 
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
-    total[r] += __shfl_xor_sync(0xffffffffu, total[r], 1);
-    total[r] += __shfl_xor_sync(0xffffffffu, total[r], 2);
+    total[r] += __shfl_xor_sync(kAllLanes, total[r], 1);
+    total[r] += __shfl_xor_sync(kAllLanes, total[r], 2);
     if (row_of[r] >= rows) continue;
     const float inverse = 1.0f / total[r];
     T* to = given.out + static_cast<std::size_t>(row_of[r]) * given.heads * D + column;
@@ -177,25 +218,27 @@ __global__ void __launch_bounds__(128) attend_kernel(Attention<T> given) {
 
 constexpr int kFirstWarps = 4;
 
+// Shared memory: the queries of the block's warps, 1 KB at most. A step takes 32 keys, one a lane; then each lane sums its own columns.
 template <typename T, int D>
-__global__ void attend_first_kernel(Attention<T> given, int longest) {
-  float* shared = reinterpret_cast<float*>(dynamic_shared());
+__global__ void __launch_bounds__(32 * kFirstWarps) attend_first_kernel(Attention<T> given) {
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const int text = blockIdx.x * kFirstWarps + warp;
   if (text >= given.counts->texts) return;
-  float* query = shared + warp * (D + longest);
-  float* weights = query + D;
-  const int column = blockIdx.y * D, begin = given.offsets[text], count = given.offsets[text + 1] - begin;
+  float* query = reinterpret_cast<float*>(dynamic_shared()) + warp * D;
+  const int column = blockIdx.y * D, begin = given.offsets[text], end = given.offsets[text + 1];
   for (int i = lane; i < D; i += 32) {
     const float x = static_cast<float>(given.query[text * given.query_stride + column + i]) + given.query_bias[column + i];
     query[i] = x * kLog2E * rsqrtf(static_cast<float>(D));
   }
   __syncwarp();
-  float most = -INFINITY;
-  for (int key = lane; key < count; key += 32) {
+  constexpr int kColumns = D / 32;  // of a lane
+  float out[kColumns] = {};
+  float most = -INFINITY, total = 0.0f;
+  for (int tile = begin; tile < end; tile += 32) {
+    const int key = tile + lane;
     float score = -INFINITY;
-    if (!given.attended || given.attended[begin + key]) {
-      const T* row = given.key + (begin + key) * given.stride + column;
+    if (key < end && (!given.attended || given.attended[key])) {
+      const T* row = given.key + key * given.stride + column;
       score = 0.0f;
 #pragma unroll
       for (int i = 0; i < D; i += 2) {
@@ -204,21 +247,22 @@ __global__ void attend_first_kernel(Attention<T> given, int longest) {
         score += query[i] * x.x + query[i + 1] * x.y;
       }
     }
-    weights[key] = score;
-    most = fmaxf(most, score);
-  }
-  for (int offset = 16; offset; offset /= 2) most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, offset));
-  float total = 0.0f;
-  for (int key = lane; key < count; key += 32) total += weights[key] = exp2f(weights[key] - most);
-  total = warp_sum(total);
-  __syncwarp();
-  constexpr int kColumns = D / 32;  // of a lane
-  float out[kColumns] = {};
-  for (int key = 0; key < count; ++key) {
-    const T* row = given.value + (begin + key) * given.stride + column;
+    float largest = fmaxf(most, score);
+    for (int offset = 16; offset; offset /= 2) largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, offset));
+    const float base = largest == -INFINITY ? 0.0f : largest;  // no key yet may be asked, or all scores are NaN
+    const float shrink = exp2f(most - base), weight = exp2f(score - base);
+    most = largest;
+    total = total * shrink + weight;
 #pragma unroll
-    for (int i = 0; i < kColumns; ++i) out[i] += weights[key] * static_cast<float>(row[lane + 32 * i]);
+    for (int i = 0; i < kColumns; ++i) out[i] *= shrink;
+    for (int other = 0; other < min(32, end - tile); ++other) {
+      const float share = __shfl_sync(kAllLanes, weight, other);
+      const T* row = given.value + (tile + other) * given.stride + column;
+#pragma unroll
+      for (int i = 0; i < kColumns; ++i) out[i] += share * static_cast<float>(row[lane + 32 * i]);
+    }
   }
+  total = warp_sum(total);
 #pragma unroll
   for (int i = 0; i < kColumns; ++i) {
     const int at = column + lane + 32 * i;
@@ -231,21 +275,21 @@ __global__ void attend_first_kernel(Attention<T> given, int longest) {
 template <typename T>
 void attend(const Attention<T>& given, int head_size, int rows, cudaStream_t stream) {
   const dim3 grid((rows + kRows - 1) / kRows, given.heads);
-  if (head_size == 32) launch(attend_kernel<T, 32>, grid, 128, 0, stream, given);
-  else launch(attend_kernel<T, 64>, grid, 128, 0, stream, given);
+  if (head_size == 32) launch(attend_kernel<T, 32>, grid, 128, sizeof(Tiles<T, 32>), stream, given);
+  else launch(attend_kernel<T, 64>, grid, 128, sizeof(Tiles<T, 64>), stream, given);
 }
 
 template <typename T>
-void attend_first(const Attention<T>& given, int head_size, int texts, int longest, cudaStream_t stream) {
+void attend_first(const Attention<T>& given, int head_size, int texts, cudaStream_t stream) {
   const dim3 grid((texts + kFirstWarps - 1) / kFirstWarps, given.heads);
-  const std::size_t bytes = kFirstWarps * (head_size + longest) * sizeof(float);
-  if (head_size == 32) launch(attend_first_kernel<T, 32>, grid, 32 * kFirstWarps, bytes, stream, given, longest);
-  else launch(attend_first_kernel<T, 64>, grid, 32 * kFirstWarps, bytes, stream, given, longest);
+  const std::size_t bytes = kFirstWarps * head_size * sizeof(float);
+  if (head_size == 32) launch(attend_first_kernel<T, 32>, grid, 32 * kFirstWarps, bytes, stream, given);
+  else launch(attend_first_kernel<T, 64>, grid, 32 * kFirstWarps, bytes, stream, given);
 }
 
 #define LITEFT_FOR(T)                                                       \
   template void attend<T>(const Attention<T>&, int, int, cudaStream_t);     \
-  template void attend_first<T>(const Attention<T>&, int, int, int, cudaStream_t);
+  template void attend_first<T>(const Attention<T>&, int, int, cudaStream_t);
 LITEFT_FOR(__half)
 LITEFT_FOR(__nv_bfloat16)
 

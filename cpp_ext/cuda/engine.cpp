@@ -32,26 +32,56 @@ class Engine : public AnyEngine {
  public:
   Engine(const liteft_shape& shape, const liteft_weight* weights, int count, int type, const Settings& settings)
       : settings_(settings), library_(CublasLt::open(settings.folders)), about_(describe(settings)), model_(shape, weights, count),
-        products_(library_, type, cache_file(type)) {
+        products_(library_, type, cache_file("products", type)),
+        choices_(settings.policy, shared_memory(), cache_file("fusions", type)) {
     settings_.most_rows = std::max(settings_.most_rows, bucket_of(shape.positions));
+    idle_.push_back(make_slot());
+    made_ = 1;
+    for (const int rows : buckets_up_to(settings_.most_rows)) idle_.back()->learn(rows);
+    products_.save();
+    choices_.save();
   }
 
   void run(const liteft_batch& batch, float* logits) override {
     const Current current(settings_.device);
     const Loan slot(*this);
-    for (const Chunk& chunk : chunks_of(batch.offsets, batch.texts, settings_.most_rows)) {
+    const std::vector<Chunk> chunks = chunks_of(batch.offsets, batch.texts, settings_.most_rows);
+    for (const Chunk& chunk : chunks) {
+      if (chunk.rows <= settings_.most_rows) continue;
+      throw std::invalid_argument("text " + std::to_string(chunk.first_text) + " has " + std::to_string(chunk.rows) +
+                                  " tokens, and on a GPU it may have " + std::to_string(settings_.most_rows));
+    }
+    for (const Chunk& chunk : chunks) {
       const Bucket bucket = bucket_for(chunk, batch);
       {
-        const std::lock_guard lock(preparing_);  // captures one at a time, and products are learnt undisturbed
+        const std::lock_guard lock(preparing_);  // captures one at a time
         slot->prepare(bucket);
-        products_.save();
       }
-      fill(slot->host(bucket), batch, chunk);
+      fill(slot->host(bucket), bucket, batch, chunk);
       const int texts = chunk.last_text - chunk.first_text;
       slot->run(bucket, texts);
       std::memcpy(logits + static_cast<std::size_t>(chunk.first_text) * model_.shape.labels, slot->logits(),
                   static_cast<std::size_t>(texts) * model_.shape.labels * sizeof(float));
     }
+  }
+
+  double time(const liteft_batch& batch, int runs) override {
+    std::vector<float> logits(static_cast<std::size_t>(batch.texts) * model_.shape.labels);
+    run(batch, logits.data());  // refuses what cannot run, and warms up
+    const Current current(settings_.device);
+    const Loan slot(*this);
+    double milliseconds = 0.0;
+    for (const Chunk& chunk : chunks_of(batch.offsets, batch.texts, settings_.most_rows)) {
+      const Bucket bucket = bucket_for(chunk, batch);
+      {
+        const std::lock_guard lock(preparing_);
+        slot->prepare(bucket);  // a slot that another thread used before may not have it
+      }
+      fill(slot->host(bucket), bucket, batch, chunk);
+      slot->run(bucket, chunk.last_text - chunk.first_text);
+      milliseconds += slot->time(bucket, runs);
+    }
+    return milliseconds;
   }
 
  private:
@@ -69,6 +99,10 @@ class Engine : public AnyEngine {
     std::unique_ptr<Slot<T>> slot_;
   };
 
+  std::unique_ptr<Slot<T>> make_slot() {
+    return std::make_unique<Slot<T>>(model_, products_, choices_, settings_.most_rows, settings_.most_rows, settings_.most_graphs);
+  }
+
   std::unique_ptr<Slot<T>> take() {
     {
       std::unique_lock lock(mutex_);
@@ -81,7 +115,7 @@ class Engine : public AnyEngine {
       ++made_;
     }
     try {
-      return std::make_unique<Slot<T>>(model_, products_, settings_.most_rows, settings_.most_rows);
+      return make_slot();
     } catch (...) {
       const std::lock_guard lock(mutex_);
       --made_;
@@ -100,31 +134,36 @@ class Engine : public AnyEngine {
     Bucket bucket;
     bucket.rows = std::min(bucket_of(chunk.rows), settings_.most_rows);
     bucket.texts = std::min(bucket_of(chunk.last_text - chunk.first_text), settings_.most_rows);
-    // Only the last layer's attention needs to know how long the longest text is, for its shared memory.
-    bucket.longest = std::min(2 * bucket_of((chunk.longest + 1) / 2), model_.shape.positions);
     bucket.attended = batch.attended != nullptr;
     bucket.holds_types = batch.types != nullptr && model_.shape.types > 0;
     return bucket;
   }
 
-  static void fill(const Staging& out, const liteft_batch& batch, const Chunk& chunk) {
+  static void fill(const Staging& out, const Bucket& bucket, const liteft_batch& batch, const Chunk& chunk) {
     const int first = batch.offsets[chunk.first_text], texts = chunk.last_text - chunk.first_text;
     *out.counts = {chunk.rows, texts};
     for (int text = 0; text <= texts; ++text) out.offsets[text] = batch.offsets[chunk.first_text + text] - first;
     for (int text = 0; text < texts; ++text) std::fill(out.text_of_row + out.offsets[text], out.text_of_row + out.offsets[text + 1], text);
     std::copy_n(batch.ids + first, chunk.rows, out.ids);
     std::copy_n(batch.positions + first, chunk.rows, out.positions);
-    if (batch.types) std::copy_n(batch.types + first, chunk.rows, out.types);
-    if (batch.attended) std::copy_n(batch.attended + first, chunk.rows, out.attended);
+    if (bucket.holds_types) std::copy_n(batch.types + first, chunk.rows, out.types);
+    if (bucket.attended) std::copy_n(batch.attended + first, chunk.rows, out.attended);
   }
 
-  std::string cache_file(int type) const {
+  // What a block may have of it, at most.
+  std::size_t shared_memory() const {
+    int bytes = 0;
+    check(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, settings_.device), "asking for the GPU");
+    return bytes;
+  }
+
+  std::string cache_file(const std::string& what, int type) const {
     if (settings_.cache.empty()) return "";
     std::string name = about_ + (type == lt::kFloat16 ? ", fp16" : ", bf16");
     for (char& each : name) {
       if (!std::isalnum(static_cast<unsigned char>(each)) && each != '.') each = '-';
     }
-    return settings_.cache + "/products-" + name + ".txt";
+    return settings_.cache + "/" + what + "-" + name + ".txt";
   }
 
   Settings settings_;
@@ -132,6 +171,7 @@ class Engine : public AnyEngine {
   const std::string about_;
   const Model<T> model_;
   Products products_;
+  Choices choices_;
   std::mutex preparing_, mutex_;
   std::condition_variable returned_;
   std::vector<std::unique_ptr<Slot<T>>> idle_;

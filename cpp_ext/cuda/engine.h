@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cuda/api.h"
+#include "cuda/choices.h"
 #include "cuda/plan.h"
 #include "cuda/slot.h"
 
@@ -18,14 +19,18 @@ class AnyEngine {
  public:
   virtual ~AnyEngine() = default;
   virtual void run(const liteft_batch& batch, float* logits) = 0;
+  // Milliseconds of a batch on the GPU, without copies: the mean over `runs` of each chunk.
+  virtual double time(const liteft_batch& batch, int runs) = 0;
 };
 
 struct Settings {
   int device = 0;
   std::string folders;
   std::string cache;
+  Policy policy = Policy::measured;  // of fusing
   int most_rows = 8192;  // of a chunk: activations of a width of 384 stay in 50 MB of second-level cache
   int most_slots = 8;    // runs at a time; more wait for one of them
+  int most_graphs = 128;  // of a slot; the one that was not used for longest goes
 };
 
 // precision: LITEFT_BF16 or LITEFT_FP16. Throws std::invalid_argument for a model that the kernels do not take, and

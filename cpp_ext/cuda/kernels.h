@@ -8,6 +8,7 @@
 
 #include <cuda_runtime.h>
 
+#include <cstddef>
 #include <cstdint>
 
 namespace liteft::cuda {
@@ -78,9 +79,9 @@ void activate(const Activated<T>& given, int rows, cudaStream_t stream);
 // Every row asks. head_size is 32 or 64.
 template <typename T>
 void attend(const Attention<T>& given, int head_size, int rows, cudaStream_t stream);
-// The first row of each text asks: row t of `query` and `out` is text t's. `longest` is the longest text's rows.
+// The first row of each text asks: row t of `query` and `out` is text t's.
 template <typename T>
-void attend_first(const Attention<T>& given, int head_size, int texts, int longest, cudaStream_t stream);
+void attend_first(const Attention<T>& given, int head_size, int texts, cudaStream_t stream);
 // The first rows of texts: out (texts, width).
 template <typename T>
 void gather_first(const T* rows, const std::int32_t* offsets, const Counts* counts, int width, T* out, int texts,
@@ -93,5 +94,56 @@ void pool_mean(const T* rows, const std::int32_t* offsets, const std::uint8_t* a
 template <typename T>
 void classify(const T* x, const float* weights, const float* bias, const Counts* counts, int width, int labels, float* logits,
               int texts, cudaStream_t stream);
+
+// The same with the product before it, which then never goes through memory (fused.cu, feed_forward.cu). `inputs` and `outputs` are
+// multiples of 64; weights are (inputs, outputs) by rows.
+
+// out = act(x weights + bias)
+template <typename T>
+struct ProductActivated {
+  const T *x, *weights;
+  const float* bias;
+  Act act;
+  int inputs, outputs;
+  const std::int32_t* rows;  // in device memory
+  T* out;
+};
+
+// out = LayerNorm(x weights + bias + residual); `out` may be `residual`.
+template <typename T>
+struct ProductNormed {
+  const T *x, *weights;
+  const float* bias;
+  const T* residual;
+  const float *gamma, *beta;
+  float epsilon;
+  int inputs, width;
+  const std::int32_t* rows;
+  T* out;
+};
+
+// out = LayerNorm(x + bias + act(x inner + inner_bias) outer); `out` may be `x`.
+template <typename T>
+struct FeedForward {
+  const T *x, *inner_weights, *outer_weights;
+  const float *inner_bias, *outer_bias;
+  Act act;
+  const float *gamma, *beta;
+  float epsilon;
+  int width, inner;
+  const std::int32_t* rows;
+  T* out;
+};
+
+// Whether the kernels take such a width, and a block such memory (of the device, at most, in bytes).
+bool fuses_norm(int width, std::size_t shared);
+bool fuses_act(std::size_t shared);
+bool fuses_feed_forward(int width, std::size_t shared);
+template <typename T>
+void multiply_activate(const ProductActivated<T>& given, int rows, cudaStream_t stream);
+template <typename T>
+void multiply_normalize(const ProductNormed<T>& given, int rows, cudaStream_t stream);
+template <typename T>
+void feed_forward(const FeedForward<T>& given, int rows, cudaStream_t stream);
 
 }  // namespace liteft::cuda

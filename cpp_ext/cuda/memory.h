@@ -9,10 +9,14 @@
 
 namespace liteft::cuda {
 
+// What was filled or copied on the default stream is there. Filling, and copying from memory that is not pinned, may return before they
+// are done, and the streams of slots do not wait for the default stream.
+inline void settle() { check(cudaStreamSynchronize(nullptr), "filling memory of the GPU"); }
+
 class DeviceBuffer {
  public:
   DeviceBuffer() = default;
-  // Filled with zeros.
+  // Filled with zeros once the default stream has settled.
   explicit DeviceBuffer(std::size_t bytes) {
     void* memory = nullptr;
     check(cudaMalloc(&memory, bytes ? bytes : 1), "memory of the GPU");

@@ -105,6 +105,7 @@ Model<T>::Model(const liteft_shape& given, const liteft_weight* described, int c
   }
   classifier = Weights::uploaded(by_label);
   classifier_bias = weights.as_floats("classifier.bias");
+  settle();
 }
 
 template struct Model<__half>;

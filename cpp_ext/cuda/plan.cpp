@@ -4,25 +4,37 @@
 
 namespace liteft::cuda {
 
-std::vector<Chunk> chunks_of(const std::int32_t* offsets, int texts, int most_rows) {
+namespace {
+
+// As many chunks as wanted, each with its share of the rows that are left; more where texts do not fit so.
+std::vector<Chunk> cut(const std::int32_t* offsets, int texts, int most_rows, int wanted) {
   std::vector<Chunk> chunks;
-  const std::int64_t rows = offsets[texts];
-  const std::int64_t count = std::max<std::int64_t>(1, (rows + most_rows - 1) / most_rows);
   for (int text = 0; text < texts;) {
-    const std::int64_t left = count - static_cast<std::int64_t>(chunks.size());
-    const std::int64_t wanted = std::min<std::int64_t>(most_rows, left > 0 ? (rows - offsets[text] + left - 1) / left : most_rows);
-    Chunk chunk{text, text, 0, 0};
+    const int left = std::max(1, wanted - static_cast<int>(chunks.size()));
+    const int share = std::min(most_rows, (offsets[texts] - offsets[text] - 1) / left + 1);
+    Chunk chunk{text, text, 0};
     do {
       const int tokens = offsets[chunk.last_text + 1] - offsets[chunk.last_text];
       if (chunk.rows && chunk.rows + tokens > most_rows) break;
       chunk.rows += tokens;
-      chunk.longest = std::max(chunk.longest, tokens);
       ++chunk.last_text;
-    } while (chunk.last_text < texts && chunk.rows < wanted);
+    } while (chunk.last_text < texts && chunk.rows < share);
     chunks.push_back(chunk);
     text = chunk.last_text;
   }
   return chunks;
+}
+
+}  // namespace
+
+std::vector<Chunk> chunks_of(const std::int32_t* offsets, int texts, int most_rows) {
+  if (texts == 0) return {};
+  int wanted = (offsets[texts] - 1) / most_rows + 1;
+  for (;;) {
+    std::vector<Chunk> chunks = cut(offsets, texts, most_rows, wanted);
+    if (static_cast<int>(chunks.size()) <= wanted) return chunks;
+    wanted = static_cast<int>(chunks.size());  // else the last one would hold what the others had no room for
+  }
 }
 
 int bucket_of(int rows) {
@@ -31,6 +43,12 @@ int bucket_of(int rows) {
   while (power * 2 < rows) power *= 2;
   const int step = power / 8;
   return (rows + step - 1) / step * step;
+}
+
+std::vector<int> buckets_up_to(int most) {
+  std::vector<int> buckets;
+  for (int rows = 1; rows <= most; rows = buckets.back() + 1) buckets.push_back(std::min(bucket_of(rows), most));
+  return buckets;
 }
 
 }  // namespace liteft::cuda

@@ -13,7 +13,6 @@ struct Chunk {
   int first_text;
   int last_text;
   int rows;
-  int longest;
 };
 
 // Cuts a batch into chunks of at most `most_rows` rows (a longer text is one of its own) that are nearly equal, so that the last one
@@ -23,5 +22,8 @@ std::vector<Chunk> chunks_of(const std::int32_t* offsets, int texts, int most_ro
 // The bucket of a number of rows: the least of 16, 32, ..., 128, then steps of an eighth of the next lower power of two. At most an
 // eighth of the rows of a bucket above 128 are not there.
 int bucket_of(int rows);
+
+// All buckets of 1 to `most` rows, the last one cut to `most`.
+std::vector<int> buckets_up_to(int most);
 
 }  // namespace liteft::cuda

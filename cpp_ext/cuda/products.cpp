@@ -1,37 +1,21 @@
 #include "cuda/products.h"
 
-#include <unistd.h>
-
-#include <algorithm>
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
 #include <limits>
 #include <sstream>
 #include <stdexcept>
 #include <vector>
 
+#include "cuda/records.h"
+#include "cuda/timing.h"
+
 namespace liteft::cuda {
 namespace {
 
 constexpr int kCandidates = 16;
-constexpr int kTimedRuns = 20;
 
 void succeed(int status, const char* what) {
   if (status != lt::kSuccess) throw std::runtime_error(std::string("cublasLt: ") + what + " failed with status " + std::to_string(status));
 }
-
-class Event {
- public:
-  Event() { check(cudaEventCreate(&event_), "an event"); }
-  ~Event() { cudaEventDestroy(event_); }
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
-  operator cudaEvent_t() const { return event_; }
-
- private:
-  cudaEvent_t event_ = nullptr;
-};
 
 }  // namespace
 
@@ -82,22 +66,18 @@ void Products::learn(const ProductShape& shape, const void* x, const void* weigh
     plan.known = launch(plan, plan.algorithm, x, weights, out, workspace, stream) == lt::kSuccess;
     if (plan.known) return;
   }
+  news_ = true;
   std::vector<Heuristic> candidates(kCandidates);
   int found = 0;
   succeed(library_.heuristics(handle_, desc_, plan.weights, plan.x, plan.out, plan.out, preference_, kCandidates, candidates.data(), &found),
           "the choice of an algorithm");
   float best = std::numeric_limits<float>::infinity();
-  const Event begin, end;
   for (int number = 0; number < found; ++number) {
     if (candidates[number].state != lt::kSuccess) continue;
     const Algorithm& algorithm = candidates[number].algorithm;
-    if (launch(plan, algorithm, x, weights, out, workspace, stream) != lt::kSuccess) continue;
-    check(cudaEventRecord(begin, stream), "an event");
-    for (int run = 0; run < kTimedRuns; ++run) launch(plan, algorithm, x, weights, out, workspace, stream);
-    check(cudaEventRecord(end, stream), "an event");
-    check(cudaEventSynchronize(end), "timing a product");
-    float milliseconds = 0.0f;
-    check(cudaEventElapsedTime(&milliseconds, begin, end), "timing a product");
+    const auto start = [&] { return launch(plan, algorithm, x, weights, out, workspace, stream); };
+    if (start() != lt::kSuccess) continue;
+    const float milliseconds = timed(stream, start);
     if (milliseconds >= best) continue;
     best = milliseconds;
     plan.algorithm = algorithm;
@@ -116,39 +96,36 @@ void Products::run(const ProductShape& shape, const void* x, const void* weights
   succeed(launch(found->second, found->second.algorithm, x, weights, out, workspace, stream), "a product");
 }
 
-// A line a shape: rows, inputs, outputs, and the eight words of its algorithm. What does not read so is left out.
+// A record a shape: rows, inputs, outputs, and the eight words of its algorithm. What does not read so is left out, and learnt anew:
+// cublasLt is not to be given words that it did not make.
 void Products::load() {
-  std::ifstream file(cache_);
-  for (std::string line; std::getline(file, line);) {
-    std::istringstream words(line);
+  if (cache_.empty()) return;
+  for (const std::string& record : read_records(cache_, &news_)) {
+    std::istringstream words(record);
     ProductShape shape{};
     Algorithm algorithm;
     words >> shape.rows >> shape.inputs >> shape.outputs >> std::hex;
     for (std::uint64_t& word : algorithm.data) words >> word;
     if (words) kept_[shape] = algorithm;
+    else news_ = true;
   }
 }
 
-void Products::save() const {
-  if (cache_.empty()) return;
+void Products::save() {
+  if (cache_.empty() || !news_) return;
   std::map<ProductShape, Algorithm> all = kept_;
   for (const auto& [shape, plan] : plans_) {
     if (plan.known) all[shape] = plan.algorithm;
   }
-  const std::filesystem::path path(cache_);
-  const std::filesystem::path draft = path.string() + "." + std::to_string(getpid());
-  std::error_code ignored;
-  std::filesystem::create_directories(path.parent_path(), ignored);
-  {
-    std::ofstream file(draft);
-    for (const auto& [shape, algorithm] : all) {
-      file << shape.rows << ' ' << shape.inputs << ' ' << shape.outputs << std::hex;
-      for (const std::uint64_t word : algorithm.data) file << ' ' << word;
-      file << std::dec << '\n';
-    }
-    if (!file.flush()) return;
+  std::vector<std::string> records;
+  for (const auto& [shape, algorithm] : all) {
+    std::ostringstream record;
+    record << shape.rows << ' ' << shape.inputs << ' ' << shape.outputs << std::hex;
+    for (const std::uint64_t word : algorithm.data) record << ' ' << word;
+    records.push_back(record.str());
   }
-  std::filesystem::rename(draft, path, ignored);  // other processes see the old file or the new one
+  write_records(cache_, records);
+  news_ = false;
 }
 
 }  // namespace liteft::cuda

@@ -1,6 +1,6 @@
 // Matrix products by cublasLt, each shape with the algorithm that was fastest on this GPU.
 //
-// Algorithms are found when a classifier is made, and kept in a file for the next time: never inside of a request.
+// Algorithms are found when a classifier is made, for all buckets, and kept in a file for the next time: never inside of a request.
 
 #pragma once
 
@@ -31,8 +31,8 @@ class Products {
 
   // Finds the algorithm of a shape where it is not known. x, weights, out and workspace are used, with whatever is in them.
   void learn(const ProductShape& shape, const void* x, const void* weights, void* out, void* workspace, cudaStream_t stream);
-  // Writes what was learnt to the cache; a failure to write is no error.
-  void save() const;
+  // Writes what was learnt to the cache, where that is news; a failure to write is no error.
+  void save();
   // Throws std::logic_error for a shape that was not learnt.
   void run(const ProductShape& shape, const void* x, const void* weights, void* out, void* workspace, cudaStream_t stream) const;
 
@@ -54,6 +54,7 @@ class Products {
   void *desc_ = nullptr, *preference_ = nullptr;
   std::map<ProductShape, Plan> plans_;
   std::map<ProductShape, Algorithm> kept_;  // from the cache
+  bool news_ = false;                       // something was learnt that the cache does not hold
 };
 
 }  // namespace liteft::cuda

@@ -1,6 +1,7 @@
 // Kernels over rows: embeddings, LayerNorm, activations, pooling, the classifier. A warp has a row, and each of its lanes
 // every 32nd pair of values: no shared memory, no barrier, and sums whose order the width alone decides.
 
+#include "cuda/activations.cuh"
 #include "cuda/device.cuh"
 #include "cuda/kernels.h"
 #include "cuda/vectors.cuh"
@@ -79,18 +80,6 @@ __global__ void normalize_kernel(Residual<T> given) {
     x[i] = sum;
   }
   store_normed(x, given.width, given.gamma, given.beta, given.epsilon, given.out + start);
-}
-
-__device__ float act(Act kind, float x) {
-  switch (kind) {
-    case Act::gelu: return 0.5f * x * (1.0f + erff(x * 0.70710678f));
-    case Act::relu: return x > 0.0f ? x : (x == x ? 0.0f : x);  // NaN stays
-    case Act::gelu_tanh: return x / (1.0f + expf(-1.5957691216f * x * (1.0f + 0.044715f * x * x)));
-    case Act::silu: return x / (1.0f + expf(-x));
-    case Act::tanh: return tanhf(x);
-    case Act::none: break;
-  }
-  return x;
 }
 
 // Eight values a thread, 16 bytes.

@@ -5,6 +5,9 @@
 
 #include <algorithm>
 
+#include "cuda/steps.h"
+#include "cuda/timing.h"
+
 namespace liteft::cuda {
 namespace {
 
@@ -52,10 +55,11 @@ std::size_t Staging::bytes(const Bucket& bucket) {
 }
 
 template <typename T>
-Slot<T>::Slot(const Model<T>& model, Products& products, int most_rows, int most_texts) : model_(model), products_(products) {
+Slot<T>::Slot(const Model<T>& model, Products& products, Choices& choices, int most_rows, int most_texts, int most_graphs)
+    : model_(model), products_(products), choices_(choices), most_graphs_(most_graphs) {
   const liteft_shape& shape = model.shape;
   const std::size_t rows = most_rows, texts = most_texts, width = shape.width, wide = std::max(shape.width, shape.embedding);
-  const Bucket most{most_rows, most_texts, shape.positions, true, true};
+  const Bucket most{most_rows, most_texts, true, true};
   pinned_ = PinnedBuffer(Staging::bytes(most));
   pinned_logits_ = PinnedBuffer(texts * shape.labels * sizeof(float));
   staged_ = DeviceBuffer(Staging::bytes(most));
@@ -69,38 +73,30 @@ Slot<T>::Slot(const Model<T>& model, Products& products, int most_rows, int most
   pooled_ = DeviceBuffer(texts * width * sizeof(T));
   dense_ = DeviceBuffer(texts * width * sizeof(T));
   logits_ = DeviceBuffer(texts * shape.labels * sizeof(float));
+  settle();
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a stream");
 }
 
 template <typename T>
 Slot<T>::~Slot() {
-  for (auto& [bucket, graph] : graphs_) cudaGraphExecDestroy(graph);
+  for (auto& [bucket, graph] : graphs_) cudaGraphExecDestroy(graph.made);
   if (stream_) cudaStreamDestroy(stream_);
 }
 
 // All launches of a bucket. multiply(linear, x, out, rows) is a product: it is learnt in one pass and captured in another.
 template <typename T>
-template <typename Multiply>
-void Slot<T>::compute(const Bucket& bucket, const Multiply& multiply) {
+template <typename Multiply, typename Fuses>
+void Slot<T>::compute(const Bucket& bucket, const Multiply& multiply, const Fuses& fuses) {
   const liteft_shape& shape = model_.shape;
   const int width = shape.width, rows = bucket.rows, texts = bucket.texts;
   const Staging in(staged_.as<char>(), bucket);
   const std::int32_t *row_count = &in.counts->rows, *text_count = &in.counts->texts;
   T *hidden = hidden_.as<T>(), *sums = sums_.as<T>(), *projected = projected_.as<T>(), *context = context_.as<T>();
-  T *inner = inner_.as<T>(), *pooled = pooled_.as<T>(), *queries = queries_.as<T>();
-
-  const auto norm_into = [&](const Norm& norm, const Linear<T>& before, T* into, int most, const std::int32_t* count) {
-    normalize<T>({sums, before.bias.template as<float>(), into, norm.gamma.template as<float>(), norm.beta.template as<float>(),
-                  shape.epsilon, width, count, into},
-                 most, stream_);
-  };
+  T *pooled = pooled_.as<T>(), *queries = queries_.as<T>();
+  const Steps steps(shape, stream_, sums, inner_.as<T>(), multiply, fuses);
   const auto follow = [&](const Layer<T>& layer, T* into, int most, const std::int32_t* count) {
-    multiply(layer.projection, context, sums, most);
-    norm_into(layer.attention_norm, layer.projection, into, most, count);
-    multiply(layer.inner, into, inner, most);
-    activate<T>({inner, layer.inner.bias.template as<float>(), act_of(shape.activation), shape.inner, count}, most, stream_);
-    multiply(layer.outer, inner, sums, most);
-    norm_into(layer.output_norm, layer.outer, into, most, count);
+    steps.normalize(layer.projection, layer.attention_norm, context, into, most, count);
+    steps.feed_forward(layer, act_of(shape.activation), into, most, count);
   };
 
   const bool projects = shape.embedding != width;
@@ -109,10 +105,7 @@ void Slot<T>::compute(const Bucket& bucket, const Multiply& multiply) {
             model_.embedding_norm.gamma.template as<float>(), model_.embedding_norm.beta.template as<float>(), shape.epsilon,
             shape.embedding, in.counts, projects ? sums : hidden},
            rows, stream_);
-  if (projects) {
-    multiply(model_.embedding_projection, sums, hidden, rows);
-    activate<T>({hidden, model_.embedding_projection.bias.template as<float>(), Act::none, width, row_count}, rows, stream_);
-  }
+  if (projects) steps.activate(model_.embedding_projection, sums, Act::none, hidden, rows, row_count);
   for (const Layer<T>& layer : model_.layers) {
     Attention<T> given{};
     given.text_of_row = in.text_of_row;
@@ -138,7 +131,7 @@ void Slot<T>::compute(const Bucket& bucket, const Multiply& multiply) {
     given.query = queries, given.key = projected, given.value = projected + width;
     given.query_stride = width, given.stride = 2 * static_cast<std::size_t>(width);
     given.query_bias = layer.query.bias.template as<float>(), given.key_bias = bias, given.value_bias = bias + width;
-    attend_first<T>(given, model_.head_size, texts, bucket.longest, stream_);
+    attend_first<T>(given, model_.head_size, texts, stream_);
     follow(layer, pooled, texts, text_count);
   }
   if (shape.pooling == LITEFT_MEAN) {
@@ -146,8 +139,7 @@ void Slot<T>::compute(const Bucket& bucket, const Multiply& multiply) {
   }
   const T* last = pooled;
   if (shape.head != LITEFT_HEAD_NONE) {
-    multiply(model_.dense, pooled, dense_.as<T>(), texts);
-    activate<T>({dense_.as<T>(), model_.dense.bias.template as<float>(), act_of_head(shape.head), width, text_count}, texts, stream_);
+    steps.activate(model_.dense, pooled, act_of_head(shape.head), dense_.as<T>(), texts, text_count);
     last = dense_.as<T>();
   }
   classify<T>(last, model_.classifier.template as<float>(), model_.classifier_bias.template as<float>(), in.counts, width,
@@ -155,21 +147,69 @@ void Slot<T>::compute(const Bucket& bucket, const Multiply& multiply) {
 }
 
 template <typename T>
+void Slot<T>::count(const Bucket& bucket, Counts counts) {
+  *host(bucket).counts = counts;
+  check(cudaMemcpyAsync(staged_.as(), pinned_.as<char>(), sizeof(Counts), cudaMemcpyHostToDevice, stream_), "a copy");
+  check(cudaStreamSynchronize(stream_), "a copy");
+}
+
+template <typename T>
+void Slot<T>::learn(int rows) {
+  const Bucket bucket{rows, rows};
+  count(bucket, {});  // nothing but products computes while they are learnt
+  compute(bucket, [&](const Linear<T>& linear, const T* x, T* out, int most) {
+    products_.learn({most, linear.inputs, linear.outputs}, x, linear.weights.as(), out, workspace_.as(), stream_);
+  }, [](const Fusable&) { return false; });
+  check(cudaStreamSynchronize(stream_), "learning products");
+
+  // Then whether to fuse: the two ways of each step, the whole block last, over whatever the buffers hold.
+  count(bucket, {rows, rows});
+  const std::int32_t* there = &Staging(staged_.as<char>(), bucket).counts->rows;
+  const auto multiply = [&](const Linear<T>& linear, const T* x, T* out, int most) {
+    products_.run({most, linear.inputs, linear.outputs}, x, linear.weights.as(), out, workspace_.as(), stream_);
+  };
+  const auto both_ways = [&](const Fusable& shape, const auto& step) {
+    const auto one_way = [&](bool fused) {
+      const auto fuses = [&](const Fusable& asked) { return asked == shape ? fused : choices_.fuses(asked); };
+      step(Steps(model_.shape, stream_, sums_.as<T>(), inner_.as<T>(), multiply, fuses));
+    };
+    choices_.learn(shape, stream_, [&] { one_way(false); }, [&] { one_way(true); });
+  };
+  const auto activated = [&](const Linear<T>& linear, const T* x, Act act, T* out) {
+    both_ways({Fusion::act, rows, linear.inputs, linear.outputs}, [&](const auto& steps) { steps.activate(linear, x, act, out, rows, there); });
+  };
+  const auto normed = [&](const Linear<T>& linear, const Norm& norm, const T* x) {
+    both_ways({Fusion::norm, rows, linear.inputs, linear.outputs},
+              [&](const auto& steps) { steps.normalize(linear, norm, x, hidden_.as<T>(), rows, there); });
+  };
+  const liteft_shape& shape = model_.shape;
+  const Layer<T>& layer = model_.layers.front();
+  const Act act = act_of(shape.activation);
+  if (shape.embedding != shape.width) activated(model_.embedding_projection, sums_.as<T>(), Act::none, hidden_.as<T>());
+  if (shape.head != LITEFT_HEAD_NONE) activated(model_.dense, pooled_.as<T>(), act_of_head(shape.head), dense_.as<T>());
+  activated(layer.inner, hidden_.as<T>(), act, inner_.as<T>());
+  normed(layer.projection, layer.attention_norm, context_.as<T>());
+  normed(layer.outer, layer.output_norm, inner_.as<T>());
+  both_ways({Fusion::feed_forward, rows, shape.width, shape.inner},
+            [&](const auto& steps) { steps.feed_forward(layer, act, hidden_.as<T>(), rows, there); });
+  check(cudaStreamSynchronize(stream_), "learning what to fuse");
+}
+
+template <typename T>
 void Slot<T>::prepare(const Bucket& bucket) {
   if (graphs_.count(bucket)) return;
-  const auto shape_of = [](const Linear<T>& linear, int rows) { return ProductShape{rows, linear.inputs, linear.outputs}; };
-  *host(bucket).counts = {};  // nothing but products computes while they are learnt
-  check(cudaMemcpyAsync(staged_.as(), pinned_.as<char>(), sizeof(Counts), cudaMemcpyHostToDevice, stream_), "a copy");
-  compute(bucket, [&](const Linear<T>& linear, const T* x, T* out, int rows) {
-    products_.learn(shape_of(linear, rows), x, linear.weights.as(), out, workspace_.as(), stream_);
-  });
-  check(cudaStreamSynchronize(stream_), "learning products");
+  if (graphs_.size() >= most_graphs_) {
+    const auto oldest = std::min_element(graphs_.begin(), graphs_.end(),
+                                         [](const auto& a, const auto& b) { return a.second.used < b.second.used; });
+    cudaGraphExecDestroy(oldest->second.made);
+    graphs_.erase(oldest);
+  }
   check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "capturing a graph");
   std::exception_ptr failure;
   try {
     compute(bucket, [&](const Linear<T>& linear, const T* x, T* out, int rows) {
-      products_.run(shape_of(linear, rows), x, linear.weights.as(), out, workspace_.as(), stream_);
-    });
+      products_.run({rows, linear.inputs, linear.outputs}, x, linear.weights.as(), out, workspace_.as(), stream_);
+    }, [&](const Fusable& shape) { return choices_.fuses(shape); });
   } catch (...) {
     failure = std::current_exception();
   }
@@ -181,7 +221,7 @@ void Slot<T>::prepare(const Bucket& bucket) {
   const cudaError_t error = cudaGraphInstantiate(&made, graph, 0);
   cudaGraphDestroy(graph);
   check(error, "a graph");
-  graphs_[bucket] = made;
+  graphs_[bucket] = {made, runs_};
 }
 
 template <typename T>
@@ -189,10 +229,22 @@ void Slot<T>::run(const Bucket& bucket, int texts) {
   const auto graph = graphs_.find(bucket);
   if (graph == graphs_.end()) throw std::logic_error("a bucket that was not prepared");
   check(cudaMemcpyAsync(staged_.as(), pinned_.as<char>(), Staging::bytes(bucket), cudaMemcpyHostToDevice, stream_), "a copy");
-  check(cudaGraphLaunch(graph->second, stream_), "a graph");
+  graph->second.used = ++runs_;
+  check(cudaGraphLaunch(graph->second.made, stream_), "a graph");
   check(cudaMemcpyAsync(pinned_logits_.as(), logits_.as(), static_cast<std::size_t>(texts) * model_.shape.labels * sizeof(float),
                         cudaMemcpyDeviceToHost, stream_), "a copy");
   check(cudaStreamSynchronize(stream_), "a run");
+}
+
+template <typename T>
+double Slot<T>::time(const Bucket& bucket, int runs) {
+  const auto graph = graphs_.find(bucket);
+  if (graph == graphs_.end()) throw std::logic_error("a bucket that was not prepared");
+  const Event begin, end;
+  check(cudaEventRecord(begin, stream_), "an event");
+  for (int run = 0; run < runs; ++run) check(cudaGraphLaunch(graph->second.made, stream_), "a graph");
+  check(cudaEventRecord(end, stream_), "an event");
+  return milliseconds_between(begin, end) / runs;
 }
 
 template class Slot<__half>;

@@ -2,9 +2,11 @@
 
 #pragma once
 
+#include <compare>
+#include <cstdint>
 #include <map>
-#include <tuple>
 
+#include "cuda/choices.h"
 #include "cuda/kernels.h"
 #include "cuda/memory.h"
 #include "cuda/model.h"
@@ -15,7 +17,6 @@ namespace liteft::cuda {
 // What a graph covers. A chunk runs in the least bucket that holds it.
 struct Bucket {
   int rows = 0, texts = 0;
-  int longest = 0;
   bool attended = false;  // some tokens are hidden
   bool holds_types = false;
   auto operator<=>(const Bucket&) const = default;
@@ -33,31 +34,44 @@ struct Staging {
 template <typename T>
 class Slot {
  public:
-  // most_rows and most_texts: of a chunk.
-  Slot(const Model<T>& model, Products& products, int most_rows, int most_texts);
+  // most_rows and most_texts: of a chunk. most_graphs: kept at a time.
+  Slot(const Model<T>& model, Products& products, Choices& choices, int most_rows, int most_texts, int most_graphs);
   ~Slot();
   Slot(const Slot&) = delete;
   Slot& operator=(const Slot&) = delete;
 
-  // Learns the products of a bucket and captures its graph.
+  // Learns the products of buckets of so many rows, and those of so many texts, and what of them to fuse.
+  void learn(int rows);
+  // Captures the graph of a bucket, where it is not there; the products must have been learnt.
   void prepare(const Bucket& bucket);
   // Where a chunk of the bucket is to be written, on the host.
   Staging host(const Bucket& bucket) { return Staging(pinned_.as<char>(), bucket); }
   // Copies up, computes and copies logits down to `logits()`; returns when that is done.
   void run(const Bucket& bucket, int texts);
+  // Milliseconds on the GPU that the bucket's graph takes, on average over `runs`, for what was copied up last.
+  double time(const Bucket& bucket, int runs);
   const float* logits() const { return pinned_logits_.as<float>(); }
 
  private:
-  template <typename Multiply>
-  void compute(const Bucket& bucket, const Multiply& multiply);
+  template <typename Multiply, typename Fuses>
+  void compute(const Bucket& bucket, const Multiply& multiply, const Fuses& fuses);
+  // Tells the kernels how much of a bucket is there.
+  void count(const Bucket& bucket, Counts counts);
 
   const Model<T>& model_;
   Products& products_;
+  Choices& choices_;
   cudaStream_t stream_ = nullptr;
   PinnedBuffer pinned_, pinned_logits_;
   DeviceBuffer staged_, workspace_;
   DeviceBuffer hidden_, sums_, projected_, queries_, context_, inner_, pooled_, dense_, logits_;
-  std::map<Bucket, cudaGraphExec_t> graphs_;
+  struct Graph {
+    cudaGraphExec_t made;
+    std::uint64_t used;  // when: the least goes first
+  };
+  std::map<Bucket, Graph> graphs_;
+  const std::size_t most_graphs_;
+  std::uint64_t runs_ = 0;
 };
 
 }  // namespace liteft::cuda

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 namespace liteft::cuda {
 
@@ -45,6 +46,12 @@ __device__ float2 unpacked(std::uint32_t word) {
   typename PairOf<T>::Type pair;
   memcpy(&pair, &word, 4);
   return PairOf<T>::floats(pair);
+}
+// Whether one of a pair is infinite or NaN.
+template <typename T>
+__device__ bool holds_infinite(std::uint32_t word) {
+  constexpr std::uint32_t kExponent = std::is_same_v<T, __half> ? 0x7c00u : 0x7f80u;
+  return (word & kExponent) == kExponent || (word & kExponent << 16) == kExponent << 16;
 }
 inline __device__ void add_to(float2& sum, float2 x) {
   sum.x += x.x;

@@ -1,0 +1,99 @@
+"""Building libliteft and libliteft_cuda where there is a GPU to run them: with CMake, or without.
+
+Without CMake the commands are made from what CMakeLists.txt says, so that there is one list of files and flags. They
+are for x86-64 and for one architecture of GPUs, and build the programs that run on a GPU besides.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from machine import ROOT
+
+SOURCES = ROOT / "cpp_ext"
+GPU_PROGRAMS = ("test_cuda", "time_cuda")
+
+Command = list[str]
+
+
+def with_cmake(build: Path, architectures: str, jobs: int) -> list[Command]:
+    """Return the commands of a build with CMake, whatever generator is its default."""
+    defined = ["-DLITEFT_CUDA=ON", f"-DLITEFT_CUDA_ARCHITECTURES={architectures}", "-DCMAKE_BUILD_TYPE=Release"]
+    return [
+        ["cmake", "-S", str(SOURCES), "-B", str(build), *defined],
+        ["cmake", "--build", str(build), "--parallel", str(jobs)],
+    ]
+
+
+def without_cmake(build: Path, architectures: str) -> list[list[Command]]:
+    """Return the commands of a build by g++ and nvcc alone, in stages whose commands may run at a time.
+
+    Raises:
+        ValueError: CMakeLists.txt is not as it is read here.
+    """
+    top = (SOURCES / "CMakeLists.txt").read_text(encoding="utf-8")
+    cuda = (SOURCES / "cuda" / "CMakeLists.txt").read_text(encoding="utf-8")
+    version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    if version is None:
+        raise ValueError("pyproject.toml states no version")
+    common = ["-O3", f"-I{SOURCES}", f"-I{SOURCES / 'include'}"]
+    host = ["g++", "-std=c++20", "-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden", *common]
+    number = re.sub(r"\D.*$", "", architectures.split(";")[0]) + ("a" if "a" in architectures.split("-")[0] else "")
+    nvcc = ["nvcc", "-std=c++17", *common, f"-gencode=arch=compute_{number},code=sm_{number}"]
+    nvcc += ["-cudart=static", "-Xcompiler=-fPIC,-fvisibility=hidden"]
+    toolkit = Path(os.environ.get("CUDA_HOME") or "/usr/local/cuda")
+    headers = [f"-I{toolkit / 'include'}"]
+
+    compiled: list[Command] = []
+    own = ["-ffp-contract=off", f'-DLITEFT_VERSION="{version[1]}"']
+    flags = _instruction_flags(top)
+    library = []
+    for source in [*_sources(top, "liteft"), *(f"cpu/kernels_{name}.cpp" for name in flags)]:
+        name = re.sub(r"cpu/kernels_(\w+)\.cpp", r"\1", source)
+        special = flags.get(name, ["-DLITEFT_X86"] if source == "cpu/registry.cpp" else [])
+        compiled.append([*host, *own, *special, "-c", str(SOURCES / source), "-o", _object(build, source)])
+        library.append(_object(build, source))
+    kernels = []
+    for name in _sources(cuda, "liteft_cuda"):
+        source = os.path.normpath(f"cuda/{name}")
+        compiler = [*nvcc] if source.endswith(".cu") else [*host, *headers]
+        compiled.append([*compiler, "-c", str(SOURCES / source), "-o", _object(build, source)])
+        kernels.append(_object(build, source))
+    for program in GPU_PROGRAMS:
+        source = f"tests/{program}.cpp"
+        compiled.append([*host, *headers, "-c", str(SOURCES / source), "-o", _object(build, source)])
+
+    exports = f"-Wl,--version-script={SOURCES / 'exports.map'}"
+    system = ["-ldl", "-lpthread", "-lrt"]
+    runtime = [f"-L{toolkit / 'lib64'}", "-lcudart_static", *system]
+    shared = [
+        ["g++", "-shared", exports, *library, *system, "-o", str(build / "libliteft.so")],
+        ["g++", "-shared", exports, *kernels, *runtime, "-o", str(build / "libliteft_cuda.so")],
+    ]
+    linked = []
+    for program in GPU_PROGRAMS:
+        extra = kernels if program == "time_cuda" else []
+        near = [f"-L{build}", "-lliteft", "-Wl,-rpath,$ORIGIN"]
+        main = _object(build, f"tests/{program}.cpp")
+        linked.append(["g++", main, *extra, *near, *runtime, "-o", str(build / program)])
+    return [compiled, shared, linked]
+
+
+def _object(build: Path, source: str) -> str:
+    return str(build / (source.replace("/", "_") + ".o"))
+
+
+def _sources(text: str, target: str) -> list[str]:
+    found = re.search(rf"add_library\({target} SHARED\s+([^)]*)\)", text)
+    if found is None:
+        raise ValueError(f"CMakeLists.txt has no library {target}")
+    return found[1].split()
+
+
+def _instruction_flags(text: str) -> dict[str, list[str]]:
+    found = re.search(r'MATCHES "\^\(x86_64.*?\nelseif', text, re.DOTALL)
+    if found is None:
+        raise ValueError("CMakeLists.txt has no instruction sets of x86-64")
+    return {name: flags.split() for name, flags in re.findall(r"add_instructions\((\w+) ([^)]*)\)", found[0])}

@@ -1,0 +1,158 @@
+"""Processes of bench/cuda.py: a kernel that faults, or never ends, takes its own process with it and no other."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cuda_contestants import CONTESTANTS, Contestant, NotHere, measure
+
+
+class Refused(RuntimeError):
+    """The contestant is not there, and never will be on this machine."""
+
+
+class Worker:
+    """A process for the contestants of a group. It is started anew after it has died."""
+
+    def __init__(self, folder: Path, device: str) -> None:
+        self._folder, self._device = folder, device
+        self._process: Any = None
+        self._pipe: Any = None
+
+    def ask(self, what: str, *given: Any, seconds: float) -> Any:
+        """Return a call's answer.
+
+        Raises:
+            Refused: the contestant is not there.
+            RuntimeError: it failed, or its process died, or took too long and was ended.
+        """
+        if self._process is None:
+            self._start()
+        try:
+            self._pipe.send((what, given))
+            if not self._pipe.poll(seconds):
+                self.close()
+                raise RuntimeError(f"no answer in {seconds:.0f} seconds")
+            said, answer = self._pipe.recv()
+        except (EOFError, OSError):
+            process = self._process
+            process.join(5)
+            self.close()
+            raise RuntimeError(f"its process died, exit code {process.exitcode}") from None
+        if said == "refused":
+            raise Refused(answer)
+        if said == "failed":
+            self.close()  # after an error CUDA may refuse everything that follows in the process
+            raise RuntimeError(answer)
+        return answer
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._process = None
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, other = context.Pipe()
+        self._process = context.Process(target=_serve, args=(other, self._folder, self._device), daemon=False)
+        self._process.start()
+        other.close()
+
+
+def _serve(pipe: Connection, folder: Path, device: str) -> None:
+    made: dict[tuple[str, str], Contestant] = {}
+
+    def contestant(name: str, model: str) -> Contestant:
+        for key in [key for key in made if key[1] != model]:
+            del made[key]
+        if (name, model) not in made:
+            entry = CONTESTANTS[name]
+            made[name, model] = entry.make(folder / model, device, **entry.settings)
+        return made[name, model]
+
+    calls: dict[str, Callable[..., Any]] = {
+        "gpu": lambda: _gpu(device),
+        "make": lambda model, graph: _make(folder / model, model, device, graph),
+        "logits": lambda name, model, batches: np.concatenate([contestant(name, model).run(ids) for ids in batches]),
+        "measure": lambda name, model, batches: measure(contestant(name, model), batches),
+        "labels": _labels,
+    }
+    with contextlib.suppress(EOFError, OSError):  # whoever asked has gone
+        while True:
+            what, given = pipe.recv()
+            try:
+                answer = "good", calls[what](*given)
+            except NotHere as error:
+                answer = "refused", str(error)
+            except ModuleNotFoundError as error:
+                answer = "refused", f"the package {error.name} is not installed"
+            except Exception as error:
+                answer = "failed", f"{type(error).__name__}: {error}"[:2000]
+            pipe.send(answer)
+
+
+def _gpu(device: str) -> dict[str, Any]:
+    """Return what torch and LiteFT say of the GPU."""
+    said: dict[str, Any] = {}
+    try:
+        from liteft.runtime.cuda_places import cublas_path
+        from liteft.runtime.native_library import open_library
+
+        name, reason = open_library().gpu(cublas_path())
+        said["liteft"] = name or None
+        said["liteft_reason"] = reason
+    except Exception as error:
+        said |= {"liteft": None, "liteft_reason": str(error)}
+    try:
+        import torch
+
+        there = device != "cuda" or torch.cuda.is_available()
+        said["torch"] = (torch.cuda.get_device_name(0) if device == "cuda" else device) if there else None
+        said["torch_reason"] = "" if there else "torch finds no CUDA device"
+    except ImportError as error:
+        said |= {"torch": None, "torch_reason": str(error)}
+    return said
+
+
+def _make(folder: Path, name: str, device: str, graph: bool) -> dict[str, Any]:
+    """Write a model for all contestants, and its logits in float32; the graph for ONNX Runtime where asked for."""
+    import torch
+    from cuda_models import checked_ids, make_model, reference, write_liteft, write_onnxruntime
+
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "reference.npy").exists():
+        model = make_model(name, device)
+        logits = reference(model, checked_ids())
+        torch.save(model.cpu(), folder / "torch.pt")
+        write_liteft(model, folder / "liteft.onnx")
+        np.save(folder / "reference.npy", logits)  # the last one: what is there is whole
+    said: dict[str, Any] = {"model": "made"}
+    if graph and _has_cuda_provider() and not (folder / "onnxruntime").exists():
+        try:
+            model = torch.load(folder / "torch.pt", map_location="cpu", weights_only=False)
+            said["onnxruntime"] = write_onnxruntime(model, name, folder / "onnxruntime")
+        except Exception as error:
+            said["onnxruntime"] = f"{type(error).__name__}: {error}"[:2000]
+    return said
+
+
+def _has_cuda_provider() -> bool:
+    try:
+        import onnxruntime
+    except ImportError:
+        return False
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+
+
+def _labels(artifact: Path, sets: dict[str, list[int]]) -> list[dict[str, Any]]:
+    from cuda_labels import time_labels
+
+    return time_labels(artifact, sets)

@@ -1,0 +1,55 @@
+// Whether a fused kernel or cublasLt with a kernel after it is faster, for each shape: measured on this GPU when a classifier is made, and
+// kept in a file for the next time.
+
+#pragma once
+
+#include <compare>
+#include <map>
+#include <string>
+
+#include "cuda/kernels.h"
+#include "cuda/timing.h"
+
+namespace liteft::cuda {
+
+enum class Fusion : int { act = 0, norm = 1, feed_forward = 2 };
+
+// What is chosen for. Of a feed-forward block, `inputs` is the width and `outputs` the inner width.
+struct Fusable {
+  Fusion what;
+  int rows, inputs, outputs;
+  auto operator<=>(const Fusable&) const = default;
+};
+
+enum class Policy { measured, never, always };  // always: wherever a kernel takes the shape
+
+class Choices {
+ public:
+  // shared: bytes of shared memory that the GPU gives a block at most. cache: a file, or "" for none.
+  Choices(Policy policy, std::size_t shared, std::string cache);
+
+  bool fuses(const Fusable& shape) const;
+  // Measures where that is not known. Both are started once before they are timed.
+  template <typename Plain, typename Fused>
+  void learn(const Fusable& shape, cudaStream_t stream, const Plain& plain, const Fused& fused) {
+    if (policy_ != Policy::measured || !takes(shape) || faster_.count(shape)) return;
+    plain();
+    fused();
+    const float plain_time = timed(stream, plain);
+    faster_[shape] = timed(stream, fused) < plain_time;
+    news_ = true;
+  }
+  // Writes what was learnt, where that is news.
+  void save();
+
+ private:
+  bool takes(const Fusable& shape) const;
+
+  const Policy policy_;
+  const std::size_t shared_;
+  const std::string cache_;
+  std::map<Fusable, bool> faster_;  // the fused one
+  bool news_ = false;
+};
+
+}  // namespace liteft::cuda

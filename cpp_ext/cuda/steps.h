@@ -1,0 +1,63 @@
+// The steps of a layer that are products with something after them: in one kernel, or in two.
+
+#pragma once
+
+#include "cuda/choices.h"
+#include "cuda/kernels.h"
+#include "cuda/model.h"
+
+namespace liteft::cuda {
+
+// multiply(linear, x, out, rows) starts a product without its bias; fuses(Fusable) says which way to go. `sums` and `inner` are room
+// for what two kernels pass on: (rows, width) and (rows, inner).
+template <typename T, typename Multiply, typename Fuses>
+class Steps {
+ public:
+  Steps(const liteft_shape& shape, cudaStream_t stream, T* sums, T* inner, const Multiply& multiply, const Fuses& fuses)
+      : shape_(shape), stream_(stream), sums_(sums), inner_(inner), multiply_(multiply), fuses_(fuses) {}
+
+  // out = act(linear(x)), `most` rows of which *count are there.
+  void activate(const Linear<T>& linear, const T* x, Act act, T* out, int most, const std::int32_t* count) const {
+    const float* bias = linear.bias.template as<float>();
+    if (fuses_(Fusable{Fusion::act, most, linear.inputs, linear.outputs})) {
+      return multiply_activate<T>({x, weights(linear), bias, act, linear.inputs, linear.outputs, count, out}, most, stream_);
+    }
+    multiply_(linear, x, out, most);
+    cuda::activate<T>({out, bias, act, linear.outputs, count}, most, stream_);
+  }
+
+  // into = norm(linear(x) + into)
+  void normalize(const Linear<T>& linear, const Norm& norm, const T* x, T* into, int most, const std::int32_t* count) const {
+    const float *bias = linear.bias.template as<float>(), *gamma = norm.gamma.as<float>(), *beta = norm.beta.as<float>();
+    if (fuses_(Fusable{Fusion::norm, most, linear.inputs, linear.outputs})) {
+      return multiply_normalize<T>({x, weights(linear), bias, into, gamma, beta, shape_.epsilon, linear.inputs, linear.outputs, count, into},
+                                   most, stream_);
+    }
+    multiply_(linear, x, sums_, most);
+    cuda::normalize<T>({sums_, bias, into, gamma, beta, shape_.epsilon, linear.outputs, count, into}, most, stream_);
+  }
+
+  // into = the layer's feed-forward block of it, with residual and norm.
+  void feed_forward(const Layer<T>& layer, Act act, T* into, int most, const std::int32_t* count) const {
+    if (fuses_(Fusable{Fusion::feed_forward, most, layer.inner.inputs, layer.inner.outputs})) {
+      return cuda::feed_forward<T>({into, weights(layer.inner), weights(layer.outer), layer.inner.bias.template as<float>(),
+                                    layer.outer.bias.template as<float>(), act, layer.output_norm.gamma.template as<float>(),
+                                    layer.output_norm.beta.template as<float>(), shape_.epsilon, layer.inner.inputs, layer.inner.outputs,
+                                    count, into},
+                                   most, stream_);
+    }
+    activate(layer.inner, into, act, inner_, most, count);
+    normalize(layer.outer, layer.output_norm, inner_, into, most, count);
+  }
+
+ private:
+  static const T* weights(const Linear<T>& linear) { return linear.weights.template as<const T>(); }
+
+  const liteft_shape& shape_;
+  const cudaStream_t stream_;
+  T *const sums_, *const inner_;
+  const Multiply& multiply_;
+  const Fuses& fuses_;
+};
+
+}  // namespace liteft::cuda

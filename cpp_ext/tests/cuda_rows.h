@@ -1,0 +1,145 @@
+// What tests of CUDA kernels share: random values on the device, their float64 references, and comparisons.
+//
+// Only the CUDA runtime is used, so that the same tests run in the emulator and on a GPU.
+
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdint>
+#include <random>
+#include <type_traits>
+#include <vector>
+
+#include "cuda/kernels.h"
+#include "cuda/memory.h"
+#include "tests/expect.h"
+
+namespace liteft::cuda {
+
+using Doubles = std::vector<double>;
+
+// Half of a unit in the last place, relative.
+template <typename T>
+constexpr double kRounding = std::is_same_v<T, __half> ? 1.0 / 2048 : 1.0 / 256;
+
+// Values on the device, and what they are as doubles.
+template <typename V>
+struct Uploaded {
+  DeviceBuffer memory;
+  Doubles values;
+
+  explicit Uploaded(const std::vector<V>& given) : memory(given.size() * sizeof(V)), values(given.size()) {
+    for (std::size_t i = 0; i < given.size(); ++i) {
+      if constexpr (std::is_arithmetic_v<V>) values[i] = static_cast<double>(given[i]);
+      else values[i] = static_cast<float>(given[i]);
+    }
+    check(cudaMemcpy(memory.as(), given.data(), given.size() * sizeof(V), cudaMemcpyHostToDevice), "copying up");
+    check(cudaStreamSynchronize(nullptr), "copying up");
+  }
+  V* get() const { return memory.template as<V>(); }
+  double operator[](std::size_t i) const { return values[i]; }
+
+  Doubles fetched() const {
+    std::vector<V> now(values.size());
+    check(cudaMemcpy(now.data(), memory.as(), now.size() * sizeof(V), cudaMemcpyDeviceToHost), "copying down");
+    Doubles out(now.size());
+    for (std::size_t i = 0; i < now.size(); ++i) out[i] = static_cast<double>(static_cast<float>(now[i]));
+    return out;
+  }
+};
+
+// Never zero, of both signs, about `middle`.
+template <typename V>
+Uploaded<V> random_values(std::mt19937& random, std::size_t count, float scale = 1.0f, float middle = 0.0f) {
+  std::uniform_real_distribution<float> magnitude(0.1f, 1.0f);
+  std::vector<V> values(count);
+  for (V& value : values) value = static_cast<V>(middle + (random() % 2 ? scale : -scale) * magnitude(random));
+  return Uploaded<V>(values);
+}
+
+template <typename V>
+Uploaded<V> poisoned(std::size_t count) {
+  return Uploaded<V>(std::vector<V>(count, static_cast<V>(NAN)));
+}
+
+// Texts of a chunk on the device, and NaN or nonsense beyond them.
+struct DeviceTexts {
+  std::vector<std::int32_t> offsets{0}, text_of_row;
+  std::vector<std::uint8_t> attended;
+  int rows, texts;
+  DeviceBuffer offsets_up, text_of_row_up, attended_up, counts_up;
+
+  DeviceTexts(std::mt19937& random, const std::vector<int>& lengths, bool hides) {
+    for (const int tokens : lengths) {
+      for (int token = 0; token < tokens; ++token) {
+        text_of_row.push_back(static_cast<int>(offsets.size()) - 1);
+        attended.push_back(!hides || random() % 3 != 0);
+      }
+      attended[offsets.back() + random() % tokens] = 1;
+      offsets.push_back(static_cast<int>(text_of_row.size()));
+    }
+    rows = offsets.back(), texts = static_cast<int>(lengths.size());
+    offsets_up = up(offsets), text_of_row_up = up(text_of_row), attended_up = up(attended);
+    counts_up = up(std::vector<Counts>{{rows, texts}});
+  }
+  const Counts* counts() const { return counts_up.as<const Counts>(); }
+  const std::int32_t* row_count() const { return &counts()->rows; }
+
+  template <typename V>
+  static DeviceBuffer up(const std::vector<V>& values) {
+    DeviceBuffer buffer(values.size() * sizeof(V));
+    check(cudaMemcpy(buffer.as(), values.data(), values.size() * sizeof(V), cudaMemcpyHostToDevice), "copying up");
+    check(cudaStreamSynchronize(nullptr), "copying up");
+    return buffer;
+  }
+};
+
+// The first values of `found` are those of `expected` within `allowed` times (1 + their size); the others are what they were, NaN.
+inline void expect_close(const char* what, const Doubles& found, const Doubles& expected, double allowed) {
+  double worst = 0.0;
+  bool numbers = true, untouched = true;
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    if (i >= expected.size()) {
+      untouched &= std::isnan(found[i]);
+      continue;
+    }
+    numbers &= std::isfinite(found[i]);
+    worst = std::fmax(worst, std::fabs(found[i] - expected[i]) / (1.0 + std::fabs(expected[i])));
+  }
+  if (!numbers || !untouched || !(worst <= allowed)) {
+    std::printf("%s: worst %.3g of %.3g%s%s\n", what, worst, allowed, numbers ? "" : ", NaN", untouched ? "" : ", wrote too far");
+  }
+  EXPECT(numbers && untouched && worst <= allowed);
+}
+
+inline double act_reference(Act act, double x) {
+  switch (act) {
+    case Act::gelu: return 0.5 * x * (1.0 + std::erf(x / std::sqrt(2.0)));
+    case Act::relu: return x > 0.0 ? x : 0.0;
+    case Act::gelu_tanh: return 0.5 * x * (1.0 + std::tanh(std::sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x)));
+    case Act::silu: return x / (1.0 + std::exp(-x));
+    case Act::tanh: return std::tanh(x);
+    case Act::none: break;
+  }
+  return x;
+}
+
+constexpr Act kActs[] = {Act::gelu, Act::relu, Act::gelu_tanh, Act::silu, Act::tanh, Act::none};
+
+// LayerNorm of rows, in place.
+template <typename Gamma>
+void norm_reference(Doubles& x, int width, const Gamma& gamma, const Gamma& beta, double epsilon) {
+  for (std::size_t start = 0; start < x.size(); start += width) {
+    double mean = 0.0, squares = 0.0;
+    for (int i = 0; i < width; ++i) mean += x[start + i] / width;
+    for (int i = 0; i < width; ++i) squares += (x[start + i] - mean) * (x[start + i] - mean) / width;
+    for (int i = 0; i < width; ++i) x[start + i] = (x[start + i] - mean) / std::sqrt(squares + epsilon) * gamma[i] + beta[i];
+  }
+}
+
+}  // namespace liteft::cuda

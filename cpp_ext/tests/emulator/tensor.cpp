@@ -1,0 +1,194 @@
+// What the lanes of a warp do together: shuffles, ldmatrix, products; and copies that are put off until they are waited for.
+// The places of values in registers are those of the PTX manual (mma.m16n8k16, ldmatrix).
+
+#include <cuda_fp16.h>
+
+#include <bit>
+#include <cstring>
+#include <vector>
+
+#include "tests/emulator/device.h"
+#include "tests/emulator/emulator.h"
+
+namespace liteft::emulator {
+namespace {
+
+// Where this processor has wide vectors and fused additions, they are used.
+#if defined(__x86_64__)
+#define LITEFT_WIDE __attribute__((target_clones("avx2", "default")))
+#else
+#define LITEFT_WIDE
+#endif
+
+const float* half_values() {
+  static const std::vector<float> values = [] {
+    std::vector<float> made(1 << 16);
+    for (unsigned bits = 0; bits < made.size(); ++bits) {
+      made[bits] = __half2float(std::bit_cast<__half>(static_cast<std::uint16_t>(bits)));
+    }
+    return made;
+  }();
+  return values.data();
+}
+
+template <bool Half>
+float value_of(std::uint32_t bits) {
+  if constexpr (Half) {
+    static const float* const values = half_values();
+    return values[bits & 0xffffu];
+  }
+  return std::bit_cast<float>(bits << 16);
+}
+
+struct Product {
+  float* d;
+  const std::uint32_t* a;
+  std::uint32_t b[2];
+};
+
+LITEFT_WIDE void add_products(float (&d)[16][8], const float (&a)[16][16], const float (&b)[16][8]) {
+  for (int row = 0; row < 16; ++row) {
+    for (int k = 0; k < 16; ++k) {
+      for (int column = 0; column < 8; ++column) d[row][column] += a[row][k] * b[k][column];
+    }
+  }
+}
+
+template <bool Half>
+void multiply_together(void* const (&brought)[32]) {
+  alignas(32) float a[16][16], b[16][8], d[16][8];
+  for (int lane = 0; lane < 32; ++lane) {
+    const Product& mine = *static_cast<const Product*>(brought[lane]);
+    const int g = lane / 4, t = lane % 4;
+    for (int i = 0; i < 4; ++i) {
+      const int row = g + i % 2 * 8, column = 2 * t + i / 2 * 8;
+      a[row][column] = value_of<Half>(mine.a[i]);
+      a[row][column + 1] = value_of<Half>(mine.a[i] >> 16);
+      d[g + i / 2 * 8][2 * t + i % 2] = mine.d[i];
+    }
+    for (int i = 0; i < 2; ++i) {
+      b[2 * t + 8 * i][g] = value_of<Half>(mine.b[i]);
+      b[2 * t + 8 * i + 1][g] = value_of<Half>(mine.b[i] >> 16);
+    }
+  }
+  add_products(d, a, b);
+  for (int lane = 0; lane < 32; ++lane) {
+    const Product& mine = *static_cast<const Product*>(brought[lane]);
+    for (int i = 0; i < 4; ++i) mine.d[i] = d[lane / 4 + i / 2 * 8][2 * (lane % 4) + i % 2];
+  }
+}
+
+struct Matrices {
+  std::uint32_t* out;
+  const void* row;
+};
+
+template <bool Across>
+void load_together(void* const (&brought)[32]) {
+  std::uint16_t values[4][8][8];
+  for (int lane = 0; lane < 32; ++lane) {
+    std::memcpy(values[lane / 8][lane % 8], static_cast<const Matrices*>(brought[lane])->row, 16);
+  }
+  for (int lane = 0; lane < 32; ++lane) {
+    const int row = lane / 4, column = 2 * (lane % 4);
+    for (int i = 0; i < 4; ++i) {
+      const std::uint32_t low = Across ? values[i][column][row] : values[i][row][column];
+      const std::uint32_t high = Across ? values[i][column + 1][row] : values[i][row][column + 1];
+      static_cast<const Matrices*>(brought[lane])->out[i] = low | high << 16;
+    }
+  }
+}
+
+struct Shuffle {
+  float given, taken;
+  int from;
+};
+
+float shuffled(unsigned mask, float value, int from, const Location& where) {
+  if (mask != 0xffffffffu) fault("line %u: a shuffle of some lanes, which is not emulated", where.line());
+  Shuffle mine{value, 0.0f, from & 31};
+  meet_warp(Meeting::shuffle, &mine, [](void* const (&brought)[32]) {
+    for (void* each : brought) {
+      Shuffle& taker = *static_cast<Shuffle*>(each);
+      taker.taken = static_cast<const Shuffle*>(brought[taker.from])->given;
+    }
+  }, where);
+  return mine.taken;
+}
+
+// A copy of 16 bytes on its way.
+struct Copy {
+  void* to;
+  const void* from;  // nullptr: zeros
+};
+struct Copies {
+  std::vector<std::vector<Copy>> groups;  // the oldest first
+  std::vector<Copy> open;                 // of no group yet
+};
+Copies copies[1024];
+
+int number_of(const Place& place) {
+  return static_cast<int>(place.thread.x + place.threads.x * (place.thread.y + place.threads.y * place.thread.z));
+}
+int lane_of(const Place& place) { return number_of(place) % 32; }
+
+}  // namespace
+
+float shuffle_xor(unsigned mask, float value, int lanes, const Location& where) {
+  return shuffled(mask, value, lane_of(*here) ^ lanes, where);
+}
+
+float shuffle(unsigned mask, float value, int lane, const Location& where) { return shuffled(mask, value, lane, where); }
+
+void multiply(bool half, float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1, const Location& where) {
+  Product mine{d, a, {b0, b1}};
+  if (half) meet_warp(Meeting::multiply_half, &mine, multiply_together<true>, where);
+  else meet_warp(Meeting::multiply_bfloat16, &mine, multiply_together<false>, where);
+}
+
+void load_matrices(bool across, std::uint32_t (&out)[4], const void* row, const Location& where) {
+  check_shared(row, 16, "ldmatrix", where);
+  Matrices mine{out, row};
+  if (across) meet_warp(Meeting::matrices_across, &mine, load_together<true>, where);
+  else meet_warp(Meeting::matrices, &mine, load_together<false>, where);
+}
+
+void copy_async(void* shared, const void* global, bool there, const Location& where) {
+  check_shared(shared, 16, "a copy to a place", where);
+  if (there && reinterpret_cast<std::uintptr_t>(global) % 16) fault("line %u: a copy from a place that is not aligned", where.line());
+  if (there && !is_device(global, 16)) {
+    fault("line %u: a copy from outside of device memory: %s", where.line(), describe(global).c_str());
+  }
+  std::memset(shared, 0xff, 16);
+  copies[number_of(*here)].open.push_back({shared, there ? global : nullptr});
+}
+
+void end_copies() {
+  Copies& mine = copies[number_of(*here)];
+  mine.groups.push_back(std::move(mine.open));
+  mine.open.clear();
+}
+
+void wait_copies(int left) {
+  Copies& mine = copies[number_of(*here)];
+  while (static_cast<int>(mine.groups.size()) > left) {
+    for (const Copy& copy : mine.groups.front()) {
+      if (copy.from) std::memcpy(copy.to, copy.from, 16);
+      else std::memset(copy.to, 0, 16);
+    }
+    mine.groups.erase(mine.groups.begin());
+  }
+}
+
+void forget_copies(int thread) {
+  copies[thread].groups.clear();
+  copies[thread].open.clear();
+}
+
+void check_no_copies(int thread) {
+  std::size_t left = copies[thread].open.size();
+  for (const auto& group : copies[thread].groups) left += group.size();
+  if (left) fault("a thread ends with %zu copies that nobody waited for", left);
+}
+
+}  // namespace liteft::emulator

@@ -1,0 +1,270 @@
+// The emulator itself: what it is there to catch is caught, and what is right passes.
+
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "cuda/device.cuh"
+#include "cuda/memory.h"
+#include "cuda/vectors.cuh"
+#include "tests/expect.h"
+
+using namespace liteft::cuda;
+namespace emulator = liteft::emulator;
+
+namespace {
+
+bool caught(const char* part) {
+  const std::string fault = emulator::take_fault();
+  const bool found = fault.find(part) != std::string::npos;
+  if (!found) std::printf("'%s' was not caught, but '%s'\n", part, fault.c_str());
+  return found;
+}
+
+std::vector<float> fetched(const DeviceBuffer& buffer, int count) {
+  std::vector<float> values(count);
+  EXPECT(cudaMemcpy(values.data(), buffer.as(), count * sizeof(float), cudaMemcpyDeviceToHost) == cudaSuccess);
+  return values;
+}
+
+// Each thread writes its value and reads its neighbour's.
+template <bool Waits>
+__global__ void neighbours(float* out) {
+  float* shared = reinterpret_cast<float*>(dynamic_shared());
+  const int i = threadIdx.x, count = blockDim.x;
+  shared[i] = static_cast<float>(i);
+  if (Waits) __syncthreads();
+  out[blockIdx.x * count + i] = shared[(i + count - 1) % count];
+}
+
+void a_missing_barrier_shows() {
+  const DeviceBuffer out(3 * 128 * sizeof(float));
+  launch(neighbours<true>, 3, 128, 128 * sizeof(float), nullptr, out.as<float>());
+  std::vector<float> values = fetched(out, 3 * 128);
+  for (int i = 0; i < 3 * 128; ++i) EXPECT(values[i] == static_cast<float>((i + 127) % 128));
+  launch(neighbours<false>, 3, 128, 128 * sizeof(float), nullptr, out.as<float>());
+  values = fetched(out, 3 * 128);
+  int missing = 0;
+  for (float value : values) missing += std::isnan(value);
+  EXPECT(missing > 0);
+  EXPECT(emulator::take_fault().empty());
+}
+
+__global__ void leaves_early() {
+  if (threadIdx.x < 40) return;
+  __syncthreads();
+}
+__global__ void meets_elsewhere(float* out) {
+  if (threadIdx.x % 2) __syncwarp();
+  else *out = __shfl_xor_sync(0xffffffffu, 1.0f, 1);
+}
+__global__ void lanes_leave(float* out) {
+  if (threadIdx.x == 3) return;
+  *out = __shfl_xor_sync(0xffffffffu, 1.0f, 1);
+}
+
+void divergent_meetings_are_caught() {
+  const DeviceBuffer out(16);
+  launch(leaves_early, 1, 64, 0, nullptr);
+  EXPECT(caught("40 of 64 threads are gone, and the others wait for ever"));
+  launch(meets_elsewhere, 1, 32, 0, nullptr, out.as<float>());
+  EXPECT(caught("where other lanes of the warp wait"));
+  launch(lanes_leave, 1, 32, 0, nullptr, out.as<float>());
+  EXPECT(caught("gone"));
+}
+
+__global__ void writes_at(float* out, int place) { out[place] = 1.0f; }
+__global__ void writes_shared_at(int place) { dynamic_shared()[place] = 1; }
+
+void places_out_of_bounds_are_caught() {
+  {
+    const DeviceBuffer out(4096);
+    for (int place : {1024, 1500, -1025}) {
+      launch(writes_at, 1, 32, 0, nullptr, out.as<float>(), place);
+      EXPECT(caught("an allocation of 4096"));
+    }
+    launch(writes_shared_at, 1, 32, 128, nullptr, 128);
+    EXPECT(caught("beside shared memory"));
+    launch(writes_shared_at, 1, 32, 100, nullptr, 100);
+    EXPECT(caught("beyond its shared memory"));
+  }
+  {
+    const DeviceBuffer odd(4 * 5);
+    launch(writes_at, 1, 32, 0, nullptr, odd.as<float>(), 6);
+  }
+  EXPECT(caught("something wrote beside an allocation of 20 bytes"));
+}
+
+// Copies a row of 8 halves for each thread, and adds its first two.
+template <bool Waits>
+__global__ void copies(const __half* from, float* out) {
+  __half* shared = reinterpret_cast<__half*>(dynamic_shared());
+  const int i = threadIdx.x;
+  copy_async(shared + 8 * i, from + 8 * i, i % 3 != 0);
+  end_copies();
+  copy_async(shared + 8 * (32 + i), from + 8 * i);
+  end_copies();
+  if (Waits) wait_copies<1>();
+  const float2 x = load_pair(shared + 8 * i);
+  out[i] = x.x + x.y;
+  wait_copies<0>();
+}
+__global__ void copies_too_far(const __half* from) {
+  copy_async(dynamic_shared() + 16 * threadIdx.x, from + 8 * threadIdx.x);
+  end_copies();
+  wait_copies<0>();
+}
+__global__ void copies_and_goes(const __half* from) {
+  copy_async(dynamic_shared() + 16 * threadIdx.x, from);
+  end_copies();
+}
+
+void copies_come_when_they_are_waited_for() {
+  const DeviceBuffer from(32 * 16), out(32 * sizeof(float));
+  std::vector<__half> values(256);
+  for (int i = 0; i < 256; ++i) values[i] = static_cast<float>(i);
+  cudaMemcpy(from.as(), values.data(), 512, cudaMemcpyHostToDevice);
+  launch(copies<true>, 1, 32, 1024, nullptr, from.as<const __half>(), out.as<float>());
+  std::vector<float> sums = fetched(out, 32);
+  for (int i = 0; i < 32; ++i) EXPECT(sums[i] == (i % 3 ? 16.0f * i + 1.0f : 0.0f));
+  launch(copies<false>, 1, 32, 1024, nullptr, from.as<const __half>(), out.as<float>());
+  for (float sum : fetched(out, 32)) EXPECT(std::isnan(sum));
+  launch(copies_too_far, 1, 64, 1024, nullptr, from.as<const __half>());
+  EXPECT(caught("a copy from outside of device memory"));
+  launch(copies_too_far, 1, 32, 500, nullptr, from.as<const __half>());
+  EXPECT(caught("outside of shared memory"));
+  launch(copies_and_goes, 1, 32, 512, nullptr, from.as<const __half>());
+  EXPECT(caught("nobody waited for"));
+}
+
+// A warp multiplies a (16, 16) and b (16, 8), which lie in shared memory by rows.
+template <typename T>
+__global__ void product(const T* a, const T* b, float* d) {
+  T* shared = reinterpret_cast<T*>(dynamic_shared());
+  const int lane = threadIdx.x, g = lane / 4, t = lane % 4;
+  for (int i = lane; i < 256; i += 32) shared[i] = a[i];
+  for (int i = lane; i < 128; i += 32) shared[256 + i] = b[i];
+  __syncwarp();
+  std::uint32_t left[4], right[4];
+  load_matrices(left, shared + 16 * (lane % 16) + lane / 16 * 8);
+  load_matrices_across(right, shared + 256 + 8 * (lane % 16));
+  float sums[4] = {1.0f, 2.0f, 3.0f, 4.0f};
+  multiply_add(T{}, sums, left, right[0], right[1]);
+  for (int i = 0; i < 4; ++i) d[(g + i / 2 * 8) * 8 + 2 * t + i % 2] = sums[i] - static_cast<float>(i + 1);
+}
+
+template <typename T>
+void products_are_those_of_matrices() {
+  std::mt19937 random(1);
+  std::vector<T> a(256), b(128);
+  for (T& value : a) value = static_cast<float>(static_cast<int>(random() % 17) - 8);
+  for (T& value : b) value = static_cast<float>(static_cast<int>(random() % 17) - 8);
+  const DeviceBuffer da(512), db(256), d(128 * sizeof(float));
+  cudaMemcpy(da.as(), a.data(), 512, cudaMemcpyHostToDevice);
+  cudaMemcpy(db.as(), b.data(), 256, cudaMemcpyHostToDevice);
+  launch(product<T>, 1, 32, 768, nullptr, da.as<const T>(), db.as<const T>(), d.as<float>());
+  const std::vector<float> found = fetched(d, 128);
+  for (int row = 0; row < 16; ++row) {
+    for (int column = 0; column < 8; ++column) {
+      float sum = 0.0f;
+      for (int k = 0; k < 16; ++k) sum += static_cast<float>(a[16 * row + k]) * static_cast<float>(b[8 * k + column]);
+      EXPECT(found[8 * row + column] == sum);
+    }
+  }
+}
+
+void work_waits_until_it_is_waited_for() {
+  cudaStream_t stream = nullptr;
+  EXPECT(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) == cudaSuccess);
+  {
+    const DeviceBuffer memory(4);
+    const PinnedBuffer up(4), down(4);
+    *up.as<int>() = 1;
+    cudaMemcpyAsync(memory.as(), up.as(), 4, cudaMemcpyHostToDevice, stream);
+    *up.as<int>() = 2;  // too early
+    cudaMemcpyAsync(down.as(), memory.as(), 4, cudaMemcpyDeviceToHost, stream);
+    EXPECT(*down.as<int>() == -1);
+    cudaStreamSynchronize(stream);
+    EXPECT(*down.as<int>() == 2);
+  }
+  // Such a stream does not wait for the default one.
+  void* memory = nullptr;
+  cudaMalloc(&memory, 4);
+  cudaMemset(memory, 0, 4);
+  const PinnedBuffer down(4);
+  cudaMemcpyAsync(down.as(), memory, 4, cudaMemcpyDeviceToHost, stream);
+  cudaStreamSynchronize(stream);
+  EXPECT(*down.as<int>() == -1);
+  cudaStreamSynchronize(nullptr);
+  cudaFree(memory);
+  cudaStreamDestroy(stream);
+}
+
+void captures_record_and_graphs_replay() {
+  const emulator::Live before = emulator::live();
+  {
+    cudaStream_t stream = nullptr;
+    cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+    const DeviceBuffer out(16);
+    cudaStreamSynchronize(nullptr);
+    EXPECT(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal) == cudaSuccess);
+    launch(writes_at, 1, 32, 0, stream, out.as<float>(), 2);
+    cudaGraph_t graph = nullptr;
+    EXPECT(cudaStreamEndCapture(stream, &graph) == cudaSuccess);
+    cudaGraphExec_t made = nullptr;
+    EXPECT(cudaGraphInstantiate(&made, graph, 0) == cudaSuccess);
+    cudaGraphDestroy(graph);
+    cudaStreamSynchronize(stream);
+    EXPECT(fetched(out, 4)[2] == 0.0f);
+    cudaGraphLaunch(made, stream);
+    cudaStreamSynchronize(stream);
+    EXPECT(fetched(out, 4)[2] == 1.0f);
+    cudaGraphExecDestroy(made);
+    EXPECT(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal) == cudaSuccess);
+    void* memory = nullptr;
+    EXPECT(cudaMalloc(&memory, 4) != cudaSuccess);
+    EXPECT(cudaStreamEndCapture(stream, &graph) != cudaSuccess);
+    cudaGetLastError();
+    cudaStreamDestroy(stream);
+  }
+  emulator::Live after = emulator::live();
+  after.bytes = before.bytes;  // a sum over all that ever was
+  EXPECT(after == before);
+}
+
+void launches_are_checked() {
+  const auto refused = [](dim3 grid, dim3 block, std::size_t shared) {
+    try {
+      launch(leaves_early, grid, block, shared, nullptr);
+    } catch (const std::exception&) {
+      return true;
+    }
+    return false;
+  };
+  EXPECT(refused(0, 32, 0) && refused(1, 2048, 0) && refused(1, 32, 49 << 10) && refused({1, 70000}, 32, 0));
+  allow_shared(leaves_early, 50 << 10);
+  EXPECT(!refused(1, 32, 49 << 10));
+  EXPECT(emulator::take_fault().empty());
+}
+
+}  // namespace
+
+int main() {
+  for (int seed = 1; seed <= 5; ++seed) {
+    emulator::set_seed(seed);
+    a_missing_barrier_shows();
+    divergent_meetings_are_caught();
+    places_out_of_bounds_are_caught();
+    copies_come_when_they_are_waited_for();
+    products_are_those_of_matrices<__half>();
+    products_are_those_of_matrices<__nv_bfloat16>();
+    work_waits_until_it_is_waited_for();
+    captures_record_and_graphs_replay();
+  }
+  launches_are_checked();
+  std::printf("%d failures\n", failures);
+  return failures != 0;
+}

@@ -1,0 +1,206 @@
+// The CUDA library on the emulated GPU against the CPU engine in float32: what comes out.
+
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "cuda/api.h"
+#include "tests/cuda_model.h"
+
+namespace {
+
+// The way that libliteft goes.
+void the_c_api_runs_a_batch() {
+  EXPECT(liteft_cuda_abi() == LITEFT_CUDA_ABI);
+  const liteft_shape& shape = kShapes[0];
+  const Stored stored = random_weights(shape, false, 1);
+  const std::vector<liteft_weight> weights = stored.list();
+  liteft_cuda* made = nullptr;
+  emulator::skip_work(true);
+  EXPECT(liteft_cuda_create(&shape, weights.data(), static_cast<int>(weights.size()), LITEFT_FP16, 0, LITEFT_CUBLASLT, nullptr, &made) == 0);
+  emulator::skip_work(false);
+  char text[200];
+  EXPECT(liteft_cuda_describe(0, LITEFT_CUBLASLT, text, sizeof(text)) == 0);
+  EXPECT(std::strstr(text, "Emulated GPU, compute capability 9.0") != nullptr);
+  std::mt19937 random(14);
+  const Texts texts = draw(random, shape, 12, 40);
+  std::vector<float> logits(12 * shape.labels, NAN);
+  const liteft_batch batch = texts.batch();
+  EXPECT(liteft_cuda_run(made, &batch, logits.data()) == 0);
+  EXPECT(difference(logits, by_cpu(shape, texts)) < allowed(LITEFT_FP16));
+  liteft_cuda_destroy(made);
+  liteft_cuda_destroy(nullptr);
+}
+
+void logits_are_those_of_the_cpu() {
+  std::mt19937 random(1);
+  double worst[4] = {};
+  for (const liteft_shape& shape : kShapes) {
+    for (const int precision : kPrecisions) {
+      const auto engine = create(shape, precision, small(96));
+
+      for (const int count : {1, 3, 17, 120}) {
+        const Texts texts = draw(random, shape, count, count == 120 ? 12 : count == 17 ? 100 : 520);
+        const std::vector<float> expected = by_cpu(shape, texts);
+        const std::vector<float> found = run(*engine, texts, shape.labels);
+        worst[precision] = std::fmax(worst[precision], difference(found, expected));
+        EXPECT(difference(found, expected) < allowed(precision));
+        EXPECT(run(*engine, texts, shape.labels) == found);  // again
+      }
+    }
+  }
+  std::printf("worst difference from the CPU in float32: fp16 %.4f, bf16 %.4f\n", worst[LITEFT_FP16], worst[LITEFT_BF16]);
+}
+
+void fused_kernels_and_plain_ones_agree() {
+  std::mt19937 random(20);
+  for (const liteft_shape& shape : kFusable) {
+    for (const int precision : kPrecisions) {
+      Settings settings = small(192);
+      settings.policy = Policy::always;
+      const long blocks = emulator::kernels_run("FeedForward<"), normed = emulator::kernels_run("ProductNormed<");
+      const auto fused = create(shape, precision, settings);
+      settings.policy = Policy::never;
+      const auto plain = create(shape, precision, settings);
+      for (const int count : {1, 4, 30}) {
+        const Texts texts = draw(random, shape, count, 40);
+        const std::vector<float> expected = by_cpu(shape, texts), found = run(*fused, texts, shape.labels);
+        EXPECT(difference(found, expected) < allowed(precision));
+        EXPECT(difference(run(*plain, texts, shape.labels), expected) < allowed(precision));
+        // Fused kernels do not depend on the rows beside them at all.
+        if (count != 30) continue;
+        const std::vector<float> alone = run(*fused, texts.only(7), shape.labels);
+        const std::vector<float> in_company(found.begin() + 7 * shape.labels, found.begin() + 8 * shape.labels);
+        EXPECT(difference(alone, in_company) < allowed(precision) / 2);
+      }
+      EXPECT(emulator::kernels_run("FeedForward<") - blocks >= 3 * shape.layers);
+      EXPECT(emulator::kernels_run("ProductNormed<") - normed >= 3 * shape.layers);
+    }
+  }
+}
+
+// Without types, and without hidden tokens.
+void what_is_optional_may_be_left_out() {
+  std::mt19937 random(2);
+  for (const liteft_shape& shape : kShapes) {
+    const auto engine = create(shape, LITEFT_FP16, small(64));
+    Texts texts = draw(random, shape, 9, 40);
+    for (const bool types : {false, true}) {
+      for (const bool attended : {false, true}) {
+        liteft_batch batch = texts.batch();
+        Texts same = texts;
+        if (!types) batch.types = nullptr, std::fill(same.types.begin(), same.types.end(), 0);
+        if (!attended) batch.attended = nullptr, std::fill(same.attended.begin(), same.attended.end(), 1);
+        EXPECT(difference(run(*engine, batch, shape.labels), by_cpu(shape, same)) < allowed(LITEFT_FP16));
+      }
+    }
+  }
+}
+
+void alone_equals_in_company() {
+  std::mt19937 random(3);
+  for (const liteft_shape& shape : kShapes) {
+    for (const int precision : kPrecisions) {
+      const auto engine = create(shape, precision, small(128)), large = create(shape, precision, small(1024));
+      const Texts texts = draw(random, shape, 60, 30);
+      const std::vector<float> together = run(*engine, texts, shape.labels);
+      EXPECT(difference(run(*large, texts, shape.labels), together) < allowed(precision) / 2);
+      for (int text = 0; text < 60; text += 13) {
+        const std::vector<float> in_company(together.begin() + text * shape.labels, together.begin() + (text + 1) * shape.labels);
+        // Products of another bucket may be summed in another order, so not to the bit.
+        const std::vector<float> alone = run(*engine, texts.only(text), shape.labels);
+        EXPECT(difference(alone, in_company) < allowed(precision));
+      }
+    }
+  }
+}
+
+// Weights that are NaN make logits that are NaN.
+void what_is_not_a_number_stays() {
+  std::mt19937 random(9);
+  constexpr float kNotANumber = std::numeric_limits<float>::quiet_NaN();
+  for (const liteft_shape& shape : kShapes) {
+    const Texts texts = draw(random, shape, 3, 7);
+    for (const int precision : kPrecisions) {
+      for (const std::string name : {"embeddings.norm.bias", "layers.0.attention.norm.weight", "layers.0.feed_forward.inner.bias",
+                                     "layers.0.attention.output.bias", "head.dense.bias", "classifier.weight"}) {
+        if (name == "head.dense.bias" && shape.head == LITEFT_HEAD_NONE) continue;
+        Stored stored = random_weights(shape, false, 1);
+        for (Stored::Weight& weight : stored.weights) {
+          const std::size_t place = name == "classifier.weight" ? 0 : 9;
+          if (weight.name == name) std::memcpy(weight.values.data() + place * sizeof(float), &kNotANumber, sizeof(float));
+        }
+        const auto engine = create(shape, precision, small(64), &stored);
+        const std::vector<float> logits = run(*engine, texts, shape.labels);
+        for (std::size_t i = 0; i < logits.size(); ++i) {
+          EXPECT(std::isnan(logits[i]) == (name != "classifier.weight" || i % shape.labels == 0));
+        }
+      }
+    }
+  }
+}
+
+// What was never written, or written as zeros, decides nothing.
+void no_result_leans_on_zeros() {
+  std::mt19937 random(10);
+  for (const liteft_shape& shape : kShapes) {
+    const Texts texts = draw(random, shape, 20, 20);
+    const std::vector<float> expected = run(*create(shape, LITEFT_BF16, small(64)), texts, shape.labels);
+    emulator::poison_instead_of_zeros(true);
+    EXPECT(run(*create(shape, LITEFT_BF16, small(64)), texts, shape.labels) == expected);
+    emulator::poison_instead_of_zeros(false);
+  }
+}
+
+void what_cannot_run_is_refused() {
+  const auto refused = [](const liteft_shape& shape, int device, const char* part) {
+    const Stored stored = random_weights(shape, false, 1);
+    const std::vector<liteft_weight> weights = stored.list();
+    liteft_cuda* made = nullptr;
+    const int status = liteft_cuda_create(&shape, weights.data(), static_cast<int>(weights.size()), LITEFT_BF16, device, LITEFT_CUBLASLT, "", &made);
+    const bool said = std::strstr(liteft_cuda_last_error(), part) != nullptr;
+    if (!said) std::printf("'%s' does not say '%s'\n", liteft_cuda_last_error(), part);
+    return status != 0 && made == nullptr && said;
+  };
+  liteft_shape odd = kShapes[0];
+  EXPECT(refused(kShapes[0], 1, "there is no GPU 1 among 1"));
+  odd.width = odd.embedding = 96, odd.heads = 3;
+  EXPECT(refused(odd, 0, "as width, not 96"));
+  odd = kShapes[0], odd.heads = 4;
+  EXPECT(refused(odd, 0, "heads of 32 or 64, not 16"));
+  odd = kShapes[0], odd.inner = 100;
+  EXPECT(refused(odd, 0, "as inner, not 100"));
+  // Positions that are given allow texts of any length; rows of a chunk do not.
+  const auto engine = create(kShapes[0], LITEFT_BF16, small(64));
+  std::mt19937 random(13);
+  Texts texts;
+  texts.add(random, kShapes[0], 10);
+  texts.add(random, kShapes[0], 65);
+  for (std::int32_t& position : texts.positions) position %= kShapes[0].positions;
+  std::vector<float> logits(2 * kShapes[0].labels);
+  std::string said;
+  try {
+    engine->run(texts.batch(), logits.data());
+  } catch (const std::invalid_argument& error) {
+    said = error.what();
+  }
+  EXPECT(said.find("text 1 has 65 tokens") != std::string::npos);
+}
+
+}  // namespace
+
+int main() {
+  std::setvbuf(stdout, nullptr, _IOLBF, 1 << 12);
+  the_c_api_runs_a_batch();
+  logits_are_those_of_the_cpu();
+  fused_kernels_and_plain_ones_agree();
+  what_is_optional_may_be_left_out();
+  alone_equals_in_company();
+  what_is_not_a_number_stays();
+  no_result_leans_on_zeros();
+  what_cannot_run_is_refused();
+  return finish();
+}

@@ -1,0 +1,134 @@
+// The CUDA library on the emulated GPU: what it measures when an engine is made, and the files that keep it.
+
+#include <dlfcn.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "tests/cuda_model.h"
+
+namespace {
+
+void the_faster_way_is_chosen_and_kept() {
+  const std::filesystem::path folder = std::filesystem::temp_directory_path() / ("liteft-fused-" + std::to_string(getpid()));
+  const liteft_shape& shape = kFusable[0];
+  std::mt19937 random(21);
+  const Texts texts = draw(random, shape, 3, 10);
+  const std::vector<float> expected = by_cpu(shape, texts);
+  Settings settings = small(48);
+  settings.cache = folder.string();
+  const char* const kKernels[] = {"ProductActivated<", "ProductNormed<", "FeedForward<"};
+  const auto runs_of = [&](AnyEngine& engine) {
+    std::vector<long> before, runs;
+    for (const char* each : kKernels) before.push_back(emulator::kernels_run(each));
+    EXPECT(difference(run(engine, texts, shape.labels), expected) < allowed(LITEFT_FP16));
+    for (int each = 0; each < 3; ++each) runs.push_back(emulator::kernels_run(kKernels[each]) - before[each]);
+    return runs;
+  };
+  const auto set_costs = [&](double activated, double normed, double block) {
+    const double costs[] = {activated, normed, block};
+    for (int each = 0; each < 3; ++each) emulator::set_cost(kKernels[each], costs[each]);
+  };
+  learns_in_full = true;
+  set_costs(0.1, 100, 100);
+  std::vector<long> runs = runs_of(*create(shape, LITEFT_FP16, settings));
+  EXPECT(runs[0] == 2 + 1 && runs[1] == 0 && runs[2] == 0);  // inner products, and the head
+  // What was chosen is kept, and not measured again.
+  set_costs(0.1, 0.1, 0.1);
+  const long measured = emulator::kernels_run("FeedForward<");
+  {
+    const auto engine = create(shape, LITEFT_FP16, settings);
+    EXPECT(emulator::kernels_run("FeedForward<") == measured);
+    runs = runs_of(*engine);
+  }
+  EXPECT(runs[0] == 2 + 1 && runs[1] == 0 && runs[2] == 0);
+  learns_in_full = false;
+  // Measured anew where the file is gone, or spoilt.
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().filename().string().find("fusions") == 0) std::ofstream(entry.path()) << "2 48 128 192 1 1234\n2 48 128\n";
+  }
+  set_costs(100, 0.1, 0.1);
+  runs = runs_of(*create(shape, LITEFT_FP16, settings));
+  EXPECT(runs[0] == 0 && runs[1] == 2 && runs[2] == 2);  // projections, and blocks
+  std::filesystem::remove_all(folder);
+  set_costs(100, 0.1, 100);
+  runs = runs_of(*create(shape, LITEFT_FP16, small(48)));
+  EXPECT(runs[0] == 0 && runs[1] == 4 && runs[2] == 0);
+  set_costs(1, 1, 1);
+}
+
+void algorithms_are_kept_and_bad_files_survived() {
+  const std::filesystem::path folder = std::filesystem::temp_directory_path() / ("liteft-cuda-" + std::to_string(getpid()));
+  const liteft_shape& shape = kShapes[3];
+  std::mt19937 random(11);
+  const Texts texts = draw(random, shape, 30, 20);
+  Settings settings = small(64);
+  settings.cache = (folder / "deep" / "down").string();
+  const std::vector<float> expected = run(*create(shape, LITEFT_BF16, settings), texts, shape.labels);
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(settings.cache)) {
+    if (entry.path().filename().string().find("products") == 0) files.push_back(entry.path());
+  }
+  EXPECT(files.size() == 1);
+  const auto text_of = [&] {
+    std::ifstream file(files.front());
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  };
+  const std::string kept = text_of();
+  EXPECT(std::count(kept.begin(), kept.end(), '\n') > 10);
+  EXPECT(files.front().filename().string().find("Emulated-GPU") != std::string::npos);
+
+  // What is kept is not learnt again: no event is made.
+  const auto written = std::filesystem::last_write_time(files.front());
+  {
+    const auto engine = create(shape, LITEFT_BF16, settings);
+    EXPECT(run(*engine, texts, shape.labels) == expected);
+    EXPECT(std::filesystem::last_write_time(files.front()) == written);
+  }
+  std::vector<std::string> bad = {"", "nonsense", kept.substr(0, kept.size() / 2), std::string(1000, '\0')};
+  std::string changed = kept;
+  for (std::size_t i = 7; i < changed.size(); i += 31) changed[i] = changed[i] == '1' ? '7' : '1';
+  bad.push_back(changed);
+  for (const std::string& content : bad) {
+    std::ofstream(files.front()) << content;
+    EXPECT(run(*create(shape, LITEFT_BF16, settings), texts, shape.labels) == expected);
+    EXPECT(text_of() == kept);  // whole again
+  }
+  // Algorithms that the library does not take any more are learnt anew.
+  void* const library = dlopen(LITEFT_CUBLASLT "/libcublasLt.so.13", RTLD_NOW | RTLD_NOLOAD);
+  EXPECT(library != nullptr);
+  reinterpret_cast<void (*)()>(dlsym(library, "emulated_cublaslt_renew"))();
+  EXPECT(run(*create(shape, LITEFT_BF16, settings), texts, shape.labels) == expected);
+  EXPECT(text_of() != kept && text_of().size() == kept.size());
+  std::filesystem::remove(files.front());
+  std::filesystem::permissions(settings.cache, std::filesystem::perms::owner_read | std::filesystem::perms::owner_exec);
+  EXPECT(run(*create(shape, LITEFT_BF16, settings), texts, shape.labels) == expected);
+  std::filesystem::remove_all(folder);
+}
+
+// No product is learnt, and no file written, once the engine is made.
+void nothing_is_learnt_within_a_run() {
+  const liteft_shape& shape = kShapes[0];
+  const auto engine = create(shape, LITEFT_FP16, small(64));
+  std::mt19937 random(12);
+  for (const int count : {1, 5, 30}) {
+    const Texts texts = draw(random, shape, count, 2);
+    run(*engine, texts, shape.labels);
+  }
+  EXPECT(emulator::live().events == 0);
+}
+
+}  // namespace
+
+int main() {
+  std::setvbuf(stdout, nullptr, _IOLBF, 1 << 12);
+  the_faster_way_is_chosen_and_kept();
+  algorithms_are_kept_and_bad_files_survived();
+  nothing_is_learnt_within_a_run();
+  return finish();
+}

@@ -1,0 +1,157 @@
+// The CUDA kernels over rows against float64 references: embeddings, LayerNorm, activations, pooling, the classifier. Launches cover more
+// rows than there are, what they write is NaN before, and rows beyond the count stay so.
+
+#include "tests/cuda_rows.h"
+
+using namespace liteft::cuda;
+
+namespace {
+
+constexpr int kWidths[] = {64, 384, 768, 1024};
+
+template <typename T>
+void embeddings_are_summed_and_normed(std::mt19937& random) {
+  constexpr int kVocabulary = 40, kPositions = 30, kTypes = 3, kMost = 48;
+  for (const int width : kWidths) {
+    for (const int kinds : {0, 1, 2}) {  // no table of types, a table alone, and types of the rows
+      const int rows = 1 + static_cast<int>(random() % kMost);
+      const auto words = random_values<T>(random, kVocabulary * width), places = random_values<T>(random, kPositions * width);
+      const auto types = random_values<T>(random, kTypes * width);
+      const auto gamma = random_values<float>(random, width, 0.3f, 1.0f), beta = random_values<float>(random, width);
+      std::vector<std::int32_t> id(kMost), position(kMost), type(kMost);
+      for (int row = 0; row < kMost; ++row) {
+        id[row] = row < rows ? random() % kVocabulary : 1 << 30;  // what is not there is not looked up
+        position[row] = random() % kPositions, type[row] = random() % kTypes;
+      }
+      const Uploaded<std::int32_t> ids(id), positions(position), type_ids(type);
+      const DeviceTexts texts(random, {rows}, false);
+      const auto out = poisoned<T>(kMost * width);
+      embed<T>({ids.get(), kinds == 2 ? type_ids.get() : nullptr, positions.get(), words.get(), places.get(), kinds ? types.get() : nullptr,
+                gamma.get(), beta.get(), 1e-5f, width, texts.counts(), out.get()}, kMost, nullptr);
+      Doubles expected(rows * width);
+      for (int row = 0; row < rows; ++row) {
+        for (int i = 0; i < width; ++i) {
+          expected[row * width + i] = words[id[row] * width + i] + places[position[row] * width + i];
+          if (kinds) expected[row * width + i] += types[(kinds == 2 ? type[row] : 0) * width + i];
+        }
+      }
+      norm_reference(expected, width, gamma, beta, 1e-5);
+      expect_close("embed", out.fetched(), expected, 1.01 * kRounding<T>);
+    }
+  }
+}
+
+template <typename T>
+void residuals_are_added_and_normed(std::mt19937& random) {
+  for (const int width : kWidths) {
+    for (const bool in_place : {false, true}) {
+      const int most = 33, rows = 1 + static_cast<int>(random() % most);
+      const auto x = random_values<T>(random, most * width), residual = random_values<T>(random, rows * width, 2.0f);
+      const auto bias = random_values<float>(random, width), gamma = random_values<float>(random, width, 0.3f, 1.0f);
+      const auto beta = random_values<float>(random, width);
+      const DeviceTexts texts(random, {rows}, false);
+      const auto out = poisoned<T>(in_place ? 1 : most * width);
+      T* to = in_place ? residual.get() : out.get();
+      normalize<T>({x.get(), bias.get(), residual.get(), gamma.get(), beta.get(), 1e-12f, width, texts.row_count(), to}, most, nullptr);
+      Doubles expected(rows * width);
+      for (int i = 0; i < rows * width; ++i) expected[i] = x[i] + bias[i % width] + residual[i];
+      norm_reference(expected, width, gamma, beta, 1e-12);
+      expect_close("normalize", in_place ? residual.fetched() : out.fetched(), expected, 1.01 * kRounding<T>);
+    }
+  }
+}
+
+template <typename T>
+void activations_follow_their_bias(std::mt19937& random) {
+  for (const Act act : kActs) {
+    for (const int width : {64, 320, 1536}) {
+      const int most = 20, rows = 1 + static_cast<int>(random() % (most - 1));
+      const auto x = random_values<T>(random, most * width, 6.0f);
+      const auto bias = random_values<float>(random, width);
+      const DeviceTexts texts(random, {rows}, false);
+      activate<T>({x.get(), bias.get(), act, width, texts.row_count()}, most, nullptr);
+      Doubles expected = x.values;
+      for (int i = 0; i < rows * width; ++i) expected[i] = act_reference(act, expected[i] + bias[i % width]);
+      const Doubles found = x.fetched();
+      EXPECT(std::equal(found.begin() + rows * width, found.end(), x.values.begin() + rows * width));
+      expect_close("activate", found, expected, 1.01 * kRounding<T>);
+    }
+  }
+}
+
+// NaN is not a number after any activation, and infinities come out as they should.
+template <typename T>
+void activations_keep_what_is_no_number(std::mt19937& random) {
+  for (const Act act : kActs) {
+    std::vector<T> values(64, static_cast<T>(NAN));
+    values[1] = static_cast<T>(INFINITY);
+    const Uploaded<T> x(values);
+    const auto bias = random_values<float>(random, 64);
+    const DeviceTexts texts(random, {1}, false);
+    activate<T>({x.get(), bias.get(), act, 64, texts.row_count()}, 1, nullptr);
+    const Doubles found = x.fetched();
+    for (int i = 0; i < 64; ++i) EXPECT(i == 1 ? found[i] == (act == Act::tanh ? 1.0 : INFINITY) : std::isnan(found[i]));
+  }
+}
+
+template <typename T>
+void texts_are_pooled_and_classified(std::mt19937& random) {
+  for (const int width : kWidths) {
+    for (const bool hides : {false, true}) {
+      const DeviceTexts texts(random, {1, 7, 512, 2, 33}, hides);
+      const int most = texts.texts + 9;
+      const auto rows = random_values<T>(random, texts.rows * width);
+      const auto firsts = poisoned<T>(most * width), means = poisoned<T>(most * width);
+      gather_first<T>(rows.get(), texts.offsets_up.as<std::int32_t>(), texts.counts(), width, firsts.get(), most, nullptr);
+      pool_mean<T>(rows.get(), texts.offsets_up.as<std::int32_t>(), hides ? texts.attended_up.as<std::uint8_t>() : nullptr, texts.counts(),
+                   width, means.get(), most, nullptr);
+      Doubles first(texts.texts * width), mean(texts.texts * width, 0.0);
+      for (int text = 0; text < texts.texts; ++text) {
+        int counted = 0;
+        for (int row = texts.offsets[text]; row < texts.offsets[text + 1]; ++row) counted += texts.attended[row];
+        for (int i = 0; i < width; ++i) {
+          first[text * width + i] = rows[texts.offsets[text] * width + i];
+          for (int row = texts.offsets[text]; row < texts.offsets[text + 1]; ++row) {
+            if (texts.attended[row]) mean[text * width + i] += rows[row * width + i] / counted;
+          }
+        }
+      }
+      expect_close("gather_first", firsts.fetched(), first, 0.0);
+      expect_close("pool_mean", means.fetched(), mean, 1.01 * kRounding<T>);
+
+      for (const int labels : {1, 2, 77}) {
+        const auto weights = random_values<float>(random, labels * width, 0.1f), bias = random_values<float>(random, labels);
+        const auto logits = poisoned<float>(most * labels);
+        classify<T>(firsts.get(), weights.get(), bias.get(), texts.counts(), width, labels, logits.get(), most, nullptr);
+        Doubles expected(texts.texts * labels);
+        for (int text = 0; text < texts.texts; ++text) {
+          for (int label = 0; label < labels; ++label) {
+            double sum = bias[label];
+            for (int i = 0; i < width; ++i) sum += first[text * width + i] * weights[label * width + i];
+            expected[text * labels + label] = sum;
+          }
+        }
+        expect_close("classify", logits.fetched(), expected, 1e-5);
+      }
+    }
+  }
+}
+
+template <typename T>
+void test(std::mt19937& random) {
+  embeddings_are_summed_and_normed<T>(random);
+  residuals_are_added_and_normed<T>(random);
+  activations_follow_their_bias<T>(random);
+  activations_keep_what_is_no_number<T>(random);
+  texts_are_pooled_and_classified<T>(random);
+}
+
+}  // namespace
+
+int main() {
+  std::mt19937 random(11);
+  test<__half>(random);
+  test<__nv_bfloat16>(random);
+  std::printf("%d failures\n", failures);
+  return failures != 0;
+}

@@ -1,0 +1,148 @@
+// The CUDA library on the emulated GPU: threads, memory and graphs, however long it runs.
+
+#include <atomic>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/cuda_model.h"
+
+namespace {
+
+void many_threads_share_an_engine() {
+  const liteft_shape& shape = kShapes[0];
+  Settings settings = small(64);
+  settings.most_slots = 3;
+  const auto engine = create(shape, LITEFT_BF16, settings);
+  std::mt19937 random(4);
+  std::vector<Texts> many(5);
+  std::vector<std::vector<float>> expected;
+  for (Texts& texts : many) {
+    texts = draw(random, shape, 1 + static_cast<int>(random() % 20), 30);
+    expected.push_back(run(*engine, texts, shape.labels));
+  }
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < 8; ++thread) {
+    threads.emplace_back([&, thread] {
+      for (int round = 0; round < 10; ++round) {
+        const int which = (thread + round) % 5;
+        if (run(*engine, many[which], shape.labels) != expected[which]) ++wrong;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT(wrong == 0);
+}
+
+void a_thousand_runs_leave_nothing_behind() {
+  const liteft_shape shape{1, 1, 64, 64, 64, 50, 40, 2, 2, LITEFT_CLS, LITEFT_HEAD_NONE, LITEFT_GELU, -1, 1e-12f};
+  const emulator::Live before = emulator::live();
+  {
+    const auto engine = create(shape, LITEFT_FP16, small(64));
+    std::mt19937 random(5);
+    std::vector<Texts> many;
+    for (int each = 0; each < 8; ++each) many.push_back(draw(random, shape, 1 + each, 8));
+    for (const Texts& texts : many) run(*engine, texts, shape.labels);
+    const emulator::Live warm = emulator::live();
+    for (int round = 0; round < 1000; ++round) run(*engine, many[round % 8], shape.labels);
+    EXPECT(emulator::live() == warm);  // the bytes ever taken, too
+  }
+  emulator::Live after = emulator::live();
+  after.bytes = before.bytes;
+  EXPECT(after == before);
+}
+
+// However many kinds of batches there are, graphs do not pile up.
+void graphs_are_bounded() {
+  const liteft_shape shape{1, 1, 64, 64, 64, 50, 40, 2, 2, LITEFT_CLS, LITEFT_HEAD_NONE, LITEFT_GELU, -1, 1e-12f};
+  Settings settings = small(128);
+  settings.most_graphs = 4;
+  const auto engine = create(shape, LITEFT_FP16, settings);
+  std::mt19937 random(6);
+  const emulator::Live before = emulator::live();
+  for (int count = 1; count < 60; count += 5) {
+    const Texts texts = draw(random, shape, count, 2);
+    EXPECT(difference(run(*engine, texts, shape.labels), by_cpu(shape, texts)) < allowed(LITEFT_FP16));
+    EXPECT(emulator::live().graphs - before.graphs <= 4);
+  }
+}
+
+// Two batches of one bucket: the second one runs what was captured for the first.
+void a_graph_serves_every_batch_of_its_bucket() {
+  const liteft_shape& shape = kShapes[0];
+  const auto engine = create(shape, LITEFT_FP16, small(64));
+  std::mt19937 random(7);
+  Texts first, second;
+  for (int tokens : {9, 20, 2}) first.add(random, shape, tokens);
+  for (int tokens : {1, 25}) second.add(random, shape, tokens);
+  run(*engine, first, shape.labels);
+  const emulator::Live before = emulator::live();
+  EXPECT(difference(run(*engine, second, shape.labels), by_cpu(shape, second)) < allowed(LITEFT_FP16));
+  EXPECT(emulator::live() == before);
+}
+
+void memory_that_runs_out_is_an_error_and_no_end() {
+  const liteft_shape& shape = kShapes[0];
+  std::mt19937 random(8);
+  const Texts texts = draw(random, shape, 5, 20);
+  const liteft_batch batch = texts.batch();
+  const emulator::Live before = emulator::live();
+  int refused = 0;
+  for (int count = 0; ; ++count) {  // every allocation of making an engine fails once
+    emulator::fail_allocation_after(count);
+    try {
+      create(shape, LITEFT_FP16, small(64));
+      break;
+    } catch (const liteft::cuda::OutOfMemory& error) {
+      EXPECT(std::strstr(error.what(), "out of memory") != nullptr);
+      ++refused;
+    }
+    emulator::Live after = emulator::live();
+    after.bytes = before.bytes;
+    EXPECT(after == before);
+  }
+  EXPECT(refused > 40);
+  emulator::fail_allocation_after(-1);
+  Settings settings = small(64);
+  settings.most_slots = 2;
+  const auto engine = create(shape, LITEFT_FP16, settings);
+  const std::vector<float> expected = run(*engine, texts, shape.labels);
+  // A second slot is made while the first one is lent.
+  std::atomic<int> failed{0}, answered{0};
+  for (int count = 0; count < 12; ++count) {
+    emulator::fail_allocation_after(count);
+    std::vector<std::thread> threads;
+    for (int thread = 0; thread < 2; ++thread) {
+      threads.emplace_back([&] {
+        std::vector<float> logits(expected.size(), NAN);
+        try {
+          engine->run(batch, logits.data());
+          EXPECT(logits == expected);
+          ++answered;
+        } catch (const liteft::cuda::OutOfMemory&) {
+          ++failed;
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    emulator::fail_allocation_after(-1);
+    EXPECT(run(*engine, texts, shape.labels) == expected);
+  }
+  EXPECT(answered > 0);
+}
+
+}  // namespace
+
+int main() {
+  std::setvbuf(stdout, nullptr, _IOLBF, 1 << 12);
+  many_threads_share_an_engine();
+  a_thousand_runs_leave_nothing_behind();
+  graphs_are_bounded();
+  a_graph_serves_every_batch_of_its_bucket();
+  memory_that_runs_out_is_an_error_and_no_end();
+  return finish();
+}

@@ -1,0 +1,185 @@
+"""bench/cuda_all.py: its steps, their limits and what comes of them, and that without a GPU all is skipped."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.bench.conftest import ROOT, load_script
+
+
+@pytest.fixture(scope="module")
+def cuda_steps() -> ModuleType:
+    return load_script("cuda_steps")
+
+
+@pytest.fixture(scope="module")
+def cuda_build() -> ModuleType:
+    return load_script("cuda_build")
+
+
+@pytest.fixture
+def do(cuda_steps: ModuleType, tmp_path: Path) -> Any:
+    """Run a shell command, or several at a time, as a step."""
+
+    def run(*scripts: str, seconds: float = 30, left: float = 30, **keywords: Any) -> dict[str, Any]:
+        commands = [[["sh", "-c", script] for script in scripts]]
+        step = cuda_steps.Step("it", commands, seconds, **keywords)
+        found: dict[str, Any] = cuda_steps.run_step(step, left, tmp_path / "log.txt")
+        return found
+
+    return run
+
+
+def test_a_step_that_ends_well_has_passed_and_its_output_is_kept(do: Any, tmp_path: Path) -> None:
+    found = do("echo one; echo two >&2", environment={"X": "y"})
+    assert (found["status"], found["reason"]) == ("passed", "")
+    assert "one\ntwo\n" in (tmp_path / "log.txt").read_text()
+
+
+def test_a_step_that_fails_says_how_and_shows_its_end(do: Any) -> None:
+    found = do("echo the end; exit 3")
+    assert (found["status"], found["reason"]) == ("failed", "exit status 3")
+    assert found["tail"].endswith("the end\n")
+
+
+def test_a_step_may_skip_itself_with_a_reason(do: Any) -> None:
+    found = do("echo 'skipped: no GPU here' >&2; exit 77")
+    assert (found["status"], found["reason"]) == ("skipped", "no GPU here")
+
+
+def test_a_step_that_takes_too_long_is_ended_with_all_its_processes(do: Any, tmp_path: Path) -> None:
+    begin = time.monotonic()
+    found = do(f"(sleep 3; touch {tmp_path}/late) & sleep 60", seconds=1)
+    assert (found["status"], time.monotonic() - begin < 20) == ("timed out", True)
+    time.sleep(3)
+    assert not (tmp_path / "late").exists()
+
+
+def test_a_step_gets_no_more_than_the_time_that_is_left(do: Any) -> None:
+    assert do("sleep 60", left=6)["reason"] == "after 6 seconds"
+    late = do("true", left=2)
+    assert (late["status"], late["reason"]) == ("skipped", "time is up")
+
+
+@pytest.mark.parametrize(
+    ("need", "reason"),
+    [
+        ("no_such_program", "no_such_program is not installed"),
+        ("python:no_such_package", "the Python package no_such_package is not installed"),
+        ("file:/no/such/file", "there is no /no/such/file"),
+        ("wheels:--wheels", "no wheels: --wheels names no folder that has some"),
+    ],
+)
+def test_what_is_missing_is_named(do: Any, need: str, reason: str) -> None:
+    found = do("true", needs=("sh", "python:json", need))
+    assert (found["status"], found["reason"]) == ("skipped", reason)
+
+
+def test_commands_of_a_stage_run_side_by_side_and_one_failure_counts(do: Any, tmp_path: Path) -> None:
+    assert do(*(f"echo {number}" for number in range(9)))["status"] == "passed"
+    assert all(f"\n{number}\n" in (tmp_path / "log.txt").read_text() for number in range(9))
+    assert do("true", "exit 4", "true")["reason"] == "exit status 4"
+
+
+def test_standard_output_may_go_to_a_file(do: Any, tmp_path: Path) -> None:
+    found = do("echo '{}'; echo words >&2", output=tmp_path / "out.json")
+    assert found["status"] == "passed"
+    assert (tmp_path / "out.json").read_text() == "{}\n"
+    assert "words" in (tmp_path / "log.txt").read_text()
+
+
+def test_json_that_was_cut_off_keeps_its_whole_rows(cuda_steps: ModuleType) -> None:
+    whole = '{\n"gpu": "x", "rows": [\n {"a": 1},\n {"a": 2}\n ],\n "more": {"b": 3}\n}'
+    assert cuda_steps.mended(whole) == json.loads(whole)
+    assert cuda_steps.mended('{"gpu": "x", "rows": [\n {"a": 1},\n {"a": 2},\n {"a"')["rows"] == [{"a": 1}, {"a": 2}]
+    assert cuda_steps.mended('{"gpu": "x", "rows": [') == {"gpu": "x", "rows": []}
+    assert cuda_steps.mended("") is None and cuda_steps.mended("Segmentation fault") is None
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "found", "required"),
+    [
+        (0, "12 passed, 8 skipped, 3 deselected in 9s", "passed", "passed"),
+        (0, "20 skipped, 12 deselected in 9s", "skipped", "failed"),
+        (5, "32 deselected in 9s", "skipped", "failed"),
+        (1, "2 failed, 12 passed in 9s", "failed", "failed"),
+        (4, "ERROR: file or directory not found", "failed", "failed"),
+    ],
+)
+def test_tests_that_were_all_skipped_have_not_passed(
+    cuda_steps: ModuleType, status: int, text: str, found: str, required: str
+) -> None:
+    assert cuda_steps.judge_pytest(status, text)[0] == found
+    assert cuda_steps.judge_required_pytest(status, text)[0] == required
+
+
+def test_a_skipped_ctest_is_named(cuda_steps: ModuleType) -> None:
+    text = "1/2 Test #1: engine ....   Passed\n2/2 Test #2: cuda .............................***Skipped   0.01 sec\n"
+    found = cuda_steps.judge_ctest(0, f"{text}100% tests passed, 0 tests failed out of 2\n")
+    assert found[0] == "passed" and found[1].endswith("skipped: cuda")
+    assert cuda_steps.judge_ctest(8, text)[0] == "failed"
+
+
+def test_a_build_without_cmake_compiles_what_cmake_lists(cuda_build: ModuleType, tmp_path: Path) -> None:
+    compiled, shared, linked = cuda_build.without_cmake(tmp_path, "90a-real")
+    sources = {command[command.index("-c") + 1] for command in compiled}
+    folder = ROOT / "cpp_ext"
+    patterns = ("engine/*.cpp", "ort/*.cpp", "cuda/*.cpp", "cuda/*.cu")
+    listed = {str(path) for pattern in patterns for path in folder.glob(pattern)}
+    kernels = {str(folder / "cpu" / f"kernels_{name}.cpp") for name in ("portable", "avx2", "avx512", "avx512vnni")}
+    assert listed | kernels <= sources
+    assert not any("neon" in source for source in sources)
+    (vnni,) = (command for command in compiled if "cpu/kernels_avx512.cpp" in " ".join(command))
+    assert {"-mavx512bf16", "-ffp-contract=off"} <= set(vnni)
+    assert all("arch=compute_90a,code=sm_90a" in " ".join(each) for each in compiled if each[0] == "nvcc")
+    assert [Path(command[-1]).name for command in shared] == ["libliteft.so", "libliteft_cuda.so"]
+    assert [Path(command[-1]).name for command in linked] == ["test_cuda", "time_cuda"]
+
+
+def without_gpu(*arguments: str) -> subprocess.CompletedProcess[str]:
+    gpu, _ = load_script("cuda_all").find_gpu()
+    if gpu:
+        pytest.skip(f"there is a GPU: {gpu}")
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+def test_without_a_gpu_every_step_is_skipped_with_the_reason(tmp_path: Path) -> None:
+    done = without_gpu("bench/cuda_all.py", "--out", str(tmp_path), "--commit", "abc")
+    assert done.returncode == 77, done.stderr
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    names = load_script("cuda_all").NAMES
+    assert [step["name"] for step in summary["steps"]] == list(names)
+    assert all(step["status"] == "skipped" and step["reason"].startswith("no GPU: ") for step in summary["steps"])
+    assert summary["commit"] == "abc" and summary["gpu"] is None and set(summary["tools"]) >= {"nvcc", "g++"}
+    assert json.loads(done.stdout) == dict.fromkeys(names, "skipped")
+
+
+def test_asked_to_go_on_each_step_says_itself_what_it_lacks(tmp_path: Path) -> None:
+    steps = ("wheels", "quick", "tests", "kernels", "memcheck", "engine")
+    build = str(tmp_path / "none")
+    done = without_gpu(
+        "bench/cuda_all.py", "--out", str(tmp_path), "--anyway", "--build", build, "--steps", *steps
+    )
+    assert done.returncode == 77, done.stderr
+    reasons = [step["reason"] for step in json.loads((tmp_path / "summary.json").read_text())["steps"]]
+    assert reasons[0].startswith("no wheels")
+    assert all(build in reason for reason in (*reasons[1:4], reasons[5]))
+    assert "compute-sanitizer" in reasons[4] or build in reasons[4]
+
+
+def test_without_a_gpu_the_comparison_says_why_and_is_no_success(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="the reason is torch's, too")
+    done = without_gpu("bench/cuda.py", "--out", str(tmp_path / "engine.json"))
+    assert done.returncode == 77, done.stderr
+    found = json.loads((tmp_path / "engine.json").read_text())
+    assert found["skipped"].startswith("no GPU: ") and found["rows"] == []
+    assert all(target["measured"] is None for target in found["targets"].values())

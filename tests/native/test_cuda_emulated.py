@@ -1,0 +1,41 @@
+"""The CUDA library's own tests, in the emulator of a GPU, and on a GPU where there is one."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+NO_GPU = 77
+PROGRAMS = ("emulator", "cuda_rows", "cuda_attention", "cuda_fused", "cuda_engine", "cuda_running", "cuda_learning")
+
+
+def test_the_plans_of_batches_pass(built: Path) -> None:
+    run(built / "test_cuda_plan")
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_emulated_tests_pass(built: Path, name: str) -> None:
+    program = built / "tests" / "emulator" / f"test_{name}"
+    if not program.is_file():
+        pytest.skip("the emulator is built where CUDA's headers are, on Linux, and they are missing here")
+    run(program)
+
+
+@pytest.mark.gpu
+@pytest.mark.slow
+def test_the_tests_on_a_gpu_pass(built: Path) -> None:
+    program = built / "test_cuda"
+    if not program.is_file():
+        pytest.skip("libliteft_cuda was not built: there is no nvcc that works")
+    done = subprocess.run([program], capture_output=True, text=True, check=False, timeout=900)
+    if done.returncode == NO_GPU:
+        pytest.skip(done.stdout.strip())
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def run(program: Path) -> None:
+    """Run a program of tests that must pass."""
+    done = subprocess.run([program], capture_output=True, text=True, check=False, timeout=900)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
