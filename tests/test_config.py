@@ -73,11 +73,12 @@ OTHER: dict[str, dict[str, Any]] = {
         "matching_epochs": 1.0,
         "matching_learning_rate": 3e-4,
         "views": "ngram",
+        "vocabulary": 8000,
         "unlabeled": "more.jsonl",
         "control": True,
         "seeds": 3,
     },
-    "export": {"precision": "fp16", "flat": True},
+    "export": {"precision": "fp16", "flat": True, "vocabulary": 8000},
 }
 """A value for the keys of every table that is not the default."""
 
@@ -113,7 +114,7 @@ def test_an_unknown_key_names_the_closest(settings: dict[str, Any], where: str, 
 
 def test_an_unknown_key_without_a_near_one_lists_all() -> None:
     error = refused({"export": {"zzz": 1}})
-    assert error.accepted == {"keys": "flat, precision"}
+    assert error.accepted == {"keys": "flat, precision, vocabulary"}
     assert error.fix == ()
     assert refused({"zzz": {}}).accepted == {"keys": "data, export, student, teacher"}
 
