@@ -79,6 +79,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "matching_epochs": 1.0,
         "matching_learning_rate": 3e-4,
         "views": "ngram",
+        "vocabulary": 8000,
         "unlabeled": "more.jsonl",
         "control": True,
         "seeds": 3,

@@ -46,8 +46,7 @@ def prove_trimming(
     kept[vocabulary.old_ids[vocabulary.old_ids >= 0]] = True
     same = np.array([bool(kept[ids].all()) for ids in before.ids], dtype=bool)
     unknown_before = np.array([vocabulary.unknown in ids for ids in before.ids], dtype=bool)
-    new_unknown = int(np.flatnonzero(vocabulary.old_ids == vocabulary.unknown)[0])
-    unknown_after = np.array([new_unknown in ids for ids in after.ids], dtype=bool)
+    unknown_after = np.array([vocabulary.unknown in vocabulary.old_ids[ids] for ids in after.ids], dtype=bool)
     for row in np.flatnonzero(same & unknown_before) if vocabulary.made_of else ():
         # A new piece may cut a word that was unknown before: no mistake, but no longer the same text.
         same[row] = np.array_equal(vocabulary.old_ids[after.ids[row]], before.ids[row])

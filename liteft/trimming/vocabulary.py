@@ -19,6 +19,8 @@ from liteft.trimming.wordpiece import read_wordpiece, with_pieces
 
 __all__ = ["TrimmedVocabulary", "check_budget", "renumbered", "trim_vocabulary", "write_tokenizer_files"]
 
+NO_TOKEN = -2  # an id that nothing has, old or new
+
 
 @dataclass(frozen=True, slots=True)
 class TrimmedVocabulary:
@@ -31,7 +33,7 @@ class TrimmedVocabulary:
         made_of: of each new piece the old ids of the pieces that hold its character.
         of: number of tokens before.
         most: the budget.
-        unknown: old id of the token of words that cannot be cut into pieces.
+        unknown: old id of the token of words that cannot be cut into pieces; -2 where the vocabulary has none.
     """
 
     json_text: str
@@ -83,7 +85,7 @@ def trim_vocabulary(tokenizer: TextTokenizer, splits: Sequence[Split], *, most: 
         made_of=made_of,
         of=tokenizer.vocabulary_size,
         most=most,
-        unknown=numbers[whole.unknown],
+        unknown=numbers.get(whole.unknown, NO_TOKEN),
     )
 
 

@@ -153,3 +153,14 @@ def test_an_embedding_with_too_few_rows_is_refused(loaded: LoadedClassifier, dat
     wider = replace(loaded, tokenizer=TextTokenizer(json.dumps(content), max_tokens=16))
     with pytest.raises(ModelError, match="rows of word embeddings"):
         trim_classifier(wider, [dataset.train], most=100)
+
+
+def test_a_vocabulary_without_an_unknown_token_is_proved_too(loaded: LoadedClassifier, dataset: Dataset) -> None:
+    content = json.loads(loaded.tokenizer.json_text)
+    pieces = content["model"]["vocab"]
+    pieces["unknown"] = pieces.pop("[UNK]")
+    content["added_tokens"] = [token for token in content["added_tokens"] if token["content"] != "[UNK]"]
+    without = replace(loaded, tokenizer=TextTokenizer(json.dumps(content), max_tokens=16))
+    trimmed, vocabulary = trim_classifier(without, [dataset.train], most=100)
+    assert vocabulary.unknown == -2
+    assert prove_trimming(without, trimmed, vocabulary, dataset.validation)["unknown_texts"] == [0.0, 0.0]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from transformers import AutoTokenizer
 
 from liteft.artifact import read_artifact
 from liteft.cli import main
@@ -121,6 +122,9 @@ def test_a_finished_run_is_trimmed_at_export(
     card = (artifact.path / "card.md").read_text("utf-8")
     assert "trimmed at export" in card and "with the whole vocabulary" in card
     assert any(line.startswith("vocabulary: ") for line in lines)
+    theirs = AutoTokenizer.from_pretrained(artifact.path)
+    ours = artifact.tokenizer().encode(["red0 w1 [MASK] unused3"]).ids[0]
+    assert theirs("red0 w1 [MASK] unused3")["input_ids"] == ours.tolist() and theirs.pad_token_id == 0
     with load(artifact.path) as classifier:
         assert classifier.predict("red0 red1 w3").label == "red"
     assert load_classifier(teacher.model_path).config.vocab_size == said["of"]
