@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 
 from liteft.artifact import Artifact, read_artifact
 from liteft.data import Split
 from liteft.errors import DataError, VerificationError
-from liteft.exporting import Limits, export
+from liteft.exporting import Limits, blueprint, export
 from liteft.exporting.blame import divergence, rank_products
 from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.quantization import Quantization
@@ -79,6 +81,32 @@ def test_a_planted_bad_layer_is_caught_and_named(
     assert "worst text 1" in caught.value.accepted
     assert caught.value.fix[0].startswith("--mixed")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_channel_that_int8_alone_has_100_times_too_large_is_caught_and_named(
+    scheme: Any, workshop: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a mistake in quantizing would have it: float weights are right, and those of one int8 channel are not."""
+    build, guilty = blueprint.build_model, "layers.0.feed_forward.outer"
+
+    def broken(*arguments: Any) -> onnx.ModelProto:
+        model = build(*arguments)
+        for tensor in model.graph.initializer:
+            if tensor.name == f"{guilty}.scale":
+                scales = numpy_helper.to_array(tensor).copy()
+                scales[9] *= 100
+                tensor.CopyFrom(numpy_helper.from_array(scales, tensor.name))
+        return model
+
+    monkeypatch.setattr(blueprint, "build_model", broken)
+    folder, split = workshop.learned("bert", "mean", count=300)
+    options: dict[str, Any] = {"precision": "int8", "scheme": scheme, "verify": split, "limits": LIMITS}
+    with pytest.raises(VerificationError, match="does not agree") as caught:
+        export(folder, tmp_path / "out", **options)
+    assert caught.value.accepted["to blame, 1"].startswith(f"{guilty}: divergence ")
+    artifact = export(folder, tmp_path / "out", mixed=True, **options)
+    assert artifact.manifest.float_products == {guilty: "float"}
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -151,9 +179,9 @@ def test_mixed_gives_up_where_float_products_do_not_help(workshop: Any, tmp_path
 def test_effects_are_ranked_and_measured_against_the_float_graph(workshop: Any) -> None:
     folder, split = planted(workshop, "weights")
     loaded = load_classifier(folder)
-    blueprint = Blueprint(loaded, traced=False)
-    effects = rank_products(blueprint, Quantization(), loaded.tokenizer.encode(split.texts), "single_label")
-    assert {effect.product for effect in effects} == set(blueprint.products)
+    graphs = Blueprint(loaded, traced=False)
+    effects = rank_products(graphs, Quantization(), loaded.tokenizer.encode(split.texts), "single_label")
+    assert {effect.product for effect in effects} == set(graphs.products)
     sizes = [effect.divergence for effect in effects]
     assert sizes == sorted(sizes, reverse=True)
     assert (effects[0].product, effects[0].cure) == (GUILTY, "float")
