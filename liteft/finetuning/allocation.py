@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["large_buffers_reused"]
+__all__ = ["large_buffers_returned", "large_buffers_reused"]
 
 # From malloc.h.
 _M_TRIM_THRESHOLD = -1
@@ -50,6 +50,24 @@ def large_buffers_reused() -> Iterator[None]:
     finally:
         libc.mallopt(_M_MMAP_THRESHOLD, _USUAL_MMAP_THRESHOLD)
         libc.mallopt(_M_TRIM_THRESHOLD, _USUAL_TRIM_THRESHOLD)
+        libc.malloc_trim(0)
+
+
+@contextmanager
+def large_buffers_returned() -> Iterator[None]:
+    """Give freed blocks of 1 MB and more back to the system at once while the body runs; does nothing without glibc.
+
+    Quantizing a base frees each tensor of it right after it was read. Left in the heap, the holes come to several times
+    what stays (with 202 M weights in 4 bits: 700 MB beside 121).
+    """
+    libc = _glibc()
+    if libc is None or not libc.mallopt(_M_MMAP_THRESHOLD, 1 << 20):
+        yield
+        return
+    try:
+        yield
+    finally:
+        libc.mallopt(_M_MMAP_THRESHOLD, _USUAL_MMAP_THRESHOLD)
         libc.malloc_trim(0)
 
 

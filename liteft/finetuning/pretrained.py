@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +14,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification, Pretrain
 from transformers.utils import logging as transformers_logging
 
 from liteft.errors import ModelError
+from liteft.finetuning.allocation import large_buffers_returned
 from liteft.finetuning.mean_pooled import MeanPooledClassifier, pooler_argument
 from liteft.finetuning.quantized import Quantization, loading_arguments, settle
 from liteft.run import ADAPTER
@@ -54,12 +56,13 @@ def load_pretrained(
     }
     quiet_transformers()
     try:
-        if mean:
-            model, info = AutoModel.from_pretrained(base, **arguments, **pooler_argument(config))
-        else:
-            model, info = AutoModelForSequenceClassification.from_pretrained(
-                base, ignore_mismatched_sizes=True, **arguments
-            )
+        with contextlib.nullcontext() if quantization is None else large_buffers_returned():
+            if mean:
+                model, info = AutoModel.from_pretrained(base, **arguments, **pooler_argument(config))
+            else:
+                model, info = AutoModelForSequenceClassification.from_pretrained(
+                    base, ignore_mismatched_sizes=True, **arguments
+                )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0]
         raise ModelError(

@@ -74,8 +74,12 @@ def settle(model: nn.Module) -> None:
     """Make a model that was just loaded behave the same in training and evaluation, in place.
 
     On processors with AVX512-BF16 bitsandbytes repacks 4-bit weights at the first evaluation and rounds their scales to
-    bfloat16, for good: what is trained after an evaluation would not be what a resumed run trains.
+    bfloat16, for good: what is trained after an evaluation would not be what a resumed run trains. And nothing of the
+    base's file stays mapped.
     """
+    for parameter in model.parameters():
+        if type(parameter).__name__ not in _KINDS:
+            parameter.data = parameter.data.clone()  # or a view of the base's file would keep all of it mapped
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False

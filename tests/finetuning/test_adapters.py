@@ -182,6 +182,15 @@ def test_weights_in_several_files_are_found_and_hashed(base: Get, dataset: Datas
         load_classifier(run.model_path)
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells what is mapped")
+@pytest.mark.parametrize("bits", ["4bit", "8bit"])
+def test_nothing_of_the_base_stays_mapped_once_it_is_quantized(base: Get, tmp_path: Path, bits: str) -> None:
+    folder = shutil.copytree(base("bert"), tmp_path / "mapped")
+    made = create_classifier(folder, adapter=adapter_on(folder, bits), **COMMON)
+    assert str(folder) not in Path("/proc/self/maps").read_text()
+    assert adapter_of(made.model) is not None
+
+
 # Where the base went
 
 
