@@ -6,7 +6,7 @@ For a bare machine without a network: only Python's standard library is needed t
 with a limit of its own and none beyond --minutes; one that fails does not stop the others, and one that cannot run
 says why. In the folder stand, written anew after each step: summary.json (what came of each step, GPU, driver,
 versions, commit, targets), log.txt (all output), kernels.json (cpp_ext/tests/time_cuda.cpp) and engine.json
-(bench/cuda.py, which gets the time that is left).
+(bench/cuda_engines.py, which gets the time that is left).
 
 Without a GPU all steps are skipped, and the exit status is 77; --anyway runs what can be run, which is the build and
 what says for itself that there is no GPU.
@@ -150,7 +150,7 @@ def step_of(name: str, arguments: argparse.Namespace, site: Path, gpu: bool, end
         program = str(build / "time_cuda")
         return Step(name, [[program]], 120, (f"file:{program}",), environment, output=out / "kernels.json")
     left = max(0.5, (end - time.monotonic()) / 60 - 0.5)
-    command = python("bench/cuda.py", "--out", str(out / "engine.json"), "--minutes", f"{left:.2f}")
+    command = python("bench/cuda_engines.py", "--out", str(out / "engine.json"), "--minutes", f"{left:.2f}")
     command += ["--commit", arguments.commit, *(["--artifact", str(arguments.artifact)] if arguments.artifact else [])]
     return Step(name, [command], 60 * left + 60, ("python:numpy", built), environment)
 
@@ -200,7 +200,7 @@ def mend_kernels(path: Path) -> None:
 
 
 def targets(path: Path) -> Any:
-    """Return what bench/cuda.py says of the targets."""
+    """Return what bench/cuda_engines.py says of the targets."""
     return json.loads(path.read_text(encoding="utf-8")).get("targets") if path.exists() else None
 
 

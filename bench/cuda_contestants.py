@@ -1,4 +1,4 @@
-"""What takes part in bench/cuda.py: each engine behind the same calls. Imports stand where they are used.
+"""What takes part in bench/cuda_engines.py: each engine behind the same calls. Imports stand where they are used.
 
 - LiteFT bf16, fp16: libliteft's C API, as liteft.load calls it; the time on the device is libliteft_cuda's own,
   of graph replays between two events.

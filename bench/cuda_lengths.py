@@ -1,4 +1,4 @@
-"""How long real texts are, in tokens: what bench/cuda.py needs of a data set, small enough to travel without it.
+"""How long real texts are: what bench/cuda_engines.py needs of a data set, small enough to travel without it.
 
     python bench/cuda_lengths.py --data FOLDER
 

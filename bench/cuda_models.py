@@ -1,4 +1,4 @@
-"""Classifiers of bench/cuda.py: random weights, as torch modules, as LiteFT's files and as ONNX Runtime likes them.
+"""Classifiers of bench/cuda_engines.py: random weights, as torch's, as LiteFT's files and as ONNX Runtime likes them.
 
 Speed does not depend on what weights say. They are drawn widely enough that softmax has favourites, and the classifier
 is scaled so that logits have a mean of 0 and a spread of 1 over random texts: a difference can then be judged.

@@ -1,4 +1,4 @@
-"""What bench/cuda.py times, the most important things first, and the batches of each.
+"""What bench/cuda_engines.py times, the most important things first, and the batches of each.
 
 Nothing here needs a GPU, torch or LiteFT.
 """

@@ -1,4 +1,4 @@
-"""What bench/cuda.py's rows come to: the targets, by name, and whether they were met.
+"""What bench/cuda_engines.py's rows come to: the targets, by name, and whether they were met.
 
 A target holds for an H200 and for the time on the device, copies not included; on another GPU the ratios hold all the
 same, and the absolute numbers say what it takes beside an H200.

@@ -1,4 +1,4 @@
-"""torch's contestants of bench/cuda.py.
+"""torch's contestants of bench/cuda_engines.py.
 
 "eager" is transformers' own module. The others are given every advantage that is a matter of a few lines: one product
 for query, key and value, no mask where nothing is padded, lengths rounded up to a few buckets.

@@ -1,4 +1,4 @@
-"""Processes of bench/cuda.py: a kernel that faults, or never ends, takes its own process with it and no other."""
+"""Processes of bench/cuda_engines.py: what faults, or never ends, takes its own process with it alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contestants of bench/cuda.py as far as they go without a GPU, how they are judged, and their processes."""
+"""The contestants of bench/cuda_engines.py without a GPU, how they are judged, and their processes."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def run_of(bench: Callable[[str], ModuleType], tmp_path: Path) -> Any:
     arguments = argparse.Namespace(
         minutes=1.0, device="cpu", only=["LiteFT fp16", "torch eager fp16"], out=tmp_path / "out.json", commit="abc"
     )
-    return bench("cuda").Bench(arguments, tmp_path)
+    return bench("cuda_engines").Bench(arguments, tmp_path)
 
 
 def test_logits_that_are_wrong_are_found(run_of: Any) -> None:

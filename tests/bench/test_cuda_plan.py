@@ -1,4 +1,4 @@
-"""What bench/cuda.py times, on which texts, and what its rows come to."""
+"""What bench/cuda_engines.py times, on which texts, and what its rows come to."""
 
 from __future__ import annotations
 

@@ -178,7 +178,7 @@ def test_asked_to_go_on_each_step_says_itself_what_it_lacks(tmp_path: Path) -> N
 
 def test_without_a_gpu_the_comparison_says_why_and_is_no_success(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="the reason is torch's, too")
-    done = without_gpu("bench/cuda.py", "--out", str(tmp_path / "engine.json"))
+    done = without_gpu("bench/cuda_engines.py", "--out", str(tmp_path / "engine.json"))
     assert done.returncode == 77, done.stderr
     found = json.loads((tmp_path / "engine.json").read_text())
     assert found["skipped"].startswith("no GPU: ") and found["rows"] == []

@@ -1,6 +1,6 @@
 """LiteFT on a GPU beside torch and ONNX Runtime: the same classifiers, the same token ids, in one run.
 
-    python bench/cuda.py --out FILE.json [--minutes 8] [--artifact FOLDER]
+    python bench/cuda_engines.py --out FILE.json [--minutes 8] [--artifact FOLDER]
 
 Classifiers have random weights and the sizes of MiniLM-L6, of its 3-layer student and of BERT-base. Texts are dense
 (all of one length) or have the lengths of real ones (cuda_lengths.json), sorted or in order of arrival, in batches of 1
@@ -15,6 +15,7 @@ status is 77.
 
 from __future__ import annotations
 
+# Not named cuda.py: in this folder it would hide NVIDIA's package of that name from torch.
 import argparse
 import json
 import shlex
@@ -79,7 +80,7 @@ class Bench:
         self.errors: dict[str, float] = {}
         self.rows: list[dict[str, Any]] = []
         self.result: dict[str, Any] = {
-            "command": shlex.join(["python", "bench/cuda.py", *sys.argv[1:]]),
+            "command": shlex.join(["python", "bench/cuda_engines.py", *sys.argv[1:]]),
             "machine": machine(),
             "versions": versions(PACKAGES),
             "commit": arguments.commit or commit(),
