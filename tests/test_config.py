@@ -78,6 +78,8 @@ OTHER: dict[str, dict[str, Any]] = {
         "relation_weight": 2.0,
         "matching_epochs": 1.0,
         "matching_learning_rate": 3e-4,
+        "quantized_epochs": 2.0,
+        "quantized_learning_rate": 1e-5,
         "views": "ngram",
         "vocabulary": 8000,
         "unlabeled": "more.jsonl",
