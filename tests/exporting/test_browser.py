@@ -42,12 +42,14 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("family", "pooling", "paired", "precision", "flat"),
+    ("family", "pooling", "paired", "precision", "scheme", "flat"),
     [
-        ("bert", "cls", True, "fp32", False),
-        ("bert", "cls", True, "int8", False),
-        ("roberta", "mean", False, "fp16", False),
-        ("roberta", "mean", False, "int8", True),
+        ("bert", "cls", True, "fp32", "per_row", False),
+        ("bert", "cls", True, "int8", "per_row", False),
+        ("bert", "cls", True, "int8", "static", False),
+        ("roberta", "mean", False, "fp16", "per_row", False),
+        ("roberta", "mean", False, "int8", "per_row", True),
+        ("roberta", "mean", False, "int8", "static", True),
     ],
 )
 def test_an_artifact_gives_the_same_logits_in_onnxruntime_web(
@@ -55,6 +57,7 @@ def test_an_artifact_gives_the_same_logits_in_onnxruntime_web(
     pooling: str,
     paired: bool,
     precision: Any,
+    scheme: Any,
     flat: bool,
     browser: Path,
     workshop: Any,
@@ -64,7 +67,8 @@ def test_an_artifact_gives_the_same_logits_in_onnxruntime_web(
 ) -> None:
     folder, split = workshop.learned(family, pooling, paired=paired)
     limits = Limits(agreement=0.8, accuracy_drop=0.2)  # tiny random models decide by hairs
-    artifact = export(folder, tmp_path / "out", precision=precision, flat=flat, verify=split, limits=limits)
+    options: dict[str, Any] = {"precision": precision, "scheme": scheme, "flat": flat, "limits": limits}
+    artifact = export(folder, tmp_path / "out", verify=split, **options)
     feed = batch("right", 4, 20, pad=artifact.manifest.pad_id)
     feed = {name: feed[name] for name in artifact.manifest.inputs}
     (tmp_path / "feed.json").write_text(json.dumps({name: rows.tolist() for name, rows in feed.items()}))
