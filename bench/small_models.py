@@ -1,4 +1,4 @@
-"""Students as small as they go: trimmed vocabulary, word embeddings of 4 bits, int8. Size, and accuracy beside the teacher.
+"""Students as small as they go: trimmed vocabulary, word embeddings of 4 bits, int8; size, accuracy, teacher.
 
     liteft distill --recipe models/sst2/recipe.toml --data DATA/sst2 --out RUNS/sst2
     python bench/small_models.py --runs RUNS --data DATA sst2:12000 trec:12000 clinc150:12000 sst2-2x384:8000

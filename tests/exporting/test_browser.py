@@ -46,6 +46,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("bert", "cls", True, "fp32", {}),
         ("bert", "cls", True, "int8", {}),
+        ("bert", "cls", True, "int8", {"scheme": "static"}),
+        ("bert", "mean", False, "int8", {"embedding_bits": 4}),
+        ("roberta", "mean", False, "int8", {"scheme": "static", "flat": True}),
         ("roberta", "mean", False, "fp16", {}),
         ("roberta", "mean", False, "int8", {"flat": True}),
         ("distilbert", "cls", False, "int8", {"target": "edge"}),
