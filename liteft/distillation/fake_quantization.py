@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from liteft.errors import ConfigError
-from liteft.finetuning.model import LoadedClassifier, predict_logits
+from liteft.finetuning.model import LoadedClassifier, predict_logits, uses_type_ids
 
 __all__ = ["FakeQuantization", "QuantizedForm", "rounded_channels", "rounded_nibbles", "rounded_rows"]
 
@@ -115,13 +115,19 @@ class FakeQuantization:
                 f"a {loaded.config.model_type} has no linear layers that int8 could take.",
                 fix="--set student.quantized_epochs=0",
             )
-        tables = {name: module for name, module in modules.items() if isinstance(module, nn.Embedding)}
+        tables = {
+            name.rsplit(".", 1)[-1]: module for name, module in modules.items() if isinstance(module, nn.Embedding)
+        }
+        # Without pairs every token has type 0, and the graph adds its row to the positions before it rounds them.
+        typed = loaded.settings.paired and uses_type_ids(loaded.config)
+        types = None if typed else tables.pop("token_type_embeddings", None)
         self.ranges = self._calibrated(loaded, texts, pairs) if form.scheme == "static" else {}
         for name, layer in self._layers.items():
             layer.forward = _linear(layer, _MOST[form.weight_bits], self.ranges.get(name))  # type: ignore[method-assign]
         for name, table in tables.items():
-            bits = form.embedding_bits if "word" in name.rsplit(".", 1)[-1] else 8
-            table.forward = _lookup(table, bits)  # type: ignore[method-assign]
+            bits = form.embedding_bits if "word" in name else 8
+            added = types if "position" in name else None
+            table.forward = _lookup(table, bits, added)  # type: ignore[method-assign]
         self._replaced: list[nn.Module] = [*self._layers.values(), *tables.values()]
 
     def close(self) -> None:
@@ -168,10 +174,14 @@ def _linear(layer: nn.Linear, largest: int, limits: tuple[float, float] | None) 
     return forward
 
 
-def _lookup(table: nn.Embedding, bits: int) -> Callable[[Tensor], Tensor]:
+def _lookup(table: nn.Embedding, bits: int, added: nn.Embedding | None) -> Callable[[Tensor], Tensor]:
+    """Return a lookup of rounded rows; with ``added`` its row 0 is rounded with them, and taken off again."""
+
     def forward(ids: Tensor) -> Tensor:
         used, places = ids.unique(return_inverse=True)
         rows = F.embedding(used, table.weight, table.padding_idx)
+        if added is not None:
+            return F.embedding(places, rounded_channels(rows + added.weight[0])) - added.weight[0]
         return F.embedding(places, rounded_nibbles(rows) if bits == 4 else rounded_channels(rows))
 
     return forward
