@@ -1,7 +1,7 @@
 """What int8 loses against float, by scheme, weights' bits and calibration, paired on 7,693 texts of three data sets.
 
-    liteft distill --recipe models/sst2/recipe.toml --data ../shared/data/sst2 --out runs/sst2    # trec and clinc150,
-    too python bench/static_int8.py --runs runs --data ../shared/data
+    liteft distill --recipe models/sst2/recipe.toml --data DATA/sst2 --out RUNS/sst2     # and trec, clinc150
+    python bench/static_int8.py --runs RUNS --data DATA
 
 Teacher and student of each run classify SST-2's dev and test texts and the test texts of TREC and CLINC150: as float32
 graphs and as int8 ones, in ONNX Runtime. Static ranges come from 1,000 training texts. The two schemes are exported as

@@ -21,7 +21,7 @@ from liteft.data import Dataset, load_unlabeled
 from liteft.distillation import distill_all
 from liteft.distillation.teachers import open_teacher, with_labels
 from liteft.errors import ConfigError
-from liteft.exporting import Limits, export
+from liteft.exporting import Limits, check_form, export
 from liteft.finetuning import finetune
 from liteft.finetuning.teacher import resolve_data
 from liteft.run import Run
@@ -78,6 +78,11 @@ def run_pipeline(
             raise ConfigError("no data were named.", fix="--data FILE_OR_FOLDER")
         data = resolve_data(recipe.data.source, recipe)
     dataset = data
+    if until == "artifact":  # before hours of training
+        form = recipe.export
+        check_form(
+            form.precision, form.scheme, form.weight_bits, form.embedding_bits, form.calibration, form.mixed
+        )
 
     def finetuned(base: str) -> Run:
         return finetune(base, dataset, out=out / "teacher", recipe=recipe, progress=progress)
@@ -112,14 +117,14 @@ def _exported(
         scheme = stored_form == (settings.scheme, settings.weight_bits, settings.embedding_bits)
         method = settings.scheme != "static" or (manifest.calibration or {}).get("method") == settings.calibration
         as_asked &= not int8 or (scheme and method and (settings.mixed or not manifest.float_products))
+        passed = manifest.verification.get("limits", {}).get("accuracy_drop", 0.0)
+        as_asked &= passed <= settings.max_drop / 100 + 1e-9  # a stricter gate may refuse what a laxer one passed
         trimmed = manifest.vocabulary or {}
         budget = trimmed.get("most") if trimmed.get("trimmed") == "at export" else None
         if same and as_asked and manifest.precision == settings.precision and budget == settings.vocabulary:
             return stored
-    texts = []
-    if settings.vocabulary is not None:
-        unlabeled = recipe.student.unlabeled
-        texts = [data.train, *([] if unlabeled is None else [load_unlabeled(unlabeled)])]
+    unlabeled = None if recipe.student.unlabeled is None else load_unlabeled(recipe.student.unlabeled)
+    texts = [each for each in (data.train, unlabeled) if each is not None]
     return export(
         student,
         out,
@@ -132,10 +137,10 @@ def _exported(
         mixed=settings.mixed,
         flat=settings.flat,
         vocabulary=settings.vocabulary,
-        texts=texts,
+        texts=None if settings.vocabulary is None else texts,
         target=settings.target,
         verify=data.validation,
-        unlabeled=None if recipe.student.unlabeled is None else load_unlabeled(recipe.student.unlabeled),
+        unlabeled=unlabeled,
         limits=Limits(accuracy_drop=settings.max_drop / 100),
         progress=progress,
     )

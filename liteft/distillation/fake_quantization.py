@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from liteft.errors import ConfigError
 from liteft.finetuning.model import LoadedClassifier, predict_logits, uses_type_ids
 
-__all__ = ["FakeQuantization", "QuantizedForm", "rounded_channels", "rounded_nibbles", "rounded_rows"]
+__all__ = ["FakeQuantization", "QuantizedForm", "check_layers", "rounded_channels", "rounded_nibbles", "rounded_rows"]
 
 _LAYER = re.compile(r"(^|\.)(layer|layers|h)\.\d+\.")
 _MOST = {8: 127, 7: 64}
@@ -81,6 +81,25 @@ def rounded_nibbles(rows: Tensor) -> Tensor:
     return _passed(rows, best)
 
 
+def check_layers(loaded: LoadedClassifier) -> dict[str, nn.Linear]:
+    """Return the linear layers that int8 takes, by their names in the model.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    found = {
+        name: module
+        for name, module in loaded.model.named_modules()
+        if isinstance(module, nn.Linear) and (_LAYER.search(name) or name.endswith("embeddings_project"))
+    }
+    if not found:
+        raise ConfigError(
+            f"a {loaded.config.model_type} has no linear layers that int8 could take in training.",
+            fix="--set student.quantized_epochs=0",
+        )
+    return found
+
+
 class FakeQuantization:
     """A model that computes as its int8 graph will, until it is closed.
 
@@ -105,16 +124,7 @@ class FakeQuantization:
         pairs: Sequence[str] | None = None,
     ) -> None:
         modules = dict(loaded.model.named_modules())
-        self._layers = {
-            name: module
-            for name, module in modules.items()
-            if isinstance(module, nn.Linear) and (_LAYER.search(name) or name.endswith("embeddings_project"))
-        }
-        if not self._layers:
-            raise ConfigError(
-                f"a {loaded.config.model_type} has no linear layers that int8 could take.",
-                fix="--set student.quantized_epochs=0",
-            )
+        self._layers = check_layers(loaded)
         tables = {
             name.rsplit(".", 1)[-1]: module for name, module in modules.items() if isinstance(module, nn.Embedding)
         }

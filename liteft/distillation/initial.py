@@ -25,6 +25,7 @@ from liteft.finetuning.model import (
     LoadedClassifier,
     is_classifier,
     load_classifier,
+    merged_classifier,
     position_limit,
     read_config,
     untrained_classifier,
@@ -65,6 +66,11 @@ def check_student(recipe: StudentRecipe, teacher: PretrainedConfig) -> None:
             "a student of no epochs learns nothing.",
             accepted={"epochs": "above 0, or 0 before quantized_epochs"},
             fix="--epochs 6",
+        )
+    if recipe.learning_rates and not recipe.epochs:
+        raise ConfigError(
+            "learning_rates are searched over epochs in float, and epochs is 0.",
+            fix=["--set student.learning_rates=[]", "--epochs 6"],
         )
     wrong = [rate for rate in recipe.learning_rates or () if rate <= 0]
     if wrong or recipe.learning_rates == []:
@@ -150,7 +156,7 @@ def _finished(folder: Path, teacher: LoadedClassifier) -> LoadedClassifier | Non
     """Return the classifier in a folder, head and all, where it is one for the teacher's labels already."""
     if not is_classifier(folder):
         return None
-    loaded = load_classifier(folder)
+    loaded = merged_classifier(load_classifier(folder))
     wanted = teacher.settings
     same = (loaded.settings.labels, loaded.settings.task) == (wanted.labels, wanted.task)
     return loaded if same and loaded.settings.max_tokens == wanted.max_tokens else None

@@ -94,7 +94,7 @@ def training_pool(
     extras: dict[str, np.ndarray] = {}
     if unlabeled is not None:
         extras["labelled"] = np.arange(len(split)) < len(dataset.train)
-    if not live or (recipe.matching_epochs and recipe.views == "none"):
+    if not live or ((recipe.matching_epochs or recipe.quantized_epochs) and recipe.views == "none"):
         extras["teacher_logits"] = teacher_logits(
             teacher.loaded,
             teacher.weights_sha256,

@@ -87,7 +87,7 @@ def train_student(
             training.match(recipe)
             recipe = recipe.model_copy(update={"hidden_weight": 0.0, "relation_weight": 0.0})
     if not recipe.epochs:
-        return training.quantize(recipe, form) | {"quantized": asdict(form)}
+        return training.quantize(recipe, form, extra) | {"quantized": asdict(form)}
     steps = recipe.max_steps or _steps(pool.rows, recipe, recipe.epochs)
     recipe = recipe.model_copy(update={"max_steps": steps + extra})
     rates = recipe.learning_rates or [recipe.learning_rate]
@@ -102,7 +102,7 @@ def train_student(
     search = {str(rate): stats["best_metric"][metric] for rate, stats in found.items()}
     if not recipe.quantized_epochs:
         return found[best] | {"search": search}
-    stats = training.quantize(recipe, form)
+    stats = training.quantize(recipe, form, 0)
     return stats | {"search": search, "float": found[best], "quantized": asdict(form)}
 
 
@@ -147,10 +147,14 @@ class _Training:
         """Stage 2 with one learning rate, from the weights ``start`` where several are tried."""
         return self._fit(recipe, self.folder(recipe.learning_rate), logits=True, start=start)
 
-    def quantize(self, recipe: StudentRecipe, form: QuantizedForm) -> dict[str, Any]:
-        """The last stage: what was learned, as int8 will compute it. Ranges are calibrated on the weights at hand."""
-        steps = _steps(self.pool.rows, recipe, recipe.quantized_epochs)
+    def quantize(self, recipe: StudentRecipe, form: QuantizedForm, extra: int) -> dict[str, Any]:
+        """The last stage: what was learned, as int8 will compute it, by logits alone.
+
+        Ranges are calibrated on the weights at hand. ``extra`` steps make up for a stage that a control has not had.
+        """
+        steps = _steps(self.pool.rows, recipe, recipe.quantized_epochs) + extra
         update = {"max_steps": steps, "learning_rate": recipe.quantized_learning_rate}
+        update |= {"hidden_weight": 0.0, "relation_weight": 0.0}
         split = self.pool.split
         split = split.take(np.linspace(0, len(split) - 1, min(len(split), _CALIBRATION_TEXTS)).round().astype(np.int64))
         rounding = FakeQuantization(self.student, form, split.texts, split.pairs)

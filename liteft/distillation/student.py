@@ -1,7 +1,7 @@
 """Distilling: one student, or its control, from a fine-tuned teacher.
 
-A student is trained in up to two stages: states matched with the teacher's, then logits. The control is the same
-student from the same start, with as many steps and the same search of the learning rate, on labels alone: what it
+A student is trained in up to three stages: states matched with the teacher's, logits, then logits in int8's rounding.
+The control is the same student from the same start, with as many steps and the same search of the learning rate, on labels alone: what it
 reaches is what the teacher did not contribute.
 """
 
@@ -21,18 +21,19 @@ from transformers import TrainerCallback
 from liteft import files
 from liteft.config import Recipe
 from liteft.data import Dataset, Split, load_unlabeled
-from liteft.distillation.fake_quantization import QuantizedForm
+from liteft.distillation.fake_quantization import QuantizedForm, check_layers
 from liteft.distillation.initial import create_student
 from liteft.distillation.pool import training_pool
 from liteft.distillation.stages import train_student
 from liteft.distillation.teachers import Teacher
+from liteft.errors import ConfigError
 from liteft.finetuning.bases import weights_hash
 from liteft.finetuning.fit import computing_threads
 from liteft.finetuning.model import LoadedClassifier
 from liteft.finetuning.run_folder import checkpoints_folder, finish_run, open_run_in_all, withdrawn_on_error
 from liteft.finetuning.teacher import report_check, require_trainable
 from liteft.finetuning.trainer import Progress
-from liteft.run import Run, read_run
+from liteft.run import ADAPTER, Run, model_weights_sha256, read_run
 from liteft.trimming import prove_trimming, trim_classifier, trimming_text, write_tokenizer_files
 
 __all__ = ["Kind", "distill_one"]
@@ -79,11 +80,17 @@ def distill_one(
         "kind": kind,
         "data": dataset.fingerprint,
         "teacher": teacher.weights_sha256,
-        "student": weights_hash(loaded.path) if student.student else None,
+        "student": _own_hash(loaded.path) if student.student else None,
         "unlabeled": _unlabeled_hash(student.unlabeled),
     }
     form = QuantizedForm(recipe.export.scheme, recipe.export.weight_bits, recipe.export.embedding_bits)
     if student.quantized_epochs:
+        if recipe.export.precision != "int8":
+            raise ConfigError(
+                f"quantized_epochs trains for int8, and export.precision is {recipe.export.precision}.",
+                fix=["--export-precision int8", "--set student.quantized_epochs=0"],
+            )
+        check_layers(loaded)
         inputs["quantized"] = f"{form.scheme}, weights of {form.weight_bits} and words of {form.embedding_bits} bits"
     state = PartialState(cpu=not torch.cuda.is_available())
     finished = open_run_in_all(state, out, recipe, inputs, table="student")
@@ -158,6 +165,11 @@ def _trimmed(
     if progress is not None:
         progress(trimming_text(proof))
     return trimmed, {"vocabulary": proof | {"trimmed": "before distillation"}}
+
+
+def _own_hash(folder: Path) -> str | None:
+    """Return a hash of the weights that a student of one's own starts from, an adapter's with its base's."""
+    return model_weights_sha256(folder) if (folder / ADAPTER).is_file() else weights_hash(folder)
 
 
 def _unlabeled_hash(source: str | None) -> str | None:

@@ -61,7 +61,8 @@ def distill(
             OUT-teacher, as the recipe's ``[teacher]`` table says.
         data: a data set, or what ``load_dataset`` takes (the recipe's ``[data]`` table then says how).
         out: the run folder.
-        recipe: settings; its tables ``data``, ``teacher`` and ``student`` are used.
+        recipe: settings; its tables ``data``, ``teacher`` and ``student`` are used, and ``export`` for quantized
+            epochs.
         progress: called with a line of text now and then.
         callbacks: transformers callbacks, for loggers of your own.
         settings: keys of the recipe's ``[student]`` table, over the recipe: ``size="3x384"`` above all.

@@ -1,7 +1,7 @@
 """Which products an int8 graph has to thank for what it loses.
 
-Each product is quantized alone, everything else in float, embeddings too, and the graph runs on real texts. What its
-answers then differ by is that product's own effect: the Kullback-Leibler divergence of their probabilities from the
+Each product is quantized alone, everything else in float, embeddings too (and word embeddings of 4 bits alone, as if
+they were a product), and the graph runs on real texts. What its answers then differ by is that product's own effect: the Kullback-Leibler divergence of their probabilities from the
 float graph's. The other way round, all but one quantized, would say what is gained by mending that one, which is
 nothing as long as a second is broken; so nobody would be named where several are to blame.
 
@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from liteft.exporting.blueprint import Blueprint
-from liteft.exporting.quantization import FloatForm, Quantization
+from liteft.exporting.quantization import WORDS, Cure, Quantization
 from liteft.exporting.sessions import run_logits
 from liteft.metrics import Task, decide, sigmoid, softmax
 from liteft.tokenization import Encoded
@@ -33,26 +33,26 @@ class Effect:
     """What quantizing one product alone does.
 
     Attributes:
-        product: its name.
+        product: its name; WORDS for word embeddings of 4 bits.
         divergence: mean over texts, in nats.
         changed: share of texts that get another label.
-        cure: what would take it away: "weight_only" or "float".
-        bytes_lost: by the cure: what the file grows by.
+        cure: what would take it away: "weight_only" or "float"; of WORDS "8 bits".
+        bytes_added: what the file grows by for the cure.
     """
 
     product: str
     divergence: float
     changed: float
-    cure: FloatForm
-    bytes_lost: int
+    cure: Cure
+    bytes_added: int
 
     @property
     def words(self) -> str:
         """The effect in words."""
-        cure = "int8 weights and a float product" if self.cure == "weight_only" else "float weights"
+        cures = {"weight_only": "int8 weights and a float product", "float": "float weights", "8 bits": "8 bits"}
         return (
             f"divergence {self.divergence:.2g}, other labels on {self.changed:.1%}; "
-            f"cure: {cure}, {self.bytes_lost / 1e6:+.2f} MB"
+            f"cure: {cures[self.cure]}, {self.bytes_added / 1e6:+.2f} MB"
         )
 
 
@@ -80,15 +80,19 @@ def rank_products(
     reference, size = run_logits(exact, encoded), exact.ByteSize()
     chosen = decide(reference, task)
     effects = []
-    for name in names:
+    for name in [*names, *([WORDS] if quantization.embedding_bits == 4 else [])]:
         alone = replace(quantization, only=name)
         graph = blueprint.flat("int8", alone)
         logits = run_logits(graph, encoded)
         apart = divergence(reference, logits, task)
-        weights_alone = run_logits(blueprint.flat("int8", alone.keeping(name, "weight_only")), encoded)
-        cured = divergence(reference, weights_alone, task) <= _CURED * apart
         differs = decide(logits, task) != chosen
         changed = float((differs if differs.ndim == 1 else differs.any(axis=1)).mean())
+        if name == WORDS:
+            coarse = blueprint.flat("int8", replace(alone, embedding_bits=8))
+            effects.append(Effect(name, apart, changed, "8 bits", coarse.ByteSize() - graph.ByteSize()))
+            continue
+        weights_alone = run_logits(blueprint.flat("int8", alone.keeping(name, "weight_only")), encoded)
+        cured = divergence(reference, weights_alone, task) <= _CURED * apart
         effects.append(
             Effect(name, apart, changed, *(("weight_only", 0) if cured else ("float", size - graph.ByteSize())))
         )

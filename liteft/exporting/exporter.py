@@ -34,7 +34,7 @@ from liteft.finetuning.model import LoadedClassifier, load_classifier, merged_cl
 from liteft.run import Run, model_weights_sha256, read_run
 from liteft.trimming import trimming_text
 
-__all__ = ["export"]
+__all__ = ["check_form", "export"]
 
 _MOST_BYTES = 2**31 - 2**24
 _BYTES: dict[Precision, int] = {"fp32": 4, "fp16": 2, "int8": 1}
@@ -64,7 +64,8 @@ def export(
 
     Args:
         source: a run, its folder, or a model folder as LiteFT or transformers writes it. An adapter is merged into its
-            base in float32, and what comes out is verified against the adapter on its base as that was trained.
+            base in float32, and what comes out is verified against the adapter on its base as that was trained; with
+            ``vocabulary`` against the merged weights with that vocabulary.
         out: the artifact's folder. An older artifact there is replaced, once the new one is verified.
         precision: "fp32"; "fp16", half the file, computed in float32; or "int8", a quarter of the file and
             faster.
@@ -72,9 +73,9 @@ def export(
             calibration, the form that other engines know. libliteft computes both with a scale for each token.
         weight_bits: of int8's products: 8; or 7, for ONNX Runtime on x86-64 without VNNI, which saturates with 8.
         embedding_bits: of int8's table of words: 8; or 4, half the bytes of what is most of a small student, which the
-            gate passes where the model bears it. Graphs that are traced have 8.
-        calibrate: texts for "static", training texts as a rule; at most 1,000 of them are used, evenly spaced. None
-            takes those of ``verify``, and the manifest says so.
+            gate passes where the model bears it. Refused for traced graphs and odd widths.
+        calibrate: texts for "static" and for nothing else, training texts as a rule; at most 1,000 of them are used,
+            evenly spaced. None takes those of ``verify``, and the manifest says so.
         calibration: how the ranges are chosen from the texts: "percentile" or "mse".
         mixed: where int8 is beyond the limits, keep the products to blame in float, the worst first, until it is not.
         flat: write a built graph as many standard nodes, for tools that do not know functions of a model, instead of
@@ -82,7 +83,8 @@ def export(
             only. Traced graphs are flat in any case.
         vocabulary: keep at most this many pieces of the tokenizer's vocabulary, those that ``texts`` use, and the rows
             of the word embedding that go with them. The export is then verified against the model with that
-            vocabulary; the manifest's ``vocabulary`` says how it compares with the whole one.
+            vocabulary; the manifest's ``vocabulary`` says how it compares with the whole one, which the limits do not
+            judge.
         texts: what the pieces are chosen by: the training split as a rule, and unlabelled texts.
         target: "edge", for phones and browsers: flat, laid out as transformers.js reads it, with the list of operators
             that a reduced onnxruntime needs. None for the usual folder.
@@ -110,7 +112,7 @@ def export(
     _check_word("precision", precision, get_args(Precision))
     if target is not None:
         _check_word("target", target, get_args(Target))
-    _check_int8(precision, scheme, weight_bits, embedding_bits, calibration, mixed)
+    check_form(precision, scheme, weight_bits, embedding_bits, calibration, mixed)
     if verify is None:
         raise ConfigError(
             "an export is verified on real texts, and none were given.",
@@ -121,7 +123,8 @@ def export(
     loaded = load_classifier(folder)
     if loaded.config.pad_token_id is None:
         loaded.config.pad_token_id = loaded.tokenizer.pad_id
-    _check_size(loaded, precision, traced=False)
+    if vocabulary is None:
+        _check_size(loaded, precision, traced=False)
     whole, reference = merged_classifier(loaded), loaded
     trimmed = None if vocabulary is None else trim(whole, vocabulary, texts, verify, limits or Limits())
     if trimmed is not None:
@@ -254,10 +257,14 @@ def _check_nibbles(loaded: LoadedClassifier, reason: str | None) -> None:
         raise ModelError(f"embedding_bits=4 was asked for, and {why}.", fix="leave out embedding_bits")
 
 
-def _check_int8(
+def check_form(
     precision: str, scheme: str, weight_bits: int, embedding_bits: int, calibration: str, mixed: bool
 ) -> None:
-    """Refuse what only int8 has in another precision."""
+    """Refuse options of int8 in another precision, and a calibration of what is not calibrated.
+
+    Raises:
+        ConfigError: which one.
+    """
     _check_word("scheme", scheme, get_args(Scheme))
     _check_word("calibration", calibration, get_args(Calibration))
     if weight_bits not in get_args(WeightBits):
@@ -270,6 +277,11 @@ def _check_int8(
         "embedding_bits=4": embedding_bits == 4,
         "mixed": mixed,
     }
+    if calibration != "percentile" and scheme != "static":
+        raise ConfigError(
+            f"calibration={calibration} is for static int8, and the scheme is {scheme}.",
+            fix=["--scheme static", "leave out calibration"],
+        )
     if precision != "int8" and any(asked.values()):
         name = next(name for name, wanted in asked.items() if wanted)
         raise ConfigError(

@@ -136,25 +136,30 @@ def mend(
             if effects is None:
                 effects, first_bytes = attempt.blame(quantization, progress), attempt.model_bytes
             if not mixed or len(cured) == len(effects):
-                raise _blaming(error, effects, tried=len(cured)) from None
+                raise _blaming(error, effects, quantization, tried=len(cured)) from None
             worst = effects[len(cured)]
             cured.append(worst)
             quantization = quantization.keeping(worst.product, worst.cure)
             if progress is not None:
-                progress(f"int8 is beyond its limits; in float from now on: {worst.product} ({worst.words})")
+                where = "in 8 bits" if worst.cure == "8 bits" else "in float"
+                progress(f"int8 is beyond its limits; {where} from now on: {worst.product} ({worst.words})")
     if not cured:
         return checked
     more = attempt.model_bytes - first_bytes
     if progress is not None:
-        progress(f"{len(cured)} of {len(effects or ())} products are in float, for {more / 1e6:+.2f} MB")
+        progress(f"{len(cured)} of {len(effects or ())} products are mended, for {more / 1e6:+.2f} MB")
     return checked | {"mixed": {"products": {each.product: each.cure for each in cured}, "bytes": more}}
 
 
-def _blaming(error: Disagreement, effects: list[Effect], *, tried: int) -> Disagreement:
+def _blaming(error: Disagreement, effects: list[Effect], quantization: Quantization, *, tried: int) -> Disagreement:
     """Return the error with the products of the worst effects, and what to do about them."""
     named = {
         f"to blame, {rank}": f"{effect.product}: {effect.words}"
         for rank, effect in enumerate(effects[:_NAMED], start=1)
     }
     mixed = [] if tried else ["--mixed, which keeps the worst products in float until the export is within its limits"]
-    return Disagreement(error.message, accepted=error.accepted | named, fix=[*mixed, *error.fix])
+    finer = ["--embedding-bits 8"] if quantization.embedding_bits == 4 else []
+    finer += ["--weight-bits 8"] if quantization.weight_bits == 7 else []
+    finer += ["--scheme per_row"] if quantization.scheme == "static" else []
+    trained = ["--set student.quantized_epochs=1, for a student that is distilled anew"]
+    return Disagreement(error.message, accepted=error.accepted | named, fix=[*mixed, *finer, *trained, *error.fix])

@@ -25,10 +25,12 @@ from typing import Literal
 
 import numpy as np
 
-__all__ = ["EmbeddingBits", "FloatForm", "Quantization", "Range", "Scheme", "WeightBits"]
+__all__ = ["WORDS", "Cure", "EmbeddingBits", "FloatForm", "Quantization", "Range", "Scheme", "WeightBits"]
 
 Scheme = Literal["per_row", "static"]
 FloatForm = Literal["weight_only", "float"]
+Cure = Literal["weight_only", "float", "8 bits"]
+WORDS = "embeddings.word"
 WeightBits = Literal[7, 8]
 EmbeddingBits = Literal[4, 8]
 _MOST: dict[int, int] = {8: 127, 7: 64}
@@ -66,7 +68,8 @@ class Quantization:
         weight_bits: of the products' weights.
         ranges: of the input of each product, by the product's name; "static" needs them.
         kept: products that are computed in float, by name.
-        only: the one product to quantize, everything else in float, tables too; None quantizes all that is not kept.
+        only: the one product to quantize, everything else in float, tables too, or WORDS for the tables alone; None
+            quantizes all that is not kept.
         embedding_bits: of the table of words; the others have 8.
     """
 
@@ -84,8 +87,8 @@ class Quantization:
 
     @property
     def tables(self) -> bool:
-        """Whether embedding tables are int8."""
-        return self.only is None
+        """Whether embedding tables are quantized."""
+        return self.only in (None, WORDS)
 
     def form(self, product: str) -> Literal["int8", "weight_only", "float"]:
         """Return how a product is computed."""
@@ -93,6 +96,8 @@ class Quantization:
             return "float"
         return self.kept.get(product, "int8")
 
-    def keeping(self, product: str, form: FloatForm) -> Quantization:
-        """Return the same with one more product in float."""
+    def keeping(self, product: str, form: Cure) -> Quantization:
+        """Return the same with one more product in float, or WORDS in 8 bits."""
+        if form == "8 bits":
+            return replace(self, embedding_bits=8)
         return replace(self, kept={**self.kept, product: form})

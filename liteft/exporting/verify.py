@@ -192,7 +192,7 @@ class Gate:
                 f"ONNX Runtime computes {found} products of the int8 graph of {self._loaded.path} in integers, and "
                 f"{asked} were asked for; nothing was exported.",
                 accepted={"its products": products},
-                fix=["--scheme per_row", "--precision fp16", "report it: it is a mistake of LiteFT's"],
+                fix=["--precision fp16", "report it: it is a mistake of LiteFT's"],
             )
 
 

@@ -9,6 +9,7 @@ Sources: Dettmers et al. 2022, LLM.int8(), arXiv:2208.07339; Dettmers et al. 202
 from __future__ import annotations
 
 import logging
+import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Literal
@@ -46,7 +47,9 @@ class Quantization:
 def require(package: str, *, what: str) -> None:
     """Raise MissingExtraError when a package of the extra ``lora`` is not installed."""
     if find_spec(package) is None:
-        raise MissingExtraError(f"{what} needs {package}, which is not installed.", fix="pip install 'liteft[lora]'")
+        there = package == "peft" or sys.platform == "linux"  # the extra has bitsandbytes on Linux alone
+        fix = "pip install 'liteft[lora]'" if there else "leave the quantization out: adapters need none"
+        raise MissingExtraError(f"{what} needs {package}, which is not installed.", fix=fix)
 
 
 def loading_arguments(quantization: Quantization) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import onnx
 
-from liteft.artifact import MANIFEST, MODEL, TOKENIZER, Artifact, read_artifact
+from liteft.artifact import MANIFEST, TOKENIZER, Artifact, read_artifact
 from liteft.errors import ArtifactError
 from liteft.inspection.nodes import ONNX, domain_of, walk_nodes
 from liteft.inspection.operators import count_operators
@@ -37,6 +37,7 @@ def inspect(path: str | Path) -> Inspection:
     else:
         artifact = read_artifact(path)
         model_path = artifact.model_path
+    name = model_path.name if artifact is None else artifact.manifest.graph_file
     model = _read(model_path)
     nodes = list(walk_nodes(model))
     tensors = read_tensors(model, nodes)
@@ -45,13 +46,13 @@ def inspect(path: str | Path) -> Inspection:
     opsets = {domain_of(entry.domain): int(entry.version) for entry in model.opset_import}
     return Inspection(
         path=path,
-        model=model_path.name,
+        model=name,
         graph_form="function" if model.functions else "flat",
         opset=opsets.get(ONNX, 0),
         ir_version=int(model.ir_version),
         tensors=tuple(tensors),
         files=files,
-        kinds=_kinds(tensors, files, model_path.name, _outside(model)),
+        kinds=_kinds(tensors, files, name, _outside(model)),
         products=tuple(find_products(model, nodes)),
         operators=tuple(operators),
         places=tuple(find_places(model, model_path, artifact, operators)),
@@ -96,6 +97,6 @@ def _kinds(tensors: list[Tensor], files: dict[str, int], model: str, outside: se
         found[tensor.kind] += tensor.bytes
     found["graph"] = max(0, files[model] - sum(tensor.bytes for tensor in tensors if tensor.name not in outside))
     for name, size in files.items():
-        if name != (MODEL if MANIFEST in files else model):
+        if name != model:
             found["tokenizer" if name == TOKENIZER else "other files"] += size
     return {kind: size for kind, size in found.items() if size}

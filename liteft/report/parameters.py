@@ -18,6 +18,7 @@ __all__ = ["onnx_parameters", "safetensors_parameters"]
 
 _GRAPH, _INITIALIZER = 7, 5  # fields of ModelProto and GraphProto
 _DIMS, _DATA_TYPE, _NAME = 1, 2, 8  # fields of TensorProto
+_UINT8, _PACKED = 2, "embeddings.word.weight"
 _WEIGHT_TYPES = frozenset({1, 2, 3, 10, 11, 16, 17, 18})  # float, uint8, int8, half, double, bfloat16, float8
 _VARINT, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5
 
@@ -41,7 +42,8 @@ def onnx_parameters(path: Path) -> int:
     """Return the number of weights in an ONNX file.
 
     Counted are the graph's stored tensors of a floating type or of 8 bits, without scalars and without the scales
-    that come with 8-bit weights (names that end in "scale").
+    that come with 8-bit weights (names that end in "scale"). A table of words whose values have 4 bits counts two for
+    each byte.
 
     Raises:
         ArtifactError: the file is no ONNX model.
@@ -73,7 +75,8 @@ def _elements(content: mmap.mmap, start: int, stop: int) -> int:
             name = content[at:value].decode("utf-8", "replace")
     if kind not in _WEIGHT_TYPES or not dims or name.endswith("scale"):
         return 0
-    return math.prod(dims)
+    packed = kind == _UINT8 and name == _PACKED  # two values of 4 bits in a byte
+    return math.prod(dims) * (2 if packed else 1)
 
 
 def _messages(content: mmap.mmap, start: int, stop: int, wanted: int) -> Iterator[tuple[int, int]]:

@@ -12,12 +12,13 @@ import pytest
 
 from liteft import config
 from liteft.cli.summary import artifact_text
-from liteft.errors import ArtifactError, ConfigError, LiteftError, ModelError
+from liteft.errors import ArtifactError, ConfigError, LiteftError, ModelError, VerificationError
 from liteft.exporting import Limits, export
 from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.builder import GraphBuilder
-from liteft.exporting.quantization import Quantization
+from liteft.exporting.quantization import WORDS, Quantization
 from liteft.exporting.tables import Table, quantize_nibbles, unpack_nibbles
+from liteft.report.parameters import onnx_parameters
 from liteft.runtime import load
 from liteft.runtime.encoder_file import read_classifier
 from tests.exporting.conftest import random_texts
@@ -98,6 +99,28 @@ def test_the_artifact_says_so_and_its_table_is_half(workshop: Any, tmp_path: Pat
     assert read_classifier(half.model_path).embedding == tables[0].shape[1]
     assert "word embeddings of 4 bits" in artifact_text(half)
     assert "word embeddings of 4 bits" in (half.path / "card.md").read_text()
+
+
+def test_their_weights_are_counted_two_a_byte(workshop: Any, tmp_path: Path) -> None:
+    folder, split = workshop.learned("bert")
+    found = []
+    for bits in (8, 4):
+        out = tmp_path / str(bits)
+        export(folder, out, precision="int8", embedding_bits=bits, verify=split, limits=LOOSE)
+        found.append(onnx_parameters(out / "model.onnx"))
+    assert found[0] == found[1]
+
+
+def test_where_they_are_to_blame_they_are_named_and_mixed_gives_them_8_bits(workshop: Any, tmp_path: Path) -> None:
+    folder, split = workshop.learned("bert", count=200)
+    strict = Limits(agreement=1.0, accuracy_drop=0.0)
+    options: dict[str, Any] = {"precision": "int8", "embedding_bits": 4, "verify": split, "limits": strict}
+    with pytest.raises(VerificationError) as caught:
+        export(folder, tmp_path / "out", **options)
+    assert WORDS in caught.value.accepted["to blame, 1"] and "8 bits" in caught.value.accepted["to blame, 1"]
+    assert "--embedding-bits 8" in caught.value.fix
+    artifact = export(folder, tmp_path / "out", **options | {"mixed": True, "limits": Limits(agreement=0.9)})
+    assert artifact.manifest.embedding_bits in (4, 8)
 
 
 def test_a_position_table_of_bytes_is_refused(workshop: Any, tmp_path: Path) -> None:
