@@ -26,7 +26,7 @@ from liteft.finetuning import finetune
 from liteft.finetuning.teacher import resolve_data
 from liteft.run import Run
 
-__all__ = ["Outcome", "run_pipeline"]
+__all__ = ["Outcome", "export_student", "run_pipeline"]
 
 Until = Literal["teacher", "student", "artifact"]
 
@@ -91,11 +91,11 @@ def run_pipeline(
     dataset = with_labels(dataset, made.teacher)
     artifact = None
     if until == "artifact":
-        artifact = _exported(made.students[0], out / "artifact", recipe, dataset, progress)
+        artifact = export_student(made.students[0], out / "artifact", recipe, dataset, progress)
     return Outcome(made.teacher.run, made.students, made.controls, artifact, dataset)
 
 
-def _exported(
+def export_student(
     student: Run, out: Path, recipe: Recipe, data: Dataset, progress: Callable[[str], None] | None
 ) -> Artifact:
     """Export a student, unless the artifact at hand was made of the same weights as the recipe says."""

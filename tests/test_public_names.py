@@ -14,7 +14,7 @@ import pytest
 import liteft
 
 ROOT = Path(__file__).resolve().parents[1]
-TRAINING = ("Limits", "distill", "export", "finetune")
+TRAINING = ("Frontier", "Limits", "distill", "export", "finetune", "search")
 NO_TORCH = """
 import sys
 

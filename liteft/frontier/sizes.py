@@ -1,0 +1,171 @@
+"""How large an artifact will be, from shapes alone.
+
+A student is laid out on torch's meta device, which gives the shape of every weight and no memory. What the exporter
+stores of a weight follows from its place: int8 and a scale a row of the tables and of the matrices in the layers,
+floats of everything else. The rest (nodes, tokenizer, configuration, card, manifest) is small and was measured.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import PretrainedConfig
+
+from liteft.errors import ConfigError, ModelError
+from liteft.finetuning.model import ModelSettings, untrained_classifier
+from liteft.frontier.candidates import Form
+from liteft.tokenization import TextTokenizer
+from liteft.trimming import check_budget
+
+__all__ = ["Sizes", "fitting_forms", "folder_bytes", "sizes_of"]
+
+_IN_LAYER = re.compile(r"\.(layer|layers|h)\.\d+\.")
+_BYTES = {"fp32": 4, "fp16": 2}
+# Measured on artifacts of 1 to 12 layers: nodes and names of a graph, and the files beside it but for their labels.
+_GRAPH, _LAYER = {"int8": 9_000, "fp16": 6_000, "fp32": 5_500}, {"int8": 8_500, "fp16": 4_500, "fp32": 4_000}
+_BESIDE, _LABEL = 8_500, 110
+_ROUNDED_FROM = 2_000  # pieces; above, budgets are whole hundreds, so that a folder's name stays what it is
+_AIM = 0.997  # of a budget: what a prediction may be off
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What a shape's artifacts weigh.
+
+    Attributes:
+        rows: pieces of the vocabulary.
+        width: of a row of the table of words.
+        tables: values of the other tables, and their rows.
+        matrices: values of the matrices that int8 takes, and their outputs.
+        floats: values that stay float32 in int8.
+        halves: of them, those that float16 takes: the head's matrices.
+        layers: of the encoder.
+        tokenizer_bytes: of tokenizer.json with all pieces.
+        label_bytes: of the names of all labels.
+        labels: how many.
+    """
+
+    rows: int
+    width: int
+    tables: tuple[int, int]
+    matrices: tuple[int, int]
+    floats: int
+    halves: int
+    layers: int
+    tokenizer_bytes: int
+    label_bytes: int
+    labels: int
+
+    def predict(self, form: Form) -> int:
+        """Return the bytes of the artifact's folder, within a few percent; of a trimmed one at most that."""
+        pieces = self.rows if form.pieces is None else min(form.pieces, self.rows)
+        return int(self._fixed(form) + pieces * self._piece(form))
+
+    def pieces_within(self, form: Form, most: float) -> int | None:
+        """Return how many pieces of the vocabulary fit into so many bytes; None where all do. May be below 0."""
+        if self.predict(form) <= most * _AIM:
+            return None
+        found = int((most * _AIM - self._fixed(form)) / self._piece(form))
+        return found // 100 * 100 if found > _ROUNDED_FROM else found
+
+    def _fixed(self, form: Form) -> float:
+        beside = _BESIDE + 4 * self.label_bytes + _LABEL * self.labels
+        graph = _GRAPH[form.precision] + _LAYER[form.precision] * self.layers
+        if form.precision == "int8":
+            values = sum(self.tables) + 3 * self.tables[1] + sum(self.matrices) + 3 * self.matrices[1] + 4 * self.floats
+        else:
+            each = _BYTES[form.precision]
+            values = each * (self.tables[0] + self.matrices[0] + self.halves) + 4 * (self.floats - self.halves)
+        return beside + graph + values
+
+    def _piece(self, form: Form) -> float:
+        name = self.tokenizer_bytes / self.rows
+        if form.precision != "int8":
+            return name + _BYTES[form.precision] * self.width
+        return name + self.width * form.embedding_bits / 8 + 4
+
+
+def sizes_of(
+    config: PretrainedConfig, settings: ModelSettings, tokenizer: TextTokenizer, *, pieces: int | None = None
+) -> Sizes:
+    """Return what a student's artifacts will weigh.
+
+    Args:
+        config: of the student.
+        settings: its labels, pooling and pairs.
+        tokenizer: of the student.
+        pieces: what its vocabulary is trimmed to before it is trained.
+    """
+    with torch.device("meta"):
+        model = untrained_classifier(config, settings)
+    encoder = getattr(model, "encoder", model) if settings.pooling == "mean" else model
+    words = encoder.get_input_embeddings().weight  # type: ignore[operator]
+    tables, matrices, floats, halves = [0, 0], [0, 0], 0, 0
+    for name, weight in model.named_parameters():
+        values, table = weight.numel(), "embedding" in name or ".wpe." in name
+        if weight is words or (table and "token_type" in name and not settings.paired):
+            continue  # the types of single texts are added to the positions
+        if weight.ndim == 2 and table and "project" not in name:
+            tables = [tables[0] + values, tables[1] + weight.shape[0]]
+        elif weight.ndim == 2 and (_IN_LAYER.search(name) or table):
+            matrices = [matrices[0] + values, matrices[1] + weight.shape[0]]
+        else:
+            floats += values
+            halves += values if weight.ndim == 2 else 0
+    rows = int(words.shape[0])
+    json_bytes = len(tokenizer.json_text.encode())
+    kept = rows if pieces is None else min(rows, pieces)
+    return Sizes(
+        rows=kept,
+        width=int(words.shape[1]),
+        tables=(tables[0], tables[1]),
+        matrices=(matrices[0], matrices[1]),
+        floats=floats,
+        halves=halves,
+        layers=int(config.num_hidden_layers),
+        tokenizer_bytes=json_bytes * kept // rows,
+        label_bytes=sum(len(json.dumps(label)) for label in settings.labels),
+        labels=len(settings.labels),
+    )
+
+
+def fitting_forms(
+    sizes: Sizes, forms: Sequence[Form], tokenizer: TextTokenizer, max_mb: float | None
+) -> tuple[list[Form], str]:
+    """Return the forms that fit into a budget, each with as many pieces as fit; and why the others do not.
+
+    Args:
+        sizes: of the shape.
+        forms: with the whole vocabulary.
+        tokenizer: whose single characters stay, whatever the budget.
+        max_mb: the budget; None lets all of them pass as they are.
+    """
+    if max_mb is None:
+        return list(forms), ""
+    found: list[Form] = []
+    reasons = []
+    for form in forms:
+        most = sizes.pieces_within(form, max_mb * 1e6)
+        if most is None:
+            found.append(form)
+            continue
+        whole = f"{form.text}: {sizes.predict(form) / 1e6:.1f} MB"
+        try:
+            check_budget(tokenizer, max(most, 0))
+        except ConfigError as error:
+            reasons.append(f"{whole}, and {error.accepted['pieces'].split(' at least')[0]} pieces have to stay")
+        except ModelError:
+            reasons.append(f"{whole}, and its vocabulary cannot be trimmed")
+        else:
+            found.append(Form(form.precision, form.embedding_bits, most))
+    return found, "; ".join(reasons)
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the bytes of every file in an artifact's folder, its manifest among them."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
