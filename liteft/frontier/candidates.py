@@ -117,9 +117,16 @@ def narrower_widths(config: Any) -> list[int]:
 
 
 def whole_forms(recipe: Recipe, *, width: int) -> list[Form]:
-    """Return the forms with the whole vocabulary, the most exact first; 4 bits need an even width."""
+    """Return the forms with the whole vocabulary, the most exact first.
+
+    Raises:
+        ConfigError: 4 bits alone were asked for, and the width is odd.
+    """
     if recipe.export.precision != "int8":
         return [Form(recipe.export.precision)]
     asked = [4] if recipe.export.embedding_bits == 4 else recipe.search.embedding_bits
     known: tuple[Literal[4, 8], ...] = (8, 4)
-    return [Form(embedding_bits=each) for each in known if each in asked and (each == 8 or width % 2 == 0)]
+    forms = [Form(embedding_bits=each) for each in known if each in asked and (each == 8 or width % 2 == 0)]
+    if not forms:
+        raise ConfigError(f"words of {width} values cannot be stored in 4 bits: the width is odd.", fix="8 bits, too")
+    return forms

@@ -148,27 +148,25 @@ class Search:
         limit, reached = self.budget.max_drop, student.metrics["validation"][self.metric]
         if limit is None or 100 * (self.quality - reached) > limit or any(each.within for each in made):
             return
-        if not self._in_halves(planned, student):
-            self._tune(planned, student, made)
+        losing = [
+            (form, each.quality or 0.0)
+            for form, each in zip(planned.forms, made, strict=True)
+            if form.precision == "int8" and (each.status == "refused" or set(each.excess) == {"max_drop"})
+        ]
+        if losing and not self._in_halves(planned, student):
+            losing.sort(key=lambda pair: -pair[1])
+            self._tune(planned, student, [form for form, _ in losing])
 
     def _in_halves(self, planned: Planned, student: Run) -> bool:
         """Where int8 loses too much and float16 fits, take that; say whether it is within the budget."""
         form, most = Form("fp16"), self.budget.max_mb
-        if self.recipe.export.precision != "int8" or (most and planned.sizes.predict(form) > most * 1e6):
+        if most is not None and planned.sizes.predict(form) > most * 1e6:
             return False
         return self._made(planned, form, student).within
 
-    def _tune(self, planned: Planned, student: Run, made: Sequence[Candidate]) -> None:
+    def _tune(self, planned: Planned, student: Run, losing: Sequence[Form]) -> None:
         """The last resort: a few epochs in the form itself, the better form first, until one is within the budget."""
-        forms = dict(zip(planned.forms, made, strict=True))
-        losing = [
-            form
-            for form, each in forms.items()
-            if form.precision == "int8" and (each.status == "refused" or set(each.excess) == {"max_drop"})
-        ]
-        if not self.recipe.search.quantized_epochs:
-            return
-        for form in sorted(losing, key=lambda each: -(forms[each].quality or 0.0)):
+        for form in losing if self.recipe.search.quantized_epochs else ():
             name = f"{planned.shape.name}/{form.name}"
             self.progress(f"{name}: the student is good enough, and its export is not: training it in this form")
             out = self.out / planned.shape.name / f"student-{form.name}"

@@ -26,9 +26,10 @@ __all__ = ["Sizes", "fitting_forms", "folder_bytes", "sizes_of"]
 
 _IN_LAYER = re.compile(r"\.(layer|layers|h)\.\d+\.")
 _BYTES = {"fp32": 4, "fp16": 2}
-# Measured on artifacts of 1 to 12 layers: nodes and names of a graph, and the files beside it but for their labels.
-_GRAPH, _LAYER = {"int8": 9_000, "fp16": 6_000, "fp32": 5_500}, {"int8": 8_500, "fp16": 4_500, "fp32": 4_000}
-_BESIDE, _LABEL = 8_500, 110
+# Nodes and names of a graph of one node, which a flat one stays a little below, measured for 1, 2 and 6 layers; and the
+# files beside it but for tokenizer and labels.
+_GRAPH, _LAYER = {"int8": 7_500, "fp16": 5_000, "fp32": 4_500}, {"int8": 12_250, "fp16": 6_050, "fp32": 5_450}
+_BESIDE, _LABEL = 7_500, 110
 _ROUNDED_FROM = 2_000  # pieces; above, budgets are whole hundreds, so that a folder's name stays what it is
 _AIM = 0.997  # of a budget: what a prediction may be off
 
@@ -45,7 +46,8 @@ class Sizes:
         floats: values that stay float32 in int8.
         halves: of them, those that float16 takes: the head's matrices.
         layers: of the encoder.
-        tokenizer_bytes: of tokenizer.json with all pieces.
+        tokenizer_bytes: of tokenizer.json without its pieces.
+        piece_bytes: of a piece in it, the mean over all.
         label_bytes: of the names of all labels.
         labels: how many.
     """
@@ -58,6 +60,7 @@ class Sizes:
     halves: int
     layers: int
     tokenizer_bytes: int
+    piece_bytes: float
     label_bytes: int
     labels: int
 
@@ -81,13 +84,12 @@ class Sizes:
         else:
             each = _BYTES[form.precision]
             values = each * (self.tables[0] + self.matrices[0] + self.halves) + 4 * (self.floats - self.halves)
-        return beside + graph + values
+        return self.tokenizer_bytes + beside + graph + values
 
     def _piece(self, form: Form) -> float:
-        name = self.tokenizer_bytes / self.rows
         if form.precision != "int8":
-            return name + _BYTES[form.precision] * self.width
-        return name + self.width * form.embedding_bits / 8 + 4
+            return self.piece_bytes + _BYTES[form.precision] * self.width
+        return self.piece_bytes + self.width * form.embedding_bits / 8 + 4
 
 
 def sizes_of(
@@ -118,20 +120,28 @@ def sizes_of(
             floats += values
             halves += values if weight.ndim == 2 else 0
     rows = int(words.shape[0])
-    json_bytes = len(tokenizer.json_text.encode())
-    kept = rows if pieces is None else min(rows, pieces)
+    whole = len(tokenizer.json_text.encode())
+    names = min(_pieces_bytes(tokenizer), whole)
     return Sizes(
-        rows=kept,
+        rows=rows if pieces is None else min(rows, pieces),
         width=int(words.shape[1]),
         tables=(tables[0], tables[1]),
         matrices=(matrices[0], matrices[1]),
         floats=floats,
         halves=halves,
         layers=int(config.num_hidden_layers),
-        tokenizer_bytes=json_bytes * kept // rows,
+        tokenizer_bytes=whole - names,
+        piece_bytes=names / rows,
         label_bytes=sum(len(json.dumps(label)) for label in settings.labels),
         labels=len(settings.labels),
     )
+
+
+def _pieces_bytes(tokenizer: TextTokenizer) -> int:
+    """Return the bytes of a tokenizer.json that are its pieces, written as the file is."""
+    pieces = json.loads(tokenizer.json_text)["model"]["vocab"]
+    spaced = '": ' in tokenizer.json_text[:1000]
+    return len(json.dumps(pieces, ensure_ascii=False, separators=None if spaced else (",", ":")).encode())
 
 
 def fitting_forms(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from liteft.artifact import writing_artifact
+from liteft.artifact import MODEL, writing_artifact
 from liteft.data import Split
 from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.folder import manifest_fields, save_model, seal, write_companions
@@ -22,7 +22,7 @@ from liteft.frontier.candidates import Form
 from liteft.report.subjects import find_subjects
 from liteft.report.workers import open_workers, time_workers, write_texts
 
-__all__ = ["latency_ms", "untrained_latency_ms"]
+__all__ = ["latency_ms", "untrained_latency_ms", "write_untrained"]
 
 _TEXTS = 512
 _ROUNDS, _SECONDS = 3, 0.5
@@ -62,18 +62,28 @@ def untrained_latency_ms(student: LoadedClassifier, form: Form, split: Split, *,
         split, threads: as for ``latency_ms``.
         flat: the graph is written as standard nodes.
     """
+    with tempfile.TemporaryDirectory(prefix="liteft-search-") as folder:
+        out = Path(folder) / "artifact"
+        write_untrained(student, form, out, flat=flat)
+        return latency_ms(out, split, threads=threads)
+
+
+def write_untrained(student: LoadedClassifier, form: Form, out: Path, *, flat: bool) -> None:
+    """Write an artifact that nobody verified.
+
+    Args:
+        student, form, flat: as for ``untrained_latency_ms``.
+        out: its folder.
+    """
     if student.config.pad_token_id is None:
         student.config.pad_token_id = student.tokenizer.pad_id
     traced = reason_to_trace(student) is not None
     quantization = Quantization(embedding_bits=form.embedding_bits)
-    with tempfile.TemporaryDirectory(prefix="liteft-search-") as folder:
-        out = Path(folder) / "artifact"
-        model = Blueprint(student, traced=traced).model(form.precision, quantization, flat=flat)
-        with writing_artifact(out) as writer:
-            save_model(model, writer.folder / "model.onnx")
-            write_companions(student, writer.folder)
-            fields = manifest_fields(
-                student, None, form.precision, model, traced=traced, quantization=quantization, calibration=None
-            )
-            seal(writer, fields | {"verification": {}}, "Not trained")
-        return latency_ms(out, split, threads=threads)
+    model = Blueprint(student, traced=traced).model(form.precision, quantization, flat=flat)
+    with writing_artifact(out) as writer:
+        save_model(model, writer.folder / MODEL)
+        write_companions(student, writer.folder)
+        fields = manifest_fields(
+            student, None, form.precision, model, traced=traced, quantization=quantization, calibration=None
+        )
+        seal(writer, fields | {"verification": {}}, "Not trained")
