@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import PartialState
 from transformers import TrainerCallback
 
@@ -94,7 +95,7 @@ def search(
     out = Path(out)
     budget = Budget.of(recipe.search)
     check_recipe(recipe)
-    if PartialState().num_processes > 1:
+    if PartialState(cpu=not torch.cuda.is_available()).num_processes > 1:
         raise ConfigError(
             "a search times models, so it runs in one process.", fix="without torchrun; then train the winner's --size"
         )
