@@ -121,6 +121,7 @@ class StudentRecipe(TrainingRecipe):
     quantized_learning_rate: float = Field(default=2e-5, gt=0)
     views: Literal["none", "mask", "ngram"] = "none"
     vocabulary: int | None = Field(default=None, gt=0, description="pieces to keep at most; None keeps all")
+    fill_vocabulary: bool = Field(default=False, description="as many pieces as that, unused ones too")
     unlabeled: str | None = None
     control: bool = False
     seeds: int = Field(default=1, gt=0)
@@ -138,6 +139,7 @@ class ExportRecipe(_Table):
     mixed: bool = Field(default=False, description="keep the products to blame in float until int8 is within limits")
     flat: bool = Field(default=False, description="standard nodes only, for tools that do not know functions")
     vocabulary: int | None = Field(default=None, gt=0, description="pieces to keep at most; None keeps all")
+    fill_vocabulary: bool = Field(default=False, description="as many pieces as that, unused ones too")
     target: Literal["edge"] | None = Field(default=None, description="edge: flat, laid out for transformers.js")
 
 

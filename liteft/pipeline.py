@@ -114,7 +114,10 @@ def export_student(
         as_asked &= not int8 or (scheme and method and (settings.mixed or not manifest.float_products))
         trimmed = manifest.vocabulary or {}
         budget = trimmed.get("most") if trimmed.get("trimmed") == "at export" else None
-        if same and as_asked and manifest.precision == settings.precision and budget == settings.vocabulary:
+        as_asked &= budget == settings.vocabulary and (
+            budget is None or trimmed.get("filled", False) == settings.fill_vocabulary
+        )
+        if same and as_asked and manifest.precision == settings.precision:
             return stored
     texts = []
     if settings.vocabulary is not None:
@@ -132,6 +135,7 @@ def export_student(
         mixed=settings.mixed,
         flat=settings.flat,
         vocabulary=settings.vocabulary,
+        fill_vocabulary=settings.fill_vocabulary,
         texts=texts,
         target=settings.target,
         verify=data.validation,

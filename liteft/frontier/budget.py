@@ -60,9 +60,10 @@ class Budget:
 
     def text(self, metric: str) -> str:
         """Return the limits in words; ``metric`` is the name of the quality."""
+        points = "point" if self.max_drop == 1 else "points"
         parts = [
             None if self.max_mb is None else f"{self.max_mb:g} MB",
             None if self.max_ms is None else f"{self.max_ms:g} ms a text",
-            None if self.max_drop is None else f"{self.max_drop:g} points of {metric} below the teacher",
+            None if self.max_drop is None else f"{self.max_drop:g} {points} of {metric} below the teacher",
         ]
         return ", ".join(part for part in parts if part is not None)

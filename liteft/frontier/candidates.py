@@ -71,6 +71,7 @@ class Form:
             "precision": self.precision,
             "embedding_bits": self.embedding_bits,
             "vocabulary": None if self.tuned else self.pieces,
+            "fill_vocabulary": True,
         }
         return recipe.model_copy(update={"export": recipe.export.model_copy(update=form)})
 

@@ -78,7 +78,8 @@ def tuning_recipe(recipe: Recipe, student: Run, form: Form) -> Recipe:
         "epochs": 0.0,
         "quantized_epochs": recipe.search.quantized_epochs,
         "matching_epochs": 0.0,
-        "vocabulary": form.pieces or recipe.student.vocabulary,
+        "vocabulary": form.pieces,
+        "fill_vocabulary": True,
     }
     if recipe.student.matching_epochs:
         changes |= {"hidden_weight": 0.0, "relation_weight": 0.0}  # they were the first stage's

@@ -51,7 +51,7 @@ def test_a_budget_is_exceeded_by_what_is_above_it_and_by_nothing_unknown() -> No
     assert BUDGET.excess(mb=10.0, ms=2.5, drop=1.5) == {"max_mb": 0.5, "max_ms": 0.5, "max_drop": 0.5}
     assert BUDGET.excess(ms=3.0) == {"max_ms": 1.0}
     assert Budget(max_drop=0).excess(mb=1e6, drop=100 * (0.3 - 0.1 - 0.2)) == {}
-    assert BUDGET.text("accuracy") == "9.5 MB, 2 ms a text, 1 points of accuracy below the teacher"
+    assert BUDGET.text("accuracy") == "9.5 MB, 2 ms a text, 1 point of accuracy below the teacher"
 
 
 def test_the_most_accurate_wins_where_a_paired_test_tells_it_from_smaller_ones() -> None:
@@ -138,7 +138,7 @@ def test_the_frontier_is_what_nothing_as_small_or_as_fast_beats() -> None:
 def test_a_search_is_shown_as_a_table_with_reasons_and_the_winner() -> None:
     test = {"texts": 300, "winner": 0.93, "winner_interval": [0.9, 0.95], "teacher": 0.94}
     lines = frontier(LARGE, BEST, SMALL, LEFT, test=test).render().splitlines()
-    assert lines[0] == "budget: 9.5 MB, 2 ms a text, 1 points of accuracy below the teacher"
+    assert lines[0] == "budget: 9.5 MB, 2 ms a text, 1 point of accuracy below the teacher"
     assert lines[1] == "teacher: 95.0% accuracy on 200 texts of reviews validation"
     rows = {line.split()[1]: line for line in lines if line.startswith("3x384")}
     assert rows["int8"].split()[2:] == ["9.00", "1.10", "93.0", "[91.0,", "95.0]", "-2.0", "+1", "points"]

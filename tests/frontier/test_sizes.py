@@ -81,8 +81,6 @@ def test_what_is_trimmed_to_a_budget_is_within_it_and_uses_nearly_all_of_it(
 ) -> None:
     sizes = sizes_of(loaded.config, loaded.settings, loaded.tokenizer)
     budget = 0.6 * sizes.predict(Form()) / 1e6
-    spread = [" ".join(f"spare{n}" for n in range(start, start + 10)) for start in range(0, 2500, 10)]
-    texts = replace(dataset.train, texts=[*dataset.train.texts, *spread], labels=None)
     for form in (Form(), Form(embedding_bits=4)):
         (found,), reason = fitting_forms(sizes, [form], loaded.tokenizer, budget)
         assert (found.pieces or 0) < sizes.rows and reason == ""
@@ -92,7 +90,8 @@ def test_what_is_trimmed_to_a_budget_is_within_it_and_uses_nearly_all_of_it(
             precision="int8",
             embedding_bits=found.embedding_bits,
             vocabulary=found.pieces,
-            texts=texts,
+            fill_vocabulary=True,
+            texts=dataset.train,
             verify=replace(dataset.validation, labels=None),
         )
         weighs = folder_bytes(tmp_path / found.name)
