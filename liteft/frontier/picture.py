@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["draw", "figure_of"]
 
 _INK, _GREY, _PALE, _BLUE, _RED = "#222222", "#6b6b6b", "#e6e6e6", "#3b6fb6", "#b03a2e"
+_FAR = 3.0  # times the dearest candidate: a line there would squeeze all points into a corner
+_LABELS: dict[str, Any] = {"color": _INK, "fontsize": 9.5}
 _PANELS = (("max_mb", "artifact's folder, MB"), ("max_ms", "one text, median in ms"))
 
 
@@ -59,8 +61,10 @@ def figure_of(found: Frontier) -> Figure:
         panels, _PANELS, (found.best_for_size(), found.best_for_latency()), strict=True
     ):
         _draw_panel(axes, found, cost, stairs)
-        axes.set_xlabel(label, color=_INK, fontsize=9.5)
-    panels[0].set_ylabel(f"validation {metric}, %", color=_INK, fontsize=9.5)
+        limit = _limit(found, cost)
+        shown = limit is None or _near(found, cost, limit)
+        axes.set_xlabel(label if shown else f"{label} (the budget, {limit:g}, is far to the right)", **_LABELS)
+    panels[0].set_ylabel(f"validation {metric}, %", **_LABELS)
     winner = "nothing within it" if found.winner is None else f"winner {found.winner.name}"
     figure.suptitle(
         f"{found.data}: within {found.budget.text(metric)}: {winner}", fontsize=10.5, color=_INK, x=0.07, ha="left"
@@ -82,8 +86,8 @@ def _draw_panel(axes: Axes, found: Frontier, cost: str, stairs: Sequence[Candida
     budget = found.budget
     if budget.max_drop is not None:
         axes.axhline(100 * found.teacher - budget.max_drop, color=_RED, linewidth=1.0, linestyle=":", gid="max_drop")
-    limit = budget.max_mb if cost == "max_mb" else budget.max_ms
-    if limit is not None:
+    limit = _limit(found, cost)
+    if limit is not None and _near(found, cost, limit):
         axes.axvline(limit, color=_RED, linewidth=1.0, linestyle=":", gid=cost)
     steps = [(each.costs[cost], 100 * (each.quality or 0.0)) for each in stairs]
     xs, ys = [x for x, _ in steps], [y for _, y in steps]
@@ -97,3 +101,11 @@ def _draw_panel(axes: Axes, found: Frontier, cost: str, stairs: Sequence[Candida
         beside: dict[str, Any] = {"textcoords": "offset points", "xytext": (5, 4), "parse_math": False}
         axes.annotate(each.name, (x, y), fontsize=7, color=_INK, **beside)
     axes.margins(x=0.18, y=0.12)
+
+
+def _limit(found: Frontier, cost: str) -> float | None:
+    return found.budget.max_mb if cost == "max_mb" else found.budget.max_ms
+
+
+def _near(found: Frontier, cost: str, limit: float) -> bool:
+    return limit <= _FAR * max((each.costs[cost] for each in found.measured), default=limit)

@@ -178,6 +178,14 @@ def test_the_picture_has_a_point_for_each_measured_one_the_budget_and_the_winner
     assert draw(found, tmp_path / "frontier.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_a_limit_far_beyond_everything_is_written_and_not_drawn() -> None:
+    pytest.importorskip("matplotlib")
+    left, right_panel = figure_of(frontier(SMALL, budget=Budget(max_mb=9.5, max_ms=50))).axes
+    assert "max_mb" in {each.get_gid() for each in left.get_children()}
+    assert "max_ms" not in {each.get_gid() for each in right_panel.get_children()}
+    assert right_panel.get_xlabel().endswith("(the budget, 50, is far to the right)")
+
+
 def test_without_matplotlib_the_picture_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     imported = builtins.__import__
 

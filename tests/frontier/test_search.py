@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from liteft.config import Recipe
 from liteft.data import Dataset
 from liteft.distillation import student as distillation
 from liteft.errors import ConfigError, ModelError, RunError, VerificationError
+from liteft.finetuning import finetune
 from liteft.finetuning.model import LoadedClassifier
 from liteft.frontier import Frontier, loop, search
 from liteft.frontier.candidates import Form
@@ -306,6 +308,22 @@ def test_an_artifact_that_no_search_wrote_is_not_replaced(
     (tmp_path / "search.json").write_text('{"format": 1}', encoding="utf-8")
     with pytest.raises(RunError, match=r"search.json cannot be read"):
         search(teacher, dataset, out=tmp_path, recipe=recipe(max_mb=9))
+
+
+def test_with_several_labels_a_text_micro_f1_is_the_quality_and_a_folder_may_teach(
+    base: Path, tiny: ModuleType, recipe: Make, timed: Timed, tmp_path: Path
+) -> None:
+    data = tiny.make_multi()
+    taught = finetune(base, data, out=tmp_path / "taught", **tiny.QUICK | {"epochs": 6})
+    asked = recipe(max_drop=80, layers=[1], embedding_bits=[8])
+    found = search(taught.model_path, data, out=tmp_path / "out", recipe=asked)
+    assert found.metric == "micro_f1" and found.teacher == pytest.approx(
+        taught.metrics["validation"]["micro_f1"], abs=1e-6
+    )
+    (made,) = found.measured
+    manifest = read_artifact(tmp_path / "out" / made.name).manifest
+    assert manifest.task == "multi_label" and made.within and "micro f1 %" in found.render()
+    assert not (tmp_path / "out" / "teacher").exists()
 
 
 def test_the_verb_is_a_public_name_and_its_settings_lie_over_the_recipe(
