@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from liteft.distillation.initial import check_student, student_config
 from liteft.errors import ConfigError, ModelError
 from liteft.finetuning.model import ModelSettings, apply_settings
 from liteft.frontier.candidates import Form, Shape, asked_shapes, narrower_widths, whole_forms
-from liteft.frontier.sizes import Sizes, fitting_forms, sizes_of
+from liteft.frontier.sizes import Sizes, fitting_forms, sizes_of, smallest_form
 from liteft.frontier.training import shape_recipe
 from liteft.tokenization import TextTokenizer
 
@@ -28,7 +29,7 @@ class Planned:
         shape: the shape.
         sizes: of its artifacts.
         forms: the most exact first; none where nothing fits.
-        least: bytes of the smallest form with its whole vocabulary, predicted.
+        least: bytes of the smallest form with as few pieces as can be, predicted.
         reason: why the other forms do not fit; "" where all do.
     """
 
@@ -62,7 +63,8 @@ def plan_shapes(
         sizes = sizes_of(student_config(config, student)[0], settings, tokenizer, pieces=student.vocabulary)
         forms = whole_forms(recipe, width=sizes.width)
         fitting, reason = fitting_forms(sizes, forms, tokenizer, recipe.search.max_mb)
-        return Planned(shape, sizes, tuple(fitting), min(map(sizes.predict, forms)), reason)
+        least = min(sizes.predict(smallest_form(form, tokenizer)) for form in forms)
+        return Planned(shape, sizes, tuple(fitting), least, reason)
 
     depth, width = int(config.num_hidden_layers), int(config.hidden_size)
     shapes = asked_shapes(recipe, layers=depth, width=width)
@@ -90,7 +92,10 @@ def require_fit(
     raise ModelError(
         f"no student of this teacher fits into {recipe.search.max_mb:g} MB.",
         accepted={"the smallest": f"{smallest.shape.name}, {smallest.reason}"},
-        fix=["a larger --max-mb", "a smaller base, or one with a smaller vocabulary, as --teacher"],
+        fix=[
+            f"--max-mb {math.ceil(110 * smallest.least / 1e6) / 100:g}, or more",
+            "a smaller base, or one with a smaller vocabulary, as --teacher",
+        ],
     )
 
 

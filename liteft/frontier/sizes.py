@@ -10,19 +10,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from transformers import PretrainedConfig
 
-from liteft.errors import ConfigError, ModelError
+from liteft.errors import ModelError
 from liteft.finetuning.model import ModelSettings, untrained_classifier
 from liteft.frontier.candidates import Form
 from liteft.tokenization import TextTokenizer
-from liteft.trimming import check_budget
+from liteft.trimming import least_pieces
 
-__all__ = ["Sizes", "fitting_forms", "folder_bytes", "sizes_of"]
+__all__ = ["Sizes", "fitting_forms", "folder_bytes", "sizes_of", "smallest_form"]
 
 _IN_LAYER = re.compile(r"\.(layer|layers|h)\.\d+\.")
 _BYTES = {"fp32": 4, "fp16": 2}
@@ -161,19 +161,24 @@ def fitting_forms(
     reasons = []
     for form in forms:
         most = sizes.pieces_within(form, max_mb * 1e6)
+        least = smallest_form(form, tokenizer)
         if most is None:
             found.append(form)
-            continue
-        whole = f"{form.text}: {sizes.predict(form) / 1e6:.1f} MB"
-        try:
-            check_budget(tokenizer, max(most, 0))
-        except ConfigError as error:
-            reasons.append(f"{whole}, and {error.accepted['pieces'].split(' at least')[0]} pieces have to stay")
-        except ModelError:
-            reasons.append(f"{whole}, and its vocabulary cannot be trimmed")
+        elif least.pieces is not None and most >= least.pieces:
+            found.append(replace(form, pieces=most))
         else:
-            found.append(Form(form.precision, form.embedding_bits, most))
+            kept = "whose vocabulary cannot be trimmed"
+            kept = kept if least.pieces is None else f"with the {least.pieces:,} pieces that have to stay"
+            reasons.append(f"{form.text}: {sizes.predict(least) / 1e6:.2f} MB, {kept}")
     return found, "; ".join(reasons)
+
+
+def smallest_form(form: Form, tokenizer: TextTokenizer) -> Form:
+    """Return a form with as few pieces as a vocabulary can be trimmed to; itself where it cannot be trimmed."""
+    try:
+        return replace(form, pieces=least_pieces(tokenizer))
+    except ModelError:
+        return form
 
 
 def folder_bytes(folder: Path) -> int:

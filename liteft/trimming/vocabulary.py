@@ -17,7 +17,14 @@ from liteft.tokenization import TextTokenizer
 from liteft.trimming.choosing import choose_pieces, count_words, fill_pieces
 from liteft.trimming.wordpiece import read_wordpiece, with_pieces
 
-__all__ = ["TrimmedVocabulary", "check_budget", "renumbered", "trim_vocabulary", "write_tokenizer_files"]
+__all__ = [
+    "TrimmedVocabulary",
+    "check_budget",
+    "least_pieces",
+    "renumbered",
+    "trim_vocabulary",
+    "write_tokenizer_files",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +105,23 @@ def check_budget(tokenizer: TextTokenizer, most: int) -> None:
         ConfigError: it is below the special tokens and single characters.
         ModelError: a vocabulary of another kind than WordPiece.
     """
-    whole = read_wordpiece(tokenizer)
-    least = len(whole.floor) + sum(token != "" and token not in whole.ids for token in tokenizer.tokens())
+    least = least_pieces(tokenizer)
     if most < least:
         raise ConfigError(
             f"a vocabulary of {most:,} pieces is too small for this tokenizer.",
             accepted={"pieces": f"{least:,} at least: special tokens and single characters, so that no word is lost"},
             fix=f"--vocabulary {-(-least * 3 // 2000) * 1000}",
         )
+
+
+def least_pieces(tokenizer: TextTokenizer) -> int:
+    """Return how many tokens every trimmed vocabulary keeps: special ones and single characters.
+
+    Raises:
+        ModelError: a vocabulary of another kind than WordPiece.
+    """
+    whole = read_wordpiece(tokenizer)
+    return len(whole.floor) + sum(token != "" and token not in whole.ids for token in tokenizer.tokens())
 
 
 def write_tokenizer_files(vocabulary: TrimmedVocabulary, source: Path, folder: Path) -> None:

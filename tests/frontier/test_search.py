@@ -150,7 +150,7 @@ def test_what_does_not_fit_is_trimmed_and_what_cannot_is_never_trained(
         teacher, dataset, out=tmp_path / "tight", recipe=recipe(max_mb=0.09, max_drop=60, layers=[1, 3])
     )
     left = {each.name: each.reason or "" for each in tight.candidates if each.status == "hopeless"}
-    assert "3x32" in left and "pieces have to stay" in left["3x32"]
+    assert "3x32" in left and "pieces that have to stay" in left["3x32"]
     assert not (tmp_path / "tight" / "3x32").exists()
 
 

@@ -22,6 +22,7 @@ from liteft.frontier.plan import plan_shapes, require_fit
 from liteft.frontier.sizes import Sizes, fitting_forms, folder_bytes, sizes_of
 from liteft.frontier.timing import write_untrained
 from liteft.run import Run
+from liteft.trimming.wordpiece import read_wordpiece
 
 WHOLE = [Form(), Form(embedding_bits=4), Form("fp16"), Form("fp32")]
 
@@ -110,7 +111,9 @@ def test_pieces_below_the_single_characters_do_not_fit_and_the_reason_says_so(lo
     sizes = sizes_of(loaded.config, loaded.settings, loaded.tokenizer)
     forms, reason = fitting_forms(sizes, WHOLE[:2], loaded.tokenizer, 0.01)
     assert forms == []
-    assert "int8: 0.2 MB, and" in reason and "pieces have to stay" in reason
+    least = len(least_pieces_of(loaded))
+    assert f"int8: 0.09 MB, with the {least} pieces that have to stay" in reason
+    assert f"int8, 4-bit words: 0.09 MB, with the {least} pieces that have to stay" in reason
 
 
 def test_whole_words_cannot_be_trimmed_and_the_reason_says_so(tiny: ModuleType, tmp_path: Path) -> None:
@@ -120,13 +123,18 @@ def test_whole_words_cannot_be_trimmed_and_the_reason_says_so(tiny: ModuleType, 
     )
     sizes = sizes_of(teacher.config, teacher.settings, teacher.tokenizer)
     forms, reason = fitting_forms(sizes, WHOLE[:1], teacher.tokenizer, 0.02)
-    assert forms == [] and "cannot be trimmed" in reason
+    assert forms == [] and reason.endswith("whose vocabulary cannot be trimmed")
 
 
 def test_a_vocabulary_that_is_trimmed_before_the_training_counts_as_whole(loaded: LoadedClassifier) -> None:
     sizes = sizes_of(loaded.config, loaded.settings, loaded.tokenizer, pieces=500)
     assert sizes.rows == 500
     assert sizes.predict(Form()) < 0.6 * sizes_of(loaded.config, loaded.settings, loaded.tokenizer).predict(Form())
+
+
+def least_pieces_of(loaded: LoadedClassifier) -> frozenset[str]:
+    """The pieces that stay, found in another way than the planner's count."""
+    return read_wordpiece(loaded.tokenizer).floor
 
 
 def planned(loaded: LoadedClassifier, **settings: Any) -> list[list[Any]]:
@@ -161,7 +169,10 @@ def test_a_budget_that_no_student_fits_is_refused_with_the_smallest_of_them(load
     recipe = make_recipe({"search": {"max_mb": 0.01}})
     with pytest.raises(ModelError, match=r"no student of this teacher fits into 0.01 MB") as refused:
         require_fit(recipe, loaded.config, loaded.settings, loaded.tokenizer)
-    assert refused.value.accepted["the smallest"].startswith("1x8, int8: 0.1 MB")
+    assert refused.value.accepted["the smallest"].startswith("1x8, int8: 0.03 MB, with the ")
+    (enough, *_) = refused.value.fix
+    again = make_recipe({"search": {"max_mb": float(enough.split()[1].rstrip(","))}})
+    require_fit(again, loaded.config, loaded.settings, loaded.tokenizer)
 
 
 def test_planning_leaves_the_teachers_configuration_alone(loaded: LoadedClassifier) -> None:
