@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from liteft.errors import LiteftError
     from liteft.exporting import Limits, export, native_module
     from liteft.finetuning import finetune
+    from liteft.frontier import Frontier, search
     from liteft.inspection import Inspection, inspect
     from liteft.report import compare
     from liteft.run import Run, read_run
@@ -27,6 +28,7 @@ __all__ = [
     "Artifact",
     "Classifier",
     "Dataset",
+    "Frontier",
     "Inspection",
     "Limits",
     "LiteftError",
@@ -51,12 +53,14 @@ __all__ = [
     "read_artifact",
     "read_recipe",
     "read_run",
+    "search",
 ]
 
 _HOMES = {
     "Artifact": "artifact",
     "Classifier": "runtime",
     "Dataset": "data",
+    "Frontier": "frontier",
     "Inspection": "inspection",
     "Limits": "exporting",
     "LiteftError": "errors",
@@ -80,8 +84,12 @@ _HOMES = {
     "read_artifact": "artifact",
     "read_recipe": "config",
     "read_run": "run",
+    "search": "frontier",
 }
-_TRAINING = ("Inspection", "Limits", "distill", "export", "finetune", "inspect", "native_module")
+_TRAINING = (
+    *("Frontier", "Inspection", "Limits"),
+    *("distill", "export", "finetune", "inspect", "native_module", "search"),
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,8 +1,8 @@
 """Recipes: every setting of a run, typed, read from TOML and written back.
 
-A recipe has one table a step: ``[data]``, ``[teacher]``, ``[student]`` and ``[export]``. Flags override it. A key
-that does not exist is an error that names the closest one: a typo never passes in silence. The run folder keeps
-the recipe as it was resolved, and a finished run is compared with the one asked for.
+A recipe has one table a step: ``[data]``, ``[teacher]``, ``[student]``, ``[export]`` and ``[search]``. Flags
+override it. A key that does not exist is an error that names the closest one: a typo never passes in silence. The run
+folder keeps the recipe as it was resolved, and a finished run is compared with the one asked for.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -22,6 +22,7 @@ __all__ = [
     "DataRecipe",
     "ExportRecipe",
     "Recipe",
+    "SearchRecipe",
     "StudentRecipe",
     "TeacherRecipe",
     "TrainingRecipe",
@@ -120,6 +121,7 @@ class StudentRecipe(TrainingRecipe):
     quantized_learning_rate: float = Field(default=2e-5, gt=0)
     views: Literal["none", "mask", "ngram"] = "none"
     vocabulary: int | None = Field(default=None, gt=0, description="pieces to keep at most; None keeps all")
+    fill_vocabulary: bool = Field(default=False, description="as many pieces as that, unused ones too")
     unlabeled: str | None = None
     control: bool = False
     seeds: int = Field(default=1, gt=0)
@@ -137,7 +139,21 @@ class ExportRecipe(_Table):
     mixed: bool = Field(default=False, description="keep the products to blame in float until int8 is within limits")
     flat: bool = Field(default=False, description="standard nodes only, for tools that do not know functions")
     vocabulary: int | None = Field(default=None, gt=0, description="pieces to keep at most; None keeps all")
+    fill_vocabulary: bool = Field(default=False, description="as many pieces as that, unused ones too")
     target: Literal["edge"] | None = Field(default=None, description="edge: flat, laid out for transformers.js")
+
+
+class SearchRecipe(_Table):
+    """A search of sizes, vocabularies and precisions within a budget; without a limit there is none."""
+
+    max_mb: float | None = Field(default=None, gt=0, description="10^6 bytes of the artifact's folder")
+    max_ms: float | None = Field(default=None, gt=0, description="median of one text, measured on this machine")
+    max_drop: float | None = Field(default=None, ge=0, le=100, description="points below the teacher on validation")
+    layers: list[Annotated[int, Field(gt=0)]] | None = Field(default=None, description="None: up to the teacher's")
+    widths: list[Annotated[int, Field(gt=0)]] | None = Field(default=None, description="None: the widest that fits")
+    embedding_bits: list[Literal[4, 8]] = Field(default=[8, 4], min_length=1, description="of int8's words, to try")
+    quantized_epochs: float = Field(default=2.0, ge=0, le=1000, description="where only rounding loses too much; 0 off")
+    margin: float = Field(default=3.0, ge=0, description="points that a student may still gain after half its steps")
 
 
 class Recipe(_Table):
@@ -147,6 +163,7 @@ class Recipe(_Table):
     teacher: TeacherRecipe = TeacherRecipe()
     student: StudentRecipe = StudentRecipe()
     export: ExportRecipe = ExportRecipe()
+    search: SearchRecipe = SearchRecipe()
 
 
 def make_recipe(settings: Mapping[str, Any], *, origin: str = "the recipe") -> Recipe:
@@ -234,7 +251,7 @@ def _explain(error: ValidationError, origin: str) -> ConfigError:
 
 
 def _models() -> dict[str, type[BaseModel]]:
-    return {"data": DataRecipe, "teacher": TeacherRecipe, "student": StudentRecipe, "export": ExportRecipe}
+    return {name: type(table) for name, table in Recipe()}
 
 
 def _known_keys(parents: list[str]) -> list[str]:

@@ -26,7 +26,7 @@ from liteft.finetuning import finetune
 from liteft.finetuning.teacher import resolve_data
 from liteft.run import Run
 
-__all__ = ["Outcome", "run_pipeline"]
+__all__ = ["Outcome", "export_student", "run_pipeline"]
 
 Until = Literal["teacher", "student", "artifact"]
 
@@ -96,11 +96,11 @@ def run_pipeline(
     dataset = with_labels(dataset, made.teacher)
     artifact = None
     if until == "artifact":
-        artifact = _exported(made.students[0], out / "artifact", recipe, dataset, progress)
+        artifact = export_student(made.students[0], out / "artifact", recipe, dataset, progress)
     return Outcome(made.teacher.run, made.students, made.controls, artifact, dataset)
 
 
-def _exported(
+def export_student(
     student: Run, out: Path, recipe: Recipe, data: Dataset, progress: Callable[[str], None] | None
 ) -> Artifact:
     """Export a student, unless the artifact at hand was made of the same weights as the recipe says."""
@@ -121,7 +121,10 @@ def _exported(
         as_asked &= passed <= settings.max_drop / 100 + 1e-9  # a stricter gate may refuse what a laxer one passed
         trimmed = manifest.vocabulary or {}
         budget = trimmed.get("most") if trimmed.get("trimmed") == "at export" else None
-        if same and as_asked and manifest.precision == settings.precision and budget == settings.vocabulary:
+        as_asked &= budget == settings.vocabulary and (
+            budget is None or trimmed.get("filled", False) == settings.fill_vocabulary
+        )
+        if same and as_asked and manifest.precision == settings.precision:
             return stored
     unlabeled = None if recipe.student.unlabeled is None else load_unlabeled(recipe.student.unlabeled)
     texts = [each for each in (data.train, unlabeled) if each is not None]
@@ -137,6 +140,7 @@ def _exported(
         mixed=settings.mixed,
         flat=settings.flat,
         vocabulary=settings.vocabulary,
+        fill_vocabulary=settings.fill_vocabulary,
         texts=None if settings.vocabulary is None else texts,
         target=settings.target,
         verify=data.validation,

@@ -80,6 +80,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "matching_learning_rate": 3e-4,
         "quantized_epochs": 2.0,
         "quantized_learning_rate": 1e-5,
+        "fill_vocabulary": True,
         "views": "ngram",
         "vocabulary": 8000,
         "unlabeled": "more.jsonl",
@@ -96,7 +97,18 @@ OTHER: dict[str, dict[str, Any]] = {
         "flat": True,
         "embedding_bits": 4,
         "vocabulary": 4000,
+        "fill_vocabulary": True,
         "target": "edge",
+    },
+    "search": {
+        "max_mb": 9.5,
+        "max_ms": 2.0,
+        "max_drop": 1.0,
+        "layers": [1, 3],
+        "widths": [192],
+        "embedding_bits": [4],
+        "quantized_epochs": 1.0,
+        "margin": 2.0,
     },
 }
 """A value for the keys of every table that is not the default."""
@@ -134,10 +146,11 @@ def test_an_unknown_key_names_the_closest(settings: dict[str, Any], where: str, 
 def test_an_unknown_key_without_a_near_one_lists_all() -> None:
     error = refused({"export": {"zzz": 1}})
     assert error.accepted == {
-        "keys": "calibration, embedding_bits, flat, max_drop, mixed, precision, scheme, target, vocabulary, weight_bits"
+        "keys": "calibration, embedding_bits, fill_vocabulary, flat, max_drop, mixed, precision, scheme, target, "
+        "vocabulary, weight_bits"
     }
     assert error.fix == ()
-    assert refused({"zzz": {}}).accepted == {"keys": "data, export, student, teacher"}
+    assert refused({"zzz": {}}).accepted == {"keys": "data, export, search, student, teacher"}
 
 
 @pytest.mark.parametrize(
@@ -167,7 +180,7 @@ def test_a_wrong_type_names_key_value_and_what_fits(table: str, key: str, value:
 def test_a_table_that_is_a_value_lists_the_tables() -> None:
     error = refused({"teacher": 3})
     assert error.message.startswith("the recipe: teacher = 3 does not fit: ")
-    assert error.accepted == {"tables": "data, teacher, student, export"}
+    assert error.accepted == {"tables": "data, teacher, student, export, search"}
 
 
 @pytest.mark.parametrize(
@@ -204,6 +217,8 @@ def test_a_table_that_is_a_value_lists_the_tables() -> None:
         ("student", "views", "shuffle"),
         ("export", "precision", "int4"),
         ("export", "target", "phone"),
+        ("search", "max_mb", 0),
+        ("search", "max_drop", 101),
     ],
 )
 def test_a_value_out_of_range_is_named_with_the_bound(table: str, key: str, value: Any) -> None:

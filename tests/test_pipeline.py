@@ -58,7 +58,7 @@ def test_an_artifact_is_made_again_where_it_is_not_what_the_recipe_says(
     write(tmp_path / "artifact", **(STORED | stored))
     student: Any = SimpleNamespace(info={"weights_sha256": "1" * 64})
     data: Any = SimpleNamespace(validation=None, train=None)
-    pipeline._exported(student, tmp_path / "artifact", make_recipe({"export": export}), data, None)
+    pipeline.export_student(student, tmp_path / "artifact", make_recipe({"export": export}), data, None)
     assert len(made) == again
     assert not again or made[0]["flat"] == export.get("flat", False)
     assert not again or made[0]["scheme"] == export.get("scheme", "per_row")
@@ -75,7 +75,7 @@ def test_the_whole_ways_export_is_judged_by_the_recipe_and_calibrated_on_trainin
         {"export": {"scheme": "static", "max_drop": 1.5, "mixed": True}, "student": {"unlabeled": str(more)}}
     )
     data: Any = SimpleNamespace(validation="validation", train="train")
-    pipeline._exported(SimpleNamespace(info={}), tmp_path / "artifact", recipe, data, None)  # type: ignore[arg-type]
+    pipeline.export_student(SimpleNamespace(info={}), tmp_path / "artifact", recipe, data, None)  # type: ignore[arg-type]
     assert (made[0]["verify"], made[0]["calibrate"], made[0]["mixed"]) == ("validation", "train", True)
     assert made[0]["limits"].accuracy_drop == pytest.approx(0.015)
     assert made[0]["unlabeled"].texts == ["a text", "another"]

@@ -14,7 +14,7 @@ import pytest
 import liteft
 
 ROOT = Path(__file__).resolve().parents[1]
-TRAINING = ("Limits", "distill", "export", "finetune")
+TRAINING = ("Frontier", "Limits", "distill", "export", "finetune", "search")
 NO_TORCH = """
 import sys
 
@@ -138,7 +138,7 @@ except liteft.LiteftError as error:
     first, fix = text.splitlines()
     assert first in [
         f"MissingExtraError: liteft.{name} needs {package}, which is not installed."
-        for package in ("torch", "transformers")
+        for package in ("torch", "transformers", "accelerate")
     ]
     assert fix == "  try: pip install 'liteft[train]'"
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args
 
 import typer
 
 from liteft.cli import options as o
 from liteft.errors import ConfigError, closest
+
+if TYPE_CHECKING:
+    from liteft.cli.console import Console
+    from liteft.config import Recipe
+    from liteft.data import Dataset
 
 Stage = Literal["teacher", "student", "artifact"]
 
@@ -46,6 +51,18 @@ Unlabeled = Annotated[
 Control = Annotated[
     bool, typer.Option("--control", help="Also train the same student without a teacher, to see what it brings.")
 ]
+MaxMb = Annotated[
+    float | None,
+    typer.Option("--max-mb", metavar="MB", help="Search sizes for a folder of at most so many 10^6 bytes: 9.5."),
+]
+MaxMs = Annotated[
+    float | None,
+    typer.Option("--max-ms", metavar="MS", help="Search sizes that take a text in so many ms, on this machine."),
+]
+MaxDrop = Annotated[
+    float | None,
+    typer.Option("--max-drop", metavar="POINTS", help="Search sizes at most so far below the teacher, on validation."),
+]
 Seeds = Annotated[int | None, typer.Option("--seeds", metavar="N", help="Students to train, a seed each.")]
 ExportPrecision = Annotated[
     str | None, typer.Option("--export-precision", metavar="KIND", help="Of the artifact: int8, fp16 or fp32.")
@@ -69,6 +86,9 @@ def distill(
     unlabeled: Unlabeled = None,
     control: Control = False,
     seeds: Seeds = None,
+    max_mb: MaxMb = None,
+    max_ms: MaxMs = None,
+    max_drop: MaxDrop = None,
     export_precision: ExportPrecision = None,
     export_flat: ExportFlat = False,
     reading: o.Reading,
@@ -84,6 +104,7 @@ def distill(
 
     --epochs, --learning-rate and --batch-size are the student's; the teacher's are --set teacher.epochs=3 and so
     on. --precision, --optimizer, --seed and --threads hold for both; --quantization and --lora-rank are the teacher's.
+    With any of --max-mb, --max-ms and --max-drop sizes, vocabularies and precisions are searched, the cheapest first.
     """
     from liteft.cli.settings import absolute, load_data, parse_layers, resolve
     from liteft.cli.summary import outcome_document, outcome_text
@@ -97,6 +118,7 @@ def distill(
         teacher={**asdict(head), **asdict(adapter), **asdict(machine)},
         student={**start, **repeats, **asdict(training), **asdict(machine)},
         export={"precision": export_precision, "flat": export_flat or None},
+        search={"max_mb": max_mb, "max_ms": max_ms, "max_drop": max_drop},
     )
     stage = _stage(until)
     source = teacher or recipe.teacher.base
@@ -108,6 +130,8 @@ def distill(
         )
     console = output.console()
     dataset = load_data(recipe)  # before torch: a misspelt column need not wait for it
+    if not {recipe.search.max_mb, recipe.search.max_ms, recipe.search.max_drop} <= {None}:
+        return _search(recipe, dataset, absolute(source), Path(out), stage, console)
     from liteft.pipeline import run_pipeline
 
     outcome = run_pipeline(
@@ -123,6 +147,19 @@ def distill(
     models += [] if outcome.artifact is None else [outcome.artifact.path]
     following = ["liteft", "compare", *map(str, models), "--on", str(recipe.data.source)]
     console.result(outcome_text(outcome), outcome_document(outcome), following=following)
+
+
+def _search(recipe: Recipe, dataset: Dataset, teacher: str, out: Path, stage: Stage, console: Console) -> None:
+    """The whole way for every size that may be within a budget; without any the exit status is 1."""
+    if stage != "artifact":
+        raise ConfigError(f"a search ends with an artifact, and --until is {stage}.", fix="leave out --until")
+    import liteft
+
+    found = liteft.search(teacher, dataset, out=out, recipe=recipe, progress=console.progress)
+    following = [] if found.artifact is None else ["liteft", "predict", str(found.artifact), "a text"]
+    console.result(found.render(), found.to_dict(), following=following)
+    if found.winner is None:
+        raise typer.Exit(1)
 
 
 def _stage(name: str) -> Stage:

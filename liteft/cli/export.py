@@ -117,6 +117,7 @@ def export(
         mixed=chosen.mixed,
         flat=chosen.flat,
         vocabulary=chosen.vocabulary,
+        fill_vocabulary=chosen.fill_vocabulary,
         texts=[each for each in (train, more) if each is not None],
         target=chosen.target,
         verify=gold.split,

@@ -31,7 +31,7 @@ from liteft.finetuning.model import (
     untrained_classifier,
 )
 
-__all__ = ["check_own_encoder", "check_student", "create_student", "layer_count"]
+__all__ = ["check_own_encoder", "check_student", "create_student", "layer_count", "student_config"]
 
 _LAYER = re.compile(r"^(.*?\.(?:layer|layers|h))\.(\d+)\.(.*)$")
 
@@ -116,19 +116,36 @@ def create_student(teacher: LoadedClassifier, recipe: StudentRecipe) -> LoadedCl
     check_student(recipe, teacher.config)
     if recipe.student is not None:
         return _own_encoder(teacher, recipe.student, seed=recipe.seed)
-    layers, width = parse_size(recipe.size or "")
-    full = int(teacher.config.hidden_size)
-    chosen = choose_layers(recipe.layers, teacher=layer_count(teacher), student=layers)
+    config, chosen = student_config(teacher.config, recipe)
     weights = _chosen_layers(plain_weights(teacher.model), chosen)
-    config = copy.deepcopy(teacher.config)
-    config.num_hidden_layers = layers
-    if getattr(config, "layer_types", None) is not None:
-        config.layer_types = [config.layer_types[index] for index in chosen]
-    if width is not None and width != full:
-        weights = _narrower(weights, config, width)
+    if config.hidden_size != teacher.config.hidden_size:
+        # Families that do not name their inner width cannot be shrunk, and shrink says so.
+        inner, heads = getattr(config, _inner_name(config)), int(teacher.config.num_attention_heads)
+        weights = shrink(weights, width=config.hidden_size, heads=heads, inner=inner)
     model = untrained_classifier(config, teacher.settings)
     model.load_state_dict(weights)
     return LoadedClassifier(model.eval(), teacher.tokenizer, teacher.settings, teacher.path)
+
+
+def student_config(teacher: PretrainedConfig, recipe: StudentRecipe) -> tuple[PretrainedConfig, list[int]]:
+    """Return the configuration of a student of a size, and the teacher's layers that it starts from.
+
+    Args:
+        teacher: configuration of the teacher, or of the base that becomes it.
+        recipe: ``size`` and ``layers``.
+
+    Raises:
+        ConfigError: a size or layers that do not fit, or a width that cannot be cut out of the teacher.
+    """
+    layers, width = parse_size(recipe.size or "")
+    chosen = choose_layers(recipe.layers, teacher=int(teacher.num_hidden_layers), student=layers)
+    config = copy.deepcopy(teacher)
+    config.num_hidden_layers = layers
+    if getattr(config, "layer_types", None) is not None:
+        config.layer_types = [config.layer_types[index] for index in chosen]
+    if width is not None and width != int(config.hidden_size):
+        _narrow(config, width)
+    return config, chosen
 
 
 def layer_count(loaded: LoadedClassifier) -> int:
@@ -175,8 +192,8 @@ def _chosen_layers(weights: Iterable[tuple[str, Tensor]], chosen: list[int]) -> 
     return kept
 
 
-def _narrower(weights: dict[str, Tensor], config: PretrainedConfig, width: int) -> dict[str, Tensor]:
-    """Shrink weights to a width, and the configuration with them."""
+def _narrow(config: PretrainedConfig, width: int) -> None:
+    """Write a narrower width into a configuration."""
     full, heads = int(config.hidden_size), int(config.num_attention_heads)
     head_size = full // heads
     if width > full or width % head_size:
@@ -189,13 +206,13 @@ def _narrower(weights: dict[str, Tensor], config: PretrainedConfig, width: int) 
         raise ConfigError(
             "a teacher whose embeddings have a width of their own cannot be shrunk.", fix="--size LAYERS alone"
         )
-    name = "hidden_dim" if config.model_type == "distilbert" else "intermediate_size"
-    # Families that do not name it cannot be shrunk, and shrink says so.
-    inner = int(getattr(config, name, 4 * full)) * width // full
-    weights = shrink(weights, width=width, heads=heads, inner=inner)
-    setattr(config, name, inner)
+    name = _inner_name(config)
+    setattr(config, name, int(getattr(config, name, 4 * full)) * width // full)
     config.hidden_size = width
     config.num_attention_heads = width // head_size
     if hasattr(config, "embedding_size"):
         config.embedding_size = width
-    return weights
+
+
+def _inner_name(config: PretrainedConfig) -> str:
+    return "hidden_dim" if config.model_type == "distilbert" else "intermediate_size"

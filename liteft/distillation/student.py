@@ -19,7 +19,7 @@ from accelerate import PartialState
 from transformers import TrainerCallback
 
 from liteft import files
-from liteft.config import Recipe
+from liteft.config import Recipe, StudentRecipe
 from liteft.data import Dataset, Split, load_unlabeled
 from liteft.distillation.fake_quantization import QuantizedForm, check_layers
 from liteft.distillation.initial import create_student
@@ -104,7 +104,7 @@ def distill_one(
         described: dict[str, Any] = {}
         if student.vocabulary is not None:
             tokenizer_source = checkpoints_folder(out) / "tokenizer"
-            loaded, described = _trimmed(loaded, dataset, unlabeled, student.vocabulary, tokenizer_source, progress)
+            loaded, described = _trimmed(loaded, dataset, unlabeled, student, tokenizer_source, progress)
         if state.is_main_process:
             report_check(dataset, loaded, out, progress=progress if show_check else None)
         pool = training_pool(teacher, dataset, unlabeled, loaded, student, kind=kind, out=out, progress=progress)
@@ -148,7 +148,7 @@ def _trimmed(
     student: LoadedClassifier,
     dataset: Dataset,
     unlabeled: Split | None,
-    most: int,
+    recipe: StudentRecipe,
     folder: Path,
     progress: Progress | None,
 ) -> tuple[LoadedClassifier, dict[str, Any]]:
@@ -157,7 +157,8 @@ def _trimmed(
     A control gets the same pieces: those of the unlabelled texts too.
     """
     splits = [dataset.train, *([] if unlabeled is None else [unlabeled])]
-    trimmed, vocabulary = trim_classifier(student, splits, most=most)
+    assert recipe.vocabulary is not None
+    trimmed, vocabulary = trim_classifier(student, splits, most=recipe.vocabulary, fill=recipe.fill_vocabulary)
     if PartialState().is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
         write_tokenizer_files(vocabulary, student.path, folder)

@@ -53,6 +53,7 @@ def export(
     mixed: bool = False,
     flat: bool = False,
     vocabulary: int | None = None,
+    fill_vocabulary: bool = False,
     texts: Split | Sequence[Split] | None = None,
     target: Target | None = None,
     verify: Split | None = None,
@@ -85,6 +86,7 @@ def export(
             of the word embedding that go with them. The export is then verified against the model with that
             vocabulary; the manifest's ``vocabulary`` says how it compares with the whole one, which the limits do not
             judge.
+        fill_vocabulary: keep as many pieces, whether the texts use them or not.
         texts: what the pieces are chosen by: the training split as a rule, and unlabelled texts.
         target: "edge", for phones and browsers: flat, laid out as transformers.js reads it, with the list of operators
             that a reduced onnxruntime needs. None for the usual folder.
@@ -126,8 +128,9 @@ def export(
     if vocabulary is None:
         _check_size(loaded, precision, traced=False)
     whole, reference = merged_classifier(loaded), loaded
-    trimmed = None if vocabulary is None else trim(whole, vocabulary, texts, verify, limits or Limits())
-    if trimmed is not None:
+    trimmed = None
+    if vocabulary is not None:
+        trimmed = trim(whole, vocabulary, texts, verify, limits or Limits(), fill=fill_vocabulary)
         whole = reference = trimmed.loaded
         _tell(progress, trimming_text(trimmed.described))
     reason = reason_to_trace(whole)

@@ -44,6 +44,8 @@ def trim(
     texts: Split | Sequence[Split] | None,
     verify: Split,
     limits: Limits,
+    *,
+    fill: bool = False,
 ) -> Trimmed:
     """Return a finished classifier with the pieces that texts use.
 
@@ -53,6 +55,7 @@ def trim(
         texts: what they are chosen by.
         verify: real texts, of which as many as the limits name are compared.
         limits: of the export.
+        fill: keep as many, whether the texts use them or not.
 
     Raises:
         ConfigError: no texts, or a budget below the single characters.
@@ -68,8 +71,9 @@ def trim(
         )
     if len(verify) > limits.texts:
         verify = verify.take(np.linspace(0, len(verify) - 1, limits.texts).round().astype(np.int64))
-    trimmed, vocabulary = trim_classifier(loaded, splits, most=most)
+    trimmed, vocabulary = trim_classifier(loaded, splits, most=most, fill=fill)
     described = prove_trimming(loaded, trimmed, vocabulary, verify) | {"trimmed": "at export"}
+    described |= {"filled": True} if fill else {}
     if not len(verify):
         return Trimmed(trimmed, vocabulary, described, {})
     task = loaded.settings.task

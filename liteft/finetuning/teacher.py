@@ -139,7 +139,7 @@ def finetune(
 
 
 def resolve_recipe(
-    recipe: Recipe | None, table: Literal["teacher", "student"], settings: Mapping[str, Any]
+    recipe: Recipe | None, table: Literal["teacher", "student", "search"], settings: Mapping[str, Any]
 ) -> Recipe:
     """Return a recipe with ``settings`` laid over one of its tables. Raises ConfigError."""
     tables = (recipe or Recipe()).model_dump()

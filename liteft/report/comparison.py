@@ -25,7 +25,7 @@ from liteft.report.subjects import Source, Subject, find_subjects
 from liteft.report.workers import BATCH, Speed, Worker, open_workers, time_workers, write_texts
 from liteft.runtime.cores import usable_cores
 
-__all__ = ["Comparison", "Measured", "compare"]
+__all__ = ["Comparison", "Measured", "compare", "describe_machine"]
 
 _MOST_SPEED_TEXTS = 2048
 
@@ -229,7 +229,7 @@ def compare(
         threads=count,
         device=device,
         batch_size=BATCH,
-        machine=_machine(),
+        machine=describe_machine(),
         notes=gold.notes,
     )
 
@@ -311,7 +311,8 @@ def _measured(worker: Worker, gold: Gold, first: np.ndarray, logits: np.ndarray)
     )
 
 
-def _machine() -> dict[str, Any]:
+def describe_machine() -> dict[str, Any]:
+    """Return processor, usable cores and system, in words."""
     processor = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()

@@ -5,6 +5,7 @@ from liteft.trimming.proof import prove_trimming, trimming_text
 from liteft.trimming.vocabulary import (
     TrimmedVocabulary,
     check_budget,
+    least_pieces,
     renumbered,
     trim_vocabulary,
     write_tokenizer_files,
@@ -13,6 +14,7 @@ from liteft.trimming.vocabulary import (
 __all__ = [
     "TrimmedVocabulary",
     "check_budget",
+    "least_pieces",
     "prove_trimming",
     "renumbered",
     "trim_classifier",

@@ -15,7 +15,7 @@ import numpy as np
 from liteft.data import Split
 from liteft.tokenization import TextTokenizer
 
-__all__ = ["choose_pieces", "count_words", "cut_word"]
+__all__ = ["choose_pieces", "count_words", "cut_word", "fill_pieces"]
 
 Word = tuple[str, ...]
 _CHUNK = 4096
@@ -77,6 +77,21 @@ def choose_pieces(
             if not gone.isdisjoint(cut):
                 current[word] = cut_word(word, kept, prefix=prefix)
     return kept
+
+
+def fill_pieces(kept: Set[str], ids: Mapping[str, int], *, most: int) -> set[str]:
+    """Return pieces to keep, and of the others the first ones of the vocabulary, until there are as many as may be.
+
+    Vocabularies stand in the order of how often their pieces were used where they were made, BERT's above all, so the
+    first ones are those that a text not seen yet needs most. What is reserved for later stays out.
+
+    Args:
+        kept: what was chosen.
+        ids: of the whole vocabulary.
+        most: pieces.
+    """
+    spare = [piece for piece in ids if piece and piece not in kept and not piece.startswith("[unused")]
+    return {*kept, *sorted(spare, key=ids.__getitem__)[: max(0, most - len(kept))]}
 
 
 def cut_word(word: Word, pieces: Set[str], *, prefix: str) -> Word:

@@ -22,7 +22,7 @@ _COUNTS_FROM_PADDING = ("roberta", "xlm-roberta", "camembert")
 
 
 def trim_classifier(
-    loaded: LoadedClassifier, splits: Sequence[Split], *, most: int
+    loaded: LoadedClassifier, splits: Sequence[Split], *, most: int, fill: bool = False
 ) -> tuple[LoadedClassifier, TrimmedVocabulary]:
     """Return a copy of a classifier that knows only the pieces that texts use, and its vocabulary.
 
@@ -30,6 +30,7 @@ def trim_classifier(
         loaded: the classifier; it is not changed.
         splits: the texts, unlabelled ones among them.
         most: tokens to keep at most.
+        fill: keep as many, whether the texts use them or not.
 
     Returns:
         The copy, whose ``path`` is still that of the classifier it was made of, where the tokenizer's files are the old
@@ -39,7 +40,7 @@ def trim_classifier(
         ConfigError: a budget below the special tokens and single characters.
         ModelError: a vocabulary that cannot be trimmed, or an embedding that does not fit it.
     """
-    vocabulary = trim_vocabulary(loaded.tokenizer, splits, most=most)
+    vocabulary = trim_vocabulary(loaded.tokenizer, splits, most=most, fill=fill)
     config = copy.deepcopy(loaded.config)
     ids = {int(old): new for new, old in enumerate(vocabulary.old_ids) if old >= 0}
     if config.model_type in _COUNTS_FROM_PADDING and ids[loaded.tokenizer.pad_id] != loaded.tokenizer.pad_id:

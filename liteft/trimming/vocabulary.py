@@ -14,10 +14,17 @@ from liteft import files
 from liteft.data import Split
 from liteft.errors import ConfigError
 from liteft.tokenization import TextTokenizer
-from liteft.trimming.choosing import choose_pieces, count_words
+from liteft.trimming.choosing import choose_pieces, count_words, fill_pieces
 from liteft.trimming.wordpiece import read_wordpiece, with_pieces
 
-__all__ = ["TrimmedVocabulary", "check_budget", "renumbered", "trim_vocabulary", "write_tokenizer_files"]
+__all__ = [
+    "TrimmedVocabulary",
+    "check_budget",
+    "least_pieces",
+    "renumbered",
+    "trim_vocabulary",
+    "write_tokenizer_files",
+]
 
 NO_TOKEN = -2  # an id that nothing has, old or new
 
@@ -45,18 +52,21 @@ class TrimmedVocabulary:
     unknown: int
 
 
-def trim_vocabulary(tokenizer: TextTokenizer, splits: Sequence[Split], *, most: int) -> TrimmedVocabulary:
+def trim_vocabulary(
+    tokenizer: TextTokenizer, splits: Sequence[Split], *, most: int, fill: bool = False
+) -> TrimmedVocabulary:
     """Return the part of a vocabulary that texts use, within a budget.
 
     Every word that the whole vocabulary cuts into pieces is cut into kept ones, in the worst case into single
     characters: the pieces of all characters stay, whether the texts use them or not, as do special tokens. Of the
     others, those stay that the texts use, the most frequent ones where they are too many. Pieces that the texts do not
-    use leave even where there is room.
+    use leave even where there is room, unless it is to be filled.
 
     Args:
         tokenizer: a WordPiece tokenizer.
         splits: the texts, unlabelled ones among them.
         most: tokens to keep at most, special and single-character ones included.
+        fill: where there is room, keep pieces that the texts do not use as well, the first ones of the vocabulary.
 
     Raises:
         ConfigError: a budget below the special tokens and single characters.
@@ -68,6 +78,7 @@ def trim_vocabulary(tokenizer: TextTokenizer, splits: Sequence[Split], *, most: 
     added = sum(token != "" and token not in whole.ids for token in old)
     words = count_words(tokenizer, splits, prefix=whole.prefix)
     kept = choose_pieces(words, whole.ids, floor=whole.floor, prefix=whole.prefix, most=most - added)
+    kept = fill_pieces(kept, whole.ids, most=most - added) if fill else kept
     padding = old[tokenizer.pad_id] if tokenizer.pad_id < len(old) else None
     ordered = sorted(kept, key=lambda piece: (whole.ids.get(piece, len(old)), piece))
     json_text, tokens = with_pieces(tokenizer.json_text, ordered, padding=padding)
@@ -96,14 +107,23 @@ def check_budget(tokenizer: TextTokenizer, most: int) -> None:
         ConfigError: it is below the special tokens and single characters.
         ModelError: a vocabulary of another kind than WordPiece.
     """
-    whole = read_wordpiece(tokenizer)
-    least = len(whole.floor) + sum(token != "" and token not in whole.ids for token in tokenizer.tokens())
+    least = least_pieces(tokenizer)
     if most < least:
         raise ConfigError(
             f"a vocabulary of {most:,} pieces is too small for this tokenizer.",
             accepted={"pieces": f"{least:,} at least: special tokens and single characters, so that no word is lost"},
             fix=f"--vocabulary {-(-least * 3 // 2000) * 1000}",
         )
+
+
+def least_pieces(tokenizer: TextTokenizer) -> int:
+    """Return how many tokens every trimmed vocabulary keeps: special ones and single characters.
+
+    Raises:
+        ModelError: a vocabulary of another kind than WordPiece.
+    """
+    whole = read_wordpiece(tokenizer)
+    return len(whole.floor) + sum(token != "" and token not in whole.ids for token in tokenizer.tokens())
 
 
 def write_tokenizer_files(vocabulary: TrimmedVocabulary, source: Path, folder: Path) -> None:

@@ -13,6 +13,7 @@ import liteft
 from liteft.cli import app, options
 
 FOREIGN = {"--force-reinstall", "--no-deps", "--upgrade", "--query-gpu", "--format", "--gpus"}  # pip's, nvidia's
+FOREIGN |= {"--include"}  # onnxruntime's build, --include_ops_by_config
 KEYS = {"source", "task", "seed"}  # of [data]: --data, --task, and --set data.seed
 
 

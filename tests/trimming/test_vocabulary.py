@@ -105,6 +105,19 @@ def test_pieces_that_no_text_uses_leave_even_where_there_is_room(minilm: TextTok
     assert trimmed.of == 30522
 
 
+def test_room_is_filled_with_the_first_pieces_of_the_vocabulary_where_that_is_asked_for(minilm: TextTokenizer) -> None:
+    split = split_of("a wonderful zugzwang")
+    used = trim_vocabulary(minilm, [split], most=5000)
+    filled = trim_vocabulary(minilm, [split], most=5000, fill=True)
+    assert len(used.tokens) < 2500 and len(filled.tokens) == 5000
+    assert set(used.tokens) < set(filled.tokens)
+    assert not any(token.startswith("[unused") for token in filled.tokens)
+    more = [int(old) for old in filled.old_ids if old not in set(used.old_ids.tolist())]
+    assert max(more) < min(set(range(1100, 30522)) - set(filled.old_ids.tolist()))
+    tight = len(used.tokens)
+    assert trim_vocabulary(minilm, [split], most=tight, fill=True).tokens == used.tokens
+
+
 def test_continuations_that_no_word_can_hold_need_not_stay(
     minilm: TextTokenizer, wordpiece: Callable[..., str]
 ) -> None:

@@ -1,0 +1,69 @@
+"""What a model may cost: megabytes, milliseconds, points of quality."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from liteft.config import SearchRecipe
+from liteft.errors import ConfigError
+
+__all__ = ["Budget"]
+
+_TOLERANCE = 1e-9  # of sums of floats: a drop of 1.0 points is within 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The limits of a search; None is no limit.
+
+    Attributes:
+        max_mb: every file of the artifact's folder together, in 10^6 bytes.
+        max_ms: median of one text through ``liteft.load``, tokenization included, on the machine of the search.
+        max_drop: points of the task's main metric below the teacher's, on the validation split.
+    """
+
+    max_mb: float | None = None
+    max_ms: float | None = None
+    max_drop: float | None = None
+
+    @classmethod
+    def of(cls, recipe: SearchRecipe) -> Budget:
+        """Return the limits that a recipe names.
+
+        Raises:
+            ConfigError: it names none.
+        """
+        budget = cls(recipe.max_mb, recipe.max_ms, recipe.max_drop)
+        if budget == cls():
+            raise ConfigError(
+                "a search needs a budget.",
+                accepted={"budget": "max_mb, max_ms, max_drop: one of them at least"},
+                fix="--max-mb 9.5 --max-ms 2 --max-drop 1",
+            )
+        return budget
+
+    def excess(
+        self, *, mb: float | None = None, ms: float | None = None, drop: float | None = None
+    ) -> dict[str, float]:
+        """Return by how much each limit is exceeded: "max_mb", "max_ms" or "max_drop" -> MB, ms or points above it.
+
+        Args:
+            mb, ms, drop: what a model costs; None is not known and exceeds nothing.
+        """
+        costs = {"max_mb": mb, "max_ms": ms, "max_drop": drop}
+        limits = asdict(self)
+        return {
+            name: cost - limits[name]
+            for name, cost in costs.items()
+            if cost is not None and limits[name] is not None and cost > limits[name] + _TOLERANCE
+        }
+
+    def text(self, metric: str) -> str:
+        """Return the limits in words; ``metric`` is the name of the quality."""
+        points = "point" if self.max_drop == 1 else "points"
+        parts = [
+            None if self.max_mb is None else f"{self.max_mb:g} MB",
+            None if self.max_ms is None else f"{self.max_ms:g} ms a text",
+            None if self.max_drop is None else f"{self.max_drop:g} {points} of {metric} below the teacher",
+        ]
+        return ", ".join(part for part in parts if part is not None)

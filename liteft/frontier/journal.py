@@ -1,0 +1,71 @@
+"""What a search has found out so far, in OUT/search.json: a search that was stopped goes on from it.
+
+Trained students and artifacts lie in folders of their own, which say themselves whether they are finished. Here is
+what no folder says: what was measured, with what it depends on, and which trainings were given up.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from liteft import files
+from liteft.errors import RunError
+
+__all__ = ["JOURNAL", "Journal"]
+
+JOURNAL = "search.json"
+_FORMAT = 1
+_KINDS = ("measured", "probed", "given_up", "refused")
+
+
+class Journal:
+    """Facts by kind and name, each with a key of what it depends on: where the key is another, it is not known.
+
+    Args:
+        out: the folder of the search.
+
+    Raises:
+        RunError: its search.json cannot be read, or is none of this version.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self._path = out / JOURNAL
+        self.known = self._path.is_file()
+        self._result: dict[str, Any] = {}
+        self._facts: dict[str, dict[str, Any]] = {kind: {} for kind in _KINDS}
+        if not self.known:
+            return
+        try:
+            content = files.read_json(self._path)
+            found = content["format"]
+            self._facts |= {kind: dict(content["facts"][kind]) for kind in _KINDS}
+            self._result = dict(content["result"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(
+                f"{self._path} cannot be read: {error!r}.",
+                fix=f"remove {self._path}: what was trained and exported stays, and is measured again",
+            ) from None
+        if found != _FORMAT:
+            raise RunError(f"{self._path} has format {found!r}.", accepted={"formats": _FORMAT})
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What the last whole search came to; empty before."""
+        return self._result
+
+    def get(self, kind: str, name: str, key: Any) -> Any:
+        """Return a fact, or None where it is not known or depends on something else than ``key``."""
+        stored = self._facts[kind].get(name)
+        return None if stored is None or stored["key"] != key else stored["value"]
+
+    def put(self, kind: str, name: str, key: Any, value: Any) -> None:
+        """Keep a fact, on disk too."""
+        self._facts[kind][name] = {"key": key, "value": value}
+        self.write({})
+
+    def write(self, result: dict[str, Any]) -> None:
+        """Write all facts and what they came to; {} while the search goes on."""
+        self._result = result
+        files.write_json(self._path, {"format": _FORMAT, "result": result, "facts": self._facts})
+        self.known = True

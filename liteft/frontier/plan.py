@@ -1,0 +1,121 @@
+"""Which shapes are worth a training, told from their sizes alone."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from transformers import PretrainedConfig
+
+from liteft.config import Recipe
+from liteft.distillation.initial import check_student, student_config
+from liteft.errors import ConfigError, ModelError
+from liteft.finetuning.model import ModelSettings, apply_settings
+from liteft.frontier.candidates import Form, Shape, asked_shapes, narrower_widths, whole_forms
+from liteft.frontier.sizes import Sizes, fitting_forms, sizes_of, smallest_form
+from liteft.frontier.training import shape_recipe
+from liteft.tokenization import TextTokenizer
+
+__all__ = ["Planned", "check_recipe", "plan_shapes", "require_fit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A shape, and the forms of it that fit into the budget's megabytes.
+
+    Attributes:
+        shape: the shape.
+        sizes: of its artifacts.
+        forms: the most exact first; none where nothing fits.
+        least: bytes of the smallest form with as few pieces as can be, predicted.
+        reason: why the other forms do not fit; "" where all do.
+    """
+
+    shape: Shape
+    sizes: Sizes
+    forms: tuple[Form, ...]
+    least: int
+    reason: str
+
+
+def plan_shapes(
+    recipe: Recipe, config: PretrainedConfig, settings: ModelSettings, tokenizer: TextTokenizer
+) -> Iterator[list[Planned]]:
+    """Yield groups of shapes, each with the cheapest first: the widths asked for, then, where none were, narrower ones.
+
+    Args:
+        recipe: its search, student and export.
+        config: of the teacher, or of the base that becomes it; it is not changed.
+        settings: of the teacher.
+        tokenizer: of the teacher.
+
+    Raises:
+        ConfigError: sizes that do not fit together or the teacher.
+    """
+    config = copy.deepcopy(config)
+    apply_settings(config, settings)
+
+    def planned(shape: Shape) -> Planned:
+        student = shape_recipe(recipe, shape).student
+        check_student(student, config)
+        sizes = sizes_of(student_config(config, student)[0], settings, tokenizer, pieces=student.vocabulary)
+        forms = whole_forms(recipe, width=sizes.width)
+        fitting, reason = fitting_forms(sizes, forms, tokenizer, recipe.search.max_mb)
+        least = min(sizes.predict(smallest_form(form, tokenizer)) for form in forms)
+        return Planned(shape, sizes, tuple(fitting), least, reason)
+
+    depth, width = int(config.num_hidden_layers), int(config.hidden_size)
+    shapes = asked_shapes(recipe, layers=depth, width=width)
+    yield [planned(shape) for shape in shapes]
+    if recipe.search.widths is None and recipe.student.size is None:
+        for narrower in narrower_widths(config):
+            yield [planned(Shape(shape.layers, narrower)) for shape in shapes]
+
+
+def require_fit(
+    recipe: Recipe, config: PretrainedConfig, settings: ModelSettings, tokenizer: TextTokenizer
+) -> None:
+    """Refuse a budget into which no student of a teacher fits, before anything is trained.
+
+    Raises:
+        ModelError: so it is.
+        ConfigError: as for ``plan_shapes``.
+    """
+    tried = []
+    for group in plan_shapes(recipe, config, settings, tokenizer):
+        if any(planned.forms for planned in group):
+            return
+        tried += group
+    smallest = min(tried, key=lambda each: each.least)
+    raise ModelError(
+        f"no student of this teacher fits into {recipe.search.max_mb:g} MB.",
+        accepted={"the smallest": f"{smallest.shape.name}, {smallest.reason}"},
+        fix=[
+            f"--max-mb {math.ceil(110 * smallest.least / 1e6) / 100:g}, or more",
+            "a smaller base, or one with a smaller vocabulary, as --teacher",
+        ],
+    )
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Refuse settings that a search decides by itself, or that do not go with one.
+
+    Raises:
+        ConfigError: the first of them.
+    """
+    student, export = recipe.student, recipe.export
+    unfit = {
+        "an encoder of its own (student)": (student.student is not None, "leave out --student"),
+        f"{student.seeds} seeds": (student.seeds > 1, "--seeds for the winner's --size afterwards"),
+        "a control": (student.control, "--control for the winner's --size afterwards"),
+        "a vocabulary of the export": (export.vocabulary is not None, "leave out export.vocabulary"),
+    }
+    for what, (given, fix) in unfit.items():
+        if given:
+            raise ConfigError(
+                f"a search does not go with {what}.",
+                accepted={"a search": "one student a size, its vocabulary as large as the budget lets it be"},
+                fix=fix,
+            )

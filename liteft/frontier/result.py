@@ -1,0 +1,167 @@
+"""What a search came to: the candidates, the frontier among them, the winner."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from liteft.frontier.budget import Budget
+from liteft.metrics import Task, primary_metric
+
+__all__ = ["Candidate", "Frontier"]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One artifact, or a reason why there is none.
+
+    Attributes:
+        shape: as 3x384.
+        form: as int8-4bit-12000; "" where a whole shape was left out.
+        status: "measured"; "hopeless", left out or given up; "refused", it did not pass the gate of its export;
+            "unneeded", a cheaper one is as good as the teacher.
+        reason: why it was not measured, or None.
+        path: of the artifact, or None.
+        size_bytes: every file of its folder; where it was not made, what was predicted, or None.
+        latency_ms: median of one text; where it was not trained, that of its untrained shape, or None.
+        quality: the main metric on validation, a share, or None.
+        drop: points below the teacher, or None.
+        interval: 95%, of the quality.
+        excess: limits that it exceeds -> by how much, in MB, ms or points.
+        student: the float student's quality on validation, or None.
+    """
+
+    shape: str
+    form: str
+    status: Literal["measured", "hopeless", "refused", "unneeded"]
+    reason: str | None = None
+    path: Path | None = None
+    size_bytes: int | None = None
+    latency_ms: float | None = None
+    quality: float | None = None
+    drop: float | None = None
+    interval: tuple[float, float] | None = None
+    excess: dict[str, float] = field(default_factory=dict)
+    student: float | None = None
+
+    @property
+    def name(self) -> str:
+        """Shape and form, which is also where it lies in the search's folder."""
+        return f"{self.shape}/{self.form}" if self.form else self.shape
+
+    @property
+    def within(self) -> bool:
+        """It was measured and exceeds no limit."""
+        return self.status == "measured" and not self.excess
+
+    @property
+    def costs(self) -> dict[str, float]:
+        """What the limits are about, of a measured one."""
+        return {
+            "max_mb": (self.size_bytes or 0) / 1e6,
+            "max_ms": self.latency_ms or 0.0,
+            "max_drop": self.drop or 0.0,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data; the size in MB of 10^6 bytes."""
+        content = asdict(self) | {"path": None if self.path is None else str(self.path), "within": self.within}
+        size = content.pop("size_bytes")
+        return {"name": self.name} | content | {"mb": None if size is None else size / 1e6}
+
+
+@dataclass(frozen=True, slots=True)
+class Frontier:
+    """What a search came to.
+
+    Attributes:
+        budget: what was asked for.
+        task: of the labels; its main metric is the quality.
+        data: name of the data set.
+        texts: of its validation split, which all of this was measured on.
+        teacher: the teacher's quality there, a share.
+        candidates: in the order that they were looked at, the cheapest first.
+        winner: the best within the budget; None where nothing is.
+        rule: what decided, in words.
+        artifact: folder of the winner's copy, or None.
+        nearest: without a winner, names of those that exceed the budget least.
+        compromises: without a winner, limits that alone would have to give, as flags, with whom they would let in.
+        test: with a winner, and a labelled test split: the main metric there of "winner" and "teacher" with 95%
+            intervals ("winner_interval"), and "texts". Nothing was chosen by it.
+        machine: processor, cores, system and threads of the timings.
+        picture: of the frontier, or None without matplotlib.
+    """
+
+    budget: Budget
+    task: Task
+    data: str
+    texts: int
+    teacher: float
+    candidates: tuple[Candidate, ...]
+    winner: Candidate | None
+    rule: str
+    artifact: Path | None
+    nearest: tuple[str, ...]
+    compromises: tuple[str, ...]
+    test: dict[str, Any] | None
+    machine: dict[str, Any]
+    picture: Path | None = None
+
+    @property
+    def metric(self) -> str:
+        """Name of the quality: accuracy, or micro_f1."""
+        return primary_metric(self.task)
+
+    @property
+    def measured(self) -> tuple[Candidate, ...]:
+        """The candidates that there are artifacts of."""
+        return tuple(each for each in self.candidates if each.status == "measured")
+
+    def best_for_size(self) -> tuple[Candidate, ...]:
+        """Return the measured candidates that none at most as large beats, the smallest first."""
+        return self._staircase("max_mb")
+
+    def best_for_latency(self) -> tuple[Candidate, ...]:
+        """Return the measured candidates that none at most as slow beats, the fastest first."""
+        return self._staircase("max_ms")
+
+    def render(self) -> str:
+        """Return the search as text: a table, what was left out and why, and the winner."""
+        from liteft.frontier.table import render
+
+        return render(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the same as plain data, ready for JSON."""
+        return {
+            "budget": asdict(self.budget),
+            "task": self.task,
+            "metric": self.metric,
+            "data": self.data,
+            "texts": self.texts,
+            "teacher": self.teacher,
+            "candidates": [each.to_dict() for each in self.candidates],
+            "frontier": {
+                "mb": [each.name for each in self.best_for_size()],
+                "ms": [each.name for each in self.best_for_latency()],
+            },
+            "winner": None if self.winner is None else self.winner.to_dict(),
+            "rule": self.rule,
+            "artifact": None if self.artifact is None else str(self.artifact),
+            "nearest": list(self.nearest),
+            "compromises": list(self.compromises),
+            "test": self.test,
+            "machine": self.machine,
+            "picture": None if self.picture is None else str(self.picture),
+        }
+
+    def __str__(self) -> str:
+        return self.render()
+
+    def _staircase(self, cost: str) -> tuple[Candidate, ...]:
+        found: list[Candidate] = []
+        for each in sorted(self.measured, key=lambda one: (one.costs[cost], -(one.quality or 0.0))):
+            if not found or (each.quality or 0.0) > (found[-1].quality or 0.0):
+                found.append(each)
+        return tuple(found)

@@ -1,0 +1,186 @@
+"""How large an artifact will be, from shapes alone.
+
+A student is laid out on torch's meta device, which gives the shape of every weight and no memory. What the exporter
+stores of a weight follows from its place: int8 and a scale a row of the tables and of the matrices in the layers,
+floats of everything else. The rest (nodes, tokenizer, configuration, card, manifest) is small and was measured.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from transformers import PretrainedConfig
+
+from liteft.errors import ModelError
+from liteft.finetuning.model import ModelSettings, untrained_classifier
+from liteft.frontier.candidates import Form
+from liteft.tokenization import TextTokenizer
+from liteft.trimming import least_pieces
+
+__all__ = ["Sizes", "fitting_forms", "folder_bytes", "sizes_of", "smallest_form"]
+
+_IN_LAYER = re.compile(r"\.(layer|layers|h)\.\d+\.")
+_BYTES = {"fp32": 4, "fp16": 2}
+# Nodes and names of a graph of one node, which a flat one stays a little below, measured for 1, 2 and 6 layers; and the
+# files beside it but for tokenizer and labels.
+_GRAPH, _LAYER = {"int8": 7_500, "fp16": 5_000, "fp32": 4_500}, {"int8": 12_250, "fp16": 6_050, "fp32": 5_450}
+_BESIDE, _LABEL = 7_500, 110
+_ROUNDED_FROM = 2_000  # pieces; above, budgets are whole hundreds, so that a folder's name stays what it is
+_AIM = 0.997  # of a budget: what a prediction may be off
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What a shape's artifacts weigh.
+
+    Attributes:
+        rows: pieces of the vocabulary.
+        width: of a row of the table of words.
+        tables: values of the other tables, and their rows.
+        matrices: values of the matrices that int8 takes, and their outputs.
+        floats: values that stay float32 in int8.
+        halves: of them, those that float16 takes: the head's matrices.
+        layers: of the encoder.
+        tokenizer_bytes: of tokenizer.json without its pieces.
+        piece_bytes: of a piece in it, the mean over all.
+        label_bytes: of the names of all labels.
+        labels: how many.
+    """
+
+    rows: int
+    width: int
+    tables: tuple[int, int]
+    matrices: tuple[int, int]
+    floats: int
+    halves: int
+    layers: int
+    tokenizer_bytes: int
+    piece_bytes: float
+    label_bytes: int
+    labels: int
+
+    def predict(self, form: Form) -> int:
+        """Return the bytes of the artifact's folder, within a few percent; of a trimmed one at most that."""
+        pieces = self.rows if form.pieces is None else min(form.pieces, self.rows)
+        return int(self._fixed(form) + pieces * self._piece(form))
+
+    def pieces_within(self, form: Form, most: float) -> int | None:
+        """Return how many pieces of the vocabulary fit into so many bytes; None where all do. May be below 0."""
+        if self.predict(form) <= most * _AIM:
+            return None
+        found = int((most * _AIM - self._fixed(form)) / self._piece(form))
+        return found // 100 * 100 if found > _ROUNDED_FROM else found
+
+    def _fixed(self, form: Form) -> float:
+        beside = _BESIDE + 4 * self.label_bytes + _LABEL * self.labels
+        graph = _GRAPH[form.precision] + _LAYER[form.precision] * self.layers
+        if form.precision == "int8":
+            values = sum(self.tables) + 3 * self.tables[1] + sum(self.matrices) + 3 * self.matrices[1] + 4 * self.floats
+        else:
+            each = _BYTES[form.precision]
+            values = each * (self.tables[0] + self.matrices[0] + self.halves) + 4 * (self.floats - self.halves)
+        return self.tokenizer_bytes + beside + graph + values
+
+    def _piece(self, form: Form) -> float:
+        if form.precision != "int8":
+            return self.piece_bytes + _BYTES[form.precision] * self.width
+        return self.piece_bytes + self.width * form.embedding_bits / 8 + 4
+
+
+def sizes_of(
+    config: PretrainedConfig, settings: ModelSettings, tokenizer: TextTokenizer, *, pieces: int | None = None
+) -> Sizes:
+    """Return what a student's artifacts will weigh.
+
+    Args:
+        config: of the student.
+        settings: its labels, pooling and pairs.
+        tokenizer: of the student.
+        pieces: what its vocabulary is trimmed to before it is trained.
+    """
+    with torch.device("meta"):
+        model = untrained_classifier(config, settings)
+    encoder = getattr(model, "encoder", model) if settings.pooling == "mean" else model
+    words = encoder.get_input_embeddings().weight  # type: ignore[operator]
+    tables, matrices, floats, halves = [0, 0], [0, 0], 0, 0
+    for name, weight in model.named_parameters():
+        values, table = weight.numel(), "embedding" in name or ".wpe." in name
+        if weight is words or (table and "token_type" in name and not settings.paired):
+            continue  # the types of single texts are added to the positions
+        if weight.ndim == 2 and table and "project" not in name:
+            tables = [tables[0] + values, tables[1] + weight.shape[0]]
+        elif weight.ndim == 2 and (_IN_LAYER.search(name) or table):
+            matrices = [matrices[0] + values, matrices[1] + weight.shape[0]]
+        else:
+            floats += values
+            halves += values if weight.ndim == 2 else 0
+    rows = int(words.shape[0])
+    whole = len(tokenizer.json_text.encode())
+    names = min(_pieces_bytes(tokenizer), whole)
+    return Sizes(
+        rows=rows if pieces is None else min(rows, pieces),
+        width=int(words.shape[1]),
+        tables=(tables[0], tables[1]),
+        matrices=(matrices[0], matrices[1]),
+        floats=floats,
+        halves=halves,
+        layers=int(config.num_hidden_layers),
+        tokenizer_bytes=whole - names,
+        piece_bytes=names / rows,
+        label_bytes=sum(len(json.dumps(label)) for label in settings.labels),
+        labels=len(settings.labels),
+    )
+
+
+def _pieces_bytes(tokenizer: TextTokenizer) -> int:
+    """Return the bytes of a tokenizer.json that are its pieces, written as the file is."""
+    pieces = json.loads(tokenizer.json_text)["model"]["vocab"]
+    spaced = '": ' in tokenizer.json_text[:1000]
+    return len(json.dumps(pieces, ensure_ascii=False, separators=None if spaced else (",", ":")).encode())
+
+
+def fitting_forms(
+    sizes: Sizes, forms: Sequence[Form], tokenizer: TextTokenizer, max_mb: float | None
+) -> tuple[list[Form], str]:
+    """Return the forms that fit into a budget, each with as many pieces as fit; and why the others do not.
+
+    Args:
+        sizes: of the shape.
+        forms: with the whole vocabulary.
+        tokenizer: whose single characters stay, whatever the budget.
+        max_mb: the budget; None lets all of them pass as they are.
+    """
+    if max_mb is None:
+        return list(forms), ""
+    found: list[Form] = []
+    reasons = []
+    for form in forms:
+        most = sizes.pieces_within(form, max_mb * 1e6)
+        least = smallest_form(form, tokenizer)
+        if most is None:
+            found.append(form)
+        elif least.pieces is not None and most >= least.pieces:
+            found.append(replace(form, pieces=most))
+        else:
+            kept = "whose vocabulary cannot be trimmed"
+            kept = kept if least.pieces is None else f"with the {least.pieces:,} pieces that have to stay"
+            reasons.append(f"{form.text}: {sizes.predict(least) / 1e6:.2f} MB, {kept}")
+    return found, "; ".join(reasons)
+
+
+def smallest_form(form: Form, tokenizer: TextTokenizer) -> Form:
+    """Return a form with as few pieces as a vocabulary can be trimmed to; itself where it cannot be trimmed."""
+    try:
+        return replace(form, pieces=least_pieces(tokenizer))
+    except ModelError:
+        return form
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the bytes of every file in an artifact's folder, its manifest among them."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,89 @@
+"""How fast an artifact is on this machine: of a finished student, and of a shape before it is trained.
+
+Time does not depend on what weights are, so a shape is measured as it is cut out of its teacher, exported and thrown
+away. Nobody is handed such an artifact: it is not verified, and would not pass.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from liteft.artifact import MODEL, writing_artifact
+from liteft.data import Split
+from liteft.exporting.blueprint import Blueprint
+from liteft.exporting.folder import manifest_fields, save_model, seal, write_companions
+from liteft.exporting.quantization import Quantization
+from liteft.exporting.weights import reason_to_trace
+from liteft.finetuning.model import LoadedClassifier
+from liteft.frontier.candidates import Form
+from liteft.report.subjects import find_subjects
+from liteft.report.workers import open_workers, time_workers, write_texts
+
+__all__ = ["latency_ms", "untrained_latency_ms", "write_untrained"]
+
+_TEXTS = 512
+_ROUNDS, _SECONDS = 3, 0.5
+
+
+def latency_ms(artifact: Path, split: Split, *, threads: int) -> float:
+    """Return the milliseconds that one text takes, from text to label.
+
+    It is the median over three rounds of the median over 100 texts or more, in a process of its own, which loads the
+    artifact as a service would.
+
+    Args:
+        artifact: its folder.
+        split: the texts; up to 512 of them, evenly spaced.
+        threads: of the engine.
+    """
+    sample = split.take(np.linspace(0, len(split), min(len(split), _TEXTS), endpoint=False).astype(np.int64))
+
+    def quiet(_line: str) -> None:
+        """A search has enough to say."""
+
+    with (
+        tempfile.TemporaryDirectory(prefix="liteft-search-") as folder,
+        open_workers(find_subjects([artifact]), threads=threads, device="cpu", progress=quiet) as workers,
+    ):
+        texts = write_texts(Path(folder) / "texts.json", sample.texts, sample.pairs)
+        (speed,) = time_workers(workers, texts, rounds=_ROUNDS, seconds=_SECONDS, progress=quiet)
+    return speed.p50_ms
+
+
+def untrained_latency_ms(student: LoadedClassifier, form: Form, split: Split, *, flat: bool, threads: int) -> float:
+    """Return the milliseconds that one text will take, measured with the weights that a student starts from.
+
+    Args:
+        student: as it is before its training.
+        form: of the artifact. Its vocabulary is not trimmed: one row of a table is read as fast as another.
+        split, threads: as for ``latency_ms``.
+        flat: the graph is written as standard nodes.
+    """
+    with tempfile.TemporaryDirectory(prefix="liteft-search-") as folder:
+        out = Path(folder) / "artifact"
+        write_untrained(student, form, out, flat=flat)
+        return latency_ms(out, split, threads=threads)
+
+
+def write_untrained(student: LoadedClassifier, form: Form, out: Path, *, flat: bool) -> None:
+    """Write an artifact that nobody verified.
+
+    Args:
+        student, form, flat: as for ``untrained_latency_ms``.
+        out: its folder.
+    """
+    if student.config.pad_token_id is None:
+        student.config.pad_token_id = student.tokenizer.pad_id
+    traced = reason_to_trace(student) is not None
+    quantization = Quantization(embedding_bits=form.embedding_bits)
+    model = Blueprint(student, traced=traced).model(form.precision, quantization, flat=flat)
+    with writing_artifact(out) as writer:
+        save_model(model, writer.folder / MODEL)
+        write_companions(student, writer.folder)
+        fields = manifest_fields(
+            student, None, form.precision, model, traced=traced, quantization=quantization, calibration=None
+        )
+        seal(writer, fields | {"verification": {}}, "Not trained")

@@ -1,0 +1,87 @@
+"""Training a shape, giving up a hopeless one, and the last resort where only the export loses too much."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from liteft.config import Recipe
+from liteft.frontier.candidates import Form, Shape
+from liteft.run import Run
+
+__all__ = ["GiveUp", "Hopeless", "shape_recipe", "tuning_recipe"]
+
+
+class Hopeless(Exception):
+    """A training that cannot come within the budget. Its last checkpoint stays: a larger budget goes on from it.
+
+    Attributes:
+        step, steps: where it was, and where it would have ended.
+        best: the best validation metric so far, a share.
+    """
+
+    def __init__(self, step: int, steps: int, best: float) -> None:
+        super().__init__(f"given up at step {step} of {steps}")
+        self.step, self.steps, self.best = step, steps, best
+
+
+class GiveUp(TrainerCallback):  # type: ignore[misc]
+    """Raises `Hopeless` once half of a training's steps are done and its best evaluation so far is below a bar.
+
+    It raises after the checkpoint of that evaluation is written, so that nothing is lost. A stage that only matches
+    states is not judged: it has learned no labels yet.
+
+    Args:
+        bar: of the metric, a share.
+        metric: its name.
+    """
+
+    def __init__(self, bar: float, metric: str) -> None:
+        self.bar, self.metric = bar, f"eval_{metric}"
+        self.found: Hopeless | None = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any  # noqa: ARG002
+    ) -> None:
+        """Forget what another training was."""
+        self.found = None
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any  # noqa: ARG002
+    ) -> None:
+        """Judge."""
+        values = [entry[self.metric] for entry in state.log_history if self.metric in entry]
+        half = state.max_steps <= 2 * state.global_step < 2 * state.max_steps
+        if args.load_best_model_at_end and half and values and max(values) < self.bar:
+            self.found = Hopeless(state.global_step, state.max_steps, max(values))
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any  # noqa: ARG002
+    ) -> None:
+        """Stop."""
+        if self.found is not None and self.found.step == state.global_step:
+            raise self.found
+
+
+def shape_recipe(recipe: Recipe, shape: Shape) -> Recipe:
+    """Return a recipe with the student's size."""
+    return recipe.model_copy(update={"student": recipe.student.model_copy(update={"size": shape.name})})
+
+
+def tuning_recipe(recipe: Recipe, student: Run, form: Form) -> Recipe:
+    """Return the recipe of a finished student's last epochs, in the rounding and with the vocabulary of a form."""
+    changes: dict[str, Any] = {
+        "size": None,
+        "student": str(student.model_path),
+        "layers": "auto",
+        "epochs": 0.0,
+        "quantized_epochs": recipe.search.quantized_epochs,
+        "matching_epochs": 0.0,
+        "vocabulary": form.pieces,
+        "fill_vocabulary": True,
+    }
+    if recipe.student.matching_epochs:
+        changes |= {"hidden_weight": 0.0, "relation_weight": 0.0}  # they were the first stage's
+    tuned = recipe.model_copy(update={"student": recipe.student.model_copy(update=changes)})
+    return Form(embedding_bits=form.embedding_bits, tuned=True).laid_over(tuned)

@@ -1,0 +1,243 @@
+"""``liteft.search``: a budget in, the best model within it out.
+
+    OUT/teacher                     the fine-tuned base
+    OUT/3x384/student               a shape's student, as liteft.distill leaves it
+    OUT/3x384/int8-4bit-12000       an artifact of it: int8, words in 4 bits, 12,000 pieces
+    OUT/3x384/student-int8-4bit     a student's last epochs in a form, where only its export lost too much
+    OUT/search.json                 what was measured, after every step
+    OUT/frontier.png                quality against size and time
+    OUT/artifact                    a copy of the winner
+
+The same call again goes on where the last one stopped, or returns what it found. With another budget, what was trained,
+exported and measured is used again.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from transformers import TrainerCallback
+
+from liteft import files
+from liteft.artifact import MANIFEST
+from liteft.config import Recipe
+from liteft.data import Dataset
+from liteft.distillation.teachers import Teacher, open_teacher, with_labels
+from liteft.errors import ArtifactError, ConfigError, MissingExtraError, RunError
+from liteft.finetuning import finetune
+from liteft.finetuning.bases import resolve_base
+from liteft.finetuning.model import ModelSettings, predict_logits, read_config
+from liteft.finetuning.teacher import pooling_of, require_trainable, resolve_data, resolve_recipe
+from liteft.finetuning.trainer import Progress
+from liteft.frontier.budget import Budget
+from liteft.frontier.choosing import choose_winner, compromises, nearest
+from liteft.frontier.journal import JOURNAL, Journal
+from liteft.frontier.loop import Search
+from liteft.frontier.picture import draw
+from liteft.frontier.plan import check_recipe, require_fit
+from liteft.frontier.result import Candidate, Frontier
+from liteft.metrics import primary_metric, score, score_intervals
+from liteft.report.comparison import describe_machine
+from liteft.run import RUN_FILE, Run
+from liteft.runtime.cores import usable_cores
+from liteft.tokenization import TextTokenizer
+
+__all__ = ["search"]
+
+
+def search(
+    teacher: Run | str | Path,
+    data: Dataset | str | Path,
+    *,
+    out: str | Path,
+    recipe: Recipe | None = None,
+    progress: Progress | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
+    **settings: Any,
+) -> Frontier:
+    """Search the best artifact within a budget: layers, width, vocabulary and precision.
+
+    Shapes are looked at from the cheapest to the dearest. One is trained once and exported in several forms, each
+    verified, each measured: bytes of its folder, median milliseconds of one text on this machine, quality on the
+    validation split. Not trained are shapes of which no form fits, or that are clearly too slow as they start; given up
+    at half of its steps or later is a student further below the teacher than the budget and ``margin``; left out are
+    shapes dearer than one that is within the budget and as good as the teacher. Where a student is good enough and its
+    exports are not, float16 is tried where it fits, then ``quantized_epochs`` more in the form itself.
+
+    Args:
+        teacher: a run, a classifier's folder, or a base that is fine-tuned first, into OUT/teacher.
+        data: a data set, or what ``load_dataset`` takes (the recipe's ``[data]`` table then says how).
+        out: the folder of everything.
+        recipe: settings; its ``student`` table says how shapes are trained, where ``size`` narrows the search to one,
+            and ``export`` how they are exported: another precision than int8 is the only one then.
+        progress: called with a line of text now and then.
+        callbacks: transformers callbacks, for loggers of your own.
+        settings: keys of the recipe's ``[search]`` table, over the recipe: ``max_mb``, ``max_ms``, ``max_drop``, one of
+            them at least.
+
+    Returns:
+        Everything that was looked at, and the winner, None where nothing is within the budget. With several
+        ``learning_rates`` no student is given up halfway.
+
+    Raises:
+        ConfigError: no budget, or settings that do not go with a search.
+        ModelError: no student of the teacher fits into the megabytes; or a teacher that cannot be used.
+        RunError: the folder holds something else: other data or settings, an artifact of no search.
+        DataError: data that cannot be trained on.
+    """
+    recipe = resolve_recipe(recipe, "search", settings)
+    out = Path(out)
+    budget = Budget.of(recipe.search)
+    check_recipe(recipe)
+    if PartialState(cpu=not torch.cuda.is_available()).num_processes > 1:
+        raise ConfigError(
+            "a search times models, so it runs in one process.", fix="without torchrun; then train the winner's --size"
+        )
+    dataset = resolve_data(data, recipe)
+    require_trainable(dataset)
+    journal = _open_journal(out)
+    told = progress or (lambda _line: None)
+    opened, trained = _open(teacher, dataset, out / "teacher", recipe, told, callbacks)
+    loaded = opened.loaded
+    require_fit(recipe, loaded.config, loaded.settings, loaded.tokenizer)
+    dataset, same_data = with_labels(dataset, opened), dataset.fingerprint
+    machine = {**describe_machine(), "threads": recipe.student.threads or usable_cores()}
+    searching = Search(
+        teacher=opened,
+        quality=_quality(opened, dataset, same_data, "validation"),
+        dataset=dataset,
+        recipe=recipe,
+        out=out,
+        journal=journal,
+        machine=machine,
+        progress=told,
+        callbacks=callbacks,
+        show_check=not trained,
+    )
+    searching.run()
+    found = _concluded(searching, budget, same_data)
+    _write_winner(found, out, told)
+    found = _drawn(found, out / "frontier.png", told)
+    journal.write(found.to_dict())
+    return found
+
+
+def _open_journal(out: Path) -> Journal:
+    """Return the folder's journal; refuse a folder whose artifact is not a search's."""
+    journal = Journal(out)
+    artifact = out / "artifact"
+    if artifact.exists() and not (journal.known and (artifact / MANIFEST).is_file()):
+        raise RunError(
+            f"{artifact} exists, and no search wrote it: {out} has no {JOURNAL}.",
+            fix=["--out NEW_FOLDER", f"remove {artifact}; the teacher beside it is used again"],
+        )
+    return journal
+
+
+def _open(
+    teacher: Run | str | Path,
+    dataset: Dataset,
+    out: Path,
+    recipe: Recipe,
+    progress: Progress,
+    callbacks: Sequence[TrainerCallback],
+) -> tuple[Teacher, bool]:
+    """Return the teacher, and whether it was trained here; a base none of whose students fits is not."""
+    trained = False
+
+    def finetuned(base: str) -> Run:
+        nonlocal trained
+        folder, own = resolve_base(base), recipe.teacher
+        settings = ModelSettings(
+            dataset.labels, dataset.task, pooling_of(own, folder), own.max_tokens, dataset.paired
+        )
+        tokenizer = TextTokenizer.from_file(folder / "tokenizer.json", max_tokens=own.max_tokens)
+        require_fit(recipe, read_config(folder), settings, tokenizer)
+        trained = not (out / RUN_FILE).is_file()
+        return finetune(base, dataset, out=out, recipe=recipe, progress=progress, callbacks=callbacks)
+
+    return open_teacher(teacher, finetune=finetuned), trained
+
+
+def _quality(teacher: Teacher, dataset: Dataset, fingerprint: str, name: str) -> float:
+    """Return the teacher's main metric on a split, from its run where that was made of the same data."""
+    metric, run = primary_metric(dataset.task), teacher.run
+    if run is not None and (run.info.get("data") or {}).get("fingerprint") == fingerprint:
+        stored = run.metrics.get(name, {}).get(metric)
+        if stored is not None:
+            return float(stored)
+    split = dataset.split(name)
+    assert split.labels is not None
+    logits = predict_logits(teacher.loaded, split.texts, split.pairs)
+    return score(logits, split.labels, task=dataset.task, foreign=split.foreign)[metric]
+
+
+def _concluded(searching: Search, budget: Budget, fingerprint: str) -> Frontier:
+    """Choose the winner, or say what comes nearest."""
+    dataset, candidates = searching.dataset, searching.candidates
+    logits = {each.name: searching.measured_logits(each) for each in candidates if each.within}
+    winner, rule = choose_winner(candidates, logits, dataset.validation, dataset.task)
+    return Frontier(
+        budget=budget,
+        task=dataset.task,
+        data=dataset.name,
+        texts=len(dataset.validation),
+        teacher=searching.quality,
+        candidates=tuple(candidates),
+        winner=winner,
+        rule=rule,
+        artifact=None if winner is None else searching.out / "artifact",
+        nearest=() if winner is not None else tuple(each.name for each in nearest(candidates, budget)),
+        compromises=() if winner is not None else tuple(compromises(candidates)),
+        test=None if winner is None else _tested(searching, winner, fingerprint),
+        machine=searching.machine,
+    )
+
+
+def _tested(searching: Search, winner: Candidate, fingerprint: str) -> dict[str, Any] | None:
+    """Return the winner's and the teacher's metric on the test split, where there is one with labels."""
+    dataset, metric = searching.dataset, searching.metric
+    split = dataset.splits.get("test")
+    if split is None or split.labels is None or not len(split):
+        return None
+    logits = searching.tested(winner)
+    given: dict[str, Any] = {"task": dataset.task, "foreign": split.foreign}
+    return {
+        "texts": len(split),
+        "winner": score(logits, split.labels, **given)[metric],
+        "winner_interval": list(score_intervals(logits, split.labels, **given)[metric]),
+        "teacher": _quality(searching.teacher, dataset, fingerprint, "test"),
+    }
+
+
+def _write_winner(found: Frontier, out: Path, progress: Progress) -> None:
+    """Copy the winner to OUT/artifact; without one, take away what an earlier budget left there."""
+    target, winner = out / "artifact", found.winner
+    if winner is None:
+        if target.exists():
+            shutil.rmtree(target)
+            progress(f"{target} removed: it was the winner of an earlier budget")
+        return
+    assert winner.path is not None
+    manifest = (winner.path / MANIFEST).read_bytes()
+    if (target / MANIFEST).is_file() and (target / MANIFEST).read_bytes() == manifest:
+        return
+    with files.writing_folder(target, kind=ArtifactError) as folder:
+        shutil.copytree(winner.path, folder, dirs_exist_ok=True)
+
+
+def _drawn(found: Frontier, path: Path, progress: Progress) -> Frontier:
+    """Draw the frontier; without matplotlib there is no picture, and the table says it all."""
+    if not found.measured:
+        return found
+    try:
+        return replace(found, picture=draw(found, path))
+    except MissingExtraError as error:
+        progress(f"no picture: {error.message} Try: {error.fix[0]}")
+        return found

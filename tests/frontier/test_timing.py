@@ -1,0 +1,18 @@
+"""Timings as they are really taken: of a shape before its training, in a process that loads it as a service would."""
+
+from __future__ import annotations
+
+import pytest
+
+from liteft.config import make_recipe
+from liteft.data import Dataset
+from liteft.distillation.initial import create_student
+from liteft.finetuning.model import LoadedClassifier
+from liteft.frontier.candidates import Form
+from liteft.frontier.timing import untrained_latency_ms
+
+
+@pytest.mark.parametrize("form", [Form(), Form(embedding_bits=4)], ids=lambda form: form.name)
+def test_an_untrained_shape_is_timed(form: Form, loaded: LoadedClassifier, dataset: Dataset) -> None:
+    student = create_student(loaded, make_recipe({"student": {"size": "1"}}).student)
+    assert 0.005 < untrained_latency_ms(student, form, dataset.validation, flat=False, threads=1) < 1000
