@@ -103,7 +103,7 @@ def export(
     static = chosen.precision == "int8" and chosen.scheme == "static"
     import liteft
 
-    more = None if unlabeled is None else load_unlabeled(unlabeled, text=how.get("text"), pair=how.get("pair"))
+    more = None if unlabeled is None else load_unlabeled(unlabeled)
     train = find_gold(on, subjects, split="train", settings=how).split if static or chosen.vocabulary else None
     artifact = liteft.export(
         source,

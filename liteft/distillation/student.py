@@ -1,8 +1,8 @@
 """Distilling: one student, or its control, from a fine-tuned teacher.
 
 A student is trained in up to three stages: states matched with the teacher's, logits, then logits in int8's rounding.
-The control is the same student from the same start, with as many steps and the same search of the learning rate, on labels alone: what it
-reaches is what the teacher did not contribute.
+The control is the same student from the same start, with as many steps and the same search of the learning rate, on
+labels alone: what it reaches is what the teacher did not contribute.
 """
 
 from __future__ import annotations

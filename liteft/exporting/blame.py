@@ -1,9 +1,10 @@
 """Which products an int8 graph has to thank for what it loses.
 
 Each product is quantized alone, everything else in float, embeddings too (and word embeddings of 4 bits alone, as if
-they were a product), and the graph runs on real texts. What its answers then differ by is that product's own effect: the Kullback-Leibler divergence of their probabilities from the
-float graph's. The other way round, all but one quantized, would say what is gained by mending that one, which is
-nothing as long as a second is broken; so nobody would be named where several are to blame.
+they were a product), and the graph runs on real texts. What its answers then differ by is that product's own effect:
+the Kullback-Leibler divergence of their probabilities from the float graph's. The other way round, all but one
+quantized, would say what is gained by mending that one, which is nothing as long as a second is broken; so nobody would
+be named where several are to blame.
 
 A product is measured with its weights alone in int8, too: where that costs next to nothing, its activations are to
 blame, and the cheap cure, int8 weights multiplied in float, is enough.

@@ -38,7 +38,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture(scope="module")
 def artifacts(workshop: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artifact]:
-    """One model in four forms; none of them is near a tie."""
+    """One model in five forms; none of them is near a tie."""
     folder, split = workshop.learned("bert", "mean")
     root = tmp_path_factory.mktemp("artifacts")
     return {
@@ -46,6 +46,7 @@ def artifacts(workshop: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[s
         for name, settings in {
             "int8": {"precision": "int8"},
             "flat": {"precision": "int8", "flat": True},
+            "edge": {"precision": "int8", "target": "edge"},
             "fp16": {"precision": "fp16"},
             "fp32": {"precision": "fp32"},
         }.items()
@@ -91,11 +92,12 @@ def test_float_artifacts_have_no_integer_products_and_say_how_they_are_stored(ar
         assert {product.dtype for product in found.products if product.form == "float"} >= {dtype}
 
 
-@pytest.mark.parametrize("form", ["int8", "flat", "fp16", "fp32"])
+@pytest.mark.parametrize("form", ["int8", "flat", "fp16", "fp32", "edge"])
 def test_bytes_by_kind_add_up_to_the_folder(form: str, artifacts: dict[str, Artifact]) -> None:
     artifact = artifacts[form]
     found = liteft.inspect(artifact.path)
-    sizes = {file.name: file.stat().st_size for file in artifact.path.iterdir()}
+    folder = artifact.path
+    sizes = {file.relative_to(folder).as_posix(): file.stat().st_size for file in folder.rglob("*") if file.is_file()}
     assert found.files == sizes
     assert sum(found.kinds.values()) == sum(sizes.values())
     assert found.kinds["tokenizer"] == sizes["tokenizer.json"]
@@ -326,7 +328,7 @@ def test_the_verb_prints_a_table_and_plain_data(
     path = str(artifacts["int8"].path)
     assert main(["inspect", path]) == 0
     short = capsys.readouterr().out
-    assert "bytes by kind" in short and "integer products" in short and "smaller tensors are in --json" in short
+    assert "bytes by kind" in short and "integer products" in short and "smaller tensors: --all shows them" in short
     assert main(["inspect", path, "--all"]) == 0
     whole = capsys.readouterr().out
     assert "layers.2.feed_forward.norm.bias" in whole and "layers.2.feed_forward.norm.bias" not in short
