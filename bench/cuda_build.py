@@ -14,6 +14,7 @@ from machine import ROOT
 
 SOURCES = ROOT / "cpp_ext"
 GPU_PROGRAMS = ("test_cuda", "time_cuda")
+TARGETS = ("liteft", "liteft_cuda", *GPU_PROGRAMS)  # not the emulator and its tests, which need no GPU
 
 Command = list[str]
 
@@ -23,7 +24,7 @@ def with_cmake(build: Path, architectures: str, jobs: int) -> list[Command]:
     defined = ["-DLITEFT_CUDA=ON", f"-DLITEFT_CUDA_ARCHITECTURES={architectures}", "-DCMAKE_BUILD_TYPE=Release"]
     return [
         ["cmake", "-S", str(SOURCES), "-B", str(build), *defined],
-        ["cmake", "--build", str(build), "--parallel", str(jobs)],
+        ["cmake", "--build", str(build), "--parallel", str(jobs), "--target", *TARGETS],
     ]
 
 
