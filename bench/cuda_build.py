@@ -6,6 +6,7 @@ are for x86-64 and for one architecture of GPUs, and build the programs that run
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -60,6 +61,8 @@ def without_cmake(build: Path, architectures: str) -> list[list[Command]]:
     for name in _sources(cuda, "liteft_cuda"):
         source = os.path.normpath(f"cuda/{name}")
         compiler = [*nvcc] if source.endswith(".cu") else [*host, *headers]
+        if name == "engine.cpp":
+            compiler += [f'-DLITEFT_CUDA_KERNELS="{kernels_name()}"', f'-DLITEFT_CUDA_BUILT_FOR="{number}-real"']
         compiled.append([*compiler, "-c", str(SOURCES / source), "-o", _object(build, source)])
         kernels.append(_object(build, source))
     for program in GPU_PROGRAMS:
@@ -80,6 +83,13 @@ def without_cmake(build: Path, architectures: str) -> list[list[Command]]:
         main = _object(build, f"tests/{program}.cpp")
         linked.append(["g++", main, *extra, *near, *runtime, "-o", str(build / program)])
     return [compiled, shared, linked]
+
+
+def kernels_name() -> str:
+    """Return the name of the kernels of these sources, as cuda/CMakeLists.txt makes it."""
+    files = sorted(path for path in (SOURCES / "cuda").iterdir() if path.suffix in (".cu", ".cuh"))
+    hashes = "".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)
+    return hashlib.sha256(hashes.encode()).hexdigest()[:12]
 
 
 def _object(build: Path, source: str) -> str:

@@ -146,6 +146,16 @@ __global__ void classify_kernel(const T* x, const float* weights, const float* b
   }
 }
 
+template <typename T>
+__global__ void draw_kernel(T* out, std::size_t count) {
+  const std::size_t place = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (place >= count) return;
+  std::uint32_t bits = static_cast<std::uint32_t>(place) + 1;
+  bits = (bits ^ bits >> 16) * 0x85ebca6bu;
+  bits = (bits ^ bits >> 13) * 0xc2b2ae35u;
+  out[place] = static_cast<T>(static_cast<float>((bits ^ bits >> 16) >> 8) * 0x1p-23f - 1.0f);
+}
+
 template <typename T, Act kind>
 void activate_as(const Activated<T>& given, int rows, cudaStream_t stream) {
   constexpr int kThreads = 256;
@@ -195,6 +205,17 @@ void classify(const T* x, const float* weights, const float* bias, const Counts*
   launch(classify_kernel<T>, blocks_for(texts), 32 * kWarps, 0, stream, x, weights, bias, counts, width, labels, logits);
 }
 
+cudaError_t look_for_kernels() {
+  cudaFuncAttributes attributes{};
+  return cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(&gather_kernel<__half>));
+}
+
+template <typename T>
+void draw_values(T* out, std::size_t count, cudaStream_t stream) {
+  constexpr std::size_t kThreads = 256;
+  if (count) launch(draw_kernel<T>, static_cast<unsigned>((count + kThreads - 1) / kThreads), kThreads, 0, stream, out, count);
+}
+
 #define LITEFT_FOR(T)                                                                                             \
   template void embed<T>(const Embedding<T>&, int, cudaStream_t);                                                 \
   template void normalize<T>(const Residual<T>&, int, cudaStream_t);                                              \
@@ -202,7 +223,8 @@ void classify(const T* x, const float* weights, const float* bias, const Counts*
   template void gather_first<T>(const T*, const std::int32_t*, const Counts*, int, T*, int, cudaStream_t);        \
   template void pool_mean<T>(const T*, const std::int32_t*, const std::uint8_t*, const Counts*, int, T*, int,     \
                              cudaStream_t);                                                                       \
-  template void classify<T>(const T*, const float*, const float*, const Counts*, int, int, float*, int, cudaStream_t);
+  template void classify<T>(const T*, const float*, const float*, const Counts*, int, int, float*, int, cudaStream_t); \
+  template void draw_values<T>(T*, std::size_t, cudaStream_t);
 LITEFT_FOR(__half)
 LITEFT_FOR(__nv_bfloat16)
 

@@ -228,6 +228,9 @@ def test_a_build_without_cmake_compiles_what_cmake_lists(cuda_build: ModuleType,
     assert not any("neon" in source for source in sources)
     (vnni,) = (command for command in compiled if "cpu/kernels_avx512.cpp" in " ".join(command))
     assert {"-mavx512bf16", "-ffp-contract=off"} <= set(vnni)
+    (engine,) = (command for command in compiled if "cuda/engine.cpp" in " ".join(command))
+    assert f'-DLITEFT_CUDA_KERNELS="{cuda_build.kernels_name()}"' in engine
+    assert '-DLITEFT_CUDA_BUILT_FOR="90a-real"' in engine
     assert all("arch=compute_90a,code=sm_90a" in " ".join(each) for each in compiled if each[0] == "nvcc")
     assert [Path(command[-1]).name for command in shared] == ["libliteft.so", "libliteft_cuda.so"]
     assert [Path(command[-1]).name for command in linked] == ["test_cuda", "time_cuda"]
