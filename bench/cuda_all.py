@@ -144,8 +144,9 @@ def step_of(name: str, arguments: argparse.Namespace, site: Path, gpu: bool, end
     built = f"file:{build / 'libliteft_cuda.so'}"
     quick = [str(build / "test_cuda"), "--quick"]
     poisoned = environment | {"LITEFT_CUDA_POISON": "ones"}
+    few = {"LITEFT_CUDA_ROWS": "1024"}  # fewer sizes to learn, and to find learnt
     if name in SANITIZERS:
-        return sanitizer(name, quick, environment if name == "initcheck" else poisoned)
+        return sanitizer(name, quick, (environment if name == "initcheck" else poisoned) | few)
     if name == "wheels":
         files = sorted(map(str, arguments.wheels.glob("*.whl"))) if arguments.wheels else []
         options = ["--quiet", "--no-index", "--no-deps", "--no-compile", "--upgrade", "--target", str(site)]
@@ -159,7 +160,7 @@ def step_of(name: str, arguments: argparse.Namespace, site: Path, gpu: bool, end
             commands = cuda_build.without_cmake(build, arguments.architectures)
         return Step(name, commands, 300, ("nvcc", "g++"))
     if name == "quick":  # learns the fastest algorithms, besides, so that runs under the sanitizer find them
-        return Step(name, [quick], 60, (f"file:{quick[0]}",), poisoned)
+        return Step(name, [quick], 120, (f"file:{quick[0]}",), poisoned | few)
     if name == "tests":
         return Step(name, [quick[:1]], 170, (f"file:{quick[0]}",), poisoned)
     if name == "pytest":

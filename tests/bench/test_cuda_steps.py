@@ -196,6 +196,8 @@ def test_sanitizers_look_at_own_kernels_but_for_what_was_never_written(arguments
         command = step.commands[0]
         assert ("kns=liteft" in command) == (name != "initcheck")
         assert step.environment["LITEFT_CUDA_POISON"] == ("unfilled" if name == "initcheck" else "ones")
+        quick = cuda_all.step_of("quick", arguments, tmp_path, True, time.monotonic() + 60)
+        assert step.environment["LITEFT_CUDA_ROWS"] == quick.environment["LITEFT_CUDA_ROWS"]  # what was learnt is found
     for name in ("quick", "tests", "pytest"):
         step = cuda_all.step_of(name, arguments, tmp_path, True, time.monotonic() + 60)
         assert step.environment["LITEFT_CUDA_POISON"] == "ones"
