@@ -6,7 +6,7 @@ For a bare machine without a network: only Python's standard library is needed t
 with a limit of its own and none beyond --minutes; one that fails does not stop the others, and one that cannot run
 says why. In the folder stand, written anew after each step: summary.json (what came of each step, GPU, driver,
 versions, commit, targets), log.txt (all output), kernels.json (cpp_ext/tests/time_cuda.cpp) and engine.json
-(bench/cuda_engines.py, which gets the time that is left).
+(bench/cuda_engines.py, which gets the time that is left, and four minutes of it where other steps follow).
 
 Without a GPU all steps are skipped, and the exit status is 77; --anyway runs what can be run, which is the build and
 what says for itself that there is no GPU.
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import importlib
 import importlib.util
 import json
 import os
@@ -32,9 +33,10 @@ from cuda_steps import (
     SANITIZERS,
     SKIPPED,
     Step,
-    judge_ctest,
+    judge_initcheck,
     judge_pytest,
     judge_required_pytest,
+    judge_sanitizer,
     mended,
     python,
     run_step,
@@ -42,7 +44,9 @@ from cuda_steps import (
 from machine import ROOT, commit, tell, versions
 
 PACKAGES = ("torch", "triton", "transformers", "onnx", "onnxruntime", "numpy", "tokenizers", "pydantic", "pytest")
-NAMES = ("wheels", "build", "quick", "tests", "kernels", "pytest", *SANITIZERS, "engine")
+# What is wanted most comes first: a call may be cut off.
+NAMES = ("wheels", "build", "quick", "engine", "kernels", "tests", "pytest", *SANITIZERS)
+ENGINE_MINUTES = 4.0  # at most, where other steps follow
 PYTESTS = ("tests/runtime/test_native_cuda.py", "tests/native/test_operator_target.py")
 
 
@@ -84,14 +88,19 @@ def run_all(arguments: argparse.Namespace) -> int:
     log = arguments.out / "log.txt"
     log.write_text("", encoding="utf-8")
     site = arguments.build.parent / "site"
-    for name in arguments.steps:
+    use_wheels(site)
+    names = names_of(arguments.steps, arguments.build)
+    for place, name in enumerate(names):
         summary["steps"].append({"name": name, "status": "to come"})
         if reason and not arguments.anyway:
             said = {"name": name, "status": "skipped", "reason": f"no GPU: {reason}", "seconds": 0.0}
         else:
             tell(f"{name} ...")
             write(arguments.out, summary)
-            said = run_step(step_of(name, arguments, site, bool(gpu), end), end - time.monotonic(), log)
+            step = step_of(name, arguments, site, bool(gpu), end, last=place + 1 == len(names))
+            said = run_step(step, end - time.monotonic(), log)
+            if name == "wheels":
+                use_wheels(site)
         summary["steps"][-1] = said
         tell(f"{name}: {said['status']} {said['reason']} ({said['seconds']} s)")
         mend_kernels(arguments.out / "kernels.json")
@@ -103,8 +112,23 @@ def run_all(arguments: argparse.Namespace) -> int:
     return SKIPPED if states == {"skipped"} else int(bool(states & {"failed", "timed out"}))
 
 
-def step_of(name: str, arguments: argparse.Namespace, site: Path, gpu: bool, end: float) -> Step:
-    """Return a step by name."""
+def names_of(asked: list[str], build: Path) -> list[str]:
+    """Return the steps to do: those asked for, and the build before the comparison where there is no library."""
+    names = list(asked)
+    if "engine" in names and "build" not in names and not (build / "libliteft_cuda.so").exists():
+        names.insert(names.index("engine"), "build")
+    return names
+
+
+def use_wheels(site: Path) -> None:
+    """Let this process find, as those that it starts do, what the wheels hold."""
+    if site.exists() and str(site) not in sys.path:
+        sys.path.append(str(site))
+    importlib.invalidate_caches()
+
+
+def step_of(name: str, arguments: argparse.Namespace, site: Path, gpu: bool, end: float, *, last: bool = True) -> Step:
+    """Return a step by name; ``last``: none follows it."""
     build, out = arguments.build, arguments.out
     environment = {
         "PYTHONPATH": os.pathsep.join([str(ROOT), *([str(site)] if site.exists() else [])]),
@@ -119,9 +143,10 @@ def step_of(name: str, arguments: argparse.Namespace, site: Path, gpu: bool, end
     } | ({"LITEFT_GPU": "required"} if gpu else {})
     built = f"file:{build / 'libliteft_cuda.so'}"
     quick = [str(build / "test_cuda"), "--quick"]
+    poisoned = environment | {"LITEFT_CUDA_POISON": "ones"}
+    few = {"LITEFT_CUDA_ROWS": "1024"}  # fewer sizes to learn, and to find learnt
     if name in SANITIZERS:
-        command = ["compute-sanitizer", "--tool", name, "--error-exitcode", "9", "--print-limit", "20", *quick]
-        return Step(name, [command], 90, ("compute-sanitizer", f"file:{quick[0]}"), environment)
+        return sanitizer(name, quick, (environment if name == "initcheck" else poisoned) | few)
     if name == "wheels":
         files = sorted(map(str, arguments.wheels.glob("*.whl"))) if arguments.wheels else []
         options = ["--quiet", "--no-index", "--no-deps", "--no-compile", "--upgrade", "--target", str(site)]
@@ -135,24 +160,40 @@ def step_of(name: str, arguments: argparse.Namespace, site: Path, gpu: bool, end
             commands = cuda_build.without_cmake(build, arguments.architectures)
         return Step(name, commands, 300, ("nvcc", "g++"))
     if name == "quick":  # learns the fastest algorithms, besides, so that runs under the sanitizer find them
-        return Step(name, [quick], 60, (f"file:{quick[0]}",), environment)
+        return Step(name, [quick], 120, (f"file:{quick[0]}",), poisoned | few)
     if name == "tests":
-        if shutil.which("ctest") and (build / "CTestTestfile.cmake").exists():
-            whole = ["ctest", "--test-dir", str(build), "--output-on-failure", "--timeout", "150"]
-            return Step(name, [whole], 170, (f"file:{quick[0]}",), environment, judge=judge_ctest)
-        return Step(name, [quick[:1]], 170, (f"file:{quick[0]}",), environment)
+        return Step(name, [quick[:1]], 170, (f"file:{quick[0]}",), poisoned)
     if name == "pytest":
         needs = (*(f"python:{each}" for each in ("pytest", "torch", "onnxruntime", "tokenizers")), built)
         options = ["-m", "gpu", "-rs", "-p", "no:cacheprovider"]
         judge = judge_required_pytest if gpu else judge_pytest
-        return Step(name, [python("-m", "pytest", *PYTESTS, *options)], 150, needs, environment, judge=judge)
+        return Step(name, [python("-m", "pytest", *PYTESTS, *options)], 150, needs, poisoned, judge=judge)
     if name == "kernels":
         program = str(build / "time_cuda")
         return Step(name, [[program]], 120, (f"file:{program}",), environment, output=out / "kernels.json")
     left = max(0.5, (end - time.monotonic()) / 60 - 0.5)
+    if not last:
+        left = min(left, ENGINE_MINUTES)
     command = python("bench/cuda_engines.py", "--out", str(out / "engine.json"), "--minutes", f"{left:.2f}")
     command += ["--commit", arguments.commit, *(["--artifact", str(arguments.artifact)] if arguments.artifact else [])]
     return Step(name, [command], 60 * left + 60, ("python:numpy", built), environment)
+
+
+def sanitizer(tool: str, command: list[str], environment: dict[str, str]) -> Step:
+    """Return the step of a tool of compute-sanitizer.
+
+    Only LiteFT's kernels are looked at, which saves most of the time; but initcheck has to see what cublasLt's write.
+    Its memory is not filled, and nothing is left for it to miss.
+    """
+    options = ["--tool", tool, "--error-exitcode", "9"]
+    if tool == "initcheck":
+        options += ["--print-limit", "2000"]
+        environment = environment | {"LITEFT_CUDA_POISON": "unfilled"}
+    else:
+        options += ["--print-limit", "20", "--kernel-regex", "kns=liteft"]
+    judge = judge_initcheck if tool == "initcheck" else judge_sanitizer
+    needs = ("compute-sanitizer", f"file:{command[0]}")
+    return Step(tool, [["compute-sanitizer", *options, *command]], 90, needs, environment, judge=judge)
 
 
 def find_gpu() -> tuple[str, str]:

@@ -6,6 +6,7 @@ are for x86-64 and for one architecture of GPUs, and build the programs that run
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -14,6 +15,7 @@ from machine import ROOT
 
 SOURCES = ROOT / "cpp_ext"
 GPU_PROGRAMS = ("test_cuda", "time_cuda")
+TARGETS = ("liteft", "liteft_cuda", *GPU_PROGRAMS)  # not the emulator and its tests, which need no GPU
 
 Command = list[str]
 
@@ -23,7 +25,7 @@ def with_cmake(build: Path, architectures: str, jobs: int) -> list[Command]:
     defined = ["-DLITEFT_CUDA=ON", f"-DLITEFT_CUDA_ARCHITECTURES={architectures}", "-DCMAKE_BUILD_TYPE=Release"]
     return [
         ["cmake", "-S", str(SOURCES), "-B", str(build), *defined],
-        ["cmake", "--build", str(build), "--parallel", str(jobs)],
+        ["cmake", "--build", str(build), "--parallel", str(jobs), "--target", *TARGETS],
     ]
 
 
@@ -59,6 +61,8 @@ def without_cmake(build: Path, architectures: str) -> list[list[Command]]:
     for name in _sources(cuda, "liteft_cuda"):
         source = os.path.normpath(f"cuda/{name}")
         compiler = [*nvcc] if source.endswith(".cu") else [*host, *headers]
+        if name == "engine.cpp":
+            compiler += [f'-DLITEFT_CUDA_KERNELS="{kernels_name()}"', f'-DLITEFT_CUDA_BUILT_FOR="{number}-real"']
         compiled.append([*compiler, "-c", str(SOURCES / source), "-o", _object(build, source)])
         kernels.append(_object(build, source))
     for program in GPU_PROGRAMS:
@@ -79,6 +83,13 @@ def without_cmake(build: Path, architectures: str) -> list[list[Command]]:
         main = _object(build, f"tests/{program}.cpp")
         linked.append(["g++", main, *extra, *near, *runtime, "-o", str(build / program)])
     return [compiled, shared, linked]
+
+
+def kernels_name() -> str:
+    """Return the name of the kernels of these sources, as cuda/CMakeLists.txt makes it."""
+    files = sorted(path for path in (SOURCES / "cuda").iterdir() if path.suffix in (".cu", ".cuh"))
+    hashes = "".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)
+    return hashlib.sha256(hashes.encode()).hexdigest()[:12]
 
 
 def _object(build: Path, source: str) -> str:

@@ -172,11 +172,26 @@ def judge_required_pytest(status: int, text: str) -> tuple[str, str]:
     return ("failed" if found == "skipped" else found), reason
 
 
-def judge_ctest(status: int, text: str) -> tuple[str, str]:
-    """A test that was skipped is named."""
-    skipped = re.findall(r"Test +#\d+: (\S+) \.+\*+Skipped", text)
-    summary = last_line(text, "tests passed")
-    return ("failed" if status else "passed"), summary + (f"; skipped: {', '.join(skipped)}" if skipped else "")
+def judge_sanitizer(status: int, text: str) -> tuple[str, str]:
+    """A sanitizer that does not know the GPU has said nothing of the program."""
+    if "device not supported" in text.lower():
+        return "skipped", last_line(text, "device not supported")
+    return ("failed", f"exit status {status}") if status else ("passed", "")
+
+
+def judge_initcheck(status: int, text: str) -> tuple[str, str]:
+    """Reads by LiteFT's own kernels count.
+
+    cublasLt multiplies all rows of a bucket, those too that no text has; what comes of them is never looked at.
+    """
+    found, reason = judge_sanitizer(status, text)
+    readers = re.findall(r"Uninitialized .*\n=+\s+at (.*)", text)
+    if found != "failed" or status != 9 or not readers:
+        return found, reason
+    own = [reader for reader in readers if "liteft" in reader]
+    if own or re.search(r"\b[1-9]\d* failures\b", text) or "print limit" in text.lower():
+        return "failed", f"{len(own)} reads by kernels of LiteFT's, of {len(readers)} that are shown"
+    return "passed", f"{len(readers)} reads, all by cublasLt, of rows that no text has"
 
 
 def mended(text: str) -> Any:

@@ -205,7 +205,6 @@ class Compiled(TorchContestant):
         for name in ("cache_size_limit", "recompile_limit"):
             if hasattr(torch._dynamo.config, name):
                 setattr(torch._dynamo.config, name, 128)
-        torch._dynamo.reset()
         self._model = torch.compile(Plain(load_model(folder, device, precision)), mode=mode, dynamic=False)
 
     def feed(self, ids: Ids) -> tuple[Any, ...]:
@@ -215,6 +214,10 @@ class Compiled(TorchContestant):
     def forward(self, *feed: Any) -> Tensor:
         torch.compiler.cudagraph_mark_step_begin()
         return self._model(*feed)
+
+    def close(self) -> None:
+        """Forget what was compiled, of all modules of the process: of another model, nothing is in it yet."""
+        torch._dynamo.reset()
 
     def notes(self) -> dict[str, Any]:
         return super().notes() | {"lengths": "rounded up to buckets"}

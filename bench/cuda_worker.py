@@ -72,7 +72,7 @@ def _serve(pipe: Connection, folder: Path, device: str) -> None:
 
     def contestant(name: str, model: str) -> Contestant:
         for key in [key for key in made if key[1] != model]:
-            del made[key]
+            made.pop(key).close()
         if (name, model) not in made:
             entry = CONTESTANTS[name]
             made[name, model] = entry.make(folder / model, device, **entry.settings)

@@ -52,6 +52,7 @@ int liteft_cuda_create(const liteft_shape* shape, const liteft_weight* weights, 
     settings.device = device;
     settings.folders = folders ? folders : "";
     settings.cache = cache ? cache : "";
+    settings.most_rows = rows_from_environment(settings.most_rows);
     *created = new liteft_cuda{make_engine(*shape, weights, count, precision, settings), getpid()};
   });
 }

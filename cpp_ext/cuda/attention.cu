@@ -217,6 +217,7 @@ __global__ void __launch_bounds__(128, D == 32 ? 4 : 3) attend_kernel(Attention<
 }
 
 constexpr int kFirstWarps = 4;
+constexpr int kAtOnce = 8;  // rows of values that are on their way
 
 // Shared memory: the queries of the block's warps, 1 KB at most. A step takes 32 keys, one a lane; then each lane sums its own columns.
 template <typename T, int D>
@@ -255,11 +256,20 @@ __global__ void __launch_bounds__(32 * kFirstWarps) attend_first_kernel(Attentio
     total = total * shrink + weight;
 #pragma unroll
     for (int i = 0; i < kColumns; ++i) out[i] *= shrink;
-    for (int other = 0; other < min(32, end - tile); ++other) {
-      const float share = __shfl_sync(kAllLanes, weight, other);
-      const T* row = given.value + (tile + other) * given.stride + column;
+    const int there = min(32, end - tile);
+    for (int first = 0; first < there; first += kAtOnce) {
 #pragma unroll
-      for (int i = 0; i < kColumns; ++i) out[i] += share * static_cast<float>(row[lane + 32 * i]);
+      for (int each = 0; each < kAtOnce; ++each) {
+        const int other = first + each;
+        const float share = __shfl_sync(kAllLanes, weight, other);
+        // Beyond the text its last row is read and left out: of infinity a weight of 0 would make NaN.
+        const T* row = given.value + (tile + min(other, there - 1)) * given.stride + column;
+#pragma unroll
+        for (int i = 0; i < kColumns; ++i) {
+          const float product = share * static_cast<float>(row[lane + 32 * i]);
+          out[i] += other < there ? product : 0.0f;
+        }
+      }
     }
   }
   total = warp_sum(total);

@@ -31,12 +31,12 @@ class Choices {
   bool fuses(const Fusable& shape) const;
   // Measures where that is not known. Both are started once before they are timed.
   template <typename Plain, typename Fused>
-  void learn(const Fusable& shape, cudaStream_t stream, const Plain& plain, const Fused& fused) {
+  void learn(const Fusable& shape, Stopwatch& stopwatch, const Plain& plain, const Fused& fused) {
     if (policy_ != Policy::measured || !takes(shape) || faster_.count(shape)) return;
     plain();
     fused();
-    const float plain_time = timed(stream, plain);
-    faster_[shape] = timed(stream, fused) < plain_time;
+    const float plain_time = stopwatch.time(plain);
+    faster_[shape] = stopwatch.time(fused) < plain_time;
     news_ = true;
   }
   // Writes what was learnt, where that is news.

@@ -27,7 +27,8 @@ struct Heuristic {  // cublasLtMatmulHeuristicResult_t
 namespace lt {
 constexpr int kCompute32F = 68;
 constexpr int kDescTransA = 3, kDescTransB = 4;
-constexpr int kPreferenceMostWorkspace = 1;
+constexpr int kPreferenceMostWorkspace = 1, kPreferenceReductions = 3;
+constexpr std::uint32_t kReduceInComputeType = 2;  // of a mask
 constexpr int kFloat32 = 0, kFloat16 = 2, kBfloat16 = 14;
 constexpr int kSuccess = 0;
 }  // namespace lt

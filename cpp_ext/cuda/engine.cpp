@@ -3,7 +3,10 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
@@ -11,20 +14,27 @@ namespace liteft::cuda {
 namespace {
 
 constexpr int kLeastCapability = 80;
+constexpr int kLeastRows = 256, kMostRows = 65536;  // that LITEFT_CUDA_ROWS may ask for
 
-// Makes a device the current one of the calling thread, and gives the former one back.
+// Makes a device the current one of the calling thread, and gives the former one back. What is current already is not chosen again, and
+// no other is touched: choosing a device starts CUDA on it, with hundreds of megabytes.
 class Current {
  public:
   explicit Current(int device) {
     check(cudaGetDevice(&before_), "the current GPU");
+    if (before_ == device) return;
     check(cudaSetDevice(device), "choosing a GPU");
+    changed_ = true;
   }
-  ~Current() { cudaSetDevice(before_); }
+  ~Current() {
+    if (changed_) cudaSetDevice(before_);
+  }
   Current(const Current&) = delete;
   Current& operator=(const Current&) = delete;
 
  private:
   int before_ = 0;
+  bool changed_ = false;
 };
 
 template <typename T>
@@ -150,16 +160,19 @@ class Engine : public AnyEngine {
     if (bucket.attended) std::copy_n(batch.attended + first, chunk.rows, out.attended);
   }
 
-  // What a block may have of it, at most.
-  std::size_t shared_memory() const {
-    int bytes = 0;
-    check(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, settings_.device), "asking for the GPU");
-    return bytes;
+  int attribute(cudaDeviceAttr which) const {
+    int value = 0;
+    check(cudaDeviceGetAttribute(&value, which, settings_.device), "asking for the GPU");
+    return value;
   }
+  // What a block may have of it, at most.
+  std::size_t shared_memory() const { return attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin); }
 
+  // For what decides what is fastest: the GPU, or the part of it that there is, versions, and the kernels.
   std::string cache_file(const std::string& what, int type) const {
     if (settings_.cache.empty()) return "";
-    std::string name = about_ + (type == lt::kFloat16 ? ", fp16" : ", bf16");
+    std::string name = about_ + ", " + std::to_string(attribute(cudaDevAttrMultiProcessorCount)) + " multiprocessors, kernels " +
+                       LITEFT_CUDA_KERNELS + (type == lt::kFloat16 ? ", fp16" : ", bf16");
     for (char& each : name) {
       if (!std::isalnum(static_cast<unsigned char>(each)) && each != '.') each = '-';
     }
@@ -180,12 +193,30 @@ class Engine : public AnyEngine {
 
 }  // namespace
 
+int rows_from_environment(int otherwise) {
+  const char* const asked = std::getenv("LITEFT_CUDA_ROWS");
+  if (!asked || !*asked) return otherwise;
+  char* end = nullptr;
+  const long rows = std::strtol(asked, &end, 10);
+  if (*end || rows < kLeastRows || rows > kMostRows) {
+    throw std::invalid_argument("LITEFT_CUDA_ROWS is '" + std::string(asked) + "', and the rows of a chunk are a number from " +
+                                std::to_string(kLeastRows) + " to " + std::to_string(kMostRows));
+  }
+  return static_cast<int>(rows);
+}
+
 std::string describe(const Settings& settings) {
+  static const pid_t first = getpid();  // that asked for CUDA; a process that is forked from it inherits this
   int devices = 0, driver = 0;
   const cudaError_t error = cudaGetDeviceCount(&devices);
   if (error == cudaErrorInsufficientDriver) {  // also where there is no driver at all
     throw std::runtime_error("there is no NVIDIA driver, or one older than CUDA " + std::to_string(CUDART_VERSION / 1000) + "." +
                              std::to_string(CUDART_VERSION % 1000 / 10) + " needs");
+  }
+  if (error == cudaErrorInitializationError && getpid() != first) {
+    cudaGetLastError();
+    throw std::runtime_error("CUDA does not follow a fork, and this process was forked from one that had started CUDA; start processes "
+                             "by spawn");
   }
   check(error, "looking for a GPU");
   if (settings.device < 0 || settings.device >= devices) {
@@ -198,6 +229,15 @@ std::string describe(const Settings& settings) {
   if (10 * properties.major + properties.minor < kLeastCapability) {
     throw std::runtime_error(std::string(properties.name) + " has compute capability " + capability + ", and 8.0 is needed");
   }
+  const Current current(settings.device);
+  const cudaError_t looked = look_for_kernels();
+  if (looked == cudaErrorNoKernelImageForDevice || looked == cudaErrorInvalidDeviceFunction || looked == cudaErrorUnsupportedPtxVersion) {
+    cudaGetLastError();
+    throw std::runtime_error(std::string(properties.name) + " has compute capability " + capability +
+                             ", and libliteft_cuda holds no kernels that run on it: it was built for " LITEFT_CUDA_BUILT_FOR
+                             " (LITEFT_CUDA_ARCHITECTURES)");
+  }
+  check(looked, "looking for kernels");
   return std::string(properties.name) + ", compute capability " + capability + ", CUDA " + std::to_string(driver / 1000) + "." +
          std::to_string(driver % 1000 / 10) + ", cublasLt " + std::to_string(CublasLt::open(settings.folders).version());
 }

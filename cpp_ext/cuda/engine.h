@@ -38,7 +38,11 @@ struct Settings {
 std::unique_ptr<AnyEngine> make_engine(const liteft_shape& shape, const liteft_weight* weights, int count, int precision,
                                        const Settings& settings);
 
-// The GPU and the versions of driver and cublasLt, in a line. Throws std::runtime_error where one of them is missing or too old.
+// Rows of a chunk as LITEFT_CUDA_ROWS in the environment says, 256 to 65,536: for measurements. Throws std::invalid_argument for others.
+int rows_from_environment(int otherwise);
+
+// The GPU and the versions of driver and cublasLt, in a line. Throws std::runtime_error where one of them is missing or too old, where
+// the library was not built for the GPU, and after a fork. Starts CUDA on the GPU.
 std::string describe(const Settings& settings);
 
 }  // namespace liteft::cuda

@@ -95,6 +95,13 @@ template <typename T>
 void classify(const T* x, const float* weights, const float* bias, const Counts* counts, int width, int labels, float* logits,
               int texts, cudaStream_t stream);
 
+// Whether the library holds kernels for the current device: asks for one of them. Starts CUDA on it.
+cudaError_t look_for_kernels();
+
+// Values between -1 and 1, the same every time, for measurements.
+template <typename T>
+void draw_values(T* out, std::size_t count, cudaStream_t stream);
+
 // The same with the product before it, which then never goes through memory (fused.cu, feed_forward.cu). `inputs` and `outputs` are
 // multiples of 64; weights are (inputs, outputs) by rows.
 

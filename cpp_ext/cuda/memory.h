@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdlib>
+#include <cstring>
 #include <memory>
 
 #include "cuda/check.h"
@@ -13,16 +15,25 @@ namespace liteft::cuda {
 // are done, and the streams of slots do not wait for the default stream.
 inline void settle() { check(cudaStreamSynchronize(nullptr), "filling memory of the GPU"); }
 
+// With zeros. For tests LITEFT_CUDA_POISON in the environment makes that NaN, or with "unfilled" leaves memory as it is.
+inline void fill(void* memory, std::size_t bytes) {
+  const char* const poison = std::getenv("LITEFT_CUDA_POISON");
+  const bool zeros = !poison || !*poison;
+  if (zeros || std::strcmp(poison, "unfilled") != 0) check(cudaMemset(memory, zeros ? 0 : 0xff, bytes), "filling memory of the GPU");
+}
+
 class DeviceBuffer {
  public:
   DeviceBuffer() = default;
-  // Filled with zeros once the default stream has settled.
+  // Filled once the default stream has settled.
   explicit DeviceBuffer(std::size_t bytes) {
     void* memory = nullptr;
     check(cudaMalloc(&memory, bytes ? bytes : 1), "memory of the GPU");
     memory_.reset(memory);
-    check(cudaMemset(memory, 0, bytes), "filling memory of the GPU");
+    bytes_ = bytes;
+    fill(memory, bytes);
   }
+  std::size_t bytes() const { return bytes_; }
   template <typename T = void>
   T* as() const { return static_cast<T*>(memory_.get()); }
 
@@ -31,6 +42,7 @@ class DeviceBuffer {
     void operator()(void* p) const { cudaFree(p); }
   };
   std::unique_ptr<void, Free> memory_;
+  std::size_t bytes_ = 0;
 };
 
 class PinnedBuffer {

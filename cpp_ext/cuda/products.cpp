@@ -6,12 +6,16 @@
 #include <vector>
 
 #include "cuda/records.h"
-#include "cuda/timing.h"
 
 namespace liteft::cuda {
 namespace {
 
 constexpr int kCandidates = 16;
+
+// An algorithm that cannot be started.
+struct Unusable : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
 
 void succeed(int status, const char* what) {
   if (status != lt::kSuccess) throw std::runtime_error(std::string("cublasLt: ") + what + " failed with status " + std::to_string(status));
@@ -25,6 +29,9 @@ Products::Products(const CublasLt& library, int type, std::string cache) : libra
   succeed(library_.preference_create(&preference_), "a preference");
   const std::size_t most = kWorkspaceBytes;
   succeed(library_.preference_set(preference_, lt::kPreferenceMostWorkspace, &most, sizeof(most)), "the workspace's size");
+  // Partial sums, where the inner dimension is split, stay in float32.
+  const std::uint32_t reductions = lt::kReduceInComputeType;
+  succeed(library_.preference_set(preference_, lt::kPreferenceReductions, &reductions, sizeof(reductions)), "the kinds of reductions");
   load();
 }
 
@@ -58,7 +65,8 @@ int Products::launch(const Plan& plan, const Algorithm& algorithm, const void* x
                          workspace, kWorkspaceBytes, stream);
 }
 
-void Products::learn(const ProductShape& shape, const void* x, const void* weights, void* out, void* workspace, cudaStream_t stream) {
+void Products::learn(const ProductShape& shape, const void* x, const void* weights, void* out, void* workspace, Stopwatch& stopwatch) {
+  const cudaStream_t stream = stopwatch.stream();
   Plan& plan = plan_of(shape);
   if (plan.known) return;
   if (const auto kept = kept_.find(shape); kept != kept_.end()) {
@@ -77,7 +85,14 @@ void Products::learn(const ProductShape& shape, const void* x, const void* weigh
     const Algorithm& algorithm = candidates[number].algorithm;
     const auto start = [&] { return launch(plan, algorithm, x, weights, out, workspace, stream); };
     if (start() != lt::kSuccess) continue;
-    const float milliseconds = timed(stream, start);
+    float milliseconds = best;
+    try {
+      milliseconds = stopwatch.time([&] {
+        if (start() != lt::kSuccess) throw Unusable("an algorithm that no graph can hold");
+      });
+    } catch (const Unusable&) {
+      continue;
+    }
     if (milliseconds >= best) continue;
     best = milliseconds;
     plan.algorithm = algorithm;

@@ -10,6 +10,7 @@
 
 #include "cuda/cublaslt.h"
 #include "cuda/memory.h"
+#include "cuda/timing.h"
 
 namespace liteft::cuda {
 
@@ -30,7 +31,7 @@ class Products {
   Products& operator=(const Products&) = delete;
 
   // Finds the algorithm of a shape where it is not known. x, weights, out and workspace are used, with whatever is in them.
-  void learn(const ProductShape& shape, const void* x, const void* weights, void* out, void* workspace, cudaStream_t stream);
+  void learn(const ProductShape& shape, const void* x, const void* weights, void* out, void* workspace, Stopwatch& stopwatch);
   // Writes what was learnt to the cache, where that is news; a failure to write is no error.
   void save();
   // Throws std::logic_error for a shape that was not learnt.

@@ -1,5 +1,5 @@
 // Kernels over rows: embeddings, LayerNorm, activations, pooling, the classifier. A warp has a row, and each of its lanes
-// every 32nd pair of values: no shared memory, no barrier, and sums whose order the width alone decides.
+// every 32nd pair of values: no shared memory, no barrier, and sums whose order the width alone decides. Means apart, which a block has.
 
 #include "cuda/activations.cuh"
 #include "cuda/device.cuh"
@@ -110,40 +110,61 @@ __global__ void gather_kernel(const T* rows, const std::int32_t* offsets, const 
   }
 }
 
+constexpr int kMeanWarps = 8;  // of a block, which has 64 columns of a text
+
+// Each warp sums every eighth row of the text, then the first one adds their sums: an order that the text's length alone decides.
 template <typename T>
 __global__ void mean_kernel(const T* rows, const std::int32_t* offsets, const std::uint8_t* attended, const Counts* counts,
                             int width, T* out) {
-  const int text = warp_row();
+  const int text = blockIdx.x, warp = threadIdx.x / 32, column = 64 * blockIdx.y + 2 * lane();
   if (text >= counts->texts) return;
-  for (int column = 2 * lane(); column < width; column += 64) {
-    float2 sum{0.0f, 0.0f};
-    int counted = 0;
-    for (int row = offsets[text]; row < offsets[text + 1]; ++row) {
-      if (attended && !attended[row]) continue;
-      add_to(sum, load_pair(rows + static_cast<std::size_t>(row) * width + column));
-      ++counted;
-    }
-    store_pair(out + static_cast<std::size_t>(text) * width + column, {sum.x / counted, sum.y / counted});
+  float2* sums = reinterpret_cast<float2*>(dynamic_shared());  // (warps, lanes)
+  int* shares = reinterpret_cast<int*>(sums + 32 * kMeanWarps);  // (warps,): rows that were counted
+  float2 sum{0.0f, 0.0f};
+  int counted = 0;
+  const int end = offsets[text + 1];
+  for (int row = offsets[text] + warp; row < end; row += kMeanWarps) {
+    if (attended && !attended[row]) continue;
+    add_to(sum, load_pair(rows + static_cast<std::size_t>(row) * width + column));
+    ++counted;
   }
+  sums[threadIdx.x] = sum;
+  if (lane() == 0) shares[warp] = counted;
+  __syncthreads();
+  if (warp != 0) return;
+  for (int other = 1; other < kMeanWarps; ++other) {
+    add_to(sum, sums[32 * other + lane()]);
+    counted += shares[other];
+  }
+  store_pair(out + static_cast<std::size_t>(text) * width + column, {sum.x / counted, sum.y / counted});
 }
 
-// A warp has a text and goes through the labels.
+// A warp has a label of a text.
 template <typename T>
 __global__ void classify_kernel(const T* x, const float* weights, const float* bias, const Counts* counts, int width,
                                 int labels, float* logits) {
-  const int text = warp_row();
-  if (text >= counts->texts) return;
-  const T* row = x + static_cast<std::size_t>(text) * width;
-  for (int label = 0; label < labels; ++label) {
-    const float* weight = weights + static_cast<std::size_t>(label) * width;
-    float sum = 0.0f;
-    for (int column = 2 * lane(); column < width; column += 64) {
-      const float2 a = load_pair(row + column), b = *reinterpret_cast<const float2*>(weight + column);
-      sum += a.x * b.x + a.y * b.y;
-    }
-    sum = warp_sum(sum);
-    if (lane() == 0) logits[static_cast<std::size_t>(text) * labels + label] = sum + bias[label];
+  const std::size_t place = static_cast<std::size_t>(blockIdx.x) * kWarps + threadIdx.x / 32;
+  const std::size_t text = place / labels, label = place % labels;
+  if (text >= static_cast<std::size_t>(counts->texts)) return;
+  const T* row = x + text * width;
+  const float* weight = weights + label * width;
+  float sum = 0.0f;
+  for (int column = 2 * lane(); column < width; column += 64) {
+    const float2 a = load_pair(row + column), b = *reinterpret_cast<const float2*>(weight + column);
+    sum += a.x * b.x + a.y * b.y;
   }
+  sum = warp_sum(sum);
+  if (lane() == 0) logits[place] = sum + bias[label];
+}
+
+template <typename T>
+__global__ void draw_kernel(T* out, std::size_t count) {
+  const std::size_t place = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (place >= count) return;
+  std::uint32_t bits = static_cast<std::uint32_t>(place) + 1;
+  bits = (bits ^ bits >> 16) * 0x85ebca6bu;
+  bits = (bits ^ bits >> 13) * 0xc2b2ae35u;
+  out[place] = static_cast<T>(static_cast<float>((bits ^ bits >> 16) >> 8) * 0x1p-23f - 1.0f);
 }
 
 template <typename T, Act kind>
@@ -186,13 +207,27 @@ void gather_first(const T* rows, const std::int32_t* offsets, const Counts* coun
 template <typename T>
 void pool_mean(const T* rows, const std::int32_t* offsets, const std::uint8_t* attended, const Counts* counts, int width,
                T* out, int texts, cudaStream_t stream) {
-  launch(mean_kernel<T>, blocks_for(texts), 32 * kWarps, 0, stream, rows, offsets, attended, counts, width, out);
+  const std::size_t shared = kMeanWarps * (32 * sizeof(float2) + sizeof(int));
+  const dim3 grid(texts, width / 64);
+  launch(mean_kernel<T>, grid, 32 * kMeanWarps, shared, stream, rows, offsets, attended, counts, width, out);
 }
 
 template <typename T>
 void classify(const T* x, const float* weights, const float* bias, const Counts* counts, int width, int labels, float* logits,
               int texts, cudaStream_t stream) {
-  launch(classify_kernel<T>, blocks_for(texts), 32 * kWarps, 0, stream, x, weights, bias, counts, width, labels, logits);
+  const std::size_t blocks = (static_cast<std::size_t>(texts) * labels + kWarps - 1) / kWarps;
+  launch(classify_kernel<T>, static_cast<unsigned>(blocks), 32 * kWarps, 0, stream, x, weights, bias, counts, width, labels, logits);
+}
+
+cudaError_t look_for_kernels() {
+  cudaFuncAttributes attributes{};
+  return cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(&gather_kernel<__half>));
+}
+
+template <typename T>
+void draw_values(T* out, std::size_t count, cudaStream_t stream) {
+  constexpr std::size_t kThreads = 256;
+  if (count) launch(draw_kernel<T>, static_cast<unsigned>((count + kThreads - 1) / kThreads), kThreads, 0, stream, out, count);
 }
 
 #define LITEFT_FOR(T)                                                                                             \
@@ -202,7 +237,8 @@ void classify(const T* x, const float* weights, const float* bias, const Counts*
   template void gather_first<T>(const T*, const std::int32_t*, const Counts*, int, T*, int, cudaStream_t);        \
   template void pool_mean<T>(const T*, const std::int32_t*, const std::uint8_t*, const Counts*, int, T*, int,     \
                              cudaStream_t);                                                                       \
-  template void classify<T>(const T*, const float*, const float*, const Counts*, int, int, float*, int, cudaStream_t);
+  template void classify<T>(const T*, const float*, const float*, const Counts*, int, int, float*, int, cudaStream_t); \
+  template void draw_values<T>(T*, std::size_t, cudaStream_t);
 LITEFT_FOR(__half)
 LITEFT_FOR(__nv_bfloat16)
 

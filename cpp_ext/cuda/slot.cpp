@@ -6,7 +6,6 @@
 #include <algorithm>
 
 #include "cuda/steps.h"
-#include "cuda/timing.h"
 
 namespace liteft::cuda {
 namespace {
@@ -75,11 +74,12 @@ Slot<T>::Slot(const Model<T>& model, Products& products, Choices& choices, int m
   logits_ = DeviceBuffer(texts * shape.labels * sizeof(float));
   settle();
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a stream");
+  stopwatch_ = std::make_unique<Stopwatch>(stream_, [this] { draw(); });
 }
 
 template <typename T>
 Slot<T>::~Slot() {
-  for (auto& [bucket, graph] : graphs_) cudaGraphExecDestroy(graph.made);
+  graphs_.clear();
   if (stream_) cudaStreamDestroy(stream_);
 }
 
@@ -154,15 +154,22 @@ void Slot<T>::count(const Bucket& bucket, Counts counts) {
 }
 
 template <typename T>
+void Slot<T>::draw() {
+  for (const DeviceBuffer* each : {&hidden_, &sums_, &projected_, &queries_, &context_, &inner_, &pooled_, &dense_}) {
+    draw_values<T>(each->as<T>(), each->bytes() / sizeof(T), stream_);
+  }
+}
+
+template <typename T>
 void Slot<T>::learn(int rows) {
   const Bucket bucket{rows, rows};
   count(bucket, {});  // nothing but products computes while they are learnt
   compute(bucket, [&](const Linear<T>& linear, const T* x, T* out, int most) {
-    products_.learn({most, linear.inputs, linear.outputs}, x, linear.weights.as(), out, workspace_.as(), stream_);
+    products_.learn({most, linear.inputs, linear.outputs}, x, linear.weights.as(), out, workspace_.as(), *stopwatch_);
   }, [](const Fusable&) { return false; });
   check(cudaStreamSynchronize(stream_), "learning products");
 
-  // Then whether to fuse: the two ways of each step, the whole block last, over whatever the buffers hold.
+  // Then whether to fuse: the two ways of each step, the whole block last, over what the buffers hold.
   count(bucket, {rows, rows});
   const std::int32_t* there = &Staging(staged_.as<char>(), bucket).counts->rows;
   const auto multiply = [&](const Linear<T>& linear, const T* x, T* out, int most) {
@@ -173,7 +180,7 @@ void Slot<T>::learn(int rows) {
       const auto fuses = [&](const Fusable& asked) { return asked == shape ? fused : choices_.fuses(asked); };
       step(Steps(model_.shape, stream_, sums_.as<T>(), inner_.as<T>(), multiply, fuses));
     };
-    choices_.learn(shape, stream_, [&] { one_way(false); }, [&] { one_way(true); });
+    choices_.learn(shape, *stopwatch_, [&] { one_way(false); }, [&] { one_way(true); });
   };
   const auto activated = [&](const Linear<T>& linear, const T* x, Act act, T* out) {
     both_ways({Fusion::act, rows, linear.inputs, linear.outputs}, [&](const auto& steps) { steps.activate(linear, x, act, out, rows, there); });
@@ -201,38 +208,31 @@ void Slot<T>::prepare(const Bucket& bucket) {
   if (graphs_.size() >= most_graphs_) {
     const auto oldest = std::min_element(graphs_.begin(), graphs_.end(),
                                          [](const auto& a, const auto& b) { return a.second.used < b.second.used; });
-    cudaGraphExecDestroy(oldest->second.made);
     graphs_.erase(oldest);
   }
-  check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "capturing a graph");
-  std::exception_ptr failure;
-  try {
+  Graph graph = captured(stream_, [&] {
     compute(bucket, [&](const Linear<T>& linear, const T* x, T* out, int rows) {
       products_.run({rows, linear.inputs, linear.outputs}, x, linear.weights.as(), out, workspace_.as(), stream_);
     }, [&](const Fusable& shape) { return choices_.fuses(shape); });
-  } catch (...) {
-    failure = std::current_exception();
-  }
-  cudaGraph_t graph = nullptr;
-  const cudaError_t ended = cudaStreamEndCapture(stream_, &graph);
-  if (failure) std::rethrow_exception(failure);
-  check(ended, "capturing a graph");
-  cudaGraphExec_t made = nullptr;
-  const cudaError_t error = cudaGraphInstantiate(&made, graph, 0);
-  cudaGraphDestroy(graph);
-  check(error, "a graph");
-  graphs_[bucket] = {made, runs_};
+  });
+  graphs_[bucket] = {std::move(graph), runs_};
 }
 
 template <typename T>
 void Slot<T>::run(const Bucket& bucket, int texts) {
   const auto graph = graphs_.find(bucket);
   if (graph == graphs_.end()) throw std::logic_error("a bucket that was not prepared");
-  check(cudaMemcpyAsync(staged_.as(), pinned_.as<char>(), Staging::bytes(bucket), cudaMemcpyHostToDevice, stream_), "a copy");
   graph->second.used = ++runs_;
-  check(cudaGraphLaunch(graph->second.made, stream_), "a graph");
-  check(cudaMemcpyAsync(pinned_logits_.as(), logits_.as(), static_cast<std::size_t>(texts) * model_.shape.labels * sizeof(float),
-                        cudaMemcpyDeviceToHost, stream_), "a copy");
+  try {
+    check(cudaMemcpyAsync(staged_.as(), pinned_.as<char>(), Staging::bytes(bucket), cudaMemcpyHostToDevice, stream_), "a copy");
+    graph->second.graph.launch(stream_);
+    check(cudaMemcpyAsync(pinned_logits_.as(), logits_.as(), static_cast<std::size_t>(texts) * model_.shape.labels * sizeof(float),
+                          cudaMemcpyDeviceToHost, stream_), "a copy");
+  } catch (...) {
+    cudaStreamSynchronize(stream_);  // else the next run would write pinned memory that is still being copied
+    cudaGetLastError();
+    throw;
+  }
   check(cudaStreamSynchronize(stream_), "a run");
 }
 
@@ -242,7 +242,7 @@ double Slot<T>::time(const Bucket& bucket, int runs) {
   if (graph == graphs_.end()) throw std::logic_error("a bucket that was not prepared");
   const Event begin, end;
   check(cudaEventRecord(begin, stream_), "an event");
-  for (int run = 0; run < runs; ++run) check(cudaGraphLaunch(graph->second.made, stream_), "a graph");
+  for (int run = 0; run < runs; ++run) graph->second.graph.launch(stream_);
   check(cudaEventRecord(end, stream_), "an event");
   return milliseconds_between(begin, end) / runs;
 }

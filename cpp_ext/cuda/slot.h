@@ -5,12 +5,15 @@
 #include <compare>
 #include <cstdint>
 #include <map>
+#include <memory>
 
 #include "cuda/choices.h"
+#include "cuda/graph.h"
 #include "cuda/kernels.h"
 #include "cuda/memory.h"
 #include "cuda/model.h"
 #include "cuda/products.h"
+#include "cuda/timing.h"
 
 namespace liteft::cuda {
 
@@ -55,6 +58,8 @@ class Slot {
  private:
   template <typename Multiply, typename Fuses>
   void compute(const Bucket& bucket, const Multiply& multiply, const Fuses& fuses);
+  // Fills what a chunk is computed in with random values: how long a product takes, and how much power, depends on them.
+  void draw();
   // Tells the kernels how much of a bucket is there.
   void count(const Bucket& bucket, Counts counts);
 
@@ -65,11 +70,12 @@ class Slot {
   PinnedBuffer pinned_, pinned_logits_;
   DeviceBuffer staged_, workspace_;
   DeviceBuffer hidden_, sums_, projected_, queries_, context_, inner_, pooled_, dense_, logits_;
-  struct Graph {
-    cudaGraphExec_t made;
-    std::uint64_t used;  // when: the least goes first
+  struct Kept {
+    Graph graph;
+    std::uint64_t used = 0;  // when: the least goes first
   };
-  std::map<Bucket, Graph> graphs_;
+  std::map<Bucket, Kept> graphs_;
+  std::unique_ptr<Stopwatch> stopwatch_;
   const std::size_t most_graphs_;
   std::uint64_t runs_ = 0;
 };

@@ -136,6 +136,30 @@ void a_text_of_infinities_is_alone(std::mt19937& random, float what) {
   }
 }
 
+// Infinity in a text's last row stays infinity for its first one: rows beyond the text have no part in the sum, not even as 0 times it.
+template <typename T>
+void infinity_of_the_last_row_is_no_nan() {
+  constexpr int kSize = 32;
+  for (const int tokens : {1, 5, 8, 33, 47}) {
+    std::mt19937 same(6);
+    const DeviceTexts texts(same, {tokens, 3}, false);
+    std::vector<T> values(texts.rows * 2 * kSize, static_cast<T>(0.5f));
+    values[(tokens - 1) * 2 * kSize + kSize + 7] = static_cast<T>(INFINITY);
+    const Uploaded<T> rows(values), queries(std::vector<T>(2 * kSize, static_cast<T>(1.0f)));
+    const auto bias = random_values<float>(same, kSize);
+    const auto out = poisoned<T>(2 * kSize);
+    Attention<T> given{};
+    given.query = queries.get(), given.key = rows.get(), given.value = rows.get() + kSize;
+    given.query_stride = kSize, given.stride = 2 * kSize;
+    given.query_bias = given.key_bias = given.value_bias = bias.get();
+    given.offsets = texts.offsets_up.as<std::int32_t>();
+    given.heads = 1, given.counts = texts.counts(), given.out = out.get();
+    attend_first<T>(given, kSize, 2, nullptr);
+    const Doubles found = out.fetched();
+    for (int i = 0; i < 2 * kSize; ++i) EXPECT(i == 7 ? found[i] == INFINITY : std::isfinite(found[i]));
+  }
+}
+
 template <typename T>
 void test(std::mt19937& random) {
   std::vector<int> mix;
@@ -152,6 +176,7 @@ void test(std::mt19937& random) {
   }
   a_text_of_infinities_is_alone<T>(random, INFINITY);
   a_text_of_infinities_is_alone<T>(random, NAN);
+  infinity_of_the_last_row_is_no_nan<T>();
 }
 
 }  // namespace

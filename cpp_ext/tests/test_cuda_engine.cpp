@@ -1,7 +1,11 @@
 // The CUDA library on the emulated GPU against the CPU engine in float32: what comes out.
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <string>
@@ -155,6 +159,81 @@ void no_result_leans_on_zeros() {
   }
 }
 
+// LITEFT_CUDA_POISON, on a GPU and here.
+void memory_is_filled_with_what_the_environment_says() {
+  const auto first_byte = [] {
+    const liteft::cuda::DeviceBuffer memory(64);
+    unsigned char byte = 1;
+    EXPECT(cudaMemcpy(&byte, memory.as(), 1, cudaMemcpyDeviceToHost) == cudaSuccess);
+    return byte;
+  };
+  EXPECT(first_byte() == 0);
+  std::mt19937 random(16);
+  const liteft_shape& shape = kShapes[3];
+  const Texts texts = draw(random, shape, 6, 20);
+  const std::vector<float> expected = run(*create(shape, LITEFT_FP16, small(64)), texts, shape.labels);
+  for (const char* poison : {"ones", "unfilled"}) {
+    setenv("LITEFT_CUDA_POISON", poison, 1);
+    EXPECT(first_byte() == 0xff);  // which is what the emulator's memory holds before it is filled, too
+    EXPECT(run(*create(shape, LITEFT_FP16, small(64)), texts, shape.labels) == expected);
+  }
+  unsetenv("LITEFT_CUDA_POISON");
+}
+
+void rows_of_a_chunk_may_come_from_the_environment() {
+  const auto said = [](const char* value) -> std::string {
+    setenv("LITEFT_CUDA_ROWS", value, 1);
+    try {
+      return std::to_string(liteft::cuda::rows_from_environment(8192));
+    } catch (const std::invalid_argument& error) {
+      return error.what();
+    }
+  };
+  EXPECT(said("") == "8192" && said("256") == "256" && said("65536") == "65536");
+  for (const char* bad : {"255", "65537", "many", "512k", "-512"}) {
+    EXPECT(said(bad) == "LITEFT_CUDA_ROWS is '" + std::string(bad) + "', and the rows of a chunk are a number from 256 to 65536");
+  }
+  const Stored stored = random_weights(kShapes[0], false, 1);
+  const std::vector<liteft_weight> weights = stored.list();
+  liteft_cuda* made = nullptr;
+  setenv("LITEFT_CUDA_ROWS", "8", 1);
+  EXPECT(liteft_cuda_create(&kShapes[0], weights.data(), static_cast<int>(weights.size()), LITEFT_FP16, 0, LITEFT_CUBLASLT, "", &made) != 0);
+  EXPECT(std::strstr(liteft_cuda_last_error(), "LITEFT_CUDA_ROWS is '8'") != nullptr);
+  unsetenv("LITEFT_CUDA_ROWS");
+}
+
+// Choosing a device starts CUDA on it.
+void a_device_that_is_current_is_not_chosen_again() {
+  const long before = emulator::choices_of_device();
+  const auto engine = create(kShapes[0], LITEFT_FP16, small(64));
+  std::mt19937 random(17);
+  run(*engine, draw(random, kShapes[0], 2, 9), kShapes[0].labels);
+  EXPECT(emulator::choices_of_device() == before);
+}
+
+void a_gpu_that_the_library_was_not_built_for_is_refused() {
+  char text[400];
+  emulator::hold_no_kernels(true);
+  EXPECT(liteft_cuda_describe(0, LITEFT_CUBLASLT, text, sizeof(text)) != 0);
+  EXPECT(std::strstr(liteft_cuda_last_error(), "Emulated GPU has compute capability 9.0") != nullptr);
+  EXPECT(std::strstr(liteft_cuda_last_error(), "it was built for the emulator") != nullptr);
+  emulator::hold_no_kernels(false);
+  EXPECT(liteft_cuda_describe(0, LITEFT_CUBLASLT, text, sizeof(text)) == 0);
+}
+
+void a_forked_process_is_told_so() {
+  char text[400];
+  EXPECT(liteft_cuda_describe(0, LITEFT_CUBLASLT, text, sizeof(text)) == 0);
+  std::fflush(stdout);
+  const pid_t child = fork();
+  if (child == 0) {
+    const bool refused = liteft_cuda_describe(0, LITEFT_CUBLASLT, text, sizeof(text)) != 0;
+    _exit(refused && std::strstr(liteft_cuda_last_error(), "forked from one that had started CUDA") ? 0 : 1);
+  }
+  int status = -1;
+  EXPECT(waitpid(child, &status, 0) == child && status == 0);
+}
+
 void what_cannot_run_is_refused() {
   const auto refused = [](const liteft_shape& shape, int device, const char* part) {
     const Stored stored = random_weights(shape, false, 1);
@@ -201,6 +280,11 @@ int main() {
   alone_equals_in_company();
   what_is_not_a_number_stays();
   no_result_leans_on_zeros();
+  memory_is_filled_with_what_the_environment_says();
+  rows_of_a_chunk_may_come_from_the_environment();
+  a_device_that_is_current_is_not_chosen_again();
+  a_gpu_that_the_library_was_not_built_for_is_refused();
+  a_forked_process_is_told_so();
   what_cannot_run_is_refused();
   return finish();
 }

@@ -62,6 +62,33 @@ void the_faster_way_is_chosen_and_kept() {
   set_costs(1, 1, 1);
 }
 
+// What is to be done before the first measurement is done once; what is kept is not measured.
+void a_stopwatch_prepares_once_and_wakes_the_gpu() {
+  cudaStream_t stream = nullptr;
+  EXPECT(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) == cudaSuccess);
+  {
+    const liteft::cuda::DeviceBuffer memory(64);
+    int prepared = 0, asked = 0;
+    liteft::cuda::Stopwatch stopwatch(stream, [&] { ++prepared; });
+    const auto start = [&] {
+      ++asked;
+      liteft::cuda::check(cudaMemsetAsync(memory.as(), 0, 64, stream), "filling");  // a millisecond of the emulator's clock
+    };
+    EXPECT(stopwatch.time(start) == 20.0f && stopwatch.time(start) == 20.0f);
+    EXPECT(prepared == 1);
+    EXPECT(asked == 40);  // the graphs' replays do not ask the host
+    bool failed = false;
+    try {
+      stopwatch.time([] { throw std::runtime_error("on purpose"); });
+    } catch (const std::runtime_error&) {
+      failed = true;
+    }
+    EXPECT(failed && stopwatch.time(start) == 20.0f);
+  }
+  EXPECT(cudaStreamDestroy(stream) == cudaSuccess);
+  EXPECT(emulator::live().events == 0 && emulator::live().graphs == 0 && emulator::pending() == 0);
+}
+
 void algorithms_are_kept_and_bad_files_survived() {
   const std::filesystem::path folder = std::filesystem::temp_directory_path() / ("liteft-cuda-" + std::to_string(getpid()));
   const liteft_shape& shape = kShapes[3];
@@ -81,7 +108,9 @@ void algorithms_are_kept_and_bad_files_survived() {
   };
   const std::string kept = text_of();
   EXPECT(std::count(kept.begin(), kept.end(), '\n') > 10);
-  EXPECT(files.front().filename().string().find("Emulated-GPU") != std::string::npos);
+  const std::string name = files.front().filename().string();
+  EXPECT(name.find("Emulated-GPU") != std::string::npos);
+  EXPECT(name.find("4-multiprocessors--kernels-") != std::string::npos);
 
   // What is kept is not learnt again: no event is made.
   const auto written = std::filesystem::last_write_time(files.front());
@@ -128,6 +157,7 @@ void nothing_is_learnt_within_a_run() {
 int main() {
   std::setvbuf(stdout, nullptr, _IOLBF, 1 << 12);
   the_faster_way_is_chosen_and_kept();
+  a_stopwatch_prepares_once_and_wakes_the_gpu();
   algorithms_are_kept_and_bad_files_survived();
   nothing_is_learnt_within_a_run();
   return finish();

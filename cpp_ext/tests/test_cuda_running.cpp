@@ -85,6 +85,53 @@ void a_graph_serves_every_batch_of_its_bucket() {
   EXPECT(emulator::live() == before);
 }
 
+// Pinned memory is not written again while a copy from it is on its way.
+void a_run_that_fails_leaves_no_work_behind() {
+  const liteft_shape& shape = kShapes[0];
+  const auto engine = create(shape, LITEFT_FP16, small(64));
+  std::mt19937 random(15);
+  const Texts texts = draw(random, shape, 4, 12);
+  const std::vector<float> expected = run(*engine, texts, shape.labels);
+  const emulator::Live before = emulator::live();
+  std::vector<float> logits(expected.size());
+  emulator::fail_graph();
+  bool failed = false;
+  try {
+    engine->run(texts.batch(), logits.data());
+  } catch (const std::runtime_error&) {
+    failed = true;
+  }
+  EXPECT(failed && emulator::pending() == 0);
+  EXPECT(emulator::live() == before);
+  EXPECT(run(*engine, texts, shape.labels) == expected);
+}
+
+// Of a capture within which something throws, nothing stays, and the stream can be captured again.
+void a_capture_that_fails_leaves_nothing_behind() {
+  const emulator::Live before = emulator::live();
+  cudaStream_t stream = nullptr;
+  EXPECT(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) == cudaSuccess);
+  {
+    liteft::cuda::DeviceBuffer memory(64);
+    const auto clear = [&] { liteft::cuda::check(cudaMemsetAsync(memory.as(), 0, 64, stream), "filling"); };
+    std::string said;
+    try {
+      liteft::cuda::captured(stream, [&] {
+        clear();
+        throw std::runtime_error("on purpose");
+      });
+    } catch (const std::runtime_error& error) {
+      said = error.what();
+    }
+    EXPECT(said == "on purpose");
+    EXPECT(emulator::live().graphs == before.graphs);
+    liteft::cuda::captured(stream, clear).launch(stream);
+    EXPECT(cudaStreamSynchronize(stream) == cudaSuccess);
+    EXPECT(emulator::live().graphs == before.graphs);
+  }
+  EXPECT(cudaStreamDestroy(stream) == cudaSuccess);
+}
+
 void memory_that_runs_out_is_an_error_and_no_end() {
   const liteft_shape& shape = kShapes[0];
   std::mt19937 random(8);
@@ -143,6 +190,8 @@ int main() {
   a_thousand_runs_leave_nothing_behind();
   graphs_are_bounded();
   a_graph_serves_every_batch_of_its_bucket();
+  a_run_that_fails_leaves_no_work_behind();
+  a_capture_that_fails_leaves_nothing_behind();
   memory_that_runs_out_is_an_error_and_no_end();
   return finish();
 }

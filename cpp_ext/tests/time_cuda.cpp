@@ -170,7 +170,8 @@ double measured_product(Products& products, void* workspace, cudaStream_t stream
   const std::size_t count = static_cast<std::size_t>(size) * size;
   const DeviceBuffer x = random_values<T>(count), weights = random_values<T>(count), out(count * sizeof(T));
   check(cudaDeviceSynchronize(), "setting up");
-  products.learn(shape, x.as(), weights.as(), out.as(), workspace, stream);
+  Stopwatch stopwatch(stream);
+  products.learn(shape, x.as(), weights.as(), out.as(), workspace, stopwatch);
   const double microseconds =
       time_launches(stream, 4, [&](int) { products.run(shape, x.as(), weights.as(), out.as(), workspace, stream); });
   return 2e6 * size * size * size / microseconds;
@@ -328,8 +329,9 @@ void time_model(const char* precision, const Sizes& sizes, const Mix& mix, const
   for (int number = 0; number < sets; ++number) memory.push_back(std::make_unique<Set<T>>(sizes, rows, mix.lengths.size()));
   check(cudaDeviceSynchronize(), "setting up");
   const Set<T>& one = *memory.front();
+  Stopwatch stopwatch(stream);
   const auto learn = [&](const DeviceBuffer& x, const DeviceBuffer& weights, const DeviceBuffer& out, int inputs, int outputs) {
-    products.learn({rows, inputs, outputs}, x.as(), weights.as(), out.as(), shared.workspace.as(), stream);
+    products.learn({rows, inputs, outputs}, x.as(), weights.as(), out.as(), shared.workspace.as(), stopwatch);
   };
   learn(one.hidden, shared.triple, one.projected, sizes.width, 3 * sizes.width);
   learn(one.context, shared.square, one.sums, sizes.width, sizes.width);

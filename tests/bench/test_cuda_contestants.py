@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -187,6 +187,58 @@ def test_a_process_that_dies_or_hangs_is_an_error_and_the_next_call_works(bench:
             worker.ask("gpu", seconds=0.01)
     finally:
         worker.close()
+
+
+def test_what_compiles_has_processes_of_its_own(bench: Any) -> None:
+    groups = {name: entry.group for name, entry in bench("cuda_contestants").CONTESTANTS.items()}
+    for name in ("torch compile fp16", "torch max-autotune fp16"):
+        assert list(groups.values()).count(groups[name]) == 1
+
+
+def test_a_handle_is_destroyed_once(bench: Any) -> None:
+    import ctypes
+
+    destroyed: list[Any] = []
+    contestant = bench("cuda_contestants").LiteFT.__new__(bench("cuda_contestants").LiteFT)
+    contestant._cuda = argparse.Namespace(liteft_cuda_destroy=lambda pointer: destroyed.append(pointer.value))
+    contestant._timed = ctypes.c_void_p(4096)
+    contestant.close()
+    contestant.close()
+    assert destroyed == [4096, None]  # of none there is nothing to destroy
+
+
+class Noted:
+    """A contestant that says when it was closed, and a pipe that asks for models in turn."""
+
+    closed: ClassVar[list[str]] = []
+    answers: ClassVar[list[Any]] = []
+
+    def __init__(self, folder: Path, _: str) -> None:
+        self.name = folder.name
+        self.asked = [("logits", ("noted", name, [[[1]]])) for name in ("one", "one", "two")]
+
+    def run(self, ids: Any) -> np.ndarray:
+        return np.zeros((len(ids), 2), dtype=np.float32)
+
+    def close(self) -> None:
+        self.closed.append(self.name)
+
+    def recv(self) -> Any:
+        if not self.asked:
+            raise EOFError
+        return self.asked.pop(0)
+
+    def send(self, answer: Any) -> None:
+        self.answers.append((answer[0], list(self.closed)))
+
+
+def test_a_contestant_is_closed_when_the_model_changes(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, contestants = bench("cuda_worker"), bench("cuda_contestants")
+    monkeypatch.setattr(worker, "CONTESTANTS", {"noted": contestants.Entry("torch", "fp16", Noted)})
+    worker._serve(Noted(tmp_path, "cpu"), tmp_path, "cpu")
+    assert Noted.answers == [("good", []), ("good", []), ("good", ["one"])]
 
 
 def test_texts_without_sense_have_the_tokens_asked_for(bench: Any, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -121,11 +122,101 @@ def test_tests_that_were_all_skipped_have_not_passed(
     assert cuda_steps.judge_required_pytest(status, text)[0] == required
 
 
-def test_a_skipped_ctest_is_named(cuda_steps: ModuleType) -> None:
-    text = "1/2 Test #1: engine ....   Passed\n2/2 Test #2: cuda .............................***Skipped   0.01 sec\n"
-    found = cuda_steps.judge_ctest(0, f"{text}100% tests passed, 0 tests failed out of 2\n")
-    assert found[0] == "passed" and found[1].endswith("skipped: cuda")
-    assert cuda_steps.judge_ctest(8, text)[0] == "failed"
+REPORT = """========= COMPUTE-SANITIZER
+========= Uninitialized __global__ memory read of size 4 bytes
+=========     at {}+0x80
+=========     by thread (0,0,0) in block (0,0,0)
+{} failures
+========= ERROR SUMMARY: 1 error
+"""
+
+
+def test_a_sanitizer_that_does_not_know_the_gpu_is_skipped(cuda_steps: ModuleType) -> None:
+    text = "========= COMPUTE-SANITIZER\n========= Error: Device not supported\n"
+    for judge in (cuda_steps.judge_sanitizer, cuda_steps.judge_initcheck):
+        assert judge(1, text) == ("skipped", "========= Error: Device not supported")
+        assert judge(9, "========= Invalid read")[0] == "failed"
+        assert judge(0, "0 failures")[0] == "passed"
+
+
+@pytest.mark.parametrize(
+    ("reader", "failures", "status", "found"),
+    [
+        ("void cutlass::Kernel2<cutlass_80_tensorop>(Params)", 0, 9, "passed"),
+        ("void liteft::cuda::<unnamed>::embed_kernel<__half>(Embedding)", 0, 9, "failed"),
+        ("void cutlass::Kernel2<cutlass_80_tensorop>(Params)", 3, 9, "failed"),
+        ("void cutlass::Kernel2<cutlass_80_tensorop>(Params)", 0, 139, "failed"),
+    ],
+)
+def test_of_reads_of_what_was_never_written_own_kernels_count(
+    cuda_steps: ModuleType, reader: str, failures: int, status: int, found: str
+) -> None:
+    assert cuda_steps.judge_initcheck(status, REPORT.format(reader, failures))[0] == found
+    assert cuda_steps.judge_sanitizer(status, REPORT.format(reader, failures))[0] == "failed"
+
+
+@pytest.fixture
+def arguments(tmp_path: Path) -> Namespace:
+    return Namespace(
+        build=tmp_path,
+        out=tmp_path,
+        wheels=None,
+        artifact=None,
+        commit="abc",
+        no_cmake=False,
+        jobs=1,
+        architectures="90a-real",
+    )
+
+
+def test_the_comparison_leaves_time_for_what_follows(arguments: Namespace, tmp_path: Path) -> None:
+    cuda_all = load_script("cuda_all")
+    end = time.monotonic() + 600
+    alone, among = (
+        cuda_all.step_of("engine", arguments, tmp_path, True, end, last=last).commands[0] for last in (True, False)
+    )
+    assert float(alone[alone.index("--minutes") + 1]) > 9
+    assert among[among.index("--minutes") + 1] == "4.00"
+    assert cuda_all.NAMES[:4] == ("wheels", "build", "quick", "engine")
+
+
+def test_the_comparison_builds_first_where_there_is_no_library(tmp_path: Path) -> None:
+    names_of = load_script("cuda_all").names_of
+    assert names_of(["wheels", "engine"], tmp_path) == ["wheels", "build", "engine"]
+    assert names_of(["build", "engine"], tmp_path) == ["build", "engine"]
+    assert names_of(["quick"], tmp_path) == ["quick"]
+    (tmp_path / "libliteft_cuda.so").touch()
+    assert names_of(["engine"], tmp_path) == ["engine"]
+
+
+def test_sanitizers_look_at_own_kernels_but_for_what_was_never_written(arguments: Namespace, tmp_path: Path) -> None:
+    cuda_all = load_script("cuda_all")
+    for name in cuda_all.SANITIZERS:
+        step = cuda_all.step_of(name, arguments, tmp_path, True, time.monotonic() + 60)
+        command = step.commands[0]
+        assert ("kns=liteft" in command) == (name != "initcheck")
+        assert step.environment["LITEFT_CUDA_POISON"] == ("unfilled" if name == "initcheck" else "ones")
+        quick = cuda_all.step_of("quick", arguments, tmp_path, True, time.monotonic() + 60)
+        assert step.environment["LITEFT_CUDA_ROWS"] == quick.environment["LITEFT_CUDA_ROWS"]  # what was learnt is found
+    for name in ("quick", "tests", "pytest"):
+        step = cuda_all.step_of(name, arguments, tmp_path, True, time.monotonic() + 60)
+        assert step.environment["LITEFT_CUDA_POISON"] == "ones"
+    assert "LITEFT_CUDA_POISON" not in cuda_all.step_of("kernels", arguments, tmp_path, True, 0.0).environment
+
+
+def test_only_what_runs_on_a_gpu_is_built_there(cuda_build: ModuleType, tmp_path: Path) -> None:
+    built = cuda_build.with_cmake(tmp_path, "90a-real", 3)[-1]
+    assert built[built.index("--target") + 1 :] == ["liteft", "liteft_cuda", "test_cuda", "time_cuda"]
+
+
+def test_what_wheels_bring_is_found_by_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    steps = load_script("cuda_steps")
+    needing = steps.Step("it", [["true"]], 5, ("python:brought_by_a_wheel",))
+    assert needing.missing()
+    (tmp_path / "brought_by_a_wheel.py").touch()
+    load_script("cuda_all").use_wheels(tmp_path)
+    assert not needing.missing()
 
 
 def test_a_build_without_cmake_compiles_what_cmake_lists(cuda_build: ModuleType, tmp_path: Path) -> None:
@@ -139,6 +230,9 @@ def test_a_build_without_cmake_compiles_what_cmake_lists(cuda_build: ModuleType,
     assert not any("neon" in source for source in sources)
     (vnni,) = (command for command in compiled if "cpu/kernels_avx512.cpp" in " ".join(command))
     assert {"-mavx512bf16", "-ffp-contract=off"} <= set(vnni)
+    (engine,) = (command for command in compiled if "cuda/engine.cpp" in " ".join(command))
+    assert f'-DLITEFT_CUDA_KERNELS="{cuda_build.kernels_name()}"' in engine
+    assert '-DLITEFT_CUDA_BUILT_FOR="90a-real"' in engine
     assert all("arch=compute_90a,code=sm_90a" in " ".join(each) for each in compiled if each[0] == "nvcc")
     assert [Path(command[-1]).name for command in shared] == ["libliteft.so", "libliteft_cuda.so"]
     assert [Path(command[-1]).name for command in linked] == ["test_cuda", "time_cuda"]
@@ -164,15 +258,13 @@ def test_without_a_gpu_every_step_is_skipped_with_the_reason(tmp_path: Path) -> 
 
 
 def test_asked_to_go_on_each_step_says_itself_what_it_lacks(tmp_path: Path) -> None:
-    steps = ("wheels", "quick", "tests", "kernels", "memcheck", "engine")
+    steps = ("wheels", "quick", "tests", "kernels", "memcheck")
     build = str(tmp_path / "none")
-    done = without_gpu(
-        "bench/cuda_all.py", "--out", str(tmp_path), "--anyway", "--build", build, "--steps", *steps
-    )
+    done = without_gpu("bench/cuda_all.py", "--out", str(tmp_path), "--anyway", "--build", build, "--steps", *steps)
     assert done.returncode == 77, done.stderr
     reasons = [step["reason"] for step in json.loads((tmp_path / "summary.json").read_text())["steps"]]
     assert reasons[0].startswith("no wheels")
-    assert all(build in reason for reason in (*reasons[1:4], reasons[5]))
+    assert all(build in reason for reason in reasons[1:4])
     assert "compute-sanitizer" in reasons[4] or build in reasons[4]
 
 

@@ -35,6 +35,11 @@ struct Layout {
   std::size_t bytes() const { return 2 * (static_cast<std::size_t>(stride) * (columns - 1) + rows); }
 };
 
+struct Preference {
+  std::size_t workspace = 0;
+  std::uint32_t reductions = 0xffffffffu;
+};
+
 struct Work {
   const void *a, *b;
   void* d;
@@ -115,20 +120,24 @@ LITEFT_EXPORT int cublasLtMatrixLayoutDestroy(void* layout) {
   return 0;
 }
 LITEFT_EXPORT int cublasLtMatmulPreferenceCreate(void** preference) {
-  *preference = new std::size_t(0);
+  *preference = new Preference;
   return 0;
 }
 LITEFT_EXPORT int cublasLtMatmulPreferenceSetAttribute(void* preference, int attribute, const void* value, std::size_t bytes) {
-  if (attribute != lt::kPreferenceMostWorkspace || bytes != sizeof(std::size_t)) return kInvalid;
-  std::memcpy(preference, value, bytes);
+  Preference& asked = *static_cast<Preference*>(preference);
+  if (attribute == lt::kPreferenceMostWorkspace && bytes == sizeof(asked.workspace)) std::memcpy(&asked.workspace, value, bytes);
+  else if (attribute == lt::kPreferenceReductions && bytes == sizeof(asked.reductions)) std::memcpy(&asked.reductions, value, bytes);
+  else return kInvalid;
   return 0;
 }
 LITEFT_EXPORT int cublasLtMatmulPreferenceDestroy(void* preference) {
-  delete static_cast<std::size_t*>(preference);
+  delete static_cast<Preference*>(preference);
   return 0;
 }
 
-LITEFT_EXPORT int cublasLtMatmulAlgoGetHeuristic(void*, void*, void*, void*, void*, void*, void*, int wanted, Heuristic* results, int* found) {
+LITEFT_EXPORT int cublasLtMatmulAlgoGetHeuristic(void*, void*, void*, void*, void*, void*, void* preference, int wanted, Heuristic* results, int* found) {
+  // Sums of pieces that were rounded to the outputs' type are not to be had.
+  if (static_cast<Preference*>(preference)->reductions != lt::kReduceInComputeType) return kInvalid;
   const std::uint64_t pieces[] = {1, kFails, 2, 3};
   *found = std::min(wanted, 4);
   for (int number = 0; number < *found; ++number) {

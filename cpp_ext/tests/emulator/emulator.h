@@ -25,6 +25,15 @@ void set_cost(const std::string& part, double cost);
 // Work on the device costs its time and is not done, copies aside: for what only times it.
 void skip_work(bool skip);
 
+// The next launch of a graph fails.
+void fail_graph();
+// The library was built for other GPUs than this one.
+void hold_no_kernels(bool none);
+// Work that was asked for and is not done, on all streams.
+long pending();
+// How often a device was chosen.
+long choices_of_device();
+
 struct Live {
   long allocations = 0, bytes = 0, pinned = 0, streams = 0, events = 0, graphs = 0;
   bool operator==(const Live&) const = default;

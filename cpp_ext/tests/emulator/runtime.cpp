@@ -3,6 +3,7 @@
 // is no exception, and streams made with cudaStreamNonBlocking do not wait for it.
 
 #include <cuda_runtime.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -29,7 +30,9 @@ std::recursive_mutex mutex;  // over all that follows; kernels run under it, one
 struct State {
   std::uint64_t seed = 1;
   int allocations_left = -1;
-  bool poison_instead_of_zeros = false, skip_work = false;
+  bool poison_instead_of_zeros = false, skip_work = false, fail_graph = false, no_kernels = false;
+  long choices_of_device = 0;
+  const pid_t process = getpid();
   std::map<std::string, double> costs;
   std::map<const void*, std::size_t> shared_allowed;
   std::map<std::string, long> kernels_run;
@@ -174,6 +177,18 @@ void fail_allocation_after(int count) { state.allocations_left = count; }
 void poison_instead_of_zeros(bool poison) { state.poison_instead_of_zeros = poison; }
 void skip_work(bool skip) { state.skip_work = skip; }
 void set_cost(const std::string& part, double cost) { state.costs[part] = cost; }
+
+void fail_graph() { state.fail_graph = true; }
+void hold_no_kernels(bool none) { state.no_kernels = none; }
+
+long pending() {
+  const std::lock_guard lock(mutex);
+  std::size_t count = default_stream.queue.size();
+  for (cudaStream_t stream : state.streams) count += stream->queue.size();
+  return static_cast<long>(count);
+}
+
+long choices_of_device() { return state.choices_of_device; }
 
 Live live() {
   const std::lock_guard lock(mutex);
