@@ -4,9 +4,9 @@ The folder is the layout that transformers.js reads from the hub: config.json, t
 at its root, the graph in onnx/ under the name of its precision. It is an artifact all the same: the manifest says where
 the graph lies, and no file is there twice. The graph is flat, since converters for phones walk the nodes of a graph.
 
-required_operators.config is what builds of onnxruntime for phones are reduced to (--include_ops_by_config). The tool of
-onnxruntime makes it, from the graph as it is after optimization. The .ort file of that conversion is thrown away: it
-holds the weights a second time, and who builds for phones converts anew, for the version that will run it.
+required_operators.config is what builds of onnxruntime for phones are reduced to (their option include_ops_by_config).
+The tool of onnxruntime makes it, from the graph as it is after optimization. The .ort file of that conversion is thrown
+away: it holds the weights a second time, and who builds for phones converts anew, for the version that will run it.
 """
 
 from __future__ import annotations
