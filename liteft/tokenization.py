@@ -109,11 +109,6 @@ class TextTokenizer:
             found[number] = token
         return found
 
-    def token(self, number: int) -> str | None:
-        """Return the token with an id, or None when no token has it."""
-        found: str | None = self._plain.id_to_token(number)
-        return found
-
     def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Encoded:
         """Return the ids of texts, or of pairs of texts, cut to ``max_tokens``.
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from liteft.exporting.card import card_text
 from liteft.exporting.precision import Precision
 from liteft.exporting.quantization import Quantization
 from liteft.finetuning.model import LoadedClassifier, apply_settings
+from liteft.finetuning.run_folder import versions
 from liteft.run import Run
 from liteft.trimming import TrimmedVocabulary, renumbered
 
@@ -106,7 +105,7 @@ def manifest_fields(
         "vocabulary": None if run is None else run.info.get("vocabulary"),
         "teacher": None if run is None else _teacher(run),
         "data": None if run is None else run.info.get("data"),
-        "versions": _versions(),
+        "versions": versions(_PACKAGES),
     }
 
 
@@ -122,13 +121,3 @@ def seal(writer: ArtifactWriter, fields: dict[str, Any], title: str) -> None:
     card.touch()
     card.write_text(card_text(writer.seal(**fields), title=title), encoding="utf-8")
     writer.seal(**fields)
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from liteft import files
 from liteft.errors import ModelError
+from liteft.run import WEIGHTS
 
-__all__ = ["WEIGHTS", "base_name", "resolve_base", "weights_bytes", "weights_files", "weights_hash"]
+__all__ = ["base_name", "resolve_base", "weights_bytes", "weights_files", "weights_hash"]
 
-WEIGHTS = "model.safetensors"
 _PARTS = "model-*-of-*.safetensors"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 

@@ -14,7 +14,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -203,10 +203,10 @@ def split_metrics(logits: np.ndarray, split: Split, task: Task) -> dict[str, Any
     return {name: value if _finite(value) else None for name, value in values.items()}
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that decide a training's result."""
+def versions(packages: Sequence[str] = _PACKAGES) -> dict[str, str]:
+    """Return the versions of Python and of packages; of those that decide a training's result where none are named."""
     found = {"python": platform.python_version()}
-    for name in _PACKAGES:
+    for name in packages:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from liteft import files
-from liteft.errors import MissingExtraError
 from liteft.frontier.result import Candidate, Frontier
+from liteft.report.picture import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,16 +45,7 @@ def figure_of(found: Frontier) -> Figure:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError(
-            f"a picture needs {error.name or 'matplotlib'}, which is not installed.",
-            fix="pip install 'liteft[report]'",
-        ) from None
-    figure = Figure(figsize=(10.0, 4.8), dpi=150, facecolor="white")
-    FigureCanvasAgg(figure)
+    figure, _ = new_figure((10.0, 4.8), dpi=150)
     panels = figure.subplots(1, 2, sharey=True)
     metric = found.metric.replace("_", " ")
     for axes, (cost, label), stairs in zip(

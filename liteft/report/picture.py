@@ -19,11 +19,12 @@ from liteft.report.placing import Box, Label, place_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     from liteft.report.comparison import Comparison
 
-__all__ = ["draw", "figure_of"]
+__all__ = ["draw", "figure_of", "new_figure"]
 
 _FORMATS = ("png", "svg", "pdf")
 _LARGEST_DIAMETER = 40.0  # points
@@ -78,6 +79,24 @@ def draw(comparison: Comparison, path: Path) -> Path:
     return path
 
 
+def new_figure(size: tuple[float, float], *, dpi: int) -> tuple[Figure, FigureCanvasAgg]:
+    """Return an empty figure, in inches, and the canvas that measures its texts; no window is needed.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError(
+            f"a picture needs {error.name or 'matplotlib'}, which is not installed.",
+            fix="pip install 'liteft[report]'",
+        ) from None
+    figure = Figure(figsize=size, dpi=dpi, facecolor="white")
+    return figure, FigureCanvasAgg(figure)
+
+
 def figure_of(comparison: Comparison) -> Figure:
     """Return the picture as a matplotlib Figure that belongs to an Agg canvas and to nothing else.
 
@@ -88,16 +107,7 @@ def figure_of(comparison: Comparison) -> Figure:
         ConfigError: the models were not timed.
     """
     points = _points(comparison)
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError(
-            f"a picture needs {error.name or 'matplotlib'}, which is not installed.",
-            fix="pip install 'liteft[report]'",
-        ) from None
-    figure = Figure(figsize=(8.4, 5.2), dpi=160, facecolor="white")
-    canvas = FigureCanvasAgg(figure)
+    figure, canvas = new_figure((8.4, 5.2), dpi=160)
     axes = figure.add_axes((_LEFT, 0.115, 0.965 - _LEFT, 0.715))
     _set_axes(axes, points, primary_metric(comparison.task).replace("_", " "))
     diameters = _draw_points(axes, points)

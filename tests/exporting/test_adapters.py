@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,19 +15,13 @@ from liteft.exporting import Limits, export, exporter
 from liteft.finetuning import finetune
 from liteft.finetuning.model import load_classifier, predict_logits
 from liteft.run import Run
+from tests.modules import module_of
 
 
 @pytest.fixture(scope="module")
 def tiny() -> ModuleType:
     """The module that writes tiny bases and data for training."""
-    name = "liteft_tests_finetuning"
-    if name not in sys.modules:
-        path = Path(__file__).parent.parent / "finetuning" / "conftest.py"
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None and spec.loader is not None
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
+    return module_of("finetuning")
 
 
 @pytest.fixture(scope="module")

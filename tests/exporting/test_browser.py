@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import onnx
 import pytest
 
 from liteft.exporting import Limits, export
+from tests.exporting.node import install_in
 
 PACKAGE = "onnxruntime-web@1.30.0"
 SCRIPT = Path(__file__).with_name("onnxruntime_web.mjs")
@@ -25,20 +25,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which node finds onnxruntime-web, with the script in it."""
-    for program in ("node", "npm"):
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
-    folder = tmp_path_factory.mktemp("browser")
-    (folder / "package.json").write_text("{}")
-    command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", PACKAGE]
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"npm did not install {PACKAGE} within 5 minutes")
-    if done.returncode:
-        pytest.skip(f"npm cannot install {PACKAGE}: {done.stderr.strip().splitlines()[:1]}")
-    shutil.copy(SCRIPT, folder)
-    return folder
+    return install_in(tmp_path_factory.mktemp("browser"), PACKAGE, SCRIPT)
 
 
 @pytest.mark.parametrize(

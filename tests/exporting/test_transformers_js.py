@@ -21,6 +21,7 @@ from liteft.finetuning.model import ModelSettings, load_classifier, save_classif
 from liteft.metrics import sigmoid, softmax
 from liteft.tokenization import TextTokenizer
 from tests.exporting.conftest import centre
+from tests.exporting.node import install_in
 
 PACKAGE = "@huggingface/transformers@4.3.1"
 SCRIPT = Path(__file__).with_name("transformers_js.mjs")
@@ -47,20 +48,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def javascript(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which node finds transformers.js, with the script in it."""
-    for program in ("node", "npm"):
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
-    folder = tmp_path_factory.mktemp("javascript")
-    (folder / "package.json").write_text("{}")
-    command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", PACKAGE]
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"npm did not install {PACKAGE} within 5 minutes")
-    if done.returncode:
-        pytest.skip(f"npm cannot install {PACKAGE}: {done.stderr.strip().splitlines()[:1]}")
-    shutil.copy(SCRIPT, folder)
-    return folder
+    return install_in(tmp_path_factory.mktemp("javascript"), PACKAGE, SCRIPT)
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -19,27 +17,16 @@ from liteft.finetuning import finetune
 from liteft.finetuning.model import LoadedClassifier, load_classifier
 from liteft.frontier import loop
 from liteft.run import Run
+from tests.modules import module_of
 
 UNUSED = [f"spare{number}" for number in range(2500)]
 STUDENT: dict[str, Any] = {"epochs": 6, "batch_size": 8, "learning_rate": 5e-3, "precision": "fp32", "threads": 1}
 
 
-def _fixtures_of(area: str) -> ModuleType:
-    """Import the conftest of another area, which lies in no package."""
-    name = f"liteft_tests_{area}"
-    if name not in sys.modules:
-        path = Path(__file__).parent.parent / area / "conftest.py"
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None and spec.loader is not None
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
 @pytest.fixture(scope="session")
 def tiny() -> ModuleType:
     """The module that writes tiny bases and data."""
-    return _fixtures_of("finetuning")
+    return module_of("finetuning")
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +39,7 @@ def dataset(tiny: ModuleType) -> Dataset:
 @pytest.fixture(scope="session")
 def base(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BERT of three layers and four heads, with 2,600 WordPiece pieces of which texts use 42."""
-    trimming = _fixtures_of("trimming")
+    trimming = module_of("trimming")
     pieces = [*tiny.WORDS, *UNUSED, *trimming.letters([*tiny.WORDS, "spare"])]
     folder = tmp_path_factory.mktemp("base") / "bert"
     count = len(trimming.SPECIAL) + len(pieces)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,26 +24,16 @@ from liteft.report.subjects import Subject
 from liteft.report.workers import Speed
 from liteft.run import Run
 from liteft.runtime import load
+from tests.modules import module_of
 
 LABELS = ("order", "payment", "app", "praise")
 QUICK = {"rounds": 1, "seconds": 0.001, "threads": 1}
 
 
-def _module(folder: str, file: str) -> ModuleType:
-    """Import a file of another test folder, none of which is a package."""
-    name = f"liteft_tests_{folder}_{file.removesuffix('.py')}"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent.parent / folder / file)
-        assert spec is not None and spec.loader is not None
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
 @pytest.fixture(scope="session")
 def tiny() -> ModuleType:
     """The module that writes tiny artifacts, which need no torch."""
-    return _module("runtime", "tiny.py")
+    return module_of("runtime", "tiny.py")
 
 
 @pytest.fixture(scope="session")
@@ -136,7 +124,7 @@ class Forms:
 @pytest.fixture(scope="session")
 def forms(tmp_path_factory: pytest.TempPathFactory) -> Forms:
     """A BERT as a finished run, as a model folder, and exported from the run."""
-    exporting = _module("exporting", "conftest.py")
+    exporting = module_of("exporting")
     from liteft.exporting import export
     from liteft.finetuning.model import load_classifier
     from liteft.finetuning.run_folder import finish_run

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -13,19 +11,13 @@ from liteft.finetuning import finetune
 from liteft.report import compare
 from liteft.report.subjects import find_subjects
 from liteft.run import Run
+from tests.modules import module_of
 
 
 @pytest.fixture(scope="module")
 def training() -> ModuleType:
     """The module that writes tiny bases and data for training."""
-    name = "liteft_tests_finetuning"
-    if name not in sys.modules:
-        path = Path(__file__).parent.parent / "finetuning" / "conftest.py"
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None and spec.loader is not None
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
+    return module_of("finetuning")
 
 
 @pytest.fixture(scope="module")

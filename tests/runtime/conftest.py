@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -13,23 +11,13 @@ import pytest
 
 from liteft.artifact import Artifact
 from liteft.runtime import Classifier, load
-
-
-def _tiny() -> ModuleType:
-    """Import tiny.py, which lies beside this file and in no package."""
-    name = "liteft_tests_runtime_tiny"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name("tiny.py"))
-        assert spec is not None and spec.loader is not None
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
+from tests.modules import module_of
 
 
 @pytest.fixture(scope="session")
 def tiny() -> ModuleType:
     """The module that writes tiny artifacts."""
-    return _tiny()
+    return module_of("runtime", "tiny.py")
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +14,7 @@ from liteft.data import Dataset, Split
 from liteft.finetuning import finetune
 from liteft.finetuning.model import LoadedClassifier, load_classifier
 from liteft.run import Run
+from tests.modules import module_of
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -50,14 +49,7 @@ def letters(words: Sequence[str]) -> list[str]:
 @pytest.fixture(scope="session")
 def tiny() -> ModuleType:
     """The fixtures of the fine-tuning tests, which lie in no package."""
-    name = "liteft_tests_finetuning"
-    if name not in sys.modules:
-        path = Path(__file__).parent.parent / "finetuning" / "conftest.py"
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None and spec.loader is not None
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
+    return module_of("finetuning")
 
 
 @pytest.fixture(scope="session")
