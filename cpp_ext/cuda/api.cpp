@@ -4,45 +4,25 @@
 
 #include <unistd.h>
 
-#include <exception>
 #include <memory>
 #include <stdexcept>
 #include <string>
 
 #include "cuda/engine.h"
+#include "engine/guarded.h"
 
 using namespace liteft::cuda;
+using liteft::guarded;
+using liteft::last_error;
 
 struct liteft_cuda {
   std::unique_ptr<AnyEngine> engine;
   pid_t process;  // CUDA does not follow a fork
 };
 
-namespace {
-
-thread_local std::string last_error;
-
-template <typename Body>
-int guarded(Body body) noexcept {
-  try {
-    body();
-    return 0;
-  } catch (const std::exception& error) {
-    try {
-      last_error = error.what();
-    } catch (...) {
-    }
-  } catch (...) {
-    last_error.clear();
-  }
-  return 1;
-}
-
-}  // namespace
-
 int32_t liteft_cuda_abi(void) { return LITEFT_CUDA_ABI; }
 
-const char* liteft_cuda_last_error(void) { return last_error.c_str(); }
+const char* liteft_cuda_last_error(void) { return last_error().c_str(); }
 
 int liteft_cuda_create(const liteft_shape* shape, const liteft_weight* weights, int32_t count, int32_t precision, int32_t device,
                        const char* folders, const char* cache, liteft_cuda** created) {

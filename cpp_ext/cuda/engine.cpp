@@ -40,8 +40,8 @@ class Current {
 template <typename T>
 class Engine : public AnyEngine {
  public:
-  Engine(const liteft_shape& shape, const liteft_weight* weights, int count, int type, const Settings& settings)
-      : settings_(settings), library_(CublasLt::open(settings.folders)), about_(describe(settings)), model_(shape, weights, count),
+  Engine(const liteft_shape& shape, const liteft_weight* weights, int count, int type, const Settings& settings, std::string about)
+      : settings_(settings), library_(CublasLt::open(settings.folders)), about_(std::move(about)), model_(shape, weights, count),
         products_(library_, type, cache_file("products", type)),
         choices_(settings.policy, shared_memory(), cache_file("fusions", type)) {
     settings_.most_rows = std::max(settings_.most_rows, bucket_of(shape.positions));
@@ -244,10 +244,10 @@ std::string describe(const Settings& settings) {
 
 std::unique_ptr<AnyEngine> make_engine(const liteft_shape& shape, const liteft_weight* weights, int count, int precision,
                                        const Settings& settings) {
-  describe(settings);  // refuses what cannot be had before anything is chosen
+  const std::string about = describe(settings);  // refuses what cannot be had before anything is chosen
   const Current current(settings.device);
-  if (precision == LITEFT_BF16) return std::make_unique<Engine<__nv_bfloat16>>(shape, weights, count, lt::kBfloat16, settings);
-  return std::make_unique<Engine<__half>>(shape, weights, count, lt::kFloat16, settings);
+  if (precision == LITEFT_BF16) return std::make_unique<Engine<__nv_bfloat16>>(shape, weights, count, lt::kBfloat16, settings, about);
+  return std::make_unique<Engine<__half>>(shape, weights, count, lt::kFloat16, settings, about);
 }
 
 }  // namespace liteft::cuda

@@ -8,6 +8,7 @@
 #include "cpu/registry.h"
 #include "engine/cuda_engine.h"
 #include "engine/engine.h"
+#include "engine/guarded.h"
 #include "engine/refuse.h"
 #include "engine/weights.h"
 #include "liteft/liteft.h"
@@ -19,25 +20,6 @@ struct liteft_classifier {
 };
 
 namespace {
-
-thread_local std::string last_error;
-
-template <typename Body>
-int guarded(Body body) noexcept {
-  try {
-    body();
-    return 0;
-  } catch (const std::exception& error) {
-    try {
-      last_error = error.what();
-    } catch (...) {
-    }
-    return 1;
-  } catch (...) {
-    last_error.clear();
-    return 1;
-  }
-}
 
 const Kernels& choose_kernels(const char* wanted) {
   for (const Kernels* kernels : known_kernels()) {
@@ -64,7 +46,7 @@ int32_t liteft_abi(void) { return LITEFT_ABI; }
 
 const char* liteft_version(void) { return LITEFT_VERSION; }
 
-const char* liteft_last_error(void) { return last_error.c_str(); }
+const char* liteft_last_error(void) { return last_error().c_str(); }
 
 const char* liteft_instructions(void) {
   const char* name = "";
