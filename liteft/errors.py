@@ -8,18 +8,24 @@ message, the second a mapping of names to values, the third a list of things to 
       try: --label label
 
 The class name is not part of ``str(error)``: Python's traceback and the command line both put it in front.
+
+A hint that names an option is read in two places: ``option("label", "lable")`` is ``label="lable"`` in Python, where
+``str(error)`` is read, and ``--label lable`` on the command line, which prints ``error.command_text()``.
 """
 
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 __all__ = [
     "ArtifactError",
     "ConfigError",
     "DataError",
     "DeviceError",
+    "Hint",
     "InputError",
     "LiteftError",
     "MissingExtraError",
@@ -27,7 +33,57 @@ __all__ = [
     "RunError",
     "VerificationError",
     "closest",
+    "leave_out",
+    "option",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """One thing to try, in the words of whoever reads it.
+
+    Attributes:
+        python: for a caller: arguments and calls.
+        command: for the command line: flags and commands.
+    """
+
+    python: str
+    command: str
+
+    def __str__(self) -> str:
+        return self.python
+
+
+def option(name: str, value: object = True, *, note: str = "") -> Hint:
+    """Return a hint to give an option.
+
+    Args:
+        name: the argument's name, "max_tokens" for ``max_tokens=512`` and ``--max-tokens 512``; or a recipe's table and
+            key, "student.views" for ``views="none"`` and ``--set student.views=none``.
+        value: True for a flag without a value.
+        note: what follows the option in both: ", to leave such rows out".
+    """
+    table, _, key = name.rpartition(".")
+    listed = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    if table:
+        command = f"--set {shlex.quote(f'{name}={str(value).lower() if isinstance(value, bool) else value}')}"
+    else:
+        command = _flag(name) if value is True else f"{_flag(name)} {shlex.quote(listed)}"
+    return Hint(f"{key}={_python_value(value)}{note}", f"{command}{note}")
+
+
+def leave_out(name: str) -> Hint:
+    """Return a hint to leave an option out; ``name`` as for ``option``."""
+    table, _, key = name.rpartition(".")
+    return Hint(f"leave out {key}", f"leave out {f'--set {name}' if table else _flag(name)}")
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _python_value(value: object) -> str:
+    return f'"{value}"' if isinstance(value, str) and '"' not in value else repr(value)
 
 
 class LiteftError(Exception):
@@ -36,7 +92,7 @@ class LiteftError(Exception):
     Args:
         message: what was seen, one sentence.
         accepted: names and values of what would have been accepted (or what was found), a line each.
-        fix: one thing to try, or several: flags, commands or calls.
+        fix: one thing to try, or several: words that both surfaces understand, or Hints where an option is named.
     """
 
     def __init__(
@@ -44,17 +100,24 @@ class LiteftError(Exception):
         message: str,
         *,
         accepted: Mapping[str, object] | None = None,
-        fix: str | Iterable[str] = (),
+        fix: str | Hint | Iterable[str | Hint] = (),
     ) -> None:
         self.message = message
         self.accepted = {name: str(value) for name, value in (accepted or {}).items()}
-        self.fix = (fix,) if isinstance(fix, str) else tuple(fix)
+        self.fix = (fix,) if isinstance(fix, str | Hint) else tuple(fix)
         super().__init__(message)
 
     def __str__(self) -> str:
+        return self._text([str(hint) for hint in self.fix])
+
+    def command_text(self) -> str:
+        """Return the text for the command line: hints name flags."""
+        return self._text([hint.command if isinstance(hint, Hint) else hint for hint in self.fix])
+
+    def _text(self, hints: list[str]) -> str:
         lines = [self.message]
         lines += [f"  {name}: {value}" for name, value in self.accepted.items()]
-        lines += [f"  try: {hint}" for hint in self.fix]
+        lines += [f"  try: {hint}" for hint in hints]
         return "\n".join(lines)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -62,7 +125,7 @@ class LiteftError(Exception):
 
 
 def _rebuild(
-    kind: type[LiteftError], message: str, accepted: Mapping[str, object], fix: tuple[str, ...]
+    kind: type[LiteftError], message: str, accepted: Mapping[str, object], fix: tuple[str | Hint, ...]
 ) -> LiteftError:
     return kind(message, accepted=accepted, fix=fix)
 

@@ -9,7 +9,17 @@ import sys
 import pytest
 
 from liteft import errors
-from liteft.errors import ConfigError, DataError, InputError, LiteftError, MissingExtraError, closest
+from liteft.errors import (
+    ConfigError,
+    DataError,
+    Hint,
+    InputError,
+    LiteftError,
+    MissingExtraError,
+    closest,
+    leave_out,
+    option,
+)
 
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, LiteftError)]
 
@@ -80,3 +90,33 @@ def test_errors_that_python_has_a_word_for_are_caught_by_it() -> None:
 )
 def test_closest_ignores_case_and_keeps_it_in_the_answer(name: str, known: list[str], found: str | None) -> None:
     assert closest(name, known) == found
+
+
+@pytest.mark.parametrize(
+    ("hint", "python", "command"),
+    [
+        (option("max_tokens", 512), "max_tokens=512", "--max-tokens 512"),
+        (option("size", "3x384"), 'size="3x384"', "--size 3x384"),
+        (option("label", "the label"), 'label="the label"', "--label 'the label'"),
+        (option("drop_empty", note=", to leave such rows out"), "drop_empty=True, to leave such rows out",
+         "--drop-empty, to leave such rows out"),
+        (option("layers", [0, 2]), "layers=[0, 2]", "--layers 0,2"),
+        (option("student.views", "none"), 'views="none"', "--set student.views=none"),
+        (option("teacher.gradient_checkpointing"), "gradient_checkpointing=True",
+         "--set teacher.gradient_checkpointing=true"),
+        (leave_out("pair"), "leave out pair", "leave out --pair"),
+        (leave_out("student.views"), "leave out views", "leave out --set student.views"),
+    ],
+)  # fmt: skip
+def test_a_hint_names_an_argument_in_python_and_a_flag_on_the_command_line(
+    hint: Hint, python: str, command: str
+) -> None:
+    error = LiteftError("a.", fix=hint)
+    assert str(error) == f"a.\n  try: {python}"
+    assert error.command_text() == f"a.\n  try: {command}"
+
+
+def test_hints_of_both_kinds_survive_pickling() -> None:
+    error = LiteftError("a.", fix=["look", option("size", "3x384")])
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.command_text()) == (str(error), error.command_text())

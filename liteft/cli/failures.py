@@ -65,7 +65,7 @@ def run_command(app: typer.Typer, arguments: list[str]) -> int:
         _drop_stdout()
         return 141
     except LiteftError as error:
-        tell(f"{type(error).__name__}: {error}")
+        tell(f"{type(error).__name__}: {error.command_text()}")
         return 2 if isinstance(error, ConfigError) else 1
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]
