@@ -112,7 +112,11 @@ class LiteftError(Exception):
 
     def command_text(self) -> str:
         """Return the text for the command line: hints name flags."""
-        return self._text([hint.command if isinstance(hint, Hint) else hint for hint in self.fix])
+        return self._text(self.command_hints())
+
+    def command_hints(self) -> list[str]:
+        """Return the hints alone, as the command line words them."""
+        return [hint.command if isinstance(hint, Hint) else hint for hint in self.fix]
 
     def _text(self, hints: list[str]) -> str:
         lines = [self.message]
