@@ -29,7 +29,8 @@ def native_findings() -> list[Finding]:
     except DeviceError as error:
         present = asked_for() or _is_there()
         meaning = error.message + ("" if present else " ONNX Runtime runs every artifact.")
-        return [Finding("native library", "problem" if present else "off", meaning.rstrip("."), tuple(error.command_hints()))]
+        hints = tuple(error.command_hints())
+        return [Finding("native library", "problem" if present else "off", meaning.rstrip("."), hints)]
     name = library.instructions
     why = _WHY.get(name, "the best that it has for this processor")
     detail = f"{library.path}, version {library.version}, ABI {ABI}; instructions: {name} ({why})"
