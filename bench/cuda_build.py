@@ -14,7 +14,8 @@ from pathlib import Path
 from machine import ROOT
 
 SOURCES = ROOT / "cpp_ext"
-GPU_PROGRAMS = ("test_cuda", "time_cuda")
+KERNEL_TESTS = ("test_gpu_rows", "test_gpu_attention", "test_gpu_fused")  # of tests/test_cuda_*.cpp
+GPU_PROGRAMS = ("test_cuda", "time_cuda", *KERNEL_TESTS)
 TARGETS = ("liteft", "liteft_cuda", *GPU_PROGRAMS)  # not the emulator and its tests, which need no GPU
 
 Command = list[str]
@@ -26,6 +27,14 @@ def with_cmake(build: Path, architectures: str, jobs: int) -> list[Command]:
     return [
         ["cmake", "-S", str(SOURCES), "-B", str(build), *defined],
         ["cmake", "--build", str(build), "--parallel", str(jobs), "--target", *TARGETS],
+    ]
+
+
+def of_rehearsal(build: Path, jobs: int) -> list[Command]:
+    """Return the commands that build the same for the emulated GPU, in the folder "rehearsal" of ``build``."""
+    return [
+        ["cmake", "-S", str(SOURCES), "-B", str(build)],
+        ["cmake", "--build", str(build), "--parallel", str(jobs), "--target", "rehearsal"],
     ]
 
 
@@ -66,7 +75,7 @@ def without_cmake(build: Path, architectures: str) -> list[list[Command]]:
         compiled.append([*compiler, "-c", str(SOURCES / source), "-o", _object(build, source)])
         kernels.append(_object(build, source))
     for program in GPU_PROGRAMS:
-        source = f"tests/{program}.cpp"
+        source = _source_of(program)
         compiled.append([*host, *headers, "-c", str(SOURCES / source), "-o", _object(build, source)])
 
     exports = f"-Wl,--version-script={SOURCES / 'exports.map'}"
@@ -78,9 +87,9 @@ def without_cmake(build: Path, architectures: str) -> list[list[Command]]:
     ]
     linked = []
     for program in GPU_PROGRAMS:
-        extra = kernels if program == "time_cuda" else []
+        extra = [] if program == "test_cuda" else kernels
         near = [f"-L{build}", "-lliteft", "-Wl,-rpath,$ORIGIN"]
-        main = _object(build, f"tests/{program}.cpp")
+        main = _object(build, _source_of(program))
         linked.append(["g++", main, *extra, *near, *runtime, "-o", str(build / program)])
     return [compiled, shared, linked]
 
@@ -90,6 +99,10 @@ def kernels_name() -> str:
     files = sorted(path for path in (SOURCES / "cuda").iterdir() if path.suffix in (".cu", ".cuh"))
     hashes = "".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)
     return hashlib.sha256(hashes.encode()).hexdigest()[:12]
+
+
+def _source_of(program: str) -> str:
+    return f"tests/{program.replace('test_gpu_', 'test_cuda_')}.cpp"
 
 
 def _object(build: Path, source: str) -> str:

@@ -33,6 +33,7 @@ int liteft_cuda_create(const liteft_shape* shape, const liteft_weight* weights, 
     settings.folders = folders ? folders : "";
     settings.cache = cache ? cache : "";
     settings.most_rows = rows_from_environment(settings.most_rows);
+    settings.policy = policy_from_environment(settings.policy);
     *created = new liteft_cuda{make_engine(*shape, weights, count, precision, settings), getpid()};
   });
 }
@@ -51,6 +52,13 @@ int liteft_cuda_time(liteft_cuda* classifier, const liteft_batch* batch, int32_t
   return guarded([&] {
     if (runs < 1 || !liteft_cuda_is_whole(classifier)) throw std::invalid_argument("nothing can be timed so");
     *milliseconds = classifier->engine->time(*batch, runs);
+  });
+}
+
+int liteft_cuda_time_pass(liteft_cuda* classifier, const liteft_batch* batches, int32_t count, double* milliseconds) {
+  return guarded([&] {
+    if (count < 1 || !liteft_cuda_is_whole(classifier)) throw std::invalid_argument("nothing can be timed so");
+    *milliseconds = classifier->engine->time_pass(batches, count);
   });
 }
 

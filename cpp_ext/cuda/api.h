@@ -25,6 +25,9 @@ LITEFT_API int liteft_cuda_run(liteft_cuda* classifier, const liteft_batch* batc
 /* For benchmarks: milliseconds that the GPU takes for a batch once it is there, on average over `runs` of each of its chunks, one after the
    other. Copies are not in it, nor is what the host does between chunks. */
 LITEFT_API int liteft_cuda_time(liteft_cuda* classifier, const liteft_batch* batch, int32_t runs, double* milliseconds);
+/* The same of a pass: all chunks of all batches once, one after the other, between two events. What the launches leave idle is in it, and so
+   are copies of ids from one place on the GPU to another: the clock for comparisons with engines that are timed over a pass. */
+LITEFT_API int liteft_cuda_time_pass(liteft_cuda* classifier, const liteft_batch* batches, int32_t count, double* milliseconds);
 LITEFT_API void liteft_cuda_destroy(liteft_cuda* classifier);
 /* 0 in a forked child that inherited the classifier: it can neither run nor be destroyed there. */
 LITEFT_API int liteft_cuda_is_whole(const liteft_cuda* classifier);

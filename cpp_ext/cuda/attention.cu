@@ -297,7 +297,16 @@ void attend_first(const Attention<T>& given, int head_size, int texts, cudaStrea
   else launch(attend_first_kernel<T, 64>, grid, 32 * kFirstWarps, bytes, stream, given);
 }
 
+template <typename T>
+void load_attention_kernels() {
+  load_kernel(attend_kernel<T, 32>, sizeof(Tiles<T, 32>));
+  load_kernel(attend_kernel<T, 64>, sizeof(Tiles<T, 64>));
+  load_kernel(attend_first_kernel<T, 32>);
+  load_kernel(attend_first_kernel<T, 64>);
+}
+
 #define LITEFT_FOR(T)                                                       \
+  template void load_attention_kernels<T>();                                \
   template void attend<T>(const Attention<T>&, int, int, cudaStream_t);     \
   template void attend_first<T>(const Attention<T>&, int, int, cudaStream_t);
 LITEFT_FOR(__half)

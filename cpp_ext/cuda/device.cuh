@@ -25,12 +25,15 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t sh
   }(arguments...);
 }
 
-// Allows a kernel more shared memory than the 48 KB that every kernel may have.
+// Loads a kernel on the current device, and allows its launches `shared` bytes where that is more than the 48 KB that every kernel may
+// have. CUDA else loads a kernel when it is launched first, which may be refused while a graph is captured.
 template <typename... Parameters>
-void allow_shared(void (*kernel)(Parameters...), std::size_t bytes) {
-  check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
-                             static_cast<int>(bytes)),
-        "asking for shared memory");
+void load_kernel(void (*kernel)(Parameters...), std::size_t shared = 0) {
+  const void* const function = reinterpret_cast<const void*>(kernel);
+  cudaFuncAttributes attributes{};
+  check(cudaFuncGetAttributes(&attributes, function), "loading a kernel");
+  if (shared <= 48 << 10) return;
+  check(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)), "asking for shared memory");
 }
 
 // The shared memory that a launch asked for.

@@ -45,6 +45,7 @@ class Engine : public AnyEngine {
         products_(library_, type, cache_file("products", type)),
         choices_(settings.policy, shared_memory(), cache_file("fusions", type)) {
     settings_.most_rows = std::max(settings_.most_rows, bucket_of(shape.positions));
+    load_kernels<T>(shared_memory());  // with what was learnt before, some would run first within a capture
     idle_.push_back(make_slot());
     made_ = 1;
     for (const int rows : buckets_up_to(settings_.most_rows)) idle_.back()->learn(rows);
@@ -92,6 +93,29 @@ class Engine : public AnyEngine {
       milliseconds += slot->time(bucket, runs);
     }
     return milliseconds;
+  }
+
+  double time_pass(const liteft_batch* batches, int count) override {
+    for (int number = 0; number < count; ++number) {
+      std::vector<float> logits(static_cast<std::size_t>(batches[number].texts) * model_.shape.labels);
+      run(batches[number], logits.data());  // refuses what cannot run, and warms up
+    }
+    const Current current(settings_.device);
+    const Loan slot(*this);
+    std::vector<Uploaded> chunks;
+    for (int number = 0; number < count; ++number) {
+      const liteft_batch& batch = batches[number];
+      for (const Chunk& chunk : chunks_of(batch.offsets, batch.texts, settings_.most_rows)) {
+        const Bucket bucket = bucket_for(chunk, batch);
+        {
+          const std::lock_guard lock(preparing_);
+          slot->prepare(bucket);
+        }
+        fill(slot->host(bucket), bucket, batch, chunk);
+        chunks.push_back(slot->upload(bucket));
+      }
+    }
+    return slot->time(chunks);
   }
 
  private:
@@ -203,6 +227,15 @@ int rows_from_environment(int otherwise) {
                                 std::to_string(kLeastRows) + " to " + std::to_string(kMostRows));
   }
   return static_cast<int>(rows);
+}
+
+Policy policy_from_environment(Policy otherwise) {
+  const char* const asked = std::getenv("LITEFT_CUDA_FUSE");
+  if (!asked || !*asked) return otherwise;
+  if (std::strcmp(asked, "always") == 0) return Policy::always;
+  if (std::strcmp(asked, "never") == 0) return Policy::never;
+  throw std::invalid_argument("LITEFT_CUDA_FUSE is '" + std::string(asked) + "', and it is 'always' or 'never', or unset: then what is "
+                              "faster is measured");
 }
 
 std::string describe(const Settings& settings) {

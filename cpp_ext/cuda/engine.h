@@ -21,6 +21,8 @@ class AnyEngine {
   virtual void run(const liteft_batch& batch, float* logits) = 0;
   // Milliseconds of a batch on the GPU, without copies: the mean over `runs` of each chunk.
   virtual double time(const liteft_batch& batch, int runs) = 0;
+  // Milliseconds of one pass over batches that lie on the GPU: all chunks, one after the other.
+  virtual double time_pass(const liteft_batch* batches, int count) = 0;
 };
 
 struct Settings {
@@ -40,6 +42,10 @@ std::unique_ptr<AnyEngine> make_engine(const liteft_shape& shape, const liteft_w
 
 // Rows of a chunk as LITEFT_CUDA_ROWS in the environment says, 256 to 65,536: for measurements. Throws std::invalid_argument for others.
 int rows_from_environment(int otherwise);
+
+// Whether to fuse as LITEFT_CUDA_FUSE in the environment says, "always" (wherever a kernel takes the shape) or "never": for tests and
+// measurements. Throws std::invalid_argument for others.
+Policy policy_from_environment(Policy otherwise);
 
 // The GPU and the versions of driver and cublasLt, in a line. Throws std::runtime_error where one of them is missing or too old, where
 // the library was not built for the GPU, and after a fork. Starts CUDA on the GPU.

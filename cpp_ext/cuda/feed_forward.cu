@@ -115,7 +115,6 @@ __global__ void __launch_bounds__(kTileThreads, 1) feed_forward_kernel(FeedForwa
 
 template <typename T, int Width>
 void run_in(const FeedForward<T>& given, int rows, cudaStream_t stream) {
-  allow_shared(feed_forward_kernel<T, Width>, sizeof(BlockTiles<T, Width>));
   launch(feed_forward_kernel<T, Width>, (rows + kRows - 1) / kRows, kTileThreads, sizeof(BlockTiles<T, Width>), stream, given);
 }
 
@@ -133,6 +132,15 @@ void feed_forward(const FeedForward<T>& given, int rows, cudaStream_t stream) {
   else run_in<T, 384>(given, rows, stream);
 }
 
+template <typename T>
+void load_feed_forward_kernels(std::size_t shared) {
+  if (fuses_feed_forward(128, shared)) load_kernel(feed_forward_kernel<T, 128>, sizeof(BlockTiles<T, 128>));
+  if (fuses_feed_forward(256, shared)) load_kernel(feed_forward_kernel<T, 256>, sizeof(BlockTiles<T, 256>));
+  if (fuses_feed_forward(384, shared)) load_kernel(feed_forward_kernel<T, 384>, sizeof(BlockTiles<T, 384>));
+}
+
+template void load_feed_forward_kernels<__half>(std::size_t);
+template void load_feed_forward_kernels<__nv_bfloat16>(std::size_t);
 template void feed_forward<__half>(const FeedForward<__half>&, int, cudaStream_t);
 template void feed_forward<__nv_bfloat16>(const FeedForward<__nv_bfloat16>&, int, cudaStream_t);
 

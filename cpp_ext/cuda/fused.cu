@@ -93,14 +93,12 @@ __global__ void __launch_bounds__(kTileThreads, 1) multiply_normalize_kernel(Pro
 
 template <typename T, int Columns>
 void activate_in(const ProductActivated<T>& given, int rows, cudaStream_t stream) {
-  allow_shared(multiply_activate_kernel<T, Columns>, sizeof(ActTiles<T, Columns>));
   const dim3 grid(given.outputs / Columns, (rows + kActRows - 1) / kActRows);
   launch(multiply_activate_kernel<T, Columns>, grid, kTileThreads, sizeof(ActTiles<T, Columns>), stream, given);
 }
 
 template <typename T, int Width>
 void normalize_in(const ProductNormed<T>& given, int rows, cudaStream_t stream) {
-  allow_shared(multiply_normalize_kernel<T, Width>, sizeof(NormTiles<T, Width>));
   launch(multiply_normalize_kernel<T, Width>, (rows + kNormRows - 1) / kNormRows, kTileThreads, sizeof(NormTiles<T, Width>), stream, given);
 }
 
@@ -126,7 +124,19 @@ void multiply_normalize(const ProductNormed<T>& given, int rows, cudaStream_t st
   else normalize_in<T, 384>(given, rows, stream);
 }
 
+template <typename T>
+void load_fused_kernels(std::size_t shared) {
+  if (fuses_act(shared)) {
+    load_kernel(multiply_activate_kernel<T, 64>, sizeof(ActTiles<T, 64>));
+    load_kernel(multiply_activate_kernel<T, 128>, sizeof(ActTiles<T, 128>));
+  }
+  if (fuses_norm(128, shared)) load_kernel(multiply_normalize_kernel<T, 128>, sizeof(NormTiles<T, 128>));
+  if (fuses_norm(256, shared)) load_kernel(multiply_normalize_kernel<T, 256>, sizeof(NormTiles<T, 256>));
+  if (fuses_norm(384, shared)) load_kernel(multiply_normalize_kernel<T, 384>, sizeof(NormTiles<T, 384>));
+}
+
 #define LITEFT_FOR(T)                                                                    \
+  template void load_fused_kernels<T>(std::size_t);                                      \
   template void multiply_activate<T>(const ProductActivated<T>&, int, cudaStream_t);     \
   template void multiply_normalize<T>(const ProductNormed<T>&, int, cudaStream_t);
 LITEFT_FOR(__half)

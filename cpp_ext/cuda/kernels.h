@@ -95,6 +95,24 @@ template <typename T>
 void classify(const T* x, const float* weights, const float* bias, const Counts* counts, int width, int labels, float* logits,
               int texts, cudaStream_t stream);
 
+// Load the kernels for T on the current device, with the shared memory that their launches ask for. To be called before the first launch,
+// and not while a graph is captured. `shared`: of a block, at most, in bytes; what asks for more is left out.
+template <typename T>
+void load_row_kernels();
+template <typename T>
+void load_attention_kernels();
+template <typename T>
+void load_fused_kernels(std::size_t shared);
+template <typename T>
+void load_feed_forward_kernels(std::size_t shared);
+template <typename T>
+void load_kernels(std::size_t shared) {
+  load_row_kernels<T>();
+  load_attention_kernels<T>();
+  load_fused_kernels<T>(shared);
+  load_feed_forward_kernels<T>(shared);
+}
+
 // Whether the library holds kernels for the current device: asks for one of them. Starts CUDA on it.
 cudaError_t look_for_kernels();
 

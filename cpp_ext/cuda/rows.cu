@@ -219,6 +219,22 @@ void classify(const T* x, const float* weights, const float* bias, const Counts*
   launch(classify_kernel<T>, static_cast<unsigned>(blocks), 32 * kWarps, 0, stream, x, weights, bias, counts, width, labels, logits);
 }
 
+template <typename T>
+void load_row_kernels() {
+  load_kernel(embed_kernel<T>);
+  load_kernel(normalize_kernel<T>);
+  load_kernel(activate_kernel<T, Act::gelu>);
+  load_kernel(activate_kernel<T, Act::relu>);
+  load_kernel(activate_kernel<T, Act::gelu_tanh>);
+  load_kernel(activate_kernel<T, Act::silu>);
+  load_kernel(activate_kernel<T, Act::tanh>);
+  load_kernel(activate_kernel<T, Act::none>);
+  load_kernel(gather_kernel<T>);
+  load_kernel(mean_kernel<T>);
+  load_kernel(classify_kernel<T>);
+  load_kernel(draw_kernel<T>);
+}
+
 cudaError_t look_for_kernels() {
   cudaFuncAttributes attributes{};
   return cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(&gather_kernel<__half>));
@@ -231,6 +247,7 @@ void draw_values(T* out, std::size_t count, cudaStream_t stream) {
 }
 
 #define LITEFT_FOR(T)                                                                                             \
+  template void load_row_kernels<T>();                                                                            \
   template void embed<T>(const Embedding<T>&, int, cudaStream_t);                                                 \
   template void normalize<T>(const Residual<T>&, int, cudaStream_t);                                              \
   template void activate<T>(const Activated<T>&, int, cudaStream_t);                                              \

@@ -247,6 +247,29 @@ double Slot<T>::time(const Bucket& bucket, int runs) {
   return milliseconds_between(begin, end) / runs;
 }
 
+template <typename T>
+Uploaded Slot<T>::upload(const Bucket& bucket) {
+  Uploaded chunk{bucket, DeviceBuffer(Staging::bytes(bucket))};
+  settle();
+  check(cudaMemcpyAsync(chunk.staged.as(), pinned_.as<char>(), chunk.staged.bytes(), cudaMemcpyHostToDevice, stream_), "a copy");
+  check(cudaStreamSynchronize(stream_), "a copy");
+  return chunk;
+}
+
+template <typename T>
+double Slot<T>::time(const std::vector<Uploaded>& chunks) {
+  const Event begin, end;
+  check(cudaEventRecord(begin, stream_), "an event");
+  for (const Uploaded& chunk : chunks) {
+    const auto graph = graphs_.find(chunk.bucket);
+    if (graph == graphs_.end()) throw std::logic_error("a pass of more kinds of chunks than a slot keeps graphs");
+    check(cudaMemcpyAsync(staged_.as(), chunk.staged.as(), chunk.staged.bytes(), cudaMemcpyDeviceToDevice, stream_), "a copy");
+    graph->second.graph.launch(stream_);
+  }
+  check(cudaEventRecord(end, stream_), "an event");
+  return milliseconds_between(begin, end);
+}
+
 template class Slot<__half>;
 template class Slot<__nv_bfloat16>;
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <vector>
 
 #include "cuda/choices.h"
 #include "cuda/graph.h"
@@ -34,6 +35,12 @@ struct Staging {
   std::uint8_t* attended;
 };
 
+// A chunk that lies on the GPU, beside the place where graphs read it.
+struct Uploaded {
+  Bucket bucket;
+  DeviceBuffer staged;
+};
+
 template <typename T>
 class Slot {
  public:
@@ -53,6 +60,10 @@ class Slot {
   void run(const Bucket& bucket, int texts);
   // Milliseconds on the GPU that the bucket's graph takes, on average over `runs`, for what was copied up last.
   double time(const Bucket& bucket, int runs);
+  // Takes up what was written to `host(bucket)`, for a timed pass.
+  Uploaded upload(const Bucket& bucket);
+  // Milliseconds on the GPU of a pass over chunks, each of which is copied there to where its graph, which was prepared, reads it.
+  double time(const std::vector<Uploaded>& chunks);
   const float* logits() const { return pinned_logits_.as<float>(); }
 
  private:

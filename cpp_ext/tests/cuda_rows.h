@@ -1,6 +1,6 @@
 // What tests of CUDA kernels share: random values on the device, their float64 references, and comparisons.
 //
-// Only the CUDA runtime is used, so that the same tests run in the emulator and on a GPU.
+// Only the CUDA runtime is used, so that the same tests run in the emulator (test_cuda_*) and on a GPU (test_gpu_*).
 
 #pragma once
 
@@ -11,6 +11,8 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdint>
+#include <cstdlib>
+#include <cstring>
 #include <random>
 #include <type_traits>
 #include <vector>
@@ -140,6 +142,34 @@ void norm_reference(Doubles& x, int width, const Gamma& gamma, const Gamma& beta
     for (int i = 0; i < width; ++i) squares += (x[start + i] - mean) * (x[start + i] - mean) / width;
     for (int i = 0; i < width; ++i) x[start + i] = (x[start + i] - mean) / std::sqrt(squares + epsilon) * gamma[i] + beta[i];
   }
+}
+
+// What a block of the current device may have, at most, in bytes.
+inline std::size_t shared_memory_of_device() {
+  int bytes = 0;
+  check(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0), "asking for the GPU");
+  return bytes;
+}
+
+// Runs tests and returns what to exit with. Where there is no GPU that is 77, or 1 where LITEFT_GPU=required says that there must be one.
+inline int run_kernel_tests(void (*tests)()) {
+  int devices = 0;
+  if (const cudaError_t error = cudaGetDeviceCount(&devices); error != cudaSuccess || devices == 0) {
+    const char* const asked = std::getenv("LITEFT_GPU");
+    const bool required = asked && std::strcmp(asked, "required") == 0;
+    std::fprintf(stderr, "%s: no GPU: %s\n", required ? "failed" : "skipped", cudaGetErrorString(error));
+    return required ? 1 : 77;
+  }
+  try {
+    load_kernels<__half>(shared_memory_of_device());
+    load_kernels<__nv_bfloat16>(shared_memory_of_device());
+    tests();
+  } catch (const std::exception& error) {
+    std::printf("%s\n", error.what());
+    ++failures;
+  }
+  std::printf("%d failures\n", failures);
+  return failures != 0;
 }
 
 }  // namespace liteft::cuda

@@ -182,9 +182,9 @@ void test(std::mt19937& random) {
 }  // namespace
 
 int main() {
-  std::mt19937 random(12);
-  test<__half>(random);
-  test<__nv_bfloat16>(random);
-  std::printf("%d failures\n", failures);
-  return failures != 0;
+  return run_kernel_tests([] {
+    std::mt19937 random(12);
+    test<__half>(random);
+    test<__nv_bfloat16>(random);
+  });
 }

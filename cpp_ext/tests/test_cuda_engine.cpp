@@ -202,6 +202,53 @@ void rows_of_a_chunk_may_come_from_the_environment() {
   unsetenv("LITEFT_CUDA_ROWS");
 }
 
+void whether_to_fuse_may_come_from_the_environment() {
+  const liteft_shape& shape = kFusable[0];
+  const Stored stored = random_weights(shape, false, 1);
+  const std::vector<liteft_weight> weights = stored.list();
+  std::mt19937 random(22);
+  const Texts texts = draw(random, shape, 3, 10);
+  const liteft_batch batch = texts.batch();
+  const auto fused_blocks = [&](const char* asked) -> long {
+    setenv("LITEFT_CUDA_FUSE", asked, 1);
+    liteft_cuda* made = nullptr;
+    emulator::skip_work(true);
+    const int failed = liteft_cuda_create(&shape, weights.data(), static_cast<int>(weights.size()), LITEFT_FP16, 0, LITEFT_CUBLASLT, "", &made);
+    emulator::skip_work(false);
+    if (failed) return -1;
+    const long before = emulator::kernels_run("FeedForward<");
+    std::vector<float> logits(3 * shape.labels);
+    EXPECT(liteft_cuda_run(made, &batch, logits.data()) == 0);
+    liteft_cuda_destroy(made);
+    return emulator::kernels_run("FeedForward<") - before;
+  };
+  EXPECT(fused_blocks("always") == shape.layers);
+  EXPECT(fused_blocks("never") == 0);
+  for (const char* bad : {"yes", "Always", "0"}) {
+    EXPECT(fused_blocks(bad) == -1);
+    EXPECT(std::strstr(liteft_cuda_last_error(), ("LITEFT_CUDA_FUSE is '" + std::string(bad) + "', and it is 'always' or 'never'").c_str()));
+  }
+  unsetenv("LITEFT_CUDA_FUSE");
+}
+
+// The emulator's clock: a kernel, a product, a copy cost 1 each, the graphs' launches nothing.
+void a_pass_is_timed_over_all_chunks_and_a_batch_over_replays() {
+  const liteft_shape& shape = kShapes[0];
+  const auto engine = create(shape, LITEFT_FP16, small(64));
+  std::mt19937 random(23);
+  const Texts one = draw(random, shape, 1, 9), many = draw(random, shape, 20, 12);
+  const liteft_batch batches[] = {one.batch(), many.batch()};
+  const double alone = engine->time(batches[0], 3), in_chunks = engine->time(batches[1], 3);
+  EXPECT(alone > 0.0 && in_chunks >= 2 * alone);
+  const long chunks = static_cast<long>(liteft::cuda::chunks_of(batches[1].offsets, batches[1].texts, 64).size());
+  EXPECT(chunks > 1);
+  // A copy for each chunk is in it.
+  EXPECT(engine->time_pass(batches, 1) == alone + 1);
+  EXPECT(engine->time_pass(batches, 2) == alone + in_chunks + 1 + chunks);
+  EXPECT(run(*engine, many, shape.labels) == run(*engine, many, shape.labels));
+  EXPECT(difference(run(*engine, many, shape.labels), by_cpu(shape, many)) < allowed(LITEFT_FP16));
+}
+
 // Choosing a device starts CUDA on it.
 void a_device_that_is_current_is_not_chosen_again() {
   const long before = emulator::choices_of_device();
@@ -282,6 +329,8 @@ int main() {
   no_result_leans_on_zeros();
   memory_is_filled_with_what_the_environment_says();
   rows_of_a_chunk_may_come_from_the_environment();
+  whether_to_fuse_may_come_from_the_environment();
+  a_pass_is_timed_over_all_chunks_and_a_batch_over_replays();
   a_device_that_is_current_is_not_chosen_again();
   a_gpu_that_the_library_was_not_built_for_is_refused();
   a_forked_process_is_told_so();

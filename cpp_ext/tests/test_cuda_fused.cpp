@@ -83,6 +83,7 @@ void products_are_normed(std::mt19937& random, int rows, int inputs, int width, 
 
 template <typename T>
 void feed_forward_is_one(std::mt19937& random, int rows, int width, int inner, Act act, bool in_place) {
+  if (!fuses_feed_forward(width, shared_memory_of_device())) return;  // on a GPU whose blocks have 100 KB
   const int most = rows + 70;
   const auto x = rows_and_poison<T>(random, rows, most, width);
   const auto inner_weights = random_values<T>(random, width * inner, 1.5f / std::sqrt(width));
@@ -148,11 +149,11 @@ void test(std::mt19937& random) {
 }  // namespace
 
 int main() {
-  std::mt19937 random(15);
-  test<__half>(random);
-  test<__nv_bfloat16>(random);
-  EXPECT(fuses_norm(384, 99 << 10) && !fuses_norm(320, 227 << 10) && !fuses_norm(384, 48 << 10));
-  EXPECT(fuses_feed_forward(384, 163 << 10) && !fuses_feed_forward(384, 99 << 10) && fuses_feed_forward(256, 99 << 10));
-  std::printf("%d failures\n", failures);
-  return failures != 0;
+  return run_kernel_tests([] {
+    std::mt19937 random(15);
+    test<__half>(random);
+    test<__nv_bfloat16>(random);
+    EXPECT(fuses_norm(384, 99 << 10) && !fuses_norm(320, 227 << 10) && !fuses_norm(384, 48 << 10));
+    EXPECT(fuses_feed_forward(384, 163 << 10) && !fuses_feed_forward(384, 99 << 10) && fuses_feed_forward(256, 99 << 10));
+  });
 }

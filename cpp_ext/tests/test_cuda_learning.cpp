@@ -62,6 +62,25 @@ void the_faster_way_is_chosen_and_kept() {
   set_costs(1, 1, 1);
 }
 
+// With a cache that another process wrote, nothing has run before graphs are captured: all kernels are loaded by then, with their memory.
+void a_new_process_finds_its_kernels_loaded() {
+  const std::filesystem::path folder = std::filesystem::temp_directory_path() / ("liteft-loaded-" + std::to_string(getpid()));
+  std::mt19937 random(24);
+  for (const liteft_shape& shape : kFusable) {
+    const Texts texts = draw(random, shape, 4, 12);
+    for (const Policy policy : {Policy::measured, Policy::always}) {
+      Settings settings = small(48);
+      settings.cache = folder.string();
+      settings.policy = policy;
+      create(shape, LITEFT_FP16, settings);
+      emulator::forget_kernels();
+      const auto engine = create(shape, LITEFT_FP16, settings);
+      EXPECT(difference(run(*engine, texts, shape.labels), by_cpu(shape, texts)) < allowed(LITEFT_FP16));
+    }
+  }
+  std::filesystem::remove_all(folder);
+}
+
 // What is to be done before the first measurement is done once; what is kept is not measured.
 void a_stopwatch_prepares_once_and_wakes_the_gpu() {
   cudaStream_t stream = nullptr;
@@ -157,6 +176,7 @@ void nothing_is_learnt_within_a_run() {
 int main() {
   std::setvbuf(stdout, nullptr, _IOLBF, 1 << 12);
   the_faster_way_is_chosen_and_kept();
+  a_new_process_finds_its_kernels_loaded();
   a_stopwatch_prepares_once_and_wakes_the_gpu();
   algorithms_are_kept_and_bad_files_survived();
   nothing_is_learnt_within_a_run();

@@ -322,6 +322,7 @@ bool first_row = true;
 template <typename T>
 void time_model(const char* precision, const Sizes& sizes, const Mix& mix, const Limits& limits, Products& products, cudaStream_t stream) {
   const int rows = mix.rows();
+  load_kernels<T>(shared_memory_of_device());
   const Shared<T> shared(sizes, mix);
   const std::size_t hidden_bytes = sizeof(T) * rows * sizes.width;
   const int sets = quick ? 2 : static_cast<int>(std::clamp<std::size_t>(2 * limits.cache / hidden_bytes, 2, 256));

@@ -206,7 +206,9 @@ def test_sanitizers_look_at_own_kernels_but_for_what_was_never_written(arguments
 
 def test_only_what_runs_on_a_gpu_is_built_there(cuda_build: ModuleType, tmp_path: Path) -> None:
     built = cuda_build.with_cmake(tmp_path, "90a-real", 3)[-1]
-    assert built[built.index("--target") + 1 :] == ["liteft", "liteft_cuda", "test_cuda", "time_cuda"]
+    targets = built[built.index("--target") + 1 :]
+    assert targets[:4] == ["liteft", "liteft_cuda", "test_cuda", "time_cuda"]
+    assert targets[4:] == ["test_gpu_rows", "test_gpu_attention", "test_gpu_fused"]
 
 
 def test_what_wheels_bring_is_found_by_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +237,10 @@ def test_a_build_without_cmake_compiles_what_cmake_lists(cuda_build: ModuleType,
     assert '-DLITEFT_CUDA_BUILT_FOR="90a-real"' in engine
     assert all("arch=compute_90a,code=sm_90a" in " ".join(each) for each in compiled if each[0] == "nvcc")
     assert [Path(command[-1]).name for command in shared] == ["libliteft.so", "libliteft_cuda.so"]
-    assert [Path(command[-1]).name for command in linked] == ["test_cuda", "time_cuda"]
+    assert [Path(command[-1]).name for command in linked] == list(cuda_build.GPU_PROGRAMS)
+    with_kernels = [Path(command[-1]).name for command in linked if "cuda_rows.cu" in " ".join(command)]
+    # test_cuda goes through libliteft alone.
+    assert with_kernels == [name for name in cuda_build.GPU_PROGRAMS if name != "test_cuda"]
 
 
 def without_gpu(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -25,13 +25,14 @@ def test_the_emulated_tests_pass(built: Path, name: str) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.slow
-def test_the_tests_on_a_gpu_pass(built: Path) -> None:
-    program = built / "test_cuda"
+@pytest.mark.parametrize("name", ["test_gpu_rows", "test_gpu_attention", "test_gpu_fused", "test_cuda"])
+def test_the_tests_on_a_gpu_pass(built: Path, name: str) -> None:
+    program = built / name
     if not program.is_file():
         pytest.skip("libliteft_cuda was not built: there is no nvcc that works")
     done = subprocess.run([program], capture_output=True, text=True, check=False, timeout=900)
     if done.returncode == NO_GPU:
-        pytest.skip(done.stdout.strip())
+        pytest.skip(done.stderr.strip())
     assert done.returncode == 0, done.stdout[-3000:]
 
 

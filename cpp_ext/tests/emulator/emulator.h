@@ -22,13 +22,16 @@ void poison_instead_of_zeros(bool poison);
 // What a launch whose kernel's parameters have `part` in their types costs on the clock of events; others cost 1.
 void set_cost(const std::string& part, double cost);
 
-// Work on the device costs its time and is not done, copies aside: for what only times it.
+// Work on the device costs its time and is not done, copies aside: for what only times it. LITEFT_EMULATOR_IDLE in the environment asks
+// for that from the start.
 void skip_work(bool skip);
 
 // The next launch of a graph fails.
 void fail_graph();
 // The library was built for other GPUs than this one.
 void hold_no_kernels(bool none);
+// As in a new process: no kernel is loaded, and none may have more than 48 KB.
+void forget_kernels();
 // Work that was asked for and is not done, on all streams.
 long pending();
 // How often a device was chosen.

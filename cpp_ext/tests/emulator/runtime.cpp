@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <map>
@@ -30,11 +31,13 @@ std::recursive_mutex mutex;  // over all that follows; kernels run under it, one
 struct State {
   std::uint64_t seed = 1;
   int allocations_left = -1;
-  bool poison_instead_of_zeros = false, skip_work = false, fail_graph = false, no_kernels = false;
+  bool poison_instead_of_zeros = false, fail_graph = false, no_kernels = false;
+  bool skip_work = std::getenv("LITEFT_EMULATOR_IDLE") != nullptr;
   long choices_of_device = 0;
   const pid_t process = getpid();
   std::map<std::string, double> costs;
   std::map<const void*, std::size_t> shared_allowed;
+  std::set<const void*> loaded;  // kernels: by a launch, or by asking for their attributes
   std::map<std::string, long> kernels_run;
   std::set<cudaStream_t> streams;
   Live live;
@@ -180,6 +183,11 @@ void set_cost(const std::string& part, double cost) { state.costs[part] = cost; 
 
 void fail_graph() { state.fail_graph = true; }
 void hold_no_kernels(bool none) { state.no_kernels = none; }
+void forget_kernels() {
+  const std::lock_guard lock(mutex);
+  state.loaded.clear();
+  state.shared_allowed.clear();
+}
 
 long pending() {
   const std::lock_guard lock(mutex);
@@ -219,6 +227,11 @@ cudaError_t launch(Kernel kernel, cudaStream_t stream) {
       kernel.grid.z != 1 || kernel.shared > most) {
     return say(cudaErrorInvalidConfiguration);
   }
+  if (stream_of(stream)->capturing && !state.loaded.count(kernel.function)) {  // CUDA may refuse to load within a capture
+    barred();
+    return say(cudaErrorStreamCaptureUnsupported);
+  }
+  state.loaded.insert(kernel.function);
   const double cost = cost_of(kernel.name);
   return say(enqueue(stream, {[kernel = std::move(kernel)]() -> std::string {
     ++state.kernels_run[kernel.name];
@@ -230,7 +243,9 @@ cudaError_t launch(Kernel kernel, cudaStream_t stream) {
 
 cudaError_t allow_shared(const void* function, std::size_t bytes) {
   const std::lock_guard lock(mutex);
+  if (barred()) return say(cudaErrorStreamCaptureUnsupported);
   if (bytes > 227 << 10) return say(cudaErrorInvalidValue);
+  state.loaded.insert(function);
   state.shared_allowed[function] = bytes;
   return cudaSuccess;
 }

@@ -235,6 +235,42 @@ void captures_record_and_graphs_replay() {
   EXPECT(after == before);
 }
 
+// A capture within which something is loaded, or asked for, comes to nothing.
+void nothing_is_loaded_within_a_capture() {
+  cudaStream_t stream = nullptr;
+  EXPECT(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) == cudaSuccess);
+  {
+    const DeviceBuffer out(16);
+    cudaStreamSynchronize(nullptr);
+    const auto spoils = [&](const auto& call) {
+      EXPECT(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal) == cudaSuccess);
+      bool refused = false;
+      try {
+        call();
+      } catch (const std::exception&) {
+        refused = true;
+      }
+      cudaGraph_t graph = nullptr;
+      const bool spoilt = cudaStreamEndCapture(stream, &graph) != cudaSuccess;
+      if (graph) cudaGraphDestroy(graph);
+      cudaGetLastError();
+      return refused && spoilt;
+    };
+    const auto start = [&] { launch(writes_at, 1, 32, 0, stream, out.as<float>(), 2); };
+    emulator::forget_kernels();
+    EXPECT(spoils(start));
+    EXPECT(spoils([] { load_kernel(writes_at); }));
+    EXPECT(spoils([] { check(emulator::allow_shared(reinterpret_cast<const void*>(writes_at), 50 << 10), "shared memory"); }));
+    load_kernel(writes_at);
+    EXPECT(!spoils(start));
+    emulator::forget_kernels();
+    start();  // loads it as well
+    EXPECT(!spoils(start));
+    EXPECT(cudaStreamSynchronize(stream) == cudaSuccess);
+  }
+  cudaStreamDestroy(stream);
+}
+
 void launches_are_checked() {
   const auto refused = [](dim3 grid, dim3 block, std::size_t shared) {
     try {
@@ -245,7 +281,7 @@ void launches_are_checked() {
     return false;
   };
   EXPECT(refused(0, 32, 0) && refused(1, 2048, 0) && refused(1, 32, 49 << 10) && refused({1, 70000}, 32, 0));
-  allow_shared(leaves_early, 50 << 10);
+  load_kernel(leaves_early, 50 << 10);
   EXPECT(!refused(1, 32, 49 << 10));
   EXPECT(emulator::take_fault().empty());
 }
@@ -264,6 +300,7 @@ int main() {
     work_waits_until_it_is_waited_for();
     captures_record_and_graphs_replay();
   }
+  nothing_is_loaded_within_a_capture();
   launches_are_checked();
   std::printf("%d failures\n", failures);
   return failures != 0;

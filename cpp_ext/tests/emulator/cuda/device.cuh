@@ -44,8 +44,11 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t sh
 }
 
 template <typename... Parameters>
-void allow_shared(void (*kernel)(Parameters...), std::size_t bytes) {
-  check(emulator::allow_shared(reinterpret_cast<const void*>(kernel), bytes), "asking for shared memory");
+void load_kernel(void (*kernel)(Parameters...), std::size_t shared = 0) {
+  const void* const function = reinterpret_cast<const void*>(kernel);
+  cudaFuncAttributes attributes{};
+  check(cudaFuncGetAttributes(&attributes, function), "loading a kernel");
+  if (shared > 48 << 10) check(emulator::allow_shared(function, shared), "asking for shared memory");
 }
 
 inline char* dynamic_shared() { return emulator::shared_memory(); }
