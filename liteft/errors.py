@@ -16,6 +16,7 @@ A hint that names an option is read in two places: ``option("label", "lable")`` 
 from __future__ import annotations
 
 import difflib
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -33,9 +34,13 @@ __all__ = [
     "RunError",
     "VerificationError",
     "closest",
+    "first_line",
     "leave_out",
     "option",
 ]
+
+_CODES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b.|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_NO_NEWS = re.compile(r"[\s=*_#~-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +173,22 @@ class InputError(LiteftError, ValueError):
 
 class MissingExtraError(LiteftError, ImportError):
     """A verb that needs packages of an extra that is not installed."""
+
+
+def first_line(error: BaseException | str, *, most: int = 200) -> str:
+    """Return what another library said as one line of plain text: its first that says something.
+
+    Terminal codes, other control characters and a full stop at its end are taken out.
+
+    Args:
+        error: the exception, or its text; of one without a text, the name of its class is returned.
+        most: characters to keep; where there are more, the last is an ellipsis.
+    """
+    for line in _CODES.sub("", str(error)).splitlines():
+        if not _NO_NEWS.fullmatch(line):
+            text = " ".join(line.split()).removesuffix(".")
+            return text if len(text) <= most else f"{text[: most - 1]}…"
+    return type(error).__name__ if isinstance(error, BaseException) else "no reason was given"
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:

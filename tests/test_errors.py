@@ -17,6 +17,7 @@ from liteft.errors import (
     LiteftError,
     MissingExtraError,
     closest,
+    first_line,
     leave_out,
     option,
 )
@@ -120,3 +121,17 @@ def test_hints_of_both_kinds_survive_pickling() -> None:
     error = LiteftError("a.", fix=["look", option("size", "3x384")])
     again = pickle.loads(pickle.dumps(error))
     assert (str(again), again.command_text()) == (str(error), error.command_text())
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("no such operator.\nand a page of details", "no such operator"),
+        ("\x1b[96mThis is step 1/3\x1b[0m of it", "This is step 1/3 of it"),
+        ("\n   \n=======\n  at   last\x00 ", "at last"),
+        ("", "ValueError"),
+        ("x" * 300, "x" * 199 + "…"),
+    ],
+)
+def test_another_librarys_error_is_quoted_in_one_plain_line(said: str, kept: str) -> None:
+    assert first_line(ValueError(said)) == kept

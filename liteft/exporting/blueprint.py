@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx
 
-from liteft.errors import ModelError
+from liteft.errors import ModelError, option
 from liteft.exporting.graph import build_model
 from liteft.exporting.precision import Precision
 from liteft.exporting.quantization import Quantization
@@ -67,7 +67,8 @@ class Blueprint:
         """
         if precision == "int8" and not self.products:
             raise ModelError(
-                f"the traced graph of a {self._family} has no products that int8 could take.", fix="--precision fp16"
+                f"the traced graph of a {self._family} has no products that int8 could take.",
+                fix=option("precision", "fp16"),
             )
         model = self.flat(precision, quantization)
         if self._weights is not None and not flat:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from liteft.artifact import GraphFile
-from liteft.errors import ModelError
+from liteft.errors import ModelError, first_line
 from liteft.exporting.precision import Precision
 
 __all__ = ["EDGE_GRAPHS", "OPERATORS", "Target", "write_operators"]
@@ -60,8 +60,7 @@ def write_operators(graph: Path, target: Path) -> None:
             (listed,) = Path(spare).glob("*.config")
             lines = listed.read_text(encoding="utf-8").splitlines()
         except Exception as error:  # the tool raises plain Exception, and onnxruntime's own classes
-            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise ModelError(f"onnxruntime cannot convert the graph for phones: {first}") from error
+            raise ModelError(f"onnxruntime cannot convert the graph for phones: {first_line(error)}.") from error
         finally:
             logger.setLevel(level)
     operators = [line for line in lines if not line.startswith("#")]  # the head names a file that is gone

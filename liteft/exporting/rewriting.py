@@ -2,12 +2,13 @@
 
 A built graph is written in its precision. A traced one comes in float32 and is changed here afterwards, into
 the nodes that a built one has: products with a constant matrix become int8 products, lookups in a constant
-table read int8 rows. The products that give the logits stay in float.
+table read int8 rows. The products that give the logits stay in float. So do those that multiply constants, as
+DeBERTa's products of relative positions do, with their weights in int8: what they give is the same for every text, and
+ONNX Runtime has computed it before the first one comes.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -46,8 +47,12 @@ def store_half(model: onnx.ModelProto) -> int:
 
 def find_products(model: onnx.ModelProto, *, labels: int) -> dict[str, str]:
     """Return the products that `store_int8` can quantize: name -> the float value that they multiply."""
-    rewriter = _Rewriter(model, labels, Quantization())
-    return {_name_of(node): node.input[0] for node in model.graph.node if rewriter.matrix_of(node) is not None}
+    rewriter, constant = _Rewriter(model, labels, Quantization()), _constants(model)
+    return {
+        _name_of(node): node.input[0]
+        for node in model.graph.node
+        if rewriter.matrix_of(node) is not None and node.input[0] not in constant
+    }
 
 
 def store_int8(model: onnx.ModelProto, *, labels: int, quantization: Quantization | None = None) -> int:
@@ -88,7 +93,7 @@ class _Rewriter:
             for tensor in model.graph.initializer
             if tensor.data_type == TensorProto.FLOAT and len(tensor.dims) == 2
         }
-        self._uses = Counter(name for node in model.graph.node for name in node.input)
+        self._constant = _constants(model)
         self._transposed = {
             node.output[0]: node.input[0]
             for node in model.graph.node
@@ -126,6 +131,8 @@ class _Rewriter:
 
     def _product(self, node: onnx.NodeProto, matrix: str, transposed: bool) -> list[onnx.NodeProto] | None:
         product, quantization = _name_of(node), self._quantization
+        if node.input[0] in self._constant:
+            quantization = quantization.keeping(product, "weight_only")
         form = quantization.form(product)
         if form == "float":
             return None
@@ -181,6 +188,16 @@ class _Rewriter:
         nodes = [node for node in self.builder.nodes if node.op_type != "Constant"]
         nodes[-1].output[:] = [output if each == value else each for each in nodes[-1].output]
         return nodes
+
+
+def _constants(model: onnx.ModelProto) -> set[str]:
+    """Return the values that are the same for every text."""
+    found = {tensor.name for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        plain = all(attribute.type != onnx.AttributeProto.GRAPH for attribute in node.attribute)
+        if plain and not node.op_type.startswith("Random") and all(not name or name in found for name in node.input):
+            found |= set(node.output)
+    return found
 
 
 def _name_of(node: onnx.NodeProto) -> str:

@@ -16,8 +16,9 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from liteft.errors import ModelError
+from liteft.errors import ModelError, first_line
 from liteft.exporting.builder import IR_VERSION, OPSET
+from liteft.exporting.families import FAMILIES
 from liteft.finetuning.model import LoadedClassifier, uses_type_ids
 
 __all__ = ["trace_model"]
@@ -70,13 +71,17 @@ def trace_model(loaded: LoadedClassifier) -> onnx.ModelProto:
                 verbose=False,
             )
         except Exception as error:  # the exporter raises its own classes and plain RuntimeError
-            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise ModelError(
-                f"torch.onnx.export cannot export a {loaded.config.model_type}: {first}",
-                accepted={"built from weights, without tracing": "bert, distilbert, roberta, electra"},
+                f"torch.onnx.export cannot export a {loaded.config.model_type}: {first_line(error)}.",
+                accepted={"built from weights, without tracing": ", ".join(FAMILIES)},
+                fix="fine-tune a base of one of these families",
             ) from error
     if program is None:
-        raise ModelError(f"torch.onnx.export gave nothing for a {loaded.config.model_type}.")
+        raise ModelError(
+            f"torch.onnx.export gave nothing for a {loaded.config.model_type}.",
+            accepted={"built from weights, without tracing": ", ".join(FAMILIES)},
+            fix="fine-tune a base of one of these families",
+        )
     return _portable(program.model_proto)
 
 

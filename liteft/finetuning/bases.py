@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from liteft import files
-from liteft.errors import ModelError
+from liteft.errors import ModelError, first_line
 from liteft.run import WEIGHTS
 
 __all__ = ["base_name", "resolve_base", "weights_bytes", "weights_files", "weights_hash"]
@@ -43,10 +43,9 @@ def resolve_base(base: str) -> Path:
             base, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"], max_workers=2, etag_timeout=10
         )
     except Exception as error:  # the client raises many kinds, network and HTTP errors among them
-        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
         raise ModelError(
             f"the base {base!r} is no folder here and could not be fetched from the hub.",
-            accepted={"a base": "a folder with config.json, or a name on the hub", "seen": reason},
+            accepted={"a base": "a folder with config.json, or a name on the hub", "seen": first_line(error)},
             fix=["check the name and the network", "--base FOLDER for a model that lies on this machine"],
         ) from None
     return Path(found)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import PretrainedConfig
+from transformers import MODEL_MAPPING, PretrainedConfig
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 __all__ = ["MeanPooledClassifier", "pooler_argument"]
@@ -79,5 +80,7 @@ def _head_dropout(config: PretrainedConfig) -> float:
 
 
 def pooler_argument(config: PretrainedConfig) -> dict[str, bool]:
-    """Return the keyword that leaves out the pooler, for the families that have one."""
-    return {"add_pooling_layer": False} if config.model_type in ("bert", "roberta", "xlm-roberta") else {}
+    """Return the keyword that leaves out the pooler, for the families whose pooler can be left out."""
+    model = MODEL_MAPPING.get(type(config), None)
+    takes = isinstance(model, type) and "add_pooling_layer" in inspect.signature(model).parameters
+    return {"add_pooling_layer": False} if takes else {}

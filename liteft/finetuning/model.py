@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PretrainedConfig
 
-from liteft.errors import ModelError
+from liteft.errors import ModelError, first_line
 from liteft.finetuning.adapter_files import find_adapter_base, load_adapter_weights, read_adapter, save_adapter
 from liteft.finetuning.adapters import Adapter, adapter_of, attach_adapter, plain_weights
 from liteft.finetuning.mean_pooled import MeanPooledClassifier, pooler_argument
@@ -111,9 +111,8 @@ def load_classifier(folder: str | Path) -> LoadedClassifier:
     try:
         model = _build(folder, config, settings) if adapter is None else _adapted(folder, config, settings, adapter)
     except (SafetensorError, RuntimeError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
         raise ModelError(
-            f"{folder / WEIGHTS} does not fit config.json: {reason}", fix="copy the folder again, whole"
+            f"{folder / WEIGHTS} does not fit config.json: {first_line(error)}.", fix="copy the folder again, whole"
         ) from error
     tokenizer = TextTokenizer.from_file(
         folder / "tokenizer.json",
@@ -141,9 +140,8 @@ def read_config(folder: Path) -> PretrainedConfig:
     try:
         return cast(PretrainedConfig, AutoConfig.from_pretrained(folder, trust_remote_code=False))
     except (ValueError, KeyError, OSError) as error:
-        first = str(error).strip().splitlines()[0]
         raise ModelError(
-            f"{folder / 'config.json'} cannot be used: {first}",
+            f"{folder / 'config.json'} cannot be used: {first_line(error)}.",
             accepted={"a model": "an architecture that transformers itself knows; a model's own code is never run"},
             fix="a base of the BERT family, or save the model in one of transformers' own classes",
         ) from error

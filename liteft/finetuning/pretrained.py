@@ -13,7 +13,7 @@ from torch import nn
 from transformers import AutoModel, AutoModelForSequenceClassification, PretrainedConfig
 from transformers.utils import logging as transformers_logging
 
-from liteft.errors import ModelError
+from liteft.errors import ModelError, first_line
 from liteft.finetuning.allocation import large_buffers_returned
 from liteft.finetuning.mean_pooled import MeanPooledClassifier, pooler_argument
 from liteft.finetuning.quantized import Quantization, loading_arguments, settle
@@ -64,9 +64,8 @@ def load_pretrained(
                     base, ignore_mismatched_sizes=True, **arguments
                 )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        first = str(error).strip().splitlines()[0]
         raise ModelError(
-            f"{base} could not be loaded: {first}",
+            f"{base} could not be loaded: {first_line(error)}.",
             accepted={"a base": "config.json, model.safetensors and tokenizer files of an encoder or GPT-2"},
             fix="load the model in transformers once and write it anew with save_pretrained",
         ) from None

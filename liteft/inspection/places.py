@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 
 from liteft.artifact import Artifact
-from liteft.errors import LiteftError
+from liteft.errors import LiteftError, first_line
 from liteft.inspection.nodes import ONNX, walk_nodes
 from liteft.inspection.products import INTEGER
 from liteft.inspection.result import Operator, Place
@@ -88,7 +88,7 @@ def _onnxruntime(path: Path) -> Place:
         try:
             session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # it raises kinds of its own, all of them Exception
-            return Place(name, "does not run", _first_line(error), how)
+            return Place(name, "does not run", first_line(error), how)
         optimized = onnx.load(options.optimized_model_filepath, load_external_data=False)
     counted = Counter((node.domain, node.operator) for node in walk_nodes(optimized))
     integer = {kind[1]: counted[kind] for kind in INTEGER if counted[kind]}
@@ -100,7 +100,7 @@ def _onnxruntime(path: Path) -> Place:
     try:
         session.run(None, feeds)
     except Exception as error:
-        return Place(name, "does not run", _first_line(error), how)
+        return Place(name, "does not run", first_line(error), how)
     return Place(name, "runs", detail, how)
 
 
@@ -168,8 +168,3 @@ def _feeds(inputs: dict[str, str]) -> dict[str, np.ndarray] | None:
     dtypes = {name: np.int32 if "32" in kind else np.int64 for name, kind in inputs.items()}
     values = {"input_ids": 1, "attention_mask": 1, "token_type_ids": 0}
     return {name: np.full((1, 2), values[name], dtype=dtype) for name, dtype in dtypes.items()}
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:200]

@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 
 from liteft.artifact import MANIFEST, TOKENIZER, Artifact, read_artifact
-from liteft.errors import ArtifactError
+from liteft.errors import ArtifactError, first_line
 from liteft.inspection.nodes import ONNX, domain_of, walk_nodes
 from liteft.inspection.operators import count_operators
 from liteft.inspection.places import find_places
@@ -63,8 +63,7 @@ def _read(path: Path) -> onnx.ModelProto:
     try:
         model = onnx.load(path, load_external_data=False)
     except Exception as error:  # protobuf's DecodeError, of whichever implementation
-        reason = " ".join(str(error).split())[:200]
-        raise _no_model(path, reason) from error
+        raise _no_model(path, first_line(error)) from error
     if not model.graph.node:
         raise _no_model(path, "there is no graph in it")
     return model

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from liteft.artifact import Artifact
-from liteft.errors import ArtifactError, DeviceError, MissingExtraError
+from liteft.errors import ArtifactError, DeviceError, MissingExtraError, first_line
 from liteft.runtime.batching import pad
 
 __all__ = ["OnnxEngine", "has_cuda", "import_onnxruntime", "may_have_cuda"]
@@ -56,7 +56,7 @@ def import_onnxruntime() -> ModuleType:
         import onnxruntime
     except ImportError as error:
         raise MissingExtraError(
-            f"onnxruntime cannot be imported: {error}.",
+            f"onnxruntime cannot be imported: {first_line(error)}.",
             accepted={"extras": "cpu (onnxruntime) or gpu (onnxruntime-gpu)"},
             fix="pip install 'liteft[cpu]'",
         ) from error
@@ -132,7 +132,7 @@ class OnnxEngine:
         except Exception as error:  # onnxruntime raises its own classes, RuntimeError and MemoryError
             texts, width = feed["input_ids"].shape
             raise DeviceError(
-                f"onnxruntime failed on a batch of {texts} texts, {width} tokens wide: {error}.",
+                f"onnxruntime failed on a batch of {texts} texts, {width} tokens wide: {first_line(error)}.",
                 fix="a smaller token_budget, if memory ran out",
             ) from error
         return np.asarray(logits, dtype=np.float32)
@@ -176,7 +176,7 @@ def _new_session(artifact: Artifact, device: str, threads: int) -> Any:
         return onnxruntime.InferenceSession(str(artifact.model_path), options, providers=providers)
     except Exception as error:
         raise ArtifactError(
-            f"onnxruntime {onnxruntime.__version__} cannot load {artifact.model_path}: {error}.",
+            f"onnxruntime {onnxruntime.__version__} cannot load {artifact.model_path}: {first_line(error)}.",
             fix=["install a newer onnxruntime", "export the model again"],
         ) from error
 

@@ -24,6 +24,8 @@ from transformers import (
     AutoModel,
     AutoModelForSequenceClassification,
     BertConfig,
+    CamembertConfig,
+    DebertaV2Config,
     DistilBertConfig,
     ElectraConfig,
     GPT2Config,
@@ -50,6 +52,8 @@ CONFIGS = {
     "distilbert": DistilBertConfig,
     "roberta": RobertaConfig,
     "xlm-roberta": XLMRobertaConfig,
+    "camembert": CamembertConfig,
+    "deberta-v2": DebertaV2Config,
     "electra": ElectraConfig,
     "electra-projected": ElectraConfig,
     "gpt2": GPT2Config,
@@ -58,7 +62,7 @@ CONFIGS = {
 
 def make_config(family: str, labels: int, **changes: Any) -> PretrainedConfig:
     """Return a tiny configuration; ``changes`` are keys of the family's own."""
-    pad = 1 if "roberta" in family else 0
+    pad = 1 if "roberta" in family or family == "camembert" else 0
     common: dict[str, Any] = {"vocab_size": WORDS, "num_labels": labels, "pad_token_id": pad}
     if family == "distilbert":
         common |= {"dim": WIDTH, "n_layers": LAYERS, "n_heads": HEADS, "hidden_dim": INNER}

@@ -127,6 +127,33 @@ def test_what_torch_cannot_export_is_a_model_error(
         raise RuntimeError("no such operator\nand a page of details")
 
     monkeypatch.setattr(torch.onnx, "export", refuse)
-    with pytest.raises(ModelError, match=r"cannot export a gpt2: no such operator\n") as caught:
+    with pytest.raises(ModelError, match=r"cannot export a gpt2: no such operator\.\n") as caught:
         trace_model(gpt2)
     assert "a page of details" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def deberta(workshop: Any) -> tuple[LoadedClassifier, onnx.ModelProto]:
+    """A tiny DeBERTa-v2 classifier, whose relative positions are multiplied too, and its graph."""
+    loaded = workshop.loaded(
+        "deberta-v2", labels=LABELS, relative_attention=True, position_buckets=16, share_att_key=True,
+        norm_rel_ebd="layer_norm", pos_att_type=["p2c", "c2p"], position_biased_input=False, type_vocab_size=0,
+        max_relative_positions=-1, pooler_hidden_size=64, num_hidden_layers=2,
+    )  # fmt: skip
+    return loaded, trace_model(loaded)
+
+
+@pytest.mark.parametrize("scheme", ["per_row", "static"])
+def test_products_of_constants_are_not_waited_for_among_the_integer_products(
+    deberta: tuple[LoadedClassifier, onnx.ModelProto], scheme: Any, batch: Any, run_graph: Any, optimized: Any
+) -> None:
+    loaded, graph = deberta
+    products, feed = find_products(graph, labels=LABELS), batch("right", 4, 26, pad=0)
+    assert len(products) == 13  # six a layer and the pooler's; of relative positions two a layer more are folded
+    ranges = calibrate_ranges(graph, products, loaded.tokenizer.encode(random_texts(60)), method="percentile")
+    copied = onnx.ModelProto.FromString(graph.SerializeToString())
+    count = store_int8(copied, labels=LABELS, quantization=Quantization(scheme, ranges=ranges))
+    kinds = Counter(node.op_type for node in optimized(copied).graph.node)
+    assert count == len(products) == kinds["MatMulIntegerToFloat"] + kinds["MatMulInteger"]
+    exact = run_graph(graph, feed)
+    assert 0 < np.abs(run_graph(copied, feed) - exact).max() < 0.1 * exact.std() + 0.05

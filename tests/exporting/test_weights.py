@@ -20,7 +20,7 @@ def test_names_go_both_ways(family: str, pooling: str) -> None:
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
-@pytest.mark.parametrize("family", ["bert", "distilbert", "roberta", "electra-projected"])
+@pytest.mark.parametrize("family", ["bert", "distilbert", "roberta", "camembert", "electra-projected"])
 def test_neutral_weights_give_the_state_dict_back(family: str, pooling: str, workshop: Any) -> None:
     loaded = workshop.loaded(family, pooling, paired=True)
     weights = read_weights(loaded)
