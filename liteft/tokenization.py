@@ -101,6 +101,11 @@ class TextTokenizer:
         found: int | None = self._plain.token_to_id(token)
         return found
 
+    def token(self, number: int) -> str | None:
+        """Return the token of an id, or None when there is no such id."""
+        found: str | None = self._plain.id_to_token(number)
+        return found
+
     def tokens(self) -> list[str]:
         """Return all tokens in the order of their ids; "" where an id has none."""
         numbers: dict[str, int] = self._plain.get_vocab(with_added_tokens=True)

@@ -18,9 +18,9 @@ from liteft.finetuning import finetune
 from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.model import read_config
 from liteft.finetuning.teacher import resolve_data, resolve_recipe
+from liteft.finetuning.tokenizer_files import read_tokenizer
 from liteft.finetuning.trainer import Progress
 from liteft.run import RUN_FILE, Run
-from liteft.tokenization import TextTokenizer
 from liteft.trimming import check_budget
 
 __all__ = ["Students", "distill", "distill_all"]
@@ -120,7 +120,7 @@ def distill_all(
         check_student(recipe.student, read_config(folder))
         if recipe.student.vocabulary is not None:
             own = folder if recipe.student.student is None else resolve_base(recipe.student.student)
-            tokenizer = TextTokenizer.from_file(own / "tokenizer.json", max_tokens=recipe.teacher.max_tokens)
+            tokenizer = read_tokenizer(own).cutting(recipe.teacher.max_tokens)
             check_budget(tokenizer, recipe.student.vocabulary)
         check_own_encoder(recipe.student, max_tokens=recipe.teacher.max_tokens)
         shown = not (teacher_out / RUN_FILE).is_file()  # the teacher's training shows the data check

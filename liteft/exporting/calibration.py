@@ -23,7 +23,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from liteft.errors import DataError
+from liteft.errors import DataError, Hint, option
 from liteft.exporting.quantization import Range
 from liteft.exporting.sessions import new_session, token_batches
 from liteft.tokenization import Encoded
@@ -91,7 +91,10 @@ def observe(model: onnx.ModelProto, inputs: Mapping[str, str], encoded: Encoded)
         raise DataError(
             f"{len(encoded.ids)} texts are too few to calibrate on.",
             accepted={"texts": f"{FEWEST_TEXTS} at least; 300 to {MOST_TEXTS:,} are good"},
-            fix=["give training texts: --data DATA, or calibrate=data.train", "--scheme per_row needs none"],
+            fix=[
+                Hint("give training texts: calibrate=data.train", "give training texts: --data DATA"),
+                option("scheme", "per_row", note=", which needs none"),
+            ],
         )
     values = sorted(set(inputs.values()))
     ends = dict.fromkeys(values, (0.0, 0.0))  # zero is in every range

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from liteft.data import Split
-from liteft.errors import VerificationError
+from liteft.errors import VerificationError, option
 from liteft.exporting.precision import Precision
 from liteft.exporting.probes import ProbeResult
 from liteft.metrics import Task, decide
@@ -44,7 +44,10 @@ def disagreement(
     comparison: Comparison, labels: tuple[str, ...], model: object, precision: Precision, beyond: dict[str, str]
 ) -> Disagreement:
     """Return the error that says what is beyond its limit, and on which texts."""
-    finer = {"int8": "--precision fp16, or fp32", "fp16": "--precision fp32"}
+    finer = {
+        "int8": option("precision", "fp16", note=", or fp32"),
+        "fp16": option("precision", "fp32"),
+    }
     return Disagreement(
         f"the {precision} graph does not agree with {model} on {comparison.split.name}; nothing was exported.",
         accepted={"run by": comparison.backend} | beyond | _worst_texts(comparison, labels),

@@ -26,6 +26,7 @@ from liteft.exporting.limits import Limits
 from liteft.exporting.mending import Attempt, mend
 from liteft.exporting.precision import Precision
 from liteft.exporting.quantization import EmbeddingBits, Quantization, Range, Scheme, WeightBits
+from liteft.exporting.source import SourceReading, read_source
 from liteft.exporting.trimmed import trim
 from liteft.exporting.verify import Gate, check_pairs
 from liteft.exporting.weights import reason_to_trace
@@ -102,8 +103,8 @@ def export(
         whether it is one node or flat (``graph_form``).
 
     Raises:
-        VerificationError: the export does not agree with the model, or the model does not beat the majority
-            class. Of int8 it names the products to blame.
+        VerificationError: the export does not agree with the model, LiteFT does not read the folder as transformers
+            does, or the model does not beat the majority class. Of int8 it names the products to blame.
         ConfigError: an unknown precision, scheme or target, one without the other, no texts to verify on or to choose
             pieces by, or a vocabulary below the single characters of its tokenizer.
         DataError: texts that do not fit the task, or too few to calibrate on.
@@ -125,13 +126,17 @@ def export(
     loaded = load_classifier(folder)
     if loaded.config.pad_token_id is None:
         loaded.config.pad_token_id = loaded.tokenizer.pad_id
+    _tell(progress, _cut_line(loaded))
     if vocabulary is None:
         _check_size(loaded, precision, traced=False)
+    check_pairs(verify, loaded)
+    source_reading = read_source(loaded, verify)
     whole, reference = merged_classifier(loaded), loaded
     trimmed = None
     if vocabulary is not None:
         trimmed = trim(whole, vocabulary, texts, verify, limits or Limits(), fill=fill_vocabulary)
         whole = reference = trimmed.loaded
+        source_reading = replace(source_reading, logits=None)  # of the model with the whole vocabulary
         _tell(progress, trimming_text(trimmed.described))
     reason = reason_to_trace(whole)
     if embedding_bits == 4:
@@ -146,8 +151,8 @@ def export(
             _tell(progress, f"calibrating on up to {MOST_TEXTS:,} of {len(given):,} texts of {given.name}")
             ranges, calibrated = _ranges(blueprint, whole, given, calibration)
             quantization = replace(quantization, ranges=ranges)
-        write_companions(whole, writer.folder, None if trimmed is None else trimmed.vocabulary)
-        gates = _gates(reference, whole, verify, unlabeled, precision, limits, progress)
+        write_companions(whole, writer.folder)
+        gates = _gates(reference, whole, verify, unlabeled, precision, limits, source_reading, progress)
         attempt = Attempt(
             blueprint,
             reference,
@@ -189,6 +194,7 @@ def _gates(
     unlabeled: Split | None,
     precision: Precision,
     limits: Limits | None,
+    source: SourceReading,
     progress: Callable[[str], None] | None,
 ) -> list[Gate]:
     """Return what holds a graph to the model as it was trained; what the last one measures is told.
@@ -209,6 +215,7 @@ def _gates(
             limits=limits,
             limits_of=limits_of,
             unlabeled=unlabeled,
+            source=source,
             progress=progress,
         )
         for model, limits_of in judged
@@ -224,6 +231,11 @@ def _graph_line(loaded: LoadedClassifier, reason: str | None) -> str:
     if reason is None:
         return f"building the graph of a {loaded.config.model_type} from its weights"
     return f"tracing with torch.onnx.export, for a larger and slower graph than a built one: {reason}"
+
+
+def _cut_line(loaded: LoadedClassifier) -> str:
+    settings = loaded.settings
+    return f"texts are cut at {settings.max_tokens:,} tokens, on the {settings.truncation_side}: {loaded.cut_by}"
 
 
 def _resolve(source: Run | str | os.PathLike[str]) -> tuple[Run | None, Path]:

@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import onnx
-from tokenizers import Tokenizer
 
-from liteft import files
 from liteft.artifact import ArtifactWriter
 from liteft.exporting.card import card_text
 from liteft.exporting.precision import Precision
 from liteft.exporting.quantization import Quantization
 from liteft.finetuning.model import LoadedClassifier, apply_settings
 from liteft.finetuning.run_folder import versions
+from liteft.finetuning.tokenizer_files import read_tokenizer, write_tokenizer
 from liteft.run import Run
-from liteft.trimming import TrimmedVocabulary, renumbered
 
 __all__ = ["manifest_fields", "save_model", "seal", "title_of", "write_companions"]
 
 _PACKAGES = ("liteft", "torch", "transformers", "onnx", "onnxruntime", "tokenizers", "numpy")
-_LOCAL_KEYS = (
-    "name_or_path",
-    "special_tokens_map_file",
-    "tokenizer_file",
-    "vocab_file",
-    "local_files_only",
-    "is_local",
-)
 
 
 def title_of(run: Run | None, folder: Path) -> str:
@@ -44,30 +33,15 @@ def save_model(model: onnx.ModelProto, path: Path) -> None:
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def write_companions(loaded: LoadedClassifier, folder: Path, vocabulary: TrimmedVocabulary | None = None) -> None:
-    """Write the tokenizer and the two configuration files that transformers reads.
+def write_companions(loaded: LoadedClassifier, folder: Path) -> None:
+    """Write the tokenizer and the two configuration files that transformers reads: it gives the same ids.
 
-    Args:
-        loaded: the classifier.
-        folder: where to.
-        vocabulary: its own, where it was trimmed after it had been saved.
+    Raises:
+        ModelError: transformers would read other ids.
     """
-    settings, tokenizer = loaded.settings, loaded.tokenizer
-    (folder / "tokenizer.json").write_text(tokenizer.json_text, encoding="utf-8")
-    apply_settings(loaded.config, settings)
+    apply_settings(loaded.config, loaded.settings)
     loaded.config.save_pretrained(folder)
-    stored = loaded.path / "tokenizer_config.json"
-    content: dict[str, Any] = files.read_json(stored) if stored.is_file() else {}
-    content = {name: value for name, value in content.items() if name not in _LOCAL_KEYS}
-    content = content if vocabulary is None else renumbered(content, vocabulary)
-    if content.get("tokenizer_class", "TokenizersBackend") == "TokenizersBackend":
-        content["tokenizer_class"] = "PreTrainedTokenizerFast"
-    content["model_max_length"] = settings.max_tokens
-    content["truncation_side"] = settings.truncation_side
-    content.setdefault("pad_token", Tokenizer.from_str(tokenizer.json_text).id_to_token(tokenizer.pad_id))
-    (folder / "tokenizer_config.json").write_text(
-        json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8"
-    )
+    write_tokenizer(read_tokenizer(loaded.path).settings, loaded.tokenizer, folder)
 
 
 def manifest_fields(

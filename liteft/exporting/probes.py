@@ -1,12 +1,14 @@
-"""Checks that need no data: every length runs, and a text alone gets what it gets in a batch.
+"""Checks that need no data: short and longest lengths run, and a text alone gets what it gets in a batch.
 
 They use random token ids, so they reach lengths, type ids and neighbours that a validation split may not
 have. The batch mixes lengths, so that most rows are padded where the engine pads, and its longest row repeats
-one token: activations that stand out are what a scale shared by the batch would show.
+one token: activations that stand out are what a scale shared by the batch would show. Of lengths beyond 512 one
+runs, alone: attention takes memory by the square.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +22,8 @@ from liteft.tokenization import Encoded
 __all__ = ["ProbeResult", "run_probes"]
 
 _SHORT = (1, 2, 3, 5, 8, 13, 21, 34, 64)
+_TOGETHER = 512  # tokens of a text that runs in the batch, at most
+_SCORES = 2**29  # scores of one layer's attention, at most: 2 GB
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class ProbeResult:
 
 
 def run_probes(loaded: LoadedClassifier, engine: Engine, *, seed: int = 0) -> ProbeResult:
-    """Run random token ids of lengths from 1 to max_tokens, each alone and all in one batch.
+    """Run random token ids of lengths from 1 to max_tokens, each alone and, up to 512 tokens, all in one batch.
 
     Args:
         loaded: the torch model.
@@ -48,11 +52,11 @@ def run_probes(loaded: LoadedClassifier, engine: Engine, *, seed: int = 0) -> Pr
     Raises:
         ModelError: a logit is not a finite number.
     """
-    longest = loaded.settings.max_tokens
-    lengths = tuple(sorted({length for length in (*_SHORT, longest - 1, longest) if 1 <= length <= longest}))
+    lengths = _lengths(loaded)
     encoded = _random_ids(loaded, lengths, np.random.default_rng(seed))
     reference = _torch_logits(loaded, encoded)
-    together = engine.run(encoded.ids, encoded.type_ids)
+    short = sum(length <= _TOGETHER for length in lengths)
+    together = engine.run(encoded.ids[:short], encoded.type_ids[:short])
     alone = np.concatenate(
         [engine.run([ids], [types]) for ids, types in zip(encoded.ids, encoded.type_ids, strict=True)]
     )
@@ -61,8 +65,19 @@ def run_probes(loaded: LoadedClassifier, engine: Engine, *, seed: int = 0) -> Pr
     return ProbeResult(
         lengths=lengths,
         reference_difference=float(np.abs(alone - reference).max()),
-        batch_difference=float(np.abs(alone - together).max()),
+        batch_difference=float(np.abs(alone[:short] - together).max()),
     )
+
+
+def _lengths(loaded: LoadedClassifier) -> tuple[int, ...]:
+    """Return the token counts to run, ascending; the last is max_tokens, or as many as memory allows."""
+    longest = loaded.settings.max_tokens
+    width = min(longest, _TOGETHER)
+    lengths = {length for length in (*_SHORT, width - 1, width) if 1 <= length <= width}
+    if longest > width:
+        heads = int(getattr(loaded.config, "num_attention_heads", 0) or 1)
+        lengths.add(max(width, min(longest, math.isqrt(_SCORES // heads))))
+    return tuple(sorted(lengths))
 
 
 def _random_ids(
@@ -71,7 +86,8 @@ def _random_ids(
     vocabulary, padding = int(loaded.config.vocab_size), loaded.tokenizer.pad_id
     real = np.setdiff1d(np.arange(min(vocabulary, loaded.tokenizer.vocabulary_size)), [padding])
     ids = [generator.choice(real, length).astype(np.int32) for length in lengths]
-    ids[-1][:] = ids[-1][0]
+    together = max(row for row, length in enumerate(lengths) if length <= _TOGETHER)
+    ids[together][:] = ids[together][0]
     kinds = 2 if loaded.settings.paired and uses_type_ids(loaded.config) else 1
     types = [np.sort(generator.integers(0, kinds, length)).astype(np.int32) for length in lengths]
     return Encoded(ids, types, np.zeros(len(lengths), dtype=bool))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from liteft.data import Split
-from liteft.errors import ConfigError
+from liteft.errors import ConfigError, Hint
 from liteft.exporting.limits import Limits
 from liteft.finetuning.model import LoadedClassifier, predict_logits
 from liteft.finetuning.run_folder import split_metrics
@@ -67,7 +67,7 @@ def trim(
         raise ConfigError(
             "a vocabulary is trimmed to the pieces that texts use, and none were given.",
             accepted={"texts": "a Split or several: the training split, and unlabelled texts"},
-            fix=["texts=data.train", "liteft export RUN --data DATA --vocabulary N"],
+            fix=Hint("texts=data.train", "liteft export RUN --data DATA --vocabulary N"),
         )
     if len(verify) > limits.texts:
         verify = verify.take(np.linspace(0, len(verify) - 1, limits.texts).round().astype(np.int64))

@@ -3,14 +3,15 @@
 Nothing leaves `export` unverified. The written folder is loaded with liteft.runtime and run on real texts,
 and its logits are compared with torch's. Beyond the limits the export fails, and says on which texts. ONNX
 Runtime runs it always, and the native backend too where this machine has its library and the graph is one node:
-each must pass, and the worse of the two is what the manifest says. Three things are judged:
+each must pass, and the worse of the two is what the manifest says. Four things are judged:
 
 - the export is faithful: logits (fp32, fp16), chosen labels and accuracy within stated limits, labels on unlabelled
   texts as well where there are any; and an int8 graph has as many products of integers, after ONNX Runtime has
   rewritten it, as were asked for;
 - the model is worth shipping: it beats the answer that always names the most frequent label. A graph that
   agrees with a model that learned nothing is no success;
-- the graph is sound where the data may not look: see probes.py.
+- the graph is sound where the data may not look: see probes.py;
+- the folder and the artifact are read as transformers reads them: see source.py.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ import numpy as np
 
 from liteft.artifact import read_artifact
 from liteft.data import Split
-from liteft.errors import ArtifactError, DataError, DeviceError, ModelError, VerificationError
+from liteft.errors import ArtifactError, DataError, DeviceError, ModelError, VerificationError, leave_out, option
 from liteft.exporting.disagreement import Comparison, disagreement
 from liteft.exporting.limits import Limits
 from liteft.exporting.precision import Precision
 from liteft.exporting.probes import run_probes
 from liteft.exporting.sessions import optimized_kinds
+from liteft.exporting.source import SourceReading
 from liteft.finetuning.model import LoadedClassifier, predict_logits
 from liteft.metrics import (
     Task,
@@ -43,7 +45,7 @@ from liteft.metrics import (
     softmax,
     wilson_interval,
 )
-from liteft.runtime import load
+from liteft.runtime import Classifier, load
 from liteft.runtime.backends import choose_engine
 from liteft.runtime.native_library import has_library
 
@@ -63,6 +65,7 @@ class Gate:
         limits: how far they may be off.
         limits_of: the precision whose own limits hold where ``limits`` sets none; None for the artifacts'.
         unlabeled: more texts, whose labels, if any, are not looked at.
+        source: what transformers alone makes of the model's folder.
         progress: called with a line of text now and then.
 
     Raises:
@@ -79,9 +82,10 @@ class Gate:
         limits: Limits | None = None,
         limits_of: Precision | None = None,
         unlabeled: Split | None = None,
+        source: SourceReading | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> None:
-        self._loaded, self._precision, self._all = loaded, precision, split
+        self._loaded, self._precision, self._all, self._source = loaded, precision, split, source
         self.limits = (limits or Limits()).resolved(limits_of or precision)
         self.split = _chosen_texts(split, loaded, self.limits.texts)
         self._splits = [self.split]
@@ -106,9 +110,9 @@ class Gate:
             A dictionary for the manifest: split, texts, of_texts, backends (those that ran it), logit_difference
             (largest), batch_difference, agreement, accuracy of both, accuracy_interval (95%) and accuracy_p_value
             (McNemar's, two-sided) of the exported model, calibration_error of both, majority, unlabeled (texts and
-            agreement), int8_products, limits. The values that need labels are None without; for multi-label accuracy is
-            the share of exact matches. Of several backends, each value is the worst, and those of accuracy are the
-            least accurate backend's.
+            agreement), int8_products, transformers (what was compared with it, on texts made to differ), limits. The
+            values that need labels are None without; for multi-label accuracy is the share of exact matches. Of several
+            backends, each value is the worst, and those of accuracy are the least accurate backend's.
 
         Raises:
             Disagreement: beyond a limit.
@@ -116,6 +120,7 @@ class Gate:
                 the majority class.
             DeviceError: LITEFT_LIBRARY names something else than the native library.
         """
+        artifact_reading = None if self._source is None else self._source.check_artifact(folder)
         comparisons = self._run_all(folder)
         if self._precision == "int8":
             self._count_products(folder, int8_products)
@@ -148,6 +153,7 @@ class Gate:
             **measured,
             "unlabeled": min(unlabeled_each, key=lambda each: each["agreement"]) if len(self._splits) > 1 else None,
             "int8_products": int8_products,
+            "transformers": self._source and {**self._source.described, "artifact": artifact_reading},
             "limits": asdict(self.limits),
         }
 
@@ -162,6 +168,7 @@ class Gate:
             for backend in ("onnxruntime", *(["native"] if native else [])):
                 with load(folder, device="cpu", backend=backend) as classifier:
                     exported = [classifier.logits(each.texts, each.pairs) for each in self._splits]
+                    self._run_source(classifier, backend)
                     threads = classifier.threads
                 engine = choose_engine(artifact, device="cpu", backend=backend, threads=threads)
                 probes = run_probes(self._loaded, engine)
@@ -176,11 +183,20 @@ class Gate:
             raise VerificationError(
                 f"the {self._precision} graph of {self._loaded.path} does not run on {backend}; nothing was exported.",
                 accepted={"what happened": error.message},
-                fix="--precision fp32"
+                fix=option("precision", "fp32")
                 if self._precision != "fp32"
                 else "report it: it is a mistake of LiteFT's",
             ) from error
         return comparisons
+
+    def _run_source(self, classifier: Classifier, backend: str) -> None:
+        """Hold the graph to transformers' own logits on the texts made to differ, where logits are judged at all."""
+        limit = self.limits.logit_difference
+        if self._source is not None and self._source.logits is not None and limit is not None:
+            texts, pairs = self._source.runnable_texts()
+            self._source.check_logits(
+                classifier.logits(texts, pairs), limit, graph=f"the {self._precision} graph", backend=backend
+            )
 
     def _count_products(self, folder: Path, asked: int) -> None:
         """Refuse an int8 graph whose products ONNX Runtime computes in float after all."""
@@ -192,7 +208,7 @@ class Gate:
                 f"ONNX Runtime computes {found} products of the int8 graph of {self._loaded.path} in integers, and "
                 f"{asked} were asked for; nothing was exported.",
                 accepted={"its products": products},
-                fix=["--precision fp16", "report it: it is a mistake of LiteFT's"],
+                fix=[option("precision", "fp16"), "report it: it is a mistake of LiteFT's"],
             )
 
 
@@ -207,7 +223,7 @@ def check_pairs(split: Split, loaded: LoadedClassifier) -> None:
         raise DataError(
             f"split {split.name!r} has {'pairs' if split.pairs is not None else 'no pairs'}, "
             f"and the model reads {'pairs' if paired else 'single texts'}.",
-            fix="--pair COLUMN" if paired else "leave out --pair",
+            fix=option("pair", "COLUMN") if paired else leave_out("pair"),
         )
 
 

@@ -22,7 +22,8 @@ from transformers import (
     set_seed,
 )
 
-from liteft.errors import ConfigError, ModelError
+from liteft import files
+from liteft.errors import ConfigError, ModelError, option
 from liteft.finetuning.adapters import Adapter, attach_adapter
 from liteft.finetuning.bases import base_name, resolve_base
 from liteft.finetuning.mean_pooled import MeanPooledClassifier
@@ -36,6 +37,7 @@ from liteft.finetuning.model import (
     read_config,
 )
 from liteft.finetuning.pretrained import load_pretrained
+from liteft.finetuning.tokenizer_files import read_tokenizer
 from liteft.metrics import Task
 from liteft.tokenization import TextTokenizer
 
@@ -88,7 +90,7 @@ def create_classifier(
         raise ModelError(
             f"max_tokens={max_tokens} is more than {base} has positions for.",
             accepted={"max_tokens": f"up to {position_limit(config)}"},
-            fix=f"--max-tokens {position_limit(config)}",
+            fix=option("max_tokens", position_limit(config)),
         )
     settings = ModelSettings(
         tuple(labels), task, pooling, max_tokens, paired, "left" if truncation_side == "left" else "right"
@@ -175,26 +177,19 @@ def parse_size(size: str) -> tuple[int, int | None]:
         raise ConfigError(
             f"size {size!r} is not understood.",
             accepted={"size": "LAYERSxWIDTH, as 3x384, or LAYERS alone"},
-            fix="--size 3x384",
+            fix=option("size", "3x384"),
         )
     return int(match[1]), int(match[2]) if match[2] else None
 
 
 def _tokenizer(base: Path, settings: ModelSettings, config: PretrainedConfig) -> TextTokenizer:
-    path = base / "tokenizer.json"
-    if not path.is_file():
-        raise ModelError(
-            f"{base} has no tokenizer.json.",
-            fix="write one: AutoTokenizer.from_pretrained(BASE).save_pretrained(BASE)",
-        )
-    if config.pad_token_id is None:
-        config.pad_token_id = TextTokenizer.from_file(path, max_tokens=settings.max_tokens).pad_id
-    return TextTokenizer.from_file(
-        path,
-        max_tokens=settings.max_tokens,
-        truncation_side=settings.truncation_side,
-        pad_id=config.pad_token_id,
+    """Return the base's tokenizer, as transformers reads it; its padding is written into a configuration without."""
+    found = read_tokenizer(base)
+    tokenizer = found.cutting(
+        settings.max_tokens, truncation_side=settings.truncation_side, pad_id=config.pad_token_id
     )
+    config.pad_token_id = tokenizer.pad_id
+    return tokenizer
 
 
 def _write_tokenizer(vocabulary: Path, folder: Path) -> None:
@@ -205,6 +200,7 @@ def _write_tokenizer(vocabulary: Path, folder: Path) -> None:
         )
     if vocabulary.suffix == ".json":
         shutil.copyfile(vocabulary, folder / "tokenizer.json")
+        files.write_json(folder / "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast"})
         return
     try:
         pieces = vocabulary.read_text(encoding="utf-8").splitlines()

@@ -10,10 +10,8 @@ Training lives in trainer.py, creation from a base in base.py.
 from __future__ import annotations
 
 import copy
-import json
-import shutil
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -24,11 +22,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PretrainedConfig
 
-from liteft.errors import ModelError, first_line
+from liteft.errors import ModelError, first_line, option
 from liteft.finetuning.adapter_files import find_adapter_base, load_adapter_weights, read_adapter, save_adapter
 from liteft.finetuning.adapters import Adapter, adapter_of, attach_adapter, plain_weights
 from liteft.finetuning.mean_pooled import MeanPooledClassifier, pooler_argument
 from liteft.finetuning.pretrained import load_pretrained, quiet_transformers
+from liteft.finetuning.tokenizer_files import FolderTokenizer, read_tokenizer, write_tokenizer
 from liteft.metrics import Task
 from liteft.run import WEIGHTS
 from liteft.tokenization import Encoded, TextTokenizer
@@ -52,13 +51,14 @@ __all__ = [
 
 Pooling = Literal["cls", "mean", "last"]
 DECODER_FAMILIES = frozenset({"gpt2", "gpt_neo", "gpt_neox", "llama", "qwen2", "qwen3", "mistral", "opt"})
-_TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
+_UNSTATED_LIMIT = 512  # tokens, where neither the tokenizer nor the model says how many it reads
+_BATCH_TOKENS = 64 * 512  # of a batch, padding included: long texts run in smaller ones
+# Their first positions stand for padding: a table of 514 rows reads 512 tokens.
+_OFFSET_FAMILIES = frozenset(
+    {
+        *("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm", "data2vec-text", "xmod"),
+        *("longformer", "mpnet", "ibert", "luke", "mluke", "esm"),
+    }
 )
 
 
@@ -76,12 +76,13 @@ class ModelSettings:
 
 @dataclass(slots=True)
 class LoadedClassifier:
-    """A classifier with its tokenizer and settings, read from ``path``."""
+    """A classifier with its tokenizer and settings, read from ``path``; ``cut_by`` says where max_tokens is from."""
 
     model: nn.Module
     tokenizer: TextTokenizer
     settings: ModelSettings
     path: Path
+    cut_by: str = "as it was trained"
 
     @property
     def config(self) -> PretrainedConfig:
@@ -89,14 +90,19 @@ class LoadedClassifier:
         return cast(PretrainedConfig, self.model.config)
 
 
-def load_classifier(folder: str | Path) -> LoadedClassifier:
+def load_classifier(folder: str | Path, *, max_tokens: int | None = None) -> LoadedClassifier:
     """Return the classifier in a folder that LiteFT or transformers wrote, in float32 and evaluation mode.
 
-    An adapter comes with its base, stored as it was while it was trained.
+    An adapter comes with its base, stored as it was while it was trained. The tokenizer is read as transformers does.
+
+    Args:
+        folder: the folder.
+        max_tokens: cut texts to so many tokens; None for what the classifier was trained with or, where that is not
+            known, for the smaller of what its tokenizer and its positions state.
 
     Raises:
-        ModelError: no model, no classifier, weights that are not safetensors, a broken file, or an adapter whose base
-            is not there.
+        ModelError: no model, no classifier, weights that are not safetensors, a broken file, an adapter whose base is
+            not there, or fewer positions than max_tokens.
         MissingExtraError: an adapter, and peft or bitsandbytes is not installed.
     """
     folder = Path(folder)
@@ -107,20 +113,20 @@ def load_classifier(folder: str | Path) -> LoadedClassifier:
             f"{folder} has no {WEIGHTS}; weights in other formats are never loaded.",
             fix="save the model with save_pretrained, which writes safetensors",
         )
-    settings = _read_settings(folder, config)
+    found = read_tokenizer(folder)
+    settings, cut_by = _read_settings(folder, config, found)
+    if max_tokens is not None:
+        settings, cut_by = replace(settings, max_tokens=_asked_limit(folder, config, max_tokens)), "as asked"
     try:
         model = _build(folder, config, settings) if adapter is None else _adapted(folder, config, settings, adapter)
     except (SafetensorError, RuntimeError, OSError) as error:
         raise ModelError(
             f"{folder / WEIGHTS} does not fit config.json: {first_line(error)}.", fix="copy the folder again, whole"
         ) from error
-    tokenizer = TextTokenizer.from_file(
-        folder / "tokenizer.json",
-        max_tokens=settings.max_tokens,
-        truncation_side=settings.truncation_side,
-        pad_id=config.pad_token_id,
+    tokenizer = found.cutting(
+        settings.max_tokens, truncation_side=settings.truncation_side, pad_id=config.pad_token_id
     )
-    return LoadedClassifier(model.eval(), tokenizer, settings, folder)
+    return LoadedClassifier(model.eval(), tokenizer, settings, folder, cut_by)
 
 
 def is_classifier(folder: Path) -> bool:
@@ -157,7 +163,7 @@ def save_classifier(
     Args:
         model: the classifier, of either form.
         settings: stored under ``liteft`` in config.json.
-        tokenizer_source: a folder whose tokenizer files are copied.
+        tokenizer_source: a folder whose tokenizer is written beside it, with the cut of ``settings``.
         folder: where to write.
     """
     quiet_transformers()
@@ -175,10 +181,11 @@ def save_classifier(
         save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
     else:
         model.save_pretrained(folder, safe_serialization=True)  # type: ignore[operator]
-    for name in _TOKENIZER_FILES:
-        source = Path(tokenizer_source) / name
-        if source.is_file() and source.resolve() != (folder / name).resolve():
-            shutil.copyfile(source, folder / name)
+    found = read_tokenizer(Path(tokenizer_source), config)
+    tokenizer = found.cutting(
+        settings.max_tokens, truncation_side=settings.truncation_side, pad_id=config.pad_token_id
+    )
+    write_tokenizer(found.settings, tokenizer, folder)
 
 
 def apply_settings(config: PretrainedConfig, settings: ModelSettings) -> None:
@@ -205,7 +212,7 @@ def predict_logits(
         loaded: the classifier.
         texts: texts, or the first text of each pair.
         pairs: second texts, or None.
-        batch_size: texts a batch.
+        batch_size: texts a batch, at most: those of more than 512 tokens run in smaller ones.
         bf16: run matrix products in bfloat16.
     """
     encoded = loaded.tokenizer.encode(texts, pairs)
@@ -216,14 +223,24 @@ def predict_logits(
     model.eval()
     try:
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            for start in range(0, len(order), batch_size):
-                rows = order[start : start + batch_size]
+            for rows in _batches(order, encoded.lengths, batch_size):
                 batch = pad_batch(encoded, rows, pad_id=loaded.tokenizer.pad_id, types=uses_type_ids(loaded.config))
                 output = model(**{name: tensor.to(device) for name, tensor in batch.items()})
                 logits[rows] = output.logits.float().cpu().numpy()
     finally:
         model.train(training)
     return logits
+
+
+def _batches(order: np.ndarray, lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """Yield rows that run together: ``batch_size`` of them, or fewer where padding would make them too many tokens."""
+    start = 0
+    while start < len(order):
+        stop = min(len(order), start + batch_size)
+        while stop > start + 1 and (stop - start) * int(lengths[order[stop - 1]]) > _BATCH_TOKENS:
+            stop -= 1
+        yield order[start:stop]
+        start = stop
 
 
 def uses_type_ids(config: PretrainedConfig) -> bool:
@@ -259,7 +276,7 @@ def merged_classifier(loaded: LoadedClassifier) -> LoadedClassifier:
     config = copy.deepcopy(loaded.config)
     model = untrained_classifier(config, loaded.settings)
     model.load_state_dict({name: tensor.cpu() for name, tensor in plain_weights(loaded.model)})
-    return LoadedClassifier(model.eval(), loaded.tokenizer, loaded.settings, loaded.path)
+    return LoadedClassifier(model.eval(), loaded.tokenizer, loaded.settings, loaded.path, loaded.cut_by)
 
 
 def untrained_classifier(config: PretrainedConfig, settings: ModelSettings) -> nn.Module:
@@ -270,11 +287,14 @@ def untrained_classifier(config: PretrainedConfig, settings: ModelSettings) -> n
     return cast(nn.Module, AutoModelForSequenceClassification.from_config(config)).float()
 
 
-def _read_settings(folder: Path, config: PretrainedConfig) -> ModelSettings:
+def _read_settings(
+    folder: Path, config: PretrainedConfig, tokenizer: FolderTokenizer
+) -> tuple[ModelSettings, str]:
+    """Return what a classifier was trained for, and in words where its max_tokens is from."""
     stored: dict[str, Any] | None = getattr(config, "liteft", None)
     if stored is not None:
         try:
-            return ModelSettings(**{**stored, "labels": tuple(stored["labels"])})
+            return ModelSettings(**{**stored, "labels": tuple(stored["labels"])}), "as it was trained"
         except (TypeError, KeyError) as error:
             raise ModelError(f"{folder / 'config.json'}: the key 'liteft' does not fit: {error}.") from error
     architecture = (config.architectures or [""])[0]
@@ -285,30 +305,51 @@ def _read_settings(folder: Path, config: PretrainedConfig) -> ModelSettings:
             fix=f"liteft finetune --base {folder} --data DATA --out RUN",
         )
     multi = config.problem_type == "multi_label_classification"
-    return ModelSettings(
+    max_tokens, cut_by = _stated_limit(config, tokenizer)
+    settings = ModelSettings(
         labels=tuple(str(config.id2label[index]) for index in range(len(config.id2label))),
         task="multi_label" if multi else "single_label",
         pooling="last" if config.model_type in DECODER_FAMILIES else "cls",
-        max_tokens=min(512, position_limit(config), _tokenizer_limit(folder)),
+        max_tokens=max_tokens,
         paired=False,
+        truncation_side=tokenizer.truncation_side,
     )
+    return settings, cut_by
 
 
-def _tokenizer_limit(folder: Path) -> int:
-    """Return the length that the checkpoint's tokenizer cuts to; 512 where it states none."""
-    try:
-        stated = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8")).get("model_max_length")
-    except (OSError, ValueError, AttributeError):
-        return 512
-    return int(stated) if isinstance(stated, (int, float)) and 1 <= stated <= 512 else 512
+def _stated_limit(config: PretrainedConfig, tokenizer: FolderTokenizer) -> tuple[int, str]:
+    """Return the most tokens that both tokenizer and model read, and which of them says so."""
+    positions, stated = _positions(config), tokenizer.model_max_length
+    if positions is None and stated is None:
+        return _UNSTATED_LIMIT, "neither the tokenizer nor the model states a limit"
+    if stated is None or (positions is not None and positions < stated):
+        return cast(int, positions), f"the positions of the {config.model_type}"
+    return stated, "the tokenizer's model_max_length"
+
+
+def _asked_limit(folder: Path, config: PretrainedConfig, asked: int) -> int:
+    """Return max_tokens as it was asked for. Raises ModelError where the model has no positions for it."""
+    most = _positions(config)
+    if asked < 1 or (most is not None and asked > most):
+        raise ModelError(
+            f"{folder} cannot read {asked:,} tokens of a text.",
+            accepted={"max_tokens": "a positive integer" if most is None else f"1 to {most:,}, its positions"},
+            fix=option("max_tokens", most or _UNSTATED_LIMIT),
+        )
+    return asked
+
+
+def _positions(config: PretrainedConfig) -> int | None:
+    """Return the most tokens that a model has positions for, or None where its configuration does not say."""
+    limit = int(getattr(config, "max_position_embeddings", 0) or getattr(config, "n_positions", 0) or 0)
+    if limit > 0 and config.model_type in _OFFSET_FAMILIES:
+        limit -= int(config.pad_token_id or 0) + 1
+    return limit if limit > 0 else None
 
 
 def position_limit(config: PretrainedConfig) -> int:
-    """Return the most tokens that the position embeddings can hold."""
-    limit = int(getattr(config, "max_position_embeddings", 0) or getattr(config, "n_positions", 0) or 512)
-    if config.model_type in ("roberta", "xlm-roberta", "camembert"):
-        limit -= int(config.pad_token_id or 0) + 1
-    return limit
+    """Return the most tokens that the position embeddings can hold; 512 where the configuration does not say."""
+    return _positions(config) or _UNSTATED_LIMIT
 
 
 def _build(folder: Path, config: PretrainedConfig, settings: ModelSettings) -> nn.Module:

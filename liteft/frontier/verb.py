@@ -34,6 +34,7 @@ from liteft.finetuning import finetune
 from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.model import ModelSettings, predict_logits, read_config
 from liteft.finetuning.teacher import pooling_of, require_trainable, resolve_data, resolve_recipe
+from liteft.finetuning.tokenizer_files import read_tokenizer
 from liteft.finetuning.trainer import Progress
 from liteft.frontier.budget import Budget
 from liteft.frontier.choosing import choose_winner, compromises, nearest
@@ -46,7 +47,6 @@ from liteft.metrics import primary_metric, score, score_intervals
 from liteft.report.comparison import describe_machine
 from liteft.run import RUN_FILE, Run
 from liteft.runtime.cores import usable_cores
-from liteft.tokenization import TextTokenizer
 
 __all__ = ["search"]
 
@@ -157,7 +157,7 @@ def _open(
         settings = ModelSettings(
             dataset.labels, dataset.task, pooling_of(own, folder), own.max_tokens, dataset.paired
         )
-        tokenizer = TextTokenizer.from_file(folder / "tokenizer.json", max_tokens=own.max_tokens)
+        tokenizer = read_tokenizer(folder).cutting(own.max_tokens)
         require_fit(recipe, read_config(folder), settings, tokenizer)
         trained = not (out / RUN_FILE).is_file()
         return finetune(base, dataset, out=out, recipe=recipe, progress=progress, callbacks=callbacks)

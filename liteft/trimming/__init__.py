@@ -6,7 +6,6 @@ from liteft.trimming.vocabulary import (
     TrimmedVocabulary,
     check_budget,
     least_pieces,
-    renumbered,
     trim_vocabulary,
     write_tokenizer_files,
 )
@@ -16,7 +15,6 @@ __all__ = [
     "check_budget",
     "least_pieces",
     "prove_trimming",
-    "renumbered",
     "trim_classifier",
     "trim_vocabulary",
     "trimming_text",

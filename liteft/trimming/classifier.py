@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig
 
 from liteft.data import Split
-from liteft.errors import ModelError
+from liteft.errors import ModelError, leave_out
 from liteft.finetuning.model import LoadedClassifier, MeanPooledClassifier
 from liteft.tokenization import TextTokenizer
 from liteft.trimming.vocabulary import TrimmedVocabulary, trim_vocabulary
@@ -47,7 +47,7 @@ def trim_classifier(
         raise ModelError(
             f"the vocabulary of this {config.model_type} cannot be trimmed: positions count from the id of its "
             f"padding, {loaded.tokenizer.pad_id:,}, which would have to change.",
-            fix="leave out --vocabulary",
+            fix=leave_out("vocabulary"),
         )
     model = copy.deepcopy(loaded.model)
     encoder: Any = model.encoder if isinstance(model, MeanPooledClassifier) else model

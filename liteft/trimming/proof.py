@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from liteft.data import Split
-from liteft.errors import VerificationError
+from liteft.errors import VerificationError, leave_out
 from liteft.finetuning.model import LoadedClassifier, predict_logits
 from liteft.tokenization import Encoded, TextTokenizer
 from liteft.trimming.vocabulary import TrimmedVocabulary
@@ -121,5 +121,5 @@ def _around(tokenizer: TextTokenizer, split: Split) -> int:
 def _wrong(what: str) -> VerificationError:
     return VerificationError(
         f"the trimmed vocabulary does not stand for the whole one: {what}.",
-        fix=["leave out --vocabulary", "report it: it is a mistake of LiteFT's"],
+        fix=[leave_out("vocabulary"), "report it: it is a mistake of LiteFT's"],
     )

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from liteft import files
 from liteft.data import Split
-from liteft.errors import ConfigError
+from liteft.errors import ConfigError, option
+from liteft.finetuning.tokenizer_files import read_tokenizer, write_tokenizer
 from liteft.tokenization import TextTokenizer
 from liteft.trimming.choosing import choose_pieces, count_words, fill_pieces
 from liteft.trimming.wordpiece import read_wordpiece, with_pieces
@@ -21,11 +19,11 @@ __all__ = [
     "TrimmedVocabulary",
     "check_budget",
     "least_pieces",
-    "renumbered",
     "trim_vocabulary",
     "write_tokenizer_files",
 ]
 
+_UNCUT = 2**31 - 1
 NO_TOKEN = -2  # an id that nothing has, old or new
 
 
@@ -112,7 +110,7 @@ def check_budget(tokenizer: TextTokenizer, most: int) -> None:
         raise ConfigError(
             f"a vocabulary of {most:,} pieces is too small for this tokenizer.",
             accepted={"pieces": f"{least:,} at least: special tokens and single characters, so that no word is lost"},
-            fix=f"--vocabulary {-(-least * 3 // 2000) * 1000}",
+            fix=option("vocabulary", -(-least * 3 // 2000) * 1000),
         )
 
 
@@ -127,34 +125,20 @@ def least_pieces(tokenizer: TextTokenizer) -> int:
 
 
 def write_tokenizer_files(vocabulary: TrimmedVocabulary, source: Path, folder: Path) -> None:
-    """Write the tokenizer's files as transformers reads them, with the new ids.
+    """Write the tokenizer as transformers reads it, with the new ids.
 
     Args:
         vocabulary: the trimmed vocabulary.
-        source: folder of the classifier before, whose other files are taken over.
+        source: folder of the classifier before, whose other settings are taken over.
         folder: an existing folder.
     """
-    files.write_text(folder / "tokenizer.json", vocabulary.json_text)
-    content = json.loads(vocabulary.json_text)
-    pieces = content["model"]["vocab"]
-    if (source / "vocab.txt").is_file():
-        lines = (f"{piece}\n" for piece in sorted(pieces, key=pieces.__getitem__))
-        files.write_text(folder / "vocab.txt", "".join(lines))
-    if (source / "special_tokens_map.json").is_file():
-        files.write_text(folder / "special_tokens_map.json", (source / "special_tokens_map.json").read_text("utf-8"))
-    if (source / "tokenizer_config.json").is_file():
-        settings = files.read_json(source / "tokenizer_config.json")
-        files.write_json(folder / "tokenizer_config.json", renumbered(settings, vocabulary))
-
-
-def renumbered(settings: dict[str, Any], vocabulary: TrimmedVocabulary) -> dict[str, Any]:
-    """Return the content of a tokenizer_config.json with the new ids."""
-    stored = settings.get("added_tokens_decoder")
-    if stored is None:
-        return settings
-    ids = {token: str(number) for number, token in enumerate(vocabulary.tokens)}
-    entries = (entry for entry in stored.values() if entry["content"] in ids)
-    return settings | {"added_tokens_decoder": {ids[entry["content"]]: entry for entry in entries}}
+    found = read_tokenizer(source)
+    tokenizer = TextTokenizer(
+        vocabulary.json_text,
+        max_tokens=found.model_max_length or _UNCUT,
+        truncation_side=found.truncation_side,
+    )
+    write_tokenizer(found.settings, tokenizer, folder)
 
 
 def _holds(piece: str, character: str, prefix: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from liteft.errors import ModelError
+from liteft.errors import ModelError, leave_out
 from liteft.tokenization import TextTokenizer
 
 __all__ = ["WordPiece", "read_wordpiece", "with_pieces"]
@@ -60,7 +60,7 @@ def read_wordpiece(tokenizer: TextTokenizer) -> WordPiece:
         raise ModelError(
             f"a vocabulary of the kind {kind} cannot be trimmed: {_KINDS.get(kind, 'it is not known here')}.",
             accepted={"vocabularies": "WordPiece, as of BERT, MiniLM, DistilBERT and ELECTRA"},
-            fix="leave out --vocabulary",
+            fix=leave_out("vocabulary"),
         )
     ids, prefix, unknown = model["vocab"], model["continuing_subword_prefix"], model["unk_token"]
     added = {token["content"] for token in content["added_tokens"]} | _around(content.get("post_processor"))

@@ -6,6 +6,7 @@ initialisation (0.02, ones and zeros) a graph may lose a bias or swap two layers
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -109,6 +110,8 @@ def write_tokenizer(folder: Path, pad: int) -> None:
     tokenizer.enable_padding(length=40, pad_id=pad, pad_token="[PAD]")
     tokenizer.enable_truncation(16)
     tokenizer.save(str(folder / "tokenizer.json"))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
 def random_texts(count: int, *, longest: int = 30, seed: int = 0) -> list[str]:

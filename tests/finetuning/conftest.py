@@ -6,6 +6,7 @@ written once a session, with random weights: what is tested is the training arou
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -85,6 +86,8 @@ def write_tokenizer(folder: Path, *, special: bool = True) -> None:
     tokenizer.enable_padding(length=40, pad_id=0, pad_token="[PAD]")
     tokenizer.enable_truncation(9)
     tokenizer.save(str(folder / "tokenizer.json"))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
 def write_base(folder: Path, family: str, **changes: Any) -> Path:

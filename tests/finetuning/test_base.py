@@ -75,7 +75,7 @@ def test_a_length_beyond_the_positions_is_an_error_that_says_how_many(base: Get,
     with pytest.raises(ModelError, match=r"more than .* has positions for") as caught:
         create(base(family), max_tokens=limit + 1)
     assert caught.value.accepted == {"max_tokens": f"up to {limit}"}
-    assert caught.value.fix == (f"--max-tokens {limit}",)
+    assert caught.value.command_hints() == [f"--max-tokens {limit}"]
 
 
 def test_a_length_without_room_for_a_text_is_an_error(base: Get) -> None:
@@ -147,7 +147,7 @@ def test_a_base_without_a_tokenizer_is_refused(base: Get, tmp_path: Path) -> Non
     folder = tmp_path / "base"
     shutil.copytree(base("bert"), folder)
     (folder / "tokenizer.json").unlink()
-    with pytest.raises(ModelError, match=r"has no tokenizer\.json") as caught:
+    with pytest.raises(ModelError, match="has no tokenizer") as caught:
         create(folder)
     assert has_three_parts(caught.value)
 
@@ -225,7 +225,7 @@ def test_a_size_is_layers_and_width(size: str, expected: tuple[int, int | None])
 def test_a_size_of_another_form_is_refused(size: str) -> None:
     with pytest.raises(ConfigError, match="is not understood") as caught:
         parse_size(size)
-    assert caught.value.fix == ("--size 3x384",)
+    assert caught.value.command_hints() == ["--size 3x384"]
 
 
 def test_a_width_that_heads_do_not_divide_is_refused(vocabulary: Path, tmp_path: Path) -> None:

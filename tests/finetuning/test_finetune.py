@@ -97,7 +97,7 @@ def test_from_scratch_with_a_vocabulary(vocabulary: Path, dataset: Dataset, tmp_
     settings = {**QUICK, "epochs": 6, "from_scratch": True, "size": "1x32", "vocabulary": str(vocabulary)}
     run = finetune(None, dataset, out=tmp_path / "run", pooling=pooling, **settings)
     assert run.info["base"] == "from scratch, 1x32"
-    assert {"tokenizer.json", "vocab.txt"} <= {path.name for path in run.model_path.iterdir()}
+    assert {"tokenizer.json", "tokenizer_config.json"} <= {path.name for path in run.model_path.iterdir()}
     assert not (run.path / "tokenizer").exists()
     np.testing.assert_array_equal(
         predict_logits(load_classifier(run.model_path), dataset.test.texts), run.predictions("test")[0]

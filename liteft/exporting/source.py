@@ -1,0 +1,263 @@
+"""The model folder as transformers alone reads it: what an export is held to besides its own loader.
+
+AutoTokenizer and AutoModelForSequenceClassification are loaded afresh, and read texts made to differ: case, accents,
+scripts, spaces, special and added tokens spelled out, more tokens than are kept. Ids must be the same and logits must
+agree before a graph is written; the finished artifact must give the same ids in transformers as in LiteFT.
+
+A classifier pooled by LiteFT's own class and an adapter cannot be loaded like that: of these the ids are compared.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from transformers import AutoModelForSequenceClassification
+
+from liteft.artifact import read_artifact
+from liteft.data import Split
+from liteft.errors import VerificationError
+from liteft.finetuning.adapters import adapter_of
+from liteft.finetuning.model import LoadedClassifier, predict_logits, uses_type_ids
+from liteft.finetuning.tokenizer_files import load_auto_tokenizer
+from liteft.runtime.clipping import ClippingTokenizer
+from liteft.tokenization import Encoded
+
+__all__ = ["SourceReading", "read_source"]
+
+_LIMIT = 1e-3  # of a logit between two runs of torch: one text alone, and in a batch
+_RUN_TOKENS = 512  # of the texts that graphs run on; longer ones are left to torch and to the probes
+_TEXTS = (
+    "",
+    " ",
+    "Hello World, hello world, HELLO WORLD!",
+    "Stra\u00dfe \u0130stanbul \u01c5 \u1e9e",
+    "na\u00efve caf\u00e9 in D\u00fcsseldorf, \u00c5ngstr\u00f6m",
+    "nai\u0308ve cafe\u0301 in Du\u0308sseldorf, A\u030angstro\u0308m",
+    "\u4ef7\u683c\u592a\u9ad8\u4e86\uff0c\u670d\u52a1\u5f88\u5dee and late",
+    "\u65e5\u672c\u8a9e\u306e\u30c6\u30ad\u30b9\u30c8",
+    "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35\u0e04\u0e23\u0e31\u0e1a",
+    "\u043f\u0440\u0438\u0432\u0435\u0442 \u041c\u0418\u0420",
+    "\u0645\u0631\u062d\u0628\u0627 \u0628\u0627\u0644\u0639\u0627\u0644\u0645",
+    "\U0001f642\U0001f469\u200d\U0001f469\u200d\U0001f467 \u2764\ufe0f ok",
+    " leading",
+    "trailing ",
+    "two  spaces   three",
+    "tab\tline\nend\r\nlast",
+    "\ufeff no\u00a0break\u200bzero\u2028line",
+    "\ufb01ne \u2460 \u00bd \uff21\uff22\uff23",
+    "don't, U.S.A., 3.14, a-b_c@d.org http://a.b/c?d=1&e=#f",
+    "bell\x07 nul\x00 gone",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReading:
+    """What transformers makes of the texts.
+
+    Attributes:
+        texts, pairs: the texts; pairs are None where the model reads single ones.
+        runnable: rows whose texts have a token and are short enough for every engine, int64.
+        logits: of those, float32 (rows, labels), or None where transformers cannot load the classifier.
+        described: for the manifest.
+    """
+
+    texts: list[str]
+    pairs: list[str] | None
+    runnable: np.ndarray
+    logits: np.ndarray | None
+    described: dict[str, Any]
+
+    def runnable_texts(self) -> tuple[list[str], list[str] | None]:
+        """Return the texts, and the second ones, of ``runnable``."""
+        pairs = None if self.pairs is None else [self.pairs[row] for row in self.runnable]
+        return [self.texts[row] for row in self.runnable], pairs
+
+    def check_artifact(self, folder: Path) -> dict[str, Any]:
+        """Compare the ids that transformers and LiteFT read with the tokenizer of an artifact.
+
+        Returns:
+            What the manifest says of it.
+
+        Raises:
+            VerificationError: they differ.
+        """
+        artifact = read_artifact(folder)
+        theirs = load_auto_tokenizer(folder)
+        expected = _ids(theirs, self.texts, self.pairs)
+        for tokenizer in (artifact.tokenizer(), ClippingTokenizer(artifact.tokenizer())):
+            found = tokenizer.encode(self.texts, self.pairs)
+            _check_ids(expected, found, self, "the artifact's tokenizer", types=artifact.manifest.paired)
+        return {"texts": len(self.texts), "ids": "equal"}
+
+    def check_logits(self, found: np.ndarray, limit: float, *, graph: str, backend: str) -> float:
+        """Compare the logits of a graph on the runnable texts with transformers', and return how far they are apart.
+
+        Raises:
+            VerificationError: beyond the limit.
+        """
+        assert self.logits is not None
+        return _check_logits(self.logits, found, self, limit, f"{graph}, run by {backend},")
+
+
+def read_source(loaded: LoadedClassifier, split: Split) -> SourceReading:
+    """Read texts made to differ, and some of a split, with transformers alone, and compare.
+
+    Args:
+        loaded: the classifier as LiteFT has loaded it from ``loaded.path``.
+        split: texts of the task, pairs where it reads pairs.
+
+    Raises:
+        VerificationError: transformers reads other ids from the folder, or its classifier gives other logits.
+    """
+    settings = loaded.settings
+    texts = _texts(loaded, split)
+    pairs = _second_texts(texts) if settings.paired else None
+    theirs = load_auto_tokenizer(loaded.path)
+    if getattr(loaded.config, "liteft", None) is not None:
+        theirs.truncation_side = settings.truncation_side
+    expected = _ids(theirs, texts, pairs, max_length=settings.max_tokens)
+    found = loaded.tokenizer.encode(texts, pairs)
+    lengths = found.lengths
+    rows = np.flatnonzero((lengths > 0) & (lengths <= max(_RUN_TOKENS, np.sort(lengths)[len(lengths) // 2])))
+    reading = SourceReading(texts, pairs, rows, None, {})
+    _check_ids(expected, found, reading, str(loaded.path), types=settings.paired and uses_type_ids(loaded.config))
+    described: dict[str, Any] = {"version": transformers.__version__, "texts": len(texts), "ids": "equal"}
+    model, why = _load_model(loaded)
+    if model is None:
+        return SourceReading(texts, pairs, rows, None, described | {"logits": f"not compared: {why}"})
+    compared = np.flatnonzero(lengths > 0)
+    logits = _logits(model, theirs, texts, pairs, compared, settings.max_tokens)
+    del model
+    whole = SourceReading(texts, pairs, compared, logits, {})
+    ours = predict_logits(loaded, *whole.runnable_texts())
+    described["logits"] = len(compared)
+    described["logit_difference"] = _check_logits(logits, ours, whole, _LIMIT, f"{loaded.path} as LiteFT loads it")
+    return SourceReading(texts, pairs, rows, logits[np.isin(compared, rows)], described)
+
+
+def _texts(loaded: LoadedClassifier, split: Split) -> list[str]:
+    """Return texts made to differ: odd ones, tokens spelled out, some of the split, and some longer than the cut."""
+    added = json.loads(loaded.tokenizer.json_text)["added_tokens"]
+    added.sort(key=lambda token: token["special"])  # the folder's own first
+    spelled = dict.fromkeys([token["content"] for token in added[:6] + added[6:][-6:]] + ["[SEP]", "</s>"])
+    texts = [*_TEXTS, *(f"see {token} now" for token in spelled), *(f"x{token}Y" for token in spelled)]
+    chosen = split.take(np.linspace(0, len(split) - 1, min(len(split), 16)).round().astype(np.int64))
+    real = [text for text in chosen.texts if len(text) < 20_000]
+    texts += [*real, *(text.upper() for text in real[:3]), *(text.title() for text in real[3:6])]
+    words = " ".join([*real, *_TEXTS[2:12]]).split()
+    # Twice as many words as tokens are kept, so that both ends are cut; then so many that the runtime clips them first.
+    long = [" ".join(words[(3 * row) % len(words)] for row in range(2 * loaded.settings.max_tokens))]
+    return [*texts, *long, " ".join([long[0]] * 12)]
+
+
+def _second_texts(texts: list[str]) -> list[str]:
+    """Return a second text for each: another one, a short one for the endless."""
+    return [*texts[3:-1], *texts[:2], "short", "short"]
+
+
+def _ids(theirs: Any, texts: list[str], pairs: list[str] | None, **cut: int) -> Encoded:
+    made = theirs(texts, pairs, truncation=True, verbose=False, **cut)
+    ids = [np.array(row, dtype=np.int32) for row in made["input_ids"]]
+    types = made.get("token_type_ids") or [np.zeros(len(row), dtype=np.int32) for row in ids]
+    return Encoded(ids, [np.array(row, dtype=np.int32) for row in types], np.zeros(len(ids), dtype=bool))
+
+
+def _check_ids(expected: Encoded, found: Encoded, reading: SourceReading, what: str, *, types: bool) -> None:
+    for row in range(len(expected.ids)):
+        kinds = [("ids", expected.ids[row], found.ids[row])]
+        kinds += [("type ids", expected.type_ids[row], found.type_ids[row])] if types else []
+        for kind, theirs, ours in kinds:
+            if not np.array_equal(theirs, ours):
+                least = min(len(theirs), len(ours))
+                differs = np.flatnonzero(theirs[:least] != ours[:least])
+                place = int(differs[0]) if len(differs) else least
+                raise VerificationError(
+                    f"transformers and LiteFT read other {kind} with {what}; nothing was exported.",
+                    accepted={
+                        "text": _shown(reading, row),
+                        "transformers": _shortened(theirs, place),
+                        "LiteFT": _shortened(ours, place),
+                    },
+                    fix=[
+                        "write the tokenizer anew: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)",
+                        "report it: it is a mistake of LiteFT's",
+                    ],
+                )
+
+
+def _check_logits(
+    expected: np.ndarray, found: np.ndarray, reading: SourceReading, limit: float, what: str
+) -> float:
+    if expected.shape != found.shape:
+        raise VerificationError(
+            f"{what} gives {found.shape[1]} logits a text, and transformers {expected.shape[1]}; nothing was exported.",
+            fix="report it: it is a mistake of LiteFT's",
+        )
+    differences = np.abs(expected - found).max(axis=1)
+    worst = int(differences.argmax())
+    if not differences[worst] <= limit:
+        raise VerificationError(
+            f"{what} does not give the logits that transformers gives; nothing was exported.",
+            accepted={
+                "text": _shown(reading, int(reading.runnable[worst])),
+                "transformers": np.array2string(expected[worst][:6], precision=4),
+                "LiteFT": np.array2string(found[worst][:6], precision=4),
+                "largest difference": f"{differences[worst]:.2g}, limit {limit:g}",
+            },
+            fix="report it: it is a mistake of LiteFT's",
+        )
+    return float(differences[worst])
+
+
+def _load_model(loaded: LoadedClassifier) -> tuple[Any, str]:
+    """Return transformers' own classifier of the folder, or None and why there is none."""
+    if adapter_of(loaded.model) is not None:
+        return None, "transformers cannot load an adapter with a head of LiteFT's"
+    if loaded.settings.pooling == "mean":
+        return None, "transformers has no classifier that pools by the mean"
+    try:
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            str(loaded.path),
+            dtype=torch.float32,
+            trust_remote_code=False,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except Exception as error:  # what LiteFT loads and transformers does not, for whatever reason
+        return None, f"transformers cannot load it: {' '.join(str(error).split())[:200]}"
+    if info["missing_keys"]:
+        return None, f"transformers alone finds {len(info['missing_keys'])} of its weights missing"
+    return model.eval(), ""
+
+
+def _logits(
+    model: Any, theirs: Any, texts: list[str], pairs: list[str] | None, rows: np.ndarray, max_tokens: int
+) -> np.ndarray:
+    """Return transformers' logits, each text alone: float32 (rows, labels)."""
+    found = []
+    with torch.inference_mode():
+        for row in rows:
+            pair = None if pairs is None else [pairs[row]]
+            batch = theirs(
+                [texts[row]], pair, truncation=True, max_length=max_tokens, return_tensors="pt", verbose=False
+            )
+            found.append(model(**batch).logits[0].float().numpy())
+    return np.stack(found)
+
+
+def _shown(reading: SourceReading, row: int) -> str:
+    text = reading.texts[row] + ("" if reading.pairs is None else f" | {reading.pairs[row]}")
+    return repr(text if len(text) <= 70 else f"{text[:69]}…")
+
+
+def _shortened(ids: np.ndarray, place: int) -> str:
+    start, stop = max(0, place - 4), place + 6
+    numbers = " ".join(map(str, ids[start:stop].tolist()))
+    return f"{'… ' if start else ''}{numbers}{' …' if stop < len(ids) else ''} ({len(ids)} tokens)"

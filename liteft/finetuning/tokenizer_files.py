@@ -1,0 +1,198 @@
+"""A model folder's tokenizer, read as transformers reads it and written so that it is read the same way again.
+
+What a tokenizer does is spread over files: tokenizer.json, tokenizer_config.json (casing, accents, prefix space, the
+side and length of the cut), added tokens beside both, or nothing but a vocabulary. transformers' AutoTokenizer puts
+them together; what comes out is one tokenizer.json, which the tokenizers library reads alone. The folder's own code is
+never run.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer, PretrainedConfig
+from transformers.utils import logging as transformers_logging
+
+from liteft import files
+from liteft.errors import ModelError
+from liteft.tokenization import TextTokenizer, portable_tokenizer_json
+
+__all__ = ["FolderTokenizer", "Side", "load_auto_tokenizer", "read_tokenizer", "write_tokenizer"]
+
+Side = Literal["right", "left"]
+
+_GENERIC = "PreTrainedTokenizerFast"  # the class that takes tokenizer.json as it is
+_VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model", "*.tiktoken", "tekken.json")
+_NO_LIMIT = 1e20  # transformers writes 1e30 where a tokenizer states no length
+# Paths, and what is in tokenizer.json now.
+_LEFT_OUT = frozenset(
+    {
+        *("name_or_path", "special_tokens_map_file", "tokenizer_file", "vocab_file", "merges_file"),
+        *("local_files_only", "is_local", "auto_map", "init_inputs", "added_tokens_decoder"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FolderTokenizer:
+    """What a model folder's tokenizer does.
+
+    Attributes:
+        json_text: a tokenizer.json that does it, without padding and cut.
+        settings: a tokenizer_config.json to go with it.
+        model_max_length: tokens that it cuts to, or None where it states no length.
+        truncation_side: where it cuts.
+        pad_id: the id that it fills batches with, or None.
+    """
+
+    json_text: str
+    settings: dict[str, Any]
+    model_max_length: int | None
+    truncation_side: Side
+    pad_id: int | None
+
+    def cutting(
+        self, max_tokens: int, *, truncation_side: Side | None = None, pad_id: int | None = None
+    ) -> TextTokenizer:
+        """Return it with a cut. The side and the padding are its own where they are None. Raises ModelError."""
+        return TextTokenizer(
+            self.json_text,
+            max_tokens=max_tokens,
+            truncation_side=truncation_side or self.truncation_side,
+            pad_id=self.pad_id if pad_id is None else pad_id,
+        )
+
+
+def read_tokenizer(folder: Path, config: PretrainedConfig | None = None) -> FolderTokenizer:
+    """Return the tokenizer of a local folder, as AutoTokenizer reads it.
+
+    Args:
+        folder: a model folder.
+        config: stands in for config.json where the folder has none.
+
+    Raises:
+        ModelError: no tokenizer, one that transformers cannot read without the folder's own code, one that runs in
+            Python alone, or special tokens that cannot be told from text.
+    """
+    if not any(next(folder.glob(pattern), None) for pattern in _VOCABULARIES):
+        raise ModelError(
+            f"{folder} has no tokenizer: neither tokenizer.json nor a vocabulary.",
+            accepted={"a tokenizer": "tokenizer.json, or vocab.txt, or vocab.json and merges.txt"},
+            fix="copy the tokenizer's files there: AutoTokenizer.from_pretrained(BASE).save_pretrained(FOLDER)",
+        )
+    theirs = load_auto_tokenizer(folder, config)
+    backend: Tokenizer | None = getattr(theirs, "backend_tokenizer", None)
+    if backend is None:
+        raise ModelError(
+            f"the tokenizer of {folder} is a {type(theirs).__name__}, which runs in Python alone.",
+            accepted={"a tokenizer": "one of the tokenizers library, which a tokenizer.json can hold"},
+            fix="use a base of another family",
+        )
+    json_text = str(Tokenizer.from_str(portable_tokenizer_json(backend.to_str())).to_str())
+    if theirs.split_special_tokens:
+        json_text = _without_special_tokens(json_text, folder)
+    return FolderTokenizer(
+        json_text=json_text,
+        settings=_settings(folder, theirs),
+        model_max_length=_stated_length(theirs.model_max_length),
+        truncation_side="left" if theirs.truncation_side == "left" else "right",
+        pad_id=None if theirs.pad_token is None else int(theirs.pad_token_id),
+    )
+
+
+def write_tokenizer(
+    settings: dict[str, Any], tokenizer: TextTokenizer, folder: Path, *, model_max_length: int | None = None
+) -> None:
+    """Write tokenizer.json and tokenizer_config.json, so that transformers gives the ids that LiteFT gives.
+
+    The class that transformers has for the family is named where it makes the same of the file; elsewhere, and where
+    there is no config.json beside it, the one that takes the file as it is.
+
+    Args:
+        settings: a tokenizer_config.json, as FolderTokenizer has them.
+        tokenizer: the tokenizer; its cut becomes that of transformers.
+        folder: where to; with the model's config.json, as a rule.
+        model_max_length: replaces the tokenizer's own cut.
+
+    Raises:
+        ModelError: transformers reads other ids from the files than were meant.
+    """
+    content = settings | {
+        "model_max_length": tokenizer.max_tokens if model_max_length is None else model_max_length,
+        "truncation_side": tokenizer.truncation_side,
+    }
+    if "pad_token" not in content and (padding := tokenizer.token(tokenizer.pad_id)) is not None:
+        content["pad_token"] = padding
+    files.write_text(folder / "tokenizer.json", tokenizer.json_text)
+    named = content.get("tokenizer_class", _GENERIC)
+    configured = (folder / "config.json").is_file()
+    for name in dict.fromkeys((named, _GENERIC) if configured else (_GENERIC,)):
+        files.write_json(folder / "tokenizer_config.json", content | {"tokenizer_class": name})
+        if not configured or read_tokenizer(folder).json_text == tokenizer.json_text:
+            return
+    raise ModelError(
+        f"transformers reads another tokenizer from {folder} than the one that was written there.",
+        fix="report it: it is a mistake of LiteFT's",
+    )
+
+
+def load_auto_tokenizer(folder: Path, config: PretrainedConfig | None = None) -> Any:
+    """Return transformers' own tokenizer of a local folder.
+
+    Raises:
+        ModelError: transformers cannot read it.
+    """
+    transformers_logging.set_verbosity_error()
+    given = {} if config is None or (folder / "config.json").is_file() else {"config": config}
+    try:
+        return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True, **given)
+    except Exception as error:  # files by others: the library raises of every kind
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ModelError(
+            f"the tokenizer of {folder} cannot be read: {reason}",
+            accepted={"a tokenizer": "what AutoTokenizer reads; its own code is never run"},
+            fix="where it loads, write it anew: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)",
+        ) from error
+
+
+def _settings(folder: Path, theirs: Any) -> dict[str, Any]:
+    """Return a tokenizer_config.json for what transformers has read: the folder's own, and what stood elsewhere."""
+    stored = folder / "tokenizer_config.json"
+    content: dict[str, Any] = files.read_json(stored) if stored.is_file() else {}
+    content = {name: value for name, value in content.items() if name not in _LEFT_OUT}
+    content |= {name: str(token) for name, token in theirs.special_tokens_map.items() if isinstance(token, str)}
+    content["model_input_names"] = list(theirs.model_input_names)
+    name = type(theirs).__name__
+    content["tokenizer_class"] = _GENERIC if name == "TokenizersBackend" else name
+    return content
+
+
+def _stated_length(stated: object) -> int | None:
+    if isinstance(stated, bool) or not isinstance(stated, int | float) or not 1 <= stated < _NO_LIMIT:
+        return None
+    return int(stated)
+
+
+def _without_special_tokens(json_text: str, folder: Path) -> str:
+    """Return a tokenizer.json that takes special tokens spelled out in a text for text (split_special_tokens).
+
+    No file can say so; but what is no added token is not looked for, and the post-processor names its tokens by their
+    ids. That needs them in the model's own vocabulary.
+    """
+    content = json.loads(json_text)
+    pieces = content["model"]["vocab"]
+    known = set(pieces) if isinstance(pieces, dict) else {piece for piece, _ in pieces}
+    special = [token["content"] for token in content["added_tokens"] if token["special"]]
+    if outside := [token for token in special if token not in known]:
+        raise ModelError(
+            f"the tokenizer of {folder} has split_special_tokens, and {outside[0]!r} outside of its vocabulary, "
+            "which tokenizer.json cannot express.",
+            accepted={"split_special_tokens": "false; or special tokens that are pieces of the vocabulary"},
+            fix="set split_special_tokens to false in tokenizer_config.json, where texts never hold special tokens",
+        )
+    content["added_tokens"] = [token for token in content["added_tokens"] if not token["special"]]
+    return str(Tokenizer.from_str(json.dumps(content, ensure_ascii=False)).to_str())
