@@ -11,7 +11,7 @@ from liteft.artifact import ArtifactWriter
 from liteft.exporting.card import card_text
 from liteft.exporting.precision import Precision
 from liteft.exporting.quantization import Quantization
-from liteft.finetuning.model import LoadedClassifier, apply_settings
+from liteft.finetuning.model import LoadedClassifier, apply_settings, uses_type_ids
 from liteft.finetuning.run_folder import versions
 from liteft.finetuning.tokenizer_files import read_tokenizer, write_tokenizer
 from liteft.run import Run
@@ -41,7 +41,8 @@ def write_companions(loaded: LoadedClassifier, folder: Path) -> None:
     """
     apply_settings(loaded.config, loaded.settings)
     loaded.config.save_pretrained(folder)
-    write_tokenizer(read_tokenizer(loaded.path).settings, loaded.tokenizer, folder)
+    settings, types = read_tokenizer(loaded.path).settings, uses_type_ids(loaded.config)
+    write_tokenizer(settings, loaded.tokenizer, folder, types=types)
 
 
 def manifest_fields(

@@ -45,7 +45,7 @@ from liteft.metrics import (
     softmax,
     wilson_interval,
 )
-from liteft.runtime import Classifier, load
+from liteft.runtime import load
 from liteft.runtime.backends import choose_engine
 from liteft.runtime.native_library import has_library
 
@@ -121,7 +121,7 @@ class Gate:
             DeviceError: LITEFT_LIBRARY names something else than the native library.
         """
         artifact_reading = None if self._source is None else self._source.check_artifact(folder)
-        comparisons = self._run_all(folder)
+        comparisons, answers = self._run_all(folder)
         if self._precision == "int8":
             self._count_products(folder, int8_products)
         measured_each = [_measured(comparison) for comparison, *_ in comparisons]
@@ -136,6 +136,8 @@ class Gate:
                 agreed = agreement(other.model, other.exported, other.task)
                 if beyond := _labels_beyond(agreed, len(other.split), self.limits):
                     raise disagreement(other, labels, self._loaded.path, self._precision, beyond)
+        for backend, logits in answers.items():
+            self._check_source(logits, backend)
         if useless:
             raise VerificationError(
                 f"{self._loaded.path} does not beat the majority class on {self.split.name}; nothing was exported.",
@@ -157,8 +159,14 @@ class Gate:
             "limits": asdict(self.limits),
         }
 
-    def _run_all(self, folder: Path) -> list[list[Comparison]]:
-        """Run the artifact and the probes on every backend that has to run it here; a list of comparisons for each."""
+    def _run_all(self, folder: Path) -> tuple[list[list[Comparison]], dict[str, np.ndarray]]:
+        """Run the artifact and the probes on every backend that has to run it here.
+
+        Returns:
+            A list of comparisons for each backend, and its logits of the texts made to differ, where they are judged.
+        """
+        answers: dict[str, np.ndarray] = {}
+        source = None if self.limits.logit_difference is None else self._source
         native = has_library()
         comparisons = []
         backend = "onnxruntime"
@@ -168,7 +176,8 @@ class Gate:
             for backend in ("onnxruntime", *(["native"] if native else [])):
                 with load(folder, device="cpu", backend=backend) as classifier:
                     exported = [classifier.logits(each.texts, each.pairs) for each in self._splits]
-                    self._run_source(classifier, backend)
+                    if source is not None and source.logits is not None:
+                        answers[backend] = classifier.logits(*source.runnable_texts())
                     threads = classifier.threads
                 engine = choose_engine(artifact, device="cpu", backend=backend, threads=threads)
                 probes = run_probes(self._loaded, engine)
@@ -187,16 +196,13 @@ class Gate:
                 if self._precision != "fp32"
                 else "report it: it is a mistake of LiteFT's",
             ) from error
-        return comparisons
+        return comparisons, answers
 
-    def _run_source(self, classifier: Classifier, backend: str) -> None:
-        """Hold the graph to transformers' own logits on the texts made to differ, where logits are judged at all."""
-        limit = self.limits.logit_difference
-        if self._source is not None and self._source.logits is not None and limit is not None:
-            texts, pairs = self._source.runnable_texts()
-            self._source.check_logits(
-                classifier.logits(texts, pairs), limit, graph=f"the {self._precision} graph", backend=backend
-            )
+    def _check_source(self, logits: np.ndarray, backend: str) -> None:
+        """Hold a graph to transformers' own logits on the texts made to differ."""
+        assert self._source is not None and self.limits.logit_difference is not None
+        graph = f"the {self._precision} graph of {self._loaded.path}"
+        self._source.check_logits(logits, self.limits.logit_difference, graph=graph, backend=backend)
 
     def _count_products(self, folder: Path, asked: int) -> None:
         """Refuse an int8 graph whose products ONNX Runtime computes in float after all."""

@@ -114,6 +114,8 @@ def load_classifier(folder: str | Path, *, max_tokens: int | None = None) -> Loa
             fix="save the model with save_pretrained, which writes safetensors",
         )
     found = read_tokenizer(folder)
+    if getattr(config, "liteft", None) is None and not found.types:
+        found = found.without_types()
     settings, cut_by = _read_settings(folder, config, found)
     if max_tokens is not None:
         settings, cut_by = replace(settings, max_tokens=_asked_limit(folder, config, max_tokens)), "as asked"
@@ -185,7 +187,7 @@ def save_classifier(
     tokenizer = found.cutting(
         settings.max_tokens, truncation_side=settings.truncation_side, pad_id=config.pad_token_id
     )
-    write_tokenizer(found.settings, tokenizer, folder)
+    write_tokenizer(found.settings, tokenizer, folder, types=uses_type_ids(config))
 
 
 def apply_settings(config: PretrainedConfig, settings: ModelSettings) -> None:

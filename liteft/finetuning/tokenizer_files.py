@@ -9,11 +9,11 @@ never run.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models, processors
 from transformers import AutoTokenizer, PretrainedConfig
 from transformers.utils import logging as transformers_logging
 
@@ -47,6 +47,7 @@ class FolderTokenizer:
         model_max_length: tokens that it cuts to, or None where it states no length.
         truncation_side: where it cuts.
         pad_id: the id that it fills batches with, or None.
+        types: it hands token_type_ids to the model. Elsewhere the model takes 0 for all of them.
     """
 
     json_text: str
@@ -54,6 +55,13 @@ class FolderTokenizer:
     model_max_length: int | None
     truncation_side: Side
     pad_id: int | None
+    types: bool
+
+    def without_types(self) -> FolderTokenizer:
+        """Return it with type ids of 0, which is what a model gets from a tokenizer that hands it none."""
+        content = json.loads(self.json_text)
+        content["post_processor"] = _untyped(content["post_processor"])
+        return replace(self, json_text=str(Tokenizer.from_str(json.dumps(content, ensure_ascii=False)).to_str()))
 
     def cutting(
         self, max_tokens: int, *, truncation_side: Side | None = None, pad_id: int | None = None
@@ -101,12 +109,11 @@ def read_tokenizer(folder: Path, config: PretrainedConfig | None = None) -> Fold
         model_max_length=_stated_length(theirs.model_max_length),
         truncation_side="left" if theirs.truncation_side == "left" else "right",
         pad_id=None if theirs.pad_token is None else int(theirs.pad_token_id),
+        types="token_type_ids" in theirs.model_input_names,
     )
 
 
-def write_tokenizer(
-    settings: dict[str, Any], tokenizer: TextTokenizer, folder: Path, *, model_max_length: int | None = None
-) -> None:
+def write_tokenizer(settings: dict[str, Any], tokenizer: TextTokenizer, folder: Path, *, types: bool) -> None:
     """Write tokenizer.json and tokenizer_config.json, so that transformers gives the ids that LiteFT gives.
 
     The class that transformers has for the family is named where it makes the same of the file; elsewhere, and where
@@ -116,14 +123,15 @@ def write_tokenizer(
         settings: a tokenizer_config.json, as FolderTokenizer has them.
         tokenizer: the tokenizer; its cut becomes that of transformers.
         folder: where to; with the model's config.json, as a rule.
-        model_max_length: replaces the tokenizer's own cut.
+        types: the model reads token_type_ids.
 
     Raises:
         ModelError: transformers reads other ids from the files than were meant.
     """
     content = settings | {
-        "model_max_length": tokenizer.max_tokens if model_max_length is None else model_max_length,
+        "model_max_length": tokenizer.max_tokens,
         "truncation_side": tokenizer.truncation_side,
+        "model_input_names": ["input_ids", *(["token_type_ids"] if types else []), "attention_mask"],
     }
     if "pad_token" not in content and (padding := tokenizer.token(tokenizer.pad_id)) is not None:
         content["pad_token"] = padding
@@ -165,7 +173,6 @@ def _settings(folder: Path, theirs: Any) -> dict[str, Any]:
     content: dict[str, Any] = files.read_json(stored) if stored.is_file() else {}
     content = {name: value for name, value in content.items() if name not in _LEFT_OUT}
     content |= {name: str(token) for name, token in theirs.special_tokens_map.items() if isinstance(token, str)}
-    content["model_input_names"] = list(theirs.model_input_names)
     name = type(theirs).__name__
     content["tokenizer_class"] = _GENERIC if name == "TokenizersBackend" else name
     return content
@@ -175,6 +182,29 @@ def _stated_length(stated: object) -> int | None:
     if isinstance(stated, bool) or not isinstance(stated, int | float) or not 1 <= stated < _NO_LIMIT:
         return None
     return int(stated)
+
+
+def _untyped(processor: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return a post-processor whose type ids are all 0."""
+    kind = None if processor is None else processor["type"]
+    if processor is None or kind not in ("Sequence", "BertProcessing", "TemplateProcessing"):
+        return processor
+    if kind == "Sequence":
+        return processor | {"processors": [_untyped(part) for part in processor["processors"]]}
+    if kind == "BertProcessing":
+        ids = dict(processor[name] for name in ("cls", "sep"))
+        first, last = (processor[name][0] for name in ("cls", "sep"))
+        template = processors.TemplateProcessing(
+            single=f"{first} $A {last}", pair=f"{first} $A {last} $B {last}", special_tokens=list(ids.items())
+        )
+        tokenizer = Tokenizer(models.WordLevel({}, unk_token=""))
+        tokenizer.post_processor = template
+        processor = json.loads(tokenizer.to_str())["post_processor"]
+    untyped = {
+        name: [{kind: inner | {"type_id": 0} for kind, inner in part.items()} for part in processor[name]]
+        for name in ("single", "pair")
+    }
+    return processor | untyped
 
 
 def _without_special_tokens(json_text: str, folder: Path) -> str:

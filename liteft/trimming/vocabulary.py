@@ -138,7 +138,7 @@ def write_tokenizer_files(vocabulary: TrimmedVocabulary, source: Path, folder: P
         max_tokens=found.model_max_length or _UNCUT,
         truncation_side=found.truncation_side,
     )
-    write_tokenizer(found.settings, tokenizer, folder)
+    write_tokenizer(found.settings, tokenizer, folder, types=found.types)
 
 
 def _holds(piece: str, character: str, prefix: str) -> bool:
