@@ -171,7 +171,7 @@ def test_mixed_gives_up_where_float_products_do_not_help(workshop: Any, tmp_path
     limits = Limits(batch_difference=0.0, logit_difference=1e-9)
     with pytest.raises(VerificationError, match="does not agree") as caught:
         export(folder, tmp_path / "out", precision="int8", mixed=True, verify=split, limits=limits)
-    assert not any(hint.startswith("--mixed") for hint in caught.value.fix)
+    assert not any(hint.startswith("--mixed") for hint in caught.value.command_hints())
     assert "to blame, 5" in caught.value.accepted
     assert not list(tmp_path.iterdir())
 
