@@ -122,8 +122,9 @@ def load_classifier(folder: str | Path, *, max_tokens: int | None = None) -> Loa
     try:
         model = _build(folder, config, settings) if adapter is None else _adapted(folder, config, settings, adapter)
     except (SafetensorError, RuntimeError, OSError) as error:
+        reason = first_line(" ".join(str(error).split()))  # torch's first line names no weight
         raise ModelError(
-            f"{folder / WEIGHTS} does not fit config.json: {first_line(error)}.", fix="copy the folder again, whole"
+            f"{folder / WEIGHTS} does not fit config.json: {reason}.", fix="copy the folder again, whole"
         ) from error
     tokenizer = found.cutting(
         settings.max_tokens, truncation_side=settings.truncation_side, pad_id=config.pad_token_id
