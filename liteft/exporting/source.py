@@ -62,7 +62,7 @@ class SourceReading:
 
     Attributes:
         texts, pairs: the texts; pairs are None where the model reads single ones.
-        runnable: rows whose texts have a token and are short enough for every engine, int64.
+        runnable: rows whose texts have a token, none that the model lacks, and at most 512 of them: int64.
         logits: of those, float32 (rows, labels), or None where transformers cannot load the classifier.
         described: for the manifest.
     """
@@ -124,14 +124,15 @@ def read_source(loaded: LoadedClassifier, split: Split) -> SourceReading:
     expected = _ids(theirs, texts, pairs, max_length=settings.max_tokens)
     found = loaded.tokenizer.encode(texts, pairs)
     lengths = found.lengths
-    rows = np.flatnonzero((lengths > 0) & (lengths <= max(_RUN_TOKENS, np.sort(lengths)[len(lengths) // 2])))
+    answered = (lengths > 0) & _known(loaded, found)
+    rows = np.flatnonzero(answered & (lengths <= _RUN_TOKENS))
     reading = SourceReading(texts, pairs, rows, None, {})
     _check_ids(expected, found, reading, str(loaded.path), types=settings.paired and uses_type_ids(loaded.config))
     described: dict[str, Any] = {"version": transformers.__version__, "texts": len(texts), "ids": "equal"}
     model, why = _load_model(loaded)
     if model is None:
         return SourceReading(texts, pairs, rows, None, described | {"logits": f"not compared: {why}"})
-    compared = np.flatnonzero(lengths > 0)
+    compared = np.flatnonzero(answered)
     logits = _logits(model, theirs, texts, pairs, compared, settings.max_tokens)
     del model
     whole = SourceReading(texts, pairs, compared, logits, {})
@@ -139,6 +140,12 @@ def read_source(loaded: LoadedClassifier, split: Split) -> SourceReading:
     described["logits"] = len(compared)
     described["logit_difference"] = _check_logits(logits, ours, whole, _LIMIT, f"{loaded.path} as LiteFT loads it")
     return SourceReading(texts, pairs, rows, logits[np.isin(compared, rows)], described)
+
+
+def _known(loaded: LoadedClassifier, encoded: Encoded) -> np.ndarray:
+    """Return which texts have tokens that the model has a row for, all of them: bool, shape (texts,)."""
+    rows = int(getattr(loaded.config, "vocab_size", 0) or 2**31)
+    return np.array([not len(ids) or int(ids.max()) < rows for ids in encoded.ids], dtype=bool)
 
 
 def _texts(loaded: LoadedClassifier, split: Split) -> list[str]:

@@ -182,3 +182,13 @@ def test_what_transformers_cannot_load_is_compared_by_its_ids_and_the_manifest_s
     compared = export(path, tmp_path / "out", verify=split).manifest.verification["transformers"]
     assert compared["ids"] == compared["artifact"]["ids"] == "equal"
     assert compared["logits"] == "not compared: transformers has no classifier that pools by the mean"
+
+
+def test_a_token_that_the_model_has_no_row_for_stops_no_export(foreign: Made, tmp_path: Path) -> None:
+    extra = {"51": "<new>", "52": "<b>", "53": "<c>", "54": "<d>", "55": "<e>", "56": "<f>"}
+    decoder = {number: {"content": token, "special": False} for number, token in extra.items()}
+    artifact = export(
+        foreign(added_tokens_decoder=decoder), tmp_path / "out", verify=Split("validation", TEXTS[:4], None, None)
+    )
+    compared = artifact.manifest.verification["transformers"]
+    assert compared["ids"] == "equal" and compared["logits"] < compared["texts"]
