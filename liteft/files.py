@@ -1,9 +1,10 @@
 """Writing files and folders so that a crash leaves the old content or the new, never a half.
 
-A file is written to a temporary sibling, flushed to the disk and renamed over its target. A folder is built
-in a temporary sibling and exchanged with its target: ``rename`` alone fails on a folder that is not empty, so
-Linux' ``renameat2(RENAME_EXCHANGE)`` is used, and two renames where the system has none. Reading JSON and
-hashing live here too. Nothing in this module knows what it writes.
+A file is written to a temporary sibling, flushed to the disk and renamed over its target. A folder is built beside
+its target, in ``.NAME.writing``, and exchanged with it: ``rename`` alone fails on a folder that is not empty, so
+Linux' ``renameat2(RENAME_EXCHANGE)`` is used, and two renames where the system has none. One process at a time builds
+a folder; what a killed one left is removed by the next. All that is written has the modes that the umask gives.
+Reading JSON and hashing live here too. Nothing in this module knows what it writes.
 """
 
 from __future__ import annotations
@@ -14,21 +15,26 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from liteft.errors import LiteftError, RunError
+from liteft.locks import LOCK, is_free, one_writer
 
 __all__ = [
     "os_reason",
     "read_json",
     "replace_folder",
+    "settle",
     "sha256_file",
     "sync_folder",
+    "temporary_folder",
     "write_json",
     "write_text",
     "writing_file",
@@ -37,6 +43,7 @@ __all__ = [
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+_ABANDONED = 60.0  # seconds: what is temporary and younger may be just being made
 
 
 def sha256_file(path: Path) -> str:
@@ -79,6 +86,7 @@ def writing_file(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         _sync(temporary)
+        _chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
         sync_folder(path.parent)
     except OSError as error:
@@ -90,32 +98,40 @@ def writing_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def writing_folder(target: Path, *, kind: type[LiteftError] = RunError) -> Iterator[Path]:
-    """Yield a temporary sibling folder that takes the place of ``target`` when the block ends without an error.
+    """Yield a new folder that takes the place of ``target`` when the block ends without an error.
 
-    An error inside the block removes the temporary folder and leaves ``target`` as it was. A target that is a link
-    stays one: the folder that it names is replaced.
+    It lies in ``.NAME.writing`` beside the target. An error inside the block removes it and leaves ``target`` as it
+    was; what a killed process left there goes first. A target that is a link stays one: the folder that it names is
+    replaced.
 
     Raises:
         LiteftError: of class ``kind``, when the system refuses (no space, read-only, no permission).
+        RunError: another process writes the same target.
     """
-    target = Path(target)
+    target = Path(os.path.abspath(target))  # noqa: PTH100  # resolve() would follow the link
     if target.is_symlink():
         target = target.resolve()
-    temporary: Path | None = None
+    place = target.with_name(f".{target.name}.writing")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
-        temporary.chmod(0o755)
-        yield temporary
-        for path in temporary.rglob("*"):
-            if path.is_file():
-                _sync(path)
-        replace_folder(temporary, target)
+        with one_writer(place / LOCK, target=target) as alone:
+            new = place / ("new" if alone else f"new-{secrets.token_hex(4)}")
+            try:
+                if alone:
+                    _clear(place)
+                new.mkdir(parents=True)
+                yield new
+                settle(new)
+                replace_folder(new, target)
+            finally:
+                shutil.rmtree(new, ignore_errors=True)
+                if alone:
+                    _clear(place)
     except OSError as error:
         raise _refused(target, error, kind) from error
     finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            place.rmdir()
 
 
 def replace_folder(new: Path, target: Path) -> None:
@@ -128,11 +144,80 @@ def replace_folder(new: Path, target: Path) -> None:
     elif _exchange(new, target):
         shutil.rmtree(new, ignore_errors=True)
     else:
-        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
-        os.rename(target, aside / target.name)
+        aside = new.with_name(f"{new.name}-old")
+        os.rename(target, aside)
         os.rename(new, target)
         shutil.rmtree(aside, ignore_errors=True)
     sync_folder(target.parent)
+
+
+def settle(folder: Path) -> None:
+    """Flush all files below a folder to the disk, and give them and their folders the modes that the umask gives.
+
+    Libraries have rules of their own: safetensors writes files that only their owner may read.
+    """
+    umask = _umask()
+    for path in folder.rglob("*"):
+        if path.is_symlink():
+            continue
+        if path.is_file():
+            _sync(path)
+        _chmod(path, (0o777 if path.is_dir() else 0o666) & ~umask)
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Yield an empty folder below the system's temporary one, for this user alone; it goes with the block.
+
+    Those of processes that were killed are removed first.
+    """
+    _remove_abandoned(Path(tempfile.gettempdir()))
+    place = Path(tempfile.mkdtemp(prefix="liteft-", suffix=".tmp"))
+    try:
+        with one_writer(place / LOCK, target=place):
+            folder = place / "files"
+            folder.mkdir()
+            yield folder
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _remove_abandoned(root: Path) -> None:
+    """Remove temporary folders of this user whose process is dead: they hold a lock file, and nobody its lock."""
+    for place in root.glob("liteft-*.tmp"):
+        with contextlib.suppress(OSError):
+            found = (place / LOCK).lstat()
+            own = not hasattr(os, "geteuid") or found.st_uid == os.geteuid()
+            if own and time.time() - found.st_mtime > _ABANDONED and is_free(place / LOCK):
+                shutil.rmtree(place, ignore_errors=True)
+
+
+def _clear(place: Path) -> None:
+    """Empty a folder but for its lock file, which goes last: a second writer must not begin before."""
+    for path in place.iterdir():
+        if path.name == LOCK:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _chmod(path: Path, mode: int) -> None:
+    """Set a mode where it is another one; file systems without modes keep theirs."""
+    if path.stat().st_mode & 0o777 != mode:
+        with contextlib.suppress(PermissionError, NotImplementedError):
+            path.chmod(mode)
+
+
+def _umask() -> int:
+    """Return the process's umask. The kernel tells it on Linux; elsewhere it is only told to who sets another one."""
+    with contextlib.suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+        return int(next(line.split()[1] for line in lines if line.startswith("Umask:")), 8)
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
 
 
 def os_reason(error: OSError) -> str:

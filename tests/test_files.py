@@ -6,8 +6,10 @@ import errno
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,10 +87,97 @@ def test_nothing_of_the_old_folder_stays_in_the_new_one(tmp_path: Path) -> None:
     assert names(target.parent) == ["folder"]
 
 
-def test_a_new_folder_is_readable_by_others(tmp_path: Path) -> None:
-    with files.writing_folder(tmp_path / "folder") as temporary:
-        write_generation(temporary, "new")
-    assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o755  # mkdtemp's own are for the owner alone
+@pytest.mark.parametrize(("umask", "file", "folder"), [(0o022, 0o644, 0o755), (0o077, 0o600, 0o700)])
+def test_all_that_is_written_follows_the_umask(tmp_path: Path, umask: int, file: int, folder: int) -> None:
+    before = os.umask(umask)
+    try:
+        for writing, name in ((files.writing_folder, "folder"), (files.writing_file, "file")):
+            with writing(tmp_path / name) as temporary:
+                write_generation(temporary, "new") if name == "folder" else temporary.write_text("new")
+                for path in temporary.rglob("*") if name == "folder" else [temporary]:
+                    path.chmod(0o700)  # a library with a rule of its own
+    finally:
+        os.umask(before)
+    found = {path: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    assert {mode for path, mode in found.items() if path.is_file()} == {file}
+    assert {mode for path, mode in found.items() if path.is_dir()} == {folder}
+
+
+LEFT_BEHIND = """
+import os, sys
+from pathlib import Path
+from liteft import files
+with files.{writing} as inside:
+    (inside / "half").write_text("half") if inside.is_dir() else inside.write_text("half")
+    print(inside, flush=True)
+    os.kill(os.getpid(), 9)
+"""
+
+
+def left_behind(writing: str, folder: Path) -> Path:
+    """Have a process killed while it writes; return what it wrote, an hour ago."""
+    script = LEFT_BEHIND.format(writing=writing)
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    half = folder / done.stdout.strip()
+    assert half.exists(), done.stderr
+    for path in [half, *half.parent.glob("lock")]:
+        os.utime(path, (path.stat().st_mtime - 3600,) * 2)
+    return half
+
+
+def test_the_next_writer_of_a_folder_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+    half = left_behind('writing_folder(Path("a"))', tmp_path)
+    with files.writing_folder(tmp_path / "a") as temporary:
+        assert list(temporary.iterdir()) == []
+        (temporary / "whole").write_text("whole")
+    assert not half.exists()
+    assert names(tmp_path) == ["a"]
+
+
+def test_temporary_folders_of_killed_processes_go_and_those_of_others_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    half = left_behind("temporary_folder()", tmp_path)
+    (tmp_path / "liteft-notes.tmp").mkdir()
+    with files.temporary_folder() as first:
+        os.utime(first.parent / "lock", (0, 0))
+        with files.temporary_folder() as second:
+            assert not half.parent.exists()
+            assert first.is_dir()
+            assert second.is_dir()
+    assert names(tmp_path) == ["liteft-notes.tmp"]
+
+
+def test_a_second_writer_of_a_folder_is_refused_by_the_firsts_name(tmp_path: Path) -> None:
+    with files.writing_folder(tmp_path / "a") as temporary:
+        write_generation(temporary, "first")
+        with (
+            pytest.raises(RunError, match="another process is writing") as caught,
+            files.writing_folder(tmp_path / "a"),
+        ):
+            pass
+    assert caught.value.accepted == {"its process": f"pid {os.getpid()} on {socket.gethostname()}"}
+    assert content(tmp_path / "a") == whole("first")
+    assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
+def test_a_system_without_locks_writes_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    def unsupported(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    with files.writing_folder(tmp_path / "a") as first, files.writing_folder(tmp_path / "a") as second:
+        write_generation(second, "second")
+        write_generation(first, "first")
+    assert content(tmp_path / "a") == whole("first")  # it ended last
+    assert names(tmp_path) == ["a"]
 
 
 def test_a_system_without_exchange_replaces_by_two_renames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

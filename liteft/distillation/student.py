@@ -30,7 +30,13 @@ from liteft.errors import ConfigError
 from liteft.finetuning.bases import weights_hash
 from liteft.finetuning.fit import computing_threads
 from liteft.finetuning.model import LoadedClassifier
-from liteft.finetuning.run_folder import checkpoints_folder, finish_run, open_run_in_all, withdrawn_on_error
+from liteft.finetuning.run_folder import (
+    checkpoints_folder,
+    finish_run,
+    open_run_in_all,
+    withdrawn_on_error,
+    writing_run,
+)
 from liteft.finetuning.teacher import report_check, require_trainable
 from liteft.finetuning.trainer import Progress
 from liteft.run import ADAPTER, Run, model_weights_sha256, read_run
@@ -93,9 +99,27 @@ def distill_one(
         check_layers(loaded)
         inputs["quantized"] = f"{form.scheme}, weights of {form.weight_bits} and words of {form.embedding_bits} bits"
     state = PartialState(cpu=not torch.cuda.is_available())
-    finished = open_run_in_all(state, out, recipe, inputs, table="student")
-    if finished is not None:
-        return finished
+    with writing_run(state, out):
+        finished = open_run_in_all(state, out, recipe, inputs, table="student")
+        if finished is None:
+            _train(state, out, teacher, dataset, loaded, student, form, kind, show_check, progress, callbacks)
+    return finished or read_run(out)
+
+
+def _train(
+    state: PartialState,
+    out: Path,
+    teacher: Teacher,
+    dataset: Dataset,
+    loaded: LoadedClassifier,
+    student: StudentRecipe,
+    form: QuantizedForm,
+    kind: Kind,
+    show_check: bool,
+    progress: Progress | None,
+    callbacks: Sequence[TrainerCallback],
+) -> None:
+    """Train into a run folder that is open, from every process of the training."""
     started = time.monotonic()
     taking_back = withdrawn_on_error(out) if state.is_main_process else contextlib.nullcontext()
     with taking_back, computing_threads(student.threads):
@@ -141,7 +165,6 @@ def distill_one(
                 info=info,
             )
     state.wait_for_everyone()
-    return read_run(out)
 
 
 def _trimmed(

@@ -15,10 +15,10 @@ import contextlib
 import io
 import logging
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Literal
 
+from liteft import files
 from liteft.artifact import GraphFile
 from liteft.errors import ModelError, first_line
 from liteft.exporting.precision import Precision
@@ -49,15 +49,15 @@ def write_operators(graph: Path, target: Path) -> None:
 
     logger = logging.getLogger("ort_format_model.utils")
     level = logger.level
-    with tempfile.TemporaryDirectory(prefix="liteft-") as spare:
-        shutil.copyfile(graph, Path(spare) / "model.onnx")
+    with files.temporary_folder() as spare:
+        shutil.copyfile(graph, spare / "model.onnx")
         logger.setLevel(logging.WARNING)
         try:
             with contextlib.redirect_stdout(io.StringIO()):
                 convert_onnx_models_to_ort(
-                    Path(spare) / "model.onnx", Path(spare), optimization_styles=[OptimizationStyle.Fixed]
+                    spare / "model.onnx", spare, optimization_styles=[OptimizationStyle.Fixed]
                 )
-            (listed,) = Path(spare).glob("*.config")
+            (listed,) = spare.glob("*.config")
             lines = listed.read_text(encoding="utf-8").splitlines()
         except Exception as error:  # the tool raises plain Exception, and onnxruntime's own classes
             raise ModelError(f"onnxruntime cannot convert the graph for phones: {first_line(error)}.") from error

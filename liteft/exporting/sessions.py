@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from liteft import files
 from liteft.runtime.onnx_engine import import_onnxruntime
 from liteft.tokenization import Encoded
 
@@ -28,9 +28,9 @@ def new_session(model: onnx.ModelProto) -> Any:
 def optimized_kinds(path: Path) -> Counter[str]:
     """Return how many nodes of each operator ONNX Runtime runs for a file, after all of its own rewriting."""
     onnxruntime = import_onnxruntime()
-    with tempfile.TemporaryDirectory() as folder:
+    with files.temporary_folder() as folder:
         options = _options()
-        options.optimized_model_filepath = str(Path(folder) / "model.onnx")
+        options.optimized_model_filepath = str(folder / "model.onnx")
         onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         written = onnx.load(options.optimized_model_filepath, load_external_data=False)
     return Counter(node.op_type for node in written.graph.node)

@@ -7,7 +7,6 @@ run goes on.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Collection
 from pathlib import Path
@@ -32,9 +31,7 @@ STATE = "trainer_state.json"
 
 def mark_complete(checkpoint: Path) -> None:
     """Flush a checkpoint's files to the disk, then write the marker."""
-    for path in checkpoint.iterdir():
-        with open(path, "rb+") as file:
-            os.fsync(file.fileno())
+    files.settle(checkpoint)
     files.write_text(checkpoint / MARKER, "every file of this checkpoint is written\n")
 
 

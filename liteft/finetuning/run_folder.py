@@ -25,14 +25,23 @@ from accelerate import PartialState
 from liteft import files
 from liteft.config import Recipe, differences, read_recipe, write_recipe
 from liteft.data import Dataset, Split
-from liteft.errors import RunError
+from liteft.errors import RunError, option
 from liteft.finetuning.adapters import adapter_of, parameter_count
 from liteft.finetuning.checkpoints import can_go_on
 from liteft.finetuning.model import LoadedClassifier, predict_logits, save_classifier
+from liteft.locks import LOCK, one_writer
 from liteft.metrics import Task, decide, majority_share, score, score_intervals, sigmoid, softmax
 from liteft.run import RUN_FORMAT, Run, model_weights, model_weights_sha256, read_base, read_run
 
-__all__ = ["checkpoints_folder", "finish_run", "open_run", "open_run_in_all", "versions", "withdrawn_on_error"]
+__all__ = [
+    "checkpoints_folder",
+    "finish_run",
+    "open_run",
+    "open_run_in_all",
+    "versions",
+    "withdrawn_on_error",
+    "writing_run",
+]
 
 INPUTS = "inputs.json"
 _STARTED = ("recipe.toml", INPUTS, "data_check.json", "log.jsonl")
@@ -59,8 +68,7 @@ def open_run(out: Path, recipe: Recipe, inputs: dict[str, Any], *, table: Litera
     recipe = Recipe(data=recipe.data, **{table: getattr(recipe, table)})
     stored_inputs, stored_recipe = out / INPUTS, out / "recipe.toml"
     if not stored_inputs.is_file():
-        if out.exists() and (not out.is_dir() or any(not _from_start(path) for path in out.iterdir())):
-            raise RunError(f"{out} exists and is no run folder; nothing was written.", fix="--out NEW_FOLDER")
+        _refuse_others(out)
         _make_folder(out)
         _remove_leftovers(out)
         write_recipe(recipe, stored_recipe)
@@ -78,7 +86,7 @@ def open_run(out: Path, recipe: Recipe, inputs: dict[str, Any], *, table: Litera
         raise RunError(
             f"{out} holds {'a finished' if finished else 'an unfinished'} run with other settings or data.",
             accepted=changed,
-            fix=["--out NEW_FOLDER for the new settings", f"remove {out} to start over"],
+            fix=[option("out", "NEW_FOLDER", note=" for the new settings"), f"remove {out} to start over"],
         )
     _remove_leftovers(out)
     if not finished:
@@ -96,6 +104,22 @@ def open_run_in_all(
     if not state.is_main_process and (out / "run.json").is_file():
         finished = read_run(out)
     return finished
+
+
+@contextlib.contextmanager
+def writing_run(state: PartialState, out: Path) -> Iterator[None]:
+    """Be the only training that writes a run folder while the body runs; of its processes the main one stands for all.
+
+    Raises:
+        RunError: another training writes it, or the folder holds something else.
+    """
+    if not state.is_main_process:
+        yield
+        return
+    if not (out / INPUTS).is_file():
+        _refuse_others(out)
+    with one_writer(out / LOCK, target=out):
+        yield
 
 
 @contextlib.contextmanager
@@ -126,7 +150,7 @@ def withdrawn_on_error(out: Path) -> Iterator[None]:
             f"{out} could not be written: {reason}; {rest}.",
             fix=[
                 "free some space and run the same command again" + (": it goes on from there" if kept else ""),
-                "--out FOLDER_ELSEWHERE",
+                option("out", "FOLDER_ELSEWHERE"),
             ],
         ) from error
 
@@ -239,14 +263,22 @@ def _names(value: Any, labels: tuple[str, ...]) -> str:
     return " | ".join(label for label, chosen in zip(labels, value, strict=True) if chosen)
 
 
+def _refuse_others(out: Path) -> None:
+    """Refuse a folder that holds something else than a run."""
+    if out.exists() and (not out.is_dir() or any(not _from_start(path) for path in out.iterdir())):
+        raise RunError(
+            f"{out} exists and is no run folder; nothing was written.", fix=option("out", "NEW_FOLDER")
+        )
+
+
 def _from_start(path: Path) -> bool:
     """Say whether a file is what a kill leaves of a run that was just being opened."""
-    return path.name == "recipe.toml" or path.name.startswith((".recipe.toml.", f".{INPUTS}."))
+    return path.name in (LOCK, "recipe.toml") or path.name.startswith((".recipe.toml.", f".{INPUTS}."))
 
 
 def _remove_leftovers(out: Path) -> None:
     """Remove what a kill left of files and folders that were being written."""
-    for path in out.glob(".*.tmp"):
+    for path in [*out.glob(".*.tmp"), *out.glob(".*.writing")]:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
@@ -255,7 +287,7 @@ def _make_folder(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(
-            f"{out} cannot be made: {files.os_reason(error)}.", fix="--out a folder that you may write to"
+            f"{out} cannot be made: {files.os_reason(error)}.", fix="choose a folder that you may write to"
         ) from None
 
 

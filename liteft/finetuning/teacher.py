@@ -7,7 +7,6 @@ the validation split; the test split is predicted once, at the end.
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -30,7 +29,13 @@ from liteft.finetuning.consistency import ConsistencyTrainer
 from liteft.finetuning.fit import computing_threads, fit
 from liteft.finetuning.head import start_from_discriminants
 from liteft.finetuning.model import LoadedClassifier, Pooling
-from liteft.finetuning.run_folder import checkpoints_folder, finish_run, open_run_in_all, withdrawn_on_error
+from liteft.finetuning.run_folder import (
+    checkpoints_folder,
+    finish_run,
+    open_run_in_all,
+    withdrawn_on_error,
+    writing_run,
+)
 from liteft.finetuning.trainer import ClassifierTrainer, Progress, resolve_precision
 from liteft.run import Run, read_run
 
@@ -94,13 +99,28 @@ def finetune(
     if adapter is not None and source is not None:
         adapter = replace(adapter, base_sha256=str(inputs["base"]), base_bytes=weights_bytes(source))
     state = PartialState(cpu=not torch.cuda.is_available())
-    finished = open_run_in_all(state, out, recipe, inputs, table="teacher")
-    if finished is not None:
-        return finished
+    with writing_run(state, out):
+        finished = open_run_in_all(state, out, recipe, inputs, table="teacher")
+        if finished is None:
+            _train(state, out, teacher, source, dataset, adapter, progress, callbacks)
+    return finished or read_run(out)
+
+
+def _train(
+    state: PartialState,
+    out: Path,
+    teacher: TeacherRecipe,
+    source: Path | None,
+    dataset: Dataset,
+    adapter: Adapter | None,
+    progress: Progress | None,
+    callbacks: Sequence[TrainerCallback],
+) -> None:
+    """Train into a run folder that is open, from every process of the training."""
     started = time.monotonic()
     taking_back = withdrawn_on_error(out) if state.is_main_process else contextlib.nullcontext()
-    with tempfile.TemporaryDirectory(prefix="liteft-") as spare, taking_back, computing_threads(teacher.threads):
-        loaded = _start(teacher, source, dataset, Path(spare), adapter)
+    with files.temporary_folder() as spare, taking_back, computing_threads(teacher.threads):
+        loaded = _start(teacher, source, dataset, spare, adapter)
         if state.is_main_process:
             report_check(dataset, loaded, out, progress)
         if teacher.head == "lda" and not can_go_on(checkpoints_folder(out)):
@@ -135,7 +155,6 @@ def finetune(
                 },
             )
     state.wait_for_everyone()
-    return read_run(out)
 
 
 def resolve_recipe(

@@ -6,11 +6,11 @@ away. Nobody is handed such an artifact: it is not verified, and would not pass.
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from liteft import files
 from liteft.artifact import MODEL, writing_artifact
 from liteft.data import Split
 from liteft.exporting.blueprint import Blueprint
@@ -45,10 +45,10 @@ def latency_ms(artifact: Path, split: Split, *, threads: int) -> float:
         """A search has enough to say."""
 
     with (
-        tempfile.TemporaryDirectory(prefix="liteft-search-") as folder,
+        files.temporary_folder() as folder,
         open_workers(find_subjects([artifact]), threads=threads, device="cpu", progress=quiet) as workers,
     ):
-        texts = write_texts(Path(folder) / "texts.json", sample.texts, sample.pairs)
+        texts = write_texts(folder / "texts.json", sample.texts, sample.pairs)
         (speed,) = time_workers(workers, texts, rounds=_ROUNDS, seconds=_SECONDS, progress=quiet)
     return speed.p50_ms
 
@@ -62,8 +62,8 @@ def untrained_latency_ms(student: LoadedClassifier, form: Form, split: Split, *,
         split, threads: as for ``latency_ms``.
         flat: the graph is written as standard nodes.
     """
-    with tempfile.TemporaryDirectory(prefix="liteft-search-") as folder:
-        out = Path(folder) / "artifact"
+    with files.temporary_folder() as folder:
+        out = folder / "artifact"
         write_untrained(student, form, out, flat=flat)
         return latency_ms(out, split, threads=threads)
 

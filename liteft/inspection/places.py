@@ -6,7 +6,6 @@ Nothing is inferred from the looks of a graph. What is neither installed nor doc
 from __future__ import annotations
 
 import importlib.util
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from liteft import files
 from liteft.artifact import Artifact
 from liteft.errors import LiteftError, first_line
 from liteft.inspection.nodes import ONNX, walk_nodes
@@ -80,10 +80,10 @@ def _onnxruntime(path: Path) -> Place:
         return Place(name, "not checked", "it is not installed: pip install 'liteft[cpu]'", "not installed")
     onnxruntime: Any = import_onnxruntime()
     how = f"checked here, {onnxruntime.__version__} on the CPU"
-    with tempfile.TemporaryDirectory() as folder:
+    with files.temporary_folder() as folder:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
-        options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
+        options.optimized_model_filepath = str(folder / "optimized.onnx")
         options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "optimized.bin")
         try:
             session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import platform
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from liteft import metrics
+from liteft import files, metrics
 from liteft.data import Dataset, Split
 from liteft.errors import ConfigError, DeviceError, ModelError
 from liteft.metrics import PairedTest, Task
@@ -204,16 +203,16 @@ def compare(
     told = progress or (lambda _line: None)
     count = usable_cores() if threads is None else threads
     with (
-        tempfile.TemporaryDirectory(prefix="liteft-compare-") as folder,
+        files.temporary_folder() as folder,
         open_workers(subjects, threads=count, device=device, progress=told) as workers,
     ):
         speeds: list[Speed | None] = [None] * len(workers)
         if rounds:
             sample = _speed_texts(texts_for_speed, gold.split, paired=subjects[0].paired)
-            path = write_texts(Path(folder) / "speed.json", *sample)
+            path = write_texts(folder / "speed.json", *sample)
             speeds = [*time_workers(workers, path, rounds=rounds, seconds=seconds, progress=told)]
         peaks = [worker.peak_memory_bytes() if rounds else None for worker in workers]
-        texts = write_texts(Path(folder) / "texts.json", gold.split.texts, gold.split.pairs)
+        texts = write_texts(folder / "texts.json", gold.split.texts, gold.split.pairs)
         logits = [_scored(worker, texts, gold, told) for worker in workers]
         rows = [
             _measured(worker, gold, logits[0], values) for worker, values in zip(workers, logits, strict=True)

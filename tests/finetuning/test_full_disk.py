@@ -88,7 +88,7 @@ def test_a_place_that_not_even_root_may_write_to_is_an_error(
         pytest.skip(f"this system has no {parent}")
     with pytest.raises(RunError, match=f"{parent}/liteft/run cannot be made: ") as caught:
         finetune(base("bert"), dataset, out=Path(parent) / "liteft" / "run", **QUICK)
-    assert caught.value.fix == ("--out a folder that you may write to",)
+    assert caught.value.fix == ("choose a folder that you may write to",)
 
 
 SCRIPT = """
@@ -107,7 +107,7 @@ for kilobytes in map(int, sys.argv[5:]):
         told = "done"
     except RunError as error:
         told = str(error)
-    left = [path.name for path in mounted.rglob("*") if path.name.endswith(".tmp")]
+    left = [path.name for path in mounted.rglob("*") if path.name.endswith((".tmp", ".writing"))]
     print(json.dumps([kilobytes, told, left]), flush=True)
     subprocess.run(["umount", mounted], check=True)
 """

@@ -240,7 +240,8 @@ class Interrupting(TrainerCallback):
 
 def half_written(out: Path) -> list[str]:
     checkpoints = [path for path in out.glob("checkpoints/*") if not (path / "complete").is_file()]
-    return [path.name for path in [*checkpoints, *out.glob("**/*.tmp"), *out.glob("model"), *out.glob("run.json")]]
+    halves = [*out.glob("**/*.tmp"), *out.glob("**/*.writing"), *out.glob("lock")]
+    return [path.name for path in [*checkpoints, *halves, *out.glob("model"), *out.glob("run.json")]]
 
 
 @pytest.mark.parametrize("step", [1, 13])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,13 +14,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from accelerate import PartialState
 
 from liteft.config import Recipe, TeacherRecipe, differences, read_recipe
 from liteft.data import Dataset, Split
 from liteft.errors import LiteftError, ModelError, RunError
 from liteft.finetuning import finetune
 from liteft.finetuning.model import load_classifier, predict_logits
-from liteft.finetuning.run_folder import open_run, withdrawn_on_error
+from liteft.finetuning.run_folder import open_run, withdrawn_on_error, writing_run
 from liteft.metrics import decide, score
 from liteft.run import Run, read_run
 from tests.finetuning.conftest import LABELS, QUICK, make_dataset, make_multi, write_base
@@ -97,7 +100,7 @@ def test_a_changed_recipe_is_an_error_that_shows_the_difference(finished: Run, b
     with pytest.raises(RunError, match="a finished run with other settings or data") as caught:
         finetune(base("bert"), dataset, out=finished.path, **{**QUICK, "learning_rate": 1e-4, "schedule": "cosine"})
     assert caught.value.accepted == {"learning_rate": "0.005 -> 0.0001", "schedule": "'linear' -> 'cosine'"}
-    assert any("--out NEW_FOLDER" in hint for hint in caught.value.fix)
+    assert "--out NEW_FOLDER for the new settings" in caught.value.command_hints()
 
 
 def test_other_data_are_an_error_even_under_the_same_name(finished: Run, base: Get) -> None:
@@ -144,6 +147,37 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path, conten
     with pytest.raises(RunError, match="exists and is no run folder; nothing was written"):
         opened(out)
     assert names(out) == before
+
+
+def test_one_training_at_a_time_writes_a_run_folder(base: Get, dataset: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+
+    def second(_line: str) -> None:
+        with pytest.raises(RunError, match=f"another process is writing {out}") as caught:
+            finetune(base("bert"), dataset, out=out, **QUICK)
+        assert caught.value.accepted == {"its process": f"pid {os.getpid()} on {socket.gethostname()}"}
+        refused.append(caught.value)
+
+    refused: list[RunError] = []
+    finetune(base("bert"), dataset, out=out, progress=second, **{**QUICK, "max_steps": 1})
+    assert refused
+    assert "lock" not in names(out)
+
+
+def test_a_lock_that_a_killed_training_left_holds_nobody_up(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "lock").write_text("half a line")
+    with writing_run(PartialState(), out):
+        assert opened(out) is None
+    assert names(out) == ["inputs.json", "recipe.toml"]
+
+
+def test_a_run_follows_the_umask(finished: Run) -> None:
+    modes = {oct(path.stat().st_mode & 0o777) for path in finished.path.rglob("*") if path.is_file()}
+    umask = os.umask(0o077)
+    os.umask(umask)
+    assert modes == {oct(0o666 & ~umask)}
 
 
 def test_a_file_is_no_run_folder(tmp_path: Path) -> None:
