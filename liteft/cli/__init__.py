@@ -5,7 +5,8 @@ verbs share, `settings` turns flags into a recipe, `console` keeps progress (std
 Only typer is imported at start: what a verb needs, it imports when it runs, so that the verbs of a machine without
 torch start without it.
 
-Exit status: 0 done, 1 failed, 2 a mistake in the command or a recipe, 130 interrupted, 141 nobody reads stdout.
+Exit status: 0 done, 1 failed, 2 a mistake in the command or a recipe, 130 interrupted, 141 nobody reads stdout,
+143 ended by SIGTERM.
 """
 
 from __future__ import annotations

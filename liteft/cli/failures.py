@@ -10,18 +10,23 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import signal
 import sys
+import tempfile
+import traceback
 from typing import Any
 
 import typer
 
 from liteft.cli.console import OutputClosed, tell
+from liteft.cli.signals import Ended, ending_like_interrupts
 from liteft.errors import ConfigError, LiteftError, MissingExtraError, closest
 
 __all__ = ["run_command"]
 
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # click's; newer typers carry it inside
 _RESUMED = ("finetune", "distill", "demo")
+_TRACEBACK = "LITEFT_TRACEBACK"
 _EXTRAS = {
     "accelerate": "train",
     "bitsandbytes": "train",
@@ -46,6 +51,20 @@ def run_command(app: typer.Typer, arguments: list[str]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a label that a terminal lacks is no reason to die
     try:
+        with ending_like_interrupts():
+            return _run(app, arguments)
+    except KeyboardInterrupt as error:
+        tell(_interrupted_text(error, arguments))
+        return 128 + (error.number if isinstance(error, Ended) else signal.SIGINT)
+    except Exception as error:
+        if os.environ.get(_TRACEBACK, "0") not in ("", "0"):
+            raise
+        tell(_mistake_text(error, arguments))
+        return 1
+
+
+def _run(app: typer.Typer, arguments: list[str]) -> int:
+    try:
         command = typer.main.get_command(app)
         with command.make_context("liteft", arguments) as context:
             command.invoke(context)
@@ -56,9 +75,6 @@ def run_command(app: typer.Typer, arguments: list[str]) -> int:
     except _USAGE_ERROR as error:
         tell(_usage_text(error, arguments))
         return 2
-    except KeyboardInterrupt:
-        tell(_interrupted_text(arguments))
-        return 130
     except (OutputClosed, BrokenPipeError) as error:
         if isinstance(error, BrokenPipeError) and not {"-h", "--help", "--version"} & set(arguments):
             raise  # not our stdout: OutputClosed says that
@@ -101,14 +117,34 @@ def _usage_text(error: Any, arguments: list[str]) -> str:
     return f"{place}: {error}"
 
 
-def _interrupted_text(arguments: list[str]) -> str:
+def _interrupted_text(error: KeyboardInterrupt, arguments: list[str]) -> str:
+    how = f"ended by {error}" if isinstance(error, Ended) else "interrupted"
     resumed = arguments[:1] and arguments[0] in _RESUMED
     if not resumed and not any(argument.split("=")[0] == "--input" for argument in arguments):
-        return "interrupted."
-    error = LiteftError(
-        "interrupted; the same command goes on where it stopped.", fix=shlex.join(["liteft", *arguments])
+        return f"{how}; nothing half done was left behind."
+    return str(
+        LiteftError(f"{how}; the same command goes on where it stopped.", fix=shlex.join(["liteft", *arguments]))
     )
-    return str(error)
+
+
+def _mistake_text(error: Exception, arguments: list[str]) -> str:
+    """Return what is said of an error that nobody foresaw; its traceback goes into a file."""
+    words = f"{type(error).__name__}: {error}"
+    if isinstance(error, MemoryError):
+        return str(LiteftError(f"the memory does not suffice: {words}", fix="a smaller batch size, or shorter texts"))
+    lines = traceback.format_exception(error)
+    with contextlib.suppress(OSError):
+        number, path = tempfile.mkstemp(prefix="liteft-traceback-", suffix=".txt")
+        with os.fdopen(number, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.writelines([f"{shlex.join(['liteft', *arguments])}\n\n", *lines])
+        return str(
+            LiteftError(
+                f"a mistake of LiteFT's, most likely: {words}",
+                accepted={"traceback": path},
+                fix=[f"report it, with that file; {_TRACEBACK}=1 shows it here"],
+            )
+        )
+    return "".join(lines)
 
 
 def _drop_stdout() -> None:

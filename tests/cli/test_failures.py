@@ -5,12 +5,14 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import liteft
+from liteft import files
 from liteft.artifact import Artifact
 from liteft.errors import ConfigError, DataError, VerificationError
 
@@ -127,12 +129,66 @@ def test_an_interrupted_training_says_that_the_same_command_goes_on(
     assert "try: liteft finetune --out 'a folder'" in called.err
 
 
-def test_an_error_of_our_own_making_keeps_its_traceback(
+@pytest.mark.parametrize("error", [ModuleNotFoundError("no", name="liteft.nothing"), BrokenPipeError(32, "no")])
+def test_an_error_of_our_own_making_is_short_and_its_traceback_lies_in_a_file(
+    call: Any, reviews: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setitem(vars(liteft), "finetune", raising(error))
+    words = ["finetune", "--out", "x", "--data", reviews, "--text", "body", "--label", "stars"]
+    called = call(*words)
+    assert called.status == 1
+    assert f"a mistake of LiteFT's, most likely: {type(error).__name__}: " in called.err
+    assert "Traceback" not in called.err
+    (kept,) = tmp_path.glob("liteft-traceback-*.txt")
+    assert f"traceback: {kept}" in called.err
+    assert kept.read_text().startswith("liteft finetune --out x")
+    assert "Traceback" in kept.read_text()
+    monkeypatch.setenv("LITEFT_TRACEBACK", "1")
+    with pytest.raises(type(error)):
+        call(*words)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_that_ends_a_verb_ends_it_as_an_interrupt_does(
+    call: Any, reviews: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    number = getattr(signal, name)
+
+    def writing(*_words: Any, **_settings: Any) -> None:
+        with files.writing_folder(tmp_path / "run"):
+            signal.raise_signal(number)
+            raise AssertionError("it goes on")
+
+    monkeypatch.setitem(vars(liteft), "finetune", writing)
+    called = call("finetune", "--out", "run", "--data", reviews, "--text", "body", "--label", "stars")
+    assert called.status == 128 + number
+    assert f"ended by {name}; the same command goes on where it stopped." in called.err
+    assert "try: liteft finetune --out run" in called.err
+    assert [path.name for path in tmp_path.iterdir()] == ["reviews.csv"]
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_a_signal_that_is_ignored_stays_ignored(
     call: Any, reviews: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(vars(liteft), "finetune", raising(ModuleNotFoundError("no", name="liteft.nothing")))
-    with pytest.raises(ModuleNotFoundError):
-        call("finetune", "--out", "x", "--data", reviews, "--text", "body", "--label", "stars")
+    def hung_up(*_words: Any, **_settings: Any) -> None:
+        signal.raise_signal(signal.SIGHUP)
+        raise DataError("it went on.")
+
+    monkeypatch.setitem(vars(liteft), "finetune", hung_up)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        called = call("finetune", "--out", "x", "--data", reviews, "--text", "body", "--label", "stars")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert called.status == 1
+
+
+def test_nobody_else_sends_signals_a_handler() -> None:
+    script = "import signal, liteft, liteft.runtime, liteft.report; print(signal.getsignal(signal.SIGTERM).name)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout == "SIG_DFL\n", done.stderr
 
 
 @pytest.mark.parametrize("verb", ["finetune", "distill", "export"])

@@ -18,7 +18,8 @@ from tests.finetuning.conftest import make_dataset, write_base
 pytestmark = pytest.mark.slow
 
 
-def test_ctrl_c_in_a_training_loses_no_checkpoint_and_the_same_command_ends_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_training_loses_no_checkpoint_and_the_same_command_ends_it(tmp_path: Path, number: int) -> None:
     write_data(tmp_path / "topics", make_dataset())
     base = write_base(tmp_path / "bert", "bert")
     run = tmp_path / "run"
@@ -31,10 +32,10 @@ def test_ctrl_c_in_a_training_loses_no_checkpoint_and_the_same_command_ends_it(t
     for line in process.stderr:
         said.append(line)
         if sum("validation accuracy" in one for one in said) == 2:  # the checkpoint of the first is on disk
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             break
     said += process.stderr.readlines()
-    assert process.wait(timeout=60) == 130, "".join(said)[-3000:]
+    assert process.wait(timeout=60) == 128 + number, "".join(said)[-3000:]
     text = "".join(said)
     assert "Traceback" not in text
     assert "the same command goes on" in text
