@@ -12,7 +12,7 @@ import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -22,7 +22,16 @@ from liteft.errors import ArtifactError
 from liteft.metrics import Task
 from liteft.tokenization import TextTokenizer
 
-__all__ = ["FORMAT", "Artifact", "ArtifactWriter", "GraphFile", "Manifest", "read_artifact", "writing_artifact"]
+__all__ = [
+    "FORMAT",
+    "Artifact",
+    "ArtifactWriter",
+    "GraphFile",
+    "Manifest",
+    "read_artifact",
+    "require_replaceable",
+    "writing_artifact",
+]
 
 FORMAT: Final = 1
 MANIFEST = "manifest.json"
@@ -192,19 +201,60 @@ class ArtifactWriter:
         return manifest
 
 
+def require_replaceable(path: str | Path) -> None:
+    """Refuse a folder that an artifact cannot take the place of without something else being lost.
+
+    That is what holds no artifact, or files beside those that its manifest lists.
+
+    Raises:
+        ArtifactError: with what would be lost.
+    """
+    path = Path(path)
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not (path / MANIFEST).is_file():
+        raise ArtifactError(
+            f"{path} exists and is no artifact; it would be overwritten.", fix="choose another output folder"
+        )
+    try:
+        own = {MANIFEST, *files.read_json(path / MANIFEST)["files"]}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise ArtifactError(
+            f"{path / MANIFEST} cannot be read, so nobody knows which files of {path} an export wrote.",
+            fix=["choose another output folder", f"remove {path}"],
+        ) from None
+    folders = {parent.as_posix() for name in own for parent in PurePosixPath(name).parents}
+    others = sorted(_others(path, path, own, folders))
+    if others:
+        shown = ", ".join(others[:5]) + (f" and {len(others) - 5:,} more" if len(others) > 5 else "")
+        raise ArtifactError(
+            f"{path} holds what is no part of the artifact there, and would be lost.",
+            accepted={"not in its manifest": shown},
+            fix=["move that elsewhere", "choose another output folder"],
+        )
+
+
+def _others(folder: Path, root: Path, own: set[str], folders: set[str]) -> Iterator[str]:
+    """Yield the files and folders in ``folder`` that are none of an artifact's own."""
+    for entry in folder.iterdir():
+        name = entry.relative_to(root).as_posix()
+        if name in folders and entry.is_dir() and not entry.is_symlink():
+            yield from _others(entry, root, own, folders)
+        elif name not in own or entry.is_dir():
+            yield name
+
+
 @contextlib.contextmanager
 def writing_artifact(path: str | Path) -> Iterator[ArtifactWriter]:
     """Yield a writer whose folder takes the place of ``path`` when the block ends sealed and without an error.
 
     Raises:
-        ArtifactError: the system refuses to write, or the block ended without ``seal``.
+        ArtifactError: the system refuses to write, something would be lost (`require_replaceable`), or the block ended
+            without ``seal``.
+        RunError: another process writes there.
     """
     target = Path(path)
-    if target.exists() and not (target / MANIFEST).is_file() and (not target.is_dir() or any(target.iterdir())):
-        raise ArtifactError(
-            f"{target} exists and is no artifact; it would be overwritten.",
-            fix="choose another output folder",
-        )
+    require_replaceable(target)
     with files.writing_folder(target, kind=ArtifactError) as folder:
         writer = ArtifactWriter(folder)
         yield writer

@@ -33,6 +33,7 @@ __all__ = [
     "replace_folder",
     "settle",
     "sha256_file",
+    "sha256_once",
     "sync_folder",
     "temporary_folder",
     "write_json",
@@ -50,6 +51,19 @@ def sha256_file(path: Path) -> str:
     """Return the SHA-256 of a file's bytes as 64 hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_hashed: dict[Path, tuple[tuple[int, int, int], str]] = {}
+
+
+def sha256_once(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, read once a process as long as inode, size and time of change stay."""
+    found = path.stat()
+    seen = (found.st_ino, found.st_size, found.st_mtime_ns)
+    known = _hashed.get(path)
+    if known is None or known[0] != seen:
+        _hashed[path] = known = (seen, sha256_file(path))
+    return known[1]
 
 
 def read_json(path: Path) -> Any:

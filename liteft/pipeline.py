@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from liteft.artifact import MANIFEST, MODEL, Artifact, read_artifact
+from liteft.artifact import MANIFEST, Artifact, read_artifact, require_replaceable
 from liteft.config import Recipe
 from liteft.data import Dataset, load_unlabeled
 from liteft.distillation import distill_all
 from liteft.distillation.teachers import open_teacher, with_labels
-from liteft.errors import ConfigError
-from liteft.exporting import Limits, check_form, export
+from liteft.errors import ConfigError, option
+from liteft.exporting import Limits, check_form, export, form_differences, refuse_another
 from liteft.finetuning import finetune
 from liteft.finetuning.teacher import resolve_data
-from liteft.run import Run
+from liteft.run import RUN_FILE, Run, read_run
 
 __all__ = ["Outcome", "export_student", "run_pipeline"]
 
@@ -57,6 +57,7 @@ def run_pipeline(
     teacher: str | Path,
     data: Dataset | None = None,
     until: Until = "artifact",
+    overwrite: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Outcome:
     """Go the whole way, or a part of it.
@@ -67,6 +68,7 @@ def run_pipeline(
         teacher: a base to fine-tune, a finished run, or a classifier's folder.
         data: the data set; None reads what the recipe's ``[data]`` table names.
         until: the last step.
+        overwrite: replace an artifact of another form or of another student.
         progress: called with a line of text now and then.
 
     Raises:
@@ -75,7 +77,7 @@ def run_pipeline(
     """
     if data is None:
         if recipe.data.source is None:
-            raise ConfigError("no data were named.", fix="--data FILE_OR_FOLDER")
+            raise ConfigError("no data were named.", fix=option("data", "FILE_OR_FOLDER"))
         data = resolve_data(recipe.data.source, recipe)
     dataset = data
     if until == "artifact":  # before hours of training
@@ -83,6 +85,7 @@ def run_pipeline(
         check_form(
             form.precision, form.scheme, form.weight_bits, form.embedding_bits, form.calibration, form.mixed
         )
+        _check_place(out, recipe, overwrite=overwrite)
 
     def finetuned(base: str) -> Run:
         return finetune(base, dataset, out=out / "teacher", recipe=recipe, progress=progress)
@@ -96,35 +99,43 @@ def run_pipeline(
     dataset = with_labels(dataset, made.teacher)
     artifact = None
     if until == "artifact":
-        artifact = export_student(made.students[0], out / "artifact", recipe, dataset, progress)
+        artifact = export_student(
+            made.students[0], out / "artifact", recipe, dataset, progress, overwrite=overwrite
+        )
     return Outcome(made.teacher.run, made.students, made.controls, artifact, dataset)
 
 
+def _check_place(out: Path, recipe: Recipe, *, overwrite: bool) -> None:
+    """Refuse an artifact that would have to be replaced, before hours of training."""
+    artifact, student = out / "artifact", out / "student"
+    require_replaceable(artifact)
+    if not overwrite:
+        trained = str(read_run(student).info["weights_sha256"]) if (student / RUN_FILE).is_file() else None
+        refuse_another(artifact, recipe.export, trained)
+
+
 def export_student(
-    student: Run, out: Path, recipe: Recipe, data: Dataset, progress: Callable[[str], None] | None
+    student: Run,
+    out: Path,
+    recipe: Recipe,
+    data: Dataset,
+    progress: Callable[[str], None] | None,
+    *,
+    overwrite: bool = False,
 ) -> Artifact:
-    """Export a student, unless the artifact at hand was made of the same weights as the recipe says."""
+    """Export a student, unless the artifact at hand was made of the same weights as the recipe says.
+
+    Raises:
+        ArtifactError: there is an artifact of another form or of other weights, and ``overwrite`` is False.
+    """
     settings = recipe.export
     if (out / MANIFEST).is_file():
         stored = read_artifact(out)
-        manifest = stored.manifest
-        same = manifest.verification.get("weights_sha256") == student.info["weights_sha256"]
-        edge = settings.target == "edge"
-        as_asked = manifest.graph == "traced" or (manifest.graph_form == "flat") == (settings.flat or edge)
-        as_asked = as_asked and (manifest.graph_file != MODEL) == edge
-        int8 = settings.precision == "int8"
-        stored_form = (manifest.int8_scheme, manifest.weight_bits or 8, manifest.embedding_bits or 8)
-        scheme = stored_form == (settings.scheme, settings.weight_bits, settings.embedding_bits)
-        method = settings.scheme != "static" or (manifest.calibration or {}).get("method") == settings.calibration
-        as_asked &= not int8 or (scheme and method and (settings.mixed or not manifest.float_products))
-        passed = manifest.verification.get("limits", {}).get("accuracy_drop", 0.0)
-        as_asked &= passed <= settings.max_drop / 100 + 1e-9  # a stricter gate may refuse what a laxer one passed
-        trimmed = manifest.vocabulary or {}
-        budget = trimmed.get("most") if trimmed.get("trimmed") == "at export" else None
-        as_asked &= budget == settings.vocabulary and (
-            budget is None or trimmed.get("filled", False) == settings.fill_vocabulary
-        )
-        if same and as_asked and manifest.precision == settings.precision:
+        checked = stored.manifest.verification
+        same = checked.get("weights_sha256") == student.info["weights_sha256"]
+        # a stricter gate may refuse what a laxer one passed
+        as_strict = checked.get("limits", {}).get("accuracy_drop", 0.0) <= settings.max_drop / 100 + 1e-9
+        if same and as_strict and not form_differences(stored.manifest, settings):
             return stored
     unlabeled = None if recipe.student.unlabeled is None else load_unlabeled(recipe.student.unlabeled)
     texts = [each for each in (data.train, unlabeled) if each is not None]
@@ -146,5 +157,6 @@ def export_student(
         verify=data.validation,
         unlabeled=unlabeled,
         limits=Limits(accuracy_drop=settings.max_drop / 100),
+        overwrite=overwrite,
         progress=progress,
     )

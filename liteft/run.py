@@ -16,6 +16,7 @@ This module reads it. Training writes it.
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -33,6 +34,7 @@ __all__ = [
     "RUN_FORMAT",
     "WEIGHTS",
     "Run",
+    "check_weights",
     "model_weights",
     "model_weights_sha256",
     "read_base",
@@ -41,6 +43,7 @@ __all__ = [
 
 RUN_FORMAT = 1
 RUN_FILE = "run.json"
+MODEL_FOLDER = "model"
 WEIGHTS = "model.safetensors"
 ADAPTER = "adapter_model.safetensors"
 BASE = "base.json"
@@ -61,7 +64,7 @@ class Run:
     @property
     def model_path(self) -> Path:
         """Folder of the trained classifier."""
-        return self.path / "model"
+        return self.path / MODEL_FOLDER
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -125,7 +128,10 @@ def read_run(path: str | Path) -> Run:
             fix="run the same command again: it goes on" if unfinished else "liteft finetune or liteft distill",
         ) from None
     except (OSError, ValueError) as error:
-        raise RunError(f"{path / RUN_FILE} cannot be read: {error}.") from error
+        raise RunError(
+            f"{path / RUN_FILE} cannot be read: {error}.",
+            fix="copy the run's folder again, whole; it was written whole",
+        ) from error
     if not isinstance(info, dict) or info.get("format") != RUN_FORMAT:
         found = info.get("format") if isinstance(info, dict) else None
         raise RunError(
@@ -147,12 +153,37 @@ def model_weights_sha256(folder: Path) -> str:
 
     That is the SHA-256 of the file; of an adapter, that of its file's hash, its base's, and how the base is stored.
     """
-    own = files.sha256_file(model_weights(folder))
+    own = files.sha256_once(model_weights(folder))
     if not (folder / ADAPTER).is_file():
         return own
     base = read_base(folder)
     parts = (own, base["sha256"], base["quantization"] or "none", base["compute"])
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def check_weights(folder: Path) -> None:
+    """Refuse the model folder of a run whose weights are not those that run.json names; other folders pass.
+
+    Hashing costs a process about a second for a gigabyte, once.
+
+    Raises:
+        RunError: the weights were changed or are missing.
+    """
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100  # a run's model may be a link
+    if folder.name != MODEL_FOLDER or not (folder.parent / RUN_FILE).is_file():
+        return
+    told = read_run(folder.parent).info.get("weights_sha256")
+    weights = model_weights(folder)
+    whole = "copy the run's folder again, whole, or train again"
+    if not weights.is_file():
+        raise RunError(f"{folder.parent} lacks its weights, {MODEL_FOLDER}/{weights.name}.", fix=whole)
+    found = model_weights_sha256(folder)
+    if found != told:
+        raise RunError(
+            f"{weights} was changed after the training: its SHA-256 is not the one in {RUN_FILE}.",
+            accepted={f"in {RUN_FILE}": told, "found": found},
+            fix=whole,
+        )
 
 
 def read_base(folder: Path) -> dict[str, Any]:

@@ -153,6 +153,39 @@ def test_sealing_without_a_needed_file_names_it(tmp_path: Path, name: str) -> No
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize("name", ["README.md", ".git/HEAD", "onnx/notes.txt", "empty/", "link"])
+def test_an_artifact_with_files_that_no_export_wrote_is_not_replaced(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / "a", graph_file="onnx/model.onnx").path
+    other = path / name
+    if name.endswith("/"):
+        other.mkdir()
+    elif name == "link":
+        other.symlink_to(tmp_path)
+    else:
+        other.parent.mkdir(exist_ok=True)
+        other.write_text("mine")
+    before = {each: each.stat().st_mtime_ns for each in path.rglob("*")}
+    with pytest.raises(ArtifactError, match="holds what is no part of the artifact there") as caught:
+        write(path, graph_file="onnx/model.onnx")
+    shown = ".git" if name == ".git/HEAD" else name.rstrip("/")
+    assert caught.value.accepted == {"not in its manifest": shown}
+    assert {each: each.stat().st_mtime_ns for each in path.rglob("*")} == before
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"files": 1}'])
+def test_where_a_manifest_cannot_be_read_nothing_is_replaced(artifact: Artifact, content: str) -> None:
+    (artifact.path / "manifest.json").write_text(content)
+    with pytest.raises(ArtifactError, match="nobody knows which files of"):
+        write(artifact.path)
+    assert (artifact.path / "manifest.json").read_text() == content
+
+
+def test_an_artifact_without_other_files_is_replaced_whatever_is_missing_or_changed(artifact: Artifact) -> None:
+    artifact.model_path.unlink()
+    (artifact.path / "card.md").write_text("changed")
+    assert write(artifact.path, b"a better graph").model_path.read_bytes() == b"a better graph"
+
+
 def test_sealing_again_takes_in_what_changed(tmp_path: Path) -> None:
     with writing_artifact(tmp_path / "a") as writer:
         fill(writer)

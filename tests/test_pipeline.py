@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +14,7 @@ pytest.importorskip("torch", reason="the whole way needs the extra 'train'")
 
 from liteft import pipeline
 from liteft.config import make_recipe
+from liteft.errors import ArtifactError
 from tests.test_artifact import write
 
 STORED = {
@@ -62,6 +65,48 @@ def test_an_artifact_is_made_again_where_it_is_not_what_the_recipe_says(
     assert len(made) == again
     assert not again or made[0]["flat"] == export.get("flat", False)
     assert not again or made[0]["scheme"] == export.get("scheme", "per_row")
+
+
+@pytest.mark.parametrize(
+    ("export", "student", "differs"),
+    [
+        ({"precision": "fp32"}, "1", {"precision": "int8 -> fp32"}),
+        ({}, "2", {"weights": "111111111111 -> 222222222222"}),
+        ({}, None, {"weights": "111111111111 -> those of a student that is not trained yet"}),
+        ({}, "1", None),
+    ],
+)
+def test_an_artifact_that_would_have_to_be_replaced_is_refused_before_a_training(
+    export: Any, student: str | None, differs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "artifact", **STORED)
+    if student is not None:
+        (tmp_path / "student").mkdir()
+        content = {"format": 1, "weights_sha256": student * 64}
+        (tmp_path / "student" / "run.json").write_text(json.dumps(content))
+    trained: list[Any] = []
+    made = SimpleNamespace(
+        teacher=SimpleNamespace(run=None), students=(SimpleNamespace(info={"weights_sha256": "1" * 64}),), controls=()
+    )
+    monkeypatch.setattr(pipeline, "distill_all", lambda *_words, **settings: trained.append(settings) or made)
+    monkeypatch.setattr(pipeline, "with_labels", lambda data, _teacher: data)
+    monkeypatch.setattr(pipeline, "export_student", lambda *_words, **_settings: None)
+    go: Any = functools.partial(
+        pipeline.run_pipeline, make_recipe({"export": export}), out=tmp_path, teacher="x", data=SimpleNamespace()
+    )
+    if differs is None:
+        go()
+    else:
+        with pytest.raises(ArtifactError, match="holds another artifact") as caught:
+            go()
+        assert caught.value.accepted == differs
+        assert not trained
+        go(overwrite=True)
+    assert len(trained) == 1
+    (tmp_path / "artifact" / "notes.txt").write_text("mine")
+    with pytest.raises(ArtifactError, match="no part of the artifact"):
+        go(overwrite=True)
+    assert len(trained) == 1
 
 
 def test_the_whole_ways_export_is_judged_by_the_recipe_and_calibrated_on_training_texts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from liteft import files
 from liteft.errors import RunError
-from liteft.run import RUN_FORMAT, Run, read_run
+from liteft.run import RUN_FORMAT, Run, check_weights, read_run
 
 INFO: dict[str, Any] = {
     "format": RUN_FORMAT,
@@ -130,6 +132,42 @@ def test_an_unknown_split_lists_the_known(run: Run, split: str) -> None:
     with pytest.raises(RunError) as caught:
         run.predictions(split)
     assert caught.value.accepted == {"splits": "test"}
+
+
+@pytest.fixture
+def weights(run: Run) -> Path:
+    """The weights of the run, which run.json names."""
+    path = run.model_path / "model.safetensors"
+    path.parent.mkdir()
+    path.write_bytes(b"weights")
+    told = hashlib.sha256(b"weights").hexdigest()
+    (run.path / "run.json").write_text(json.dumps(INFO | {"weights_sha256": told}))
+    return path
+
+
+@pytest.mark.parametrize("content", [b"weight5", b"weights and more", None])
+def test_weights_that_are_not_the_runs_are_refused_wherever_they_are_read(
+    weights: Path, content: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_weights(weights.parent)
+    weights.unlink() if content is None else weights.write_bytes(content)
+    with pytest.raises(RunError, match="lacks its weights" if content is None else "was changed after the training"):
+        check_weights(weights.parent)
+    monkeypatch.chdir(weights.parent)
+    with pytest.raises(RunError):
+        check_weights(Path())
+
+
+def test_weights_of_no_run_are_nobodys_to_check(weights: Path, tmp_path: Path) -> None:
+    weights.write_bytes(b"others")
+    (tmp_path / "run.json").unlink()
+    check_weights(weights.parent)
+
+
+def test_weights_are_hashed_once_a_process(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_weights(weights.parent)
+    monkeypatch.setattr(files, "sha256_file", None)
+    check_weights(weights.parent)
 
 
 def test_a_run_without_predictions_has_no_split(tmp_path: Path) -> None:

@@ -70,6 +70,9 @@ ExportPrecision = Annotated[
 ExportFlat = Annotated[
     bool, typer.Option("--export-flat", help="The artifact's graph in standard nodes only; see liteft export.")
 ]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace an artifact of another form or of another student.")
+]
 
 
 @o.flat
@@ -91,6 +94,7 @@ def distill(
     max_drop: MaxDrop = None,
     export_precision: ExportPrecision = None,
     export_flat: ExportFlat = False,
+    overwrite: Overwrite = False,
     reading: o.Reading,
     task: o.Task = None,
     training: o.Training,
@@ -140,6 +144,7 @@ def distill(
         teacher=absolute(source),
         data=dataset,
         until=stage,
+        overwrite=overwrite,
         progress=console.progress,
     )
     first = absolute(source) if outcome.teacher is None else outcome.teacher.path

@@ -49,6 +49,7 @@ Target = Annotated[
     typer.Option("--target", metavar="TARGET", help="edge: for phones and browsers, flat, for transformers.js."),
 ]
 Split = Annotated[str, typer.Option("--split", metavar="NAME", help="Texts to verify on.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an artifact of another form or model.")]
 
 
 @o.flat
@@ -69,6 +70,7 @@ def export(
     data: o.Data = None,
     split: Split = "validation",
     unlabeled: Unlabeled = None,
+    overwrite: Overwrite = False,
     reading: o.Reading,
     settings: o.Settings,
     output: o.Output,
@@ -123,6 +125,7 @@ def export(
         verify=gold.split,
         unlabeled=more,
         limits=liteft.Limits(accuracy_drop=chosen.max_drop / 100),
+        overwrite=overwrite,
         progress=console.progress,
     )
     console.result(

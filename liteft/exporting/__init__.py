@@ -11,6 +11,16 @@ graph has, and `calibration` finds the ranges of the static kind. `verify` compa
 from liteft.exporting.exporter import check_form, export
 from liteft.exporting.limits import Limits
 from liteft.exporting.precision import Precision
+from liteft.exporting.replacing import form_differences, refuse_another
 from liteft.exporting.torch_module import NativeModule, native_module
 
-__all__ = ["Limits", "NativeModule", "Precision", "check_form", "export", "native_module"]
+__all__ = [
+    "Limits",
+    "NativeModule",
+    "Precision",
+    "check_form",
+    "export",
+    "form_differences",
+    "native_module",
+    "refuse_another",
+]

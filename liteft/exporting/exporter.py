@@ -15,7 +15,8 @@ from typing import Any, get_args
 
 import numpy as np
 
-from liteft.artifact import MODEL, Artifact, read_artifact, writing_artifact
+from liteft.artifact import MODEL, Artifact, read_artifact, require_replaceable, writing_artifact
+from liteft.config import ExportRecipe
 from liteft.data import Split
 from liteft.errors import ConfigError, ModelError, closest
 from liteft.exporting.blueprint import Blueprint
@@ -26,6 +27,7 @@ from liteft.exporting.limits import Limits
 from liteft.exporting.mending import Attempt, mend
 from liteft.exporting.precision import Precision
 from liteft.exporting.quantization import EmbeddingBits, Quantization, Range, Scheme, WeightBits
+from liteft.exporting.replacing import refuse_another
 from liteft.exporting.source import SourceReading, read_source
 from liteft.exporting.trimmed import trim
 from liteft.exporting.verify import Gate, check_pairs
@@ -60,6 +62,7 @@ def export(
     verify: Split | None = None,
     unlabeled: Split | None = None,
     limits: Limits | None = None,
+    overwrite: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Artifact:
     """Export a trained classifier as a verified artifact and return it.
@@ -68,7 +71,8 @@ def export(
         source: a run, its folder, or a model folder as LiteFT or transformers writes it. An adapter is merged into its
             base in float32, and what comes out is verified against the adapter on its base as that was trained; with
             ``vocabulary`` against the merged weights with that vocabulary.
-        out: the artifact's folder. An older artifact there is replaced, once the new one is verified.
+        out: the artifact's folder. An artifact of the same form and weights there is replaced, once the new one is
+            verified; another one only with ``overwrite``.
         precision: "fp32"; "fp16", half the file, computed in float32; or "int8", a quarter of the file and
             faster.
         scheme: of int8's activations: "per_row", a scale for each token, or "static", a scale for each tensor from a
@@ -96,6 +100,7 @@ def export(
             that the export agrees with the model, and nothing about the model.
         unlabeled: more texts on which the labels must agree with the model's.
         limits: how far the export may be from the model.
+        overwrite: replace an artifact of another form or of other weights too.
         progress: called with a line of text now and then.
 
     Returns:
@@ -122,8 +127,24 @@ def export(
             accepted={"verify": "a Split, with labels or without"},
             fix=["verify=data.validation", "liteft export RUN --data DATA"],
         )
+    require_replaceable(Path(out))
     run, folder = _resolve(source)
     loaded = load_classifier(folder)
+    weights_sha256 = model_weights_sha256(folder)
+    if not overwrite:
+        asked = ExportRecipe.model_construct(
+            precision=precision,
+            scheme=scheme,
+            weight_bits=weight_bits,
+            embedding_bits=embedding_bits,
+            calibration=calibration,
+            mixed=mixed,
+            flat=flat,
+            vocabulary=vocabulary,
+            fill_vocabulary=fill_vocabulary,
+            target=target,
+        )
+        refuse_another(Path(out), asked, weights_sha256, loaded.settings)
     if loaded.config.pad_token_id is None:
         loaded.config.pad_token_id = loaded.tokenizer.pad_id
     _tell(progress, _cut_line(loaded))
@@ -167,7 +188,7 @@ def export(
             trimmed=trimmed,
         )
         checked = mend(attempt, quantization, mixed=mixed, progress=progress)
-        attempt.seal(checked | {"weights_sha256": model_weights_sha256(folder)})
+        attempt.seal(checked | {"weights_sha256": weights_sha256})
     artifact = read_artifact(Path(out))
     size = f"{artifact.size_bytes / 1e6:.1f} MB"
     _tell(progress, f"exported {artifact.path}: {precision}, {size}, {_summary(checked)}")

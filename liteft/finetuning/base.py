@@ -82,6 +82,7 @@ def create_classifier(
         ModelError: the base cannot be loaded whole, or holds fewer positions than max_tokens.
         ConfigError: the adapter does not fit the base's family.
         MissingExtraError: what the adapter needs is not installed.
+        RunError: the base is a run's model, and its weights are not those that run.json names.
     """
     config = read_config(base)
     if config.model_type in DECODER_FAMILIES:

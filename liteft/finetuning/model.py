@@ -29,7 +29,7 @@ from liteft.finetuning.mean_pooled import MeanPooledClassifier, pooler_argument
 from liteft.finetuning.pretrained import load_pretrained, quiet_transformers
 from liteft.finetuning.tokenizer_files import FolderTokenizer, read_tokenizer, write_tokenizer
 from liteft.metrics import Task
-from liteft.run import WEIGHTS
+from liteft.run import WEIGHTS, check_weights
 from liteft.tokenization import Encoded, TextTokenizer
 
 __all__ = [
@@ -104,8 +104,10 @@ def load_classifier(folder: str | Path, *, max_tokens: int | None = None) -> Loa
         ModelError: no model, no classifier, weights that are not safetensors, a broken file, an adapter whose base is
             not there, or fewer positions than max_tokens.
         MissingExtraError: an adapter, and peft or bitsandbytes is not installed.
+        RunError: it is a run's, and its weights are not those that run.json names.
     """
     folder = Path(folder)
+    check_weights(folder)
     config = read_config(folder)
     adapter = read_adapter(folder)
     if adapter is None and not (folder / WEIGHTS).is_file():

@@ -17,7 +17,7 @@ from liteft.errors import ModelError, first_line
 from liteft.finetuning.allocation import large_buffers_returned
 from liteft.finetuning.mean_pooled import MeanPooledClassifier, pooler_argument
 from liteft.finetuning.quantized import Quantization, loading_arguments, settle
-from liteft.run import ADAPTER
+from liteft.run import ADAPTER, check_weights
 
 __all__ = ["HEAD", "load_pretrained", "quiet_transformers"]
 
@@ -40,12 +40,14 @@ def load_pretrained(
     Raises:
         ModelError: the base cannot be loaded whole.
         MissingExtraError: bitsandbytes is not installed, and quantization needs it.
+        RunError: the base is a run's model, and its weights are not those that run.json names.
     """
     if (base / ADAPTER).is_file():
         raise ModelError(
             f"{base} holds an adapter and not the whole weights, so it is no base.",
             fix="name the base that base.json in that folder names",
         )
+    check_weights(base)
     arguments: dict[str, Any] = {
         "config": config,
         "use_safetensors": True,

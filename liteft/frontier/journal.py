@@ -25,6 +25,9 @@ class Journal:
     Args:
         out: the folder of the search.
 
+    Attributes:
+        winners: the hashes of the manifests of all artifacts that it ever copied to OUT/artifact.
+
     Raises:
         RunError: its search.json cannot be read, or is none of this version.
     """
@@ -33,6 +36,7 @@ class Journal:
         self._path = out / JOURNAL
         self.known = self._path.is_file()
         self._result: dict[str, Any] = {}
+        self.winners: list[str] = []
         self._facts: dict[str, dict[str, Any]] = {kind: {} for kind in _KINDS}
         if not self.known:
             return
@@ -41,6 +45,7 @@ class Journal:
             found = content["format"]
             self._facts |= {kind: dict(content["facts"][kind]) for kind in _KINDS}
             self._result = dict(content["result"])
+            self.winners = [str(each) for each in content["winners"]]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(
                 f"{self._path} cannot be read: {error!r}.",
@@ -64,8 +69,15 @@ class Journal:
         self._facts[kind][name] = {"key": key, "value": value}
         self.write({})
 
+    def note_winner(self, manifest_sha256: str) -> None:
+        """Keep the hash of a manifest that is about to be copied to OUT/artifact."""
+        if manifest_sha256 not in self.winners:
+            self.winners.append(manifest_sha256)
+            self.write(self._result)
+
     def write(self, result: dict[str, Any]) -> None:
         """Write all facts and what they came to; {} while the search goes on."""
         self._result = result
-        files.write_json(self._path, {"format": _FORMAT, "result": result, "facts": self._facts})
+        content = {"format": _FORMAT, "result": result, "winners": self.winners, "facts": self._facts}
+        files.write_json(self._path, content)
         self.known = True

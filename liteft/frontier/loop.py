@@ -240,7 +240,7 @@ class Search:
         refused = None if (folder / MANIFEST).is_file() else self.journal.get("refused", base.name, key)
         if refused is None:
             try:
-                artifact = export_student(student, folder, recipe, self.dataset, self.progress)
+                artifact = export_student(student, folder, recipe, self.dataset, self.progress, overwrite=True)
             except VerificationError as error:
                 refused = "; ".join([error.message, *(f"{name} {seen}" for name, seen in error.accepted.items())][:3])
                 self.journal.put("refused", base.name, key, refused)

@@ -14,6 +14,7 @@ exported and measured is used again.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,11 +26,11 @@ from accelerate import PartialState
 from transformers import TrainerCallback
 
 from liteft import files
-from liteft.artifact import MANIFEST
+from liteft.artifact import MANIFEST, require_replaceable
 from liteft.config import Recipe
 from liteft.data import Dataset
 from liteft.distillation.teachers import Teacher, open_teacher, with_labels
-from liteft.errors import ArtifactError, ConfigError, MissingExtraError, RunError
+from liteft.errors import ArtifactError, ConfigError, MissingExtraError, RunError, option
 from liteft.finetuning import finetune
 from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.model import ModelSettings, predict_logits, read_config
@@ -43,6 +44,7 @@ from liteft.frontier.loop import Search
 from liteft.frontier.picture import draw
 from liteft.frontier.plan import check_recipe, require_fit
 from liteft.frontier.result import Candidate, Frontier
+from liteft.locks import LOCK, one_writer
 from liteft.metrics import primary_metric, score, score_intervals
 from liteft.report.comparison import describe_machine
 from liteft.run import RUN_FILE, Run
@@ -101,8 +103,22 @@ def search(
         )
     dataset = resolve_data(data, recipe)
     require_trainable(dataset)
-    journal = _open_journal(out)
     told = progress or (lambda _line: None)
+    with one_writer(out / LOCK, target=out):
+        return _searched(teacher, dataset, out, recipe, budget, told, callbacks)
+
+
+def _searched(
+    teacher: Run | str | Path,
+    dataset: Dataset,
+    out: Path,
+    recipe: Recipe,
+    budget: Budget,
+    told: Progress,
+    callbacks: Sequence[TrainerCallback],
+) -> Frontier:
+    """Search in a folder that nobody else writes."""
+    journal = _open_journal(out)
     opened, trained = _open(teacher, dataset, out / "teacher", recipe, told, callbacks)
     loaded = opened.loaded
     require_fit(recipe, loaded.config, loaded.settings, loaded.tokenizer)
@@ -122,21 +138,26 @@ def search(
     )
     searching.run()
     found = _concluded(searching, budget, same_data)
-    _write_winner(found, out, told)
+    _write_winner(found, out, journal, told)
     found = _drawn(found, out / "frontier.png", told)
     journal.write(found.to_dict())
     return found
 
 
 def _open_journal(out: Path) -> Journal:
-    """Return the folder's journal; refuse a folder whose artifact is not a search's."""
+    """Return the folder's journal; refuse a folder whose artifact is not a search's, or holds more than that."""
+    for half in out.glob(f".{JOURNAL}.*.tmp"):
+        half.unlink()
     journal = Journal(out)
     artifact = out / "artifact"
-    if artifact.exists() and not (journal.known and (artifact / MANIFEST).is_file()):
-        raise RunError(
-            f"{artifact} exists, and no search wrote it: {out} has no {JOURNAL}.",
-            fix=["--out NEW_FOLDER", f"remove {artifact}; the teacher beside it is used again"],
-        )
+    if artifact.exists():
+        stored = artifact / MANIFEST
+        if not stored.is_file() or files.sha256_file(stored) not in journal.winners:
+            raise RunError(
+                f"{artifact} exists, and no search in {out} wrote it.",
+                fix=[option("out", "NEW_FOLDER"), f"move {artifact} elsewhere; what lies beside it is used again"],
+            )
+        require_replaceable(artifact)
     return journal
 
 
@@ -216,9 +237,10 @@ def _tested(searching: Search, winner: Candidate, fingerprint: str) -> dict[str,
     }
 
 
-def _write_winner(found: Frontier, out: Path, progress: Progress) -> None:
+def _write_winner(found: Frontier, out: Path, journal: Journal, progress: Progress) -> None:
     """Copy the winner to OUT/artifact; without one, take away what an earlier budget left there."""
     target, winner = out / "artifact", found.winner
+    require_replaceable(target)
     if winner is None:
         if target.exists():
             shutil.rmtree(target)
@@ -228,6 +250,7 @@ def _write_winner(found: Frontier, out: Path, progress: Progress) -> None:
     manifest = (winner.path / MANIFEST).read_bytes()
     if (target / MANIFEST).is_file() and (target / MANIFEST).read_bytes() == manifest:
         return
+    journal.note_winner(hashlib.sha256(manifest).hexdigest())
     with files.writing_folder(target, kind=ArtifactError) as folder:
         shutil.copytree(winner.path, folder, dirs_exist_ok=True)
 

@@ -16,7 +16,7 @@ from liteft.artifact import MANIFEST, Artifact, read_artifact
 from liteft.errors import ConfigError, ModelError
 from liteft.metrics import Task
 from liteft.report.parameters import onnx_parameters, safetensors_parameters
-from liteft.run import ADAPTER, RUN_FILE, WEIGHTS, Run, model_weights, read_base, read_run
+from liteft.run import ADAPTER, RUN_FILE, WEIGHTS, Run, check_weights, model_weights, read_base, read_run
 
 __all__ = ["Source", "Subject", "find_subjects"]
 
@@ -109,6 +109,7 @@ def _find(source: Source) -> Subject:
 
 
 def _of_run(run: Run) -> Subject:
+    check_weights(run.model_path)
     weights = _weights(run.model_path)
     return Subject(
         name="",
@@ -144,6 +145,7 @@ def _of_artifact(artifact: Artifact) -> Subject:
 
 
 def _of_model(folder: Path) -> Subject:
+    check_weights(folder)
     if not model_weights(folder).is_file():
         raise ModelError(
             f"{folder} has no {WEIGHTS}; weights in other formats are never loaded.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from transformers import AutoConfig, AutoTokenizer
 from liteft import files
 from liteft.artifact import read_artifact
 from liteft.data import Split
-from liteft.errors import ArtifactError, ConfigError, DataError, DeviceError, ModelError, VerificationError
+from liteft.errors import ArtifactError, ConfigError, DataError, DeviceError, ModelError, RunError, VerificationError
 from liteft.exporting import Limits, blueprint, export, exporter
 from liteft.finetuning.model import load_classifier, predict_logits
 from liteft.runtime import load
@@ -286,6 +287,64 @@ def test_a_folder_that_is_no_artifact_is_not_overwritten(learned: tuple[Path, Sp
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
+def test_another_form_replaces_an_artifact_only_where_that_is_said(learned: tuple[Path, Split], tmp_path: Path) -> None:
+    folder, split = learned
+    out = tmp_path / "out"
+    settings: Any = {"verify": split, "limits": Limits(agreement=0.8, accuracy_drop=0.2)}
+    made = export(folder, out, precision="int8", **settings)
+    assert export(folder, out, precision="int8", **settings).manifest.precision == "int8"
+    before = (out / "manifest.json").read_bytes()
+    with pytest.raises(ArtifactError, match="holds another artifact, which would be replaced") as caught:
+        export(folder, out, precision="fp32", flat=True, **settings)
+    assert caught.value.accepted == {"precision": "int8 -> fp32", "flat": "False -> True"}
+    assert caught.value.command_hints() == ["--out ANOTHER_FOLDER", "--overwrite, to replace it"]
+    assert (out / "manifest.json").read_bytes() == before
+    assert read_artifact(out) == made
+    assert export(folder, out, precision="fp32", overwrite=True, **settings).manifest.precision == "fp32"
+
+
+def test_other_weights_replace_an_artifact_only_where_that_is_said(
+    learned: tuple[Path, Split], workshop: Any, tmp_path: Path
+) -> None:
+    export(learned[0], tmp_path / "out", verify=learned[1])
+    other, split = workshop.learned("bert", labels=4, seed=1)
+    with pytest.raises(ArtifactError, match="holds another artifact") as caught:
+        export(other, tmp_path / "out", verify=split)
+    assert list(caught.value.accepted) == ["weights", "labels"]
+    assert export(other, tmp_path / "out", verify=split, overwrite=True).manifest.labels == split_labels(other)
+
+
+def split_labels(folder: Path) -> tuple[str, ...]:
+    return load_classifier(folder).settings.labels
+
+
+def test_files_that_no_export_wrote_stop_an_export_before_anything_is_loaded(
+    learned: tuple[Path, Split], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = export(learned[0], tmp_path / "out", verify=learned[1])
+    (artifact.path / "README.md").write_text("mine")
+    monkeypatch.setattr(exporter, "load_classifier", None)
+    with pytest.raises(ArtifactError, match="no part of the artifact") as caught:
+        export(learned[0], artifact.path, verify=learned[1], overwrite=True)
+    assert caught.value.accepted == {"not in its manifest": "README.md"}
+    assert (artifact.path / "README.md").read_text() == "mine"
+
+
+def test_a_runs_weights_that_were_changed_are_not_exported(learned: tuple[Path, Split], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(learned[0], run / "model")
+    weights = run / "model" / "model.safetensors"
+    content = {"format": 1, "kind": "student", "weights_sha256": files.sha256_file(weights), "task": "single_label"}
+    files.write_json(run / "run.json", content)
+    changed = bytearray(weights.read_bytes())
+    changed[-1] ^= 1
+    weights.write_bytes(changed)
+    for source in (run, run / "model"):
+        with pytest.raises(RunError, match="was changed after the training"):
+            export(source, tmp_path / "out", verify=learned[1])
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_source_that_is_no_folder_is_a_model_error(tmp_path: Path, learned: tuple[Path, Split]) -> None:
     with pytest.raises(ModelError, match="is no folder"):
         export(tmp_path / "nothing", tmp_path / "out", verify=learned[1])
@@ -316,6 +375,7 @@ def test_a_run_gives_its_metrics_data_and_teacher_to_the_manifest(
         "labels": list(load_classifier(folder).settings.labels),
         "metrics": metrics,
         "data": {"name": "words", "fingerprint": "0" * 64, "rows": {"validation": 80}},
+        "weights_sha256": files.sha256_file(folder / "model.safetensors"),
         "teacher": {"name": "teacher", "path": "/home/somebody/runs/teacher", "weights_sha256": "1" * 64},
     }
     files.write_json(run / "run.json", content)

@@ -12,18 +12,21 @@ from typing import Any
 import pytest
 
 import liteft
+from liteft import files
 from liteft.artifact import read_artifact
 from liteft.config import Recipe
 from liteft.data import Dataset
 from liteft.distillation import student as distillation
-from liteft.errors import ConfigError, ModelError, RunError, VerificationError
+from liteft.errors import ArtifactError, ConfigError, ModelError, RunError, VerificationError
 from liteft.finetuning import finetune
 from liteft.finetuning.model import LoadedClassifier
 from liteft.frontier import Frontier, loop, search
 from liteft.frontier.candidates import Form
+from liteft.frontier.journal import Journal
 from liteft.frontier.sizes import folder_bytes, sizes_of
 from liteft.run import Run, read_run
 from liteft.runtime import load
+from tests.test_artifact import write
 
 Make = Callable[..., Recipe]
 Timed = dict[str, list[str]]
@@ -303,11 +306,26 @@ def test_an_artifact_that_no_search_wrote_is_not_replaced(
     teacher: Run, dataset: Dataset, recipe: Make, tmp_path: Path
 ) -> None:
     (tmp_path / "artifact").mkdir()
-    with pytest.raises(RunError, match="no search wrote it"):
+    with pytest.raises(RunError, match=r"no search in .* wrote it"):
         search(teacher, dataset, out=tmp_path, recipe=recipe(max_mb=9))
     (tmp_path / "search.json").write_text('{"format": 1}', encoding="utf-8")
     with pytest.raises(RunError, match=r"search.json cannot be read"):
         search(teacher, dataset, out=tmp_path, recipe=recipe(max_mb=9))
+
+
+def test_a_winner_is_replaced_unless_something_else_took_its_place_or_lies_beside_it(
+    teacher: Run, dataset: Dataset, recipe: Make, tmp_path: Path
+) -> None:
+    copied = write(tmp_path / "artifact").path
+    Journal(tmp_path).note_winner(files.sha256_file(copied / "manifest.json"))
+    (copied / "notes.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(ArtifactError, match="no part of the artifact"):
+        search(teacher, dataset, out=tmp_path, recipe=recipe(max_mb=9))
+    (copied / "notes.txt").unlink()
+    write(copied, max_tokens=9)
+    with pytest.raises(RunError, match=r"no search in .* wrote it"):
+        search(teacher, dataset, out=tmp_path, recipe=recipe(max_mb=9))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["artifact", "search.json"]
 
 
 def test_with_several_labels_a_text_micro_f1_is_the_quality_and_a_folder_may_teach(
