@@ -105,9 +105,10 @@ def __getattr__(name: str) -> Any:
         if name not in _TRAINING or (error.name or "").startswith("liteft"):
             raise
         from liteft.errors import MissingExtraError
+        from liteft.installation import install_hint
 
         raise MissingExtraError(
-            f"liteft.{name} needs {error.name}, which is not installed.", fix="pip install 'liteft[train]'"
+            f"liteft.{name} needs {error.name}, which is not installed.", fix=install_hint("train")
         ) from None
 
 

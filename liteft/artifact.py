@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from liteft import files
-from liteft.errors import ArtifactError
+from liteft.errors import ArtifactError, ModelError
 from liteft.metrics import Task
 from liteft.tokenization import TextTokenizer
 
@@ -28,13 +28,16 @@ __all__ = [
     "ArtifactWriter",
     "GraphFile",
     "Manifest",
+    "find_artifact",
     "read_artifact",
+    "refuse_artifact",
     "require_replaceable",
     "writing_artifact",
 ]
 
 FORMAT: Final = 1
 MANIFEST = "manifest.json"
+_RUN = "run.json"
 MODEL: Final = "model.onnx"
 TOKENIZER = "tokenizer.json"
 _BESIDE = (TOKENIZER, "config.json", "tokenizer_config.json", "card.md")
@@ -133,13 +136,13 @@ def read_artifact(path: str | Path, *, check_files: bool = True) -> Artifact:
     """Return the artifact in a folder.
 
     Args:
-        path: the folder.
+        path: the folder, or that of a whole way, which holds it as ``artifact``.
         check_files: hash every file and compare with the manifest.
 
     Raises:
         ArtifactError: no artifact, a later format, a missing or changed file, a manifest that does not fit.
     """
-    path = Path(path)
+    path = find_artifact(path)
     content = _read_manifest(path)
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:
@@ -164,6 +167,46 @@ def read_artifact(path: str | Path, *, check_files: bool = True) -> Artifact:
     for name, entry in manifest.files.items():
         _check_file(path, name, entry, hashing=check_files)
     return artifact
+
+
+def find_artifact(path: str | Path) -> Path:
+    """Return the folder of the artifact that a path means.
+
+    That is the path itself; or ``artifact`` in it, where a whole way left one there and the path is neither an artifact
+    nor a run.
+    """
+    path = Path(path)
+    inner = path / "artifact"
+    if (path / MANIFEST).is_file() or (path / _RUN).is_file() or not (inner / MANIFEST).is_file():
+        return path
+    return inner
+
+
+def refuse_artifact(path: str | Path) -> None:
+    """Refuse an artifact, or the folder of a whole way, where a model is wanted.
+
+    Raises:
+        ModelError: with the runs that lie there.
+    """
+    path = Path(path)
+    if not (find_artifact(path) / MANIFEST).is_file():
+        return
+    runs = [run.name for run in _runs_in(path)]
+    if (path / MANIFEST).is_file():
+        raise ModelError(
+            f"{path} is an artifact, which is exported already.",
+            fix=["the run or model folder that it was made of", f"liteft predict {path} 'a text'"],
+        )
+    raise ModelError(
+        f"{path} holds an artifact and the runs that it was made of, and is no model itself.",
+        accepted={"runs in it": ", ".join(runs) or "none"},
+        fix=[f"liteft export {path / run} --out FOLDER" for run in runs if run == "student"] or "name a run's folder",
+    )
+
+
+def _runs_in(path: Path) -> list[Path]:
+    """Return the finished runs right below a folder."""
+    return sorted(found.parent for found in path.glob(f"*/{_RUN}"))
 
 
 class ArtifactWriter:
@@ -272,7 +315,17 @@ def _read_manifest(path: Path) -> Any:
     try:
         return files.read_json(path / MANIFEST)
     except FileNotFoundError:
-        kind = "a training run, not an artifact" if (path / "run.json").is_file() else "no artifact"
+        runs = [run.name for run in _runs_in(path)]
+        if runs:
+            raise ArtifactError(
+                f"{path} holds runs and no artifact yet.",
+                accepted={"runs in it": ", ".join(runs)},
+                fix=[
+                    "the same liteft distill again: it goes on to the artifact",
+                    f"liteft export {path / ('student' if 'student' in runs else runs[-1])} --out {path / 'artifact'}",
+                ],
+            ) from None
+        kind = "a training run, not an artifact" if (path / _RUN).is_file() else "no artifact"
         raise ArtifactError(
             f"{path} is {kind}: it has no {MANIFEST}.", fix=f"liteft export {path} --out FOLDER"
         ) from None

@@ -122,11 +122,7 @@ def read_run(path: str | Path) -> Run:
     try:
         info = files.read_json(path / RUN_FILE)
     except FileNotFoundError:
-        unfinished = (path / "recipe.toml").is_file()
-        raise RunError(
-            f"{path} holds {'an unfinished run' if unfinished else 'no run'}: there is no {RUN_FILE}.",
-            fix="run the same command again: it goes on" if unfinished else "liteft finetune or liteft distill",
-        ) from None
+        raise _no_run(path) from None
     except (OSError, ValueError) as error:
         raise RunError(
             f"{path / RUN_FILE} cannot be read: {error}.",
@@ -140,6 +136,19 @@ def read_run(path: str | Path) -> Run:
             fix="install a newer liteft, or train again",
         )
     return Run(path, info)
+
+
+def _no_run(path: Path) -> RunError:
+    if (path / "recipe.toml").is_file():
+        return RunError(
+            f"{path} holds an unfinished run: there is no {RUN_FILE}.", fix="run the same command again: it goes on"
+        )
+    inside = sorted(found.parent.name for found in path.glob(f"*/{RUN_FILE}"))
+    return RunError(
+        f"{path} holds no run: there is no {RUN_FILE}.",
+        accepted={"runs in it": ", ".join(inside)} if inside else None,
+        fix=f"name one of them, as {path / inside[-1]}" if inside else "liteft finetune or liteft distill",
+    )
 
 
 def model_weights(folder: Path) -> Path:

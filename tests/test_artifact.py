@@ -13,8 +13,17 @@ import pytest
 from pydantic import ValidationError
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from liteft.artifact import FORMAT, REQUIRED, Artifact, ArtifactWriter, read_artifact, writing_artifact
-from liteft.errors import ArtifactError
+from liteft.artifact import (
+    FORMAT,
+    REQUIRED,
+    Artifact,
+    ArtifactWriter,
+    find_artifact,
+    read_artifact,
+    refuse_artifact,
+    writing_artifact,
+)
+from liteft.errors import ArtifactError, ModelError
 
 FIELDS: dict[str, Any] = {
     "task": "single_label",
@@ -184,6 +193,34 @@ def test_an_artifact_without_other_files_is_replaced_whatever_is_missing_or_chan
     artifact.model_path.unlink()
     (artifact.path / "card.md").write_text("changed")
     assert write(artifact.path, b"a better graph").model_path.read_bytes() == b"a better graph"
+
+
+def test_the_folder_of_a_whole_way_stands_for_its_artifact(artifact: Artifact) -> None:
+    whole = artifact.path.parent
+    assert find_artifact(whole) == find_artifact(artifact.path) == artifact.path
+    assert read_artifact(whole) == artifact
+    (whole / "run.json").write_text("{}")
+    assert find_artifact(whole) == whole
+
+
+def test_a_whole_way_without_an_artifact_yet_names_its_runs(tmp_path: Path) -> None:
+    for name in ("student", "teacher"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text("{}")
+    message = refused(tmp_path)
+    assert "holds runs and no artifact yet" in message
+    assert f"try: liteft export {tmp_path / 'student'} --out {tmp_path / 'artifact'}" in message
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_where_a_model_is_wanted_an_artifact_names_what_to_take(artifact: Artifact, whole: bool) -> None:
+    student = artifact.path.parent / "student"
+    student.mkdir()
+    (student / "run.json").write_text("{}")
+    with pytest.raises(ModelError) as caught:
+        refuse_artifact(student.parent if whole else artifact.path)
+    assert (f"liteft export {student} --out FOLDER" in str(caught.value)) == whole
+    refuse_artifact(student)
 
 
 def test_sealing_again_takes_in_what_changed(tmp_path: Path) -> None:

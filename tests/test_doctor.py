@@ -14,6 +14,7 @@ import pytest
 from liteft import doctor
 from liteft.doctor import Diagnosis, Finding, backends, machine, packages, processor, providers
 from liteft.errors import DeviceError, MissingExtraError
+from liteft.installation import install_hint
 from liteft.runtime import native_library as native
 
 NO_GPU = machine.Gpus((), "there is no NVIDIA driver (libcuda); everything runs on the CPU")
@@ -325,7 +326,7 @@ def test_missing_extra_is_off_and_names_packages_and_command(monkeypatch: pytest
     found = by_name(packages.extra_findings(REQUIREMENTS))
     assert found["extra train"].status == "off"
     assert "missing: transformers" in found["extra train"].detail
-    assert found["extra train"].fix == ("pip install 'liteft[train]'",)
+    assert found["extra train"].fix == (install_hint("train"),)
     assert found["extra report"].status == "ok"
 
 
@@ -361,7 +362,7 @@ def test_two_onnxruntimes_are_a_problem_with_both_commands(monkeypatch: pytest.M
 def test_no_onnxruntime_is_off(monkeypatch: pytest.MonkeyPatch, gpus: machine.Gpus, extra: str) -> None:
     install(monkeypatch)
     (finding,) = providers.onnxruntime_findings(gpus)
-    assert finding.status == "off" and finding.fix == (f"pip install 'liteft[{extra}]'",)
+    assert finding.status == "off" and finding.fix == (install_hint(extra),)
 
 
 def test_onnxruntime_that_cannot_be_imported_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -389,7 +390,7 @@ def test_cpu_build_beside_a_gpu_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
     found = by_name(providers.onnxruntime_findings(H100))
     assert found["onnxruntime"].detail == "onnxruntime 1.32.0; providers: CPU"
     assert found["onnxruntime CUDA"].status == "off"
-    assert found["onnxruntime CUDA"].fix == ("pip uninstall -y onnxruntime", "pip install 'liteft[gpu]'")
+    assert found["onnxruntime CUDA"].fix == ("pip uninstall -y onnxruntime", install_hint("gpu"))
 
 
 def test_gpu_build_that_lost_its_provider_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import liteft
+from liteft.installation import install_hint
 
 ROOT = Path(__file__).resolve().parents[1]
 TRAINING = ("Frontier", "Limits", "distill", "export", "finetune", "search")
@@ -113,7 +114,7 @@ def test_without_torch_all_other_names_are_there() -> None:
     assert printed(NO_TORCH + code) == ""
     done = python(NO_TORCH + "from liteft import *")
     assert "MissingExtraError" in done.stderr
-    assert "pip install 'liteft[train]'" in done.stderr
+    assert install_hint("train") in done.stderr
 
 
 @pytest.mark.parametrize("name", ["fine_tune", "torch", "_private", "Classifer"])
@@ -140,7 +141,7 @@ except liteft.LiteftError as error:
         f"MissingExtraError: liteft.{name} needs {package}, which is not installed."
         for package in ("torch", "transformers", "accelerate")
     ]
-    assert fix == "  try: pip install 'liteft[train]'"
+    assert fix == f"  try: {install_hint('train')}"
 
 
 def test_without_torch_the_command_line_names_the_extra(tmp_path: Path) -> None:
@@ -150,7 +151,7 @@ def test_without_torch_the_command_line_names_the_extra(tmp_path: Path) -> None:
     done = python(NO_TORCH + f"from liteft.cli import main; sys.exit(main({words!r}))")
     assert done.returncode == 1, done.stderr
     assert "MissingExtraError: " in done.stderr
-    assert "pip install 'liteft[train]'" in done.stderr
+    assert install_hint("train") in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
     assert not (tmp_path / "run").exists()

@@ -67,6 +67,15 @@ def test_a_folder_without_a_run_says_so(tmp_path: Path, exists: bool) -> None:
     assert error.fix == ("liteft finetune or liteft distill",)
 
 
+def test_a_folder_of_runs_names_them(run: Run, tmp_path: Path) -> None:
+    for name in ("teacher", "student"):
+        (tmp_path / "out" / name).mkdir(parents=True)
+        (tmp_path / "out" / name / "run.json").write_text(json.dumps(INFO))
+    error = refused(tmp_path / "out")
+    assert error.accepted == {"runs in it": "student, teacher"}
+    assert error.fix == (f"name one of them, as {tmp_path / 'out' / 'teacher'}",)
+
+
 def test_an_unfinished_run_says_how_to_go_on(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text("")
     error = refused(tmp_path)

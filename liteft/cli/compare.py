@@ -48,6 +48,7 @@ def compare(
 
     recipe = resolve(settings, data={"source": on, **asdict(reading)})
     console = output.console()
+    models = [console.artifact_of(model) for model in models]
     source, how = data_of_models(recipe, models)
     comparison = compare_models(
         *models,

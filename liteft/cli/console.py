@@ -11,6 +11,7 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 __all__ = ["Console", "OutputClosed", "tell"]
@@ -38,6 +39,15 @@ class Console:
         """Say how far the verb is."""
         if not self._quiet and not self._silent:
             tell(str(line))
+
+    def artifact_of(self, path: str) -> str:
+        """Return the artifact that a path means, and say so where it lies in the path's folder."""
+        from liteft.artifact import find_artifact
+
+        found = find_artifact(path)
+        if found != Path(path):
+            self.progress(f"{path} holds an artifact: {found}")
+        return str(found)
 
     def line(self, text: str) -> None:
         """Print one line of a result that comes bit by bit; nothing with --json."""

@@ -79,6 +79,7 @@ def export(
 
     Without --data, a run is verified on the data that it was trained on. Static int8 is calibrated on training texts.
     """
+    from liteft.artifact import refuse_artifact
     from liteft.cli.settings import data_of_models, resolve
     from liteft.cli.summary import artifact_document, artifact_text
     from liteft.data import load_unlabeled
@@ -98,6 +99,7 @@ def export(
         "target": target,
     }
     recipe = resolve(settings, data={"source": data, **asdict(reading)}, export=form)
+    refuse_artifact(source)
     console = output.console()
     on, how = data_of_models(recipe, [source])
     subjects, chosen = find_subjects([source]), recipe.export

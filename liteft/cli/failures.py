@@ -21,6 +21,7 @@ import typer
 from liteft.cli.console import OutputClosed, tell
 from liteft.cli.signals import Ended, ending_like_interrupts
 from liteft.errors import ConfigError, LiteftError, MissingExtraError, closest
+from liteft.installation import install_hint
 
 __all__ = ["run_command"]
 
@@ -89,7 +90,7 @@ def _run(app: typer.Typer, arguments: list[str]) -> int:
             raise
         missing = MissingExtraError(
             f"liteft {arguments[0]} needs {package}, which is not installed.",
-            fix=f"pip install 'liteft[{_EXTRAS[package]}]'",
+            fix=install_hint(_EXTRAS[package]),
         )
         tell(f"{type(missing).__name__}: {missing}")
         return 1

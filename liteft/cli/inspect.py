@@ -20,5 +20,6 @@ def inspect(*, source: Source, every: All = False, output: o.Output) -> None:
     """
     from liteft.inspection import inspect as inspected
 
-    found = inspected(source)
-    output.console().result(found.render(tensors=None if every else 12), found.to_dict())
+    console = output.console()
+    found = inspected(console.artifact_of(source))
+    console.result(found.render(tensors=None if every else 12), found.to_dict())

@@ -85,6 +85,7 @@ def predict(
     import liteft
 
     console = output.console()
+    artifact = console.artifact_of(artifact)
     loading: dict[str, Any] = {"device": device, "backend": backend, "threads": threads, "precision": precision}
     answering: dict[str, Any] = {"top_k": top_k, "threshold": threshold, "on_error": _on_error(on_error)}
     if input_file is not None and output_file is not None:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from liteft.errors import DataError, MissingExtraError
+from liteft.installation import install_hint
 
 __all__ = ["hub_dataset", "is_hub_name"]
 
@@ -46,7 +47,7 @@ def hub_dataset(name: str) -> Mapping[str, Any]:
         raise MissingExtraError(
             f"there is no file or folder {name!r}; to look on the hub, `datasets` is needed, which is not "
             "installed.",
-            fix="pip install 'liteft[hub]'",
+            fix=install_hint("hub"),
         ) from None
     path, _, config = name.partition(":")
     try:

@@ -10,6 +10,7 @@ from typing import Any
 from liteft.data.delimited import check_names
 from liteft.data.textfile import head_of
 from liteft.errors import DataError, MissingExtraError
+from liteft.installation import install_hint
 
 __all__ = ["ParquetFile"]
 
@@ -95,7 +96,7 @@ def _pyarrow_parquet(path: Path) -> Any:
         import pyarrow.parquet
     except ImportError:
         raise MissingExtraError(
-            f"{path} is a parquet file, and pyarrow is not installed.", fix="pip install 'liteft[parquet]'"
+            f"{path} is a parquet file, and pyarrow is not installed.", fix=install_hint("parquet")
         ) from None
     return pyarrow.parquet
 

@@ -6,6 +6,7 @@ from liteft.doctor.finding import Finding
 from liteft.doctor.machine import Gpus
 from liteft.doctor.providers import onnxruntime_builds
 from liteft.errors import DeviceError
+from liteft.installation import install_hint
 from liteft.runtime.cuda_places import cublas_path
 from liteft.runtime.native_library import ABI, VARIABLE, NativeLibrary, asked_for, find_library, open_library
 from liteft.runtime.onnx_engine import may_have_cuda
@@ -56,7 +57,7 @@ def backend_findings(gpus: Gpus) -> list[Finding]:
         return [Finding("backend", "off", meaning, (f"unset {VARIABLE}",))]
     if not fast and not other:
         meaning = "nothing here can run an artifact without being asked for by name"
-        return [Finding("backend", "off", meaning, ("pip install 'liteft[cpu]'",))]
+        return [Finding("backend", "off", meaning, (install_hint("cpu"),))]
     if not fast:
         return [Finding("backend", "ok", 'backend="auto" takes onnxruntime for every artifact')]
     detail = 'backend="auto" takes native for graphs of one node'

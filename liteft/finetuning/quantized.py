@@ -20,6 +20,7 @@ from transformers import BitsAndBytesConfig
 from transformers.pytorch_utils import Conv1D
 
 from liteft.errors import MissingExtraError
+from liteft.installation import install_hint
 
 __all__ = ["Bits", "Compute", "Quantization", "element_count", "loading_arguments", "plain_weight", "require", "settle"]
 
@@ -48,7 +49,7 @@ def require(package: str, *, what: str) -> None:
     """Raise MissingExtraError when a package of the extra ``lora`` is not installed."""
     if find_spec(package) is None:
         there = package == "peft" or sys.platform == "linux"  # the extra has bitsandbytes on Linux alone
-        fix = "pip install 'liteft[lora]'" if there else "leave the quantization out: adapters need none"
+        fix = install_hint("lora") if there else "leave the quantization out: adapters need none"
         raise MissingExtraError(f"{what} needs {package}, which is not installed.", fix=fix)
 
 

@@ -20,6 +20,7 @@ from liteft.errors import LiteftError, first_line
 from liteft.inspection.nodes import ONNX, walk_nodes
 from liteft.inspection.products import INTEGER
 from liteft.inspection.result import Operator, Place
+from liteft.installation import install_hint
 from liteft.runtime import load
 from liteft.runtime.encoder_file import DOMAIN, KIND, read_classifier
 from liteft.runtime.native_library import has_library
@@ -77,7 +78,7 @@ def _onnxruntime(path: Path) -> Place:
     """Load the file, run two tokens, and count the integer products of what onnxruntime made of it."""
     name = "onnxruntime"
     if importlib.util.find_spec("onnxruntime") is None:
-        return Place(name, "not checked", "it is not installed: pip install 'liteft[cpu]'", "not installed")
+        return Place(name, "not checked", f"it is not installed: {install_hint('cpu')}", "not installed")
     onnxruntime: Any = import_onnxruntime()
     how = f"checked here, {onnxruntime.__version__} on the CPU"
     with files.temporary_folder() as folder:

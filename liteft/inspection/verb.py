@@ -25,7 +25,7 @@ def inspect(path: str | Path) -> Inspection:
     nothing but ONNX. Engines that are installed run it once.
 
     Args:
-        path: an artifact's folder, or an ONNX file.
+        path: an artifact's folder, or that of a whole way, which holds one; or an ONNX file.
 
     Raises:
         ArtifactError: neither of them, an artifact that was changed, or a file that is damaged.
@@ -36,6 +36,7 @@ def inspect(path: str | Path) -> Inspection:
         model_path = path
     else:
         artifact = read_artifact(path)
+        path = artifact.path
         model_path = artifact.model_path
     name = model_path.name if artifact is None else artifact.manifest.graph_file
     model = _read(model_path)

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from liteft.errors import DeviceError, LiteftError, MissingExtraError
+from liteft.installation import install_hint
 from liteft.metrics import Task, decide, sigmoid, softmax
 
 __all__ = ["main", "peak_memory_bytes"]
@@ -116,7 +117,7 @@ def load_model(folder: str, threads: int, device: str) -> Measuring:
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"a run or a model folder needs {error.name}, which is not installed.",
-            fix=["pip install 'liteft[train]'", "compare artifacts alone"],
+            fix=[install_hint("train"), "compare artifacts alone"],
         ) from None
     if device == "cuda" and not torch.cuda.is_available():
         raise DeviceError('device="cuda" was asked for, and torch finds no CUDA device.', fix="--device cpu")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from liteft import files
 from liteft.errors import ConfigError, MissingExtraError
+from liteft.installation import install_hint
 from liteft.metrics import primary_metric
 from liteft.report.placing import Box, Label, place_labels
 
@@ -91,7 +92,7 @@ def new_figure(size: tuple[float, float], *, dpi: int) -> tuple[Figure, FigureCa
     except ImportError as error:
         raise MissingExtraError(
             f"a picture needs {error.name or 'matplotlib'}, which is not installed.",
-            fix="pip install 'liteft[report]'",
+            fix=install_hint("report"),
         ) from None
     figure = Figure(figsize=size, dpi=dpi, facecolor="white")
     return figure, FigureCanvasAgg(figure)

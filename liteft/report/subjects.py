@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from liteft import files
-from liteft.artifact import MANIFEST, Artifact, read_artifact
+from liteft.artifact import MANIFEST, Artifact, find_artifact, read_artifact
 from liteft.errors import ConfigError, ModelError
 from liteft.metrics import Task
 from liteft.report.parameters import onnx_parameters, safetensors_parameters
@@ -92,7 +92,7 @@ def _find(source: Source) -> Subject:
     if isinstance(source, Artifact):
         return _of_artifact(source)
     path = Path(source)
-    if (path / MANIFEST).is_file():
+    if (find_artifact(path) / MANIFEST).is_file():
         return _of_artifact(read_artifact(path))
     if (path / RUN_FILE).is_file() or (path / "recipe.toml").is_file():
         return _of_run(read_run(path))

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from liteft.errors import ArtifactError, DeviceError, MissingExtraError, closest
+from liteft.installation import install_hint
 from liteft.runtime.cores import usable_cores
 from liteft.runtime.counters import EngineCounters
 
@@ -155,7 +156,7 @@ def _any_cuda(artifact: Artifact, threads: int) -> Engine:
     """
     from liteft.runtime.onnx_engine import has_cuda, may_have_cuda
 
-    reason = "it is not installed with CUDA: pip uninstall onnxruntime; pip install 'liteft[gpu]'"
+    reason = f"it is not installed with CUDA: pip uninstall onnxruntime; {install_hint('gpu')}"
     try:
         if artifact.manifest.precision == "int8":
             reason = "its CUDA kernels take no int8 of this kind"

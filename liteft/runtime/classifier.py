@@ -42,7 +42,7 @@ def load(
     """Load an artifact, its files checked against their SHA-256. Neither torch nor transformers is imported.
 
     Args:
-        path: the artifact's folder.
+        path: the artifact's folder, or that of a whole way, which holds it as ``artifact``.
         device: "cpu", "cuda", or "auto": CUDA where onnxruntime has it and the artifact is not int8. "cuda" is CUDA or
             a DeviceError: onnxruntime's where it has CUDA and the artifact is not int8, else the native backend's,
             which no GPU has run yet.

@@ -22,6 +22,7 @@ from importlib import metadata
 from pathlib import Path
 
 from liteft.errors import DeviceError
+from liteft.installation import install_hint
 
 __all__ = [
     "ABI",
@@ -42,10 +43,6 @@ ABI = 1
 VARIABLE = "LITEFT_LIBRARY"
 _NAME = "libliteft.dylib" if sys.platform == "darwin" else "libliteft.so"
 _PACKAGE = Path(__file__).resolve().parents[1]
-_BUILD = (
-    "install a C++20 compiler, then: LITEFT_NATIVE=required pip install --force-reinstall --no-deps liteft",
-    f"{VARIABLE}=FILE, for a {_NAME} that was built elsewhere",
-)
 
 
 class Shape(ctypes.Structure):
@@ -176,7 +173,7 @@ def find_library() -> Path:
     raise DeviceError(
         f"there is no {_NAME}: liteft was installed without its native library.",
         accepted={"looked in": ", ".join(map(str, seen))},
-        fix=_BUILD,
+        fix=_ways_to_build(),
     )
 
 
@@ -218,7 +215,7 @@ def custom_ops_library() -> str:
     """
     library = open_library()
     if not hasattr(library.functions, "RegisterCustomOps"):
-        raise DeviceError(f"{library.path} was built without the operator for ONNX Runtime.", fix=_BUILD[0])
+        raise DeviceError(f"{library.path} was built without the operator for ONNX Runtime.", fix=_ways_to_build()[0])
     return str(library.path)
 
 
@@ -279,4 +276,12 @@ def _declare(functions: ctypes.CDLL) -> None:
 
 def _fix(path: Path) -> tuple[str, ...]:
     asked = os.environ.get(VARIABLE)
-    return (f"unset {VARIABLE}",) if asked and Path(asked).absolute() == path else _BUILD
+    return (f"unset {VARIABLE}",) if asked and Path(asked).absolute() == path else _ways_to_build()
+
+
+def _ways_to_build() -> tuple[str, str]:
+    again = install_hint(flags="--force-reinstall --no-deps")
+    return (
+        f"install a C++20 compiler, then: LITEFT_NATIVE=required {again}",
+        f"{VARIABLE}=FILE, for a {_NAME} that was built elsewhere",
+    )

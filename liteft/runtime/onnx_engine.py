@@ -28,6 +28,7 @@ import numpy as np
 
 from liteft.artifact import Artifact
 from liteft.errors import ArtifactError, DeviceError, MissingExtraError, first_line
+from liteft.installation import install_hint
 from liteft.runtime.batching import pad
 
 __all__ = ["OnnxEngine", "has_cuda", "import_onnxruntime", "may_have_cuda"]
@@ -58,7 +59,7 @@ def import_onnxruntime() -> ModuleType:
         raise MissingExtraError(
             f"onnxruntime cannot be imported: {first_line(error)}.",
             accepted={"extras": "cpu (onnxruntime) or gpu (onnxruntime-gpu)"},
-            fix="pip install 'liteft[cpu]'",
+            fix=install_hint("cpu"),
         ) from error
     module: ModuleType = onnxruntime
     return module
@@ -161,7 +162,7 @@ def _new_session(artifact: Artifact, device: str, threads: int) -> Any:
         raise DeviceError(
             f'device="cuda" was asked for, and onnxruntime {onnxruntime.__version__} has no {_CUDA}.',
             accepted={"providers": ", ".join(onnxruntime.get_available_providers())},
-            fix=["pip uninstall onnxruntime; pip install 'liteft[gpu]'", 'device="cpu"'],
+            fix=[f"pip uninstall onnxruntime; {install_hint('gpu')}", 'device="cpu"'],
         )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

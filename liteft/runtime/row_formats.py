@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from liteft.data.rows import FORMATS as INPUT_FORMATS
 from liteft.errors import ConfigError, DataError, MissingExtraError, closest
+from liteft.installation import install_hint
 
 __all__ = ["FORMATS", "RowFormat", "row_format"]
 
@@ -142,7 +143,7 @@ class _Parquet:
         except ImportError:
             raise MissingExtraError(
                 "parquet files are written with pyarrow, which is not installed.",
-                fix="pip install 'liteft[parquet]'",
+                fix=install_hint("parquet"),
             ) from None
         self._arrow = pyarrow
         self._columns = list(columns)

@@ -15,6 +15,7 @@ import liteft
 from liteft import files
 from liteft.artifact import Artifact
 from liteft.errors import ConfigError, DataError, VerificationError
+from liteft.installation import install_hint
 
 LITEFT = [sys.executable, "-m", "liteft.cli"]
 
@@ -204,7 +205,7 @@ def test_without_torch_a_training_verb_names_the_extra(verb: str, reviews: Path,
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     assert "MissingExtraError: " in done.stderr
-    assert "pip install 'liteft[train]'" in done.stderr
+    assert install_hint("train") in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
 

@@ -31,6 +31,22 @@ def test_each_text_gives_a_line_with_label_score_and_text(call: Any, artifact: A
     assert "next: liteft predict" in called.err
 
 
+def test_the_folder_of_a_whole_way_stands_for_the_artifact_in_it(
+    call: Any, make_artifact: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make_artifact(tmp_path / "runs" / "artifact")
+    line = f"{tmp_path / 'runs'} holds an artifact: {made.path}"
+    called = call("predict", tmp_path / "runs", "great service")
+    assert called.status == 0, called.err
+    assert line in called.err
+    assert f"next: liteft predict {made.path}" in called.err
+    assert line in call("inspect", tmp_path / "runs").err
+    exported = call("export", tmp_path / "runs", "--out", tmp_path / "b")
+    assert exported.status == 1
+    assert exported.err.startswith(f"ModelError: {tmp_path / 'runs'} holds an artifact")
+    assert "runs in it: none" in exported.err
+
+
 def test_lines_of_stdin_are_classified_in_order(
     call: Any, artifact: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:

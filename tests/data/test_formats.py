@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import csv
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 from liteft.data import load_dataset, read_rows
 from liteft.errors import ConfigError, DataError, LiteftError, MissingExtraError
+from liteft.installation import install_hint
 
 Write = Callable[..., Path]
 
@@ -241,7 +243,7 @@ def test_parquet_without_pyarrow_names_the_extra(write: Write, monkeypatch: pyte
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(MissingExtraError, match=r"pip install 'liteft\[parquet\]'"):
+    with pytest.raises(MissingExtraError, match=re.escape(install_hint("parquet"))):
         read_rows(write("a.parquet", b"PAR1"))
 
 

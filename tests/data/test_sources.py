@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 
 from liteft.data import load_dataset
 from liteft.errors import DataError, MissingExtraError
+from liteft.installation import install_hint
 
 Write = Callable[..., Path]
 Rows = list[dict[str, Any]]
@@ -308,5 +310,5 @@ def test_a_hub_name_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(MissingExtraError, match=r"pip install 'liteft\[hub\]'"):
+    with pytest.raises(MissingExtraError, match=re.escape(install_hint("hub"))):
         load_dataset("nyu-mll/glue")

@@ -22,6 +22,7 @@ from liteft.data import Dataset, Split
 from liteft.errors import ArtifactError, ConfigError, DataError, DeviceError, MissingExtraError, ModelError
 from liteft.finetuning.model import load_classifier, predict_logits
 from liteft.finetuning.run_folder import split_metrics
+from liteft.installation import install_hint
 from liteft.report import measure
 from liteft.report.comparison import Comparison, compare
 from liteft.report.subjects import find_subjects
@@ -316,7 +317,7 @@ def test_a_run_without_torch_names_the_extra(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(MissingExtraError, match="torch") as caught:
         measure.load_model("anywhere", 1, "cpu")
-    assert "pip install 'liteft[train]'" in caught.value.fix
+    assert install_hint("train") in caught.value.fix
 
 
 def test_a_gpu_that_torch_does_not_find_is_a_device_error(forms: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from liteft.errors import ConfigError, MissingExtraError, RunError
+from liteft.installation import install_hint
 from liteft.report.comparison import Comparison
 from liteft.report.picture import figure_of
 from liteft.report.placing import Box, Label, place_labels
@@ -178,7 +179,7 @@ def test_without_matplotlib_the_extra_is_named(invented: Make, tmp_path: Path, m
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingExtraError, match="matplotlib") as caught:
         invented(*SPREAD).picture(tmp_path / "models.png")
-    assert caught.value.fix == ("pip install 'liteft[report]'",)
+    assert caught.value.fix == (install_hint("report"),)
 
 
 def test_a_file_that_cannot_be_written_is_a_run_error(invented: Make, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from liteft.artifact import Artifact
 from liteft.errors import ArtifactError, DeviceError, MissingExtraError
+from liteft.installation import install_hint
 from liteft.runtime import load, onnx_engine
 from liteft.runtime.cores import usable_cores
 
@@ -115,7 +116,7 @@ def test_cuda_without_cuda_is_a_device_error_that_says_why(artifact: Artifact) -
     with pytest.raises(DeviceError) as caught:
         load(artifact.path, device="cuda")
     assert 'device="cuda" was asked for and cannot be had' in str(caught.value)
-    assert "pip install 'liteft[gpu]'" in str(caught.value)
+    assert install_hint("gpu") in str(caught.value)
     with pytest.raises(DeviceError, match="has no CUDAExecutionProvider"):
         load(artifact.path, device="cuda", backend="onnxruntime")
 
