@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from liteft import files
-from liteft.errors import ArtifactError, ModelError
+from liteft.errors import ArtifactError, ModelError, first_line
 from liteft.metrics import Task
 from liteft.tokenization import TextTokenizer
 
@@ -330,7 +330,9 @@ def _read_manifest(path: Path) -> Any:
             f"{path} is {kind}: it has no {MANIFEST}.", fix=f"liteft export {path} --out FOLDER"
         ) from None
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path / MANIFEST} cannot be read: {error}.", fix="export the model again") from error
+        raise ArtifactError(
+            f"{path / MANIFEST} cannot be read: {first_line(error)}.", fix="export the model again"
+        ) from error
 
 
 def _check_file(path: Path, name: str, entry: FileEntry, *, hashing: bool) -> None:

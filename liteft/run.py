@@ -25,7 +25,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from liteft import files
-from liteft.errors import ModelError, RunError
+from liteft.errors import ModelError, RunError, first_line
 from liteft.metrics import Task
 
 __all__ = [
@@ -125,7 +125,7 @@ def read_run(path: str | Path) -> Run:
         raise _no_run(path) from None
     except (OSError, ValueError) as error:
         raise RunError(
-            f"{path / RUN_FILE} cannot be read: {error}.",
+            f"{path / RUN_FILE} cannot be read: {first_line(error)}.",
             fix="copy the run's folder again, whole; it was written whole",
         ) from error
     if not isinstance(info, dict) or info.get("format") != RUN_FORMAT:
@@ -210,7 +210,9 @@ def read_base(folder: Path) -> dict[str, Any]:
         wrong = [name for name, kind in kinds.items() if not isinstance(content[name], kind)]
         wrong += [] if content["quantization"] in (None, "8bit", "4bit") else ["quantization"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{folder / BASE} cannot be used: {error}.", fix="copy the folder again, whole") from error
+        raise ModelError(
+            f"{folder / BASE} cannot be used: {first_line(error)}.", fix="copy the folder again, whole"
+        ) from error
     if wrong:
         raise ModelError(f"{folder / BASE} cannot be used: {wrong[0]} = {content[wrong[0]]!r}.")
     return cast("dict[str, Any]", content)

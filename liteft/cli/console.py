@@ -8,11 +8,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x80-\x9f]")
 
 __all__ = ["Console", "OutputClosed", "tell"]
 
@@ -82,6 +85,7 @@ class Console:
 
 
 def tell(line: str) -> None:
-    """Print to stderr. A stderr that nobody reads stops no training."""
+    """Print to stderr, control characters of file names and cells as escapes. Where nobody reads, no training stops."""
+    line = _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), line)
     with contextlib.suppress(BrokenPipeError):
         print(line, file=sys.stderr, flush=True)

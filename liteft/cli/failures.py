@@ -20,7 +20,7 @@ import typer
 
 from liteft.cli.console import OutputClosed, tell
 from liteft.cli.signals import Ended, ending_like_interrupts
-from liteft.errors import ConfigError, LiteftError, MissingExtraError, closest
+from liteft.errors import ConfigError, LiteftError, MissingExtraError, closest, first_line
 from liteft.installation import install_hint
 
 __all__ = ["run_command"]
@@ -130,7 +130,7 @@ def _interrupted_text(error: KeyboardInterrupt, arguments: list[str]) -> str:
 
 def _mistake_text(error: Exception, arguments: list[str]) -> str:
     """Return what is said of an error that nobody foresaw; its traceback goes into a file."""
-    words = f"{type(error).__name__}: {error}"
+    words = f"{type(error).__name__}: {first_line(error)}"
     if isinstance(error, MemoryError):
         return str(LiteftError(f"the memory does not suffice: {words}", fix="a smaller batch size, or shorter texts"))
     lines = traceback.format_exception(error)

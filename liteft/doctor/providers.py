@@ -15,7 +15,7 @@ from pathlib import Path
 from liteft.doctor.finding import Finding
 from liteft.doctor.machine import Gpus
 from liteft.doctor.packages import installed_version
-from liteft.errors import MissingExtraError
+from liteft.errors import MissingExtraError, first_line
 from liteft.installation import install_hint
 from liteft.runtime.onnx_engine import import_onnxruntime
 
@@ -56,7 +56,7 @@ def onnxruntime_findings(gpus: Gpus) -> list[Finding]:
         module = import_onnxruntime()
         providers = list(module.get_available_providers())
     except (MissingExtraError, AttributeError, OSError) as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
+        reason = first_line(error.__cause__ or error)
         again = f"pip install --force-reinstall --no-deps {build}=={builds[build]}"
         meaning = f"{listed} is installed and cannot be imported: {reason}"
         return [Finding("onnxruntime", "problem", meaning, (again,))]
@@ -96,7 +96,7 @@ def _load_provider(folder: Path) -> str | None:
         for name in names:
             ctypes.CDLL(str(folder / "capi" / name), mode=ctypes.RTLD_GLOBAL)
     except OSError as error:
-        return str(error)
+        return first_line(error)
     return None
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from liteft import files
-from liteft.errors import RunError
+from liteft.errors import RunError, first_line
 
 __all__ = ["JOURNAL", "Journal"]
 
@@ -48,7 +48,7 @@ class Journal:
             self.winners = [str(each) for each in content["winners"]]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(
-                f"{self._path} cannot be read: {error!r}.",
+                f"{self._path} cannot be read: {first_line(error)}.",
                 fix=f"remove {self._path}: what was trained and exported stays, and is measured again",
             ) from None
         if found != _FORMAT:

@@ -156,7 +156,7 @@ class Inspection:
             _aligned([("tensor", "kind", "type", "shape", "bytes"), *map(_tensor_row, shown)], right=(4,)),
         ]
         if len(shown) < len(self.tensors):
-            parts[-1] += f"\n{len(self.tensors) - len(shown)} smaller tensors: --all shows them"
+            parts[-1] += f"\n{len(self.tensors) - len(shown)} smaller tensors are left out"
         parts += [
             _aligned([("products", "number", ""), *_product_rows(self.products)], right=(1,)),
             _aligned(
