@@ -89,12 +89,16 @@ class Manifest(BaseModel):
     versions: dict[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Artifact:
     """A checked artifact folder."""
 
     path: Path
     manifest: Manifest
+
+    def __repr__(self) -> str:
+        size = f"{self.size_bytes / 1e6:.1f} MB"
+        return f"Artifact({str(self.path)!r}: {self.manifest.precision}, {len(self.manifest.labels)} labels, {size})"
 
     @property
     def model_path(self) -> Path:

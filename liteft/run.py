@@ -49,12 +49,18 @@ ADAPTER = "adapter_model.safetensors"
 BASE = "base.json"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Run:
     """A finished run: a teacher, a student or a control."""
 
     path: Path
     info: dict[str, Any]
+
+    def __repr__(self) -> str:
+        validation = self.info.get("metrics", {}).get("validation", {})
+        metric = next((name for name in ("accuracy", "micro_f1") if name in validation), None)
+        reached = f", {metric} {validation[metric]:.4f} on validation" if metric else ""
+        return f"Run({str(self.path)!r}: {self.info.get('kind')}, {len(self.info.get('labels', ()))} labels{reached})"
 
     @property
     def kind(self) -> str:

@@ -103,6 +103,10 @@ class Split:
     foreign: np.ndarray | None = None
     provenance: Provenance | None = None
 
+    def __repr__(self) -> str:
+        what = "texts" if self.pairs is None else "pairs"
+        return f"Split({self.name!r}: {len(self):,} {what}, {'no ' if self.labels is None else ''}labels)"
+
     def __post_init__(self) -> None:
         rows = len(self.texts)
         lengths = {
@@ -170,6 +174,10 @@ class Dataset:
     splits: dict[str, Split]
     unseen: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        rows = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
+        return f"Dataset({self.name!r}: {self.task}, {len(self.labels)} labels, {rows})"
 
     @property
     def train(self) -> Split:

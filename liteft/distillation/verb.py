@@ -9,6 +9,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from liteft.arguments import checked_callbacks, checked_progress, require_path
 from liteft.config import Recipe
 from liteft.data import Dataset
 from liteft.distillation.initial import check_own_encoder, check_student
@@ -47,7 +48,7 @@ def distill(
     *,
     out: str | Path,
     recipe: Recipe | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     callbacks: Sequence[TrainerCallback] = (),
     **settings: Any,
 ) -> Run:
@@ -63,7 +64,7 @@ def distill(
         out: the run folder.
         recipe: settings; its tables ``data``, ``teacher`` and ``student`` are used, and ``export`` for quantized
             epochs.
-        progress: called with a line of text now and then.
+        progress: called with a line of text now and then; True prints it to stderr.
         callbacks: transformers callbacks, for loggers of your own.
         settings: keys of the recipe's ``[student]`` table, over the recipe: ``size="3x384"`` above all.
 
@@ -76,6 +77,9 @@ def distill(
     Source: Hinton et al. 2015, arXiv:1503.02531; initialising a student from its teacher's layers: Sanh et al. 2019
     (DistilBERT), section 3, arXiv:1910.01108.
     """
+    progress, callbacks = checked_progress(progress), checked_callbacks(callbacks, TrainerCallback)
+    require_path("out", out, accepted="a folder")
+    require_path("teacher", teacher, kinds=(Run,), accepted="a run, a classifier's folder, or a base by folder or name")
     recipe = resolve_recipe(recipe, "student", settings)
     out = Path(out)
     made = distill_all(

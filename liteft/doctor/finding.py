@@ -65,6 +65,9 @@ class Diagnosis:
     def __str__(self) -> str:
         return self.render()
 
+    def __repr__(self) -> str:
+        return f"Diagnosis({len(self.findings)} findings, {len(self.problems)} problems)"
+
 
 def _lines(finding: Finding, names: int, width: int) -> Sequence[str]:
     head = f"{_MARKS[finding.status]:<8}{finding.name:<{names}}  "

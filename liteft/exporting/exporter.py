@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from liteft.arguments import checked_progress, require_path
 from liteft.artifact import MODEL, Artifact, read_artifact, refuse_artifact, require_replaceable, writing_artifact
 from liteft.config import ExportRecipe
 from liteft.data import Split
@@ -63,7 +64,7 @@ def export(
     unlabeled: Split | None = None,
     limits: Limits | None = None,
     overwrite: bool = False,
-    progress: Callable[[str], None] | None = None,
+    progress: Callable[[str], None] | bool | None = None,
 ) -> Artifact:
     """Export a trained classifier as a verified artifact and return it.
 
@@ -101,7 +102,7 @@ def export(
         unlabeled: more texts on which the labels must agree with the model's.
         limits: how far the export may be from the model.
         overwrite: replace an artifact of another form or of other weights too.
-        progress: called with a line of text now and then.
+        progress: called with a line of text now and then; True prints it to stderr.
 
     Returns:
         The artifact. Its manifest says whether the graph was built from the weights or traced (``graph``), and
@@ -117,6 +118,9 @@ def export(
         RunError, ArtifactError: the source cannot be read, or the output cannot be written.
         DeviceError: LITEFT_LIBRARY names something else than the native library, which verifies too.
     """
+    progress = checked_progress(progress)
+    require_path("out", out, accepted="a folder")
+    require_path("source", source, kinds=(Run,), accepted="a run, its folder, or a model folder")
     _check_word("precision", precision, get_args(Precision))
     if target is not None:
         _check_word("target", target, get_args(Target))
@@ -127,6 +131,7 @@ def export(
             accepted={"verify": "a Split, with labels or without"},
             fix=["verify=data.validation", "liteft export RUN --data DATA"],
         )
+    _require_splits(verify=verify, calibrate=calibrate, unlabeled=unlabeled)
     require_replaceable(Path(out))
     run, folder = _resolve(source)
     loaded = load_classifier(folder)
@@ -193,6 +198,17 @@ def export(
     size = f"{artifact.size_bytes / 1e6:.1f} MB"
     _tell(progress, f"exported {artifact.path}: {precision}, {size}, {_summary(checked)}")
     return artifact
+
+
+def _require_splits(**given: Split | None) -> None:
+    """Refuse what is no Split where one is taken."""
+    for name, value in given.items():
+        if value is not None and not isinstance(value, Split):
+            raise ConfigError(
+                f"{name} is a {type(value).__name__}.",
+                accepted={name: "a Split: some of a data set's texts, with labels or without"},
+                fix=[f"{name}=data.validation", f'{name}=liteft.Split("validation", texts)'],
+            )
 
 
 def _ranges(

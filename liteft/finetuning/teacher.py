@@ -18,6 +18,7 @@ from accelerate import PartialState
 from transformers import TrainerCallback
 
 from liteft import files
+from liteft.arguments import checked_callbacks, checked_progress, require_path
 from liteft.config import Recipe, TeacherRecipe, make_recipe
 from liteft.data import Dataset, check_dataset, load_dataset
 from liteft.errors import ConfigError, DataError
@@ -48,7 +49,7 @@ def finetune(
     *,
     out: str | Path,
     recipe: Recipe | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     callbacks: Sequence[TrainerCallback] = (),
     **settings: Any,
 ) -> Run:
@@ -61,7 +62,7 @@ def finetune(
         data: a data set, or what ``load_dataset`` takes (the recipe's ``[data]`` table then says how).
         out: the run folder.
         recipe: settings; its tables ``data`` and ``teacher`` are used.
-        progress: called with a line of text now and then.
+        progress: called with a line of text now and then; True prints it to stderr.
         callbacks: transformers callbacks, for loggers of your own.
         settings: keys of the recipe's ``[teacher]`` table, over the recipe.
 
@@ -74,6 +75,10 @@ def finetune(
 
     Source: Devlin et al. 2019, section 4, arXiv:1810.04805.
     """
+    progress, callbacks = checked_progress(progress), checked_callbacks(callbacks, TrainerCallback)
+    require_path("out", out, accepted="a folder")
+    if base is not None:
+        require_path("base", base, accepted="a folder or hub name; None with from_scratch=True")
     given = {} if base is None else {"base": str(base)}
     recipe = resolve_recipe(recipe, "teacher", given | settings)
     teacher = recipe.teacher
@@ -161,6 +166,12 @@ def resolve_recipe(
     recipe: Recipe | None, table: Literal["teacher", "student", "search"], settings: Mapping[str, Any]
 ) -> Recipe:
     """Return a recipe with ``settings`` laid over one of its tables. Raises ConfigError."""
+    if recipe is not None and not isinstance(recipe, Recipe):
+        raise ConfigError(
+            f"recipe is a {type(recipe).__name__}, and no Recipe.",
+            accepted={"recipe": "what liteft.read_recipe(FILE) returns"},
+            fix=f"recipe=liteft.read_recipe({str(recipe)!r})" if isinstance(recipe, str | Path) else (),
+        )
     tables = (recipe or Recipe()).model_dump()
     tables[table] |= settings
     return make_recipe(tables, origin="settings")

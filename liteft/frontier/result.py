@@ -159,6 +159,10 @@ class Frontier:
     def __str__(self) -> str:
         return self.render()
 
+    def __repr__(self) -> str:
+        winner = "nothing is within the budget" if self.winner is None else f"winner {self.winner.name}"
+        return f"Frontier({self.data}: {len(self.candidates)} candidates, {winner})"
+
     def _staircase(self, cost: str) -> tuple[Candidate, ...]:
         found: list[Candidate] = []
         for each in sorted(self.measured, key=lambda one: (one.costs[cost], -(one.quality or 0.0))):

@@ -26,6 +26,7 @@ from accelerate import PartialState
 from transformers import TrainerCallback
 
 from liteft import files
+from liteft.arguments import checked_callbacks, checked_progress, require_path
 from liteft.artifact import MANIFEST, require_replaceable
 from liteft.config import Recipe
 from liteft.data import Dataset
@@ -59,7 +60,7 @@ def search(
     *,
     out: str | Path,
     recipe: Recipe | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     callbacks: Sequence[TrainerCallback] = (),
     **settings: Any,
 ) -> Frontier:
@@ -78,7 +79,7 @@ def search(
         out: the folder of everything.
         recipe: settings; its ``student`` table says how shapes are trained, where ``size`` narrows the search to one,
             and ``export`` how they are exported: another precision than int8 is the only one then.
-        progress: called with a line of text now and then.
+        progress: called with a line of text now and then; True prints it to stderr.
         callbacks: transformers callbacks, for loggers of your own.
         settings: keys of the recipe's ``[search]`` table, over the recipe: ``max_mb``, ``max_ms``, ``max_drop``, one of
             them at least.
@@ -93,6 +94,9 @@ def search(
         RunError: the folder holds something else: other data or settings, an artifact of no search.
         DataError: data that cannot be trained on.
     """
+    told, callbacks = checked_progress(progress), checked_callbacks(callbacks, TrainerCallback)
+    require_path("out", out, accepted="a folder")
+    require_path("teacher", teacher, kinds=(Run,), accepted="a run, a classifier's folder, or a base by folder or name")
     recipe = resolve_recipe(recipe, "search", settings)
     out = Path(out)
     budget = Budget.of(recipe.search)
@@ -103,9 +107,8 @@ def search(
         )
     dataset = resolve_data(data, recipe)
     require_trainable(dataset)
-    told = progress or (lambda _line: None)
     with one_writer(out / LOCK, target=out):
-        return _searched(teacher, dataset, out, recipe, budget, told, callbacks)
+        return _searched(teacher, dataset, out, recipe, budget, told or (lambda _line: None), callbacks)
 
 
 def _searched(

@@ -170,6 +170,9 @@ class Inspection:
     def __str__(self) -> str:
         return self.render()
 
+    def __repr__(self) -> str:
+        return f"Inspection({str(self.path)!r}: {self.graph_form}, {len(self.tensors):,} tensors)"
+
 
 _FORMS = {"function": "one node with its definition in the file", "flat": "flat"}
 

@@ -16,12 +16,15 @@ from typing import Any
 import numpy as np
 
 from liteft import files, metrics
+from liteft.arguments import checked_progress, require_path
+from liteft.artifact import Artifact
 from liteft.data import Dataset, Split
 from liteft.errors import ConfigError, DeviceError, ModelError
 from liteft.metrics import PairedTest, Task
 from liteft.report.gold import Gold, find_gold, in_order
 from liteft.report.subjects import Source, Subject, find_subjects
 from liteft.report.workers import BATCH, Speed, Worker, open_workers, time_workers, write_texts
+from liteft.run import Run
 from liteft.runtime.cores import usable_cores
 
 __all__ = ["Comparison", "Measured", "compare", "describe_machine"]
@@ -156,6 +159,10 @@ class Comparison:
     def __str__(self) -> str:
         return self.render()
 
+    def __repr__(self) -> str:
+        names = ", ".join(model.subject.name for model in self.models)
+        return f"Comparison({names}; {self.texts:,} texts of {self.data or 'a split'} {self.split})"
+
 
 def compare(
     *models: Source,
@@ -167,7 +174,7 @@ def compare(
     seconds: float = 1.0,
     threads: int | None = None,
     device: str = "cpu",
-    progress: Callable[[str], None] | None = None,
+    progress: Callable[[str], None] | bool | None = None,
     **data_settings: Any,
 ) -> Comparison:
     """Compare trained runs, model folders and artifacts, in any mix.
@@ -185,7 +192,7 @@ def compare(
         seconds: about how long a timing of the slowest model takes, two of them in a round.
         threads: of each model; None for the physical cores that this process may use.
         device: "cpu" or "cuda", for all of them.
-        progress: called with a line of text now and then.
+        progress: called with a line of text now and then; True prints it to stderr.
         data_settings: of ``load_dataset``, where ``on`` is no Dataset and no Split.
 
     Returns:
@@ -198,9 +205,11 @@ def compare(
             or a missing package is refused for.
     """
     _check_settings(rounds, seconds, threads, device)
+    for model in models:
+        require_path("a model", model, kinds=(Run, Artifact), accepted="a run, an artifact, or the folder of a model")
     subjects = find_subjects(models, names)
     gold = find_gold(on, subjects, split=split, settings=data_settings)
-    told = progress or (lambda _line: None)
+    told = checked_progress(progress) or (lambda _line: None)
     count = usable_cores() if threads is None else threads
     with (
         files.temporary_folder() as folder,

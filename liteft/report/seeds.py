@@ -144,6 +144,9 @@ class SeedsTable:
     def __str__(self) -> str:
         return self.render()
 
+    def __repr__(self) -> str:
+        return f"SeedsTable({self._title()}, {len(self.rows)} rows)"
+
     def _title(self) -> str:
         return f"{self.data} {self.split}: {self.texts:,} texts".strip()
 
