@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from liteft.errors import RunError
 
-__all__ = ["LOCK", "is_free", "one_writer"]
+__all__ = ["LOCK", "busy", "is_free", "one_writer", "sign"]
 
 LOCK = "lock"
 _ATTEMPTS = 10
@@ -77,12 +77,12 @@ def _taken(lock: Path, target: Path) -> BinaryIO | None:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
-                _sign(file)
+                sign(file)
                 return file
             file.close()  # whoever held it has finished meanwhile, and removed the file
         except BlockingIOError:
             with file:
-                raise _busy(file, target) from None
+                raise busy(file, target) from None
         except FileNotFoundError:
             file.close()
         except OSError:  # no locks here
@@ -93,14 +93,16 @@ def _taken(lock: Path, target: Path) -> BinaryIO | None:
     raise RunError(f"other processes keep writing {target}.", fix="wait for them, or end them")
 
 
-def _sign(file: BinaryIO) -> None:
+def sign(file: BinaryIO) -> None:
+    """Write into a lock file who holds it."""
     with contextlib.suppress(OSError):  # a full disk: the lock holds all the same
         file.truncate(0)
         file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
         file.flush()
 
 
-def _busy(file: BinaryIO, target: Path) -> RunError:
+def busy(file: BinaryIO, target: Path) -> RunError:
+    """Return the error of who comes second, with what the first has written into its lock file."""
     try:
         file.seek(0)
         signed = json.loads(file.read(4096))

@@ -28,6 +28,7 @@ from typing import Any, BinaryIO
 
 from liteft import files
 from liteft.errors import RunError
+from liteft.locks import busy, sign
 
 __all__ = ["Done", "Parts", "open_parts"]
 
@@ -211,7 +212,7 @@ def _locked(folder: Path, output: Path) -> BinaryIO:
                     f"{folder} holds what no prediction wrote: {foreign[0]}.",
                     fix=["move it away", "another --output"],
                 )
-            lock = stack.enter_context(open(folder / _LOCK, "wb"))
+            lock = stack.enter_context(open(folder / _LOCK, "a+b"))
             _lock(lock, output)
             if os.path.samestat(os.fstat(lock.fileno()), (folder / _LOCK).stat()):
                 stack.pop_all()
@@ -228,7 +229,8 @@ def _lock(file: BinaryIO, output: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise RunError(f"another process is writing {output}.", fix="wait for it, or end it") from None
+        raise busy(file, output) from None
+    sign(file)
 
 
 def _clear(folder: Path) -> None:

@@ -202,7 +202,7 @@ def test_a_broken_graph_fails_shows_texts_and_leaves_the_old_artifact(
 
     damage(monkeypatch, stored, change)
     with pytest.raises(VerificationError) as caught:
-        export(folder, out, precision=precision, verify=split)
+        export(folder, out, precision=precision, verify=split, overwrite=True)
     message = str(caught.value)
     assert "does not agree" in message
     assert "worst text 1" in message

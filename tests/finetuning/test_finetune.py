@@ -18,6 +18,7 @@ from transformers import AutoModelForSequenceClassification, TrainerCallback
 import liteft
 from liteft.config import Recipe, TeacherRecipe
 from liteft.data import Dataset, Split
+from liteft.distillation import distill
 from liteft.errors import ConfigError, DataError, LiteftError, ModelError, RunError
 from liteft.finetuning import finetune
 from liteft.finetuning import run_folder as run_folder_module
@@ -378,3 +379,24 @@ def test_two_processes_train_one_model(
     digests = {path.read_text() for path in tmp_path.glob("digest.*")}
     assert len(list(tmp_path.glob("digest.*"))) == 2
     assert len(digests) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"callbacks": [print]}, "callbacks holds a builtin_function_or_method"),
+        ({"progress": "yes"}, "progress is a str"),
+        ({"base": torch.nn.Linear(1, 1)}, "base is a Linear"),
+        ({"recipe": "recipe.toml"}, "recipe is a str, and no Recipe"),
+        ({"out": None}, "out is None"),
+    ],
+)
+def test_arguments_of_a_wrong_kind_are_refused_before_anything_is_written(
+    base: Get, dataset: Dataset, tmp_path: Path, settings: Any, message: str
+) -> None:
+    given = {"base": base("bert"), "data": dataset, "out": tmp_path / "run"} | settings
+    for verb in (finetune, distill):
+        given = {name if verb is finetune or name != "base" else "teacher": each for name, each in given.items()}
+        with pytest.raises(ConfigError, match=message if verb is finetune else message.replace("base", "teacher")):
+            verb(**given)
+    assert not (tmp_path / "run").exists()
