@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from liteft import files
-from liteft.errors import ConfigError, closest
+from liteft.errors import ConfigError, Hint, closest
 from liteft.metrics import Task
 
 __all__ = [
@@ -32,6 +32,9 @@ __all__ = [
     "toml_value",
     "write_recipe",
 ]
+
+
+_READ = Hint('liteft.read_recipe("FILE.toml")', "--recipe FILE.toml")
 
 
 class _Table(BaseModel):
@@ -188,7 +191,7 @@ def read_recipe(path: str | Path, *, overrides: Mapping[str, Mapping[str, Any]] 
     try:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {files.os_reason(error)}.", fix="--recipe FILE.toml") from None
+        raise ConfigError(f"{path} cannot be read: {files.os_reason(error)}.", fix=_READ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is no TOML: {error}.") from None
     for table, values in (overrides or {}).items():

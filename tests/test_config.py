@@ -292,7 +292,7 @@ def test_a_file_that_is_no_toml_is_refused(tmp_path: Path, content: bytes) -> No
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"recipe\.toml cannot be read: No such file") as caught:
         read_recipe(tmp_path / "recipe.toml")
-    assert caught.value.fix == ("--recipe FILE.toml",)
+    assert caught.value.command_hints() == ["--recipe FILE.toml"]
     with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
         read_recipe(tmp_path)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1] / "liteft"
 COMMAND_LINE = {"cli", "doctor", "errors.py"}
-NOT_YET = {"config.py", "data", "distillation", "exporting", "finetuning", "frontier", "report", "runtime", "trimming"}
+NOT_YET = {"data", "distillation", "exporting", "frontier", "report", "runtime", "finetuning"}
 COMMAND = re.compile(r"\bliteft [a-z]+ |^pip ")
 FLAG = re.compile(r"(^|[\s(])--[a-z]")
 

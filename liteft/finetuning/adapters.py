@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from liteft.config import TeacherRecipe
-from liteft.errors import ConfigError
+from liteft.errors import ConfigError, Hint, leave_out, option
 from liteft.finetuning.pretrained import HEAD
 from liteft.finetuning.quantized import Quantization, element_count, plain_weight, require, was_transposed
 
@@ -102,19 +102,19 @@ def asked_adapter(recipe: TeacherRecipe, *, bf16: bool) -> Adapter | None:
             raise ConfigError(
                 f"weights in {recipe.quantization} are not trained, and lora_rank = 0 leaves nothing else to train.",
                 accepted={"lora_rank": f"1 or more; {_RANK} if left out"},
-                fix=["--lora-rank 16", "leave --quantization out, to train all weights"],
+                fix=[option("lora_rank", 16), leave_out("quantization")],
             )
         given = [name for name in ("lora_alpha", "lora_dropout", "lora_targets") if getattr(recipe, name) is not None]
         if given:
             raise ConfigError(
                 f"{given[0]} is set, and there is no adapter: all weights are trained.",
-                fix=["--lora-rank 16", f"leave {given[0]} out"],
+                fix=[option("lora_rank", 16), leave_out(f"teacher.{given[0]}")],
             )
         return None
     if recipe.base is None or recipe.from_scratch:
         raise ConfigError(
             "an adapter needs a pretrained base; from scratch all weights have to be trained.",
-            fix=["--base BASE", "leave --lora-rank and --quantization out"],
+            fix=[option("base", "BASE"), leave_out("lora_rank"), leave_out("quantization")],
         )
     require("peft", what="an adapter (lora_rank, quantization)")
     if recipe.quantization is not None:
@@ -151,7 +151,7 @@ def attach_adapter(model: nn.Module, adapter: Adapter) -> None:
         raise ConfigError(
             f"which layers of a {model.config.model_type} get an adapter is not known here.",  # type: ignore[union-attr]
             accepted={"its linear layers": ", ".join(linear)},
-            fix=f"--set 'teacher.lora_targets={json.dumps(linear)}'",
+            fix=Hint(f"lora_targets={linear}", f"--set 'teacher.lora_targets={json.dumps(linear)}'"),
         )
     unknown = [name for name in targets if name not in linear]
     if unknown or not targets:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from liteft.data import Split
-from liteft.errors import ConfigError, DataError
+from liteft.errors import ConfigError, DataError, option
 from liteft.finetuning.loss import label_loss
 from liteft.finetuning.model import LoadedClassifier, MeanPooledClassifier, predict_logits
 from liteft.metrics import Task
@@ -48,7 +48,7 @@ def start_from_discriminants(loaded: LoadedClassifier, split: Split, *, seed: in
     if layer.bias is None:  # as in every decoder of transformers
         raise ConfigError(
             "the head of a decoder reads every token, so it has no discriminants to start from.",
-            fix="--set teacher.head=random",
+            fix=option("teacher.head", "random"),
         )
     if split.labels is None:
         raise DataError(f"the {split.name} split has no labels.", fix="liteft.load_dataset(...)")

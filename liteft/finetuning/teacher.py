@@ -21,7 +21,7 @@ from liteft import files
 from liteft.arguments import checked_callbacks, checked_progress, require_path
 from liteft.config import Recipe, TeacherRecipe, make_recipe
 from liteft.data import Dataset, check_dataset, load_dataset
-from liteft.errors import ConfigError, DataError
+from liteft.errors import ConfigError, DataError, Hint, option
 from liteft.finetuning.adapters import Adapter, asked_adapter
 from liteft.finetuning.base import create_classifier, create_from_scratch
 from liteft.finetuning.bases import base_name, resolve_base, weights_bytes, weights_hash
@@ -41,6 +41,11 @@ from liteft.finetuning.trainer import ClassifierTrainer, Progress, resolve_preci
 from liteft.run import Run, read_run
 
 __all__ = ["finetune", "require_trainable", "resolve_data", "resolve_recipe"]
+
+_FROM_SCRATCH = Hint(
+    'from_scratch=True, size="4x256", vocabulary="vocab.txt"',
+    "--from-scratch --size 4x256 --vocabulary vocab.txt",
+)
 
 
 def finetune(
@@ -87,12 +92,12 @@ def finetune(
         raise ConfigError(
             "a teacher starts either from a base or from scratch.",
             accepted={"base": "a folder or hub name", "from_scratch": "with size and vocabulary, without a base"},
-            fix=["--base minilm", "--from-scratch --size 4x256 --vocabulary vocab.txt"],
+            fix=[option("base", "minilm"), _FROM_SCRATCH],
         )
     if teacher.rdrop_weight and teacher.dropout == 0:
         raise ConfigError(
             "rdrop_weight compares two draws of dropout, and dropout = 0 draws nothing.",
-            fix="--set teacher.rdrop_weight=0",
+            fix=option("teacher.rdrop_weight", 0),
         )
     adapter = asked_adapter(teacher, bf16=resolve_precision(teacher.precision) == "bf16")
     dataset = resolve_data(data, recipe)
@@ -240,6 +245,6 @@ def _start(
         return create_classifier(base, adapter=adapter, **common)
     if teacher.size is None or teacher.vocabulary is None:
         raise ConfigError(
-            "from_scratch needs a size and a vocabulary.", fix="--size 4x256 --vocabulary vocab.txt"
+            "from_scratch needs a size and a vocabulary.", fix=_FROM_SCRATCH
         )
     return create_from_scratch(Path(teacher.vocabulary), folder, size=teacher.size, **common)

@@ -22,7 +22,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_callback import PrinterCallback
 
 from liteft.config import TrainingRecipe
-from liteft.errors import ConfigError, MissingExtraError
+from liteft.errors import ConfigError, MissingExtraError, option
 from liteft.finetuning.adapter_files import load_adapter_weights, save_adapter_weights
 from liteft.finetuning.adapters import adapter_of
 from liteft.finetuning.batches import LengthGroupedSampler
@@ -56,7 +56,7 @@ def resolve_precision(precision: str) -> str:
     if precision == "auto":
         return "bf16" if able else "fp32"
     if precision == "bf16" and cuda and not able:
-        raise ConfigError("this GPU does not compute in bfloat16.", fix="--precision fp32")
+        raise ConfigError("this GPU does not compute in bfloat16.", fix=option("precision", "fp32"))
     return precision
 
 
@@ -88,7 +88,7 @@ def training_arguments(
         except ImportError:
             raise MissingExtraError(
                 "the optimizer adamw8bit needs bitsandbytes, which is not installed.",
-                fix=["pip install bitsandbytes", "--optimizer adamw"],
+                fix=["pip install bitsandbytes", option("optimizer", "adamw")],
             ) from None
     in_epoch = steps_per_epoch(recipe, texts, processes)
     steps = recipe.max_steps or math.ceil(in_epoch * recipe.epochs)

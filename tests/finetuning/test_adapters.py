@@ -27,6 +27,7 @@ from liteft.finetuning.base import create_classifier
 from liteft.finetuning.bases import weights_bytes, weights_hash
 from liteft.finetuning.model import load_classifier, merged_classifier, predict_logits
 from liteft.finetuning.quantized import Quantization
+from liteft.installation import install_hint
 from liteft.run import Run, model_weights_sha256
 from tests.finetuning.conftest import QUICK
 
@@ -307,7 +308,7 @@ def test_a_package_that_is_missing_is_named_with_its_extra(
     monkeypatch.setattr(quantized, "find_spec", lambda name: None if name == missing else real(name))
     with pytest.raises(MissingExtraError, match=f"needs {missing}, which is not installed") as caught:
         finetune(base("bert"), dataset, out=tmp_path / "run", **QUICK, **settings)
-    assert "liteft[lora]" in caught.value.fix[0]
+    assert caught.value.fix == (install_hint("lora"),)
 
 
 def test_loading_an_adapter_without_peft_says_so(moved: tuple[Run, Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -357,6 +358,6 @@ def test_an_unknown_family_is_refused_with_its_linear_layers_and_trained_once_th
     with pytest.raises(ConfigError, match="of a mobilebert get an adapter is not known") as caught:
         finetune(folder, dataset, out=tmp_path / "run", **SETTINGS)
     assert "query" in caught.value.accepted["its linear layers"] and "classifier" not in str(caught.value)
-    offered = json.loads(caught.value.fix[0].split("=", 1)[1].rstrip("'"))
+    offered = json.loads(caught.value.command_hints()[0].split("=", 1)[1].rstrip("'"))
     assert "query" in offered
     finetune(folder, dataset, out=tmp_path / "run", **SETTINGS, max_steps=1, lora_targets=["query", "value"])

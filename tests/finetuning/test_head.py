@@ -164,7 +164,7 @@ def test_pairs_and_several_labels_start_so_too(base: Get, tmp_path: Path, make: 
 def test_a_decoder_is_refused(base: Get, dataset: Dataset, tmp_path: Path, pooling: str) -> None:
     with pytest.raises(ConfigError, match="reads every token") as caught:
         finetune(base("gpt2"), dataset, out=tmp_path / "run", **{**QUICK, "pooling": pooling, "head": "lda"})
-    assert caught.value.fix == ("--set teacher.head=random",)
+    assert caught.value.command_hints() == ["--set teacher.head=random"]
     assert not (tmp_path / "run").exists()
 
 

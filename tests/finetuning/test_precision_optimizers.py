@@ -107,7 +107,7 @@ def test_a_missing_bitsandbytes_is_an_error_that_says_what_to_install(
     monkeypatch.setitem(__import__("sys").modules, "bitsandbytes", None)
     with pytest.raises(MissingExtraError, match="adamw8bit needs bitsandbytes") as caught:
         finetune(base("bert"), dataset, out=tmp_path / "run", **{**QUICK, "optimizer": "adamw8bit"})
-    assert "--optimizer adamw" in caught.value.fix
+    assert "--optimizer adamw" in caught.value.command_hints()
     assert not (tmp_path / "run").exists()
 
 
@@ -271,7 +271,7 @@ def test_bf16_on_a_gpu_without_it_is_an_error(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: False)
     with pytest.raises(ConfigError, match="does not compute in bfloat16") as caught:
         resolve_precision("bf16")
-    assert caught.value.fix == ("--precision fp32",)
+    assert caught.value.command_hints() == ["--precision fp32"]
 
 
 @pytest.mark.parametrize(
