@@ -179,7 +179,7 @@ def model_weights_sha256(folder: Path) -> str:
 def check_weights(folder: Path) -> None:
     """Refuse the model folder of a run whose weights are not those that run.json names; other folders pass.
 
-    Hashing costs a process about a second for a gigabyte, once.
+    Hashing takes milliseconds a megabyte, once a process.
 
     Raises:
         RunError: the weights were changed or are missing.

@@ -256,11 +256,11 @@ def test_an_export_that_its_gate_refuses_is_kept_with_the_reason_and_not_tried_a
     exported = loop.export_student
     tried: list[str] = []
 
-    def refusing(student: Any, out: Path, settings: Any, data: Any, progress: Any) -> Any:
+    def refusing(student: Any, out: Path, settings: Any, data: Any, progress: Any, **rest: Any) -> Any:
         tried.append(out.name)
         if settings.export.embedding_bits == 4:
             raise VerificationError("it does not agree.", accepted={"same label": "50%"})
-        return exported(student, out, settings, data, progress)
+        return exported(student, out, settings, data, progress, **rest)
 
     monkeypatch.setattr(loop, "export_student", refusing)
     asked = recipe(max_drop=60, layers=[1])
