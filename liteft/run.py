@@ -141,6 +141,13 @@ def read_run(path: str | Path) -> Run:
             accepted={"formats that this version reads": RUN_FORMAT},
             fix="install a newer liteft, or train again",
         )
+    kinds = {"kind": str, "task": str, "labels": list, "metrics": dict, "weights_sha256": str}
+    wrong = [name for name, kind in kinds.items() if not isinstance(info.get(name), kind)]
+    if wrong:
+        raise RunError(
+            f"{path / RUN_FILE} does not say what a run is: {', '.join(wrong)} is missing or of another kind.",
+            fix="copy the run's folder again, whole; it was written whole",
+        )
     return Run(path, info)
 
 
@@ -187,7 +194,7 @@ def check_weights(folder: Path) -> None:
     folder = Path(os.path.abspath(folder))  # noqa: PTH100  # a run's model may be a link
     if folder.name != MODEL_FOLDER or not (folder.parent / RUN_FILE).is_file():
         return
-    told = read_run(folder.parent).info.get("weights_sha256")
+    told = read_run(folder.parent).info["weights_sha256"]
     weights = model_weights(folder)
     whole = "copy the run's folder again, whole, or train again"
     if not weights.is_file():

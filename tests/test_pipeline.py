@@ -82,7 +82,8 @@ def test_an_artifact_that_would_have_to_be_replaced_is_refused_before_a_training
     write(tmp_path / "artifact", **STORED)
     if student is not None:
         (tmp_path / "student").mkdir()
-        content = {"format": 1, "weights_sha256": student * 64}
+        content = {"format": 1, "kind": "student", "task": "single_label", "labels": ["a"], "metrics": {}}
+        content |= {"weights_sha256": student * 64}
         (tmp_path / "student" / "run.json").write_text(json.dumps(content))
     trained: list[Any] = []
     made = SimpleNamespace(

@@ -20,6 +20,7 @@ INFO: dict[str, Any] = {
     "task": "single_label",
     "labels": ["no", "yes"],
     "metrics": {"test": {"accuracy": 0.5}},
+    "weights_sha256": "1" * 64,
 }
 LOGITS = np.array([[0.5, -0.5], [1.0, 2.0]], dtype=np.float32)
 GOLD = np.array([0, -1])
@@ -96,6 +97,14 @@ def test_another_format_is_refused_with_what_can_be_read(run: Run, found: Any) -
 def test_a_torn_run_file_is_named(run: Run, content: bytes) -> None:
     (run.path / "run.json").write_bytes(content)
     assert "run.json cannot be read: " in refused(run.path).message
+
+
+@pytest.mark.parametrize("changes", [{"labels": None}, {"metrics": []}, {"kind": 7}])
+def test_a_run_file_that_lacks_what_every_run_says_is_refused(run: Run, changes: Any) -> None:
+    (run.path / "run.json").write_text(json.dumps(INFO | changes))
+    error = refused(run.path)
+    assert f"does not say what a run is: {next(iter(changes))} is missing" in error.message
+    assert error.fix
 
 
 def test_a_run_file_that_is_a_folder_is_named(tmp_path: Path) -> None:

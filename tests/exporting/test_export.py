@@ -334,7 +334,8 @@ def test_a_runs_weights_that_were_changed_are_not_exported(learned: tuple[Path, 
     run = tmp_path / "run"
     shutil.copytree(learned[0], run / "model")
     weights = run / "model" / "model.safetensors"
-    content = {"format": 1, "kind": "student", "weights_sha256": files.sha256_file(weights), "task": "single_label"}
+    content = {"format": 1, "kind": "student", "task": "single_label", "labels": []}
+    content |= {"metrics": {}, "weights_sha256": files.sha256_file(weights)}
     files.write_json(run / "run.json", content)
     changed = bytearray(weights.read_bytes())
     changed[-1] ^= 1

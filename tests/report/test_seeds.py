@@ -48,6 +48,7 @@ def make_run(tmp_path: Path) -> Make:
             "task": task,
             "labels": ["a", "b", "c"],
             "seed": seed,
+            "weights_sha256": "1" * 64,
             "data": {"name": "mail", "fingerprint": "f" * 64},
             "metrics": {"test": {"n": TEXTS, **scores}},
         }
