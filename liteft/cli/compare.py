@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -45,8 +46,11 @@ def compare(
     """Compare models: quality, size, latency, throughput."""
     from liteft.cli.settings import data_of_models, resolve
     from liteft.report import compare as compare_models
+    from liteft.report.picture import require_drawable
 
     recipe = resolve(settings, data={"source": on, **asdict(reading)})
+    if picture is not None:
+        require_drawable(Path(picture))  # before minutes of measuring
     console = output.console()
     models = [console.artifact_of(model) for model in models]
     source, how = data_of_models(recipe, models)

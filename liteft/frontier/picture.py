@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from liteft import files
 from liteft.frontier.result import Candidate, Frontier
-from liteft.report.picture import new_figure
+from liteft.report.picture import new_figure, require_drawable, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,11 +30,10 @@ def draw(found: Frontier, path: Path) -> Path:
 
     Raises:
         MissingExtraError: matplotlib is not installed.
-        RunError: the system refuses to write.
+        RunError: there is a file that LiteFT did not draw, or the system refuses to write.
     """
-    figure = figure_of(found)
-    with files.writing_file(path) as temporary:
-        figure.savefig(temporary, format="png", metadata={"Software": None})
+    require_drawable(path)
+    save(figure_of(found), path)
     return path
 
 

@@ -264,6 +264,6 @@ def _drawn(found: Frontier, path: Path, progress: Progress) -> Frontier:
         return found
     try:
         return replace(found, picture=draw(found, path))
-    except MissingExtraError as error:
+    except (MissingExtraError, RunError) as error:
         progress(f"no picture: {error.message} Try: {error.fix[0]}")
         return found

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from liteft import files
-from liteft.errors import ConfigError, MissingExtraError
+from liteft.errors import ConfigError, MissingExtraError, RunError
 from liteft.installation import install_hint
 from liteft.metrics import primary_metric
 from liteft.report.placing import Box, Label, place_labels
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
     from liteft.report.comparison import Comparison
 
-__all__ = ["draw", "figure_of", "new_figure"]
+__all__ = ["draw", "figure_of", "new_figure", "require_drawable", "save"]
 
 _FORMATS = ("png", "svg", "pdf")
+_AUTHOR = "LiteFT"
 _LARGEST_DIAMETER = 40.0  # points
 _LOGARITHMIC_FROM = 4.0  # slowest over fastest
 _LEADER_FROM = 10.0  # points between a circle and its label
@@ -60,24 +61,40 @@ def draw(comparison: Comparison, path: Path) -> Path:
     Raises:
         MissingExtraError: matplotlib is not installed.
         ConfigError: the models were not timed, or the ending is unknown.
-        RunError: the system refuses to write.
+        RunError: there is a file that LiteFT did not draw, or the system refuses to write.
     """
-    kind = path.suffix.lower().removeprefix(".")
-    if kind not in _FORMATS:
+    require_drawable(path)
+    save(figure_of(comparison), path)
+    return path
+
+
+def require_drawable(path: Path) -> None:
+    """Refuse a file that no picture can be drawn into: one of another kind, or one that was not drawn here.
+
+    Raises:
+        ConfigError: the ending is unknown.
+        RunError: there is a file that LiteFT did not draw.
+    """
+    if path.suffix.lower().removeprefix(".") not in _FORMATS:
         raise ConfigError(
             f"{path} does not end like a picture.",
             accepted={"endings": ", ".join(f".{name}" for name in _FORMATS)},
             fix=str(path.with_suffix(".png")) if path.name else (),
         )
-    figure = figure_of(comparison)
-    unstamped: dict[str, Any] = {
-        "png": {"Software": None},
-        "svg": {"Date": None},
-        "pdf": {"CreationDate": None},
+    if path.is_file() and _AUTHOR.encode() not in path.read_bytes():
+        raise RunError(f"{path} exists, and was not drawn by LiteFT.", fix="choose another file, or move it elsewhere")
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure in the format that the path's ending names, with LiteFT as its author and no date in it."""
+    kind = path.suffix.lower().removeprefix(".")
+    signed: dict[str, Any] = {
+        "png": {"Software": _AUTHOR},
+        "svg": {"Creator": _AUTHOR, "Date": None},
+        "pdf": {"Creator": _AUTHOR, "CreationDate": None},
     }
     with files.writing_file(path) as temporary:
-        figure.savefig(temporary, format=kind, metadata=unstamped[kind])
-    return path
+        figure.savefig(temporary, format=kind, metadata=signed[kind])
 
 
 def new_figure(size: tuple[float, float], *, dpi: int) -> tuple[Figure, FigureCanvasAgg]:

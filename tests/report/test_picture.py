@@ -174,6 +174,19 @@ def test_an_unknown_ending_is_refused(name: str, invented: Make, tmp_path: Path)
     assert caught.value.accepted == {"endings": ".png, .svg, .pdf"}
 
 
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+def test_a_picture_is_drawn_again_over_itself_and_over_nothing_else(
+    ending: str, invented: Make, tmp_path: Path
+) -> None:
+    path = tmp_path / f"models.{ending}"
+    for _ in range(2):
+        invented(*SPREAD).picture(path)
+    path.write_bytes(b"somebody's own")
+    with pytest.raises(RunError, match="was not drawn by LiteFT"):
+        invented(*SPREAD).picture(path)
+    assert path.read_bytes() == b"somebody's own"
+
+
 def test_without_matplotlib_the_extra_is_named(invented: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.setitem(sys.modules, name, None)
