@@ -53,33 +53,57 @@ Engine::Engine(Model model, int threads) : model_(std::move(model)), pool_(threa
 
 void Engine::run(const Batch& batch, float* logits) {
   const std::vector<Strip> strips = strips_of(batch, pool_.threads());
-  if (static_cast<int>(strips.size()) < pool_.threads()) {
-    run_together(batch, strips, logits);
+  Call call(batch, strips, extent_of(batch, strips), logits);
+  if (pool_.threads() == 1) {
+    run_alone(call);
   } else {
-    run_apart(batch, strips, logits);
+    run_in_lane(call);
   }
   calls_.fetch_add(1);
   rows_.fetch_add(batch.offsets[batch.texts]);
 }
 
-void Engine::run_together(const Batch& batch, const std::vector<Strip>& strips, float* logits) {
-  Extent extent = extent_of(batch, strips);
+void Engine::run_alone(const Call& call) {
+  const Shelf::Loan workspace(shelf_, call.extent);
+  Barrier alone(1);
+  for (const Strip& strip : call.strips) pass(model_, call.batch, strip, {0, 1, alone}, *workspace, call.logits);
+}
+
+void Engine::run_in_lane(Call& call) {
+  pool_.check_whole();  // before the lane is touched: a thread that a fork left behind may have locked it
+  const Lane::Visit visit(lane_, call);
+  if (!visit.is_computed()) {
+    if (static_cast<int>(call.strips.size()) < pool_.threads() && lane_.is_alone()) {
+      run_together(call);
+    } else {
+      run_apart();
+    }
+  }
+  if (call.failure) std::rethrow_exception(call.failure);
+}
+
+void Engine::run_together(const Call& call) {
+  Extent extent = call.extent;
   const int members = extent.members = team_of(model_, pool_.threads());
   const Shelf::Loan workspace(shelf_, extent);
   Barrier barrier(members);
   pool_.run(members, [&](int number) {
-    for (const Strip& strip : strips) pass(model_, batch, strip, {number, members, barrier}, *workspace, logits);
+    for (const Strip& strip : call.strips) pass(model_, call.batch, strip, {number, members, barrier}, *workspace, call.logits);
   });
 }
 
-void Engine::run_apart(const Batch& batch, const std::vector<Strip>& strips, float* logits) {
-  const Extent extent = extent_of(batch, strips);
-  std::atomic<int> next{0};
+void Engine::run_apart() {
   pool_.run(pool_.threads(), [&](int) {
-    const Shelf::Loan workspace(shelf_, extent);
     Barrier alone(1);
-    for (int number; (number = next.fetch_add(1)) < static_cast<int>(strips.size());) {
-      pass(model_, batch, strips[number], {0, 1, alone}, *workspace, logits);
+    while (const Lane::Turn turn = lane_.take()) {
+      std::exception_ptr failure;
+      try {
+        const Shelf::Loan workspace(shelf_, turn.call->extent);
+        pass(model_, turn.call->batch, turn.strip, {0, 1, alone}, *workspace, turn.call->logits);
+      } catch (...) {  // no memory for a workspace
+        failure = std::current_exception();
+      }
+      lane_.put(turn, std::move(failure));
     }
   });
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/batch.h"
+#include "engine/lane.h"
 #include "engine/passage.h"
 #include "engine/pool.h"
 #include "engine/runner.h"
@@ -25,11 +26,15 @@ class Engine : public Runner {
   bool is_whole() const override { return pool_.is_whole(); }
 
  private:
-  // All threads share each strip; or each takes strips of its own.
-  void run_together(const Batch& batch, const std::vector<Strip>& strips, float* logits);
-  void run_apart(const Batch& batch, const std::vector<Strip>& strips, float* logits);
+  // In the calling thread, beside other callers in theirs; or with all threads of the pool, which callers share in the lane.
+  void run_alone(const Call& call);
+  void run_in_lane(Call& call);
+  // All threads share each strip; or each takes strips of its own, and of whichever call is due first.
+  void run_together(const Call& call);
+  void run_apart();
   const Model model_;
   Pool pool_;
+  Lane lane_;
   Shelf shelf_;
 };
 

@@ -65,6 +65,10 @@ Pool::Pool(int threads) : process_(getpid()) {
 
 bool Pool::is_whole() const { return workers_.empty() || process_ == getpid(); }
 
+void Pool::check_whole() const {
+  if (!is_whole()) throw std::runtime_error("the classifier was made before this process was forked; make one in the child");
+}
+
 Pool::~Pool() { end(); }
 
 void Pool::end() {
@@ -82,10 +86,7 @@ void Pool::call(std::uint32_t members) {
 void Pool::run(int members, const std::function<void(int)>& work) {
   members = std::min(members, threads());
   if (members <= 1) return work(0);
-  if (!is_whole()) {
-    throw std::runtime_error("the classifier was made before this process was forked; make one in the child");
-  }
-  const std::lock_guard turn(turn_);
+  check_whole();
   work_ = &work;
   left_.store(members - 1);
   call(static_cast<std::uint32_t>(members));

@@ -34,8 +34,9 @@ class Pool {
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
   // False in a forked child, which has none of the threads: it may neither run nor destroy the pool.
   bool is_whole() const;
+  void check_whole() const;  // throws std::runtime_error
   // Calls work(0) here and work(1) ... work(members - 1) on other threads, and returns when all have returned; what one
-  // of them threw is thrown here then. One call at a time: a second caller waits.
+  // of them threw is thrown here then. One call at a time.
   void run(int members, const std::function<void(int)>& work);
 
  private:
@@ -51,7 +52,6 @@ class Pool {
   void call(std::uint32_t members);
   void end();
   const int process_;  // threads do not follow a fork
-  std::mutex turn_;
   const std::function<void(int)>* work_ = nullptr;  // nullptr: the workers are to end
   std::mutex failing_;
   std::exception_ptr failure_;

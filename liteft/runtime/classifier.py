@@ -48,6 +48,8 @@ def load(
             which no GPU has run yet.
         backend: "native", "onnxruntime", or "auto": native on the CPU, where this liteft has its library, the
             processor has AVX2 or NEON, and the graph is one node and neither flat nor traced; else onnxruntime.
+            A text's logits are the same bits in any company on the native backend, and close ones on onnxruntime,
+            which pads.
         threads: threads of one run on the CPU; None for the physical cores that this process may use. With 1,
             texts are tokenized on one core too.
         precision: None computes as the artifact is stored, float16 in float32. "bf16" computes the products of a

@@ -4,7 +4,8 @@
   are for engines that have no such products, and a scale a row is the finer one.
 - Nothing is padded, not even integers: ids lie one text after the other, and the library runs exactly those rows
   through the layers. ``counters`` is its own count of them.
-- The library may be run from several threads at once. ctypes lets Python go on meanwhile.
+- The library may be run from several threads at once: short batches go ahead of long ones there. ctypes lets Python
+  go on meanwhile.
 - Whoever runs holds the classifier, so it is freed when the last run has ended and never before, in whatever thread
   that is.
 - Fork: the library's threads do not exist in a child. A child leaves the inherited classifier alone, alive and unused,

@@ -28,7 +28,8 @@ class Prediction:
             none; single-label: ``label`` alone.
         top: (label, score) of the ``top_k`` best labels, best first; empty when not asked for.
         truncated: tokens of the text were cut off.
-        backend: what computed it: "native" or "onnxruntime".
+        backend: what computed it: "native" or "onnxruntime". Natively a text's logits are the same bits whatever texts
+            are beside it; onnxruntime pads, and they may differ in the last bits.
     """
 
     label: str

@@ -159,6 +159,7 @@ def test_a_configuration_of_another_shape_is_an_error(workshop: Workshop, librar
     assert make_config("bert", 5).intermediate_size == 128
 
 
-def test_the_tests_in_cpp_pass(built: Path) -> None:
-    done = subprocess.run([built / "test_engine"], capture_output=True, text=True, check=False, timeout=300)
+@pytest.mark.parametrize("program", ["test_engine", "test_lane"])
+def test_the_tests_in_cpp_pass(built: Path, program: str) -> None:
+    done = subprocess.run([built / program], capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout[-3000:]

@@ -2,7 +2,7 @@
 
    Plain C, for any language. No function throws, aborts or keeps a pointer that it was given, and each that can fail
    returns 0 for success; liteft_last_error then says what was wrong, in the calling thread. A classifier may be run
-   from many threads at once. */
+   from many threads at once: short batches go ahead of long ones, none waits longer than by equal shares, and logits are the same. */
 
 #ifndef LITEFT_LITEFT_H
 #define LITEFT_LITEFT_H
