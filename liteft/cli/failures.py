@@ -121,11 +121,10 @@ def _usage_text(error: Any, arguments: list[str]) -> str:
 def _interrupted_text(error: KeyboardInterrupt, arguments: list[str]) -> str:
     how = f"ended by {error}" if isinstance(error, Ended) else "interrupted"
     resumed = arguments[:1] and arguments[0] in _RESUMED
-    if not resumed and not any(argument.split("=")[0] == "--input" for argument in arguments):
-        return f"{how}; nothing half done was left behind."
-    return str(
-        LiteftError(f"{how}; the same command goes on where it stopped.", fix=shlex.join(["liteft", *arguments]))
-    )
+    resumed = resumed or any(argument.split("=")[0] == "--input" for argument in arguments)
+    goes_on, anew = "the same command goes on where it stopped", "nothing half done stays; the same command begins anew"
+    then = goes_on if resumed else anew
+    return str(LiteftError(f"{how}; {then}.", fix=shlex.join(["liteft", *arguments])))
 
 
 def _mistake_text(error: Exception, arguments: list[str]) -> str:

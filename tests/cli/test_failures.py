@@ -170,6 +170,15 @@ def test_a_signal_that_ends_a_verb_ends_it_as_an_interrupt_does(
     assert signal.getsignal(number) is signal.SIG_DFL
 
 
+def test_what_cannot_be_resumed_says_that_it_begins_anew(
+    call: Any, artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("liteft.inspection.inspect", raising(KeyboardInterrupt()))
+    called = call("inspect", artifact.path)
+    assert called.status == 130
+    assert "interrupted; nothing half done stays; the same command begins anew." in called.err
+
+
 def test_a_signal_that_is_ignored_stays_ignored(
     call: Any, reviews: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
