@@ -22,6 +22,8 @@ def flags(tree: ast.AST) -> Iterator[str]:
             spared.add(id(node.value))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Hint":
             spared |= {id(part) for each in [*node.args[1:], *node.keywords] for part in ast.walk(each)}
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "install_hint":
+            spared |= {id(part) for part in ast.walk(node)}  # pip's own
         if isinstance(node, ast.JoinedStr) and isinstance(node.values[0], ast.Constant):
             spared |= {id(part) for part in node.values} if COMMAND.search(str(node.values[0].value)) else set()
     for node in ast.walk(tree):
