@@ -69,10 +69,14 @@ def _taken(lock: Path, target: Path) -> BinaryIO | None:
     except ImportError:
         return None
     for _ in range(_ATTEMPTS):
+        made = False
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
+            made = True
             file = open(lock, "a+b")  # noqa: SIM115  # kept open: closing it lets go
-        except OSError:
+        except OSError as error:
+            if isinstance(error, FileNotFoundError if made else FileExistsError) and not lock.parent.is_file():
+                continue  # whoever held it has just removed the folder
             return None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -165,6 +165,36 @@ def test_a_second_writer_of_a_folder_is_refused_by_the_firsts_name(tmp_path: Pat
     assert names(tmp_path) == ["a"]
 
 
+RACING = """
+import sys, time
+from pathlib import Path
+from liteft import files
+from liteft.errors import RunError
+
+end, written = time.monotonic() + 1, 0
+while time.monotonic() < end:
+    try:
+        with files.writing_folder(Path(sys.argv[1])) as folder:
+            for name in "abc":
+                (folder / name).write_text(sys.argv[2])
+        written += 1
+    except RunError as error:
+        assert "another process is writing" in error.message or "keep writing" in error.message, error
+print(written)
+"""
+
+
+def test_writers_that_race_write_one_after_another_or_are_refused(tmp_path: Path) -> None:
+    commands = [[sys.executable, "-c", RACING, str(tmp_path / "a"), str(number)] for number in range(3)]
+    writers = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for command in commands]
+    for writer in writers:
+        out, err = writer.communicate(timeout=60)
+        assert writer.returncode == 0, err.decode()
+        assert int(out) > 0
+    assert len(set(content(tmp_path / "a").values())) == 1
+    assert names(tmp_path) == ["a"]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such locks")
 def test_a_system_without_locks_writes_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import fcntl

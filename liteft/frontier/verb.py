@@ -103,7 +103,8 @@ def search(
     check_recipe(recipe)
     if PartialState(cpu=not torch.cuda.is_available()).num_processes > 1:
         raise ConfigError(
-            "a search times models, so it runs in one process.", fix="without torchrun; then train a student of the winner's size"
+            "a search times models, so it runs in one process.",
+            fix="without torchrun; then train a student of the winner's size",
         )
     dataset = resolve_data(data, recipe)
     require_trainable(dataset)
