@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from liteft import files
 from liteft.errors import ArtifactError, ModelError, first_line
@@ -87,6 +87,12 @@ class Manifest(BaseModel):
     teacher: dict[str, Any] | None = None
     data: dict[str, Any] | None = None
     versions: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _check_labels(self) -> Manifest:
+        if self.task == "single_label" and len(self.labels) < 2:
+            raise ValueError("one label alone is always chosen; a single_label task has two or more")
+        return self
 
 
 @dataclass(frozen=True, slots=True, repr=False)

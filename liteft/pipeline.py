@@ -91,7 +91,7 @@ def run_pipeline(
         return finetune(base, dataset, out=out / "teacher", recipe=recipe, progress=progress)
 
     if until == "teacher":
-        opened = open_teacher(teacher, finetune=finetuned)
+        opened = open_teacher(teacher, finetune=finetuned, dataset=dataset, recipe=recipe, progress=progress)
         return Outcome(opened.run, (), (), None, dataset)
     made = distill_all(
         teacher, dataset, out=out / "student", teacher_out=out / "teacher", recipe=recipe, progress=progress

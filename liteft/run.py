@@ -26,6 +26,7 @@ import numpy as np
 
 from liteft import files
 from liteft.errors import ModelError, RunError, first_line
+from liteft.foreign.weights import ADAPTER, BASE, WEIGHTS, require_weights, weights_sha256
 from liteft.metrics import Task
 
 __all__ = [
@@ -44,9 +45,6 @@ __all__ = [
 RUN_FORMAT = 1
 RUN_FILE = "run.json"
 MODEL_FOLDER = "model"
-WEIGHTS = "model.safetensors"
-ADAPTER = "adapter_model.safetensors"
-BASE = "base.json"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -173,11 +171,15 @@ def model_weights(folder: Path) -> Path:
 def model_weights_sha256(folder: Path) -> str:
     """Return what identifies the weights that a model folder computes with, 64 hexadecimal digits.
 
-    That is the SHA-256 of the file; of an adapter, that of its file's hash, its base's, and how the base is stored.
+    That is the SHA-256 of the file, or of the list of the parts' hashes; of an adapter, that of its file's hash, its
+    base's, and how the base is stored.
+
+    Raises:
+        ModelError: there are no weights.
     """
-    own = files.sha256_once(model_weights(folder))
     if not (folder / ADAPTER).is_file():
-        return own
+        return str(weights_sha256(require_weights(folder)))
+    own = files.sha256_once(folder / ADAPTER)
     base = read_base(folder)
     parts = (own, base["sha256"], base["quantization"] or "none", base["compute"])
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

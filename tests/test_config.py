@@ -50,6 +50,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "threads": 2,
         "seed": 5,
         "base": "minilm",
+        "labels": ["bad", "good"],
         "pooling": "mean",
         "max_tokens": 256,
         "truncation_side": "left",

@@ -25,6 +25,9 @@ Seconds = Annotated[float, typer.Option("--seconds", metavar="S", help="About ho
 Picture = Annotated[
     str | None, typer.Option("--picture", metavar="FILE", help="Draw quality against latency: png, svg or pdf.")
 ]
+Task = Annotated[
+    str | None, typer.Option("--task", metavar="TASK", help="Of a model from elsewhere: single_label or multi_label.")
+]
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="cpu or cuda, for all of them.")]
 
 
@@ -39,12 +42,14 @@ def compare(
     threads: o.Threads = None,
     device: Device = "cpu",
     picture: Picture = None,
+    task: Task = None,
+    labels: o.Labels = None,
     reading: o.Reading,
     settings: o.Settings,
     output: o.Output,
 ) -> None:
     """Compare models: quality, size, latency, throughput."""
-    from liteft.cli.settings import data_of_models, resolve
+    from liteft.cli.settings import data_of_models, resolve, said_of_model
     from liteft.report import compare as compare_models
     from liteft.report.picture import require_drawable
 
@@ -54,6 +59,7 @@ def compare(
     console = output.console()
     models = [console.artifact_of(model) for model in models]
     source, how = data_of_models(recipe, models)
+    said = said_of_model(labels, task, reading.pair)
     comparison = compare_models(
         *models,
         on=source,
@@ -62,6 +68,9 @@ def compare(
         seconds=seconds,
         threads=threads,
         device=device,
+        labels=said.labels,
+        task=said.task,
+        paired=said.paired,
         progress=console.progress,
         **how,
     )

@@ -97,6 +97,7 @@ def distill(
     overwrite: Overwrite = False,
     reading: o.Reading,
     task: o.Task = None,
+    labels: o.Labels = None,
     training: o.Training,
     head: o.Head,
     adapter: o.Adapter,
@@ -110,16 +111,17 @@ def distill(
     on. --precision, --optimizer, --seed and --threads hold for both; --quantization and --lora-rank are the teacher's.
     With any of --max-mb, --max-ms and --max-drop sizes, vocabularies and precisions are searched, the cheapest first.
     """
-    from liteft.cli.settings import absolute, load_data, parse_layers, resolve
+    from liteft.cli.settings import absolute, load_data, parse_layers, resolve, said_of_model
     from liteft.cli.summary import outcome_document, outcome_text
 
     start: dict[str, Any] = {"size": size, "student": student, "layers": parse_layers(layers), "unlabeled": unlabeled}
     start |= {"vocabulary": vocabulary}
+    named = said_of_model(labels, None, None).labels
     repeats = {"control": control or None, "seeds": seeds}
     recipe = resolve(
         settings,
         data={"source": data, "task": task, **asdict(reading)},
-        teacher={**asdict(head), **asdict(adapter), **asdict(machine)},
+        teacher={**asdict(head), **asdict(adapter), **asdict(machine), "labels": named and list(named)},
         student={**start, **repeats, **asdict(training), **asdict(machine)},
         export={"precision": export_precision, "flat": export_flat or None},
         search={"max_mb": max_mb, "max_ms": max_ms, "max_drop": max_drop},

@@ -48,6 +48,12 @@ Target = Annotated[
     str | None,
     typer.Option("--target", metavar="TARGET", help="edge: for phones and browsers, flat, for transformers.js."),
 ]
+Task = Annotated[
+    str | None, typer.Option("--task", metavar="TASK", help="Of a model from elsewhere: single_label or multi_label.")
+]
+MaxTokens = Annotated[
+    int | None, typer.Option("--max-tokens", metavar="N", help="Cut texts here; at what the model states if left out.")
+]
 Split = Annotated[str, typer.Option("--split", metavar="NAME", help="Texts to verify on.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an artifact of another form or model.")]
 
@@ -67,6 +73,9 @@ def export(
     flat: Flat = False,
     vocabulary: Vocabulary = None,
     target: Target = None,
+    task: Task = None,
+    labels: o.Labels = None,
+    max_tokens: MaxTokens = None,
     data: o.Data = None,
     split: Split = "validation",
     unlabeled: Unlabeled = None,
@@ -78,9 +87,10 @@ def export(
     """Export a trained classifier to verified ONNX.
 
     Without --data, a run is verified on the data that it was trained on. Static int8 is calibrated on training texts.
+    Of a model that LiteFT did not train, --task, --pair, --labels and --max-tokens say what its config.json does not.
     """
     from liteft.artifact import refuse_artifact
-    from liteft.cli.settings import data_of_models, resolve
+    from liteft.cli.settings import data_of_models, resolve, said_of_model
     from liteft.cli.summary import artifact_document, artifact_text
     from liteft.data import load_unlabeled
     from liteft.report.gold import find_gold
@@ -102,8 +112,12 @@ def export(
     refuse_artifact(source)
     console = output.console()
     on, how = data_of_models(recipe, [source])
-    subjects, chosen = find_subjects([source]), recipe.export
+    said, chosen = said_of_model(labels, task, reading.pair), recipe.export
+    subjects = find_subjects([source], said=said)
     gold = find_gold(on, subjects, split=split, settings=how)
+    (subject,) = gold.subjects
+    for note in gold.named:
+        console.progress(note)
     static = chosen.precision == "int8" and chosen.scheme == "static"
     import liteft
 
@@ -112,6 +126,10 @@ def export(
     artifact = liteft.export(
         source,
         out,
+        task=said.task,
+        paired=None if subject.own else said.paired,
+        labels=said.labels if subject.own else subject.labels,
+        max_tokens=max_tokens,
         precision=chosen.precision,
         scheme=chosen.scheme,
         weight_bits=chosen.weight_bits,

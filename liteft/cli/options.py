@@ -16,7 +16,7 @@ import typer
 
 from liteft.cli.console import Console
 
-__all__ = ["Data", "Out", "Output", "Reading", "Settings", "Task", "Training", "flat"]
+__all__ = ["Data", "Labels", "Out", "Output", "Reading", "Settings", "Task", "Training", "flat"]
 
 Out = Annotated[str, typer.Option("--out", metavar="FOLDER", help="Where the result goes.")]
 Data = Annotated[
@@ -25,6 +25,12 @@ Data = Annotated[
 ]
 Task = Annotated[
     str | None, typer.Option("--task", metavar="TASK", help="single_label or multi_label; seen in the labels.")
+]
+Labels = Annotated[
+    str | None,
+    typer.Option(
+        "--labels", metavar="FILE", help="Of a model from elsewhere: a label a line, in the order of its logits."
+    ),
 ]
 Threads = Annotated[
     int | None, typer.Option("--threads", metavar="N", help="CPU threads; the physical cores if left out.")

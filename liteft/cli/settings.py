@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel
 
@@ -18,8 +18,10 @@ from liteft.cli.options import Reading, Settings
 from liteft.config import DataRecipe, Recipe, make_recipe, read_recipe, toml_value
 from liteft.data import Dataset, load_dataset
 from liteft.errors import ConfigError
+from liteft.foreign import Said, read_labels
+from liteft.metrics import Task
 
-__all__ = ["absolute", "data_arguments", "data_of_models", "load_data", "parse_layers", "resolve"]
+__all__ = ["absolute", "data_arguments", "data_of_models", "load_data", "parse_layers", "resolve", "said_of_model"]
 
 _COMMAND = "the command line"
 _PATHS = {"data": ("source",), "teacher": ("base", "vocabulary"), "student": ("student", "unlabeled")}
@@ -91,6 +93,21 @@ def data_of_models(recipe: Recipe, models: Sequence[str]) -> tuple[str | None, d
         if known is not None and source in (None, absolute(known)):
             return known, {**table, **given}
     return source, given
+
+
+def said_of_model(labels: str | None, task: str | None, pair: str | None) -> Said:
+    """Return what the command line says of a model that transformers wrote.
+
+    Args:
+        labels: a file of label names.
+        task: --task.
+        pair: --pair: a column of second texts, or "" for a model of single texts.
+
+    Raises:
+        ConfigError: the file cannot be read, or the task is unknown.
+    """
+    names = None if labels is None else read_labels(Path(labels))
+    return Said(names, cast("Task | None", task), None if pair is None else pair != "")
 
 
 def data_arguments(data: DataRecipe) -> list[str]:

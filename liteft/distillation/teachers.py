@@ -6,17 +6,20 @@ fine-tuned first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from liteft.config import Recipe
 from liteft.data import Dataset, Split
-from liteft.errors import LiteftError, ModelError
+from liteft.errors import ConfigError, Hint, LiteftError, ModelError, leave_out
 from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.model import LoadedClassifier, is_classifier, load_classifier
+from liteft.foreign import Said, adopted_labels
+from liteft.foreign.meaning import LABELS_HINT
 from liteft.run import RUN_FILE, Run, model_weights_sha256, read_run
 
 __all__ = ["Teacher", "open_teacher", "with_labels"]
@@ -53,17 +56,29 @@ class Teacher:
         return described
 
 
-def open_teacher(source: Run | str | Path, *, finetune: Callable[[str], Run]) -> Teacher:
+def open_teacher(
+    source: Run | str | Path,
+    *,
+    finetune: Callable[[str], Run],
+    dataset: Dataset | None = None,
+    recipe: Recipe | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Teacher:
     """Return the teacher that ``source`` names.
 
     Args:
         source: a finished run or its folder, a classifier's folder, or a base (folder or hub name).
         finetune: called with the base's name where ``source`` is one; returns the finished run.
+        dataset: what will be taught; it shows what a classifier that transformers wrote does not say of itself.
+        recipe: its ``teacher.labels`` and ``data.task`` say that, too.
+        progress: called with a line of text where the data's label names are taken for the teacher's.
 
     Raises:
-        ModelError: nothing of these, or a classifier that cannot be loaded.
+        ModelError: nothing of these, a classifier that cannot be loaded, or one that does not say what it means.
+        ConfigError: labels for a model that has its own.
         RunError: an unfinished run.
     """
+    said = _said(dataset, recipe)
     if not isinstance(source, Run):
         path = Path(source)
         if (path / RUN_FILE).is_file() or (path / "recipe.toml").is_file():
@@ -71,9 +86,46 @@ def open_teacher(source: Run | str | Path, *, finetune: Callable[[str], Run]) ->
         else:
             folder = resolve_base(str(source))
             if is_classifier(folder):
-                return Teacher(load_classifier(folder), None, model_weights_sha256(folder))
+                loaded = load_classifier(folder, said=said)
+                _adopt_labels(loaded, dataset, progress)
+                return Teacher(loaded, None, model_weights_sha256(folder))
+            _refuse_labels(said, source)
             source = finetune(str(source))
+    _refuse_labels(said, source.path)
     return Teacher(load_classifier(source.model_path), source, str(source.info["weights_sha256"]))
+
+
+def _said(dataset: Dataset | None, recipe: Recipe | None) -> Said:
+    labels = None if recipe is None or recipe.teacher.labels is None else tuple(recipe.teacher.labels)
+    paired = False if recipe is not None and recipe.data.pair == "" else None
+    task = None if recipe is None else recipe.data.task
+    return Said(labels, task, paired, seen_pairs=None if dataset is None else dataset.paired)
+
+
+def _refuse_labels(said: Said, source: object) -> None:
+    if said.labels is not None:
+        raise ConfigError(
+            f"labels name the logits of a classifier that transformers wrote, and {source} is none.",
+            fix=[leave_out("labels")],
+        )
+
+
+def _adopt_labels(
+    loaded: LoadedClassifier, dataset: Dataset | None, progress: Callable[[str], None] | None
+) -> None:
+    """Name the labels of a classifier that transformers wrote as the data do, where only one reading is possible."""
+    own = loaded.settings.labels
+    taken = None if dataset is None or _says_all(loaded) else adopted_labels(own, dataset.labels)
+    if taken is None or taken == own:
+        return
+    loaded.settings = replace(loaded.settings, labels=taken)
+    if progress is not None:
+        shown = ", ".join(f"{old} is {new}" for old, new in list(zip(own, taken, strict=True))[:8])
+        progress(f"the teacher's labels are named as the data name them: {shown}")
+
+
+def _says_all(loaded: LoadedClassifier) -> bool:
+    return getattr(loaded.config, "liteft", None) is not None
 
 
 def with_labels(dataset: Dataset, teacher: Teacher) -> Dataset:
@@ -84,16 +136,16 @@ def with_labels(dataset: Dataset, teacher: Teacher) -> Dataset:
     """
     settings = teacher.loaded.settings
     if settings.task != dataset.task:
-        raise _unfit(dataset, teacher, {"its task": settings.task, "the data's task": dataset.task})
-    # A classifier that transformers saved does not say whether it reads pairs.
-    said = getattr(teacher.loaded.config, "liteft", None) is not None
-    if said and settings.paired != dataset.paired:
+        seen = {"its task": settings.task, "the data's task": dataset.task}
+        silent = not _says_all(teacher.loaded) and teacher.loaded.config.problem_type is None
+        raise _unfit(dataset, teacher, seen, [_task_hint(dataset.task)] if silent else [])
+    if settings.paired != dataset.paired:
         raise _unfit(dataset, teacher, {"it reads": _texts(settings.paired), "the data hold": _texts(dataset.paired)})
     if settings.labels == dataset.labels:
         return dataset
     if set(settings.labels) != set(dataset.labels):
         shown = {"its labels": ", ".join(settings.labels[:8]), "the data's labels": ", ".join(dataset.labels[:8])}
-        raise _unfit(dataset, teacher, shown)
+        raise _unfit(dataset, teacher, shown, [] if _says_all(teacher.loaded) else [LABELS_HINT])
     order = np.array([settings.labels.index(label) for label in dataset.labels])
     return replace(
         dataset,
@@ -117,9 +169,20 @@ def _texts(paired: bool) -> str:
     return "pairs of texts" if paired else "single texts"
 
 
-def _unfit(dataset: Dataset, teacher: Teacher, seen: dict[str, str]) -> LiteftError:
+def _task_hint(task: str) -> Hint:
+    return Hint(
+        f'a recipe with data.task = "{task}", if the teacher was trained so',
+        f"--task {task}, if the teacher was trained so",
+    )
+
+
+def _unfit(dataset: Dataset, teacher: Teacher, seen: Mapping[str, str], more: Sequence[Hint] = ()) -> LiteftError:
     return ModelError(
         f"the teacher {teacher.name} was not made for the data {dataset.name}.",
         accepted=seen,
-        fix=["the data that it was trained on", "a base as --teacher is fine-tuned on these data first"],
+        fix=[
+            *more,
+            "the data that it was trained on",
+            Hint("a base as the teacher is fine-tuned first", "a base as --teacher is fine-tuned first"),
+        ],
     )

@@ -130,7 +130,7 @@ def distill_all(
         shown = not (teacher_out / RUN_FILE).is_file()  # the teacher's training shows the data check
         return finetune(base, dataset, out=teacher_out, recipe=recipe, progress=progress, callbacks=callbacks)
 
-    opened = open_teacher(teacher, finetune=finetuned)
+    opened = open_teacher(teacher, finetune=finetuned, dataset=dataset, recipe=recipe, progress=progress)
     dataset = with_labels(dataset, opened)
     kinds: tuple[Kind, ...] = ("student", "control") if recipe.student.control else ("student",)
     runs: dict[Kind, list[Run]] = {"student": [], "control": []}

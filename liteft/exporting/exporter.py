@@ -16,16 +16,17 @@ from typing import Any, get_args
 import numpy as np
 
 from liteft.arguments import checked_progress, require_path
-from liteft.artifact import MODEL, Artifact, read_artifact, refuse_artifact, require_replaceable, writing_artifact
+from liteft.artifact import MODEL, Artifact, read_artifact, require_replaceable, writing_artifact
 from liteft.config import ExportRecipe
 from liteft.data import Split
-from liteft.errors import ConfigError, ModelError, closest
+from liteft.errors import ConfigError, Hint, ModelError, closest, leave_out, option
 from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.calibration import MOST_TEXTS, PERCENTILE, Calibration, calibrate_ranges
 from liteft.exporting.edge import EDGE_GRAPHS, Target
 from liteft.exporting.folder import title_of, write_companions
 from liteft.exporting.limits import Limits
 from liteft.exporting.mending import Attempt, mend
+from liteft.exporting.origin import find_model, settle_meaning
 from liteft.exporting.precision import Precision
 from liteft.exporting.quantization import EmbeddingBits, Quantization, Range, Scheme, WeightBits
 from liteft.exporting.replacing import refuse_another
@@ -35,7 +36,9 @@ from liteft.exporting.verify import Gate, check_pairs
 from liteft.exporting.weights import reason_to_trace
 from liteft.finetuning.adapters import adapter_of, parameter_count
 from liteft.finetuning.model import LoadedClassifier, load_classifier, merged_classifier
-from liteft.run import Run, model_weights_sha256, read_run
+from liteft.foreign import Said
+from liteft.metrics import Task
+from liteft.run import Run, model_weights_sha256
 from liteft.trimming import trimming_text
 
 __all__ = ["check_form", "export"]
@@ -48,6 +51,10 @@ def export(
     source: Run | str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
+    task: Task | None = None,
+    paired: bool | None = None,
+    labels: Sequence[str] | None = None,
+    max_tokens: int | None = None,
     precision: Precision = "fp32",
     scheme: Scheme = "per_row",
     weight_bits: WeightBits = 8,
@@ -72,6 +79,10 @@ def export(
         source: a run, its folder, or a model folder as LiteFT or transformers writes it. An adapter is merged into its
             base in float32, and what comes out is verified against the adapter on its base as that was trained; with
             ``vocabulary`` against the merged weights with that vocabulary.
+        task, paired, labels: of a folder that transformers wrote, where its config.json does not say it: "single_label"
+            or "multi_label", whether it reads pairs of texts, and the names of its labels in the order of its logits.
+            Pairs or not is seen in ``verify`` otherwise.
+        max_tokens: cut texts to so many tokens; None for what the model states.
         out: the artifact's folder. An artifact of the same form and weights there is replaced, once the new one is
             verified; another one only with ``overwrite``.
         precision: "fp32"; "fp16", half the file, computed in float32; or "int8", a quarter of the file and
@@ -129,12 +140,14 @@ def export(
         raise ConfigError(
             "an export is verified on real texts, and none were given.",
             accepted={"verify": "a Split, with labels or without"},
-            fix=["verify=data.validation", "liteft export RUN --data DATA"],
+            fix=Hint("verify=data.validation", "--data DATA"),
         )
     _require_splits(verify=verify, calibrate=calibrate, unlabeled=unlabeled)
     require_replaceable(Path(out))
-    run, folder = _resolve(source)
-    loaded = load_classifier(folder)
+    run, folder = find_model(source)
+    said = Said(None if labels is None else tuple(labels), task, paired, seen_pairs=verify.pairs is not None)
+    settle_meaning(folder, said, verify, progress)
+    loaded = load_classifier(folder, said=said, max_tokens=max_tokens)
     weights_sha256 = model_weights_sha256(folder)
     if not overwrite:
         asked = ExportRecipe.model_construct(
@@ -275,21 +288,6 @@ def _cut_line(loaded: LoadedClassifier) -> str:
     return f"texts are cut at {settings.max_tokens:,} tokens, on the {settings.truncation_side}: {loaded.cut_by}"
 
 
-def _resolve(source: Run | str | os.PathLike[str]) -> tuple[Run | None, Path]:
-    """Return the run, where there is one, and the model's folder."""
-    if not isinstance(source, Run):
-        path = Path(source)
-        if not path.is_dir():
-            raise ModelError(
-                f"{path} is no folder.", accepted={"source": "a finished run, or a model folder"}
-            )
-        refuse_artifact(path)
-        if (path / "config.json").is_file() and not (path / "run.json").is_file():
-            return None, path
-        source = read_run(path)
-    return source, source.model_path
-
-
 def _check_size(loaded: LoadedClassifier, precision: Precision, *, traced: bool) -> None:
     """Refuse what protobuf cannot hold. Traced graphs pass through float32, whatever they are stored in."""
     parameters = parameter_count(loaded.model)
@@ -298,7 +296,10 @@ def _check_size(loaded: LoadedClassifier, precision: Precision, *, traced: bool)
         raise ModelError(
             f"{loaded.path} has {parameters:,} parameters, {size / 1e9:.1f} GB as a graph in {precision}.",
             accepted={"one ONNX file": "2 GB"},
-            fix=[*([] if traced else ["--precision int8, or fp16"]), "distil it into a smaller student"],
+            fix=[
+                *([] if traced else [option("precision", "int8", note=", or fp16")]),
+                "distil it into a smaller student",
+            ],
         )
 
 
@@ -307,7 +308,7 @@ def _check_nibbles(loaded: LoadedClassifier, reason: str | None) -> None:
     width = getattr(loaded.config, "embedding_size", loaded.config.hidden_size)
     why = f"the graph is traced: {reason}" if reason is not None else f"their width {width} is odd" if width % 2 else ""
     if why:
-        raise ModelError(f"embedding_bits=4 was asked for, and {why}.", fix="leave out embedding_bits")
+        raise ModelError(f"embedding_bits=4 was asked for, and {why}.", fix=leave_out("embedding_bits"))
 
 
 def check_form(
@@ -325,20 +326,21 @@ def check_form(
     if embedding_bits not in get_args(EmbeddingBits):
         raise ConfigError(f"embeddings of {embedding_bits} bits are unknown.", accepted={"embedding_bits": "8 or 4"})
     asked = {
-        "scheme=static": scheme == "static",
-        "weight_bits=7": weight_bits == 7,
-        "embedding_bits=4": embedding_bits == 4,
-        "mixed": mixed,
+        "scheme=static": ("scheme", scheme == "static"),
+        "weight_bits=7": ("weight_bits", weight_bits == 7),
+        "embedding_bits=4": ("embedding_bits", embedding_bits == 4),
+        "mixed": ("mixed", mixed),
     }
     if calibration != "percentile" and scheme != "static":
         raise ConfigError(
             f"calibration={calibration} is for static int8, and the scheme is {scheme}.",
-            fix=["--scheme static", "leave out calibration"],
+            fix=[option("scheme", "static"), leave_out("calibration")],
         )
-    if precision != "int8" and any(asked.values()):
-        name = next(name for name, wanted in asked.items() if wanted)
+    words, name = next(((words, name) for words, (name, wanted) in asked.items() if wanted), ("", ""))
+    if precision != "int8" and words:
         raise ConfigError(
-            f"{name} is a way of int8, and the precision is {precision}.", fix=["--precision int8", f"leave out {name}"]
+            f"{words} is a way of int8, and the precision is {precision}.",
+            fix=[option("precision", "int8"), leave_out(name)],
         )
 
 
@@ -348,7 +350,7 @@ def _check_word(name: str, word: str, known: tuple[str, ...]) -> None:
         raise ConfigError(
             f"{name} {word!r} is unknown.",
             accepted={name: ", ".join(known)},
-            fix=f"--{name} {near}" if near else (),
+            fix=option(name, near) if near else (),
         )
 
 

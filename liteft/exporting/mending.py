@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from liteft.artifact import MODEL, ArtifactWriter, GraphFile
+from liteft.errors import option
 from liteft.exporting.blame import Effect, rank_products
 from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.disagreement import Disagreement
@@ -157,9 +158,10 @@ def _blaming(error: Disagreement, effects: list[Effect], quantization: Quantizat
         f"to blame, {rank}": f"{effect.product}: {effect.words}"
         for rank, effect in enumerate(effects[:_NAMED], start=1)
     }
-    mixed = [] if tried else ["--mixed, which keeps the worst products in float until the export is within its limits"]
-    finer = ["--embedding-bits 8"] if quantization.embedding_bits == 4 else []
-    finer += ["--weight-bits 8"] if quantization.weight_bits == 7 else []
-    finer += ["--scheme per_row"] if quantization.scheme == "static" else []
-    trained = ["--set student.quantized_epochs=1, for a student that is distilled anew"]
+    note = ", which keeps the worst products in float until the export is within its limits"
+    mixed = [] if tried else [option("mixed", note=note)]
+    finer = [option("embedding_bits", 8)] if quantization.embedding_bits == 4 else []
+    finer += [option("weight_bits", 8)] if quantization.weight_bits == 7 else []
+    finer += [option("scheme", "per_row")] if quantization.scheme == "static" else []
+    trained = [option("student.quantized_epochs", 1, note=", for a student that is distilled anew")]
     return Disagreement(error.message, accepted=error.accepted | named, fix=[*mixed, *finer, *trained, *error.fix])

@@ -21,9 +21,10 @@ from transformers import AutoModelForSequenceClassification
 
 from liteft.artifact import read_artifact
 from liteft.data import Split
-from liteft.errors import VerificationError
+from liteft.errors import VerificationError, first_line
 from liteft.finetuning.adapters import adapter_of
 from liteft.finetuning.model import LoadedClassifier, predict_logits, uses_type_ids
+from liteft.finetuning.pretrained import plain_names
 from liteft.finetuning.tokenizer_files import load_auto_tokenizer
 from liteft.runtime.clipping import ClippingTokenizer
 from liteft.tokenization import Encoded
@@ -229,16 +230,17 @@ def _load_model(loaded: LoadedClassifier) -> tuple[Any, str]:
     if loaded.settings.pooling == "mean":
         return None, "transformers has no classifier that pools by the mean"
     try:
-        model, info = AutoModelForSequenceClassification.from_pretrained(
-            str(loaded.path),
-            dtype=torch.float32,
-            trust_remote_code=False,
-            local_files_only=True,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
+        with plain_names(loaded.path) as folder:
+            model, info = AutoModelForSequenceClassification.from_pretrained(
+                str(folder),
+                dtype=torch.float32,
+                trust_remote_code=False,
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
     except Exception as error:  # what LiteFT loads and transformers does not, for whatever reason
-        return None, f"transformers cannot load it: {' '.join(str(error).split())[:200]}"
+        return None, f"transformers cannot load it: {first_line(error)}"
     if info["missing_keys"]:
         return None, f"transformers alone finds {len(info['missing_keys'])} of its weights missing"
     return model.eval(), ""

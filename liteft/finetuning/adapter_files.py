@@ -14,11 +14,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from liteft import files
-from liteft.errors import ModelError
+from liteft.errors import ModelError, first_line
 from liteft.finetuning.adapters import OF_HEAD, Adapter, adapter_of, parameter_count
 from liteft.finetuning.bases import resolve_base, weights_hash
 from liteft.finetuning.pretrained import HEAD
 from liteft.finetuning.quantized import Quantization, require
+from liteft.foreign.weights import adapter_alone
 from liteft.run import ADAPTER, BASE, read_base
 
 __all__ = ["find_adapter_base", "load_adapter_weights", "read_adapter", "save_adapter", "save_adapter_weights"]
@@ -84,7 +85,9 @@ def load_adapter_weights(model: nn.Module, folder: Path) -> None:
     try:
         stored = load_file(folder / ADAPTER)
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"{folder / ADAPTER} cannot be read: {error}.", fix="copy the folder again, whole") from error
+        raise ModelError(
+            f"{folder / ADAPTER} cannot be read: {first_line(error)}.", fix="copy the folder again, whole"
+        ) from error
     wrong = sorted(
         name for name in own.keys() | stored.keys()
         if name not in own or name not in stored or own[name].shape != stored[name].shape
@@ -107,6 +110,8 @@ def read_adapter(folder: Path) -> Adapter | None:
     """
     if not (folder / ADAPTER).is_file():
         return None
+    if not (folder / BASE).is_file():
+        raise adapter_alone(folder)
     base = read_base(folder)
     bits = base["quantization"]
     require("peft", what=f"{folder}, which holds an adapter,")

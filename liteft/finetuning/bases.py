@@ -6,30 +6,30 @@ retries. Weights are safetensors, in one file or, as large bases have them, in s
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 
-from liteft import files
 from liteft.errors import ModelError, first_line
+from liteft.foreign import encoder_folder
+from liteft.foreign.weights import weights_files, weights_sha256
 from liteft.installation import install_hint
-from liteft.run import WEIGHTS
 
-__all__ = ["base_name", "resolve_base", "weights_bytes", "weights_files", "weights_hash"]
+__all__ = ["base_name", "resolve_base", "weights_bytes", "weights_hash"]
 
-_PARTS = "model-*-of-*.safetensors"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
 def resolve_base(base: str) -> Path:
     """Return the local folder of a base: a path as it is, a hub name downloaded into transformers' cache.
 
+    Of a sentence-transformers folder that has the encoder in a folder of its own, that one is returned.
+
     Raises:
         ModelError: no such folder, no such name, or no network.
     """
     folder = Path(base).expanduser()
     if folder.is_dir():
-        return folder
+        return encoder_folder(folder)
     if base == "minilm":
         return _bundled_minilm()
     if not _HUB_NAME.fullmatch(base) or base.startswith((".", "/")):
@@ -47,9 +47,9 @@ def resolve_base(base: str) -> Path:
         raise ModelError(
             f"the base {base!r} is no folder here and could not be fetched from the hub.",
             accepted={"a base": "a folder with config.json, or a name on the hub", "seen": first_line(error)},
-            fix=["check the name and the network", "--base FOLDER for a model that lies on this machine"],
+            fix=["check the name and the network", "the path of a model that lies on this machine"],
         ) from None
-    return Path(found)
+    return encoder_folder(Path(found))
 
 
 def base_name(base: str) -> str:
@@ -69,24 +69,11 @@ def _bundled_minilm() -> Path:
     return Path(package.get_model_path())
 
 
-def weights_files(folder: Path) -> list[Path]:
-    """Return the files of a model folder's weights: one, or the parts in their order, or none."""
-    whole = folder / WEIGHTS
-    return [whole] if whole.is_file() else sorted(folder.glob(_PARTS))
-
-
 def weights_bytes(folder: Path) -> int:
     """Return the bytes of a model folder's weights."""
     return sum(path.stat().st_size for path in weights_files(folder))
 
 
 def weights_hash(folder: Path | None) -> str | None:
-    """Return the SHA-256 of a model folder's weights, or None without a folder or weights.
-
-    Weights in several files have the hash of the list of their hashes.
-    """
-    found = [] if folder is None else weights_files(folder)
-    hashes = [files.sha256_file(path) for path in found]
-    if len(hashes) > 1:
-        return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
-    return hashes[0] if hashes else None
+    """Return the SHA-256 of a model folder's weights, or None without a folder or weights."""
+    return None if folder is None else weights_sha256(weights_files(folder))

@@ -26,8 +26,11 @@ from liteft.errors import ModelError, first_line, option
 from liteft.finetuning.adapter_files import find_adapter_base, load_adapter_weights, read_adapter, save_adapter
 from liteft.finetuning.adapters import Adapter, adapter_of, attach_adapter, plain_weights
 from liteft.finetuning.mean_pooled import MeanPooledClassifier, pooler_argument
-from liteft.finetuning.pretrained import load_pretrained, quiet_transformers
+from liteft.finetuning.pretrained import load_pretrained, plain_names, quiet_transformers
 from liteft.finetuning.tokenizer_files import FolderTokenizer, read_tokenizer, write_tokenizer
+from liteft.foreign import Said, read_config_json, read_meaning, refuse_family, require_weights
+from liteft.foreign.meaning import train_first
+from liteft.foreign.weights import refuse_quantized
 from liteft.metrics import Task
 from liteft.run import WEIGHTS, check_weights
 from liteft.tokenization import Encoded, TextTokenizer
@@ -90,7 +93,9 @@ class LoadedClassifier:
         return cast(PretrainedConfig, self.model.config)
 
 
-def load_classifier(folder: str | Path, *, max_tokens: int | None = None) -> LoadedClassifier:
+def load_classifier(
+    folder: str | Path, *, max_tokens: int | None = None, said: Said | None = None
+) -> LoadedClassifier:
     """Return the classifier in a folder that LiteFT or transformers wrote, in float32 and evaluation mode.
 
     An adapter comes with its base, stored as it was while it was trained. The tokenizer is read as transformers does.
@@ -99,10 +104,12 @@ def load_classifier(folder: str | Path, *, max_tokens: int | None = None) -> Loa
         folder: the folder.
         max_tokens: cut texts to so many tokens; None for what the classifier was trained with or, where that is not
             known, for the smaller of what its tokenizer and its positions state.
+        said: what its config.json does not say of a classifier that transformers wrote.
 
     Raises:
-        ModelError: no model, no classifier, weights that are not safetensors, a broken file, an adapter whose base is
-            not there, or fewer positions than max_tokens.
+        ModelError: no model, no classifier, one of a task or family that LiteFT does not have, weights that are not
+            safetensors, a broken file, an adapter whose base is not there, or fewer positions than max_tokens.
+        ConfigError: it says something else than ``said``.
         MissingExtraError: an adapter, and peft or bitsandbytes is not installed.
         RunError: it is a run's, and its weights are not those that run.json names.
     """
@@ -110,15 +117,12 @@ def load_classifier(folder: str | Path, *, max_tokens: int | None = None) -> Loa
     check_weights(folder)
     config = read_config(folder)
     adapter = read_adapter(folder)
-    if adapter is None and not (folder / WEIGHTS).is_file():
-        raise ModelError(
-            f"{folder} has no {WEIGHTS}; weights in other formats are never loaded.",
-            fix="save the model with save_pretrained, which writes safetensors",
-        )
+    if adapter is None:
+        require_weights(folder)
     found = read_tokenizer(folder)
     if getattr(config, "liteft", None) is None and not found.types:
         found = found.without_types()
-    settings, cut_by = _read_settings(folder, config, found)
+    settings, cut_by = _read_settings(folder, config, found, said)
     if max_tokens is not None:
         settings, cut_by = replace(settings, max_tokens=_asked_limit(folder, config, max_tokens)), "as asked"
     try:
@@ -137,17 +141,20 @@ def load_classifier(folder: str | Path, *, max_tokens: int | None = None) -> Loa
 def is_classifier(folder: Path) -> bool:
     """Say whether a model folder holds a classifier that was trained, by LiteFT or with transformers."""
     config = read_config(folder)
+    if getattr(config, "quantization_config", None):
+        refuse_quantized(folder, read_config_json(folder))
     architecture = (config.architectures or [""])[0]
     return getattr(config, "liteft", None) is not None or architecture.endswith("ForSequenceClassification")
 
 
 def read_config(folder: Path) -> PretrainedConfig:
-    """Return config.json of a local model folder. Raises ModelError when it is missing or unreadable."""
-    if not (folder / "config.json").is_file():
-        raise ModelError(
-            f"{folder} is no model folder: it has no config.json.",
-            accepted={"a model folder": "config.json, model.safetensors, tokenizer.json"},
-        )
+    """Return config.json of a local model folder.
+
+    Raises:
+        ModelError: it is missing or unreadable, or its family is one that cannot be exported.
+    """
+    content = read_config_json(folder)
+    refuse_family(folder, content)
     try:
         return cast(PretrainedConfig, AutoConfig.from_pretrained(folder, trust_remote_code=False))
     except (ValueError, KeyError, OSError) as error:
@@ -293,30 +300,25 @@ def untrained_classifier(config: PretrainedConfig, settings: ModelSettings) -> n
 
 
 def _read_settings(
-    folder: Path, config: PretrainedConfig, tokenizer: FolderTokenizer
+    folder: Path, config: PretrainedConfig, tokenizer: FolderTokenizer, said: Said | None
 ) -> tuple[ModelSettings, str]:
     """Return what a classifier was trained for, and in words where its max_tokens is from."""
+    content = read_config_json(folder)
+    meaning = read_meaning(folder, content, said)
     stored: dict[str, Any] | None = getattr(config, "liteft", None)
     if stored is not None:
         try:
             return ModelSettings(**{**stored, "labels": tuple(stored["labels"])}), "as it was trained"
         except (TypeError, KeyError) as error:
             raise ModelError(f"{folder / 'config.json'}: the key 'liteft' does not fit: {error}.") from error
-    architecture = (config.architectures or [""])[0]
-    if not architecture.endswith("ForSequenceClassification"):
-        raise ModelError(
-            f"{folder} is no classifier: its architecture is {architecture or 'not named'}.",
-            accepted={"architectures": "...ForSequenceClassification, or a model that liteft trained"},
-            fix=f"liteft finetune --base {folder} --data DATA --out RUN",
-        )
-    multi = config.problem_type == "multi_label_classification"
+    refuse_quantized(folder, content)
     max_tokens, cut_by = _stated_limit(config, tokenizer)
     settings = ModelSettings(
-        labels=tuple(str(config.id2label[index]) for index in range(len(config.id2label))),
-        task="multi_label" if multi else "single_label",
+        labels=meaning.labels,
+        task=meaning.settled_task,
         pooling="last" if config.model_type in DECODER_FAMILIES else "cls",
         max_tokens=max_tokens,
-        paired=False,
+        paired=bool(meaning.paired),
         truncation_side=tokenizer.truncation_side,
     )
     return settings, cut_by
@@ -363,18 +365,20 @@ def _build(folder: Path, config: PretrainedConfig, settings: ModelSettings) -> n
         model = untrained_classifier(config, settings)
         model.load_state_dict(load_file(folder / WEIGHTS))
         return model
-    loaded, info = AutoModelForSequenceClassification.from_pretrained(
-        folder,
-        use_safetensors=True,
-        trust_remote_code=False,
-        dtype=torch.float32,
-        output_loading_info=True,
-    )
+    with plain_names(folder) as place:
+        loaded, info = AutoModelForSequenceClassification.from_pretrained(
+            place,
+            config=config,
+            use_safetensors=True,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
     missing = sorted(info["missing_keys"])
     if missing:
         raise ModelError(
             f"{folder / WEIGHTS} lacks {len(missing)} weights of the classifier, {missing[0]} first.",
-            fix=f"liteft finetune --base {folder} --data DATA --out RUN, to train them first",
+            fix=train_first(folder),
         )
     return cast(nn.Module, loaded)
 

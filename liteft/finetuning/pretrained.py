@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModel, AutoModelForSequenceClassification, PretrainedConfig
 from transformers.utils import logging as transformers_logging
@@ -17,9 +21,20 @@ from liteft.errors import ModelError, first_line
 from liteft.finetuning.allocation import large_buffers_returned
 from liteft.finetuning.mean_pooled import MeanPooledClassifier, pooler_argument
 from liteft.finetuning.quantized import Quantization, loading_arguments, settle
-from liteft.run import ADAPTER, check_weights
+from liteft.foreign.weights import (
+    ADAPTER,
+    BASE,
+    WEIGHTS,
+    adapter_alone,
+    common_prefix,
+    read_config_json,
+    refuse_quantized,
+    require_weights,
+    weight_names,
+)
+from liteft.run import check_weights
 
-__all__ = ["HEAD", "load_pretrained", "quiet_transformers"]
+__all__ = ["HEAD", "load_pretrained", "plain_names", "quiet_transformers"]
 
 HEAD = re.compile(r"(^|\.)(classifier|pre_classifier|pooler|score|seq_relationship)(\.|$)")
 """Names of what belongs to a head: it may be missing from a base, and is never quantized."""
@@ -43,11 +58,15 @@ def load_pretrained(
         RunError: the base is a run's model, and its weights are not those that run.json names.
     """
     if (base / ADAPTER).is_file():
+        if not (base / BASE).is_file():
+            raise adapter_alone(base)
         raise ModelError(
             f"{base} holds an adapter and not the whole weights, so it is no base.",
             fix="name the base that base.json in that folder names",
         )
     check_weights(base)
+    require_weights(base)
+    refuse_quantized(base, read_config_json(base))
     arguments: dict[str, Any] = {
         "config": config,
         "use_safetensors": True,
@@ -58,12 +77,13 @@ def load_pretrained(
     }
     quiet_transformers()
     try:
-        with contextlib.nullcontext() if quantization is None else large_buffers_returned():
+        returned = contextlib.nullcontext() if quantization is None else large_buffers_returned()
+        with plain_names(base) as folder, returned:
             if mean:
-                model, info = AutoModel.from_pretrained(base, **arguments, **pooler_argument(config))
+                model, info = AutoModel.from_pretrained(folder, **arguments, **pooler_argument(config))
             else:
                 model, info = AutoModelForSequenceClassification.from_pretrained(
-                    base, ignore_mismatched_sizes=True, **arguments
+                    folder, ignore_mismatched_sizes=True, **arguments
                 )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(
@@ -81,6 +101,25 @@ def load_pretrained(
     if quantization is not None:
         settle(model)
     return MeanPooledClassifier(model, labels) if mean else cast(nn.Module, model)
+
+
+@contextlib.contextmanager
+def plain_names(folder: Path) -> Iterator[Path]:
+    """Yield a model folder whose weights have the names that transformers gives them.
+
+    That is the folder itself, or where DistributedDataParallel or torch.compile put something before every name, a
+    copy without it, which is removed when the block ends.
+    """
+    found = require_weights(folder)
+    prefix = common_prefix([name for path in found for name in weight_names(path)])
+    if not prefix:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="liteft-") as spare:
+        shutil.copyfile(folder / "config.json", Path(spare) / "config.json")
+        weights = {name.removeprefix(prefix): tensor for path in found for name, tensor in load_file(path).items()}
+        save_file(weights, Path(spare) / WEIGHTS, metadata={"format": "pt"})
+        yield Path(spare)
 
 
 def quiet_transformers() -> None:

@@ -38,6 +38,7 @@ from liteft.finetuning.run_folder import (
     writing_run,
 )
 from liteft.finetuning.trainer import ClassifierTrainer, Progress, resolve_precision
+from liteft.foreign import read_pooling
 from liteft.run import Run, read_run
 
 __all__ = ["finetune", "require_trainable", "resolve_data", "resolve_recipe"]
@@ -218,13 +219,13 @@ def pooling_of(recipe: TeacherRecipe, base: Path | None) -> Pooling:
 
     "auto" follows the base: the mean where the base was trained with it (a sentence-transformers folder that says
     so), else [CLS].
+
+    Raises:
+        ModelError: the base was trained with another pooling.
     """
     if recipe.pooling != "auto":
         return recipe.pooling
-    stored = None if base is None else base / "1_Pooling" / "config.json"
-    if stored is not None and stored.is_file() and files.read_json(stored).get("pooling_mode_mean_tokens"):
-        return "mean"
-    return "cls"
+    return (None if base is None else read_pooling(base)) or "cls"
 
 
 def _start(

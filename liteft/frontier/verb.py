@@ -187,7 +187,8 @@ def _open(
         trained = not (out / RUN_FILE).is_file()
         return finetune(base, dataset, out=out, recipe=recipe, progress=progress, callbacks=callbacks)
 
-    return open_teacher(teacher, finetune=finetuned), trained
+    opened = open_teacher(teacher, finetune=finetuned, dataset=dataset, recipe=recipe, progress=progress)
+    return opened, trained
 
 
 def _quality(teacher: Teacher, dataset: Dataset, fingerprint: str, name: str) -> float:

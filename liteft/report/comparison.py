@@ -20,6 +20,7 @@ from liteft.arguments import checked_progress, require_path
 from liteft.artifact import Artifact
 from liteft.data import Dataset, Split
 from liteft.errors import ConfigError, DeviceError, ModelError
+from liteft.foreign import Said
 from liteft.metrics import PairedTest, Task
 from liteft.report.gold import Gold, find_gold, in_order
 from liteft.report.subjects import Source, Subject, find_subjects
@@ -174,6 +175,9 @@ def compare(
     seconds: float = 1.0,
     threads: int | None = None,
     device: str = "cpu",
+    labels: Sequence[str] | None = None,
+    task: Task | None = None,
+    paired: bool | None = None,
     progress: Callable[[str], None] | bool | None = None,
     **data_settings: Any,
 ) -> Comparison:
@@ -192,6 +196,10 @@ def compare(
         seconds: about how long a timing of the slowest model takes, two of them in a round.
         threads: of each model; None for the physical cores that this process may use.
         device: "cpu" or "cuda", for all of them.
+        labels: of folders that transformers wrote: names in the order of the logits. LABEL_0, LABEL_1, ... and names in
+            another case are matched with the data's where only one reading is possible, which a note says.
+        task: of such folders whose config.json does not say it.
+        paired: whether they read pairs; None for what the data hold.
         progress: called with a line of text now and then; True prints it to stderr.
         data_settings: of ``load_dataset``, where ``on`` is no Dataset and no Split.
 
@@ -207,8 +215,9 @@ def compare(
     _check_settings(rounds, seconds, threads, device)
     for model in models:
         require_path("a model", model, kinds=(Run, Artifact), accepted="a run, an artifact, or the folder of a model")
-    subjects = find_subjects(models, names)
-    gold = find_gold(on, subjects, split=split, settings=data_settings)
+    said = Said(None if labels is None else tuple(labels), task, paired)
+    gold = find_gold(on, find_subjects(models, names, said=said), split=split, settings=data_settings)
+    subjects = gold.subjects
     told = checked_progress(progress) or (lambda _line: None)
     count = usable_cores() if threads is None else threads
     with (
@@ -217,7 +226,7 @@ def compare(
     ):
         speeds: list[Speed | None] = [None] * len(workers)
         if rounds:
-            sample = _speed_texts(texts_for_speed, gold.split, paired=subjects[0].paired)
+            sample = _speed_texts(texts_for_speed, gold.split, paired=bool(subjects[0].paired))
             path = write_texts(folder / "speed.json", *sample)
             speeds = [*time_workers(workers, path, rounds=rounds, seconds=seconds, progress=told)]
         peaks = [worker.peak_memory_bytes() if rounds else None for worker in workers]

@@ -15,7 +15,9 @@ import numpy as np
 
 from liteft.config import read_recipe
 from liteft.data import Dataset, Split, load_dataset
-from liteft.errors import ConfigError, DataError
+from liteft.errors import ConfigError, DataError, Hint, ModelError, option
+from liteft.foreign import adopted_labels
+from liteft.foreign.meaning import LABELS_HINT
 from liteft.metrics import Task
 from liteft.report.subjects import Subject
 
@@ -34,6 +36,8 @@ class Gold:
         task: of the labels.
         data: name of the data set; "" for a split that came alone.
         notes: what a reader of the numbers must know.
+        subjects: the models, with what the texts showed of those that transformers wrote: pairs, and labels by name.
+        named: the notes on the latter.
     """
 
     split: Split
@@ -41,6 +45,8 @@ class Gold:
     task: Task
     data: str
     notes: tuple[str, ...]
+    subjects: tuple[Subject, ...] = ()
+    named: tuple[str, ...] = ()
 
     @property
     def targets(self) -> np.ndarray:
@@ -77,12 +83,14 @@ def find_gold(
         dataset = on if isinstance(on, Dataset) else _load(on, first, split, settings)
         chosen = dataset.split("train" if split == ALL else split)
         names, data = dataset.labels, dataset.name
-    _check(chosen, first)
+    _check(chosen, subjects)
+    subjects, named = _settled(subjects, chosen, names)
+    first = subjects[0]
     aligned, notes = _aligned(chosen, names, first)
     if not isinstance(on, Split) and chosen.name in ("train", "validation"):
         use = "trained" if chosen.name == "train" else "chosen"
         notes += (f"models may have been {use} on {chosen.name}: its numbers flatter them",)
-    return Gold(aligned, first.labels, first.task, data, notes)
+    return Gold(aligned, first.labels, first.task, data, named + notes, subjects, named)
 
 
 def in_order(logits: np.ndarray, labels: Sequence[str], order: Sequence[str]) -> np.ndarray:
@@ -97,7 +105,7 @@ def _load(on: str | os.PathLike[str] | None, first: Subject, split: str, setting
     if split == ALL:
         settings = {**settings, "validation_fraction": 0, "test_fraction": 0}
     if on is not None:
-        dataset = load_dataset(on, task=first.task, **settings)
+        dataset = load_dataset(on, **({"task": first.task} if first.stated else {}) | settings)
     else:
         recipe = first.path / "recipe.toml"
         table = read_recipe(recipe).data.model_dump() if recipe.is_file() else {}
@@ -105,34 +113,74 @@ def _load(on: str | os.PathLike[str] | None, first: Subject, split: str, setting
         if source is None:
             raise ConfigError(
                 f"no data were named to compare on, and {first.name} does not say what it was trained on.",
-                fix="--on DATA",
+                fix=Hint("on=DATA", "--data DATA"),
             )
         dataset = load_dataset(source, **{**table, **settings})
     if split == ALL and len(dataset.splits) > 1:
         raise ConfigError(
             f"{dataset.name} has splits, so there is no scoring all of it.",
             accepted={"splits": ", ".join(dataset.splits)},
-            fix="--split test",
+            fix=option("split", "test"),
         )
     return dataset
 
 
-def _check(split: Split, first: Subject) -> None:
+def _check(split: Split, subjects: Sequence[Subject]) -> None:
+    first = subjects[0]
     if split.labels is None:
         raise DataError(f"split {split.name!r} has no labels, so there is nothing to score against.")
     if not len(split):
         raise DataError(f"split {split.name!r} has no texts.")
-    if (split.pairs is not None) != first.paired:
+    paired = split.pairs is not None
+    other = next((subject for subject in subjects if subject.paired not in (None, paired)), None)
+    if other is not None:
         raise DataError(
-            f"split {split.name!r} has {'pairs' if split.pairs is not None else 'single texts'}, and the models "
-            f"read {'pairs' if first.paired else 'single texts'}.",
-            fix="--pair COLUMN" if first.paired else "--pair ''",
+            f"split {split.name!r} has {'pairs' if paired else 'single texts'}, and {other.name} reads "
+            f"{'pairs' if other.paired else 'single texts'}.",
+            fix=Hint('pair="COLUMN"', "--pair COLUMN")
+            if other.paired
+            else Hint("leave out pair, or pair=''", "leave out --pair, or --pair ''"),
         )
     task = "multi_label" if split.labels.ndim == 2 else "single_label"
     if task != first.task:
+        if not first.stated:
+            raise DataError(
+                f"split {split.name!r} is {task}, and config.json of {first.name} does not say whether its texts have "
+                "one label or several.",
+                accepted={"task": "single_label, by softmax, or multi_label, by a sigmoid for each label"},
+                fix=option("task", task, note=", if the model was trained so"),
+            )
         raise DataError(
-            f"split {split.name!r} is {task}, and the models are {first.task}.", fix=f"--task {first.task}"
+            f"split {split.name!r} is {task}, and the models are {first.task}.", fix=option("task", first.task)
         )
+
+
+def _settled(
+    subjects: Sequence[Subject], split: Split, names: Sequence[str] | None
+) -> tuple[tuple[Subject, ...], tuple[str, ...]]:
+    """Return the models with what the texts show of them, and notes on what was taken from there."""
+    paired = split.pairs is not None
+    notes: tuple[str, ...] = ()
+    found = [
+        replace(subject, paired=paired, said=replace(subject.said, paired=subject.said.paired, seen_pairs=paired))
+        for subject in subjects
+    ]
+    for number, subject in enumerate(found):
+        wanted = found[0].labels if number else names
+        taken = None if wanted is None else adopted_labels(subject.labels, wanted)
+        if taken is not None and taken != subject.labels:
+            shown = [f"{old} is {new}" for old, new in zip(subject.labels, taken, strict=True)]
+            listed = ", ".join([*shown[:4], *(["..."] if len(shown) > 4 else [])])
+            notes += (f"the labels of {subject.name} are named as the data name them: {listed}",)
+            found[number] = replace(subject, labels=taken)
+    for other in found[1:]:
+        if set(other.labels) != set(found[0].labels):
+            raise ModelError(
+                f"{other.name} and {found[0].name} have different labels.",
+                accepted={each.name: ", ".join(each.labels[:8]) for each in (found[0], other)},
+                fix=LABELS_HINT,
+            )
+    return tuple(found), notes
 
 
 def _aligned(split: Split, names: Sequence[str] | None, first: Subject) -> tuple[Split, tuple[str, ...]]:
@@ -156,7 +204,10 @@ def _aligned(split: Split, names: Sequence[str] | None, first: Subject) -> tuple
         raise DataError(
             "the data and the models have no label in common.",
             accepted={"the data": ", ".join(names[:8]), "the models": ", ".join(first.labels[:8])},
-            fix="--label NAME, if another column holds the label",
+            fix=[
+                *([] if first.own else [LABELS_HINT]),
+                Hint('label="COLUMN", if another column holds the label', "--label COLUMN, if another holds the label"),
+            ],
         )
     mapped = np.array([index.get(label, -1) for label in names], dtype=np.int64)
     foreign: np.ndarray | None

@@ -15,6 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from importlib import metadata
 from itertools import islice
 from pathlib import Path
@@ -22,7 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from liteft.errors import DeviceError, LiteftError, MissingExtraError
+from liteft.errors import DeviceError, Hint, LiteftError, MissingExtraError, option
+from liteft.foreign import Said
 from liteft.installation import install_hint
 from liteft.metrics import Task, decide, sigmoid, softmax
 
@@ -102,7 +104,7 @@ def load_artifact(folder: str, threads: int, device: str) -> Measuring:
     return Measuring(classifier.logits, answer, _versions(*ran), classifier.device)
 
 
-def load_model(folder: str, threads: int, device: str) -> Measuring:
+def load_model(folder: str, threads: int, device: str, *, said: Said | None = None) -> Measuring:
     """Load a model folder into torch, in float32, run as it is (eager).
 
     Raises:
@@ -120,9 +122,9 @@ def load_model(folder: str, threads: int, device: str) -> Measuring:
             fix=[install_hint("train"), "compare artifacts alone"],
         ) from None
     if device == "cuda" and not torch.cuda.is_available():
-        raise DeviceError('device="cuda" was asked for, and torch finds no CUDA device.', fix="--device cpu")
+        raise DeviceError('device="cuda" was asked for, and torch finds no CUDA device.', fix=option("device", "cpu"))
     torch.set_num_threads(threads)
-    loaded = load_classifier(folder)
+    loaded = load_classifier(folder, said=said)
     loaded.model.to(device)
     task: Task = loaded.settings.task
     activation = softmax if task == "single_label" else sigmoid
@@ -169,7 +171,8 @@ def main() -> int:
             else:
                 reply = _serve(measuring, command)
         except LiteftError as error:
-            seen = {"message": error.message, "accepted": error.accepted, "fix": list(error.fix)}
+            hints = [asdict(hint) if isinstance(hint, Hint) else hint for hint in error.fix]
+            seen = {"message": error.message, "accepted": error.accepted, "fix": hints}
             reply = {"error": {"kind": type(error).__name__, **seen}}
         answers.write(json.dumps(reply) + "\n")
         answers.flush()
@@ -177,8 +180,12 @@ def main() -> int:
 
 
 def _load(command: dict[str, Any]) -> Measuring:
-    loader = load_artifact if command["engine"] == "onnxruntime" else load_model
-    return loader(command["folder"], command["threads"], command["device"])
+    where = (command["folder"], command["threads"], command["device"])
+    if command["engine"] == "onnxruntime":
+        return load_artifact(*where)
+    said = command["said"]
+    labels = None if said["labels"] is None else tuple(said["labels"])
+    return load_model(*where, said=Said(**{**said, "labels": labels}))
 
 
 def _serve(measuring: Measuring, command: dict[str, Any]) -> dict[str, Any]:

@@ -7,18 +7,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from liteft import files
 from liteft.artifact import MANIFEST, Artifact, find_artifact, read_artifact
-from liteft.errors import ConfigError, ModelError
+from liteft.errors import ConfigError, Hint, ModelError, leave_out
+from liteft.foreign import (
+    Said,
+    adopted_labels,
+    no_model,
+    read_config_json,
+    read_meaning,
+    refuse_family,
+    require_weights,
+)
+from liteft.foreign.weights import ADAPTER, BASE, adapter_alone, refuse_quantized
 from liteft.metrics import Task
 from liteft.report.parameters import onnx_parameters, safetensors_parameters
-from liteft.run import ADAPTER, RUN_FILE, WEIGHTS, Run, check_weights, model_weights, read_base, read_run
+from liteft.run import RUN_FILE, Run, check_weights, read_base, read_run
 
-__all__ = ["Source", "Subject", "find_subjects"]
+__all__ = ["Source", "Subject", "find_subjects", "same_labels"]
 
 Source = Run | Artifact | str | os.PathLike[str]
 
@@ -37,11 +46,14 @@ class Subject:
         form: for reports, like "teacher, torch" or "int8".
         task: "single_label" or "multi_label".
         labels: label names in the order of its logits.
-        paired: it reads pairs of texts.
+        paired: it reads pairs of texts; None where nothing says it, and `find_gold` sees it in the texts.
         parameters: number of weights.
         model_bytes: bytes of the file that holds the weights; of an adapter, with its base's.
         folder_bytes: bytes of every file in ``folder``, and of an adapter's base.
         info: run.json, for a run.
+        said: of a folder that transformers wrote: what the caller says of it.
+        stated: whether what it is says its task; False of a folder that transformers wrote and that does not.
+        own: whether LiteFT made it.
     """
 
     name: str
@@ -51,28 +63,40 @@ class Subject:
     form: str
     task: Task
     labels: tuple[str, ...]
-    paired: bool
+    paired: bool | None
     parameters: int
     model_bytes: int
     folder_bytes: int
     info: dict[str, Any] | None = None
+    said: Said = field(default_factory=Said)
+    stated: bool = True
+    own: bool = True
 
 
-def find_subjects(sources: Sequence[Source], names: Sequence[str] | None = None) -> list[Subject]:
+def find_subjects(
+    sources: Sequence[Source], names: Sequence[str] | None = None, *, said: Said | None = None
+) -> list[Subject]:
     """Return what each source is.
 
     Args:
         sources: runs, artifacts, or paths of runs, model folders and artifacts.
         names: a name for each; None takes the folders' names, with as much of the path as tells them apart.
+        said: what is said of folders that transformers wrote.
 
     Raises:
-        ConfigError: no source, or names that do not fit.
+        ConfigError: no source, names that do not fit, or something is said and there is no such folder.
         ModelError: a folder that holds none of these, or models of different tasks or labels.
         RunError, ArtifactError: a run or artifact that cannot be read.
     """
     if not sources:
-        raise ConfigError("there is nothing to compare.", fix="liteft compare RUN_OR_ARTIFACT ... --on DATA")
-    found = [_find(source) for source in sources]
+        raise ConfigError(
+            "there is nothing to compare.",
+            fix=Hint("compare(RUN_OR_ARTIFACT, ..., on=DATA)", "liteft compare RUN_OR_ARTIFACT ... --on DATA"),
+        )
+    said = said or Said()
+    found = [_find(source, said) for source in sources]
+    if said != Said() and all(subject.own for subject in found):
+        _refuse_said(said, found)
     if names is None:
         names = _short_names([subject.path for subject in found])
     if len(names) != len(found) or len(set(names)) != len(names):
@@ -86,7 +110,19 @@ def find_subjects(sources: Sequence[Source], names: Sequence[str] | None = None)
     return found
 
 
-def _find(source: Source) -> Subject:
+def _refuse_said(said: Said, found: Sequence[Subject]) -> None:
+    """Refuse what is said of models that say all of it themselves, where they say something else."""
+    for name in ("labels", "task"):
+        value, stated = getattr(said, name), {getattr(subject, name) for subject in found}
+        if value is not None and stated != {value}:
+            raise ConfigError(
+                f"{name} is said of folders that transformers wrote, and {found[0].path} is LiteFT's own.",
+                accepted={name: f"as it was trained: {next(iter(stated))}"},
+                fix=leave_out(name),
+            )
+
+
+def _find(source: Source, said: Said) -> Subject:
     if isinstance(source, Run):
         return _of_run(source)
     if isinstance(source, Artifact):
@@ -97,15 +133,8 @@ def _find(source: Source) -> Subject:
     if (path / RUN_FILE).is_file() or (path / "recipe.toml").is_file():
         return _of_run(read_run(path))
     if (path / "config.json").is_file():
-        return _of_model(path)
-    raise ModelError(
-        f"{path} is {'no folder' if not path.is_dir() else 'neither a run nor a model nor an artifact'}.",
-        accepted={
-            "a run": f"holds {RUN_FILE}",
-            "an artifact": f"holds {MANIFEST}",
-            "a model folder": f"holds config.json and {WEIGHTS}",
-        },
-    )
+        return _of_model(path, said)
+    raise no_model(path)
 
 
 def _of_run(run: Run) -> Subject:
@@ -144,36 +173,30 @@ def _of_artifact(artifact: Artifact) -> Subject:
     )
 
 
-def _of_model(folder: Path) -> Subject:
+def _of_model(folder: Path, said: Said) -> Subject:
     check_weights(folder)
-    if not model_weights(folder).is_file():
-        raise ModelError(
-            f"{folder} has no {WEIGHTS}; weights in other formats are never loaded.",
-            fix="save the model with save_pretrained, which writes safetensors",
-        )
-    try:
-        config = files.read_json(folder / "config.json")
-        own = config.get("liteft") or {}
-        # transformers leaves its default of two labels out of the file
-        named = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
-        listed = {int(index): str(label) for index, label in named.items()}
-    except (OSError, ValueError, AttributeError) as error:
-        raise ModelError(f"{folder / 'config.json'} cannot be read: {error}.") from error
-    labels = own.get("labels") or [listed[index] for index in sorted(listed)]
-    weights = _weights(folder)
-    multi = config.get("problem_type") == "multi_label_classification"
+    config = read_config_json(folder)
+    refuse_family(folder, config)
+    weights, own = _weights(folder), config.get("liteft") is not None
+    # pairs or not is asked for once the texts are there
+    meaning = read_meaning(folder, config, None if own else replace(said, seen_pairs=True))
+    if not own:
+        refuse_quantized(folder, config)
     return Subject(
         name="",
         path=folder,
         folder=folder,
         engine="torch",
         form=f"torch{weights.stored}",
-        task=cast(Task, own.get("task") or ("multi_label" if multi else "single_label")),
-        labels=tuple(labels),
-        paired=bool(own.get("paired", False)),
+        task=meaning.settled_task,
+        labels=meaning.labels,
+        paired=meaning.paired if own else said.paired,
         parameters=weights.parameters,
         model_bytes=weights.bytes,
         folder_bytes=_folder_bytes(folder) + weights.base_bytes,
+        said=Said() if own else said,
+        stated=meaning.task is not None,
+        own=own,
     )
 
 
@@ -187,10 +210,12 @@ class _Weights:
 
 def _weights(folder: Path) -> _Weights:
     """What a model folder's weights are; an adapter's count with its base, without which it is nothing."""
-    file = model_weights(folder)
     if not (folder / ADAPTER).is_file():
-        return _Weights(safetensors_parameters(file), file.stat().st_size)
-    base = read_base(folder)
+        parts = require_weights(folder)
+        return _Weights(sum(map(safetensors_parameters, parts)), sum(part.stat().st_size for part in parts))
+    if not (folder / BASE).is_file():
+        raise adapter_alone(folder)
+    file, base = folder / ADAPTER, read_base(folder)
     stored = f", {base['quantization']}" if base["quantization"] else ""
     return _Weights(base["parameters"], file.stat().st_size + base["bytes"], base["bytes"], stored)
 
@@ -212,12 +237,13 @@ def _short_names(paths: Sequence[Path]) -> list[str]:
 
 
 def _check_alike(first: Subject, other: Subject) -> None:
-    if other.task != first.task or other.paired != first.paired:
+    apart = other.paired != first.paired and None not in (other.paired, first.paired)
+    if other.task != first.task or apart:
         raise ModelError(
             f"{other.name} and {first.name} do different tasks.",
             accepted={subject.name: _described(subject) for subject in (first, other)},
         )
-    if set(other.labels) != set(first.labels):
+    if set(other.labels) != set(first.labels) and not same_labels(first, other):
         lacking = sorted(set(first.labels) - set(other.labels))
         more = sorted(set(other.labels) - set(first.labels))
         seen = {f"only {first.name} has": lacking, f"only {other.name} has": more}
@@ -229,3 +255,9 @@ def _check_alike(first: Subject, other: Subject) -> None:
 
 def _described(subject: Subject) -> str:
     return f"{subject.task}, {'pairs' if subject.paired else 'single texts'}"
+
+
+def same_labels(first: Subject, other: Subject) -> bool:
+    """Say whether two models have the same labels: in any case, or LABEL_0, ... of one and numbers of the other."""
+    either = (adopted_labels(first.labels, other.labels), adopted_labels(other.labels, first.labels))
+    return set(first.labels) == set(other.labels) or either != (None, None)

@@ -14,14 +14,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
 
 from liteft import errors
-from liteft.errors import LiteftError, ModelError
+from liteft.errors import Hint, LiteftError, ModelError
 from liteft.report.subjects import Subject
 
 __all__ = ["BATCH", "Speed", "Worker", "open_workers", "time_workers", "write_texts"]
@@ -70,7 +70,12 @@ class Worker:
         self._answers = cast("IO[str]", self._process.stdout)
         try:
             loaded = self.ask(
-                "load", engine=subject.engine, folder=str(subject.folder), threads=threads, device=device
+                "load",
+                engine=subject.engine,
+                folder=str(subject.folder),
+                threads=threads,
+                device=device,
+                said=asdict(subject.said),
             )
         except BaseException:
             self.close()
@@ -97,7 +102,8 @@ class Worker:
         if "error" in answer:
             seen = answer["error"]
             kind: type[LiteftError] = getattr(errors, seen["kind"])
-            raise kind(f"{self.subject.name}: {seen['message']}", accepted=seen["accepted"], fix=seen["fix"])
+            hints = [Hint(**hint) if isinstance(hint, dict) else hint for hint in seen["fix"]]
+            raise kind(f"{self.subject.name}: {seen['message']}", accepted=seen["accepted"], fix=hints)
         return answer
 
     def logits(self, texts: Path) -> np.ndarray:

@@ -49,7 +49,7 @@ def test_compare_names_a_misspelt_column(call: Any, artifact: Artifact, messages
 def test_compare_without_data_or_a_run_says_what_is_missing(call: Any, artifact: Artifact) -> None:
     called = call("compare", artifact.path)
     assert called.status == 2
-    assert "--on DATA" in called.err
+    assert "try: --data DATA" in called.err
 
 
 def test_doctor_ends_with_the_diagnosis_status(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +78,7 @@ def test_export_verifies_on_the_chosen_split_in_the_models_label_order(
 
     order = ("praise", "app", "payment", "order")
     subject = Subject("m", tmp_path, tmp_path, "torch", "torch", "single_label", order, False, 1, 1, 1)
-    monkeypatch.setattr("liteft.report.subjects.find_subjects", lambda sources: [subject])
+    monkeypatch.setattr("liteft.report.subjects.find_subjects", lambda sources, **said: [subject])
     handed: list[Any] = []
 
     def export(source: Any, out: Any, **settings: Any) -> Any:

@@ -79,7 +79,7 @@ def test_a_planted_bad_layer_is_caught_and_named(
         export(folder, tmp_path / "out", precision="int8", scheme=scheme, verify=split, limits=LIMITS)
     assert caught.value.accepted["to blame, 1"].startswith(f"{GUILTY}: divergence ")
     assert "worst text 1" in caught.value.accepted
-    assert caught.value.fix[0].startswith("--mixed")
+    assert caught.value.command_hints()[0].startswith("--mixed")
     assert not list(tmp_path.iterdir())
 
 

@@ -272,7 +272,7 @@ def test_unknown_precisions_and_limits_out_of_range_are_refused(
     folder, split = learned
     with pytest.raises(ConfigError, match="'in8' is unknown") as caught:
         export(folder, tmp_path / "out", precision="in8", verify=split)  # type: ignore[arg-type]
-    assert "try: --precision int8" in str(caught.value)
+    assert "try: --precision int8" in caught.value.command_text()
     with pytest.raises(ConfigError, match="agreement=98"):
         Limits(agreement=98)
     with pytest.raises(ConfigError, match="texts=0"):

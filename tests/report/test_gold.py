@@ -83,7 +83,7 @@ def test_a_split_alone_is_taken_in_the_first_models_order(subjects: list[Subject
     [
         (Split("test", ["a"]), "has no labels"),
         (Split("test", [], None, np.array([], dtype=np.int64)), "has no texts"),
-        (Split("test", ["a"], ["b"], np.array([0])), "has pairs, and the models read single texts"),
+        (Split("test", ["a"], ["b"], np.array([0])), "has pairs, and first reads single texts"),
         (Split("test", ["a"], None, np.array([[True, False, False, True]])), "is multi_label, and the models are"),
     ],
 )
@@ -130,7 +130,7 @@ def test_without_data_a_run_is_scored_on_what_it_was_trained_on(forms: Any, tmp_
 def test_without_data_an_artifact_cannot_be_scored(subjects: list[Subject]) -> None:
     with pytest.raises(ConfigError, match="first does not say what it was trained on") as caught:
         find_gold(None, subjects, split="test", settings={})
-    assert caught.value.fix == ("--on DATA",)
+    assert [hint.command for hint in caught.value.fix] == ["--data DATA"]
 
 
 def test_logits_follow_the_order_of_the_labels() -> None:

@@ -1,0 +1,68 @@
+"""Where an export begins: the folder that is named, and what it means where its config.json does not say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from liteft.artifact import refuse_artifact
+from liteft.data import Split
+from liteft.errors import DataError, ModelError, option
+from liteft.foreign import Said, no_model, read_config_json, read_meaning
+from liteft.run import RUN_FILE, Run, read_run
+
+__all__ = ["find_model", "settle_meaning"]
+
+
+def find_model(source: Run | str | os.PathLike[str]) -> tuple[Run | None, Path]:
+    """Return the run, where there is one, and the model's folder.
+
+    Raises:
+        ModelError: no folder, an adapter alone, or an artifact, which is exported already.
+        RunError: no run, or one that cannot be read.
+    """
+    if isinstance(source, Run):
+        return source, source.model_path
+    path = Path(source)
+    refuse_artifact(path)
+    if not path.is_dir() or ((path / "adapter_config.json").is_file() and not (path / "config.json").is_file()):
+        raise no_model(path)
+    if (path / "config.json").is_file() and not (path / RUN_FILE).is_file():
+        return None, path
+    run = read_run(path)
+    return run, run.model_path
+
+
+def settle_meaning(
+    folder: Path, said: Said, verify: Split, progress: Callable[[str], None] | None
+) -> None:
+    """Tell what is taken from the texts to verify on, where neither the folder nor the caller says it.
+
+    Raises:
+        DataError: their labels cannot be the model's.
+        ModelError, ConfigError: as of `read_meaning`.
+    """
+    meaning = read_meaning(folder, read_config_json(folder), said)
+    labels, told = verify.labels, []
+    if meaning.task is None and labels is not None and labels.ndim == 2:
+        raise DataError(
+            f"the texts of {verify.name} have several labels, and {folder / 'config.json'} does not say that the "
+            "model chooses several.",
+            accepted={"task": "single_label, by softmax, or multi_label, by a sigmoid for each label"},
+            fix=option("task", "multi_label", note=", if it was trained so"),
+        )
+    width = 0 if labels is None or not len(verify) else labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
+    if width > len(meaning.labels):
+        raise ModelError(
+            f"the texts of {verify.name} have {width} labels, and {folder} has {len(meaning.labels)}.",
+            accepted={"its labels": ", ".join(meaning.labels[:8])},
+        )
+    if meaning.own or progress is None:
+        return
+    if meaning.task is None:
+        told.append("a text has one label, by softmax")
+    if said.paired is None:
+        told.append(f"it reads {'pairs of texts' if meaning.paired else 'single texts'}, as those of {verify.name} are")
+    if told:
+        progress(f"not said by {folder / 'config.json'}, so taken: {'; '.join(told)}")

@@ -1,0 +1,24 @@
+"""Model folders that LiteFT did not write: what they mean, where their weights lie, and which cannot be used.
+
+Read from their JSON files and the heads of their weights, without torch: verbs ask here before they load anything.
+"""
+
+from liteft.foreign.families import refuse_family
+from liteft.foreign.meaning import Meaning, Said, adopted_labels, read_labels, read_meaning
+from liteft.foreign.sentence import encoder_folder, read_pooling
+from liteft.foreign.weights import no_model, read_config_json, require_weights, weights_files
+
+__all__ = [
+    "Meaning",
+    "Said",
+    "adopted_labels",
+    "encoder_folder",
+    "no_model",
+    "read_config_json",
+    "read_labels",
+    "read_meaning",
+    "read_pooling",
+    "refuse_family",
+    "require_weights",
+    "weights_files",
+]

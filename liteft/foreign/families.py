@@ -1,0 +1,55 @@
+"""Families that no verb takes, each with its reason, named before anything is trained or traced.
+
+A family that is not named here is tried: what it computes is traced, and the gate of the export judges it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from liteft.errors import ModelError
+
+__all__ = ["REFUSED", "refuse_family"]
+
+_PADDING = "its answer to a text changes with the padding beside it, whatever the mask says"
+_SEQUENCES = "it is an encoder-decoder, whose classifier reads a decoder"
+
+REFUSED: Mapping[str, str] = {
+    "fnet": f"{_PADDING}: Fourier transforms mix all positions",
+    "convbert": f"{_PADDING}: its convolutions read the padding",
+    "longformer": "its attention pads every text to whole windows, which a graph for all lengths cannot hold",
+    "nystromformer": "its attention fails in transformers itself at lengths that its landmarks do not divide",
+    "xlnet": "its classifier reads the last position of a batch, which is padding: it was made for padding on the left",
+    "funnel": "it halves the positions by a length that is fixed while it is traced",
+    "canine": "it reads characters, without the tokenizer.json that an artifact needs",
+}
+"""Model type -> why it is refused."""
+
+_INSTEAD = "a base of another family: BERT, RoBERTa, XLM-RoBERTa, DistilBERT, ELECTRA, MPNet, DeBERTa or ModernBERT"
+
+
+def refuse_family(folder: Path, config: Mapping[str, Any]) -> None:
+    """Refuse a model whose family cannot be exported, whatever it is wanted for.
+
+    Args:
+        folder: for the error's text.
+        config: the content of its config.json.
+
+    Raises:
+        ModelError: it is such a one; says why and what to take instead.
+    """
+    family = str(config.get("model_type") or "")
+    reason, fix = REFUSED.get(family), [_INSTEAD]
+    if reason is None and config.get("is_encoder_decoder") and not config.get("is_decoder"):
+        reason = _SEQUENCES
+    if family == "big_bird" and config.get("attention_type", "block_sparse") == "block_sparse":
+        reason = "its sparse attention works in blocks of a fixed size, which a graph for all lengths cannot hold"
+        fix.insert(0, f'set "attention_type": "original_full" in {folder / "config.json"}')
+    if reason is not None:
+        raise ModelError(
+            f"{folder} is a {family}, and no artifact can be made of one: {reason}.",
+            accepted={"families": "encoders whose answer does not depend on padding, and decoders such as GPT-2"},
+            fix=fix,
+        )

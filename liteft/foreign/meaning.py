@@ -1,0 +1,268 @@
+"""What a classifier's folder means: its labels, its task, and whether it reads pairs.
+
+A folder of LiteFT's own says all of it. One that transformers wrote names its logits, often by LABEL_0 and LABEL_1
+only, and seldom says more; what it does not say is asked of whoever knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from liteft import files
+from liteft.errors import ConfigError, Hint, ModelError, leave_out, option
+from liteft.metrics import Task
+
+__all__ = ["LABELS_HINT", "Meaning", "Said", "adopted_labels", "read_labels", "read_meaning", "train_first"]
+
+LABELS_HINT = Hint(
+    'labels=["...", ...], the names in the order of the logits',
+    "--labels FILE, a name a line in the order of the logits",
+)
+_ENTAILMENT = ("entail", "not_entail", "non_entail")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a caller says of a classifier whose config.json may not say it.
+
+    Attributes:
+        labels: names in the order of the logits.
+        task: "single_label" or "multi_label".
+        paired: it reads pairs of texts.
+        seen_pairs: whether the texts at hand are pairs, which counts where nobody says ``paired``.
+    """
+
+    labels: tuple[str, ...] | None = None
+    task: Task | None = None
+    paired: bool | None = None
+    seen_pairs: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.task is not None and self.task not in get_args(Task):
+            raise ConfigError(f"task {self.task!r} is unknown.", accepted={"task": ", ".join(get_args(Task))})
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a classifier's folder means.
+
+    Attributes:
+        labels: names in the order of the logits.
+        task: how labels are chosen; None where nothing says it.
+        paired: it reads pairs of texts; None where nothing says it.
+        own: LiteFT wrote the folder, and says so in it.
+    """
+
+    labels: tuple[str, ...]
+    task: Task | None
+    paired: bool | None
+    own: bool
+
+    @property
+    def settled_task(self) -> Task:
+        """The task; where nothing says it, a label a text, as transformers has it."""
+        return self.task or "single_label"
+
+
+def read_meaning(folder: Path, config: Mapping[str, Any], said: Said | None = None) -> Meaning:
+    """Return what config.json says, and where it says nothing, what the caller does.
+
+    Args:
+        folder: for the errors' texts.
+        config: the content of its config.json.
+        said: by the caller.
+
+    Raises:
+        ModelError: no classifier, labels that are not numbered from 0, one logit that no task here has, or a model of
+            pairs of which nobody says that it reads them.
+        ConfigError: the caller says something else than the folder.
+    """
+    said = said or Said()
+    own = config.get("liteft")
+    if own is not None:
+        return _own_meaning(folder, own, said)
+    architecture = str((config.get("architectures") or [""])[0])
+    if not architecture.endswith("ForSequenceClassification"):
+        raise ModelError(
+            f"{folder} is no classifier: its architecture is {architecture or 'not named'}.",
+            accepted={"architectures": "...ForSequenceClassification, or a model that liteft trained"},
+            fix=train_first(folder),
+        )
+    labels = _labels(folder, config, said)
+    task = _task(folder, config, said)
+    if task != "multi_label" and len(labels) == 1:
+        raise _one_logit(folder, f"{folder} has one logit, a score as of a reranker or a regression.")
+    paired = said.paired if said.paired is not None else said.seen_pairs
+    if said.paired is None and not said.seen_pairs and _reads_pairs(labels):
+        raise ModelError(
+            f"the labels of {folder} ({', '.join(labels)}) are those of pairs of texts, and nothing says that it reads "
+            "pairs.",
+            accepted={"a model of pairs": "verified on pairs, premise first"},
+            fix=[
+                Hint("paired=True, with texts that have a pair", "--pair COLUMN, the column of the second text"),
+                Hint("paired=False, if it reads single texts", "--pair '', if it reads single texts"),
+            ],
+        )
+    return Meaning(labels, task, paired, own=False)
+
+
+def train_first(folder: Path) -> Hint:
+    """Return the hint to fine-tune a folder before it is used as a classifier."""
+    return Hint(
+        f"liteft.finetune({str(folder)!r}, DATA, out=RUN) first",
+        f"liteft finetune --base {folder} --data DATA --out RUN first",
+    )
+
+
+def adopted_labels(labels: Sequence[str], others: Iterable[str]) -> tuple[str, ...] | None:
+    """Return a model's labels in the words of a data set, where only one reading is possible; else None.
+
+    That is where the names differ in case alone, and where LABEL_0, LABEL_1, ... meet the integers 0, 1, ... without a
+    gap.
+
+    Args:
+        labels: the model's, in the order of its logits.
+        others: the data's, in any order.
+    """
+    known = list(dict.fromkeys(others))
+    if len(known) != len(labels):
+        return None
+    numbers = tuple(str(number) for number in range(len(labels)))
+    if set(known) == set(numbers) and tuple(labels) == _generic(len(labels)):
+        return numbers
+    folded = {name.casefold(): name for name in known}
+    if len(folded) == len(known) and {name.casefold() for name in labels} == set(folded):
+        return tuple(folded[name.casefold()] for name in labels)
+    return None
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Return the label names in a file, in the order of the logits.
+
+    Args:
+        path: a name a line; or, ending in .json, a list of names, or an object as config.json's id2label is.
+
+    Raises:
+        ConfigError: it cannot be read, or holds no such thing.
+    """
+    try:
+        if path.suffix.lower() != ".json":
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
+            return tuple(line.strip() for line in lines if line.strip())
+        content = files.read_json(path)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {files.os_reason(error)}.", fix="--labels FILE") from None
+    except ValueError as error:
+        raise ConfigError(f"{path} holds no label names: {error}.", accepted=_LABEL_FILES) from None
+    if isinstance(content, Mapping):
+        content = content.get("id2label", content)
+        ordered = _numbered(content)
+        if ordered is not None:
+            return ordered
+    elif isinstance(content, list) and all(isinstance(name, str) for name in content):
+        return tuple(content)
+    raise ConfigError(f"{path} holds no label names.", accepted=_LABEL_FILES)
+
+
+_LABEL_FILES = {"labels": 'a name a line; or .json: ["a", "b"], or {"0": "a", "1": "b"}, in the order of the logits'}
+
+
+def _own_meaning(folder: Path, own: Any, said: Said) -> Meaning:
+    try:
+        labels, task, paired = tuple(own["labels"]), cast(Task, own["task"]), bool(own["paired"])
+    except (TypeError, KeyError) as error:
+        raise ModelError(
+            f"{folder / 'config.json'}: the key 'liteft' does not fit: {error!r}.", fix="copy the folder again, whole"
+        ) from None
+    given = {"labels": said.labels, "task": said.task, "paired": said.paired}
+    stated = {"labels": labels, "task": task, "paired": paired}
+    for name, value in given.items():
+        if value is not None and value != stated[name]:
+            hint = Hint("leave out paired", "leave out --pair") if name == "paired" else leave_out(name)
+            raise ConfigError(
+                f"{folder} was trained with {name} = {_shown(stated[name])}, and {_shown(value)} was asked for.",
+                fix=hint,
+            )
+    return Meaning(labels, task, paired, own=True)
+
+
+def _labels(folder: Path, config: Mapping[str, Any], said: Said) -> tuple[str, ...]:
+    named = config.get("id2label")
+    # transformers leaves its default of two labels out of the file
+    names = _numbered(named) if named else _generic(int(config.get("num_labels") or 2))
+    count = len(named) if named else len(names or ())
+    if said.labels is not None:
+        if len(said.labels) != count or len(set(said.labels)) != count:
+            raise ConfigError(
+                f"{len(said.labels)} labels were named for {folder}, which has {count} logits.",
+                accepted={"labels": f"{count} names, each once, in the order of the logits"},
+            )
+        return said.labels
+    if names is None:
+        raise ModelError(
+            f"{folder / 'config.json'} numbers its labels {_listed(named)}, and logits are numbered from 0.",
+            accepted={"id2label": f"the numbers 0 to {count - 1}, each once"},
+            fix=[f"mend id2label in {folder / 'config.json'}", LABELS_HINT],
+        )
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ModelError(
+            f"{folder / 'config.json'} has the label {twice!r} twice.",
+            accepted={"id2label": "a name of its own for each logit"},
+            fix=[f"mend id2label in {folder / 'config.json'}", LABELS_HINT],
+        )
+    return names
+
+
+def _task(folder: Path, config: Mapping[str, Any], said: Said) -> Task | None:
+    kind = config.get("problem_type")
+    if kind == "regression":
+        raise _one_logit(folder, f"{folder} is a regression (problem_type in config.json): its logits are scores.")
+    stated = {"single_label_classification": "single_label", "multi_label_classification": "multi_label"}.get(str(kind))
+    if stated is not None and said.task not in (None, stated):
+        raise ConfigError(
+            f"{folder / 'config.json'} says problem_type {kind}, and task {said.task} was asked for.",
+            fix=[leave_out("task"), f"mend problem_type in {folder / 'config.json'}"],
+        )
+    return cast("Task | None", said.task or stated)
+
+
+def _one_logit(folder: Path, message: str) -> ModelError:
+    return ModelError(
+        f"{message} There is no task for scores yet.",
+        accepted={"tasks": "single_label, from two labels on; multi_label"},
+        fix=[
+            option("task", "multi_label", note=", if each logit is a label that a text has or has not (a sigmoid)"),
+            train_first(folder),
+        ],
+    )
+
+
+def _reads_pairs(labels: Sequence[str]) -> bool:
+    """Say whether these are the labels of natural language inference."""
+    return any(label.casefold().replace("-", "_").startswith(_ENTAILMENT) for label in labels)
+
+
+def _numbered(named: Any) -> tuple[str, ...] | None:
+    """Return the names of an id2label in the order of the logits; None where the numbers are not 0 to n - 1."""
+    try:
+        listed = {int(index): str(label) for index, label in named.items()}
+    except (AttributeError, TypeError, ValueError):
+        return None
+    return tuple(listed[index] for index in sorted(listed)) if sorted(listed) == [*range(len(named))] else None
+
+
+def _generic(count: int) -> tuple[str, ...]:
+    return tuple(f"LABEL_{number}" for number in range(count))
+
+
+def _listed(named: Any) -> str:
+    shown = [str(index) for index in named][:8] if isinstance(named, Mapping) else [type(named).__name__]
+    return ", ".join(shown)
+
+
+def _shown(value: object) -> str:
+    return ", ".join(map(str, value[:8])) if isinstance(value, tuple) else str(value)

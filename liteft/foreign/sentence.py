@@ -1,0 +1,95 @@
+"""Folders of sentence-transformers: an encoder, and JSON files that say how its token vectors become one.
+
+Read from modules.json and 1_Pooling/config.json. The encoder's files lie in the folder itself, or, as they did until
+2021, in 0_Transformer/.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from liteft import files
+from liteft.errors import ModelError, option
+
+__all__ = ["encoder_folder", "read_pooling"]
+
+_OLD = "0_Transformer"
+_IGNORED = {"Transformer", "Pooling", "Normalize", "Dropout"}  # a new head learns its own scale
+_MODES = {"cls_token": "cls", "cls": "cls", "mean_tokens": "mean", "mean": "mean"}
+
+
+def encoder_folder(folder: Path) -> Path:
+    """Return where the encoder's files lie: in the folder, or in the one that sentence-transformers made for them."""
+    if (folder / "config.json").is_file():
+        return folder
+    named = [entry.get("path") for entry in _modules(folder) if _kind(entry) == "Transformer"]
+    for name in (*named, _OLD):
+        inner = folder / str(name)
+        if name and inner.parent == folder and (inner / "config.json").is_file():
+            return inner
+    return folder
+
+
+def read_pooling(folder: Path) -> Literal["cls", "mean"] | None:
+    """Return how a sentence-transformers folder pools; None where a folder is none, or does not say.
+
+    Args:
+        folder: as `encoder_folder` returns it.
+
+    Raises:
+        ModelError: it pools in a way that LiteFT does not have, or has layers after the pooling.
+    """
+    whole = folder
+    if not (folder / "1_Pooling").is_dir() and not (folder / "modules.json").is_file():
+        if not (folder.parent / "modules.json").is_file() or encoder_folder(folder.parent) != folder:
+            return None
+        whole = folder.parent
+    more = sorted({_kind(entry) for entry in _modules(whole)} - _IGNORED)
+    if more:
+        raise _other(whole, f"has layers that LiteFT does not have: {', '.join(more)}")
+    places = [str(entry.get("path")) for entry in _modules(whole) if _kind(entry) == "Pooling"]
+    path = whole / (places[0] if places else "1_Pooling") / "config.json"
+    if not path.is_file():
+        return None
+    modes = _pooling_modes(path)
+    if len(modes) != 1 or modes[0] not in _MODES:
+        raise _other(whole, f"pools by {' and '.join(modes) or 'nothing that its configuration names'}")
+    return "cls" if _MODES[modes[0]] == "cls" else "mean"
+
+
+def _other(folder: Path, what: str) -> ModelError:
+    note = ", if another pooling than the one that it was trained with will do"
+    return ModelError(
+        f"{folder} {what}.",
+        accepted={"pooling": "cls or mean, one of them, with a head on it"},
+        fix=[option("pooling", "mean", note=note), "another base"],
+    )
+
+
+def _pooling_modes(path: Path) -> list[str]:
+    content = _read(path)
+    if not isinstance(content, dict):
+        return []
+    named = content.get("pooling_mode")
+    if named is not None:
+        return [str(name) for name in (named if isinstance(named, list) else [named])]
+    mark = "pooling_mode_"
+    return [name.removeprefix(mark) for name, on in content.items() if name.startswith(mark) and on]
+
+
+def _modules(folder: Path) -> list[dict[str, Any]]:
+    path = folder / "modules.json"
+    content = _read(path) if path.is_file() else []
+    return [entry for entry in content if isinstance(entry, dict)] if isinstance(content, list) else []
+
+
+def _kind(entry: dict[str, Any]) -> str:
+    return str(entry.get("type")).rsplit(".", 1)[-1]
+
+
+def _read(path: Path) -> Any:
+    try:
+        return files.read_json(path)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read: {error}.", fix="copy the folder again, whole") from None

@@ -1,0 +1,241 @@
+"""The files of a model folder's weights: safetensors in one file or in parts; and what stands there instead.
+
+Weights in other formats are never loaded: a pickle can run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+from liteft import files
+from liteft.errors import ModelError
+
+__all__ = [
+    "ADAPTER",
+    "BASE",
+    "INDEX",
+    "WEIGHTS",
+    "adapter_alone",
+    "common_prefix",
+    "no_model",
+    "read_config_json",
+    "refuse_quantized",
+    "require_weights",
+    "weight_names",
+    "weights_files",
+    "weights_sha256",
+]
+
+WEIGHTS = "model.safetensors"
+INDEX = f"{WEIGHTS}.index.json"
+ADAPTER = "adapter_model.safetensors"
+BASE = "base.json"
+_PARTS = "model-*-of-*.safetensors"
+_OTHERS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack", "*.onnx", "*.gguf")
+_PREFIXES = ("module.", "_orig_mod.")
+_MOST_HEADER = 2**27
+
+
+def weights_files(folder: Path) -> list[Path]:
+    """Return the files of a model folder's weights: one, or the parts in their order, or none."""
+    whole = folder / WEIGHTS
+    return [whole] if whole.is_file() else sorted(folder.glob(_PARTS))
+
+
+def read_config_json(folder: Path) -> dict[str, Any]:
+    """Return the content of a model folder's config.json.
+
+    Raises:
+        ModelError: there is none, with what the folder seems to hold instead, or it is no JSON object.
+    """
+    try:
+        content = files.read_json(folder / "config.json")
+    except FileNotFoundError:
+        raise no_model(folder) from None
+    except (OSError, ValueError) as error:
+        raise _unusable_config(folder, f"it cannot be read: {error}") from None
+    if not isinstance(content, dict):
+        raise _unusable_config(folder, "it is no JSON object")
+    return content
+
+
+def no_model(folder: Path) -> ModelError:
+    """Return the error about a folder that holds neither a run nor a model nor an artifact."""
+    if (folder / "adapter_config.json").is_file():
+        return adapter_alone(folder)
+    if not folder.is_dir():
+        return ModelError(f"{folder} is {'a file' if folder.exists() else 'no folder'}.", accepted=_FOLDERS)
+    return ModelError(f"{folder} is no model folder: it has no config.json.", accepted=_FOLDERS)
+
+
+_FOLDERS = {
+    "a run": "holds run.json, and the model in model/",
+    "an artifact": "holds manifest.json",
+    "a model folder": "holds config.json, model.safetensors and tokenizer.json",
+}
+
+
+def _unusable_config(folder: Path, reason: str) -> ModelError:
+    return ModelError(f"{folder / 'config.json'} cannot be used: {reason}.", fix="copy the folder again, whole")
+
+
+def weights_sha256(paths: list[Path]) -> str | None:
+    """Return the SHA-256 of weights, or None of none; of several files that of the list of their hashes."""
+    hashes = [files.sha256_once(path) for path in paths]
+    if len(hashes) > 1:
+        return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+    return hashes[0] if hashes else None
+
+
+def require_weights(folder: Path) -> list[Path]:
+    """Return the files of the weights, each seen to be there and to be safetensors by their beginning.
+
+    Raises:
+        ModelError: there are none, or what stands there is something else: an adapter alone, pickled weights, parts of
+            which some are missing, a pointer of git-lfs.
+    """
+    found = weights_files(folder)
+    if not found:
+        raise _no_weights(folder)
+    if found[0].name != WEIGHTS:
+        _check_parts(folder, found)
+    for path in found:
+        if is_lfs_pointer(path):
+            raise ModelError(
+                f"{path} is a pointer of git-lfs, and not the weights themselves.",
+                accepted={WEIGHTS: "the file that the pointer stands for"},
+                fix=["git lfs pull, in the repository that it comes from", "download the file itself"],
+            )
+    return found
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    """Say whether a file is what git-lfs leaves in place of a large file."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(24) == b"version https://git-lfs."
+    except OSError:
+        return False
+
+
+def refuse_quantized(folder: Path, config: dict[str, Any]) -> None:
+    """Refuse weights that were stored quantized, which are no weights without the library that made them.
+
+    Raises:
+        ModelError: config.json has a quantization_config.
+    """
+    told = config.get("quantization_config")
+    if not told:
+        return
+    method = told.get("quant_method", "unknown") if isinstance(told, dict) else "unknown"
+    bits = "" if not isinstance(told, dict) else " in 4 bits" if told.get("load_in_4bit") else ""
+    bits = " in 8 bits" if not bits and isinstance(told, dict) and told.get("load_in_8bit") else bits
+    raise ModelError(
+        f"{folder} holds weights{bits} that were quantized with {method}.",
+        accepted={"weights": "float32, float16 or bfloat16; int8 comes with the export"},
+        fix=[
+            "the folder that was quantized, as it was before",
+            f"in Python: model = {_loaded(folder)}; model.dequantize().save_pretrained(NEW); "
+            f"AutoTokenizer.from_pretrained({str(folder)!r}).save_pretrained(NEW)",
+        ],
+    )
+
+
+def weight_names(path: Path) -> list[str]:
+    """Return the names of the tensors in a safetensors file, from its head alone; [] where it cannot be read."""
+    return list(_header(path))
+
+
+def _header(path: Path) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            (size,) = struct.unpack("<Q", file.read(8))
+            head = json.loads(file.read(size)) if size < _MOST_HEADER else {}
+        return {name: entry for name, entry in head.items() if name != "__metadata__"}
+    except (OSError, ValueError, AttributeError, struct.error):
+        return {}
+
+
+def common_prefix(names: list[str]) -> str:
+    """Return what DistributedDataParallel and torch.compile put before every name: "module.", "_orig_mod." or both."""
+    prefix = ""
+    while names:
+        more = next((each for each in _PREFIXES if all(name.startswith(prefix + each) for name in names)), None)
+        if more is None:
+            break
+        prefix += more
+    return prefix
+
+
+def _loaded(folder: Path | str) -> str:
+    return f"AutoModelForSequenceClassification.from_pretrained({str(folder)!r})"
+
+
+def _no_weights(folder: Path) -> ModelError:
+    if (folder / ADAPTER).is_file() or (folder / "adapter_config.json").is_file():
+        return adapter_alone(folder)
+    others = sorted({path.name for pattern in _OTHERS for path in folder.glob(pattern)} - {"training_args.bin"})
+    if others:
+        return ModelError(
+            f"{folder} has no {WEIGHTS}; weights in other formats are never loaded, and it holds {others[0]}.",
+            accepted={"weights": f"{WEIGHTS}, or its parts with {INDEX}"},
+            fix=f"write them anew where you trust them: in Python, {_loaded(folder)}"
+            f".save_pretrained({str(folder)!r})",
+        )
+    return ModelError(
+        f"{folder} holds no weights: there is no {WEIGHTS}.",
+        accepted={"weights": f"{WEIGHTS}, or its parts with {INDEX}"},
+        fix="copy the folder again, whole",
+    )
+
+
+def adapter_alone(folder: Path) -> ModelError:
+    """Return the error about an adapter that peft wrote: LiteFT's own have base.json beside them."""
+    base, labels = "BASE", _head_rows(folder)
+    try:
+        told = files.read_json(folder / "adapter_config.json")
+        base = str(told.get("base_model_name_or_path") or base)
+    except (OSError, ValueError, AttributeError):
+        pass
+    return ModelError(
+        f"{folder} holds an adapter of peft, and not the model that it is on.",
+        accepted={"its base": base, "weights": f"{WEIGHTS}, of the model with the adapter merged into it"},
+        fix=[
+            f"merge it, in Python: model = AutoModelForSequenceClassification.from_pretrained({base!r}, "
+            f"num_labels={labels}); PeftModel.from_pretrained(model, {str(folder)!r}).merge_and_unload()"
+            ".save_pretrained(NEW)",
+            f"and its tokenizer: AutoTokenizer.from_pretrained({base!r}).save_pretrained(NEW)",
+        ],
+    )
+
+
+def _head_rows(folder: Path) -> str:
+    """Return the number of labels of the head that peft saved beside an adapter, or "N" where there is none."""
+    for name, entry in _header(folder / ADAPTER).items():
+        if name.endswith(("classifier.weight", "score.weight", "out_proj.weight")) and ".lora_" not in name:
+            return str(entry["shape"][0])
+    return "N"
+
+
+def _check_parts(folder: Path, found: list[Path]) -> None:
+    try:
+        named = set(files.read_json(folder / INDEX)["weight_map"].values())
+    except FileNotFoundError:
+        named = None
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ModelError(f"{folder / INDEX} cannot be used: {error!r}.", fix="copy the folder again, whole") from None
+    if named is None:
+        raise ModelError(
+            f"{folder} holds weights in parts, and not {INDEX}, which says what lies in which.",
+            fix="copy the folder again, whole",
+        )
+    missing = sorted(str(name) for name in named if name not in {path.name for path in found})
+    if missing:
+        raise ModelError(
+            f"{folder} lacks {len(missing)} of the {len(named)} parts of its weights, {missing[0]} first.",
+            fix="copy the folder again, whole",
+        )
