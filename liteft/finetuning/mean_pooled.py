@@ -1,16 +1,26 @@
-"""The classifier that transformers has no class for: one linear layer on the mean of the hidden states."""
+"""The classifier that transformers has no class for: one linear layer on the mean of the hidden states.
+
+Its folder has a model type of its own, so that transformers refuses it: under the encoder's own type it would load the
+folder into another class, with weights that it makes up.
+"""
 
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import MODEL_MAPPING, PretrainedConfig
+from transformers import CONFIG_MAPPING, MODEL_MAPPING, PretrainedConfig
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-__all__ = ["MeanPooledClassifier", "pooler_argument"]
+from liteft import files
+
+__all__ = ["MEAN_TYPE", "MeanPooledClassifier", "config_of_encoder", "mark_config", "pooler_argument"]
+
+MEAN_TYPE = "liteft-mean-pooled"
+_ENCODER = "encoder_type"
 
 
 class MeanPooledClassifier(nn.Module):
@@ -69,6 +79,25 @@ class MeanPooledClassifier(nn.Module):
         pooled = total / real.sum(dim=1).clamp(min=1)
         logits = self.classifier(self.dropout(pooled.to(self.classifier.weight.dtype)))
         return SequenceClassifierOutput(logits=logits, hidden_states=output.hidden_states)
+
+
+def mark_config(path: Path) -> None:
+    """Write into a config.json that its model is pooled by the mean, which transformers itself cannot load."""
+    content = files.read_json(path)
+    files.write_json(path, content | {"model_type": MEAN_TYPE, _ENCODER: content["model_type"]})
+
+
+def config_of_encoder(content: dict[str, Any]) -> PretrainedConfig:
+    """Return the configuration of the encoder in a config.json that `mark_config` has marked.
+
+    Raises:
+        ValueError: it does not name an encoder that transformers knows.
+    """
+    kind = content.get(_ENCODER)
+    if kind not in CONFIG_MAPPING:
+        raise ValueError(f"{_ENCODER} {kind!r} is no model type of transformers")
+    kept = {name: value for name, value in content.items() if name not in (_ENCODER, "model_type")}
+    return cast(PretrainedConfig, CONFIG_MAPPING[kind].from_dict(kept))
 
 
 def _head_dropout(config: PretrainedConfig) -> float:

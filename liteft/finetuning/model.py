@@ -3,7 +3,8 @@
 Pooling "cls" (encoders) and "last" (decoders) use the class that transformers itself has for sequence
 classification, untouched. Pooling "mean" puts one linear layer on the mean of the hidden states of the real
 tokens; transformers has no class for that, so there is one here. Either way the folder is what transformers
-writes, with one more key, ``liteft``, in config.json; or, of a classifier whose base was not trained, what peft writes.
+writes, with one more key, ``liteft``, in config.json, and a model type of its own where the mean is pooled; or, of a
+classifier whose base was not trained, what peft writes.
 Training lives in trainer.py, creation from a base in base.py.
 """
 
@@ -25,7 +26,13 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from liteft.errors import ModelError, first_line, option
 from liteft.finetuning.adapter_files import find_adapter_base, load_adapter_weights, read_adapter, save_adapter
 from liteft.finetuning.adapters import Adapter, adapter_of, attach_adapter, plain_weights
-from liteft.finetuning.mean_pooled import MeanPooledClassifier, pooler_argument
+from liteft.finetuning.mean_pooled import (
+    MEAN_TYPE,
+    MeanPooledClassifier,
+    config_of_encoder,
+    mark_config,
+    pooler_argument,
+)
 from liteft.finetuning.pretrained import load_pretrained, plain_names, quiet_transformers
 from liteft.finetuning.tokenizer_files import FolderTokenizer, read_tokenizer, write_tokenizer
 from liteft.foreign import Said, read_config_json, read_meaning, refuse_family, require_weights
@@ -156,6 +163,8 @@ def read_config(folder: Path) -> PretrainedConfig:
     content = read_config_json(folder)
     refuse_family(folder, content)
     try:
+        if content.get("model_type") == MEAN_TYPE:
+            return config_of_encoder(content)
         return cast(PretrainedConfig, AutoConfig.from_pretrained(folder, trust_remote_code=False))
     except (ValueError, KeyError, OSError) as error:
         raise ModelError(
@@ -193,6 +202,8 @@ def save_classifier(
         save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
     else:
         model.save_pretrained(folder, safe_serialization=True)  # type: ignore[operator]
+    if isinstance(model, MeanPooledClassifier):
+        mark_config(folder / "config.json")
     found = read_tokenizer(Path(tokenizer_source), config)
     tokenizer = found.cutting(
         settings.max_tokens, truncation_side=settings.truncation_side, pad_id=config.pad_token_id

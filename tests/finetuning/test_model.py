@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 
 from liteft.errors import ModelError
 from liteft.finetuning.base import create_classifier
@@ -72,6 +72,16 @@ def test_transformers_loads_a_saved_classifier_with_the_same_logits(base: Get, t
     with torch.no_grad():
         logits = theirs.eval()(**batch).logits.numpy()
     np.testing.assert_allclose(logits, predict_logits(made, TEXTS), atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["bert", "distilbert"])
+def test_transformers_refuses_a_mean_pooled_classifier_instead_of_making_up_weights(
+    base: Get, tmp_path: Path, family: str
+) -> None:
+    folder = saved(create(base(family), "mean"), tmp_path / "model")
+    for theirs in (AutoModelForSequenceClassification, AutoModel, AutoConfig):
+        with pytest.raises(ValueError, match="liteft-mean-pooled"):
+            theirs.from_pretrained(folder)
 
 
 def test_transformers_own_tokenizer_gives_the_same_ids(base: Get, tmp_path: Path) -> None:
