@@ -262,7 +262,8 @@ def model_folder(path: Path) -> Path:
     from safetensors.numpy import save_file
 
     path.mkdir()
-    config = {"model_type": "bert", "id2label": {"0": "0", "1": "1"}}
+    architectures = ["BertForSequenceClassification"]
+    config = {"model_type": "bert", "architectures": architectures, "id2label": {"0": "0", "1": "1"}}
     (path / "config.json").write_text(json.dumps(config), encoding="utf-8")
     save_file({"classifier.weight": np.zeros((2, 4), dtype=np.float32)}, path / "model.safetensors")
     return path

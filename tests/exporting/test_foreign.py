@@ -102,12 +102,6 @@ def test_what_liteft_trained_is_not_renamed(learned: Learned, tmp_path: Path) ->
         export(learned[0], tmp_path / "out", labels=["x", "y", "z"], verify=learned[1])
 
 
-def test_a_model_object_is_no_source(learned: Learned, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="not given as a object") as caught:
-        export(object(), tmp_path / "out", verify=learned[1])  # type: ignore[arg-type]
-    assert "save_pretrained" in str(caught.value)
-
-
 def test_more_labels_than_logits_are_refused(learned: Learned, tmp_path: Path) -> None:
     split = replace(learned[1], labels=np.full(len(learned[1]), 4))
     with pytest.raises(ModelError, match="have 5 labels, and"):
