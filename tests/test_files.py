@@ -172,7 +172,7 @@ from liteft import files
 from liteft.errors import RunError
 
 end, written = time.monotonic() + 1, 0
-while time.monotonic() < end:
+while time.monotonic() < end or not written:
     try:
         with files.writing_folder(Path(sys.argv[1])) as folder:
             for name in "abc":
