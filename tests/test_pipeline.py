@@ -46,6 +46,8 @@ EDGE = {"graph_form": "flat", "graph_file": "onnx/model_quantized.onnx"}
         ({"int8_scheme": "per_row", "weight_bits": 7}, {}, True),
         ({"int8_scheme": "per_row", "float_products": {"layers.0.attention.output": "float"}}, {}, True),
         ({"int8_scheme": "per_row", "float_products": {"layers.0.attention.output": "float"}}, {"mixed": True}, False),
+        ({"int8_scheme": "per_row", "embedding_bits": 8}, {"mixed": True, "embedding_bits": 4}, False),
+        ({"int8_scheme": "per_row", "embedding_bits": 8}, {"embedding_bits": 4}, True),
         ({}, {"target": "edge"}, True),
         (EDGE, {"target": "edge"}, False),
         (EDGE, {"target": "edge", "precision": "fp32"}, True),

@@ -62,6 +62,8 @@ def form_differences(manifest: Manifest, asked: ExportRecipe) -> dict[str, str]:
         stored["flat"] = wanted["flat"]
     if asked.mixed:  # what is kept in float is the export's own choice then
         stored["products in float"] = wanted["products in float"]
+        if stored["embedding_bits"] is not None:
+            stored["embedding_bits"] = wanted["embedding_bits"]
     if stored["precision"] != wanted["precision"]:
         for name in ("scheme", "calibration", "weight_bits", "embedding_bits", "products in float"):
             stored.pop(name), wanted.pop(name)

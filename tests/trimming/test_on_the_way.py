@@ -153,7 +153,7 @@ def test_the_whole_way_exports_again_when_the_budget_of_the_export_changes(
 ) -> None:
     def made(vocabulary: int | None) -> tuple[int, int]:
         recipe = make_recipe({"student": QUICK, "export": {"precision": "fp32", "vocabulary": vocabulary}})
-        outcome = run_pipeline(recipe, out=tmp_path, teacher=teacher.path, data=dataset)
+        outcome = run_pipeline(recipe, out=tmp_path, teacher=teacher.path, data=dataset, overwrite=True)
         assert outcome.artifact is not None
         return len(pieces_of(outcome.artifact.path)), outcome.artifact.model_path.stat().st_mtime_ns
 
