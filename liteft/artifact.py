@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NoReturn
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from liteft import files
-from liteft.errors import ArtifactError, ModelError, first_line
+from liteft import files, untrusted
+from liteft.errors import ArtifactError, Hint, ModelError, first_line
 from liteft.metrics import Task
 from liteft.tokenization import TextTokenizer
+from liteft.untrusted.tokenizer import checked_tokenizer
 
 __all__ = [
     "FORMAT",
@@ -47,12 +49,41 @@ REQUIRED = (MODEL, *_BESIDE)
 GraphFile = Literal["model.onnx", "onnx/model.onnx", "onnx/model_fp16.onnx", "onnx/model_quantized.onnx"]
 
 
+_MOST_MANIFEST = 8 << 20  # bytes
+_MOST_GRAPH = (1 << 31) - 1  # bytes: protobuf reads no more
+_MOST_FILE = 256 << 20  # bytes of any other file
+_MOST_TOGETHER = 4 << 30  # bytes of all files: what is hashed
+_MOST_FILES = 1000
+_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+def _file_name(name: str) -> str:
+    """Return a name of a file below the folder, whatever system the folder is on. Raises ValueError."""
+    parts = name.split("/")
+    if any(part in ("", ".", "..") or len(part.encode()) > 255 for part in parts) or len(parts) > 8:
+        raise ValueError(f"{name[:80]!r} is no name of a file in the folder")
+    if any(character in name for character in ("\0", "\\", ":")):
+        raise ValueError(f"{name[:80]!r} is no name of a file on every system")
+    return name
+
+
+def _different(values: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(values)) != len(values):
+        raise ValueError("one of them stands there twice")
+    return values
+
+
+FileName = Annotated[str, Field(max_length=1024), AfterValidator(_file_name)]
+Label = Annotated[str, Field(max_length=10_000)]
+Names = Annotated[tuple[str, ...], AfterValidator(_different)]
+
+
 class FileEntry(BaseModel):
     """Size in bytes and SHA-256 (hexadecimal) of one file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    bytes: int
-    sha256: str
+    bytes: int = Field(ge=0, le=_MOST_GRAPH)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
 class Manifest(BaseModel):
@@ -62,14 +93,14 @@ class Manifest(BaseModel):
 
     format: Literal[1]
     task: Task
-    labels: tuple[str, ...] = Field(min_length=1)
+    labels: Annotated[tuple[Label, ...], Field(min_length=1, max_length=100_000), AfterValidator(_different)]
     activation: Literal["softmax", "sigmoid", "none"]
     pooling: Literal["cls", "mean", "last"]
     paired: bool
-    max_tokens: int = Field(gt=0)
+    max_tokens: int = Field(gt=0, le=1 << 20)
     truncation_side: Literal["right", "left"]
-    pad_id: int = Field(ge=0)
-    inputs: tuple[str, ...]
+    pad_id: int = Field(ge=0, lt=1 << 31)
+    inputs: Names
     family: str
     precision: Literal["fp32", "fp16", "int8"]
     int8_scheme: Literal["per_row", "static"] | None = None  # of the products' activations
@@ -80,7 +111,7 @@ class Manifest(BaseModel):
     graph: Literal["built", "traced"]
     graph_form: Literal["function", "flat"] = "flat"  # one node, whose definition is a function in the file, or many
     graph_file: GraphFile = "model.onnx"
-    files: dict[str, FileEntry]
+    files: dict[FileName, FileEntry] = Field(max_length=_MOST_FILES)
     metrics: dict[str, Any] = {}
     verification: dict[str, Any] = {}
     vocabulary: dict[str, Any] | None = None  # where it was trimmed: its size, and what is read as before
@@ -122,9 +153,10 @@ class Artifact:
         Raises:
             ArtifactError: it is no longer the file that was checked.
         """
+        entry = self.manifest.files[self.manifest.graph_file]
         try:
-            same = files.sha256_file(self.model_path) == self.manifest.files[self.manifest.graph_file].sha256
-        except OSError:
+            same = untrusted.sha256_of(self.model_path, entry.bytes) == entry.sha256
+        except (OSError, ValueError):
             same = False
         if not same:
             raise ArtifactError(
@@ -132,14 +164,28 @@ class Artifact:
                 fix="load the artifact again in this process",
             )
 
-    def tokenizer(self) -> TextTokenizer:
-        """Return the tokenizer, cutting as the manifest says."""
-        return TextTokenizer.from_file(
-            self.path / TOKENIZER,
-            max_tokens=self.manifest.max_tokens,
-            truncation_side=self.manifest.truncation_side,
-            pad_id=self.manifest.pad_id,
-        )
+    def tokenizer(self, *, trust: bool = False) -> TextTokenizer:
+        """Return the tokenizer, cutting as the manifest says.
+
+        Args:
+            trust: take regular expressions of which it is not known that they need no endless time.
+
+        Raises:
+            ArtifactError: the file is no tokenizer, or one that the tokenizers library might not survive.
+        """
+        path = self.path / TOKENIZER
+        try:
+            return TextTokenizer(
+                checked_tokenizer(untrusted.read_bytes(path), trust=trust),
+                max_tokens=self.manifest.max_tokens,
+                truncation_side=self.manifest.truncation_side,
+                pad_id=self.manifest.pad_id,
+                portable=True,
+            )
+        except (OSError, ValueError, ModelError) as error:
+            reason = error.message if isinstance(error, ModelError) else f"{path} cannot be used: {error}."
+            accepted = error.accepted if isinstance(error, ModelError) else {}
+            raise ArtifactError(reason, accepted=accepted, fix="export the model again") from error
 
 
 def read_artifact(path: str | Path, *, check_files: bool = True) -> Artifact:
@@ -154,26 +200,12 @@ def read_artifact(path: str | Path, *, check_files: bool = True) -> Artifact:
     """
     path = find_artifact(path)
     content = _read_manifest(path)
-    found = content.get("format") if isinstance(content, dict) else None
-    if found != FORMAT:
-        raise ArtifactError(
-            f"{path} has artifact format {found!r}.",
-            accepted={"formats that this version reads": FORMAT},
-            fix="install a newer liteft, or export again with this one",
-        )
-    try:
-        manifest = Manifest.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ArtifactError(
-            f"{path / MANIFEST} does not fit format {FORMAT}: {where}: {first['msg']}.",
-            fix="export the model again",
-        ) from None
+    manifest = _parse_manifest(path, content)
     artifact = Artifact(path, manifest)
     for name in (manifest.graph_file, *_BESIDE):
         if name not in manifest.files:
             raise ArtifactError(f"{path / MANIFEST} does not list {name}.", fix="export the model again")
+    _check_sizes(path, manifest)
     for name, entry in manifest.files.items():
         _check_file(path, name, entry, hashing=check_files)
     return artifact
@@ -187,9 +219,11 @@ def find_artifact(path: str | Path) -> Path:
     """
     path = Path(path)
     inner = path / "artifact"
-    if (path / MANIFEST).is_file() or (path / _RUN).is_file() or not (inner / MANIFEST).is_file():
+    try:
+        whole = not (path / MANIFEST).is_file() and not (path / _RUN).is_file() and (inner / MANIFEST).is_file()
+    except OSError:  # a name that is too long
         return path
-    return inner
+    return inner if whole else path
 
 
 def refuse_artifact(path: str | Path) -> None:
@@ -315,15 +349,15 @@ def writing_artifact(path: str | Path) -> Iterator[ArtifactWriter]:
             raise ArtifactError(f"{path} was not sealed: no manifest was written.")
 
 
-def _read_manifest(path: Path) -> Any:
-    if not path.is_dir():
+def _read_manifest(path: Path) -> bytes:
+    if not os.path.isdir(path):  # noqa: PTH112  # False, too, for what no path can be
         raise ArtifactError(
-            f"{path} is no folder.",
+            f"{_shown(path)} is no folder.",
             accepted={"an artifact": f"a folder with {MANIFEST}, as liteft export writes it"},
-            fix="liteft export RUN --out FOLDER",
+            fix=Hint("liteft.export(run, folder)", "liteft export RUN --out FOLDER"),
         )
     try:
-        return files.read_json(path / MANIFEST)
+        return untrusted.read_bytes(path / MANIFEST, _MOST_MANIFEST)
     except FileNotFoundError:
         runs = [run.name for run in _runs_in(path)]
         if runs:
@@ -337,24 +371,102 @@ def _read_manifest(path: Path) -> Any:
             ) from None
         kind = "a training run, not an artifact" if (path / _RUN).is_file() else "no artifact"
         raise ArtifactError(
-            f"{path} is {kind}: it has no {MANIFEST}.", fix=f"liteft export {path} --out FOLDER"
+            f"{path} is {kind}: it has no {MANIFEST}.",
+            fix=Hint(f'liteft.export("{path}", folder)', f"liteft export {path} --out FOLDER"),
         ) from None
     except (OSError, ValueError) as error:
+        _refuse_manifest(path, error)
+
+
+def _parse_manifest(path: Path, content: bytes) -> Manifest:
+    try:
+        parsed = untrusted.parse_json(content, unique=True)
+        untrusted.plain_text(parsed)
+    except ValueError as error:
+        _refuse_manifest(path, error)
+    found = parsed.get("format") if isinstance(parsed, dict) else None
+    if type(found) is not int or found != FORMAT:
         raise ArtifactError(
-            f"{path / MANIFEST} cannot be read: {first_line(error)}.", fix="export the model again"
-        ) from error
+            f"{path} has artifact format {repr(found)[:80]}.",
+            accepted={"formats that this version reads": FORMAT},
+            fix="install a newer liteft, or export again with this one",
+        )
+    try:
+        return Manifest.model_validate_json(content, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part)[:80] for part in first["loc"])
+        raise ArtifactError(
+            f"{path / MANIFEST} does not fit format {FORMAT}: {where}: {first['msg'][:200]}.",
+            fix="export the model again",
+        ) from None
+
+
+def _refuse_manifest(path: Path, error: Exception) -> NoReturn:
+    raise ArtifactError(
+        f"{path / MANIFEST} cannot be read: {_reason(error)}.", fix="export the model again"
+    ) from error
+
+
+def _check_sizes(path: Path, manifest: Manifest) -> None:
+    """Refuse sizes that nobody needs, before anything of that size is read."""
+    for name, entry in manifest.files.items():
+        most = _MOST_GRAPH if name == manifest.graph_file else _MOST_FILE
+        if entry.bytes > most:
+            raise ArtifactError(
+                f"{path / MANIFEST} lists {name} with {entry.bytes:,} bytes.",
+                accepted={"bytes": f"{most:,} at most"},
+                fix="export the model again",
+            )
+    if (total := sum(entry.bytes for entry in manifest.files.values())) > _MOST_TOGETHER:
+        raise ArtifactError(
+            f"{path / MANIFEST} lists files of {total:,} bytes.",
+            accepted={"bytes": f"{_MOST_TOGETHER:,} at most"},
+            fix="export the model again",
+        )
 
 
 def _check_file(path: Path, name: str, entry: FileEntry, *, hashing: bool) -> None:
     file = path / name
-    if not file.resolve().is_relative_to(path.resolve()):
-        raise ArtifactError(f"{path / MANIFEST} names a file outside its folder: {name}.")
-    if not file.is_file():
-        raise ArtifactError(f"{path} lacks {name}, which its manifest lists.", fix="copy the whole folder again")
-    size = file.stat().st_size
-    if size != entry.bytes or (hashing and files.sha256_file(file) != entry.sha256):
+    try:
+        if not file.resolve().is_relative_to(path.resolve()):
+            raise ArtifactError(
+                f"{path / MANIFEST} names a file that is a link to a place outside of its folder: {name}.",
+                fix="copy the folder again, links followed",
+            )
+        size = untrusted.regular_size(file)
+        same = size == entry.bytes and (not hashing or untrusted.sha256_of(file, entry.bytes) == entry.sha256)
+        pointer = not same and _is_pointer(file)
+    except FileNotFoundError:
+        raise ArtifactError(
+            f"{path} lacks {name}, which its manifest lists.", fix="copy the whole folder again"
+        ) from None
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: of links in a circle
+        raise ArtifactError(f"{file} cannot be read: {_reason(error)}.", fix="copy the whole folder again") from error
+    if pointer:
+        raise ArtifactError(
+            f"{file} is a pointer of git-lfs, and not the file itself.",
+            accepted={"bytes in the manifest": entry.bytes, "bytes found": size},
+            fix=f"git lfs pull, in {path}",
+        )
+    if not same:
         raise ArtifactError(
             f"{file} was changed after the export: its SHA-256 is not the manifest's.",
             accepted={"bytes in the manifest": entry.bytes, "bytes found": size},
             fix="copy the folder again, or export the model again",
         )
+
+
+def _is_pointer(file: Path) -> bool:
+    """Say whether a file is what git holds in the place of a large one."""
+    return untrusted.regular_size(file) < 1024 and untrusted.read_bytes(file, 1024).startswith(_POINTER)
+
+
+def _reason(error: Exception) -> str:
+    return files.os_reason(error) if isinstance(error, OSError) else first_line(error)[:200]
+
+
+def _shown(path: Path) -> str:
+    """Return a path as it may be printed: with no control characters, and not without end."""
+    text = str(path)
+    return text if text.isprintable() and len(text) <= 1000 else repr(text[:200])

@@ -26,6 +26,7 @@ from typing import Any
 
 from liteft.errors import LiteftError, RunError
 from liteft.locks import LOCK, is_free, one_writer
+from liteft.untrusted import parse_json, read_bytes
 
 __all__ = [
     "os_reason",
@@ -71,9 +72,9 @@ def read_json(path: Path) -> Any:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is no UTF-8 or no JSON.
+        ValueError: it is no file, no UTF-8 or no JSON, or larger or nested deeper than anybody writes.
     """
-    return json.loads(path.read_text(encoding="utf-8"))
+    return parse_json(read_bytes(path))
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -12,6 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -51,18 +52,27 @@ class TextTokenizer:
         max_tokens: texts are cut to this many tokens, special tokens included.
         truncation_side: "right" drops the end of a text, "left" its beginning.
         pad_id: the id that fills batches; found in the file when None.
+        portable: the content has neither padding nor truncation, so nothing needs to be taken out.
 
     Raises:
         ModelError: the content is no tokenizer, or max_tokens leaves no room for a text.
     """
 
     def __init__(
-        self, json_text: str, *, max_tokens: int, truncation_side: str = "right", pad_id: int | None = None
+        self,
+        json_text: str,
+        *,
+        max_tokens: int,
+        truncation_side: str = "right",
+        pad_id: int | None = None,
+        portable: bool = False,
     ) -> None:
         try:
-            self._plain = Tokenizer.from_str(portable_tokenizer_json(json_text))
+            self._plain = Tokenizer.from_str(json_text if portable else portable_tokenizer_json(json_text))
             self._cutting = Tokenizer.from_str(self._plain.to_str())
-        except Exception as error:  # the library raises plain Exception
+        except BaseException as error:  # the library raises plain Exception; its panics are none
+            if not _is_of_library(error):
+                raise
             raise ModelError(f"the tokenizer.json cannot be read: {error}.") from error
         special = self._plain.num_special_tokens_to_add(True)
         if max_tokens <= special:
@@ -124,7 +134,7 @@ class TextTokenizer:
         Returns:
             Encoded, in order.
         """
-        encodings = self._cutting.encode_batch_fast(_inputs(texts, pairs))
+        encodings = _encodings(self._cutting, _inputs(texts, pairs))
         return Encoded(
             ids=[np.array(encoding.ids, dtype=np.int32) for encoding in encodings],
             type_ids=[np.array(encoding.type_ids, dtype=np.int32) for encoding in encodings],
@@ -137,7 +147,7 @@ class TextTokenizer:
         chunk = 4096
         for start in range(0, len(texts), chunk):
             part = None if pairs is None else pairs[start : start + chunk]
-            encodings = self._plain.encode_batch_fast(_inputs(texts[start : start + chunk], part))
+            encodings = _encodings(self._plain, _inputs(texts[start : start + chunk], part))
             counts[start : start + len(encodings)] = [len(encoding.ids) for encoding in encodings]
         return counts
 
@@ -181,3 +191,19 @@ def portable_tokenizer_json(json_text: str) -> str:
 
 def _inputs(texts: Sequence[str], pairs: Sequence[str] | None) -> list[str] | list[tuple[str, str]]:
     return list(texts) if pairs is None else list(zip(texts, pairs, strict=True))
+
+
+def _encodings(tokenizer: Tokenizer, inputs: list[str] | list[tuple[str, str]]) -> list[Any]:
+    try:
+        return list(tokenizer.encode_batch_fast(inputs))
+    except BaseException as error:  # plain Exception, or a panic
+        if not _is_of_library(error):
+            raise
+        raise ModelError(
+            f"the tokenizer failed on one of {len(inputs)} texts: {error}.", fix="export the model again"
+        ) from error
+
+
+def _is_of_library(error: BaseException) -> bool:
+    """Say whether it is an error of the tokenizers library, or a panic in it, and no Ctrl-C."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"

@@ -320,14 +320,14 @@ def test_a_file_outside_the_folder_is_never_opened(artifact: Artifact, edit: Cal
     name = name.format(absolute=secret)
     listed = json.loads((artifact.path / "manifest.json").read_text())["files"]
     listed[name] = listed["model.onnx"]  # its size and hash fit
-    assert f"names a file outside its folder: {name}" in refused(edit(files=listed))
+    assert f"{name!r} is no name of a file in the folder" in refused(edit(files=listed))
 
 
 def test_a_link_out_of_the_folder_is_never_followed(artifact: Artifact) -> None:
     secret = artifact.path.parent / "secret"
     artifact.model_path.rename(secret)
     artifact.model_path.symlink_to(secret)
-    assert "names a file outside its folder: model.onnx" in refused(artifact.path)
+    assert "names a file that is a link to a place outside of its folder: model.onnx" in refused(artifact.path)
 
 
 def test_a_folder_behind_a_link_is_an_artifact(artifact: Artifact) -> None:
@@ -345,7 +345,10 @@ def test_what_is_no_artifact_says_what_it_is(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
     message = refused(tmp_path)
     assert "is a training run, not an artifact" in message
-    assert f"try: liteft export {tmp_path} --out FOLDER" in message
+    assert f'try: liteft.export("{tmp_path}", folder)' in message
+    with pytest.raises(ArtifactError) as caught:
+        read_artifact(tmp_path)
+    assert f"try: liteft export {tmp_path} --out FOLDER" in caught.value.command_text()
 
 
 @pytest.mark.parametrize("kind", ["folder", "file"])

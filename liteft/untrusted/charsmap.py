@@ -1,0 +1,73 @@
+"""The compiled normalization map of sentencepiece: a trie in a double array, and the texts that it leads to.
+
+The tokenizers library follows it without a look at where it leads, and a place outside of the array ends in a panic.
+So every place that it could reach is checked here, all at once.
+
+Sources: https://github.com/google/sentencepiece (normalizer.cc), https://github.com/s-yata/darts-clone
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+import numpy as np
+
+__all__ = ["check_charsmap"]
+
+_LONGEST = 4 << 20
+_LONGEST_TEXT = 256  # bytes that a character becomes; one of Arabic ligatures becomes 33
+_LEAF, _HAS_LEAF, _EXTENDED = 1 << 31, 1 << 8, 1 << 9
+
+
+def check_charsmap(text: str) -> None:
+    """Refuse a map that leads out of itself.
+
+    Args:
+        text: base64 of the number of bytes of the trie, the trie, and texts that each end in a zero byte.
+
+    Raises:
+        ValueError: what is wrong with it.
+    """
+    if len(text) > _LONGEST:
+        raise ValueError("its map of characters is longer than any that is known")
+    try:
+        content = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("its map of characters is no base64") from None
+    size = int.from_bytes(content[:4], "little")
+    if len(content) < 8 or size % 4 or not 4 <= size <= len(content) - 4:
+        raise ValueError("its map of characters is cut, or none")
+    units = np.frombuffer(content, "<u4", count=size // 4, offset=4)
+    _check_texts(content[4 + size :], units)
+    _check_trie(units)
+
+
+def _check_texts(texts: bytes, units: np.ndarray) -> None:
+    """Refuse texts that are no UTF-8 or do not end, and values that point elsewhere than into them."""
+    try:
+        texts.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError("its map of characters holds texts that are no UTF-8") from None
+    if not texts.endswith(b"\0"):
+        raise ValueError("its map of characters holds a text without an end")
+    if np.diff(np.flatnonzero(np.frombuffer(texts, np.uint8) == 0), prepend=-1).max() > _LONGEST_TEXT:
+        raise ValueError("its map of characters makes a character longer than any that is known")
+    places = (units & ~np.uint32(_LEAF))[units & _LEAF != 0]
+    if places.size and places.max() >= len(texts):
+        raise ValueError("its map of characters points behind its texts")
+    starts = np.frombuffer(texts, np.uint8)[places]
+    if np.any((starts & 0xC0) == 0x80):
+        raise ValueError("its map of characters points into the middle of a character")
+
+
+def _check_trie(units: np.ndarray) -> None:
+    """Refuse nodes whose children would lie behind the array, or that say they have a value and have none."""
+    nodes = np.flatnonzero(units & _LEAF == 0)
+    found = units[nodes].astype(np.int64)
+    children = nodes ^ ((found >> 10) << np.where(found & _EXTENDED, 8, 0))
+    if np.any(children | 0xFF >= len(units)):
+        raise ValueError("its map of characters leads out of itself")
+    values = units[children[found & _HAS_LEAF != 0]]
+    if np.any(values & _LEAF == 0):
+        raise ValueError("its map of characters has a value that is none")
