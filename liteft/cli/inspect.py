@@ -13,7 +13,7 @@ All = Annotated[bool, typer.Option("--all", help="Show every tensor, and not the
 
 
 @o.flat
-def inspect(*, source: Source, every: All = False, output: o.Output) -> None:
+def inspect(*, source: Source, every: All = False, trust: o.Trust = False, output: o.Output) -> None:
     """Show bytes by kind and tensor, integer products, operators, and where a model runs.
 
     Engines that are installed here are asked; others are looked up, and the source is named.
@@ -21,5 +21,5 @@ def inspect(*, source: Source, every: All = False, output: o.Output) -> None:
     from liteft.inspection import inspect as inspected
 
     console = output.console()
-    found = inspected(console.artifact_of(source))
+    found = inspected(console.artifact_of(source), trust=trust)
     console.result(found.render(tensors=None if every else 12), found.to_dict())

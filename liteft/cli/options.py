@@ -16,7 +16,7 @@ import typer
 
 from liteft.cli.console import Console
 
-__all__ = ["Data", "Labels", "Out", "Output", "Reading", "Settings", "Task", "Training", "flat"]
+__all__ = ["Data", "Labels", "Out", "Output", "Reading", "Settings", "Task", "Training", "Trust", "flat"]
 
 Out = Annotated[str, typer.Option("--out", metavar="FOLDER", help="Where the result goes.")]
 Data = Annotated[
@@ -40,6 +40,9 @@ Encoding = Annotated[
 ]
 Delimiter = Annotated[
     str | None, typer.Option("--delimiter", metavar="CHAR", help="Delimiter of csv; seen in its first line.")
+]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Take graphs that LiteFT does not write; they may do any harm.")
 ]
 
 

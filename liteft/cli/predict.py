@@ -71,6 +71,7 @@ def predict(
     backend: Backend = "auto",
     threads: o.Threads = None,
     precision: Precision = None,
+    trust: o.Trust = False,
     prefix: Prefix = "",
     overwrite: Overwrite = False,
     restart: Restart = False,
@@ -87,6 +88,7 @@ def predict(
     console = output.console()
     artifact = console.artifact_of(artifact)
     loading: dict[str, Any] = {"device": device, "backend": backend, "threads": threads, "precision": precision}
+    loading |= {"trust": trust}
     answering: dict[str, Any] = {"top_k": top_k, "threshold": threshold, "on_error": _on_error(on_error)}
     if input_file is not None and output_file is not None:
         reading = {"text": text, "pair": pair[0] if pair else None, "encoding": encoding, "delimiter": delimiter}

@@ -29,7 +29,7 @@ def count_operators(nodes: Sequence[Node]) -> list[Operator]:
 
 def _meant(name: str, domain: str, opset: int | None) -> int | None:
     """Return the oldest opset with the definition that holds in this opset."""
-    if opset is None:
+    if opset is None or not 0 < opset < 1000:
         return None
     try:
         return int(onnx.defs.get_schema(name, opset, "" if domain == ONNX else domain).since_version)

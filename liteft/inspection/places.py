@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ _GPU_OPERATORS = frozenset({
 
 
 def find_places(
-    model: onnx.ModelProto, path: Path, artifact: Artifact | None, found: Sequence[Operator]
+    model: onnx.ModelProto, path: Path, artifact: Artifact | None, found: Sequence[Operator], *, reason: str = ""
 ) -> list[Place]:
     """Return what is known of every engine.
 
@@ -62,12 +63,20 @@ def find_places(
         path: of the ONNX file.
         artifact: its artifact, where it is part of one.
         found: its operators.
+        reason: why engines that are installed are not asked; "" for none.
     """
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", ONNX)), 0)
+    guarded = f"not asked, as the file {reason[:300]}; liteft inspect --trust asks all the same"
+    asked = [
+        Place(name, "not checked", guarded, "not asked") if reason else ask()
+        for name, ask in (
+            ("onnxruntime", partial(_onnxruntime, path)),
+            ("LiteFT's native engine", partial(_native, path, artifact)),
+            ("OpenVINO", partial(_openvino, path)),
+        )
+    ]
     return [
-        _onnxruntime(path),
-        _native(path, artifact),
-        _openvino(path),
+        *asked,
         _documented("onnxruntime, mobile packages", found, f"releases that know opset {opset}", _MOBILE),
         _documented("onnxruntime-web, WebAssembly", found, f"releases that know opset {opset}", _WEB),
         _webgpu(found),

@@ -35,6 +35,7 @@ _FLOAT = {
     (_MICROSOFT, "Attention"): 1,
     (_MICROSOFT, "MatMulNBits"): 1,  # the weights come in integers and are multiplied as floats
 }
+_MOST_STEPS = 50
 _SAME_VALUES = {"Cast", "Mul", "Sub", "DequantizeLinear", "Transpose", "Reshape", "Identity", "Unsqueeze", "Squeeze"}
 _INTEGERS = {"int8", "uint8", "int4", "uint4", "int2", "uint2"}
 
@@ -44,13 +45,15 @@ def find_products(model: onnx.ModelProto, nodes: Sequence[Node]) -> list[Product
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     stored |= {node.outputs[0]: node.constant for node in nodes if node.constant is not None}
     producers = {value: node for node in nodes for value in node.outputs if value}
+    weights: dict[str, onnx.TensorProto | None] = {}
     found = []
     for node in nodes:
         kind = (node.domain, node.operator)
         place = INTEGER.get(kind, _FLOAT.get(kind))
         if place is None or len(node.inputs) <= place:
             continue
-        weight = _weight(node.inputs[place], stored, producers) or _weight(node.inputs[0], stored, producers)
+        sides = (_weight(node.inputs[side], stored, producers, weights) for side in (place, 0))
+        weight = next((each for each in sides if each is not None), None)
         dtype = None if weight is None else type_name(weight.data_type)
         name = node.operator if node.domain == ONNX else f"{node.domain}.{node.operator}"
         form = "integer" if kind in INTEGER else _form(node, dtype, producers)
@@ -75,13 +78,25 @@ def _between_quantizers(node: Node, producers: dict[str, Node]) -> bool:
     return any(each is not None and each.operator == "QuantizeLinear" for each in sources)
 
 
-def _weight(value: str, stored: dict[str, onnx.TensorProto], producers: dict[str, Node]) -> onnx.TensorProto | None:
-    """Return the largest stored tensor that a value is made of, or None where something computed goes into it."""
+def _weight(
+    value: str,
+    stored: dict[str, onnx.TensorProto],
+    producers: dict[str, Node],
+    found: dict[str, onnx.TensorProto | None],
+    depth: int = 0,
+) -> onnx.TensorProto | None:
+    """Return the largest stored tensor that a value is made of, or None where something computed goes into it.
+
+    ``found`` keeps what was found, since a value may be used many times; long rows of nodes are not followed.
+    """
     if value in stored:
         return stored[value]
     node = producers.get(value)
-    if node is None or node.operator not in _SAME_VALUES:
-        return None
-    sources = [_weight(each, stored, producers) for each in node.inputs if each]
+    if value in found or node is None or node.operator not in _SAME_VALUES or depth > _MOST_STEPS:
+        return found.get(value)
+    found[value] = None  # what is made of itself is made of nothing
+    sources = [_weight(each, stored, producers, found, depth + 1) for each in node.inputs if each]
     whole = [each for each in sources if each is not None]
-    return max(whole, key=lambda tensor: math.prod(tensor.dims)) if len(whole) == len(sources) else None
+    if whole and len(whole) == len(sources):
+        found[value] = max(whole, key=lambda tensor: math.prod(tensor.dims))
+    return found[value]

@@ -212,6 +212,7 @@ def _place_row(place: Place) -> tuple[str, ...]:
 
 
 def _aligned(rows: Sequence[tuple[str, ...]], *, right: Sequence[int]) -> str:
+    rows = [tuple(map(_shown, row)) for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = (
         "  ".join(
@@ -221,3 +222,9 @@ def _aligned(rows: Sequence[tuple[str, ...]], *, right: Sequence[int]) -> str:
         for row in rows
     )
     return "\n".join(lines)
+
+
+def _shown(cell: str) -> str:
+    """Return a name out of a file as it may be printed: without control characters, and not without end."""
+    text = cell if cell.isprintable() else ascii(cell)
+    return text if len(text) <= 1000 else f"{text[:1000]}..."

@@ -2,47 +2,53 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import onnx
 
 from liteft.artifact import MANIFEST, TOKENIZER, Artifact, read_artifact
-from liteft.errors import ArtifactError, first_line
+from liteft.errors import ArtifactError, Hint, first_line
 from liteft.inspection.nodes import ONNX, domain_of, walk_nodes
 from liteft.inspection.operators import count_operators
 from liteft.inspection.places import find_places
 from liteft.inspection.products import find_products
 from liteft.inspection.result import KINDS, Inspection, Kind, Tensor
 from liteft.inspection.tensors import read_tensors
+from liteft.runtime.dry_run import check_file, check_graph
+from liteft.runtime.onnx_file import StoredModel, read_model
 
 __all__ = ["inspect"]
 
 
-def inspect(path: str | Path) -> Inspection:
+def inspect(path: str | Path, *, trust: bool = False) -> Inspection:
     """Return what an artifact or an ONNX file consists of, and where it runs.
 
     Functions of the model are taken apart: products and operators are those that an engine computes which knows
-    nothing but ONNX. Engines that are installed run it once.
+    nothing but ONNX. Engines that are installed run it once, where it consists of what LiteFT writes.
 
     Args:
         path: an artifact's folder, or that of a whole way, which holds one; or an ONNX file.
+        trust: let engines have any file; one may take endless time or memory, or end the process.
 
     Raises:
         ArtifactError: neither of them, an artifact that was changed, or a file that is damaged.
     """
     path = Path(path)
     artifact = None
-    if path.is_file():
+    if os.path.isfile(path):  # noqa: PTH113  # False, too, for what no path can be
         model_path = path
     else:
         artifact = read_artifact(path)
         path = artifact.path
         model_path = artifact.model_path
     name = model_path.name if artifact is None else artifact.manifest.graph_file
+    stored = read_model(model_path, outside=artifact is None)
     model = _read(model_path)
     nodes = list(walk_nodes(model))
     tensors = read_tensors(model, nodes)
     operators = count_operators(nodes)
+    reason = _reason(model_path, stored, artifact)
     files = _files(path, model_path, artifact)
     opsets = {domain_of(entry.domain): int(entry.version) for entry in model.opset_import}
     return Inspection(
@@ -56,7 +62,7 @@ def inspect(path: str | Path) -> Inspection:
         kinds=_kinds(tensors, files, name, _outside(model)),
         products=tuple(find_products(model, nodes)),
         operators=tuple(operators),
-        places=tuple(find_places(model, model_path, artifact, operators)),
+        places=tuple(find_places(model, model_path, artifact, operators, reason="" if trust else reason)),
     )
 
 
@@ -70,11 +76,26 @@ def _read(path: Path) -> onnx.ModelProto:
     return model
 
 
+def _reason(path: Path, stored: StoredModel, artifact: Artifact | None) -> str:
+    """Return why no engine is asked about a file that nobody vouches for; "" where there is no reason."""
+    try:
+        if artifact is None:
+            check_file(path, stored)
+        else:
+            check_graph(artifact)
+    except ArtifactError as error:
+        return error.message.removeprefix(f"{path} ").removesuffix(".")
+    return ""
+
+
 def _no_model(path: Path, reason: str) -> ArtifactError:
     return ArtifactError(
         f"{path} is no ONNX file, or a damaged one: {reason}.",
         accepted={"inspected": "an artifact's folder, or an ONNX file"},
-        fix="liteft inspect FOLDER, with the folder that liteft export wrote",
+        fix=Hint(
+            "liteft.inspect(folder), with the folder that liteft.export wrote",
+            "liteft inspect FOLDER, with the folder that liteft export wrote",
+        ),
     )
 
 

@@ -77,7 +77,13 @@ class Engine(Protocol):
 
 
 def choose_engine(
-    artifact: Artifact, *, device: str, backend: str, threads: int, precision: str | None = None
+    artifact: Artifact,
+    *,
+    device: str,
+    backend: str,
+    threads: int,
+    precision: str | None = None,
+    trust: bool = False,
 ) -> Engine:
     """Return an engine for an artifact.
 
@@ -87,6 +93,7 @@ def choose_engine(
         backend: "auto", "native" or "onnxruntime".
         threads: how many threads a run may use on the CPU.
         precision: None, or "bf16" or, on CUDA, "fp16" for products in that type, which the native backend alone has.
+        trust: let ONNX Runtime have operators that LiteFT does not write.
 
     Raises:
         DeviceError: the device, the backend or the precision is unknown or cannot be had.
@@ -103,8 +110,8 @@ def choose_engine(
         asked = 'backend="native"' if precision is None else f"precision={precision!r}, which needs the native backend,"
         return _native(artifact, threads, precision, "cuda" if device == "cuda" else "cpu", asked)
     if backend == "auto":
-        return _any_cuda(artifact, threads) if device == "cuda" else _best(artifact, device, threads)
-    return _onnxruntime(artifact, device, threads)
+        return _any_cuda(artifact, threads, trust) if device == "cuda" else _best(artifact, device, threads, trust)
+    return _onnxruntime(artifact, device, threads, trust)
 
 
 def checked_threads(threads: int | None) -> int:
@@ -148,7 +155,7 @@ def _without(precision: str | None, device: str) -> str:
     return 'device="cpu"' if device == "cuda" else 'backend="auto"'
 
 
-def _any_cuda(artifact: Artifact, threads: int) -> Engine:
+def _any_cuda(artifact: Artifact, threads: int, trust: bool) -> Engine:
     """Return what device="cuda" takes where no backend was asked for.
 
     Raises:
@@ -161,7 +168,7 @@ def _any_cuda(artifact: Artifact, threads: int) -> Engine:
         if artifact.manifest.precision == "int8":
             reason = "its CUDA kernels take no int8 of this kind"
         elif may_have_cuda() and has_cuda():
-            return _onnxruntime(artifact, "cuda", threads)
+            return _onnxruntime(artifact, "cuda", threads, trust)
     except MissingExtraError as error:  # installed and broken
         reason = error.message
     try:
@@ -172,27 +179,27 @@ def _any_cuda(artifact: Artifact, threads: int) -> Engine:
         ) from error
 
 
-def _best(artifact: Artifact, device: str, threads: int) -> Engine:
+def _best(artifact: Artifact, device: str, threads: int, trust: bool) -> Engine:
     """Return what backend="auto" takes where the device is not CUDA by name."""
     from liteft.runtime.onnx_engine import OnnxEngine
 
     other: Engine | None = None
     if device == "auto" and artifact.manifest.precision != "int8":
-        other = _cuda_or_cpu(artifact, threads)
+        other = _cuda_or_cpu(artifact, threads, trust)
         if other is not None and other.device == "cuda":
             return other
     native, reason = _native_where_fast(artifact, threads)
     if native is not None:
         return native
     try:
-        return other or OnnxEngine(artifact, device="cpu", threads=threads)
+        return other or OnnxEngine(artifact, device="cpu", threads=threads, trust=trust)
     except MissingExtraError as error:
         raise MissingExtraError(
             error.message, accepted={**error.accepted, "the native backend": reason}, fix=error.fix
         ) from error
 
 
-def _cuda_or_cpu(artifact: Artifact, threads: int) -> Engine | None:
+def _cuda_or_cpu(artifact: Artifact, threads: int, trust: bool) -> Engine | None:
     """Return ONNX Runtime's engine if it was built with CUDA, on the CPU where CUDA does not start; else None."""
     from liteft.runtime.onnx_engine import OnnxEngine, has_cuda, may_have_cuda
 
@@ -204,7 +211,7 @@ def _cuda_or_cpu(artifact: Artifact, threads: int) -> Engine | None:
     except MissingExtraError as error:  # installed and broken: the machine's GPU is left unused, which is worth a word
         warnings.warn(f"CUDA is not used: {error.message}", stacklevel=5)
         return None
-    return OnnxEngine(artifact, device="cuda", threads=threads, or_cpu=True)
+    return OnnxEngine(artifact, device="cuda", threads=threads, or_cpu=True, trust=trust)
 
 
 def _native_where_fast(artifact: Artifact, threads: int) -> tuple[Engine | None, str]:
@@ -232,13 +239,13 @@ def _native_where_fast(artifact: Artifact, threads: int) -> tuple[Engine | None,
     return NativeEngine(artifact, threads=threads, stored=stored), ""
 
 
-def _onnxruntime(artifact: Artifact, device: str, threads: int) -> Engine:
+def _onnxruntime(artifact: Artifact, device: str, threads: int, trust: bool) -> Engine:
     from liteft.runtime.onnx_engine import OnnxEngine, has_cuda
 
     if device == "auto":
         device = "cuda" if artifact.manifest.precision != "int8" and has_cuda() else "cpu"
-        return OnnxEngine(artifact, device=device, threads=threads, or_cpu=True)
-    return OnnxEngine(artifact, device=device, threads=threads)
+        return OnnxEngine(artifact, device=device, threads=threads, or_cpu=True, trust=trust)
+    return OnnxEngine(artifact, device=device, threads=threads, trust=trust)
 
 
 def _check_precision(artifact: Artifact, precision: str, *, device: str, backend: str) -> None:

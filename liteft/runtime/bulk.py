@@ -101,6 +101,7 @@ def predict_file(
     backend: str = "auto",
     threads: int | None = None,
     precision: str | None = None,
+    trust: bool = False,
     token_budget: int | None = None,
     overwrite: bool = False,
     restart: bool = False,
@@ -132,10 +133,11 @@ def predict_file(
         on_error: what a row without a usable text does: "raise", or get nulls ("null").
         encoding: of a text file; None for UTF-8 or what the byte-order mark says.
         delimiter: of csv and tsv; None to see it in the first line.
-        device: as in ``load``; only with an artifact's folder, like the next three.
+        device: as in ``load``; only with an artifact's folder, like the next four.
         backend: as in ``load``.
         threads: as in ``load``.
         precision: as in ``load``.
+        trust: as in ``load``.
         token_budget: as in ``Classifier.stream``.
         overwrite: replace an output that exists.
         restart: throw away the finished parts of an earlier run.
@@ -157,7 +159,7 @@ def predict_file(
     if _is_same(source, target):
         raise ConfigError(f"{target} is the input; it would be overwritten.", fix="another --output")
     row_format(target.suffix, columns=(), schema=None, added={})  # judges the suffix, before a model is loaded
-    with _classifier(artifact, device, backend, threads, precision) as classifier:
+    with _classifier(artifact, device, backend, threads, precision, trust) as classifier:
         scorer = RowScorer(
             classifier,
             columns=_text_columns(file, classifier, text, pair),
@@ -249,9 +251,10 @@ def _classifier(
     backend: str,
     threads: int | None,
     precision: str | None,
+    trust: bool,
 ) -> AbstractContextManager[Classifier]:
     if not isinstance(artifact, Classifier):
-        return load(artifact, device=device, backend=backend, threads=threads, precision=precision)
+        return load(artifact, device=device, backend=backend, threads=threads, precision=precision, trust=trust)
     if (device, backend, threads, precision) != ("auto", "auto", None, None):
         raise ConfigError(
             "device, backend, threads and precision were chosen when the classifier was loaded.",

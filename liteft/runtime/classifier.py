@@ -38,6 +38,7 @@ def load(
     backend: str = "auto",
     threads: int | None = None,
     precision: str | None = None,
+    trust: bool = False,
 ) -> Classifier:
     """Load an artifact, its files checked against their SHA-256. Neither torch nor transformers is imported.
 
@@ -55,6 +56,9 @@ def load(
         precision: None computes as the artifact is stored, float16 in float32. "bf16" computes the products of a
             float artifact in bfloat16: faster and coarser, on the native backend, where the processor offers it.
             With device="cuda", "bf16" or "fp16" asks for the native backend on the GPU, for any artifact.
+        trust: load graphs of operators that LiteFT does not write, and tokenizers with regular expressions that are not
+            known to end soon. Such a file may take endless time or memory, or end the process: say so only of files
+            from somebody whose programs you would run.
 
     Returns:
         A Classifier; close it, or use it as a context manager.
@@ -70,8 +74,8 @@ def load(
 
     count = checked_threads(threads)
     artifact = read_artifact(Path(path).absolute())
-    engine = choose_engine(artifact, device=device, backend=backend, threads=count, precision=precision)
-    return Classifier(artifact, engine, threads=count, asked=(device, backend, threads, precision))
+    engine = choose_engine(artifact, device=device, backend=backend, threads=count, precision=precision, trust=trust)
+    return Classifier(artifact, engine, threads=count, asked=(device, backend, threads, precision, trust))
 
 
 class Classifier:
@@ -92,12 +96,12 @@ class Classifier:
         engine: Engine,
         *,
         threads: int,
-        asked: tuple[str, str, int | None, str | None],
+        asked: tuple[str, str, int | None, str | None, bool],
     ) -> None:
         self._artifact = artifact
         self._engine: Engine | None = engine
         self._asked = asked
-        self._tokenizer = ClippingTokenizer(artifact.tokenizer(), one_by_one=threads == 1)
+        self._tokenizer = ClippingTokenizer(artifact.tokenizer(trust=asked[-1]), one_by_one=threads == 1)
         self._counters = Counters()
         self.backend = engine.name
         self.device = engine.device
@@ -349,9 +353,9 @@ def _check_count(name: str, value: object) -> None:
 
 
 def _load_again(
-    path: Path, device: str, backend: str, threads: int | None, precision: str | None
+    path: Path, device: str, backend: str, threads: int | None, precision: str | None, trust: bool
 ) -> Classifier:
-    return load(path, device=device, backend=backend, threads=threads, precision=precision)
+    return load(path, device=device, backend=backend, threads=threads, precision=precision, trust=trust)
 
 
 _alive: weakref.WeakSet[Classifier] = weakref.WeakSet()

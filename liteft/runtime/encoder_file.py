@@ -21,8 +21,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from liteft.errors import ArtifactError
-from liteft.runtime.protobuf import Malformed, Span, fields, integers, signed
+from liteft.errors import ArtifactError, option
+from liteft.runtime.onnx_file import StoredValue, has_endless_value, map_file, read_value
+from liteft.runtime.protobuf import Malformed, Message, Span
 
 __all__ = ["StoredClassifier", "read_classifier"]
 
@@ -94,12 +95,7 @@ def read_classifier(path: Path) -> StoredClassifier:
         ArtifactError: the file cannot be read, or holds something else; the message says what.
     """
     try:
-        with open(path, "rb") as file:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read: {error}.", fix="copy the folder again") from error
-    try:
-        return _Reader(path, mapped).classifier()
+        return _Reader(path, map_file(path)).classifier()
     except (Malformed, UnicodeDecodeError, struct.error) as error:
         raise ArtifactError(
             f"{path} is no ONNX file, or a damaged one: {error}.", fix="export the model again"
@@ -111,7 +107,8 @@ class _Reader:
 
     def __init__(self, path: Path, mapped: mmap.mmap) -> None:
         self._path, self._mapped = path, mapped
-        self._bytes = memoryview(mapped)
+        self._read = Message(memoryview(mapped))
+        self._labels: int | None = None  # as the graph's output says
 
     def classifier(self) -> StoredClassifier:
         graph, version = self._model()
@@ -144,16 +141,16 @@ class _Reader:
         """Return where the graph lies, and the version of the node's domain."""
         graphs: list[Span] = []
         versions: list[int] = []
-        for number, value in fields(self._bytes, (0, len(self._bytes))):
+        for number, value in self._read.fields(self._read.whole):
             if number == 7:
-                graphs.append(self._span(value))
+                graphs.append(self._read.span(value))
             elif number == 8:
                 domain, version = "", 0
-                for part, each in fields(self._bytes, self._span(value)):
+                for part, each in self._read.fields(self._read.span(value)):
                     if part == 1:
-                        domain = self._text(each)
+                        domain = self._read.text(each)
                     elif part == 2:
-                        version = self._number(each)
+                        version = self._read.number(each)
                 versions += [version] if domain == DOMAIN else []
         if len(graphs) != 1:
             raise Malformed(f"{len(graphs)} graphs")
@@ -167,21 +164,31 @@ class _Reader:
         tensors: list[Span] = []
         inputs: list[str] = []
         outputs: list[str] = []
-        for number, value in fields(self._bytes, span):
+        for number, value in self._read.fields(span):
             if number == 1:
-                nodes.append(self._span(value))
+                nodes.append(self._read.span(value))
             elif number == 5:
-                tensors.append(self._span(value))
+                tensors.append(self._read.span(value))
             elif number in (11, 12):
-                (inputs if number == 11 else outputs).append(self._only_text(self._span(value), 1))
+                found = read_value(self._read, self._read.span(value))
+                self._check_value(found, kind=7 if number == 11 else 1)
+                (inputs if number == 11 else outputs).append(found.name)
             elif number == 15:
                 self._refuse("has sparse weights")
         if len(nodes) != 1:
             self._refuse(f"is a graph of {len(nodes):,} nodes, not the one node {DOMAIN}.{KIND}")
-        by_name = {self._only_text(tensor, 8): tensor for tensor in tensors}
+        by_name = {self._read.one_text(tensor, 8): tensor for tensor in tensors}
         if len(by_name) != len(tensors):
             raise Malformed("two weights of one name")
         return nodes, by_name, inputs, outputs
+
+    def _check_value(self, value: StoredValue, *, kind: int) -> None:
+        """Refuse inputs that are no rectangle of int64, and logits that are none of float32."""
+        shape = value.shape
+        if value.kind != kind or shape is None or len(shape) != 2 or shape[0] is not None:
+            self._refuse(f"has {value.name[:80]} of another type or shape than this liteft knows")
+        if kind == 1:
+            self._labels = shape[1]
 
     def _node(self, span: Span) -> tuple[list[str], list[str], dict[str, str | int | float]]:
         """Return inputs, outputs and attributes of the node."""
@@ -190,13 +197,13 @@ class _Reader:
         named = {4: "", 7: "", 8: ""}  # op_type, domain, overload
         attributes: dict[str, str | int | float] = {}
         spans = []
-        for number, value in fields(self._bytes, span):
+        for number, value in self._read.fields(span):
             if number in (1, 2):
-                (inputs if number == 1 else outputs).append(self._text(value))
+                (inputs if number == 1 else outputs).append(self._read.text(value))
             elif number == 5:
-                spans.append(self._span(value))
+                spans.append(self._read.span(value))
             elif number in named:
-                named[number] = self._text(value)
+                named[number] = self._read.text(value)
         if tuple(named.values()) != (KIND, DOMAIN, ""):
             self._refuse(f"holds the node {named[7]}.{named[4]}, not {DOMAIN}.{KIND}")
         for each in spans:
@@ -213,13 +220,13 @@ class _Reader:
         return inputs, outputs, attributes
 
     def _attribute(self, span: Span) -> tuple[str, str | int | float]:
-        name = self._only_text(span, 1)
+        name = self._read.one_text(span, 1)
         wanted = _INT if name in _NUMBERS else _FLOAT if name == "epsilon" else _STRING
         kind = 0
         values: list[int | Span] = []
-        for number, value in fields(self._bytes, span):
+        for number, value in self._read.fields(span):
             if number == 20:
-                kind = self._number(value)
+                kind = self._read.number(value)
             elif number == _VALUE_FIELDS[wanted]:
                 values.append(value)
             elif number not in (1, 13):
@@ -229,8 +236,8 @@ class _Reader:
         if kind != wanted or len(values) > 1:
             self._refuse(f"has an attribute {name} of another kind than this liteft knows")
         if wanted == _STRING:
-            return name, self._text(values[0]) if values else ""
-        stored = self._number(values[0]) if values else 0
+            return name, self._read.text(values[0]) if values else ""
+        stored = self._read.number(values[0]) if values else 0
         if wanted == _INT:
             if not (-1 if name == "counted_from" else 1) <= stored <= _MOST:
                 self._refuse(f"has {name} = {stored}")
@@ -245,13 +252,13 @@ class _Reader:
         dims: list[int] = []
         kind = 0
         raw: list[Span] = []
-        for number, value in fields(self._bytes, span):
+        for number, value in self._read.fields(span):
             if number == 1:
-                dims += integers(self._bytes, value)
+                dims += self._read.integers(value)
             elif number == 2:
-                kind = self._number(value)
+                kind = self._read.number(value)
             elif number == 9:
-                raw.append(self._span(value))
+                raw.append(self._read.span(value))
             elif number == 13 or (number == 14 and value != 0):
                 self._refuse(f"keeps the weight {name} in another file")
             elif number not in (8, 12, 14, 16):
@@ -273,6 +280,8 @@ class _Reader:
         wanted = set(_weight_names(stored))
         if unlike := sorted(wanted ^ set(stored.weights)):
             self._refuse(f"has other weights than its attributes say: {', '.join(unlike[:3])}")
+        if self._labels not in (None, stored.labels):
+            self._refuse(f"says that it gives {self._labels} logits, and has weights for {stored.labels}")
         width = stored.weights["layers.0.attention.output.weight"].shape[1]
         if ("embeddings.project.weight" in wanted) != (stored.embedding != width):
             self._refuse(f"has embeddings of width {stored.embedding} for layers of {width}, unlike its weights")
@@ -283,32 +292,14 @@ class _Reader:
             packed = array.dtype == np.uint8 and name == _WORDS_TABLE
             if (array.dtype == np.int8 or packed) != (name in matrices) or (array.dtype == np.uint8 and not packed):
                 self._refuse(f"has a weight {name} of type {array.dtype}")
+            if has_endless_value(array):
+                raise ArtifactError(
+                    f"{self._path} is damaged: the weight {name} is not finite everywhere.",
+                    fix="export the model again",
+                )
 
     def _refuse(self, what: str) -> NoReturn:
-        raise ArtifactError(f"{self._path} {what}.", fix=['backend="onnxruntime"', "export the model again"])
-
-    def _only_text(self, span: Span, number: int) -> str:
-        """Return a message's text field that may stand in it once."""
-        found = [self._text(value) for each, value in fields(self._bytes, span) if each == number]
-        if len(found) != 1:
-            raise Malformed(f"{len(found)} names at byte {span[0]}")
-        return found[0]
-
-    def _text(self, value: int | Span) -> str:
-        start, stop = self._span(value)
-        return str(self._bytes[start:stop], "utf-8")
-
-    @staticmethod
-    def _span(value: int | Span) -> Span:
-        if isinstance(value, int):
-            raise Malformed("a number in place of a message")
-        return value
-
-    @staticmethod
-    def _number(value: int | Span) -> int:
-        if not isinstance(value, int):
-            raise Malformed("a message in place of a number")
-        return signed(value)
+        raise ArtifactError(f"{self._path} {what}.", fix=[option("backend", "onnxruntime"), "export the model again"])
 
 
 def _may_be_float(stored: StoredClassifier, name: str) -> bool:

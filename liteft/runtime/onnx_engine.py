@@ -35,6 +35,7 @@ from liteft.artifact import Artifact
 from liteft.errors import ArtifactError, DeviceError, MissingExtraError, first_line
 from liteft.installation import install_hint
 from liteft.runtime.batching import pad
+from liteft.runtime.dry_run import check_graph
 
 __all__ = ["OnnxEngine", "has_cuda", "import_onnxruntime", "may_have_cuda"]
 
@@ -95,6 +96,7 @@ class OnnxEngine:
         device: "cpu" or "cuda".
         threads: threads of a run on the CPU.
         or_cpu: take the CPU when CUDA cannot be had, instead of raising.
+        trust: take operators that LiteFT does not write.
 
     Raises:
         DeviceError: ``device`` cannot be had.
@@ -105,7 +107,10 @@ class OnnxEngine:
     name = "onnxruntime"
     pads = True
 
-    def __init__(self, artifact: Artifact, *, device: str, threads: int, or_cpu: bool = False) -> None:
+    def __init__(
+        self, artifact: Artifact, *, device: str, threads: int, or_cpu: bool = False, trust: bool = False
+    ) -> None:
+        check_graph(artifact, trust=trust)
         self._artifact = artifact
         self._threads = threads
         self.precision = "int8" if artifact.manifest.precision == "int8" else "fp32"

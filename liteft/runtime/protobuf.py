@@ -10,16 +10,78 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-__all__ = ["Malformed", "Span", "fields", "integers", "signed"]
+__all__ = ["Malformed", "Message", "Span", "fields", "integers", "signed"]
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 _LONGEST = 10  # bytes of a varint
+_LONGEST_TEXT = 1 << 20
+_MOST_FIELDS = 2_000_000  # of one file; a graph of 24 layers has some ten thousand
 
 Span = tuple[int, int]
 
 
 class Malformed(ValueError):
     """The bytes are no message."""
+
+
+class Message:
+    """Reads the messages of one file, and no more fields than any file needs.
+
+    Args:
+        buffer: the file's bytes.
+        most: fields to read, of all messages together.
+    """
+
+    def __init__(self, buffer: memoryview, most: int = _MOST_FIELDS) -> None:
+        self.bytes = buffer
+        self._left = most
+
+    @property
+    def whole(self) -> Span:
+        """Where the outermost message lies."""
+        return 0, len(self.bytes)
+
+    def fields(self, span: Span) -> Iterator[tuple[int, int | Span]]:
+        """Yield what `fields` yields. Raises Malformed beyond the number of fields, too."""
+        for field in fields(self.bytes, span):
+            self._left -= 1
+            if self._left < 0:
+                raise Malformed("more parts than any graph has")
+            yield field
+
+    def integers(self, value: int | Span, most: int = 64) -> list[int]:
+        """Return what `integers` returns, of ``most`` bytes a value at most."""
+        if not isinstance(value, int) and value[1] - value[0] > most * _LONGEST:
+            raise Malformed(f"a row of numbers longer than any at byte {value[0]}")
+        return integers(self.bytes, value)
+
+    def text(self, value: int | Span) -> str:
+        """Return a string. Raises Malformed for a number, UnicodeDecodeError for no UTF-8."""
+        start, stop = self.span(value)
+        if stop - start > _LONGEST_TEXT:
+            raise Malformed(f"a text of {stop - start:,} bytes at byte {start}")
+        return str(self.bytes[start:stop], "utf-8")
+
+    def one_text(self, span: Span, number: int) -> str:
+        """Return a message's text field that may stand in it once."""
+        found = [self.text(value) for each, value in self.fields(span) if each == number]
+        if len(found) != 1:
+            raise Malformed(f"{len(found)} names at byte {span[0]}")
+        return found[0]
+
+    @staticmethod
+    def span(value: int | Span) -> Span:
+        """Return where a message, string or row of numbers lies. Raises Malformed for a number."""
+        if isinstance(value, int):
+            raise Malformed("a number in place of a message")
+        return value
+
+    @staticmethod
+    def number(value: int | Span) -> int:
+        """Return a number, signed. Raises Malformed for anything else."""
+        if not isinstance(value, int):
+            raise Malformed("a message in place of a number")
+        return signed(value)
 
 
 def fields(buffer: memoryview, span: Span) -> Iterator[tuple[int, int | Span]]:

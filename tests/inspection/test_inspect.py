@@ -156,7 +156,7 @@ def test_a_product_between_quantizers_is_told_from_an_integer_one(tmp_path: Path
         helper.make_node("DequantizeLinear", ["r", "scale", "middle"], ["y"]),
     ]
     tensors = {"codes": CODES, "scale": SCALE, "zero": ZERO, "middle": BYTE_ZERO}
-    found = liteft.inspect(save(tmp_path / "m.onnx", nodes, tensors))
+    found = liteft.inspect(save(tmp_path / "m.onnx", nodes, tensors), trust=True)
     assert [(product.form, product.weight) for product in found.products] == [("quantize-dequantize", "codes")]
     assert found.integer_products == ()
     assert "QLinearMatMul 1" in found.places[0].detail and found.places[0].status == "runs"
@@ -216,12 +216,19 @@ def test_the_native_engine_runs_an_artifact_where_it_is_built(artifacts: dict[st
 
 def test_a_graph_that_onnxruntime_refuses_does_not_run(tmp_path: Path) -> None:
     nodes = [helper.make_node("Strange", ["x"], ["y"], domain="own")]
-    found = liteft.inspect(save(tmp_path / "m.onnx", nodes, {}))
+    found = liteft.inspect(save(tmp_path / "m.onnx", nodes, {}), trust=True)
     statuses = {place.name: place.status for place in found.places if place.name != "OpenVINO"}
     assert set(statuses.values()) == {"does not run"}
     (operator,) = found.operators
     assert (operator.domain, operator.first_opset, operator.opset) == ("own", None, None)
     assert "own.Strange" in found.places[3].detail and found.least_opset is None
+
+
+def test_an_engine_is_asked_about_a_file_that_liteft_does_not_write_only_by_who_trusts_it(tmp_path: Path) -> None:
+    path = save(tmp_path / "m.onnx", [helper.make_node("Strange", ["x"], ["y"], domain="own")], {})
+    found = liteft.inspect(path)
+    assert {place.status for place in found.places[:3]} == {"not checked"}
+    assert "--trust asks all the same" in found.places[0].detail
 
 
 class FakeCore:
@@ -282,7 +289,7 @@ def test_an_onnx_file_alone_is_inspected_and_its_outside_data_count(tmp_path: Pa
     weight = np.ones((4, 400), dtype=np.float32)
     name = "layers.0.feed_forward.w"
     save(path, [helper.make_node("MatMul", ["x", name], ["y"])], {name: weight})
-    inside = liteft.inspect(path)
+    inside = liteft.inspect(path, trust=True)
     onnx.save(onnx.load(path), path, save_as_external_data=True, location="m.bin", size_threshold=0)
     outside = liteft.inspect(path)
     assert inside.kinds["feed-forward"] == outside.kinds["feed-forward"] == 6400

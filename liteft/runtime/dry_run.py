@@ -1,0 +1,212 @@
+"""A graph gone through without computing it: that its shapes fit, that it ends, and how much it takes.
+
+An engine in C++ is fast because it does not look twice. So a graph from a file is gone through first by the rules of
+`rules`, for a text or two of a few tokens: every operator is one that LiteFT writes, every shape fits, no value is much
+larger than weights and tokens explain, and out comes a row of logits for each text. What cannot be said in this way is
+loaded only where the caller trusts the file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import numpy as np
+
+from liteft.errors import ArtifactError, option
+from liteft.runtime.onnx_file import StoredFunction, StoredModel, StoredNode, has_endless_value, read_model
+from liteft.runtime.rules import RULES, Value, value_of
+
+if TYPE_CHECKING:
+    from liteft.artifact import Artifact
+
+__all__ = ["TRUST", "check_file", "check_graph", "check_known"]
+
+TRUST = option("trust", note=", for a file from somebody whose programs you would run")
+_OWN, _NODE = "liteft", "EncoderClassifier"
+_TOKENS = ("input_ids", "attention_mask", "token_type_ids")
+_LONG, _INT, _FLOAT = 7, 6, 1
+_OPSETS, _VERSIONS = range(18, 22), range(3, 13)
+_SIZES = ((2, 3), (1, 37))
+_LONGEST = 512
+_MOST_BYTES = 64 << 20  # of a value, beside what weights and tokens explain
+_MOST_WORK = 1 << 30
+_MOST_OUTPUTS = 64
+
+
+def check_graph(artifact: Artifact, *, trust: bool = False) -> None:
+    """Refuse an artifact's graph unless it is one that can be given to an engine.
+
+    Args:
+        artifact: a checked artifact.
+        trust: take operators that are not known here, and with them a graph that cannot be gone through.
+
+    Raises:
+        ArtifactError: what is wrong with it.
+    """
+    path, manifest = artifact.model_path, artifact.manifest
+    model = read_model(path)
+    _check_ends(path, model, artifact)
+    _check_weights(path, model)
+    if not trust:
+        check_known(path, model)
+        _go_through(path, model, labels=len(manifest.labels), longest=manifest.max_tokens)
+
+
+def check_file(path: Path, model: StoredModel) -> None:
+    """Refuse an ONNX file of no artifact unless it, too, can be given to an engine: a classifier of tokens.
+
+    Raises:
+        ArtifactError: what is wrong with it.
+    """
+    if not model.graph.inputs or not {value.name for value in model.graph.inputs} <= set(_TOKENS):
+        _refuse(path, "has other inputs than tokens")
+    _check_weights(path, model)
+    check_known(path, model)
+    _go_through(path, model, labels=None, longest=_LONGEST)
+
+
+def _go_through(path: Path, model: StoredModel, *, labels: int | None, longest: int) -> None:
+    """Refuse a graph that cannot be gone through, or gives other logits than ``labels`` for each text."""
+    weights = {tensor.name: value_of(tensor) for tensor in model.graph.tensors}
+    stored = sum(value.size * value.dtype.itemsize for value in weights.values())
+    kinds = {value.name: value.kind for value in model.graph.inputs}
+    for texts, tokens in (*_SIZES, (1, min(longest, _LONGEST))):
+        logits = _Run(path, model, weights, texts, tokens, stored).logits(kinds)
+        if labels is not None and (logits.shape != (texts, labels) or logits.dtype != np.float32):
+            _refuse(path, f"gives logits {logits.dtype} {logits.shape} for {texts} texts and {labels} labels")
+
+
+def _check_ends(path: Path, model: StoredModel, artifact: Artifact) -> None:
+    """Refuse other inputs and outputs than those of a classifier with these labels."""
+    manifest = artifact.manifest
+    wanted = list(manifest.inputs)
+    stored = {tensor.name for tensor in model.graph.tensors}
+    named = [value.name for value in model.graph.inputs]
+    fits = sorted(named) == sorted(wanted) and set(wanted) <= set(_TOKENS) and not set(named) & stored
+    if not fits or any(value.kind not in (_LONG, _INT) or value.shape != (None, None) for value in model.graph.inputs):
+        raise ArtifactError(
+            f"{path} has other inputs than its manifest.",
+            accepted={
+                "the manifest": ", ".join(wanted)[:200],
+                "the graph": ", ".join(named)[:200],
+                "inputs": f"{', '.join(_TOKENS)}, of int64 or int32, for any number of texts and tokens",
+            },
+            fix="export the model again",
+        )
+    labels = len(manifest.labels)
+    fits = [(each.name, each.kind) for each in model.graph.outputs] == [("logits", _FLOAT)]
+    if not fits or model.graph.outputs[0].shape not in ((None, None), (None, labels)):
+        names = ", ".join(f"{each.name} {each.shape}" for each in model.graph.outputs)[:200]
+        raise ArtifactError(
+            f"{path} has no output logits of shape (texts, {labels}).",
+            accepted={"outputs": names, "an output": f"logits, float32, (texts, {labels})"},
+            fix="export the model again",
+        )
+
+
+def _check_weights(path: Path, model: StoredModel) -> None:
+    for tensor in model.all_tensors():
+        array = tensor.array() if tensor.dtype is not None and tensor.dtype.kind == "f" else None
+        if array is not None and has_endless_value(array):
+            what = f"the weight {tensor.name[:80]}" if tensor.name else "a constant"
+            raise ArtifactError(f"{path} is damaged: {what} is not finite everywhere.", fix="export the model again")
+
+
+def check_known(path: Path, model: StoredModel) -> None:
+    """Refuse what LiteFT does not write: operators, domains, functions, and shapes written beside values."""
+    if model.version not in _VERSIONS or model.opsets.get("") not in _OPSETS or set(model.opsets) - {"", _OWN}:
+        opsets = ", ".join(f"{name or 'ai.onnx'} {version}" for name, version in model.opsets.items())[:200]
+        _refuse(path, f"is of IR version {model.version} and opsets {opsets}")
+    if set(model.functions) - {(_OWN, _NODE)}:
+        _refuse(path, "has functions of its own")
+    for function in model.functions.values():
+        if set(function.opsets) != {""} or function.opsets[""] not in _OPSETS or function.described:
+            _refuse(path, "has a function that LiteFT does not write")
+    if model.graph.described:
+        _refuse(path, "describes values inside of its graph")
+    called = 0
+    for node in model.all_nodes():
+        if (node.domain, node.operator) in model.functions:
+            called += 1
+            continue
+        name = f"{node.domain or 'ai.onnx'}.{node.operator}"[:80]
+        if node.domain or node.operator not in RULES:
+            _refuse(path, f"has an operator that LiteFT does not write, {name}")
+        known = RULES[node.operator][1]
+        if any(known.get(each) != attribute.kind for each, attribute in node.attributes.items()) or node.graphs:
+            _refuse(path, f"has a node {name} with an attribute that LiteFT does not write")
+    if called != len(model.functions):
+        _refuse(path, "does not use its function once")
+
+
+class _Run:
+    """One way through a graph, for so many texts of so many tokens."""
+
+    def __init__(
+        self, path: Path, model: StoredModel, weights: dict[str, Value], texts: int, tokens: int, stored: int
+    ) -> None:
+        self._path, self._model, self._weights = path, model, weights
+        self._texts, self._tokens = texts, tokens
+        self._most_bytes = _MOST_BYTES + 8 * stored + 8192 * texts * tokens**2
+        self._work = _MOST_WORK + 256 * stored * texts * tokens if tokens < 64 else 0
+
+    def logits(self, kinds: dict[str, int]) -> Value:
+        """Return what the graph gives. Raises ArtifactError where it cannot be gone through."""
+        shape = (self._texts, self._tokens)
+        values = dict(self._weights)
+        values |= {name: Value(np.dtype("i8" if kind == _LONG else "i4"), shape) for name, kind in kinds.items()}
+        for node in self._model.graph.nodes:
+            function = self._model.functions.get((node.domain, node.operator))
+            results = self._called(function, node, values) if function else self._computed(node, values)
+            self._keep(node, results, values)
+        names = [value.name for value in self._model.graph.outputs]
+        if not names or not set(names) <= set(values):
+            _refuse(self._path, "does not compute what it gives")
+        return values[names[0]]
+
+    def _called(self, function: StoredFunction, node: StoredNode, values: dict[str, Value]) -> list[Value]:
+        if len(node.inputs) != len(function.inputs) or len(node.outputs) != len(function.outputs):
+            _refuse(self._path, "calls its function otherwise than it is defined")
+        if len(set(function.inputs)) != len(function.inputs):
+            _refuse(self._path, "has a function with an input twice")
+        inner = {name: self._of(node, given, values) for name, given in zip(function.inputs, node.inputs, strict=True)}
+        for each in function.nodes:
+            self._keep(each, self._computed(each, inner), inner)
+        return [self._of(node, name, inner) for name in function.outputs]
+
+    def _computed(self, node: StoredNode, values: dict[str, Value]) -> list[Value]:
+        inputs = [self._of(node, name, values) if name else None for name in node.inputs]
+        try:
+            results = RULES[node.operator][0](node, inputs)
+        except (ValueError, TypeError, IndexError, OverflowError, MemoryError) as error:
+            _refuse(self._path, f"has a node {node.operator} that does not fit: {str(error)[:200]}")
+        return results
+
+    def _of(self, node: StoredNode, name: str, values: dict[str, Value]) -> Value:
+        if name not in values:
+            _refuse(self._path, f"has a node {node.operator[:80]} that reads {name[:80]!r}, which nothing gives before")
+        return values[name]
+
+    def _keep(self, node: StoredNode, results: list[Value], values: dict[str, Value]) -> None:
+        """Keep a node's outputs, and count what they take."""
+        if not 0 < len(node.outputs) <= min(len(results), _MOST_OUTPUTS):
+            _refuse(self._path, f"has a node {node.operator[:80]} with {len(node.outputs)} outputs")
+        for name, value in zip(node.outputs, results, strict=False):
+            if name in values or not name:
+                _refuse(self._path, f"computes the value {name[:80]!r} twice")
+            if len(value.shape) > 8 or value.size * value.dtype.itemsize > self._most_bytes:
+                _refuse(self._path, f"has a node {node.operator} that gives {value.shape} for {self._tokens} tokens")
+            if self._work:
+                self._work -= min(self._work, value.work + value.size)
+                if not self._work:
+                    _refuse(self._path, f"takes more work for {self._tokens} tokens than its weights explain")
+            values[name] = value
+
+
+def _refuse(path: Path, what: str) -> NoReturn:
+    raise ArtifactError(
+        f"{path} {what}.",
+        accepted={"loaded": "the node and the operators that liteft export writes"},
+        fix=["export the model again", TRUST],
+    )
