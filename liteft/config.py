@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from liteft import files
 from liteft.errors import ConfigError, Hint, closest
@@ -47,7 +47,8 @@ class DataRecipe(_Table):
     source: str | None = None
     text: str | None = None
     pair: str | None = None
-    label: str | None = None
+    label: str | list[str] | None = Field(default=None, description="several columns hold 0 or 1 each")
+    label_names: list[str] | None = Field(default=None, description="what integers and vectors stand for")
     task: Task | None = None
     encoding: str | None = None
     delimiter: str | None = None
@@ -58,6 +59,16 @@ class DataRecipe(_Table):
     max_chars: int | None = Field(default=None, gt=0)
     drop_long: bool = False
     drop_empty: bool = False
+
+    @field_validator("label", mode="before")
+    @classmethod
+    def _one_of_one(cls, value: Any) -> Any:
+        return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+    @field_validator("label_names", mode="before")
+    @classmethod
+    def _split_names(cls, value: Any) -> Any:
+        return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
 
 
 class TrainingRecipe(_Table):

@@ -1,4 +1,4 @@
-"""The command line: ``liteft finetune | distill | export | predict | compare | inspect | doctor | demo``.
+"""The command line: ``liteft check | finetune | distill | export | predict | compare | inspect | doctor | demo``.
 
 A verb is one file and calls one function of the library; nothing is computed here. `options` holds the flags that
 verbs share, `settings` turns flags into a recipe, `console` keeps progress (stderr) and results (stdout) apart.
@@ -18,7 +18,7 @@ from typing import Annotated
 
 import typer
 
-from liteft.cli import compare, demo, distill, doctor, export, finetune, inspect, predict
+from liteft.cli import check, compare, demo, distill, doctor, export, finetune, inspect, predict
 from liteft.cli.failures import run_command
 
 __all__ = ["app", "main"]
@@ -31,6 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 for verb in (
+    check.check,
     finetune.finetune,
     distill.distill,
     export.export,

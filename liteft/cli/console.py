@@ -41,7 +41,7 @@ class Console:
     def progress(self, line: object) -> None:
         """Say how far the verb is."""
         if not self._quiet and not self._silent:
-            tell(str(line))
+            tell(getattr(line, "command", str(line)))
 
     def artifact_of(self, path: str) -> str:
         """Return the artifact that a path means, and say so where it lies in the path's folder."""
@@ -71,7 +71,7 @@ class Console:
             ascii_only = (sys.stdout.encoding or "").casefold().replace("-", "") != "utf8"
             self._print(json.dumps(content, indent=2, ensure_ascii=ascii_only))
         elif text:
-            self._print(text)
+            self._print(getattr(text, "command", text))
         if command:
             self.progress(f"next: {command}")
 

@@ -55,7 +55,11 @@ class Reading:
         str | None, typer.Option("--pair", metavar="COLUMN", help="Column of the second text; '' for none.")
     ] = None
     label: Annotated[
-        str | None, typer.Option("--label", metavar="COLUMN", help="Column of the label, or of lists of labels.")
+        list[str] | None,
+        typer.Option("--label", metavar="COLUMN", help="Column of the label or of lists; A,B: columns of 0 and 1."),
+    ] = None
+    label_names: Annotated[
+        str | None, typer.Option("--label-names", metavar="A,B", help="What integers and 0/1 vectors stand for.")
     ] = None
     label_separator: Annotated[
         str | None, typer.Option("--label-separator", metavar="CHAR", help="Splits a cell into several labels.")

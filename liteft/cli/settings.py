@@ -39,7 +39,7 @@ def resolve(settings: Settings, **flags: Mapping[str, Any]) -> Recipe:
         ConfigError: an unknown key, a value that does not fit, or a setting given twice with two values.
     """
     overrides = {
-        table: {key: value for key, value in values.items() if value is not None}
+        table: {key: value for key, value in values.items() if value is not None and value != []}
         for table, values in flags.items()
     }
     for entry in settings.assigned or ():
@@ -118,11 +118,20 @@ def data_arguments(data: DataRecipe) -> list[str]:
         value = getattr(data, name)
         if name == "source" or value == getattr(defaults, name):
             continue
-        if name in _FLAGS:
+        if name in _FLAGS and isinstance(value, list):
+            words += _flags(f"--{name.replace('_', '-')}", value)
+        elif name in _FLAGS:
             words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
         else:
             words += ["--set", f"data.{name}={value}"]
     return words
+
+
+def _flags(flag: str, values: Sequence[str]) -> list[str]:
+    """Return a list as one flag, or a flag for each where a value holds a comma itself."""
+    if not any("," in value for value in values):
+        return [flag, ",".join(values)]
+    return [word for value in values for word in (flag, value)]
 
 
 def parse_layers(text: str | None) -> str | list[int] | None:

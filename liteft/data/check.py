@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from liteft.data.cells import is_blank
 from liteft.data.dataset import Dataset, Split
 from liteft.data.lengths import Lengths, measure
-from liteft.data.records import is_blank
 from liteft.data.splitting import normalised
 from liteft.metrics import Task
 
@@ -122,6 +122,9 @@ class DataCheck:
         from liteft.data.check_text import render
 
         return render(self)
+
+    def __repr__(self) -> str:
+        return self.render()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the check as plain dicts, lists, numbers and strings, for JSON."""

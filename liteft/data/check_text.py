@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from liteft.data.records import counted
+from liteft.data.cells import counted
+from liteft.data.notes import Words
+from liteft.data.notes import lines as worded_lines
 
 if TYPE_CHECKING:
     from liteft.data.check import DataCheck, SplitCheck
@@ -16,7 +18,7 @@ __all__ = ["render", "warnings_of"]
 _SHOWN = 6
 
 
-def render(check: DataCheck) -> str:
+def render(check: DataCheck) -> Words:
     """Return a check as text for a terminal, without a newline at the end."""
     labels = f"{len(check.labels)} label{'s' if len(check.labels) != 1 else ''}"
     lines = [f"data: {check.name} ({check.task.replace('_', '-')}, {labels})", ""]
@@ -27,9 +29,13 @@ def render(check: DataCheck) -> str:
     train = next((split for split in check.splits if split.name == "train" and split.labels), None)
     if train is not None and train.labels is not None:
         lines += ["", f"  labels in train: {_distribution(train.labels, train.rows)}"]
-    lines += [f"  note: {note}" for note in check.notes]
-    lines += [f"  warning: {warning}" for warning in warnings_of(check)]
-    return "\n".join(lines)
+    lines += [_after("  note: ", note) for note in check.notes]
+    lines += [_after("  warning: ", warning) for warning in warnings_of(check)]
+    return worded_lines(lines)
+
+
+def _after(start: str, text: str) -> Words:
+    return Words(start + text, start + getattr(text, "command", text))
 
 
 def warnings_of(check: DataCheck) -> tuple[str, ...]:
@@ -78,10 +84,9 @@ def _split_warnings(split: SplitCheck) -> Iterable[str]:
 def _truncation(split: SplitCheck, max_tokens: int | None) -> Iterable[str]:
     share = split.lengths.truncated
     if share is not None and share > 0.05 and max_tokens is not None:
-        yield (
-            f"{share:.1%} of the texts of {split.name} are cut at {max_tokens} tokens (--max-tokens); "
-            f"95% have at most {round(split.lengths.p95):,}"
-        )
+        cut = f"{share:.1%} of the texts of {split.name} are cut at {max_tokens} tokens"
+        most = f"95% have at most {round(split.lengths.p95):,}"
+        yield Words(f"{cut} (max_tokens); {most}", f"{cut} (--max-tokens); {most}")
 
 
 def _table(check: DataCheck) -> list[str]:

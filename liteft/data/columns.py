@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from liteft.errors import DataError, closest
+from liteft.errors import DataError, Hint, closest, option
 
-__all__ = ["Columns", "choose_columns", "find_column"]
+if TYPE_CHECKING:
+    from liteft.data.looks import Looks
+
+__all__ = ["Columns", "choose_columns", "find_column", "second_texts"]
 
 # Tiers: within one, two hits are ambiguous; an earlier tier wins over a later one.
 _TEXT = (
@@ -29,13 +33,15 @@ _TEXT = (
         "title",
         "description",
         "input",
+        "data",
     ),
 )
 _LABEL = (
     ("label", "labels"),
     ("class", "category", "intent", "target", "sentiment", "emotion", "topic", "classes", "categories"),
-    ("intents", "emotions", "topics", "stars", "rating", "output"),
+    ("intents", "emotions", "topics", "stars", "rating", "output", "cats"),
 )
+_SECOND = ("context", "answer", "passage", "document", "response", "reply", "paragraph", "evidence")
 _PAIRS = (
     ("text", "text_b"),
     ("text", "text2"),
@@ -94,6 +100,7 @@ def choose_columns(
     label: str | None = None,
     labelled: bool = True,
     hint: str | None = None,
+    looks: Looks | None = None,
 ) -> Columns:
     """Return the columns to read.
 
@@ -105,6 +112,7 @@ def choose_columns(
         label: column of the label; None to guess.
         labelled: False where no label is wanted: none is looked for.
         hint: another thing to try when a column is missing.
+        looks: what the columns look like, for better hints.
 
     Raises:
         DataError: a column that does not exist, or that would have to be guessed and cannot, or one column
@@ -121,7 +129,7 @@ def choose_columns(
         found_pair = partner or found_pair
         guessed.append("text")
     if text is None:
-        raise _unknown("text", free, source, hint)
+        raise _unknown("text", free, source, hint, () if looks is None else looks.texts)
     if pair is None and found_pair is None:
         found_pair = _partner(text, [name for name in free if name != text])
     if pair is None and found_pair is not None:
@@ -130,7 +138,7 @@ def choose_columns(
         free = [name for name in columns if name not in (text, found_pair)]
         label = _guess(free, _LABEL) or (free[0] if len(free) == 1 else None)
         if label is None:
-            raise _unknown("label", free, source, hint)
+            raise _unknown_label(free, source, hint, looks)
         guessed.append("label")
     chosen = [name for name in (text, found_pair, label if labelled else None) if name is not None]
     if len(set(chosen)) < len(chosen):
@@ -146,12 +154,20 @@ def find_column(columns: Sequence[str], name: str, part: str, source: str, hint:
     if name in columns:
         return name
     near = closest(name, columns)
-    fixes = [f"--{part} {_quoted(near)}"] if near else []
+    fixes: list[str | Hint] = [option(part, near)] if near else []
     raise DataError(
         f"{source} has no column {name!r}.",
         accepted={"columns": ", ".join(columns)},
         fix=fixes + ([hint] if hint else []),
     )
+
+
+def second_texts(columns: Sequence[str], chosen: Columns, looks: Looks) -> list[str]:
+    """Return the columns that are not read and look like a second text, by name or by what they hold."""
+    known = {second for _, second in _PAIRS} | set(_SECOND)
+    unused = [name for name in columns if name not in chosen.names]
+    named = [name for name in unused if name.casefold() in known and name in looks.strings]
+    return [*named, *(name for name in looks.texts if name in unused and name not in named)]
 
 
 def _guess_text(free: Sequence[str], *, pair: str | None, labelled: bool) -> tuple[str | None, str | None]:
@@ -186,15 +202,29 @@ def _partner(text: str, free: Sequence[str]) -> str | None:
     return None
 
 
-def _unknown(part: str, free: Sequence[str], source: str, hint: str | None) -> DataError:
-    example = free[0] if free else "NAME"
+def _unknown(
+    part: str, free: Sequence[str], source: str, hint: str | None, likely: Sequence[str] = ()
+) -> DataError:
+    example = next((name for name in likely if name in free), free[0] if free else "NAME")
     return DataError(
         f"{source}: which column holds the {part} is not clear from the names.",
         accepted={"columns": ", ".join(repr(name) for name in free) or "none left"},
-        fix=[f"--{part} {_quoted(example)}" + (" (or another of them)" if len(free) > 1 else "")]
-        + ([hint] if hint else []),
+        fix=[
+            option(part, example, note=" (or another of them)" if len(free) > 1 else ""),
+            *([hint] if hint else []),
+        ],
     )
 
 
-def _quoted(name: str) -> str:
-    return f'"{name}"' if " " in name or not name else name
+def _unknown_label(free: Sequence[str], source: str, hint: str | None, looks: Looks | None) -> DataError:
+    binary = [] if looks is None else [name for name in looks.binary if name in free]
+    if len(binary) < 2:
+        return _unknown("label", free, source, hint, () if looks is None else looks.classes)
+    return DataError(
+        f"{source}: which column holds the label is not clear from the names, and {len(binary)} hold 0 and 1 alone.",
+        accepted={"columns": ", ".join(repr(name) for name in free)},
+        fix=[
+            option("label", binary, note=", for a column each label, several to a text"),
+            option("label", binary[0], note=", if it is the label and the others are not"),
+        ],
+    )

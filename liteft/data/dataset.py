@@ -13,12 +13,15 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from liteft.errors import DataError, closest
+from liteft.errors import DataError, closest, option
 from liteft.metrics import Task
+
+if TYPE_CHECKING:
+    from liteft.data.check import DataCheck
 
 __all__ = ["MAIN_SPLITS", "SPLIT_ALIASES", "Dataset", "Provenance", "Split", "canonical_split"]
 
@@ -179,6 +182,13 @@ class Dataset:
         rows = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
         return f"Dataset({self.name!r}: {self.task}, {len(self.labels)} labels, {rows})"
 
+    @cached_property
+    def check(self) -> DataCheck:
+        """The data check: ``print(dataset.check)``; see ``check_dataset``, which takes a tokenizer, too."""
+        from liteft.data.check import check_dataset
+
+        return check_dataset(self)
+
     @property
     def train(self) -> Split:
         """The training split. Raises DataError when there is none."""
@@ -217,7 +227,7 @@ class Dataset:
         raise DataError(
             f"{self.name} has no split {name!r}.",
             accepted={"splits": ", ".join(self.splits) or "none"},
-            fix=f"--split {near}" if near else (),
+            fix=option("split", near) if near else (),
         )
 
     @cached_property

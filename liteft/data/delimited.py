@@ -13,15 +13,18 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from liteft.data.compressed import inner_name
 from liteft.data.textfile import text_encoding, text_lines
-from liteft.errors import ConfigError, DataError
+from liteft.errors import ConfigError, DataError, option
 
 __all__ = ["Delimited", "check_names"]
 
 MAX_FIELD = 1 << 24
+_SAID = re.compile(r"\"?sep=(.)\"?\r?\n?", re.IGNORECASE)
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _DELIMITER_NAMES = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
 
@@ -36,6 +39,7 @@ class Delimited:
         delimiter: one character.
         quoting: False where quotes are plain characters.
         columns: the names in the first line, white space around them taken off.
+        told: the line before says "sep=;", as Excel writes it.
     """
 
     path: Path
@@ -43,6 +47,7 @@ class Delimited:
     delimiter: str
     quoting: bool
     columns: tuple[str, ...]
+    told: bool = False
 
     @classmethod
     def open(cls, path: Path, *, encoding: str | None = None, delimiter: str | None = None) -> Delimited:
@@ -51,16 +56,21 @@ class Delimited:
         Args:
             path: the file.
             encoding: None for UTF-8 or what the byte-order mark says.
-            delimiter: None for the tab in ``.tsv`` and ``.tab``; else the comma, or where the first line
-                has none, the tab, semicolon or bar that it has.
+            delimiter: None for what a first line "sep=;" says; else the tab in ``.tsv`` and ``.tab`` and the
+                comma in others, or where the first line has none, the comma, tab, semicolon or bar that it has.
 
         Raises:
             DataError: no text, empty, or two columns of one name.
             ConfigError: the delimiter is not one character.
         """
         encoding = text_encoding(path, encoding)
-        if delimiter is None:
-            delimiter = "\t" if path.suffix.casefold() in (".tsv", ".tab") else _likely(path, encoding)
+        said = _SAID.fullmatch(next(text_lines(path, encoding=encoding, newline=""), ""))
+        told = said is not None
+        if delimiter is None and said is not None:
+            delimiter = said[1]
+        elif delimiter is None:
+            tabs = inner_name(path).suffix.casefold() in (".tsv", ".tab")
+            delimiter = _likely(path, encoding, "\t,;|" if tabs else ",\t;|")
         else:
             delimiter = _DELIMITER_NAMES.get(delimiter, delimiter)
             if len(delimiter) != 1 or delimiter in '"\r\n':
@@ -68,7 +78,7 @@ class Delimited:
                     f"{delimiter!r} is no delimiter.", accepted={"delimiter": "one character, or tab"}
                 )
         quoting = delimiter != "\t" or _has_quoting(path, encoding)
-        file = cls(path, encoding, delimiter, quoting, ())
+        file = cls(path, encoding, delimiter, quoting, (), told)
         header = next(file._records(), None)
         if header is None:
             raise DataError(
@@ -76,7 +86,7 @@ class Delimited:
             )
         columns = tuple(name.strip() for name in header[1])
         check_names(columns, str(path))
-        return cls(path, encoding, delimiter, quoting, columns)
+        return cls(path, encoding, delimiter, quoting, columns, told)
 
     def rows(self, *, start: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield (line on which the row begins, column -> text), from row ``start`` (counted from 0) on.
@@ -98,18 +108,19 @@ class Delimited:
         # The limit is the process's own; it is only ever raised, so that no other reader fails for us.
         csv.field_size_limit(max(csv.field_size_limit(), MAX_FIELD))
         lines = text_lines(self.path, encoding=self.encoding, newline="")
+        before = sum(1 for _ in islice(lines, int(self.told)))
         if self.quoting:
             reader = csv.reader(lines, delimiter=self.delimiter, strict=True)
         else:
             reader = csv.reader(lines, delimiter=self.delimiter, quoting=csv.QUOTE_NONE)
         while True:
-            line = reader.line_num + 1
+            line = before + reader.line_num + 1
             try:
                 fields = next(reader)
             except StopIteration:
                 return
             except csv.Error as error:
-                raise self._malformed(line, reader.line_num, error) from None
+                raise self._malformed(line, before + reader.line_num, error) from None
             if fields:
                 yield line, fields
 
@@ -119,7 +130,7 @@ class Delimited:
             f"{self.path}, line {line} has {fields} {'field' if fields == 1 else 'fields'}, "
             f"the first line {len(self.columns)}.",
             accepted={"columns": ", ".join(self.columns), "delimiter": repr(self.delimiter)},
-            fix=[fix, "--delimiter tab, or what else the file is separated by"],
+            fix=[fix, option("delimiter", "tab", note=", or what else the file is separated by")],
         )
 
     def _malformed(self, line: int, last: int, error: csv.Error) -> DataError:
@@ -153,12 +164,13 @@ def check_names(columns: tuple[str, ...], source: str) -> None:
         )
 
 
-def _likely(path: Path, encoding: str) -> str:
+def _likely(path: Path, encoding: str, delimiters: str) -> str:
+    """Return the first delimiter that the first line has, and the first of all where it has none."""
     first = next(text_lines(path, encoding=encoding, newline=""), "")
-    for delimiter in ",\t;|":
+    for delimiter in delimiters:
         if len(next(csv.reader([first], delimiter=delimiter), [])) > 1:
             return delimiter
-    return ","
+    return delimiters[0]
 
 
 def _has_quoting(path: Path, encoding: str) -> bool:

@@ -7,12 +7,16 @@ single file of another name is that file.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from liteft.data.compressed import inner_name
 from liteft.data.dataset import MAIN_SPLITS, canonical_split
-from liteft.data.rows import FORMATS
+from liteft.data.rows import known_suffix
 from liteft.errors import DataError
 from liteft.files import os_reason
 
@@ -23,7 +27,11 @@ _PART = re.compile(r"[-_.]\d+[-_]of[-_]\d+$")
 
 def split_of(path: Path) -> str:
     """Return the split that a file's name says: "train" for train.csv and train-00000-of-00002.parquet."""
-    return canonical_split(_PART.sub("", path.stem))
+    return canonical_split(_stem(path))
+
+
+def _stem(path: Path) -> str:
+    return _PART.sub("", inner_name(path).stem)
 
 
 def data_files(folder: Path) -> list[Path]:
@@ -40,7 +48,7 @@ def data_files(folder: Path) -> list[Path]:
     files = [
         path
         for path in entries
-        if path.suffix.casefold() in FORMATS and not path.name.startswith((".", "_")) and path.is_file()
+        if _is_data(path) and not path.name.startswith((".", "_")) and path.is_file()
     ]
     nested = folder / "data"
     return data_files(nested) if not files and nested.is_dir() else files
@@ -52,10 +60,13 @@ def split_files(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
     Raises:
         DataError: no data file, none that is the training split, or two candidates for one split.
     """
+    saved = _saved_splits(folder)
+    if saved is not None:
+        return saved, ["saved by datasets' save_to_disk"]
     found: defaultdict[str, list[Path]] = defaultdict(list)
     notes = []
     for path in data_files(folder):
-        if path.suffix.casefold() == ".txt":
+        if known_suffix(path) == ".txt":
             notes.append(f"{path.name} left out: plain text has no labels")
         else:
             found[split_of(path)].append(path)
@@ -63,11 +74,13 @@ def split_files(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
         raise DataError(
             f"{folder} holds no data file.",
             accepted={
-                "files": "train, dev (or validation) and test, each csv, tsv, jsonl, json or parquet"
+                "files": "train, dev (or validation) and test, each csv, tsv, jsonl, json, parquet or arrow",
+                "folders": "one for each label, of txt files",
             },
+            fix=_where_else(folder),
         )
     for name, paths in found.items():
-        if len(paths) > 1 and not all(_PART.search(path.stem) for path in paths):
+        if len(paths) > 1 and not all(_PART.search(inner_name(path).stem) for path in paths):
             raise DataError(
                 f"{folder} holds {len(paths)} files for the split {name!r}.",
                 accepted={"files": ", ".join(path.name for path in paths)},
@@ -81,7 +94,62 @@ def split_files(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
             accepted={"files": ", ".join(path.name for paths in found.values() for path in paths)},
             fix="name the training file train.csv, train.jsonl or the like, or give a single file",
         )
-    order = [name for name in MAIN_SPLITS if name in found] + [
-        name for name in found if name not in MAIN_SPLITS
-    ]
-    return {name: found[name] for name in order}, notes
+    return _ordered(found), notes
+
+
+def _ordered(found: Mapping[str, list[Path]]) -> dict[str, list[Path]]:
+    order = [name for name in MAIN_SPLITS if name in found] + [name for name in found if name not in MAIN_SPLITS]
+    return {name: found[name] for name in order}
+
+
+def _is_data(path: Path) -> bool:
+    try:
+        return known_suffix(path) is not None
+    except DataError:  # a zip of several files is no file of the data
+        return False
+
+
+def _where_else(folder: Path) -> str:
+    """Return a hint: the subfolder that does hold data files, if one does."""
+    try:
+        inner = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    except OSError:
+        inner = []
+    near = next((path for path in inner if any(_is_data(file) for file in path.iterdir())), None)
+    return "give a file, or a folder of such files" if near is None else f"give {near}, which holds some"
+
+
+def _saved_splits(folder: Path) -> dict[str, list[Path]] | None:
+    """Return split -> Arrow files of what ``save_to_disk`` wrote; None for any other folder.
+
+    Raises:
+        DataError: its list of files or splits cannot be read, or there is no training split.
+    """
+    if (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file():
+        return {"train": _saved_files(folder)}
+    if not (folder / "dataset_dict.json").is_file():
+        return None
+    names = _listed(folder / "dataset_dict.json", "splits")
+    found = {canonical_split(str(name)): _saved_files(folder / str(name)) for name in names}
+    if "train" not in found and len(found) > 1:
+        raise DataError(
+            f"{folder} holds no training split.",
+            accepted={"splits": ", ".join(found)},
+            fix="give one of its folders, which is trained on and split",
+        )
+    return _ordered(found if "train" in found else {"train": next(iter(found.values()))})
+
+
+def _saved_files(folder: Path) -> list[Path]:
+    names = [str(entry.get("filename")) for entry in _listed(folder / "state.json", "_data_files")]
+    return [folder / Path(name).name for name in names]
+
+
+def _listed(path: Path, key: str) -> list[Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))[key]
+    except (OSError, ValueError, KeyError, TypeError):
+        found = None
+    if not isinstance(found, list) or not found:
+        raise DataError(f"{path} does not list {key!r}, as save_to_disk writes it.", fix="save the data set again")
+    return found

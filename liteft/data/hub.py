@@ -100,7 +100,7 @@ def _explain(name: str, error: Exception) -> DataError:
         return DataError(
             f"{name}: the configuration is missing or unknown: {first}",
             accepted={"name": "owner/name:config"},
-            fix=f"--data {name.partition(':')[0]}:CONFIG",
+            fix=f"{name.partition(':')[0]}:CONFIG, with the name of one of its configurations for CONFIG",
         )
     offline = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("HF_DATASETS_OFFLINE")
     if offline or any(word in told for word in _OFFLINE):

@@ -69,10 +69,11 @@ class JsonLines:
             except (ValueError, RecursionError) as error:
                 raise self._no_json(number, line, error) from None
             if not isinstance(content, dict):
+                document = isinstance(content, list) and content and isinstance(content[0], dict | list)
                 hint = (
                     "rename it to end in .json"
-                    if line.lstrip().startswith("[")
-                    else '{"text": ..., "label": ...}'
+                    if document
+                    else 'write each line as an object: {"text": ..., "label": ...}'
                 )
                 raise DataError(
                     f"{self.path}, line {number} is a JSON {_kind(content)}, no object.",

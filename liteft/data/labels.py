@@ -7,8 +7,6 @@ the same data gives the same classes whatever its format and order.
 
 from __future__ import annotations
 
-import ast
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,14 +14,25 @@ from typing import Any
 
 import numpy as np
 
+from liteft.data.cells import is_list, is_missing
 from liteft.data.dataset import Provenance
-from liteft.data.records import is_missing
-from liteft.errors import DataError
+from liteft.errors import DataError, Hint, leave_out
 from liteft.metrics import Task
 
-__all__ = ["LabelNames", "encode", "infer_task", "label_order", "listed", "parse_labels", "without_zeros"]
+__all__ = [
+    "OTHER_LABEL",
+    "LabelNames",
+    "encode",
+    "infer_task",
+    "label_error",
+    "label_order",
+    "numbered",
+    "parse_labels",
+    "without_zeros",
+]
 
 LabelNames = tuple[str, ...]
+OTHER_LABEL = Hint('label="NAME", if another column holds the label', "--label NAME, if another column holds the label")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _INTEGRAL = re.compile(r"([+-]?[0-9]+)(\.0+)?")
 
@@ -32,41 +41,19 @@ def infer_task(labels: Sequence[Any], *, separator: str | None) -> Task:
     """Return "multi_label" where labels are lists or are separated, else "single_label"."""
     if separator is not None:
         return "multi_label"
-    return "multi_label" if any(_is_list(value) for value in labels) else "single_label"
-
-
-def listed(labels: list[Any]) -> list[Any] | None:
-    """Return the lists when every label is one written as text ("[4, 27]", "['joy']"), as pandas writes
-    them.
-
-    None when some label is not: then brackets belong to the names.
-    """
-    found: list[Any] = []
-    for value in labels:
-        if is_missing(value) or value == "":
-            found.append(None)
-            continue
-        if not (isinstance(value, str) and value.strip().startswith("[") and value.strip().endswith("]")):
-            return None
-        content = _literal(value.strip())
-        if content is None:
-            return None
-        found.append(content)
-    return found if any(value is not None for value in found) else None
+    return "multi_label" if any(is_list(value) for value in labels) else "single_label"
 
 
 def parse_labels(
     labels: Sequence[Any],
     *,
     task: Task,
-    separator: str | None,
     class_names: tuple[str, ...] | None,
     provenance: Provenance,
 ) -> list[LabelNames | None]:
     """Return each row's label names; None where the cell is missing.
 
-    A single-label row has one name. A multi-label row has any number, each once; an empty list is no label,
-    and so is an empty cell where a separator is given.
+    A single-label row has one name. A multi-label row has any number, each once; an empty list is no label.
 
     Raises:
         DataError: a value that cannot be a label, named by row.
@@ -78,17 +65,53 @@ def parse_labels(
             parsed.append(cache[value])
             continue
         try:
-            names = _names(value, task, separator, class_names)
+            names = _names(value, task, class_names)
         except ValueError as error:
-            raise DataError(
-                f"{provenance.where(row)}: the label is {error}.",
-                accepted={"label": "a string, an integer or a boolean; a list of them for several labels"},
-                fix="--label NAME, if another column holds the label",
-            ) from None
+            raise label_error(provenance.where(row), str(error)) from None
         if type(value) is str:
             cache[value] = names
         parsed.append(names)
     return parsed
+
+
+def label_error(where: str, what: str) -> DataError:
+    """Return the error for a cell that cannot be a label."""
+    number = "not whole" in what
+    return DataError(
+        f"{where}: the label is {what}.",
+        accepted={"label": "a string, an integer or a boolean; a list of them for several labels"},
+        fix=[OTHER_LABEL, *(["names such as '4.5 stars', if each number is a class of its own"] if number else [])],
+    )
+
+
+def numbered(rows: list[Any], names: tuple[str, ...], provenance: Provenance) -> list[Any]:
+    """Return labels that are numbers written as text as numbers, which ``names`` gives names.
+
+    Raises:
+        DataError: a label that is neither a number nor one of the names.
+    """
+    texts = {entry.strip() for value in rows for entry in _entries(value) if isinstance(entry, str) and entry.strip()}
+    if texts and all(_INTEGRAL.fullmatch(text) for text in texts) and not texts <= set(names):
+        return [_as_number(value) for value in rows]
+    strange = sorted(texts - set(names))
+    if strange:
+        row = next(row for row, value in enumerate(rows) if strange[0] in map(str.strip, map(str, _entries(value))))
+        raise DataError(
+            f"{provenance.where(row)}: the label {strange[0]!r} is none of the names that were given.",
+            accepted={"label_names": ", ".join(names)},
+            fix=leave_out("label_names"),
+        )
+    return rows
+
+
+def _entries(value: Any) -> Iterable[Any]:
+    return value if is_list(value) else (value,)
+
+
+def _as_number(value: Any) -> Any:
+    if is_list(value):
+        return [_as_number(entry) for entry in value]
+    return int(float(value)) if isinstance(value, str) and value.strip() else value
 
 
 def without_zeros(splits: dict[str, list[LabelNames | None]]) -> dict[str, list[LabelNames | None]]:
@@ -148,12 +171,10 @@ def encode(
     return labels, (foreign if foreign.any() else None), unseen
 
 
-def _names(
-    value: Any, task: Task, separator: str | None, class_names: tuple[str, ...] | None
-) -> LabelNames | None:
+def _names(value: Any, task: Task, class_names: tuple[str, ...] | None) -> LabelNames | None:
     if is_missing(value):
         return None
-    if _is_list(value):
+    if is_list(value):
         found = [_name(entry, class_names) for entry in value]
         if any(name is None for name in found):
             raise ValueError("a list with a missing entry")
@@ -161,9 +182,6 @@ def _names(
         if task == "single_label" and len(names) != 1:
             raise ValueError(f"a list of {len(names)}, where each text has one label")
         return names
-    if task == "multi_label" and separator is not None and isinstance(value, str):
-        parts = (part.strip() for part in value.split(separator))
-        return tuple(dict.fromkeys(part for part in parts if part))
     name = _name(value, class_names)
     return None if name is None else (name,)
 
@@ -191,21 +209,6 @@ def _name(value: Any, class_names: tuple[str, ...] | None) -> str | None:
         raise ValueError(f"{value!r}, a number that is not whole")
     if isinstance(value, dict):
         raise ValueError("an object")
-    if _is_list(value):
-        raise ValueError("a list of lists")
+    if is_list(value):
+        raise ValueError("a list of lists (spans of a text are no labels of it)")
     raise ValueError(f"of type {type(value).__name__}")
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list | tuple | set | frozenset | np.ndarray)
-
-
-def _literal(text: str) -> list[Any] | None:
-    for parse in (json.loads, ast.literal_eval):  # neither runs code
-        try:
-            content = parse(text)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-        if isinstance(content, list):
-            return content
-    return None

@@ -7,27 +7,35 @@ loader decides by itself along the way is written into the data set's notes, whi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from liteft.data.columns import Columns, choose_columns
+from liteft.data.annotations import annotated
+from liteft.data.arguments import check_arguments, known_names, known_task, one_name
+from liteft.data.cells import counted
+from liteft.data.columns import Columns, choose_columns, second_texts
 from liteft.data.dataset import MAIN_SPLITS, Dataset, Split
+from liteft.data.label_columns import label_columns, with_label_columns
+from liteft.data.label_forms import settle
 from liteft.data.labels import (
+    OTHER_LABEL,
     LabelNames,
     encode,
     infer_task,
     label_order,
-    listed,
+    numbered,
     parse_labels,
     without_zeros,
 )
-from liteft.data.records import Records, check_rows, counted, read_records
+from liteft.data.looks import Looks, look
+from liteft.data.notes import worded
+from liteft.data.records import Records, check_rows, read_records
 from liteft.data.sources import open_source
 from liteft.data.splitting import carve, normalised
-from liteft.data.tables import Source
-from liteft.errors import ConfigError, DataError, closest
+from liteft.data.tables import Source, Table
+from liteft.errors import DataError, closest, option
 from liteft.metrics import Task
 
 __all__ = ["load_dataset"]
@@ -49,7 +57,8 @@ def load_dataset(
     *,
     text: str | None = None,
     pair: str | None = None,
-    label: str | None = None,
+    label: str | Sequence[str] | None = None,
+    label_names: str | Sequence[str] | None = None,
     task: Task | str | None = None,
     encoding: str | None = None,
     delimiter: str | None = None,
@@ -67,14 +76,18 @@ def load_dataset(
     normalised text on one side. A split that is given is never touched.
 
     Args:
-        source: a csv, tsv, jsonl, json or parquet file; a folder of such files named train, dev
-            (validation, valid, val) and test, others being extra splits; the name of a hub data set
-            ("owner/name" or "owner/name:config"); a pandas DataFrame; a list of dicts or of (text, label)
-            tuples; a dict of columns; or a dict of splits that holds any of these or file names.
+        source: a csv, tsv, jsonl, json, parquet or arrow file, compressed (.gz, .bz2, .xz, .zip) or not; what
+            Prodigy, Label Studio, Doccano, Argilla or the hub's viewer exports; a folder of such files named
+            train, dev (validation, valid, val) and test, others being extra splits, of ``save_to_disk``, or of a
+            folder of txt files for each label; the name of a hub data set ("owner/name" or
+            "owner/name:config"); a pandas DataFrame; a list of dicts or of (text, label) tuples; a dict of
+            columns; or a dict of splits that holds any of these or file names.
         text: column of the text; None takes the one with a usual name ("text", "sentence", ...).
         pair: column of the second text; None looks for a usual partner ("text_b", "sentence2", ...); "" for
             none.
-        label: column of the label, or of a list of labels; None takes the one with a usual name.
+        label: column of the label, or of a list of labels; None takes the one with a usual name. Several columns
+            (a list, or names with commas between) hold 0 or 1 each, and are the labels: several to a text.
+        label_names: what integers and the positions of 0/1 vectors stand for, in order; commas part a string.
         task: "single_label" or "multi_label"; None sees it in the labels.
         encoding: of text files; None for UTF-8, or what the byte-order mark says.
         delimiter: of csv and tsv; None for what the first line shows.
@@ -96,42 +109,45 @@ def load_dataset(
     """
     if isinstance(source, Dataset):
         return source
-    known_task = _known_task(task, label_separator)
+    check_arguments(text=text, pair=pair, label=label, encoding=encoding, delimiter=delimiter,
+                    label_separator=label_separator)  # fmt: skip
+    names = known_names(label_names)
+    known = known_task(task, label_separator)
     opened = open_source(source, encoding=encoding, delimiter=delimiter)
     loading = _read(opened, text=text, pair=pair, label=label)
     _check_texts(loading, max_chars=max_chars, drop_long=drop_long, drop_empty=drop_empty)
-    found_task = _parse(loading, task=known_task, separator=label_separator, drop_empty=drop_empty)
+    found = _parse(loading, task=known, separator=label_separator, names=names, drop_empty=drop_empty)
     _complete(loading, {"validation": validation_fraction, "test": test_fraction}, seed)
-    return _assemble(loading, found_task)
+    return _assemble(loading, found)
 
 
-def _known_task(task: str | None, separator: str | None) -> Task | None:
-    known: tuple[Task, ...] = get_args(Task)
-    found = next((name for name in known if name == task), None)
-    if task is not None and found is None:
-        near = closest(task, known)
-        raise ConfigError(
-            f"there is no task {task!r}.",
-            accepted={"task": ", ".join(known)},
-            fix=f"--task {near}" if near else (),
-        )
-    if separator is not None and (found == "single_label" or not separator):
-        raise ConfigError(
-            "a label separator needs a multi-label task and at least one character.",
-            accepted={"task": task, "label_separator": repr(separator)},
-        )
-    return found
-
-
-def _read(source: Source, *, text: str | None, pair: str | None, label: str | None) -> _Loading:
+def _read(
+    source: Source, *, text: str | None, pair: str | None, label: str | Sequence[str] | None
+) -> _Loading:
+    source, usual = annotated(source, label)
     train = source.splits["train"][0]
+    several = label_columns(label, train.columns)
+    if several:
+        source = with_label_columns(source, several)
+        train = source.splits["train"][0]
+        label = ", ".join(several)
     hint = None
     if train.name.endswith((".csv", ".tsv", ".tab")):
         hint = "the first line of a csv or tsv file must hold the columns' names; add one if it does not"
-    columns = choose_columns(train.columns, source=train.name, text=text, pair=pair, label=label, hint=hint)
+    looks = look(train)
+    columns = choose_columns(
+        train.columns,
+        source=train.name,
+        text=usual.get("text") if text is None else text,
+        pair=pair,
+        label=usual.get("label") if label is None else one_name(label),
+        hint=hint,
+        looks=looks,
+    )
     loading = _Loading(source, columns, {}, {}, list(source.notes))
     if columns.note is not None:
         loading.notes.append(columns.note)
+    loading.notes += _unread(train, columns, looks, pair)
     for name, tables in source.splits.items():
         wanted = (columns.text, columns.pair, columns.label if name in ("train", "validation") else None)
         needed = [column for column in wanted if column is not None]
@@ -152,6 +168,18 @@ def _read(source: Source, *, text: str | None, pair: str | None, label: str | No
     return loading
 
 
+def _unread(train: Table, columns: Columns, looks: Looks, pair: str | None) -> Iterator[str]:
+    """Yield notes on columns that are not read, and look as if they should be."""
+    if columns.pair is None and pair is None:
+        for name in second_texts(train.columns, columns, looks)[:2]:
+            yield worded(f"the column {name!r} looks like a second text and is not read", option("pair", name),
+                         " reads it with the first")  # fmt: skip
+    others = [name for name in looks.binary if name not in columns.names]
+    if columns.label in looks.binary and others:
+        what = f"{len(others)} other column{'s' if len(others) > 1 else ''} of 0 and 1"
+        yield worded(f"{what} not read", option("label", [columns.label, *others]), " makes each a label")
+
+
 def _check_texts(loading: _Loading, **settings: Any) -> None:
     for name, records in loading.records.items():
         checked, notes = check_rows(records, training=name == "train", **settings)
@@ -159,29 +187,35 @@ def _check_texts(loading: _Loading, **settings: Any) -> None:
         loading.notes += notes
 
 
-def _parse(loading: _Loading, *, task: Task | None, separator: str | None, drop_empty: bool) -> Task:
+def _parse(
+    loading: _Loading, *, task: Task | None, separator: str | None, names: tuple[str, ...] | None, drop_empty: bool
+) -> Task:
     """Turn raw labels into names, in ``loading.labels``; a split without labels is not in there."""
-    raw = {name: records.labels for name, records in loading.records.items() if records.labels is not None}
-    if separator is None and task != "single_label":
-        as_lists = {name: listed(labels) for name, labels in raw.items()}
-        if as_lists["train"] is not None:
-            raw = {name: as_lists[name] or labels for name, labels in raw.items()}
-            loading.notes.append("labels are lists written as text")
+    labelled = {name: records for name, records in loading.records.items() if records.labels is not None}
+    known = labelled["train"].class_names if names is None else names
+    raw = settle(
+        {name: records.labels or [] for name, records in labelled.items()},
+        task=task,
+        separator=separator,
+        names=known,
+        places={name: records.provenance for name, records in labelled.items()},
+        column=str(loading.columns.label),
+        notes=loading.notes,
+    )
     task = task or infer_task(raw["train"], separator=separator)
     parsed: dict[str, list[LabelNames | None]] = {}
     for name, labels in raw.items():
-        records = loading.records[name]
+        place = labelled[name].provenance
         parsed[name] = parse_labels(
-            labels,
+            labels if names is None else numbered(labels, names, place),
             task=task,
-            separator=separator,
-            class_names=records.class_names,
-            provenance=records.provenance,
+            class_names=labelled[name].class_names if names is None else names,
+            provenance=place,
         )
     parsed = without_zeros(parsed)
-    known = {name for names in parsed["train"] if names is not None for name in names}
+    trained = {name for row in parsed["train"] if row is not None for name in row}
     for split, rows in parsed.items():
-        _keep_labelled(loading, split, rows, known, drop_empty)
+        _keep_labelled(loading, split, rows, trained, drop_empty)
     _check_classes(loading, task, separator)
     return task
 
@@ -200,7 +234,7 @@ def _keep_labelled(
             f"{records.provenance.places(missing)}: "
             f"{'a row' if len(missing) == 1 else counted(len(missing))} without a label"
             + (f" in the column {loading.columns.label!r}." if loading.columns.label else "."),
-            fix="--drop-empty, to leave such rows out",
+            fix=option("drop_empty", note=", to leave such rows out"),
         )
     if missing:
         loading.notes.append(f"{split}: {counted(len(missing))} without a label left out")
@@ -222,13 +256,13 @@ def _check_classes(loading: _Loading, task: Task, separator: str | None) -> None
                 else "no label at all."
             ),
             accepted={"labels": "two at least, to tell apart"},
-            fix="--label NAME, if another column holds the label",
+            fix=OTHER_LABEL,
         )
     if task == "single_label" and len(classes) == len(rows) >= 10:
         raise DataError(
             f"{where}: every one of the {len(rows):,} rows has a label of its own in the column {column!r}.",
             accepted={"first labels": ", ".join(classes[:5])},
-            fix="--label NAME, if another column holds the label",
+            fix=OTHER_LABEL,
         )
     if task == "multi_label" and separator is None and all(len(names) == 1 for names in rows):
         marks = [mark for mark in "|;,/" if any(mark in name for name in classes)]
@@ -236,7 +270,7 @@ def _check_classes(loading: _Loading, task: Task, separator: str | None) -> None
             raise DataError(
                 f"{where}: a multi-label task, and no row has more than one label.",
                 accepted={"first labels": ", ".join(repr(name) for name in classes[:3])},
-                fix=f"--label-separator '{marks[0]}'",
+                fix=option("label_separator", marks[0]),
             )
 
 

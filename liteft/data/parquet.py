@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from liteft.data.delimited import check_names
-from liteft.data.textfile import head_of
+from liteft.data.textfile import head_of, refuse_pages
 from liteft.errors import DataError, MissingExtraError
 from liteft.installation import install_hint
 
@@ -42,8 +42,13 @@ class ParquetFile:
             MissingExtraError: pyarrow is not installed.
         """
         parquet = _pyarrow_parquet(path)
-        if not head_of(path).startswith(b"PAR1"):
-            raise DataError(f"{path} is no parquet file: it does not begin with PAR1.")
+        head = head_of(path)
+        if not head.startswith(b"PAR1"):
+            refuse_pages(path, head)
+            raise DataError(
+                f"{path} is no parquet file: it does not begin with PAR1.",
+                fix="get the file again, or give it the ending of what it is (.csv, .jsonl, .arrow)",
+            )
         try:
             with parquet.ParquetFile(path) as file:
                 schema = file.schema_arrow

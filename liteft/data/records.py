@@ -15,23 +15,16 @@ from typing import Any
 
 import numpy as np
 
+from liteft.data.cells import counted, is_blank, is_missing
 from liteft.data.columns import Columns
 from liteft.data.dataset import Provenance
 from liteft.data.tables import Table
-from liteft.errors import DataError
+from liteft.errors import DataError, Hint, option
 
-__all__ = [
-    "DEFAULT_MAX_CHARS",
-    "Records",
-    "check_rows",
-    "counted",
-    "is_blank",
-    "is_missing",
-    "read_records",
-]
+__all__ = ["DEFAULT_MAX_CHARS", "Records", "check_rows", "read_records"]
 
 DEFAULT_MAX_CHARS = 100_000
-_INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
+_OTHER_TEXT = Hint('text="NAME", if another column holds the text', "--text NAME, if another column holds the text")
 
 
 @dataclass(frozen=True)
@@ -144,7 +137,7 @@ def check_rows(
         raise DataError(
             f"{records.provenance.places(empty)}: "
             f"{'an empty text' if len(empty) == 1 else f'{len(empty):,} empty texts'} to train on.",
-            fix="--drop-empty, to leave such rows out",
+            fix=option("drop_empty", note=", to leave such rows out"),
         )
     dropped = set(empty) if training else set()
     if training:
@@ -159,24 +152,6 @@ def check_rows(
     texts = ["" if is_missing(text) else text for text in records.texts]
     pairs = None if records.pairs is None else ["" if is_missing(pair) else pair for pair in records.pairs]
     return replace(records, texts=texts, pairs=pairs), notes
-
-
-def counted(rows: int) -> str:
-    """Return "1 row" or "1,200 rows"."""
-    return f"{rows:,} row{'' if rows == 1 else 's'}"
-
-
-def is_missing(value: Any) -> bool:
-    """Return True for None and NaN."""
-    return value is None or (isinstance(value, float) and value != value)
-
-
-def is_blank(value: Any) -> bool:
-    """Return True for a missing text and for one of nothing but white space and invisible marks."""
-    if type(value) is not str:
-        return is_missing(value)
-    stripped = value.strip()
-    return not stripped or (stripped[0] in _INVISIBLE and not stripped.strip(_INVISIBLE).strip())
 
 
 def _check_strings(column: list[Any], records: Records) -> None:
@@ -203,7 +178,7 @@ def _check_strings(column: list[Any], records: Records) -> None:
             raise DataError(
                 f"{records.provenance.where(row)}: the text is {_described(text)}.",
                 accepted={"text": "a string"},
-                fix="--text NAME, if another column holds the text",
+                fix=_OTHER_TEXT,
             )
 
 
@@ -226,8 +201,8 @@ def _endless(
             + f"{longest:,} characters to train on.",
             accepted={"max_chars": f"{limit:,}"},
             fix=[
-                "--drop-long, to leave such rows out",
-                f"--max-chars {longest}, to keep them: all but their first max_tokens tokens are cut off",
+                option("drop_long", note=", to leave such rows out"),
+                option("max_chars", longest, note=", to keep them: all but their first max_tokens tokens are cut off"),
             ],
         )
     notes.append(f"{records.name}: {counted(len(rows))} with over {limit:,} characters left out")

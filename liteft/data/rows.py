@@ -8,18 +8,21 @@ also starts again in the middle. A json document is the one format that is read 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from liteft.data.arrow import ArrowFile, schema_names
+from liteft.data.compressed import COMPRESSED, inner_name
 from liteft.data.delimited import Delimited
+from liteft.data.json_shapes import rows_of
 from liteft.data.jsonlines import JsonLines, read_json_document
 from liteft.data.parquet import ParquetFile
 from liteft.data.textfile import text_encoding, text_lines
 from liteft.errors import DataError, closest
 from liteft.files import os_reason
 
-__all__ = ["FORMATS", "RowFile", "Rows", "exists", "format_of", "neighbour", "open_rows", "read_rows"]
+__all__ = ["FORMATS", "RowFile", "Rows", "exists", "format_of", "known_suffix", "neighbour", "open_rows", "read_rows"]
 
 FORMATS: Mapping[str, str] = {
     ".csv": "csv",
@@ -31,7 +34,18 @@ FORMATS: Mapping[str, str] = {
     ".json": "json",
     ".parquet": "parquet",
     ".pq": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
     ".txt": "txt",
+}
+_OTHER_WAYS = {
+    (".xlsx", ".xls", ".xlsm", ".ods", ".numbers"): "save the sheet as csv (UTF-8)",
+    (".pkl", ".pickle", ".pt", ".joblib"): "save it as parquet, csv or jsonl: to read a pickle is to run it",
+    (".tar", ".tgz", ".7z", ".rar", ".zst"): "unpack it first",
+    (".md", ".text", ".log"): "rename it to end in .txt, if it holds a text a line",
+    (".h5", ".hdf5", ".npy", ".npz", ".orc", ".avro", ".sqlite", ".db", ".xml", ".yaml", ".yml"): (
+        "save it as parquet, csv or jsonl"
+    ),
 }
 
 
@@ -52,13 +66,14 @@ class RowFile:
 
     Attributes:
         path: the file.
-        format: "csv", "tsv", "jsonl", "json", "parquet" or "txt".
+        format: "csv", "tsv", "jsonl", "json", "parquet", "arrow" or "txt".
         columns: names of the columns; of a jsonl file, those of its first 200 rows.
         unit: what a row's place counts: "line" or "row".
         total: number of rows where the format says it at once (parquet, json), else None.
         schema: pyarrow schema of a parquet file, else None.
         encoding: what text is read with; None for parquet.
         remarks: what opening it decided by itself, for notes.
+        names_of: what integers in a column stand for, where the file says so.
     """
 
     path: Path
@@ -70,6 +85,7 @@ class RowFile:
     schema: Any = None
     encoding: str | None = None
     remarks: tuple[str, ...] = ()
+    names_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def rows(
         self, *, start: int = 0, columns: Sequence[str] | None = None
@@ -152,16 +168,13 @@ def open_rows(path: str | Path, *, encoding: str | None = None, delimiter: str |
     """Look at a file's beginning: its format (by suffix), encoding and columns. See ``read_rows``."""
     path = Path(path)
     kind = format_of(path)
-    if kind == "parquet":
-        parquet = ParquetFile.open(path)
-        return RowFile(
-            path, kind, parquet.columns, parquet, unit="row", total=parquet.total, schema=parquet.schema
-        )
+    if kind in ("parquet", "arrow"):
+        return _open_columns(path, kind)
     if kind in ("csv", "tsv"):
         table = Delimited.open(path, encoding=encoding, delimiter=delimiter)
         remarks = _remarks(table.encoding, encoding)
         if delimiter is None and table.delimiter != {"csv": ",", "tsv": "\t"}[kind]:
-            remarks += (f"separated by {table.delimiter!r}",)
+            remarks += (f"separated by {table.delimiter!r}{', as its first line says' if table.told else ''}",)
         if not table.quoting:
             remarks += ("double quotes are plain characters in it",)
         return RowFile(path, kind, table.columns, table, encoding=table.encoding, remarks=remarks)
@@ -178,8 +191,18 @@ def open_rows(path: str | Path, *, encoding: str | None = None, delimiter: str |
     if kind == "json":
         document = read_json_document(path, encoding=encoding)
         if document is not None:
-            rows = JsonDocument(path, _objects(path, document))
-            return RowFile(path, kind, rows.columns, rows, unit="row", total=len(rows.content))
+            found = rows_of(path, document)
+            rows = JsonDocument(path, found.rows)
+            return RowFile(
+                path,
+                kind,
+                rows.columns,
+                rows,
+                unit="row",
+                total=len(rows.content),
+                remarks=found.remarks,
+                names_of=found.names_of,
+            )
     lines = JsonLines.open(path, encoding=encoding)
     return RowFile(
         path,
@@ -191,6 +214,32 @@ def open_rows(path: str | Path, *, encoding: str | None = None, delimiter: str |
     )
 
 
+def _open_columns(path: Path, kind: str) -> RowFile:
+    if path.suffix.casefold() in COMPRESSED:
+        raise DataError(f"{path} is {kind}, compressed once more.", fix="unpack it first")
+    if kind == "arrow":
+        arrow = ArrowFile.open(path)
+        names = schema_names(arrow.schema)
+        return RowFile(path, kind, arrow.columns, arrow, "row", schema=arrow.schema, names_of=names)
+    parquet = ParquetFile.open(path)
+    return RowFile(
+        path,
+        kind,
+        parquet.columns,
+        parquet,
+        unit="row",
+        total=parquet.total,
+        schema=parquet.schema,
+        names_of=schema_names(parquet.schema),
+    )
+
+
+def known_suffix(path: Path) -> str | None:
+    """Return the suffix of a file's format, that of "a.csv.gz" being ".csv"; None where there is none."""
+    suffix = inner_name(path).suffix.casefold()
+    return suffix if suffix in FORMATS else None
+
+
 def format_of(path: Path) -> str:
     """Return a file's format, told by its suffix.
 
@@ -200,11 +249,16 @@ def format_of(path: Path) -> str:
     if not exists(path):
         near = neighbour(path)
         raise DataError(f"there is no file {path}.", fix=f"did you mean {near}?" if near else ())
-    kind = FORMATS.get(path.suffix.casefold())
-    if kind is None or path.is_dir():
+    if path.is_dir():
+        raise DataError(f"{path} is a folder.", accepted={"formats": ", ".join(FORMATS)})
+    refused = inner_name(path).suffix.casefold()
+    kind = FORMATS.get(refused)
+    if kind is None:
+        ways = (way for suffixes, way in _OTHER_WAYS.items() if refused in suffixes)
         raise DataError(
-            f"{path} is {'a folder' if path.is_dir() else 'in no known format'}.",
-            accepted={"formats": ", ".join(FORMATS)},
+            f"{path} is in no known format.",
+            accepted={"formats": f"{', '.join(FORMATS)}; and with {', '.join(COMPRESSED)} behind"},
+            fix=next(ways, "rename it to end in what it is, or save it as csv or jsonl"),
         )
     return kind
 
@@ -263,26 +317,6 @@ class JsonDocument:
     def rows(self, *, start: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield (row counted from 1, object) from row ``start`` (counted from 0) on."""
         yield from enumerate(self.content[start:], start=start + 1)
-
-
-def _objects(path: Path, document: Any) -> list[dict[str, Any]]:
-    """Return the rows of a JSON document: a list of objects, or an object of columns of one length."""
-    if isinstance(document, list) and document and all(isinstance(row, dict) for row in document):
-        return document
-    if (
-        isinstance(document, dict)
-        and document
-        and all(isinstance(value, list) for value in document.values())
-    ):
-        columns = list(document.values())
-        equal = len({len(values) for values in columns}) == 1
-        if equal and columns[0] and not any(isinstance(values[0], dict) for values in columns):
-            return [dict(zip(document, values, strict=True)) for values in zip(*columns, strict=True)]
-    raise DataError(
-        f"{path} holds no rows.",
-        accepted={"json": 'a list of objects, [{"text": ..., "label": ...}, ...], or an object of columns'},
-        fix="one object a line, in a file that ends in .jsonl",
-    )
 
 
 def _remarks(found: str, asked: str | None) -> tuple[str, ...]:

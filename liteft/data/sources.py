@@ -10,10 +10,11 @@ from liteft.data.dataset import MAIN_SPLITS, canonical_split
 from liteft.data.folders import split_files
 from liteft.data.hub import hub_dataset, is_hub_name
 from liteft.data.jsonlines import read_json_document
+from liteft.data.label_folders import label_folders
 from liteft.data.memory import memory_table
-from liteft.data.rows import FORMATS, RowFile, exists, neighbour, open_rows
+from liteft.data.rows import FORMATS, RowFile, exists, known_suffix, neighbour, open_rows
 from liteft.data.tables import FileTable, Source, Table
-from liteft.errors import DataError
+from liteft.errors import DataError, Hint
 
 __all__ = ["existing_path", "open_source"]
 
@@ -30,7 +31,8 @@ def open_source(source: Any, *, encoding: str | None = None, delimiter: str | No
         if path is None:
             return _from_splits(hub_dataset(str(source)), str(source), encoding, delimiter)
         if path.is_dir():
-            return _from_folder(path, encoding, delimiter)
+            labelled = label_folders(path, encoding)
+            return _from_folder(path, encoding, delimiter) if labelled is None else labelled
         return _from_file(path, encoding, delimiter)
     if isinstance(source, Mapping) and any(canonical_split(str(name)) == "train" for name in source):
         return _from_splits(source, "data", encoding, delimiter)
@@ -46,7 +48,7 @@ def existing_path(source: str | Path) -> Path | None:
     path = Path(source).expanduser()
     if str(source).strip() and exists(path):
         return path
-    if isinstance(source, str) and path.suffix.casefold() not in FORMATS and is_hub_name(source):
+    if isinstance(source, str) and known_suffix(path) is None and is_hub_name(source):
         return None
     near = neighbour(path)
     raise DataError(
@@ -57,16 +59,16 @@ def existing_path(source: str | Path) -> Path | None:
 
 
 def _from_file(path: Path, encoding: str | None, delimiter: str | None) -> Source:
-    if path.suffix.casefold() == ".json":
+    if known_suffix(path) == ".json":
         document = read_json_document(path, encoding=encoding)
         if isinstance(document, dict) and any(canonical_split(name) == "train" for name in document):
             source = _from_splits(document, str(path), encoding, delimiter)
             return Source(path.stem, source.splits, source.notes)
-    if path.suffix.casefold() == ".txt":
+    if known_suffix(path) == ".txt":
         raise DataError(
             f"{path} is plain text, without labels.",
-            accepted={"labelled": ", ".join(suffix for suffix in FORMATS if suffix != ".txt")},
-            fix=f"--unlabeled {path}, to distil with it",
+            accepted={"labelled": ", ".join(suffix for suffix in FORMATS if suffix != ".txt") + ", a folder a label"},
+            fix=Hint(f'unlabeled="{path}" in distill(), to distil with it', f"--unlabeled {path}, to distil with it"),
         )
     file = open_rows(path, encoding=encoding, delimiter=delimiter)
     return Source(path.stem, {"train": [FileTable(file)]}, _notes(file))

@@ -18,7 +18,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from liteft.errors import ConfigError, DataError
+from liteft.errors import ConfigError, DataError, Hint, option
 
 __all__ = ["carve", "normalised"]
 
@@ -61,7 +61,7 @@ def carve(
         raise ConfigError(
             "the fractions of validation and test must each lie between 0 and 1, and leave rows to train on.",
             accepted=fractions,
-            fix="--validation-fraction 0.1 --test-fraction 0.1",
+            fix=Hint("validation_fraction=0.1, test_fraction=0.1", "--validation-fraction 0.1 --test-fraction 0.1"),
         )
     groups = _groups(keys)
     strata, members = _strata(groups, labels)
@@ -78,7 +78,7 @@ def carve(
                 f"{source} has too few texts to make a {part} split: {len(groups):,} different ones, "
                 f"{len(strata):,} labels.",
                 accepted={"needed": "a label with two different texts for each split"},
-                fix=[f"give a {part} file", f"--{part}-fraction {min(0.5, 2 * fraction):g}"],
+                fix=[f"give a {part} file", option(f"{part}_fraction", min(0.5, 2 * fraction))],
             )
     taken = {group for chosen in parts.values() for group in chosen}
     parts["train"] = [group for group in range(len(groups)) if group not in taken]

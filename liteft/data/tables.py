@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -34,6 +35,9 @@ class Table(Protocol):
 
     def read(self, names: Sequence[str]) -> tuple[dict[str, list[Any]], np.ndarray]:
         """Return the values of some columns, and each row's place (from 1): int64, shape (texts,)."""
+
+    def head(self, rows: int) -> dict[str, list[Any]]:
+        """Return the first rows of all columns, for a look at them."""
 
     def class_names(self, column: str) -> tuple[str, ...] | None:
         """Return the names that integers in a column stand for, or None."""
@@ -71,19 +75,33 @@ class FileTable:
                 cells.append(row.get(name))
         return values, np.array(places, dtype=np.int64)
 
-    def class_names(self, column: str) -> tuple[str, ...] | None:  # noqa: ARG002
-        """Files do not name their integers."""
-        return None
+    def head(self, rows: int) -> dict[str, list[Any]]:
+        """Read the first rows."""
+        first = [row for _, row in islice(self.file.rows(), rows)]
+        return {name: [row.get(name) for row in first] for name in self.columns}
+
+    def class_names(self, column: str) -> tuple[str, ...] | None:
+        """Return what the file's schema calls the integers of a column, or None."""
+        return self.file.names_of.get(column)
 
 
 @dataclass(frozen=True)
 class MemoryTable:
-    """Columns in memory, all of one length."""
+    """Columns in memory, all of one length.
+
+    Attributes:
+        name: what it is called in messages.
+        values: the columns.
+        names_of: what integers in a column stand for.
+        unit: what a row's place counts.
+        places: of the rows; None counts them from 1.
+    """
 
     name: str
     values: Mapping[str, list[Any]]
     names_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     unit: str = "row"
+    places: np.ndarray | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -93,7 +111,12 @@ class MemoryTable:
     def read(self, names: Sequence[str]) -> tuple[dict[str, list[Any]], np.ndarray]:
         """Return the columns."""
         length = len(next(iter(self.values.values()), []))
-        return {name: self.values[name] for name in names}, np.arange(1, length + 1, dtype=np.int64)
+        places = np.arange(1, length + 1, dtype=np.int64) if self.places is None else self.places
+        return {name: self.values[name] for name in names}, places
+
+    def head(self, rows: int) -> dict[str, list[Any]]:
+        """Return the first rows."""
+        return {name: values[:rows] for name, values in self.values.items()}
 
     def class_names(self, column: str) -> tuple[str, ...] | None:
         """Return the names that integers in a column stand for, or None."""

@@ -9,18 +9,21 @@ still trains. Lines are bounded, so that a file without line ends cannot fill th
 from __future__ import annotations
 
 import codecs
+import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
-from liteft.errors import DataError, closest
+from liteft.data.compressed import BROKEN, COMPRESSED, inner_name, open_bytes
+from liteft.errors import DataError, Hint, closest, option
 from liteft.files import os_reason
 
-__all__ = ["MAX_LINE", "head_of", "text_encoding", "text_lines"]
+__all__ = ["MAX_LINE", "head_of", "refuse_pages", "text_encoding", "text_lines"]
 
 MAX_LINE = 1 << 26
 _HEAD = 1 << 16
 
+_ENCODING = Hint('encoding="NAME"', "--encoding NAME")
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -31,14 +34,14 @@ _MARKS = (
 _MAGIC = (
     (b"PAR1", "a parquet file", "rename it to end in .parquet"),
     (b"PK\x03\x04", "a zip archive or an Excel workbook", "unpack it, or save the sheet as csv (UTF-8)"),
-    (b"\x1f\x8b", "a gzip archive", "gunzip it first"),
-    (b"BZh91AY", "a bzip2 archive", "bunzip2 it first"),
+    (b"\x1f\x8b", "a gzip archive", "rename it to end in .gz"),
+    (b"BZh91AY", "a bzip2 archive", "rename it to end in .bz2"),
     (b"\x28\xb5\x2f\xfd", "a zstd archive", "unzstd it first"),
-    (b"\xfd7zXZ\x00", "an xz archive", "unxz it first"),
+    (b"\xfd7zXZ\x00", "an xz archive", "rename it to end in .xz"),
     (b"%PDF-", "a PDF", "export its text"),
     (b"\xd0\xcf\x11\xe0", "an old Office document", "save it as csv (UTF-8)"),
     (b"SQLite format 3\x00", "an SQLite data base", "export the table as csv"),
-    (b"ARROW1\0\0", "an Arrow file", "save it as parquet"),
+    (b"ARROW1\0\0", "an Arrow file", "rename it to end in .arrow"),
     (b"\x93NUMPY", "a numpy file", "save it as csv, jsonl or parquet"),
     (b"\x89PNG", "a picture", "give a text file"),
     (b"\xff\xd8\xff", "a picture", "give a text file"),
@@ -64,10 +67,28 @@ def head_of(path: Path) -> bytes:
         DataError: the file is missing or cannot be read.
     """
     try:
-        with open(path, "rb") as file:
+        with open_bytes(path) as file:
             return file.read(_HEAD)
+    except BROKEN as error:
+        raise _damaged(path, error) from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {os_reason(error)}.") from None
+
+
+def refuse_pages(path: Path, head: bytes) -> None:
+    """Raise DataError for what stands where a file should be: a page of a web site, or a git-lfs pointer."""
+    if head.startswith(b"version https://git-lfs"):
+        raise DataError(
+            f"{path} is a git-lfs pointer: the file itself is not here.", fix="git lfs pull, in its repository"
+        )
+    start = head.removeprefix(codecs.BOM_UTF8).lstrip()[:100].lower()
+    for begin, what in ((b"<!doctype html", "an HTML page"), (b"<html", "an HTML page"), (b"<?xml", "an XML document")):
+        if start.startswith(begin) and inner_name(path).suffix.casefold() != ".txt":
+            raise DataError(
+                f"{path} is {what}, no data: an error or a login instead of a download, it may be.",
+                accepted={"begins": start[:60].decode("utf-8", "replace")},
+                fix="download the file itself; web sites that show a file have a link to its raw form",
+            )
 
 
 def text_encoding(path: Path, encoding: str | None = None) -> str:
@@ -81,6 +102,7 @@ def text_encoding(path: Path, encoding: str | None = None) -> str:
         DataError: no such encoding, or the file is no text.
     """
     head = head_of(path)
+    refuse_pages(path, head)
     if encoding is not None:
         return _named(encoding, head)
     for mark, name in _MARKS:
@@ -109,7 +131,7 @@ def text_lines(path: Path, *, encoding: str, newline: Literal["", "\n"] | None) 
     """
     number = 0
     try:
-        with open(path, encoding=encoding, newline=newline) as file:
+        with _open_text(path, encoding, newline) as file:
             while line := file.readline(MAX_LINE):
                 number += 1
                 if "\0" in line:
@@ -117,7 +139,7 @@ def text_lines(path: Path, *, encoding: str, newline: Literal["", "\n"] | None) 
                         f"{path}, line {number} holds a NUL byte.",
                         accepted={"text": "no U+0000; the file may be damaged, or in another encoding"},
                         fix=[
-                            "--encoding utf-16-le, if it is UTF-16",
+                            option("encoding", "utf-16-le", note=", if it is UTF-16"),
                             f"tr -d '\\000' < {path.name} > clean.txt",
                         ],
                     )
@@ -129,8 +151,21 @@ def text_lines(path: Path, *, encoding: str, newline: Literal["", "\n"] | None) 
                 yield line
     except UnicodeError:
         raise _undecodable(path, encoding) from None
+    except BROKEN as error:
+        raise _damaged(path, error) from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {os_reason(error)}.") from None
+
+
+def _open_text(path: Path, encoding: str, newline: Literal["", "\n"] | None) -> IO[str]:
+    if path.suffix.casefold() not in COMPRESSED:
+        return open(path, encoding=encoding, newline=newline)
+    return io.TextIOWrapper(open_bytes(path), encoding=encoding, newline=newline)
+
+
+def _damaged(path: Path, error: BaseException) -> DataError:
+    first = str(error).strip() or type(error).__name__
+    return DataError(f"{path} cannot be unpacked: {first}.", fix="get the file again: it is cut off or damaged")
 
 
 def _named(encoding: str, head: bytes) -> str:
@@ -142,7 +177,7 @@ def _named(encoding: str, head: bytes) -> str:
         raise DataError(
             f"there is no encoding {encoding!r}.",
             accepted={"encoding": ", ".join(_COMMON) + " and what else Python knows"},
-            fix=f"--encoding {near}" if near else (),
+            fix=option("encoding", near) if near else (),
         ) from None
     for mark, marked in _MARKS:  # a named encoding leaves the mark in the first column's name
         if head.startswith(mark) and name.removesuffix("-le").removesuffix("-be") == marked.removesuffix(
@@ -158,24 +193,29 @@ def _refuse_binary(path: Path, head: bytes) -> None:
         if text.count(0) > 0.7 * len(text):
             raise DataError(
                 f"{path} looks like UTF-16 without a byte-order mark.",
-                accepted={"encoding": "UTF-8, or UTF-16 with a byte-order mark, or what --encoding names"},
-                fix=f"--encoding {name}",
+                accepted={"encoding": "UTF-8, UTF-16 with a byte-order mark, or one that is named"},
+                fix=option("encoding", name),
             )
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:
         offset = head.index(b"\0")
-        raise DataError(
-            f"{path} is no text file: byte 0x00 at offset {offset:,}, and it is no UTF-8.",
-            accepted={"formats": "csv, tsv, jsonl, json, txt (text), parquet"},
-        ) from None
+        raise _binary(path, 0, offset) from None
+
+
+def _binary(path: Path, byte: int, offset: int) -> DataError:
+    return DataError(
+        f"{path} is no text file: byte 0x{byte:02x} at offset {offset:,}, and it is no UTF-8.",
+        accepted={"formats": "csv, tsv, jsonl, json, txt (text), parquet, arrow"},
+        fix="look at where the file comes from: it is damaged, encrypted, or of another kind than its name says",
+    )
 
 
 def _undecodable(path: Path, encoding: str) -> DataError:
     """Return the error for a file that ``encoding`` cannot decode: a second, careful pass finds the place."""
     decoder = codecs.getincrementaldecoder(encoding)()
     offset, line = 0, 1
-    with open(path, "rb") as file:
+    with open_bytes(path) as file:
         while True:
             chunk = file.read(_HEAD)
             state = decoder.getstate()
@@ -187,26 +227,37 @@ def _undecodable(path: Path, encoding: str) -> DataError:
                 line += decoder.decode(chunk[: max(0, error.start - pending)]).count("\n")
                 return _wrong_byte(path, encoding, error, offset - pending + error.start, line)
             except UnicodeError as error:
-                return DataError(f"{path} is not {encoding}: {error}.", fix="--encoding NAME")
+                return DataError(f"{path} is not {encoding}: {error}.", fix=_ENCODING)
             offset += len(chunk)
             if not chunk:
-                return DataError(f"{path} is not {encoding}.", fix="--encoding NAME")
+                return DataError(f"{path} is not {encoding}.", fix=_ENCODING)
 
 
 def _wrong_byte(path: Path, encoding: str, error: UnicodeDecodeError, offset: int, line: int) -> DataError:
     byte = error.object[error.start]
+    sample = error.object[:4000]
+    if sum(one < 0x20 and one not in b"\t\n\r\f\x1b" for one in sample) > 0.02 * len(sample):
+        return _binary(path, byte, offset)
     name = encoding.removesuffix("-sig").upper()
     return DataError(
         f"{path} is not {name}: byte 0x{byte:02x} at offset {offset:,}, line {line}.",
-        accepted={"encoding": "UTF-8, or UTF-16 with a byte-order mark, or what --encoding names"},
-        fix=[f"--encoding {name}" for name in _guesses(error.object[max(0, error.start - 2000) :])],
+        accepted={"encoding": "UTF-8, UTF-16 with a byte-order mark, or one that is named"},
+        fix=[
+            option("encoding", guess, note=f" ({whose})")
+            for guess, whose in _guesses(error.object[max(0, error.start - 2000) :])
+        ],
     )
 
 
-def _guesses(sample: bytes) -> list[str]:
-    """Return encodings worth a try, the most likely first. Only ever a hint in an error."""
+def _guesses(sample: bytes) -> list[tuple[str, str]]:
+    """Return encodings worth a try and whose they are, the most likely first. Only ever a hint in an error."""
     sample = sample[:4000]
     high = sum(byte >= 0x80 for byte in sample) / max(1, len(sample))
     if high < 0.25:
-        return ["cp1252 (Western Europe)", "latin-1 (any byte is a character)"]
-    return ["gb18030 (Chinese)", "big5 (traditional Chinese)", "shift_jis (Japanese)", "cp1251 (Cyrillic)"]
+        return [("cp1252", "Western Europe"), ("latin-1", "any byte is a character")]
+    return [
+        ("gb18030", "Chinese"),
+        ("big5", "traditional Chinese"),
+        ("shift_jis", "Japanese"),
+        ("cp1251", "Cyrillic"),
+    ]

@@ -21,7 +21,7 @@ from liteft.data.records import check_rows, read_records
 from liteft.data.rows import open_rows
 from liteft.data.sources import existing_path
 from liteft.data.tables import FileTable, Table
-from liteft.errors import DataError
+from liteft.errors import DataError, option
 
 __all__ = ["load_texts", "load_unlabeled"]
 
@@ -105,7 +105,7 @@ def _tables(source: Any, encoding: str | None, delimiter: str | None) -> list[Ta
     pool = [file for file in files if split_of(file) not in ("validation", "test")] or files
     if not pool:
         raise DataError(
-            f"{path} holds no data file.", accepted={"files": "txt, csv, tsv, jsonl, json, parquet"}
+            f"{path} holds no data file.", accepted={"files": "txt, csv, tsv, jsonl, json, parquet, arrow"}
         )
     return [FileTable(open_rows(file, encoding=encoding, delimiter=delimiter)) for file in pool]
 
@@ -117,7 +117,7 @@ def _joined(parts: list[Split]) -> Split:
         raise DataError(
             "some files hold pairs of texts and some do not.",
             accepted={"files": ", ".join(name for origin in provenance for name in origin.sources)},
-            fix="--pair NAME, or give the files one at a time",
+            fix=option("pair", "", note=", or give the files one at a time"),
         )
     offsets = np.cumsum([0] + [len(origin.sources) for origin in provenance])
     return Split(

@@ -57,7 +57,7 @@ def test_a_missing_split_is_an_error_that_names_the_closest() -> None:
     with pytest.raises(DataError) as error:
         dataset.split("oos_tset")
     assert "has no split 'oos_tset'" in str(error.value)
-    assert "try: --split oos_test" in str(error.value)
+    assert "try: --split oos_test" in error.value.command_text()
     with pytest.raises(DataError, match="no split 'test'"):
         _ = dataset.test
     assert dataset.extras == ("oos_test",)

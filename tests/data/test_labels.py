@@ -104,7 +104,7 @@ def test_lists_of_one_serve_a_single_label_task_and_longer_ones_do_not() -> None
 
 
 def test_a_multi_label_task_without_a_separator_shows_the_likely_one() -> None:
-    with pytest.raises(DataError, match=r"--label-separator '\|'"):
+    with pytest.raises(DataError, match=r'label_separator="\|"'):
         _load(["joy|love", "joy", "fear"], task="multi_label")
     assert _load(["joy", "love", "joy"], task="multi_label").labels == ("joy", "love")
 
@@ -120,7 +120,7 @@ def test_a_separator_that_makes_no_sense(settings: dict[str, Any]) -> None:
 def test_an_unknown_task_gets_the_closest() -> None:
     with pytest.raises(ConfigError, match="there is no task 'multilabel'") as error:
         _load(["a", "b"], task="multilabel")
-    assert "try: --task multi_label" in str(error.value)
+    assert "try: --task multi_label" in error.value.command_text()
 
 
 @pytest.mark.parametrize("missing", [None, float("nan"), "", "  "])
@@ -171,7 +171,7 @@ def test_a_foreign_label_beside_a_known_one() -> None:
 def test_one_label_only() -> None:
     with pytest.raises(DataError, match="holds one label only, 'a', in all 3 rows") as error:
         _load(["a", "a", "a"])
-    assert "try: --label NAME" in str(error.value)
+    assert "try: --label NAME" in error.value.command_text()
     with pytest.raises(DataError, match="holds no label at all"):
         _load([[], [], []])
 

@@ -125,7 +125,7 @@ def test_a_column_that_one_split_lacks(write: Write, reviews: Rows, lacking: str
 def test_plain_text_has_no_labels(write: Write) -> None:
     with pytest.raises(DataError, match=r"plain text, without labels") as error:
         load_dataset(write("a.txt", "one\ntwo\n"))
-    assert "--unlabeled" in str(error.value)
+    assert "--unlabeled" in error.value.command_text()
 
 
 def test_a_missing_path_gets_the_closest_name(write: Write, tmp_path: Path) -> None:

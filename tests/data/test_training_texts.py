@@ -22,7 +22,7 @@ def test_an_empty_text_to_train_on_is_named(write: Write, reviews: Rows, empty: 
     path = write("a.jsonl", reviews)
     with pytest.raises(DataError, match=r"a\.jsonl, line 5: an empty text to train on\.") as error:
         load_dataset(path)
-    assert "try: --drop-empty" in str(error.value)
+    assert "try: --drop-empty" in error.value.command_text()
     dataset = load_dataset(path, drop_empty=True)
     assert sum(len(split) for split in dataset.splits.values()) == 39
     assert "train: 1 row with an empty text left out" in dataset.notes
@@ -69,7 +69,7 @@ def test_an_endless_text_to_train_on_is_named_with_two_ways_out(write: Write, re
     path = write("a.jsonl", reviews)
     with pytest.raises(DataError) as error:
         load_dataset(path)
-    assert str(error.value) == (
+    assert error.value.command_text() == (
         f"{path}, line 7: a text of 693,395 characters to train on.\n"
         "  max_chars: 100,000\n"
         "  try: --drop-long, to leave such rows out\n"

@@ -1,0 +1,39 @@
+"""``liteft check``: what a data set holds, and how it is read, before anything is trained on it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from liteft.cli import options as o
+
+Source = Annotated[
+    str | None,
+    typer.Argument(metavar="DATA", help="A file, a folder of train, dev and test files, or a hub name."),
+]
+
+
+@o.flat
+def check(
+    *,
+    source: Source = None,
+    reading: o.Reading,
+    task: o.Task = None,
+    settings: o.Settings,
+    output: o.Output,
+) -> None:
+    """Read labelled text and show rows, labels, lengths, duplicates, leaks, and what was decided by itself.
+
+    Every training prints the same check first; this one needs neither a model nor torch. Lengths are in words.
+    """
+    from liteft.cli.settings import data_arguments, load_data, resolve
+
+    recipe = resolve(settings, data={"source": source, "task": task, **asdict(reading)})
+    found = load_data(recipe).check
+    document = found.to_dict()
+    for part in ("notes", "warnings"):
+        document[part] = [getattr(line, "command", line) for line in document[part]]
+    following = ["liteft", "finetune", *data_arguments(recipe.data), "--base", "minilm", "--out", "runs/teacher"]
+    output.console().result(found.render(), document, following=following)

@@ -1,0 +1,321 @@
+"""What annotation tools export: rows that hold more than a text and a label, told by their columns.
+
+    Prodigy        text, label, answer; or options, accept, answer
+    Label Studio   data, annotations (JSON); or its columns beside annotation_id (CSV, JSON-MIN)
+    Argilla        fields, responses; annotation, status; or QUESTION.responses (the hub's form)
+
+Each reader turns rows into plain ones and says in a note what was left out. Doccano's lists of labels and spaCy's
+`cats` need no reader: they are read as labels.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from liteft.data.cells import counted, is_list, is_missing
+from liteft.data.notes import Words, worded
+from liteft.data.tables import MemoryTable, Source, Table
+from liteft.errors import DataError, option
+
+__all__ = ["annotated"]
+
+Row = dict[str, Any]
+_ANSWERS = ("accept", "reject", "ignore")
+_STUDIO_COLUMNS = ("id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time")
+_DONE = ("submitted", "validated", None)
+
+
+@dataclass
+class _Read:
+    """Rows of one table, read by one of the readers.
+
+    Attributes:
+        rows: place -> plain row, in order.
+        label: the column that holds the label; None where columns decide.
+        text: the column that holds the text, or None.
+        notes: what was left out and why.
+    """
+
+    rows: list[tuple[int, Row]]
+    label: str | None
+    notes: list[str]
+    text: str | None = None
+
+
+Reader = Callable[[list[tuple[int, Row]], str], _Read]
+
+
+def annotated(source: Source, label: str | Sequence[str] | None) -> tuple[Source, dict[str, str]]:
+    """Return a source with exports of annotation tools as plain tables, and the usual columns: "text", "label".
+
+    Args:
+        source: opened.
+        label: what the caller names; "answer" there says that the column is the label, and no export.
+
+    Raises:
+        DataError: an export of another task, or without a single answer.
+    """
+    splits: dict[str, list[Table]] = {}
+    notes = list(source.notes)
+    usual: dict[str, str] = {}
+    for name, tables in source.splits.items():
+        splits[name] = []
+        for table in tables:
+            tool, reader = _reader(table, label)
+            if reader is None:
+                splits[name].append(table)
+                continue
+            read = reader(_rows(table), table.name)
+            if not read.rows:
+                raise DataError(
+                    f"{table.name} is an export of {tool}, and no row of it has an answer.",
+                    accepted={"seen": "; ".join(read.notes) or "no annotation"},
+                    fix="annotate some texts first, or export finished ones as well",
+                )
+            splits[name].append(_plain(table, read))
+            notes.append(f"{name}: an export of {tool}")
+            notes += [Words(f"{name}: {note}", f"{name}: {getattr(note, 'command', note)}") for note in read.notes]
+            usual |= {part: column for part, column in (("text", read.text), ("label", read.label)) if column}
+    return Source(source.name, splits, tuple(notes)), usual
+
+
+def _reader(table: Table, label: Any) -> tuple[str, Reader | None]:
+    columns = set(table.columns)
+    if {"answer"} <= columns and ({"label"} <= columns or {"options", "accept"} <= columns) and label != "answer":
+        head = table.head(50)
+        if all(value in _ANSWERS or is_missing(value) for value in head["answer"] if not is_list(value)):
+            return "Prodigy", _prodigy_choice if "accept" in columns else _prodigy_binary
+    if {"data"} <= columns and columns & {"annotations", "completions"}:
+        return "Label Studio", _label_studio
+    if {"annotation_id", "lead_time"} <= columns or {"annotation_id", "annotator"} <= columns:
+        return "Label Studio", _label_studio_table
+    if {"fields", "responses"} <= columns:
+        return "Argilla", _argilla
+    if {"annotation", "status"} <= columns and columns & {"text", "inputs"}:
+        return "Argilla", _argilla_old
+    if any(f"{name.removesuffix('.responses')}.responses.status" in columns for name in columns):
+        return "Argilla", _argilla_flat
+    return "", None
+
+
+def _rows(table: Table) -> list[tuple[int, Row]]:
+    values, places = table.read(table.columns)
+    names = list(values)
+    cells = zip(*values.values(), strict=True)
+    return [(int(place), dict(zip(names, row, strict=True))) for place, row in zip(places, cells, strict=True)]
+
+
+def _plain(table: Table, read: _Read) -> MemoryTable:
+    names = dict.fromkeys(name for _, row in read.rows for name in row)
+    return MemoryTable(
+        table.name,
+        {name: [row.get(name) for _, row in read.rows] for name in names},
+        unit=table.unit,
+        places=np.array([place for place, _ in read.rows], dtype=np.int64),
+    )
+
+
+def _prodigy_binary(rows: list[tuple[int, Row]], source: str) -> _Read:  # noqa: ARG001
+    """Read rows that ask whether one label is right: accepted, rejected or ignored."""
+    notes: list[str] = []
+    kept = [(place, row) for place, row in rows if row["answer"] != "ignore"]
+    _left_out(notes, len(rows) - len(kept), "answered 'ignore'")
+    names = sorted({str(row["label"]) for _, row in kept if not is_missing(row["label"])})
+    plain = [(place, {key: value for key, value in row.items() if key != "answer"}) for place, row in kept]
+    rejected = [row["answer"] == "reject" for _, row in kept]
+    if len(names) == 1:
+        for (_, row), no in zip(plain, rejected, strict=True):
+            row["label"] = f"not {names[0]}" if no else names[0]
+        if any(rejected):
+            notes.append(f"{counted(sum(rejected))} answered 'reject' have the label 'not {names[0]}'")
+        return _Read(plain, "label", notes)
+    accepted = [entry for entry, no in zip(plain, rejected, strict=True) if not no]
+    _left_out(notes, sum(rejected), f"answered 'reject': of {len(names)} labels they say which one is wrong")
+    return _Read(_joined(accepted, "label", notes), "label", notes)
+
+
+def _joined(rows: list[tuple[int, Row]], label: str, notes: list[str]) -> list[tuple[int, Row]]:
+    """Return rows of one text and several labels as one row with a list, if there are any such."""
+    groups: defaultdict[Any, list[tuple[int, Row]]] = defaultdict(list)
+    for place, row in rows:
+        groups[row.get("text")].append((place, row))
+    found = {text: list(dict.fromkeys(row[label] for _, row in group)) for text, group in groups.items()}
+    if all(len(labels) == 1 for labels in found.values()):
+        return rows
+    notes.append("texts accepted for several labels have them all")
+    return [(group[0][0], {**group[0][1], label: found[text]}) for text, group in groups.items()]
+
+
+def _prodigy_choice(rows: list[tuple[int, Row]], source: str) -> _Read:  # noqa: ARG001
+    """Read rows that offer options, of which some were chosen."""
+    notes: list[str] = []
+    kept = []
+    for place, row in rows:
+        if row["answer"] not in ("accept", None) or not is_list(row["accept"]):
+            continue
+        texts = {option.get("id"): option.get("text") for option in row["options"] or () if isinstance(option, Mapping)}
+        chosen = [str(texts.get(one, one)) if not isinstance(one, str) else one for one in row["accept"]]
+        kept.append((place, {**_without(row, ("options", "accept", "answer")), "label": chosen}))
+    _left_out(notes, len(rows) - len(kept), "answered 'reject' or 'ignore'")
+    styles = {str(row.get("config", {}).get("choice_style")) for _, row in rows if isinstance(row.get("config"), dict)}
+    return _Read(_unwrapped(kept, "label", notes, several="multiple" in styles), "label", notes)
+
+
+def _label_studio(rows: list[tuple[int, Row]], source: str) -> _Read:
+    """Read tasks with their annotations: choices made for a whole text."""
+    notes: list[str] = []
+    kept: list[tuple[int, Row]] = []
+    kinds: Counter[str] = Counter()
+    fields: dict[str, None] = {}
+    split = 0
+    for place, row in rows:
+        answers: defaultdict[str, list[Any]] = defaultdict(list)
+        for annotation in row.get("annotations") or row.get("completions") or ():
+            if not isinstance(annotation, Mapping) or annotation.get("was_cancelled"):
+                continue
+            for result in annotation.get("result") or ():
+                choices = result.get("value", {}).get("choices") if isinstance(result, Mapping) else None
+                kinds[str(result.get("type")) if isinstance(result, Mapping) else "?"] += 1
+                if choices is not None and is_list(choices):
+                    answers[str(result.get("from_name", "label"))].append(list(choices))
+        agreed = {name: _agreed(given) for name, given in answers.items()}
+        split += any(value is None for value in agreed.values())
+        fields.update(dict.fromkeys(agreed))
+        data = row["data"] if isinstance(row["data"], Mapping) else {"text": row["data"]}
+        if agreed and None not in agreed.values():
+            kept.append((place, {**data, **agreed}))
+    if not fields and kinds:
+        raise DataError(
+            f"{source} is an export of Label Studio without choices for whole texts.",
+            accepted={"results": "choices", "seen": ", ".join(kinds)},
+            fix="export a project whose labelling interface has Choices",
+        )
+    _left_out(notes, len(rows) - len(kept) - split, "without an annotation")
+    _left_out(notes, split, "that annotators do not agree on")
+    for name in fields:
+        kept = _unwrapped(kept, name, notes)
+    return _Read(kept, next(iter(fields)) if len(fields) == 1 else None, notes)
+
+
+def _label_studio_table(rows: list[tuple[int, Row]], source: str) -> _Read:  # noqa: ARG001
+    """Read the tool's CSV and JSON-MIN: a row an annotation, choices as a string or as {"choices": [...]}."""
+    notes: list[str] = []
+    plain = [(place, _without(row, _STUDIO_COLUMNS)) for place, row in rows]
+    listed = {name for _, row in plain for name, value in row.items() if is_list(_choices(value))}
+    for name in listed:
+        filled = [(place, row) for place, row in plain if not is_missing(row[name]) and row[name] != ""]
+        _left_out(notes, len(plain) - len(filled), "without an annotation")
+        plain = [(place, {**row, name: _as_list(_choices(row[name]))}) for place, row in filled]
+        plain = _unwrapped(plain, name, notes)
+    return _Read(plain, next(iter(listed)) if len(listed) == 1 else None, notes)
+
+
+def _argilla(rows: list[tuple[int, Row]], source: str) -> _Read:
+    """Read records with fields and responses by question."""
+    plain = []
+    for place, row in rows:
+        answers = {}
+        for question, given in (row["responses"] or {}).items():
+            answers[question] = [
+                one.get("value") for one in given or () if isinstance(one, Mapping) and one.get("status") in _DONE
+            ]
+        fields = row["fields"] if isinstance(row["fields"], Mapping) else {"text": row["fields"]}
+        plain.append((place, dict(fields), answers))
+    return _questions(plain, source)
+
+
+def _argilla_flat(rows: list[tuple[int, Row]], source: str) -> _Read:
+    """Read the hub's form: a column of responses and one of their states for each question."""
+    plain = []
+    for place, row in rows:
+        answers = {}
+        for name in row:
+            question = name.removesuffix(".responses")
+            states = row.get(f"{question}.responses.status") or ()
+            if question != name:
+                given = zip(row[name] or (), states or ("submitted",) * len(row[name] or ()), strict=False)
+                answers[question] = [value for value, state in given if state in _DONE]
+        fields = {name: value for name, value in row.items() if name.split(".")[0] not in answers}
+        plain.append((place, fields, answers))
+    return _questions(plain, source)
+
+
+def _questions(rows: Iterable[tuple[int, Row, Mapping[str, list[Any]]]], source: str) -> _Read:  # noqa: ARG001
+    notes: list[str] = []
+    kept: list[tuple[int, Row]] = []
+    without = split = 0
+    names: dict[str, None] = {}
+    for place, fields, answers in rows:
+        given = {question: _agreed(values) for question, values in answers.items() if values}
+        if not given:
+            without += 1
+        elif any(value is None for value in given.values()):
+            split += 1
+        else:
+            names.update(dict.fromkeys(given))
+            kept.append((place, {**fields, **given}))
+    _left_out(notes, without, "without a submitted response")
+    _left_out(notes, split, "that annotators do not agree on")
+    return _Read(kept, next(iter(names)) if len(names) == 1 else None, notes)
+
+
+def _argilla_old(rows: list[tuple[int, Row]], source: str) -> _Read:  # noqa: ARG001
+    """Read records of Argilla 1: an annotation and a status each."""
+    notes: list[str] = []
+    kept = []
+    for place, row in rows:
+        if is_missing(row["annotation"]) or row["annotation"] == "" or str(row["status"]).casefold() == "discarded":
+            continue
+        inputs = row.get("inputs")
+        nested = isinstance(inputs, Mapping) and is_missing(row.get("text"))
+        fields = dict(inputs or {}) if nested else {"text": row.get("text")}
+        kept.append((place, {**fields, "annotation": row["annotation"]}))
+    _left_out(notes, len(rows) - len(kept), "discarded or without an annotation")
+    return _Read(kept, "annotation", notes)
+
+
+def _agreed(answers: list[Any]) -> Any:
+    """Return the answer that most annotators gave; None on a tie."""
+    counts = Counter(json.dumps(sorted(one, key=str) if is_list(one) else one, default=str) for one in answers)
+    ranked = counts.most_common(2)
+    if len(ranked) == 2 and ranked[0][1] == ranked[1][1]:
+        return None
+    return json.loads(ranked[0][0])
+
+
+def _unwrapped(
+    rows: list[tuple[int, Row]], name: str, notes: list[str], *, several: bool = False
+) -> list[tuple[int, Row]]:
+    """Return lists of one as the one, where all are such."""
+    if several or any(len(_as_list(row.get(name))) != 1 for _, row in rows):
+        return rows
+    notes.append(worded("each text has one label", option("task", "multi_label", note=" if it may have several")))
+    return [(place, {**row, name: _as_list(row[name])[0]}) for place, row in rows]
+
+
+def _choices(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith("{"):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return value
+    return value.get("choices") if isinstance(value, Mapping) else value
+
+
+def _as_list(value: Any) -> list[Any]:
+    return list(value) if is_list(value) else [value]
+
+
+def _without(row: Row, names: Sequence[str]) -> Row:
+    return {name: value for name, value in row.items() if name not in names}
+
+
+def _left_out(notes: list[str], rows: int, why: str) -> None:
+    if rows:
+        notes.append(f"{counted(rows)} left out: {why}")

@@ -1,0 +1,67 @@
+"""What a caller of the loader says, checked before anything is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, get_args
+
+from liteft.errors import ConfigError, closest, option
+from liteft.metrics import Task
+
+__all__ = ["check_arguments", "known_names", "known_task", "one_name"]
+
+
+def check_arguments(*, label: Any, **texts: Any) -> None:
+    """Raise ConfigError for a column, an encoding or the like that is no string; ``label`` may be several."""
+    for name, value in texts.items():
+        if value is not None and not isinstance(value, str):
+            raise ConfigError(
+                f"{name} is {value!r}, of type {type(value).__name__}.", accepted={name: "a string, or None"}
+            )
+    several = isinstance(label, Sequence) and not isinstance(label, str | bytes)
+    if label is None or isinstance(label, str) or (several and label and all(isinstance(one, str) for one in label)):
+        return
+    raise ConfigError(
+        f"label is {label!r}, of type {type(label).__name__}.",
+        accepted={"label": "the name of the label's column, or a list of the names of columns of 0 and 1"},
+        fix=option("label", str(label)) if isinstance(label, int | float) else (),
+    )
+
+
+def known_names(given: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return names of labels as a tuple. Raises ConfigError for fewer than two, one twice, or no strings."""
+    if given is None:
+        return None
+    listed = given.split(",") if isinstance(given, str) else given
+    names = tuple(name.strip() for name in listed if isinstance(name, str)) if isinstance(listed, Sequence) else ()
+    if len(names) < 2 or len(names) != len(listed) or "" in names or len(set(names)) < len(names):
+        raise ConfigError(
+            f"label_names is {given!r}.",
+            accepted={"label_names": "two names at least, all different: what 0, 1, 2 and so on stand for"},
+            fix=option("label_names", ["negative", "positive"]),
+        )
+    return names
+
+
+def known_task(task: str | None, separator: str | None) -> Task | None:
+    """Return the task. Raises ConfigError where there is none of that name, or it does not fit the separator."""
+    known: tuple[Task, ...] = get_args(Task)
+    found = next((name for name in known if name == task), None)
+    if task is not None and found is None:
+        near = closest(str(task), known)
+        raise ConfigError(
+            f"there is no task {task!r}.",
+            accepted={"task": ", ".join(known)},
+            fix=option("task", near) if near else (),
+        )
+    if separator is not None and (found == "single_label" or not separator):
+        raise ConfigError(
+            "a label separator needs a multi-label task and at least one character.",
+            accepted={"task": task, "label_separator": repr(separator)},
+        )
+    return found
+
+
+def one_name(label: str | Sequence[str]) -> str:
+    """Return the name of a single label column, which may stand in a list."""
+    return label if isinstance(label, str) else label[0]

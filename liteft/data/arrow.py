@@ -1,0 +1,117 @@
+"""Reading Arrow files, as ``save_to_disk`` and feather write them, and the names of classes in a schema.
+
+pyarrow is imported when a file is opened and not before.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from liteft.data.delimited import check_names
+from liteft.data.json_shapes import feature_names
+from liteft.errors import DataError, MissingExtraError
+
+__all__ = ["ArrowFile", "schema_names"]
+
+_BATCH = 1024
+
+
+@dataclass(frozen=True)
+class ArrowFile:
+    """An Arrow file, in the stream or the file form.
+
+    Attributes:
+        path: the file.
+        columns: names of the top-level columns.
+        schema: the pyarrow schema.
+    """
+
+    path: Path
+    columns: tuple[str, ...]
+    schema: Any
+
+    @classmethod
+    def open(cls, path: Path) -> ArrowFile:
+        """Read a file's schema.
+
+        Raises:
+            DataError: missing, or no Arrow file, or two columns of one name.
+            MissingExtraError: pyarrow is not installed.
+        """
+        try:
+            with _mapped(path) as file:
+                schema = _reader(file).schema
+        except DataError:
+            raise
+        except MissingExtraError:
+            raise
+        except Exception as error:  # pyarrow's own classes, OSError
+            raise _unreadable(path, error) from None
+        check_names(tuple(schema.names), str(path))
+        return cls(path, tuple(schema.names), schema)
+
+    def rows(self, *, start: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (row counted from 1, column -> value) from row ``start`` (counted from 0) on.
+
+        Raises:
+            DataError: a damaged file.
+        """
+        row = 0
+        try:
+            with _mapped(self.path) as file:
+                for batch in _batches(_reader(file)):
+                    skip = min(max(0, start - row), batch.num_rows)
+                    row += skip
+                    for first in range(skip, batch.num_rows, _BATCH):
+                        for values in batch.slice(first, _BATCH).to_pylist():
+                            row += 1
+                            yield row, values
+        except Exception as error:
+            raise _unreadable(self.path, error) from None
+
+
+def schema_names(schema: Any) -> dict[str, tuple[str, ...]]:
+    """Return the names of classes by column, from what the hub's packages leave in a schema's metadata."""
+    try:
+        content = json.loads((schema.metadata or {})[b"huggingface"])
+        found: Mapping[str, tuple[str, ...]] = feature_names(content["info"]["features"])
+        return dict(found)
+    except (KeyError, TypeError, ValueError):
+        return {}
+
+
+def _mapped(path: Path) -> Any:
+    try:
+        import pyarrow
+    except ImportError:
+        raise MissingExtraError(
+            f"{path} is an Arrow file, and pyarrow is not installed.", fix="pip install 'liteft[parquet]'"
+        ) from None
+    return pyarrow.memory_map(str(path))
+
+
+def _reader(file: Any) -> Any:
+    import pyarrow.ipc
+
+    if bytes(file.read(6)) == b"ARROW1":
+        file.seek(0)
+        return pyarrow.ipc.open_file(file)
+    file.seek(0)
+    return pyarrow.ipc.open_stream(file)
+
+
+def _batches(reader: Any) -> Iterator[Any]:
+    if hasattr(reader, "num_record_batches"):
+        for index in range(reader.num_record_batches):
+            yield reader.get_batch(index)
+        return
+    yield from reader
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    first = str(error).strip().splitlines()
+    return DataError(f"{path} cannot be read as Arrow: {first[0] if first else type(error).__name__}.")

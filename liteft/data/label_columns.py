@@ -1,0 +1,121 @@
+"""A column of zeros and ones for each label, as pandas.get_dummies and many a spreadsheet have it.
+
+The columns are shown to the loader as one column that holds lists of names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from liteft.data.cells import bit, is_missing
+from liteft.data.columns import find_column
+from liteft.data.tables import Source, Table
+from liteft.errors import DataError, option
+
+__all__ = ["LabelColumns", "label_columns", "with_label_columns"]
+
+
+@dataclass(frozen=True)
+class LabelColumns:
+    """A table whose label columns are one column.
+
+    Attributes:
+        table: as it was.
+        parts: the label columns, each the name of a label.
+    """
+
+    table: Table
+    parts: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Of the table."""
+        return self.table.name
+
+    @property
+    def unit(self) -> str:
+        """Of the table."""
+        return self.table.unit
+
+    @property
+    def label(self) -> str:
+        """The name of the column of lists."""
+        return ", ".join(self.parts)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The other columns, and the one of lists, unless a part is missing."""
+        there = self.table.columns
+        rest = tuple(name for name in there if name not in self.parts)
+        return (*rest, self.label) if set(self.parts) <= set(there) else rest
+
+    def read(self, names: Sequence[str]) -> tuple[dict[str, list[Any]], np.ndarray]:
+        """Return the columns; a row whose label columns are all empty, or all -1, has no list.
+
+        Raises:
+            DataError: another value than 0 or 1.
+        """
+        if self.label not in names:
+            return self.table.read(names)
+        rest = [name for name in names if name != self.label]
+        values, places = self.table.read([*rest, *self.parts])
+        cells = zip(*(values[part] for part in self.parts), strict=True)
+        lists = [self._list(row, f"{self.name}, {self.unit} {place}") for row, place in zip(cells, places, strict=True)]
+        return {name: lists if name == self.label else values[name] for name in names}, places
+
+    def head(self, rows: int) -> dict[str, list[Any]]:
+        """Return the first rows of the table's own columns."""
+        return self.table.head(rows)
+
+    def class_names(self, column: str) -> tuple[str, ...] | None:
+        """Return the names that integers in a column stand for, or None."""
+        return None if column == self.label else self.table.class_names(column)
+
+    def _list(self, cells: Sequence[Any], where: str) -> list[str] | None:
+        bits = [bit(cell) for cell in cells]
+        if None not in bits:
+            return [part for part, one in zip(self.parts, bits, strict=True) if one]
+        if all(is_missing(cell) or cell in ("", -1, "-1") for cell in cells):
+            return None
+        wrong = bits.index(None)
+        raise DataError(
+            f"{where}: the column {self.parts[wrong]!r} holds {cells[wrong]!r}, neither 0 nor 1.",
+            accepted={"label": "one column of labels, or several columns of 0 and 1, one for each label"},
+            fix=option("label", self.parts[wrong], note=", if this column alone holds the label"),
+        )
+
+
+def label_columns(label: str | Sequence[str] | None, columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of several label columns; none where ``label`` is one column, or None.
+
+    "joy,anger" are two unless there is a column of that name.
+    """
+    if label is None or (isinstance(label, str) and (label in columns or "," not in label)):
+        return ()
+    parts = label.split(",") if isinstance(label, str) else label
+    found = tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+    return found if len(found) > 1 else ()
+
+
+def with_label_columns(source: Source, parts: tuple[str, ...]) -> Source:
+    """Return a source whose tables show several label columns as one. Raises DataError if train lacks one."""
+    for table in source.splits["train"]:
+        for part in parts:
+            find_column(table.columns, part, "label", table.name)
+    splits: dict[str, list[Table]] = {}
+    for name, tables in source.splits.items():
+        for table in tables:
+            lacking = [part for part in parts if part not in table.columns]
+            if 0 < len(lacking) < len(parts):
+                raise DataError(
+                    f"{table.name} has no column {lacking[0]!r}, and it has others of the label columns.",
+                    accepted={"columns": ", ".join(table.columns)},
+                    fix="give all files the same columns",
+                )
+        splits[name] = [LabelColumns(table, parts) for table in tables]
+    note = f"{len(parts)} columns of 0 and 1 are labels, several to a text: {', '.join(parts[:6])}"
+    return Source(source.name, splits, (*source.notes, note + (", ..." if len(parts) > 6 else "")))

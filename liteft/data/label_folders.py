@@ -1,0 +1,70 @@
+"""A folder for each label, a txt file for each text: pos/0.txt, neg/0.txt, with or without train and test above."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from liteft.data.dataset import MAIN_SPLITS, canonical_split
+from liteft.data.tables import MemoryTable, Source, Table
+from liteft.data.textfile import text_encoding, text_lines
+from liteft.errors import DataError
+from liteft.files import os_reason
+
+__all__ = ["label_folders"]
+
+_UNLABELLED = ("unsup", "unlabeled", "unlabelled")
+
+
+def label_folders(folder: Path, encoding: str | None) -> Source | None:
+    """Return the texts of a folder of such folders; None for any other folder.
+
+    Args:
+        folder: holds a folder for each label, or train, dev and test, which do.
+        encoding: of the files; None for UTF-8 or what the byte-order mark says.
+
+    Raises:
+        DataError: a file that is no text.
+    """
+    inner = _folders(folder)
+    splits = {canonical_split(path.name): _labels(path) for path in inner}
+    splits = {name: labels for name, labels in splits.items() if name in MAIN_SPLITS and labels}
+    notes: list[str] = []
+    if "train" not in splits:
+        splits = {"train": _labels(folder)}
+    if len(splits["train"]) < 2 or any(path.is_file() and _has_rows(path) for path in folder.iterdir()):
+        return None
+    tables: dict[str, list[Table]] = {}
+    for name in (name for name in MAIN_SPLITS if name in splits):
+        tables[name] = [_table(path, files, encoding) for path, files in splits[name].items()]
+    labels = [path.name for path in splits["train"]]
+    notes.append(f"a folder for each label: {', '.join(labels[:6])}{', ...' * (len(labels) > 6)}")
+    return Source(folder.resolve().name, tables, tuple(notes))
+
+
+def _has_rows(path: Path) -> bool:
+    return path.suffix.casefold() in (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".arrow")
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {os_reason(error)}.") from None
+    return [path for path in entries if path.is_dir() and not path.name.startswith((".", "_"))]
+
+
+def _labels(folder: Path) -> dict[Path, list[Path]]:
+    found = {}
+    for path in _folders(folder):
+        files = sorted(file for file in path.iterdir() if file.suffix.casefold() == ".txt" and file.is_file())
+        if files and path.name.casefold() not in _UNLABELLED:
+            found[path] = files
+    return found
+
+
+def _table(folder: Path, files: list[Path], encoding: str | None) -> MemoryTable:
+    texts = []
+    for file in files:
+        lines = text_lines(file, encoding=text_encoding(file, encoding), newline=None)
+        texts.append("".join(lines).strip())
+    return MemoryTable(str(folder), {"text": texts, "label": [folder.name] * len(texts)}, unit="file")

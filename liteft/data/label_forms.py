@@ -1,0 +1,326 @@
+"""The forms in which several labels of a text are written, and what each turns into: lists of names.
+
+    ["joy", "anger"]                 lists, as text too
+    [1, 0, 0, 1]                     a vector: a zero or a one for each label, whose names must be known
+    {"joy": 1.0, "anger": 0.0}       a mapping from name to zero or one, as spaCy's `cats`
+    "joy;anger"                      a separator in the cell, which is asked for and not guessed
+
+A form is seen in the training split and holds for all. What two forms could mean is an error that asks.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from liteft.data.cells import bit, is_list, is_missing
+from liteft.data.dataset import Provenance
+from liteft.data.labels import label_error
+from liteft.data.listed import listed
+from liteft.data.notes import worded
+from liteft.errors import DataError, Hint, option
+from liteft.metrics import Task
+
+__all__ = ["joined_by", "settle", "single"]
+
+Labels = dict[str, list[Any]]
+_SIBLINGS = ("label_names", "labels", "classes")
+_FRACTION = re.compile(r"[+-]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][+-]?\d+)?")
+_BITS = re.compile(r"[01](?:\.0)?(?:[ ,;|]+[01](?:\.0)?)+")
+_MARKS = ";|,#+&/"
+
+
+def settle(
+    raw: Labels,
+    *,
+    task: Task | None,
+    separator: str | None,
+    names: tuple[str, ...] | None,
+    places: Mapping[str, Provenance],
+    column: str,
+    notes: list[str],
+) -> Labels:
+    """Return raw labels with several to a text as lists of names or ids.
+
+    Args:
+        raw: by split, cells as they stand in the source.
+        task: what the caller says; None where the labels decide.
+        separator: of labels in one cell.
+        names: what integers and positions of vectors stand for, if the caller or the source says so.
+        places: of the rows, by split.
+        column: the label column, for messages.
+        notes: is told what was decided.
+
+    Raises:
+        DataError: a form that is broken, or that nobody but the caller can know.
+    """
+    if separator is not None:
+        split = {name: [_separated(value, separator) for value in labels] for name, labels in raw.items()}
+        return _from_vectors(split, names, places, column, notes)
+    raw = _from_mappings(raw, task, places, notes)
+    lists = {name: listed(labels, places[name]) for name, labels in raw.items()}
+    if lists["train"] is None:
+        raw = _from_vectors(raw, names, places, column, notes)
+        if task is None:
+            _refuse_joined(raw["train"], places["train"], column, notes)
+        for name, labels in raw.items():
+            _refuse_fractions(labels, places[name])
+        return raw
+    written = {name: lists[name] or labels for name, labels in raw.items()}
+    changed = _from_vectors(written, names, places, column, notes)
+    if changed is written and task == "single_label":
+        return raw
+    notes.append("labels are lists written as text")
+    return changed
+
+
+def _separated(value: Any, separator: str) -> Any:
+    if not isinstance(value, str):
+        return value
+    return [part for part in (part.strip() for part in value.split(separator)) if part]
+
+
+def _refuse_joined(labels: Sequence[Any], place: Provenance, column: str, notes: list[str]) -> None:
+    mark = joined_by(labels)
+    texts = (str(value) for value in labels)
+    if mark is None:
+        odd = next((mark for mark in ";|" if any(mark in value for value in labels if type(value) is str)), None)
+        if odd is not None:
+            hint = option("label_separator", odd, note=" would split them")
+            notes.append(worded(f"labels with {odd!r} in them are one name each", hint))
+        return
+    row, example = next((row, text) for row, text in enumerate(texts) if mark in text)
+    raise DataError(
+        f"{place.where(row)}: the column {column!r} holds {example!r}: several labels of a text, it seems.",
+        accepted={"label": "one name a cell, a list of names, or names with a separator that you name"},
+        fix=[
+            option("label_separator", mark),
+            option("task", "single_label", note=f", if {mark!r} belongs to the names"),
+        ],
+    )
+
+
+def _from_mappings(raw: Labels, task: Task | None, places: Mapping[str, Provenance], notes: list[str]) -> Labels:
+    """Return the labels with mappings as lists of the names that are 1, where the training split holds mappings.
+
+    ``{"choices": [...]}``, as Label Studio writes it, is the list in it. Where each text has exactly one, they are
+    single names, unless the task is multi-label.
+
+    Raises:
+        DataError: a value that is neither 0 nor 1.
+    """
+    first = next((value for value in raw["train"] if not is_missing(value) and value != ""), None)
+    if not isinstance(_object(first), Mapping):
+        return raw
+    changed = {
+        split: [_chosen(value, places[split], row) for row, value in enumerate(labels)] for split, labels in raw.items()
+    }
+    notes.append("labels are objects of names and zeros or ones: the names that are 1 count")
+    return single(changed, task, notes)
+
+
+def single(raw: Labels, task: Task | None, notes: list[str]) -> Labels:
+    """Return lists of one as the one, if all lists of all splits are such and the task is not multi-label."""
+    if task == "multi_label":
+        return raw
+    lists = [value for labels in raw.values() for value in labels if is_list(value)]
+    if not lists or any(len(value) != 1 for value in lists):
+        return raw
+    notes.append(worded("each text has one label", option("task", "multi_label", note=" if it may have several")))
+    return {
+        split: [value[0] if is_list(value) else value for value in labels] for split, labels in raw.items()
+    }
+
+
+def _from_vectors(
+    raw: Labels, names: tuple[str, ...] | None, places: Mapping[str, Provenance], column: str, notes: list[str]
+) -> Labels:
+    """Return the labels with 0/1 vectors as lists of names, where the training split holds vectors.
+
+    They are vectors where all are lists of one length with nothing but zeros and ones, and some list repeats one of
+    them, which ids never do. Lists of both 0 and 1 would say the same of every text as ids: they are vectors too.
+
+    Args:
+        raw: by split.
+        names: what the positions stand for; None where nobody says so.
+        places: of the rows.
+        column: for messages.
+        notes: is told.
+
+    Raises:
+        DataError: vectors of several lengths, other lengths than names, or no names.
+    """
+    width = _width(raw["train"], places["train"], column)
+    if width is None:
+        return raw
+    where = places["train"].sources[0]
+    if names is None or len(names) != width:
+        beside = None if names is not None else _names_beside(where, width)
+        if beside is None:
+            raise _unnamed(raw["train"], names, width, places["train"], column)
+        names, file = beside
+        notes.append(f"what the {width} positions of the labels stand for is read from {file}")
+    changed = {split: [_named(value, names, places[split], row) for row, value in enumerate(labels)]
+               for split, labels in raw.items()}  # fmt: skip
+    notes.append(f"labels are vectors of {width} zeros and ones: {', '.join(names[:6])}{', ...' * (width > 6)}")
+    carried = {name for value in changed["train"] if value is not None for name in value}
+    idle = [name for name in names if name not in carried]
+    if idle:
+        notes.append(f"train has no text with {_some(idle)}: no label of the model")
+    return changed
+
+
+def _names_beside(source: str, width: int) -> tuple[tuple[str, ...], str] | None:
+    """Return the names in labels.txt (one a line), labels.json or the like beside a file, if they are ``width``."""
+    folder = Path(source).parent
+    if not Path(source).is_file():
+        return None
+    for path in (folder / f"{stem}{suffix}" for stem in _SIBLINGS for suffix in (".txt", ".json")):
+        try:
+            text = path.read_text(encoding="utf-8")
+            content = json.loads(text) if path.suffix == ".json" else text.split("\n")
+        except (OSError, ValueError):
+            continue
+        if isinstance(content, list) and all(isinstance(name, str) for name in content):
+            names = tuple(name.strip() for name in content if name.strip())
+            if len(names) == width == len(set(names)):
+                return names, path.name
+    return None
+
+
+def joined_by(labels: Sequence[Any]) -> str | None:
+    """Return the mark that joins several labels in a cell, ";" in "joy;anger"; None where names only hold one.
+
+    A mark joins where what it separates stands elsewhere, too: some of it for ";" and "|", most of it for marks
+    that names are fond of ("Arts, Crafts and Hobbies").
+    """
+    names = {value.strip() for value in labels if type(value) is str and value.strip()}
+    if len(names) > 1 and all(_BITS.fullmatch(name) for name in names):
+        return next(mark for mark in ",;| " if mark in next(iter(names)))
+    for mark in _MARKS:
+        split = {name: {part.strip() for part in name.split(mark)} - {""} for name in names}
+        joined = [name for name in names if len(split[name]) > 1]
+        if not joined:
+            continue
+        homes: dict[str, int] = {}
+        for parts in split.values():
+            for part in parts:
+                homes[part] = homes.get(part, 0) + 1
+        parts = set().union(*(split[name] for name in joined))
+        shared = sum(homes[part] > 1 for part in parts)
+        if shared and (mark in ";|" or (2 * shared >= len(parts) and len(homes) < len(names))):
+            return mark
+    return None
+
+
+def _refuse_fractions(labels: Sequence[Any], place: Provenance) -> None:
+    """Raise DataError where all labels are numbers written as text, and one is not whole: as in other formats."""
+    texts = {value.strip() for value in labels if type(value) is str and value.strip()}
+    if not texts or not all(_FRACTION.fullmatch(text) for text in texts):
+        return
+    broken = {text for text in texts if not float(text).is_integer()}
+    if broken:
+        row = next(row for row, value in enumerate(labels) if type(value) is str and value.strip() in broken)
+        raise label_error(place.where(row), f"{float(labels[row])!r}, a number that is not whole")
+
+
+def _object(value: Any) -> Any:
+    if isinstance(value, str) and value.strip().startswith("{") and value.strip().endswith("}"):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _chosen(value: Any, place: Provenance, row: int) -> list[str] | None:
+    content = _object(value)
+    if isinstance(content, Mapping) and isinstance(content.get("cats"), Mapping):
+        content = content["cats"]
+    if is_missing(content) or content == "":
+        return None
+    if isinstance(content, str):  # Label Studio writes one choice as a string, several as an object
+        return [content]
+    if not isinstance(content, Mapping):
+        raise DataError(f"{place.where(row)}: the label is no object, and those before it are.")
+    if is_list(content.get("choices")):
+        return list(content["choices"])
+    chosen = []
+    for name, cell in content.items():
+        one = bit(cell)
+        if one is None:
+            raise DataError(
+                f"{place.where(row)}: the label is an object, and {name!r} in it is {cell!r}.",
+                accepted={"label": "a name, a list of names, or an object of names with 1 or 0 each"},
+            )
+        if one:
+            chosen.append(str(name))
+    return chosen
+
+
+def _width(labels: Sequence[Any], place: Provenance, column: str) -> int | None:
+    """Return the length of the vectors; None where labels are something else. Raises DataError, see _from_vectors."""
+    widths: dict[int, int] = {}
+    repeated = False
+    for row, value in enumerate(labels):
+        if is_missing(value):
+            continue
+        if not is_list(value):
+            return None
+        seen = set()
+        for entry in value:
+            one = bit(entry)
+            if one is None:
+                return None
+            seen.add(one)
+        repeated |= len(seen) < len(value)
+        widths.setdefault(len(value), row)
+    if len(widths) == 1:
+        width = next(iter(widths))
+        return width if width >= 2 else None
+    if len(widths) < 2 or not repeated:
+        return None
+    (one, first), (two, second) = list(widths.items())[:2]
+    raise DataError(
+        f"{place.where(second)}: the column {column!r} holds {two} zeros and ones, and {one} at {place.where(first)}.",
+        accepted={"vectors": "of one length: a 0 or a 1 for each label", "ids": "each once, as [0, 1]"},
+        fix="write names: [\"joy\", \"anger\"]",
+    )
+
+
+def _unnamed(
+    labels: Sequence[Any], names: tuple[str, ...] | None, width: int, place: Provenance, column: str
+) -> DataError:
+    row = next(row for row, value in enumerate(labels) if not is_missing(value))
+    if width <= 8:
+        fix = option("label_names", [f"name{position}" for position in range(1, width + 1)])
+    else:
+        fix = Hint(f'label_names=["name1", ..., "name{width}"]', f"--label-names name1,...,name{width}")
+    what = "and what each position stands for is not said" if names is None else f"and there are {len(names)} names"
+    shown = ", ".join(str(bit(entry)) for entry in list(labels[row])[:12]) + (", ..." if width > 12 else "")
+    return DataError(
+        f"{place.where(row)}: the column {column!r} holds vectors of {width} zeros and ones, {what}.",
+        accepted={"first": f"[{shown}]", "names": f"{width}, in the order of the positions"},
+        fix=fix,
+    )
+
+
+def _named(value: Any, names: tuple[str, ...], place: Provenance, row: int) -> list[str] | None:
+    if is_missing(value) or (isinstance(value, str) and not value):
+        return None
+    bits = [bit(entry) for entry in value] if is_list(value) else []
+    if len(bits) != len(names) or None in bits:
+        if bits and all(entry == -1 for entry in value):  # withheld, as the hub's test sets have it
+            return None
+        raise DataError(
+            f"{place.where(row)}: the label is no vector of {len(names)} zeros and ones, as those before it are.",
+            accepted={"seen": str(value)[:80]},
+        )
+    return [name for name, one in zip(names, bits, strict=True) if one]
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:6])) + (f" and {len(names) - 6} more" if len(names) > 6 else "")

@@ -1,0 +1,96 @@
+"""Lists of labels that were written as text: by pandas ("['joy', 'anger']"), by numpy ("[1 0 0]", "array([1, 0])"),
+as tuples and sets.
+
+Whether a column holds such lists is decided for all its cells at once: where one is none, brackets belong to names.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from typing import Any
+
+from liteft.data.cells import is_missing
+from liteft.data.dataset import Provenance
+from liteft.errors import DataError
+
+__all__ = ["listed"]
+
+_CALL = re.compile(r"(?:np\.|numpy\.|torch\.)?(?:array|tensor)\((.*)\)", re.DOTALL)
+_CALL_SETTINGS = re.compile(r",\s*(?:dtype|device)=[^,\[\]]+")
+_STRING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
+_ADJACENT = re.compile(r"['\"]\s+['\"]")
+_SPACED = re.compile(r"\[[^\[\],'\"]*\]")
+_NUMBER = re.compile(r"[+-]?\d+\.?\d*")
+_CUT = re.compile(r"\[[\d.,\s]*\.\.\.[\d.,\s]*\]")
+_CLOSING = {"[": "]", "(": ")", "{": "}"}
+
+
+def listed(labels: list[Any], place: Provenance) -> list[Any] | None:
+    """Return the lists when every label is one written as text ("[4, 27]", "['joy' 'anger']", "(1, 0)").
+
+    None when some label is not: then brackets belong to the names.
+
+    Raises:
+        DataError: numpy has left entries out ("[0 0 0 ... 0 1 0]"), and nobody can know them.
+    """
+    found: list[Any] = []
+    cache: dict[str, list[Any]] = {}
+    for row, value in enumerate(labels):
+        if is_missing(value) or (isinstance(value, str) and not value):
+            found.append(None)
+            continue
+        if not isinstance(value, str):
+            return None
+        if value not in cache:
+            content = _parsed(value.strip(), place, row)
+            if content is None:
+                return None
+            cache[value] = content
+        found.append(cache[value])
+    return found if any(value is not None for value in found) else None
+
+
+def _parsed(text: str, place: Provenance, row: int) -> list[Any] | None:
+    call = _CALL.fullmatch(text)
+    if call is not None:
+        text = _CALL_SETTINGS.sub("", call[1]).strip()
+    if not text or _CLOSING.get(text[0]) != text[-1]:
+        return None
+    if _CUT.fullmatch(text):
+        raise DataError(
+            f"{place.where(row)}: the label, {text[:60]}, is a list that numpy cut when it was printed.",
+            accepted={"lists": "with all entries"},
+            fix="write labels.tolist() instead, to jsonl or parquet",
+        )
+    if _SPACED.fullmatch(text):
+        numbers = [_number(word) for word in text[1:-1].split()]
+        return None if None in numbers else numbers
+    content = _literal(text)
+    if content is not None and _ADJACENT.search(text):
+        words = _STRING.findall(text)
+        if len(words) > len(content):  # Python would glue 'joy' 'anger' together
+            return [ast.literal_eval(word) for word in words]
+    return content
+
+
+def _number(word: str) -> Any:
+    if word in ("True", "False"):
+        return word == "True"
+    if not _NUMBER.fullmatch(word):
+        return None
+    return float(word) if "." in word else int(word)
+
+
+def _literal(text: str) -> list[Any] | None:
+    for parse in (json.loads, ast.literal_eval):  # neither runs code
+        try:
+            content = parse(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if isinstance(content, list | tuple):
+            return list(content)
+        if isinstance(content, set):
+            return sorted(content, key=str)
+    return None

@@ -1,0 +1,59 @@
+"""What columns look like, by their first rows: for hints and notes alone, never for a decision.
+
+A look costs the first 200 rows; the file's own reader reads them, so that a broken row is named as ever.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from liteft.data.cells import bit, is_missing
+from liteft.data.tables import Table
+
+__all__ = ["Looks", "look"]
+
+_ROWS = 200
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Columns by what they seem to hold.
+
+    Attributes:
+        binary: zeros and ones alone.
+        strings: nothing but strings.
+        texts: strings of three words and more on average, hardly any twice; the longest first.
+        classes: few different values, each in several rows.
+    """
+
+    binary: tuple[str, ...]
+    strings: tuple[str, ...]
+    texts: tuple[str, ...]
+    classes: tuple[str, ...]
+
+
+def look(table: Table) -> Looks:
+    """Return what the columns of a table look like."""
+    binary, strings, classes = [], [], []
+    words: dict[str, float] = {}
+    for name, cells in table.head(_ROWS).items():
+        held = [cell for cell in cells if not is_missing(cell) and cell != ""]
+        if not held:
+            continue
+        if all(bit(cell) is not None for cell in held):
+            binary.append(name)
+        elif all(isinstance(cell, str) for cell in held):
+            strings.append(name)
+            average = sum(_length(cell) for cell in held) / len(held)
+            if average >= 3 and 2 * len(set(held)) > len(held):
+                words[name] = average
+        if all(isinstance(cell, str | int | bool) for cell in held) and 2 <= len(set(held)) <= len(held) / 2:
+            classes.append(name)
+    texts = tuple(sorted(words, key=lambda name: -words[name]))
+    return Looks(tuple(binary), tuple(strings), texts, tuple(classes))
+
+
+def _length(cell: Any) -> float:
+    """Return words, or half the characters where there is no white space to part them, as in Chinese."""
+    return len(cell.split()) if cell.isascii() else max(len(cell.split()), len(cell) / 2)
