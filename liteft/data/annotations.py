@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from liteft.data.cells import counted, is_list, is_missing
+from liteft.data.cells import counted, is_empty, is_list, is_missing
 from liteft.data.notes import Words, worded
 from liteft.data.tables import MemoryTable, Source, Table
 from liteft.errors import DataError, option
@@ -136,7 +136,7 @@ def _prodigy_binary(rows: list[tuple[int, Row]], source: str) -> _Read:  # noqa:
             notes.append(f"{counted(sum(rejected))} answered 'reject' have the label 'not {names[0]}'")
         return _Read(plain, "label", notes)
     accepted = [entry for entry, no in zip(plain, rejected, strict=True) if not no]
-    _left_out(notes, sum(rejected), f"answered 'reject': of {len(names)} labels they say which one is wrong")
+    _left_out(notes, sum(rejected), f"answered 'reject', which of {len(names)} labels says which one is wrong")
     return _Read(_joined(accepted, "label", notes), "label", notes)
 
 
@@ -209,7 +209,7 @@ def _label_studio_table(rows: list[tuple[int, Row]], source: str) -> _Read:  # n
     plain = [(place, _without(row, _STUDIO_COLUMNS)) for place, row in rows]
     listed = {name for _, row in plain for name, value in row.items() if is_list(_choices(value))}
     for name in listed:
-        filled = [(place, row) for place, row in plain if not is_missing(row[name]) and row[name] != ""]
+        filled = [(place, row) for place, row in plain if not is_empty(row[name])]
         _left_out(notes, len(plain) - len(filled), "without an annotation")
         plain = [(place, {**row, name: _as_list(_choices(row[name]))}) for place, row in filled]
         plain = _unwrapped(plain, name, notes)
@@ -270,7 +270,7 @@ def _argilla_old(rows: list[tuple[int, Row]], source: str) -> _Read:  # noqa: AR
     notes: list[str] = []
     kept = []
     for place, row in rows:
-        if is_missing(row["annotation"]) or row["annotation"] == "" or str(row["status"]).casefold() == "discarded":
+        if is_empty(row["annotation"]) or str(row["status"]).casefold() == "discarded":
             continue
         inputs = row.get("inputs")
         nested = isinstance(inputs, Mapping) and is_missing(row.get("text"))

@@ -13,6 +13,7 @@ from typing import Any
 
 from liteft.data.delimited import check_names
 from liteft.data.json_shapes import feature_names
+from liteft.data.textfile import EMPTY, head_of, refuse_pages
 from liteft.errors import DataError, MissingExtraError
 
 __all__ = ["ArrowFile", "schema_names"]
@@ -42,11 +43,13 @@ class ArrowFile:
             DataError: missing, or no Arrow file, or two columns of one name.
             MissingExtraError: pyarrow is not installed.
         """
+        head = head_of(path)
+        refuse_pages(path, head)
+        if not head:
+            raise DataError(f"{path} is empty.", accepted={"format": "Arrow"}, fix=EMPTY)
         try:
             with _mapped(path) as file:
                 schema = _reader(file).schema
-        except DataError:
-            raise
         except MissingExtraError:
             raise
         except Exception as error:  # pyarrow's own classes, OSError

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["bit", "counted", "is_blank", "is_list", "is_missing"]
+__all__ = ["bit", "counted", "is_blank", "is_empty", "is_list", "is_missing"]
 
 _INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
 _BITS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
@@ -20,6 +20,11 @@ def counted(rows: int) -> str:
 def is_missing(value: Any) -> bool:
     """Return True for None and NaN."""
     return value is None or (isinstance(value, float) and value != value)
+
+
+def is_empty(value: Any) -> bool:
+    """Return True for a missing value and for a text without any character."""
+    return is_missing(value) or (isinstance(value, str) and not value)
 
 
 def is_blank(value: Any) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from liteft.data.compressed import inner_name
-from liteft.data.textfile import text_encoding, text_lines
+from liteft.data.textfile import EMPTY, text_encoding, text_lines
 from liteft.errors import ConfigError, DataError, option
 
 __all__ = ["Delimited", "check_names"]
@@ -82,7 +82,7 @@ class Delimited:
         header = next(file._records(), None)
         if header is None:
             raise DataError(
-                f"{path} is empty.", accepted={"format": "column names in the first line, then rows"}
+                f"{path} is empty.", accepted={"format": "column names in the first line, then rows"}, fix=EMPTY
             )
         columns = tuple(name.strip() for name in header[1])
         check_names(columns, str(path))

@@ -20,8 +20,9 @@ from liteft.data.rows import known_suffix
 from liteft.errors import DataError
 from liteft.files import os_reason
 
-__all__ = ["data_files", "split_files", "split_of"]
+__all__ = ["NAME_FILES", "data_files", "split_files", "split_of"]
 
+NAME_FILES = ("label_names", "labels", "classes")
 _PART = re.compile(r"[-_.]\d+[-_]of[-_]\d+$")
 
 
@@ -66,6 +67,8 @@ def split_files(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
     found: defaultdict[str, list[Path]] = defaultdict(list)
     notes = []
     for path in data_files(folder):
+        if path.suffix in (".txt", ".json") and path.stem in NAME_FILES:
+            continue
         if known_suffix(path) == ".txt":
             notes.append(f"{path.name} left out: plain text has no labels")
         else:

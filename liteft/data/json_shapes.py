@@ -49,6 +49,20 @@ def rows_of(path: Path, document: Any) -> JsonRows:
         found = _viewer(path, document) or _columns(document) or _orients(document) or _under_one_key(document)
     if found is not None:
         return found
+    answer = document if isinstance(document, dict) else {}
+    told = next((answer[key] for key in ("error", "message", "detail") if key in answer), None)
+    if isinstance(told, str):
+        raise DataError(
+            f"{path} holds no rows: it is what a server answered instead of them.",
+            accepted={"answer": told[:200]},
+            fix="download the file again, logged in if it is private",
+        )
+    if not document:
+        raise DataError(
+            f"{path} holds no rows: it is an empty {'list' if isinstance(document, list) else 'document'}.",
+            accepted={"rows": "one at least"},
+            fix="give a file that holds some",
+        )
     raise DataError(
         f"{path} holds no rows.",
         accepted={"json": 'a list of objects, [{"text": ..., "label": ...}, ...], or an object of columns'},

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from liteft.data.textfile import text_encoding, text_lines
+from liteft.data.textfile import EMPTY, text_encoding, text_lines
 from liteft.errors import DataError
 
 __all__ = ["JsonLines", "read_json_document"]
@@ -48,7 +48,7 @@ class JsonLines:
         for _, row in islice(file.rows(), _PEEK):
             keys.update(dict.fromkeys(row))
         if not keys:
-            raise DataError(f"{path} is empty.", accepted={"format": "one JSON object a line"})
+            raise DataError(f"{path} is empty.", accepted={"format": "one JSON object a line"}, fix=EMPTY)
         return cls(path, file.encoding, tuple(keys))
 
     def rows(self, *, start: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -109,7 +109,7 @@ def read_json_document(path: Path, *, encoding: str | None = None) -> Any:
     lines = text_lines(path, encoding=text_encoding(path, encoding), newline=None)
     text = "".join(lines)
     if not text.strip():
-        raise DataError(f"{path} is empty.", accepted={"format": "a JSON list of objects"})
+        raise DataError(f"{path} is empty.", accepted={"format": "a JSON list of objects"}, fix=EMPTY)
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:

@@ -79,7 +79,7 @@ class LabelColumns:
         bits = [bit(cell) for cell in cells]
         if None not in bits:
             return [part for part, one in zip(self.parts, bits, strict=True) if one]
-        if all(is_missing(cell) or cell in ("", -1, "-1") for cell in cells):
+        if all(is_missing(cell) or str(cell) in ("", "-1", "-1.0") for cell in cells):
             return None
         wrong = bits.index(None)
         raise DataError(

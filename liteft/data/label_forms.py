@@ -16,8 +16,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from liteft.data.cells import bit, is_list, is_missing
+from liteft.data.cells import bit, is_empty, is_list, is_missing
 from liteft.data.dataset import Provenance
+from liteft.data.folders import NAME_FILES
 from liteft.data.labels import label_error
 from liteft.data.listed import listed
 from liteft.data.notes import worded
@@ -27,7 +28,6 @@ from liteft.metrics import Task
 __all__ = ["joined_by", "settle", "single"]
 
 Labels = dict[str, list[Any]]
-_SIBLINGS = ("label_names", "labels", "classes")
 _FRACTION = re.compile(r"[+-]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][+-]?\d+)?")
 _BITS = re.compile(r"[01](?:\.0)?(?:[ ,;|]+[01](?:\.0)?)+")
 _MARKS = ";|,#+&/"
@@ -64,6 +64,9 @@ def settle(
     lists = {name: listed(labels, places[name]) for name, labels in raw.items()}
     if lists["train"] is None:
         raw = _from_vectors(raw, names, places, column, notes)
+        if task is None and _lists_of_one(raw):
+            one = option("task", "single_label", note=" makes them classes")
+            notes.append(worded("each text has one label in its list", one))
         if task is None:
             _refuse_joined(raw["train"], places["train"], column, notes)
         for name, labels in raw.items():
@@ -75,6 +78,11 @@ def settle(
         return raw
     notes.append("labels are lists written as text")
     return changed
+
+
+def _lists_of_one(raw: Labels) -> bool:
+    lists = [value for labels in raw.values() for value in labels if is_list(value)]
+    return bool(lists) and all(len(value) == 1 for value in lists)
 
 
 def _separated(value: Any, separator: str) -> Any:
@@ -112,7 +120,7 @@ def _from_mappings(raw: Labels, task: Task | None, places: Mapping[str, Provenan
     Raises:
         DataError: a value that is neither 0 nor 1.
     """
-    first = next((value for value in raw["train"] if not is_missing(value) and value != ""), None)
+    first = next((value for value in raw["train"] if not is_empty(value)), None)
     if not isinstance(_object(first), Mapping):
         return raw
     changed = {
@@ -126,8 +134,7 @@ def single(raw: Labels, task: Task | None, notes: list[str]) -> Labels:
     """Return lists of one as the one, if all lists of all splits are such and the task is not multi-label."""
     if task == "multi_label":
         return raw
-    lists = [value for labels in raw.values() for value in labels if is_list(value)]
-    if not lists or any(len(value) != 1 for value in lists):
+    if not _lists_of_one(raw):
         return raw
     notes.append(worded("each text has one label", option("task", "multi_label", note=" if it may have several")))
     return {
@@ -178,7 +185,7 @@ def _names_beside(source: str, width: int) -> tuple[tuple[str, ...], str] | None
     folder = Path(source).parent
     if not Path(source).is_file():
         return None
-    for path in (folder / f"{stem}{suffix}" for stem in _SIBLINGS for suffix in (".txt", ".json")):
+    for path in (folder / f"{stem}{suffix}" for stem in NAME_FILES for suffix in (".txt", ".json")):
         try:
             text = path.read_text(encoding="utf-8")
             content = json.loads(text) if path.suffix == ".json" else text.split("\n")
@@ -240,12 +247,15 @@ def _chosen(value: Any, place: Provenance, row: int) -> list[str] | None:
     content = _object(value)
     if isinstance(content, Mapping) and isinstance(content.get("cats"), Mapping):
         content = content["cats"]
-    if is_missing(content) or content == "":
+    if is_empty(content):
         return None
     if isinstance(content, str):  # Label Studio writes one choice as a string, several as an object
         return [content]
     if not isinstance(content, Mapping):
-        raise DataError(f"{place.where(row)}: the label is no object, and those before it are.")
+        raise DataError(
+            f"{place.where(row)}: the label is no object, and those before it are.",
+            accepted={"label": "in all rows the same: a name, a list of names, or an object of names with 1 or 0 each"},
+        )
     if is_list(content.get("choices")):
         return list(content["choices"])
     chosen = []
@@ -255,6 +265,7 @@ def _chosen(value: Any, place: Provenance, row: int) -> list[str] | None:
             raise DataError(
                 f"{place.where(row)}: the label is an object, and {name!r} in it is {cell!r}.",
                 accepted={"label": "a name, a list of names, or an object of names with 1 or 0 each"},
+                fix="write 1 for the names that hold and 0 for the others",
             )
         if one:
             chosen.append(str(name))
@@ -285,7 +296,8 @@ def _width(labels: Sequence[Any], place: Provenance, column: str) -> int | None:
         return None
     (one, first), (two, second) = list(widths.items())[:2]
     raise DataError(
-        f"{place.where(second)}: the column {column!r} holds {two} zeros and ones, and {one} at {place.where(first)}.",
+        f"{place.where(second)}: the column {column!r} holds {two} of zero and one in a list, and {one} at "
+        f"{place.where(first)}.",
         accepted={"vectors": "of one length: a 0 or a 1 for each label", "ids": "each once, as [0, 1]"},
         fix="write names: [\"joy\", \"anger\"]",
     )
@@ -309,7 +321,7 @@ def _unnamed(
 
 
 def _named(value: Any, names: tuple[str, ...], place: Provenance, row: int) -> list[str] | None:
-    if is_missing(value) or (isinstance(value, str) and not value):
+    if is_empty(value):
         return None
     bits = [bit(entry) for entry in value] if is_list(value) else []
     if len(bits) != len(names) or None in bits:

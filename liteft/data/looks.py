@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from liteft.data.cells import bit, is_missing
+from liteft.data.cells import bit, is_empty
 from liteft.data.tables import Table
 
 __all__ = ["Looks", "look"]
@@ -38,7 +38,7 @@ def look(table: Table) -> Looks:
     binary, strings, classes = [], [], []
     words: dict[str, float] = {}
     for name, cells in table.head(_ROWS).items():
-        held = [cell for cell in cells if not is_missing(cell) and cell != ""]
+        held = [cell for cell in cells if not is_empty(cell)]
         if not held:
             continue
         if all(bit(cell) is not None for cell in held):
@@ -48,7 +48,7 @@ def look(table: Table) -> Looks:
             average = sum(_length(cell) for cell in held) / len(held)
             if average >= 3 and 2 * len(set(held)) > len(held):
                 words[name] = average
-        if all(isinstance(cell, str | int | bool) for cell in held) and 2 <= len(set(held)) <= len(held) / 2:
+        if all(isinstance(cell, str | int) for cell in held) and 2 <= len(set(held)) <= len(held) / 2:
             classes.append(name)
     texts = tuple(sorted(words, key=lambda name: -words[name]))
     return Looks(tuple(binary), tuple(strings), texts, tuple(classes))

@@ -46,7 +46,7 @@ def memory_table(content: Any, name: str, *, texts_only: bool = False) -> Memory
         check_names(tuple(content.column_names), name)
         columns = content.to_pydict()
     elif isinstance(content, Mapping):
-        columns = {str(key): _as_list(values, f"{name}[{key!r}]") for key, values in content.items()}
+        columns = {str(key): _as_list(values, f"{name}[{key!r}]") for key, values in _series(content).items()}
     elif isinstance(content, Sequence) and not isinstance(content, str | bytes):
         columns = _row_columns(content, name, texts_only)
     else:
@@ -57,6 +57,14 @@ def memory_table(content: Any, name: str, *, texts_only: bool = False) -> Memory
     if not lengths or not next(iter(lengths.values())):
         raise DataError(f"{name} is empty.", accepted=_ACCEPTED)
     return MemoryTable(name, columns, names_of)
+
+
+def _series(content: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """Return columns as lists where they are mappings by row, as DataFrame.to_dict() gives them."""
+    values = list(content.values())
+    if not values or not all(isinstance(value, Mapping) and value.keys() == values[0].keys() for value in values):
+        return content
+    return {key: list(value.values()) for key, value in content.items()}
 
 
 def _frame_columns(frame: Any, name: str) -> dict[str, list[Any]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from liteft.data.delimited import check_names
-from liteft.data.textfile import head_of, refuse_pages
+from liteft.data.textfile import EMPTY, head_of, refuse_pages
 from liteft.errors import DataError, MissingExtraError
 from liteft.installation import install_hint
 
@@ -45,6 +45,8 @@ class ParquetFile:
         head = head_of(path)
         if not head.startswith(b"PAR1"):
             refuse_pages(path, head)
+            if not head:
+                raise DataError(f"{path} is empty.", accepted={"format": "parquet"}, fix=EMPTY)
             raise DataError(
                 f"{path} is no parquet file: it does not begin with PAR1.",
                 fix="get the file again, or give it the ending of what it is (.csv, .jsonl, .arrow)",

@@ -18,11 +18,13 @@ from liteft.data.compressed import BROKEN, COMPRESSED, inner_name, open_bytes
 from liteft.errors import DataError, Hint, closest, option
 from liteft.files import os_reason
 
-__all__ = ["MAX_LINE", "head_of", "refuse_pages", "text_encoding", "text_lines"]
+__all__ = ["EMPTY", "MAX_LINE", "head_of", "refuse_pages", "text_encoding", "text_lines"]
 
+EMPTY = "get the file again: nothing was written to it"
 MAX_LINE = 1 << 26
 _HEAD = 1 << 16
 
+_DAMAGED = "get the file again, if it is cut off or damaged; take the ending off, if it is not compressed"
 _ENCODING = Hint('encoding="NAME"', "--encoding NAME")
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -34,10 +36,10 @@ _MARKS = (
 _MAGIC = (
     (b"PAR1", "a parquet file", "rename it to end in .parquet"),
     (b"PK\x03\x04", "a zip archive or an Excel workbook", "unpack it, or save the sheet as csv (UTF-8)"),
-    (b"\x1f\x8b", "a gzip archive", "rename it to end in .gz"),
-    (b"BZh91AY", "a bzip2 archive", "rename it to end in .bz2"),
+    (b"\x1f\x8b", "a gzip archive", "rename it to NAME.gz"),
+    (b"BZh91AY", "a bzip2 archive", "rename it to NAME.bz2"),
     (b"\x28\xb5\x2f\xfd", "a zstd archive", "unzstd it first"),
-    (b"\xfd7zXZ\x00", "an xz archive", "rename it to end in .xz"),
+    (b"\xfd7zXZ\x00", "an xz archive", "rename it to NAME.xz"),
     (b"%PDF-", "a PDF", "export its text"),
     (b"\xd0\xcf\x11\xe0", "an old Office document", "save it as csv (UTF-8)"),
     (b"SQLite format 3\x00", "an SQLite data base", "export the table as csv"),
@@ -86,7 +88,7 @@ def refuse_pages(path: Path, head: bytes) -> None:
         if start.startswith(begin) and inner_name(path).suffix.casefold() != ".txt":
             raise DataError(
                 f"{path} is {what}, no data: an error or a login instead of a download, it may be.",
-                accepted={"begins": start[:60].decode("utf-8", "replace")},
+                accepted={"begins": " ".join(start[:60].decode("utf-8", "replace").split())},
                 fix="download the file itself; web sites that show a file have a link to its raw form",
             )
 
@@ -110,7 +112,7 @@ def text_encoding(path: Path, encoding: str | None = None) -> str:
             return name
     for magic, what, fix in _MAGIC:
         if head.startswith(magic):
-            raise DataError(f"{path} is {what}, no text file.", fix=fix)
+            raise DataError(f"{path} is {what}, no text file.", fix=fix.replace("NAME", path.name))
     if b"\0" in head:
         _refuse_binary(path, head)
     return "utf-8"
@@ -165,7 +167,7 @@ def _open_text(path: Path, encoding: str, newline: Literal["", "\n"] | None) -> 
 
 def _damaged(path: Path, error: BaseException) -> DataError:
     first = str(error).strip() or type(error).__name__
-    return DataError(f"{path} cannot be unpacked: {first}.", fix="get the file again: it is cut off or damaged")
+    return DataError(f"{path} cannot be unpacked: {first}.", fix=_DAMAGED)
 
 
 def _named(encoding: str, head: bytes) -> str:
