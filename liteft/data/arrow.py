@@ -46,7 +46,7 @@ class ArrowFile:
         head = head_of(path)
         refuse_pages(path, head)
         if not head:
-            raise DataError(f"{path} is empty.", accepted={"format": "Arrow"}, fix=EMPTY)
+            raise DataError(f"{path} is no Arrow file: it is empty.", fix=EMPTY)
         try:
             with _mapped(path) as file:
                 schema = _reader(file).schema

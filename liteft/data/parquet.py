@@ -46,7 +46,7 @@ class ParquetFile:
         if not head.startswith(b"PAR1"):
             refuse_pages(path, head)
             if not head:
-                raise DataError(f"{path} is empty.", accepted={"format": "parquet"}, fix=EMPTY)
+                raise DataError(f"{path} is no parquet file: it is empty.", fix=EMPTY)
             raise DataError(
                 f"{path} is no parquet file: it does not begin with PAR1.",
                 fix="get the file again, or give it the ending of what it is (.csv, .jsonl, .arrow)",

@@ -109,6 +109,16 @@ def test_a_next_command_names_data_with_every_setting() -> None:
     assert words[6:] == ["--set", "data.seed=3", "--max-chars", "500", "--drop-empty"]
 
 
+def test_several_label_columns_are_one_flag_or_several(tmp_path: Path) -> None:
+    words = data_arguments(make_recipe({"data": {"label": ["a", "b"], "label_names": "x, y"}}).data)
+    assert words == ["--label", "a,b", "--label-names", "x,y"]
+    assert data_arguments(DataRecipe(label=["a,b", "c"])) == ["--label", "a,b", "--label", "c"]
+    assert resolve(None, {"data": {"label": ["stars"]}}, []).data.label == "stars"
+    file = tmp_path / "recipe.toml"
+    file.write_text('[data]\nlabel = "stars"\n', encoding="utf-8")
+    assert resolve(str(file), {"data": {"label": []}}, []).data.label == "stars"
+
+
 def test_a_runs_own_data_are_read_as_they_were_for_it(tmp_path: Path) -> None:
     source = tmp_path / "reviews.csv"
     source.touch()

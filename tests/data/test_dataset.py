@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
 
-from liteft.data import Dataset, Provenance, Split
+from liteft.data import Dataset, Provenance, Split, check_dataset, load_dataset
 from liteft.errors import DataError
 
 
@@ -104,3 +105,11 @@ def test_places_name_a_few_rows_and_count_the_rest() -> None:
     assert origin.places([0, 1, 2]) == "a.csv, lines 2, 3, 9"
     assert origin.places([0, 1, 2, 3, 4]) == "a.csv, lines 2, 3, 9 and 2 more"
     assert origin.places([3, 4]) == "a.csv, line 10 and 1 more"
+
+
+def test_a_data_set_is_shown_in_a_line_and_its_check_whole(reviews: list[dict[str, Any]]) -> None:
+    dataset = load_dataset(reviews)
+    assert repr(dataset) == "Dataset('data', single_label, 2 labels: neg, pos; rows: train 32, validation 4, test 4)"
+    assert repr(dataset.train) == "Split('train', 32 texts with labels)"
+    assert str(dataset.check) == repr(dataset.check) == check_dataset(dataset).render()
+    assert dataset.check.to_dict()["name"] == "data"
