@@ -38,21 +38,19 @@ class _Read:
     Attributes:
         rows: place -> plain row, in order.
         label: the column that holds the label; None where columns decide.
-        text: the column that holds the text, or None.
         notes: what was left out and why.
     """
 
     rows: list[tuple[int, Row]]
     label: str | None
     notes: list[str]
-    text: str | None = None
 
 
 Reader = Callable[[list[tuple[int, Row]], str], _Read]
 
 
-def annotated(source: Source, label: str | Sequence[str] | None) -> tuple[Source, dict[str, str]]:
-    """Return a source with exports of annotation tools as plain tables, and the usual columns: "text", "label".
+def annotated(source: Source, label: str | Sequence[str] | None) -> tuple[Source, str | None]:
+    """Return a source with exports of annotation tools as plain tables, and the column of the label, if they know it.
 
     Args:
         source: opened.
@@ -63,7 +61,7 @@ def annotated(source: Source, label: str | Sequence[str] | None) -> tuple[Source
     """
     splits: dict[str, list[Table]] = {}
     notes = list(source.notes)
-    usual: dict[str, str] = {}
+    usual: str | None = None
     for name, tables in source.splits.items():
         splits[name] = []
         for table in tables:
@@ -81,21 +79,22 @@ def annotated(source: Source, label: str | Sequence[str] | None) -> tuple[Source
             splits[name].append(_plain(table, read))
             notes.append(f"{name}: an export of {tool}")
             notes += [Words(f"{name}: {note}", f"{name}: {getattr(note, 'command', note)}") for note in read.notes]
-            usual |= {part: column for part, column in (("text", read.text), ("label", read.label)) if column}
+            usual = read.label if name == "train" else usual
     return Source(source.name, splits, tuple(notes)), usual
 
 
 def _reader(table: Table, label: Any) -> tuple[str, Reader | None]:
     columns = set(table.columns)
     if {"answer"} <= columns and ({"label"} <= columns or {"options", "accept"} <= columns) and label != "answer":
-        head = table.head(50)
-        if all(value in _ANSWERS or is_missing(value) for value in head["answer"] if not is_list(value)):
+        answers = [value for value in table.head(50)["answer"] if not is_missing(value)]
+        if answers and all(isinstance(value, str) and value in _ANSWERS for value in answers):
             return "Prodigy", _prodigy_choice if "accept" in columns else _prodigy_binary
-    if {"data"} <= columns and columns & {"annotations", "completions"}:
-        return "Label Studio", _label_studio
+    for name in {"annotations", "completions"} & columns if "data" in columns else ():
+        if any(is_list(value) for value in table.head(50)[name]):
+            return "Label Studio", _label_studio
     if {"annotation_id", "lead_time"} <= columns or {"annotation_id", "annotator"} <= columns:
         return "Label Studio", _label_studio_table
-    if {"fields", "responses"} <= columns:
+    if {"fields", "responses"} <= columns and any(isinstance(one, Mapping) for one in table.head(50)["responses"]):
         return "Argilla", _argilla
     if {"annotation", "status"} <= columns and columns & {"text", "inputs"}:
         return "Argilla", _argilla_old

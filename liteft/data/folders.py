@@ -20,7 +20,7 @@ from liteft.data.rows import known_suffix
 from liteft.errors import DataError
 from liteft.files import os_reason
 
-__all__ = ["NAME_FILES", "data_files", "split_files", "split_of"]
+__all__ = ["NAME_FILES", "data_files", "saved_splits", "split_files", "split_of"]
 
 NAME_FILES = ("label_names", "labels", "classes")
 _PART = re.compile(r"[-_.]\d+[-_]of[-_]\d+$")
@@ -61,7 +61,7 @@ def split_files(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
     Raises:
         DataError: no data file, none that is the training split, or two candidates for one split.
     """
-    saved = _saved_splits(folder)
+    saved = saved_splits(folder)
     if saved is not None:
         return saved, ["saved by datasets' save_to_disk"]
     found: defaultdict[str, list[Path]] = defaultdict(list)
@@ -122,7 +122,7 @@ def _where_else(folder: Path) -> str:
     return "give a file, or a folder of such files" if near is None else f"give {near}, which holds some"
 
 
-def _saved_splits(folder: Path) -> dict[str, list[Path]] | None:
+def saved_splits(folder: Path) -> dict[str, list[Path]] | None:
     """Return split -> Arrow files of what ``save_to_disk`` wrote; None for any other folder.
 
     Raises:

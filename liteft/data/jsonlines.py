@@ -18,6 +18,7 @@ from liteft.errors import DataError
 
 __all__ = ["JsonLines", "read_json_document"]
 
+MAX_DOCUMENT = 1 << 30
 _PEEK = 200
 
 
@@ -106,7 +107,16 @@ def read_json_document(path: Path, *, encoding: str | None = None) -> Any:
     Raises:
         DataError: no text, empty or no JSON.
     """
-    lines = text_lines(path, encoding=text_encoding(path, encoding), newline=None)
+    lines, characters = [], 0
+    for line in text_lines(path, encoding=text_encoding(path, encoding), newline=None):
+        lines.append(line)
+        characters += len(line)
+        if characters > MAX_DOCUMENT:
+            raise DataError(
+                f"{path} holds over {MAX_DOCUMENT:,} characters, and a JSON document is read whole.",
+                accepted={"format": "one JSON object a line (.jsonl), which is read row by row"},
+                fix="write it as jsonl or parquet",
+            )
     text = "".join(lines)
     if not text.strip():
         raise DataError(f"{path} is empty.", accepted={"format": "a JSON list of objects"}, fix=EMPTY)

@@ -81,8 +81,12 @@ def settle(
 
 
 def _lists_of_one(raw: Labels) -> bool:
-    lists = [value for labels in raw.values() for value in labels if is_list(value)]
-    return bool(lists) and all(len(value) == 1 for value in lists)
+    found = False
+    for value in (value for labels in raw.values() for value in labels if not is_missing(value)):
+        if not is_list(value) or len(value) != 1:
+            return False
+        found = True
+    return found
 
 
 def _separated(value: Any, separator: str) -> Any:
@@ -95,7 +99,8 @@ def _refuse_joined(labels: Sequence[Any], place: Provenance, column: str, notes:
     mark = joined_by(labels)
     texts = (str(value) for value in labels)
     if mark is None:
-        odd = next((mark for mark in ";|" if any(mark in value for value in labels if type(value) is str)), None)
+        names = _texts(labels)
+        odd = next((mark for mark in ";|" if any(mark in name for name in names)), None)
         if odd is not None:
             hint = option("label_separator", odd, note=" would split them")
             notes.append(worded(f"labels with {odd!r} in them are one name each", hint))
@@ -204,7 +209,7 @@ def joined_by(labels: Sequence[Any]) -> str | None:
     A mark joins where what it separates stands elsewhere, too: some of it for ";" and "|", most of it for marks
     that names are fond of ("Arts, Crafts and Hobbies").
     """
-    names = {value.strip() for value in labels if type(value) is str and value.strip()}
+    names = _texts(labels)
     if len(names) > 1 and all(_BITS.fullmatch(name) for name in names):
         return next(mark for mark in ",;| " if mark in next(iter(names)))
     for mark in _MARKS:
@@ -223,9 +228,14 @@ def joined_by(labels: Sequence[Any]) -> str | None:
     return None
 
 
+def _texts(labels: Sequence[Any]) -> set[str]:
+    """Return the different texts, white space around them taken off, without empty ones."""
+    return {value.strip() for value in {value for value in labels if type(value) is str}} - {""}
+
+
 def _refuse_fractions(labels: Sequence[Any], place: Provenance) -> None:
     """Raise DataError where all labels are numbers written as text, and one is not whole: as in other formats."""
-    texts = {value.strip() for value in labels if type(value) is str and value.strip()}
+    texts = _texts(labels)
     if not texts or not all(_FRACTION.fullmatch(text) for text in texts):
         return
     broken = {text for text in texts if not float(text).is_integer()}

@@ -138,9 +138,9 @@ def _read(
     columns = choose_columns(
         train.columns,
         source=train.name,
-        text=usual.get("text") if text is None else text,
+        text=text,
         pair=pair,
-        label=usual.get("label") if label is None else one_name(label),
+        label=usual if label is None else one_name(label),
         hint=hint,
         looks=looks,
     )

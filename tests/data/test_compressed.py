@@ -79,7 +79,7 @@ def test_what_cannot_be_unpacked_is_told(write: Write, content: bytes) -> None:
 
 
 def test_a_wrong_byte_in_a_compressed_file_is_located(write: Write) -> None:
-    with pytest.raises(DataError, match="byte 0xe9 at offset 17, line 2"):
+    with pytest.raises(DataError, match="byte 0xe9 at offset 16, line 2"):
         load_dataset(write("a.csv.gz", gzip.compress("text,label\na caf\xe9,x\n".encode("latin-1"))))
 
 
@@ -219,3 +219,15 @@ def test_a_frame_as_a_dict(reviews: Rows) -> None:
 def test_rows_under_a_key_are_read_and_noted(write: Write, reviews: Rows) -> None:
     dataset = load_dataset(write("a.json", json.dumps({"version": 1, "data": reviews})), **WHOLE)
     assert len(dataset.train) == 40 and "a.json: rows under the key 'data'" in dataset.notes
+
+
+def test_a_document_that_unpacks_without_end_is_refused(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("liteft.data.jsonlines.MAX_DOCUMENT", 1000)
+    with pytest.raises(DataError, match="holds over 1,000 characters, and a JSON document is read whole"):
+        load_dataset(write("a.json.gz", _packed(".gz", "[\n" + " \n" * 5000 + "]")))
+
+
+def test_a_saved_data_set_gives_its_training_texts(tmp_path: Path) -> None:
+    whole = _named_classes()
+    datasets.DatasetDict(train=whole.select(range(15)), test=whole.select(range(15, 20))).save_to_disk(tmp_path / "d")
+    assert load_texts(tmp_path / "d") == whole["text"][:15]

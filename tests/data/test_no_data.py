@@ -73,7 +73,7 @@ def test_an_empty_file(write: Write, name: str) -> None:
     [
         ("a.xlsx", "save the sheet as csv"),
         ("a.xls", "save the sheet as csv"),
-        ("a.pkl", "to read a pickle is to run it"),
+        ("a.pkl", "save it as parquet, csv or jsonl: to read a pickle is to run it"),
         ("a.tar.gz", "unpack it first"),
         ("a.md", r"rename it to end in \.txt"),
         ("a.npy", "save it as parquet, csv or jsonl"),
