@@ -21,6 +21,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "encoding": "gb18030",
         "delimiter": "\t",
         "label_separator": "|",
+        "label_names": ["x", "y"],
         "validation_fraction": 0.2,
         "test_fraction": 0.3,
         "seed": 2**32 - 1,
