@@ -129,7 +129,7 @@ def choose_columns(
         found_pair = partner or found_pair
         guessed.append("text")
     if text is None:
-        raise _unknown("text", free, source, hint, () if looks is None else looks.texts)
+        raise _unknown("text", free, source, hint, free if looks is None else (*looks.texts, *looks.strings))
     if pair is None and found_pair is None:
         found_pair = _partner(text, [name for name in free if name != text])
     if pair is None and found_pair is not None:
@@ -203,14 +203,16 @@ def _partner(text: str, free: Sequence[str]) -> str | None:
 
 
 def _unknown(
-    part: str, free: Sequence[str], source: str, hint: str | None, likely: Sequence[str] = ()
+    part: str, free: Sequence[str], source: str, hint: str | None, likely: Sequence[str]
 ) -> DataError:
-    example = next((name for name in likely if name in free), free[0] if free else "NAME")
+    example = next((name for name in likely if name in free), None)
+    what = {"text": ", a column of strings: join lists of words to one", "label": ", a column of classes"}
+    note = what.get(part, "")
     return DataError(
         f"{source}: which column holds the {part} is not clear from the names.",
         accepted={"columns": ", ".join(repr(name) for name in free) or "none left"},
         fix=[
-            option(part, example, note=" (or another of them)" if len(free) > 1 else ""),
+            option(part, example or "NAME", note=" (or another of them)" if example and len(free) > 1 else note),
             *([hint] if hint else []),
         ],
     )
@@ -219,7 +221,7 @@ def _unknown(
 def _unknown_label(free: Sequence[str], source: str, hint: str | None, looks: Looks | None) -> DataError:
     binary = [] if looks is None else [name for name in looks.binary if name in free]
     if len(binary) < 2:
-        return _unknown("label", free, source, hint, () if looks is None else looks.classes)
+        return _unknown("label", free, source, hint, free if looks is None else looks.classes)
     return DataError(
         f"{source}: which column holds the label is not clear from the names, and {len(binary)} hold 0 and 1 alone.",
         accepted={"columns": ", ".join(repr(name) for name in free)},
