@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1] / "liteft"
 COMMAND_LINE = {"cli", "doctor", "errors.py"}
-NOT_YET = {"data", "distillation", "exporting", "frontier", "report", "runtime", "finetuning"}
+NOT_YET = {"distillation", "exporting", "frontier", "report", "runtime", "finetuning"}
 COMMAND = re.compile(r"\bliteft [a-z]+ |^pip ")
 FLAG = re.compile(r"(^|[\s(])--[a-z]")
 
@@ -20,7 +20,7 @@ def flags(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             spared.add(id(node.value))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Hint":
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("Hint", "Words"):
             spared |= {id(part) for each in [*node.args[1:], *node.keywords] for part in ast.walk(each)}
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "install_hint":
             spared |= {id(part) for part in ast.walk(node)}  # pip's own

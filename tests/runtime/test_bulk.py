@@ -582,7 +582,7 @@ def test_a_misspelt_column_is_an_error_with_the_closest(tmp_path: Path, source: 
     with pytest.raises(DataError) as caught:
         predict_file(classifier, source, tmp_path / "out.csv", text="txt")
     assert str(caught.value) == (
-        f"{source} has no column 'txt'.\n  columns: id, text, label, n\n  try: --text text"
+        f"{source} has no column 'txt'.\n  columns: id, text, label, n\n  try: text=\"text\""
     )
     assert names(tmp_path) == ["in.jsonl"]
 
@@ -628,7 +628,7 @@ def test_a_wrong_encoding_is_an_error_and_leaves_nothing(tmp_path: Path, classif
     source.write_bytes("text\ncafé\n".encode("cp1252"))
     with pytest.raises(DataError, match="is not UTF-8: byte 0xe9 at offset 8, line 2") as caught:
         predict_file(classifier, source, tmp_path / "out.csv")
-    assert "--encoding cp1252" in str(caught.value)
+    assert "--encoding cp1252" in caught.value.command_text()
     assert names(tmp_path) == ["in.csv"]
     predict_file(classifier, source, tmp_path / "out.csv", encoding="cp1252")
     assert read(tmp_path / "out.csv")[0]["text"] == "café"  # UTF-8 now
