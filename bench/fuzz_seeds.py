@@ -33,6 +33,8 @@ _FORMS: dict[str, dict[str, Any]] = {
     "edge": {"precision": "int8", "target": "edge"},
 }
 _TRACED = {"traced": {"precision": "fp32"}, "traced int8": {"precision": "int8"}}
+_QUICK = ("fp32", "static", "4-bit", "flat int8")
+_TOKENIZERS = ("bpe", "unigram", "words", "mapped")
 
 
 def _texts() -> list[str]:
@@ -115,39 +117,40 @@ def tokenizers() -> dict[str, str]:
     return contents
 
 
-def make_seeds(folder: Path, *, traced: bool = True) -> dict[str, Path]:
+def make_seeds(folder: Path, *, every: bool = True) -> dict[str, Path]:
     """Write the artifacts into a folder, once, and return them by name; torch is needed where they are not there yet.
 
     Args:
         folder: where to.
-        traced: those of a traced graph, too, which take some seconds more.
+        every: those of traced graphs, and others that take some seconds more, too.
     """
-    forms = [*_FORMS, *(_TRACED if traced else ())]
-    names = [*forms, "trimmed", *(f"tokenizer {name}" for name in ("bpe", "unigram", "words", "mapped"))]
+    forms = [*_FORMS, *_TRACED, "trimmed"] if every else list(_QUICK)
+    names = [*forms, *(f"tokenizer {name}" for name in _TOKENIZERS)]
     done = folder / "done.json"
     if not done.is_file() or json.loads(done.read_text()) != names:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        _write_seeds(folder, traced=traced)
+        _write_seeds(folder, every=every)
         done.write_text(json.dumps(names))
     return {name: folder / name for name in names}
 
 
-def _write_seeds(folder: Path, *, traced: bool) -> None:
+def _write_seeds(folder: Path, *, every: bool) -> None:
     from liteft.exporting import Limits, export
 
     contents, texts = tokenizers(), _texts()[:24]
     split = Split("validation", texts, None, None)
     loose = Limits(agreement=0.0, accuracy_drop=1.0)
     source = _write_model(folder / "model", "bert", contents["wordpiece"])
-    for name, settings in _FORMS.items():
-        export(source, folder / name, verify=split, limits=loose, **settings)
-    if traced:
+    for name in _FORMS if every else _QUICK:
+        export(source, folder / name, verify=split, limits=loose, **_FORMS[name])
+    if every:
         other = _write_model(folder / "traced model", "gpt2", contents["wordpiece"])
         for name, settings in _TRACED.items():
             export(other, folder / name, verify=split, limits=loose, **settings)
-    export(source, folder / "trimmed", verify=split, limits=loose, precision="int8", vocabulary=200, texts=[split])
-    for name in ("bpe", "unigram", "words", "mapped"):
+        trimming = {"precision": "int8", "vocabulary": 200, "texts": [split]}
+        export(source, folder / "trimmed", verify=split, limits=loose, **trimming)
+    for name in _TOKENIZERS:
         target = folder / f"tokenizer {name}"
         shutil.copytree(folder / "fp32", target)
         (target / "tokenizer.json").write_text(contents[name], encoding="utf-8")
