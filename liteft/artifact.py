@@ -112,7 +112,8 @@ class Manifest(BaseModel):
     graph_form: Literal["function", "flat"] = "flat"  # one node, whose definition is a function in the file, or many
     graph_file: GraphFile = "model.onnx"
     files: dict[FileName, FileEntry] = Field(max_length=_MOST_FILES)
-    metrics: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}  # of the model in torch, by split
+    measured: dict[str, dict[str, Any]] = {}  # of this artifact, by split and backend
     verification: dict[str, Any] = {}
     vocabulary: dict[str, Any] | None = None  # where it was trimmed: its size, and what is read as before
     teacher: dict[str, Any] | None = None

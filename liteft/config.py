@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from liteft import files
-from liteft.errors import ConfigError, Hint, closest
+from liteft.errors import ConfigError, Hint, closest, option
 from liteft.metrics import Task
 
 __all__ = [
@@ -29,11 +29,17 @@ __all__ = [
     "differences",
     "make_recipe",
     "read_recipe",
+    "require_student",
+    "require_teacher",
     "toml_value",
     "write_recipe",
 ]
 
 
+_FROM_SCRATCH = Hint(
+    'from_scratch=True, size="4x256", vocabulary="vocab.txt"',
+    "--from-scratch --size 4x256 --vocabulary vocab.txt",
+)
 _READ = Hint('liteft.read_recipe("FILE.toml")', "--recipe FILE.toml")
 
 
@@ -212,6 +218,66 @@ def read_recipe(path: str | Path, *, overrides: Mapping[str, Mapping[str, Any]] 
             raise ConfigError(f"{path}: [{table}] must be a table.", accepted={"tables": _tables()})
         merged.update(values)
     return make_recipe(settings, origin=str(path))
+
+
+def require_teacher(recipe: TeacherRecipe) -> None:
+    """Refuse settings of a teacher that no data and no base could mend, before either is read.
+
+    Raises:
+        ConfigError: neither or both of ``base`` and ``from_scratch``, the latter without size or vocabulary, or R-Drop
+            without dropout.
+    """
+    if recipe.from_scratch == (recipe.base is not None):
+        raise ConfigError(
+            "a teacher starts either from a base or from scratch.",
+            accepted={"base": "a folder or hub name", "from_scratch": "with size and vocabulary, without a base"},
+            fix=[option("base", "minilm"), _FROM_SCRATCH],
+        )
+    if recipe.from_scratch and (recipe.size is None or recipe.vocabulary is None):
+        raise ConfigError("from_scratch needs a size and a vocabulary.", fix=_FROM_SCRATCH)
+    if recipe.rdrop_weight and recipe.dropout == 0:
+        raise ConfigError(
+            "rdrop_weight compares two draws of dropout, and dropout = 0 draws nothing.",
+            fix=option("teacher.rdrop_weight", 0),
+        )
+
+
+def require_student(recipe: StudentRecipe) -> None:
+    """Refuse settings of a student that no data and no teacher could mend, before either is read.
+
+    Raises:
+        ConfigError: neither or both of ``size`` and ``student``, a first stage without anything to match, no epochs, or
+            a learning rate that is none.
+    """
+    if (recipe.size is None) == (recipe.student is None):
+        raise ConfigError(
+            "a student has either a size or an encoder of its own.",
+            accepted={"size": "LAYERSxWIDTH, cut out of the teacher", "student": "folder of an encoder"},
+            fix=option("size", "3x384"),
+        )
+    if recipe.matching_epochs and not (recipe.hidden_weight or recipe.relation_weight):
+        raise ConfigError(
+            f"matching_epochs={recipe.matching_epochs:g} has nothing to match.",
+            accepted={"hidden_weight, relation_weight": "one of them above 0"},
+            fix=[option("student.hidden_weight", 1), option("student.matching_epochs", 0)],
+        )
+    if not recipe.epochs and not recipe.quantized_epochs:
+        raise ConfigError(
+            "a student of no epochs learns nothing.",
+            accepted={"epochs": "above 0, or 0 before quantized_epochs"},
+            fix=option("epochs", 6),
+        )
+    if recipe.learning_rates and not recipe.epochs:
+        raise ConfigError(
+            "learning_rates are searched over epochs in float, and epochs is 0.",
+            fix=[option("student.learning_rates", []), option("epochs", 6)],
+        )
+    wrong = [rate for rate in recipe.learning_rates or () if rate <= 0]
+    if wrong or recipe.learning_rates == []:
+        raise ConfigError(
+            f"learning_rates={recipe.learning_rates} cannot be searched.",
+            accepted={"learning_rates": "above 0, one or more"},
+        )
 
 
 def toml_value(text: str) -> Any:

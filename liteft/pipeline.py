@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from liteft.artifact import MANIFEST, Artifact, read_artifact, require_replaceable
-from liteft.config import Recipe
+from liteft.config import Recipe, require_student
 from liteft.data import Dataset, load_unlabeled
 from liteft.distillation import distill_all
 from liteft.distillation.teachers import open_teacher, with_labels
@@ -75,6 +75,8 @@ def run_pipeline(
         ConfigError: no data were named.
         LiteftError: whatever a step is refused for; what was finished before stays.
     """
+    if until != "teacher":
+        require_student(recipe.student)
     if data is None:
         if recipe.data.source is None:
             raise ConfigError("no data were named.", fix=option("data", "FILE_OR_FOLDER"))
@@ -156,6 +158,7 @@ def export_student(
         target=settings.target,
         verify=data.validation,
         unlabeled=unlabeled,
+        test=data.splits.get("test"),
         limits=Limits(accuracy_drop=settings.max_drop / 100),
         overwrite=overwrite,
         progress=progress,

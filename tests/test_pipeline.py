@@ -62,7 +62,7 @@ def test_an_artifact_is_made_again_where_it_is_not_what_the_recipe_says(
     monkeypatch.setattr(pipeline, "export", lambda *arguments, **settings: made.append(settings))
     write(tmp_path / "artifact", **(STORED | stored))
     student: Any = SimpleNamespace(info={"weights_sha256": "1" * 64})
-    data: Any = SimpleNamespace(validation=None, train=None)
+    data: Any = SimpleNamespace(validation=None, train=None, splits={})
     pipeline.export_student(student, tmp_path / "artifact", make_recipe({"export": export}), data, None)
     assert len(made) == again
     assert not again or made[0]["flat"] == export.get("flat", False)
@@ -94,9 +94,8 @@ def test_an_artifact_that_would_have_to_be_replaced_is_refused_before_a_training
     monkeypatch.setattr(pipeline, "distill_all", lambda *_words, **settings: trained.append(settings) or made)
     monkeypatch.setattr(pipeline, "with_labels", lambda data, _teacher: data)
     monkeypatch.setattr(pipeline, "export_student", lambda *_words, **_settings: None)
-    go: Any = functools.partial(
-        pipeline.run_pipeline, make_recipe({"export": export}), out=tmp_path, teacher="x", data=SimpleNamespace()
-    )
+    recipe = make_recipe({"student": {"size": "3"}, "export": export})
+    go: Any = functools.partial(pipeline.run_pipeline, recipe, out=tmp_path, teacher="x", data=SimpleNamespace())
     if differs is None:
         go()
     else:
@@ -122,8 +121,9 @@ def test_the_whole_ways_export_is_judged_by_the_recipe_and_calibrated_on_trainin
     recipe = make_recipe(
         {"export": {"scheme": "static", "max_drop": 1.5, "mixed": True}, "student": {"unlabeled": str(more)}}
     )
-    data: Any = SimpleNamespace(validation="validation", train="train")
+    data: Any = SimpleNamespace(validation="validation", train="train", splits={"test": "test"})
     pipeline.export_student(SimpleNamespace(info={}), tmp_path / "artifact", recipe, data, None)  # type: ignore[arg-type]
     assert (made[0]["verify"], made[0]["calibrate"], made[0]["mixed"]) == ("validation", "train", True)
+    assert made[0]["test"] == "test"
     assert made[0]["limits"].accuracy_drop == pytest.approx(0.015)
     assert made[0]["unlabeled"].texts == ["a text", "another"]

@@ -113,6 +113,7 @@ def distill(
     """
     from liteft.cli.settings import absolute, load_data, parse_layers, resolve, said_of_model
     from liteft.cli.summary import outcome_document, outcome_text
+    from liteft.config import require_student
 
     start: dict[str, Any] = {"size": size, "student": student, "layers": parse_layers(layers), "unlabeled": unlabeled}
     start |= {"vocabulary": vocabulary}
@@ -134,9 +135,12 @@ def distill(
             accepted={"teacher": "a base to fine-tune (folder or hub name), a finished run, or a classifier"},
             fix=["--teacher minilm", "--teacher RUN"],
         )
+    searching = not {recipe.search.max_mb, recipe.search.max_ms, recipe.search.max_drop} <= {None}
+    if stage != "teacher" and not searching:
+        require_student(recipe.student)
     console = output.console()
     dataset = load_data(recipe)  # before torch: a misspelt column need not wait for it
-    if not {recipe.search.max_mb, recipe.search.max_ms, recipe.search.max_drop} <= {None}:
+    if searching:
         return _search(recipe, dataset, absolute(source), Path(out), stage, console)
     from liteft.pipeline import run_pipeline
 

@@ -93,7 +93,7 @@ def export(
     from liteft.cli.settings import data_of_models, resolve, said_of_model
     from liteft.cli.summary import artifact_document, artifact_text
     from liteft.data import load_unlabeled
-    from liteft.report.gold import find_gold
+    from liteft.report.gold import find_gold, find_test
     from liteft.report.subjects import find_subjects
 
     form = {
@@ -123,6 +123,7 @@ def export(
 
     more = None if unlabeled is None else load_unlabeled(unlabeled)
     train = find_gold(on, subjects, split="train", settings=how).split if static or chosen.vocabulary else None
+    test = gold.split if split == "test" else find_test(on, gold.subjects, settings=how)
     artifact = liteft.export(
         source,
         out,
@@ -144,6 +145,7 @@ def export(
         target=chosen.target,
         verify=gold.split,
         unlabeled=more,
+        test=test,
         limits=liteft.Limits(accuracy_drop=chosen.max_drop / 100),
         overwrite=overwrite,
         progress=console.progress,

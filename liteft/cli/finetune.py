@@ -46,6 +46,7 @@ def finetune(
     """Fine-tune a base on labelled text: the teacher."""
     from liteft.cli.settings import data_arguments, load_data, resolve
     from liteft.cli.summary import half_size, run_document, runs_table
+    from liteft.config import require_teacher
 
     start = {"base": base, "from_scratch": from_scratch or None, "size": size, "vocabulary": vocabulary}
     recipe = resolve(
@@ -53,6 +54,7 @@ def finetune(
         data={"source": data, "task": task, **asdict(reading)},
         teacher={**start, **asdict(training), **asdict(head), **asdict(adapter), **asdict(machine)},
     )
+    require_teacher(recipe.teacher)
     console = output.console()
     dataset = load_data(recipe)  # before torch: a misspelt column need not wait for it
     import liteft

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from liteft import files
@@ -10,7 +10,7 @@ from liteft.metrics import primary_metric
 from liteft.report.table import aligned, share
 
 if TYPE_CHECKING:
-    from liteft.artifact import Artifact
+    from liteft.artifact import Artifact, Manifest
     from liteft.pipeline import Outcome
     from liteft.report.seeds import SeedsTable
     from liteft.run import Run
@@ -39,7 +39,9 @@ def runs_table(runs: Sequence[Run]) -> str:
     for run in runs:
         size = (f"{run.info['parameters'] / 1e6:.1f} M", f"{run.info['size_bytes'] / 1e6:.1f}")
         rows.append((str(run.path), run.kind, *size, *(_cell(run, split, metric) for split in _SPLITS)))
-    return aligned(rows, texts=2) + "\n[ ]: 95% intervals."
+    lines = [aligned(rows, texts=2), "[ ]: 95% intervals."]
+    lines += [f"warning: {run.path}: {line}" for run in runs for line in run.info.get("warnings", ())]
+    return "\n".join(lines)
 
 
 def run_document(run: Run) -> dict[str, Any]:
@@ -68,9 +70,21 @@ def artifact_text(artifact: Artifact) -> str:
         lines.append(f"unlabelled: same answer on {share(unlabeled['agreement'])}% of {unlabeled['texts']:,} texts")
     if mixed := checked.get("mixed"):
         lines.append(f"in float, for {mixed['bytes'] / 1e6:+.2f} MB: {', '.join(mixed['products'])}")
+    lines += _measured_lines(artifact.manifest)
     if artifact.manifest.vocabulary is not None:
         lines.append(_vocabulary_line(artifact.manifest.vocabulary))
     return "\n".join(lines)
+
+
+def _measured_lines(manifest: Manifest) -> Iterator[str]:
+    """Yield what the artifact itself was measured to score, beside the model that it came from."""
+    metric = primary_metric(manifest.task)
+    for split, engines in manifest.measured.items():
+        before = manifest.metrics.get(split)
+        of_model = "" if before is None else f" (model in torch {share(before[metric])}%)"
+        for backend, values in engines.items():
+            score = f"{metric.replace('_', ' ')} {share(values[metric])}% on {values['n']:,} texts of {split}"
+            yield f"the artifact itself, {backend}: {score}{of_model}"
 
 
 def _form(artifact: Artifact) -> str:

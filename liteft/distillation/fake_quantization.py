@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from liteft.errors import ConfigError
+from liteft.errors import ConfigError, option
 from liteft.finetuning.model import LoadedClassifier, predict_logits, uses_type_ids
 
 __all__ = ["FakeQuantization", "QuantizedForm", "check_layers", "rounded_channels", "rounded_nibbles", "rounded_rows"]
@@ -95,7 +95,7 @@ def check_layers(loaded: LoadedClassifier) -> dict[str, nn.Linear]:
     if not found:
         raise ConfigError(
             f"a {loaded.config.model_type} has no linear layers that int8 could take in training.",
-            fix="--set student.quantized_epochs=0",
+            fix=option("student.quantized_epochs", 0),
         )
     return found
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from torch import Tensor
 from transformers import PretrainedConfig
 
-from liteft.config import StudentRecipe
+from liteft.config import StudentRecipe, require_student
 from liteft.distillation.layers import choose_layers
 from liteft.distillation.shrinking import shrink
-from liteft.errors import ConfigError, ModelError
+from liteft.errors import ConfigError, ModelError, option
 from liteft.finetuning.adapters import plain_weights
 from liteft.finetuning.base import create_classifier, parse_size
 from liteft.finetuning.bases import resolve_base
@@ -44,40 +44,11 @@ def check_student(recipe: StudentRecipe, teacher: PretrainedConfig) -> None:
         teacher: configuration of the teacher, or of the base that becomes it.
 
     Raises:
-        ConfigError: neither or both of ``size`` and ``student``, a size or layers that do not fit the teacher, a
-            first stage without anything to match, or a learning rate that is none.
+        ConfigError: as ``require_student``, or a size or layers that do not fit the teacher.
     """
-    if (recipe.size is None) == (recipe.student is None):
-        raise ConfigError(
-            "a student has either a size or an encoder of its own.",
-            accepted={"size": "LAYERSxWIDTH, cut out of the teacher", "student": "folder of an encoder"},
-            fix="--size 3x384",
-        )
+    require_student(recipe)
     if recipe.size is not None:
         choose_layers(recipe.layers, teacher=int(teacher.num_hidden_layers), student=parse_size(recipe.size)[0])
-    if recipe.matching_epochs and not (recipe.hidden_weight or recipe.relation_weight):
-        raise ConfigError(
-            f"matching_epochs={recipe.matching_epochs:g} has nothing to match.",
-            accepted={"hidden_weight, relation_weight": "one of them above 0"},
-            fix=["--set student.hidden_weight=1", "--set student.matching_epochs=0"],
-        )
-    if not recipe.epochs and not recipe.quantized_epochs:
-        raise ConfigError(
-            "a student of no epochs learns nothing.",
-            accepted={"epochs": "above 0, or 0 before quantized_epochs"},
-            fix="--epochs 6",
-        )
-    if recipe.learning_rates and not recipe.epochs:
-        raise ConfigError(
-            "learning_rates are searched over epochs in float, and epochs is 0.",
-            fix=["--set student.learning_rates=[]", "--epochs 6"],
-        )
-    wrong = [rate for rate in recipe.learning_rates or () if rate <= 0]
-    if wrong or recipe.learning_rates == []:
-        raise ConfigError(
-            f"learning_rates={recipe.learning_rates} cannot be searched.",
-            accepted={"learning_rates": "above 0, one or more"},
-        )
 
 
 def check_own_encoder(recipe: StudentRecipe, *, max_tokens: int) -> None:
@@ -98,7 +69,7 @@ def check_own_encoder(recipe: StudentRecipe, *, max_tokens: int) -> None:
         raise ModelError(
             f"the student {folder} has positions for {most} tokens, and its teacher is to read {max_tokens}.",
             accepted={"max_tokens": f"up to {most}"},
-            fix=f"--max-tokens {most}",
+            fix=option("max_tokens", most),
         )
 
 
@@ -200,11 +171,15 @@ def _narrow(config: PretrainedConfig, width: int) -> None:
         raise ConfigError(
             f"a student of width {width} cannot be cut out of a teacher of width {full}.",
             accepted={"widths": f"multiples of {head_size}, its head size, up to {full}"},
-            fix=["--size LAYERS alone keeps the width", "--student FOLDER for an encoder of its own"],
+            fix=[
+                option("size", "LAYERS", note=" alone keeps the width"),
+                option("student", "FOLDER", note=" for an encoder of its own"),
+            ],
         )
     if int(getattr(config, "embedding_size", full)) != full:
         raise ConfigError(
-            "a teacher whose embeddings have a width of their own cannot be shrunk.", fix="--size LAYERS alone"
+            "a teacher whose embeddings have a width of their own cannot be shrunk.",
+            fix=option("size", "LAYERS", note=" alone"),
         )
     name = _inner_name(config)
     setattr(config, name, int(getattr(config, name, 4 * full)) * width // full)

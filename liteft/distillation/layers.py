@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from liteft.errors import ConfigError
+from liteft.errors import ConfigError, option
 
 __all__ = ["choose_layers", "matched_layers"]
 
@@ -27,7 +27,7 @@ def choose_layers(wanted: Sequence[int] | str, *, teacher: int, student: int) ->
         raise ConfigError(
             f"a student of {student} layers is deeper than its teacher, which has {teacher}.",
             accepted={"layers": f"1 to {teacher}"},
-            fix=f"--size {max(1, teacher // 2)}",
+            fix=option("size", str(max(1, teacher // 2))),
         )
     if wanted == "auto":
         wanted = _AUTO
@@ -44,7 +44,7 @@ def choose_layers(wanted: Sequence[int] | str, *, teacher: int, student: int) ->
             accepted={
                 "layers": f"{student} different ones of 0 to {teacher - 1}, ascending; or auto, first, spread, ends"
             },
-            fix=f"--layers {','.join(map(str, choose_layers(_AUTO, teacher=teacher, student=student)))}",
+            fix=option("layers", choose_layers(_AUTO, teacher=teacher, student=student)),
         )
     return layers
 

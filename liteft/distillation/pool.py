@@ -12,7 +12,7 @@ from liteft.config import StudentRecipe
 from liteft.data import Dataset, Split
 from liteft.distillation.cache import teacher_logits
 from liteft.distillation.teachers import Teacher
-from liteft.errors import ConfigError, DataError
+from liteft.errors import ConfigError, DataError, Hint
 from liteft.finetuning.batches import Collator
 from liteft.finetuning.fit import encode_rows
 from liteft.finetuning.model import LoadedClassifier, uses_type_ids
@@ -86,7 +86,10 @@ def training_pool(
             raise ConfigError(
                 "matched states need a student that reads the teacher's tokens, or a part of its vocabulary.",
                 accepted={"with another tokenizer": "logits, and views of texts"},
-                fix="--set student.hidden_weight=0 --set student.relation_weight=0 --set student.matching_epochs=0",
+                fix=Hint(
+                    "hidden_weight=0, relation_weight=0, matching_epochs=0",
+                    "--set student.hidden_weight=0 --set student.relation_weight=0 --set student.matching_epochs=0",
+                ),
             )
     if kind == "control":
         return Pool(encode_rows(student, dataset.train), len(split), dataset.train, same, teacher_ids)

@@ -10,7 +10,7 @@ import re
 
 from torch import Tensor, nn
 
-from liteft.errors import ConfigError
+from liteft.errors import ConfigError, option
 
 __all__ = ["LastProjections"]
 
@@ -36,7 +36,7 @@ class LastProjections:
             raise ConfigError(
                 "attention relations need queries, keys and values as three linear layers, which this family lacks.",
                 accepted={"families": "BERT, MiniLM, DistilBERT, RoBERTa, ELECTRA"},
-                fix="--set student.relation_weight=0",
+                fix=option("student.relation_weight", 0),
             )
         self._caught: list[Tensor | None] = [None, None, None]
         self._hooks = [module.register_forward_hook(self._keep(index)) for index, module in enumerate(last)]

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from liteft.errors import ModelError
+from liteft.errors import ModelError, option
 
 __all__ = ["shrink"]
 
@@ -112,5 +112,8 @@ def _projected(name: str, tensor: Tensor, projection: Tensor, columns: Tensor, n
     raise ModelError(
         f"the weight {name} has no known role, so a narrower student cannot start from this teacher.",
         accepted={"families that can be shrunk": "BERT, MiniLM, DistilBERT, RoBERTa, ELECTRA"},
-        fix=["--size LAYERS, at the teacher's width", "--student FOLDER, an encoder of its own"],
+        fix=[
+            option("size", "LAYERS", note=", at the teacher's width"),
+            option("student", "FOLDER", note=", an encoder of its own"),
+        ],
     )

@@ -26,7 +26,7 @@ from liteft.distillation.initial import create_student
 from liteft.distillation.pool import training_pool
 from liteft.distillation.stages import train_student
 from liteft.distillation.teachers import Teacher
-from liteft.errors import ConfigError
+from liteft.errors import ConfigError, Hint, option
 from liteft.finetuning.bases import weights_hash
 from liteft.finetuning.fit import computing_threads
 from liteft.finetuning.model import LoadedClassifier
@@ -94,7 +94,10 @@ def distill_one(
         if recipe.export.precision != "int8":
             raise ConfigError(
                 f"quantized_epochs trains for int8, and export.precision is {recipe.export.precision}.",
-                fix=["--export-precision int8", "--set student.quantized_epochs=0"],
+                fix=[
+                    Hint('[export] precision = "int8", in the recipe', "--export-precision int8"),
+                    option("student.quantized_epochs", 0),
+                ],
             )
         check_layers(loaded)
         inputs["quantized"] = f"{form.scheme}, weights of {form.weight_bits} and words of {form.embedding_bits} bits"
@@ -163,6 +166,8 @@ def _train(
                 tokenizer_source=tokenizer_source,
                 train_bf16=stats["precision"] == "bf16",
                 info=info,
+                teacher=teacher.run,
+                progress=progress,
             )
     state.wait_for_everyone()
 

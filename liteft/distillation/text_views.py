@@ -15,7 +15,7 @@ from torch import Tensor
 
 from liteft.data import Split
 from liteft.distillation.views import MASK_TOKENS, MASKED, SHARE, Views
-from liteft.errors import ConfigError
+from liteft.errors import ConfigError, option
 from liteft.finetuning.batches import Collator
 from liteft.finetuning.model import LoadedClassifier, pad_batch, uses_type_ids
 from liteft.tokenization import TextTokenizer
@@ -128,5 +128,5 @@ def _mask_of(tokenizer: TextTokenizer) -> str:
     raise ConfigError(
         "a vocabulary of teacher and student has no token to mask words with.",
         accepted={"views": "none, ngram"},
-        fix="--set student.views=ngram",
+        fix=option("student.views", "ngram"),
     )

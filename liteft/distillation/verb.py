@@ -10,7 +10,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from liteft.arguments import checked_callbacks, checked_progress, require_path
-from liteft.config import Recipe
+from liteft.config import Recipe, require_student
 from liteft.data import Dataset
 from liteft.distillation.initial import check_own_encoder, check_student
 from liteft.distillation.student import Kind, distill_one
@@ -81,6 +81,7 @@ def distill(
     require_path("out", out, accepted="a folder")
     require_path("teacher", teacher, kinds=(Run,), accepted="a run, a classifier's folder, or a base by folder or name")
     recipe = resolve_recipe(recipe, "student", settings)
+    require_student(recipe.student)
     out = Path(out)
     made = distill_all(
         teacher,

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from liteft.errors import ConfigError
+from liteft.errors import ConfigError, option
 from liteft.finetuning.batches import Collator
 from liteft.finetuning.model import pad_batch
 from liteft.tokenization import Encoded, TextTokenizer
@@ -55,14 +55,14 @@ class ViewCollator(Collator):
             raise ConfigError(
                 "views need a tokenizer that puts a special token at either end of a text, as encoders have.",
                 accepted={"views": "none"},
-                fix="--set student.views=none",
+                fix=option("student.views", "none"),
             )
         mask = next((found for name in MASK_TOKENS if (found := tokenizer.token_id(name)) is not None), None)
         if kind == "mask" and mask is None:
             raise ConfigError(
                 "the vocabulary has no token to mask words with.",
                 accepted={"views": "none, ngram"},
-                fix="--set student.views=none",
+                fix=option("student.views", "none"),
             )
         if kind == "ngram" and any(row.any() for row in plain.encoded.type_ids):
             raise ConfigError("n-gram views of pairs have no meaning.", accepted={"views": "none, mask"})

@@ -47,7 +47,7 @@ def card_text(manifest: Manifest, *, title: str) -> str:
         f"# {title}\n",
         _what(manifest),
         "## How good it is\n",
-        _metrics(manifest.metrics),
+        _metrics(manifest.metrics, manifest.measured),
         "## How it was made\n",
         _origin(manifest),
         "## How it was checked\n",
@@ -109,22 +109,29 @@ def _vocabulary(found: Mapping[str, Any]) -> str:
     return text
 
 
-def _metrics(metrics: Mapping[str, Any]) -> str:
-    if not metrics:
+def _metrics(metrics: Mapping[str, Any], measured: Mapping[str, Any]) -> str:
+    own = [(split, engine, values) for split, engines in measured.items() for engine, values in engines.items()]
+    described = [*((split, "the model, torch", values) for split, values in metrics.items())]
+    described += [(split, f"this file, {engine}", values) for split, engine, values in own]
+    if not described:
         return "No metrics came with the model.\n"
-    names = [name for name in _INTERVALS if any(name in values for values in metrics.values())]
+    names = [name for name in _INTERVALS if any(name in values for *_, values in described)]
     rows = [
         (
             split,
+            of,
             f"{values.get('n', 0):,}",
             *(_share(values, name) for name in names),
             _percent(values.get("majority")),
         )
-        for split, values in metrics.items()
+        for split, of, values in described
     ]
-    header = ("Split", "Texts", *(name.replace("_", " ") for name in names), "majority")
+    header = ("Split", "Of", "Texts", *(name.replace("_", " ") for name in names), "majority")
     text = _table(header, rows)
-    text += "\nOf the model before the export, in percent, with 95% intervals.\n"
+    text += "\nIn percent, with 95% intervals. " + (
+        "" if own else "This file itself was not measured on labelled texts but those of its verification. "
+    )
+    text = text.rstrip() + "\n"
     unknown = [split for split, values in metrics.items() if values.get("n") and values.get("majority") == 0]
     if unknown:
         text += f"Labels of {', '.join(unknown)} are none of the model's: every text counts as wrong.\n"

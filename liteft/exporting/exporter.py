@@ -25,6 +25,7 @@ from liteft.exporting.calibration import MOST_TEXTS, PERCENTILE, Calibration, ca
 from liteft.exporting.edge import EDGE_GRAPHS, Target
 from liteft.exporting.folder import title_of, write_companions
 from liteft.exporting.limits import Limits
+from liteft.exporting.measured import measure_artifact, measured_text
 from liteft.exporting.mending import Attempt, mend
 from liteft.exporting.origin import find_model, settle_meaning
 from liteft.exporting.precision import Precision
@@ -69,6 +70,7 @@ def export(
     target: Target | None = None,
     verify: Split | None = None,
     unlabeled: Split | None = None,
+    test: Split | None = None,
     limits: Limits | None = None,
     overwrite: bool = False,
     progress: Callable[[str], None] | bool | None = None,
@@ -111,6 +113,8 @@ def export(
             argument with a default only so that leaving it out can be explained. Texts without labels verify
             that the export agrees with the model, and nothing about the model.
         unlabeled: more texts on which the labels must agree with the model's.
+        test: texts with labels to measure the finished artifact on, the test split as a rule. Its figures stand in
+            the manifest (``measured``, by split and backend) and the card, beside the model's; they judge nothing.
         limits: how far the export may be from the model.
         overwrite: replace an artifact of another form or of other weights too.
         progress: called with a line of text now and then; True prints it to stderr.
@@ -142,7 +146,7 @@ def export(
             accepted={"verify": "a Split, with labels or without"},
             fix=Hint("verify=data.validation", "--data DATA"),
         )
-    _require_splits(verify=verify, calibrate=calibrate, unlabeled=unlabeled)
+    _require_splits(verify=verify, calibrate=calibrate, unlabeled=unlabeled, test=test)
     require_replaceable(Path(out))
     run, folder = find_model(source)
     said = Said(None if labels is None else tuple(labels), task, paired, seen_pairs=verify.pairs is not None)
@@ -168,7 +172,8 @@ def export(
     _tell(progress, _cut_line(loaded))
     if vocabulary is None:
         _check_size(loaded, precision, traced=False)
-    check_pairs(verify, loaded)
+    for each in (verify, *([] if test is None else [test])):
+        check_pairs(each, loaded)
     source_reading = read_source(loaded, verify)
     whole, reference = merged_classifier(loaded), loaded
     trimmed = None
@@ -206,10 +211,16 @@ def export(
             trimmed=trimmed,
         )
         checked = mend(attempt, quantization, mixed=mixed, progress=progress)
-        attempt.seal(checked | {"weights_sha256": weights_sha256})
+        measured = {}
+        if test is not None and test.labels is not None:
+            _tell(progress, f"measuring the artifact on {len(test):,} texts of {test.name}")
+            measured = measure_artifact(writer.folder, loaded, test, backends=checked["backends"])
+        attempt.seal(checked | {"weights_sha256": weights_sha256}, measured)
     artifact = read_artifact(Path(out))
     size = f"{artifact.size_bytes / 1e6:.1f} MB"
     _tell(progress, f"exported {artifact.path}: {precision}, {size}, {_summary(checked)}")
+    if measured:
+        _tell(progress, f"the artifact itself: {measured_text(measured, loaded.settings.task)}")
     return artifact
 
 

@@ -23,6 +23,7 @@ from liteft.finetuning.batches import Collator, RowDataset, collate
 from liteft.finetuning.checkpoints import prepare_resume
 from liteft.finetuning.loss import balanced_weights
 from liteft.finetuning.model import LoadedClassifier, quiet_transformers, uses_type_ids
+from liteft.finetuning.soundness import kept_evaluation
 from liteft.finetuning.trainer import ClassifierTrainer, Progress, training_arguments
 from liteft.metrics import primary_metric
 
@@ -87,7 +88,11 @@ def fit(
         made: called with the trainer before it trains.
 
     Returns:
-        steps, training seconds of this process, best_metric and best_step.
+        steps, training seconds of this process, best_metric, best_step and best_epoch (of the weights that are kept),
+        and warnings: what there is to say of a loss that ran away.
+
+    Raises:
+        ModelError: the loss is no number any more.
     """
     quiet_transformers()
     validation = dataset.validation
@@ -120,6 +125,7 @@ def fit(
         log_path=log_path,
         progress=progress,
         name=name,
+        labels=len(dataset.labels),
         callbacks=list(callbacks),
         **(trainer_arguments or {}),
     )
@@ -137,12 +143,17 @@ def fit(
     # Accelerate has put bfloat16 autocast around the model's forward; whoever uses the model next decides for itself.
     trainer.accelerator.unwrap_model(loaded.model, keep_fp32_wrapper=False)
     loaded.model.eval()
-    best = trainer.state.best_metric
+    best, metric = trainer.state.best_metric, primary_metric(dataset.task)
+    kept = kept_evaluation(trainer.state, metric) if choose_best and best is not None else None
+    if kept is not None and progress is not None and trainer.is_world_process_zero():
+        progress(f"{name}: {kept.text}")
     return {
         "steps": trainer.state.global_step,
         "training_seconds": round(time.monotonic() - started, 1),
-        "best_metric": None if best is None else {primary_metric(dataset.task): float(best)},
+        "best_metric": None if best is None else {metric: float(best)},
         "best_step": trainer.state.best_global_step,
+        "best_epoch": None if kept is None else kept.epoch,
         "precision": "bf16" if arguments.bf16 else "fp32",
         "learning_rate": recipe.learning_rate,
+        "warnings": trainer.divergence.warnings,
     }

@@ -14,7 +14,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +29,7 @@ from liteft.errors import RunError, option
 from liteft.finetuning.adapters import adapter_of, parameter_count
 from liteft.finetuning.checkpoints import can_go_on
 from liteft.finetuning.model import LoadedClassifier, predict_logits, save_classifier
+from liteft.finetuning.soundness import warnings_of_metrics
 from liteft.locks import LOCK, one_writer
 from liteft.metrics import Task, decide, majority_share, score, score_intervals, sigmoid, softmax
 from liteft.run import RUN_FORMAT, Run, model_weights, model_weights_sha256, read_base, read_run
@@ -164,6 +165,8 @@ def finish_run(
     tokenizer_source: Path,
     train_bf16: bool,
     info: dict[str, Any],
+    teacher: Run | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Run:
     """Predict every split, write model, predictions and run.json, and remove the checkpoints.
 
@@ -175,6 +178,8 @@ def finish_run(
         tokenizer_source: folder whose tokenizer files are copied.
         train_bf16: predict the training split in bfloat16 (it serves as teacher signal); the others are float32.
         info: more fields for run.json.
+        teacher: the run whose metrics a student's are held against, where it was trained on the same data.
+        progress: told what there is to warn of; run.json holds it as ``warnings``.
     """
     with files.writing_folder(out / "model") as folder:
         save_classifier(loaded.model, loaded.settings, tokenizer_source, folder)
@@ -186,6 +191,12 @@ def finish_run(
             if split.labels is not None:
                 metrics[name] = split_metrics(logits, split, dataset.task)
     settings = loaded.settings
+    same = teacher is not None and (teacher.info.get("data") or {}).get("fingerprint") == dataset.fingerprint
+    above = teacher.metrics if teacher is not None and same else None
+    warnings = warnings_of_metrics(metrics, dataset.task, kind=kind, teacher=above)
+    if progress is not None:
+        for line in warnings:
+            progress(f"warning: {line}")
     weights = model_weights(out / "model")
     adapter = adapter_of(loaded.model)
     base = {} if adapter is None else read_base(out / "model")
@@ -210,6 +221,7 @@ def finish_run(
         "metrics": metrics,
         "versions": versions(),
         **info,
+        "warnings": [*info.get("warnings", ()), *warnings],
     }
     files.write_json(out / "run.json", content)
     shutil.rmtree(checkpoints_folder(out), ignore_errors=True)

@@ -19,9 +19,9 @@ from transformers import TrainerCallback
 
 from liteft import files
 from liteft.arguments import checked_callbacks, checked_progress, require_path
-from liteft.config import Recipe, TeacherRecipe, make_recipe
+from liteft.config import Recipe, TeacherRecipe, make_recipe, require_teacher
 from liteft.data import Dataset, check_dataset, load_dataset
-from liteft.errors import ConfigError, DataError, Hint, option
+from liteft.errors import ConfigError, DataError
 from liteft.finetuning.adapters import Adapter, asked_adapter
 from liteft.finetuning.base import create_classifier, create_from_scratch
 from liteft.finetuning.bases import base_name, resolve_base, weights_bytes, weights_hash
@@ -42,11 +42,6 @@ from liteft.foreign import read_pooling
 from liteft.run import Run, read_run
 
 __all__ = ["finetune", "require_trainable", "resolve_data", "resolve_recipe"]
-
-_FROM_SCRATCH = Hint(
-    'from_scratch=True, size="4x256", vocabulary="vocab.txt"',
-    "--from-scratch --size 4x256 --vocabulary vocab.txt",
-)
 
 
 def finetune(
@@ -89,17 +84,7 @@ def finetune(
     recipe = resolve_recipe(recipe, "teacher", given | settings)
     teacher = recipe.teacher
     out = Path(out)
-    if teacher.from_scratch == (teacher.base is not None):
-        raise ConfigError(
-            "a teacher starts either from a base or from scratch.",
-            accepted={"base": "a folder or hub name", "from_scratch": "with size and vocabulary, without a base"},
-            fix=[option("base", "minilm"), _FROM_SCRATCH],
-        )
-    if teacher.rdrop_weight and teacher.dropout == 0:
-        raise ConfigError(
-            "rdrop_weight compares two draws of dropout, and dropout = 0 draws nothing.",
-            fix=option("teacher.rdrop_weight", 0),
-        )
+    require_teacher(teacher)
     adapter = asked_adapter(teacher, bf16=resolve_precision(teacher.precision) == "bf16")
     dataset = resolve_data(data, recipe)
     require_trainable(dataset)
@@ -164,6 +149,7 @@ def _train(
                     "seconds": round(time.monotonic() - started, 1),
                     **stats,
                 },
+                progress=progress,
             )
     state.wait_for_everyone()
 
@@ -244,8 +230,5 @@ def _start(
     }
     if base is not None:
         return create_classifier(base, adapter=adapter, **common)
-    if teacher.size is None or teacher.vocabulary is None:
-        raise ConfigError(
-            "from_scratch needs a size and a vocabulary.", fix=_FROM_SCRATCH
-        )
+    assert teacher.size is not None and teacher.vocabulary is not None  # require_teacher
     return create_from_scratch(Path(teacher.vocabulary), folder, size=teacher.size, **common)

@@ -28,6 +28,7 @@ from liteft.finetuning.adapters import adapter_of
 from liteft.finetuning.batches import LengthGroupedSampler
 from liteft.finetuning.checkpoints import STATE, discard, mark_complete, remove_superseded
 from liteft.finetuning.loss import label_loss
+from liteft.finetuning.soundness import Divergence
 from liteft.metrics import Task, primary_metric, score
 
 __all__ = ["ClassifierTrainer", "Progress", "resolve_precision", "steps_per_epoch", "training_arguments"]
@@ -126,6 +127,7 @@ def training_arguments(
         report_to=[],
         disable_tqdm=True,
         log_level="error",
+        logging_nan_inf_filter=False,  # it would write a mean in the place of what is no number
         **_layers_again(recipe.gradient_checkpointing),
     )
     # Set afterwards: the constructor refuses savings between evaluations, not knowing _SaveEvaluated.
@@ -161,6 +163,8 @@ class ClassifierTrainer(Trainer):
         foreign: bool over the validation rows, in their order here: rows that count as wrong.
         log_path: JSON lines of losses and metrics are appended here.
         progress: called with a line of text now and then.
+        name: stands before each line.
+        labels: how many there are.
         arguments: everything else is Trainer's.
     """
 
@@ -175,6 +179,7 @@ class ClassifierTrainer(Trainer):
         log_path: Path | None = None,
         progress: Progress | None = None,
         name: str = "training",
+        labels: int = 2,
         **arguments: Any,
     ) -> None:
         self.task = task
@@ -192,6 +197,8 @@ class ClassifierTrainer(Trainer):
         if recipe.early_stopping:
             self.add_callback(_EarlyStopping(self.has_stopped))
         self.add_callback(_Log(log_path, progress, name, primary_metric(task)))
+        self.divergence = Divergence(name, task, labels, progress)
+        self.add_callback(self.divergence)
 
     def text_loss(self, logits: Tensor, batch: dict[str, Tensor], outputs: Any) -> Tensor:  # noqa: ARG002
         """Return the training loss of one batch, shape (); a subclass may use more than the labels."""

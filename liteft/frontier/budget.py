@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from liteft.config import SearchRecipe
-from liteft.errors import ConfigError
+from liteft.errors import ConfigError, Hint
 
 __all__ = ["Budget"]
 
@@ -38,7 +38,7 @@ class Budget:
             raise ConfigError(
                 "a search needs a budget.",
                 accepted={"budget": "max_mb, max_ms, max_drop: one of them at least"},
-                fix="--max-mb 9.5 --max-ms 2 --max-drop 1",
+                fix=Hint("max_mb=9.5, max_ms=2, max_drop=1", "--max-mb 9.5 --max-ms 2 --max-drop 1"),
             )
         return budget
 

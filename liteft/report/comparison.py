@@ -23,6 +23,7 @@ from liteft.errors import ConfigError, DeviceError, ModelError
 from liteft.foreign import Said
 from liteft.metrics import PairedTest, Task
 from liteft.report.gold import Gold, find_gold, in_order
+from liteft.report.load import Load, Watch, watching
 from liteft.report.subjects import Source, Subject, find_subjects
 from liteft.report.workers import BATCH, Speed, Worker, open_workers, time_workers, write_texts
 from liteft.run import Run
@@ -31,6 +32,7 @@ from liteft.runtime.cores import usable_cores
 __all__ = ["Comparison", "Measured", "compare", "describe_machine"]
 
 _MOST_SPEED_TEXTS = 2048
+_WIDE = 0.5  # spread of a model's rounds, of which the median is worth little
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ class Comparison:
         batch_size: texts a call in ``texts_per_second``.
         machine: processor, cores and system.
         notes: what a reader of the numbers must know.
+        load: what other processes took while the models were timed; None where they were not.
     """
 
     models: tuple[Measured, ...]
@@ -113,6 +116,19 @@ class Comparison:
     batch_size: int
     machine: dict[str, Any]
     notes: tuple[str, ...] = ()
+    load: Load | None = None
+
+    @property
+    def doubt(self) -> str:
+        """Why the speeds are worth little, or ""."""
+        if self.load is not None and self.load.busy:
+            return self.load.words()
+        wide = [model for model in self.models if model.speed is not None and model.speed.spread > _WIDE]
+        if not wide:
+            return ""
+        far = max(wide, key=lambda model: model.speed.spread if model.speed else 0.0)
+        assert far.speed is not None
+        return f"the rounds of {far.subject.name} lie {100 * far.speed.spread:.0f}% of its p50 apart"
 
     def render(self) -> str:
         """Return the comparison as text, in two tables."""
@@ -140,6 +156,8 @@ class Comparison:
             "machine": self.machine,
             "models": [model.to_dict() for model in self.models],
             "notes": list(self.notes),
+            "load": None if self.load is None else self.load.to_dict(),
+            "speeds_in_doubt": self.doubt or None,
         }
 
     def picture(self, path: str | os.PathLike[str]) -> Path:
@@ -225,10 +243,12 @@ def compare(
         open_workers(subjects, threads=count, device=device, progress=told) as workers,
     ):
         speeds: list[Speed | None] = [None] * len(workers)
+        watch = Watch()
         if rounds:
             sample = _speed_texts(texts_for_speed, gold.split, paired=bool(subjects[0].paired))
             path = write_texts(folder / "speed.json", *sample)
-            speeds = [*time_workers(workers, path, rounds=rounds, seconds=seconds, progress=told)]
+            with watching([worker.process for worker in workers]) as watch:
+                speeds = [*time_workers(workers, path, rounds=rounds, seconds=seconds, progress=told)]
         peaks = [worker.peak_memory_bytes() if rounds else None for worker in workers]
         texts = write_texts(folder / "texts.json", gold.split.texts, gold.split.pairs)
         logits = [_scored(worker, texts, gold, told) for worker in workers]
@@ -248,6 +268,7 @@ def compare(
         batch_size=BATCH,
         machine=describe_machine(),
         notes=gold.notes,
+        load=watch.load,
     )
 
 

@@ -21,7 +21,7 @@ from liteft.foreign.meaning import LABELS_HINT
 from liteft.metrics import Task
 from liteft.report.subjects import Subject
 
-__all__ = ["Gold", "find_gold", "in_order"]
+__all__ = ["Gold", "find_gold", "find_test", "in_order"]
 
 ALL = "all"
 
@@ -91,6 +91,16 @@ def find_gold(
         use = "trained" if chosen.name == "train" else "chosen"
         notes += (f"models may have been {use} on {chosen.name}: its numbers flatter them",)
     return Gold(aligned, first.labels, first.task, data, named + notes, subjects, named)
+
+
+def find_test(
+    on: Dataset | str | os.PathLike[str] | None, subjects: Sequence[Subject], *, settings: dict[str, Any]
+) -> Split | None:
+    """Return the test split with its labels, as ``find_gold`` does; None where the data have none that fits."""
+    try:
+        return find_gold(on, subjects, split="test", settings=settings).split
+    except DataError:
+        return None
 
 
 def in_order(logits: np.ndarray, labels: Sequence[str], order: Sequence[str]) -> np.ndarray:

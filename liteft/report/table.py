@@ -72,6 +72,7 @@ def _quality(comparison: Comparison) -> Rows:
 def _costs(comparison: Comparison) -> Rows:
     header = ("model", "form", "parameters", "file MB", "folder MB", "p50 ms", "p99 ms", "texts/s", "peak MB")
     rows: Rows = [header]
+    mark = "~" if comparison.doubt else ""
     for model in comparison.models:
         subject, speed, peak = model.subject, model.speed, model.peak_memory_bytes
         rows.append(
@@ -81,9 +82,9 @@ def _costs(comparison: Comparison) -> Rows:
                 f"{subject.parameters / 1e6:.1f} M",
                 f"{subject.model_bytes / 1e6:.1f}",
                 f"{subject.folder_bytes / 1e6:.1f}",
-                "-" if speed is None else _three_digits(speed.p50_ms),
-                "-" if speed is None else _three_digits(speed.p99_ms),
-                "-" if speed is None else f"{speed.texts_per_second:,.0f}",
+                "-" if speed is None else mark + _three_digits(speed.p50_ms),
+                "-" if speed is None else mark + _three_digits(speed.p99_ms),
+                "-" if speed is None else f"{mark}{speed.texts_per_second:,.0f}",
                 "-" if peak is None else f"{peak / 1e6:,.0f}",
             )
         )
@@ -135,5 +136,7 @@ def _explanations(comparison: Comparison) -> Sequence[str]:
             f"Speed: {place}; from text to label, tokenization included; medians of {rounds} in turns, "
             f"{speed.calls} single texts and {speed.batches} calls of {comparison.batch_size} each."
         )
+        if comparison.doubt:
+            lines.append(f"~: {comparison.doubt}. No ratio of these speeds holds; compare again on a quiet machine.")
         lines.append("Peak MB: all of a fresh process that loads the model and is timed.")
     return [*lines, *(f"Note: {note}." for note in comparison.notes)]

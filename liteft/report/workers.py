@@ -50,6 +50,12 @@ class Speed:
     batches: int
     rounds: tuple[tuple[float, float, float], ...]
 
+    @property
+    def spread(self) -> float:
+        """How far the rounds' median latencies lie apart, as a share of ``p50_ms``."""
+        seen = [p50 for p50, *_ in self.rounds]
+        return (max(seen) - min(seen)) / self.p50_ms if seen and self.p50_ms else 0.0
+
 
 class Worker:
     """One model in a process of its own."""
@@ -105,6 +111,11 @@ class Worker:
             hints = [Hint(**hint) if isinstance(hint, dict) else hint for hint in seen["fix"]]
             raise kind(f"{self.subject.name}: {seen['message']}", accepted=seen["accepted"], fix=hints)
         return answer
+
+    @property
+    def process(self) -> int:
+        """The number of its process."""
+        return self._process.pid
 
     def logits(self, texts: Path) -> np.ndarray:
         """Return the logits, float32 (texts, labels), of the texts in a file that `write_texts` wrote."""

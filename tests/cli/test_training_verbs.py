@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -98,6 +99,26 @@ def test_finetune_without_data_says_how_to_name_them(call: Any, trained: list[An
     called = call("finetune", "--base", "minilm", "--out", "x")
     assert called.status == 2
     assert "no data were named" in called.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "tried"),
+    [
+        (["finetune"], "starts either from a base or from scratch", "--base minilm"),
+        (["finetune", "--from-scratch"], "needs a size and a vocabulary", "--from-scratch --size 4x256"),
+        (["distill", "--teacher", "minilm"], "either a size or an encoder of its own", "--size 3x384"),
+        (["distill", "--teacher", "minilm", "--size", "3", "--epochs", "0"], "no epochs learns nothing", "--epochs 6"),
+    ],
+)
+def test_what_no_data_can_mend_is_said_before_data_and_torch_are_read(
+    tmp_path: Path, words: list[str], said: str, tried: str
+) -> None:
+    code = "import sys; from liteft.cli import main; status = main(sys.argv[1:]); "
+    code += "sys.exit(9 if 'torch' in sys.modules else status)"
+    command = [sys.executable, "-c", code, *words, "--data", "nowhere.csv", "--out", "x"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 2
+    assert said in done.stderr and f"try: {tried}" in done.stderr
 
 
 def test_distill_hands_over_the_students_settings_and_shared_ones_to_both(

@@ -45,7 +45,7 @@ def test_the_last_layers_are_matched_with_each_other() -> None:
 def test_a_student_deeper_than_its_teacher_is_refused_with_a_size_that_fits(loaded: LoadedClassifier) -> None:
     with pytest.raises(ConfigError, match="deeper than its teacher") as caught:
         create_student(loaded, StudentRecipe(size="8x32"))
-    assert "1 to 4" in str(caught.value) and "--size 2" in str(caught.value)
+    assert "1 to 4" in str(caught.value) and 'size="2"' in str(caught.value)
 
 
 @pytest.mark.parametrize("layers", [[0, 1, 2], [0, 9], [1, 0], [1, 1]])

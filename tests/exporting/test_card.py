@@ -68,17 +68,29 @@ def rows_of(text: str) -> list[list[str]]:
 
 def test_the_metrics_are_the_manifests() -> None:
     head, *rows = rows_of(section(card_text(manifest(metrics=METRICS), title="t"), "How good it is"))
-    assert head == ["Split", "Texts", "accuracy", "macro f1", "majority"]
+    assert head == ["Split", "Of", "Texts", "accuracy", "macro f1", "majority"]
     assert [row[0] for row in rows] == list(METRICS)
     for row, values in zip(rows, METRICS.values(), strict=True):
-        assert row[1] == f"{values['n']:,}"
-        for cell, name in zip(row[2:4], ("accuracy", "macro_f1"), strict=True):
+        assert row[1:3] == ["the model, torch", f"{values['n']:,}"]
+        for cell, name in zip(row[3:5], ("accuracy", "macro_f1"), strict=True):
             if name not in values:
                 assert cell == "-"
                 continue
             low, high = values[f"{name}_interval"]
             assert cell == f"{100 * values[name]:.1f} ({100 * low:.1f} to {100 * high:.1f})"
-    assert [row[4] for row in rows] == ["31.2", "-"]
+    assert [row[5] for row in rows] == ["31.2", "-"]
+
+
+def test_the_file_has_figures_of_its_own_by_engine() -> None:
+    shares = {"native": 0.9, "onnxruntime": 0.8}
+    own = {"test": {engine: {**METRICS["test"], "accuracy": share} for engine, share in shares.items()}}
+    _, *rows = rows_of(section(card_text(manifest(metrics=METRICS, measured=own), title="t"), "How good it is"))
+    assert [(row[0], row[1], row[3].split(" ")[0]) for row in rows[len(METRICS) :]] == [
+        ("test", "this file, native", "90.0"),
+        ("test", "this file, onnxruntime", "80.0"),
+    ]
+    unmeasured = section(card_text(manifest(metrics=METRICS), title="t"), "How good it is")
+    assert "This file itself was not measured" in unmeasured
 
 
 def test_no_number_stands_in_the_metrics_that_the_manifest_lacks() -> None:
@@ -140,8 +152,8 @@ def test_several_labels_a_text_show_their_own_metrics() -> None:
     values = {"n": 10, "majority": 0.2, "exact_match": 0.5, "micro_f1": 0.61, "macro_f1": 0.4}
     card = card_text(manifest(task="multi_label", activation="sigmoid", metrics={"test": values}), title="t")
     head, row = rows_of(section(card, "How good it is"))
-    assert head[2:] == ["exact match", "micro f1", "macro f1", "majority"]
-    assert row[2:] == ["50.0", "61.0", "40.0", "20.0"]
+    assert head[3:] == ["exact match", "micro f1", "macro f1", "majority"]
+    assert row[3:] == ["50.0", "61.0", "40.0", "20.0"]
 
 
 def test_the_teacher_is_told_without_a_path_or_a_hash() -> None:

@@ -380,13 +380,21 @@ def test_a_run_gives_its_metrics_data_and_teacher_to_the_manifest(
         "teacher": {"name": "teacher", "path": "/home/somebody/runs/teacher", "weights_sha256": "1" * 64},
     }
     files.write_json(run / "run.json", content)
-    artifact = export(run, tmp_path / "out", verify=split)
+    held_out = replace(split.take(slice(0, 40)), name="test")
+    artifact = export(run, tmp_path / "out", verify=split, test=held_out)
     assert artifact.manifest.metrics == metrics
+    measured = artifact.manifest.measured["test"]
+    assert list(measured) == artifact.manifest.verification["backends"]
+    for backend, values in measured.items():
+        with load(artifact.path, device="cpu", backend=backend) as classifier:
+            right = classifier.logits(held_out.texts).argmax(axis=1) == held_out.labels
+        assert (values["n"], values["accuracy"]) == (40, right.mean())
     assert artifact.manifest.data == content["data"]
     assert artifact.manifest.teacher == {"name": "teacher", "weights_sha256": "1" * 64}
     card = (artifact.path / "card.md").read_text()
     assert card.startswith("# Text classifier: words")
-    assert "| validation | 80 | 75.0 (70.0 to 80.0) | 30.0 |" in card
+    assert "| test | this file, onnxruntime | 40 |" in card
+    assert "| validation | the model, torch | 80 | 75.0 (70.0 to 80.0) | - | 30.0 |" in card
 
 
 def test_a_library_that_was_asked_for_and_is_none_stops_an_export_instead_of_being_left_out(

@@ -177,7 +177,7 @@ def test_the_best_evaluation_decides_which_weights_are_kept(base: Get, dataset: 
                     model.classifier.weight.zero_()
 
     run = finetune(base("bert"), dataset, out=tmp_path / "run", callbacks=[Spoiling()], **QUICK)
-    assert run.info["best_step"] == 6
+    assert (run.info["best_step"], run.info["best_epoch"]) == (6, 1.0)
     assert run.metrics["validation"]["accuracy"] == pytest.approx(run.info["best_metric"]["accuracy"])
     assert load_classifier(run.model_path).model.classifier.weight.abs().sum() > 0  # type: ignore[union-attr,operator]
 
@@ -187,7 +187,8 @@ def test_progress_tells_what_happens_and_standard_output_stays_empty(
 ) -> None:
     lines: list[str] = []
     finetune(base("bert"), dataset, out=tmp_path / "run", progress=lines.append, **QUICK)
-    assert sum("validation accuracy" in line for line in lines) == 2
+    assert sum("  validation accuracy" in line for line in lines) == 2
+    assert sum(line.startswith("teacher: kept: epoch ") for line in lines) == 1
     assert any("teacher: step 12/12" in line for line in lines)
     assert capfd.readouterr() == ("", "")
 

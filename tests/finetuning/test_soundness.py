@@ -1,0 +1,82 @@
+"""What is said of trainings that ran away, of models no better than a guess, and of students below their teacher."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from transformers import TrainerState
+
+from liteft.errors import ModelError
+from liteft.finetuning.soundness import Divergence, kept_evaluation, warnings_of_metrics
+
+STATE = SimpleNamespace(global_step=40, max_steps=200, is_world_process_zero=True)
+ARGUMENTS = SimpleNamespace(learning_rate=5.0)
+
+
+def watched(*logs: dict[str, float], labels: int = 6) -> tuple[list[str], list[str]]:
+    """Return the warnings of a training that logged these, and what was told of them."""
+    told: list[str] = []
+    watch = Divergence("teacher", "single_label", labels, told.append)
+    for each in logs:
+        watch.on_log(ARGUMENTS, STATE, SimpleNamespace(), logs=each)  # type: ignore[arg-type]
+    return watch.warnings, told
+
+
+@pytest.mark.parametrize(
+    ("logs", "words"),
+    [
+        ([{"loss": 4995.0}, {"eval_loss": 4995.0}], "validation loss 4,995 at step 40, and a guess has 1.8"),
+        ([{"loss": 1.8}, {"loss": 30.0}], "loss 30 at step 40, and it began at 1.8"),
+    ],
+)
+def test_a_loss_that_runs_away_is_told_once_with_the_rate(logs: list[dict[str, float]], words: str) -> None:
+    warnings, told = watched(*logs, *logs)
+    assert len(warnings) == len(told) == 1
+    assert words in warnings[0] and "a lower learning rate than 5" in warnings[0]
+    assert told[0].startswith("teacher: warning: the training diverges")
+
+
+@pytest.mark.parametrize(
+    "logs", [[{"loss": 1.8}, {"loss": 0.2}, {"eval_loss": 2.9}], [{"loss": 9.0}, {"loss": 40.0}], [{}]]
+)
+def test_a_usual_loss_is_not_worth_a_word(logs: list[dict[str, float]]) -> None:
+    assert watched(*logs) == ([], [])
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_ends_the_training(loss: float) -> None:
+    with pytest.raises(ModelError, match=r"the loss is (nan|inf) at step 40 of 200") as caught:
+        watched({"loss": loss})
+    assert "--learning-rate 0.5" in caught.value.command_text()
+
+
+def metrics(accuracy: float, majority: float = 0.3) -> dict[str, Any]:
+    return {"validation": {"accuracy": accuracy, "majority": majority}}
+
+
+def test_a_model_at_the_share_of_the_most_frequent_answer_has_learned_nothing() -> None:
+    said = warnings_of_metrics(metrics(0.3), "single_label", kind="teacher", teacher=None)
+    assert len(said) == 1 and "right on 30.0%" in said[0] and "learned nothing" in said[0]
+    assert not warnings_of_metrics(metrics(0.31), "single_label", kind="teacher", teacher=None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "accuracy", "count"), [("student", 0.8, 1), ("student", 0.86, 0), ("control", 0.8, 0)]
+)
+def test_a_student_far_below_its_teacher_is_told_what_to_try(kind: str, accuracy: float, count: int) -> None:
+    said = warnings_of_metrics(metrics(accuracy), "single_label", kind=kind, teacher=metrics(0.9))
+    assert len(said) == count
+    assert all("10.0 points of validation accuracy below its teacher" in each for each in said)
+    assert all("larger size" in each for each in said)
+
+
+def test_the_kept_evaluation_is_named_by_epoch_and_score() -> None:
+    state = TrainerState(global_step=100, best_global_step=70, best_metric=0.8174)
+    state.log_history = [
+        {"step": 70, "epoch": 7.0, "loss": 0.1},
+        {"step": 70, "epoch": 7.0, "eval_accuracy": 0.8174},
+        {"step": 100, "epoch": 10.0, "eval_accuracy": 0.8},
+    ]
+    assert kept_evaluation(state, "accuracy") == (7.0, "kept: epoch 7, 81.7% validation accuracy (step 70 of 100)")
