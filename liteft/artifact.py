@@ -100,6 +100,8 @@ class Manifest(BaseModel):
     max_tokens: int = Field(gt=0, le=1 << 20)
     truncation_side: Literal["right", "left"]
     pad_id: int = Field(ge=0, lt=1 << 31)
+    positions: int | None = Field(default=None, gt=0)  # most tokens that there are positions for
+    embedding_rows: int | None = Field(default=None, gt=0)  # where the tokenizer may give ids beyond
     inputs: Names
     family: str
     precision: Literal["fp32", "fp16", "int8"]

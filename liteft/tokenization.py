@@ -3,13 +3,16 @@
 It wraps a ``tokenizer.json`` of the tokenizers library, so that ids are the same with and without
 transformers. Padding and truncation that somebody baked into the file are taken out (all-MiniLM-L6-v2's pads
 every text to 128): nothing here ever pads, and the cut is made at ``max_tokens``, the longer text of a pair
-first.
+first. Long texts are cut before they are tokenized (`clipping`), and pairs are put together here (`layout`), so that
+memory is bounded by what is read of a text.
 """
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +20,14 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
+from liteft.clipping import Clipper
 from liteft.errors import ModelError
+from liteft.layout import PairLayout, find_layout, kept_tokens
 
 __all__ = ["Encoded", "TextTokenizer", "portable_tokenizer_json"]
 
+_CHUNK_TEXTS = 4096
+_CHUNK_CHARACTERS = 1 << 22  # that are tokenized at once: the library takes some hundred bytes for each token
 _PAD_TOKENS = ("[PAD]", "<pad>", "<|pad|>", "<|endoftext|>")
 
 
@@ -83,6 +90,7 @@ class TextTokenizer:
         self.max_tokens = max_tokens
         self.truncation_side = truncation_side
         self.pad_id = self._find_pad() if pad_id is None else pad_id
+        self._start = max(2048, 16 * max_tokens)  # characters of a text from which on a part of it may be enough
         self._cutting.enable_truncation(max_tokens, strategy="longest_first", direction=truncation_side)
 
     @classmethod
@@ -124,32 +132,100 @@ class TextTokenizer:
             found[number] = token
         return found
 
-    def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Encoded:
+    def encode(
+        self, texts: Sequence[str], pairs: Sequence[str] | None = None, *, one_by_one: bool = False
+    ) -> Encoded:
         """Return the ids of texts, or of pairs of texts, cut to ``max_tokens``.
 
         Args:
             texts: the texts, or the first text of each pair.
             pairs: the second texts, as many, or None.
+            one_by_one: never hand several texts to the tokenizers library at once, which would spread them over all
+                cores.
 
         Returns:
             Encoded, in order.
         """
-        encodings = _encodings(self._cutting, _inputs(texts, pairs))
-        return Encoded(
-            ids=[np.array(encoding.ids, dtype=np.int32) for encoding in encodings],
-            type_ids=[np.array(encoding.type_ids, dtype=np.int32) for encoding in encodings],
-            truncated=np.array([bool(encoding.overflowing) for encoding in encodings], dtype=bool),
-        )
+        sides = [texts] if pairs is None else [texts, pairs]
+        ids: list[np.ndarray] = []
+        types: list[np.ndarray] = []
+        truncated: list[bool] = []
+        for rows in _chunks(sides, 1 if one_by_one else _CHUNK_TEXTS):
+            chosen = [side[rows] for side in sides]
+            for text_ids, text_types, cut in self._pairs(*chosen) if pairs is not None else self._singles(*chosen):
+                ids.append(np.array(text_ids, dtype=np.int32))
+                types.append(np.array(text_types, dtype=np.int32))
+                truncated.append(cut)
+        return Encoded(ids, types, np.array(truncated, dtype=bool))
 
     def count(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> np.ndarray:
         """Return the token counts before any cut, special tokens included: int64, shape (texts,)."""
-        counts = np.zeros(len(texts), dtype=np.int64)
-        chunk = 4096
-        for start in range(0, len(texts), chunk):
-            part = None if pairs is None else pairs[start : start + chunk]
-            encodings = _encodings(self._plain, _inputs(texts[start : start + chunk], part))
-            counts[start : start + len(encodings)] = [len(encoding.ids) for encoding in encodings]
+        sides = [texts] if pairs is None else [texts, pairs]
+        counts = np.full(len(texts), self._special_tokens(paired=pairs is not None), dtype=np.int64)
+        for side in sides:
+            for rows in _chunks([side], _CHUNK_TEXTS):
+                part = side[rows]
+                if len(part) == 1 and len(part[0]) > self._start:
+                    counts[rows] += self._clipper.count(part[0])
+                else:
+                    counts[rows] += list(map(len, self._alone(part)))
         return counts
+
+    def _singles(self, texts: Sequence[str]) -> Iterator[tuple[list[int], list[int], bool]]:
+        """Yield ids, type ids and whether tokens were cut off."""
+        room = self.max_tokens - self._special_tokens(paired=False)
+        clipped = [self._clipper.clip(text, room) if len(text) > self._start else text for text in texts]
+        for encoding in _encodings(self._cutting, clipped):
+            yield encoding.ids, encoding.type_ids, bool(encoding.overflowing)
+
+    def _pairs(self, texts: Sequence[str], pairs: Sequence[str]) -> Iterator[tuple[list[int], list[int], bool]]:
+        """Yield the same of pairs, each text tokenized alone."""
+        layout = self._layout
+        if layout is None:
+            for encoding in _encodings(self._cutting, list(zip(texts, pairs, strict=True))):
+                yield encoding.ids, encoding.type_ids, bool(encoding.overflowing)
+            return
+        room = self.max_tokens - layout.special_tokens
+        whole = list(zip(texts, pairs, strict=True))
+        read = [self._clip_pair(*pair, room) if max(map(len, pair)) > self._start else pair for pair in whole]
+        sides = [text for pair in read for text in pair]
+        batches = [sides] if len(whole) > 1 else [[side] for side in sides]  # one pair is not worth a second core
+        alone = [ids for batch in batches for ids in self._alone(batch)]
+        for place, (first, second) in enumerate(zip(alone[::2], alone[1::2], strict=True)):
+            kept = self._kept(whole[place], read[place], len(first), len(second), room)
+            yield *layout.join(*map(self._cut, (first, second), kept)), sum(kept) < len(first) + len(second)
+
+    def _clip_pair(self, first: str, second: str, room: int) -> tuple[str, str]:
+        return self._clipper.clip(first, room), self._clipper.clip(second, room)
+
+    def _kept(
+        self, whole: tuple[str, str], read: tuple[str, str], first: int, second: int, room: int
+    ) -> tuple[int, int]:
+        """Return how many of the tokens that were read are kept; which text is the longer one, the whole texts say."""
+        kept = kept_tokens(first, second, room)
+        if read is whole or read == whole or min(first, second) <= room or room % 2 == 0:
+            return kept
+        # two endless texts: the longer one keeps one token more
+        return (max(kept), min(kept)) if self._clipper.first_is_longer(*whole) else (min(kept), max(kept))
+
+    def _cut(self, ids: list[int], kept: int) -> list[int]:
+        return ids[len(ids) - kept :] if self.truncation_side == "left" else ids[:kept]
+
+    def _alone(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the ids of whole texts, without special tokens."""
+        return [each.ids for each in _encodings(self._plain, list(texts), special=False)]
+
+    def _special_tokens(self, *, paired: bool) -> int:
+        return int(self._plain.num_special_tokens_to_add(paired))
+
+    @functools.cached_property
+    def _layout(self) -> PairLayout | None:
+        with _failing(2):
+            return find_layout(self._plain)
+
+    @functools.cached_property
+    def _clipper(self) -> Clipper:
+        return Clipper(self.json_text, self._alone, side=self.truncation_side, start=self._start)
 
     def continuations(self) -> np.ndarray:
         """Return which tokens go on with the word before them: bool, shape (vocabulary,).
@@ -189,21 +265,36 @@ def portable_tokenizer_json(json_text: str) -> str:
     return json.dumps(content, ensure_ascii=False)
 
 
-def _inputs(texts: Sequence[str], pairs: Sequence[str] | None) -> list[str] | list[tuple[str, str]]:
-    return list(texts) if pairs is None else list(zip(texts, pairs, strict=True))
+def _encodings(tokenizer: Tokenizer, inputs: list[str] | list[tuple[str, str]], *, special: bool = True) -> list[Any]:
+    with _failing(len(inputs)):
+        return list(tokenizer.encode_batch_fast(inputs, add_special_tokens=special))
 
 
-def _encodings(tokenizer: Tokenizer, inputs: list[str] | list[tuple[str, str]]) -> list[Any]:
+@contextmanager
+def _failing(texts: int) -> Iterator[None]:
+    """Say that the tokenizer failed, where the tokenizers library does."""
     try:
-        return list(tokenizer.encode_batch_fast(inputs))
+        yield
     except BaseException as error:  # plain Exception, or a panic
         if not _is_of_library(error):
             raise
-        raise ModelError(
-            f"the tokenizer failed on one of {len(inputs)} texts: {error}.", fix="export the model again"
-        ) from error
+        reason = f"the tokenizer failed on one of {texts} texts: {error}."
+        raise ModelError(reason, fix="export the model again") from error
 
 
 def _is_of_library(error: BaseException) -> bool:
     """Say whether it is an error of the tokenizers library, or a panic in it, and no Ctrl-C."""
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
+def _chunks(sides: Sequence[Sequence[str]], most: int) -> Iterator[slice]:
+    """Yield which texts are tokenized at once: a bounded number of texts and of characters; an endless one alone."""
+    start = characters = 0
+    for place, texts in enumerate(zip(*sides, strict=True)):
+        size = sum(map(len, texts))
+        if place > start and (place - start >= most or characters + size > _CHUNK_CHARACTERS):
+            yield slice(start, place)
+            start, characters = place, 0
+        characters += size
+    if len(sides[0]) > start:
+        yield slice(start, len(sides[0]))

@@ -1,5 +1,6 @@
 #include "engine/batch.h"
 
+#include <algorithm>
 #include <string>
 
 #include "engine/refuse.h"
@@ -15,6 +16,11 @@ template <typename Where>
 void within(const char* what, std::int64_t value, int end, Where where) {
   if (value >= 0 && value < end) return;
   refuse(std::string(what) + " " + std::to_string(value) + " " + where() + " is not below " + std::to_string(end));
+}
+
+[[noreturn]] void refuse_length(int text, std::int64_t tokens, int positions) {
+  refuse("text " + std::to_string(text) + " has " + std::to_string(tokens) + " tokens; the model has " + std::to_string(positions) +
+         " positions");
 }
 
 int type_count(const ModelShape& shape) { return shape.types ? shape.types : 1; }
@@ -33,6 +39,16 @@ class Counter {
   const int padding_;
   std::int32_t place_ = 0;
 };
+
+// What says how long the other vectors are, before any of them is read.
+void check_offsets(const ModelShape& shape, const Batch& batch) {
+  if (batch.offsets[0] != 0) refuse("the first text begins at token " + std::to_string(batch.offsets[0]) + ", not 0");
+  for (int text = 0; text < batch.texts; ++text) {
+    const std::int64_t first = batch.offsets[text], last = batch.offsets[text + 1];
+    if (last <= first) refuse("text " + std::to_string(text) + " has no token");
+    if (!batch.positions && shape.counted_from < 0 && last - first > shape.positions) refuse_length(text, last - first, shape.positions);
+  }
+}
 
 }  // namespace
 
@@ -86,23 +102,21 @@ std::vector<std::int32_t> counted_positions(const ModelShape& shape, const Batch
     Counter counter(shape.counted_from);
     for (int token = batch.offsets[text]; token < batch.offsets[text + 1]; ++token) {
       positions.push_back(counter.next(batch.ids[token]));
+      if (positions.back() < shape.positions) continue;
+      refuse_length(text, batch.offsets[text + 1] - batch.offsets[text], shape.positions - shape.counted_from - 1);
     }
   }
   return positions;
 }
 
 void check(const ModelShape& shape, const Batch& batch) {
-  if (batch.offsets[0] != 0) refuse("the first text begins at token " + std::to_string(batch.offsets[0]) + ", not 0");
-  for (int text = 0; text < batch.texts; ++text) {
-    const long first = batch.offsets[text], last = batch.offsets[text + 1];
-    if (last <= first) refuse("text " + std::to_string(text) + " has no token");
-    if (!batch.positions && shape.counted_from < 0 && last - first > shape.positions) {
-      refuse("text " + std::to_string(text) + " has " + std::to_string(last - first) + " tokens; the model has " +
-             std::to_string(shape.positions) + " positions");
+  check_offsets(shape, batch);
+  for (int text = 0; text < batch.texts && batch.attended; ++text) {
+    const std::uint8_t* first = batch.attended + batch.offsets[text];
+    const std::uint8_t* last = batch.attended + batch.offsets[text + 1];
+    if (std::all_of(first, last, [](std::uint8_t shown) { return shown == 0; })) {
+      refuse("text " + std::to_string(text) + " has no token that may be attended to");
     }
-    bool any = !batch.attended;
-    for (long token = first; token < last && !any; ++token) any = batch.attended[token] != 0;
-    if (!any) refuse("text " + std::to_string(text) + " has no token that may be attended to");
   }
   const int tokens = batch.offsets[batch.texts];
   for (int token = 0; token < tokens; ++token) {

@@ -31,7 +31,8 @@ class Packed {
   std::vector<std::uint8_t> attended_;  // empty where no hidden token is kept
 };
 
-// Positions of flat texts where tokens are counted; empty where a position is the place in the text.
+// Positions of checked flat texts where tokens are counted; empty where a position is the place in the text. Throws
+// std::invalid_argument, naming the text, where the table of positions ends.
 std::vector<std::int32_t> counted_positions(const ModelShape& shape, const Batch& batch);
 
 // Of flat texts: throws std::invalid_argument, naming the text or token, where something is out of range.

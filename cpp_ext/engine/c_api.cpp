@@ -118,7 +118,6 @@ int liteft_run(liteft_classifier* classifier, const liteft_batch* given, float* 
     if (!batch.positions && shape.counted_from >= 0) {
       positions = counted_positions(shape, batch);
       batch.positions = positions.data();
-      check(shape, batch);
     }
     classifier->runner->run(batch, logits);
   });

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <set>
+#include <sstream>
 #include <string>
 #include <thread>
 
@@ -38,44 +39,87 @@ int allowed_cores() {
   return static_cast<int>(cores.size());
 }
 
-// Processors' worth of time that the control group allows; 0 where it sets no limit.
-double quota() {
+#else
+int allowed_cores() { return 0; }
+#endif
+
+// Of one control group, of either version; 0 where it sets no limit.
+double group_quota(const std::string& group) {
   double limit = 0.0, period = 0.0;
-  std::ifstream group("/sys/fs/cgroup/cpu.max");
-  if (group.is_open()) {
-    if (!(group >> limit >> period)) return 0.0;  // "max": no limit
+  std::ifstream both(group + "/cpu.max");
+  if (both.is_open()) {
+    if (!(both >> limit >> period)) return 0.0;  // "max": no limit
   } else {
-    std::ifstream limit_file("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
-    std::ifstream period_file("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
+    std::ifstream limit_file(group + "/cpu.cfs_quota_us");
+    std::ifstream period_file(group + "/cpu.cfs_period_us");
     if (!(limit_file >> limit) || !(period_file >> period)) return 0.0;
   }
   return limit > 0.0 && period > 0.0 ? limit / period : 0.0;
 }
-#else
-int allowed_cores() { return 0; }
-double quota() { return 0.0; }
-#endif
+
+bool has_word(const std::string& words, const std::string& wanted, char separator) {
+  std::istringstream stream(words);
+  for (std::string word; std::getline(stream, word, separator);) {
+    if (word == wanted) return true;
+  }
+  return false;
+}
+
+// The value of LITEFT_THREADS or OMP_NUM_THREADS.
+int checked_threads(const std::string& name, const std::string& text, const std::string& number) {
+  char* end = nullptr;
+  const long threads = std::strtol(number.c_str(), &end, 10);
+  if (*end || end == number.c_str() || threads < 1 || threads > kMostThreads) {
+    refuse("the environment's " + name + " is '" + text + "', and a whole number from 1 to " + std::to_string(kMostThreads) +
+           " was expected");
+  }
+  return static_cast<int>(threads);
+}
 
 }  // namespace
+
+double cpu_quota(const std::string& mounted, const std::string& own) {
+  double smallest = 0.0;
+  const auto look = [&](const std::string& group) {
+    const double quota = group_quota(group);
+    if (quota > 0.0 && (smallest == 0.0 || quota < smallest)) smallest = quota;
+  };
+  look(mounted);
+  look(mounted + "/cpu");
+  std::ifstream file(own);
+  for (std::string line; std::getline(file, line);) {  // number:controllers:/name
+    const std::size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const std::string controllers = line.substr(first + 1, second - first - 1);
+    if (!controllers.empty() && !has_word(controllers, "cpu", ',')) continue;
+    std::string name = line.substr(second + 1);
+    if (has_word(name, "..", '/')) continue;  // outside of what is mounted here
+    const std::string mounts[] = {mounted + (controllers.empty() ? "" : "/cpu"),
+                                  mounted + "/" + (controllers.empty() ? "unified" : controllers)};
+    while (!name.empty()) {  // the own group, and those above it; where a container does not see them, the root alone counts
+      for (const std::string& mount : mounts) look(mount + name);
+      name.erase(name.rfind('/') == std::string::npos ? 0 : name.rfind('/'));
+    }
+    for (const std::string& mount : mounts) look(mount);
+  }
+  return smallest;
+}
 
 int usable_cores() {
   int cores = allowed_cores();
   if (cores == 0) cores = static_cast<int>(std::thread::hardware_concurrency());
-  const double share = quota();
+  const double share = cpu_quota("/sys/fs/cgroup", "/proc/self/cgroup");
   if (share > 0.0) cores = static_cast<int>(std::min<double>(cores, std::ceil(share)));
   return std::clamp(cores, 1, static_cast<int>(kMostThreads));
 }
 
 int wanted_threads() {
-  const char* text = std::getenv("LITEFT_THREADS");
-  if (!text || !*text) return usable_cores();
-  char* end = nullptr;
-  const long threads = std::strtol(text, &end, 10);
-  if (*end || threads < 1 || threads > kMostThreads) {
-    refuse("the environment's LITEFT_THREADS is '" + std::string(text) + "', and a whole number from 1 to " +
-           std::to_string(kMostThreads) + " was expected");
-  }
-  return static_cast<int>(threads);
+  const char* own = std::getenv("LITEFT_THREADS");
+  if (own && *own) return checked_threads("LITEFT_THREADS", own, own);
+  const char* others = std::getenv("OMP_NUM_THREADS");
+  if (!others || !*others) return usable_cores();
+  const std::string text = others;  // a number for each level of nesting, joined by commas
+  return checked_threads("OMP_NUM_THREADS", text, text.substr(0, text.find(',')));
 }
 
 }  // namespace liteft::ort

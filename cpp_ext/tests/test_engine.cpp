@@ -1,6 +1,7 @@
 // The C API on a small random model: company, threads, precisions and instruction sets change nothing that they must
 // not, and no malformed batch gets further than an error. Built with sanitizers, this is the fuzz test, too.
 
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -432,6 +433,64 @@ void malformed_batches_are_errors() {
   liteft_destroy(nullptr);
 }
 
+// Bytes that end where memory ends: a read beyond them ends the process, with and without sanitizers.
+class AtTheEdge {
+ public:
+  explicit AtTheEdge(std::size_t bytes) : page_(static_cast<std::size_t>(sysconf(_SC_PAGESIZE))), bytes_(bytes) {
+    pages_ = mmap(nullptr, 2 * page_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    EXPECT(pages_ != MAP_FAILED && bytes <= page_ && mprotect(static_cast<char*>(pages_) + page_, page_, PROT_NONE) == 0);
+  }
+  ~AtTheEdge() { munmap(pages_, 2 * page_); }
+  AtTheEdge(const AtTheEdge&) = delete;
+  AtTheEdge& operator=(const AtTheEdge&) = delete;
+  template <typename T>
+  T* of() const {
+    return reinterpret_cast<T*>(static_cast<char*>(pages_) + page_ - bytes_);
+  }
+
+ private:
+  void* pages_;
+  std::size_t page_, bytes_;
+};
+
+// Offsets say how much there is to read, so they are looked at first, all of them.
+void offsets_that_fall_are_seen_before_anything_is_read() {
+  liteft_classifier* classifier = create(kShapes[0], LITEFT_FP32, 2, "");
+  constexpr int kTokens = 5;
+  const AtTheEdge numbers(kTokens * sizeof(std::int32_t)), shown(kTokens);  // zeros
+  const std::vector<std::vector<std::int32_t>> broken = {
+      {0, 1 << 30, kTokens}, {0, 40, kTokens}, {0, 2, 40, kTokens}, {0, 1 << 30, -1}, {1, 3, kTokens}, {0, 0, kTokens}, {-5, 2, kTokens}};
+  for (const std::vector<std::int32_t>& offsets : broken) {
+    for (const bool placed : {false, true}) {
+      const auto* zeros = numbers.of<std::int32_t>();
+      const liteft_batch batch{static_cast<std::int32_t>(offsets.size()) - 1, zeros, zeros, placed ? zeros : nullptr, offsets.data(),
+                               shown.of<std::uint8_t>()};
+      std::vector<float> logits(offsets.size() * kShapes[0].labels);
+      EXPECT(liteft_run(classifier, &batch, logits.data()) != 0);
+    }
+  }
+  liteft_destroy(classifier);
+}
+
+// RoBERTa's positions begin after its padding's: a table of 40 rows has room for 36 tokens where that is 3.
+void counted_positions_end_with_their_table() {
+  liteft_classifier* classifier = create(kShapes[1], LITEFT_FP32, 1, "");
+  for (const int tokens : {36, 37}) {
+    const std::vector<std::int32_t> ids(tokens, 7), offsets{0, 1, 1 + tokens};
+    std::vector<std::int32_t> both(ids);
+    both.push_back(7);
+    std::vector<float> logits(2 * kShapes[1].labels);
+    const liteft_batch batch{2, both.data(), nullptr, nullptr, offsets.data(), nullptr};
+    const bool refused = liteft_run(classifier, &batch, logits.data()) != 0;
+    EXPECT(refused == (tokens == 37));
+    EXPECT(!refused || std::strstr(liteft_last_error(), "text 1 has 37 tokens; the model has 36 positions"));
+    const std::vector<std::int64_t> rectangle(tokens, 7), mask(tokens, 1);
+    const liteft_padded padded{1, tokens, rectangle.data(), mask.data(), nullptr};
+    EXPECT((liteft_run_padded(classifier, &padded, logits.data()) != 0) == (tokens == 37));
+  }
+  liteft_destroy(classifier);
+}
+
 void malformed_models_are_errors() {
   std::mt19937 random(6);
   for (int round = 0; round < 300; ++round) {
@@ -478,6 +537,8 @@ int main() {
   threads_share_a_classifier();
   peaks_are_known();
   malformed_batches_are_errors();
+  offsets_that_fall_are_seen_before_anything_is_read();
+  counted_positions_end_with_their_table();
   malformed_models_are_errors();
   std::printf("%d failures\n", failures);
   return failures != 0;

@@ -33,7 +33,7 @@ Labels = Annotated[
     ),
 ]
 Threads = Annotated[
-    int | None, typer.Option("--threads", metavar="N", help="CPU threads; the physical cores if left out.")
+    int | None, typer.Option("--threads", metavar="N", help="CPU threads; by the environment or the cores if left out.")
 ]
 Encoding = Annotated[
     str | None, typer.Option("--encoding", metavar="NAME", help="Encoding of text files; UTF-8 if left out.")

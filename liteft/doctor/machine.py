@@ -47,11 +47,12 @@ def core_findings(
     for variable in _THREAD_VARIABLES:
         value = environment.get(variable, "")
         if value.isdigit() and 0 < int(value) < usable:
+            held = "torch" if variable.startswith("MKL") else "torch and LiteFT"
             findings.append(
                 Finding(
                     variable,
                     "off",
-                    f"{variable}={value} holds torch to fewer threads than the {usable} cores here",
+                    f"{variable}={value} holds {held} to fewer threads than the {usable} cores here",
                     (f"unset {variable}",),
                 )
             )

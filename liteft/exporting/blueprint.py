@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
 
 from liteft.errors import ModelError, option
-from liteft.exporting.graph import build_model
+from liteft.exporting import sizes
+from liteft.exporting.builder import GraphBuilder
+from liteft.exporting.graph import build_model, emit_classifier
 from liteft.exporting.precision import Precision
 from liteft.exporting.quantization import Quantization
 from liteft.exporting.rewriting import find_products, store_half, store_int8
@@ -37,6 +40,21 @@ class Blueprint:
         self._traced = trace_model(loaded) if traced else None
         self._weights: EncoderWeights | None = None if traced else read_weights(loaded)
         self.products = self._found_products()
+
+    @property
+    def positions(self) -> int | None:
+        """Most tokens that there are positions for; None where the graph was traced."""
+        if self._weights is None:
+            return None
+        before = self._weights.spec.counted_from  # positions up to the padding's are no token's
+        return len(self._weights.tensors["embeddings.position.weight"]) - (0 if before is None else before + 1)
+
+    @property
+    def fits_as_float(self) -> bool:
+        """Whether the float32 graph, which calibrating and blaming run, fits into one file."""
+        if self._weights is None:
+            return True  # it was traced, so it has been one
+        return sum(tensor.nbytes for tensor in self._weights.tensors.values()) <= sizes.MOST_BYTES
 
     def flat(self, precision: Precision, quantization: Quantization | None = None) -> onnx.ModelProto:
         """Return the graph as standard nodes.
@@ -80,8 +98,24 @@ class Blueprint:
         if self._traced is not None:
             return find_products(self._traced, labels=self._labels)
         found = {}
-        for node in self.flat("fp32").graph.node:
+        for node in self._outline():
             name = node.input[1].removesuffix(".weight") if node.op_type == "MatMul" else ""
             if name and name != node.input[1] and name not in _HEAD:
                 found[name] = node.input[0]
         return found
+
+    def _outline(self) -> list[onnx.NodeProto]:
+        """Return the nodes of the float graph without its weights, which may be more than one file can hold."""
+        assert self._weights is not None
+        builder = _Outline()
+        names = ["input_ids", "attention_mask", *(["token_type_ids"] if self._weights.spec.typed else [])]
+        emit_classifier(builder, self._weights, *names, precision="fp32")
+        return builder.nodes
+
+
+class _Outline(GraphBuilder):
+    """Writes nodes, and keeps of the weights their types."""
+
+    def weight(self, name: str, array: np.ndarray) -> str:
+        """Return the name."""
+        return super().weight(name, np.empty(0, dtype=array.dtype))

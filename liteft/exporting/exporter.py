@@ -31,11 +31,13 @@ from liteft.exporting.origin import find_model, settle_meaning
 from liteft.exporting.precision import Precision
 from liteft.exporting.quantization import EmbeddingBits, Quantization, Range, Scheme, WeightBits
 from liteft.exporting.replacing import refuse_another
+from liteft.exporting.sizes import check_size
 from liteft.exporting.source import SourceReading, read_source
 from liteft.exporting.trimmed import trim
 from liteft.exporting.verify import Gate, check_pairs
 from liteft.exporting.weights import reason_to_trace
 from liteft.finetuning.adapters import adapter_of, parameter_count
+from liteft.finetuning.known_ids import check_ids, unknown_tokens
 from liteft.finetuning.model import LoadedClassifier, load_classifier, merged_classifier
 from liteft.foreign import Said
 from liteft.metrics import Task
@@ -44,8 +46,7 @@ from liteft.trimming import trimming_text
 
 __all__ = ["check_form", "export"]
 
-_MOST_BYTES = 2**31 - 2**24
-_BYTES: dict[Precision, int] = {"fp32": 4, "fp16": 2, "int8": 1}
+_NAMED = 3  # tokens in a line of progress
 
 
 def export(
@@ -171,9 +172,11 @@ def export(
         loaded.config.pad_token_id = loaded.tokenizer.pad_id
     _tell(progress, _cut_line(loaded))
     if vocabulary is None:
-        _check_size(loaded, precision, traced=False)
+        check_size(loaded.path, parameter_count(loaded.model), precision, scheme=scheme)
     for each in (verify, *([] if test is None else [test])):
         check_pairs(each, loaded)
+    if unknown := unknown_tokens(loaded):
+        _tell(progress, f"the model has no row for {_listed(unknown)}: texts that hold one are refused, each alone")
     source_reading = read_source(loaded, verify)
     whole, reference = merged_classifier(loaded), loaded
     trimmed = None
@@ -185,10 +188,11 @@ def export(
     reason = reason_to_trace(whole)
     if embedding_bits == 4:
         _check_nibbles(whole, reason)
-    _check_size(whole, precision, traced=reason is not None)
+    check_size(whole.path, parameter_count(whole.model), precision, scheme=scheme, traced=reason is not None)
     with writing_artifact(Path(out)) as writer:
         _tell(progress, _graph_line(whole, reason))
         blueprint = Blueprint(whole, traced=reason is not None)
+        _check_positions(whole, blueprint.positions)
         quantization, calibrated = Quantization(scheme, weight_bits, embedding_bits=embedding_bits), None
         if scheme == "static":
             given = verify if calibrate is None else calibrate
@@ -243,6 +247,7 @@ def _ranges(
     if len(given) > MOST_TEXTS:
         given = given.take(np.linspace(0, len(given) - 1, MOST_TEXTS).round().astype(np.int64))
     encoded = loaded.tokenizer.encode(given.texts, given.pairs)
+    check_ids(loaded, encoded, f"split {given.name!r}")
     ranges = calibrate_ranges(blueprint.flat("fp32"), blueprint.products, encoded, method=method)
     told = {"method": method, "split": given.name, "texts": len(given)}
     return ranges, told | ({"percentile": PERCENTILE} if method == "percentile" else {})
@@ -283,6 +288,11 @@ def _gates(
     ]
 
 
+def _listed(tokens: list[str]) -> str:
+    more = f" and {len(tokens) - _NAMED:,} more tokens" if len(tokens) > _NAMED else ""
+    return ", ".join(map(repr, tokens[:_NAMED])) + more
+
+
 def _tell(progress: Callable[[str], None] | None, line: str) -> None:
     if progress is not None:
         progress(line)
@@ -299,18 +309,13 @@ def _cut_line(loaded: LoadedClassifier) -> str:
     return f"texts are cut at {settings.max_tokens:,} tokens, on the {settings.truncation_side}: {loaded.cut_by}"
 
 
-def _check_size(loaded: LoadedClassifier, precision: Precision, *, traced: bool) -> None:
-    """Refuse what protobuf cannot hold. Traced graphs pass through float32, whatever they are stored in."""
-    parameters = parameter_count(loaded.model)
-    size = parameters * _BYTES["fp32" if traced else precision]
-    if size > _MOST_BYTES:
+def _check_positions(loaded: LoadedClassifier, positions: int | None) -> None:
+    """Refuse a cut beyond the table of positions, where a long text would have none."""
+    if positions is not None and loaded.settings.max_tokens > positions:
         raise ModelError(
-            f"{loaded.path} has {parameters:,} parameters, {size / 1e9:.1f} GB as a graph in {precision}.",
-            accepted={"one ONNX file": "2 GB"},
-            fix=[
-                *([] if traced else [option("precision", "int8", note=", or fp16")]),
-                "distil it into a smaller student",
-            ],
+            f"{loaded.path} cuts texts at {loaded.settings.max_tokens:,} tokens, and has positions for fewer.",
+            accepted={"max_tokens": f"up to {positions:,}"},
+            fix=option("max_tokens", positions),
         )
 
 

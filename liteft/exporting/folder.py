@@ -11,6 +11,7 @@ from liteft.artifact import ArtifactWriter
 from liteft.exporting.card import card_text
 from liteft.exporting.precision import Precision
 from liteft.exporting.quantization import Quantization
+from liteft.finetuning.known_ids import embedding_rows, unknown_tokens
 from liteft.finetuning.model import LoadedClassifier, apply_settings, uses_type_ids
 from liteft.finetuning.run_folder import versions
 from liteft.finetuning.tokenizer_files import read_tokenizer, write_tokenizer
@@ -66,6 +67,7 @@ def manifest_fields(
         "max_tokens": settings.max_tokens,
         "truncation_side": settings.truncation_side,
         "pad_id": loaded.tokenizer.pad_id,
+        "embedding_rows": embedding_rows(loaded.model) if unknown_tokens(loaded) else None,
         "inputs": tuple(value.name for value in model.graph.input),
         "family": loaded.config.model_type,
         "precision": precision,

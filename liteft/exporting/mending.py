@@ -84,7 +84,7 @@ class Attempt:
             quantization=quantization,
             calibration=self._calibration,
         )
-        self._fields["graph_file"] = self._graph_file
+        self._fields |= {"graph_file": self._graph_file, "positions": self.blueprint.positions}
         if self._trimmed is not None:
             self._fields |= {"metrics": self._trimmed.metrics, "vocabulary": self._trimmed.described}
         self.seal({})
@@ -133,7 +133,7 @@ def mend(
             checked = attempt.check(quantization)
             break
         except Disagreement as error:
-            if attempt.precision != "int8":
+            if attempt.precision != "int8" or not attempt.blueprint.fits_as_float:
                 raise
             if effects is None:
                 effects, first_bytes = attempt.blame(quantization, progress), attempt.model_bytes

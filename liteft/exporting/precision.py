@@ -31,6 +31,7 @@ Source of the scheme: Dettmers et al. 2022, section 3.1 (vector-wise quantizatio
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -45,12 +46,14 @@ __all__ = [
     "emit_linear",
     "emit_stored",
     "quantize_channels",
+    "row_blocks",
     "to_half",
 ]
 
 Precision = Literal["fp32", "fp16", "int8"]
 _SMALLEST_SCALE = 1e-30
 _HALF_MAX = 65504.0
+_BLOCK = 1 << 22
 
 
 def quantize_channels(weight: np.ndarray, largest: int = 127) -> tuple[np.ndarray, np.ndarray]:
@@ -63,14 +66,26 @@ def quantize_channels(weight: np.ndarray, largest: int = 127) -> tuple[np.ndarra
     Returns:
         int8, shape (rows, width), between -largest and largest; and scales, float32, shape (rows,), all positive.
     """
-    scales = np.abs(weight).max(axis=1) / np.float32(largest)
-    scales = np.where(scales > 0, scales, 1).astype(np.float32)
-    return np.clip(np.round(weight / scales[:, None]), -largest, largest).astype(np.int8), scales
+    quantized = np.empty(weight.shape, dtype=np.int8)
+    scales = np.empty(len(weight), dtype=np.float32)
+    for rows in row_blocks(weight):
+        found = np.abs(weight[rows]).max(axis=1) / np.float32(largest)
+        scales[rows] = np.where(found > 0, found, 1)
+        quantized[rows] = np.clip(np.round(weight[rows] / scales[rows, None]), -largest, largest)
+    return quantized, scales
+
+
+def row_blocks(weight: np.ndarray) -> Iterator[slice]:
+    """Yield rows of a matrix, some million values at a time: no copy of a large table may fit beside it."""
+    step = max(1, _BLOCK // max(1, weight.shape[1]))
+    for start in range(0, len(weight), step):
+        yield slice(start, start + step)
 
 
 def to_half(weight: np.ndarray) -> np.ndarray:
     """Return float16 where every value fits into it, else the float32 array itself."""
-    return weight.astype(np.float16) if np.abs(weight).max(initial=0) <= _HALF_MAX else weight
+    fits = weight.size == 0 or (weight.max() <= _HALF_MAX and weight.min() >= -_HALF_MAX)
+    return weight.astype(np.float16) if fits else weight
 
 
 def emit_stored(builder: GraphBuilder, name: str, array: np.ndarray, precision: Precision) -> str:

@@ -23,10 +23,10 @@ from liteft.artifact import read_artifact
 from liteft.data import Split
 from liteft.errors import VerificationError, first_line
 from liteft.finetuning.adapters import adapter_of
+from liteft.finetuning.known_ids import embedding_rows
 from liteft.finetuning.model import LoadedClassifier, predict_logits, uses_type_ids
 from liteft.finetuning.pretrained import plain_names
 from liteft.finetuning.tokenizer_files import load_auto_tokenizer
-from liteft.runtime.clipping import ClippingTokenizer
 from liteft.tokenization import Encoded
 
 __all__ = ["SourceReading", "read_source"]
@@ -91,9 +91,9 @@ class SourceReading:
         artifact = read_artifact(folder)
         theirs = load_auto_tokenizer(folder)
         expected = _ids(theirs, self.texts, self.pairs)
-        for tokenizer in (artifact.tokenizer(), ClippingTokenizer(artifact.tokenizer())):
-            found = tokenizer.encode(self.texts, self.pairs)
-            _check_ids(expected, found, self, "the artifact's tokenizer", types=artifact.manifest.paired)
+        found = artifact.tokenizer().encode(self.texts, self.pairs)
+        typed = "token_type_ids" in artifact.manifest.inputs
+        _check_ids(expected, found, self, "the artifact's tokenizer", types=typed)
         return {"texts": len(self.texts), "ids": "equal"}
 
     def check_logits(self, found: np.ndarray, limit: float, *, graph: str, backend: str) -> float:
@@ -145,7 +145,7 @@ def read_source(loaded: LoadedClassifier, split: Split) -> SourceReading:
 
 def _known(loaded: LoadedClassifier, encoded: Encoded) -> np.ndarray:
     """Return which texts have tokens that the model has a row for, all of them: bool, shape (texts,)."""
-    rows = int(getattr(loaded.config, "vocab_size", 0) or 2**31)
+    rows = embedding_rows(loaded.model) or 2**31
     return np.array([not len(ids) or int(ids.max()) < rows for ids in encoded.ids], dtype=bool)
 
 

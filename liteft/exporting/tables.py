@@ -15,7 +15,7 @@ import numpy as np
 from onnx import TensorProto
 
 from liteft.exporting.builder import GraphBuilder
-from liteft.exporting.precision import Precision, quantize_channels, to_half
+from liteft.exporting.precision import Precision, quantize_channels, row_blocks, to_half
 
 __all__ = ["Table", "quantize_nibbles", "unpack_nibbles"]
 
@@ -33,6 +33,11 @@ def quantize_nibbles(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         uint8, shape (rows, width / 2), as the module says; and scales, float32, shape (rows,), all positive: of 26
         between half of max|row| / 7 and the whole of it, each row's with the least squared error.
     """
+    blocks = [_nibbles(rows[block]) for block in row_blocks(rows)]
+    return np.concatenate([packed for packed, _ in blocks]), np.concatenate([scales for _, scales in blocks])
+
+
+def _nibbles(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     largest = np.abs(rows).max(axis=1) / np.float32(_HIGH)
     largest = np.where(largest > 0, largest, 1).astype(np.float32)
     best = np.full(len(rows), np.inf, dtype=np.float32)

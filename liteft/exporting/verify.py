@@ -32,6 +32,7 @@ from liteft.exporting.precision import Precision
 from liteft.exporting.probes import run_probes
 from liteft.exporting.sessions import optimized_kinds
 from liteft.exporting.source import SourceReading
+from liteft.finetuning.known_ids import check_ids
 from liteft.finetuning.model import LoadedClassifier, predict_logits
 from liteft.metrics import (
     Task,
@@ -238,7 +239,9 @@ def _chosen_texts(split: Split, loaded: LoadedClassifier, most: int) -> Split:
     check_pairs(split, loaded)
     if len(split) > most:
         split = split.take(np.linspace(0, len(split) - 1, most).round().astype(np.int64))
-    lengths = loaded.tokenizer.encode(split.texts, split.pairs).lengths if len(split) else np.zeros(0)
+    encoded = loaded.tokenizer.encode(split.texts, split.pairs)
+    check_ids(loaded, encoded, f"split {split.name!r}")
+    lengths = encoded.lengths
     if not lengths.any():
         raise DataError(f"split {split.name!r} has no texts to verify on.", fix="give some texts of the task")
     return split if lengths.all() else split.take(lengths > 0)

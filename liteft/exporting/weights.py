@@ -95,7 +95,7 @@ def read_weights(loaded: LoadedClassifier) -> EncoderWeights:
     """Return the weights of a classifier for which `reason_to_trace` has no reason.
 
     The type embedding is folded into the position embedding where the task has no pairs or there is one type
-    only: every token has type 0 then. The arrays are copies, float32.
+    only: every token has type 0 then. The arrays are float32, and may be the model's own memory: they are to be read.
 
     Raises:
         ValueError: there is a reason to trace.
@@ -108,13 +108,14 @@ def read_weights(loaded: LoadedClassifier) -> EncoderWeights:
     names = weight_names(family, layers=config.num_hidden_layers, pooling=settings.pooling)
     state = loaded.model.state_dict()
     tensors = {
-        ours: state[theirs].detach().cpu().float().numpy().copy()
+        ours: state[theirs].detach().cpu().float().numpy()
         for ours, theirs in names.items()
         if theirs in state
     }
     typed = settings.paired and uses_type_ids(config)
     if "embeddings.type.weight" in tensors and not typed:
-        tensors["embeddings.position.weight"] += tensors.pop("embeddings.type.weight")[0]
+        types = tensors.pop("embeddings.type.weight")
+        tensors["embeddings.position.weight"] = tensors["embeddings.position.weight"] + types[0]
     mean = settings.pooling == "mean"
     spec = EncoderSpec(
         family=config.model_type,

@@ -21,6 +21,7 @@ from liteft.data import Dataset, Split
 from liteft.finetuning.allocation import large_buffers_reused
 from liteft.finetuning.batches import Collator, RowDataset, collate
 from liteft.finetuning.checkpoints import prepare_resume
+from liteft.finetuning.known_ids import check_ids
 from liteft.finetuning.loss import balanced_weights
 from liteft.finetuning.model import LoadedClassifier, quiet_transformers, uses_type_ids
 from liteft.finetuning.soundness import kept_evaluation
@@ -31,9 +32,15 @@ __all__ = ["computing_threads", "encode_rows", "fit"]
 
 
 def encode_rows(loaded: LoadedClassifier, split: Split, **extras: np.ndarray) -> Collator:
-    """Return a collator over a split's texts, with labels and further per-text arrays."""
+    """Return a collator over a split's texts, with labels and further per-text arrays.
+
+    Raises:
+        DataError: a text holds a token that the model has no row for.
+    """
+    encoded = loaded.tokenizer.encode(split.texts, split.pairs)
+    check_ids(loaded, encoded, f"split {split.name!r}")
     return Collator(
-        loaded.tokenizer.encode(split.texts, split.pairs),
+        encoded,
         split.labels,
         pad_id=loaded.tokenizer.pad_id,
         types=uses_type_ids(loaded.config),

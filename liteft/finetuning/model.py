@@ -26,6 +26,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from liteft.errors import ModelError, first_line, option
 from liteft.finetuning.adapter_files import find_adapter_base, load_adapter_weights, read_adapter, save_adapter
 from liteft.finetuning.adapters import Adapter, adapter_of, attach_adapter, plain_weights
+from liteft.finetuning.known_ids import check_ids
 from liteft.finetuning.mean_pooled import (
     MEAN_TYPE,
     MeanPooledClassifier,
@@ -131,7 +132,8 @@ def load_classifier(
         found = found.without_types()
     settings, cut_by = _read_settings(folder, config, found, said)
     if max_tokens is not None:
-        settings, cut_by = replace(settings, max_tokens=_asked_limit(folder, config, max_tokens)), "as asked"
+        settings, cut_by = replace(settings, max_tokens=max_tokens), "as asked"
+    _check_limit(folder, config, settings.max_tokens)
     try:
         model = _build(folder, config, settings) if adapter is None else _adapted(folder, config, settings, adapter)
     except (SafetensorError, RuntimeError, OSError) as error:
@@ -237,8 +239,12 @@ def predict_logits(
         pairs: second texts, or None.
         batch_size: texts a batch, at most: those of more than 512 tokens run in smaller ones.
         bf16: run matrix products in bfloat16.
+
+    Raises:
+        DataError: a text holds a token that the model has no row for.
     """
     encoded = loaded.tokenizer.encode(texts, pairs)
+    check_ids(loaded, encoded, "those given")
     order = np.argsort(encoded.lengths, kind="stable")
     logits = np.zeros((len(texts), len(loaded.settings.labels)), dtype=np.float32)
     model, training = loaded.model, loaded.model.training
@@ -345,8 +351,8 @@ def _stated_limit(config: PretrainedConfig, tokenizer: FolderTokenizer) -> tuple
     return stated, "the tokenizer's model_max_length"
 
 
-def _asked_limit(folder: Path, config: PretrainedConfig, asked: int) -> int:
-    """Return max_tokens as it was asked for. Raises ModelError where the model has no positions for it."""
+def _check_limit(folder: Path, config: PretrainedConfig, asked: int) -> None:
+    """Raise ModelError where a model has no positions for max_tokens."""
     most = _positions(config)
     if asked < 1 or (most is not None and asked > most):
         raise ModelError(
@@ -354,7 +360,6 @@ def _asked_limit(folder: Path, config: PretrainedConfig, asked: int) -> int:
             accepted={"max_tokens": "a positive integer" if most is None else f"1 to {most:,}, its positions"},
             fix=option("max_tokens", most or _UNSTATED_LIMIT),
         )
-    return asked
 
 
 def _positions(config: PretrainedConfig) -> int | None:

@@ -49,7 +49,7 @@ from liteft.locks import LOCK, one_writer
 from liteft.metrics import primary_metric, score, score_intervals
 from liteft.report.comparison import describe_machine
 from liteft.run import RUN_FILE, Run
-from liteft.runtime.cores import usable_cores
+from liteft.runtime.cores import default_threads
 
 __all__ = ["search"]
 
@@ -127,7 +127,7 @@ def _searched(
     loaded = opened.loaded
     require_fit(recipe, loaded.config, loaded.settings, loaded.tokenizer)
     dataset, same_data = with_labels(dataset, opened), dataset.fingerprint
-    machine = {**describe_machine(), "threads": recipe.student.threads or usable_cores()}
+    machine = {**describe_machine(), "threads": recipe.student.threads or default_threads()}
     searching = Search(
         teacher=opened,
         quality=_quality(opened, dataset, same_data, "validation"),

@@ -27,7 +27,7 @@ from liteft.report.load import Load, Watch, watching
 from liteft.report.subjects import Source, Subject, find_subjects
 from liteft.report.workers import BATCH, Speed, Worker, open_workers, time_workers, write_texts
 from liteft.run import Run
-from liteft.runtime.cores import usable_cores
+from liteft.runtime.cores import default_threads, usable_cores
 
 __all__ = ["Comparison", "Measured", "compare", "describe_machine"]
 
@@ -237,7 +237,7 @@ def compare(
     gold = find_gold(on, find_subjects(models, names, said=said), split=split, settings=data_settings)
     subjects = gold.subjects
     told = checked_progress(progress) or (lambda _line: None)
-    count = usable_cores() if threads is None else threads
+    count = default_threads() if threads is None else threads
     with (
         files.temporary_folder() as folder,
         open_workers(subjects, threads=count, device=device, progress=told) as workers,

@@ -1,6 +1,6 @@
 """Running an artifact: numpy, tokenizers, and the native library or onnxruntime; nothing of what trained it.
 
-`classifier` is what callers hold; below it `inputs` judges values, `clipping` tokenizes, `batching` plans,
+`classifier` is what callers hold; below it `inputs` judges values, `scoring` tokenizes, `batching` plans,
 `backends` chooses what computes, `native_engine` or `onnx_engine` computes, and `prediction` answers. The native
 engine opens its library with `native_library` and reads the graph with `encoder_file` and `protobuf`. `bulk`
 classifies files: it reads them with `data.rows`, `scored_rows` adds the answers, `row_formats` and `parts` write.

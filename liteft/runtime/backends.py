@@ -22,7 +22,7 @@ import numpy as np
 
 from liteft.errors import ArtifactError, DeviceError, MissingExtraError, closest
 from liteft.installation import install_hint
-from liteft.runtime.cores import usable_cores
+from liteft.runtime.cores import MOST_THREADS, default_threads
 from liteft.runtime.counters import EngineCounters
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ __all__ = ["BACKENDS", "DEVICES", "PRECISIONS", "Engine", "checked_threads", "ch
 DEVICES = ("auto", "cpu", "cuda")
 BACKENDS = ("auto", "native", "onnxruntime")
 PRECISIONS = (None, "bf16", "fp16")
-_MOST_THREADS = 1024  # of a classifier in the native library; of 5,000 in ONNX Runtime, the process died
 
 
 class Engine(Protocol):
@@ -103,6 +102,7 @@ def choose_engine(
     _check_known("device", device, DEVICES)
     _check_known("backend", backend, BACKENDS)
     _check_known("precision", precision, PRECISIONS)
+    _check_positions(artifact)
     if precision is not None:
         _check_precision(artifact, precision, device=device, backend=backend)
         backend = "native"
@@ -115,13 +115,13 @@ def choose_engine(
 
 
 def checked_threads(threads: int | None) -> int:
-    """Return how many threads to use: as asked, or the usable cores for None. Raises DeviceError outside 1 to 1024."""
+    """Return how many threads to use: as asked, or `default_threads` for None. Raises DeviceError outside 1 to 1024."""
     if threads is None:
-        return min(usable_cores(), _MOST_THREADS)
-    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= _MOST_THREADS:
+        return default_threads()
+    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS:
         raise DeviceError(
             f"threads={threads!r} is no number of threads.",
-            accepted={"threads": f"1 to {_MOST_THREADS}, or None"},
+            accepted={"threads": f"1 to {MOST_THREADS}, or None"},
         )
     return threads
 
@@ -267,6 +267,17 @@ def _check_precision(artifact: Artifact, precision: str, *, device: str, backend
             f"precision={precision!r} was asked for, and {artifact.path} is stored in int8.",
             accepted={"precision": "None, for an int8 artifact"},
             fix=["leave the precision out", "export with --precision fp32 or fp16"],
+        )
+
+
+def _check_positions(artifact: Artifact) -> None:
+    """Refuse a manifest that lets texts be longer than the table of positions: one would fail its whole batch."""
+    positions, longest = artifact.manifest.positions, artifact.manifest.max_tokens
+    if positions is not None and longest > positions:
+        raise ArtifactError(
+            f"{artifact.path} cuts texts at {longest:,} tokens, and its model has positions for {positions:,}.",
+            accepted={"max_tokens": f"up to {positions:,}"},
+            fix="export the model again",
         )
 
 

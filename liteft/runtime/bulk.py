@@ -24,9 +24,9 @@ from typing import Any
 from liteft import files
 from liteft.data.columns import choose_columns
 from liteft.data.rows import RowFile, Rows, open_rows
-from liteft.errors import ConfigError, DataError, RunError
+from liteft.errors import ConfigError, DataError, RunError, leave_out, option
 from liteft.runtime.classifier import Classifier, OnError, load
-from liteft.runtime.parts import Parts, open_parts
+from liteft.runtime.parts import ANOTHER_OUTPUT, RESTART, Parts, open_parts
 from liteft.runtime.row_formats import RowFormat, row_format
 from liteft.runtime.scored_rows import RowScorer, ScoredRow, in_parts
 
@@ -157,7 +157,7 @@ def predict_file(
     _check_count(part_rows)
     file = open_rows(source, encoding=encoding, delimiter=delimiter)
     if _is_same(source, target):
-        raise ConfigError(f"{target} is the input; it would be overwritten.", fix="another --output")
+        raise ConfigError(f"{target} is the input; it would be overwritten.", fix=ANOTHER_OUTPUT)
     row_format(target.suffix, columns=(), schema=None, added={})  # judges the suffix, before a model is loaded
     with _classifier(artifact, device, backend, threads, precision, trust) as classifier:
         scorer = RowScorer(
@@ -183,7 +183,7 @@ def predict_file(
             if not parts.moved:
                 _write_parts(parts, file, format, scorer, part_rows, _Pace(progress, resumed, file.total))
                 if _looks(source) != looks:
-                    raise DataError(f"{source} changed while it was read.", fix="--restart")
+                    raise DataError(f"{source} changed while it was read.", fix=option("restart"))
             parts.join(format.join)
     return Classified(
         path=target,
@@ -276,7 +276,7 @@ def _text_columns(file: RowFile, classifier: Classifier, text: str | None, pair:
         if pair:
             raise ConfigError(
                 f"a column of second texts was given, {pair!r}, and this model reads single texts.",
-                fix="leave --pair out",
+                fix=leave_out("pair"),
             )
         return [choose_columns(file.columns, source=name, text=text, pair="", labelled=False).text]
     columns = choose_columns(file.columns, source=name, text=text, pair=pair or None, labelled=False)
@@ -284,7 +284,7 @@ def _text_columns(file: RowFile, classifier: Classifier, text: str | None, pair:
         raise DataError(
             f"{name}: this model reads pairs, and which column holds the second text is not clear.",
             accepted={"columns": ", ".join(file.columns), "text": columns.text},
-            fix="--pair NAME",
+            fix=option("pair", "NAME"),
         )
     return [columns.text, columns.pair]
 
@@ -309,7 +309,9 @@ def _is_same(source: Path, target: Path) -> bool:
 
 def _check_count(part_rows: object) -> None:
     if not isinstance(part_rows, int) or isinstance(part_rows, bool) or part_rows < 1:
-        raise ConfigError(f"part_rows={part_rows!r} is no count.", accepted={"part_rows": "1 or more"})
+        raise ConfigError(
+            f"the rows of a part must be a positive integer, got {part_rows!r}.", accepted={"part_rows": "1 or more"}
+        )
 
 
 def _check_refused(parts: Parts, output: Path, on_error: OnError) -> None:
@@ -318,5 +320,5 @@ def _check_refused(parts: Parts, output: Path, on_error: OnError) -> None:
     if on_error == "raise" and refused:
         raise RunError(
             f"{output} was begun with on_error='null', and {refused:,} of its finished rows have no prediction.",
-            fix=["--on-error null, to go on", "--restart, to throw the finished parts away"],
+            fix=[option("on_error", "null", note=", to go on"), RESTART],
         )

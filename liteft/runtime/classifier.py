@@ -17,11 +17,10 @@ import numpy as np
 
 from liteft.errors import ConfigError, DeviceError, InputError
 from liteft.runtime.backends import Engine, checked_threads, choose_engine
-from liteft.runtime.clipping import ClippingTokenizer
 from liteft.runtime.counters import Counters, EngineCounters, Stats
-from liteft.runtime.inputs import Text, checked_iterable, checked_text, is_one_text, no_tokens
+from liteft.runtime.inputs import Text, checked_iterable, checked_text, is_one_text
 from liteft.runtime.prediction import Answering, Prediction
-from liteft.runtime.scoring import WINDOW, Scored, score_texts, windows
+from liteft.runtime.scoring import WINDOW, Reader, Scored, score_texts, windows
 
 if TYPE_CHECKING:
     from liteft.artifact import Artifact, Manifest
@@ -51,8 +50,8 @@ def load(
             processor has AVX2 or NEON, and the graph is one node and neither flat nor traced; else onnxruntime.
             A text's logits are the same bits in any company on the native backend, and close ones on onnxruntime,
             which pads.
-        threads: threads of one run on the CPU; None for the physical cores that this process may use. With 1,
-            texts are tokenized on one core too.
+        threads: threads of one run on the CPU; None for what the environment's LITEFT_THREADS or else OMP_NUM_THREADS
+            says, or else the physical cores that this process may use. With 1, texts are tokenized on one core too.
         precision: None computes as the artifact is stored, float16 in float32. "bf16" computes the products of a
             float artifact in bfloat16: faster and coarser, on the native backend, where the processor offers it.
             With device="cuda", "bf16" or "fp16" asks for the native backend on the GPU, for any artifact.
@@ -101,7 +100,10 @@ class Classifier:
         self._artifact = artifact
         self._engine: Engine | None = engine
         self._asked = asked
-        self._tokenizer = ClippingTokenizer(artifact.tokenizer(trust=asked[-1]), one_by_one=threads == 1)
+        manifest = artifact.manifest
+        self._reader = Reader(
+            artifact.tokenizer(trust=asked[-1]), manifest.paired, threads == 1, manifest.embedding_rows
+        )
         self._counters = Counters()
         self.backend = engine.name
         self.device = engine.device
@@ -177,7 +179,7 @@ class Classifier:
         if is_one_text(inputs, paired=self.manifest.paired):
             text = checked_text(inputs, paired=self.manifest.paired, name="the text")
             scored = self._score([text], engine)
-            scored.refuse_tokenless(["the text"])
+            self._refuse(scored, "the text")
             return answer(scored.logits, scored.truncated)[0]
         return [
             prediction
@@ -287,10 +289,9 @@ class Classifier:
     def _score(self, texts: list[Text], engine: Engine, token_budget: int | None = None) -> Scored:
         return score_texts(
             texts,
-            tokenizer=self._tokenizer,
+            reader=self._reader,
             engine=engine,
             labels=len(self.labels),
-            paired=self.manifest.paired,
             counters=self._counters,
             token_budget=token_budget,
         )
@@ -302,9 +303,19 @@ class Classifier:
         done = 0
         for window in windows(iter(texts), WINDOW):
             scored = self._score(window, engine)
-            scored.refuse_tokenless([f"text {n}" for n in range(done, done + len(window))])
+            self._refuse(scored, "text {}", done)
             done += len(window)
             yield scored
+
+    def _refuse(self, scored: Scored, name: str, done: int = 0) -> None:
+        """Raise InputError for the first text that was refused; of ``name``, {} is its number."""
+        if not scored.lengths.all():
+            place = int(np.argmin(scored.lengths))
+            raise self._reader.refusal(name.format(done + place), scored.unknown.get(place))
+
+    def refusal(self, text: Text, name: str) -> InputError:
+        """Return why a text that ``stream`` gave None for was refused: its tokens; ``name`` is how to call it."""
+        return self._reader.refusal(name, self._reader.unknown(self._reader.encode([text])).get(0))
 
     def _stream(
         self,
@@ -318,14 +329,14 @@ class Classifier:
         for entries in windows(self._judged(values), window):
             texts = [entry for entry in entries if isinstance(entry, Text)]
             scored = self._score(texts, self._open_engine(), token_budget)
-            answers = zip(answer(scored.logits, scored.truncated), scored.lengths, strict=True)
+            answers = enumerate(zip(answer(scored.logits, scored.truncated), scored.lengths, strict=True))
             for row, entry in enumerate(entries):
                 if isinstance(entry, Text):
-                    prediction, length = next(answers)
+                    place, (prediction, length) = next(answers)
                     if length:
                         yield prediction
                         continue
-                    refusal = no_tokens(f"text {done + row}")
+                    refusal = self._reader.refusal(f"text {done + row}", scored.unknown.get(place))
                 else:
                     refusal = entry
                 if on_error == "raise":
@@ -349,7 +360,7 @@ class Classifier:
 
 def _check_count(name: str, value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigError(f"{name}={value!r} is no count.", accepted={name: "1 or more"})
+        raise ConfigError(f"{name} must be a positive integer, got {value!r}.", accepted={name: "1 or more"})
 
 
 def _load_again(

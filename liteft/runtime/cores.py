@@ -1,28 +1,68 @@
-"""How many cores this process may use.
+"""How many cores this process may use, and how many threads it was told to use.
 
-Not the machine's: a container with a quota of two processors on a machine with 64 would otherwise start 64
-threads that take turns on two. Hyper-threads count once, because two threads of matrix products on one core
-are slower than one.
+Not the machine's cores: a container with a quota of two processors on a machine with 64 would otherwise start 64
+threads that take turns on two. A quota may stand in the process's own control group (systemd's CPUQuota, a container
+in a container) or in any group above it; the smallest counts. Hyper-threads count once, because two threads of matrix
+products on one core are slower than one.
+
+The native library counts in the same way, and reads the same variables, for its operator (cpp_ext/ort/cores.cpp).
 """
 
 from __future__ import annotations
 
 import math
 import os
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
 
-__all__ = ["usable_cores"]
+from liteft.errors import DeviceError
 
+__all__ = ["MOST_THREADS", "default_threads", "usable_cores"]
+
+MOST_THREADS = 1024  # of a classifier in the native library; of 5,000 in ONNX Runtime, the process died
 _CGROUP = Path("/sys/fs/cgroup")
+_OWN = Path("/proc/self/cgroup")
 _CPUS = Path("/sys/devices/system/cpu")
+_VARIABLES = ("LITEFT_THREADS", "OMP_NUM_THREADS")
 
 
-def usable_cores(*, cgroup: Path = _CGROUP, cpus: Path = _CPUS) -> int:
-    """Return the physical cores that the scheduler lets this process use, cut to the container's quota.
+def default_threads(environment: Mapping[str, str] | None = None) -> int:
+    """Return how many threads to use where nobody has asked for a number.
+
+    Args:
+        environment: variables; None for this process's.
+
+    Returns:
+        LITEFT_THREADS where it is set, else OMP_NUM_THREADS (the first number of a list), else the usable cores; 1 to
+        1024.
+
+    Raises:
+        DeviceError: the variable that counts is no whole number from 1 to 1024.
+    """
+    environment = os.environ if environment is None else environment
+    for name in _VARIABLES:
+        text = environment.get(name, "").strip()
+        if not text:
+            continue
+        number = (text.split(",")[0] if name == "OMP_NUM_THREADS" else text).strip()
+        digits = number.isascii() and number.isdigit() and len(number) < 9
+        if not (digits and 1 <= int(number) <= MOST_THREADS):
+            raise DeviceError(
+                f"the environment's {name} is {text!r}, which is no number of threads.",
+                accepted={name: f"1 to {MOST_THREADS}"},
+                fix=[f"unset {name}", f"set {name} to {min(usable_cores(), MOST_THREADS)}"],
+            )
+        return int(number)
+    return min(usable_cores(), MOST_THREADS)
+
+
+def usable_cores(*, cgroup: Path = _CGROUP, cpus: Path = _CPUS, own: Path = _OWN) -> int:
+    """Return the physical cores that the scheduler lets this process use, cut to the smallest quota that holds for it.
 
     Args:
         cgroup: where the control groups are mounted (Linux).
         cpus: where the kernel describes the processors (Linux).
+        own: the file that says in which control groups this process is (Linux).
 
     Returns:
         At least 1.
@@ -32,8 +72,8 @@ def usable_cores(*, cgroup: Path = _CGROUP, cpus: Path = _CPUS) -> int:
         cores = len({_siblings(cpus, cpu) for cpu in allowed})
     else:
         cores = os.cpu_count() or 1
-    quota = _quota(cgroup)
-    return max(1, cores if quota is None else min(cores, math.ceil(quota)))
+    quotas = [quota for group in _groups(cgroup, own) if (quota := _quota(group)) is not None]
+    return max(1, min([cores, *map(math.ceil, quotas)]))
 
 
 def _siblings(cpus: Path, cpu: int) -> str:
@@ -44,15 +84,39 @@ def _siblings(cpus: Path, cpu: int) -> str:
         return str(cpu)
 
 
-def _quota(cgroup: Path) -> float | None:
-    """Processors' worth of time that the control group allows; None where it sets no limit."""
+def _groups(cgroup: Path, own: Path) -> Iterator[Path]:
+    """The control groups that may limit this process's processors: its own and all above, of both versions.
+
+    In a container the file may name the group as the host sees it, which is not there: the mounted root is the own one.
+    """
+    yield cgroup
+    yield cgroup / "cpu"
     try:
-        limit, period = (cgroup / "cpu.max").read_text(encoding="ascii").split()
+        lines = own.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, _, rest = line.partition(":")
+        controllers, _, name = rest.partition(":")
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        group = PurePosixPath(name.lstrip("/"))
+        if ".." in group.parts:  # outside of what is mounted here
+            continue
+        mounts = [cgroup / "cpu", cgroup / controllers] if controllers else [cgroup, cgroup / "unified"]
+        for part in (group, *group.parents):
+            yield from (mount / part for mount in mounts)
+
+
+def _quota(group: Path) -> float | None:
+    """Processors' worth of time that a control group allows; None where it sets no limit."""
+    try:
+        limit, period = (group / "cpu.max").read_text(encoding="ascii").split()
     except (OSError, ValueError):
         try:
-            limit = (cgroup / "cpu" / "cpu.cfs_quota_us").read_text(encoding="ascii").strip()
-            period = (cgroup / "cpu" / "cpu.cfs_period_us").read_text(encoding="ascii").strip()
-        except OSError:
+            limit = (group / "cpu.cfs_quota_us").read_text(encoding="ascii").strip()
+            period = (group / "cpu.cfs_period_us").read_text(encoding="ascii").strip()
+        except (OSError, ValueError):
             return None
     try:
         share = int(limit) / int(period)

@@ -13,12 +13,13 @@ import math
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from liteft.errors import InputError
+from liteft.errors import Hint, InputError
 
-__all__ = ["Text", "checked_iterable", "checked_text", "is_one_text", "no_tokens"]
+__all__ = ["Text", "checked_iterable", "checked_text", "is_one_text", "no_tokens", "unknown_token"]
 
 _SINGLE = "a string, or a list of strings"
 _PAIR = "(text, pair), or a list of such tuples"
+_NULL = Hint('stream(..., on_error="null") to get None for such texts', "--on-error null, to give such texts no label")
 
 
 class Text(NamedTuple):
@@ -91,7 +92,7 @@ def checked_text(value: Any, *, paired: bool, name: str) -> Text:
             raise InputError(
                 f"{name} is one text, and this model reads pairs.",
                 accepted={"inputs": _PAIR},
-                fix="(text, pair)",
+                fix=Hint("(text, pair)", "a tab between the two texts of a line, or --pair TEXT"),
             )
         return Text(_encodable(value, name), None)
     if isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(part, str) for part in value):
@@ -108,7 +109,7 @@ def checked_text(value: Any, *, paired: bool, name: str) -> Text:
     raise InputError(
         f"{name} is {_seen(value)}.",
         accepted={"inputs": _PAIR if paired else _SINGLE},
-        fix='stream(..., on_error="null") to get None for such rows' if missing else (),
+        fix=_NULL if missing else (),
     )
 
 
@@ -117,6 +118,15 @@ def no_tokens(name: str) -> InputError:
     return InputError(
         f"{name} has no tokens, and this model's tokenizer adds none of its own.",
         accepted={"text": "at least one token"},
+    )
+
+
+def unknown_token(name: str, token: str | None, number: int, rows: int) -> InputError:
+    """Return the error for a text with a token that its tokenizer was given and its model was not."""
+    return InputError(
+        f"{name} holds {token!r}, and the model has no row for this token.",
+        accepted={"id of the token": f"{number:,}", "rows of the model's word embeddings": f"{rows:,}"},
+        fix=["take the token out of the text", _NULL, "train a model that has a row for each token"],
     )
 
 
@@ -130,7 +140,7 @@ def _encodable(text: str, name: str) -> str:
             f"{name} holds half a character at position {error.start}: a lone surrogate, "
             f"U+{ord(text[error.start]):04X}.",
             accepted={"text": "anything that UTF-8 can encode"},
-            fix='text.encode("utf-8", "replace").decode("utf-8")',
+            fix=[Hint('text.encode("utf-8", "replace").decode("utf-8")', "a file in UTF-8"), _NULL],
         ) from None
     return text
 

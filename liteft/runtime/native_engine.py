@@ -239,6 +239,14 @@ def _check(stored: StoredClassifier, artifact: Artifact) -> None:
         "int8 scheme": (manifest.int8_scheme or "none", stored.int8_scheme),
         "float products": (" ".join(sorted(manifest.float_products)), " ".join(sorted(stored.float_products))),
     }
+    before = 0 if stored.counted_from < 0 else stored.counted_from + 1
+    positions = len(stored.weights["embeddings.position.weight"]) - before
+    if manifest.max_tokens > positions:
+        raise ArtifactError(
+            f"{artifact.path} cuts texts at {manifest.max_tokens:,} tokens, and its graph has {positions:,} positions.",
+            accepted={"max_tokens": f"up to {positions:,}"},
+            fix="export the model again",
+        )
     for name, (wanted, found) in pairs.items():
         if wanted != found:
             raise ArtifactError(

@@ -27,10 +27,15 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from liteft import files
-from liteft.errors import RunError
+from liteft.errors import Hint, RunError, option
 from liteft.locks import busy, sign
 
-__all__ = ["Done", "Parts", "open_parts"]
+__all__ = ["ANOTHER_OUTPUT", "RESTART", "Done", "Parts", "open_parts"]
+
+ANOTHER_OUTPUT = Hint("another output", "another --output")
+RESTART = option("restart", note=", to throw the finished parts away")
+_OTHER_FOLDER = Hint("an output in another folder", "--output in another folder")
+_GO_ON = Hint("the same call as before, to go on", "the same command as before, to go on")
 
 _STATE = "state.json"
 _DONE = "done.jsonl"
@@ -183,9 +188,9 @@ def open_parts(
 
 def _check_free(output: Path, folder: Path, *, overwrite: bool, restart: bool) -> None:
     if output.is_dir():
-        raise RunError(f"{output} is a folder.", fix="--output with the name of a file")
+        raise RunError(f"{output} is a folder.", fix=option("output", "NAME.csv"))
     if output.exists() and not overwrite and (restart or not _was_moved(output, folder)):
-        raise RunError(f"{output} exists.", fix=["--overwrite", "another --output"])
+        raise RunError(f"{output} exists.", fix=[option("overwrite"), ANOTHER_OUTPUT])
 
 
 def _looks(file: Path) -> dict[str, int]:
@@ -210,7 +215,7 @@ def _locked(folder: Path, output: Path) -> BinaryIO:
             if foreign:
                 raise RunError(
                     f"{folder} holds what no prediction wrote: {foreign[0]}.",
-                    fix=["move it away", "another --output"],
+                    fix=["move it away", ANOTHER_OUTPUT],
                 )
             lock = stack.enter_context(open(folder / _LOCK, "a+b"))
             _lock(lock, output)
@@ -266,7 +271,7 @@ def _check_same(output: Path, folder: Path, state: Mapping[str, Mapping[str, Any
         raise RunError(
             f"{output} was begun with something else.",
             accepted=differences,
-            fix=["the same command as before, to go on", "--restart, to throw the finished parts away"],
+            fix=[_GO_ON, RESTART],
         )
 
 
@@ -286,9 +291,7 @@ def _refusal_named(output: Path, rows: int) -> Iterator[None]:
         yield
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        fix = [("free some space, or " if full else "") + "choose another folder with --output"]
-        if rows:
-            fix.append("the same command again, to go on")
+        fix: list[str | Hint] = [*(["free some space"] if full else []), _OTHER_FOLDER, *([_GO_ON] if rows else [])]
         raise RunError(
             f"{output} could not be written: {files.os_reason(error)}.",
             accepted={"rows that are safe": f"{rows:,}"} if rows else None,

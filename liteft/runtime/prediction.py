@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from liteft.errors import ConfigError
+from liteft.errors import ConfigError, Hint, option
 from liteft.metrics import Task, sigmoid, softmax
 
 __all__ = ["Answering", "Prediction"]
@@ -121,7 +121,9 @@ def _checked_top_k(top_k: int | None) -> int | None:
     if top_k is None or (isinstance(top_k, int) and not isinstance(top_k, bool) and top_k >= 1):
         return top_k
     raise ConfigError(
-        f"top_k={top_k!r} is no count.", accepted={"top_k": "1 or more, or None"}, fix="top_k=3"
+        f"top_k must be a positive integer, got {top_k!r}.",
+        accepted={"top_k": "1 or more, or None"},
+        fix=option("top_k", 3),
     )
 
 
@@ -134,7 +136,7 @@ def _checked_threshold(
         raise ConfigError(
             "a threshold was given, but this model has one label for every text.",
             accepted={"threshold": "multi-label models only"},
-            fix="leave the threshold out, and compare Prediction.score with it",
+            fix=Hint("leave the threshold out, and compare Prediction.score with it", "leave out --threshold"),
         )
     try:
         values = np.asarray(threshold, dtype=np.float32)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from liteft.data.rows import FORMATS as INPUT_FORMATS
-from liteft.errors import ConfigError, DataError, MissingExtraError, closest
+from liteft.errors import ConfigError, DataError, MissingExtraError, closest, option
 from liteft.installation import install_hint
 
 __all__ = ["FORMATS", "RowFormat", "row_format"]
@@ -72,7 +72,7 @@ def row_format(suffix: str, *, columns: Sequence[str], schema: Any, added: Mappi
     raise ConfigError(
         f"{suffix or 'no ending'} is no format that predictions are written in.",
         accepted={"output": ", ".join(FORMATS)},
-        fix=f"--output NAME{near}" if near else (),
+        fix=option("output", f"NAME{near}") if near else (),
     )
 
 
@@ -94,7 +94,7 @@ class _Delimited:
             raise DataError(
                 f"{where} has {next(name for name in row if name not in self._known)!r}, which no row before had.",
                 accepted={"columns": ", ".join(self._columns)},
-                fix="--output NAME.jsonl, where rows may differ",
+                fix=option("output", "NAME.jsonl", note=", where rows may differ"),
             )
 
     def write(self, rows: Sequence[Row], path: Path) -> None:
@@ -242,7 +242,9 @@ class _Parquet:
         except OSError:  # some of pyarrow's own are, and the disk's must pass
             raise
         except (self._arrow.ArrowException, OverflowError) as error:
-            raise DataError(f"{what}: {error}.", fix="--output NAME.jsonl, where values may differ") from None
+            raise DataError(
+                f"{what}: {error}.", fix=option("output", "NAME.jsonl", note=", where values may differ")
+            ) from None
 
 
 def _append(parts: Sequence[Path], path: Path) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from liteft.errors import DataError, InputError
+from liteft.errors import DataError, InputError, option
 from liteft.runtime.classifier import Classifier, OnError
-from liteft.runtime.inputs import Text, checked_text, no_tokens
+from liteft.runtime.inputs import Text, checked_text
 from liteft.runtime.prediction import Prediction
 
 __all__ = ["RowScorer", "ScoredRow", "in_parts"]
@@ -105,7 +105,7 @@ class RowScorer:
                 raise DataError(
                     f"{where} has a column {name!r} already.",
                     accepted={"columns that are added": ", ".join(self._names)},
-                    fix="--prefix new_, to call them otherwise",
+                    fix=option("prefix", "new_", note=", to call them otherwise"),
                 )
 
     def read(self, values: dict[str, Any], where: str) -> ScoredRow:
@@ -129,7 +129,7 @@ class RowScorer:
         """Add the answers to rows, one row a step. They are batched among each other and with no others.
 
         Raises:
-            DataError: a text comes to no token, and ``on_error`` is "raise".
+            DataError: a text comes to no token, or to one that the model has no row for, and ``on_error`` is "raise".
             DeviceError: the backend failed.
         """
         answers = self._classifier.stream(
@@ -141,7 +141,7 @@ class RowScorer:
         )
         for row, answer in zip(rows, answers, strict=True):
             if answer is None and row.text is not None:
-                self._refuse(no_tokens(row.where))
+                self._refuse(self._classifier.refusal(row.text, row.where))
                 row.text = None
             row.truncated = answer is not None and answer.truncated
             row.values.update(itertools.zip_longest(self._names, self._cells(answer)))
@@ -164,10 +164,13 @@ class RowScorer:
         if self._on_error == "raise":
             raise DataError(
                 error.message,
-                accepted={"text": "a string, perhaps empty, that UTF-8 can encode"},
+                accepted={
+                    "text": "a string, perhaps empty, that UTF-8 can encode",
+                    **{name: value for name, value in error.accepted.items() if name not in ("inputs", "text")},
+                },
                 fix=[
-                    "--text NAME, if another column holds the text",
-                    "--on-error null, to give such rows no prediction; what is finished stays",
+                    option("text", "NAME", note=", if another column holds the text"),
+                    option("on_error", "null", note=", to give such rows no prediction; what is finished stays"),
                 ],
             )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -11,11 +11,11 @@ import numpy as np
 from liteft.errors import InputError, ModelError
 from liteft.runtime.backends import Engine
 from liteft.runtime.batching import cut_runs, plan_batches
-from liteft.runtime.clipping import ClippingTokenizer
 from liteft.runtime.counters import Counters
-from liteft.runtime.inputs import Text, no_tokens
+from liteft.runtime.inputs import Text, no_tokens, unknown_token
+from liteft.tokenization import Encoded, TextTokenizer
 
-__all__ = ["WINDOW", "Scored", "score_texts", "windows"]
+__all__ = ["WINDOW", "Reader", "Scored", "score_texts", "windows"]
 
 WINDOW = (
     1024  # texts that are sorted by length together: padding is 1.7% on SST-2 then, 0.4% with twice as many
@@ -30,29 +30,59 @@ class Scored:
     """What a window of texts came to, in order.
 
     Attributes:
-        logits: float32, shape (texts, labels); zeros for a text without tokens.
+        logits: float32, shape (texts, labels); zeros for a text that was refused.
         truncated: bool, shape (texts,): tokens were cut off.
-        lengths: int64, shape (texts,): tokens that were read; 0 where there was none to read.
+        lengths: int64, shape (texts,): tokens that were read; 0 for a text that was refused.
+        unknown: place -> id of the token that the model has no row for; what else was refused has no token at all.
     """
 
     logits: np.ndarray
     truncated: np.ndarray
     lengths: np.ndarray
+    unknown: Mapping[int, int] = field(default_factory=dict)
 
-    def refuse_tokenless(self, names: list[str]) -> None:
-        """Raise InputError for the first text without tokens, by its name."""
-        for name, length in zip(names, self.lengths.tolist(), strict=True):
-            if length == 0:
-                raise no_tokens(name)
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """How one model reads texts.
+
+    Attributes:
+        tokenizer: turns them into ids and cuts them.
+        paired: the model reads pairs.
+        one_by_one: tokenize one text after the other, on one core.
+        rows: of the table of words, where the tokenizer may give ids beyond it; else None, and nothing is checked.
+    """
+
+    tokenizer: TextTokenizer
+    paired: bool
+    one_by_one: bool
+    rows: int | None
+
+    def encode(self, texts: list[Text]) -> Encoded:
+        """Return the tokens of texts."""
+        pairs = [text.second or "" for text in texts] if self.paired else None
+        return self.tokenizer.encode([text.first for text in texts], pairs, one_by_one=self.one_by_one)
+
+    def unknown(self, encoded: Encoded) -> dict[int, int]:
+        """Return place -> id of the first token that the model has no row for."""
+        if self.rows is None:
+            return {}
+        beyond = ((place, ids[ids >= self.rows]) for place, ids in enumerate(encoded.ids))
+        return {place: int(ids[0]) for place, ids in beyond if len(ids)}
+
+    def refusal(self, name: str, unknown: int | None) -> InputError:
+        """Return the error for a text that ``score_texts`` has refused; ``unknown`` is what it says of it."""
+        if unknown is None or self.rows is None:
+            return no_tokens(name)
+        return unknown_token(name, self.tokenizer.token(unknown), unknown, self.rows)
 
 
 def score_texts(
     texts: list[Text],
     *,
-    tokenizer: ClippingTokenizer,
+    reader: Reader,
     engine: Engine,
     labels: int,
-    paired: bool,
     counters: Counters,
     token_budget: int | None = None,
 ) -> Scored:
@@ -60,10 +90,9 @@ def score_texts(
 
     Args:
         texts: judged texts, or pairs where ``paired``.
-        tokenizer: turns them into ids and cuts them.
+        reader: tokenizes them.
         engine: computes.
         labels: number of labels.
-        paired: the model reads pairs.
         counters: gets what was done added.
         token_budget: tokens of a batch, at most, padding included; None for the engine's own.
 
@@ -71,9 +100,11 @@ def score_texts(
         DeviceError: the engine failed.
         ModelError: the model gave NaN or infinite logits.
     """
-    pairs = [text.second or "" for text in texts] if paired else None
-    encoded = tokenizer.encode([text.first for text in texts], pairs)
+    encoded = reader.encode(texts)
     lengths = encoded.lengths
+    unknown = reader.unknown(encoded)
+    if unknown:
+        lengths[list(unknown)] = 0
     tokens = sum(lengths.tolist())
     if len(texts) == 1 and tokens:  # a single text is what has to be answered fast, and needs no plan
         filled, batches, padded = [0], 1, tokens
@@ -99,7 +130,7 @@ def score_texts(
         padded_tokens=padded,
         batches=batches,
     )
-    return Scored(logits, encoded.truncated, lengths)
+    return Scored(logits, encoded.truncated, lengths, unknown)
 
 
 def _plan(lengths: np.ndarray, filled: list[int], engine: Engine, token_budget: int) -> list[list[int]]:

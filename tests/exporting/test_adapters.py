@@ -11,7 +11,7 @@ import pytest
 
 import liteft
 from liteft.errors import ModelError, VerificationError
-from liteft.exporting import Limits, export, exporter
+from liteft.exporting import Limits, export, exporter, sizes
 from liteft.finetuning import finetune
 from liteft.finetuning.model import load_classifier, predict_logits
 from liteft.run import Run
@@ -76,7 +76,7 @@ def test_the_export_is_held_to_the_adapter_on_its_base_and_not_to_what_was_merge
 def test_a_teacher_too_large_for_one_file_is_refused_before_it_is_merged(
     runs: dict[str, Run], tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exporter, "_MOST_BYTES", 4 * runs["bert"].info["parameters"] - 1)
+    monkeypatch.setattr(sizes, "MOST_BYTES", 4 * runs["bert"].info["parameters"] - 1)
     monkeypatch.setattr(exporter, "merged_classifier", lambda _: pytest.fail("it was merged"))
     with pytest.raises(ModelError, match="parameters") as caught:
         export(runs["bert"], tmp_path / "out", verify=tiny.make_dataset().validation)

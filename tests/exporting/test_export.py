@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoTokenizer
 
 from liteft import files
 from liteft.artifact import read_artifact
 from liteft.data import Split
-from liteft.errors import ArtifactError, ConfigError, DataError, DeviceError, ModelError, RunError, VerificationError
-from liteft.exporting import Limits, blueprint, export, exporter
+from liteft.errors import (
+    ArtifactError,
+    ConfigError,
+    DataError,
+    DeviceError,
+    InputError,
+    ModelError,
+    RunError,
+    VerificationError,
+)
+from liteft.exporting import Limits, blueprint, builder, export, exporter, mending, sizes
+from liteft.exporting.precision import Precision
+from liteft.finetuning.adapters import parameter_count
 from liteft.finetuning.model import load_classifier, predict_logits
 from liteft.runtime import load
+from liteft.runtime.native_library import has_library
 
 
 @pytest.fixture(scope="module")
@@ -351,14 +366,54 @@ def test_a_source_that_is_no_folder_is_a_model_error(tmp_path: Path, learned: tu
         export(tmp_path / "nothing", tmp_path / "out", verify=learned[1])
 
 
-def test_a_graph_beyond_two_gigabytes_is_refused(
+def test_a_graph_beyond_two_gigabytes_is_refused_with_what_would_fit(
     learned: tuple[Path, Split], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, split = learned
-    monkeypatch.setattr(exporter, "_MOST_BYTES", 1000)
-    with pytest.raises(ModelError, match="parameters") as caught:
-        export(folder, tmp_path / "out", verify=split)
-    assert "one ONNX file: 2 GB" in str(caught.value)
+    parameters = parameter_count(load_classifier(folder).model)
+    for bytes_each, asked, hints in (
+        (4, {}, ["--precision int8", "--precision fp16"]),
+        (2, {"precision": "fp16"}, ["--precision int8"]),
+        (4, {"precision": "int8", "scheme": "static"}, ["--scheme per_row"]),
+        (1, {"precision": "int8"}, []),
+    ):
+        monkeypatch.setattr(sizes, "MOST_BYTES", bytes_each * parameters - 1)
+        with pytest.raises(ModelError, match="parameters") as caught:
+            export(folder, tmp_path / "out", verify=split, **asked)
+        assert "one ONNX file: 2 GB" in str(caught.value)
+        assert caught.value.command_hints() == [*hints, "distil it into a smaller student"]
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp16"])
+def test_a_model_too_large_for_float32_is_exported_without_a_float32_graph(
+    learned: tuple[Path, Split], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: Precision
+) -> None:
+    folder, split = learned
+    stored: dict[str, np.dtype[Any]] = {}
+
+    def from_array(array: np.ndarray, name: str) -> onnx.TensorProto:
+        stored[name] = array.dtype
+        return numpy_helper.from_array(array, name)
+
+    monkeypatch.setattr(sizes, "MOST_BYTES", 2 * parameter_count(load_classifier(folder).model))
+    monkeypatch.setattr(builder, "numpy_helper", SimpleNamespace(from_array=from_array))
+    loose = Limits(agreement=0.5, accuracy_drop=0.5)  # tiny random models decide by hairs
+    artifact = export(folder, tmp_path / "out", verify=split, precision=precision, limits=loose)
+    assert artifact.manifest.precision == precision
+    matrices = {name: kind for name, kind in stored.items() if re.match(r"(layers.*|embeddings\.word)\.weight", name)}
+    matrices = {name: kind for name, kind in matrices.items() if "norm" not in name}
+    assert len(matrices) > 4
+    assert {str(kind) for kind in matrices.values()} == {{"int8": "int8", "fp16": "float16"}[precision]}
+
+
+def test_what_is_to_blame_is_not_looked_for_where_no_float32_graph_fits(
+    learned: tuple[Path, Split], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, split = learned
+    monkeypatch.setattr(sizes, "MOST_BYTES", 2 * parameter_count(load_classifier(folder).model))
+    monkeypatch.setattr(mending, "rank_products", lambda *_, **__: pytest.fail("it was looked for"))
+    with pytest.raises(VerificationError):
+        export(folder, tmp_path / "out", verify=split, precision="int8", limits=Limits(logit_difference=1e-9))
 
 
 def test_a_run_gives_its_metrics_data_and_teacher_to_the_manifest(
@@ -426,3 +481,74 @@ def test_a_node_that_the_native_backend_cannot_read_stops_an_export_where_the_li
     assert export(learned[0], tmp_path / "out", verify=learned[1], flat=True).manifest.verification["backends"] == [
         "onnxruntime"
     ]
+
+
+@pytest.fixture
+def with_token(learned: tuple[Path, Split], tmp_path: Path) -> Path:
+    """The BERT with a token in its tokenizer that its table has no row for."""
+    folder = tmp_path / "added"
+    shutil.copytree(learned[0], folder)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_tokens(["<url>"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+@pytest.mark.parametrize("backend", ["native", "onnxruntime"])
+def test_a_token_without_a_row_is_said_and_fails_its_own_text_alone(
+    with_token: Path, learned: tuple[Path, Split], tmp_path: Path, backend: str
+) -> None:
+    if backend == "native" and not has_library():
+        pytest.skip("the native library is not built")
+    said: list[str] = []
+    artifact = export(with_token, tmp_path / "out", verify=learned[1], progress=said.append)
+    assert any("no row for '<url>'" in line for line in said)
+    with load(artifact.path, backend=backend) as classifier:
+        found = list(classifier.stream(["fine", "see <url> now", "fine too"], on_error="null"))
+        assert [each is None for each in found] == [False, True, False]
+        with pytest.raises(InputError, match="text 0 holds '<url>'"):
+            classifier.logits(["see <url> now"])
+
+
+def test_a_text_to_verify_on_with_a_token_without_a_row_is_named(
+    with_token: Path, learned: tuple[Path, Split], tmp_path: Path
+) -> None:
+    split = Split("validation", ["fine", "see <url>"])
+    with pytest.raises(DataError, match="text 1 of split 'validation' holds '<url>'"):
+        export(with_token, tmp_path / "out", verify=split)
+    with pytest.raises(DataError, match="text 1 of those given holds '<url>'"):
+        predict_logits(load_classifier(with_token), split.texts)
+    assert export(learned[0], tmp_path / "out", verify=learned[1]).manifest.embedding_rows is None
+
+
+def test_a_token_of_every_text_without_a_row_is_a_model_error(
+    with_token: Path, learned: tuple[Path, Split], tmp_path: Path
+) -> None:
+    content = json.loads((with_token / "tokenizer.json").read_text("utf-8"))
+    number = next(token["id"] for token in content["added_tokens"] if token["content"] == "<url>")
+    content["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": "<url>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {"<url>": {"id": "<url>", "ids": [number], "tokens": ["<url>"]}},
+    }
+    (with_token / "tokenizer.json").write_text(json.dumps(content), "utf-8")
+    with pytest.raises(ModelError, match="puts '<url>' into every text"):
+        export(with_token, tmp_path / "out", verify=learned[1])
+
+
+@pytest.mark.parametrize(("family", "before"), [("bert", 0), ("roberta", 2)])
+def test_the_manifest_says_how_many_tokens_there_are_positions_for(
+    workshop: Any, tmp_path: Path, family: str, before: int
+) -> None:
+    folder, split = workshop.learned(family)
+    rows = json.loads((folder / "config.json").read_text("utf-8"))["max_position_embeddings"]
+    assert export(folder, tmp_path / "out", verify=split).manifest.positions == rows - before
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    config["liteft"]["max_tokens"] = rows - before + 1
+    broken = tmp_path / "broken"
+    shutil.copytree(folder, broken)
+    (broken / "config.json").write_text(json.dumps(config), "utf-8")
+    with pytest.raises(ModelError, match="cannot read") as caught:
+        export(broken, tmp_path / "other", verify=split)
+    assert f"max_tokens={rows - before}" in caught.value.fix[0].python

@@ -17,7 +17,7 @@ pytest.importorskip("onnxruntime", reason="the operator is ONNX Runtime's")
 
 from liteft.exporting import Limits, export
 from liteft.exporting.precision import Precision
-from liteft.runtime.cores import usable_cores
+from liteft.runtime.cores import default_threads
 from tests.exporting.conftest import WORDS, Workshop
 from tests.native.sessions import Feed, exported, open_session, read_counters, run
 
@@ -177,7 +177,7 @@ def test_a_session_has_the_threads_that_were_asked_for(
         monkeypatch.setenv("LITEFT_THREADS", asked)
     before = tasks()
     session = open_session(model, file)
-    assert tasks() - before == (int(asked) if asked else usable_cores()) - 1
+    assert tasks() - before == default_threads() - 1
     del session
     assert tasks() == before
 

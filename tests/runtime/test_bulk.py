@@ -193,7 +193,7 @@ def test_a_model_of_pairs_needs_a_second_column_and_others_refuse_one(
 ) -> None:
     with pytest.raises(DataError, match="reads pairs") as caught:
         predict_file(pair_classifier, source, tmp_path / "out.csv")
-    assert "--pair NAME" in str(caught.value)
+    assert "--pair NAME" in caught.value.command_text()
     with pytest.raises(ConfigError, match="reads single texts"):
         predict_file(classifier, source, tmp_path / "out.csv", pair="label")
 
@@ -209,7 +209,7 @@ def test_columns_of_the_input_are_never_overwritten(tmp_path: Path, source: Path
     first = predict_file(classifier, source, tmp_path / "first.jsonl").path
     with pytest.raises(DataError, match="has a column 'prediction' already") as caught:
         predict_file(classifier, first, tmp_path / "second.jsonl")
-    assert "--prefix" in str(caught.value)
+    assert "--prefix" in caught.value.command_text()
     predict_file(classifier, first, tmp_path / "second.jsonl", prefix="new_")
     row = read(tmp_path / "second.jsonl")[7]
     assert list(row)[-4:] == ["prediction", "score", "new_prediction", "new_score"]
@@ -521,7 +521,8 @@ def test_a_row_without_a_usable_text_is_named_by_its_line(
         predict_file(classifier, source, tmp_path / "out.jsonl")
     message = str(caught.value)
     assert message.startswith(f"{source}, line 3, column 'text', {what}")
-    assert "--on-error null" in message
+    assert 'on_error="null"' in message or "on_error='null'" in message
+    assert "--on-error null" in caught.value.command_text()
     assert names(tmp_path) == ["in.jsonl"]
     predict_file(classifier, source, tmp_path / "out.jsonl", on_error="null")
     assert [row["prediction"] is None for row in read(tmp_path / "out.jsonl")] == [False, False, True, False]
@@ -684,8 +685,9 @@ def test_a_full_disk_is_an_error_after_which_the_run_goes_on(
     assert str(caught.value).splitlines() == [
         f"{tmp_path / 'out.csv'} could not be written: No space left on device.",
         "  rows that are safe: 20",
-        "  try: free some space, or choose another folder with --output",
-        "  try: the same command again, to go on",
+        "  try: free some space",
+        "  try: an output in another folder",
+        "  try: the same call as before, to go on",
     ]
     assert predict_file(classifier, source, tmp_path / "out.csv", part_rows=10).resumed == 20
 

@@ -139,9 +139,9 @@ def test_multi_label_takes_a_threshold_for_each_label(multi_classifier: Classifi
 @pytest.mark.parametrize(
     ("settings", "part"),
     [
-        ({"top_k": 0}, "top_k=0"),
-        ({"top_k": 1.5}, "top_k=1.5"),
-        ({"top_k": True}, "top_k=True"),
+        ({"top_k": 0}, "got 0"),
+        ({"top_k": 1.5}, "got 1.5"),
+        ({"top_k": True}, "got True"),
         ({"threshold": 0.5}, "one label for every text"),
     ],
 )
@@ -161,8 +161,8 @@ def test_wrong_thresholds_are_refused(multi_classifier: Classifier, threshold: A
 @pytest.mark.parametrize(
     ("settings", "part"),
     [
-        ({"window": 0}, "window=0"),
-        ({"token_budget": -1}, "token_budget=-1"),
+        ({"window": 0}, "window must be a positive integer, got 0"),
+        ({"token_budget": -1}, "token_budget must be a positive integer, got -1"),
         ({"on_error": "skip"}, "'skip'"),
     ],
 )

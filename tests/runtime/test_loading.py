@@ -15,7 +15,7 @@ from liteft.artifact import Artifact
 from liteft.errors import ArtifactError, DeviceError, MissingExtraError
 from liteft.installation import install_hint
 from liteft.runtime import load, onnx_engine
-from liteft.runtime.cores import usable_cores
+from liteft.runtime.cores import default_threads, usable_cores
 
 
 def test_a_loaded_artifact_says_what_it_is(artifact: Artifact) -> None:
@@ -23,7 +23,7 @@ def test_a_loaded_artifact_says_what_it_is(artifact: Artifact) -> None:
         assert classifier.labels == artifact.manifest.labels
         assert classifier.manifest == artifact.manifest
         assert (classifier.backend, classifier.device) == ("onnxruntime", "cpu")
-        assert classifier.threads == usable_cores()
+        assert classifier.threads == default_threads()
         assert classifier.stats.texts == 0
 
 
@@ -187,3 +187,61 @@ def test_the_quota_of_an_old_control_group_counts_too(tmp_path: Path) -> None:
     assert usable_cores(cgroup=tmp_path) == 1
     (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("-1\n")
     assert usable_cores(cgroup=tmp_path) == free
+
+
+def test_the_smallest_quota_from_the_own_group_to_the_root_counts(tmp_path: Path) -> None:
+    own, group = tmp_path / "own", tmp_path / "app.slice" / "web.service"
+    group.mkdir(parents=True)
+    own.write_text("0::/app.slice/web.service\n")
+    free = usable_cores(cgroup=tmp_path, own=own)
+    (tmp_path / "other.slice").mkdir()
+    (tmp_path / "other.slice" / "cpu.max").write_text("1000 100000\n")
+    (group / "cpu.max").write_text("max 100000\n")
+    assert usable_cores(cgroup=tmp_path, own=own) == free
+    (group.parent / "cpu.max").write_text("100000 100000\n")
+    assert usable_cores(cgroup=tmp_path, own=own) == 1
+    own.write_text("0::/docker/0123\n")  # as the host sees it: here it is the root
+    assert usable_cores(cgroup=tmp_path, own=own) == free
+    (tmp_path / "cpu.max").write_text("50000 100000\n")
+    assert usable_cores(cgroup=tmp_path, own=own) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "cores"), [("1:cpu,cpuacct:/docker/a", 1), ("1:cpuacct:/docker/a", None), ("1:cpu:/../docker/a", None)]
+)
+def test_the_quota_of_an_own_old_control_group_counts(tmp_path: Path, line: str, cores: int | None) -> None:
+    own, group = tmp_path / "own", tmp_path / "cpu" / "docker" / "a"
+    group.mkdir(parents=True)
+    own.write_text(f"4:memory:/\n{line}\n0::/\n")
+    free = usable_cores(cgroup=tmp_path, own=own)
+    (group / "cpu.cfs_quota_us").write_text("90000\n")
+    (group / "cpu.cfs_period_us").write_text("100000\n")
+    assert usable_cores(cgroup=tmp_path, own=own) == (cores or free)
+
+
+def test_a_number_of_threads_comes_from_the_environment(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert default_threads({}) == usable_cores()
+    assert default_threads({"OMP_NUM_THREADS": "5,2"}) == 5
+    assert default_threads({"OMP_NUM_THREADS": "5", "LITEFT_THREADS": "3"}) == 3
+    assert default_threads({"OMP_NUM_THREADS": "5", "LITEFT_THREADS": ""}) == 5
+    monkeypatch.setenv("LITEFT_THREADS", "3")
+    with load(artifact.path) as classifier:
+        assert classifier.threads == 3
+    with load(artifact.path, threads=1) as classifier:
+        assert classifier.threads == 1
+
+
+@pytest.mark.parametrize("name", ["LITEFT_THREADS", "OMP_NUM_THREADS"])
+@pytest.mark.parametrize("value", ["0", "-1", "many", "2.5", "1025", "9" * 5000, "²"])
+def test_a_number_of_threads_in_the_environment_that_is_none_is_said(name: str, value: str) -> None:
+    with pytest.raises(DeviceError, match=f"{name} is .*no number of threads") as caught:
+        default_threads({name: value})
+    assert f"unset {name}" in caught.value.fix
+
+
+def test_texts_longer_than_the_table_of_positions_are_refused_at_once(tiny: ModuleType, tmp_path: Path) -> None:
+    tiny.write_artifact(tmp_path / "fits", max_tokens=32, positions=32)
+    load(tmp_path / "fits").close()
+    tiny.write_artifact(tmp_path / "beyond", max_tokens=32, positions=31)
+    with pytest.raises(ArtifactError, match="cuts texts at 32 tokens, and its model has positions for 31"):
+        load(tmp_path / "beyond")

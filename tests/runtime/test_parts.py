@@ -104,7 +104,7 @@ def test_an_output_that_exists_is_not_touched(tmp_path: Path) -> None:
     output.write_text("old")
     with pytest.raises(RunError, match="exists") as caught, opened(output):
         pass
-    assert "--overwrite" in str(caught.value)
+    assert "try: overwrite=True" in str(caught.value) and "try: --overwrite" in caught.value.command_text()
     assert names(tmp_path) == ["out.csv"]
     with open_parts(output, STATE, overwrite=True, restart=False) as parts:
         put(parts, "new")
@@ -133,7 +133,7 @@ def test_another_state_is_refused_by_its_differences_alone(tmp_path: Path) -> No
         "settings text": "was 'body', is 'title'",
         "settings top_k": "was None, is 3",
     }
-    assert any("--restart" in fix for fix in caught.value.fix)
+    assert any("--restart" in hint for hint in caught.value.command_hints())
     with open_parts(output, other, overwrite=False, restart=True) as parts:
         assert parts.rows == 0
         put(parts, "x")

@@ -1,0 +1,81 @@
+"""Token ids that a model has no row for: its tokenizer was given tokens, and its table of words was not resized.
+
+transformers ends at such a text with an IndexError that names neither text nor token. Most texts hold no such token, so
+a model is not refused for it: the first text that does is, by name. Where a token stands in every text, all would be.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import nn
+
+from liteft.errors import DataError, ModelError
+from liteft.tokenization import Encoded
+
+if TYPE_CHECKING:
+    from liteft.finetuning.model import LoadedClassifier
+
+__all__ = ["check_ids", "embedding_rows", "unknown_tokens"]
+
+_FIX = "in transformers: model.resize_token_embeddings(len(tokenizer)), then save_pretrained, and train it again"
+
+
+def embedding_rows(model: nn.Module) -> int | None:
+    """Return how many rows a classifier's table of word embeddings has; None where the model does not name it."""
+    encoder: Any = model if hasattr(model, "get_input_embeddings") else getattr(model, "encoder", model)
+    try:
+        table = encoder.get_input_embeddings()
+    except (AttributeError, NotImplementedError):
+        return None
+    weight = getattr(table, "weight", None)
+    return None if weight is None else len(weight)
+
+
+def unknown_tokens(loaded: LoadedClassifier) -> list[str]:
+    """Return the tokens that the tokenizer may give and the model has no row for, in the order of their ids.
+
+    Raises:
+        ModelError: one of them stands in every text.
+    """
+    rows = embedding_rows(loaded.model)
+    tokens = [] if rows is None else [token for token in loaded.tokenizer.tokens()[rows:] if token]
+    if rows is None or not tokens:
+        return []
+    pairs = [""] if loaded.settings.paired else None
+    everywhere = [int(number) for number in loaded.tokenizer.encode([""], pairs).ids[0] if number >= rows]
+    if everywhere or loaded.tokenizer.pad_id >= rows:
+        token = loaded.tokenizer.token(everywhere[0] if everywhere else loaded.tokenizer.pad_id)
+        raise ModelError(
+            f"{loaded.path}: the tokenizer puts {token!r} into every text or batch, and the model has no row for it.",
+            accepted={"rows of its word embeddings": f"{rows:,}"},
+            fix=_FIX,
+        )
+    return tokens
+
+
+def check_ids(loaded: LoadedClassifier, encoded: Encoded, name: str) -> None:
+    """Refuse texts with a token that the model has no row for.
+
+    Args:
+        loaded: the classifier.
+        encoded: the texts.
+        name: how to call them: "split 'train'".
+
+    Raises:
+        DataError: which text, and which token.
+    """
+    rows = embedding_rows(loaded.model)
+    if rows is None or not encoded.ids:
+        return
+    ids = np.concatenate(encoded.ids)
+    if not len(ids) or ids.max() < rows:
+        return
+    token = int(np.argmax(ids >= rows))
+    text = int(np.searchsorted(np.cumsum(encoded.lengths), token, side="right"))
+    raise DataError(
+        f"text {text} of {name} holds {loaded.tokenizer.token(int(ids[token]))!r}, and the model has no row for it.",
+        accepted={"rows of its word embeddings": f"{rows:,}", "id of the token": f"{int(ids[token]):,}"},
+        fix=[_FIX, "take the token out of the texts, or out of the tokenizer"],
+    )
