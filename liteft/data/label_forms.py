@@ -67,10 +67,11 @@ def settle(
         if task is None and _lists_of_one(raw):
             one = option("task", "single_label", note=" makes them classes")
             notes.append(worded("each text has one label in its list", one))
+        texts = {name: _texts(labels) for name, labels in raw.items()}
         if task is None:
-            _refuse_joined(raw["train"], places["train"], column, notes)
+            _refuse_joined(raw["train"], texts["train"], places["train"], column, notes)
         for name, labels in raw.items():
-            _refuse_fractions(labels, places[name])
+            _refuse_fractions(labels, texts[name], places[name])
         return raw
     written = {name: lists[name] or labels for name, labels in raw.items()}
     changed = _from_vectors(written, names, places, column, notes)
@@ -95,11 +96,12 @@ def _separated(value: Any, separator: str) -> Any:
     return [part for part in (part.strip() for part in value.split(separator)) if part]
 
 
-def _refuse_joined(labels: Sequence[Any], place: Provenance, column: str, notes: list[str]) -> None:
-    mark = joined_by(labels)
+def _refuse_joined(
+    labels: Sequence[Any], names: set[str], place: Provenance, column: str, notes: list[str]
+) -> None:
+    mark = joined_by(names)
     texts = (str(value) for value in labels)
     if mark is None:
-        names = _texts(labels)
         odd = next((mark for mark in ";|" if any(mark in name for name in names)), None)
         if odd is not None:
             hint = option("label_separator", odd, note=" would split them")
@@ -203,13 +205,12 @@ def _names_beside(source: str, width: int) -> tuple[tuple[str, ...], str] | None
     return None
 
 
-def joined_by(labels: Sequence[Any]) -> str | None:
-    """Return the mark that joins several labels in a cell, ";" in "joy;anger"; None where names only hold one.
+def joined_by(names: set[str]) -> str | None:
+    """Return the mark that joins several labels in a name, ";" in "joy;anger"; None where names only hold one.
 
     A mark joins where what it separates stands elsewhere, too: some of it for ";" and "|", most of it for marks
     that names are fond of ("Arts, Crafts and Hobbies").
     """
-    names = _texts(labels)
     if len(names) > 1 and all(_BITS.fullmatch(name) for name in names):
         return next(mark for mark in ",;| " if mark in next(iter(names)))
     for mark in _MARKS:
@@ -233,9 +234,8 @@ def _texts(labels: Sequence[Any]) -> set[str]:
     return {value.strip() for value in {value for value in labels if type(value) is str}} - {""}
 
 
-def _refuse_fractions(labels: Sequence[Any], place: Provenance) -> None:
+def _refuse_fractions(labels: Sequence[Any], texts: set[str], place: Provenance) -> None:
     """Raise DataError where all labels are numbers written as text, and one is not whole: as in other formats."""
-    texts = _texts(labels)
     if not texts or not all(_FRACTION.fullmatch(text) for text in texts):
         return
     broken = {text for text in texts if not float(text).is_integer()}
