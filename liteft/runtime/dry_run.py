@@ -1,9 +1,9 @@
 """A graph gone through without computing it: that its shapes fit, that it ends, and how much it takes.
 
 An engine in C++ is fast because it does not look twice. So a graph from a file is gone through first by the rules of
-`rules`, for a text or two of a few tokens: every operator is one that LiteFT writes, every shape fits, no value is much
-larger than weights and tokens explain, and out comes a row of logits for each text. What cannot be said in this way is
-loaded only where the caller trusts the file.
+`rules`, for two texts of as many tokens as fit: every operator is one that LiteFT writes, every shape fits, no value
+is much larger than weights and tokens explain, and out comes a row of logits for each text. What cannot be said in
+this way is loaded only where the caller trusts the file.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _OWN, _NODE = "liteft", "EncoderClassifier"
 _TOKENS = ("input_ids", "attention_mask", "token_type_ids")
 _LONG, _INT, _FLOAT = 7, 6, 1
 _OPSETS, _VERSIONS = range(18, 22), range(3, 13)
-_SIZES = ((2, 3), (1, 37))
 _LONGEST = 512
 _MOST_BYTES = 64 << 20  # of a value, beside what weights and tokens explain
 _MOST_WORK = 1 << 30
+_WORK_OF_PAIRS = 50_000  # of two tokens of a text, in attention: width times layers times two
 _MOST_OUTPUTS = 64
 
 
@@ -71,7 +71,10 @@ def _go_through(path: Path, model: StoredModel, *, labels: int | None, longest: 
     weights = {tensor.name: value_of(tensor) for tensor in model.graph.tensors}
     stored = sum(value.size * value.dtype.itemsize for value in weights.values())
     kinds = {value.name: value.kind for value in model.graph.inputs}
-    for texts, tokens in (*_SIZES, (1, min(longest, _LONGEST))):
+    sizes = [(2, min(longest, _LONGEST))]
+    if not model.functions:  # what may have been traced, and may hold a size that fits by chance
+        sizes.append((3, min(longest, 5)))
+    for texts, tokens in sizes:
         logits = _Run(path, model, weights, texts, tokens, stored).logits(kinds)
         if labels is not None and (logits.shape != (texts, labels) or logits.dtype != np.float32):
             _refuse(path, f"gives logits {logits.dtype} {logits.shape} for {texts} texts and {labels} labels")
@@ -123,6 +126,8 @@ def check_known(path: Path, model: StoredModel) -> None:
     for function in model.functions.values():
         if set(function.opsets) != {""} or function.opsets[""] not in _OPSETS or function.described:
             _refuse(path, "has a function that LiteFT does not write")
+    if any(tensor.dtype is None for tensor in model.all_tensors()):
+        _refuse(path, "has weights of a type that LiteFT does not write")
     if model.graph.described:
         _refuse(path, "describes values inside of its graph")
     called = 0
@@ -149,7 +154,7 @@ class _Run:
         self._path, self._model, self._weights = path, model, weights
         self._texts, self._tokens = texts, tokens
         self._most_bytes = _MOST_BYTES + 8 * stored + 8192 * texts * tokens**2
-        self._work = _MOST_WORK + 256 * stored * texts * tokens if tokens < 64 else 0
+        self._work = _MOST_WORK + 256 * stored * texts * tokens + _WORK_OF_PAIRS * texts * tokens**2
 
     def logits(self, kinds: dict[str, int]) -> Value:
         """Return what the graph gives. Raises ArtifactError where it cannot be gone through."""
@@ -197,10 +202,9 @@ class _Run:
                 _refuse(self._path, f"computes the value {name[:80]!r} twice")
             if len(value.shape) > 8 or value.size * value.dtype.itemsize > self._most_bytes:
                 _refuse(self._path, f"has a node {node.operator} that gives {value.shape} for {self._tokens} tokens")
-            if self._work:
-                self._work -= min(self._work, value.work + value.size)
-                if not self._work:
-                    _refuse(self._path, f"takes more work for {self._tokens} tokens than its weights explain")
+            self._work -= value.work + value.size
+            if self._work < 0:
+                _refuse(self._path, f"takes more work for {self._tokens} tokens than its weights explain")
             values[name] = value
 
 

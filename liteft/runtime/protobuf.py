@@ -42,12 +42,33 @@ class Message:
         return 0, len(self.bytes)
 
     def fields(self, span: Span) -> Iterator[tuple[int, int | Span]]:
-        """Yield what `fields` yields. Raises Malformed beyond the number of fields, too."""
-        for field in fields(self.bytes, span):
+        """Yield the fields of a message as (number, value); see ``fields``. Raises Malformed beyond ``most``, too."""
+        buffer, (place, end) = self.bytes, span
+        while place < end:
             self._left -= 1
             if self._left < 0:
                 raise Malformed("more parts than any graph has")
-            yield field
+            key, place = (buffer[place], place + 1) if buffer[place] < 0x80 else _varint(buffer, place, end)
+            number, kind = key >> 3, key & 7
+            if number == 0:
+                raise Malformed(f"a field without a number at byte {place}")
+            if kind in (VARINT, BYTES):
+                if place < end and buffer[place] < 0x80:
+                    length, place = buffer[place], place + 1
+                else:
+                    length, place = _varint(buffer, place, end)
+                if kind == VARINT:
+                    yield number, length
+                    continue
+            elif kind in (FIXED64, FIXED32):
+                length = 8 if kind == FIXED64 else 4
+            else:
+                raise Malformed(f"a field of unknown kind {kind} at byte {place}")
+            stop = place + length
+            if stop > end:
+                raise Malformed(f"a field that ends behind its message at byte {place}")
+            yield number, (place, stop) if kind == BYTES else int.from_bytes(buffer[place:stop], "little")
+            place = stop
 
     def integers(self, value: int | Span, most: int = 64) -> list[int]:
         """Return what `integers` returns, of ``most`` bytes a value at most."""
@@ -98,27 +119,7 @@ def fields(buffer: memoryview, span: Span) -> Iterator[tuple[int, int | Span]]:
     Raises:
         Malformed: the bytes are no message.
     """
-    place, end = span
-    while place < end:
-        key, place = _varint(buffer, place, end)
-        number, kind = key >> 3, key & 7
-        if number == 0:
-            raise Malformed(f"a field without a number at byte {place}")
-        if kind == VARINT:
-            value, place = _varint(buffer, place, end)
-            yield number, value
-            continue
-        if kind == BYTES:
-            length, place = _varint(buffer, place, end)
-        elif kind in (FIXED64, FIXED32):
-            length = 8 if kind == FIXED64 else 4
-        else:
-            raise Malformed(f"a field of unknown kind {kind} at byte {place}")
-        stop = place + length
-        if stop > end:
-            raise Malformed(f"a field that ends behind its message at byte {place}")
-        yield number, (place, stop) if kind == BYTES else int.from_bytes(buffer[place:stop], "little")
-        place = stop
+    return Message(buffer).fields(span)
 
 
 def integers(buffer: memoryview, value: int | Span) -> list[int]:

@@ -220,6 +220,10 @@ def zero_division(model: onnx.ModelProto) -> None:
     model.graph.node.insert(0, helper.make_node("Div", ["input_ids", "zero"], ["never"]))
 
 
+def narrow_float(model: onnx.ModelProto) -> None:
+    model.graph.initializer.append(helper.make_tensor("b", TensorProto.BFLOAT16, [1], b"\0\0", raw=True))
+
+
 def misfit(model: onnx.ModelProto) -> None:
     model.graph.initializer[1].dims[:] = reversed(model.graph.initializer[1].dims)
 
@@ -232,6 +236,7 @@ UNKNOWN = {
     endless: "gives (1048576, 1048576)",
     zero_division: "it may divide by zero",
     misfit: "does not fit",
+    narrow_float: "weights of a type that LiteFT does not write",
 }
 
 
