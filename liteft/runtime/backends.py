@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from liteft.errors import ArtifactError, DeviceError, MissingExtraError, closest
+from liteft.errors import ArtifactError, DeviceError, Hint, MissingExtraError, closest, leave_out, option
 from liteft.installation import install_hint
 from liteft.runtime.cores import MOST_THREADS, default_threads
 from liteft.runtime.counters import EngineCounters
@@ -148,11 +148,11 @@ def _native(artifact: Artifact, threads: int, precision: str | None, device: str
     return NativeEngine(artifact, threads=threads, device=device, precision=precision, stored=stored)
 
 
-def _without(precision: str | None, device: str) -> str:
+def _without(precision: str | None, device: str) -> Hint:
     """Return how to ask for less."""
     if precision is not None:
-        return "leave the precision out"
-    return 'device="cpu"' if device == "cuda" else 'backend="auto"'
+        return leave_out("precision")
+    return option("device", "cpu") if device == "cuda" else option("backend", "auto")
 
 
 def _any_cuda(artifact: Artifact, threads: int, trust: bool) -> Engine:
@@ -175,7 +175,9 @@ def _any_cuda(artifact: Artifact, threads: int, trust: bool) -> Engine:
         return _native(artifact, threads, None, "cuda", 'device="cuda"')
     except DeviceError as error:
         raise DeviceError(
-            error.message, accepted={**error.accepted, "onnxruntime": reason}, fix=["liteft doctor", 'device="cpu"']
+            error.message,
+            accepted={**error.accepted, "onnxruntime": reason},
+            fix=["liteft doctor", option("device", "cpu")],
         ) from error
 
 
@@ -253,20 +255,23 @@ def _check_precision(artifact: Artifact, precision: str, *, device: str, backend
     if backend == "onnxruntime":
         raise DeviceError(
             f"precision={precision!r} is offered by the native backend alone, and backend={backend!r} was asked for.",
-            fix=["leave the precision out", 'backend="auto"'],
+            fix=[leave_out("precision"), option("backend", "auto")],
         )
     if device == "cuda":
         return
     if precision == "fp16":
         raise DeviceError(
             f"precision='fp16' is offered on CUDA alone, and device={device!r} was asked for.",
-            fix=["leave the precision out", 'device="cuda"'],
+            fix=[leave_out("precision"), option("device", "cuda")],
         )
     if artifact.manifest.precision == "int8":
         raise DeviceError(
             f"precision={precision!r} was asked for, and {artifact.path} is stored in int8.",
             accepted={"precision": "None, for an int8 artifact"},
-            fix=["leave the precision out", "export with --precision fp32 or fp16"],
+            fix=[
+                leave_out("precision"),
+                Hint('liteft.export(..., precision="fp32") or "fp16"', "liteft export --precision fp32, or fp16"),
+            ],
         )
 
 
@@ -289,5 +294,5 @@ def _check_known(name: str, value: object, known: tuple[str | None, ...]) -> Non
     raise DeviceError(
         f"there is no {name} {value!r}.",
         accepted={name: ", ".join(map(str, known))},
-        fix=f'{name}="{near}"' if near else (),
+        fix=option(name, near) if near else (),
     )

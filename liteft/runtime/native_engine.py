@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from liteft.artifact import Artifact
-from liteft.errors import ArtifactError, DeviceError
+from liteft.errors import ArtifactError, DeviceError, leave_out, option
 from liteft.runtime.counters import EngineCounters
 from liteft.runtime.cuda_places import cache_folder, cublas_path
 from liteft.runtime.encoder_file import StoredClassifier, read_classifier
@@ -193,12 +193,12 @@ def _creation_error(library: NativeLibrary, precision: str, device: str) -> Devi
         return DeviceError(
             f'device="cuda" was asked for, and the native engine cannot run there: {library.last_error()}.',
             accepted={"library": library.path},
-            fix=["liteft doctor", 'device="cpu"'],
+            fix=["liteft doctor", option("device", "cpu")],
         )
     return DeviceError(
         f"the native engine cannot make this classifier in {precision}: {library.last_error()}.",
         accepted={"instructions of this machine": library.instructions, "library": library.path},
-        fix="leave the precision out" if precision == "bf16" else 'backend="onnxruntime"',
+        fix=leave_out("precision") if precision == "bf16" else option("backend", "onnxruntime"),
     )
 
 

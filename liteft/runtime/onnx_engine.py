@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 
 from liteft.artifact import Artifact
-from liteft.errors import ArtifactError, DeviceError, MissingExtraError, first_line
+from liteft.errors import ArtifactError, DeviceError, MissingExtraError, first_line, option
 from liteft.installation import install_hint
 from liteft.runtime.batching import pad
 from liteft.runtime.dry_run import check_graph
@@ -124,7 +124,7 @@ class OnnxEngine:
                 fix=[
                     "see onnxruntime's lines on stderr for the missing library",
                     "liteft doctor",
-                    'device="cpu"',
+                    option("device", "cpu"),
                 ],
             )
         self.token_budget = _CUDA_TOKEN_BUDGET if self.device == "cuda" else _CPU_TOKENS_PER_THREAD * threads
@@ -182,7 +182,7 @@ def _new_session(artifact: Artifact, device: str, threads: int) -> Any:
         raise DeviceError(
             f'device="cuda" was asked for, and onnxruntime {onnxruntime.__version__} has no {_CUDA}.',
             accepted={"providers": ", ".join(onnxruntime.get_available_providers())},
-            fix=[f"pip uninstall onnxruntime; {install_hint('gpu')}", 'device="cpu"'],
+            fix=[f"pip uninstall onnxruntime; {install_hint('gpu')}", option("device", "cpu")],
         )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
