@@ -225,7 +225,7 @@ def test_without_onnxruntime_and_library_the_error_names_both(
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingExtraError) as caught:
         load(exported().path)
-    assert "liteft[cpu]" in str(caught.value) and "there is no libliteft.so" in str(caught.value)
+    assert "[cpu]'" in str(caught.value) and "there is no libliteft.so" in str(caught.value)
 
 
 def test_a_graph_that_does_not_fit_its_manifest_is_an_error(
