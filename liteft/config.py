@@ -108,7 +108,7 @@ class TeacherRecipe(TrainingRecipe):
     base: str | None = None
     pooling: Literal["auto", "cls", "mean"] = "auto"
     max_tokens: int = Field(default=128, ge=4)
-    truncation_side: Literal["right", "left"] = "right"
+    truncation_side: Literal["right", "left"] | None = Field(default=None, description="None: the base's own")
     dropout: float | None = Field(default=None, ge=0, lt=1, description="None: the base's own")
     head: Literal["random", "lda"] = Field(default="random", description="the head's first weights")
     rdrop_weight: float = Field(default=0.0, ge=0, description="R-Drop's alpha / 2; 0 passes each text once")

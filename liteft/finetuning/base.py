@@ -37,7 +37,7 @@ from liteft.finetuning.model import (
     read_config,
 )
 from liteft.finetuning.pretrained import load_pretrained
-from liteft.finetuning.tokenizer_files import read_tokenizer
+from liteft.finetuning.tokenizer_files import Side, read_tokenizer
 from liteft.metrics import Task
 from liteft.tokenization import TextTokenizer
 
@@ -59,7 +59,7 @@ def create_classifier(
     pooling: Pooling,
     max_tokens: int,
     paired: bool,
-    truncation_side: str = "right",
+    truncation_side: Side | None = None,
     dropout: float | None = None,
     seed: int = 0,
     adapter: Adapter | None = None,
@@ -73,7 +73,7 @@ def create_classifier(
         pooling: "cls" or "mean"; decoders always pool their last token.
         max_tokens: texts are cut to this length; lowered to what the base's positions hold is an error.
         paired: the task classifies pairs of texts.
-        truncation_side: "right" or "left".
+        truncation_side: "right" or "left"; None for that of the base's tokenizer.
         dropout: replaces the base's own dropout when given.
         seed: of the head's random weights, and the adapter's.
         adapter: train this and the head alone, on the base as its ``quantization`` stores it.
@@ -93,13 +93,14 @@ def create_classifier(
             accepted={"max_tokens": f"up to {position_limit(config)}"},
             fix=option("max_tokens", position_limit(config)),
         )
-    settings = ModelSettings(
-        tuple(labels), task, pooling, max_tokens, paired, "left" if truncation_side == "left" else "right"
-    )
+    found = read_tokenizer(base)
+    side = truncation_side or found.truncation_side
+    settings = ModelSettings(tuple(labels), task, pooling, max_tokens, paired, side)
     apply_settings(config, settings)
     if dropout is not None:
         _set_dropout(config, dropout)
-    tokenizer = _tokenizer(base, settings, config)
+    tokenizer = found.cutting(max_tokens, truncation_side=side, pad_id=config.pad_token_id)
+    config.pad_token_id = tokenizer.pad_id
     set_seed(seed)
     quantization = None if adapter is None else adapter.quantization
     model = load_pretrained(
@@ -120,7 +121,7 @@ def create_from_scratch(
     pooling: Pooling,
     max_tokens: int,
     paired: bool,
-    truncation_side: str = "right",
+    truncation_side: Side | None = None,
     dropout: float | None = None,
     seed: int = 0,
 ) -> LoadedClassifier:
@@ -130,7 +131,8 @@ def create_from_scratch(
         vocabulary: a WordPiece vocab.txt, or a tokenizer.json.
         folder: an existing folder that becomes the classifier's tokenizer source.
         size: layers x width, as "4x256"; heads are 64 wide (32 where 64 does not divide the width).
-        labels, task, pooling, max_tokens, paired, truncation_side, dropout, seed: as for create_classifier.
+        labels, task, pooling, max_tokens, paired, dropout, seed: as for create_classifier.
+        truncation_side: "right" or "left"; None for "right".
 
     Raises:
         ModelError: the vocabulary cannot be read.
@@ -142,10 +144,10 @@ def create_from_scratch(
     if head_size is None:
         raise ConfigError(f"size {size!r}: the width {width} cannot be split into heads of 32 or 64.")
     _write_tokenizer(vocabulary, folder)
-    settings = ModelSettings(
-        tuple(labels), task, pooling, max_tokens, paired, "left" if truncation_side == "left" else "right"
+    settings = ModelSettings(tuple(labels), task, pooling, max_tokens, paired, truncation_side or "right")
+    tokenizer = TextTokenizer.from_file(
+        folder / "tokenizer.json", max_tokens=max_tokens, truncation_side=settings.truncation_side
     )
-    tokenizer = TextTokenizer.from_file(folder / "tokenizer.json", max_tokens=max_tokens)
     config = BertConfig(
         vocab_size=tokenizer.vocabulary_size,
         hidden_size=width,
@@ -181,16 +183,6 @@ def parse_size(size: str) -> tuple[int, int | None]:
             fix=option("size", "3x384"),
         )
     return int(match[1]), int(match[2]) if match[2] else None
-
-
-def _tokenizer(base: Path, settings: ModelSettings, config: PretrainedConfig) -> TextTokenizer:
-    """Return the base's tokenizer, as transformers reads it; its padding is written into a configuration without."""
-    found = read_tokenizer(base)
-    tokenizer = found.cutting(
-        settings.max_tokens, truncation_side=settings.truncation_side, pad_id=config.pad_token_id
-    )
-    config.pad_token_id = tokenizer.pad_id
-    return tokenizer
 
 
 def _write_tokenizer(vocabulary: Path, folder: Path) -> None:

@@ -175,6 +175,12 @@ def test_an_artifact_that_transformers_reads_otherwise_is_found(
     assert not (tmp_path / "out").exists()
 
 
+def test_pairs_of_a_family_without_type_ids_are_exported(workshop: Any, tmp_path: Path) -> None:
+    path, split = workshop.learned("distilbert", paired=True)
+    compared = export(path, tmp_path / "out", verify=split).manifest.verification["transformers"]
+    assert compared["ids"] == compared["artifact"]["ids"] == "equal" and compared["logits"] > 30
+
+
 def test_what_transformers_cannot_load_is_compared_by_its_ids_and_the_manifest_says_so(
     workshop: Any, tmp_path: Path
 ) -> None:

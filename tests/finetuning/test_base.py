@@ -15,7 +15,13 @@ from safetensors.torch import load_file, save_file
 
 from liteft.errors import ConfigError, LiteftError, ModelError
 from liteft.finetuning.base import create_classifier, create_from_scratch, parse_size, resolve_base
-from liteft.finetuning.model import LoadedClassifier, MeanPooledClassifier, predict_logits
+from liteft.finetuning.model import (
+    LoadedClassifier,
+    MeanPooledClassifier,
+    load_classifier,
+    predict_logits,
+    save_classifier,
+)
 from tests.finetuning.conftest import FAMILIES, LABELS, PIECES, make_dataset, write_base
 
 Get = Callable[[str], Path]
@@ -183,9 +189,19 @@ def test_from_scratch_has_the_size_and_the_vocabulary(vocabulary: Path, tmp_path
     assert predict_logits(made, TEXTS).shape == (len(TEXTS), 3)
 
 
-def test_from_scratch_takes_a_tokenizer_json(base: Get, tmp_path: Path) -> None:
+def test_from_scratch_takes_a_tokenizer_json_and_keeps_it(base: Get, tmp_path: Path) -> None:
     made = create_from_scratch(base("bert") / "tokenizer.json", tmp_path, size="1x32", **COMMON)
     assert made.tokenizer.encode(["w1"]).lengths.tolist() == [3]
+    model = tmp_path / "model"
+    model.mkdir()
+    save_classifier(made.model, made.settings, made.path, model)
+    assert load_classifier(model).tokenizer.json_text == made.tokenizer.json_text
+
+
+def test_from_scratch_cuts_on_the_side_that_was_asked_for(vocabulary: Path, tmp_path: Path) -> None:
+    settings = {**COMMON, "max_tokens": 4, "truncation_side": "left"}
+    made = create_from_scratch(vocabulary, tmp_path, size="1x32", **settings)
+    assert [PIECES[token] for token in made.tokenizer.encode(["w1 w2 w3"]).ids[0][1:-1]] == ["w2", "w3"]
 
 
 def test_from_scratch_draws_weights_from_the_seed(vocabulary: Path, tmp_path: Path) -> None:

@@ -209,7 +209,8 @@ def test_a_classifier_is_trained_and_stored_with_the_tokenizer_that_transformers
     loaded = create_classifier(
         base, labels=("a", "b"), task="single_label", pooling="cls", max_tokens=12, paired=False
     )
-    plain = AutoTokenizer.from_pretrained(base, truncation_side="right")
+    plain = AutoTokenizer.from_pretrained(base)
+    assert loaded.settings.truncation_side == "left"
     assert [ids.tolist() for ids in loaded.tokenizer.encode(TEXTS).ids] == plain(
         list(TEXTS), truncation=True, max_length=12
     )["input_ids"]
