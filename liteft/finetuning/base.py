@@ -39,7 +39,6 @@ from liteft.finetuning.model import (
 from liteft.finetuning.pretrained import load_pretrained
 from liteft.finetuning.tokenizer_files import Side, read_tokenizer
 from liteft.metrics import Task
-from liteft.tokenization import TextTokenizer
 
 __all__ = ["base_name", "create_classifier", "create_from_scratch", "parse_size", "resolve_base"]
 
@@ -145,9 +144,7 @@ def create_from_scratch(
         raise ConfigError(f"size {size!r}: the width {width} cannot be split into heads of 32 or 64.")
     _write_tokenizer(vocabulary, folder)
     settings = ModelSettings(tuple(labels), task, pooling, max_tokens, paired, truncation_side or "right")
-    tokenizer = TextTokenizer.from_file(
-        folder / "tokenizer.json", max_tokens=max_tokens, truncation_side=settings.truncation_side
-    )
+    tokenizer = read_tokenizer(folder, BertConfig()).cutting(max_tokens, truncation_side=settings.truncation_side)
     config = BertConfig(
         vocab_size=tokenizer.vocabulary_size,
         hidden_size=width,
