@@ -100,7 +100,7 @@ def test_texts_are_cut_where_tokenizer_and_positions_allow_and_the_user_is_told(
     split = Split("validation", TEXTS[:4], None, None)
     artifact = export(path, tmp_path / "out", verify=split, progress=lines.append)
     assert artifact.manifest.max_tokens == expected
-    assert lines[0] == f"texts are cut at {expected:,} tokens, on the right: {told}"
+    assert f"texts are cut at {expected:,} tokens, on the right: {told}" in lines
     assert AutoTokenizer.from_pretrained(artifact.path).model_max_length == expected
     text = "a b c d e " * expected
     with liteft.load(artifact.path) as classifier:

@@ -164,7 +164,7 @@ def test_a_hub_name_without_a_network_fails_at_once_and_says_what_to_do(monkeypa
     with pytest.raises(ModelError, match="'nobody/no-such-base' is no folder here and could not be fetched") as caught:
         resolve_base("nobody/no-such-base")
     assert time.monotonic() - started < 15
-    assert "--base FOLDER for a model that lies on this machine" in caught.value.fix
+    assert "the path of a model that lies on this machine" in caught.value.fix
 
 
 @pytest.mark.parametrize("name", ["./missing", "/missing/base", "two words", "a/b/c", "~/missing"])
