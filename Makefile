@@ -11,7 +11,7 @@ export LITEFT_CUDA_ARCHITECTURES ?= 90a-real
 NATIVE := $(shell find cpp_ext -name tests -prune -o -type f -not -name '*.md' -not -name '*.pyc' -print)
 NATIVE_TESTS := $(wildcard cpp_ext/tests/*)
 
-.PHONY: setup demo test lint sanitize cuda gpu check-full bench-setup clean
+.PHONY: setup demo test lint sanitize cuda gpu gpu-wheels check-full bench-setup clean
 
 setup: $(STAMP)
 
@@ -57,9 +57,15 @@ cuda:
 	cmake --build build/cuda --parallel 2 --target liteft_cuda
 endif
 
-# On a machine with a GPU: builds, tests, sanitizes and measures; says what it cannot do. CONTRIBUTING.md has more.
+# On a machine with a GPU: builds, tests, measures and sanitizes; says what it cannot do. CONTRIBUTING.md has more.
 gpu:
 	$(PYTHON) bench/cuda_all.py --out build/gpu-results $(GPU) || [ $$? -eq 77 ]
+
+# What the tests marked `gpu` need there beside torch, for a machine without a network and of another Python.
+GPU_PYTHON ?= 3.12
+gpu-wheels:
+	$(PYTHON) -m pip download --quiet --no-deps --only-binary=:all: --python-version $(GPU_PYTHON) \
+		--platform manylinux_2_17_x86_64 -c constraints.txt -d build/gpu-wheels -r bench/cuda-requirements.txt
 
 check-full: lint sanitize cuda
 	$(BIN)/pytest --durations=20

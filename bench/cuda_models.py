@@ -6,13 +6,15 @@ is scaled so that logits have a mean of 0 and a spread of 1 over random texts: a
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from cuda_plan import MODELS, VOCABULARY, ids_of
+from cuda_contestants import Ids, rectangle
+from cuda_plan import MODELS, MOST_TOKENS, VOCABULARY, ids_of
 
 LABELS = 2
 POSITIONS = 512
@@ -21,7 +23,7 @@ CHECKED_LENGTHS = (1, 2, 3, 5, 8, 13, 16, 17, 31, 32, 33, 48, 64, 65, 100, 127, 
 
 def checked_ids() -> list[list[int]]:
     """Return the texts on which contestants are compared with torch in float32."""
-    return ids_of(CHECKED_LENGTHS, seed=1)
+    return ids_of([length for length in CHECKED_LENGTHS if length <= 2 * MOST_TOKENS], seed=1)
 
 
 def make_model(name: str, device: str) -> Any:
@@ -68,18 +70,88 @@ def reference(model: Any, ids: list[list[int]]) -> np.ndarray:
     return np.concatenate(rows)
 
 
-def write_liteft(model: Any, path: Path) -> None:
-    """Write a model as LiteFT exports it, in float32."""
-    from liteft.exporting.graph import build_model
-    from liteft.exporting.weights import read_weights
-    from liteft.exporting.wrapping import wrap_model
+def write_liteft(model: Any, folder: Path) -> None:
+    """Write a model's state as the C API takes it (cpp_ext/include/liteft/liteft.h): weights.npz and shape.json."""
+    state = {name: tensor.detach().float().cpu().numpy() for name, tensor in model.state_dict().items()}
+    config = model.config
+    weights = liteft_weights(state, config.num_hidden_layers)
+    sizes = {
+        "layers": config.num_hidden_layers,
+        "heads": config.num_attention_heads,
+        "width": config.hidden_size,
+        "inner": config.intermediate_size,
+        "embedding": config.hidden_size,
+        "vocabulary": config.vocab_size,
+        "positions": config.max_position_embeddings,
+        "types": config.type_vocab_size,
+        "labels": config.num_labels,
+    }
+    # [CLS] pooled, a tanh head, GELU, positions that are given.
+    rest = {"pooling": 0, "head": 1, "activation": 0, "counted_from": -1, "epsilon": config.layer_norm_eps}
+    np.savez(folder / "weights.npz", **weights)  # type: ignore[arg-type]
+    (folder / "shape.json").write_text(json.dumps(sizes | rest), encoding="utf-8")
 
-    settings = SimpleNamespace(pooling="cls", paired=False, task="single", labels=("a", "b"), max_tokens=POSITIONS)
-    weights = read_weights(SimpleNamespace(model=model, config=model.config, settings=settings))  # type: ignore[arg-type]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".part")
-    draft.write_bytes(wrap_model(build_model(weights, "fp32"), weights.spec, "fp32").SerializeToString())
-    draft.rename(path)
+
+def liteft_weights(state: Mapping[str, np.ndarray], layers: int) -> dict[str, np.ndarray]:
+    """Return the arrays of torch's BERT by LiteFT's names: matrices are (inputs, outputs), vectors one row.
+
+    In the last layer the query stands apart, since it is asked for the first row of a text alone.
+    """
+    found: dict[str, np.ndarray] = {}
+
+    def linear(name: str, *parts: str) -> None:
+        found[f"{name}.weight"] = np.concatenate([state[f"{part}.weight"] for part in parts]).T
+        found[f"{name}.bias"] = np.concatenate([state[f"{part}.bias"] for part in parts])[None]
+
+    def norm(name: str, part: str) -> None:
+        found[f"{name}.weight"], found[f"{name}.bias"] = state[f"{part}.weight"][None], state[f"{part}.bias"][None]
+
+    own = "bert.embeddings."
+    for name, part in (("word", "word"), ("position", "position"), ("type", "token_type")):
+        found[f"embeddings.{name}.weight"] = state[f"{own}{part}_embeddings.weight"]
+    norm("embeddings.norm", f"{own}LayerNorm")
+    for number in range(layers):
+        layer, own = f"layers.{number}.", f"bert.encoder.layer.{number}."
+        query, key, value = (f"{own}attention.self.{part}" for part in ("query", "key", "value"))
+        if number + 1 < layers:
+            linear(f"{layer}attention.query_key_value", query, key, value)
+        else:
+            linear(f"{layer}attention.query", query)
+            linear(f"{layer}attention.key_value", key, value)
+        linear(f"{layer}attention.output", f"{own}attention.output.dense")
+        norm(f"{layer}attention.norm", f"{own}attention.output.LayerNorm")
+        linear(f"{layer}feed_forward.inner", f"{own}intermediate.dense")
+        linear(f"{layer}feed_forward.outer", f"{own}output.dense")
+        norm(f"{layer}feed_forward.norm", f"{own}output.LayerNorm")
+    linear("head.dense", "bert.pooler.dense")
+    linear("classifier", "classifier")
+    return found
+
+
+def batched_reference(model: Any, batches: Sequence[Ids]) -> np.ndarray:
+    """Return logits in float32 by transformers' own module, a batch at a time."""
+    import torch
+
+    device = next(model.parameters()).device
+    found = []
+    with torch.no_grad():
+        for ids in batches:
+            padded, mask = (torch.from_numpy(array).to(device) for array in rectangle(ids))
+            found.append(model(input_ids=padded, attention_mask=mask.long()).logits.float().cpu().numpy())
+    return np.concatenate(found)
+
+
+def own_error(model: Any, precision: str, expected: np.ndarray) -> float:
+    """Return how far transformers' own module is from float32 at a precision: the yardstick for others."""
+    import copy
+
+    import torch
+
+    rounded = copy.deepcopy(model).to({"fp16": torch.float16, "bf16": torch.bfloat16}[precision])
+    ids = checked_ids()
+    order = np.concatenate([np.arange(len(ids))[place::3] for place in range(3)])
+    found = batched_reference(rounded, [ids[place::3] for place in range(3)])  # short ones and long ones together
+    return float(np.sqrt(np.mean((found - expected[order]) ** 2)))
 
 
 def write_onnxruntime(model: Any, name: str, folder: Path) -> dict[str, int]:

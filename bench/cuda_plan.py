@@ -1,26 +1,35 @@
 """What bench/cuda_engines.py times, the most important things first, and the batches of each.
 
-Nothing here needs a GPU, torch or LiteFT.
+Nothing here needs a GPU, torch or LiteFT. With LITEFT_REHEARSAL in the environment models and texts are tiny: that is
+for the emulated library, which bench/cuda_all.py --rehearse goes through.
 """
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-VOCABULARY = 30522
+REHEARSES = bool(os.environ.get("LITEFT_REHEARSAL"))
+PARTS = ("decisive", "ratios", "rest")
 FIRST_WORD = 1000  # below: special tokens and what is not used
+VOCABULARY = 1200 if REHEARSES else 30522
 CLS, SEP = 101, 102
+MIXES = (("sst2", "sorted"), ("sst2", "arrival"), ("imdb", "sorted"), ("imdb", "arrival"))  # of which ratios are asked
 DENSE = (16, 32, 64, 128, 256, 512)
 MODELS = {
     "MiniLM-L6": {"layers": 6, "width": 384, "inner": 1536, "heads": 12},
     "student": {"layers": 3, "width": 384, "inner": 1536, "heads": 12},
     "BERT-base": {"layers": 12, "width": 768, "inner": 3072, "heads": 12},
 }
-BUCKETS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # of lengths, for who needs few shapes
-_PASS_TOKENS = 262_144  # of a pass, about
+if REHEARSES:
+    MODELS = {name: {"layers": 2, "width": 64, "inner": 128, "heads": 2} for name in MODELS}
+MOST_TOKENS = 12 if REHEARSES else 512  # of a text
+_PASS_TOKENS = 60 if REHEARSES else 262_144  # of a pass, about
+_SINGLES = 2 if REHEARSES else 64
+_TEXTS = 3  # of a batch in a rehearsal
 
 
 @dataclass(frozen=True)
@@ -32,18 +41,18 @@ class Task:
         texts: "dense 128", or the name of a set of lengths.
         order: "arrival", or "sorted" by length.
         batch: texts of a call.
-        decisive: a target hangs on it, so that who needs minutes to prepare does so here, and only here.
+        part: of PARTS. "decisive": an absolute target hangs on it. "ratios": one against torch does.
     """
 
     model: str
     texts: str
     order: str
     batch: int
-    decisive: bool = False
+    part: str = "rest"
 
     def describe(self) -> dict[str, Any]:
         """Return the task as keys of a row."""
-        return asdict(self)
+        return {key: value for key, value in asdict(self).items() if key != "part"}
 
 
 def plan(sets: Sequence[str]) -> list[Task]:
@@ -53,11 +62,11 @@ def plan(sets: Sequence[str]) -> list[Task]:
         sets: names of the sets of lengths.
     """
     tasks = [
-        Task("MiniLM-L6", "dense 128", "arrival", 256, True),
-        Task("MiniLM-L6", "dense 32", "arrival", 1, True),
-        *(Task("MiniLM-L6", name, order, 256, True) for name in ("sst2", "imdb") for order in ("sorted", "arrival")),
-        Task("BERT-base", "dense 128", "arrival", 256, True),
-        Task("BERT-base", "dense 32", "arrival", 1, True),
+        Task("MiniLM-L6", "dense 128", "arrival", 256, "decisive"),
+        Task("MiniLM-L6", "dense 32", "arrival", 1, "decisive"),
+        Task("BERT-base", "dense 128", "arrival", 256, "decisive"),
+        Task("BERT-base", "dense 32", "arrival", 1, "decisive"),
+        *(Task("MiniLM-L6", name, order, 256, "ratios") for name, order in MIXES),
         Task("student", "dense 128", "arrival", 256),
         Task("student", "dense 32", "arrival", 1),
         *(Task("MiniLM-L6", f"dense {tokens}", "arrival", 256) for tokens in DENSE),
@@ -79,6 +88,21 @@ def plan(sets: Sequence[str]) -> list[Task]:
     return list(first.values())
 
 
+def tasks_of(part: str, tasks: Sequence[Task]) -> list[Task]:
+    """Return what a part of the comparison times.
+
+    The four mixes stand in the decisive part too, for LiteFT alone; beside torch MiniLM-L6's dense texts come after
+    them, since compiling is tried on those as well. The rest is what no other part has; a rehearsal takes two tasks.
+    """
+    if part == "decisive":
+        return [task for task in tasks if task.part != "rest"]
+    if part == "ratios":
+        dense = [task for task in tasks if task.part == "decisive" and task.model == "MiniLM-L6" and task.batch > 1]
+        return [task for task in tasks if task.part == "ratios"] + dense
+    rest = [task for task in tasks if task.part == "rest"]
+    return rest[:2] if REHEARSES else rest
+
+
 def lengths_of(task: Task, sets: Mapping[str, Sequence[int]]) -> list[int]:
     """Return the tokens of each text of a pass, in the task's order.
 
@@ -87,11 +111,18 @@ def lengths_of(task: Task, sets: Mapping[str, Sequence[int]]) -> list[int]:
     """
     name, _, tokens = task.texts.partition(" ")
     source = [int(tokens)] if name == "dense" else sets[task.texts]
+    source = [min(length, MOST_TOKENS) for length in source]
+    batch = batch_of(task)
     mean = sum(source) / len(source)
-    batches = 64 if task.batch == 1 else max(1, min(16, round(_PASS_TOKENS / mean / task.batch)))
-    count = batches * task.batch
+    batches = _SINGLES if batch == 1 else max(1, min(16, round(_PASS_TOKENS / mean / batch)))
+    count = batches * batch
     lengths = [source[place % len(source)] for place in range(count)]
     return sorted(lengths) if task.order == "sorted" else lengths
+
+
+def batch_of(task: Task) -> int:
+    """Return the texts of a call: in a rehearsal, few."""
+    return min(task.batch, _TEXTS) if REHEARSES else task.batch
 
 
 def ids_of(lengths: Sequence[int], seed: int = 0) -> list[list[int]]:
@@ -105,9 +136,26 @@ def ids_of(lengths: Sequence[int], seed: int = 0) -> list[list[int]]:
 
 def batches_of(task: Task, ids: Sequence[list[int]]) -> list[list[list[int]]]:
     """Return texts cut into the task's batches."""
-    return [list(ids[start : start + task.batch]) for start in range(0, len(ids), task.batch)]
+    size = batch_of(task)
+    return [list(ids[start : start + size]) for start in range(0, len(ids), size)]
 
 
-def bucket_of(tokens: int) -> int:
-    """Return the least length of BUCKETS that holds a text."""
-    return next(bucket for bucket in BUCKETS if bucket >= tokens)
+def width_of(lengths: Sequence[int]) -> int:
+    """Return the tokens of a rectangle for who needs few shapes.
+
+    The length of all texts where they have one, so that nothing is padded; else the longest one's, rounded up to a
+    multiple of 8, or of 4 up to 32.
+    """
+    longest = max(lengths)
+    if min(lengths) == longest:
+        return longest
+    step = 4 if longest <= 32 else 8
+    return -(-longest // step) * step
+
+
+def token_bucket(tokens: int) -> int:
+    """Return the tokens of packed texts for who needs few shapes: in steps of an eighth of a power of two."""
+    power = 128
+    while power * 2 < tokens:
+        power *= 2
+    return -(-tokens // (power // 8)) * (power // 8)

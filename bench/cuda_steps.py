@@ -31,8 +31,8 @@ class Step:
         name: of the step.
         commands: one after the other; in a list of lists, those of a stage at a time.
         seconds: at most, for all of them.
-        needs: programs that must be found, Python packages as "python:NAME", files as "file:PATH"; "wheels:OPTION" is
-            never there.
+        needs: programs that must be found, Python packages as "python:NAME", files as "file:PATH"; "wheels:OPTION" and
+            "rehearsal:PROGRAM" are never there.
         environment: beside the process's own.
         output: a file that gets the standard output, apart from the log.
         judge: says from the exit status and the output what came of it: "passed", or why not.
@@ -54,6 +54,8 @@ class Step:
                 return f"the Python package {name} is not installed"
             if kind == "file" and not Path(name).exists():
                 return f"there is no {name}"
+            if kind == "rehearsal":
+                return f"a rehearsal has no GPU for {name} to watch"
             if kind == "wheels":
                 return f"no wheels: {name} names no folder that has some"
             if not kind and shutil.which(name) is None:
@@ -192,6 +194,15 @@ def judge_initcheck(status: int, text: str) -> tuple[str, str]:
     if own or re.search(r"\b[1-9]\d* failures\b", text) or "print limit" in text.lower():
         return "failed", f"{len(own)} reads by kernels of LiteFT's, of {len(readers)} that are shown"
     return "passed", f"{len(readers)} reads, all by cublasLt, of rows that no text has"
+
+
+def judge_ncu(status: int, text: str) -> tuple[str, str]:
+    """A profiler that the driver does not let at its counters has nothing to say."""
+    if "ERR_NVGPUCTRPERM" in text:
+        return "skipped", "the driver lets only administrators at the performance counters"
+    if "No kernels were profiled" in text:
+        return "failed", "no kernels were profiled"
+    return ("failed", f"exit status {status}") if status else ("passed", "")
 
 
 def mended(text: str) -> Any:

@@ -1,7 +1,7 @@
-"""What bench/cuda_engines.py's rows come to: the targets, by name, and whether they were met.
+"""What bench/cuda_engines.py's rows come to: the targets, by name, and whether they were met, by two clocks.
 
-A target holds for an H200 and for the time on the device, copies not included; on another GPU the ratios hold all the
-same, and the absolute numbers say what it takes beside an H200.
+A target holds for an H200 and for the time on the device, copies from the host not included; on another GPU the ratios
+hold all the same, and the absolute numbers say what it takes beside an H200. The same is judged from host to host.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ from typing import Any
 Row = dict[str, Any]
 
 OURS = ("LiteFT bf16", "LiteFT fp16")
+CLOCKS = ("device", "host")
+NOT_MEASURED = "not measured"
 _TASK = ("model", "texts", "order", "batch")
+_BEST = ("torch compile", "torch packed compile", "torch max-autotune", "torch graphs", "torch unpadded")
 # torch at its best: compiled, in CUDA graphs by hand, and on real tokens only.
-TORCH = ("torch compile fp16", "torch max-autotune fp16", "torch graphs fp16", "torch unpadded fp16")
+TORCH = tuple(f"{name} {precision}" for name in _BEST for precision in ("fp16", "bf16"))
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,11 @@ class Target:
     ours: Sequence[str] = OURS
     against: Sequence[str] = ()
 
+    @property
+    def part(self) -> str:
+        """The part of the comparison that it is judged by: all rows of a ratio are of one run."""
+        return "ratios" if self.against else "decisive"
+
 
 TARGETS: dict[str, Target] = {
     "MiniLM-L6, dense 128, bf16": Target(
@@ -63,36 +71,78 @@ TARGETS: dict[str, Target] = {
 def judge(rows: Sequence[Row], targets: Mapping[str, Target] = TARGETS) -> dict[str, dict[str, Any]]:
     """Return for each target what was measured and whether it is good or better; no number where a row is missing.
 
-    A row counts that has ``device_seconds``, ``tokens`` and ``calls`` of a pass.
+    A row counts that has the seconds of both clocks, ``tokens`` and ``calls`` of a pass. "measured" and "verdict" are
+    by the clock of the device, "host_measured" and "host_verdict" from host to host. Ratios are of passes on both
+    sides; one text's time on the device is that of replays, where LiteFT's row has them.
     """
     return {name: _judged(target, rows) for name, target in targets.items()}
 
 
+def targets_of(part: str) -> dict[str, Target]:
+    """Return the targets that a part of the comparison has to measure."""
+    return {name: target for name, target in TARGETS.items() if target.part == part}
+
+
+def not_measured(judged: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the names of targets without a number."""
+    return [name for name, each in judged.items() if each["measured"] is None]
+
+
+def table(judged: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return targets as lines of a table."""
+    lines = [("target", "good", "aim", "on the device", "", "host to host", "", "against")]
+    for name, each in judged.items():
+        unit = each["unit"]
+        numbers = [_shown(each[key], unit) for key in ("good", "aim", "measured")]
+        host = _shown(each.get("host_measured"), unit)
+        verdicts = each["verdict"].partition(":")[0], each.get("host_verdict", "")
+        lines.append((name, *numbers, verdicts[0], host, verdicts[1], each.get("against", "")))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+def _shown(number: float | None, unit: str) -> str:
+    if number is None:
+        return "-"
+    return f"{number / 1e6:.3g} M {unit}" if unit == "tokens/s" else f"{number:.4g} {unit}"
+
+
 def _judged(target: Target, rows: Sequence[Row]) -> dict[str, Any]:
-    asked = {"unit": target.unit, "good": target.good, "aim": target.aim}
-    own = [row for row in rows if _is_of(target, row) and "device_seconds" in row]
-    us = _fastest(row for row in own if row["contestant"] in target.ours)
-    if us is None:
-        return asked | {"measured": None, "verdict": "not measured: LiteFT has no row"}
-    asked["contestant"] = us["contestant"]
+    asked: dict[str, Any] = {"unit": target.unit, "good": target.good, "aim": target.aim}
+    own = [row for row in rows if _task(row) == (target.model, target.texts, target.order, target.batch)]
+    own = [row for row in own if all(f"{clock}_seconds" in row for clock in CLOCKS)]
+    us = [row for row in own if row["contestant"] in target.ours]
+    them = [row for row in own if row["contestant"] in target.against]
+    if not us:
+        return asked | {"measured": None, "verdict": f"{NOT_MEASURED}: LiteFT has no row"}
+    if target.against and not them:
+        missing = " and ".join(target.against)
+        return asked | {"measured": None, "verdict": f"{NOT_MEASURED}: {missing} have no row"}
+    for clock, prefix in zip(CLOCKS, ("", "host_"), strict=True):
+        first = _fastest(us, clock)
+        found, asked[f"{prefix}contestant"] = _number(target, first, clock), first["contestant"]
+        if them:
+            best = _fastest(them, clock)
+            found, asked[f"{prefix}against"] = found / _number(target, best, clock), best["contestant"]
+        asked |= {f"{prefix}measured": float(f"{found:.4g}"), f"{prefix}verdict": _verdict(target, found)}
     if target.against:
-        them = _fastest(row for row in own if row["contestant"] in target.against)
-        if them is None:
-            missing = " and ".join(target.against)
-            return asked | {"measured": None, "verdict": f"not measured: {missing} have no row"}
-        asked["against"] = them["contestant"]
         timed = {row["contestant"] for row in own}
         asked["not_timed"] = [name for name in target.against if name not in timed]
-        found = _rate(us) / _rate(them)
-    elif target.unit == "us":
-        found = 1e6 * us["device_seconds"] / us["calls"]
-    else:
-        found = _rate(us)
+    return asked
+
+
+def _number(target: Target, row: Row, clock: str) -> float:
+    if target.unit != "us":
+        return float(row["tokens"] / row[f"{clock}_seconds"])
+    seconds = row.get("replay_seconds", row["device_seconds"]) if clock == "device" else row["host_seconds"]
+    return float(1e6 * seconds / row["calls"])
+
+
+def _verdict(target: Target, found: float) -> str:
     reached: Callable[[float], bool] = (
         (lambda limit: found <= limit) if target.unit == "us" else (lambda limit: found >= limit)
     )
-    verdict = "aim reached" if reached(target.aim) else "good" if reached(target.good) else "missed"
-    return asked | {"measured": float(f"{found:.4g}"), "verdict": verdict}
+    return "aim reached" if reached(target.aim) else "good" if reached(target.good) else "missed"
 
 
 def ratios(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -100,17 +150,15 @@ def ratios(rows: Sequence[Row]) -> list[dict[str, Any]]:
     found = []
     for task in dict.fromkeys(map(_task, rows)):
         own = [row for row in rows if _task(row) == task]
-        us = _fastest(row for row in own if row["contestant"] in OURS and "device_seconds" in row)
-        if us is None:
+        ours = [row for row in own if row["contestant"] in OURS and "device_seconds" in row]
+        if not ours or len(ours) == len(own):
             continue
-        entry: dict[str, Any] = {**dict(zip(_TASK, task, strict=True)), "ours": us["contestant"]}
-        for clock in ("device", "host"):
-            key = f"{clock}_seconds"
-            entry[clock] = {
-                row["contestant"]: round(row[key] / us[key], 2)
-                for row in own
-                if row["contestant"] not in OURS and key in row and key in us
-            }
+        entry: dict[str, Any] = dict(zip(_TASK, task, strict=True))
+        for clock in CLOCKS:
+            us, key = _fastest(ours, clock), f"{clock}_seconds"
+            entry[f"{clock}_ours"] = us["contestant"]
+            others = [row for row in own if row["contestant"] not in OURS and key in row]
+            entry[clock] = {row["contestant"]: round(row[key] / us[key], 2) for row in others}
         found.append(entry)
     return found
 
@@ -119,13 +167,5 @@ def _task(row: Row) -> tuple[Any, ...]:
     return tuple(row[key] for key in _TASK)
 
 
-def _is_of(target: Target, row: Row) -> bool:
-    return _task(row) == (target.model, target.texts, target.order, target.batch)
-
-
-def _rate(row: Row) -> float:
-    return float(row["tokens"] / row["device_seconds"])
-
-
-def _fastest(rows: Iterable[Row]) -> Row | None:
-    return max(rows, key=_rate, default=None)
+def _fastest(rows: Iterable[Row], clock: str) -> Row:
+    return min(rows, key=lambda row: row[f"{clock}_seconds"] / row["tokens"])

@@ -1,7 +1,9 @@
 """torch's contestants of bench/cuda_engines.py.
 
 "eager" is transformers' own module. The others are given every advantage that is a matter of a few lines: one product
-for query, key and value, no mask where nothing is padded, lengths rounded up to a few buckets.
+for query, key and value; rectangles as wide as the longest text, rounded up to a multiple of 8 (of 4 up to 32), or not
+padded at all and without a mask, which flash attention asks for, where a batch has one length; packed texts without
+padding. On the CPU, where rehearsals and tests are, nothing is captured, and what compiles is only traced.
 """
 
 from __future__ import annotations
@@ -14,13 +16,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from cuda_contestants import Contestant, Ids, rectangle
-from cuda_plan import bucket_of
+from cuda_contestants import Contestant, Ids, NotHere, rectangle
+from cuda_plan import token_bucket, width_of
 from torch import Tensor, nn
 from torch.nn import functional
 
 TYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 _WARM_UPS = 3
+_RECTANGLES = "the longest text, rounded up to a multiple of 8, or of 4 up to 32; one length: not padded, no mask"
 
 
 def load_model(folder: Path, device: str, precision: str) -> Any:
@@ -81,9 +84,12 @@ class Plain(nn.Module):
 
 
 def varlen_attention(query: Tensor, key: Tensor, value: Tensor, offsets: Tensor, longest: int) -> Tensor:
-    """Return attention within each text, of (tokens, heads, size): torch's own for it, else nested tensors."""
+    """Return attention within each text, of (tokens, heads, size): torch's own for it, else nested tensors.
+
+    What comes of tokens beyond the last offset is nobody's.
+    """
     if not query.is_cuda:  # for tests without a GPU
-        ends = offsets.tolist()
+        ends = [*offsets.tolist(), *([len(query)] if int(offsets[-1]) < len(query) else [])]
         rows = [
             functional.scaled_dot_product_attention(*(part[begin:end].transpose(0, 1) for part in (query, key, value)))
             for begin, end in itertools.pairwise(ends)
@@ -144,6 +150,19 @@ class TorchContestant(Contestant):
         return first.elapsed_time(last) / 1e3
 
     @torch.no_grad()
+    def device_calls(self) -> list[float]:
+        if self.device.type != "cuda":
+            return []
+        events = [torch.cuda.Event(enable_timing=True) for _ in range(2 * len(self._feeds))]
+        for number, feed in enumerate(self._feeds):
+            events[2 * number].record()
+            self.forward(*feed)
+            events[2 * number + 1].record()
+        torch.cuda.synchronize()
+        pairs = zip(events[::2], events[1::2], strict=True)
+        return [first.elapsed_time(last) / 1e3 for first, last in pairs]
+
+    @torch.no_grad()
     def run(self, ids: Ids) -> np.ndarray:
         return self.forward(*self.feed(ids)).float().cpu().numpy()
 
@@ -155,11 +174,26 @@ class TorchContestant(Contestant):
         tensor = torch.from_numpy(array)
         return tensor.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else tensor
 
-    def padded(self, ids: Ids, *, bucketed: bool) -> tuple[Tensor, Tensor | None]:
+    def padded(self, ids: Ids, *, few_shapes: bool) -> tuple[Tensor, Tensor | None]:
         """Return ids and, where something is padded, the mask (texts, tokens)."""
-        longest = max(map(len, ids))
-        padded, mask = rectangle(ids, bucket_of(longest) if bucketed else longest)
+        padded, mask = rectangle(ids, width_of(list(map(len, ids))) if few_shapes else None)
         return self.up(padded), None if mask.all() else self.up(mask)
+
+    def packed(self, ids: Ids, *, few_shapes: bool) -> tuple[Any, ...]:
+        """Return ids one after the other, their places, the offsets of texts, and a bound of their lengths.
+
+        For few shapes there are tokens beyond the last offset, up to a bucket, and the bound is a multiple of 64.
+        """
+        lengths = [len(row) for row in ids]
+        flat = np.concatenate([np.asarray(row, dtype=np.int64) for row in ids])
+        places = np.concatenate([np.arange(length, dtype=np.int64) for length in lengths])
+        offsets = np.cumsum([0, *lengths], dtype=np.int32)
+        longest = max(lengths)
+        if few_shapes:
+            beyond = token_bucket(len(flat)) - len(flat)
+            flat, places = np.pad(flat, (0, beyond)), np.pad(places, (0, beyond))
+            longest = -(-longest // 64) * 64
+        return self.up(flat), self.up(places), self.up(offsets), longest
 
 
 class Eager(TorchContestant):
@@ -170,7 +204,7 @@ class Eager(TorchContestant):
         self._model = load_model(folder, device, precision)
 
     def feed(self, ids: Ids) -> tuple[Any, ...]:
-        return self.padded(ids, bucketed=False)
+        return self.padded(ids, few_shapes=False)
 
     def forward(self, ids: Tensor, mask: Tensor | None) -> Tensor:
         return self._model(input_ids=ids, attention_mask=None if mask is None else mask.long()).logits
@@ -184,11 +218,7 @@ class Unpadded(TorchContestant):
         self._model = Plain(load_model(folder, device, precision))
 
     def feed(self, ids: Ids) -> tuple[Any, ...]:
-        lengths = [len(row) for row in ids]
-        flat = np.concatenate([np.asarray(row, dtype=np.int64) for row in ids])
-        offsets = np.cumsum([0, *lengths], dtype=np.int32)
-        places = np.concatenate([np.arange(length, dtype=np.int64) for length in lengths])
-        return self.up(flat), self.up(places), self.up(offsets), max(lengths)
+        return self.packed(ids, few_shapes=False)
 
     def forward(self, *feed: Any) -> Tensor:
         return self._model.packed(*feed)
@@ -197,18 +227,25 @@ class Unpadded(TorchContestant):
         return super().notes() | {"attention": _varlen()}
 
 
+def compiled(function: Any, device: str, mode: str) -> Any:
+    """Return a function compiled, a shape at a time; on the CPU it is only traced."""
+    for name in ("cache_size_limit", "recompile_limit"):
+        if hasattr(torch._dynamo.config, name):
+            setattr(torch._dynamo.config, name, 128)
+    if device != "cuda":
+        return torch.compile(function, backend="eager", dynamic=False)
+    return torch.compile(function, mode=mode, dynamic=False)
+
+
 class Compiled(TorchContestant):
-    """torch.compile with CUDA graphs, a shape at a time."""
+    """torch.compile with CUDA graphs, on rectangles."""
 
     def __init__(self, folder: Path, device: str, *, mode: str, precision: str = "fp16") -> None:
         super().__init__(device)
-        for name in ("cache_size_limit", "recompile_limit"):
-            if hasattr(torch._dynamo.config, name):
-                setattr(torch._dynamo.config, name, 128)
-        self._model = torch.compile(Plain(load_model(folder, device, precision)), mode=mode, dynamic=False)
+        self._model = compiled(Plain(load_model(folder, device, precision)), device, mode)
 
     def feed(self, ids: Ids) -> tuple[Any, ...]:
-        padded, mask = self.padded(ids, bucketed=True)
+        padded, mask = self.padded(ids, few_shapes=True)
         return padded, None if mask is None else mask[:, None, None]
 
     def forward(self, *feed: Any) -> Tensor:
@@ -220,7 +257,23 @@ class Compiled(TorchContestant):
         torch._dynamo.reset()
 
     def notes(self) -> dict[str, Any]:
-        return super().notes() | {"lengths": "rounded up to buckets"}
+        return super().notes() | {"shapes": _RECTANGLES}
+
+
+class Packed(Compiled):
+    """torch.compile with CUDA graphs, on packed texts: what LiteFT does, by torch's own means."""
+
+    def __init__(self, folder: Path, device: str, *, mode: str, precision: str = "fp16") -> None:
+        if device == "cuda" and _varlen() != "varlen_attn":
+            raise NotHere(f"torch {torch.__version__} has no varlen_attn")
+        TorchContestant.__init__(self, device)
+        self._model = compiled(Plain(load_model(folder, device, precision)).packed, device, mode)
+
+    def feed(self, ids: Ids) -> tuple[Any, ...]:
+        return self.packed(ids, few_shapes=True)
+
+    def notes(self) -> dict[str, Any]:
+        return TorchContestant.notes(self) | {"shapes": "tokens rounded up to an eighth of a power of two"}
 
 
 class Graphs(TorchContestant):
@@ -232,11 +285,13 @@ class Graphs(TorchContestant):
         self._graphs: dict[tuple[Any, ...], tuple[Any, ...]] = {}
 
     def feed(self, ids: Ids) -> tuple[Any, ...]:
-        padded, mask = self.padded(ids, bucketed=True)
+        padded, mask = self.padded(ids, few_shapes=True)
         return padded, None if mask is None else mask[:, None, None]
 
     @torch.no_grad()
     def forward(self, ids: Tensor, mask: Tensor | None) -> Tensor:
+        if self.device.type != "cuda":
+            return self._model(ids, mask)
         shape = (*ids.shape, mask is not None)
         if shape not in self._graphs:
             self._graphs[shape] = self._captured(ids, mask)
@@ -261,4 +316,4 @@ class Graphs(TorchContestant):
         return graph, *own, logits
 
     def notes(self) -> dict[str, Any]:
-        return super().notes() | {"lengths": "rounded up to buckets", "copies": "of ids into the graph's own, included"}
+        return super().notes() | {"shapes": _RECTANGLES, "copies": "of ids into the graph's own, included"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import multiprocessing
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -69,6 +70,7 @@ class Worker:
 
 def _serve(pipe: Connection, folder: Path, device: str) -> None:
     made: dict[tuple[str, str], Contestant] = {}
+    models = Models(folder, device)
 
     def contestant(name: str, model: str) -> Contestant:
         for key in [key for key in made if key[1] != model]:
@@ -80,7 +82,8 @@ def _serve(pipe: Connection, folder: Path, device: str) -> None:
 
     calls: dict[str, Callable[..., Any]] = {
         "gpu": lambda: _gpu(device),
-        "make": lambda model, graph: _make(folder / model, model, device, graph),
+        "make": models.make,
+        "reference": models.reference,
         "logits": lambda name, model, batches: np.concatenate([contestant(name, model).run(ids) for ids in batches]),
         "measure": lambda name, model, batches: measure(contestant(name, model), batches),
         "labels": _labels,
@@ -93,7 +96,7 @@ def _serve(pipe: Connection, folder: Path, device: str) -> None:
             except NotHere as error:
                 answer = "refused", str(error)
             except ModuleNotFoundError as error:
-                answer = "refused", f"the package {error.name} is not installed"
+                answer = "refused", f"the package {error.name} is not installed" if error.name else str(error)
             except Exception as error:
                 answer = "failed", f"{type(error).__name__}: {error}"[:2000]
             pipe.send(answer)
@@ -101,16 +104,10 @@ def _serve(pipe: Connection, folder: Path, device: str) -> None:
 
 def _gpu(device: str) -> dict[str, Any]:
     """Return what torch and LiteFT say of the GPU."""
-    said: dict[str, Any] = {}
-    try:
-        from liteft.runtime.cuda_places import cublas_path
-        from liteft.runtime.native_library import open_library
+    from cuda_liteft import gpu
 
-        name, reason = open_library().gpu(cublas_path())
-        said["liteft"] = name or None
-        said["liteft_reason"] = reason
-    except Exception as error:
-        said |= {"liteft": None, "liteft_reason": str(error)}
+    name, reason = gpu()
+    said: dict[str, Any] = {"liteft": name or None, "liteft_reason": reason}
     try:
         import torch
 
@@ -122,26 +119,52 @@ def _gpu(device: str) -> dict[str, Any]:
     return said
 
 
-def _make(folder: Path, name: str, device: str, graph: bool) -> dict[str, Any]:
-    """Write a model for all contestants, and its logits in float32; the graph for ONNX Runtime where asked for."""
-    import torch
-    from cuda_models import checked_ids, make_model, reference, write_liteft, write_onnxruntime
+class Models:
+    """The models that contestants are given, and what torch's own module says in float32; one lies on the device."""
 
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "reference.npy").exists():
-        model = make_model(name, device)
-        logits = reference(model, checked_ids())
-        torch.save(model.cpu(), folder / "torch.pt")
-        write_liteft(model, folder / "liteft.onnx")
-        np.save(folder / "reference.npy", logits)  # the last one: what is there is whole
-    said: dict[str, Any] = {"model": "made"}
-    if graph and _has_cuda_provider() and not (folder / "onnxruntime").exists():
-        try:
-            model = torch.load(folder / "torch.pt", map_location="cpu", weights_only=False)
-            said["onnxruntime"] = write_onnxruntime(model, name, folder / "onnxruntime")
-        except Exception as error:
-            said["onnxruntime"] = f"{type(error).__name__}: {error}"[:2000]
-    return said
+    def __init__(self, folder: Path, device: str) -> None:
+        self._folder, self._device = folder, device
+        self._name, self._model = "", None
+
+    def make(self, name: str, graph: bool) -> dict[str, Any]:
+        """Write a model for all contestants, and its logits in float32; the graph for ONNX Runtime where asked for.
+
+        Returns:
+            What was made, and under "yardsticks" how far torch itself is from float32 in fp16 and bf16.
+        """
+        import torch
+        from cuda_models import checked_ids, make_model, own_error, reference, write_liteft, write_onnxruntime
+
+        folder = self._folder / name
+        folder.mkdir(parents=True, exist_ok=True)
+        said: dict[str, Any] = {"model": "found"}
+        if not (folder / "reference.npy").exists():
+            model = make_model(name, self._device)
+            logits = reference(model, checked_ids())
+            errors = {precision: own_error(model, precision, logits) for precision in ("fp16", "bf16")}
+            (folder / "yardsticks.json").write_text(json.dumps(errors), encoding="utf-8")
+            write_liteft(model, folder)
+            torch.save(model.cpu(), folder / "torch.pt")
+            np.save(folder / "reference.npy", logits)  # the last one: what is there is whole
+            said = {"model": "made"}
+        said["yardsticks"] = json.loads((folder / "yardsticks.json").read_text(encoding="utf-8"))
+        if graph and _has_cuda_provider() and not (folder / "onnxruntime").exists():
+            try:
+                model = torch.load(folder / "torch.pt", map_location="cpu", weights_only=False)
+                said["onnxruntime"] = write_onnxruntime(model, name, folder / "onnxruntime")
+            except Exception as error:
+                said["onnxruntime"] = f"{type(error).__name__}: {error}"[:2000]
+        return said
+
+    def reference(self, name: str, batches: Any) -> np.ndarray:
+        """Return a model's logits in float32, by torch's own module."""
+        from cuda_models import batched_reference
+        from cuda_torch import load_model
+
+        if self._name != name:
+            self._model = None  # gives its memory back first
+            self._name, self._model = name, load_model(self._folder / name, self._device, "fp32")
+        return batched_reference(self._model, batches)
 
 
 def _has_cuda_provider() -> bool:

@@ -1,11 +1,13 @@
 """What a benchmark says about itself beside its numbers: machine, versions, commit.
 
-A number counts only with these, so every script here takes them from one place. Of LiteFT only the count of usable
-cores is imported, and late: check_optimum.py uses this module in an environment without LiteFT.
+A number counts only with these, so every script here takes them from one place. Of LiteFT single files are read, those
+that need nothing but Python: check_optimum.py uses this module where LiteFT is not, the scripts for a GPU where
+pydantic is not.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import platform
@@ -15,6 +17,7 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,18 +29,27 @@ def machine() -> dict[str, Any]:
     ``load`` is the number of runnable processes, averaged over the last minute: above 0.5 or so before a benchmark
     starts, its numbers are worth little.
     """
-    from liteft.runtime.cores import usable_cores
-
     pages = {name: os.sysconf(name) for name in ("SC_PAGE_SIZE", "SC_PHYS_PAGES")} if hasattr(os, "sysconf") else {}
     return {
         "processor": _processor(),
         "architecture": platform.machine(),
-        "cores": usable_cores(),
+        "cores": own_module("runtime/cores.py").usable_cores(),
         "memory_gb": round(pages["SC_PAGE_SIZE"] * pages["SC_PHYS_PAGES"] / 1e9, 1) if pages else None,
         "system": platform.system(),
         "python": platform.python_version(),
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     }
+
+
+def own_module(file: str) -> ModuleType:
+    """Return a module of liteft by its file, without its package, whose other modules import pydantic and more."""
+    name = f"liteft_file_{Path(file).stem}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, ROOT / "liteft" / file)
+        assert spec is not None and spec.loader is not None
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)  # dataclasses look there
+        spec.loader.exec_module(module)
+    return sys.modules[name]
 
 
 def versions(packages: Sequence[str]) -> dict[str, str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
@@ -19,19 +20,24 @@ pytest.importorskip("torch", reason="contestants are torch's, too")
 TINY = {"layers": 2, "width": 64, "inner": 128, "heads": 2}
 
 
-@pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Callable[[str], ModuleType]]:
     """Import a module of bench/, whose folder child processes see as well."""
-    monkeypatch.syspath_prepend(str(ROOT / "bench"))
-    return load_script
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "bench"))
+        yield load_script
 
 
-@pytest.fixture
-def made(bench: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def made(bench: Callable[[str], ModuleType], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder of a tiny model, as the benchmark makes it."""
-    monkeypatch.setitem(bench("cuda_plan").MODELS, "tiny", TINY)
-    assert bench("cuda_worker")._make(tmp_path / "tiny", "tiny", "cpu", False) == {"model": "made"}
-    return tmp_path / "tiny"
+    folder = tmp_path_factory.mktemp("models")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(bench("cuda_plan").MODELS, "tiny", TINY)
+        said = bench("cuda_worker").Models(folder, "cpu").make("tiny", False)
+        assert said["model"] == "made" and set(said["yardsticks"]) == {"fp16", "bf16"}
+        assert 0 < said["yardsticks"]["fp16"] < said["yardsticks"]["bf16"] < 0.1
+        yield folder / "tiny"
 
 
 def test_logits_of_a_made_model_have_a_spread_of_one(made: Path) -> None:
@@ -66,28 +72,72 @@ def test_the_written_out_module_hides_padding(bench: Callable[[str], ModuleType]
     assert np.abs(unhidden - expected).max() > 1e-2
 
 
-def test_litefts_file_is_the_same_model(
-    bench: Callable[[str], ModuleType], made: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", ["Graphs", "Compiled", "Packed"])
+def test_torch_at_its_best_computes_the_model_whatever_is_padded(
+    bench: Callable[[str], ModuleType], made: Path, kind: str
 ) -> None:
+    settings = {} if kind == "Graphs" else {"mode": "reduce-overhead"}
+    contestant = getattr(bench("cuda_torch"), kind)(made, "cpu", precision="fp32", **settings)
+    batch = bench("cuda_plan").ids_of([7, 3, 12], seed=2)
+    other = bench("cuda_plan").ids_of([9, 9], seed=3)  # of one length: nothing is padded
+    expected = bench("cuda_worker").Models(made.parent, "cpu").reference("tiny", [batch, other])
+    found = np.concatenate([contestant.run(batch), contestant.run(other)])
+    contestant.close()
+    assert np.abs(found - expected).max() < 1e-3
+
+
+def test_packed_texts_of_few_shapes_end_before_their_tokens(bench: Callable[[str], ModuleType]) -> None:
+    contestant = bench("cuda_torch").TorchContestant("cpu")
+    ids = bench("cuda_plan").ids_of([100, 60])
+    flat, places, offsets, longest = contestant.packed(ids, few_shapes=True)
+    assert (len(flat), len(places), offsets.tolist(), longest) == (160, 160, [0, 100, 160], 128)
+    flat, _, offsets, longest = contestant.packed(ids[:1], few_shapes=True)
+    assert (len(flat), offsets.tolist(), longest) == (112, [0, 100], 128)
+    assert [len(each) for each in contestant.packed(ids, few_shapes=False)[:3]] == [160, 160, 3]
+
+
+def test_litefts_arrays_are_the_same_model(bench: Callable[[str], ModuleType], made: Path) -> None:
     """On the CPU, since there it can be seen."""
-    from liteft.runtime.encoder_file import read_classifier
-    from liteft.runtime.native_engine import _address, _Handle
-    from liteft.runtime.native_library import Batch, has_library, open_library
+    import ctypes
+
+    from liteft.runtime.native_library import has_library
 
     if not has_library():
         pytest.skip("the native library is not installed")
-    import ctypes
-
-    stored = read_classifier(made / "liteft.onnx")
-    handle = _Handle(open_library(), stored, "fp32", 1, "cpu")
-    cuda_contestants = bench("cuda_contestants")
-    flat = cuda_contestants.LiteFT.__new__(cuda_contestants.LiteFT)
-    flat._batch, flat._address = Batch, _address
+    cuda_liteft = bench("cuda_liteft")
+    functions = cuda_liteft.open_library().functions
+    model, pointer = cuda_liteft.Described(made), ctypes.c_void_p()
+    assert functions.liteft_create(*model.arguments(), 0, 1, None, ctypes.byref(pointer)) == 0
     ids = bench("cuda_models").checked_ids()
-    batch, *arrays = flat._flat(ids)
+    batch, arrays = cuda_liteft.flattened(ids)
     logits = np.full((len(ids), 2), np.nan, dtype=np.float32)
-    assert handle.functions.liteft_run(handle.pointer, ctypes.byref(batch), _address(logits)) == 0
+    assert functions.liteft_run(pointer, ctypes.byref(batch), logits.ctypes.data) == 0
+    functions.liteft_destroy(pointer)
     assert len(arrays) == 3 and np.abs(logits - np.load(made / "reference.npy")).max() < 1e-3
+
+
+def test_the_c_api_on_an_emulated_gpu_computes_the_model_and_times_it(
+    bench: Callable[[str], ModuleType], made: Path, rehearsal: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cuda_liteft = bench("cuda_liteft")
+    for name, value in (("LITEFT_LIBRARY", str(rehearsal / "libliteft.so")), ("LITEFT_CUBLAS", str(rehearsal))):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LITEFT_CUDA_ROWS", "256")  # the model's 512 positions make that 512
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cuda_liteft.gpu()[0].startswith("Emulated GPU")
+    contestant = cuda_liteft.LiteFT(made, "cuda", precision="fp16")
+    ids = bench("cuda_plan").ids_of([7, 3, 12], seed=2)
+    expected = bench("cuda_worker").Models(made.parent, "cpu").reference("tiny", [ids])
+    row, logits = bench("cuda_contestants").measure(contestant, [ids, [ids[0]]], rounds=1)
+    contestant.close()
+    contestant.close()
+    assert np.abs(logits[:3] - expected).max() < 0.05 and np.abs(logits[3] - expected[0]).max() < 0.05
+    # The emulator's clock: as many kernels and products in each graph, and a copy of ids in a pass.
+    assert row["device_seconds"] == pytest.approx(row["replay_seconds"] + 0.002)
+    assert list((tmp_path / "liteft").glob("products-Emulated-GPU*.txt"))
+    with pytest.raises(RuntimeError, match="LITEFT_CUDA_FUSE is 'sometimes'"):
+        monkeypatch.setenv("LITEFT_CUDA_FUSE", "sometimes")
+        cuda_liteft.LiteFT(made, "cuda", precision="fp16")
 
 
 class Steady:
@@ -104,28 +154,37 @@ class Steady:
         return [5.0, 1.0, 2.0, 3.0, 4.0][self.passes % 5]
 
     def run(self, ids: Any) -> np.ndarray:
-        return np.zeros((len(ids), 2), dtype=np.float32)
+        return np.full((len(ids), 2), len(ids[0]), dtype=np.float32)
+
+    def device_calls(self) -> list[float]:
+        return [1e-3 * (1 + number) for number in range(len(self.batches))]
+
+    def replays(self) -> float:
+        return 0.5
 
     def notes(self) -> dict[str, Any]:
         return {"note": "x"}
 
 
 def test_a_row_is_medians_of_rounds_and_counts(bench: Callable[[str], ModuleType]) -> None:
-    found = bench("cuda_contestants").measure(Steady(), [[[1, 2], [3]], [[4]]], rounds=5)
+    found, logits = bench("cuda_contestants").measure(Steady(), [[[1, 2], [3]], [[4]]], rounds=5)
     assert (found["device_seconds"], found["device_spread"], found["rounds"]) == (3.0, [1.0, 5.0], 5)
     assert (found["count"], found["calls"], found["tokens"], found["note"]) == (3, 2, 4, "x")
-    assert "call_us" not in found
-    single = bench("cuda_contestants").measure(Steady(), [[[1, 2]], [[4]]], rounds=5)
-    assert 0 < single["call_us"]["p50"] <= single["call_us"]["p99"]
+    assert "call_us" not in found and found["replay_seconds"] == 0.5
+    assert logits.tolist() == [[2, 2], [2, 2], [1, 1]]  # of each batch that was timed, once
+    single, _ = bench("cuda_contestants").measure(Steady(), [[[1, 2]], [[4]]])
+    assert 0 < single["call_us"]["p50"] <= single["call_us"]["p99"] and single["rounds"] == 3
+    assert single["device_us"] == {"p50": 1500.0, "p90": 2000.0, "p99": 2000.0}
 
 
 @pytest.fixture
-def run_of(bench: Callable[[str], ModuleType], tmp_path: Path) -> Any:
+def run_of(bench: Callable[[str], ModuleType], made: Path, tmp_path: Path) -> Any:
     """A run of the benchmark that has not begun."""
+    names = ["LiteFT fp16", "torch eager bf16", "ONNX Runtime fp16"]
     arguments = argparse.Namespace(
-        minutes=1.0, device="cpu", only=["LiteFT fp16", "torch eager fp16"], out=tmp_path / "out.json", commit="abc"
+        minutes=1.0, device="cpu", only=names, out=tmp_path / "out.json", commit="abc", part="rest", models=["tiny"]
     )
-    return bench("cuda_engines").Bench(arguments, tmp_path)
+    return bench("cuda_engines").Bench(arguments, made.parent)
 
 
 def test_logits_that_are_wrong_are_found(run_of: Any) -> None:
@@ -140,31 +199,87 @@ def test_logits_that_are_wrong_are_found(run_of: Any) -> None:
 
 def test_where_torch_is_nearer_others_have_to_be_near(run_of: Any) -> None:
     expected = np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32)
-    assert run_of.compared("torch eager fp16", "tiny", expected + 0.001, expected)["agrees"]
+    run_of.result["models"]["tiny"] = {"yardsticks": {"fp16": 0.001, "bf16": 0.01}}
     assert run_of.compared("LiteFT fp16", "tiny", expected + 0.012, expected)["agrees"]
     assert not run_of.compared("LiteFT fp16", "tiny", expected + 0.02, expected)["agrees"]
     assert run_of.compared("LiteFT fp16", "other", expected + 0.02, expected)["agrees"]
 
 
-def test_a_contestant_that_is_not_there_is_not_timed_and_the_rest_is(run_of: Any, bench: Any, made: Path) -> None:
-    run_of.result["models"]["tiny"] = {"model": "made"}
-    run_of.arguments.only = ["ONNX Runtime fp16", "torch eager bf16"]
-    run_of.workers = {name: bench("cuda_worker").Worker(made.parent, "cpu") for name in ("onnxruntime", "torch")}
-    bench("cuda_plan").MODELS["tiny"] = TINY
+def test_a_contestant_that_is_not_there_is_not_timed_and_the_rest_is(run_of: Any, bench: Any) -> None:
     task = bench("cuda_plan").Task("tiny", "dense 5", "arrival", 2)
     ids = bench("cuda_plan").ids_of([5] * 4)
+    run_of.result["models"]["tiny"] = {"model": "made"}
     try:
-        for name in run_of.arguments.only:
+        for name in ("ONNX Runtime fp16", "torch eager bf16"):
             run_of.row(name, task, ids)
     finally:
         run_of.close()
     found = json.loads(run_of.arguments.out.read_text())
-    checks = found["checks"]
-    assert checks["ONNX Runtime fp16, tiny"]["skipped"] and not checks["ONNX Runtime fp16, tiny"]["agrees"]
-    assert checks["torch eager bf16, tiny"]["agrees"]
+    assert found["checks"]["torch eager bf16, tiny"]["agrees"]
+    assert not found["checks"]["ONNX Runtime fp16, tiny"]["agrees"]
+    assert list(found["did_not_take_part"]) == ["ONNX Runtime fp16"]
     (row,) = found["rows"]
     assert (row["contestant"], row["tokens"], row["calls"], row["texts"]) == ("torch eager bf16", 20, 2, "dense 5")
     assert row["device_tokens_per_second"] > 0 and row["host_tokens_per_second"] > 0
+    assert row["agrees"] and 0 < row["logit_error"] < row["allowed"] == 0.3
+
+
+def test_a_row_whose_timed_logits_are_wrong_has_no_numbers(run_of: Any, bench: Any) -> None:
+    task = bench("cuda_plan").Task("MiniLM-L6", "dense 5", "arrival", 2)
+    ids = bench("cuda_plan").ids_of([5] * 4)
+    logits = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
+    numbers = {"device_seconds": 1.0, "device_tokens_per_second": 1, "host_tokens_per_second": 1}
+    right = run_of.checked("LiteFT fp16", task, numbers, run_of.compared("LiteFT fp16", "x", logits, logits), ids)
+    wrong = run_of.checked("LiteFT fp16", task, numbers, run_of.compared("LiteFT fp16", "x", -logits, logits), ids)
+    assert right["device_seconds"] == 1.0 and "error" not in right
+    assert "device_seconds" not in wrong and "not torch's" in wrong["error"]
+
+
+def test_a_part_without_a_row_of_litefts_or_of_a_target_fails(
+    run_of: Any, bench: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_of.status() == 1 and "LiteFT has no row" in capsys.readouterr().err
+    run_of.rows = [{"contestant": "LiteFT fp16", "error": "it fell over"}]
+    assert run_of.status() == 1
+    run_of.rows = [{"contestant": "LiteFT fp16", "device_seconds": 1.0}]
+    run_of.result["targets"] = {"a": {"measured": 1.0}}
+    assert run_of.status() == 0
+    run_of.result["targets"]["b"] = {"measured": None}
+    assert run_of.status() == 1 and "not measured: b" in capsys.readouterr().err
+
+
+def part_of(bench: Any, part: str, tmp_path: Path) -> Any:
+    contestants, models = bench("cuda_contestants").CONTESTANTS, bench("cuda_plan").MODELS
+    arguments = argparse.Namespace(
+        minutes=1.0, device="cpu", only=list(contestants), out=tmp_path / "out.json", commit="abc", part=part,
+        models=list(models),
+    )  # fmt: skip
+    return bench("cuda_engines").Bench(arguments, tmp_path)
+
+
+def test_litefts_rows_come_first_and_what_takes_longest_to_prepare_last(bench: Any, tmp_path: Path) -> None:
+    sets = ["clinc150", "sst2", "imdb"]
+    decisive = part_of(bench, "decisive", tmp_path)
+    order = list(decisive.order(sets))
+    assert {name for name, _ in order} == {"LiteFT bf16", "LiteFT fp16"} and len(order) == 16
+    assert [task.model for _, task in order] == ["MiniLM-L6"] * 12 + ["BERT-base"] * 4
+    assert list(decisive.targets) == [name for name in bench("cuda_targets").TARGETS if "against" not in name]
+    ratios = part_of(bench, "ratios", tmp_path)
+    order = list(ratios.order(sets))
+    assert [name for name, _ in order[:10]] == ["LiteFT bf16"] * 5 + ["LiteFT fp16"] * 5
+    names = list(dict.fromkeys(name for name, _ in order))
+    assert set(bench("cuda_targets").TORCH) <= set(names)
+    compiling = [bench("cuda_contestants").CONTESTANTS[name].compiles for name in names]
+    assert compiling == sorted(compiling)
+    last = [(name, task.texts, task.order) for name, task in order[-6:]]
+    assert last[:3] == [
+        ("torch max-autotune fp16", "dense 128", "arrival"),
+        ("torch max-autotune fp16", "sst2", "arrival"),
+        ("torch max-autotune fp16", "sst2", "sorted"),
+    ]
+    assert {texts for name, texts, _ in last} == {"dense 128", "sst2"}
+    assert len(ratios.targets) == 4
+    assert "ONNX Runtime fp16" in {name for name, _ in part_of(bench, "rest", tmp_path).order(sets)}
 
 
 def test_when_time_is_up_no_row_begins(run_of: Any, bench: Any) -> None:
@@ -190,21 +305,41 @@ def test_a_process_that_dies_or_hangs_is_an_error_and_the_next_call_works(bench:
 
 
 def test_what_compiles_has_processes_of_its_own(bench: Any) -> None:
-    groups = {name: entry.group for name, entry in bench("cuda_contestants").CONTESTANTS.items()}
-    for name in ("torch compile fp16", "torch max-autotune fp16"):
-        assert list(groups.values()).count(groups[name]) == 1
+    entries = bench("cuda_contestants").CONTESTANTS
+    compiling = {entry.group for entry in entries.values() if entry.compiles}
+    assert compiling == {"compile", "autotune"}
+    assert not compiling & {entry.group for entry in entries.values() if not entry.compiles}
 
 
-def test_a_handle_is_destroyed_once(bench: Any) -> None:
-    import ctypes
+class Session:
+    """onnxruntime as far as the contestant asks it, with or without a CUDA provider that can be started."""
 
-    destroyed: list[Any] = []
-    contestant = bench("cuda_contestants").LiteFT.__new__(bench("cuda_contestants").LiteFT)
-    contestant._cuda = argparse.Namespace(liteft_cuda_destroy=lambda pointer: destroyed.append(pointer.value))
-    contestant._timed = ctypes.c_void_p(4096)
-    contestant.close()
-    contestant.close()
-    assert destroyed == [4096, None]  # of none there is nothing to destroy
+    starts = True
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.log_severity_level = 0
+
+    def get_providers(self) -> list[str]:
+        return ["CUDAExecutionProvider", "CPUExecutionProvider"][0 if self.starts else 1 :]
+
+
+def test_onnxruntime_that_would_answer_from_the_cpu_does_not_take_part(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[bool] = []
+    fake = argparse.Namespace(
+        __version__="1", preload_dlls=lambda: loaded.append(True), SessionOptions=Session, InferenceSession=Session,
+        OrtValue=None, get_available_providers=lambda: ["CUDAExecutionProvider"],
+    )  # fmt: skip
+    monkeypatch.setitem(sys.modules, "onnxruntime", fake)
+    (tmp_path / "onnxruntime").mkdir()
+    (tmp_path / "onnxruntime" / "model.onnx").touch()
+    contestants = bench("cuda_contestants")
+    contestants.OnnxRuntime(tmp_path, "cuda")
+    assert loaded == [True]
+    monkeypatch.setattr(Session, "starts", False)
+    with pytest.raises(contestants.NotHere, match="runs by CPUExecutionProvider"):
+        contestants.OnnxRuntime(tmp_path, "cuda")
 
 
 class Noted:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
-from argparse import Namespace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -155,70 +152,11 @@ def test_of_reads_of_what_was_never_written_own_kernels_count(
     assert cuda_steps.judge_sanitizer(status, REPORT.format(reader, failures))[0] == "failed"
 
 
-@pytest.fixture
-def arguments(tmp_path: Path) -> Namespace:
-    return Namespace(
-        build=tmp_path,
-        out=tmp_path,
-        wheels=None,
-        artifact=None,
-        commit="abc",
-        no_cmake=False,
-        jobs=1,
-        architectures="90a-real",
-    )
-
-
-def test_the_comparison_leaves_time_for_what_follows(arguments: Namespace, tmp_path: Path) -> None:
-    cuda_all = load_script("cuda_all")
-    end = time.monotonic() + 600
-    alone, among = (
-        cuda_all.step_of("engine", arguments, tmp_path, True, end, last=last).commands[0] for last in (True, False)
-    )
-    assert float(alone[alone.index("--minutes") + 1]) > 9
-    assert among[among.index("--minutes") + 1] == "4.00"
-    assert cuda_all.NAMES[:4] == ("wheels", "build", "quick", "engine")
-
-
-def test_the_comparison_builds_first_where_there_is_no_library(tmp_path: Path) -> None:
-    names_of = load_script("cuda_all").names_of
-    assert names_of(["wheels", "engine"], tmp_path) == ["wheels", "build", "engine"]
-    assert names_of(["build", "engine"], tmp_path) == ["build", "engine"]
-    assert names_of(["quick"], tmp_path) == ["quick"]
-    (tmp_path / "libliteft_cuda.so").touch()
-    assert names_of(["engine"], tmp_path) == ["engine"]
-
-
-def test_sanitizers_look_at_own_kernels_but_for_what_was_never_written(arguments: Namespace, tmp_path: Path) -> None:
-    cuda_all = load_script("cuda_all")
-    for name in cuda_all.SANITIZERS:
-        step = cuda_all.step_of(name, arguments, tmp_path, True, time.monotonic() + 60)
-        command = step.commands[0]
-        assert ("kns=liteft" in command) == (name != "initcheck")
-        assert step.environment["LITEFT_CUDA_POISON"] == ("unfilled" if name == "initcheck" else "ones")
-        quick = cuda_all.step_of("quick", arguments, tmp_path, True, time.monotonic() + 60)
-        assert step.environment["LITEFT_CUDA_ROWS"] == quick.environment["LITEFT_CUDA_ROWS"]  # what was learnt is found
-    for name in ("quick", "tests", "pytest"):
-        step = cuda_all.step_of(name, arguments, tmp_path, True, time.monotonic() + 60)
-        assert step.environment["LITEFT_CUDA_POISON"] == "ones"
-    assert "LITEFT_CUDA_POISON" not in cuda_all.step_of("kernels", arguments, tmp_path, True, 0.0).environment
-
-
 def test_only_what_runs_on_a_gpu_is_built_there(cuda_build: ModuleType, tmp_path: Path) -> None:
     built = cuda_build.with_cmake(tmp_path, "90a-real", 3)[-1]
     targets = built[built.index("--target") + 1 :]
     assert targets[:4] == ["liteft", "liteft_cuda", "test_cuda", "time_cuda"]
     assert targets[4:] == ["test_gpu_rows", "test_gpu_attention", "test_gpu_fused"]
-
-
-def test_what_wheels_bring_is_found_by_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    steps = load_script("cuda_steps")
-    needing = steps.Step("it", [["true"]], 5, ("python:brought_by_a_wheel",))
-    assert needing.missing()
-    (tmp_path / "brought_by_a_wheel.py").touch()
-    load_script("cuda_all").use_wheels(tmp_path)
-    assert not needing.missing()
 
 
 def test_a_build_without_cmake_compiles_what_cmake_lists(cuda_build: ModuleType, tmp_path: Path) -> None:
@@ -241,42 +179,3 @@ def test_a_build_without_cmake_compiles_what_cmake_lists(cuda_build: ModuleType,
     with_kernels = [Path(command[-1]).name for command in linked if "cuda_rows.cu" in " ".join(command)]
     # test_cuda goes through libliteft alone.
     assert with_kernels == [name for name in cuda_build.GPU_PROGRAMS if name != "test_cuda"]
-
-
-def without_gpu(*arguments: str) -> subprocess.CompletedProcess[str]:
-    gpu, _ = load_script("cuda_all").find_gpu()
-    if gpu:
-        pytest.skip(f"there is a GPU: {gpu}")
-    command = [sys.executable, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-
-
-def test_without_a_gpu_every_step_is_skipped_with_the_reason(tmp_path: Path) -> None:
-    done = without_gpu("bench/cuda_all.py", "--out", str(tmp_path), "--commit", "abc")
-    assert done.returncode == 77, done.stderr
-    summary = json.loads((tmp_path / "summary.json").read_text())
-    names = load_script("cuda_all").NAMES
-    assert [step["name"] for step in summary["steps"]] == list(names)
-    assert all(step["status"] == "skipped" and step["reason"].startswith("no GPU: ") for step in summary["steps"])
-    assert summary["commit"] == "abc" and summary["gpu"] is None and set(summary["tools"]) >= {"nvcc", "g++"}
-    assert json.loads(done.stdout) == dict.fromkeys(names, "skipped")
-
-
-def test_asked_to_go_on_each_step_says_itself_what_it_lacks(tmp_path: Path) -> None:
-    steps = ("wheels", "quick", "tests", "kernels", "memcheck")
-    build = str(tmp_path / "none")
-    done = without_gpu("bench/cuda_all.py", "--out", str(tmp_path), "--anyway", "--build", build, "--steps", *steps)
-    assert done.returncode == 77, done.stderr
-    reasons = [step["reason"] for step in json.loads((tmp_path / "summary.json").read_text())["steps"]]
-    assert reasons[0].startswith("no wheels")
-    assert all(build in reason for reason in reasons[1:4])
-    assert "compute-sanitizer" in reasons[4] or build in reasons[4]
-
-
-def test_without_a_gpu_the_comparison_says_why_and_is_no_success(tmp_path: Path) -> None:
-    pytest.importorskip("torch", reason="the reason is torch's, too")
-    done = without_gpu("bench/cuda_engines.py", "--out", str(tmp_path / "engine.json"))
-    assert done.returncode == 77, done.stderr
-    found = json.loads((tmp_path / "engine.json").read_text())
-    assert found["skipped"].startswith("no GPU: ") and found["rows"] == []
-    assert all(target["measured"] is None for target in found["targets"].values())
