@@ -178,7 +178,7 @@ def test_the_command_line_trims_at_both_places(
     assert main([*command, "--vocabulary", "100", "--unlabeled", str(more)]) == 0
     assert "vocabulary: " in capsys.readouterr().out
     assert "unused7" in pieces_of(tmp_path / "exported") and "unused8" not in pieces_of(tmp_path / "exported")
-    assert main([*command, "--vocabulary", "3"]) == 2
+    assert main([*command[:-1], str(tmp_path / "smaller"), "--vocabulary", "3"]) == 2
     assert "too small" in capsys.readouterr().err
     command = ["distill", "--data", str(folder), "--teacher", str(copied), "--size", "1", "--vocabulary", "100"]
     command += ["--out", str(tmp_path / "runs"), "--epochs", "2", "--batch-size", "8", "--learning-rate", "3e-3"]
