@@ -19,7 +19,7 @@ from liteft.finetuning.adapters import OF_HEAD, Adapter, adapter_of, parameter_c
 from liteft.finetuning.bases import resolve_base, weights_hash
 from liteft.finetuning.pretrained import HEAD
 from liteft.finetuning.quantized import Quantization, require
-from liteft.foreign.weights import adapter_alone
+from liteft.foreign.weights import refuse_adapter_alone
 from liteft.run import ADAPTER, BASE, read_base
 
 __all__ = ["find_adapter_base", "load_adapter_weights", "read_adapter", "save_adapter", "save_adapter_weights"]
@@ -110,8 +110,7 @@ def read_adapter(folder: Path) -> Adapter | None:
     """
     if not (folder / ADAPTER).is_file():
         return None
-    if not (folder / BASE).is_file():
-        raise adapter_alone(folder)
+    refuse_adapter_alone(folder)
     base = read_base(folder)
     bits = base["quantization"]
     require("peft", what=f"{folder}, which holds an adapter,")

@@ -38,7 +38,9 @@ from liteft.finetuning.model import (
 )
 from liteft.finetuning.pretrained import load_pretrained
 from liteft.finetuning.tokenizer_files import Side, read_tokenizer
+from liteft.foreign import lowers_case
 from liteft.metrics import Task
+from liteft.tokenization import TextTokenizer
 
 __all__ = ["base_name", "create_classifier", "create_from_scratch", "parse_size", "resolve_base"]
 
@@ -100,6 +102,7 @@ def create_classifier(
         _set_dropout(config, dropout)
     tokenizer = found.cutting(max_tokens, truncation_side=side, pad_id=config.pad_token_id)
     config.pad_token_id = tokenizer.pad_id
+    _check_case(base, tokenizer)
     set_seed(seed)
     quantization = None if adapter is None else adapter.quantization
     model = load_pretrained(
@@ -180,6 +183,19 @@ def parse_size(size: str) -> tuple[int, int | None]:
             fix=option("size", "3x384"),
         )
     return int(match[1]), int(match[2]) if match[2] else None
+
+
+def _check_case(base: Path, tokenizer: TextTokenizer) -> None:
+    """Refuse a base whose texts sentence-transformers makes lower case itself, which its tokenizer does not."""
+    if lowers_case(base) and len({encoded.tobytes() for encoded in tokenizer.encode(["Ab CD", "ab cd"]).ids}) > 1:
+        raise ModelError(
+            f"sentence-transformers lowers the case of texts before {base} reads them, and its tokenizer keeps it.",
+            accepted={"a base": "one whose tokenizer lowers the case itself, where that is wanted"},
+            fix=[
+                f'"do_lower_case": true in {base / "tokenizer_config.json"}, where its tokenizer is of BERT\'s kind',
+                f'"do_lower_case": false in {base / "sentence_bert_config.json"}, to keep the case',
+            ],
+        )
 
 
 def _write_tokenizer(vocabulary: Path, folder: Path) -> None:

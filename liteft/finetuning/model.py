@@ -36,7 +36,7 @@ from liteft.finetuning.mean_pooled import (
 )
 from liteft.finetuning.pretrained import load_pretrained, plain_names, quiet_transformers
 from liteft.finetuning.tokenizer_files import FolderTokenizer, read_tokenizer, write_tokenizer
-from liteft.foreign import Said, read_config_json, read_meaning, refuse_family, require_weights
+from liteft.foreign import Said, read_config_json, read_meaning, refuse_family, require_weights, stated_length
 from liteft.foreign.meaning import train_first
 from liteft.foreign.weights import refuse_quantized
 from liteft.metrics import Task
@@ -330,6 +330,8 @@ def _read_settings(
             raise ModelError(f"{folder / 'config.json'}: the key 'liteft' does not fit: {error}.") from error
     refuse_quantized(folder, content)
     max_tokens, cut_by = _stated_limit(config, tokenizer)
+    if (length := stated_length(folder)) is not None and length < max_tokens:
+        max_tokens, cut_by = length, "max_seq_length of sentence-transformers"
     settings = ModelSettings(
         labels=meaning.labels,
         task=meaning.settled_task,

@@ -23,11 +23,10 @@ from liteft.finetuning.mean_pooled import MeanPooledClassifier, pooler_argument
 from liteft.finetuning.quantized import Quantization, loading_arguments, settle
 from liteft.foreign.weights import (
     ADAPTER,
-    BASE,
     WEIGHTS,
-    adapter_alone,
     common_prefix,
     read_config_json,
+    refuse_adapter_alone,
     refuse_quantized,
     require_weights,
     weight_names,
@@ -58,8 +57,7 @@ def load_pretrained(
         RunError: the base is a run's model, and its weights are not those that run.json names.
     """
     if (base / ADAPTER).is_file():
-        if not (base / BASE).is_file():
-            raise adapter_alone(base)
+        refuse_adapter_alone(base)
         raise ModelError(
             f"{base} holds an adapter and not the whole weights, so it is no base.",
             fix="name the base that base.json in that folder names",

@@ -5,7 +5,7 @@ Read from their JSON files and the heads of their weights, without torch: verbs 
 
 from liteft.foreign.families import refuse_family
 from liteft.foreign.meaning import Meaning, Said, adopted_labels, read_labels, read_meaning
-from liteft.foreign.sentence import encoder_folder, read_pooling
+from liteft.foreign.sentence import encoder_folder, lowers_case, read_pooling, stated_length
 from liteft.foreign.weights import no_model, read_config_json, require_weights, weights_files
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Said",
     "adopted_labels",
     "encoder_folder",
+    "lowers_case",
     "no_model",
     "read_config_json",
     "read_labels",
@@ -20,5 +21,6 @@ __all__ = [
     "read_pooling",
     "refuse_family",
     "require_weights",
+    "stated_length",
     "weights_files",
 ]

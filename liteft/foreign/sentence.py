@@ -12,7 +12,7 @@ from typing import Any, Literal
 from liteft import files
 from liteft.errors import ModelError, option
 
-__all__ = ["encoder_folder", "read_pooling"]
+__all__ = ["encoder_folder", "lowers_case", "read_pooling", "stated_length"]
 
 _OLD = "0_Transformer"
 _IGNORED = {"Transformer", "Pooling", "Normalize", "Dropout"}  # a new head learns its own scale
@@ -56,6 +56,23 @@ def read_pooling(folder: Path) -> Literal["cls", "mean"] | None:
     if len(modes) != 1 or modes[0] not in _MODES:
         raise _other(whole, f"pools by {' and '.join(modes) or 'nothing that its configuration names'}")
     return "cls" if _MODES[modes[0]] == "cls" else "mean"
+
+
+def stated_length(folder: Path) -> int | None:
+    """Return the tokens that sentence-transformers cuts texts to, or None where the folder does not say it."""
+    stated = _settings(folder).get("max_seq_length")
+    return stated if isinstance(stated, int) and not isinstance(stated, bool) and stated > 0 else None
+
+
+def lowers_case(folder: Path) -> bool:
+    """Say whether sentence-transformers makes texts lower case before the tokenizer reads them."""
+    return _settings(folder).get("do_lower_case") is True
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    path = folder / "sentence_bert_config.json"
+    content = _read(path) if path.is_file() else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _other(folder: Path, what: str) -> ModelError:

@@ -23,6 +23,7 @@ __all__ = [
     "common_prefix",
     "no_model",
     "read_config_json",
+    "refuse_adapter_alone",
     "refuse_quantized",
     "require_weights",
     "weight_names",
@@ -68,8 +69,16 @@ def no_model(folder: Path) -> ModelError:
     if (folder / "adapter_config.json").is_file():
         return adapter_alone(folder)
     if not folder.is_dir():
-        return ModelError(f"{folder} is {'a file' if folder.exists() else 'no folder'}.", accepted=_FOLDERS)
-    return ModelError(f"{folder} is no model folder: it has no config.json.", accepted=_FOLDERS)
+        return ModelError(
+            f"{folder} is {'a file' if folder.exists() else 'no folder'}.",
+            accepted=_FOLDERS,
+            fix="look for a misspelling",
+        )
+    return ModelError(
+        f"{folder} is no model folder: it has no config.json.",
+        accepted=_FOLDERS,
+        fix="name a folder that save_pretrained, liteft finetune or liteft distill wrote",
+    )
 
 
 _FOLDERS = {
@@ -139,7 +148,8 @@ def refuse_quantized(folder: Path, config: dict[str, Any]) -> None:
         accepted={"weights": "float32, float16 or bfloat16; int8 comes with the export"},
         fix=[
             "the folder that was quantized, as it was before",
-            f"in Python: model = {_loaded(folder)}; model.dequantize().save_pretrained(NEW); "
+            f"in Python: model = {_loaded(folder)}; model.dequantize().save_pretrained(NEW, "
+            "save_original_format=False); "
             f"AutoTokenizer.from_pretrained({str(folder)!r}).save_pretrained(NEW)",
         ],
     )
@@ -193,8 +203,22 @@ def _no_weights(folder: Path) -> ModelError:
     )
 
 
+def refuse_adapter_alone(folder: Path) -> None:
+    """Refuse an adapter that peft wrote, without LiteFT: of LiteFT's own config.json and base.json say more.
+
+    Raises:
+        ModelError: with the lines that merge it into its base.
+    """
+    try:
+        own = "liteft" in files.read_json(folder / "config.json")
+    except (OSError, ValueError, TypeError):
+        own = False
+    if not own and not (folder / BASE).is_file():
+        raise adapter_alone(folder)
+
+
 def adapter_alone(folder: Path) -> ModelError:
-    """Return the error about an adapter that peft wrote: LiteFT's own have base.json beside them."""
+    """Return the error about an adapter that peft wrote."""
     base, labels = "BASE", _head_rows(folder)
     try:
         told = files.read_json(folder / "adapter_config.json")

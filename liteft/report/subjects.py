@@ -22,7 +22,7 @@ from liteft.foreign import (
     refuse_family,
     require_weights,
 )
-from liteft.foreign.weights import ADAPTER, BASE, adapter_alone, refuse_quantized
+from liteft.foreign.weights import ADAPTER, refuse_adapter_alone, refuse_quantized
 from liteft.metrics import Task
 from liteft.report.parameters import onnx_parameters, safetensors_parameters
 from liteft.run import RUN_FILE, Run, check_weights, read_base, read_run
@@ -213,8 +213,7 @@ def _weights(folder: Path) -> _Weights:
     if not (folder / ADAPTER).is_file():
         parts = require_weights(folder)
         return _Weights(sum(map(safetensors_parameters, parts)), sum(part.stat().st_size for part in parts))
-    if not (folder / BASE).is_file():
-        raise adapter_alone(folder)
+    refuse_adapter_alone(folder)
     file, base = folder / ADAPTER, read_base(folder)
     stored = f", {base['quantization']}" if base["quantization"] else ""
     return _Weights(base["parameters"], file.stat().st_size + base["bytes"], base["bytes"], stored)

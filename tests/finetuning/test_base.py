@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable
@@ -252,3 +253,14 @@ def test_a_width_that_heads_do_not_divide_is_refused(vocabulary: Path, tmp_path:
 def test_the_tokenizers_pad_id_is_the_configurations(tmp_path: Path) -> None:
     folder = write_base(tmp_path / "base", "bert", pad_token_id=7)
     assert create(folder).tokenizer.pad_id == 7
+
+
+def test_a_base_that_sentence_transformers_lowers_the_case_for_is_refused(base: Any, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(base("bert"), tmp_path / "base"))
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 16, "do_lower_case": true}')
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["model"]["vocab"] |= {"Ab": len(PIECES), "CD": len(PIECES) + 1}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(ModelError, match="lowers the case of texts") as caught:
+        create(folder)
+    assert any("sentence_bert_config.json" in str(hint) for hint in caught.value.fix)

@@ -11,7 +11,15 @@ import pytest
 from safetensors.numpy import save_file
 
 from liteft.errors import ModelError
-from liteft.foreign import encoder_folder, read_config_json, read_pooling, refuse_family, require_weights
+from liteft.foreign import (
+    encoder_folder,
+    lowers_case,
+    read_config_json,
+    read_pooling,
+    refuse_family,
+    require_weights,
+    stated_length,
+)
 from liteft.foreign.weights import common_prefix, refuse_quantized, weight_names
 
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 90868376\n"
@@ -76,7 +84,7 @@ def test_quantized_weights_are_refused_with_the_lines_that_undo_it() -> None:
     told = {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}
     with pytest.raises(ModelError, match="holds weights in 4 bits that were quantized with bitsandbytes") as caught:
         refuse_quantized(Path("folder"), told)
-    assert "model.dequantize().save_pretrained(NEW)" in str(caught.value)
+    assert "model.dequantize().save_pretrained(NEW, save_original_format=False)" in str(caught.value)
     refuse_quantized(Path("folder"), {})
 
 
@@ -183,3 +191,11 @@ def test_a_plain_base_says_nothing_of_pooling(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     assert encoder_folder(tmp_path) == tmp_path
     assert read_pooling(tmp_path) is None
+
+
+def test_what_sentence_transformers_does_to_texts_is_read(tmp_path: Path) -> None:
+    assert (stated_length(tmp_path), lowers_case(tmp_path)) == (None, False)
+    (tmp_path / "sentence_bert_config.json").write_text('{"max_seq_length": 256, "do_lower_case": true}')
+    assert (stated_length(tmp_path), lowers_case(tmp_path)) == (256, True)
+    (tmp_path / "sentence_bert_config.json").write_text('{"max_seq_length": null, "do_lower_case": false}')
+    assert (stated_length(tmp_path), lowers_case(tmp_path)) == (None, False)
