@@ -71,10 +71,7 @@ def _go_through(path: Path, model: StoredModel, *, labels: int | None, longest: 
     weights = {tensor.name: value_of(tensor) for tensor in model.graph.tensors}
     stored = sum(value.size * value.dtype.itemsize for value in weights.values())
     kinds = {value.name: value.kind for value in model.graph.inputs}
-    sizes = [(2, min(longest, _LONGEST))]
-    if not model.functions:  # what may have been traced, and may hold a size that fits by chance
-        sizes.append((3, min(longest, 5)))
-    for texts, tokens in sizes:
+    for texts, tokens in ((2, min(longest, _LONGEST)), (1, min(longest, 5))):  # of one text, an axis may vanish
         logits = _Run(path, model, weights, texts, tokens, stored).logits(kinds)
         if labels is not None and (logits.shape != (texts, labels) or logits.dtype != np.float32):
             _refuse(path, f"gives logits {logits.dtype} {logits.shape} for {texts} texts and {labels} labels")

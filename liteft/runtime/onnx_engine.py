@@ -150,6 +150,13 @@ class OnnxEngine:
                 f"onnxruntime failed on a batch of {texts} texts, {width} tokens wide: {first_line(error)}.",
                 fix="a smaller token_budget, if memory ran out",
             ) from error
+        wanted = (len(ids), len(self._artifact.manifest.labels))
+        if np.shape(logits) != wanted:
+            raise ArtifactError(
+                f"{self._artifact.model_path} gave logits of shape {np.shape(logits)}.",
+                accepted={"logits": f"(texts, labels), here {wanted}"},
+                fix="export the model again",
+            )
         return np.asarray(logits, dtype=np.float32)
 
     def counters(self) -> None:

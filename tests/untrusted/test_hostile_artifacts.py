@@ -224,6 +224,11 @@ def narrow_float(model: onnx.ModelProto) -> None:
     model.graph.initializer.append(helper.make_tensor("b", TensorProto.BFLOAT16, [1], b"\0\0", raw=True))
 
 
+def lone(model: onnx.ModelProto) -> None:
+    model.graph.node[-1].output[0] = "rows"
+    model.graph.node.append(helper.make_node("Squeeze", ["rows"], ["logits"]))  # of one text, the axis of texts goes
+
+
 def misfit(model: onnx.ModelProto) -> None:
     model.graph.initializer[1].dims[:] = reversed(model.graph.initializer[1].dims)
 
@@ -236,6 +241,7 @@ UNKNOWN = {
     endless: "gives (1048576, 1048576)",
     zero_division: "it may divide by zero",
     misfit: "does not fit",
+    lone: "gives logits float32 (4,) for 1 texts",
     narrow_float: "weights of a type that LiteFT does not write",
 }
 
