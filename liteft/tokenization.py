@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -146,6 +145,10 @@ class TextTokenizer:
         Returns:
             Encoded, in order.
         """
+        if pairs is None and len(texts) == 1 and len(texts[0]) <= self._start:  # what has to be answered fast
+            (one,) = _encodings(self._cutting, [texts[0]])
+            found = np.array(one.ids, dtype=np.int32), np.array(one.type_ids, dtype=np.int32)
+            return Encoded([found[0]], [found[1]], np.array([bool(one.overflowing)]))
         sides = [texts] if pairs is None else [texts, pairs]
         ids: list[np.ndarray] = []
         types: list[np.ndarray] = []
@@ -220,8 +223,12 @@ class TextTokenizer:
 
     @functools.cached_property
     def _layout(self) -> PairLayout | None:
-        with _failing(2):
+        try:
             return find_layout(self._plain)
+        except BaseException as error:  # plain Exception, or a panic
+            if not _is_of_library(error):
+                raise
+            raise _failed(2, error) from error
 
     @functools.cached_property
     def _clipper(self) -> Clipper:
@@ -266,20 +273,16 @@ def portable_tokenizer_json(json_text: str) -> str:
 
 
 def _encodings(tokenizer: Tokenizer, inputs: list[str] | list[tuple[str, str]], *, special: bool = True) -> list[Any]:
-    with _failing(len(inputs)):
-        return list(tokenizer.encode_batch_fast(inputs, add_special_tokens=special))
-
-
-@contextmanager
-def _failing(texts: int) -> Iterator[None]:
-    """Say that the tokenizer failed, where the tokenizers library does."""
     try:
-        yield
+        return list(tokenizer.encode_batch_fast(inputs, add_special_tokens=special))
     except BaseException as error:  # plain Exception, or a panic
         if not _is_of_library(error):
             raise
-        reason = f"the tokenizer failed on one of {texts} texts: {error}."
-        raise ModelError(reason, fix="export the model again") from error
+        raise _failed(len(inputs), error) from error
+
+
+def _failed(texts: int, error: BaseException) -> ModelError:
+    return ModelError(f"the tokenizer failed on one of {texts} texts: {error}.", fix="export the model again")
 
 
 def _is_of_library(error: BaseException) -> bool:
