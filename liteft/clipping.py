@@ -134,7 +134,7 @@ class SafeCuts:
             return None
         letters, marks = _word_characters()
         run = f"(?:[{marks}]*[{letters}]){{{self._longest_word + 1}}}"
-        return re.compile(run), re.compile(f"(?<![{letters}{marks}])([{marks}]*{run})[{letters}{marks}]+")
+        return re.compile(run), re.compile(f"(?<![{letters}{marks}])({run})[{letters}{marks}]+")
 
     def _first(self, text: str, positions: range) -> int | None:
         return next((cut for cut in positions if self._is_safe(text, cut)), None)

@@ -293,6 +293,14 @@ def test_an_endless_text_takes_no_time(kinds: dict[str, str], kind: str, name: s
     assert encoded.truncated.tolist() == [not (kind == "bert" and name.startswith("one word"))]
 
 
+@pytest.mark.parametrize("mark", ["\u0301", "\u0e31", "a\u0301\u0301\u0301"])
+def test_an_endless_row_of_marks_takes_no_time(kinds: dict[str, str], mark: str) -> None:
+    tokenizer = TextTokenizer(kinds["bert"], max_tokens=128)
+    start = time.process_time()
+    tokenizer.encode([mark * 100_000])
+    assert time.process_time() - start < 2
+
+
 @pytest.mark.parametrize("kind", ["bert", "roberta", "unigram", "deberta", "bare"])
 def test_a_pair_of_long_texts_takes_no_memory_for_what_is_cut(kinds: dict[str, str], kind: str) -> None:
     tokenizer = TextTokenizer(kinds[kind], max_tokens=128)
@@ -312,6 +320,15 @@ def test_pairs_of_a_layout_that_is_not_known_are_left_to_the_library() -> None:
     json_text = str(tokenizer.to_str())
     assert find_layout(tokenizer) is None
     same(json_text, 9, "right", "order a parcel", "I order")
+
+
+def test_a_vocabulary_without_latin_letters_loses_no_text_of_a_pair() -> None:
+    tokenizer = Tokenizer(models.BPE({"<s>": 0, "价": 1, "格": 2, "好": 3}, []))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", 0)]
+    )
+    encoded = TextTokenizer(str(tokenizer.to_str()), max_tokens=9).encode(["价格"], ["好"])
+    assert encoded.ids[0].tolist() == [0, 1, 2, 0, 3]
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,8 @@ def read_meaning(folder: Path, config: Mapping[str, Any], said: Said | None = No
     labels = _labels(folder, config, said)
     task = _task(folder, config, said)
     if task != "multi_label" and len(labels) == 1:
-        raise _one_logit(folder, f"{folder} has one logit, a score as of a reranker or a regression.")
+        choose = option("task", "multi_label", note=", if each logit is a label that a text has or has not (a sigmoid)")
+        raise _no_scores(folder, f"{folder} has one logit, a score as of a reranker or a regression.", choose)
     paired = said.paired if said.paired is not None else said.seen_pairs
     if said.paired is None and not said.seen_pairs and _reads_pairs(labels):
         raise ModelError(
@@ -220,7 +221,8 @@ def _labels(folder: Path, config: Mapping[str, Any], said: Said) -> tuple[str, .
 def _task(folder: Path, config: Mapping[str, Any], said: Said) -> Task | None:
     kind = config.get("problem_type")
     if kind == "regression":
-        raise _one_logit(folder, f"{folder} is a regression (problem_type in config.json): its logits are scores.")
+        mend = f"mend problem_type in {folder / 'config.json'}, if each logit is a label that a text has or has not"
+        raise _no_scores(folder, f"{folder} is a regression (problem_type in config.json): its logits are scores.", mend)
     stated = {"single_label_classification": "single_label", "multi_label_classification": "multi_label"}.get(str(kind))
     if stated is not None and said.task not in (None, stated):
         raise ConfigError(
@@ -230,14 +232,11 @@ def _task(folder: Path, config: Mapping[str, Any], said: Said) -> Task | None:
     return cast("Task | None", said.task or stated)
 
 
-def _one_logit(folder: Path, message: str) -> ModelError:
+def _no_scores(folder: Path, message: str, way_out: str | Hint) -> ModelError:
     return ModelError(
         f"{message} There is no task for scores yet.",
         accepted={"tasks": "single_label, from two labels on; multi_label"},
-        fix=[
-            option("task", "multi_label", note=", if each logit is a label that a text has or has not (a sigmoid)"),
-            train_first(folder),
-        ],
+        fix=[way_out, train_first(folder)],
     )
 
 

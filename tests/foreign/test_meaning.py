@@ -67,6 +67,13 @@ def test_scores_are_no_labels(config: dict[str, Any]) -> None:
     assert caught.value.accepted and caught.value.fix
 
 
+def test_a_regression_is_not_said_to_become_labels_by_a_task() -> None:
+    for task in (None, "multi_label"):
+        with pytest.raises(ModelError, match="is a regression") as caught:
+            meaning(Said(task=task), problem_type="regression", **numbered("a"))
+        assert "mend problem_type" in str(caught.value) and "--task" not in caught.value.command_text()
+
+
 def test_one_logit_may_be_a_label_that_is_there_or_not() -> None:
     assert meaning(Said(task="multi_label"), **numbered("toxic")).task == "multi_label"
 
