@@ -432,7 +432,7 @@ def _check_sizes(path: Path, manifest: Manifest) -> None:
 def _check_file(path: Path, name: str, entry: FileEntry, *, hashing: bool) -> None:
     file = path / name
     try:
-        if not file.resolve().is_relative_to(path.resolve()):
+        if not _lies_in(file, path):
             raise ArtifactError(
                 f"{path / MANIFEST} names a file that is a link to a place outside of its folder: {name}.",
                 fix="copy the folder again, links followed",
@@ -458,6 +458,13 @@ def _check_file(path: Path, name: str, entry: FileEntry, *, hashing: bool) -> No
             accepted={"bytes in the manifest": entry.bytes, "bytes found": size},
             fix="copy the folder again, or export the model again",
         )
+
+
+def _lies_in(file: Path, folder: Path) -> bool:
+    """Say whether a file lies in a folder, links followed; or where the hub's cache keeps the files of its snapshots."""
+    target, whole = file.resolve(), folder.resolve()
+    caches = [parent.parent / "blobs" for parent in whole.parents if parent.name == "snapshots"]
+    return any(target.is_relative_to(place) for place in (whole, *caches))
 
 
 def _is_pointer(file: Path) -> bool:

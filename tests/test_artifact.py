@@ -330,6 +330,16 @@ def test_a_link_out_of_the_folder_is_never_followed(artifact: Artifact) -> None:
     assert "names a file that is a link to a place outside of its folder: model.onnx" in refused(artifact.path)
 
 
+def test_a_snapshot_in_the_hubs_cache_is_read_through_its_links(artifact: Artifact, tmp_path: Path) -> None:
+    snapshot, blobs = tmp_path / "models--me--it" / "snapshots" / "a1b2", tmp_path / "models--me--it" / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    for number, file in enumerate(sorted(artifact.path.iterdir())):
+        (blobs / str(number)).write_bytes(file.read_bytes())
+        (snapshot / file.name).symlink_to(f"../../blobs/{number}")
+    assert read_artifact(snapshot).manifest == artifact.manifest
+
+
 def test_a_folder_behind_a_link_is_an_artifact(artifact: Artifact) -> None:
     link = artifact.path.parent / "link"
     link.symlink_to(artifact.path)

@@ -19,6 +19,8 @@ _SEQUENCES = "it is an encoder-decoder, whose classifier reads a decoder"
 REFUSED: Mapping[str, str] = {
     "fnet": f"{_PADDING}: Fourier transforms mix all positions",
     "convbert": f"{_PADDING}: its convolutions read the padding",
+    "mobilebert": f"{_PADDING}: its embeddings read the tokens on both sides",
+    "yoso": f"{_PADDING}: transformers weighs padding there instead of hiding it",
     "longformer": "its attention pads every text to whole windows, which a graph for all lengths cannot hold",
     "nystromformer": "its attention fails in transformers itself at lengths that its landmarks do not divide",
     "xlnet": "its classifier reads the last position of a batch, which is padding: it was made for padding on the left",

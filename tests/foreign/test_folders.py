@@ -101,6 +101,8 @@ def test_what_stands_before_every_name_is_found(tmp_path: Path) -> None:
     [
         ({"model_type": "fnet"}, "padding"),
         ({"model_type": "convbert"}, "padding"),
+        ({"model_type": "mobilebert"}, "padding"),
+        ({"model_type": "yoso"}, "padding"),
         ({"model_type": "longformer"}, "windows"),
         ({"model_type": "xlnet"}, "padding on the left"),
         ({"model_type": "funnel"}, "fixed while it is traced"),
