@@ -64,8 +64,8 @@ def find_layout(tokenizer: Tokenizer) -> PairLayout | None:
         _, ids, types = zip(*group, strict=True)
         parts.append((None, ids, types) if text is None else (text, (), types[:1]))
     layout = PairLayout(tuple(parts))
-    if sorted(text for text, *_ in parts if text is not None) != [0, 1]:  # a vocabulary without these letters shows none
-        return None
+    if sorted(text for text, *_ in parts if text is not None) != [0, 1]:
+        return None  # a vocabulary without these letters shows no text
     return layout if all(_agrees(tokenizer, layout, *probe) for probe in _PROBES) else None
 
 
