@@ -222,7 +222,8 @@ def _task(folder: Path, config: Mapping[str, Any], said: Said) -> Task | None:
     kind = config.get("problem_type")
     if kind == "regression":
         mend = f"mend problem_type in {folder / 'config.json'}, if each logit is a label that a text has or has not"
-        raise _no_scores(folder, f"{folder} is a regression (problem_type in config.json): its logits are scores.", mend)
+        message = f"{folder} is a regression (problem_type in config.json): its logits are scores."
+        raise _no_scores(folder, message, mend)
     stated = {"single_label_classification": "single_label", "multi_label_classification": "multi_label"}.get(str(kind))
     if stated is not None and said.task not in (None, stated):
         raise ConfigError(
