@@ -461,7 +461,7 @@ def _check_file(path: Path, name: str, entry: FileEntry, *, hashing: bool) -> No
 
 
 def _lies_in(file: Path, folder: Path) -> bool:
-    """Say whether a file lies in a folder, links followed; or where the hub's cache keeps the files of its snapshots."""
+    """Say whether a file lies in a folder, links followed, or where the hub's cache keeps those of its snapshots."""
     target, whole = file.resolve(), folder.resolve()
     caches = [parent.parent / "blobs" for parent in whole.parents if parent.name == "snapshots"]
     return any(target.is_relative_to(place) for place in (whole, *caches))
