@@ -29,6 +29,7 @@ Row = dict[str, Any]
 _ANSWERS = ("accept", "reject", "ignore")
 _STUDIO_COLUMNS = ("id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time")
 _DONE = ("submitted", "validated", None)
+_STATES = ("default", "edited", "validated", "discarded")  # of Argilla 1
 
 
 @dataclass
@@ -96,8 +97,10 @@ def _reader(table: Table, label: Any) -> tuple[str, Reader | None]:
         return "Label Studio", _label_studio_table
     if {"fields", "responses"} <= columns and any(isinstance(one, Mapping) for one in table.head(50)["responses"]):
         return "Argilla", _argilla
-    if {"annotation", "status"} <= columns and columns & {"text", "inputs"}:
-        return "Argilla", _argilla_old
+    if {"annotation", "status"} <= columns and columns & {"text", "inputs"} and label in (None, "annotation"):
+        states = [value for value in table.head(50)["status"] if not is_missing(value)]
+        if states and all(str(state).casefold() in _STATES for state in states):
+            return "Argilla", _argilla_old
     if any(f"{name.removesuffix('.responses')}.responses.status" in columns for name in columns):
         return "Argilla", _argilla_flat
     return "", None
@@ -144,7 +147,10 @@ def _joined(rows: list[tuple[int, Row]], label: str, notes: list[str]) -> list[t
     groups: defaultdict[Any, list[tuple[int, Row]]] = defaultdict(list)
     for place, row in rows:
         groups[row.get("text")].append((place, row))
-    found = {text: list(dict.fromkeys(row[label] for _, row in group)) for text, group in groups.items()}
+    found = {
+        text: list(dict.fromkeys(name for _, row in group for name in _as_list(row[label])))
+        for text, group in groups.items()
+    }
     if all(len(labels) == 1 for labels in found.values()):
         return rows
     notes.append("texts accepted for several labels have them all")
@@ -158,7 +164,7 @@ def _prodigy_choice(rows: list[tuple[int, Row]], source: str) -> _Read:  # noqa:
     for place, row in rows:
         if row["answer"] not in ("accept", None) or not is_list(row["accept"]):
             continue
-        texts = {option.get("id"): option.get("text") for option in row["options"] or () if isinstance(option, Mapping)}
+        texts = {option.get("id"): option.get("text") for option in row.get("options") or () if isinstance(option, Mapping)}
         chosen = [str(texts.get(one, one)) if not isinstance(one, str) else one for one in row["accept"]]
         kept.append((place, {**_without(row, ("options", "accept", "answer")), "label": chosen}))
     _left_out(notes, len(rows) - len(kept), "answered 'reject' or 'ignore'")
@@ -179,7 +185,8 @@ def _label_studio(rows: list[tuple[int, Row]], source: str) -> _Read:
             if not isinstance(annotation, Mapping) or annotation.get("was_cancelled"):
                 continue
             for result in annotation.get("result") or ():
-                choices = result.get("value", {}).get("choices") if isinstance(result, Mapping) else None
+                value = result.get("value") if isinstance(result, Mapping) else None
+                choices = value.get("choices") if isinstance(value, Mapping) else None
                 kinds[str(result.get("type")) if isinstance(result, Mapping) else "?"] += 1
                 if choices is not None and is_list(choices):
                     answers[str(result.get("from_name", "label"))].append(list(choices))

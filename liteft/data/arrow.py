@@ -6,7 +6,7 @@ pyarrow is imported when a file is opened and not before.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from liteft.data.delimited import check_names
 from liteft.data.json_shapes import feature_names
 from liteft.data.textfile import EMPTY, head_of, refuse_pages
 from liteft.errors import DataError, MissingExtraError
+from liteft.installation import install_hint
 
 __all__ = ["ArrowFile", "schema_names"]
 
@@ -57,8 +58,10 @@ class ArrowFile:
         check_names(tuple(schema.names), str(path))
         return cls(path, tuple(schema.names), schema)
 
-    def rows(self, *, start: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield (row counted from 1, column -> value) from row ``start`` (counted from 0) on.
+    def rows(
+        self, *, start: int = 0, columns: Sequence[str] | None = None
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (row counted from 1, column -> value) from row ``start`` (counted from 0) on; None takes all columns.
 
         Raises:
             DataError: a damaged file.
@@ -69,8 +72,9 @@ class ArrowFile:
                 for batch in _batches(_reader(file)):
                     skip = min(max(0, start - row), batch.num_rows)
                     row += skip
+                    some = batch if columns is None else batch.select(list(dict.fromkeys(columns)))
                     for first in range(skip, batch.num_rows, _BATCH):
-                        for values in batch.slice(first, _BATCH).to_pylist():
+                        for values in some.slice(first, _BATCH).to_pylist():
                             row += 1
                             yield row, values
         except Exception as error:
@@ -92,7 +96,7 @@ def _mapped(path: Path) -> Any:
         import pyarrow
     except ImportError:
         raise MissingExtraError(
-            f"{path} is an Arrow file, and pyarrow is not installed.", fix="pip install 'liteft[parquet]'"
+            f"{path} is an Arrow file, and pyarrow is not installed.", fix=install_hint("parquet")
         ) from None
     return pyarrow.memory_map(str(path))
 

@@ -20,7 +20,7 @@ from liteft.data.rows import known_suffix
 from liteft.errors import DataError
 from liteft.files import os_reason
 
-__all__ = ["NAME_FILES", "data_files", "saved_splits", "split_files", "split_of"]
+__all__ = ["NAME_FILES", "data_files", "is_rows", "saved_splits", "split_files", "split_of"]
 
 NAME_FILES = ("label_names", "labels", "classes")
 _PART = re.compile(r"[-_.]\d+[-_]of[-_]\d+$")
@@ -103,6 +103,11 @@ def split_files(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
 def _ordered(found: Mapping[str, list[Path]]) -> dict[str, list[Path]]:
     order = [name for name in MAIN_SPLITS if name in found] + [name for name in found if name not in MAIN_SPLITS]
     return {name: found[name] for name in order}
+
+
+def is_rows(path: Path) -> bool:
+    """Say whether a file has columns, by its name: "train.csv.gz" does, plain text and hidden files do not."""
+    return _is_data(path) and known_suffix(path) != ".txt" and not path.name.startswith((".", "_"))
 
 
 def _is_data(path: Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from liteft.data.dataset import MAIN_SPLITS, canonical_split
+from liteft.data.folders import is_rows
 from liteft.data.tables import MemoryTable, Source, Table
 from liteft.data.textfile import text_encoding, text_lines
 from liteft.errors import DataError
@@ -31,7 +32,7 @@ def label_folders(folder: Path, encoding: str | None) -> Source | None:
     notes: list[str] = []
     if "train" not in splits:
         splits = {"train": _labels(folder)}
-    if len(splits["train"]) < 2 or any(path.is_file() and _has_rows(path) for path in folder.iterdir()):
+    if len(splits["train"]) < 2 or any(_has_rows(place) for place in (folder, folder / "data")):
         return None
     tables: dict[str, list[Table]] = {}
     for name in (name for name in MAIN_SPLITS if name in splits):
@@ -41,8 +42,9 @@ def label_folders(folder: Path, encoding: str | None) -> Source | None:
     return Source(folder.resolve().name, tables, tuple(notes))
 
 
-def _has_rows(path: Path) -> bool:
-    return path.suffix.casefold() in (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".arrow")
+def _has_rows(folder: Path) -> bool:
+    """Say whether a folder itself holds files of rows: then folders of txt files beside them are something else."""
+    return folder.is_dir() and any(is_rows(path) and path.is_file() for path in folder.iterdir())
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -1,6 +1,7 @@
 """What columns look like, by their first rows: for hints and notes alone, never for a decision.
 
-A look costs the first 200 rows; the file's own reader reads them, so that a broken row is named as ever.
+A look costs the first 200 rows. Where these cannot be read there is none: the columns that are needed are read later,
+and a broken row is named then.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 
 from liteft.data.cells import bit, is_empty
 from liteft.data.tables import Table
+from liteft.errors import DataError
 
 __all__ = ["Looks", "look"]
 
@@ -37,7 +39,11 @@ def look(table: Table) -> Looks:
     """Return what the columns of a table look like."""
     binary, strings, classes = [], [], []
     words: dict[str, float] = {}
-    for name, cells in table.head(_ROWS).items():
+    try:
+        head = table.head(_ROWS)
+    except DataError:
+        head = {}
+    for name, cells in head.items():
         held = [cell for cell in cells if not is_empty(cell)]
         if not held:
             continue

@@ -96,7 +96,7 @@ class RowFile:
             start: rows to skip.
             columns: the only columns that the caller will look at; the others may be missing then.
         """
-        if isinstance(self.reader, ParquetFile):
+        if isinstance(self.reader, ParquetFile | ArrowFile):
             return self.reader.rows(start=start, columns=columns)
         return self.reader.rows(start=start)
 

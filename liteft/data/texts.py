@@ -14,7 +14,7 @@ import numpy as np
 
 from liteft.data.columns import choose_columns
 from liteft.data.dataset import Provenance, Split
-from liteft.data.folders import data_files, saved_splits, split_of
+from liteft.data.folders import NAME_FILES, data_files, saved_splits, split_of
 from liteft.data.hub import hub_dataset
 from liteft.data.memory import memory_table
 from liteft.data.records import check_rows, read_records
@@ -102,7 +102,8 @@ def _tables(source: Any, encoding: str | None, delimiter: str | None) -> list[Ta
     if not path.is_dir():
         return [FileTable(open_rows(path, encoding=encoding, delimiter=delimiter))]
     files = (saved_splits(path) or {}).get("train") or data_files(path)
-    pool = [file for file in files if split_of(file) not in ("validation", "test")] or files
+    no_texts = ("validation", "test", *NAME_FILES)
+    pool = [file for file in files if split_of(file) not in no_texts] or files
     if not pool:
         raise DataError(
             f"{path} holds no data file.", accepted={"files": "txt, csv, tsv, jsonl, json, parquet, arrow"}

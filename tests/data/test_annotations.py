@@ -176,3 +176,34 @@ def test_rows_of_the_hubs_viewer(write: Write) -> None:
     rows[2]["truncated_cells"] = ["text"]
     with pytest.raises(DataError, match="cut cells of 1 rows, such as row 3"):
         _load(write("a.json", json.dumps(document)))
+
+
+def test_lists_of_labels_that_were_accepted_are_read(write: Write) -> None:
+    rows = [{"text": f"text {n}", "label": [["A"], ["B"], ["A", "B"]][n % 3], "answer": "accept"} for n in range(N)]
+    dataset = _load(write("a.jsonl", rows))
+    assert dataset.task == "multi_label" and dataset.labels == ("A", "B")
+    assert dataset.train.labels is not None and dataset.train.labels.sum() == 16
+
+
+def test_choices_without_their_options_are_read(write: Write) -> None:
+    rows = [{"text": f"text {n}", "label": "A", "accept": ["AB"[n % 2]], "answer": "accept"} for n in range(N)]
+    assert _load(write("a.jsonl", rows)).labels == ("A", "B")
+
+
+def test_a_result_without_a_value_is_no_annotation(write: Write) -> None:
+    rows = [
+        {"data": {"text": f"text {n}"}, "annotations": [{"result": [_result(None if n == 3 else "AB"[n % 2])]}]}
+        for n in range(N)
+    ]
+    assert len(_load(write("a.json", rows)).train) == N - 1
+
+
+def _result(choice: str | None) -> dict[str, Any]:
+    return {"type": "choices", "from_name": "s", "value": None if choice is None else {"choices": [choice]}}
+
+
+@pytest.mark.parametrize("label", [None, "label"])
+def test_other_tables_with_a_status_are_no_export_of_argilla(write: Write, label: str | None) -> None:
+    lines = "".join(f"text {n},{'AB'[n % 2]},why {n},{('open', 'closed')[n % 2]}\n" for n in range(N))
+    dataset = _load(write("a.csv", "text,label,annotation,status\n" + lines), label=label)
+    assert dataset.labels == ("A", "B") and "Argilla" not in _told(dataset)

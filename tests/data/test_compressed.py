@@ -231,3 +231,34 @@ def test_a_saved_data_set_gives_its_training_texts(tmp_path: Path) -> None:
     whole = _named_classes()
     datasets.DatasetDict(train=whole.select(range(15)), test=whole.select(range(15, 20))).save_to_disk(tmp_path / "d")
     assert load_texts(tmp_path / "d") == whole["text"][:15]
+
+
+@pytest.mark.parametrize("name", ["train.csv.gz", "train.feather", "data/train.csv"])
+def test_folders_of_texts_beside_a_file_of_rows_are_no_labels(tmp_path: Path, reviews: Rows, name: str) -> None:
+    path = tmp_path / "d" / name
+    path.parent.mkdir(parents=True)
+    if path.suffix == ".feather":
+        pyarrow.feather.write_feather(pa.Table.from_pylist(reviews), path)
+    else:
+        table = "text,label\n" + "".join(f"{row['text']},{row['label']}\n" for row in reviews)
+        path.write_bytes(gzip.compress(table.encode()) if path.suffix == ".gz" else table.encode())
+    for folder in ("docs", "notes"):
+        (tmp_path / "d" / folder).mkdir()
+        (tmp_path / "d" / folder / "a.txt").write_text("no text of the data")
+    assert load_dataset(tmp_path / "d", **WHOLE).train.texts == [row["text"] for row in reviews]
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
+def test_a_column_that_python_cannot_hold_is_no_hindrance_where_nobody_reads_it(tmp_path: Path, name: str) -> None:
+    late = pa.array([253402300800 * 10**6] * 4, pa.timestamp("us"))  # the year 10000
+    table = pa.table({"text": ["a", "b", "c", "d"], "label": ["x", "y"] * 2, "when": late})
+    if name == "a.parquet":
+        pq.write_table(table, tmp_path / name)
+    else:
+        pyarrow.feather.write_feather(table, tmp_path / name)
+    assert load_dataset(tmp_path / name, **WHOLE).train.texts == ["a", "b", "c", "d"]
+
+
+def test_names_of_labels_beside_the_data_are_no_texts(write: Write) -> None:
+    write("d/labels.txt", "joy\nanger\n")
+    assert load_texts(write("d/more.txt", "one\ntwo\n").parent) == ["one", "two"]
