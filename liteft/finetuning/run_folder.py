@@ -29,7 +29,7 @@ from liteft.errors import RunError, option
 from liteft.finetuning.adapters import adapter_of, parameter_count
 from liteft.finetuning.checkpoints import can_go_on
 from liteft.finetuning.model import LoadedClassifier, predict_logits, save_classifier
-from liteft.finetuning.soundness import warnings_of_metrics
+from liteft.finetuning.soundness import blind_f1, warnings_of_metrics
 from liteft.locks import LOCK, one_writer
 from liteft.metrics import Task, decide, majority_share, score, score_intervals, sigmoid, softmax
 from liteft.run import RUN_FORMAT, Run, model_weights, model_weights_sha256, read_base, read_run
@@ -193,7 +193,9 @@ def finish_run(
     settings = loaded.settings
     same = teacher is not None and (teacher.info.get("data") or {}).get("fingerprint") == dataset.fingerprint
     above = teacher.metrics if teacher is not None and same else None
-    warnings = warnings_of_metrics(metrics, dataset.task, kind=kind, teacher=above)
+    told = dataset.validation.labels
+    blind = 1.0 if told is None else blind_f1(told, len(dataset.labels))
+    warnings = warnings_of_metrics(metrics, dataset.task, kind=kind, teacher=above, blind=blind)
     if progress is not None:
         for line in warnings:
             progress(f"warning: {line}")

@@ -10,16 +10,18 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from liteft.errors import ModelError, option
 from liteft.metrics import Task, primary_metric
 
-__all__ = ["Divergence", "Kept", "kept_evaluation", "warnings_of_metrics"]
+__all__ = ["Divergence", "Kept", "blind_f1", "kept_evaluation", "warnings_of_metrics"]
 
 _FAR_ABOVE_CHANCE = 5.0  # times the loss of a guess: far beyond models that are sure of wrong answers now and then
 _FAR_ABOVE_START = 10.0  # times the first loss that was logged
 _FAR_BELOW_TEACHER = 0.05
+_ABOVE_BLIND = 0.05  # of macro F1: more than chance gives
 
 
 class Divergence(TrainerCallback):  # type: ignore[misc]
@@ -37,7 +39,6 @@ class Divergence(TrainerCallback):  # type: ignore[misc]
     def __init__(self, name: str, task: Task, labels: int, progress: Callable[[str], None] | None) -> None:
         self.name, self.progress = name, progress
         self.chance = math.log(max(2, labels)) if task == "single_label" else math.log(2)
-        self.first: float | None = None
         self.warnings: list[str] = []
 
     def on_log(
@@ -48,8 +49,10 @@ class Divergence(TrainerCallback):  # type: ignore[misc]
         logs: dict[str, Any] | None = None,
         **rest: Any,  # noqa: ARG002
     ) -> None:
+        # of the whole training: one that was resumed begins with a loss that is small already
+        first = next((entry["loss"] for entry in state.log_history if "loss" in entry), None)
         for name, start, times in (
-            ("loss", self.first, _FAR_ABOVE_START),
+            ("loss", first, _FAR_ABOVE_START),
             ("eval_loss", self.chance, _FAR_ABOVE_CHANCE),
         ):
             loss = (logs or {}).get(name)
@@ -71,8 +74,6 @@ class Divergence(TrainerCallback):  # type: ignore[misc]
                 )
                 if self.progress is not None and state.is_world_process_zero:
                     self.progress(f"{self.name}: warning: {self.warnings[-1]}")
-        if self.first is None:
-            self.first = (logs or {}).get("loss")
 
 
 class Kept(NamedTuple):
@@ -90,8 +91,25 @@ def kept_evaluation(state: TrainerState, metric: str) -> Kept:
     return Kept(epoch, f"kept: epoch {epoch:g}, {score} (step {state.best_global_step} of {state.global_step})")
 
 
+def blind_f1(labels: np.ndarray, count: int) -> float:
+    """Return the macro F1 of answering each label for every text, the best that can be had without reading them.
+
+    Args:
+        labels: int64 (texts,), -1 where unknown; or bool (texts, labels).
+        count: number of labels.
+    """
+    known = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels[labels >= 0], minlength=count)
+    shares = known / len(labels)
+    return float(np.mean(2 * shares / (1 + shares)))
+
+
 def warnings_of_metrics(
-    metrics: Mapping[str, Mapping[str, Any]], task: Task, *, kind: str, teacher: Mapping[str, Mapping[str, Any]] | None
+    metrics: Mapping[str, Mapping[str, Any]],
+    task: Task,
+    *,
+    kind: str,
+    teacher: Mapping[str, Mapping[str, Any]] | None,
+    blind: float = 1.0,
 ) -> list[str]:
     """Return what a finished run's validation metrics give cause to say.
 
@@ -100,6 +118,8 @@ def warnings_of_metrics(
         task: decides which of them is looked at.
         kind: "teacher", "student" or "control".
         teacher: metrics of the teacher's run, by split, where there is one.
+        blind: ``blind_f1`` of the validation labels. A model of rare labels may be right less often than their absence
+            alone, and find them all the same: with a macro F1 well above this it has learned something.
     """
     own = metrics.get("validation")
     if own is None:
@@ -107,7 +127,7 @@ def warnings_of_metrics(
     right = "accuracy" if task == "single_label" else "exact_match"
     found = []
     share, majority = 100 * own[right], 100 * own["majority"]
-    if share <= majority:
+    if share <= majority and (own.get("macro_f1") or 0.0) <= blind + _ABOVE_BLIND:
         found.append(
             f"the {kind} is right on {share:.1f}% of the validation texts, and the most frequent answer alone on "
             f"{majority:.1f}%: it has learned nothing that counts. Train longer, with another learning rate, and read "

@@ -5,22 +5,24 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from transformers import TrainerState
 
 from liteft.errors import ModelError
-from liteft.finetuning.soundness import Divergence, kept_evaluation, warnings_of_metrics
+from liteft.finetuning.soundness import Divergence, blind_f1, kept_evaluation, warnings_of_metrics
 
-STATE = SimpleNamespace(global_step=40, max_steps=200, is_world_process_zero=True)
 ARGUMENTS = SimpleNamespace(learning_rate=5.0)
 
 
-def watched(*logs: dict[str, float], labels: int = 6) -> tuple[list[str], list[str]]:
-    """Return the warnings of a training that logged these, and what was told of them."""
+def watched(*logs: dict[str, float], before: tuple[dict[str, float], ...] = ()) -> tuple[list[str], list[str]]:
+    """Return the warnings of a training that logged these, ``before`` until it was killed, and what was told of them."""
     told: list[str] = []
-    watch = Divergence("teacher", "single_label", labels, told.append)
+    watch = Divergence("teacher", "single_label", 6, told.append)
+    state = SimpleNamespace(global_step=40, max_steps=200, is_world_process_zero=True, log_history=list(before))
     for each in logs:
-        watch.on_log(ARGUMENTS, STATE, SimpleNamespace(), logs=each)  # type: ignore[arg-type]
+        state.log_history.append(each)  # as Trainer.log does, before it calls
+        watch.on_log(ARGUMENTS, state, SimpleNamespace(), logs=each)  # type: ignore[arg-type]
     return watch.warnings, told
 
 
@@ -45,6 +47,11 @@ def test_a_usual_loss_is_not_worth_a_word(logs: list[dict[str, float]]) -> None:
     assert watched(*logs) == ([], [])
 
 
+def test_a_loss_of_a_resumed_training_is_held_against_where_all_of_it_began() -> None:
+    assert watched({"loss": 0.0008}, {"loss": 0.02}, before=({"loss": 1.8},)) == ([], [])
+    assert len(watched({"loss": 20.0}, before=({"loss": 1.8},))[0]) == 1
+
+
 @pytest.mark.parametrize("loss", [float("nan"), float("inf")])
 def test_a_loss_that_is_no_number_ends_the_training(loss: float) -> None:
     with pytest.raises(ModelError, match=r"the loss is (nan|inf) at step 40 of 200") as caught:
@@ -60,6 +67,17 @@ def test_a_model_at_the_share_of_the_most_frequent_answer_has_learned_nothing() 
     said = warnings_of_metrics(metrics(0.3), "single_label", kind="teacher", teacher=None)
     assert len(said) == 1 and "right on 30.0%" in said[0] and "learned nothing" in said[0]
     assert not warnings_of_metrics(metrics(0.31), "single_label", kind="teacher", teacher=None)
+
+
+def test_a_model_that_finds_rare_labels_has_learned_something() -> None:
+    labels = np.repeat([0, 1], [190, 10])
+    blind = blind_f1(labels, 2)
+    assert blind == pytest.approx((2 * 0.95 / 1.95 + 2 * 0.05 / 1.05) / 2)
+    assert blind_f1(labels[:, None] == [0, 1], 2) == pytest.approx(blind)
+    for found, count in ((0.8, 0), (0.48, 1)):
+        values = {"validation": {"accuracy": 0.94, "majority": 0.95, "macro_f1": found}}
+        said = warnings_of_metrics(values, "single_label", kind="teacher", teacher=None, blind=blind)
+        assert len(said) == count
 
 
 @pytest.mark.parametrize(
