@@ -164,7 +164,8 @@ def _prodigy_choice(rows: list[tuple[int, Row]], source: str) -> _Read:  # noqa:
     for place, row in rows:
         if row["answer"] not in ("accept", None) or not is_list(row["accept"]):
             continue
-        texts = {option.get("id"): option.get("text") for option in row.get("options") or () if isinstance(option, Mapping)}
+        options = [one for one in row.get("options") or () if isinstance(one, Mapping)]
+        texts = {one.get("id"): one.get("text") for one in options}
         chosen = [str(texts.get(one, one)) if not isinstance(one, str) else one for one in row["accept"]]
         kept.append((place, {**_without(row, ("options", "accept", "answer")), "label": chosen}))
     _left_out(notes, len(rows) - len(kept), "answered 'reject' or 'ignore'")

@@ -33,8 +33,8 @@ _TEXT = (
         "title",
         "description",
         "input",
-        "data",
     ),
+    ("data",),
 )
 _LABEL = (
     ("label", "labels"),

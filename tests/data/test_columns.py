@@ -26,6 +26,9 @@ from liteft.errors import DataError
         (("premise", "hypothesis", "label"), ("premise", "hypothesis", "label")),
         (("idx", "sentence1", "sentence2", "label"), ("sentence1", "sentence2", "label")),
         (("question", "sentence", "label"), ("question", "sentence", "label")),
+        (("input", "data", "label"), ("input", None, "label")),
+        (("data", "label"), ("data", None, "label")),
+        (("id", "data", "label"), ("data", None, "label")),
     ],
 )
 def test_usual_names_are_guessed(columns: tuple[str, ...], chosen: tuple[str, str | None, str]) -> None:

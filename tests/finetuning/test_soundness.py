@@ -16,7 +16,7 @@ ARGUMENTS = SimpleNamespace(learning_rate=5.0)
 
 
 def watched(*logs: dict[str, float], before: tuple[dict[str, float], ...] = ()) -> tuple[list[str], list[str]]:
-    """Return the warnings of a training that logged these, ``before`` until it was killed, and what was told of them."""
+    """Return the warnings of a training that logged these, ``before`` until a kill, and what was told of them."""
     told: list[str] = []
     watch = Divergence("teacher", "single_label", 6, told.append)
     state = SimpleNamespace(global_step=40, max_steps=200, is_world_process_zero=True, log_history=list(before))
