@@ -155,7 +155,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
             return tuple(line.strip() for line in lines if line.strip())
         content = files.read_json(path)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {files.os_reason(error)}.", fix="--labels FILE") from None
+        raise ConfigError(f"{path} cannot be read: {files.os_reason(error)}.", fix=option("labels", "FILE")) from None
     except ValueError as error:
         raise ConfigError(f"{path} holds no label names: {error}.", accepted=_LABEL_FILES) from None
     if isinstance(content, Mapping):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from liteft.config import Recipe
-from liteft.errors import ConfigError
+from liteft.errors import ConfigError, leave_out
 from liteft.finetuning.base import parse_size
 
 __all__ = ["Form", "Shape", "asked_shapes", "narrower_widths", "whole_forms"]
@@ -90,7 +90,7 @@ def asked_shapes(recipe: Recipe, *, layers: int, width: int) -> list[Shape]:
     search, size = recipe.search, recipe.student.size
     if size is not None and (search.layers is not None or search.widths is not None):
         raise ConfigError(
-            f"size = {size} is one shape, and [search] names layers or widths.", fix="leave out --size"
+            f"size = {size} is one shape, and [search] names layers or widths.", fix=leave_out("size")
         )
     if size is not None:
         depth, own = parse_size(size)

@@ -11,7 +11,7 @@ from transformers import PretrainedConfig
 
 from liteft.config import Recipe
 from liteft.distillation.initial import check_student, student_config
-from liteft.errors import ConfigError, ModelError
+from liteft.errors import ConfigError, ModelError, leave_out, option
 from liteft.finetuning.model import ModelSettings, apply_settings
 from liteft.frontier.candidates import Form, Shape, asked_shapes, narrower_widths, whole_forms
 from liteft.frontier.sizes import Sizes, fitting_forms, sizes_of, smallest_form
@@ -93,8 +93,8 @@ def require_fit(
         f"no student of this teacher fits into {recipe.search.max_mb:g} MB.",
         accepted={"the smallest": f"{smallest.shape.name}, {smallest.reason}"},
         fix=[
-            f"--max-mb {math.ceil(110 * smallest.least / 1e6) / 100:g}, or more",
-            "a smaller base, or one with a smaller vocabulary, as --teacher",
+            option("max_mb", math.ceil(110 * smallest.least / 1e6) / 100, note=", or more"),
+            "a smaller teacher, or one with a smaller vocabulary",
         ],
     )
 
@@ -106,11 +106,12 @@ def check_recipe(recipe: Recipe) -> None:
         ConfigError: the first of them.
     """
     student, export = recipe.student, recipe.export
+    later = " where the winner's size is distilled afterwards"
     unfit = {
-        "an encoder of its own (student)": (student.student is not None, "leave out --student"),
-        f"{student.seeds} seeds": (student.seeds > 1, "--seeds for the winner's --size afterwards"),
-        "a control": (student.control, "--control for the winner's --size afterwards"),
-        "a vocabulary of the export": (export.vocabulary is not None, "leave out export.vocabulary"),
+        "an encoder of its own (student)": (student.student is not None, leave_out("student")),
+        f"{student.seeds} seeds": (student.seeds > 1, option("seeds", student.seeds, note=later)),
+        "a control": (student.control, option("control", note=later)),
+        "a vocabulary of the export": (export.vocabulary is not None, leave_out("export.vocabulary")),
     }
     for what, (given, fix) in unfit.items():
         if given:

@@ -171,7 +171,7 @@ def test_a_budget_that_no_student_fits_is_refused_with_the_smallest_of_them(load
         require_fit(recipe, loaded.config, loaded.settings, loaded.tokenizer)
     assert refused.value.accepted["the smallest"].startswith("1x8, int8: 0.03 MB, with the ")
     (enough, *_) = refused.value.fix
-    again = make_recipe({"search": {"max_mb": float(enough.split()[1].rstrip(","))}})
+    again = make_recipe({"search": {"max_mb": float(enough.command.split()[1].rstrip(","))}})
     require_fit(again, loaded.config, loaded.settings, loaded.tokenizer)
 
 
