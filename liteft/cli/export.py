@@ -123,7 +123,7 @@ def export(
 
     more = None if unlabeled is None else load_unlabeled(unlabeled)
     train = find_gold(on, subjects, split="train", settings=how).split if static or chosen.vocabulary else None
-    test = gold.split if split == "test" else find_test(on, gold.subjects, settings=how)
+    test = gold.split if split == "test" else find_test(on, gold.subjects, split=split, settings=how)
     artifact = liteft.export(
         source,
         out,

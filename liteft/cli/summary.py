@@ -80,9 +80,10 @@ def _measured_lines(manifest: Manifest) -> Iterator[str]:
     """Yield what the artifact itself was measured to score, beside the model that it came from."""
     metric = primary_metric(manifest.task)
     for split, engines in manifest.measured.items():
-        before = manifest.metrics.get(split)
-        of_model = "" if before is None else f" (model in torch {share(before[metric])}%)"
+        before = manifest.metrics.get(split) or {}
         for backend, values in engines.items():
+            same = before.get("n") == values["n"]  # of other texts, a figure beside this one would mislead
+            of_model = f" (model in torch {share(before[metric])}%)" if same else ""
             score = f"{metric.replace('_', ' ')} {share(values[metric])}% on {values['n']:,} texts of {split}"
             yield f"the artifact itself, {backend}: {score}{of_model}"
 

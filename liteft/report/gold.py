@@ -94,9 +94,15 @@ def find_gold(
 
 
 def find_test(
-    on: Dataset | str | os.PathLike[str] | None, subjects: Sequence[Subject], *, settings: dict[str, Any]
+    on: Dataset | str | os.PathLike[str] | None, subjects: Sequence[Subject], *, split: str, settings: dict[str, Any]
 ) -> Split | None:
-    """Return the test split with its labels, as ``find_gold`` does; None where the data have none that fits."""
+    """Return the test split with its labels, as ``find_gold`` does; None where the data have none that fits.
+
+    None, too, where ``split``, which the models are verified on, is "all": a test split made of the same rows says
+    nothing more.
+    """
+    if split == ALL:
+        return None
     try:
         return find_gold(on, subjects, split="test", settings=settings).split
     except DataError:

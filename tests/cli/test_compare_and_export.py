@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 import liteft
 from liteft.artifact import Artifact
+from liteft.cli.summary import artifact_text
 from liteft.doctor import Diagnosis, Finding
 
 
@@ -69,6 +71,18 @@ def test_export_names_the_schemes_where_one_is_misspelt(call: Any, messages: Pat
     assert called.status == 2
     assert "export.scheme" in called.err
     assert "static" in called.err
+
+
+@pytest.mark.parametrize(("texts", "beside"), [(20, " (model in torch 95.0%)"), (21, "")])
+def test_the_models_figure_stands_beside_the_artifacts_of_the_same_texts_alone(
+    artifact: Artifact, texts: int, beside: str
+) -> None:
+    said = {"split": "validation", "texts": 4, "agreement": 1.0, "accuracy": None}
+    measured = {"test": {"native": {"accuracy": 0.9, "n": texts}}}
+    metrics = {"test": {"accuracy": 0.95, "n": 20}}
+    manifest = artifact.manifest.model_copy(update={"verification": said, "measured": measured, "metrics": metrics})
+    line = artifact_text(replace(artifact, manifest=manifest)).splitlines()[-1]
+    assert line == f"the artifact itself, native: accuracy 90.0% on {texts} texts of test{beside}"
 
 
 def test_export_verifies_on_the_chosen_split_in_the_models_label_order(

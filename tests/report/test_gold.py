@@ -15,7 +15,7 @@ from liteft.artifact import Artifact
 from liteft.config import DataRecipe, Recipe, write_recipe
 from liteft.data import Dataset, Split
 from liteft.errors import ConfigError, DataError
-from liteft.report.gold import find_gold, in_order
+from liteft.report.gold import find_gold, find_test, in_order
 from liteft.report.subjects import Subject, find_subjects
 
 
@@ -106,6 +106,9 @@ def test_all_is_every_row_of_one_file(subjects: list[Subject], tmp_path: Path) -
     path = rows_of(tmp_path / "mail.jsonl", labelled(20))
     assert len(find_gold(path, subjects, split="all", settings={}).split) == 20
     assert len(find_gold(path, subjects, split="test", settings={}).split) < 20
+    made = find_test(path, subjects, split="validation", settings={})
+    assert made is not None and made.name == "test" and len(made) < 20
+    assert find_test(path, subjects, split="all", settings={}) is None
 
 
 def test_all_of_data_that_have_splits_is_refused(subjects: list[Subject], tmp_path: Path) -> None:
