@@ -133,6 +133,7 @@ def writing_folder(target: Path, *, kind: type[LiteftError] = RunError) -> Itera
             new = place / ("new" if alone else f"new-{secrets.token_hex(4)}")
             try:
                 if alone:
+                    _put_back(place / _aside("new"), target)
                     _clear(place)
                 new.mkdir(parents=True)
                 yield new
@@ -159,11 +160,26 @@ def replace_folder(new: Path, target: Path) -> None:
     elif _exchange(new, target):
         shutil.rmtree(new, ignore_errors=True)
     else:
-        aside = new.with_name(f"{new.name}-old")
-        os.rename(target, aside)
-        os.rename(new, target)
+        aside = new.with_name(_aside(new.name))
+        try:
+            os.rename(target, aside)
+            os.rename(new, target)
+        except BaseException:
+            _put_back(aside, target)
+            raise
         shutil.rmtree(aside, ignore_errors=True)
     sync_folder(target.parent)
+
+
+def _aside(name: str) -> str:
+    """Return where the old folder lies between two renames."""
+    return f"{name}-old"
+
+
+def _put_back(aside: Path, target: Path) -> None:
+    """Undo the first of two renames, where there was no second: the process was killed or interrupted in between."""
+    if aside.is_dir() and not target.exists():
+        os.rename(aside, target)
 
 
 def settle(folder: Path) -> None:

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -217,6 +218,36 @@ def test_a_system_without_exchange_replaces_by_two_renames(tmp_path: Path, monke
         with files.writing_folder(target) as temporary:
             write_generation(temporary, generation)
     assert content(target) == whole("new")
+    assert names(tmp_path) == ["folder"]
+
+
+INTERRUPTED = """
+import os, sys
+from pathlib import Path
+from liteft import files
+
+def rename(source, target, rename=os.rename):
+    if Path(source).name == "new":
+        os.kill(os.getpid(), int(sys.argv[1]))
+    rename(source, target)
+
+files._exchange, os.rename = lambda new, target: False, rename
+with files.writing_folder(Path("folder")) as temporary:
+    (temporary / "a.txt").write_text("new")
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_what_ends_between_two_renames_leaves_the_old_folder_to_the_next_writer(tmp_path: Path, number: int) -> None:
+    target = tmp_path / "folder"
+    write_generation(target, "old")
+    command = [sys.executable, "-c", INTERRUPTED, str(int(number))]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == -number
+    with pytest.raises(ValueError, match="a bug"), files.writing_folder(target):
+        raise ValueError("a bug")
+    assert content(target) == whole("old")
     assert names(tmp_path) == ["folder"]
 
 
