@@ -22,6 +22,7 @@ from liteft import files, untrusted
 from liteft.errors import ArtifactError, Hint, ModelError, first_line
 from liteft.metrics import Task
 from liteft.tokenization import TextTokenizer
+from liteft.untrusted.patterns import UnknownPattern
 from liteft.untrusted.tokenizer import checked_tokenizer
 
 __all__ = [
@@ -188,7 +189,8 @@ class Artifact:
         except (OSError, ValueError, ModelError) as error:
             reason = error.message if isinstance(error, ModelError) else f"{path} cannot be used: {error}."
             accepted = error.accepted if isinstance(error, ModelError) else {}
-            raise ArtifactError(reason, accepted=accepted, fix="export the model again") from error
+            fix: list[str | Hint] = [untrusted.TRUST] if isinstance(error, UnknownPattern) else []
+            raise ArtifactError(reason, accepted=accepted, fix=[*fix, "export the model again"]) from error
 
 
 def read_artifact(path: str | Path, *, check_files: bool = True) -> Artifact:

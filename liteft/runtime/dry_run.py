@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
-from liteft.errors import ArtifactError, option
+from liteft.errors import ArtifactError
 from liteft.runtime.onnx_file import StoredFunction, StoredModel, StoredNode, has_endless_value, read_model
 from liteft.runtime.rules import RULES, Value, value_of
+from liteft.untrusted import TRUST
 
 if TYPE_CHECKING:
     from liteft.artifact import Artifact
 
-__all__ = ["TRUST", "check_file", "check_graph", "check_known"]
+__all__ = ["check_file", "check_graph", "check_known"]
 
-TRUST = option("trust", note=", for a file from somebody whose programs you would run")
 _OWN, _NODE = "liteft", "EncoderClassifier"
 _TOKENS = ("input_ids", "attention_mask", "token_type_ids")
 _LONG, _INT, _FLOAT = 7, 6, 1

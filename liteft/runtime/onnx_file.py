@@ -34,7 +34,8 @@ TYPES: dict[int, np.dtype[Any]] = {  # TensorProto.DataType
 }  # fmt: skip
 _HALVES = {21, 22}  # uint4, int4: two values in a byte
 _BYTES = {16: 2, 17: 1, 18: 1, 19: 1, 20: 1}  # bfloat16 and floats of 8 bits
-_FLOATS, _INTS, _LONGS = 4, 5, 7  # fields of values that are not in raw_data
+_PACKED = {4: np.dtype("<f4"), 10: np.dtype("<f8")}  # fields of values that are not in raw_data
+_VARINTS = (5, 7)
 _RAW, _EXTERNAL, _LOCATION = 9, 13, 14
 _MOST_DEPTH = 12
 _MOST_NODES = 100_000
@@ -309,7 +310,7 @@ class _Reader:
                 domain = self._domain(value)
             elif number == 2:
                 version = self._read.number(value)
-        if domain in opsets:
+        if opsets.get(domain, version) != version:
             raise Malformed(f"two versions of the domain {domain[:80]!r}")
         opsets[domain] = version
 
@@ -424,11 +425,17 @@ class _Reader:
         return name, StoredAttribute(kind, values[0] if values else {1: 0.0, 2: 0, 3: ""}[kind])
 
     def _floats(self, value: int | Span) -> list[float]:
+        if not isinstance(value, int) and value[1] - value[0] > 4 * _MOST_TYPED:
+            raise Malformed(f"a row of numbers longer than any at byte {value[0]}")
+        return [float(each) for each in self._packed(value, _PACKED[4])]
+
+    def _packed(self, value: int | Span, dtype: np.dtype[Any]) -> np.ndarray:
+        """Return the floats of a repeated field: one, or packed ones, which are not copied."""
         if isinstance(value, int):
-            return [_float(value)]
-        if (value[1] - value[0]) % 4 or value[1] - value[0] > 4 * _MOST_TYPED:
+            return np.array([value & ((1 << 8 * dtype.itemsize) - 1)], f"<u{dtype.itemsize}").view(dtype)
+        if (value[1] - value[0]) % dtype.itemsize:
             raise Malformed(f"a row of numbers that is none at byte {value[0]}")
-        return [float(each) for each in np.frombuffer(self._mapped, "<f4", (value[1] - value[0]) // 4, value[0])]
+        return np.frombuffer(self._mapped, dtype, (value[1] - value[0]) // dtype.itemsize, value[0])
 
     def _tensor(self, span: Span) -> StoredTensor:
         read = self._read
@@ -446,9 +453,10 @@ class _Reader:
                 name = read.text(value)
             elif number == _RAW:
                 raw.append(read.span(value))
-            elif number in (_FLOATS, _INTS, _LONGS):
-                values = self._floats(value) if number == _FLOATS else read.integers(value, _MOST_TYPED)
-                typed.append(np.array(values, np.float32 if number == _FLOATS else np.int64))
+            elif number in _PACKED:
+                typed.append(self._packed(value, _PACKED[number]))
+            elif number in _VARINTS:
+                typed.append(np.array(read.integers(value, _MOST_TYPED), np.int64))
             elif number == _EXTERNAL or (number == _LOCATION and value != 0):
                 elsewhere = True
             elif number not in (12, _LOCATION, 16):

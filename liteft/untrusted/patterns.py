@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["check_pattern"]
+__all__ = ["UnknownPattern", "check_pattern"]
 
 _LONGEST = 1000
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -34,18 +34,20 @@ _BOUNDED = re.compile(r"\{(\d+)(?:,(\d*))?\}")
 _MOST_STEPS, _MOST_WAYS = 64, 64
 
 
+class UnknownPattern(ValueError):
+    """A regular expression that whoever trusts its file may take all the same."""
+
+
 def check_pattern(pattern: str) -> None:
     """Refuse a regular expression that might take longer than its text is long.
 
     Raises:
-        ValueError: it is not one of those that this module knows.
+        UnknownPattern: it is not one of those that this module knows.
     """
     if pattern in _KNOWN:
         return
     if not 0 < len(pattern) <= _LONGEST or not _never_goes_back(pattern):
-        raise ValueError(
-            f"it has a regular expression that is not known to end soon, {pattern[:80]!r}: trust=True takes it anyhow"
-        )
+        raise UnknownPattern(f"it has a regular expression that is not known to end soon, {pattern[:80]!r}")
 
 
 def _never_goes_back(pattern: str) -> bool:

@@ -21,6 +21,7 @@ from liteft.errors import ArtifactError
 from liteft.exporting import export
 from liteft.inspection import places
 from liteft.inspection.tensors import kind_of
+from liteft.runtime.onnx_file import read_model
 
 
 @pytest.fixture(scope="module")
@@ -311,6 +312,19 @@ def test_packed_and_constant_tensors_are_counted_by_their_bits(tmp_path: Path) -
     found = {tensor.name: tensor for tensor in liteft.inspect(path).tensors}
     assert (found["packed"].dtype, found["packed"].bytes) == ("int4", 8)
     assert (found["classifier.constant"].kind, found["classifier.constant"].bytes) == ("head", 64)
+
+
+def test_weights_that_other_programs_store_as_numbers_are_inspected(tmp_path: Path) -> None:
+    large = np.linspace(0, 1, 70_000, dtype=np.float32)
+    path = save(tmp_path / "m.onnx", [helper.make_node("Identity", ["x"], ["y"])], {"raw": large})
+    model = onnx.load(path)
+    model.graph.initializer.append(helper.make_tensor("floats", TensorProto.FLOAT, [70_000], large.tolist()))
+    model.graph.initializer.append(helper.make_tensor("doubles", TensorProto.DOUBLE, [2], [0.25, 1e300]))
+    model.opset_import.append(helper.make_opsetid("ai.onnx", model.opset_import[0].version))
+    onnx.save(model, path)
+    stored = {tensor.name: tensor.array() for tensor in read_model(path).graph.tensors}
+    assert np.array_equal(stored["floats"], stored["raw"]) and stored["doubles"].tolist() == [0.25, 1e300]
+    assert {tensor.name for tensor in liteft.inspect(path).tensors} == {"raw", "floats", "doubles"}
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x09"])
