@@ -34,7 +34,7 @@ TYPES: dict[int, np.dtype[Any]] = {  # TensorProto.DataType
 }  # fmt: skip
 _HALVES = {21, 22}  # uint4, int4: two values in a byte
 _BYTES = {16: 2, 17: 1, 18: 1, 19: 1, 20: 1}  # bfloat16 and floats of 8 bits
-_PACKED: dict[int, np.dtype[Any]] = {4: np.dtype("<f4"), 10: np.dtype("<f8")}  # fields of values that are not in raw_data
+_PACKED: dict[int, np.dtype[Any]] = {4: np.dtype("<f4"), 10: np.dtype("<f8")}  # values outside of raw_data
 _VARINTS = (5, 7)
 _RAW, _EXTERNAL, _LOCATION = 9, 13, 14
 _MOST_DEPTH = 12
