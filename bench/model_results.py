@@ -34,7 +34,7 @@ from model_runs import check_recipes, find_runs
 
 from liteft import Dataset, files, load_dataset
 from liteft.artifact import Artifact
-from liteft.config import read_recipe
+from liteft.config import Recipe, read_recipe
 from liteft.errors import ConfigError, DataError, LiteftError
 from liteft.metrics import primary_metric
 from liteft.report import Comparison, compare, seeds_table
@@ -129,7 +129,7 @@ def collect(
         "command": _command(folder.name, shown, changed),
         "results_command": " ".join(["python bench/model_results.py", folder.name, *words]),
         "recipe": _toml(folder / "recipe.toml"),
-        "settings": recipe.model_dump(mode="json", exclude_none=True),
+        "settings": _settings(recipe, found.artifact),
         "data": _data(found.teacher, shown),
         "runs": {run.path.name: _run(run) for run in found.all},
         "seeds": seeds_table(found.students, found.controls, (found.teacher,)).to_dict(),
@@ -143,6 +143,13 @@ def collect(
     if paths:
         raise ConfigError(f"the results name paths of this machine: {', '.join(paths[:3])}.")
     return result
+
+
+def _settings(recipe: Recipe, artifact: Artifact) -> dict[str, Any]:
+    """Return a recipe's settings, with the side that texts were cut on where it leaves that to the base."""
+    settings = recipe.model_dump(mode="json", exclude_none=True)
+    settings["teacher"]["truncation_side"] = artifact.manifest.truncation_side
+    return settings
 
 
 def absolute_paths(content: Any) -> list[str]:
