@@ -7,6 +7,7 @@ single file of another name is that file.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections import defaultdict
@@ -119,11 +120,12 @@ def _is_data(path: Path) -> bool:
 
 def _where_else(folder: Path) -> str:
     """Return a hint: the subfolder that does hold data files, if one does."""
-    try:
-        inner = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    except OSError:
-        inner = []
-    near = next((path for path in inner if any(_is_data(file) for file in path.iterdir())), None)
+    inner = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    near = None
+    for path in inner:
+        with contextlib.suppress(OSError):  # one that cannot be read
+            if near is None and any(_is_data(file) for file in path.iterdir()):
+                near = path
     return "give a file, or a folder of such files" if near is None else f"give {near}, which holds some"
 
 

@@ -8,8 +8,6 @@ from liteft.data.dataset import MAIN_SPLITS, canonical_split
 from liteft.data.folders import is_rows
 from liteft.data.tables import MemoryTable, Source, Table
 from liteft.data.textfile import text_encoding, text_lines
-from liteft.errors import DataError
-from liteft.files import os_reason
 
 __all__ = ["label_folders"]
 
@@ -26,13 +24,15 @@ def label_folders(folder: Path, encoding: str | None) -> Source | None:
     Raises:
         DataError: a file that is no text.
     """
+    if any(is_rows(path) and path.is_file() for place in (folder, folder / "data") for path in _entries(place)):
+        return None  # folders of txt files beside them are something else
     inner = _folders(folder)
     splits = {canonical_split(path.name): _labels(path) for path in inner}
     splits = {name: labels for name, labels in splits.items() if name in MAIN_SPLITS and labels}
     notes: list[str] = []
     if "train" not in splits:
         splits = {"train": _labels(folder)}
-    if len(splits["train"]) < 2 or any(_has_rows(place) for place in (folder, folder / "data")):
+    if len(splits["train"]) < 2:
         return None
     tables: dict[str, list[Table]] = {}
     for name in (name for name in MAIN_SPLITS if name in splits):
@@ -42,23 +42,22 @@ def label_folders(folder: Path, encoding: str | None) -> Source | None:
     return Source(folder.resolve().name, tables, tuple(notes))
 
 
-def _has_rows(folder: Path) -> bool:
-    """Say whether a folder itself holds files of rows: then folders of txt files beside them are something else."""
-    return folder.is_dir() and any(is_rows(path) and path.is_file() for path in folder.iterdir())
-
-
 def _folders(folder: Path) -> list[Path]:
+    return [path for path in _entries(folder) if path.is_dir() and not path.name.startswith((".", "_"))]
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return what a folder holds; nothing of one that cannot be read, such as lost+found."""
     try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise DataError(f"{folder} cannot be read: {os_reason(error)}.") from None
-    return [path for path in entries if path.is_dir() and not path.name.startswith((".", "_"))]
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
 
 
 def _labels(folder: Path) -> dict[Path, list[Path]]:
     found = {}
     for path in _folders(folder):
-        files = sorted(file for file in path.iterdir() if file.suffix.casefold() == ".txt" and file.is_file())
+        files = [file for file in _entries(path) if file.suffix.casefold() == ".txt" and file.is_file()]
         if files and path.name.casefold() not in _UNLABELLED:
             found[path] = files
     return found

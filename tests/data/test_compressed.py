@@ -262,3 +262,22 @@ def test_a_column_that_python_cannot_hold_is_no_hindrance_where_nobody_reads_it(
 def test_names_of_labels_beside_the_data_are_no_texts(write: Write) -> None:
     write("d/labels.txt", "joy\nanger\n")
     assert load_texts(write("d/more.txt", "one\ntwo\n").parent) == ["one", "two"]
+
+
+def test_a_folder_that_cannot_be_read_is_no_hindrance_beside_the_data(
+    write: Write, reviews: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write("d/train.jsonl", reviews).parent
+    (folder / "lost+found").mkdir()
+    (folder.parent / "e" / "lost+found").mkdir(parents=True)
+    listed = Path.iterdir
+
+    def iterdir(path: Path) -> Any:
+        if path.name == "lost+found":
+            raise PermissionError(13, "Permission denied")
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    assert len(load_dataset(folder, **WHOLE).train) == len(reviews)
+    with pytest.raises(DataError, match="holds no data file"):
+        load_dataset(folder.parent / "e")
