@@ -21,7 +21,7 @@ import numpy as np
 from liteft.data.cells import counted, is_empty, is_list, is_missing
 from liteft.data.notes import Words, worded
 from liteft.data.tables import MemoryTable, Source, Table
-from liteft.errors import DataError, option
+from liteft.errors import DataError, first_line, option
 
 __all__ = ["annotated"]
 
@@ -58,7 +58,7 @@ def annotated(source: Source, label: str | Sequence[str] | None) -> tuple[Source
         label: what the caller names; "answer" there says that the column is the label, and no export.
 
     Raises:
-        DataError: an export of another task, or without a single answer.
+        DataError: an export of another task or shape, or without a single answer.
     """
     splits: dict[str, list[Table]] = {}
     notes = list(source.notes)
@@ -70,7 +70,15 @@ def annotated(source: Source, label: str | Sequence[str] | None) -> tuple[Source
             if reader is None:
                 splits[name].append(table)
                 continue
-            read = reader(_rows(table), table.name)
+            rows = _rows(table)
+            try:
+                read = reader(rows, table.name)
+            except (AttributeError, KeyError, TypeError, ValueError) as error:  # edited by hand
+                raise DataError(
+                    f"{table.name} looks like an export of {tool}, and has another shape than those.",
+                    accepted={"seen": first_line(error)},
+                    fix="write it as jsonl or csv, with a column of texts and one of labels and no others",
+                ) from error
             if not read.rows:
                 raise DataError(
                     f"{table.name} is an export of {tool}, and no row of it has an answer.",

@@ -37,7 +37,7 @@ def is_blank(value: Any) -> bool:
 
 def is_list(value: Any) -> bool:
     """Return True for what holds several labels of a text: lists, tuples, sets and arrays."""
-    return isinstance(value, list | tuple | set | frozenset | np.ndarray)
+    return isinstance(value, list | tuple | set | frozenset) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
 def bit(value: Any) -> int | None:

@@ -151,8 +151,9 @@ def saved_splits(folder: Path) -> dict[str, list[Path]] | None:
 
 
 def _saved_files(folder: Path) -> list[Path]:
-    names = [str(entry.get("filename")) for entry in _listed(folder / "state.json", "_data_files")]
-    return [folder / Path(name).name for name in names]
+    entries = _listed(folder / "state.json", "_data_files")
+    names = [entry.get("filename") if isinstance(entry, dict) else entry for entry in entries]
+    return [folder / Path(str(name)).name for name in names]
 
 
 def _listed(path: Path, key: str) -> list[Any]:

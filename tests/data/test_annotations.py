@@ -207,3 +207,16 @@ def test_other_tables_with_a_status_are_no_export_of_argilla(write: Write, label
     lines = "".join(f"text {n},{'AB'[n % 2]},why {n},{('open', 'closed')[n % 2]}\n" for n in range(N))
     dataset = _load(write("a.csv", "text,label,annotation,status\n" + lines), label=label)
     assert dataset.labels == ("A", "B") and "Argilla" not in _told(dataset)
+
+
+@pytest.mark.parametrize(
+    ("tool", "row"),
+    [
+        ("Argilla", {"fields": {"text": "a"}, "responses": {"q": 5}}),
+        ("Prodigy", {"text": ["a"], "label": "a", "answer": "accept"}),
+        ("Label Studio", {"data": {"text": "a"}, "annotations": [{"result": 5}]}),
+    ],
+)
+def test_an_export_of_another_shape_is_refused_by_its_tool(tool: str, row: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match=f"looks like an export of {tool}, and has another shape"):
+        _load([{**row, "label": name} if "label" in row else row for name in ["a", "b"] * 4])

@@ -281,3 +281,10 @@ def test_a_folder_that_cannot_be_read_is_no_hindrance_beside_the_data(
     assert len(load_dataset(folder, **WHOLE).train) == len(reviews)
     with pytest.raises(DataError, match="holds no data file"):
         load_dataset(folder.parent / "e")
+
+
+def test_a_list_of_saved_files_of_another_shape_is_an_error_of_ours(write: Write) -> None:
+    write("d/dataset_info.json", "{}")
+    folder = write("d/state.json", json.dumps({"_data_files": ["data-00000-of-00001.arrow"]})).parent
+    with pytest.raises(DataError, match=r"data-00000-of-00001\.arrow"):
+        load_dataset(folder)

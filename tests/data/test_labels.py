@@ -61,6 +61,7 @@ def test_each_row_keeps_its_label() -> None:
         ([None], "a list with a missing entry"),
         (b"a", "of type bytes"),
         (float("inf"), "inf, a number that is not whole"),
+        (np.array(1), "of type ndarray"),
     ],
 )
 def test_what_cannot_be_a_label_is_named_by_row(value: Any, what: str) -> None:
