@@ -141,6 +141,9 @@ class Artifact:
         size = f"{self.size_bytes / 1e6:.1f} MB"
         return f"Artifact({str(self.path)!r}: {self.manifest.precision}, {len(self.manifest.labels)} labels, {size})"
 
+    def __fspath__(self) -> str:
+        return str(self.path)
+
     @property
     def model_path(self) -> Path:
         """The ONNX file."""
@@ -356,6 +359,12 @@ def writing_artifact(path: str | Path) -> Iterator[ArtifactWriter]:
 
 def _read_manifest(path: Path) -> bytes:
     if not os.path.isdir(path):  # noqa: PTH112  # False, too, for what no path can be
+        folder = next((each for each in path.parents[:2] if os.path.isfile(each / MANIFEST)), None)  # noqa: PTH113
+        if folder is not None and os.path.isfile(path):  # noqa: PTH113
+            raise ArtifactError(
+                f"{_shown(path)} is a file of an artifact, and the artifact is its folder.",
+                fix=Hint(f'liteft.load("{folder}")', f"give {folder}"),
+            )
         raise ArtifactError(
             f"{_shown(path)} is no folder.",
             accepted={"an artifact": f"a folder with {MANIFEST}, as liteft export writes it"},
@@ -375,6 +384,12 @@ def _read_manifest(path: Path) -> bytes:
                 ],
             ) from None
         kind = "a training run, not an artifact" if (path / _RUN).is_file() else "no artifact"
+        if kind == "no artifact" and not (path / "config.json").is_file():
+            raise ArtifactError(
+                f"{path} is {kind}: it has no {MANIFEST}, and it holds no model that could be exported.",
+                accepted={"an artifact": f"a folder with {MANIFEST}, as liteft export writes it"},
+                fix="look for a misspelling",
+            ) from None
         raise ArtifactError(
             f"{path} is {kind}: it has no {MANIFEST}.",
             fix=Hint(f'liteft.export("{path}", folder)', f"liteft export {path} --out FOLDER"),

@@ -7,15 +7,17 @@ folder keeps the recipe as it was resolved, and a finished run is compared with 
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from liteft import files
 from liteft.errors import ConfigError, Hint, closest, option
+from liteft.field_words import field_words
 from liteft.metrics import Task
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "TrainingRecipe",
     "differences",
     "make_recipe",
+    "parse_size",
     "read_recipe",
     "require_student",
     "require_teacher",
@@ -40,7 +43,15 @@ _FROM_SCRATCH = Hint(
     'from_scratch=True, size="4x256", vocabulary="vocab.txt"',
     "--from-scratch --size 4x256 --vocabulary vocab.txt",
 )
+_SIZE = re.compile(r"(\d+)(?:x(\d+))?")
 _READ = Hint('liteft.read_recipe("FILE.toml")', "--recipe FILE.toml")
+
+
+def _size_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+_Size = Annotated[str, BeforeValidator(_size_text)]
 
 
 class _Table(BaseModel):
@@ -113,7 +124,7 @@ class TeacherRecipe(TrainingRecipe):
     head: Literal["random", "lda"] = Field(default="random", description="the head's first weights")
     rdrop_weight: float = Field(default=0.0, ge=0, description="R-Drop's alpha / 2; 0 passes each text once")
     from_scratch: bool = False
-    size: str | None = Field(default=None, description="layers x width, for from_scratch")
+    size: _Size | None = Field(default=None, description="layers x width, for from_scratch")
     vocabulary: str | None = Field(default=None, description="vocab.txt or tokenizer.json, for from_scratch")
     quantization: Literal["8bit", "4bit"] | None = Field(default=None, description="of the base, under an adapter")
     lora_rank: int | None = Field(default=None, ge=0, description="None: 16 with quantization, else 0, no adapter")
@@ -127,7 +138,7 @@ class StudentRecipe(TrainingRecipe):
     """Distilling: the student's size and start, the losses' weights, the control."""
 
     epochs: float = Field(default=6.0, ge=0, le=1000, description="0 only before quantized epochs")
-    size: str | None = Field(default=None, description="layers x width, as 3x384; the width may be left out")
+    size: _Size | None = Field(default=None, description="layers x width, as 3x384; the width may be left out")
     student: str | None = Field(default=None, description="folder of an encoder to start from instead")
     layers: list[int] | Literal["auto", "first", "spread", "ends"] = "auto"
     learning_rates: list[float] | None = Field(default=None, description="searched on validation")
@@ -235,6 +246,8 @@ def require_teacher(recipe: TeacherRecipe) -> None:
         )
     if recipe.from_scratch and (recipe.size is None or recipe.vocabulary is None):
         raise ConfigError("from_scratch needs a size and a vocabulary.", fix=_FROM_SCRATCH)
+    if recipe.from_scratch and recipe.size is not None:
+        parse_size(recipe.size)
     if recipe.rdrop_weight and recipe.dropout == 0:
         raise ConfigError(
             "rdrop_weight compares two draws of dropout, and dropout = 0 draws nothing.",
@@ -255,6 +268,8 @@ def require_student(recipe: StudentRecipe) -> None:
             accepted={"size": "LAYERSxWIDTH, cut out of the teacher", "student": "folder of an encoder"},
             fix=option("size", "3x384"),
         )
+    if recipe.size is not None:
+        parse_size(recipe.size)
     if recipe.matching_epochs and not (recipe.hidden_weight or recipe.relation_weight):
         raise ConfigError(
             f"matching_epochs={recipe.matching_epochs:g} has nothing to match.",
@@ -278,6 +293,22 @@ def require_student(recipe: StudentRecipe) -> None:
             f"learning_rates={recipe.learning_rates} cannot be searched.",
             accepted={"learning_rates": "above 0, one or more"},
         )
+
+
+def parse_size(size: str) -> tuple[int, int | None]:
+    """Return (layers, width or None) of a size such as "3x384" or "3".
+
+    Raises:
+        ConfigError: the text is not of that form, or names no layer.
+    """
+    match = _SIZE.fullmatch(size.strip().lower())
+    if match is None or int(match[1]) == 0 or match[2] == "0":
+        raise ConfigError(
+            f"size {size!r} is not understood.",
+            accepted={"size": "LAYERSxWIDTH, as 3x384, or LAYERS alone"},
+            fix=option("size", "3x384"),
+        )
+    return int(match[1]), int(match[2]) if match[2] else None
 
 
 def toml_value(text: str) -> Any:
@@ -320,7 +351,13 @@ def _explain(error: ValidationError, origin: str) -> ConfigError:
     where = ".".join(location)
     if first["type"] != "extra_forbidden":
         given = repr(first.get("input"))[:80]
-        return ConfigError(f"{origin}: {where} = {given} does not fit: {first['msg']}.", accepted=_accepted(location))
+        expected = str(first.get("ctx", {}).get("expected", ""))
+        near = closest(str(first.get("input")).casefold(), re.findall("'([^']+)'", expected))
+        return ConfigError(
+            f"{origin}: {where} = {given} does not fit: {first['msg']}.",
+            accepted=_accepted(location),
+            fix=f"did you mean {near!r}?" if near else (),
+        )
     known = _known_keys(location[:-1])
     home = next((table for table, model in _models().items() if location[-1] in model.model_fields), None)
     near = closest(location[-1], known) if home is None else f"{home}.{location[-1]}"
@@ -345,5 +382,4 @@ def _accepted(location: list[str]) -> dict[str, str]:
     field = model.model_fields.get(location[1]) if model and len(location) > 1 else None
     if field is None:
         return {"tables": _tables()}
-    kind = field.annotation
-    return {"accepted": kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")}
+    return {"accepted": field_words(field)}

@@ -349,9 +349,20 @@ def test_a_folder_behind_a_link_is_an_artifact(artifact: Artifact) -> None:
     assert read_artifact(artifact.path).model_path.read_bytes() == b"a better graph"
 
 
+def test_a_file_of_an_artifact_names_its_folder(artifact: Artifact) -> None:
+    assert refused(artifact.model_path).endswith(f'try: liteft.load("{artifact.path}")')
+
+
+def test_an_artifact_is_a_path(artifact: Artifact) -> None:
+    assert read_artifact(Path(artifact)).manifest == artifact.manifest
+
+
 def test_what_is_no_artifact_says_what_it_is(tmp_path: Path) -> None:
     assert "is no folder" in refused(tmp_path / "nowhere")
-    assert "is no artifact: it has no manifest.json" in refused(tmp_path)
+    assert "is no artifact: it has no manifest.json, and it holds no model" in refused(tmp_path)
+    assert "liteft.export" not in refused(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    assert f'try: liteft.export("{tmp_path}", folder)' in refused(tmp_path)
     (tmp_path / "run.json").write_text("{}")
     message = refused(tmp_path)
     assert "is a training run, not an artifact" in message

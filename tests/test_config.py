@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from liteft.config import Recipe, TeacherRecipe, differences, make_recipe, read_recipe, write_recipe
+from liteft.config import (
+    Recipe,
+    TeacherRecipe,
+    differences,
+    make_recipe,
+    read_recipe,
+    require_student,
+    require_teacher,
+    write_recipe,
+)
 from liteft.errors import ConfigError, RunError
 
 OTHER: dict[str, dict[str, Any]] = {
@@ -226,6 +235,35 @@ def test_a_table_that_is_a_value_lists_the_tables() -> None:
 def test_a_value_out_of_range_is_named_with_the_bound(table: str, key: str, value: Any) -> None:
     error = refused({table: {key: value}}, origin="my.toml")
     assert error.message.startswith(f"my.toml: {table}.{key} = {value!r} does not fit: ")
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value", "words"),
+    [
+        ("teacher", "epochs", 0, "a number, above 0, at most 1000"),
+        ("teacher", "max_tokens", "x", "a whole number, at least 4"),
+        ("search", "max_mb", -1, "a number, above 0"),
+        ("export", "precision", "int4", "fp32, fp16, int8"),
+        ("data", "text", ["body"], "a string"),
+    ],
+)
+def test_what_a_setting_takes_is_said_in_words(table: str, key: str, value: Any, words: str) -> None:
+    assert refused({table: {key: value}}).accepted == {"accepted": words}
+
+
+def test_a_value_in_another_case_is_guessed() -> None:
+    assert refused({"export": {"precision": "INT8"}}).fix == ("did you mean 'int8'?",)
+
+
+def test_a_size_of_layers_alone_may_be_a_number() -> None:
+    assert make_recipe({"student": {"size": 3}}).student.size == "3"
+
+
+def test_a_size_that_is_none_is_refused_before_data_and_teacher() -> None:
+    with pytest.raises(ConfigError, match="size 'tiny' is not understood"):
+        require_student(make_recipe({"student": {"size": "tiny"}}).student)
+    with pytest.raises(ConfigError, match="size '3\\*384' is not understood"):
+        require_teacher(make_recipe({"teacher": {"from_scratch": True, "size": "3*384", "vocabulary": "v"}}).teacher)
 
 
 def test_a_long_value_is_shortened_in_the_message() -> None:

@@ -31,7 +31,7 @@ def check(
     from liteft.cli.settings import data_arguments, load_data, resolve
 
     recipe = resolve(settings, data={"source": source, "task": task, **asdict(reading)})
-    found = load_data(recipe).check
+    found = load_data(recipe, example="liteft check reviews.csv --text COLUMN --label COLUMN").check
     document = found.to_dict()
     for part in ("notes", "warnings"):
         document[part] = [getattr(line, "command", line) for line in document[part]]

@@ -103,7 +103,7 @@ def _usage_text(error: Any, arguments: list[str]) -> str:
     flag = getattr(error, "option_name", None)
     if flag is not None and context is not None:
         flags = [name for parameter in context.command.params for name in parameter.opts if name[:2] == "--"]
-        near = closest(flag, flags)
+        near = f"{place} DATA" if (flag, place) == ("--data", "liteft check") else closest(flag, flags)
         error = LiteftError(f"there is no flag {flag}.", fix=near or f"{place} --help")
     elif context is not None and "No such command" in error.format_message():
         word = next(argument for argument in arguments if argument[:1] != "-")

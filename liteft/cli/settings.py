@@ -56,8 +56,12 @@ def resolve(settings: Settings, **flags: Mapping[str, Any]) -> Recipe:
     return recipe.model_copy(update=tables)
 
 
-def load_data(recipe: Recipe) -> Dataset:
+def load_data(recipe: Recipe, *, example: str = "--data reviews.csv --text COLUMN --label COLUMN") -> Dataset:
     """Return the data set that a recipe names.
+
+    Args:
+        recipe: what the command line and its file say.
+        example: a way to name data, for the error where there are none.
 
     Raises:
         ConfigError: it names none.
@@ -67,7 +71,7 @@ def load_data(recipe: Recipe) -> Dataset:
         raise ConfigError(
             "no data were named.",
             accepted={"data": "a file, a folder of train, dev and test files, or a hub name (owner/name)"},
-            fix="--data reviews.csv --text COLUMN --label COLUMN",
+            fix=example,
         )
     return load_dataset(recipe.data.source, **recipe.data.model_dump(exclude={"source"}))
 

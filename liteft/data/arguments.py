@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, get_args
 
 from liteft.errors import ConfigError, closest, option
@@ -11,8 +12,10 @@ from liteft.metrics import Task
 __all__ = ["check_arguments", "known_names", "known_task", "one_name"]
 
 
-def check_arguments(*, label: Any, **texts: Any) -> None:
+def check_arguments(*, label: Any, seed: Any, **texts: Any) -> None:
     """Raise ConfigError for a column, an encoding or the like that is no string; ``label`` may be several."""
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+        raise ConfigError(f"seed is {seed!r}.", accepted={"seed": "a whole number, 0 or above"}, fix=option("seed", 0))
     for name, value in texts.items():
         if value is not None and not isinstance(value, str):
             raise ConfigError(

@@ -144,7 +144,8 @@ def choose_columns(
     if len(set(chosen)) < len(chosen):
         raise DataError(
             f"{source}: one column cannot be two of text, pair and label.",
-            accepted={"text": text, "pair": found_pair, "label": label, "columns": ", ".join(columns)},
+            accepted={"text": text, "pair": found_pair or "none", "label": label, "columns": ", ".join(columns)},
+            fix=next((option("text", name) for name in columns if name not in chosen), "name two columns"),
         )
     return Columns(text, found_pair, label if labelled else None, tuple(guessed))
 
@@ -208,9 +209,15 @@ def _unknown(
     example = next((name for name in likely if name in free), None)
     what = {"text": ", a column of strings: join lists of words to one", "label": ", a column of classes"}
     note = what.get(part, "")
+    if not free:
+        return DataError(
+            f"{source}: there is no column left to hold the {part}.",
+            accepted={"columns": "one for the text and one for the label, at least"},
+            fix=["add the column to the file", *([hint] if hint else [])],
+        )
     return DataError(
         f"{source}: which column holds the {part} is not clear from the names.",
-        accepted={"columns": ", ".join(repr(name) for name in free) or "none left"},
+        accepted={"columns": ", ".join(repr(name) for name in free)},
         fix=[
             option(part, example or "NAME", note=" (or another of them)" if example and len(free) > 1 else note),
             *([hint] if hint else []),

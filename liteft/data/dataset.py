@@ -94,6 +94,8 @@ class Split:
         foreign: bool, shape (texts,): the row carries a label that the training split lacks, and counts as
             wrong; None: no row does.
         provenance: where the rows came from; None for splits made by hand.
+        label_names: what the labels are indices into, or columns of, as ``load_dataset`` knows; None for splits made by
+            hand.
 
     Raises:
         DataError: the lengths differ.
@@ -105,6 +107,7 @@ class Split:
     labels: np.ndarray | None = None
     foreign: np.ndarray | None = None
     provenance: Provenance | None = None
+    label_names: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
         what = "texts" if self.pairs is None else "pairs"
@@ -147,6 +150,7 @@ class Split:
             labels=None if self.labels is None else self.labels[chosen],
             foreign=None if self.foreign is None else self.foreign[chosen],
             provenance=None if self.provenance is None else self.provenance.take(chosen),
+            label_names=self.label_names,
         )
 
     def where(self, index: int) -> str:

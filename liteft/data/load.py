@@ -110,7 +110,7 @@ def load_dataset(
     if isinstance(source, Dataset):
         return source
     check_arguments(text=text, pair=pair, label=label, encoding=encoding, delimiter=delimiter,
-                    label_separator=label_separator)  # fmt: skip
+                    label_separator=label_separator, seed=seed)  # fmt: skip
     names = known_names(label_names)
     known = known_task(task, label_separator)
     opened = open_source(source, encoding=encoding, delimiter=delimiter)
@@ -311,5 +311,6 @@ def _assemble(loading: _Loading, task: Task) -> Dataset:
             labels, foreign, unknown = encode(loading.labels[name], classes, task)
             if unknown:
                 unseen[name] = dict(unknown.most_common())
-        splits[name] = Split(name, records.texts, records.pairs, labels, foreign, records.provenance)
+        names = None if labels is None else classes
+        splits[name] = Split(name, records.texts, records.pairs, labels, foreign, records.provenance, names)
     return Dataset(loading.source.name, task, classes, splits, unseen, tuple(loading.notes))

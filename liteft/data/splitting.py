@@ -74,11 +74,13 @@ def carve(
     _give_back(parts, members, order)
     for part, fraction in fractions.items():
         if not parts[part]:
+            enough = any(len(drawn) > len(fractions) for drawn in order.values())
+            larger = [option(f"{part}_fraction", min(0.5, 2 * fraction))] if enough else ["add more texts"]
             raise DataError(
                 f"{source} has too few texts to make a {part} split: {len(groups):,} different ones, "
                 f"{len(strata):,} labels.",
                 accepted={"needed": "a label with two different texts for each split"},
-                fix=[f"give a {part} file", option(f"{part}_fraction", min(0.5, 2 * fraction))],
+                fix=[f"give a {part} file", *larger],
             )
     taken = {group for chosen in parts.values() for group in chosen}
     parts["train"] = [group for group in range(len(groups)) if group not in taken]

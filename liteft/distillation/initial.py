@@ -14,12 +14,12 @@ from pathlib import Path
 from torch import Tensor
 from transformers import PretrainedConfig
 
-from liteft.config import StudentRecipe, require_student
+from liteft.config import StudentRecipe, parse_size, require_student
 from liteft.distillation.layers import choose_layers
 from liteft.distillation.shrinking import shrink
 from liteft.errors import ConfigError, ModelError, option
 from liteft.finetuning.adapters import plain_weights
-from liteft.finetuning.base import create_classifier, parse_size
+from liteft.finetuning.base import create_classifier
 from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.model import (
     LoadedClassifier,

@@ -150,19 +150,20 @@ def with_labels(dataset: Dataset, teacher: Teacher) -> Dataset:
     return replace(
         dataset,
         labels=settings.labels,
-        splits={name: replace(split, labels=_moved(split, order)) for name, split in dataset.splits.items()},
+        splits={name: _in_order(split, order, settings.labels) for name, split in dataset.splits.items()},
     )
 
 
-def _moved(split: Split, order: np.ndarray) -> np.ndarray | None:
-    """Labels by their index in the new order."""
+def _in_order(split: Split, order: np.ndarray, names: tuple[str, ...]) -> Split:
+    """Return the split with its labels by their index in the new order."""
     if split.labels is None:
-        return None
+        return split
     if split.labels.ndim == 2:
         moved = np.zeros_like(split.labels)
         moved[:, order] = split.labels
-        return moved
-    return np.where(split.labels >= 0, order[split.labels], -1)
+    else:
+        moved = np.where(split.labels >= 0, order[split.labels], -1)
+    return replace(split, labels=moved, label_names=names)
 
 
 def _texts(paired: bool) -> str:

@@ -7,7 +7,6 @@ random weights.
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from transformers import (
 )
 
 from liteft import files
+from liteft.config import parse_size
 from liteft.errors import ConfigError, ModelError, option
 from liteft.finetuning.adapters import Adapter, attach_adapter
 from liteft.finetuning.bases import base_name, resolve_base
@@ -42,14 +42,13 @@ from liteft.foreign import lowers_case
 from liteft.metrics import Task
 from liteft.tokenization import TextTokenizer
 
-__all__ = ["base_name", "create_classifier", "create_from_scratch", "parse_size", "resolve_base"]
+__all__ = ["base_name", "create_classifier", "create_from_scratch", "resolve_base"]
 
 _DROPOUTS = (
     *("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "summary_last_dropout"),
     *("dropout", "attention_dropout", "seq_classif_dropout"),
     *("embd_pdrop", "attn_pdrop", "resid_pdrop"),
 )
-_SIZE = re.compile(r"(\d+)(?:x(\d+))?")
 
 
 def create_classifier(
@@ -167,22 +166,6 @@ def create_from_scratch(
     else:
         model = BertForSequenceClassification(config)
     return LoadedClassifier(model, tokenizer, settings, folder)
-
-
-def parse_size(size: str) -> tuple[int, int | None]:
-    """Return (layers, width or None) of a size such as "3x384" or "3".
-
-    Raises:
-        ConfigError: the text is not of that form, or names no layer.
-    """
-    match = _SIZE.fullmatch(size.strip().lower())
-    if match is None or int(match[1]) == 0 or match[2] == "0":
-        raise ConfigError(
-            f"size {size!r} is not understood.",
-            accepted={"size": "LAYERSxWIDTH, as 3x384, or LAYERS alone"},
-            fix=option("size", "3x384"),
-        )
-    return int(match[1]), int(match[2]) if match[2] else None
 
 
 def _check_case(base: Path, tokenizer: TextTokenizer) -> None:

@@ -189,6 +189,12 @@ def _no_weights(folder: Path) -> ModelError:
     if (folder / ADAPTER).is_file() or (folder / "adapter_config.json").is_file():
         return adapter_alone(folder)
     others = sorted({path.name for pattern in _OTHERS for path in folder.glob(pattern)} - {"training_args.bin"})
+    if (folder / "manifest.json").is_file():
+        return ModelError(
+            f"{folder} is an artifact, which holds a graph and no weights to train.",
+            accepted={"weights": f"{WEIGHTS}, or its parts with {INDEX}"},
+            fix="name the run or model folder that it was made of",
+        )
     if others:
         return ModelError(
             f"{folder} has no {WEIGHTS}; weights in other formats are never loaded, and it holds {others[0]}.",

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from liteft.config import Recipe
+from liteft.config import Recipe, parse_size
 from liteft.errors import ConfigError, leave_out
-from liteft.finetuning.base import parse_size
 
 __all__ = ["Form", "Shape", "asked_shapes", "narrower_widths", "whole_forms"]
 

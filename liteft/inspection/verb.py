@@ -7,6 +7,7 @@ from pathlib import Path
 
 import onnx
 
+from liteft.arguments import require_path
 from liteft.artifact import MANIFEST, TOKENIZER, Artifact, read_artifact
 from liteft.errors import ArtifactError, Hint, first_line
 from liteft.inspection.nodes import ONNX, domain_of, walk_nodes
@@ -34,6 +35,7 @@ def inspect(path: str | Path, *, trust: bool = False) -> Inspection:
     Raises:
         ArtifactError: neither of them, an artifact that was changed, or a file that is damaged.
     """
+    require_path("path", path, accepted="the folder of an artifact, or an ONNX file")
     path = Path(path)
     artifact = None
     if os.path.isfile(path):  # noqa: PTH113  # False, too, for what no path can be

@@ -205,8 +205,8 @@ def compare(
 
     Args:
         models: runs, artifacts, or paths; the others are compared with the first.
-        on: a Dataset; a path or whatever else ``load_dataset`` takes; a Split (labels in the first model's
-            order); or None for the data that the first run was trained on.
+        on: a Dataset; a path or whatever else ``load_dataset`` takes; a Split of one, or one made by hand (labels in
+            the first model's order); or None for the data that the first run was trained on.
         split: which split of a data set; "all" for every row of one file.
         names: a name for each model; None takes the folders' names.
         texts_for_speed: texts to time with; None takes up to 2,048, evenly spaced, of those scored.

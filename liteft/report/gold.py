@@ -66,7 +66,8 @@ def find_gold(
     """Return the texts and labels to score on.
 
     Args:
-        on: a split, whose labels are in the first model's order; a data set; what ``load_dataset`` takes; or None
+        on: a split, whose labels meet the models' by name where it knows them, and else are in the first model's order;
+            a data set; what ``load_dataset`` takes; or None
             for the data that the first run was trained on.
         subjects: the models.
         split: which split of a data set; "all" for every row of a source that is one file.
@@ -78,7 +79,7 @@ def find_gold(
     """
     first = subjects[0]
     if isinstance(on, Split):
-        chosen, names, data = on, None, ""
+        chosen, names, data = on, on.label_names, ""
     else:
         dataset = on if isinstance(on, Dataset) else _load(on, first, split, settings)
         chosen = dataset.split("train" if split == ALL else split)
@@ -242,4 +243,4 @@ def _aligned(split: Split, names: Sequence[str] | None, first: Subject) -> tuple
         count = int(unknown.sum())
         texts = "1 text has" if count == 1 else f"{count:,} texts have"
         notes = (f"{texts} a label that the models lack ({shown}) and can only be wrong there",)
-    return replace(split, labels=moved, foreign=foreign), notes
+    return replace(split, labels=moved, foreign=foreign, label_names=first.labels), notes

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import numpy as np
 
+from liteft.arguments import require_path
 from liteft.errors import ConfigError, DeviceError, InputError
 from liteft.runtime.backends import Engine, checked_threads, choose_engine
 from liteft.runtime.counters import Counters, EngineCounters, Stats
@@ -71,6 +72,7 @@ def load(
         read_artifact,
     )  # pydantic: a third of the time that importing this module takes
 
+    require_path("path", path, accepted="the folder of an artifact")
     count = checked_threads(threads)
     artifact = read_artifact(Path(path).absolute())
     engine = choose_engine(artifact, device=device, backend=backend, threads=count, precision=precision, trust=trust)

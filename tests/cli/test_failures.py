@@ -54,6 +54,11 @@ def test_an_unknown_flag_names_the_closest_one(call: Any) -> None:
     assert called.err == "liteft finetune: there is no flag --epoch.\n  try: --epochs\n"
 
 
+def test_check_takes_its_data_without_a_flag_and_says_so(call: Any) -> None:
+    assert call("check", "--data", "x.csv").err == "liteft check: there is no flag --data.\n  try: liteft check DATA\n"
+    assert "try: liteft check reviews.csv" in call("check").err
+
+
 def test_an_unknown_verb_names_the_closest_one(call: Any) -> None:
     called = call("distil", "--out", "x")
     assert called.status == 2
@@ -113,7 +118,7 @@ def test_a_refusal_is_printed_with_its_class_and_ends_with_its_status(
     call: Any, reviews: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
 ) -> None:
     monkeypatch.setitem(vars(liteft), "finetune", raising(error))
-    called = call("finetune", "--out", "x", "--data", reviews, "--text", "body", "--label", "stars")
+    called = call("finetune", "--out", "x", "--data", reviews, "--base", "minilm")
     assert called.status == status
     assert called.out == ""
     assert f"{type(error).__name__}: a.\n" in called.err
@@ -123,7 +128,7 @@ def test_an_interrupted_training_says_that_the_same_command_goes_on(
     call: Any, reviews: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(vars(liteft), "finetune", raising(KeyboardInterrupt()))
-    words = ["finetune", "--out", "a folder", "--data", str(reviews), "--text", "body", "--label", "stars"]
+    words = ["finetune", "--out", "a folder", "--data", str(reviews), "--base", "minilm"]
     called = call(*words)
     assert called.status == 130
     assert "the same command goes on" in called.err
@@ -136,7 +141,7 @@ def test_an_error_of_our_own_making_is_short_and_its_traceback_lies_in_a_file(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setitem(vars(liteft), "finetune", raising(error))
-    words = ["finetune", "--out", "x", "--data", reviews, "--text", "body", "--label", "stars"]
+    words = ["finetune", "--out", "x", "--data", reviews, "--base", "minilm"]
     called = call(*words)
     assert called.status == 1
     assert f"a mistake of LiteFT's, most likely: {type(error).__name__}: " in called.err
@@ -162,7 +167,7 @@ def test_a_signal_that_ends_a_verb_ends_it_as_an_interrupt_does(
             raise AssertionError("it goes on")
 
     monkeypatch.setitem(vars(liteft), "finetune", writing)
-    called = call("finetune", "--out", "run", "--data", reviews, "--text", "body", "--label", "stars")
+    called = call("finetune", "--out", "run", "--data", reviews, "--base", "minilm")
     assert called.status == 128 + number
     assert f"ended by {name}; the same command goes on where it stopped." in called.err
     assert "try: liteft finetune --out run" in called.err
@@ -189,7 +194,7 @@ def test_a_signal_that_is_ignored_stays_ignored(
     monkeypatch.setitem(vars(liteft), "finetune", hung_up)
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        called = call("finetune", "--out", "x", "--data", reviews, "--text", "body", "--label", "stars")
+        called = call("finetune", "--out", "x", "--data", reviews, "--base", "minilm")
     finally:
         signal.signal(signal.SIGHUP, before)
     assert called.status == 1
@@ -209,7 +214,7 @@ def test_without_torch_a_training_verb_names_the_extra(verb: str, reviews: Path,
         "distill": ["distill", "--teacher", "minilm", "--size", "3"],
         "export": ["export", str(model_folder(tmp_path / "model"))],
     }[verb]
-    words += ["--out", str(tmp_path / "out"), "--data", str(reviews), "--text", "body", "--label", "stars"]
+    words += ["--out", str(tmp_path / "out"), "--data", str(reviews), "--base", "minilm"]
     code = f"import sys; sys.modules['torch'] = None; from liteft.cli import main; sys.exit(main({words!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr

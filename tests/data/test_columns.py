@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from liteft.data import choose_columns, load_dataset
-from liteft.errors import DataError
+from liteft.errors import ConfigError, DataError
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,6 @@ def test_usual_names_are_guessed(columns: tuple[str, ...], chosen: tuple[str, st
         (("tokens", "tags"), "text"),
         (("text", "a", "b"), "label"),
         (("text", "label", "labels"), "label"),
-        (("text",), "label"),
     ],
 )
 def test_what_is_ambiguous_is_asked_for(columns: tuple[str, ...], part: str) -> None:
@@ -85,6 +84,17 @@ def test_a_misspelt_column_is_an_error_in_three_parts(part: str, wrong: str) -> 
 def test_one_column_in_two_parts() -> None:
     with pytest.raises(DataError, match="cannot be two of text, pair and label"):
         choose_columns(("a", "b"), source="x", text="a", label="a")
+
+
+def test_a_file_of_one_column_has_none_for_the_label() -> None:
+    with pytest.raises(DataError, match="there is no column left to hold the label") as caught:
+        choose_columns(("text",), source="x")
+    assert "label=" not in str(caught.value)
+
+
+def test_a_seed_that_is_no_number() -> None:
+    with pytest.raises(ConfigError, match="seed is '0'"):
+        load_dataset([("a", 0)], seed="0")  # type: ignore[arg-type]
 
 
 def test_a_csv_without_a_header_is_hinted_at(write: Callable[..., Path]) -> None:

@@ -119,7 +119,8 @@ def test_too_few_texts_for_a_split() -> None:
         DataError, match="data has too few texts to make a validation split: 2 different"
     ) as error:
         load_dataset([("a", 0), ("b", 1), ("A", 0)])
-    assert "try: give a validation file" in str(error.value)
+    assert error.value.fix == ("give a validation file", "add more texts")
+    assert "validation_fraction" not in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from liteft.config import parse_size
 from liteft.errors import ConfigError, LiteftError, ModelError
-from liteft.finetuning.base import create_classifier, create_from_scratch, parse_size, resolve_base
+from liteft.finetuning.base import create_classifier, create_from_scratch, resolve_base
 from liteft.finetuning.model import (
     LoadedClassifier,
     MeanPooledClassifier,

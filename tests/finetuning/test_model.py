@@ -167,6 +167,9 @@ def test_pickled_weights_are_never_loaded(base: Get, tmp_path: Path) -> None:
     (folder / "model.safetensors").unlink()
     with pytest.raises(ModelError, match="weights in other formats are never loaded"):
         load_classifier(folder)
+    (folder / "manifest.json").write_text("{}")
+    with pytest.raises(ModelError, match="is an artifact, which holds a graph and no weights to train"):
+        load_classifier(folder)
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 import liteft
 from liteft.artifact import Artifact
 from liteft.cli import main
-from liteft.errors import ArtifactError
+from liteft.errors import ArtifactError, ConfigError
 from liteft.exporting import export
 from liteft.inspection import places
 from liteft.inspection.tensors import kind_of
@@ -336,6 +336,8 @@ def test_a_file_that_is_no_model_is_an_error(content: bytes, tmp_path: Path) -> 
 
 
 def test_wrong_folders_are_the_usual_errors(tmp_path: Path, artifacts: dict[str, Artifact]) -> None:
+    with pytest.raises(ConfigError, match="path is None"):
+        liteft.inspect(None)  # type: ignore[arg-type]
     with pytest.raises(ArtifactError, match="is no folder"):
         liteft.inspect(tmp_path / "nothing")
     (tmp_path / "run.json").write_text("{}", encoding="utf-8")

@@ -13,7 +13,7 @@ import pytest
 
 from liteft.artifact import Artifact
 from liteft.config import DataRecipe, Recipe, write_recipe
-from liteft.data import Dataset, Split
+from liteft.data import Dataset, Split, load_dataset
 from liteft.errors import ConfigError, DataError
 from liteft.report.gold import find_gold, find_test, in_order
 from liteft.report.subjects import Subject, find_subjects
@@ -76,6 +76,17 @@ def test_a_split_alone_is_taken_in_the_first_models_order(subjects: list[Subject
     assert gold.split is split and gold.data == "" and gold.notes == ()
     with pytest.raises(DataError, match="has 5 labels, and first has 4"):
         find_gold(replace(split, labels=np.array([4, 0])), subjects, split="test", settings={})
+
+
+def test_a_split_of_a_data_set_brings_its_label_names(subjects: list[Subject]) -> None:
+    data = load_dataset([{"text": f"{label} {n}", "label": label} for n in range(20) for label in ("praise", "app")])
+    gold = find_gold(data.test, subjects, split="test", settings={})
+    expected = [text.split()[0] for text in data.test.texts]
+    assert [gold.labels[index] for index in gold.targets] == expected
+    assert gold.split.take([0]).label_names == subjects[0].labels
+    strangers = load_dataset([{"text": f"{label} {n}", "label": label} for n in range(20) for label in ("x", "y")])
+    with pytest.raises(DataError, match="no label in common"):
+        find_gold(strangers.test, subjects, split="test", settings={})
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import onnx
 import pytest
 
 from liteft.artifact import Artifact
-from liteft.errors import ArtifactError, DeviceError, MissingExtraError
+from liteft.errors import ArtifactError, ConfigError, DeviceError, MissingExtraError
 from liteft.installation import install_hint
 from liteft.runtime import load, onnx_engine
 from liteft.runtime.cores import default_threads, usable_cores
@@ -61,6 +61,8 @@ def test_what_is_no_artifact_is_an_error(tmp_path: Path) -> None:
         load(tmp_path)
     with pytest.raises(ArtifactError, match="is no folder"):
         load(tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match="path is None"):
+        load(None)  # type: ignore[arg-type]
 
 
 def test_a_file_that_is_no_graph_is_an_error(new_artifact: Callable[..., Artifact]) -> None:

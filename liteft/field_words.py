@@ -1,0 +1,39 @@
+"""What a setting takes, in words: of its type and bounds, for errors."""
+
+from __future__ import annotations
+
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+__all__ = ["field_words"]
+
+_KINDS = {float: "a number", int: "a whole number", str: "a string", bool: "true or false"}
+_BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
+
+
+def field_words(field: FieldInfo) -> str:
+    """Return what a field takes: "a number, above 0, at most 1000", or "fp32, fp16, int8"."""
+    words = _kind(field.annotation)
+    bounds = [
+        f"{word} {getattr(entry, name):g}"
+        for entry in field.metadata
+        for name, word in _BOUNDS.items()
+        if getattr(entry, name, None) is not None
+    ]
+    return ", ".join([words, *bounds])
+
+
+def _kind(annotation: Any) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _kind(arguments[0])
+    if origin in (Union, UnionType):
+        kinds = [_kind(each) for each in arguments if each is not NoneType]
+        return " or ".join(kinds)
+    if origin is Literal:
+        return ", ".join(str(value) for value in arguments)
+    if origin is list:
+        return f"a list, each {_kind(arguments[0])}"
+    return _KINDS.get(annotation) or str(getattr(annotation, "__name__", annotation))
