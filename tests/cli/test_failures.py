@@ -214,7 +214,7 @@ def test_without_torch_a_training_verb_names_the_extra(verb: str, reviews: Path,
         "distill": ["distill", "--teacher", "minilm", "--size", "3"],
         "export": ["export", str(model_folder(tmp_path / "model"))],
     }[verb]
-    words += ["--out", str(tmp_path / "out"), "--data", str(reviews), "--base", "minilm"]
+    words += ["--out", str(tmp_path / "out"), "--data", str(reviews), "--text", "body", "--label", "stars"]
     code = f"import sys; sys.modules['torch'] = None; from liteft.cli import main; sys.exit(main({words!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
