@@ -21,6 +21,18 @@ __all__ = ["LOCK", "busy", "is_free", "one_writer", "sign"]
 
 LOCK = "lock"
 _ATTEMPTS = 10
+_held: set[BinaryIO] = set()
+
+
+def _close_in_child() -> None:
+    """Close what a forked child has inherited: while one is open anywhere, its lock holds, its process dead or not."""
+    for file in _held:
+        file.close()
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_in_child)
 
 
 @contextlib.contextmanager
@@ -39,13 +51,16 @@ def one_writer(lock: Path, *, target: Path) -> Iterator[bool]:
     """
     made = not lock.parent.exists()
     held = _taken(lock, target)
+    if held is not None:
+        _held.add(held)
     try:
         yield held is not None
     finally:
-        if held is not None:
+        if held in _held:  # not in a forked child
             with contextlib.suppress(OSError):
                 lock.unlink()
             held.close()
+            _held.discard(held)
         if made:
             with contextlib.suppress(OSError):
                 lock.parent.rmdir()

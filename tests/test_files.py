@@ -166,6 +166,33 @@ def test_a_second_writer_of_a_folder_is_refused_by_the_firsts_name(tmp_path: Pat
     assert names(tmp_path) == ["a"]
 
 
+FORKING = """
+import os, time
+from pathlib import Path
+from liteft import files
+with files.writing_folder(Path("a")):
+    if not os.fork():
+        print(os.getpid(), flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_child_of_a_killed_writer_holds_nobody_up(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FORKING]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        child = int(writer.stdout.readline())
+        writer.kill()
+        try:
+            writer.wait()
+            with files.writing_folder(tmp_path / "a") as temporary:
+                write_generation(temporary, "new")
+        finally:
+            os.kill(child, signal.SIGKILL)
+    assert content(tmp_path / "a") == whole("new")
+
+
 RACING = """
 import sys, time
 from pathlib import Path
