@@ -122,8 +122,9 @@ def export(
     import liteft
 
     more = None if unlabeled is None else load_unlabeled(unlabeled)
-    train = find_gold(on, subjects, split="train", settings=how).split if static or chosen.vocabulary else None
-    test = gold.split if split == "test" else find_test(on, gold.subjects, split=split, settings=how)
+    whole = on if split == "all" else gold.dataset  # whose other splits need not be read anew
+    train = find_gold(whole, subjects, split="train", settings=how).split if static or chosen.vocabulary else None
+    test = gold.split if split == "test" else find_test(whole, gold.subjects, split=split, settings=how)
     artifact = liteft.export(
         source,
         out,

@@ -38,6 +38,7 @@ class Gold:
         notes: what a reader of the numbers must know.
         subjects: the models, with what the texts showed of those that transformers wrote: pairs, and labels by name.
         named: the notes on the latter.
+        dataset: that the split is one of, so that another need not be read anew; None for a split that came alone.
     """
 
     split: Split
@@ -47,6 +48,7 @@ class Gold:
     notes: tuple[str, ...]
     subjects: tuple[Subject, ...] = ()
     named: tuple[str, ...] = ()
+    dataset: Dataset | None = None
 
     @property
     def targets(self) -> np.ndarray:
@@ -79,7 +81,7 @@ def find_gold(
     """
     first = subjects[0]
     if isinstance(on, Split):
-        chosen, names, data = on, on.label_names, ""
+        chosen, names, data, dataset = on, on.label_names, "", None
     else:
         dataset = on if isinstance(on, Dataset) else _load(on, first, split, settings)
         chosen = dataset.split("train" if split == ALL else split)
@@ -91,7 +93,7 @@ def find_gold(
     if not isinstance(on, Split) and chosen.name in ("train", "validation"):
         use = "trained" if chosen.name == "train" else "chosen"
         notes += (f"models may have been {use} on {chosen.name}: its numbers flatter them",)
-    return Gold(aligned, first.labels, first.task, data, named + notes, subjects, named)
+    return Gold(aligned, first.labels, first.task, data, named + notes, subjects, named, dataset)
 
 
 def find_test(

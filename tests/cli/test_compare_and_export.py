@@ -115,8 +115,15 @@ def test_export_verifies_on_the_chosen_split_in_the_models_label_order(
     more = tmp_path / "more.txt"
     more.write_text("a text\nanother\n")
     int8 = ["--scheme", "static", "--calibration", "mse", "--weight-bits", "7", "--mixed", "--max-drop", "1.5"]
+    read: list[Any] = []
+    load_dataset = liteft.load_dataset
+    monkeypatch.setattr(
+        "liteft.report.gold.load_dataset", lambda source, **how: (read.append(source), load_dataset(source, **how))[1]
+    )
     assert call("export", tmp_path, *words, *int8, "--unlabeled", more).status == 0
+    assert read == [str(messages)]  # once for all splits
     last = handed[-1]
+    assert last["test"].name == "test"
     found = {name: last[name] for name in ("scheme", "calibration", "weight_bits", "mixed")}
     assert found == {"scheme": "static", "calibration": "mse", "weight_bits": 7, "mixed": True}
     assert last["limits"].accuracy_drop == pytest.approx(0.015)
