@@ -209,7 +209,7 @@ def _parse(
         parsed[name] = parse_labels(
             labels if names is None else numbered(labels, names, place),
             task=task,
-            class_names=labelled[name].class_names if names is None else names,
+            class_names=known if names is not None else labelled[name].class_names or known,
             provenance=place,
         )
     parsed = without_zeros(parsed)

@@ -288,3 +288,13 @@ def test_a_list_of_saved_files_of_another_shape_is_an_error_of_ours(write: Write
     folder = write("d/state.json", json.dumps({"_data_files": ["data-00000-of-00001.arrow"]})).parent
     with pytest.raises(DataError, match=r"data-00000-of-00001\.arrow"):
         load_dataset(folder)
+
+
+def test_integers_of_a_split_without_names_stand_for_those_of_train(tmp_path: Path) -> None:
+    classes = datasets.Features(text=datasets.Value("string"), label=datasets.ClassLabel(names=["neg", "pos"]))
+    rows = {"text": ["a", "b", "c", "d"], "label": [0, 1, 0, 1]}
+    datasets.Dataset.from_dict(rows, features=classes).to_parquet(tmp_path / "train.parquet")
+    pq.write_table(pa.table({"text": ["e", "f"], "label": [1, 0]}), tmp_path / "test.parquet")
+    dataset = load_dataset(tmp_path, validation_fraction=0)
+    assert dataset.labels == ("neg", "pos") and not dataset.unseen
+    assert dataset.test.labels is not None and dataset.test.labels.tolist() == [1, 0]
