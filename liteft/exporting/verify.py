@@ -25,8 +25,9 @@ import numpy as np
 
 from liteft.artifact import read_artifact
 from liteft.data import Split
-from liteft.errors import ArtifactError, DataError, DeviceError, ModelError, VerificationError, leave_out, option
+from liteft.errors import ArtifactError, DataError, DeviceError, Hint, ModelError, VerificationError, leave_out, option
 from liteft.exporting.disagreement import Comparison, disagreement
+from liteft.exporting.families import FAMILIES
 from liteft.exporting.limits import Limits
 from liteft.exporting.precision import Precision
 from liteft.exporting.probes import run_probes
@@ -53,6 +54,7 @@ from liteft.runtime.native_library import has_library
 __all__ = ["Gate", "check_pairs"]
 
 _INTEGER_PRODUCTS = ("MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QLinearMatMul")
+_REPORT = "report it: it is a mistake of LiteFT's"
 _SIGNIFICANCE = 0.05  # one-sided, of labels and accuracy beyond their limits: a few near ties prove nothing
 
 
@@ -170,9 +172,10 @@ class Gate:
         source = None if self.limits.logit_difference is None else self._source
         native = has_library()
         comparisons = []
-        backend = "onnxruntime"
+        backend, traced = "onnxruntime", False
         try:
             artifact = read_artifact(folder)
+            traced = artifact.manifest.graph == "traced"
             native = native and artifact.manifest.graph_form == "function"
             for backend in ("onnxruntime", *(["native"] if native else [])):
                 with load(folder, device="cpu", backend=backend) as classifier:
@@ -193,11 +196,15 @@ class Gate:
             raise VerificationError(
                 f"the {self._precision} graph of {self._loaded.path} does not run on {backend}; nothing was exported.",
                 accepted={"what happened": error.message},
-                fix=option("precision", "fp32")
-                if self._precision != "fp32"
-                else "report it: it is a mistake of LiteFT's",
+                fix=self._ways_out(traced),
             ) from error
         return comparisons, answers
+
+    def _ways_out(self, traced: bool) -> list[str | Hint]:
+        """Return what to try where a graph does not run."""
+        if traced:  # in any precision of the same operators
+            return [f"fine-tune a base whose graph is built: {', '.join(FAMILIES)}", _REPORT]
+        return [_REPORT] if self._precision == "fp32" else [option("precision", "fp32")]
 
     def _check_source(self, logits: np.ndarray, backend: str) -> None:
         """Hold a graph to transformers' own logits on the texts made to differ."""
@@ -215,7 +222,7 @@ class Gate:
                 f"ONNX Runtime computes {found} products of the int8 graph of {self._loaded.path} in integers, and "
                 f"{asked} were asked for; nothing was exported.",
                 accepted={"its products": products},
-                fix=[option("precision", "fp16"), "report it: it is a mistake of LiteFT's"],
+                fix=[option("precision", "fp16"), _REPORT],
             )
 
 
