@@ -122,7 +122,9 @@ def load_model(folder: str, threads: int, device: str, *, said: Said | None = No
             fix=[install_hint("train"), "compare artifacts alone"],
         ) from None
     if device == "cuda" and not torch.cuda.is_available():
-        raise DeviceError('device="cuda" was asked for, and torch finds no CUDA device.', fix=option("device", "cpu"))
+        raise DeviceError(
+            'the device "cuda" was asked for, and torch finds no CUDA device.', fix=option("device", "cpu")
+        )
     torch.set_num_threads(threads)
     loaded = load_classifier(folder, said=said)
     loaded.model.to(device)

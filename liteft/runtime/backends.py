@@ -107,7 +107,9 @@ def choose_engine(
         _check_precision(artifact, precision, device=device, backend=backend)
         backend = "native"
     if backend == "native":
-        asked = 'backend="native"' if precision is None else f"precision={precision!r}, which needs the native backend,"
+        asked = 'the backend "native"'
+        if precision is not None:
+            asked = f"precision={precision!r}, which needs the native backend,"
         return _native(artifact, threads, precision, "cuda" if device == "cuda" else "cpu", asked)
     if backend == "auto":
         return _any_cuda(artifact, threads, trust) if device == "cuda" else _best(artifact, device, threads, trust)
@@ -172,7 +174,7 @@ def _any_cuda(artifact: Artifact, threads: int, trust: bool) -> Engine:
     except MissingExtraError as error:  # installed and broken
         reason = error.message
     try:
-        return _native(artifact, threads, None, "cuda", 'device="cuda"')
+        return _native(artifact, threads, None, "cuda", 'the device "cuda"')
     except DeviceError as error:
         raise DeviceError(
             error.message,

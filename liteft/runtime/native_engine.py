@@ -191,7 +191,7 @@ class _Handle:
 def _creation_error(library: NativeLibrary, precision: str, device: str) -> DeviceError:
     if device == "cuda":
         return DeviceError(
-            f'device="cuda" was asked for, and the native engine cannot run there: {library.last_error()}.',
+            f'the device "cuda" was asked for, and the native engine cannot run there: {library.last_error()}.',
             accepted={"library": library.path},
             fix=["liteft doctor", option("device", "cpu")],
         )

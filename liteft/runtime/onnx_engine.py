@@ -187,7 +187,7 @@ def _new_session(artifact: Artifact, device: str, threads: int) -> Any:
     onnxruntime = import_onnxruntime()
     if device == "cuda" and not has_cuda():
         raise DeviceError(
-            f'device="cuda" was asked for, and onnxruntime {onnxruntime.__version__} has no {_CUDA}.',
+            f'the device "cuda" was asked for, and onnxruntime {onnxruntime.__version__} has no {_CUDA}.',
             accepted={"providers": ", ".join(onnxruntime.get_available_providers())},
             fix=[f"pip uninstall onnxruntime; {install_hint('gpu')}", option("device", "cpu")],
         )

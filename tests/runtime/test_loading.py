@@ -100,7 +100,7 @@ def test_a_graph_without_logits_is_an_error(tiny: ModuleType, new_artifact: Call
         ({"device": "cpuu"}, 'device="cpu"'),
         ({"device": None}, "no device None"),
         ({"backend": "onnx"}, "no backend 'onnx'"),
-        ({"backend": "native"}, 'backend="native" was asked for and cannot be had'),
+        ({"backend": "native"}, 'the backend "native" was asked for and cannot be had'),
         ({"threads": 0}, "threads=0"),
         ({"threads": 1025}, "1 to 1024"),
         ({"threads": 2**32 + 1}, "threads=4294967297"),
@@ -117,7 +117,7 @@ def test_what_cannot_be_had_is_a_device_error(artifact: Artifact, asked: dict[st
 def test_cuda_without_cuda_is_a_device_error_that_says_why(artifact: Artifact) -> None:
     with pytest.raises(DeviceError) as caught:
         load(artifact.path, device="cuda")
-    assert 'device="cuda" was asked for and cannot be had' in str(caught.value)
+    assert 'the device "cuda" was asked for and cannot be had' in str(caught.value)
     assert install_hint("gpu") in str(caught.value)
     with pytest.raises(DeviceError, match="has no CUDAExecutionProvider"):
         load(artifact.path, device="cuda", backend="onnxruntime")

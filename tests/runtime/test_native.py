@@ -136,7 +136,7 @@ def test_auto_takes_onnxruntime_for_a_flat_graph_and_native_says_why_not(native:
     path = exported(flat=True).path
     with load(path) as classifier:
         assert classifier.backend == "onnxruntime"
-    with pytest.raises(DeviceError, match=r'backend="native" was asked for.*graph of \d+ nodes'):
+    with pytest.raises(DeviceError, match=r'the backend "native" was asked for.*graph of \d+ nodes'):
         load(path, backend="native")
 
 
