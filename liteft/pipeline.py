@@ -124,8 +124,12 @@ def export_student(
     progress: Callable[[str], None] | None,
     *,
     overwrite: bool = False,
+    tested: bool = True,
 ) -> Artifact:
     """Export a student, unless the artifact at hand was made of the same weights as the recipe says.
+
+    The artifact is measured on the test split, unless ``tested`` is False: of several that one is chosen from, the test
+    split is for the chosen one.
 
     Raises:
         ArtifactError: there is an artifact of another form or of other weights, and ``overwrite`` is False.
@@ -158,7 +162,7 @@ def export_student(
         target=settings.target,
         verify=data.validation,
         unlabeled=unlabeled,
-        test=data.splits.get("test"),
+        test=data.splits.get("test") if tested else None,
         limits=Limits(accuracy_drop=settings.max_drop / 100),
         overwrite=overwrite,
         progress=progress,

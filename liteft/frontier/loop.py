@@ -240,7 +240,9 @@ class Search:
         refused = None if (folder / MANIFEST).is_file() else self.journal.get("refused", base.name, key)
         if refused is None:
             try:
-                artifact = export_student(student, folder, recipe, self.dataset, self.progress, overwrite=True)
+                artifact = export_student(
+                    student, folder, recipe, self.dataset, self.progress, overwrite=True, tested=False
+                )
             except VerificationError as error:
                 refused = "; ".join([error.message, *(f"{name} {seen}" for name, seen in error.accepted.items())][:3])
                 self.journal.put("refused", base.name, key, refused)

@@ -118,7 +118,7 @@ def test_where_they_are_to_blame_they_are_named_and_mixed_gives_them_8_bits(work
     with pytest.raises(VerificationError) as caught:
         export(folder, tmp_path / "out", **options)
     assert WORDS in caught.value.accepted["to blame, 1"] and "8 bits" in caught.value.accepted["to blame, 1"]
-    assert "--embedding-bits 8" in caught.value.fix
+    assert "--embedding-bits 8" in caught.value.command_hints()
     artifact = export(folder, tmp_path / "out", **options | {"mixed": True, "limits": Limits(agreement=0.9)})
     assert artifact.manifest.embedding_bits in (4, 8)
 

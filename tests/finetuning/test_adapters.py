@@ -351,11 +351,11 @@ def test_every_linear_layer_of_a_known_family_gets_an_adapter_and_the_head_none(
 def test_an_unknown_family_is_refused_with_its_linear_layers_and_trained_once_they_are_named(
     base: Get, dataset: Dataset, tmp_path: Path
 ) -> None:
-    config = AutoConfig.for_model("mobilebert", vocab_size=64, **USUAL, embedding_size=32, intra_bottleneck_size=32)
+    config = AutoConfig.for_model("megatron-bert", vocab_size=64, **USUAL)
     folder = tmp_path / "base"
     AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
     shutil.copy(base("bert") / "tokenizer.json", folder)
-    with pytest.raises(ConfigError, match="of a mobilebert get an adapter is not known") as caught:
+    with pytest.raises(ConfigError, match="of a megatron-bert get an adapter is not known") as caught:
         finetune(folder, dataset, out=tmp_path / "run", **SETTINGS)
     assert "query" in caught.value.accepted["its linear layers"] and "classifier" not in str(caught.value)
     offered = json.loads(caught.value.command_hints()[0].split("=", 1)[1].rstrip("'"))

@@ -230,7 +230,7 @@ def test_an_endless_text_in_a_file_is_refused(base: Get, tmp_path: Path) -> None
     rows[7]["text"] = "w1 " * 138_679
     data = write_rows(tmp_path / "data.jsonl", rows)
     error = refused(DataError, r"data\.jsonl, line 8: a text of 416,0", base("bert"), data, tmp_path / "run")
-    assert any("--drop-long" in hint for hint in error.fix)
+    assert any("--drop-long" in hint for hint in error.command_hints())
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:

@@ -274,7 +274,7 @@ def test_no_process_outlives_a_comparison(first: Artifact, second: Artifact) -> 
 def test_logits_that_are_not_finite_are_an_error_that_names_the_model(
     write_artifact: Callable[..., Artifact], first: Artifact, dataset: Dataset
 ) -> None:
-    broken = write_artifact("broken", change=lambda weights: np.full_like(weights, np.inf))
+    broken = write_artifact("broken", change=lambda weights: np.full_like(weights, np.finfo(np.float32).max))
     with pytest.raises(ModelError, match=r"broken: .*not finite"):
         compare(first, broken, on=dataset, rounds=0)
 
