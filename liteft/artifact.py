@@ -55,7 +55,6 @@ _MOST_GRAPH = (1 << 31) - 1  # bytes: protobuf reads no more
 _MOST_FILE = 256 << 20  # bytes of any other file
 _MOST_TOGETHER = 4 << 30  # bytes of all files: what is hashed
 _MOST_FILES = 1000
-_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def _file_name(name: str) -> str:
@@ -486,7 +485,7 @@ def _lies_in(file: Path, folder: Path) -> bool:
 
 def _is_pointer(file: Path) -> bool:
     """Say whether a file is what git holds in the place of a large one."""
-    return untrusted.regular_size(file) < 1024 and untrusted.read_bytes(file, 1024).startswith(_POINTER)
+    return untrusted.regular_size(file) < 1024 and files.is_lfs_pointer(untrusted.read_bytes(file, 1024))
 
 
 def _reason(error: Exception) -> str:

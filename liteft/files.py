@@ -29,6 +29,7 @@ from liteft.locks import LOCK, is_free, one_writer
 from liteft.untrusted import parse_json, read_bytes
 
 __all__ = [
+    "is_lfs_pointer",
     "os_reason",
     "read_json",
     "replace_folder",
@@ -249,6 +250,11 @@ def _umask() -> int:
     umask = os.umask(0o077)
     os.umask(umask)
     return umask
+
+
+def is_lfs_pointer(head: bytes) -> bool:
+    """Say whether a file's first bytes, 64 or more, are those that git-lfs leaves in the place of a large file."""
+    return head.startswith(b"version https://git-lfs.github.com/spec/v1")
 
 
 def os_reason(error: OSError) -> str:

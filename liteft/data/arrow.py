@@ -17,7 +17,7 @@ from liteft.data.textfile import EMPTY, head_of, refuse_pages
 from liteft.errors import DataError, MissingExtraError
 from liteft.installation import install_hint
 
-__all__ = ["ArrowFile", "schema_names"]
+__all__ = ["ArrowFile", "schema_names", "unreadable", "without_pyarrow"]
 
 _BATCH = 1024
 
@@ -54,7 +54,7 @@ class ArrowFile:
         except MissingExtraError:
             raise
         except Exception as error:  # pyarrow's own classes, OSError
-            raise _unreadable(path, error) from None
+            raise unreadable(path, "Arrow", error) from None
         check_names(tuple(schema.names), str(path))
         return cls(path, tuple(schema.names), schema)
 
@@ -78,7 +78,7 @@ class ArrowFile:
                             row += 1
                             yield row, values
         except Exception as error:
-            raise _unreadable(self.path, error) from None
+            raise unreadable(self.path, "Arrow", error) from None
 
 
 def schema_names(schema: Any) -> dict[str, tuple[str, ...]]:
@@ -95,9 +95,7 @@ def _mapped(path: Path) -> Any:
     try:
         import pyarrow
     except ImportError:
-        raise MissingExtraError(
-            f"{path} is an Arrow file, and pyarrow is not installed.", fix=install_hint("parquet")
-        ) from None
+        raise without_pyarrow(path, "an Arrow") from None
     return pyarrow.memory_map(str(path))
 
 
@@ -119,6 +117,12 @@ def _batches(reader: Any) -> Iterator[Any]:
     yield from reader
 
 
-def _unreadable(path: Path, error: Exception) -> DataError:
+def without_pyarrow(path: Path, kind: str) -> MissingExtraError:
+    """Return the error of a file that pyarrow alone could read; ``kind`` is "a parquet" or "an Arrow"."""
+    return MissingExtraError(f"{path} is {kind} file, and pyarrow is not installed.", fix=install_hint("parquet"))
+
+
+def unreadable(path: Path, form: str, error: Exception) -> DataError:
+    """Return the error of a file that pyarrow cannot read as ``form``, in the first line of its words."""
     first = str(error).strip().splitlines()
-    return DataError(f"{path} cannot be read as Arrow: {first[0] if first else type(error).__name__}.")
+    return DataError(f"{path} cannot be read as {form}: {first[0] if first else type(error).__name__}.")

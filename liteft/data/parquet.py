@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from liteft.data.arrow import unreadable, without_pyarrow
 from liteft.data.delimited import check_names
 from liteft.data.textfile import EMPTY, head_of, refuse_pages
-from liteft.errors import DataError, MissingExtraError
-from liteft.installation import install_hint
+from liteft.errors import DataError
 
 __all__ = ["ParquetFile"]
 
@@ -56,7 +56,7 @@ class ParquetFile:
                 schema = file.schema_arrow
                 total = file.metadata.num_rows
         except Exception as error:  # pyarrow's own classes, OSError, ValueError
-            raise _unreadable(path, error) from None
+            raise unreadable(path, "parquet", error) from None
         check_names(tuple(schema.names), str(path))
         return cls(path, tuple(schema.names), total, schema)
 
@@ -83,7 +83,7 @@ class ParquetFile:
                         row += 1
                         yield row, values
         except Exception as error:
-            raise _unreadable(self.path, error) from None
+            raise unreadable(self.path, "parquet", error) from None
 
 
 def _groups_from(start: int, metadata: Any) -> tuple[int, list[int]]:
@@ -102,12 +102,5 @@ def _pyarrow_parquet(path: Path) -> Any:
     try:
         import pyarrow.parquet
     except ImportError:
-        raise MissingExtraError(
-            f"{path} is a parquet file, and pyarrow is not installed.", fix=install_hint("parquet")
-        ) from None
+        raise without_pyarrow(path, "a parquet") from None
     return pyarrow.parquet
-
-
-def _unreadable(path: Path, error: Exception) -> DataError:
-    first = str(error).strip().splitlines()
-    return DataError(f"{path} cannot be read as parquet: {first[0] if first else type(error).__name__}.")

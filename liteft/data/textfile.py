@@ -16,7 +16,7 @@ from typing import IO, Literal
 
 from liteft.data.compressed import BROKEN, COMPRESSED, inner_name, open_bytes
 from liteft.errors import DataError, Hint, closest, option
-from liteft.files import os_reason
+from liteft.files import is_lfs_pointer, os_reason
 
 __all__ = ["EMPTY", "MAX_LINE", "head_of", "refuse_pages", "text_encoding", "text_lines"]
 
@@ -79,7 +79,7 @@ def head_of(path: Path) -> bytes:
 
 def refuse_pages(path: Path, head: bytes) -> None:
     """Raise DataError for what stands where a file should be: a page of a web site, or a git-lfs pointer."""
-    if head.startswith(b"version https://git-lfs"):
+    if is_lfs_pointer(head):
         raise DataError(
             f"{path} is a git-lfs pointer: the file itself is not here.", fix="git lfs pull, in its repository"
         )

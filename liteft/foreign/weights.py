@@ -113,7 +113,7 @@ def require_weights(folder: Path) -> list[Path]:
     if found[0].name != WEIGHTS:
         _check_parts(folder, found)
     for path in found:
-        if is_lfs_pointer(path):
+        if _is_lfs_pointer(path):
             raise ModelError(
                 f"{path} is a pointer of git-lfs, and not the weights themselves.",
                 accepted={WEIGHTS: "the file that the pointer stands for"},
@@ -122,11 +122,10 @@ def require_weights(folder: Path) -> list[Path]:
     return found
 
 
-def is_lfs_pointer(path: Path) -> bool:
-    """Say whether a file is what git-lfs leaves in place of a large file."""
+def _is_lfs_pointer(path: Path) -> bool:
     try:
         with open(path, "rb") as file:
-            return file.read(24) == b"version https://git-lfs."
+            return files.is_lfs_pointer(file.read(64))
     except OSError:
         return False
 

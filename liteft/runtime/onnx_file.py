@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from liteft import files
 from liteft.errors import ArtifactError
 from liteft.runtime.protobuf import Malformed, Message, Span
 from liteft.untrusted.reading import open_regular
@@ -178,7 +179,7 @@ def read_model(path: Path, *, outside: bool = False) -> StoredModel:
         ArtifactError: the file cannot be read, is none, or holds what is never loaded.
     """
     mapped = map_file(path)
-    if mapped[:42] == b"version https://git-lfs.github.com/spec/v1":
+    if files.is_lfs_pointer(mapped[:64]):
         raise ArtifactError(f"{path} is a pointer of git-lfs, and not the file itself.", fix="git lfs pull")
     try:
         model = _Reader(mapped, outside=outside).model()
