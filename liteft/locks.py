@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from liteft.errors import RunError
 
-__all__ = ["LOCK", "busy", "is_free", "one_writer", "sign"]
+__all__ = ["LOCK", "is_free", "one_writer"]
 
 LOCK = "lock"
 _ATTEMPTS = 10
@@ -36,12 +36,13 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextlib.contextmanager
-def one_writer(lock: Path, *, target: Path) -> Iterator[bool]:
+def one_writer(lock: Path, *, target: Path, stays: bool = False) -> Iterator[bool]:
     """Hold a lock file while the body runs. Its folder is made, and goes again if it was made here and stays empty.
 
     Args:
         lock: the file.
         target: what is written, for the error.
+        stays: leave the file there, for a folder that is removed as a whole.
 
     Yields:
         Whether it is held; False where the system has no locks or the file cannot be made.
@@ -57,8 +58,9 @@ def one_writer(lock: Path, *, target: Path) -> Iterator[bool]:
         yield held is not None
     finally:
         if held in _held:  # not in a forked child
-            with contextlib.suppress(OSError):
-                lock.unlink()
+            if not stays:
+                with contextlib.suppress(OSError):
+                    lock.unlink()
             held.close()
             _held.discard(held)
         if made:
@@ -96,12 +98,12 @@ def _taken(lock: Path, target: Path) -> BinaryIO | None:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
-                sign(file)
+                _sign(file)
                 return file
             file.close()  # whoever held it has finished meanwhile, and removed the file
         except BlockingIOError:
             with file:
-                raise busy(file, target) from None
+                raise _busy(file, target) from None
         except FileNotFoundError:
             file.close()
         except OSError:  # no locks here
@@ -112,7 +114,7 @@ def _taken(lock: Path, target: Path) -> BinaryIO | None:
     raise RunError(f"other processes keep writing {target}.", fix="wait for them, or end them")
 
 
-def sign(file: BinaryIO) -> None:
+def _sign(file: BinaryIO) -> None:
     """Write into a lock file who holds it."""
     with contextlib.suppress(OSError):  # a full disk: the lock holds all the same
         file.truncate(0)
@@ -120,7 +122,7 @@ def sign(file: BinaryIO) -> None:
         file.flush()
 
 
-def busy(file: BinaryIO, target: Path) -> RunError:
+def _busy(file: BinaryIO, target: Path) -> RunError:
     """Return the error of who comes second, with what the first has written into its lock file."""
     try:
         file.seek(0)

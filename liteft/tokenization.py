@@ -206,7 +206,7 @@ class TextTokenizer:
     ) -> tuple[int, int]:
         """Return how many of the tokens that were read are kept; which text is the longer one, the whole texts say."""
         kept = kept_tokens(first, second, room)
-        if read is whole or read == whole or min(first, second) <= room or room % 2 == 0:
+        if read == whole or min(first, second) <= room or room % 2 == 0:
             return kept
         # two endless texts: the longer one keeps one token more
         return (max(kept), min(kept)) if self._clipper.first_is_longer(*whole) else (min(kept), max(kept))

@@ -24,11 +24,11 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from liteft import files
 from liteft.errors import Hint, RunError, option
-from liteft.locks import busy, sign
+from liteft.locks import LOCK, one_writer
 
 __all__ = ["ANOTHER_OUTPUT", "RESTART", "Done", "Parts", "open_parts"]
 
@@ -39,11 +39,9 @@ _GO_ON = Hint("the same call as before, to go on", "the same command as before, 
 
 _STATE = "state.json"
 _DONE = "done.jsonl"
-_LOCK = "lock"
 _JOINED = "joined"
 _MOVED = "moved.json"
 _OURS = re.compile(r"\.?(part-\d{6,}|state\.json|done\.jsonl|lock|joined|moved\.json)(\..*)?")
-_ATTEMPTS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +163,10 @@ def open_parts(
     folder = output.with_name(output.name + ".parts")
     with _refusal_named(output, 0):
         _check_free(output, folder, overwrite=overwrite, restart=restart)
-        lock = _locked(folder, output)
-    try:
+        _refuse_foreign(folder)
+    with one_writer(folder / LOCK, target=output, stays=True):
         with _refusal_named(output, 0):
+            folder.mkdir(parents=True, exist_ok=True)  # where there is no lock, it says why
             _check_free(output, folder, overwrite=overwrite, restart=restart)  # another process may have finished
             parts = Parts(output, folder)
             if (parts.done or parts.moved) and (folder / _STATE).exists() and not restart:
@@ -182,8 +181,6 @@ def open_parts(
             if not parts.done:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
-    finally:
-        lock.close()
 
 
 def _check_free(output: Path, folder: Path, *, overwrite: bool, restart: bool) -> None:
@@ -206,42 +203,18 @@ def _was_moved(output: Path, folder: Path) -> bool:
         return False
 
 
-def _locked(folder: Path, output: Path) -> BinaryIO:
-    """Make the folder and return its lock file, open and locked; closing it lets go."""
-    for _ in range(_ATTEMPTS):
-        folder.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as stack:
-            foreign = sorted(entry.name for entry in folder.iterdir() if not _OURS.fullmatch(entry.name))
-            if foreign:
-                raise RunError(
-                    f"{folder} holds what no prediction wrote: {foreign[0]}.",
-                    fix=["move it away", ANOTHER_OUTPUT],
-                )
-            lock = stack.enter_context(open(folder / _LOCK, "a+b"))
-            _lock(lock, output)
-            if os.path.samestat(os.fstat(lock.fileno()), (folder / _LOCK).stat()):
-                stack.pop_all()
-                return lock
-        # the process that held it has finished meanwhile, and removed the folder
-    raise RunError(f"other processes keep writing {output}.", fix="wait for them, or end them")
-
-
-def _lock(file: BinaryIO, output: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise busy(file, output) from None
-    sign(file)
+def _refuse_foreign(folder: Path) -> None:
+    entries = folder.iterdir() if folder.is_dir() else ()
+    if foreign := sorted(entry.name for entry in entries if not _OURS.fullmatch(entry.name)):
+        raise RunError(
+            f"{folder} holds what no prediction wrote: {foreign[0]}.", fix=["move it away", ANOTHER_OUTPUT]
+        )
 
 
 def _clear(folder: Path) -> None:
     (folder / _DONE).unlink(missing_ok=True)  # first: without it, no part counts
     for entry in folder.iterdir():
-        if entry.name != _LOCK:
+        if entry.name != LOCK:
             entry.unlink()
 
 

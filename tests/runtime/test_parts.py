@@ -217,17 +217,18 @@ def test_the_lock_of_another_process_ends_with_it(tmp_path: Path) -> None:
 def test_a_folder_that_is_gone_once_its_lock_is_held_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock, calls = parts_module._lock, 0
+    fcntl = pytest.importorskip("fcntl")
+    lock, calls = fcntl.flock, 0
 
-    def lock_late(file: Any, output: Path) -> None:
+    def lock_late(file: Any, how: int) -> None:
         """The writer before us removes its folder between our opening the lock and our holding it."""
         nonlocal calls
         calls += 1
         if calls == 1:
             shutil.rmtree(tmp_path / "out.csv.parts")
-        lock(file, output)
+        lock(file, how)
 
-    monkeypatch.setattr(parts_module, "_lock", lock_late)
+    monkeypatch.setattr(fcntl, "flock", lock_late)
     with opened(tmp_path / "out.csv") as parts:
         assert calls == 2
         put(parts, "a")
