@@ -63,7 +63,7 @@ class Divergence(TrainerCallback):  # type: ignore[misc]
                     f"{self.name}: the loss is {loss} at step {state.global_step} of {state.max_steps}, and no step "
                     "after it would mend that.",
                     accepted={"learning rate of this training": f"{args.learning_rate:g}"},
-                    fix=[option("learning_rate", f"{args.learning_rate / 10:g}"), option("precision", "fp32")],
+                    fix=[option("learning_rate", float(f"{args.learning_rate / 10:g}")), option("precision", "fp32")],
                 )
             if start is not None and loss > times * start and not self.warnings:
                 words = "validation loss" if name == "eval_loss" else "loss"
