@@ -20,6 +20,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from liteft import files, untrusted
 from liteft.errors import ArtifactError, Hint, ModelError, first_line
+from liteft.foreign.folders import RUN_FILE, finished_runs
 from liteft.metrics import Task
 from liteft.tokenization import TextTokenizer
 from liteft.untrusted.patterns import UnknownPattern
@@ -40,7 +41,6 @@ __all__ = [
 
 FORMAT: Final = 1
 MANIFEST = "manifest.json"
-_RUN = "run.json"
 MODEL: Final = "model.onnx"
 TOKENIZER = "tokenizer.json"
 _BESIDE = (TOKENIZER, "config.json", "tokenizer_config.json", "card.md")
@@ -227,7 +227,7 @@ def find_artifact(path: str | Path) -> Path:
     path = Path(path)
     inner = path / "artifact"
     try:
-        whole = not (path / MANIFEST).is_file() and not (path / _RUN).is_file() and (inner / MANIFEST).is_file()
+        whole = not (path / MANIFEST).is_file() and not (path / RUN_FILE).is_file() and (inner / MANIFEST).is_file()
     except OSError:  # a name that is too long
         return path
     return inner if whole else path
@@ -242,7 +242,7 @@ def refuse_artifact(path: str | Path) -> None:
     path = Path(path)
     if not (find_artifact(path) / MANIFEST).is_file():
         return
-    runs = [run.name for run in _runs_in(path)]
+    runs = [run.name for run in finished_runs(path)]
     if (path / MANIFEST).is_file():
         raise ModelError(
             f"{path} is an artifact, which is exported already.",
@@ -253,11 +253,6 @@ def refuse_artifact(path: str | Path) -> None:
         accepted={"runs in it": ", ".join(runs) or "none"},
         fix=[f"liteft export {path / run} --out FOLDER" for run in runs if run == "student"] or "name a run's folder",
     )
-
-
-def _runs_in(path: Path) -> list[Path]:
-    """Return the finished runs right below a folder."""
-    return sorted(found.parent for found in path.glob(f"*/{_RUN}"))
 
 
 class ArtifactWriter:
@@ -372,7 +367,7 @@ def _read_manifest(path: Path) -> bytes:
     try:
         return untrusted.read_bytes(path / MANIFEST, _MOST_MANIFEST)
     except FileNotFoundError:
-        runs = [run.name for run in _runs_in(path)]
+        runs = [run.name for run in finished_runs(path)]
         if runs:
             raise ArtifactError(
                 f"{path} holds runs and no artifact yet.",
@@ -382,7 +377,7 @@ def _read_manifest(path: Path) -> bytes:
                     f"liteft export {path / ('student' if 'student' in runs else runs[-1])} --out {path / 'artifact'}",
                 ],
             ) from None
-        kind = "a training run, not an artifact" if (path / _RUN).is_file() else "no artifact"
+        kind = "a training run, not an artifact" if (path / RUN_FILE).is_file() else "no artifact"
         if kind == "no artifact" and not (path / "config.json").is_file():
             raise ArtifactError(
                 f"{path} is {kind}: it has no {MANIFEST}, and it holds no model that could be exported.",

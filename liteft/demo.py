@@ -82,11 +82,12 @@ class Demo:
         }
 
 
-def run_demo(out: Path, *, progress: Callable[[str], None] | None = None) -> Demo:
+def run_demo(out: Path, *, overwrite: bool = False, progress: Callable[[str], None] | None = None) -> Demo:
     """Train, distil, export, verify, predict and compare; the same call again goes on where it stopped.
 
     Args:
         out: the folder of all runs and of the artifact.
+        overwrite: replace an artifact of another form or of another student.
         progress: called with a line of text now and then.
 
     Raises:
@@ -94,7 +95,7 @@ def run_demo(out: Path, *, progress: Callable[[str], None] | None = None) -> Dem
         RunError: the folder holds something else, or cannot be written.
         VerificationError: the export does not agree with the student.
     """
-    outcome = run_pipeline(demo_recipe(), out=out, teacher="minilm", progress=progress)
+    outcome = run_pipeline(demo_recipe(), out=out, teacher="minilm", overwrite=overwrite, progress=progress)
     artifact = out / "artifact"
     with load(artifact) as classifier:
         predictions = tuple(zip(_TEXTS, classifier.predict(_TEXTS), strict=True))

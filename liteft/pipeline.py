@@ -58,6 +58,7 @@ def run_pipeline(
     data: Dataset | None = None,
     until: Until = "artifact",
     overwrite: bool = False,
+    trust: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Outcome:
     """Go the whole way, or a part of it.
@@ -69,6 +70,7 @@ def run_pipeline(
         data: the data set; None reads what the recipe's ``[data]`` table names.
         until: the last step.
         overwrite: replace an artifact of another form or of another student.
+        trust: of the artifact, as in ``liteft.export``.
         progress: called with a line of text now and then.
 
     Raises:
@@ -102,7 +104,7 @@ def run_pipeline(
     artifact = None
     if until == "artifact":
         artifact = export_student(
-            made.students[0], out / "artifact", recipe, dataset, progress, overwrite=overwrite
+            made.students[0], out / "artifact", recipe, dataset, progress, overwrite=overwrite, trust=trust
         )
     return Outcome(made.teacher.run, made.students, made.controls, artifact, dataset)
 
@@ -124,6 +126,7 @@ def export_student(
     progress: Callable[[str], None] | None,
     *,
     overwrite: bool = False,
+    trust: bool = False,
     tested: bool = True,
 ) -> Artifact:
     """Export a student, unless the artifact at hand was made of the same weights as the recipe says.
@@ -165,5 +168,6 @@ def export_student(
         test=data.splits.get("test") if tested else None,
         limits=Limits(accuracy_drop=settings.max_drop / 100),
         overwrite=overwrite,
+        trust=trust,
         progress=progress,
     )

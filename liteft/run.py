@@ -26,12 +26,14 @@ import numpy as np
 
 from liteft import files
 from liteft.errors import ModelError, RunError, first_line
+from liteft.foreign.folders import RUN_FILE, finished_runs
 from liteft.foreign.weights import ADAPTER, BASE, WEIGHTS, require_weights, weights_sha256
 from liteft.metrics import Task
 
 __all__ = [
     "ADAPTER",
     "BASE",
+    "RUN_FILE",
     "RUN_FORMAT",
     "WEIGHTS",
     "Run",
@@ -43,7 +45,6 @@ __all__ = [
 ]
 
 RUN_FORMAT = 1
-RUN_FILE = "run.json"
 MODEL_FOLDER = "model"
 
 
@@ -154,7 +155,7 @@ def _no_run(path: Path) -> RunError:
         return RunError(
             f"{path} holds an unfinished run: there is no {RUN_FILE}.", fix="run the same command again: it goes on"
         )
-    inside = sorted(found.parent.name for found in path.glob(f"*/{RUN_FILE}"))
+    inside = [run.name for run in finished_runs(path)]
     return RunError(
         f"{path} holds no run: there is no {RUN_FILE}.",
         accepted={"runs in it": ", ".join(inside)} if inside else None,

@@ -44,6 +44,7 @@ def compare(
     picture: Picture = None,
     task: Task = None,
     labels: o.Labels = None,
+    trust: o.Trust = False,
     reading: o.Reading,
     settings: o.Settings,
     output: o.Output,
@@ -71,6 +72,7 @@ def compare(
         labels=said.labels,
         task=said.task,
         paired=said.paired,
+        trust=trust,
         progress=console.progress,
         **how,
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args
 import typer
 
 from liteft.cli import options as o
-from liteft.errors import ConfigError, closest
+from liteft.errors import ConfigError, closest, leave_out
 
 if TYPE_CHECKING:
     from liteft.cli.console import Console
@@ -70,9 +70,6 @@ ExportPrecision = Annotated[
 ExportFlat = Annotated[
     bool, typer.Option("--export-flat", help="The artifact's graph in standard nodes only; see liteft export.")
 ]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace an artifact of another form or of another student.")
-]
 
 
 @o.flat
@@ -94,7 +91,8 @@ def distill(
     max_drop: MaxDrop = None,
     export_precision: ExportPrecision = None,
     export_flat: ExportFlat = False,
-    overwrite: Overwrite = False,
+    overwrite: o.OverwriteWhole = False,
+    trust: o.Trust = False,
     reading: o.Reading,
     task: o.Task = None,
     labels: o.Labels = None,
@@ -136,12 +134,14 @@ def distill(
             fix=["--teacher minilm", "--teacher RUN"],
         )
     searching = not {recipe.search.max_mb, recipe.search.max_ms, recipe.search.max_drop} <= {None}
-    if stage != "teacher" and not searching:
+    if searching:
+        _require_whole(stage, overwrite=overwrite)
+    elif stage != "teacher":
         require_student(recipe.student)
     console = output.console()
     dataset = load_data(recipe)  # before torch: a misspelt column need not wait for it
     if searching:
-        return _search(recipe, dataset, absolute(source), Path(out), stage, console)
+        return _search(recipe, dataset, absolute(source), Path(out), console, trust=trust)
     from liteft.pipeline import run_pipeline
 
     outcome = run_pipeline(
@@ -151,6 +151,7 @@ def distill(
         data=dataset,
         until=stage,
         overwrite=overwrite,
+        trust=trust,
         progress=console.progress,
     )
     first = absolute(source) if outcome.teacher is None else outcome.teacher.path
@@ -160,17 +161,26 @@ def distill(
     console.result(outcome_text(outcome), outcome_document(outcome), following=following)
 
 
-def _search(recipe: Recipe, dataset: Dataset, teacher: str, out: Path, stage: Stage, console: Console) -> None:
+def _search(recipe: Recipe, dataset: Dataset, teacher: str, out: Path, console: Console, *, trust: bool) -> None:
     """The whole way for every size that may be within a budget; without any the exit status is 1."""
-    if stage != "artifact":
-        raise ConfigError(f"a search ends with an artifact, and --until is {stage}.", fix="leave out --until")
     import liteft
 
-    found = liteft.search(teacher, dataset, out=out, recipe=recipe, progress=console.progress)
+    found = liteft.search(teacher, dataset, out=out, recipe=recipe, trust=trust, progress=console.progress)
     following = [] if found.artifact is None else ["liteft", "predict", str(found.artifact), "a text"]
     console.result(found.render(), found.to_dict(), following=following)
     if found.winner is None:
         raise typer.Exit(1)
+
+
+def _require_whole(stage: Stage, *, overwrite: bool) -> None:
+    """Refuse flags that say nothing to a search, before anything is read."""
+    if stage != "artifact":
+        raise ConfigError(f"a search ends with an artifact, and --until is {stage}.", fix=leave_out("until"))
+    if overwrite:
+        raise ConfigError(
+            "a search replaces the artifacts that it wrote, and --overwrite would let it replace others.",
+            fix=leave_out("overwrite"),
+        )
 
 
 def _stage(name: str) -> Stage:

@@ -80,6 +80,7 @@ def export(
     split: Split = "validation",
     unlabeled: Unlabeled = None,
     overwrite: Overwrite = False,
+    trust: o.Trust = False,
     reading: o.Reading,
     settings: o.Settings,
     output: o.Output,
@@ -149,6 +150,7 @@ def export(
         test=test,
         limits=liteft.Limits(accuracy_drop=chosen.max_drop / 100),
         overwrite=overwrite,
+        trust=trust,
         progress=console.progress,
     )
     console.result(

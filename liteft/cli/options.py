@@ -16,7 +16,19 @@ import typer
 
 from liteft.cli.console import Console
 
-__all__ = ["Data", "Labels", "Out", "Output", "Reading", "Settings", "Task", "Training", "Trust", "flat"]
+__all__ = [
+    "Data",
+    "Labels",
+    "Out",
+    "Output",
+    "OverwriteWhole",
+    "Reading",
+    "Settings",
+    "Task",
+    "Training",
+    "Trust",
+    "flat",
+]
 
 Out = Annotated[str, typer.Option("--out", metavar="FOLDER", help="Where the result goes.")]
 Data = Annotated[
@@ -41,8 +53,11 @@ Encoding = Annotated[
 Delimiter = Annotated[
     str | None, typer.Option("--delimiter", metavar="CHAR", help="Delimiter of csv; seen in its first line.")
 ]
+OverwriteWhole = Annotated[
+    bool, typer.Option("--overwrite", help="Replace an artifact of another form or of another student.")
+]
 Trust = Annotated[
-    bool, typer.Option("--trust", help="Take graphs that LiteFT does not write; they may do any harm.")
+    bool, typer.Option("--trust", help="Take graphs and tokenizers that LiteFT does not know; they may do any harm.")
 ]
 
 

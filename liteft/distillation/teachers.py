@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from liteft.config import Recipe
-from liteft.data import Dataset, Split
+from liteft.data import Dataset
+from liteft.data.relabeling import relabeled
 from liteft.errors import ConfigError, Hint, LiteftError, ModelError, leave_out
 from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.model import LoadedClassifier, is_classifier, load_classifier
@@ -146,24 +145,9 @@ def with_labels(dataset: Dataset, teacher: Teacher) -> Dataset:
     if set(settings.labels) != set(dataset.labels):
         shown = {"its labels": ", ".join(settings.labels[:8]), "the data's labels": ", ".join(dataset.labels[:8])}
         raise _unfit(dataset, teacher, shown, [] if _says_all(teacher.loaded) else [LABELS_HINT])
-    order = np.array([settings.labels.index(label) for label in dataset.labels])
-    return replace(
-        dataset,
-        labels=settings.labels,
-        splits={name: _in_order(split, order, settings.labels) for name, split in dataset.splits.items()},
-    )
-
-
-def _in_order(split: Split, order: np.ndarray, names: tuple[str, ...]) -> Split:
-    """Return the split with its labels by their index in the new order."""
-    if split.labels is None:
-        return split
-    if split.labels.ndim == 2:
-        moved = np.zeros_like(split.labels)
-        moved[:, order] = split.labels
-    else:
-        moved = np.where(split.labels >= 0, order[split.labels], -1)
-    return replace(split, labels=moved, label_names=names)
+    named = {name: replace(split, label_names=dataset.labels) for name, split in dataset.splits.items()}
+    splits = {name: relabeled(split, settings.labels) for name, split in named.items()}
+    return replace(dataset, labels=settings.labels, splits=splits)
 
 
 def _texts(paired: bool) -> str:

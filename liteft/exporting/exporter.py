@@ -27,7 +27,7 @@ from liteft.exporting.folder import title_of, write_companions
 from liteft.exporting.limits import Limits
 from liteft.exporting.measured import measure_artifact, measured_text
 from liteft.exporting.mending import Attempt, mend
-from liteft.exporting.origin import find_model, settle_meaning
+from liteft.exporting.origin import find_model, meet_model_labels, settle_meaning
 from liteft.exporting.precision import Precision
 from liteft.exporting.quantization import EmbeddingBits, Quantization, Range, Scheme, WeightBits
 from liteft.exporting.replacing import refuse_another
@@ -74,6 +74,7 @@ def export(
     test: Split | None = None,
     limits: Limits | None = None,
     overwrite: bool = False,
+    trust: bool = False,
     progress: Callable[[str], None] | bool | None = None,
 ) -> Artifact:
     """Export a trained classifier as a verified artifact and return it.
@@ -110,7 +111,8 @@ def export(
         texts: what the pieces are chosen by: the training split as a rule, and unlabelled texts.
         target: "edge", for phones and browsers: flat, laid out as transformers.js reads it, with the list of operators
             that a reduced onnxruntime needs. None for the usual folder.
-        verify: texts to verify on, the validation split as a rule. There is no export without: it is an
+        verify: texts to verify on, the validation split as a rule; labels meet the model's by name where the split
+            knows their names, and are in its order otherwise. There is no export without: it is an
             argument with a default only so that leaving it out can be explained. Texts without labels verify
             that the export agrees with the model, and nothing about the model.
         unlabeled: more texts on which the labels must agree with the model's.
@@ -118,6 +120,8 @@ def export(
             the manifest (``measured``, by split and backend) and the card, beside the model's; they judge nothing.
         limits: how far the export may be from the model.
         overwrite: replace an artifact of another form or of other weights too.
+        trust: as in ``liteft.load``, which then needs it for this artifact too: for a traced graph with operators, or a
+            tokenizer with regular expressions, that LiteFT does not know.
         progress: called with a line of text now and then; True prints it to stderr.
 
     Returns:
@@ -175,6 +179,10 @@ def export(
         check_size(loaded.path, parameter_count(loaded.model), precision, scheme=scheme)
     for each in (verify, *([] if test is None else [test])):
         check_pairs(each, loaded)
+    own = getattr(loaded.config, "liteft", None) is not None
+    verify = meet_model_labels(verify, loaded.settings.labels, own=own, progress=progress)
+    if test is not None:
+        test = meet_model_labels(test, loaded.settings.labels, own=own, progress=progress)
     if unknown := unknown_tokens(loaded):
         _tell(progress, f"the model has no row for {_listed(unknown)}: texts that hold one are refused, each alone")
     source_reading = read_source(loaded, verify)
@@ -200,7 +208,7 @@ def export(
             ranges, calibrated = _ranges(blueprint, whole, given, calibration)
             quantization = replace(quantization, ranges=ranges)
         write_companions(whole, writer.folder)
-        gates = _gates(reference, whole, verify, unlabeled, precision, limits, source_reading, progress)
+        gates = _gates(reference, whole, verify, unlabeled, precision, limits, source_reading, trust, progress)
         attempt = Attempt(
             blueprint,
             reference,
@@ -218,7 +226,7 @@ def export(
         measured = {}
         if test is not None and test.labels is not None:
             _tell(progress, f"measuring the artifact on {len(test):,} texts of {test.name}")
-            measured = measure_artifact(writer.folder, loaded, test, backends=checked["backends"])
+            measured = measure_artifact(writer.folder, loaded, test, backends=checked["backends"], trust=trust)
         attempt.seal(checked | {"weights_sha256": weights_sha256}, measured)
     artifact = read_artifact(Path(out))
     size = f"{artifact.size_bytes / 1e6:.1f} MB"
@@ -261,6 +269,7 @@ def _gates(
     precision: Precision,
     limits: Limits | None,
     source: SourceReading,
+    trust: bool,
     progress: Callable[[str], None] | None,
 ) -> list[Gate]:
     """Return what holds a graph to the model as it was trained; what the last one measures is told.
@@ -282,6 +291,7 @@ def _gates(
             limits_of=limits_of,
             unlabeled=unlabeled,
             source=source,
+            trust=trust,
             progress=progress,
         )
         for model, limits_of in judged

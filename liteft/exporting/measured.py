@@ -21,7 +21,7 @@ __all__ = ["measure_artifact", "measured_text"]
 
 
 def measure_artifact(
-    folder: Path, loaded: LoadedClassifier, split: Split, *, backends: Sequence[str]
+    folder: Path, loaded: LoadedClassifier, split: Split, *, backends: Sequence[str], trust: bool = False
 ) -> dict[str, dict[str, Any]]:
     """Return the metrics of a labelled split for each backend: {split's name: {backend: metrics}}.
 
@@ -30,6 +30,7 @@ def measure_artifact(
         loaded: the model that it came from, for its tokenizer and task.
         split: its labels in the model's order; texts without a single token have no answer, and are left out.
         backends: "native", "onnxruntime", or both.
+        trust: as in ``liteft.load``.
 
     Raises:
         DataError: pairs for a model of single texts, or the reverse.
@@ -41,7 +42,7 @@ def measure_artifact(
     some = split if lengths.all() else split.take(lengths > 0)
     found = {}
     for backend in backends:
-        with load(folder, device="cpu", backend=backend) as classifier:
+        with load(folder, device="cpu", backend=backend, trust=trust) as classifier:
             found[backend] = split_metrics(classifier.logits(some.texts, some.pairs), some, loaded.settings.task)
     return {split.name: found}
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from liteft.artifact import refuse_artifact
 from liteft.data import Split
+from liteft.data.relabeling import meet_labels
 from liteft.errors import DataError, ModelError, option
-from liteft.foreign import Said, no_model, read_config_json, read_meaning
+from liteft.foreign import Said, adopted_labels, no_model, read_config_json, read_meaning
 from liteft.run import RUN_FILE, Run, read_run
 
-__all__ = ["find_model", "settle_meaning"]
+__all__ = ["find_model", "meet_model_labels", "settle_meaning"]
 
 
 def find_model(source: Run | str | os.PathLike[str]) -> tuple[Run | None, Path]:
@@ -53,7 +54,7 @@ def settle_meaning(
             fix=option("task", "multi_label", note=", if it was trained so"),
         )
     width = 0 if labels is None or not len(verify) else labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
-    if width > len(meaning.labels):
+    if verify.label_names is None and width > len(meaning.labels):
         raise ModelError(
             f"the texts of {verify.name} have {width} labels, and {folder} has {len(meaning.labels)}.",
             accepted={"its labels": ", ".join(meaning.labels[:8])},
@@ -66,3 +67,30 @@ def settle_meaning(
         told.append(f"it reads {'pairs of texts' if meaning.paired else 'single texts'}, as those of {verify.name} are")
     if told:
         progress(f"not said by {folder / 'config.json'}, so taken: {'; '.join(told)}")
+
+
+def meet_model_labels(
+    split: Split, labels: Sequence[str], *, own: bool, progress: Callable[[str], None] | None
+) -> Split:
+    """Return a split with its labels in the model's order, where it names them; made by hand, they are so already.
+
+    Args:
+        split: the texts.
+        labels: the model's, in the order of its logits.
+        own: LiteFT made the model.
+        progress: called with a line of text where labels are named otherwise, or lacking.
+
+    Raises:
+        DataError: none of its labels is one of the model's.
+    """
+    if split.labels is None or split.label_names is None:
+        return split
+    taken = adopted_labels(labels, split.label_names) or tuple(labels)
+    met, notes = meet_labels(split, taken, own=own)
+    if taken != tuple(labels):
+        named = ", ".join(f"{old} is {new}" for old, new in list(zip(labels, taken, strict=True))[:4])
+        notes = (f"the labels of the model are named otherwise in {split.name}: {named}", *notes)
+    for note in notes if progress is not None else ():
+        assert progress is not None
+        progress(note)
+    return met

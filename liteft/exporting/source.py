@@ -79,8 +79,12 @@ class SourceReading:
         pairs = None if self.pairs is None else [self.pairs[row] for row in self.runnable]
         return [self.texts[row] for row in self.runnable], pairs
 
-    def check_artifact(self, folder: Path) -> dict[str, Any]:
+    def check_artifact(self, folder: Path, *, trust: bool = False) -> dict[str, Any]:
         """Compare the ids that transformers and LiteFT read with the tokenizer of an artifact.
+
+        Args:
+            folder: the artifact.
+            trust: as in ``Artifact.tokenizer``.
 
         Returns:
             What the manifest says of it.
@@ -92,7 +96,7 @@ class SourceReading:
         types = artifact.manifest.paired and "token_type_ids" in artifact.manifest.inputs
         theirs = load_auto_tokenizer(folder)
         expected = _ids(theirs, self.texts, self.pairs)
-        found = artifact.tokenizer().encode(self.texts, self.pairs)
+        found = artifact.tokenizer(trust=trust).encode(self.texts, self.pairs)
         _check_ids(expected, found, self, "the artifact's tokenizer", types=types)
         return {"texts": len(self.texts), "ids": "equal"}
 

@@ -50,6 +50,7 @@ from liteft.metrics import (
 from liteft.runtime import load
 from liteft.runtime.backends import choose_engine
 from liteft.runtime.native_library import has_library
+from liteft.untrusted import TRUST
 
 __all__ = ["Gate", "check_pairs"]
 
@@ -69,6 +70,7 @@ class Gate:
         limits_of: the precision whose own limits hold where ``limits`` sets none; None for the artifacts'.
         unlabeled: more texts, whose labels, if any, are not looked at.
         source: what transformers alone makes of the model's folder.
+        trust: load the artifacts as ``liteft.load`` does with it.
         progress: called with a line of text now and then.
 
     Raises:
@@ -86,9 +88,11 @@ class Gate:
         limits_of: Precision | None = None,
         unlabeled: Split | None = None,
         source: SourceReading | None = None,
+        trust: bool = False,
         progress: Callable[[str], None] | None = None,
     ) -> None:
         self._loaded, self._precision, self._all, self._source = loaded, precision, split, source
+        self._trust = trust
         self.limits = (limits or Limits()).resolved(limits_of or precision)
         self.split = _chosen_texts(split, loaded, self.limits.texts)
         self._splits = [self.split]
@@ -123,8 +127,8 @@ class Gate:
                 the majority class.
             DeviceError: LITEFT_LIBRARY names something else than the native library.
         """
-        artifact_reading = None if self._source is None else self._source.check_artifact(folder)
         comparisons, answers = self._run_all(folder)
+        artifact_reading = None if self._source is None else self._source.check_artifact(folder, trust=self._trust)
         if self._precision == "int8":
             self._count_products(folder, int8_products)
         measured_each = [_measured(comparison) for comparison, *_ in comparisons]
@@ -178,12 +182,14 @@ class Gate:
             traced = artifact.manifest.graph == "traced"
             native = native and artifact.manifest.graph_form == "function"
             for backend in ("onnxruntime", *(["native"] if native else [])):
-                with load(folder, device="cpu", backend=backend) as classifier:
+                with load(folder, device="cpu", backend=backend, trust=self._trust) as classifier:
                     exported = [classifier.logits(each.texts, each.pairs) for each in self._splits]
                     if source is not None and source.logits is not None:
                         answers[backend] = classifier.logits(*source.runnable_texts())
                     threads = classifier.threads
-                engine = choose_engine(artifact, device="cpu", backend=backend, threads=threads)
+                engine = choose_engine(
+                    artifact, device="cpu", backend=backend, threads=threads, trust=self._trust
+                )
                 probes = run_probes(self._loaded, engine)
                 task = self._loaded.settings.task
                 comparisons.append(
@@ -196,7 +202,7 @@ class Gate:
             raise VerificationError(
                 f"the {self._precision} graph of {self._loaded.path} does not run on {backend}; nothing was exported.",
                 accepted={"what happened": error.message},
-                fix=self._ways_out(traced),
+                fix=[*(hint for hint in error.fix if hint == TRUST), *self._ways_out(traced)],
             ) from error
         return comparisons, answers
 

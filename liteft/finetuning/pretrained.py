@@ -21,11 +21,11 @@ from liteft.errors import ModelError, first_line
 from liteft.finetuning.allocation import large_buffers_returned
 from liteft.finetuning.mean_pooled import MeanPooledClassifier, pooler_argument
 from liteft.finetuning.quantized import Quantization, loading_arguments, settle
+from liteft.foreign import read_config_json
 from liteft.foreign.weights import (
     ADAPTER,
     WEIGHTS,
     common_prefix,
-    read_config_json,
     refuse_adapter_alone,
     refuse_quantized,
     require_weights,

@@ -4,15 +4,18 @@ Read from their JSON files and the heads of their weights, without torch: verbs 
 """
 
 from liteft.foreign.families import refuse_family
+from liteft.foreign.folders import RUN_FILE, finished_runs, no_model, read_config_json
 from liteft.foreign.meaning import Meaning, Said, adopted_labels, read_labels, read_meaning
 from liteft.foreign.sentence import encoder_folder, lowers_case, read_pooling, stated_length
-from liteft.foreign.weights import no_model, read_config_json, require_weights, weights_files
+from liteft.foreign.weights import require_weights, weights_files
 
 __all__ = [
+    "RUN_FILE",
     "Meaning",
     "Said",
     "adopted_labels",
     "encoder_folder",
+    "finished_runs",
     "lowers_case",
     "no_model",
     "read_config_json",

@@ -21,8 +21,6 @@ __all__ = [
     "WEIGHTS",
     "adapter_alone",
     "common_prefix",
-    "no_model",
-    "read_config_json",
     "refuse_adapter_alone",
     "refuse_quantized",
     "require_weights",
@@ -45,51 +43,6 @@ def weights_files(folder: Path) -> list[Path]:
     """Return the files of a model folder's weights: one, or the parts in their order, or none."""
     whole = folder / WEIGHTS
     return [whole] if whole.is_file() else sorted(folder.glob(_PARTS))
-
-
-def read_config_json(folder: Path) -> dict[str, Any]:
-    """Return the content of a model folder's config.json.
-
-    Raises:
-        ModelError: there is none, with what the folder seems to hold instead, or it is no JSON object.
-    """
-    try:
-        content = files.read_json(folder / "config.json")
-    except FileNotFoundError:
-        raise no_model(folder) from None
-    except (OSError, ValueError) as error:
-        raise _unusable_config(folder, f"it cannot be read: {error}") from None
-    if not isinstance(content, dict):
-        raise _unusable_config(folder, "it is no JSON object")
-    return content
-
-
-def no_model(folder: Path) -> ModelError:
-    """Return the error about a folder that holds neither a run nor a model nor an artifact."""
-    if (folder / "adapter_config.json").is_file():
-        return adapter_alone(folder)
-    if not folder.is_dir():
-        return ModelError(
-            f"{folder} is {'a file' if folder.exists() else 'no folder'}.",
-            accepted=_FOLDERS,
-            fix="look for a misspelling",
-        )
-    return ModelError(
-        f"{folder} is no model folder: it has no config.json.",
-        accepted=_FOLDERS,
-        fix="name a folder that save_pretrained, liteft finetune or liteft distill wrote",
-    )
-
-
-_FOLDERS = {
-    "a run": "holds run.json, and the model in model/",
-    "an artifact": "holds manifest.json",
-    "a model folder": "holds config.json, model.safetensors and tokenizer.json",
-}
-
-
-def _unusable_config(folder: Path, reason: str) -> ModelError:
-    return ModelError(f"{folder / 'config.json'} cannot be used: {reason}.", fix="copy the folder again, whole")
 
 
 def weights_sha256(paths: list[Path]) -> str | None:

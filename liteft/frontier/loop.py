@@ -51,6 +51,7 @@ class Search:
         progress: called with a line of text now and then.
         callbacks: transformers callbacks, of each training.
         show_check: tell ``progress`` what the data check found.
+        trust: as in ``liteft.load``, of every artifact.
         candidates: what was looked at so far.
         logits: on validation, of what was measured, by name.
     """
@@ -65,6 +66,7 @@ class Search:
     progress: Progress
     callbacks: Sequence[TrainerCallback] = ()
     show_check: bool = True
+    trust: bool = False
     candidates: list[Candidate] = field(default_factory=list)
     logits: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -135,7 +137,7 @@ class Search:
             student = create_student(self.teacher.loaded, shape_recipe(self.recipe, planned.shape).student)
             flat = self.recipe.export.flat or self.recipe.export.target == "edge"
             split, threads = self.dataset.validation, self.machine["threads"]
-            known = untrained_latency_ms(student, form, split, flat=flat, threads=threads)
+            known = untrained_latency_ms(student, form, split, flat=flat, threads=threads, trust=self.trust)
             self.journal.put("probed", name, key, known)
         return known
 
@@ -241,7 +243,14 @@ class Search:
         if refused is None:
             try:
                 artifact = export_student(
-                    student, folder, recipe, self.dataset, self.progress, overwrite=True, tested=False
+                    student,
+                    folder,
+                    recipe,
+                    self.dataset,
+                    self.progress,
+                    overwrite=True,
+                    trust=self.trust,
+                    tested=False,
                 )
             except VerificationError as error:
                 refused = "; ".join([error.message, *(f"{name} {seen}" for name, seen in error.accepted.items())][:3])
@@ -261,7 +270,7 @@ class Search:
             self.logits[base.name] = logits = self._run_on(artifact.path, "validation")
             quality = score(logits, split.labels, task=task, foreign=split.foreign)[self.metric]
             interval = score_intervals(logits, split.labels, task=task, foreign=split.foreign)[self.metric]
-            latency = latency_ms(artifact.path, split, threads=self.machine["threads"])
+            latency = latency_ms(artifact.path, split, threads=self.machine["threads"], trust=self.trust)
             known = {"quality": quality, "interval": list(interval), "latency_ms": latency}
             self.journal.put("measured", base.name, key, known)
         size, drop = folder_bytes(artifact.path), 100 * (self.quality - known["quality"])
@@ -279,7 +288,7 @@ class Search:
 
     def _run_on(self, artifact: Path, split: str) -> np.ndarray:
         texts = self.dataset.split(split)
-        with load(artifact, device="cpu", threads=self.machine["threads"]) as classifier:
+        with load(artifact, device="cpu", threads=self.machine["threads"], trust=self.trust) as classifier:
             return classifier.logits(texts.texts, texts.pairs)
 
     def _leave_out(self, planned: Planned, reason: str, **known: Any) -> None:

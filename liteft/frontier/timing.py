@@ -28,7 +28,7 @@ _TEXTS = 512
 _ROUNDS, _SECONDS = 3, 0.5
 
 
-def latency_ms(artifact: Path, split: Split, *, threads: int) -> float:
+def latency_ms(artifact: Path, split: Split, *, threads: int, trust: bool = False) -> float:
     """Return the milliseconds that one text takes, from text to label.
 
     It is the median over three rounds of the median over 100 texts or more, in a process of its own, which loads the
@@ -38,6 +38,7 @@ def latency_ms(artifact: Path, split: Split, *, threads: int) -> float:
         artifact: its folder.
         split: the texts; up to 512 of them, evenly spaced.
         threads: of the engine.
+        trust: as in ``liteft.load``.
     """
     sample = split.take(np.linspace(0, len(split), min(len(split), _TEXTS), endpoint=False).astype(np.int64))
 
@@ -46,26 +47,30 @@ def latency_ms(artifact: Path, split: Split, *, threads: int) -> float:
 
     with (
         files.temporary_folder() as folder,
-        open_workers(find_subjects([artifact]), threads=threads, device="cpu", progress=quiet) as workers,
+        open_workers(
+            find_subjects([artifact]), threads=threads, device="cpu", trust=trust, progress=quiet
+        ) as workers,
     ):
         texts = write_texts(folder / "texts.json", sample.texts, sample.pairs)
         (speed,) = time_workers(workers, texts, rounds=_ROUNDS, seconds=_SECONDS, progress=quiet)
     return speed.p50_ms
 
 
-def untrained_latency_ms(student: LoadedClassifier, form: Form, split: Split, *, flat: bool, threads: int) -> float:
+def untrained_latency_ms(
+    student: LoadedClassifier, form: Form, split: Split, *, flat: bool, threads: int, trust: bool = False
+) -> float:
     """Return the milliseconds that one text will take, measured with the weights that a student starts from.
 
     Args:
         student: as it is before its training.
         form: of the artifact. Its vocabulary is not trimmed: one row of a table is read as fast as another.
-        split, threads: as for ``latency_ms``.
+        split, threads, trust: as for ``latency_ms``.
         flat: the graph is written as standard nodes.
     """
     with files.temporary_folder() as folder:
         out = folder / "artifact"
         write_untrained(student, form, out, flat=flat)
-        return latency_ms(out, split, threads=threads)
+        return latency_ms(out, split, threads=threads, trust=trust)
 
 
 def write_untrained(student: LoadedClassifier, form: Form, out: Path, *, flat: bool) -> None:

@@ -60,6 +60,7 @@ def search(
     *,
     out: str | Path,
     recipe: Recipe | None = None,
+    trust: bool = False,
     progress: Progress | bool | None = None,
     callbacks: Sequence[TrainerCallback] = (),
     **settings: Any,
@@ -79,6 +80,7 @@ def search(
         out: the folder of everything.
         recipe: settings; its ``student`` table says how shapes are trained, where ``size`` narrows the search to one,
             and ``export`` how they are exported: another precision than int8 is the only one then.
+        trust: as in ``liteft.load``, of every artifact.
         progress: called with a line of text now and then; True prints it to stderr.
         callbacks: transformers callbacks, for loggers of your own.
         settings: keys of the recipe's ``[search]`` table, over the recipe: ``max_mb``, ``max_ms``, ``max_drop``, one of
@@ -109,7 +111,7 @@ def search(
     dataset = resolve_data(data, recipe)
     require_trainable(dataset)
     with one_writer(out / LOCK, target=out):
-        return _searched(teacher, dataset, out, recipe, budget, told or (lambda _line: None), callbacks)
+        return _searched(teacher, dataset, out, recipe, budget, trust, told or (lambda _line: None), callbacks)
 
 
 def _searched(
@@ -118,6 +120,7 @@ def _searched(
     out: Path,
     recipe: Recipe,
     budget: Budget,
+    trust: bool,
     told: Progress,
     callbacks: Sequence[TrainerCallback],
 ) -> Frontier:
@@ -139,6 +142,7 @@ def _searched(
         progress=told,
         callbacks=callbacks,
         show_check=not trained,
+        trust=trust,
     )
     searching.run()
     found = _concluded(searching, budget, same_data)

@@ -196,6 +196,7 @@ def compare(
     labels: Sequence[str] | None = None,
     task: Task | None = None,
     paired: bool | None = None,
+    trust: bool = False,
     progress: Callable[[str], None] | bool | None = None,
     **data_settings: Any,
 ) -> Comparison:
@@ -218,6 +219,7 @@ def compare(
             another case are matched with the data's where only one reading is possible, which a note says.
         task: of such folders whose config.json does not say it.
         paired: whether they read pairs; None for what the data hold.
+        trust: of artifacts, as in ``liteft.load``.
         progress: called with a line of text now and then; True prints it to stderr.
         data_settings: of ``load_dataset``, where ``on`` is no Dataset and no Split.
 
@@ -240,7 +242,7 @@ def compare(
     count = default_threads() if threads is None else threads
     with (
         files.temporary_folder() as folder,
-        open_workers(subjects, threads=count, device=device, progress=told) as workers,
+        open_workers(subjects, threads=count, device=device, trust=trust, progress=told) as workers,
     ):
         speeds: list[Speed | None] = [None] * len(workers)
         watch = Watch()

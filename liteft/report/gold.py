@@ -15,6 +15,7 @@ import numpy as np
 
 from liteft.config import read_recipe
 from liteft.data import Dataset, Split, load_dataset
+from liteft.data.relabeling import meet_labels
 from liteft.errors import ConfigError, DataError, Hint, ModelError, option
 from liteft.foreign import adopted_labels
 from liteft.foreign.meaning import LABELS_HINT
@@ -217,32 +218,4 @@ def _aligned(split: Split, names: Sequence[str] | None, first: Subject) -> tuple
         return split, ()
     if tuple(names) == first.labels:
         return split, ()
-    index = {label: number for number, label in enumerate(first.labels)}
-    strange = [label for label in names if label not in index]
-    if len(strange) == len(names):
-        raise DataError(
-            "the data and the models have no label in common.",
-            accepted={"the data": ", ".join(names[:8]), "the models": ", ".join(first.labels[:8])},
-            fix=[
-                *([] if first.own else [LABELS_HINT]),
-                Hint('label="COLUMN", if another column holds the label', "--label COLUMN, if another holds the label"),
-            ],
-        )
-    mapped = np.array([index.get(label, -1) for label in names], dtype=np.int64)
-    foreign: np.ndarray | None
-    if labels.ndim == 1:
-        moved = np.where(labels >= 0, mapped[labels], -1)
-        unknown = (moved < 0) & (labels >= 0)
-        foreign = split.foreign
-    else:
-        moved = np.zeros((len(split), len(first.labels)), dtype=bool)
-        moved[:, mapped[mapped >= 0]] = labels[:, mapped >= 0]
-        unknown = np.asarray(labels[:, mapped < 0].any(axis=1))
-        foreign = unknown if split.foreign is None else unknown | split.foreign
-    notes: tuple[str, ...] = ()
-    if unknown.any():
-        shown = ", ".join(strange[:5]) + (", ..." if len(strange) > 5 else "")
-        count = int(unknown.sum())
-        texts = "1 text has" if count == 1 else f"{count:,} texts have"
-        notes = (f"{texts} a label that the models lack ({shown}) and can only be wrong there",)
-    return replace(split, labels=moved, foreign=foreign, label_names=first.labels), notes
+    return meet_labels(replace(split, label_names=tuple(names)), first.labels, own=first.own)

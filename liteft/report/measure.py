@@ -90,11 +90,11 @@ class Measuring:
         self.answer([self.texts[row] for row in rows], pairs)
 
 
-def load_artifact(folder: str, threads: int, device: str) -> Measuring:
+def load_artifact(folder: str, threads: int, device: str, *, trust: bool = False) -> Measuring:
     """Load an artifact as a service would."""
     from liteft.runtime import load
 
-    classifier = load(folder, device=device, threads=threads)
+    classifier = load(folder, device=device, threads=threads, trust=trust)
 
     def answer(texts: list[str], pairs: list[str] | None) -> object:
         inputs: list[Any] = texts if pairs is None else list(zip(texts, pairs, strict=True))
@@ -184,7 +184,7 @@ def main() -> int:
 def _load(command: dict[str, Any]) -> Measuring:
     where = (command["folder"], command["threads"], command["device"])
     if command["engine"] == "onnxruntime":
-        return load_artifact(*where)
+        return load_artifact(*where, trust=command["trust"])
     said = command["said"]
     labels = None if said["labels"] is None else tuple(said["labels"])
     return load_model(*where, said=Said(**{**said, "labels": labels}))

@@ -60,7 +60,7 @@ class Speed:
 class Worker:
     """One model in a process of its own."""
 
-    def __init__(self, subject: Subject, *, threads: int, device: str) -> None:
+    def __init__(self, subject: Subject, *, threads: int, device: str, trust: bool = False) -> None:
         self.subject = subject
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the worker
         self._process = subprocess.Popen(
@@ -82,6 +82,7 @@ class Worker:
                 threads=threads,
                 device=device,
                 said=asdict(subject.said),
+                trust=trust,
             )
         except BaseException:
             self.close()
@@ -155,14 +156,14 @@ class Worker:
 
 @contextmanager
 def open_workers(
-    subjects: Sequence[Subject], *, threads: int, device: str, progress: Callable[[str], None]
+    subjects: Sequence[Subject], *, threads: int, device: str, trust: bool = False, progress: Callable[[str], None]
 ) -> Iterator[list[Worker]]:
     """Load every model in a process of its own; all end with the block."""
     with ExitStack() as stack:
         workers = []
         for subject in subjects:
             progress(f"loading {subject.name}")
-            worker = Worker(subject, threads=threads, device=device)
+            worker = Worker(subject, threads=threads, device=device, trust=trust)
             stack.callback(worker.close)
             workers.append(worker)
         yield workers

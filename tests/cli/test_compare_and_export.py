@@ -120,10 +120,11 @@ def test_export_verifies_on_the_chosen_split_in_the_models_label_order(
     monkeypatch.setattr(
         "liteft.report.gold.load_dataset", lambda source, **how: (read.append(source), load_dataset(source, **how))[1]
     )
-    assert call("export", tmp_path, *words, *int8, "--unlabeled", more).status == 0
+    assert call("export", tmp_path, *words, *int8, "--unlabeled", more, "--trust").status == 0
     assert read == [str(messages)]  # once for all splits
     last = handed[-1]
     assert last["test"].name == "test"
+    assert [each["trust"] for each in handed] == [False, False, True]
     found = {name: last[name] for name in ("scheme", "calibration", "weight_bits", "mixed")}
     assert found == {"scheme": "static", "calibration": "mse", "weight_bits": 7, "mixed": True}
     assert last["limits"].accuracy_drop == pytest.approx(0.015)

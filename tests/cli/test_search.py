@@ -19,9 +19,9 @@ def searches(monkeypatch: pytest.MonkeyPatch, make_artifact: Any) -> list[dict[s
     """Replace ``liteft.search``, which finds something within 5 MB and more; the calls that it got."""
     calls: list[dict[str, Any]] = []
 
-    def search(teacher: Any, data: Any, *, out: Path, recipe: Any, progress: Any) -> Any:
+    def search(teacher: Any, data: Any, *, out: Path, recipe: Any, trust: bool, progress: Any) -> Any:
         progress("1x384: training")
-        calls.append({"teacher": teacher, "data": data, "out": out, "recipe": recipe})
+        calls.append({"teacher": teacher, "data": data, "out": out, "recipe": recipe, "trust": trust})
         found = (recipe.search.max_mb or 5) >= 5
         return SimpleNamespace(
             artifact=make_artifact(out / "artifact").path if found else None,
@@ -48,13 +48,14 @@ def test_any_limit_turns_the_search_on(
     flags: list[str], limits: Any, call: Any, reviews: Path, searches: list[Any], tmp_path: Path
 ) -> None:
     words = ["--data", reviews, *COLUMNS, "--teacher", "minilm", "--epochs", "8", "--out", tmp_path / "o"]
-    called = call("distill", *words, *flags, "--set", "search.layers=[1, 3]")
+    called = call("distill", *words, *flags, "--set", "search.layers=[1, 3]", "--trust")
     assert called.status == 0, called.err
     (handed,) = searches
     recipe = handed["recipe"]
     assert (recipe.search.max_mb, recipe.search.max_ms, recipe.search.max_drop) == limits
     assert (recipe.search.layers, recipe.student.size, recipe.student.epochs) == ([1, 3], None, 8)
     assert (handed["teacher"], handed["out"]) == ("minilm", tmp_path / "o") and isinstance(handed["data"], Dataset)
+    assert handed["trust"] is True
     assert called.out == "a table\n"
     assert called.err.splitlines() == [
         "1x384: training",
@@ -91,6 +92,7 @@ def test_a_search_that_finds_nothing_prints_it_and_ends_with_status_1(
         (["--max-mb", "0"], "search.max_mb"),
         (["--max-mb", "much"], "Invalid value for '--max-mb'"),
         (["--max-drop", "-1"], "search.max_drop"),
+        (["--max-mb", "9", "--overwrite"], "leave out --overwrite"),
         (["--max-mb", "9", "--until", "student"], "a search ends with an artifact, and --until is student"),
         (["--max-mb", "9", "--set", "search.depths=[1]"], "search.depths"),
         (["--max-megabytes", "9"], "try: --max-"),

@@ -227,7 +227,8 @@ def test_distill_without_a_teacher_and_with_an_unknown_stage_ends_with_status_2(
 def test_demo_prints_what_it_made_and_names_its_artifact(
     call: Any, artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def run_demo(out: Path, *, progress: Any) -> Any:
+    def run_demo(out: Path, *, overwrite: bool, progress: Any) -> Any:
+        assert overwrite == (out.name == "again")
         progress("training")
         (out / "artifact").mkdir(parents=True)
         return SimpleNamespace(render=lambda: "a table", to_dict=lambda: {"seconds": 1})
@@ -237,4 +238,4 @@ def test_demo_prints_what_it_made_and_names_its_artifact(
     assert (called.status, called.out) == (0, "a table\n")
     assert "training" in called.err
     assert f"next: liteft predict {tmp_path / 'demo' / 'artifact'}" in called.err
-    assert call("demo", "--out", tmp_path / "again", "--json").document["seconds"] == 1
+    assert call("demo", "--out", tmp_path / "again", "--overwrite", "--json").document["seconds"] == 1

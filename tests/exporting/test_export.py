@@ -202,6 +202,25 @@ def test_texts_without_labels_verify_agreement_only(learned: tuple[Path, Split],
     assert "accuracy" not in (artifact.path / "card.md").read_text().split("## How it was checked")[1]
 
 
+def test_labels_meet_the_models_by_name_where_the_split_knows_them(
+    learned: tuple[Path, Split], tmp_path: Path
+) -> None:
+    folder, split = learned
+    names = tuple(f"label {number}" for number in (3, 1, 4, 0, 2))
+    labels = np.array([names.index(f"label {label}") for label in split.labels])  # type: ignore[union-attr]
+    named = replace(split, labels=labels, label_names=names)
+    artifact = export(folder, tmp_path / "out", verify=named, test=replace(named, name="test"))
+    assert artifact.manifest.verification["accuracy"] == 1.0
+    assert artifact.manifest.measured["test"]["onnxruntime"]["accuracy"] == 1.0
+    lines: list[str] = []
+    shouted = replace(named, label_names=tuple(name.upper() for name in names))
+    artifact = export(folder, tmp_path / "shouted", verify=shouted, progress=lines.append)
+    assert artifact.manifest.verification["accuracy"] == 1.0
+    assert any("are named otherwise in validation: label 0 is LABEL 0" in line for line in lines)
+    with pytest.raises(DataError, match="no label in common"):
+        export(folder, tmp_path / "none", verify=replace(named, label_names=tuple("abcde")))
+
+
 def test_a_long_split_is_sampled_and_the_manifest_says_so(
     learned: tuple[Path, Split], tmp_path: Path
 ) -> None:

@@ -75,11 +75,11 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     """Replace the timings: a layer takes a millisecond, before its training and after. What was timed, by kind."""
     seen: dict[str, list[str]] = {"trained": [], "untrained": []}
 
-    def trained(artifact: Path, split: Any, *, threads: int) -> float:
+    def trained(artifact: Path, split: Any, *, threads: int, trust: bool) -> float:
         seen["trained"].append(f"{artifact.parent.name}/{artifact.name}")
         return float(artifact.parent.name.split("x")[0])
 
-    def untrained(student: Any, form: Any, split: Any, *, flat: bool, threads: int) -> float:
+    def untrained(student: Any, form: Any, split: Any, *, flat: bool, threads: int, trust: bool) -> float:
         layers = int(student.config.num_hidden_layers)
         seen["untrained"].append(f"{layers}x{student.config.hidden_size}")
         return float(layers)

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 
 import liteft
 from liteft import files
@@ -367,6 +368,7 @@ def test_a_search_that_was_killed_between_two_exports_goes_on_with_the_second(
 
     child = os.fork()
     if not child:
+        torch.set_num_threads(1)  # the parent's others are not there after a fork, and would be waited for
         monkeypatch.setattr(loop.Search, "_made", killed)
         search(teacher, dataset, out=tmp_path, recipe=recipe(max_drop=60, layers=[1]))
         os._exit(0)

@@ -54,6 +54,16 @@ def test_a_folder_of_nothing_says_what_would_be_something(tmp_path: Path) -> Non
         find_subjects([tmp_path / "none"])
 
 
+def test_a_folder_of_runs_names_them(tmp_path: Path) -> None:
+    for name in ("student", "teacher"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text("{}")
+    with pytest.raises(ModelError, match="holds runs, and is no model itself") as caught:
+        find_subjects([tmp_path])
+    assert caught.value.accepted == {"runs in it": "student, teacher"}
+    assert caught.value.fix == (f"name one of them, as {tmp_path / 'teacher'}",)
+
+
 def test_an_unfinished_run_is_a_run_error(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text("")
     with pytest.raises(RunError, match="unfinished"):

@@ -1,0 +1,81 @@
+"""Labels of a split met by name with those of a model, which may list them in another order, lack some or know more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from liteft.data.dataset import Split
+from liteft.errors import DataError, Hint
+from liteft.foreign.meaning import LABELS_HINT
+
+__all__ = ["meet_labels", "relabeled"]
+
+_NAMED = 5
+
+
+def relabeled(split: Split, names: Sequence[str]) -> Split:
+    """Return a split with its labels as indices into other names, or as columns of them.
+
+    A label that is not among them counts as wrong wherever it stands: an index becomes -1, a row of several foreign.
+
+    Args:
+        split: one that names its labels, or has none.
+        names: the labels in their new order.
+    """
+    if split.labels is None or split.label_names == tuple(names):
+        return split
+    assert split.label_names is not None
+    index = {name: number for number, name in enumerate(names)}
+    place = np.array([index.get(name, -1) for name in split.label_names], dtype=np.int64)
+    labels, foreign = split.labels, split.foreign
+    if labels.ndim == 1:
+        moved = np.where(labels >= 0, place[labels], -1)
+    else:
+        moved = np.zeros((len(split), len(index)), dtype=labels.dtype)
+        moved[:, place[place >= 0]] = labels[:, place >= 0]
+        lost = np.asarray(labels[:, place < 0].any(axis=1))
+        if lost.any():
+            foreign = lost if foreign is None else lost | foreign
+    return replace(split, labels=moved, foreign=foreign, label_names=tuple(names))
+
+
+def meet_labels(split: Split, labels: Sequence[str], *, own: bool) -> tuple[Split, tuple[str, ...]]:
+    """Return a split with labels in a model's order, and a note where it has labels that the model lacks.
+
+    Args:
+        split: one that names its labels.
+        labels: the model's, in the order of its logits.
+        own: LiteFT made the model.
+
+    Raises:
+        DataError: they have no label in common.
+    """
+    assert split.label_names is not None
+    names = split.label_names
+    strange = [name for name in names if name not in set(labels)]
+    if len(strange) == len(names):
+        raise DataError(
+            "the data and the models have no label in common.",
+            accepted={"the data": ", ".join(names[:8]), "the models": ", ".join(labels[:8])},
+            fix=[
+                *([] if own else [LABELS_HINT]),
+                Hint('label="COLUMN", if another column holds the label', "--label COLUMN, if another holds the label"),
+            ],
+        )
+    met = relabeled(split, labels)
+    count = int((_wrong(met) & ~_wrong(split)).sum())
+    if not count:
+        return met, ()
+    shown = ", ".join(strange[:_NAMED]) + (", ..." if len(strange) > _NAMED else "")
+    texts = "1 text has" if count == 1 else f"{count:,} texts have"
+    return met, (f"{texts} a label that the models lack ({shown}) and can only be wrong there",)
+
+
+def _wrong(split: Split) -> np.ndarray:
+    """Return which rows no answer is right for: bool, shape (texts,)."""
+    assert split.labels is not None
+    foreign = np.zeros(len(split), dtype=bool) if split.foreign is None else split.foreign
+    return foreign | (split.labels < 0) if split.labels.ndim == 1 else foreign

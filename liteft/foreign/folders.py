@@ -1,0 +1,69 @@
+"""What a folder holds that was named as a model: a configuration, runs, or nothing that a verb could use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from liteft import files
+from liteft.errors import ModelError
+from liteft.foreign.weights import adapter_alone
+
+__all__ = ["RUN_FILE", "finished_runs", "no_model", "read_config_json"]
+
+RUN_FILE = "run.json"
+"""In the folder of every finished run."""
+_FOLDERS = {
+    "a run": f"holds {RUN_FILE}, and the model in model/",
+    "an artifact": "holds manifest.json",
+    "a model folder": "holds config.json, model.safetensors and tokenizer.json",
+}
+
+
+def finished_runs(folder: Path) -> list[Path]:
+    """Return the finished runs right below a folder."""
+    return sorted(found.parent for found in folder.glob(f"*/{RUN_FILE}"))
+
+
+def no_model(folder: Path) -> ModelError:
+    """Return the error about a folder that holds neither a run nor a model nor an artifact."""
+    if (folder / "adapter_config.json").is_file():
+        return adapter_alone(folder)
+    if not folder.is_dir():
+        return ModelError(
+            f"{folder} is {'a file' if folder.exists() else 'no folder'}.",
+            accepted=_FOLDERS,
+            fix="look for a misspelling",
+        )
+    if runs := finished_runs(folder):
+        return ModelError(
+            f"{folder} holds runs, and is no model itself.",
+            accepted={"runs in it": ", ".join(run.name for run in runs)},
+            fix=f"name one of them, as {runs[-1]}",
+        )
+    return ModelError(
+        f"{folder} is no model folder: it has no config.json.",
+        accepted=_FOLDERS,
+        fix="name a folder that save_pretrained, liteft finetune or liteft distill wrote",
+    )
+
+
+def read_config_json(folder: Path) -> dict[str, Any]:
+    """Return the content of a model folder's config.json.
+
+    Raises:
+        ModelError: there is none, with what the folder seems to hold instead, or it is no JSON object.
+    """
+    try:
+        content = files.read_json(folder / "config.json")
+    except FileNotFoundError:
+        raise no_model(folder) from None
+    except (OSError, ValueError) as error:
+        raise _unusable_config(folder, f"it cannot be read: {error}") from None
+    if not isinstance(content, dict):
+        raise _unusable_config(folder, "it is no JSON object")
+    return content
+
+
+def _unusable_config(folder: Path, reason: str) -> ModelError:
+    return ModelError(f"{folder / 'config.json'} cannot be used: {reason}.", fix="copy the folder again, whole")
