@@ -11,12 +11,13 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+import torch
 from torch import Tensor
-from transformers import PretrainedConfig
+from transformers import AutoModel, PretrainedConfig
 
 from liteft.config import StudentRecipe, parse_size, require_student
 from liteft.distillation.layers import choose_layers
-from liteft.distillation.shrinking import shrink
+from liteft.distillation.shrinking import check_roles, shrink
 from liteft.errors import ConfigError, ModelError, option
 from liteft.finetuning.adapters import plain_weights
 from liteft.finetuning.base import create_classifier
@@ -45,10 +46,14 @@ def check_student(recipe: StudentRecipe, teacher: PretrainedConfig) -> None:
 
     Raises:
         ConfigError: as ``require_student``, or a size or layers that do not fit the teacher.
+        ModelError: a narrower student was asked for, and the teacher's family cannot be shrunk.
     """
     require_student(recipe)
     if recipe.size is not None:
-        choose_layers(recipe.layers, teacher=int(teacher.num_hidden_layers), student=parse_size(recipe.size)[0])
+        config, _ = student_config(teacher, recipe)
+        if config.hidden_size != teacher.hidden_size:
+            with torch.device("meta"):  # names alone
+                check_roles(AutoModel.from_config(config).state_dict())
 
 
 def check_own_encoder(recipe: StudentRecipe, *, max_tokens: int) -> None:

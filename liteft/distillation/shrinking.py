@@ -13,14 +13,14 @@ neurons by their weights: the magnitude criterion of Han et al. 2015, arXiv:1506
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
 from liteft.errors import ModelError, option
 
-__all__ = ["shrink"]
+__all__ = ["check_roles", "shrink"]
 
 _EMBEDDINGS = re.compile(r"embeddings\.(word|position|token_type)_embeddings\.weight$")
 _NORM = re.compile(r"(LayerNorm|layer_norm)\.(weight|bias)$")
@@ -48,6 +48,7 @@ def shrink(weights: Mapping[str, Tensor], *, width: int, heads: int, inner: int)
     Raises:
         ModelError: a weight whose role is unknown: the family cannot be shrunk.
     """
+    check_roles(weights)
     words = next((tensor for name, tensor in weights.items() if name.endswith("word_embeddings.weight")), None)
     if words is None:
         raise ModelError("the teacher has no word embeddings to find a projection in.")
@@ -60,6 +61,28 @@ def shrink(weights: Mapping[str, Tensor], *, width: int, heads: int, inner: int)
         rows = kept_rows[layer[1]] if layer else (torch.arange(0), torch.arange(0))
         shrunk[name] = _projected(name, tensor, projection, *rows).contiguous()
     return shrunk
+
+
+def check_roles(names: Iterable[str]) -> None:
+    """Refuse weights of which it is not known what a narrower model does with them.
+
+    Args:
+        names: of a classifier's weights, or of its encoder's.
+
+    Raises:
+        ModelError: the first such weight.
+    """
+    known = (_EMBEDDINGS, _NORM, _INPUT, _JOIN, _INNER, _SQUARE, _OUTER, _HEAD)
+    for name in names:
+        if not any(role.search(name) for role in known):
+            raise ModelError(
+                f"the weight {name} has no known role, so a narrower student cannot start from this teacher.",
+                accepted={"families that can be shrunk": "BERT, MiniLM, DistilBERT, RoBERTa, ELECTRA"},
+                fix=[
+                    option("size", "LAYERS", note=", at the teacher's width"),
+                    option("student", "FOLDER", note=", an encoder of its own"),
+                ],
+            )
 
 
 def _leading_directions(words: Tensor, width: int) -> Tensor:
@@ -109,11 +132,4 @@ def _projected(name: str, tensor: Tensor, projection: Tensor, columns: Tensor, n
         return projection.T @ tensor[:, neurons] if matrix else tensor @ projection
     if _HEAD.search(name):
         return tensor @ projection if matrix else tensor
-    raise ModelError(
-        f"the weight {name} has no known role, so a narrower student cannot start from this teacher.",
-        accepted={"families that can be shrunk": "BERT, MiniLM, DistilBERT, RoBERTa, ELECTRA"},
-        fix=[
-            option("size", "LAYERS", note=", at the teacher's width"),
-            option("student", "FOLDER", note=", an encoder of its own"),
-        ],
-    )
+    raise AssertionError(f"{name} has no role, which check_roles sees first")

@@ -114,7 +114,7 @@ def test_a_student_as_wide_as_its_teacher_loses_nothing_by_shrinking(
 def test_a_family_that_cannot_be_shrunk_is_refused(tiny: ModuleType, dataset: Dataset, tmp_path: Path) -> None:
     base = tiny.write_base(tmp_path / "base", "gpt2")
     run = finetune(base, dataset, out=tmp_path / "run", **(tiny.QUICK | {"max_steps": 1}))
-    with pytest.raises(ModelError, match="no word embeddings"):
+    with pytest.raises(ModelError, match="has no known role"):
         create_student(load_classifier(run.model_path), StudentRecipe(size="1x16"))
 
 
@@ -156,9 +156,19 @@ def test_settings_that_would_do_nothing_are_refused(
         create_student(loaded, StudentRecipe(size="2", **settings))
 
 
-def test_a_student_deeper_than_its_base_is_refused_before_the_base_is_trained(
-    base: Path, dataset: Dataset, tmp_path: Path
+@pytest.mark.parametrize(("size", "words"), [("9", "deeper than its teacher"), ("2x12", "cannot be cut out")])
+def test_a_student_that_does_not_fit_its_base_is_refused_before_the_base_is_trained(
+    size: str, words: str, base: Path, dataset: Dataset, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="deeper than its teacher"):
-        distill(str(base), dataset, out=tmp_path / "student", size="9")
+    with pytest.raises(ConfigError, match=words):
+        distill(str(base), dataset, out=tmp_path / "student", size=size)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_base_that_cannot_be_shrunk_is_refused_before_it_is_trained(
+    tiny: ModuleType, dataset: Dataset, tmp_path: Path
+) -> None:
+    base = tiny.write_base(tmp_path / "base", "gpt2")
+    with pytest.raises(ModelError, match="has no known role"):
+        distill(str(base), dataset, out=tmp_path / "student", size="1x16")
+    assert [path.name for path in tmp_path.iterdir()] == ["base"]
