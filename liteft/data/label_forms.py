@@ -70,7 +70,7 @@ def settle(
         texts = {name: _texts(labels) for name, labels in raw.items()}
         if task is None:
             _refuse_joined(raw["train"], texts["train"], places["train"], column, notes)
-        for name, labels in raw.items():
+        for name, labels in raw.items() if task is None else ():
             _refuse_fractions(labels, texts[name], places[name])
         return raw
     written = {name: lists[name] or labels for name, labels in raw.items()}
@@ -241,7 +241,7 @@ def _refuse_fractions(labels: Sequence[Any], texts: set[str], place: Provenance)
     broken = {text for text in texts if not float(text).is_integer()}
     if broken:
         row = next(row for row, value in enumerate(labels) if type(value) is str and value.strip() in broken)
-        raise label_error(place.where(row), f"{float(labels[row])!r}, a number that is not whole")
+        raise label_error(place.where(row), f"{float(labels[row])!r}, a number that is not whole", written=True)
 
 
 def _object(value: Any) -> Any:

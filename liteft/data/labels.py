@@ -16,7 +16,7 @@ import numpy as np
 
 from liteft.data.cells import is_list, is_missing
 from liteft.data.dataset import Provenance
-from liteft.errors import DataError, Hint, leave_out
+from liteft.errors import DataError, Hint, leave_out, option
 from liteft.metrics import Task
 
 __all__ = [
@@ -74,13 +74,14 @@ def parse_labels(
     return parsed
 
 
-def label_error(where: str, what: str) -> DataError:
-    """Return the error for a cell that cannot be a label."""
-    number = "not whole" in what
+def label_error(where: str, what: str, *, written: bool = False) -> DataError:
+    """Return the error for a cell that cannot be a label; ``written``: it is text, which may be a name all the same."""
+    each = ", if each number is a class of its own"
+    names = [option("task", "single_label", note=each) if written else f"names such as '4.5 stars'{each}"]
     return DataError(
         f"{where}: the label is {what}.",
         accepted={"label": "a string, an integer or a boolean; a list of them for several labels"},
-        fix=[OTHER_LABEL, *(["names such as '4.5 stars', if each number is a class of its own"] if number else [])],
+        fix=[OTHER_LABEL, *(names if "not whole" in what else [])],
     )
 
 

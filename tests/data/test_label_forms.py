@@ -206,6 +206,13 @@ def test_fractions_are_no_labels_in_any_format(spell: Callable[[float], Any]) ->
         _load([spell(1.0), spell(0.5), spell(0.0)])
 
 
+def test_fractions_written_as_text_are_names_where_the_task_says_so() -> None:
+    with pytest.raises(DataError) as refused:
+        _load(["1.1", "1.2", "2"])
+    assert 'try: task="single_label", if each number is a class of its own' in str(refused.value)
+    assert _load(["1.1", "1.2", "2"], task="single_label").labels == ("1.1", "1.2", "2")
+
+
 def test_lists_of_one_are_noted() -> None:
     notes = _load([["a"], ["b"], ["a"]]).notes
     assert 'each text has one label in its list; task="single_label" makes them classes' in notes
