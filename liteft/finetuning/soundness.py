@@ -49,18 +49,31 @@ class Divergence(TrainerCallback):  # type: ignore[misc]
         logs: dict[str, Any] | None = None,
         **rest: Any,  # noqa: ARG002
     ) -> None:
+        self._look_at(logs or {}, state.global_step, args, state)
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,  # noqa: ARG002
+        **rest: Any,  # noqa: ARG002
+    ) -> None:
+        for entry in state.log_history:  # of a training that is resumed: what was noted before is lost with its process
+            self._look_at(entry, int(entry["step"]), args, state)
+
+    def _look_at(self, logs: Mapping[str, Any], step: int, args: TrainingArguments, state: TrainerState) -> None:
         # of the whole training: one that was resumed begins with a loss that is small already
         first = next((entry["loss"] for entry in state.log_history if "loss" in entry), None)
         for name, start, times in (
             ("loss", first, _FAR_ABOVE_START),
             ("eval_loss", self.chance, _FAR_ABOVE_CHANCE),
         ):
-            loss = (logs or {}).get(name)
+            loss = logs.get(name)
             if loss is None:
                 continue
             if not math.isfinite(loss):
                 raise ModelError(
-                    f"{self.name}: the loss is {loss} at step {state.global_step} of {state.max_steps}, and no step "
+                    f"{self.name}: the loss is {loss} at step {step} of {state.max_steps}, and no step "
                     "after it would mend that.",
                     accepted={"learning rate of this training": f"{args.learning_rate:g}"},
                     fix=[option("learning_rate", float(f"{args.learning_rate / 10:g}")), option("precision", "fp32")],
@@ -69,7 +82,7 @@ class Divergence(TrainerCallback):  # type: ignore[misc]
                 words = "validation loss" if name == "eval_loss" else "loss"
                 base = f"a guess has {start:.2g}" if name == "eval_loss" else f"it began at {start:.2g}"
                 self.warnings.append(
-                    f"the training diverges: {words} {loss:,.4g} at step {state.global_step}, and {base}; "
+                    f"the training diverges: {words} {loss:,.4g} at step {step}, and {base}; "
                     f"try a lower learning rate than {args.learning_rate:g}"
                 )
                 if self.progress is not None and state.is_world_process_zero:

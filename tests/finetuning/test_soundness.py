@@ -20,6 +20,7 @@ def watched(*logs: dict[str, float], before: tuple[dict[str, float], ...] = ()) 
     told: list[str] = []
     watch = Divergence("teacher", "single_label", 6, told.append)
     state = SimpleNamespace(global_step=40, max_steps=200, is_world_process_zero=True, log_history=list(before))
+    watch.on_train_begin(ARGUMENTS, state, SimpleNamespace())  # type: ignore[arg-type]
     for each in logs:
         state.log_history.append(each)  # as Trainer.log does, before it calls
         watch.on_log(ARGUMENTS, state, SimpleNamespace(), logs=each)  # type: ignore[arg-type]
@@ -48,8 +49,15 @@ def test_a_usual_loss_is_not_worth_a_word(logs: list[dict[str, float]]) -> None:
 
 
 def test_a_loss_of_a_resumed_training_is_held_against_where_all_of_it_began() -> None:
-    assert watched({"loss": 0.0008}, {"loss": 0.02}, before=({"loss": 1.8},)) == ([], [])
-    assert len(watched({"loss": 20.0}, before=({"loss": 1.8},))[0]) == 1
+    assert watched({"loss": 0.0008}, {"loss": 0.02}, before=({"loss": 1.8, "step": 10},)) == ([], [])
+    assert len(watched({"loss": 20.0}, before=({"loss": 1.8, "step": 10},))[0]) == 1
+
+
+def test_what_was_noted_before_a_kill_is_noted_when_the_training_goes_on() -> None:
+    before = ({"loss": 1.8, "step": 10}, {"loss": 30.0, "step": 20}, {"eval_loss": 2.0, "step": 30})
+    warnings, told = watched({"loss": 1.7}, before=before)
+    assert len(warnings) == len(told) == 1
+    assert "loss 30 at step 20, and it began at 1.8" in warnings[0]
 
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf")])
