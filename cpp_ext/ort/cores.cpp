@@ -65,15 +65,28 @@ bool has_word(const std::string& words, const std::string& wanted, char separato
   return false;
 }
 
+// Without spaces at its ends, which Python's reader of the same variables does not mind either.
+std::string trimmed(const std::string& text) {
+  const char* spaces = " \t\r\n\v\f";
+  const std::size_t first = text.find_first_not_of(spaces);
+  return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of(spaces) - first + 1);
+}
+
+// A variable's value; "" where it is not set.
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value ? trimmed(value) : "";
+}
+
 // The value of LITEFT_THREADS or OMP_NUM_THREADS.
 int checked_threads(const std::string& name, const std::string& text, const std::string& number) {
-  char* end = nullptr;
-  const long threads = std::strtol(number.c_str(), &end, 10);
-  if (*end || end == number.c_str() || threads < 1 || threads > kMostThreads) {
+  const bool digits = !number.empty() && number.size() < 9 && number.find_first_not_of("0123456789") == std::string::npos;
+  const int threads = digits ? std::stoi(number) : 0;
+  if (threads < 1 || threads > static_cast<int>(kMostThreads)) {
     refuse("the environment's " + name + " is '" + text + "', and a whole number from 1 to " + std::to_string(kMostThreads) +
            " was expected");
   }
-  return static_cast<int>(threads);
+  return threads;
 }
 
 }  // namespace
@@ -114,12 +127,11 @@ int usable_cores() {
 }
 
 int wanted_threads() {
-  const char* own = std::getenv("LITEFT_THREADS");
-  if (own && *own) return checked_threads("LITEFT_THREADS", own, own);
-  const char* others = std::getenv("OMP_NUM_THREADS");
-  if (!others || !*others) return usable_cores();
-  const std::string text = others;  // a number for each level of nesting, joined by commas
-  return checked_threads("OMP_NUM_THREADS", text, text.substr(0, text.find(',')));
+  const std::string own = variable("LITEFT_THREADS");
+  if (!own.empty()) return checked_threads("LITEFT_THREADS", own, own);
+  const std::string others = variable("OMP_NUM_THREADS");  // a number for each level of nesting, joined by commas
+  if (others.empty()) return usable_cores();
+  return checked_threads("OMP_NUM_THREADS", others, trimmed(others.substr(0, others.find(','))));
 }
 
 }  // namespace liteft::ort

@@ -80,9 +80,15 @@ void liteft_threads_comes_before_omp_num_threads() {
   EXPECT(wanted_threads() == 5);
   setenv("LITEFT_THREADS", "3", 1);
   EXPECT(wanted_threads() == 3);
-  setenv("LITEFT_THREADS", "", 1);
-  EXPECT(wanted_threads() == 5);
-  for (const char* wrong : {"0", "many", ",2", "1025", "2.5"}) {
+  setenv("LITEFT_THREADS", " 4 ", 1);  // as docker's --env-file leaves it
+  EXPECT(wanted_threads() == 4);
+  for (const char* unset : {"", " ", "\t"}) {
+    setenv("LITEFT_THREADS", unset, 1);
+    EXPECT(wanted_threads() == 5);
+  }
+  setenv("OMP_NUM_THREADS", " 6 , 2", 1);
+  EXPECT(wanted_threads() == 6);
+  for (const char* wrong : {"0", "many", ",2", "1025", "2.5", "+3", "4x", "99999999999"}) {
     setenv("OMP_NUM_THREADS", wrong, 1);
     EXPECT(refused());
   }
