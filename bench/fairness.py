@@ -5,8 +5,8 @@
 
 Each backend runs in a process of its own, so that its memory is its own. A round measures, one after the other: the
 short text alone; one thread's batches; those of all threads; and those again while the short text is asked for every
-50 ms. A ratio compares figures of one round, since the machine may be busier in the next; rows hold medians over the
-rounds.
+50 ms, the last two in changing order. A ratio compares figures of one round, since the machine may be busier in the
+next; rows hold medians over the rounds.
 
 - ``promise_kept``: beside the batches, 99% of the short texts took no longer than 99% alone, plus one batch.
 - ``throughput_kept``: tokens a second of batches and short texts together, over those of the batches without short
@@ -87,13 +87,16 @@ class Bench:
             classifier.predict(self.short)
             classifier.predict(self.batch)
 
-    def round(self) -> Round:
-        """Measure once."""
+    def round(self, number: int) -> Round:
+        """Measure once; whether the batches are first alone or first beside the short text changes by the number."""
         found = Round()
         found.short_alone = self._seconds(self.short, until=self.seconds / 4)
         found.batch_alone = self._seconds(self.batch, until=self.seconds / 4, least=LEAST_BATCHES)
-        found.rate_alone = self._beside(lambda until: time.sleep(until - time.perf_counter()))
-        found.rate_beside = self._beside(lambda until: found.short_beside.extend(self._spaced(until)))
+        for beside in (False, True) if number % 2 == 0 else (True, False):
+            if beside:
+                found.rate_beside = self._beside(lambda until: found.short_beside.extend(self._spaced(until)))
+            else:
+                found.rate_alone = self._beside(lambda until: time.sleep(until - time.perf_counter()))
         return found
 
     def _seconds(self, inputs: Any, *, until: float, least: int = 100) -> list[float]:
@@ -149,7 +152,7 @@ def measure(artifact: Path, backend: str, arguments: argparse.Namespace) -> dict
         before = _peak_mb()
         rounds = []
         for number in range(arguments.rounds):
-            rounds.append(bench.round())
+            rounds.append(bench.round(number))
             tell(f"{backend}, round {number + 1}: {summarize(rounds[-1:])}")
         grown = _peak_mb() - before
         return {
@@ -177,7 +180,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=8, help="threads that send batches")
     parser.add_argument("--texts", type=int, default=100, help="of a batch")
     parser.add_argument("--words", type=int, default=12, help="of a text of a batch")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=8.0, help="of each half of a round")
     parser.add_argument("--out", type=Path, default=ROOT / "bench/results/fairness.json")
     parser.add_argument("--measure", choices=BACKENDS, help=argparse.SUPPRESS)

@@ -29,7 +29,7 @@ def test_a_short_text_beside_eight_threads_waits_for_one_batch_at_most(
     fairness = load_script("fairness")
     with load(exported("minilm", "mean", **WIDER).path, backend="native", threads=2) as classifier:
         bench = fairness.Bench(classifier, threads=8, texts=100, words=30, seconds=4.0, every=0.05)
-        found = fairness.summarize([bench.round() for _ in range(3)])
+        found = fairness.summarize([bench.round(number) for number in range(3)])
     assert found["wait_in_batches"] <= TOLERANCE, found
 
 
