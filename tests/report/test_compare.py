@@ -217,7 +217,8 @@ def test_the_process_that_measures_an_artifact_imports_no_torch(
     first: Artifact, dataset: Dataset, tmp_path: Path
 ) -> None:
     texts = str(write_texts(tmp_path / "texts.json", dataset.test.texts, None))
-    load_it = {"do": "load", "engine": "onnxruntime", "folder": str(first.path), "threads": 1, "device": "cpu", "trust": False}
+    how = {"threads": 1, "device": "cpu", "trust": False}
+    load_it = {"do": "load", "engine": "onnxruntime", "folder": str(first.path), **how}
     commands = [
         load_it,
         {"do": "texts", "path": texts},
