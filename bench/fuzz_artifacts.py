@@ -14,6 +14,7 @@ import json
 import os
 import random
 import selectors
+import shlex
 import shutil
 import signal
 import subprocess
@@ -27,7 +28,9 @@ from typing import Any
 
 from fuzz_mutations import mutate_bytes, mutate_graph, mutate_json, mutate_message, mutate_weights
 from fuzz_seeds import make_seeds, mended
+from machine import commit, machine, versions, write_result
 
+PACKAGES = ("liteft", "onnxruntime", "onnx", "tokenizers", "numpy")
 GOOD = ("refused", "predicted", "inspected")
 _PATIENCE = 120.0  # seconds; a process that waits for something takes no processor time
 _LIVES = 3000  # artifacts a process
@@ -191,12 +194,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             fuzz(backend, artifacts, seed=given.seed, count=given.count, keep=given.keep, first=given.first)
             for backend in given.backends
         ]
-    text = json.dumps(found, indent=1, ensure_ascii=True)
-    if given.out:
-        given.out.write_text(text + "\n", encoding="utf-8")
     for each in found:
         faults = len(each["faults"])
         print(f"{each['backend']}: {each['count']:,} in {each['seconds']:,} s, {each['outcomes']}, {faults} faults")
+    if given.out:
+        command = shlex.join(["python", "bench/fuzz_artifacts.py", *(sys.argv[1:] if arguments is None else arguments)])
+        made = {"command": command, "machine": machine(), "versions": versions(PACKAGES), "commit": commit()}
+        write_result(given.out, made | {"rows": found})
     return 1 if any(each["faults"] for each in found) else 0
 
 
