@@ -20,7 +20,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from liteft import files, untrusted
 from liteft.errors import ArtifactError, Hint, ModelError, first_line
-from liteft.foreign.folders import RUN_FILE, finished_runs
+from liteft.foreign.folders import RUN_FILE, finished_runs, likely_run
 from liteft.metrics import Task
 from liteft.tokenization import TextTokenizer
 from liteft.untrusted.patterns import UnknownPattern
@@ -367,14 +367,14 @@ def _read_manifest(path: Path) -> bytes:
     try:
         return untrusted.read_bytes(path / MANIFEST, _MOST_MANIFEST)
     except FileNotFoundError:
-        runs = [run.name for run in finished_runs(path)]
+        runs = finished_runs(path)
         if runs:
             raise ArtifactError(
                 f"{path} holds runs and no artifact yet.",
-                accepted={"runs in it": ", ".join(runs)},
+                accepted={"runs in it": ", ".join(run.name for run in runs)},
                 fix=[
                     "the same liteft distill again: it goes on to the artifact",
-                    f"liteft export {path / ('student' if 'student' in runs else runs[-1])} --out {path / 'artifact'}",
+                    f"liteft export {likely_run(runs)} --out {path / 'artifact'}",
                 ],
             ) from None
         kind = "a training run, not an artifact" if (path / RUN_FILE).is_file() else "no artifact"

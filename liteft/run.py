@@ -26,7 +26,7 @@ import numpy as np
 
 from liteft import files
 from liteft.errors import ModelError, RunError, first_line
-from liteft.foreign.folders import RUN_FILE, finished_runs
+from liteft.foreign.folders import RUN_FILE, finished_runs, likely_run
 from liteft.foreign.weights import ADAPTER, BASE, WEIGHTS, require_weights, weights_sha256
 from liteft.metrics import Task
 
@@ -155,11 +155,11 @@ def _no_run(path: Path) -> RunError:
         return RunError(
             f"{path} holds an unfinished run: there is no {RUN_FILE}.", fix="run the same command again: it goes on"
         )
-    inside = [run.name for run in finished_runs(path)]
+    inside = finished_runs(path)
     return RunError(
         f"{path} holds no run: there is no {RUN_FILE}.",
-        accepted={"runs in it": ", ".join(inside)} if inside else None,
-        fix=f"name one of them, as {path / inside[-1]}" if inside else "liteft finetune or liteft distill",
+        accepted={"runs in it": ", ".join(run.name for run in inside)} if inside else None,
+        fix=f"name one of them, as {likely_run(inside)}" if inside else "liteft finetune or liteft distill",
     )
 
 

@@ -93,11 +93,13 @@ def test_an_artifact_that_would_have_to_be_replaced_is_refused_before_a_training
     )
     monkeypatch.setattr(pipeline, "distill_all", lambda *_words, **settings: trained.append(settings) or made)
     monkeypatch.setattr(pipeline, "with_labels", lambda data, _teacher: data)
-    monkeypatch.setattr(pipeline, "export_student", lambda *_words, **_settings: None)
+    exported: list[Any] = []
+    monkeypatch.setattr(pipeline, "export_student", lambda *_words, **settings: exported.append(settings))
     recipe = make_recipe({"student": {"size": "3"}, "export": export})
     go: Any = functools.partial(pipeline.run_pipeline, recipe, out=tmp_path, teacher="x", data=SimpleNamespace())
     if differs is None:
-        go()
+        go(trust=True)
+        assert exported[0]["trust"] is True
     else:
         with pytest.raises(ArtifactError, match="holds another artifact") as caught:
             go()
@@ -122,7 +124,8 @@ def test_the_whole_ways_export_is_judged_by_the_recipe_and_calibrated_on_trainin
         {"export": {"scheme": "static", "max_drop": 1.5, "mixed": True}, "student": {"unlabeled": str(more)}}
     )
     data: Any = SimpleNamespace(validation="validation", train="train", splits={"test": "test"})
-    pipeline.export_student(SimpleNamespace(info={}), tmp_path / "artifact", recipe, data, None)  # type: ignore[arg-type]
+    pipeline.export_student(SimpleNamespace(info={}), tmp_path / "artifact", recipe, data, None, trust=True)  # type: ignore[arg-type]
+    assert made[0]["trust"] is True
     assert (made[0]["verify"], made[0]["calibrate"], made[0]["mixed"]) == ("validation", "train", True)
     assert made[0]["test"] == "test"
     assert made[0]["limits"].accuracy_drop == pytest.approx(0.015)

@@ -74,7 +74,7 @@ def test_a_folder_of_runs_names_them(run: Run, tmp_path: Path) -> None:
         (tmp_path / "out" / name / "run.json").write_text(json.dumps(INFO))
     error = refused(tmp_path / "out")
     assert error.accepted == {"runs in it": "student, teacher"}
-    assert error.fix == (f"name one of them, as {tmp_path / 'out' / 'teacher'}",)
+    assert error.fix == (f"name one of them, as {tmp_path / 'out' / 'student'}",)
 
 
 def test_an_unfinished_run_says_how_to_go_on(tmp_path: Path) -> None:

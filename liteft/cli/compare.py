@@ -80,7 +80,7 @@ def compare(
         console.progress(f"drew {comparison.picture(picture)}")
     artifacts = [model.subject.path for model in comparison.models if model.subject.engine == "onnxruntime"]
     following = (
-        ["liteft", "predict", str(artifacts[-1]), "a text"]
+        ["liteft", "predict", str(artifacts[-1]), "a text", *o.trusting(trust)]
         if artifacts
         else ["liteft", "export", models[-1], "--out", f"{models[-1].rstrip('/')}-artifact"]
     )

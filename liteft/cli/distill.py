@@ -157,7 +157,7 @@ def distill(
     first = absolute(source) if outcome.teacher is None else outcome.teacher.path
     models = [first, *(run.path for run in (*outcome.students, *outcome.controls))]
     models += [] if outcome.artifact is None else [outcome.artifact.path]
-    following = ["liteft", "compare", *map(str, models), "--on", str(recipe.data.source)]
+    following = ["liteft", "compare", *map(str, models), "--on", str(recipe.data.source), *o.trusting(trust)]
     console.result(outcome_text(outcome), outcome_document(outcome), following=following)
 
 
@@ -166,7 +166,8 @@ def _search(recipe: Recipe, dataset: Dataset, teacher: str, out: Path, console: 
     import liteft
 
     found = liteft.search(teacher, dataset, out=out, recipe=recipe, trust=trust, progress=console.progress)
-    following = [] if found.artifact is None else ["liteft", "predict", str(found.artifact), "a text"]
+    words = ["liteft", "predict", str(found.artifact), "a text", *o.trusting(trust)]
+    following = [] if found.artifact is None else words
     console.result(found.render(), found.to_dict(), following=following)
     if found.winner is None:
         raise typer.Exit(1)

@@ -153,6 +153,5 @@ def export(
         trust=trust,
         progress=console.progress,
     )
-    console.result(
-        artifact_text(artifact), artifact_document(artifact), following=["liteft", "predict", out, "a text"]
-    )
+    following = ["liteft", "predict", out, "a text", *o.trusting(trust)]
+    console.result(artifact_text(artifact), artifact_document(artifact), following=following)

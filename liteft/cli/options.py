@@ -28,6 +28,7 @@ __all__ = [
     "Training",
     "Trust",
     "flat",
+    "trusting",
 ]
 
 Out = Annotated[str, typer.Option("--out", metavar="FOLDER", help="Where the result goes.")]
@@ -177,6 +178,11 @@ class Output:
     def console(self) -> Console:
         """Return where the verb writes."""
         return Console(as_json=self.as_json, quiet=self.quiet)
+
+
+def trusting(trust: bool) -> list[str]:
+    """Return the flag for the next command of what was trusted in this one."""
+    return ["--trust"] if trust else []
 
 
 def flat(verb: Callable[..., None]) -> Callable[..., None]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +98,7 @@ class Split:
             hand.
 
     Raises:
-        DataError: the lengths differ.
+        DataError: the lengths differ, or there are fewer names than labels.
     """
 
     name: str
@@ -126,6 +126,14 @@ class Split:
             raise DataError(
                 f"split {self.name!r} has {rows:,} texts and another number of {', '.join(wrong)}.",
                 accepted=wrong,
+            )
+        if self.labels is None or self.label_names is None or not rows:
+            return
+        width = self.labels.shape[1] if self.labels.ndim == 2 else int(self.labels.max()) + 1
+        if width > len(self.label_names) or (self.labels.ndim == 2 and width != len(self.label_names)):
+            raise DataError(
+                f"split {self.name!r} has {width} labels and {len(self.label_names)} names of labels.",
+                accepted={"label_names": "a name for each label"},
             )
 
     def __len__(self) -> int:
@@ -168,7 +176,8 @@ class Dataset:
         name: for reports; the file's or folder's name.
         task: "single_label" or "multi_label".
         labels: label names; a label's index is its class.
-        splits: by name. "train", "validation" and "test" have a meaning, all others are extras: scored,
+        splits: by name; their labels' names are those of the data set.
+            "train", "validation" and "test" have a meaning, all others are extras: scored,
             never trained on.
         unseen: split -> label that the training split lacks -> rows that carry it.
         notes: what the loader decided by itself (columns guessed, splits made, rows dropped), one line
@@ -181,6 +190,13 @@ class Dataset:
     splits: dict[str, Split]
     unseen: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        named = {
+            name: split if split.label_names == self.labels else replace(split, label_names=self.labels)
+            for name, split in self.splits.items()
+        }
+        object.__setattr__(self, "splits", named)
 
     def __repr__(self) -> str:
         rows = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())

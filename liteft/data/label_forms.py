@@ -70,8 +70,8 @@ def settle(
         texts = {name: _texts(labels) for name, labels in raw.items()}
         if task is None:
             _refuse_joined(raw["train"], texts["train"], places["train"], column, notes)
-        for name, labels in raw.items() if task is None else ():
-            _refuse_fractions(labels, texts[name], places[name])
+        for name, labels in raw.items() if task != "single_label" else ():
+            _refuse_fractions(labels, texts[name], places[name], task)
         return raw
     written = {name: lists[name] or labels for name, labels in raw.items()}
     changed = _from_vectors(written, names, places, column, notes)
@@ -234,14 +234,14 @@ def _texts(labels: Sequence[Any]) -> set[str]:
     return {value.strip() for value in {value for value in labels if type(value) is str}} - {""}
 
 
-def _refuse_fractions(labels: Sequence[Any], texts: set[str], place: Provenance) -> None:
+def _refuse_fractions(labels: Sequence[Any], texts: set[str], place: Provenance, task: Task | None) -> None:
     """Raise DataError where all labels are numbers written as text, and one is not whole: as in other formats."""
     if not texts or not all(_FRACTION.fullmatch(text) for text in texts):
         return
     broken = {text for text in texts if not float(text).is_integer()}
     if broken:
         row = next(row for row, value in enumerate(labels) if type(value) is str and value.strip() in broken)
-        raise label_error(place.where(row), f"{float(labels[row])!r}, a number that is not whole", written=True)
+        raise label_error(place.where(row), f"{float(labels[row])!r}, a number that is not whole", written=task is None)
 
 
 def _object(value: Any) -> Any:

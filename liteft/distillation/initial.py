@@ -32,7 +32,7 @@ from liteft.finetuning.model import (
     untrained_classifier,
 )
 
-__all__ = ["check_own_encoder", "check_student", "create_student", "layer_count", "student_config"]
+__all__ = ["check_own_encoder", "check_student", "create_student", "encoder_weights", "layer_count", "student_config"]
 
 _LAYER = re.compile(r"^(.*?\.(?:layer|layers|h))\.(\d+)\.(.*)$")
 
@@ -50,10 +50,16 @@ def check_student(recipe: StudentRecipe, teacher: PretrainedConfig) -> None:
     """
     require_student(recipe)
     if recipe.size is not None:
-        config, _ = student_config(teacher, recipe)
-        if config.hidden_size != teacher.hidden_size:
-            with torch.device("meta"):  # names alone
-                check_roles(AutoModel.from_config(config).state_dict())
+        width = parse_size(recipe.size)[1]
+        if width not in (None, int(teacher.hidden_size)):
+            check_roles(encoder_weights(teacher))
+        student_config(teacher, recipe)
+
+
+def encoder_weights(config: PretrainedConfig) -> list[str]:
+    """Return the names of the weights of an encoder, which is not made for it."""
+    with torch.device("meta"):
+        return list(AutoModel.from_config(config).state_dict())
 
 
 def check_own_encoder(recipe: StudentRecipe, *, max_tokens: int) -> None:
@@ -95,7 +101,6 @@ def create_student(teacher: LoadedClassifier, recipe: StudentRecipe) -> LoadedCl
     config, chosen = student_config(teacher.config, recipe)
     weights = _chosen_layers(plain_weights(teacher.model), chosen)
     if config.hidden_size != teacher.config.hidden_size:
-        # Families that do not name their inner width cannot be shrunk, and shrink says so.
         inner, heads = getattr(config, _inner_name(config)), int(teacher.config.num_attention_heads)
         weights = shrink(weights, width=config.hidden_size, heads=heads, inner=inner)
     model = untrained_classifier(config, teacher.settings)

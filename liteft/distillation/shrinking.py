@@ -13,14 +13,14 @@ neurons by their weights: the magnitude criterion of Han et al. 2015, arXiv:1506
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from liteft.errors import ModelError, option
+from liteft.errors import Hint, ModelError, option
 
-__all__ = ["check_roles", "shrink"]
+__all__ = ["check_roles", "shrink", "unknown_role"]
 
 _EMBEDDINGS = re.compile(r"embeddings\.(word|position|token_type)_embeddings\.weight$")
 _NORM = re.compile(r"(LayerNorm|layer_norm)\.(weight|bias)$")
@@ -49,9 +49,7 @@ def shrink(weights: Mapping[str, Tensor], *, width: int, heads: int, inner: int)
         ModelError: a weight whose role is unknown: the family cannot be shrunk.
     """
     check_roles(weights)
-    words = next((tensor for name, tensor in weights.items() if name.endswith("word_embeddings.weight")), None)
-    if words is None:
-        raise ModelError("the teacher has no word embeddings to find a projection in.")
+    words = next(tensor for name, tensor in weights.items() if name.endswith("word_embeddings.weight"))
     projection = _leading_directions(words, width)
     head_size = words.shape[1] // heads
     kept_rows = {name: _kept(name, weights, width // head_size, head_size, inner) for name in _layers(weights)}
@@ -63,26 +61,38 @@ def shrink(weights: Mapping[str, Tensor], *, width: int, heads: int, inner: int)
     return shrunk
 
 
-def check_roles(names: Iterable[str]) -> None:
-    """Refuse weights of which it is not known what a narrower model does with them.
+def unknown_role(names: Iterable[str]) -> str | None:
+    """Return the first of a model's weights of which it is not known what a narrower one does with it; None of none.
 
     Args:
         names: of a classifier's weights, or of its encoder's.
-
-    Raises:
-        ModelError: the first such weight.
     """
     known = (_EMBEDDINGS, _NORM, _INPUT, _JOIN, _INNER, _SQUARE, _OUTER, _HEAD)
-    for name in names:
-        if not any(role.search(name) for role in known):
-            raise ModelError(
-                f"the weight {name} has no known role, so a narrower student cannot start from this teacher.",
-                accepted={"families that can be shrunk": "BERT, MiniLM, DistilBERT, RoBERTa, ELECTRA"},
-                fix=[
-                    option("size", "LAYERS", note=", at the teacher's width"),
-                    option("student", "FOLDER", note=", an encoder of its own"),
-                ],
-            )
+    return next((name for name in names if not any(role.search(name) for role in known)), None)
+
+
+def check_roles(names: Iterable[str], *, fix: Sequence[Hint] = ()) -> None:
+    """Refuse a model that cannot be shrunk.
+
+    Args:
+        names: of a classifier's weights, or of its encoder's.
+        fix: what to try; none for what a student may be instead.
+
+    Raises:
+        ModelError: with the first weight that has no known role.
+    """
+    name = unknown_role(names)
+    if name is None:
+        return
+    raise ModelError(
+        f"the weight {name} has no known role, so a narrower student cannot start from this teacher.",
+        accepted={"families that can be shrunk": "BERT, MiniLM, DistilBERT, RoBERTa, ELECTRA"},
+        fix=fix
+        or [
+            option("size", "LAYERS", note=", at the teacher's width"),
+            option("student", "FOLDER", note=", an encoder of its own"),
+        ],
+    )
 
 
 def _leading_directions(words: Tensor, width: int) -> Tensor:

@@ -18,7 +18,7 @@ from liteft.errors import ConfigError, Hint, LiteftError, ModelError, leave_out
 from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.model import LoadedClassifier, is_classifier, load_classifier
 from liteft.foreign import Said, adopted_labels
-from liteft.foreign.meaning import LABELS_HINT
+from liteft.foreign.meaning import LABELS_HINT, renamed_text
 from liteft.run import RUN_FILE, Run, model_weights_sha256, read_run
 
 __all__ = ["Teacher", "open_teacher", "with_labels"]
@@ -119,8 +119,7 @@ def _adopt_labels(
         return
     loaded.settings = replace(loaded.settings, labels=taken)
     if progress is not None:
-        shown = ", ".join(f"{old} is {new}" for old, new in list(zip(own, taken, strict=True))[:8])
-        progress(f"the teacher's labels are named as the data name them: {shown}")
+        progress(f"the teacher's labels are named as the data name them: {renamed_text(own, taken)}")
 
 
 def _says_all(loaded: LoadedClassifier) -> bool:
@@ -145,8 +144,7 @@ def with_labels(dataset: Dataset, teacher: Teacher) -> Dataset:
     if set(settings.labels) != set(dataset.labels):
         shown = {"its labels": ", ".join(settings.labels[:8]), "the data's labels": ", ".join(dataset.labels[:8])}
         raise _unfit(dataset, teacher, shown, [] if _says_all(teacher.loaded) else [LABELS_HINT])
-    named = {name: replace(split, label_names=dataset.labels) for name, split in dataset.splits.items()}
-    splits = {name: relabeled(split, settings.labels) for name, split in named.items()}
+    splits = {name: relabeled(split, settings.labels) for name, split in dataset.splits.items()}
     return replace(dataset, labels=settings.labels, splits=splits)
 
 

@@ -36,12 +36,13 @@ const { logits } = await model(tokenizer("a text", { text_pair: "another", retur
 _INTERVALS = ("accuracy", "exact_match", "micro_f1", "macro_f1")
 
 
-def card_text(manifest: Manifest, *, title: str) -> str:
+def card_text(manifest: Manifest, *, title: str, trust: bool = False) -> str:
     """Return the model card as Markdown.
 
     Args:
         manifest: of the artifact; its file sizes are shown without the card itself.
         title: first line.
+        trust: the artifact is loaded with trust alone.
     """
     parts = [
         f"# {title}\n",
@@ -53,7 +54,7 @@ def card_text(manifest: Manifest, *, title: str) -> str:
         "## How it was checked\n",
         _verification(manifest.verification),
         "## Use\n",
-        _use(manifest),
+        _use(manifest, trust),
     ]
     return "\n".join(parts)
 
@@ -190,13 +191,13 @@ def _later_lines(verification: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _use(manifest: Manifest) -> str:
+def _use(manifest: Manifest, trust: bool) -> str:
     example = '("a text", "another")' if manifest.paired else '"a text"'
     lines = [
         "```python",
         "import liteft",
         "",
-        'with liteft.load("FOLDER") as classifier:',
+        f'with liteft.load("FOLDER"{", trust=True" * trust}) as classifier:',
         f"    classifier.predict({example})",
         "```",
     ]

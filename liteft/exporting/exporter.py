@@ -19,11 +19,12 @@ from liteft.arguments import checked_progress, require_path
 from liteft.artifact import MODEL, Artifact, read_artifact, require_replaceable, writing_artifact
 from liteft.config import ExportRecipe
 from liteft.data import Split
+from liteft.data.notes import worded
 from liteft.errors import ConfigError, Hint, ModelError, closest, leave_out, option
 from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.calibration import MOST_TEXTS, PERCENTILE, Calibration, calibrate_ranges
 from liteft.exporting.edge import EDGE_GRAPHS, Target
-from liteft.exporting.folder import title_of, write_companions
+from liteft.exporting.folder import needs_trust, title_of, write_companions
 from liteft.exporting.limits import Limits
 from liteft.exporting.measured import measure_artifact, measured_text
 from liteft.exporting.mending import Attempt, mend
@@ -180,9 +181,7 @@ def export(
     for each in (verify, *([] if test is None else [test])):
         check_pairs(each, loaded)
     own = getattr(loaded.config, "liteft", None) is not None
-    verify = meet_model_labels(verify, loaded.settings.labels, own=own, progress=progress)
-    if test is not None:
-        test = meet_model_labels(test, loaded.settings.labels, own=own, progress=progress)
+    verify, test = meet_model_labels(verify, test, loaded.settings.labels, own=own, progress=progress)
     if unknown := unknown_tokens(loaded):
         _tell(progress, f"the model has no row for {_listed(unknown)}: texts that hold one are refused, each alone")
     source_reading = read_source(loaded, verify)
@@ -227,12 +226,15 @@ def export(
         if test is not None and test.labels is not None:
             _tell(progress, f"measuring the artifact on {len(test):,} texts of {test.name}")
             measured = measure_artifact(writer.folder, loaded, test, backends=checked["backends"], trust=trust)
-        attempt.seal(checked | {"weights_sha256": weights_sha256}, measured)
+        guarded = trust and needs_trust(writer.folder)
+        attempt.seal(checked | {"weights_sha256": weights_sha256}, measured, trust=guarded)
     artifact = read_artifact(Path(out))
     size = f"{artifact.size_bytes / 1e6:.1f} MB"
     _tell(progress, f"exported {artifact.path}: {precision}, {size}, {_summary(checked)}")
     if measured:
         _tell(progress, f"the artifact itself: {measured_text(measured, loaded.settings.task)}")
+    if guarded:
+        _tell(progress, worded("it is loaded by who trusts it alone", option("trust")))
     return artifact
 
 

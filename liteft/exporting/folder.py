@@ -7,7 +7,8 @@ from typing import Any
 
 import onnx
 
-from liteft.artifact import ArtifactWriter
+from liteft.artifact import ArtifactWriter, read_artifact
+from liteft.errors import ArtifactError
 from liteft.exporting.card import card_text
 from liteft.exporting.precision import Precision
 from liteft.exporting.quantization import Quantization
@@ -16,8 +17,9 @@ from liteft.finetuning.model import LoadedClassifier, apply_settings, uses_type_
 from liteft.finetuning.run_folder import versions
 from liteft.finetuning.tokenizer_files import read_tokenizer, write_tokenizer
 from liteft.run import Run
+from liteft.runtime.dry_run import check_graph
 
-__all__ = ["manifest_fields", "save_model", "seal", "title_of", "write_companions"]
+__all__ = ["manifest_fields", "needs_trust", "save_model", "seal", "title_of", "write_companions"]
 
 _PACKAGES = ("liteft", "torch", "transformers", "onnx", "onnxruntime", "tokenizers", "numpy")
 
@@ -92,9 +94,20 @@ def _teacher(run: Run) -> dict[str, Any] | None:
     return stored and {name: value for name, value in stored.items() if name != "path"}
 
 
-def seal(writer: ArtifactWriter, fields: dict[str, Any], title: str) -> None:
+def needs_trust(folder: Path) -> bool:
+    """Say whether an artifact is loaded with trust alone: for operators or regular expressions that are not known."""
+    artifact = read_artifact(folder)
+    try:
+        check_graph(artifact)
+        artifact.tokenizer()
+    except ArtifactError:
+        return True
+    return False
+
+
+def seal(writer: ArtifactWriter, fields: dict[str, Any], title: str, *, trust: bool = False) -> None:
     """Write the card and the manifest; the card shows the sizes of the manifest before it."""
     card = writer.folder / "card.md"
     card.touch()
-    card.write_text(card_text(writer.seal(**fields), title=title), encoding="utf-8")
+    card.write_text(card_text(writer.seal(**fields), title=title, trust=trust), encoding="utf-8")
     writer.seal(**fields)

@@ -92,10 +92,12 @@ class Attempt:
         count = len(integers) if self.precision == "int8" else 0
         return [gate.check(self._writer.folder, int8_products=count) for gate in self.gates][-1]
 
-    def seal(self, verification: dict[str, Any], measured: dict[str, Any] | None = None) -> None:
-        """Write card and manifest of the last graph."""
+    def seal(
+        self, verification: dict[str, Any], measured: dict[str, Any] | None = None, *, trust: bool = False
+    ) -> None:
+        """Write card and manifest of the last graph; ``trust``: it is loaded with trust alone."""
         fields = {"verification": verification, "measured": measured or {}}
-        seal(self._writer, self._fields | fields, self._title)
+        seal(self._writer, self._fields | fields, self._title, trust=trust)
 
     def blame(self, quantization: Quantization, progress: Callable[[str], None] | None) -> list[Effect]:
         """Return the effect of each product of the last graph, the worst first, on some of the gate's texts."""

@@ -11,6 +11,7 @@ from liteft.data import Split
 from liteft.data.relabeling import meet_labels
 from liteft.errors import DataError, ModelError, option
 from liteft.foreign import Said, adopted_labels, no_model, read_config_json, read_meaning
+from liteft.foreign.meaning import renamed_text
 from liteft.run import RUN_FILE, Run, read_run
 
 __all__ = ["find_model", "meet_model_labels", "settle_meaning"]
@@ -70,27 +71,38 @@ def settle_meaning(
 
 
 def meet_model_labels(
-    split: Split, labels: Sequence[str], *, own: bool, progress: Callable[[str], None] | None
-) -> Split:
-    """Return a split with its labels in the model's order, where it names them; made by hand, they are so already.
+    verify: Split,
+    test: Split | None,
+    labels: Sequence[str],
+    *,
+    own: bool,
+    progress: Callable[[str], None] | None,
+) -> tuple[Split, Split | None]:
+    """Return splits with labels in the model's order, where they name them; made by hand, they are so already.
 
     Args:
-        split: the texts.
+        verify, test: the splits.
         labels: the model's, in the order of its logits.
         own: LiteFT made the model.
         progress: called with a line of text where labels are named otherwise, or lacking.
 
     Raises:
-        DataError: none of its labels is one of the model's.
+        DataError: none of the labels of a split is one of the model's.
     """
-    if split.labels is None or split.label_names is None:
-        return split
-    taken = adopted_labels(labels, split.label_names) or tuple(labels)
-    met, notes = meet_labels(split, taken, own=own)
-    if taken != tuple(labels):
-        named = ", ".join(f"{old} is {new}" for old, new in list(zip(labels, taken, strict=True))[:4])
-        notes = (f"the labels of the model are named otherwise in {split.name}: {named}", *notes)
-    for note in notes if progress is not None else ():
-        assert progress is not None
-        progress(note)
-    return met
+    told: list[str] = []
+
+    def met(split: Split) -> Split:
+        if split.labels is None or split.label_names is None:
+            return split
+        taken = adopted_labels(labels, split.label_names) or tuple(labels)
+        if taken != tuple(labels):
+            told.append(f"labels are named otherwise in the texts: {renamed_text(labels, taken)}")
+        found, notes = meet_labels(split, taken, own=own)
+        told.extend(f"{split.name}: {note}" for note in notes)
+        return found
+
+    found = met(verify), None if test is None else met(test)
+    if progress is not None:
+        for line in dict.fromkeys(told):
+            progress(line)
+    return found

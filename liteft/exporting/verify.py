@@ -127,6 +127,7 @@ class Gate:
                 the majority class.
             DeviceError: LITEFT_LIBRARY names something else than the native library.
         """
+        self._check_tokenizer(folder)
         comparisons, answers = self._run_all(folder)
         artifact_reading = None if self._source is None else self._source.check_artifact(folder, trust=self._trust)
         if self._precision == "int8":
@@ -165,6 +166,17 @@ class Gate:
             "transformers": self._source and {**self._source.described, "artifact": artifact_reading},
             "limits": asdict(self.limits),
         }
+
+    def _check_tokenizer(self, folder: Path) -> None:
+        """Refuse a tokenizer that the runtime does not take."""
+        try:
+            read_artifact(folder).tokenizer(trust=self._trust)
+        except ArtifactError as error:
+            raise VerificationError(
+                f"the tokenizer of {self._loaded.path} is none that a service would load; nothing was exported.",
+                accepted={"what happened": error.message},
+                fix=[hint for hint in error.fix if hint == TRUST] or [_REPORT],
+            ) from error
 
     def _run_all(self, folder: Path) -> tuple[list[list[Comparison]], dict[str, np.ndarray]]:
         """Run the artifact and the probes on every backend that has to run it here.

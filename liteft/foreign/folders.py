@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from liteft import files
 from liteft.errors import ModelError
 from liteft.foreign.weights import adapter_alone
 
-__all__ = ["RUN_FILE", "finished_runs", "no_model", "read_config_json"]
+__all__ = ["RUN_FILE", "finished_runs", "likely_run", "no_model", "read_config_json"]
 
 RUN_FILE = "run.json"
 """In the folder of every finished run."""
@@ -23,6 +24,11 @@ _FOLDERS = {
 def finished_runs(folder: Path) -> list[Path]:
     """Return the finished runs right below a folder."""
     return sorted(found.parent for found in folder.glob(f"*/{RUN_FILE}"))
+
+
+def likely_run(runs: Sequence[Path]) -> Path:
+    """Return the run that is meant, most likely: a whole way is there for its student."""
+    return next((run for run in runs if run.name == "student"), runs[-1])
 
 
 def no_model(folder: Path) -> ModelError:
@@ -39,7 +45,7 @@ def no_model(folder: Path) -> ModelError:
         return ModelError(
             f"{folder} holds runs, and is no model itself.",
             accepted={"runs in it": ", ".join(run.name for run in runs)},
-            fix=f"name one of them, as {runs[-1]}",
+            fix=f"name one of them, as {likely_run(runs)}",
         )
     return ModelError(
         f"{folder} is no model folder: it has no config.json.",

@@ -15,13 +15,23 @@ from liteft import files
 from liteft.errors import ConfigError, Hint, ModelError, leave_out, option
 from liteft.metrics import Task
 
-__all__ = ["LABELS_HINT", "Meaning", "Said", "adopted_labels", "read_labels", "read_meaning", "train_first"]
+__all__ = [
+    "LABELS_HINT",
+    "Meaning",
+    "Said",
+    "adopted_labels",
+    "read_labels",
+    "read_meaning",
+    "renamed_text",
+    "train_first",
+]
 
 LABELS_HINT = Hint(
     'labels=["...", ...], the names in the order of the logits',
     "--labels FILE, a name a line in the order of the logits",
 )
 _ENTAILMENT = ("entail", "not_entail", "non_entail")
+_RENAMED = 6  # labels in a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +148,12 @@ def adopted_labels(labels: Sequence[str], others: Iterable[str]) -> tuple[str, .
     if len(folded) == len(known) and {name.casefold() for name in labels} == set(folded):
         return tuple(folded[name.casefold()] for name in labels)
     return None
+
+
+def renamed_text(labels: Sequence[str], names: Sequence[str]) -> str:
+    """Return in words which of a model's labels have another name elsewhere: "LABEL_0 is joy, LABEL_1 is anger"."""
+    pairs = [f"{old} is {new}" for old, new in zip(labels, names, strict=True) if old != new]
+    return ", ".join([*pairs[:_RENAMED], *(["..."] if len(pairs) > _RENAMED else [])])
 
 
 def read_labels(path: Path) -> tuple[str, ...]:

@@ -108,7 +108,7 @@ def asked_shapes(recipe: Recipe, *, layers: int, width: int) -> list[Shape]:
 
 
 def narrower_widths(config: Any) -> list[int]:
-    """Return widths below a teacher's that can be cut out of it, the widest first; none where it cannot be shrunk."""
+    """Return widths below a teacher's that whole heads go into, the widest first."""
     width, heads = int(config.hidden_size), int(config.num_attention_heads)
     if int(getattr(config, "embedding_size", width)) != width or width % heads:
         return []

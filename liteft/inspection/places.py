@@ -54,7 +54,13 @@ _GPU_OPERATORS = frozenset({
 
 
 def find_places(
-    model: onnx.ModelProto, path: Path, artifact: Artifact | None, found: Sequence[Operator], *, reason: str = ""
+    model: onnx.ModelProto,
+    path: Path,
+    artifact: Artifact | None,
+    found: Sequence[Operator],
+    *,
+    reason: str = "",
+    trust: bool = False,
 ) -> list[Place]:
     """Return what is known of every engine.
 
@@ -64,14 +70,15 @@ def find_places(
         artifact: its artifact, where it is part of one.
         found: its operators.
         reason: why engines that are installed are not asked; "" for none.
+        trust: as in ``liteft.load``; the reason is none, then.
     """
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", ONNX)), 0)
     guarded = f"not asked, as the file {reason[:300]}; liteft inspect --trust asks all the same"
     asked = [
-        Place(name, "not checked", guarded, "not asked") if reason else ask()
+        Place(name, "not checked", guarded, "not asked") if reason and not trust else ask()
         for name, ask in (
             ("onnxruntime", partial(_onnxruntime, path)),
-            ("LiteFT's native engine", partial(_native, path, artifact)),
+            ("LiteFT's native engine", partial(_native, path, artifact, trust)),
             ("OpenVINO", partial(_openvino, path)),
         )
     ]
@@ -114,7 +121,7 @@ def _onnxruntime(path: Path) -> Place:
     return Place(name, "runs", detail, how)
 
 
-def _native(path: Path, artifact: Artifact | None) -> Place:
+def _native(path: Path, artifact: Artifact | None, trust: bool) -> Place:
     name = "LiteFT's native engine"
     try:
         read_classifier(path)
@@ -125,7 +132,7 @@ def _native(path: Path, artifact: Artifact | None) -> Place:
     if artifact is None:
         return Place(name, "not checked", "it reads the file, and runs those in an artifact", "checked here")
     try:
-        with load(artifact.path, device="cpu", backend="native") as classifier:
+        with load(artifact.path, device="cpu", backend="native", trust=trust) as classifier:
             classifier.logits(["a text"], ["another"] if artifact.manifest.paired else None)
     except LiteftError as error:
         return Place(name, "does not run", error.message, "checked here")

@@ -64,7 +64,7 @@ def inspect(path: str | Path, *, trust: bool = False) -> Inspection:
         kinds=_kinds(tensors, files, name, _outside(model)),
         products=tuple(find_products(model, nodes)),
         operators=tuple(operators),
-        places=tuple(find_places(model, model_path, artifact, operators, reason="" if trust else reason)),
+        places=tuple(find_places(model, model_path, artifact, operators, reason=reason, trust=trust)),
     )
 
 

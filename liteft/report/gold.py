@@ -18,7 +18,7 @@ from liteft.data import Dataset, Split, load_dataset
 from liteft.data.relabeling import meet_labels
 from liteft.errors import ConfigError, DataError, Hint, ModelError, option
 from liteft.foreign import adopted_labels
-from liteft.foreign.meaning import LABELS_HINT
+from liteft.foreign.meaning import LABELS_HINT, renamed_text
 from liteft.metrics import Task
 from liteft.report.subjects import Subject
 
@@ -189,9 +189,8 @@ def _settled(
         wanted = found[0].labels if number else names
         taken = None if wanted is None else adopted_labels(subject.labels, wanted)
         if taken is not None and taken != subject.labels:
-            shown = [f"{old} is {new}" for old, new in zip(subject.labels, taken, strict=True)]
-            listed = ", ".join([*shown[:4], *(["..."] if len(shown) > 4 else [])])
-            notes += (f"the labels of {subject.name} are named as the data name them: {listed}",)
+            shown = renamed_text(subject.labels, taken)
+            notes += (f"the labels of {subject.name} are named as the data name them: {shown}",)
             found[number] = replace(subject, labels=taken)
     for other in found[1:]:
         if set(other.labels) != set(found[0].labels):

@@ -125,6 +125,7 @@ def test_export_verifies_on_the_chosen_split_in_the_models_label_order(
     last = handed[-1]
     assert last["test"].name == "test"
     assert [each["trust"] for each in handed] == [False, False, True]
+    assert call("export", tmp_path, *words, "--trust").err.endswith("'a text' --trust\n")
     found = {name: last[name] for name in ("scheme", "calibration", "weight_bits", "mixed")}
     assert found == {"scheme": "static", "calibration": "mse", "weight_bits": 7, "mixed": True}
     assert last["limits"].accuracy_drop == pytest.approx(0.015)

@@ -59,7 +59,7 @@ def test_any_limit_turns_the_search_on(
     assert called.out == "a table\n"
     assert called.err.splitlines() == [
         "1x384: training",
-        f"next: liteft predict {tmp_path / 'o' / 'artifact'} 'a text'",
+        f"next: liteft predict {tmp_path / 'o' / 'artifact'} 'a text' --trust",
     ]
 
 

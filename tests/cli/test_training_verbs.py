@@ -147,13 +147,14 @@ def test_distill_ends_with_every_run_the_verified_artifact_and_a_comparison(
 ) -> None:
     out = tmp_path / "o"
     words = ["--data", reviews, *COLUMNS, "--teacher", "minilm", "--size", "3", "--out", out]
-    called = call("distill", *words)
+    called = call("distill", *words, "--trust")
     assert called.status == 0, called.err
+    assert pipelines[0]["trust"] is True
     for name in ("teacher", "student", "student-seed1", "student-control"):
         assert f"{out / name} " in called.out
     assert "same answer as the model on 100.00% of 6 texts" in called.out
     folders = [out / name for name in ("teacher", "student", "student-seed1", "student-control", "artifact")]
-    assert called.err.splitlines()[-1] == f"next: liteft compare {' '.join(map(str, folders))} --on {reviews}"
+    assert called.err.splitlines()[-1] == f"next: liteft compare {' '.join(map(str, folders))} --on {reviews} --trust"
 
 
 def test_distill_says_what_the_seeds_and_the_control_show(

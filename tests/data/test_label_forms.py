@@ -210,6 +210,9 @@ def test_fractions_written_as_text_are_names_where_the_task_says_so() -> None:
     with pytest.raises(DataError) as refused:
         _load(["1.1", "1.2", "2"])
     assert 'try: task="single_label", if each number is a class of its own' in str(refused.value)
+    with pytest.raises(DataError, match="not whole") as refused:
+        _load(["1.1", "1.2", "2"], task="multi_label")
+    assert "single_label" not in str(refused.value)
     assert _load(["1.1", "1.2", "2"], task="single_label").labels == ("1.1", "1.2", "2")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from liteft.data import Split
+from liteft.data import Dataset, Split
 from liteft.data.relabeling import meet_labels, relabeled
 from liteft.errors import DataError
 
@@ -29,6 +31,19 @@ def test_columns_follow_their_names_and_rows_with_a_lost_one_are_foreign() -> No
     kept = relabeled(given, ("c", "b", "a"))
     assert kept.labels is not None and kept.foreign is None
     assert kept.labels[:, ::-1].tolist() == given.labels.tolist()  # type: ignore[union-attr]
+
+
+def test_more_labels_than_names_are_refused() -> None:
+    with pytest.raises(DataError, match="3 labels and 2 names"):
+        split_of([0, 2], "a", "b")
+    with pytest.raises(DataError, match="2 labels and 3 names"):
+        split_of([[True, False]], "a", "b", "c")
+
+
+def test_the_splits_of_a_data_set_are_named_as_it_names_its_labels() -> None:
+    dataset = Dataset("d", "single_label", ("blue", "red"), {"train": split_of([0, 1], "x", "y")})
+    assert dataset.train.label_names == ("blue", "red")
+    assert replace(dataset, labels=("blau", "rot")).train.label_names == ("blau", "rot")
 
 
 def test_labels_in_order_already_and_none_at_all_stay_as_they_are() -> None:

@@ -191,7 +191,7 @@ def test_a_traced_graph_of_an_operator_without_a_rule_is_refused_with_families_t
     with pytest.raises(VerificationError, match="does not run on onnxruntime") as caught:
         export(folder, tmp_path / "out", verify=split, precision="fp16")
     assert "ai.onnx.Softmax" in caught.value.accepted["what happened"]
-    assert "a base whose graph is built: bert" in caught.value.command_hints()[0]
+    assert "a base whose graph is built: bert" in caught.value.command_hints()[1]
 
 
 def test_texts_without_labels_verify_agreement_only(learned: tuple[Path, Split], tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_labels_meet_the_models_by_name_where_the_split_knows_them(
     shouted = replace(named, label_names=tuple(name.upper() for name in names))
     artifact = export(folder, tmp_path / "shouted", verify=shouted, progress=lines.append)
     assert artifact.manifest.verification["accuracy"] == 1.0
-    assert any("are named otherwise in validation: label 0 is LABEL 0" in line for line in lines)
+    assert any("are named otherwise in the texts: label 0 is LABEL 0" in line for line in lines)
     with pytest.raises(DataError, match="no label in common"):
         export(folder, tmp_path / "none", verify=replace(named, label_names=tuple("abcde")))
 

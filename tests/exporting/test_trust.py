@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from liteft.exporting import export
 from liteft.report import compare
 from liteft.runtime import load
 from liteft.runtime.rules import RULES
+from tests.patterns import add_pattern
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +24,7 @@ def learned(workshop: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     made, split = workshop.learned("bert")
     folder = tmp_path_factory.mktemp("trust") / "model"
     shutil.copytree(made, folder)
-    path = folder / "tokenizer.json"
-    content = json.loads(path.read_text())
-    custom = {"type": "Split", "pattern": {"Regex": r"(?:z+)+$"}, "behavior": "Isolated", "invert": False}
-    content["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [content["pre_tokenizer"], custom]}
-    path.write_text(json.dumps(content))
+    add_pattern(folder)
     return folder, split
 
 
@@ -36,7 +32,10 @@ def test_a_tokenizer_with_a_pattern_of_its_own_is_exported_and_compared_by_who_t
     learned: tuple[Path, Split], tmp_path: Path
 ) -> None:
     folder, split = learned
-    artifact = export(folder, tmp_path / "out", verify=split, test=split, trust=True)
+    lines: list[str] = []
+    artifact = export(folder, tmp_path / "out", verify=split, test=split, trust=True, progress=lines.append)
+    assert lines[-1] == "it is loaded by who trusts it alone; trust=True"
+    assert 'liteft.load("FOLDER", trust=True)' in (artifact.path / "card.md").read_text()
     assert set(artifact.manifest.measured["validation"]) >= {"onnxruntime"}
     with pytest.raises(ArtifactError, match="not known to end soon") as caught:
         load(artifact.path)
@@ -52,11 +51,18 @@ def test_without_trust_nothing_is_exported_and_the_hint_is_the_flag(
     learned: tuple[Path, Split], tmp_path: Path
 ) -> None:
     folder, split = learned
-    with pytest.raises(VerificationError, match="does not run on onnxruntime") as caught:
+    with pytest.raises(VerificationError, match="is none that a service would load") as caught:
         export(folder, tmp_path / "out", verify=split)
-    assert caught.value.command_hints()[0].startswith("--trust")
+    (hint,) = caught.value.command_hints()
+    assert hint.startswith("--trust")
     assert str(caught.value.fix[0]).startswith("trust=True")
     assert not list(tmp_path.iterdir())
+
+
+def test_trust_that_was_not_needed_is_not_asked_of_who_loads_the_artifact(workshop: Any, tmp_path: Path) -> None:
+    folder, split = workshop.learned("bert")
+    artifact = export(folder, tmp_path / "out", verify=split, trust=True)
+    assert 'liteft.load("FOLDER")' in (artifact.path / "card.md").read_text()
 
 
 @pytest.mark.slow

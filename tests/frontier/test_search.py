@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +19,7 @@ from liteft.artifact import read_artifact
 from liteft.config import Recipe
 from liteft.data import Dataset
 from liteft.distillation import student as distillation
-from liteft.errors import ArtifactError, ConfigError, ModelError, RunError, VerificationError
+from liteft.errors import ArtifactError, ConfigError, LiteftError, ModelError, RunError, VerificationError
 from liteft.finetuning import finetune
 from liteft.finetuning.model import LoadedClassifier
 from liteft.frontier import Frontier, loop, search
@@ -27,6 +28,7 @@ from liteft.frontier.journal import Journal
 from liteft.frontier.sizes import folder_bytes, sizes_of
 from liteft.run import Run, read_run
 from liteft.runtime import load
+from tests.patterns import add_pattern
 from tests.test_artifact import write
 
 Make = Callable[..., Recipe]
@@ -354,6 +356,41 @@ def test_the_verb_is_a_public_name_and_its_settings_lie_over_the_recipe(
     assert names(found) == ["1x32/int8-4bit"]
     with pytest.raises(ConfigError, match="unknown key"):
         liteft.search(teacher, dataset, out=tmp_path, max_megabytes=1)
+
+
+def with_a_pattern(teacher: Run, folder: Path) -> Run:
+    """Return a copy of a teacher whose tokenizer splits by a regular expression that is not known to end soon."""
+    shutil.copytree(teacher.path, folder)
+    add_pattern(folder / "model")
+    return read_run(folder)
+
+
+def test_what_is_refused_for_want_of_trust_ends_the_search_and_the_same_with_trust_goes_on(
+    teacher: Run, dataset: Dataset, recipe: Make, tmp_path: Path
+) -> None:
+    strange = with_a_pattern(teacher, tmp_path / "teacher")
+    wanted = recipe(max_drop=90, max_ms=1000, layers=[1], embedding_bits=[8])
+    out = tmp_path / "out"
+    with pytest.raises(LiteftError, match="not known to end soon") as refused:
+        search(strange, dataset, out=out, recipe=wanted)
+    assert refused.value.command_hints()[0].startswith("--trust")
+    with pytest.raises(VerificationError, match="none that a service would load"):
+        search(strange, dataset, out=out, recipe=recipe(max_drop=90, layers=[1], embedding_bits=[8]))
+    found = search(strange, dataset, out=out, recipe=wanted, trust=True)
+    assert names(found, "measured") == ["1x32/int8"] and found.test is not None
+    with load(out / "artifact", trust=True) as classifier:
+        assert classifier.predict(dataset.validation.texts[0]).label in dataset.labels
+
+
+def test_a_family_that_cannot_be_shrunk_is_searched_at_its_width_alone(
+    tiny: ModuleType, dataset: Dataset, recipe: Make, tmp_path: Path
+) -> None:
+    base = tiny.write_base(tmp_path / "base", "gpt2")
+    with pytest.raises(ModelError, match=r"no student of this teacher fits into 0.001 MB"):
+        search(str(base), dataset, out=tmp_path / "out", recipe=recipe(max_mb=0.001))
+    with pytest.raises(ModelError, match="no known role") as refused:
+        search(str(base), dataset, out=tmp_path / "out", recipe=recipe(max_mb=0.001, widths=[16]))
+    assert refused.value.command_hints() == ["leave out --set search.widths"]
 
 
 def test_a_search_that_was_killed_between_two_exports_goes_on_with_the_second(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -22,6 +23,7 @@ from liteft.exporting import export
 from liteft.inspection import places
 from liteft.inspection.tensors import kind_of
 from liteft.runtime.onnx_file import read_model
+from tests.patterns import add_pattern
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +232,17 @@ def test_an_engine_is_asked_about_a_file_that_liteft_does_not_write_only_by_who_
     found = liteft.inspect(path)
     assert {place.status for place in found.places[:3]} == {"not checked"}
     assert "--trust asks all the same" in found.places[0].detail
+
+
+@pytest.mark.skipif(not places.has_library(), reason="the native library is not built")
+def test_a_tokenizer_that_is_not_known_to_be_harmless_runs_for_who_trusts_it(workshop: Any, tmp_path: Path) -> None:
+    made, split = workshop.learned("bert")
+    shutil.copytree(made, tmp_path / "model")
+    add_pattern(tmp_path / "model")
+    artifact = export(tmp_path / "model", tmp_path / "artifact", verify=split, trust=True)
+    native = {trust: liteft.inspect(artifact.path, trust=trust).places[1] for trust in (False, True)}
+    assert native[False].status == "does not run" and "not known to end soon" in native[False].detail
+    assert native[True].status == "runs"
 
 
 class FakeCore:
