@@ -1,7 +1,7 @@
 """Where a base lies, and which weights it holds.
 
-A base is a folder, a finished run, a name on the hub, or "minilm". A hub name without a network is an error at once,
-not minutes of retries. Weights are safetensors, in one file or, as large bases have them, in several.
+A base is a folder, a name on the hub, or "minilm". A hub name without a network is an error at once, not minutes of
+retries. Weights are safetensors, in one file or, as large bases have them, in several.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from liteft.errors import ModelError, first_line
 from liteft.foreign import encoder_folder
 from liteft.foreign.weights import weights_files, weights_sha256
 from liteft.installation import install_hint
-from liteft.run import RUN_FILE, read_run
 
 __all__ = ["base_name", "resolve_base", "weights_bytes", "weights_hash"]
 
@@ -23,16 +22,12 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 def resolve_base(base: str) -> Path:
     """Return the local folder of a base: a path as it is, a hub name downloaded into transformers' cache.
 
-    Of a run its model's folder is returned, and of a sentence-transformers folder that has the encoder in a folder of
-    its own, that one.
+    Of a sentence-transformers folder that has the encoder in a folder of its own, that one is returned.
 
     Raises:
         ModelError: no such folder, no such name, or no network.
-        RunError: a run that cannot be read.
     """
     folder = Path(base).expanduser()
-    if (folder / RUN_FILE).is_file():
-        return read_run(folder).model_path
     if folder.is_dir():
         return encoder_folder(folder)
     if base == "minilm":

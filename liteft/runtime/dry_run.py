@@ -178,6 +178,8 @@ class _Run:
         return [self._of(node, name, inner) for name in function.outputs]
 
     def _computed(self, node: StoredNode, values: dict[str, Value]) -> list[Value]:
+        if node.inputs and not node.inputs[-1]:  # ONNX Runtime counts it, reads what it has not, and ends the process
+            _refuse(self._path, f"has a node {node.operator[:80]} whose last input is left empty, and not left out")
         inputs = [self._of(node, name, values) if name else None for name in node.inputs]
         try:
             results = RULES[node.operator][0](node, inputs)

@@ -233,6 +233,10 @@ def misfit(model: onnx.ModelProto) -> None:
     model.graph.initializer[1].dims[:] = reversed(model.graph.initializer[1].dims)
 
 
+def empty_end(model: onnx.ModelProto) -> None:
+    model.graph.node[-1].input.append("")
+
+
 UNKNOWN = {
     foreign: "opsets ai.onnx 20, com.microsoft 1",
     random_operator: "an operator that LiteFT does not write, ai.onnx.RandomNormal",
@@ -241,6 +245,7 @@ UNKNOWN = {
     endless: "gives (1048576, 1048576)",
     zero_division: "it may divide by zero",
     misfit: "does not fit",
+    empty_end: "whose last input is left empty",
     lone: "gives logits float32 (4,) for 1 texts",
     narrow_float: "weights of a type that LiteFT does not write",
 }
