@@ -82,6 +82,6 @@ def compare(
     following = (
         ["liteft", "predict", str(artifacts[-1]), "a text", *o.trusting(trust)]
         if artifacts
-        else ["liteft", "export", models[-1], "--out", f"{models[-1].rstrip('/')}-artifact"]
+        else ["liteft", "export", models[-1], "--out", f"{models[-1].rstrip('/')}-artifact", *o.trusting(trust)]
     )
     console.result(comparison.render(), comparison.to_dict(), following=following)

@@ -94,8 +94,8 @@ class Split:
         foreign: bool, shape (texts,): the row carries a label that the training split lacks, and counts as
             wrong; None: no row does.
         provenance: where the rows came from; None for splits made by hand.
-        label_names: what the labels are indices into, or columns of, as ``load_dataset`` knows; None for splits made by
-            hand.
+        label_names: what the labels are indices into, or columns of: those of the data set that has the split; None
+            for splits made by hand.
 
     Raises:
         DataError: the lengths differ, or there are fewer names than labels.
@@ -129,12 +129,15 @@ class Split:
             )
         if self.labels is None or self.label_names is None or not rows:
             return
-        width = self.labels.shape[1] if self.labels.ndim == 2 else int(self.labels.max()) + 1
-        if width > len(self.label_names) or (self.labels.ndim == 2 and width != len(self.label_names)):
-            raise DataError(
-                f"split {self.name!r} has {width} labels and {len(self.label_names)} names of labels.",
-                accepted={"label_names": "a name for each label"},
-            )
+        if not isinstance(self.labels, np.ndarray) or self.labels.dtype.kind not in "iub":
+            raise DataError(f"the labels of split {self.name!r} are no array of integers or truths.", accepted=_LABELS)
+        names, found = len(self.label_names), ""
+        if self.labels.ndim == 2 and self.labels.shape[1] != names:
+            found = f"columns for {self.labels.shape[1]} labels"
+        elif self.labels.ndim == 1 and int(self.labels.max()) >= names:
+            found = f"the label {int(self.labels.max())}"
+        if found:
+            raise DataError(f"split {self.name!r} has {found}, and names for {names}.", accepted=_LABELS)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -168,6 +171,9 @@ class Split:
         return self.provenance.where(index)
 
 
+_LABELS = {"labels": "int64 (texts,), below the number of names; or bool (texts, labels), a column for each name"}
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """A labelled data set: splits that share one task and one list of labels.
@@ -192,11 +198,15 @@ class Dataset:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        named = {
-            name: split if split.label_names == self.labels else replace(split, label_names=self.labels)
-            for name, split in self.splits.items()
-        }
-        object.__setattr__(self, "splits", named)
+        object.__setattr__(self, "splits", {name: self._named(split) for name, split in self.splits.items()})
+
+    def _named(self, split: Split) -> Split:
+        """Return a split with its labels in this order where it has the same ones, and else named as here."""
+        from liteft.data.relabeling import relabeled
+
+        if split.label_names is not None and set(split.label_names) == set(self.labels):
+            return relabeled(split, self.labels)
+        return replace(split, label_names=self.labels)
 
     def __repr__(self) -> str:
         rows = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -18,7 +18,7 @@ from transformers import AutoModel, PretrainedConfig
 from liteft.config import StudentRecipe, parse_size, require_student
 from liteft.distillation.layers import choose_layers
 from liteft.distillation.shrinking import check_roles, shrink
-from liteft.errors import ConfigError, ModelError, option
+from liteft.errors import ConfigError, Hint, ModelError, option
 from liteft.finetuning.adapters import plain_weights
 from liteft.finetuning.base import create_classifier
 from liteft.finetuning.bases import resolve_base
@@ -32,7 +32,15 @@ from liteft.finetuning.model import (
     untrained_classifier,
 )
 
-__all__ = ["check_own_encoder", "check_student", "create_student", "encoder_weights", "layer_count", "student_config"]
+__all__ = [
+    "check_narrower",
+    "check_own_encoder",
+    "check_student",
+    "create_student",
+    "encoder_weights",
+    "layer_count",
+    "student_config",
+]
 
 _LAYER = re.compile(r"^(.*?\.(?:layer|layers|h))\.(\d+)\.(.*)$")
 
@@ -52,8 +60,27 @@ def check_student(recipe: StudentRecipe, teacher: PretrainedConfig) -> None:
     if recipe.size is not None:
         width = parse_size(recipe.size)[1]
         if width not in (None, int(teacher.hidden_size)):
-            check_roles(encoder_weights(teacher))
+            check_narrower(teacher)
         student_config(teacher, recipe)
+
+
+def check_narrower(teacher: PretrainedConfig, *, fix: Sequence[Hint] = ()) -> None:
+    """Refuse a teacher that no narrower student can be cut out of.
+
+    Args:
+        teacher: its configuration, or that of the base that becomes it.
+        fix: what to try where the family is the reason; none for what a student may be instead.
+
+    Raises:
+        ConfigError: its embeddings have a width of their own.
+        ModelError: its family cannot be shrunk.
+    """
+    if int(getattr(teacher, "embedding_size", teacher.hidden_size)) != int(teacher.hidden_size):
+        raise ConfigError(
+            "a teacher whose embeddings have a width of their own cannot be shrunk.",
+            fix=option("size", "LAYERS", note=" alone"),
+        )
+    check_roles(encoder_weights(teacher), fix=fix)
 
 
 def encoder_weights(config: PretrainedConfig) -> list[str]:
@@ -185,11 +212,6 @@ def _narrow(config: PretrainedConfig, width: int) -> None:
                 option("size", "LAYERS", note=" alone keeps the width"),
                 option("student", "FOLDER", note=" for an encoder of its own"),
             ],
-        )
-    if int(getattr(config, "embedding_size", full)) != full:
-        raise ConfigError(
-            "a teacher whose embeddings have a width of their own cannot be shrunk.",
-            fix=option("size", "LAYERS", note=" alone"),
         )
     name = _inner_name(config)
     setattr(config, name, int(getattr(config, name, 4 * full)) * width // full)

@@ -45,7 +45,7 @@ def no_model(folder: Path) -> ModelError:
         return ModelError(
             f"{folder} holds runs, and is no model itself.",
             accepted={"runs in it": ", ".join(run.name for run in runs)},
-            fix=f"name one of them, as {likely_run(runs)}",
+            fix=f"name the model of one of them, as {likely_run(runs) / 'model'}",
         )
     return ModelError(
         f"{folder} is no model folder: it has no config.json.",

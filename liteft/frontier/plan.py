@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from transformers import PretrainedConfig
 
 from liteft.config import Recipe
-from liteft.distillation.initial import check_student, encoder_weights, student_config
-from liteft.distillation.shrinking import check_roles, unknown_role
+from liteft.distillation.initial import check_narrower, check_student, encoder_weights, student_config
+from liteft.distillation.shrinking import unknown_role
 from liteft.errors import ConfigError, ModelError, leave_out, option
 from liteft.finetuning.model import ModelSettings, apply_settings
 from liteft.frontier.candidates import Form, Shape, asked_shapes, narrower_widths, whole_forms
@@ -70,12 +70,12 @@ def plan_shapes(
 
     depth, width = int(config.num_hidden_layers), int(config.hidden_size)
     shapes = asked_shapes(recipe, layers=depth, width=width)
-    names = encoder_weights(config)
     if any(shape.width != width for shape in shapes):
         asked = leave_out("search.widths") if recipe.search.widths else option("size", "LAYERS")
-        check_roles(names, fix=[asked])
+        check_narrower(config, fix=[asked])
     yield [planned(shape) for shape in shapes]
-    if recipe.search.widths is None and recipe.student.size is None and unknown_role(names) is None:
+    shrinks = unknown_role(encoder_weights(config)) is None
+    if recipe.search.widths is None and recipe.student.size is None and shrinks:
         for narrower in narrower_widths(config):
             yield [planned(Shape(shape.layers, narrower)) for shape in shapes]
 

@@ -34,9 +34,9 @@ def test_columns_follow_their_names_and_rows_with_a_lost_one_are_foreign() -> No
 
 
 def test_more_labels_than_names_are_refused() -> None:
-    with pytest.raises(DataError, match="3 labels and 2 names"):
+    with pytest.raises(DataError, match="has the label 2, and names for 2"):
         split_of([0, 2], "a", "b")
-    with pytest.raises(DataError, match="2 labels and 3 names"):
+    with pytest.raises(DataError, match="has columns for 2 labels, and names for 3"):
         split_of([[True, False]], "a", "b", "c")
 
 
@@ -44,6 +44,14 @@ def test_the_splits_of_a_data_set_are_named_as_it_names_its_labels() -> None:
     dataset = Dataset("d", "single_label", ("blue", "red"), {"train": split_of([0, 1], "x", "y")})
     assert dataset.train.label_names == ("blue", "red")
     assert replace(dataset, labels=("blau", "rot")).train.label_names == ("blau", "rot")
+    turned = Dataset("d", "single_label", ("y", "x"), {"train": split_of([0, 1], "x", "y")}).train
+    assert turned.labels is not None and (turned.labels.tolist(), turned.label_names) == ([1, 0], ("y", "x"))
+
+
+@pytest.mark.parametrize("labels", [["a", "b"], [0.5, 1.0]])
+def test_labels_of_another_kind_are_refused_where_they_are_named(labels: list[object]) -> None:
+    with pytest.raises(DataError, match="are no array of integers or truths"):
+        split_of(labels, "a", "b")
 
 
 def test_labels_in_order_already_and_none_at_all_stay_as_they_are() -> None:

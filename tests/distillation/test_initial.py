@@ -13,7 +13,7 @@ import torch
 from liteft.config import StudentRecipe
 from liteft.data import Dataset
 from liteft.distillation import distill
-from liteft.distillation.initial import create_student
+from liteft.distillation.initial import check_student, create_student
 from liteft.distillation.layers import choose_layers, matched_layers
 from liteft.errors import ConfigError, ModelError
 from liteft.finetuning import finetune
@@ -163,6 +163,12 @@ def test_a_student_that_does_not_fit_its_base_is_refused_before_the_base_is_trai
     with pytest.raises(ConfigError, match=words):
         distill(str(base), dataset, out=tmp_path / "student", size=size)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_embeddings_of_a_width_of_their_own_are_named_as_what_cannot_be_shrunk(tiny: ModuleType) -> None:
+    config = tiny.make_config("electra", embedding_size=16)
+    with pytest.raises(ConfigError, match="embeddings have a width of their own"):
+        check_student(StudentRecipe(size="1x16"), config)
 
 
 def test_a_base_that_cannot_be_shrunk_is_refused_before_it_is_trained(

@@ -144,12 +144,6 @@ def test_damaged_weights_are_refused(base: Get, tmp_path: Path) -> None:
     assert caught.value.accepted and caught.value.fix
 
 
-def test_a_run_is_a_base_by_its_own_folder(tmp_path: Path) -> None:
-    content = {"format": 1, "kind": "teacher", "task": "single_label", "labels": ["a"], "metrics": {}}
-    (tmp_path / "run.json").write_text(json.dumps(content | {"weights_sha256": "1" * 64}))
-    assert resolve_base(str(tmp_path)) == tmp_path / "model"
-
-
 def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing to see")
     with pytest.raises(ModelError, match="is no model folder") as caught:

@@ -259,6 +259,9 @@ def test_an_empty_data_set_is_refused(base: Get, tmp_path: Path, content: str) -
     assert not (tmp_path / "run").exists()
 
 
+ONE = Split("train", ["w1", "w2"], None, np.zeros(2, dtype=np.int64))
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -267,7 +270,7 @@ def test_an_empty_data_set_is_refused(base: Get, tmp_path: Path, content: str) -
         ({"train": Split("train", [], None, np.zeros(0, dtype=np.int64))}, "the train split has no rows"),
         ({"train": Split("train", ["w1"])}, "the train split has no labels"),
         ({"validation": Split("validation", ["w1"])}, "the validation split has no labels"),
-        ({"labels": ("red",)}, "has 1 label"),
+        ({"labels": ("red",), "splits": {"train": ONE, "validation": ONE}}, "has 1 label"),
     ],
 )
 def test_a_data_set_made_by_hand_must_be_trainable(

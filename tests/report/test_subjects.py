@@ -61,7 +61,7 @@ def test_a_folder_of_runs_names_them(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="holds runs, and is no model itself") as caught:
         find_subjects([tmp_path])
     assert caught.value.accepted == {"runs in it": "student, teacher"}
-    assert caught.value.fix == (f"name one of them, as {tmp_path / 'student'}",)
+    assert caught.value.fix == (f"name the model of one of them, as {tmp_path / 'student' / 'model'}",)
 
 
 def test_an_unfinished_run_is_a_run_error(tmp_path: Path) -> None:
