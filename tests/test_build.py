@@ -113,7 +113,8 @@ def test_with_a_compiler_a_wheel_holds_the_library_and_serves_every_python(sdist
     assert wheel.name.startswith(f"liteft-{VERSION}-py3-none-linux_"), wheel.said
     assert {LIBRARY, "liteft/py.typed", f"liteft-{VERSION}.dist-info/licenses/LICENSE"} | CORPUS <= wheel.files
     assert {name.partition("/")[0] for name in wheel.files} == {"liteft", f"liteft-{VERSION}.dist-info"}
-    assert [name for name in wheel.files if name.startswith("liteft/lib/")] == [LIBRARY]
+    libraries = {LIBRARY} if shutil.which("nvcc") is None else {LIBRARY, "liteft/lib/libliteft_cuda.so"}
+    assert {name for name in wheel.files if name.startswith("liteft/lib/")} == libraries
     library = ctypes.CDLL(zipfile.ZipFile(wheel.path or "").extract(LIBRARY, tmp_path))
     library.liteft_version.restype = ctypes.c_char_p
     assert library.liteft_version().decode() == VERSION
