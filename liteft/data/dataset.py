@@ -182,7 +182,7 @@ class Dataset:
         name: for reports; the file's or folder's name.
         task: "single_label" or "multi_label".
         labels: label names; a label's index is its class.
-        splits: by name; their labels' names are those of the data set.
+        splits: by name; their labels are indices into, or columns of, this data set's, whatever they said before.
             "train", "validation" and "test" have a meaning, all others are extras: scored,
             never trained on.
         unseen: split -> label that the training split lacks -> rows that carry it.
@@ -198,15 +198,11 @@ class Dataset:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "splits", {name: self._named(split) for name, split in self.splits.items()})
-
-    def _named(self, split: Split) -> Split:
-        """Return a split with its labels in this order where it has the same ones, and else named as here."""
-        from liteft.data.relabeling import relabeled
-
-        if split.label_names is not None and set(split.label_names) == set(self.labels):
-            return relabeled(split, self.labels)
-        return replace(split, label_names=self.labels)
+        named = {
+            name: split if split.label_names == self.labels else replace(split, label_names=self.labels)
+            for name, split in self.splits.items()
+        }
+        object.__setattr__(self, "splits", named)
 
     def __repr__(self) -> str:
         rows = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())

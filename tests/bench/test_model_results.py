@@ -22,7 +22,6 @@ pytest.importorskip("torch", reason="the runs need the extra 'train'")
 from liteft.config import read_recipe
 from liteft.data import Dataset
 from liteft.errors import ArtifactError, ConfigError, DataError, RunError
-from liteft.finetuning.fit import computing_threads
 from liteft.pipeline import run_pipeline
 from liteft.report import Comparison, comparison, measure
 from liteft.report.subjects import Subject
@@ -85,8 +84,7 @@ class InProcess:
     def __init__(self, subject: Subject) -> None:
         loader = measure.load_model if subject.engine == "torch" else measure.load_artifact
         self.subject = subject
-        with computing_threads(None):  # tests after this one compute on as many as before
-            self._measuring = loader(str(subject.folder), 1, "cpu")
+        self._measuring = loader(str(subject.folder), 1, "cpu")
         self.versions = self._measuring.versions
 
     def logits(self, texts: Path) -> Any:
