@@ -71,11 +71,11 @@ def plan_shapes(
     depth, width = int(config.num_hidden_layers), int(config.hidden_size)
     shapes = asked_shapes(recipe, layers=depth, width=width)
     if any(shape.width != width for shape in shapes):
-        asked = leave_out("search.widths") if recipe.search.widths else option("size", "LAYERS")
-        check_narrower(config, fix=[asked])
+        hint = leave_out("search.widths") if recipe.search.widths else option("size", "LAYERS")
+        check_narrower(config, fix=[hint])
     yield [planned(shape) for shape in shapes]
-    shrinks = unknown_role(encoder_weights(config)) is None
-    if recipe.search.widths is None and recipe.student.size is None and shrinks:
+    asked = recipe.search.widths is not None or recipe.student.size is not None
+    if not asked and unknown_role(encoder_weights(config)) is None:
         for narrower in narrower_widths(config):
             yield [planned(Shape(shape.layers, narrower)) for shape in shapes]
 

@@ -36,7 +36,6 @@ from liteft.finetuning.adapters import parameter_count
 from liteft.finetuning.model import load_classifier, predict_logits
 from liteft.runtime import load
 from liteft.runtime.native_library import has_library
-from liteft.runtime.rules import RULES
 
 
 @pytest.fixture(scope="module")
@@ -180,18 +179,6 @@ def test_a_decoder_is_traced_and_the_user_is_told(workshop: Any, tmp_path: Path)
     assert "torch.onnx.export" in lines[1]
     assert "gpt2" in lines[1]
     assert artifact.manifest.verification["logit_difference"] < 1e-4
-
-
-@pytest.mark.slow
-def test_a_traced_graph_of_an_operator_without_a_rule_is_refused_with_families_that_are_built(
-    workshop: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder, split = workshop.learned("gpt2", "last")
-    monkeypatch.delitem(RULES, "Softmax")
-    with pytest.raises(VerificationError, match="does not run on onnxruntime") as caught:
-        export(folder, tmp_path / "out", verify=split, precision="fp16")
-    assert "ai.onnx.Softmax" in caught.value.accepted["what happened"]
-    assert "a base whose graph is built: bert" in caught.value.command_hints()[1]
 
 
 def test_texts_without_labels_verify_agreement_only(learned: tuple[Path, Split], tmp_path: Path) -> None:

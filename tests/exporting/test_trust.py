@@ -66,13 +66,15 @@ def test_trust_that_was_not_needed_is_not_asked_of_who_loads_the_artifact(worksh
 
 
 @pytest.mark.slow
-def test_a_traced_graph_of_an_operator_without_a_rule_is_exported_by_who_trusts_it(
+def test_a_traced_graph_of_an_operator_without_a_rule_is_refused_with_families_that_are_built_and_exported_on_trust(
     workshop: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, split = workshop.learned("gpt2", "last")
     monkeypatch.delitem(RULES, "Softmax")
-    with pytest.raises(VerificationError) as caught:
+    with pytest.raises(VerificationError, match="does not run on onnxruntime") as caught:
         export(folder, tmp_path / "refused", verify=split, precision="fp16")
+    assert "ai.onnx.Softmax" in caught.value.accepted["what happened"]
     assert caught.value.command_hints()[0].startswith("--trust")
+    assert "a base whose graph is built: bert" in caught.value.command_hints()[1]
     artifact = export(folder, tmp_path / "out", verify=split, precision="fp16", trust=True)
     assert read_artifact(artifact.path).manifest.graph == "traced"
