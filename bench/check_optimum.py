@@ -42,17 +42,13 @@ def main() -> int:
     """Return 0 when LiteFT and optimum agree, else 1."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("artifacts", type=Path, nargs="+", help="artifact folders")
-    parser.add_argument(
-        "--environment", type=Path, help="folder of the virtual environment, made where missing"
-    )
+    parser.add_argument("--environment", type=Path, help="folder of the virtual environment, made where missing")
     parser.add_argument("--texts", type=Path, help="a text file, one text a line; built-in texts if left out")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results" / "optimum.json")
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.inside is not None:
-        arguments.inside.write_text(
-            json.dumps(ask_optimum(arguments.artifacts[0], json.loads(sys.stdin.read())))
-        )
+        arguments.inside.write_text(json.dumps(ask_optimum(arguments.artifacts[0], json.loads(sys.stdin.read()))))
         return 0
     if arguments.environment is None:
         parser.error("--environment FOLDER is needed: optimum gets a virtual environment of its own there")

@@ -121,9 +121,7 @@ class LiteFT(Contestant):
     def _pass(self, first: int, count: int) -> float:
         milliseconds = ctypes.c_double()
         batches = ctypes.byref(self._batches, first * ctypes.sizeof(self._batches._type_))
-        self._succeed_below(
-            self._cuda.liteft_cuda_time_pass(self._timed, batches, count, ctypes.byref(milliseconds))
-        )
+        self._succeed_below(self._cuda.liteft_cuda_time_pass(self._timed, batches, count, ctypes.byref(milliseconds)))
         return milliseconds.value / 1e3
 
     def _succeed(self, failed: int) -> None:

@@ -35,14 +35,10 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "bench/results/int8_agreement.json")
     arguments = parser.parse_args()
     rows = [
-        row
-        for name, splits in SPLITS.items()
-        for row in compare(arguments.runs / name, arguments.data / name, splits)
+        row for name, splits in SPLITS.items() for row in compare(arguments.runs / name, arguments.data / name, splits)
     ]
     totals = {
-        f"{model}, {key}": round(
-            1 - sum(row[key] for row in of_model) / sum(row["texts"] for row in of_model), 5
-        )
+        f"{model}, {key}": round(1 - sum(row[key] for row in of_model) / sum(row["texts"] for row in of_model), 5)
         for model in MODELS
         if (of_model := [row for row in rows if row["model"] == model])
         for key in ("native_differs", "onnxruntime_differs")

@@ -62,9 +62,7 @@ def load_checkpoint(folder: Path, attention: str = "sdpa") -> Any:
             self.model = AutoModelForSequenceClassification.from_pretrained(folder, attn_implementation=attention)
 
         def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
-            return self.model(
-                input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
-            ).logits
+            return self.model(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids).logits
 
     return Logits().eval()
 

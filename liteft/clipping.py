@@ -332,12 +332,7 @@ def _is_ideograph(number: int) -> bool:
 
 
 def _is_plain(character: str) -> bool:
-    return (
-        character in _SPACES
-        or character in _PUNCTUATION
-        or character in _ALPHANUMERIC
-        or _is_chinese(character)
-    )
+    return character in _SPACES or character in _PUNCTUATION or character in _ALPHANUMERIC or _is_chinese(character)
 
 
 def _is_chinese(character: str) -> bool:

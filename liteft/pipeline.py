@@ -86,9 +86,7 @@ def run_pipeline(
     dataset = data
     if until == "artifact":  # before hours of training
         form = recipe.export
-        check_form(
-            form.precision, form.scheme, form.weight_bits, form.embedding_bits, form.calibration, form.mixed
-        )
+        check_form(form.precision, form.scheme, form.weight_bits, form.embedding_bits, form.calibration, form.mixed)
         _check_place(out, recipe, overwrite=overwrite)
 
     def finetuned(base: str) -> Run:

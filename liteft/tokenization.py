@@ -131,9 +131,7 @@ class TextTokenizer:
             found[number] = token
         return found
 
-    def encode(
-        self, texts: Sequence[str], pairs: Sequence[str] | None = None, *, one_by_one: bool = False
-    ) -> Encoded:
+    def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None, *, one_by_one: bool = False) -> Encoded:
         """Return the ids of texts, or of pairs of texts, cut to ``max_tokens``.
 
         Args:

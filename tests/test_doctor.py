@@ -32,9 +32,7 @@ def install(monkeypatch: pytest.MonkeyPatch, **versions: str) -> None:
         monkeypatch.setattr(module, "installed_version", known.get)
 
 
-def onnxruntime_with(
-    monkeypatch: pytest.MonkeyPatch, *names: str, file: str = "/x/onnxruntime/__init__.py"
-) -> None:
+def onnxruntime_with(monkeypatch: pytest.MonkeyPatch, *names: str, file: str = "/x/onnxruntime/__init__.py") -> None:
     module = types.SimpleNamespace(__file__=file, get_available_providers=lambda: list(names))
     monkeypatch.setattr(providers, "import_onnxruntime", lambda: module)
 
@@ -142,9 +140,7 @@ def test_mac_is_asked_through_sysctl(monkeypatch: pytest.MonkeyPatch) -> None:
     assert intel.features is not None and intel.features["AVX2"] and not intel.features["VNNI"]
 
 
-@pytest.mark.parametrize(
-    ("system", "machine_name"), [("Windows", "AMD64"), ("Linux", "riscv64"), ("Linux", "x86_64")]
-)
+@pytest.mark.parametrize(("system", "machine_name"), [("Windows", "AMD64"), ("Linux", "riscv64"), ("Linux", "x86_64")])
 def test_unknown_features_are_called_unknown(system: str, machine_name: str, tmp_path: Path) -> None:
     found = processor.read_processor(system=system, machine=machine_name, cpuinfo=tmp_path / "none")
     (finding,) = processor.processor_findings(found)
@@ -169,9 +165,7 @@ def test_variable_that_holds_nothing_back_is_not_named(value: str) -> None:
 @pytest.mark.parametrize("name", ["memory.max", "memory/memory.limit_in_bytes"])
 def test_memory_names_the_containers_limit(tmp_path: Path, name: str) -> None:
     meminfo = tmp_path / "meminfo"
-    meminfo.write_text(
-        "MemTotal:       16000000 kB\nMemFree: 1 kB\nMemAvailable:    8000000 kB\n", encoding="ascii"
-    )
+    meminfo.write_text("MemTotal:       16000000 kB\nMemFree: 1 kB\nMemAvailable:    8000000 kB\n", encoding="ascii")
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("2000000000\n", encoding="ascii")
     (finding,) = machine.memory_findings(cgroup=tmp_path, meminfo=meminfo, system="linux")
@@ -399,13 +393,9 @@ def test_gpu_build_that_lost_its_provider_is_a_problem(monkeypatch: pytest.Monke
     assert by_name(providers.onnxruntime_findings(H100))["onnxruntime CUDA"].status == "problem"
 
 
-def test_cuda_provider_without_its_libraries_is_a_problem(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_cuda_provider_without_its_libraries_is_a_problem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     install(monkeypatch, onnxruntime_gpu="1.32.0")
-    onnxruntime_with(
-        monkeypatch, "CUDAExecutionProvider", "CPUExecutionProvider", file=str(tmp_path / "__init__.py")
-    )
+    onnxruntime_with(monkeypatch, "CUDAExecutionProvider", "CPUExecutionProvider", file=str(tmp_path / "__init__.py"))
     found = by_name(providers.onnxruntime_findings(H100))["onnxruntime CUDA"]
     assert found.status == "problem" and "cannot open shared object file" in found.detail
 

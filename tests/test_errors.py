@@ -26,9 +26,7 @@ KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and is
 
 
 def missing_column() -> DataError:
-    return DataError(
-        "reviews.csv has no column 'lable'.", accepted={"columns": "id, text, label"}, fix="--label label"
-    )
+    return DataError("reviews.csv has no column 'lable'.", accepted={"columns": "id, text, label"}, fix="--label label")
 
 
 def test_an_error_reads_as_what_was_seen_what_is_accepted_and_what_to_do() -> None:

@@ -384,9 +384,7 @@ def unwritable() -> list[str]:
 
 @pytest.mark.parametrize("target", unwritable())
 @pytest.mark.parametrize("writing", [files.writing_file, files.writing_folder])
-def test_a_read_only_place_is_an_error_with_the_systems_words(
-    target: str, writing: Callable[[Path], Any]
-) -> None:
+def test_a_read_only_place_is_an_error_with_the_systems_words(target: str, writing: Callable[[Path], Any]) -> None:
     with (
         pytest.raises(RunError, match=rf"{target} could not be written: \w+") as caught,
         writing(Path(target)),

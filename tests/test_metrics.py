@@ -71,9 +71,7 @@ def test_single_label_scores_equal_scikit_learn(labels: int) -> None:
     assert found["accuracy"] == pytest.approx(reference.accuracy_score(gold, decided))
     assert found["macro_f1"] == pytest.approx(reference.f1_score(gold, decided, average="macro"))
     probabilities = metrics.softmax(logits.astype(np.float64))
-    assert found["log_loss"] == pytest.approx(
-        reference.log_loss(gold, probabilities, labels=range(labels)), abs=1e-6
-    )
+    assert found["log_loss"] == pytest.approx(reference.log_loss(gold, probabilities, labels=range(labels)), abs=1e-6)
 
 
 def test_multi_label_scores_equal_scikit_learn() -> None:
@@ -142,9 +140,7 @@ def test_agreement_counts_texts_with_the_same_decision() -> None:
 
 
 def test_majority_share() -> None:
-    assert metrics.majority_share(np.array([0, 0, 1, -1, -1, -1]), task="single_label") == pytest.approx(
-        1 / 3
-    )
+    assert metrics.majority_share(np.array([0, 0, 1, -1, -1, -1]), task="single_label") == pytest.approx(1 / 3)
     multi = np.array([[True, False], [True, False], [False, False]])
     assert metrics.majority_share(multi, task="multi_label") == pytest.approx(2 / 3)
 
@@ -177,9 +173,7 @@ def test_shapes_that_do_not_fit_are_an_error(logits: np.ndarray, labels: np.ndar
 
 @given(st.integers(1, 60), st.integers(2, 8), st.integers(0, 10_000))
 @settings(max_examples=50, deadline=None)
-def test_scores_are_shares_and_do_not_depend_on_the_order_of_texts(
-    texts: int, labels: int, seed: int
-) -> None:
+def test_scores_are_shares_and_do_not_depend_on_the_order_of_texts(texts: int, labels: int, seed: int) -> None:
     logits, gold = random_case(texts, labels, seed, noise=3)
     gold[::5] = -1
     found = metrics.score(logits, gold, task="single_label")

@@ -95,9 +95,7 @@ def test_bootstrap_of_a_mean_is_near_its_standard_error() -> None:
     low, high = metrics.bootstrap_interval(np.mean, right, resamples=2000, seed=3)
     half = 1.96 * math.sqrt(0.8 * 0.2 / 1000)
     assert (low, high) == pytest.approx((0.8 - half, 0.8 + half), abs=0.004)
-    assert metrics.bootstrap_interval(np.mean, right, seed=3) == metrics.bootstrap_interval(
-        np.mean, right, seed=3
-    )
+    assert metrics.bootstrap_interval(np.mean, right, seed=3) == metrics.bootstrap_interval(np.mean, right, seed=3)
 
 
 def test_bootstrap_keeps_arrays_together() -> None:

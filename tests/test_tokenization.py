@@ -104,9 +104,7 @@ def test_arrays_are_int32_and_one_a_text() -> None:
     assert cutting(8).count([]).shape == (0,)
 
 
-@pytest.mark.parametrize(
-    ("side", "left"), [("right", "[CLS] a0 a1 a2 [SEP]"), ("left", "[CLS] a3 a4 a5 [SEP]")]
-)
+@pytest.mark.parametrize(("side", "left"), [("right", "[CLS] a0 a1 a2 [SEP]"), ("left", "[CLS] a3 a4 a5 [SEP]")])
 def test_a_long_text_loses_its_end_or_its_beginning(side: str, left: str) -> None:
     tokenizer = cutting(5, side)
     assert read(tokenizer, "a0 a1 a2 a3 a4 a5") == left

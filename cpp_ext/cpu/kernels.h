@@ -13,8 +13,8 @@ namespace liteft {
 
 enum class Precision : int { fp32 = 0, bf16 = 1, int8 = 2 };
 
-// Helpers of both sides. They are static, because a file compiled for AVX-512 must not be where the linker finds the one
-// copy of an inline function that everyone calls.
+// Helpers of both sides. They are static, because a file compiled for AVX-512 must not be where the linker finds the
+// one copy of an inline function that everyone calls.
 
 static constexpr std::size_t round_up(std::size_t value, std::size_t step) { return (value + step - 1) / step * step; }
 
@@ -36,14 +36,14 @@ static constexpr Span share(int count, int part, int parts) {
 // A weight matrix in the order in which a product reads it.
 struct PackedMatrix {
   Precision precision = Precision::fp32;
-  int outputs = 0;         // real ones
+  int outputs = 0;  // real ones
   int inputs = 0;
-  int panels = 0;          // of Kernels::panel outputs each, the last one filled up with zeros
-  int depth = 0;           // inputs, filled up to the products' own step
+  int panels = 0;  // of Kernels::panel outputs each, the last one filled up with zeros
+  int depth = 0;   // inputs, filled up to the products' own step
   std::size_t panel_bytes = 0;
-  void* values = nullptr;  // panels, one after the other
-  float* bias = nullptr;   // one an output, zeros where there is none
-  float* scale = nullptr;  // int8: one an output
+  void* values = nullptr;          // panels, one after the other
+  float* bias = nullptr;           // one an output, zeros where there is none
+  float* scale = nullptr;          // int8: one an output
   std::int32_t* offset = nullptr;  // int8: what each sum starts with, -128 times the sum of the output's weights
 };
 
@@ -55,10 +55,10 @@ struct Product {
   int first_panel = 0;
   int last_panel = 0;
   int rows = 0;
-  const void* input = nullptr;  // fp32, bf16 or uint8 with zero point 128
-  std::size_t input_stride = 0;  // bytes from a row to the next
+  const void* input = nullptr;       // fp32, bf16 or uint8 with zero point 128
+  std::size_t input_stride = 0;      // bytes from a row to the next
   const float* row_scale = nullptr;  // int8: one a row
-  float* output = nullptr;  // (rows, outputs of the matrix)
+  float* output = nullptr;           // (rows, outputs of the matrix)
   After after = After::nothing;
   const float* residual = nullptr;  // of the same shape, added where `after` says so
 };
@@ -66,7 +66,7 @@ struct Product {
 // Attention of the rows of one text in some of the heads.
 struct Attention {
   bool halves = false;  // in bf16, where Kernels::bf16 says that it is there
-  int queries = 0;  // rows of `query`; all of the text, or only the first
+  int queries = 0;      // rows of `query`; all of the text, or only the first
   int keys = 0;
   int head_size = 0;
   int first_head = 0;
@@ -75,7 +75,7 @@ struct Attention {
   std::size_t query_stride = 0;  // floats from a row to the next
   const float* key = nullptr;
   const float* value = nullptr;
-  std::size_t stride = 0;  // of keys and values
+  std::size_t stride = 0;                  // of keys and values
   const std::uint8_t* attended = nullptr;  // one a key; nullptr where all are
   float* output = nullptr;
   std::size_t output_stride = 0;
@@ -93,8 +93,10 @@ struct Kernels {
   void (*pack_int8)(PackedMatrix& matrix, const std::int8_t* weights);
   void (*multiply)(const Product& product);
   // y = LayerNorm(x), rows of `width` without gaps; biased variance.
-  void (*normalize)(const float* x, const float* gamma, const float* beta, float epsilon, int rows, int width, float* y);
-  // Rows of `width` without gaps to the input of a product in bf16 or int8: int8 has a scale a row, max|x| / 127, and zero point 128.
+  void (*normalize)(const float* x, const float* gamma, const float* beta, float epsilon, int rows, int width,
+                    float* y);
+  // Rows of `width` without gaps to the input of a product in bf16 or int8: int8 has a scale a row, max|x| / 127, and
+  // zero point 128.
   void (*convert)(Precision precision, const float* x, int rows, int width, void* out, std::size_t out_stride,
                   float* scales);
   std::size_t (*attention_scratch)(int keys, int head_size);  // bytes

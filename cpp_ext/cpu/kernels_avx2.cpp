@@ -9,9 +9,7 @@
 
 namespace liteft::avx2 {
 
-static bool available() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
+static bool available() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 
 }  // namespace liteft::avx2
 

@@ -10,8 +10,7 @@
 namespace liteft::avxvnni {
 
 static bool available() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-         __builtin_cpu_supports("avxvnni");
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("avxvnni");
 }
 
 }  // namespace liteft::avxvnni

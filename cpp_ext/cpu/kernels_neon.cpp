@@ -12,9 +12,7 @@ namespace liteft::neon {
 
 constexpr unsigned long kDotProducts = 1ul << 20;  // HWCAP_ASIMDDP
 
-static bool available() {
-  return getauxval(AT_HWCAP) & kDotProducts;
-}
+static bool available() { return getauxval(AT_HWCAP) & kDotProducts; }
 
 }  // namespace liteft::neon
 

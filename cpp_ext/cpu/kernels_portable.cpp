@@ -8,9 +8,7 @@
 
 namespace liteft::portable {
 
-static bool available() {
-  return true;
-}
+static bool available() { return true; }
 
 }  // namespace liteft::portable
 

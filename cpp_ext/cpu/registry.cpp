@@ -2,12 +2,24 @@
 
 namespace liteft {
 
-namespace avx512 { const Kernels& kernels(); }
-namespace avx512vnni { const Kernels& kernels(); }
-namespace avxvnni { const Kernels& kernels(); }
-namespace avx2 { const Kernels& kernels(); }
-namespace neon { const Kernels& kernels(); }
-namespace portable { const Kernels& kernels(); }
+namespace avx512 {
+const Kernels& kernels();
+}
+namespace avx512vnni {
+const Kernels& kernels();
+}
+namespace avxvnni {
+const Kernels& kernels();
+}
+namespace avx2 {
+const Kernels& kernels();
+}
+namespace neon {
+const Kernels& kernels();
+}
+namespace portable {
+const Kernels& kernels();
+}
 
 std::vector<const Kernels*> known_kernels() {
   return {

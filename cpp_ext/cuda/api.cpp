@@ -24,8 +24,8 @@ int32_t liteft_cuda_abi(void) { return LITEFT_CUDA_ABI; }
 
 const char* liteft_cuda_last_error(void) { return last_error().c_str(); }
 
-int liteft_cuda_create(const liteft_shape* shape, const liteft_weight* weights, int32_t count, int32_t precision, int32_t device,
-                       const char* folders, const char* cache, liteft_cuda** created) {
+int liteft_cuda_create(const liteft_shape* shape, const liteft_weight* weights, int32_t count, int32_t precision,
+                       int32_t device, const char* folders, const char* cache, liteft_cuda** created) {
   *created = nullptr;
   return guarded([&] {
     Settings settings;
@@ -41,8 +41,9 @@ int liteft_cuda_create(const liteft_shape* shape, const liteft_weight* weights, 
 int liteft_cuda_run(liteft_cuda* classifier, const liteft_batch* batch, float* logits) {
   return guarded([&] {
     if (!liteft_cuda_is_whole(classifier)) {
-      throw std::runtime_error("CUDA does not follow a fork, and this process was forked from the one that made the classifier; "
-                               "start processes by spawn, and make a classifier in each");
+      throw std::runtime_error(
+          "CUDA does not follow a fork, and this process was forked from the one that made the classifier; "
+          "start processes by spawn, and make a classifier in each");
     }
     classifier->engine->run(*batch, logits);
   });

@@ -1,9 +1,10 @@
 // Softmax attention over texts that lie one after the other.
 //
-// attend: a block has 64 consecutive rows as queries, whichever texts they belong to, and one head; a warp has 16 of them. The keys
-// that any of them may ask lie in one range, from the first row's text to the end of the last row's, and pass through
-// shared memory 64 at a time; what belongs to another text is masked. So short texts share a block without a list of
-// work, and a long one is read once by each block of its queries. Scores never leave registers (online softmax).
+// attend: a block has 64 consecutive rows as queries, whichever texts they belong to, and one head; a warp has 16 of
+// them. The keys that any of them may ask lie in one range, from the first row's text to the end of the last row's, and
+// pass through shared memory 64 at a time; what belongs to another text is masked. So short texts share a block without
+// a list of work, and a long one is read once by each block of its queries. Scores never leave registers (online
+// softmax).
 //
 // attend_first: a warp has one text and one head, for the last layer of a model that pools the first row.
 
@@ -40,8 +41,8 @@ struct Tiles {
   T keys[kKeys][D + kPadding], values[kKeys][D + kPadding];
 };
 
-// lower and upper += weights values, for 16 columns from `column` on, over the keys from `begin` to `end` of the tile; the others'
-// values count as zeros.
+// lower and upper += weights values, for 16 columns from `column` on, over the keys from `begin` to `end` of the tile;
+// the others' values count as zeros.
 template <typename T, int D>
 __device__ void add_values(float (&lower)[4], float (&upper)[4], const std::uint32_t (&weights)[kKeys / 16][4],
                            const T (&values)[kKeys][D + kPadding], int column, int begin, int end) {
@@ -52,9 +53,11 @@ __device__ void add_values(float (&lower)[4], float (&upper)[4], const std::uint
     std::uint32_t b[4];
     load_matrices_across(b, &values[16 * step + lane % 16][column + lane / 16 * 8]);
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {  // keys 2t and 2t + 1, in the halves of a register; then the keys 8 further on
+    for (int half = 0; half < 2;
+         ++half) {  // keys 2t and 2t + 1, in the halves of a register; then the keys 8 further on
       const int key = 16 * step + 8 * half + 2 * (lane % 4);
-      const std::uint32_t kept = (key >= begin && key < end ? 0xffffu : 0u) | (key + 1 >= begin && key + 1 < end ? 0xffff0000u : 0u);
+      const std::uint32_t kept =
+          (key >= begin && key < end ? 0xffffu : 0u) | (key + 1 >= begin && key + 1 < end ? 0xffff0000u : 0u);
       b[half] &= kept;
       b[half + 2] &= kept;
     }
@@ -188,7 +191,8 @@ __global__ void __launch_bounds__(128, D == 32 ? 4 : 3) attend_kernel(Attention<
       for (int n = 0; n < D / 8; n += 2) add_values<T, D>(out[n], out[n + 1], weights, values, 8 * n, 0, kKeys);
       continue;
     }
-    // Of another text's infinity the weight is 0, and the product would be NaN: one text after the other, with zeros for what is not its own.
+    // Of another text's infinity the weight is 0, and the product would be NaN: one text after the other, with zeros
+    // for what is not its own.
     for (int text = given.text_of_row[first]; text <= given.text_of_row[min(first + 16, rows) - 1]; ++text) {
       const int text_begin = given.offsets[text], text_end = given.offsets[text + 1];
 #pragma unroll
@@ -212,14 +216,16 @@ __global__ void __launch_bounds__(128, D == 32 ? 4 : 3) attend_kernel(Attention<
     const float inverse = 1.0f / total[r];
     T* to = given.out + static_cast<std::size_t>(row_of[r]) * given.heads * D + column;
 #pragma unroll
-    for (int n = 0; n < D / 8; ++n) store_pair(to + 8 * n + 2 * t, {out[n][2 * r] * inverse, out[n][2 * r + 1] * inverse});
+    for (int n = 0; n < D / 8; ++n)
+      store_pair(to + 8 * n + 2 * t, {out[n][2 * r] * inverse, out[n][2 * r + 1] * inverse});
   }
 }
 
 constexpr int kFirstWarps = 4;
 constexpr int kAtOnce = 8;  // rows of values that are on their way
 
-// Shared memory: the queries of the block's warps, 1 KB at most. A step takes 32 keys, one a lane; then each lane sums its own columns.
+// Shared memory: the queries of the block's warps, 1 KB at most. A step takes 32 keys, one a lane; then each lane sums
+// its own columns.
 template <typename T, int D>
 __global__ void __launch_bounds__(32 * kFirstWarps) attend_first_kernel(Attention<T> given) {
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
@@ -228,7 +234,8 @@ __global__ void __launch_bounds__(32 * kFirstWarps) attend_first_kernel(Attentio
   float* query = reinterpret_cast<float*>(dynamic_shared()) + warp * D;
   const int column = blockIdx.y * D, begin = given.offsets[text], end = given.offsets[text + 1];
   for (int i = lane; i < D; i += 32) {
-    const float x = static_cast<float>(given.query[text * given.query_stride + column + i]) + given.query_bias[column + i];
+    const float x =
+        static_cast<float>(given.query[text * given.query_stride + column + i]) + given.query_bias[column + i];
     query[i] = x * kLog2E * rsqrtf(static_cast<float>(D));
   }
   __syncwarp();
@@ -276,7 +283,8 @@ __global__ void __launch_bounds__(32 * kFirstWarps) attend_first_kernel(Attentio
 #pragma unroll
   for (int i = 0; i < kColumns; ++i) {
     const int at = column + lane + 32 * i;
-    given.out[static_cast<std::size_t>(text) * given.heads * D + at] = static_cast<T>(out[i] / total + given.value_bias[at]);
+    given.out[static_cast<std::size_t>(text) * given.heads * D + at] =
+        static_cast<T>(out[i] / total + given.value_bias[at]);
   }
 }
 
@@ -285,16 +293,20 @@ __global__ void __launch_bounds__(32 * kFirstWarps) attend_first_kernel(Attentio
 template <typename T>
 void attend(const Attention<T>& given, int head_size, int rows, cudaStream_t stream) {
   const dim3 grid((rows + kRows - 1) / kRows, given.heads);
-  if (head_size == 32) launch(attend_kernel<T, 32>, grid, 128, sizeof(Tiles<T, 32>), stream, given);
-  else launch(attend_kernel<T, 64>, grid, 128, sizeof(Tiles<T, 64>), stream, given);
+  if (head_size == 32)
+    launch(attend_kernel<T, 32>, grid, 128, sizeof(Tiles<T, 32>), stream, given);
+  else
+    launch(attend_kernel<T, 64>, grid, 128, sizeof(Tiles<T, 64>), stream, given);
 }
 
 template <typename T>
 void attend_first(const Attention<T>& given, int head_size, int texts, cudaStream_t stream) {
   const dim3 grid((texts + kFirstWarps - 1) / kFirstWarps, given.heads);
   const std::size_t bytes = kFirstWarps * head_size * sizeof(float);
-  if (head_size == 32) launch(attend_first_kernel<T, 32>, grid, 32 * kFirstWarps, bytes, stream, given);
-  else launch(attend_first_kernel<T, 64>, grid, 32 * kFirstWarps, bytes, stream, given);
+  if (head_size == 32)
+    launch(attend_first_kernel<T, 32>, grid, 32 * kFirstWarps, bytes, stream, given);
+  else
+    launch(attend_first_kernel<T, 64>, grid, 32 * kFirstWarps, bytes, stream, given);
 }
 
 template <typename T>
@@ -305,9 +317,9 @@ void load_attention_kernels() {
   load_kernel(attend_first_kernel<T, 64>);
 }
 
-#define LITEFT_FOR(T)                                                       \
-  template void load_attention_kernels<T>();                                \
-  template void attend<T>(const Attention<T>&, int, int, cudaStream_t);     \
+#define LITEFT_FOR(T)                                                   \
+  template void load_attention_kernels<T>();                            \
+  template void attend<T>(const Attention<T>&, int, int, cudaStream_t); \
   template void attend_first<T>(const Attention<T>&, int, int, cudaStream_t);
 LITEFT_FOR(__half)
 LITEFT_FOR(__nv_bfloat16)

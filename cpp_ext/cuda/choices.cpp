@@ -7,7 +7,8 @@
 
 namespace liteft::cuda {
 
-Choices::Choices(Policy policy, std::size_t shared, std::string cache) : policy_(policy), shared_(shared), cache_(std::move(cache)) {
+Choices::Choices(Policy policy, std::size_t shared, std::string cache)
+    : policy_(policy), shared_(shared), cache_(std::move(cache)) {
   if (cache_.empty()) return;
   for (const std::string& record : read_records(cache_, &news_)) {
     std::istringstream words(record);
@@ -16,8 +17,10 @@ Choices::Choices(Policy policy, std::size_t shared, std::string cache) : policy_
     bool faster = false;
     words >> what >> shape.rows >> shape.inputs >> shape.outputs >> faster;
     shape.what = static_cast<Fusion>(what);
-    if (words) faster_[shape] = faster;
-    else news_ = true;
+    if (words)
+      faster_[shape] = faster;
+    else
+      news_ = true;
   }
 }
 
@@ -41,7 +44,8 @@ void Choices::save() {
   std::vector<std::string> records;
   for (const auto& [shape, faster] : faster_) {
     std::ostringstream record;
-    record << static_cast<int>(shape.what) << ' ' << shape.rows << ' ' << shape.inputs << ' ' << shape.outputs << ' ' << faster;
+    record << static_cast<int>(shape.what) << ' ' << shape.rows << ' ' << shape.inputs << ' ' << shape.outputs << ' '
+           << faster;
     records.push_back(record.str());
   }
   write_records(cache_, records);

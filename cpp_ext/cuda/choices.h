@@ -1,5 +1,5 @@
-// Whether a fused kernel or cublasLt with a kernel after it is faster, for each shape: measured on this GPU when a classifier is made, and
-// kept in a file for the next time.
+// Whether a fused kernel or cublasLt with a kernel after it is faster, for each shape: measured on this GPU when a
+// classifier is made, and kept in a file for the next time.
 
 #pragma once
 

@@ -1,5 +1,6 @@
-// cublasLt, opened at run time: the few functions and constants that products need, declared here so that neither its headers nor the
-// library are needed to build. Names and values are those of cublasLt.h; they have been the same from version 11 on.
+// cublasLt, opened at run time: the few functions and constants that products need, declared here so that neither its
+// headers nor the library are needed to build. Names and values are those of cublasLt.h; they have been the same from
+// version 11 on.
 
 #pragma once
 
@@ -36,8 +37,8 @@ constexpr int kSuccess = 0;
 // The library's functions. One exists for a process.
 class CublasLt {
  public:
-  // Looks for libcublasLt.so.13, then .so.12: where the process has loaded it, in `folders` (of the nvidia-cublas wheel and of torch),
-  // then where the system looks. Throws std::runtime_error that names what was tried.
+  // Looks for libcublasLt.so.13, then .so.12: where the process has loaded it, in `folders` (of the nvidia-cublas wheel
+  // and of torch), then where the system looks. Throws std::runtime_error that names what was tried.
   static const CublasLt& open(const std::string& folders);
 
   using Handle = void*;
@@ -51,10 +52,11 @@ class CublasLt {
   int (*preference_create)(void**) = nullptr;
   int (*preference_set)(void*, int attribute, const void*, std::size_t) = nullptr;
   int (*preference_destroy)(void*) = nullptr;
-  int (*heuristics)(Handle, void* desc, void* a, void* b, void* c, void* d, void* preference, int wanted, Heuristic*, int* found) = nullptr;
+  int (*heuristics)(Handle, void* desc, void* a, void* b, void* c, void* d, void* preference, int wanted, Heuristic*,
+                    int* found) = nullptr;
   int (*matmul)(Handle, void* desc, const void* alpha, const void* a, void* a_layout, const void* b, void* b_layout,
-                const void* beta, const void* c, void* c_layout, void* d, void* d_layout, const Algorithm*, void* workspace,
-                std::size_t workspace_bytes, cudaStream_t) = nullptr;
+                const void* beta, const void* c, void* c_layout, void* d, void* d_layout, const Algorithm*,
+                void* workspace, std::size_t workspace_bytes, cudaStream_t) = nullptr;
   std::string path;
 
  private:

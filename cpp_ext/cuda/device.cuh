@@ -21,19 +21,22 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t sh
             const Arguments&... arguments) {
   [&](Parameters... exact) {
     void* places[] = {static_cast<void*>(&exact)...};
-    check(cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid, block, places, shared, stream), "starting a kernel");
+    check(cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid, block, places, shared, stream),
+          "starting a kernel");
   }(arguments...);
 }
 
-// Loads a kernel on the current device, and allows its launches `shared` bytes where that is more than the 48 KB that every kernel may
-// have. CUDA else loads a kernel when it is launched first, which may be refused while a graph is captured.
+// Loads a kernel on the current device, and allows its launches `shared` bytes where that is more than the 48 KB that
+// every kernel may have. CUDA else loads a kernel when it is launched first, which may be refused while a graph is
+// captured.
 template <typename... Parameters>
 void load_kernel(void (*kernel)(Parameters...), std::size_t shared = 0) {
   const void* const function = reinterpret_cast<const void*>(kernel);
   cudaFuncAttributes attributes{};
   check(cudaFuncGetAttributes(&attributes, function), "loading a kernel");
   if (shared <= 48 << 10) return;
-  check(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)), "asking for shared memory");
+  check(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)),
+        "asking for shared memory");
 }
 
 // The shared memory that a launch asked for.
@@ -42,10 +45,11 @@ inline __device__ char* dynamic_shared() {
   return shared;
 }
 
-// d += a b for a (16, 16) by rows, b (16, 8) by columns. Of lane l, with g = l / 4 and t = l % 4: a holds the pairs of columns
-// 2t and 2t + 8 of rows g and g + 8 (in the order: row g, g + 8, then the upper columns), b the pairs of rows 2t and 2t + 8 of
-// column g, and d columns 2t and 2t + 1 of row g, then of row g + 8.
-inline __device__ void multiply_add(__half, float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
+// d += a b for a (16, 16) by rows, b (16, 8) by columns. Of lane l, with g = l / 4 and t = l % 4: a holds the pairs of
+// columns 2t and 2t + 8 of rows g and g + 8 (in the order: row g, g + 8, then the upper columns), b the pairs of rows
+// 2t and 2t + 8 of column g, and d columns 2t and 2t + 1 of row g, then of row g + 8.
+inline __device__ void multiply_add(__half, float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
+                                    std::uint32_t b1) {
   asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
@@ -57,18 +61,22 @@ inline __device__ void multiply_add(__nv_bfloat16, float (&d)[4], const std::uin
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-// Four 8 x 8 matrices of 16-bit values from shared memory; lane l gives the address of row l % 8 of matrix l / 8, and receives columns
-// 2 (l % 4) and the next of row l / 4 of each.
+// Four 8 x 8 matrices of 16-bit values from shared memory; lane l gives the address of row l % 8 of matrix l / 8, and
+// receives columns 2 (l % 4) and the next of row l / 4 of each.
 inline __device__ void load_matrices(std::uint32_t (&out)[4], const void* row) {
   const auto at = static_cast<std::uint32_t>(__cvta_generic_to_shared(row));
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-               : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3]) : "r"(at) : "memory");
+               : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
+               : "r"(at)
+               : "memory");
 }
 // The same, each matrix transposed.
 inline __device__ void load_matrices_across(std::uint32_t (&out)[4], const void* row) {
   const auto at = static_cast<std::uint32_t>(__cvta_generic_to_shared(row));
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
-               : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3]) : "r"(at) : "memory");
+               : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
+               : "r"(at)
+               : "memory");
 }
 
 // Starts a copy of 16 bytes to shared memory; zeros where `there` is false. Copies are waited for in groups.

@@ -16,8 +16,8 @@ namespace {
 constexpr int kLeastCapability = 80;
 constexpr int kLeastRows = 256, kMostRows = 65536;  // that LITEFT_CUDA_ROWS may ask for
 
-// Makes a device the current one of the calling thread, and gives the former one back. What is current already is not chosen again, and
-// no other is touched: choosing a device starts CUDA on it, with hundreds of megabytes.
+// Makes a device the current one of the calling thread, and gives the former one back. What is current already is not
+// chosen again, and no other is touched: choosing a device starts CUDA on it, with hundreds of megabytes.
 class Current {
  public:
   explicit Current(int device) {
@@ -40,8 +40,12 @@ class Current {
 template <typename T>
 class Engine : public AnyEngine {
  public:
-  Engine(const liteft_shape& shape, const liteft_weight* weights, int count, int type, const Settings& settings, std::string about)
-      : settings_(settings), library_(CublasLt::open(settings.folders)), about_(std::move(about)), model_(shape, weights, count),
+  Engine(const liteft_shape& shape, const liteft_weight* weights, int count, int type, const Settings& settings,
+         std::string about)
+      : settings_(settings),
+        library_(CublasLt::open(settings.folders)),
+        about_(std::move(about)),
+        model_(shape, weights, count),
         products_(library_, type, cache_file("products", type)),
         choices_(settings.policy, shared_memory(), cache_file("fusions", type)) {
     settings_.most_rows = std::max(settings_.most_rows, bucket_of(shape.positions));
@@ -134,7 +138,8 @@ class Engine : public AnyEngine {
   };
 
   std::unique_ptr<Slot<T>> make_slot() {
-    return std::make_unique<Slot<T>>(model_, products_, choices_, settings_.most_rows, settings_.most_rows, settings_.most_graphs);
+    return std::make_unique<Slot<T>>(model_, products_, choices_, settings_.most_rows, settings_.most_rows,
+                                     settings_.most_graphs);
   }
 
   std::unique_ptr<Slot<T>> take() {
@@ -177,7 +182,8 @@ class Engine : public AnyEngine {
     const int first = batch.offsets[chunk.first_text], texts = chunk.last_text - chunk.first_text;
     *out.counts = {chunk.rows, texts};
     for (int text = 0; text <= texts; ++text) out.offsets[text] = batch.offsets[chunk.first_text + text] - first;
-    for (int text = 0; text < texts; ++text) std::fill(out.text_of_row + out.offsets[text], out.text_of_row + out.offsets[text + 1], text);
+    for (int text = 0; text < texts; ++text)
+      std::fill(out.text_of_row + out.offsets[text], out.text_of_row + out.offsets[text + 1], text);
     std::copy_n(batch.ids + first, chunk.rows, out.ids);
     std::copy_n(batch.positions + first, chunk.rows, out.positions);
     if (bucket.holds_types) std::copy_n(batch.types + first, chunk.rows, out.types);
@@ -195,8 +201,9 @@ class Engine : public AnyEngine {
   // For what decides what is fastest: the GPU, or the part of it that there is, versions, and the kernels.
   std::string cache_file(const std::string& what, int type) const {
     if (settings_.cache.empty()) return "";
-    std::string name = about_ + ", " + std::to_string(attribute(cudaDevAttrMultiProcessorCount)) + " multiprocessors, kernels " +
-                       LITEFT_CUDA_KERNELS + (type == lt::kFloat16 ? ", fp16" : ", bf16");
+    std::string name = about_ + ", " + std::to_string(attribute(cudaDevAttrMultiProcessorCount)) +
+                       " multiprocessors, kernels " + LITEFT_CUDA_KERNELS +
+                       (type == lt::kFloat16 ? ", fp16" : ", bf16");
     for (char& each : name) {
       if (!std::isalnum(static_cast<unsigned char>(each)) && each != '.') each = '-';
     }
@@ -223,8 +230,9 @@ int rows_from_environment(int otherwise) {
   char* end = nullptr;
   const long rows = std::strtol(asked, &end, 10);
   if (*end || rows < kLeastRows || rows > kMostRows) {
-    throw std::invalid_argument("LITEFT_CUDA_ROWS is '" + std::string(asked) + "', and the rows of a chunk are a number from " +
-                                std::to_string(kLeastRows) + " to " + std::to_string(kMostRows));
+    throw std::invalid_argument("LITEFT_CUDA_ROWS is '" + std::string(asked) +
+                                "', and the rows of a chunk are a number from " + std::to_string(kLeastRows) + " to " +
+                                std::to_string(kMostRows));
   }
   return static_cast<int>(rows);
 }
@@ -234,7 +242,8 @@ Policy policy_from_environment(Policy otherwise) {
   if (!asked || !*asked) return otherwise;
   if (std::strcmp(asked, "always") == 0) return Policy::always;
   if (std::strcmp(asked, "never") == 0) return Policy::never;
-  throw std::invalid_argument("LITEFT_CUDA_FUSE is '" + std::string(asked) + "', and it is 'always' or 'never', or unset: then what is "
+  throw std::invalid_argument("LITEFT_CUDA_FUSE is '" + std::string(asked) +
+                              "', and it is 'always' or 'never', or unset: then what is "
                               "faster is measured");
 }
 
@@ -243,43 +252,51 @@ std::string describe(const Settings& settings) {
   int devices = 0, driver = 0;
   const cudaError_t error = cudaGetDeviceCount(&devices);
   if (error == cudaErrorInsufficientDriver) {  // also where there is no driver at all
-    throw std::runtime_error("there is no NVIDIA driver, or one older than CUDA " + std::to_string(CUDART_VERSION / 1000) + "." +
-                             std::to_string(CUDART_VERSION % 1000 / 10) + " needs");
+    throw std::runtime_error("there is no NVIDIA driver, or one older than CUDA " +
+                             std::to_string(CUDART_VERSION / 1000) + "." + std::to_string(CUDART_VERSION % 1000 / 10) +
+                             " needs");
   }
   if (error == cudaErrorInitializationError && getpid() != first) {
     cudaGetLastError();
-    throw std::runtime_error("CUDA does not follow a fork, and this process was forked from one that had started CUDA; start processes "
-                             "by spawn");
+    throw std::runtime_error(
+        "CUDA does not follow a fork, and this process was forked from one that had started CUDA; start processes "
+        "by spawn");
   }
   check(error, "looking for a GPU");
   if (settings.device < 0 || settings.device >= devices) {
-    throw std::runtime_error("there is no GPU " + std::to_string(settings.device) + " among " + std::to_string(devices));
+    throw std::runtime_error("there is no GPU " + std::to_string(settings.device) + " among " +
+                             std::to_string(devices));
   }
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, settings.device), "asking for the GPU");
   check(cudaDriverGetVersion(&driver), "asking for the driver");
   const std::string capability = std::to_string(properties.major) + "." + std::to_string(properties.minor);
   if (10 * properties.major + properties.minor < kLeastCapability) {
-    throw std::runtime_error(std::string(properties.name) + " has compute capability " + capability + ", and 8.0 is needed");
+    throw std::runtime_error(std::string(properties.name) + " has compute capability " + capability +
+                             ", and 8.0 is needed");
   }
   const Current current(settings.device);
   const cudaError_t looked = look_for_kernels();
-  if (looked == cudaErrorNoKernelImageForDevice || looked == cudaErrorInvalidDeviceFunction || looked == cudaErrorUnsupportedPtxVersion) {
+  if (looked == cudaErrorNoKernelImageForDevice || looked == cudaErrorInvalidDeviceFunction ||
+      looked == cudaErrorUnsupportedPtxVersion) {
     cudaGetLastError();
-    throw std::runtime_error(std::string(properties.name) + " has compute capability " + capability +
-                             ", and libliteft_cuda holds no kernels that run on it: it was built for " LITEFT_CUDA_BUILT_FOR
-                             " (LITEFT_CUDA_ARCHITECTURES)");
+    throw std::runtime_error(
+        std::string(properties.name) + " has compute capability " + capability +
+        ", and libliteft_cuda holds no kernels that run on it: it was built for " LITEFT_CUDA_BUILT_FOR
+        " (LITEFT_CUDA_ARCHITECTURES)");
   }
   check(looked, "looking for kernels");
-  return std::string(properties.name) + ", compute capability " + capability + ", CUDA " + std::to_string(driver / 1000) + "." +
-         std::to_string(driver % 1000 / 10) + ", cublasLt " + std::to_string(CublasLt::open(settings.folders).version());
+  return std::string(properties.name) + ", compute capability " + capability + ", CUDA " +
+         std::to_string(driver / 1000) + "." + std::to_string(driver % 1000 / 10) + ", cublasLt " +
+         std::to_string(CublasLt::open(settings.folders).version());
 }
 
-std::unique_ptr<AnyEngine> make_engine(const liteft_shape& shape, const liteft_weight* weights, int count, int precision,
-                                       const Settings& settings) {
+std::unique_ptr<AnyEngine> make_engine(const liteft_shape& shape, const liteft_weight* weights, int count,
+                                       int precision, const Settings& settings) {
   const std::string about = describe(settings);  // refuses what cannot be had before anything is chosen
   const Current current(settings.device);
-  if (precision == LITEFT_BF16) return std::make_unique<Engine<__nv_bfloat16>>(shape, weights, count, lt::kBfloat16, settings, about);
+  if (precision == LITEFT_BF16)
+    return std::make_unique<Engine<__nv_bfloat16>>(shape, weights, count, lt::kBfloat16, settings, about);
   return std::make_unique<Engine<__half>>(shape, weights, count, lt::kFloat16, settings, about);
 }
 

@@ -30,25 +30,26 @@ struct Settings {
   std::string folders;
   std::string cache;
   Policy policy = Policy::measured;  // of fusing
-  int most_rows = 8192;  // of a chunk: activations of a width of 384 stay in 50 MB of second-level cache
-  int most_slots = 8;    // runs at a time; more wait for one of them
-  int most_graphs = 128;  // of a slot; the one that was not used for longest goes
+  int most_rows = 8192;              // of a chunk: activations of a width of 384 stay in 50 MB of second-level cache
+  int most_slots = 8;                // runs at a time; more wait for one of them
+  int most_graphs = 128;             // of a slot; the one that was not used for longest goes
 };
 
 // precision: LITEFT_BF16 or LITEFT_FP16. Throws std::invalid_argument for a model that the kernels do not take, and
 // std::runtime_error where there is no such GPU.
-std::unique_ptr<AnyEngine> make_engine(const liteft_shape& shape, const liteft_weight* weights, int count, int precision,
-                                       const Settings& settings);
+std::unique_ptr<AnyEngine> make_engine(const liteft_shape& shape, const liteft_weight* weights, int count,
+                                       int precision, const Settings& settings);
 
-// Rows of a chunk as LITEFT_CUDA_ROWS in the environment says, 256 to 65,536: for measurements. Throws std::invalid_argument for others.
+// Rows of a chunk as LITEFT_CUDA_ROWS in the environment says, 256 to 65,536: for measurements. Throws
+// std::invalid_argument for others.
 int rows_from_environment(int otherwise);
 
-// Whether to fuse as LITEFT_CUDA_FUSE in the environment says, "always" (wherever a kernel takes the shape) or "never": for tests and
-// measurements. Throws std::invalid_argument for others.
+// Whether to fuse as LITEFT_CUDA_FUSE in the environment says, "always" (wherever a kernel takes the shape) or "never":
+// for tests and measurements. Throws std::invalid_argument for others.
 Policy policy_from_environment(Policy otherwise);
 
-// The GPU and the versions of driver and cublasLt, in a line. Throws std::runtime_error where one of them is missing or too old, where
-// the library was not built for the GPU, and after a fork. Starts CUDA on the GPU.
+// The GPU and the versions of driver and cublasLt, in a line. Throws std::runtime_error where one of them is missing or
+// too old, where the library was not built for the GPU, and after a fork. Starts CUDA on the GPU.
 std::string describe(const Settings& settings);
 
 }  // namespace liteft::cuda

@@ -1,12 +1,13 @@
-// The feed-forward block with its residual and LayerNorm in one kernel. The hidden values, four times as many as a row has,
-// never go through memory. It has run in an emulator, on no GPU yet.
+// The feed-forward block with its residual and LayerNorm in one kernel. The hidden values, four times as many as a row
+// has, never go through memory. It has run in an emulator, on no GPU yet.
 //
-// A block has 64 rows and 256 threads. Its rows stay in shared memory; 64 hidden columns at a time are multiplied, activated, written
-// to shared memory as T and multiplied into the sums of the outputs, in registers. Weights pass through 3 stages of shared memory, each
-// piece as four parts of Width * 32 values: two of the inner weights (Width / 2 rows, 64 columns), two of the outer (32 rows, Width
-// columns). Every block reads all weights, from the second-level cache. sm_80 and later. Shared memory and registers
-// a thread, as nvcc 13.0 says for sm_90a (sm_80: up to four fewer), without spills: 141 KB and 252 for a width of 384, 98 KB and 189 for
-// 256, 55 KB and 126 for 128. A GPU that gives a block less (100 KB, sm_86 and sm_89) goes without it at 384.
+// A block has 64 rows and 256 threads. Its rows stay in shared memory; 64 hidden columns at a time are multiplied,
+// activated, written to shared memory as T and multiplied into the sums of the outputs, in registers. Weights pass
+// through 3 stages of shared memory, each piece as four parts of Width * 32 values: two of the inner weights (Width / 2
+// rows, 64 columns), two of the outer (32 rows, Width columns). Every block reads all weights, from the second-level
+// cache. sm_80 and later. Shared memory and registers a thread, as nvcc 13.0 says for sm_90a (sm_80: up to four fewer),
+// without spills: 141 KB and 252 for a width of 384, 98 KB and 189 for 256, 55 KB and 126 for 128. A GPU that gives a
+// block less (100 KB, sm_86 and sm_89) goes without it at 384.
 
 #include "cuda/activations.cuh"
 #include "cuda/kernels.h"
@@ -45,11 +46,13 @@ __global__ void __launch_bounds__(kTileThreads, 1) feed_forward_kernel(FeedForwa
       const int piece = number / kParts, part = number % kParts;
       T* to = tiles.parts[number % kStages];
       if (part < 2) {
-        copy_tile<Width / 2, kHidden>(to, given.inner_weights + static_cast<std::size_t>(part * (Width / 2)) * given.inner + piece * kHidden,
-                                      given.inner);
+        copy_tile<Width / 2, kHidden>(
+            to, given.inner_weights + static_cast<std::size_t>(part * (Width / 2)) * given.inner + piece * kHidden,
+            given.inner);
       } else {
-        copy_tile<kHidden / 2, Width>(to, given.outer_weights + static_cast<std::size_t>(piece * kHidden + (part - 2) * (kHidden / 2)) * Width,
-                                      Width);
+        copy_tile<kHidden / 2, Width>(
+            to, given.outer_weights + static_cast<std::size_t>(piece * kHidden + (part - 2) * (kHidden / 2)) * Width,
+            Width);
       }
     }
     end_copies();
@@ -69,11 +72,12 @@ __global__ void __launch_bounds__(kTileThreads, 1) feed_forward_kernel(FeedForwa
       fetch(number + kStages - 1);
       const T* weights = tiles.parts[number % kStages];
       if (part < 2) {
-        add_product<Width / 2, Width + kPad, kHidden + kPad>(hidden, tiles.x + warp_row * (Width + kPad) + part * (Width / 2),
-                                                             weights + warp_column * 8 * kHiddenN);
+        add_product<Width / 2, Width + kPad, kHidden + kPad>(
+            hidden, tiles.x + warp_row * (Width + kPad) + part * (Width / 2), weights + warp_column * 8 * kHiddenN);
       } else {
-        add_product<kHidden / 2, kHidden + kPad, Width + kPad>(sums, tiles.hidden + warp_row * (kHidden + kPad) + (part - 2) * (kHidden / 2),
-                                                               weights + warp_column * 8 * kN);
+        add_product<kHidden / 2, kHidden + kPad, Width + kPad>(
+            sums, tiles.hidden + warp_row * (kHidden + kPad) + (part - 2) * (kHidden / 2),
+            weights + warp_column * 8 * kN);
       }
       if (part != 1) continue;
       with_act(given.act, [&](auto kind) {
@@ -109,27 +113,32 @@ __global__ void __launch_bounds__(kTileThreads, 1) feed_forward_kernel(FeedForwa
       }
     }
   }
-  store_normed<Width>(sums, tiles.sums, given.gamma, given.beta, given.epsilon, given.out + static_cast<std::size_t>(first) * Width, there,
-                      warp_row, warp_column);
+  store_normed<Width>(sums, tiles.sums, given.gamma, given.beta, given.epsilon,
+                      given.out + static_cast<std::size_t>(first) * Width, there, warp_row, warp_column);
 }
 
 template <typename T, int Width>
 void run_in(const FeedForward<T>& given, int rows, cudaStream_t stream) {
-  launch(feed_forward_kernel<T, Width>, (rows + kRows - 1) / kRows, kTileThreads, sizeof(BlockTiles<T, Width>), stream, given);
+  launch(feed_forward_kernel<T, Width>, (rows + kRows - 1) / kRows, kTileThreads, sizeof(BlockTiles<T, Width>), stream,
+         given);
 }
 
 }  // namespace
 
 bool fuses_feed_forward(int width, std::size_t shared) {
-  return (width == 128 && sizeof(BlockTiles<__half, 128>) <= shared) || (width == 256 && sizeof(BlockTiles<__half, 256>) <= shared) ||
+  return (width == 128 && sizeof(BlockTiles<__half, 128>) <= shared) ||
+         (width == 256 && sizeof(BlockTiles<__half, 256>) <= shared) ||
          (width == 384 && sizeof(BlockTiles<__half, 384>) <= shared);
 }
 
 template <typename T>
 void feed_forward(const FeedForward<T>& given, int rows, cudaStream_t stream) {
-  if (given.width == 128) run_in<T, 128>(given, rows, stream);
-  else if (given.width == 256) run_in<T, 256>(given, rows, stream);
-  else run_in<T, 384>(given, rows, stream);
+  if (given.width == 128)
+    run_in<T, 128>(given, rows, stream);
+  else if (given.width == 256)
+    run_in<T, 256>(given, rows, stream);
+  else
+    run_in<T, 384>(given, rows, stream);
 }
 
 template <typename T>

@@ -1,12 +1,13 @@
-// Products with what follows them in one kernel: bias and activation, or bias, residual and LayerNorm. What follows is done on the
-// sums in registers, so that no value goes through memory in between. They have run in an emulator, on no GPU yet.
+// Products with what follows them in one kernel: bias and activation, or bias, residual and LayerNorm. What follows is
+// done on the sums in registers, so that no value goes through memory in between. They have run in an emulator, on no
+// GPU yet.
 //
-// Both: 256 threads, 32 inputs at a time through 3 stages of shared memory, filled by asynchronous copies. sm_80 and later; registers
-// as nvcc 13.0 says for sm_90a (sm_80: within one), without spills.
+// Both: 256 threads, 32 inputs at a time through 3 stages of shared memory, filled by asynchronous copies. sm_80 and
+// later; registers as nvcc 13.0 says for sm_90a (sm_80: within one), without spills.
 //
-// multiply_activate: a block has 128 rows and 128 outputs (64 where outputs are no multiple of 128): 56 KB of shared memory and 126
-// registers a thread (44 KB, 96).
-// multiply_normalize: a block has 64 rows and all outputs: 91 KB and 206 registers for 384, 67 KB and 149 for 256, 43 KB and 91 for 128.
+// multiply_activate: a block has 128 rows and 128 outputs (64 where outputs are no multiple of 128): 56 KB of shared
+// memory and 126 registers a thread (44 KB, 96). multiply_normalize: a block has 64 rows and all outputs: 91 KB and 206
+// registers for 384, 67 KB and 149 for 256, 43 KB and 91 for 128.
 
 #include "cuda/activations.cuh"
 #include "cuda/kernels.h"
@@ -31,8 +32,8 @@ __global__ void __launch_bounds__(kTileThreads, 2) multiply_activate_kernel(Prod
   const int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
   const int warp_row = warp / kActWarpColumns * 16 * kM, warp_column = warp % kActWarpColumns * 8 * kN;
   float sums[kM][kN][4] = {};
-  multiply_rows(sums, tiles, given.x + static_cast<std::size_t>(first) * given.inputs, given.inputs, there, given.weights + column,
-                given.outputs, warp_row, warp_column);
+  multiply_rows(sums, tiles, given.x + static_cast<std::size_t>(first) * given.inputs, given.inputs, there,
+                given.weights + column, given.outputs, warp_row, warp_column);
   with_act(given.act, [&](auto kind) {
 #pragma unroll
     for (int n = 0; n < kN; ++n) {
@@ -45,7 +46,8 @@ __global__ void __launch_bounds__(kTileThreads, 2) multiply_activate_kernel(Prod
           const int row = warp_row + 16 * m + 8 * half + g;
           if (row >= there) continue;
           store_pair(given.out + static_cast<std::size_t>(first + row) * given.outputs + at,
-                     {act(decltype(kind)::value, sums[m][n][2 * half] + bias.x), act(decltype(kind)::value, sums[m][n][2 * half + 1] + bias.y)});
+                     {act(decltype(kind)::value, sums[m][n][2 * half] + bias.x),
+                      act(decltype(kind)::value, sums[m][n][2 * half + 1] + bias.y)});
         }
       }
     }
@@ -69,8 +71,8 @@ __global__ void __launch_bounds__(kTileThreads, 1) multiply_normalize_kernel(Pro
   const int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
   const int warp_row = warp / kNormWarpColumns * 16 * kM, warp_column = warp % kNormWarpColumns;
   float sums[kM][kN][4] = {};
-  multiply_rows(sums, tiles.pipeline, given.x + static_cast<std::size_t>(first) * given.inputs, given.inputs, there, given.weights, Width,
-                warp_row, warp_column * 8 * kN);
+  multiply_rows(sums, tiles.pipeline, given.x + static_cast<std::size_t>(first) * given.inputs, given.inputs, there,
+                given.weights, Width, warp_row, warp_column * 8 * kN);
 #pragma unroll
   for (int n = 0; n < kN; ++n) {
     const int at = warp_column * 8 * kN + 8 * n + 2 * t;
@@ -87,8 +89,8 @@ __global__ void __launch_bounds__(kTileThreads, 1) multiply_normalize_kernel(Pro
       }
     }
   }
-  store_normed<Width>(sums, tiles.sums, given.gamma, given.beta, given.epsilon, given.out + static_cast<std::size_t>(first) * Width, there,
-                      warp_row, warp_column);
+  store_normed<Width>(sums, tiles.sums, given.gamma, given.beta, given.epsilon,
+                      given.out + static_cast<std::size_t>(first) * Width, there, warp_row, warp_column);
 }
 
 template <typename T, int Columns>
@@ -99,7 +101,8 @@ void activate_in(const ProductActivated<T>& given, int rows, cudaStream_t stream
 
 template <typename T, int Width>
 void normalize_in(const ProductNormed<T>& given, int rows, cudaStream_t stream) {
-  launch(multiply_normalize_kernel<T, Width>, (rows + kNormRows - 1) / kNormRows, kTileThreads, sizeof(NormTiles<T, Width>), stream, given);
+  launch(multiply_normalize_kernel<T, Width>, (rows + kNormRows - 1) / kNormRows, kTileThreads,
+         sizeof(NormTiles<T, Width>), stream, given);
 }
 
 }  // namespace
@@ -107,21 +110,27 @@ void normalize_in(const ProductNormed<T>& given, int rows, cudaStream_t stream) 
 bool fuses_act(std::size_t shared) { return sizeof(ActTiles<__half, 128>) <= shared; }
 
 bool fuses_norm(int width, std::size_t shared) {
-  return (width == 128 && sizeof(NormTiles<__half, 128>) <= shared) || (width == 256 && sizeof(NormTiles<__half, 256>) <= shared) ||
+  return (width == 128 && sizeof(NormTiles<__half, 128>) <= shared) ||
+         (width == 256 && sizeof(NormTiles<__half, 256>) <= shared) ||
          (width == 384 && sizeof(NormTiles<__half, 384>) <= shared);
 }
 
 template <typename T>
 void multiply_activate(const ProductActivated<T>& given, int rows, cudaStream_t stream) {
-  if (given.outputs % 128 == 0) activate_in<T, 128>(given, rows, stream);
-  else activate_in<T, 64>(given, rows, stream);
+  if (given.outputs % 128 == 0)
+    activate_in<T, 128>(given, rows, stream);
+  else
+    activate_in<T, 64>(given, rows, stream);
 }
 
 template <typename T>
 void multiply_normalize(const ProductNormed<T>& given, int rows, cudaStream_t stream) {
-  if (given.width == 128) normalize_in<T, 128>(given, rows, stream);
-  else if (given.width == 256) normalize_in<T, 256>(given, rows, stream);
-  else normalize_in<T, 384>(given, rows, stream);
+  if (given.width == 128)
+    normalize_in<T, 128>(given, rows, stream);
+  else if (given.width == 256)
+    normalize_in<T, 256>(given, rows, stream);
+  else
+    normalize_in<T, 384>(given, rows, stream);
 }
 
 template <typename T>
@@ -135,9 +144,9 @@ void load_fused_kernels(std::size_t shared) {
   if (fuses_norm(384, shared)) load_kernel(multiply_normalize_kernel<T, 384>, sizeof(NormTiles<T, 384>));
 }
 
-#define LITEFT_FOR(T)                                                                    \
-  template void load_fused_kernels<T>(std::size_t);                                      \
-  template void multiply_activate<T>(const ProductActivated<T>&, int, cudaStream_t);     \
+#define LITEFT_FOR(T)                                                                \
+  template void load_fused_kernels<T>(std::size_t);                                  \
+  template void multiply_activate<T>(const ProductActivated<T>&, int, cudaStream_t); \
   template void multiply_normalize<T>(const ProductNormed<T>&, int, cudaStream_t);
 LITEFT_FOR(__half)
 LITEFT_FOR(__nv_bfloat16)

@@ -27,7 +27,8 @@ class Graph {
   cudaGraphExec_t made_ = nullptr;
 };
 
-// What `start` starts on the stream, which does not run yet. Where it throws, the capture is ended and its remains are destroyed.
+// What `start` starts on the stream, which does not run yet. Where it throws, the capture is ended and its remains are
+// destroyed.
 template <typename Start>
 Graph captured(cudaStream_t stream, const Start& start) {
   check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "capturing a graph");

@@ -1,8 +1,9 @@
 // The CUDA kernels that are no matrix product, and what they are launched with: raw pointers and a stream.
 //
-// Rows are the real tokens of a chunk of texts, one after the other. How many there are stands in device memory (Counts), so that
-// a captured graph serves every chunk of its bucket: a launch covers the bucket, and a row beyond the count does nothing.
-// Values between kernels are T, __nv_bfloat16 or __half; sums, means, softmax and biases are float32.
+// Rows are the real tokens of a chunk of texts, one after the other. How many there are stands in device memory
+// (Counts), so that a captured graph serves every chunk of its bucket: a launch covers the bucket, and a row beyond the
+// count does nothing. Values between kernels are T, __nv_bfloat16 or __half; sums, means, softmax and biases are
+// float32.
 
 #pragma once
 
@@ -88,15 +89,16 @@ void gather_first(const T* rows, const std::int32_t* offsets, const Counts* coun
                   cudaStream_t stream);
 // The mean over the attended rows of each text.
 template <typename T>
-void pool_mean(const T* rows, const std::int32_t* offsets, const std::uint8_t* attended, const Counts* counts, int width,
-               T* out, int texts, cudaStream_t stream);
+void pool_mean(const T* rows, const std::int32_t* offsets, const std::uint8_t* attended, const Counts* counts,
+               int width, T* out, int texts, cudaStream_t stream);
 // logits = x weights + bias in float32; x (texts, width), weights (labels, width).
 template <typename T>
-void classify(const T* x, const float* weights, const float* bias, const Counts* counts, int width, int labels, float* logits,
-              int texts, cudaStream_t stream);
+void classify(const T* x, const float* weights, const float* bias, const Counts* counts, int width, int labels,
+              float* logits, int texts, cudaStream_t stream);
 
-// Load the kernels for T on the current device, with the shared memory that their launches ask for. To be called before the first launch,
-// and not while a graph is captured. `shared`: of a block, at most, in bytes; what asks for more is left out.
+// Load the kernels for T on the current device, with the shared memory that their launches ask for. To be called before
+// the first launch, and not while a graph is captured. `shared`: of a block, at most, in bytes; what asks for more is
+// left out.
 template <typename T>
 void load_row_kernels();
 template <typename T>
@@ -120,8 +122,8 @@ cudaError_t look_for_kernels();
 template <typename T>
 void draw_values(T* out, std::size_t count, cudaStream_t stream);
 
-// The same with the product before it, which then never goes through memory (fused.cu, feed_forward.cu). `inputs` and `outputs` are
-// multiples of 64; weights are (inputs, outputs) by rows.
+// The same with the product before it, which then never goes through memory (fused.cu, feed_forward.cu). `inputs` and
+// `outputs` are multiples of 64; weights are (inputs, outputs) by rows.
 
 // out = act(x weights + bias)
 template <typename T>

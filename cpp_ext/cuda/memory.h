@@ -11,15 +11,17 @@
 
 namespace liteft::cuda {
 
-// What was filled or copied on the default stream is there. Filling, and copying from memory that is not pinned, may return before they
-// are done, and the streams of slots do not wait for the default stream.
+// What was filled or copied on the default stream is there. Filling, and copying from memory that is not pinned, may
+// return before they are done, and the streams of slots do not wait for the default stream.
 inline void settle() { check(cudaStreamSynchronize(nullptr), "filling memory of the GPU"); }
 
-// With zeros. For tests LITEFT_CUDA_POISON in the environment makes that NaN, or with "unfilled" leaves memory as it is.
+// With zeros. For tests LITEFT_CUDA_POISON in the environment makes that NaN, or with "unfilled" leaves memory as it
+// is.
 inline void fill(void* memory, std::size_t bytes) {
   const char* const poison = std::getenv("LITEFT_CUDA_POISON");
   const bool zeros = !poison || !*poison;
-  if (zeros || std::strcmp(poison, "unfilled") != 0) check(cudaMemset(memory, zeros ? 0 : 0xff, bytes), "filling memory of the GPU");
+  if (zeros || std::strcmp(poison, "unfilled") != 0)
+    check(cudaMemset(memory, zeros ? 0 : 0xff, bytes), "filling memory of the GPU");
 }
 
 class DeviceBuffer {
@@ -35,7 +37,9 @@ class DeviceBuffer {
   }
   std::size_t bytes() const { return bytes_; }
   template <typename T = void>
-  T* as() const { return static_cast<T*>(memory_.get()); }
+  T* as() const {
+    return static_cast<T*>(memory_.get());
+  }
 
  private:
   struct Free {
@@ -54,7 +58,9 @@ class PinnedBuffer {
     memory_.reset(memory);
   }
   template <typename T = char>
-  T* as() const { return static_cast<T*>(memory_.get()); }
+  T* as() const {
+    return static_cast<T*>(memory_.get());
+  }
 
  private:
   struct Free {

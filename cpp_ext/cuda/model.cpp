@@ -100,7 +100,8 @@ Model<T>::Model(const liteft_shape& given, const liteft_weight* described, int c
   std::vector<float> by_label(matrix.size());
   for (int i = 0; i < shape.width; ++i) {
     for (int label = 0; label < shape.labels; ++label) {
-      by_label[static_cast<std::size_t>(label) * shape.width + i] = matrix[static_cast<std::size_t>(i) * shape.labels + label];
+      by_label[static_cast<std::size_t>(label) * shape.width + i] =
+          matrix[static_cast<std::size_t>(i) * shape.labels + label];
     }
   }
   classifier = Weights::uploaded(by_label);

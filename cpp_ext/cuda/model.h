@@ -32,8 +32,8 @@ struct Layer {
 
 template <typename T>
 struct Model {
-  // Weights are float32, by the names of liteft.h; the shape has been checked. Throws std::invalid_argument where a number is none
-  // that the kernels take, naming it.
+  // Weights are float32, by the names of liteft.h; the shape has been checked. Throws std::invalid_argument where a
+  // number is none that the kernels take, naming it.
   Model(const liteft_shape& shape, const liteft_weight* weights, int count);
 
   liteft_shape shape;

@@ -18,20 +18,24 @@ struct Unusable : std::runtime_error {
 };
 
 void succeed(int status, const char* what) {
-  if (status != lt::kSuccess) throw std::runtime_error(std::string("cublasLt: ") + what + " failed with status " + std::to_string(status));
+  if (status != lt::kSuccess)
+    throw std::runtime_error(std::string("cublasLt: ") + what + " failed with status " + std::to_string(status));
 }
 
 }  // namespace
 
-Products::Products(const CublasLt& library, int type, std::string cache) : library_(library), type_(type), cache_(std::move(cache)) {
+Products::Products(const CublasLt& library, int type, std::string cache)
+    : library_(library), type_(type), cache_(std::move(cache)) {
   succeed(library_.create(&handle_), "create");
   succeed(library_.desc_create(&desc_, lt::kCompute32F, lt::kFloat32), "a description");
   succeed(library_.preference_create(&preference_), "a preference");
   const std::size_t most = kWorkspaceBytes;
-  succeed(library_.preference_set(preference_, lt::kPreferenceMostWorkspace, &most, sizeof(most)), "the workspace's size");
+  succeed(library_.preference_set(preference_, lt::kPreferenceMostWorkspace, &most, sizeof(most)),
+          "the workspace's size");
   // Partial sums, where the inner dimension is split, stay in float32.
   const std::uint32_t reductions = lt::kReduceInComputeType;
-  succeed(library_.preference_set(preference_, lt::kPreferenceReductions, &reductions, sizeof(reductions)), "the kinds of reductions");
+  succeed(library_.preference_set(preference_, lt::kPreferenceReductions, &reductions, sizeof(reductions)),
+          "the kinds of reductions");
   load();
 }
 
@@ -46,8 +50,8 @@ Products::~Products() {
   if (handle_) library_.destroy(handle_);
 }
 
-// cublasLt has matrices by columns: by its lights the weights are (outputs, inputs), x is (inputs, rows), and the result, which is
-// (rows, outputs) by rows, is weights times x.
+// cublasLt has matrices by columns: by its lights the weights are (outputs, inputs), x is (inputs, rows), and the
+// result, which is (rows, outputs) by rows, is weights times x.
 Products::Plan& Products::plan_of(const ProductShape& shape) {
   Plan& plan = plans_[shape];
   if (!plan.out) {
@@ -58,14 +62,15 @@ Products::Plan& Products::plan_of(const ProductShape& shape) {
   return plan;
 }
 
-int Products::launch(const Plan& plan, const Algorithm& algorithm, const void* x, const void* weights, void* out, void* workspace,
-                     cudaStream_t stream) const {
+int Products::launch(const Plan& plan, const Algorithm& algorithm, const void* x, const void* weights, void* out,
+                     void* workspace, cudaStream_t stream) const {
   const float one = 1.0f, zero = 0.0f;
-  return library_.matmul(handle_, desc_, &one, weights, plan.weights, x, plan.x, &zero, out, plan.out, out, plan.out, &algorithm,
-                         workspace, kWorkspaceBytes, stream);
+  return library_.matmul(handle_, desc_, &one, weights, plan.weights, x, plan.x, &zero, out, plan.out, out, plan.out,
+                         &algorithm, workspace, kWorkspaceBytes, stream);
 }
 
-void Products::learn(const ProductShape& shape, const void* x, const void* weights, void* out, void* workspace, Stopwatch& stopwatch) {
+void Products::learn(const ProductShape& shape, const void* x, const void* weights, void* out, void* workspace,
+                     Stopwatch& stopwatch) {
   const cudaStream_t stream = stopwatch.stream();
   Plan& plan = plan_of(shape);
   if (plan.known) return;
@@ -77,7 +82,8 @@ void Products::learn(const ProductShape& shape, const void* x, const void* weigh
   news_ = true;
   std::vector<Heuristic> candidates(kCandidates);
   int found = 0;
-  succeed(library_.heuristics(handle_, desc_, plan.weights, plan.x, plan.out, plan.out, preference_, kCandidates, candidates.data(), &found),
+  succeed(library_.heuristics(handle_, desc_, plan.weights, plan.x, plan.out, plan.out, preference_, kCandidates,
+                              candidates.data(), &found),
           "the choice of an algorithm");
   float best = std::numeric_limits<float>::infinity();
   for (int number = 0; number < found; ++number) {
@@ -105,14 +111,15 @@ void Products::learn(const ProductShape& shape, const void* x, const void* weigh
   }
 }
 
-void Products::run(const ProductShape& shape, const void* x, const void* weights, void* out, void* workspace, cudaStream_t stream) const {
+void Products::run(const ProductShape& shape, const void* x, const void* weights, void* out, void* workspace,
+                   cudaStream_t stream) const {
   const auto found = plans_.find(shape);
   if (found == plans_.end() || !found->second.known) throw std::logic_error("a product of a shape that was not learnt");
   succeed(launch(found->second, found->second.algorithm, x, weights, out, workspace, stream), "a product");
 }
 
-// A record a shape: rows, inputs, outputs, and the eight words of its algorithm. What does not read so is left out, and learnt anew:
-// cublasLt is not to be given words that it did not make.
+// A record a shape: rows, inputs, outputs, and the eight words of its algorithm. What does not read so is left out, and
+// learnt anew: cublasLt is not to be given words that it did not make.
 void Products::load() {
   if (cache_.empty()) return;
   for (const std::string& record : read_records(cache_, &news_)) {
@@ -121,8 +128,10 @@ void Products::load() {
     Algorithm algorithm;
     words >> shape.rows >> shape.inputs >> shape.outputs >> std::hex;
     for (std::uint64_t& word : algorithm.data) words >> word;
-    if (words) kept_[shape] = algorithm;
-    else news_ = true;
+    if (words)
+      kept_[shape] = algorithm;
+    else
+      news_ = true;
   }
 }
 

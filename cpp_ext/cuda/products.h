@@ -1,6 +1,7 @@
 // Matrix products by cublasLt, each shape with the algorithm that was fastest on this GPU.
 //
-// Algorithms are found when a classifier is made, for all buckets, and kept in a file for the next time: never inside of a request.
+// Algorithms are found when a classifier is made, for all buckets, and kept in a file for the next time: never inside
+// of a request.
 
 #pragma once
 
@@ -30,12 +31,15 @@ class Products {
   Products(const Products&) = delete;
   Products& operator=(const Products&) = delete;
 
-  // Finds the algorithm of a shape where it is not known. x, weights, out and workspace are used, with whatever is in them.
-  void learn(const ProductShape& shape, const void* x, const void* weights, void* out, void* workspace, Stopwatch& stopwatch);
+  // Finds the algorithm of a shape where it is not known. x, weights, out and workspace are used, with whatever is in
+  // them.
+  void learn(const ProductShape& shape, const void* x, const void* weights, void* out, void* workspace,
+             Stopwatch& stopwatch);
   // Writes what was learnt to the cache, where that is news; a failure to write is no error.
   void save();
   // Throws std::logic_error for a shape that was not learnt.
-  void run(const ProductShape& shape, const void* x, const void* weights, void* out, void* workspace, cudaStream_t stream) const;
+  void run(const ProductShape& shape, const void* x, const void* weights, void* out, void* workspace,
+           cudaStream_t stream) const;
 
  private:
   struct Plan {
@@ -44,8 +48,8 @@ class Products {
     bool known = false;
   };
   Plan& plan_of(const ProductShape& shape);
-  int launch(const Plan& plan, const Algorithm& algorithm, const void* x, const void* weights, void* out, void* workspace,
-             cudaStream_t stream) const;
+  int launch(const Plan& plan, const Algorithm& algorithm, const void* x, const void* weights, void* out,
+             void* workspace, cudaStream_t stream) const;
   void load();
 
   const CublasLt& library_;

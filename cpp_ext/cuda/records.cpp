@@ -30,8 +30,10 @@ std::vector<std::string> read_records(const std::string& path, bool* spoilt) {
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
     const std::string record = line.substr(0, line.rfind(' '));
-    if (with_sum(record) == line) records.push_back(record);
-    else *spoilt = true;
+    if (with_sum(record) == line)
+      records.push_back(record);
+    else
+      *spoilt = true;
   }
   return records;
 }

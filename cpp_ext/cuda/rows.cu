@@ -1,5 +1,6 @@
-// Kernels over rows: embeddings, LayerNorm, activations, pooling, the classifier. A warp has a row, and each of its lanes
-// every 32nd pair of values: no shared memory, no barrier, and sums whose order the width alone decides. Means apart, which a block has.
+// Kernels over rows: embeddings, LayerNorm, activations, pooling, the classifier. A warp has a row, and each of its
+// lanes every 32nd pair of values: no shared memory, no barrier, and sums whose order the width alone decides. Means
+// apart, which a block has.
 
 #include "cuda/activations.cuh"
 #include "cuda/device.cuh"
@@ -9,7 +10,7 @@
 namespace liteft::cuda {
 namespace {
 
-constexpr int kWarps = 4;  // of a block
+constexpr int kWarps = 4;       // of a block
 constexpr int kMostPairs = 16;  // a lane holds: rows of up to 1,024 values stay in registers
 
 __device__ int warp_row() { return blockIdx.x * kWarps + threadIdx.x / 32; }
@@ -19,7 +20,8 @@ int blocks_for(int rows) { return (rows + kWarps - 1) / kWarps; }
 
 // LayerNorm of a row that the warp holds, `pairs` of 64 values a step; biased variance, in two passes over registers.
 template <typename T>
-__device__ void store_normed(float2 (&x)[kMostPairs], int width, const float* gamma, const float* beta, float epsilon, T* out) {
+__device__ void store_normed(float2 (&x)[kMostPairs], int width, const float* gamma, const float* beta, float epsilon,
+                             T* out) {
   const int steps = width / 64;
   float sum = 0.0f;
 #pragma unroll
@@ -38,8 +40,10 @@ __device__ void store_normed(float2 (&x)[kMostPairs], int width, const float* ga
   for (int i = 0; i < kMostPairs; ++i) {
     if (i >= steps) continue;
     const int column = 64 * i + 2 * lane();
-    const float2 scale = *reinterpret_cast<const float2*>(gamma + column), shift = *reinterpret_cast<const float2*>(beta + column);
-    store_pair(out + column, {(x[i].x - mean) * inverse * scale.x + shift.x, (x[i].y - mean) * inverse * scale.y + shift.y});
+    const float2 scale = *reinterpret_cast<const float2*>(gamma + column),
+                 shift = *reinterpret_cast<const float2*>(beta + column);
+    store_pair(out + column,
+               {(x[i].x - mean) * inverse * scale.x + shift.x, (x[i].y - mean) * inverse * scale.y + shift.y});
   }
 }
 
@@ -112,13 +116,14 @@ __global__ void gather_kernel(const T* rows, const std::int32_t* offsets, const 
 
 constexpr int kMeanWarps = 8;  // of a block, which has 64 columns of a text
 
-// Each warp sums every eighth row of the text, then the first one adds their sums: an order that the text's length alone decides.
+// Each warp sums every eighth row of the text, then the first one adds their sums: an order that the text's length
+// alone decides.
 template <typename T>
-__global__ void mean_kernel(const T* rows, const std::int32_t* offsets, const std::uint8_t* attended, const Counts* counts,
-                            int width, T* out) {
+__global__ void mean_kernel(const T* rows, const std::int32_t* offsets, const std::uint8_t* attended,
+                            const Counts* counts, int width, T* out) {
   const int text = blockIdx.x, warp = threadIdx.x / 32, column = 64 * blockIdx.y + 2 * lane();
   if (text >= counts->texts) return;
-  float2* sums = reinterpret_cast<float2*>(dynamic_shared());  // (warps, lanes)
+  float2* sums = reinterpret_cast<float2*>(dynamic_shared());    // (warps, lanes)
   int* shares = reinterpret_cast<int*>(sums + 32 * kMeanWarps);  // (warps,): rows that were counted
   float2 sum{0.0f, 0.0f};
   int counted = 0;
@@ -171,7 +176,8 @@ template <typename T, Act kind>
 void activate_as(const Activated<T>& given, int rows, cudaStream_t stream) {
   constexpr int kThreads = 256;
   const std::size_t pieces = static_cast<std::size_t>(rows) * given.width / 8;
-  launch(activate_kernel<T, kind>, static_cast<unsigned>((pieces + kThreads - 1) / kThreads), kThreads, 0, stream, given);
+  launch(activate_kernel<T, kind>, static_cast<unsigned>((pieces + kThreads - 1) / kThreads), kThreads, 0, stream,
+         given);
 }
 
 }  // namespace
@@ -205,18 +211,19 @@ void gather_first(const T* rows, const std::int32_t* offsets, const Counts* coun
 }
 
 template <typename T>
-void pool_mean(const T* rows, const std::int32_t* offsets, const std::uint8_t* attended, const Counts* counts, int width,
-               T* out, int texts, cudaStream_t stream) {
+void pool_mean(const T* rows, const std::int32_t* offsets, const std::uint8_t* attended, const Counts* counts,
+               int width, T* out, int texts, cudaStream_t stream) {
   const std::size_t shared = kMeanWarps * (32 * sizeof(float2) + sizeof(int));
   const dim3 grid(texts, width / 64);
   launch(mean_kernel<T>, grid, 32 * kMeanWarps, shared, stream, rows, offsets, attended, counts, width, out);
 }
 
 template <typename T>
-void classify(const T* x, const float* weights, const float* bias, const Counts* counts, int width, int labels, float* logits,
-              int texts, cudaStream_t stream) {
+void classify(const T* x, const float* weights, const float* bias, const Counts* counts, int width, int labels,
+              float* logits, int texts, cudaStream_t stream) {
   const std::size_t blocks = (static_cast<std::size_t>(texts) * labels + kWarps - 1) / kWarps;
-  launch(classify_kernel<T>, static_cast<unsigned>(blocks), 32 * kWarps, 0, stream, x, weights, bias, counts, width, labels, logits);
+  launch(classify_kernel<T>, static_cast<unsigned>(blocks), 32 * kWarps, 0, stream, x, weights, bias, counts, width,
+         labels, logits);
 }
 
 template <typename T>
@@ -243,17 +250,18 @@ cudaError_t look_for_kernels() {
 template <typename T>
 void draw_values(T* out, std::size_t count, cudaStream_t stream) {
   constexpr std::size_t kThreads = 256;
-  if (count) launch(draw_kernel<T>, static_cast<unsigned>((count + kThreads - 1) / kThreads), kThreads, 0, stream, out, count);
+  if (count)
+    launch(draw_kernel<T>, static_cast<unsigned>((count + kThreads - 1) / kThreads), kThreads, 0, stream, out, count);
 }
 
-#define LITEFT_FOR(T)                                                                                             \
-  template void load_row_kernels<T>();                                                                            \
-  template void embed<T>(const Embedding<T>&, int, cudaStream_t);                                                 \
-  template void normalize<T>(const Residual<T>&, int, cudaStream_t);                                              \
-  template void activate<T>(const Activated<T>&, int, cudaStream_t);                                              \
-  template void gather_first<T>(const T*, const std::int32_t*, const Counts*, int, T*, int, cudaStream_t);        \
-  template void pool_mean<T>(const T*, const std::int32_t*, const std::uint8_t*, const Counts*, int, T*, int,     \
-                             cudaStream_t);                                                                       \
+#define LITEFT_FOR(T)                                                                                                  \
+  template void load_row_kernels<T>();                                                                                 \
+  template void embed<T>(const Embedding<T>&, int, cudaStream_t);                                                      \
+  template void normalize<T>(const Residual<T>&, int, cudaStream_t);                                                   \
+  template void activate<T>(const Activated<T>&, int, cudaStream_t);                                                   \
+  template void gather_first<T>(const T*, const std::int32_t*, const Counts*, int, T*, int, cudaStream_t);             \
+  template void pool_mean<T>(const T*, const std::int32_t*, const std::uint8_t*, const Counts*, int, T*, int,          \
+                             cudaStream_t);                                                                            \
   template void classify<T>(const T*, const float*, const float*, const Counts*, int, int, float*, int, cudaStream_t); \
   template void draw_values<T>(T*, std::size_t, cudaStream_t);
 LITEFT_FOR(__half)

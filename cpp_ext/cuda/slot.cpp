@@ -54,10 +54,12 @@ std::size_t Staging::bytes(const Bucket& bucket) {
 }
 
 template <typename T>
-Slot<T>::Slot(const Model<T>& model, Products& products, Choices& choices, int most_rows, int most_texts, int most_graphs)
+Slot<T>::Slot(const Model<T>& model, Products& products, Choices& choices, int most_rows, int most_texts,
+              int most_graphs)
     : model_(model), products_(products), choices_(choices), most_graphs_(most_graphs) {
   const liteft_shape& shape = model.shape;
-  const std::size_t rows = most_rows, texts = most_texts, width = shape.width, wide = std::max(shape.width, shape.embedding);
+  const std::size_t rows = most_rows, texts = most_texts, width = shape.width,
+                    wide = std::max(shape.width, shape.embedding);
   const Bucket most{most_rows, most_texts, true, true};
   pinned_ = PinnedBuffer(Staging::bytes(most));
   pinned_logits_ = PinnedBuffer(texts * shape.labels * sizeof(float));
@@ -83,7 +85,8 @@ Slot<T>::~Slot() {
   if (stream_) cudaStreamDestroy(stream_);
 }
 
-// All launches of a bucket. multiply(linear, x, out, rows) is a product: it is learnt in one pass and captured in another.
+// All launches of a bucket. multiply(linear, x, out, rows) is a product: it is learnt in one pass and captured in
+// another.
 template <typename T>
 template <typename Multiply, typename Fuses>
 void Slot<T>::compute(const Bucket& bucket, const Multiply& multiply, const Fuses& fuses) {
@@ -102,8 +105,8 @@ void Slot<T>::compute(const Bucket& bucket, const Multiply& multiply, const Fuse
   const bool projects = shape.embedding != width;
   embed<T>({in.ids, bucket.holds_types ? in.types : nullptr, in.positions, model_.words.template as<T>(),
             model_.positions.template as<T>(), shape.types ? model_.types.template as<T>() : nullptr,
-            model_.embedding_norm.gamma.template as<float>(), model_.embedding_norm.beta.template as<float>(), shape.epsilon,
-            shape.embedding, in.counts, projects ? sums : hidden},
+            model_.embedding_norm.gamma.template as<float>(), model_.embedding_norm.beta.template as<float>(),
+            shape.epsilon, shape.embedding, in.counts, projects ? sums : hidden},
            rows, stream_);
   if (projects) steps.activate(model_.embedding_projection, sums, Act::none, hidden, rows, row_count);
   for (const Layer<T>& layer : model_.layers) {
@@ -142,8 +145,8 @@ void Slot<T>::compute(const Bucket& bucket, const Multiply& multiply, const Fuse
     steps.activate(model_.dense, pooled, act_of_head(shape.head), dense_.as<T>(), texts, text_count);
     last = dense_.as<T>();
   }
-  classify<T>(last, model_.classifier.template as<float>(), model_.classifier_bias.template as<float>(), in.counts, width,
-              shape.labels, logits_.as<float>(), texts, stream_);
+  classify<T>(last, model_.classifier.template as<float>(), model_.classifier_bias.template as<float>(), in.counts,
+              width, shape.labels, logits_.as<float>(), texts, stream_);
 }
 
 template <typename T>
@@ -164,9 +167,13 @@ template <typename T>
 void Slot<T>::learn(int rows) {
   const Bucket bucket{rows, rows};
   count(bucket, {});  // nothing but products computes while they are learnt
-  compute(bucket, [&](const Linear<T>& linear, const T* x, T* out, int most) {
-    products_.learn({most, linear.inputs, linear.outputs}, x, linear.weights.as(), out, workspace_.as(), *stopwatch_);
-  }, [](const Fusable&) { return false; });
+  compute(
+      bucket,
+      [&](const Linear<T>& linear, const T* x, T* out, int most) {
+        products_.learn({most, linear.inputs, linear.outputs}, x, linear.weights.as(), out, workspace_.as(),
+                        *stopwatch_);
+      },
+      [](const Fusable&) { return false; });
   check(cudaStreamSynchronize(stream_), "learning products");
 
   // Then whether to fuse: the two ways of each step, the whole block last, over what the buffers hold.
@@ -183,7 +190,8 @@ void Slot<T>::learn(int rows) {
     choices_.learn(shape, *stopwatch_, [&] { one_way(false); }, [&] { one_way(true); });
   };
   const auto activated = [&](const Linear<T>& linear, const T* x, Act act, T* out) {
-    both_ways({Fusion::act, rows, linear.inputs, linear.outputs}, [&](const auto& steps) { steps.activate(linear, x, act, out, rows, there); });
+    both_ways({Fusion::act, rows, linear.inputs, linear.outputs},
+              [&](const auto& steps) { steps.activate(linear, x, act, out, rows, there); });
   };
   const auto normed = [&](const Linear<T>& linear, const Norm& norm, const T* x) {
     both_ways({Fusion::norm, rows, linear.inputs, linear.outputs},
@@ -211,9 +219,12 @@ void Slot<T>::prepare(const Bucket& bucket) {
     graphs_.erase(oldest);
   }
   Graph graph = captured(stream_, [&] {
-    compute(bucket, [&](const Linear<T>& linear, const T* x, T* out, int rows) {
-      products_.run({rows, linear.inputs, linear.outputs}, x, linear.weights.as(), out, workspace_.as(), stream_);
-    }, [&](const Fusable& shape) { return choices_.fuses(shape); });
+    compute(
+        bucket,
+        [&](const Linear<T>& linear, const T* x, T* out, int rows) {
+          products_.run({rows, linear.inputs, linear.outputs}, x, linear.weights.as(), out, workspace_.as(), stream_);
+        },
+        [&](const Fusable& shape) { return choices_.fuses(shape); });
   });
   graphs_[bucket] = {std::move(graph), runs_};
 }
@@ -224,10 +235,13 @@ void Slot<T>::run(const Bucket& bucket, int texts) {
   if (graph == graphs_.end()) throw std::logic_error("a bucket that was not prepared");
   graph->second.used = ++runs_;
   try {
-    check(cudaMemcpyAsync(staged_.as(), pinned_.as<char>(), Staging::bytes(bucket), cudaMemcpyHostToDevice, stream_), "a copy");
+    check(cudaMemcpyAsync(staged_.as(), pinned_.as<char>(), Staging::bytes(bucket), cudaMemcpyHostToDevice, stream_),
+          "a copy");
     graph->second.graph.launch(stream_);
-    check(cudaMemcpyAsync(pinned_logits_.as(), logits_.as(), static_cast<std::size_t>(texts) * model_.shape.labels * sizeof(float),
-                          cudaMemcpyDeviceToHost, stream_), "a copy");
+    check(cudaMemcpyAsync(pinned_logits_.as(), logits_.as(),
+                          static_cast<std::size_t>(texts) * model_.shape.labels * sizeof(float), cudaMemcpyDeviceToHost,
+                          stream_),
+          "a copy");
   } catch (...) {
     cudaStreamSynchronize(stream_);  // else the next run would write pinned memory that is still being copied
     cudaGetLastError();
@@ -251,7 +265,8 @@ template <typename T>
 Uploaded Slot<T>::upload(const Bucket& bucket) {
   Uploaded chunk{bucket, DeviceBuffer(Staging::bytes(bucket))};
   settle();
-  check(cudaMemcpyAsync(chunk.staged.as(), pinned_.as<char>(), chunk.staged.bytes(), cudaMemcpyHostToDevice, stream_), "a copy");
+  check(cudaMemcpyAsync(chunk.staged.as(), pinned_.as<char>(), chunk.staged.bytes(), cudaMemcpyHostToDevice, stream_),
+        "a copy");
   check(cudaStreamSynchronize(stream_), "a copy");
   return chunk;
 }
@@ -263,7 +278,8 @@ double Slot<T>::time(const std::vector<Uploaded>& chunks) {
   for (const Uploaded& chunk : chunks) {
     const auto graph = graphs_.find(chunk.bucket);
     if (graph == graphs_.end()) throw std::logic_error("a pass of more kinds of chunks than a slot keeps graphs");
-    check(cudaMemcpyAsync(staged_.as(), chunk.staged.as(), chunk.staged.bytes(), cudaMemcpyDeviceToDevice, stream_), "a copy");
+    check(cudaMemcpyAsync(staged_.as(), chunk.staged.as(), chunk.staged.bytes(), cudaMemcpyDeviceToDevice, stream_),
+          "a copy");
     graph->second.graph.launch(stream_);
   }
   check(cudaEventRecord(end, stream_), "an event");

@@ -62,14 +62,16 @@ class Slot {
   double time(const Bucket& bucket, int runs);
   // Takes up what was written to `host(bucket)`, for a timed pass.
   Uploaded upload(const Bucket& bucket);
-  // Milliseconds on the GPU of a pass over chunks, each of which is copied there to where its graph, which was prepared, reads it.
+  // Milliseconds on the GPU of a pass over chunks, each of which is copied there to where its graph, which was
+  // prepared, reads it.
   double time(const std::vector<Uploaded>& chunks);
   const float* logits() const { return pinned_logits_.as<float>(); }
 
  private:
   template <typename Multiply, typename Fuses>
   void compute(const Bucket& bucket, const Multiply& multiply, const Fuses& fuses);
-  // Fills what a chunk is computed in with random values: how long a product takes, and how much power, depends on them.
+  // Fills what a chunk is computed in with random values: how long a product takes, and how much power, depends on
+  // them.
   void draw();
   // Tells the kernels how much of a bucket is there.
   void count(const Bucket& bucket, Counts counts);

@@ -8,8 +8,8 @@
 
 namespace liteft::cuda {
 
-// multiply(linear, x, out, rows) starts a product without its bias; fuses(Fusable) says which way to go. `sums` and `inner` are room
-// for what two kernels pass on: (rows, width) and (rows, inner).
+// multiply(linear, x, out, rows) starts a product without its bias; fuses(Fusable) says which way to go. `sums` and
+// `inner` are room for what two kernels pass on: (rows, width) and (rows, inner).
 template <typename T, typename Multiply, typename Fuses>
 class Steps {
  public:
@@ -20,18 +20,22 @@ class Steps {
   void activate(const Linear<T>& linear, const T* x, Act act, T* out, int most, const std::int32_t* count) const {
     const float* bias = linear.bias.template as<float>();
     if (fuses_(Fusable{Fusion::act, most, linear.inputs, linear.outputs})) {
-      return multiply_activate<T>({x, weights(linear), bias, act, linear.inputs, linear.outputs, count, out}, most, stream_);
+      return multiply_activate<T>({x, weights(linear), bias, act, linear.inputs, linear.outputs, count, out}, most,
+                                  stream_);
     }
     multiply_(linear, x, out, most);
     cuda::activate<T>({out, bias, act, linear.outputs, count}, most, stream_);
   }
 
   // into = norm(linear(x) + into)
-  void normalize(const Linear<T>& linear, const Norm& norm, const T* x, T* into, int most, const std::int32_t* count) const {
-    const float *bias = linear.bias.template as<float>(), *gamma = norm.gamma.as<float>(), *beta = norm.beta.as<float>();
+  void normalize(const Linear<T>& linear, const Norm& norm, const T* x, T* into, int most,
+                 const std::int32_t* count) const {
+    const float *bias = linear.bias.template as<float>(), *gamma = norm.gamma.as<float>(),
+                *beta = norm.beta.as<float>();
     if (fuses_(Fusable{Fusion::norm, most, linear.inputs, linear.outputs})) {
-      return multiply_normalize<T>({x, weights(linear), bias, into, gamma, beta, shape_.epsilon, linear.inputs, linear.outputs, count, into},
-                                   most, stream_);
+      return multiply_normalize<T>(
+          {x, weights(linear), bias, into, gamma, beta, shape_.epsilon, linear.inputs, linear.outputs, count, into},
+          most, stream_);
     }
     multiply_(linear, x, sums_, most);
     cuda::normalize<T>({sums_, bias, into, gamma, beta, shape_.epsilon, linear.outputs, count, into}, most, stream_);
@@ -40,11 +44,12 @@ class Steps {
   // into = the layer's feed-forward block of it, with residual and norm.
   void feed_forward(const Layer<T>& layer, Act act, T* into, int most, const std::int32_t* count) const {
     if (fuses_(Fusable{Fusion::feed_forward, most, layer.inner.inputs, layer.inner.outputs})) {
-      return cuda::feed_forward<T>({into, weights(layer.inner), weights(layer.outer), layer.inner.bias.template as<float>(),
-                                    layer.outer.bias.template as<float>(), act, layer.output_norm.gamma.template as<float>(),
-                                    layer.output_norm.beta.template as<float>(), shape_.epsilon, layer.inner.inputs, layer.inner.outputs,
-                                    count, into},
-                                   most, stream_);
+      return cuda::feed_forward<T>(
+          {into, weights(layer.inner), weights(layer.outer), layer.inner.bias.template as<float>(),
+           layer.outer.bias.template as<float>(), act, layer.output_norm.gamma.template as<float>(),
+           layer.output_norm.beta.template as<float>(), shape_.epsilon, layer.inner.inputs, layer.inner.outputs, count,
+           into},
+          most, stream_);
     }
     activate(layer.inner, into, act, inner_, most, count);
     normalize(layer.outer, layer.output_norm, inner_, into, most, count);

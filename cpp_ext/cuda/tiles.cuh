@@ -1,8 +1,8 @@
 // Matrix products of tiles in shared memory, on tensor cores, and LayerNorm of the rows that their sums are.
 //
-// A tile's rows are kPad values longer than what they hold, so that the eight rows of an ldmatrix lie in different banks. A block has 8
-// warps as `WarpRows` by 8 / WarpRows; of a warp, sums[m][n] is the tile of 16 x 8 in row m and column n: a lane holds columns 2t and
-// 2t + 1 of row g, then of row g + 8 (g = lane / 4, t = lane % 4).
+// A tile's rows are kPad values longer than what they hold, so that the eight rows of an ldmatrix lie in different
+// banks. A block has 8 warps as `WarpRows` by 8 / WarpRows; of a warp, sums[m][n] is the tile of 16 x 8 in row m and
+// column n: a lane holds columns 2t and 2t + 1 of row g, then of row g + 8 (g = lane / 4, t = lane % 4).
 
 #pragma once
 
@@ -56,16 +56,18 @@ struct Pipeline {
   T right[Stages][K * (Columns + kPad)];
 };
 
-// sums += x weights for the block's rows and columns. x is its first row, of `inputs` values, `there` of them real; weights its first
-// column, of rows of `outputs` values. `first_row` and `first_column` are the warp's, within the block.
+// sums += x weights for the block's rows and columns. x is its first row, of `inputs` values, `there` of them real;
+// weights its first column, of rows of `outputs` values. `first_row` and `first_column` are the warp's, within the
+// block.
 template <typename T, int Rows, int Columns, int K, int Stages, int M, int N>
-__device__ void multiply_rows(float (&sums)[M][N][4], Pipeline<T, Rows, Columns, K, Stages>& tiles, const T* x, int inputs, int there,
-                              const T* weights, int outputs, int first_row, int first_column) {
+__device__ void multiply_rows(float (&sums)[M][N][4], Pipeline<T, Rows, Columns, K, Stages>& tiles, const T* x,
+                              int inputs, int there, const T* weights, int outputs, int first_row, int first_column) {
   const int steps = inputs / K;
   const auto fetch = [&](int step) {
     if (step < steps) {
       copy_tile<Rows, K>(tiles.left[step % Stages], x + step * K, inputs, there);
-      copy_tile<K, Columns>(tiles.right[step % Stages], weights + static_cast<std::size_t>(step) * K * outputs, outputs);
+      copy_tile<K, Columns>(tiles.right[step % Stages], weights + static_cast<std::size_t>(step) * K * outputs,
+                            outputs);
     }
     end_copies();
   };
@@ -106,15 +108,17 @@ __device__ void sum_rows(float (&part)[M][2], float (&shared)[Rows][WarpColumns]
     for (int half = 0; half < 2; ++half) {
       part[m][half] = 0.0f;
 #pragma unroll
-      for (int other = 0; other < WarpColumns; ++other) part[m][half] += shared[first_row + 16 * m + 8 * half + g][other];
+      for (int other = 0; other < WarpColumns; ++other)
+        part[m][half] += shared[first_row + 16 * m + 8 * half + g][other];
     }
   }
 }
 
-// LayerNorm of the block's rows, biased variance, in two passes over registers; out is the block's first row, `there` of them real.
+// LayerNorm of the block's rows, biased variance, in two passes over registers; out is the block's first row, `there`
+// of them real.
 template <int Width, int Rows, int WarpColumns, typename T, int M, int N>
-__device__ void store_normed(float (&x)[M][N][4], RowSums<Rows, WarpColumns>& shared, const float* gamma, const float* beta, float epsilon,
-                             T* out, int there, int first_row, int warp_column) {
+__device__ void store_normed(float (&x)[M][N][4], RowSums<Rows, WarpColumns>& shared, const float* gamma,
+                             const float* beta, float epsilon, T* out, int there, int first_row, int warp_column) {
   const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4, first_column = warp_column * 8 * N;
   float mean[M][2] = {}, inverse[M][2] = {};
 #pragma unroll
@@ -147,7 +151,8 @@ __device__ void store_normed(float (&x)[M][N][4], RowSums<Rows, WarpColumns>& sh
 #pragma unroll
   for (int n = 0; n < N; ++n) {
     const int column = first_column + 8 * n + 2 * t;
-    const float2 scale = *reinterpret_cast<const float2*>(gamma + column), shift = *reinterpret_cast<const float2*>(beta + column);
+    const float2 scale = *reinterpret_cast<const float2*>(gamma + column),
+                 shift = *reinterpret_cast<const float2*>(beta + column);
 #pragma unroll
     for (int m = 0; m < M; ++m) {
 #pragma unroll

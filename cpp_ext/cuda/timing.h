@@ -32,12 +32,14 @@ inline float milliseconds_between(const Event& begin, const Event& end) {
   return milliseconds;
 }
 
-// Times work on a stream, as a graph that starts it many times: single launches would take the host longer than small kernels take
-// the GPU.
+// Times work on a stream, as a graph that starts it many times: single launches would take the host longer than small
+// kernels take the GPU.
 class Stopwatch {
  public:
   // `prepare` is called once, before the first measurement: where nothing is measured, it is not.
-  explicit Stopwatch(cudaStream_t stream, std::function<void()> prepare = [] {}) : stream_(stream), prepare_(std::move(prepare)) {}
+  explicit Stopwatch(
+      cudaStream_t stream, std::function<void()> prepare = [] {})
+      : stream_(stream), prepare_(std::move(prepare)) {}
 
   cudaStream_t stream() const { return stream_; }
 

@@ -10,7 +10,9 @@ namespace {
 
 // Where a token stands, for an error.
 std::string at_token(int token) { return "at token " + std::to_string(token); }
-std::string in_row(int row, int column) { return "in row " + std::to_string(row) + ", column " + std::to_string(column); }
+std::string in_row(int row, int column) {
+  return "in row " + std::to_string(row) + ", column " + std::to_string(column);
+}
 
 template <typename Where>
 void within(const char* what, std::int64_t value, int end, Where where) {
@@ -19,8 +21,8 @@ void within(const char* what, std::int64_t value, int end, Where where) {
 }
 
 [[noreturn]] void refuse_length(int text, std::int64_t tokens, int positions) {
-  refuse("text " + std::to_string(text) + " has " + std::to_string(tokens) + " tokens; the model has " + std::to_string(positions) +
-         " positions");
+  refuse("text " + std::to_string(text) + " has " + std::to_string(tokens) + " tokens; the model has " +
+         std::to_string(positions) + " positions");
 }
 
 int type_count(const ModelShape& shape) { return shape.types ? shape.types : 1; }
@@ -46,7 +48,8 @@ void check_offsets(const ModelShape& shape, const Batch& batch) {
   for (int text = 0; text < batch.texts; ++text) {
     const std::int64_t first = batch.offsets[text], last = batch.offsets[text + 1];
     if (last <= first) refuse("text " + std::to_string(text) + " has no token");
-    if (!batch.positions && shape.counted_from < 0 && last - first > shape.positions) refuse_length(text, last - first, shape.positions);
+    if (!batch.positions && shape.counted_from < 0 && last - first > shape.positions)
+      refuse_length(text, last - first, shape.positions);
   }
 }
 

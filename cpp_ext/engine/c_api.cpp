@@ -31,7 +31,8 @@ const Kernels& choose_kernels(const char* wanted) {
 
 Precision checked_precision(int precision, const Kernels& kernels) {
   if (precision == LITEFT_FP16) refuse("fp16 is offered on a GPU alone");
-  if (precision < LITEFT_FP32 || precision > LITEFT_INT8) refuse("precision " + std::to_string(precision) + " is unknown");
+  if (precision < LITEFT_FP32 || precision > LITEFT_INT8)
+    refuse("precision " + std::to_string(precision) + " is unknown");
   if (precision == LITEFT_BF16 && !kernels.bf16) refuse(std::string("bf16 is not offered by ") + kernels.name);
   return static_cast<Precision>(precision);
 }
@@ -95,8 +96,8 @@ int liteft_create(const liteft_shape* shape, const liteft_weight* weights, int32
   });
 }
 
-int liteft_create_cuda(const liteft_shape* shape, const liteft_weight* weights, int32_t count, int32_t precision, int32_t device,
-                       const char* cublas, const char* cache, liteft_classifier** created) {
+int liteft_create_cuda(const liteft_shape* shape, const liteft_weight* weights, int32_t count, int32_t precision,
+                       int32_t device, const char* cublas, const char* cache, liteft_classifier** created) {
   return guarded([&] {
     if (created) *created = nullptr;
     if (!shape || !weights || !created || count < 0) refuse("shape, weights and the place of the result are needed");
@@ -128,7 +129,8 @@ int liteft_run_padded(liteft_classifier* classifier, const liteft_padded* padded
     if (!classifier || !padded) refuse("a classifier and a batch are needed");
     if (padded->texts < 0 || padded->tokens < 0) refuse("a batch of fewer than 0 texts or tokens");
     if (padded->texts == 0) return;
-    if (static_cast<std::int64_t>(padded->texts) * padded->tokens > (1 << 30)) refuse("a batch of more than 2^30 tokens");
+    if (static_cast<std::int64_t>(padded->texts) * padded->tokens > (1 << 30))
+      refuse("a batch of more than 2^30 tokens");
     if (!padded->ids || !padded->mask) refuse("a batch without ids or mask");
     if (!logits) refuse("there is no place for the logits");
     const Packed packed(classifier->runner->shape(), *padded);

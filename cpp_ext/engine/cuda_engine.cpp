@@ -82,8 +82,8 @@ class CudaEngine : public Runner {
   CudaEngine(const liteft_shape& shape, const Widened& widened, int precision, const CudaSettings& settings)
       : library_(library()), shape_(widened.shape()) {
     const auto& weights = widened.weights();
-    library_.check(library_.create(&shape, weights.data(), static_cast<std::int32_t>(weights.size()), precision, settings.device,
-                                   settings.cublas, settings.cache, &classifier_));
+    library_.check(library_.create(&shape, weights.data(), static_cast<std::int32_t>(weights.size()), precision,
+                                   settings.device, settings.cublas, settings.cache, &classifier_));
   }
   ~CudaEngine() override { library_.destroy(classifier_); }
   CudaEngine(const CudaEngine&) = delete;
@@ -120,8 +120,8 @@ class CudaEngine : public Runner {
 
 }  // namespace
 
-std::unique_ptr<Runner> make_cuda_engine(const liteft_shape& shape, const liteft_weight* weights, int count, int precision,
-                                         const CudaSettings& settings) {
+std::unique_ptr<Runner> make_cuda_engine(const liteft_shape& shape, const liteft_weight* weights, int count,
+                                         int precision, const CudaSettings& settings) {
   if (precision != LITEFT_BF16 && precision != LITEFT_FP16) {
     refuse("precision " + std::to_string(precision) + " is not offered on a GPU: bf16 and fp16 are");
   }
@@ -131,7 +131,8 @@ std::unique_ptr<Runner> make_cuda_engine(const liteft_shape& shape, const liteft
 
 std::string describe_gpu(const CudaSettings& settings) {
   std::string text(512, '\0');
-  library().check(library().describe(settings.device, settings.cublas, text.data(), static_cast<std::int32_t>(text.size())));
+  library().check(
+      library().describe(settings.device, settings.cublas, text.data(), static_cast<std::int32_t>(text.size())));
   text.resize(text.find('\0'));
   return text;
 }

@@ -18,8 +18,8 @@ struct CudaSettings {
 
 // Throws std::invalid_argument where the weights do not fit, as `build` does, and std::runtime_error where there is no
 // libliteft_cuda, or no GPU for it, or no room for the model.
-std::unique_ptr<Runner> make_cuda_engine(const liteft_shape& shape, const liteft_weight* weights, int count, int precision,
-                                         const CudaSettings& settings);
+std::unique_ptr<Runner> make_cuda_engine(const liteft_shape& shape, const liteft_weight* weights, int count,
+                                         int precision, const CudaSettings& settings);
 
 // What the GPU is. Throws as above.
 std::string describe_gpu(const CudaSettings& settings);

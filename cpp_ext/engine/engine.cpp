@@ -6,7 +6,8 @@
 namespace liteft {
 namespace {
 
-// Rows of a strip, within a text or so: few enough for the second-level cache, enough for a panel of weights to meet some.
+// Rows of a strip, within a text or so: few enough for the second-level cache, enough for a panel of weights to meet
+// some.
 constexpr int kMostRows = 96;
 constexpr int kLeastRows = 32;
 constexpr int kStripsAThread = 3;
@@ -22,7 +23,8 @@ std::vector<Strip> strips_of(const Batch& batch, int threads) {
   for (int number = 0, text = 0; number < count; ++number) {
     const long long end = share(rows, number, count).end;
     const int first = text;
-    while (text < batch.texts && static_cast<long long>(batch.offsets[text]) + batch.offsets[text + 1] < 2 * end) ++text;
+    while (text < batch.texts && static_cast<long long>(batch.offsets[text]) + batch.offsets[text + 1] < 2 * end)
+      ++text;
     if (text > first) strips.push_back({first, text});  // else a long text reaches over this share
   }
   return strips;
@@ -43,7 +45,8 @@ Extent extent_of(const Batch& batch, const std::vector<Strip>& strips) {
 // Threads beyond the panels of the widest product would only wait for the others.
 int team_of(const Model& model, int threads) {
   const Layer& layer = model.layers.front();
-  const int widest = std::max({layer.inner.matrix().panels, layer.query_key_value.matrix().panels, layer.key_value.matrix().panels});
+  const int widest =
+      std::max({layer.inner.matrix().panels, layer.query_key_value.matrix().panels, layer.key_value.matrix().panels});
   return std::min(threads, widest);
 }
 
@@ -88,7 +91,8 @@ void Engine::run_together(const Call& call) {
   const Shelf::Loan workspace(shelf_, extent);
   Barrier barrier(members);
   pool_.run(members, [&](int number) {
-    for (const Strip& strip : call.strips) pass(model_, call.batch, strip, {number, members, barrier}, *workspace, call.logits);
+    for (const Strip& strip : call.strips)
+      pass(model_, call.batch, strip, {number, members, barrier}, *workspace, call.logits);
   });
 }
 

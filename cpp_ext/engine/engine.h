@@ -26,7 +26,8 @@ class Engine : public Runner {
   bool is_whole() const override { return pool_.is_whole(); }
 
  private:
-  // In the calling thread, beside other callers in theirs; or with all threads of the pool, which callers share in the lane.
+  // In the calling thread, beside other callers in theirs; or with all threads of the pool, which callers share in the
+  // lane.
   void run_alone(const Call& call);
   void run_in_lane(Call& call);
   // All threads share each strip; or each takes strips of its own, and of whichever call is due first.

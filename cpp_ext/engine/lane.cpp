@@ -66,7 +66,8 @@ void Lane::leave(Call& call) noexcept {
 // Of those with a strip to take; where none has one, any.
 Call& Lane::most_due() const {
   const auto rank = [](const Call* call) { return std::pair(call->taken == call->strips.size(), call->due); };
-  return **std::min_element(calls_.begin(), calls_.end(), [&](const Call* a, const Call* b) { return rank(a) < rank(b); });
+  return **std::min_element(calls_.begin(), calls_.end(),
+                            [&](const Call* a, const Call* b) { return rank(a) < rank(b); });
 }
 
 void Lane::advance(double tokens) noexcept {

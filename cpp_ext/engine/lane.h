@@ -1,9 +1,9 @@
 // Whose strip is computed next, where several threads call at once.
 //
 // The strips of all calls wait in one place, and a thread that has finished one takes the next of the call that is due
-// first: in the order in which the calls would end if all of them ran at once, each at an equal share of the machine (the
-// fair sojourn protocol: Friedman and Henderson, 2003). So a short text goes ahead of the batches that were there before
-// it, at the next end of a strip; and no call ends later than by equal shares, whatever comes after it.
+// first: in the order in which the calls would end if all of them ran at once, each at an equal share of the machine
+// (the fair sojourn protocol: Friedman and Henderson, 2003). So a short text goes ahead of the batches that were there
+// before it, at the next end of a strip; and no call ends later than by equal shares, whatever comes after it.
 //
 // The threads are those of the pool, and one caller in the seat, who runs them until its own call is computed. Other
 // callers sleep until theirs is computed too, or the seat is theirs.
@@ -81,8 +81,8 @@ class Lane {
   std::mutex mutex_;
   std::vector<Call*> calls_;  // in the order they came
   Call* seated_ = nullptr;
-  // The equal shares: the tokens that each call present would have had by now, and what the calls that would still run are
-  // due at.
+  // The equal shares: the tokens that each call present would have had by now, and what the calls that would still run
+  // are due at.
   double now_ = 0.0;
   std::multiset<double> sharing_;
 };

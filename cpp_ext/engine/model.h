@@ -22,8 +22,8 @@ struct ModelShape {
   int layers = 0;
   int heads = 0;
   int width = 0;
-  int inner = 0;       // of the feed-forward block
-  int embedding = 0;   // width of the embeddings, where a projection follows (ELECTRA); else `width`
+  int inner = 0;      // of the feed-forward block
+  int embedding = 0;  // width of the embeddings, where a projection follows (ELECTRA); else `width`
   int vocabulary = 0;
   int positions = 0;
   int types = 0;
@@ -78,9 +78,9 @@ struct Norm {
 };
 
 struct Layer {
-  bool cut = false;              // nothing but the first row of each text is read of it
-  Linear query_key_value;        // their outputs side by side; in a cut layer empty
-  Linear query, key_value;       // of a cut layer
+  bool cut = false;         // nothing but the first row of each text is read of it
+  Linear query_key_value;   // their outputs side by side; in a cut layer empty
+  Linear query, key_value;  // of a cut layer
   Linear projection, inner, outer;
   Norm attention_norm, output_norm;
 };

@@ -51,8 +51,15 @@ enum class Written { by_itself, by_others_too };
 class Passage {
  public:
   Passage(const Model& model, const Batch& batch, Strip strip, Member member, Workspace& workspace)
-      : model_(model), kernels_(*model.kernels), shape_(model.shape), batch_(batch), strip_(strip), member_(member),
-        w_(workspace), base_(batch.offsets[strip.first]), rows_(batch.offsets[strip.last] - base_),
+      : model_(model),
+        kernels_(*model.kernels),
+        shape_(model.shape),
+        batch_(batch),
+        strip_(strip),
+        member_(member),
+        w_(workspace),
+        base_(batch.offsets[strip.first]),
+        rows_(batch.offsets[strip.last] - base_),
         texts_(strip.last - strip.first) {}
 
   void run(float* logits) {
@@ -71,7 +78,8 @@ class Passage {
 
   // Rows as a product reads them, whole when this returns. Each member converts its share; where it has not written
   // that share itself, all meet before. The products of a model may differ in precision.
-  Operand prepare(const Linear& reader, const float* x, int rows, int width, Buffer& place, float* scales, Written written) {
+  Operand prepare(const Linear& reader, const float* x, int rows, int width, Buffer& place, float* scales,
+                  Written written) {
     const Precision precision = reader.matrix().precision;
     if (precision == Precision::fp32) {
       meet();
@@ -124,9 +132,11 @@ class Passage {
       model_.positions.add_row(batch_.positions ? batch_.positions[token] : token - batch_.offsets[text], width, out);
       if (shape_.types) model_.types.add_row(batch_.types ? batch_.types[token] : 0, width, out);
     }
-    if (shape_.embedding == shape_.width) return normalize(model_.embedding_norm, sums, rows_, width, w_.hidden.floats());
+    if (shape_.embedding == shape_.width)
+      return normalize(model_.embedding_norm, sums, rows_, width, w_.hidden.floats());
     normalize(model_.embedding_norm, sums, rows_, width, sums);
-    const Operand input = prepare(model_.embedding_projection, sums, rows_, width, w_.input, w_.scales.floats(), Written::by_itself);
+    const Operand input =
+        prepare(model_.embedding_projection, sums, rows_, width, w_.input, w_.scales.floats(), Written::by_itself);
     multiply(model_.embedding_projection, input, rows_, w_.hidden.floats());
     meet();  // so that the first layer may take the rows for its own
   }
@@ -152,8 +162,8 @@ class Passage {
     follow(layer, texts_, w_.pooled.floats());
   }
 
-  // The first rows of the texts: as floats into `pooled`, and as the product that asks reads them. Where keys and values
-  // read rows of its precision, those are copied; else the rows are converted anew.
+  // The first rows of the texts: as floats into `pooled`, and as the product that asks reads them. Where keys and
+  // values read rows of its precision, those are copied; else the rows are converted anew.
   Operand gather_first(const Layer& layer, const Operand& input) {
     const Precision precision = layer.query.matrix().precision;
     const bool alike = precision == layer.key_value.matrix().precision;
@@ -207,7 +217,8 @@ class Passage {
     const int width = shape_.width;
     float* sums = w_.sums.floats();
     float* scales = w_.scales.floats();
-    const Operand context = prepare(layer.projection, w_.context.floats(), rows, width, w_.input, scales, Written::by_others_too);
+    const Operand context =
+        prepare(layer.projection, w_.context.floats(), rows, width, w_.input, scales, Written::by_others_too);
     multiply(layer.projection, context, rows, sums, After::residual, hidden);
     meet();
     normalize(layer.attention_norm, sums, rows, width, hidden);

@@ -12,8 +12,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// How long a waiting thread spins before it sleeps: for the other members of a job, and for the next job after one that it
-// took part in, since texts are often classified one after the other and waking up takes as long as a layer of a short text.
+// How long a waiting thread spins before it sleeps: for the other members of a job, and for the next job after one that
+// it took part in, since texts are often classified one after the other and waking up takes as long as a layer of a
+// short text.
 constexpr std::chrono::microseconds kMeeting{20}, kNextJob{100};
 
 inline void pause_briefly() {
@@ -66,7 +67,8 @@ Pool::Pool(int threads) : process_(getpid()) {
 bool Pool::is_whole() const { return workers_.empty() || process_ == getpid(); }
 
 void Pool::check_whole() const {
-  if (!is_whole()) throw std::runtime_error("the classifier was made before this process was forked; make one in the child");
+  if (!is_whole())
+    throw std::runtime_error("the classifier was made before this process was forked; make one in the child");
 }
 
 Pool::~Pool() { end(); }

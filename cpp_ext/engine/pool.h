@@ -13,8 +13,8 @@
 
 namespace liteft {
 
-// Lets a fixed number of threads meet. Members arrive close together, so those that wait spin; but not for long, since on a
-// busy machine the missing one may need the core. They trust it to arrive: nothing may throw between two meetings.
+// Lets a fixed number of threads meet. Members arrive close together, so those that wait spin; but not for long, since
+// on a busy machine the missing one may need the core. They trust it to arrive: nothing may throw between two meetings.
 class Barrier {
  public:
   explicit Barrier(int members) : members_(members) {}
@@ -51,7 +51,7 @@ class Pool {
   void attempt(const std::function<void(int)>& work, int number) noexcept;
   void call(std::uint32_t members);
   void end();
-  const int process_;  // threads do not follow a fork
+  const int process_;                               // threads do not follow a fork
   const std::function<void(int)>* work_ = nullptr;  // nullptr: the workers are to end
   std::mutex failing_;
   std::exception_ptr failure_;

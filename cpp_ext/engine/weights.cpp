@@ -78,7 +78,9 @@ class Weights {
 
   std::vector<float> vector(const std::string& name, int width) const { return float32(name, 1, width); }
 
-  Norm norm(const std::string& name, int width) const { return {vector(name + ".weight", width), vector(name + ".bias", width)}; }
+  Norm norm(const std::string& name, int width) const {
+    return {vector(name + ".weight", width), vector(name + ".bias", width)};
+  }
 
   Table table(const std::string& name, int rows, int width) const {
     Table table;
@@ -108,7 +110,8 @@ class Weights {
       refuse("the weight '" + name + "' has shape " + shape_text(weight.rows, weight.columns) + ", and " +
              shape_text(rows, columns) + " was expected");
     }
-    if (stored_type(weight) < 0 || stored_type(weight) > LITEFT_TYPE_INT4) refuse("the weight '" + name + "' has an unknown type");
+    if (stored_type(weight) < 0 || stored_type(weight) > LITEFT_TYPE_INT4)
+      refuse("the weight '" + name + "' has an unknown type");
     return weight;
   }
 

@@ -57,7 +57,8 @@ inline constexpr Entry<28, OrtStatus*, OrtSessionOptions*, OrtCustomOpDomain*> A
 // An entry of a session's configuration: whether it is there, and its text; without a place for the text only its size,
 // the final zero counted.
 inline constexpr Entry<237, OrtStatus*, const OrtSessionOptions*, const char*, int*> HasSessionConfigEntry;
-inline constexpr Entry<238, OrtStatus*, const OrtSessionOptions*, const char*, char*, std::size_t*> GetSessionConfigEntry;
+inline constexpr Entry<238, OrtStatus*, const OrtSessionOptions*, const char*, char*, std::size_t*>
+    GetSessionConfigEntry;
 
 // A tensor's values, which it owns.
 inline constexpr Entry<51, OrtStatus*, OrtValue*, void**> GetTensorMutableData;

@@ -80,11 +80,12 @@ std::string variable(const char* name) {
 
 // The value of LITEFT_THREADS or OMP_NUM_THREADS.
 int checked_threads(const std::string& name, const std::string& text, const std::string& number) {
-  const bool digits = !number.empty() && number.size() < 9 && number.find_first_not_of("0123456789") == std::string::npos;
+  const bool digits =
+      !number.empty() && number.size() < 9 && number.find_first_not_of("0123456789") == std::string::npos;
   const int threads = digits ? std::stoi(number) : 0;
   if (threads < 1 || threads > static_cast<int>(kMostThreads)) {
-    refuse("the environment's " + name + " is '" + text + "', and a whole number from 1 to " + std::to_string(kMostThreads) +
-           " was expected");
+    refuse("the environment's " + name + " is '" + text + "', and a whole number from 1 to " +
+           std::to_string(kMostThreads) + " was expected");
   }
   return threads;
 }
@@ -109,7 +110,8 @@ double cpu_quota(const std::string& mounted, const std::string& own) {
     if (has_word(name, "..", '/')) continue;  // outside of what is mounted here
     const std::string mounts[] = {mounted + (controllers.empty() ? "" : "/cpu"),
                                   mounted + "/" + (controllers.empty() ? "unified" : controllers)};
-    while (!name.empty()) {  // the own group, and those above it; where a container does not see them, the root alone counts
+    while (!name.empty()) {  // the own group, and those above it; where a container does not see them, the root alone
+                             // counts
       for (const std::string& mount : mounts) look(mount + name);
       name.erase(name.rfind('/') == std::string::npos ? 0 : name.rfind('/'));
     }

@@ -88,8 +88,9 @@ OrtCustomOp describe() {
 
 Operator::Operator(const Target& wanted) : OrtCustomOp(describe()), target(wanted) {}
 
-// The domain, one for each ONNX Runtime and target in the process. It is never released: sessions point to it for as long as they
-// live, and which of them and of the libraries goes first when the process ends is not for this library to know.
+// The domain, one for each ONNX Runtime and target in the process. It is never released: sessions point to it for as
+// long as they live, and which of them and of the libraries goes first when the process ends is not for this library to
+// know.
 OrtCustomOpDomain* domain_of(const OrtApi* api, const Target& target) {
   static std::mutex mutex;
   static auto& domains = *new std::map<std::pair<const OrtApi*, Target>, OrtCustomOpDomain*>;

@@ -16,9 +16,9 @@ struct Target {
   auto operator<=>(const Target&) const = default;
 };
 
-// Reads liteft.device ("cpu", which is the default, "cuda" or "cuda:NUMBER"), liteft.precision ("bf16", which is the default, or
-// "fp16"; on a GPU alone), liteft.cublas (folders, joined by colons) and liteft.cache (a folder). Throws std::invalid_argument, naming
-// the entry, for any other value.
+// Reads liteft.device ("cpu", which is the default, "cuda" or "cuda:NUMBER"), liteft.precision ("bf16", which is the
+// default, or "fp16"; on a GPU alone), liteft.cublas (folders, joined by colons) and liteft.cache (a folder). Throws
+// std::invalid_argument, naming the entry, for any other value.
 Target read_target(const OrtApi* api, const OrtSessionOptions* options);
 
 }  // namespace liteft::ort

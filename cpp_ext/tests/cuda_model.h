@@ -1,4 +1,5 @@
-// What tests of the whole CUDA library in the emulator share: models, batches, engines, and the CPU engine to compare with.
+// What tests of the whole CUDA library in the emulator share: models, batches, engines, and the CPU engine to compare
+// with.
 
 #pragma once
 
@@ -24,7 +25,8 @@ using liteft::cuda::Settings;
 inline const liteft_shape kShapes[] = {
     {2, 2, 64, 128, 64, 50, 40, 2, 3, LITEFT_CLS, LITEFT_HEAD_TANH, LITEFT_GELU, -1, 1e-12f},
     {1, 2, 128, 192, 128, 50, 40, 0, 5, LITEFT_CLS, LITEFT_HEAD_RELU, LITEFT_RELU, 3, 1e-5f},
-    {2, 2, 128, 64, 64, 50, 40, 2, 2, LITEFT_CLS, LITEFT_HEAD_GELU, LITEFT_GELU_TANH, -1, 1e-12f},  // ELECTRA's narrow embeddings
+    {2, 2, 128, 64, 64, 50, 40, 2, 2, LITEFT_CLS, LITEFT_HEAD_GELU, LITEFT_GELU_TANH, -1,
+     1e-12f},  // ELECTRA's narrow embeddings
     {3, 2, 64, 128, 64, 50, 40, 2, 70, LITEFT_MEAN, LITEFT_HEAD_NONE, LITEFT_SILU, -1, 1e-12f},
     {2, 1, 64, 64, 64, 50, 520, 1, 1, LITEFT_MEAN, LITEFT_HEAD_TANH, LITEFT_GELU, -1, 1e-12f},
 };
@@ -48,12 +50,15 @@ inline std::vector<float> run(AnyEngine& engine, const liteft_batch& batch, int 
   }
   return logits;
 }
-inline std::vector<float> run(AnyEngine& engine, const Texts& texts, int labels) { return run(engine, texts.batch(), labels); }
+inline std::vector<float> run(AnyEngine& engine, const Texts& texts, int labels) {
+  return run(engine, texts.batch(), labels);
+}
 
 // What making an engine learns it learns from work that is not done, unless so is asked: that takes long.
 inline bool learns_in_full = false;
 
-inline std::unique_ptr<AnyEngine> create(const liteft_shape& shape, int precision, Settings settings = {}, const Stored* stored = nullptr) {
+inline std::unique_ptr<AnyEngine> create(const liteft_shape& shape, int precision, Settings settings = {},
+                                         const Stored* stored = nullptr) {
   const Stored drawn = stored ? Stored{} : random_weights(shape, false, 1);
   const std::vector<liteft_weight> weights = (stored ? *stored : drawn).list();
   settings.folders = "/nowhere:" LITEFT_CUBLASLT;
@@ -84,7 +89,8 @@ inline std::vector<float> by_cpu(const liteft_shape& shape, const Texts& texts) 
 
 inline Texts draw(std::mt19937& random, const liteft_shape& shape, int count, int longest) {
   Texts texts;
-  for (int text = 0; text < count; ++text) texts.add(random, shape, 1 + static_cast<int>(random() % std::min(longest, shape.positions)));
+  for (int text = 0; text < count; ++text)
+    texts.add(random, shape, 1 + static_cast<int>(random() % std::min(longest, shape.positions)));
   if (shape.counted_from < 0) return texts;
   for (std::size_t token = 0; token < texts.positions.size(); ++token) {  // some positions that were counted
     texts.positions[token] = std::min(texts.positions[token] + shape.counted_from + 1, shape.positions - 1);
@@ -92,7 +98,8 @@ inline Texts draw(std::mt19937& random, const liteft_shape& shape, int count, in
   return texts;
 }
 
-// The root mean square of differences, relative to that of what was expected, or to 1 where that is less. Infinite where something is no number.
+// The root mean square of differences, relative to that of what was expected, or to 1 where that is less. Infinite
+// where something is no number.
 inline double difference(const std::vector<float>& found, const std::vector<float>& expected) {
   double differences = 0.0, squares = 0.0;
   for (std::size_t i = 0; i < found.size(); ++i) {
@@ -103,8 +110,8 @@ inline double difference(const std::vector<float>& found, const std::vector<floa
   return std::sqrt(differences) / std::fmax(1.0, std::sqrt(squares));
 }
 
-// Activations and weights are rounded to 8 or 11 bits between kernels, and random models attend sharply: scores of some dozens, whose
-// rounding moves weights by percents.
+// Activations and weights are rounded to 8 or 11 bits between kernels, and random models attend sharply: scores of some
+// dozens, whose rounding moves weights by percents.
 inline double allowed(int precision) { return precision == LITEFT_FP16 ? 0.02 : 0.1; }
 
 // At the end of a program: nothing went wrong on the device, and nothing is left there.

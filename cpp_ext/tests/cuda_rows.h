@@ -37,8 +37,10 @@ struct Uploaded {
 
   explicit Uploaded(const std::vector<V>& given) : memory(given.size() * sizeof(V)), values(given.size()) {
     for (std::size_t i = 0; i < given.size(); ++i) {
-      if constexpr (std::is_arithmetic_v<V>) values[i] = static_cast<double>(given[i]);
-      else values[i] = static_cast<float>(given[i]);
+      if constexpr (std::is_arithmetic_v<V>)
+        values[i] = static_cast<double>(given[i]);
+      else
+        values[i] = static_cast<float>(given[i]);
     }
     check(cudaMemcpy(memory.as(), given.data(), given.size() * sizeof(V), cudaMemcpyHostToDevice), "copying up");
     check(cudaStreamSynchronize(nullptr), "copying up");
@@ -101,7 +103,8 @@ struct DeviceTexts {
   }
 };
 
-// The first values of `found` are those of `expected` within `allowed` times (1 + their size); the others are what they were, NaN.
+// The first values of `found` are those of `expected` within `allowed` times (1 + their size); the others are what they
+// were, NaN.
 inline void expect_close(const char* what, const Doubles& found, const Doubles& expected, double allowed) {
   double worst = 0.0;
   bool numbers = true, untouched = true;
@@ -114,7 +117,8 @@ inline void expect_close(const char* what, const Doubles& found, const Doubles& 
     worst = std::fmax(worst, std::fabs(found[i] - expected[i]) / (1.0 + std::fabs(expected[i])));
   }
   if (!numbers || !untouched || !(worst <= allowed)) {
-    std::printf("%s: worst %.3g of %.3g%s%s\n", what, worst, allowed, numbers ? "" : ", NaN", untouched ? "" : ", wrote too far");
+    std::printf("%s: worst %.3g of %.3g%s%s\n", what, worst, allowed, numbers ? "" : ", NaN",
+                untouched ? "" : ", wrote too far");
   }
   EXPECT(numbers && untouched && worst <= allowed);
 }
@@ -140,7 +144,8 @@ void norm_reference(Doubles& x, int width, const Gamma& gamma, const Gamma& beta
     double mean = 0.0, squares = 0.0;
     for (int i = 0; i < width; ++i) mean += x[start + i] / width;
     for (int i = 0; i < width; ++i) squares += (x[start + i] - mean) * (x[start + i] - mean) / width;
-    for (int i = 0; i < width; ++i) x[start + i] = (x[start + i] - mean) / std::sqrt(squares + epsilon) * gamma[i] + beta[i];
+    for (int i = 0; i < width; ++i)
+      x[start + i] = (x[start + i] - mean) / std::sqrt(squares + epsilon) * gamma[i] + beta[i];
   }
 }
 
@@ -151,7 +156,8 @@ inline std::size_t shared_memory_of_device() {
   return bytes;
 }
 
-// Runs tests and returns what to exit with. Where there is no GPU that is 77, or 1 where LITEFT_GPU=required says that there must be one.
+// Runs tests and returns what to exit with. Where there is no GPU that is 77, or 1 where LITEFT_GPU=required says that
+// there must be one.
 inline int run_kernel_tests(void (*tests)()) {
   int devices = 0;
   if (const cudaError_t error = cudaGetDeviceCount(&devices); error != cudaSuccess || devices == 0) {

@@ -1,4 +1,5 @@
-// What programs that run on a real GPU share: where cublasLt lies, whether there is a GPU, and what it means that there is none.
+// What programs that run on a real GPU share: where cublasLt lies, whether there is a GPU, and what it means that there
+// is none.
 
 #pragma once
 
@@ -17,8 +18,8 @@ inline const char* from_environment(const char* name) {
   return value ? value : "";
 }
 
-// Returns 0 where there is a GPU, whose name gets printed to stderr. Else says why there is none and returns what to exit with: kSkipped,
-// or 1 where LITEFT_GPU=required says that there must be one.
+// Returns 0 where there is a GPU, whose name gets printed to stderr. Else says why there is none and returns what to
+// exit with: kSkipped, or 1 where LITEFT_GPU=required says that there must be one.
 inline int look_for_gpu() {
   char name[512] = "";
   if (liteft_cuda_device(0, from_environment("LITEFT_CUBLAS"), name, sizeof(name)) == 0) {

@@ -33,13 +33,15 @@ struct Stored {
     const auto scale = [&](std::size_t i) -> float& { return scales[by_column ? i % columns : i / columns]; };
     for (std::size_t i = 0; i < values.size(); ++i) scale(i) = std::fmax(scale(i), std::fabs(values[i]) / 127.0f);
     std::vector<std::int8_t> bytes(values.size());
-    for (std::size_t i = 0; i < values.size(); ++i) bytes[i] = static_cast<std::int8_t>(std::nearbyint(values[i] / scale(i)));
+    for (std::size_t i = 0; i < values.size(); ++i)
+      bytes[i] = static_cast<std::int8_t>(std::nearbyint(values[i] / scale(i)));
     add(layer + ".weight", LITEFT_TYPE_INT8, rows, columns, bytes.data(), bytes.size());
     add_floats(layer + ".scale", by_column ? 1 : rows, by_column ? columns : 1, scales);
   }
   std::vector<liteft_weight> list() const {
     std::vector<liteft_weight> out;
-    for (const Weight& each : weights) out.push_back({each.name.c_str(), each.values.data(), each.type, each.rows, each.columns});
+    for (const Weight& each : weights)
+      out.push_back({each.name.c_str(), each.values.data(), each.type, each.rows, each.columns});
     return out;
   }
 };
@@ -95,7 +97,11 @@ struct Texts {
   std::vector<std::int32_t> ids, types, positions, offsets{0};
   std::vector<std::uint8_t> attended;
   liteft_batch batch() const {
-    return {static_cast<std::int32_t>(offsets.size()) - 1, ids.data(), types.data(), positions.data(), offsets.data(),
+    return {static_cast<std::int32_t>(offsets.size()) - 1,
+            ids.data(),
+            types.data(),
+            positions.data(),
+            offsets.data(),
             attended.data()};
   }
   void add(std::mt19937& random, const liteft_shape& shape, int tokens) {

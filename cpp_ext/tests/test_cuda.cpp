@@ -27,8 +27,10 @@ bool quick = false;
 
 const liteft_shape kShapes[] = {
     {2, 2, 64, 128, 64, 500, 520, 2, 3, LITEFT_CLS, LITEFT_HEAD_TANH, LITEFT_GELU, -1, 1e-12f},
-    {1, 2, 128, 192, 128, 500, 520, 0, 5, LITEFT_CLS, LITEFT_HEAD_RELU, LITEFT_RELU, 3, 1e-5f},      // positions are counted
-    {2, 2, 128, 64, 64, 500, 520, 2, 2, LITEFT_CLS, LITEFT_HEAD_GELU, LITEFT_GELU_TANH, -1, 1e-12f},  // narrow embeddings
+    {1, 2, 128, 192, 128, 500, 520, 0, 5, LITEFT_CLS, LITEFT_HEAD_RELU, LITEFT_RELU, 3,
+     1e-5f},  // positions are counted
+    {2, 2, 128, 64, 64, 500, 520, 2, 2, LITEFT_CLS, LITEFT_HEAD_GELU, LITEFT_GELU_TANH, -1,
+     1e-12f},  // narrow embeddings
     {3, 2, 64, 128, 64, 500, 520, 2, 70, LITEFT_MEAN, LITEFT_HEAD_NONE, LITEFT_SILU, -1, 1e-12f},
     {2, 1, 64, 64, 64, 500, 520, 1, 1, LITEFT_MEAN, LITEFT_HEAD_TANH, LITEFT_GELU, 1, 1e-12f},
     {3, 12, 384, 1536, 384, 500, 520, 2, 2, LITEFT_CLS, LITEFT_HEAD_TANH, LITEFT_GELU, -1, 1e-12f},   // MiniLM
@@ -38,8 +40,8 @@ const liteft_shape kShapes[] = {
 constexpr int kPrecisions[] = {LITEFT_FP16, LITEFT_BF16};
 constexpr float kNotANumber = std::numeric_limits<float>::quiet_NaN();
 
-// Of the differences' root mean square to that of logits: weights and activations are rounded to 11 or 8 bits. A single one may be five
-// times as far off.
+// Of the differences' root mean square to that of logits: weights and activations are rounded to 11 or 8 bits. A single
+// one may be five times as far off.
 double allowed(int precision) { return precision == LITEFT_FP16 ? 0.01 : 0.08; }
 constexpr double kMostOfOne = 5.0;
 
@@ -48,7 +50,8 @@ struct Destroy {
 };
 using Owned = std::unique_ptr<liteft_classifier, Destroy>;
 
-// Random weights whose products keep the size of what goes in, so that softmax has more than one winner in wide models, too.
+// Random weights whose products keep the size of what goes in, so that softmax has more than one winner in wide models,
+// too.
 Stored weights_of(const liteft_shape& shape, bool int8 = false) {
   Stored stored = random_weights(shape, int8, 1);
   for (Stored::Weight& weight : stored.weights) {
@@ -65,15 +68,18 @@ Stored widened(const Stored& stored) {
   Stored wide;
   for (const Stored::Weight& weight : stored.weights) {
     if (weight.type != LITEFT_TYPE_INT8) {
-      if (weight.name.size() < 6 || weight.name.compare(weight.name.size() - 6, 6, ".scale")) wide.weights.push_back(weight);
+      if (weight.name.size() < 6 || weight.name.compare(weight.name.size() - 6, 6, ".scale"))
+        wide.weights.push_back(weight);
       continue;
     }
     const std::string scale_name = weight.name.substr(0, weight.name.size() - 6) + "scale";
-    const auto scale = std::find_if(stored.weights.begin(), stored.weights.end(), [&](const auto& each) { return each.name == scale_name; });
+    const auto scale = std::find_if(stored.weights.begin(), stored.weights.end(),
+                                    [&](const auto& each) { return each.name == scale_name; });
     const float* const scales = reinterpret_cast<const float*>(scale->values.data());
     std::vector<float> values(weight.values.size());
     for (std::size_t i = 0; i < values.size(); ++i) {
-      values[i] = static_cast<signed char>(weight.values[i]) * scales[scale->rows == 1 ? i % weight.columns : i / weight.columns];
+      values[i] = static_cast<signed char>(weight.values[i]) *
+                  scales[scale->rows == 1 ? i % weight.columns : i / weight.columns];
     }
     wide.add_floats(weight.name, weight.rows, weight.columns, values);
   }
@@ -83,8 +89,8 @@ Stored widened(const Stored& stored) {
 liteft_classifier* try_gpu(const liteft_shape& shape, int precision, const Stored& stored) {
   const std::vector<liteft_weight> weights = stored.list();
   liteft_classifier* made = nullptr;
-  liteft_create_cuda(&shape, weights.data(), static_cast<int>(weights.size()), precision, 0, from_environment("LITEFT_CUBLAS"),
-                     from_environment("LITEFT_CUDA_CACHE"), &made);
+  liteft_create_cuda(&shape, weights.data(), static_cast<int>(weights.size()), precision, 0,
+                     from_environment("LITEFT_CUBLAS"), from_environment("LITEFT_CUDA_CACHE"), &made);
   return made;
 }
 
@@ -111,12 +117,15 @@ std::vector<float> run(const Owned& classifier, const liteft_batch& batch, int l
   }
   return logits;
 }
-std::vector<float> run(const Owned& classifier, const Texts& texts, int labels) { return run(classifier, texts.batch(), labels); }
+std::vector<float> run(const Owned& classifier, const Texts& texts, int labels) {
+  return run(classifier, texts.batch(), labels);
+}
 
 // Where positions are counted, as libliteft counts them: they are left out.
 Texts draw(std::mt19937& random, const liteft_shape& shape, int count, int least, int most) {
   Texts texts;
-  for (int text = 0; text < count; ++text) texts.add(random, shape, least + static_cast<int>(random() % (most - least + 1)));
+  for (int text = 0; text < count; ++text)
+    texts.add(random, shape, least + static_cast<int>(random() % (most - least + 1)));
   return texts;
 }
 liteft_batch batch_of(const Texts& texts, const liteft_shape& shape) {
@@ -143,7 +152,8 @@ void logits_are_those_of_the_cpu() {
   struct Kind {
     int texts, least, most;
   };
-  std::vector<Kind> kinds = {{1, 1, 1}, {1, 32, 32}, {1, 512, 512}, {3, 1, 512}, {17, 1, 200}, {256, 1, 60}, {4096, 1, 24}};
+  std::vector<Kind> kinds = {{1, 1, 1},    {1, 32, 32},  {1, 512, 512}, {3, 1, 512},
+                             {17, 1, 200}, {256, 1, 60}, {4096, 1, 24}};
   if (quick) kinds = {{1, 1, 1}, {3, 1, 150}, {40, 1, 12}};
   double worst[4] = {};
   int number = 0;
@@ -162,14 +172,16 @@ void logits_are_those_of_the_cpu() {
           const std::vector<float> found = run(tested[precision], batch, shape.labels);
           const double off = difference(found, expected);
           worst[precision] = std::fmax(worst[precision], off);
-          if (!(off < allowed(precision))) std::printf("width %d, %d texts, precision %d: %.4f\n", shape.width, kind.texts, precision, off);
+          if (!(off < allowed(precision)))
+            std::printf("width %d, %d texts, precision %d: %.4f\n", shape.width, kind.texts, precision, off);
           EXPECT(off < allowed(precision));
           EXPECT(run(tested[precision], batch, shape.labels) == found);  // again, by the graph that is there now
         }
       }
     }
   }
-  std::printf("worst difference from the CPU in float32: fp16 %.4f, bf16 %.4f\n", worst[LITEFT_FP16], worst[LITEFT_BF16]);
+  std::printf("worst difference from the CPU in float32: fp16 %.4f, bf16 %.4f\n", worst[LITEFT_FP16],
+              worst[LITEFT_BF16]);
 }
 
 void every_length_alone_and_in_company() {
@@ -209,7 +221,8 @@ void rectangles_are_packed() {
     for (int column = 0; column < last; ++column) {
       if (column < first && column) continue;  // column 0 asks even where it is hidden
       const int place = text * tokens + column;
-      ids[place] = static_cast<int>(random() % shape.vocabulary), types[place] = static_cast<int>(random() % shape.types);
+      ids[place] = static_cast<int>(random() % shape.vocabulary),
+      types[place] = static_cast<int>(random() % shape.types);
       mask[place] = column >= first;
       real.ids.push_back(static_cast<int>(ids[place])), real.types.push_back(static_cast<int>(types[place]));
       real.positions.push_back(column), real.attended.push_back(column >= first);
@@ -238,12 +251,14 @@ void what_is_not_a_number_stays() {
   for (const liteft_shape* shape : {&kShapes[0], &kShapes[3]}) {
     const Texts texts = draw(random, *shape, 3, 7, 7);
     for (const int precision : kPrecisions) {
-      for (const std::string name : {"embeddings.norm.bias", "layers.0.attention.norm.weight", "layers.0.feed_forward.inner.bias"}) {
+      for (const std::string name :
+           {"embeddings.norm.bias", "layers.0.attention.norm.weight", "layers.0.feed_forward.inner.bias"}) {
         Stored stored = weights_of(*shape);
         for (Stored::Weight& weight : stored.weights) {
           if (weight.name == name) std::memcpy(weight.values.data() + 9 * sizeof(float), &kNotANumber, sizeof(float));
         }
-        for (const float value : run(on_gpu(*shape, precision, stored), texts, shape->labels)) EXPECT(std::isnan(value));
+        for (const float value : run(on_gpu(*shape, precision, stored), texts, shape->labels))
+          EXPECT(std::isnan(value));
       }
     }
   }
@@ -340,8 +355,10 @@ class Hoard {
   Hoard() {
     for (std::size_t bytes = std::size_t{1} << 34; bytes >= 1 << 20;) {
       void* memory = nullptr;
-      if (cudaMalloc(&memory, bytes) == cudaSuccess) taken_.push_back(memory);
-      else bytes /= 2;
+      if (cudaMalloc(&memory, bytes) == cudaSuccess)
+        taken_.push_back(memory);
+      else
+        bytes /= 2;
     }
     cudaGetLastError();
   }
@@ -361,7 +378,8 @@ void memory_that_runs_out_is_an_error_and_the_next_run_works() {
   const Texts texts = draw(random, shape, 64, 1, 60);
   const liteft_batch batch = texts.batch();
   const Owned tested = on_gpu(shape, LITEFT_FP16);
-  const std::vector<float> expected = run(tested, texts, shape.labels);  // another engine may have measured other algorithms as fastest
+  const std::vector<float> expected =
+      run(tested, texts, shape.labels);  // another engine may have measured other algorithms as fastest
   std::atomic<int> failed{0}, wrong{0};
   {
     const Hoard hoard;
@@ -373,8 +391,10 @@ void memory_that_runs_out_is_an_error_and_the_next_run_works() {
       threads.emplace_back([&] {
         for (int round = 0; round < 20; ++round) {
           std::vector<float> logits(expected.size(), NAN);
-          if (liteft_run(tested.get(), &batch, logits.data())) ++failed;
-          else if (logits != expected) ++wrong;
+          if (liteft_run(tested.get(), &batch, logits.data()))
+            ++failed;
+          else if (logits != expected)
+            ++wrong;
         }
       });
     }
@@ -395,7 +415,8 @@ void a_forked_child_is_refused() {
   if (child == 0) {
     const liteft_batch batch = texts.batch();
     std::vector<float> logits(shape.labels);
-    const bool refused = liteft_run(tested.get(), &batch, logits.data()) != 0 && std::strstr(liteft_last_error(), "fork");
+    const bool refused =
+        liteft_run(tested.get(), &batch, logits.data()) != 0 && std::strstr(liteft_last_error(), "fork");
     liteft_destroy(tested.get());
     _exit(refused ? 0 : 1);
   }
@@ -417,10 +438,16 @@ int main(int count, char** arguments) {
     bool quick;
   } const tests[] = {
 #define TEST(name, quick) {#name, name, quick}
-      TEST(logits_are_those_of_the_cpu, true), TEST(every_length_alone_and_in_company, true), TEST(rectangles_are_packed, true),
-      TEST(weights_may_be_int8, true), TEST(what_is_not_a_number_stays, false), TEST(bad_batches_are_errors_and_the_next_run_works, false),
-      TEST(threads_share_a_classifier, true), TEST(a_forked_child_is_refused, false),
-      TEST(ten_thousand_runs_leave_nothing_behind, false), TEST(memory_that_runs_out_is_an_error_and_the_next_run_works, false),
+      TEST(logits_are_those_of_the_cpu, true),
+      TEST(every_length_alone_and_in_company, true),
+      TEST(rectangles_are_packed, true),
+      TEST(weights_may_be_int8, true),
+      TEST(what_is_not_a_number_stays, false),
+      TEST(bad_batches_are_errors_and_the_next_run_works, false),
+      TEST(threads_share_a_classifier, true),
+      TEST(a_forked_child_is_refused, false),
+      TEST(ten_thousand_runs_leave_nothing_behind, false),
+      TEST(memory_that_runs_out_is_an_error_and_the_next_run_works, false),
   };
   int tested = 0;
   for (const auto& each : tests) {

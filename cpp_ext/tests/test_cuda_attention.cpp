@@ -1,4 +1,5 @@
-// The CUDA kernels of attention against a float64 reference: texts of all lengths side by side, odd masks, both head sizes.
+// The CUDA kernels of attention against a float64 reference: texts of all lengths side by side, odd masks, both head
+// sizes.
 
 #include <cstring>
 
@@ -10,9 +11,9 @@ namespace {
 
 // Attention of query row `query` over the rows of a text: `width` values, without rounding between the steps.
 template <typename T>
-void reference(const DeviceTexts& texts, int text, const Doubles& query, const Uploaded<T>& rows, std::size_t stride, std::size_t key_at,
-               std::size_t value_at, const Uploaded<float>& key_bias, const Uploaded<float>& value_bias, bool hides, int heads, int size,
-               double* out) {
+void reference(const DeviceTexts& texts, int text, const Doubles& query, const Uploaded<T>& rows, std::size_t stride,
+               std::size_t key_at, std::size_t value_at, const Uploaded<float>& key_bias,
+               const Uploaded<float>& value_bias, bool hides, int heads, int size, double* out) {
   for (int head = 0; head < heads; ++head) {
     std::vector<double> weights;
     double total = 0.0, most = -INFINITY;
@@ -20,7 +21,8 @@ void reference(const DeviceTexts& texts, int text, const Doubles& query, const U
       double score = -INFINITY;
       if (!hides || texts.attended[row]) {
         score = 0.0;
-        for (int i = head * size; i < (head + 1) * size; ++i) score += query[i] * (rows[row * stride + key_at + i] + key_bias[i]);
+        for (int i = head * size; i < (head + 1) * size; ++i)
+          score += query[i] * (rows[row * stride + key_at + i] + key_bias[i]);
         score /= std::sqrt(static_cast<double>(size));
       }
       weights.push_back(score);
@@ -60,8 +62,8 @@ void rows_attend_to_their_text(std::mt19937& random, const std::vector<int>& len
   for (int row = 0; row < texts.rows; ++row) {
     Doubles query(width);
     for (int i = 0; i < width; ++i) query[i] = rows[row * stride + i] + query_bias[i];
-    reference(texts, texts.text_of_row[row], query, rows, stride, width, 2 * width, key_bias, value_bias, hides, heads, size,
-              &expected[static_cast<std::size_t>(row) * width]);
+    reference(texts, texts.text_of_row[row], query, rows, stride, width, 2 * width, key_bias, value_bias, hides, heads,
+              size, &expected[static_cast<std::size_t>(row) * width]);
   }
   // Queries, keys and weights are rounded once each; scores of size s move by s * rounding, and weights with them.
   expect_close("attend", out.fetched(), expected, 8 * kRounding<T>);
@@ -74,11 +76,13 @@ void rows_attend_to_their_text(std::mt19937& random, const std::vector<int>& len
 }
 
 template <typename T>
-void first_rows_attend_to_their_text(std::mt19937& random, const std::vector<int>& lengths, int size, int heads, bool hides) {
+void first_rows_attend_to_their_text(std::mt19937& random, const std::vector<int>& lengths, int size, int heads,
+                                     bool hides) {
   const DeviceTexts texts(random, lengths, hides);
   const int width = size * heads, most = texts.texts + 5;
   const std::size_t stride = 2 * static_cast<std::size_t>(width);
-  const auto queries = random_values<T>(random, texts.texts * width, 1.5f), rows = random_values<T>(random, texts.rows * stride, 1.5f);
+  const auto queries = random_values<T>(random, texts.texts * width, 1.5f),
+             rows = random_values<T>(random, texts.rows * stride, 1.5f);
   const auto query_bias = random_values<float>(random, width), key_bias = random_values<float>(random, width);
   const auto value_bias = random_values<float>(random, width);
   const auto out = poisoned<T>(static_cast<std::size_t>(most) * width);
@@ -130,13 +134,16 @@ void a_text_of_infinities_is_alone(std::mt19937& random, float what) {
     const int text = texts.text_of_row[row];
     for (int i = 0; i < kSize; ++i) {
       const double found = spoilt[row * kSize + i];
-      if (text == 1 || text == 3) EXPECT(!std::isfinite(found));
-      else EXPECT(std::fabs(found - sound[row * kSize + i]) <= 2 * kRounding<T> * std::fabs(sound[row * kSize + i]));
+      if (text == 1 || text == 3)
+        EXPECT(!std::isfinite(found));
+      else
+        EXPECT(std::fabs(found - sound[row * kSize + i]) <= 2 * kRounding<T> * std::fabs(sound[row * kSize + i]));
     }
   }
 }
 
-// Infinity in a text's last row stays infinity for its first one: rows beyond the text have no part in the sum, not even as 0 times it.
+// Infinity in a text's last row stays infinity for its first one: rows beyond the text have no part in the sum, not
+// even as 0 times it.
 template <typename T>
 void infinity_of_the_last_row_is_no_nan() {
   constexpr int kSize = 32;
@@ -165,7 +172,8 @@ void test(std::mt19937& random) {
   std::vector<int> mix;
   for (int text = 0; text < 30; ++text) mix.push_back(1 + static_cast<int>(random() % 40));
   std::vector<int> ones(70, 1);
-  const std::vector<std::vector<int>> batches = {{1}, {2}, {16}, {17}, {63}, {64}, {65}, {128}, {512}, {3, 61, 1, 64, 127, 5}, {200, 1, 300}, mix, ones};
+  const std::vector<std::vector<int>> batches = {
+      {1}, {2}, {16}, {17}, {63}, {64}, {65}, {128}, {512}, {3, 61, 1, 64, 127, 5}, {200, 1, 300}, mix, ones};
   for (const int size : {32, 64}) {
     for (const auto& lengths : batches) {
       for (const bool hides : {false, true}) {

@@ -24,7 +24,8 @@ void the_c_api_runs_a_batch() {
   const std::vector<liteft_weight> weights = stored.list();
   liteft_cuda* made = nullptr;
   emulator::skip_work(true);
-  EXPECT(liteft_cuda_create(&shape, weights.data(), static_cast<int>(weights.size()), LITEFT_FP16, 0, LITEFT_CUBLASLT, nullptr, &made) == 0);
+  EXPECT(liteft_cuda_create(&shape, weights.data(), static_cast<int>(weights.size()), LITEFT_FP16, 0, LITEFT_CUBLASLT,
+                            nullptr, &made) == 0);
   emulator::skip_work(false);
   char text[200];
   EXPECT(liteft_cuda_describe(0, LITEFT_CUBLASLT, text, sizeof(text)) == 0);
@@ -56,7 +57,8 @@ void logits_are_those_of_the_cpu() {
       }
     }
   }
-  std::printf("worst difference from the CPU in float32: fp16 %.4f, bf16 %.4f\n", worst[LITEFT_FP16], worst[LITEFT_BF16]);
+  std::printf("worst difference from the CPU in float32: fp16 %.4f, bf16 %.4f\n", worst[LITEFT_FP16],
+              worst[LITEFT_BF16]);
 }
 
 void fused_kernels_and_plain_ones_agree() {
@@ -113,7 +115,8 @@ void alone_equals_in_company() {
       const std::vector<float> together = run(*engine, texts, shape.labels);
       EXPECT(difference(run(*large, texts, shape.labels), together) < allowed(precision) / 2);
       for (int text = 0; text < 60; text += 13) {
-        const std::vector<float> in_company(together.begin() + text * shape.labels, together.begin() + (text + 1) * shape.labels);
+        const std::vector<float> in_company(together.begin() + text * shape.labels,
+                                            together.begin() + (text + 1) * shape.labels);
         // Products of another bucket may be summed in another order, so not to the bit.
         const std::vector<float> alone = run(*engine, texts.only(text), shape.labels);
         EXPECT(difference(alone, in_company) < allowed(precision));
@@ -129,13 +132,15 @@ void what_is_not_a_number_stays() {
   for (const liteft_shape& shape : kShapes) {
     const Texts texts = draw(random, shape, 3, 7);
     for (const int precision : kPrecisions) {
-      for (const std::string name : {"embeddings.norm.bias", "layers.0.attention.norm.weight", "layers.0.feed_forward.inner.bias",
-                                     "layers.0.attention.output.bias", "head.dense.bias", "classifier.weight"}) {
+      for (const std::string name :
+           {"embeddings.norm.bias", "layers.0.attention.norm.weight", "layers.0.feed_forward.inner.bias",
+            "layers.0.attention.output.bias", "head.dense.bias", "classifier.weight"}) {
         if (name == "head.dense.bias" && shape.head == LITEFT_HEAD_NONE) continue;
         Stored stored = random_weights(shape, false, 1);
         for (Stored::Weight& weight : stored.weights) {
           const std::size_t place = name == "classifier.weight" ? 0 : 9;
-          if (weight.name == name) std::memcpy(weight.values.data() + place * sizeof(float), &kNotANumber, sizeof(float));
+          if (weight.name == name)
+            std::memcpy(weight.values.data() + place * sizeof(float), &kNotANumber, sizeof(float));
         }
         const auto engine = create(shape, precision, small(64), &stored);
         const std::vector<float> logits = run(*engine, texts, shape.labels);
@@ -191,13 +196,15 @@ void rows_of_a_chunk_may_come_from_the_environment() {
   };
   EXPECT(said("") == "8192" && said("256") == "256" && said("65536") == "65536");
   for (const char* bad : {"255", "65537", "many", "512k", "-512"}) {
-    EXPECT(said(bad) == "LITEFT_CUDA_ROWS is '" + std::string(bad) + "', and the rows of a chunk are a number from 256 to 65536");
+    EXPECT(said(bad) ==
+           "LITEFT_CUDA_ROWS is '" + std::string(bad) + "', and the rows of a chunk are a number from 256 to 65536");
   }
   const Stored stored = random_weights(kShapes[0], false, 1);
   const std::vector<liteft_weight> weights = stored.list();
   liteft_cuda* made = nullptr;
   setenv("LITEFT_CUDA_ROWS", "8", 1);
-  EXPECT(liteft_cuda_create(&kShapes[0], weights.data(), static_cast<int>(weights.size()), LITEFT_FP16, 0, LITEFT_CUBLASLT, "", &made) != 0);
+  EXPECT(liteft_cuda_create(&kShapes[0], weights.data(), static_cast<int>(weights.size()), LITEFT_FP16, 0,
+                            LITEFT_CUBLASLT, "", &made) != 0);
   EXPECT(std::strstr(liteft_cuda_last_error(), "LITEFT_CUDA_ROWS is '8'") != nullptr);
   unsetenv("LITEFT_CUDA_ROWS");
 }
@@ -213,7 +220,8 @@ void whether_to_fuse_may_come_from_the_environment() {
     setenv("LITEFT_CUDA_FUSE", asked, 1);
     liteft_cuda* made = nullptr;
     emulator::skip_work(true);
-    const int failed = liteft_cuda_create(&shape, weights.data(), static_cast<int>(weights.size()), LITEFT_FP16, 0, LITEFT_CUBLASLT, "", &made);
+    const int failed = liteft_cuda_create(&shape, weights.data(), static_cast<int>(weights.size()), LITEFT_FP16, 0,
+                                          LITEFT_CUBLASLT, "", &made);
     emulator::skip_work(false);
     if (failed) return -1;
     const long before = emulator::kernels_run("FeedForward<");
@@ -226,7 +234,8 @@ void whether_to_fuse_may_come_from_the_environment() {
   EXPECT(fused_blocks("never") == 0);
   for (const char* bad : {"yes", "Always", "0"}) {
     EXPECT(fused_blocks(bad) == -1);
-    EXPECT(std::strstr(liteft_cuda_last_error(), ("LITEFT_CUDA_FUSE is '" + std::string(bad) + "', and it is 'always' or 'never'").c_str()));
+    EXPECT(std::strstr(liteft_cuda_last_error(),
+                       ("LITEFT_CUDA_FUSE is '" + std::string(bad) + "', and it is 'always' or 'never'").c_str()));
   }
   unsetenv("LITEFT_CUDA_FUSE");
 }
@@ -286,7 +295,8 @@ void what_cannot_run_is_refused() {
     const Stored stored = random_weights(shape, false, 1);
     const std::vector<liteft_weight> weights = stored.list();
     liteft_cuda* made = nullptr;
-    const int status = liteft_cuda_create(&shape, weights.data(), static_cast<int>(weights.size()), LITEFT_BF16, device, LITEFT_CUBLASLT, "", &made);
+    const int status = liteft_cuda_create(&shape, weights.data(), static_cast<int>(weights.size()), LITEFT_BF16, device,
+                                          LITEFT_CUBLASLT, "", &made);
     const bool said = std::strstr(liteft_cuda_last_error(), part) != nullptr;
     if (!said) std::printf("'%s' does not say '%s'\n", liteft_cuda_last_error(), part);
     return status != 0 && made == nullptr && said;

@@ -1,5 +1,5 @@
-// The fused CUDA kernels against float64 references: products with bias and activation, with residual and LayerNorm, and the whole
-// feed-forward block.
+// The fused CUDA kernels against float64 references: products with bias and activation, with residual and LayerNorm,
+// and the whole feed-forward block.
 
 #include <cstring>
 
@@ -11,7 +11,8 @@ namespace {
 
 // x (rows, inputs) weights (inputs, outputs) + bias
 template <typename T>
-Doubles product(const Doubles& x, const Uploaded<T>& weights, const Uploaded<float>& bias, int rows, int inputs, int outputs) {
+Doubles product(const Doubles& x, const Uploaded<T>& weights, const Uploaded<float>& bias, int rows, int inputs,
+                int outputs) {
   Doubles out(static_cast<std::size_t>(rows) * outputs);
   for (int row = 0; row < rows; ++row) {
     double* to = &out[static_cast<std::size_t>(row) * outputs];
@@ -45,12 +46,14 @@ void expect_the_same_again(const Launch& launch_it, const Uploaded<T>& out) {
 template <typename T>
 void products_are_activated(std::mt19937& random, int rows, int inputs, int outputs, Act act) {
   const int most = rows + 40;
-  const auto x = rows_and_poison<T>(random, rows, most, inputs), weights = random_values<T>(random, inputs * outputs, 1.0f / std::sqrt(inputs));
+  const auto x = rows_and_poison<T>(random, rows, most, inputs),
+             weights = random_values<T>(random, inputs * outputs, 1.0f / std::sqrt(inputs));
   const auto bias = random_values<float>(random, outputs);
   const DeviceTexts texts(random, {rows}, false);
   const auto out = poisoned<T>(static_cast<std::size_t>(most) * outputs);
   const auto launch_it = [&] {
-    multiply_activate<T>({x.get(), weights.get(), bias.get(), act, inputs, outputs, texts.row_count(), out.get()}, most, nullptr);
+    multiply_activate<T>({x.get(), weights.get(), bias.get(), act, inputs, outputs, texts.row_count(), out.get()}, most,
+                         nullptr);
   };
   launch_it();
   Doubles expected = product(x.values, weights, bias, rows, inputs, outputs);
@@ -62,7 +65,8 @@ void products_are_activated(std::mt19937& random, int rows, int inputs, int outp
 template <typename T>
 void products_are_normed(std::mt19937& random, int rows, int inputs, int width, bool in_place) {
   const int most = rows + 70;
-  const auto x = rows_and_poison<T>(random, rows, most, inputs), weights = random_values<T>(random, inputs * width, 1.0f / std::sqrt(inputs));
+  const auto x = rows_and_poison<T>(random, rows, most, inputs),
+             weights = random_values<T>(random, inputs * width, 1.0f / std::sqrt(inputs));
   const auto residual = rows_and_poison<T>(random, rows, most, width);
   const auto bias = random_values<float>(random, width), beta = random_values<float>(random, width);
   const auto gamma = random_values<float>(random, width, 0.3f, 1.0f);
@@ -70,8 +74,9 @@ void products_are_normed(std::mt19937& random, int rows, int inputs, int width, 
   const auto out = poisoned<T>(in_place ? 1 : static_cast<std::size_t>(most) * width);
   T* to = in_place ? residual.get() : out.get();
   const auto launch_it = [&] {
-    multiply_normalize<T>({x.get(), weights.get(), bias.get(), residual.get(), gamma.get(), beta.get(), 1e-12f, inputs, width,
-                           texts.row_count(), to}, most, nullptr);
+    multiply_normalize<T>({x.get(), weights.get(), bias.get(), residual.get(), gamma.get(), beta.get(), 1e-12f, inputs,
+                           width, texts.row_count(), to},
+                          most, nullptr);
   };
   launch_it();
   Doubles expected = product(x.values, weights, bias, rows, inputs, width);
@@ -94,12 +99,14 @@ void feed_forward_is_one(std::mt19937& random, int rows, int width, int inner, A
   const auto out = poisoned<T>(in_place ? 1 : static_cast<std::size_t>(most) * width);
   T* to = in_place ? x.get() : out.get();
   const auto launch_it = [&] {
-    feed_forward<T>({x.get(), inner_weights.get(), outer_weights.get(), inner_bias.get(), outer_bias.get(), act, gamma.get(), beta.get(),
-                     1e-5f, width, inner, texts.row_count(), to}, most, nullptr);
+    feed_forward<T>({x.get(), inner_weights.get(), outer_weights.get(), inner_bias.get(), outer_bias.get(), act,
+                     gamma.get(), beta.get(), 1e-5f, width, inner, texts.row_count(), to},
+                    most, nullptr);
   };
   launch_it();
   Doubles hidden = product(x.values, inner_weights, inner_bias, rows, width, inner);
-  for (double& value : hidden) value = static_cast<double>(static_cast<float>(static_cast<T>(static_cast<float>(act_reference(act, value)))));
+  for (double& value : hidden)
+    value = static_cast<double>(static_cast<float>(static_cast<T>(static_cast<float>(act_reference(act, value)))));
   Doubles expected = product(hidden, outer_weights, outer_bias, rows, inner, width);
   for (std::size_t i = 0; i < expected.size(); ++i) expected[i] += x[i];
   norm_reference(expected, width, gamma, beta, 1e-5);
@@ -120,10 +127,12 @@ void what_is_not_a_number_stays(std::mt19937& random) {
   for (const Act act : kActs) {
     const auto x = random_values<T>(random, kRows * kWidth);
     const auto out = poisoned<T>(kRows * kWidth);
-    feed_forward<T>({x.get(), weights.get(), weights.get(), bias.get(), norm.get(), act, norm.get(), norm.get(), 1e-5f, kWidth, kInner,
-                     texts.row_count(), out.get()}, kRows, nullptr);
+    feed_forward<T>({x.get(), weights.get(), weights.get(), bias.get(), norm.get(), act, norm.get(), norm.get(), 1e-5f,
+                     kWidth, kInner, texts.row_count(), out.get()},
+                    kRows, nullptr);
     for (double value : out.fetched()) EXPECT(std::isnan(value));
-    multiply_activate<T>({x.get(), weights.get(), bias.get(), act, kWidth, kInner, texts.row_count(), out.get()}, kRows, nullptr);
+    multiply_activate<T>({x.get(), weights.get(), bias.get(), act, kWidth, kInner, texts.row_count(), out.get()}, kRows,
+                         nullptr);
     const Doubles activated = out.fetched();
     for (int i = 0; i < kRows * kInner; ++i) EXPECT(std::isnan(activated[i]) == (i % kInner == 7));
   }
@@ -137,11 +146,14 @@ void test(std::mt19937& random) {
   }
   for (const Act act : kActs) products_are_activated<T>(random, 17, 128, 64, act);
   for (const int width : {128, 256, 384}) {
-    for (const int rows : {1, 63, 64, 65, 200}) products_are_normed<T>(random, rows, rows == 200 ? 384 : 64, width, rows % 2 == 0);
+    for (const int rows : {1, 63, 64, 65, 200})
+      products_are_normed<T>(random, rows, rows == 200 ? 384 : 64, width, rows % 2 == 0);
     products_are_normed<T>(random, 30, 192, width, false);
-    for (const int rows : {1, 64, 130}) feed_forward_is_one<T>(random, rows, width, rows == 1 ? 64 : 256, Act::gelu, rows == 64);
+    for (const int rows : {1, 64, 130})
+      feed_forward_is_one<T>(random, rows, width, rows == 1 ? 64 : 256, Act::gelu, rows == 64);
   }
-  for (const Act act : {Act::relu, Act::gelu_tanh, Act::silu, Act::tanh, Act::none}) feed_forward_is_one<T>(random, 9, 128, 192, act, false);
+  for (const Act act : {Act::relu, Act::gelu_tanh, Act::silu, Act::tanh, Act::none})
+    feed_forward_is_one<T>(random, 9, 128, 192, act, false);
   feed_forward_is_one<T>(random, 40, 384, 1536, Act::gelu, false);
   what_is_not_a_number_stays<T>(random);
 }
@@ -154,6 +166,7 @@ int main() {
     test<__half>(random);
     test<__nv_bfloat16>(random);
     EXPECT(fuses_norm(384, 99 << 10) && !fuses_norm(320, 227 << 10) && !fuses_norm(384, 48 << 10));
-    EXPECT(fuses_feed_forward(384, 163 << 10) && !fuses_feed_forward(384, 99 << 10) && fuses_feed_forward(256, 99 << 10));
+    EXPECT(fuses_feed_forward(384, 163 << 10) && !fuses_feed_forward(384, 99 << 10) &&
+           fuses_feed_forward(256, 99 << 10));
   });
 }

@@ -15,7 +15,8 @@
 namespace {
 
 void the_faster_way_is_chosen_and_kept() {
-  const std::filesystem::path folder = std::filesystem::temp_directory_path() / ("liteft-fused-" + std::to_string(getpid()));
+  const std::filesystem::path folder =
+      std::filesystem::temp_directory_path() / ("liteft-fused-" + std::to_string(getpid()));
   const liteft_shape& shape = kFusable[0];
   std::mt19937 random(21);
   const Texts texts = draw(random, shape, 3, 10);
@@ -50,7 +51,8 @@ void the_faster_way_is_chosen_and_kept() {
   learns_in_full = false;
   // Measured anew where the file is gone, or spoilt.
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    if (entry.path().filename().string().find("fusions") == 0) std::ofstream(entry.path()) << "2 48 128 192 1 1234\n2 48 128\n";
+    if (entry.path().filename().string().find("fusions") == 0)
+      std::ofstream(entry.path()) << "2 48 128 192 1 1234\n2 48 128\n";
   }
   set_costs(100, 0.1, 0.1);
   runs = runs_of(*create(shape, LITEFT_FP16, settings));
@@ -62,9 +64,11 @@ void the_faster_way_is_chosen_and_kept() {
   set_costs(1, 1, 1);
 }
 
-// With a cache that another process wrote, nothing has run before graphs are captured: all kernels are loaded by then, with their memory.
+// With a cache that another process wrote, nothing has run before graphs are captured: all kernels are loaded by then,
+// with their memory.
 void a_new_process_finds_its_kernels_loaded() {
-  const std::filesystem::path folder = std::filesystem::temp_directory_path() / ("liteft-loaded-" + std::to_string(getpid()));
+  const std::filesystem::path folder =
+      std::filesystem::temp_directory_path() / ("liteft-loaded-" + std::to_string(getpid()));
   std::mt19937 random(24);
   for (const liteft_shape& shape : kFusable) {
     const Texts texts = draw(random, shape, 4, 12);
@@ -91,7 +95,8 @@ void a_stopwatch_prepares_once_and_wakes_the_gpu() {
     liteft::cuda::Stopwatch stopwatch(stream, [&] { ++prepared; });
     const auto start = [&] {
       ++asked;
-      liteft::cuda::check(cudaMemsetAsync(memory.as(), 0, 64, stream), "filling");  // a millisecond of the emulator's clock
+      liteft::cuda::check(cudaMemsetAsync(memory.as(), 0, 64, stream),
+                          "filling");  // a millisecond of the emulator's clock
     };
     EXPECT(stopwatch.time(start) == 20.0f && stopwatch.time(start) == 20.0f);
     EXPECT(prepared == 1);
@@ -109,7 +114,8 @@ void a_stopwatch_prepares_once_and_wakes_the_gpu() {
 }
 
 void algorithms_are_kept_and_bad_files_survived() {
-  const std::filesystem::path folder = std::filesystem::temp_directory_path() / ("liteft-cuda-" + std::to_string(getpid()));
+  const std::filesystem::path folder =
+      std::filesystem::temp_directory_path() / ("liteft-cuda-" + std::to_string(getpid()));
   const liteft_shape& shape = kShapes[3];
   std::mt19937 random(11);
   const Texts texts = draw(random, shape, 30, 20);

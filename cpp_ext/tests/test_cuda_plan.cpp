@@ -44,7 +44,8 @@ void chunks_cover_a_batch_in_order_and_are_nearly_equal() {
     const int texts = 1 + static_cast<int>(random() % 300), most_rows = 1 + static_cast<int>(random() % 600);
     const int longest = 1 + static_cast<int>(random() % 200);
     std::vector<std::int32_t> offsets{0};
-    for (int text = 0; text < texts; ++text) offsets.push_back(offsets.back() + 1 + static_cast<int>(random() % longest));
+    for (int text = 0; text < texts; ++text)
+      offsets.push_back(offsets.back() + 1 + static_cast<int>(random() % longest));
     const std::vector<Chunk> chunks = chunks_of(offsets.data(), texts, most_rows);
     int next = 0, most = 0, least = offsets.back();
     for (const Chunk& chunk : chunks) {

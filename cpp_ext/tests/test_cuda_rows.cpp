@@ -1,5 +1,5 @@
-// The CUDA kernels over rows against float64 references: embeddings, LayerNorm, activations, pooling, the classifier. Launches cover more
-// rows than there are, what they write is NaN before, and rows beyond the count stay so.
+// The CUDA kernels over rows against float64 references: embeddings, LayerNorm, activations, pooling, the classifier.
+// Launches cover more rows than there are, what they write is NaN before, and rows beyond the count stay so.
 
 #include "tests/cuda_rows.h"
 
@@ -15,7 +15,8 @@ void embeddings_are_summed_and_normed(std::mt19937& random) {
   for (const int width : kWidths) {
     for (const int kinds : {0, 1, 2}) {  // no table of types, a table alone, and types of the rows
       const int rows = 1 + static_cast<int>(random() % kMost);
-      const auto words = random_values<T>(random, kVocabulary * width), places = random_values<T>(random, kPositions * width);
+      const auto words = random_values<T>(random, kVocabulary * width),
+                 places = random_values<T>(random, kPositions * width);
       const auto types = random_values<T>(random, kTypes * width);
       const auto gamma = random_values<float>(random, width, 0.3f, 1.0f), beta = random_values<float>(random, width);
       std::vector<std::int32_t> id(kMost), position(kMost), type(kMost);
@@ -26,8 +27,9 @@ void embeddings_are_summed_and_normed(std::mt19937& random) {
       const Uploaded<std::int32_t> ids(id), positions(position), type_ids(type);
       const DeviceTexts texts(random, {rows}, false);
       const auto out = poisoned<T>(kMost * width);
-      embed<T>({ids.get(), kinds == 2 ? type_ids.get() : nullptr, positions.get(), words.get(), places.get(), kinds ? types.get() : nullptr,
-                gamma.get(), beta.get(), 1e-5f, width, texts.counts(), out.get()}, kMost, nullptr);
+      embed<T>({ids.get(), kinds == 2 ? type_ids.get() : nullptr, positions.get(), words.get(), places.get(),
+                kinds ? types.get() : nullptr, gamma.get(), beta.get(), 1e-5f, width, texts.counts(), out.get()},
+               kMost, nullptr);
       Doubles expected(rows * width);
       for (int row = 0; row < rows; ++row) {
         for (int i = 0; i < width; ++i) {
@@ -52,7 +54,8 @@ void residuals_are_added_and_normed(std::mt19937& random) {
       const DeviceTexts texts(random, {rows}, false);
       const auto out = poisoned<T>(in_place ? 1 : most * width);
       T* to = in_place ? residual.get() : out.get();
-      normalize<T>({x.get(), bias.get(), residual.get(), gamma.get(), beta.get(), 1e-12f, width, texts.row_count(), to}, most, nullptr);
+      normalize<T>({x.get(), bias.get(), residual.get(), gamma.get(), beta.get(), 1e-12f, width, texts.row_count(), to},
+                   most, nullptr);
       Doubles expected(rows * width);
       for (int i = 0; i < rows * width; ++i) expected[i] = x[i] + bias[i % width] + residual[i];
       norm_reference(expected, width, gamma, beta, 1e-12);
@@ -90,7 +93,8 @@ void activations_keep_what_is_no_number(std::mt19937& random) {
     const DeviceTexts texts(random, {1}, false);
     activate<T>({x.get(), bias.get(), act, 64, texts.row_count()}, 1, nullptr);
     const Doubles found = x.fetched();
-    for (int i = 0; i < 64; ++i) EXPECT(i == 1 ? found[i] == (act == Act::tanh ? 1.0 : INFINITY) : std::isnan(found[i]));
+    for (int i = 0; i < 64; ++i)
+      EXPECT(i == 1 ? found[i] == (act == Act::tanh ? 1.0 : INFINITY) : std::isnan(found[i]));
   }
 }
 
@@ -102,9 +106,11 @@ void texts_are_pooled_and_classified(std::mt19937& random) {
       const int most = texts.texts + 9;
       const auto rows = random_values<T>(random, texts.rows * width);
       const auto firsts = poisoned<T>(most * width), means = poisoned<T>(most * width);
-      gather_first<T>(rows.get(), texts.offsets_up.as<std::int32_t>(), texts.counts(), width, firsts.get(), most, nullptr);
-      pool_mean<T>(rows.get(), texts.offsets_up.as<std::int32_t>(), hides ? texts.attended_up.as<std::uint8_t>() : nullptr, texts.counts(),
-                   width, means.get(), most, nullptr);
+      gather_first<T>(rows.get(), texts.offsets_up.as<std::int32_t>(), texts.counts(), width, firsts.get(), most,
+                      nullptr);
+      pool_mean<T>(rows.get(), texts.offsets_up.as<std::int32_t>(),
+                   hides ? texts.attended_up.as<std::uint8_t>() : nullptr, texts.counts(), width, means.get(), most,
+                   nullptr);
       Doubles first(texts.texts * width), mean(texts.texts * width, 0.0);
       for (int text = 0; text < texts.texts; ++text) {
         int counted = 0;
@@ -120,9 +126,11 @@ void texts_are_pooled_and_classified(std::mt19937& random) {
       expect_close("pool_mean", means.fetched(), mean, 1.01 * kRounding<T>);
 
       for (const int labels : {1, 2, 77}) {
-        const auto weights = random_values<float>(random, labels * width, 0.1f), bias = random_values<float>(random, labels);
+        const auto weights = random_values<float>(random, labels * width, 0.1f),
+                   bias = random_values<float>(random, labels);
         const auto logits = poisoned<float>(most * labels);
-        classify<T>(firsts.get(), weights.get(), bias.get(), texts.counts(), width, labels, logits.get(), most, nullptr);
+        classify<T>(firsts.get(), weights.get(), bias.get(), texts.counts(), width, labels, logits.get(), most,
+                    nullptr);
         Doubles expected(texts.texts * labels);
         for (int text = 0; text < texts.texts; ++text) {
           for (int label = 0; label < labels; ++label) {

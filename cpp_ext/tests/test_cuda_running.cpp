@@ -139,7 +139,7 @@ void memory_that_runs_out_is_an_error_and_no_end() {
   const liteft_batch batch = texts.batch();
   const emulator::Live before = emulator::live();
   int refused = 0;
-  for (int count = 0; ; ++count) {  // every allocation of making an engine fails once
+  for (int count = 0;; ++count) {  // every allocation of making an engine fails once
     emulator::fail_allocation_after(count);
     try {
       create(shape, LITEFT_FP16, small(64));

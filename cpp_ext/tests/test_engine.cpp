@@ -43,8 +43,8 @@ liteft_classifier* create(const liteft_shape& shape, int precision, int threads,
   const Stored stored = random_weights(shape, precision == LITEFT_INT8, 1);
   const std::vector<liteft_weight> weights = stored.list();
   liteft_classifier* made = nullptr;
-  const int status = liteft_create(&shape, weights.data(), static_cast<int>(weights.size()), precision, threads,
-                                   instructions, &made);
+  const int status =
+      liteft_create(&shape, weights.data(), static_cast<int>(weights.size()), precision, threads, instructions, &made);
   if (status) std::printf("%s\n", liteft_last_error());
   EXPECT(status == 0);
   return made;
@@ -64,8 +64,10 @@ constexpr const char* kInstructions[] = {"portable", "avx2", "avxvnni", "avx512v
 
 const liteft_shape kShapes[] = {
     {2, 4, 64, 96, 64, 50, 40, 2, 3, LITEFT_CLS, LITEFT_HEAD_TANH, LITEFT_GELU, -1, 1e-12f},
-    {1, 3, 78, 130, 78, 50, 40, 0, 5, LITEFT_CLS, LITEFT_HEAD_RELU, LITEFT_RELU, 3, 1e-5f},  // no width is a multiple of a vector
-    {2, 2, 128, 64, 32, 50, 40, 2, 2, LITEFT_CLS, LITEFT_HEAD_GELU, LITEFT_GELU_TANH, -1, 1e-12f},  // ELECTRA's narrow embeddings
+    {1, 3, 78, 130, 78, 50, 40, 0, 5, LITEFT_CLS, LITEFT_HEAD_RELU, LITEFT_RELU, 3,
+     1e-5f},  // no width is a multiple of a vector
+    {2, 2, 128, 64, 32, 50, 40, 2, 2, LITEFT_CLS, LITEFT_HEAD_GELU, LITEFT_GELU_TANH, -1,
+     1e-12f},  // ELECTRA's narrow embeddings
     {3, 4, 64, 96, 64, 50, 40, 2, 70, LITEFT_MEAN, LITEFT_HEAD_NONE, LITEFT_SILU, -1, 1e-12f},
 };
 
@@ -121,11 +123,12 @@ void a_team_takes_several_strips() {
 }
 
 bool is_product(const std::string& name) {
-  return name.find("layers.") == 0 && name.find("norm") == std::string::npos && name.rfind(".weight") == name.size() - 7;
+  return name.find("layers.") == 0 && name.find("norm") == std::string::npos &&
+         name.rfind(".weight") == name.size() - 7;
 }
 
-// Products in float among those in int8: with all of them in float the logits are those of float32, bit for bit where the
-// attention is computed alike; and whichever they are, company and threads change nothing.
+// Products in float among those in int8: with all of them in float the logits are those of float32, bit for bit where
+// the attention is computed alike; and whichever they are, company and threads change nothing.
 void products_may_be_float_one_by_one() {
   std::mt19937 random(11);
   for (const liteft_shape& shape : kShapes) {
@@ -137,19 +140,22 @@ void products_may_be_float_one_by_one() {
       const auto logits_of = [&](int precision, int threads, const Texts& some, auto chosen) {
         std::vector<liteft_weight> weights = stored.list();
         for (liteft_weight& weight : weights) {
-          if ((is_product(weight.name) || std::strcmp(weight.name, "embeddings.project.weight") == 0) && chosen(weight.name)) {
+          if ((is_product(weight.name) || std::strcmp(weight.name, "embeddings.project.weight") == 0) &&
+              chosen(weight.name)) {
             weight.type |= LITEFT_FLOAT_PRODUCT;
           }
         }
         liteft_classifier* made = nullptr;
-        EXPECT(liteft_create(&shape, weights.data(), static_cast<int>(weights.size()), precision, threads, instructions, &made) == 0);
+        EXPECT(liteft_create(&shape, weights.data(), static_cast<int>(weights.size()), precision, threads, instructions,
+                             &made) == 0);
         std::vector<float> logits = run(made, some, shape.labels);
         liteft_destroy(made);
         return logits;
       };
       const auto all = [](const char*) { return true; };
       const auto none = [](const char*) { return false; };
-      const std::vector<float> exact = logits_of(LITEFT_FP32, 1, texts, all), coarse = logits_of(LITEFT_INT8, 1, texts, none);
+      const std::vector<float> exact = logits_of(LITEFT_FP32, 1, texts, all),
+                               coarse = logits_of(LITEFT_INT8, 1, texts, none);
       EXPECT(exact != coarse);
       if (liteft_peak(LITEFT_BF16, 1, instructions) == 0.0) EXPECT(logits_of(LITEFT_INT8, 1, texts, all) == exact);
       for (const char* part : {"query", "key_value", "attention.output", "inner", "outer", "layers.0", "project"}) {
@@ -175,7 +181,8 @@ void only_products_may_be_float() {
       if (std::strcmp(weight.name, name) == 0) weight.type |= LITEFT_FLOAT_PRODUCT;
     }
     liteft_classifier* made = nullptr;
-    EXPECT(liteft_create(&kShapes[0], weights.data(), static_cast<int>(weights.size()), LITEFT_INT8, 1, "", &made) != 0);
+    EXPECT(liteft_create(&kShapes[0], weights.data(), static_cast<int>(weights.size()), LITEFT_INT8, 1, "", &made) !=
+           0);
     EXPECT(std::strstr(liteft_last_error(), name) != nullptr);
   }
 }
@@ -197,10 +204,13 @@ void rectangles_are_packed() {
         const bool kept = shown || (column == 0 && shape.pooling == LITEFT_CLS);
         const std::size_t place = static_cast<std::size_t>(text) * tokens + column;
         // RoBERTa counts what is not the padding id, hidden or not, so that only a padding id leaves the count alone.
-        ids[place] = kept || shape.counted_from < 0 ? static_cast<int>(random() % shape.vocabulary) : shape.counted_from;
+        ids[place] =
+            kept || shape.counted_from < 0 ? static_cast<int>(random() % shape.vocabulary) : shape.counted_from;
         const bool padding = ids[place] == shape.counted_from;
         counted += !padding;
-        const int position = shape.counted_from < 0 ? column : padding ? shape.counted_from : shape.counted_from + counted;
+        const int position = shape.counted_from < 0 ? column
+                             : padding              ? shape.counted_from
+                                                    : shape.counted_from + counted;
         const bool fits = position < shape.positions;
         if (!fits) ids[place] = shape.counted_from;
         if (!kept) {
@@ -281,7 +291,8 @@ void extreme_bytes_are_exact() {
     // bf16 in the attention differs by more than a wrong product does.
     if (!offered(instructions) || liteft_peak(LITEFT_BF16, 1, instructions) > 0) continue;
     liteft_classifier* made = nullptr;
-    EXPECT(liteft_create(&shape, weights.data(), static_cast<int>(weights.size()), LITEFT_INT8, 1, instructions, &made) == 0);
+    EXPECT(liteft_create(&shape, weights.data(), static_cast<int>(weights.size()), LITEFT_INT8, 1, instructions,
+                         &made) == 0);
     const std::vector<float> found = run(made, texts, shape.labels);
     if (expected.empty()) expected = found;
     for (std::size_t i = 0; i < found.size(); ++i) EXPECT(std::fabs(found[i] - expected[i]) < 0.02f);
@@ -296,8 +307,9 @@ void what_is_not_a_number_stays() {
     Texts texts;
     for (int text = 0; text < 3; ++text) texts.add(random, shape, 7);
     for (int precision : {LITEFT_FP32, LITEFT_BF16, LITEFT_INT8}) {
-      for (const std::string name : {"embeddings.norm.bias", "layers.0.attention.norm.weight", "layers.0.feed_forward.inner.bias",
-                                     "layers.0.attention.output.bias", "head.dense.bias"}) {
+      for (const std::string name :
+           {"embeddings.norm.bias", "layers.0.attention.norm.weight", "layers.0.feed_forward.inner.bias",
+            "layers.0.attention.output.bias", "head.dense.bias"}) {
         if (name == "head.dense.bias" && shape.head == LITEFT_HEAD_NONE) continue;
         Stored stored = random_weights(shape, precision == LITEFT_INT8, 1);
         for (Stored::Weight& weight : stored.weights) {
@@ -307,7 +319,8 @@ void what_is_not_a_number_stays() {
         for (const char* instructions : kInstructions) {
           if (!offered(instructions) || liteft_peak(precision, 1, instructions) == 0.0) continue;
           liteft_classifier* made = nullptr;
-          EXPECT(liteft_create(&shape, weights.data(), static_cast<int>(weights.size()), precision, 2, instructions, &made) == 0);
+          EXPECT(liteft_create(&shape, weights.data(), static_cast<int>(weights.size()), precision, 2, instructions,
+                               &made) == 0);
           for (float value : run(made, texts, shape.labels)) EXPECT(std::isnan(value));
           liteft_destroy(made);
         }
@@ -326,7 +339,8 @@ void long_texts_are_computed() {
     liteft_classifier* classifier = create(shape, precision, 2, "");
     const std::vector<float> together = run(classifier, texts, shape.labels);
     for (int text = 0; text < 6; ++text) {
-      const std::vector<float> expected(together.begin() + text * shape.labels, together.begin() + (text + 1) * shape.labels);
+      const std::vector<float> expected(together.begin() + text * shape.labels,
+                                        together.begin() + (text + 1) * shape.labels);
       EXPECT(run(classifier, texts.only(text), shape.labels) == expected);
     }
     liteft_destroy(classifier);
@@ -344,7 +358,8 @@ void a_forked_child_is_refused() {
   if (child == 0) {
     const liteft_batch batch = texts.batch();
     std::vector<float> logits(kShapes[0].labels);
-    const bool refused = liteft_run(classifier, &batch, logits.data()) != 0 && std::strstr(liteft_last_error(), "forked");
+    const bool refused =
+        liteft_run(classifier, &batch, logits.data()) != 0 && std::strstr(liteft_last_error(), "forked");
     liteft_destroy(classifier);
     _exit(refused ? 0 : 1);
   }
@@ -438,7 +453,8 @@ class AtTheEdge {
  public:
   explicit AtTheEdge(std::size_t bytes) : page_(static_cast<std::size_t>(sysconf(_SC_PAGESIZE))), bytes_(bytes) {
     pages_ = mmap(nullptr, 2 * page_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    EXPECT(pages_ != MAP_FAILED && bytes <= page_ && mprotect(static_cast<char*>(pages_) + page_, page_, PROT_NONE) == 0);
+    EXPECT(pages_ != MAP_FAILED && bytes <= page_ &&
+           mprotect(static_cast<char*>(pages_) + page_, page_, PROT_NONE) == 0);
   }
   ~AtTheEdge() { munmap(pages_, 2 * page_); }
   AtTheEdge(const AtTheEdge&) = delete;
@@ -458,12 +474,17 @@ void offsets_that_fall_are_seen_before_anything_is_read() {
   liteft_classifier* classifier = create(kShapes[0], LITEFT_FP32, 2, "");
   constexpr int kTokens = 5;
   const AtTheEdge numbers(kTokens * sizeof(std::int32_t)), shown(kTokens);  // zeros
-  const std::vector<std::vector<std::int32_t>> broken = {
-      {0, 1 << 30, kTokens}, {0, 40, kTokens}, {0, 2, 40, kTokens}, {0, 1 << 30, -1}, {1, 3, kTokens}, {0, 0, kTokens}, {-5, 2, kTokens}};
+  const std::vector<std::vector<std::int32_t>> broken = {{0, 1 << 30, kTokens}, {0, 40, kTokens}, {0, 2, 40, kTokens},
+                                                         {0, 1 << 30, -1},      {1, 3, kTokens},  {0, 0, kTokens},
+                                                         {-5, 2, kTokens}};
   for (const std::vector<std::int32_t>& offsets : broken) {
     for (const bool placed : {false, true}) {
       const auto* zeros = numbers.of<std::int32_t>();
-      const liteft_batch batch{static_cast<std::int32_t>(offsets.size()) - 1, zeros, zeros, placed ? zeros : nullptr, offsets.data(),
+      const liteft_batch batch{static_cast<std::int32_t>(offsets.size()) - 1,
+                               zeros,
+                               zeros,
+                               placed ? zeros : nullptr,
+                               offsets.data(),
                                shown.of<std::uint8_t>()};
       std::vector<float> logits(offsets.size() * kShapes[0].labels);
       EXPECT(liteft_run(classifier, &batch, logits.data()) != 0);
@@ -503,7 +524,8 @@ void malformed_models_are_errors() {
     if (which == 1) weights.erase(weights.begin() + random() % weights.size());
     if (which == 2) weights[random() % weights.size()].rows += 1;
     liteft_classifier* made = nullptr;
-    const int status = liteft_create(&shape, weights.data(), static_cast<int>(weights.size()), LITEFT_INT8, 1, "", &made);
+    const int status =
+        liteft_create(&shape, weights.data(), static_cast<int>(weights.size()), LITEFT_INT8, 1, "", &made);
     EXPECT((status == 0) == (made != nullptr));
     if (which) EXPECT(status != 0);
     liteft_destroy(made);

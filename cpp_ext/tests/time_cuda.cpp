@@ -2,15 +2,16 @@
 //
 //   time_cuda [--quick]      --quick: tiny sizes, to see that it runs
 //
-// The limits are measured first: bytes a second that a copy reads and writes, and operations a second of a large product by cublasLt. A
-// kernel is timed by events around replays of a graph of many launches. "warm_us" runs over the same memory again and again, which is what
-// the engine does with a chunk; "cold_us" goes through so many sets of inputs that the second-level cache holds none, and is null where
-// they would have to be too many; weights stay in the cache either way. The limit of a kernel is the larger of its fewest bytes (all inputs
-// read once, all outputs written once) and its operations, each at the measured rate; "share_of_limit" is that over cold_us, and in
-// the cache warm_us may beat it.
+// The limits are measured first: bytes a second that a copy reads and writes, and operations a second of a large
+// product by cublasLt. A kernel is timed by events around replays of a graph of many launches. "warm_us" runs over the
+// same memory again and again, which is what the engine does with a chunk; "cold_us" goes through so many sets of
+// inputs that the second-level cache holds none, and is null where they would have to be too many; weights stay in the
+// cache either way. The limit of a kernel is the larger of its fewest bytes (all inputs read once, all outputs written
+// once) and its operations, each at the measured rate; "share_of_limit" is that over cold_us, and in the cache warm_us
+// may beat it.
 //
-// To time another kernel, add a line to `cases_of`; where it replaces others, name them, and "replaces_ratio" says how many times faster
-// it is than they are, one after the other.
+// To time another kernel, add a line to `cases_of`; where it replaces others, name them, and "replaces_ratio" says how
+// many times faster it is than they are, one after the other.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -72,7 +73,9 @@ std::vector<Mix> mixes() {
   if (quick) return {{"1 x 16", {16}}, mix_of("3 to 30", 64, 3, 30)};
   std::vector<Mix> all = {{"1 x 32", {32}}, {"1 x 512", {512}}};
   for (const int rows : {1024, 8192}) {
-    for (const int tokens : {32, 128, 512}) all.push_back({std::to_string(rows / tokens) + " x " + std::to_string(tokens), std::vector<int>(rows / tokens, tokens)});
+    for (const int tokens : {32, 128, 512})
+      all.push_back(
+          {std::to_string(rows / tokens) + " x " + std::to_string(tokens), std::vector<int>(rows / tokens, tokens)});
     all.push_back(mix_of(std::to_string(rows) + " rows of 3 to 60", rows, 3, 60));
     all.push_back(mix_of(std::to_string(rows) + " rows of 60 to 512", rows, 60, 512));
   }
@@ -134,7 +137,9 @@ DeviceBuffer random_values(std::size_t count, float spread = 1.0f) {
   DeviceBuffer buffer(count * sizeof(V));
   for (std::size_t done = 0; done < count;) {
     const std::size_t part = std::min(kPattern - place, count - done);
-    check(cudaMemcpy(buffer.as<V>() + done, pattern.template as<V>() + place, part * sizeof(V), cudaMemcpyDeviceToDevice), "a copy");
+    check(
+        cudaMemcpy(buffer.as<V>() + done, pattern.template as<V>() + place, part * sizeof(V), cudaMemcpyDeviceToDevice),
+        "a copy");
     done += part, place = (place + part) % kPattern;
   }
   return buffer;
@@ -148,9 +153,9 @@ DeviceBuffer uploaded(const std::vector<V>& values) {
 }
 
 struct Limits {
-  double copy;                      // bytes a second, read and written
+  double copy;                            // bytes a second, read and written
   std::map<std::string, double> product;  // operations a second, by precision
-  std::size_t cache;                // bytes of the second-level cache
+  std::size_t cache;                      // bytes of the second-level cache
 };
 
 double measured_copy(cudaStream_t stream) {
@@ -182,10 +187,14 @@ template <typename T>
 struct Set {
   DeviceBuffer hidden, sums, projected, context, inner, pooled, queries, logits;
   Set(const Sizes& sizes, std::size_t rows, std::size_t texts)
-      : hidden(random_values<T>(rows * sizes.width)), sums(random_values<T>(rows * sizes.width)),
-        projected(random_values<T>(3 * rows * sizes.width)), context(random_values<T>(rows * sizes.width)),
-        inner(random_values<T>(rows * sizes.inner)), pooled(random_values<T>(texts * sizes.width)),
-        queries(random_values<T>(texts * sizes.width)), logits(texts * kLabels * sizeof(float)) {}
+      : hidden(random_values<T>(rows * sizes.width)),
+        sums(random_values<T>(rows * sizes.width)),
+        projected(random_values<T>(3 * rows * sizes.width)),
+        context(random_values<T>(rows * sizes.width)),
+        inner(random_values<T>(rows * sizes.inner)),
+        pooled(random_values<T>(texts * sizes.width)),
+        queries(random_values<T>(texts * sizes.width)),
+        logits(texts * kLabels * sizeof(float)) {}
 };
 
 // What all sets share: weights, and which rows belong to which text.
@@ -194,16 +203,23 @@ struct Shared {
   DeviceBuffer words, positions, gamma, beta, bias, square, triple, widen, narrow, classifier, workspace;
   DeviceBuffer counts, offsets, text_of_row, ids, places;
   Shared(const Sizes& sizes, const Mix& mix)
-      : words(random_values<T>(static_cast<std::size_t>(kVocabulary) * sizes.width)), positions(random_values<T>(kPositions * sizes.width)),
-        gamma(random_values<float>(sizes.width)), beta(random_values<float>(sizes.width)), bias(random_values<float>(3 * sizes.inner)),
-        square(random_values<T>(sizes.width * sizes.width, 0.05f)), triple(random_values<T>(3 * sizes.width * sizes.width, 0.05f)),
-        widen(random_values<T>(sizes.width * sizes.inner, 0.05f)), narrow(random_values<T>(sizes.inner * sizes.width, 0.05f)),
-        classifier(random_values<float>(kLabels * sizes.width)), workspace(Products::kWorkspaceBytes) {
+      : words(random_values<T>(static_cast<std::size_t>(kVocabulary) * sizes.width)),
+        positions(random_values<T>(kPositions * sizes.width)),
+        gamma(random_values<float>(sizes.width)),
+        beta(random_values<float>(sizes.width)),
+        bias(random_values<float>(3 * sizes.inner)),
+        square(random_values<T>(sizes.width * sizes.width, 0.05f)),
+        triple(random_values<T>(3 * sizes.width * sizes.width, 0.05f)),
+        widen(random_values<T>(sizes.width * sizes.inner, 0.05f)),
+        narrow(random_values<T>(sizes.inner * sizes.width, 0.05f)),
+        classifier(random_values<float>(kLabels * sizes.width)),
+        workspace(Products::kWorkspaceBytes) {
     std::mt19937 random(5);
     std::vector<std::int32_t> offset{0}, text, id, place;
     for (const int tokens : mix.lengths) {
       for (int token = 0; token < tokens; ++token) {
-        text.push_back(static_cast<int>(offset.size()) - 1), place.push_back(token), id.push_back(static_cast<int>(random() % kVocabulary));
+        text.push_back(static_cast<int>(offset.size()) - 1), place.push_back(token),
+            id.push_back(static_cast<int>(random() % kVocabulary));
       }
       offset.push_back(static_cast<int>(text.size()));
     }
@@ -230,31 +246,42 @@ std::size_t shared_memory_of_device() {
 }
 
 template <typename T>
-std::vector<Case<T>> cases_of(const Sizes& sizes, const Mix& mix, const Shared<T>& at, Products& products, cudaStream_t stream) {
-  const int rows = mix.rows(), texts = static_cast<int>(mix.lengths.size()), width = sizes.width, inner = sizes.inner, size = width / sizes.heads;
+std::vector<Case<T>> cases_of(const Sizes& sizes, const Mix& mix, const Shared<T>& at, Products& products,
+                              cudaStream_t stream) {
+  const int rows = mix.rows(), texts = static_cast<int>(mix.lengths.size()), width = sizes.width, inner = sizes.inner,
+            size = width / sizes.heads;
   const int longest = *std::max_element(mix.lengths.begin(), mix.lengths.end());
-  const double row = sizeof(T) * static_cast<double>(rows) * width, text = sizeof(T) * static_cast<double>(texts) * width;
+  const double row = sizeof(T) * static_cast<double>(rows) * width,
+               text = sizeof(T) * static_cast<double>(texts) * width;
   const double inner_row = sizeof(T) * static_cast<double>(rows) * inner;
   double pairs = 0.0;  // of a row that asks and a row that is asked
   for (const int tokens : mix.lengths) pairs += static_cast<double>(tokens) * tokens;
   const Counts* const counts = at.counts.template as<const Counts>();
-  const float *gamma = at.gamma.template as<float>(), *beta = at.beta.template as<float>(), *bias = at.bias.template as<float>();
+  const float *gamma = at.gamma.template as<float>(), *beta = at.beta.template as<float>(),
+              *bias = at.bias.template as<float>();
   const std::int32_t* offsets = at.offsets.template as<std::int32_t>();
 
   std::vector<Case<T>> cases;
-  const auto product = [&](const char* name, const DeviceBuffer& weights, DeviceBuffer Set<T>::*x, DeviceBuffer Set<T>::*out, int inputs, int outputs) {
-    const double values = static_cast<double>(rows) * inputs + static_cast<double>(inputs) * outputs + static_cast<double>(rows) * outputs;
+  const auto product = [&](const char* name, const DeviceBuffer& weights, DeviceBuffer Set<T>::* x,
+                           DeviceBuffer Set<T>::* out, int inputs, int outputs) {
+    const double values = static_cast<double>(rows) * inputs + static_cast<double>(inputs) * outputs +
+                          static_cast<double>(rows) * outputs;
     const ProductShape shape{rows, inputs, outputs};
     const void* const w = weights.as();
     void* const workspace = at.workspace.as();
-    cases.push_back({name, sizeof(T) * values, 2.0 * rows * inputs * outputs, {}, [=, &products](const Set<T>& on) {
-      products.run(shape, (on.*x).as(), w, (on.*out).as(), workspace, stream);
-    }, sizeof(T) * static_cast<double>(inputs) * outputs});
+    cases.push_back(
+        {name,
+         sizeof(T) * values,
+         2.0 * rows * inputs * outputs,
+         {},
+         [=, &products](const Set<T>& on) { products.run(shape, (on.*x).as(), w, (on.*out).as(), workspace, stream); },
+         sizeof(T) * static_cast<double>(inputs) * outputs});
   };
   const auto attention = [=, &at, &sizes](const Set<T>& on, bool first) {
     Attention<T> given{};
     T* const projected = on.projected.template as<T>();
-    given.query = first ? on.queries.template as<T>() : projected, given.key = projected + width, given.value = projected + 2 * width;
+    given.query = first ? on.queries.template as<T>() : projected, given.key = projected + width,
+    given.value = projected + 2 * width;
     given.stride = 3 * static_cast<std::size_t>(width), given.query_stride = first ? width : given.stride;
     given.query_bias = bias, given.key_bias = bias + width, given.value_bias = bias + 2 * width;
     given.text_of_row = at.text_of_row.template as<std::int32_t>(), given.offsets = offsets;
@@ -269,50 +296,79 @@ std::vector<Case<T>> cases_of(const Sizes& sizes, const Mix& mix, const Shared<T
   product("product inner", at.widen, &Set<T>::hidden, &Set<T>::inner, width, inner);
   product("product outer", at.narrow, &Set<T>::inner, &Set<T>::sums, inner, width);
   cases.push_back({"embed", row + 12.0 * rows + row + sizeof(T) * longest * width, 0.0, {}, [=, &at](const Set<T>& on) {
-    embed<T>({at.ids.template as<std::int32_t>(), nullptr, at.places.template as<std::int32_t>(), at.words.template as<T>(),
-              at.positions.template as<T>(), nullptr, gamma, beta, 1e-12f, width, counts, on.hidden.template as<T>()}, rows, stream);
-  }});
+                     embed<T>({at.ids.template as<std::int32_t>(), nullptr, at.places.template as<std::int32_t>(),
+                               at.words.template as<T>(), at.positions.template as<T>(), nullptr, gamma, beta, 1e-12f,
+                               width, counts, on.hidden.template as<T>()},
+                              rows, stream);
+                   }});
   cases.push_back({"normalize", 3 * row, 0.0, {}, [=](const Set<T>& on) {
-    T* const hidden = on.hidden.template as<T>();
-    normalize<T>({on.sums.template as<T>(), bias, hidden, gamma, beta, 1e-12f, width, &counts->rows, hidden}, rows, stream);
-  }});
+                     T* const hidden = on.hidden.template as<T>();
+                     normalize<T>(
+                         {on.sums.template as<T>(), bias, hidden, gamma, beta, 1e-12f, width, &counts->rows, hidden},
+                         rows, stream);
+                   }});
   cases.push_back({"activate gelu", 2 * inner_row, 0.0, {}, [=](const Set<T>& on) {
-    activate<T>({on.inner.template as<T>(), bias, Act::gelu, inner, &counts->rows}, rows, stream);
-  }});
-  cases.push_back({"attend", 4 * row, 4 * pairs * width, {}, [=](const Set<T>& on) { attend<T>(attention(on, false), size, rows, stream); }});
+                     activate<T>({on.inner.template as<T>(), bias, Act::gelu, inner, &counts->rows}, rows, stream);
+                   }});
+  cases.push_back({"attend", 4 * row, 4 * pairs * width, {}, [=](const Set<T>& on) {
+                     attend<T>(attention(on, false), size, rows, stream);
+                   }});
   cases.push_back({"attend_first", 2 * row + 2 * text, 4.0 * rows * width, {}, [=](const Set<T>& on) {
-    attend_first<T>(attention(on, true), size, texts, stream);
-  }});
+                     attend_first<T>(attention(on, true), size, texts, stream);
+                   }});
   cases.push_back({"gather_first", 2 * text, 0.0, {}, [=](const Set<T>& on) {
-    gather_first<T>(on.hidden.template as<T>(), offsets, counts, width, on.pooled.template as<T>(), texts, stream);
-  }});
+                     gather_first<T>(on.hidden.template as<T>(), offsets, counts, width, on.pooled.template as<T>(),
+                                     texts, stream);
+                   }});
   cases.push_back({"pool_mean", row + text, 0.0, {}, [=](const Set<T>& on) {
-    pool_mean<T>(on.hidden.template as<T>(), offsets, nullptr, counts, width, on.pooled.template as<T>(), texts, stream);
-  }});
+                     pool_mean<T>(on.hidden.template as<T>(), offsets, nullptr, counts, width,
+                                  on.pooled.template as<T>(), texts, stream);
+                   }});
   cases.push_back({"classify", text, 2.0 * texts * width * kLabels, {}, [=, &at](const Set<T>& on) {
-    classify<T>(on.pooled.template as<T>(), at.classifier.template as<float>(), bias, counts, width, kLabels, on.logits.template as<float>(), texts, stream);
-  }});
-  const double square = sizeof(T) * static_cast<double>(width) * width, wide = sizeof(T) * static_cast<double>(width) * inner;
+                     classify<T>(on.pooled.template as<T>(), at.classifier.template as<float>(), bias, counts, width,
+                                 kLabels, on.logits.template as<float>(), texts, stream);
+                   }});
+  const double square = sizeof(T) * static_cast<double>(width) * width,
+               wide = sizeof(T) * static_cast<double>(width) * inner;
   const auto operations = [&](int inputs, int outputs) { return 2.0 * rows * inputs * outputs; };
-  const T *output_weights = at.square.template as<T>(), *inner_weights = at.widen.template as<T>(), *outer_weights = at.narrow.template as<T>();
+  const T *output_weights = at.square.template as<T>(), *inner_weights = at.widen.template as<T>(),
+          *outer_weights = at.narrow.template as<T>();
   const std::size_t memory = shared_memory_of_device();
   if (fuses_norm(width, memory)) {
-    cases.push_back({"output, residual and norm", 3 * row + square, operations(width, width), {"product output", "normalize"}, [=](const Set<T>& on) {
-      T* const hidden = on.hidden.template as<T>();
-      multiply_normalize<T>({on.context.template as<T>(), output_weights, bias, hidden, gamma, beta, 1e-12f, width, width, &counts->rows, hidden}, rows, stream);
-    }, square});
+    cases.push_back({"output, residual and norm",
+                     3 * row + square,
+                     operations(width, width),
+                     {"product output", "normalize"},
+                     [=](const Set<T>& on) {
+                       T* const hidden = on.hidden.template as<T>();
+                       multiply_normalize<T>({on.context.template as<T>(), output_weights, bias, hidden, gamma, beta,
+                                              1e-12f, width, width, &counts->rows, hidden},
+                                             rows, stream);
+                     },
+                     square});
   }
   if (fuses_act(memory)) {
-    cases.push_back({"inner and gelu", row + inner_row + wide, operations(width, inner), {"product inner", "activate gelu"}, [=](const Set<T>& on) {
-      multiply_activate<T>({on.hidden.template as<T>(), inner_weights, bias, Act::gelu, width, inner, &counts->rows, on.inner.template as<T>()}, rows, stream);
-    }, wide});
+    cases.push_back({"inner and gelu",
+                     row + inner_row + wide,
+                     operations(width, inner),
+                     {"product inner", "activate gelu"},
+                     [=](const Set<T>& on) {
+                       multiply_activate<T>({on.hidden.template as<T>(), inner_weights, bias, Act::gelu, width, inner,
+                                             &counts->rows, on.inner.template as<T>()},
+                                            rows, stream);
+                     },
+                     wide});
   }
   if (fuses_feed_forward(width, memory)) {
     const std::vector<std::string> replaced{"product inner", "activate gelu", "product outer", "normalize"};
-    cases.push_back({"feed-forward", 2 * row + 2 * wide, 2 * operations(width, inner), replaced, [=](const Set<T>& on) {
-      T* const hidden = on.hidden.template as<T>();
-      feed_forward<T>({hidden, inner_weights, outer_weights, bias, bias, Act::gelu, gamma, beta, 1e-12f, width, inner, &counts->rows, hidden}, rows, stream);
-    }, 2 * wide});
+    cases.push_back({"feed-forward", 2 * row + 2 * wide, 2 * operations(width, inner), replaced,
+                     [=](const Set<T>& on) {
+                       T* const hidden = on.hidden.template as<T>();
+                       feed_forward<T>({hidden, inner_weights, outer_weights, bias, bias, Act::gelu, gamma, beta,
+                                        1e-12f, width, inner, &counts->rows, hidden},
+                                       rows, stream);
+                     },
+                     2 * wide});
   }
   return cases;
 }
@@ -320,18 +376,21 @@ std::vector<Case<T>> cases_of(const Sizes& sizes, const Mix& mix, const Shared<T
 bool first_row = true;
 
 template <typename T>
-void time_model(const char* precision, const Sizes& sizes, const Mix& mix, const Limits& limits, Products& products, cudaStream_t stream) {
+void time_model(const char* precision, const Sizes& sizes, const Mix& mix, const Limits& limits, Products& products,
+                cudaStream_t stream) {
   const int rows = mix.rows();
   load_kernels<T>(shared_memory_of_device());
   const Shared<T> shared(sizes, mix);
   const std::size_t hidden_bytes = sizeof(T) * rows * sizes.width;
   const int sets = quick ? 2 : static_cast<int>(std::clamp<std::size_t>(2 * limits.cache / hidden_bytes, 2, 256));
   std::vector<std::unique_ptr<Set<T>>> memory;
-  for (int number = 0; number < sets; ++number) memory.push_back(std::make_unique<Set<T>>(sizes, rows, mix.lengths.size()));
+  for (int number = 0; number < sets; ++number)
+    memory.push_back(std::make_unique<Set<T>>(sizes, rows, mix.lengths.size()));
   check(cudaDeviceSynchronize(), "setting up");
   const Set<T>& one = *memory.front();
   Stopwatch stopwatch(stream);
-  const auto learn = [&](const DeviceBuffer& x, const DeviceBuffer& weights, const DeviceBuffer& out, int inputs, int outputs) {
+  const auto learn = [&](const DeviceBuffer& x, const DeviceBuffer& weights, const DeviceBuffer& out, int inputs,
+                         int outputs) {
     products.learn({rows, inputs, outputs}, x.as(), weights.as(), out.as(), shared.workspace.as(), stopwatch);
   };
   learn(one.hidden, shared.triple, one.projected, sizes.width, 3 * sizes.width);
@@ -343,18 +402,25 @@ void time_model(const char* precision, const Sizes& sizes, const Mix& mix, const
     const int count = quick ? 2 : std::max(sets, 32);
     const double warm = time_launches(stream, count, [&](int) { each.launch(one); });
     const bool is_cold = quick || (each.bytes - each.shared) * sets > 2.0 * limits.cache;
-    const double cold = is_cold ? time_launches(stream, count, [&](int number) { each.launch(*memory[number % sets]); }) : 0.0;
+    const double cold =
+        is_cold ? time_launches(stream, count, [&](int number) { each.launch(*memory[number % sets]); }) : 0.0;
     times[each.name] = warm;
     const double limit = 1e6 * std::max(each.bytes / limits.copy, each.operations / limits.product.at(precision));
-    std::printf("%s\n    {\"kernel\": \"%s\", \"model\": \"%s\", \"precision\": \"%s\", \"texts\": \"%s\", \"rows\": %d, \"bytes\": %.0f, "
-                "\"operations\": %.0f, \"limit_us\": %.3f, \"bound_by\": \"%s\", \"warm_us\": %.3f, \"warm_share_of_limit\": %.4f, "
-                "\"warm_bytes_per_second\": %.4g, \"warm_operations_per_second\": %.4g",
-                first_row ? "" : ",", each.name.c_str(), sizes.name, precision, mix.name.c_str(), rows, each.bytes, each.operations, limit,
-                each.bytes / limits.copy > each.operations / limits.product.at(precision) ? "bytes" : "operations", warm, limit / warm,
-                1e6 * each.bytes / warm, 1e6 * each.operations / warm);
+    std::printf(
+        "%s\n    {\"kernel\": \"%s\", \"model\": \"%s\", \"precision\": \"%s\", \"texts\": \"%s\", \"rows\": %d, "
+        "\"bytes\": %.0f, "
+        "\"operations\": %.0f, \"limit_us\": %.3f, \"bound_by\": \"%s\", \"warm_us\": %.3f, \"warm_share_of_limit\": "
+        "%.4f, "
+        "\"warm_bytes_per_second\": %.4g, \"warm_operations_per_second\": %.4g",
+        first_row ? "" : ",", each.name.c_str(), sizes.name, precision, mix.name.c_str(), rows, each.bytes,
+        each.operations, limit,
+        each.bytes / limits.copy > each.operations / limits.product.at(precision) ? "bytes" : "operations", warm,
+        limit / warm, 1e6 * each.bytes / warm, 1e6 * each.operations / warm);
     if (is_cold) {
-      std::printf(", \"cold_us\": %.3f, \"share_of_limit\": %.4f, \"cold_bytes_per_second\": %.4g, \"cold_operations_per_second\": %.4g", cold,
-                  limit / cold, 1e6 * each.bytes / cold, 1e6 * each.operations / cold);
+      std::printf(
+          ", \"cold_us\": %.3f, \"share_of_limit\": %.4f, \"cold_bytes_per_second\": %.4g, "
+          "\"cold_operations_per_second\": %.4g",
+          cold, limit / cold, 1e6 * each.bytes / cold, 1e6 * each.operations / cold);
     } else {
       std::printf(", \"cold_us\": null, \"share_of_limit\": null");
     }
@@ -362,8 +428,10 @@ void time_model(const char* precision, const Sizes& sizes, const Mix& mix, const
     if (!each.replaces.empty()) {
       double before = 0.0;
       std::string names;
-      for (const std::string& name : each.replaces) before += times.at(name), names += (names.empty() ? "" : " + ") + name;
-      std::printf(", \"replaces\": \"%s\", \"replaces_us\": %.3f, \"replaces_ratio\": %.3f", names.c_str(), before, before / warm);
+      for (const std::string& name : each.replaces)
+        before += times.at(name), names += (names.empty() ? "" : " + ") + name;
+      std::printf(", \"replaces\": \"%s\", \"replaces_us\": %.3f, \"replaces_ratio\": %.3f", names.c_str(), before,
+                  before / warm);
     }
     std::printf("}");
     std::fflush(stdout);
@@ -394,11 +462,14 @@ int main(int count, char** arguments) {
     cudaDeviceProp device{};
     check(cudaGetDeviceProperties(&device, 0), "asking for the GPU");
     Limits limits{measured_copy(stream), {}, static_cast<std::size_t>(std::max(device.l2CacheSize, 1 << 20))};
-    std::printf("{\n  \"gpu\": \"%s\", \"multiprocessors\": %d, \"cache_bytes\": %zu, \"quick\": %s, \"copy_bytes_per_second\": %.4g,\n  \"rows\": [",
-                device.name, device.multiProcessorCount, limits.cache, quick ? "true" : "false", limits.copy);
+    std::printf(
+        "{\n  \"gpu\": \"%s\", \"multiprocessors\": %d, \"cache_bytes\": %zu, \"quick\": %s, "
+        "\"copy_bytes_per_second\": %.4g,\n  \"rows\": [",
+        device.name, device.multiProcessorCount, limits.cache, quick ? "true" : "false", limits.copy);
     time_precision<__nv_bfloat16>("bf16", lt::kBfloat16, limits, stream);
     time_precision<__half>("fp16", lt::kFloat16, limits, stream);
-    std::printf("\n  ],\n  \"product_operations_per_second\": {\"bf16\": %.4g, \"fp16\": %.4g}\n}\n", limits.product["bf16"], limits.product["fp16"]);
+    std::printf("\n  ],\n  \"product_operations_per_second\": {\"bf16\": %.4g, \"fp16\": %.4g}\n}\n",
+                limits.product["bf16"], limits.product["fp16"]);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "failed: %s\n", error.what());
     return 1;

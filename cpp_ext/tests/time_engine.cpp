@@ -14,9 +14,7 @@ namespace {
 
 constexpr int kRounds = 11;
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 // Operations of the products of one text of `tokens`, attention included, after the last layer's cut.
 double operations(const liteft_shape& shape, double tokens) {
@@ -33,7 +31,8 @@ int main(int count, char** arguments) {
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   const int threads = count > 1 ? std::atoi(arguments[1]) : 2;
   const char* instructions = count > 2 ? arguments[2] : "";
-  const liteft_shape shape{6, 12, 384, 1536, 384, 30522, 512, 0, 2, LITEFT_CLS, LITEFT_HEAD_TANH, LITEFT_GELU, -1, 1e-12f};
+  const liteft_shape shape{6,           12, 384,   1536, 384, 30522, 512, 0, 2, LITEFT_CLS, LITEFT_HEAD_TANH,
+                           LITEFT_GELU, -1, 1e-12f};
   const char* names[] = {"fp32", "bf16", "int8"};
   const char* only = count > 3 ? arguments[3] : "";
   for (int precision : {LITEFT_INT8, LITEFT_BF16, LITEFT_FP32}) {
@@ -43,15 +42,23 @@ int main(int count, char** arguments) {
     const Stored stored = random_weights(shape, precision == LITEFT_INT8, 1);
     const std::vector<liteft_weight> weights = stored.list();
     liteft_classifier* classifier = nullptr;
-    if (liteft_create(&shape, weights.data(), static_cast<int>(weights.size()), precision, threads, instructions, &classifier)) {
+    if (liteft_create(&shape, weights.data(), static_cast<int>(weights.size()), precision, threads, instructions,
+                      &classifier)) {
       std::printf("%s\n", liteft_last_error());
       return 1;
     }
     std::printf("%s, %d threads, limit %.0f GOP/s\n", names[precision], threads, peak / 1e9);
-    const struct { const char* name; int texts, least, most; } batches[] = {
-        {"32 texts of 10 to 100 tokens", 32, 10, 100}, {"128 texts of 10 to 100 tokens", 128, 10, 100},
-        {"32 texts of 25 tokens", 32, 25, 25}, {"8 texts of 256 tokens", 8, 256, 256},
-        {"1 text of 11 tokens", 1, 11, 11}, {"1 text of 25 tokens", 1, 25, 25}, {"1 text of 128 tokens", 1, 128, 128},
+    const struct {
+      const char* name;
+      int texts, least, most;
+    } batches[] = {
+        {"32 texts of 10 to 100 tokens", 32, 10, 100},
+        {"128 texts of 10 to 100 tokens", 128, 10, 100},
+        {"32 texts of 25 tokens", 32, 25, 25},
+        {"8 texts of 256 tokens", 8, 256, 256},
+        {"1 text of 11 tokens", 1, 11, 11},
+        {"1 text of 25 tokens", 1, 25, 25},
+        {"1 text of 128 tokens", 1, 128, 128},
     };
     for (const auto& given : batches) {
       std::mt19937 random(2);

@@ -1,4 +1,5 @@
-// The engine's products beside oneDNN's, on one core: the four matrices of a layer of MiniLM-L6, with what follows each.
+// The engine's products beside oneDNN's, on one core: the four matrices of a layer of MiniLM-L6, with what follows
+// each.
 //
 //   time_products          prints JSON; run it on one core: taskset -c 0 time_products
 //
@@ -41,7 +42,9 @@ struct Shape {
 struct Aligned {
   explicit Aligned(std::size_t bytes) : data(std::aligned_alloc(64, round_up(bytes + 64, 64)), &std::free) {}
   template <typename T>
-  T* as() const { return static_cast<T*>(data.get()); }
+  T* as() const {
+    return static_cast<T*>(data.get());
+  }
   std::unique_ptr<void, decltype(&std::free)> data;
 };
 
@@ -54,7 +57,8 @@ struct Numbers {
       for (auto& each : out) each = draw();
     };
     std::normal_distribution<float> normal;
-    fill(bytes, static_cast<std::size_t>(rows) * shape.inputs, [&] { return static_cast<std::uint8_t>(1 + random() % 255); });
+    fill(bytes, static_cast<std::size_t>(rows) * shape.inputs,
+         [&] { return static_cast<std::uint8_t>(1 + random() % 255); });
     fill(weight_bytes, static_cast<std::size_t>(shape.inputs) * shape.outputs,
          [&] { return static_cast<std::int8_t>(static_cast<int>(random() % 255) - 127); });
     fill(bias, shape.outputs, [&] { return normal(random); });
@@ -70,9 +74,13 @@ struct Numbers {
 class Ours {
  public:
   Ours(const Kernels& kernels, Precision precision, const Shape& shape, int rows, const Numbers& numbers)
-      : kernels_(kernels), values_(kernels.packed_bytes(precision, shape.outputs, shape.inputs)),
-        bias_(filled(shape.outputs)), scale_(filled(shape.outputs)), offset_(filled(shape.outputs)),
-        input_(static_cast<std::size_t>(rows) * shape.inputs * 4), scales_(rows, kInputScale),
+      : kernels_(kernels),
+        values_(kernels.packed_bytes(precision, shape.outputs, shape.inputs)),
+        bias_(filled(shape.outputs)),
+        scale_(filled(shape.outputs)),
+        offset_(filled(shape.outputs)),
+        input_(static_cast<std::size_t>(rows) * shape.inputs * 4),
+        scales_(rows, kInputScale),
         out(static_cast<std::size_t>(rows) * shape.outputs) {
     matrix_.precision = precision;
     matrix_.outputs = shape.outputs;
@@ -89,8 +97,11 @@ class Ours {
       std::copy(numbers.bytes.begin(), numbers.bytes.end(), input_.as<std::uint8_t>());
     } else {
       kernels.pack_float(matrix_, numbers.weights.data());
-      if (precision == Precision::fp32) std::copy(numbers.input.begin(), numbers.input.end(), input_.as<float>());
-      else kernels.convert(precision, numbers.input.data(), rows, shape.inputs, input_.as<void>(), shape.inputs * 2, nullptr);
+      if (precision == Precision::fp32)
+        std::copy(numbers.input.begin(), numbers.input.end(), input_.as<float>());
+      else
+        kernels.convert(precision, numbers.input.data(), rows, shape.inputs, input_.as<void>(), shape.inputs * 2,
+                        nullptr);
     }
     product_.matrix = &matrix_;
     product_.last_panel = matrix_.panels;
@@ -124,7 +135,8 @@ class Theirs {
     const Type type = precision == Precision::bf16 ? Type::bf16 : Type::f32;
     const dnnl::memory::desc input({rows, shape.inputs}, int8 ? Type::u8 : type, Tag::ab);
     const dnnl::memory::desc weights({shape.inputs, shape.outputs}, int8 ? Type::s8 : type, Tag::any);
-    const dnnl::memory::desc bias({1, shape.outputs}, Type::f32, Tag::ab), output({rows, shape.outputs}, Type::f32, Tag::ab);
+    const dnnl::memory::desc bias({1, shape.outputs}, Type::f32, Tag::ab),
+        output({rows, shape.outputs}, Type::f32, Tag::ab);
     dnnl::primitive_attr attributes;
     dnnl::post_ops after;
     if (int8) {
@@ -140,7 +152,8 @@ class Theirs {
     multiply_ = dnnl::matmul(description);
     const auto given = [&](const auto& values, const dnnl::memory::dims& sizes, Type values_type) {
       dnnl::memory memory({sizes, values_type, sizes.size() == 1 ? Tag::a : Tag::ab}, engine);
-      std::copy(values.begin(), values.end(), static_cast<typename std::decay_t<decltype(values)>::value_type*>(memory.get_data_handle()));
+      std::copy(values.begin(), values.end(),
+                static_cast<typename std::decay_t<decltype(values)>::value_type*>(memory.get_data_handle()));
       return memory;
     };
     const auto reordered = [&](dnnl::memory from, const dnnl::memory::desc& to) {
@@ -150,8 +163,10 @@ class Theirs {
       return memory;
     };
     const dnnl::memory::dims input_sizes{rows, shape.inputs}, weight_sizes{shape.inputs, shape.outputs};
-    const dnnl::memory stored_input = int8 ? given(numbers.bytes, input_sizes, Type::u8) : given(numbers.input, input_sizes, Type::f32);
-    const dnnl::memory stored = int8 ? given(numbers.weight_bytes, weight_sizes, Type::s8) : given(numbers.weights, weight_sizes, Type::f32);
+    const dnnl::memory stored_input =
+        int8 ? given(numbers.bytes, input_sizes, Type::u8) : given(numbers.input, input_sizes, Type::f32);
+    const dnnl::memory stored =
+        int8 ? given(numbers.weight_bytes, weight_sizes, Type::s8) : given(numbers.weights, weight_sizes, Type::f32);
     arguments_ = {{DNNL_ARG_SRC, reordered(stored_input, description.src_desc())},
                   {DNNL_ARG_WEIGHTS, reordered(stored, description.weights_desc())},
                   {DNNL_ARG_BIAS, given(numbers.bias, {1, shape.outputs}, Type::f32)},
@@ -160,7 +175,8 @@ class Theirs {
       arguments_.insert({DNNL_ARG_ATTR_SCALES | DNNL_ARG_SRC, given(std::vector<float>{kInputScale}, {1}, Type::f32)});
       arguments_.insert({DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS,
                          given(std::vector<float>(shape.outputs, kWeightScale), {shape.outputs}, Type::f32)});
-      arguments_.insert({DNNL_ARG_ATTR_ZERO_POINTS | DNNL_ARG_SRC, given(std::vector<std::int32_t>{kZeroPoint}, {1}, Type::s32)});
+      arguments_.insert(
+          {DNNL_ARG_ATTR_ZERO_POINTS | DNNL_ARG_SRC, given(std::vector<std::int32_t>{kZeroPoint}, {1}, Type::s32)});
     }
     if (shape.after == After::residual) {
       arguments_.insert({DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1,
@@ -219,11 +235,13 @@ int main() {
   }
   const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
   const dnnl_version_t* version = dnnl_version();
-  std::printf("{\"onednn\": \"%d.%d.%d\", \"onednn_runtime\": \"%s\", \"instructions\": \"%s\", \"rows\": [", version->major,
-              version->minor, version->patch, runtime(), kernels->name);
+  std::printf("{\"onednn\": \"%d.%d.%d\", \"onednn_runtime\": \"%s\", \"instructions\": \"%s\", \"rows\": [",
+              version->major, version->minor, version->patch, runtime(), kernels->name);
   const char* separator = "";
-  const struct { const char* name; Precision precision; } precisions[] = {
-      {"int8", Precision::int8}, {"bf16", Precision::bf16}, {"fp32", Precision::fp32}};
+  const struct {
+    const char* name;
+    Precision precision;
+  } precisions[] = {{"int8", Precision::int8}, {"bf16", Precision::bf16}, {"fp32", Precision::fp32}};
   for (const auto& [name, precision] : precisions) {
     if (precision == Precision::bf16 && !kernels->bf16) continue;
     for (int rows : {11, 25, 96}) {
@@ -250,10 +268,11 @@ int main() {
           ratio.push_back(other.back() / mine.back());
         }
         const double work = 2e-9 * rows * shape.inputs * shape.outputs;
-        std::printf("%s\n  {\"precision\": \"%s\", \"product\": \"%s\", \"rows\": %d, \"gops\": %.0f, \"onednn_gops\": %.0f, "
-                    "\"ratio\": %.3f, \"onednn_kernel\": \"%s\"}",
-                    separator, name, shape.name, rows, work / median(mine), work / median(other), median(ratio),
-                    theirs.implementation.c_str());
+        std::printf(
+            "%s\n  {\"precision\": \"%s\", \"product\": \"%s\", \"rows\": %d, \"gops\": %.0f, \"onednn_gops\": %.0f, "
+            "\"ratio\": %.3f, \"onednn_kernel\": \"%s\"}",
+            separator, name, shape.name, rows, work / median(mine), work / median(other), median(ratio),
+            theirs.implementation.c_str());
         separator = ",";
       }
     }

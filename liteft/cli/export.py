@@ -10,9 +10,7 @@ import typer
 from liteft.cli import options as o
 
 Source = Annotated[str, typer.Argument(metavar="RUN_OR_MODEL", help="A finished run, or a classifier's folder.")]
-Precision = Annotated[
-    str | None, typer.Option("--precision", metavar="KIND", help="int8 (if left out), fp16 or fp32.")
-]
+Precision = Annotated[str | None, typer.Option("--precision", metavar="KIND", help="int8 (if left out), fp16 or fp32.")]
 Flat = Annotated[
     bool, typer.Option("--flat", help="Many standard nodes instead of one node with its definition in the file.")
 ]

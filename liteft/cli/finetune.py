@@ -16,9 +16,7 @@ Base = Annotated[
 FromScratch = Annotated[
     bool, typer.Option("--from-scratch", help="Random weights, with --size and --vocabulary, instead of a base.")
 ]
-Size = Annotated[
-    str | None, typer.Option("--size", metavar="LAYERSxWIDTH", help="With --from-scratch, as 4x256.")
-]
+Size = Annotated[str | None, typer.Option("--size", metavar="LAYERSxWIDTH", help="With --from-scratch, as 4x256.")]
 Vocabulary = Annotated[
     str | None,
     typer.Option("--vocabulary", metavar="FILE", help="With --from-scratch: vocab.txt or tokenizer.json."),

@@ -115,9 +115,9 @@ class Training:
 class Head:
     """What a teacher reads of a text; its students read the same."""
 
-    max_tokens: Annotated[
-        int | None, typer.Option("--max-tokens", metavar="N", help="Longer texts are cut here.")
-    ] = None
+    max_tokens: Annotated[int | None, typer.Option("--max-tokens", metavar="N", help="Longer texts are cut here.")] = (
+        None
+    )
     pooling: Annotated[
         str | None, typer.Option("--pooling", metavar="KIND", help="auto, cls or mean: what the head reads.")
     ] = None

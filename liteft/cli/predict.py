@@ -100,9 +100,7 @@ def predict(
         _classify_texts(classifier, inputs, console, answering)
 
 
-def _classify_texts(
-    classifier: Classifier, inputs: Iterable[Any], console: Console, answering: dict[str, Any]
-) -> None:
+def _classify_texts(classifier: Classifier, inputs: Iterable[Any], console: Console, answering: dict[str, Any]) -> None:
     shown: list[str] = []
     predictions: list[dict[str, Any] | None] = []
     cut = 0
@@ -132,9 +130,7 @@ def _classify_texts(
     console.result("", document, following=following)
 
 
-def _classify_file(
-    artifact: str, source: str, target: str, console: Console, settings: dict[str, Any]
-) -> None:
+def _classify_file(artifact: str, source: str, target: str, console: Console, settings: dict[str, Any]) -> None:
     from liteft.runtime.bulk import predict_file
 
     done = predict_file(artifact, source, target, progress=console.progress, **settings)
@@ -194,9 +190,7 @@ def _check_use(
     pair: Sequence[str] | None,
 ) -> None:
     if (input_file is None) != (output_file is None):
-        raise ConfigError(
-            "--input and --output go together.", fix="liteft predict ARTIFACT --input FILE --output FILE"
-        )
+        raise ConfigError("--input and --output go together.", fix="liteft predict ARTIFACT --input FILE --output FILE")
     if input_file is not None:
         if texts:
             raise ConfigError("texts and --input were both given.", fix="leave out one of them")

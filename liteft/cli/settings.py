@@ -50,9 +50,7 @@ def resolve(settings: Settings, **flags: Mapping[str, Any]) -> Recipe:
         given[key] = value
     alone = make_recipe(overrides, origin=_COMMAND)
     recipe = alone if settings.recipe is None else read_recipe(settings.recipe, overrides=overrides)
-    tables = {
-        table: _with_absolute_paths(getattr(recipe, table), names) for table, names in _PATHS.items()
-    }
+    tables = {table: _with_absolute_paths(getattr(recipe, table), names) for table, names in _PATHS.items()}
     return recipe.model_copy(update=tables)
 
 

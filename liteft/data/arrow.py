@@ -58,9 +58,7 @@ class ArrowFile:
         check_names(tuple(schema.names), str(path))
         return cls(path, tuple(schema.names), schema)
 
-    def rows(
-        self, *, start: int = 0, columns: Sequence[str] | None = None
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
+    def rows(self, *, start: int = 0, columns: Sequence[str] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield (row counted from 1, column -> value) from row ``start`` (counted from 0) on; None takes all columns.
 
         Raises:

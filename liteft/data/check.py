@@ -143,9 +143,7 @@ def check_dataset(dataset: Dataset, *, tokenizer: TextTokenizer | None = None, r
         DataCheck.
     """
     keys = {name: _keys(split) for name, split in dataset.splits.items()}
-    splits = tuple(
-        _check_split(dataset, split, keys[name], tokenizer) for name, split in dataset.splits.items()
-    )
+    splits = tuple(_check_split(dataset, split, keys[name], tokenizer) for name, split in dataset.splits.items())
     train = next((split.labels for split in splits if split.name == "train"), None) or {}
     return DataCheck(
         name=dataset.name,
@@ -162,9 +160,7 @@ def check_dataset(dataset: Dataset, *, tokenizer: TextTokenizer | None = None, r
     )
 
 
-def _check_split(
-    dataset: Dataset, split: Split, keys: list[str], tokenizer: TextTokenizer | None
-) -> SplitCheck:
+def _check_split(dataset: Dataset, split: Split, keys: list[str], tokenizer: TextTokenizer | None) -> SplitCheck:
     lengths, endless = measure(split, tokenizer)
     rows = split.texts if split.pairs is None else list(zip(split.texts, split.pairs, strict=True))
     second = split.pairs if split.pairs is not None else split.texts
@@ -176,9 +172,7 @@ def _check_split(
         unlabelled=_unlabelled(dataset, split),
         unseen=dict(dataset.unseen.get(split.name, {})),
         lengths=lengths,
-        empty=sum(
-            is_blank(text) and is_blank(other) for text, other in zip(split.texts, second, strict=True)
-        ),
+        empty=sum(is_blank(text) and is_blank(other) for text, other in zip(split.texts, second, strict=True)),
         endless=endless,
         duplicates=len(rows) - len(set(rows)),
         contradictions=contradictions,

@@ -47,9 +47,7 @@ def warnings_of(check: DataCheck) -> tuple[str, ...]:
     ]
     for split in check.splits:
         if split.unseen:
-            found.append(
-                f"{split.name} has labels that train lacks, and counts them as wrong: {_some(split.unseen)}"
-            )
+            found.append(f"{split.name} has labels that train lacks, and counts them as wrong: {_some(split.unseen)}")
     for split in check.splits:
         found += _split_warnings(split)
     if check.rare:
@@ -57,9 +55,7 @@ def warnings_of(check: DataCheck) -> tuple[str, ...]:
             f"{len(check.rare)} of {len(check.labels)} labels with under {check.rare_below} rows in train: "
             f"{_some(check.rare)}"
         )
-    found += [
-        f"labels that differ in case or white space only: {', '.join(group)}" for group in check.alike
-    ]
+    found += [f"labels that differ in case or white space only: {', '.join(group)}" for group in check.alike]
     found += [line for split in check.splits for line in _truncation(split, check.max_tokens)][:1]
     return tuple(found)
 
@@ -136,9 +132,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 def _distribution(labels: Mapping[str, int], rows: int) -> str:
     by_count = sorted(labels.items(), key=lambda item: -item[1])
     if len(by_count) <= 2 * _SHOWN:
-        return ", ".join(
-            f"{label} {count:,} ({count / max(1, rows):.1%})" for label, count in labels.items()
-        )
+        return ", ".join(f"{label} {count:,} ({count / max(1, rows):.1%})" for label, count in labels.items())
     if by_count[0][1] == by_count[-1][1]:
         return f"{len(labels)}, {by_count[0][1]:,} rows each"
     most = ", ".join(f"{label} {count:,}" for label, count in by_count[:3])

@@ -1,5 +1,4 @@
-"""Which columns hold the text, its pair and the label: named by the caller, or guessed where one guess
-fits.
+"""Which columns hold the text, its pair and the label: named by the caller, or guessed where only one fits.
 
 A guess is made from a short list of names that data sets use, and is always told. Where two would do, or
 none, the columns are shown and the caller chooses.
@@ -203,9 +202,7 @@ def _partner(text: str, free: Sequence[str]) -> str | None:
     return None
 
 
-def _unknown(
-    part: str, free: Sequence[str], source: str, hint: str | None, likely: Sequence[str]
-) -> DataError:
+def _unknown(part: str, free: Sequence[str], source: str, hint: str | None, likely: Sequence[str]) -> DataError:
     example = next((name for name in likely if name in free), None)
     what = {"text": ", a column of strings: join lists of words to one", "label": ", a column of classes"}
     note = what.get(part, "")

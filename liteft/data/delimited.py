@@ -74,9 +74,7 @@ class Delimited:
         else:
             delimiter = _DELIMITER_NAMES.get(delimiter, delimiter)
             if len(delimiter) != 1 or delimiter in '"\r\n':
-                raise ConfigError(
-                    f"{delimiter!r} is no delimiter.", accepted={"delimiter": "one character, or tab"}
-                )
+                raise ConfigError(f"{delimiter!r} is no delimiter.", accepted={"delimiter": "one character, or tab"})
         quoting = delimiter != "\t" or _has_quoting(path, encoding)
         file = cls(path, encoding, delimiter, quoting, (), told)
         header = next(file._records(), None)

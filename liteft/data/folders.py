@@ -37,8 +37,7 @@ def _stem(path: Path) -> str:
 
 
 def data_files(folder: Path) -> list[Path]:
-    """Return the files of a folder that have a known suffix, by name; of its ``data/`` when it has none
-    itself.
+    """Return the files of a folder that have a known suffix, by name; those of its ``data/`` if it has none itself.
 
     Raises:
         DataError: the folder cannot be read.
@@ -47,11 +46,7 @@ def data_files(folder: Path) -> list[Path]:
         entries = sorted(folder.iterdir())
     except OSError as error:
         raise DataError(f"{folder} cannot be read: {os_reason(error)}.") from None
-    files = [
-        path
-        for path in entries
-        if _is_data(path) and not path.name.startswith((".", "_")) and path.is_file()
-    ]
+    files = [path for path in entries if _is_data(path) and not path.name.startswith((".", "_")) and path.is_file()]
     nested = folder / "data"
     return data_files(nested) if not files and nested.is_dir() else files
 

@@ -1,5 +1,4 @@
-"""Data sets of the Hugging Face hub, through the `datasets` package, which is imported here and nowhere
-else.
+"""Data sets of the Hugging Face hub, through the `datasets` package, which is imported only here.
 
 Nothing remote is ever executed: the package reads data files only. Without a network the answer is a
 DataError that says so, unless the package's own cache has the data set.
@@ -45,8 +44,7 @@ def hub_dataset(name: str) -> Mapping[str, Any]:
         import datasets
     except ImportError:
         raise MissingExtraError(
-            f"there is no file or folder {name!r}; to look on the hub, `datasets` is needed, which is not "
-            "installed.",
+            f"there is no file or folder {name!r}; to look on the hub, `datasets` is needed, which is not installed.",
             fix=install_hint("hub"),
         ) from None
     path, _, config = name.partition(":")

@@ -1,12 +1,12 @@
 """The shapes in which a JSON document holds rows.
 
-    [{"text": ..., "label": ...}, ...]               objects
-    [["a text", "label"], ...]                       lists, text first
-    {"text": [...], "label": [...]}                  columns
-    {"text": {"0": ...}, "label": {"0": ...}}        columns by row name, as DataFrame.to_json() writes them
-    {"columns": [...], "data": [[...], ...]}         orient="split" of the same; "schema" and "data" is orient="table"
-    {"features": [...], "rows": [{"row": {...}}]}    the hub's viewer, which serves a hundred rows at a time
-    {"data": [{...}, ...]}                           objects under a single key
+[{"text": ..., "label": ...}, ...]               objects
+[["a text", "label"], ...]                       lists, text first
+{"text": [...], "label": [...]}                  columns
+{"text": {"0": ...}, "label": {"0": ...}}        columns by row name, as DataFrame.to_json() writes them
+{"columns": [...], "data": [[...], ...]}         orient="split" of the same; "schema" and "data" is orient="table"
+{"features": [...], "rows": [{"row": {...}}]}    the hub's viewer, which serves a hundred rows at a time
+{"data": [{...}, ...]}                           objects under a single key
 """
 
 from __future__ import annotations
@@ -128,8 +128,10 @@ def _orients(document: dict[str, Any]) -> JsonRows | None:
 
 def _viewer(path: Path, document: dict[str, Any]) -> JsonRows | None:
     entries = document.get("rows")
-    if not isinstance(entries, list) or not entries or not all(
-        isinstance(entry, dict) and isinstance(entry.get("row"), dict) for entry in entries
+    if (
+        not isinstance(entries, list)
+        or not entries
+        or not all(isinstance(entry, dict) and isinstance(entry.get("row"), dict) for entry in entries)
     ):
         return None
     cut = [entry for entry in entries if entry.get("truncated_cells")]

@@ -88,11 +88,7 @@ class JsonLines:
             what, place = error.msg, f" at column {error.pos + 1}"
         else:
             what, place = str(error) or "it cannot be read", ""
-        fix = (
-            "rename it to end in .json, if the file is one JSON document"
-            if line.strip() in ("[", "{")
-            else ()
-        )
+        fix = "rename it to end in .json, if the file is one JSON document" if line.strip() in ("[", "{") else ()
         return DataError(
             f"{self.path}, line {number} is no JSON: {what}{place}.",
             accepted={"line": line.strip()[:80], "format": "one JSON object a line"},
@@ -101,8 +97,7 @@ class JsonLines:
 
 
 def read_json_document(path: Path, *, encoding: str | None = None) -> Any:
-    """Return the content of a json file; None when it holds several documents, that is jsonl under another
-    name.
+    """Return the content of a json file; None if it holds several documents (jsonl under another name).
 
     Raises:
         DataError: no text, empty or no JSON.

@@ -96,9 +96,7 @@ def _separated(value: Any, separator: str) -> Any:
     return [part for part in (part.strip() for part in value.split(separator)) if part]
 
 
-def _refuse_joined(
-    labels: Sequence[Any], names: set[str], place: Provenance, column: str, notes: list[str]
-) -> None:
+def _refuse_joined(labels: Sequence[Any], names: set[str], place: Provenance, column: str, notes: list[str]) -> None:
     mark = joined_by(names)
     texts = (str(value) for value in labels)
     if mark is None:
@@ -144,9 +142,7 @@ def single(raw: Labels, task: Task | None, notes: list[str]) -> Labels:
     if not _lists_of_one(raw):
         return raw
     notes.append(worded("each text has one label", option("task", "multi_label", note=" if it may have several")))
-    return {
-        split: [value[0] if is_list(value) else value for value in labels] for split, labels in raw.items()
-    }
+    return {split: [value[0] if is_list(value) else value for value in labels] for split, labels in raw.items()}
 
 
 def _from_vectors(
@@ -309,7 +305,7 @@ def _width(labels: Sequence[Any], place: Provenance, column: str) -> int | None:
         f"{place.where(second)}: the column {column!r} holds {two} of zero and one in a list, and {one} at "
         f"{place.where(first)}.",
         accepted={"vectors": "of one length: a 0 or a 1 for each label", "ids": "each once, as [0, 1]"},
-        fix="write names: [\"joy\", \"anger\"]",
+        fix='write names: ["joy", "anger"]',
     )
 
 

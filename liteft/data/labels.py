@@ -125,9 +125,7 @@ def without_zeros(splits: dict[str, list[LabelNames | None]]) -> dict[str, list[
         return splits
     shorter = {name: name.partition(".")[0] for name in names}
     return {
-        split: [
-            None if row is None else tuple(dict.fromkeys(shorter[name] for name in row)) for row in rows
-        ]
+        split: [None if row is None else tuple(dict.fromkeys(shorter[name] for name in row)) for row in rows]
         for split, rows in splits.items()
     }
 

@@ -94,9 +94,7 @@ def _counted(split: Split, characters: np.ndarray, tokenizer: TextTokenizer | No
     return np.union1d(even, longest)
 
 
-def _summary(
-    split: Split, counted: np.ndarray, counts: np.ndarray, tokenizer: TextTokenizer | None
-) -> Lengths:
+def _summary(split: Split, counted: np.ndarray, counts: np.ndarray, tokenizer: TextTokenizer | None) -> Lengths:
     unit = "words" if tokenizer is None else "tokens"
     if not len(counts):
         return Lengths(unit, 0, 0.0, 0.0, 0.0, 0, "", None if tokenizer is None else 0.0)

@@ -1,7 +1,7 @@
-"""Lists of labels that were written as text: by pandas ("['joy', 'anger']"), by numpy ("[1 0 0]", "array([1, 0])"),
-as tuples and sets.
+"""Lists of labels that were written as text.
 
-Whether a column holds such lists is decided for all its cells at once: where one is none, brackets belong to names.
+pandas writes "['joy', 'anger']", numpy "[1 0 0]" or "array([1, 0])"; tuples and sets occur, too. Whether a column
+holds such lists is decided for all its cells at once: where one is none, brackets belong to names.
 """
 
 from __future__ import annotations

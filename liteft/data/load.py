@@ -121,9 +121,7 @@ def load_dataset(
     return _assemble(loading, found)
 
 
-def _read(
-    source: Source, *, text: str | None, pair: str | None, label: str | Sequence[str] | None
-) -> _Loading:
+def _read(source: Source, *, text: str | None, pair: str | None, label: str | Sequence[str] | None) -> _Loading:
     source, usual = annotated(source, label)
     train = source.splits["train"][0]
     several = label_columns(label, train.columns)
@@ -153,9 +151,7 @@ def _read(
         needed = [column for column in wanted if column is not None]
         lacking = [(table, column) for table in tables for column in needed if column not in table.columns]
         if lacking and name not in MAIN_SPLITS:
-            loading.notes.append(
-                f"{Path(tables[0].name).name} left out: it has no column {lacking[0][1]!r}"
-            )
+            loading.notes.append(f"{Path(tables[0].name).name} left out: it has no column {lacking[0][1]!r}")
             continue
         for table, column in lacking:
             near = closest(column, table.columns)
@@ -250,11 +246,7 @@ def _check_classes(loading: _Loading, task: Task, separator: str | None) -> None
     if not classes or (len(classes) == 1 and task == "single_label"):
         raise DataError(
             f"{where}: the column {column!r} holds "
-            + (
-                f"one label only, {classes[0]!r}, in all {len(rows):,} rows."
-                if classes
-                else "no label at all."
-            ),
+            + (f"one label only, {classes[0]!r}, in all {len(rows):,} rows." if classes else "no label at all."),
             accepted={"labels": "two at least, to tell apart"},
             fix=OTHER_LABEL,
         )

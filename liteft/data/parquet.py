@@ -60,9 +60,7 @@ class ParquetFile:
         check_names(tuple(schema.names), str(path))
         return cls(path, tuple(schema.names), total, schema)
 
-    def rows(
-        self, *, start: int = 0, columns: Sequence[str] | None = None
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
+    def rows(self, *, start: int = 0, columns: Sequence[str] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield (row counted from 1, column -> value) from row ``start`` (counted from 0) on.
 
         Row groups before ``start`` are not read; of the others one batch is in memory at a time.

@@ -128,8 +128,7 @@ def check_rows(
     empty = [
         row
         for row in range(len(records))
-        if all(is_blank(column[row]) for column in columns)
-        or any(is_missing(column[row]) for column in columns)
+        if all(is_blank(column[row]) for column in columns) or any(is_missing(column[row]) for column in columns)
     ]
     if empty and training and drop_empty:
         notes.append(f"{records.name}: {counted(len(empty))} with an empty text left out")
@@ -146,9 +145,7 @@ def check_rows(
     if dropped:
         records = records.without(sorted(dropped))
     if not len(records):
-        raise DataError(
-            f"{records.provenance.sources[0]}: no row is left.", accepted={"left out": "; ".join(notes)}
-        )
+        raise DataError(f"{records.provenance.sources[0]}: no row is left.", accepted={"left out": "; ".join(notes)})
     texts = ["" if is_missing(text) else text for text in records.texts]
     pairs = None if records.pairs is None else ["" if is_missing(pair) else pair for pair in records.pairs]
     return replace(records, texts=texts, pairs=pairs), notes

@@ -87,9 +87,7 @@ class RowFile:
     remarks: tuple[str, ...] = ()
     names_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def rows(
-        self, *, start: int = 0, columns: Sequence[str] | None = None
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
+    def rows(self, *, start: int = 0, columns: Sequence[str] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield (line or row counted from 1, column -> value) from row ``start`` (counted from 0) on.
 
         Args:

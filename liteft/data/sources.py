@@ -91,17 +91,13 @@ def _from_folder(folder: Path, encoding: str | None, delimiter: str | None) -> S
     return Source(folder.resolve().name, splits, tuple(notes))
 
 
-def _from_splits(
-    content: Mapping[Any, Any], name: str, encoding: str | None, delimiter: str | None
-) -> Source:
+def _from_splits(content: Mapping[Any, Any], name: str, encoding: str | None, delimiter: str | None) -> Source:
     splits: dict[str, list[Table]] = {}
     notes: list[str] = []
     for key, value in content.items():
         split = canonical_split(str(key))
         if split in splits:
-            raise DataError(
-                f"{name} has two splits {split!r}.", accepted={"splits": ", ".join(map(str, content))}
-            )
+            raise DataError(f"{name} has two splits {split!r}.", accepted={"splits": ", ".join(map(str, content))})
         if isinstance(value, str | Path):
             file = open_rows(value, encoding=encoding, delimiter=delimiter)
             notes += _notes(file)

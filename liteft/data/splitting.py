@@ -97,9 +97,7 @@ def _groups(keys: Sequence[str]) -> list[list[int]]:
     return list(found.values())
 
 
-def _strata(
-    groups: list[list[int]], labels: Sequence[tuple[str, ...]]
-) -> tuple[dict[str, list[int]], list[set[str]]]:
+def _strata(groups: list[list[int]], labels: Sequence[tuple[str, ...]]) -> tuple[dict[str, list[int]], list[set[str]]]:
     """Return label -> groups that count for it, and every group's labels."""
     members = [{name for row in group for name in labels[row]} for group in groups]
     counts = Counter(name for names in members for name in names)

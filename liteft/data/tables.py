@@ -61,7 +61,7 @@ class FileTable:
 
     @property
     def unit(self) -> str:
-        """ "line" or "row"."""
+        """What a record is called, "line" or "row"."""
         return self.file.unit
 
     def read(self, names: Sequence[str]) -> tuple[dict[str, list[Any]], np.ndarray]:

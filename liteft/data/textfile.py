@@ -1,5 +1,4 @@
-"""Reading text files line by line, with an error that names byte, line and a way out for all that is no
-text.
+"""Reading text files line by line, with an error that names the byte, the line and a way out.
 
 Encodings are known, not guessed: UTF-8, or what a byte-order mark says (UTF-8, UTF-16, UTF-32), or what the
 caller names. Statistics over bytes would read a wrong file without a word, and a model trained on mojibake
@@ -119,12 +118,12 @@ def text_encoding(path: Path, encoding: str | None = None) -> str:
 
 
 def text_lines(path: Path, *, encoding: str, newline: Literal["", "\n"] | None) -> Iterator[str]:
-    """Yield the lines of a text file, ends included, as ``open(newline=...)`` splits them.
+    r"""Yield the lines of a text file, ends included, as ``open(newline=...)`` splits them.
 
     Args:
         path: the file.
         encoding: from ``text_encoding``.
-        newline: "" keeps every kind of line end (csv), None turns them into "\\n", "\\n" splits there
+        newline: "" keeps every kind of line end (csv), None turns them into "\n", "\n" splits there
             alone.
 
     Raises:
@@ -182,9 +181,7 @@ def _named(encoding: str, head: bytes) -> str:
             fix=option("encoding", near) if near else (),
         ) from None
     for mark, marked in _MARKS:  # a named encoding leaves the mark in the first column's name
-        if head.startswith(mark) and name.removesuffix("-le").removesuffix("-be") == marked.removesuffix(
-            "-sig"
-        ):
+        if head.startswith(mark) and name.removesuffix("-le").removesuffix("-be") == marked.removesuffix("-sig"):
             return marked
     return name
 

@@ -82,9 +82,7 @@ def load_unlabeled(
     for table in _tables(source, encoding, delimiter):
         columns = choose_columns(table.columns, source=table.name, text=text, pair=pair, labelled=False)
         records = read_records("unlabeled", [table], columns)
-        checked, _ = check_rows(
-            records, training=True, max_chars=max_chars, drop_long=drop_long, drop_empty=True
-        )
+        checked, _ = check_rows(records, training=True, max_chars=max_chars, drop_long=drop_long, drop_empty=True)
         parts.append(Split("unlabeled", checked.texts, checked.pairs, provenance=checked.provenance))
     return _joined(parts)
 
@@ -105,9 +103,7 @@ def _tables(source: Any, encoding: str | None, delimiter: str | None) -> list[Ta
     no_texts = ("validation", "test", *NAME_FILES)
     pool = [file for file in files if split_of(file) not in no_texts] or files
     if not pool:
-        raise DataError(
-            f"{path} holds no data file.", accepted={"files": "txt, csv, tsv, jsonl, json, parquet, arrow"}
-        )
+        raise DataError(f"{path} holds no data file.", accepted={"files": "txt, csv, tsv, jsonl, json, parquet, arrow"})
     return [FileTable(open_rows(file, encoding=encoding, delimiter=delimiter)) for file in pool]
 
 

@@ -109,9 +109,7 @@ def _refuse_labels(said: Said, source: object) -> None:
         )
 
 
-def _adopt_labels(
-    loaded: LoadedClassifier, dataset: Dataset | None, progress: Callable[[str], None] | None
-) -> None:
+def _adopt_labels(loaded: LoadedClassifier, dataset: Dataset | None, progress: Callable[[str], None] | None) -> None:
     """Name the labels of a classifier that transformers wrote as the data do, where only one reading is possible."""
     own = loaded.settings.labels
     taken = None if dataset is None or _says_all(loaded) else adopted_labels(own, dataset.labels)

@@ -116,7 +116,6 @@ def distill_all(
         progress: called with a line of text now and then.
         callbacks: transformers callbacks.
     """
-
     shown = False
 
     def finetuned(base: str) -> Run:

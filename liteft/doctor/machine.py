@@ -84,9 +84,7 @@ def _linux_memory(meminfo: Path) -> tuple[int | None, int | None]:
     except OSError:
         return None, None
     fields = {line.split(":")[0]: line.split(":")[1].split() for line in lines if ":" in line}
-    total, available = (
-        int(fields[key][0]) * 1024 if key in fields else None for key in ("MemTotal", "MemAvailable")
-    )
+    total, available = (int(fields[key][0]) * 1024 if key in fields else None for key in ("MemTotal", "MemAvailable"))
     return total, available
 
 

@@ -116,15 +116,11 @@ def version_findings(requirements: list[Requirement] | None) -> list[Finding]:
     base = [requirement for requirement in requirements or [] if not requirement.extra]
     missing, unfit = _sort(base)
     if missing or unfit:
-        findings.append(
-            Finding("base packages", "problem", _words(missing, unfit), (install_hint(),))
-        )
+        findings.append(Finding("base packages", "problem", _words(missing, unfit), (install_hint(),)))
     return findings
 
 
-def extra_findings(
-    requirements: list[Requirement] | None, purposes: Mapping[str, str] = _EXTRAS
-) -> list[Finding]:
+def extra_findings(requirements: list[Requirement] | None, purposes: Mapping[str, str] = _EXTRAS) -> list[Finding]:
     """Return for each extra whether its packages are there and fit; nothing if requirements are None."""
     findings = []
     for extra, purpose in purposes.items():
@@ -134,9 +130,7 @@ def extra_findings(
         missing, unfit = _sort(asked)
         fix = (install_hint(extra),)
         if unfit:
-            findings.append(
-                Finding(f"extra {extra}", "problem", f"for {purpose}: {_words(missing, unfit)}", fix)
-            )
+            findings.append(Finding(f"extra {extra}", "problem", f"for {purpose}: {_words(missing, unfit)}", fix))
         elif missing:
             findings.append(Finding(f"extra {extra}", "off", f"for {purpose}: {_words(missing, unfit)}", fix))
         else:

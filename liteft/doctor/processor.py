@@ -42,9 +42,7 @@ class Processor:
     features: dict[str, bool] | None
 
 
-def read_processor(
-    *, system: str | None = None, machine: str | None = None, cpuinfo: Path = _CPUINFO
-) -> Processor:
+def read_processor(*, system: str | None = None, machine: str | None = None, cpuinfo: Path = _CPUINFO) -> Processor:
     """Return what the system says about its processor.
 
     Args:
@@ -79,18 +77,14 @@ def processor_findings(processor: Processor | None = None) -> list[Finding]:
     findings = [Finding("processor", "ok", f"{processor.name}: {listed}")]
     if processor.architecture == "x86" and not has["AVX2"]:
         findings.append(
-            Finding(
-                "vectors", "off", "without AVX2 everything runs on slow kernels; only another processor helps"
-            )
+            Finding("vectors", "off", "without AVX2 everything runs on slow kernels; only another processor helps")
         )
     integer, instructions = _integer_products(processor)
     if integer:
         findings.append(Finding("int8", "ok", f"integer products run on {instructions}"))
     else:
         meaning = f"without {instructions} int8 saves size but may save no time: compare with fp32 first"
-        findings.append(
-            Finding("int8", "off", meaning, ("liteft compare ARTIFACT_FP32 ARTIFACT_INT8 --on DATA",))
-        )
+        findings.append(Finding("int8", "off", meaning, ("liteft compare ARTIFACT_FP32 ARTIFACT_INT8 --on DATA",)))
     if has["BF16"]:
         findings.append(Finding("bf16", "ok", "the processor multiplies bfloat16: training in bf16 pays"))
     else:

@@ -150,9 +150,7 @@ def _origin(manifest: Manifest) -> str:
         described = f"{base} fine-tuned" if base else str(manifest.teacher.get("name", "unnamed"))
         size = f", {parameters / 1e6:.1f} M parameters" if parameters else ""
         lines.append(f"- Teacher: {described}{size}")
-    lines.append(
-        "- Versions: " + ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
-    )
+    lines.append("- Versions: " + ", ".join(f"{name} {version}" for name, version in manifest.versions.items()))
     return "\n".join(lines) + "\n"
 
 

@@ -54,9 +54,7 @@ def write_operators(graph: Path, target: Path) -> None:
         logger.setLevel(logging.WARNING)
         try:
             with contextlib.redirect_stdout(io.StringIO()):
-                convert_onnx_models_to_ort(
-                    spare / "model.onnx", spare, optimization_styles=[OptimizationStyle.Fixed]
-                )
+                convert_onnx_models_to_ort(spare / "model.onnx", spare, optimization_styles=[OptimizationStyle.Fixed])
             (listed,) = spare.glob("*.config")
             lines = listed.read_text(encoding="utf-8").splitlines()
         except Exception as error:  # the tool raises plain Exception, and onnxruntime's own classes

@@ -386,6 +386,4 @@ def _summary(checked: dict[str, Any]) -> str:
     agreed = f"same label as the model on {100 * checked['agreement']:.2f}% of {checked['texts']:,} texts"
     if checked["accuracy"] is None:
         return agreed
-    return (
-        f"{agreed}, accuracy {100 * checked['accuracy']:.2f}% (model {100 * checked['model_accuracy']:.2f}%)"
-    )
+    return f"{agreed}, accuracy {100 * checked['accuracy']:.2f}% (model {100 * checked['model_accuracy']:.2f}%)"

@@ -87,9 +87,7 @@ _DENSE_HEAD = {"head.dense": "classifier.dense", "classifier": "classifier.out_p
 _ROBERTA = Family("roberta", _BERT_ENCODER, _DENSE_HEAD, "tanh", counts_tokens=True)
 
 FAMILIES: Mapping[str, Family] = {
-    "bert": Family(
-        "bert", _BERT_ENCODER, {"head.dense": "bert.pooler.dense", "classifier": "classifier"}, "tanh"
-    ),
+    "bert": Family("bert", _BERT_ENCODER, {"head.dense": "bert.pooler.dense", "classifier": "classifier"}, "tanh"),
     "distilbert": Family(
         "distilbert",
         _DISTILBERT_ENCODER,
@@ -118,9 +116,7 @@ def weight_names(family: Family, *, layers: int, pooling: str) -> dict[str, str]
         A one-to-one map: inverted, it names the weights the other way. Optional weights (type embeddings,
         ELECTRA's projection) are in it whether the model has them or not.
     """
-    prefix, head = (
-        (family.prefix, family.head) if pooling == "cls" else ("encoder", {"classifier": "classifier"})
-    )
+    prefix, head = (family.prefix, family.head) if pooling == "cls" else ("encoder", {"classifier": "classifier"})
     names: dict[str, str] = {}
     for neutral, theirs in family.encoder.items():
         for layer in range(layers if "{layer}" in neutral else 1):

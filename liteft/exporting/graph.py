@@ -80,9 +80,7 @@ def emit_classifier(
     bias = encoder.attention_bias(kept)
     last = weights.spec.layers - 1
     for layer in range(weights.spec.layers):
-        hidden = encoder.layer(
-            layer, hidden, bias, first_only=layer == last and weights.spec.pooling == "cls"
-        )
+        hidden = encoder.layer(layer, hidden, bias, first_only=layer == last and weights.spec.pooling == "cls")
     pooled = encoder.mean(hidden, kept) if weights.spec.pooling == "mean" else encoder.only_column(hidden)
     return encoder.head(pooled)
 
@@ -100,17 +98,11 @@ class _Encoder:
     def embeddings(self, input_ids: str, token_type_ids: str | None) -> str:
         """Sum of word, position and type embeddings, normed, and projected where ELECTRA's width differs."""
         op = self.builder.op
-        total = op(
-            "Add", self._table("word").take(input_ids), self._positions(input_ids), name="embeddings.placed"
-        )
+        total = op("Add", self._table("word").take(input_ids), self._positions(input_ids), name="embeddings.placed")
         if token_type_ids is not None:
             total = op("Add", total, self._table("type").take(token_type_ids), name="embeddings.typed")
         normed = self.norm("embeddings.norm", total)
-        return (
-            self.linear("embeddings.project", normed)
-            if "embeddings.project.weight" in self.tensors
-            else normed
-        )
+        return self.linear("embeddings.project", normed) if "embeddings.project.weight" in self.tensors else normed
 
     def attention_bias(self, kept: str) -> str:
         """0 where a key may be seen and the lowest float where not, shape (texts, 1, 1, tokens)."""
@@ -126,14 +118,10 @@ class _Encoder:
             queried = op("Gather", hidden, self.builder.integers(0), name=f"{name}.first", axis=1)
         context = self._attention(f"{name}.attention", hidden, queried, bias)
         projected = self.linear(f"{name}.attention.output", context)
-        attended = self.norm(
-            f"{name}.attention.norm", op("Add", projected, queried, name=f"{name}.attention.sum")
-        )
+        attended = self.norm(f"{name}.attention.norm", op("Add", projected, queried, name=f"{name}.attention.sum"))
         inner = self._activation(self.spec.activation, self.linear(f"{name}.feed_forward.inner", attended))
         outer = self.linear(f"{name}.feed_forward.outer", inner)
-        return self.norm(
-            f"{name}.feed_forward.norm", op("Add", outer, attended, name=f"{name}.feed_forward.sum")
-        )
+        return self.norm(f"{name}.feed_forward.norm", op("Add", outer, attended, name=f"{name}.feed_forward.sum"))
 
     def mean(self, hidden: str, kept: str) -> str:
         """Mean over the columns that the mask keeps, (texts, width); zero for a text without any."""
@@ -142,9 +130,7 @@ class _Encoder:
         rows = op("Unsqueeze", weights, axis, name="pooling.row")
         total = op("Squeeze", op("MatMul", rows, hidden, name="pooling.product"), axis, name="pooling.total")
         count = op("ReduceSum", weights, axis, name="pooling.count", keepdims=1)
-        return op(
-            "Div", total, op("Max", count, self.builder.number(1), name="pooling.positive"), name="pooled"
-        )
+        return op("Div", total, op("Max", count, self.builder.number(1), name="pooling.positive"), name="pooled")
 
     def only_column(self, hidden: str) -> str:
         """The one column of (texts, 1, width) as (texts, width)."""
@@ -163,10 +149,7 @@ class _Encoder:
 
     def norm(self, name: str, x: str) -> str:
         """LayerNormalization over the last axis."""
-        parts = [
-            self.builder.weight(f"{name}.{part}", self.tensors[f"{name}.{part}"])
-            for part in ("weight", "bias")
-        ]
+        parts = [self.builder.weight(f"{name}.{part}", self.tensors[f"{name}.{part}"]) for part in ("weight", "bias")]
         return self.builder.op("LayerNormalization", x, *parts, name=name, axis=-1, epsilon=self.spec.epsilon)
 
     def _stacked(
@@ -174,8 +157,7 @@ class _Encoder:
     ) -> str:
         """One product with the stacked weights of several linear layers."""
         weight, bias = (
-            np.concatenate([self.tensors[f"{source}.{part}"] for source in sources])
-            for part in ("weight", "bias")
+            np.concatenate([self.tensors[f"{source}.{part}"] for source in sources]) for part in ("weight", "bias")
         )
         precision: Precision = "fp32" if self.precision == "int8" and not quantized else self.precision
         return emit_linear(
@@ -195,15 +177,11 @@ class _Encoder:
         parts = ["query", "key", "value"]
         if queried == hidden:
             projected = self._stacked(f"{name}.query_key_value", hidden, [f"{name}.{part}" for part in parts])
-            query, key, value = self.builder.split(
-                projected, axis=-1, parts=[f"{name}.{part}" for part in parts]
-            )
+            query, key, value = self.builder.split(projected, axis=-1, parts=[f"{name}.{part}" for part in parts])
         else:
             query = self.linear(f"{name}.query", queried)
             projected = self._stacked(f"{name}.key_value", hidden, [f"{name}.{part}" for part in parts[1:]])
-            key, value = self.builder.split(
-                projected, axis=-1, parts=[f"{name}.{part}" for part in parts[1:]]
-            )
+            key, value = self.builder.split(projected, axis=-1, parts=[f"{name}.{part}" for part in parts[1:]])
         query, key, value = (
             self._heads(f"{name}.{part}", each, transposed=part == "key")
             for part, each in zip(parts, (query, key, value), strict=True)
@@ -255,14 +233,10 @@ class _Encoder:
                 name="positions.one",
                 to=TensorProto.INT64,
             )
-            return table.take(
-                op("CumSum", ones, self.builder.constant(np.int64(0)), name="positions", exclusive=1)
-            )
+            return table.take(op("CumSum", ones, self.builder.constant(np.int64(0)), name="positions", exclusive=1))
         constant = self.builder.constant(np.int64(padding))
         is_padding = op("Equal", input_ids, constant, name="positions.padding")
-        counted = op(
-            "Cast", op("Not", is_padding, name="positions.real"), name="positions.one", to=TensorProto.INT64
-        )
+        counted = op("Cast", op("Not", is_padding, name="positions.real"), name="positions.one", to=TensorProto.INT64)
         total = op("CumSum", counted, self.builder.constant(np.int64(1)), name="positions.count")
         placed = op("Add", op("Mul", total, counted, name="positions.kept"), constant, name="positions")
         return table.take(placed)

@@ -15,9 +15,11 @@ _BATCH: dict[Precision, float] = {"fp32": 1e-4, "fp16": 1e-4, "int8": 1e-2}
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of a verification. Labels and accuracy fail where they are beyond their limit and chance does not
-    explain it, one-sided p < 0.05: a few near ties of a small split prove nothing. With these limits an export fails
-    from 2 labels that differ of 8 texts, 8 of 180, 29 of 1,000; and from 5 texts lost of 180, where none is won.
+    """The limits of a verification.
+
+    Labels and accuracy fail where they are beyond their limit and chance does not explain it, one-sided p < 0.05: a
+    few near ties of a small split prove nothing. With these limits an export fails from 2 labels that differ of 8
+    texts, 8 of 180, 29 of 1,000; and from 5 texts lost of 180, where none is won.
 
     Attributes:
         logit_difference: largest difference of any logit; None for the precision's own limit: 1e-4 for fp32,
@@ -45,9 +47,7 @@ class Limits:
             least = 1 if name == "texts" else 0
             value = getattr(self, name)
             if not least <= value <= most:
-                raise ConfigError(
-                    f"the limit {name}={value} is out of range.", accepted={name: f"{least} to {most:g}"}
-                )
+                raise ConfigError(f"the limit {name}={value} is out of range.", accepted={name: f"{least} to {most:g}"})
 
     def resolved(self, precision: Precision) -> Limits:
         """Return the limits with the precision's own values filled in where there is None."""

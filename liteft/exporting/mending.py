@@ -105,9 +105,7 @@ class Attempt:
         if len(split) > _BLAME_TEXTS:
             split = split.take(np.linspace(0, len(split) - 1, _BLAME_TEXTS).round().astype(np.int64))
         encoded = self.loaded.tokenizer.encode(split.texts, split.pairs)
-        return rank_products(
-            self.blueprint, quantization, encoded, self.loaded.settings.task, progress=progress
-        )
+        return rank_products(self.blueprint, quantization, encoded, self.loaded.settings.task, progress=progress)
 
 
 def mend(

@@ -36,9 +36,7 @@ def find_model(source: Run | str | os.PathLike[str]) -> tuple[Run | None, Path]:
     return run, run.model_path
 
 
-def settle_meaning(
-    folder: Path, said: Said, verify: Split, progress: Callable[[str], None] | None
-) -> None:
+def settle_meaning(folder: Path, said: Said, verify: Split, progress: Callable[[str], None] | None) -> None:
     """Tell what is taken from the texts to verify on, where neither the folder nor the caller says it.
 
     Raises:

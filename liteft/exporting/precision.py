@@ -173,14 +173,10 @@ def _row_product(builder: GraphBuilder, x: str, weight: str, scale: str, *, name
     )
     largest = builder.op("Max", largest, builder.number(127 * _SMALLEST_SCALE), name=f"{name}.positive")
     row_scale = builder.op("Mul", largest, builder.number(1 / 127), name=f"{name}.row_scale")
-    rounded = builder.op(
-        "Round", builder.op("Div", x, row_scale, name=f"{name}.scaled"), name=f"{name}.rounded"
-    )
+    rounded = builder.op("Round", builder.op("Div", x, row_scale, name=f"{name}.scaled"), name=f"{name}.rounded")
     shifted = builder.op("Add", rounded, builder.number(128), name=f"{name}.shifted")
     rows = builder.op("Cast", shifted, name=f"{name}.rows", to=TensorProto.UINT8)
     zero = builder.constant(np.uint8(128))
     total = builder.op("MatMulInteger", rows, weight, zero, name=f"{name}.total")
     total = builder.op("Cast", total, name=f"{name}.total_float", to=TensorProto.FLOAT)
-    return builder.op(
-        "Mul", builder.op("Mul", total, row_scale, name=f"{name}.by_row"), scale, name=f"{name}.product"
-    )
+    return builder.op("Mul", builder.op("Mul", total, row_scale, name=f"{name}.by_row"), scale, name=f"{name}.product")

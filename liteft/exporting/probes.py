@@ -80,9 +80,7 @@ def _lengths(loaded: LoadedClassifier) -> tuple[int, ...]:
     return tuple(sorted(lengths))
 
 
-def _random_ids(
-    loaded: LoadedClassifier, lengths: tuple[int, ...], generator: np.random.Generator
-) -> Encoded:
+def _random_ids(loaded: LoadedClassifier, lengths: tuple[int, ...], generator: np.random.Generator) -> Encoded:
     vocabulary, padding = int(loaded.config.vocab_size), loaded.tokenizer.pad_id
     real = np.setdiff1d(np.arange(min(vocabulary, loaded.tokenizer.vocabulary_size)), [padding])
     ids = [generator.choice(real, length).astype(np.int32) for length in lengths]
@@ -97,8 +95,6 @@ def _torch_logits(loaded: LoadedClassifier, encoded: Encoded) -> np.ndarray:
     with torch.inference_mode():
         rows = []
         for row in range(len(encoded.ids)):
-            batch = pad_batch(
-                encoded, [row], pad_id=loaded.tokenizer.pad_id, types=uses_type_ids(loaded.config)
-            )
+            batch = pad_batch(encoded, [row], pad_id=loaded.tokenizer.pad_id, types=uses_type_ids(loaded.config))
             rows.append(loaded.model(**batch).logits.float().numpy())
     return np.concatenate(rows)

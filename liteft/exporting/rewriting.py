@@ -38,9 +38,7 @@ def store_half(model: onnx.ModelProto) -> int:
             continue
         name, changed = tensor.name, changed + 1
         tensor.CopyFrom(numpy_helper.from_array(half, f"{name}.half"))
-        nodes.append(
-            helper.make_node("Cast", [tensor.name], [name], name=f"{name}.float", to=TensorProto.FLOAT)
-        )
+        nodes.append(helper.make_node("Cast", [tensor.name], [name], name=f"{name}.float", to=TensorProto.FLOAT))
     _set_nodes(model, [*nodes, *model.graph.node])
     return changed
 
@@ -145,9 +143,7 @@ class _Rewriter:
         stacked = node.op_type == "Gemm" and form == "int8" and quantization.scheme == "static"
         if stacked:
             x = op("Unsqueeze", x, self.builder.integers(0), name=f"{name}.stack")
-        value = emit_int8_product(
-            self.builder, x, weight, scale, name=name, product=product, quantization=quantization
-        )
+        value = emit_int8_product(self.builder, x, weight, scale, name=name, product=product, quantization=quantization)
         if len(node.input) > 2 and node.input[2]:
             value = op("Add", value, node.input[2], name=f"{name}.biased")
         if stacked:
@@ -173,9 +169,7 @@ class _Rewriter:
         """Store a matrix in int8, for products as (inputs, outputs); return its name and its scales'."""
         if (name, layout) not in self._stored:
             matrix = numpy_helper.to_array(self._matrices[name])
-            quantized, scales = quantize_channels(
-                matrix.T if layout == "inputs_by_outputs" else matrix, largest
-            )
+            quantized, scales = quantize_channels(matrix.T if layout == "inputs_by_outputs" else matrix, largest)
             self._stored[name, layout] = (
                 self.builder.weight(f"{name}.int8.{layout}", quantized if layout == "table" else quantized.T),
                 self.builder.weight(f"{name}.scale.{layout}", scales),

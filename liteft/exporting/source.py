@@ -204,9 +204,7 @@ def _check_ids(expected: Encoded, found: Encoded, reading: SourceReading, what: 
                 )
 
 
-def _check_logits(
-    expected: np.ndarray, found: np.ndarray, reading: SourceReading, limit: float, what: str
-) -> float:
+def _check_logits(expected: np.ndarray, found: np.ndarray, reading: SourceReading, limit: float, what: str) -> float:
     if expected.shape != found.shape:
         raise VerificationError(
             f"{what} gives {found.shape[1]} logits a text, and transformers {expected.shape[1]}; nothing was exported.",

@@ -199,9 +199,7 @@ class Gate:
                     if source is not None and source.logits is not None:
                         answers[backend] = classifier.logits(*source.runnable_texts())
                     threads = classifier.threads
-                engine = choose_engine(
-                    artifact, device="cpu", backend=backend, threads=threads, trust=self._trust
-                )
+                engine = choose_engine(artifact, device="cpu", backend=backend, threads=threads, trust=self._trust)
                 probes = run_probes(self._loaded, engine)
                 task = self._loaded.settings.task
                 comparisons.append(
@@ -276,9 +274,7 @@ def _reference(loaded: LoadedClassifier, chosen: Split) -> np.ndarray:
     """Return the model's own logits."""
     reference = predict_logits(loaded, chosen.texts, chosen.pairs)
     if not np.isfinite(reference).all():
-        raise ModelError(
-            f"the logits of {loaded.path} are not finite numbers.", fix="train it again, in fp32"
-        )
+        raise ModelError(f"the logits of {loaded.path} are not finite numbers.", fix="train it again, in fp32")
     return reference
 
 

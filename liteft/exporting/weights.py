@@ -107,11 +107,7 @@ def read_weights(loaded: LoadedClassifier) -> EncoderWeights:
     family = FAMILIES[config.model_type]
     names = weight_names(family, layers=config.num_hidden_layers, pooling=settings.pooling)
     state = loaded.model.state_dict()
-    tensors = {
-        ours: state[theirs].detach().cpu().float().numpy()
-        for ours, theirs in names.items()
-        if theirs in state
-    }
+    tensors = {ours: state[theirs].detach().cpu().float().numpy() for ours, theirs in names.items() if theirs in state}
     typed = settings.paired and uses_type_ids(config)
     if "embeddings.type.weight" in tensors and not typed:
         types = tensors.pop("embeddings.type.weight")

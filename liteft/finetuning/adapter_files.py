@@ -89,7 +89,8 @@ def load_adapter_weights(model: nn.Module, folder: Path) -> None:
             f"{folder / ADAPTER} cannot be read: {first_line(error)}.", fix="copy the folder again, whole"
         ) from error
     wrong = sorted(
-        name for name in own.keys() | stored.keys()
+        name
+        for name in own.keys() | stored.keys()
         if name not in own or name not in stored or own[name].shape != stored[name].shape
     )
     if wrong:

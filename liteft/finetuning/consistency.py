@@ -57,7 +57,7 @@ class ConsistencyTrainer(ClassifierTrainer):
             inputs = {name: torch.cat([tensor, tensor]) for name, tensor in inputs.items()}
         return inputs
 
-    def text_loss(self, logits: Tensor, batch: dict[str, Tensor], outputs: Any) -> Tensor:  # noqa: ARG002
+    def text_loss(self, logits: Tensor, batch: dict[str, Tensor], outputs: Any) -> Tensor:
         """Return the hard-label loss, averaged over both passes, and the weighted distance between them, shape ()."""
         first, second = logits.chunk(2)
         gold = self.gold_loss(logits, torch.cat([batch["labels"], batch["labels"]]))

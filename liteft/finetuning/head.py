@@ -73,9 +73,7 @@ def start_from_discriminants(loaded: LoadedClassifier, split: Split, *, seed: in
         layer.bias.copy_(torch.from_numpy(bias))
 
 
-def discriminants(
-    features: np.ndarray, labels: np.ndarray, *, count: int, task: Task
-) -> tuple[np.ndarray, np.ndarray]:
+def discriminants(features: np.ndarray, labels: np.ndarray, *, count: int, task: Task) -> tuple[np.ndarray, np.ndarray]:
     """Return weights and biases of linear discriminant analysis, scaled to fit.
 
     The covariance is shrunk by 0.3 towards a multiple of the identity. The discriminants of many dimensions are far

@@ -101,9 +101,7 @@ class LoadedClassifier:
         return cast(PretrainedConfig, self.model.config)
 
 
-def load_classifier(
-    folder: str | Path, *, max_tokens: int | None = None, said: Said | None = None
-) -> LoadedClassifier:
+def load_classifier(folder: str | Path, *, max_tokens: int | None = None, said: Said | None = None) -> LoadedClassifier:
     """Return the classifier in a folder that LiteFT or transformers wrote, in float32 and evaluation mode.
 
     An adapter comes with its base, stored as it was while it was trained. The tokenizer is read as transformers does.
@@ -141,9 +139,7 @@ def load_classifier(
         raise ModelError(
             f"{folder / WEIGHTS} does not fit config.json: {reason}.", fix="copy the folder again, whole"
         ) from error
-    tokenizer = found.cutting(
-        settings.max_tokens, truncation_side=settings.truncation_side, pad_id=config.pad_token_id
-    )
+    tokenizer = found.cutting(settings.max_tokens, truncation_side=settings.truncation_side, pad_id=config.pad_token_id)
     return LoadedClassifier(model.eval(), tokenizer, settings, folder, cut_by)
 
 
@@ -207,9 +203,7 @@ def save_classifier(
     if isinstance(model, MeanPooledClassifier):
         mark_config(folder / "config.json")
     found = read_tokenizer(Path(tokenizer_source), config)
-    tokenizer = found.cutting(
-        settings.max_tokens, truncation_side=settings.truncation_side, pad_id=config.pad_token_id
-    )
+    tokenizer = found.cutting(settings.max_tokens, truncation_side=settings.truncation_side, pad_id=config.pad_token_id)
     write_tokenizer(found.settings, tokenizer, folder, types=uses_type_ids(config))
 
 

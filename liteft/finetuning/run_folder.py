@@ -266,9 +266,7 @@ def _write_predictions(folder: Path, name: str, logits: np.ndarray, split: Split
         writer.writerow(["row", "gold", "predicted", "score"])
         for row in range(len(logits)):
             gold_names = "" if split.labels is None else _names(split.labels[row], dataset.labels)
-            writer.writerow(
-                [row, gold_names, _names(decided[row], dataset.labels), f"{probabilities[row].max():.6f}"]
-            )
+            writer.writerow([row, gold_names, _names(decided[row], dataset.labels), f"{probabilities[row].max():.6f}"])
 
 
 def _names(value: Any, labels: tuple[str, ...]) -> str:
@@ -280,9 +278,7 @@ def _names(value: Any, labels: tuple[str, ...]) -> str:
 def _refuse_others(out: Path) -> None:
     """Refuse a folder that holds something else than a run."""
     if out.exists() and (not out.is_dir() or any(not _from_start(path) for path in out.iterdir())):
-        raise RunError(
-            f"{out} exists and is no run folder; nothing was written.", fix=option("out", "NEW_FOLDER")
-        )
+        raise RunError(f"{out} exists and is no run folder; nothing was written.", fix=option("out", "NEW_FOLDER"))
 
 
 def _from_start(path: Path) -> bool:

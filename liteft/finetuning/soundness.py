@@ -45,19 +45,21 @@ class Divergence(TrainerCallback):  # type: ignore[misc]
         self,
         args: TrainingArguments,
         state: TrainerState,
-        control: TrainerControl,  # noqa: ARG002
+        control: TrainerControl,
         logs: dict[str, Any] | None = None,
-        **rest: Any,  # noqa: ARG002
+        **rest: Any,
     ) -> None:
+        """Judge what was just logged."""
         self._look_at(logs or {}, state.global_step, args, state)
 
     def on_train_begin(
         self,
         args: TrainingArguments,
         state: TrainerState,
-        control: TrainerControl,  # noqa: ARG002
-        **rest: Any,  # noqa: ARG002
+        control: TrainerControl,
+        **rest: Any,
     ) -> None:
+        """Judge what a training that is resumed had logged before."""
         for entry in state.log_history:  # of a training that is resumed: what was noted before is lost with its process
             self._look_at(entry, int(entry["step"]), args, state)
 

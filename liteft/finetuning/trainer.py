@@ -200,16 +200,14 @@ class ClassifierTrainer(Trainer):
         self.divergence = Divergence(name, task, labels, progress)
         self.add_callback(self.divergence)
 
-    def text_loss(self, logits: Tensor, batch: dict[str, Tensor], outputs: Any) -> Tensor:  # noqa: ARG002
+    def text_loss(self, logits: Tensor, batch: dict[str, Tensor], outputs: Any) -> Tensor:
         """Return the training loss of one batch, shape (); a subclass may use more than the labels."""
         return self.gold_loss(logits, batch["labels"])
 
     def gold_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the hard-label loss under the recipe's smoothing and class weights, shape ()."""
         weights = None if self.class_weights is None else self.class_weights.to(logits.device)
-        return label_loss(
-            logits, labels, task=self.task, smoothing=self.recipe.label_smoothing, weights=weights
-        )
+        return label_loss(logits, labels, task=self.task, smoothing=self.recipe.label_smoothing, weights=weights)
 
     def model_inputs(self, batch: dict[str, Tensor]) -> dict[str, Any]:
         """Return the part of a batch that the model takes."""
@@ -220,7 +218,7 @@ class ClassifierTrainer(Trainer):
         model: nn.Module,
         inputs: dict[str, Tensor],
         return_outputs: bool = False,
-        num_items_in_batch: Any = None,  # noqa: ARG002
+        num_items_in_batch: Any = None,
     ) -> Any:
         """Trainer's hook: the training loss while training, the hard-label loss while evaluating."""
         outputs = model(**self.model_inputs(inputs))
@@ -230,7 +228,7 @@ class ClassifierTrainer(Trainer):
             loss = label_loss(outputs.logits, inputs["labels"], task=self.task)
         return (loss, {"logits": outputs.logits}) if return_outputs else loss
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:  # noqa: ARG002
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
         return self.index_sampler
 
     def _metrics(self, prediction: Any) -> dict[str, float]:
@@ -306,7 +304,11 @@ class _EpochOrder(TrainerCallback):  # type: ignore[misc]
         self.sampler = sampler
 
     def on_epoch_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any  # noqa: ARG002
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **rest: Any,
     ) -> None:
         self.sampler.set_epoch(int(state.epoch or 0))
 
@@ -316,10 +318,10 @@ class _SaveEvaluated(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(
         self,
-        args: TrainingArguments,  # noqa: ARG002
-        state: TrainerState,  # noqa: ARG002
+        args: TrainingArguments,
+        state: TrainerState,
         control: TrainerControl,
-        **rest: Any,  # noqa: ARG002
+        **rest: Any,
     ) -> None:
         control.should_save = control.should_save or control.should_evaluate
 
@@ -332,10 +334,10 @@ class _EarlyStopping(TrainerCallback):  # type: ignore[misc]
 
     def on_evaluate(
         self,
-        args: TrainingArguments,  # noqa: ARG002
+        args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
-        **rest: Any,  # noqa: ARG002
+        **rest: Any,
     ) -> None:
         if self.has_stopped(state):
             control.should_training_stop = True
@@ -353,7 +355,11 @@ class _Log(TrainerCallback):  # type: ignore[misc]
         self.first_step = 0
 
     def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any  # noqa: ARG002
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **rest: Any,
     ) -> None:
         self.started = self.told = time.monotonic()
         self.first_step = state.global_step
@@ -363,11 +369,11 @@ class _Log(TrainerCallback):  # type: ignore[misc]
 
     def on_log(
         self,
-        args: TrainingArguments,  # noqa: ARG002
+        args: TrainingArguments,
         state: TrainerState,
-        control: TrainerControl,  # noqa: ARG002
+        control: TrainerControl,
         logs: dict[str, Any] | None = None,
-        **rest: Any,  # noqa: ARG002
+        **rest: Any,
     ) -> None:
         if not state.is_world_process_zero or logs is None:
             return

@@ -151,8 +151,7 @@ def _no_weights(folder: Path) -> ModelError:
         return ModelError(
             f"{folder} has no {WEIGHTS}; weights in other formats are never loaded, and it holds {others[0]}.",
             accepted={"weights": f"{WEIGHTS}, or its parts with {INDEX}"},
-            fix=f"write them anew where you trust them: in Python, {_loaded(folder)}"
-            f".save_pretrained({str(folder)!r})",
+            fix=f"write them anew where you trust them: in Python, {_loaded(folder)}.save_pretrained({str(folder)!r})",
         )
     return ModelError(
         f"{folder} holds no weights: there is no {WEIGHTS}.",

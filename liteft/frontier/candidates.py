@@ -88,9 +88,7 @@ def asked_shapes(recipe: Recipe, *, layers: int, width: int) -> list[Shape]:
     """
     search, size = recipe.search, recipe.student.size
     if size is not None and (search.layers is not None or search.widths is not None):
-        raise ConfigError(
-            f"size = {size} is one shape, and [search] names layers or widths.", fix=leave_out("size")
-        )
+        raise ConfigError(f"size = {size} is one shape, and [search] names layers or widths.", fix=leave_out("size"))
     if size is not None:
         depth, own = parse_size(size)
         shapes = [Shape(depth, own or width)]

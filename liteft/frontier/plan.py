@@ -80,9 +80,7 @@ def plan_shapes(
             yield [planned(Shape(shape.layers, narrower)) for shape in shapes]
 
 
-def require_fit(
-    recipe: Recipe, config: PretrainedConfig, settings: ModelSettings, tokenizer: TextTokenizer
-) -> None:
+def require_fit(recipe: Recipe, config: PretrainedConfig, settings: ModelSettings, tokenizer: TextTokenizer) -> None:
     """Refuse a budget into which no student of a teacher fits, before anything is trained.
 
     Raises:

@@ -42,13 +42,21 @@ class GiveUp(TrainerCallback):  # type: ignore[misc]
         self.found: Hopeless | None = None
 
     def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any  # noqa: ARG002
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **rest: Any,
     ) -> None:
         """Forget what another training was."""
         self.found = None
 
     def on_evaluate(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any  # noqa: ARG002
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **rest: Any,
     ) -> None:
         """Judge."""
         values = [entry[self.metric] for entry in state.log_history if self.metric in entry]
@@ -57,7 +65,11 @@ class GiveUp(TrainerCallback):  # type: ignore[misc]
             self.found = Hopeless(state.global_step, state.max_steps, max(values))
 
     def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **rest: Any  # noqa: ARG002
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **rest: Any,
     ) -> None:
         """Stop."""
         if self.found is not None and self.found.step == state.global_step:

@@ -183,9 +183,7 @@ def _open(
     def finetuned(base: str) -> Run:
         nonlocal trained
         folder, own = resolve_base(base), recipe.teacher
-        settings = ModelSettings(
-            dataset.labels, dataset.task, pooling_of(own, folder), own.max_tokens, dataset.paired
-        )
+        settings = ModelSettings(dataset.labels, dataset.task, pooling_of(own, folder), own.max_tokens, dataset.paired)
         tokenizer = read_tokenizer(folder).cutting(own.max_tokens)
         require_fit(recipe, read_config(folder), settings, tokenizer)
         trained = not (out / RUN_FILE).is_file()

@@ -189,9 +189,7 @@ def f1_samples(
     columns = []
     for logits in models:
         decisions = decide(logits, task, threshold)
-        gold, predicted, unknown = indicator_rows(
-            decisions, labels, task=task, count=logits.shape[1], foreign=foreign
-        )
+        gold, predicted, unknown = indicator_rows(decisions, labels, task=task, count=logits.shape[1], foreign=foreign)
         columns.append(predicted)
     width = gold.shape[1]
     rows = np.concatenate([unknown[:, None], gold, *columns], axis=1)

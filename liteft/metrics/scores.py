@@ -232,9 +232,7 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int =
     return float(np.abs(gaps).sum() / len(confidence))
 
 
-def agreement(
-    logits_a: np.ndarray, logits_b: np.ndarray, task: Task, threshold: float | np.ndarray = 0.5
-) -> float:
+def agreement(logits_a: np.ndarray, logits_b: np.ndarray, task: Task, threshold: float | np.ndarray = 0.5) -> float:
     """Return the share of texts for which both models decide the same (multi_label: on every label).
 
     Raises:
@@ -273,9 +271,7 @@ def _check_labels(logits: np.ndarray, labels: np.ndarray, task: Task, foreign: n
     _check_logits(logits)
     expected = logits.shape if task == "multi_label" else logits.shape[:1]
     if labels.shape != expected:
-        raise ValueError(
-            f"{task} logits of shape {logits.shape} need labels of shape {expected}, not {labels.shape}"
-        )
+        raise ValueError(f"{task} logits of shape {logits.shape} need labels of shape {expected}, not {labels.shape}")
     if task == "single_label" and len(labels) and int(labels.max()) >= logits.shape[1]:
         raise ValueError(f"label {int(labels.max())} is beyond the model's {logits.shape[1]} labels")
     if foreign is not None and foreign.shape != logits.shape[:1]:

@@ -254,9 +254,7 @@ def compare(
         peaks = [worker.peak_memory_bytes() if rounds else None for worker in workers]
         texts = write_texts(folder / "texts.json", gold.split.texts, gold.split.pairs)
         logits = [_scored(worker, texts, gold, told) for worker in workers]
-        rows = [
-            _measured(worker, gold, logits[0], values) for worker, values in zip(workers, logits, strict=True)
-        ]
+        rows = [_measured(worker, gold, logits[0], values) for worker, values in zip(workers, logits, strict=True)]
     timed = zip(rows, speeds, peaks, strict=True)
     return Comparison(
         models=tuple(replace(row, speed=speed, peak_memory_bytes=peak) for row, speed, peak in timed),
@@ -281,9 +279,7 @@ def _check_settings(rounds: int, seconds: float, threads: int | None, device: st
         if refused:
             raise ConfigError(f"{name}={values[name]} is out of range.", accepted={name: "a positive number"})
     if device not in ("cpu", "cuda"):
-        raise DeviceError(
-            f"models are compared on one device, not on {device!r}.", accepted={"device": "cpu, cuda"}
-        )
+        raise DeviceError(f"models are compared on one device, not on {device!r}.", accepted={"device": "cpu, cuda"})
 
 
 def _speed_texts(
@@ -335,9 +331,7 @@ def _measured(worker: Worker, gold: Gold, first: np.ndarray, logits: np.ndarray)
             metrics.correct(logits, targets, task=task, foreign=foreign),
         )
         if task == "multi_label":
-            difference = metrics.paired_f1_intervals(first, logits, targets, task=task, foreign=foreign)[
-                "micro_f1"
-            ]
+            difference = metrics.paired_f1_intervals(first, logits, targets, task=task, foreign=foreign)["micro_f1"]
     return Measured(
         subject=worker.subject,
         scores=metrics.score(logits, targets, task=task, foreign=foreign),

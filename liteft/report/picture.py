@@ -139,9 +139,7 @@ def _points(comparison: Comparison) -> list[_Point]:
     points = []
     for model in comparison.models:
         if model.speed is None:
-            raise ConfigError(
-                "the models were not timed, so there is no latency to draw.", fix="compare with rounds=5"
-            )
+            raise ConfigError("the models were not timed, so there is no latency to draw.", fix="compare with rounds=5")
         rounds = [one[0] for one in model.speed.rounds] or [model.speed.p50_ms]
         quality = 100 * model.scores[metric]
         low, high = model.intervals.get(metric, (quality / 100, quality / 100))
@@ -225,9 +223,7 @@ def _draw_labels(axes: Axes, renderer: Any, points: list[_Point], diameters: lis
         bottom, top = (axes.transData.transform((point.latency_ms, value))[1] for value in point.interval)
         obstacles += [Box(x - pixels, bottom, x + pixels, top), Box(left, y - pixels, right, y + pixels)]
     inside = Box(frame.x0 + 4 * pixels, frame.y0 + 4 * pixels, frame.x1, frame.y1)
-    for point, label, box in zip(
-        points, labels, place_labels(labels, obstacles, inside, 4 * pixels), strict=True
-    ):
+    for point, label, box in zip(points, labels, place_labels(labels, obstacles, inside, 4 * pixels), strict=True):
         _write_label(axes, point, label, box, pixels)
 
 
@@ -259,9 +255,7 @@ def _write_label(axes: Axes, point: _Point, label: Label, box: Box, pixels: floa
     )
     for text, size, color, vertical, y in lines:
         offset = ((x - label.x) / pixels, (y - label.y) / pixels)
-        axes.annotate(
-            text, xytext=offset, va=vertical, fontsize=size, color=color, parse_math=False, **common
-        )
+        axes.annotate(text, xytext=offset, va=vertical, fontsize=size, color=color, parse_math=False, **common)
 
 
 def _write_head(figure: Figure, comparison: Comparison, points: list[_Point]) -> None:
@@ -283,10 +277,7 @@ def _write_head(figure: Figure, comparison: Comparison, points: list[_Point]) ->
     if len(engines) > 1:
         from matplotlib.lines import Line2D
 
-        marks = [
-            Line2D([], [], marker="o", linestyle="", color=_COLORS[engine], markersize=6)
-            for engine in engines
-        ]
+        marks = [Line2D([], [], marker="o", linestyle="", color=_COLORS[engine], markersize=6) for engine in engines]
         figure.legend(
             marks,
             [_ENGINES[engine] for engine in engines],

@@ -78,9 +78,7 @@ def place_labels(labels: Sequence[Label], marks: Sequence[Box], frame: Box, gap:
         strangers = [label for number, label in enumerate(labels) if number != index]
         own = labels[index]
 
-        def cost(
-            box: Box, own: Label = own, others: list[Box] = others, strangers: list[Label] = strangers
-        ) -> float:
+        def cost(box: Box, own: Label = own, others: list[Box] = others, strangers: list[Label] = strangers) -> float:
             return _space_cost(box, others, marks, frame) + _reading_cost(box, own, others, strangers)
 
         placed[index] = min(_candidates(own, frame, gap), key=cost)

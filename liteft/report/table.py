@@ -32,9 +32,7 @@ def aligned(rows: Rows, *, texts: int) -> str:
     lines = []
     for row in rows:
         cells = zip(row, widths, strict=True)
-        padded = [
-            cell.ljust(width) if n < texts else cell.rjust(width) for n, (cell, width) in enumerate(cells)
-        ]
+        padded = [cell.ljust(width) if n < texts else cell.rjust(width) for n, (cell, width) in enumerate(cells)]
         lines.append("  ".join(padded).rstrip())
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
 

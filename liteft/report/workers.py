@@ -202,9 +202,7 @@ def time_workers(
     batches = min(_MOST_BATCHES, max(_LEAST_BATCHES, int(seconds / batch)))
     seen: list[list[tuple[float, float, float]]] = [[] for _ in workers]
     for number in range(rounds):
-        progress(
-            f"timing, round {number + 1} of {rounds}: {calls} single texts, {batches} batches of {BATCH}"
-        )
+        progress(f"timing, round {number + 1} of {rounds}: {calls} single texts, {batches} batches of {BATCH}")
         for turn in range(len(workers)):
             which = (turn + number) % len(workers)
             times = workers[which].ask("single", count=calls)["milliseconds"]

@@ -60,9 +60,7 @@ class Counters:
         """Return the sums so far."""
         return self._stats
 
-    def add(
-        self, *, texts: int, truncated: int, empty: int, tokens: int, padded_tokens: int, batches: int
-    ) -> None:
+    def add(self, *, texts: int, truncated: int, empty: int, tokens: int, padded_tokens: int, batches: int) -> None:
         """Add what one window of texts came to."""
         with self._lock:
             was = self._stats

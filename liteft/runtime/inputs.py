@@ -49,9 +49,7 @@ def is_one_text(inputs: Any, *, paired: bool) -> bool:
         return True
     if isinstance(inputs, tuple | list) and len(inputs) == 2 and all(isinstance(x, str) for x in inputs):
         return paired or isinstance(inputs, tuple)  # a tuple for a model of single texts: refused as a pair
-    if isinstance(inputs, bytes | bytearray | Mapping | set | frozenset) or not isinstance(
-        inputs, Collection
-    ):
+    if isinstance(inputs, bytes | bytearray | Mapping | set | frozenset) or not isinstance(inputs, Collection):
         endless = isinstance(inputs, Iterable) and not isinstance(inputs, Collection)
         raise InputError(
             f"predict got {_seen(inputs)}.",
@@ -102,9 +100,7 @@ def checked_text(value: Any, *, paired: bool, name: str) -> Text:
                 accepted={"inputs": _SINGLE},
                 fix="[text, text] for two texts",
             )
-        return Text(
-            _encodable(value[0], f"{name}, first half,"), _encodable(value[1], f"{name}, second half,")
-        )
+        return Text(_encodable(value[0], f"{name}, first half,"), _encodable(value[1], f"{name}, second half,"))
     missing = value is None or (isinstance(value, float) and math.isnan(value))  # pandas' missing text
     raise InputError(
         f"{name} is {_seen(value)}.",

@@ -206,9 +206,7 @@ def _was_moved(output: Path, folder: Path) -> bool:
 def _refuse_foreign(folder: Path) -> None:
     entries = folder.iterdir() if folder.is_dir() else ()
     if foreign := sorted(entry.name for entry in entries if not _OURS.fullmatch(entry.name)):
-        raise RunError(
-            f"{folder} holds what no prediction wrote: {foreign[0]}.", fix=["move it away", ANOTHER_OUTPUT]
-        )
+        raise RunError(f"{folder} holds what no prediction wrote: {foreign[0]}.", fix=["move it away", ANOTHER_OUTPUT])
 
 
 def _clear(folder: Path) -> None:
@@ -236,9 +234,7 @@ def _check_same(output: Path, folder: Path, state: Mapping[str, Mapping[str, Any
         was = {}
     now = _flat(json.loads(json.dumps(state)))
     differences = {
-        name: f"was {was.get(name)!r}, is {now.get(name)!r}"
-        for name in now | was
-        if was.get(name) != now.get(name)
+        name: f"was {was.get(name)!r}, is {now.get(name)!r}" for name in now | was if was.get(name) != now.get(name)
     }
     if differences:
         raise RunError(

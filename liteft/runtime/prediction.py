@@ -89,9 +89,7 @@ class Answering:
         for index, (column, cut) in enumerate(zip(best.tolist(), truncated.tolist(), strict=True)):
             label = self._labels[column]
             chosen = (label,) if over is None else self._named(over[index])
-            answers.append(
-                Prediction(label, best_scores[index], chosen, top[index] if top else (), cut, self._backend)
-            )
+            answers.append(Prediction(label, best_scores[index], chosen, top[index] if top else (), cut, self._backend))
         return answers
 
     def _named(self, chosen: np.ndarray) -> tuple[str, ...]:
@@ -127,9 +125,7 @@ def _checked_top_k(top_k: int | None) -> int | None:
     )
 
 
-def _checked_threshold(
-    threshold: float | Sequence[float] | None, multi: bool, labels: int
-) -> float | np.ndarray:
+def _checked_threshold(threshold: float | Sequence[float] | None, multi: bool, labels: int) -> float | np.ndarray:
     if threshold is None:
         return 0.5
     if not multi:

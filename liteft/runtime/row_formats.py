@@ -24,9 +24,7 @@ from liteft.installation import install_hint
 __all__ = ["FORMATS", "RowFormat", "row_format"]
 
 Row = Mapping[str, Any]
-FORMATS = {
-    suffix: kind for suffix, kind in INPUT_FORMATS.items() if kind in ("csv", "tsv", "jsonl", "parquet")
-}
+FORMATS = {suffix: kind for suffix, kind in INPUT_FORMATS.items() if kind in ("csv", "tsv", "jsonl", "parquet")}
 _GROUP_ROWS = 1 << 16
 _GROUP_BYTES = 1 << 27
 
@@ -157,9 +155,7 @@ class _Parquet:
             "number": pyarrow.float64(),
             "texts": pyarrow.list_(pyarrow.string()),
             "numbers": pyarrow.list_(pyarrow.float64()),
-            "scores": pyarrow.list_(
-                pyarrow.struct([("label", pyarrow.string()), ("score", pyarrow.float64())])
-            ),
+            "scores": pyarrow.list_(pyarrow.struct([("label", pyarrow.string()), ("score", pyarrow.float64())])),
         }
         self._added = {name: pyarrow.field(name, kinds[kind]) for name, kind in added.items()}
 

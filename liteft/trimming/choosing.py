@@ -111,4 +111,3 @@ def cut_word(word: Word, pieces: Set[str], *, prefix: str) -> Word:
         found.append(begin + text[start:end])
         start = end
     return tuple(found)
-

@@ -89,9 +89,7 @@ def trimming_text(proof: dict[str, Any]) -> str:
     return text
 
 
-def _check_ids(
-    before: Encoded, after: Encoded, same: np.ndarray, vocabulary: TrimmedVocabulary, split: Split
-) -> None:
+def _check_ids(before: Encoded, after: Encoded, same: np.ndarray, vocabulary: TrimmedVocabulary, split: Split) -> None:
     for row in np.flatnonzero(same):
         if not np.array_equal(vocabulary.old_ids[after.ids[row]], before.ids[row]):
             raise _wrong(f"{split.texts[row]!r} has other pieces, though all of its pieces were kept")

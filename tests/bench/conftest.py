@@ -41,8 +41,10 @@ def write_data(folder: Path, dataset: Dataset) -> None:
         assert split.labels is not None
         rows = []
         for text, gold in zip(split.texts, split.labels, strict=True):
-            named: dict[str, Any] = {"label": dataset.labels[int(gold)]} if not gold.ndim else {
-                "labels": [label for label, chosen in zip(dataset.labels, gold, strict=True) if chosen]
-            }
+            named: dict[str, Any] = (
+                {"label": dataset.labels[int(gold)]}
+                if not gold.ndim
+                else {"labels": [label for label, chosen in zip(dataset.labels, gold, strict=True) if chosen]}
+            )
             rows.append(json.dumps({"text": text, **named}) + "\n")
         (folder / f"{name}.jsonl").write_text("".join(rows), encoding="utf-8")

@@ -28,9 +28,7 @@ def lengths() -> np.ndarray:
     return np.random.default_rng(1).integers(3, 60, 400 * BATCH)
 
 
-def test_the_sample_of_a_sorted_epoch_computes_what_the_epoch_computes(
-    script: ModuleType, lengths: np.ndarray
-) -> None:
+def test_the_sample_of_a_sorted_epoch_computes_what_the_epoch_computes(script: ModuleType, lengths: np.ndarray) -> None:
     plan = script.Plan(BATCH, 20, 3, seed=0)
     plan.lay_out(np.argsort(-lengths).tolist(), lengths)
     tokens = plan.tokens_per_text

@@ -49,9 +49,7 @@ def test_the_check_as_json(comments: Path, capsys: pytest.CaptureFixture[str]) -
     assert any("--label toxic,insult makes each a label" in note for note in document["notes"])
 
 
-def test_what_cannot_be_read_has_status_1_and_a_flag_to_try(
-    comments: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_cannot_be_read_has_status_1_and_a_flag_to_try(comments: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(comments)]) == 1
     assert "try: --label toxic,insult" in capsys.readouterr().err
 

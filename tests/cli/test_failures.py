@@ -82,9 +82,7 @@ def test_an_unknown_recipe_key_ends_with_status_2_and_the_closest_key(call: Any,
     assert "warmup" in called.err.splitlines()[-1]
 
 
-def test_a_missing_file_ends_with_status_1_and_the_closest_name(
-    call: Any, reviews: Path, trained: list[Any]
-) -> None:
+def test_a_missing_file_ends_with_status_1_and_the_closest_name(call: Any, reviews: Path, trained: list[Any]) -> None:
     called = call("finetune", "--out", "x", "--base", "minilm", "--data", reviews.with_name("review.csv"))
     assert called.status == 1
     assert called.err.startswith("DataError: there is no file or folder")
@@ -92,9 +90,7 @@ def test_a_missing_file_ends_with_status_1_and_the_closest_name(
     assert trained == []
 
 
-def test_a_misspelt_column_is_found_before_anything_is_trained(
-    call: Any, reviews: Path, trained: list[Any]
-) -> None:
+def test_a_misspelt_column_is_found_before_anything_is_trained(call: Any, reviews: Path, trained: list[Any]) -> None:
     words = ["--out", "x", "--base", "minilm", "--data", reviews, "--text", "body", "--label", "star"]
     called = call("finetune", *words)
     assert called.status == 1
@@ -184,9 +180,7 @@ def test_what_cannot_be_resumed_says_that_it_begins_anew(
     assert "interrupted; nothing half done stays; the same command begins anew." in called.err
 
 
-def test_a_signal_that_is_ignored_stays_ignored(
-    call: Any, reviews: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_signal_that_is_ignored_stays_ignored(call: Any, reviews: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def hung_up(*_words: Any, **_settings: Any) -> None:
         signal.raise_signal(signal.SIGHUP)
         raise DataError("it went on.")

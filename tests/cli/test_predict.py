@@ -47,9 +47,7 @@ def test_the_folder_of_a_whole_way_stands_for_the_artifact_in_it(
     assert "runs in it: none" in exported.err
 
 
-def test_lines_of_stdin_are_classified_in_order(
-    call: Any, artifact: Artifact, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lines_of_stdin_are_classified_in_order(call: Any, artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
     feed(monkeypatch, "great service\r\n\nder Café\n".encode())
     for words in ([], ["-"]):
         called = call("predict", artifact.path, *words)
@@ -58,9 +56,7 @@ def test_lines_of_stdin_are_classified_in_order(
         assert called.status == 0, called.err
 
 
-def test_bytes_that_are_no_text_follow_on_error(
-    call: Any, artifact: Artifact, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bytes_that_are_no_text_follow_on_error(call: Any, artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
     feed(monkeypatch, b"great\n\xff\xfe\nservice\n")
     called = call("predict", artifact.path)
     assert called.status == 1

@@ -41,9 +41,7 @@ def pipelines(monkeypatch: pytest.MonkeyPatch, make_run: Any, make_artifact: Any
     return calls
 
 
-def test_finetune_hands_over_data_base_and_recipe(
-    call: Any, reviews: Path, trained: list[Any], tmp_path: Path
-) -> None:
+def test_finetune_hands_over_data_base_and_recipe(call: Any, reviews: Path, trained: list[Any], tmp_path: Path) -> None:
     words = ["--data", reviews, *COLUMNS, "--base", "minilm", "--out", tmp_path / "run", "--epochs", "2"]
     called = call("finetune", *words, "--seed", "5", "--set", "teacher.warmup=0.2")
     assert called.status == 0, called.err

@@ -32,9 +32,7 @@ def tokenizer() -> TextTokenizer:
     return TextTokenizer(plain.to_str(), max_tokens=8)
 
 
-def _load(
-    train: list[tuple[Any, ...]], test: list[tuple[Any, ...]] | None = None, **settings: Any
-) -> Dataset:
+def _load(train: list[tuple[Any, ...]], test: list[tuple[Any, ...]] | None = None, **settings: Any) -> Dataset:
     source: dict[str, Any] = {"train": train} | ({"test": test} if test else {})
     return load_dataset(source, **{"validation_fraction": 0, "test_fraction": 0} | settings)
 
@@ -57,9 +55,7 @@ def test_multi_label_counts_and_rows_without_a_label() -> None:
 
 
 def test_lengths_in_words_without_a_tokenizer() -> None:
-    lengths = _split(
-        check_dataset(_load([("one two three", 0), ("one", 1), ("酒店 good", 0)])), "train"
-    ).lengths
+    lengths = _split(check_dataset(_load([("one two three", 0), ("one", 1), ("酒店 good", 0)])), "train").lengths
     assert (lengths.unit, lengths.min, lengths.median, lengths.max) == ("words", 1, 3.0, 3)
     assert lengths.truncated is None and lengths.longest == "data['train'], row 1"
 
@@ -109,9 +105,7 @@ def test_texts_in_two_splits() -> None:
 
 
 def test_labels_that_training_lacks_and_rare_ones() -> None:
-    train = [
-        (f"{label} {row}", label) for label, size in (("x", 9), ("y", 9), ("z", 2)) for row in range(size)
-    ]
+    train = [(f"{label} {row}", label) for label, size in (("x", 9), ("y", 9), ("z", 2)) for row in range(size)]
     check = check_dataset(_load(train, [("p", "oos"), ("q", "x")]))
     assert check.rare == {"z": 2} and check.rare_below == 5
     assert _split(check, "test").unseen == {"oos": 1}

@@ -74,9 +74,7 @@ def test_a_misspelt_column_is_an_error_in_three_parts(part: str, wrong: str) -> 
     with pytest.raises(DataError) as error:
         choose_columns(("id", "text", "text_b", "label"), source="reviews.csv", **{part: wrong})
     right = {"label": "label", "text": "text", "pair": "text_b"}[part]
-    expected = (
-        f"reviews.csv has no column '{wrong}'.\n  columns: id, text, text_b, label\n  try: --{part} {right}"
-    )
+    expected = f"reviews.csv has no column '{wrong}'.\n  columns: id, text, text_b, label\n  try: --{part} {right}"
     assert error.value.command_text() == expected
     assert f'try: {part}="{right}"' in str(error.value)
 

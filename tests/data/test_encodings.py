@@ -15,9 +15,7 @@ from liteft.data.textfile import text_encoding, text_lines
 from liteft.errors import DataError
 
 Write = Callable[..., Path]
-CSV = "text,label\ncafé ☕ 饮,pos\ntrès mauvais,neg\n" + "".join(
-    f"text {n},pos\nText {n}b,neg\n" for n in range(9)
-)
+CSV = "text,label\ncafé ☕ 饮,pos\ntrès mauvais,neg\n" + "".join(f"text {n},pos\nText {n}b,neg\n" for n in range(9))
 
 
 def _texts(path: Path, **settings: str) -> list[str]:

@@ -224,9 +224,7 @@ def test_no_parquet(write: Write, content: bytes) -> None:
 
 def test_a_parquet_file_damaged_in_the_middle(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
-    pq.write_table(
-        pa.table({"text": [f"text {number}" for number in range(5000)]}), path, compression="snappy"
-    )
+    pq.write_table(pa.table({"text": [f"text {number}" for number in range(5000)]}), path, compression="snappy")
     content = bytearray(path.read_bytes())
     content[100:2000] = b"\xff" * 1900
     path.write_bytes(content)

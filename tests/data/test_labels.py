@@ -110,9 +110,7 @@ def test_a_multi_label_task_without_a_separator_shows_the_likely_one() -> None:
     assert _load(["joy", "love", "joy"], task="multi_label").labels == ("joy", "love")
 
 
-@pytest.mark.parametrize(
-    "settings", [{"task": "single_label", "label_separator": "|"}, {"label_separator": ""}]
-)
+@pytest.mark.parametrize("settings", [{"task": "single_label", "label_separator": "|"}, {"label_separator": ""}])
 def test_a_separator_that_makes_no_sense(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="a label separator needs a multi-label task"):
         _load(["a", "b"], **settings)
@@ -127,9 +125,7 @@ def test_an_unknown_task_gets_the_closest() -> None:
 @pytest.mark.parametrize("missing", [None, float("nan"), "", "  "])
 def test_a_missing_label_is_named_and_can_be_left_out(missing: Any) -> None:
     labels = ["a", missing, "b", "a"]
-    with pytest.raises(
-        DataError, match=r"data\['train'\], row 2: a row without a label in the column 'label'"
-    ):
+    with pytest.raises(DataError, match=r"data\['train'\], row 2: a row without a label in the column 'label'"):
         _load(labels)
     dataset = _load(labels, drop_empty=True)
     assert _names(dataset) == ["a", "b", "a"] and dataset.train.texts[1] == "text 2"

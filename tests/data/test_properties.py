@@ -21,12 +21,10 @@ from liteft.errors import LiteftError
 _ANY = st.characters(exclude_categories=("Cs",), exclude_characters="\0")
 _NASTY = st.sampled_from("\",;|\t\r\n\\'\u2028\u2029\u0085\x0b\x0c\x1c\ufeff \u200b{}[]é饮🙂")
 _texts = st.text(st.one_of(_ANY, _NASTY), max_size=20)
-_labels = st.text(
-    st.one_of(_ANY, _NASTY).filter(lambda character: character != "\t"), min_size=1, max_size=6
-).filter(lambda label: label.strip() == label)
-_contents = st.binary(max_size=200) | st.text(max_size=100).map(
-    lambda text: text.encode("utf-8", "replace")
+_labels = st.text(st.one_of(_ANY, _NASTY).filter(lambda character: character != "\t"), min_size=1, max_size=6).filter(
+    lambda label: label.strip() == label
 )
+_contents = st.binary(max_size=200) | st.text(max_size=100).map(lambda text: text.encode("utf-8", "replace"))
 Rows = list[tuple[str, str]]
 _tables = st.lists(st.tuples(_texts, _texts), min_size=1, max_size=6)
 
@@ -41,9 +39,7 @@ def _write(path: Path, rows: Rows) -> None:
         objects = [json.dumps({"text": text, "other": other}, ensure_ascii=False) for text, other in rows]
         path.write_text("\n".join(objects), encoding="utf-8")
     else:
-        pq.write_table(
-            pa.table({"text": [row[0] for row in rows], "other": [row[1] for row in rows]}), path
-        )
+        pq.write_table(pa.table({"text": [row[0] for row in rows], "other": [row[1] for row in rows]}), path)
 
 
 @pytest.fixture(scope="module")

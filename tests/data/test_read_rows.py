@@ -16,9 +16,7 @@ from liteft.data import load_texts, load_unlabeled, read_rows
 from liteft.errors import DataError
 
 Write = Callable[..., Path]
-ROWS: list[dict[str, Any]] = [
-    {"id": str(number), "text": f'text "{number}"\nwith a line'} for number in range(25)
-]
+ROWS: list[dict[str, Any]] = [{"id": str(number), "text": f'text "{number}"\nwith a line'} for number in range(25)]
 
 
 def _file(tmp_path: Path, kind: str) -> Path:
@@ -130,9 +128,7 @@ def test_pairs_in_some_files_only(write: Write) -> None:
         ("a.txt", b"caf\xe9\n", "is not UTF-8"),
     ],
 )
-def test_unlabelled_texts_that_cannot_be_used(
-    write: Write, name: str, content: str | bytes, message: str
-) -> None:
+def test_unlabelled_texts_that_cannot_be_used(write: Write, name: str, content: str | bytes, message: str) -> None:
     with pytest.raises(DataError, match=message):
         load_texts(write(name, content))
 

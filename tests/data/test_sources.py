@@ -57,9 +57,7 @@ def test_other_files_are_extra_splits_and_never_trained_on(write: Write, reviews
     assert dataset.unseen["oos_train"] == {"oos": 1}
 
 
-def test_an_extra_without_labels_is_kept_and_one_without_texts_left_out(
-    write: Write, reviews: Rows
-) -> None:
+def test_an_extra_without_labels_is_kept_and_one_without_texts_left_out(write: Write, reviews: Rows) -> None:
     write("pool.jsonl", [{"text": "one"}, {"text": "two"}])
     write("names.csv", "id,name\n0,neg\n")
     write("settings.json", '{"a": 1}')
@@ -115,9 +113,7 @@ def test_an_empty_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("lacking", ["label", "text"])
 def test_a_column_that_one_split_lacks(write: Write, reviews: Rows, lacking: str) -> None:
     write("train.jsonl", reviews)
-    renamed = [
-        {("body" if key == lacking else key): value for key, value in row.items()} for row in reviews
-    ]
+    renamed = [{("body" if key == lacking else key): value for key, value in row.items()} for row in reviews]
     with pytest.raises(DataError, match=rf"dev\.jsonl has no column '{lacking}', which .*train\.jsonl has"):
         load_dataset(write("dev.jsonl", renamed).parent)
 
@@ -136,9 +132,7 @@ def test_a_missing_path_gets_the_closest_name(write: Write, tmp_path: Path) -> N
         assert f"did you mean {tmp_path / 'reviews'}?" in str(error.value)
 
 
-@pytest.mark.parametrize(
-    "source", ["x" * 5000, "one text, and no path", "a\0b", "", "/no/such/folder/a.csv"]
-)
+@pytest.mark.parametrize("source", ["x" * 5000, "one text, and no path", "a\0b", "", "/no/such/folder/a.csv"])
 def test_what_cannot_be_a_path_is_no_crash(source: str) -> None:
     with pytest.raises(DataError, match="there is no file or folder") as error:
         load_dataset(source)
@@ -282,9 +276,7 @@ def test_a_hub_data_set_with_several_named_classes_a_row() -> None:
         ),
     ],
 )
-def test_a_hub_that_does_not_answer(
-    monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
-) -> None:
+def test_a_hub_that_does_not_answer(monkeypatch: pytest.MonkeyPatch, error: Exception, message: str) -> None:
     _hub(monkeypatch, error)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.delenv("HF_DATASETS_OFFLINE", raising=False)

@@ -33,9 +33,7 @@ def test_parts_are_a_partition_with_duplicates_on_one_side(rows: list[tuple[int,
         assume(False)
     together = np.concatenate(list(parts.values()))
     assert sorted(together.tolist()) == list(range(len(rows)))
-    assert all(
-        part.dtype == np.int64 and (np.diff(part) > 0).all() and len(part) for part in parts.values()
-    )
+    assert all(part.dtype == np.int64 and (np.diff(part) > 0).all() and len(part) for part in parts.values())
     homes: dict[int, set[str]] = {}
     for name, part in parts.items():
         for row in part:
@@ -44,9 +42,7 @@ def test_parts_are_a_partition_with_duplicates_on_one_side(rows: list[tuple[int,
 
 
 @given(rows=_rows, seed=st.integers(0, 5))
-def test_no_label_leaves_train_and_the_same_seed_gives_the_same_parts(
-    rows: list[tuple[int, int]], seed: int
-) -> None:
+def test_no_label_leaves_train_and_the_same_seed_gives_the_same_parts(rows: list[tuple[int, int]], seed: int) -> None:
     try:
         parts = _carve(rows, seed)
     except DataError:
@@ -71,9 +67,7 @@ def test_parts_are_stratified(sizes: list[int], fraction: float, seed: int) -> N
     assert len(parts["test"]) == max(1, round(fraction * len(labels)))
 
 
-@given(
-    rows=st.lists(st.tuples(st.integers(0, 60), st.frozensets(st.integers(0, 5))), min_size=40, max_size=90)
-)
+@given(rows=st.lists(st.tuples(st.integers(0, 60), st.frozensets(st.integers(0, 5))), min_size=40, max_size=90))
 def test_no_label_of_several_leaves_train(
     rows: list[tuple[int, frozenset[int]]],
 ) -> None:
@@ -93,9 +87,7 @@ def test_another_seed_gives_another_split() -> None:
 
 def test_many_labels_with_few_rows_still_give_a_split_of_the_asked_size() -> None:
     rows = [(row, row % 150) for row in range(600)]
-    parts = carve(
-        [str(key) for key, _ in rows], [(str(label),) for _, label in rows], {"test": 0.1}, seed=0
-    )
+    parts = carve([str(key) for key, _ in rows], [(str(label),) for _, label in rows], {"test": 0.1}, seed=0)
     assert len(parts["test"]) == 60
 
 
@@ -115,9 +107,7 @@ def test_fractions_that_leave_nothing(fractions: dict[str, float]) -> None:
 
 
 def test_too_few_texts_for_a_split() -> None:
-    with pytest.raises(
-        DataError, match="data has too few texts to make a validation split: 2 different"
-    ) as error:
+    with pytest.raises(DataError, match="data has too few texts to make a validation split: 2 different") as error:
         load_dataset([("a", 0), ("b", 1), ("A", 0)])
     assert error.value.fix == ("give a validation file", "add more texts")
     assert "validation_fraction" not in str(error.value)
@@ -156,12 +146,8 @@ def test_a_single_file_becomes_three_splits(write: Write, reviews: list[dict[str
         "test": 4,
     }
     assert dataset.test.labels is not None and dataset.test.labels.sum() == 2
-    assert _splits(dataset) == _splits(
-        load_dataset(path, validation_fraction=0.2, test_fraction=0.1, seed=3)
-    )
-    assert any(
-        note.startswith("validation made from train: 8 rows (20% asked for)") for note in dataset.notes
-    )
+    assert _splits(dataset) == _splits(load_dataset(path, validation_fraction=0.2, test_fraction=0.1, seed=3))
+    assert any(note.startswith("validation made from train: 8 rows (20% asked for)") for note in dataset.notes)
     texts = [text for split in dataset.splits.values() for text in split.texts]
     assert sorted(texts) == sorted(row["text"] for row in reviews)
 

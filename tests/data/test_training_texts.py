@@ -85,9 +85,7 @@ def test_an_endless_text_to_train_on_is_named_with_two_ways_out(write: Write, re
 def test_several_endless_texts_are_counted(reviews: Rows) -> None:
     for row in (3, 5):
         reviews[row]["text"] = "x" * (100_000 + row)
-    with pytest.raises(
-        DataError, match=r"data, rows 4, 6: 2 texts of up to 100,005 characters to train on"
-    ):
+    with pytest.raises(DataError, match=r"data, rows 4, 6: 2 texts of up to 100,005 characters to train on"):
         load_dataset(reviews)
 
 

@@ -29,9 +29,7 @@ def dataset(tiny: ModuleType) -> Dataset:
 @pytest.fixture(scope="session")
 def base(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BERT of four layers and four heads."""
-    return tiny.write_base(
-        tmp_path_factory.mktemp("base") / "bert", "bert", num_hidden_layers=4, num_attention_heads=4
-    )
+    return tiny.write_base(tmp_path_factory.mktemp("base") / "bert", "bert", num_hidden_layers=4, num_attention_heads=4)
 
 
 @pytest.fixture(scope="session")

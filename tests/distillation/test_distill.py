@@ -97,9 +97,7 @@ def test_the_student_moves_towards_the_teachers_logits(teacher: Run, dataset: Da
     ],
     ids=str,
 )
-def test_every_loss_and_view_trains(
-    settings: dict[str, Any], teacher: Run, dataset: Dataset, tmp_path: Path
-) -> None:
+def test_every_loss_and_view_trains(settings: dict[str, Any], teacher: Run, dataset: Dataset, tmp_path: Path) -> None:
     before = weights(teacher)
     run = distill(teacher, dataset, out=tmp_path / "student", **(QUICK | settings))
     lines = [json.loads(line) for line in (run.path / "log.jsonl").read_text("utf-8").splitlines()]
@@ -200,9 +198,7 @@ def test_multi_label_students_learn_with_unlabelled_texts(tiny: ModuleType, base
     data = tiny.make_multi()
     (tmp_path / "more.txt").write_text("red1 w1\nblue2 green3 w4\n", encoding="utf-8")
     recipe = make_recipe({"teacher": tiny.QUICK, "student": QUICK | {"hard_weight": 0.5}})
-    run = distill(
-        str(base), data, out=tmp_path / "student", recipe=recipe, unlabeled=str(tmp_path / "more.txt")
-    )
+    run = distill(str(base), data, out=tmp_path / "student", recipe=recipe, unlabeled=str(tmp_path / "more.txt"))
     assert run.task == "multi_label" and read_run(tmp_path / "student-teacher").kind == "teacher"
 
 
@@ -515,9 +511,7 @@ def test_the_data_check_is_shown_once_before_the_first_training(
     def shown(source: Run | str, name: str) -> int:
         lines: list[str] = []
         recipe = make_recipe({"teacher": tiny.QUICK | {"max_steps": 1}, "student": QUICK | {"max_steps": 1}})
-        distill(
-            source, dataset, out=tmp_path / name, recipe=recipe, control=True, seeds=2, progress=lines.append
-        )
+        distill(source, dataset, out=tmp_path / name, recipe=recipe, control=True, seeds=2, progress=lines.append)
         return sum(line.startswith("data: ") for line in lines)
 
     assert shown(teacher, "of a teacher that is there") == 1

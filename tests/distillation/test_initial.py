@@ -20,9 +20,7 @@ from liteft.finetuning import finetune
 from liteft.finetuning.model import LoadedClassifier, load_classifier, predict_logits
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"), [("first", [0, 1, 2]), ("spread", [0, 2, 4]), ("ends", [0, 2, 5])]
-)
+@pytest.mark.parametrize(("name", "expected"), [("first", [0, 1, 2]), ("spread", [0, 2, 4]), ("ends", [0, 2, 5])])
 def test_layers_by_name_are_those_of_the_design(name: str, expected: list[int]) -> None:
     assert choose_layers(name, teacher=6, student=3) == expected
 
@@ -71,16 +69,12 @@ def test_a_student_of_all_layers_answers_like_its_teacher(loaded: LoadedClassifi
 
 
 @pytest.mark.parametrize("family", ["distilbert", "roberta", "gpt2"])
-def test_every_family_gives_shallower_students(
-    family: str, tiny: ModuleType, dataset: Dataset, tmp_path: Path
-) -> None:
+def test_every_family_gives_shallower_students(family: str, tiny: ModuleType, dataset: Dataset, tmp_path: Path) -> None:
     base = tiny.write_base(tmp_path / "base", family)
     run = finetune(base, dataset, out=tmp_path / "run", **(tiny.QUICK | {"max_steps": 1}))
     loaded = load_classifier(run.model_path)
     same = create_student(loaded, StudentRecipe(size="2"))
-    np.testing.assert_array_equal(
-        predict_logits(same, dataset.test.texts), predict_logits(loaded, dataset.test.texts)
-    )
+    np.testing.assert_array_equal(predict_logits(same, dataset.test.texts), predict_logits(loaded, dataset.test.texts))
     shallow = create_student(loaded, StudentRecipe(size="1"))
     assert np.isfinite(predict_logits(shallow, dataset.test.texts)).all()
 

@@ -92,9 +92,7 @@ def test_about_half_of_the_rows_stay_as_they_are(loaded: LoadedClassifier, datas
 def test_ngrams_of_pairs_are_refused(loaded: LoadedClassifier, dataset: Dataset) -> None:
     paired = replace(dataset.train, pairs=dataset.train.texts)
     with pytest.raises(ConfigError, match="pairs"):
-        ViewCollator(
-            encode_rows(loaded, paired), kind="ngram", tokenizer=loaded.tokenizer, seed=0, epoch=lambda: 0
-        )
+        ViewCollator(encode_rows(loaded, paired), kind="ngram", tokenizer=loaded.tokenizer, seed=0, epoch=lambda: 0)
 
 
 def test_ngrams_need_no_mask_and_masks_do(loaded: LoadedClassifier, dataset: Dataset) -> None:
@@ -114,7 +112,11 @@ def test_views_of_texts_without_special_ends_are_refused(
     tokenizer = TextTokenizer.from_file(tmp_path / "tokenizer.json", max_tokens=16)
     with pytest.raises(ConfigError, match="special token at either end"):
         ViewCollator(
-            encode_rows(loaded, dataset.train), kind=kind, tokenizer=tokenizer, seed=0, epoch=lambda: 0  # type: ignore[arg-type]
+            encode_rows(loaded, dataset.train),
+            kind=kind,
+            tokenizer=tokenizer,
+            seed=0,
+            epoch=lambda: 0,  # type: ignore[arg-type]
         )
 
 

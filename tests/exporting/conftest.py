@@ -200,9 +200,7 @@ def run_graph() -> Callable[[onnx.ModelProto, dict[str, np.ndarray]], np.ndarray
     def run(model: onnx.ModelProto, feed: dict[str, np.ndarray]) -> np.ndarray:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = 1, 3
-        session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         names = {value.name for value in session.get_inputs()}
         (logits,) = session.run(None, {name: array for name, array in feed.items() if name in names})
         return np.asarray(logits)

@@ -71,9 +71,7 @@ def bad(request: pytest.FixtureRequest, workshop: Any) -> tuple[Path, Split, str
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_planted_bad_layer_is_caught_and_named(
-    scheme: Any, bad: tuple[Path, Split, str], tmp_path: Path
-) -> None:
+def test_a_planted_bad_layer_is_caught_and_named(scheme: Any, bad: tuple[Path, Split, str], tmp_path: Path) -> None:
     folder, split, _ = bad
     with pytest.raises(VerificationError, match="does not agree") as caught:
         export(folder, tmp_path / "out", precision="int8", scheme=scheme, verify=split, limits=LIMITS)

@@ -66,9 +66,7 @@ def test_an_export_answers_like_the_model(
     folder, split = learned
     lines: list[str] = []
     limits = Limits(agreement=0.8, accuracy_drop=0.2)  # tiny random models decide by hairs
-    artifact = export(
-        folder, tmp_path / "out", precision=precision, verify=split, limits=limits, progress=lines.append
-    )
+    artifact = export(folder, tmp_path / "out", precision=precision, verify=split, limits=limits, progress=lines.append)
     expected = predict_logits(load_classifier(folder), split.texts)
     with load(artifact.path, device="cpu", threads=1) as classifier:
         np.testing.assert_allclose(classifier.logits(split.texts), expected, atol=tolerance)
@@ -137,9 +135,7 @@ def test_the_folder_is_what_transformers_expects(learned: tuple[Path, Split], tm
     assert stored["padding"] is None
     assert stored["truncation"] is None
     long = "w1 " * 100
-    assert (
-        tokenizer(long, truncation=True)["input_ids"] == artifact.tokenizer().encode([long]).ids[0].tolist()
-    )
+    assert tokenizer(long, truncation=True)["input_ids"] == artifact.tokenizer().encode([long]).ids[0].tolist()
 
 
 def test_the_card_tells_the_manifests_numbers(learned: tuple[Path, Split], tmp_path: Path) -> None:
@@ -189,9 +185,7 @@ def test_texts_without_labels_verify_agreement_only(learned: tuple[Path, Split],
     assert "accuracy" not in (artifact.path / "card.md").read_text().split("## How it was checked")[1]
 
 
-def test_labels_meet_the_models_by_name_where_the_split_knows_them(
-    learned: tuple[Path, Split], tmp_path: Path
-) -> None:
+def test_labels_meet_the_models_by_name_where_the_split_knows_them(learned: tuple[Path, Split], tmp_path: Path) -> None:
     folder, split = learned
     names = tuple(f"label {number}" for number in (3, 1, 4, 0, 2))
     labels = np.array([names.index(f"label {label}") for label in split.labels])  # type: ignore[union-attr]
@@ -208,9 +202,7 @@ def test_labels_meet_the_models_by_name_where_the_split_knows_them(
         export(folder, tmp_path / "none", verify=replace(named, label_names=tuple("abcde")))
 
 
-def test_a_long_split_is_sampled_and_the_manifest_says_so(
-    learned: tuple[Path, Split], tmp_path: Path
-) -> None:
+def test_a_long_split_is_sampled_and_the_manifest_says_so(learned: tuple[Path, Split], tmp_path: Path) -> None:
     folder, split = learned
     artifact = export(folder, tmp_path / "out", verify=split, limits=Limits(texts=30))
     assert (artifact.manifest.verification["texts"], artifact.manifest.verification["of_texts"]) == (30, 80)
@@ -227,9 +219,7 @@ def test_a_broken_graph_fails_shows_texts_and_leaves_the_old_artifact(
     def scale_one_channel(array: np.ndarray) -> None:
         array *= 100
 
-    stored = (
-        "layers.1.feed_forward.norm.weight" if precision == "int8" else "layers.1.feed_forward.outer.weight"
-    )
+    stored = "layers.1.feed_forward.norm.weight" if precision == "int8" else "layers.1.feed_forward.outer.weight"
 
     def change(array: np.ndarray) -> None:
         scale_one_channel(array[3:4] if array.ndim == 1 else array[:, 3])
@@ -292,17 +282,13 @@ def test_nothing_is_exported_unverified(learned: tuple[Path, Split], tmp_path: P
     assert not list(tmp_path.iterdir())
 
 
-def test_a_split_of_pairs_does_not_verify_a_model_of_texts(
-    learned: tuple[Path, Split], tmp_path: Path
-) -> None:
+def test_a_split_of_pairs_does_not_verify_a_model_of_texts(learned: tuple[Path, Split], tmp_path: Path) -> None:
     folder, split = learned
     with pytest.raises(DataError, match="has pairs, and the model reads single texts"):
         export(folder, tmp_path / "out", verify=replace(split, pairs=split.texts))
 
 
-def test_unknown_precisions_and_limits_out_of_range_are_refused(
-    learned: tuple[Path, Split], tmp_path: Path
-) -> None:
+def test_unknown_precisions_and_limits_out_of_range_are_refused(learned: tuple[Path, Split], tmp_path: Path) -> None:
     folder, split = learned
     with pytest.raises(ConfigError, match="'in8' is unknown") as caught:
         export(folder, tmp_path / "out", precision="in8", verify=split)  # type: ignore[arg-type]
@@ -435,9 +421,7 @@ def test_what_is_to_blame_is_not_looked_for_where_no_float32_graph_fits(
         export(folder, tmp_path / "out", verify=split, precision="int8", limits=Limits(logit_difference=1e-9))
 
 
-def test_a_run_gives_its_metrics_data_and_teacher_to_the_manifest(
-    learned: tuple[Path, Split], tmp_path: Path
-) -> None:
+def test_a_run_gives_its_metrics_data_and_teacher_to_the_manifest(learned: tuple[Path, Split], tmp_path: Path) -> None:
     folder, split = learned
     run = tmp_path / "run"
     run.mkdir()

@@ -30,9 +30,7 @@ def torch_logits(loaded: LoadedClassifier, feed: dict[str, np.ndarray]) -> np.nd
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_logits_equal_transformers(
-    family: str, pooling: str, workshop: Any, run_graph: Any, batch: Any
-) -> None:
+def test_logits_equal_transformers(family: str, pooling: str, workshop: Any, run_graph: Any, batch: Any) -> None:
     paired = family != "distilbert"
     loaded = workshop.loaded(family, pooling, paired=paired)
     assert reason_to_trace(loaded) is None
@@ -43,9 +41,7 @@ def test_logits_equal_transformers(
             feed = batch(kind, texts, tokens, pad=loaded.config.pad_token_id, seed=tokens)
             expected = torch_logits(loaded, feed)
             seen.append(expected)
-            np.testing.assert_allclose(
-                run_graph(model, feed), expected, atol=1e-5, err_msg=f"{kind} {texts}x{tokens}"
-            )
+            np.testing.assert_allclose(run_graph(model, feed), expected, atol=1e-5, err_msg=f"{kind} {texts}x{tokens}")
     assert np.concatenate(seen).std() > 0.05
 
 
@@ -98,9 +94,7 @@ def test_every_operator_stands_in_its_fused_form(workshop: Any) -> None:
     layers = weights.spec.layers
     assert kinds["LayerNormalization"] == 1 + 2 * layers
     assert kinds["Gelu"] == kinds["Softmax"] == kinds["Split"] == layers
-    assert (
-        kinds["MatMul"] == 6 * layers + 2
-    )  # four weights and two attention products a layer; the mean; the head
+    assert kinds["MatMul"] == 6 * layers + 2  # four weights and two attention products a layer; the mean; the head
     assert kinds["Shape"] == kinds["Concat"] == kinds["Expand"] == kinds["Pow"] == 0
 
 
@@ -143,9 +137,7 @@ def test_the_same_weights_give_the_same_bytes(precision: Any, workshop: Any) -> 
     assert first == second
 
 
-def test_half_precision_storage_halves_the_file_and_stays_close(
-    workshop: Any, run_graph: Any, batch: Any
-) -> None:
+def test_half_precision_storage_halves_the_file_and_stays_close(workshop: Any, run_graph: Any, batch: Any) -> None:
     weights = read_weights(workshop.loaded("bert"))
     full, half = build_model(weights), build_model(weights, "fp16")
     assert half.ByteSize() < 0.58 * full.ByteSize()

@@ -40,9 +40,7 @@ def test_every_row_is_multiplied_with_its_own_scale(run_graph: Any) -> None:
 
     builder = GraphBuilder()
     looked_up = builder.op("Gather", builder.weight("table", table), "input_ids", name="rows")
-    product = emit_linear(
-        builder, looked_up, name="layer", weight=weight, bias=bias, precision="int8", output="logits"
-    )
+    product = emit_linear(builder, looked_up, name="layer", weight=weight, bias=bias, precision="int8", output="logits")
     model = builder.model(
         "one_layer", inputs={"input_ids": ("texts", "tokens")}, output=product, shape=("texts", "tokens", 12)
     )
@@ -66,12 +64,8 @@ def test_every_product_of_the_encoder_is_int8(family: str, pooling: str, extra: 
     # four a layer; one more where the last layer's queries are apart, or ELECTRA projects
     assert kinds["MatMulInteger"] == 4 * layers + extra
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    floats = [
-        node.input[1] for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in constants
-    ]
-    assert floats == (
-        ["classifier.weight"] if pooling == "mean" else ["head.dense.weight", "classifier.weight"]
-    )
+    floats = [node.input[1] for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in constants]
+    assert floats == (["classifier.weight"] if pooling == "mean" else ["head.dense.weight", "classifier.weight"])
     products = [node for node in model.graph.node if node.op_type == "MatMulInteger"]
     assert {constants[node.input[1]].data_type for node in products} == {onnx.TensorProto.INT8}
     tables = [
@@ -83,9 +77,7 @@ def test_every_product_of_the_encoder_is_int8(family: str, pooling: str, extra: 
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
-def test_a_neighbour_changes_no_bit_of_a_texts_result(
-    pooling: str, workshop: Any, run_graph: Any, batch: Any
-) -> None:
+def test_a_neighbour_changes_no_bit_of_a_texts_result(pooling: str, workshop: Any, run_graph: Any, batch: Any) -> None:
     loaded = workshop.loaded("bert", pooling)
     outlier = 9
     weights = read_weights(loaded)
@@ -110,12 +102,8 @@ def test_int8_is_close_to_float(pooling: str, workshop: Any, run_graph: Any, bat
 
 def test_a_text_of_zeros_divides_by_no_zero(run_graph: Any) -> None:
     builder = GraphBuilder()
-    table = builder.op(
-        "Gather", builder.weight("table", np.zeros((2, 4), dtype=np.float32)), "input_ids", name="rows"
-    )
+    table = builder.op("Gather", builder.weight("table", np.zeros((2, 4), dtype=np.float32)), "input_ids", name="rows")
     weight, bias = np.ones((3, 4), dtype=np.float32), np.arange(3, dtype=np.float32)
-    product = emit_linear(
-        builder, table, name="layer", weight=weight, bias=bias, precision="int8", output="logits"
-    )
+    product = emit_linear(builder, table, name="layer", weight=weight, bias=bias, precision="int8", output="logits")
     model = builder.model("zeros", inputs={"input_ids": ("texts",)}, output=product, shape=("texts", 3))
     np.testing.assert_array_equal(run_graph(model, {"input_ids": np.array([0])}), bias[None])

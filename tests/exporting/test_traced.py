@@ -108,9 +108,7 @@ def test_a_traced_graph_is_made_static_as_a_built_one(
     assert 0 < np.abs(run_graph(copied, feed) - expected).max() < 0.1 * expected.std() + 0.05
 
 
-def test_a_neighbour_changes_no_bit_in_a_traced_int8_graph(
-    copied: onnx.ModelProto, batch: Any, run_graph: Any
-) -> None:
+def test_a_neighbour_changes_no_bit_in_a_traced_int8_graph(copied: onnx.ModelProto, batch: Any, run_graph: Any) -> None:
     store_int8(copied, labels=LABELS)
     feed = batch("full", 2, 12, pad=0)
     before = run_graph(copied, feed)
@@ -120,9 +118,7 @@ def test_a_neighbour_changes_no_bit_in_a_traced_int8_graph(
     assert before[1].tobytes() != after[1].tobytes()
 
 
-def test_what_torch_cannot_export_is_a_model_error(
-    gpt2: LoadedClassifier, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_torch_cannot_export_is_a_model_error(gpt2: LoadedClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: Any, **keywords: Any) -> None:
         raise RuntimeError("no such operator\nand a page of details")
 

@@ -149,16 +149,12 @@ def test_inputs_are_ids_mask_types_and_the_weights_as_the_body_asks_for_them(wor
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_weights_are_initializers_of_the_graph_and_none_hides_in_the_function(
-    precision: str, workshop: Any
-) -> None:
+def test_weights_are_initializers_of_the_graph_and_none_hides_in_the_function(precision: str, workshop: Any) -> None:
     flat, wrapped = both_forms(read_weights(workshop.loaded("bert", "mean")), precision)
     assert list(wrapped.graph.initializer) == list(flat.graph.initializer)
     assert [tensor.name for tensor in wrapped.graph.initializer] == list(wrapped.graph.node[0].input)[2:]
     constants = [
-        numpy_helper.to_array(node.attribute[0].t)
-        for node in wrapped.functions[0].node
-        if node.op_type == "Constant"
+        numpy_helper.to_array(node.attribute[0].t) for node in wrapped.functions[0].node if node.op_type == "Constant"
     ]
     assert constants
     assert max(array.size for array in constants) <= MOST_CONSTANT_ELEMENTS
@@ -178,9 +174,7 @@ def test_sessions_have_the_names_that_onnx_users_expect(paired: bool, workshop: 
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_the_runtime_reads_the_nodes_weights_out_of_the_file(
-    precision: str, workshop: Any, tmp_path: Path
-) -> None:
+def test_the_runtime_reads_the_nodes_weights_out_of_the_file(precision: str, workshop: Any, tmp_path: Path) -> None:
     weights = read_weights(workshop.loaded("roberta", "mean"))
     _, wrapped = both_forms(weights, precision)
     (tmp_path / "model.onnx").write_bytes(wrapped.SerializeToString(deterministic=True))
@@ -197,8 +191,6 @@ def test_wrapping_leaves_the_flat_model_alone_and_gives_the_same_bytes_again(wor
     weights = read_weights(workshop.loaded("bert"))
     flat = build_model(weights, "int8")
     before = flat.SerializeToString(deterministic=True)
-    first, second = (
-        wrap_model(flat, weights.spec, "int8").SerializeToString(deterministic=True) for _ in range(2)
-    )
+    first, second = (wrap_model(flat, weights.spec, "int8").SerializeToString(deterministic=True) for _ in range(2))
     assert first == second
     assert flat.SerializeToString(deterministic=True) == before

@@ -130,9 +130,7 @@ def make_dataset(*, train: int = 48, other: int = 18, seed: int = 0) -> Dataset:
 def make_paired() -> Dataset:
     """Return pairs, labelled by the first text's topic (a tiny model cannot compare, but it can read)."""
     single = make_dataset()
-    splits = {
-        name: Split(name, split.texts, split.texts[::-1], split.labels) for name, split in single.splits.items()
-    }
+    splits = {name: Split(name, split.texts, split.texts[::-1], split.labels) for name, split in single.splits.items()}
     return Dataset("pairs", "single_label", LABELS, splits)
 
 
@@ -179,8 +177,6 @@ def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished(
-    tmp_path_factory: pytest.TempPathFactory, base: Callable[[str], Path], dataset: Dataset
-) -> Run:
+def finished(tmp_path_factory: pytest.TempPathFactory, base: Callable[[str], Path], dataset: Dataset) -> Run:
     """A run of twelve steps on the BERT base, never interrupted. Read it only."""
     return finetune(base("bert"), dataset, out=tmp_path_factory.mktemp("finished") / "run", **QUICK)

@@ -35,8 +35,9 @@ FULL = [
 def test_every_writers_words_for_a_full_disk_become_one_error(tmp_path: Path, error: Exception) -> None:
     out = tmp_path / "run"
     out.mkdir()
-    with pytest.raises(RunError, match=f"{out} could not be written: .*; nothing of it stays") as caught, (
-        withdrawn_on_error(out)
+    with (
+        pytest.raises(RunError, match=f"{out} could not be written: .*; nothing of it stays") as caught,
+        withdrawn_on_error(out),
     ):
         raise error
     assert caught.value.fix[0] == "free some space and run the same command again"

@@ -133,9 +133,7 @@ def test_as_many_labels_as_the_encoder_is_wide_leave_the_encoder_alone(
         config |= {"model_type": family, "architectures": ["XLMRobertaModel"]}
         (base / "config.json").write_text(json.dumps(config), encoding="utf-8")
     labels = tuple(f"label {number}" for number in range(WIDTH))
-    loaded = create_classifier(
-        base, labels=labels, task="single_label", pooling=pooling, max_tokens=16, paired=False
-    )
+    loaded = create_classifier(base, labels=labels, task="single_label", pooling=pooling, max_tokens=16, paired=False)
     before = {name: tensor.clone() for name, tensor in loaded.model.state_dict().items()}
     start_from_discriminants(loaded, make_dataset().train, seed=0, bf16=False)
     changed = {name for name, tensor in loaded.model.state_dict().items() if not torch.equal(tensor, before[name])}

@@ -51,9 +51,7 @@ def saved(loaded: LoadedClassifier, folder: Path) -> Path:
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_saved_classifier_comes_back_with_equal_logits(
-    base: Get, tmp_path: Path, family: str, pooling: str
-) -> None:
+def test_a_saved_classifier_comes_back_with_equal_logits(base: Get, tmp_path: Path, family: str, pooling: str) -> None:
     made = create(base(family), pooling, truncation_side="left")
     back = load_classifier(saved(made, tmp_path / "model"))
     assert back.settings == made.settings
@@ -90,9 +88,9 @@ def test_transformers_own_tokenizer_gives_the_same_ids(base: Get, tmp_path: Path
     theirs = AutoTokenizer.from_pretrained(folder)
     theirs.backend_tokenizer.no_padding()
     ours = load_classifier(folder).tokenizer.encode(TEXTS[:4])
-    assert [row.tolist() for row in ours.ids] == theirs(
-        TEXTS[:4], truncation=True, max_length=16, padding=False
-    )["input_ids"]
+    assert [row.tolist() for row in ours.ids] == theirs(TEXTS[:4], truncation=True, max_length=16, padding=False)[
+        "input_ids"
+    ]
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])

@@ -206,9 +206,7 @@ def test_a_classifier_is_trained_and_stored_with_the_tokenizer_that_transformers
     other = write_bert(tmp_path / "tokenizer", do_lower_case=False, truncation_side="left")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(other / name, base / name)
-    loaded = create_classifier(
-        base, labels=("a", "b"), task="single_label", pooling="cls", max_tokens=12, paired=False
-    )
+    loaded = create_classifier(base, labels=("a", "b"), task="single_label", pooling="cls", max_tokens=12, paired=False)
     plain = AutoTokenizer.from_pretrained(base)
     assert loaded.settings.truncation_side == "left"
     assert [ids.tolist() for ids in loaded.tokenizer.encode(TEXTS).ids] == plain(

@@ -69,9 +69,7 @@ def test_a_family_that_only_the_code_knows_is_refused(base: Get, tmp_path: Path,
 
 
 @pytest.mark.parametrize("kind", ["bert", "stranger"])
-def test_a_trained_classifiers_code_is_not_run_either(
-    finished: Run, tmp_path: Path, mark: Path, kind: str
-) -> None:
+def test_a_trained_classifiers_code_is_not_run_either(finished: Run, tmp_path: Path, mark: Path, kind: str) -> None:
     folder = poison(shutil.copytree(finished.model_path, tmp_path / "model"), mark, kind=kind)
     if kind == "bert":
         assert predict_logits(load_classifier(folder), ["w1 red0"]).shape == (1, 3)

@@ -152,9 +152,7 @@ def test_what_does_not_fit_is_trimmed_and_what_cannot_is_never_trained(
     assert found.winner is not None and (found.winner.size_bytes or 0) <= room * 1e6
     pieces = json.loads((tmp_path / trimmed.name / "tokenizer.json").read_text("utf-8"))["model"]["vocab"]
     assert len(pieces) == int(trimmed.form.split("-")[1]) > 1000  # texts use 42: the room is filled
-    tight = search(
-        teacher, dataset, out=tmp_path / "tight", recipe=recipe(max_mb=0.09, max_drop=60, layers=[1, 3])
-    )
+    tight = search(teacher, dataset, out=tmp_path / "tight", recipe=recipe(max_mb=0.09, max_drop=60, layers=[1, 3]))
     left = {each.name: each.reason or "" for each in tight.candidates if each.status == "hopeless"}
     assert "3x32" in left and "pieces that have to stay" in left["3x32"]
     assert not (tmp_path / "tight" / "3x32").exists()

@@ -54,14 +54,10 @@ def test_a_real_encoders_students_weigh_what_was_predicted_within_a_percent(
 
 @pytest.mark.parametrize("family", ["bert", "distilbert", "roberta", "electra"])
 @pytest.mark.parametrize("paired", [False, True])
-def test_every_family_weighs_what_was_predicted(
-    family: str, paired: bool, tiny: ModuleType, tmp_path: Path
-) -> None:
+def test_every_family_weighs_what_was_predicted(family: str, paired: bool, tiny: ModuleType, tmp_path: Path) -> None:
     base = tiny.write_base(tmp_path / "base", family, vocab_size=20_000)
     labels = ["red", "a green one", "blue"]
-    teacher = create_classifier(
-        base, labels=labels, task="single_label", pooling="cls", max_tokens=16, paired=paired
-    )
+    teacher = create_classifier(base, labels=labels, task="single_label", pooling="cls", max_tokens=16, paired=paired)
     student, sizes = cut(teacher, "1")
     for form in WHOLE:
         found = written(student, form, tmp_path / form.name)

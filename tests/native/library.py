@@ -139,9 +139,7 @@ class NativeClassifier:
         places = [None if array is None else array.ctypes.data for array in flat]
         batch = Batch(len(ids), *places[:3], offsets.ctypes.data, places[3])
         logits = np.full((len(ids), self.spec.labels), np.nan, dtype=np.float32)
-        self.check(
-            self.library.liteft_run(self.handle, ctypes.byref(batch), logits.ctypes.data_as(ctypes.c_void_p))
-        )
+        self.check(self.library.liteft_run(self.handle, ctypes.byref(batch), logits.ctypes.data_as(ctypes.c_void_p)))
         return logits
 
     def rows(self) -> int:

@@ -65,9 +65,7 @@ def test_logits_and_labels_equal_those_without_the_library(
             after = read_counters(library)
             assert (after.calls - before.calls, after.rows - before.rows) == (1, rows_of(feed, pooling))
             tolerance = TOLERANCE[precision]
-            np.testing.assert_allclose(
-                logits, expected, atol=tolerance, err_msg=f"{kind} {texts}x{tokens}"
-            )
+            np.testing.assert_allclose(logits, expected, atol=tolerance, err_msg=f"{kind} {texts}x{tokens}")
             best = np.sort(expected, axis=1)
             clear = best[:, -1] - best[:, -2] > 2 * tolerance
             np.testing.assert_array_equal(logits.argmax(axis=1)[clear], expected.argmax(axis=1)[clear])
@@ -101,9 +99,7 @@ def test_without_the_library_the_file_runs_in_standard_operators(
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
-def test_column_0_pools_even_where_it_is_hidden(
-    pooling: str, workshop: Workshop, batch: MakeBatch, file: Path
-) -> None:
+def test_column_0_pools_even_where_it_is_hidden(pooling: str, workshop: Workshop, batch: MakeBatch, file: Path) -> None:
     model = exported(workshop.loaded("bert", pooling, paired=True))
     shown = batch("full", 4, 12, pad=0)
     hidden = shown | {"attention_mask": shown["attention_mask"].copy()}
@@ -115,16 +111,12 @@ def test_column_0_pools_even_where_it_is_hidden(
 
 
 @pytest.mark.parametrize("poison", [WORDS, -1, 2**31, 2**62])
-def test_what_the_mask_hides_is_not_read(
-    poison: int, workshop: Workshop, batch: MakeBatch, file: Path
-) -> None:
+def test_what_the_mask_hides_is_not_read(poison: int, workshop: Workshop, batch: MakeBatch, file: Path) -> None:
     native = open_session(exported(workshop.loaded("bert", paired=True)), file)
     clean = batch("holes", 6, 24, pad=0)
     clean["attention_mask"][:, 0] = 1
     kept = clean["attention_mask"] == 1
-    poisoned = clean | {
-        name: np.where(kept, clean[name], poison) for name in ("input_ids", "token_type_ids")
-    }
+    poisoned = clean | {name: np.where(kept, clean[name], poison) for name in ("input_ids", "token_type_ids")}
     np.testing.assert_array_equal(run(native, poisoned), run(native, clean))
 
 

@@ -96,9 +96,7 @@ def test_rows_without_columns_or_with_too_many_are_errors(
         run(open_session(model, file), feed)
 
 
-def test_int32_ids_are_an_error(
-    changed: onnx.ModelProto, model: onnx.ModelProto, batch: MakeBatch, file: Path
-) -> None:
+def test_int32_ids_are_an_error(changed: onnx.ModelProto, model: onnx.ModelProto, batch: MakeBatch, file: Path) -> None:
     feed = {name: array.astype(np.int32) for name, array in batch("full", 2, 6, pad=0).items()}
     with pytest.raises(Exception, match="int32"):
         run(open_session(model, file), feed)
@@ -186,9 +184,7 @@ def test_threads_that_are_no_number_of_threads_are_an_error(
         open_session(model, file)
 
 
-def test_sessions_that_were_refused_leave_no_kernel(
-    changed: onnx.ModelProto, file: Path, library: ctypes.CDLL
-) -> None:
+def test_sessions_that_were_refused_leave_no_kernel(changed: onnx.ModelProto, file: Path, library: ctypes.CDLL) -> None:
     before = read_counters(library).kernels
     set_attribute(changed, "head", "none")
     set_attribute(changed, "pooling", "mean")

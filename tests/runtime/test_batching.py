@@ -17,9 +17,7 @@ def cost(lengths: np.ndarray, batches: list[np.ndarray], run_price: int) -> int:
 
 
 @given(lengths=LENGTHS, token_budget=st.integers(1, 3000), run_price=st.integers(0, 500))
-def test_every_text_stands_in_exactly_one_batch(
-    lengths: np.ndarray, token_budget: int, run_price: int
-) -> None:
+def test_every_text_stands_in_exactly_one_batch(lengths: np.ndarray, token_budget: int, run_price: int) -> None:
     batches = plan_batches(lengths, token_budget=token_budget, run_price=run_price)
     assert sorted(np.concatenate(batches).tolist()) == list(range(len(lengths)))
 
@@ -38,9 +36,7 @@ def test_padded_tokens_stay_within_the_budget_unless_one_text_alone_is_longer(
     token_budget=st.integers(40, 200),
     run_price=st.integers(0, 60),
 )
-def test_no_other_cut_of_the_sorted_texts_is_cheaper(
-    lengths: np.ndarray, token_budget: int, run_price: int
-) -> None:
+def test_no_other_cut_of_the_sorted_texts_is_cheaper(lengths: np.ndarray, token_budget: int, run_price: int) -> None:
     ascending = np.sort(lengths)
     cheapest = min(
         total
@@ -51,9 +47,7 @@ def test_no_other_cut_of_the_sorted_texts_is_cheaper(
     assert cost(lengths, batches, run_price) == cheapest
 
 
-def _cost_of_cuts(
-    ascending: np.ndarray, chosen: tuple[bool, ...], token_budget: int, run_price: int
-) -> int | None:
+def _cost_of_cuts(ascending: np.ndarray, chosen: tuple[bool, ...], token_budget: int, run_price: int) -> int | None:
     edges = [0, *(n + 1 for n, cut in enumerate(chosen) if cut), len(ascending)]
     total = 0
     for start, stop in itertools.pairwise(edges):

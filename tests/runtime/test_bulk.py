@@ -528,9 +528,7 @@ def test_a_row_without_a_usable_text_is_named_by_its_line(
     assert [row["prediction"] is None for row in read(tmp_path / "out.jsonl")] == [False, False, True, False]
 
 
-def test_a_text_without_tokens_is_refused_like_none(
-    tmp_path: Path, new_artifact: Callable[..., Artifact]
-) -> None:
+def test_a_text_without_tokens_is_refused_like_none(tmp_path: Path, new_artifact: Callable[..., Artifact]) -> None:
     artifact = new_artifact()
     tokenizer = json.loads((artifact.path / "tokenizer.json").read_text())
     tokenizer["post_processor"] = None  # no [CLS], no [SEP]
@@ -582,9 +580,7 @@ def test_a_run_that_raised_goes_on_with_nulls_but_not_the_other_way_round(
 def test_a_misspelt_column_is_an_error_with_the_closest(tmp_path: Path, source: Path, classifier: Classifier) -> None:
     with pytest.raises(DataError) as caught:
         predict_file(classifier, source, tmp_path / "out.csv", text="txt")
-    assert str(caught.value) == (
-        f"{source} has no column 'txt'.\n  columns: id, text, label, n\n  try: text=\"text\""
-    )
+    assert str(caught.value) == (f"{source} has no column 'txt'.\n  columns: id, text, label, n\n  try: text=\"text\"")
     assert names(tmp_path) == ["in.jsonl"]
 
 

@@ -44,9 +44,7 @@ def test_scores_are_the_softmax_of_the_logits(classifier: Classifier) -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(texts=TEXTS)
-def test_a_text_alone_equals_the_text_in_a_batch_and_order_is_kept(
-    classifier: Classifier, texts: list[str]
-) -> None:
+def test_a_text_alone_equals_the_text_in_a_batch_and_order_is_kept(classifier: Classifier, texts: list[str]) -> None:
     together = classifier.logits(texts)
     assert together.shape == (len(texts), 4)
     for row, text in enumerate(texts):
@@ -81,9 +79,7 @@ def test_a_window_of_long_texts_is_bounded_by_its_characters(classifier: Classif
     assert next(read) <= 5
 
 
-def test_batches_stay_within_the_token_budget(
-    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_batches_stay_within_the_token_budget(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = classifier._open_engine()
     shapes: list[tuple[int, int]] = []
     run = engine.run
@@ -126,9 +122,7 @@ def test_multi_label_takes_every_label_over_the_threshold(multi_classifier: Clas
         wanted = tuple(label for label, yes in zip(multi_classifier.labels, over, strict=True) if yes)
         assert multi_classifier.predict(text, threshold=threshold).labels == wanted
     assert multi_classifier.predict(text, threshold=1.0).labels == ()
-    assert (
-        multi_classifier.predict(text, threshold=1.0).label == multi_classifier.labels[int(scores.argmax())]
-    )
+    assert multi_classifier.predict(text, threshold=1.0).label == multi_classifier.labels[int(scores.argmax())]
 
 
 def test_multi_label_takes_a_threshold_for_each_label(multi_classifier: Classifier) -> None:
@@ -166,9 +160,7 @@ def test_wrong_thresholds_are_refused(multi_classifier: Classifier, threshold: A
         ({"on_error": "skip"}, "'skip'"),
     ],
 )
-def test_wrong_stream_settings_are_refused_at_once(
-    classifier: Classifier, settings: dict[str, Any], part: str
-) -> None:
+def test_wrong_stream_settings_are_refused_at_once(classifier: Classifier, settings: dict[str, Any], part: str) -> None:
     with pytest.raises(ConfigError, match=part):
         classifier.stream(["great"], **settings)
 

@@ -33,9 +33,7 @@ def test_a_short_text_beside_eight_threads_waits_for_one_batch_at_most(
     assert found["wait_in_batches"] <= TOLERANCE, found
 
 
-def test_callers_beside_each_other_get_the_bits_they_get_alone(
-    native: Path, exported: Callable[..., Artifact]
-) -> None:
+def test_callers_beside_each_other_get_the_bits_they_get_alone(native: Path, exported: Callable[..., Artifact]) -> None:
     texts = words(120, seed=5)
     pieces = [texts[:1], texts, texts[1:2], texts[:60], texts[2:9]]
     with load(exported("minilm", "mean").path, backend="native", threads=2) as classifier:

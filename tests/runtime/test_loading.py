@@ -37,9 +37,7 @@ def test_a_relative_path_survives_a_change_of_folder(
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "card.md"])
-def test_one_changed_byte_is_an_error_that_names_the_file(
-    new_artifact: Callable[..., Artifact], name: str
-) -> None:
+def test_one_changed_byte_is_an_error_that_names_the_file(new_artifact: Callable[..., Artifact], name: str) -> None:
     path = new_artifact().path
     content = bytearray((path / name).read_bytes())
     content[len(content) // 2] ^= 1
@@ -125,9 +123,7 @@ def test_cuda_without_cuda_is_a_device_error_that_says_why(artifact: Artifact) -
 
 @pytest.mark.filterwarnings("ignore:Specified provider")
 @pytest.mark.skipif(onnx_engine.has_cuda(), reason="this onnxruntime has CUDA")
-def test_a_silent_fallback_to_the_cpu_is_a_device_error(
-    artifact: Artifact, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_silent_fallback_to_the_cpu_is_a_device_error(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_engine, "may_have_cuda", lambda: True)
     monkeypatch.setattr(onnx_engine, "has_cuda", lambda: True)  # as where CUDA's libraries do not load
     with pytest.raises(DeviceError, match="could not start it, and would have run on the CPU"):

@@ -71,9 +71,7 @@ def test_pairs_bring_their_types(native: Path, exported: Exported) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_a_text_alone_gets_the_bits_that_it_gets_in_a_batch(
-    native: Path, exported: Exported, precision: str
-) -> None:
+def test_a_text_alone_gets_the_bits_that_it_gets_in_a_batch(native: Path, exported: Exported, precision: str) -> None:
     texts = words(30)
     with load(exported("bert", "mean", precision).path, backend="native", threads=2) as classifier:
         together = classifier.logits(texts)
@@ -251,9 +249,7 @@ def test_a_file_is_classified_natively(native: Path, exported: Exported, tmp_pat
     done = predict_file(path, tmp_path / "in.txt", tmp_path / "out.jsonl", backend="native", threads=1)
     assert done.rows == 20
     with pytest.raises(DeviceError, match="is stored in int8"):
-        predict_file(
-            exported(precision="int8").path, tmp_path / "in.txt", tmp_path / "b.jsonl", precision="bf16"
-        )
+        predict_file(exported(precision="int8").path, tmp_path / "in.txt", tmp_path / "b.jsonl", precision="bf16")
 
 
 # Its life

@@ -82,9 +82,7 @@ def test_another_library_is_told_by_its_missing_functions(tmp_path: Path, monkey
         open_library()
 
 
-def test_another_abi_is_refused_before_anything_else_is_called(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_abi_is_refused_before_anything_else_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = "int liteft_abi(void) { return 999; } const char* liteft_version(void) { return (char*)1; }"
     monkeypatch.setenv("LITEFT_LIBRARY", str(compiled(tmp_path, source)))
     with pytest.raises(DeviceError, match="has ABI 999, and this liteft needs ABI"):
@@ -128,9 +126,7 @@ def test_the_path_for_onnxruntime_is_a_string_or_an_error(
     assert liteft.custom_ops_library() == str(native)
 
 
-def test_a_library_without_the_operator_is_an_error_in_words(
-    native: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_library_without_the_operator_is_an_error_in_words(native: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = open_library()
     plain = native_library.NativeLibrary(found.path, found.version, found.instructions, object())  # type: ignore[arg-type]
     monkeypatch.setattr(native_library, "open_library", lambda: plain)

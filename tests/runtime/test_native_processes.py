@@ -128,9 +128,7 @@ def test_a_spawned_child_gives_the_same_logits(native: Path, exported: Callable[
         np.testing.assert_array_equal(received, wanted)
 
 
-def test_a_pickled_classifier_keeps_backend_and_precision(
-    native: Path, exported: Callable[..., Artifact]
-) -> None:
+def test_a_pickled_classifier_keeps_backend_and_precision(native: Path, exported: Callable[..., Artifact]) -> None:
     with load(exported().path, backend="native", threads=1) as classifier:
         again = pickle.loads(pickle.dumps(classifier))
         assert (again.backend, again.precision, again.threads) == ("native", "fp32", 1)
@@ -138,9 +136,7 @@ def test_a_pickled_classifier_keeps_backend_and_precision(
 
 
 @pytest.mark.parametrize("backend", ["native", "auto"])
-def test_neither_onnxruntime_nor_onnx_is_needed(
-    native: Path, exported: Callable[..., Artifact], backend: str
-) -> None:
+def test_neither_onnxruntime_nor_onnx_is_needed(native: Path, exported: Callable[..., Artifact], backend: str) -> None:
     if backend == "auto" and open_library().instructions == "portable":
         pytest.skip("on plain C++ the native backend has to be asked for by name")
     printed = run_python(

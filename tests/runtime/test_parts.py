@@ -269,8 +269,9 @@ def test_a_full_disk_is_an_error_that_keeps_what_is_finished(
 
 def test_where_nothing_can_be_written_the_reason_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match=r"could not be written: (Not a directory|File exists)"), opened(
-        tmp_path / "file" / "out.csv"
+    with (
+        pytest.raises(RunError, match=r"could not be written: (Not a directory|File exists)"),
+        opened(tmp_path / "file" / "out.csv"),
     ):
         pass
     with pytest.raises(RunError, match="File name too long"), opened(tmp_path / ("x" * 300 + ".csv")):

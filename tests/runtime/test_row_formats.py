@@ -20,7 +20,7 @@ from liteft.runtime.row_formats import RowFormat, row_format
 
 ADDED = {"prediction": "text", "score": "number"}
 ANSWER = {"prediction": "ham", "score": 0.25}
-NASTY = ["", " ", "say \"no\"", "\"", "a,b", "a\tb", "a\nb", "a\rb", "a\r\nb", "\u2028", "naïve 包裹 🙂", "\\", "=1+1"]
+NASTY = ["", " ", 'say "no"', '"', "a,b", "a\tb", "a\nb", "a\rb", "a\r\nb", "\u2028", "naïve 包裹 🙂", "\\", "=1+1"]
 
 
 def written(path: Path, parts: Sequence[Sequence[dict[str, Any]]], columns: Sequence[str], **schema: Any) -> Path:

@@ -20,9 +20,7 @@ from liteft.trimming import prove_trimming, trim_classifier, write_tokenizer_fil
 from liteft.trimming.proof import trimming_text
 
 
-def test_texts_of_kept_pieces_have_the_same_logits(
-    loaded: LoadedClassifier, dataset: Dataset, tmp_path: Path
-) -> None:
+def test_texts_of_kept_pieces_have_the_same_logits(loaded: LoadedClassifier, dataset: Dataset, tmp_path: Path) -> None:
     """Those that lost a piece have other ones; and the saved folder is the same classifier."""
     before = predict_logits(loaded, dataset.validation.texts)
     trimmed, vocabulary = trim_classifier(loaded, [dataset.train], most=100)
@@ -120,10 +118,17 @@ def test_pairs_are_proved_with_their_types(loaded: LoadedClassifier, dataset: Da
 def test_other_families_are_trimmed_too(
     family: str, pooling: str, base: Path, dataset: Dataset, tiny: object, tmp_path: Path
 ) -> None:
-    folder = tiny.write_base(tmp_path / family, family, vocab_size=len(json.loads((base / "tokenizer.json").read_text())["model"]["vocab"]))  # type: ignore[attr-defined]  # noqa: E501
+    folder = tiny.write_base(
+        tmp_path / family, family, vocab_size=len(json.loads((base / "tokenizer.json").read_text())["model"]["vocab"])
+    )  # type: ignore[attr-defined]
     shutil.copyfile(base / "tokenizer.json", folder / "tokenizer.json")
     full = create_classifier(
-        folder, labels=dataset.labels, task=dataset.task, pooling=pooling, max_tokens=16, paired=False  # type: ignore[arg-type]
+        folder,
+        labels=dataset.labels,
+        task=dataset.task,
+        pooling=pooling,
+        max_tokens=16,
+        paired=False,  # type: ignore[arg-type]
     )
     full.model.eval()
     trimmed, vocabulary = trim_classifier(full, [dataset.train], most=100)
@@ -138,7 +143,13 @@ def test_positions_that_count_from_a_padding_that_would_move_are_refused(
     last = max(pieces, key=pieces.__getitem__)
     pieces["[PAD]"], pieces[last] = pieces[last], pieces["[PAD]"]
     content["added_tokens"] = [token for token in content["added_tokens"] if token["content"] != "[PAD]"]
-    folder = tiny.write_base(tmp_path / "roberta", "roberta", vocab_size=len(pieces), pad_token_id=pieces["[PAD]"], max_position_embeddings=200)  # type: ignore[attr-defined]  # noqa: E501
+    folder = tiny.write_base(
+        tmp_path / "roberta",
+        "roberta",
+        vocab_size=len(pieces),
+        pad_token_id=pieces["[PAD]"],
+        max_position_embeddings=200,
+    )  # type: ignore[attr-defined]
     (folder / "tokenizer.json").write_text(json.dumps(content), encoding="utf-8")
     full = create_classifier(
         folder, labels=dataset.labels, task=dataset.task, pooling="cls", max_tokens=16, paired=False

@@ -96,9 +96,7 @@ def test_a_budget_that_is_too_small_leaves_nothing_of_a_student(teacher: Run, da
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_a_finished_run_is_trimmed_at_export(
-    precision: Any, teacher: Run, dataset: Dataset, tmp_path: Path
-) -> None:
+def test_a_finished_run_is_trimmed_at_export(precision: Any, teacher: Run, dataset: Dataset, tmp_path: Path) -> None:
     lines: list[str] = []
     artifact = export(
         teacher,

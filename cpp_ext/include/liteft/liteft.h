@@ -2,7 +2,8 @@
 
    Plain C, for any language. No function throws, aborts or keeps a pointer that it was given, and each that can fail
    returns 0 for success; liteft_last_error then says what was wrong, in the calling thread. A classifier may be run
-   from many threads at once: short batches go ahead of long ones, none waits longer than by equal shares, and logits are the same. */
+   from many threads at once: short batches go ahead of long ones, none waits longer than by equal shares, and logits
+   are the same. */
 
 #ifndef LITEFT_LITEFT_H
 #define LITEFT_LITEFT_H
@@ -24,7 +25,7 @@ extern "C" {
 
 /* Precision of the products. On the CPU: fp32, bf16 and int8; on a GPU: bf16 and fp16. */
 enum { LITEFT_FP32 = 0, LITEFT_BF16 = 1, LITEFT_INT8 = 2, LITEFT_FP16 = 3 };
-enum { LITEFT_CLS = 0, LITEFT_MEAN = 1 };                    /* pooling */
+enum { LITEFT_CLS = 0, LITEFT_MEAN = 1 }; /* pooling */
 enum { LITEFT_HEAD_NONE = 0, LITEFT_HEAD_TANH = 1, LITEFT_HEAD_RELU = 2, LITEFT_HEAD_GELU = 3 };
 /* Of the feed-forward block; the first is the exact one, x Phi(x). */
 enum { LITEFT_GELU = 0, LITEFT_RELU = 1, LITEFT_GELU_TANH = 2, LITEFT_SILU = 3 };
@@ -45,14 +46,14 @@ typedef struct liteft_shape {
   float epsilon;
 } liteft_shape;
 
-/* A weight by the name, type and shape that it has in the ONNX file. A linear layer N has N.weight (inputs, outputs) and
-   N.bias (1, outputs), and N.scale (1, outputs) where N.weight is int8; a norm N has N.weight and N.bias (1, width). Tables:
-   embeddings.word.weight, embeddings.position.weight and, where types > 0, embeddings.type.weight, shape (rows, embedding),
-   with N.scale (rows, 1) where int8 or int4. Norms: embeddings.norm and, for each layer L from 0, layers.L.attention.norm and
-   layers.L.feed_forward.norm. Linear: embeddings.project where embedding differs from width;
-   layers.L.attention.query_key_value, the three side by side, and instead of it, in the last layer where [CLS] is pooled,
-   .query and .key_value; layers.L.attention.output; layers.L.feed_forward.inner and .outer; head.dense where there is a head; classifier.
-   Biases, scales and norms are float32. */
+/* A weight by the name, type and shape that it has in the ONNX file. A linear layer N has N.weight (inputs, outputs)
+   and N.bias (1, outputs), and N.scale (1, outputs) where N.weight is int8; a norm N has N.weight and N.bias (1,
+   width). Tables: embeddings.word.weight, embeddings.position.weight and, where types > 0, embeddings.type.weight,
+   shape (rows, embedding), with N.scale (rows, 1) where int8 or int4. Norms: embeddings.norm and, for each layer L from
+   0, layers.L.attention.norm and layers.L.feed_forward.norm. Linear: embeddings.project where embedding differs from
+   width; layers.L.attention.query_key_value, the three side by side, and instead of it, in the last layer where [CLS]
+   is pooled, .query and .key_value; layers.L.attention.output; layers.L.feed_forward.inner and .outer; head.dense where
+   there is a head; classifier. Biases, scales and norms are float32. */
 typedef struct liteft_weight {
   const char* name;
   const void* values;
@@ -70,8 +71,8 @@ typedef struct liteft_batch {
   const uint8_t* attended;  /* (tokens,) or NULL: all; 0 for a token that asks and is not asked */
 } liteft_batch;
 
-/* Texts as a rectangle (texts, tokens), as ONNX models take them. Where the mask is 0 nothing is computed, wherever in the
-   row that is; the other tokens keep the positions they have. Column 0 asks even where it is hidden. */
+/* Texts as a rectangle (texts, tokens), as ONNX models take them. Where the mask is 0 nothing is computed, wherever in
+   the row that is; the other tokens keep the positions they have. Column 0 asks even where it is hidden. */
 typedef struct liteft_padded {
   int32_t texts, tokens;
   const int64_t* ids;
@@ -86,34 +87,35 @@ LITEFT_API const char* liteft_version(void);
 LITEFT_API const char* liteft_last_error(void);
 /* The best instruction set of this machine: "avx512", "portable", ... */
 LITEFT_API const char* liteft_instructions(void);
-/* Operations a second (a multiplication and an addition are two) that `threads` threads reach in a bare loop of a product's
-   inner instructions, over the same few values: the limit of this machine. 0 where the precision is not offered. It takes
-   about a tenth of a second. */
+/* Operations a second (a multiplication and an addition are two) that `threads` threads reach in a bare loop of a
+   product's inner instructions, over the same few values: the limit of this machine. 0 where the precision is not
+   offered. It takes about a tenth of a second. */
 LITEFT_API double liteft_peak(int32_t precision, int32_t threads, const char* instructions);
-/* A classifier. `threads` counts the one that calls liteft_run; `instructions` is NULL or "" for the best of this machine. */
-LITEFT_API int liteft_create(const liteft_shape* shape, const liteft_weight* weights, int32_t count,
-                             int32_t precision, int32_t threads, const char* instructions,
-                             liteft_classifier** created);
-/* A classifier on GPU number `device`, by libliteft_cuda, which lies beside this library and is opened now: CUDA is not touched
-   before. `precision` is LITEFT_BF16 or LITEFT_FP16; weights may be of every type. `cublas` names folders, joined by colons,
-   to be looked through for libcublasLt before the system's own; `cache` is a folder where the fastest algorithm of each product is
-   kept for the next time. Both may be NULL. A classifier made before a fork cannot run in the child. */
+/* A classifier. `threads` counts the one that calls liteft_run; `instructions` is NULL or "" for the best of this
+ * machine. */
+LITEFT_API int liteft_create(const liteft_shape* shape, const liteft_weight* weights, int32_t count, int32_t precision,
+                             int32_t threads, const char* instructions, liteft_classifier** created);
+/* A classifier on GPU number `device`, by libliteft_cuda, which lies beside this library and is opened now: CUDA is not
+   touched before. `precision` is LITEFT_BF16 or LITEFT_FP16; weights may be of every type. `cublas` names folders,
+   joined by colons, to be looked through for libcublasLt before the system's own; `cache` is a folder where the fastest
+   algorithm of each product is kept for the next time. Both may be NULL. A classifier made before a fork cannot run in
+   the child. */
 LITEFT_API int liteft_create_cuda(const liteft_shape* shape, const liteft_weight* weights, int32_t count,
                                   int32_t precision, int32_t device, const char* cublas, const char* cache,
                                   liteft_classifier** created);
-/* Writes what GPU number `device` is, and the versions of driver and cublasLt, as a text of at most `size` bytes. Fails, with
-   the reason, where liteft_create_cuda would fail for every model. */
+/* Writes what GPU number `device` is, and the versions of driver and cublasLt, as a text of at most `size` bytes.
+   Fails, with the reason, where liteft_create_cuda would fail for every model. */
 LITEFT_API int liteft_cuda_device(int32_t device, const char* cublas, char* text, int32_t size);
 /* Logits, (texts, labels), of texts without padding, or of a rectangle. */
 LITEFT_API int liteft_run(liteft_classifier* classifier, const liteft_batch* batch, float* logits);
 LITEFT_API int liteft_run_padded(liteft_classifier* classifier, const liteft_padded* batch, float* logits);
-/* Destroy every classifier before the library is unloaded. One made before a fork cannot run in the child, unless it has
-   one thread; destroying it there does nothing. */
+/* Destroy every classifier before the library is unloaded. One made before a fork cannot run in the child, unless it
+   has one thread; destroying it there does nothing. */
 LITEFT_API void liteft_destroy(liteft_classifier* classifier);
 /* Since its creation: calls that computed, and rows that went through the layers. */
 LITEFT_API void liteft_counters(const liteft_classifier* classifier, uint64_t* calls, uint64_t* rows);
-/* Of the operator for ONNX Runtime (RegisterCustomOps), in the whole process: kernels that exist now, and calls and rows
-   that all kernels computed, those that are gone among them. Each place may be NULL. */
+/* Of the operator for ONNX Runtime (RegisterCustomOps), in the whole process: kernels that exist now, and calls and
+   rows that all kernels computed, those that are gone among them. Each place may be NULL. */
 LITEFT_API void liteft_operator_counters(uint64_t* kernels, uint64_t* calls, uint64_t* rows);
 
 #ifdef __cplusplus

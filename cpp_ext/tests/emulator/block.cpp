@@ -1,7 +1,7 @@
 // Runs kernels: the threads of a block as fibers, which take turns where they meet.
 //
-// A warp goes on until all of its lanes wait; then another warp is chosen, at random. So a warp runs as far ahead of the others, and a
-// lane of its warp, as barriers let it: what lacks a barrier reads what is not there yet.
+// A warp goes on until all of its lanes wait; then another warp is chosen, at random. So a warp runs as far ahead of
+// the others, and a lane of its warp, as barriers let it: what lacks a barrier reads what is not there yet.
 
 #include <setjmp.h>
 #include <signal.h>
@@ -61,9 +61,9 @@ constexpr unsigned char kPoison = 0xff;
 struct Thread {
   Place place;
   Fiber fiber;
-  Location where;     // it waits
+  Location where;  // it waits
   bool at_barrier = false, gone = false;
-  bool any = false;   // what the last barrier that asked told it
+  bool any = false;  // what the last barrier that asked told it
 };
 
 struct Warp {
@@ -79,13 +79,15 @@ const char* name_of(Meeting meeting) {
 
 char* map_stacks() {
   const std::size_t bytes = kMostThreads * kStack;
-  return static_cast<char*>(mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  return static_cast<char*>(
+      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
 }
 
 // Pages of shared memory with one before and one after that cannot be touched.
 char* map_shared_end() {
   const std::size_t bytes = (kMostShared + kPage - 1) / kPage * kPage;
-  char* base = static_cast<char*>(mmap(nullptr, bytes + 2 * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  char* base =
+      static_cast<char*>(mmap(nullptr, bytes + 2 * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   mprotect(base, kPage, PROT_NONE);
   mprotect(base + kPage + bytes, kPage, PROT_NONE);
   return base + kPage + bytes;
@@ -143,7 +145,8 @@ void next() {
     while (tried < count && !b.warps[(first + tried) % count].ready) ++tried;
     if (tried == count) {
       if (b.gone == static_cast<int>(b.threads.size())) leave();
-      fault("%d of %zu threads are gone, and the others wait for ever%s", b.gone, b.threads.size(), waiting_text().c_str());
+      fault("%d of %zu threads are gone, and the others wait for ever%s", b.gone, b.threads.size(),
+            waiting_text().c_str());
     }
     chosen = (first + tried) % count;
   }
@@ -209,8 +212,11 @@ void run_block(const Kernel& kernel, uint3 place) {
   b.any = false;
   for (int number = 0; number < count; ++number) {
     Thread& thread = b.threads[number];
-    thread.place = {{number % kernel.block.x, number / kernel.block.x % kernel.block.y, number / kernel.block.x / kernel.block.y},
-                    place, kernel.block, kernel.grid};
+    thread.place = {
+        {number % kernel.block.x, number / kernel.block.x % kernel.block.y, number / kernel.block.x / kernel.block.y},
+        place,
+        kernel.block,
+        kernel.grid};
     thread.at_barrier = thread.gone = false;
     thread.fiber.reset(b.stacks + number * kStack, kStack, enter_thread);
     forget_copies(number);
@@ -224,7 +230,8 @@ void run_block(const Kernel& kernel, uint3 place) {
   b.running = true;
   if (sigsetjmp(b.escape, 1) == 0) b.host.enter(b.threads[b.current].fiber);
   b.running = false;
-  const bool beyond = std::any_of(b.shared + kernel.shared, b.shared_end, [](char c) { return c != static_cast<char>(kPoison); });
+  const bool beyond =
+      std::any_of(b.shared + kernel.shared, b.shared_end, [](char c) { return c != static_cast<char>(kPoison); });
   if (b.fault.empty() && beyond) b.fault = "a block wrote beyond its shared memory";
 }
 
@@ -292,9 +299,11 @@ void check_shared(const void* memory, std::size_t bytes, const char* what, const
   const Block& b = block();
   const char* first = static_cast<const char*>(memory);
   if (first < b.shared || first + bytes > b.shared + b.kernel->shared) {
-    fault("line %u: %s outside of shared memory, at %td of %zu", where.line(), what, first - b.shared, b.kernel->shared);
+    fault("line %u: %s outside of shared memory, at %td of %zu", where.line(), what, first - b.shared,
+          b.kernel->shared);
   }
-  if (reinterpret_cast<std::uintptr_t>(memory) % 16) fault("line %u: %s that is not aligned to 16 bytes", where.line(), what);
+  if (reinterpret_cast<std::uintptr_t>(memory) % 16)
+    fault("line %u: %s that is not aligned to 16 bytes", where.line(), what);
 }
 
 std::string run_kernel(const Kernel& kernel, std::uint64_t seed) {
@@ -307,7 +316,8 @@ std::string run_kernel(const Kernel& kernel, std::uint64_t seed) {
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<unsigned>(i);
   std::shuffle(order.begin(), order.end(), b.random);
   for (const unsigned number : order) {
-    run_block(kernel, {number % kernel.grid.x, number / kernel.grid.x % kernel.grid.y, number / kernel.grid.x / kernel.grid.y});
+    run_block(kernel,
+              {number % kernel.grid.x, number / kernel.grid.x % kernel.grid.y, number / kernel.grid.x / kernel.grid.y});
     if (!b.fault.empty()) return b.fault;
   }
   return "";

@@ -1,5 +1,6 @@
-// An emulated cublasLt: a library of its own, as the real one is, with the functions that cuda/cublaslt.h names. Products are summed in
-// float32 and rounded once. It offers several algorithms that sum in different orders, one that fails and one that is not to be used.
+// An emulated cublasLt: a library of its own, as the real one is, with the functions that cuda/cublaslt.h names.
+// Products are summed in float32 and rounded once. It offers several algorithms that sum in different orders, one that
+// fails and one that is not to be used.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -50,14 +51,16 @@ struct Work {
 float value_of(int type, std::uint16_t bits) {
   static const std::vector<float> halves = [] {
     std::vector<float> made(1 << 16);
-    for (unsigned each = 0; each < made.size(); ++each) made[each] = __half2float(std::bit_cast<__half>(static_cast<std::uint16_t>(each)));
+    for (unsigned each = 0; each < made.size(); ++each)
+      made[each] = __half2float(std::bit_cast<__half>(static_cast<std::uint16_t>(each)));
     return made;
   }();
   return type == lt::kFloat16 ? halves[bits] : std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
 }
 
 std::uint16_t rounded(int type, float x) {
-  return type == lt::kFloat16 ? std::bit_cast<std::uint16_t>(__float2half_rn(x)) : std::bit_cast<std::uint16_t>(__float2bfloat16_rn(x));
+  return type == lt::kFloat16 ? std::bit_cast<std::uint16_t>(__float2half_rn(x))
+                              : std::bit_cast<std::uint16_t>(__float2bfloat16_rn(x));
 }
 
 LITEFT_WIDE void add_row(float* sums, const float* row, float factor, int count) {
@@ -83,7 +86,8 @@ void multiply(const void* data) {
       }
       add_row(sums.data(), part.data(), 1.0f, work.rows);
     }
-    for (int row = 0; row < work.rows; ++row) d[static_cast<std::size_t>(column) * work.rows + row] = rounded(work.type, sums[row]);
+    for (int row = 0; row < work.rows; ++row)
+      d[static_cast<std::size_t>(column) * work.rows + row] = rounded(work.type, sums[row]);
   }
 }
 
@@ -110,7 +114,8 @@ LITEFT_EXPORT int cublasLtMatmulDescDestroy(void* desc) {
   delete static_cast<int*>(desc);
   return 0;
 }
-LITEFT_EXPORT int cublasLtMatrixLayoutCreate(void** layout, int type, std::uint64_t rows, std::uint64_t columns, std::int64_t stride) {
+LITEFT_EXPORT int cublasLtMatrixLayoutCreate(void** layout, int type, std::uint64_t rows, std::uint64_t columns,
+                                             std::int64_t stride) {
   if (!rows || !columns || (type != lt::kFloat16 && type != lt::kBfloat16)) return kInvalid;
   *layout = new Layout{type, rows, columns, stride};
   return 0;
@@ -123,11 +128,15 @@ LITEFT_EXPORT int cublasLtMatmulPreferenceCreate(void** preference) {
   *preference = new Preference;
   return 0;
 }
-LITEFT_EXPORT int cublasLtMatmulPreferenceSetAttribute(void* preference, int attribute, const void* value, std::size_t bytes) {
+LITEFT_EXPORT int cublasLtMatmulPreferenceSetAttribute(void* preference, int attribute, const void* value,
+                                                       std::size_t bytes) {
   Preference& asked = *static_cast<Preference*>(preference);
-  if (attribute == lt::kPreferenceMostWorkspace && bytes == sizeof(asked.workspace)) std::memcpy(&asked.workspace, value, bytes);
-  else if (attribute == lt::kPreferenceReductions && bytes == sizeof(asked.reductions)) std::memcpy(&asked.reductions, value, bytes);
-  else return kInvalid;
+  if (attribute == lt::kPreferenceMostWorkspace && bytes == sizeof(asked.workspace))
+    std::memcpy(&asked.workspace, value, bytes);
+  else if (attribute == lt::kPreferenceReductions && bytes == sizeof(asked.reductions))
+    std::memcpy(&asked.reductions, value, bytes);
+  else
+    return kInvalid;
   return 0;
 }
 LITEFT_EXPORT int cublasLtMatmulPreferenceDestroy(void* preference) {
@@ -135,7 +144,8 @@ LITEFT_EXPORT int cublasLtMatmulPreferenceDestroy(void* preference) {
   return 0;
 }
 
-LITEFT_EXPORT int cublasLtMatmulAlgoGetHeuristic(void*, void*, void*, void*, void*, void*, void* preference, int wanted, Heuristic* results, int* found) {
+LITEFT_EXPORT int cublasLtMatmulAlgoGetHeuristic(void*, void*, void*, void*, void*, void*, void* preference, int wanted,
+                                                 Heuristic* results, int* found) {
   // Sums of pieces that were rounded to the outputs' type are not to be had.
   if (static_cast<Preference*>(preference)->reductions != lt::kReduceInComputeType) return kInvalid;
   const std::uint64_t pieces[] = {1, kFails, 2, 3};
@@ -149,10 +159,12 @@ LITEFT_EXPORT int cublasLtMatmulAlgoGetHeuristic(void*, void*, void*, void*, voi
   return 0;
 }
 
-LITEFT_EXPORT int cublasLtMatmul(void*, void*, const void* alpha, const void* a, void* a_layout, const void* b, void* b_layout,
-                                 const void* beta, const void* c, void*, void* d, void* d_layout, const Algorithm* algorithm,
-                                 void* workspace, std::size_t workspace_bytes, cudaStream_t stream) {
-  const Layout &la = *static_cast<Layout*>(a_layout), &lb = *static_cast<Layout*>(b_layout), &ld = *static_cast<Layout*>(d_layout);
+LITEFT_EXPORT int cublasLtMatmul(void*, void*, const void* alpha, const void* a, void* a_layout, const void* b,
+                                 void* b_layout, const void* beta, const void* c, void*, void* d, void* d_layout,
+                                 const Algorithm* algorithm, void* workspace, std::size_t workspace_bytes,
+                                 cudaStream_t stream) {
+  const Layout &la = *static_cast<Layout*>(a_layout), &lb = *static_cast<Layout*>(b_layout),
+               &ld = *static_cast<Layout*>(d_layout);
   if (*static_cast<const float*>(alpha) != 1.0f || *static_cast<const float*>(beta) != 0.0f || c != d) return kInvalid;
   if (la.columns != lb.rows || la.rows != ld.rows || lb.columns != ld.columns) return kInvalid;
   // Only matrices without gaps, which is all that the library asks for.
@@ -175,5 +187,6 @@ LITEFT_EXPORT int cublasLtMatmul(void*, void*, const void* alpha, const void* a,
   work.pieces = static_cast<int>(algorithm->data[1]);
   // Which is faster depends on the shape, so that one text and many may be summed in different orders, as on a GPU.
   const bool favours_pieces = ld.columns % 64 == 0;
-  return liteft_emulator_enqueue(stream, multiply, &work, sizeof work, (work.pieces == 1) == favours_pieces ? 2.0 : 1.0);
+  return liteft_emulator_enqueue(stream, multiply, &work, sizeof work,
+                                 (work.pieces == 1) == favours_pieces ? 2.0 : 1.0);
 }

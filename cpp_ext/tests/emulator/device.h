@@ -35,7 +35,8 @@ void check_shared(const void* memory, std::size_t bytes, const char* what, const
 
 float shuffle_xor(unsigned mask, float value, int lanes, const Location& where);
 float shuffle(unsigned mask, float value, int lane, const Location& where);
-void multiply(bool half, float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1, const Location& where);
+void multiply(bool half, float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1,
+              const Location& where);
 void load_matrices(bool across, std::uint32_t (&out)[4], const void* row, const Location& where);
 // Copies happen when they are waited for, at the latest moment that the hardware may choose.
 void copy_async(void* shared, const void* global, bool there, const Location& where);

@@ -22,8 +22,8 @@ void poison_instead_of_zeros(bool poison);
 // What a launch whose kernel's parameters have `part` in their types costs on the clock of events; others cost 1.
 void set_cost(const std::string& part, double cost);
 
-// Work on the device costs its time and is not done, copies aside: for what only times it. LITEFT_EMULATOR_IDLE in the environment asks
-// for that from the start.
+// Work on the device costs its time and is not done, copies aside: for what only times it. LITEFT_EMULATOR_IDLE in the
+// environment asks for that from the start.
 void skip_work(bool skip);
 
 // The next launch of a graph fails.
@@ -74,9 +74,9 @@ std::string describe(const void* address);  // where it lies among allocations
 }  // namespace liteft::emulator
 
 extern "C" {
-// For the emulated cublasLt, which is a library of its own: queues run(data) on a stream. What the last work of the stream was
-// asked with the same data, it is not asked again, and only costs time.
-__attribute__((visibility("default"))) int liteft_emulator_enqueue(cudaStream_t stream, void (*run)(const void*), const void* data,
-                                                                   std::size_t bytes, double cost);
+// For the emulated cublasLt, which is a library of its own: queues run(data) on a stream. What the last work of the
+// stream was asked with the same data, it is not asked again, and only costs time.
+__attribute__((visibility("default"))) int liteft_emulator_enqueue(cudaStream_t stream, void (*run)(const void*),
+                                                                   const void* data, std::size_t bytes, double cost);
 __attribute__((visibility("default"))) int liteft_emulator_is_device(const void* memory, std::size_t bytes);
 }

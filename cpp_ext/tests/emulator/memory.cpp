@@ -36,14 +36,16 @@ bool within(const void* memory, std::size_t bytes, bool device) {
   const std::lock_guard lock(mutex);
   const auto address = reinterpret_cast<std::uintptr_t>(memory);
   const auto found = before(address);
-  return found != allocations.end() && found->second.device == device && address + bytes <= found->first + found->second.bytes;
+  return found != allocations.end() && found->second.device == device &&
+         address + bytes <= found->first + found->second.bytes;
 }
 
 }  // namespace
 
 void* allocate(std::size_t bytes, bool device) {
   const std::size_t taken = (bytes + kPage - 1) / kPage * kPage;
-  void* mapped = mmap(nullptr, taken + 2 * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* mapped =
+      mmap(nullptr, taken + 2 * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapped == MAP_FAILED) return nullptr;
   char* pages = static_cast<char*>(mapped) + kPage;
   mprotect(pages - kPage, kPage, PROT_NONE);
@@ -64,7 +66,8 @@ bool release(void* memory, bool device, std::string* fault) {
   const Allocation& it = found->second;
   const auto touched = [](char c) { return c != static_cast<char>(kGuard); };
   char* const end = static_cast<char*>(memory) + it.bytes;
-  if (std::any_of(it.pages, static_cast<char*>(memory), touched) || std::any_of(end, it.pages + it.pages_bytes, touched)) {
+  if (std::any_of(it.pages, static_cast<char*>(memory), touched) ||
+      std::any_of(end, it.pages + it.pages_bytes, touched)) {
     *fault = "something wrote beside an allocation of " + std::to_string(it.bytes) + " bytes";
   }
   munmap(it.pages - kPage, it.pages_bytes + 2 * kPage);
@@ -85,7 +88,8 @@ std::string describe(const void* address) {
     return std::to_string(next->first - at) + " bytes before an allocation of " + std::to_string(next->second.bytes);
   }
   if (found == allocations.end()) return "in no allocation";
-  return std::to_string(at - found->first) + " bytes from the start of an allocation of " + std::to_string(found->second.bytes);
+  return std::to_string(at - found->first) + " bytes from the start of an allocation of " +
+         std::to_string(found->second.bytes);
 }
 
 }  // namespace liteft::emulator

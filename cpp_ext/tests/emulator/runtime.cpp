@@ -1,6 +1,6 @@
-// The functions of the CUDA runtime that the library calls. What is asynchronous on a GPU is put off here until someone waits for it, the
-// latest moment that a GPU may choose: who does not wait reads poison, and who reuses memory too early spoils it. The default stream
-// is no exception, and streams made with cudaStreamNonBlocking do not wait for it.
+// The functions of the CUDA runtime that the library calls. What is asynchronous on a GPU is put off here until someone
+// waits for it, the latest moment that a GPU may choose: who does not wait reads poison, and who reuses memory too
+// early spoils it. The default stream is no exception, and streams made with cudaStreamNonBlocking do not wait for it.
 
 #include <cuda_runtime.h>
 #include <unistd.h>
@@ -23,7 +23,7 @@ namespace {
 struct Work {
   std::function<std::string()> run;  // returns a fault, or ""
   double cost = 0.0;
-  std::string key;                   // not empty: the same key again does the same again
+  std::string key;  // not empty: the same key again does the same again
 };
 
 std::recursive_mutex mutex;  // over all that follows; kernels run under it, one at a time
@@ -166,9 +166,17 @@ bool fits(const void* to, const void* from, std::size_t bytes, cudaMemcpyKind ki
 Work copy_of(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
   if (kind == cudaMemcpyHostToDevice && !is_pinned(from)) {  // such memory is read at once, and arrives later
     const char* first = static_cast<const char*>(from);
-    return {[to, held = std::vector<char>(first, first + bytes)] { std::memcpy(to, held.data(), held.size()); return std::string(); }, 1.0, ""};
+    return {[to, held = std::vector<char>(first, first + bytes)] {
+              std::memcpy(to, held.data(), held.size());
+              return std::string();
+            },
+            1.0, ""};
   }
-  return {[=] { std::memcpy(to, from, bytes); return std::string(); }, 1.0, ""};
+  return {[=] {
+            std::memcpy(to, from, bytes);
+            return std::string();
+          },
+          1.0, ""};
 }
 
 }  // namespace
@@ -223,22 +231,24 @@ cudaError_t launch(Kernel kernel, cudaStream_t stream) {
   const unsigned threads = kernel.block.x * kernel.block.y * kernel.block.z;
   const auto allowed = state.shared_allowed.find(kernel.function);
   const std::size_t most = allowed == state.shared_allowed.end() ? 48 << 10 : allowed->second;
-  if (threads == 0 || threads > 1024 || threads % 32 || kernel.grid.x == 0 || kernel.grid.y == 0 || kernel.grid.y > 65535 ||
-      kernel.grid.z != 1 || kernel.shared > most) {
+  if (threads == 0 || threads > 1024 || threads % 32 || kernel.grid.x == 0 || kernel.grid.y == 0 ||
+      kernel.grid.y > 65535 || kernel.grid.z != 1 || kernel.shared > most) {
     return say(cudaErrorInvalidConfiguration);
   }
-  if (stream_of(stream)->capturing && !state.loaded.count(kernel.function)) {  // CUDA may refuse to load within a capture
+  if (stream_of(stream)->capturing &&
+      !state.loaded.count(kernel.function)) {  // CUDA may refuse to load within a capture
     barred();
     return say(cudaErrorStreamCaptureUnsupported);
   }
   state.loaded.insert(kernel.function);
   const double cost = cost_of(kernel.name);
   return say(enqueue(stream, {[kernel = std::move(kernel)]() -> std::string {
-    ++state.kernels_run[kernel.name];
-    if (state.skip_work) return "";
-    const std::string fault = run_kernel(kernel, state.seed++);
-    return fault.empty() ? "" : std::string(kernel.name) + ": " + fault;
-  }, cost, ""}));
+                                ++state.kernels_run[kernel.name];
+                                if (state.skip_work) return "";
+                                const std::string fault = run_kernel(kernel, state.seed++);
+                                return fault.empty() ? "" : std::string(kernel.name) + ": " + fault;
+                              },
+                              cost, ""}));
 }
 
 cudaError_t allow_shared(const void* function, std::size_t bytes) {
@@ -252,13 +262,15 @@ cudaError_t allow_shared(const void* function, std::size_t bytes) {
 
 }  // namespace liteft::emulator
 
-int liteft_emulator_enqueue(cudaStream_t stream, void (*run)(const void*), const void* data, std::size_t bytes, double cost) {
+int liteft_emulator_enqueue(cudaStream_t stream, void (*run)(const void*), const void* data, std::size_t bytes,
+                            double cost) {
   const std::lock_guard lock(mutex);
   std::string key(static_cast<const char*>(data), bytes);
   return enqueue(stream, {[run, key] {
-    if (!state.skip_work) run(key.data());
-    return std::string();
-  }, cost, key});
+                            if (!state.skip_work) run(key.data());
+                            return std::string();
+                          },
+                          cost, key});
 }
 int liteft_emulator_is_device(const void* memory, std::size_t bytes) { return is_device(memory, bytes); }
 

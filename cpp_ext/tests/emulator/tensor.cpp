@@ -1,5 +1,5 @@
-// What the lanes of a warp do together: shuffles, ldmatrix, products; and copies that are put off until they are waited for.
-// The places of values in registers are those of the PTX manual (mma.m16n8k16, ldmatrix).
+// What the lanes of a warp do together: shuffles, ldmatrix, products; and copies that are put off until they are waited
+// for. The places of values in registers are those of the PTX manual (mma.m16n8k16, ldmatrix).
 
 #include <cuda_fp16.h>
 
@@ -107,12 +107,15 @@ struct Shuffle {
 float shuffled(unsigned mask, float value, int from, const Location& where) {
   if (mask != 0xffffffffu) fault("line %u: a shuffle of some lanes, which is not emulated", where.line());
   Shuffle mine{value, 0.0f, from & 31};
-  meet_warp(Meeting::shuffle, &mine, [](void* const (&brought)[32]) {
-    for (void* each : brought) {
-      Shuffle& taker = *static_cast<Shuffle*>(each);
-      taker.taken = static_cast<const Shuffle*>(brought[taker.from])->given;
-    }
-  }, where);
+  meet_warp(
+      Meeting::shuffle, &mine,
+      [](void* const(&brought)[32]) {
+        for (void* each : brought) {
+          Shuffle& taker = *static_cast<Shuffle*>(each);
+          taker.taken = static_cast<const Shuffle*>(brought[taker.from])->given;
+        }
+      },
+      where);
   return mine.taken;
 }
 
@@ -138,24 +141,32 @@ float shuffle_xor(unsigned mask, float value, int lanes, const Location& where) 
   return shuffled(mask, value, lane_of(*here) ^ lanes, where);
 }
 
-float shuffle(unsigned mask, float value, int lane, const Location& where) { return shuffled(mask, value, lane, where); }
+float shuffle(unsigned mask, float value, int lane, const Location& where) {
+  return shuffled(mask, value, lane, where);
+}
 
-void multiply(bool half, float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1, const Location& where) {
+void multiply(bool half, float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1,
+              const Location& where) {
   Product mine{d, a, {b0, b1}};
-  if (half) meet_warp(Meeting::multiply_half, &mine, multiply_together<true>, where);
-  else meet_warp(Meeting::multiply_bfloat16, &mine, multiply_together<false>, where);
+  if (half)
+    meet_warp(Meeting::multiply_half, &mine, multiply_together<true>, where);
+  else
+    meet_warp(Meeting::multiply_bfloat16, &mine, multiply_together<false>, where);
 }
 
 void load_matrices(bool across, std::uint32_t (&out)[4], const void* row, const Location& where) {
   check_shared(row, 16, "ldmatrix", where);
   Matrices mine{out, row};
-  if (across) meet_warp(Meeting::matrices_across, &mine, load_together<true>, where);
-  else meet_warp(Meeting::matrices, &mine, load_together<false>, where);
+  if (across)
+    meet_warp(Meeting::matrices_across, &mine, load_together<true>, where);
+  else
+    meet_warp(Meeting::matrices, &mine, load_together<false>, where);
 }
 
 void copy_async(void* shared, const void* global, bool there, const Location& where) {
   check_shared(shared, 16, "a copy to a place", where);
-  if (there && reinterpret_cast<std::uintptr_t>(global) % 16) fault("line %u: a copy from a place that is not aligned", where.line());
+  if (there && reinterpret_cast<std::uintptr_t>(global) % 16)
+    fault("line %u: a copy from a place that is not aligned", where.line());
   if (there && !is_device(global, 16)) {
     fault("line %u: a copy from outside of device memory: %s", where.line(), describe(global).c_str());
   }
@@ -173,8 +184,10 @@ void wait_copies(int left) {
   Copies& mine = copies[number_of(*here)];
   while (static_cast<int>(mine.groups.size()) > left) {
     for (const Copy& copy : mine.groups.front()) {
-      if (copy.from) std::memcpy(copy.to, copy.from, 16);
-      else std::memset(copy.to, 0, 16);
+      if (copy.from)
+        std::memcpy(copy.to, copy.from, 16);
+      else
+        std::memset(copy.to, 0, 16);
     }
     mine.groups.erase(mine.groups.begin());
   }

@@ -58,8 +58,10 @@ __global__ void leaves_early() {
   __syncthreads();
 }
 __global__ void meets_elsewhere(float* out) {
-  if (threadIdx.x % 2) __syncwarp();
-  else *out = __shfl_xor_sync(0xffffffffu, 1.0f, 1);
+  if (threadIdx.x % 2)
+    __syncwarp();
+  else
+    *out = __shfl_xor_sync(0xffffffffu, 1.0f, 1);
 }
 __global__ void lanes_leave(float* out) {
   if (threadIdx.x == 3) return;
@@ -260,7 +262,8 @@ void nothing_is_loaded_within_a_capture() {
     emulator::forget_kernels();
     EXPECT(spoils(start));
     EXPECT(spoils([] { load_kernel(writes_at); }));
-    EXPECT(spoils([] { check(emulator::allow_shared(reinterpret_cast<const void*>(writes_at), 50 << 10), "shared memory"); }));
+    EXPECT(spoils(
+        [] { check(emulator::allow_shared(reinterpret_cast<const void*>(writes_at), 50 << 10), "shared memory"); }));
     load_kernel(writes_at);
     EXPECT(!spoils(start));
     emulator::forget_kernels();

@@ -1,5 +1,5 @@
-// Stands in for cuda/device.cuh where kernels are compiled for the emulator: the same functions, and the words of CUDA C++
-// that the kernels use, over emulator/device.h.
+// Stands in for cuda/device.cuh where kernels are compiled for the emulator: the same functions, and the words of CUDA
+// C++ that the kernels use, over emulator/device.h.
 
 #pragma once
 
@@ -19,7 +19,8 @@
 
 #undef __launch_bounds__
 #define __launch_bounds__(...)
-// Shared memory of an emulated block is what its launch asked for, with guards around it: ask for it by dynamic_shared().
+// Shared memory of an emulated block is what its launch asked for, with guards around it: ask for it by
+// dynamic_shared().
 #undef __shared__
 #define __shared__ static_assert(false, "dynamic_shared() is the emulated blocks' only shared memory");
 
@@ -54,9 +55,11 @@ void load_kernel(void (*kernel)(Parameters...), std::size_t shared = 0) {
 inline char* dynamic_shared() { return emulator::shared_memory(); }
 
 inline void __syncthreads(const Location where = Location::current()) { emulator::meet_block(where); }
-inline int __syncthreads_or(int value, const Location where = Location::current()) { return emulator::any_of_block(value, where); }
+inline int __syncthreads_or(int value, const Location where = Location::current()) {
+  return emulator::any_of_block(value, where);
+}
 inline void __syncwarp(const Location where = Location::current()) {
-  emulator::meet_warp(emulator::Meeting::sync, nullptr, [](void* const (&)[32]) {}, where);
+  emulator::meet_warp(emulator::Meeting::sync, nullptr, [](void* const(&)[32]) {}, where);
 }
 inline float __shfl_xor_sync(unsigned mask, float value, int lanes, const Location where = Location::current()) {
   return emulator::shuffle_xor(mask, value, lanes, where);
@@ -80,7 +83,8 @@ inline void load_matrices_across(std::uint32_t (&out)[4], const void* row, const
   emulator::load_matrices(true, out, row, where);
 }
 
-inline void copy_async(void* shared, const void* global, bool there = true, const Location where = Location::current()) {
+inline void copy_async(void* shared, const void* global, bool there = true,
+                       const Location where = Location::current()) {
   emulator::copy_async(shared, global, there, where);
 }
 inline void end_copies() { emulator::end_copies(); }
