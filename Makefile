@@ -11,7 +11,10 @@ export LITEFT_CUDA_ARCHITECTURES ?= 90a-real
 NATIVE := $(shell find cpp_ext -name tests -prune -o -type f -not -name '*.md' -not -name '*.pyc' -print)
 NATIVE_TESTS := $(wildcard cpp_ext/tests/*)
 
-.PHONY: setup demo test lint sanitize cuda gpu gpu-wheels check-full bench-setup clean
+CPP := $(shell find cpp_ext -name '*.h' -o -name '*.cpp' -o -name '*.inc' -o -name '*.cu' -o -name '*.cuh')
+PYTHON_CODE := liteft tests bench cpp_ext
+
+.PHONY: setup demo test lint fix hooks sanitize cuda gpu gpu-wheels check-full bench-setup clean
 
 setup: $(STAMP)
 
@@ -24,9 +27,23 @@ demo: setup
 	$(BIN)/liteft demo --out demo-run
 
 lint: setup
-	$(BIN)/ruff check liteft tests bench cpp_ext
+	$(BIN)/ruff check $(PYTHON_CODE)
+	$(BIN)/ruff format --check $(PYTHON_CODE)
+	$(BIN)/clang-format --dry-run --Werror $(CPP)
+	$(BIN)/codespell $(PYTHON_CODE) *.md
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+# Formats all code, and mends what ruff can mend.
+fix: setup
+	$(BIN)/ruff check --fix $(PYTHON_CODE)
+	$(BIN)/ruff format $(PYTHON_CODE)
+	$(BIN)/clang-format -i $(CPP)
+
+# The same checks before each commit.
+hooks: setup
+	$(BIN)/pre-commit install
+	git config blame.ignoreRevsFile .git-blame-ignore-revs
 
 test: lint
 	$(BIN)/pytest -m "not slow and not gpu" --durations=8
