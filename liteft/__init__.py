@@ -9,87 +9,55 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from liteft.artifact import Artifact, read_artifact
-    from liteft.config import Recipe, read_recipe
-    from liteft.data import Dataset, Split, check_dataset, load_dataset, load_texts
-    from liteft.distillation import distill
-    from liteft.doctor import diagnose
-    from liteft.errors import LiteftError
-    from liteft.exporting import Limits, export, native_module
-    from liteft.finetuning import finetune
-    from liteft.frontier import Frontier, search
-    from liteft.inspection import Inspection, inspect
-    from liteft.report import compare
-    from liteft.run import Run, read_run
-    from liteft.runtime import Classifier, Prediction, custom_ops_library, load, predict_file
+if TYPE_CHECKING:  # the table below, for type checkers
+    from liteft.artifact import Artifact as Artifact
+    from liteft.artifact import read_artifact as read_artifact
+    from liteft.config import Recipe as Recipe
+    from liteft.config import read_recipe as read_recipe
+    from liteft.data import Dataset as Dataset
+    from liteft.data import Split as Split
+    from liteft.data import check_dataset as check_dataset
+    from liteft.data import load_dataset as load_dataset
+    from liteft.data import load_texts as load_texts
+    from liteft.distillation import distill as distill
+    from liteft.doctor import diagnose as diagnose
+    from liteft.errors import LiteftError as LiteftError
+    from liteft.exporting import Limits as Limits
+    from liteft.exporting import export as export
+    from liteft.exporting import native_module as native_module
+    from liteft.finetuning import finetune as finetune
+    from liteft.frontier import Frontier as Frontier
+    from liteft.frontier import search as search
+    from liteft.inspection import Inspection as Inspection
+    from liteft.inspection import inspect as inspect
+    from liteft.report import compare as compare
+    from liteft.run import Run as Run
+    from liteft.run import read_run as read_run
+    from liteft.runtime import Classifier as Classifier
+    from liteft.runtime import Prediction as Prediction
+    from liteft.runtime import custom_ops_library as custom_ops_library
+    from liteft.runtime import load as load
+    from liteft.runtime import predict_file as predict_file
 
-__all__ = [
-    "Artifact",
-    "Classifier",
-    "Dataset",
-    "Frontier",
-    "Inspection",
-    "Limits",
-    "LiteftError",
-    "Prediction",
-    "Recipe",
-    "Run",
-    "Split",
-    "__version__",
-    "check_dataset",
-    "compare",
-    "custom_ops_library",
-    "diagnose",
-    "distill",
-    "export",
-    "finetune",
-    "inspect",
-    "load",
-    "load_dataset",
-    "load_texts",
-    "native_module",
-    "predict_file",
-    "read_artifact",
-    "read_recipe",
-    "read_run",
-    "search",
-]
-
-_HOMES = {
-    "Artifact": "artifact",
-    "Classifier": "runtime",
-    "Dataset": "data",
-    "Frontier": "frontier",
-    "Inspection": "inspection",
-    "Limits": "exporting",
-    "LiteftError": "errors",
-    "Prediction": "runtime",
-    "Recipe": "config",
-    "Run": "run",
-    "Split": "data",
-    "check_dataset": "data",
-    "compare": "report",
-    "custom_ops_library": "runtime",
-    "diagnose": "doctor",
-    "distill": "distillation",
-    "export": "exporting",
-    "finetune": "finetuning",
-    "inspect": "inspection",
-    "load": "runtime",
-    "load_dataset": "data",
-    "load_texts": "data",
-    "native_module": "exporting",
-    "predict_file": "runtime",
-    "read_artifact": "artifact",
-    "read_recipe": "config",
-    "read_run": "run",
-    "search": "frontier",
+_NAMES = {
+    "artifact": ("Artifact", "read_artifact"),
+    "config": ("Recipe", "read_recipe"),
+    "data": ("Dataset", "Split", "check_dataset", "load_dataset", "load_texts"),
+    "distillation": ("distill",),
+    "doctor": ("diagnose",),
+    "errors": ("LiteftError",),
+    "exporting": ("Limits", "export", "native_module"),
+    "finetuning": ("finetune",),
+    "frontier": ("Frontier", "search"),
+    "inspection": ("Inspection", "inspect"),
+    "report": ("compare",),
+    "run": ("Run", "read_run"),
+    "runtime": ("Classifier", "Prediction", "custom_ops_library", "load", "predict_file"),
 }
-_TRAINING = (
-    *("Frontier", "Inspection", "Limits"),
-    *("distill", "export", "finetune", "inspect", "native_module", "search"),
-)
+_NEEDS_TRAIN = ("distillation", "exporting", "finetuning", "frontier", "inspection")  # the extra's packages
+_HOMES = {name: home for home, names in _NAMES.items() for name in names}
+
+__all__ = sorted([*_HOMES, "__version__"])
 
 
 def __getattr__(name: str) -> Any:
@@ -102,7 +70,7 @@ def __getattr__(name: str) -> Any:
     try:
         return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     except ModuleNotFoundError as error:
-        if name not in _TRAINING or (error.name or "").startswith("liteft"):
+        if _HOMES[name] not in _NEEDS_TRAIN or (error.name or "").startswith("liteft"):
             raise
         from liteft.errors import MissingExtraError
         from liteft.installation import install_hint
@@ -113,4 +81,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return list(__all__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import os
 import subprocess
@@ -99,6 +100,15 @@ def test_names_are_sorted_and_listed_once() -> None:
     assert sorted(liteft.__all__) == liteft.__all__
     assert len(set(liteft.__all__)) == len(liteft.__all__)
     assert dir(liteft) == sorted(liteft.__all__)
+
+
+def test_type_checkers_see_the_names_that_programs_see() -> None:
+    tree = ast.parse((ROOT / "liteft" / "__init__.py").read_text(encoding="utf-8"))
+    (block,) = [node for node in tree.body if isinstance(node, ast.If)]
+    seen = [
+        (alias.asname, node.module) for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    ]
+    assert dict(seen) == {name: f"liteft.{home}" for name, home in liteft._HOMES.items()}
 
 
 def test_no_package_has_the_name_of_a_verb() -> None:
