@@ -16,7 +16,7 @@ import tomli_w
 from stored import stored_comparison, stored_seeds
 
 from liteft.metrics import primary_metric
-from liteft.report.table import markdown, share
+from liteft.text_tables import markdown, share
 
 __all__ = ["card_text", "table_text", "with_table"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from liteft.metrics import Estimate, PairedTest
-from liteft.report.comparison import Comparison, Measured
+from liteft.report.result import Comparison, Measured
 from liteft.report.seeds import SeedsDifference, SeedsRow, SeedsTable
 from liteft.report.subjects import Subject
 from liteft.report.workers import Speed

@@ -16,7 +16,7 @@ from typing import Any
 from liteft.config import Recipe, make_recipe
 from liteft.errors import MissingExtraError
 from liteft.pipeline import Outcome, run_pipeline
-from liteft.report import Comparison, compare
+from liteft.report import Comparison, compare, draw
 from liteft.runtime import Prediction, load
 
 __all__ = ["Demo", "demo_recipe", "run_demo"]
@@ -115,6 +115,6 @@ def run_demo(out: Path, *, overwrite: bool = False, progress: Callable[[str], No
 def _picture(comparison: Comparison, path: Path) -> Path | None:
     """Draw the comparison; without matplotlib there is no picture, and the table says it all."""
     try:
-        return comparison.picture(path)
+        return draw(comparison, path)
     except MissingExtraError:
         return None

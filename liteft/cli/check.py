@@ -29,9 +29,10 @@ def check(
     Every training prints the same check first; this one needs neither a model nor torch. Lengths are in words.
     """
     from liteft.cli.settings import data_arguments, load_data, resolve
+    from liteft.data import check_dataset
 
     recipe = resolve(settings, data={"source": source, "task": task, **asdict(reading)})
-    found = load_data(recipe, example="liteft check reviews.csv --text COLUMN --label COLUMN").check
+    found = check_dataset(load_data(recipe, example="liteft check reviews.csv --text COLUMN --label COLUMN"))
     document = found.to_dict()
     for part in ("notes", "warnings"):
         document[part] = [getattr(line, "command", line) for line in document[part]]

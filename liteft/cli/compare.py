@@ -52,7 +52,7 @@ def compare(
     """Compare models: quality, size, latency, throughput."""
     from liteft.cli.settings import data_of_models, resolve, said_of_model
     from liteft.report import compare as compare_models
-    from liteft.report.picture import require_drawable
+    from liteft.report.picture import draw, require_drawable
 
     recipe = resolve(settings, data={"source": on, **asdict(reading)})
     if picture is not None:
@@ -77,7 +77,7 @@ def compare(
         **how,
     )
     if picture is not None:
-        console.progress(f"drew {comparison.picture(picture)}")
+        console.progress(f"drew {draw(comparison, picture)}")
     artifacts = [model.subject.path for model in comparison.models if model.subject.engine == "onnxruntime"]
     following = (
         ["liteft", "predict", str(artifacts[-1]), "a text", *o.trusting(trust)]

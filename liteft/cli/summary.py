@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from liteft import files
 from liteft.metrics import primary_metric
-from liteft.report.table import aligned, share
+from liteft.text_tables import aligned, share
 
 if TYPE_CHECKING:
     from liteft.artifact import Artifact, Manifest

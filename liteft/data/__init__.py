@@ -1,8 +1,9 @@
 """Labelled text: read, checked and split."""
 
-from liteft.data.check import DataCheck, check_dataset
+from liteft.data.check import check_dataset
 from liteft.data.columns import choose_columns
 from liteft.data.dataset import Dataset, Provenance, Split
+from liteft.data.findings import DataCheck
 from liteft.data.load import load_dataset
 from liteft.data.rows import FORMATS, RowFile, Rows, open_rows, read_rows
 from liteft.data.splitting import carve, normalised

@@ -13,122 +13,20 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from liteft.data.cells import is_blank
 from liteft.data.dataset import Dataset, Split
-from liteft.data.lengths import Lengths, measure
+from liteft.data.findings import DataCheck, Overlap, SplitCheck
+from liteft.data.lengths import measure
 from liteft.data.splitting import normalised
-from liteft.metrics import Task
 
 if TYPE_CHECKING:
     from liteft.tokenization import TextTokenizer
 
-__all__ = ["DataCheck", "Lengths", "Overlap", "SplitCheck", "check_dataset"]
-
-
-@dataclass(frozen=True)
-class SplitCheck:
-    """What was found in one split.
-
-    Attributes:
-        name: the split.
-        rows: number of texts.
-        labels: label -> rows that carry it, in the order of classes; None without labels.
-        unlabelled: multi-label rows without any label.
-        unseen: label that the training split lacks -> rows.
-        lengths: of its texts.
-        empty: rows without a visible character.
-        endless: place -> length of texts of over 10,000 tokens or 50,000 characters, at most 20.
-        duplicates: rows whose exact text stands in an earlier row of the split.
-        contradictions: rows whose text stands under other labels, too.
-        contradiction_example: places of two of them, or None.
-    """
-
-    name: str
-    rows: int
-    labels: Mapping[str, int] | None
-    unlabelled: int
-    unseen: Mapping[str, int]
-    lengths: Lengths
-    empty: int
-    endless: Mapping[str, int]
-    duplicates: int
-    contradictions: int
-    contradiction_example: tuple[str, str] | None
-
-
-@dataclass(frozen=True)
-class Overlap:
-    """Texts that stand in two splits.
-
-    Attributes:
-        split: the split that is scored.
-        other: the split that has its texts, too.
-        rows: rows of ``split`` whose text stands in ``other``.
-        share: those rows over all rows of ``split``, 0 to 1.
-        example: places of one such text in both.
-    """
-
-    split: str
-    other: str
-    rows: int
-    share: float
-    example: tuple[str, str]
-
-
-@dataclass(frozen=True)
-class DataCheck:
-    """What ``check_dataset`` found.
-
-    Attributes:
-        name: the data set.
-        task: its task.
-        labels: its labels.
-        fingerprint: SHA-256 of its content.
-        max_tokens: where texts are cut, or None without a tokenizer.
-        splits: findings by split.
-        overlaps: texts in two splits, most first.
-        rare: label -> rows of the training split, for labels with fewer than ``rare_below``.
-        rare_below: the bound.
-        alike: groups of labels that differ in case or white space only.
-        notes: what the loader decided by itself.
-    """
-
-    name: str
-    task: Task
-    labels: tuple[str, ...]
-    fingerprint: str
-    max_tokens: int | None
-    splits: tuple[SplitCheck, ...]
-    overlaps: tuple[Overlap, ...]
-    rare: Mapping[str, int]
-    rare_below: int
-    alike: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...]
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What deserves attention, one line each, the gravest first."""
-        from liteft.data.check_text import warnings_of
-
-        return warnings_of(self)
-
-    def render(self) -> str:
-        """Return the check as text for a terminal, without a newline at the end."""
-        from liteft.data.check_text import render
-
-        return render(self)
-
-    def __repr__(self) -> str:
-        return self.render()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the check as plain dicts, lists, numbers and strings, for JSON."""
-        return {**asdict(self), "warnings": list(self.warnings)}
+__all__ = ["check_dataset"]
 
 
 def check_dataset(dataset: Dataset, *, tokenizer: TextTokenizer | None = None, rare: int = 5) -> DataCheck:

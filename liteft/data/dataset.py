@@ -13,15 +13,12 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from liteft.errors import DataError, closest, option
 from liteft.metrics import Task
-
-if TYPE_CHECKING:
-    from liteft.data.check import DataCheck
 
 __all__ = ["MAIN_SPLITS", "SPLIT_ALIASES", "Dataset", "Provenance", "Split", "canonical_split"]
 
@@ -207,13 +204,6 @@ class Dataset:
     def __repr__(self) -> str:
         rows = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
         return f"Dataset({self.name!r}: {self.task}, {len(self.labels)} labels, {rows})"
-
-    @cached_property
-    def check(self) -> DataCheck:
-        """The data check: ``print(dataset.check)``; see ``check_dataset``, which takes a tokenizer, too."""
-        from liteft.data.check import check_dataset
-
-        return check_dataset(self)
 
     @property
     def train(self) -> Split:

@@ -1,4 +1,4 @@
-"""What a search came to: the candidates, the frontier among them, the winner."""
+"""What a search came to: the candidates, the frontier among them, the winner; as plain data and as text."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import Any, Literal
 
 from liteft.frontier.budget import Budget
 from liteft.metrics import Task, primary_metric
+from liteft.text_tables import aligned, share
 
 __all__ = ["Candidate", "Frontier"]
+
+_LIMITS = {"max_mb": "MB", "max_ms": "ms", "max_drop": "points"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +131,17 @@ class Frontier:
 
     def render(self) -> str:
         """Return the search as text: a table, what was left out and why, and the winner."""
-        from liteft.frontier.table import render
-
-        return render(self)
+        metric = self.metric.replace("_", " ")
+        lines = [
+            f"budget: {self.budget.text(metric)}",
+            f"teacher: {share(self.teacher)}% {metric} on {self.texts:,} texts of {self.data} validation",
+        ]
+        if self.measured:
+            lines += ["", _table(self, metric), "", *_explanations(self)]
+        left = [each for each in self.candidates if each.status != "measured"]
+        if left:
+            lines += ["", "not made:", *(f"  {each.name}: {each.reason}" for each in left)]
+        return "\n".join([*lines, "", *_ending(self, metric)])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the same as plain data, ready for JSON."""
@@ -169,3 +180,47 @@ class Frontier:
             if not found or (each.quality or 0.0) > (found[-1].quality or 0.0):
                 found.append(each)
         return tuple(found)
+
+
+def _table(found: Frontier, metric: str) -> str:
+    frontier = {each.name for each in (*found.best_for_size(), *found.best_for_latency())}
+    rows: list[tuple[str, ...]] = [("size", "form", "folder MB", "p50 ms", f"{metric} %", "vs teacher", "budget")]
+    for each in found.measured:
+        quality = share(each.quality or 0.0, each.interval)
+        marks = "winner" if each is found.winner else "within" if each.within else _beyond(each)
+        form = each.form + (" *" if each.name in frontier else "")
+        mb, ms = f"{each.costs['max_mb']:.2f}", f"{each.costs['max_ms']:.2f}"
+        rows.append((each.shape, form, mb, ms, quality, f"{-each.costs['max_drop']:+.1f}", marks))
+    return aligned(rows, texts=2)
+
+
+def _beyond(candidate: Candidate) -> str:
+    return ", ".join(f"+{more:.2g} {_LIMITS[name]}" for name, more in candidate.excess.items())
+
+
+def _explanations(found: Frontier) -> list[str]:
+    threads = found.machine["threads"]
+    return [
+        "*: on the frontier, nothing as small or as fast is better. [ ]: 95% intervals. MB: 10^6 bytes, all files.",
+        f"p50: one text, tokenization included; {found.machine['processor']}, {threads} thread{'s' * (threads != 1)}.",
+    ]
+
+
+def _ending(found: Frontier, metric: str) -> list[str]:
+    winner = found.winner
+    if winner is not None:
+        lines = [f"winner: {winner.name}, {found.rule}"]
+        if found.test is not None:
+            tested = share(found.test["winner"], tuple(found.test["winner_interval"]))
+            against = share(found.test["teacher"])
+            lines.append(
+                f"on {found.test['texts']:,} texts of test, which nothing was chosen by: {metric} {tested}%, "
+                f"teacher {against}%"
+            )
+        lines.append(f"artifact: {found.artifact}")
+    else:
+        lines = ["nothing is within the budget."]
+        known = {each.name: each for each in found.candidates}
+        lines += [f"  nearest: {name}, {_beyond(known[name])}" for name in found.nearest]
+        lines += [f"  it would take {line}" for line in found.compromises]
+    return [*lines, *([] if found.picture is None else [f"picture: {found.picture}"])]

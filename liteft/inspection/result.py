@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from liteft.text_tables import aligned
+
 __all__ = ["Form", "Inspection", "Kind", "Operator", "Place", "Product", "Status", "Tensor"]
 
 Kind = Literal["embeddings", "attention", "feed-forward", "norms", "head", "rest", "graph", "tokenizer", "other files"]
@@ -152,18 +154,18 @@ class Inspection:
         shown = self.tensors if tensors is None else self.tensors[:tensors]
         parts = [
             f"{self.path}: opset {self.opset}, IR version {self.ir_version}, {_FORMS[self.graph_form]}",
-            _aligned([("bytes by kind", "bytes", "%"), *_kind_rows(self.kinds)], right=(1, 2)),
-            _aligned([("tensor", "kind", "type", "shape", "bytes"), *map(_tensor_row, shown)], right=(4,)),
+            _table([("bytes by kind", "bytes", "%"), *_kind_rows(self.kinds)], texts=1),
+            _table([("tensor", "kind", "type", "shape", "bytes"), *map(_tensor_row, shown)], texts=4),
         ]
         if len(shown) < len(self.tensors):
             parts[-1] += f"\n{len(self.tensors) - len(shown)} smaller tensors are left out"
         parts += [
-            _aligned([("products", "number", ""), *_product_rows(self.products)], right=(1,)),
-            _aligned(
+            _table([("products", "number", ""), *_product_rows(self.products)], texts=(0, 2)),
+            _table(
                 [("operator", "nodes", "since opset", "as here since"), *map(_operator_row, self.operators)],
-                right=(1, 2, 3),
+                texts=1,
             ),
-            _aligned([("engine", "", ""), *map(_place_row, self.places)], right=()),
+            _table([("engine", "", ""), *map(_place_row, self.places)], texts=3),
         ]
         return "\n\n".join(parts)
 
@@ -211,17 +213,8 @@ def _place_row(place: Place) -> tuple[str, ...]:
     return place.name, place.status, f"{place.detail} ({place.how})"
 
 
-def _aligned(rows: Sequence[tuple[str, ...]], *, right: Sequence[int]) -> str:
-    rows = [tuple(map(_shown, row)) for row in rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = (
-        "  ".join(
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
-    return "\n".join(lines)
+def _table(rows: Sequence[tuple[str, ...]], *, texts: int | Sequence[int]) -> str:
+    return aligned([tuple(map(_shown, row)) for row in rows], texts=texts, rule=False)
 
 
 def _shown(cell: str) -> str:

@@ -2,8 +2,8 @@
 
 `compare` takes any mix of runs, model folders and artifacts. `subjects` finds out what each of them is, `gold`
 brings labels into one order, `measure` is the process that one model is measured in and `workers` the side that
-drives it, `comparison` puts the numbers together, `table` and `picture` show them (`placing` finds room for
-the picture's labels), and `seeds` does the same over several runs of one recipe.
+drives it, `comparison` puts the numbers together, `result` holds and renders them, `picture` draws them (`placing`
+finds room for the labels), and `seeds` does the same over several runs of one recipe.
 
 Names are loaded on first use: the measured process imports this package too, and what it does not need
 must not count as the model's memory.
@@ -15,15 +15,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from liteft.report.comparison import Comparison, Measured, compare
+    from liteft.report.comparison import compare
+    from liteft.report.picture import draw
+    from liteft.report.result import Comparison, Measured
     from liteft.report.seeds import SeedsTable, seeds_table
 
-__all__ = ["Comparison", "Measured", "SeedsTable", "compare", "seeds_table"]
+__all__ = ["Comparison", "Measured", "SeedsTable", "compare", "draw", "seeds_table"]
 
 _HOMES = {
-    "Comparison": "comparison",
-    "Measured": "comparison",
+    "Comparison": "result",
+    "Measured": "result",
     "compare": "comparison",
+    "draw": "picture",
     "SeedsTable": "seeds",
     "seeds_table": "seeds",
 }

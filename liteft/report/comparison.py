@@ -1,4 +1,4 @@
-"""The comparison of models: what `liteft.compare` returns and how its numbers come about.
+"""``liteft.compare``: how the numbers of a comparison come about.
 
 Quality is computed on every text of a split, each model against the first on the same texts. Speed and
 memory are measured on a sample of these texts, each model in its own process (see `measure`, `workers`).
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,166 +21,18 @@ from liteft.artifact import Artifact
 from liteft.data import Dataset, Split
 from liteft.errors import ConfigError, DeviceError, ModelError
 from liteft.foreign import Said
-from liteft.metrics import PairedTest, Task
+from liteft.metrics import Task
 from liteft.report.gold import Gold, find_gold, in_order
-from liteft.report.load import Load, Watch, watching
-from liteft.report.subjects import Source, Subject, find_subjects
+from liteft.report.load import Watch, watching
+from liteft.report.result import Comparison, Measured
+from liteft.report.subjects import Source, find_subjects
 from liteft.report.workers import BATCH, Speed, Worker, open_workers, time_workers, write_texts
 from liteft.run import Run
 from liteft.runtime.cores import default_threads, usable_cores
 
-__all__ = ["Comparison", "Measured", "compare", "describe_machine"]
+__all__ = ["compare", "describe_machine"]
 
 _MOST_SPEED_TEXTS = 2048
-_WIDE = 0.5  # spread of a model's rounds, of which the median is worth little
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One model's numbers.
-
-    Attributes:
-        subject: what it is.
-        scores: metrics by name, shares between 0 and 1 (log_loss in nats); see ``metrics.score``.
-        intervals: 95% intervals of some of them, by the same names.
-        paired: McNemar's test against the first model, on wholly right texts; None for the first itself.
-        f1_difference: multi-label: 95% interval of this model's micro F1 minus the first's; else None.
-        agreement: share of texts decided as the first model does.
-        speed: None where it was not timed.
-        peak_memory_bytes: most memory that the model's process held, after loading and timing; or None.
-        versions: of what ran it.
-    """
-
-    subject: Subject
-    scores: dict[str, float]
-    intervals: dict[str, tuple[float, float]]
-    paired: PairedTest | None
-    f1_difference: tuple[float, float] | None
-    agreement: float
-    speed: Speed | None
-    peak_memory_bytes: int | None
-    versions: dict[str, str]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data; sizes in MB of 10^6 bytes, times in milliseconds."""
-        subject, speed, peak = self.subject, self.speed, self.peak_memory_bytes
-        return {
-            "name": subject.name,
-            "path": str(subject.path),
-            "form": subject.form,
-            "engine": subject.engine,
-            "parameters": subject.parameters,
-            "model_mb": subject.model_bytes / 1e6,
-            "folder_mb": subject.folder_bytes / 1e6,
-            "metrics": self.scores,
-            "intervals": {name: list(interval) for name, interval in self.intervals.items()},
-            "against_first": None if self.paired is None else self.paired.to_dict(),
-            "micro_f1_difference": None if self.f1_difference is None else list(self.f1_difference),
-            "agreement_with_first": self.agreement,
-            "latency_p50_ms": None if speed is None else speed.p50_ms,
-            "latency_p99_ms": None if speed is None else speed.p99_ms,
-            "texts_per_second": None if speed is None else speed.texts_per_second,
-            "timing": None if speed is None else asdict(speed),
-            "peak_memory_mb": None if peak is None else peak / 1e6,
-            "versions": self.versions,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Models side by side.
-
-    Attributes:
-        models: in the order given; the first is what the others are compared with.
-        task: "single_label" or "multi_label".
-        data: name of the data set, or "".
-        split: name of the split.
-        texts: how many it has.
-        majority: share that the most frequent answer alone gets right.
-        threads: threads of each model.
-        device: where they ran.
-        batch_size: texts a call in ``texts_per_second``.
-        machine: processor, cores and system.
-        notes: what a reader of the numbers must know.
-        load: what other processes took while the models were timed; None where they were not.
-    """
-
-    models: tuple[Measured, ...]
-    task: Task
-    data: str
-    split: str
-    texts: int
-    majority: float
-    threads: int
-    device: str
-    batch_size: int
-    machine: dict[str, Any]
-    notes: tuple[str, ...] = ()
-    load: Load | None = None
-
-    @property
-    def doubt(self) -> str:
-        """Why the speeds are worth little, or ""."""
-        if self.load is not None and self.load.busy:
-            return self.load.words()
-        wide = [model for model in self.models if model.speed is not None and model.speed.spread > _WIDE]
-        if not wide:
-            return ""
-        far = max(wide, key=lambda model: model.speed.spread if model.speed else 0.0)
-        assert far.speed is not None
-        return f"the rounds of {far.subject.name} lie {100 * far.speed.spread:.0f}% of its p50 apart"
-
-    def render(self) -> str:
-        """Return the comparison as text, in two tables."""
-        from liteft.report.table import render
-
-        return render(self)
-
-    def to_markdown(self) -> str:
-        """Return the same two tables in Markdown."""
-        from liteft.report.table import to_markdown
-
-        return to_markdown(self)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all numbers as plain data, ready for JSON."""
-        return {
-            "data": self.data,
-            "split": self.split,
-            "texts": self.texts,
-            "task": self.task,
-            "majority": self.majority,
-            "threads": self.threads,
-            "device": self.device,
-            "batch_size": self.batch_size,
-            "machine": self.machine,
-            "models": [model.to_dict() for model in self.models],
-            "notes": list(self.notes),
-            "load": None if self.load is None else self.load.to_dict(),
-            "speeds_in_doubt": self.doubt or None,
-        }
-
-    def picture(self, path: str | os.PathLike[str]) -> Path:
-        """Draw quality against latency, a point's area being its file size, and return the path.
-
-        Args:
-            path: the file to write; its ending says the format (png, svg, pdf).
-
-        Raises:
-            MissingExtraError: matplotlib is not installed.
-            ConfigError: the models were not timed, or the ending is unknown.
-            RunError: the system refuses to write.
-        """
-        from liteft.report.picture import draw
-
-        return draw(self, Path(path))
-
-    def __str__(self) -> str:
-        return self.render()
-
-    def __repr__(self) -> str:
-        names = ", ".join(model.subject.name for model in self.models)
-        return f"Comparison({names}; {self.texts:,} texts of {self.data or 'a split'} {self.split})"
 
 
 def compare(

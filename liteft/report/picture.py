@@ -8,6 +8,7 @@ belong to the whole process: drawing here changes nothing in a notebook or a ser
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,13 +18,12 @@ from liteft.errors import ConfigError, MissingExtraError, RunError
 from liteft.installation import install_hint
 from liteft.metrics import primary_metric
 from liteft.report.placing import Box, Label, place_labels
+from liteft.report.result import Comparison
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-
-    from liteft.report.comparison import Comparison
 
 __all__ = ["draw", "figure_of", "new_figure", "require_drawable", "save"]
 
@@ -51,8 +51,8 @@ class _Point:
     megabytes: float
 
 
-def draw(comparison: Comparison, path: Path) -> Path:
-    """Draw a comparison into a file and return its path.
+def draw(comparison: Comparison, path: str | os.PathLike[str]) -> Path:
+    """Draw quality against latency, a point's area being its file size, and return the path.
 
     Args:
         comparison: models that were timed.
@@ -63,6 +63,7 @@ def draw(comparison: Comparison, path: Path) -> Path:
         ConfigError: the models were not timed, or the ending is unknown.
         RunError: there is a file that LiteFT did not draw, or the system refuses to write.
     """
+    path = Path(path)
     require_drawable(path)
     save(figure_of(comparison), path)
     return path

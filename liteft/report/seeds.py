@@ -15,8 +15,8 @@ import numpy as np
 
 from liteft.errors import ConfigError, ModelError
 from liteft.metrics import Estimate, Task, correct, paired_interval_over_seeds
-from liteft.report.table import Rows, aligned, markdown
 from liteft.run import Run
+from liteft.text_tables import Rows, aligned, markdown
 
 __all__ = ["SeedsDifference", "SeedsRow", "SeedsTable", "seeds_table"]
 
@@ -154,7 +154,7 @@ class SeedsTable:
         usual = _METRICS[self.task][: _SHOWN[self.task]]
         # a metric that some run could not form (no label of a class at all) is in no column
         shown = [name for name in usual if all(name in row.values for row in self.rows)]
-        rows: Rows = [("runs", "seeds", *(f"{name.replace('_', ' ')} %" for name in shown))]
+        rows: list[tuple[str, ...]] = [("runs", "seeds", *(f"{name.replace('_', ' ')} %" for name in shown))]
         for row in self.rows:
             cells = [_spread(row.mean(name), row.deviation(name)) for name in shown]
             rows.append((row.kind, ", ".join(map(str, row.seeds)), *cells))
@@ -162,7 +162,7 @@ class SeedsTable:
 
     def _compared(self) -> Rows:
         metric = self.differences[0].metric.replace("_", " ")
-        rows: Rows = [("difference", f"points of {metric}", "95% interval", "")]
+        rows: list[tuple[str, ...]] = [("difference", f"points of {metric}", "95% interval", "")]
         for found in self.differences:
             value, low, high = (
                 f"{100 * number:+.2f}" for number in (found.estimate.value, found.estimate.low, found.estimate.high)

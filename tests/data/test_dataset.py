@@ -110,5 +110,6 @@ def test_places_name_a_few_rows_and_count_the_rest() -> None:
 def test_the_check_of_a_data_set_is_shown_whole(reviews: list[dict[str, Any]]) -> None:
     dataset = load_dataset(reviews)
     assert len(repr(dataset)) < 100
-    assert str(dataset.check) == repr(dataset.check) == check_dataset(dataset).render()
-    assert dataset.check.to_dict()["name"] == "data"
+    check = check_dataset(dataset)
+    assert str(check) == repr(check) == check.render()
+    assert check.to_dict()["name"] == "data"

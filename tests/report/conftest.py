@@ -19,7 +19,8 @@ from onnx import numpy_helper
 from liteft import metrics
 from liteft.artifact import Artifact
 from liteft.data import Dataset, Split
-from liteft.report.comparison import Comparison, Measured, compare
+from liteft.report.comparison import compare
+from liteft.report.result import Comparison, Measured
 from liteft.report.subjects import Subject
 from liteft.report.workers import Speed
 from liteft.run import Run

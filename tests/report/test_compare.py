@@ -24,7 +24,8 @@ from liteft.finetuning.model import load_classifier, predict_logits
 from liteft.finetuning.run_folder import split_metrics
 from liteft.installation import install_hint
 from liteft.report import measure
-from liteft.report.comparison import Comparison, compare
+from liteft.report.comparison import compare
+from liteft.report.result import Comparison
 from liteft.report.subjects import find_subjects
 from liteft.report.workers import Worker, open_workers, write_texts
 from liteft.runtime import load

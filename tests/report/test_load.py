@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from liteft.report.comparison import Comparison
 from liteft.report.load import Load, watching
+from liteft.report.result import Comparison
 
 BURN = "import time; end = time.time() + 2\nwhile time.time() < end: pass"
 

@@ -18,9 +18,9 @@ import pytest
 
 from liteft.errors import ConfigError, MissingExtraError, RunError
 from liteft.installation import install_hint
-from liteft.report.comparison import Comparison
-from liteft.report.picture import figure_of
+from liteft.report.picture import draw, figure_of
 from liteft.report.placing import Box, Label, place_labels
+from liteft.report.result import Comparison
 
 matplotlib = pytest.importorskip("matplotlib", reason="the extra 'report' is not installed")
 Make = Callable[..., Comparison]
@@ -60,7 +60,7 @@ def png_size(content: bytes) -> tuple[int, int]:
 
 
 def test_the_file_is_a_whole_png(invented: Make, tmp_path: Path) -> None:
-    path = invented(*SPREAD).picture(tmp_path / "new folder" / "models.png")
+    path = draw(invented(*SPREAD), tmp_path / "new folder" / "models.png")
     assert path == tmp_path / "new folder" / "models.png"
     width, height = png_size(path.read_bytes())
     assert width > height > 500
@@ -69,11 +69,11 @@ def test_the_file_is_a_whole_png(invented: Make, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("ending", "start"), [("svg", b"<?xml"), ("pdf", b"%PDF-"), ("PNG", b"\x89PNG")])
 def test_the_ending_says_the_format(ending: str, start: bytes, invented: Make, tmp_path: Path) -> None:
-    assert invented(*SPREAD[:2]).picture(tmp_path / f"models.{ending}").read_bytes().startswith(start)
+    assert draw(invented(*SPREAD[:2]), tmp_path / f"models.{ending}").read_bytes().startswith(start)
 
 
 def test_the_same_comparison_gives_the_same_bytes(invented: Make, tmp_path: Path) -> None:
-    one, two = (invented(*SPREAD).picture(tmp_path / f"{name}.png").read_bytes() for name in "ab")
+    one, two = (draw(invented(*SPREAD), tmp_path / f"{name}.png").read_bytes() for name in "ab")
     assert one == two
 
 
@@ -163,14 +163,14 @@ def test_several_labels_a_text_are_drawn_by_micro_f1(invented: Make) -> None:
 
 def test_models_that_were_not_timed_cannot_be_drawn(pair: Comparison, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="not timed"):
-        pair.picture(tmp_path / "models.png")
+        draw(pair, tmp_path / "models.png")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["models", "models.jpeg", "models.txt"])
 def test_an_unknown_ending_is_refused(name: str, invented: Make, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="does not end like a picture") as caught:
-        invented(*SPREAD).picture(tmp_path / name)
+        draw(invented(*SPREAD), tmp_path / name)
     assert caught.value.accepted == {"endings": ".png, .svg, .pdf"}
 
 
@@ -180,10 +180,10 @@ def test_a_picture_is_drawn_again_over_itself_and_over_nothing_else(
 ) -> None:
     path = tmp_path / f"models.{ending}"
     for _ in range(2):
-        invented(*SPREAD).picture(path)
+        draw(invented(*SPREAD), path)
     path.write_bytes(b"somebody's own")
     with pytest.raises(RunError, match="was not drawn by LiteFT"):
-        invented(*SPREAD).picture(path)
+        draw(invented(*SPREAD), path)
     assert path.read_bytes() == b"somebody's own"
 
 
@@ -191,24 +191,25 @@ def test_without_matplotlib_the_extra_is_named(invented: Make, tmp_path: Path, m
     for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingExtraError, match="matplotlib") as caught:
-        invented(*SPREAD).picture(tmp_path / "models.png")
+        draw(invented(*SPREAD), tmp_path / "models.png")
     assert caught.value.fix == (install_hint("report"),)
 
 
 def test_a_file_that_cannot_be_written_is_a_run_error(invented: Make, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="could not be written"):
-        invented(*SPREAD).picture(tmp_path / "file" / "models.png")
+        draw(invented(*SPREAD), tmp_path / "file" / "models.png")
 
 
 def test_drawing_leaves_pyplot_and_the_settings_alone(invented: Make, tmp_path: Path) -> None:
     (tmp_path / "comparison.pickle").write_bytes(pickle.dumps(invented(*SPREAD)))
     code = """
 import pickle, sys, matplotlib
+from liteft.report import draw
 settings = lambda: {name: matplotlib.rcParams[name] for name in matplotlib.rcParams if name != "backend"}
 before = settings()
 with open("comparison.pickle", "rb") as file:
-    pickle.load(file).picture("models.png")
+    draw(pickle.load(file), "models.png")
 assert "matplotlib.pyplot" not in sys.modules
 assert settings() == before
 """

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from liteft.metrics import PairedTest
-from liteft.report.comparison import Comparison
-from liteft.report.table import aligned, markdown, share
+from liteft.report.result import Comparison
+from liteft.text_tables import aligned, markdown, share
 
 Make = Callable[..., Comparison]
 

@@ -1,36 +1,133 @@
-"""The data check as text: a table of the splits, the labels, and what deserves attention."""
+"""What the data check found: by split, as plain data, and as text with what deserves attention."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import Any
 
 from liteft.data.cells import counted
+from liteft.data.lengths import Lengths
 from liteft.data.notes import Words
 from liteft.data.notes import lines as worded_lines
+from liteft.metrics import Task
+from liteft.text_tables import aligned
 
-if TYPE_CHECKING:
-    from liteft.data.check import DataCheck, SplitCheck
-
-__all__ = ["render", "warnings_of"]
+__all__ = ["DataCheck", "Overlap", "SplitCheck"]
 
 _SHOWN = 6
 
 
-def render(check: DataCheck) -> Words:
-    """Return a check as text for a terminal, without a newline at the end."""
+@dataclass(frozen=True)
+class SplitCheck:
+    """What was found in one split.
+
+    Attributes:
+        name: the split.
+        rows: number of texts.
+        labels: label -> rows that carry it, in the order of classes; None without labels.
+        unlabelled: multi-label rows without any label.
+        unseen: label that the training split lacks -> rows.
+        lengths: of its texts.
+        empty: rows without a visible character.
+        endless: place -> length of texts of over 10,000 tokens or 50,000 characters, at most 20.
+        duplicates: rows whose exact text stands in an earlier row of the split.
+        contradictions: rows whose text stands under other labels, too.
+        contradiction_example: places of two of them, or None.
+    """
+
+    name: str
+    rows: int
+    labels: Mapping[str, int] | None
+    unlabelled: int
+    unseen: Mapping[str, int]
+    lengths: Lengths
+    empty: int
+    endless: Mapping[str, int]
+    duplicates: int
+    contradictions: int
+    contradiction_example: tuple[str, str] | None
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Texts that stand in two splits.
+
+    Attributes:
+        split: the split that is scored.
+        other: the split that has its texts, too.
+        rows: rows of ``split`` whose text stands in ``other``.
+        share: those rows over all rows of ``split``, 0 to 1.
+        example: places of one such text in both.
+    """
+
+    split: str
+    other: str
+    rows: int
+    share: float
+    example: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class DataCheck:
+    """What ``check_dataset`` found.
+
+    Attributes:
+        name: the data set.
+        task: its task.
+        labels: its labels.
+        fingerprint: SHA-256 of its content.
+        max_tokens: where texts are cut, or None without a tokenizer.
+        splits: findings by split.
+        overlaps: texts in two splits, most first.
+        rare: label -> rows of the training split, for labels with fewer than ``rare_below``.
+        rare_below: the bound.
+        alike: groups of labels that differ in case or white space only.
+        notes: what the loader decided by itself.
+    """
+
+    name: str
+    task: Task
+    labels: tuple[str, ...]
+    fingerprint: str
+    max_tokens: int | None
+    splits: tuple[SplitCheck, ...]
+    overlaps: tuple[Overlap, ...]
+    rare: Mapping[str, int]
+    rare_below: int
+    alike: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What deserves attention, one line each, the gravest first."""
+        return _warnings(self)
+
+    def render(self) -> str:
+        """Return the check as text for a terminal, without a newline at the end."""
+        return _render(self)
+
+    def __repr__(self) -> str:
+        return self.render()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the check as plain dicts, lists, numbers and strings, for JSON."""
+        return {**asdict(self), "warnings": list(self.warnings)}
+
+
+def _render(check: DataCheck) -> Words:
     labels = f"{len(check.labels)} label{'s' if len(check.labels) != 1 else ''}"
     lines = [f"data: {check.name} ({check.task.replace('_', '-')}, {labels})", ""]
-    lines += [f"  {line}" for line in _table(check)]
-    counted = [f"{split.name} {split.lengths.sampled:,}" for split in check.splits if split.lengths.sampled]
-    if counted:
-        lines.append(f"  lengths from an even sample of rows: {', '.join(counted)}")
+    lines += [f"  {line}" for line in _table(check).splitlines()]
+    sampled = [f"{split.name} {split.lengths.sampled:,}" for split in check.splits if split.lengths.sampled]
+    if sampled:
+        lines.append(f"  lengths from an even sample of rows: {', '.join(sampled)}")
     train = next((split for split in check.splits if split.name == "train" and split.labels), None)
     if train is not None and train.labels is not None:
         lines += ["", f"  labels in train: {_distribution(train.labels, train.rows)}"]
     lines += [_after("  note: ", note) for note in check.notes]
-    lines += [_after("  warning: ", warning) for warning in warnings_of(check)]
+    lines += [_after("  warning: ", warning) for warning in _warnings(check)]
     return worded_lines(lines)
 
 
@@ -38,8 +135,7 @@ def _after(start: str, text: str) -> Words:
     return Words(start + text, start + getattr(text, "command", text))
 
 
-def warnings_of(check: DataCheck) -> tuple[str, ...]:
-    """Return what deserves attention, one line each, the gravest first."""
+def _warnings(check: DataCheck) -> tuple[str, ...]:
     found = [
         f"{counted(overlap.rows)} of {overlap.split} ({_share(overlap.share)}) with texts that stand in "
         f"{overlap.other}, too: {_short(overlap.example[0])}, and {_short(overlap.example[1])}"
@@ -85,7 +181,7 @@ def _truncation(split: SplitCheck, max_tokens: int | None) -> Iterable[str]:
         yield Words(f"{cut} (max_tokens); {most}", f"{cut} (--max-tokens); {most}")
 
 
-def _table(check: DataCheck) -> list[str]:
+def _table(check: DataCheck) -> str:
     unit = check.splits[0].lengths.unit if check.splits else "tokens"
     header = [
         "split",
@@ -115,18 +211,7 @@ def _table(check: DataCheck) -> list[str]:
                 "-" if split.labels is None else f"{split.contradictions:,}",
             ]
         )
-    return _aligned(rows)
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    return aligned(rows, texts=1, rule=False)
 
 
 def _distribution(labels: Mapping[str, int], rows: int) -> str:

@@ -1,0 +1,239 @@
+"""Models side by side: the numbers, as plain data, and as two tables for a terminal or in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from liteft.metrics import PairedTest, Task, primary_metric
+from liteft.report.load import Load
+from liteft.report.subjects import Subject
+from liteft.report.workers import Speed
+from liteft.text_tables import aligned, markdown, share
+
+__all__ = ["Comparison", "Measured"]
+
+_WIDE = 0.5  # spread of a model's rounds, of which the median is worth little
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One model's numbers.
+
+    Attributes:
+        subject: what it is.
+        scores: metrics by name, shares between 0 and 1 (log_loss in nats); see ``metrics.score``.
+        intervals: 95% intervals of some of them, by the same names.
+        paired: McNemar's test against the first model, on wholly right texts; None for the first itself.
+        f1_difference: multi-label: 95% interval of this model's micro F1 minus the first's; else None.
+        agreement: share of texts decided as the first model does.
+        speed: None where it was not timed.
+        peak_memory_bytes: most memory that the model's process held, after loading and timing; or None.
+        versions: of what ran it.
+    """
+
+    subject: Subject
+    scores: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    paired: PairedTest | None
+    f1_difference: tuple[float, float] | None
+    agreement: float
+    speed: Speed | None
+    peak_memory_bytes: int | None
+    versions: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data; sizes in MB of 10^6 bytes, times in milliseconds."""
+        subject, speed, peak = self.subject, self.speed, self.peak_memory_bytes
+        return {
+            "name": subject.name,
+            "path": str(subject.path),
+            "form": subject.form,
+            "engine": subject.engine,
+            "parameters": subject.parameters,
+            "model_mb": subject.model_bytes / 1e6,
+            "folder_mb": subject.folder_bytes / 1e6,
+            "metrics": self.scores,
+            "intervals": {name: list(interval) for name, interval in self.intervals.items()},
+            "against_first": None if self.paired is None else self.paired.to_dict(),
+            "micro_f1_difference": None if self.f1_difference is None else list(self.f1_difference),
+            "agreement_with_first": self.agreement,
+            "latency_p50_ms": None if speed is None else speed.p50_ms,
+            "latency_p99_ms": None if speed is None else speed.p99_ms,
+            "texts_per_second": None if speed is None else speed.texts_per_second,
+            "timing": None if speed is None else asdict(speed),
+            "peak_memory_mb": None if peak is None else peak / 1e6,
+            "versions": self.versions,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Models side by side.
+
+    Attributes:
+        models: in the order given; the first is what the others are compared with.
+        task: "single_label" or "multi_label".
+        data: name of the data set, or "".
+        split: name of the split.
+        texts: how many it has.
+        majority: share that the most frequent answer alone gets right.
+        threads: threads of each model.
+        device: where they ran.
+        batch_size: texts a call in ``texts_per_second``.
+        machine: processor, cores and system.
+        notes: what a reader of the numbers must know.
+        load: what other processes took while the models were timed; None where they were not.
+    """
+
+    models: tuple[Measured, ...]
+    task: Task
+    data: str
+    split: str
+    texts: int
+    majority: float
+    threads: int
+    device: str
+    batch_size: int
+    machine: dict[str, Any]
+    notes: tuple[str, ...] = ()
+    load: Load | None = None
+
+    @property
+    def doubt(self) -> str:
+        """Why the speeds are worth little, or ""."""
+        if self.load is not None and self.load.busy:
+            return self.load.words()
+        wide = [model for model in self.models if model.speed is not None and model.speed.spread > _WIDE]
+        if not wide:
+            return ""
+        far = max(wide, key=lambda model: model.speed.spread if model.speed else 0.0)
+        assert far.speed is not None
+        return f"the rounds of {far.subject.name} lie {100 * far.speed.spread:.0f}% of its p50 apart"
+
+    def render(self) -> str:
+        """Return the comparison as text for a terminal: first how good, then how large and fast."""
+        parts = [_title(self), "", aligned(_quality(self), texts=2), ""]
+        return "\n".join([*parts, aligned(_costs(self), texts=2), "", *_explanations(self)])
+
+    def to_markdown(self) -> str:
+        """Return the same two tables in Markdown, with their explanations."""
+        lines = [f"- {line}" for line in _explanations(self)]
+        tables = [markdown(_quality(self), texts=2), markdown(_costs(self), texts=2)]
+        return "\n\n".join([_title(self), *tables, "\n".join(lines)]) + "\n"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all numbers as plain data, ready for JSON."""
+        return {
+            "data": self.data,
+            "split": self.split,
+            "texts": self.texts,
+            "task": self.task,
+            "majority": self.majority,
+            "threads": self.threads,
+            "device": self.device,
+            "batch_size": self.batch_size,
+            "machine": self.machine,
+            "models": [model.to_dict() for model in self.models],
+            "notes": list(self.notes),
+            "load": None if self.load is None else self.load.to_dict(),
+            "speeds_in_doubt": self.doubt or None,
+        }
+
+    def __str__(self) -> str:
+        return self.render()
+
+    def __repr__(self) -> str:
+        names = ", ".join(model.subject.name for model in self.models)
+        return f"Comparison({names}; {self.texts:,} texts of {self.data or 'a split'} {self.split})"
+
+
+def _quality(comparison: Comparison) -> list[tuple[str, ...]]:
+    single = comparison.task == "single_label"
+    shown = ("accuracy", "macro_f1") if single else ("micro_f1", "macro_f1", "exact_match")
+    first = comparison.models[0].subject.name
+    several = len(comparison.models) > 1
+    header: tuple[str, ...] = ("model", "form", *(f"{name.replace('_', ' ')} %" for name in shown))
+    if several:
+        header += (f"vs {first}", "p", "agree %")
+    rows = [header]
+    for model in comparison.models:
+        cells = [share(model.scores[name], model.intervals.get(name)) for name in shown]
+        if several:
+            cells += [_difference(model), _p_value(model), f"{100 * model.agreement:.1f}"]
+        rows.append((model.subject.name, model.subject.form, *cells))
+    return rows
+
+
+def _costs(comparison: Comparison) -> list[tuple[str, ...]]:
+    header = ("model", "form", "parameters", "file MB", "folder MB", "p50 ms", "p99 ms", "texts/s", "peak MB")
+    rows: list[tuple[str, ...]] = [header]
+    mark = "~" if comparison.doubt else ""
+    for model in comparison.models:
+        subject, speed, peak = model.subject, model.speed, model.peak_memory_bytes
+        rows.append(
+            (
+                subject.name,
+                subject.form,
+                f"{subject.parameters / 1e6:.1f} M",
+                f"{subject.model_bytes / 1e6:.1f}",
+                f"{subject.folder_bytes / 1e6:.1f}",
+                "-" if speed is None else mark + _three_digits(speed.p50_ms),
+                "-" if speed is None else mark + _three_digits(speed.p99_ms),
+                "-" if speed is None else f"{mark}{speed.texts_per_second:,.0f}",
+                "-" if peak is None else f"{peak / 1e6:,.0f}",
+            )
+        )
+    return rows
+
+
+def _difference(model: Measured) -> str:
+    """Points gained on the first model, with a 95% interval."""
+    if model.paired is None:
+        return "-"
+    if model.f1_difference is not None:
+        low, high = model.f1_difference
+        return f"[{100 * low:+.1f}, {100 * high:+.1f}]"
+    low, high = model.paired.low, model.paired.high
+    return f"{100 * model.paired.difference:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
+def _p_value(model: Measured) -> str:
+    if model.paired is None:
+        return "-"
+    return "<0.001" if model.paired.p_value < 0.001 else f"{model.paired.p_value:.3f}"
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _title(comparison: Comparison) -> str:
+    where = f"{comparison.data} {comparison.split}".strip()
+    majority = f"the most frequent answer alone: {100 * comparison.majority:.1f}%"
+    return f"{where}: {comparison.texts:,} texts; {majority}"
+
+
+def _explanations(comparison: Comparison) -> Sequence[str]:
+    first = comparison.models[0].subject.name
+    metric = primary_metric(comparison.task).replace("_", " ")
+    lines = ["[ ]: 95% intervals. MB: 10^6 bytes; folder: every file beside the model, too."]
+    if len(comparison.models) > 1:
+        tested = "right texts" if comparison.task == "single_label" else "texts with every label right"
+        lines.append(f"vs {first}: points of {metric} gained. p: McNemar's paired test on {tested}.")
+    speed = comparison.models[0].speed
+    if speed is not None:
+        threads = f"{comparison.threads} thread{'s' if comparison.threads > 1 else ''}"
+        place = f"{comparison.machine['processor']}, {threads}"
+        if comparison.device != "cpu":
+            place = f"{comparison.device}, {place}"
+        rounds = f"{len(speed.rounds)} round{'s' if len(speed.rounds) > 1 else ''}"
+        lines.append(
+            f"Speed: {place}; from text to label, tokenization included; medians of {rounds} in turns, "
+            f"{speed.calls} single texts and {speed.batches} calls of {comparison.batch_size} each."
+        )
+        if comparison.doubt:
+            lines.append(f"~: {comparison.doubt}. No ratio of these speeds holds; compare again on a quiet machine.")
+        lines.append("Peak MB: all of a fresh process that loads the model and is timed.")
+    return [*lines, *(f"Note: {note}." for note in comparison.notes)]

@@ -1,0 +1,42 @@
+"""Rows of cells as a table: in columns for a terminal, or in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+__all__ = ["Rows", "aligned", "markdown", "share"]
+
+Rows = Sequence[Sequence[str]]
+
+
+def aligned(rows: Rows, *, texts: int | Collection[int], rule: bool = True) -> str:
+    """Return rows in columns, texts to the left and numbers to the right.
+
+    Args:
+        rows: the cells, all rows equally long; the first row is the header.
+        texts: the columns of texts: the first so many, or which ones, counted from 0.
+        rule: draw a line of dashes below the header.
+    """
+    left = range(texts) if isinstance(texts, int) else texts
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = enumerate(zip(row, widths, strict=True))
+        padded = [cell.ljust(width) if column in left else cell.rjust(width) for column, (cell, width) in cells]
+        lines.append("  ".join(padded).rstrip())
+    if rule:
+        lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(lines)
+
+
+def markdown(rows: Rows, *, texts: int) -> str:
+    """Return rows as a Markdown table, the first row its header, the first ``texts`` columns to the left."""
+    escaped = [tuple(cell.replace("|", "\\|") for cell in row) for row in rows]
+    marks = tuple("---" if column < texts else "---:" for column in range(len(rows[0])))
+    return "\n".join(f"| {' | '.join(row)} |" for row in [escaped[0], marks, *escaped[1:]])
+
+
+def share(value: float, interval: tuple[float, float] | None = None) -> str:
+    """Return a share in percent, with its interval where there is one."""
+    text = f"{100 * value:.1f}"
+    return text if interval is None else f"{text} [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
