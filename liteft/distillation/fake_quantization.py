@@ -13,7 +13,6 @@ Source: Jacob et al. 2018, section 3, arXiv:1712.05877; straight-through gradien
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -22,12 +21,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from liteft.encoder.modules import is_quantized
 from liteft.errors import ConfigError, option
 from liteft.finetuning.model import LoadedClassifier, predict_logits, uses_type_ids
 
 __all__ = ["FakeQuantization", "QuantizedForm", "check_layers", "rounded_channels", "rounded_nibbles", "rounded_rows"]
 
-_LAYER = re.compile(r"(^|\.)(layer|layers|h)\.\d+\.")
 _MOST = {8: 127, 7: 64}
 _SMALLEST_SCALE = 1e-30
 _OUTSIDE = 1e-4  # share of the values on each side that a calibrated range may leave out
@@ -90,7 +89,7 @@ def check_layers(loaded: LoadedClassifier) -> dict[str, nn.Linear]:
     found = {
         name: module
         for name, module in loaded.model.named_modules()
-        if isinstance(module, nn.Linear) and (_LAYER.search(name) or name.endswith("embeddings_project"))
+        if isinstance(module, nn.Linear) and is_quantized(name)
     }
     if not found:
         raise ConfigError(

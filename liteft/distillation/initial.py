@@ -7,7 +7,6 @@ it has been trained at all, which is most of why few epochs are enough.
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -18,6 +17,8 @@ from transformers import AutoModel, PretrainedConfig
 from liteft.config import StudentRecipe, parse_size, require_student
 from liteft.distillation.layers import choose_layers
 from liteft.distillation.shrinking import check_roles, shrink
+from liteft.encoder.families import family_of
+from liteft.encoder.modules import read_layer
 from liteft.errors import ConfigError, Hint, ModelError, option
 from liteft.finetuning.adapters import plain_weights
 from liteft.finetuning.base import create_classifier
@@ -41,8 +42,6 @@ __all__ = [
     "layer_count",
     "student_config",
 ]
-
-_LAYER = re.compile(r"^(.*?\.(?:layer|layers|h))\.(\d+)\.(.*)$")
 
 
 def check_student(recipe: StudentRecipe, teacher: PretrainedConfig) -> None:
@@ -128,7 +127,8 @@ def create_student(teacher: LoadedClassifier, recipe: StudentRecipe) -> LoadedCl
     config, chosen = student_config(teacher.config, recipe)
     weights = _chosen_layers(plain_weights(teacher.model), chosen)
     if config.hidden_size != teacher.config.hidden_size:
-        inner, heads = getattr(config, _inner_name(config)), int(teacher.config.num_attention_heads)
+        inner = getattr(config, family_of(config.model_type).inner_width_key)
+        heads = int(teacher.config.num_attention_heads)
         weights = shrink(weights, width=config.hidden_size, heads=heads, inner=inner)
     model = untrained_classifier(config, teacher.settings)
     model.load_state_dict(weights)
@@ -192,11 +192,11 @@ def _chosen_layers(weights: Iterable[tuple[str, Tensor]], chosen: list[int]) -> 
     place = {layer: index for index, layer in enumerate(chosen)}
     kept = {}
     for name, tensor in weights:
-        match = _LAYER.match(name)
-        if match is None:
+        found = read_layer(name)
+        if found is None:
             kept[name] = tensor.to("cpu", copy=True)
-        elif int(match[2]) in place:
-            kept[f"{match[1]}.{place[int(match[2])]}.{match[3]}"] = tensor.to("cpu", copy=True)
+        elif found.number in place:
+            kept[f"{found.stack}.{place[found.number]}.{found.rest}"] = tensor.to("cpu", copy=True)
     return kept
 
 
@@ -213,13 +213,9 @@ def _narrow(config: PretrainedConfig, width: int) -> None:
                 option("student", "FOLDER", note=" for an encoder of its own"),
             ],
         )
-    name = _inner_name(config)
+    name = family_of(config.model_type).inner_width_key
     setattr(config, name, int(getattr(config, name, 4 * full)) * width // full)
     config.hidden_size = width
     config.num_attention_heads = width // head_size
     if hasattr(config, "embedding_size"):
         config.embedding_size = width
-
-
-def _inner_name(config: PretrainedConfig) -> str:
-    return "hidden_dim" if config.model_type == "distilbert" else "intermediate_size"

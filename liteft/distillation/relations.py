@@ -6,15 +6,13 @@ are made of; a forward hook on the three linear layers keeps what they returned 
 
 from __future__ import annotations
 
-import re
-
 from torch import Tensor, nn
 
+from liteft.encoder.families import BUILT
+from liteft.encoder.modules import read_layer, role_of
 from liteft.errors import ConfigError, option
 
 __all__ = ["LastProjections"]
-
-_PROJECTION = re.compile(r"\.layer\.(\d+)\..*?(query|key|value|q_lin|k_lin|v_lin)$")
 
 
 class LastProjections:
@@ -29,13 +27,15 @@ class LastProjections:
 
     def __init__(self, model: nn.Module) -> None:
         found = [
-            (int(match[1]), module) for name, module in model.named_modules() if (match := _PROJECTION.search(name))
+            (layer.number, module)
+            for name, module in model.named_modules()
+            if role_of(name) == "attention.input" and (layer := read_layer(name)) is not None
         ]
         last = [module for layer, module in found if layer == max(number for number, _ in found)]
         if len(last) != 3:
             raise ConfigError(
                 "attention relations need queries, keys and values as three linear layers, which this family lacks.",
-                accepted={"families": "BERT, MiniLM, DistilBERT, RoBERTa, ELECTRA"},
+                accepted={"families": ", ".join(BUILT)},
                 fix=option("student.relation_weight", 0),
             )
         self._caught: list[Tensor | None] = [None, None, None]

@@ -12,25 +12,16 @@ neurons by their weights: the magnitude criterion of Han et al. 2015, arXiv:1506
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from liteft.encoder.families import BUILT
+from liteft.encoder.modules import read_layer, role_of
 from liteft.errors import Hint, ModelError, option
 
 __all__ = ["check_roles", "shrink", "unknown_role"]
-
-_EMBEDDINGS = re.compile(r"embeddings\.(word|position|token_type)_embeddings\.weight$")
-_NORM = re.compile(r"(LayerNorm|layer_norm)\.(weight|bias)$")
-_LAYER = re.compile(r"^(.*\.layer\.\d+)\.(.*)$")
-_INPUT = re.compile(r"(query|key|value|q_lin|k_lin|v_lin)\.(weight|bias)$")
-_JOIN = re.compile(r"(attention\.output\.dense|attention\.out_lin)\.(weight|bias)$")
-_INNER = re.compile(r"(intermediate\.dense|ffn\.lin1)\.(weight|bias)$")
-_OUTER = re.compile(r"(output\.dense|ffn\.lin2)\.(weight|bias)$")
-_SQUARE = re.compile(r"(pooler\.dense|pre_classifier|classifier\.dense)\.(weight|bias)$")
-_HEAD = re.compile(r"(^|\.)(classifier|classifier\.out_proj)\.(weight|bias)$")
 
 
 def shrink(weights: Mapping[str, Tensor], *, width: int, heads: int, inner: int) -> dict[str, Tensor]:
@@ -55,8 +46,8 @@ def shrink(weights: Mapping[str, Tensor], *, width: int, heads: int, inner: int)
     kept_rows = {name: _kept(name, weights, width // head_size, head_size, inner) for name in _layers(weights)}
     shrunk = {}
     for name, tensor in weights.items():
-        layer = _LAYER.match(name)
-        rows = kept_rows[layer[1]] if layer else (torch.arange(0), torch.arange(0))
+        layer = read_layer(name)
+        rows = kept_rows[layer.layer] if layer else (torch.arange(0), torch.arange(0))
         shrunk[name] = _projected(name, tensor, projection, *rows).contiguous()
     return shrunk
 
@@ -67,8 +58,7 @@ def unknown_role(names: Iterable[str]) -> str | None:
     Args:
         names: of a classifier's weights, or of its encoder's.
     """
-    known = (_EMBEDDINGS, _NORM, _INPUT, _JOIN, _INNER, _SQUARE, _OUTER, _HEAD)
-    return next((name for name in names if not any(role.search(name) for role in known)), None)
+    return next((name for name in names if role_of(name) is None), None)
 
 
 def check_roles(names: Iterable[str], *, fix: Sequence[Hint] = ()) -> None:
@@ -86,7 +76,7 @@ def check_roles(names: Iterable[str], *, fix: Sequence[Hint] = ()) -> None:
         return
     raise ModelError(
         f"the weight {name} has no known role, so a narrower student cannot start from this teacher.",
-        accepted={"families that can be shrunk": "BERT, MiniLM, DistilBERT, RoBERTa, ELECTRA"},
+        accepted={"families that can be shrunk": ", ".join(BUILT)},
         fix=fix
         or [
             option("size", "LAYERS", note=", at the teacher's width"),
@@ -102,19 +92,15 @@ def _leading_directions(words: Tensor, width: int) -> Tensor:
 
 
 def _layers(weights: Mapping[str, Tensor]) -> list[str]:
-    found = (_LAYER.match(name) for name in weights)
-    return list(dict.fromkeys(match[1] for match in found if match))
+    found = map(read_layer, weights)
+    return list(dict.fromkeys(each.layer for each in found if each))
 
 
 def _kept(layer: str, weights: Mapping[str, Tensor], heads: int, head_size: int, inner: int) -> tuple[Tensor, Tensor]:
     """Indices of the kept attention columns and of the kept feed-forward neurons of one layer."""
     named = {name.removeprefix(layer + "."): tensor for name, tensor in weights.items() if name.startswith(layer + ".")}
-    join = next(tensor for name, tensor in named.items() if _JOIN.search(name) and name.endswith("weight"))
-    outer = next(
-        tensor
-        for name, tensor in named.items()
-        if _OUTER.search(name) and not _JOIN.search(name) and name.endswith("weight")
-    )
+    matrices = {role_of(name): tensor for name, tensor in named.items() if name.endswith("weight")}
+    join, outer = matrices["attention.output"], matrices["feed_forward.outer"]
     strength = join.view(join.shape[0], -1, head_size).pow(2).sum(dim=(0, 2))
     chosen = strength.topk(heads).indices.sort().values
     columns = (chosen[:, None] * head_size + torch.arange(head_size)).flatten()
@@ -123,23 +109,23 @@ def _kept(layer: str, weights: Mapping[str, Tensor], heads: int, head_size: int,
 
 
 def _projected(name: str, tensor: Tensor, projection: Tensor, columns: Tensor, neurons: Tensor) -> Tensor:
-    matrix = tensor.dim() == 2
-    if _EMBEDDINGS.search(name):
+    matrix, role = tensor.dim() == 2, role_of(name)
+    if role == "embeddings":
         return tensor @ projection
-    if _NORM.search(name):
+    if role == "norm":
         if name.endswith("weight"):
             return torch.full((projection.shape[1],), float(tensor.mean()))
         return tensor @ projection
-    if _INPUT.search(name):
+    if role == "attention.input":
         return tensor[columns] @ projection if matrix else tensor[columns]
-    if _JOIN.search(name):
+    if role == "attention.output":
         return projection.T @ tensor[:, columns] if matrix else tensor @ projection
-    if _INNER.search(name):
+    if role == "feed_forward.inner":
         return tensor[neurons] @ projection if matrix else tensor[neurons]
-    if _SQUARE.search(name):
+    if role == "head.dense":
         return projection.T @ tensor @ projection if matrix else tensor @ projection
-    if _OUTER.search(name):
+    if role == "feed_forward.outer":
         return projection.T @ tensor[:, neurons] if matrix else tensor @ projection
-    if _HEAD.search(name):
+    if role == "classifier":
         return tensor @ projection if matrix else tensor
     raise AssertionError(f"{name} has no role, which check_roles sees first")

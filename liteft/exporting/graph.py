@@ -138,9 +138,9 @@ class _Encoder:
 
     def head(self, pooled: str) -> str:
         """Logits (texts, labels) of (texts, width), in float arithmetic whatever the precision."""
-        if self.spec.head_form != "none":
+        if self.spec.head != "none":
             dense = self.linear("head.dense", pooled, quantized=False)
-            pooled = self._activation(self.spec.head_form, dense)
+            pooled = self._activation(self.spec.head, dense)
         return self.linear("classifier", pooled, quantized=False, output="logits")
 
     def linear(self, name: str, x: str, *, quantized: bool = True, output: str | None = None) -> str:

@@ -16,9 +16,9 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from liteft.encoder.families import BUILT
 from liteft.errors import ModelError, first_line
 from liteft.exporting.builder import IR_VERSION, OPSET
-from liteft.exporting.families import FAMILIES
 from liteft.finetuning.model import LoadedClassifier, uses_type_ids
 
 __all__ = ["trace_model"]
@@ -71,13 +71,13 @@ def trace_model(loaded: LoadedClassifier) -> onnx.ModelProto:
         except Exception as error:  # the exporter raises its own classes and plain RuntimeError
             raise ModelError(
                 f"torch.onnx.export cannot export a {loaded.config.model_type}: {first_line(error)}.",
-                accepted={"built from weights, without tracing": ", ".join(FAMILIES)},
+                accepted={"built from weights, without tracing": ", ".join(BUILT)},
                 fix="fine-tune a base of one of these families",
             ) from error
     if program is None:
         raise ModelError(
             f"torch.onnx.export gave nothing for a {loaded.config.model_type}.",
-            accepted={"built from weights, without tracing": ", ".join(FAMILIES)},
+            accepted={"built from weights, without tracing": ", ".join(BUILT)},
             fix="fine-tune a base of one of these families",
         )
     return _portable(program.model_proto)

@@ -25,9 +25,9 @@ import numpy as np
 
 from liteft.artifact import read_artifact
 from liteft.data import Split
+from liteft.encoder.families import BUILT
 from liteft.errors import ArtifactError, DataError, DeviceError, Hint, ModelError, VerificationError, leave_out, option
 from liteft.exporting.disagreement import Comparison, disagreement
-from liteft.exporting.families import FAMILIES
 from liteft.exporting.limits import Limits
 from liteft.exporting.precision import Precision
 from liteft.exporting.probes import run_probes
@@ -219,7 +219,7 @@ class Gate:
     def _ways_out(self, traced: bool) -> list[str | Hint]:
         """Return what to try where a graph does not run."""
         if traced:  # in any precision of the same operators
-            return [f"fine-tune a base whose graph is built: {', '.join(FAMILIES)}", _REPORT]
+            return [f"fine-tune a base whose graph is built: {', '.join(BUILT)}", _REPORT]
         return [_REPORT] if self._precision == "fp32" else [option("precision", "fp32")]
 
     def _check_source(self, logits: np.ndarray, backend: str) -> None:

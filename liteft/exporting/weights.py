@@ -8,11 +8,12 @@ and says in words why a model does not fit. A model that does not fit is no erro
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from liteft.exporting.families import ACTIVATIONS, FAMILIES, Activation, HeadForm, weight_names
+from liteft.encoder.families import ACTIVATION_NAMES, BUILT, family_of, weight_names
+from liteft.encoder.spec import Activation, Head, Pooling
 from liteft.finetuning.model import LoadedClassifier, uses_type_ids
 
 __all__ = ["EncoderSpec", "EncoderWeights", "read_weights", "reason_to_trace"]
@@ -31,7 +32,7 @@ class EncoderSpec:
         epsilon: of every LayerNorm.
         activation: of the feed-forward.
         pooling: "cls" reads column 0, "mean" the mean over the columns that the mask keeps.
-        head_form: activation after the dense layer of the head; "none" where there is no dense layer.
+        head: activation after the dense layer of the head; "none" where there is no dense layer.
         counted_from: None where a token's position is its column; else the padding id p: the position of a
             token that is not p is p plus the number of such tokens up to it, that of a padding token is p.
         typed: the graph takes token_type_ids; otherwise every token has type 0.
@@ -45,8 +46,8 @@ class EncoderSpec:
     labels: int
     epsilon: float
     activation: Activation
-    pooling: Literal["cls", "mean"]
-    head_form: HeadForm
+    pooling: Pooling
+    head: Head
     counted_from: int | None
     typed: bool
 
@@ -66,9 +67,9 @@ class EncoderWeights:
 def reason_to_trace(loaded: LoadedClassifier) -> str | None:
     """Return why a classifier's graph cannot be built from its weights, in a few words, or None."""
     config, pooling = loaded.config, loaded.settings.pooling
-    family = FAMILIES.get(config.model_type)
-    if family is None:
-        return f"the family {config.model_type} is not one of {', '.join(FAMILIES)}"
+    family = family_of(config.model_type)
+    if family.names is None:
+        return f"the family {config.model_type} is not one of {', '.join(BUILT)}"
     if pooling not in ("cls", "mean"):
         return f"pooling {pooling!r} is a decoder's"
     if getattr(config, "is_decoder", False) or getattr(config, "add_cross_attention", False):
@@ -77,11 +78,11 @@ def reason_to_trace(loaded: LoadedClassifier) -> str | None:
     if positions != "absolute":
         return f"its position embeddings are {positions}"
     activation = getattr(config, family.activation_key)
-    if activation not in ACTIVATIONS:
-        return f"its activation {activation} is not one of {', '.join(ACTIVATIONS)}"
+    if activation not in ACTIVATION_NAMES:
+        return f"its activation {activation} is not one of {', '.join(ACTIVATION_NAMES)}"
     if config.hidden_size % config.num_attention_heads:
         return f"the width {config.hidden_size} is no multiple of its {config.num_attention_heads} heads"
-    names = weight_names(family, layers=config.num_hidden_layers, pooling=pooling)
+    names = weight_names(family.names, layers=config.num_hidden_layers, pooling=pooling)
     found = loaded.model.state_dict()
     missing = [theirs for ours, theirs in names.items() if theirs not in found and ours not in _OPTIONAL]
     unknown = sorted(set(found) - set(names.values()))
@@ -104,8 +105,9 @@ def read_weights(loaded: LoadedClassifier) -> EncoderWeights:
     if reason is not None:
         raise ValueError(reason)
     config, settings = loaded.config, loaded.settings
-    family = FAMILIES[config.model_type]
-    names = weight_names(family, layers=config.num_hidden_layers, pooling=settings.pooling)
+    family = family_of(config.model_type)
+    assert family.names is not None
+    names = weight_names(family.names, layers=config.num_hidden_layers, pooling=settings.pooling)
     state = loaded.model.state_dict()
     tensors = {ours: state[theirs].detach().cpu().float().numpy() for ours, theirs in names.items() if theirs in state}
     typed = settings.paired and uses_type_ids(config)
@@ -121,10 +123,10 @@ def read_weights(loaded: LoadedClassifier) -> EncoderWeights:
         inner_width=len(tensors["layers.0.feed_forward.inner.bias"]),
         labels=len(tensors["classifier.bias"]),
         epsilon=float(getattr(config, "layer_norm_eps", family.epsilon)),
-        activation=ACTIVATIONS[getattr(config, family.activation_key)],
+        activation=ACTIVATION_NAMES[getattr(config, family.activation_key)],
         pooling="mean" if mean else "cls",
-        head_form="none" if mean else family.head_form,
-        counted_from=int(config.pad_token_id) if family.counts_tokens else None,
+        head="none" if mean else family.head,
+        counted_from=int(config.pad_token_id) if family.positions_from_padding else None,
         typed=typed,
     )
     return EncoderWeights(spec, tensors)

@@ -87,7 +87,7 @@ def node_attributes(
         "epsilon": spec.epsilon,
         "activation": spec.activation,
         "pooling": spec.pooling,
-        "head": spec.head_form,
+        "head": spec.head,
         "counted_from": -1 if spec.counted_from is None else spec.counted_from,
         "int8_scheme": quantization.scheme if precision == "int8" else "none",
         **({"float_products": kept} if kept else {}),

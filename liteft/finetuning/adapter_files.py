@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from liteft import files
+from liteft.encoder.modules import HEAD_PATTERN, in_head
 from liteft.errors import ModelError, first_line
-from liteft.finetuning.adapters import OF_HEAD, Adapter, adapter_of, parameter_count
+from liteft.finetuning.adapters import Adapter, adapter_of, parameter_count
 from liteft.finetuning.bases import resolve_base, weights_hash
-from liteft.finetuning.pretrained import HEAD
 from liteft.finetuning.quantized import Quantization, require
 from liteft.foreign.weights import refuse_adapter_alone
 from liteft.run import ADAPTER, BASE, read_base
@@ -37,14 +37,14 @@ def save_adapter(model: nn.Module, folder: Path) -> None:
     from peft import LoraConfig
 
     adapter = cast(Adapter, adapter_of(model))
-    heads = {name.rsplit(".", 1)[0] for name, _ in model.named_parameters() if HEAD.search(name)}
+    heads = {name.rsplit(".", 1)[0] for name, _ in model.named_parameters() if in_head(name)}
     config = LoraConfig(
         task_type="SEQ_CLS",
         r=adapter.rank,
         lora_alpha=adapter.alpha,
         lora_dropout=adapter.dropout,
         target_modules=sorted(adapter.targets or ()),
-        exclude_modules=OF_HEAD,
+        exclude_modules=HEAD_PATTERN,
         modules_to_save=sorted(heads),
         base_model_name_or_path=adapter.base,
         inference_mode=True,

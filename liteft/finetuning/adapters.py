@@ -21,13 +21,12 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from liteft.config import TeacherRecipe
+from liteft.encoder.families import family_of
+from liteft.encoder.modules import HEAD_PATTERN, in_head
 from liteft.errors import ConfigError, Hint, leave_out, option
-from liteft.finetuning.pretrained import HEAD
 from liteft.finetuning.quantized import Quantization, element_count, plain_weight, require, was_transposed
 
 __all__ = [
-    "OF_HEAD",
-    "TARGETS",
     "Adapter",
     "adapter_of",
     "asked_adapter",
@@ -37,23 +36,6 @@ __all__ = [
 ]
 
 _RANK, _DROPOUT = 16, 0.05
-OF_HEAD = r"(.*\.)?(classifier|pre_classifier|pooler|score|seq_relationship)(\..*)?"  # HEAD, as peft matches names
-_BERT = ("query", "key", "value", "dense")
-_LLAMA = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-TARGETS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("bert", "roberta", "xlm-roberta", "camembert"), _BERT),
-    "electra": (*_BERT, "embeddings_project"),
-    "distilbert": ("q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2"),
-    "deberta-v2": ("query_proj", "key_proj", "value_proj", "dense"),
-    "mpnet": ("q", "k", "v", "o", "dense"),
-    "modernbert": ("Wqkv", "Wo", "Wi"),
-    "gpt2": ("c_attn", "c_proj", "c_fc"),
-    "gpt_neo": ("q_proj", "k_proj", "v_proj", "out_proj", "c_fc", "c_proj"),
-    "gpt_neox": ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"),
-    "opt": ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"),
-    **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3"), _LLAMA),
-}
-"""Model type -> last parts of the names of all linear layers that its encoder or decoder may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +127,9 @@ def attach_adapter(model: nn.Module, adapter: Adapter) -> None:
     from peft import LoraConfig, inject_adapter_in_model
 
     linear = _linear_layers(model)
-    known = TARGETS.get(str(model.config.model_type))  # type: ignore[union-attr]
-    targets = known and tuple(name for name in known if name in linear) if adapter.targets is None else adapter.targets
-    if targets is None:
+    known = family_of(str(model.config.model_type)).linear  # type: ignore[union-attr]
+    targets = tuple(name for name in known if name in linear) if adapter.targets is None else adapter.targets
+    if adapter.targets is None and not known:
         raise ConfigError(
             f"which layers of a {model.config.model_type} get an adapter is not known here.",  # type: ignore[union-attr]
             accepted={"its linear layers": ", ".join(linear)},
@@ -166,13 +148,13 @@ def attach_adapter(model: nn.Module, adapter: Adapter) -> None:
         lora_alpha=adapter.alpha,
         lora_dropout=adapter.dropout,
         target_modules=list(targets),
-        exclude_modules=OF_HEAD,
+        exclude_modules=HEAD_PATTERN,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that GPT-2 stores its weights transposed, once a layer
         inject_adapter_in_model(config, model)
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(".lora_" in name or HEAD.search(name) is not None)
+        parameter.requires_grad_(".lora_" in name or in_head(name))
     model._hf_peft_config_loaded = True  # Trainer refuses quantized models that do not say so
     model.liteft_adapter = replace(adapter, targets=tuple(targets))  # type: ignore[assignment]
 
@@ -225,6 +207,6 @@ def _linear_layers(model: nn.Module) -> list[str]:
     found = {
         path.rsplit(".", 1)[-1]
         for path, module in model.named_modules()
-        if isinstance(module, (nn.Linear, Conv1D)) and not HEAD.search(path)
+        if isinstance(module, (nn.Linear, Conv1D)) and not in_head(path)
     }
     return sorted(found)

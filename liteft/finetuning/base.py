@@ -23,12 +23,12 @@ from transformers import (
 
 from liteft import files
 from liteft.config import parse_size
+from liteft.encoder.families import family_of
 from liteft.errors import ConfigError, ModelError, option
 from liteft.finetuning.adapters import Adapter, attach_adapter
 from liteft.finetuning.bases import base_name, resolve_base
 from liteft.finetuning.mean_pooled import MeanPooledClassifier
 from liteft.finetuning.model import (
-    DECODER_FAMILIES,
     LoadedClassifier,
     ModelSettings,
     Pooling,
@@ -85,7 +85,7 @@ def create_classifier(
         RunError: the base is a run's model, and its weights are not those that run.json names.
     """
     config = read_config(base)
-    if config.model_type in DECODER_FAMILIES:
+    if family_of(config.model_type).decoder:
         pooling = "last"
     if max_tokens > position_limit(config):
         raise ModelError(

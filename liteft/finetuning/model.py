@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PretrainedConfig
 
+from liteft.encoder.families import family_of
 from liteft.errors import ModelError, first_line, option
 from liteft.finetuning.adapter_files import find_adapter_base, load_adapter_weights, read_adapter, save_adapter
 from liteft.finetuning.adapters import Adapter, adapter_of, attach_adapter, plain_weights
@@ -44,7 +45,6 @@ from liteft.run import WEIGHTS, check_weights
 from liteft.tokenization import Encoded, TextTokenizer
 
 __all__ = [
-    "DECODER_FAMILIES",
     "LoadedClassifier",
     "MeanPooledClassifier",
     "ModelSettings",
@@ -61,16 +61,8 @@ __all__ = [
 ]
 
 Pooling = Literal["cls", "mean", "last"]
-DECODER_FAMILIES = frozenset({"gpt2", "gpt_neo", "gpt_neox", "llama", "qwen2", "qwen3", "mistral", "opt"})
 _UNSTATED_LIMIT = 512  # tokens, where neither the tokenizer nor the model says how many it reads
 _BATCH_TOKENS = 64 * 512  # of a batch, padding included: long texts run in smaller ones
-# Their first positions stand for padding: a table of 514 rows reads 512 tokens.
-_OFFSET_FAMILIES = frozenset(
-    {
-        *("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm", "data2vec-text", "xmod"),
-        *("longformer", "mpnet", "ibert", "luke", "mluke", "esm"),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +321,7 @@ def _read_settings(
     settings = ModelSettings(
         labels=meaning.labels,
         task=meaning.settled_task,
-        pooling="last" if config.model_type in DECODER_FAMILIES else "cls",
+        pooling="last" if family_of(config.model_type).decoder else "cls",
         max_tokens=max_tokens,
         paired=bool(meaning.paired),
         truncation_side=tokenizer.truncation_side,
@@ -361,7 +353,7 @@ def _check_limit(folder: Path, config: PretrainedConfig, asked: int) -> None:
 def _positions(config: PretrainedConfig) -> int | None:
     """Return the most tokens that a model has positions for, or None where its configuration does not say."""
     limit = int(getattr(config, "max_position_embeddings", 0) or getattr(config, "n_positions", 0) or 0)
-    if limit > 0 and config.model_type in _OFFSET_FAMILIES:
+    if limit > 0 and family_of(config.model_type).positions_from_padding:
         limit -= int(config.pad_token_id or 0) + 1
     return limit if limit > 0 else None
 

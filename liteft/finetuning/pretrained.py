@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from torch import nn
 from transformers import AutoModel, AutoModelForSequenceClassification, PretrainedConfig
 from transformers.utils import logging as transformers_logging
 
+from liteft.encoder.modules import in_head
 from liteft.errors import ModelError, first_line
 from liteft.finetuning.allocation import large_buffers_returned
 from liteft.finetuning.mean_pooled import MeanPooledClassifier, pooler_argument
@@ -33,10 +33,7 @@ from liteft.foreign.weights import (
 )
 from liteft.run import check_weights
 
-__all__ = ["HEAD", "load_pretrained", "plain_names", "quiet_transformers"]
-
-HEAD = re.compile(r"(^|\.)(classifier|pre_classifier|pooler|score|seq_relationship)(\.|$)")
-"""Names of what belongs to a head: it may be missing from a base, and is never quantized."""
+__all__ = ["load_pretrained", "plain_names", "quiet_transformers"]
 
 
 def load_pretrained(
@@ -90,7 +87,7 @@ def load_pretrained(
             fix="load the model in transformers once and write it anew with save_pretrained",
         ) from None
     mismatched = [entry[0] if isinstance(entry, tuple) else entry for entry in info["mismatched_keys"]]
-    lost = sorted(name for name in [*info["missing_keys"], *mismatched] if not HEAD.search(name))
+    lost = sorted(name for name in [*info["missing_keys"], *mismatched] if not in_head(name))
     if lost:
         raise ModelError(
             f"{base} does not fill the encoder: {len(lost)} weights are missing, {lost[0]} first.",

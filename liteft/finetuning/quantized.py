@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from transformers import BitsAndBytesConfig
 from transformers.pytorch_utils import Conv1D
 
+from liteft.encoder.modules import HEAD_PATTERN
 from liteft.errors import MissingExtraError
 from liteft.installation import install_hint
 
@@ -26,8 +27,6 @@ __all__ = ["Bits", "Compute", "Quantization", "element_count", "loading_argument
 
 Bits = Literal["8bit", "4bit"]
 Compute = Literal["fp32", "bf16"]
-# As a regular expression of transformers: these modules stay in float.
-_IN_FLOAT = r"(?:.*\.)?(?:classifier|pre_classifier|pooler|score|seq_relationship)"
 _KINDS = ("Params4bit", "Int8Params")
 
 
@@ -62,14 +61,14 @@ def loading_arguments(quantization: Quantization) -> dict[str, Any]:
     require("bitsandbytes", what=f"a base in {quantization.bits}")
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # a remark on types for every layer
     if quantization.bits == "8bit":
-        config = BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=[_IN_FLOAT])
+        config = BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=[HEAD_PATTERN])
     else:
         config = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=torch.bfloat16 if quantization.compute == "bf16" else torch.float32,
-            llm_int8_skip_modules=[_IN_FLOAT],
+            llm_int8_skip_modules=[HEAD_PATTERN],
         )
     return {"quantization_config": config}
 

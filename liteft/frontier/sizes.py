@@ -8,7 +8,6 @@ floats of everything else. The rest (nodes, tokenizer, configuration, card, mani
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import torch
 from transformers import PretrainedConfig
 
+from liteft.encoder.modules import is_quantized
 from liteft.errors import ModelError
 from liteft.finetuning.model import ModelSettings, untrained_classifier
 from liteft.frontier.candidates import Form
@@ -24,7 +24,6 @@ from liteft.trimming import least_pieces
 
 __all__ = ["Sizes", "fitting_forms", "folder_bytes", "sizes_of", "smallest_form"]
 
-_IN_LAYER = re.compile(r"\.(layer|layers|h)\.\d+\.")
 _BYTES = {"fp32": 4, "fp16": 2}
 # Nodes and names of a graph of one node, which a flat one stays a little below, measured for 1, 2 and 6 layers; and the
 # files beside it but for tokenizer and labels.
@@ -114,7 +113,7 @@ def sizes_of(
             continue  # the types of single texts are added to the positions
         if weight.ndim == 2 and table and "project" not in name:
             tables = [tables[0] + values, tables[1] + weight.shape[0]]
-        elif weight.ndim == 2 and (_IN_LAYER.search(name) or table):
+        elif weight.ndim == 2 and (is_quantized(name) or table):
             matrices = [matrices[0] + values, matrices[1] + weight.shape[0]]
         else:
             floats += values

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import onnx
 
+from liteft.encoder.modules import HEAD_MODULES
 from liteft.inspection.nodes import Node
 from liteft.inspection.result import Kind, Tensor
 
@@ -18,7 +19,7 @@ __all__ = ["kind_of", "read_tensors", "type_name"]
 _KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("norms", re.compile(r"(^|[._/])(norm|layer_?norm|ln_?\w*)([._/]|$)", re.IGNORECASE)),
     ("embeddings", re.compile(r"embed|(^|[._/])w[tp]e([._/]|$)", re.IGNORECASE)),
-    ("head", re.compile(r"(^|[._/])(classifier|pre_classifier|pooler|pooling|head|score)([._/]|$)", re.IGNORECASE)),
+    ("head", re.compile(rf"(^|[._/])({'|'.join(HEAD_MODULES)}|pooling|head)([._/]|$)", re.IGNORECASE)),
     ("attention", re.compile(r"attention|attn|(^|[._/])(query|key|value|[qkv]_lin|out_lin)([._/]|$)", re.IGNORECASE)),
     (
         "feed-forward",

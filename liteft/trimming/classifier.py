@@ -11,14 +11,13 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig
 
 from liteft.data import Split
+from liteft.encoder.families import family_of
 from liteft.errors import ModelError, leave_out
 from liteft.finetuning.model import LoadedClassifier, MeanPooledClassifier
 from liteft.tokenization import TextTokenizer
 from liteft.trimming.vocabulary import TrimmedVocabulary, trim_vocabulary
 
 __all__ = ["trim_classifier"]
-
-_COUNTS_FROM_PADDING = ("roberta", "xlm-roberta", "camembert")
 
 
 def trim_classifier(
@@ -43,7 +42,8 @@ def trim_classifier(
     vocabulary = trim_vocabulary(loaded.tokenizer, splits, most=most, fill=fill)
     config = copy.deepcopy(loaded.config)
     ids = {int(old): new for new, old in enumerate(vocabulary.old_ids) if old >= 0}
-    if config.model_type in _COUNTS_FROM_PADDING and ids[loaded.tokenizer.pad_id] != loaded.tokenizer.pad_id:
+    from_padding = family_of(config.model_type).positions_from_padding
+    if from_padding and ids[loaded.tokenizer.pad_id] != loaded.tokenizer.pad_id:
         raise ModelError(
             f"the vocabulary of this {config.model_type} cannot be trimmed: positions count from the id of its "
             f"padding, {loaded.tokenizer.pad_id:,}, which would have to change.",

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from liteft.exporting.families import FAMILIES, weight_names
+from liteft.encoder.families import BUILT, family_of, weight_names
 from liteft.exporting.weights import read_weights, reason_to_trace
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("family", BUILT)
 def test_names_go_both_ways(family: str, pooling: str) -> None:
-    names = weight_names(FAMILIES[family], layers=3, pooling=pooling)
+    names = weight_names(family_of(family).names, layers=3, pooling=pooling)
     assert len(set(names.values())) == len(names)
 
 
@@ -24,7 +24,7 @@ def test_names_go_both_ways(family: str, pooling: str) -> None:
 def test_neutral_weights_give_the_state_dict_back(family: str, pooling: str, workshop: Any) -> None:
     loaded = workshop.loaded(family, pooling, paired=True)
     weights = read_weights(loaded)
-    names = weight_names(FAMILIES[weights.spec.family], layers=weights.spec.layers, pooling=pooling)
+    names = weight_names(family_of(weights.spec.family).names, layers=weights.spec.layers, pooling=pooling)
     state = loaded.model.state_dict()
     again = {names[ours]: array for ours, array in weights.tensors.items()}
     assert set(again) == set(state)

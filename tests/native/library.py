@@ -100,7 +100,7 @@ class NativeClassifier:
             types,
             spec.labels,
             1 if spec.pooling == "mean" else 0,
-            HEADS[spec.head_form],
+            HEADS[spec.head],
             ACTIVATIONS[spec.activation],
             -1 if spec.counted_from is None else spec.counted_from,
             spec.epsilon,

@@ -1,0 +1,123 @@
+"""What a name among a model's modules and weights means: the head's, a layer's, and the part that it plays there.
+
+The rules are read off the families whose names are known (families.py) and hold for every family that names its
+modules alike, which is most of what transformers has: many are written after BERT.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from liteft.encoder.families import BUILT, FAMILIES, EncoderNames
+
+__all__ = [
+    "HEAD_MODULES",
+    "HEAD_PATTERN",
+    "LayerName",
+    "Role",
+    "in_head",
+    "is_quantized",
+    "read_layer",
+    "role_of",
+]
+
+HEAD_MODULES = ("classifier", "pre_classifier", "pooler", "score", "seq_relationship")
+"""Modules of a head: they may be missing from a base, are never quantized, and get no adapter."""
+
+HEAD_PATTERN = rf"(.*\.)?({'|'.join(HEAD_MODULES)})(\..*)?"
+"""The whole name of what belongs to a head, as a regular expression; peft and transformers take it as it is."""
+
+Role = Literal[
+    "embeddings",
+    "norm",
+    "attention.input",
+    "attention.output",
+    "feed_forward.inner",
+    "head.dense",
+    "feed_forward.outer",
+    "classifier",
+]
+
+_HEAD = re.compile(HEAD_PATTERN)
+_LAYER = re.compile(r"((?:.*?\.)?(?:layer|layers|h))\.(\d+)\.(.*)")
+
+
+@dataclass(frozen=True, slots=True)
+class LayerName:
+    """A name inside a layer: ``stack.number.rest``."""
+
+    stack: str
+    number: int
+    rest: str
+
+    @property
+    def layer(self) -> str:
+        """The name of the layer itself."""
+        return f"{self.stack}.{self.number}"
+
+
+def in_head(name: str) -> bool:
+    """Say whether a module or a weight belongs to the head."""
+    return _HEAD.fullmatch(name) is not None
+
+
+def read_layer(name: str) -> LayerName | None:
+    """Return the layer that a module or a weight stands in, and its name there; None where it stands in none."""
+    match = _LAYER.fullmatch(name)
+    return None if match is None else LayerName(match[1], int(match[2]), match[3])
+
+
+def is_quantized(name: str) -> bool:
+    """Say whether int8 takes the linear layer of this name: those in layers, and the embeddings' projection."""
+    return read_layer(name) is not None or _PROJECTION.search(name) is not None
+
+
+def role_of(name: str) -> Role | None:
+    """Return the part that a module, its weight or its bias plays in an encoder classifier; None where not known."""
+    return next((role for role, pattern in _ROLES.items() if pattern.search(name)), None)
+
+
+def _known() -> list[EncoderNames]:
+    return [names for each in BUILT if (names := FAMILIES[each].names) is not None]
+
+
+def _ending(ends: Iterable[str]) -> re.Pattern[str]:
+    """Return a pattern of names that end in one of these, weight and bias among them."""
+    return re.compile(rf"(^|\.)({'|'.join(map(re.escape, dict.fromkeys(ends)))})(\.(weight|bias))?$")
+
+
+def _tails(*parts: str) -> list[str]:
+    """Return what the families call a part of a layer, below the layer."""
+    named = [names.encoder[f"layers.{{layer}}.{part}"] for names in _known() for part in parts]
+    return [name.split(".{layer}.")[1] for name in named]
+
+
+def _last(names: Iterable[str]) -> list[str]:
+    return [name.rsplit(".", 1)[-1] for name in names]
+
+
+def _role_patterns() -> dict[Role, re.Pattern[str]]:
+    """Return the pattern of every role, in the order in which they are tried."""
+    tables = [
+        names.encoder[f"embeddings.{table}.weight"] for names in _known() for table in ("word", "position", "type")
+    ]
+    heads = [names.head["head.dense"].removeprefix(f"{names.base}.") for names in _known()]
+    patterns: dict[Role, re.Pattern[str]] = {
+        "embeddings": _ending(table.removesuffix(".weight") for table in tables),
+        "norm": re.compile(r"(LayerNorm|layer_norm)(\.(weight|bias))?$"),
+        "attention.input": _ending(_last(_tails("attention.query", "attention.key", "attention.value"))),
+        "attention.output": _ending(_tails("attention.output")),
+        "feed_forward.inner": _ending(_tails("feed_forward.inner")),
+        "head.dense": _ending(heads),
+        "feed_forward.outer": _ending(_tails("feed_forward.outer")),
+        "classifier": _ending(names.head["classifier"] for names in _known()),
+    }
+    assert tuple(patterns) == get_args(Role)
+    return patterns
+
+
+_PROJECTION = _ending(_last(names.encoder["embeddings.project"] for names in _known()))
+_ROLES = _role_patterns()
