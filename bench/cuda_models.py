@@ -87,7 +87,7 @@ def write_liteft(model: Any, folder: Path) -> None:
         "labels": config.num_labels,
     }
     # [CLS] pooled, a tanh head, GELU, positions that are given.
-    rest = {"pooling": 0, "head": 1, "activation": 0, "counted_from": -1, "epsilon": config.layer_norm_eps}
+    rest = {"pooling": 0, "head": 1, "activation": 0, "position_padding_id": -1, "epsilon": config.layer_norm_eps}
     np.savez(folder / "weights.npz", **weights)  # type: ignore[arg-type]
     (folder / "shape.json").write_text(json.dumps(sizes | rest), encoding="utf-8")
 

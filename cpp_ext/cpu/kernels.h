@@ -76,7 +76,7 @@ struct Attention {
   const float* key = nullptr;
   const float* value = nullptr;
   std::size_t stride = 0;                  // of keys and values
-  const std::uint8_t* attended = nullptr;  // one a key; nullptr where all are
+  const std::uint8_t* key_mask = nullptr;  // one a key; nullptr where all are
   float* output = nullptr;
   std::size_t output_stride = 0;
   void* scratch = nullptr;  // attention_scratch bytes, aligned to a cache line

@@ -22,7 +22,7 @@ LITEFT_API const char* liteft_cuda_last_error(void);
 LITEFT_API int liteft_cuda_create(const liteft_shape* shape, const liteft_weight* weights, int32_t count,
                                   int32_t precision, int32_t device, const char* folders, const char* cache,
                                   liteft_cuda** created);
-/* positions must be given; types and attended may be NULL. */
+/* positions must be given; types and key_mask may be NULL. */
 LITEFT_API int liteft_cuda_run(liteft_cuda* classifier, const liteft_batch* batch, float* logits);
 /* For benchmarks: milliseconds that the GPU takes for a batch once it is there, on average over `runs` of each of its
    chunks, one after the other. Copies are not in it, nor is what the host does between chunks. */

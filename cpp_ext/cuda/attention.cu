@@ -150,7 +150,7 @@ __global__ void __launch_bounds__(128, D == 32 ? 4 : 3) attend_kernel(Attention<
 #pragma unroll
       for (int e = 0; e < 4; ++e) {
         const int key = tile + 8 * n + 2 * t + e % 2, r = e / 2;
-        const bool asked = key >= row_begin[r] && key < row_end[r] && (!given.attended || given.attended[key]);
+        const bool asked = key >= row_begin[r] && key < row_end[r] && (!given.key_mask || given.key_mask[key]);
         if (!asked) scores[n][e] = -INFINITY;
         // Of a NaN and a number fmaxf gives the number: the NaN comes back as a weight below.
         largest[r] = fmaxf(largest[r], scores[n][e]);
@@ -245,7 +245,7 @@ __global__ void __launch_bounds__(32 * kFirstWarps) attend_first_kernel(Attentio
   for (int tile = begin; tile < end; tile += 32) {
     const int key = tile + lane;
     float score = -INFINITY;
-    if (key < end && (!given.attended || given.attended[key])) {
+    if (key < end && (!given.key_mask || given.key_mask[key])) {
       const T* row = given.key + key * given.stride + column;
       score = 0.0f;
 #pragma unroll

@@ -173,7 +173,7 @@ class Engine : public AnyEngine {
     Bucket bucket;
     bucket.rows = std::min(bucket_of(chunk.rows), settings_.most_rows);
     bucket.texts = std::min(bucket_of(chunk.last_text - chunk.first_text), settings_.most_rows);
-    bucket.attended = batch.attended != nullptr;
+    bucket.key_mask = batch.key_mask != nullptr;
     bucket.holds_types = batch.types != nullptr && model_.shape.types > 0;
     return bucket;
   }
@@ -187,7 +187,7 @@ class Engine : public AnyEngine {
     std::copy_n(batch.ids + first, chunk.rows, out.ids);
     std::copy_n(batch.positions + first, chunk.rows, out.positions);
     if (bucket.holds_types) std::copy_n(batch.types + first, chunk.rows, out.types);
-    if (bucket.attended) std::copy_n(batch.attended + first, chunk.rows, out.attended);
+    if (bucket.key_mask) std::copy_n(batch.key_mask + first, chunk.rows, out.key_mask);
   }
 
   int attribute(cudaDeviceAttr which) const {

@@ -65,7 +65,7 @@ struct Attention {
   const float *query_bias, *key_bias, *value_bias;
   const std::int32_t* text_of_row;  // (rows,)
   const std::int32_t* offsets;      // (texts + 1,)
-  const std::uint8_t* attended;     // one a row, or nullptr
+  const std::uint8_t* key_mask;     // one a row, or nullptr
   int heads;
   const Counts* counts;
   T* out;  // (rows or texts, heads * head size)
@@ -87,9 +87,9 @@ void attend_first(const Attention<T>& given, int head_size, int texts, cudaStrea
 template <typename T>
 void gather_first(const T* rows, const std::int32_t* offsets, const Counts* counts, int width, T* out, int texts,
                   cudaStream_t stream);
-// The mean over the attended rows of each text.
+// The mean of each text over the rows that the mask keeps.
 template <typename T>
-void pool_mean(const T* rows, const std::int32_t* offsets, const std::uint8_t* attended, const Counts* counts,
+void pool_mean(const T* rows, const std::int32_t* offsets, const std::uint8_t* key_mask, const Counts* counts,
                int width, T* out, int texts, cudaStream_t stream);
 // logits = x weights + bias in float32; x (texts, width), weights (labels, width).
 template <typename T>

@@ -81,8 +81,8 @@ Model<T>::Model(const liteft_shape& given, const liteft_weight* described, int c
   for (int number = 0; number < shape.layers; ++number) {
     const std::string name = "layers." + std::to_string(number) + ".";
     Layer<T> layer;
-    layer.cut = number + 1 == shape.layers && shape.pooling == LITEFT_CLS;
-    if (layer.cut) {
+    layer.cls_only = number + 1 == shape.layers && shape.pooling == LITEFT_CLS;
+    if (layer.cls_only) {
       layer.query = weights.linear<T>(name + "attention.query");
       layer.key_value = weights.linear<T>(name + "attention.key_value");
     } else {

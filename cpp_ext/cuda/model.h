@@ -25,7 +25,7 @@ struct Norm {
 
 template <typename T>
 struct Layer {
-  bool cut = false;
+  bool cls_only = false;
   Linear<T> query_key_value, query, key_value, projection, inner, outer;
   Norm attention_norm, output_norm;
 };

@@ -119,7 +119,7 @@ constexpr int kMeanWarps = 8;  // of a block, which has 64 columns of a text
 // Each warp sums every eighth row of the text, then the first one adds their sums: an order that the text's length
 // alone decides.
 template <typename T>
-__global__ void mean_kernel(const T* rows, const std::int32_t* offsets, const std::uint8_t* attended,
+__global__ void mean_kernel(const T* rows, const std::int32_t* offsets, const std::uint8_t* key_mask,
                             const Counts* counts, int width, T* out) {
   const int text = blockIdx.x, warp = threadIdx.x / 32, column = 64 * blockIdx.y + 2 * lane();
   if (text >= counts->texts) return;
@@ -129,7 +129,7 @@ __global__ void mean_kernel(const T* rows, const std::int32_t* offsets, const st
   int counted = 0;
   const int end = offsets[text + 1];
   for (int row = offsets[text] + warp; row < end; row += kMeanWarps) {
-    if (attended && !attended[row]) continue;
+    if (key_mask && !key_mask[row]) continue;
     add_to(sum, load_pair(rows + static_cast<std::size_t>(row) * width + column));
     ++counted;
   }
@@ -211,11 +211,11 @@ void gather_first(const T* rows, const std::int32_t* offsets, const Counts* coun
 }
 
 template <typename T>
-void pool_mean(const T* rows, const std::int32_t* offsets, const std::uint8_t* attended, const Counts* counts,
+void pool_mean(const T* rows, const std::int32_t* offsets, const std::uint8_t* key_mask, const Counts* counts,
                int width, T* out, int texts, cudaStream_t stream) {
   const std::size_t shared = kMeanWarps * (32 * sizeof(float2) + sizeof(int));
   const dim3 grid(texts, width / 64);
-  launch(mean_kernel<T>, grid, 32 * kMeanWarps, shared, stream, rows, offsets, attended, counts, width, out);
+  launch(mean_kernel<T>, grid, 32 * kMeanWarps, shared, stream, rows, offsets, key_mask, counts, width, out);
 }
 
 template <typename T>

@@ -45,12 +45,12 @@ Staging::Staging(char* base, const Bucket& bucket) {
   take(positions, bucket.rows);
   take(text_of_row, bucket.rows);
   take(types, bucket.holds_types ? bucket.rows : 0);
-  take(attended, bucket.attended ? bucket.rows : 0);
+  take(key_mask, bucket.key_mask ? bucket.rows : 0);
 }
 
 std::size_t Staging::bytes(const Bucket& bucket) {
   const Staging last(nullptr, bucket);
-  return reinterpret_cast<std::uintptr_t>(last.attended) + aligned(bucket.attended ? bucket.rows : 0);
+  return reinterpret_cast<std::uintptr_t>(last.key_mask) + aligned(bucket.key_mask ? bucket.rows : 0);
 }
 
 template <typename T>
@@ -113,11 +113,11 @@ void Slot<T>::compute(const Bucket& bucket, const Multiply& multiply, const Fuse
     Attention<T> given{};
     given.text_of_row = in.text_of_row;
     given.offsets = in.offsets;
-    given.attended = bucket.attended ? in.attended : nullptr;
+    given.key_mask = bucket.key_mask ? in.key_mask : nullptr;
     given.heads = shape.heads;
     given.counts = in.counts;
     given.out = context;
-    if (!layer.cut) {
+    if (!layer.cls_only) {
       multiply(layer.query_key_value, hidden, projected, rows);
       const float* bias = layer.query_key_value.bias.template as<float>();
       given.query = projected, given.key = projected + width, given.value = projected + 2 * width;
@@ -138,7 +138,7 @@ void Slot<T>::compute(const Bucket& bucket, const Multiply& multiply, const Fuse
     follow(layer, pooled, texts, text_count);
   }
   if (shape.pooling == LITEFT_MEAN) {
-    pool_mean<T>(hidden, in.offsets, bucket.attended ? in.attended : nullptr, in.counts, width, pooled, texts, stream_);
+    pool_mean<T>(hidden, in.offsets, bucket.key_mask ? in.key_mask : nullptr, in.counts, width, pooled, texts, stream_);
   }
   const T* last = pooled;
   if (shape.head != LITEFT_HEAD_NONE) {

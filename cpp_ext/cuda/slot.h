@@ -21,7 +21,7 @@ namespace liteft::cuda {
 // What a graph covers. A chunk runs in the least bucket that holds it.
 struct Bucket {
   int rows = 0, texts = 0;
-  bool attended = false;  // some tokens are hidden
+  bool key_mask = false;  // some tokens are hidden
   bool holds_types = false;
   auto operator<=>(const Bucket&) const = default;
 };
@@ -32,7 +32,7 @@ struct Staging {
   static std::size_t bytes(const Bucket& bucket);
   Counts* counts;
   std::int32_t *offsets, *ids, *types, *positions, *text_of_row;
-  std::uint8_t* attended;
+  std::uint8_t* key_mask;
 };
 
 // A chunk that lies on the GPU, beside the place where graphs read it.

@@ -30,7 +30,7 @@ int type_count(const ModelShape& shape) { return shape.types ? shape.types : 1; 
 // Gives the position of one token after the other.
 class Counter {
  public:
-  explicit Counter(int counted_from) : padding_(counted_from) {}
+  explicit Counter(int position_padding_id) : padding_(position_padding_id) {}
   std::int32_t next(std::int64_t id) {
     if (padding_ < 0) return place_++;
     if (id == padding_) return padding_;
@@ -48,7 +48,7 @@ void check_offsets(const ModelShape& shape, const Batch& batch) {
   for (int text = 0; text < batch.texts; ++text) {
     const std::int64_t first = batch.offsets[text], last = batch.offsets[text + 1];
     if (last <= first) refuse("text " + std::to_string(text) + " has no token");
-    if (!batch.positions && shape.counted_from < 0 && last - first > shape.positions)
+    if (!batch.positions && shape.position_padding_id < 0 && last - first > shape.positions)
       refuse_length(text, last - first, shape.positions);
   }
 }
@@ -59,14 +59,14 @@ Packed::Packed(const ModelShape& shape, const liteft_padded& padded) : offsets_{
   bool all_attended = true;
   for (int text = 0; text < padded.texts; ++text) {
     const std::size_t start = static_cast<std::size_t>(text) * padded.tokens;
-    Counter positions(shape.counted_from);
+    Counter positions(shape.position_padding_id);
     bool any = false;
     for (int column = 0; column < padded.tokens; ++column) {
       const std::int64_t id = padded.ids[start + column];
       const std::int32_t position = positions.next(id);
       const bool shown = padded.mask[start + column] != 0;
       any |= shown;
-      // A hidden token is asked by none, so nothing of it is needed, unless it is the one that is pooled.
+      // No query attends to a hidden token, so nothing of it is needed, unless it is the one that is pooled.
       if (!shown && (column > 0 || shape.pooling == Pooling::mean)) continue;
       const auto where = [&] { return in_row(text, column); };
       within("id", id, shape.vocabulary, where);
@@ -77,13 +77,13 @@ Packed::Packed(const ModelShape& shape, const liteft_padded& padded) : offsets_{
         within("type id", padded.types[start + column], type_count(shape), where);
         types_.push_back(static_cast<std::int32_t>(padded.types[start + column]));
       }
-      attended_.push_back(shown);
+      key_mask_.push_back(shown);
       all_attended &= shown;
     }
     if (!any) refuse("row " + std::to_string(text) + " has no token: its mask is 0 throughout");
     offsets_.push_back(static_cast<std::int32_t>(ids_.size()));
   }
-  if (all_attended) attended_.clear();
+  if (all_attended) key_mask_.clear();
 }
 
 Batch Packed::batch() const {
@@ -93,20 +93,21 @@ Batch Packed::batch() const {
   batch.types = types_.empty() ? nullptr : types_.data();
   batch.positions = positions_.data();
   batch.offsets = offsets_.data();
-  batch.attended = attended_.empty() ? nullptr : attended_.data();
+  batch.key_mask = key_mask_.empty() ? nullptr : key_mask_.data();
   return batch;
 }
 
 std::vector<std::int32_t> counted_positions(const ModelShape& shape, const Batch& batch) {
   std::vector<std::int32_t> positions;
-  if (shape.counted_from < 0) return positions;
+  if (shape.position_padding_id < 0) return positions;
   positions.reserve(batch.offsets[batch.texts]);
   for (int text = 0; text < batch.texts; ++text) {
-    Counter counter(shape.counted_from);
+    Counter counter(shape.position_padding_id);
     for (int token = batch.offsets[text]; token < batch.offsets[text + 1]; ++token) {
       positions.push_back(counter.next(batch.ids[token]));
       if (positions.back() < shape.positions) continue;
-      refuse_length(text, batch.offsets[text + 1] - batch.offsets[text], shape.positions - shape.counted_from - 1);
+      refuse_length(text, batch.offsets[text + 1] - batch.offsets[text],
+                    shape.positions - shape.position_padding_id - 1);
     }
   }
   return positions;
@@ -114,9 +115,9 @@ std::vector<std::int32_t> counted_positions(const ModelShape& shape, const Batch
 
 void check(const ModelShape& shape, const Batch& batch) {
   check_offsets(shape, batch);
-  for (int text = 0; text < batch.texts && batch.attended; ++text) {
-    const std::uint8_t* first = batch.attended + batch.offsets[text];
-    const std::uint8_t* last = batch.attended + batch.offsets[text + 1];
+  for (int text = 0; text < batch.texts && batch.key_mask; ++text) {
+    const std::uint8_t* first = batch.key_mask + batch.offsets[text];
+    const std::uint8_t* last = batch.key_mask + batch.offsets[text + 1];
     if (std::all_of(first, last, [](std::uint8_t shown) { return shown == 0; })) {
       refuse("text " + std::to_string(text) + " has no token that may be attended to");
     }

@@ -16,7 +16,7 @@ struct Batch {
   const std::int32_t* types = nullptr;      // nullptr: all 0
   const std::int32_t* positions = nullptr;  // nullptr: 0, 1, ... in each text
   const std::int32_t* offsets = nullptr;    // texts + 1: where each text begins, and where the last one ends
-  const std::uint8_t* attended = nullptr;   // nullptr: every token; else 0 for one that only queries
+  const std::uint8_t* key_mask = nullptr;   // nullptr: all 1; 0 for a token that no query attends to
 };
 
 // The real tokens of a rectangle, with the positions that they had in it.
@@ -28,7 +28,7 @@ class Packed {
 
  private:
   std::vector<std::int32_t> ids_, types_, positions_, offsets_;
-  std::vector<std::uint8_t> attended_;  // empty where no hidden token is kept
+  std::vector<std::uint8_t> key_mask_;  // empty where no hidden token is kept
 };
 
 // Positions of checked flat texts where tokens are counted; empty where a position is the place in the text. Throws

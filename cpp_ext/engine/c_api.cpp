@@ -113,10 +113,10 @@ int liteft_run(liteft_classifier* classifier, const liteft_batch* given, float* 
     if (!given->ids) refuse("a batch without ids");
     if (!logits) refuse("there is no place for the logits");
     const ModelShape& shape = classifier->runner->shape();
-    Batch batch{given->texts, given->ids, given->types, given->positions, given->offsets, given->attended};
+    Batch batch{given->texts, given->ids, given->types, given->positions, given->offsets, given->key_mask};
     check(shape, batch);
     std::vector<std::int32_t> positions;
-    if (!batch.positions && shape.counted_from >= 0) {
+    if (!batch.positions && shape.position_padding_id >= 0) {
       positions = counted_positions(shape, batch);
       batch.positions = positions.data();
     }

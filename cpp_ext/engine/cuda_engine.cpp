@@ -90,7 +90,7 @@ class CudaEngine : public Runner {
   CudaEngine& operator=(const CudaEngine&) = delete;
 
   void run(const Batch& batch, float* logits) override {
-    liteft_batch given{batch.texts, batch.ids, batch.types, batch.positions, batch.offsets, batch.attended};
+    liteft_batch given{batch.texts, batch.ids, batch.types, batch.positions, batch.offsets, batch.key_mask};
     std::vector<std::int32_t> places;
     if (!given.positions) {
       places = places_of(batch);

@@ -28,7 +28,7 @@ struct ModelShape {
   int positions = 0;
   int types = 0;
   int labels = 0;
-  int counted_from = -1;  // the padding id where positions are counted; else -1: the place in the text
+  int position_padding_id = -1;  // the padding id where positions are counted; else -1: the place in the text
   float epsilon = 1e-12f;
   Pooling pooling = Pooling::cls;
   Head head = Head::none;
@@ -78,9 +78,9 @@ struct Norm {
 };
 
 struct Layer {
-  bool cut = false;         // nothing but the first row of each text is read of it
-  Linear query_key_value;   // their outputs side by side; in a cut layer empty
-  Linear query, key_value;  // of a cut layer
+  bool cls_only = false;    // nothing but the first row of each text is read of it
+  Linear query_key_value;   // their outputs side by side; in a cls_only layer empty
+  Linear query, key_value;  // of a cls_only layer
   Linear projection, inner, outer;
   Norm attention_norm, output_norm;
 };

@@ -144,10 +144,10 @@ class Passage {
   void layer(const Layer& layer) {
     const std::size_t width = shape_.width;
     float* projected = w_.projected.floats();
-    const Linear& reader = layer.cut ? layer.key_value : layer.query_key_value;
+    const Linear& reader = layer.cls_only ? layer.key_value : layer.query_key_value;
     const Operand input =
         prepare(reader, w_.hidden.floats(), rows_, shape_.width, w_.input, w_.scales.floats(), Written::by_itself);
-    if (!layer.cut) {
+    if (!layer.cls_only) {
       multiply(layer.query_key_value, input, rows_, projected);
       meet();
       attend(false, {projected, 3 * width}, {projected + width, 3 * width}, {projected + 2 * width, 3 * width});
@@ -206,7 +206,7 @@ class Passage {
       given.query = query.data + asking * query.stride;
       given.key = key.data + row * key.stride;
       given.value = value.data + row * value.stride;
-      given.attended = batch_.attended ? batch_.attended + base_ + row : nullptr;
+      given.key_mask = batch_.key_mask ? batch_.key_mask + base_ + row : nullptr;
       given.output = w_.context.floats() + asking * shape_.width;
       kernels_.attend(given);
     }
@@ -235,7 +235,7 @@ class Passage {
     normalize(layer.output_norm, sums, rows, width, hidden);
   }
 
-  // The mean over the attended rows of each text.
+  // The mean of each text over the rows that the mask keeps.
   void pool() {
     meet();
     const int width = shape_.width;
@@ -245,7 +245,7 @@ class Passage {
       std::memset(out, 0, width * sizeof(float));
       int counted = 0;
       for (int row = first_row(text); row < first_row(text + 1); ++row) {
-        if (batch_.attended && !batch_.attended[base_ + row]) continue;
+        if (batch_.key_mask && !batch_.key_mask[base_ + row]) continue;
         const float* x = w_.hidden.floats() + static_cast<std::size_t>(row) * width;
         for (int i = 0; i < width; ++i) out[i] += x[i];
         ++counted;

@@ -156,7 +156,7 @@ ModelShape checked(const liteft_shape& given) {
   within("pooling", given.pooling, LITEFT_CLS, LITEFT_MEAN);
   within("head", given.head, LITEFT_HEAD_NONE, LITEFT_HEAD_GELU);
   within("activation", given.activation, LITEFT_GELU, LITEFT_SILU);
-  within("counted_from", given.counted_from, -1, given.vocabulary - 1);
+  within("position_padding_id", given.position_padding_id, -1, given.vocabulary - 1);
   if (given.width % given.heads) refuse("width " + std::to_string(given.width) + " is no multiple of the heads");
   if (!(given.epsilon > 0.0f) || !std::isfinite(given.epsilon)) refuse("epsilon must be positive");
   ModelShape shape;
@@ -169,7 +169,7 @@ ModelShape checked(const liteft_shape& given) {
   shape.positions = given.positions;
   shape.types = given.types;
   shape.labels = given.labels;
-  shape.counted_from = given.counted_from;
+  shape.position_padding_id = given.position_padding_id;
   shape.epsilon = given.epsilon;
   shape.pooling = static_cast<Pooling>(given.pooling);
   shape.head = static_cast<Head>(given.head);
@@ -205,8 +205,8 @@ Model build(const liteft_shape& given, const liteft_weight* described, int count
       return weights.linear(kernels, precision, name + part, outputs, inputs);
     };
     Layer layer;
-    layer.cut = number + 1 == shape.layers && shape.pooling == Pooling::cls;
-    if (layer.cut) {
+    layer.cls_only = number + 1 == shape.layers && shape.pooling == Pooling::cls;
+    if (layer.cls_only) {
       layer.query = linear("attention.query", width, width);
       layer.key_value = linear("attention.key_value", 2 * width, width);
     } else {

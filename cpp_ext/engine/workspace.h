@@ -27,12 +27,12 @@ struct Workspace {
   Workspace(const Model& model, const Extent& extent);
 
   Extent extent;
-  Buffer hidden;       // (rows, width)
-  Buffer sums;         // (rows, width or embedding): what is to be normed
-  Buffer projected;    // (rows, 3 width): queries, keys and values; in a cut layer (rows, 2 width), without queries
-  Buffer queries;      // (texts, width): of a cut layer
-  Buffer context;      // (rows, width)
-  Buffer input;        // (rows, width or embedding) as a product reads them
+  Buffer hidden;     // (rows, width)
+  Buffer sums;       // (rows, width or embedding): what is to be normed
+  Buffer projected;  // (rows, 3 width): queries, keys and values; in a cls_only layer (rows, 2 width), without queries
+  Buffer queries;    // (texts, width): of a cls_only layer
+  Buffer context;    // (rows, width)
+  Buffer input;      // (rows, width or embedding) as a product reads them
   Buffer first_input;  // (texts, width) as a product reads them
   Buffer inner;        // (kInnerRows, inner)
   Buffer inner_input;  // the same as a product reads them

@@ -55,12 +55,12 @@ class Node {
       refuse("the attribute 'inputs' names " + std::to_string(names_.size()) + " inputs, and the node has " +
              std::to_string(inputs));
     }
-    first_weight_ = typed() ? kTypes + 1 : kTypes;
+    first_weight_ = has_token_types() ? kTypes + 1 : kTypes;
     for (std::size_t place = first_weight_; place < inputs; ++place) add_weight(place);
     for (const std::string& name : float_products_) weight(name);
   }
 
-  bool typed() const { return names_.size() > kTypes && names_[kTypes] == "token_type_ids"; }
+  bool has_token_types() const { return names_.size() > kTypes && names_[kTypes] == "token_type_ids"; }
 
   // The library's number of the attribute's value, which is the value's place in the list.
   int chosen(const char* name, const std::vector<std::string>& values) const {
@@ -81,14 +81,14 @@ class Node {
     shape.vocabulary = weight("embeddings.word.weight").rows;
     shape.embedding = weight("embeddings.word.weight").columns;
     shape.positions = weight("embeddings.position.weight").rows;
-    shape.types = typed() ? weight("embeddings.type.weight").rows : 0;
+    shape.types = has_token_types() ? weight("embeddings.type.weight").rows : 0;
     shape.width = weight("layers.0.attention.output.weight").columns;
     shape.inner = weight("layers.0.feed_forward.inner.weight").columns;
     shape.labels = weight("classifier.weight").columns;
     shape.pooling = chosen("pooling", {"cls", "mean"});
     shape.head = chosen("head", {"none", "tanh", "relu", "gelu"});
     shape.activation = chosen("activation", {"gelu", "relu", "gelu_tanh", "silu"});
-    shape.counted_from = integer("counted_from");
+    shape.position_padding_id = integer("position_padding_id");
     check_attribute("epsilon", KernelInfoGetAttribute_float(api_, info_, "epsilon", &shape.epsilon));
     return shape;
   }
@@ -208,7 +208,7 @@ Kernel::Kernel(const OrtApi* api, const OrtKernelInfo* info, const Target& targe
     check_library(liteft_create(&shape, weights.data(), count, precision, wanted_threads(), nullptr, &created));
   }
   classifier_.reset(created);
-  typed_ = node.typed();
+  has_token_types_ = node.has_token_types();
   labels_ = shape.labels;
   kernels_alive.fetch_add(1);
 }
@@ -230,7 +230,7 @@ void Kernel::compute(OrtKernelContext* context) {
   padded.tokens = narrow(ids.dimensions[1], "the number of tokens");
   padded.ids = static_cast<const std::int64_t*>(ids.values);
   padded.mask = same(kMask, "attention_mask");
-  if (typed_) padded.types = same(kTypes, "token_type_ids");
+  if (has_token_types_) padded.types = same(kTypes, "token_type_ids");
   const std::int64_t shape[] = {padded.texts, labels_};
   OrtValue* output = nullptr;
   check(api_, KernelContext_GetOutput(api_, context, 0, shape, 2, &output));

@@ -31,7 +31,7 @@ class Kernel {
   void count();
 
   const OrtApi* const api_;
-  bool typed_ = false;
+  bool has_token_types_ = false;
   int labels_ = 0;
   std::unique_ptr<liteft_classifier, Free> classifier_;
   std::atomic<std::uint64_t> calls_{0}, rows_{0};  // of this kernel, as far as they are in the process's counters

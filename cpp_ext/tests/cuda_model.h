@@ -91,9 +91,9 @@ inline Texts draw(std::mt19937& random, const liteft_shape& shape, int count, in
   Texts texts;
   for (int text = 0; text < count; ++text)
     texts.add(random, shape, 1 + static_cast<int>(random() % std::min(longest, shape.positions)));
-  if (shape.counted_from < 0) return texts;
+  if (shape.position_padding_id < 0) return texts;
   for (std::size_t token = 0; token < texts.positions.size(); ++token) {  // some positions that were counted
-    texts.positions[token] = std::min(texts.positions[token] + shape.counted_from + 1, shape.positions - 1);
+    texts.positions[token] = std::min(texts.positions[token] + shape.position_padding_id + 1, shape.positions - 1);
   }
   return texts;
 }

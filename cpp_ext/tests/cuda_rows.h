@@ -74,21 +74,21 @@ Uploaded<V> poisoned(std::size_t count) {
 // Texts of a chunk on the device, and NaN or nonsense beyond them.
 struct DeviceTexts {
   std::vector<std::int32_t> offsets{0}, text_of_row;
-  std::vector<std::uint8_t> attended;
+  std::vector<std::uint8_t> key_mask;
   int rows, texts;
-  DeviceBuffer offsets_up, text_of_row_up, attended_up, counts_up;
+  DeviceBuffer offsets_up, text_of_row_up, key_mask_up, counts_up;
 
   DeviceTexts(std::mt19937& random, const std::vector<int>& lengths, bool hides) {
     for (const int tokens : lengths) {
       for (int token = 0; token < tokens; ++token) {
         text_of_row.push_back(static_cast<int>(offsets.size()) - 1);
-        attended.push_back(!hides || random() % 3 != 0);
+        key_mask.push_back(!hides || random() % 3 != 0);
       }
-      attended[offsets.back() + random() % tokens] = 1;
+      key_mask[offsets.back() + random() % tokens] = 1;
       offsets.push_back(static_cast<int>(text_of_row.size()));
     }
     rows = offsets.back(), texts = static_cast<int>(lengths.size());
-    offsets_up = up(offsets), text_of_row_up = up(text_of_row), attended_up = up(attended);
+    offsets_up = up(offsets), text_of_row_up = up(text_of_row), key_mask_up = up(key_mask);
     counts_up = up(std::vector<Counts>{{rows, texts}});
   }
   const Counts* counts() const { return counts_up.as<const Counts>(); }

@@ -95,21 +95,21 @@ inline Stored random_weights(const liteft_shape& shape, bool int8, unsigned seed
 // Texts in the flat form, with the vectors that a batch points into.
 struct Texts {
   std::vector<std::int32_t> ids, types, positions, offsets{0};
-  std::vector<std::uint8_t> attended;
+  std::vector<std::uint8_t> key_mask;
   liteft_batch batch() const {
     return {static_cast<std::int32_t>(offsets.size()) - 1,
             ids.data(),
             types.data(),
             positions.data(),
             offsets.data(),
-            attended.data()};
+            key_mask.data()};
   }
   void add(std::mt19937& random, const liteft_shape& shape, int tokens) {
     for (int token = 0; token < tokens; ++token) {
       ids.push_back(static_cast<int>(random() % shape.vocabulary));
       types.push_back(shape.types ? static_cast<int>(random() % shape.types) : 0);
       positions.push_back(token);
-      attended.push_back(token == tokens - 1 || random() % 8 != 0);
+      key_mask.push_back(token == tokens - 1 || random() % 8 != 0);
     }
     offsets.push_back(static_cast<int>(ids.size()));
   }
@@ -119,7 +119,7 @@ struct Texts {
       one.ids.push_back(ids[token]);
       one.types.push_back(types[token]);
       one.positions.push_back(positions[token]);
-      one.attended.push_back(attended[token]);
+      one.key_mask.push_back(key_mask[token]);
     }
     one.offsets.push_back(static_cast<int>(one.ids.size()));
     return one;

@@ -130,7 +130,7 @@ Texts draw(std::mt19937& random, const liteft_shape& shape, int count, int least
 }
 liteft_batch batch_of(const Texts& texts, const liteft_shape& shape) {
   liteft_batch batch = texts.batch();
-  if (shape.counted_from >= 0) batch.positions = nullptr;
+  if (shape.position_padding_id >= 0) batch.positions = nullptr;
   return batch;
 }
 
@@ -166,7 +166,7 @@ void logits_are_those_of_the_cpu() {
       const Texts texts = draw(random, shape, kind.texts, kind.least, kind.most);
       liteft_batch batch = batch_of(texts, shape);
       for (const bool bare : {false, true}) {  // without types and hidden tokens
-        if (bare) batch.types = nullptr, batch.attended = nullptr;
+        if (bare) batch.types = nullptr, batch.key_mask = nullptr;
         const std::vector<float> expected = run(exact, batch, shape.labels);
         for (const int precision : kPrecisions) {
           const std::vector<float> found = run(tested[precision], batch, shape.labels);
@@ -225,7 +225,7 @@ void rectangles_are_packed() {
       types[place] = static_cast<int>(random() % shape.types);
       mask[place] = column >= first;
       real.ids.push_back(static_cast<int>(ids[place])), real.types.push_back(static_cast<int>(types[place]));
-      real.positions.push_back(column), real.attended.push_back(column >= first);
+      real.positions.push_back(column), real.key_mask.push_back(column >= first);
     }
     real.offsets.push_back(static_cast<int>(real.ids.size()));
   }

@@ -19,7 +19,7 @@ void reference(const DeviceTexts& texts, int text, const Doubles& query, const U
     double total = 0.0, most = -INFINITY;
     for (int row = texts.offsets[text]; row < texts.offsets[text + 1]; ++row) {
       double score = -INFINITY;
-      if (!hides || texts.attended[row]) {
+      if (!hides || texts.key_mask[row]) {
         score = 0.0;
         for (int i = head * size; i < (head + 1) * size; ++i)
           score += query[i] * (rows[row * stride + key_at + i] + key_bias[i]);
@@ -55,7 +55,7 @@ void rows_attend_to_their_text(std::mt19937& random, const std::vector<int>& len
   given.query_stride = given.stride = stride;
   given.query_bias = query_bias.get(), given.key_bias = key_bias.get(), given.value_bias = value_bias.get();
   given.text_of_row = texts.text_of_row_up.as<std::int32_t>(), given.offsets = texts.offsets_up.as<std::int32_t>();
-  given.attended = hides ? texts.attended_up.as<std::uint8_t>() : nullptr;
+  given.key_mask = hides ? texts.key_mask_up.as<std::uint8_t>() : nullptr;
   given.heads = heads, given.counts = texts.counts(), given.out = out.get();
   attend<T>(given, size, most, nullptr);
   Doubles expected(static_cast<std::size_t>(texts.rows) * width);
@@ -91,7 +91,7 @@ void first_rows_attend_to_their_text(std::mt19937& random, const std::vector<int
   given.query_stride = width, given.stride = stride;
   given.query_bias = query_bias.get(), given.key_bias = key_bias.get(), given.value_bias = value_bias.get();
   given.offsets = texts.offsets_up.as<std::int32_t>();
-  given.attended = hides ? texts.attended_up.as<std::uint8_t>() : nullptr;
+  given.key_mask = hides ? texts.key_mask_up.as<std::uint8_t>() : nullptr;
   given.heads = heads, given.counts = texts.counts(), given.out = out.get();
   attend_first<T>(given, size, most, nullptr);
   Doubles expected(static_cast<std::size_t>(texts.texts) * width);

@@ -95,11 +95,11 @@ void what_is_optional_may_be_left_out() {
     const auto engine = create(shape, LITEFT_FP16, small(64));
     Texts texts = draw(random, shape, 9, 40);
     for (const bool types : {false, true}) {
-      for (const bool attended : {false, true}) {
+      for (const bool masked : {false, true}) {
         liteft_batch batch = texts.batch();
         Texts same = texts;
         if (!types) batch.types = nullptr, std::fill(same.types.begin(), same.types.end(), 0);
-        if (!attended) batch.attended = nullptr, std::fill(same.attended.begin(), same.attended.end(), 1);
+        if (!masked) batch.key_mask = nullptr, std::fill(same.key_mask.begin(), same.key_mask.end(), 1);
         EXPECT(difference(run(*engine, batch, shape.labels), by_cpu(shape, same)) < allowed(LITEFT_FP16));
       }
     }

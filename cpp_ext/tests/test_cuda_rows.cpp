@@ -109,16 +109,16 @@ void texts_are_pooled_and_classified(std::mt19937& random) {
       gather_first<T>(rows.get(), texts.offsets_up.as<std::int32_t>(), texts.counts(), width, firsts.get(), most,
                       nullptr);
       pool_mean<T>(rows.get(), texts.offsets_up.as<std::int32_t>(),
-                   hides ? texts.attended_up.as<std::uint8_t>() : nullptr, texts.counts(), width, means.get(), most,
+                   hides ? texts.key_mask_up.as<std::uint8_t>() : nullptr, texts.counts(), width, means.get(), most,
                    nullptr);
       Doubles first(texts.texts * width), mean(texts.texts * width, 0.0);
       for (int text = 0; text < texts.texts; ++text) {
         int counted = 0;
-        for (int row = texts.offsets[text]; row < texts.offsets[text + 1]; ++row) counted += texts.attended[row];
+        for (int row = texts.offsets[text]; row < texts.offsets[text + 1]; ++row) counted += texts.key_mask[row];
         for (int i = 0; i < width; ++i) {
           first[text * width + i] = rows[texts.offsets[text] * width + i];
           for (int row = texts.offsets[text]; row < texts.offsets[text + 1]; ++row) {
-            if (texts.attended[row]) mean[text * width + i] += rows[row * width + i] / counted;
+            if (texts.key_mask[row]) mean[text * width + i] += rows[row * width + i] / counted;
           }
         }
       }

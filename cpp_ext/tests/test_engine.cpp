@@ -204,25 +204,25 @@ void rectangles_are_packed() {
         const bool kept = shown || (column == 0 && shape.pooling == LITEFT_CLS);
         const std::size_t place = static_cast<std::size_t>(text) * tokens + column;
         // RoBERTa counts what is not the padding id, hidden or not, so that only a padding id leaves the count alone.
-        ids[place] =
-            kept || shape.counted_from < 0 ? static_cast<int>(random() % shape.vocabulary) : shape.counted_from;
-        const bool padding = ids[place] == shape.counted_from;
+        ids[place] = kept || shape.position_padding_id < 0 ? static_cast<int>(random() % shape.vocabulary)
+                                                           : shape.position_padding_id;
+        const bool padding = ids[place] == shape.position_padding_id;
         counted += !padding;
-        const int position = shape.counted_from < 0 ? column
-                             : padding              ? shape.counted_from
-                                                    : shape.counted_from + counted;
+        const int position = shape.position_padding_id < 0 ? column
+                             : padding                     ? shape.position_padding_id
+                                                           : shape.position_padding_id + counted;
         const bool fits = position < shape.positions;
-        if (!fits) ids[place] = shape.counted_from;
+        if (!fits) ids[place] = shape.position_padding_id;
         if (!kept) {
-          if (shape.counted_from < 0) ids[place] = -5;
+          if (shape.position_padding_id < 0) ids[place] = -5;
           continue;
         }
         mask[place] = shown;
         types[place] = shape.types ? static_cast<int>(random() % shape.types) : 0;
         real.ids.push_back(static_cast<int>(ids[place]));
         real.types.push_back(static_cast<int>(types[place]));
-        real.positions.push_back(fits ? position : shape.counted_from);
-        real.attended.push_back(shown);
+        real.positions.push_back(fits ? position : shape.position_padding_id);
+        real.key_mask.push_back(shown);
       }
       real.offsets.push_back(static_cast<int>(real.ids.size()));
     }
@@ -429,7 +429,7 @@ void malformed_batches_are_errors() {
       if (hit.back() > static_cast<int>(texts.ids.size())) hit.back() = static_cast<int>(texts.ids.size());
       for (std::int32_t& offset : hit) offset = std::min<std::int32_t>(offset, static_cast<int>(texts.ids.size()));
     }
-    if (random() % 20 == 0 && !texts.attended.empty()) std::fill(texts.attended.begin(), texts.attended.end(), 0);
+    if (random() % 20 == 0 && !texts.key_mask.empty()) std::fill(texts.key_mask.begin(), texts.key_mask.end(), 0);
     std::vector<float> logits(count * shape.labels + 1, 0.0f);
     const liteft_batch batch = texts.batch();
     if (liteft_run(classifier, &batch, logits.data())) {

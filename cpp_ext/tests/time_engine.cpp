@@ -71,7 +71,7 @@ int main(int count, char** arguments) {
       }
       liteft_batch batch = texts.batch();
       batch.types = nullptr;
-      batch.attended = nullptr;
+      batch.key_mask = nullptr;
       std::vector<float> logits(given.texts * shape.labels);
       const int repeats = 1 + 16 / given.texts;
       std::vector<double> seconds;

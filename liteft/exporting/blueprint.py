@@ -46,7 +46,7 @@ class Blueprint:
         """Most tokens that there are positions for; None where the graph was traced."""
         if self._weights is None:
             return None
-        before = self._weights.spec.counted_from  # positions up to the padding's are no token's
+        before = self._weights.spec.position_padding_id  # positions up to the padding's are no token's
         return len(self._weights.tensors["embeddings.position.weight"]) - (0 if before is None else before + 1)
 
     @property

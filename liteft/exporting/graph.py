@@ -224,7 +224,7 @@ class _Encoder:
         nothing fuses.
         """
         op, table = self.builder.op, self._table("position")
-        padding = self.spec.counted_from
+        padding = self.spec.position_padding_id
         if padding is None:
             row = op("Gather", input_ids, self.builder.constant(np.int64(0)), name="positions.row")
             ones = op(

@@ -33,7 +33,7 @@ class EncoderSpec:
         activation: of the feed-forward.
         pooling: "cls" reads column 0, "mean" the mean over the columns that the mask keeps.
         head: activation after the dense layer of the head; "none" where there is no dense layer.
-        counted_from: None where a token's position is its column; else the padding id p: the position of a
+        position_padding_id: None where a token's position is its column; else the padding id p: the position of a
             token that is not p is p plus the number of such tokens up to it, that of a padding token is p.
         typed: the graph takes token_type_ids; otherwise every token has type 0.
     """
@@ -48,7 +48,7 @@ class EncoderSpec:
     activation: Activation
     pooling: Pooling
     head: Head
-    counted_from: int | None
+    position_padding_id: int | None
     typed: bool
 
 
@@ -126,7 +126,7 @@ def read_weights(loaded: LoadedClassifier) -> EncoderWeights:
         activation=ACTIVATION_NAMES[getattr(config, family.activation_key)],
         pooling="mean" if mean else "cls",
         head="none" if mean else family.head,
-        counted_from=int(config.pad_token_id) if family.positions_from_padding else None,
+        position_padding_id=int(config.pad_token_id) if family.positions_from_padding else None,
         typed=typed,
     )
     return EncoderWeights(spec, tensors)

@@ -88,7 +88,7 @@ def node_attributes(
         "activation": spec.activation,
         "pooling": spec.pooling,
         "head": spec.head,
-        "counted_from": -1 if spec.counted_from is None else spec.counted_from,
+        "position_padding_id": -1 if spec.position_padding_id is None else spec.position_padding_id,
         "int8_scheme": quantization.scheme if precision == "int8" else "none",
         **({"float_products": kept} if kept else {}),
     }

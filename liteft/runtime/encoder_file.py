@@ -35,7 +35,7 @@ _WORDS = {
     "head": ("none", "tanh", "relu", "gelu"),
     "int8_scheme": ("none", "per_row", "static"),
 }
-_NUMBERS = ("layers", "heads", "counted_from")
+_NUMBERS = ("layers", "heads", "position_padding_id")
 _ATTRIBUTES = {"inputs", "epsilon", *_NUMBERS, *_WORDS}
 _OPTIONAL = {"float_products"}
 _WORDS_TABLE = "embeddings.word.weight"
@@ -56,7 +56,7 @@ class StoredClassifier:
 
     Attributes:
         inputs: names of the token inputs, in order.
-        layers, heads, epsilon, activation, pooling, head, counted_from, int8_scheme: the node's attributes.
+        layers, heads, epsilon, activation, pooling, head, position_padding_id, int8_scheme: the node's attributes.
         float_products: linear layers of an int8 classifier whose products are in float, by name; their weights are
             float32, or int8 with scales all the same.
         weights: name -> view into the file, float32, float16 or int8, shape (rows, columns); a vector is one row.
@@ -71,7 +71,7 @@ class StoredClassifier:
     activation: str
     pooling: str
     head: str
-    counted_from: int
+    position_padding_id: int
     int8_scheme: str
     weights: dict[str, np.ndarray]
     float_products: frozenset[str] = frozenset()
@@ -239,7 +239,7 @@ class _Reader:
             return name, self._read.text(values[0]) if values else ""
         stored = self._read.number(values[0]) if values else 0
         if wanted == _INT:
-            if not (-1 if name == "counted_from" else 1) <= stored <= _MOST:
+            if not (-1 if name == "position_padding_id" else 1) <= stored <= _MOST:
                 self._refuse(f"has {name} = {stored}")
             return name, stored
         epsilon: float = struct.unpack("<f", struct.pack("<I", stored))[0]

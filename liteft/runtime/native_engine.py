@@ -79,7 +79,7 @@ class NativeEngine:
         self.token_budget = _CUDA_TOKEN_BUDGET if device == "cuda" else _TOKEN_BUDGET
         self.precision = precision or _usual_precision(artifact, stored, device)
         self._artifact, self._library, self._threads = artifact, library, threads
-        self._typed = len(stored.inputs) == 3
+        self._has_token_types = len(stored.inputs) == 3
         self._labels = stored.labels
         self._lock = threading.Lock()
         self._handle: _Handle | None = self._new_handle(stored)
@@ -88,7 +88,7 @@ class NativeEngine:
         """Return logits, float32 (texts, labels), for unpadded int32 ids (tokens,); see ``Engine.run``."""
         handle = self._handle or self._handle_of_this_process()
         flat = _flat(ids)
-        types = _flat(type_ids) if self._typed else None
+        types = _flat(type_ids) if self._has_token_types else None
         offsets = np.array([0, *itertools.accumulate(map(len, ids))], dtype=np.int32)
         logits = np.empty((len(ids), self._labels), dtype=np.float32)
         batch = Batch(len(ids), _address(flat), None if types is None else _address(types), None, _address(offsets))
@@ -115,7 +115,9 @@ class NativeEngine:
         """
         handle = self._handle or self._handle_of_this_process()
         arrays = [np.ascontiguousarray(array, dtype=np.int64) for array in (ids, mask)]
-        types = np.ascontiguousarray(type_ids, dtype=np.int64) if self._typed and type_ids is not None else None
+        types = (
+            np.ascontiguousarray(type_ids, dtype=np.int64) if self._has_token_types and type_ids is not None else None
+        )
         if any(array.shape != arrays[0].shape for array in (*arrays, *([] if types is None else [types]))):
             raise DeviceError("ids, mask and type ids differ in shape.", accepted={"shape": "(texts, tokens), of all"})
         logits = np.empty((len(ids), self._labels), dtype=np.float32)
@@ -224,7 +226,7 @@ def _shape(stored: StoredClassifier) -> Shape:
         pooling=_POOLINGS[stored.pooling],
         head=_HEADS[stored.head],
         activation=_ACTIVATIONS[stored.activation],
-        counted_from=stored.counted_from,
+        position_padding_id=stored.position_padding_id,
         epsilon=stored.epsilon,
     )
 
@@ -239,7 +241,7 @@ def _check(stored: StoredClassifier, artifact: Artifact) -> None:
         "int8 scheme": (manifest.int8_scheme or "none", stored.int8_scheme),
         "float products": (" ".join(sorted(manifest.float_products)), " ".join(sorted(stored.float_products))),
     }
-    before = 0 if stored.counted_from < 0 else stored.counted_from + 1
+    before = 0 if stored.position_padding_id < 0 else stored.position_padding_id + 1
     positions = len(stored.weights["embeddings.position.weight"]) - before
     if manifest.max_tokens > positions:
         raise ArtifactError(

@@ -61,7 +61,7 @@ class Shape(ctypes.Structure):
         ("pooling", ctypes.c_int32),
         ("head", ctypes.c_int32),
         ("activation", ctypes.c_int32),
-        ("counted_from", ctypes.c_int32),
+        ("position_padding_id", ctypes.c_int32),
         ("epsilon", ctypes.c_float),
     )
 
@@ -87,7 +87,7 @@ class Batch(ctypes.Structure):
         ("types", ctypes.c_void_p),
         ("positions", ctypes.c_void_p),
         ("offsets", ctypes.c_void_p),
-        ("attended", ctypes.c_void_p),
+        ("key_mask", ctypes.c_void_p),
     )
 
 

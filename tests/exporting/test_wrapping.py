@@ -110,7 +110,7 @@ def test_the_attributes_say_what_the_body_computes(
     weights = read_weights(workshop.loaded(family, pooling, **keywords))
     _, wrapped = both_forms(weights, precision)
     found = attributes_of(wrapped)
-    names = ("activation", "pooling", "head", "counted_from", "int8_scheme")
+    names = ("activation", "pooling", "head", "position_padding_id", "int8_scheme")
     assert tuple(found[name] for name in names) == expected
     assert (found["layers"], found["heads"]) == (weights.spec.layers, weights.spec.heads)
     assert found["epsilon"] == np.float32(weights.spec.epsilon)
@@ -179,7 +179,7 @@ def test_the_runtime_reads_the_nodes_weights_out_of_the_file(precision: str, wor
     _, wrapped = both_forms(weights, precision)
     (tmp_path / "model.onnx").write_bytes(wrapped.SerializeToString(deterministic=True))
     stored = read_classifier(tmp_path / "model.onnx")
-    assert (stored.layers, stored.heads, stored.counted_from) == (weights.spec.layers, weights.spec.heads, 1)
+    assert (stored.layers, stored.heads, stored.position_padding_id) == (weights.spec.layers, weights.spec.heads, 1)
     assert (stored.pooling, stored.int8_scheme) == ("mean", "per_row" if precision == "int8" else "none")
     assert list(stored.weights) == [tensor.name for tensor in wrapped.graph.initializer]
     for tensor in wrapped.graph.initializer:

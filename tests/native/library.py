@@ -23,7 +23,7 @@ class Shape(ctypes.Structure):
     """liteft_shape."""
 
     _fields_ = [
-        *((name, ctypes.c_int32) for name in (*_SIZES, "pooling", "head", "activation", "counted_from")),
+        *((name, ctypes.c_int32) for name in (*_SIZES, "pooling", "head", "activation", "position_padding_id")),
         ("epsilon", ctypes.c_float),
     ]
 
@@ -43,7 +43,7 @@ class Batch(ctypes.Structure):
 
     _fields_ = [
         ("texts", ctypes.c_int32),
-        *((name, ctypes.c_void_p) for name in ("ids", "types", "positions", "offsets", "attended")),
+        *((name, ctypes.c_void_p) for name in ("ids", "types", "positions", "offsets", "key_mask")),
     ]
 
 
@@ -102,7 +102,7 @@ class NativeClassifier:
             1 if spec.pooling == "mean" else 0,
             HEADS[spec.head],
             ACTIVATIONS[spec.activation],
-            -1 if spec.counted_from is None else spec.counted_from,
+            -1 if spec.position_padding_id is None else spec.position_padding_id,
             spec.epsilon,
         )
         stored = stored_tensors(weights, int8=precision == "int8")
@@ -128,13 +128,13 @@ class NativeClassifier:
         *,
         types: Sequence[Sequence[int]] | None = None,
         positions: Sequence[Sequence[int]] | None = None,
-        attended: Sequence[Sequence[int]] | None = None,
+        key_mask: Sequence[Sequence[int]] | None = None,
     ) -> np.ndarray:
         """Return logits, float32, shape (texts, labels), of texts without padding."""
         offsets = np.cumsum([0, *(len(text) for text in ids)], dtype=np.int32)
         flat = [
             None if values is None else np.concatenate([np.asarray(text, dtype=kind) for text in values])
-            for values, kind in ((ids, np.int32), (types, np.int32), (positions, np.int32), (attended, np.uint8))
+            for values, kind in ((ids, np.int32), (types, np.int32), (positions, np.int32), (key_mask, np.uint8))
         ]
         places = [None if array is None else array.ctypes.data for array in flat]
         batch = Batch(len(ids), *places[:3], offsets.ctypes.data, places[3])

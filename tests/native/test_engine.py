@@ -101,7 +101,7 @@ def test_hidden_tokens_are_not_attended_to_and_the_first_row_still_asks(
     assert any(mask[0] == 0 for mask in masks)
     native.append(NativeClassifier(library, read_weights(loaded)))
     expected = reference(loaded, ids, masks, [[0] * len(text) for text in ids])
-    np.testing.assert_allclose(native[0].run(ids, attended=masks), expected, atol=1e-4)
+    np.testing.assert_allclose(native[0].run(ids, key_mask=masks), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("width", [128, 312, 768, 1024])
@@ -145,7 +145,7 @@ def test_what_does_not_fit_is_an_error_in_words(
     with pytest.raises(ValueError, match=f"text 0 has {POSITIONS + 1} tokens"):
         native[0].run([[5] * (POSITIONS + 1)])
     with pytest.raises(ValueError, match="text 0 has no token that may be attended to"):
-        native[0].run([[5, 6]], attended=[[0, 0]])
+        native[0].run([[5, 6]], key_mask=[[0, 0]])
     assert native[0].run([[5] * POSITIONS]).shape == (1, 5)
     with pytest.raises(ValueError, match="instructions 'mmx' are not offered"):
         NativeClassifier(library, read_weights(workshop.loaded("bert")), instructions="mmx")

@@ -20,7 +20,7 @@ SPOILT = {
     "layers": [-1, 0, 1, 2, 5, 2**31],
     "heads": [-4, 0, 1, 3, 64, 65],
     "epsilon": [0.0, -1.0, float("inf"), float("nan")],
-    "counted_from": [-2, 0, 1, WORDS, 2**62],
+    "position_padding_id": [-2, 0, 1, WORDS, 2**62],
     "pooling": ["cls", "mean", "", "cls\0"],
     "head": ["none", "gelu", "x" * 5000],
     "activation": ["silu", "é"],

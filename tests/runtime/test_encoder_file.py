@@ -57,7 +57,7 @@ def make(change: Callable[[Any], None] = lambda model: None) -> Any:
     names = [*tokens, *arrays]
     node = helper.make_node("EncoderClassifier", names, ["logits"], domain="liteft")
     attributes = {"inputs": " ".join(names), "layers": 1, "heads": 2, "epsilon": 1e-12, "activation": "gelu"}
-    attributes |= {"pooling": "mean", "head": "none", "counted_from": -1, "int8_scheme": "none"}
+    attributes |= {"pooling": "mean", "head": "none", "position_padding_id": -1, "int8_scheme": "none"}
     node.attribute.extend(helper.make_attribute(name, value) for name, value in attributes.items())
     graph = helper.make_graph(
         [node],
@@ -93,7 +93,7 @@ def write(tmp_path: Path) -> Callable[[bytes], Path]:
 def test_attributes_and_weights_are_those_of_the_file(write: Callable[[bytes], Path]) -> None:
     found = read_classifier(write(make().SerializeToString()))
     assert (found.layers, found.heads, found.activation, found.pooling) == (1, 2, "gelu", "mean")
-    assert (found.head, found.counted_from, found.int8_scheme) == ("none", -1, "none")
+    assert (found.head, found.position_padding_id, found.int8_scheme) == ("none", -1, "none")
     assert found.epsilon == np.float32(1e-12)
     assert found.inputs == ("input_ids", "attention_mask") and found.labels == LABELS
     assert list(found.weights) == list(weights())

@@ -372,7 +372,9 @@ def test_a_damaged_file_is_an_error_or_runs_and_never_a_crash(
     artifact = exported("bert", "cls", precision)
     whole = artifact.model_path.read_bytes()
     generator = np.random.default_rng(7)
-    places = [whole.index(name) for name in (b"layers", b"heads", b"epsilon", b"counted_from", b"classifier.weight")]
+    places = [
+        whole.index(name) for name in (b"layers", b"heads", b"epsilon", b"position_padding_id", b"classifier.weight")
+    ]
     file = tmp_path / "model.onnx"
     ran = 0
     for number in range(300):

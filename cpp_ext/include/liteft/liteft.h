@@ -42,7 +42,7 @@ typedef struct liteft_shape {
   int32_t pooling, head, activation;
   /* -1: a token's position is its place in the text. Else the padding id p: a token that is not p has position
      p + the number of such tokens up to it, and p has position p (RoBERTa). */
-  int32_t counted_from;
+  int32_t position_padding_id;
   float epsilon;
 } liteft_shape;
 
@@ -66,13 +66,14 @@ typedef struct liteft_batch {
   int32_t texts;
   const int32_t* ids;       /* (tokens,) of all texts */
   const int32_t* types;     /* (tokens,) or NULL: all 0 */
-  const int32_t* positions; /* (tokens,) or NULL: as counted_from says */
+  const int32_t* positions; /* (tokens,) or NULL: as position_padding_id says */
   const int32_t* offsets;   /* (texts + 1,): where each text begins, and where the last one ends */
-  const uint8_t* attended;  /* (tokens,) or NULL: all; 0 for a token that asks and is not asked */
+  const uint8_t* key_mask;  /* (tokens,) or NULL: all 1; 0 for a token that no query attends to */
 } liteft_batch;
 
 /* Texts as a rectangle (texts, tokens), as ONNX models take them. Where the mask is 0 nothing is computed, wherever in
-   the row that is; the other tokens keep the positions they have. Column 0 asks even where it is hidden. */
+   the row that is; the other tokens keep the positions they have. Column 0 still attends to the others where it is
+   hidden itself. */
 typedef struct liteft_padded {
   int32_t texts, tokens;
   const int64_t* ids;
