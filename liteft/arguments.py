@@ -25,7 +25,7 @@ def checked_progress(progress: Callable[[str], None] | bool | None) -> Callable[
     if not callable(progress):
         raise ConfigError(
             f"progress is {_kind(progress)}, and not a function.",
-            accepted={"progress": "a function that is called with a line of text; True, to print to stderr; None"},
+            accepted={"progress": "a function that takes a line of text; True, to print to stderr; or None"},
             fix="progress=print",
         )
     return progress
@@ -41,9 +41,9 @@ def checked_callbacks(callbacks: Any, kind: type) -> tuple[Any, ...]:
     for one in listed:
         if not isinstance(one, kind) and not (isinstance(one, type) and issubclass(one, kind)):
             raise ConfigError(
-                f"callbacks holds {_kind(one)}.",
+                f"callbacks contains {_kind(one)}.",
                 accepted={"callbacks": f"a list of {kind.__module__.split('.')[0]}.{kind.__name__}"},
-                fix="progress=print, to be told how far a training is" if callable(one) else (),
+                fix="progress=print, to follow the training" if callable(one) else (),
             )
     return listed
 

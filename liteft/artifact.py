@@ -61,15 +61,15 @@ def _file_name(name: str) -> str:
     """Return a name of a file below the folder, whatever system the folder is on. Raises ValueError."""
     parts = name.split("/")
     if any(part in ("", ".", "..") or len(part.encode()) > 255 for part in parts) or len(parts) > 8:
-        raise ValueError(f"{name[:80]!r} is no name of a file in the folder")
+        raise ValueError(f"{name[:80]!r} is not the name of a file in the folder")
     if any(character in name for character in ("\0", "\\", ":")):
-        raise ValueError(f"{name[:80]!r} is no name of a file on every system")
+        raise ValueError(f"{name[:80]!r} is not a file name that every system accepts")
     return name
 
 
 def _different(values: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(values)) != len(values):
-        raise ValueError("one of them stands there twice")
+        raise ValueError("one of them occurs twice")
     return values
 
 
@@ -125,7 +125,7 @@ class Manifest(BaseModel):
     @model_validator(mode="after")
     def _check_labels(self) -> Manifest:
         if self.task == "single_label" and len(self.labels) < 2:
-            raise ValueError("one label alone is always chosen; a single_label task has two or more")
+            raise ValueError("a single_label task needs two or more labels; one alone would always be chosen")
         return self
 
 
@@ -245,11 +245,11 @@ def refuse_artifact(path: str | Path) -> None:
     runs = [run.name for run in finished_runs(path)]
     if (path / MANIFEST).is_file():
         raise ModelError(
-            f"{path} is an artifact, which is exported already.",
-            fix=["the run or model folder that it was made of", f"liteft predict {path} 'a text'"],
+            f"{path} is an artifact, which has been exported already.",
+            fix=["give the run or model folder that it was made from", f"liteft predict {path} 'a text'"],
         )
     raise ModelError(
-        f"{path} holds an artifact and the runs that it was made of, and is no model itself.",
+        f"{path} contains an artifact and the runs that it was made from, but is not a model itself.",
         accepted={"runs in it": ", ".join(runs) or "none"},
         fix=[f"liteft export {path / run} --out FOLDER" for run in runs if run == "student"] or "name a run's folder",
     )
@@ -303,13 +303,13 @@ def require_replaceable(path: str | Path) -> None:
         return
     if not (path / MANIFEST).is_file():
         raise ArtifactError(
-            f"{path} exists and is no artifact; it would be overwritten.", fix="choose another output folder"
+            f"{path} exists, is not an artifact, and would be overwritten.", fix="choose another output folder"
         )
     try:
         own = {MANIFEST, *files.read_json(path / MANIFEST)["files"]}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise ArtifactError(
-            f"{path / MANIFEST} cannot be read, so nobody knows which files of {path} an export wrote.",
+            f"{path / MANIFEST} cannot be read, so it is unknown which files of {path} an export wrote.",
             fix=["choose another output folder", f"remove {path}"],
         ) from None
     folders = {parent.as_posix() for name in own for parent in PurePosixPath(name).parents}
@@ -317,7 +317,7 @@ def require_replaceable(path: str | Path) -> None:
     if others:
         shown = ", ".join(others[:5]) + (f" and {len(others) - 5:,} more" if len(others) > 5 else "")
         raise ArtifactError(
-            f"{path} holds what is no part of the artifact there, and would be lost.",
+            f"{path} contains files that are not part of the artifact there and would be lost.",
             accepted={"not in its manifest": shown},
             fix=["move that elsewhere", "choose another output folder"],
         )
@@ -356,11 +356,11 @@ def _read_manifest(path: Path) -> bytes:
         folder = next((each for each in path.parents[:2] if os.path.isfile(each / MANIFEST)), None)  # noqa: PTH113
         if folder is not None and os.path.isfile(path):  # noqa: PTH113
             raise ArtifactError(
-                f"{_shown(path)} is a file of an artifact, and the artifact is its folder.",
+                f"{_shown(path)} is a file of an artifact; the artifact is the whole folder.",
                 fix=Hint(f'liteft.load("{folder}")', f"give {folder}"),
             )
         raise ArtifactError(
-            f"{_shown(path)} is no folder.",
+            f"{_shown(path)} is not a folder.",
             accepted={"an artifact": f"a folder with {MANIFEST}, as liteft export writes it"},
             fix=Hint("liteft.export(run, folder)", "liteft export RUN --out FOLDER"),
         )
@@ -370,19 +370,19 @@ def _read_manifest(path: Path) -> bytes:
         runs = finished_runs(path)
         if runs:
             raise ArtifactError(
-                f"{path} holds runs and no artifact yet.",
+                f"{path} contains runs but no artifact yet.",
                 accepted={"runs in it": ", ".join(run.name for run in runs)},
                 fix=[
-                    "the same liteft distill again: it goes on to the artifact",
+                    "run the same liteft distill again: it continues to the artifact",
                     f"liteft export {likely_run(runs)} --out {path / 'artifact'}",
                 ],
             ) from None
-        kind = "a training run, not an artifact" if (path / RUN_FILE).is_file() else "no artifact"
-        if kind == "no artifact" and not (path / "config.json").is_file():
+        kind = "a training run, not an artifact" if (path / RUN_FILE).is_file() else "not an artifact"
+        if kind == "not an artifact" and not (path / "config.json").is_file():
             raise ArtifactError(
-                f"{path} is {kind}: it has no {MANIFEST}, and it holds no model that could be exported.",
+                f"{path} is {kind}: it has no {MANIFEST}, and it contains no model to export.",
                 accepted={"an artifact": f"a folder with {MANIFEST}, as liteft export writes it"},
-                fix="look for a misspelling",
+                fix="check the spelling",
             ) from None
         raise ArtifactError(
             f"{path} is {kind}: it has no {MANIFEST}.",
@@ -443,8 +443,8 @@ def _check_file(path: Path, name: str, entry: FileEntry, *, hashing: bool) -> No
     try:
         if not _lies_in(file, path):
             raise ArtifactError(
-                f"{path / MANIFEST} names a file that is a link to a place outside of its folder: {name}.",
-                fix="copy the folder again, links followed",
+                f"{path / MANIFEST} names a file that links to a place outside its folder: {name}.",
+                fix="copy the folder again, following links",
             )
         size = untrusted.regular_size(file)
         same = size == entry.bytes and (not hashing or untrusted.sha256_of(file, entry.bytes) == entry.sha256)
@@ -457,13 +457,13 @@ def _check_file(path: Path, name: str, entry: FileEntry, *, hashing: bool) -> No
         raise ArtifactError(f"{file} cannot be read: {_reason(error)}.", fix="copy the whole folder again") from error
     if pointer:
         raise ArtifactError(
-            f"{file} is a pointer of git-lfs, and not the file itself.",
+            f"{file} is a git-lfs pointer, not the file itself.",
             accepted={"bytes in the manifest": entry.bytes, "bytes found": size},
             fix=f"git lfs pull, in {path}",
         )
     if not same:
         raise ArtifactError(
-            f"{file} was changed after the export: its SHA-256 is not the manifest's.",
+            f"{file} was changed after the export: its SHA-256 differs from the manifest's.",
             accepted={"bytes in the manifest": entry.bytes, "bytes found": size},
             fix="copy the folder again, or export the model again",
         )

@@ -131,7 +131,7 @@ def read_run(path: str | Path) -> Run:
     except (OSError, ValueError) as error:
         raise RunError(
             f"{path / RUN_FILE} cannot be read: {first_line(error)}.",
-            fix="copy the run's folder again, whole; it was written whole",
+            fix="copy the whole run folder again",
         ) from error
     if not isinstance(info, dict) or info.get("format") != RUN_FORMAT:
         found = info.get("format") if isinstance(info, dict) else None
@@ -144,8 +144,8 @@ def read_run(path: str | Path) -> Run:
     wrong = [name for name, kind in kinds.items() if not isinstance(info.get(name), kind)]
     if wrong:
         raise RunError(
-            f"{path / RUN_FILE} does not say what a run is: {', '.join(wrong)} is missing or of another kind.",
-            fix="copy the run's folder again, whole; it was written whole",
+            f"{path / RUN_FILE} does not say what a run is: {', '.join(wrong)} is missing or has the wrong type.",
+            fix="copy the whole run folder again",
         )
     return Run(path, info)
 
@@ -153,13 +153,13 @@ def read_run(path: str | Path) -> Run:
 def _no_run(path: Path) -> RunError:
     if (path / "recipe.toml").is_file():
         return RunError(
-            f"{path} holds an unfinished run: there is no {RUN_FILE}.", fix="run the same command again: it goes on"
+            f"{path} contains an unfinished run: there is no {RUN_FILE}.", fix="run the same command again: it resumes"
         )
     inside = finished_runs(path)
     return RunError(
-        f"{path} holds no run: there is no {RUN_FILE}.",
+        f"{path} does not contain a run: there is no {RUN_FILE}.",
         accepted={"runs in it": ", ".join(run.name for run in inside)} if inside else None,
-        fix=f"name one of them, as {likely_run(inside)}" if inside else "liteft finetune or liteft distill",
+        fix=f"give one of them, such as {likely_run(inside)}" if inside else "liteft finetune or liteft distill",
     )
 
 
@@ -199,7 +199,7 @@ def check_weights(folder: Path) -> None:
         return
     told = read_run(folder.parent).info["weights_sha256"]
     weights = model_weights(folder)
-    whole = "copy the run's folder again, whole, or train again"
+    whole = "copy the whole run folder again, or train again"
     if not weights.is_file():
         raise RunError(f"{folder.parent} lacks its weights, {MODEL_FOLDER}/{weights.name}.", fix=whole)
     found = model_weights_sha256(folder)
@@ -227,7 +227,7 @@ def read_base(folder: Path) -> dict[str, Any]:
         wrong += [] if content["quantization"] in (None, "8bit", "4bit") else ["quantization"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
-            f"{folder / BASE} cannot be used: {first_line(error)}.", fix="copy the folder again, whole"
+            f"{folder / BASE} cannot be used: {first_line(error)}.", fix="copy the whole folder again"
         ) from error
     if wrong:
         raise ModelError(f"{folder / BASE} cannot be used: {wrong[0]} = {content[wrong[0]]!r}.")

@@ -84,7 +84,7 @@ class TextTokenizer:
         if max_tokens <= special:
             raise ModelError(
                 f"max_tokens={max_tokens} leaves no room for text.",
-                accepted={"max_tokens": f"more than {special}, the special tokens of a pair"},
+                accepted={"max_tokens": f"more than {special}, the number of special tokens of a pair"},
             )
         self.max_tokens = max_tokens
         self.truncation_side = truncation_side
@@ -264,7 +264,7 @@ def portable_tokenizer_json(json_text: str) -> str:
     """
     content = json.loads(json_text)
     if not isinstance(content, dict):
-        raise ValueError("a tokenizer.json holds a JSON object")
+        raise ValueError("tokenizer.json must be a JSON object")
     content["padding"] = None
     content["truncation"] = None
     return json.dumps(content, ensure_ascii=False)

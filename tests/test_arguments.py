@@ -53,9 +53,9 @@ def test_callbacks_are_callbacks() -> None:
     one = Callback()
     assert checked_callbacks(one, Callback) == (one,)  # one alone
     message = refused(checked_callbacks, [print], Callback)
-    assert message.startswith("callbacks holds a builtin_function_or_method (print).")
-    assert "try: progress=print, to be told how far a training is" in message
-    assert "callbacks holds an int" in refused(checked_callbacks, 5, Callback)
+    assert message.startswith("callbacks contains a builtin_function_or_method (print).")
+    assert "try: progress=print, to follow the training" in message
+    assert "callbacks contains an int" in refused(checked_callbacks, 5, Callback)
 
 
 def test_a_model_object_where_a_folder_is_wanted_says_how_to_save_it() -> None:

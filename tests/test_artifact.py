@@ -174,7 +174,7 @@ def test_an_artifact_with_files_that_no_export_wrote_is_not_replaced(tmp_path: P
         other.parent.mkdir(exist_ok=True)
         other.write_text("mine")
     before = {each: each.stat().st_mtime_ns for each in path.rglob("*")}
-    with pytest.raises(ArtifactError, match="holds what is no part of the artifact there") as caught:
+    with pytest.raises(ArtifactError, match="contains files that are not part of the artifact there") as caught:
         write(path, graph_file="onnx/model.onnx")
     shown = ".git" if name == ".git/HEAD" else name.rstrip("/")
     assert caught.value.accepted == {"not in its manifest": shown}
@@ -184,7 +184,7 @@ def test_an_artifact_with_files_that_no_export_wrote_is_not_replaced(tmp_path: P
 @pytest.mark.parametrize("content", ["{", "[]", '{"files": 1}'])
 def test_where_a_manifest_cannot_be_read_nothing_is_replaced(artifact: Artifact, content: str) -> None:
     (artifact.path / "manifest.json").write_text(content)
-    with pytest.raises(ArtifactError, match="nobody knows which files of"):
+    with pytest.raises(ArtifactError, match="it is unknown which files of"):
         write(artifact.path)
     assert (artifact.path / "manifest.json").read_text() == content
 
@@ -208,7 +208,7 @@ def test_a_whole_way_without_an_artifact_yet_names_its_runs(tmp_path: Path) -> N
         (tmp_path / name).mkdir()
         (tmp_path / name / "run.json").write_text("{}")
     message = refused(tmp_path)
-    assert "holds runs and no artifact yet" in message
+    assert "contains runs but no artifact yet" in message
     assert f"try: liteft export {tmp_path / 'student'} --out {tmp_path / 'artifact'}" in message
 
 
@@ -320,14 +320,14 @@ def test_a_file_outside_the_folder_is_never_opened(artifact: Artifact, edit: Cal
     name = name.format(absolute=secret)
     listed = json.loads((artifact.path / "manifest.json").read_text())["files"]
     listed[name] = listed["model.onnx"]  # its size and hash fit
-    assert f"{name!r} is no name of a file in the folder" in refused(edit(files=listed))
+    assert f"{name!r} is not the name of a file in the folder" in refused(edit(files=listed))
 
 
 def test_a_link_out_of_the_folder_is_never_followed(artifact: Artifact) -> None:
     secret = artifact.path.parent / "secret"
     artifact.model_path.rename(secret)
     artifact.model_path.symlink_to(secret)
-    assert "names a file that is a link to a place outside of its folder: model.onnx" in refused(artifact.path)
+    assert "names a file that links to a place outside its folder: model.onnx" in refused(artifact.path)
 
 
 def test_a_snapshot_in_the_hubs_cache_is_read_through_its_links(artifact: Artifact, tmp_path: Path) -> None:
@@ -358,8 +358,8 @@ def test_an_artifact_is_a_path(artifact: Artifact) -> None:
 
 
 def test_what_is_no_artifact_says_what_it_is(tmp_path: Path) -> None:
-    assert "is no folder" in refused(tmp_path / "nowhere")
-    assert "is no artifact: it has no manifest.json, and it holds no model" in refused(tmp_path)
+    assert "is not a folder" in refused(tmp_path / "nowhere")
+    assert "is not an artifact: it has no manifest.json, and it contains no model" in refused(tmp_path)
     assert "liteft.export" not in refused(tmp_path)
     (tmp_path / "config.json").write_text("{}")
     assert f'try: liteft.export("{tmp_path}", folder)' in refused(tmp_path)
@@ -380,7 +380,7 @@ def test_what_is_no_artifact_is_not_overwritten(tmp_path: Path, kind: str) -> No
         (target / "thesis.tex").write_text("years of work")
     else:
         target.write_text("years of work")
-    with pytest.raises(ArtifactError, match="exists and is no artifact; it would be overwritten") as caught:
+    with pytest.raises(ArtifactError, match="exists, is not an artifact, and would be overwritten") as caught:
         write(target)
     assert caught.value.fix == ("choose another output folder",)
     assert (target / "thesis.tex" if kind == "folder" else target).read_text() == "years of work"

@@ -325,7 +325,7 @@ def test_a_mistake_in_a_file_names_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"[teacher", b"[teacher]\nseed = 1\nseed = 2\n", b"\xff\xfe", b"a\0 = 1"])
 def test_a_file_that_is_no_toml_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "recipe.toml").write_bytes(content)
-    with pytest.raises(ConfigError, match=r"recipe\.toml is no TOML: "):
+    with pytest.raises(ConfigError, match=r"recipe\.toml is not valid TOML: "):
         read_recipe(tmp_path / "recipe.toml")
 
 

@@ -64,7 +64,7 @@ def test_predictions_without_foreign_labels_have_no_foreign_rows(run: Run) -> No
 @pytest.mark.parametrize("exists", [True, False])
 def test_a_folder_without_a_run_says_so(tmp_path: Path, exists: bool) -> None:
     error = refused(tmp_path if exists else tmp_path / "nowhere")
-    assert "holds no run: there is no run.json." in error.message
+    assert "does not contain a run: there is no run.json." in error.message
     assert error.fix == ("liteft finetune or liteft distill",)
 
 
@@ -74,14 +74,14 @@ def test_a_folder_of_runs_names_them(run: Run, tmp_path: Path) -> None:
         (tmp_path / "out" / name / "run.json").write_text(json.dumps(INFO))
     error = refused(tmp_path / "out")
     assert error.accepted == {"runs in it": "student, teacher"}
-    assert error.fix == (f"name one of them, as {tmp_path / 'out' / 'student'}",)
+    assert error.fix == (f"give one of them, such as {tmp_path / 'out' / 'student'}",)
 
 
 def test_an_unfinished_run_says_how_to_go_on(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text("")
     error = refused(tmp_path)
-    assert "holds an unfinished run" in error.message
-    assert error.fix == ("run the same command again: it goes on",)
+    assert "contains an unfinished run" in error.message
+    assert error.fix == ("run the same command again: it resumes",)
 
 
 @pytest.mark.parametrize("found", [RUN_FORMAT + 1, "1", None])

@@ -215,7 +215,7 @@ def test_what_is_no_tokenizer_is_a_model_error(content: str) -> None:
 def test_a_length_without_room_for_text_is_a_model_error(max_tokens: int) -> None:
     with pytest.raises(ModelError, match=f"max_tokens={max_tokens} leaves no room") as caught:
         cutting(max_tokens)
-    assert caught.value.accepted == {"max_tokens": "more than 3, the special tokens of a pair"}
+    assert caught.value.accepted == {"max_tokens": "more than 3, the number of special tokens of a pair"}
 
 
 def test_a_missing_or_unreadable_file_is_a_model_error(tmp_path: Path) -> None:

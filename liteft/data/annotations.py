@@ -75,15 +75,15 @@ def annotated(source: Source, label: str | Sequence[str] | None) -> tuple[Source
                 read = reader(rows, table.name)
             except (AttributeError, KeyError, TypeError, ValueError) as error:  # edited by hand
                 raise DataError(
-                    f"{table.name} looks like an export of {tool}, and has another shape than those.",
+                    f"{table.name} looks like an export of {tool}, but has a different shape.",
                     accepted={"seen": first_line(error)},
                     fix="write it as jsonl or csv, with a column of texts and one of labels and no others",
                 ) from error
             if not read.rows:
                 raise DataError(
-                    f"{table.name} is an export of {tool}, and no row of it has an answer.",
+                    f"{table.name} is an export of {tool}, but none of its rows has an answer.",
                     accepted={"seen": "; ".join(read.notes) or "no annotation"},
-                    fix="annotate some texts first, or export finished ones as well",
+                    fix="annotate some texts first, or export the finished ones, too",
                 )
             splits[name].append(_plain(table, read))
             notes.append(f"{name}: an export of {tool}")
@@ -143,10 +143,12 @@ def _prodigy_binary(rows: list[tuple[int, Row]], source: str) -> _Read:  # noqa:
         for (_, row), no in zip(plain, rejected, strict=True):
             row["label"] = f"not {names[0]}" if no else names[0]
         if any(rejected):
-            notes.append(f"{counted(sum(rejected))} answered 'reject' have the label 'not {names[0]}'")
+            notes.append(f"{counted(sum(rejected))} answered 'reject' are labelled 'not {names[0]}'")
         return _Read(plain, "label", notes)
     accepted = [entry for entry, no in zip(plain, rejected, strict=True) if not no]
-    _left_out(notes, sum(rejected), f"answered 'reject', which of {len(names)} labels says which one is wrong")
+    _left_out(
+        notes, sum(rejected), f"answered 'reject', and with {len(names)} labels that does not say which one is right"
+    )
     return _Read(_joined(accepted, "label", notes), "label", notes)
 
 
@@ -161,7 +163,7 @@ def _joined(rows: list[tuple[int, Row]], label: str, notes: list[str]) -> list[t
     }
     if all(len(labels) == 1 for labels in found.values()):
         return rows
-    notes.append("texts accepted for several labels have them all")
+    notes.append("texts accepted for several labels have all of them")
     return [(group[0][0], {**group[0][1], label: found[text]}) for text, group in groups.items()]
 
 
@@ -212,7 +214,7 @@ def _label_studio(rows: list[tuple[int, Row]], source: str) -> _Read:
             fix="export a project whose labelling interface has Choices",
         )
     _left_out(notes, len(rows) - len(kept) - split, "without an annotation")
-    _left_out(notes, split, "that annotators do not agree on")
+    _left_out(notes, split, "on which annotators disagree")
     for name in fields:
         kept = _unwrapped(kept, name, notes)
     return _Read(kept, next(iter(fields)) if len(fields) == 1 else None, notes)
@@ -276,7 +278,7 @@ def _questions(rows: Iterable[tuple[int, Row, Mapping[str, list[Any]]]], source:
             names.update(dict.fromkeys(given))
             kept.append((place, {**fields, **given}))
     _left_out(notes, without, "without a submitted response")
-    _left_out(notes, split, "that annotators do not agree on")
+    _left_out(notes, split, "on which annotators disagree")
     return _Read(kept, next(iter(names)) if len(names) == 1 else None, notes)
 
 

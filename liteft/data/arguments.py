@@ -40,7 +40,7 @@ def known_names(given: str | Sequence[str] | None) -> tuple[str, ...] | None:
     if len(names) < 2 or len(names) != len(listed) or "" in names or len(set(names)) < len(names):
         raise ConfigError(
             f"label_names is {given!r}.",
-            accepted={"label_names": "two names at least, all different: what 0, 1, 2 and so on stand for"},
+            accepted={"label_names": "at least two different names: what 0, 1, 2 and so on stand for"},
             fix=option("label_names", ["negative", "positive"]),
         )
     return names

@@ -47,7 +47,7 @@ class ArrowFile:
         head = head_of(path)
         refuse_pages(path, head)
         if not head:
-            raise DataError(f"{path} is no Arrow file: it is empty.", fix=EMPTY)
+            raise DataError(f"{path} is not an Arrow file: it is empty.", fix=EMPTY)
         try:
             with _mapped(path) as file:
                 schema = _reader(file).schema

@@ -208,12 +208,12 @@ def _unknown(part: str, free: Sequence[str], source: str, hint: str | None, like
     note = what.get(part, "")
     if not free:
         return DataError(
-            f"{source}: there is no column left to hold the {part}.",
-            accepted={"columns": "one for the text and one for the label, at least"},
+            f"{source}: no column is left for the {part}.",
+            accepted={"columns": "at least one for the text and one for the label"},
             fix=["add the column to the file", *([hint] if hint else [])],
         )
     return DataError(
-        f"{source}: which column holds the {part} is not clear from the names.",
+        f"{source}: the column names do not say which one holds the {part}.",
         accepted={"columns": ", ".join(repr(name) for name in free)},
         fix=[
             option(part, example or "NAME", note=" (or another of them)" if example and len(free) > 1 else note),
@@ -227,10 +227,10 @@ def _unknown_label(free: Sequence[str], source: str, hint: str | None, looks: Lo
     if len(binary) < 2:
         return _unknown("label", free, source, hint, free if looks is None else looks.classes)
     return DataError(
-        f"{source}: which column holds the label is not clear from the names, and {len(binary)} hold 0 and 1 alone.",
+        f"{source}: the column names do not say which one holds the label, and {len(binary)} hold only 0 and 1.",
         accepted={"columns": ", ".join(repr(name) for name in free)},
         fix=[
-            option("label", binary, note=", for a column each label, several to a text"),
-            option("label", binary[0], note=", if it is the label and the others are not"),
+            option("label", binary, note=", if each column is one label of possibly several"),
+            option("label", binary[0], note=", if only this column holds the label"),
         ],
     )

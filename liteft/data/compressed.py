@@ -42,7 +42,7 @@ def open_bytes(path: Path) -> IO[bytes]:
 
     Raises:
         DataError: a zip that holds no file, or several, or is none.
-        OSError: it cannot be read.
+        OSError: it cannot be parsed.
     """
     suffix = path.suffix.casefold()
     if suffix == ".gz":
@@ -70,7 +70,7 @@ def _member(path: Path) -> str:
         with zipfile.ZipFile(path) as archive:
             names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
     except (zipfile.BadZipFile, NotImplementedError) as error:
-        raise DataError(f"{path} is no zip archive that can be read: {error}.") from None
+        raise DataError(f"{path} cannot be read as a zip archive: {error}.") from None
     names = [name for name in names if not name.startswith(_NO_DATA)]
     if any(name.startswith("xl/") for name in names):
         raise DataError(f"{path} is an Excel workbook.", fix="save the sheet as csv (UTF-8)")

@@ -121,13 +121,15 @@ class Split:
         wrong = {name: f"{length:,}" for name, length in lengths.items() if length not in (None, rows)}
         if wrong:
             raise DataError(
-                f"split {self.name!r} has {rows:,} texts and another number of {', '.join(wrong)}.",
+                f"split {self.name!r} has {rows:,} texts but a different number of {', '.join(wrong)}.",
                 accepted=wrong,
             )
         if self.labels is None or self.label_names is None or not rows:
             return
         if not isinstance(self.labels, np.ndarray) or self.labels.dtype.kind not in "iub":
-            raise DataError(f"the labels of split {self.name!r} are no array of integers or truths.", accepted=_LABELS)
+            raise DataError(
+                f"the labels of split {self.name!r} are not an array of integers or booleans.", accepted=_LABELS
+            )
         names, found = len(self.label_names), ""
         if self.labels.ndim == 2 and self.labels.shape[1] != names:
             found = f"columns for {self.labels.shape[1]} labels"

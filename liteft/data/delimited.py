@@ -74,7 +74,10 @@ class Delimited:
         else:
             delimiter = _DELIMITER_NAMES.get(delimiter, delimiter)
             if len(delimiter) != 1 or delimiter in '"\r\n':
-                raise ConfigError(f"{delimiter!r} is no delimiter.", accepted={"delimiter": "one character, or tab"})
+                raise ConfigError(
+                    f"the delimiter must be one character, got {delimiter!r}.",
+                    accepted={"delimiter": "one character, or tab"},
+                )
         quoting = delimiter != "\t" or _has_quoting(path, encoding)
         file = cls(path, encoding, delimiter, quoting, (), told)
         header = next(file._records(), None)
@@ -128,13 +131,13 @@ class Delimited:
             f"{self.path}, line {line} has {fields} {'field' if fields == 1 else 'fields'}, "
             f"the first line {len(self.columns)}.",
             accepted={"columns": ", ".join(self.columns), "delimiter": repr(self.delimiter)},
-            fix=[fix, option("delimiter", "tab", note=", or what else the file is separated by")],
+            fix=[fix, option("delimiter", "tab", note=", or whatever separates its fields")],
         )
 
     def _malformed(self, line: int, last: int, error: csv.Error) -> DataError:
         text = str(error)
         if "unexpected end of data" in text or "field limit" in text:
-            what = f"a quote that opens in the row at line {line} is never closed"
+            what = f"the quote opened in the row at line {line} is never closed"
         elif "expected after" in text:
             at = "" if last == line else f" (in the row that begins at line {line})"
             return DataError(
@@ -146,7 +149,7 @@ class Delimited:
             what = f"the row at line {line} cannot be parsed: {text}"
         return DataError(
             f"{self.path}: {what}.",
-            accepted={"quotes": 'a text that begins with a quote is quoted: """no"" he said"'},
+            accepted={"quotes": 'a text that begins with a quote must be quoted: """no"" he said"'},
             fix="close the quote, or double it inside a quoted text",
         )
 

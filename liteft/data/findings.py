@@ -137,13 +137,13 @@ def _after(start: str, text: str) -> Words:
 
 def _warnings(check: DataCheck) -> tuple[str, ...]:
     found = [
-        f"{counted(overlap.rows)} of {overlap.split} ({_share(overlap.share)}) with texts that stand in "
-        f"{overlap.other}, too: {_short(overlap.example[0])}, and {_short(overlap.example[1])}"
+        f"{counted(overlap.rows)} of {overlap.split} ({_share(overlap.share)}) with texts that "
+        f"{overlap.other} also contains: {_short(overlap.example[0])}, and {_short(overlap.example[1])}"
         for overlap in check.overlaps
     ]
     for split in check.splits:
         if split.unseen:
-            found.append(f"{split.name} has labels that train lacks, and counts them as wrong: {_some(split.unseen)}")
+            found.append(f"{split.name} has labels that train lacks; they count as wrong: {_some(split.unseen)}")
     for split in check.splits:
         found += _split_warnings(split)
     if check.rare:
@@ -151,7 +151,7 @@ def _warnings(check: DataCheck) -> tuple[str, ...]:
             f"{len(check.rare)} of {len(check.labels)} labels with under {check.rare_below} rows in train: "
             f"{_some(check.rare)}"
         )
-    found += [f"labels that differ in case or white space only: {', '.join(group)}" for group in check.alike]
+    found += [f"labels that differ only in case or white space: {', '.join(group)}" for group in check.alike]
     found += [line for split in check.splits for line in _truncation(split, check.max_tokens)][:1]
     return tuple(found)
 
@@ -160,17 +160,17 @@ def _split_warnings(split: SplitCheck) -> Iterable[str]:
     if split.contradictions and split.contradiction_example is not None:
         one, two = split.contradiction_example
         yield (
-            f"{counted(split.contradictions)} of {split.name} whose text stands under another label, too: "
+            f"{counted(split.contradictions)} of {split.name} whose text also has another label: "
             f"{_short(one)}, and {_short(two)}"
         )
     if split.empty:
         yield f"{counted(split.empty)} of {split.name} without a text"
     for place, length in list(split.endless.items())[:3]:
-        yield f"{_short(place)} ({split.name}) is endless: {length:,} {split.lengths.unit}"
+        yield f"{_short(place)} ({split.name}) is very long: {length:,} {split.lengths.unit}"
     if len(split.endless) > 3:
-        yield f"more endless texts in {split.name}"
+        yield f"more very long texts in {split.name}"
     if split.duplicates and split.name == "train":
-        yield f"{counted(split.duplicates)} of {split.name} repeating the text of an earlier one exactly"
+        yield f"{counted(split.duplicates)} of {split.name} that repeat an earlier text exactly"
 
 
 def _truncation(split: SplitCheck, max_tokens: int | None) -> Iterable[str]:

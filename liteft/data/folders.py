@@ -74,7 +74,7 @@ def split_files(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
             f"{folder} holds no data file.",
             accepted={
                 "files": "train, dev (or validation) and test, each csv, tsv, jsonl, json, parquet or arrow",
-                "folders": "one for each label, of txt files",
+                "folders": "one folder of txt files for each label",
             },
             fix=_where_else(folder),
         )
@@ -91,7 +91,7 @@ def split_files(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
         raise DataError(
             f"{folder} holds no training split.",
             accepted={"files": ", ".join(path.name for paths in found.values() for path in paths)},
-            fix="name the training file train.csv, train.jsonl or the like, or give a single file",
+            fix="name the training file train.csv, train.jsonl or similar, or give a single file",
         )
     return _ordered(found), notes
 
@@ -140,7 +140,7 @@ def saved_splits(folder: Path) -> dict[str, list[Path]] | None:
         raise DataError(
             f"{folder} holds no training split.",
             accepted={"splits": ", ".join(found)},
-            fix="give one of its folders, which is trained on and split",
+            fix="give one of its folders; it is used for training and split",
         )
     return _ordered(found if "train" in found else {"train": next(iter(found.values()))})
 

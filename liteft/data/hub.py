@@ -44,7 +44,7 @@ def hub_dataset(name: str) -> Mapping[str, Any]:
         import datasets
     except ImportError:
         raise MissingExtraError(
-            f"there is no file or folder {name!r}; to look on the hub, `datasets` is needed, which is not installed.",
+            f"there is no file or folder {name!r}; looking on the hub needs `datasets`, which is not installed.",
             fix=install_hint("hub"),
         ) from None
     path, _, config = name.partition(":")
@@ -54,7 +54,7 @@ def hub_dataset(name: str) -> Mapping[str, Any]:
     except Exception as error:  # a dozen classes of four packages; what they say decides
         raise _explain(name, error) from error
     if not isinstance(found, Mapping):
-        raise DataError(f"{name} came from the hub as {type(found).__name__}, not as splits.")
+        raise DataError(f"{name} came from the hub as {type(found).__name__}, not as named splits.")
     return found
 
 
@@ -111,7 +111,7 @@ def _explain(name: str, error: Exception) -> DataError:
             ],
         )
     return DataError(
-        f"there is no file or folder {name!r}, and the hub gives no data set of that name: {first}",
+        f"there is no file or folder {name!r}, and the hub has no data set of that name: {first}",
         accepted={"name": "owner/name, or owner/name:config"},
         fix="hf auth login, if it is private or gated",
     )

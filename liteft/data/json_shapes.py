@@ -53,15 +53,15 @@ def rows_of(path: Path, document: Any) -> JsonRows:
     told = next((answer[key] for key in ("error", "message", "detail") if key in answer), None)
     if isinstance(told, str):
         raise DataError(
-            f"{path} holds no rows: it is what a server answered instead of them.",
+            f"{path} holds no rows: it is a server's answer, not data.",
             accepted={"answer": told[:200]},
             fix="download the file again, logged in if it is private",
         )
     if not document:
         raise DataError(
             f"{path} holds no rows: it is an empty {'list' if isinstance(document, list) else 'document'}.",
-            accepted={"rows": "one at least"},
-            fix="give a file that holds some",
+            accepted={"rows": "at least one"},
+            fix="give a file with rows",
         )
     raise DataError(
         f"{path} holds no rows.",
@@ -138,7 +138,7 @@ def _viewer(path: Path, document: dict[str, Any]) -> JsonRows | None:
     if cut:
         first = entries.index(cut[0]) + 1
         raise DataError(
-            f"{path} comes from the hub's viewer, which cut cells of {len(cut)} rows, such as row {first}.",
+            f"{path} comes from the hub's viewer, which truncated cells in {len(cut)} rows, such as row {first}.",
             accepted={"cut": ", ".join(map(str, cut[0]["truncated_cells"]))},
             fix="download the data set's parquet files",
         )

@@ -77,7 +77,7 @@ class JsonLines:
                     else 'write each line as an object: {"text": ..., "label": ...}'
                 )
                 raise DataError(
-                    f"{self.path}, line {number} is a JSON {_kind(content)}, no object.",
+                    f"{self.path}, line {number} is a JSON {_kind(content)}, not an object.",
                     accepted={"format": "one JSON object a line"},
                     fix=hint,
                 )
@@ -87,10 +87,10 @@ class JsonLines:
         if isinstance(error, json.JSONDecodeError):
             what, place = error.msg, f" at column {error.pos + 1}"
         else:
-            what, place = str(error) or "it cannot be read", ""
+            what, place = str(error) or "it cannot be parsed", ""
         fix = "rename it to end in .json, if the file is one JSON document" if line.strip() in ("[", "{") else ()
         return DataError(
-            f"{self.path}, line {number} is no JSON: {what}{place}.",
+            f"{self.path}, line {number} is not valid JSON: {what}{place}.",
             accepted={"line": line.strip()[:80], "format": "one JSON object a line"},
             fix=fix,
         )
@@ -121,11 +121,11 @@ def read_json_document(path: Path, *, encoding: str | None = None) -> Any:
         if error.msg == "Extra data" and text.lstrip().startswith("{"):
             return None
         raise DataError(
-            f"{path}, line {error.lineno} is no JSON: {error.msg} at column {error.colno}.",
+            f"{path}, line {error.lineno} is not valid JSON: {error.msg} at column {error.colno}.",
             accepted={"format": "a JSON list of objects, or one object a line"},
         ) from None
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is no JSON that can be read: {error}.") from None
+        raise DataError(f"{path} cannot be read as JSON: {error}.") from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(content) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} stands twice in one object")
+        raise ValueError(f"the key {twice!r} occurs twice in one object")
     return content
 
 

@@ -83,9 +83,9 @@ class LabelColumns:
             return None
         wrong = bits.index(None)
         raise DataError(
-            f"{where}: the column {self.parts[wrong]!r} holds {cells[wrong]!r}, neither 0 nor 1.",
+            f"{where}: the column {self.parts[wrong]!r} holds {cells[wrong]!r}, which is neither 0 nor 1.",
             accepted={"label": "one column of labels, or several columns of 0 and 1, one for each label"},
-            fix=option("label", self.parts[wrong], note=", if this column alone holds the label"),
+            fix=option("label", self.parts[wrong], note=", if only this column holds the label"),
         )
 
 
@@ -112,10 +112,10 @@ def with_label_columns(source: Source, parts: tuple[str, ...]) -> Source:
             lacking = [part for part in parts if part not in table.columns]
             if 0 < len(lacking) < len(parts):
                 raise DataError(
-                    f"{table.name} has no column {lacking[0]!r}, and it has others of the label columns.",
+                    f"{table.name} has no column {lacking[0]!r}, but has other label columns.",
                     accepted={"columns": ", ".join(table.columns)},
                     fix="give all files the same columns",
                 )
         splits[name] = [LabelColumns(table, parts) for table in tables]
-    note = f"{len(parts)} columns of 0 and 1 are labels, several to a text: {', '.join(parts[:6])}"
+    note = f"{len(parts)} columns of 0 and 1 are labels of a multi-label task: {', '.join(parts[:6])}"
     return Source(source.name, splits, (*source.notes, note + (", ..." if len(parts) > 6 else "")))

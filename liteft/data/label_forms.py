@@ -103,12 +103,12 @@ def _refuse_joined(labels: Sequence[Any], names: set[str], place: Provenance, co
         odd = next((mark for mark in ";|" if any(mark in name for name in names)), None)
         if odd is not None:
             hint = option("label_separator", odd, note=" would split them")
-            notes.append(worded(f"labels with {odd!r} in them are one name each", hint))
+            notes.append(worded(f"labels with {odd!r} in them are single names", hint))
         return
     row, example = next((row, text) for row, text in enumerate(texts) if mark in text)
     raise DataError(
-        f"{place.where(row)}: the column {column!r} holds {example!r}: several labels of a text, it seems.",
-        accepted={"label": "one name a cell, a list of names, or names with a separator that you name"},
+        f"{place.where(row)}: the column {column!r} holds {example!r}, which looks like several labels.",
+        accepted={"label": "one name per cell, a list of names, or names joined by a separator that you specify"},
         fix=[
             option("label_separator", mark),
             option("task", "single_label", note=f", if {mark!r} belongs to the names"),
@@ -123,7 +123,7 @@ def _from_mappings(raw: Labels, task: Task | None, places: Mapping[str, Provenan
     single names, unless the task is multi-label.
 
     Raises:
-        DataError: a value that is neither 0 nor 1.
+        DataError: a value that is which is neither 0 nor 1.
     """
     first = next((value for value in raw["train"] if not is_empty(value)), None)
     if not isinstance(_object(first), Mapping):
@@ -131,7 +131,7 @@ def _from_mappings(raw: Labels, task: Task | None, places: Mapping[str, Provenan
     changed = {
         split: [_chosen(value, places[split], row) for row, value in enumerate(labels)] for split, labels in raw.items()
     }
-    notes.append("labels are objects of names and zeros or ones: the names that are 1 count")
+    notes.append("labels are objects that map names to 0 or 1; the names with 1 apply")
     return single(changed, task, notes)
 
 
@@ -172,14 +172,14 @@ def _from_vectors(
         if beside is None:
             raise _unnamed(raw["train"], names, width, places["train"], column)
         names, file = beside
-        notes.append(f"what the {width} positions of the labels stand for is read from {file}")
+        notes.append(f"the names of the {width} label positions are read from {file}")
     changed = {split: [_named(value, names, places[split], row) for row, value in enumerate(labels)]
                for split, labels in raw.items()}  # fmt: skip
     notes.append(f"labels are vectors of {width} zeros and ones: {', '.join(names[:6])}{', ...' * (width > 6)}")
     carried = {name for value in changed["train"] if value is not None for name in value}
     idle = [name for name in names if name not in carried]
     if idle:
-        notes.append(f"train has no text with {_some(idle)}: no label of the model")
+        notes.append(f"train has no text with {_some(idle)}; the model will not have it as a label")
     return changed
 
 
@@ -237,7 +237,9 @@ def _refuse_fractions(labels: Sequence[Any], texts: set[str], place: Provenance,
     broken = {text for text in texts if not float(text).is_integer()}
     if broken:
         row = next(row for row, value in enumerate(labels) if type(value) is str and value.strip() in broken)
-        raise label_error(place.where(row), f"{float(labels[row])!r}, a number that is not whole", written=task is None)
+        raise label_error(
+            place.where(row), f"{float(labels[row])!r}, which is not a whole number", written=task is None
+        )
 
 
 def _object(value: Any) -> Any:
@@ -259,8 +261,10 @@ def _chosen(value: Any, place: Provenance, row: int) -> list[str] | None:
         return [content]
     if not isinstance(content, Mapping):
         raise DataError(
-            f"{place.where(row)}: the label is no object, and those before it are.",
-            accepted={"label": "in all rows the same: a name, a list of names, or an object of names with 1 or 0 each"},
+            f"{place.where(row)}: the label is not an object, but those before it are.",
+            accepted={
+                "label": "the same form in all rows: a name, a list of names, or an object of names with 1 or 0 each"
+            },
         )
     if is_list(content.get("choices")):
         return list(content["choices"])
@@ -269,9 +273,9 @@ def _chosen(value: Any, place: Provenance, row: int) -> list[str] | None:
         one = bit(cell)
         if one is None:
             raise DataError(
-                f"{place.where(row)}: the label is an object, and {name!r} in it is {cell!r}.",
+                f"{place.where(row)}: the label is an object, in which {name!r} is {cell!r}.",
                 accepted={"label": "a name, a list of names, or an object of names with 1 or 0 each"},
-                fix="write 1 for the names that hold and 0 for the others",
+                fix="write 1 for the names that apply and 0 for the others",
             )
         if one:
             chosen.append(str(name))
@@ -302,7 +306,7 @@ def _width(labels: Sequence[Any], place: Provenance, column: str) -> int | None:
         return None
     (one, first), (two, second) = list(widths.items())[:2]
     raise DataError(
-        f"{place.where(second)}: the column {column!r} holds {two} of zero and one in a list, and {one} at "
+        f"{place.where(second)}: the column {column!r} holds {two} in a list of zeros and ones, and {one} at "
         f"{place.where(first)}.",
         accepted={"vectors": "of one length: a 0 or a 1 for each label", "ids": "each once, as [0, 1]"},
         fix='write names: ["joy", "anger"]',
@@ -317,7 +321,7 @@ def _unnamed(
         fix = option("label_names", [f"name{position}" for position in range(1, width + 1)])
     else:
         fix = Hint(f'label_names=["name1", ..., "name{width}"]', f"--label-names name1,...,name{width}")
-    what = "and what each position stands for is not said" if names is None else f"and there are {len(names)} names"
+    what = "but nothing says what each position means" if names is None else f"and there are {len(names)} names"
     shown = ", ".join(str(bit(entry)) for entry in list(labels[row])[:12]) + (", ..." if width > 12 else "")
     return DataError(
         f"{place.where(row)}: the column {column!r} holds vectors of {width} zeros and ones, {what}.",
@@ -334,7 +338,7 @@ def _named(value: Any, names: tuple[str, ...], place: Provenance, row: int) -> l
         if bits and all(entry == -1 for entry in value):  # withheld, as the hub's test sets have it
             return None
         raise DataError(
-            f"{place.where(row)}: the label is no vector of {len(names)} zeros and ones, as those before it are.",
+            f"{place.where(row)}: the label is not a vector of {len(names)} zeros and ones, but those before it are.",
             accepted={"seen": str(value)[:80]},
         )
     return [name for name, one in zip(names, bits, strict=True) if one]

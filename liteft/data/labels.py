@@ -76,12 +76,12 @@ def parse_labels(
 
 def label_error(where: str, what: str, *, written: bool = False) -> DataError:
     """Return the error for a cell that cannot be a label; ``written``: it is text, which may be a name all the same."""
-    each = ", if each number is a class of its own"
+    each = ", if each number is a separate class"
     names = [option("task", "single_label", note=each) if written else f"names such as '4.5 stars'{each}"]
     return DataError(
         f"{where}: the label is {what}.",
         accepted={"label": "a string, an integer or a boolean; a list of them for several labels"},
-        fix=[OTHER_LABEL, *(names if "not whole" in what else [])],
+        fix=[OTHER_LABEL, *(names if "whole number" in what else [])],
     )
 
 
@@ -98,7 +98,7 @@ def numbered(rows: list[Any], names: tuple[str, ...], provenance: Provenance) ->
     if strange:
         row = next(row for row, value in enumerate(rows) if strange[0] in map(str.strip, map(str, _entries(value))))
         raise DataError(
-            f"{provenance.where(row)}: the label {strange[0]!r} is none of the names that were given.",
+            f"{provenance.where(row)}: the label {strange[0]!r} is not among the given names.",
             accepted={"label_names": ", ".join(names)},
             fix=leave_out("label_names"),
         )
@@ -205,9 +205,9 @@ def _name(value: Any, class_names: tuple[str, ...] | None) -> str | None:
             raise ValueError(f"{value}, and there are {len(class_names)} classes")
         return class_names[value]
     if isinstance(value, float):
-        raise ValueError(f"{value!r}, a number that is not whole")
+        raise ValueError(f"{value!r}, which is not a whole number")
     if isinstance(value, dict):
         raise ValueError("an object")
     if is_list(value):
-        raise ValueError("a list of lists (spans of a text are no labels of it)")
+        raise ValueError("a list of lists (spans are not labels of the whole text)")
     raise ValueError(f"of type {type(value).__name__}")

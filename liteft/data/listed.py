@@ -60,7 +60,7 @@ def _parsed(text: str, place: Provenance, row: int) -> list[Any] | None:
         return None
     if _CUT.fullmatch(text):
         raise DataError(
-            f"{place.where(row)}: the label, {text[:60]}, is a list that numpy cut when it was printed.",
+            f"{place.where(row)}: the label, {text[:60]}, is a list that numpy abbreviated when printing.",
             accepted={"lists": "with all entries"},
             fix="write labels.tolist() instead, to jsonl or parquet",
         )

@@ -131,7 +131,7 @@ def _read(source: Source, *, text: str | None, pair: str | None, label: str | Se
         label = ", ".join(several)
     hint = None
     if train.name.endswith((".csv", ".tsv", ".tab")):
-        hint = "the first line of a csv or tsv file must hold the columns' names; add one if it does not"
+        hint = "the first line of a csv or tsv file must contain the column names; add it if it does not"
     looks = look(train)
     columns = choose_columns(
         train.columns,
@@ -223,7 +223,7 @@ def _keep_labelled(
     missing = [row for row, names in enumerate(rows) if names is None]
     withheld = "-1" not in known and all(names in (None, ("-1",)) for names in rows)
     if split not in ("train", "validation") and withheld:
-        loading.notes.append(f"{split}: no labels; predicted, not scored")
+        loading.notes.append(f"{split}: no labels: predicted, but not scored")
         return
     if missing and not drop_empty:
         raise DataError(
@@ -246,13 +246,13 @@ def _check_classes(loading: _Loading, task: Task, separator: str | None) -> None
     if not classes or (len(classes) == 1 and task == "single_label"):
         raise DataError(
             f"{where}: the column {column!r} holds "
-            + (f"one label only, {classes[0]!r}, in all {len(rows):,} rows." if classes else "no label at all."),
-            accepted={"labels": "two at least, to tell apart"},
+            + (f"only the label {classes[0]!r} in all {len(rows):,} rows." if classes else "no labels at all."),
+            accepted={"labels": "at least two"},
             fix=OTHER_LABEL,
         )
     if task == "single_label" and len(classes) == len(rows) >= 10:
         raise DataError(
-            f"{where}: every one of the {len(rows):,} rows has a label of its own in the column {column!r}.",
+            f"{where}: each of the {len(rows):,} rows has a different label in the column {column!r}.",
             accepted={"first labels": ", ".join(classes[:5])},
             fix=OTHER_LABEL,
         )
@@ -260,7 +260,7 @@ def _check_classes(loading: _Loading, task: Task, separator: str | None) -> None
         marks = [mark for mark in "|;,/" if any(mark in name for name in classes)]
         if marks:
             raise DataError(
-                f"{where}: a multi-label task, and no row has more than one label.",
+                f"{where}: the task is multi-label, but no row has more than one label.",
                 accepted={"first labels": ", ".join(repr(name) for name in classes[:3])},
                 fix=option("label_separator", marks[0]),
             )

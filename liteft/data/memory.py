@@ -53,7 +53,7 @@ def memory_table(content: Any, name: str, *, texts_only: bool = False) -> Memory
         raise DataError(f"{name} is of type {type(content).__name__}.", accepted=_ACCEPTED)
     lengths = {key: len(values) for key, values in columns.items()}
     if len(set(lengths.values())) > 1:
-        raise DataError(f"{name} has columns of several lengths.", accepted=lengths)
+        raise DataError(f"{name} has columns of different lengths.", accepted=lengths)
     if not lengths or not next(iter(lengths.values())):
         raise DataError(f"{name} is empty.", accepted=_ACCEPTED)
     return MemoryTable(name, columns, names_of)
@@ -102,7 +102,7 @@ def _row_columns(rows: Sequence[Any], name: str, texts_only: bool) -> dict[str, 
     different = (row for row in range(len(rows)) if not _alike(rows[row], first))
     odd = next(different, 0)
     raise DataError(
-        f"{name}, row {odd + 1} is of type {type(rows[odd]).__name__}; rows must be of one kind and width.",
+        f"{name}, row {odd + 1} is of type {type(rows[odd]).__name__}; all rows must have the same type and width.",
         accepted=_ACCEPTED,
     )
 
@@ -115,7 +115,7 @@ def _alike(row: Any, first: Any) -> bool:
 
 def _as_list(values: Any, name: str) -> list[Any]:
     if isinstance(values, str | bytes) or not hasattr(values, "__iter__") or isinstance(values, Mapping):
-        raise DataError(f"{name} is of type {type(values).__name__}, no column.", accepted=_ACCEPTED)
+        raise DataError(f"{name} is of type {type(values).__name__}, which is not a column.", accepted=_ACCEPTED)
     if isinstance(values, np.ndarray):
         listed: list[Any] = values.tolist()
         return listed

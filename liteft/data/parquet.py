@@ -46,10 +46,10 @@ class ParquetFile:
         if not head.startswith(b"PAR1"):
             refuse_pages(path, head)
             if not head:
-                raise DataError(f"{path} is no parquet file: it is empty.", fix=EMPTY)
+                raise DataError(f"{path} is not a parquet file: it is empty.", fix=EMPTY)
             raise DataError(
-                f"{path} is no parquet file: it does not begin with PAR1.",
-                fix="get the file again, or give it the ending of what it is (.csv, .jsonl, .arrow)",
+                f"{path} is not a parquet file: it does not begin with PAR1.",
+                fix="download the file again, or give it the right ending (.csv, .jsonl, .arrow)",
             )
         try:
             with parquet.ParquetFile(path) as file:

@@ -118,8 +118,8 @@ def check_rows(
     if not len(records):
         raise DataError(
             f"{records.provenance.sources[0]} holds no rows.",
-            accepted={"rows": "one at least"},
-            fix="give a file that holds some",
+            accepted={"rows": "at least one"},
+            fix="give a file with rows",
         )
     columns = [column for column in (records.texts, records.pairs) if column is not None]
     for column in columns:

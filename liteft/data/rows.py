@@ -214,7 +214,7 @@ def open_rows(path: str | Path, *, encoding: str | None = None, delimiter: str |
 
 def _open_columns(path: Path, kind: str) -> RowFile:
     if path.suffix.casefold() in COMPRESSED:
-        raise DataError(f"{path} is {kind}, compressed once more.", fix="unpack it first")
+        raise DataError(f"{path} is {kind}, compressed twice.", fix="unpack it first")
     if kind == "arrow":
         arrow = ArrowFile.open(path)
         names = schema_names(arrow.schema)
@@ -254,9 +254,9 @@ def format_of(path: Path) -> str:
     if kind is None:
         ways = (way for suffixes, way in _OTHER_WAYS.items() if refused in suffixes)
         raise DataError(
-            f"{path} is in no known format.",
+            f"{path} has an unknown format.",
             accepted={"formats": f"{', '.join(FORMATS)}; and with {', '.join(COMPRESSED)} behind"},
-            fix=next(ways, "rename it to end in what it is, or save it as csv or jsonl"),
+            fix=next(ways, "give it the ending of its format, or save it as csv or jsonl"),
         )
     return kind
 

@@ -67,7 +67,9 @@ def _from_file(path: Path, encoding: str | None, delimiter: str | None) -> Sourc
     if known_suffix(path) == ".txt":
         raise DataError(
             f"{path} is plain text, without labels.",
-            accepted={"labelled": ", ".join(suffix for suffix in FORMATS if suffix != ".txt") + ", a folder a label"},
+            accepted={
+                "labelled": ", ".join(suffix for suffix in FORMATS if suffix != ".txt") + ", one folder per label"
+            },
             fix=Hint(f'unlabeled="{path}" in distill(), to distil with it', f"--unlabeled {path}, to distil with it"),
         )
     file = open_rows(path, encoding=encoding, delimiter=delimiter)

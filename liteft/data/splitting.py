@@ -59,7 +59,7 @@ def carve(
     """
     if any(not 0 < fraction < 1 for fraction in fractions.values()) or sum(fractions.values()) >= 1:
         raise ConfigError(
-            "the fractions of validation and test must each lie between 0 and 1, and leave rows to train on.",
+            "the validation and test fractions must each be between 0 and 1, and must leave rows to train on.",
             accepted=fractions,
             fix=Hint("validation_fraction=0.1, test_fraction=0.1", "--validation-fraction 0.1 --test-fraction 0.1"),
         )
@@ -77,9 +77,9 @@ def carve(
             enough = any(len(drawn) > len(fractions) for drawn in order.values())
             larger = [option(f"{part}_fraction", min(0.5, 2 * fraction))] if enough else ["add more texts"]
             raise DataError(
-                f"{source} has too few texts to make a {part} split: {len(groups):,} different ones, "
+                f"{source} has too few texts to make a {part} split: {len(groups):,} different texts, "
                 f"{len(strata):,} labels.",
-                accepted={"needed": "a label with two different texts for each split"},
+                accepted={"needed": "one label with two different texts for each split"},
                 fix=[f"give a {part} file", *larger],
             )
     taken = {group for chosen in parts.values() for group in chosen}

@@ -19,11 +19,11 @@ from liteft.files import is_lfs_pointer, os_reason
 
 __all__ = ["EMPTY", "MAX_LINE", "head_of", "refuse_pages", "text_encoding", "text_lines"]
 
-EMPTY = "get the file again: nothing was written to it"
+EMPTY = "download the file again: nothing was written to it"
 MAX_LINE = 1 << 26
 _HEAD = 1 << 16
 
-_DAMAGED = "get the file again, if it is cut off or damaged; take the ending off, if it is not compressed"
+_DAMAGED = "download the file again if it is truncated or damaged; remove the ending if it is not compressed"
 _ENCODING = Hint('encoding="NAME"', "--encoding NAME")
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -41,7 +41,7 @@ _MAGIC = (
     (b"\xfd7zXZ\x00", "an xz archive", "rename it to NAME.xz"),
     (b"%PDF-", "a PDF", "export its text"),
     (b"\xd0\xcf\x11\xe0", "an old Office document", "save it as csv (UTF-8)"),
-    (b"SQLite format 3\x00", "an SQLite data base", "export the table as csv"),
+    (b"SQLite format 3\x00", "an SQLite database", "export the table as csv"),
     (b"ARROW1\0\0", "an Arrow file", "rename it to end in .arrow"),
     (b"\x93NUMPY", "a numpy file", "save it as csv, jsonl or parquet"),
     (b"\x89PNG", "a picture", "give a text file"),
@@ -86,9 +86,9 @@ def refuse_pages(path: Path, head: bytes) -> None:
     for begin, what in ((b"<!doctype html", "an HTML page"), (b"<html", "an HTML page"), (b"<?xml", "an XML document")):
         if start.startswith(begin) and inner_name(path).suffix.casefold() != ".txt":
             raise DataError(
-                f"{path} is {what}, no data: an error or a login instead of a download, it may be.",
+                f"{path} is {what}, not data: perhaps an error page or a login page instead of the download.",
                 accepted={"begins": " ".join(start[:60].decode("utf-8", "replace").split())},
-                fix="download the file itself; web sites that show a file have a link to its raw form",
+                fix="download the file itself; web sites that show a file have a link to the raw file",
             )
 
 
@@ -111,7 +111,7 @@ def text_encoding(path: Path, encoding: str | None = None) -> str:
             return name
     for magic, what, fix in _MAGIC:
         if head.startswith(magic):
-            raise DataError(f"{path} is {what}, no text file.", fix=fix.replace("NAME", path.name))
+            raise DataError(f"{path} is {what}, not a text file.", fix=fix.replace("NAME", path.name))
     if b"\0" in head:
         _refuse_binary(path, head)
     return "utf-8"
@@ -137,7 +137,7 @@ def text_lines(path: Path, *, encoding: str, newline: Literal["", "\n"] | None) 
                 number += 1
                 if "\0" in line:
                     raise DataError(
-                        f"{path}, line {number} holds a NUL byte.",
+                        f"{path}, line {number} contains a NUL byte.",
                         accepted={"text": "no U+0000; the file may be damaged, or in another encoding"},
                         fix=[
                             option("encoding", "utf-16-le", note=", if it is UTF-16"),
@@ -147,7 +147,7 @@ def text_lines(path: Path, *, encoding: str, newline: Literal["", "\n"] | None) 
                 if len(line) >= MAX_LINE and not line.endswith(("\n", "\r")):
                     raise DataError(
                         f"{path}, line {number} has over {MAX_LINE:,} characters.",
-                        accepted={"format": "one row a line"},
+                        accepted={"format": "one row per line"},
                     )
                 yield line
     except UnicodeError:
@@ -177,7 +177,7 @@ def _named(encoding: str, head: bytes) -> str:
         near = closest(encoding, _COMMON)
         raise DataError(
             f"there is no encoding {encoding!r}.",
-            accepted={"encoding": ", ".join(_COMMON) + " and what else Python knows"},
+            accepted={"encoding": ", ".join(_COMMON) + " and any other that Python knows"},
             fix=option("encoding", near) if near else (),
         ) from None
     for mark, marked in _MARKS:  # a named encoding leaves the mark in the first column's name
@@ -192,7 +192,7 @@ def _refuse_binary(path: Path, head: bytes) -> None:
         if text.count(0) > 0.7 * len(text):
             raise DataError(
                 f"{path} looks like UTF-16 without a byte-order mark.",
-                accepted={"encoding": "UTF-8, UTF-16 with a byte-order mark, or one that is named"},
+                accepted={"encoding": "UTF-8, UTF-16 with a byte-order mark, or an encoding that you specify"},
                 fix=option("encoding", name),
             )
     try:
@@ -204,9 +204,9 @@ def _refuse_binary(path: Path, head: bytes) -> None:
 
 def _binary(path: Path, byte: int, offset: int) -> DataError:
     return DataError(
-        f"{path} is no text file: byte 0x{byte:02x} at offset {offset:,}, and it is no UTF-8.",
+        f"{path} is not a text file: byte 0x{byte:02x} at offset {offset:,} is not UTF-8.",
         accepted={"formats": "csv, tsv, jsonl, json, txt (text), parquet, arrow"},
-        fix="look at where the file comes from: it is damaged, encrypted, or of another kind than its name says",
+        fix="check where the file comes from: it is damaged, encrypted, or not what its name says",
     )
 
 
@@ -240,7 +240,7 @@ def _wrong_byte(path: Path, encoding: str, error: UnicodeDecodeError, offset: in
     name = encoding.removesuffix("-sig").upper()
     return DataError(
         f"{path} is not {name}: byte 0x{byte:02x} at offset {offset:,}, line {line}.",
-        accepted={"encoding": "UTF-8, UTF-16 with a byte-order mark, or one that is named"},
+        accepted={"encoding": "UTF-8, UTF-16 with a byte-order mark, or an encoding that you specify"},
         fix=[
             option("encoding", guess, note=f" ({whose})")
             for guess, whose in _guesses(error.object[max(0, error.start - 2000) :])

@@ -112,9 +112,9 @@ def _joined(parts: list[Split]) -> Split:
     provenance = [part.provenance for part in parts if part.provenance is not None]
     if len(paired) > 1:
         raise DataError(
-            "some files hold pairs of texts and some do not.",
+            "some files contain text pairs and some do not.",
             accepted={"files": ", ".join(name for origin in provenance for name in origin.sources)},
-            fix=option("pair", "", note=", or give the files one at a time"),
+            fix=option("pair", "", note=", or give the files one by one"),
         )
     offsets = np.cumsum([0] + [len(origin.sources) for origin in provenance])
     return Split(

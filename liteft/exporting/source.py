@@ -199,7 +199,7 @@ def _check_ids(expected: Encoded, found: Encoded, reading: SourceReading, what: 
                     },
                     fix=[
                         "write the tokenizer anew: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)",
-                        "report it: it is a mistake of LiteFT's",
+                        "please report it: this is a bug in LiteFT",
                     ],
                 )
 
@@ -208,7 +208,7 @@ def _check_logits(expected: np.ndarray, found: np.ndarray, reading: SourceReadin
     if expected.shape != found.shape:
         raise VerificationError(
             f"{what} gives {found.shape[1]} logits a text, and transformers {expected.shape[1]}; nothing was exported.",
-            fix="report it: it is a mistake of LiteFT's",
+            fix="please report it: this is a bug in LiteFT",
         )
     differences = np.abs(expected - found).max(axis=1)
     worst = int(differences.argmax())
@@ -221,7 +221,7 @@ def _check_logits(expected: np.ndarray, found: np.ndarray, reading: SourceReadin
                 "LiteFT": np.array2string(found[worst][:6], precision=4),
                 "largest difference": f"{differences[worst]:.2g}, limit {limit:g}",
             },
-            fix="report it: it is a mistake of LiteFT's",
+            fix="please report it: this is a bug in LiteFT",
         )
     return float(differences[worst])
 

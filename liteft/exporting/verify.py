@@ -55,7 +55,7 @@ from liteft.untrusted import TRUST
 __all__ = ["Gate", "check_pairs"]
 
 _INTEGER_PRODUCTS = ("MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QLinearMatMul")
-_REPORT = "report it: it is a mistake of LiteFT's"
+_REPORT = "please report it: this is a bug in LiteFT"
 _SIGNIFICANCE = 0.05  # one-sided, of labels and accuracy beyond their limits: a few near ties prove nothing
 
 

@@ -13,19 +13,19 @@ from liteft.errors import ModelError
 
 __all__ = ["REFUSED", "refuse_family"]
 
-_PADDING = "its answer to a text changes with the padding beside it, whatever the mask says"
+_PADDING = "its result for a text depends on padding, whatever the mask says"
 _SEQUENCES = "it is an encoder-decoder, whose classifier reads a decoder"
 
 REFUSED: Mapping[str, str] = {
     "fnet": f"{_PADDING}: Fourier transforms mix all positions",
     "convbert": f"{_PADDING}: its convolutions read the padding",
     "mobilebert": f"{_PADDING}: its embeddings read the tokens on both sides",
-    "yoso": f"{_PADDING}: transformers weighs padding there instead of hiding it",
-    "longformer": "its attention pads every text to whole windows, which a graph for all lengths cannot hold",
+    "yoso": f"{_PADDING}: transformers weighs padding there instead of masking it",
+    "longformer": "its attention pads every text to whole windows, which a graph for any length cannot express",
     "nystromformer": "its attention fails in transformers itself at lengths that its landmarks do not divide",
-    "xlnet": "its classifier reads the last position of a batch, which is padding: it was made for padding on the left",
-    "funnel": "it halves the positions by a length that is fixed while it is traced",
-    "canine": "it reads characters, without the tokenizer.json that an artifact needs",
+    "xlnet": "its classifier reads the last position, which is padding: it expects padding on the left",
+    "funnel": "it halves the positions by a length that tracing would fix",
+    "canine": "it reads characters and has no tokenizer.json, which an artifact needs",
 }
 """Model type -> why it is refused."""
 
@@ -47,11 +47,11 @@ def refuse_family(folder: Path, config: Mapping[str, Any]) -> None:
     if reason is None and config.get("is_encoder_decoder") and not config.get("is_decoder"):
         reason = _SEQUENCES
     if family == "big_bird" and config.get("attention_type", "block_sparse") == "block_sparse":
-        reason = "its sparse attention works in blocks of a fixed size, which a graph for all lengths cannot hold"
+        reason = "its sparse attention works in blocks of a fixed size, which a graph for any length cannot express"
         fix.insert(0, f'set "attention_type": "original_full" in {folder / "config.json"}')
     if reason is not None:
         raise ModelError(
-            f"{folder} is a {family}, and no artifact can be made of one: {reason}.",
-            accepted={"families": "encoders whose answer does not depend on padding, and decoders such as GPT-2"},
+            f"{folder} is a {family}, which cannot become an artifact: {reason}.",
+            accepted={"families": "encoders whose results do not depend on padding, and decoders such as GPT-2"},
             fix=fix,
         )

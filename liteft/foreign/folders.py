@@ -37,20 +37,20 @@ def no_model(folder: Path) -> ModelError:
         return adapter_alone(folder)
     if not folder.is_dir():
         return ModelError(
-            f"{folder} is {'a file' if folder.exists() else 'no folder'}.",
+            f"{folder} is {'a file' if folder.exists() else 'not a folder'}.",
             accepted=_FOLDERS,
-            fix="look for a misspelling",
+            fix="check the spelling",
         )
     if runs := finished_runs(folder):
         return ModelError(
-            f"{folder} holds runs, and is no model itself.",
+            f"{folder} contains runs, but is not a model itself.",
             accepted={"runs in it": ", ".join(run.name for run in runs)},
             fix=f"name the model of one of them, as {likely_run(runs) / 'model'}",
         )
     return ModelError(
-        f"{folder} is no model folder: it has no config.json.",
+        f"{folder} is not a model folder: it has no config.json.",
         accepted=_FOLDERS,
-        fix="name a folder that save_pretrained, liteft finetune or liteft distill wrote",
+        fix="give a folder written by save_pretrained, liteft finetune or liteft distill",
     )
 
 
@@ -58,18 +58,18 @@ def read_config_json(folder: Path) -> dict[str, Any]:
     """Return the content of a model folder's config.json.
 
     Raises:
-        ModelError: there is none, with what the folder seems to hold instead, or it is no JSON object.
+        ModelError: there is none, with what the folder seems to hold instead, or it is not a JSON object.
     """
     try:
         content = files.read_json(folder / "config.json")
     except FileNotFoundError:
         raise no_model(folder) from None
     except (OSError, ValueError) as error:
-        raise _unusable_config(folder, f"it cannot be read: {error}") from None
+        raise _unusable_config(folder, f"it cannot be parsed: {error}") from None
     if not isinstance(content, dict):
-        raise _unusable_config(folder, "it is no JSON object")
+        raise _unusable_config(folder, "it is not a JSON object")
     return content
 
 
 def _unusable_config(folder: Path, reason: str) -> ModelError:
-    return ModelError(f"{folder / 'config.json'} cannot be used: {reason}.", fix="copy the folder again, whole")
+    return ModelError(f"{folder / 'config.json'} cannot be used: {reason}.", fix="copy the whole folder again")

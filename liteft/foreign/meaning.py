@@ -28,7 +28,7 @@ __all__ = [
 
 LABELS_HINT = Hint(
     'labels=["...", ...], the names in the order of the logits',
-    "--labels FILE, a name a line in the order of the logits",
+    "--labels FILE, one name per line in the order of the logits",
 )
 _ENTAILMENT = ("entail", "not_entail", "non_entail")
 _RENAMED = 6  # labels in a line
@@ -97,21 +97,21 @@ def read_meaning(folder: Path, config: Mapping[str, Any], said: Said | None = No
     architecture = str((config.get("architectures") or [""])[0])
     if not architecture.endswith("ForSequenceClassification"):
         raise ModelError(
-            f"{folder} is no classifier: its architecture is {architecture or 'not named'}.",
+            f"{folder} is not a classifier: its architecture is {architecture or 'not named'}.",
             accepted={"architectures": "...ForSequenceClassification, or a model that liteft trained"},
             fix=train_first(folder),
         )
     labels = _labels(folder, config, said)
     task = _task(folder, config, said)
     if task != "multi_label" and len(labels) == 1:
-        choose = option("task", "multi_label", note=", if each logit is a label that a text has or has not (a sigmoid)")
-        raise _no_scores(folder, f"{folder} has one logit, a score as of a reranker or a regression.", choose)
+        choose = option("task", "multi_label", note=", if each logit is a label that a text has or has not (sigmoid)")
+        raise _no_scores(folder, f"{folder} has one logit: a score, as in reranking or regression.", choose)
     paired = said.paired if said.paired is not None else said.seen_pairs
     if said.paired is None and not said.seen_pairs and _reads_pairs(labels):
         raise ModelError(
-            f"the labels of {folder} ({', '.join(labels)}) are those of pairs of texts, and nothing says that it reads "
+            f"the labels of {folder} ({', '.join(labels)}) are typical of text pairs, but nothing says that it reads "
             "pairs.",
-            accepted={"a model of pairs": "verified on pairs, premise first"},
+            accepted={"a model of pairs": "verified on pairs, the premise first"},
             fix=[
                 Hint("paired=True, with texts that have a pair", "--pair COLUMN, the column of the second text"),
                 Hint("paired=False, if it reads single texts", "--pair '', if it reads single texts"),
@@ -163,7 +163,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
         path: a name a line; or, ending in .json, a list of names, or an object as config.json's id2label is.
 
     Raises:
-        ConfigError: it cannot be read, or holds no such thing.
+        ConfigError: it cannot be parsed, or holds no such thing.
     """
     try:
         if path.suffix.lower() != ".json":
@@ -173,7 +173,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {files.os_reason(error)}.", fix=option("labels", "FILE")) from None
     except ValueError as error:
-        raise ConfigError(f"{path} holds no label names: {error}.", accepted=_LABEL_FILES) from None
+        raise ConfigError(f"{path} does not contain label names: {error}.", accepted=_LABEL_FILES) from None
     if isinstance(content, Mapping):
         content = content.get("id2label", content)
         ordered = _numbered(content)
@@ -181,10 +181,12 @@ def read_labels(path: Path) -> tuple[str, ...]:
             return ordered
     elif isinstance(content, list) and all(isinstance(name, str) for name in content):
         return tuple(content)
-    raise ConfigError(f"{path} holds no label names.", accepted=_LABEL_FILES)
+    raise ConfigError(f"{path} does not contain label names.", accepted=_LABEL_FILES)
 
 
-_LABEL_FILES = {"labels": 'a name a line; or .json: ["a", "b"], or {"0": "a", "1": "b"}, in the order of the logits'}
+_LABEL_FILES = {
+    "labels": 'one name per line; or .json: ["a", "b"], or {"0": "a", "1": "b"}, in the order of the logits'
+}
 
 
 def _own_meaning(folder: Path, own: Any, said: Said) -> Meaning:
@@ -192,7 +194,7 @@ def _own_meaning(folder: Path, own: Any, said: Said) -> Meaning:
         labels, task, paired = tuple(own["labels"]), cast(Task, own["task"]), bool(own["paired"])
     except (TypeError, KeyError) as error:
         raise ModelError(
-            f"{folder / 'config.json'}: the key 'liteft' does not fit: {error!r}.", fix="copy the folder again, whole"
+            f"{folder / 'config.json'}: the key 'liteft' does not fit: {error!r}.", fix="copy the whole folder again"
         ) from None
     given = {"labels": said.labels, "task": said.task, "paired": said.paired}
     stated = {"labels": labels, "task": task, "paired": paired}
@@ -200,7 +202,7 @@ def _own_meaning(folder: Path, own: Any, said: Said) -> Meaning:
         if value is not None and value != stated[name]:
             hint = Hint("leave out paired", "leave out --pair") if name == "paired" else leave_out(name)
             raise ConfigError(
-                f"{folder} was trained with {name} = {_shown(stated[name])}, and {_shown(value)} was asked for.",
+                f"{folder} was trained with {name} = {_shown(stated[name])}, but {_shown(value)} was requested.",
                 fix=hint,
             )
     return Meaning(labels, task, paired, own=True)
@@ -214,22 +216,22 @@ def _labels(folder: Path, config: Mapping[str, Any], said: Said) -> tuple[str, .
     if said.labels is not None:
         if len(said.labels) != count or len(set(said.labels)) != count:
             raise ConfigError(
-                f"{len(said.labels)} labels were named for {folder}, which has {count} logits.",
+                f"{len(said.labels)} labels were given for {folder}, which has {count} logits.",
                 accepted={"labels": f"{count} names, each once, in the order of the logits"},
             )
         return said.labels
     if names is None:
         raise ModelError(
-            f"{folder / 'config.json'} numbers its labels {_listed(named)}, and logits are numbered from 0.",
+            f"{folder / 'config.json'} numbers its labels {_listed(named)}, but logits are numbered from 0.",
             accepted={"id2label": f"the numbers 0 to {count - 1}, each once"},
-            fix=[f"mend id2label in {folder / 'config.json'}", LABELS_HINT],
+            fix=[f"correct id2label in {folder / 'config.json'}", LABELS_HINT],
         )
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ModelError(
-            f"{folder / 'config.json'} has the label {twice!r} twice.",
-            accepted={"id2label": "a name of its own for each logit"},
-            fix=[f"mend id2label in {folder / 'config.json'}", LABELS_HINT],
+            f"{folder / 'config.json'} contains the label {twice!r} twice.",
+            accepted={"id2label": "a different name for each logit"},
+            fix=[f"correct id2label in {folder / 'config.json'}", LABELS_HINT],
         )
     return names
 
@@ -237,22 +239,22 @@ def _labels(folder: Path, config: Mapping[str, Any], said: Said) -> tuple[str, .
 def _task(folder: Path, config: Mapping[str, Any], said: Said) -> Task | None:
     kind = config.get("problem_type")
     if kind == "regression":
-        mend = f"mend problem_type in {folder / 'config.json'}, if each logit is a label that a text has or has not"
+        mend = f"correct problem_type in {folder / 'config.json'}, if each logit is a label that a text has or has not"
         message = f"{folder} is a regression (problem_type in config.json): its logits are scores."
         raise _no_scores(folder, message, mend)
     stated = {"single_label_classification": "single_label", "multi_label_classification": "multi_label"}.get(str(kind))
     if stated is not None and said.task not in (None, stated):
         raise ConfigError(
-            f"{folder / 'config.json'} says problem_type {kind}, and task {said.task} was asked for.",
-            fix=[leave_out("task"), f"mend problem_type in {folder / 'config.json'}"],
+            f"{folder / 'config.json'} says problem_type {kind}, but task {said.task} was requested.",
+            fix=[leave_out("task"), f"correct problem_type in {folder / 'config.json'}"],
         )
     return cast("Task | None", said.task or stated)
 
 
 def _no_scores(folder: Path, message: str, way_out: str | Hint) -> ModelError:
     return ModelError(
-        f"{message} There is no task for scores yet.",
-        accepted={"tasks": "single_label, from two labels on; multi_label"},
+        f"{message} Scores are not supported as a task yet.",
+        accepted={"tasks": "single_label, with two or more labels; multi_label"},
         fix=[way_out, train_first(folder)],
     )
 

@@ -54,7 +54,7 @@ def read_pooling(folder: Path) -> Literal["cls", "mean"] | None:
         return None
     modes = _pooling_modes(path)
     if len(modes) != 1 or modes[0] not in _MODES:
-        raise _other(whole, f"pools by {' and '.join(modes) or 'nothing that its configuration names'}")
+        raise _other(whole, f"pools by {' and '.join(modes) or 'a method that its configuration does not name'}")
     return "cls" if _MODES[modes[0]] == "cls" else "mean"
 
 
@@ -76,10 +76,10 @@ def _settings(folder: Path) -> dict[str, Any]:
 
 
 def _other(folder: Path, what: str) -> ModelError:
-    note = ", if another pooling than the one that it was trained with will do"
+    note = ", if a pooling that it was not trained with will do"
     return ModelError(
         f"{folder} {what}.",
-        accepted={"pooling": "cls or mean, one of them, with a head on it"},
+        accepted={"pooling": "cls or mean, with a head on top"},
         fix=[option("pooling", "mean", note=note), "another base"],
     )
 
@@ -109,4 +109,4 @@ def _read(path: Path) -> Any:
     try:
         return files.read_json(path)
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read: {error}.", fix="copy the folder again, whole") from None
+        raise ModelError(f"{path} cannot be read: {error}.", fix="copy the whole folder again") from None

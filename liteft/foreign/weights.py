@@ -68,9 +68,9 @@ def require_weights(folder: Path) -> list[Path]:
     for path in found:
         if _is_lfs_pointer(path):
             raise ModelError(
-                f"{path} is a pointer of git-lfs, and not the weights themselves.",
-                accepted={WEIGHTS: "the file that the pointer stands for"},
-                fix=["git lfs pull, in the repository that it comes from", "download the file itself"],
+                f"{path} is a git-lfs pointer, not the weights themselves.",
+                accepted={WEIGHTS: "the file behind the pointer"},
+                fix=["git lfs pull, in the repository that it came from", "download the file itself"],
             )
     return found
 
@@ -93,13 +93,13 @@ def refuse_quantized(folder: Path, config: dict[str, Any]) -> None:
     if not told:
         return
     method = told.get("quant_method", "unknown") if isinstance(told, dict) else "unknown"
-    bits = "" if not isinstance(told, dict) else " in 4 bits" if told.get("load_in_4bit") else ""
-    bits = " in 8 bits" if not bits and isinstance(told, dict) and told.get("load_in_8bit") else bits
+    bits = "" if not isinstance(told, dict) else " in 4-bit form" if told.get("load_in_4bit") else ""
+    bits = " in 8-bit form" if not bits and isinstance(told, dict) and told.get("load_in_8bit") else bits
     raise ModelError(
         f"{folder} holds weights{bits} that were quantized with {method}.",
         accepted={"weights": "float32, float16 or bfloat16; int8 comes with the export"},
         fix=[
-            "the folder that was quantized, as it was before",
+            "the original folder, before quantization",
             f"in Python: model = {_loaded(folder)}; model.dequantize().save_pretrained(NEW, "
             "save_original_format=False); "
             f"AutoTokenizer.from_pretrained({str(folder)!r}).save_pretrained(NEW)",
@@ -108,7 +108,7 @@ def refuse_quantized(folder: Path, config: dict[str, Any]) -> None:
 
 
 def weight_names(path: Path) -> list[str]:
-    """Return the names of the tensors in a safetensors file, from its head alone; [] where it cannot be read."""
+    """Return the names of the tensors in a safetensors file, from its head alone; [] where it cannot be parsed."""
     return list(_header(path))
 
 
@@ -143,20 +143,20 @@ def _no_weights(folder: Path) -> ModelError:
     others = sorted({path.name for pattern in _OTHERS for path in folder.glob(pattern)} - {"training_args.bin"})
     if (folder / "manifest.json").is_file():
         return ModelError(
-            f"{folder} is an artifact, which holds a graph and no weights to train.",
+            f"{folder} is an artifact: it contains a graph, not weights that can be trained.",
             accepted={"weights": f"{WEIGHTS}, or its parts with {INDEX}"},
-            fix="name the run or model folder that it was made of",
+            fix="give the run or model folder that it was made from",
         )
     if others:
         return ModelError(
-            f"{folder} has no {WEIGHTS}; weights in other formats are never loaded, and it holds {others[0]}.",
+            f"{folder} has no {WEIGHTS}; weights in other formats are never loaded, and it contains {others[0]}.",
             accepted={"weights": f"{WEIGHTS}, or its parts with {INDEX}"},
-            fix=f"write them anew where you trust them: in Python, {_loaded(folder)}.save_pretrained({str(folder)!r})",
+            fix=f"convert them if you trust them: in Python, {_loaded(folder)}.save_pretrained({str(folder)!r})",
         )
     return ModelError(
-        f"{folder} holds no weights: there is no {WEIGHTS}.",
+        f"{folder} has no weights: there is no {WEIGHTS}.",
         accepted={"weights": f"{WEIGHTS}, or its parts with {INDEX}"},
-        fix="copy the folder again, whole",
+        fix="copy the whole folder again",
     )
 
 
@@ -183,7 +183,7 @@ def adapter_alone(folder: Path) -> ModelError:
     except (OSError, ValueError, AttributeError):
         pass
     return ModelError(
-        f"{folder} holds an adapter of peft, and not the model that it is on.",
+        f"{folder} contains a peft adapter, not the model that it belongs to.",
         accepted={"its base": base, "weights": f"{WEIGHTS}, of the model with the adapter merged into it"},
         fix=[
             f"merge it, in Python: model = AutoModelForSequenceClassification.from_pretrained({base!r}, "
@@ -208,15 +208,15 @@ def _check_parts(folder: Path, found: list[Path]) -> None:
     except FileNotFoundError:
         named = None
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ModelError(f"{folder / INDEX} cannot be used: {error!r}.", fix="copy the folder again, whole") from None
+        raise ModelError(f"{folder / INDEX} cannot be used: {error!r}.", fix="copy the whole folder again") from None
     if named is None:
         raise ModelError(
-            f"{folder} holds weights in parts, and not {INDEX}, which says what lies in which.",
-            fix="copy the folder again, whole",
+            f"{folder} has weights in several files, but not {INDEX}, which says where each weight is.",
+            fix="copy the whole folder again",
         )
     missing = sorted(str(name) for name in named if name not in {path.name for path in found})
     if missing:
         raise ModelError(
             f"{folder} lacks {len(missing)} of the {len(named)} parts of its weights, {missing[0]} first.",
-            fix="copy the folder again, whole",
+            fix="copy the whole folder again",
         )

@@ -53,14 +53,14 @@ def prove_trimming(
     _check_ids(before, after, same, vocabulary, split)
     lost = np.flatnonzero(unknown_after & ~unknown_before)
     if len(lost):
-        raise _wrong(f"{split.texts[lost[0]]!r} has an unknown word that it had not before")
+        raise _wrong(f"{split.texts[lost[0]]!r} has an unknown word that it did not have before")
     compared = np.flatnonzero(same)[:_LOGITS]
     if len(compared):
         part = split.take(compared)
         logits = [predict_logits(loaded, part.texts, part.pairs) for loaded in (full, trimmed)]
         different = np.flatnonzero((logits[0] != logits[1]).any(axis=1))
         if len(different):
-            raise _wrong(f"the logits of {part.texts[different[0]]!r} are other ones")
+            raise _wrong(f"the logits of {part.texts[different[0]]!r} have changed")
     around = _around(full.tokenizer, split) * len(split)
     tokens = int(before.lengths.sum()) - around
     unchanged = _tokens_of_kept_words(before, kept, full.tokenizer.continuations()) - around
@@ -80,10 +80,10 @@ def prove_trimming(
 
 def trimming_text(proof: dict[str, Any]) -> str:
     """Return in one line what ``prove_trimming`` found."""
-    text = f"vocabulary: {proof['pieces']:,} of {proof['of']:,} pieces"
+    text = f"vocabulary: {proof['pieces']:,} of {proof['of']:,} tokens"
     if proof["unchanged_tokens"] is not None:
         text += (
-            f"; read as before: {100 * proof['unchanged_tokens']:.1f}% of the tokens and "
+            f"; tokenized as before: {100 * proof['unchanged_tokens']:.1f}% of the tokens and "
             f"{100 * proof['unchanged_texts']:.1f}% of {proof['texts']:,} texts of {proof['split']}"
         )
     return text
@@ -92,9 +92,9 @@ def trimming_text(proof: dict[str, Any]) -> str:
 def _check_ids(before: Encoded, after: Encoded, same: np.ndarray, vocabulary: TrimmedVocabulary, split: Split) -> None:
     for row in np.flatnonzero(same):
         if not np.array_equal(vocabulary.old_ids[after.ids[row]], before.ids[row]):
-            raise _wrong(f"{split.texts[row]!r} has other pieces, though all of its pieces were kept")
+            raise _wrong(f"{split.texts[row]!r} is tokenized differently, though all of its tokens were kept")
         if not np.array_equal(after.type_ids[row], before.type_ids[row]):
-            raise _wrong(f"{split.texts[row]!r} has other type ids")
+            raise _wrong(f"{split.texts[row]!r} has different type ids")
 
 
 def _tokens_of_kept_words(encoded: Encoded, kept: np.ndarray, continues: np.ndarray) -> int:
@@ -118,6 +118,6 @@ def _around(tokenizer: TextTokenizer, split: Split) -> int:
 
 def _wrong(what: str) -> VerificationError:
     return VerificationError(
-        f"the trimmed vocabulary does not stand for the whole one: {what}.",
-        fix=[leave_out("vocabulary"), "report it: it is a mistake of LiteFT's"],
+        f"the trimmed vocabulary is not equivalent to the whole one: {what}.",
+        fix=[leave_out("vocabulary"), "please report it: this is a bug in LiteFT"],
     )

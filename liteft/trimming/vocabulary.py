@@ -108,8 +108,10 @@ def check_budget(tokenizer: TextTokenizer, most: int) -> None:
     least = least_pieces(tokenizer)
     if most < least:
         raise ConfigError(
-            f"a vocabulary of {most:,} pieces is too small for this tokenizer.",
-            accepted={"pieces": f"{least:,} at least: special tokens and single characters, so that no word is lost"},
+            f"a vocabulary of {most:,} tokens is too small for this tokenizer.",
+            accepted={
+                "tokens": f"at least {least:,}: special tokens and single characters, which can write every word"
+            },
             fix=option("vocabulary", -(-least * 3 // 2000) * 1000),
         )
 

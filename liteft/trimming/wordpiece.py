@@ -20,9 +20,9 @@ from liteft.tokenization import TextTokenizer
 __all__ = ["WordPiece", "read_wordpiece", "with_pieces"]
 
 _KINDS = {
-    "BPE": "byte-pair encoding, whose pieces are made of one another by merges",
-    "Unigram": "sentence pieces, chosen by probability",
-    "WordLevel": "whole words, which nothing could take the place of",
+    "BPE": "byte-pair encoding, whose tokens are built from each other by merges",
+    "Unigram": "a unigram model, which chooses tokens by probability",
+    "WordLevel": "whole words, which no other token can replace",
 }
 _ALWAYS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -95,7 +95,7 @@ def with_pieces(json_text: str, pieces: Iterable[str], *, padding: str | None) -
     _renumber(content.get("post_processor"), ids)
     written = json.dumps(content, ensure_ascii=False)
     if Tokenizer.from_str(written).get_vocab(with_added_tokens=True) != ids:
-        raise ModelError("the trimmed tokenizer.json is read with other ids than it was written with.")
+        raise ModelError("the trimmed tokenizer.json is read with different ids than it was written with.")
     return written, tokens
 
 

@@ -21,7 +21,7 @@ _LEAF, _HAS_LEAF, _EXTENDED = 1 << 31, 1 << 8, 1 << 9
 
 
 def check_charsmap(text: str) -> None:
-    """Refuse a map that leads out of itself.
+    """Refuse a map that points outside itself.
 
     Args:
         text: base64 of the number of bytes of the trie, the trie, and texts that each end in a zero byte.
@@ -30,14 +30,14 @@ def check_charsmap(text: str) -> None:
         ValueError: what is wrong with it.
     """
     if len(text) > _LONGEST:
-        raise ValueError("its map of characters is longer than any that is known")
+        raise ValueError("its character map is longer than any known one")
     try:
         content = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError("its map of characters is no base64") from None
+        raise ValueError("its character map is not base64") from None
     size = int.from_bytes(content[:4], "little")
     if len(content) < 8 or size % 4 or not 4 <= size <= len(content) - 4:
-        raise ValueError("its map of characters is cut, or none")
+        raise ValueError("its character map is truncated or malformed")
     units = np.frombuffer(content, "<u4", count=size // 4, offset=4)
     _check_texts(content[4 + size :], units)
     _check_trie(units)
@@ -48,17 +48,17 @@ def _check_texts(texts: bytes, units: np.ndarray) -> None:
     try:
         texts.decode("utf-8")
     except UnicodeDecodeError:
-        raise ValueError("its map of characters holds texts that are no UTF-8") from None
+        raise ValueError("its character map contains texts that are not UTF-8") from None
     if not texts.endswith(b"\0"):
-        raise ValueError("its map of characters holds a text without an end")
+        raise ValueError("its character map contains an unterminated text")
     if np.diff(np.flatnonzero(np.frombuffer(texts, np.uint8) == 0), prepend=-1).max() > _LONGEST_TEXT:
-        raise ValueError("its map of characters makes a character longer than any that is known")
+        raise ValueError("its character map makes a character longer than any known one")
     places = (units & ~np.uint32(_LEAF))[units & _LEAF != 0]
     if places.size and places.max() >= len(texts):
-        raise ValueError("its map of characters points behind its texts")
+        raise ValueError("its character map points past its texts")
     starts = np.frombuffer(texts, np.uint8)[places]
     if np.any((starts & 0xC0) == 0x80):
-        raise ValueError("its map of characters points into the middle of a character")
+        raise ValueError("its character map points into the middle of a character")
 
 
 def _check_trie(units: np.ndarray) -> None:
@@ -67,7 +67,7 @@ def _check_trie(units: np.ndarray) -> None:
     found = units[nodes].astype(np.int64)
     children = nodes ^ ((found >> 10) << np.where(found & _EXTENDED, 8, 0))
     if np.any(children | 0xFF >= len(units)):
-        raise ValueError("its map of characters leads out of itself")
+        raise ValueError("its character map points outside itself")
     values = units[children[found & _HAS_LEAF != 0]]
     if np.any(values & _LEAF == 0):
-        raise ValueError("its map of characters has a value that is none")
+        raise ValueError("its character map has an invalid value")

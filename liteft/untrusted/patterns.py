@@ -47,7 +47,7 @@ def check_pattern(pattern: str) -> None:
     if pattern in _KNOWN:
         return
     if not 0 < len(pattern) <= _LONGEST or not _never_goes_back(pattern):
-        raise UnknownPattern(f"it has a regular expression that is not known to end soon, {pattern[:80]!r}")
+        raise UnknownPattern(f"it has a regular expression that may take exponential time, {pattern[:80]!r}")
 
 
 def _never_goes_back(pattern: str) -> bool:

@@ -50,7 +50,7 @@ def read_bytes(path: Path, most: int = MOST_JSON) -> bytes:
         most: bytes that it may have.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: it cannot be parsed.
         ValueError: it is no regular file, or a larger one.
     """
     with os.fdopen(open_regular(path), "rb") as file:
@@ -90,7 +90,7 @@ def parse_json(content: bytes, *, unique: bool = False) -> Any:
     """
     hook = _unique_keys if unique else None
     if content.count(b"[") + content.count(b"{") > _MOST_CONTAINERS or content.count(b",") > _MOST_VALUES:
-        raise ValueError("it holds more lists and values than are read")
+        raise ValueError("it contains more lists and values than are accepted")
     try:
         return json.loads(content.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=hook)
     except RecursionError:
@@ -125,28 +125,28 @@ def plain_text(value: Any, *, depth: int = 24) -> None:
 
 def _check_scalar(value: Any) -> None:
     if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
-        raise ValueError("it holds a whole number beyond 64 bits")
+        raise ValueError("it contains an integer beyond 64 bits")
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("it holds a number beyond float64")
+        raise ValueError("it contains a number beyond float64")
     if isinstance(value, str):
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise ValueError("it holds a text with half of a character") from None
+            raise ValueError("it contains a text with half a surrogate pair") from None
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a key stands twice in one object")
+        raise ValueError("a key occurs twice in one object")
     return found
 
 
 def _check_regular(mode: int) -> None:
     if not stat.S_ISREG(mode):
         kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
-        raise ValueError(f"it is {kinds.get(stat.S_IFMT(mode), 'a device')}, and no file")
+        raise ValueError(f"it is {kinds.get(stat.S_IFMT(mode), 'a device')}, not a file")
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"it holds {name}, which is no JSON")
+    raise ValueError(f"it contains {name}, which is not JSON")

@@ -41,8 +41,8 @@ class _Checker:
     def component(self, value: Any, place: str) -> None:
         """Check a normalizer, pre_tokenizer, post_processor or decoder."""
         self.parts += 1
-        _need(self.parts <= _MOST_PARTS, "it has more parts than any that is known")
-        _need(isinstance(value, dict) and isinstance(value.get("type"), str), f"its {place} is none")
+        _need(self.parts <= _MOST_PARTS, "it has more parts than any known one")
+        _need(isinstance(value, dict) and isinstance(value.get("type"), str), f"its {place} is malformed")
         kind = value["type"]
         known = _COMPONENTS[place].get(kind)
         _need(known is not None, f"its {place} is of an unknown type, {kind[:40]!r}")
@@ -63,7 +63,7 @@ class _Checker:
         assert isinstance(pattern, dict) and isinstance(content, str)
         shortest = len(pattern["String"].encode()) if "String" in pattern else 1
         self.growth *= max(1.0, len(content.encode()) / shortest)
-        _need(self.growth <= _MOST_GROWTH, "its normalizer makes texts much longer than they are")
+        _need(self.growth <= _MOST_GROWTH, "its normalizer makes texts much longer")
 
 
 Check = Callable[[_Checker, Any, str], None]
@@ -80,7 +80,7 @@ def checked_tokenizer(content: bytes, *, trust: bool = False) -> str:
         ValueError: what it holds that is not known to be harmless.
     """
     tokenizer = parse_json(content, unique=True)
-    _need(isinstance(tokenizer, dict), "a tokenizer.json holds a JSON object")
+    _need(isinstance(tokenizer, dict), "tokenizer.json must be a JSON object")
     strange = sorted(set(tokenizer) - _TOP - set(_PLACES))
     _need(not strange, f"it has an unknown key, {strange[:1]}")
     model = tokenizer.get("model")
@@ -120,7 +120,10 @@ def _check_model(checker: _Checker, model: dict[str, Any]) -> int:
     _check_ids(vocabulary.values(), len(vocabulary))
     _check_pieces(vocabulary)
     unknown = model.get("unk_token", "[UNK]")
-    _need(unknown in vocabulary or (kind == "BPE" and unknown in (None, "[UNK]")), "its unknown token is no piece")
+    _need(
+        unknown in vocabulary or (kind == "BPE" and unknown in (None, "[UNK]")),
+        "its unknown token is not in the vocabulary",
+    )
     if kind == "BPE":
         _check_merges(model.get("merges"), vocabulary, model.get("continuing_subword_prefix") or "")
     return len(vocabulary)
@@ -132,18 +135,18 @@ def _check_scores(vocabulary: Any, unknown: Any) -> int:
         type(each) is list and len(each) == 2 and type(each[0]) is str and type(each[1]) in (float, int)
         for each in vocabulary
     )
-    _need(fits, "its vocabulary is no list of pieces and scores")
-    _need(len(vocabulary) <= _MOST_IDS, "its vocabulary is larger than any that is known")
-    _need(all(-1e6 < score < 1e6 for _, score in vocabulary), "its vocabulary has a score that is none")  # NaN, too
+    _need(fits, "its vocabulary is not a list of tokens and scores")
+    _need(len(vocabulary) <= _MOST_IDS, "its vocabulary is larger than any known one")
+    _need(all(-1e6 < score < 1e6 for _, score in vocabulary), "its vocabulary has an invalid score")  # NaN, too
     _check_pieces(piece for piece, _ in vocabulary)
-    _need(all(piece for piece, _ in vocabulary), "its vocabulary has an empty piece")
-    _need(type(unknown) is int and 0 <= unknown < len(vocabulary), "its unknown token is no piece")
+    _need(all(piece for piece, _ in vocabulary), "its vocabulary has an empty token")
+    _need(type(unknown) is int and 0 <= unknown < len(vocabulary), "its unknown token is not in the vocabulary")
     return len(vocabulary)
 
 
 def _check_ids(ids: Iterable[Any], count: int) -> None:
     found = list(ids)
-    _need(set(map(type, found)) <= {int}, "its vocabulary has an id that is no whole number")
+    _need(set(map(type, found)) <= {int}, "its vocabulary has an id that is not an integer")
     least, most = min(found), max(found)
     _need(least >= 0 and most < min(_MOST_IDS, 2 * count + (1 << 17)), f"its vocabulary has an id of {most or least}")
 
@@ -153,32 +156,32 @@ def _check_pieces(pieces: Iterable[str]) -> None:
     try:
         whole.encode()
     except UnicodeEncodeError:
-        raise ValueError("its vocabulary has half of a character") from None
-    _need(max(map(len, listed)) <= _LONGEST_PIECE, "its vocabulary has a piece longer than any that is known")
+        raise ValueError("its vocabulary has half a surrogate pair") from None
+    _need(max(map(len, listed)) <= _LONGEST_PIECE, "its vocabulary has a token longer than any known one")
 
 
 def _check_merges(merges: Any, vocabulary: dict[str, Any], prefix: str) -> None:
     """Check that both sides of every merge are pieces, and what they make: it is cut where the prefix ends."""
-    _need(isinstance(merges, list), "its merges are none")
+    _need(isinstance(merges, list), "its merges are malformed")
     for merge in merges:
         pair = merge.split(" ") if type(merge) is str else merge
         fits = type(pair) is list and len(pair) == 2 and type(pair[0]) is str and type(pair[1]) is str
-        _need(fits, "its merges are no pairs of pieces")
+        _need(fits, "its merges are not pairs of tokens")
         left, right = pair
         fits = left in vocabulary and right in vocabulary and len(right.encode()) >= len(prefix.encode())
-        _need(fits and (not prefix or right.startswith(prefix)), "its merges are no pairs of pieces")
-        _need(left + right[len(prefix) :] in vocabulary, "its merges make what is no piece")
+        _need(fits and (not prefix or right.startswith(prefix)), "its merges are not pairs of tokens")
+        _need(left + right[len(prefix) :] in vocabulary, "its merges make something that is not a token")
 
 
 def _check_added(added: Any, size: int) -> None:
-    _need(isinstance(added, list) and len(added) <= _MOST_ADDED, "its added tokens are no list of tokens")
+    _need(isinstance(added, list) and len(added) <= _MOST_ADDED, "its added tokens are not a list of tokens")
     for token in added:
-        _need(isinstance(token, dict) and set(token) <= {"id", "content", *_ADDED}, "an added token is none")
+        _need(isinstance(token, dict) and set(token) <= {"id", "content", *_ADDED}, "an added token is malformed")
         content, number = token.get("content"), token.get("id")
         _need(type(content) is str and 0 < len(content) <= _LONGEST_PIECE, "an added token has no content")
         _need(type(number) is int, "an added token has no id")
         _need(0 <= number < min(_MOST_IDS, 2 * (size + len(added)) + (1 << 17)), f"an added token has the id {number}")
-        _need(all(type(token.get(name, False)) is kind for name, kind in _ADDED.items()), "an added token is none")
+        _need(all(type(token.get(name, False)) is kind for name, kind in _ADDED.items()), "an added token is malformed")
 
 
 def _need(fits: bool, message: str) -> None:
@@ -191,7 +194,9 @@ def _need(fits: bool, message: str) -> None:
 
 def _text(most: int, least: int = 0) -> Check:
     def check(_: _Checker, value: Any, where: str) -> None:
-        _need(isinstance(value, str) and least <= len(value) <= most, f"its {where} is no text of known length")
+        _need(
+            isinstance(value, str) and least <= len(value) <= most, f"its {where} is not a text of an accepted length"
+        )
 
     return check
 
@@ -219,16 +224,16 @@ def _word(*known: str) -> Check:
 
 
 def _nothing(_: _Checker, value: Any, where: str) -> None:
-    _need(value is None, f"its {where} makes other tokens of a text each time")
+    _need(value is None, f"its {where} makes different tokens each time")
 
 
 def _number(_: _Checker, value: Any, where: str) -> None:
-    _need(type(value) in (int, float) and math.isfinite(value), f"its {where} is no number")
+    _need(type(value) in (int, float) and math.isfinite(value), f"its {where} is not a number")
 
 
 def _parts(place: str) -> Check:
     def check(checker: _Checker, value: Any, where: str) -> None:
-        _need(isinstance(value, list), f"its {where} is no list")
+        _need(isinstance(value, list), f"its {where} is not a list")
         for each in value:
             checker.component(each, place)
 
@@ -236,54 +241,54 @@ def _parts(place: str) -> Check:
 
 
 def _pattern(checker: _Checker, value: Any, where: str) -> None:
-    _need(isinstance(value, dict) and len(value) == 1, f"its {where} is none")
+    _need(isinstance(value, dict) and len(value) == 1, f"its {where} is malformed")
     ((kind, text),) = value.items()
-    _need(kind in ("String", "Regex") and isinstance(text, str), f"its {where} is none")
-    _need(0 < len(text) <= _LONGEST_PIECE, f"its {where} is empty, or longer than any that is known")
+    _need(kind in ("String", "Regex") and isinstance(text, str), f"its {where} is malformed")
+    _need(0 < len(text) <= _LONGEST_PIECE, f"its {where} is empty, or longer than any known one")
     if kind == "Regex" and not checker.trust:
         check_pattern(text)
 
 
 def _charsmap(_: _Checker, value: Any, where: str) -> None:
     if value is not None:
-        _need(isinstance(value, str), f"its {where} is no text")
+        _need(isinstance(value, str), f"its {where} is not a text")
         check_charsmap(value)
 
 
 def _token(_: _Checker, value: Any, where: str) -> None:
     fits = isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and type(value[1]) is int
-    _need(fits and 0 <= value[1] < _MOST_IDS, f"its {where} is no token with an id")
+    _need(fits and 0 <= value[1] < _MOST_IDS, f"its {where} is not a token with an id")
 
 
 def _pieces(_: _Checker, value: Any, where: str) -> None:
     """A template: special tokens, and each text once."""
-    _need(isinstance(value, list) and 0 < len(value) <= 16, f"its {where} is no template")
+    _need(isinstance(value, list) and 0 < len(value) <= 16, f"its {where} is not a template")
     texts = []
     for each in value:
-        _need(isinstance(each, dict) and len(each) == 1, f"its {where} is no template")
+        _need(isinstance(each, dict) and len(each) == 1, f"its {where} is not a template")
         ((kind, piece),) = each.items()
         fits = kind in ("Sequence", "SpecialToken") and isinstance(piece, dict) and set(piece) == {"id", "type_id"}
-        _need(fits and isinstance(piece["id"], str), f"its {where} is no template")
-        _need(type(piece["type_id"]) is int and 0 <= piece["type_id"] < 256, f"its {where} has a type that is none")
+        _need(fits and isinstance(piece["id"], str), f"its {where} is not a template")
+        _need(type(piece["type_id"]) is int and 0 <= piece["type_id"] < 256, f"its {where} has an invalid type")
         texts += [piece["id"]] if kind == "Sequence" else []
     wanted = ["A", "B"] if where.endswith("pair") else ["A"]
-    _need(sorted(texts) == wanted, f"its {where} has not every text once")
+    _need(sorted(texts) == wanted, f"its {where} does not have every text exactly once")
 
 
 def _special(_: _Checker, value: Any, where: str) -> None:
-    _need(isinstance(value, dict) and len(value) <= 64, f"its {where} are none")
+    _need(isinstance(value, dict) and len(value) <= 64, f"its {where} are malformed")
     for name, each in value.items():
         fits = isinstance(each, dict) and set(each) == {"id", "ids", "tokens"} and each["id"] == name
         ids, tokens = (each["ids"], each["tokens"]) if fits else (None, None)
         fits = isinstance(ids, list) and isinstance(tokens, list) and 0 < len(ids) == len(tokens) <= 16
-        _need(fits, f"its {where} are none")
+        _need(fits, f"its {where} are malformed")
         assert ids is not None and tokens is not None
         _need(all(type(number) is int and 0 <= number < _MOST_IDS for number in ids), f"its {where} has no ids")
-        _need(all(isinstance(token, str) for token in tokens), f"its {where} are none")
+        _need(all(isinstance(token, str) for token in tokens), f"its {where} are malformed")
 
 
 def _alternatives(_: _Checker, value: Any, where: str) -> None:
-    _need(isinstance(value, list) and all(isinstance(each, str) for each in value), f"its {where} are no texts")
+    _need(isinstance(value, list) and all(isinstance(each, str) for each in value), f"its {where} are not texts")
 
 
 _CHARACTER = _text(1, 1)

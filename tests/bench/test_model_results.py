@@ -284,8 +284,8 @@ def test_a_card_shows_numbers_with_intervals_traps_and_the_commands(card: Any, r
 
 
 def test_a_card_says_what_a_check_of_the_data_found(card: Any, results: dict[str, Any]) -> None:
-    results["data"]["warnings"] = ["11 rows of test (2.2%) with texts that stand in train, too"]
-    assert "- The data check: 11 rows of test (2.2%) with texts that stand in train, too." in card(results)
+    results["data"]["warnings"] = ["11 rows of test (2.2%) with texts that train also contains"]
+    assert "- The data check: 11 rows of test (2.2%) with texts that train also contains." in card(results)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def test_rejected_rows_of_prodigy_are_negative_and_ignored_ones_left_out(write: 
     assert dataset.labels == ("SPAM", "not SPAM") and len(dataset.train) == 8
     assert dataset.train.labels is not None and dataset.train.labels.tolist() == [0, 1] * 4
     assert "4 rows left out: answered 'ignore'" in _told(dataset)
-    assert "4 rows answered 'reject' have the label 'not SPAM'" in _told(dataset)
+    assert "4 rows answered 'reject' are labelled 'not SPAM'" in _told(dataset)
     assert dataset.train.where(2).endswith("a.jsonl, line 4")
 
 
@@ -99,7 +99,7 @@ def test_tasks_of_label_studio(write: Write) -> None:
     dataset = _load(write("a.json", json.dumps(rows)))
     assert dataset.labels == ("Neg", "Pos") and dataset.task == "single_label" and len(dataset.train) == 10
     assert "2 rows left out: without an annotation" in _told(dataset)
-    assert "1 row left out: that annotators do not agree on" in _told(dataset)
+    assert "1 row left out: on which annotators disagree" in _told(dataset)
 
 
 def test_tasks_of_label_studio_with_several_choices(write: Write) -> None:
@@ -128,7 +128,7 @@ def test_lists_of_doccano(write: Write) -> None:
     rows = [{"id": n, "text": f"text {n}", "label": [("pos", "neg")[n % 2]], "Comments": []} for n in range(N)]
     dataset = _load(write("a.jsonl", rows))
     assert dataset.labels == ("neg", "pos") and 'task="single_label" makes them classes' in _told(dataset)
-    with pytest.raises(DataError, match="spans of a text are no labels of it"):
+    with pytest.raises(DataError, match="spans are not labels of the whole text"):
         _load(write("a.jsonl", [{"id": n, "text": "text", "label": [[0, 3, "PER"]]} for n in range(N)]))
 
 
@@ -160,7 +160,7 @@ def test_records_of_argilla(write: Write) -> None:
 
 def test_an_export_without_an_answer_is_refused(write: Write) -> None:
     rows = [{"id": n, "data": {"text": "x"}, "annotations": []} for n in range(3)]
-    with pytest.raises(DataError, match="an export of Label Studio, and no row of it has an answer"):
+    with pytest.raises(DataError, match="an export of Label Studio, but none of its rows has an answer"):
         _load(write("a.json", json.dumps(rows)))
 
 
@@ -174,7 +174,7 @@ def test_rows_of_the_hubs_viewer(write: Write) -> None:
     dataset = _load(write("a.json", json.dumps(document)))
     assert dataset.labels == ("neg", "pos") and "12 of the data set's 900 rows" in _told(dataset)
     rows[2]["truncated_cells"] = ["text"]
-    with pytest.raises(DataError, match="cut cells of 1 rows, such as row 3"):
+    with pytest.raises(DataError, match="truncated cells in 1 rows, such as row 3"):
         _load(write("a.json", json.dumps(document)))
 
 
@@ -218,5 +218,5 @@ def test_other_tables_with_a_status_are_no_export_of_argilla(write: Write, label
     ],
 )
 def test_an_export_of_another_shape_is_refused_by_its_tool(tool: str, row: dict[str, Any]) -> None:
-    with pytest.raises(DataError, match=f"looks like an export of {tool}, and has another shape"):
+    with pytest.raises(DataError, match=f"looks like an export of {tool}, but has a different shape"):
         _load([{**row, "label": name} if "label" in row else row for name in ["a", "b"] * 4])

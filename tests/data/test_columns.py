@@ -48,7 +48,7 @@ def test_usual_names_are_guessed(columns: tuple[str, ...], chosen: tuple[str, st
     ],
 )
 def test_what_is_ambiguous_is_asked_for(columns: tuple[str, ...], part: str) -> None:
-    with pytest.raises(DataError, match=f"which column holds the {part} is not clear") as error:
+    with pytest.raises(DataError, match=f"the column names do not say which one holds the {part}") as error:
         choose_columns(columns, source="a.csv")
     assert f"try: --{part} " in error.value.command_text() and "columns: " in error.value.command_text()
 
@@ -85,7 +85,7 @@ def test_one_column_in_two_parts() -> None:
 
 
 def test_a_file_of_one_column_has_none_for_the_label() -> None:
-    with pytest.raises(DataError, match="there is no column left to hold the label") as caught:
+    with pytest.raises(DataError, match="no column is left for the label") as caught:
         choose_columns(("text",), source="x")
     assert "label=" not in str(caught.value)
 
@@ -97,7 +97,7 @@ def test_a_seed_that_is_no_number() -> None:
 
 def test_a_csv_without_a_header_is_hinted_at(write: Callable[..., Path]) -> None:
     path = write("a.csv", "a fine film,pos,1\na bad film,neg,2\n")
-    with pytest.raises(DataError, match="the first line of a csv or tsv file must hold the columns' names"):
+    with pytest.raises(DataError, match="the first line of a csv or tsv file must contain the column names"):
         load_dataset(path)
 
 

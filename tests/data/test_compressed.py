@@ -75,7 +75,7 @@ def test_compressed_splits_of_a_folder(write: Write, reviews: Rows) -> None:
 def test_what_cannot_be_unpacked_is_told(write: Write, content: bytes) -> None:
     with pytest.raises(DataError, match=r"a\.csv\.gz cannot be unpacked") as error:
         load_dataset(write("a.csv.gz", content))
-    assert "take the ending off" in str(error.value)
+    assert "remove the ending" in str(error.value)
 
 
 def test_a_wrong_byte_in_a_compressed_file_is_located(write: Write) -> None:
@@ -144,13 +144,13 @@ def test_arrow_files_of_both_kinds_stream_from_any_row(tmp_path: Path, start: in
 
 def test_arrow_files_that_are_none(write: Write) -> None:
     for content in (b"nonsense", b"ARROW1\0\0nonsense", b""):
-        with pytest.raises(DataError, match=r"a\.arrow (cannot be read as Arrow|is no Arrow file)"):
+        with pytest.raises(DataError, match=r"a\.arrow (cannot be read as Arrow|is not an Arrow file)"):
             load_dataset(write("a.arrow", content))
 
 
 def test_parquet_is_not_unpacked(write: Write, tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": ["a"], "label": ["x"]}), tmp_path / "a.parquet")
-    with pytest.raises(DataError, match="is parquet, compressed once more"):
+    with pytest.raises(DataError, match="is parquet, compressed twice"):
         load_dataset(write("b.parquet.gz", gzip.compress((tmp_path / "a.parquet").read_bytes())))
 
 

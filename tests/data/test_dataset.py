@@ -49,7 +49,7 @@ def test_take_accepts_lists_slices_and_masks(indices: object, texts: list[str]) 
 
 
 def test_parts_of_different_length_are_an_error() -> None:
-    with pytest.raises(DataError, match="3 texts and another number of labels"):
+    with pytest.raises(DataError, match="3 texts but a different number of labels"):
         Split("train", ["a", "b", "c"], labels=np.array([0, 1]))
 
 

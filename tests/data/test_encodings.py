@@ -92,7 +92,7 @@ def test_a_misspelt_encoding_gets_the_closest(write: Write) -> None:
 
 def test_a_nul_in_text_is_named_by_line(write: Write) -> None:
     path = write("a.csv", "text,label\nfine,pos\nbro\0ken,neg\n")
-    with pytest.raises(DataError, match=r"a\.csv, line 3 holds a NUL byte"):
+    with pytest.raises(DataError, match=r"a\.csv, line 3 contains a NUL byte"):
         load_dataset(path)
 
 
@@ -123,7 +123,7 @@ def _zip() -> bytes:
         (b"PAR1\x00\x00", "a parquet file"),
         (b"%PDF-1.7", "a PDF"),
         (b"\x89PNG\r\n\x1a\n\0\0", "a picture"),
-        (bytes(range(256)) * 4, "is no text file: byte 0x00 at offset 0"),
+        (bytes(range(256)) * 4, "is not a text file: byte 0x00 at offset 0"),
     ],
 )
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.txt", "a.json"])

@@ -51,7 +51,7 @@ def test_a_row_with_too_many_fields_shows_how_to_quote(write: Write) -> None:
 
 def test_a_quote_that_is_never_closed_is_named_by_its_row(write: Write) -> None:
     path = write("a.csv", 'text,label\nfine,pos\n"open,neg\nmore,pos\n')
-    with pytest.raises(DataError, match="a quote that opens in the row at line 3 is never closed"):
+    with pytest.raises(DataError, match="the quote opened in the row at line 3 is never closed"):
         _rows(path)
 
 
@@ -90,7 +90,7 @@ def test_a_delimiter_that_was_seen_and_not_named_is_noted(write: Write) -> None:
 
 @pytest.mark.parametrize("delimiter", ["", ",,", '"', "\n"])
 def test_a_delimiter_is_one_character(write: Write, delimiter: str) -> None:
-    with pytest.raises(ConfigError, match="is no delimiter"):
+    with pytest.raises(ConfigError, match="the delimiter must be one character"):
         read_rows(write("a.csv", "a,b\n"), delimiter=delimiter)
 
 
@@ -125,7 +125,7 @@ def test_two_columns_of_one_name(write: Write, name: str, content: str) -> None:
 
 
 def test_a_key_that_stands_twice_in_an_object(write: Write) -> None:
-    with pytest.raises(DataError, match="line 1 is no JSON: the key 'text' stands twice"):
+    with pytest.raises(DataError, match="line 1 is not valid JSON: the key 'text' occurs twice"):
         read_rows(write("a.jsonl", '{"text": 1, "text": 2}\n'))
 
 
@@ -146,12 +146,12 @@ def test_a_header_without_rows(write: Write) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{'text': 1}", "line 3 is no JSON: Expecting property name"),
-        ('["a", 1]', "line 3 is a JSON list, no object"),
-        ('"text"', "line 3 is a JSON string, no object"),
-        ('{"text": "a"} {}', "line 3 is no JSON: Extra data at column 15"),
-        ("[" * 100_000, "line 3 is no JSON"),
-        ('{"a": ' + "9" * 5000 + "}", "line 3 is no JSON: Exceeds the limit"),
+        ("{'text': 1}", "line 3 is not valid JSON: Expecting property name"),
+        ('["a", 1]', "line 3 is a JSON list, not an object"),
+        ('"text"', "line 3 is a JSON string, not an object"),
+        ('{"text": "a"} {}', "line 3 is not valid JSON: Extra data at column 15"),
+        ("[" * 100_000, "line 3 is not valid JSON"),
+        ('{"a": ' + "9" * 5000 + "}", "line 3 is not valid JSON: Exceeds the limit"),
     ],
 )
 def test_a_bad_line_of_jsonl_is_named(write: Write, line: str, message: str) -> None:
@@ -194,7 +194,7 @@ def test_json_that_holds_no_rows(write: Write, content: str) -> None:
 
 
 def test_broken_json_is_named_by_line(write: Write) -> None:
-    with pytest.raises(DataError, match=r"a\.json, line 2 is no JSON: Expecting property name"):
+    with pytest.raises(DataError, match=r"a\.json, line 2 is not valid JSON: Expecting property name"):
         read_rows(write("a.json", "[\n{]"))
 
 
@@ -218,7 +218,7 @@ def test_parquet_with_two_columns_of_one_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"text,label\n", b"PAR1" + b"\0" * 50])
 def test_no_parquet(write: Write, content: bytes) -> None:
-    with pytest.raises(DataError, match=r"a\.parquet (is no parquet file|cannot be read as parquet)"):
+    with pytest.raises(DataError, match=r"a\.parquet (is not a parquet file|cannot be read as parquet)"):
         read_rows(write("a.parquet", content))
 
 

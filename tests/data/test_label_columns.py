@@ -29,7 +29,7 @@ def _names(dataset: Dataset) -> list[list[str]]:
 def test_columns_of_zeros_and_ones_are_labels(label: Any) -> None:
     dataset = load_dataset(_table(joy=[1, 0, 1, 0], anger=[0.0, 1.0, 1.0, 0.0]), label=label, **WHOLE)
     assert _names(dataset) == [["joy"], ["anger"], ["anger", "joy"], []]
-    assert "2 columns of 0 and 1 are labels, several to a text: joy, anger" in dataset.notes
+    assert "2 columns of 0 and 1 are labels of a multi-label task: joy, anger" in dataset.notes
 
 
 @pytest.mark.parametrize("bits", [("0", "1"), ("0.0", "1.0"), ("False", "True"), (False, True)])
@@ -47,7 +47,7 @@ def test_dummies_of_a_frame_serve_a_single_label_task() -> None:
 
 def test_columns_of_zeros_and_ones_are_found_and_the_hint_names_them(write: Write) -> None:
     path = write("a.csv", "text,joy,anger,fear\n" + "".join(f"text {n},{n % 2},{n % 3 // 2},0\n" for n in range(9)))
-    with pytest.raises(DataError, match="3 hold 0 and 1 alone") as error:
+    with pytest.raises(DataError, match="3 hold only 0 and 1") as error:
         load_dataset(path)
     assert "try: label=['joy', 'anger', 'fear']" in str(error.value)
     assert "try: --label joy,anger,fear" in error.value.command_text()
@@ -64,7 +64,7 @@ def test_one_column_in_a_list_is_that_column() -> None:
 
 @pytest.mark.parametrize("value", [2, "x", 0.5])
 def test_another_value_is_named_by_row_and_column(value: Any) -> None:
-    with pytest.raises(DataError, match=r"data, row 3: the column 'anger' holds .*, neither 0 nor 1"):
+    with pytest.raises(DataError, match=r"data, row 3: the column 'anger' holds .*, which is neither 0 nor 1"):
         load_dataset(_table(joy=[1, 0, 1, 0], anger=[0, 1, value, 0]), label="joy,anger", **WHOLE)
 
 

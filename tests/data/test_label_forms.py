@@ -64,7 +64,9 @@ def test_vectors_of_zeros_and_ones_are_read_with_names(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", SPELLINGS)
 def test_vectors_without_names_are_asked_about_and_never_named_0_and_1(kind: str) -> None:
-    with pytest.raises(DataError, match="vectors of 3 zeros and ones, and what each position stands for") as error:
+    with pytest.raises(
+        DataError, match="vectors of 3 zeros and ones, but nothing says what each position means"
+    ) as error:
         _load(_spelt(kind))
     assert "try: label_names=['name1', 'name2', 'name3']" in str(error.value)
     assert "try: --label-names name1,name2,name3" in error.value.command_text()
@@ -87,9 +89,9 @@ def test_names_of_vectors_come_from_a_file_beside_them(write: Write) -> None:
     for source in (path, path.parent):
         dataset = load_dataset(source, validation_fraction=0, test_fraction=0)
         assert _names(dataset) == NAMED
-        assert "what the 3 positions of the labels stand for is read from labels.txt" in dataset.notes
+        assert "the names of the 3 label positions are read from labels.txt" in dataset.notes
     write("d/labels.txt", "a\nb\n")
-    with pytest.raises(DataError, match="what each position stands for is not said"):
+    with pytest.raises(DataError, match="nothing says what each position means"):
         load_dataset(path)
     write("d/classes.json", json.dumps(["a", "b", "c"]))
     assert load_dataset(path, validation_fraction=0, test_fraction=0).labels == ("a", "b", "c")
@@ -114,20 +116,23 @@ def test_lists_of_the_ids_0_and_1_are_ids_where_lengths_differ() -> None:
 
 
 def test_vectors_of_several_lengths_are_an_error_that_names_two() -> None:
-    with pytest.raises(DataError, match=r"data, row 2: .* holds 2 of zero and one in a list, and 3 at data, row 1"):
+    with pytest.raises(DataError, match=r"data, row 2: .* holds 2 in a list of zeros and ones, and 3 at data, row 1"):
         _load([[0, 0, 1], [1, 0]])
 
 
 def test_vectors_of_other_splits_must_be_vectors() -> None:
     train = {"text": ["a", "b", "c", "d"], "labels": VECTORS}
     source = {"train": train, "test": {"text": ["e", "f"], "labels": [[1, 0, 0], ["a"]]}}
-    with pytest.raises(DataError, match=r"data\['test'\], row 2: the label is no vector of 3 zeros and ones"):
+    with pytest.raises(DataError, match=r"data\['test'\], row 2: the label is not a vector of 3 zeros and ones"):
         load_dataset(source, label_names=["a", "b", "c"], validation_fraction=0)
 
 
 def test_a_position_that_train_never_has_is_noted_and_no_label() -> None:
     dataset = _load([[1, 0, 0], [0, 1, 0], [1, 1, 0]], label_names=["a", "b", "never"])
-    assert dataset.labels == ("a", "b") and "train has no text with 'never': no label of the model" in dataset.notes
+    assert (
+        dataset.labels == ("a", "b")
+        and "train has no text with 'never'; the model will not have it as a label" in dataset.notes
+    )
 
 
 def test_exclusive_vectors_serve_a_single_label_task() -> None:
@@ -151,7 +156,7 @@ def test_lists_that_numpy_and_python_wrote_as_text_are_lists(cells: list[str]) -
 
 
 def test_a_list_that_numpy_cut_in_printing_is_refused() -> None:
-    with pytest.raises(DataError, match=r"row 1: the label, \[0 0 \.\.\. 1 0\], is a list that numpy cut"):
+    with pytest.raises(DataError, match=r"row 1: the label, \[0 0 \.\.\. 1 0\], is a list that numpy abbreviated"):
         _load(["[0 0 ... 1 0]", "[0 1 ... 1 0]"])
 
 
@@ -165,7 +170,7 @@ def test_objects_of_zeros_and_ones_are_labels() -> None:
 
 
 def test_an_object_with_shares_is_refused_by_row() -> None:
-    with pytest.raises(DataError, match=r"row 2: the label is an object, and 'x' in it is 0\.9"):
+    with pytest.raises(DataError, match=r"row 2: the label is an object, in which 'x' is 0\.9"):
         _load([{"x": 1, "y": 0}, {"x": 0.9, "y": 0.1}])
 
 
@@ -173,7 +178,7 @@ def test_an_object_with_shares_is_refused_by_row() -> None:
 @pytest.mark.parametrize("empty", [[], [""]])
 def test_joined_names_are_asked_about_with_the_separator(mark: str, empty: list[str]) -> None:
     cells = ["joy", f"joy{mark}anger", "anger", f"fear {mark} joy", "fear", *empty]
-    with pytest.raises(DataError, match="several labels of a text, it seems") as error:
+    with pytest.raises(DataError, match="which looks like several labels") as error:
         _load(cells)
     assert f'try: label_separator="{mark}"' in str(error.value) and "drop_empty" not in str(error.value)
     assert _load(cells, label_separator=mark).labels == ("anger", "fear", "joy")
@@ -190,11 +195,11 @@ def test_names_that_hold_a_mark_stay_names(labels: list[str]) -> None:
 
 def test_names_with_a_strong_mark_are_noted() -> None:
     notes = _load(["a;b", "c;d"] * 3).notes
-    assert any("labels with ';' in them are one name each" in note for note in notes)
+    assert any("labels with ';' in them are single names" in note for note in notes)
 
 
 def test_joined_vectors_need_a_separator_and_names() -> None:
-    with pytest.raises(DataError, match="several labels of a text"):
+    with pytest.raises(DataError, match="which looks like several labels"):
         _load(["1,0,0", "0,1,1", "0,0,1"])
     dataset = _load(["1,0,0", "0,1,1", "0,0,1"], label_separator=",", label_names=["a", "b", "c"])
     assert _names(dataset) == [["a"], ["b", "c"], ["c"]]
@@ -202,15 +207,15 @@ def test_joined_vectors_need_a_separator_and_names() -> None:
 
 @pytest.mark.parametrize("spell", [float, str])
 def test_fractions_are_no_labels_in_any_format(spell: Callable[[float], Any]) -> None:
-    with pytest.raises(DataError, match=r"row 2: the label is 0\.5, a number that is not whole"):
+    with pytest.raises(DataError, match=r"row 2: the label is 0\.5, which is not a whole number"):
         _load([spell(1.0), spell(0.5), spell(0.0)])
 
 
 def test_fractions_written_as_text_are_names_where_the_task_says_so() -> None:
     with pytest.raises(DataError) as refused:
         _load(["1.1", "1.2", "2"])
-    assert 'try: task="single_label", if each number is a class of its own' in str(refused.value)
-    with pytest.raises(DataError, match="not whole") as refused:
+    assert 'try: task="single_label", if each number is a separate class' in str(refused.value)
+    with pytest.raises(DataError, match="not a whole number") as refused:
         _load(["1.1", "1.2", "2"], task="multi_label")
     assert "single_label" not in str(refused.value)
     assert _load(["1.1", "1.2", "2"], task="single_label").labels == ("1.1", "1.2", "2")
@@ -229,7 +234,7 @@ def test_names_are_given_to_integers_of_any_spelling(spell: Callable[[int], Any]
 
 
 def test_labels_that_are_none_of_the_names_are_refused() -> None:
-    with pytest.raises(DataError, match="row 2: the label 'x' is none of the names") as error:
+    with pytest.raises(DataError, match="row 2: the label 'x' is not among the given names") as error:
         _load(["neg", "x", "pos"], label_names=["neg", "pos"])
     assert "try: leave out label_names" in str(error.value)
 

@@ -55,12 +55,12 @@ def test_each_row_keeps_its_label() -> None:
 @pytest.mark.parametrize(
     ("value", "what"),
     [
-        (0.5, "0.5, a number that is not whole"),
+        (0.5, "0.5, which is not a whole number"),
         ({"slot": 1}, "an object"),
         ([["a"]], "a list of lists"),
         ([None], "a list with a missing entry"),
         (b"a", "of type bytes"),
-        (float("inf"), "inf, a number that is not whole"),
+        (float("inf"), "inf, which is not a whole number"),
         (np.array(1), "of type ndarray"),
     ],
 )
@@ -143,7 +143,7 @@ def test_a_missing_label_in_test_is_an_error_unless_all_are() -> None:
     for withheld in ([None, None], [-1, -1]):
         dataset = _load(["a", "b"], test=withheld)
         assert dataset.test.labels is None and len(dataset.test) == 2
-        assert "test: no labels; predicted, not scored" in dataset.notes
+        assert "test: no labels: predicted, but not scored" in dataset.notes
 
 
 def test_minus_one_is_a_label_where_training_has_it() -> None:
@@ -166,13 +166,13 @@ def test_a_foreign_label_beside_a_known_one() -> None:
 
 
 def test_one_label_only() -> None:
-    with pytest.raises(DataError, match="holds one label only, 'a', in all 3 rows") as error:
+    with pytest.raises(DataError, match="holds only the label 'a' in all 3 rows") as error:
         _load(["a", "a", "a"])
     assert "try: --label NAME" in error.value.command_text()
-    with pytest.raises(DataError, match="holds no label at all"):
+    with pytest.raises(DataError, match="holds no labels at all"):
         _load([[], [], []])
 
 
 def test_a_label_of_its_own_for_every_row() -> None:
-    with pytest.raises(DataError, match="every one of the 12 rows has a label of its own"):
+    with pytest.raises(DataError, match="each of the 12 rows has a different label"):
         _load([f"id {row}" for row in range(12)])

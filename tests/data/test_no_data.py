@@ -27,7 +27,7 @@ def test_a_git_lfs_pointer(write: Write, name: str) -> None:
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.json", "a.parquet"])
 @pytest.mark.parametrize("page", [PAGE, "\ufeff<html lang='en'>", "<?xml version='1.0'?><Error/>"])
 def test_a_page_of_a_web_site(write: Write, name: str, page: str) -> None:
-    with pytest.raises(DataError, match=r"is an (HTML page|XML document), no data") as error:
+    with pytest.raises(DataError, match=r"is an (HTML page|XML document), not data") as error:
         load_dataset(write(name, page))
     assert "try: download the file itself" in str(error.value)
 
@@ -37,7 +37,7 @@ def test_a_page_is_a_text_in_a_text_file(write: Write) -> None:
 
 
 def test_the_answer_of_a_server(write: Write) -> None:
-    with pytest.raises(DataError, match="it is what a server answered") as error:
+    with pytest.raises(DataError, match="it is a server's answer") as error:
         load_dataset(write("a.json", '{"error": "Repository not found"}'))
     assert "answer: Repository not found" in str(error.value)
 
@@ -46,9 +46,9 @@ def test_the_answer_of_a_server(write: Write) -> None:
 @pytest.mark.parametrize("nul", [True, False])
 def test_random_bytes_get_no_hint_to_an_encoding(write: Write, name: str, nul: bool) -> None:
     content = bytes(byte for byte in random.Random(1).randbytes(3000) if nul or byte)
-    with pytest.raises(DataError, match=r"is no text file: byte 0x\w\w at offset \d+, and it is no UTF-8") as error:
+    with pytest.raises(DataError, match=r"is not a text file: byte 0x\w\w at offset \d+ is not UTF-8") as error:
         load_dataset(write(name, content))
-    assert "encoding=" not in str(error.value) and "try: look at where the file comes from" in str(error.value)
+    assert "encoding=" not in str(error.value) and "try: check where the file comes from" in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_random_bytes_get_no_hint_to_an_encoding(write: Write, name: str, nul: b
     [('["a", "x"]', "write each line as an object"), ('[{"text": "a", "label": "x"}]', "rename it to end in .json")],
 )
 def test_lines_of_lists(write: Write, line: str, hint: str) -> None:
-    with pytest.raises(DataError, match="line 1 is a JSON list, no object") as error:
+    with pytest.raises(DataError, match="line 1 is a JSON list, not an object") as error:
         load_dataset(write("a.jsonl", f"{line}\n" * 3))
     assert f"try: {hint}" in str(error.value)
 
@@ -65,7 +65,7 @@ def test_lines_of_lists(write: Write, line: str, hint: str) -> None:
 def test_an_empty_file(write: Write, name: str) -> None:
     with pytest.raises(DataError, match="is empty") as error:
         load_dataset(write(name, ""))
-    assert "try: get the file again" in str(error.value)
+    assert "try: download the file again" in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_an_empty_file(write: Write, name: str) -> None:
         ("a.tar.gz", "unpack it first"),
         ("a.md", r"rename it to end in \.txt"),
         ("a.npy", "save it as parquet, csv or jsonl"),
-        ("a.data", "rename it to end in what it is"),
+        ("a.data", "give it the ending of its format"),
     ],
 )
 def test_files_of_other_kinds_have_one_hint(write: Write, name: str, hint: str) -> None:

@@ -114,14 +114,14 @@ def test_unlabelled_pairs_keep_their_places(write: Write) -> None:
 
 def test_pairs_in_some_files_only(write: Write) -> None:
     write("d/a.jsonl", [{"text": "one", "text_b": "two"}])
-    with pytest.raises(DataError, match="some files hold pairs"):
+    with pytest.raises(DataError, match="some files contain text pairs"):
         load_unlabeled(write("d/b.txt", "three\n").parent)
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.csv", "a,b,c\n1,2,3\n", "which column holds the text is not clear"),
+        ("a.csv", "a,b,c\n1,2,3\n", "the column names do not say which one holds the text"),
         ("a.txt", "x" * 100_001, r"a\.txt, line 1: a text of 100,001 characters"),
         ("a.txt", "", "holds no rows"),
         ("a.txt", "\n\n", "no row is left"),

@@ -48,7 +48,7 @@ def test_the_splits_of_a_data_set_are_named_as_it_names_its_labels() -> None:
 
 @pytest.mark.parametrize("labels", [["a", "b"], [0.5, 1.0]])
 def test_labels_of_another_kind_are_refused_where_they_are_named(labels: list[object]) -> None:
-    with pytest.raises(DataError, match="are no array of integers or truths"):
+    with pytest.raises(DataError, match="are not an array of integers or booleans"):
         split_of(labels, "a", "b")
 
 

@@ -73,7 +73,7 @@ def test_an_extra_without_labels_is_kept_and_one_without_texts_left_out(write: W
 
 def test_a_broken_extra_is_an_error(write: Write, reviews: Rows) -> None:
     write("train.jsonl", reviews)
-    with pytest.raises(DataError, match=r"extra\.jsonl, line 1 is no JSON"):
+    with pytest.raises(DataError, match=r"extra\.jsonl, line 1 is not valid JSON"):
         load_dataset(write("extra.jsonl", "nonsense\n").parent)
 
 
@@ -194,11 +194,11 @@ def test_triples_are_pairs_with_a_label() -> None:
         ({}, "data is empty"),
         ({"train": []}, r"data\['train'\] is empty"),
         (3, "data is of type int"),
-        (["a", "b"], "row 1 is of type str; rows must be of one kind"),
-        ([("a", 1), ("b", 1, 2)], "rows must be of one kind and width"),
+        (["a", "b"], "row 1 is of type str; all rows must have the same type"),
+        ([("a", 1), ("b", 1, 2)], "all rows must have the same type and width"),
         ([{"text": "a"}, ("b", 1)], "row 2 is of type tuple"),
-        ({"text": ["a", "b"], "label": [1]}, "columns of several lengths"),
-        ({"text": "ab", "label": [1, 2]}, "is of type str, no column"),
+        ({"text": ["a", "b"], "label": [1]}, "columns of different lengths"),
+        ({"text": "ab", "label": [1, 2]}, "is of type str, which is not a column"),
         ({"train": 5}, "is of type int"),
         ({"train": [("a", 1)], "training": [("a", 1)]}, "two splits 'train'"),
     ],
@@ -272,7 +272,7 @@ def test_a_hub_data_set_with_several_named_classes_a_row() -> None:
         ),
         (
             RuntimeError("Dataset 'a/b' doesn't exist or cannot be accessed"),
-            "gives no data set of that name",
+            "has no data set of that name",
         ),
     ],
 )

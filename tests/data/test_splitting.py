@@ -102,7 +102,7 @@ def test_texts_of_a_given_split_are_never_drawn() -> None:
 
 @pytest.mark.parametrize("fractions", [{"test": 0.0}, {"test": 1.0}, {"a": 0.5, "b": 0.5}, {"test": -0.1}])
 def test_fractions_that_leave_nothing(fractions: dict[str, float]) -> None:
-    with pytest.raises(ConfigError, match="must each lie between 0 and 1"):
+    with pytest.raises(ConfigError, match="must each be between 0 and 1"):
         carve(["a", "b"], [("x",), ("y",)], fractions, seed=0)
 
 

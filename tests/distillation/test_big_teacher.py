@@ -56,14 +56,14 @@ def own(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def big(decoder: Path, tiny: ModuleType, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The decoder with an adapter, its base in 4 bits. Read it only."""
+    """The decoder with an adapter, its base in 4-bit form. Read it only."""
     settings = {**tiny.QUICK, **ADAPTER, "max_tokens": 40}
     return finetune(decoder, dataset, out=tmp_path_factory.mktemp("big") / "run", **settings)
 
 
 @pytest.fixture(scope="module")
 def cut(tiny: ModuleType, base: Path, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A BERT of four layers with an adapter, its base in 8 bits. Read it only."""
+    """A BERT of four layers with an adapter, its base in 8-bit form. Read it only."""
     settings = {**tiny.QUICK, **ADAPTER, "quantization": "8bit", "epochs": 2}
     return finetune(base, dataset, out=tmp_path_factory.mktemp("cut") / "run", **settings)
 

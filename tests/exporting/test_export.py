@@ -302,7 +302,7 @@ def test_unknown_precisions_and_limits_out_of_range_are_refused(learned: tuple[P
 def test_a_folder_that_is_no_artifact_is_not_overwritten(learned: tuple[Path, Split], tmp_path: Path) -> None:
     folder, split = learned
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(ArtifactError, match="is no artifact"):
+    with pytest.raises(ArtifactError, match="is not an artifact"):
         export(folder, tmp_path, verify=split)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
@@ -344,7 +344,7 @@ def test_files_that_no_export_wrote_stop_an_export_before_anything_is_loaded(
     artifact = export(learned[0], tmp_path / "out", verify=learned[1])
     (artifact.path / "README.md").write_text("mine")
     monkeypatch.setattr(exporter, "load_classifier", None)
-    with pytest.raises(ArtifactError, match="no part of the artifact") as caught:
+    with pytest.raises(ArtifactError, match="not part of the artifact") as caught:
         export(learned[0], artifact.path, verify=learned[1], overwrite=True)
     assert caught.value.accepted == {"not in its manifest": "README.md"}
     assert (artifact.path / "README.md").read_text() == "mine"
@@ -367,7 +367,7 @@ def test_a_runs_weights_that_were_changed_are_not_exported(learned: tuple[Path, 
 
 
 def test_a_source_that_is_no_folder_is_a_model_error(tmp_path: Path, learned: tuple[Path, Split]) -> None:
-    with pytest.raises(ModelError, match="is no folder"):
+    with pytest.raises(ModelError, match="is not a folder"):
         export(tmp_path / "nothing", tmp_path / "out", verify=learned[1])
 
 

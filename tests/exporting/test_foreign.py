@@ -62,7 +62,7 @@ def test_a_model_of_pairs_is_exported_as_one(learned_pairs: Learned, tmp_path: P
     with liteft.load(artifact.path) as classifier:
         assert classifier.predict(("w1 w2", "w3")).label in labels.values()
     single = replace(learned_pairs[1], pairs=None)
-    with pytest.raises(ModelError, match="those of pairs of texts"):
+    with pytest.raises(ModelError, match="typical of text pairs"):
         export(folder, tmp_path / "single", verify=single)
     assert not (tmp_path / "single").exists()
 

@@ -37,12 +37,12 @@ def test_a_tokenizer_with_a_pattern_of_its_own_is_exported_and_compared_by_who_t
     assert lines[-1] == "it is loaded by who trusts it alone; trust=True"
     assert 'liteft.load("FOLDER", trust=True)' in (artifact.path / "card.md").read_text()
     assert set(artifact.manifest.measured["validation"]) >= {"onnxruntime"}
-    with pytest.raises(ArtifactError, match="not known to end soon") as caught:
+    with pytest.raises(ArtifactError, match="may take exponential time") as caught:
         load(artifact.path)
     assert caught.value.command_hints()[0].startswith("--trust")
     with load(artifact.path, trust=True) as classifier:
         assert classifier.predict(split.texts[:1])[0].label == f"label {split.labels[0]}"  # type: ignore[index]
-    with pytest.raises(LiteftError, match="not known to end soon"):
+    with pytest.raises(LiteftError, match="may take exponential time"):
         compare(artifact.path, on=split, rounds=0)
     assert compare(artifact.path, on=split, rounds=0, trust=True).models[0].scores["accuracy"] == 1.0
 

@@ -146,7 +146,7 @@ def test_damaged_weights_are_refused(base: Get, tmp_path: Path) -> None:
 
 def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing to see")
-    with pytest.raises(ModelError, match="is no model folder") as caught:
+    with pytest.raises(ModelError, match="is not a model folder") as caught:
         create(tmp_path)
     assert has_three_parts(caught.value)
 
@@ -163,7 +163,7 @@ def test_a_base_without_a_tokenizer_is_refused(base: Get, tmp_path: Path) -> Non
 def test_a_hub_name_without_a_network_fails_at_once_and_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://localhost:9")
     started = time.monotonic()
-    with pytest.raises(ModelError, match="'nobody/no-such-base' is no folder here and could not be fetched") as caught:
+    with pytest.raises(ModelError, match="'nobody/no-such-base' is not a folder here and could not be fetched") as caught:
         resolve_base("nobody/no-such-base")
     assert time.monotonic() - started < 15
     assert "the path of a model that lies on this machine" in caught.value.fix

@@ -247,7 +247,7 @@ def test_a_nul_byte_is_refused_by_row(base: Get, tmp_path: Path) -> None:
 
 def test_one_label_only_is_refused(base: Get, tmp_path: Path) -> None:
     data = write_rows(tmp_path / "data.jsonl", [{"text": f"w{n}", "label": "red"} for n in range(20)])
-    refused(DataError, "one label only, 'red'", base("bert"), data, tmp_path / "run")
+    refused(DataError, "only the label 'red'", base("bert"), data, tmp_path / "run")
 
 
 @pytest.mark.parametrize("content", ["", "\n\n", "[]"])
@@ -322,7 +322,7 @@ def test_bases_that_cannot_be_used_leave_nothing_behind(base: Get, dataset: Data
     out = tmp_path / "run"
     refused(ModelError, "has positions for", base("bert"), dataset, out, max_tokens=513)
     (tmp_path / "nothing").mkdir()
-    refused(ModelError, "is no model folder", tmp_path / "nothing", dataset, out)
+    refused(ModelError, "is not a model folder", tmp_path / "nothing", dataset, out)
     refused(ModelError, "neither a folder nor a hub name", "/no/such/folder", dataset, out)
     pickled = tmp_path / "pickled"
     pickled.mkdir()
@@ -388,7 +388,7 @@ def test_two_processes_train_one_model(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"callbacks": [print]}, "callbacks holds a builtin_function_or_method"),
+        ({"callbacks": [print]}, "callbacks contains a builtin_function_or_method"),
         ({"progress": "yes"}, "progress is a str"),
         ({"base": torch.nn.Linear(1, 1)}, "base is a Linear"),
         ({"recipe": "recipe.toml"}, "recipe is a str, and no Recipe"),

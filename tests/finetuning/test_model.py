@@ -142,7 +142,7 @@ def test_bf16_prediction_is_close_to_float32_but_not_it(base: Get) -> None:
 
 
 def test_a_folder_without_config_is_no_model(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"is no model folder: it has no config\.json"):
+    with pytest.raises(ModelError, match=r"is not a model folder: it has no config\.json"):
         load_classifier(tmp_path)
 
 
@@ -166,7 +166,7 @@ def test_pickled_weights_are_never_loaded(base: Get, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="weights in other formats are never loaded"):
         load_classifier(folder)
     (folder / "manifest.json").write_text("{}")
-    with pytest.raises(ModelError, match="is an artifact, which holds a graph and no weights to train"):
+    with pytest.raises(ModelError, match="is an artifact: it contains a graph, not weights that can be trained"):
         load_classifier(folder)
 
 

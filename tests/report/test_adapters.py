@@ -22,7 +22,7 @@ def training() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def run(training: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """An adapter on a base in 4 bits."""
+    """An adapter on a base in 4-bit form."""
     root = tmp_path_factory.mktemp("adapter")
     base = training.write_base(root / "base", "bert")
     settings = {**training.QUICK, "learning_rate": 1e-2, "quantization": "4bit"}

@@ -262,7 +262,7 @@ def test_a_process_that_fails_shows_its_last_line(first: Artifact) -> None:
 
 def test_an_error_inside_the_process_keeps_its_class_and_names_the_model(first: Artifact, tmp_path: Path) -> None:
     (subject,) = find_subjects([first])
-    with pytest.raises(ArtifactError, match=r"^first: .*is no folder"):
+    with pytest.raises(ArtifactError, match=r"^first: .*is not a folder"):
         Worker(replace(subject, folder=tmp_path / "gone"), threads=1, device="cpu")
 
 

@@ -47,10 +47,10 @@ def test_names_may_be_given(first: Artifact, second: Artifact) -> None:
 
 
 def test_a_folder_of_nothing_says_what_would_be_something(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no model folder") as caught:
+    with pytest.raises(ModelError, match="not a model folder") as caught:
         find_subjects([tmp_path])
     assert set(caught.value.accepted) == {"a run", "an artifact", "a model folder"}
-    with pytest.raises(ModelError, match="is no folder"):
+    with pytest.raises(ModelError, match="is not a folder"):
         find_subjects([tmp_path / "none"])
 
 
@@ -58,7 +58,7 @@ def test_a_folder_of_runs_names_them(tmp_path: Path) -> None:
     for name in ("student", "teacher"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "run.json").write_text("{}")
-    with pytest.raises(ModelError, match="holds runs, and is no model itself") as caught:
+    with pytest.raises(ModelError, match="contains runs, but is not a model itself") as caught:
         find_subjects([tmp_path])
     assert caught.value.accepted == {"runs in it": "student, teacher"}
     assert caught.value.fix == (f"name the model of one of them, as {tmp_path / 'student' / 'model'}",)

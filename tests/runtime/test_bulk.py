@@ -586,7 +586,7 @@ def test_a_misspelt_column_is_an_error_with_the_closest(tmp_path: Path, source: 
 
 def test_columns_that_leave_the_text_unclear_are_an_error(tmp_path: Path, classifier: Classifier) -> None:
     source = write_rows(tmp_path / "in.csv", [{"a": "x", "b": "y"}])
-    with pytest.raises(DataError, match="which column holds the text is not clear"):
+    with pytest.raises(DataError, match="the column names do not say which one holds the text"):
         predict_file(classifier, source, tmp_path / "out.csv")
 
 

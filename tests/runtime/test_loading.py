@@ -57,7 +57,7 @@ def test_a_later_format_is_an_error(new_artifact: Callable[..., Artifact]) -> No
 def test_what_is_no_artifact_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"no manifest\.json"):
         load(tmp_path)
-    with pytest.raises(ArtifactError, match="is no folder"):
+    with pytest.raises(ArtifactError, match="is not a folder"):
         load(tmp_path / "nowhere")
     with pytest.raises(ConfigError, match="path is None"):
         load(None)  # type: ignore[arg-type]

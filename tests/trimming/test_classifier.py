@@ -80,7 +80,7 @@ def test_the_proof_counts_what_is_read_as_before(loaded: LoadedClassifier, datas
     assert proof["unknown_texts"] == [0.25, 0.25]
     assert "85.7% of the tokens and 75.0% of 4 texts" in trimming_text(proof)
     empty = prove_trimming(loaded, trimmed, vocabulary, Split("none", [], None, None))
-    assert empty["unchanged_texts"] is None and "read as before" not in trimming_text(empty)
+    assert empty["unchanged_texts"] is None and "tokenized as before" not in trimming_text(empty)
 
 
 @pytest.mark.parametrize("broken", ["rows", "ids", "unknown", "pieces"])
@@ -100,9 +100,9 @@ def test_the_proof_fails_for_a_wrong_classifier(broken: str, loaded: LoadedClass
         pieces["zz"] = pieces.pop("green0")
     if broken != "rows":
         trimmed = replace(trimmed, tokenizer=TextTokenizer(json.dumps(content), max_tokens=16))
-    with pytest.raises(VerificationError, match="does not stand for the whole one") as caught:
+    with pytest.raises(VerificationError, match="is not equivalent to the whole one") as caught:
         prove_trimming(loaded, trimmed, vocabulary, dataset.validation)
-    assert {"rows": "logits", "unknown": "unknown word"}.get(broken, "other pieces") in caught.value.message
+    assert {"rows": "logits", "unknown": "unknown word"}.get(broken, "tokenized differently") in caught.value.message
 
 
 def test_pairs_are_proved_with_their_types(loaded: LoadedClassifier, dataset: Dataset) -> None:

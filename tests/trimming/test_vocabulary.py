@@ -144,9 +144,9 @@ def test_a_vocabulary_without_characters_gets_those_of_its_pieces(wordpiece: Cal
 
 
 def test_too_small_a_budget_is_an_error_that_names_the_least(minilm: TextTokenizer) -> None:
-    with pytest.raises(ConfigError, match=r"1,000 pieces is too small") as caught:
+    with pytest.raises(ConfigError, match=r"1,000 tokens is too small") as caught:
         trim_vocabulary(minilm, [split_of("a")], most=1000)
-    least = int(caught.value.accepted["pieces"].split()[0].replace(",", ""))
+    least = int(caught.value.accepted["tokens"].split()[2].rstrip(":").replace(",", ""))
     assert len(trim_vocabulary(minilm, [split_of("a film")], most=least).tokens) == least
 
 

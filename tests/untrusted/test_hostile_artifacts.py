@@ -54,7 +54,7 @@ def test_a_pipe_in_the_place_of_a_file_is_refused_at_once(folder: Path, refused:
     for name in ("tokenizer.json", "model.onnx", "manifest.json"):
         (folder / name).unlink()
         os.mkfifo(folder / name)
-        assert "it is a pipe, and no file" in refused(folder)
+        assert "it is a pipe, not a file" in refused(folder)
 
 
 def test_links_in_a_circle_are_refused(folder: Path, refused: Callable[[Path], str]) -> None:
@@ -73,7 +73,7 @@ def test_names_that_no_file_of_the_folder_can_have_are_refused(
 
 def test_paths_that_no_folder_can_have_are_refused(refused: Callable[[Path], str]) -> None:
     for path in ("a\0b", "x" * 5000):
-        assert "is no folder" in refused(Path(path))
+        assert "is not a folder" in refused(Path(path))
 
 
 def test_a_sparse_file_is_refused_by_its_size(folder: Path, refused: Callable[[Path], str]) -> None:
@@ -103,7 +103,7 @@ def test_a_pointer_of_git_lfs_is_said_to_be_one(folder: Path, refused: Callable[
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 17505065\n"
     (folder / "model.onnx").write_text(pointer)
     message = refused(folder)
-    assert "is a pointer of git-lfs, and not the file itself" in message and "git lfs pull" in message
+    assert "is a git-lfs pointer, not the file itself" in message and "git lfs pull" in message
 
 
 # --- graphs ---

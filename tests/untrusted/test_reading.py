@@ -18,7 +18,7 @@ from liteft.untrusted import parse_json, plain_text, read_bytes, sha256_of
 def test_a_pipe_is_refused_without_waiting_for_a_writer(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     start = time.monotonic()
-    with pytest.raises(ValueError, match="it is a pipe, and no file"):
+    with pytest.raises(ValueError, match="it is a pipe, not a file"):
         read_bytes(tmp_path / "pipe")
     assert time.monotonic() - start < 1
 
@@ -57,9 +57,9 @@ def test_a_hash_is_that_of_the_whole_file(tmp_path: Path) -> None:
         (b'{"a":' * 50_000, "nested too deeply"),
         (b"[" * 4_000_000, "more lists and values"),
         (b"[" + b"1," * 9_000_000 + b"1]", "more lists and values"),
-        (b'{"a": NaN}', "holds NaN"),
-        (b'{"a": -Infinity}', "holds -Infinity"),
-        (b'{"a": 1, "a": 2}', "a key stands twice"),
+        (b'{"a": NaN}', "contains NaN"),
+        (b'{"a": -Infinity}', "contains -Infinity"),
+        (b'{"a": 1, "a": 2}', "a key occurs twice"),
         (b"1" * 10_000, "digits"),
         (b"\xff", "utf-8"),
     ],
@@ -75,7 +75,7 @@ def test_json_that_nobody_writes_is_a_value_error(content: bytes, part: str) -> 
         ([1 << 63], "beyond 64 bits"),
         ({"a": [-(1 << 63) - 1]}, "beyond 64 bits"),
         (json.loads("1e999"), "beyond float64"),
-        ({"\ud800": 1}, "half of a character"),
+        ({"\ud800": 1}, "half a surrogate pair"),
         (json.loads("[" * 40 + "]" * 40), "nested too deeply"),
     ],
 )
