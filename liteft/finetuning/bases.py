@@ -45,7 +45,7 @@ def resolve_base(base: str) -> Path:
         )
     except Exception as error:  # the client raises many kinds, network and HTTP errors among them
         raise ModelError(
-            f"the base {base!r} is no folder here and could not be fetched from the hub.",
+            f"the base {base!r} is not a folder here and could not be fetched from the hub.",
             accepted={"a base": "a folder with config.json, or a name on the hub", "seen": first_line(error)},
             fix=["check the name and the network", "the path of a model that lies on this machine"],
         ) from None

@@ -614,7 +614,7 @@ def test_an_output_that_is_a_link_stays_one(tmp_path: Path, source: Path, classi
 def test_a_nul_byte_is_named_by_its_line_and_finished_parts_stay(tmp_path: Path, classifier: Classifier) -> None:
     source = tmp_path / "in.csv"
     source.write_bytes(b"text\n" + b"great\n" * 20_000 + b"a\0b\n")
-    with pytest.raises(DataError, match="line 20002 holds a NUL byte"):
+    with pytest.raises(DataError, match="line 20002 contains a NUL byte"):
         predict_file(classifier, source, tmp_path / "out.csv", part_rows=10_000)
     assert names(tmp_path) == ["in.csv", "out.csv.parts"]
     assert "half" not in "".join(names(tmp_path / "out.csv.parts"))
