@@ -17,7 +17,7 @@ from liteft.errors import DeviceError, MissingExtraError
 from liteft.installation import install_hint
 from liteft.runtime import native_library as native
 
-NO_GPU = machine.Gpus((), "there is no NVIDIA driver (libcuda); everything runs on the CPU")
+NO_GPU = machine.Gpus((), "no NVIDIA driver (libcuda) is installed; everything runs on the CPU")
 H100 = machine.Gpus(("NVIDIA H100, 81559 MiB, driver 570.1",))
 
 
@@ -54,7 +54,7 @@ def test_diagnose_works_where_no_package_of_any_extra_is_installed(monkeypatch: 
     install(monkeypatch, liteft="0.1.0", numpy="2.4.6")
     found = by_name(list(doctor.diagnose().findings))
     assert found["onnxruntime"].status == "off"
-    assert "no export can be verified" in found["onnxruntime"].detail
+    assert "exports cannot be verified" in found["onnxruntime"].detail
 
 
 def test_exit_status_is_1_only_with_a_problem() -> None:
@@ -232,7 +232,7 @@ def test_card_without_a_driver_is_a_problem(monkeypatch: pytest.MonkeyPatch, tmp
 
 @pytest.mark.parametrize(
     ("code", "status", "words"),
-    [(100, "off", "sees no GPU"), (803, "problem", "differ in version"), (999, "problem", "error 999")],
+    [(100, "off", "finds no GPU"), (803, "problem", "differ in version"), (999, "problem", "error 999")],
 )
 def test_driver_that_does_not_start(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: int, status: str, words: str

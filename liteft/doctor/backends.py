@@ -15,11 +15,11 @@ __all__ = ["backend_findings", "native_findings"]
 
 _WHY = {
     "avx512": "the processor has AVX-512 with VNNI and BF16",
-    "avx512vnni": "the processor has AVX-512 with VNNI, and no BF16",
-    "avxvnni": "the processor has AVX2 with VNNI, and no AVX-512 with VNNI",
-    "avx2": "the processor has AVX2 and FMA, and no VNNI that the library was written for",
+    "avx512vnni": "the processor has AVX-512 with VNNI, but no BF16",
+    "avxvnni": "the processor has AVX2 with VNNI, but no AVX-512 with VNNI",
+    "avx2": "the processor has AVX2 and FMA, but no VNNI that the library supports",
     "neon": "the processor is an ARM with integer dot products",
-    "portable": "plain C++: the processor has no vector instructions that the library was written for",
+    "portable": "plain C++: the processor has no vector instructions that the library supports",
 }
 
 
@@ -33,7 +33,7 @@ def native_findings() -> list[Finding]:
         hints = tuple(error.command_hints())
         return [Finding("native library", "problem" if present else "off", meaning.rstrip("."), hints)]
     name = library.instructions
-    why = _WHY.get(name, "the best that it has for this processor")
+    why = _WHY.get(name, "the best available for this processor")
     detail = f"{library.path}, version {library.version}, ABI {ABI}; instructions: {name} ({why})"
     return [Finding("native library", "ok", detail), _cuda_finding(library)]
 
@@ -53,17 +53,17 @@ def backend_findings(gpus: Gpus) -> list[Finding]:
     other = bool(onnxruntime_builds())
     fast = library is not None and library.fast
     if library is None and asked_for():
-        meaning = f'backend="auto" refuses every artifact while {VARIABLE} names a library that cannot be had'
+        meaning = f'backend="auto" refuses every artifact while {VARIABLE} names a library that cannot be loaded'
         return [Finding("backend", "off", meaning, (f"unset {VARIABLE}",))]
     if not fast and not other:
-        meaning = "nothing here can run an artifact without being asked for by name"
+        meaning = "nothing here can run an artifact unless a backend is named"
         return [Finding("backend", "off", meaning, (install_hint("cpu"),))]
     if not fast:
         return [Finding("backend", "ok", 'backend="auto" takes onnxruntime for every artifact')]
     detail = 'backend="auto" takes native for graphs of one node'
     detail += ", and onnxruntime for flat and traced ones" if other else "; flat and traced ones need onnxruntime"
     if other and gpus.names and may_have_cuda():
-        detail += "; and onnxruntime on CUDA for every artifact that is not int8"
+        detail += "; and onnxruntime on CUDA for every artifact other than int8"
     return [Finding("backend", "ok", detail)]
 
 

@@ -69,7 +69,7 @@ def memory_findings(
     else:
         total, available, limit = _other_memory(), None, None
     if total is None:
-        return [Finding("memory", "ok", "unknown: this system does not tell it")]
+        return [Finding("memory", "ok", "unknown: this system does not say")]
     parts = [f"{total / 1e9:.1f} GB"]
     if available is not None:
         parts.append(f"{available / 1e9:.1f} GB available")
@@ -156,7 +156,7 @@ def untested_findings(gpus: Gpus) -> list[Finding]:
     """Say, where there is a GPU, that none has run this release."""
     if not gpus.names:
         return []
-    return [Finding("GPU code", "off", "no GPU has run this release yet: what it does on one is untested")]
+    return [Finding("GPU code", "off", "no GPU has run this release yet: it is untested on GPUs")]
 
 
 def _smi_names() -> list[str]:
@@ -185,10 +185,10 @@ def _ask_driver() -> Gpus:
         return Gpus((), "CUDA does not exist on macOS; everything runs on the CPU")
     driver = _open_driver()
     if driver is None:
-        return Gpus((), "there is no NVIDIA driver (libcuda); everything runs on the CPU")
+        return Gpus((), "no NVIDIA driver (libcuda) is installed; everything runs on the CPU")
     code = int(driver.cuInit(0))
     if code == _NO_DEVICE:
-        return Gpus((), "the NVIDIA driver sees no GPU; everything runs on the CPU")
+        return Gpus((), "the NVIDIA driver finds no GPU; everything runs on the CPU")
     if code == _DRIVER_MISMATCH:
         return Gpus((), "the NVIDIA driver's library and kernel module differ in version", broken=True)
     if code:
@@ -206,7 +206,7 @@ def _ask_driver() -> Gpus:
         memory = f", {math.floor(size.value / 2**20)} MiB" if size.value else ""
         names.append(text.value.decode(errors="replace") + memory)
     if not names:
-        return Gpus((), "the NVIDIA driver sees no GPU; everything runs on the CPU")
+        return Gpus((), "the NVIDIA driver finds no GPU; everything runs on the CPU")
     return Gpus(tuple(names))
 
 

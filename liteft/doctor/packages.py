@@ -26,7 +26,7 @@ __all__ = [
 
 _EXTRAS = {
     "train": "finetune, distill and export",
-    "lora": "large teachers: adapters, and bases in 8 or 4 bits",
+    "lora": "large teachers: adapters, and bases in 8-bit or 4-bit form",
     "hub": "data sets by their Hugging Face name",
     "parquet": "parquet files",
     "report": "the comparison's picture",
@@ -112,7 +112,7 @@ def version_findings(requirements: list[Requirement] | None) -> list[Finding]:
         own = Finding("liteft", "ok", str(installed_version("liteft")))
     listed = ((name, installed_version(name)) for name in _SHOWN)
     shown = ", ".join(f"{name} {version}" for name, version in listed if version is not None)
-    findings = [own, python, Finding("packages", "ok", shown or "none of those that liteft uses")]
+    findings = [own, python, Finding("packages", "ok", shown or "none that liteft uses")]
     base = [requirement for requirement in requirements or [] if not requirement.extra]
     missing, unfit = _sort(base)
     if missing or unfit:

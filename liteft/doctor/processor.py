@@ -70,25 +70,23 @@ def processor_findings(processor: Processor | None = None) -> list[Finding]:
     """Return what the processor is, and what its features mean for int8 and bf16."""
     processor = read_processor() if processor is None else processor
     if processor.features is None:
-        detail = f"{processor.name}; its features are unknown: this system does not tell them"
+        detail = f"{processor.name}; its features are unknown: this system does not say"
         return [Finding("processor", "ok", detail)]
     has = processor.features
     listed = ", ".join(f"{name} {'yes' if there else 'no'}" for name, there in has.items())
     findings = [Finding("processor", "ok", f"{processor.name}: {listed}")]
     if processor.architecture == "x86" and not has["AVX2"]:
-        findings.append(
-            Finding("vectors", "off", "without AVX2 everything runs on slow kernels; only another processor helps")
-        )
+        findings.append(Finding("vectors", "off", "without AVX2 everything runs on slow kernels"))
     integer, instructions = _integer_products(processor)
     if integer:
         findings.append(Finding("int8", "ok", f"integer products run on {instructions}"))
     else:
-        meaning = f"without {instructions} int8 saves size but may save no time: compare with fp32 first"
+        meaning = f"without {instructions} int8 is smaller but may not be faster: compare with fp32 first"
         findings.append(Finding("int8", "off", meaning, ("liteft compare ARTIFACT_FP32 ARTIFACT_INT8 --on DATA",)))
     if has["BF16"]:
-        findings.append(Finding("bf16", "ok", "the processor multiplies bfloat16: training in bf16 pays"))
+        findings.append(Finding("bf16", "ok", "the processor multiplies bfloat16: training in bf16 is faster"))
     else:
-        findings.append(Finding("bf16", "off", "the processor has no bfloat16 products: training takes fp32"))
+        findings.append(Finding("bf16", "off", "the processor cannot multiply bfloat16: training uses fp32"))
     return findings
 
 

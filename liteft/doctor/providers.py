@@ -43,12 +43,12 @@ def onnxruntime_findings(gpus: Gpus) -> list[Finding]:
     builds = onnxruntime_builds()
     if not builds:
         extra = "gpu" if gpus.names else "cpu"
-        meaning = "not installed: no export can be verified, and only the native library can run artifacts"
+        meaning = "not installed: exports cannot be verified, and only the native library can run artifacts"
         return [Finding("onnxruntime", "off", meaning, (install_hint(extra),))]
     listed = " and ".join(f"{name} {version}" for name, version in builds.items())
     if len(builds) > 1:
         keep = "onnxruntime-gpu" if "onnxruntime-gpu" in builds and gpus.names else next(iter(builds))
-        meaning = f"{listed} share one folder and overwrite each other: which one runs is chance"
+        meaning = f"{listed} share one folder and overwrite each other: which one runs is undefined"
         fix = (f"pip uninstall -y {' '.join(builds)}", f"pip install {keep}")
         return [Finding("onnxruntime", "problem", meaning, fix)]
     (build,) = builds
@@ -58,7 +58,7 @@ def onnxruntime_findings(gpus: Gpus) -> list[Finding]:
     except (MissingExtraError, AttributeError, OSError) as error:
         reason = first_line(error.__cause__ or error)
         again = f"pip install --force-reinstall --no-deps {build}=={builds[build]}"
-        meaning = f"{listed} is installed and cannot be imported: {reason}"
+        meaning = f"{listed} is installed but cannot be imported: {reason}"
         return [Finding("onnxruntime", "problem", meaning, (again,))]
     short = ", ".join(name.removesuffix("ExecutionProvider") for name in providers)
     found = Finding("onnxruntime", "ok", f"{listed}; providers: {short}")

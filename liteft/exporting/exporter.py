@@ -336,7 +336,7 @@ def _check_nibbles(loaded: LoadedClassifier, reason: str | None) -> None:
     width = getattr(loaded.config, "embedding_size", loaded.config.hidden_size)
     why = f"the graph is traced: {reason}" if reason is not None else f"their width {width} is odd" if width % 2 else ""
     if why:
-        raise ModelError(f"embedding_bits=4 was asked for, and {why}.", fix=leave_out("embedding_bits"))
+        raise ModelError(f"embedding_bits=4 was requested, but {why}.", fix=leave_out("embedding_bits"))
 
 
 def check_form(

@@ -73,7 +73,7 @@ def find_places(
         trust: as in ``liteft.load``; the reason is none, then.
     """
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", ONNX)), 0)
-    guarded = f"not asked, as the file {reason[:300]}; liteft inspect --trust asks all the same"
+    guarded = f"not tested, because the file {reason[:300]}; liteft inspect --trust tests it anyway"
     asked = [
         Place(name, "not checked", guarded, "not asked") if reason and not trust else ask()
         for name, ask in (
@@ -113,7 +113,7 @@ def _onnxruntime(path: Path) -> Place:
     detail = f"integer products after its own optimizations: {made}"
     feeds = _feeds({each.name: each.type for each in session.get_inputs()})
     if feeds is None:
-        return Place(name, "runs", f"loaded, but not run, as its inputs are no tokens; {detail}", how)
+        return Place(name, "runs", f"loaded, but not run, because its inputs are not tokens; {detail}", how)
     try:
         session.run(None, feeds)
     except Exception as error:
@@ -151,7 +151,7 @@ def _openvino(path: Path) -> Place:
         compiled = core.compile_model(core.read_model(path), "CPU")
         feeds = _feeds({each.get_any_name(): str(each.get_element_type()) for each in compiled.inputs})
         if feeds is None:
-            return Place(name, "runs", "compiled, but not run, as its inputs are no tokens", how)
+            return Place(name, "runs", "compiled, but not run, because its inputs are not tokens", how)
         compiled(feeds)
     except Exception as error:  # RuntimeError and kinds of its own; what was wrong stands at the end
         reason = ([line for line in str(error).splitlines() if line.strip()] or [type(error).__name__])[-1].strip(" -")
@@ -164,7 +164,7 @@ def _documented(name: str, found: Sequence[Operator], needs: str, source: str) -
     """Of builds that hold all of ONNX's operators, say whether a file has others."""
     foreign = sorted({f"{each.domain}.{each.name}" for each in found if each.domain not in _STANDARD})
     if foreign:
-        return Place(name, "does not run", f"operators that are not ONNX's own: {', '.join(foreign)}", source)
+        return Place(name, "does not run", f"operators from outside ONNX: {', '.join(foreign)}", source)
     return Place(name, "runs", f"{needs}; these builds have every operator of ONNX", source)
 
 

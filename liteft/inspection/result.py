@@ -158,11 +158,11 @@ class Inspection:
             _table([("tensor", "kind", "type", "shape", "bytes"), *map(_tensor_row, shown)], texts=4),
         ]
         if len(shown) < len(self.tensors):
-            parts[-1] += f"\n{len(self.tensors) - len(shown)} smaller tensors are left out"
+            parts[-1] += f"\n{len(self.tensors) - len(shown)} smaller tensors not shown"
         parts += [
             _table([("products", "number", ""), *_product_rows(self.products)], texts=(0, 2)),
             _table(
-                [("operator", "nodes", "since opset", "as here since"), *map(_operator_row, self.operators)],
+                [("operator", "nodes", "since opset", "unchanged since"), *map(_operator_row, self.operators)],
                 texts=1,
             ),
             _table([("engine", "", ""), *map(_place_row, self.places)], texts=3),

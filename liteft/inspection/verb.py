@@ -92,7 +92,7 @@ def _reason(path: Path, stored: StoredModel, artifact: Artifact | None) -> str:
 
 def _no_model(path: Path, reason: str) -> ArtifactError:
     return ArtifactError(
-        f"{path} is no ONNX file, or a damaged one: {reason}.",
+        f"{path} is not an ONNX file, or is damaged: {reason}.",
         accepted={"inspected": "an artifact's folder, or an ONNX file"},
         fix=Hint(
             "liteft.inspect(folder), with the folder that liteft.export wrote",

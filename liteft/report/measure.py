@@ -123,7 +123,7 @@ def load_model(folder: str, threads: int, device: str, *, said: Said | None = No
         ) from None
     if device == "cuda" and not torch.cuda.is_available():
         raise DeviceError(
-            'the device "cuda" was asked for, and torch finds no CUDA device.', fix=option("device", "cpu")
+            'the device "cuda" was requested, but torch finds no CUDA device.', fix=option("device", "cpu")
         )
     torch.set_num_threads(threads)
     loaded = load_classifier(folder, said=said)

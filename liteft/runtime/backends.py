@@ -122,7 +122,7 @@ def checked_threads(threads: int | None) -> int:
         return default_threads()
     if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS:
         raise DeviceError(
-            f"threads={threads!r} is no number of threads.",
+            f"threads must be an integer from 1 to {MOST_THREADS}, got {threads!r}.",
             accepted={"threads": f"1 to {MOST_THREADS}, or None"},
         )
     return threads
@@ -143,7 +143,7 @@ def _native(artifact: Artifact, threads: int, precision: str | None, device: str
         stored = read_classifier(artifact.model_path)
     except (DeviceError, ArtifactError) as error:
         raise DeviceError(
-            f"{asked} was asked for and cannot be had: {error.message}",
+            f"{asked} was requested and is not available: {error.message}",
             accepted=error.accepted,
             fix=[_without(precision, device), *error.fix],
         ) from error
@@ -168,7 +168,7 @@ def _any_cuda(artifact: Artifact, threads: int, trust: bool) -> Engine:
     reason = f"it is not installed with CUDA: pip uninstall onnxruntime; {install_hint('gpu')}"
     try:
         if artifact.manifest.precision == "int8":
-            reason = "its CUDA kernels take no int8 of this kind"
+            reason = "its CUDA kernels do not support this kind of int8"
         elif may_have_cuda() and has_cuda():
             return _onnxruntime(artifact, "cuda", threads, trust)
     except MissingExtraError as error:  # installed and broken
@@ -235,7 +235,7 @@ def _native_where_fast(artifact: Artifact, threads: int) -> tuple[Engine | None,
             raise
         return None, error.message
     if not library.fast:
-        return None, "this processor has no vector instructions that the library was written for"
+        return None, "this processor has no vector instructions that the library supports"
     try:
         stored = read_classifier(artifact.model_path)
     except ArtifactError as error:
@@ -256,19 +256,19 @@ def _check_precision(artifact: Artifact, precision: str, *, device: str, backend
     """Refuse a precision that the other choices exclude."""
     if backend == "onnxruntime":
         raise DeviceError(
-            f"precision={precision!r} is offered by the native backend alone, and backend={backend!r} was asked for.",
+            f"precision={precision!r} is available only in the native backend, but backend={backend!r} was requested.",
             fix=[leave_out("precision"), option("backend", "auto")],
         )
     if device == "cuda":
         return
     if precision == "fp16":
         raise DeviceError(
-            f"precision='fp16' is offered on CUDA alone, and device={device!r} was asked for.",
+            f"precision='fp16' is available only on CUDA, but device={device!r} was requested.",
             fix=[leave_out("precision"), option("device", "cuda")],
         )
     if artifact.manifest.precision == "int8":
         raise DeviceError(
-            f"precision={precision!r} was asked for, and {artifact.path} is stored in int8.",
+            f"precision={precision!r} was requested, but {artifact.path} is stored in int8.",
             accepted={"precision": "None, for an int8 artifact"},
             fix=[
                 leave_out("precision"),
@@ -282,7 +282,7 @@ def _check_positions(artifact: Artifact) -> None:
     positions, longest = artifact.manifest.positions, artifact.manifest.max_tokens
     if positions is not None and longest > positions:
         raise ArtifactError(
-            f"{artifact.path} cuts texts at {longest:,} tokens, and its model has positions for {positions:,}.",
+            f"{artifact.path} cuts texts at {longest:,} tokens, but its model has only {positions:,} positions.",
             accepted={"max_tokens": f"up to {positions:,}"},
             fix="export the model again",
         )

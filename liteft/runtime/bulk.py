@@ -57,7 +57,7 @@ class Progress:
             line += f" of {self.total:,}"
         line += f" rows, {self.rows_per_second:,.0f} rows/s"
         if self.total and self.rows_per_second > 0:
-            line += f", {(self.total - self.rows) / self.rows_per_second:,.0f} s to go"
+            line += f", {(self.total - self.rows) / self.rows_per_second:,.0f} s left"
         return line
 
 
@@ -257,7 +257,7 @@ def _classifier(
         return load(artifact, device=device, backend=backend, threads=threads, precision=precision, trust=trust)
     if (device, backend, threads, precision) != ("auto", "auto", None, None):
         raise ConfigError(
-            "device, backend, threads and precision were chosen when the classifier was loaded.",
+            "device, backend, threads and precision are set when the classifier is loaded.",
             accepted={
                 "device": artifact.device,
                 "backend": artifact.backend,
@@ -275,14 +275,14 @@ def _text_columns(file: RowFile, classifier: Classifier, text: str | None, pair:
     if not classifier.manifest.paired:
         if pair:
             raise ConfigError(
-                f"a column of second texts was given, {pair!r}, and this model reads single texts.",
+                f"a column of second texts was given, {pair!r}, but this model reads single texts.",
                 fix=leave_out("pair"),
             )
         return [choose_columns(file.columns, source=name, text=text, pair="", labelled=False).text]
     columns = choose_columns(file.columns, source=name, text=text, pair=pair or None, labelled=False)
     if columns.pair is None:
         raise DataError(
-            f"{name}: this model reads pairs, and which column holds the second text is not clear.",
+            f"{name}: this model reads pairs, but the column names do not say which one holds the second text.",
             accepted={"columns": ", ".join(file.columns), "text": columns.text},
             fix=option("pair", "NAME"),
         )

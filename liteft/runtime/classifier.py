@@ -242,7 +242,7 @@ class Classifier:
             DeviceError: the classifier was closed, or the backend failed.
         """
         if pairs is not None and len(pairs) != len(texts):
-            raise InputError(f"{len(texts)} texts came with {len(pairs)} pairs.", accepted={"pairs": "one a text"})
+            raise InputError(f"{len(texts)} texts came with {len(pairs)} pairs.", accepted={"pairs": "one per text"})
         engine = self._open_engine()
         values: Iterable[Any] = texts if pairs is None else zip(texts, pairs, strict=True)
         parts = [scored.logits for scored in self._score_all(values, engine)]

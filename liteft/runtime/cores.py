@@ -48,7 +48,7 @@ def default_threads(environment: Mapping[str, str] | None = None) -> int:
         digits = number.isascii() and number.isdigit() and len(number) < 9
         if not (digits and 1 <= int(number) <= MOST_THREADS):
             raise DeviceError(
-                f"the environment's {name} is {text!r}, which is no number of threads.",
+                f"the environment's {name} must be an integer from 1 to {MOST_THREADS}, got {text!r}.",
                 accepted={name: f"1 to {MOST_THREADS}"},
                 fix=[f"unset {name}", f"set {name} to {min(usable_cores(), MOST_THREADS)}"],
             )

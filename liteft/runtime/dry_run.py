@@ -60,7 +60,7 @@ def check_file(path: Path, model: StoredModel) -> None:
         ArtifactError: what is wrong with it.
     """
     if not model.graph.inputs or not {value.name for value in model.graph.inputs} <= set(_TOKENS):
-        _refuse(path, "has other inputs than tokens")
+        _refuse(path, "has inputs other than tokens")
     _check_weights(path, model)
     check_known(path, model)
     _go_through(path, model, labels=None, longest=_LONGEST)
@@ -86,7 +86,7 @@ def _check_ends(path: Path, model: StoredModel, artifact: Artifact) -> None:
     fits = sorted(named) == sorted(wanted) and set(wanted) <= set(_TOKENS) and not set(named) & stored
     if not fits or any(value.kind not in (_LONG, _INT) or value.shape != (None, None) for value in model.graph.inputs):
         raise ArtifactError(
-            f"{path} has other inputs than its manifest.",
+            f"{path} has other inputs than its manifest says.",
             accepted={
                 "the manifest": ", ".join(wanted)[:200],
                 "the graph": ", ".join(named)[:200],
@@ -119,14 +119,14 @@ def check_known(path: Path, model: StoredModel) -> None:
         opsets = ", ".join(f"{name or 'ai.onnx'} {version}" for name, version in model.opsets.items())[:200]
         _refuse(path, f"is of IR version {model.version} and opsets {opsets}")
     if set(model.functions) - {(_OWN, _NODE)}:
-        _refuse(path, "has functions of its own")
+        _refuse(path, "contains other functions")
     for function in model.functions.values():
         if set(function.opsets) != {""} or function.opsets[""] not in _OPSETS or function.described:
             _refuse(path, "has a function that LiteFT does not write")
     if any(tensor.dtype is None for tensor in model.all_tensors()):
         _refuse(path, "has weights of a type that LiteFT does not write")
     if model.graph.described:
-        _refuse(path, "describes values inside of its graph")
+        _refuse(path, "declares values inside its graph")
     called = 0
     for node in model.all_nodes():
         if (node.domain, node.operator) in model.functions:
@@ -139,7 +139,7 @@ def check_known(path: Path, model: StoredModel) -> None:
         if any(known.get(each) != attribute.kind for each, attribute in node.attributes.items()) or node.graphs:
             _refuse(path, f"has a node {name} with an attribute that LiteFT does not write")
     if called != len(model.functions):
-        _refuse(path, "does not use its function once")
+        _refuse(path, "does not use its function exactly once")
 
 
 class _Run:
@@ -164,14 +164,14 @@ class _Run:
             self._keep(node, results, values)
         names = [value.name for value in self._model.graph.outputs]
         if not names or not set(names) <= set(values):
-            _refuse(self._path, "does not compute what it gives")
+            _refuse(self._path, "does not compute its outputs")
         return values[names[0]]
 
     def _called(self, function: StoredFunction, node: StoredNode, values: dict[str, Value]) -> list[Value]:
         if len(node.inputs) != len(function.inputs) or len(node.outputs) != len(function.outputs):
-            _refuse(self._path, "calls its function otherwise than it is defined")
+            _refuse(self._path, "calls its function with other inputs or outputs than it declares")
         if len(set(function.inputs)) != len(function.inputs):
-            _refuse(self._path, "has a function with an input twice")
+            _refuse(self._path, "has a function with a duplicate input")
         inner = {name: self._of(node, given, values) for name, given in zip(function.inputs, node.inputs, strict=True)}
         for each in function.nodes:
             self._keep(each, self._computed(each, inner), inner)
@@ -179,7 +179,7 @@ class _Run:
 
     def _computed(self, node: StoredNode, values: dict[str, Value]) -> list[Value]:
         if node.inputs and not node.inputs[-1]:  # ONNX Runtime counts it, reads what it has not, and ends the process
-            _refuse(self._path, f"has a node {node.operator[:80]} whose last input is left empty, and not left out")
+            _refuse(self._path, f"has a node {node.operator[:80]} whose last input is empty instead of omitted")
         inputs = [self._of(node, name, values) if name else None for name in node.inputs]
         try:
             results = RULES[node.operator][0](node, inputs)
@@ -189,7 +189,9 @@ class _Run:
 
     def _of(self, node: StoredNode, name: str, values: dict[str, Value]) -> Value:
         if name not in values:
-            _refuse(self._path, f"has a node {node.operator[:80]} that reads {name[:80]!r}, which nothing gives before")
+            _refuse(
+                self._path, f"has a node {node.operator[:80]} that reads {name[:80]!r}, which no earlier node computes"
+            )
         return values[name]
 
     def _keep(self, node: StoredNode, results: list[Value], values: dict[str, Value]) -> None:
@@ -203,7 +205,7 @@ class _Run:
                 _refuse(self._path, f"has a node {node.operator} that gives {value.shape} for {self._tokens} tokens")
             self._work -= value.work + value.size
             if self._work < 0:
-                _refuse(self._path, f"takes more work for {self._tokens} tokens than its weights explain")
+                _refuse(self._path, f"takes more work for {self._tokens} tokens than its weights account for")
             values[name] = value
 
 

@@ -98,7 +98,7 @@ def read_classifier(path: Path) -> StoredClassifier:
         return _Reader(path, map_file(path)).classifier()
     except (Malformed, UnicodeDecodeError, struct.error) as error:
         raise ArtifactError(
-            f"{path} is no ONNX file, or a damaged one: {error}.", fix="export the model again"
+            f"{path} is not an ONNX file, or is damaged: {error}.", fix="export the model again"
         ) from error
 
 
@@ -115,18 +115,18 @@ class _Reader:
         nodes, tensors, inputs, outputs = self._graph(graph)
         found, results, attributes = self._node(nodes[0])
         if version != VERSION:
-            self._refuse(f"holds version {version} of {DOMAIN}.{KIND}, and this liteft knows version {VERSION}")
+            self._refuse(f"contains version {version} of {DOMAIN}.{KIND}, and this liteft knows version {VERSION}")
         if results != outputs or outputs != ["logits"]:
             self._refuse(f"gives {', '.join(outputs)}, not logits")
         if attributes["inputs"] != " ".join(found) or inputs != list(TOKENS[: len(inputs)]) or len(inputs) < 2:
-            self._refuse("names its node's inputs otherwise than the node has them")
+            self._refuse("names its node's inputs differently from the node")
         if found[: len(inputs)] != inputs:
-            self._refuse("feeds its node otherwise than by token ids, mask and weights")
+            self._refuse("feeds its node something other than token ids, mask and weights")
         del attributes["inputs"]
         names = found[len(inputs) :]
         weights = {name: self._weight(name, tensors[name]) for name in names if name in tensors}
         if len(weights) != len(names):
-            self._refuse("has a weight twice, or one that is not in it")
+            self._refuse("has a duplicate weight, or one that is missing")
         kept = frozenset(str(attributes.pop("float_products", "")).split())
         stored = StoredClassifier(
             tuple(inputs),
@@ -186,7 +186,7 @@ class _Reader:
         """Refuse inputs that are no rectangle of int64, and logits that are none of float32."""
         shape = value.shape
         if value.kind != kind or shape is None or len(shape) != 2 or shape[0] is not None:
-            self._refuse(f"has {value.name[:80]} of another type or shape than this liteft knows")
+            self._refuse(f"has {value.name[:80]} of a type or shape that this liteft does not know")
         if kind == 1:
             self._labels = shape[1]
 
@@ -205,7 +205,7 @@ class _Reader:
             elif number in named:
                 named[number] = self._read.text(value)
         if tuple(named.values()) != (KIND, DOMAIN, ""):
-            self._refuse(f"holds the node {named[7]}.{named[4]}, not {DOMAIN}.{KIND}")
+            self._refuse(f"contains the node {named[7]}.{named[4]}, not {DOMAIN}.{KIND}")
         for each in spans:
             name, found = self._attribute(each)
             if name in attributes:
@@ -213,7 +213,7 @@ class _Reader:
             attributes[name] = found
         if set(attributes) - _OPTIONAL != _ATTRIBUTES:
             unlike = ", ".join(sorted((set(attributes) - _OPTIONAL) ^ _ATTRIBUTES))
-            self._refuse(f"has other attributes than this liteft knows: {unlike}")
+            self._refuse(f"has attributes that this liteft does not know, or lacks some: {unlike}")
         for name, known in _WORDS.items():
             if attributes[name] not in known:
                 self._refuse(f"has {name} {attributes[name]!r}, and this liteft knows {', '.join(known)}")
@@ -230,11 +230,11 @@ class _Reader:
             elif number == _VALUE_FIELDS[wanted]:
                 values.append(value)
             elif number not in (1, 13):
-                self._refuse(f"has an attribute {name} of another kind than this liteft knows")
+                self._refuse(f"has an attribute {name} of a type that this liteft does not know")
         if name not in _ATTRIBUTES | _OPTIONAL:
             self._refuse(f"has an attribute that this liteft does not know: {name}")
         if kind != wanted or len(values) > 1:
-            self._refuse(f"has an attribute {name} of another kind than this liteft knows")
+            self._refuse(f"has an attribute {name} of a type that this liteft does not know")
         if wanted == _STRING:
             return name, self._read.text(values[0]) if values else ""
         stored = self._read.number(values[0]) if values else 0
@@ -262,9 +262,9 @@ class _Reader:
             elif number == 13 or (number == 14 and value != 0):
                 self._refuse(f"keeps the weight {name} in another file")
             elif number not in (8, 12, 14, 16):
-                self._refuse(f"stores the weight {name} in a way that this liteft does not read")
+                self._refuse(f"stores the weight {name} in a way that this liteft cannot read")
         if kind not in _TYPES or len(raw) != 1:
-            self._refuse(f"stores the weight {name} in a way that this liteft does not read")
+            self._refuse(f"stores the weight {name} in a way that this liteft cannot read")
         if len(dims) not in (1, 2) or not all(1 <= size <= _MOST for size in dims):
             self._refuse(f"has a weight {name} of shape {tuple(dims)}")
         (start, stop), dtype = raw[0], _TYPES[kind]
@@ -279,14 +279,14 @@ class _Reader:
             self._refuse(f"has {stored.layers} layers and {len(stored.weights)} weights")
         wanted = set(_weight_names(stored))
         if unlike := sorted(wanted ^ set(stored.weights)):
-            self._refuse(f"has other weights than its attributes say: {', '.join(unlike[:3])}")
+            self._refuse(f"has weights that do not match its attributes: {', '.join(unlike[:3])}")
         if self._labels not in (None, stored.labels):
-            self._refuse(f"says that it gives {self._labels} logits, and has weights for {stored.labels}")
+            self._refuse(f"declares {self._labels} logits, but has weights for {stored.labels}")
         width = stored.weights["layers.0.attention.output.weight"].shape[1]
         if ("embeddings.project.weight" in wanted) != (stored.embedding != width):
             self._refuse(f"has embeddings of width {stored.embedding} for layers of {width}, unlike its weights")
         if strange := sorted(name for name in stored.float_products if not _may_be_float(stored, name)):
-            self._refuse(f"has float products that are none of its int8 products: {', '.join(strange[:3])}")
+            self._refuse(f"lists float products that are not among its int8 products: {', '.join(strange[:3])}")
         matrices = {name for name in wanted if name.removesuffix("weight") + "scale" in wanted}
         for name, array in stored.weights.items():
             packed = array.dtype == np.uint8 and name == _WORDS_TABLE

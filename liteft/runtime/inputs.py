@@ -88,7 +88,7 @@ def checked_text(value: Any, *, paired: bool, name: str) -> Text:
     if isinstance(value, str):
         if paired:
             raise InputError(
-                f"{name} is one text, and this model reads pairs.",
+                f"{name} is one text, but this model reads pairs.",
                 accepted={"inputs": _PAIR},
                 fix=Hint("(text, pair)", "a tab between the two texts of a line, or --pair TEXT"),
             )
@@ -96,7 +96,7 @@ def checked_text(value: Any, *, paired: bool, name: str) -> Text:
     if isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(part, str) for part in value):
         if not paired:
             raise InputError(
-                f"{name} is a pair, and this model reads single texts.",
+                f"{name} is a pair, but this model reads single texts.",
                 accepted={"inputs": _SINGLE},
                 fix="[text, text] for two texts",
             )
@@ -112,7 +112,7 @@ def checked_text(value: Any, *, paired: bool, name: str) -> Text:
 def no_tokens(name: str) -> InputError:
     """Return the error for a text without a single token: a model could only make its answer up."""
     return InputError(
-        f"{name} has no tokens, and this model's tokenizer adds none of its own.",
+        f"{name} has no tokens, and this model's tokenizer adds no special tokens.",
         accepted={"text": "at least one token"},
     )
 
@@ -122,7 +122,7 @@ def unknown_token(name: str, token: str | None, number: int, rows: int) -> Input
     return InputError(
         f"{name} holds {token!r}, and the model has no row for this token.",
         accepted={"id of the token": f"{number:,}", "rows of the model's word embeddings": f"{rows:,}"},
-        fix=["take the token out of the text", _NULL, "train a model that has a row for each token"],
+        fix=["take the token out of the text", _NULL, "train a model that has a row for every token"],
     )
 
 
@@ -133,7 +133,7 @@ def _encodable(text: str, name: str) -> str:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise InputError(
-            f"{name} holds half a character at position {error.start}: a lone surrogate, "
+            f"{name} contains half a surrogate pair at position {error.start}: a lone surrogate, "
             f"U+{ord(text[error.start]):04X}.",
             accepted={"text": "anything that UTF-8 can encode"},
             fix=[Hint('text.encode("utf-8", "replace").decode("utf-8")', "a file in UTF-8"), _NULL],

@@ -144,7 +144,7 @@ class NativeEngine:
     def _handle_of_this_process(self) -> _Handle:
         if self.device == "cuda":
             raise DeviceError(
-                "this process was forked after CUDA had started in its parent, and CUDA does not follow a fork.",
+                "this process was forked after CUDA had started in its parent, and CUDA does not survive a fork.",
                 fix=['start processes by "spawn" and load the artifact in each', "load the artifact after the fork"],
             )
         with self._lock:
@@ -193,12 +193,12 @@ class _Handle:
 def _creation_error(library: NativeLibrary, precision: str, device: str) -> DeviceError:
     if device == "cuda":
         return DeviceError(
-            f'the device "cuda" was asked for, and the native engine cannot run there: {library.last_error()}.',
+            f'the device "cuda" was requested, but the native engine cannot run there: {library.last_error()}.',
             accepted={"library": library.path},
             fix=["liteft doctor", option("device", "cpu")],
         )
     return DeviceError(
-        f"the native engine cannot make this classifier in {precision}: {library.last_error()}.",
+        f"the native engine cannot run this classifier in {precision}: {library.last_error()}.",
         accepted={"instructions of this machine": library.instructions, "library": library.path},
         fix=leave_out("precision") if precision == "bf16" else option("backend", "onnxruntime"),
     )

@@ -160,7 +160,7 @@ def find_library() -> Path:
         path = Path(asked).absolute()
         if not path.is_file():
             raise DeviceError(
-                f"{VARIABLE}={asked} is no file.",
+                f"{VARIABLE}={asked} is not a file.",
                 accepted={VARIABLE: f"the path of {_NAME}, or unset"},
                 fix=f"unset {VARIABLE}",
             )
@@ -238,7 +238,7 @@ def _open(path: Path) -> NativeLibrary:
     if found != ABI:
         raise DeviceError(
             f"{path} has ABI {found}, and this liteft needs ABI {ABI}.",
-            accepted={"a library": "of the same release as the Python code"},
+            accepted={"a library": "from the same release as the Python code"},
             fix=_fix(path),
         )
     try:
@@ -283,5 +283,5 @@ def _ways_to_build() -> tuple[str, str]:
     again = install_hint(flags="--force-reinstall --no-deps")
     return (
         f"install a C++20 compiler, then: LITEFT_NATIVE=required {again}",
-        f"{VARIABLE}=FILE, for a {_NAME} that was built elsewhere",
+        f"{VARIABLE}=FILE, for a {_NAME} built elsewhere",
     )

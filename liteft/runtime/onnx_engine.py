@@ -119,10 +119,10 @@ class OnnxEngine:
         self.device = "cuda" if _CUDA in session.get_providers() else "cpu"
         if self.device != device and not or_cpu:
             raise DeviceError(
-                "onnxruntime has CUDA but could not start it, and would have run on the CPU.",
+                "onnxruntime has CUDA but could not start it, so it would have run on the CPU.",
                 accepted={"providers that started": ", ".join(session.get_providers())},
                 fix=[
-                    "see onnxruntime's lines on stderr for the missing library",
+                    "see onnxruntime's messages on stderr for the missing library",
                     "liteft doctor",
                     option("device", "cpu"),
                 ],
@@ -148,7 +148,7 @@ class OnnxEngine:
             texts, width = feed["input_ids"].shape
             raise DeviceError(
                 f"onnxruntime failed on a batch of {texts} texts, {width} tokens wide: {first_line(error)}.",
-                fix="a smaller token_budget, if memory ran out",
+                fix="use a smaller token_budget if memory ran out",
             ) from error
         wanted = (len(ids), len(self._artifact.manifest.labels))
         if np.shape(logits) != wanted:
@@ -187,7 +187,7 @@ def _new_session(artifact: Artifact, device: str, threads: int) -> Any:
     onnxruntime = import_onnxruntime()
     if device == "cuda" and not has_cuda():
         raise DeviceError(
-            f'the device "cuda" was asked for, and onnxruntime {onnxruntime.__version__} has no {_CUDA}.',
+            f'the device "cuda" was requested, but onnxruntime {onnxruntime.__version__} has no {_CUDA}.',
             accepted={"providers": ", ".join(onnxruntime.get_available_providers())},
             fix=[f"pip uninstall onnxruntime; {install_hint('gpu')}", option("device", "cpu")],
         )
@@ -215,7 +215,7 @@ def _checked_inputs(session: Any, artifact: Artifact) -> dict[str, np.dtype[Any]
     wanted = set(artifact.manifest.inputs)
     if set(inputs) != wanted or not wanted <= set(_KNOWN_INPUTS) or not set(inputs.values()) <= set(_DTYPES):
         raise ArtifactError(
-            f"{artifact.model_path} has other inputs than its manifest.",
+            f"{artifact.model_path} has other inputs than its manifest says.",
             accepted={
                 "the manifest": ", ".join(sorted(wanted)),
                 "the graph": ", ".join(f"{name} {kind}" for name, kind in sorted(inputs.items())),

@@ -157,10 +157,10 @@ def map_file(path: Path) -> mmap.mmap:
         try:
             if not os.fstat(descriptor).st_size:
                 raise ArtifactError(
-                    f"{path} is no ONNX file, or a damaged one: it is empty.", fix="copy the folder again"
+                    f"{path} is not an ONNX file, or is damaged: it is empty.", fix="copy the folder again"
                 )
             if os.fstat(descriptor).st_size >= _LARGEST:
-                raise ValueError("it has 2 GB or more, which no ONNX file may have")
+                raise ValueError("it has 2 GB or more, which is more than an ONNX file may have")
             return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
         finally:
             os.close(descriptor)
@@ -180,13 +180,13 @@ def read_model(path: Path, *, outside: bool = False) -> StoredModel:
     """
     mapped = map_file(path)
     if files.is_lfs_pointer(mapped[:64]):
-        raise ArtifactError(f"{path} is a pointer of git-lfs, and not the file itself.", fix="git lfs pull")
+        raise ArtifactError(f"{path} is a git-lfs pointer, not the file itself.", fix="git lfs pull")
     try:
         model = _Reader(mapped, outside=outside).model()
         _check_expansion(model)
     except (Malformed, UnicodeDecodeError, RecursionError) as error:
         raise ArtifactError(
-            f"{path} is no ONNX file, or a damaged one: {error}.",
+            f"{path} is not an ONNX file, or is damaged: {error}.",
             accepted={"read": "an ONNX file as liteft export writes it"},
             fix="export the model again",
         ) from error
@@ -216,7 +216,7 @@ def read_value(read: Message, span: Span) -> StoredValue:
             if part == 1:
                 kind, shape = _tensor_type(read, read.span(each))
             elif part != 6:
-                raise Malformed("an input or output that is no tensor")
+                raise Malformed("an input or output that is not a tensor")
     return StoredValue(read.one_text(span, 1), kind, shape)
 
 
@@ -256,7 +256,7 @@ def _check_expansion(model: StoredModel) -> None:
             if key in model.functions:
                 total += function_size(key, depth)
             if total > _MOST_NODES:
-                raise Malformed(f"functions that become more than {_MOST_NODES:,} nodes")
+                raise Malformed(f"functions that expand to more than {_MOST_NODES:,} nodes")
         return total
 
     def function_size(key: tuple[str, str], depth: int) -> int:
@@ -299,7 +299,7 @@ class _Reader:
                     raise Malformed("two functions of one name")
                 functions[function.domain, function.name] = function
             elif number not in (2, 3, 4, 5, 6, 14):
-                raise Malformed(f"a part of unknown kind {number}")
+                raise Malformed(f"a field of unknown kind {number}")
         if len(graphs) != 1:
             raise Malformed(f"{len(graphs)} graphs")
         return StoredModel(version, opsets, self._graph(graphs[0], 0), functions)
@@ -336,7 +336,7 @@ class _Reader:
             elif number == 12:
                 function.described += 1
             elif number not in (8, 14):  # 11: attributes with defaults; 13: overloads
-                raise Malformed(f"a function with a part of unknown kind {number}")
+                raise Malformed(f"a function with a field of unknown kind {number}")
         return function
 
     def _graph(self, span: Span, depth: int) -> StoredGraph:
@@ -356,7 +356,7 @@ class _Reader:
             elif number == 15:
                 raise Malformed("sparse weights")
             elif number not in (2, 10, 14, 16):
-                raise Malformed(f"a graph with a part of unknown kind {number}")
+                raise Malformed(f"a graph with a field of unknown kind {number}")
         if len({tensor.name for tensor in graph.tensors}) != len(graph.tensors):
             raise Malformed("two weights of one name")
         return graph
@@ -384,7 +384,7 @@ class _Reader:
             elif number == 3:
                 read.text(value)  # UTF-8, or other readers stumble over it
             elif number not in (6, 8, 9):
-                raise Malformed(f"a node with a part of unknown kind {number}")
+                raise Malformed(f"a node with a field of unknown kind {number}")
         return node
 
     def _attribute(self, span: Span, depth: int, graphs: list[StoredGraph]) -> tuple[str, StoredAttribute]:
@@ -427,7 +427,7 @@ class _Reader:
 
     def _floats(self, value: int | Span) -> list[float]:
         if not isinstance(value, int) and value[1] - value[0] > 4 * _MOST_TYPED:
-            raise Malformed(f"a row of numbers longer than any at byte {value[0]}")
+            raise Malformed(f"a list of numbers that is too long at byte {value[0]}")
         return [float(each) for each in self._packed(value, _PACKED[4])]
 
     def _packed(self, value: int | Span, dtype: np.dtype[Any]) -> np.ndarray:
@@ -435,7 +435,7 @@ class _Reader:
         if isinstance(value, int):
             return np.array([value & ((1 << 8 * dtype.itemsize) - 1)], f"<u{dtype.itemsize}").view(dtype)
         if (value[1] - value[0]) % dtype.itemsize:
-            raise Malformed(f"a row of numbers that is none at byte {value[0]}")
+            raise Malformed(f"a malformed list of numbers at byte {value[0]}")
         return np.frombuffer(self._mapped, dtype, (value[1] - value[0]) // dtype.itemsize, value[0])
 
     def _tensor(self, span: Span) -> StoredTensor:
@@ -461,10 +461,10 @@ class _Reader:
             elif number == _EXTERNAL or (number == _LOCATION and value != 0):
                 elsewhere = True
             elif number not in (12, _LOCATION, 16):
-                raise Malformed(f"a tensor {name[:80]} stored in a way that is not read")
+                raise Malformed(f"a tensor {name[:80]} stored in an unsupported way")
         tensor = StoredTensor(name, kind, tuple(dims), raw[0] if raw else None, None, self._mapped)
         if elsewhere and not self._outside:
-            raise Malformed(f"a tensor {name[:80]} whose values lie in another file, which no hash covers")
+            raise Malformed(f"a tensor {name[:80]} whose values are in another file, which no hash covers")
         self._check_tensor(tensor, len(raw), typed, elsewhere=elsewhere)
         return tensor
 
@@ -494,7 +494,7 @@ class _Reader:
         if elsewhere and not found:
             tensor.kind = -tensor.kind  # no values to be had
         elif found != wanted:
-            raise Malformed(f"a tensor {tensor.name[:80]} of shape {shape} with other values than its shape says")
+            raise Malformed(f"a tensor {tensor.name[:80]} of shape {shape} whose values do not match its shape")
 
 
 def _float(bits: int) -> float:

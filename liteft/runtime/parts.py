@@ -33,9 +33,9 @@ from liteft.locks import LOCK, one_writer
 __all__ = ["ANOTHER_OUTPUT", "RESTART", "Done", "Parts", "open_parts"]
 
 ANOTHER_OUTPUT = Hint("another output", "another --output")
-RESTART = option("restart", note=", to throw the finished parts away")
+RESTART = option("restart", note=", to discard the finished parts")
 _OTHER_FOLDER = Hint("an output in another folder", "--output in another folder")
-_GO_ON = Hint("the same call as before, to go on", "the same command as before, to go on")
+_GO_ON = Hint("the same call as before, to continue", "the same command as before, to continue")
 
 _STATE = "state.json"
 _DONE = "done.jsonl"
@@ -206,7 +206,9 @@ def _was_moved(output: Path, folder: Path) -> bool:
 def _refuse_foreign(folder: Path) -> None:
     entries = folder.iterdir() if folder.is_dir() else ()
     if foreign := sorted(entry.name for entry in entries if not _OURS.fullmatch(entry.name)):
-        raise RunError(f"{folder} holds what no prediction wrote: {foreign[0]}.", fix=["move it away", ANOTHER_OUTPUT])
+        raise RunError(
+            f"{folder} contains something that no prediction wrote: {foreign[0]}.", fix=["move it away", ANOTHER_OUTPUT]
+        )
 
 
 def _clear(folder: Path) -> None:
@@ -238,7 +240,7 @@ def _check_same(output: Path, folder: Path, state: Mapping[str, Mapping[str, Any
     }
     if differences:
         raise RunError(
-            f"{output} was begun with something else.",
+            f"{output} was begun with other settings.",
             accepted=differences,
             fix=[_GO_ON, RESTART],
         )
@@ -263,7 +265,7 @@ def _refusal_named(output: Path, rows: int) -> Iterator[None]:
         fix: list[str | Hint] = [*(["free some space"] if full else []), _OTHER_FOLDER, *([_GO_ON] if rows else [])]
         raise RunError(
             f"{output} could not be written: {files.os_reason(error)}.",
-            accepted={"rows that are safe": f"{rows:,}"} if rows else None,
+            accepted={"rows that are saved": f"{rows:,}"} if rows else None,
             fix=fix,
         ) from error
 

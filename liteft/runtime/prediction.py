@@ -132,7 +132,7 @@ def _checked_threshold(threshold: float | Sequence[float] | None, multi: bool, l
         raise ConfigError(
             "a threshold was given, but this model has one label for every text.",
             accepted={"threshold": "multi-label models only"},
-            fix=Hint("leave the threshold out, and compare Prediction.score with it", "leave out --threshold"),
+            fix=Hint("leave out the threshold, and compare Prediction.score with it", "leave out --threshold"),
         )
     try:
         values = np.asarray(threshold, dtype=np.float32)
@@ -140,7 +140,7 @@ def _checked_threshold(threshold: float | Sequence[float] | None, multi: bool, l
         values = np.full(1, np.nan)
     if values.shape not in ((), (labels,)) or not np.isfinite(values).all():
         raise ConfigError(
-            f"threshold={threshold!r} is neither a number nor one number for every label.",
-            accepted={"threshold": f"a number such as 0.5, or {labels} numbers, one a label"},
+            f"threshold={threshold!r} is neither a number nor one number per label.",
+            accepted={"threshold": f"a number such as 0.5, or {labels} numbers, one per label"},
         )
     return values

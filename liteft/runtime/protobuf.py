@@ -47,7 +47,7 @@ class Message:
         while place < end:
             self._left -= 1
             if self._left < 0:
-                raise Malformed("more parts than any graph has")
+                raise Malformed("more fields than any graph has")
             key, place = (buffer[place], place + 1) if buffer[place] < 0x80 else _varint(buffer, place, end)
             number, kind = key >> 3, key & 7
             if number == 0:
@@ -66,14 +66,14 @@ class Message:
                 raise Malformed(f"a field of unknown kind {kind} at byte {place}")
             stop = place + length
             if stop > end:
-                raise Malformed(f"a field that ends behind its message at byte {place}")
+                raise Malformed(f"a field that ends past its message at byte {place}")
             yield number, (place, stop) if kind == BYTES else int.from_bytes(buffer[place:stop], "little")
             place = stop
 
     def integers(self, value: int | Span, most: int = 64) -> list[int]:
         """Return what `integers` returns, of ``most`` bytes a value at most."""
         if not isinstance(value, int) and value[1] - value[0] > most * _LONGEST:
-            raise Malformed(f"a row of numbers longer than any at byte {value[0]}")
+            raise Malformed(f"a list of numbers that is too long at byte {value[0]}")
         return integers(self.bytes, value)
 
     def text(self, value: int | Span) -> str:
@@ -151,4 +151,4 @@ def _varint(buffer: memoryview, place: int, end: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << (7 * index)
         if byte < 0x80:
             return value & 0xFFFFFFFFFFFFFFFF, place + index + 1
-    raise Malformed(f"an integer without an end at byte {place}")
+    raise Malformed(f"an unterminated integer at byte {place}")

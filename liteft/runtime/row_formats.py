@@ -68,7 +68,7 @@ def row_format(suffix: str, *, columns: Sequence[str], schema: Any, added: Mappi
         return _Delimited("\t" if kind == "tsv" else ",", columns, added)
     near = closest(suffix, FORMATS)
     raise ConfigError(
-        f"{suffix or 'no ending'} is no format that predictions are written in.",
+        f"{suffix or 'no ending'} is not a format for predictions.",
         accepted={"output": ", ".join(FORMATS)},
         fix=option("output", f"NAME{near}") if near else (),
     )
@@ -90,9 +90,9 @@ class _Delimited:
     def check(self, row: Row, where: str) -> None:
         if not self._known.issuperset(row):
             raise DataError(
-                f"{where} has {next(name for name in row if name not in self._known)!r}, which no row before had.",
+                f"{where} has {next(name for name in row if name not in self._known)!r}, which no earlier row had.",
                 accepted={"columns": ", ".join(self._columns)},
-                fix=option("output", "NAME.jsonl", note=", where rows may differ"),
+                fix=option("output", "NAME.jsonl", note=", in which rows may differ"),
             )
 
     def write(self, rows: Sequence[Row], path: Path) -> None:
@@ -140,7 +140,7 @@ class _Parquet:
             import pyarrow.parquet
         except ImportError:
             raise MissingExtraError(
-                "parquet files are written with pyarrow, which is not installed.",
+                "writing parquet files needs pyarrow, which is not installed.",
                 fix=install_hint("parquet"),
             ) from None
         self._arrow = pyarrow
@@ -172,7 +172,7 @@ class _Parquet:
         for name in [*names, *self._added]:
             field = self._known.get(name) or self._added.get(name)
             values = [row.get(name) for row in rows]
-            with self._refusal_named(f"column {name!r} holds what one parquet column cannot"):
+            with self._refusal_named(f"column {name!r} contains values that one parquet column cannot hold"):
                 arrays.append(self._array(values, None if field is None else field.type))
             fields.append(field or self._arrow.field(name, arrays[-1].type))
         table = self._arrow.Table.from_arrays(arrays, schema=self._arrow.schema(fields))
@@ -182,7 +182,7 @@ class _Parquet:
 
     def join(self, parts: Sequence[Path], path: Path) -> None:
         schema = self._whole_schema()
-        with self._refusal_named("the parts do not fit together"), self._writer(path, schema) as writer:
+        with self._refusal_named("the parts do not match"), self._writer(path, schema) as writer:
             waiting: list[Any] = []
             for part in parts:
                 with self._arrow.parquet.ParquetFile(part) as file:
@@ -239,7 +239,7 @@ class _Parquet:
             raise
         except (self._arrow.ArrowException, OverflowError) as error:
             raise DataError(
-                f"{what}: {error}.", fix=option("output", "NAME.jsonl", note=", where values may differ")
+                f"{what}: {error}.", fix=option("output", "NAME.jsonl", note=", in which values may differ")
             ) from None
 
 

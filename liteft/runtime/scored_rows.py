@@ -103,9 +103,9 @@ class RowScorer:
         for name in self._names:
             if name in names:
                 raise DataError(
-                    f"{where} has a column {name!r} already.",
+                    f"{where} already has a column {name!r}.",
                     accepted={"columns that are added": ", ".join(self._names)},
-                    fix=option("prefix", "new_", note=", to call them otherwise"),
+                    fix=option("prefix", "new_", note=", to name them differently"),
                 )
 
     def read(self, values: dict[str, Any], where: str) -> ScoredRow:
@@ -170,7 +170,7 @@ class RowScorer:
                 },
                 fix=[
                     option("text", "NAME", note=", if another column holds the text"),
-                    option("on_error", "null", note=", to give such rows no prediction; what is finished stays"),
+                    option("on_error", "null", note=", to give such rows no prediction; finished rows are kept"),
                 ],
             )
 

@@ -511,7 +511,7 @@ def test_another_process_that_writes_the_output_is_waited_for_by_the_caller(
 
 @pytest.mark.parametrize(
     ("value", "what"),
-    [(None, "is None"), (3, "is 3"), (["a"], "is a value of type list"), ("a\ud83d", "holds half a character")],
+    [(None, "is None"), (3, "is 3"), (["a"], "is a value of type list"), ("a\ud83d", "contains half a surrogate pair")],
 )
 def test_a_row_without_a_usable_text_is_named_by_its_line(
     tmp_path: Path, classifier: Classifier, value: Any, what: str
@@ -680,10 +680,10 @@ def test_a_full_disk_is_an_error_after_which_the_run_goes_on(
         predict_file(classifier, source, tmp_path / "out.csv", part_rows=10)
     assert str(caught.value).splitlines() == [
         f"{tmp_path / 'out.csv'} could not be written: No space left on device.",
-        "  rows that are safe: 20",
+        "  rows that are saved: 20",
         "  try: free some space",
         "  try: an output in another folder",
-        "  try: the same call as before, to go on",
+        "  try: the same call as before, to continue",
     ]
     assert predict_file(classifier, source, tmp_path / "out.csv", part_rows=10).resumed == 20
 
@@ -708,7 +708,7 @@ def test_progress_ends_with_all_rows(tmp_path: Path, classifier: Classifier, eve
     predict_file(classifier, source, tmp_path / "out.csv", part_rows=10, progress=seen.append)
     assert [entry.rows for entry in seen] == [*range(1, 41), 40]
     assert {entry.total for entry in seen} == {40}
-    assert str(Progress(20, 40, 10.0)) == "20 of 40 rows, 10 rows/s, 2 s to go"
+    assert str(Progress(20, 40, 10.0)) == "20 of 40 rows, 10 rows/s, 2 s left"
     assert str(Progress(1200, None, 0.0)) == "1,200 rows, 0 rows/s"
 
 

@@ -194,7 +194,7 @@ def test_pairs_need_both_texts_and_differ_by_order(pair_classifier: Classifier) 
 
 def test_two_strings_in_a_list_are_two_texts_without_pairs(classifier: Classifier) -> None:
     assert len(classifier.predict(["great", "late"])) == 2
-    with pytest.raises(InputError, match="is a pair, and this model reads single texts"):
+    with pytest.raises(InputError, match="is a pair, but this model reads single texts"):
         classifier.predict(("great", "late"))
 
 

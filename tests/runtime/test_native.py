@@ -134,7 +134,7 @@ def test_auto_takes_onnxruntime_for_a_flat_graph_and_native_says_why_not(native:
     path = exported(flat=True).path
     with load(path) as classifier:
         assert classifier.backend == "onnxruntime"
-    with pytest.raises(DeviceError, match=r'the backend "native" was asked for.*graph of \d+ nodes'):
+    with pytest.raises(DeviceError, match=r'the backend "native" was requested.*graph of \d+ nodes'):
         load(path, backend="native")
 
 
@@ -172,9 +172,9 @@ def test_a_broken_onnxruntime_with_cuda_leaves_native_and_says_so(
 @pytest.mark.parametrize(
     ("asked", "part"),
     [
-        ({"precision": "bf16", "backend": "onnxruntime"}, "backend='onnxruntime' was asked for"),
-        ({"precision": "bf16", "backend": "onnxruntime", "device": "cuda"}, "backend='onnxruntime' was asked for"),
-        ({"precision": "fp16"}, "offered on CUDA alone"),
+        ({"precision": "bf16", "backend": "onnxruntime"}, "backend='onnxruntime' was requested"),
+        ({"precision": "bf16", "backend": "onnxruntime", "device": "cuda"}, "backend='onnxruntime' was requested"),
+        ({"precision": "fp16"}, "available only on CUDA"),
         ({"precision": "fp8"}, "no precision 'fp8'"),
         ({"backend": "nativ"}, 'backend="native"'),
     ],
@@ -211,7 +211,7 @@ def test_where_bf16_cannot_be_had_nothing_is_advised_that_excludes_it(
     native: Path, exported: Exported, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(native_engine._PRECISIONS, "bf16", 99)  # one that no machine offers
-    with pytest.raises(DeviceError, match="cannot make this classifier in bf16") as caught:
+    with pytest.raises(DeviceError, match="cannot run this classifier in bf16") as caught:
         load(exported().path, precision="bf16")
     assert [str(hint) for hint in caught.value.fix] == ["leave out precision"]
 

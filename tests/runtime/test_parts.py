@@ -258,7 +258,7 @@ def test_a_full_disk_is_an_error_that_keeps_what_is_finished(
             parts.add(write_and_fill, rows=1, refused=0, truncated=0, empty=0)
         monkeypatch.setattr(parts_module, "_sync", full)
         parts.join(join)
-    assert caught.value.accepted == {"rows that are safe": "1,200"}
+    assert caught.value.accepted == {"rows that are saved": "1,200"}
     assert "free some space" in str(caught.value) and "go on" in str(caught.value)
     assert output.read_text() == "old"
     assert names(tmp_path / "out.csv.parts") == ["done.jsonl", "lock", "part-000000.csv", "state.json"]

@@ -167,11 +167,11 @@ def cut(model: onnx.ModelProto) -> None:
 
 ALWAYS = {
     recursive: "a function that calls itself",
-    exploding: "functions that become more than",
+    exploding: "functions that expand to more than",
     outside: "in another file, which no hash covers",
     nested: "graphs in graphs too deeply",
     overflowing: "of shape",
-    cut: "other values than its shape says",
+    cut: "whose values do not match its shape",
 }
 
 
@@ -240,12 +240,12 @@ def empty_end(model: onnx.ModelProto) -> None:
 UNKNOWN = {
     foreign: "opsets ai.onnx 20, com.microsoft 1",
     random_operator: "an operator that LiteFT does not write, ai.onnx.RandomNormal",
-    circle: "which nothing gives before",
-    missing: "which nothing gives before",
+    circle: "which no earlier node computes",
+    missing: "which no earlier node computes",
     endless: "gives (1048576, 1048576)",
     zero_division: "it may divide by zero",
     misfit: "does not fit",
-    empty_end: "whose last input is left empty",
+    empty_end: "whose last input is empty",
     lone: "gives logits float32 (4,) for 1 texts",
     narrow_float: "weights of a type that LiteFT does not write",
 }
@@ -311,7 +311,7 @@ def test_weights_that_are_not_finite_are_refused(folder: Path, refused: Callable
 
 def test_an_inspection_of_a_sparse_file_does_not_read_it(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
-    for size, part in ((5 << 30, "2 GB or more"), (1 << 30, "is no ONNX file")):
+    for size, part in ((5 << 30, "2 GB or more"), (1 << 30, "is not an ONNX file")):
         with open(path, "wb") as file:
             file.truncate(size)
         with pytest.raises(ArtifactError, match=part):

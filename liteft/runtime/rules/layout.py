@@ -63,7 +63,7 @@ def reshape_rule(node: StoredNode, inputs: Inputs) -> list[Value]:
     if not attribute(node, "allowzero", 0):
         require(all(size or place < len(value.shape) for place, size in enumerate(wanted)))
         wanted = [size or value.shape[place] for place, size in enumerate(wanted)]
-    require(all(size >= -1 for size in wanted) and wanted.count(-1) <= 1, "a shape that is none")
+    require(all(size >= -1 for size in wanted) and wanted.count(-1) <= 1, "an invalid shape")
     if -1 in wanted:
         rest = math.prod(size for size in wanted if size != -1)
         require(rest > 0 and value.size % rest == 0, "its values do not fit its shape")
@@ -92,7 +92,7 @@ def unsqueeze_rule(_: StoredNode, inputs: Inputs) -> list[Value]:
 def transpose_rule(node: StoredNode, inputs: Inputs) -> list[Value]:
     value = needed(inputs, 0)
     order = attribute(node, "perm", list(range(len(value.shape)))[::-1])
-    require(sorted(order) == list(range(len(value.shape))), "an order of axes that is none")
+    require(sorted(order) == list(range(len(value.shape))), "an invalid order of axes")
     shape = tuple(value.shape[axis] for axis in order)
     return [computed(Value(value.dtype, shape), lambda array: array.transpose(order), value)]
 
@@ -128,14 +128,14 @@ def slice_rule(_: StoredNode, inputs: Inputs) -> list[Value]:
 
 def expand_rule(_: StoredNode, inputs: Inputs) -> list[Value]:
     value, wanted = needed(inputs, 0), known_numbers(inputs, 1, most=8)
-    require(all(size >= 0 for size in wanted), "a shape that is none")
+    require(all(size >= 0 for size in wanted), "an invalid shape")
     shape = broadcast(value.shape, tuple(wanted))
     return [computed(Value(value.dtype, shape), lambda array: np.broadcast_to(array, shape), value)]
 
 
 def tile_rule(_: StoredNode, inputs: Inputs) -> list[Value]:
     value, times = needed(inputs, 0), known_numbers(inputs, 1, most=8)
-    require(len(times) == len(value.shape) and all(each >= 0 for each in times), "it repeats axes that are none")
+    require(len(times) == len(value.shape) and all(each >= 0 for each in times), "it repeats axes that do not exist")
     shape = tuple(size * each for size, each in zip(value.shape, times, strict=True))
     return [computed(Value(value.dtype, shape), lambda array: np.tile(array, times), value)]
 
@@ -143,7 +143,7 @@ def tile_rule(_: StoredNode, inputs: Inputs) -> list[Value]:
 def range_rule(_: StoredNode, inputs: Inputs) -> list[Value]:
     values = [needed(inputs, place) for place in range(3)]
     require(len({value.dtype for value in values}) == 1 and all(value.size == 1 for value in values))
-    require(all(value.known is not None for value in values), "its shape depends on what its texts say")
+    require(all(value.known is not None for value in values), "its shape depends on the content of its texts")
     start, stop, step = (np.asarray(value.known).reshape(-1)[0].item() for value in values)
     require(step != 0 and all(map(math.isfinite, (start, stop, step))) and max(abs(start), abs(stop)) < 1 << 40)
     count = max(0, math.ceil((stop - start) / step))
@@ -153,7 +153,7 @@ def range_rule(_: StoredNode, inputs: Inputs) -> list[Value]:
 
 def constant_of_shape_rule(node: StoredNode, inputs: Inputs) -> list[Value]:
     shape = tuple(known_numbers(inputs, 0, most=8))
-    require(all(size >= 0 for size in shape), "a shape that is none")
+    require(all(size >= 0 for size in shape), "an invalid shape")
     tensor = attribute(node, "value")
     filled = Value(FLOAT, (1,)) if tensor is None else value_of(tensor)
     require(filled.size == 1, "it fills with more than one value")
@@ -164,7 +164,7 @@ def constant_of_shape_rule(node: StoredNode, inputs: Inputs) -> list[Value]:
 def constant_rule(node: StoredNode, _: Inputs) -> list[Value]:
     tensor = attribute(node, "value")
     if not isinstance(tensor, StoredTensor):
-        raise ValueError("a constant that is no tensor")
+        raise ValueError("a constant that is not a tensor")
     return [value_of(tensor)]
 
 
@@ -174,9 +174,9 @@ def split_rule(node: StoredNode, inputs: Inputs) -> list[Value]:
     size = value.shape[axis]
     if optional(inputs, 1) is not None:
         sizes = known_numbers(inputs, 1)
-        require(len(sizes) == parts and sum(sizes) == size and min(sizes) >= 0, "parts that do not make the whole")
+        require(len(sizes) == parts and sum(sizes) == size and min(sizes) >= 0, "parts that do not add up to the whole")
     else:
-        require(attribute(node, "num_outputs", parts) == parts and parts > 0, "parts that do not make the whole")
+        require(attribute(node, "num_outputs", parts) == parts and parts > 0, "parts that do not add up to the whole")
         each = -(-size // parts)
         sizes = [min(each, max(0, size - each * place)) for place in range(parts)]
     return [Value(value.dtype, (*value.shape[:axis], each, *value.shape[axis + 1 :])) for each in sizes]
@@ -186,8 +186,8 @@ def pad_rule(node: StoredNode, inputs: Inputs) -> list[Value]:
     value, pads = needed(inputs, 0), known_numbers(inputs, 1)
     rank = len(value.shape)
     axes = list(range(rank)) if optional(inputs, 3) is None else checked_axes(known_numbers(inputs, 3), rank)
-    require(len(pads) == 2 * len(axes) and all(0 <= each < 1 << 20 for each in pads), "it pads axes that are none")
-    require(attribute(node, "mode", "constant") == "constant", "it pads otherwise than with one value")
+    require(len(pads) == 2 * len(axes) and all(0 <= each < 1 << 20 for each in pads), "it pads axes that do not exist")
+    require(attribute(node, "mode", "constant") == "constant", "it does not pad with a single value")
     shape = [*value.shape]
     for place, axis in enumerate(axes):
         shape[axis] += pads[place] + pads[place + len(axes)]

@@ -92,7 +92,7 @@ def matmul_rule(_: StoredNode, inputs: Inputs) -> list[Value]:
 def matmul_integer_rule(_: StoredNode, inputs: Inputs) -> list[Value]:
     left, right = needed(inputs, 0), needed(inputs, 1)
     bytes_ = {np.dtype(np.int8), np.dtype(np.uint8)}
-    require(left.dtype in bytes_ and right.dtype in bytes_, "a product of integers that are none")
+    require(left.dtype in bytes_ and right.dtype in bytes_, "an integer product of other types")
     require(min(len(left.shape), len(right.shape)) >= 2, "a product of numbers")
     shape, depth = _product_shape(left.shape, right.shape)
     for place, side in ((2, left), (3, right)):
@@ -153,13 +153,13 @@ def _window(node: StoredNode, sizes: Shape, kernel: Shape, *, dilated: bool) -> 
     pads = attribute(node, "pads", [0] * 2 * count)
     dilations = attribute(node, "dilations", [1] * count) if dilated else [1] * count
     require(attribute(node, "auto_pad", "NOTSET") == "NOTSET" and attribute(node, "ceil_mode", 0) == 0)
-    require(len(strides) == len(dilations) == len(kernel) == count and len(pads) == 2 * count, "a window that is none")
-    require(all(1 <= each < 1 << 20 for each in (*strides, *dilations, *kernel)), "a window that is none")
-    require(all(0 <= each < 1 << 20 for each in pads), "a window that is none")
+    require(len(strides) == len(dilations) == len(kernel) == count and len(pads) == 2 * count, "an invalid window")
+    require(all(1 <= each < 1 << 20 for each in (*strides, *dilations, *kernel)), "an invalid window")
+    require(all(0 <= each < 1 << 20 for each in pads), "an invalid window")
     left = []
     for axis, size in enumerate(sizes):
         room = size + pads[axis] + pads[axis + count] - dilations[axis] * (kernel[axis] - 1) - 1
-        require(room >= 0, "a window larger than what it moves over")
+        require(room >= 0, "a window larger than its input")
         left.append(room // strides[axis] + 1)
     return tuple(left)
 
@@ -171,7 +171,7 @@ def conv_rule(node: StoredNode, inputs: Inputs) -> list[Value]:
     fits = group >= 1 and value.shape[1] == group * weight.shape[1] and weight.shape[0] % group == 0
     require(fits, "groups that do not fit")
     kernel = weight.shape[2:]
-    require(list(kernel) == attribute(node, "kernel_shape", list(kernel)), "a window that is none")
+    require(list(kernel) == attribute(node, "kernel_shape", list(kernel)), "an invalid window")
     require(bias is None or (bias.shape == weight.shape[:1] and bias.dtype == FLOAT))
     shape = (value.shape[0], weight.shape[0], *_window(node, value.shape[2:], kernel, dilated=True))
     return [Value(FLOAT, shape, work=math.prod(shape) * weight.shape[1] * math.prod(kernel))]

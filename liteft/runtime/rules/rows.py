@@ -34,7 +34,7 @@ __all__ = [
 
 
 def _check_indices(value: Value) -> None:
-    require(value.dtype in (LONG, np.dtype(np.int32)), "indices that are none")
+    require(value.dtype in (LONG, np.dtype(np.int32)), "invalid indices")
 
 
 def gather_rule(node: StoredNode, inputs: Inputs) -> list[Value]:
@@ -60,10 +60,10 @@ def gather_elements_rule(node: StoredNode, inputs: Inputs) -> list[Value]:
 
 def gather_nd_rule(node: StoredNode, inputs: Inputs) -> list[Value]:
     value, indices = needed(inputs, 0), needed(inputs, 1)
-    require(indices.dtype == LONG and bool(indices.shape) and bool(value.shape), "indices that are none")
+    require(indices.dtype == LONG and bool(indices.shape) and bool(value.shape), "invalid indices")
     batch, depth = attribute(node, "batch_dims", 0), indices.shape[-1]
     require(0 <= batch < min(len(value.shape), len(indices.shape)) and value.shape[:batch] == indices.shape[:batch])
-    require(1 <= depth <= len(value.shape) - batch, "indices that are none")
+    require(1 <= depth <= len(value.shape) - batch, "invalid indices")
     return [Value(value.dtype, (*indices.shape[:-1], *value.shape[batch + depth :]))]
 
 
@@ -79,7 +79,7 @@ def scatter_elements_rule(node: StoredNode, inputs: Inputs) -> list[Value]:
 
 def scatter_nd_rule(_: StoredNode, inputs: Inputs) -> list[Value]:
     value, indices, updates = (needed(inputs, place) for place in range(3))
-    require(indices.dtype == LONG and bool(indices.shape) and value.dtype == updates.dtype, "indices that are none")
+    require(indices.dtype == LONG and bool(indices.shape) and value.dtype == updates.dtype, "invalid indices")
     depth = indices.shape[-1]
     require(1 <= depth <= len(value.shape) and updates.shape == (*indices.shape[:-1], *value.shape[depth:]))
     return [Value(value.dtype, value.shape)]
@@ -87,7 +87,7 @@ def scatter_nd_rule(_: StoredNode, inputs: Inputs) -> list[Value]:
 
 def non_zero_rule(_: StoredNode, inputs: Inputs) -> list[Value]:
     value = needed(inputs, 0)
-    require(value.known is not None, "its shape depends on what its texts say")
+    require(value.known is not None, "its shape depends on the content of its texts")
     assert value.known is not None
     found = np.array(np.nonzero(value.known), np.int64).reshape(len(value.shape), -1)
     return [Value(LONG, found.shape, found)]

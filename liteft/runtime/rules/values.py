@@ -95,10 +95,10 @@ def optional(inputs: Inputs, place: int) -> Value | None:
 def known_numbers(inputs: Inputs, place: int, *, most: int = 64) -> list[int]:
     """Return an input that has to be known: a vector of whole numbers, or one."""
     value = needed(inputs, place)
-    require(value.dtype in (LONG, np.dtype(np.int32)) and len(value.shape) <= 1, "a shape is no vector of numbers")
-    require(value.known is not None, "its shape depends on what its texts say")
+    require(value.dtype in (LONG, np.dtype(np.int32)) and len(value.shape) <= 1, "a shape is not a vector of integers")
+    require(value.known is not None, "its shape depends on the content of its texts")
     assert value.known is not None
-    require(value.size <= most, "a shape is longer than any")
+    require(value.size <= most, "a shape has too many dimensions")
     return [int(each) for each in value.known.reshape(-1)]
 
 
@@ -109,7 +109,7 @@ def checked_axis(axis: int, rank: int) -> int:
 
 def checked_axes(found: Sequence[int], rank: int) -> list[int]:
     axes = [checked_axis(axis, rank) for axis in found]
-    require(len(set(axes)) == len(axes), "an axis stands there twice")
+    require(len(set(axes)) == len(axes), "an axis occurs twice")
     return axes
 
 
@@ -132,7 +132,7 @@ def computed(value: Value, work: Callable[..., np.ndarray] | None, *sources: Val
         return value
     with np.errstate(all="ignore"):
         found = np.asarray(work(*(source.known for source in sources)))
-    require(found.shape == value.shape, "its shape is another than it should be")
+    require(found.shape == value.shape, "its shape is not what it should be")
     value.known = found.astype(value.dtype)
     return value
 
