@@ -348,7 +348,9 @@ def writing_artifact(path: str | Path) -> Iterator[ArtifactWriter]:
         writer = ArtifactWriter(folder)
         yield writer
         if not writer.sealed:
-            raise ArtifactError(f"{path} was not sealed: no manifest was written.")
+            raise ArtifactError(
+                f"{path} was not sealed: no manifest was written.", fix="call seal before the block ends"
+            )
 
 
 def _read_manifest(path: Path) -> bytes:

@@ -222,7 +222,7 @@ def read_recipe(path: str | Path, *, overrides: Mapping[str, Mapping[str, Any]] 
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {files.os_reason(error)}.", fix=_READ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}.") from None
+        raise ConfigError(f"{path} is not valid TOML: {error}.", accepted={"syntax": "https://toml.io"}) from None
     for table, values in (overrides or {}).items():
         merged = settings.setdefault(table, {})
         if not isinstance(merged, dict):

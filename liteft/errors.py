@@ -22,6 +22,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 __all__ = [
+    "REPORT",
     "ArtifactError",
     "ConfigError",
     "DataError",
@@ -40,6 +41,8 @@ __all__ = [
 ]
 
 _CODES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b.|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+REPORT = "please report it: this is a bug in LiteFT"
+"""What to try where no input could be the cause."""
 _NO_NEWS = re.compile(r"[\s=*_#~-]*")
 
 

@@ -230,5 +230,8 @@ def read_base(folder: Path) -> dict[str, Any]:
             f"{folder / BASE} cannot be used: {first_line(error)}.", fix="copy the whole folder again"
         ) from error
     if wrong:
-        raise ModelError(f"{folder / BASE} cannot be used: {wrong[0]} = {content[wrong[0]]!r}.")
+        raise ModelError(
+            f"{folder / BASE} cannot be used: {wrong[0]} = {content[wrong[0]]!r}.",
+            fix="copy the whole run folder again",
+        )
     return cast("dict[str, Any]", content)

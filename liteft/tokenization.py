@@ -79,7 +79,9 @@ class TextTokenizer:
         except BaseException as error:  # the library raises plain Exception; its panics are none
             if not _is_of_library(error):
                 raise
-            raise ModelError(f"the tokenizer.json cannot be read: {error}.") from error
+            raise ModelError(
+                f"the tokenizer.json cannot be read: {error}.", fix="save the tokenizer again with save_pretrained"
+            ) from error
         special = self._plain.num_special_tokens_to_add(True)
         if max_tokens <= special:
             raise ModelError(
@@ -100,7 +102,9 @@ class TextTokenizer:
         try:
             json_text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ModelError(f"{path} cannot be read: {error}.") from error
+            raise ModelError(
+                f"{path} cannot be read: {error}.", fix="check that the file exists and may be read"
+            ) from error
         return cls(json_text, max_tokens=max_tokens, truncation_side=truncation_side, pad_id=pad_id)
 
     @property

@@ -159,11 +159,14 @@ def _line(prediction: Prediction | None, text: str, *, multi: bool) -> str:
 def _inputs(texts: Sequence[str], pair: Sequence[str] | None, *, paired: bool) -> Iterator[Any]:
     if list(texts) == ["-"]:
         if pair:
-            raise ConfigError("--pair goes with texts or --input; in lines of stdin, a tab parts a pair.")
+            raise ConfigError(
+                "--pair cannot be used with stdin.",
+                fix="separate the two texts of a line by a tab, and leave out --pair",
+            )
         return _stdin_lines(paired=paired)
     if not paired:
         if pair:
-            raise ConfigError("this model reads single texts, and --pair was given.", fix="leave out --pair")
+            raise ConfigError("this model reads single texts, but --pair was given.", fix="leave out --pair")
         return iter(texts)
     if len(pair or ()) != len(texts):
         raise ConfigError(
@@ -195,11 +198,11 @@ def _check_use(
         if texts:
             raise ConfigError("texts and --input were both given.", fix="leave out one of them")
         if len(pair or ()) > 1:
-            raise ConfigError("--pair names the column of --input, and was given twice.")
+            raise ConfigError("--pair names the column of --input, but was given twice.", fix="give --pair once")
         return
     if text is not None:
         raise ConfigError(
-            f"--text {text} names a column, and there is no --input.",
+            f"--text {text} names a column, but there is no --input.",
             fix="liteft predict ARTIFACT 'a text'",
         )
     if not texts and sys.stdin.isatty():

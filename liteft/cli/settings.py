@@ -46,7 +46,7 @@ def resolve(settings: Settings, **flags: Mapping[str, Any]) -> Recipe:
         table, key, value = _parse_setting(entry)
         given = overrides.setdefault(table, {})
         if key in given and given[key] != value:
-            raise ConfigError(f"{table}.{key} is given twice: {given[key]!r} and {value!r}.")
+            raise ConfigError(f"{table}.{key} is given twice: {given[key]!r} and {value!r}.", fix="give it once")
         given[key] = value
     alone = make_recipe(overrides, origin=_COMMAND)
     recipe = alone if settings.recipe is None else read_recipe(settings.recipe, overrides=overrides)

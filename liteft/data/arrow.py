@@ -123,4 +123,7 @@ def without_pyarrow(path: Path, kind: str) -> MissingExtraError:
 def unreadable(path: Path, form: str, error: Exception) -> DataError:
     """Return the error of a file that pyarrow cannot read as ``form``, in the first line of its words."""
     first = str(error).strip().splitlines()
-    return DataError(f"{path} cannot be read as {form}: {first[0] if first else type(error).__name__}.")
+    return DataError(
+        f"{path} cannot be read as {form}: {first[0] if first else type(error).__name__}.",
+        fix="write or download the file again",
+    )

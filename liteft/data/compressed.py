@@ -70,7 +70,9 @@ def _member(path: Path) -> str:
         with zipfile.ZipFile(path) as archive:
             names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
     except (zipfile.BadZipFile, NotImplementedError) as error:
-        raise DataError(f"{path} cannot be read as a zip archive: {error}.") from None
+        raise DataError(
+            f"{path} cannot be read as a zip archive: {error}.", fix="unpack it first, or download it again"
+        ) from None
     names = [name for name in names if not name.startswith(_NO_DATA)]
     if any(name.startswith("xl/") for name in names):
         raise DataError(f"{path} is an Excel workbook.", fix="save the sheet as csv (UTF-8)")

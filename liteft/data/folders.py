@@ -45,7 +45,9 @@ def data_files(folder: Path) -> list[Path]:
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
-        raise DataError(f"{folder} cannot be read: {os_reason(error)}.") from None
+        raise DataError(
+            f"{folder} cannot be read: {os_reason(error)}.", fix="check that you may list the folder"
+        ) from None
     files = [path for path in entries if _is_data(path) and not path.name.startswith((".", "_")) and path.is_file()]
     nested = folder / "data"
     return data_files(nested) if not files and nested.is_dir() else files

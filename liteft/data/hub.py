@@ -54,7 +54,10 @@ def hub_dataset(name: str) -> Mapping[str, Any]:
     except Exception as error:  # a dozen classes of four packages; what they say decides
         raise _explain(name, error) from error
     if not isinstance(found, Mapping):
-        raise DataError(f"{name} came from the hub as {type(found).__name__}, not as named splits.")
+        raise DataError(
+            f"{name} came from the hub as {type(found).__name__}, not as named splits.",
+            accepted={"a data set": "a mapping of split names to rows"},
+        )
     return found
 
 

@@ -125,7 +125,10 @@ def read_json_document(path: Path, *, encoding: str | None = None) -> Any:
             accepted={"format": "a JSON list of objects, or one object a line"},
         ) from None
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} cannot be read as JSON: {error}.") from None
+        raise DataError(
+            f"{path} cannot be read as JSON: {error}.",
+            accepted={"format": "a JSON list of objects, or one object per line"},
+        ) from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

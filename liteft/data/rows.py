@@ -270,7 +270,9 @@ def exists(path: Path) -> bool:
     try:
         return path.exists()
     except PermissionError as error:
-        raise DataError(f"{path} cannot be read: {os_reason(error)}.") from None
+        raise DataError(
+            f"{path} cannot be read: {os_reason(error)}.", fix="check that the file exists and may be read"
+        ) from None
     except (OSError, ValueError):
         return False
 

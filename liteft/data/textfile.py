@@ -73,7 +73,9 @@ def head_of(path: Path) -> bytes:
     except BROKEN as error:
         raise _damaged(path, error) from None
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {os_reason(error)}.") from None
+        raise DataError(
+            f"{path} cannot be read: {os_reason(error)}.", fix="check that the file exists and may be read"
+        ) from None
 
 
 def refuse_pages(path: Path, head: bytes) -> None:
@@ -155,7 +157,9 @@ def text_lines(path: Path, *, encoding: str, newline: Literal["", "\n"] | None) 
     except BROKEN as error:
         raise _damaged(path, error) from None
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {os_reason(error)}.") from None
+        raise DataError(
+            f"{path} cannot be read: {os_reason(error)}.", fix="check that the file exists and may be read"
+        ) from None
 
 
 def _open_text(path: Path, encoding: str, newline: Literal["", "\n"] | None) -> IO[str]:

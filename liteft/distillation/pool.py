@@ -133,7 +133,7 @@ def _joined(train: Split, unlabeled: Split) -> Split:
             accepted={"unlabelled": "of the data's own kind"},
         )
     if train.labels is None:
-        raise DataError("the training split has no labels.")
+        raise DataError("the training split has no labels.", fix="give a training file with a column of labels")
     empty = np.full((len(unlabeled), *train.labels.shape[1:]), 0 if train.labels.ndim == 2 else -1)
     return Split(
         "train",

@@ -104,7 +104,7 @@ def _said(dataset: Dataset | None, recipe: Recipe | None) -> Said:
 def _refuse_labels(said: Said, source: object) -> None:
     if said.labels is not None:
         raise ConfigError(
-            f"labels name the logits of a classifier that transformers wrote, and {source} is none.",
+            f"labels name the logits of a classifier written by transformers, but {source} is not one.",
             fix=[leave_out("labels")],
         )
 

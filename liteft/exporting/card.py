@@ -135,7 +135,7 @@ def _metrics(metrics: Mapping[str, Any], measured: Mapping[str, Any]) -> str:
     text = text.rstrip() + "\n"
     unknown = [split for split, values in metrics.items() if values.get("n") and values.get("majority") == 0]
     if unknown:
-        text += f"Labels of {', '.join(unknown)} are none of the model's: every text counts as wrong.\n"
+        text += f"Labels of {', '.join(unknown)} are unknown to the model: their texts count as wrong.\n"
     return text
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from liteft.data import Split
-from liteft.errors import VerificationError, option
+from liteft.errors import REPORT, VerificationError, option
 from liteft.exporting.precision import Precision
 from liteft.exporting.probes import ProbeResult
 from liteft.metrics import Task, decide
@@ -51,7 +51,7 @@ def disagreement(
     return Disagreement(
         f"the {precision} graph does not agree with {model} on {comparison.split.name}; nothing was exported.",
         accepted={"run by": comparison.backend} | beyond | _worst_texts(comparison, labels),
-        fix=finer.get(precision, "report it: a float32 graph that disagrees is a mistake of LiteFT's"),
+        fix=finer.get(precision, REPORT),
     )
 
 

@@ -20,7 +20,7 @@ from typing import Literal
 
 from liteft import files
 from liteft.artifact import GraphFile
-from liteft.errors import ModelError, first_line
+from liteft.errors import ModelError, first_line, leave_out
 from liteft.exporting.precision import Precision
 
 __all__ = ["EDGE_GRAPHS", "OPERATORS", "Target", "write_operators"]
@@ -58,7 +58,9 @@ def write_operators(graph: Path, target: Path) -> None:
             (listed,) = spare.glob("*.config")
             lines = listed.read_text(encoding="utf-8").splitlines()
         except Exception as error:  # the tool raises plain Exception, and onnxruntime's own classes
-            raise ModelError(f"onnxruntime cannot convert the graph for phones: {first_line(error)}.") from error
+            raise ModelError(
+                f"onnxruntime cannot convert the graph for phones: {first_line(error)}.", fix=leave_out("target")
+            ) from error
         finally:
             logger.setLevel(level)
     operators = [line for line in lines if not line.startswith("#")]  # the head names a file that is gone

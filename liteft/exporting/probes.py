@@ -61,7 +61,10 @@ def run_probes(loaded: LoadedClassifier, engine: Engine, *, seed: int = 0) -> Pr
         [engine.run([ids], [types]) for ids, types in zip(encoded.ids, encoded.type_ids, strict=True)]
     )
     if not (np.isfinite(together).all() and np.isfinite(alone).all()):
-        raise ModelError("the graph gave logits that are not finite for random tokens.")
+        raise ModelError(
+            "the graph gave logits that are not finite for random tokens.",
+            fix="check the model's weights, or train again with a lower learning rate",
+        )
     return ProbeResult(
         lengths=lengths,
         reference_difference=float(np.abs(alone - reference).max()),

@@ -21,7 +21,7 @@ from transformers import AutoModelForSequenceClassification
 
 from liteft.artifact import read_artifact
 from liteft.data import Split
-from liteft.errors import VerificationError, first_line
+from liteft.errors import REPORT, VerificationError, first_line
 from liteft.finetuning.adapters import adapter_of
 from liteft.finetuning.known_ids import embedding_rows
 from liteft.finetuning.model import LoadedClassifier, predict_logits, uses_type_ids
@@ -199,7 +199,7 @@ def _check_ids(expected: Encoded, found: Encoded, reading: SourceReading, what: 
                     },
                     fix=[
                         "write the tokenizer anew: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)",
-                        "please report it: this is a bug in LiteFT",
+                        REPORT,
                     ],
                 )
 
@@ -208,7 +208,7 @@ def _check_logits(expected: np.ndarray, found: np.ndarray, reading: SourceReadin
     if expected.shape != found.shape:
         raise VerificationError(
             f"{what} gives {found.shape[1]} logits a text, and transformers {expected.shape[1]}; nothing was exported.",
-            fix="please report it: this is a bug in LiteFT",
+            fix=REPORT,
         )
     differences = np.abs(expected - found).max(axis=1)
     worst = int(differences.argmax())
@@ -221,7 +221,7 @@ def _check_logits(expected: np.ndarray, found: np.ndarray, reading: SourceReadin
                 "LiteFT": np.array2string(found[worst][:6], precision=4),
                 "largest difference": f"{differences[worst]:.2g}, limit {limit:g}",
             },
-            fix="please report it: this is a bug in LiteFT",
+            fix=REPORT,
         )
     return float(differences[worst])
 

@@ -26,7 +26,17 @@ import numpy as np
 from liteft.artifact import read_artifact
 from liteft.data import Split
 from liteft.encoder.families import BUILT
-from liteft.errors import ArtifactError, DataError, DeviceError, Hint, ModelError, VerificationError, leave_out, option
+from liteft.errors import (
+    REPORT,
+    ArtifactError,
+    DataError,
+    DeviceError,
+    Hint,
+    ModelError,
+    VerificationError,
+    leave_out,
+    option,
+)
 from liteft.exporting.disagreement import Comparison, disagreement
 from liteft.exporting.limits import Limits
 from liteft.exporting.precision import Precision
@@ -55,7 +65,6 @@ from liteft.untrusted import TRUST
 __all__ = ["Gate", "check_pairs"]
 
 _INTEGER_PRODUCTS = ("MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QLinearMatMul")
-_REPORT = "please report it: this is a bug in LiteFT"
 _SIGNIFICANCE = 0.05  # one-sided, of labels and accuracy beyond their limits: a few near ties prove nothing
 
 
@@ -173,9 +182,9 @@ class Gate:
             read_artifact(folder, check_files=False).tokenizer(trust=self._trust)  # hashed where it is run
         except ArtifactError as error:
             raise VerificationError(
-                f"the tokenizer of {self._loaded.path} is none that a service would load; nothing was exported.",
+                f"the tokenizer of {self._loaded.path} would be refused by a service; nothing was exported.",
                 accepted={"what happened": error.message},
-                fix=[hint for hint in error.fix if hint == TRUST] or [_REPORT],
+                fix=[hint for hint in error.fix if hint == TRUST] or [REPORT],
             ) from error
 
     def _run_all(self, folder: Path) -> tuple[list[list[Comparison]], dict[str, np.ndarray]]:
@@ -219,8 +228,8 @@ class Gate:
     def _ways_out(self, traced: bool) -> list[str | Hint]:
         """Return what to try where a graph does not run."""
         if traced:  # in any precision of the same operators
-            return [f"fine-tune a base whose graph is built: {', '.join(BUILT)}", _REPORT]
-        return [_REPORT] if self._precision == "fp32" else [option("precision", "fp32")]
+            return [f"fine-tune a base whose graph is built: {', '.join(BUILT)}", REPORT]
+        return [REPORT] if self._precision == "fp32" else [option("precision", "fp32")]
 
     def _check_source(self, logits: np.ndarray, backend: str) -> None:
         """Hold a graph to transformers' own logits on the texts made to differ."""
@@ -238,7 +247,7 @@ class Gate:
                 f"ONNX Runtime computes {found} products of the int8 graph of {self._loaded.path} in integers, and "
                 f"{asked} were asked for; nothing was exported.",
                 accepted={"its products": products},
-                fix=[option("precision", "fp16"), _REPORT],
+                fix=[option("precision", "fp16"), REPORT],
             )
 
 

@@ -81,7 +81,7 @@ def reason_to_trace(loaded: LoadedClassifier) -> str | None:
     if activation not in ACTIVATION_NAMES:
         return f"its activation {activation} is not one of {', '.join(ACTIVATION_NAMES)}"
     if config.hidden_size % config.num_attention_heads:
-        return f"the width {config.hidden_size} is no multiple of its {config.num_attention_heads} heads"
+        return f"the width {config.hidden_size} is not a multiple of its {config.num_attention_heads} heads"
     names = weight_names(family.names, layers=config.num_hidden_layers, pooling=pooling)
     found = loaded.model.state_dict()
     missing = [theirs for ours, theirs in names.items() if theirs not in found and ours not in _OPTIONAL]

@@ -138,7 +138,7 @@ def attach_adapter(model: nn.Module, adapter: Adapter) -> None:
     unknown = [name for name in targets if name not in linear]
     if unknown or not targets:
         raise ConfigError(
-            f"lora_targets names {unknown[0]!r}, which is no linear layer of this model."
+            f"lora_targets names {unknown[0]!r}, which is not a linear layer of this model."
             if unknown
             else "lora_targets names no layer.",
             accepted={"its linear layers": ", ".join(linear)},

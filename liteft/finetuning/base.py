@@ -143,7 +143,10 @@ def create_from_scratch(
     width = width or 256
     head_size = next((head for head in (64, 32) if width % head == 0), None)
     if head_size is None:
-        raise ConfigError(f"size {size!r}: the width {width} cannot be split into heads of 32 or 64.")
+        raise ConfigError(
+            f"size {size!r}: the width {width} cannot be split into heads of 32 or 64.",
+            accepted={"width": "a multiple of 32"},
+        )
     _write_tokenizer(vocabulary, folder)
     settings = ModelSettings(tuple(labels), task, pooling, max_tokens, paired, truncation_side or "right")
     tokenizer = read_tokenizer(folder, BertConfig()).cutting(max_tokens, truncation_side=settings.truncation_side)
@@ -194,10 +197,13 @@ def _write_tokenizer(vocabulary: Path, folder: Path) -> None:
     try:
         pieces = vocabulary.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
-        raise ModelError(f"{vocabulary} is no UTF-8 text: {error}.") from None
+        raise ModelError(
+            f"{vocabulary} is not UTF-8 text: {error}.",
+            accepted={"a vocabulary": "vocab.txt in UTF-8, one token per line, or tokenizer.json"},
+        ) from None
     missing = [token for token in ("[PAD]", "[UNK]", "[CLS]", "[SEP]") if token not in pieces]
     if missing:
-        raise ModelError(f"{vocabulary} lacks the pieces {', '.join(missing)}.")
+        raise ModelError(f"{vocabulary} lacks the tokens {', '.join(missing)}.", fix="add a line for each of them")
     cased = any(piece.isascii() and piece.isalpha() and piece.isupper() for piece in pieces if len(piece) > 1)
     shutil.copyfile(vocabulary, folder / "vocab.txt")
     tokenizer = BertTokenizer(vocab=str(folder / "vocab.txt"), do_lower_case=not cased)

@@ -95,7 +95,7 @@ def config_of_encoder(content: dict[str, Any]) -> PretrainedConfig:
     """
     kind = content.get(_ENCODER)
     if kind not in CONFIG_MAPPING:
-        raise ValueError(f"{_ENCODER} {kind!r} is no model type of transformers")
+        raise ValueError(f"{_ENCODER} {kind!r} is not a model type of transformers")
     kept = {name: value for name, value in content.items() if name not in (_ENCODER, "model_type")}
     return cast(PretrainedConfig, CONFIG_MAPPING[kind].from_dict(kept))
 

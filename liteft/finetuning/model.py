@@ -313,7 +313,10 @@ def _read_settings(
         try:
             return ModelSettings(**{**stored, "labels": tuple(stored["labels"])}), "as it was trained"
         except (TypeError, KeyError) as error:
-            raise ModelError(f"{folder / 'config.json'}: the key 'liteft' does not fit: {error}.") from error
+            raise ModelError(
+                f"{folder / 'config.json'}: the key 'liteft' does not fit: {error}.",
+                fix="copy the whole folder again, or train again",
+            ) from error
     refuse_quantized(folder, content)
     max_tokens, cut_by = _stated_limit(config, tokenizer)
     if (length := stated_length(folder)) is not None and length < max_tokens:

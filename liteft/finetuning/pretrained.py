@@ -56,7 +56,7 @@ def load_pretrained(
     if (base / ADAPTER).is_file():
         refuse_adapter_alone(base)
         raise ModelError(
-            f"{base} holds an adapter and not the whole weights, so it is no base.",
+            f"{base} contains an adapter, not all weights, so it cannot be a base.",
             fix="name the base that base.json in that folder names",
         )
     check_weights(base)

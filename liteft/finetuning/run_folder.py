@@ -278,7 +278,7 @@ def _names(value: Any, labels: tuple[str, ...]) -> str:
 def _refuse_others(out: Path) -> None:
     """Refuse a folder that holds something else than a run."""
     if out.exists() and (not out.is_dir() or any(not _from_start(path) for path in out.iterdir())):
-        raise RunError(f"{out} exists and is no run folder; nothing was written.", fix=option("out", "NEW_FOLDER"))
+        raise RunError(f"{out} exists but is not a run folder; nothing was written.", fix=option("out", "NEW_FOLDER"))
 
 
 def _from_start(path: Path) -> bool:

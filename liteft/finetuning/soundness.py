@@ -75,8 +75,8 @@ class Divergence(TrainerCallback):  # type: ignore[misc]
                 continue
             if not math.isfinite(loss):
                 raise ModelError(
-                    f"{self.name}: the loss is {loss} at step {step} of {state.max_steps}, and no step "
-                    "after it would mend that.",
+                    f"{self.name}: the loss is {loss} at step {step} of {state.max_steps}, and no later "
+                    "step can repair that.",
                     accepted={"learning rate of this training": f"{args.learning_rate:g}"},
                     fix=[option("learning_rate", float(f"{args.learning_rate / 10:g}")), option("precision", "fp32")],
                 )

@@ -18,7 +18,7 @@ from transformers import AutoTokenizer, PretrainedConfig
 from transformers.utils import logging as transformers_logging
 
 from liteft import files
-from liteft.errors import ModelError
+from liteft.errors import REPORT, ModelError
 from liteft.tokenization import TextTokenizer, portable_tokenizer_json
 
 __all__ = ["FolderTokenizer", "Side", "load_auto_tokenizer", "read_tokenizer", "write_tokenizer"]
@@ -144,7 +144,7 @@ def write_tokenizer(settings: dict[str, Any], tokenizer: TextTokenizer, folder: 
             return
     raise ModelError(
         f"transformers reads another tokenizer from {folder} than the one that was written there.",
-        fix="report it: it is a mistake of LiteFT's",
+        fix=REPORT,
     )
 
 

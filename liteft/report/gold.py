@@ -55,7 +55,7 @@ class Gold:
     def targets(self) -> np.ndarray:
         """Gold labels, int64 (texts,) or bool (texts, labels)."""
         if self.split.labels is None:
-            raise DataError(f"split {self.split.name!r} has no labels.")
+            raise DataError(f"split {self.split.name!r} has no labels.", fix="give a split with labels")
         return self.split.labels
 
 
@@ -148,9 +148,11 @@ def _load(on: str | os.PathLike[str] | None, first: Subject, split: str, setting
 def _check(split: Split, subjects: Sequence[Subject]) -> None:
     first = subjects[0]
     if split.labels is None:
-        raise DataError(f"split {split.name!r} has no labels, so there is nothing to score against.")
+        raise DataError(
+            f"split {split.name!r} has no labels, so there is nothing to score against.", fix="give a split with labels"
+        )
     if not len(split):
-        raise DataError(f"split {split.name!r} has no texts.")
+        raise DataError(f"split {split.name!r} has no texts.", fix="give a split with texts")
     paired = split.pairs is not None
     other = next((subject for subject in subjects if subject.paired not in (None, paired)), None)
     if other is not None:

@@ -35,7 +35,9 @@ def safetensors_parameters(path: Path) -> int:
             header = json.loads(file.read(size) if size < 2**27 else b"")
         return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path} is no readable safetensors file: {error}.") from error
+        raise ModelError(
+            f"{path} is not a readable safetensors file: {error}.", fix="copy the whole folder again"
+        ) from error
 
 
 def onnx_parameters(path: Path) -> int:
@@ -55,7 +57,7 @@ def onnx_parameters(path: Path) -> int:
                 for tensor in _messages(content, *graph, _INITIALIZER):
                     total += _elements(content, *tensor)
     except (OSError, ValueError, IndexError) as error:
-        raise ArtifactError(f"{path} is no readable ONNX file: {error}.") from error
+        raise ArtifactError(f"{path} is not a readable ONNX file: {error}.", fix="export the model again") from error
     return total
 
 

@@ -237,13 +237,15 @@ def _check_runs(groups: dict[str, list[Run]]) -> None:
         if twice:
             paths = [str(run.path) for run, seed in zip(runs, seeds, strict=True) if seed == twice[0]]
             raise ConfigError(
-                f"{len(paths)} {kind}s have the seed {twice[0]}, so they are no independent runs.",
+                f"{len(paths)} {kind}s have the seed {twice[0]}, so they are not independent runs.",
                 accepted={"the runs": ", ".join(paths)},
             )
         opposite = {"student": "control", "control": "student"}.get(kind)
         for run in runs:
             if run.kind == opposite:
-                raise ConfigError(f"{run.path} is a {opposite} and was given as a {kind}.")
+                raise ConfigError(
+                    f"{run.path} is a {opposite} but was given as a {kind}.", fix=f"give it as a {opposite}"
+                )
     first = groups["student"][0]
     for run in (run for runs in groups.values() for run in runs):
         if run.task != first.task or run.labels != first.labels or _data(run) != _data(first):

@@ -296,7 +296,9 @@ def _looks(path: Path) -> dict[str, Any]:
         with open(path, "rb") as file:
             head = sha256(file.read(_HEAD_BYTES)).hexdigest()
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {files.os_reason(error)}.") from None
+        raise DataError(
+            f"{path} cannot be read: {files.os_reason(error)}.", fix="check that the file exists and may be read"
+        ) from None
     return {"bytes": found.st_size, "modified_ns": found.st_mtime_ns, "first MiB": head}
 
 

@@ -95,7 +95,8 @@ class NativeEngine:
         if handle.functions.liteft_run(handle.pointer, ctypes.byref(batch), _address(logits)):
             raise DeviceError(
                 f"the native engine failed on a batch of {len(ids)} texts, {len(flat)} tokens: "
-                f"{self._library.last_error()}."
+                f"{self._library.last_error()}.",
+                fix="use a smaller token_budget if memory ran out",
             )
         return logits
 
@@ -124,7 +125,10 @@ class NativeEngine:
         addresses = (*map(_address, arrays), None if types is None else _address(types))
         padded = Padded(*arrays[0].shape, *addresses)
         if handle.functions.liteft_run_padded(handle.pointer, ctypes.byref(padded), _address(logits)):
-            raise DeviceError(f"the native engine failed on a batch of {len(ids)} texts: {self._library.last_error()}.")
+            raise DeviceError(
+                f"the native engine failed on a batch of {len(ids)} texts: {self._library.last_error()}.",
+                fix="use a smaller token_budget if memory ran out",
+            )
         return logits
 
     def counters(self) -> EngineCounters:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from liteft.data import Split
-from liteft.errors import VerificationError, leave_out
+from liteft.errors import REPORT, VerificationError, leave_out
 from liteft.finetuning.model import LoadedClassifier, predict_logits
 from liteft.tokenization import Encoded, TextTokenizer
 from liteft.trimming.vocabulary import TrimmedVocabulary
@@ -119,5 +119,5 @@ def _around(tokenizer: TextTokenizer, split: Split) -> int:
 def _wrong(what: str) -> VerificationError:
     return VerificationError(
         f"the trimmed vocabulary is not equivalent to the whole one: {what}.",
-        fix=[leave_out("vocabulary"), "please report it: this is a bug in LiteFT"],
+        fix=[leave_out("vocabulary"), REPORT],
     )

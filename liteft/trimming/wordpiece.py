@@ -14,7 +14,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from liteft.errors import ModelError, leave_out
+from liteft.errors import REPORT, ModelError, leave_out
 from liteft.tokenization import TextTokenizer
 
 __all__ = ["WordPiece", "read_wordpiece", "with_pieces"]
@@ -95,7 +95,7 @@ def with_pieces(json_text: str, pieces: Iterable[str], *, padding: str | None) -
     _renumber(content.get("post_processor"), ids)
     written = json.dumps(content, ensure_ascii=False)
     if Tokenizer.from_str(written).get_vocab(with_added_tokens=True) != ids:
-        raise ModelError("the trimmed tokenizer.json is read with different ids than it was written with.")
+        raise ModelError("the trimmed tokenizer.json is read with different ids than it was written with.", fix=REPORT)
     return written, tokens
 
 

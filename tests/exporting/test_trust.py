@@ -51,7 +51,7 @@ def test_without_trust_nothing_is_exported_and_the_hint_is_the_flag(
     learned: tuple[Path, Split], tmp_path: Path
 ) -> None:
     folder, split = learned
-    with pytest.raises(VerificationError, match="is none that a service would load") as caught:
+    with pytest.raises(VerificationError, match="would be refused by a service") as caught:
         export(folder, tmp_path / "out", verify=split)
     (hint,) = caught.value.command_hints()
     assert hint.startswith("--trust")

@@ -270,7 +270,7 @@ def test_an_adapter_is_no_base(moved: tuple[Run, Path], dataset: Dataset, tmp_pa
         ({"lora_alpha": 8}, "lora_alpha is set, and there is no adapter"),
         ({"lora_dropout": 0.1, "lora_rank": 0}, "lora_dropout is set, and there is no adapter"),
         ({"lora_targets": ["query"]}, "lora_targets is set, and there is no adapter"),
-        ({"lora_rank": 4, "lora_targets": ["qury"]}, "'qury', which is no linear layer"),
+        ({"lora_rank": 4, "lora_targets": ["qury"]}, "'qury', which is not a linear layer"),
         ({"lora_rank": 4, "lora_targets": []}, "names no layer"),
         ({"lora_rank": -1}, "lora_rank"),
         ({"quantization": "2bit"}, "quantization"),

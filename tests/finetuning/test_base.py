@@ -219,7 +219,7 @@ def test_from_scratch_draws_weights_from_the_seed(vocabulary: Path, tmp_path: Pa
     ("content", "message"),
     [
         (None, "does not exist"),
-        ("red\ngreen\n", r"lacks the pieces \[PAD\], \[UNK\], \[CLS\], \[SEP\]"),
+        ("red\ngreen\n", r"lacks the tokens \[PAD\], \[UNK\], \[CLS\], \[SEP\]"),
         (b"\xff\xfe\x00", "is no UTF-8"),
     ],
 )

@@ -343,7 +343,7 @@ def test_an_out_folder_that_cannot_be_written_is_refused(base: Get, dataset: Dat
 
 def test_an_out_folder_that_holds_something_else_is_refused(base: Get, dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(RunError, match="is no run folder; nothing was written"):
+    with pytest.raises(RunError, match="is not a run folder; nothing was written"):
         finetune(base("bert"), dataset, out=tmp_path, **QUICK)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 

@@ -144,7 +144,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path, conten
     out.mkdir()
     (out / "thesis").mkdir() if content == "folder" else (out / "thesis.tex").write_text("years of work")
     before = names(out)
-    with pytest.raises(RunError, match="exists and is no run folder; nothing was written"):
+    with pytest.raises(RunError, match="exists but is not a run folder; nothing was written"):
         opened(out)
     assert names(out) == before
 
@@ -182,7 +182,7 @@ def test_a_run_follows_the_umask(finished: Run) -> None:
 
 def test_a_file_is_no_run_folder(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file")
-    with pytest.raises(RunError, match="exists and is no run folder"):
+    with pytest.raises(RunError, match="exists but is not a run folder"):
         opened(tmp_path / "run")
 
 

@@ -27,7 +27,7 @@ def test_safetensors_count_every_element_and_no_metadata(tmp_path: Path) -> None
 def test_what_is_no_safetensors_file_is_a_model_error(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
-    with pytest.raises(ModelError, match="no readable safetensors"):
+    with pytest.raises(ModelError, match="is not a readable safetensors"):
         safetensors_parameters(path)
 
 
@@ -56,7 +56,7 @@ def test_onnx_counts_weights_and_neither_indices_nor_scales(tmp_path: Path) -> N
 def test_a_truncated_onnx_file_is_an_artifact_error(first: Artifact, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(first.model_path.read_bytes()[:-50])
-    with pytest.raises(ArtifactError, match="no readable ONNX file"):
+    with pytest.raises(ArtifactError, match="is not a readable ONNX file"):
         onnx_parameters(path)
 
 

@@ -127,7 +127,7 @@ def quantize_rule(node: StoredNode, inputs: Inputs) -> list[Value]:
     scale = _scaled(value, inputs, node)
     require(value.dtype == scale.dtype)
     dtype = np.dtype(np.uint8) if zero is None else zero.dtype
-    require(dtype in (np.dtype(np.int8), np.dtype(np.uint8)), "it rounds to a type that is not of 8 bits")
+    require(dtype in (np.dtype(np.int8), np.dtype(np.uint8)), "it rounds to a type other than 8-bit")
     return [Value(dtype, value.shape)]
 
 
@@ -135,7 +135,7 @@ def dequantize_rule(node: StoredNode, inputs: Inputs) -> list[Value]:
     value, zero = needed(inputs, 0), optional(inputs, 2)
     scale = _scaled(value, inputs, node)
     fits = value.dtype in (np.dtype(np.int8), np.dtype(np.uint8), np.dtype(np.int32))
-    require(fits, "what it scales is not of 8 bits")
+    require(fits, "what it scales is not 8-bit")
     require(zero is None or zero.dtype == value.dtype)
     return [Value(scale.dtype, value.shape)]
 
