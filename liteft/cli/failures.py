@@ -139,9 +139,9 @@ def _mistake_text(error: Exception, arguments: list[str]) -> str:
             file.writelines([f"{shlex.join(['liteft', *arguments])}\n\n", *lines])
         return str(
             LiteftError(
-                f"a mistake of LiteFT's, most likely: {words}",
+                f"probably a bug in LiteFT: {words}",
                 accepted={"traceback": path},
-                fix=[f"report it, with that file; {_TRACEBACK}=1 shows it here"],
+                fix=[f"please report it, with that file; {_TRACEBACK}=1 shows it here"],
             )
         )
     return "".join(lines)

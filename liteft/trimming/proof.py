@@ -39,7 +39,7 @@ def prove_trimming(
         of texts with unknown words, before and after), logits_compared (texts).
 
     Raises:
-        VerificationError: one of the checks fails: a mistake of LiteFT's, or of the tokenizer's library.
+        VerificationError: one of the checks fails: a bug in LiteFT or in the tokenizers library.
     """
     before, after = (_uncut(loaded.tokenizer).encode(split.texts, split.pairs) for loaded in (full, trimmed))
     kept = np.zeros(len(full.tokenizer.tokens()), dtype=bool)

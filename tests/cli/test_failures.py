@@ -140,7 +140,7 @@ def test_an_error_of_our_own_making_is_short_and_its_traceback_lies_in_a_file(
     words = ["finetune", "--out", "x", "--data", reviews, "--base", "minilm"]
     called = call(*words)
     assert called.status == 1
-    assert f"a mistake of LiteFT's, most likely: {type(error).__name__}: " in called.err
+    assert f"probably a bug in LiteFT: {type(error).__name__}: " in called.err
     assert "Traceback" not in called.err
     (kept,) = tmp_path.glob("liteft-traceback-*.txt")
     assert f"traceback: {kept}" in called.err

@@ -171,7 +171,7 @@ def test_the_same_seed_twice_is_refused(make_run: Make) -> None:
 
 def test_kinds_that_were_exchanged_are_refused(make_run: Make) -> None:
     student, control = make_run("student", 0, 0.9), make_run("control", 0, 0.8)
-    with pytest.raises(ConfigError, match="is a control and was given as a student"):
+    with pytest.raises(ConfigError, match="is a control but was given as a student"):
         seeds_table([control], [student])
     with pytest.raises(ConfigError, match="is a student and was given as a control"):
         seeds_table([student], [student])
