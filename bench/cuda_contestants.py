@@ -1,18 +1,16 @@
 """What takes part in bench/cuda_engines.py: each engine behind the same calls. Imports stand where they are used.
 
-- LiteFT stands in cuda_liteft.py, the torch ones in cuda_torch.py.
+- LiteFT stands in cuda_liteft.py, the torch ones in cuda_torch.py; cuda_entries.py lists them all.
 - ONNX Runtime: its CUDA provider on its own optimizer's float16 graph, inputs and outputs bound on the device. Its
   "time on the device" is the host's clock around runs that wait for the device.
 """
 
 from __future__ import annotations
 
-import importlib
 import statistics
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,66 +113,6 @@ class OnnxRuntime(Contestant):
             binding.bind_ortvalue_input(name, self._value.ortvalue_from_numpy(array, "cuda", 0))
         binding.bind_output("logits", "cuda")
         return binding
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A line of the comparison.
-
-    Attributes:
-        group: the process that it runs in. A kernel that faults ends all that is in its process.
-        precision: of its products.
-        make: from the model's folder and the device's name.
-        settings: of ``make``, by keyword.
-        parts: of the comparison, in which it takes part.
-        texts: the only ones that it is timed on; () for all.
-        compiles: it takes minutes to prepare, a shape at a time.
-    """
-
-    group: str
-    precision: str
-    make: Callable[..., Contestant]
-    settings: dict[str, Any] = field(default_factory=dict)
-    parts: tuple[str, ...] = ("ratios", "rest")
-    texts: tuple[str, ...] = ()
-    compiles: bool = False
-
-
-def _of(module: str, kind: str) -> Callable[..., Contestant]:
-    def make(folder: Path, device: str, **settings: Any) -> Contestant:
-        made: Contestant = getattr(importlib.import_module(module), kind)(folder, device, **settings)
-        return made
-
-    return make
-
-
-def _entries() -> dict[str, Entry]:
-    """Return all lines in the order in which they are timed: what takes longest to prepare comes last."""
-    found = {
-        f"LiteFT {precision}": Entry(
-            "liteft", precision, _of("cuda_liteft", "LiteFT"), {"precision": precision}, ("decisive", "ratios", "rest")
-        )
-        for precision in ("bf16", "fp16")
-    }
-    quick = {"torch graphs": "Graphs", "torch unpadded": "Unpadded", "torch eager": "Eager"}
-    for name, kind in quick.items():
-        for precision in ("fp16", "bf16"):
-            entry = Entry("torch", precision, _of("cuda_torch", kind), {"precision": precision})
-            found[f"{name} {precision}"] = entry
-    for precision in ("fp16", "bf16"):
-        for name, kind in (("torch packed compile", "Packed"), ("torch compile", "Compiled")):
-            settings = {"precision": precision, "mode": "reduce-overhead"}
-            make = _of("cuda_torch", kind)
-            found[f"{name} {precision}"] = Entry("compile", precision, make, settings, ("ratios",), compiles=True)
-    for precision in ("fp16", "bf16"):
-        settings, make = {"precision": precision, "mode": "max-autotune"}, _of("cuda_torch", "Compiled")
-        entry = Entry("autotune", precision, make, settings, ("ratios",), ("dense 128", "sst2"), compiles=True)
-        found[f"torch max-autotune {precision}"] = entry
-    found["ONNX Runtime fp16"] = Entry("onnxruntime", "fp16", OnnxRuntime, parts=("rest",))
-    return found
-
-
-CONTESTANTS = _entries()
 
 
 def measure(contestant: Contestant, batches: Sequence[Ids], rounds: int = ROUNDS) -> tuple[dict[str, Any], np.ndarray]:

@@ -33,7 +33,8 @@ from typing import Any
 
 import cuda_gpu
 import numpy as np
-from cuda_contestants import CONTESTANTS, ROUNDS
+from cuda_contestants import ROUNDS
+from cuda_entries import CONTESTANTS
 from cuda_lengths import read_lengths
 from cuda_plan import MODELS, PARTS, REHEARSES, Task, batches_of, ids_of, lengths_of, plan, tasks_of
 from cuda_targets import OURS, judge, not_measured, ratios, table, targets_of

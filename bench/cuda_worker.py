@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cuda_contestants import CONTESTANTS, Contestant, NotHere, measure
+from cuda_contestants import Contestant, NotHere, measure
+from cuda_entries import CONTESTANTS
 
 
 class Refused(RuntimeError):
@@ -76,8 +77,7 @@ def _serve(pipe: Connection, folder: Path, device: str) -> None:
         for key in [key for key in made if key[1] != model]:
             made.pop(key).close()
         if (name, model) not in made:
-            entry = CONTESTANTS[name]
-            made[name, model] = entry.make(folder / model, device, **entry.settings)
+            made[name, model] = CONTESTANTS[name].make(folder / model, device)
         return made[name, model]
 
     calls: dict[str, Callable[..., Any]] = {

@@ -23,7 +23,8 @@ from machine import ROOT, commit, machine, tell, versions, write_result
 import liteft
 from liteft.data import Dataset, Split
 from liteft.distillation.teachers import Teacher, with_labels
-from liteft.finetuning.model import load_classifier, predict_logits
+from liteft.finetuning.logits import predict_logits
+from liteft.finetuning.model import load_classifier
 from liteft.metrics import correct, mcnemar, wilson_interval
 from liteft.run import Run, read_run
 

@@ -22,7 +22,8 @@ import liteft
 from liteft.config import read_recipe
 from liteft.data import Dataset
 from liteft.distillation.teachers import Teacher, with_labels
-from liteft.finetuning.model import load_classifier, predict_logits
+from liteft.finetuning.logits import predict_logits
+from liteft.finetuning.model import load_classifier
 from liteft.metrics import agreement, correct, mcnemar, wilson_interval
 from liteft.run import read_run
 from liteft.trimming import prove_trimming, trim_classifier

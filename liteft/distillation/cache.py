@@ -18,7 +18,8 @@ from accelerate import PartialState
 from liteft import files
 from liteft.data import Split
 from liteft.errors import RunError
-from liteft.finetuning.model import LoadedClassifier, predict_logits
+from liteft.finetuning.logits import predict_logits
+from liteft.finetuning.model import LoadedClassifier
 from liteft.finetuning.trainer import Progress
 
 __all__ = ["teacher_logits"]

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from liteft.encoder.modules import is_quantized
 from liteft.errors import ConfigError, option
-from liteft.finetuning.model import LoadedClassifier, predict_logits, uses_type_ids
+from liteft.finetuning.logits import predict_logits
+from liteft.finetuning.model import LoadedClassifier, uses_type_ids
 
 __all__ = ["FakeQuantization", "QuantizedForm", "check_layers", "rounded_channels", "rounded_nibbles", "rounded_rows"]
 

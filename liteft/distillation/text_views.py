@@ -17,7 +17,8 @@ from liteft.data import Split
 from liteft.distillation.views import MASK_TOKENS, MASKED, SHARE, Views
 from liteft.errors import ConfigError, option
 from liteft.finetuning.batches import Collator
-from liteft.finetuning.model import LoadedClassifier, pad_batch, uses_type_ids
+from liteft.finetuning.logits import pad_batch
+from liteft.finetuning.model import LoadedClassifier, uses_type_ids
 from liteft.tokenization import TextTokenizer
 
 __all__ = ["TEACHER_PREFIX", "TextViewCollator", "text_view"]

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from liteft.errors import ConfigError, option
 from liteft.finetuning.batches import Collator
-from liteft.finetuning.model import pad_batch
+from liteft.finetuning.logits import pad_batch
 from liteft.tokenization import Encoded, TextTokenizer
 
 __all__ = ["MASKED", "MASK_TOKENS", "SHARE", "ViewCollator", "Views", "view_of"]

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from liteft.errors import ModelError
-from liteft.finetuning.model import LoadedClassifier, pad_batch, uses_type_ids
+from liteft.finetuning.logits import pad_batch
+from liteft.finetuning.model import LoadedClassifier, uses_type_ids
 from liteft.runtime.backends import Engine
 from liteft.tokenization import Encoded
 

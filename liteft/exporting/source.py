@@ -24,7 +24,8 @@ from liteft.data import Split
 from liteft.errors import REPORT, VerificationError, first_line
 from liteft.finetuning.adapters import adapter_of
 from liteft.finetuning.known_ids import embedding_rows
-from liteft.finetuning.model import LoadedClassifier, predict_logits, uses_type_ids
+from liteft.finetuning.logits import predict_logits
+from liteft.finetuning.model import LoadedClassifier, uses_type_ids
 from liteft.finetuning.pretrained import plain_names
 from liteft.finetuning.tokenizer_files import load_auto_tokenizer
 from liteft.tokenization import Encoded

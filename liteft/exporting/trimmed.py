@@ -11,7 +11,8 @@ import numpy as np
 from liteft.data import Split
 from liteft.errors import ConfigError, Hint
 from liteft.exporting.limits import Limits
-from liteft.finetuning.model import LoadedClassifier, predict_logits
+from liteft.finetuning.logits import predict_logits
+from liteft.finetuning.model import LoadedClassifier
 from liteft.finetuning.run_folder import split_metrics
 from liteft.metrics import agreement, correct, mcnemar
 from liteft.trimming import TrimmedVocabulary, prove_trimming, trim_classifier

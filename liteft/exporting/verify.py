@@ -44,7 +44,8 @@ from liteft.exporting.probes import run_probes
 from liteft.exporting.sessions import optimized_kinds
 from liteft.exporting.source import SourceReading
 from liteft.finetuning.known_ids import check_ids
-from liteft.finetuning.model import LoadedClassifier, predict_logits
+from liteft.finetuning.logits import predict_logits
+from liteft.finetuning.model import LoadedClassifier
 from liteft.metrics import (
     Task,
     agreement,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from liteft.finetuning.model import pad_batch
+from liteft.finetuning.logits import pad_batch
 from liteft.tokenization import Encoded
 
 __all__ = ["Collator", "LengthGroupedSampler", "RowDataset", "collate"]

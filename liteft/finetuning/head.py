@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from liteft.data import Split
 from liteft.errors import ConfigError, DataError, option
+from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.loss import label_loss
-from liteft.finetuning.model import LoadedClassifier, MeanPooledClassifier, predict_logits
+from liteft.finetuning.model import LoadedClassifier, MeanPooledClassifier
 from liteft.metrics import Task
 
 __all__ = ["discriminants", "start_from_discriminants"]

@@ -6,16 +6,14 @@ a model is not refused for it: the first text that does is, by name. Where a tok
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from torch import nn
 
 from liteft.errors import DataError, ModelError
+from liteft.finetuning.model import LoadedClassifier
 from liteft.tokenization import Encoded
-
-if TYPE_CHECKING:
-    from liteft.finetuning.model import LoadedClassifier
 
 __all__ = ["check_ids", "embedding_rows", "unknown_tokens"]
 

@@ -5,29 +5,26 @@ classification, untouched. Pooling "mean" puts one linear layer on the mean of t
 tokens; transformers has no class for that, so there is one here. Either way the folder is what transformers
 writes, with one more key, ``liteft``, in config.json, and a model type of its own where the mean is pooled; or, of a
 classifier whose base was not trained, what peft writes.
-Training lives in trainer.py, creation from a base in base.py.
+Training lives in trainer.py, creation from a base in base.py, prediction in logits.py.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PretrainedConfig
 
 from liteft.encoder.families import family_of
 from liteft.errors import ModelError, first_line, option
 from liteft.finetuning.adapter_files import find_adapter_base, load_adapter_weights, read_adapter, save_adapter
 from liteft.finetuning.adapters import Adapter, adapter_of, attach_adapter, plain_weights
-from liteft.finetuning.known_ids import check_ids
 from liteft.finetuning.mean_pooled import (
     MEAN_TYPE,
     MeanPooledClassifier,
@@ -42,7 +39,7 @@ from liteft.foreign.meaning import train_first
 from liteft.foreign.weights import refuse_quantized
 from liteft.metrics import Task
 from liteft.run import WEIGHTS, check_weights
-from liteft.tokenization import Encoded, TextTokenizer
+from liteft.tokenization import TextTokenizer
 
 __all__ = [
     "LoadedClassifier",
@@ -52,9 +49,7 @@ __all__ = [
     "is_classifier",
     "load_classifier",
     "merged_classifier",
-    "pad_batch",
     "pooler_argument",
-    "predict_logits",
     "quiet_transformers",
     "save_classifier",
     "untrained_classifier",
@@ -62,7 +57,6 @@ __all__ = [
 
 Pooling = Literal["cls", "mean", "last"]
 _UNSTATED_LIMIT = 512  # tokens, where neither the tokenizer nor the model says how many it reads
-_BATCH_TOKENS = 64 * 512  # of a batch, padding included: long texts run in smaller ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,78 +201,9 @@ def apply_settings(config: PretrainedConfig, settings: ModelSettings) -> None:
     config.liteft = {**asdict(settings), "labels": list(settings.labels)}
 
 
-def predict_logits(
-    loaded: LoadedClassifier,
-    texts: Sequence[str],
-    pairs: Sequence[str] | None = None,
-    *,
-    batch_size: int = 64,
-    bf16: bool = False,
-) -> np.ndarray:
-    """Return logits, float32, shape (texts, labels), in the order of ``texts``.
-
-    Batches hold texts of similar length, so little padding is computed. The model's mode is restored.
-
-    Args:
-        loaded: the classifier.
-        texts: texts, or the first text of each pair.
-        pairs: second texts, or None.
-        batch_size: texts a batch, at most: those of more than 512 tokens run in smaller ones.
-        bf16: run matrix products in bfloat16.
-
-    Raises:
-        DataError: a text holds a token that the model has no row for.
-    """
-    encoded = loaded.tokenizer.encode(texts, pairs)
-    check_ids(loaded, encoded, "those given")
-    order = np.argsort(encoded.lengths, kind="stable")
-    logits = np.zeros((len(texts), len(loaded.settings.labels)), dtype=np.float32)
-    model, training = loaded.model, loaded.model.training
-    device = next(model.parameters()).device
-    model.eval()
-    try:
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            for rows in _batches(order, encoded.lengths, batch_size):
-                batch = pad_batch(encoded, rows, pad_id=loaded.tokenizer.pad_id, types=uses_type_ids(loaded.config))
-                output = model(**{name: tensor.to(device) for name, tensor in batch.items()})
-                logits[rows] = output.logits.float().cpu().numpy()
-    finally:
-        model.train(training)
-    return logits
-
-
-def _batches(order: np.ndarray, lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
-    """Yield rows that run together: ``batch_size`` of them, or fewer where padding would make them too many tokens."""
-    start = 0
-    while start < len(order):
-        stop = min(len(order), start + batch_size)
-        while stop > start + 1 and (stop - start) * int(lengths[order[stop - 1]]) > _BATCH_TOKENS:
-            stop -= 1
-        yield order[start:stop]
-        start = stop
-
-
 def uses_type_ids(config: PretrainedConfig) -> bool:
     """Say whether a model of this configuration takes token_type_ids that can differ from 0."""
     return int(getattr(config, "type_vocab_size", 0) or 0) > 1
-
-
-def pad_batch(encoded: Encoded, rows: Sequence[int] | np.ndarray, *, pad_id: int, types: bool) -> dict[str, Tensor]:
-    """Return the named rows as one right-padded batch of int64 tensors, shape (texts, longest)."""
-    chosen = [encoded.ids[row] for row in rows]
-    width = max(1, max(len(ids) for ids in chosen))
-    ids = np.full((len(chosen), width), pad_id, dtype=np.int64)
-    mask = np.zeros((len(chosen), width), dtype=np.int64)
-    type_ids = np.zeros((len(chosen), width), dtype=np.int64)
-    for index, row in enumerate(rows):
-        length = len(encoded.ids[row])
-        ids[index, :length] = encoded.ids[row]
-        mask[index, :length] = 1
-        type_ids[index, :length] = encoded.type_ids[row]
-    batch = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
-    if types:
-        batch["token_type_ids"] = torch.from_numpy(type_ids)
-    return batch
 
 
 def merged_classifier(loaded: LoadedClassifier) -> LoadedClassifier:

@@ -28,7 +28,8 @@ from liteft.data import Dataset, Split
 from liteft.errors import RunError, option
 from liteft.finetuning.adapters import adapter_of, parameter_count
 from liteft.finetuning.checkpoints import can_go_on
-from liteft.finetuning.model import LoadedClassifier, predict_logits, save_classifier
+from liteft.finetuning.logits import predict_logits
+from liteft.finetuning.model import LoadedClassifier, save_classifier
 from liteft.finetuning.soundness import blind_f1, warnings_of_metrics
 from liteft.locks import LOCK, one_writer
 from liteft.metrics import Task, decide, majority_share, score, score_intervals, sigmoid, softmax

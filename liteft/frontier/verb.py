@@ -34,7 +34,8 @@ from liteft.distillation.teachers import Teacher, open_teacher, with_labels
 from liteft.errors import ArtifactError, ConfigError, MissingExtraError, RunError, option
 from liteft.finetuning import finetune
 from liteft.finetuning.bases import resolve_base
-from liteft.finetuning.model import ModelSettings, predict_logits, read_config
+from liteft.finetuning.logits import predict_logits
+from liteft.finetuning.model import ModelSettings, read_config
 from liteft.finetuning.teacher import pooling_of, require_trainable, resolve_data, resolve_recipe
 from liteft.finetuning.tokenizer_files import read_tokenizer
 from liteft.finetuning.trainer import Progress

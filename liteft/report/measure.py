@@ -115,7 +115,8 @@ def load_model(folder: str, threads: int, device: str, *, said: Said | None = No
     try:
         import torch
 
-        from liteft.finetuning.model import load_classifier, predict_logits
+        from liteft.finetuning.logits import predict_logits
+        from liteft.finetuning.model import load_classifier
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"a run or a model folder needs {error.name}, which is not installed.",

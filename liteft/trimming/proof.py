@@ -8,7 +8,8 @@ import numpy as np
 
 from liteft.data import Split
 from liteft.errors import REPORT, VerificationError, leave_out
-from liteft.finetuning.model import LoadedClassifier, predict_logits
+from liteft.finetuning.logits import predict_logits
+from liteft.finetuning.model import LoadedClassifier
 from liteft.tokenization import Encoded, TextTokenizer
 from liteft.trimming.vocabulary import TrimmedVocabulary
 

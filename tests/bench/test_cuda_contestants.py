@@ -249,7 +249,7 @@ def test_a_part_without_a_row_of_litefts_or_of_a_target_fails(
 
 
 def part_of(bench: Any, part: str, tmp_path: Path) -> Any:
-    contestants, models = bench("cuda_contestants").CONTESTANTS, bench("cuda_plan").MODELS
+    contestants, models = bench("cuda_entries").CONTESTANTS, bench("cuda_plan").MODELS
     arguments = argparse.Namespace(
         minutes=1.0, device="cpu", only=list(contestants), out=tmp_path / "out.json", commit="abc", part=part,
         models=list(models),
@@ -269,7 +269,7 @@ def test_litefts_rows_come_first_and_what_takes_longest_to_prepare_last(bench: A
     assert [name for name, _ in order[:10]] == ["LiteFT bf16"] * 5 + ["LiteFT fp16"] * 5
     names = list(dict.fromkeys(name for name, _ in order))
     assert set(bench("cuda_targets").TORCH) <= set(names)
-    compiling = [bench("cuda_contestants").CONTESTANTS[name].compiles for name in names]
+    compiling = [bench("cuda_entries").CONTESTANTS[name].compiles for name in names]
     assert compiling == sorted(compiling)
     last = [(name, task.texts, task.order) for name, task in order[-6:]]
     assert last[:3] == [
@@ -305,7 +305,7 @@ def test_a_process_that_dies_or_hangs_is_an_error_and_the_next_call_works(bench:
 
 
 def test_what_compiles_has_processes_of_its_own(bench: Any) -> None:
-    entries = bench("cuda_contestants").CONTESTANTS
+    entries = bench("cuda_entries").CONTESTANTS
     compiling = {entry.group for entry in entries.values() if entry.compiles}
     assert compiling == {"compile", "autotune"}
     assert not compiling & {entry.group for entry in entries.values() if not entry.compiles}
@@ -370,8 +370,8 @@ class Noted:
 def test_a_contestant_is_closed_when_the_model_changes(
     bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    worker, contestants = bench("cuda_worker"), bench("cuda_contestants")
-    monkeypatch.setattr(worker, "CONTESTANTS", {"noted": contestants.Entry("torch", "fp16", Noted)})
+    worker, entry = bench("cuda_worker"), bench("cuda_entries").Entry("torch", "fp16", f"{__name__}:{Noted.__name__}")
+    monkeypatch.setattr(worker, "CONTESTANTS", {"noted": entry})
     worker._serve(Noted(tmp_path, "cpu"), tmp_path, "cpu")
     assert Noted.answers == [("good", []), ("good", []), ("good", ["one"])]
 

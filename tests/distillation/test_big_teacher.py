@@ -19,7 +19,8 @@ from liteft.distillation import distill
 from liteft.distillation.initial import create_student
 from liteft.errors import ConfigError, ModelError
 from liteft.finetuning import finetune
-from liteft.finetuning.model import load_classifier, merged_classifier, predict_logits
+from liteft.finetuning.logits import predict_logits
+from liteft.finetuning.model import load_classifier, merged_classifier
 from liteft.pipeline import run_pipeline
 from liteft.run import Run
 

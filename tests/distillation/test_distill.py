@@ -29,7 +29,8 @@ from liteft.distillation.trainer import DistillingTrainer, Matching
 from liteft.errors import ConfigError, DataError, ModelError, RunError
 from liteft.finetuning import finetune
 from liteft.finetuning.batches import RowDataset, collate
-from liteft.finetuning.model import WEIGHTS, load_classifier, predict_logits
+from liteft.finetuning.logits import predict_logits
+from liteft.finetuning.model import WEIGHTS, load_classifier
 from liteft.finetuning.trainer import training_arguments
 from liteft.pipeline import run_pipeline
 from liteft.run import Run, read_run

@@ -24,7 +24,8 @@ from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.precision import quantize_channels
 from liteft.exporting.quantization import Quantization, Range
 from liteft.exporting.tables import quantize_nibbles, unpack_nibbles
-from liteft.finetuning.model import LoadedClassifier, load_classifier, predict_logits
+from liteft.finetuning.logits import predict_logits
+from liteft.finetuning.model import LoadedClassifier, load_classifier
 from liteft.run import Run
 from tests.distillation.test_distill import QUICK, Stop, same
 from tests.exporting.conftest import Workshop, random_texts, run_graph, workshop

@@ -17,7 +17,8 @@ from liteft.distillation.initial import check_student, create_student
 from liteft.distillation.layers import choose_layers, matched_layers
 from liteft.errors import ConfigError, ModelError
 from liteft.finetuning import finetune
-from liteft.finetuning.model import LoadedClassifier, load_classifier, predict_logits
+from liteft.finetuning.logits import predict_logits
+from liteft.finetuning.model import LoadedClassifier, load_classifier
 
 
 @pytest.mark.parametrize(("name", "expected"), [("first", [0, 1, 2]), ("spread", [0, 2, 4]), ("ends", [0, 2, 5])])

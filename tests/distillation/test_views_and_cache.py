@@ -17,7 +17,8 @@ from liteft.distillation.text_views import TextViewCollator, text_view
 from liteft.distillation.views import ViewCollator, view_of
 from liteft.errors import ConfigError
 from liteft.finetuning.fit import encode_rows
-from liteft.finetuning.model import LoadedClassifier, predict_logits
+from liteft.finetuning.logits import predict_logits
+from liteft.finetuning.model import LoadedClassifier
 from liteft.tokenization import TextTokenizer
 
 

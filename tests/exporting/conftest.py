@@ -36,13 +36,13 @@ from transformers import (
 )
 
 from liteft.data import Split
+from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import (
     LoadedClassifier,
     MeanPooledClassifier,
     ModelSettings,
     load_classifier,
     pooler_argument,
-    predict_logits,
     save_classifier,
 )
 

@@ -13,7 +13,8 @@ import liteft
 from liteft.errors import ModelError, VerificationError
 from liteft.exporting import Limits, export, exporter, sizes
 from liteft.finetuning import finetune
-from liteft.finetuning.model import load_classifier, predict_logits
+from liteft.finetuning.logits import predict_logits
+from liteft.finetuning.model import load_classifier
 from liteft.run import Run
 from tests.modules import module_of
 

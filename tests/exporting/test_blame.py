@@ -18,7 +18,8 @@ from liteft.exporting import Limits, blueprint, export
 from liteft.exporting.blame import divergence, rank_products
 from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.quantization import Quantization
-from liteft.finetuning.model import load_classifier, predict_logits, save_classifier
+from liteft.finetuning.logits import predict_logits
+from liteft.finetuning.model import load_classifier, save_classifier
 from liteft.runtime import load
 from liteft.runtime.encoder_file import read_classifier
 from liteft.runtime.native_library import has_library

@@ -33,7 +33,8 @@ from liteft.errors import (
 from liteft.exporting import Limits, blueprint, builder, export, exporter, mending, sizes
 from liteft.exporting.precision import Precision
 from liteft.finetuning.adapters import parameter_count
-from liteft.finetuning.model import load_classifier, predict_logits
+from liteft.finetuning.logits import predict_logits
+from liteft.finetuning.model import load_classifier
 from liteft.runtime import load
 from liteft.runtime.native_library import has_library
 

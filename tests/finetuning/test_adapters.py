@@ -26,7 +26,8 @@ from liteft.finetuning import finetune, quantized
 from liteft.finetuning.adapters import Adapter, adapter_of, asked_adapter, attach_adapter, parameter_count
 from liteft.finetuning.base import create_classifier
 from liteft.finetuning.bases import weights_bytes, weights_hash
-from liteft.finetuning.model import load_classifier, merged_classifier, predict_logits
+from liteft.finetuning.logits import predict_logits
+from liteft.finetuning.model import load_classifier, merged_classifier
 from liteft.finetuning.quantized import Quantization
 from liteft.installation import install_hint
 from liteft.run import Run, model_weights_sha256

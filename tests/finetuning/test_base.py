@@ -17,13 +17,8 @@ from safetensors.torch import load_file, save_file
 from liteft.config import parse_size
 from liteft.errors import ConfigError, LiteftError, ModelError
 from liteft.finetuning.base import create_classifier, create_from_scratch, resolve_base
-from liteft.finetuning.model import (
-    LoadedClassifier,
-    MeanPooledClassifier,
-    load_classifier,
-    predict_logits,
-    save_classifier,
-)
+from liteft.finetuning.logits import predict_logits
+from liteft.finetuning.model import LoadedClassifier, MeanPooledClassifier, load_classifier, save_classifier
 from tests.finetuning.conftest import FAMILIES, LABELS, PIECES, make_dataset, write_base
 
 Get = Callable[[str], Path]

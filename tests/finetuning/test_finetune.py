@@ -22,7 +22,8 @@ from liteft.distillation import distill
 from liteft.errors import ConfigError, DataError, LiteftError, ModelError, RunError
 from liteft.finetuning import finetune
 from liteft.finetuning import run_folder as run_folder_module
-from liteft.finetuning.model import load_classifier, pad_batch, predict_logits
+from liteft.finetuning.logits import pad_batch, predict_logits
+from liteft.finetuning.model import load_classifier
 from liteft.run import Run, read_run
 from tests.finetuning.conftest import FAMILIES, LABELS, QUICK, make_dataset, make_multi, make_paired
 

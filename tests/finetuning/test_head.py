@@ -19,8 +19,9 @@ from liteft.finetuning import finetune
 from liteft.finetuning import teacher as teacher_module
 from liteft.finetuning.base import create_classifier
 from liteft.finetuning.head import discriminants, start_from_discriminants
+from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.loss import label_loss
-from liteft.finetuning.model import LoadedClassifier, Pooling, load_classifier, predict_logits
+from liteft.finetuning.model import LoadedClassifier, Pooling, load_classifier
 from liteft.run import Run
 from tests.finetuning.conftest import FAMILIES, QUICK, WIDTH, make_dataset, make_multi, make_paired, write_base
 

@@ -16,12 +16,11 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 
 from liteft.errors import ModelError
 from liteft.finetuning.base import create_classifier
+from liteft.finetuning.logits import pad_batch, predict_logits
 from liteft.finetuning.model import (
     LoadedClassifier,
     MeanPooledClassifier,
     load_classifier,
-    pad_batch,
-    predict_logits,
     save_classifier,
     uses_type_ids,
 )

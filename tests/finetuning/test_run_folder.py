@@ -20,7 +20,8 @@ from liteft.config import Recipe, TeacherRecipe, differences, read_recipe
 from liteft.data import Dataset, Split
 from liteft.errors import LiteftError, ModelError, RunError
 from liteft.finetuning import finetune
-from liteft.finetuning.model import load_classifier, predict_logits
+from liteft.finetuning.logits import predict_logits
+from liteft.finetuning.model import load_classifier
 from liteft.finetuning.run_folder import open_run, withdrawn_on_error, writing_run
 from liteft.metrics import decide, score
 from liteft.run import Run, read_run

@@ -15,7 +15,8 @@ import pytest
 
 from liteft.errors import ModelError
 from liteft.finetuning.base import create_classifier, resolve_base
-from liteft.finetuning.model import is_classifier, load_classifier, predict_logits
+from liteft.finetuning.logits import predict_logits
+from liteft.finetuning.model import is_classifier, load_classifier
 from liteft.run import Run
 
 Get = Callable[[str], Path]

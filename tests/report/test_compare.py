@@ -20,7 +20,8 @@ from liteft import metrics
 from liteft.artifact import Artifact
 from liteft.data import Dataset, Split
 from liteft.errors import ArtifactError, ConfigError, DataError, DeviceError, MissingExtraError, ModelError
-from liteft.finetuning.model import load_classifier, predict_logits
+from liteft.finetuning.logits import predict_logits
+from liteft.finetuning.model import load_classifier
 from liteft.finetuning.run_folder import split_metrics
 from liteft.installation import install_hint
 from liteft.report import measure

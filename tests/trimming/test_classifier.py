@@ -14,7 +14,8 @@ import torch
 from liteft.data import Dataset, Split
 from liteft.errors import ModelError, VerificationError
 from liteft.finetuning.base import create_classifier
-from liteft.finetuning.model import LoadedClassifier, load_classifier, predict_logits, save_classifier
+from liteft.finetuning.logits import predict_logits
+from liteft.finetuning.model import LoadedClassifier, load_classifier, save_classifier
 from liteft.tokenization import TextTokenizer
 from liteft.trimming import prove_trimming, trim_classifier, write_tokenizer_files
 from liteft.trimming.proof import trimming_text

@@ -19,7 +19,8 @@ from liteft.data import Dataset
 from liteft.distillation import distill, stages
 from liteft.errors import ConfigError, ModelError
 from liteft.exporting import export
-from liteft.finetuning.model import load_classifier, predict_logits
+from liteft.finetuning.logits import predict_logits
+from liteft.finetuning.model import load_classifier
 from liteft.pipeline import run_pipeline
 from liteft.run import Run
 from liteft.runtime import load

@@ -1,0 +1,86 @@
+"""A classifier's logits in torch: texts in batches of similar length, in the order that they were given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from liteft.finetuning.known_ids import check_ids
+from liteft.finetuning.model import LoadedClassifier, uses_type_ids
+from liteft.tokenization import Encoded
+
+__all__ = ["pad_batch", "predict_logits"]
+
+_BATCH_TOKENS = 64 * 512  # of a batch, padding included: long texts run in smaller ones
+
+
+def predict_logits(
+    loaded: LoadedClassifier,
+    texts: Sequence[str],
+    pairs: Sequence[str] | None = None,
+    *,
+    batch_size: int = 64,
+    bf16: bool = False,
+) -> np.ndarray:
+    """Return logits, float32, shape (texts, labels), in the order of ``texts``.
+
+    Batches hold texts of similar length, so little padding is computed. The model's mode is restored.
+
+    Args:
+        loaded: the classifier.
+        texts: texts, or the first text of each pair.
+        pairs: second texts, or None.
+        batch_size: texts a batch, at most: those of more than 512 tokens run in smaller ones.
+        bf16: run matrix products in bfloat16.
+
+    Raises:
+        DataError: a text holds a token that the model has no row for.
+    """
+    encoded = loaded.tokenizer.encode(texts, pairs)
+    check_ids(loaded, encoded, "those given")
+    order = np.argsort(encoded.lengths, kind="stable")
+    logits = np.zeros((len(texts), len(loaded.settings.labels)), dtype=np.float32)
+    model, training = loaded.model, loaded.model.training
+    device = next(model.parameters()).device
+    model.eval()
+    try:
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+            for rows in _batches(order, encoded.lengths, batch_size):
+                batch = pad_batch(encoded, rows, pad_id=loaded.tokenizer.pad_id, types=uses_type_ids(loaded.config))
+                output = model(**{name: tensor.to(device) for name, tensor in batch.items()})
+                logits[rows] = output.logits.float().cpu().numpy()
+    finally:
+        model.train(training)
+    return logits
+
+
+def _batches(order: np.ndarray, lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """Yield rows that run together: ``batch_size`` of them, or fewer where padding would make them too many tokens."""
+    start = 0
+    while start < len(order):
+        stop = min(len(order), start + batch_size)
+        while stop > start + 1 and (stop - start) * int(lengths[order[stop - 1]]) > _BATCH_TOKENS:
+            stop -= 1
+        yield order[start:stop]
+        start = stop
+
+
+def pad_batch(encoded: Encoded, rows: Sequence[int] | np.ndarray, *, pad_id: int, types: bool) -> dict[str, Tensor]:
+    """Return the named rows as one right-padded batch of int64 tensors, shape (texts, longest)."""
+    chosen = [encoded.ids[row] for row in rows]
+    width = max(1, max(len(ids) for ids in chosen))
+    ids = np.full((len(chosen), width), pad_id, dtype=np.int64)
+    mask = np.zeros((len(chosen), width), dtype=np.int64)
+    type_ids = np.zeros((len(chosen), width), dtype=np.int64)
+    for index, row in enumerate(rows):
+        length = len(encoded.ids[row])
+        ids[index, :length] = encoded.ids[row]
+        mask[index, :length] = 1
+        type_ids[index, :length] = encoded.type_ids[row]
+    batch = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+    if types:
+        batch["token_type_ids"] = torch.from_numpy(type_ids)
+    return batch
