@@ -3,53 +3,65 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include <map>
 #include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace liteft::cuda {
 namespace {
 
 constexpr int kMostWidth = 1024;
 
-// The float32 weights by name, on their way to the device.
-class Weights {
+template <typename V>
+DeviceBuffer uploaded(const std::vector<V>& values) {
+  const std::size_t bytes = values.size() * sizeof(V);
+  DeviceBuffer buffer(bytes);
+  check(cudaMemcpy(buffer.as(), values.data(), bytes, cudaMemcpyHostToDevice), "copying weights");
+  return buffer;
+}
+
+// Copies every weight to the device: matrices and tables as T, all else in float32.
+template <typename T>
+class Upload {
  public:
-  Weights(const liteft_weight* weights, int count) {
+  Upload(const liteft_weight* weights, int count) {
     for (int i = 0; i < count; ++i) by_name_[weights[i].name] = &weights[i];
   }
 
+  void table(DeviceBuffer& member, const std::string& name, int, int) const { member = rounded(name + ".weight"); }
+  void norm(Norm& member, const std::string& name, int) const {
+    member.gamma = uploaded(floats(name + ".weight"));
+    member.beta = uploaded(floats(name + ".bias"));
+  }
+  void linear(Linear<T>& member, const std::string& name, int outputs, int inputs, Part) const {
+    member = {inputs, outputs, rounded(name + ".weight"), uploaded(floats(name + ".bias"))};
+  }
+  void linear(Classifier& member, const std::string& name, int labels, int width, Part) const {
+    const std::vector<float> matrix = floats(name + ".weight");  // (width, labels)
+    std::vector<float> by_label(matrix.size());
+    for (int i = 0; i < width; ++i) {
+      for (int label = 0; label < labels; ++label) {
+        by_label[static_cast<std::size_t>(label) * width + i] = matrix[static_cast<std::size_t>(i) * labels + label];
+      }
+    }
+    member.weights = uploaded(by_label);
+    member.bias = uploaded(floats(name + ".bias"));
+  }
+
+ private:
   std::vector<float> floats(const std::string& name) const {
     const liteft_weight& weight = *by_name_.at(name);
     const float* values = static_cast<const float*>(weight.values);
     return {values, values + static_cast<std::size_t>(weight.rows) * weight.columns};
   }
-
-  DeviceBuffer as_floats(const std::string& name) const { return uploaded(floats(name)); }
-
-  template <typename T>
-  DeviceBuffer as(const std::string& name) const {
+  DeviceBuffer rounded(const std::string& name) const {
     const std::vector<float> values = floats(name);
     std::vector<T> narrow(values.size());
     for (std::size_t i = 0; i < values.size(); ++i) narrow[i] = static_cast<T>(values[i]);
     return uploaded(narrow);
   }
-
-  template <typename T>
-  Linear<T> linear(const std::string& name) const {
-    const liteft_weight& weight = *by_name_.at(name + ".weight");
-    return {weight.rows, weight.columns, as<T>(name + ".weight"), as_floats(name + ".bias")};
-  }
-
-  Norm norm(const std::string& name) const { return {as_floats(name + ".weight"), as_floats(name + ".bias")}; }
-
-  template <typename V>
-  static DeviceBuffer uploaded(const std::vector<V>& values) {
-    const std::size_t bytes = values.size() * sizeof(V);
-    DeviceBuffer buffer(bytes);
-    check(cudaMemcpy(buffer.as(), values.data(), bytes, cudaMemcpyHostToDevice), "copying weights");
-    return buffer;
-  }
-
- private:
   std::map<std::string, const liteft_weight*> by_name_;
 };
 
@@ -69,43 +81,10 @@ void check_sizes(const liteft_shape& shape) {
 }  // namespace
 
 template <typename T>
-Model<T>::Model(const liteft_shape& given, const liteft_weight* described, int count) : shape(given) {
+Model<T>::Model(const liteft_shape& given, const liteft_weight* weights, int count) : shape(given) {
   check_sizes(shape);
   head_size = shape.width / shape.heads;
-  const Weights weights(described, count);
-  words = weights.as<T>("embeddings.word.weight");
-  positions = weights.as<T>("embeddings.position.weight");
-  if (shape.types) types = weights.as<T>("embeddings.type.weight");
-  embedding_norm = weights.norm("embeddings.norm");
-  if (shape.embedding != shape.width) embedding_projection = weights.linear<T>("embeddings.project");
-  for (int number = 0; number < shape.layers; ++number) {
-    const std::string name = "layers." + std::to_string(number) + ".";
-    Layer<T> layer;
-    layer.cls_only = number + 1 == shape.layers && shape.pooling == LITEFT_CLS;
-    if (layer.cls_only) {
-      layer.query = weights.linear<T>(name + "attention.query");
-      layer.key_value = weights.linear<T>(name + "attention.key_value");
-    } else {
-      layer.query_key_value = weights.linear<T>(name + "attention.query_key_value");
-    }
-    layer.projection = weights.linear<T>(name + "attention.output");
-    layer.inner = weights.linear<T>(name + "feed_forward.inner");
-    layer.outer = weights.linear<T>(name + "feed_forward.outer");
-    layer.attention_norm = weights.norm(name + "attention.norm");
-    layer.output_norm = weights.norm(name + "feed_forward.norm");
-    layers.push_back(std::move(layer));
-  }
-  if (shape.head != LITEFT_HEAD_NONE) dense = weights.linear<T>("head.dense");
-  const std::vector<float> matrix = weights.floats("classifier.weight");  // (width, labels)
-  std::vector<float> by_label(matrix.size());
-  for (int i = 0; i < shape.width; ++i) {
-    for (int label = 0; label < shape.labels; ++label) {
-      by_label[static_cast<std::size_t>(label) * shape.width + i] =
-          matrix[static_cast<std::size_t>(i) * shape.labels + label];
-    }
-  }
-  classifier = Weights::uploaded(by_label);
-  classifier_bias = weights.as_floats("classifier.bias");
+  for_each_weight(shape, *this, Upload<T>(weights, count));
   settle();
 }
 

@@ -145,8 +145,8 @@ void Slot<T>::compute(const Bucket& bucket, const Multiply& multiply, const Fuse
     steps.activate(model_.dense, pooled, act_of_head(shape.head), dense_.as<T>(), texts, text_count);
     last = dense_.as<T>();
   }
-  classify<T>(last, model_.classifier.template as<float>(), model_.classifier_bias.template as<float>(), in.counts,
-              width, shape.labels, logits_.as<float>(), texts, stream_);
+  classify<T>(last, model_.classifier.weights.template as<float>(), model_.classifier.bias.template as<float>(),
+              in.counts, width, shape.labels, logits_.as<float>(), texts, stream_);
 }
 
 template <typename T>

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cpu/kernels.h"
+#include "engine/weight_layout.h"
 
 namespace liteft {
 
@@ -77,14 +78,6 @@ struct Norm {
   std::vector<float> beta;
 };
 
-struct Layer {
-  bool cls_only = false;    // nothing but the first row of each text is read of it
-  Linear query_key_value;   // their outputs side by side; in a cls_only layer empty
-  Linear query, key_value;  // of a cls_only layer
-  Linear projection, inner, outer;
-  Norm attention_norm, output_norm;
-};
-
 // Rows of embeddings, as stored: float32, or int8 or int4 with a scale a row.
 struct Table {
   std::vector<float> floats;
@@ -94,16 +87,12 @@ struct Table {
   void add_row(int row, int width, float* out) const;
 };
 
-struct Model {
+using Layer = LayerWeights<Norm, Linear>;
+
+struct Model : ClassifierWeights<Table, Norm, Linear> {
   ModelShape shape;
   Precision precision = Precision::fp32;
   const Kernels* kernels = nullptr;
-  Table words, positions, types;
-  Norm embedding_norm;
-  Linear embedding_projection;  // ELECTRA's; empty where the embeddings are as wide as the layers
-  std::vector<Layer> layers;
-  Linear dense;  // of the head; empty where there is none
-  Linear classifier;
 };
 
 }  // namespace liteft

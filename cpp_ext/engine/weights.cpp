@@ -38,7 +38,7 @@ class Weights {
   Weights(const liteft_weight* weights, int count) {
     for (int i = 0; i < count; ++i) {
       if (!weights[i].name || !weights[i].values) refuse("a weight without a name or values");
-      if (!by_name_.emplace(weights[i].name, &weights[i]).second) {
+      if (!by_name_.emplace(weights[i].name, Stored{weights[i]}).second) {
         refuse(std::string("the weight '") + weights[i].name + "' is there twice");
       }
     }
@@ -101,11 +101,19 @@ class Weights {
     return table;
   }
 
+  // Once all weights of the model have been read: one that is left might change what is computed.
+  void refuse_unknown() const {
+    for (const auto& [name, stored] : by_name_) {
+      if (!stored.is_read) refuse("the weight '" + name + "' is not one of a model of this shape");
+    }
+  }
+
  private:
   const liteft_weight& get(const std::string& name, int rows, int columns) const {
     const auto found = by_name_.find(name);
     if (found == by_name_.end()) refuse("the weight '" + name + "' is missing");
-    const liteft_weight& weight = *found->second;
+    found->second.is_read = true;
+    const liteft_weight& weight = found->second.weight;
     if (weight.rows != rows || weight.columns != columns) {
       refuse("the weight '" + name + "' has shape " + shape_text(weight.rows, weight.columns) + ", and " +
              shape_text(rows, columns) + " was expected");
@@ -134,7 +142,11 @@ class Weights {
     return out;
   }
 
-  std::map<std::string, const liteft_weight*> by_name_;
+  struct Stored {
+    const liteft_weight& weight;
+    mutable bool is_read = false;
+  };
+  std::map<std::string, Stored> by_name_;
 };
 
 ModelShape checked(const liteft_shape& given) {
@@ -177,6 +189,43 @@ ModelShape checked(const liteft_shape& given) {
   return shape;
 }
 
+// Puts every weight where the engine reads it.
+struct Packing {
+  const Weights& weights;
+  const Kernels& kernels;
+  const Precision precision;
+
+  void table(Table& member, const std::string& name, int rows, int columns) const {
+    member = weights.table(name, rows, columns);
+  }
+  void norm(Norm& member, const std::string& name, int width) const { member = weights.norm(name, width); }
+  void linear(Linear& member, const std::string& name, int outputs, int inputs, Part part) const {
+    member = weights.linear(kernels, part == Part::encoder ? precision : Precision::fp32, name, outputs, inputs);
+  }
+};
+
+// Adds every weight as float32: add(name, rows, columns, values).
+template <typename Add>
+struct Dequantizing {
+  const Weights& weights;
+  const Add& add;
+
+  void table(NoMember, const std::string& name, int rows, int columns) const {
+    const Table stored = weights.table(name, rows, columns);
+    std::vector<float> values(static_cast<std::size_t>(rows) * columns, 0.0f);
+    for (int row = 0; row < rows; ++row)
+      stored.add_row(row, columns, values.data() + static_cast<std::size_t>(row) * columns);
+    add(name + ".weight", rows, columns, std::move(values));
+  }
+  void norm(NoMember, const std::string& name, int width) const {
+    for (const char* part : {".weight", ".bias"}) add(name + part, 1, width, weights.vector(name + part, width));
+  }
+  void linear(NoMember, const std::string& name, int outputs, int inputs, Part) const {
+    add(name + ".weight", inputs, outputs, weights.floats(name + ".weight", inputs, outputs));
+    add(name + ".bias", 1, outputs, weights.vector(name + ".bias", outputs));
+  }
+};
+
 }  // namespace
 
 Model build(const liteft_shape& given, const liteft_weight* described, int count, Precision precision,
@@ -190,37 +239,8 @@ Model build(const liteft_shape& given, const liteft_weight* described, int count
            ", beyond which a sum of int8 products may not fit into 32 bits");
   }
   model.kernels = &kernels;
-  const ModelShape& shape = model.shape;
-  const int width = shape.width;
-  model.words = weights.table("embeddings.word", shape.vocabulary, shape.embedding);
-  model.positions = weights.table("embeddings.position", shape.positions, shape.embedding);
-  if (shape.types) model.types = weights.table("embeddings.type", shape.types, shape.embedding);
-  model.embedding_norm = weights.norm("embeddings.norm", shape.embedding);
-  if (shape.embedding != width) {
-    model.embedding_projection = weights.linear(kernels, precision, "embeddings.project", width, shape.embedding);
-  }
-  for (int number = 0; number < shape.layers; ++number) {
-    const std::string name = "layers." + std::to_string(number) + ".";
-    const auto linear = [&](const char* part, int outputs, int inputs) {
-      return weights.linear(kernels, precision, name + part, outputs, inputs);
-    };
-    Layer layer;
-    layer.cls_only = number + 1 == shape.layers && shape.pooling == Pooling::cls;
-    if (layer.cls_only) {
-      layer.query = linear("attention.query", width, width);
-      layer.key_value = linear("attention.key_value", 2 * width, width);
-    } else {
-      layer.query_key_value = linear("attention.query_key_value", 3 * width, width);
-    }
-    layer.projection = linear("attention.output", width, width);
-    layer.inner = linear("feed_forward.inner", shape.inner, width);
-    layer.outer = linear("feed_forward.outer", width, shape.inner);
-    layer.attention_norm = weights.norm(name + "attention.norm", width);
-    layer.output_norm = weights.norm(name + "feed_forward.norm", width);
-    model.layers.push_back(std::move(layer));
-  }
-  if (shape.head != Head::none) model.dense = weights.linear(kernels, Precision::fp32, "head.dense", width, width);
-  model.classifier = weights.linear(kernels, Precision::fp32, "classifier", shape.labels, width);
+  for_each_weight(given, model, Packing{weights, kernels, precision});
+  weights.refuse_unknown();
   return model;
 }
 
@@ -231,43 +251,11 @@ void Widened::add(const std::string& name, int rows, int columns, std::vector<fl
 
 Widened::Widened(const liteft_shape& given, const liteft_weight* described, int count) : shape_(checked(given)) {
   const Weights weights(described, count);
-  const int width = shape_.width;
-  const auto table = [&](const std::string& name, int rows) {
-    const Table stored = weights.table(name, rows, shape_.embedding);
-    std::vector<float> values(static_cast<std::size_t>(rows) * shape_.embedding, 0.0f);
-    for (int row = 0; row < rows; ++row) {
-      stored.add_row(row, shape_.embedding, values.data() + static_cast<std::size_t>(row) * shape_.embedding);
-    }
-    add(name + ".weight", rows, shape_.embedding, std::move(values));
+  const auto add = [this](const std::string& name, int rows, int columns, std::vector<float> values) {
+    this->add(name, rows, columns, std::move(values));
   };
-  const auto linear = [&](const std::string& name, int outputs, int inputs) {
-    add(name + ".weight", inputs, outputs, weights.floats(name + ".weight", inputs, outputs));
-    add(name + ".bias", 1, outputs, weights.vector(name + ".bias", outputs));
-  };
-  const auto norm = [&](const std::string& name, int columns) {
-    for (const char* part : {".weight", ".bias"}) add(name + part, 1, columns, weights.vector(name + part, columns));
-  };
-  table("embeddings.word", shape_.vocabulary);
-  table("embeddings.position", shape_.positions);
-  if (shape_.types) table("embeddings.type", shape_.types);
-  norm("embeddings.norm", shape_.embedding);
-  if (shape_.embedding != width) linear("embeddings.project", width, shape_.embedding);
-  for (int number = 0; number < shape_.layers; ++number) {
-    const std::string name = "layers." + std::to_string(number) + ".";
-    if (number + 1 == shape_.layers && shape_.pooling == Pooling::cls) {
-      linear(name + "attention.query", width, width);
-      linear(name + "attention.key_value", 2 * width, width);
-    } else {
-      linear(name + "attention.query_key_value", 3 * width, width);
-    }
-    linear(name + "attention.output", width, width);
-    linear(name + "feed_forward.inner", shape_.inner, width);
-    linear(name + "feed_forward.outer", width, shape_.inner);
-    norm(name + "attention.norm", width);
-    norm(name + "feed_forward.norm", width);
-  }
-  if (shape_.head != Head::none) linear("head.dense", width, width);
-  linear("classifier", shape_.labels, width);
+  for_each_weight(given, Dequantizing<decltype(add)>{weights, add});
+  weights.refuse_unknown();
 }
 
 }  // namespace liteft

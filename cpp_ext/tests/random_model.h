@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/weight_layout.h"
 #include "liteft/liteft.h"
 
 // Weights as they lie in a file; matrices and tables as int8 with scales where that is asked for.
@@ -47,49 +48,37 @@ struct Stored {
 };
 
 inline Stored random_weights(const liteft_shape& shape, bool int8, unsigned seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0.0f, 0.2f);
-  Stored stored;
-  const auto draw = [&](int rows, int columns, float middle) {
-    std::vector<float> values(static_cast<std::size_t>(rows) * columns);
-    for (float& value : values) value = middle + normal(random);
-    return values;
-  };
-  const auto matrix = [&](const std::string& layer, int rows, int columns, bool by_column, bool whole) {
-    const std::vector<float> values = draw(rows, columns, 0.0f);
-    if (int8 && whole) return stored.add_int8(layer, rows, columns, values, by_column);
-    stored.add_floats(layer + ".weight", rows, columns, values);
-  };
-  const auto linear = [&](const std::string& layer, int outputs, int inputs, bool whole = true) {
-    matrix(layer, inputs, outputs, true, whole);
-    stored.add_floats(layer + ".bias", 1, outputs, draw(1, outputs, 0.0f));
-  };
-  const auto norm = [&](const std::string& name, int width) {
-    stored.add_floats(name + ".weight", 1, width, draw(1, width, 1.0f));
-    stored.add_floats(name + ".bias", 1, width, draw(1, width, 0.0f));
-  };
-  matrix("embeddings.word", shape.vocabulary, shape.embedding, false, true);
-  matrix("embeddings.position", shape.positions, shape.embedding, false, true);
-  if (shape.types) matrix("embeddings.type", shape.types, shape.embedding, false, true);
-  norm("embeddings.norm", shape.embedding);
-  if (shape.embedding != shape.width) linear("embeddings.project", shape.width, shape.embedding);
-  for (int layer = 0; layer < shape.layers; ++layer) {
-    const std::string name = "layers." + std::to_string(layer) + ".";
-    if (layer + 1 == shape.layers && shape.pooling == LITEFT_CLS) {
-      linear(name + "attention.query", shape.width, shape.width);
-      linear(name + "attention.key_value", 2 * shape.width, shape.width);
-    } else {
-      linear(name + "attention.query_key_value", 3 * shape.width, shape.width);
+  struct Drawing {
+    std::mt19937 random;
+    const bool int8;
+    Stored stored{};
+    std::normal_distribution<float> normal{0.0f, 0.2f};
+
+    std::vector<float> draw(int rows, int columns, float middle) {
+      std::vector<float> values(static_cast<std::size_t>(rows) * columns);
+      for (float& value : values) value = middle + normal(random);
+      return values;
     }
-    linear(name + "attention.output", shape.width, shape.width);
-    linear(name + "feed_forward.inner", shape.inner, shape.width);
-    linear(name + "feed_forward.outer", shape.width, shape.inner);
-    norm(name + "attention.norm", shape.width);
-    norm(name + "feed_forward.norm", shape.width);
-  }
-  if (shape.head != LITEFT_HEAD_NONE) linear("head.dense", shape.width, shape.width, false);
-  linear("classifier", shape.labels, shape.width, false);
-  return stored;
+    void matrix(const std::string& name, int rows, int columns, bool by_column, bool quantized) {
+      const std::vector<float> values = draw(rows, columns, 0.0f);
+      if (quantized) return stored.add_int8(name, rows, columns, values, by_column);
+      stored.add_floats(name + ".weight", rows, columns, values);
+    }
+    void table(liteft::NoMember, const std::string& name, int rows, int columns) {
+      matrix(name, rows, columns, false, int8);
+    }
+    void norm(liteft::NoMember, const std::string& name, int width) {
+      stored.add_floats(name + ".weight", 1, width, draw(1, width, 1.0f));
+      stored.add_floats(name + ".bias", 1, width, draw(1, width, 0.0f));
+    }
+    void linear(liteft::NoMember, const std::string& name, int outputs, int inputs, liteft::Part part) {
+      matrix(name, inputs, outputs, true, int8 && part == liteft::Part::encoder);
+      stored.add_floats(name + ".bias", 1, outputs, draw(1, outputs, 0.0f));
+    }
+  };
+  Drawing drawing{std::mt19937(seed), int8};
+  liteft::for_each_weight(shape, drawing);
+  return drawing.stored;
 }
 
 // Texts in the flat form, with the vectors that a batch points into.

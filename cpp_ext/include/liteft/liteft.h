@@ -48,12 +48,9 @@ typedef struct liteft_shape {
 
 /* A weight by the name, type and shape that it has in the ONNX file. A linear layer N has N.weight (inputs, outputs)
    and N.bias (1, outputs), and N.scale (1, outputs) where N.weight is int8; a norm N has N.weight and N.bias (1,
-   width). Tables: embeddings.word.weight, embeddings.position.weight and, where types > 0, embeddings.type.weight,
-   shape (rows, embedding), with N.scale (rows, 1) where int8 or int4. Norms: embeddings.norm and, for each layer L from
-   0, layers.L.attention.norm and layers.L.feed_forward.norm. Linear: embeddings.project where embedding differs from
-   width; layers.L.attention.query_key_value, the three side by side, and instead of it, in the last layer where [CLS]
-   is pooled, .query and .key_value; layers.L.attention.output; layers.L.feed_forward.inner and .outer; head.dense where
-   there is a head; classifier. Biases, scales and norms are float32. */
+   width); a table N has N.weight (rows, embedding), and N.scale (rows, 1) where it is int8 or int4. Biases, scales and
+   norms are float32. engine/weight_layout.h lists all names and shapes. A model takes exactly its own weights: one that
+   is missing or unknown is an error that names it. */
 typedef struct liteft_weight {
   const char* name;
   const void* values;
