@@ -41,13 +41,14 @@ void check_library(int failed) {
   if (failed) throw std::runtime_error(liteft_last_error());
 }
 
-// What a node says of itself: attributes, names of inputs, constant inputs.
+// What a node says of itself: attributes, names of inputs, constant inputs. A node must have `inputs`, `layers` and
+// `heads`. Every other attribute has a default, so that those which come later leave older files as they are.
 class Node {
  public:
   Node(const OrtApi* api, const OrtKernelInfo* info) : api_(api), info_(info) {
     std::istringstream words(text("inputs"));
     for (std::string name; words >> name;) names_.push_back(name);
-    std::istringstream products(has("float_products") ? text("float_products") : "");
+    std::istringstream products(text("float_products", ""));
     for (std::string name; products >> name;) float_products_.insert(name + ".weight");
     std::size_t inputs = 0;
     check(api_, KernelInfo_GetInputCount(api_, info_, &inputs));
@@ -63,8 +64,8 @@ class Node {
   bool has_token_types() const { return names_.size() > kTypes && names_[kTypes] == "token_type_ids"; }
 
   // The library's number of the attribute's value, which is the value's place in the list.
-  int chosen(const char* name, const std::vector<std::string>& values) const {
-    const std::string value = text(name);
+  int chosen(const char* name, const std::vector<std::string>& values, const char* otherwise) const {
+    const std::string value = text(name, otherwise);
     std::string offered;
     for (std::size_t number = 0; number < values.size(); ++number) {
       if (values[number] == value) return static_cast<int>(number);
@@ -85,11 +86,11 @@ class Node {
     shape.width = weight("layers.0.attention.output.weight").columns;
     shape.inner = weight("layers.0.feed_forward.inner.weight").columns;
     shape.labels = weight("classifier.weight").columns;
-    shape.pooling = chosen("pooling", {"cls", "mean"});
-    shape.head = chosen("head", {"none", "tanh", "relu", "gelu"});
-    shape.activation = chosen("activation", {"gelu", "relu", "gelu_tanh", "silu"});
-    shape.position_padding_id = integer("position_padding_id");
-    check_attribute("epsilon", KernelInfoGetAttribute_float(api_, info_, "epsilon", &shape.epsilon));
+    shape.pooling = chosen("pooling", {"cls", "mean"}, "cls");
+    shape.head = chosen("head", {"none", "tanh", "relu", "gelu"}, "tanh");
+    shape.activation = chosen("activation", {"gelu", "relu", "gelu_tanh", "silu"}, "gelu");
+    shape.position_padding_id = has("position_padding_id") ? integer("position_padding_id") : -1;
+    shape.epsilon = has("epsilon") ? number("epsilon") : 1e-12f;
     return shape;
   }
 
@@ -109,7 +110,7 @@ class Node {
     }
   }
 
-  // Whether the node has a text under this name. ONNX Runtime has no question for it, only an error that says so.
+  // Whether the node has an attribute of this name, of whatever type: ONNX Runtime only has an error that says so.
   bool has(const char* name) const {
     std::size_t size = 0;
     OrtStatus* status = KernelInfoGetAttribute_string(api_, info_, name, nullptr, &size);
@@ -119,7 +120,9 @@ class Node {
     return !absent;
   }
 
-  std::string text(const char* name) const {
+  // `otherwise`: where the node lacks it; nullptr where it must have it.
+  std::string text(const char* name, const char* otherwise = nullptr) const {
+    if (otherwise && !has(name)) return otherwise;
     std::size_t size = 0;
     check_attribute(name, KernelInfoGetAttribute_string(api_, info_, name, nullptr, &size));
     std::string out(size, '\0');
@@ -132,6 +135,12 @@ class Node {
     std::int64_t value = 0;
     check_attribute(name, KernelInfoGetAttribute_int64(api_, info_, name, &value));
     return narrow(value, "the attribute '" + std::string(name) + "'");
+  }
+
+  float number(const char* name) const {
+    float value = 0.0f;
+    check_attribute(name, KernelInfoGetAttribute_float(api_, info_, name, &value));
+    return value;
   }
 
   const liteft_weight& weight(const std::string& name) const {
@@ -198,7 +207,7 @@ Kernel::Kernel(const OrtApi* api, const OrtKernelInfo* info, const Target& targe
   const liteft_shape shape = node.shape();
   const std::vector<liteft_weight> weights = node.weights();
   // Static products, too, are computed with a scale for each row: no less exact, and the engine's own.
-  const int precision = node.chosen("int8_scheme", {"none", "per_row", "static"}) ? LITEFT_INT8 : LITEFT_FP32;
+  const int precision = node.chosen("int8_scheme", {"none", "per_row", "static"}, "none") ? LITEFT_INT8 : LITEFT_FP32;
   const auto count = static_cast<std::int32_t>(weights.size());
   liteft_classifier* created = nullptr;
   if (target.cuda) {

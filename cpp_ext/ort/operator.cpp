@@ -8,10 +8,14 @@
 // It computes on the CPU, or on a GPU where the session's options say so before the library is registered (target.h).
 // Texts and logits are the host's either way, so that the CPU provider and the plain onnxruntime package do.
 //
+// A node may say less than this library knows: attributes that are left out have defaults (kernel.cpp). It must not say
+// more. ONNX Runtime gives a kernel only the attributes that it asks for, and takes a registered operator for every
+// version of its domain, whatever GetEndVersion says. So an attribute that changes what is computed comes with another
+// operator name: a library that does not know the name leaves the node to its definition.
+//
 // Every error becomes a status with the library's words: nothing is thrown through ONNX Runtime.
 
 #include <exception>
-#include <limits>
 #include <map>
 #include <mutex>
 #include <stdexcept>
@@ -47,6 +51,9 @@ OrtStatus* guarded(const OrtApi* api, Body body) noexcept {
   }
 }
 
+// The latest version of the domain's operator set that this library knows.
+constexpr int kLatestVersion = 1;
+
 // The operator for one target. ONNX Runtime hands its table back to `create`.
 struct Operator : OrtCustomOp {
   explicit Operator(const Target& target);
@@ -79,7 +86,7 @@ OrtCustomOp describe() {
   op.GetVariadicOutputMinArity = [](const OrtCustomOp*) { return 0; };
   op.GetVariadicOutputHomogeneity = [](const OrtCustomOp*) { return 1; };
   op.GetStartVersion = [](const OrtCustomOp*) { return 1; };
-  op.GetEndVersion = [](const OrtCustomOp*) { return std::numeric_limits<int>::max(); };
+  op.GetEndVersion = [](const OrtCustomOp*) { return kLatestVersion; };
   op.CreateKernelV2 = create;
   op.KernelComputeV2 = compute;
   op.KernelDestroy = [](void* kernel) { delete static_cast<Kernel*>(kernel); };

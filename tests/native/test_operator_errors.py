@@ -22,6 +22,15 @@ from tests.native.sessions import Feed, exported, open_session, read_counters, r
 
 MakeBatch = Callable[..., Feed]
 WEIGHT = "layers.1.feed_forward.outer.weight"
+DEFAULTS = {
+    "epsilon": 1e-12,
+    "activation": "gelu",
+    "pooling": "cls",
+    "head": "tanh",
+    "position_padding_id": -1,
+    "int8_scheme": "none",
+    "float_products": "",
+}
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -37,6 +46,13 @@ def changed(model: onnx.ModelProto) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     return copy
+
+
+def remove_attributes(model: onnx.ModelProto, names: set[str]) -> None:
+    attributes = model.graph.node[0].attribute
+    kept = [attribute for attribute in attributes if attribute.name not in names]
+    del attributes[:]
+    attributes.extend(kept)
 
 
 def initializer(model: onnx.ModelProto, name: str = WEIGHT) -> onnx.TensorProto:
@@ -146,12 +162,59 @@ def test_an_attribute_that_does_not_fit_is_an_error(
         open_session(changed, file)
 
 
-@pytest.mark.parametrize("name", ["inputs", "layers", "epsilon", "pooling"])
+@pytest.mark.parametrize("name", ["inputs", "layers", "heads"])
 def test_a_missing_attribute_is_named(name: str, changed: onnx.ModelProto, file: Path) -> None:
-    attributes = changed.graph.node[0].attribute
-    attributes.remove(next(attribute for attribute in attributes if attribute.name == name))
+    remove_attributes(changed, {name})
     with pytest.raises(Exception, match=f"liteft: the attribute '{name}'"):
         open_session(changed, file)
+
+
+@pytest.mark.parametrize("name", sorted(DEFAULTS))
+def test_an_attribute_of_another_type_is_refused_by_name_though_it_has_a_default(
+    name: str, changed: onnx.ModelProto, file: Path
+) -> None:
+    set_attribute(changed, name, [1, 2])
+    with pytest.raises(Exception, match=f"liteft: the attribute '{name}'"):
+        open_session(changed, file)
+
+
+def test_attributes_that_are_left_out_have_their_defaults(
+    changed: onnx.ModelProto, batch: MakeBatch, file: Path
+) -> None:
+    for name, value in DEFAULTS.items():
+        set_attribute(changed, name, value)
+    feed = batch("full", 4, 6, pad=0)
+    expected = run(open_session(changed, file), feed)
+    remove_attributes(changed, set(DEFAULTS))
+    np.testing.assert_array_equal(run(open_session(changed, file), feed), expected)
+
+
+def test_an_unknown_weight_is_refused(changed: onnx.ModelProto, file: Path) -> None:
+    changed.graph.initializer.append(numpy_helper.from_array(np.ones(3, np.float32), "layers.1.gate.weight"))
+    rename_inputs(changed, [*changed.graph.node[0].input, "layers.1.gate.weight"])
+    with pytest.raises(Exception, match=r"liteft: the weight 'layers\.1\.gate\.weight' is not one of a model"):
+        open_session(changed, file)
+
+
+def test_a_file_that_states_a_later_version_still_reaches_the_operator(
+    changed: onnx.ModelProto, batch: MakeBatch, file: Path, library: ctypes.CDLL
+) -> None:
+    """ONNX Runtime heeds neither the domain's version nor the operator's last one: only a new name holds it back."""
+    (version,) = (entry for entry in changed.opset_import if entry.domain == "liteft")
+    version.version = 2
+    session, before = open_session(changed, file), read_counters(library).calls
+    run(session, batch("full", 4, 6, pad=0))
+    assert read_counters(library).calls == before + 1
+
+
+def test_an_operator_of_a_later_name_runs_as_its_definition(
+    changed: onnx.ModelProto, batch: MakeBatch, file: Path, library: ctypes.CDLL
+) -> None:
+    changed.graph.node[0].op_type = changed.functions[0].name = "EncoderClassifier2"
+    feed, before = batch("full", 4, 6, pad=0), read_counters(library).calls
+    with_library, alone = run(open_session(changed, file), feed), run(open_session(changed), feed)
+    np.testing.assert_array_equal(with_library, alone)
+    assert read_counters(library).calls == before
 
 
 def test_a_weight_of_another_type_shape_or_name_is_named(changed: onnx.ModelProto, file: Path) -> None:
