@@ -301,6 +301,12 @@ def train_liteft(arguments: argparse.Namespace, plan: Plan, folder: Path) -> dic
     from liteft.data import check_dataset, load_dataset
     from liteft.finetuning.base import create_classifier
     from liteft.finetuning.fit import fit
+    from liteft.finetuning.trainer import ClassifierTrainer
+
+    class Arranged(ClassifierTrainer):
+        def __init__(self, **given: Any) -> None:
+            super().__init__(**given)
+            plan.arrange(self, self.index_sampler.lengths)
 
     dataset = load_dataset(arguments.data / "sst2")
     recipe = TeacherRecipe(epochs=1, batch_size=arguments.batch_size, learning_rate=LEARNING_RATE, seed=arguments.seed)
@@ -322,7 +328,7 @@ def train_liteft(arguments: argparse.Namespace, plan: Plan, folder: Path) -> dic
         checkpoints=folder / "checkpoints",
         log_path=folder / "log.jsonl",
         callbacks=[clock],
-        made=lambda trainer: plan.arrange(trainer, trainer.index_sampler.lengths),
+        trainer_class=Arranged,
     )
     return clock.marks
 

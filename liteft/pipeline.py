@@ -19,7 +19,7 @@ from liteft.artifact import MANIFEST, Artifact, read_artifact, require_replaceab
 from liteft.config import Recipe, require_student
 from liteft.data import Dataset, load_unlabeled
 from liteft.distillation import distill_all
-from liteft.distillation.teachers import open_teacher, with_labels
+from liteft.distillation.teachers import Base, Teacher, find_teacher, with_labels
 from liteft.errors import ConfigError, option
 from liteft.exporting import Limits, check_form, export, form_differences, refuse_another
 from liteft.finetuning import finetune
@@ -88,13 +88,11 @@ def run_pipeline(
         form = recipe.export
         check_form(form.precision, form.scheme, form.weight_bits, form.embedding_bits, form.calibration, form.mixed)
         _check_place(out, recipe, overwrite=overwrite)
-
-    def finetuned(base: str) -> Run:
-        return finetune(base, dataset, out=out / "teacher", recipe=recipe, progress=progress)
-
     if until == "teacher":
-        opened = open_teacher(teacher, finetune=finetuned, dataset=dataset, recipe=recipe, progress=progress)
-        return Outcome(opened.run, (), (), None, dataset)
+        found = find_teacher(teacher, dataset=dataset, recipe=recipe, progress=progress)
+        if isinstance(found, Base):
+            found = Teacher.of(finetune(found.name, dataset, out=out / "teacher", recipe=recipe, progress=progress))
+        return Outcome(found.run, (), (), None, dataset)
     made = distill_all(
         teacher, dataset, out=out / "student", teacher_out=out / "teacher", recipe=recipe, progress=progress
     )

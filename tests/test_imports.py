@@ -1,4 +1,7 @@
-"""No module imports itself by way of others: not in a function either, nor for type checkers, nor named in a string."""
+"""What depends on what: no module on itself by way of others, no function on a name that another one changes.
+
+Imports in functions, for type checkers, and of classes that a string names count too.
+"""
 
 from __future__ import annotations
 
@@ -75,3 +78,8 @@ def test_no_module_imports_itself_by_way_of_others(folder: str, prefix: str) -> 
 def test_a_cycle_is_found_wherever_the_import_stands(back: str) -> None:
     graph = imports_of({"one": ast.parse("import two"), "two": ast.parse(back), "three": ast.parse("import one")})
     assert first_cycle(graph) == ["one", "two", "one"]
+
+
+def test_no_function_changes_a_name_of_the_function_around_it() -> None:
+    trees = modules_of(ROOT / "liteft", "liteft")
+    assert [name for name, tree in trees.items() for node in ast.walk(tree) if isinstance(node, ast.Nonlocal)] == []

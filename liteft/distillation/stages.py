@@ -10,6 +10,7 @@ int8.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 from collections.abc import Sequence
@@ -28,11 +29,12 @@ from liteft.config import StudentRecipe
 from liteft.data import Dataset
 from liteft.distillation.fake_quantization import FakeQuantization, QuantizedForm
 from liteft.distillation.pool import Pool, teacher_runs
+from liteft.distillation.relations import LastProjections
 from liteft.distillation.teachers import Teacher
 from liteft.distillation.text_views import TextViewCollator
 from liteft.distillation.trainer import DistillingTrainer, Matching
 from liteft.distillation.views import ViewCollator
-from liteft.finetuning.batches import Collator
+from liteft.finetuning.batches import Collator, LengthGroupedSampler
 from liteft.finetuning.checkpoints import DONE, remove_checkpoints
 from liteft.finetuning.fit import fit
 from liteft.finetuning.model import LoadedClassifier
@@ -184,44 +186,47 @@ class _Training:
 
     def _run(self, recipe: StudentRecipe, folder: Path, *, logits: bool) -> dict[str, Any]:
         imitating = self.kind != "control"
-        holder: list[ClassifierTrainer] = []
+        sampler = LengthGroupedSampler.of(self.pool.train, recipe)
         set_seed(recipe.seed)  # the projections' first weights, whatever was drawn before
-        matching = Matching(self.teacher.loaded, self.student) if imitating and recipe.hidden_weight else None
-        if matching is not None:
-            self.student.model.add_module("matching", matching)
-        arguments: dict[str, Any] = {}
-        if imitating:
-            arguments = {
-                "teacher": self.teacher.loaded if teacher_runs(recipe) else None,
-                "matching": matching,
-                "logits": logits,
-                "teacher_ids": self.pool.teacher_ids,
-            }
-        try:
+        with contextlib.ExitStack() as attached:
             return fit(
                 self.student,
                 self.dataset,
                 recipe,
                 checkpoints=folder,
-                train=self._rows(recipe, holder),
+                train=self._rows(recipe, sampler),
+                sampler=sampler,
                 trainer_class=DistillingTrainer if imitating else ClassifierTrainer,
-                trainer_arguments=arguments,
+                trainer_arguments=self._imitation(recipe, attached, logits=logits) if imitating else {},
                 log_path=self.out / "log.jsonl",
                 progress=self.progress,
                 name=self.kind if logits else f"{self.kind}, matching",
                 callbacks=self.callbacks,
                 choose_best=logits,
                 epoch_texts=self.pool.rows,
-                made=holder.append,
             )
-        finally:
-            for trainer in holder:
-                if isinstance(trainer, DistillingTrainer):
-                    trainer.close()
-            if matching is not None:
-                del self.student.model.matching
 
-    def _rows(self, recipe: StudentRecipe, holder: list[ClassifierTrainer]) -> Collator:
+    def _imitation(self, recipe: StudentRecipe, attached: contextlib.ExitStack, *, logits: bool) -> dict[str, Any]:
+        """What a DistillingTrainer takes; what it hangs on the models comes off when ``attached`` is closed."""
+        student, teacher = self.student, self.teacher.loaded
+        matching, relations = None, None
+        if recipe.hidden_weight:
+            matching = Matching(teacher, student)
+            student.model.add_module("matching", matching)
+            attached.callback(delattr, student.model, "matching")
+        if recipe.relation_weight:
+            relations = LastProjections(student.model), LastProjections(teacher.model)
+            for each in relations:
+                attached.callback(each.close)
+        return {
+            "teacher": teacher if teacher_runs(recipe) else None,
+            "matching": matching,
+            "relations": relations,
+            "logits": logits,
+            "teacher_ids": self.pool.teacher_ids,
+        }
+
+    def _rows(self, recipe: StudentRecipe, sampler: LengthGroupedSampler) -> Collator:
         """The pool's rows, as views where the recipe asks for them. A control keeps the words in their order."""
         views = recipe.views if self.kind != "control" or recipe.views == "mask" else "none"
         if views == "none":
@@ -234,12 +239,12 @@ class _Training:
                 student=self.student,
                 teacher=None if self.kind == "control" else self.teacher.loaded,
                 seed=recipe.seed,
-                epoch=lambda: holder[0].index_sampler.epoch,
+                epoch=lambda: sampler.epoch,
             )
         return ViewCollator(
             self.pool.train,
             kind=views,
             tokenizer=self.student.tokenizer,
             seed=recipe.seed,
-            epoch=lambda: holder[0].index_sampler.epoch,
+            epoch=lambda: sampler.epoch,
         )

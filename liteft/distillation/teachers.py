@@ -1,7 +1,7 @@
 """The teacher as distillation sees it: a loaded classifier with the hash of its weights.
 
-It may come as a finished run, as a classifier's folder, or as a base that is not fine-tuned yet, which is then
-fine-tuned first.
+It may come as a finished run, as a classifier's folder, or as a base that is not fine-tuned yet: whoever asked
+fine-tunes that first.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from liteft.foreign import Said, adopted_labels
 from liteft.foreign.meaning import LABELS_HINT, renamed_text
 from liteft.run import RUN_FILE, Run, model_weights_sha256, read_run
 
-__all__ = ["Teacher", "open_teacher", "with_labels"]
+__all__ = ["Base", "Teacher", "find_teacher", "with_labels"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,11 @@ class Teacher:
     loaded: LoadedClassifier
     run: Run | None
     weights_sha256: str
+
+    @classmethod
+    def of(cls, run: Run) -> Teacher:
+        """Return the classifier that a finished run made."""
+        return cls(load_classifier(run.model_path), run, str(run.info["weights_sha256"]))
 
     @property
     def name(self) -> str:
@@ -55,19 +60,30 @@ class Teacher:
         return described
 
 
-def open_teacher(
+@dataclass(frozen=True)
+class Base:
+    """A pretrained model that is to be fine-tuned before it can teach.
+
+    Attributes:
+        name: as it was given, a folder or a hub name.
+        folder: where it lies.
+    """
+
+    name: str
+    folder: Path
+
+
+def find_teacher(
     source: Run | str | Path,
     *,
-    finetune: Callable[[str], Run],
     dataset: Dataset | None = None,
     recipe: Recipe | None = None,
     progress: Callable[[str], None] | None = None,
-) -> Teacher:
-    """Return the teacher that ``source`` names.
+) -> Base | Teacher:
+    """Return the teacher that ``source`` names, or the base that is to become it.
 
     Args:
         source: a finished run or its folder, a classifier's folder, or a base (folder or hub name).
-        finetune: called with the base's name where ``source`` is one; returns the finished run.
         dataset: what will be taught; it shows what a classifier that transformers wrote does not say of itself.
         recipe: its ``teacher.labels`` and ``data.task`` say that, too.
         progress: called with a line of text where the data's label names are taken for the teacher's.
@@ -89,9 +105,9 @@ def open_teacher(
                 _adopt_labels(loaded, dataset, progress)
                 return Teacher(loaded, None, model_weights_sha256(folder))
             _refuse_labels(said, source)
-            source = finetune(str(source))
+            return Base(str(source), folder)
     _refuse_labels(said, source.path)
-    return Teacher(load_classifier(source.model_path), source, str(source.info["weights_sha256"]))
+    return Teacher.of(source)
 
 
 def _said(dataset: Dataset | None, recipe: Recipe | None) -> Said:

@@ -60,6 +60,8 @@ class DistillingTrainer(ClassifierTrainer):
     Args:
         teacher: the classifier that is imitated; None where every batch brings its logits.
         matching: the projections, where hidden states are matched.
+        relations: the student's and the teacher's last projections, where attention relations are matched; the caller
+            closes them.
         logits: compare logits; False in a first stage that matches states alone.
         teacher_ids: the teacher's id of each of the student's, int64 (student's vocabulary,); None where they are equal
             or each batch brings the teacher's own.
@@ -74,6 +76,7 @@ class DistillingTrainer(ClassifierTrainer):
         teacher: LoadedClassifier | None,
         matching: Matching | None,
         logits: bool,
+        relations: tuple[LastProjections, LastProjections] | None = None,
         teacher_ids: np.ndarray | None = None,
         **arguments: Any,
     ) -> None:
@@ -85,13 +88,9 @@ class DistillingTrainer(ClassifierTrainer):
         self.matching = matching
         self.logits = logits
         self.teacher_ids = None if teacher_ids is None else torch.from_numpy(teacher_ids).to(self.args.device)
-        self.student_relations: LastProjections | None = None
-        self.teacher_relations: LastProjections | None = None
+        self.relations = relations
         if teacher is not None:
             teacher.model.to(self.args.device).eval()
-            if self.recipe.relation_weight:
-                self.student_relations = LastProjections(arguments["model"])
-                self.teacher_relations = LastProjections(teacher.model)
 
     def model_inputs(self, batch: dict[str, Tensor]) -> dict[str, Any]:
         """The student's inputs; it returns hidden states where they are matched."""
@@ -120,18 +119,12 @@ class DistillingTrainer(ClassifierTrainer):
         mask = batch["attention_mask"]
         if self.matching is not None:
             total = total + recipe.hidden_weight * self.matching(outputs.hidden_states, taught.hidden_states, mask)
-        if self.student_relations is not None and self.teacher_relations is not None:
-            pairs = zip(self.student_relations.values, self.teacher_relations.values, strict=True)
-            heads = self._relation_heads(self.teacher_relations.values[0].shape[-1])
+        if self.relations is not None:
+            student, teacher = (each.values for each in self.relations)
+            pairs, heads = zip(student, teacher, strict=True), self._relation_heads(teacher[0].shape[-1])
             parts = [relation_loss(ours, theirs, mask, heads=heads) for ours, theirs in pairs]
             total = total + recipe.relation_weight * torch.stack(parts).mean()
         return total
-
-    def close(self) -> None:
-        """Take the hooks off both models."""
-        for relations in (self.student_relations, self.teacher_relations):
-            if relations is not None:
-                relations.close()
 
     def _labelled_loss(self, logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
         """The hard-label loss of the rows that have labels, on the scale of the soft one; 0 without any."""

@@ -14,7 +14,7 @@ from liteft.config import Recipe, require_student
 from liteft.data import Dataset
 from liteft.distillation.initial import check_own_encoder, check_student
 from liteft.distillation.student import Kind, distill_one
-from liteft.distillation.teachers import Teacher, open_teacher, with_labels
+from liteft.distillation.teachers import Base, Teacher, find_teacher, with_labels
 from liteft.finetuning import finetune
 from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.model import read_config
@@ -117,21 +117,13 @@ def distill_all(
         callbacks: transformers callbacks.
     """
     shown = False
-
-    def finetuned(base: str) -> Run:
-        nonlocal shown
-        folder = resolve_base(base)
-        check_student(recipe.student, read_config(folder))
-        if recipe.student.vocabulary is not None:
-            own = folder if recipe.student.student is None else resolve_base(recipe.student.student)
-            tokenizer = read_tokenizer(own).cutting(recipe.teacher.max_tokens)
-            check_budget(tokenizer, recipe.student.vocabulary)
-        check_own_encoder(recipe.student, max_tokens=recipe.teacher.max_tokens)
+    found = find_teacher(teacher, dataset=dataset, recipe=recipe, progress=progress)
+    if isinstance(found, Base):
+        _check_student_of(found, recipe)
         shown = not (teacher_out / RUN_FILE).is_file()  # the teacher's training shows the data check
-        return finetune(base, dataset, out=teacher_out, recipe=recipe, progress=progress, callbacks=callbacks)
-
-    opened = open_teacher(teacher, finetune=finetuned, dataset=dataset, recipe=recipe, progress=progress)
-    dataset = with_labels(dataset, opened)
+        run = finetune(found.name, dataset, out=teacher_out, recipe=recipe, progress=progress, callbacks=callbacks)
+        found = Teacher.of(run)
+    dataset = with_labels(dataset, found)
     kinds: tuple[Kind, ...] = ("student", "control") if recipe.student.control else ("student",)
     runs: dict[Kind, list[Run]] = {"student": [], "control": []}
     for number in range(recipe.student.seeds):
@@ -140,7 +132,7 @@ def distill_all(
         one = recipe.model_copy(update={"student": recipe.student.model_copy(update=update)})
         for kind in kinds:
             run = distill_one(
-                opened,
+                found,
                 dataset,
                 out=out.with_name(name if kind == "student" else f"{name}-control"),
                 recipe=one,
@@ -151,4 +143,14 @@ def distill_all(
             )
             runs[kind].append(run)
             shown = True
-    return Students(opened, tuple(runs["student"]), tuple(runs["control"]))
+    return Students(found, tuple(runs["student"]), tuple(runs["control"]))
+
+
+def _check_student_of(base: Base, recipe: Recipe) -> None:
+    """Refuse a student that does not fit its teacher, before that is fine-tuned."""
+    student, max_tokens = recipe.student, recipe.teacher.max_tokens
+    check_student(student, read_config(base.folder))
+    if student.vocabulary is not None:
+        own = base.folder if student.student is None else resolve_base(student.student)
+        check_budget(read_tokenizer(own).cutting(max_tokens), student.vocabulary)
+    check_own_encoder(student, max_tokens=max_tokens)

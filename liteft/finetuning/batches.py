@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from liteft.config import TrainingRecipe
 from liteft.finetuning.logits import pad_batch
 from liteft.tokenization import Encoded
 
@@ -64,6 +65,11 @@ class LengthGroupedSampler(Sampler[int]):
         self.seed = seed
         self.group = group
         self.epoch = 0
+
+    @classmethod
+    def of(cls, rows: Collator, recipe: TrainingRecipe) -> LengthGroupedSampler:
+        """Return the order of a training's rows, as its recipe says."""
+        return cls(rows.encoded.lengths, batch_size=recipe.batch_size, seed=recipe.seed, group=recipe.group_by_length)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order the next iteration yields."""

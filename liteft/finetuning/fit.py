@@ -6,7 +6,7 @@ Teacher and student share it; what differs between them is the trainer's loss an
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from transformers import TrainerCallback
 from liteft.config import TrainingRecipe
 from liteft.data import Dataset, Split
 from liteft.finetuning.allocation import large_buffers_reused
-from liteft.finetuning.batches import Collator, RowDataset, collate
+from liteft.finetuning.batches import Collator, LengthGroupedSampler, RowDataset, collate
 from liteft.finetuning.checkpoints import prepare_resume
 from liteft.finetuning.known_ids import check_ids
 from liteft.finetuning.loss import balanced_weights
@@ -66,6 +66,7 @@ def fit(
     *,
     checkpoints: Path,
     train: Collator | None = None,
+    sampler: LengthGroupedSampler | None = None,
     trainer_class: type[ClassifierTrainer] = ClassifierTrainer,
     trainer_arguments: dict[str, Any] | None = None,
     log_path: Path | None = None,
@@ -74,7 +75,6 @@ def fit(
     callbacks: Sequence[TrainerCallback] = (),
     choose_best: bool = True,
     epoch_texts: int | None = None,
-    made: Callable[[ClassifierTrainer], None] | None = None,
 ) -> dict[str, Any]:
     """Train a classifier in place, resuming from ``checkpoints`` where a run was stopped.
 
@@ -84,6 +84,7 @@ def fit(
         recipe: steps, optimizer, schedule, precision; ``threads`` is the caller's business.
         checkpoints: folder of checkpoints.
         train: rows to train on; None encodes the training split.
+        sampler: their order; None for that of the recipe.
         trainer_class: ClassifierTrainer or a subclass with another loss.
         trainer_arguments: more arguments for it.
         log_path: JSON lines are appended here.
@@ -92,7 +93,6 @@ def fit(
         callbacks: further transformers callbacks.
         choose_best: end with the weights of the best evaluation, not with the last ones.
         epoch_texts: texts of an epoch, by which evaluations are placed; None for those of ``train``.
-        made: called with the trainer before it trains.
 
     Returns:
         steps, training seconds of this process, best_metric, best_step and best_epoch (of the weights that are kept),
@@ -104,13 +104,12 @@ def fit(
     quiet_transformers()
     validation = dataset.validation
     train = train or encode_rows(loaded, dataset.train)
-    lengths = train.encoded.lengths
     evaluation = encode_rows(loaded, validation)
     by_length = np.argsort(evaluation.encoded.lengths, kind="stable")
     arguments = training_arguments(
         recipe,
         folder=checkpoints,
-        texts=epoch_texts or len(lengths),
+        texts=epoch_texts or len(train.encoded.ids),
         processes=PartialState().num_processes,
         task=dataset.task,
         choose_best=choose_best,
@@ -125,7 +124,7 @@ def fit(
         eval_dataset=RowDataset(evaluation, by_length),
         data_collator=collate,
         task=dataset.task,
-        lengths=lengths,
+        sampler=sampler or LengthGroupedSampler.of(train, recipe),
         recipe=recipe,
         class_weights=weights,
         foreign=None if validation.foreign is None else validation.foreign[by_length],
@@ -136,8 +135,6 @@ def fit(
         callbacks=list(callbacks),
         **(trainer_arguments or {}),
     )
-    if made is not None:
-        made(trainer)
     started = time.monotonic()
     resume = prepare_resume(checkpoints) if trainer.is_world_process_zero() else None
     trainer.accelerator.wait_for_everyone()

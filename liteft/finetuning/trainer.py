@@ -157,8 +157,8 @@ class ClassifierTrainer(Trainer):
 
     Args:
         task: single-label or multi-label.
-        lengths: token counts of the training rows, for batches of similar length.
-        recipe: smoothing, class weights, grouping, seed.
+        sampler: the order of the training rows.
+        recipe: smoothing, class weights, patience.
         class_weights: float32 (labels,), or None.
         foreign: bool over the validation rows, in their order here: rows that count as wrong.
         log_path: JSON lines of losses and metrics are appended here.
@@ -172,7 +172,7 @@ class ClassifierTrainer(Trainer):
         self,
         *,
         task: Task,
-        lengths: np.ndarray,
+        sampler: LengthGroupedSampler,
         recipe: TrainingRecipe,
         class_weights: Tensor | None = None,
         foreign: np.ndarray | None = None,
@@ -186,9 +186,7 @@ class ClassifierTrainer(Trainer):
         self.recipe = recipe
         self.class_weights = class_weights
         self.foreign = foreign
-        self.index_sampler = LengthGroupedSampler(
-            lengths, batch_size=recipe.batch_size, seed=recipe.seed, group=recipe.group_by_length
-        )
+        self.index_sampler = sampler
         super().__init__(compute_metrics=self._metrics, **arguments)
         self.model_accepts_loss_kwargs = False
         self.remove_callback(PrinterCallback)

@@ -30,10 +30,9 @@ from liteft.arguments import checked_callbacks, checked_progress, require_path
 from liteft.artifact import MANIFEST, require_replaceable
 from liteft.config import Recipe
 from liteft.data import Dataset
-from liteft.distillation.teachers import Teacher, open_teacher, with_labels
+from liteft.distillation.teachers import Teacher, find_teacher, with_labels
 from liteft.errors import ArtifactError, ConfigError, MissingExtraError, RunError, option
 from liteft.finetuning import finetune
-from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import ModelSettings, read_config
 from liteft.finetuning.teacher import pooling_of, require_trainable, resolve_data, resolve_recipe
@@ -179,19 +178,16 @@ def _open(
     callbacks: Sequence[TrainerCallback],
 ) -> tuple[Teacher, bool]:
     """Return the teacher, and whether it was trained here; a base none of whose students fits is not."""
-    trained = False
-
-    def finetuned(base: str) -> Run:
-        nonlocal trained
-        folder, own = resolve_base(base), recipe.teacher
-        settings = ModelSettings(dataset.labels, dataset.task, pooling_of(own, folder), own.max_tokens, dataset.paired)
-        tokenizer = read_tokenizer(folder).cutting(own.max_tokens)
-        require_fit(recipe, read_config(folder), settings, tokenizer)
-        trained = not (out / RUN_FILE).is_file()
-        return finetune(base, dataset, out=out, recipe=recipe, progress=progress, callbacks=callbacks)
-
-    opened = open_teacher(teacher, finetune=finetuned, dataset=dataset, recipe=recipe, progress=progress)
-    return opened, trained
+    found = find_teacher(teacher, dataset=dataset, recipe=recipe, progress=progress)
+    if isinstance(found, Teacher):
+        return found, False
+    folder, own = found.folder, recipe.teacher
+    settings = ModelSettings(dataset.labels, dataset.task, pooling_of(own, folder), own.max_tokens, dataset.paired)
+    tokenizer = read_tokenizer(folder).cutting(own.max_tokens)
+    require_fit(recipe, read_config(folder), settings, tokenizer)
+    trained = not (out / RUN_FILE).is_file()
+    run = finetune(found.name, dataset, out=out, recipe=recipe, progress=progress, callbacks=callbacks)
+    return Teacher.of(run), trained
 
 
 def _quality(teacher: Teacher, dataset: Dataset, fingerprint: str, name: str) -> float:

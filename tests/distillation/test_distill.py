@@ -24,11 +24,12 @@ from liteft.data import Dataset, Split
 from liteft.distillation import distill, stages
 from liteft.distillation.initial import create_student
 from liteft.distillation.pool import training_pool
-from liteft.distillation.teachers import open_teacher, with_labels
+from liteft.distillation.relations import LastProjections
+from liteft.distillation.teachers import Teacher, find_teacher, with_labels
 from liteft.distillation.trainer import DistillingTrainer, Matching
 from liteft.errors import ConfigError, DataError, ModelError, RunError
 from liteft.finetuning import finetune
-from liteft.finetuning.batches import RowDataset, collate
+from liteft.finetuning.batches import LengthGroupedSampler, RowDataset, collate
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import WEIGHTS, load_classifier
 from liteft.finetuning.trainer import training_arguments
@@ -267,6 +268,12 @@ def test_the_same_call_again_returns_the_run_and_another_one_shows_the_differenc
     assert "temperature: 2.0 -> 9.0" in str(caught.value)
 
 
+def found_teacher(run: Run) -> Teacher:
+    found = find_teacher(run)
+    assert isinstance(found, Teacher)
+    return found
+
+
 def test_labels_meet_by_name(teacher: Run, dataset: Dataset, tmp_path: Path) -> None:
     turned = replace(
         dataset,
@@ -276,7 +283,7 @@ def test_labels_meet_by_name(teacher: Run, dataset: Dataset, tmp_path: Path) -> 
             for name, split in dataset.splits.items()
         },
     )
-    opened = open_teacher(teacher, finetune=lambda _base: pytest.fail("it is fine-tuned"))
+    opened = found_teacher(teacher)
     back = with_labels(turned, opened)
     assert back.labels == dataset.labels
     np.testing.assert_array_equal(back.test.labels, dataset.test.labels)
@@ -318,13 +325,15 @@ def test_a_student_with_a_part_of_the_vocabulary_matches_states_by_the_teachers_
     save_file(weights | {name: weights[name][order].contiguous()}, turned / "model.safetensors", {"format": "pt"})
     student = load_classifier(turned)
     recipe = StudentRecipe(size="4", hidden_weight=1.0, relation_weight=1.0, precision="fp32")
-    opened = open_teacher(teacher, finetune=lambda _base: pytest.fail("it is fine-tuned"))
+    opened = found_teacher(teacher)
     pool = training_pool(opened, dataset, None, student, recipe, kind="student", out=tmp_path / "out")
     assert pool.teacher_ids is not None and pool.teacher_ids.tolist() == order
     arguments = training_arguments(recipe, folder=tmp_path / "checkpoints", texts=48)
+    relations = LastProjections(student.model), LastProjections(opened.loaded.model)
     trainer = DistillingTrainer(
         teacher=opened.loaded,
         matching=Matching(opened.loaded, student),
+        relations=relations,
         logits=False,
         teacher_ids=pool.teacher_ids,
         model=student.model,
@@ -333,7 +342,7 @@ def test_a_student_with_a_part_of_the_vocabulary_matches_states_by_the_teachers_
         eval_dataset=RowDataset(pool.train),
         data_collator=collate,
         task=dataset.task,
-        lengths=pool.train.encoded.lengths,
+        sampler=LengthGroupedSampler.of(pool.train, recipe),
         recipe=recipe,
     )
     student.model.eval()
@@ -343,7 +352,8 @@ def test_a_student_with_a_part_of_the_vocabulary_matches_states_by_the_teachers_
     assert float(trainer.text_loss(outputs.logits, batch, outputs)) < 1e-9
     trainer.teacher_ids = None  # the student's ids, taken for the teacher's
     assert float(trainer.text_loss(outputs.logits, batch, outputs)) > 0.01
-    trainer.close()
+    for each in relations:
+        each.close()
 
 
 def test_projections_between_widths_depend_on_the_seed_alone(teacher: Run, dataset: Dataset, tmp_path: Path) -> None:
