@@ -14,7 +14,7 @@ NATIVE_TESTS := $(wildcard cpp_ext/tests/*)
 CPP := $(shell find cpp_ext -name '*.h' -o -name '*.cpp' -o -name '*.inc' -o -name '*.cu' -o -name '*.cuh')
 PYTHON_CODE := liteft tests bench cpp_ext
 
-.PHONY: setup demo test lint fix hooks sanitize cuda gpu gpu-wheels check-full bench-setup clean
+.PHONY: setup demo test durations lint fix hooks sanitize cuda gpu gpu-wheels check-full bench-setup clean
 
 setup: $(STAMP)
 
@@ -45,8 +45,17 @@ hooks: setup
 	$(BIN)/pre-commit install
 	git config blame.ignoreRevsFile .git-blame-ignore-revs
 
+# Two processes take tests from each other's half as they come to an end of theirs; those marked `serial` run alone.
+PROCESSES ?= 2
+PYTEST := $(BIN)/pytest --numprocesses $(PROCESSES) --dist worksteal
+
 test: lint
-	$(BIN)/pytest -m "not slow and not gpu" --durations=8
+	$(PYTEST) -m "not slow and not gpu" --durations=8
+
+# What each file of tests takes, in one process: tests/durations.json.
+durations: setup
+	$(BIN)/pytest -m "not slow and not gpu" -o junit_family=xunit1 --junit-xml build/durations.xml
+	$(BIN)/python -m tests.durations build/durations.xml tests/durations.json
 
 # The native library's own tests, watched by the compiler's sanitizers.
 ifeq ($(and $(shell command -v cmake 2>/dev/null),$(shell command -v c++ 2>/dev/null)),)
@@ -85,7 +94,7 @@ gpu-wheels:
 		--platform manylinux_2_17_x86_64 -c constraints.txt -d build/gpu-wheels -r bench/cuda-requirements.txt
 
 check-full: lint sanitize cuda
-	$(BIN)/pytest --durations=20
+	$(PYTEST) --durations=20
 
 # An environment with the other engines that bench/peers.py compares with, and a library built from the sources of now.
 bench-setup: .bench/.installed

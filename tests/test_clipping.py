@@ -283,6 +283,7 @@ CHEAP = [
 ]
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize(("kind", "name"), CHEAP)
 @pytest.mark.parametrize("side", ["right", "left"])
 def test_an_endless_text_takes_no_time(kinds: dict[str, str], kind: str, name: str, side: str) -> None:
@@ -293,6 +294,7 @@ def test_an_endless_text_takes_no_time(kinds: dict[str, str], kind: str, name: s
     assert encoded.truncated.tolist() == [not (kind == "bert" and name.startswith("one word"))]
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize("mark", ["\u0301", "\u0e31", "a\u0301\u0301\u0301"])
 def test_an_endless_row_of_marks_takes_no_time(kinds: dict[str, str], mark: str) -> None:
     tokenizer = TextTokenizer(kinds["bert"], max_tokens=128)

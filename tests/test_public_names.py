@@ -60,6 +60,7 @@ def printed(code: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.serial
 def test_importing_takes_under_300_ms_and_80_mb() -> None:
     # the best of several runs: others on the machine only ever add. Where they take the cores themselves, the time on
     # the clock says nothing, and the processor's own has to do

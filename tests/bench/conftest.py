@@ -9,20 +9,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import pytest
-
 from liteft.data import Dataset
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="session")
-def rehearsal(built: Path) -> Path:
-    """A folder with libliteft and, for an emulated GPU, libliteft_cuda and its programs."""
-    folder = built / "rehearsal"
-    if not (folder / "libliteft_cuda.so").is_file():
-        pytest.skip("the emulator is built where CUDA's headers are, on Linux, and they are missing here")
-    return folder
 
 
 def load_script(name: str) -> ModuleType:

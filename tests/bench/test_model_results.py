@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -16,8 +15,9 @@ from typing import Any
 
 import pytest
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 pytest.importorskip("torch", reason="the runs need the extra 'train'")
+
+import torch
 
 from liteft.config import read_recipe
 from liteft.data import Dataset
@@ -94,7 +94,11 @@ class InProcess:
 
 @contextmanager
 def workers_in_process(subjects: Sequence[Subject], **_settings: Any) -> Iterator[list[InProcess]]:
-    yield [InProcess(subject) for subject in subjects]
+    before = torch.get_num_threads()  # loading sets the threads of the process
+    try:
+        yield [InProcess(subject) for subject in subjects]
+    finally:
+        torch.set_num_threads(before)
 
 
 def make(script: ModuleType, root: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> Made:

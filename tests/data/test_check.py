@@ -198,6 +198,7 @@ def test_splits_without_rows_or_labels_are_no_trouble(tokenizer: TextTokenizer) 
     assert "pool" in check.render() and _split(check, "pool").labels is None
 
 
+@pytest.mark.serial
 def test_seventy_thousand_rows_take_two_seconds_at_most() -> None:
     generator = np.random.default_rng(0)
     words = [f"word{number}" for number in range(500)]

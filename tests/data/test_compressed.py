@@ -71,7 +71,9 @@ def test_compressed_splits_of_a_folder(write: Write, reviews: Rows) -> None:
     }
 
 
-@pytest.mark.parametrize("content", [_packed(".gz", "text,label\n" * 99)[:30], b"text,label\n"])
+@pytest.mark.parametrize(
+    "content", [_packed(".gz", "text,label\n" * 99)[:30], b"text,label\n"], ids=["cut off", "not packed"]
+)
 def test_what_cannot_be_unpacked_is_told(write: Write, content: bytes) -> None:
     with pytest.raises(DataError, match=r"a\.csv\.gz cannot be unpacked") as error:
         load_dataset(write("a.csv.gz", content))

@@ -7,13 +7,9 @@ initialisation (0.02, ones and zeros) a graph may lose a bias or swap two layers
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 import numpy as np
 import onnx

@@ -88,6 +88,7 @@ def test_the_kept_recipe_is_the_resolved_one(finished: Run) -> None:
     assert recipe.student == Recipe().student
 
 
+@pytest.mark.serial
 def test_the_same_call_again_returns_the_run_without_training(finished: Run, base: Get, dataset: Dataset) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.path.rglob("*")}
     started = time.monotonic()

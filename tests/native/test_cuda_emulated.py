@@ -16,18 +16,15 @@ def test_the_plans_of_batches_pass(built: Path) -> None:
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_the_emulated_tests_pass(built: Path, name: str) -> None:
-    program = built / "tests" / "emulator" / f"test_{name}"
-    if not program.is_file():
-        pytest.skip("the emulator is built where CUDA's headers are, on Linux, and they are missing here")
-    run(program)
+def test_the_emulated_tests_pass(emulated: Path, name: str) -> None:
+    run(emulated / f"test_{name}")
 
 
 @pytest.mark.gpu
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["test_gpu_rows", "test_gpu_attention", "test_gpu_fused", "test_cuda"])
-def test_the_tests_on_a_gpu_pass(built: Path, name: str) -> None:
-    program = built / name
+def test_the_tests_on_a_gpu_pass(built_for_gpu: Path, name: str) -> None:
+    program = built_for_gpu / name
     if not program.is_file():
         pytest.skip("libliteft_cuda was not built: there is no nvcc that works")
     done = subprocess.run([program], capture_output=True, text=True, check=False, timeout=900)

@@ -157,6 +157,7 @@ def test_sessions_may_run_from_many_threads(
     assert after.rows - before.rows == 6 * 4 * sum(rows_of(feed, "cls") for feed in feeds)
 
 
+@pytest.mark.serial
 @pytest.mark.skipif(not TASKS.is_dir(), reason="threads are counted in Linux's /proc")
 @pytest.mark.parametrize("asked", ["1", "3", "", None])
 def test_a_session_has_the_threads_that_were_asked_for(

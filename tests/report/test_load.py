@@ -17,6 +17,7 @@ from liteft.report.result import Comparison
 BURN = "import time; end = time.time() + 2\nwhile time.time() < end: pass"
 
 
+@pytest.mark.serial
 @pytest.mark.skipif(not Path("/proc/stat").is_file(), reason="processor time is read from /proc")
 @pytest.mark.parametrize("own", [False, True])
 def test_the_time_of_others_is_measured_and_that_of_ones_own_is_not(own: bool) -> None:

@@ -22,6 +22,7 @@ TOLERANCE = 1.5  # batches of waiting instead of 1: other processes run on this 
 WIDER: dict[str, Any] = {"hidden_size": 192, "num_attention_heads": 6, "num_hidden_layers": 3, "intermediate_size": 768}
 
 
+@pytest.mark.serial
 @pytest.mark.slow
 def test_a_short_text_beside_eight_threads_waits_for_one_batch_at_most(
     native: Path, exported: Callable[..., Artifact]
@@ -75,6 +76,7 @@ class SlowSession:
         return [np.zeros((len(feed["input_ids"]), 4), dtype=np.float32)]
 
 
+@pytest.mark.serial
 def test_large_runs_of_onnxruntime_are_two_at_once_and_short_ones_wait_for_none(artifact: Artifact) -> None:
     engine = OnnxEngine(artifact, device="cpu", threads=2)
     session = engine._session = SlowSession()

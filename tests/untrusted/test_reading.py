@@ -15,6 +15,7 @@ import pytest
 from liteft.untrusted import parse_json, plain_text, read_bytes, sha256_of
 
 
+@pytest.mark.serial
 def test_a_pipe_is_refused_without_waiting_for_a_writer(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     start = time.monotonic()
