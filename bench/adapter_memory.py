@@ -24,9 +24,9 @@ from machine import ROOT, commit, machine, tell, versions, write_result
 WAYS: dict[str, dict[str, Any]] = {
     "whole": {},
     "adapter": {"lora_rank": 16},
-    "adapter, 8 bit": {"quantization": "8bit"},
-    "adapter, 4 bit": {"quantization": "4bit"},
-    "adapter, 4 bit, layers computed again": {"quantization": "4bit", "gradient_checkpointing": True},
+    "adapter, 8 bit": {"base_quantization": "8bit"},
+    "adapter, 4 bit": {"base_quantization": "4bit"},
+    "adapter, 4 bit, layers computed again": {"base_quantization": "4bit", "gradient_checkpointing": True},
 }
 
 
@@ -113,7 +113,7 @@ def train(base: Path, out: Path, settings: dict[str, Any]) -> int:
             files = [path.stat().st_size for path in Path(args.output_dir).rglob("*") if path.is_file()]
             saved.append(sum(files))
 
-    common = {"max_steps": 2, "batch_size": 8, "max_tokens": 64, "precision": "fp32"}
+    common = {"max_steps": 2, "batch_size": 8, "max_tokens": 64, "training_precision": "fp32"}
     run = liteft.finetune(base, dataset(), out=out, callbacks=[Looking()], **common, **settings)
     folder = sum(path.stat().st_size for path in run.model_path.iterdir())
     peak = peak_memory_bytes()

@@ -196,7 +196,9 @@ class Server:
 
         artifact, backend, precision = ENGINES[engine]
         folder = self._models / artifact
-        self._classifier = liteft.load(folder, device="cpu", backend=backend, threads=threads, precision=precision)
+        self._classifier = liteft.load(
+            folder, device="cpu", backend=backend, threads=threads, engine_precision=precision
+        )
 
     def logits(self, texts: list[str]) -> list[list[float]]:
         """Return the logits of texts."""

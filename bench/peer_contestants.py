@@ -177,7 +177,7 @@ class LiteFT(Contestant):
         import liteft
 
         self._classifier = liteft.load(
-            folder, device="cpu", backend=backend, threads=cores.threads, precision=precision
+            folder, device="cpu", backend=backend, threads=cores.threads, engine_precision=precision
         )
         self._engine = self._classifier._open_engine()
 

@@ -32,6 +32,8 @@ __all__ = [
     "make_recipe",
     "parse_size",
     "read_recipe",
+    "refuse_budget",
+    "require_budget",
     "require_student",
     "require_teacher",
     "toml_value",
@@ -40,8 +42,8 @@ __all__ = [
 
 
 _FROM_SCRATCH = Hint(
-    'from_scratch=True, size="4x256", vocabulary="vocab.txt"',
-    "--from-scratch --size 4x256 --vocabulary vocab.txt",
+    'from_scratch=True, size="4x256", vocabulary_file="vocab.txt"',
+    "--from-scratch --size 4x256 --vocabulary-file vocab.txt",
 )
 _SIZE = re.compile(r"(\d+)(?:x(\d+))?")
 _READ = Hint('liteft.read_recipe("FILE.toml")', "--recipe FILE.toml")
@@ -106,7 +108,7 @@ class TrainingRecipe(_Table):
     early_stopping: int = Field(default=0, ge=0, description="evaluations without a gain; 0 never stops early")
     evaluations_per_epoch: int = Field(default=1, gt=0)
     checkpoint_steps: int | None = Field(default=None, gt=0, description="None: with every evaluation")
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    training_precision: Literal["auto", "fp32", "bf16"] = "auto"
     gradient_checkpointing: bool = Field(default=False, description="less memory, a second forward pass")
     group_by_length: bool = True
     threads: int | None = Field(default=None, gt=0)
@@ -125,9 +127,9 @@ class TeacherRecipe(TrainingRecipe):
     rdrop_weight: float = Field(default=0.0, ge=0, description="R-Drop's alpha / 2; 0 passes each text once")
     from_scratch: bool = False
     size: _Size | None = Field(default=None, description="layers x width, for from_scratch")
-    vocabulary: str | None = Field(default=None, description="vocab.txt or tokenizer.json, for from_scratch")
-    quantization: Literal["8bit", "4bit"] | None = Field(default=None, description="of the base, under an adapter")
-    lora_rank: int | None = Field(default=None, ge=0, description="None: 16 with quantization, else 0, no adapter")
+    vocabulary_file: str | None = Field(default=None, description="vocab.txt or tokenizer.json, for from_scratch")
+    base_quantization: Literal["8bit", "4bit"] | None = Field(default=None, description="of the base, under an adapter")
+    lora_rank: int | None = Field(default=None, ge=0, description="None: 16 with base_quantization, else 0, no adapter")
     lora_alpha: float | None = Field(default=None, gt=0, description="None: twice the rank")
     lora_dropout: float | None = Field(default=None, ge=0, lt=1, description="None: 0.05")
     labels: list[str] | None = Field(default=None, description="of a classifier from elsewhere, in its logits' order")
@@ -167,7 +169,7 @@ class ExportRecipe(_Table):
     calibration: Literal["percentile", "mse"] = Field(default="percentile", description="of static int8's ranges")
     weight_bits: Literal[7, 8] = Field(default=8, description="of int8's products; 7 for x86-64 without VNNI")
     embedding_bits: Literal[4, 8] = Field(default=8, description="of int8's word embeddings")
-    max_drop: float = Field(default=0.5, ge=0, le=100, description="points of accuracy that may be lost")
+    tolerance: float = Field(default=0.5, ge=0, le=100, description="points of accuracy that may be lost")
     mixed: bool = Field(default=False, description="keep the products to blame in float until int8 is within limits")
     flat: bool = Field(default=False, description="standard nodes only, for tools that do not know functions")
     vocabulary: int | None = Field(default=None, gt=0, description="pieces to keep at most; None keeps all")
@@ -189,7 +191,7 @@ class SearchRecipe(_Table):
 
 
 class Recipe(_Table):
-    """Every setting of ``liteft distill``; a single step uses its own tables."""
+    """Every setting of ``liteft distill`` and ``liteft search``; a single step uses its own tables."""
 
     data: DataRecipe = DataRecipe()
     teacher: TeacherRecipe = TeacherRecipe()
@@ -241,11 +243,11 @@ def require_teacher(recipe: TeacherRecipe) -> None:
     if recipe.from_scratch == (recipe.base is not None):
         raise ConfigError(
             "a teacher starts either from a base or from scratch.",
-            accepted={"base": "a folder or hub name", "from_scratch": "with size and vocabulary, without a base"},
+            accepted={"base": "a folder or hub name", "from_scratch": "with size and vocabulary_file, without a base"},
             fix=[option("base", "minilm"), _FROM_SCRATCH],
         )
-    if recipe.from_scratch and (recipe.size is None or recipe.vocabulary is None):
-        raise ConfigError("from_scratch needs a size and a vocabulary.", fix=_FROM_SCRATCH)
+    if recipe.from_scratch and (recipe.size is None or recipe.vocabulary_file is None):
+        raise ConfigError("from_scratch needs a size and a vocabulary_file.", fix=_FROM_SCRATCH)
     if recipe.from_scratch and recipe.size is not None:
         parse_size(recipe.size)
     if recipe.rdrop_weight and recipe.dropout == 0:
@@ -293,6 +295,40 @@ def require_student(recipe: StudentRecipe) -> None:
             f"learning_rates={recipe.learning_rates} cannot be searched.",
             accepted={"learning_rates": "above 0, one or more"},
         )
+
+
+def require_budget(recipe: SearchRecipe) -> None:
+    """Refuse a search without a limit.
+
+    Raises:
+        ConfigError: so it is.
+    """
+    if not _limits(recipe):
+        raise ConfigError(
+            "a search needs a budget.",
+            accepted={"budget": "max_mb, max_ms, max_drop: one of them at least"},
+            fix=Hint("max_mb=9.5, max_ms=2, max_drop=1", "--max-mb 9.5 --max-ms 2 --max-drop 1"),
+        )
+
+
+def refuse_budget(recipe: SearchRecipe) -> None:
+    """Refuse the limits of a search where one size is distilled: it would not keep to them.
+
+    Raises:
+        ConfigError: the recipe has such limits.
+    """
+    if limits := _limits(recipe):
+        raise ConfigError(
+            f"the recipe has a budget ([search] {', '.join(limits)}), and distill makes a student of one size.",
+            fix=[
+                Hint("liteft.search(...), for the best size within it", "liteft search, for the best size within it"),
+                "leave out these keys of [search]",
+            ],
+        )
+
+
+def _limits(recipe: SearchRecipe) -> list[str]:
+    return [name for name in ("max_mb", "max_ms", "max_drop") if getattr(recipe, name) is not None]
 
 
 def parse_size(size: str) -> tuple[int, int | None]:

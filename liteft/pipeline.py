@@ -139,7 +139,7 @@ def export_student(
         checked = stored.manifest.verification
         same = checked.get("weights_sha256") == student.info["weights_sha256"]
         # a stricter gate may refuse what a laxer one passed
-        as_strict = checked.get("limits", {}).get("accuracy_drop", 0.0) <= settings.max_drop / 100 + 1e-9
+        as_strict = checked.get("limits", {}).get("accuracy_drop", 0.0) <= settings.tolerance / 100 + 1e-9
         if same and as_strict and not form_differences(stored.manifest, settings):
             return stored
     unlabeled = None if recipe.student.unlabeled is None else load_unlabeled(recipe.student.unlabeled)
@@ -162,7 +162,7 @@ def export_student(
         verify=data.validation,
         unlabeled=unlabeled,
         test=data.splits.get("test") if tested else None,
-        limits=Limits(accuracy_drop=settings.max_drop / 100),
+        limits=Limits(accuracy_drop=settings.tolerance / 100),
         overwrite=overwrite,
         trust=trust,
         progress=progress,

@@ -54,7 +54,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "early_stopping": 3,
         "evaluations_per_epoch": 4,
         "checkpoint_steps": 50,
-        "precision": "bf16",
+        "training_precision": "bf16",
         "gradient_checkpointing": True,
         "group_by_length": False,
         "threads": 2,
@@ -67,14 +67,14 @@ OTHER: dict[str, dict[str, Any]] = {
         "dropout": 0.0,
         "head": "lda",
         "rdrop_weight": 0.5,
-        "quantization": "4bit",
+        "base_quantization": "4bit",
         "lora_rank": 8,
         "lora_alpha": 16.0,
         "lora_dropout": 0.1,
         "lora_targets": ["query"],
         "from_scratch": True,
         "size": "4x256",
-        "vocabulary": "vocab.txt",
+        "vocabulary_file": "vocab.txt",
     },
     "student": {
         "epochs": 20.0,
@@ -103,7 +103,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "scheme": "static",
         "calibration": "mse",
         "weight_bits": 7,
-        "max_drop": 1.5,
+        "tolerance": 1.5,
         "mixed": True,
         "flat": True,
         "embedding_bits": 4,
@@ -157,7 +157,7 @@ def test_an_unknown_key_names_the_closest(settings: dict[str, Any], where: str, 
 def test_an_unknown_key_without_a_near_one_lists_all() -> None:
     error = refused({"export": {"zzz": 1}})
     assert error.accepted == {
-        "keys": "calibration, embedding_bits, fill_vocabulary, flat, max_drop, mixed, precision, scheme, target, "
+        "keys": "calibration, embedding_bits, fill_vocabulary, flat, mixed, precision, scheme, target, tolerance, "
         "vocabulary, weight_bits"
     }
     assert error.fix == ()
@@ -217,7 +217,7 @@ def test_a_table_that_is_a_value_lists_the_tables() -> None:
         ("teacher", "threads", 0),
         ("teacher", "seed", -1),
         ("teacher", "optimizer", "adamx"),
-        ("teacher", "quantization", "2bit"),
+        ("teacher", "base_quantization", "2bit"),
         ("teacher", "lora_rank", -1),
         ("teacher", "lora_alpha", 0),
         ("teacher", "lora_dropout", 1),
@@ -263,7 +263,9 @@ def test_a_size_that_is_none_is_refused_before_data_and_teacher() -> None:
     with pytest.raises(ConfigError, match="size 'tiny' is not understood"):
         require_student(make_recipe({"student": {"size": "tiny"}}).student)
     with pytest.raises(ConfigError, match="size '3\\*384' is not understood"):
-        require_teacher(make_recipe({"teacher": {"from_scratch": True, "size": "3*384", "vocabulary": "v"}}).teacher)
+        require_teacher(
+            make_recipe({"teacher": {"from_scratch": True, "size": "3*384", "vocabulary_file": "v"}}).teacher
+        )
 
 
 def test_a_long_value_is_shortened_in_the_message() -> None:

@@ -121,7 +121,7 @@ def test_the_whole_ways_export_is_judged_by_the_recipe_and_calibrated_on_trainin
     more = tmp_path / "more.txt"
     more.write_text("a text\nanother\n")
     recipe = make_recipe(
-        {"export": {"scheme": "static", "max_drop": 1.5, "mixed": True}, "student": {"unlabeled": str(more)}}
+        {"export": {"scheme": "static", "tolerance": 1.5, "mixed": True}, "student": {"unlabeled": str(more)}}
     )
     data: Any = SimpleNamespace(validation="validation", train="train", splits={"test": "test"})
     pipeline.export_student(SimpleNamespace(info={}), tmp_path / "artifact", recipe, data, None, trust=True)  # type: ignore[arg-type]

@@ -23,7 +23,18 @@ LABELS = ("red", "green", "blue")
 TOPICS = {label: [f"{label}{number}" for number in range(4)] for label in LABELS}
 FILLERS = [f"w{number}" for number in range(30)]
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(w for words in TOPICS.values() for w in words), *FILLERS]
-TRAINING = ["--epochs", "4", "--batch-size", "16", "--learning-rate", "2e-3", "--precision", "fp32", "--threads", "1"]
+TRAINING = [
+    "--epochs",
+    "4",
+    "--batch-size",
+    "16",
+    "--learning-rate",
+    "2e-3",
+    "--training-precision",
+    "fp32",
+    "--threads",
+    "1",
+]
 COLUMNS = ["--text", "said", "--label", "colour"]
 
 
@@ -65,7 +76,7 @@ def way(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
 
 
 def finetune(way: Way, *words: str, status: int = 0) -> tuple[str, str]:
-    scratch = ["--from-scratch", "--size", "2x64", "--vocabulary", "vocab.txt", "--max-tokens", "16"]
+    scratch = ["--from-scratch", "--size", "2x64", "--vocabulary-file", "vocab.txt", "--max-tokens", "16"]
     common = ["--data", "messages.csv", *COLUMNS, *scratch, *TRAINING]
     return way("finetune", *common, "--out", "teacher", *words, status=status)
 

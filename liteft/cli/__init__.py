@@ -1,7 +1,7 @@
-"""The command line: ``liteft check | finetune | distill | export | predict | compare | inspect | doctor | demo``.
+"""The command line: ``liteft check``, ``finetune``, ``distill`` and so on, a file for each command.
 
-A verb is one file and calls one function of the library; nothing is computed here. `options` holds the flags that
-verbs share, `settings` turns flags into a recipe, `console` keeps progress (stderr) and results (stdout) apart.
+A command calls one function of the library; nothing is computed here. `options` holds every flag, `groups` those that
+are taken together, `settings` turns flags into a recipe, `console` keeps progress (stderr) and results (stdout) apart.
 Only typer is imported at start: what a verb needs, it imports when it runs, so that the verbs of a machine without
 torch start without it.
 
@@ -11,14 +11,15 @@ Exit status: 0 done, 1 failed, 2 a mistake in the command or a recipe, 130 inter
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
 
-from liteft.cli import check, compare, demo, distill, doctor, export, finetune, inspect, predict
+from liteft.cli import check, compare, demo, distill, doctor, export, finetune, inspect, predict, search
 from liteft.cli.failures import run_command
 
 __all__ = ["app", "main"]
@@ -26,22 +27,28 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     name="liteft",
     add_completion=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for verb in (
-    check.check,
-    finetune.finetune,
-    distill.distill,
-    export.export,
-    predict.predict,
-    compare.compare,
-    inspect.inspect,
-    doctor.doctor,
-    demo.demo,
-):
-    app.command()(verb)
+
+
+def _add(verb: Callable[..., None], examples: Sequence[str]) -> None:
+    """Add a command, its docstring as its help and its examples below the flags; typer would keep every line's end."""
+    paragraphs = [" ".join(each.split()) for each in (verb.__doc__ or "").split("\n\n")]
+    app.command(help="\n\n".join(paragraphs), epilog="\n\n".join(["Examples:", *examples]))(verb)
+
+
+_add(check.check, check.EXAMPLES)
+_add(finetune.finetune, finetune.EXAMPLES)
+_add(distill.distill, distill.EXAMPLES)
+_add(search.search, search.EXAMPLES)
+_add(export.export, export.EXAMPLES)
+_add(predict.predict, predict.EXAMPLES)
+_add(compare.compare, compare.EXAMPLES)
+_add(inspect.inspect, inspect.EXAMPLES)
+_add(doctor.doctor, doctor.EXAMPLES)
+_add(demo.demo, demo.EXAMPLES)
 
 
 def _print_version(asked: bool) -> None:
@@ -62,11 +69,15 @@ def liteft(
 ) -> None:
     """From labelled text to a small, verified, fast ONNX classifier.
 
-    The whole way: liteft distill --data DATA --teacher BASE --size 3x384 --out FOLDER. The other verbs take one
-    step each. Results go to stdout, progress to stderr; the same command run again goes on where it stopped.
+    The whole way: liteft distill --data DATA --teacher BASE --size 3x384 --out FOLDER
+
+    The other commands take one step each. Results go to stdout, progress to stderr.
+
+    The same command run again goes on where it stopped.
     """
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help(), err=True)
+        with contextlib.redirect_stdout(sys.stderr):  # where there is rich, getting the help prints it
+            typer.echo(context.get_help())
         raise typer.Exit(2)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from liteft.cli import groups
 from liteft.cli import options as o
 
 Source = Annotated[
@@ -14,15 +15,20 @@ Source = Annotated[
     typer.Argument(metavar="DATA", help="A file, a folder of train, dev and test files, or a hub name."),
 ]
 
+EXAMPLES = (
+    "liteft check reviews.csv --text body --label stars",
+    "liteft check reviews/ --label joy,anger --json",
+)
 
-@o.flat
+
+@groups.flat
 def check(
     *,
     source: Source = None,
-    reading: o.Reading,
+    reading: groups.Reading,
     task: o.Task = None,
-    settings: o.Settings,
-    output: o.Output,
+    settings: groups.Settings,
+    output: groups.Output,
 ) -> None:
     """Read labelled text and show rows, labels, lengths, duplicates, leaks, and what was decided by itself.
 

@@ -8,48 +8,41 @@ from typing import Annotated
 
 import typer
 
+from liteft.cli import groups
 from liteft.cli import options as o
 
 Models = Annotated[
     list[str], typer.Argument(metavar="MODEL...", help="Runs, classifiers and artifacts; the first is the measure.")
 ]
-On = Annotated[
-    str | None,
-    typer.Option("--on", "--data", metavar="DATA", help="Labelled texts; a run's own data if left out."),
-]
-Split = Annotated[
-    str, typer.Option("--split", metavar="NAME", help="test, validation, train, or all rows of one file.")
-]
-Rounds = Annotated[int, typer.Option("--rounds", metavar="N", help="Timings of each model; 0 for none.")]
-Seconds = Annotated[float, typer.Option("--seconds", metavar="S", help="About how long one timing takes.")]
-Picture = Annotated[
-    str | None, typer.Option("--picture", metavar="FILE", help="Draw quality against latency: png, svg or pdf.")
-]
-Task = Annotated[
-    str | None, typer.Option("--task", metavar="TASK", help="Of a model from elsewhere: single_label or multi_label.")
-]
-Device = Annotated[str, typer.Option("--device", metavar="NAME", help="cpu or cuda, for all of them.")]
+
+EXAMPLES = (
+    "liteft compare runs/reviews/teacher runs/reviews/student runs/reviews/artifact",
+    "liteft compare runs/teacher runs/artifact --on reviews.csv --split all --rounds 0 --json",
+)
 
 
-@o.flat
+@groups.flat
 def compare(
     *,
     models: Models,
-    on: On = None,
-    split: Split = "test",
-    rounds: Rounds = 5,
-    seconds: Seconds = 1.0,
+    on: o.On = None,
+    split: o.Split = "test",
+    rounds: o.Rounds = 5,
+    seconds: o.Seconds = 1.0,
     threads: o.Threads = None,
-    device: Device = "cpu",
-    picture: Picture = None,
-    task: Task = None,
+    device: o.Device = "cpu",
+    picture: o.Picture = None,
+    task: o.Task = None,
     labels: o.Labels = None,
     trust: o.Trust = False,
-    reading: o.Reading,
-    settings: o.Settings,
-    output: o.Output,
+    reading: groups.Reading,
+    settings: groups.Settings,
+    output: groups.Output,
 ) -> None:
-    """Compare models: quality, size, latency, throughput."""
+    """Compare models side by side: quality with intervals, size, latency, throughput.
+
+    Runs, artifacts and folders that transformers wrote, in any order; the first is the measure of the others.
+    """
     from liteft.cli.settings import data_of_models, resolve, said_of_model
     from liteft.report import compare as compare_models
     from liteft.report.picture import draw, require_drawable
@@ -80,8 +73,8 @@ def compare(
         console.progress(f"drew {draw(comparison, picture)}")
     artifacts = [model.subject.path for model in comparison.models if model.subject.engine == "onnxruntime"]
     following = (
-        ["liteft", "predict", str(artifacts[-1]), "a text", *o.trusting(trust)]
+        ["liteft", "predict", str(artifacts[-1]), "a text", *groups.trusting(trust)]
         if artifacts
-        else ["liteft", "export", models[-1], "--out", f"{models[-1].rstrip('/')}-artifact", *o.trusting(trust)]
+        else ["liteft", "export", models[-1], "--out", f"{models[-1].rstrip('/')}-artifact", *groups.trusting(trust)]
     )
     console.result(comparison.render(), comparison.to_dict(), following=following)

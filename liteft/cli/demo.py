@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
+from liteft.cli import groups
 from liteft.cli import options as o
 
-Out = Annotated[str, typer.Option("--out", metavar="FOLDER", help="Where everything goes.")]
+EXAMPLES = ("liteft demo", "liteft demo --out demo-run --json")
 
 
-@o.flat
-def demo(*, out: Out = "demo-run", overwrite: o.OverwriteWhole = False, output: o.Output) -> None:
-    """Go the whole way on bundled data, in minutes."""
+@groups.flat
+def demo(*, out: o.Out = "demo-run", overwrite: o.Overwrite = False, output: groups.Output) -> None:
+    """Go the whole way on bundled data, in minutes: teacher, student, control, int8 artifact, comparison."""
     from liteft.demo import run_demo
 
     console = output.console()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from liteft.cli import options as o
+from liteft.cli import groups
+
+EXAMPLES = ("liteft doctor", "liteft doctor --json")
 
 
-@o.flat
-def doctor(*, output: o.Output) -> None:
+@groups.flat
+def doctor(*, output: groups.Output) -> None:
     """Say what works on this machine and what does not.
 
     What is broken comes with the command that mends it. Exit status 1 if something is broken.

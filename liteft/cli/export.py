@@ -7,81 +7,35 @@ from typing import Annotated
 
 import typer
 
+from liteft.cli import groups
 from liteft.cli import options as o
 
 Source = Annotated[str, typer.Argument(metavar="RUN_OR_MODEL", help="A finished run, or a classifier's folder.")]
-Precision = Annotated[str | None, typer.Option("--precision", metavar="KIND", help="int8 (if left out), fp16 or fp32.")]
-Flat = Annotated[
-    bool, typer.Option("--flat", help="Many standard nodes instead of one node with its definition in the file.")
-]
-Scheme = Annotated[
-    str | None,
-    typer.Option("--scheme", metavar="KIND", help="Of int8: per_row (if left out), or static, from a calibration."),
-]
-Calibration = Annotated[
-    str | None, typer.Option("--calibration", metavar="KIND", help="Of static: percentile (if left out), or mse.")
-]
-WeightBits = Annotated[
-    int | None,
-    typer.Option("--weight-bits", metavar="N", help="Of int8: 8, or 7 for ONNX Runtime on x86-64 without VNNI."),
-]
-EmbeddingBits = Annotated[
-    int | None, typer.Option("--embedding-bits", metavar="N", help="Of int8's word embeddings: 8, or 4: half.")
-]
-MaxDrop = Annotated[
-    float | None, typer.Option("--max-drop", metavar="POINTS", help="Accuracy that may be lost; 0.5 if left out.")
-]
-Mixed = Annotated[
-    bool, typer.Option("--mixed", help="Where int8 loses more, keep the worst products in float until it does not.")
-]
-Vocabulary = Annotated[
-    int | None,
-    typer.Option("--vocabulary", metavar="N", help="Keep at most N pieces, those that the training texts use: 8000."),
-]
-Unlabeled = Annotated[
-    str | None,
-    typer.Option("--unlabeled", metavar="FILE", help="More texts whose labels must agree, and whose pieces are kept."),
-]
-Target = Annotated[
-    str | None,
-    typer.Option("--target", metavar="TARGET", help="edge: for phones and browsers, flat, for transformers.js."),
-]
-Task = Annotated[
-    str | None, typer.Option("--task", metavar="TASK", help="Of a model from elsewhere: single_label or multi_label.")
-]
-MaxTokens = Annotated[
-    int | None, typer.Option("--max-tokens", metavar="N", help="Cut texts here; at what the model states if left out.")
-]
-Split = Annotated[str, typer.Option("--split", metavar="NAME", help="Texts to verify on.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an artifact of another form or model.")]
+
+EXAMPLES = (
+    "liteft export runs/student --out runs/artifact",
+    "liteft export FOLDER --data reviews.csv --labels labels.txt --precision fp16 --out artifact",
+)
 
 
-@o.flat
+@groups.flat
 def export(
     *,
     source: Source,
     out: o.Out,
-    precision: Precision = None,
-    scheme: Scheme = None,
-    calibration: Calibration = None,
-    weight_bits: WeightBits = None,
-    embedding_bits: EmbeddingBits = None,
-    max_drop: MaxDrop = None,
-    mixed: Mixed = False,
-    flat: Flat = False,
-    vocabulary: Vocabulary = None,
-    target: Target = None,
-    task: Task = None,
+    form: groups.Form,
+    vocabulary: o.Vocabulary = None,
+    task: o.Task = None,
     labels: o.Labels = None,
-    max_tokens: MaxTokens = None,
+    max_tokens: o.MaxTokens = None,
     data: o.Data = None,
-    split: Split = "validation",
-    unlabeled: Unlabeled = None,
-    overwrite: Overwrite = False,
+    split: o.Split = "validation",
+    unlabeled: o.Unlabeled = None,
+    overwrite: o.Overwrite = False,
     trust: o.Trust = False,
-    reading: o.Reading,
-    settings: o.Settings,
-    output: o.Output,
+    reading: groups.Reading,
+    settings: groups.Settings,
+    output: groups.Output,
 ) -> None:
     """Export a trained classifier to verified ONNX.
 
@@ -95,19 +49,8 @@ def export(
     from liteft.report.gold import find_gold, find_test
     from liteft.report.subjects import find_subjects
 
-    form = {
-        "precision": precision,
-        "scheme": scheme,
-        "calibration": calibration,
-        "weight_bits": weight_bits,
-        "embedding_bits": embedding_bits,
-        "max_drop": max_drop,
-        "mixed": mixed or None,
-        "flat": flat or None,
-        "vocabulary": vocabulary,
-        "target": target,
-    }
-    recipe = resolve(settings, data={"source": data, **asdict(reading)}, export=form)
+    table = {**asdict(form), "vocabulary": vocabulary}
+    recipe = resolve(settings, data={"source": data, **asdict(reading)}, export=table)
     refuse_artifact(source)
     console = output.console()
     on, how = data_of_models(recipe, [source])
@@ -146,10 +89,10 @@ def export(
         verify=gold.split,
         unlabeled=more,
         test=test,
-        limits=liteft.Limits(accuracy_drop=chosen.max_drop / 100),
+        limits=liteft.Limits(accuracy_drop=chosen.tolerance / 100),
         overwrite=overwrite,
         trust=trust,
         progress=console.progress,
     )
-    following = ["liteft", "predict", out, "a text", *o.trusting(trust)]
+    following = ["liteft", "predict", out, "a text", *groups.trusting(trust)]
     console.result(artifact_text(artifact), artifact_document(artifact), following=following)

@@ -26,8 +26,11 @@ from liteft.installation import install_hint
 __all__ = ["run_command"]
 
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # click's; newer typers carry it inside
-_RESUMED = ("finetune", "distill", "demo")
+_RESUMED = ("finetune", "distill", "search", "demo")
 _TRACEBACK = "LITEFT_TRACEBACK"
+_ELSEWHERE = {("liteft check", "--data"): "liteft check DATA", ("liteft compare", "--data"): "--on DATA"} | {
+    ("liteft distill", flag): "liteft search, for a budget" for flag in ("--max-mb", "--max-ms", "--max-drop")
+}
 _EXTRAS = {
     "accelerate": "train",
     "bitsandbytes": "train",
@@ -67,12 +70,14 @@ def run_command(app: typer.Typer, arguments: list[str]) -> int:
 def _run(app: typer.Typer, arguments: list[str]) -> int:
     try:
         command = typer.main.get_command(app)
-        with command.make_context("liteft", arguments) as context:
+        with command.make_context("liteft", [*arguments]) as context:
             command.invoke(context)
         sys.stdout.flush()
         return 0
     except typer.Exit as left:
         return left.exit_code
+    except SystemExit:  # rich's, where nobody reads its help; it has dropped stdout by itself
+        return 141
     except _USAGE_ERROR as error:
         tell(_usage_text(error, arguments))
         return 2
@@ -103,7 +108,7 @@ def _usage_text(error: Any, arguments: list[str]) -> str:
     flag = getattr(error, "option_name", None)
     if flag is not None and context is not None:
         flags = [name for parameter in context.command.params for name in parameter.opts if name[:2] == "--"]
-        near = f"{place} DATA" if (flag, place) == ("--data", "liteft check") else closest(flag, flags)
+        near = _ELSEWHERE.get((place, flag)) or closest(flag, flags)
         error = LiteftError(f"there is no flag {flag}.", fix=near or f"{place} --help")
     elif context is not None and "No such command" in error.format_message():
         word = next(argument for argument in arguments if argument[:1] != "-")

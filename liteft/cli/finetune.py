@@ -3,50 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
 
-import typer
-
+from liteft.cli import groups
 from liteft.cli import options as o
 
-Base = Annotated[
-    str | None,
-    typer.Option("--base", metavar="BASE", help="A model folder, a hub name, or minilm for the bundled one."),
-]
-FromScratch = Annotated[
-    bool, typer.Option("--from-scratch", help="Random weights, with --size and --vocabulary, instead of a base.")
-]
-Size = Annotated[str | None, typer.Option("--size", metavar="LAYERSxWIDTH", help="With --from-scratch, as 4x256.")]
-Vocabulary = Annotated[
-    str | None,
-    typer.Option("--vocabulary", metavar="FILE", help="With --from-scratch: vocab.txt or tokenizer.json."),
-]
+EXAMPLES = (
+    "liteft finetune --data reviews.csv --base minilm --out runs/teacher",
+    "liteft finetune --data reviews/ --base google-bert/bert-base-uncased --epochs 4 --out runs/teacher",
+)
 
 
-@o.flat
+@groups.flat
 def finetune(
     *,
     data: o.Data = None,
-    base: Base = None,
+    base: o.Base = None,
     out: o.Out,
-    reading: o.Reading,
+    reading: groups.Reading,
     task: o.Task = None,
-    training: o.Training,
-    head: o.Head,
-    adapter: o.Adapter,
-    machine: o.Machine,
-    from_scratch: FromScratch = False,
-    size: Size = None,
-    vocabulary: Vocabulary = None,
-    settings: o.Settings,
-    output: o.Output,
+    training: groups.Training,
+    head: groups.Head,
+    adapter: groups.Adapter,
+    machine: groups.Machine,
+    from_scratch: o.FromScratch = False,
+    size: o.Size = None,
+    vocabulary_file: o.VocabularyFile = None,
+    settings: groups.Settings,
+    output: groups.Output,
 ) -> None:
     """Fine-tune a base on labelled text: the teacher."""
     from liteft.cli.settings import data_arguments, load_data, resolve
     from liteft.cli.summary import half_size, run_document, runs_table
     from liteft.config import require_teacher
 
-    start = {"base": base, "from_scratch": from_scratch or None, "size": size, "vocabulary": vocabulary}
+    start = {"base": base, "from_scratch": from_scratch or None, "size": size, "vocabulary_file": vocabulary_file}
     recipe = resolve(
         settings,
         data={"source": data, "task": task, **asdict(reading)},

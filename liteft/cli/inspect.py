@@ -6,14 +6,16 @@ from typing import Annotated
 
 import typer
 
+from liteft.cli import groups
 from liteft.cli import options as o
 
 Source = Annotated[str, typer.Argument(metavar="ARTIFACT_OR_ONNX", help="An artifact's folder, or an ONNX file.")]
-All = Annotated[bool, typer.Option("--all", help="Show every tensor, and not the largest ones alone.")]
+
+EXAMPLES = ("liteft inspect runs/reviews/artifact", "liteft inspect model.onnx --all")
 
 
-@o.flat
-def inspect(*, source: Source, every: All = False, trust: o.Trust = False, output: o.Output) -> None:
+@groups.flat
+def inspect(*, source: Source, every: o.EveryTensor = False, trust: o.Trust = False, output: groups.Output) -> None:
     """Show bytes by kind and tensor, integer products, operators, and where a model runs.
 
     Engines that are installed here are asked; others are looked up, and the source is named.

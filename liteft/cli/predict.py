@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
+from liteft.cli import groups
 from liteft.cli import options as o
 from liteft.cli.console import Console
 from liteft.errors import ConfigError
@@ -21,82 +22,60 @@ Texts = Annotated[
     list[str] | None,
     typer.Argument(metavar="TEXT...", help="Texts; without any, or with -, the lines of stdin."),
 ]
-InputFile = Annotated[
-    str | None, typer.Option("--input", metavar="FILE", help="A csv, tsv, jsonl, parquet or txt file to classify.")
-]
-OutputFile = Annotated[str | None, typer.Option("--output", metavar="FILE", help="Where its rows go, with labels.")]
-TextColumn = Annotated[
-    str | None, typer.Option("--text", "--text-column", metavar="COLUMN", help="Column of the text.")
-]
-Pair = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--pair", metavar="TEXT", help="For models of pairs: the second text, one for each; of a file, its column."
-    ),
-]
-TopK = Annotated[int | None, typer.Option("--top-k", metavar="K", help="Also give the K best labels.")]
-Threshold = Annotated[
-    float | None, typer.Option("--threshold", metavar="SCORE", help="Multi-label: what a label must pass; 0.5.")
-]
-OnError = Annotated[
-    str, typer.Option("--on-error", metavar="KIND", help="A row without a usable text: raise, or a null label.")
-]
-Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu or cuda.")]
-Backend = Annotated[str, typer.Option("--backend", metavar="NAME", help="auto, native or onnxruntime.")]
-Precision = Annotated[
-    str | None, typer.Option("--precision", metavar="NAME", help="bf16, or fp16 on CUDA: coarser, faster, native.")
-]
-Prefix = Annotated[str, typer.Option("--prefix", metavar="NAME", help="Goes before the names of added columns.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an output that is there already.")]
-Restart = Annotated[bool, typer.Option("--restart", help="Begin anew instead of going on.")]
+
+EXAMPLES = (
+    "liteft predict runs/reviews 'a great film'",
+    "liteft predict runs/reviews --input new.parquet --output scored.parquet --text body",
+)
 
 _SHOWN = 100
 
 
-@o.flat
+@groups.flat
 def predict(
     *,
     artifact: ArtifactFolder,
     texts: Texts = None,
-    input_file: InputFile = None,
-    output_file: OutputFile = None,
-    text: TextColumn = None,
-    pair: Pair = None,
-    top_k: TopK = None,
-    threshold: Threshold = None,
-    on_error: OnError = "raise",
+    input_file: o.InputFile = None,
+    output_file: o.OutputFile = None,
+    text: o.Text = None,
+    pair: o.Pair = None,
+    pair_text: o.PairText = None,
+    top_k: o.TopK = None,
+    threshold: o.Threshold = None,
+    on_error: o.OnError = "raise",
     encoding: o.Encoding = None,
     delimiter: o.Delimiter = None,
-    device: Device = "auto",
-    backend: Backend = "auto",
+    device: o.Device = "auto",
+    backend: o.Backend = "auto",
     threads: o.Threads = None,
-    precision: Precision = None,
+    engine_precision: o.EnginePrecision = None,
     trust: o.Trust = False,
-    prefix: Prefix = "",
-    overwrite: Overwrite = False,
-    restart: Restart = False,
-    output: o.Output,
+    prefix: o.Prefix = "",
+    overwrite: o.Overwrite = False,
+    restart: o.Restart = False,
+    output: groups.Output,
 ) -> None:
     """Classify texts, the lines of stdin, or a file.
 
     Each text gives a line: label, score, text, with tabs between. In lines of stdin, a tab parts the two texts
     of a pair.
     """
-    _check_use(texts, input_file=input_file, output_file=output_file, text=text, pair=pair)
+    _check_use(texts, input_file=input_file, output_file=output_file, text=text, pair=pair, pair_text=pair_text)
     import liteft
 
     console = output.console()
     artifact = console.artifact_of(artifact)
-    loading: dict[str, Any] = {"device": device, "backend": backend, "threads": threads, "precision": precision}
-    loading |= {"trust": trust}
+    loading: dict[str, Any] = {"device": device, "backend": backend, "threads": threads}
+    loading |= {"engine_precision": engine_precision, "trust": trust}
     answering: dict[str, Any] = {"top_k": top_k, "threshold": threshold, "on_error": _on_error(on_error)}
     if input_file is not None and output_file is not None:
-        reading = {"text": text, "pair": pair[0] if pair else None, "encoding": encoding, "delimiter": delimiter}
+        reading = {"text": text, "pair": pair, "encoding": encoding, "delimiter": delimiter}
         writing = {"prefix": prefix, "overwrite": overwrite, "restart": restart}
         _classify_file(artifact, input_file, output_file, console, {**loading, **answering, **reading, **writing})
         return
     with liteft.load(artifact, **loading) as classifier:
-        inputs = _inputs(texts or ["-"], pair, paired=classifier.manifest.paired)
+        inputs = _inputs(texts or ["-"], pair_text, paired=classifier.manifest.paired)
         _classify_texts(classifier, inputs, console, answering)
 
 
@@ -156,24 +135,24 @@ def _line(prediction: Prediction | None, text: str, *, multi: bool) -> str:
     return "\t".join([*columns, shown])
 
 
-def _inputs(texts: Sequence[str], pair: Sequence[str] | None, *, paired: bool) -> Iterator[Any]:
+def _inputs(texts: Sequence[str], seconds: Sequence[str] | None, *, paired: bool) -> Iterator[Any]:
     if list(texts) == ["-"]:
-        if pair:
+        if seconds:
             raise ConfigError(
-                "--pair cannot be used with stdin.",
-                fix="separate the two texts of a line by a tab, and leave out --pair",
+                "--pair-text cannot be used with stdin.",
+                fix="separate the two texts of a line by a tab, and leave out --pair-text",
             )
         return _stdin_lines(paired=paired)
     if not paired:
-        if pair:
-            raise ConfigError("this model reads single texts, but --pair was given.", fix="leave out --pair")
+        if seconds:
+            raise ConfigError("this model reads single texts, but --pair-text was given.", fix="leave out --pair-text")
         return iter(texts)
-    if len(pair or ()) != len(texts):
+    if len(seconds or ()) != len(texts):
         raise ConfigError(
-            f"this model reads pairs: {len(texts)} texts came with {len(pair or ())} second texts.",
-            fix="liteft predict ARTIFACT 'a text' --pair 'the other text'",
+            f"this model reads pairs: {len(texts)} texts came with {len(seconds or ())} second texts.",
+            fix="liteft predict ARTIFACT 'a text' --pair-text 'the other text'",
         )
-    return zip(texts, pair or (), strict=True)
+    return zip(texts, seconds or (), strict=True)
 
 
 def _stdin_lines(*, paired: bool) -> Iterator[Any]:
@@ -190,21 +169,24 @@ def _check_use(
     input_file: str | None,
     output_file: str | None,
     text: str | None,
-    pair: Sequence[str] | None,
+    pair: str | None,
+    pair_text: Sequence[str] | None,
 ) -> None:
     if (input_file is None) != (output_file is None):
         raise ConfigError("--input and --output go together.", fix="liteft predict ARTIFACT --input FILE --output FILE")
     if input_file is not None:
         if texts:
             raise ConfigError("texts and --input were both given.", fix="leave out one of them")
-        if len(pair or ()) > 1:
-            raise ConfigError("--pair names the column of --input, but was given twice.", fix="give --pair once")
+        if pair_text:
+            raise ConfigError(
+                "--pair-text and --input were both given.", fix="--pair COLUMN, for the column of --input"
+            )
         return
-    if text is not None:
-        raise ConfigError(
-            f"--text {text} names a column, but there is no --input.",
-            fix="liteft predict ARTIFACT 'a text'",
-        )
+    for flag, column, words in (("--text", text, "'a text'"), ("--pair", pair, "'a text' --pair-text 'the other'")):
+        if column is not None:
+            raise ConfigError(
+                f"{flag} {column} names a column, but there is no --input.", fix=f"liteft predict ARTIFACT {words}"
+            )
     if not texts and sys.stdin.isatty():
         raise ConfigError(
             "there is nothing to classify.",

@@ -14,17 +14,17 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from liteft.cli.options import Reading, Settings
+from liteft.cli.groups import Reading, Settings
 from liteft.config import DataRecipe, Recipe, make_recipe, read_recipe, toml_value
 from liteft.data import Dataset, load_dataset
 from liteft.errors import ConfigError
 from liteft.foreign import Said, read_labels
 from liteft.metrics import Task
 
-__all__ = ["absolute", "data_arguments", "data_of_models", "load_data", "parse_layers", "resolve", "said_of_model"]
+__all__ = ["absolute", "data_arguments", "data_of_models", "load_data", "resolve", "said_of_model", "teacher_of"]
 
 _COMMAND = "the command line"
-_PATHS = {"data": ("source",), "teacher": ("base", "vocabulary"), "student": ("student", "unlabeled")}
+_PATHS = {"data": ("source",), "teacher": ("base", "vocabulary_file"), "student": ("student", "unlabeled")}
 _FLAGS = {"task", *(field.name for field in fields(Reading))}
 
 
@@ -72,6 +72,22 @@ def load_data(recipe: Recipe, *, example: str = "--data reviews.csv --text COLUM
             fix=example,
         )
     return load_dataset(recipe.data.source, **recipe.data.model_dump(exclude={"source"}))
+
+
+def teacher_of(recipe: Recipe, named: str | None) -> str:
+    """Return the teacher that a command names, or its recipe: what exists here as an absolute path.
+
+    Raises:
+        ConfigError: neither names one.
+    """
+    source = named or recipe.teacher.base
+    if source is None:
+        raise ConfigError(
+            "no teacher was named.",
+            accepted={"teacher": "a base to fine-tune (folder or hub name), a finished run, or a classifier"},
+            fix=["--teacher minilm", "--teacher RUN"],
+        )
+    return absolute(source)
 
 
 def data_of_models(recipe: Recipe, models: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
@@ -134,16 +150,6 @@ def _flags(flag: str, values: Sequence[str]) -> list[str]:
     if not any("," in value for value in values):
         return [flag, ",".join(values)]
     return [word for value in values for word in (flag, value)]
-
-
-def parse_layers(text: str | None) -> str | list[int] | None:
-    """Return --layers: numbers with commas as a list, a word as it is."""
-    if text is None:
-        return None
-    try:
-        return [int(part) for part in text.strip("[]").split(",")]
-    except ValueError:
-        return text
 
 
 def absolute(path: str) -> str:

@@ -103,7 +103,7 @@ def training_pool(
             teacher.weights_sha256,
             split,
             folder=(teacher.run.path if teacher.run else checkpoints_folder(out)) / "cache",
-            bf16=resolve_precision(recipe.precision) == "bf16",
+            bf16=resolve_precision(recipe.training_precision) == "bf16",
             progress=progress,
         )
     rows = encode_rows(student, split, **extras)

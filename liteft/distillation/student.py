@@ -95,7 +95,7 @@ def distill_one(
             raise ConfigError(
                 f"quantized_epochs trains for int8, and export.precision is {recipe.export.precision}.",
                 fix=[
-                    Hint('[export] precision = "int8", in the recipe', "--export-precision int8"),
+                    Hint('[export] precision = "int8", in the recipe', "--precision int8"),
                     option("student.quantized_epochs", 0),
                 ],
             )

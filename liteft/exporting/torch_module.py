@@ -64,7 +64,7 @@ def _host(integers: Tensor) -> np.ndarray:
 
 
 def native_module(
-    path: str | Path, *, device: str = "cpu", threads: int | None = None, precision: str | None = None
+    path: str | Path, *, device: str = "cpu", threads: int | None = None, engine_precision: str | None = None
 ) -> NativeModule:
     """Return an artifact as a torch module that computes in the native engine.
 
@@ -72,13 +72,17 @@ def native_module(
         path: the artifact's folder.
         device: "cpu" or "cuda": where the engine computes, wherever the tensors lie. No GPU has run it yet.
         threads: threads of a run on the CPU; None for the physical cores that this process may use.
-        precision: as in ``liteft.load``.
+        engine_precision: as in ``liteft.load``.
 
     Raises:
         ArtifactError: no artifact, or a changed byte.
         DeviceError: the native engine cannot run this artifact there; why.
     """
     engine = choose_engine(
-        read_artifact(path), device=device, backend="native", threads=checked_threads(threads), precision=precision
+        read_artifact(path),
+        device=device,
+        backend="native",
+        threads=checked_threads(threads),
+        engine_precision=engine_precision,
     )
     return NativeModule(cast(NativeEngine, engine))

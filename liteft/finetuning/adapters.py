@@ -78,13 +78,13 @@ def asked_adapter(recipe: TeacherRecipe, *, bf16: bool) -> Adapter | None:
     """
     rank = recipe.lora_rank
     if rank is None:
-        rank = 0 if recipe.quantization is None else _RANK
+        rank = 0 if recipe.base_quantization is None else _RANK
     if rank == 0:
-        if recipe.quantization is not None:
+        if recipe.base_quantization is not None:
             raise ConfigError(
-                f"weights in {recipe.quantization} are not trained, and lora_rank = 0 leaves nothing else to train.",
+                f"weights in {recipe.base_quantization} are not trained, and lora_rank = 0 leaves nothing to train.",
                 accepted={"lora_rank": f"1 or more; {_RANK} if left out"},
-                fix=[option("lora_rank", 16), leave_out("quantization")],
+                fix=[option("lora_rank", 16), leave_out("base_quantization")],
             )
         given = [name for name in ("lora_alpha", "lora_dropout", "lora_targets") if getattr(recipe, name) is not None]
         if given:
@@ -96,17 +96,17 @@ def asked_adapter(recipe: TeacherRecipe, *, bf16: bool) -> Adapter | None:
     if recipe.base is None or recipe.from_scratch:
         raise ConfigError(
             "an adapter needs a pretrained base; from scratch all weights have to be trained.",
-            fix=[option("base", "BASE"), leave_out("lora_rank"), leave_out("quantization")],
+            fix=[option("base", "BASE"), leave_out("lora_rank"), leave_out("base_quantization")],
         )
     require("peft", what="an adapter (lora_rank, quantization)")
-    if recipe.quantization is not None:
-        require("bitsandbytes", what=f"quantization = {recipe.quantization!r}")
+    if recipe.base_quantization is not None:
+        require("bitsandbytes", what=f"base_quantization = {recipe.base_quantization!r}")
     folder = Path(recipe.base).expanduser()
     return Adapter(
         base=str(folder.resolve()) if folder.is_dir() else recipe.base,
         base_sha256="",
         base_bytes=0,
-        quantization=recipe.quantization and Quantization(recipe.quantization, "bf16" if bf16 else "fp32"),
+        quantization=recipe.base_quantization and Quantization(recipe.base_quantization, "bf16" if bf16 else "fp32"),
         rank=rank,
         alpha=2.0 * rank if recipe.lora_alpha is None else recipe.lora_alpha,
         dropout=_DROPOUT if recipe.lora_dropout is None else recipe.lora_dropout,

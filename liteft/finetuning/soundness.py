@@ -78,7 +78,10 @@ class Divergence(TrainerCallback):  # type: ignore[misc]
                     f"{self.name}: the loss is {loss} at step {step} of {state.max_steps}, and no later "
                     "step can repair that.",
                     accepted={"learning rate of this training": f"{args.learning_rate:g}"},
-                    fix=[option("learning_rate", float(f"{args.learning_rate / 10:g}")), option("precision", "fp32")],
+                    fix=[
+                        option("learning_rate", float(f"{args.learning_rate / 10:g}")),
+                        option("training_precision", "fp32"),
+                    ],
                 )
             if start is not None and loss > times * start and not self.warnings:
                 words = "validation loss" if name == "eval_loss" else "loss"

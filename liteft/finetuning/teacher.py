@@ -85,13 +85,13 @@ def finetune(
     teacher = recipe.teacher
     out = Path(out)
     require_teacher(teacher)
-    adapter = asked_adapter(teacher, bf16=resolve_precision(teacher.precision) == "bf16")
+    adapter = asked_adapter(teacher, bf16=resolve_precision(teacher.training_precision) == "bf16")
     dataset = resolve_data(data, recipe)
     require_trainable(dataset)
     source = None if teacher.base is None else resolve_base(teacher.base)
     inputs = {"kind": "teacher", "data": dataset.fingerprint, "base": weights_hash(source)}
-    if source is None and teacher.vocabulary is not None and Path(teacher.vocabulary).is_file():
-        inputs["vocabulary"] = files.sha256_file(Path(teacher.vocabulary))
+    if source is None and teacher.vocabulary_file is not None and Path(teacher.vocabulary_file).is_file():
+        inputs["vocabulary"] = files.sha256_file(Path(teacher.vocabulary_file))
     if adapter is not None and source is not None:
         adapter = replace(adapter, base_sha256=str(inputs["base"]), base_bytes=weights_bytes(source))
     state = PartialState(cpu=not torch.cuda.is_available())
@@ -121,7 +121,7 @@ def _train(
             report_check(dataset, loaded, out, progress)
         if teacher.head == "lda" and not can_go_on(checkpoints_folder(out)):
             loaded.model.to(state.device)
-            bf16 = resolve_precision(teacher.precision) == "bf16"
+            bf16 = resolve_precision(teacher.training_precision) == "bf16"
             start_from_discriminants(loaded, dataset.train, seed=teacher.seed, bf16=bf16)
         stats = fit(
             loaded,
@@ -230,5 +230,5 @@ def _start(
     }
     if base is not None:
         return create_classifier(base, adapter=adapter, **common)
-    assert teacher.size is not None and teacher.vocabulary is not None  # require_teacher
-    return create_from_scratch(Path(teacher.vocabulary), folder, size=teacher.size, **common)
+    assert teacher.size is not None and teacher.vocabulary_file is not None  # require_teacher
+    return create_from_scratch(Path(teacher.vocabulary_file), folder, size=teacher.size, **common)

@@ -57,7 +57,7 @@ def resolve_precision(precision: str) -> str:
     if precision == "auto":
         return "bf16" if able else "fp32"
     if precision == "bf16" and cuda and not able:
-        raise ConfigError("this GPU does not compute in bfloat16.", fix=option("precision", "fp32"))
+        raise ConfigError("this GPU does not compute in bfloat16.", fix=option("training_precision", "fp32"))
     return precision
 
 
@@ -106,7 +106,7 @@ def training_arguments(
         warmup_steps=round(recipe.warmup * steps),
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_grad_norm,
-        bf16=resolve_precision(recipe.precision) == "bf16",
+        bf16=resolve_precision(recipe.training_precision) == "bf16",
         seed=recipe.seed,
         data_seed=recipe.seed,
         eval_strategy="steps",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from liteft.config import SearchRecipe
-from liteft.errors import ConfigError, Hint
+from liteft.config import SearchRecipe, require_budget
 
 __all__ = ["Budget"]
 
@@ -33,14 +32,8 @@ class Budget:
         Raises:
             ConfigError: it names none.
         """
-        budget = cls(recipe.max_mb, recipe.max_ms, recipe.max_drop)
-        if budget == cls():
-            raise ConfigError(
-                "a search needs a budget.",
-                accepted={"budget": "max_mb, max_ms, max_drop: one of them at least"},
-                fix=Hint("max_mb=9.5, max_ms=2, max_drop=1", "--max-mb 9.5 --max-ms 2 --max-drop 1"),
-            )
-        return budget
+        require_budget(recipe)
+        return cls(recipe.max_mb, recipe.max_ms, recipe.max_drop)
 
     def excess(
         self, *, mb: float | None = None, ms: float | None = None, drop: float | None = None

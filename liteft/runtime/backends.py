@@ -81,7 +81,7 @@ def choose_engine(
     device: str,
     backend: str,
     threads: int,
-    precision: str | None = None,
+    engine_precision: str | None = None,
     trust: bool = False,
 ) -> Engine:
     """Return an engine for an artifact.
@@ -91,7 +91,8 @@ def choose_engine(
         device: "auto", "cpu" or "cuda".
         backend: "auto", "native" or "onnxruntime".
         threads: how many threads a run may use on the CPU.
-        precision: None, or "bf16" or, on CUDA, "fp16" for products in that type, which the native backend alone has.
+        engine_precision: None, or "bf16" or, on CUDA, "fp16" for products in that type, which the native backend alone
+            has.
         trust: let ONNX Runtime have operators that LiteFT does not write.
 
     Raises:
@@ -101,16 +102,16 @@ def choose_engine(
     """
     _check_known("device", device, DEVICES)
     _check_known("backend", backend, BACKENDS)
-    _check_known("precision", precision, PRECISIONS)
+    _check_known("engine_precision", engine_precision, PRECISIONS)
     _check_positions(artifact)
-    if precision is not None:
-        _check_precision(artifact, precision, device=device, backend=backend)
+    if engine_precision is not None:
+        _check_precision(artifact, engine_precision, device=device, backend=backend)
         backend = "native"
     if backend == "native":
         asked = 'the backend "native"'
-        if precision is not None:
-            asked = f"precision={precision!r}, which needs the native backend,"
-        return _native(artifact, threads, precision, "cuda" if device == "cuda" else "cpu", asked)
+        if engine_precision is not None:
+            asked = f"engine_precision={engine_precision!r}, which needs the native backend,"
+        return _native(artifact, threads, engine_precision, "cuda" if device == "cuda" else "cpu", asked)
     if backend == "auto":
         return _any_cuda(artifact, threads, trust) if device == "cuda" else _best(artifact, device, threads, trust)
     return _onnxruntime(artifact, device, threads, trust)
@@ -153,7 +154,7 @@ def _native(artifact: Artifact, threads: int, precision: str | None, device: str
 def _without(precision: str | None, device: str) -> Hint:
     """Return how to ask for less."""
     if precision is not None:
-        return leave_out("precision")
+        return leave_out("engine_precision")
     return option("device", "cpu") if device == "cuda" else option("backend", "auto")
 
 
@@ -256,22 +257,23 @@ def _check_precision(artifact: Artifact, precision: str, *, device: str, backend
     """Refuse a precision that the other choices exclude."""
     if backend == "onnxruntime":
         raise DeviceError(
-            f"precision={precision!r} is available only in the native backend, but backend={backend!r} was requested.",
-            fix=[leave_out("precision"), option("backend", "auto")],
+            f"engine_precision={precision!r} is available only in the native backend, but backend={backend!r} "
+            "was requested.",
+            fix=[leave_out("engine_precision"), option("backend", "auto")],
         )
     if device == "cuda":
         return
     if precision == "fp16":
         raise DeviceError(
-            f"precision='fp16' is available only on CUDA, but device={device!r} was requested.",
-            fix=[leave_out("precision"), option("device", "cuda")],
+            f"engine_precision='fp16' is available only on CUDA, but device={device!r} was requested.",
+            fix=[leave_out("engine_precision"), option("device", "cuda")],
         )
     if artifact.manifest.precision == "int8":
         raise DeviceError(
-            f"precision={precision!r} was requested, but {artifact.path} is stored in int8.",
-            accepted={"precision": "None, for an int8 artifact"},
+            f"engine_precision={precision!r} was requested, but {artifact.path} is stored in int8.",
+            accepted={"engine_precision": "None, for an int8 artifact"},
             fix=[
-                leave_out("precision"),
+                leave_out("engine_precision"),
                 Hint('liteft.export(..., precision="fp32") or "fp16"', "liteft export --precision fp32, or fp16"),
             ],
         )

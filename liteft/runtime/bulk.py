@@ -100,7 +100,7 @@ def predict_file(
     device: str = "auto",
     backend: str = "auto",
     threads: int | None = None,
-    precision: str | None = None,
+    engine_precision: str | None = None,
     trust: bool = False,
     token_budget: int | None = None,
     overwrite: bool = False,
@@ -136,7 +136,7 @@ def predict_file(
         device: as in ``load``; only with an artifact's folder, like the next four.
         backend: as in ``load``.
         threads: as in ``load``.
-        precision: as in ``load``.
+        engine_precision: as in ``load``.
         trust: as in ``load``.
         token_budget: as in ``Classifier.stream``.
         overwrite: replace an output that exists.
@@ -159,7 +159,7 @@ def predict_file(
     if _is_same(source, target):
         raise ConfigError(f"{target} is the input; it would be overwritten.", fix=ANOTHER_OUTPUT)
     row_format(target.suffix, columns=(), schema=None, added={})  # judges the suffix, before a model is loaded
-    with _classifier(artifact, device, backend, threads, precision, trust) as classifier:
+    with _classifier(artifact, device, backend, threads, engine_precision, trust) as classifier:
         scorer = RowScorer(
             classifier,
             columns=_text_columns(file, classifier, text, pair),
@@ -250,19 +250,20 @@ def _classifier(
     device: str,
     backend: str,
     threads: int | None,
-    precision: str | None,
+    engine_precision: str | None,
     trust: bool,
 ) -> AbstractContextManager[Classifier]:
     if not isinstance(artifact, Classifier):
-        return load(artifact, device=device, backend=backend, threads=threads, precision=precision, trust=trust)
-    if (device, backend, threads, precision) != ("auto", "auto", None, None):
+        choices = {"device": device, "backend": backend, "threads": threads, "engine_precision": engine_precision}
+        return load(artifact, **choices, trust=trust)  # type: ignore[arg-type]
+    if (device, backend, threads, engine_precision) != ("auto", "auto", None, None):
         raise ConfigError(
-            "device, backend, threads and precision are set when the classifier is loaded.",
+            "device, backend, threads and engine_precision are set when the classifier is loaded.",
             accepted={
                 "device": artifact.device,
                 "backend": artifact.backend,
                 "threads": artifact.threads,
-                "precision": artifact.precision,
+                "engine_precision": artifact.precision,
             },
             fix="liteft.load(..., device=..., threads=...)",
         )

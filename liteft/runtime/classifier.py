@@ -37,7 +37,7 @@ def load(
     device: str = "auto",
     backend: str = "auto",
     threads: int | None = None,
-    precision: str | None = None,
+    engine_precision: str | None = None,
     trust: bool = False,
 ) -> Classifier:
     """Load an artifact, its files checked against their SHA-256. Neither torch nor transformers is imported.
@@ -53,7 +53,7 @@ def load(
             which pads.
         threads: threads of one run on the CPU; None for what the environment's LITEFT_THREADS or else OMP_NUM_THREADS
             says, or else the physical cores that this process may use. With 1, texts are tokenized on one core too.
-        precision: None computes as the artifact is stored, float16 in float32. "bf16" computes the products of a
+        engine_precision: None computes as the artifact is stored, float16 in float32. "bf16" computes the products of a
             float artifact in bfloat16: faster and coarser, on the native backend, where the processor offers it.
             With device="cuda", "bf16" or "fp16" asks for the native backend on the GPU, for any artifact.
         trust: load graphs of operators that LiteFT does not write, and tokenizers with regular expressions that are not
@@ -75,8 +75,10 @@ def load(
     require_path("path", path, accepted="the folder of an artifact")
     count = checked_threads(threads)
     artifact = read_artifact(Path(path).absolute())
-    engine = choose_engine(artifact, device=device, backend=backend, threads=count, precision=precision, trust=trust)
-    return Classifier(artifact, engine, threads=count, asked=(device, backend, threads, precision, trust))
+    engine = choose_engine(
+        artifact, device=device, backend=backend, threads=count, engine_precision=engine_precision, trust=trust
+    )
+    return Classifier(artifact, engine, threads=count, asked=(device, backend, threads, engine_precision, trust))
 
 
 class Classifier:
@@ -364,9 +366,9 @@ def _check_count(name: str, value: object) -> None:
 
 
 def _load_again(
-    path: Path, device: str, backend: str, threads: int | None, precision: str | None, trust: bool
+    path: Path, device: str, backend: str, threads: int | None, engine_precision: str | None, trust: bool
 ) -> Classifier:
-    return load(path, device=device, backend=backend, threads=threads, precision=precision, trust=trust)
+    return load(path, device=device, backend=backend, threads=threads, engine_precision=engine_precision, trust=trust)
 
 
 _alive: weakref.WeakSet[Classifier] = weakref.WeakSet()

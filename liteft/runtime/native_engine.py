@@ -204,7 +204,7 @@ def _creation_error(library: NativeLibrary, precision: str, device: str) -> Devi
     return DeviceError(
         f"the native engine cannot run this classifier in {precision}: {library.last_error()}.",
         accepted={"instructions of this machine": library.instructions, "library": library.path},
-        fix=leave_out("precision") if precision == "bf16" else option("backend", "onnxruntime"),
+        fix=leave_out("engine_precision") if precision == "bf16" else option("backend", "onnxruntime"),
     )
 
 

@@ -34,7 +34,7 @@ base = "bert"
 epochs = 4
 batch_size = 8
 learning_rate = 5e-3
-precision = "fp32"
+training_precision = "fp32"
 max_tokens = 16
 
 [student]
@@ -42,7 +42,7 @@ size = "1"
 epochs = 4
 batch_size = 8
 learning_rates = [5e-3, 1e-3]
-precision = "fp32"
+training_precision = "fp32"
 control = true
 seeds = 2
 """

@@ -114,7 +114,7 @@ def test_export_verifies_on_the_chosen_split_in_the_models_label_order(
     assert handed[0]["limits"] == liteft.Limits()
     more = tmp_path / "more.txt"
     more.write_text("a text\nanother\n")
-    int8 = ["--scheme", "static", "--calibration", "mse", "--weight-bits", "7", "--mixed", "--max-drop", "1.5"]
+    int8 = ["--scheme", "static", "--calibration", "mse", "--weight-bits", "7", "--mixed", "--tolerance", "1.5"]
     read: list[Any] = []
     load_dataset = liteft.load_dataset
     monkeypatch.setattr(

@@ -1,8 +1,10 @@
-"""Flags as a whole: groups of them, and those that the library's errors recommend."""
+"""Flags as a whole: one meaning each, groups of them, the help that shows them, and those that errors recommend."""
 
 from __future__ import annotations
 
+import importlib
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,15 +12,25 @@ import pytest
 import typer
 
 import liteft
-from liteft.cli import app, options
+from liteft import cli
+from liteft.cli import app, groups
 
 FOREIGN = {"--force-reinstall", "--no-deps", "--upgrade", "--query-gpu", "--format", "--gpus"}  # pip's, nvidia's
 FOREIGN |= {"--include"}  # onnxruntime's build, --include_ops_by_config
 KEYS = {"source", "task", "seed"}  # of [data]: --data, --task, and --set data.seed
 
 
+PANELS = ("Data", "Teacher", "Model", "Student", "Training", "Export", "Machine", "General")
+EXPORT = {"vocabulary", "fill_vocabulary"}  # --vocabulary, where there is one to trim; --set export.fill_vocabulary
+
+
 def flags_of(command: Any) -> set[str]:
     return {name for parameter in command.params for name in parameter.opts}
+
+
+def kind_of(parameter: Any) -> Any:
+    """What a flag takes, for versions of typer with click beside them and inside."""
+    return getattr(parameter, "type", None) or parameter.type_descriptor.annotation
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +48,7 @@ def test_every_flag_that_an_error_recommends_exists(verbs: dict[str, set[str]]) 
             assert recommended <= known, path
 
 
-@pytest.mark.parametrize("verb", ["finetune", "distill", "export", "compare"])
+@pytest.mark.parametrize("verb", ["finetune", "distill", "search", "export", "compare"])
 def test_every_key_of_the_data_table_is_a_flag(verbs: dict[str, set[str]], verb: str) -> None:
     from liteft.config import DataRecipe
 
@@ -44,11 +56,56 @@ def test_every_key_of_the_data_table_is_a_flag(verbs: dict[str, set[str]], verb:
         assert f"--{key.replace('_', '-')}" in verbs[verb]
 
 
-def test_a_group_of_flags_arrives_as_one_value_with_none_for_what_was_left_out() -> None:
-    seen: list[options.Reading] = []
+def test_a_flag_has_one_meaning_in_all_commands_that_have_it() -> None:
+    meanings: dict[str, set[Any]] = {}
+    for command in typer.main.get_command(app).commands.values():
+        for parameter in command.params:
+            for name in (each for each in parameter.opts if each.startswith("-")):
+                kind = (str(kind_of(parameter)), parameter.multiple, parameter.is_flag)
+                panel = getattr(parameter, "rich_help_panel", None)
+                meanings.setdefault(name, set()).add((parameter.help, parameter.metavar, *kind, panel))
+    assert {name: found for name, found in meanings.items() if len(found) > 1} == {}
+    assert len(meanings) > 60
 
-    @options.flat
-    def verb(*, name: Annotated[str, typer.Argument()], reading: options.Reading) -> None:
+
+def test_every_flag_is_stated_once_in_the_table_of_flags() -> None:
+    folder = Path(cli.__file__).parent
+    stated = re.findall(r'"(--[a-z-]+)"', (folder / "options.py").read_text(encoding="utf-8"))
+    assert sorted(stated) == sorted(set(stated))
+    for path in folder.glob("*.py"):
+        assert path.name in ("options.py", "__init__.py") or "typer.Option(" not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("verb", ["distill", "search", "export"])
+def test_every_key_of_the_export_table_is_a_flag_where_something_is_exported(
+    verbs: dict[str, set[str]], verb: str
+) -> None:
+    from liteft.config import ExportRecipe
+
+    for key in ExportRecipe.model_fields.keys() - EXPORT:
+        assert f"--{key.replace('_', '-')}" in verbs[verb]
+
+
+@pytest.mark.parametrize("name", sorted(typer.main.get_command(app).commands))
+def test_the_help_of_a_command_shows_panels_and_two_examples_that_parse(name: str, capsys: Any) -> None:
+    module = importlib.import_module(f"liteft.cli.{name}")
+    assert len(module.EXAMPLES) == 2
+    command = typer.main.get_command(app)
+    for example in module.EXAMPLES:
+        program, verb, *words = shlex.split(example)
+        assert (program, verb) == ("liteft", name)
+        command.commands[name].make_context(name, words).close()  # raises where the command would refuse the words
+    assert cli.main([name, "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert all(f"─ {panel} ─" in shown for panel in {"distill": PANELS}.get(name, ("General",)))
+    assert all(example in shown for example in module.EXAMPLES)
+
+
+def test_a_group_of_flags_arrives_as_one_value_with_none_for_what_was_left_out() -> None:
+    seen: list[groups.Reading] = []
+
+    @groups.flat
+    def verb(*, name: Annotated[str, typer.Argument()], reading: groups.Reading) -> None:
         """A verb."""
         assert name == "x"
         seen.append(reading)
@@ -58,5 +115,5 @@ def test_a_group_of_flags_arrives_as_one_value_with_none_for_what_was_left_out()
     command = typer.main.get_command(small)
     with command.make_context("small", ["x", "--text", "body", "--drop-empty", "--max-chars", "9"]) as context:
         command.invoke(context)
-    assert seen == [options.Reading(text="body", drop_empty=True, max_chars=9)]
+    assert seen == [groups.Reading(text="body", drop_empty=True, max_chars=9)]
     assert seen[0].drop_long is None

@@ -43,7 +43,7 @@ def test_the_folder_of_a_whole_way_stands_for_the_artifact_in_it(
     assert line in call("inspect", tmp_path / "runs").err
     exported = call("export", tmp_path / "runs", "--out", tmp_path / "b")
     assert exported.status == 1
-    assert exported.err.startswith(f"ModelError: {tmp_path / 'runs'} holds an artifact")
+    assert exported.err.startswith(f"ModelError: {tmp_path / 'runs'} contains an artifact")
     assert "runs in it: none" in exported.err
 
 
@@ -93,7 +93,7 @@ def test_pairs_come_with_pair_or_parted_by_a_tab(
     call: Any, make_artifact: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     artifact = make_artifact(tmp_path / "pairs", paired=True)
-    direct = call("predict", artifact.path, "great service", "--pair", "the app closes")
+    direct = call("predict", artifact.path, "great service", "--pair-text", "the app closes")
     assert direct.status == 0, direct.err
     feed(monkeypatch, b"great service\tthe app closes\n")
     assert call("predict", artifact.path).out == direct.out
@@ -110,7 +110,7 @@ def test_pairs_come_with_pair_or_parted_by_a_tab(
         ["--output", "b.csv"],
         ["a text", "--input", "a.csv", "--output", "b.csv"],
         ["a text", "--text", "body"],
-        ["a text", "--pair", "another"],
+        ["a text", "--pair-text", "another"],
         ["a text", "--on-error", "ignore"],
         ["a text", "--top-k", "0"],
     ],
@@ -131,7 +131,7 @@ def test_a_folder_that_is_no_artifact_ends_with_status_1(call: Any, tmp_path: Pa
 def test_a_file_is_classified_into_another_with_its_columns(call: Any, artifact: Artifact, tmp_path: Path) -> None:
     source, target = tmp_path / "in.csv", tmp_path / "out.jsonl"
     source.write_text("number,said\n1,great service\n2,the app closes\n", encoding="utf-8")
-    words = ["predict", artifact.path, "--input", source, "--output", target, "--text-column", "said"]
+    words = ["predict", artifact.path, "--input", source, "--output", target, "--text", "said"]
     called = call(*words)
     assert called.status == 0, called.err
     assert f"{target}: 2 rows" in called.out

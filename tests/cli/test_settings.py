@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from liteft.cli.options import Settings
-from liteft.cli.settings import data_arguments, data_of_models, parse_layers
+from liteft.cli.groups import Settings, parse_layers
+from liteft.cli.settings import data_arguments, data_of_models
 from liteft.cli.settings import resolve as resolve_settings
 from liteft.config import DataRecipe, Recipe, make_recipe, write_recipe
 from liteft.errors import ConfigError

@@ -124,7 +124,7 @@ def test_distill_hands_over_the_students_settings_and_shared_ones_to_both(
 ) -> None:
     words = ["--data", reviews, *COLUMNS, "--teacher", "minilm", "--size", "3x384", "--out", tmp_path / "o"]
     words += ["--epochs", "8", "--layers", "0,2,5", "--control", "--seeds", "2", "--seed", "7", "--threads", "1"]
-    words += ["--precision", "fp32", "--export-precision", "fp16", "--export-flat"]
+    words += ["--training-precision", "fp32", "--precision", "fp16", "--flat", "--tolerance", "1.5"]
     words += ["--until", "student", "--max-tokens", "64"]
     called = call("distill", *words, "--set", "teacher.epochs=2")
     assert called.status == 0, called.err
@@ -135,9 +135,9 @@ def test_distill_hands_over_the_students_settings_and_shared_ones_to_both(
     assert (recipe.student.size, recipe.student.layers, recipe.student.epochs) == ("3x384", [0, 2, 5], 8)
     assert (recipe.student.control, recipe.student.seeds) == (True, 2)
     assert (recipe.teacher.epochs, recipe.teacher.max_tokens) == (2, 64)
-    assert (recipe.export.precision, recipe.export.flat) == ("fp16", True)
+    assert (recipe.export.precision, recipe.export.flat, recipe.export.tolerance) == ("fp16", True, 1.5)
     for table in (recipe.teacher, recipe.student):
-        assert (table.seed, table.threads, table.precision) == (7, 1, "fp32")
+        assert (table.seed, table.threads, table.training_precision) == (7, 1, "fp32")
 
 
 def test_distill_ends_with_every_run_the_verified_artifact_and_a_comparison(

@@ -24,8 +24,8 @@ from liteft.finetuning.model import load_classifier, merged_classifier
 from liteft.pipeline import run_pipeline
 from liteft.run import Run
 
-ADAPTER: dict[str, Any] = {"quantization": "4bit", "learning_rate": 1e-2, "epochs": 6, "batch_size": 8}
-STUDENT: dict[str, Any] = {"epochs": 4, "batch_size": 8, "learning_rate": 3e-3, "precision": "fp32"}
+ADAPTER: dict[str, Any] = {"base_quantization": "4bit", "learning_rate": 1e-2, "epochs": 6, "batch_size": 8}
+STUDENT: dict[str, Any] = {"epochs": 4, "batch_size": 8, "learning_rate": 3e-3, "training_precision": "fp32"}
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +65,14 @@ def big(decoder: Path, tiny: ModuleType, dataset: Dataset, tmp_path_factory: pyt
 @pytest.fixture(scope="module")
 def cut(tiny: ModuleType, base: Path, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A BERT of four layers with an adapter, its base in 8-bit form. Read it only."""
-    settings = {**tiny.QUICK, **ADAPTER, "quantization": "8bit", "epochs": 2}
+    settings = {**tiny.QUICK, **ADAPTER, "base_quantization": "8bit", "epochs": 2}
     return finetune(base, dataset, out=tmp_path_factory.mktemp("cut") / "run", **settings)
 
 
 def test_a_decoder_in_4_bits_teaches_a_bert_with_another_tokenizer_up_to_the_artifact(
     decoder: Path, own: Path, dataset: Dataset, tmp_path: Path
 ) -> None:
-    teacher = {**ADAPTER, "max_tokens": 64, "precision": "fp32", "seed": 3}
+    teacher = {**ADAPTER, "max_tokens": 64, "training_precision": "fp32", "seed": 3}
     recipe = make_recipe({"teacher": teacher, "student": {**STUDENT, "student": str(own), "control": True}})
     with pytest.raises(ModelError, match="positions for 40 tokens, and its teacher is to read 64"):
         run_pipeline(recipe, out=tmp_path / "too long", teacher=decoder, data=dataset)

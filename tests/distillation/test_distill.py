@@ -37,7 +37,7 @@ from liteft.pipeline import run_pipeline
 from liteft.run import Run, read_run
 from liteft.runtime import load
 
-QUICK: dict[str, Any] = {"size": "2", "epochs": 2, "batch_size": 8, "learning_rate": 3e-3, "precision": "fp32"}
+QUICK: dict[str, Any] = {"size": "2", "epochs": 2, "batch_size": 8, "learning_rate": 3e-3, "training_precision": "fp32"}
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
@@ -324,7 +324,7 @@ def test_a_student_with_a_part_of_the_vocabulary_matches_states_by_the_teachers_
     (name,) = (name for name in weights if name.endswith("word_embeddings.weight"))
     save_file(weights | {name: weights[name][order].contiguous()}, turned / "model.safetensors", {"format": "pt"})
     student = load_classifier(turned)
-    recipe = StudentRecipe(size="4", hidden_weight=1.0, relation_weight=1.0, precision="fp32")
+    recipe = StudentRecipe(size="4", hidden_weight=1.0, relation_weight=1.0, training_precision="fp32")
     opened = found_teacher(teacher)
     pool = training_pool(opened, dataset, None, student, recipe, kind="student", out=tmp_path / "out")
     assert pool.teacher_ids is not None and pool.teacher_ids.tolist() == order

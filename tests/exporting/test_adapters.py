@@ -31,8 +31,8 @@ def runs(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     root = tmp_path_factory.mktemp("runs")
     made = {}
     for family, settings in (
-        ("bert", {"quantization": "4bit"}),
-        ("electra", {"quantization": "8bit", "pooling": "mean"}),
+        ("bert", {"base_quantization": "4bit"}),
+        ("electra", {"base_quantization": "8bit", "pooling": "mean"}),
         ("gpt2", {"lora_rank": 4}),
     ):
         base = tiny.write_base(root / "bases" / family, family)

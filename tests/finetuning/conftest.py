@@ -42,7 +42,7 @@ QUICK: dict[str, Any] = {
     "epochs": 2,
     "batch_size": 8,
     "learning_rate": 5e-3,
-    "precision": "fp32",
+    "training_precision": "fp32",
     "max_tokens": 16,
     "seed": 3,
 }

@@ -61,7 +61,7 @@ def form(
 ) -> tuple[Run, Path]:
     """A finished run of one family, pooling and storage of the base, and that base."""
     family, pooling, bits = request.param
-    settings = {**SETTINGS, "pooling": pooling, "quantization": bits}
+    settings = {**SETTINGS, "pooling": pooling, "base_quantization": bits}
     return finetune(base(family), dataset, out=tmp_path_factory.mktemp("form") / "run", **settings), base(family)
 
 
@@ -175,7 +175,7 @@ def test_weights_in_several_files_are_found_and_hashed(base: Get, dataset: Datas
         folder, max_shard_size="40KB"
     )
     assert len(list(folder.glob("model-*.safetensors"))) > 1
-    run = finetune(folder, dataset, out=tmp_path / "run", **SETTINGS, quantization="4bit")
+    run = finetune(folder, dataset, out=tmp_path / "run", **SETTINGS, base_quantization="4bit")
     assert run.info["adapter"]["sha256"] == weights_hash(folder) != weights_hash(base("gpt2"))
     assert run.info["adapter"]["bytes"] == sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     load_classifier(run.model_path)
@@ -267,14 +267,14 @@ def test_an_adapter_is_no_base(moved: tuple[Run, Path], dataset: Dataset, tmp_pa
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"quantization": "4bit", "lora_rank": 0}, "weights in 4bit are not trained"),
+        ({"base_quantization": "4bit", "lora_rank": 0}, "weights in 4bit are not trained"),
         ({"lora_alpha": 8}, "lora_alpha is set, and there is no adapter"),
         ({"lora_dropout": 0.1, "lora_rank": 0}, "lora_dropout is set, and there is no adapter"),
         ({"lora_targets": ["query"]}, "lora_targets is set, and there is no adapter"),
         ({"lora_rank": 4, "lora_targets": ["qury"]}, "'qury', which is not a linear layer"),
         ({"lora_rank": 4, "lora_targets": []}, "names no layer"),
         ({"lora_rank": -1}, "lora_rank"),
-        ({"quantization": "2bit"}, "quantization"),
+        ({"base_quantization": "2bit"}, "base_quantization"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused_and_leave_no_folder(
@@ -286,13 +286,13 @@ def test_settings_that_contradict_each_other_are_refused_and_leave_no_folder(
 
 
 def test_an_adapter_from_scratch_is_refused(dataset: Dataset, vocabulary: Path, tmp_path: Path) -> None:
-    scratch = {"from_scratch": True, "size": "1x32", "vocabulary": str(vocabulary)}
+    scratch = {"from_scratch": True, "size": "1x32", "vocabulary_file": str(vocabulary)}
     with pytest.raises(ConfigError, match="needs a pretrained base"):
         finetune(None, dataset, out=tmp_path / "run", **scratch, lora_rank=4)
 
 
 def test_quantization_alone_means_rank_16_and_twice_that_for_alpha() -> None:
-    adapter = asked_adapter(TeacherRecipe(base="minilm", quantization="8bit"), bf16=True)
+    adapter = asked_adapter(TeacherRecipe(base="minilm", base_quantization="8bit"), bf16=True)
     assert adapter is not None
     assert (adapter.rank, adapter.alpha, adapter.dropout) == (16, 32.0, 0.05)
     assert adapter.quantization == Quantization("8bit", "bf16")
@@ -301,7 +301,11 @@ def test_quantization_alone_means_rank_16_and_twice_that_for_alpha() -> None:
 
 @pytest.mark.parametrize(
     ("missing", "settings"),
-    [("peft", {"lora_rank": 4}), ("peft", {"quantization": "8bit"}), ("bitsandbytes", {"quantization": "4bit"})],
+    [
+        ("peft", {"lora_rank": 4}),
+        ("peft", {"base_quantization": "8bit"}),
+        ("bitsandbytes", {"base_quantization": "4bit"}),
+    ],
 )
 def test_a_package_that_is_missing_is_named_with_its_extra(
     base: Get, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str, settings: Any

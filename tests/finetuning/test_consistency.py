@@ -70,7 +70,7 @@ def test_every_text_passes_twice_in_one_batch_and_both_parts_are_added(
         return loss
 
     monkeypatch.setattr(ConsistencyTrainer, "text_loss", text_loss)
-    settings = {**QUICK, "epochs": 1, "dropout": 0.3, "precision": "fp32"}
+    settings = {**QUICK, "epochs": 1, "dropout": 0.3, "training_precision": "fp32"}
     finetune(base("bert"), dataset, out=tmp_path / "run", rdrop_weight=0.5, **settings)
     assert len(calls) == 6
     for logits, labels, loss in calls:

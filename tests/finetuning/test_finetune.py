@@ -96,7 +96,7 @@ def test_a_text_with_one_label_only_in_a_multi_label_task_is_enough(base: Get, t
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_from_scratch_with_a_vocabulary(vocabulary: Path, dataset: Dataset, tmp_path: Path, pooling: str) -> None:
-    settings = {**QUICK, "epochs": 6, "from_scratch": True, "size": "1x32", "vocabulary": str(vocabulary)}
+    settings = {**QUICK, "epochs": 6, "from_scratch": True, "size": "1x32", "vocabulary_file": str(vocabulary)}
     run = finetune(None, dataset, out=tmp_path / "run", pooling=pooling, **settings)
     assert run.info["base"] == "from scratch, 1x32"
     assert {"tokenizer.json", "tokenizer_config.json"} <= {path.name for path in run.model_path.iterdir()}
@@ -111,7 +111,7 @@ def test_from_scratch_with_a_vocabulary(vocabulary: Path, dataset: Dataset, tmp_
 def test_a_changed_vocabulary_is_other_data(vocabulary: Path, dataset: Dataset, tmp_path: Path) -> None:
     own = tmp_path / "vocab.txt"
     own.write_text(vocabulary.read_text())
-    settings = {**QUICK, "max_steps": 1, "from_scratch": True, "size": "1x32", "vocabulary": str(own)}
+    settings = {**QUICK, "max_steps": 1, "from_scratch": True, "size": "1x32", "vocabulary_file": str(own)}
     finetune(None, dataset, out=tmp_path / "run", **settings)
     own.write_text(vocabulary.read_text() + "more\n")
     with pytest.raises(RunError) as caught:
@@ -296,7 +296,7 @@ def test_an_unknown_setting_names_the_closest_one(base: Get, dataset: Dataset, t
     "setting",
     [
         *({"batch_size": 0}, {"epochs": -1}, {"learning_rate": "fast"}, {"seed": -1}, {"warmup": 1.5}),
-        *({"optimizer": "adamx"}, {"precision": "fp8"}, {"max_tokens": 2}, {"learning_rate": float("nan")}),
+        *({"optimizer": "adamx"}, {"training_precision": "fp8"}, {"max_tokens": 2}, {"learning_rate": float("nan")}),
         *({"dropout": 1.0}, {"pooling": "max"}, {"learning_rate": float("inf")}),
     ],
     ids=str,
@@ -310,7 +310,7 @@ def test_a_setting_out_of_range_is_refused(
 @pytest.mark.parametrize(
     ("base_name", "settings"),
     [(None, {}), ("bert", {"from_scratch": True}), (None, {"from_scratch": True}),
-     (None, {"from_scratch": True, "size": "1x32"}), (None, {"from_scratch": True, "vocabulary": "v.txt"})],
+     (None, {"from_scratch": True, "size": "1x32"}), (None, {"from_scratch": True, "vocabulary_file": "v.txt"})],
 )  # fmt: skip
 def test_a_teacher_starts_from_one_thing(
     base: Get, dataset: Dataset, tmp_path: Path, base_name: str | None, settings: dict[str, Any]
@@ -331,7 +331,7 @@ def test_bases_that_cannot_be_used_leave_nothing_behind(base: Get, dataset: Data
         (pickled / name).write_bytes((base("bert") / name).read_bytes())
     torch.save({}, pickled / "pytorch_model.bin")
     refused(ModelError, "safetensors", pickled, dataset, out)
-    missing = {"from_scratch": True, "size": "1x32", "vocabulary": str(tmp_path / "none.txt")}
+    missing = {"from_scratch": True, "size": "1x32", "vocabulary_file": str(tmp_path / "none.txt")}
     refused(ModelError, "the vocabulary .* does not exist", None, dataset, out, **missing)
 
 
@@ -364,7 +364,7 @@ def test_two_processes_train_one_model(
     for name, split in dataset.splits.items():
         rows = zip(split.texts, split.labels, strict=True)  # type: ignore[arg-type]
         write_rows(data / f"{name}.jsonl", [{"text": text, "label": LABELS[gold]} for text, gold in rows])
-    scratch = {"from_scratch": True, "size": "1x32", "vocabulary": str(vocabulary)}
+    scratch = {"from_scratch": True, "size": "1x32", "vocabulary_file": str(vocabulary)}
     settings = {**QUICK, "batch_size": 4} | (scratch if start == "from scratch" else {})
     request = {"base": str(base("bert")) if start == "base" else None, "data": str(data), "out": str(tmp_path / "run"),
                "settings": settings, "digest": str(tmp_path / "digest")}  # fmt: skip

@@ -21,7 +21,13 @@ from liteft.errors import RunError
 from liteft.finetuning import finetune
 from liteft.finetuning.run_folder import withdrawn_on_error
 
-QUICK: dict[str, Any] = {"epochs": 2, "batch_size": 8, "learning_rate": 5e-3, "precision": "fp32", "max_tokens": 16}
+QUICK: dict[str, Any] = {
+    "epochs": 2,
+    "batch_size": 8,
+    "learning_rate": 5e-3,
+    "training_precision": "fp32",
+    "max_tokens": 16,
+}
 FULL = [
     OSError(errno.ENOSPC, "No space left on device"),
     OSError(errno.EDQUOT, "Disk quota exceeded"),

@@ -170,7 +170,7 @@ def test_a_decoder_is_refused(base: Get, dataset: Dataset, tmp_path: Path, pooli
 def test_a_resumed_run_does_not_read_the_texts_again(
     base: Get, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = {**QUICK, "head": "lda", "precision": "fp32"}
+    settings = {**QUICK, "head": "lda", "training_precision": "fp32"}
     whole = finetune(base("bert"), dataset, out=tmp_path / "whole", **settings)
     with pytest.raises(KeyboardInterrupt):
         finetune(base("bert"), dataset, out=tmp_path / "run", callbacks=[Interrupting()], **settings)

@@ -216,7 +216,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(train: Any) -
 
 
 def test_bf16_autocasts_while_training_and_keeps_float32_weights(train: Any) -> None:
-    run, seen = train(precision="bf16")
+    run, seen = train(training_precision="bf16")
     *during, validation, test = seen.autocast
     assert len(during) > 12
     assert all(during)
@@ -227,13 +227,13 @@ def test_bf16_autocasts_while_training_and_keeps_float32_weights(train: Any) -> 
 
 
 def test_what_a_bf16_run_reports_is_what_its_saved_model_says_in_float32(train: Any, dataset: Dataset) -> None:
-    run, _ = train(precision="bf16")
+    run, _ = train(training_precision="bf16")
     logits = predict_logits(load_classifier(run.model_path), dataset.test.texts)
     np.testing.assert_allclose(run.predictions("test")[0], logits, atol=1e-5)
 
 
 def test_fp32_does_not_autocast(train: Any) -> None:
-    run, seen = train(precision="fp32", max_steps=2)
+    run, seen = train(training_precision="fp32", max_steps=2)
     assert not any(seen.autocast)
     assert run.info["precision"] == "fp32"
 
@@ -242,7 +242,7 @@ def test_auto_takes_bf16_where_the_processor_multiplies_in_it(train: Any) -> Non
     if torch.cuda.is_available():
         pytest.skip("the processor decides only on a machine without a GPU")
     able = torch.cpu._is_avx512_bf16_supported()
-    run, seen = train(precision="auto", max_steps=2)
+    run, seen = train(training_precision="auto", max_steps=2)
     assert run.info["precision"] == ("bf16" if able else "fp32")
     assert seen.autocast[0] is able
 
@@ -272,7 +272,7 @@ def test_bf16_on_a_gpu_without_it_is_an_error(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: False)
     with pytest.raises(ConfigError, match="does not compute in bfloat16") as caught:
         resolve_precision("bf16")
-    assert caught.value.command_hints() == ["--precision fp32"]
+    assert caught.value.command_hints() == ["--training-precision fp32"]
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ def test_the_number_of_threads_holds_while_a_run_is_made(base: Get, dataset: Dat
 
 @pytest.mark.parametrize(
     ("family", "settings"),
-    [("bert", {}), ("bert", {"pooling": "mean", "quantization": "8bit"}), ("gpt2", {"quantization": "4bit"})],
+    [("bert", {}), ("bert", {"pooling": "mean", "base_quantization": "8bit"}), ("gpt2", {"base_quantization": "4bit"})],
 )
 def test_gradient_checkpointing_computes_layers_again_and_ends_in_the_same_bits(
     base: Callable[[str], Path], dataset: Dataset, tmp_path: Path, family: str, settings: dict[str, Any]

@@ -197,7 +197,7 @@ def test_a_run_killed_while_it_opens_or_finishes_its_folder_ends_in_the_same_bit
 def test_a_killed_adapter_on_a_quantized_base_ends_in_the_same_bits(
     tmp_path: Path, start: Start, again: Callable[..., Run], bits: str
 ) -> None:
-    added = {"quantization": bits, "lora_dropout": 0.1}
+    added = {"base_quantization": bits, "lora_dropout": 0.1}
     reference = again(tmp_path / "reference", **added)
     step = random.SystemRandom().randint(3, STEPS)
     print(f"killed at step {step}")
@@ -307,8 +307,8 @@ def test_an_interrupt_while_finishing_leaves_no_half_model(
         ),
         {"pooling": "mean", "dropout": 0.3, "class_weights": "balanced", "label_smoothing": 0.1},
         {"rdrop_weight": 1.0, "dropout": 0.2, "max_steps": 8},
-        {"quantization": "4bit", "dropout": 0.2, "max_steps": 8},
-        {"quantization": "8bit", "optimizer": "adamw8bit", "max_steps": 8},
+        {"base_quantization": "4bit", "dropout": 0.2, "max_steps": 8},
+        {"base_quantization": "8bit", "optimizer": "adamw8bit", "max_steps": 8},
         pytest.param({"lora_rank": 4, "pooling": "mean", "head": "lda"}, marks=pytest.mark.slow),
     ],
     ids=["early stopping", "steps within an epoch", "accumulation", "sgd", "mean", "R-Drop", "4 bit", "8 bit", "LoRA"],

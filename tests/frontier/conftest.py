@@ -20,7 +20,13 @@ from liteft.run import Run
 from tests.modules import module_of
 
 UNUSED = [f"spare{number}" for number in range(2500)]
-STUDENT: dict[str, Any] = {"epochs": 6, "batch_size": 8, "learning_rate": 5e-3, "precision": "fp32", "threads": 1}
+STUDENT: dict[str, Any] = {
+    "epochs": 6,
+    "batch_size": 8,
+    "learning_rate": 5e-3,
+    "training_precision": "fp32",
+    "threads": 1,
+}
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ def run(training: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """An adapter on a base in 4-bit form."""
     root = tmp_path_factory.mktemp("adapter")
     base = training.write_base(root / "base", "bert")
-    settings = {**training.QUICK, "learning_rate": 1e-2, "quantization": "4bit"}
+    settings = {**training.QUICK, "learning_rate": 1e-2, "base_quantization": "4bit"}
     return finetune(base, training.make_dataset(), out=root / "teacher", **settings)
 
 

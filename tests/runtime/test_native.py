@@ -173,10 +173,13 @@ def test_a_broken_onnxruntime_with_cuda_leaves_native_and_says_so(
 @pytest.mark.parametrize(
     ("asked", "part"),
     [
-        ({"precision": "bf16", "backend": "onnxruntime"}, "backend='onnxruntime' was requested"),
-        ({"precision": "bf16", "backend": "onnxruntime", "device": "cuda"}, "backend='onnxruntime' was requested"),
-        ({"precision": "fp16"}, "available only on CUDA"),
-        ({"precision": "fp8"}, "no precision 'fp8'"),
+        ({"engine_precision": "bf16", "backend": "onnxruntime"}, "backend='onnxruntime' was requested"),
+        (
+            {"engine_precision": "bf16", "backend": "onnxruntime", "device": "cuda"},
+            "backend='onnxruntime' was requested",
+        ),
+        ({"engine_precision": "fp16"}, "available only on CUDA"),
+        ({"engine_precision": "fp8"}, "no engine_precision 'fp8'"),
         ({"backend": "nativ"}, 'backend="native"'),
     ],
 )
@@ -193,7 +196,7 @@ def test_bf16_stays_near_where_the_processor_has_it(native: Path, exported: Expo
     with load(path, backend="native") as exact:
         wanted = exact.logits(texts)
     try:
-        coarse = load(path, precision="bf16")
+        coarse = load(path, engine_precision="bf16")
     except DeviceError as error:
         assert "bf16 is not offered" in error.message
         pytest.skip(error.message)
@@ -205,7 +208,7 @@ def test_bf16_stays_near_where_the_processor_has_it(native: Path, exported: Expo
 
 def test_int8_refuses_bf16(native: Path, exported: Exported) -> None:
     with pytest.raises(DeviceError, match="is stored in int8"):
-        load(exported(precision="int8").path, precision="bf16")
+        load(exported(precision="int8").path, engine_precision="bf16")
 
 
 def test_where_bf16_cannot_be_had_nothing_is_advised_that_excludes_it(
@@ -213,8 +216,8 @@ def test_where_bf16_cannot_be_had_nothing_is_advised_that_excludes_it(
 ) -> None:
     monkeypatch.setitem(native_engine._PRECISIONS, "bf16", 99)  # one that no machine offers
     with pytest.raises(DeviceError, match="cannot run this classifier in bf16") as caught:
-        load(exported().path, precision="bf16")
-    assert [str(hint) for hint in caught.value.fix] == ["leave out precision"]
+        load(exported().path, engine_precision="bf16")
+    assert [str(hint) for hint in caught.value.fix] == ["leave out engine_precision"]
 
 
 def test_without_onnxruntime_and_library_the_error_names_both(
@@ -250,7 +253,9 @@ def test_a_file_is_classified_natively(native: Path, exported: Exported, tmp_pat
     done = predict_file(path, tmp_path / "in.txt", tmp_path / "out.jsonl", backend="native", threads=1)
     assert done.rows == 20
     with pytest.raises(DeviceError, match="is stored in int8"):
-        predict_file(exported(precision="int8").path, tmp_path / "in.txt", tmp_path / "b.jsonl", precision="bf16")
+        predict_file(
+            exported(precision="int8").path, tmp_path / "in.txt", tmp_path / "b.jsonl", engine_precision="bf16"
+        )
 
 
 # Its life

@@ -85,7 +85,10 @@ def test_the_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_
 @pytest.mark.parametrize("asked", ["bf16", "fp16"])
 def test_a_gpu_answers_as_the_cpu(gpu: str, exported: Exported, family: str, pooling: str, asked: str) -> None:
     path, texts = exported(family, pooling).path, words(300)
-    with load(path, backend="native", device="cpu") as exact, load(path, device="cuda", precision=asked) as other:
+    with (
+        load(path, backend="native", device="cpu") as exact,
+        load(path, device="cuda", engine_precision=asked) as other,
+    ):
         assert (other.backend, other.device, other.precision) == ("native", "cuda", asked)
         assert np.abs(exact.logits(texts) - other.logits(texts)).max() < (0.05 if asked == "bf16" else 0.01)
 

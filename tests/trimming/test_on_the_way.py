@@ -25,7 +25,7 @@ from liteft.pipeline import run_pipeline
 from liteft.run import Run
 from liteft.runtime import load
 
-QUICK: dict[str, Any] = {"size": "1", "epochs": 2, "batch_size": 8, "learning_rate": 3e-3, "precision": "fp32"}
+QUICK: dict[str, Any] = {"size": "1", "epochs": 2, "batch_size": 8, "learning_rate": 3e-3, "training_precision": "fp32"}
 
 
 def pieces_of(folder: Path) -> dict[str, int]:
@@ -151,7 +151,7 @@ def test_the_whole_way_exports_again_when_the_budget_of_the_export_changes(
     teacher: Run, dataset: Dataset, tmp_path: Path
 ) -> None:
     def made(vocabulary: int | None) -> tuple[int, int]:
-        recipe = make_recipe({"student": QUICK, "export": {"precision": "fp32", "vocabulary": vocabulary}})
+        recipe = make_recipe({"student": QUICK, "export": {"training_precision": "fp32", "vocabulary": vocabulary}})
         outcome = run_pipeline(recipe, out=tmp_path, teacher=teacher.path, data=dataset, overwrite=True)
         assert outcome.artifact is not None
         return len(pieces_of(outcome.artifact.path)), outcome.artifact.model_path.stat().st_mtime_ns
@@ -181,6 +181,6 @@ def test_the_command_line_trims_at_both_places(
     assert "too small" in capsys.readouterr().err
     command = ["distill", "--data", str(folder), "--teacher", str(copied), "--size", "1", "--vocabulary", "100"]
     command += ["--out", str(tmp_path / "runs"), "--epochs", "2", "--batch-size", "8", "--learning-rate", "3e-3"]
-    assert main([*command, "--export-precision", "fp32"]) == 0
+    assert main([*command, "--precision", "fp32"]) == 0
     manifest = read_artifact(tmp_path / "runs" / "artifact").manifest
     assert manifest.vocabulary is not None and manifest.vocabulary["trimmed"] == "before distillation"

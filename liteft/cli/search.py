@@ -1,0 +1,67 @@
+"""``liteft search``: the best student within a budget of megabytes, milliseconds and points."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import typer
+
+from liteft.cli import groups
+from liteft.cli import options as o
+
+EXAMPLES = (
+    "liteft search --data reviews.csv --teacher minilm --max-mb 9.5 --out runs/small",
+    "liteft search --data reviews/ --teacher runs/teacher --max-ms 2 --max-drop 1 --out runs/fast",
+)
+
+
+@groups.flat
+def search(
+    *,
+    data: o.Data = None,
+    teacher: o.Teacher = None,
+    budget: groups.Budget,
+    out: o.Out,
+    start: groups.Start,
+    form: groups.Form,
+    trust: o.Trust = False,
+    reading: groups.Reading,
+    task: o.Task = None,
+    labels: o.Labels = None,
+    training: groups.Training,
+    head: groups.Head,
+    adapter: groups.Adapter,
+    machine: groups.Machine,
+    settings: groups.Settings,
+    output: groups.Output,
+) -> None:
+    """Search the best student within a budget: layers, width, vocabulary and precision, the cheapest first.
+
+    At least one of --max-mb, --max-ms and --max-drop; --size narrows the search down to one shape. Other flags are
+    those of liteft distill. The same command again goes on where it stopped; with another budget, what was trained and
+    measured is used again. Exit status 1 if nothing is within the budget.
+    """
+    from liteft.cli.settings import load_data, resolve, said_of_model, teacher_of
+    from liteft.config import require_budget
+
+    named = said_of_model(labels, None, None).labels
+    bits = None if form.embedding_bits is None else [form.embedding_bits]
+    recipe = resolve(
+        settings,
+        data={"source": data, "task": task, **asdict(reading)},
+        teacher={**asdict(head), **asdict(adapter), **asdict(machine), "labels": named and list(named)},
+        student={**start.table(), **asdict(training), **asdict(machine)},
+        export=asdict(form),
+        search={**asdict(budget), "embedding_bits": bits},
+    )
+    source = teacher_of(recipe, teacher)
+    require_budget(recipe.search)
+    console = output.console()
+    dataset = load_data(recipe)  # before torch: a misspelt column need not wait for it
+    import liteft
+
+    found = liteft.search(source, dataset, out=out, recipe=recipe, trust=trust, progress=console.progress)
+    words = ["liteft", "predict", str(found.artifact), "a text", *groups.trusting(trust)]
+    console.result(found.render(), found.to_dict(), following=[] if found.artifact is None else words)
+    if found.winner is None:
+        raise typer.Exit(1)
