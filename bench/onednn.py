@@ -3,7 +3,7 @@
     python -m venv .onednn && .onednn/bin/pip install onednn-devel-cpu-gomp==2023.2.0
     python bench/onednn.py --onednn .onednn
 
-Builds cpp_ext/tests/time_products.cpp against it. Both sides take turns, round by round; a figure is the median of its
+Builds cpp_ext/tests/time_matmul.cpp against it. Both sides take turns, round by round; a figure is the median of its
 rounds, a ratio that of the rounds' ratios (above 1: LiteFT is faster). Take a oneDNN with OpenMP or without threads:
 newer wheels are made for SYCL, whose queue adds some microseconds to each product.
 """
@@ -52,12 +52,12 @@ def timed(onednn: Path, build: Path) -> dict[str, Any]:
     """Build the program, run it on one core, and return what it printed."""
     tell("building")
     configure = ["cmake", "-S", str(ROOT / "cpp_ext"), "-B", str(build), f"-DLITEFT_ONEDNN={onednn}"]
-    for command in (configure, ["cmake", "--build", str(build), "--parallel", "2", "--target", "time_products"]):
+    for command in (configure, ["cmake", "--build", str(build), "--parallel", "2", "--target", "time_matmul"]):
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     tell("timing")
     core = min(os.sched_getaffinity(0))
     printed = subprocess.run(
-        [str(build / "time_products")],
+        [str(build / "time_matmul")],
         check=True,
         stdout=subprocess.PIPE,
         text=True,

@@ -1,4 +1,4 @@
-// What the engine asks of a processor: a table of functions over rows of floats.
+// The CPU kernels: a table of functions over rows of floats.
 //
 // Each instruction set compiles the same source (kernels.inc) over its own vector type (simd_*.h) and exports one
 // table. The engine picks the best table that the processor can run. A row's result is a function of that row
@@ -33,24 +33,24 @@ static constexpr Span share(int count, int part, int parts) {
           static_cast<int>(static_cast<long long>(count) * (part + 1) / parts)};
 }
 
-// A weight matrix in the order in which a product reads it.
+// A weight matrix, packed in the order in which a matmul reads it.
 struct PackedMatrix {
   Precision precision = Precision::fp32;
   int outputs = 0;  // real ones
   int inputs = 0;
-  int panels = 0;  // of Kernels::panel outputs each, the last one filled up with zeros
-  int depth = 0;   // inputs, filled up to the products' own step
+  int panels = 0;  // of Kernels::panel outputs each, the last one padded with zeros
+  int depth = 0;   // inputs, padded to the step of the matmul
   std::size_t panel_bytes = 0;
-  void* values = nullptr;          // panels, one after the other
-  float* bias = nullptr;           // one an output, zeros where there is none
-  float* scale = nullptr;          // int8: one an output
-  std::int32_t* offset = nullptr;  // int8: what each sum starts with, -128 times the sum of the output's weights
+  void* values = nullptr;                // panels, one after the other
+  float* bias = nullptr;                 // one per output
+  float* scale = nullptr;                // int8: one per output
+  std::int32_t* compensation = nullptr;  // int8: each sum starts with it: -128 times the sum of the output's weights
 };
 
-enum class After : int { nothing, gelu, relu, gelu_tanh, silu, tanh, residual };
+enum class Epilogue : int { none, gelu, relu, gelu_tanh, silu, tanh, residual };
 
-// Some rows times some panels of a matrix: out = rows x matrix + bias, then what `after` says.
-struct Product {
+// Some rows times some panels of a matrix: out = epilogue(rows x matrix + bias).
+struct Matmul {
   const PackedMatrix* matrix = nullptr;
   int first_panel = 0;
   int last_panel = 0;
@@ -59,14 +59,14 @@ struct Product {
   std::size_t input_stride = 0;      // bytes from a row to the next
   const float* row_scale = nullptr;  // int8: one a row
   float* output = nullptr;           // (rows, outputs of the matrix)
-  After after = After::nothing;
-  const float* residual = nullptr;  // of the same shape, added where `after` says so
+  Epilogue epilogue = Epilogue::none;
+  const float* residual = nullptr;  // (rows, outputs), for Epilogue::residual
 };
 
 // Attention of the rows of one text in some of the heads.
 struct Attention {
-  bool halves = false;  // in bf16, where Kernels::bf16 says that it is there
-  int queries = 0;      // rows of `query`; all of the text, or only the first
+  bool bf16 = false;  // in bf16; only where Kernels::bf16 is true
+  int queries = 0;    // rows of `query`; all of the text, or only the first
   int keys = 0;
   int head_size = 0;
   int first_head = 0;
@@ -85,24 +85,24 @@ struct Attention {
 struct Kernels {
   const char* name;
   int panel;  // outputs a panel holds
-  bool bf16;  // there are products of bf16
+  bool bf16;  // whether there are bf16 matmuls
   bool (*available)();
   std::size_t (*packed_bytes)(Precision precision, int outputs, int inputs);
   // Into a matrix whose sizes and places are set. `weights` is (inputs, outputs).
   void (*pack_float)(PackedMatrix& matrix, const float* weights);
   void (*pack_int8)(PackedMatrix& matrix, const std::int8_t* weights);
-  void (*multiply)(const Product& product);
+  void (*matmul)(const Matmul& given);
   // y = LayerNorm(x), rows of `width` without gaps; biased variance.
-  void (*normalize)(const float* x, const float* gamma, const float* beta, float epsilon, int rows, int width,
-                    float* y);
-  // Rows of `width` without gaps to the input of a product in bf16 or int8: int8 has a scale a row, max|x| / 127, and
+  void (*layer_norm)(const float* x, const float* gamma, const float* beta, float epsilon, int rows, int width,
+                     float* y);
+  // Rows of `width` without gaps, to the input of a bf16 or int8 matmul. int8 has one scale per row, max|x| / 127, and
   // zero point 128.
-  void (*convert)(Precision precision, const float* x, int rows, int width, void* out, std::size_t out_stride,
-                  float* scales);
+  void (*quantize_rows)(Precision precision, const float* x, int rows, int width, void* out, std::size_t out_stride,
+                        float* scales);
   std::size_t (*attention_scratch)(int keys, int head_size);  // bytes
   void (*attend)(const Attention& attention);
-  // Operations of some rounds of a product's inner loop over one and the same step: the limit of one core.
-  double (*bare_products)(Precision precision, long rounds);
+  // Operations of `rounds` rounds of a matmul's inner loop over the same values: the peak rate of one core.
+  double (*bare_matmul)(Precision precision, long rounds);
 };
 
 }  // namespace liteft

@@ -20,21 +20,21 @@ struct Simd {
   static constexpr bool takes_zero_point_off = !LITEFT_HAS_VNNI;
 
   static Floats zero() { return _mm256_setzero_ps(); }
-  static Floats all(float x) { return _mm256_set1_ps(x); }
+  static Floats broadcast(float x) { return _mm256_set1_ps(x); }
   static Floats load(const float* p) { return _mm256_loadu_ps(p); }
-  static Floats load_some(const float* p, int n) { return n >= lanes ? load(p) : _mm256_maskload_ps(p, some(n)); }
+  static Floats load_partial(const float* p, int n) { return n >= lanes ? load(p) : _mm256_maskload_ps(p, mask(n)); }
   static void store(float* p, Floats x) { _mm256_storeu_ps(p, x); }
-  static void store_some(float* p, Floats x, int n) {
+  static void store_partial(float* p, Floats x, int n) {
     if (n >= lanes) return store(p, x);
-    _mm256_maskstore_ps(p, some(n), x);
+    _mm256_maskstore_ps(p, mask(n), x);
   }
   static Floats add(Floats a, Floats b) { return _mm256_add_ps(a, b); }
   static Floats subtract(Floats a, Floats b) { return _mm256_sub_ps(a, b); }
   static Floats multiply(Floats a, Floats b) { return _mm256_mul_ps(a, b); }
   static Floats divide(Floats a, Floats b) { return _mm256_div_ps(a, b); }
   static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm256_fmadd_ps(a, b, c); }
-  static Floats greater(Floats a, Floats b) { return _mm256_max_ps(a, b); }
-  static Floats less(Floats a, Floats b) { return _mm256_min_ps(a, b); }
+  static Floats max(Floats a, Floats b) { return _mm256_max_ps(a, b); }
+  static Floats min(Floats a, Floats b) { return _mm256_min_ps(a, b); }
   static Floats magnitude(Floats a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
   static Floats rounded(Floats a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
   // a * 2^power, power a whole number from -126 to 127.
@@ -96,7 +96,7 @@ struct Simd {
   }
 
  private:
-  static Ints some(int n) {
+  static Ints mask(int n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
   }
 };

@@ -1,4 +1,4 @@
-// 16 floats a vector, with VNNI for bytes and BF16 for pairs of halves.
+// 16 floats a vector, with VNNI for bytes and BF16 for pairs of bf16.
 
 #pragma once
 
@@ -18,18 +18,18 @@ struct Simd {
   static constexpr bool takes_zero_point_off = false;
 
   static Floats zero() { return _mm512_setzero_ps(); }
-  static Floats all(float x) { return _mm512_set1_ps(x); }
+  static Floats broadcast(float x) { return _mm512_set1_ps(x); }
   static Floats load(const float* p) { return _mm512_loadu_ps(p); }
-  static Floats load_some(const float* p, int n) { return _mm512_maskz_loadu_ps(some(n), p); }
+  static Floats load_partial(const float* p, int n) { return _mm512_maskz_loadu_ps(mask(n), p); }
   static void store(float* p, Floats x) { _mm512_storeu_ps(p, x); }
-  static void store_some(float* p, Floats x, int n) { _mm512_mask_storeu_ps(p, some(n), x); }
+  static void store_partial(float* p, Floats x, int n) { _mm512_mask_storeu_ps(p, mask(n), x); }
   static Floats add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
   static Floats subtract(Floats a, Floats b) { return _mm512_sub_ps(a, b); }
   static Floats multiply(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
   static Floats divide(Floats a, Floats b) { return _mm512_div_ps(a, b); }
   static Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
-  static Floats greater(Floats a, Floats b) { return _mm512_max_ps(a, b); }
-  static Floats less(Floats a, Floats b) { return _mm512_min_ps(a, b); }
+  static Floats max(Floats a, Floats b) { return _mm512_max_ps(a, b); }
+  static Floats min(Floats a, Floats b) { return _mm512_min_ps(a, b); }
   static Floats magnitude(Floats a) { return _mm512_abs_ps(a); }
   static Floats rounded(Floats a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
   static Floats times_two_to(Floats a, Floats power) { return _mm512_scalef_ps(a, power); }
@@ -49,14 +49,14 @@ struct Simd {
   static void add_products(Ints& sum, Ints a, Ints b) { asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b)); }
 #if LITEFT_HAS_BF16
   // Two halves of a row, in every lane.
-  static Ints two_halves(const std::uint16_t* p) { return four_bytes(reinterpret_cast<const std::uint8_t*>(p)); }
-  static Ints load_halves(const std::uint16_t* p) { return _mm512_load_si512(p); }
-  static void add_half_products(Floats& sum, Ints a, Ints b) {
+  static Ints broadcast_bf16_pair(const std::uint16_t* p) {
+    return four_bytes(reinterpret_cast<const std::uint8_t*>(p));
+  }
+  static Ints load_bf16(const std::uint16_t* p) { return _mm512_load_si512(p); }
+  static void add_bf16_products(Floats& sum, Ints a, Ints b) {
     asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(b), "v"(a));
   }
-  static void store_halves(std::uint16_t* p, Floats x) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), halves(x));
-  }
+  static void store_bf16(std::uint16_t* p, Floats x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), halves(x)); }
   // One half of x and one of y after the other.
   static void store_pairs(std::uint16_t* p, Floats x, Floats y) {
     const Ints low = _mm512_cvtepu16_epi32(halves(x)), high = _mm512_cvtepu16_epi32(halves(y));
@@ -73,7 +73,7 @@ struct Simd {
 #if LITEFT_HAS_BF16
   static __m256i halves(Floats x) { return reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)); }
 #endif
-  static __mmask16 some(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
+  static __mmask16 mask(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
 };
 
 }  // namespace liteft::LITEFT_INSTRUCTIONS

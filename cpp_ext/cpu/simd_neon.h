@@ -20,16 +20,16 @@ struct Simd {
   static constexpr bool takes_zero_point_off = true;
 
   static Floats zero() { return vdupq_n_f32(0.0f); }
-  static Floats all(float x) { return vdupq_n_f32(x); }
+  static Floats broadcast(float x) { return vdupq_n_f32(x); }
   static Floats load(const float* p) { return vld1q_f32(p); }
-  static Floats load_some(const float* p, int n) {
+  static Floats load_partial(const float* p, int n) {
     if (n >= lanes) return load(p);
     float some[lanes] = {};
     for (int i = 0; i < n; ++i) some[i] = p[i];
     return load(some);
   }
   static void store(float* p, Floats x) { vst1q_f32(p, x); }
-  static void store_some(float* p, Floats x, int n) {
+  static void store_partial(float* p, Floats x, int n) {
     if (n >= lanes) return store(p, x);
     float some[lanes];
     store(some, x);
@@ -40,8 +40,8 @@ struct Simd {
   static Floats multiply(Floats a, Floats b) { return vmulq_f32(a, b); }
   static Floats divide(Floats a, Floats b) { return vdivq_f32(a, b); }
   static Floats multiply_add(Floats a, Floats b, Floats c) { return vfmaq_f32(c, a, b); }
-  static Floats greater(Floats a, Floats b) { return vmaxq_f32(a, b); }
-  static Floats less(Floats a, Floats b) { return vminq_f32(a, b); }
+  static Floats max(Floats a, Floats b) { return vmaxq_f32(a, b); }
+  static Floats min(Floats a, Floats b) { return vminq_f32(a, b); }
   static Floats magnitude(Floats a) { return vabsq_f32(a); }
   static Floats rounded(Floats a) { return vrndnq_f32(a); }
   // a * 2^power, power a whole number from -126 to 127.

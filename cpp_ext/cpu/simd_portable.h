@@ -20,20 +20,20 @@ struct Simd {
     std::int32_t at[lanes];
   };
 
-  static Floats all(float x) {
+  static Floats broadcast(float x) {
     Floats y;
     for (float& value : y.at) value = x;
     return y;
   }
-  static Floats zero() { return all(0.0f); }
-  static Floats load(const float* p) { return load_some(p, lanes); }
-  static Floats load_some(const float* p, int n) {
+  static Floats zero() { return broadcast(0.0f); }
+  static Floats load(const float* p) { return load_partial(p, lanes); }
+  static Floats load_partial(const float* p, int n) {
     Floats y = zero();
     for (int i = 0; i < n; ++i) y.at[i] = p[i];
     return y;
   }
-  static void store(float* p, Floats x) { store_some(p, x, lanes); }
-  static void store_some(float* p, Floats x, int n) {
+  static void store(float* p, Floats x) { store_partial(p, x, lanes); }
+  static void store_partial(float* p, Floats x, int n) {
     for (int i = 0; i < n; ++i) p[i] = x.at[i];
   }
   template <typename Function>
@@ -55,10 +55,10 @@ struct Simd {
     return each(a, b, [](float x, float y) { return x / y; });
   }
   static Floats multiply_add(Floats a, Floats b, Floats c) { return add(multiply(a, b), c); }
-  static Floats greater(Floats a, Floats b) {
+  static Floats max(Floats a, Floats b) {
     return each(a, b, [](float x, float y) { return x > y ? x : y; });
   }
-  static Floats less(Floats a, Floats b) {
+  static Floats min(Floats a, Floats b) {
     return each(a, b, [](float x, float y) { return x < y ? x : y; });
   }
   static Floats magnitude(Floats a) {

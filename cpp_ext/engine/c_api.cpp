@@ -65,7 +65,7 @@ double liteft_peak(int32_t precision, int32_t threads, const char* instructions)
     std::vector<double> operations(threads, 0.0);
     const auto rounds = [&](long count) {
       const auto begin = std::chrono::steady_clock::now();
-      pool.run(threads, [&](int number) { operations[number] = kernels.bare_products(chosen, count); });
+      pool.run(threads, [&](int number) { operations[number] = kernels.bare_matmul(chosen, count); });
       return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     };
     long count = 1000;

@@ -79,9 +79,10 @@ const CudaLibrary& library() {
 
 class CudaEngine : public Runner {
  public:
-  CudaEngine(const liteft_shape& shape, const Widened& widened, int precision, const CudaSettings& settings)
-      : library_(library()), shape_(widened.shape()) {
-    const auto& weights = widened.weights();
+  CudaEngine(const liteft_shape& shape, const DequantizedWeights& dequantized, int precision,
+             const CudaSettings& settings)
+      : library_(library()), shape_(dequantized.shape()) {
+    const auto& weights = dequantized.weights();
     library_.check(library_.create(&shape, weights.data(), static_cast<std::int32_t>(weights.size()), precision,
                                    settings.device, settings.cublas, settings.cache, &classifier_));
   }
@@ -125,8 +126,8 @@ std::unique_ptr<Runner> make_cuda_engine(const liteft_shape& shape, const liteft
   if (precision != LITEFT_BF16 && precision != LITEFT_FP16) {
     refuse("precision " + std::to_string(precision) + " is not offered on a GPU: bf16 and fp16 are");
   }
-  const Widened widened(shape, weights, count);
-  return std::make_unique<CudaEngine>(shape, widened, precision, settings);
+  const DequantizedWeights dequantized(shape, weights, count);
+  return std::make_unique<CudaEngine>(shape, dequantized, precision, settings);
 }
 
 std::string describe_gpu(const CudaSettings& settings) {

@@ -6,43 +6,42 @@
 namespace liteft {
 namespace {
 
-// Rows of a strip, within a text or so: few enough for the second-level cache, enough for a panel of weights to meet
-// some.
+// Rows of a row block, give or take a text: few enough for the L2 cache, and enough to reuse a panel of weights.
 constexpr int kMostRows = 96;
 constexpr int kLeastRows = 32;
-constexpr int kStripsAThread = 3;
+constexpr int kBlocksPerThread = 3;
 
-// Strips of nearly equal rows, as many for each thread, as far as texts allow: a strip holds those whose middle lies in
-// its share of the rows.
-std::vector<Strip> strips_of(const Batch& batch, int threads) {
+// Row blocks of nearly equal size, the same number for each thread as far as the texts allow. A row block holds the
+// texts whose middle lies in its share of the rows.
+std::vector<RowBlock> row_blocks_of(const Batch& batch, int threads) {
   const int rows = batch.offsets[batch.texts];
-  const int wanted = std::clamp(rows / (threads * kStripsAThread), kLeastRows, kMostRows);
+  const int wanted = std::clamp(rows / (threads * kBlocksPerThread), kLeastRows, kMostRows);
   int count = 1 + (rows - 1) / wanted;
   if (count > threads) count = static_cast<int>(round_up(count, threads));
-  std::vector<Strip> strips;
+  std::vector<RowBlock> blocks;
   for (int number = 0, text = 0; number < count; ++number) {
     const long long end = share(rows, number, count).end;
     const int first = text;
     while (text < batch.texts && static_cast<long long>(batch.offsets[text]) + batch.offsets[text + 1] < 2 * end)
       ++text;
-    if (text > first) strips.push_back({first, text});  // else a long text reaches over this share
+    if (text > first) blocks.push_back({first, text});  // else a long text covers this share
   }
-  return strips;
+  return blocks;
 }
 
-Extent extent_of(const Batch& batch, const std::vector<Strip>& strips) {
-  Extent extent;
-  for (const Strip& strip : strips) {
-    extent.rows = std::max(extent.rows, batch.offsets[strip.last] - batch.offsets[strip.first]);
-    extent.texts = std::max(extent.texts, strip.last - strip.first);
+WorkspaceSize workspace_size_of(const Batch& batch, const std::vector<RowBlock>& blocks) {
+  WorkspaceSize workspace_size;
+  for (const RowBlock& block : blocks) {
+    workspace_size.rows = std::max(workspace_size.rows, batch.offsets[block.last] - batch.offsets[block.first]);
+    workspace_size.texts = std::max(workspace_size.texts, block.last - block.first);
   }
   for (int text = 0; text < batch.texts; ++text) {
-    extent.longest = std::max(extent.longest, batch.offsets[text + 1] - batch.offsets[text]);
+    workspace_size.longest = std::max(workspace_size.longest, batch.offsets[text + 1] - batch.offsets[text]);
   }
-  return extent;
+  return workspace_size;
 }
 
-// Threads beyond the panels of the widest product would only wait for the others.
+// Threads beyond the panels of the widest matmul would only wait for the others.
 int team_of(const Model& model, int threads) {
   const Layer& layer = model.layers.front();
   const int widest =
@@ -52,11 +51,11 @@ int team_of(const Model& model, int threads) {
 
 }  // namespace
 
-Engine::Engine(Model model, int threads) : model_(std::move(model)), pool_(threads), shelf_(model_) {}
+Engine::Engine(Model model, int threads) : model_(std::move(model)), pool_(threads), workspaces_(model_) {}
 
 void Engine::run(const Batch& batch, float* logits) {
-  const std::vector<Strip> strips = strips_of(batch, pool_.threads());
-  Call call(batch, strips, extent_of(batch, strips), logits);
+  const std::vector<RowBlock> blocks = row_blocks_of(batch, pool_.threads());
+  Call call(batch, blocks, workspace_size_of(batch, blocks), logits);
   if (pool_.threads() == 1) {
     run_alone(call);
   } else {
@@ -67,16 +66,16 @@ void Engine::run(const Batch& batch, float* logits) {
 }
 
 void Engine::run_alone(const Call& call) {
-  const Shelf::Loan workspace(shelf_, call.extent);
+  const WorkspacePool::Lease workspace(workspaces_, call.workspace_size);
   Barrier alone(1);
-  for (const Strip& strip : call.strips) pass(model_, call.batch, strip, {0, 1, alone}, *workspace, call.logits);
+  for (const RowBlock& block : call.blocks) forward(model_, call.batch, block, {0, 1, alone}, *workspace, call.logits);
 }
 
 void Engine::run_in_lane(Call& call) {
   pool_.check_whole();  // before the lane is touched: a thread that a fork left behind may have locked it
   const Lane::Visit visit(lane_, call);
   if (!visit.is_computed()) {
-    if (static_cast<int>(call.strips.size()) < pool_.threads() && lane_.is_alone()) {
+    if (static_cast<int>(call.blocks.size()) < pool_.threads() && lane_.is_alone()) {
       run_together(call);
     } else {
       run_apart();
@@ -86,13 +85,13 @@ void Engine::run_in_lane(Call& call) {
 }
 
 void Engine::run_together(const Call& call) {
-  Extent extent = call.extent;
-  const int members = extent.members = team_of(model_, pool_.threads());
-  const Shelf::Loan workspace(shelf_, extent);
+  WorkspaceSize workspace_size = call.workspace_size;
+  const int members = workspace_size.members = team_of(model_, pool_.threads());
+  const WorkspacePool::Lease workspace(workspaces_, workspace_size);
   Barrier barrier(members);
   pool_.run(members, [&](int number) {
-    for (const Strip& strip : call.strips)
-      pass(model_, call.batch, strip, {number, members, barrier}, *workspace, call.logits);
+    for (const RowBlock& block : call.blocks)
+      forward(model_, call.batch, block, {number, members, barrier}, *workspace, call.logits);
   });
 }
 
@@ -102,8 +101,8 @@ void Engine::run_apart() {
     while (const Lane::Turn turn = lane_.take()) {
       std::exception_ptr failure;
       try {
-        const Shelf::Loan workspace(shelf_, turn.call->extent);
-        pass(model_, turn.call->batch, turn.strip, {0, 1, alone}, *workspace, turn.call->logits);
+        const WorkspacePool::Lease workspace(workspaces_, turn.call->workspace_size);
+        forward(model_, turn.call->batch, turn.block, {0, 1, alone}, *workspace, turn.call->logits);
       } catch (...) {  // no memory for a workspace
         failure = std::current_exception();
       }

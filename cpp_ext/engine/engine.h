@@ -1,8 +1,8 @@
 // Runs a model on texts of real tokens only.
 //
-// Texts are gathered into strips of some dozens of rows, and a strip goes through the whole model before the next
-// one: its rows stay in the second-level cache while the weights stream by. A strip is computed by a team of threads,
-// one thread where there are strips enough. What a row comes to does not depend on the strip or the team.
+// Texts are grouped into row blocks of a few dozen token rows, and a row block goes through the whole model before the
+// next one: its rows stay in the L2 cache while the weights stream by. A team of threads computes a row block; where
+// there are enough row blocks, the team is one thread. The result of a row does not depend on its row block or team.
 
 #pragma once
 
@@ -11,7 +11,7 @@
 
 #include "engine/batch.h"
 #include "engine/lane.h"
-#include "engine/passage.h"
+#include "engine/forward.h"
 #include "engine/pool.h"
 #include "engine/runner.h"
 #include "engine/workspace.h"
@@ -30,13 +30,13 @@ class Engine : public Runner {
   // lane.
   void run_alone(const Call& call);
   void run_in_lane(Call& call);
-  // All threads share each strip; or each takes strips of its own, and of whichever call is due first.
+  // All threads work on each row block together; or each takes row blocks of its own, from the call that is due first.
   void run_together(const Call& call);
   void run_apart();
   const Model model_;
   Pool pool_;
   Lane lane_;
-  Shelf shelf_;
+  WorkspacePool workspaces_;
 };
 
 }  // namespace liteft

@@ -6,7 +6,7 @@
 namespace liteft {
 namespace {
 
-double tokens_of(const Batch& batch, Strip strip) { return batch.offsets[strip.last] - batch.offsets[strip.first]; }
+double tokens_of(const Batch& batch, RowBlock block) { return batch.offsets[block.last] - batch.offsets[block.first]; }
 
 }  // namespace
 
@@ -21,7 +21,7 @@ void Lane::enter(Call& call) {
 
 void Lane::wait(Call& call) {
   std::unique_lock lock(mutex_);
-  call.changed.wait(lock, [&] { return seated_ == &call || call.computed == call.strips.size(); });
+  call.changed.wait(lock, [&] { return seated_ == &call || call.computed == call.blocks.size(); });
 }
 
 bool Lane::is_alone() {
@@ -31,28 +31,28 @@ bool Lane::is_alone() {
 
 Lane::Turn Lane::take() {
   const std::lock_guard lock(mutex_);
-  if (seated_->taken == seated_->strips.size()) return {};
+  if (seated_->taken == seated_->blocks.size()) return {};
   Call& call = most_due();
-  return {&call, call.strips[call.taken++]};
+  return {&call, call.blocks[call.taken++]};
 }
 
 void Lane::put(const Turn& turn, std::exception_ptr failure) noexcept {
   const std::lock_guard lock(mutex_);
   Call& call = *turn.call;
-  advance(tokens_of(call.batch, turn.strip));
+  advance(tokens_of(call.batch, turn.block));
   ++call.computed;
   if (failure) {
-    for (; call.taken < call.strips.size(); ++call.taken, ++call.computed) {
-      advance(tokens_of(call.batch, call.strips[call.taken]));
+    for (; call.taken < call.blocks.size(); ++call.taken, ++call.computed) {
+      advance(tokens_of(call.batch, call.blocks[call.taken]));
     }
     call.failure = std::move(failure);
   }
-  if (call.computed == call.strips.size()) call.changed.notify_one();
+  if (call.computed == call.blocks.size()) call.changed.notify_one();
 }
 
 void Lane::leave(Call& call) noexcept {
   const std::lock_guard lock(mutex_);
-  for (; call.taken < call.strips.size(); ++call.taken) advance(tokens_of(call.batch, call.strips[call.taken]));
+  for (; call.taken < call.blocks.size(); ++call.taken) advance(tokens_of(call.batch, call.blocks[call.taken]));
   calls_.erase(std::find(calls_.begin(), calls_.end(), &call));
   if (calls_.empty()) {
     now_ = 0.0;
@@ -63,9 +63,9 @@ void Lane::leave(Call& call) noexcept {
   if (seated_) seated_->changed.notify_one();
 }
 
-// Of those with a strip to take; where none has one, any.
+// Of those with a row block to take; where none has one, any.
 Call& Lane::most_due() const {
-  const auto rank = [](const Call* call) { return std::pair(call->taken == call->strips.size(), call->due); };
+  const auto rank = [](const Call* call) { return std::pair(call->taken == call->blocks.size(), call->due); };
   return **std::min_element(calls_.begin(), calls_.end(),
                             [&](const Call* a, const Call* b) { return rank(a) < rank(b); });
 }

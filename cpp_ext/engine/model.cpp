@@ -32,7 +32,7 @@ void Linear::reserve(const Kernels& kernels, Precision precision, int outputs, i
   matrix_.values = place;
   matrix_.bias = reinterpret_cast<float*>(place + values);
   matrix_.scale = reinterpret_cast<float*>(place + values + numbers);
-  matrix_.offset = reinterpret_cast<std::int32_t*>(place + values + 2 * numbers);
+  matrix_.compensation = reinterpret_cast<std::int32_t*>(place + values + 2 * numbers);
   std::memcpy(matrix_.bias, bias, outputs * sizeof(float));
 }
 

@@ -52,7 +52,7 @@ class Buffer {
   std::unique_ptr<void, Free> memory_;
 };
 
-// A row of a product's input, filled up to a cache line's quarter so that rows can be read in whole steps.
+// A row of a matmul's input, filled up to a cache line's quarter so that rows can be read in whole steps.
 inline std::size_t row_bytes(Precision precision, std::size_t values) {
   return round_up(values, 16) * value_bytes(precision);
 }

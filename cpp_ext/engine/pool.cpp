@@ -15,7 +15,7 @@ using Clock = std::chrono::steady_clock;
 // How long a waiting thread spins before it sleeps: for the other members of a job, and for the next job after one that
 // it took part in, since texts are often classified one after the other and waking up takes as long as a layer of a
 // short text.
-constexpr std::chrono::microseconds kMeeting{20}, kNextJob{100};
+constexpr std::chrono::microseconds kBarrier{20}, kNextJob{100};
 
 inline void pause_briefly() {
 #if defined(__x86_64__)
@@ -50,7 +50,7 @@ void Barrier::wait() {
     round_.notify_all();
     return;
   }
-  wait_while(round_, round, kMeeting);
+  wait_while(round_, round, kBarrier);
 }
 
 Pool::Pool(int threads) : process_(getpid()) {
@@ -93,7 +93,7 @@ void Pool::run(int members, const std::function<void(int)>& work) {
   left_.store(members - 1);
   call(static_cast<std::uint32_t>(members));
   attempt(work, 0);
-  for (int left = left_.load(); left != 0;) left = wait_while(left_, left, kMeeting);
+  for (int left = left_.load(); left != 0;) left = wait_while(left_, left, kBarrier);
   if (const std::exception_ptr failure = std::exchange(failure_, nullptr)) std::rethrow_exception(failure);
 }
 

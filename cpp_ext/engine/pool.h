@@ -13,8 +13,9 @@
 
 namespace liteft {
 
-// Lets a fixed number of threads meet. Members arrive close together, so those that wait spin; but not for long, since
-// on a busy machine the missing one may need the core. They trust it to arrive: nothing may throw between two meetings.
+// A barrier for a fixed number of threads. They arrive close together, so those that wait spin; but not for long, since
+// on a busy machine the missing one may need the core. Nothing may throw between two barriers: the others would wait
+// forever.
 class Barrier {
  public:
   explicit Barrier(int members) : members_(members) {}

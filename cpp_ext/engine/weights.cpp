@@ -10,7 +10,7 @@ namespace {
 
 constexpr int kMostInt8Inputs = 1 << 16;  // 2^16 products are at most 2^16 * 2^7 * 2^7, half of what an int32 holds
 
-float from_half(std::uint16_t half) {
+float from_float16(std::uint16_t half) {
   const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000u) << 16;
   const std::uint32_t exponent = (half >> 10) & 31u, fraction = half & 1023u;
   std::uint32_t bits;
@@ -51,8 +51,8 @@ class Weights {
     if (stored_type(weight) == LITEFT_TYPE_FLOAT32) {
       std::memcpy(out.data(), weight.values, out.size() * sizeof(float));
     } else if (stored_type(weight) == LITEFT_TYPE_FLOAT16) {
-      const auto halves = copied<std::uint16_t>(weight);
-      for (std::size_t i = 0; i < out.size(); ++i) out[i] = from_half(halves[i]);
+      const auto stored = copied<std::uint16_t>(weight);
+      for (std::size_t i = 0; i < out.size(); ++i) out[i] = from_float16(stored[i]);
     } else if (stored_type(weight) == LITEFT_TYPE_INT4) {
       refuse("the weight '" + name + "' is int4, which tables alone may be");
     } else {
@@ -71,7 +71,7 @@ class Weights {
     if (precision != Precision::int8) {
       return {kernels, precision, outputs, inputs, floats(matrix, inputs, outputs).data(), bias.data()};
     }
-    if (weight.type != LITEFT_TYPE_INT8) refuse("the weight '" + matrix + "' is not int8, as int8 products need it");
+    if (weight.type != LITEFT_TYPE_INT8) refuse("the weight '" + matrix + "' is not int8, as int8 matmuls need it");
     const std::vector<float> scales = scales_of(matrix, 1, outputs);
     return {kernels, outputs, inputs, static_cast<const std::int8_t*>(weight.values), scales.data(), bias.data()};
   }
@@ -86,7 +86,7 @@ class Weights {
     Table table;
     const std::string values = name + ".weight";
     const liteft_weight& weight = get(values, rows, width);
-    if (weight.type & LITEFT_FLOAT_PRODUCT) refuse("the weight '" + values + "' is a table, and no product's");
+    if (weight.type & LITEFT_FLOAT_PRODUCT) refuse("the weight '" + values + "' is a table, which no matmul takes");
     if (weight.type == LITEFT_TYPE_INT8) {
       table.bytes = copied<std::int8_t>(weight);
       table.scales = scales_of(values, rows, 1);
@@ -244,12 +244,13 @@ Model build(const liteft_shape& given, const liteft_weight* described, int count
   return model;
 }
 
-void Widened::add(const std::string& name, int rows, int columns, std::vector<float> values) {
+void DequantizedWeights::add(const std::string& name, int rows, int columns, std::vector<float> values) {
   const auto& [stored_name, stored] = *values_.emplace(name, std::move(values)).first;
   weights_.push_back({stored_name.c_str(), stored.data(), LITEFT_TYPE_FLOAT32, rows, columns});
 }
 
-Widened::Widened(const liteft_shape& given, const liteft_weight* described, int count) : shape_(checked(given)) {
+DequantizedWeights::DequantizedWeights(const liteft_shape& given, const liteft_weight* described, int count)
+    : shape_(checked(given)) {
   const Weights weights(described, count);
   const auto add = [this](const std::string& name, int rows, int columns, std::vector<float> values) {
     this->add(name, rows, columns, std::move(values));

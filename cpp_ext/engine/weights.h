@@ -16,10 +16,10 @@ Model build(const liteft_shape& shape, const liteft_weight* weights, int count, 
             const Kernels& kernels);
 
 // The same weights as float32, by the same names, for an engine that lays them out on its own.
-class Widened {
+class DequantizedWeights {
  public:
   // Throws as build does.
-  Widened(const liteft_shape& shape, const liteft_weight* weights, int count);
+  DequantizedWeights(const liteft_shape& shape, const liteft_weight* weights, int count);
   const ModelShape& shape() const { return shape_; }
   // As long as this object lives.
   const std::vector<liteft_weight>& weights() const { return weights_; }

@@ -4,16 +4,16 @@
 
 namespace liteft {
 
-bool Extent::holds(const Extent& other) const {
+bool WorkspaceSize::holds(const WorkspaceSize& other) const {
   return rows >= other.rows && texts >= other.texts && longest >= other.longest && members >= other.members;
 }
 
-Extent Extent::together(const Extent& other) const {
+WorkspaceSize WorkspaceSize::together(const WorkspaceSize& other) const {
   return {std::max(rows, other.rows), std::max(texts, other.texts), std::max(longest, other.longest),
           std::max(members, other.members)};
 }
 
-Workspace::Workspace(const Model& model, const Extent& wanted) : extent(wanted) {
+Workspace::Workspace(const Model& model, const WorkspaceSize& wanted) : size(wanted) {
   const ModelShape& shape = model.shape;
   const std::size_t rows = wanted.rows, texts = wanted.texts, width = shape.width, inner = shape.inner;
   const std::size_t wide = std::max(shape.width, shape.embedding), number = sizeof(float);
@@ -36,29 +36,29 @@ Workspace::Workspace(const Model& model, const Extent& wanted) : extent(wanted) 
   }
 }
 
-std::unique_ptr<Workspace> Shelf::take(const Extent& extent) {
-  Extent wanted = extent;
+std::unique_ptr<Workspace> WorkspacePool::take(const WorkspaceSize& size) {
+  WorkspaceSize wanted = size;
   {
     const std::lock_guard lock(mutex_);
     for (auto place = idle_.begin(); place != idle_.end(); ++place) {
-      if (!(*place)->extent.holds(extent)) continue;
+      if (!(*place)->size.holds(size)) continue;
       auto found = std::move(*place);
       idle_.erase(place);
       return found;
     }
     if (!idle_.empty()) {  // one that is too small is replaced by one that holds both, so their number does not grow
-      wanted = idle_.back()->extent.together(extent);
+      wanted = idle_.back()->size.together(size);
       idle_.pop_back();
     }
   }
   return std::make_unique<Workspace>(model_, wanted);
 }
 
-void Shelf::put(std::unique_ptr<Workspace> workspace) noexcept {
+void WorkspacePool::put(std::unique_ptr<Workspace> workspace) noexcept {
   const std::lock_guard lock(mutex_);
   try {
     idle_.push_back(std::move(workspace));
-  } catch (...) {  // no memory for the place on the shelf: it is made again when it is needed
+  } catch (...) {  // no memory for the place in the pool: it is made again when it is needed
   }
 }
 

@@ -100,8 +100,8 @@ void company_changes_nothing() {
   }
 }
 
-// A team passes several strips in turn where there are more than one and fewer than threads.
-void a_team_takes_several_strips() {
+// A team passes several row blocks in turn where there are more than one and fewer than threads.
+void a_team_takes_several_row_blocks() {
   std::mt19937 random(9);
   for (const liteft_shape& shape : kShapes) {
     Texts texts;
@@ -122,14 +122,14 @@ void a_team_takes_several_strips() {
   }
 }
 
-bool is_product(const std::string& name) {
+bool is_matmul(const std::string& name) {
   return name.find("layers.") == 0 && name.find("norm") == std::string::npos &&
          name.rfind(".weight") == name.size() - 7;
 }
 
-// Products in float among those in int8: with all of them in float the logits are those of float32, bit for bit where
+// Matmuls in float among those in int8: with all of them in float the logits are those of float32, bit for bit where
 // the attention is computed alike; and whichever they are, company and threads change nothing.
-void products_may_be_float_one_by_one() {
+void matmuls_may_be_float_one_by_one() {
   std::mt19937 random(11);
   for (const liteft_shape& shape : kShapes) {
     const Stored stored = random_weights(shape, true, 1);
@@ -140,7 +140,7 @@ void products_may_be_float_one_by_one() {
       const auto logits_of = [&](int precision, int threads, const Texts& some, auto chosen) {
         std::vector<liteft_weight> weights = stored.list();
         for (liteft_weight& weight : weights) {
-          if ((is_product(weight.name) || std::strcmp(weight.name, "embeddings.project.weight") == 0) &&
+          if ((is_matmul(weight.name) || std::strcmp(weight.name, "embeddings.project.weight") == 0) &&
               chosen(weight.name)) {
             weight.type |= LITEFT_FLOAT_PRODUCT;
           }
@@ -162,7 +162,7 @@ void products_may_be_float_one_by_one() {
         const auto chosen = [&](const char* name) { return std::strstr(name, part) != nullptr; };
         const std::vector<float> mixed = logits_of(LITEFT_INT8, 1, texts, chosen);
         bool there = false;
-        for (const auto& weight : stored.weights) there |= is_product(weight.name) && chosen(weight.name.c_str());
+        for (const auto& weight : stored.weights) there |= is_matmul(weight.name) && chosen(weight.name.c_str());
         if (there) EXPECT(mixed != coarse);
         EXPECT(logits_of(LITEFT_INT8, 3, texts, chosen) == mixed);
         const std::vector<float> last(mixed.end() - shape.labels, mixed.end());
@@ -172,8 +172,8 @@ void products_may_be_float_one_by_one() {
   }
 }
 
-// What is no product's weight cannot ask for a float product.
-void only_products_may_be_float() {
+// Only the weight of a linear layer may be marked as a float product.
+void only_matmuls_may_be_float() {
   const Stored stored = random_weights(kShapes[0], true, 1);
   for (const char* name : {"embeddings.word.weight", "layers.0.attention.norm.weight", "classifier.bias"}) {
     std::vector<liteft_weight> weights = stored.list();
@@ -288,7 +288,7 @@ void extreme_bytes_are_exact() {
   for (int text = 0; text < 5; ++text) texts.add(random, shape, 11);
   std::vector<float> expected;
   for (const char* instructions : kInstructions) {  // the portable ones first
-    // bf16 in the attention differs by more than a wrong product does.
+    // bf16 in the attention differs by more than a wrong matmul does.
     if (!offered(instructions) || liteft_peak(LITEFT_BF16, 1, instructions) > 0) continue;
     liteft_classifier* made = nullptr;
     EXPECT(liteft_create(&shape, weights.data(), static_cast<int>(weights.size()), LITEFT_INT8, 1, instructions,
@@ -404,7 +404,7 @@ void peaks_are_known() {
   EXPECT(liteft_peak(LITEFT_FP32, 1, "portable") > 0);
   EXPECT(liteft_peak(LITEFT_BF16, 1, "portable") == 0);
   EXPECT(liteft_peak(LITEFT_INT8, 2, "") > 0);
-  for (const char* instructions : kInstructions) {  // a loop from which the compiler takes the products looks fast
+  for (const char* instructions : kInstructions) {  // a loop from which the compiler takes the matmuls looks fast
     EXPECT(liteft_peak(LITEFT_INT8, 1, instructions) <= 100 * liteft_peak(LITEFT_FP32, 1, instructions));
   }
   EXPECT(liteft_peak(LITEFT_INT8, 0, "") == 0 && liteft_peak(9, 1, "") == 0 && liteft_peak(LITEFT_INT8, 1, "mmx") == 0);
@@ -547,9 +547,9 @@ int main() {
     if (offered(instructions)) std::printf(" %s", instructions);
   std::printf("\n");
   company_changes_nothing();
-  a_team_takes_several_strips();
-  products_may_be_float_one_by_one();
-  only_products_may_be_float();
+  a_team_takes_several_row_blocks();
+  matmuls_may_be_float_one_by_one();
+  only_matmuls_may_be_float();
   rectangles_are_packed();
   instruction_sets_agree();
   extreme_bytes_are_exact();

@@ -13,27 +13,27 @@
 namespace liteft {
 namespace {
 
-constexpr int kStrip = 10;  // tokens
+constexpr int kBlock = 10;  // tokens
 
-// A call of strips of one text each, and all that it refers to.
+// A call of row blocks of one text each, and all that it refers to.
 struct Caller {
-  explicit Caller(int strip_count) : offsets(strip_count + 1) {
-    for (int text = 0; text < strip_count; ++text) {
-      offsets[text + 1] = kStrip * (text + 1);
-      strips.push_back({text, text + 1});
+  explicit Caller(int block_count) : offsets(block_count + 1) {
+    for (int text = 0; text < block_count; ++text) {
+      offsets[text + 1] = kBlock * (text + 1);
+      blocks.push_back({text, text + 1});
     }
-    batch.texts = strip_count;
+    batch.texts = block_count;
     batch.offsets = offsets.data();
   }
-  bool is_computed() const { return call.computed == strips.size(); }
+  bool is_computed() const { return call.computed == blocks.size(); }
 
   std::vector<std::int32_t> offsets;
-  std::vector<Strip> strips;
+  std::vector<RowBlock> blocks;
   Batch batch;
-  Call call{batch, strips, {}, nullptr};
+  Call call{batch, blocks, {}, nullptr};
 };
 
-// Computes the next strip, and returns whose it was.
+// Computes the next row block, and returns whose it was.
 Call* step(Lane& lane, std::exception_ptr failure = nullptr) {
   const Lane::Turn turn = lane.take();
   if (turn) lane.put(turn, failure);
@@ -52,10 +52,10 @@ void a_short_call_goes_ahead() {
   EXPECT(step(lane) == &single.call);
   EXPECT(single.is_computed());
   lane.leave(single.call);
-  for (int strip = 1; strip < 8; ++strip) EXPECT(step(lane) == &first.call);
+  for (int block = 1; block < 8; ++block) EXPECT(step(lane) == &first.call);
   EXPECT(step(lane) == nullptr);  // whoever has the seat is computed: it leaves first
   lane.leave(first.call);
-  for (int strip = 0; strip < 8; ++strip) EXPECT(step(lane) == &second.call);
+  for (int block = 0; block < 8; ++block) EXPECT(step(lane) == &second.call);
   lane.leave(second.call);
 }
 
@@ -98,7 +98,7 @@ std::vector<double> equal_shares(const std::vector<double>& arrivals, std::vecto
   }
 }
 
-// One thread computes; a call that arrives within a strip waits for its end, and that is all it may lose.
+// One thread computes; a call that arrives within a row block waits for its end, and that is all it may lose.
 void no_call_ends_later_than_by_equal_shares() {
   std::mt19937 random(5);
   for (int round = 0; round < 200; ++round) {
@@ -111,7 +111,7 @@ void no_call_ends_later_than_by_equal_shares() {
     for (int number = 0; number < count; ++number) {
       arrivals.push_back((number ? arrivals.back() : 0.0) + static_cast<double>(random() % pause));
       callers.emplace_back(random() % 2 ? 1 : 1 + static_cast<int>(random() % 30));
-      tokens.push_back(kStrip * static_cast<double>(callers.back().strips.size()));
+      tokens.push_back(kBlock * static_cast<double>(callers.back().blocks.size()));
     }
     ends.resize(count);
     for (std::size_t arrived = 0; arrived < callers.size() || !here.empty();) {
@@ -120,7 +120,7 @@ void no_call_ends_later_than_by_equal_shares() {
         lane.enter(callers[arrived].call);
         here.push_back(arrived);
       }
-      if (step(lane)) now += kStrip;
+      if (step(lane)) now += kBlock;
       std::erase_if(here, [&](std::size_t each) {
         if (!callers[each].is_computed()) return false;
         ends[each] = now;
@@ -129,7 +129,7 @@ void no_call_ends_later_than_by_equal_shares() {
       });
     }
     const std::vector<double> shared = equal_shares(arrivals, tokens);
-    for (int each = 0; each < count; ++each) EXPECT(ends[each] <= shared[each] + 2 * kStrip + 1e-6);
+    for (int each = 0; each < count; ++each) EXPECT(ends[each] <= shared[each] + 2 * kBlock + 1e-6);
   }
 }
 

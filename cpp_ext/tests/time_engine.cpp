@@ -16,7 +16,7 @@ constexpr int kRounds = 11;
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
-// Operations of the products of one text of `tokens`, attention included, after the last layer's cut.
+// Operations of the matmuls of one text of `tokens`, attention included, after the last layer's cut.
 double operations(const liteft_shape& shape, double tokens) {
   const double width = shape.width, inner = shape.inner;
   const double layer_row = 2 * (4 * width * width + 2 * width * inner), attention_row = 4 * tokens * width;

@@ -23,7 +23,7 @@ extern "C" {
 /* Grows by one with every change that a caller compiled for the version before could notice. */
 #define LITEFT_ABI 1
 
-/* Precision of the products. On the CPU: fp32, bf16 and int8; on a GPU: bf16 and fp16. */
+/* Precision of the matmuls. On the CPU: fp32, bf16 and int8; on a GPU: bf16 and fp16. */
 enum { LITEFT_FP32 = 0, LITEFT_BF16 = 1, LITEFT_INT8 = 2, LITEFT_FP16 = 3 };
 enum { LITEFT_CLS = 0, LITEFT_MEAN = 1 }; /* pooling */
 enum { LITEFT_HEAD_NONE = 0, LITEFT_HEAD_TANH = 1, LITEFT_HEAD_RELU = 2, LITEFT_HEAD_GELU = 3 };
@@ -32,7 +32,7 @@ enum { LITEFT_GELU = 0, LITEFT_RELU = 1, LITEFT_GELU_TANH = 2, LITEFT_SILU = 3 }
 /* Of stored weights. INT4 is for tables of an even width: byte j of a row holds value j in its low half and value
    j + width / 2 in its high half, each as the value + 8. */
 enum { LITEFT_TYPE_FLOAT32 = 0, LITEFT_TYPE_FLOAT16 = 1, LITEFT_TYPE_INT8 = 2, LITEFT_TYPE_INT4 = 3 };
-/* Added to the type of a linear layer's weight: its product is in float32, whatever the precision of the others. */
+/* Added to the type of a linear layer's weight: its matmul is in float32, whatever the precision of the others. */
 enum { LITEFT_FLOAT_PRODUCT = 16 };
 
 typedef struct liteft_shape {
@@ -86,7 +86,7 @@ LITEFT_API const char* liteft_last_error(void);
 /* The best instruction set of this machine: "avx512", "portable", ... */
 LITEFT_API const char* liteft_instructions(void);
 /* Operations a second (a multiplication and an addition are two) that `threads` threads reach in a bare loop of a
-   product's inner instructions, over the same few values: the limit of this machine. 0 where the precision is not
+   matmul's inner instructions, over the same few values: the limit of this machine. 0 where the precision is not
    offered. It takes about a tenth of a second. */
 LITEFT_API double liteft_peak(int32_t precision, int32_t threads, const char* instructions);
 /* A classifier. `threads` counts the one that calls liteft_run; `instructions` is NULL or "" for the best of this
@@ -96,7 +96,7 @@ LITEFT_API int liteft_create(const liteft_shape* shape, const liteft_weight* wei
 /* A classifier on GPU number `device`, by libliteft_cuda, which lies beside this library and is opened now: CUDA is not
    touched before. `precision` is LITEFT_BF16 or LITEFT_FP16; weights may be of every type. `cublas` names folders,
    joined by colons, to be looked through for libcublasLt before the system's own; `cache` is a folder where the fastest
-   algorithm of each product is kept for the next time. Both may be NULL. A classifier made before a fork cannot run in
+   algorithm of each matmul is kept for the next time. Both may be NULL. A classifier made before a fork cannot run in
    the child. */
 LITEFT_API int liteft_create_cuda(const liteft_shape* shape, const liteft_weight* weights, int32_t count,
                                   int32_t precision, int32_t device, const char* cublas, const char* cache,

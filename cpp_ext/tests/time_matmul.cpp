@@ -1,4 +1,4 @@
-// The engine's products beside oneDNN's, on one core: the four matrices of a layer of MiniLM-L6, with what follows
+// The engine's matmuls beside oneDNN's, on one core: the four matrices of a layer of MiniLM-L6, with what follows
 // each.
 //
 //   time_products          prints JSON; run it on one core: taskset -c 0 time_products
@@ -36,7 +36,7 @@ constexpr int kZeroPoint = 128;
 struct Shape {
   const char* name;
   int inputs, outputs;
-  After after;
+  Epilogue epilogue;
 };
 
 struct Aligned {
@@ -48,7 +48,7 @@ struct Aligned {
   std::unique_ptr<void, decltype(&std::free)> data;
 };
 
-// The numbers of one product, as a file would hold them, and as each precision reads them.
+// The numbers of one matmul, as a file would hold them, and as each precision reads them.
 struct Numbers {
   Numbers(const Shape& shape, int rows) {
     std::mt19937 random(1);
@@ -88,8 +88,8 @@ class Ours {
     matrix_.values = values_.as<void>();
     matrix_.bias = bias_.as<float>();
     matrix_.scale = scale_.as<float>();
-    matrix_.offset = offset_.as<std::int32_t>();
-    std::fill_n(matrix_.offset, shape.outputs, 0);
+    matrix_.compensation = offset_.as<std::int32_t>();
+    std::fill_n(matrix_.compensation, shape.outputs, 0);
     std::fill_n(matrix_.scale, shape.outputs, kWeightScale);
     std::copy(numbers.bias.begin(), numbers.bias.end(), matrix_.bias);
     if (precision == Precision::int8) {
@@ -100,20 +100,20 @@ class Ours {
       if (precision == Precision::fp32)
         std::copy(numbers.input.begin(), numbers.input.end(), input_.as<float>());
       else
-        kernels.convert(precision, numbers.input.data(), rows, shape.inputs, input_.as<void>(), shape.inputs * 2,
-                        nullptr);
+        kernels.quantize_rows(precision, numbers.input.data(), rows, shape.inputs, input_.as<void>(), shape.inputs * 2,
+                              nullptr);
     }
-    product_.matrix = &matrix_;
-    product_.last_panel = matrix_.panels;
-    product_.rows = rows;
-    product_.input = input_.as<void>();
-    product_.input_stride = shape.inputs * value_bytes(precision);
-    product_.row_scale = scales_.data();
-    product_.output = out.data();
-    product_.after = shape.after;
-    product_.residual = numbers.residual.data();
+    matmul_.matrix = &matrix_;
+    matmul_.last_panel = matrix_.panels;
+    matmul_.rows = rows;
+    matmul_.input = input_.as<void>();
+    matmul_.input_stride = shape.inputs * value_bytes(precision);
+    matmul_.row_scale = scales_.data();
+    matmul_.output = out.data();
+    matmul_.epilogue = shape.epilogue;
+    matmul_.residual = numbers.residual.data();
   }
-  void run() { kernels_.multiply(product_); }
+  void run() { kernels_.matmul(matmul_); }
 
  private:
   static Aligned filled(int outputs) { return Aligned(round_up(outputs, 256) * 4); }
@@ -121,7 +121,7 @@ class Ours {
   Aligned values_, bias_, scale_, offset_, input_;
   std::vector<float> scales_;
   PackedMatrix matrix_;
-  Product product_;
+  Matmul matmul_;
 
  public:
   std::vector<float> out;
@@ -144,8 +144,8 @@ class Theirs {
       attributes.set_scales_mask(DNNL_ARG_WEIGHTS, 2);
       attributes.set_zero_points_mask(DNNL_ARG_SRC, 0);
     }
-    if (shape.after == After::gelu) after.append_eltwise(dnnl::algorithm::eltwise_gelu_erf, 0.0f, 0.0f);
-    if (shape.after == After::residual) after.append_binary(dnnl::algorithm::binary_add, output);
+    if (shape.epilogue == Epilogue::gelu) after.append_eltwise(dnnl::algorithm::eltwise_gelu_erf, 0.0f, 0.0f);
+    if (shape.epilogue == Epilogue::residual) after.append_binary(dnnl::algorithm::binary_add, output);
     attributes.set_post_ops(after);
     const dnnl::matmul::primitive_desc description(engine, input, weights, bias, output, attributes);
     implementation = description.impl_info_str();
@@ -178,7 +178,7 @@ class Theirs {
       arguments_.insert(
           {DNNL_ARG_ATTR_ZERO_POINTS | DNNL_ARG_SRC, given(std::vector<std::int32_t>{kZeroPoint}, {1}, Type::s32)});
     }
-    if (shape.after == After::residual) {
+    if (shape.epilogue == Epilogue::residual) {
       arguments_.insert({DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1,
                          given(numbers.residual, {rows, shape.outputs}, Type::f32)});
     }
@@ -198,7 +198,7 @@ class Theirs {
   std::string implementation;
 };
 
-// oneDNN's threads; its SYCL adds the time of a queue to each product.
+// oneDNN's threads; its SYCL adds the time of a queue to each matmul.
 const char* runtime() {
   switch (dnnl_version()->cpu_runtime) {
     case DNNL_RUNTIME_SEQ: return "sequential";
@@ -225,10 +225,10 @@ double median(std::vector<double> values) {
 }  // namespace
 
 int main() {
-  const Shape shapes[] = {{"query, key, value", 384, 1152, After::nothing},
-                          {"projection + residual", 384, 384, After::residual},
-                          {"inner + GELU", 384, 1536, After::gelu},
-                          {"outer + residual", 1536, 384, After::residual}};
+  const Shape shapes[] = {{"query, key, value", 384, 1152, Epilogue::none},
+                          {"projection + residual", 384, 384, Epilogue::residual},
+                          {"inner + GELU", 384, 1536, Epilogue::gelu},
+                          {"outer + residual", 1536, 384, Epilogue::residual}};
   const Kernels* kernels = nullptr;
   for (const Kernels* each : known_kernels()) {
     if (!kernels && each->available()) kernels = each;

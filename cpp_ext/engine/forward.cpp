@@ -1,4 +1,4 @@
-#include "engine/passage.h"
+#include "engine/forward.h"
 
 #include <algorithm>
 #include <cstring>
@@ -7,27 +7,27 @@
 namespace liteft {
 namespace {
 
-After after_of(Activation activation) {
+Epilogue epilogue_of(Activation activation) {
   switch (activation) {
-    case Activation::relu: return After::relu;
-    case Activation::gelu_tanh: return After::gelu_tanh;
-    case Activation::silu: return After::silu;
+    case Activation::relu: return Epilogue::relu;
+    case Activation::gelu_tanh: return Epilogue::gelu_tanh;
+    case Activation::silu: return Epilogue::silu;
     case Activation::gelu: break;
   }
-  return After::gelu;
+  return Epilogue::gelu;
 }
 
-After after_of(Head head) {
+Epilogue epilogue_of(Head head) {
   switch (head) {
-    case Head::tanh: return After::tanh;
-    case Head::relu: return After::relu;
-    case Head::gelu: return After::gelu;
+    case Head::tanh: return Epilogue::tanh;
+    case Head::relu: return Epilogue::relu;
+    case Head::gelu: return Epilogue::gelu;
     case Head::none: break;
   }
-  return After::nothing;
+  return Epilogue::none;
 }
 
-// Rows as a product reads them.
+// Rows as a matmul reads them.
 struct Operand {
   const void* data;
   std::size_t stride;   // bytes from a row to the next
@@ -44,23 +44,24 @@ struct Rows {
   std::size_t stride;
 };
 
-// Who has written the share of rows that a member is about to read.
+// Who wrote the share of rows that a member is about to read.
 enum class Written { by_itself, by_others_too };
 
-// The passage as one member of the team sees it. Steps end without a meeting: who reads what others wrote meets before.
-class Passage {
+// The forward pass as one member of the team sees it. A step ends without a barrier: whoever reads what others wrote
+// waits at a barrier first.
+class Forward {
  public:
-  Passage(const Model& model, const Batch& batch, Strip strip, Member member, Workspace& workspace)
+  Forward(const Model& model, const Batch& batch, RowBlock block, TeamMember member, Workspace& workspace)
       : model_(model),
         kernels_(*model.kernels),
         shape_(model.shape),
         batch_(batch),
-        strip_(strip),
+        block_(block),
         member_(member),
         w_(workspace),
-        base_(batch.offsets[strip.first]),
-        rows_(batch.offsets[strip.last] - base_),
-        texts_(strip.last - strip.first) {}
+        base_(batch.offsets[block.first]),
+        rows_(batch.offsets[block.last] - base_),
+        texts_(block.last - block.first) {}
 
   void run(float* logits) {
     embed();
@@ -71,58 +72,58 @@ class Passage {
 
  private:
   Span mine(int count) const { return share(count, member_.number, member_.of); }
-  void meet() { member_.barrier.wait(); }
+  void barrier() { member_.barrier.wait(); }
 
-  // The first row of a text of the strip, among the strip's rows.
-  int first_row(int text) const { return batch_.offsets[strip_.first + text] - base_; }
+  // The first row of a text of the row block, among the row block's rows.
+  int first_row(int text) const { return batch_.offsets[block_.first + text] - base_; }
 
-  // Rows as a product reads them, whole when this returns. Each member converts its share; where it has not written
-  // that share itself, all meet before. The products of a model may differ in precision.
+  // Rows as a matmul reads them, all of them there when this returns. Each member quantizes its share; where others
+  // have written to that share, there is a barrier before. The matmuls of a model may differ in precision.
   Operand prepare(const Linear& reader, const float* x, int rows, int width, Buffer& place, float* scales,
                   Written written) {
     const Precision precision = reader.matrix().precision;
     if (precision == Precision::fp32) {
-      meet();
+      barrier();
       return {x, width * sizeof(float), nullptr};
     }
-    if (written == Written::by_others_too) meet();
+    if (written == Written::by_others_too) barrier();
     const std::size_t bytes = row_bytes(precision, width);
     const auto [begin, end] = mine(rows);
-    kernels_.convert(precision, x + static_cast<std::size_t>(begin) * width, end - begin, width,
-                     place.bytes() + begin * bytes, bytes, scales + begin);
-    meet();
+    kernels_.quantize_rows(precision, x + static_cast<std::size_t>(begin) * width, end - begin, width,
+                           place.bytes() + begin * bytes, bytes, scales + begin);
+    barrier();
     return {place.data(), bytes, scales};
   }
 
-  void multiply(const Linear& linear, const Operand& input, int rows, float* output, After after = After::nothing,
-                const float* residual = nullptr) {
+  void matmul(const Linear& linear, const Operand& input, int rows, float* output, Epilogue epilogue = Epilogue::none,
+              const float* residual = nullptr) {
     const PackedMatrix& matrix = linear.matrix();
-    Product product;
-    product.matrix = &matrix;
+    Matmul given;
+    given.matrix = &matrix;
     const auto [first, last] = mine(matrix.panels);
-    product.first_panel = first;
-    product.last_panel = last;
-    product.rows = rows;
-    product.input = input.data;
-    product.input_stride = input.stride;
-    product.row_scale = input.scales;
-    product.output = output;
-    product.after = after;
-    product.residual = residual;
-    kernels_.multiply(product);
+    given.first_panel = first;
+    given.last_panel = last;
+    given.rows = rows;
+    given.input = input.data;
+    given.input_stride = input.stride;
+    given.row_scale = input.scales;
+    given.output = output;
+    given.epilogue = epilogue;
+    given.residual = residual;
+    kernels_.matmul(given);
   }
 
-  void normalize(const Norm& norm, const float* x, int rows, int width, float* y) {
+  void layer_norm(const Norm& norm, const float* x, int rows, int width, float* y) {
     const auto [begin, end] = mine(rows);
     const std::size_t first = static_cast<std::size_t>(begin) * width;
-    kernels_.normalize(x + first, norm.gamma.data(), norm.beta.data(), shape_.epsilon, end - begin, width, y + first);
+    kernels_.layer_norm(x + first, norm.gamma.data(), norm.beta.data(), shape_.epsilon, end - begin, width, y + first);
   }
 
   void embed() {
     const int width = shape_.embedding;
     float* sums = w_.sums.floats();
     const auto [begin, end] = mine(rows_);
-    int text = strip_.first;
+    int text = block_.first;
     for (int row = begin; row < end; ++row) {
       const int token = base_ + row;
       while (batch_.offsets[text + 1] <= token) ++text;
@@ -133,12 +134,12 @@ class Passage {
       if (shape_.types) model_.types.add_row(batch_.types ? batch_.types[token] : 0, width, out);
     }
     if (shape_.embedding == shape_.width)
-      return normalize(model_.embedding_norm, sums, rows_, width, w_.hidden.floats());
-    normalize(model_.embedding_norm, sums, rows_, width, sums);
+      return layer_norm(model_.embedding_norm, sums, rows_, width, w_.hidden.floats());
+    layer_norm(model_.embedding_norm, sums, rows_, width, sums);
     const Operand input =
         prepare(model_.embedding_projection, sums, rows_, width, w_.input, w_.scales.floats(), Written::by_itself);
-    multiply(model_.embedding_projection, input, rows_, w_.hidden.floats());
-    meet();  // so that the first layer may take the rows for its own
+    matmul(model_.embedding_projection, input, rows_, w_.hidden.floats());
+    barrier();  // so that the first layer may write to these rows
   }
 
   void layer(const Layer& layer) {
@@ -148,22 +149,22 @@ class Passage {
     const Operand input =
         prepare(reader, w_.hidden.floats(), rows_, shape_.width, w_.input, w_.scales.floats(), Written::by_itself);
     if (!layer.cls_only) {
-      multiply(layer.query_key_value, input, rows_, projected);
-      meet();
+      matmul(layer.query_key_value, input, rows_, projected);
+      barrier();
       attend(false, {projected, 3 * width}, {projected + width, 3 * width}, {projected + 2 * width, 3 * width});
       return follow(layer, rows_, w_.hidden.floats());
     }
-    // Only the first row of each text asks, and only these rows go on.
-    multiply(layer.key_value, input, rows_, projected);
+    // Only the first row of each text is a query, and only these rows go on.
+    matmul(layer.key_value, input, rows_, projected);
     const Operand first = gather_first(layer, input);
-    multiply(layer.query, first, texts_, w_.queries.floats());
-    meet();
+    matmul(layer.query, first, texts_, w_.queries.floats());
+    barrier();
     attend(true, {w_.queries.floats(), width}, {projected, 2 * width}, {projected + width, 2 * width});
     follow(layer, texts_, w_.pooled.floats());
   }
 
-  // The first rows of the texts: as floats into `pooled`, and as the product that asks reads them. Where keys and
-  // values read rows of its precision, those are copied; else the rows are converted anew.
+  // The first rows of the texts: as floats into `pooled`, and as the query matmul reads them. Where keys and values
+  // read rows of the same precision, those are copied; else the rows are quantized again.
   Operand gather_first(const Layer& layer, const Operand& input) {
     const Precision precision = layer.query.matrix().precision;
     const bool alike = precision == layer.key_value.matrix().precision;
@@ -181,14 +182,14 @@ class Passage {
       return prepare(layer.query, w_.pooled.floats(), texts_, shape_.width, w_.first_input, w_.first_scales.floats(),
                      Written::by_itself);
     }
-    meet();
+    barrier();
     return {w_.first_input.data(), input.stride, w_.first_scales.floats()};
   }
 
-  // Heads of texts are shared among the members; what each comes to is in `context`.
+  // The heads of all texts are shared among the members; the results are in `context`.
   void attend(bool first_only, Rows query, Rows key, Rows value) {
     Attention given;
-    given.halves = model_.precision != Precision::fp32 && kernels_.bf16;
+    given.bf16 = model_.precision != Precision::fp32 && kernels_.bf16;
     given.head_size = shape_.width / shape_.heads;
     given.query_stride = query.stride;
     given.stride = key.stride;
@@ -200,44 +201,44 @@ class Passage {
       given.first_head = piece % shape_.heads;
       given.last_head = std::min(shape_.heads, given.first_head + end - piece);
       piece += given.last_head - given.first_head;
-      const std::size_t row = first_row(text), asking = first_only ? text : row;
+      const std::size_t row = first_row(text), query_row = first_only ? text : row;
       given.keys = first_row(text + 1) - first_row(text);
       given.queries = first_only ? 1 : given.keys;
-      given.query = query.data + asking * query.stride;
+      given.query = query.data + query_row * query.stride;
       given.key = key.data + row * key.stride;
       given.value = value.data + row * value.stride;
       given.key_mask = batch_.key_mask ? batch_.key_mask + base_ + row : nullptr;
-      given.output = w_.context.floats() + asking * shape_.width;
+      given.output = w_.context.floats() + query_row * shape_.width;
       kernels_.attend(given);
     }
   }
 
-  // What follows the attention, of `rows` rows; `hidden` holds the layer's input, then its output.
+  // All that follows attention, for `rows` rows; `hidden` holds the layer's input, then its output.
   void follow(const Layer& layer, int rows, float* hidden) {
     const int width = shape_.width;
     float* sums = w_.sums.floats();
     float* scales = w_.scales.floats();
     const Operand context =
         prepare(layer.projection, w_.context.floats(), rows, width, w_.input, scales, Written::by_others_too);
-    multiply(layer.projection, context, rows, sums, After::residual, hidden);
-    meet();
-    normalize(layer.attention_norm, sums, rows, width, hidden);
+    matmul(layer.projection, context, rows, sums, Epilogue::residual, hidden);
+    barrier();
+    layer_norm(layer.attention_norm, sums, rows, width, hidden);
     const Operand narrow = prepare(layer.inner, hidden, rows, width, w_.input, scales, Written::by_itself);
     for (int begin = 0; begin < rows; begin += kInnerRows) {
       const int count = std::min(kInnerRows, rows - begin);
       const std::size_t first = static_cast<std::size_t>(begin) * width;
-      multiply(layer.inner, narrow.from(begin), count, w_.inner.floats(), after_of(shape_.activation));
+      matmul(layer.inner, narrow.from(begin), count, w_.inner.floats(), epilogue_of(shape_.activation));
       const Operand wide = prepare(layer.outer, w_.inner.floats(), count, shape_.inner, w_.inner_input, scales + rows,
                                    Written::by_others_too);
-      multiply(layer.outer, wide, count, sums + first, After::residual, hidden + first);
-      meet();
+      matmul(layer.outer, wide, count, sums + first, Epilogue::residual, hidden + first);
+      barrier();
     }
-    normalize(layer.output_norm, sums, rows, width, hidden);
+    layer_norm(layer.output_norm, sums, rows, width, hidden);
   }
 
   // The mean of each text over the rows that the mask keeps.
   void pool() {
-    meet();
+    barrier();
     const int width = shape_.width;
     const auto [begin, end] = mine(texts_);
     for (int text = begin; text < end; ++text) {
@@ -257,33 +258,33 @@ class Passage {
   void head(float* logits) {
     const std::size_t stride = shape_.width * sizeof(float);
     const Buffer* rows = &w_.pooled;
-    meet();
+    barrier();
     if (shape_.head != Head::none) {
-      multiply(model_.dense, {rows->data(), stride, nullptr}, texts_, w_.dense.floats(), after_of(shape_.head));
-      meet();
+      matmul(model_.dense, {rows->data(), stride, nullptr}, texts_, w_.dense.floats(), epilogue_of(shape_.head));
+      barrier();
       rows = &w_.dense;
     }
-    multiply(model_.classifier, {rows->data(), stride, nullptr}, texts_,
-             logits + static_cast<std::size_t>(strip_.first) * shape_.labels);
+    matmul(model_.classifier, {rows->data(), stride, nullptr}, texts_,
+           logits + static_cast<std::size_t>(block_.first) * shape_.labels);
   }
 
   const Model& model_;
   const Kernels& kernels_;
   const ModelShape& shape_;
   const Batch& batch_;
-  const Strip strip_;
-  const Member member_;
+  const RowBlock block_;
+  const TeamMember member_;
   Workspace& w_;
-  const int base_;   // the strip's first token in the batch
-  const int rows_;   // of the strip
-  const int texts_;  // of the strip
+  const int base_;   // the row block's first token in the batch
+  const int rows_;   // of the row block
+  const int texts_;  // of the row block
 };
 
 }  // namespace
 
-void pass(const Model& model, const Batch& batch, Strip strip, Member member, Workspace& workspace,
-          float* logits) noexcept {
-  Passage(model, batch, strip, member, workspace).run(logits);
+void forward(const Model& model, const Batch& batch, RowBlock block, TeamMember member, Workspace& workspace,
+             float* logits) noexcept {
+  Forward(model, batch, block, member, workspace).run(logits);
 }
 
 }  // namespace liteft
