@@ -23,7 +23,7 @@ from machine import ROOT, commit, machine, tell, versions, write_result
 from liteft.data import load_dataset
 from liteft.distillation import distill
 from liteft.distillation.layers import choose_layers
-from liteft.metrics import correct, paired_interval_over_seeds
+from liteft.metrics import paired_interval_over_seeds
 from liteft.run import Run, read_run
 
 CHOICES = ("first", "spread", "ends")
@@ -84,7 +84,7 @@ def hits(runs: list[Run]) -> list[Any]:
     found = []
     for run in runs:
         logits, labels = run.predictions("validation")
-        found.append(correct(logits, labels, task=run.task))
+        found.append(run.task.correct(logits, labels))
     return found
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import tomli_w
 from stored import stored_comparison, stored_seeds
 
-from liteft.metrics import primary_metric
+from liteft.tasks import task_named
 from liteft.text_tables import markdown, share
 
 __all__ = ["card_text", "table_text", "with_table"]
@@ -23,7 +23,6 @@ __all__ = ["card_text", "table_text", "with_table"]
 Results = Mapping[str, Any]
 
 _BEGIN, _END = "<!-- results -->", "<!-- end of results -->"
-_TASKS = {"single_label": "one label a text", "multi_label": "any number of labels a text"}
 
 
 def card_text(results: Results) -> str:
@@ -58,7 +57,7 @@ def table_text(results: Sequence[Results]) -> str:
     header = ("model", "measure", "teacher %", "student %", "control %", "artifact %")
     rows = [(*header, "student - control", "teacher MB", "artifact MB", "latency")]
     for one in results:
-        metric = primary_metric(one["data"]["task"])
+        metric = task_named(one["data"]["task"]).primary_metric
         means = {row["kind"]: 100 * row["metrics"][metric]["mean"] for row in one["seeds"]["rows"]}
         artifact = one["artifact"]["against_model"]["artifact"]
         gain = next((_difference(found) for found in one["seeds"]["differences"] if found["against"] == "control"), "-")
@@ -96,7 +95,7 @@ def _facts(results: Results) -> str:
     scheme = f" ({artifact['int8_scheme']})" if artifact["int8_scheme"] else ""
     rows = [
         ("", ""),
-        ("Task", _TASKS[data["task"]] + (", pairs of texts" if data["paired"] else "")),
+        ("Task", task_named(data["task"]).description + (", pairs of texts" if data["paired"] else "")),
         ("Labels", f"{len(data['labels'])}: {labels}"),
         ("Teacher", f"{teacher['base']}, {teacher['pooling']} pooling, {_millions(teacher)}"),
         ("Student", f"{student['size']}, {_millions(student)}"),
@@ -135,8 +134,7 @@ def _reproduce(results: Results) -> str:
 
 
 def _quality(results: Results) -> str:
-    task = results["data"]["task"]
-    metric = primary_metric(task)
+    metric = task_named(results["data"]["task"]).primary_metric
     other = "macro_f1"
     skipped = {"train", *results["data"]["unknown_labels_only"]}
     splits = [name for name in results["data"]["rows"] if name not in skipped]

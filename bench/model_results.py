@@ -36,7 +36,6 @@ from liteft import Dataset, files, load_dataset
 from liteft.artifact import Artifact
 from liteft.config import Recipe, read_recipe
 from liteft.errors import ConfigError, DataError, LiteftError
-from liteft.metrics import primary_metric
 from liteft.report import Comparison, compare, seeds_table
 from liteft.run import Run
 
@@ -258,7 +257,7 @@ def _comparison(comparison: Comparison, name: str, runs: Sequence[Run]) -> dict[
     A text or two may fall otherwise on another processor. More than that says that run.json is not of this model.
     """
     content = comparison.to_dict()
-    metric = primary_metric(comparison.task)
+    metric = comparison.task.primary_metric
     own = {run.path.name: run.metrics[comparison.split][metric] for run in runs}
     for model in content["models"]:
         model["path"] = f"RUNS/{name}/{model['name']}"

@@ -25,7 +25,7 @@ from liteft.data import Dataset, Split
 from liteft.distillation.teachers import Teacher, with_labels
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import load_classifier
-from liteft.metrics import correct, mcnemar, wilson_interval
+from liteft.metrics import mcnemar, wilson_interval
 from liteft.run import Run, read_run
 
 PACKAGES = ("liteft", "torch", "transformers", "onnx", "onnxruntime", "tokenizers", "numpy")
@@ -117,7 +117,7 @@ def exported(student: Run, dataset: Dataset, pieces: int, teacher_right: np.ndar
 
 def judged(logits: np.ndarray, split: Split, dataset: Dataset) -> np.ndarray:
     """Return which texts are right, boolean (texts,)."""
-    return np.asarray(correct(logits, split.labels, task=dataset.task, foreign=split.foreign))
+    return dataset.task.correct(logits, split.labels, foreign=split.foreign)
 
 
 if __name__ == "__main__":

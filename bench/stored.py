@@ -15,6 +15,7 @@ from liteft.report.result import Comparison, Measured
 from liteft.report.seeds import SeedsDifference, SeedsRow, SeedsTable
 from liteft.report.subjects import Subject
 from liteft.report.workers import Speed
+from liteft.tasks import task_named
 
 __all__ = ["stored_comparison", "stored_seeds"]
 
@@ -38,7 +39,7 @@ def stored_seeds(content: Results) -> SeedsTable:
             )
             for found in content["differences"]
         ),
-        task=content["task"],
+        task=task_named(content["task"]),
         data=content["data"],
         split=content["split"],
         texts=content["texts"],
@@ -48,9 +49,10 @@ def stored_seeds(content: Results) -> SeedsTable:
 
 def stored_comparison(content: Results) -> Comparison:
     """Return as much of a comparison as its tables show."""
-    kept = ("task", "data", "split", "texts", "majority", "threads", "device", "batch_size", "machine")
+    kept = ("data", "split", "texts", "majority", "threads", "device", "batch_size", "machine")
     return Comparison(
         models=tuple(_measured(model, content["task"]) for model in content["models"]),
+        task=task_named(content["task"]),
         notes=tuple(content["notes"]),
         **{name: content[name] for name in kept},
     )
@@ -61,7 +63,7 @@ def _measured(model: Results, task: Any) -> Measured:
         **{name: model[name] for name in ("name", "form", "engine", "parameters")},
         path=Path(model["path"]),
         folder=Path(model["path"]),
-        task=task,
+        task=task_named(task),
         labels=(),
         paired=False,
         model_bytes=round(model["model_mb"] * 1e6),

@@ -27,7 +27,6 @@ from liteft.data import load_dataset
 from liteft.errors import ConfigError, LiteftError
 from liteft.finetuning import finetune
 from liteft.finetuning.teacher import resolve_recipe
-from liteft.metrics import primary_metric
 from liteft.run import Run
 
 PACKAGES = ("liteft", "torch", "transformers")
@@ -52,7 +51,7 @@ def main() -> int:
     except LiteftError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
-    metric = primary_metric(data.task)
+    metric = data.task.primary_metric
     place = f"models/{given.recipe.resolve().parent.name}/recipe.toml"
     words = [f"--recipe {place}", f"--data DATA/{data.name}", "--runs RUNS"]
     words += [f"--try {shlex.quote(name)}" for name in tried]
@@ -87,7 +86,7 @@ def folder_name(name: str) -> str:
 
 def row(name: str, recipe: Recipe, run: Run) -> dict[str, Any]:
     """Return what one candidate came to on validation: the metric of its best checkpoint, and when that was."""
-    metric = primary_metric(run.task)
+    metric = run.task.primary_metric
     scores = run.metrics["validation"]
     found = {"settings": name, "validation": scores[metric], "interval": scores[f"{metric}_interval"]}
     kept = ("steps", "best_step", "precision", "training_seconds", "weights_sha256")

@@ -24,7 +24,7 @@ from liteft.data import Dataset
 from liteft.distillation.teachers import Teacher, with_labels
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import load_classifier
-from liteft.metrics import agreement, correct, mcnemar, wilson_interval
+from liteft.metrics import mcnemar, wilson_interval
 from liteft.run import read_run
 from liteft.trimming import prove_trimming, trim_classifier
 
@@ -44,7 +44,7 @@ def measure(run_path: Path, dataset: Dataset, budgets: list[int]) -> list[dict[s
             split = dataset.split(name)
             logits = _logits(trimmed, dataset, name)
             before, after = (
-                correct(each, split.labels, task=dataset.task, foreign=split.foreign) for each in (whole[name], logits)
+                dataset.task.correct(each, split.labels, foreign=split.foreign) for each in (whole[name], logits)
             )
             proof = prove_trimming(loaded, trimmed, vocabulary, split)
             row[name] = {
@@ -53,7 +53,7 @@ def measure(run_path: Path, dataset: Dataset, budgets: list[int]) -> list[dict[s
                 "accuracy": float(after.mean()),
                 "accuracy_interval": list(wilson_interval(int(after.sum()), len(after))),
                 "paired": asdict(mcnemar(before, after)),
-                "agreement": agreement(whole[name], logits, dataset.task),
+                "agreement": dataset.task.agreement(whole[name], logits),
             }
         with tempfile.TemporaryDirectory() as folder:
             artifact = liteft.export(
@@ -71,8 +71,8 @@ def measure(run_path: Path, dataset: Dataset, budgets: list[int]) -> list[dict[s
             }
             with liteft.load(artifact.path) as classifier:
                 test = dataset.test
-                right = correct(
-                    classifier.logits(test.texts, test.pairs), test.labels, task=dataset.task, foreign=test.foreign
+                right = dataset.task.correct(
+                    classifier.logits(test.texts, test.pairs), test.labels, foreign=test.foreign
                 )
                 row["int8"]["test_accuracy"] = float(right.mean())
         rows.append(row)

@@ -16,12 +16,22 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Final, Literal, NoReturn
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetPydanticSchema,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import CoreSchema, core_schema
 
 from liteft import files, untrusted
 from liteft.errors import ArtifactError, Hint, ModelError, first_line
 from liteft.foreign.folders import RUN_FILE, finished_runs, likely_run
-from liteft.metrics import Task
+from liteft.tasks import Task, TaskName, task_named
 from liteft.tokenization import TextTokenizer
 from liteft.untrusted.patterns import UnknownPattern
 from liteft.untrusted.tokenizer import checked_tokenizer
@@ -86,13 +96,23 @@ class FileEntry(BaseModel):
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
+def _stored_task(_: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    """The task of a name, written as its name."""
+    return core_schema.no_info_after_validator_function(
+        task_named, handler(TaskName), serialization=core_schema.to_string_ser_schema()
+    )
+
+
+StoredTask = Annotated[Task, GetPydanticSchema(_stored_task)]
+
+
 class Manifest(BaseModel):
     """What an artifact is: enough to turn text into labelled scores, and to say where it came from."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal[1]
-    task: Task
+    task: StoredTask
     labels: Annotated[tuple[Label, ...], Field(min_length=1, max_length=100_000), AfterValidator(_different)]
     activation: Literal["softmax", "sigmoid", "none"]
     pooling: Literal["cls", "mean", "last"]
@@ -124,8 +144,8 @@ class Manifest(BaseModel):
 
     @model_validator(mode="after")
     def _check_labels(self) -> Manifest:
-        if self.task == "single_label" and len(self.labels) < 2:
-            raise ValueError("a single_label task needs two or more labels; one alone would always be chosen")
+        if len(self.labels) < self.task.fewest_labels:
+            raise ValueError(f"a {self.task} task needs two or more labels; one alone would always be chosen")
         return self
 
 

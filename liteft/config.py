@@ -18,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from liteft import files
 from liteft.errors import ConfigError, Hint, closest, option
 from liteft.field_words import field_words
-from liteft.metrics import Task
+from liteft.tasks import TaskName
 
 __all__ = [
     "DataRecipe",
@@ -68,7 +68,7 @@ class DataRecipe(_Table):
     pair: str | None = None
     label: str | list[str] | None = Field(default=None, description="several columns hold 0 or 1 each")
     label_names: list[str] | None = Field(default=None, description="what integers and vectors stand for")
-    task: Task | None = None
+    task: TaskName | None = None
     encoding: str | None = None
     delimiter: str | None = None
     label_separator: str | None = None

@@ -28,7 +28,7 @@ from liteft import files
 from liteft.errors import ModelError, RunError, first_line
 from liteft.foreign.folders import RUN_FILE, finished_runs, likely_run
 from liteft.foreign.weights import ADAPTER, BASE, WEIGHTS, require_weights, weights_sha256
-from liteft.metrics import Task
+from liteft.tasks import Task, task_named
 
 __all__ = [
     "ADAPTER",
@@ -78,8 +78,8 @@ class Run:
 
     @property
     def task(self) -> Task:
-        """Either single_label or multi_label."""
-        return cast(Task, self.info["task"])
+        """What its labels mean: equal to "single_label" or "multi_label"."""
+        return task_named(self.info["task"])
 
     @property
     def metrics(self) -> dict[str, dict[str, Any]]:

@@ -13,6 +13,7 @@ from sklearn import metrics as reference
 
 from liteft import metrics
 from liteft.errors import ModelError
+from liteft.tasks import MULTI_LABEL, SINGLE_LABEL, Task
 
 
 def random_case(texts: int, labels: int, seed: int, noise: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -51,22 +52,22 @@ def test_half_precision_logits_are_raised_to_float32() -> None:
 
 
 def test_decide_takes_the_first_of_equal_logits() -> None:
-    decisions = metrics.decide(np.array([[1.0, 1.0], [0.0, 2.0]]), "single_label")
+    decisions = SINGLE_LABEL.decide(np.array([[1.0, 1.0], [0.0, 2.0]]))
     assert decisions.tolist() == [0, 1]
     assert decisions.dtype == np.int64
 
 
 def test_decide_multi_label_is_strictly_above_the_threshold() -> None:
     logits = np.array([[0.0, 0.1, -0.1]])
-    assert metrics.decide(logits, "multi_label").tolist() == [[False, True, False]]
+    assert MULTI_LABEL.decide(logits).tolist() == [[False, True, False]]
     each = np.array([0.4, 0.6, 0.4])
-    assert metrics.decide(logits, "multi_label", each).tolist() == [[True, False, True]]
+    assert MULTI_LABEL.decide(logits, each).tolist() == [[True, False, True]]
 
 
 @pytest.mark.parametrize("labels", [2, 6, 150])
 def test_single_label_scores_equal_scikit_learn(labels: int) -> None:
     logits, gold = random_case(600, labels, seed=labels)
-    found = metrics.score(logits, gold, task="single_label")
+    found = SINGLE_LABEL.score(logits, gold)
     decided = logits.argmax(axis=1)
     assert found["accuracy"] == pytest.approx(reference.accuracy_score(gold, decided))
     assert found["macro_f1"] == pytest.approx(reference.f1_score(gold, decided, average="macro"))
@@ -76,7 +77,7 @@ def test_single_label_scores_equal_scikit_learn(labels: int) -> None:
 
 def test_multi_label_scores_equal_scikit_learn() -> None:
     logits, gold = random_multi(400, 12, seed=1)
-    found = metrics.score(logits, gold, task="multi_label")
+    found = MULTI_LABEL.score(logits, gold)
     decided = logits > 0
     assert found["exact_match"] == pytest.approx(reference.accuracy_score(gold, decided))
     assert found["micro_f1"] == pytest.approx(reference.f1_score(gold, decided, average="micro"))
@@ -87,35 +88,35 @@ def test_multi_label_scores_equal_scikit_learn() -> None:
 def test_macro_f1_leaves_out_labels_that_occur_nowhere() -> None:
     logits = np.eye(4)[[0, 1, 1]]
     gold = np.array([0, 1, 0])
-    macro = metrics.score(logits, gold, task="single_label")["macro_f1"]
+    macro = SINGLE_LABEL.score(logits, gold)["macro_f1"]
     assert macro == pytest.approx(reference.f1_score(gold, [0, 1, 1], average="macro"))
     multi_gold = np.array([[True, False, False], [False, True, False]])
-    multi = metrics.score(np.where(multi_gold, 1.0, -1.0), multi_gold, task="multi_label")
+    multi = MULTI_LABEL.score(np.where(multi_gold, 1.0, -1.0), multi_gold)
     assert multi["macro_f1"] == 1.0
 
 
 def test_rows_with_an_unknown_label_count_as_wrong() -> None:
     logits = np.array([[2.0, 0.0], [2.0, 0.0], [0.0, 2.0], [0.0, 2.0]])
     gold = np.array([0, -1, 1, -1])
-    found = metrics.score(logits, gold, task="single_label")
+    found = SINGLE_LABEL.score(logits, gold)
     assert found["accuracy"] == 0.5
     assert found["macro_f1"] == pytest.approx(2 / 3)  # each label: 1 hit, 1 gold, 2 predicted
     assert found["log_loss"] == pytest.approx(math.log(1 + math.exp(-2)))
-    assert metrics.correct(logits, gold, task="single_label").tolist() == [True, False, True, False]
+    assert SINGLE_LABEL.correct(logits, gold).tolist() == [True, False, True, False]
 
 
 def test_foreign_rows_of_a_multi_label_set_are_never_right() -> None:
     gold = np.array([[True, False], [False, False]])
     logits = np.where(gold, 1.0, -1.0)
     foreign = np.array([False, True])
-    found = metrics.score(logits, gold, task="multi_label", foreign=foreign)
+    found = MULTI_LABEL.score(logits, gold, foreign=foreign)
     assert found["exact_match"] == 0.5
     assert found["micro_f1"] == pytest.approx(2 / 3)  # 1 hit, 1 label missed
-    assert metrics.correct(logits, gold, task="multi_label", foreign=foreign).tolist() == [True, False]
+    assert MULTI_LABEL.correct(logits, gold, foreign=foreign).tolist() == [True, False]
 
 
 def test_all_rows_unknown_has_no_log_loss() -> None:
-    found = metrics.score(np.array([[1.0, 0.0]]), np.array([-1]), task="single_label")
+    found = SINGLE_LABEL.score(np.array([[1.0, 0.0]]), np.array([-1]))
     assert "log_loss" not in found
     assert found["accuracy"] == 0 and found["macro_f1"] == 0
 
@@ -135,40 +136,35 @@ def test_calibration_error_is_zero_for_certain_and_right() -> None:
 
 def test_agreement_counts_texts_with_the_same_decision() -> None:
     first, second = np.array([[1.0, 0], [0, 1]]), np.array([[5.0, 0], [1, 0]])
-    assert metrics.agreement(first, second, "single_label") == 0.5
-    assert metrics.agreement(first - 0.5, second - 0.5, "multi_label") == 0.5
+    assert SINGLE_LABEL.agreement(first, second) == 0.5
+    assert MULTI_LABEL.agreement(first - 0.5, second - 0.5) == 0.5
 
 
 def test_majority_share() -> None:
-    assert metrics.majority_share(np.array([0, 0, 1, -1, -1, -1]), task="single_label") == pytest.approx(1 / 3)
+    assert SINGLE_LABEL.majority_share(np.array([0, 0, 1, -1, -1, -1])) == pytest.approx(1 / 3)
     multi = np.array([[True, False], [True, False], [False, False]])
-    assert metrics.majority_share(multi, task="multi_label") == pytest.approx(2 / 3)
-
-
-def test_primary_metric() -> None:
-    assert metrics.primary_metric("single_label") == "accuracy"
-    assert metrics.primary_metric("multi_label") == "micro_f1"
+    assert MULTI_LABEL.majority_share(multi) == pytest.approx(2 / 3)
 
 
 def test_logits_that_are_not_finite_are_an_error_that_counts_them() -> None:
     logits = np.array([[np.nan, 0.0], [1.0, 0.0]])
     with pytest.raises(ModelError, match="not finite for 1 of 2 texts"):
-        metrics.score(logits, np.array([0, 0]), task="single_label")
+        SINGLE_LABEL.score(logits, np.array([0, 0]))
 
 
 @pytest.mark.parametrize(
     ("logits", "labels", "task"),
     [
-        (np.zeros((2, 3)), np.zeros(3, dtype=int), "single_label"),
-        (np.zeros((2, 3)), np.zeros((2, 2), dtype=bool), "multi_label"),
-        (np.zeros((2, 3)), np.array([0, 3]), "single_label"),
-        (np.zeros(3), np.zeros(3, dtype=int), "single_label"),
-        (np.zeros((0, 3)), np.zeros(0, dtype=int), "single_label"),
+        (np.zeros((2, 3)), np.zeros(3, dtype=int), SINGLE_LABEL),
+        (np.zeros((2, 3)), np.zeros((2, 2), dtype=bool), MULTI_LABEL),
+        (np.zeros((2, 3)), np.array([0, 3]), SINGLE_LABEL),
+        (np.zeros(3), np.zeros(3, dtype=int), SINGLE_LABEL),
+        (np.zeros((0, 3)), np.zeros(0, dtype=int), SINGLE_LABEL),
     ],
 )
-def test_shapes_that_do_not_fit_are_an_error(logits: np.ndarray, labels: np.ndarray, task: str) -> None:
+def test_shapes_that_do_not_fit_are_an_error(logits: np.ndarray, labels: np.ndarray, task: Task) -> None:
     with pytest.raises(ValueError):
-        metrics.score(logits, labels, task=task)  # type: ignore[arg-type]
+        task.score(logits, labels)
 
 
 @given(st.integers(1, 60), st.integers(2, 8), st.integers(0, 10_000))
@@ -176,9 +172,9 @@ def test_shapes_that_do_not_fit_are_an_error(logits: np.ndarray, labels: np.ndar
 def test_scores_are_shares_and_do_not_depend_on_the_order_of_texts(texts: int, labels: int, seed: int) -> None:
     logits, gold = random_case(texts, labels, seed, noise=3)
     gold[::5] = -1
-    found = metrics.score(logits, gold, task="single_label")
+    found = SINGLE_LABEL.score(logits, gold)
     order = np.random.default_rng(seed).permutation(texts)
-    shuffled = metrics.score(logits[order], gold[order], task="single_label")
+    shuffled = SINGLE_LABEL.score(logits[order], gold[order])
     assert found == pytest.approx(shuffled)
     assert all(0 <= found[name] <= 1 for name in ("accuracy", "macro_f1", "calibration_error"))
 
@@ -187,5 +183,5 @@ def test_scores_are_shares_and_do_not_depend_on_the_order_of_texts(texts: int, l
 @settings(max_examples=50, deadline=None)
 def test_decisions_of_probabilities_equal_decisions_of_logits(texts: int, labels: int, seed: int) -> None:
     logits, _ = random_case(texts, labels, seed)
-    assert (metrics.softmax(logits).argmax(1) == metrics.decide(logits, "single_label")).all()
+    assert (metrics.softmax(logits).argmax(1) == SINGLE_LABEL.decide(logits)).all()
     assert metrics.softmax(logits).sum(axis=1) == pytest.approx(np.ones(texts), abs=1e-5)

@@ -12,6 +12,7 @@ from scipy import stats
 
 from liteft import metrics
 from liteft.metrics.paired import student_quantile
+from liteft.tasks import MULTI_LABEL, SINGLE_LABEL, Task
 
 
 @given(st.integers(1, 5000), st.floats(0, 1), st.sampled_from([0.8, 0.95, 0.99]))
@@ -106,18 +107,18 @@ def test_bootstrap_keeps_arrays_together() -> None:
         metrics.bootstrap_interval(np.mean, values, values[:3])
 
 
-@pytest.mark.parametrize("task", ["single_label", "multi_label"])
-def test_f1_interval_equals_the_plain_bootstrap_over_texts(task: metrics.Task) -> None:
+@pytest.mark.parametrize("task", [SINGLE_LABEL, MULTI_LABEL])
+def test_f1_interval_equals_the_plain_bootstrap_over_texts(task: Task) -> None:
     generator = np.random.default_rng(0)
     logits = generator.normal(size=(300, 4)).astype(np.float32)
-    gold = generator.integers(0, 4, 300) if task == "single_label" else generator.random((300, 4)) < 0.4
+    gold = generator.integers(0, 4, 300) if task == SINGLE_LABEL else generator.random((300, 4)) < 0.4
     foreign = generator.random(300) < 0.05
 
     def macro(rows: np.ndarray) -> float:
-        return metrics.score(logits[rows], gold[rows], task=task, foreign=foreign[rows])["macro_f1"]
+        return task.score(logits[rows], gold[rows], foreign=foreign[rows])["macro_f1"]
 
     plain = metrics.bootstrap_interval(macro, np.arange(300), resamples=3000)
-    fast = metrics.macro_f1_interval(logits, gold, task=task, foreign=foreign, resamples=3000)
+    fast = task.f1_intervals(logits, gold, foreign=foreign, resamples=3000)["macro_f1"]
     assert fast == pytest.approx(plain, abs=0.006)
 
 
@@ -125,11 +126,11 @@ def test_score_intervals_contain_the_scores() -> None:
     generator = np.random.default_rng(5)
     gold = generator.random((200, 5)) < 0.3
     logits = (generator.normal(size=(200, 5)) + gold).astype(np.float32)
-    found = metrics.score(logits, gold, task="multi_label")
-    intervals = metrics.score_intervals(logits, gold, task="multi_label")
+    found = MULTI_LABEL.score(logits, gold)
+    intervals = MULTI_LABEL.intervals(logits, gold)
     assert set(intervals) == {"exact_match", "micro_f1", "macro_f1"}
     assert all(low < found[name] < high for name, (low, high) in intervals.items())
-    single = metrics.score_intervals(logits, gold.argmax(axis=1), task="single_label")
+    single = SINGLE_LABEL.intervals(logits, gold.argmax(axis=1))
     assert set(single) == {"accuracy", "macro_f1"}
 
 
@@ -138,10 +139,10 @@ def test_paired_f1_interval_is_narrower_than_the_two_apart_and_zero_for_one_mode
     gold = generator.random((500, 5)) < 0.3
     first = generator.normal(size=(500, 5)) + gold
     second = first + generator.normal(size=(500, 5)) * 0.1
-    same = metrics.paired_f1_intervals(first, first, gold, task="multi_label")
+    same = MULTI_LABEL.paired_f1_intervals(first, first, gold)
     assert same == {"micro_f1": (0.0, 0.0), "macro_f1": (0.0, 0.0)}
-    low, high = metrics.paired_f1_intervals(first, second, gold, task="multi_label")["micro_f1"]
-    alone = metrics.f1_intervals(first, gold, task="multi_label")["micro_f1"]
+    low, high = MULTI_LABEL.paired_f1_intervals(first, second, gold)["micro_f1"]
+    alone = MULTI_LABEL.f1_intervals(first, gold)["micro_f1"]
     assert high - low < (alone[1] - alone[0]) / 2
 
 

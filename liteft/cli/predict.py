@@ -89,9 +89,8 @@ def _classify_texts(classifier: Classifier, inputs: Iterable[Any], console: Cons
             shown.append(" / ".join(value) if isinstance(value, tuple) else value)
             yield value
 
-    multi = classifier.manifest.task == "multi_label"
     for number, prediction in enumerate(classifier.stream(kept(), **answering)):
-        console.line(_line(prediction, shown[number], multi=multi))
+        console.line(_line(prediction, shown[number]))
         shown[number] = ""
         cut += prediction is not None and prediction.truncated
         if console.as_json:
@@ -121,15 +120,12 @@ def _classify_file(artifact: str, source: str, target: str, console: Console, se
     )
 
 
-def _line(prediction: Prediction | None, text: str, *, multi: bool) -> str:
+def _line(prediction: Prediction | None, text: str) -> str:
     shown = " ".join(text.split())
     shown = shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 3]}..."
     if prediction is None:
         return f"-\t-\t{shown}"
-    label = prediction.label
-    if multi:
-        label = ", ".join(prediction.labels) or "(none)"
-    columns = [label, f"{prediction.score:.4f}"]
+    columns = [", ".join(prediction.labels) or "(none)", f"{prediction.score:.4f}"]
     if prediction.top:
         columns.append(", ".join(f"{name} {score:.4f}" for name, score in prediction.top))
     return "\t".join([*columns, shown])

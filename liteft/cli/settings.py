@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -19,7 +19,7 @@ from liteft.config import DataRecipe, Recipe, make_recipe, read_recipe, toml_val
 from liteft.data import Dataset, load_dataset
 from liteft.errors import ConfigError
 from liteft.foreign import Said, read_labels
-from liteft.metrics import Task
+from liteft.tasks import task_asked
 
 __all__ = ["absolute", "data_arguments", "data_of_models", "load_data", "resolve", "said_of_model", "teacher_of"]
 
@@ -125,7 +125,7 @@ def said_of_model(labels: str | None, task: str | None, pair: str | None) -> Sai
         ConfigError: the file cannot be read, or the task is unknown.
     """
     names = None if labels is None else read_labels(Path(labels))
-    return Said(names, cast("Task | None", task), None if pair is None else pair != "")
+    return Said(names, task_asked(task), None if pair is None else pair != "")
 
 
 def data_arguments(data: DataRecipe) -> list[str]:

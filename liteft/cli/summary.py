@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from liteft import files
-from liteft.metrics import primary_metric
 from liteft.text_tables import aligned, share
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ _LAYER_KEYS = ("num_hidden_layers", "n_layers", "n_layer")
 
 def runs_table(runs: Sequence[Run]) -> str:
     """Return a line for each run: its size, and its main metric with a 95% interval."""
-    metric = primary_metric(runs[0].task)
+    metric = runs[0].task.primary_metric
     shown = metric.replace("_", " ")
     rows: list[tuple[str, ...]] = [
         ("run", "kind", "parameters", "file MB", *(f"{split} {shown} %" for split in _SPLITS))
@@ -78,7 +77,7 @@ def artifact_text(artifact: Artifact) -> str:
 
 def _measured_lines(manifest: Manifest) -> Iterator[str]:
     """Yield what the artifact itself was measured to score, beside the model that it came from."""
-    metric = primary_metric(manifest.task)
+    metric = manifest.task.primary_metric
     for split, engines in manifest.measured.items():
         before = manifest.metrics.get(split) or {}
         for backend, values in engines.items():

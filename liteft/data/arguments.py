@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import Any, get_args
+from typing import Any
 
-from liteft.errors import ConfigError, closest, option
-from liteft.metrics import Task
+from liteft.errors import ConfigError, option
+from liteft.tasks import Task, task_asked
 
 __all__ = ["check_arguments", "known_names", "known_task", "one_name"]
 
@@ -48,16 +48,8 @@ def known_names(given: str | Sequence[str] | None) -> tuple[str, ...] | None:
 
 def known_task(task: str | None, separator: str | None) -> Task | None:
     """Return the task. Raises ConfigError where there is none of that name, or it does not fit the separator."""
-    known: tuple[Task, ...] = get_args(Task)
-    found = next((name for name in known if name == task), None)
-    if task is not None and found is None:
-        near = closest(str(task), known)
-        raise ConfigError(
-            f"there is no task {task!r}.",
-            accepted={"task": ", ".join(known)},
-            fix=option("task", near) if near else (),
-        )
-    if separator is not None and (found == "single_label" or not separator):
+    found = task_asked(task)
+    if separator is not None and (not separator or (found is not None and not found.several)):
         raise ConfigError(
             "a label separator needs a multi-label task and at least one character.",
             accepted={"task": task, "label_separator": repr(separator)},

@@ -15,8 +15,6 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from liteft.data.cells import is_blank
 from liteft.data.dataset import Dataset, Split
 from liteft.data.findings import DataCheck, Overlap, SplitCheck
@@ -86,17 +84,14 @@ def _keys(split: Split) -> list[str]:
 def _label_counts(dataset: Dataset, split: Split) -> dict[str, int] | None:
     if split.labels is None:
         return None
-    if dataset.task == "multi_label":
-        counts = split.labels.sum(axis=0)
-    else:
-        counts = np.bincount(split.labels[split.labels >= 0], minlength=len(dataset.labels))
+    counts = dataset.task.counts(split.labels, len(dataset.labels))
     return {label: int(count) for label, count in zip(dataset.labels, counts, strict=True)}
 
 
 def _unlabelled(dataset: Dataset, split: Split) -> int:
-    if split.labels is None or dataset.task == "single_label":
+    if split.labels is None:
         return 0
-    bare = ~split.labels.any(axis=1)
+    bare = dataset.task.bare(split.labels)
     return int((bare if split.foreign is None else bare & ~split.foreign).sum())
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from liteft.errors import DataError, closest, option
-from liteft.metrics import Task
+from liteft.tasks import Task, task_named, task_of_labels
 
 __all__ = ["MAIN_SPLITS", "SPLIT_ALIASES", "Dataset", "Provenance", "Split", "canonical_split"]
 
@@ -130,12 +130,8 @@ class Split:
             raise DataError(
                 f"the labels of split {self.name!r} are not an array of integers or booleans.", accepted=_LABELS
             )
-        names, found = len(self.label_names), ""
-        if self.labels.ndim == 2 and self.labels.shape[1] != names:
-            found = f"columns for {self.labels.shape[1]} labels"
-        elif self.labels.ndim == 1 and int(self.labels.max()) >= names:
-            found = f"the label {int(self.labels.max())}"
-        if found:
+        names = len(self.label_names)
+        if found := task_of_labels(self.labels).misfit(self.labels, names):
             raise DataError(f"split {self.name!r} has {found}, and names for {names}.", accepted=_LABELS)
 
     def __len__(self) -> int:
@@ -179,7 +175,7 @@ class Dataset:
 
     Attributes:
         name: for reports; the file's or folder's name.
-        task: "single_label" or "multi_label".
+        task: what a label means; its name, "single_label" or "multi_label", does as well, and equals it.
         labels: label names; a label's index is its class.
         splits: by name; their labels are indices into, or columns of, this data set's, whatever they said before.
             "train", "validation" and "test" have a meaning, all others are extras: scored,
@@ -202,6 +198,7 @@ class Dataset:
             for name, split in self.splits.items()
         }
         object.__setattr__(self, "splits", named)
+        object.__setattr__(self, "task", task_named(self.task))
 
     def __repr__(self) -> str:
         rows = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())

@@ -11,7 +11,7 @@ from liteft.data.cells import counted
 from liteft.data.lengths import Lengths
 from liteft.data.notes import Words
 from liteft.data.notes import lines as worded_lines
-from liteft.metrics import Task
+from liteft.tasks import Task
 from liteft.text_tables import aligned
 
 __all__ = ["DataCheck", "Overlap", "SplitCheck"]

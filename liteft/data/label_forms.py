@@ -23,7 +23,7 @@ from liteft.data.labels import label_error
 from liteft.data.listed import listed
 from liteft.data.notes import worded
 from liteft.errors import DataError, Hint, option
-from liteft.metrics import Task
+from liteft.tasks import Task
 
 __all__ = ["joined_by", "settle", "single"]
 
@@ -70,12 +70,12 @@ def settle(
         texts = {name: _texts(labels) for name, labels in raw.items()}
         if task is None:
             _refuse_joined(raw["train"], texts["train"], places["train"], column, notes)
-        for name, labels in raw.items() if task != "single_label" else ():
+        for name, labels in raw.items() if task is None or task.several else ():
             _refuse_fractions(labels, texts[name], places[name], task)
         return raw
     written = {name: lists[name] or labels for name, labels in raw.items()}
     changed = _from_vectors(written, names, places, column, notes)
-    if changed is written and task == "single_label":
+    if changed is written and task is not None and not task.several:
         return raw
     notes.append("labels are lists written as text")
     return changed
@@ -137,7 +137,7 @@ def _from_mappings(raw: Labels, task: Task | None, places: Mapping[str, Provenan
 
 def single(raw: Labels, task: Task | None, notes: list[str]) -> Labels:
     """Return lists of one as the one, if all lists of all splits are such and the task is not multi-label."""
-    if task == "multi_label":
+    if task is not None and task.several:
         return raw
     if not _lists_of_one(raw):
         return raw

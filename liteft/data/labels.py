@@ -17,7 +17,7 @@ import numpy as np
 from liteft.data.cells import is_list, is_missing
 from liteft.data.dataset import Provenance
 from liteft.errors import DataError, Hint, leave_out, option
-from liteft.metrics import Task
+from liteft.tasks import MULTI_LABEL, SINGLE_LABEL, Task
 
 __all__ = [
     "OTHER_LABEL",
@@ -38,10 +38,10 @@ _INTEGRAL = re.compile(r"([+-]?[0-9]+)(\.0+)?")
 
 
 def infer_task(labels: Sequence[Any], *, separator: str | None) -> Task:
-    """Return "multi_label" where labels are lists or are separated, else "single_label"."""
+    """Return the multi-label task where labels are lists or are separated, else the single-label one."""
     if separator is not None:
-        return "multi_label"
-    return "multi_label" if any(is_list(value) for value in labels) else "single_label"
+        return MULTI_LABEL
+    return MULTI_LABEL if any(is_list(value) for value in labels) else SINGLE_LABEL
 
 
 def parse_labels(
@@ -161,13 +161,7 @@ def encode(
             if name not in index:
                 foreign[row] = True
                 unseen[name] += 1
-    if task == "single_label":
-        labels = np.fromiter((index.get(names[0], -1) for names in rows), dtype=np.int64, count=len(rows))
-    else:
-        labels = np.zeros((len(rows), len(classes)), dtype=bool)
-        for row, names in enumerate(rows):
-            labels[row, [index[name] for name in names if name in index]] = True
-    return labels, (foreign if foreign.any() else None), unseen
+    return task.encode_labels(rows, index), (foreign if foreign.any() else None), unseen
 
 
 def _names(value: Any, task: Task, class_names: tuple[str, ...] | None) -> LabelNames | None:
@@ -178,8 +172,7 @@ def _names(value: Any, task: Task, class_names: tuple[str, ...] | None) -> Label
         if any(name is None for name in found):
             raise ValueError("a list with a missing entry")
         names = tuple(dict.fromkeys(name for name in found if name is not None))
-        if task == "single_label" and len(names) != 1:
-            raise ValueError(f"a list of {len(names)}, where each text has one label")
+        task.check_names(names)
         return names
     name = _name(value, class_names)
     return None if name is None else (name,)

@@ -36,7 +36,7 @@ from liteft.data.sources import open_source
 from liteft.data.splitting import carve, normalised
 from liteft.data.tables import Source, Table
 from liteft.errors import DataError, closest, option
-from liteft.metrics import Task
+from liteft.tasks import Task
 
 __all__ = ["load_dataset"]
 
@@ -243,20 +243,20 @@ def _check_classes(loading: _Loading, task: Task, separator: str | None) -> None
     where = loading.records["train"].provenance.sources[0]
     column = loading.columns.label
     classes = label_order(name for names in rows for name in names)
-    if not classes or (len(classes) == 1 and task == "single_label"):
+    if len(classes) < task.fewest_labels:
         raise DataError(
             f"{where}: the column {column!r} holds "
             + (f"only the label {classes[0]!r} in all {len(rows):,} rows." if classes else "no labels at all."),
             accepted={"labels": "at least two"},
             fix=OTHER_LABEL,
         )
-    if task == "single_label" and len(classes) == len(rows) >= 10:
+    if not task.several and len(classes) == len(rows) >= 10:
         raise DataError(
             f"{where}: each of the {len(rows):,} rows has a different label in the column {column!r}.",
             accepted={"first labels": ", ".join(classes[:5])},
             fix=OTHER_LABEL,
         )
-    if task == "multi_label" and separator is None and all(len(names) == 1 for names in rows):
+    if task.several and separator is None and all(len(names) == 1 for names in rows):
         marks = [mark for mark in "|;,/" if any(mark in name for name in classes)]
         if marks:
             raise DataError(

@@ -10,6 +10,7 @@ import numpy as np
 from liteft.data.dataset import Split
 from liteft.errors import DataError, Hint
 from liteft.foreign.meaning import LABELS_HINT
+from liteft.tasks import task_of_labels
 
 __all__ = ["meet_labels", "relabeled"]
 
@@ -30,15 +31,10 @@ def relabeled(split: Split, names: Sequence[str]) -> Split:
     assert split.label_names is not None
     index = {name: number for number, name in enumerate(names)}
     place = np.array([index.get(name, -1) for name in split.label_names], dtype=np.int64)
-    labels, foreign = split.labels, split.foreign
-    if labels.ndim == 1:
-        moved = np.where(labels >= 0, place[labels], -1)
-    else:
-        moved = np.zeros((len(split), len(index)), dtype=labels.dtype)
-        moved[:, place[place >= 0]] = labels[:, place >= 0]
-        lost = np.asarray(labels[:, place < 0].any(axis=1))
-        if lost.any():
-            foreign = lost if foreign is None else lost | foreign
+    foreign = split.foreign
+    moved, lost = task_of_labels(split.labels).relabel(split.labels, place, len(index))
+    if lost is not None and lost.any():
+        foreign = lost if foreign is None else lost | foreign
     return replace(split, labels=moved, foreign=foreign, label_names=tuple(names))
 
 
@@ -78,4 +74,4 @@ def _wrong(split: Split) -> np.ndarray:
     """Return which rows no answer is right for: bool, shape (texts,)."""
     assert split.labels is not None
     foreign = np.zeros(len(split), dtype=bool) if split.foreign is None else split.foreign
-    return foreign | (split.labels < 0) if split.labels.ndim == 1 else foreign
+    return np.asarray(foreign | ~task_of_labels(split.labels).known(split.labels))

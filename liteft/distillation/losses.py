@@ -12,19 +12,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from liteft.metrics import Task
+from liteft.finetuning.task_training import training_of
+from liteft.tasks import SINGLE_LABEL, Task
 
 __all__ = ["hidden_state_loss", "kl_loss", "mse_loss", "relation_loss"]
 
 
-def kl_loss(student: Tensor, teacher: Tensor, *, temperature: float = 2.0, task: Task = "single_label") -> Tensor:
+def kl_loss(student: Tensor, teacher: Tensor, *, temperature: float = 2.0, task: Task = SINGLE_LABEL) -> Tensor:
     """Kullback-Leibler divergence between softened distributions, times T squared.
 
     Args:
         student: logits, shape (texts, labels), any float dtype.
         teacher: logits, same shape, no gradient.
         temperature: T > 0; 1 leaves the distributions alone.
-        task: "single_label" compares one distribution over the labels; "multi_label" one of yes and no for each
+        task: a single-label one compares one distribution over the labels; a multi-label one a yes and no for each
             label, summed over labels.
 
     Returns:
@@ -39,12 +40,7 @@ def kl_loss(student: Tensor, teacher: Tensor, *, temperature: float = 2.0, task:
     if temperature <= 0:
         raise ValueError(f"temperature {temperature} is not positive")
     student, teacher = student.float() / temperature, teacher.float() / temperature
-    if task == "multi_label":
-        # log sigmoid(x) and log sigmoid(-x) are the two outcomes of each label.
-        student = torch.stack([functional.logsigmoid(student), functional.logsigmoid(-student)], dim=-1)
-        teacher = torch.stack([functional.logsigmoid(teacher), functional.logsigmoid(-teacher)], dim=-1)
-    else:
-        student, teacher = student.log_softmax(dim=-1), teacher.log_softmax(dim=-1)
+    student, teacher = (training_of(task).log_outcomes(logits) for logits in (student, teacher))
     divergence = (teacher.exp() * (teacher - student)).flatten(1).sum(dim=1)
     return divergence.mean() * temperature**2
 

@@ -18,6 +18,7 @@ from liteft.finetuning.fit import encode_rows
 from liteft.finetuning.model import LoadedClassifier, uses_type_ids
 from liteft.finetuning.run_folder import checkpoints_folder
 from liteft.finetuning.trainer import Progress, resolve_precision
+from liteft.tasks import task_of_labels
 from liteft.tokenization import TextTokenizer
 
 __all__ = ["Pool", "teacher_runs", "training_pool"]
@@ -134,7 +135,8 @@ def _joined(train: Split, unlabeled: Split) -> Split:
         )
     if train.labels is None:
         raise DataError("the training split has no labels.", fix="give a training file with a column of labels")
-    empty = np.full((len(unlabeled), *train.labels.shape[1:]), 0 if train.labels.ndim == 2 else -1)
+    task = task_of_labels(train.labels)
+    empty = task.without_labels(len(unlabeled), task.label_count(train.labels))
     return Split(
         "train",
         [*train.texts, *unlabeled.texts],

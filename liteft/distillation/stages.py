@@ -40,7 +40,6 @@ from liteft.finetuning.fit import fit
 from liteft.finetuning.model import LoadedClassifier
 from liteft.finetuning.run_folder import checkpoints_folder
 from liteft.finetuning.trainer import ClassifierTrainer, Progress, steps_per_epoch
-from liteft.metrics import primary_metric
 
 __all__ = ["train_student"]
 
@@ -97,7 +96,7 @@ def train_student(
     found: dict[float, dict[str, Any]] = {}
     for rate in rates:
         found[rate] = training.learn(recipe.model_copy(update={"learning_rate": rate}), start)
-    metric = primary_metric(dataset.task)
+    metric = dataset.task.primary_metric
     best = max(found, key=lambda rate: found[rate]["best_metric"][metric])
     if len(rates) > 1:
         student.model.load_state_dict(load_file(training.folder(best) / _BEST))

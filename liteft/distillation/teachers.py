@@ -20,6 +20,7 @@ from liteft.finetuning.model import LoadedClassifier, is_classifier, load_classi
 from liteft.foreign import Said, adopted_labels
 from liteft.foreign.meaning import LABELS_HINT, renamed_text
 from liteft.run import RUN_FILE, Run, model_weights_sha256, read_run
+from liteft.tasks import task_asked
 
 __all__ = ["Base", "Teacher", "find_teacher", "with_labels"]
 
@@ -114,7 +115,7 @@ def _said(dataset: Dataset | None, recipe: Recipe | None) -> Said:
     labels = None if recipe is None or recipe.teacher.labels is None else tuple(recipe.teacher.labels)
     paired = False if recipe is not None and recipe.data.pair == "" else None
     task = None if recipe is None else recipe.data.task
-    return Said(labels, task, paired, seen_pairs=None if dataset is None else dataset.paired)
+    return Said(labels, task_asked(task), paired, seen_pairs=None if dataset is None else dataset.paired)
 
 
 def _refuse_labels(said: Said, source: object) -> None:

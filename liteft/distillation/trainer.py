@@ -22,6 +22,7 @@ from liteft.distillation.losses import hidden_state_loss, kl_loss, mse_loss, rel
 from liteft.distillation.relations import LastProjections
 from liteft.distillation.text_views import TEACHER_PREFIX
 from liteft.finetuning.model import LoadedClassifier, uses_type_ids
+from liteft.finetuning.task_training import training_of
 from liteft.finetuning.trainer import ClassifierTrainer
 
 __all__ = ["DistillingTrainer", "Matching"]
@@ -135,7 +136,7 @@ class DistillingTrainer(ClassifierTrainer):
                 return logits.sum() * 0.0
             logits, labels = logits[real], labels[real]
         loss = self.gold_loss(logits, labels)
-        return loss * logits.shape[1] if self.task == "multi_label" and self.recipe.logits_loss == "kl" else loss
+        return loss * training_of(self.task).distributions(logits) if self.recipe.logits_loss == "kl" else loss
 
     def _taught(self, batch: dict[str, Tensor]) -> Any:
         """The teacher's outputs for a batch, or None where nothing but cached logits is needed."""

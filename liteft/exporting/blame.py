@@ -15,18 +15,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.quantization import WORDS, Cure, Quantization
 from liteft.exporting.sessions import run_logits
-from liteft.metrics import Task, decide, sigmoid, softmax
+from liteft.tasks import Task
 from liteft.tokenization import Encoded
 
-__all__ = ["Effect", "divergence", "rank_products"]
+__all__ = ["Effect", "rank_products"]
 
 _CURED = 0.1  # of the divergence may be left for the weights alone to be innocent
-_SMALLEST = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,46 +76,21 @@ def rank_products(
         progress(f"quantizing {len(names)} products one at a time, on {len(encoded.ids):,} texts")
     exact = blueprint.flat("fp32")
     reference, size = run_logits(exact, encoded), exact.ByteSize()
-    chosen = decide(reference, task)
+    chosen = task.decide(reference)
     effects = []
     for name in [*names, *([WORDS] if quantization.embedding_bits == 4 else [])]:
         alone = replace(quantization, only=name)
         graph = blueprint.flat("int8", alone)
         logits = run_logits(graph, encoded)
-        apart = divergence(reference, logits, task)
-        differs = decide(logits, task) != chosen
-        changed = float((differs if differs.ndim == 1 else differs.any(axis=1)).mean())
+        apart = task.divergence(reference, logits)
+        changed = float((~task.same(task.decide(logits), chosen)).mean())
         if name == WORDS:
             coarse = blueprint.flat("int8", replace(alone, embedding_bits=8))
             effects.append(Effect(name, apart, changed, "8 bits", coarse.ByteSize() - graph.ByteSize()))
             continue
         weights_alone = run_logits(blueprint.flat("int8", alone.keeping(name, "weight_only")), encoded)
-        cured = divergence(reference, weights_alone, task) <= _CURED * apart
+        cured = task.divergence(reference, weights_alone) <= _CURED * apart
         effects.append(
             Effect(name, apart, changed, *(("weight_only", 0) if cured else ("float", size - graph.ByteSize())))
         )
     return sorted(effects, key=lambda effect: -effect.divergence)
-
-
-def divergence(reference: np.ndarray, logits: np.ndarray, task: Task) -> float:
-    """Return the mean Kullback-Leibler divergence from the reference's probabilities, in nats.
-
-    Of several labels it is the sum. Logits that are no numbers are infinitely far.
-
-    Args:
-        reference, logits: float, shape (texts, labels).
-        task: softmax for one label, sigmoid for several.
-    """
-    if not np.isfinite(logits).all():
-        return float("inf")
-    reference, logits = reference.astype(np.float64), logits.astype(np.float64)
-    if task == "multi_label":
-        pairs = [(sigmoid(reference), sigmoid(logits))]
-        pairs += [(1 - there, 1 - here) for there, here in pairs]
-    else:
-        pairs = [(softmax(reference), softmax(logits))]
-    total = np.zeros(len(reference))
-    for there, here in pairs:
-        there, here = np.maximum(there, _SMALLEST), np.maximum(here, _SMALLEST)
-        total += (there * np.log(there / here)).sum(axis=1)
-    return float(total.mean())

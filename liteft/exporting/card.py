@@ -61,12 +61,12 @@ def card_text(manifest: Manifest, *, title: str, trust: bool = False) -> str:
 
 def _what(manifest: Manifest) -> str:
     shown = ", ".join(manifest.labels[:20]) + (", …" if len(manifest.labels) > 20 else "")
-    kind = "one label a text" if manifest.task == "single_label" else "any number of labels a text"
     graph = "written from the weights" if manifest.graph == "built" else "traced by torch.onnx.export"
     if manifest.graph_form == "function":
         graph += " as one node, with its definition in standard operators beside it"
     rows = {
-        "Task": f"{kind}, {len(manifest.labels)} labels" + (", pairs of texts" if manifest.paired else ""),
+        "Task": f"{manifest.task.description}, {len(manifest.labels)} labels"
+        + (", pairs of texts" if manifest.paired else ""),
         "Labels": shown,
         "Architecture": f"{manifest.family}, pooling {manifest.pooling}",
         "Longest text": f"{manifest.max_tokens} tokens, cut on the {manifest.truncation_side}",

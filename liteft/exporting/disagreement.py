@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from liteft.data import Split
 from liteft.errors import REPORT, VerificationError, option
 from liteft.exporting.precision import Precision
 from liteft.exporting.probes import ProbeResult
-from liteft.metrics import Task, decide
+from liteft.tasks import Task
 
 __all__ = ["Comparison", "Disagreement", "disagreement"]
 
@@ -57,22 +56,18 @@ def disagreement(
 
 def _worst_texts(comparison: Comparison, labels: tuple[str, ...]) -> dict[str, str]:
     """Return the texts that are furthest apart, those with another label first, in words."""
-    model, exported = (decide(each, comparison.task) for each in (comparison.model, comparison.exported))
-    changed = model != exported if model.ndim == 1 else (model != exported).any(axis=1)
+    model, exported = (comparison.task.decide(each) for each in (comparison.model, comparison.exported))
+    changed = ~comparison.task.same(model, exported)
     differences = comparison.differences
     shown: dict[str, str] = {}
     for row in np.lexsort((-differences, ~changed)):
         pairs = comparison.split.pairs
         text = comparison.split.texts[row] + ("" if pairs is None else f" | {pairs[row]}")
         text = text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
-        names = " -> ".join(_names(each[row], labels) for each in (model, exported))
+        names = " -> ".join(
+            " + ".join(comparison.task.names_of(each[row], labels)) or "no label" for each in (model, exported)
+        )
         shown.setdefault(text, f"{names}, logits {differences[row]:.3g} apart: {text!r}")
         if len(shown) == _WORST:
             break
     return {f"worst text {rank}": line for rank, line in enumerate(shown.values(), start=1)}
-
-
-def _names(decision: Any, labels: tuple[str, ...]) -> str:
-    if np.ndim(decision) == 0:
-        return labels[int(decision)]
-    return " + ".join(label for label, chosen in zip(labels, decision, strict=True) if chosen) or "no label"

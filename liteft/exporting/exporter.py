@@ -41,8 +41,8 @@ from liteft.finetuning.adapters import adapter_of, parameter_count
 from liteft.finetuning.known_ids import check_ids, unknown_tokens
 from liteft.finetuning.model import LoadedClassifier, load_classifier, merged_classifier
 from liteft.foreign import Said
-from liteft.metrics import Task
 from liteft.run import Run, model_weights_sha256
+from liteft.tasks import Task, task_asked
 from liteft.trimming import trimming_text
 
 __all__ = ["check_form", "export"]
@@ -54,7 +54,7 @@ def export(
     source: Run | str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
-    task: Task | None = None,
+    task: Task | str | None = None,
     paired: bool | None = None,
     labels: Sequence[str] | None = None,
     max_tokens: int | None = None,
@@ -155,7 +155,9 @@ def export(
     _require_splits(verify=verify, calibrate=calibrate, unlabeled=unlabeled, test=test)
     require_replaceable(Path(out))
     run, folder = find_model(source)
-    said = Said(None if labels is None else tuple(labels), task, paired, seen_pairs=verify.pairs is not None)
+    said = Said(
+        None if labels is None else tuple(labels), task_asked(task), paired, seen_pairs=verify.pairs is not None
+    )
     settle_meaning(folder, said, verify, progress)
     loaded = load_classifier(folder, said=said, max_tokens=max_tokens)
     weights_sha256 = model_weights_sha256(folder)

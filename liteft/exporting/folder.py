@@ -63,7 +63,7 @@ def manifest_fields(
     return {
         "task": settings.task,
         "labels": settings.labels,
-        "activation": "softmax" if settings.task == "single_label" else "sigmoid",
+        "activation": settings.task.activation,
         "pooling": settings.pooling,
         "paired": settings.paired,
         "max_tokens": settings.max_tokens,

@@ -14,8 +14,8 @@ from liteft.data import Split
 from liteft.exporting.verify import check_pairs
 from liteft.finetuning.model import LoadedClassifier
 from liteft.finetuning.run_folder import split_metrics
-from liteft.metrics import Task, primary_metric
 from liteft.runtime import load
+from liteft.tasks import Task
 
 __all__ = ["measure_artifact", "measured_text"]
 
@@ -49,7 +49,7 @@ def measure_artifact(
 
 def measured_text(measured: dict[str, dict[str, Any]], task: Task) -> str:
     """Return what was measured as a line."""
-    metric = primary_metric(task)
+    metric = task.primary_metric
     name = metric.replace("_", " ")
     return "; ".join(
         f"{name} {100 * values[metric]:.2f}% on {values['n']:,} texts of {split} ({backend})"

@@ -13,6 +13,7 @@ from liteft.errors import DataError, ModelError, option
 from liteft.foreign import Said, adopted_labels, no_model, read_config_json, read_meaning
 from liteft.foreign.meaning import renamed_text
 from liteft.run import RUN_FILE, Run, read_run
+from liteft.tasks import task_of_labels
 
 __all__ = ["find_model", "meet_model_labels", "settle_meaning"]
 
@@ -45,14 +46,14 @@ def settle_meaning(folder: Path, said: Said, verify: Split, progress: Callable[[
     """
     meaning = read_meaning(folder, read_config_json(folder), said)
     labels, told = verify.labels, []
-    if meaning.task is None and labels is not None and labels.ndim == 2:
+    if meaning.task is None and labels is not None and task_of_labels(labels) != meaning.settled_task:
         raise DataError(
             f"the texts of {verify.name} have several labels, and {folder / 'config.json'} does not say that the "
             "model chooses several.",
             accepted={"task": "single_label, by softmax, or multi_label, by a sigmoid for each label"},
             fix=option("task", "multi_label", note=", if it was trained so"),
         )
-    width = 0 if labels is None or not len(verify) else labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
+    width = 0 if labels is None or not len(verify) else task_of_labels(labels).label_count(labels)
     if verify.label_names is None and width > len(meaning.labels):
         raise ModelError(
             f"the texts of {verify.name} have {width} labels, and {folder} has {len(meaning.labels)}.",

@@ -14,7 +14,7 @@ from liteft.exporting.limits import Limits
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import LoadedClassifier
 from liteft.finetuning.run_folder import split_metrics
-from liteft.metrics import agreement, correct, mcnemar
+from liteft.metrics import mcnemar
 from liteft.trimming import TrimmedVocabulary, prove_trimming, trim_classifier
 
 __all__ = ["Trimmed", "trim"]
@@ -79,10 +79,10 @@ def trim(
         return Trimmed(trimmed, vocabulary, described, {})
     task = loaded.settings.task
     whole, part = (predict_logits(model, verify.texts, verify.pairs) for model in (loaded, trimmed))
-    described["agreement"] = agreement(whole, part, task)
+    described["agreement"] = task.agreement(whole, part)
     if verify.labels is None:
         return Trimmed(trimmed, vocabulary, described, {})
-    right = [correct(logits, verify.labels, task=task, foreign=verify.foreign) for logits in (whole, part)]
+    right = [task.correct(logits, verify.labels, foreign=verify.foreign) for logits in (whole, part)]
     described |= {
         "whole_accuracy": float(right[0].mean()),
         "accuracy": float(right[1].mean()),

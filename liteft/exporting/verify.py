@@ -47,15 +47,8 @@ from liteft.finetuning.known_ids import check_ids
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import LoadedClassifier
 from liteft.metrics import (
-    Task,
-    agreement,
     binomial_tail,
-    calibration_error,
-    correct,
-    majority_share,
     mcnemar,
-    sigmoid,
-    softmax,
     wilson_interval,
 )
 from liteft.runtime import load
@@ -151,7 +144,7 @@ class Gate:
             if beyond := _beyond(comparison, each, self.limits):
                 raise disagreement(comparison, labels, self._loaded.path, self._precision, beyond)
             for other in others:
-                agreed = agreement(other.model, other.exported, other.task)
+                agreed = other.task.agreement(other.model, other.exported)
                 if beyond := _labels_beyond(agreed, len(other.split), self.limits):
                     raise disagreement(other, labels, self._loaded.path, self._precision, beyond)
         for backend, logits in answers.items():
@@ -296,7 +289,7 @@ def _measured(comparison: Comparison) -> dict[str, Any]:
         "probe_difference": comparison.probes.reference_difference,
         "batch_difference": comparison.probes.batch_difference,
         "probe_lengths": list(comparison.probes.lengths),
-        "agreement": agreement(comparison.model, comparison.exported, comparison.task),
+        "agreement": comparison.task.agreement(comparison.model, comparison.exported),
         "accuracy": None,
         "accuracy_interval": None,
         "accuracy_p_value": None,
@@ -309,22 +302,17 @@ def _measured(comparison: Comparison) -> dict[str, Any]:
     if split.labels is None:
         return measured
     model, exported = (
-        correct(logits, split.labels, task=task, foreign=split.foreign)
-        for logits in (comparison.model, comparison.exported)
+        task.correct(logits, split.labels, foreign=split.foreign) for logits in (comparison.model, comparison.exported)
     )
     return measured | {
         "accuracy": float(exported.mean()),
         "accuracy_interval": list(wilson_interval(int(exported.sum()), len(exported))),
         "accuracy_p_value": mcnemar(model, exported).p_value,
         "model_accuracy": float(model.mean()),
-        "calibration_error": _calibration(comparison.exported, split.labels, task),
-        "model_calibration_error": _calibration(comparison.model, split.labels, task),
-        "majority": majority_share(split.labels, task=task),
+        "calibration_error": task.calibration_error(comparison.exported, split.labels),
+        "model_calibration_error": task.calibration_error(comparison.model, split.labels),
+        "majority": task.majority_share(split.labels),
     }
-
-
-def _calibration(logits: np.ndarray, labels: np.ndarray, task: Task) -> float:
-    return calibration_error((softmax if task == "single_label" else sigmoid)(logits), labels)
 
 
 def _unlabeled(comparisons: list[Comparison]) -> dict[str, Any]:
@@ -334,7 +322,7 @@ def _unlabeled(comparisons: list[Comparison]) -> dict[str, Any]:
         for each in comparisons
         for name, value in {
             "texts": len(each.split),
-            "agreement": agreement(each.model, each.exported, each.task),
+            "agreement": each.task.agreement(each.model, each.exported),
             "logit_difference": float(each.differences.max()),
         }.items()
     }

@@ -39,7 +39,7 @@ from liteft.finetuning.model import (
 from liteft.finetuning.pretrained import load_pretrained
 from liteft.finetuning.tokenizer_files import Side, read_tokenizer
 from liteft.foreign import lowers_case
-from liteft.metrics import Task
+from liteft.tasks import Task
 from liteft.tokenization import TextTokenizer
 
 __all__ = ["base_name", "create_classifier", "create_from_scratch", "resolve_base"]

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from liteft.config import TeacherRecipe
+from liteft.finetuning.task_training import training_of
 from liteft.finetuning.trainer import ClassifierTrainer
-from liteft.metrics import Task
+from liteft.tasks import Task
 
 __all__ = ["ConsistencyTrainer", "consistency_loss"]
 
@@ -26,7 +27,7 @@ def consistency_loss(first: Tensor, second: Tensor, *, task: Task) -> Tensor:
     Args:
         first: logits of one pass, shape (texts, labels), any float dtype; computed in float32.
         second: logits of the other pass, same shape.
-        task: "single_label" compares one distribution over the labels; "multi_label" one of yes and no for each
+        task: a single-label one compares one distribution over the labels; a multi-label one a yes and no for each
             label, averaged over labels as the hard-label loss is.
 
     Returns:
@@ -34,11 +35,7 @@ def consistency_loss(first: Tensor, second: Tensor, *, task: Task) -> Tensor:
 
     Source: Liang et al. 2021, equation 2, arXiv:2106.14448.
     """
-    first, second = first.float(), second.float()
-    # KL(p, q) + KL(q, p) = sum of (p - q)(log p - log q), where the normalising constants of the logits cancel.
-    if task == "multi_label":
-        return ((first.sigmoid() - second.sigmoid()) * (first - second)).mean() / 2
-    return ((first.softmax(dim=-1) - second.softmax(dim=-1)) * (first - second)).sum(dim=-1).mean() / 2
+    return training_of(task).distance(first.float(), second.float())
 
 
 class ConsistencyTrainer(ClassifierTrainer):

@@ -26,7 +26,6 @@ from liteft.finetuning.loss import balanced_weights
 from liteft.finetuning.model import LoadedClassifier, quiet_transformers, uses_type_ids
 from liteft.finetuning.soundness import kept_evaluation
 from liteft.finetuning.trainer import ClassifierTrainer, Progress, training_arguments
-from liteft.metrics import primary_metric
 
 __all__ = ["computing_threads", "encode_rows", "fit"]
 
@@ -147,7 +146,7 @@ def fit(
     # Accelerate has put bfloat16 autocast around the model's forward; whoever uses the model next decides for itself.
     trainer.accelerator.unwrap_model(loaded.model, keep_fp32_wrapper=False)
     loaded.model.eval()
-    best, metric = trainer.state.best_metric, primary_metric(dataset.task)
+    best, metric = trainer.state.best_metric, dataset.task.primary_metric
     kept = kept_evaluation(trainer.state, metric) if choose_best and best is not None else None
     if kept is not None and progress is not None and trainer.is_world_process_zero():
         progress(f"{name}: {kept.text}")

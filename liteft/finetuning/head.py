@@ -21,7 +21,8 @@ from liteft.errors import ConfigError, DataError, option
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.loss import label_loss
 from liteft.finetuning.model import LoadedClassifier, MeanPooledClassifier
-from liteft.metrics import Task
+from liteft.finetuning.task_training import training_of
+from liteft.tasks import Task, task_of_labels
 
 __all__ = ["discriminants", "start_from_discriminants"]
 
@@ -53,7 +54,7 @@ def start_from_discriminants(loaded: LoadedClassifier, split: Split, *, seed: in
         )
     if split.labels is None:
         raise DataError(f"the {split.name} split has no labels.", fix="liteft.load_dataset(...)")
-    rows = np.arange(len(split)) if split.labels.ndim > 1 else np.flatnonzero(split.labels >= 0)
+    rows = np.flatnonzero(task_of_labels(split.labels).known(split.labels))
     if len(rows) > _TEXTS:
         rows = np.sort(np.random.default_rng(seed).choice(rows, _TEXTS, replace=False))
     drawn = split.take(rows)
@@ -85,26 +86,19 @@ def discriminants(features: np.ndarray, labels: np.ndarray, *, count: int, task:
         features: float, shape (texts, width).
         labels: int64 (texts,) or bool (texts, labels).
         count: number of labels. One without texts gets no weight, and the frequency of half a text.
-        task: "single_label" parts the labels from each other, "multi_label" each from its absence.
+        task: a single-label one parts the labels from each other, a multi-label one each from its absence.
 
     Returns:
         Weights (labels, width) and biases (labels,), float32.
     """
     features = features.astype(np.float64)
-    chosen = labels if task == "multi_label" else labels[:, None] == np.arange(count)
+    chosen = task.indicators(labels, count)
     texts, middle = len(features), features.mean(axis=0)
     present = chosen.sum(axis=0)
     sums = chosen.T.astype(np.float64) @ features
     means = np.where(present[:, None] > 0, sums / np.maximum(present, 1)[:, None], middle)
-    if task == "single_label":
-        others = np.broadcast_to(middle, means.shape)
-        within = features - means[labels]
-        frequency = np.log(np.maximum(present, 0.5) / texts)
-    else:
-        absent = texts - present
-        others = np.where(absent[:, None] > 0, (texts * middle - sums) / np.maximum(absent, 1)[:, None], middle)
-        within = features - middle
-        frequency = np.log(np.maximum(present, 0.5) / np.maximum(absent, 0.5))
+    others, centres, odds = training_of(task).contrasts(labels, means, middle, sums, present)
+    within, frequency = features - centres, np.log(np.maximum(present, 0.5) / odds)
     covariance = within.T @ within / texts
     width = len(covariance)
     spread = max(float(np.trace(covariance)) / width, 1e-12)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from liteft.metrics import Task
+from liteft.finetuning.task_training import training_of
+from liteft.tasks import Task, task_of_labels
 
 __all__ = ["balanced_weights", "label_loss"]
 
@@ -34,13 +34,7 @@ def label_loss(
 
     Source of smoothing: Szegedy et al. 2016, section 7, arXiv:1512.00567.
     """
-    logits = logits.float()
-    if task == "multi_label":
-        targets = labels.float() * (1 - smoothing) + smoothing / 2
-        return functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=weights)
-    if not bool((labels >= 0).any()):
-        return logits.sum() * 0.0
-    return functional.cross_entropy(logits, labels, weight=weights, ignore_index=-1, label_smoothing=smoothing)
+    return training_of(task).label_loss(logits.float(), labels, smoothing, weights)
 
 
 def balanced_weights(labels: np.ndarray, count: int) -> Tensor:
@@ -52,9 +46,5 @@ def balanced_weights(labels: np.ndarray, count: int) -> Tensor:
 
     Single-label weights average 1 over the texts; multi-label weights are negatives / positives, at most 100.
     """
-    if labels.ndim == 2:
-        positive = labels.sum(axis=0)
-        ratio = (len(labels) - positive) / np.maximum(positive, 1)
-        return torch.tensor(np.clip(ratio, 0.01, 100.0), dtype=torch.float32)
-    frequency = np.bincount(labels[labels >= 0], minlength=count)
-    return torch.tensor(frequency.sum() / (count * np.maximum(frequency, 1)), dtype=torch.float32)
+    task = task_of_labels(labels)
+    return torch.tensor(training_of(task).balanced(task.counts(labels, count), len(labels)), dtype=torch.float32)

@@ -37,8 +37,8 @@ from liteft.finetuning.tokenizer_files import FolderTokenizer, read_tokenizer, w
 from liteft.foreign import Said, read_config_json, read_meaning, refuse_family, require_weights, stated_length
 from liteft.foreign.meaning import train_first
 from liteft.foreign.weights import refuse_quantized
-from liteft.metrics import Task
 from liteft.run import WEIGHTS, check_weights
+from liteft.tasks import Task, task_named
 from liteft.tokenization import TextTokenizer
 
 __all__ = [
@@ -69,6 +69,9 @@ class ModelSettings:
     max_tokens: int
     paired: bool
     truncation_side: Literal["right", "left"] = "right"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "task", task_named(self.task))
 
 
 @dataclass(slots=True)
@@ -197,7 +200,7 @@ def apply_settings(config: PretrainedConfig, settings: ModelSettings) -> None:
     """Write labels, task and LiteFT's own settings into a transformers configuration."""
     config.id2label = dict(enumerate(settings.labels))
     config.label2id = {label: index for index, label in enumerate(settings.labels)}
-    config.problem_type = f"{settings.task}_classification"
+    config.problem_type = settings.task.problem_type
     config.liteft = {**asdict(settings), "labels": list(settings.labels)}
 
 

@@ -32,8 +32,8 @@ from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import LoadedClassifier, save_classifier
 from liteft.finetuning.soundness import blind_f1, warnings_of_metrics
 from liteft.locks import LOCK, one_writer
-from liteft.metrics import Task, decide, majority_share, score, score_intervals, sigmoid, softmax
 from liteft.run import RUN_FORMAT, Run, model_weights, model_weights_sha256, read_base, read_run
+from liteft.tasks import Task
 
 __all__ = [
     "checkpoints_folder",
@@ -235,9 +235,9 @@ def split_metrics(logits: np.ndarray, split: Split, task: Task) -> dict[str, Any
     """Return a split's metrics with 95% intervals, its size and the share of its majority class."""
     if split.labels is None:
         return {}
-    values: dict[str, Any] = {"n": len(split), "majority": majority_share(split.labels, task=task)}
-    values |= score(logits, split.labels, task=task, foreign=split.foreign)
-    intervals = score_intervals(logits, split.labels, task=task, foreign=split.foreign)
+    values: dict[str, Any] = {"n": len(split), "majority": task.majority_share(split.labels)}
+    values |= task.score(logits, split.labels, foreign=split.foreign)
+    intervals = task.intervals(logits, split.labels, foreign=split.foreign)
     values |= {f"{name}_interval": list(interval) for name, interval in intervals.items()}
     return {name: value if _finite(value) else None for name, value in values.items()}
 
@@ -258,22 +258,18 @@ def _write_predictions(folder: Path, name: str, logits: np.ndarray, split: Split
     if split.foreign is not None:
         gold["foreign"] = split.foreign
     np.savez(folder / f"{name}.npz", logits=logits, **gold)
-    decided = decide(logits, dataset.task)
-    probabilities = softmax(logits) if dataset.task == "single_label" else sigmoid(logits)
+    decided, probabilities = dataset.task.decide(logits), dataset.task.probabilities(logits)
     with open(folder / f"{name}.csv", "w", encoding="utf-8", newline="") as file:
         import csv
 
         writer = csv.writer(file)
         writer.writerow(["row", "gold", "predicted", "score"])
         for row in range(len(logits)):
-            gold_names = "" if split.labels is None else _names(split.labels[row], dataset.labels)
-            writer.writerow([row, gold_names, _names(decided[row], dataset.labels), f"{probabilities[row].max():.6f}"])
-
-
-def _names(value: Any, labels: tuple[str, ...]) -> str:
-    if np.ndim(value) == 0:
-        return labels[int(value)] if value >= 0 else "(not in train)"
-    return " | ".join(label for label, chosen in zip(labels, value, strict=True) if chosen)
+            gold_names, predicted = (
+                "" if values is None else " | ".join(dataset.task.names_of(values[row], dataset.labels))
+                for values in (split.labels, decided)
+            )
+            writer.writerow([row, gold_names, predicted, f"{probabilities[row].max():.6f}"])
 
 
 def _refuse_others(out: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from liteft.errors import ModelError, option
-from liteft.metrics import Task, primary_metric
+from liteft.tasks import Task, task_of_labels
 
 __all__ = ["Divergence", "Kept", "blind_f1", "kept_evaluation", "warnings_of_metrics"]
 
@@ -38,7 +38,7 @@ class Divergence(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self, name: str, task: Task, labels: int, progress: Callable[[str], None] | None) -> None:
         self.name, self.progress = name, progress
-        self.chance = math.log(max(2, labels)) if task == "single_label" else math.log(2)
+        self.chance = task.chance_loss(labels)
         self.warnings: list[str] = []
 
     def on_log(
@@ -116,8 +116,7 @@ def blind_f1(labels: np.ndarray, count: int) -> float:
         labels: int64 (texts,), -1 where unknown; or bool (texts, labels).
         count: number of labels.
     """
-    known = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels[labels >= 0], minlength=count)
-    shares = known / len(labels)
+    shares = task_of_labels(labels).counts(labels, count) / len(labels)
     return float(np.mean(2 * shares / (1 + shares)))
 
 
@@ -142,16 +141,15 @@ def warnings_of_metrics(
     own = metrics.get("validation")
     if own is None:
         return []
-    right = "accuracy" if task == "single_label" else "exact_match"
     found = []
-    share, majority = 100 * own[right], 100 * own["majority"]
+    share, majority = 100 * own[task.text_metric], 100 * own["majority"]
     if share <= majority and (own.get("macro_f1") or 0.0) <= blind + _ABOVE_BLIND:
         found.append(
             f"the {kind} is right on {share:.1f}% of the validation texts, and the most frequent answer alone on "
             f"{majority:.1f}%: it has learned nothing that counts. Train longer, with another learning rate, and read "
             "the data check"
         )
-    metric = primary_metric(task)
+    metric = task.primary_metric
     above = None if teacher is None else teacher.get("validation")
     if kind == "student" and above is not None and above[metric] - own[metric] > _FAR_BELOW_TEACHER:
         points = f"{100 * (above[metric] - own[metric]):.1f} points of validation {metric.replace('_', ' ')}"

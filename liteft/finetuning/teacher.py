@@ -186,7 +186,7 @@ def require_trainable(dataset: Dataset) -> None:
         if split.labels is None or not len(split):
             what = "no rows" if not len(split) else "no labels"
             raise DataError(f"{dataset.name}: the {split.name} split has {what}.", fix="liteft.load_dataset(...)")
-    if len(dataset.labels) < (2 if dataset.task == "single_label" else 1):
+    if len(dataset.labels) < dataset.task.fewest_labels:
         raise DataError(
             f"{dataset.name} has {len(dataset.labels)} label.", accepted={"labels": "two at least, to tell apart"}
         )

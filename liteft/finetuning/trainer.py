@@ -29,7 +29,7 @@ from liteft.finetuning.batches import LengthGroupedSampler
 from liteft.finetuning.checkpoints import STATE, discard, mark_complete, remove_superseded
 from liteft.finetuning.loss import label_loss
 from liteft.finetuning.soundness import Divergence
-from liteft.metrics import Task, primary_metric, score
+from liteft.tasks import SINGLE_LABEL, Task
 
 __all__ = ["ClassifierTrainer", "Progress", "resolve_precision", "steps_per_epoch", "training_arguments"]
 
@@ -67,7 +67,7 @@ def training_arguments(
     folder: Path,
     texts: int,
     processes: int = 1,
-    task: Task = "single_label",
+    task: Task = SINGLE_LABEL,
     choose_best: bool = True,
 ) -> TrainingArguments:
     """Return Trainer's arguments for a recipe.
@@ -114,7 +114,7 @@ def training_arguments(
         save_strategy="steps",
         save_steps=evaluate_every,
         load_best_model_at_end=choose_best,
-        metric_for_best_model=primary_metric(task),
+        metric_for_best_model=task.primary_metric,
         greater_is_better=True,
         logging_strategy="steps",
         logging_steps=max(1, min(50, steps // 20)),
@@ -194,7 +194,7 @@ class ClassifierTrainer(Trainer):
         self.add_callback(_SaveEvaluated())
         if recipe.early_stopping:
             self.add_callback(_EarlyStopping(self.has_stopped))
-        self.add_callback(_Log(log_path, progress, name, primary_metric(task)))
+        self.add_callback(_Log(log_path, progress, name, task.primary_metric))
         self.divergence = Divergence(name, task, labels, progress)
         self.add_callback(self.divergence)
 
@@ -231,17 +231,15 @@ class ClassifierTrainer(Trainer):
 
     def _metrics(self, prediction: Any) -> dict[str, float]:
         logits = np.asarray(prediction.predictions, dtype=np.float32)
-        labels = np.asarray(prediction.label_ids)
-        if self.task == "multi_label":
-            labels = labels.astype(bool)
-        return score(logits, labels, task=self.task, foreign=self.foreign)
+        labels: np.ndarray = np.asarray(prediction.label_ids).astype(self.task.label_dtype)
+        return self.task.score(logits, labels, foreign=self.foreign)
 
     def has_stopped(self, state: TrainerState) -> bool:
         """Say whether the recipe's patience is at its end: that many evaluations since the best one.
 
         It is read from the log that a checkpoint keeps, so a resumed run stops where the uninterrupted one does.
         """
-        name = f"eval_{primary_metric(self.task)}"
+        name = f"eval_{self.task.primary_metric}"
         values = [entry[name] for entry in state.log_history if name in entry]
         waited = len(values) - 1 - int(np.argmax(values)) if values else 0
         return 0 < self.recipe.early_stopping <= waited

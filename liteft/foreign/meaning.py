@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
 from liteft import files
 from liteft.errors import ConfigError, Hint, ModelError, leave_out, option
-from liteft.metrics import Task
+from liteft.tasks import SINGLE_LABEL, TASKS, Task, task_named
 
 __all__ = [
     "LABELS_HINT",
@@ -40,7 +40,7 @@ class Said:
 
     Attributes:
         labels: names in the order of the logits.
-        task: "single_label" or "multi_label".
+        task: what a label means.
         paired: it reads pairs of texts.
         seen_pairs: whether the texts at hand are pairs, which counts where nobody says ``paired``.
     """
@@ -49,10 +49,6 @@ class Said:
     task: Task | None = None
     paired: bool | None = None
     seen_pairs: bool | None = None
-
-    def __post_init__(self) -> None:
-        if self.task is not None and self.task not in get_args(Task):
-            raise ConfigError(f"task {self.task!r} is unknown.", accepted={"task": ", ".join(get_args(Task))})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +70,7 @@ class Meaning:
     @property
     def settled_task(self) -> Task:
         """The task; where nothing says it, a label a text, as transformers has it."""
-        return self.task or "single_label"
+        return self.task or SINGLE_LABEL
 
 
 def read_meaning(folder: Path, config: Mapping[str, Any], said: Said | None = None) -> Meaning:
@@ -103,7 +99,7 @@ def read_meaning(folder: Path, config: Mapping[str, Any], said: Said | None = No
         )
     labels = _labels(folder, config, said)
     task = _task(folder, config, said)
-    if task != "multi_label" and len(labels) == 1:
+    if len(labels) < (task or SINGLE_LABEL).fewest_labels:
         choose = option("task", "multi_label", note=", if each logit is a label that a text has or has not (sigmoid)")
         raise _no_scores(folder, f"{folder} has one logit: a score, as in reranking or regression.", choose)
     paired = said.paired if said.paired is not None else said.seen_pairs
@@ -191,7 +187,7 @@ _LABEL_FILES = {
 
 def _own_meaning(folder: Path, own: Any, said: Said) -> Meaning:
     try:
-        labels, task, paired = tuple(own["labels"]), cast(Task, own["task"]), bool(own["paired"])
+        labels, task, paired = tuple(own["labels"]), task_named(own["task"]), bool(own["paired"])
     except (TypeError, KeyError) as error:
         raise ModelError(
             f"{folder / 'config.json'}: the key 'liteft' does not fit: {error!r}.", fix="copy the whole folder again"
@@ -242,13 +238,13 @@ def _task(folder: Path, config: Mapping[str, Any], said: Said) -> Task | None:
         mend = f"correct problem_type in {folder / 'config.json'}, if each logit is a label that a text has or has not"
         message = f"{folder} is a regression (problem_type in config.json): its logits are scores."
         raise _no_scores(folder, message, mend)
-    stated = {"single_label_classification": "single_label", "multi_label_classification": "multi_label"}.get(str(kind))
+    stated = next((task for task in TASKS.values() if task.problem_type == kind), None)
     if stated is not None and said.task not in (None, stated):
         raise ConfigError(
             f"{folder / 'config.json'} says problem_type {kind}, but task {said.task} was requested.",
             fix=[leave_out("task"), f"correct problem_type in {folder / 'config.json'}"],
         )
-    return cast("Task | None", said.task or stated)
+    return said.task or stated
 
 
 def _no_scores(folder: Path, message: str, way_out: str | Hint) -> ModelError:

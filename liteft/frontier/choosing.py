@@ -9,7 +9,8 @@ import numpy as np
 from liteft.data import Split
 from liteft.frontier.budget import Budget
 from liteft.frontier.result import Candidate
-from liteft.metrics import Task, correct, mcnemar, paired_f1_intervals
+from liteft.metrics import mcnemar
+from liteft.tasks import Task
 
 __all__ = ["choose_winner", "compromises", "nearest"]
 
@@ -79,8 +80,8 @@ def _rounded_up(value: float) -> float:
 
 def _differs(first: np.ndarray, second: np.ndarray, split: Split, task: Task) -> bool:
     assert split.labels is not None
-    if task == "multi_label":
-        interval = paired_f1_intervals(first, second, split.labels, task=task, foreign=split.foreign)["micro_f1"]
+    interval = task.primary_difference(first, second, split.labels, foreign=split.foreign)
+    if interval is not None:
         return interval[0] > 0 or interval[1] < 0
-    right = [correct(each, split.labels, task=task, foreign=split.foreign) for each in (first, second)]
+    right = [task.correct(each, split.labels, foreign=split.foreign) for each in (first, second)]
     return mcnemar(right[0], right[1]).p_value < _SIGNIFICANCE

@@ -26,7 +26,6 @@ from liteft.frontier.result import Candidate
 from liteft.frontier.sizes import folder_bytes
 from liteft.frontier.timing import latency_ms, untrained_latency_ms
 from liteft.frontier.training import GiveUp, Hopeless, shape_recipe, tuning_recipe
-from liteft.metrics import primary_metric, score, score_intervals
 from liteft.pipeline import export_student
 from liteft.run import RUN_FILE, Run
 from liteft.runtime import load
@@ -73,7 +72,7 @@ class Search:
 
     def __post_init__(self) -> None:
         self.budget = Budget.of(self.recipe.search)
-        self.metric = primary_metric(self.dataset.task)
+        self.metric = self.dataset.task.primary_metric
 
     def run(self) -> None:
         """Look at every shape; narrower ones only where no shape before them can be within the budget."""
@@ -271,8 +270,8 @@ class Search:
             split, task = self.dataset.validation, self.dataset.task
             assert split.labels is not None
             self.logits[base.name] = logits = self._run_on(artifact.path, "validation")
-            quality = score(logits, split.labels, task=task, foreign=split.foreign)[self.metric]
-            interval = score_intervals(logits, split.labels, task=task, foreign=split.foreign)[self.metric]
+            quality = task.score(logits, split.labels, foreign=split.foreign)[self.metric]
+            interval = task.intervals(logits, split.labels, foreign=split.foreign)[self.metric]
             latency = latency_ms(artifact.path, split, threads=self.machine["threads"], trust=self.trust)
             known = {"quality": quality, "interval": list(interval), "latency_ms": latency}
             self.journal.put("measured", base.name, key, known)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from liteft.frontier.budget import Budget
-from liteft.metrics import Task, primary_metric
+from liteft.tasks import Task
 from liteft.text_tables import aligned, share
 
 __all__ = ["Candidate", "Frontier"]
@@ -114,7 +114,7 @@ class Frontier:
     @property
     def metric(self) -> str:
         """Name of the quality: accuracy, or micro_f1."""
-        return primary_metric(self.task)
+        return self.task.primary_metric
 
     @property
     def measured(self) -> tuple[Candidate, ...]:

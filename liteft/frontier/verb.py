@@ -46,7 +46,6 @@ from liteft.frontier.picture import draw
 from liteft.frontier.plan import check_recipe, require_fit
 from liteft.frontier.result import Candidate, Frontier
 from liteft.locks import LOCK, one_writer
-from liteft.metrics import primary_metric, score, score_intervals
 from liteft.report.comparison import describe_machine
 from liteft.run import RUN_FILE, Run
 from liteft.runtime.cores import default_threads
@@ -192,7 +191,7 @@ def _open(
 
 def _quality(teacher: Teacher, dataset: Dataset, fingerprint: str, name: str) -> float:
     """Return the teacher's main metric on a split, from its run where that was made of the same data."""
-    metric, run = primary_metric(dataset.task), teacher.run
+    metric, run = dataset.task.primary_metric, teacher.run
     if run is not None and (run.info.get("data") or {}).get("fingerprint") == fingerprint:
         stored = run.metrics.get(name, {}).get(metric)
         if stored is not None:
@@ -200,7 +199,7 @@ def _quality(teacher: Teacher, dataset: Dataset, fingerprint: str, name: str) ->
     split = dataset.split(name)
     assert split.labels is not None
     logits = predict_logits(teacher.loaded, split.texts, split.pairs)
-    return score(logits, split.labels, task=dataset.task, foreign=split.foreign)[metric]
+    return dataset.task.score(logits, split.labels, foreign=split.foreign)[metric]
 
 
 def _concluded(searching: Search, budget: Budget, fingerprint: str) -> Frontier:
@@ -232,11 +231,11 @@ def _tested(searching: Search, winner: Candidate, fingerprint: str) -> dict[str,
     if split is None or split.labels is None or not len(split):
         return None
     logits = searching.tested(winner)
-    given: dict[str, Any] = {"task": dataset.task, "foreign": split.foreign}
+    task, foreign = dataset.task, split.foreign
     return {
         "texts": len(split),
-        "winner": score(logits, split.labels, **given)[metric],
-        "winner_interval": list(score_intervals(logits, split.labels, **given)[metric]),
+        "winner": task.score(logits, split.labels, foreign=foreign)[metric],
+        "winner_interval": list(task.intervals(logits, split.labels, foreign=foreign)[metric]),
         "teacher": _quality(searching.teacher, dataset, fingerprint, "test"),
     }
 

@@ -12,14 +12,12 @@ from statistics import NormalDist
 
 import numpy as np
 
-from liteft.metrics.scores import Task, correct, decide, f1_of_counts, indicator_rows
+from liteft.metrics.scores import f1_of_counts
 
 __all__ = [
     "binomial_tail",
     "bootstrap_interval",
     "f1_intervals",
-    "macro_f1_interval",
-    "score_intervals",
     "wilson_interval",
 ]
 
@@ -98,67 +96,25 @@ def bootstrap_interval(
 
 
 def f1_intervals(
-    logits: np.ndarray,
-    labels: np.ndarray,
+    gold: np.ndarray,
+    predicted: np.ndarray,
+    unknown: np.ndarray,
     *,
-    task: Task,
-    foreign: np.ndarray | None = None,
-    threshold: float | np.ndarray = 0.5,
     resamples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
-    """Return bootstrap intervals over texts of "micro_f1" and "macro_f1"; arguments as in `metrics.score`."""
-    (samples,) = f1_samples((logits,), labels, task, foreign, threshold, resamples, seed)
-    return {name: percentile_interval(values, confidence) for name, values in samples.items()}
+    """Return bootstrap intervals over texts of "micro_f1" and "macro_f1".
 
+    Args:
+        gold, predicted, unknown: as of `f1_scores`.
+        resamples, confidence, seed: as of `bootstrap_interval`.
 
-def macro_f1_interval(
-    logits: np.ndarray,
-    labels: np.ndarray,
-    *,
-    task: Task,
-    foreign: np.ndarray | None = None,
-    resamples: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Return the bootstrap interval over texts of macro F1; arguments as in `metrics.score`."""
-    return f1_intervals(
-        logits, labels, task=task, foreign=foreign, resamples=resamples, confidence=confidence, seed=seed
-    )["macro_f1"]
-
-
-def score_intervals(
-    logits: np.ndarray,
-    labels: np.ndarray,
-    *,
-    task: Task,
-    foreign: np.ndarray | None = None,
-    threshold: float | np.ndarray = 0.5,
-    resamples: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> dict[str, tuple[float, float]]:
-    """Return intervals by metric: accuracy and macro_f1, or exact_match, micro_f1 and macro_f1.
-
-    Arguments as in `metrics.score`. Shares are Wilson's, F1 a bootstrap over texts.
+    Raises:
+        ValueError: no texts.
     """
-    right = correct(logits, labels, task=task, foreign=foreign, threshold=threshold)
-    share = wilson_interval(int(right.sum()), len(right), confidence)
-    f1 = f1_intervals(
-        logits,
-        labels,
-        task=task,
-        foreign=foreign,
-        threshold=threshold,
-        resamples=resamples,
-        confidence=confidence,
-        seed=seed,
-    )
-    if task == "single_label":
-        return {"accuracy": share, "macro_f1": f1["macro_f1"]}
-    return {"exact_match": share} | f1
+    (samples,) = f1_samples(gold, (predicted,), unknown, resamples, seed)
+    return {name: percentile_interval(values, confidence) for name, values in samples.items()}
 
 
 def _normal_quantile(confidence: float) -> float:
@@ -171,28 +127,17 @@ def percentile_interval(values: np.ndarray, confidence: float) -> tuple[float, f
 
 
 def f1_samples(
-    models: tuple[np.ndarray, ...],
-    labels: np.ndarray,
-    task: Task,
-    foreign: np.ndarray | None,
-    threshold: float | np.ndarray,
-    resamples: int,
-    seed: int,
+    gold: np.ndarray, models: tuple[np.ndarray, ...], unknown: np.ndarray, resamples: int, seed: int
 ) -> list[dict[str, np.ndarray]]:
     """Bootstrap samples of micro and macro F1, (resamples,), of several models on the same resampled texts.
 
     Texts with the same gold and predicted labels are interchangeable, so sampling texts is one multinomial
     draw over the distinct rows: four of them instead of 25,000 texts for two labels.
     """
-    if len(labels) == 0:
+    if len(gold) == 0:
         raise ValueError("there are no texts to score")
-    columns = []
-    for logits in models:
-        decisions = decide(logits, task, threshold)
-        gold, predicted, unknown = indicator_rows(decisions, labels, task=task, count=logits.shape[1], foreign=foreign)
-        columns.append(predicted)
     width = gold.shape[1]
-    rows = np.concatenate([unknown[:, None], gold, *columns], axis=1)
+    rows = np.concatenate([unknown[:, None], gold, *models], axis=1)
     packed, counts = np.unique(np.packbits(rows, axis=1), axis=0, return_counts=True)
     distinct = np.unpackbits(packed, axis=1, count=rows.shape[1]).astype(np.float32)
     unknown_rows, gold_rows = distinct[:, 0], distinct[:, 1 : 1 + width]

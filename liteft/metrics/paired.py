@@ -14,7 +14,6 @@ from statistics import NormalDist
 import numpy as np
 
 from liteft.metrics.intervals import f1_samples, percentile_interval, wilson_interval
-from liteft.metrics.scores import Task
 
 __all__ = ["Estimate", "PairedTest", "mcnemar", "paired_f1_intervals", "paired_interval_over_seeds"]
 
@@ -152,13 +151,11 @@ def student_quantile(probability: float, freedom: float) -> float:
 
 
 def paired_f1_intervals(
-    logits_a: np.ndarray,
-    logits_b: np.ndarray,
-    labels: np.ndarray,
+    gold: np.ndarray,
+    predicted_a: np.ndarray,
+    predicted_b: np.ndarray,
+    unknown: np.ndarray,
     *,
-    task: Task,
-    foreign: np.ndarray | None = None,
-    threshold: float | np.ndarray = 0.5,
     resamples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
@@ -166,8 +163,12 @@ def paired_f1_intervals(
     """Return intervals of the difference, model b minus model a, in "micro_f1" and "macro_f1".
 
     Both models are scored on the same resampled texts (paired bootstrap).
+
+    Args:
+        gold, predicted_a, predicted_b, unknown: as of `f1_scores`, with the predictions of both models.
+        resamples, confidence, seed: as of `bootstrap_interval`.
     """
-    first, second = f1_samples((logits_a, logits_b), labels, task, foreign, threshold, resamples, seed)
+    first, second = f1_samples(gold, (predicted_a, predicted_b), unknown, resamples, seed)
     return {name: percentile_interval(second[name] - first[name], confidence) for name in first}
 
 

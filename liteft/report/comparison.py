@@ -21,7 +21,6 @@ from liteft.artifact import Artifact
 from liteft.data import Dataset, Split
 from liteft.errors import ConfigError, DeviceError, ModelError
 from liteft.foreign import Said
-from liteft.metrics import Task
 from liteft.report.gold import Gold, find_gold, in_order
 from liteft.report.load import Watch, watching
 from liteft.report.result import Comparison, Measured
@@ -29,6 +28,7 @@ from liteft.report.subjects import Source, find_subjects
 from liteft.report.workers import BATCH, Speed, Worker, open_workers, time_workers, write_texts
 from liteft.run import Run
 from liteft.runtime.cores import default_threads, usable_cores
+from liteft.tasks import Task, task_asked
 
 __all__ = ["compare", "describe_machine"]
 
@@ -46,7 +46,7 @@ def compare(
     threads: int | None = None,
     device: str = "cpu",
     labels: Sequence[str] | None = None,
-    task: Task | None = None,
+    task: Task | str | None = None,
     paired: bool | None = None,
     trust: bool = False,
     progress: Callable[[str], None] | bool | None = None,
@@ -87,7 +87,7 @@ def compare(
     _check_settings(rounds, seconds, threads, device)
     for model in models:
         require_path("a model", model, kinds=(Run, Artifact), accepted="a run, an artifact, or the folder of a model")
-    said = Said(None if labels is None else tuple(labels), task, paired)
+    said = Said(None if labels is None else tuple(labels), task_asked(task), paired)
     gold = find_gold(on, find_subjects(models, names, said=said), split=split, settings=data_settings)
     subjects = gold.subjects
     told = checked_progress(progress) or (lambda _line: None)
@@ -114,7 +114,7 @@ def compare(
         data=gold.data,
         split=gold.split.name,
         texts=len(gold.split),
-        majority=metrics.majority_share(gold.targets, task=gold.task),
+        majority=gold.task.majority_share(gold.targets),
         threads=count,
         device=device,
         batch_size=BATCH,
@@ -179,18 +179,16 @@ def _measured(worker: Worker, gold: Gold, first: np.ndarray, logits: np.ndarray)
     paired, difference = None, None
     if logits is not first:
         paired = metrics.mcnemar(
-            metrics.correct(first, targets, task=task, foreign=foreign),
-            metrics.correct(logits, targets, task=task, foreign=foreign),
+            task.correct(first, targets, foreign=foreign), task.correct(logits, targets, foreign=foreign)
         )
-        if task == "multi_label":
-            difference = metrics.paired_f1_intervals(first, logits, targets, task=task, foreign=foreign)["micro_f1"]
+        difference = task.primary_difference(first, logits, targets, foreign=foreign)
     return Measured(
         subject=worker.subject,
-        scores=metrics.score(logits, targets, task=task, foreign=foreign),
-        intervals=metrics.score_intervals(logits, targets, task=task, foreign=foreign),
+        scores=task.score(logits, targets, foreign=foreign),
+        intervals=task.intervals(logits, targets, foreign=foreign),
         paired=paired,
         f1_difference=difference,
-        agreement=metrics.agreement(first, logits, task),
+        agreement=task.agreement(first, logits),
         speed=None,
         peak_memory_bytes=None,
         versions=worker.versions,

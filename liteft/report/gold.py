@@ -19,8 +19,8 @@ from liteft.data.relabeling import meet_labels
 from liteft.errors import ConfigError, DataError, Hint, ModelError, option
 from liteft.foreign import adopted_labels
 from liteft.foreign.meaning import LABELS_HINT, renamed_text
-from liteft.metrics import Task
 from liteft.report.subjects import Subject
+from liteft.tasks import Task, task_of_labels
 
 __all__ = ["Gold", "find_gold", "find_test", "in_order"]
 
@@ -163,7 +163,7 @@ def _check(split: Split, subjects: Sequence[Subject]) -> None:
             if other.paired
             else Hint("leave out pair, or pair=''", "leave out --pair, or --pair ''"),
         )
-    task = "multi_label" if split.labels.ndim == 2 else "single_label"
+    task = task_of_labels(split.labels)
     if task != first.task:
         if not first.stated:
             raise DataError(
@@ -210,10 +210,11 @@ def _aligned(split: Split, names: Sequence[str] | None, first: Subject) -> tuple
     if labels is None:
         return split, ()
     if names is None:
-        width = labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
-        if width > len(first.labels) or (labels.ndim == 2 and width != len(first.labels)):
+        task = task_of_labels(labels)
+        if task.misfit(labels, len(first.labels)):
             raise DataError(
-                f"split {split.name!r} has {width} labels, and {first.name} has {len(first.labels)}.",
+                f"split {split.name!r} has {task.label_count(labels)} labels, and {first.name} has "
+                f"{len(first.labels)}.",
                 fix="give the Dataset instead of its split: labels then meet by name",
             )
         return split, ()

@@ -26,7 +26,7 @@ import numpy as np
 from liteft.errors import DeviceError, Hint, LiteftError, MissingExtraError, option
 from liteft.foreign import Said
 from liteft.installation import install_hint
-from liteft.metrics import Task, decide, sigmoid, softmax
+from liteft.tasks import task_asked
 
 __all__ = ["main", "peak_memory_bytes"]
 
@@ -129,15 +129,14 @@ def load_model(folder: str, threads: int, device: str, *, said: Said | None = No
     torch.set_num_threads(threads)
     loaded = load_classifier(folder, said=said)
     loaded.model.to(device)
-    task: Task = loaded.settings.task
-    activation = softmax if task == "single_label" else sigmoid
+    task = loaded.settings.task
 
     def logits(texts: list[str], pairs: list[str] | None) -> np.ndarray:
         return predict_logits(loaded, texts, pairs, batch_size=32)
 
     def answer(texts: list[str], pairs: list[str] | None) -> object:
         values = logits(texts, pairs)
-        return activation(values), decide(values, task)
+        return task.probabilities(values), task.decide(values)
 
     return Measuring(logits, answer, _versions("torch", "transformers"), device)
 
@@ -188,7 +187,7 @@ def _load(command: dict[str, Any]) -> Measuring:
         return load_artifact(*where, trust=command["trust"])
     said = command["said"]
     labels = None if said["labels"] is None else tuple(said["labels"])
-    return load_model(*where, said=Said(**{**said, "labels": labels}))
+    return load_model(*where, said=Said(**{**said, "labels": labels, "task": task_asked(said["task"])}))
 
 
 def _serve(measuring: Measuring, command: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from liteft import files
 from liteft.errors import ConfigError, MissingExtraError, RunError
 from liteft.installation import install_hint
-from liteft.metrics import primary_metric
 from liteft.report.placing import Box, Label, place_labels
 from liteft.report.result import Comparison
 
@@ -128,7 +127,7 @@ def figure_of(comparison: Comparison) -> Figure:
     points = _points(comparison)
     figure, canvas = new_figure((8.4, 5.2), dpi=160)
     axes = figure.add_axes((_LEFT, 0.115, 0.965 - _LEFT, 0.715))
-    _set_axes(axes, points, primary_metric(comparison.task).replace("_", " "))
+    _set_axes(axes, points, comparison.task.primary_metric.replace("_", " "))
     diameters = _draw_points(axes, points)
     _draw_labels(axes, canvas.get_renderer(), points, diameters)
     _write_head(figure, comparison, points)
@@ -136,7 +135,7 @@ def figure_of(comparison: Comparison) -> Figure:
 
 
 def _points(comparison: Comparison) -> list[_Point]:
-    metric = primary_metric(comparison.task)
+    metric = comparison.task.primary_metric
     points = []
     for model in comparison.models:
         if model.speed is None:
@@ -261,7 +260,7 @@ def _write_label(axes: Axes, point: _Point, label: Label, box: Box, pixels: floa
 
 def _write_head(figure: Figure, comparison: Comparison, points: list[_Point]) -> None:
     where = f"{comparison.data} {comparison.split}".strip()
-    metric = primary_metric(comparison.task).replace("_", " ")
+    metric = comparison.task.primary_metric.replace("_", " ")
     plural = "s" if comparison.threads > 1 else ""
     place = f"{comparison.machine['processor']}, {comparison.threads} thread{plural}"
     if comparison.device != "cpu":

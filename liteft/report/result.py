@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from liteft.metrics import PairedTest, Task, primary_metric
+from liteft.metrics import PairedTest
 from liteft.report.load import Load
 from liteft.report.subjects import Subject
 from liteft.report.workers import Speed
+from liteft.tasks import Task
 from liteft.text_tables import aligned, markdown, share
 
 __all__ = ["Comparison", "Measured"]
@@ -23,7 +24,7 @@ class Measured:
 
     Attributes:
         subject: what it is.
-        scores: metrics by name, shares between 0 and 1 (log_loss in nats); see ``metrics.score``.
+        scores: metrics by name, shares between 0 and 1 (log_loss in nats); see ``Task.score``.
         intervals: 95% intervals of some of them, by the same names.
         paired: McNemar's test against the first model, on wholly right texts; None for the first itself.
         f1_difference: multi-label: 95% interval of this model's micro F1 minus the first's; else None.
@@ -74,7 +75,7 @@ class Comparison:
 
     Attributes:
         models: in the order given; the first is what the others are compared with.
-        task: "single_label" or "multi_label".
+        task: what a label means.
         data: name of the data set, or "".
         split: name of the split.
         texts: how many it has.
@@ -150,8 +151,7 @@ class Comparison:
 
 
 def _quality(comparison: Comparison) -> list[tuple[str, ...]]:
-    single = comparison.task == "single_label"
-    shown = ("accuracy", "macro_f1") if single else ("micro_f1", "macro_f1", "exact_match")
+    shown = comparison.task.headline_metrics
     first = comparison.models[0].subject.name
     several = len(comparison.models) > 1
     header: tuple[str, ...] = ("model", "form", *(f"{name.replace('_', ' ')} %" for name in shown))
@@ -217,10 +217,10 @@ def _title(comparison: Comparison) -> str:
 
 def _explanations(comparison: Comparison) -> Sequence[str]:
     first = comparison.models[0].subject.name
-    metric = primary_metric(comparison.task).replace("_", " ")
+    metric = comparison.task.primary_metric.replace("_", " ")
     lines = ["[ ]: 95% intervals. MB: 10^6 bytes; folder: every file beside the model, too."]
     if len(comparison.models) > 1:
-        tested = "right texts" if comparison.task == "single_label" else "texts with every label right"
+        tested = comparison.task.paired_units
         lines.append(f"vs {first}: points of {metric} gained. p: McNemar's paired test on {tested}.")
     speed = comparison.models[0].speed
     if speed is not None:

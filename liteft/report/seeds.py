@@ -14,18 +14,12 @@ from typing import Any
 import numpy as np
 
 from liteft.errors import ConfigError, ModelError
-from liteft.metrics import Estimate, Task, correct, paired_interval_over_seeds
+from liteft.metrics import Estimate, paired_interval_over_seeds
 from liteft.run import Run
+from liteft.tasks import Task
 from liteft.text_tables import Rows, aligned, markdown
 
 __all__ = ["SeedsDifference", "SeedsRow", "SeedsTable", "seeds_table"]
-
-_METRICS: dict[Task, tuple[str, ...]] = {
-    "single_label": ("accuracy", "macro_f1", "log_loss", "calibration_error"),
-    "multi_label": ("micro_f1", "macro_f1", "exact_match", "label_accuracy", "calibration_error"),
-}
-_SHOWN: dict[Task, int] = {"single_label": 2, "multi_label": 3}
-_PAIRED: dict[Task, str] = {"single_label": "accuracy", "multi_label": "exact_match"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +93,7 @@ class SeedsTable:
     Attributes:
         rows: students, then controls and teachers where there are any.
         differences: students minus controls, and minus teachers.
-        task: "single_label" or "multi_label".
+        task: what a label means.
         data: name of the data set.
         split: name of the split.
         texts: how many it has.
@@ -151,7 +145,7 @@ class SeedsTable:
         return f"{self.data} {self.split}: {self.texts:,} texts".strip()
 
     def _means(self) -> Rows:
-        usual = _METRICS[self.task][: _SHOWN[self.task]]
+        usual = self.task.headline_metrics
         # a metric that some run could not form (no label of a class at all) is in no column
         shown = [name for name in usual if all(name in row.values for row in self.rows)]
         rows: list[tuple[str, ...]] = [("runs", "seeds", *(f"{name.replace('_', ' ')} %" for name in shown))]
@@ -208,7 +202,7 @@ def seeds_table(
     right: dict[str, list[np.ndarray]] = {
         kind: [_right(run, split, first) for run in runs] for kind, runs in groups.items()
     }
-    metric = _PAIRED[first.task]
+    metric = first.task.text_metric
     return SeedsTable(
         rows=tuple(_row(kind, runs, split) for kind, runs in groups.items()),
         differences=tuple(
@@ -263,12 +257,12 @@ def _data(run: Run) -> str:
 def _right(run: Run, split: str, first: Run) -> np.ndarray:
     """Return which texts a run gets wholly right: bool (texts,)."""
     logits, gold = run.predictions(split)
-    return correct(logits, gold, task=first.task, foreign=run.foreign(split))
+    return first.task.correct(logits, gold, foreign=run.foreign(split))
 
 
 def _row(kind: str, runs: Sequence[Run], split: str) -> SeedsRow:
     found = [run.metrics[split] for run in runs]
-    names = [name for name in _METRICS[runs[0].task] if all(one.get(name) is not None for one in found)]
+    names = [name for name in runs[0].task.metrics if all(one.get(name) is not None for one in found)]
     return SeedsRow(
         kind,
         tuple(int(run.info["seed"]) for run in runs),

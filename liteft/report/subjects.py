@@ -23,9 +23,9 @@ from liteft.foreign import (
     require_weights,
 )
 from liteft.foreign.weights import ADAPTER, refuse_adapter_alone, refuse_quantized
-from liteft.metrics import Task
 from liteft.report.parameters import onnx_parameters, safetensors_parameters
 from liteft.run import RUN_FILE, Run, check_weights, read_base, read_run
+from liteft.tasks import Task
 
 __all__ = ["Source", "Subject", "find_subjects", "same_labels"]
 
@@ -44,7 +44,7 @@ class Subject:
         folder: what is loaded: a model folder or an artifact.
         engine: "torch" or "onnxruntime".
         form: for reports, like "teacher, torch" or "int8".
-        task: "single_label" or "multi_label".
+        task: what a label means.
         labels: label names in the order of its logits.
         paired: it reads pairs of texts; None where nothing says it, and `find_gold` sees it in the texts.
         parameters: number of weights.

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from liteft.errors import ConfigError, Hint, option
-from liteft.metrics import Task, sigmoid, softmax
+from liteft.metrics import sigmoid, softmax
+from liteft.tasks import Task
 
 __all__ = ["Answering", "Prediction"]
 
@@ -44,7 +45,7 @@ class Answering:
     """Turns logits into predictions, with checked settings.
 
     Args:
-        task: "single_label" or "multi_label".
+        task: chooses labels by their scores.
         labels: the label names, in the order of the logits.
         activation: "softmax", "sigmoid" or "none".
         backend: the name to write into every Prediction.
@@ -67,11 +68,11 @@ class Answering:
         threshold: float | Sequence[float] | None = None,
     ) -> None:
         self._labels = tuple(labels)
-        self._multi = task == "multi_label"
+        self._task = task
         self._scores = _activation(activation)
         self._backend = backend
         self._top_k = _checked_top_k(top_k)
-        self._threshold = _checked_threshold(threshold, self._multi, len(self._labels))
+        self._threshold = _checked_threshold(threshold, task, len(self._labels))
 
     def __call__(self, logits: np.ndarray, truncated: np.ndarray) -> list[Prediction]:
         """Return a Prediction for every row.
@@ -83,17 +84,13 @@ class Answering:
         scores = self._scores(logits)
         best = scores.argmax(axis=1)
         best_scores = scores.max(axis=1).tolist()
-        over = scores > self._threshold if self._multi else None
+        chosen = self._task.choose(scores, self._threshold)
         top = self._top(scores)
         answers = []
         for index, (column, cut) in enumerate(zip(best.tolist(), truncated.tolist(), strict=True)):
-            label = self._labels[column]
-            chosen = (label,) if over is None else self._named(over[index])
-            answers.append(Prediction(label, best_scores[index], chosen, top[index] if top else (), cut, self._backend))
+            label, named = self._labels[column], self._task.names_of(chosen[index], self._labels)
+            answers.append(Prediction(label, best_scores[index], named, top[index] if top else (), cut, self._backend))
         return answers
-
-    def _named(self, chosen: np.ndarray) -> tuple[str, ...]:
-        return tuple(self._labels[column] for column in np.flatnonzero(chosen))
 
     def _top(self, scores: np.ndarray) -> list[tuple[tuple[str, float], ...]]:
         if self._top_k is None:
@@ -125,10 +122,10 @@ def _checked_top_k(top_k: int | None) -> int | None:
     )
 
 
-def _checked_threshold(threshold: float | Sequence[float] | None, multi: bool, labels: int) -> float | np.ndarray:
+def _checked_threshold(threshold: float | Sequence[float] | None, task: Task, labels: int) -> float | np.ndarray:
     if threshold is None:
         return 0.5
-    if not multi:
+    if not task.several:
         raise ConfigError(
             "a threshold was given, but this model has one label for every text.",
             accepted={"threshold": "multi-label models only"},

@@ -79,10 +79,8 @@ class RowScorer:
         self._threshold = threshold
         self._on_error = on_error
         self._token_budget = token_budget
-        self._multi = classifier.manifest.task == "multi_label"
-        kinds = {"prediction": "text", "score": "number"}
-        if self._multi:
-            kinds = {"predictions": "texts", "scores": "numbers"}
+        self._task = classifier.manifest.task
+        kinds = dict(self._task.columns)
         if top_k is not None:
             kinds["top"] = "scores"
         self._names = [prefix + name for name in kinds]
@@ -134,7 +132,7 @@ class RowScorer:
         """
         answers = self._classifier.stream(
             [_plain(row.text) for row in rows],
-            top_k=len(self._classifier.labels) if self._multi else self._top_k,  # all: for the scores of some
+            top_k=len(self._classifier.labels) if self._task.several else self._top_k,  # all: for the scores of some
             threshold=self._threshold,
             on_error="null",
             token_budget=self._token_budget,
@@ -151,10 +149,7 @@ class RowScorer:
         """The values of the added columns; none for no answer."""
         if answer is None:
             return []
-        cells: list[Any] = [answer.label, _rounded(answer.score)]
-        if self._multi:
-            scores = dict(answer.top)
-            cells = [list(answer.labels), [_rounded(scores[label]) for label in answer.labels]]
+        cells = [_rounded(cell) for cell in self._task.cells(answer)]
         if self._top_k is not None:
             best = answer.top[: self._top_k]
             cells.append([{"label": label, "score": _rounded(score)} for label, score in best])
@@ -208,5 +203,7 @@ def _plain(text: Text | None) -> str | tuple[str, str] | None:
     return text.first, text.second
 
 
-def _rounded(score: float) -> float:
-    return round(score, _DIGITS)
+def _rounded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_rounded(entry) for entry in value]
+    return round(value, _DIGITS) if isinstance(value, float) else value

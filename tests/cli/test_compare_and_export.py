@@ -13,6 +13,7 @@ import liteft
 from liteft.artifact import Artifact
 from liteft.cli.summary import artifact_text
 from liteft.doctor import Diagnosis, Finding
+from liteft.tasks import SINGLE_LABEL
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def test_export_verifies_on_the_chosen_split_in_the_models_label_order(
     from liteft.report.subjects import Subject
 
     order = ("praise", "app", "payment", "order")
-    subject = Subject("m", tmp_path, tmp_path, "torch", "torch", "single_label", order, False, 1, 1, 1)
+    subject = Subject("m", tmp_path, tmp_path, "torch", "torch", SINGLE_LABEL, order, False, 1, 1, 1)
     monkeypatch.setattr("liteft.report.subjects.find_subjects", lambda sources, **said: [subject])
     handed: list[Any] = []
 

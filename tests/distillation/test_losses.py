@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from liteft.distillation.losses import hidden_state_loss, kl_loss, mse_loss, relation_loss
+from liteft.tasks import MULTI_LABEL, SINGLE_LABEL
 
 
 def draw(*shape: int, seed: int) -> torch.Tensor:
@@ -30,11 +31,11 @@ def test_kl_of_several_labels_sums_a_divergence_of_yes_and_no_for_each() -> None
     student, teacher = draw(6, 3, seed=2), draw(6, 3, seed=3)
     p, q = (1 / (1 + np.exp(-logits.double().numpy() / 2)) for logits in (teacher, student))
     expected = (p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))).sum(axis=1).mean() * 4
-    found = kl_loss(student, teacher, temperature=2.0, task="multi_label")
+    found = kl_loss(student, teacher, temperature=2.0, task=MULTI_LABEL)
     assert float(found) == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("task", ["single_label", "multi_label"])
+@pytest.mark.parametrize("task", [SINGLE_LABEL, MULTI_LABEL])
 def test_losses_are_zero_where_student_and_teacher_agree(task: str) -> None:
     logits = draw(4, 3, seed=4)
     states, mask = draw(2, 5, 8, seed=5), torch.ones(2, 5)

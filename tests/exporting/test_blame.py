@@ -15,7 +15,7 @@ from liteft.artifact import Artifact, read_artifact
 from liteft.data import Split
 from liteft.errors import DataError, VerificationError
 from liteft.exporting import Limits, blueprint, export
-from liteft.exporting.blame import divergence, rank_products
+from liteft.exporting.blame import rank_products
 from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.quantization import Quantization
 from liteft.finetuning.logits import predict_logits
@@ -23,6 +23,7 @@ from liteft.finetuning.model import load_classifier, save_classifier
 from liteft.runtime import load
 from liteft.runtime.encoder_file import read_classifier
 from liteft.runtime.native_library import has_library
+from liteft.tasks import MULTI_LABEL, SINGLE_LABEL
 from tests.exporting.conftest import centre, random_texts
 
 GUILTY = "layers.1.attention.output"
@@ -179,7 +180,7 @@ def test_effects_are_ranked_and_measured_against_the_float_graph(workshop: Any) 
     folder, split = planted(workshop, "weights")
     loaded = load_classifier(folder)
     graphs = Blueprint(loaded, traced=False)
-    effects = rank_products(graphs, Quantization(), loaded.tokenizer.encode(split.texts), "single_label")
+    effects = rank_products(graphs, Quantization(), loaded.tokenizer.encode(split.texts), SINGLE_LABEL)
     assert {effect.product for effect in effects} == set(graphs.products)
     sizes = [effect.divergence for effect in effects]
     assert sizes == sorted(sizes, reverse=True)
@@ -192,7 +193,7 @@ def test_a_product_kept_in_float_is_not_blamed_again(workshop: Any) -> None:
     loaded = workshop.loaded("bert", "mean")
     quantization = Quantization().keeping(GUILTY, "float")
     encoded = loaded.tokenizer.encode(random_texts(20))
-    effects = rank_products(Blueprint(loaded, traced=False), quantization, encoded, "multi_label")
+    effects = rank_products(Blueprint(loaded, traced=False), quantization, encoded, MULTI_LABEL)
     assert GUILTY not in {effect.product for effect in effects}
     assert len(effects) == 4 * 3 - 1
 
@@ -200,13 +201,13 @@ def test_a_product_kept_in_float_is_not_blamed_again(workshop: Any) -> None:
 def test_divergence_is_that_of_the_textbook() -> None:
     reference, other = np.log([[0.5, 0.5]]), np.log([[0.9, 0.1]])
     expected = 0.5 * np.log(0.5 / 0.9) + 0.5 * np.log(0.5 / 0.1)
-    assert divergence(reference, other, "single_label") == pytest.approx(expected, rel=1e-6)
+    assert SINGLE_LABEL.divergence(reference, other) == pytest.approx(expected, rel=1e-6)
     odds = np.array([[0.0, 2.0]]), np.array([[1.0, 2.0]])
     half, more = 0.5, 1 / (1 + np.exp(-1))
     bernoulli = half * np.log(half / more) + half * np.log(half / (1 - more))
-    assert divergence(*odds, "multi_label") == pytest.approx(bernoulli, rel=1e-6)
-    assert divergence(reference, reference, "single_label") == 0
-    assert divergence(reference, other * np.nan, "single_label") == np.inf
+    assert MULTI_LABEL.divergence(*odds) == pytest.approx(bernoulli, rel=1e-6)
+    assert SINGLE_LABEL.divergence(reference, reference) == 0
+    assert SINGLE_LABEL.divergence(reference, other * np.nan) == np.inf
 
 
 def test_unlabelled_texts_must_agree_as_well(workshop: Any, tmp_path: Path) -> None:

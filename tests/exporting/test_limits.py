@@ -9,6 +9,7 @@ from liteft.data import Split
 from liteft.exporting import Limits, verify
 from liteft.exporting.disagreement import Comparison
 from liteft.exporting.probes import ProbeResult
+from liteft.tasks import SINGLE_LABEL
 
 
 def beyond(texts: int, lost: int, won: int = 0) -> dict[str, str]:
@@ -20,7 +21,7 @@ def beyond(texts: int, lost: int, won: int = 0) -> dict[str, str]:
     model[lost : lost + won] = model[lost : lost + won, ::-1]
     split = Split("validation", ["a text"] * texts, None, labels)
     probes = ProbeResult(reference_difference=0.0, batch_difference=0.0, lengths=(1,))
-    comparison = Comparison("onnxruntime", split, "single_label", model, exported, probes)
+    comparison = Comparison("onnxruntime", split, SINGLE_LABEL, model, exported, probes)
     return verify._beyond(comparison, verify._measured(comparison), Limits().resolved("int8"))
 
 

@@ -15,8 +15,8 @@ from liteft.errors import ConfigError
 from liteft.finetuning import finetune
 from liteft.finetuning.consistency import ConsistencyTrainer, consistency_loss
 from liteft.finetuning.loss import label_loss
-from liteft.metrics import Task
 from liteft.run import Run
+from liteft.tasks import MULTI_LABEL, SINGLE_LABEL, Task
 from tests.finetuning.conftest import LABELS, QUICK, make_multi
 
 FIRST = torch.tensor([[2.0, -1.0, 0.5], [0.0, 3.0, 1.0], [-2.0, 0.3, 0.1]])
@@ -31,17 +31,17 @@ def divergence(first: Tensor, second: Tensor) -> Tensor:
 def test_it_is_the_mean_of_both_divergences() -> None:
     first, second = FIRST.softmax(1), SECOND.softmax(1)
     expected = (divergence(first, second) + divergence(second, first)).mean() / 2
-    torch.testing.assert_close(consistency_loss(FIRST, SECOND, task="single_label"), expected)
+    torch.testing.assert_close(consistency_loss(FIRST, SECOND, task=SINGLE_LABEL), expected)
 
 
 def test_several_labels_are_each_a_yes_or_no() -> None:
     first = torch.stack([FIRST.sigmoid(), 1 - FIRST.sigmoid()], -1)
     second = torch.stack([SECOND.sigmoid(), 1 - SECOND.sigmoid()], -1)
     expected = (divergence(first, second) + divergence(second, first)).mean() / 2
-    torch.testing.assert_close(consistency_loss(FIRST, SECOND, task="multi_label"), expected)
+    torch.testing.assert_close(consistency_loss(FIRST, SECOND, task=MULTI_LABEL), expected)
 
 
-@pytest.mark.parametrize("task", ["single_label", "multi_label"])
+@pytest.mark.parametrize("task", [SINGLE_LABEL, MULTI_LABEL])
 def test_equal_answers_cost_nothing_and_both_passes_have_a_gradient(task: Task) -> None:
     assert consistency_loss(FIRST, FIRST, task=task) == 0
     first, second = FIRST.clone().requires_grad_(), SECOND.clone().requires_grad_()
@@ -52,9 +52,9 @@ def test_equal_answers_cost_nothing_and_both_passes_have_a_gradient(task: Task) 
 
 
 def test_half_precision_logits_are_compared_in_single() -> None:
-    found = consistency_loss(FIRST.bfloat16(), SECOND.bfloat16(), task="single_label")
+    found = consistency_loss(FIRST.bfloat16(), SECOND.bfloat16(), task=SINGLE_LABEL)
     torch.testing.assert_close(
-        found, consistency_loss(FIRST.bfloat16().float(), SECOND.bfloat16().float(), task="single_label")
+        found, consistency_loss(FIRST.bfloat16().float(), SECOND.bfloat16().float(), task=SINGLE_LABEL)
     )
 
 
@@ -77,8 +77,8 @@ def test_every_text_passes_twice_in_one_batch_and_both_parts_are_added(
         first, second = logits.chunk(2)
         assert len(first) == len(labels)
         assert not torch.equal(first, second)
-        gold = [label_loss(one, labels, task="single_label") for one in (first, second)]
-        apart = consistency_loss(first, second, task="single_label")
+        gold = [label_loss(one, labels, task=SINGLE_LABEL) for one in (first, second)]
+        apart = consistency_loss(first, second, task=SINGLE_LABEL)
         assert loss == pytest.approx(float(sum(gold) / 2 + 0.5 * apart), rel=1e-5)
 
 

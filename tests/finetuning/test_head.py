@@ -23,6 +23,7 @@ from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.loss import label_loss
 from liteft.finetuning.model import LoadedClassifier, Pooling, load_classifier
 from liteft.run import Run
+from liteft.tasks import MULTI_LABEL, SINGLE_LABEL
 from tests.finetuning.conftest import FAMILIES, QUICK, WIDTH, make_dataset, make_multi, make_paired, write_base
 
 
@@ -58,7 +59,7 @@ def clouds() -> tuple[np.ndarray, np.ndarray]:
 
 def test_decisions_are_those_of_linear_discriminant_analysis(clouds: tuple[np.ndarray, np.ndarray]) -> None:
     features, labels = clouds
-    weight, bias = discriminants(features, labels, count=3, task="single_label")
+    weight, bias = discriminants(features, labels, count=3, task=SINGLE_LABEL)
     theirs = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.3).fit(features, labels)
     found = (features @ weight.T + bias).argmax(1)
     assert (found == theirs.predict(features)).mean() > 0.97
@@ -68,12 +69,12 @@ def test_decisions_are_those_of_linear_discriminant_analysis(clouds: tuple[np.nd
 
 def test_no_other_scale_makes_the_labels_likelier(clouds: tuple[np.ndarray, np.ndarray]) -> None:
     features, labels = clouds
-    weight, bias = discriminants(features, labels, count=3, task="single_label")
+    weight, bias = discriminants(features, labels, count=3, task=SINGLE_LABEL)
     frequency = np.log(np.bincount(labels) / len(labels))
 
     def loss(scale: float) -> float:
         logits = scale * (features @ weight.T + bias - frequency) + frequency
-        return float(label_loss(torch.from_numpy(logits), torch.from_numpy(labels), task="single_label"))
+        return float(label_loss(torch.from_numpy(logits), torch.from_numpy(labels), task=SINGLE_LABEL))
 
     assert loss(1.0) <= min(loss(0.5), loss(2.0))
 
@@ -82,14 +83,14 @@ def test_several_labels_are_each_parted_from_their_absence() -> None:
     random = np.random.default_rng(4)
     labels = random.random((800, 3)) < [0.5, 0.2, 0.05]
     features = random.normal(size=(800, 6)) + labels @ random.normal(size=(3, 6)) * 3
-    weight, bias = discriminants(features, labels, count=3, task="multi_label")
+    weight, bias = discriminants(features, labels, count=3, task=MULTI_LABEL)
     decided = features @ weight.T + bias > 0
     assert ((decided == labels).mean(0) > 0.9).all()
 
 
 def test_a_label_without_texts_gets_no_weight_and_is_never_likely(clouds: tuple[np.ndarray, np.ndarray]) -> None:
     features, labels = clouds
-    weight, bias = discriminants(features, labels, count=4, task="single_label")
+    weight, bias = discriminants(features, labels, count=4, task=SINGLE_LABEL)
     assert np.isfinite(weight).all()
     assert not ((features @ weight.T + bias).argmax(1) == 3).any()
     assert bias[3] == pytest.approx(np.log(0.5 / 600))
@@ -97,7 +98,7 @@ def test_a_label_without_texts_gets_no_weight_and_is_never_likely(clouds: tuple[
 
 def test_equal_features_leave_the_frequencies() -> None:
     labels = np.array([0, 0, 0, 1])
-    weight, bias = discriminants(np.ones((4, 3), np.float32), labels, count=2, task="single_label")
+    weight, bias = discriminants(np.ones((4, 3), np.float32), labels, count=2, task=SINGLE_LABEL)
     np.testing.assert_allclose(np.ones(3) @ weight.T + bias, np.log([0.75, 0.25]), atol=1e-5)
 
 
@@ -134,7 +135,7 @@ def test_as_many_labels_as_the_encoder_is_wide_leave_the_encoder_alone(
         config |= {"model_type": family, "architectures": ["XLMRobertaModel"]}
         (base / "config.json").write_text(json.dumps(config), encoding="utf-8")
     labels = tuple(f"label {number}" for number in range(WIDTH))
-    loaded = create_classifier(base, labels=labels, task="single_label", pooling=pooling, max_tokens=16, paired=False)
+    loaded = create_classifier(base, labels=labels, task=SINGLE_LABEL, pooling=pooling, max_tokens=16, paired=False)
     before = {name: tensor.clone() for name, tensor in loaded.model.state_dict().items()}
     start_from_discriminants(loaded, make_dataset().train, seed=0, bf16=False)
     changed = {name for name, tensor in loaded.model.state_dict().items() if not torch.equal(tensor, before[name])}

@@ -23,8 +23,8 @@ from liteft.finetuning import finetune
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import load_classifier
 from liteft.finetuning.run_folder import open_run, withdrawn_on_error, writing_run
-from liteft.metrics import decide, score
 from liteft.run import Run, read_run
+from liteft.tasks import SINGLE_LABEL
 from tests.finetuning.conftest import LABELS, QUICK, make_dataset, make_multi, write_base
 
 Get = Callable[[str], Path]
@@ -53,7 +53,7 @@ def test_every_split_has_predictions_and_metrics(finished: Run, dataset: Dataset
         assert logits.dtype == np.float32
         np.testing.assert_array_equal(gold, split.labels)
         np.testing.assert_array_equal(logits, predict_logits(loaded, split.texts))
-        expected = score(logits, gold, task="single_label")
+        expected = SINGLE_LABEL.score(logits, gold)
         found = finished.metrics[name]
         assert {key: found[key] for key in expected} == pytest.approx(expected)
         assert found["n"] == len(split)
@@ -66,7 +66,7 @@ def test_predictions_are_also_readable_by_people(finished: Run, dataset: Dataset
         rows = list(csv.DictReader(file))
     logits, gold = finished.predictions("test")
     assert [row["gold"] for row in rows] == [LABELS[label] for label in gold]
-    assert [row["predicted"] for row in rows] == [LABELS[label] for label in decide(logits, "single_label")]
+    assert [row["predicted"] for row in rows] == [LABELS[label] for label in SINGLE_LABEL.decide(logits)]
     assert all(1 / 3 <= float(row["score"]) <= 1 for row in rows)
 
 

@@ -11,6 +11,7 @@ from transformers import TrainerState
 
 from liteft.errors import ModelError
 from liteft.finetuning.soundness import Divergence, blind_f1, kept_evaluation, warnings_of_metrics
+from liteft.tasks import SINGLE_LABEL
 
 ARGUMENTS = SimpleNamespace(learning_rate=5.0)
 
@@ -18,7 +19,7 @@ ARGUMENTS = SimpleNamespace(learning_rate=5.0)
 def watched(*logs: dict[str, float], before: tuple[dict[str, float], ...] = ()) -> tuple[list[str], list[str]]:
     """Return the warnings of a training that logged these, ``before`` until a kill, and what was told of them."""
     told: list[str] = []
-    watch = Divergence("teacher", "single_label", 6, told.append)
+    watch = Divergence("teacher", SINGLE_LABEL, 6, told.append)
     state = SimpleNamespace(global_step=40, max_steps=200, is_world_process_zero=True, log_history=list(before))
     watch.on_train_begin(ARGUMENTS, state, SimpleNamespace())  # type: ignore[arg-type]
     for each in logs:
@@ -72,9 +73,9 @@ def metrics(accuracy: float, majority: float = 0.3) -> dict[str, Any]:
 
 
 def test_a_model_at_the_share_of_the_most_frequent_answer_has_learned_nothing() -> None:
-    said = warnings_of_metrics(metrics(0.3), "single_label", kind="teacher", teacher=None)
+    said = warnings_of_metrics(metrics(0.3), SINGLE_LABEL, kind="teacher", teacher=None)
     assert len(said) == 1 and "right on 30.0%" in said[0] and "learned nothing" in said[0]
-    assert not warnings_of_metrics(metrics(0.31), "single_label", kind="teacher", teacher=None)
+    assert not warnings_of_metrics(metrics(0.31), SINGLE_LABEL, kind="teacher", teacher=None)
 
 
 def test_a_model_that_finds_rare_labels_has_learned_something() -> None:
@@ -84,7 +85,7 @@ def test_a_model_that_finds_rare_labels_has_learned_something() -> None:
     assert blind_f1(labels[:, None] == [0, 1], 2) == pytest.approx(blind)
     for found, count in ((0.8, 0), (0.48, 1)):
         values = {"validation": {"accuracy": 0.94, "majority": 0.95, "macro_f1": found}}
-        said = warnings_of_metrics(values, "single_label", kind="teacher", teacher=None, blind=blind)
+        said = warnings_of_metrics(values, SINGLE_LABEL, kind="teacher", teacher=None, blind=blind)
         assert len(said) == count
 
 
@@ -92,7 +93,7 @@ def test_a_model_that_finds_rare_labels_has_learned_something() -> None:
     ("kind", "accuracy", "count"), [("student", 0.8, 1), ("student", 0.86, 0), ("control", 0.8, 0)]
 )
 def test_a_student_far_below_its_teacher_is_told_what_to_try(kind: str, accuracy: float, count: int) -> None:
-    said = warnings_of_metrics(metrics(accuracy), "single_label", kind=kind, teacher=metrics(0.9))
+    said = warnings_of_metrics(metrics(accuracy), SINGLE_LABEL, kind=kind, teacher=metrics(0.9))
     assert len(said) == count
     assert all("10.0 points of validation accuracy below its teacher" in each for each in said)
     assert all("larger size" in each for each in said)

@@ -17,6 +17,7 @@ from liteft.frontier import Budget, Candidate, Frontier
 from liteft.frontier.choosing import choose_winner, compromises, nearest
 from liteft.frontier.journal import Journal
 from liteft.frontier.picture import draw, figure_of
+from liteft.tasks import MULTI_LABEL, SINGLE_LABEL
 
 TEXTS = 200
 SPLIT = Split("validation", ["a text"] * TEXTS, None, np.arange(TEXTS) % 2)
@@ -57,7 +58,7 @@ def test_a_budget_is_exceeded_by_what_is_above_it_and_by_nothing_unknown() -> No
 def test_the_most_accurate_wins_where_a_paired_test_tells_it_from_smaller_ones() -> None:
     small, large = measured("small", mb=5, quality=0.945), measured("large", mb=9, quality=0.95)
     logits = {small.name: right(160), large.name: right(190)}  # 30 texts that only the larger gets right
-    winner, rule = choose_winner([small, large], logits, SPLIT, "single_label")
+    winner, rule = choose_winner([small, large], logits, SPLIT, SINGLE_LABEL)
     assert winner is large and rule.startswith("the most accurate of 2 within the budget")
 
 
@@ -65,7 +66,7 @@ def test_the_smallest_wins_of_those_that_a_paired_test_cannot_tell_apart() -> No
     small, medium = measured("small", mb=5, quality=0.945), measured("medium", mb=7, quality=0.945)
     large = measured("large", mb=9, quality=0.95)
     logits = {small.name: right(188), medium.name: right(188), large.name: right(190)}
-    winner, rule = choose_winner([large, small, medium], logits, SPLIT, "single_label")
+    winner, rule = choose_winner([large, small, medium], logits, SPLIT, SINGLE_LABEL)
     assert winner is small
     assert rule == "the smallest of 3 that a paired test cannot tell from the most accurate, 3x384/large"
 
@@ -74,9 +75,9 @@ def test_what_exceeds_any_limit_does_not_win_however_accurate() -> None:
     slow, large = measured("slow", mb=5, ms=2.1, quality=0.99), measured("large", mb=9.6, quality=0.99)
     bad = measured("bad", mb=5, quality=0.93)
     fitting = measured("fitting", mb=9, quality=0.941)
-    winner, rule = choose_winner([slow, large, bad, fitting], {fitting.name: right(1)}, SPLIT, "single_label")
+    winner, rule = choose_winner([slow, large, bad, fitting], {fitting.name: right(1)}, SPLIT, SINGLE_LABEL)
     assert winner is fitting and rule == "the only one within the budget"
-    assert choose_winner([slow, large, bad], {}, SPLIT, "single_label") == (None, "")
+    assert choose_winner([slow, large, bad], {}, SPLIT, SINGLE_LABEL) == (None, "")
 
 
 def test_with_several_labels_a_text_micro_f1_decides() -> None:
@@ -88,8 +89,8 @@ def test_with_several_labels_a_text_micro_f1_decides() -> None:
     poor[:60] *= -1
     near[:1] *= -1
     small, large = measured("small", mb=5, quality=0.945), measured("large", mb=9, quality=0.95)
-    assert choose_winner([small, large], {small.name: poor, large.name: exact}, split, "multi_label")[0] is large
-    assert choose_winner([small, large], {small.name: near, large.name: exact}, split, "multi_label")[0] is small
+    assert choose_winner([small, large], {small.name: poor, large.name: exact}, split, MULTI_LABEL)[0] is large
+    assert choose_winner([small, large], {small.name: near, large.name: exact}, split, MULTI_LABEL)[0] is small
 
 
 def test_without_a_winner_the_nearest_are_named_and_what_would_have_to_give() -> None:
@@ -108,7 +109,7 @@ def frontier(*candidates: Candidate, **changes: Any) -> Frontier:
     winner = next((each for each in candidates if each.within), None)
     content: dict[str, Any] = {
         "budget": BUDGET,
-        "task": "single_label",
+        "task": SINGLE_LABEL,
         "data": "reviews",
         "texts": TEXTS,
         "teacher": 0.95,

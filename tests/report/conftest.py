@@ -22,6 +22,7 @@ from liteft.report.subjects import Subject
 from liteft.report.workers import Speed
 from liteft.run import Run
 from liteft.runtime import load
+from liteft.tasks import SINGLE_LABEL
 from tests.modules import module_of
 
 LABELS = ("order", "payment", "app", "praise")
@@ -164,7 +165,7 @@ def invented() -> Callable[..., Comparison]:
 
     def make(*models: tuple[str, float, float, float], texts: int = 1821, **fields: Any) -> Comparison:
         measured = [_invented_model(*model, texts=texts) for model in models]
-        settings = {"task": "single_label", "data": "mail", "split": "test", "texts": texts, "majority": 0.5}
+        settings = {"task": SINGLE_LABEL, "data": "mail", "split": "test", "texts": texts, "majority": 0.5}
         machine = {"processor": "a processor", "cores": 2, "system": "a system"}
         where = {"threads": 2, "device": "cpu", "batch_size": 32, "machine": machine}
         return Comparison(**{"models": tuple(measured), **settings, **where, **fields})
@@ -178,9 +179,7 @@ def _invented_model(name: str, accuracy: float, p50_ms: float, megabytes: float,
     rounds = tuple((factor * p50_ms, 2 * p50_ms, 100.0) for factor in (0.9, 1.0, 1.2))
     interval = metrics.wilson_interval(round(accuracy * texts), texts)
     return Measured(
-        subject=Subject(
-            name, path, path, engine, "fp32, onnx", "single_label", LABELS, False, size // 4, size, size + 9
-        ),
+        subject=Subject(name, path, path, engine, "fp32, onnx", SINGLE_LABEL, LABELS, False, size // 4, size, size + 9),
         scores={"accuracy": accuracy, "macro_f1": accuracy},
         intervals={"accuracy": interval, "macro_f1": interval},
         paired=None,

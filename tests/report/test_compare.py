@@ -30,6 +30,7 @@ from liteft.report.result import Comparison
 from liteft.report.subjects import find_subjects
 from liteft.report.workers import Worker, open_workers, write_texts
 from liteft.runtime import load
+from liteft.tasks import SINGLE_LABEL
 
 
 def quiet(_line: str) -> None:
@@ -53,15 +54,15 @@ def test_runs_model_folders_and_artifacts_stand_side_by_side(mixed: Comparison, 
 def test_quality_is_that_of_the_models_own_logits(mixed: Comparison, forms: Any) -> None:
     test = forms.dataset.test
     logits = predict_logits(load_classifier(forms.folder), test.texts)
-    expected = metrics.score(logits, test.labels, task="single_label")
-    intervals = metrics.score_intervals(logits, test.labels, task="single_label")
+    expected = SINGLE_LABEL.score(logits, test.labels)
+    intervals = SINGLE_LABEL.intervals(logits, test.labels)
     for model in mixed.models:
         assert model.scores == pytest.approx(expected, abs=1e-5)
         assert model.scores["accuracy"] == expected["accuracy"]
         assert model.intervals == intervals
         low, high = model.intervals["macro_f1"]
         assert low < model.scores["macro_f1"] < high
-    assert mixed.majority == metrics.majority_share(test.labels, task="single_label")
+    assert mixed.majority == SINGLE_LABEL.majority_share(test.labels)
 
 
 def test_a_run_and_its_artifacts_card_show_the_comparisons_numbers(mixed: Comparison, forms: Any) -> None:
@@ -80,8 +81,8 @@ def test_a_runs_intervals_are_those_of_a_comparison_for_a_large_split_too() -> N
     gold = rng.integers(0, 2, 20_001)
     logits = np.eye(2, dtype=np.float32)[gold] + rng.normal(size=(20_001, 2)).astype(np.float32)
     split = Split("test", [""] * 20_001, None, gold)
-    recorded = split_metrics(logits, split, "single_label")
-    for name, interval in metrics.score_intervals(logits, gold, task="single_label").items():
+    recorded = split_metrics(logits, split, SINGLE_LABEL)
+    for name, interval in SINGLE_LABEL.intervals(logits, gold).items():
         assert tuple(recorded[f"{name}_interval"]) == interval
 
 

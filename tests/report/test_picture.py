@@ -21,6 +21,7 @@ from liteft.installation import install_hint
 from liteft.report.picture import draw, figure_of
 from liteft.report.placing import Box, Label, place_labels
 from liteft.report.result import Comparison
+from liteft.tasks import MULTI_LABEL
 
 matplotlib = pytest.importorskip("matplotlib", reason="the extra 'report' is not installed")
 Make = Callable[..., Comparison]
@@ -156,7 +157,7 @@ def test_several_labels_a_text_are_drawn_by_micro_f1(invented: Make) -> None:
     comparison = invented(*SPREAD[:2])
     scores = {"micro_f1": 0.61, "macro_f1": 0.4, "exact_match": 0.5}
     models = tuple(replace(model, scores=scores, intervals={"micro_f1": (0.6, 0.63)}) for model in comparison.models)
-    figure = figure_of(replace(comparison, task="multi_label", models=models))
+    figure = figure_of(replace(comparison, task=MULTI_LABEL, models=models))
     assert scatter_of(figure, "centres").get_offsets()[0][1] == pytest.approx(61)
     assert figure.axes[0].get_ylabel() == "micro f1, %"
 

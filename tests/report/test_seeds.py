@@ -14,6 +14,7 @@ from liteft import metrics
 from liteft.errors import ConfigError, ModelError, RunError
 from liteft.report import seeds_table
 from liteft.run import Run, read_run
+from liteft.tasks import MULTI_LABEL, SINGLE_LABEL, Task
 
 TEXTS = 300
 Make = Callable[..., Run]
@@ -30,18 +31,18 @@ def make_run(tmp_path: Path) -> Make:
     """A function that writes a finished run whose test texts are right at a given rate."""
     gold = np.random.default_rng(0).integers(0, 3, TEXTS)
 
-    def make(kind: str, seed: int, share: float, *, task: str = "single_label", **changes: Any) -> Run:
+    def make(kind: str, seed: int, share: float, *, task: Task = SINGLE_LABEL, **changes: Any) -> Run:
         path = tmp_path / f"{kind}-{seed}-{len(list(tmp_path.iterdir()))}"
         (path / "predictions").mkdir(parents=True)
         # which texts are hard is the same for all, so that runs are paired
         luck = np.random.default_rng(1).random(TEXTS) + 0.05 * np.random.default_rng(seed + 7).normal(size=TEXTS)
         logits, labels, foreign = logits_of(luck < share, gold, 3), gold, None
-        if task == "multi_label":
+        if task.several:
             labels, logits = np.eye(3, dtype=bool)[gold], logits - 2
             foreign = np.arange(TEXTS) < 30
         stored = {"logits": logits, "labels": labels} | ({} if foreign is None else {"foreign": foreign})
         np.savez(path / "predictions" / "test.npz", **stored)
-        scores = metrics.score(logits, labels, task=task, foreign=foreign)  # type: ignore[arg-type]
+        scores = task.score(logits, labels, foreign=foreign)
         content = {
             "format": 1,
             "kind": kind,
@@ -142,8 +143,8 @@ def test_both_forms_and_the_dictionary_hold_the_same_numbers(make_run: Make) -> 
 
 def test_several_labels_a_text_are_paired_on_wholly_right_texts(make_run: Make) -> None:
     students, controls = (
-        group(make_run, "student", 0.9, 0.92, task="multi_label"),
-        group(make_run, "control", 0.8, 0.81, task="multi_label"),
+        group(make_run, "student", 0.9, 0.92, task=MULTI_LABEL),
+        group(make_run, "control", 0.8, 0.81, task=MULTI_LABEL),
     )
     table = seeds_table(students, controls)
     means = {row.kind: row.mean("exact_match") for row in table.rows}
@@ -153,10 +154,10 @@ def test_several_labels_a_text_are_paired_on_wholly_right_texts(make_run: Make) 
 
 
 def test_rows_with_a_label_that_training_lacked_are_never_right(make_run: Make) -> None:
-    run = make_run("student", 0, 1.5, task="multi_label")  # every text right, but for the 30 foreign ones
+    run = make_run("student", 0, 1.5, task=MULTI_LABEL)  # every text right, but for the 30 foreign ones
     foreign = run.foreign("test")
     assert foreign is not None and foreign.sum() == 30
-    other = make_run("control", 0, -1.0, task="multi_label")
+    other = make_run("control", 0, -1.0, task=MULTI_LABEL)
     table = seeds_table([run], [other])
     assert table.differences[0].estimate.value == pytest.approx((TEXTS - 30) / TEXTS)
     assert make_run("student", 1, 0.5).foreign("test") is None

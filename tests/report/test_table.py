@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from liteft.metrics import PairedTest
 from liteft.report.result import Comparison
+from liteft.tasks import MULTI_LABEL
 from liteft.text_tables import aligned, markdown, share
 
 Make = Callable[..., Comparison]
@@ -75,7 +76,7 @@ def test_several_labels_a_text_show_f1_and_its_difference(invented: Make) -> Non
     test = PairedTest(1, 2, 1.0, 0.0, -0.1, 0.1)
     models = [replace(model, scores=scores, intervals={}) for model in comparison.models]
     models[1] = replace(models[1], paired=test, f1_difference=(-0.012, 0.034))
-    several = replace(comparison, task="multi_label", models=tuple(models))
+    several = replace(comparison, task=MULTI_LABEL, models=tuple(models))
     head, _, second = cells_of(several.to_markdown())[:3]
     assert head[2:5] == ["micro f1 %", "macro f1 %", "exact match %"]
     assert second[2:6] == ["80.0", "70.0", "50.0", "[-1.2, +3.4]"]

@@ -1,0 +1,120 @@
+"""What a task asks of training, in torch: its losses, its class weights, what its head starts from.
+
+The other half of `liteft.tasks`, apart from it because what runs an artifact imports no torch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from liteft.tasks import MULTI_LABEL, SINGLE_LABEL, Task
+
+__all__ = ["TaskTraining", "training_of"]
+
+
+class TaskTraining(ABC):
+    """One value a task. Logits are float32, shape (texts, labels), and losses have shape (), in nats."""
+
+    @abstractmethod
+    def label_loss(self, logits: Tensor, labels: Tensor, smoothing: float, weights: Tensor | None) -> Tensor:
+        """Return the mean loss against gold labels; see ``loss.label_loss``."""
+
+    @abstractmethod
+    def distance(self, first: Tensor, second: Tensor) -> Tensor:
+        """Return the mean of both divergences between two answers; see ``consistency.consistency_loss``."""
+
+    @abstractmethod
+    def log_outcomes(self, logits: Tensor) -> Tensor:
+        """Return log-probabilities of everything that may be so: shape (texts, ...), which divergences sum over."""
+
+    @abstractmethod
+    def distributions(self, logits: Tensor) -> int:
+        """Return how many distributions a text has: `label_loss` averages over them, divergences are their sum."""
+
+    @abstractmethod
+    def balanced(self, counts: np.ndarray, texts: int) -> np.ndarray:
+        """Return class weights, float64 (labels,), of labels that ``counts`` (labels,) of the texts have."""
+
+    @abstractmethod
+    def contrasts(
+        self, labels: np.ndarray, means: np.ndarray, middle: np.ndarray, sums: np.ndarray, present: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | int]:
+        """Return what linear discriminants part each label from; see ``head.discriminants``.
+
+        Args:
+            labels: of the texts, as an array of the task.
+            means: features of each label's texts, on average: float64 (labels, width).
+            middle: of all texts: (width,).
+            sums: features of each label's texts, summed: (labels, width).
+            present: texts with each label: int64 (labels,).
+
+        Returns:
+            The mean of what each label is parted from, (labels, width); what is subtracted of each text's features,
+            to be spread within the labels, (texts, width) or (width,); and the number of texts, or for each label of
+            those without it, that its frequency is relative to.
+        """
+
+
+class _SingleLabel(TaskTraining):
+    def label_loss(self, logits: Tensor, labels: Tensor, smoothing: float, weights: Tensor | None) -> Tensor:
+        if not bool((labels >= 0).any()):
+            return logits.sum() * 0.0
+        return functional.cross_entropy(logits, labels, weight=weights, ignore_index=-1, label_smoothing=smoothing)
+
+    def distance(self, first: Tensor, second: Tensor) -> Tensor:
+        # KL(p, q) + KL(q, p) = sum of (p - q)(log p - log q), where the normalising constants of the logits cancel.
+        return ((first.softmax(dim=-1) - second.softmax(dim=-1)) * (first - second)).sum(dim=-1).mean() / 2
+
+    def log_outcomes(self, logits: Tensor) -> Tensor:
+        return logits.log_softmax(dim=-1)
+
+    def distributions(self, logits: Tensor) -> int:
+        return 1
+
+    def balanced(self, counts: np.ndarray, texts: int) -> np.ndarray:
+        return np.asarray(counts.sum() / (len(counts) * np.maximum(counts, 1)))
+
+    def contrasts(
+        self, labels: np.ndarray, means: np.ndarray, middle: np.ndarray, sums: np.ndarray, present: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | int]:
+        return np.broadcast_to(middle, means.shape), means[labels], len(labels)
+
+
+class _MultiLabel(TaskTraining):
+    def label_loss(self, logits: Tensor, labels: Tensor, smoothing: float, weights: Tensor | None) -> Tensor:
+        targets = labels.float() * (1 - smoothing) + smoothing / 2
+        return functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=weights)
+
+    def distance(self, first: Tensor, second: Tensor) -> Tensor:
+        return ((first.sigmoid() - second.sigmoid()) * (first - second)).mean() / 2
+
+    def log_outcomes(self, logits: Tensor) -> Tensor:
+        # log sigmoid(x) and log sigmoid(-x) are the two outcomes of each label.
+        return torch.stack([functional.logsigmoid(logits), functional.logsigmoid(-logits)], dim=-1)
+
+    def distributions(self, logits: Tensor) -> int:
+        return int(logits.shape[1])
+
+    def balanced(self, counts: np.ndarray, texts: int) -> np.ndarray:
+        return np.asarray(np.clip((texts - counts) / np.maximum(counts, 1), 0.01, 100.0))
+
+    def contrasts(
+        self, labels: np.ndarray, means: np.ndarray, middle: np.ndarray, sums: np.ndarray, present: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | int]:
+        texts = len(labels)
+        absent = texts - present
+        others = np.where(absent[:, None] > 0, (texts * middle - sums) / np.maximum(absent, 1)[:, None], middle)
+        return others, middle, np.maximum(absent, 0.5)
+
+
+_TRAINING: dict[Task, TaskTraining] = {SINGLE_LABEL: _SingleLabel(), MULTI_LABEL: _MultiLabel()}
+
+
+def training_of(task: Task) -> TaskTraining:
+    """Return what a task asks of training."""
+    return _TRAINING[task]

@@ -1,0 +1,127 @@
+"""Every text has any number of labels: those whose sigmoid is above a threshold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from liteft.metrics import f1_scores, sigmoid
+from liteft.tasks.base import Answer, Interval, Task, Threshold, check_logits, need_shape
+
+__all__ = ["MULTI_LABEL"]
+
+
+class MultiLabel(Task):
+    """Labels are bool (texts, labels)."""
+
+    name = "multi_label"
+    description = "any number of labels a text"
+    several = True
+    fewest_labels = 1
+    label_dtype = bool
+    activation = "sigmoid"
+    primary_metric = "micro_f1"
+    text_metric = "exact_match"
+    headline_metrics = ("micro_f1", "macro_f1", "exact_match")
+    metrics = (*headline_metrics, "label_accuracy", "calibration_error")
+    paired_units = "texts with every label right"
+    columns = {"predictions": "texts", "scores": "numbers"}  # noqa: RUF012
+
+    def check_names(self, names: Sequence[str]) -> None:
+        pass
+
+    def encode_labels(self, rows: Sequence[tuple[str, ...]], index: Mapping[str, int]) -> np.ndarray:
+        labels = np.zeros((len(rows), len(index)), dtype=bool)
+        for row, names in enumerate(rows):
+            labels[row, [index[name] for name in names if name in index]] = True
+        return labels
+
+    def names_of(self, row: Any, labels: Sequence[str]) -> tuple[str, ...]:
+        return tuple(labels[column] for column in np.flatnonzero(row).tolist())
+
+    def without_labels(self, texts: int, labels: int) -> np.ndarray:
+        return np.zeros((texts, labels), dtype=bool)
+
+    def known(self, labels: np.ndarray) -> np.ndarray:
+        return np.ones(len(labels), dtype=bool)
+
+    def bare(self, labels: np.ndarray) -> np.ndarray:
+        return np.asarray(~labels.any(axis=1))
+
+    def counts(self, labels: np.ndarray, count: int) -> np.ndarray:
+        return np.asarray(labels.sum(axis=0))
+
+    def label_count(self, labels: np.ndarray) -> int:
+        return int(labels.shape[1])
+
+    def misfit(self, labels: np.ndarray, count: int) -> str:
+        return f"columns for {labels.shape[1]} labels" if labels.shape[1] != count else ""
+
+    def relabel(self, labels: np.ndarray, place: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray | None]:
+        moved = np.zeros((len(labels), count), dtype=labels.dtype)
+        moved[:, place[place >= 0]] = labels[:, place >= 0]
+        return moved, np.asarray(labels[:, place < 0].any(axis=1))
+
+    def indicators(self, labels: np.ndarray, count: int) -> np.ndarray:
+        return labels.astype(bool)
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        return sigmoid(logits)
+
+    def choose(self, scores: np.ndarray, threshold: Threshold) -> np.ndarray:
+        return np.asarray(scores > threshold)
+
+    def decide(self, logits: np.ndarray, threshold: Threshold = 0.5) -> np.ndarray:
+        check_logits(logits)
+        return self.choose(sigmoid(logits), threshold)
+
+    def same(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        return np.asarray((first == second).all(axis=1))
+
+    def cells(self, answer: Answer) -> list[Any]:
+        scores = dict(answer.top)
+        return [list(answer.labels), [scores[label] for label in answer.labels]]
+
+    def chance_loss(self, labels: int) -> float:
+        return math.log(2)
+
+    def score(
+        self,
+        logits: np.ndarray,
+        labels: np.ndarray,
+        *,
+        foreign: np.ndarray | None = None,
+        threshold: Threshold = 0.5,
+    ) -> dict[str, float]:
+        self._check_scored(logits, labels, foreign)
+        decisions = self.decide(logits, threshold)
+        micro, macro = f1_scores(*self._counted(decisions, labels, logits, foreign))
+        return {
+            "exact_match": float(self.correct(logits, labels, foreign=foreign, threshold=threshold).mean()),
+            "micro_f1": micro,
+            "macro_f1": macro,
+            "label_accuracy": float((decisions == labels).mean()),
+            "calibration_error": self.calibration_error(logits, labels),
+        }
+
+    def primary_difference(
+        self, first: np.ndarray, second: np.ndarray, labels: np.ndarray, *, foreign: np.ndarray | None = None
+    ) -> Interval | None:
+        return self.paired_f1_intervals(first, second, labels, foreign=foreign)[self.primary_metric]
+
+    def _gold(self, labels: np.ndarray, count: int, foreign: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        unknown = np.zeros(len(labels), dtype=bool) if foreign is None else foreign.astype(bool)
+        return labels.astype(bool), unknown
+
+    def _outcomes(self, logits: np.ndarray) -> list[np.ndarray]:
+        yes = sigmoid(logits)
+        return [yes, 1 - yes]
+
+    def _check_shape(self, logits: np.ndarray, labels: np.ndarray) -> None:
+        need_shape(self, logits, labels, logits.shape)
+
+
+MULTI_LABEL = MultiLabel()
