@@ -174,7 +174,7 @@ def test_kinds_that_were_exchanged_are_refused(make_run: Make) -> None:
     student, control = make_run("student", 0, 0.9), make_run("control", 0, 0.8)
     with pytest.raises(ConfigError, match="is a control but was given as a student"):
         seeds_table([control], [student])
-    with pytest.raises(ConfigError, match="is a student and was given as a control"):
+    with pytest.raises(ConfigError, match="is a student but was given as a control"):
         seeds_table([student], [student])
 
 
