@@ -1,0 +1,155 @@
+"""Tasks: what labels mean, and that nobody but them compares their names."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import json
+import math
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from liteft.errors import ConfigError
+from liteft.runtime import Prediction
+from liteft.tasks import MULTI_LABEL, SINGLE_LABEL, TASKS, Task, TaskName, task_asked, task_named, task_of_labels
+
+ROOT = Path(__file__).parent.parent
+NAMES = {*TASKS, *(task.problem_type for task in TASKS.values())}
+BOTH = pytest.mark.parametrize("task", TASKS.values())
+INDEX = {"a": 0, "b": 1, "c": 2}
+ROWS = {SINGLE_LABEL: [("b",), ("a",), ("x",)], MULTI_LABEL: [("a", "c"), (), ("b", "x")]}
+
+
+def comparisons(code: str) -> Iterator[int]:
+    """Yield the lines of code that compare a task with a name, or look something up by one."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Compare):
+            sides: list[ast.expr | None] = [node.left, *node.comparators]
+        elif isinstance(node, ast.Dict):
+            sides = [key for key in node.keys if isinstance(key, ast.Constant)]
+        elif isinstance(node, ast.MatchValue):
+            sides = [node.value]
+        else:
+            continue
+        entries = [each for side in sides for each in (side.elts if isinstance(side, ast.Tuple | ast.List) else [side])]
+        for each in entries:
+            named = isinstance(each, ast.Constant) and each.value in NAMES
+            if named or (isinstance(each, ast.Name) and each.id in ("SINGLE_LABEL", "MULTI_LABEL")):
+                yield each.lineno
+
+
+def test_no_module_but_the_tasks_own_compares_a_task_with_a_name() -> None:
+    files = [path for path in (ROOT / "liteft").rglob("*.py") if path.parent.name != "tasks"]
+    found = [
+        f"{path}:{line}" for path in [*files, *(ROOT / "bench").rglob("*.py")] for line in comparisons(path.read_text())
+    ]
+    assert len(files) > 100 and not found
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'task == "single_label"',
+        'x = 1 if "multi_label" != run.task else 2',
+        'task in ("single_label", "multi_label")',
+        "task is MULTI_LABEL",
+        'config["problem_type"] == "multi_label_classification"',
+        '{"single_label": 1}[task]',
+        'match task:\n    case "multi_label":\n        pass',
+    ],
+)
+def test_a_comparison_with_a_name_is_found(code: str) -> None:
+    assert [*comparisons(code)]
+
+
+def test_tasks_that_are_compared_with_each_other_are_no_such_comparison() -> None:
+    assert not [*comparisons("first.task != other.task or task is None")]
+
+
+def test_the_names_that_recipes_and_manifests_may_store_are_those_of_the_tasks() -> None:
+    assert get_args(TaskName) == tuple(TASKS)
+
+
+@BOTH
+def test_a_task_is_its_name_and_survives_copying_pickling_and_json(task: Task) -> None:
+    assert task == task.name == str(task) == f"{task}" and task_named(task) is task
+    for other in (copy.deepcopy(task), pickle.loads(pickle.dumps(task))):
+        assert other == task and type(other) is type(task)
+    assert task_named(json.loads(json.dumps(task))) is task
+
+
+def test_a_name_that_no_task_has_is_refused_with_the_nearest() -> None:
+    assert task_asked(None) is None
+    with pytest.raises(ConfigError, match="there is no task 'multilabel'") as error:
+        task_asked("multilabel")
+    assert error.value.accepted == {"task": "single_label, multi_label"}
+
+
+@BOTH
+def test_labels_go_from_names_to_an_array_and_back(task: Task) -> None:
+    labels = task.encode_labels(ROWS[task], INDEX)
+    assert labels.dtype == task.label_dtype and task_of_labels(labels) is task
+    shown = {SINGLE_LABEL: [("b",), ("a",), ("(not in train)",)], MULTI_LABEL: [("a", "c"), (), ("b",)]}
+    assert [task.names_of(row, tuple(INDEX)) for row in labels] == shown[task]
+
+
+@BOTH
+def test_what_a_label_array_shows_of_its_texts(task: Task) -> None:
+    labels = task.encode_labels(ROWS[task], INDEX)
+    assert task.counts(labels, 3).tolist() == ([1, 1, 0] if task is SINGLE_LABEL else [1, 1, 1])
+    assert task.known(labels).tolist() == [True, True, task is MULTI_LABEL]
+    assert task.bare(labels).tolist() == [False, task is MULTI_LABEL, False]
+    empty = task.without_labels(2, 3)
+    assert len(empty) == 2 and not task.indicators(empty, 3).any() and task_of_labels(empty) is task
+
+
+@BOTH
+def test_a_label_array_of_other_labels_does_not_fit(task: Task) -> None:
+    labels = task.encode_labels(ROWS[task], INDEX)
+    count = task.label_count(labels)
+    assert task.misfit(labels, count) == ""
+    assert task.misfit(labels, count - 1) == ("the label 1" if task is SINGLE_LABEL else "columns for 3 labels")
+
+
+@BOTH
+def test_labels_that_move_keep_their_names_and_lost_ones_are_told(task: Task) -> None:
+    labels = task.encode_labels([("c",), ("a",)], INDEX)
+    moved, lost = task.relabel(labels, np.array([1, 0, -1]), 2)  # to b, a
+    assert task.names_of(moved[1], ("b", "a")) == ("a",)
+    assert task.known(moved).tolist() == [task is MULTI_LABEL, True]
+    assert lost is None if task is SINGLE_LABEL else lost is not None and lost.tolist() == [True, False]
+
+
+@BOTH
+def test_an_answer_fills_every_column(task: Task) -> None:
+    answer = Prediction("b", 0.75, ("b",), (("b", 0.75), ("a", 0.25)), truncated=False, backend="native")
+    assert task.cells(answer) == (["b", 0.75] if task is SINGLE_LABEL else [["b"], [0.75]])
+    assert len(task.columns) == len(task.cells(answer))
+
+
+def test_an_unknowing_guess_loses_the_logarithm_of_its_choices() -> None:
+    assert SINGLE_LABEL.chance_loss(6) == pytest.approx(math.log(6))
+    assert MULTI_LABEL.chance_loss(6) == pytest.approx(math.log(2))
+
+
+@BOTH
+def test_metrics_and_intervals_are_those_that_the_task_names(task: Task) -> None:
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=(50, 3))
+    labels = task.decide(logits + generator.normal(size=(50, 3)))
+    assert set(task.score(logits, labels)) == set(task.metrics)
+    assert set(task.intervals(logits, labels, resamples=20)) == set(task.headline_metrics)
+    assert {task.primary_metric, task.text_metric} <= set(task.headline_metrics)
+    assert task.score(logits, labels)[task.text_metric] == pytest.approx(task.correct(logits, labels).mean())
+
+
+@BOTH
+def test_a_paired_bootstrap_says_what_mcnemars_test_cannot(task: Task) -> None:
+    logits = np.random.default_rng(0).normal(size=(50, 3))
+    interval = task.primary_difference(logits, logits, task.decide(logits))
+    assert interval is None if task.primary_metric == task.text_metric else interval == (0.0, 0.0)
