@@ -76,7 +76,7 @@ def compare(run: Path, data: Path, splits: tuple[str, ...], model: str) -> list[
     texts = [text for split in splits for text in dataset.splits[split].texts]
     gold = np.concatenate([dataset.splits[split].labels for split in splits])
     encoded = loaded.tokenizer.encode(texts)
-    blueprint = Blueprint(loaded, traced=False)
+    blueprint = Blueprint(loaded)
     exact = blueprint.flat("fp32")
     reference = run_logits(exact, encoded)
     rows: list[dict[str, Any]] = []

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import onnx
 
+from liteft.encoder.layout import layout
+from liteft.encoder.operator import token_inputs
 from liteft.errors import ModelError, option
 from liteft.exporting import sizes
 from liteft.exporting.builder import GraphBuilder
@@ -13,46 +17,53 @@ from liteft.exporting.precision import Precision
 from liteft.exporting.quantization import Quantization
 from liteft.exporting.rewriting import find_products, store_half, store_int8
 from liteft.exporting.traced import trace_model
-from liteft.exporting.weights import EncoderWeights, read_weights
+from liteft.exporting.weights import EncoderWeights, find_spec, read_weights
 from liteft.exporting.wrapping import wrap_model
 from liteft.finetuning.model import LoadedClassifier
 
 __all__ = ["Blueprint"]
 
-_HEAD = ("head.dense", "classifier")
-
 
 class Blueprint:
-    """Makes the graphs of one classifier.
+    """Makes the graphs of one classifier; nothing is read or traced before it is needed.
 
     Args:
         loaded: the classifier.
-        traced: trace it, since its graph cannot be built.
 
     Attributes:
-        traced: as given.
-        products: of an int8 graph, by name -> the value of the float graph that each multiplies. The head has none.
+        trace_reason: why the graph is traced, in a few words; None where it is built from the weights.
     """
 
-    def __init__(self, loaded: LoadedClassifier, *, traced: bool) -> None:
-        self._family, self._labels = loaded.config.model_type, len(loaded.settings.labels)
-        self.traced = traced
-        self._traced = trace_model(loaded) if traced else None
-        self._weights: EncoderWeights | None = None if traced else read_weights(loaded)
-        self.products = self._found_products()
+    def __init__(self, loaded: LoadedClassifier) -> None:
+        self._loaded = loaded
+        found = find_spec(loaded)
+        self._spec = None if isinstance(found, str) else found
+        self.trace_reason = found if isinstance(found, str) else None
+
+    @property
+    def traced(self) -> bool:
+        """Whether the graph is traced."""
+        return self._spec is None
+
+    @cached_property
+    def products(self) -> dict[str, str]:
+        """Products of an int8 graph, by name -> the value of the float graph that each multiplies."""
+        if self._spec is None:
+            return find_products(self._trace, labels=self._labels)
+        products = {slot.name for slot in layout(self._spec) if slot.kind == "linear" and slot.quantizable}
+        read = {node.input[1]: node.input[0] for node in self._outline() if node.op_type == "MatMul"}
+        named = {name.removesuffix(".weight"): value for name, value in read.items() if name.endswith(".weight")}
+        return {name: value for name, value in named.items() if name in products}
 
     @property
     def positions(self) -> int | None:
         """Most tokens that there are positions for; None where the graph was traced."""
-        if self._weights is None:
-            return None
-        before = self._weights.spec.position_padding_id  # positions up to the padding's are no token's
-        return len(self._weights.tensors["embeddings.position.weight"]) - (0 if before is None else before + 1)
+        return None if self._spec is None else self._spec.max_tokens
 
     @property
     def fits_as_float(self) -> bool:
         """Whether the float32 graph, which calibrating and blaming run, fits into one file."""
-        if self._weights is None:
+        if self._spec is None:
             return True  # it was traced, so it has been one
         return sum(tensor.nbytes for tensor in self._weights.tensors.values()) <= sizes.MOST_BYTES
 
@@ -62,11 +73,10 @@ class Blueprint:
         Raises:
             ModelError: int8 was asked for, and no product can be.
         """
-        if self._weights is not None:
+        if self._spec is not None:
             return build_model(self._weights, precision, quantization)
-        assert self._traced is not None
         model = onnx.ModelProto()
-        model.CopyFrom(self._traced)
+        model.CopyFrom(self._trace)
         if precision == "fp16":
             store_half(model)
         elif precision == "int8":
@@ -85,31 +95,32 @@ class Blueprint:
         """
         if precision == "int8" and not self.products:
             raise ModelError(
-                f"the traced graph of a {self._family} has no products that int8 could take.",
+                f"the traced graph of a {self._loaded.config.model_type} has no products that int8 could take.",
                 fix=option("precision", "fp16"),
             )
         model = self.flat(precision, quantization)
-        if self._weights is not None and not flat:
-            model = wrap_model(model, self._weights.spec, precision, quantization)
+        if self._spec is not None and not flat:
+            model = wrap_model(model, self._spec, precision, quantization)
         onnx.checker.check_model(model, full_check=True)
         return model
 
-    def _found_products(self) -> dict[str, str]:
-        if self._traced is not None:
-            return find_products(self._traced, labels=self._labels)
-        found = {}
-        for node in self._outline():
-            name = node.input[1].removesuffix(".weight") if node.op_type == "MatMul" else ""
-            if name and name != node.input[1] and name not in _HEAD:
-                found[name] = node.input[0]
-        return found
+    @cached_property
+    def _trace(self) -> onnx.ModelProto:
+        return trace_model(self._loaded)
+
+    @cached_property
+    def _weights(self) -> EncoderWeights:
+        assert self._spec is not None
+        return read_weights(self._loaded, self._spec)
+
+    @property
+    def _labels(self) -> int:
+        return len(self._loaded.settings.labels)
 
     def _outline(self) -> list[onnx.NodeProto]:
         """Return the nodes of the float graph without its weights, which may be more than one file can hold."""
-        assert self._weights is not None
         builder = _Outline()
-        names = ["input_ids", "attention_mask", *(["token_type_ids"] if self._weights.spec.typed else [])]
-        emit_classifier(builder, self._weights, *names, precision="fp32")
+        emit_classifier(builder, self._weights, *token_inputs(self._weights.spec), precision="fp32")
         return builder.nodes
 
 

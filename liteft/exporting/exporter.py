@@ -36,7 +36,6 @@ from liteft.exporting.sizes import check_size
 from liteft.exporting.source import SourceReading, read_source
 from liteft.exporting.trimmed import trim
 from liteft.exporting.verify import Gate, check_pairs
-from liteft.exporting.weights import reason_to_trace
 from liteft.finetuning.adapters import adapter_of, parameter_count
 from liteft.finetuning.known_ids import check_ids, unknown_tokens
 from liteft.finetuning.model import LoadedClassifier, load_classifier, merged_classifier
@@ -194,13 +193,12 @@ def export(
         whole = reference = trimmed.loaded
         source_reading = replace(source_reading, logits=None)  # of the model with the whole vocabulary
         _tell(progress, trimming_text(trimmed.described))
-    reason = reason_to_trace(whole)
+    blueprint = Blueprint(whole)
     if embedding_bits == 4:
-        _check_nibbles(whole, reason)
-    check_size(whole.path, parameter_count(whole.model), precision, scheme=scheme, traced=reason is not None)
+        _check_nibbles(whole, blueprint.trace_reason)
+    check_size(whole.path, parameter_count(whole.model), precision, scheme=scheme, traced=blueprint.traced)
     with writing_artifact(Path(out)) as writer:
-        _tell(progress, _graph_line(whole, reason))
-        blueprint = Blueprint(whole, traced=reason is not None)
+        _tell(progress, _graph_line(whole, blueprint.trace_reason))
         _check_positions(whole, blueprint.positions)
         quantization, calibrated = Quantization(scheme, weight_bits, embedding_bits=embedding_bits), None
         if scheme == "static":

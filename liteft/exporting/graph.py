@@ -19,11 +19,14 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
+from liteft.encoder.layout import layout
+from liteft.encoder.operator import OUTPUT, token_inputs
+from liteft.encoder.spec import EncoderSpec
 from liteft.exporting.builder import GraphBuilder
 from liteft.exporting.precision import Precision, emit_linear
 from liteft.exporting.quantization import Quantization
 from liteft.exporting.tables import Table
-from liteft.exporting.weights import EncoderSpec, EncoderWeights
+from liteft.exporting.weights import EncoderWeights
 
 __all__ = ["build_model", "emit_classifier"]
 
@@ -36,7 +39,7 @@ def build_model(
     """Return the ONNX model of a classifier, opset 20, standard operators only.
 
     Its inputs are int64 of shape (texts, tokens): input_ids, attention_mask, and token_type_ids where
-    ``weights.spec.typed``. Its output is logits, float32, shape (texts, labels).
+    ``weights.spec.has_token_types``. Its output is logits, float32, shape (texts, labels).
 
     Args:
         weights: from `read_weights`.
@@ -44,7 +47,7 @@ def build_model(
         quantization: which products are int8 in an int8 graph, and how; None for all, with a scale a row.
     """
     builder = GraphBuilder()
-    names = ["input_ids", "attention_mask", *(["token_type_ids"] if weights.spec.typed else [])]
+    names = token_inputs(weights.spec)
     logits = emit_classifier(builder, weights, *names, precision=precision, quantization=quantization)
     return builder.model(
         "encoder_classifier",
@@ -69,8 +72,8 @@ def emit_classifier(
     Args:
         builder: where to write.
         weights: the classifier.
-        input_ids, attention_mask, token_type_ids: int64 values, shape (texts, tokens); the last where it is
-            typed.
+        input_ids, attention_mask, token_type_ids: int64 values, shape (texts, tokens); the last where it has token
+            types.
         precision: of the encoder's matrices and tables.
         quantization: as for `build_model`.
     """
@@ -78,9 +81,8 @@ def emit_classifier(
     kept = builder.op("Cast", attention_mask, name="kept", to=TensorProto.BOOL)
     hidden = encoder.embeddings(input_ids, token_type_ids)
     bias = encoder.attention_bias(kept)
-    last = weights.spec.layers - 1
     for layer in range(weights.spec.layers):
-        hidden = encoder.layer(layer, hidden, bias, first_only=layer == last and weights.spec.pooling == "cls")
+        hidden = encoder.layer(layer, hidden, bias, first_only=weights.spec.cls_only(layer))
     pooled = encoder.mean(hidden, kept) if weights.spec.pooling == "mean" else encoder.only_column(hidden)
     return encoder.head(pooled)
 
@@ -94,6 +96,7 @@ class _Encoder:
         self.builder, self.tensors, self.precision = builder, weights.tensors, precision
         self.quantization = quantization
         self.spec: EncoderSpec = weights.spec
+        self.slots = {slot.name: slot for slot in layout(weights.spec)}
 
     def embeddings(self, input_ids: str, token_type_ids: str | None) -> str:
         """Sum of word, position and type embeddings, normed, and projected where ELECTRA's width differs."""
@@ -102,7 +105,7 @@ class _Encoder:
         if token_type_ids is not None:
             total = op("Add", total, self._table("type").take(token_type_ids), name="embeddings.typed")
         normed = self.norm("embeddings.norm", total)
-        return self.linear("embeddings.project", normed) if "embeddings.project.weight" in self.tensors else normed
+        return self.linear("embeddings.project", normed) if "embeddings.project" in self.slots else normed
 
     def attention_bias(self, kept: str) -> str:
         """0 where a key may be seen and the lowest float where not, shape (texts, 1, 1, tokens)."""
@@ -138,28 +141,17 @@ class _Encoder:
 
     def head(self, pooled: str) -> str:
         """Logits (texts, labels) of (texts, width), in float arithmetic whatever the precision."""
-        if self.spec.head != "none":
-            dense = self.linear("head.dense", pooled, quantized=False)
-            pooled = self._activation(self.spec.head, dense)
-        return self.linear("classifier", pooled, quantized=False, output="logits")
+        if "head.dense" in self.slots:
+            pooled = self._activation(self.spec.head, self.linear("head.dense", pooled))
+        return self.linear("classifier", pooled, output=OUTPUT)
 
-    def linear(self, name: str, x: str, *, quantized: bool = True, output: str | None = None) -> str:
-        """A linear layer by its neutral name."""
-        return self._stacked(name, x, [name], quantized=quantized, output=output)
-
-    def norm(self, name: str, x: str) -> str:
-        """LayerNormalization over the last axis."""
-        parts = [self.builder.weight(f"{name}.{part}", self.tensors[f"{name}.{part}"]) for part in ("weight", "bias")]
-        return self.builder.op("LayerNormalization", x, *parts, name=name, axis=-1, epsilon=self.spec.epsilon)
-
-    def _stacked(
-        self, name: str, x: str, sources: list[str], *, quantized: bool = True, output: str | None = None
-    ) -> str:
-        """One product with the stacked weights of several linear layers."""
+    def linear(self, name: str, x: str, *, output: str | None = None) -> str:
+        """The product of a slot: of several linear layers, where it has their weights side by side."""
+        slot = self.slots[name]
         weight, bias = (
-            np.concatenate([self.tensors[f"{source}.{part}"] for source in sources]) for part in ("weight", "bias")
+            np.concatenate([self.tensors[f"{source}.{part}"] for source in slot.sources]) for part in ("weight", "bias")
         )
-        precision: Precision = "fp32" if self.precision == "int8" and not quantized else self.precision
+        precision: Precision = "fp32" if self.precision == "int8" and not slot.quantizable else self.precision
         return emit_linear(
             self.builder,
             x,
@@ -171,16 +163,21 @@ class _Encoder:
             quantization=self.quantization,
         )
 
+    def norm(self, name: str, x: str) -> str:
+        """LayerNormalization over the last axis."""
+        parts = [self.builder.weight(f"{name}.{part}", self.tensors[f"{name}.{part}"]) for part in ("weight", "bias")]
+        return self.builder.op("LayerNormalization", x, *parts, name=name, axis=-1, epsilon=self.spec.epsilon)
+
     def _attention(self, name: str, hidden: str, queried: str, bias: str) -> str:
         """Softmax attention of ``queried`` over ``hidden``, before the output projection."""
         op, spec = self.builder.op, self.spec
         parts = ["query", "key", "value"]
         if queried == hidden:
-            projected = self._stacked(f"{name}.query_key_value", hidden, [f"{name}.{part}" for part in parts])
+            projected = self.linear(f"{name}.query_key_value", hidden)
             query, key, value = self.builder.split(projected, axis=-1, parts=[f"{name}.{part}" for part in parts])
         else:
             query = self.linear(f"{name}.query", queried)
-            projected = self._stacked(f"{name}.key_value", hidden, [f"{name}.{part}" for part in parts[1:]])
+            projected = self.linear(f"{name}.key_value", hidden)
             key, value = self.builder.split(projected, axis=-1, parts=[f"{name}.{part}" for part in parts[1:]])
         query, key, value = (
             self._heads(f"{name}.{part}", each, transposed=part == "key")
@@ -225,7 +222,7 @@ class _Encoder:
         """
         op, table = self.builder.op, self._table("position")
         padding = self.spec.position_padding_id
-        if padding is None:
+        if padding < 0:
             row = op("Gather", input_ids, self.builder.constant(np.int64(0)), name="positions.row")
             ones = op(
                 "Cast",

@@ -13,7 +13,8 @@ constants are nodes of the function.
 The precision is chosen before. Quantizers walk the nodes of the graph and not those of functions, so a wrapped model
 would go through one unchanged; here the body comes in the precision that it is to have.
 
-The node's form is a contract with every file in the world: version 1 of the domain only grows.
+The node's form is a contract with every file in the world (liteft/encoder/operator.py): attributes that equal their
+defaults are not written, and the domain's version is the lowest that knows those that are.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from __future__ import annotations
 import onnx
 from onnx import helper
 
+from liteft.encoder.operator import DOMAIN, KIND, Value, version_of, without_defaults
+from liteft.encoder.spec import EncoderSpec
 from liteft.exporting.builder import IR_VERSION
 from liteft.exporting.precision import Precision
 from liteft.exporting.quantization import Quantization
-from liteft.exporting.weights import EncoderSpec
 
-__all__ = ["DOMAIN", "KIND", "VERSION", "node_attributes", "wrap_model"]
+__all__ = ["node_attributes", "wrap_model"]
 
-DOMAIN, KIND, VERSION = "liteft", "EncoderClassifier", 1
 _TEXT = (
     "Logits of an encoder classifier, float32 (texts, labels). Inputs 0 and 1 are token ids and mask, int64 (texts, "
     "tokens); token types follow where there are any, then the weights, under the names in the attribute 'inputs'. "
@@ -61,7 +62,7 @@ def wrap_model(
     return helper.make_model(
         helper.make_graph([node], graph.name, graph.input, graph.output, graph.initializer),
         functions=[function],
-        opset_imports=[*flat.opset_import, helper.make_opsetid(DOMAIN, VERSION)],
+        opset_imports=[*flat.opset_import, helper.make_opsetid(DOMAIN, version_of(attributes))],
         ir_version=IR_VERSION,
         producer_name=flat.producer_name,
     )
@@ -69,8 +70,8 @@ def wrap_model(
 
 def node_attributes(
     inputs: list[str], spec: EncoderSpec, precision: Precision, quantization: Quantization | None = None
-) -> dict[str, str | int | float]:
-    """Return the attributes of the node; ``float_products`` is there only where an int8 graph has such products.
+) -> dict[str, Value]:
+    """Return the attributes of the node that are written.
 
     Args:
         inputs: names of all inputs in order, token inputs first; without spaces.
@@ -80,7 +81,7 @@ def node_attributes(
     """
     quantization = quantization or Quantization()
     kept = " ".join(quantization.kept) if precision == "int8" else ""
-    return {
+    values: dict[str, Value] = {
         "inputs": " ".join(inputs),
         "layers": spec.layers,
         "heads": spec.heads,
@@ -88,7 +89,8 @@ def node_attributes(
         "activation": spec.activation,
         "pooling": spec.pooling,
         "head": spec.head,
-        "position_padding_id": -1 if spec.position_padding_id is None else spec.position_padding_id,
+        "position_padding_id": spec.position_padding_id,
         "int8_scheme": quantization.scheme if precision == "int8" else "none",
-        **({"float_products": kept} if kept else {}),
+        "float_products": kept,
     }
+    return without_defaults(values)

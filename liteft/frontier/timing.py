@@ -16,7 +16,6 @@ from liteft.data import Split
 from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.folder import manifest_fields, save_model, seal, write_companions
 from liteft.exporting.quantization import Quantization
-from liteft.exporting.weights import reason_to_trace
 from liteft.finetuning.model import LoadedClassifier
 from liteft.frontier.candidates import Form
 from liteft.report.subjects import find_subjects
@@ -80,13 +79,13 @@ def write_untrained(student: LoadedClassifier, form: Form, out: Path, *, flat: b
     """
     if student.config.pad_token_id is None:
         student.config.pad_token_id = student.tokenizer.pad_id
-    traced = reason_to_trace(student) is not None
+    blueprint = Blueprint(student)
     quantization = Quantization(embedding_bits=form.embedding_bits)
-    model = Blueprint(student, traced=traced).model(form.precision, quantization, flat=flat)
+    model = blueprint.model(form.precision, quantization, flat=flat)
     with writing_artifact(out) as writer:
         save_model(model, writer.folder / MODEL)
         write_companions(student, writer.folder)
         fields = manifest_fields(
-            student, None, form.precision, model, traced=traced, quantization=quantization, calibration=None
+            student, None, form.precision, model, traced=blueprint.traced, quantization=quantization, calibration=None
         )
         seal(writer, fields | {"verification": {}}, "Not trained")

@@ -17,19 +17,19 @@ import onnx
 
 from liteft import files
 from liteft.artifact import Artifact
+from liteft.encoder.operator import DOMAIN, KIND, TOKENS
 from liteft.errors import LiteftError, first_line
 from liteft.inspection.nodes import ONNX, walk_nodes
 from liteft.inspection.products import INTEGER
 from liteft.inspection.result import Operator, Place
 from liteft.installation import install_hint
 from liteft.runtime import load
-from liteft.runtime.encoder_file import DOMAIN, KIND, read_classifier
+from liteft.runtime.encoder_file import read_classifier
 from liteft.runtime.native_library import has_library
 from liteft.runtime.onnx_engine import import_onnxruntime
 
 __all__ = ["find_places"]
 
-_TOKENS = ("input_ids", "attention_mask", "token_type_ids")
 _STANDARD = (ONNX, "com.microsoft")
 _MOBILE = "https://central.sonatype.com/artifact/com.microsoft.onnxruntime/onnxruntime-android"
 _WEB = "https://www.npmjs.com/package/onnxruntime-web, version 1.30"
@@ -180,8 +180,8 @@ def _webgpu(found: Sequence[Operator]) -> Place:
 
 def _feeds(inputs: dict[str, str]) -> dict[str, np.ndarray] | None:
     """Return one text of two tokens, or None where the inputs are not token inputs."""
-    if not inputs or any(name not in _TOKENS for name in inputs):
+    if not inputs or any(name not in TOKENS for name in inputs):
         return None
     dtypes = {name: np.int32 if "32" in kind else np.int64 for name, kind in inputs.items()}
-    values = {"input_ids": 1, "attention_mask": 1, "token_type_ids": 0}
+    values = dict(zip(TOKENS, (1, 1, 0), strict=True))
     return {name: np.full((1, 2), values[name], dtype=dtype) for name, dtype in dtypes.items()}

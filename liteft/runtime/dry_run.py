@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
+from liteft.encoder.operator import TOKENS
 from liteft.errors import ArtifactError
 from liteft.runtime.onnx_file import StoredFunction, StoredModel, StoredNode, has_endless_value, read_model
 from liteft.runtime.rules import RULES, Value, value_of
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["check_file", "check_graph", "check_known"]
 
 _OWN, _NODE = "liteft", "EncoderClassifier"
-_TOKENS = ("input_ids", "attention_mask", "token_type_ids")
 _LONG, _INT, _FLOAT = 7, 6, 1
 _OPSETS, _VERSIONS = range(18, 22), range(3, 13)
 _LONGEST = 512
@@ -59,7 +59,7 @@ def check_file(path: Path, model: StoredModel) -> None:
     Raises:
         ArtifactError: what is wrong with it.
     """
-    if not model.graph.inputs or not {value.name for value in model.graph.inputs} <= set(_TOKENS):
+    if not model.graph.inputs or not {value.name for value in model.graph.inputs} <= set(TOKENS):
         _refuse(path, "has inputs other than tokens")
     _check_weights(path, model)
     check_known(path, model)
@@ -83,14 +83,14 @@ def _check_ends(path: Path, model: StoredModel, artifact: Artifact) -> None:
     wanted = list(manifest.inputs)
     stored = {tensor.name for tensor in model.graph.tensors}
     named = [value.name for value in model.graph.inputs]
-    fits = sorted(named) == sorted(wanted) and set(wanted) <= set(_TOKENS) and not set(named) & stored
+    fits = sorted(named) == sorted(wanted) and set(wanted) <= set(TOKENS) and not set(named) & stored
     if not fits or any(value.kind not in (_LONG, _INT) or value.shape != (None, None) for value in model.graph.inputs):
         raise ArtifactError(
             f"{path} has other inputs than its manifest says.",
             accepted={
                 "the manifest": ", ".join(wanted)[:200],
                 "the graph": ", ".join(named)[:200],
-                "inputs": f"{', '.join(_TOKENS)}, of int64 or int32, for any number of texts and tokens",
+                "inputs": f"{', '.join(TOKENS)}, of int64 or int32, for any number of texts and tokens",
             },
             fix="export the model again",
         )

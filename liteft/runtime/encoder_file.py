@@ -14,33 +14,34 @@ from __future__ import annotations
 import math
 import mmap
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
+from liteft.encoder.layout import WORDS, Slot, layout, stored_shapes
+from liteft.encoder.operator import (
+    ATTRIBUTES,
+    DOMAIN,
+    KIND,
+    OUTPUT,
+    TOKENS,
+    VERSION,
+    Value,
+    with_defaults,
+)
+from liteft.encoder.spec import EncoderSpec
 from liteft.errors import ArtifactError, option
 from liteft.runtime.onnx_file import StoredValue, has_endless_value, map_file, read_value
 from liteft.runtime.protobuf import Malformed, Message, Span
 
 __all__ = ["StoredClassifier", "read_classifier"]
 
-DOMAIN, KIND, VERSION = "liteft", "EncoderClassifier", 1
-TOKENS = ("input_ids", "attention_mask", "token_type_ids")
-_WORDS = {
-    "activation": ("gelu", "gelu_tanh", "relu", "silu"),
-    "pooling": ("cls", "mean"),
-    "head": ("none", "tanh", "relu", "gelu"),
-    "int8_scheme": ("none", "per_row", "static"),
-}
-_NUMBERS = ("layers", "heads", "position_padding_id")
-_ATTRIBUTES = {"inputs", "epsilon", *_NUMBERS, *_WORDS}
-_OPTIONAL = {"float_products"}
-_WORDS_TABLE = "embeddings.word.weight"
+_SPEC_ATTRIBUTES = ("layers", "heads", "epsilon", "activation", "pooling", "head", "position_padding_id")
+_WORDS_TABLE = f"{WORDS}.weight"
 _FLOAT, _INT, _STRING = 1, 2, 3  # AttributeProto.AttributeType
-_VALUE_FIELDS = {_FLOAT: 2, _INT: 3, _STRING: 4}
+_KINDS: dict[type, tuple[int, int]] = {float: (_FLOAT, 2), int: (_INT, 3), str: (_STRING, 4)}  # and the value's field
 _TYPES: dict[int, np.dtype[Any]] = {  # TensorProto.DataType
     1: np.dtype("<f4"),
     2: np.dtype("|u1"),  # two values of 4 bits each
@@ -56,7 +57,8 @@ class StoredClassifier:
 
     Attributes:
         inputs: names of the token inputs, in order.
-        layers, heads, epsilon, activation, pooling, head, position_padding_id, int8_scheme: the node's attributes.
+        spec: what it computes.
+        int8_scheme: how activations are quantized, "none" where they are not.
         float_products: linear layers of an int8 classifier whose products are in float, by name; their weights are
             float32, or int8 with scales all the same.
         weights: name -> view into the file, float32, float16 or int8, shape (rows, columns); a vector is one row.
@@ -65,27 +67,10 @@ class StoredClassifier:
     """
 
     inputs: tuple[str, ...]
-    layers: int
-    heads: int
-    epsilon: float
-    activation: str
-    pooling: str
-    head: str
-    position_padding_id: int
+    spec: EncoderSpec
     int8_scheme: str
     weights: dict[str, np.ndarray]
     float_products: frozenset[str] = frozenset()
-
-    @property
-    def embedding(self) -> int:
-        """Width of the embeddings."""
-        words = self.weights[_WORDS_TABLE]
-        return int(words.shape[1]) * (2 if words.dtype == np.uint8 else 1)
-
-    @property
-    def labels(self) -> int:
-        """Number of labels."""
-        return int(self.weights["classifier.weight"].shape[1])
 
 
 def read_classifier(path: Path) -> StoredClassifier:
@@ -114,28 +99,48 @@ class _Reader:
         graph, version = self._model()
         nodes, tensors, inputs, outputs = self._graph(graph)
         found, results, attributes = self._node(nodes[0])
-        if version != VERSION:
+        if not 1 <= version <= VERSION:
             self._refuse(f"contains version {version} of {DOMAIN}.{KIND}, and this liteft knows version {VERSION}")
-        if results != outputs or outputs != ["logits"]:
-            self._refuse(f"gives {', '.join(outputs)}, not logits")
+        if results != outputs or outputs != [OUTPUT]:
+            self._refuse(f"gives {', '.join(outputs)}, not {OUTPUT}")
         if attributes["inputs"] != " ".join(found) or inputs != list(TOKENS[: len(inputs)]) or len(inputs) < 2:
             self._refuse("names its node's inputs differently from the node")
         if found[: len(inputs)] != inputs:
             self._refuse("feeds its node something other than token ids, mask and weights")
-        del attributes["inputs"]
         names = found[len(inputs) :]
         weights = {name: self._weight(name, tensors[name]) for name in names if name in tensors}
         if len(weights) != len(names):
             self._refuse("has a duplicate weight, or one that is missing")
-        kept = frozenset(str(attributes.pop("float_products", "")).split())
         stored = StoredClassifier(
             tuple(inputs),
-            weights=weights,
-            float_products=kept,
-            **attributes,  # type: ignore[arg-type]
+            self._spec(attributes, weights, has_types=len(inputs) == len(TOKENS)),
+            str(attributes["int8_scheme"]),
+            weights,
+            frozenset(str(attributes["float_products"]).split()),
         )
         self._check_weights(stored)
         return stored
+
+    def _spec(self, attributes: dict[str, Value], weights: dict[str, np.ndarray], *, has_types: bool) -> EncoderSpec:
+        """Return what the node computes: what its attributes say, and the sizes of its weights."""
+        read = [_WORDS_TABLE, "embeddings.position.weight", "layers.0.attention.output.weight"]
+        read += ["layers.0.feed_forward.inner.weight", "classifier.weight"]
+        read += ["embeddings.type.weight"] if has_types else []
+        if missing := [name for name in read if name not in weights]:
+            self._refuse(f"has weights that do not match its attributes: {missing[0]}")
+        words, positions, output, inner, classifier, *types = (weights[name].shape for name in read)
+        words_in_byte = 2 if weights[_WORDS_TABLE].dtype == np.uint8 else 1
+        named = {name: attributes[name] for name in _SPEC_ATTRIBUTES}
+        return EncoderSpec(
+            width=output[1],
+            inner_width=inner[1],
+            embedding_width=words_in_byte * words[1],
+            vocabulary=words[0],
+            positions=positions[0],
+            token_types=types[0][0] if types else 0,
+            labels=classifier[1],
+            **named,  # type: ignore[arg-type]
+        )
 
     def _model(self) -> tuple[Span, int]:
         """Return where the graph lies, and the version of the node's domain."""
@@ -190,12 +195,12 @@ class _Reader:
         if kind == 1:
             self._labels = shape[1]
 
-    def _node(self, span: Span) -> tuple[list[str], list[str], dict[str, str | int | float]]:
+    def _node(self, span: Span) -> tuple[list[str], list[str], dict[str, Value]]:
         """Return inputs, outputs and attributes of the node."""
         inputs: list[str] = []
         outputs: list[str] = []
         named = {4: "", 7: "", 8: ""}  # op_type, domain, overload
-        attributes: dict[str, str | int | float] = {}
+        attributes: dict[str, Value] = {}
         spans = []
         for number, value in self._read.fields(span):
             if number in (1, 2):
@@ -211,40 +216,41 @@ class _Reader:
             if name in attributes:
                 raise Malformed(f"attribute {name} twice")
             attributes[name] = found
-        if set(attributes) - _OPTIONAL != _ATTRIBUTES:
-            unlike = ", ".join(sorted((set(attributes) - _OPTIONAL) ^ _ATTRIBUTES))
-            self._refuse(f"has attributes that this liteft does not know, or lacks some: {unlike}")
-        for name, known in _WORDS.items():
-            if attributes[name] not in known:
-                self._refuse(f"has {name} {attributes[name]!r}, and this liteft knows {', '.join(known)}")
-        return inputs, outputs, attributes
+        try:
+            return inputs, outputs, with_defaults(attributes)
+        except KeyError as error:
+            self._refuse(f"lacks the attribute {error.args[0]}")
 
-    def _attribute(self, span: Span) -> tuple[str, str | int | float]:
+    def _attribute(self, span: Span) -> tuple[str, Value]:
         name = self._read.one_text(span, 1)
-        wanted = _INT if name in _NUMBERS else _FLOAT if name == "epsilon" else _STRING
+        known = ATTRIBUTES.get(name)
+        if known is None:
+            self._refuse(f"has an attribute that this liteft does not know: {name}")
+        wanted, field = _KINDS[known.kind]
         kind = 0
         values: list[int | Span] = []
         for number, value in self._read.fields(span):
             if number == 20:
                 kind = self._read.number(value)
-            elif number == _VALUE_FIELDS[wanted]:
+            elif number == field:
                 values.append(value)
             elif number not in (1, 13):
                 self._refuse(f"has an attribute {name} of a type that this liteft does not know")
-        if name not in _ATTRIBUTES | _OPTIONAL:
-            self._refuse(f"has an attribute that this liteft does not know: {name}")
         if kind != wanted or len(values) > 1:
             self._refuse(f"has an attribute {name} of a type that this liteft does not know")
         if wanted == _STRING:
-            return name, self._read.text(values[0]) if values else ""
+            text = self._read.text(values[0]) if values else ""
+            if known.words and text not in known.words:
+                self._refuse(f"has {name} {text!r}, and this liteft knows {', '.join(known.words)}")
+            return name, text
         stored = self._read.number(values[0]) if values else 0
         if wanted == _INT:
-            if not (-1 if name == "position_padding_id" else 1) <= stored <= _MOST:
+            if not known.least <= stored <= _MOST:
                 self._refuse(f"has {name} = {stored}")
             return name, stored
         epsilon: float = struct.unpack("<f", struct.pack("<I", stored))[0]
         if not (math.isfinite(epsilon) and epsilon > 0):
-            self._refuse(f"has epsilon = {epsilon}")
+            self._refuse(f"has {name} = {epsilon}")
         return name, epsilon
 
     def _weight(self, name: str, span: Span) -> np.ndarray:
@@ -275,21 +281,29 @@ class _Reader:
 
     def _check_weights(self, stored: StoredClassifier) -> None:
         """Refuse weights that are missing, and those that nothing here would read."""
-        if stored.layers > len(stored.weights):
-            self._refuse(f"has {stored.layers} layers and {len(stored.weights)} weights")
-        wanted = set(_weight_names(stored))
-        if unlike := sorted(wanted ^ set(stored.weights)):
+        spec, weights, kept = stored.spec, stored.weights, stored.float_products
+        if spec.layers > len(weights):
+            self._refuse(f"has {spec.layers} layers and {len(weights)} weights")
+        int8 = stored.int8_scheme != "none"
+
+        def is_int8(slot: Slot) -> bool:
+            held = weights.get(f"{slot.name}.weight")
+            return int8 and (slot.name not in kept or (held is not None and held.dtype == np.int8))
+
+        wanted = stored_shapes(spec, is_int8)
+        if unlike := sorted(wanted.keys() ^ weights.keys()):
             self._refuse(f"has weights that do not match its attributes: {', '.join(unlike[:3])}")
-        if self._labels not in (None, stored.labels):
-            self._refuse(f"declares {self._labels} logits, but has weights for {stored.labels}")
-        width = stored.weights["layers.0.attention.output.weight"].shape[1]
-        if ("embeddings.project.weight" in wanted) != (stored.embedding != width):
-            self._refuse(f"has embeddings of width {stored.embedding} for layers of {width}, unlike its weights")
-        if strange := sorted(name for name in stored.float_products if not _may_be_float(stored, name)):
+        if self._labels not in (None, spec.labels):
+            self._refuse(f"declares {self._labels} logits, but has weights for {spec.labels}")
+        products = {slot.name for slot in layout(spec) if int8 and slot.quantizable and slot.kind == "linear"}
+        if strange := sorted(kept - products):
             self._refuse(f"lists float products that are not among its int8 products: {', '.join(strange[:3])}")
         matrices = {name for name in wanted if name.removesuffix("weight") + "scale" in wanted}
         for name, array in stored.weights.items():
             packed = array.dtype == np.uint8 and name == _WORDS_TABLE
+            rows, columns = array.shape
+            if (rows, columns * (2 if packed else 1)) != wanted[name]:
+                self._refuse(f"has a weight {name} of shape ({rows}, {columns}), which does not fit its other weights")
             if (array.dtype == np.int8 or packed) != (name in matrices) or (array.dtype == np.uint8 and not packed):
                 self._refuse(f"has a weight {name} of type {array.dtype}")
             if has_endless_value(array):
@@ -300,42 +314,3 @@ class _Reader:
 
     def _refuse(self, what: str) -> NoReturn:
         raise ArtifactError(f"{self._path} {what}.", fix=[option("backend", "onnxruntime"), "export the model again"])
-
-
-def _may_be_float(stored: StoredClassifier, name: str) -> bool:
-    """Say whether an int8 classifier has a product of this name that could have been int8."""
-    inside = name.startswith("layers.") or name == "embeddings.project"
-    return stored.int8_scheme != "none" and inside and not name.endswith(".norm") and f"{name}.bias" in stored.weights
-
-
-def _weight_names(stored: StoredClassifier) -> Iterator[str]:
-    """Yield the names of the weights that a classifier of these attributes has."""
-    quantized = stored.int8_scheme != "none"
-
-    def linear(name: str, *, coarse: bool = quantized) -> Iterator[str]:
-        matrix = stored.weights.get(f"{name}.weight")
-        if name in stored.float_products and matrix is not None:
-            coarse = matrix.dtype == np.int8
-        yield from (f"{name}.weight", f"{name}.bias", *([f"{name}.scale"] if coarse else []))
-
-    def norm(name: str) -> Iterator[str]:
-        yield from (f"{name}.weight", f"{name}.bias")
-
-    for table in ("word", "position", *(["type"] if len(stored.inputs) == 3 else [])):
-        yield from (f"embeddings.{table}.weight", *([f"embeddings.{table}.scale"] if quantized else []))
-    yield from norm("embeddings.norm")
-    if "embeddings.project.weight" in stored.weights:
-        yield from linear("embeddings.project")
-    for layer in range(stored.layers):
-        name = f"layers.{layer}"
-        cut = stored.pooling == "cls" and layer == stored.layers - 1
-        for part in ("query", "key_value") if cut else ("query_key_value",):
-            yield from linear(f"{name}.attention.{part}")
-        yield from linear(f"{name}.attention.output")
-        yield from norm(f"{name}.attention.norm")
-        yield from linear(f"{name}.feed_forward.inner")
-        yield from linear(f"{name}.feed_forward.outer")
-        yield from norm(f"{name}.feed_forward.norm")
-    if stored.head != "none":
-        yield from linear("head.dense", coarse=False)
-    yield from linear("classifier", coarse=False)

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from liteft.artifact import Artifact
+from liteft.encoder.spec import ACTIVATIONS, HEADS, POOLINGS, EncoderSpec
 from liteft.errors import ArtifactError, DeviceError, leave_out, option
 from liteft.runtime.counters import EngineCounters
 from liteft.runtime.cuda_places import cache_folder, cublas_path
@@ -34,9 +35,6 @@ from liteft.runtime.native_library import Batch, NativeLibrary, Padded, Shape, W
 __all__ = ["NativeEngine"]
 
 _PRECISIONS = {"fp32": 0, "bf16": 1, "int8": 2, "fp16": 3}
-_POOLINGS = {"cls": 0, "mean": 1}
-_HEADS = {"none": 0, "tanh": 1, "relu": 2, "gelu": 3}
-_ACTIVATIONS = {"gelu": 0, "relu": 1, "gelu_tanh": 2, "silu": 3}
 _TYPES = {"f4": 0, "f2": 1, "i1": 2, "u1": 3}
 _FLOAT_PRODUCT = 16
 _TOKEN_BUDGET = 16384
@@ -79,8 +77,8 @@ class NativeEngine:
         self.token_budget = _CUDA_TOKEN_BUDGET if device == "cuda" else _TOKEN_BUDGET
         self.precision = precision or _usual_precision(artifact, stored, device)
         self._artifact, self._library, self._threads = artifact, library, threads
-        self._has_token_types = len(stored.inputs) == 3
-        self._labels = stored.labels
+        self._has_token_types = stored.spec.has_token_types
+        self._labels = stored.spec.labels
         self._lock = threading.Lock()
         self._handle: _Handle | None = self._new_handle(stored)
 
@@ -179,7 +177,7 @@ class _Handle:
             rows, columns = array.shape
             columns *= 2 if array.dtype == np.uint8 else 1  # values, of which a byte holds two
             weights[place] = Weight(name.encode(), _address(array), kind, rows, columns)
-        shape = _shape(stored)
+        shape = _shape(stored.spec)
         described = (ctypes.byref(shape), weights, len(weights), _PRECISIONS[precision])
         if device == "cuda":
             places = (cublas_path().encode(), str(cache_folder()).encode())
@@ -215,42 +213,40 @@ def _usual_precision(artifact: Artifact, stored: StoredClassifier, device: str) 
     return "int8" if stored.int8_scheme != "none" else "fp32"
 
 
-def _shape(stored: StoredClassifier) -> Shape:
-    weights = stored.weights
+def _shape(spec: EncoderSpec) -> Shape:
     return Shape(
-        layers=stored.layers,
-        heads=stored.heads,
-        width=weights["layers.0.attention.output.weight"].shape[1],
-        inner=weights["layers.0.feed_forward.inner.weight"].shape[1],
-        embedding=stored.embedding,
-        vocabulary=len(weights["embeddings.word.weight"]),
-        positions=len(weights["embeddings.position.weight"]),
-        types=len(weights["embeddings.type.weight"]) if len(stored.inputs) == 3 else 0,
-        labels=stored.labels,
-        pooling=_POOLINGS[stored.pooling],
-        head=_HEADS[stored.head],
-        activation=_ACTIVATIONS[stored.activation],
-        position_padding_id=stored.position_padding_id,
-        epsilon=stored.epsilon,
+        layers=spec.layers,
+        heads=spec.heads,
+        width=spec.width,
+        inner=spec.inner_width,
+        embedding=spec.embedding_width,
+        vocabulary=spec.vocabulary,
+        positions=spec.positions,
+        types=spec.token_types,
+        labels=spec.labels,
+        pooling=POOLINGS.index(spec.pooling),
+        head=HEADS.index(spec.head),
+        activation=ACTIVATIONS.index(spec.activation),
+        position_padding_id=spec.position_padding_id,
+        epsilon=spec.epsilon,
     )
 
 
 def _check(stored: StoredClassifier, artifact: Artifact) -> None:
     """Refuse a graph that does not fit its manifest."""
-    manifest = artifact.manifest
+    manifest, spec = artifact.manifest, stored.spec
     pairs = {
         "inputs": (", ".join(manifest.inputs), ", ".join(stored.inputs)),
-        "labels": (len(manifest.labels), stored.labels),
-        "pooling": (manifest.pooling, stored.pooling),
+        "labels": (len(manifest.labels), spec.labels),
+        "pooling": (manifest.pooling, spec.pooling),
         "int8 scheme": (manifest.int8_scheme or "none", stored.int8_scheme),
         "float products": (" ".join(sorted(manifest.float_products)), " ".join(sorted(stored.float_products))),
     }
-    before = 0 if stored.position_padding_id < 0 else stored.position_padding_id + 1
-    positions = len(stored.weights["embeddings.position.weight"]) - before
-    if manifest.max_tokens > positions:
+    if manifest.max_tokens > spec.max_tokens:
         raise ArtifactError(
-            f"{artifact.path} cuts texts at {manifest.max_tokens:,} tokens, and its graph has {positions:,} positions.",
-            accepted={"max_tokens": f"up to {positions:,}"},
+            f"{artifact.path} cuts texts at {manifest.max_tokens:,} tokens, and its graph has positions "
+            f"for {spec.max_tokens:,}.",
+            accepted={"max_tokens": f"up to {spec.max_tokens:,}"},
             fix="export the model again",
         )
     for name, (wanted, found) in pairs.items():

@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 
 from liteft.artifact import Artifact
+from liteft.encoder.operator import TOKENS
 from liteft.errors import ArtifactError, DeviceError, MissingExtraError, first_line, option
 from liteft.installation import install_hint
 from liteft.runtime.batching import pad
@@ -41,7 +42,6 @@ __all__ = ["OnnxEngine", "has_cuda", "import_onnxruntime", "may_have_cuda"]
 
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
-_KNOWN_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _DTYPES: dict[str, np.dtype[Any]] = {"tensor(int64)": np.dtype(np.int64), "tensor(int32)": np.dtype(np.int32)}
 _SPIN_MICROSECONDS = 20
 _SPIN_DURATION_SINCE = (1, 32)  # where session.intra_op.spin_duration_us was seen to work
@@ -138,7 +138,7 @@ class OnnxEngine:
         """Return logits, float32 (texts, labels), for unpadded int32 ids (tokens,); see ``Engine.run``."""
         session = self._session or self._session_of_this_process()
         ones = [np.ones(len(row), dtype=np.int32) for row in ids]
-        rows = {"input_ids": ids, "attention_mask": ones, "token_type_ids": type_ids}
+        rows = dict(zip(TOKENS, (ids, ones, type_ids), strict=True))
         fill = {"input_ids": self._artifact.manifest.pad_id}
         feed = {name: pad(rows[name], fill.get(name, 0), dtype) for name, dtype in self._dtypes.items()}
         try:
@@ -213,13 +213,13 @@ def _checked_inputs(session: Any, artifact: Artifact) -> dict[str, np.dtype[Any]
     """Return the dtype of every input of the graph, by name."""
     inputs = {value.name: value.type for value in session.get_inputs()}
     wanted = set(artifact.manifest.inputs)
-    if set(inputs) != wanted or not wanted <= set(_KNOWN_INPUTS) or not set(inputs.values()) <= set(_DTYPES):
+    if set(inputs) != wanted or not wanted <= set(TOKENS) or not set(inputs.values()) <= set(_DTYPES):
         raise ArtifactError(
             f"{artifact.model_path} has other inputs than its manifest says.",
             accepted={
                 "the manifest": ", ".join(sorted(wanted)),
                 "the graph": ", ".join(f"{name} {kind}" for name, kind in sorted(inputs.items())),
-                "inputs": f"{', '.join(_KNOWN_INPUTS)}, of int64 or int32",
+                "inputs": f"{', '.join(TOKENS)}, of int64 or int32",
             },
             fix="export the model again",
         )

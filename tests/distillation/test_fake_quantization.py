@@ -84,7 +84,7 @@ def int8_logits(
 ) -> np.ndarray:
     """Logits of the int8 graph, a text at a time."""
     quantization = Quantization(form.scheme, form.weight_bits, ranges, embedding_bits=form.embedding_bits)
-    model = Blueprint(loaded, traced=False).flat("int8", quantization)
+    model = Blueprint(loaded).flat("int8", quantization)
     logits = []
     for text in texts:
         ids = np.asarray(loaded.tokenizer.encode([text]).ids[0], dtype=np.int64)[None]

@@ -179,7 +179,7 @@ def test_mixed_gives_up_where_float_products_do_not_help(workshop: Any, tmp_path
 def test_effects_are_ranked_and_measured_against_the_float_graph(workshop: Any) -> None:
     folder, split = planted(workshop, "weights")
     loaded = load_classifier(folder)
-    graphs = Blueprint(loaded, traced=False)
+    graphs = Blueprint(loaded)
     effects = rank_products(graphs, Quantization(), loaded.tokenizer.encode(split.texts), SINGLE_LABEL)
     assert {effect.product for effect in effects} == set(graphs.products)
     sizes = [effect.divergence for effect in effects]
@@ -193,7 +193,7 @@ def test_a_product_kept_in_float_is_not_blamed_again(workshop: Any) -> None:
     loaded = workshop.loaded("bert", "mean")
     quantization = Quantization().keeping(GUILTY, "float")
     encoded = loaded.tokenizer.encode(random_texts(20))
-    effects = rank_products(Blueprint(loaded, traced=False), quantization, encoded, MULTI_LABEL)
+    effects = rank_products(Blueprint(loaded), quantization, encoded, MULTI_LABEL)
     assert GUILTY not in {effect.product for effect in effects}
     assert len(effects) == 4 * 3 - 1
 

@@ -67,7 +67,7 @@ def test_batches_hold_texts_of_one_length_and_every_text_once() -> None:
 def test_ranges_are_those_of_the_real_tokens(workshop: Any) -> None:
     """With every value kept a range is that of each text alone; padding, which would widen it, is nowhere."""
     loaded = workshop.loaded("bert")
-    blueprint = Blueprint(loaded, traced=False)
+    blueprint = Blueprint(loaded)
     encoded = loaded.tokenizer.encode(random_texts(30))
     model = blueprint.flat("fp32")
     seen = observe(model, blueprint.products, encoded)
@@ -87,7 +87,7 @@ def test_ranges_are_those_of_the_real_tokens(workshop: Any) -> None:
 
 def test_too_few_texts_are_an_error_that_says_how_many_are_good(workshop: Any) -> None:
     loaded = workshop.loaded("bert")
-    blueprint = Blueprint(loaded, traced=False)
+    blueprint = Blueprint(loaded)
     encoded = loaded.tokenizer.encode(random_texts(3))
     with pytest.raises(DataError, match="3 texts are too few to calibrate on") as caught:
         calibrate_ranges(blueprint.flat("fp32"), blueprint.products, encoded, method="mse")

@@ -81,7 +81,7 @@ def test_native_and_onnxruntime_agree(native: Path, workshop: Any, tmp_path: Pat
 
 
 def test_the_operator_reads_them(native: Path, workshop: Any, batch: Batch) -> None:
-    model = Blueprint(workshop.loaded("bert"), traced=False).model("int8", Quantization(embedding_bits=4))
+    model = Blueprint(workshop.loaded("bert")).model("int8", Quantization(embedding_bits=4))
     feed = batch("left", 6, 15, pad=0)
     ours, theirs = run(open_session(model, native), feed), run(open_session(model), feed)
     assert 0 < np.abs(ours - theirs).max() < 0.05
@@ -94,7 +94,7 @@ def test_the_artifact_says_so_and_its_table_is_half(workshop: Any, tmp_path: Pat
     assert (whole.manifest.embedding_bits, half.manifest.embedding_bits) == (8, 4)
     tables = [read_classifier(each.model_path).weights["embeddings.word.weight"] for each in (whole, half)]
     assert tables[1].dtype == np.uint8 and 2 * tables[1].nbytes == tables[0].nbytes
-    assert read_classifier(half.model_path).embedding == tables[0].shape[1]
+    assert read_classifier(half.model_path).spec.embedding_width == tables[0].shape[1]
     assert "word embeddings of 4 bits" in artifact_text(half)
     assert "word embeddings of 4 bits" in (half.path / "card.md").read_text()
 
@@ -122,7 +122,7 @@ def test_where_they_are_to_blame_they_are_named_and_mixed_gives_them_8_bits(work
 
 
 def test_a_position_table_of_bytes_is_refused(workshop: Any, tmp_path: Path) -> None:
-    model = Blueprint(workshop.loaded("bert"), traced=False).model("int8", Quantization(embedding_bits=4))
+    model = Blueprint(workshop.loaded("bert")).model("int8", Quantization(embedding_bits=4))
     (tensor,) = (each for each in model.graph.initializer if each.name == "embeddings.position.weight")
     tensor.data_type = onnx.TensorProto.UINT8
     onnx.save(model, tmp_path / "model.onnx")

@@ -26,7 +26,7 @@ INTEGER_PRODUCTS = ("MatMulInteger", "MatMulIntegerToFloat", "QLinearMatMul", "D
 
 def static(loaded: LoadedClassifier, **changes: Any) -> tuple[Blueprint, Quantization]:
     """Return the blueprint of a classifier, and a static quantization calibrated on random texts."""
-    blueprint = Blueprint(loaded, traced=False)
+    blueprint = Blueprint(loaded)
     encoded = loaded.tokenizer.encode(random_texts(60))
     ranges = calibrate_ranges(blueprint.flat("fp32"), blueprint.products, encoded, method="percentile")
     return blueprint, Quantization("static", ranges=ranges, **changes)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from liteft.encoder.operator import token_inputs
+from liteft.encoder.spec import ACTIVATIONS, HEADS, POOLINGS
 from liteft.exporting.builder import GraphBuilder
 from liteft.exporting.graph import emit_classifier
 from liteft.exporting.weights import EncoderWeights
 
 PRECISIONS = {"fp32": 0, "bf16": 1, "int8": 2}
-HEADS = {"none": 0, "tanh": 1, "relu": 2, "gelu": 3}
-ACTIVATIONS = {"gelu": 0, "relu": 1, "gelu_tanh": 2, "silu": 3}
 TYPES = {"<f4": 0, "<f2": 1, "|i1": 2}
 _SIZES = ("layers", "heads", "width", "inner", "embedding", "vocabulary", "positions", "types", "labels")
 
@@ -50,8 +50,7 @@ class Batch(ctypes.Structure):
 def stored_tensors(weights: EncoderWeights, *, int8: bool) -> dict[str, np.ndarray]:
     """Return two-dimensional arrays as an ONNX file holds them: products stacked, matrices (inputs, outputs)."""
     builder = GraphBuilder()
-    names = ["input_ids", "attention_mask", *(["token_type_ids"] if weights.spec.typed else [])]
-    emit_classifier(builder, weights, *names, precision="int8" if int8 else "fp32")
+    emit_classifier(builder, weights, *token_inputs(weights.spec), precision="int8" if int8 else "fp32")
     return {name: np.ascontiguousarray(np.atleast_2d(array)) for name, array in builder.weights.items()}
 
 
@@ -86,23 +85,21 @@ class NativeClassifier:
         instructions: str = "",
     ) -> None:
         self.library, self.spec = library, weights.spec
-        tensors, spec = weights.tensors, weights.spec
-        vocabulary, embedding = tensors["embeddings.word.weight"].shape
-        types = len(tensors["embeddings.type.weight"]) if spec.typed else 0
+        spec = weights.spec
         shape = Shape(
             spec.layers,
             spec.heads,
             spec.width,
             spec.inner_width,
-            embedding,
-            vocabulary,
-            len(tensors["embeddings.position.weight"]),
-            types,
+            spec.embedding_width,
+            spec.vocabulary,
+            spec.positions,
+            spec.token_types,
             spec.labels,
-            1 if spec.pooling == "mean" else 0,
-            HEADS[spec.head],
-            ACTIVATIONS[spec.activation],
-            -1 if spec.position_padding_id is None else spec.position_padding_id,
+            POOLINGS.index(spec.pooling),
+            HEADS.index(spec.head),
+            ACTIVATIONS.index(spec.activation),
+            spec.position_padding_id,
             spec.epsilon,
         )
         stored = stored_tensors(weights, int8=precision == "int8")

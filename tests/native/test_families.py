@@ -16,7 +16,6 @@ import torch
 from liteft.encoder.families import BUILT
 from liteft.encoder.spec import POOLINGS
 from liteft.exporting.blueprint import Blueprint
-from liteft.exporting.weights import reason_to_trace
 from liteft.finetuning.model import uses_type_ids
 from tests.exporting.conftest import Workshop, make_config
 from tests.native.sessions import Feed, open_session, read_counters, run
@@ -42,8 +41,9 @@ def test_a_classifier_of_the_table_is_built_and_the_engine_runs_it(
     library: ctypes.CDLL,
 ) -> None:
     loaded = workshop.loaded(family, pooling, paired=paired)
-    assert reason_to_trace(loaded) is None
-    model = Blueprint(loaded, traced=False).model("fp32")
+    blueprint = Blueprint(loaded)
+    assert blueprint.trace_reason is None
+    model = blueprint.model("fp32")
     feed = batch("right", 5, 33, pad=loaded.config.pad_token_id, typed=paired)
     known = {name: torch.from_numpy(array) for name, array in feed.items()}
     if not uses_type_ids(loaded.config):

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def prepared(workshop: Workshop, family: str, pooling: str) -> tuple[Blueprint, Quantization, int]:
     """Return a blueprint, its static quantization, and the padding id."""
     loaded = workshop.loaded(family, pooling)
-    blueprint = Blueprint(loaded, traced=False)
+    blueprint = Blueprint(loaded)
     encoded = loaded.tokenizer.encode(random_texts(60))
     ranges = calibrate_ranges(blueprint.flat("fp32"), blueprint.products, encoded, method="percentile")
     return blueprint, Quantization("static", ranges=ranges), int(loaded.config.pad_token_id)

@@ -92,10 +92,10 @@ def write(tmp_path: Path) -> Callable[[bytes], Path]:
 
 def test_attributes_and_weights_are_those_of_the_file(write: Callable[[bytes], Path]) -> None:
     found = read_classifier(write(make().SerializeToString()))
-    assert (found.layers, found.heads, found.activation, found.pooling) == (1, 2, "gelu", "mean")
-    assert (found.head, found.position_padding_id, found.int8_scheme) == ("none", -1, "none")
-    assert found.epsilon == np.float32(1e-12)
-    assert found.inputs == ("input_ids", "attention_mask") and found.labels == LABELS
+    assert (found.spec.layers, found.spec.heads, found.spec.activation, found.spec.pooling) == (1, 2, "gelu", "mean")
+    assert (found.spec.head, found.spec.position_padding_id, found.int8_scheme) == ("none", -1, "none")
+    assert found.spec.epsilon == np.float32(1e-12)
+    assert found.inputs == ("input_ids", "attention_mask") and found.spec.labels == LABELS
     assert list(found.weights) == list(weights())
     for name, array in weights().items():
         np.testing.assert_array_equal(found.weights[name], np.atleast_2d(array))
@@ -138,7 +138,8 @@ def test_an_exported_file_reads_as_onnx_reads_it(
     for each in model.graph.node[0].attribute:
         value = helper.get_attribute_value(each)
         if each.name != "inputs":
-            assert getattr(found, each.name) == (value.decode() if isinstance(value, bytes) else value)
+            place = found if each.name == "int8_scheme" else found.spec
+            assert getattr(place, each.name) == (value.decode() if isinstance(value, bytes) else value)
 
 
 def _second_node(model: Any) -> None:
@@ -225,7 +226,7 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
         lambda model: model.graph.node[0].attribute.append(helper.make_attribute("window", 3)),
         "window",
     ),
-    "a missing attribute": (lambda model: model.graph.node[0].attribute.pop(), "int8_scheme"),
+    "a missing attribute": (lambda model: model.graph.node[0].attribute.pop(1), "lacks the attribute layers"),
     "an attribute of another kind": (lambda model: attribute(model, "layers").CopyFrom(
         helper.make_attribute("layers", 1.0)), "attribute layers of a type"),
     "an attribute by reference": (
@@ -258,8 +259,8 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "weights too short": (_short, "has 4 bytes"),
     "weights of no size": (_huge, "of shape"),
     "a weight too few": (lambda model: model.graph.initializer.pop(), "one that is missing"),
-    "a projection without use": (_idle_projection, "embeddings of width 4 for layers of 4"),
-    "embeddings that need a projection": (_narrow_embeddings, "embeddings of width 2 for layers of 4"),
+    "a projection without use": (_idle_projection, "match its attributes: embeddings.project.bias"),
+    "embeddings that need a projection": (_narrow_embeddings, "match its attributes: embeddings.project.bias"),
     "other names": (lambda model: setattr(attribute(model, "inputs"), "s", b"a b"), "names its node's inputs"),
     "another output": (lambda model: setattr(model.graph.output[0], "name", "scores"), "scores"),
     "no inputs": (lambda model: model.graph.ClearField("input"), "names its node's inputs"),

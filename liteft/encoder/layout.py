@@ -1,0 +1,119 @@
+"""The weights of the node ``liteft.EncoderClassifier`` in their order: names, kinds and shapes.
+
+A classifier is a list of slots: tables, linear layers and norms. A slot stores one to three weights: ``weight``,
+``scale`` where it is in int8, and ``bias`` where it is not a table. Matrices are stored as they multiply from the
+right, (inputs, outputs); a vector counts as one row. Linear layers that read the same rows lie side by side as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from liteft.encoder.spec import EncoderSpec
+
+__all__ = ["WORDS", "Kind", "Slot", "layout", "stored_shapes"]
+
+Kind = Literal["table", "linear", "norm"]
+WORDS = "embeddings.word"
+"""The table of words, the only slot that may be in 4 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A table, a linear layer or a norm.
+
+    Attributes:
+        name: its own; its weights are ``name.weight`` and so on.
+        kind: what it is.
+        rows, columns: of ``name.weight`` in values, as it is stored: (rows, width) of a table, (inputs, outputs) of a
+            linear layer, (1, width) of a norm.
+        sources: neutral names of the model's linear layers whose outputs lie side by side in it; else its own name.
+        quantizable: whether int8 takes it.
+    """
+
+    name: str
+    kind: Kind
+    rows: int
+    columns: int
+    sources: tuple[str, ...]
+    quantizable: bool
+
+    def shapes(self, *, int8: bool) -> dict[str, tuple[int, int]]:
+        """Return name -> (rows, columns) in values of the weights that it stores, in their order."""
+        scales = (self.rows, 1) if self.kind == "table" else (1, self.columns)
+        return {
+            f"{self.name}.weight": (self.rows, self.columns),
+            **({f"{self.name}.scale": scales} if int8 else {}),
+            **({} if self.kind == "table" else {f"{self.name}.bias": (1, self.columns)}),
+        }
+
+    def source_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return name -> shape of the model's own weights that it stores, as torch has them."""
+        if self.kind == "table":
+            return {f"{self.name}.weight": (self.rows, self.columns)}
+        outputs = self.columns // len(self.sources)
+        weight = (outputs,) if self.kind == "norm" else (outputs, self.rows)
+        shapes = {"weight": weight, "bias": (outputs,)}
+        return {f"{source}.{part}": shape for source in self.sources for part, shape in shapes.items()}
+
+
+def layout(spec: EncoderSpec) -> tuple[Slot, ...]:
+    """Return the slots of a classifier, in the order of the node's inputs."""
+    return tuple(_slots(spec))
+
+
+def stored_shapes(spec: EncoderSpec, is_int8: Callable[[Slot], bool]) -> dict[str, tuple[int, int]]:
+    """Return name -> (rows, columns) in values of all weights, in the order of the node's inputs.
+
+    Args:
+        spec: the classifier.
+        is_int8: whether a slot is stored in int8; asked of those that can be.
+    """
+    stored: dict[str, tuple[int, int]] = {}
+    for slot in layout(spec):
+        stored |= slot.shapes(int8=slot.quantizable and is_int8(slot))
+    return stored
+
+
+def _slots(spec: EncoderSpec) -> Iterator[Slot]:
+    width, inner, embedding = spec.width, spec.inner_width, spec.embedding_width
+    yield _table(WORDS, spec.vocabulary, embedding)
+    yield _table("embeddings.position", spec.positions, embedding)
+    if spec.has_token_types:
+        yield _table("embeddings.type", spec.token_types, embedding)
+    yield _norm("embeddings.norm", embedding)
+    if embedding != width:
+        yield _linear("embeddings.project", embedding, width)
+    for layer in range(spec.layers):
+        name = f"layers.{layer}"
+        # Where column 0 alone asks, queries are multiplied apart.
+        stacks = (("query",), ("key", "value")) if spec.cls_only(layer) else (("query", "key", "value"),)
+        for parts in stacks:
+            yield _stack(f"{name}.attention", parts, width)
+        yield _linear(f"{name}.attention.output", width, width)
+        yield _norm(f"{name}.attention.norm", width)
+        yield _linear(f"{name}.feed_forward.inner", width, inner)
+        yield _linear(f"{name}.feed_forward.outer", inner, width)
+        yield _norm(f"{name}.feed_forward.norm", width)
+    if spec.head != "none":
+        yield _linear("head.dense", width, width, quantizable=False)
+    yield _linear("classifier", width, spec.labels, quantizable=False)
+
+
+def _table(name: str, rows: int, width: int) -> Slot:
+    return Slot(name, "table", rows, width, (name,), quantizable=True)
+
+
+def _norm(name: str, width: int) -> Slot:
+    return Slot(name, "norm", 1, width, (name,), quantizable=False)
+
+
+def _linear(name: str, inputs: int, outputs: int, *, quantizable: bool = True) -> Slot:
+    return Slot(name, "linear", inputs, outputs, (name,), quantizable)
+
+
+def _stack(prefix: str, parts: tuple[str, ...], width: int) -> Slot:
+    sources = tuple(f"{prefix}.{part}" for part in parts)
+    return Slot(f"{prefix}.{'_'.join(parts)}", "linear", width, len(parts) * width, sources, quantizable=True)
