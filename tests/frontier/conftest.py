@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -13,10 +16,12 @@ pytest.importorskip("torch", reason="a search needs the extra 'train'")
 
 from liteft.config import Recipe, make_recipe
 from liteft.data import Dataset
+from liteft.distillation import student as distillation
 from liteft.finetuning import finetune
 from liteft.finetuning.model import LoadedClassifier, load_classifier
 from liteft.frontier import loop
-from liteft.run import Run
+from liteft.run import Run, read_run
+from tests.cache import Cache
 from tests.modules import module_of
 
 UNUSED = [f"spare{number}" for number in range(2500)]
@@ -43,21 +48,24 @@ def dataset(tiny: ModuleType) -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def base(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base(tiny: ModuleType, cache: Cache) -> Path:
     """A BERT of three layers and four heads, with 2,600 WordPiece pieces of which texts use 42."""
     trimming = module_of("trimming")
     pieces = [*tiny.WORDS, *UNUSED, *trimming.letters([*tiny.WORDS, "spare"])]
-    folder = tmp_path_factory.mktemp("base") / "bert"
-    count = len(trimming.SPECIAL) + len(pieces)
-    tiny.write_base(folder, "bert", vocab_size=count, num_hidden_layers=3, num_attention_heads=4)
-    (folder / "tokenizer.json").write_text(trimming.wordpiece_json(pieces), encoding="utf-8")
-    return folder
+
+    def write(folder: Path) -> None:
+        count = len(trimming.SPECIAL) + len(pieces)
+        tiny.write_base(folder, "bert", vocab_size=count, num_hidden_layers=3, num_attention_heads=4)
+        (folder / "tokenizer.json").write_text(trimming.wordpiece_json(pieces), encoding="utf-8")
+
+    return cache("frontier-base", write)
 
 
 @pytest.fixture(scope="session")
-def teacher(tiny: ModuleType, base: Path, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def teacher(tiny: ModuleType, base: Path, dataset: Dataset, cache: Cache) -> Run:
     """The base, fine-tuned. Read it only."""
-    return finetune(base, dataset, out=tmp_path_factory.mktemp("teacher") / "run", **tiny.QUICK | {"epochs": 4})
+    settings = tiny.QUICK | {"epochs": 4}
+    return read_run(cache("frontier-teacher", lambda out: finetune(base, dataset, out=out, **settings)))
 
 
 @pytest.fixture(scope="session")
@@ -93,3 +101,30 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     monkeypatch.setattr(loop, "latency_ms", trained)
     monkeypatch.setattr(loop, "untrained_latency_ms", untrained)
     return seen
+
+
+@pytest.fixture
+def training() -> None:
+    """For a test whose searches train their students, and take none from the cache."""
+
+
+@pytest.fixture(autouse=True)
+def taught(request: pytest.FixtureRequest, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a search train each student once for all tests, which are about what it does with students.
+
+    A copy of the finished run is put into the search's folder, and the real function finds it there, or refuses it.
+    """
+    if "training" in request.fixturenames:
+        return
+    distill_one, train = loop.distill_one, distillation.train_student
+
+    def copied(teacher: Any, dataset: Dataset, *, out: Path, recipe: Recipe, **rest: Any) -> Run:
+        if not out.exists() and distillation.train_student is train:  # else a test watches what is trained
+            asked = [str(teacher.loaded.path), dataset.fingerprint, recipe.student.model_dump(mode="json")]
+            asked.append(recipe.export.model_dump(mode="json") if recipe.student.quantized_epochs else None)
+            key = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+            made = cache(f"student-{key}", lambda folder: distill_one(teacher, dataset, out=folder, recipe=recipe))
+            shutil.copytree(made, out)
+        return distill_one(teacher, dataset, out=out, recipe=recipe, **rest)
+
+    monkeypatch.setattr(loop, "distill_one", copied)

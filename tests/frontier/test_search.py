@@ -64,7 +64,7 @@ def worse(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, float]], None]
 
 
 def test_every_shape_is_trained_once_from_the_cheapest_exported_in_two_forms_and_the_winner_copied(
-    teacher: Run, dataset: Dataset, recipe: Make, timed: Timed, worse: Any, tmp_path: Path
+    teacher: Run, dataset: Dataset, recipe: Make, timed: Timed, training: None, worse: Any, tmp_path: Path
 ) -> None:
     worse({"1x32": 1.0, "2x32": 0.5, "3x32": 0.2})
     lines: list[str] = []
@@ -182,7 +182,13 @@ def test_a_base_into_whose_students_nothing_fits_is_not_fine_tuned(
 
 
 def test_a_student_far_below_the_teacher_at_half_of_its_steps_is_given_up_and_goes_on_with_a_larger_budget(
-    teacher: Run, dataset: Dataset, recipe: Make, timed: Timed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    teacher: Run,
+    dataset: Dataset,
+    recipe: Make,
+    timed: Timed,
+    training: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     slow = {"learning_rate": 1e-7, "epochs": 4, "views": "mask"}
     asked = {"max_drop": 0.1, "margin": 0.5, "layers": [1], "embedding_bits": [8], "student": slow}
