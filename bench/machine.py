@@ -11,7 +11,6 @@ import importlib.util
 import json
 import os
 import platform
-import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -31,7 +30,7 @@ def machine() -> dict[str, Any]:
     """
     pages = {name: os.sysconf(name) for name in ("SC_PAGE_SIZE", "SC_PHYS_PAGES")} if hasattr(os, "sysconf") else {}
     return {
-        "processor": _processor(),
+        "processor": own_module("machine.py").read_processor().name,
         "architecture": platform.machine(),
         "cores": own_module("runtime/cores.py").usable_cores(),
         "memory_gb": round(pages["SC_PAGE_SIZE"] * pages["SC_PHYS_PAGES"] / 1e9, 1) if pages else None,
@@ -90,12 +89,3 @@ def _git(*arguments: str) -> str:
     except FileNotFoundError:
         return ""
     return found.stdout.strip() if found.returncode == 0 else ""
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return platform.processor() or "unknown"
-    named = re.search(r"^model name\s*:\s*(.+)$", lines, re.MULTILINE)
-    return named[1].strip() if named else platform.processor() or "unknown"

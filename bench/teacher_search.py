@@ -22,11 +22,10 @@ from typing import Any
 
 from machine import ROOT, commit, machine, tell, versions, write_result
 
-from liteft.config import Recipe, read_recipe, toml_value
+from liteft.config import Recipe, read_recipe, resolve_recipe, toml_value
 from liteft.data import load_dataset
 from liteft.errors import ConfigError, LiteftError
 from liteft.finetuning import finetune
-from liteft.finetuning.teacher import resolve_recipe
 from liteft.run import Run
 
 PACKAGES = ("liteft", "torch", "transformers")

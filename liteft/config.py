@@ -36,6 +36,7 @@ __all__ = [
     "require_budget",
     "require_student",
     "require_teacher",
+    "resolve_recipe",
     "toml_value",
     "write_recipe",
 ]
@@ -355,6 +356,21 @@ def toml_value(text: str) -> Any:
         return text
     value = parsed.get("value")
     return value if len(parsed) == 1 and isinstance(value, str | int | float | list) else text
+
+
+def resolve_recipe(
+    recipe: Recipe | None, table: Literal["teacher", "student", "search"], settings: Mapping[str, Any]
+) -> Recipe:
+    """Return a recipe with ``settings`` laid over one of its tables. Raises ConfigError."""
+    if recipe is not None and not isinstance(recipe, Recipe):
+        raise ConfigError(
+            f"recipe is a {type(recipe).__name__}, and no Recipe.",
+            accepted={"recipe": "what liteft.read_recipe(FILE) returns"},
+            fix=f"recipe=liteft.read_recipe({str(recipe)!r})" if isinstance(recipe, str | Path) else (),
+        )
+    tables = (recipe or Recipe()).model_dump()
+    tables[table] |= settings
+    return make_recipe(tables, origin="settings")
 
 
 def write_recipe(recipe: Recipe, path: Path) -> None:

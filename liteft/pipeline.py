@@ -18,12 +18,12 @@ from typing import Literal
 from liteft.artifact import MANIFEST, Artifact, read_artifact, require_replaceable
 from liteft.config import Recipe, require_student
 from liteft.data import Dataset, load_unlabeled
+from liteft.data.trainable import resolve_data
 from liteft.distillation import distill_all
 from liteft.distillation.teachers import Base, Teacher, find_teacher, with_labels
 from liteft.errors import ConfigError, option
 from liteft.exporting import Limits, check_form, export, form_differences, refuse_another
 from liteft.finetuning import finetune
-from liteft.finetuning.teacher import resolve_data
 from liteft.run import RUN_FILE, Run, read_run
 
 __all__ = ["Outcome", "export_student", "run_pipeline"]

@@ -15,6 +15,7 @@ from liteft import doctor
 from liteft.doctor import Diagnosis, Finding, backends, machine, packages, processor, providers
 from liteft.errors import DeviceError, MissingExtraError
 from liteft.installation import install_hint
+from liteft.machine import read_processor
 from liteft.runtime import native_library as native
 
 NO_GPU = machine.Gpus((), "no NVIDIA driver (libcuda) is installed; everything runs on the CPU")
@@ -91,7 +92,7 @@ def cpuinfo(tmp_path: Path, text: str) -> Path:
 def test_processor_of_a_server_with_everything(tmp_path: Path) -> None:
     flags = "fpu avx2 avx512f avx512_vnni avx512_bf16 amx_bf16 amx_tile amx_int8"
     path = cpuinfo(tmp_path, f"processor\t: 0\nmodel name\t: Xeon\nflags\t\t: {flags}\n")
-    found = processor.read_processor(system="Linux", machine="x86_64", cpuinfo=path)
+    found = read_processor(system="Linux", machine="x86_64", cpuinfo=path)
     assert found.name == "Xeon" and found.features is not None and all(found.features.values())
     findings = by_name(processor.processor_findings(found))
     assert findings["int8"].status == "ok" and "AMX" in findings["int8"].detail
@@ -100,7 +101,7 @@ def test_processor_of_a_server_with_everything(tmp_path: Path) -> None:
 
 def test_old_processor_says_what_it_lacks(tmp_path: Path) -> None:
     path = cpuinfo(tmp_path, "model name : Old\nflags : fpu sse2\n")
-    found = processor.read_processor(system="Linux", machine="x86_64", cpuinfo=path)
+    found = read_processor(system="Linux", machine="x86_64", cpuinfo=path)
     findings = by_name(processor.processor_findings(found))
     assert {name: findings[name].status for name in ("vectors", "int8", "bf16")} == {
         "vectors": "off",
@@ -112,13 +113,13 @@ def test_old_processor_says_what_it_lacks(tmp_path: Path) -> None:
 
 def test_avx2_does_not_pass_for_avx512(tmp_path: Path) -> None:
     path = cpuinfo(tmp_path, "flags : avx2 avx_vnni\n")
-    found = processor.read_processor(system="Linux", machine="x86_64", cpuinfo=path)
+    found = read_processor(system="Linux", machine="x86_64", cpuinfo=path)
     assert found.features == {"AVX2": True, "AVX512F": False, "VNNI": True, "BF16": False, "AMX": False}
 
 
 def test_arm_server(tmp_path: Path) -> None:
     path = cpuinfo(tmp_path, "processor : 0\nFeatures : fp asimd asimddp i8mm bf16 sve\n")
-    found = processor.read_processor(system="Linux", machine="aarch64", cpuinfo=path)
+    found = read_processor(system="Linux", machine="aarch64", cpuinfo=path)
     assert found.architecture == "arm" and found.name == "aarch64"
     assert by_name(processor.processor_findings(found))["int8"].status == "ok"
 
@@ -129,20 +130,20 @@ def test_mac_is_asked_through_sysctl(monkeypatch: pytest.MonkeyPatch) -> None:
         "hw.optional.arm": "hw.optional.arm.FEAT_DotProd: 1\nhw.optional.arm.FEAT_I8MM: 1\n"
         "hw.optional.arm.FEAT_BF16: 0",
     }
-    monkeypatch.setattr(processor, "_sysctl", answers.get)
-    found = processor.read_processor(system="Darwin", machine="arm64")
+    monkeypatch.setattr("liteft.machine._sysctl", answers.get)
+    found = read_processor(system="Darwin", machine="arm64")
     assert found.name == "Apple M3"
     assert found.features == {"dot product": True, "I8MM": True, "BF16": False, "SVE": False}
     monkeypatch.setattr(
-        processor, "_sysctl", {"machdep.cpu.features": "SSE4.2", "machdep.cpu.leaf7_features": "AVX2"}.get
+        "liteft.machine._sysctl", {"machdep.cpu.features": "SSE4.2", "machdep.cpu.leaf7_features": "AVX2"}.get
     )
-    intel = processor.read_processor(system="Darwin", machine="x86_64")
+    intel = read_processor(system="Darwin", machine="x86_64")
     assert intel.features is not None and intel.features["AVX2"] and not intel.features["VNNI"]
 
 
 @pytest.mark.parametrize(("system", "machine_name"), [("Windows", "AMD64"), ("Linux", "riscv64"), ("Linux", "x86_64")])
 def test_unknown_features_are_called_unknown(system: str, machine_name: str, tmp_path: Path) -> None:
-    found = processor.read_processor(system=system, machine=machine_name, cpuinfo=tmp_path / "none")
+    found = read_processor(system=system, machine=machine_name, cpuinfo=tmp_path / "none")
     (finding,) = processor.processor_findings(found)
     assert finding.status == "ok" and "unknown" in finding.detail
 

@@ -21,6 +21,7 @@ from transformers import TrainerCallback
 from liteft import files
 from liteft.config import Recipe, StudentRecipe
 from liteft.data import Dataset, Split, load_unlabeled
+from liteft.data.trainable import report_check, require_trainable
 from liteft.distillation.fake_quantization import QuantizedForm, check_layers
 from liteft.distillation.initial import create_student
 from liteft.distillation.pool import training_pool
@@ -37,7 +38,6 @@ from liteft.finetuning.run_folder import (
     withdrawn_on_error,
     writing_run,
 )
-from liteft.finetuning.teacher import report_check, require_trainable
 from liteft.finetuning.trainer import Progress
 from liteft.run import ADAPTER, Run, model_weights_sha256, read_run
 from liteft.trimming import prove_trimming, trim_classifier, trimming_text, write_tokenizer_files
@@ -133,7 +133,7 @@ def _train(
             tokenizer_source = checkpoints_folder(out) / "tokenizer"
             loaded, described = _trimmed(loaded, dataset, unlabeled, student, tokenizer_source, progress)
         if state.is_main_process:
-            report_check(dataset, loaded, out, progress=progress if show_check else None)
+            report_check(dataset, loaded.tokenizer, out, progress=progress if show_check else None)
         pool = training_pool(teacher, dataset, unlabeled, loaded, student, kind=kind, out=out, progress=progress)
         stats = train_student(
             loaded,

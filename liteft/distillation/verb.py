@@ -10,15 +10,15 @@ from typing import Any
 from transformers import TrainerCallback
 
 from liteft.arguments import checked_callbacks, checked_progress, require_path
-from liteft.config import Recipe, require_student
+from liteft.config import Recipe, require_student, resolve_recipe
 from liteft.data import Dataset
+from liteft.data.trainable import resolve_data
 from liteft.distillation.initial import check_own_encoder, check_student
 from liteft.distillation.student import Kind, distill_one
 from liteft.distillation.teachers import Base, Teacher, find_teacher, with_labels
 from liteft.finetuning import finetune
 from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.model import read_config
-from liteft.finetuning.teacher import resolve_data, resolve_recipe
 from liteft.finetuning.tokenizer_files import read_tokenizer
 from liteft.finetuning.trainer import Progress
 from liteft.run import RUN_FILE, Run

@@ -6,64 +6,10 @@ they decide whether int8 pays and whether training in bf16 is fast, so the docto
 
 from __future__ import annotations
 
-import platform
-import subprocess
-from dataclasses import dataclass
-from pathlib import Path
-
 from liteft.doctor.finding import Finding
+from liteft.machine import Processor, read_processor
 
-__all__ = ["Processor", "processor_findings", "read_processor"]
-
-_CPUINFO = Path("/proc/cpuinfo")
-
-# What the systems call a feature, by the name people know it under.
-_X86: dict[str, tuple[str, ...]] = {
-    "AVX2": ("avx2",),
-    "AVX512F": ("avx512f",),
-    "VNNI": ("avx512_vnni", "avx512vnni", "avx_vnni"),
-    "BF16": ("avx512_bf16", "avx512bf16"),
-    "AMX": ("amx_tile",),
-}
-_ARM: dict[str, tuple[str, ...]] = {
-    "dot product": ("asimddp", "feat_dotprod"),
-    "I8MM": ("i8mm", "feat_i8mm"),
-    "BF16": ("bf16", "feat_bf16"),
-    "SVE": ("sve", "feat_sve"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Processor:
-    """Name, architecture ("x86" or "arm", else as the system says) and features; None where unknown."""
-
-    name: str
-    architecture: str
-    features: dict[str, bool] | None
-
-
-def read_processor(*, system: str | None = None, machine: str | None = None, cpuinfo: Path = _CPUINFO) -> Processor:
-    """Return what the system says about its processor.
-
-    Args:
-        system: "Linux", "Darwin", ...; None for this one.
-        machine: "x86_64", "aarch64", "arm64", ...; None for this one.
-        cpuinfo: the kernel's description (Linux).
-    """
-    system = platform.system() if system is None else system
-    machine = (platform.machine() if machine is None else machine).lower()
-    family = {"x86_64": "x86", "amd64": "x86", "aarch64": "arm", "arm64": "arm"}.get(machine, machine)
-    if system == "Linux":
-        name, flags = _linux(cpuinfo)
-    elif system == "Darwin":
-        name, flags = _darwin(family)
-    else:
-        name, flags = platform.processor(), None
-    known: dict[str, tuple[str, ...]] | None = {"x86": _X86, "arm": _ARM}.get(family)
-    features = None
-    if flags is not None and known is not None:
-        features = {feature: any(alias in flags for alias in aliases) for feature, aliases in known.items()}
-    return Processor(name or machine, family, features)
+__all__ = ["processor_findings"]
 
 
 def processor_findings(processor: Processor | None = None) -> list[Finding]:
@@ -95,40 +41,3 @@ def _integer_products(processor: Processor) -> tuple[bool, str]:
     if processor.architecture == "x86":
         return has["VNNI"] or has["AMX"], "VNNI" if not has["AMX"] else "AMX"
     return has["dot product"] or has["I8MM"], "I8MM" if has["I8MM"] else "dot product instructions"
-
-
-def _linux(cpuinfo: Path) -> tuple[str, set[str] | None]:
-    try:
-        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return "", None
-    fields: dict[str, str] = {}
-    for line in lines:
-        key, _, value = line.partition(":")
-        fields.setdefault(key.strip().lower(), value.strip())
-    flags = fields.get("flags", fields.get("features"))  # x86 says flags, ARM says Features
-    return fields.get("model name", ""), None if flags is None else set(flags.lower().split())
-
-
-def _darwin(family: str) -> tuple[str, set[str] | None]:
-    name = _sysctl("machdep.cpu.brand_string") or ""
-    if family == "arm":
-        listed = _sysctl("hw.optional.arm") if name else None
-        pairs = (line.split(":") for line in (listed or "").splitlines() if ":" in line)
-        flags = {key.rsplit(".", 1)[-1].lower() for key, value in pairs if value.strip() == "1"}
-        return name, flags if listed is not None else None
-    leaves = [_sysctl(f"machdep.cpu.{leaf}") for leaf in ("features", "leaf7_features")]
-    if all(leaf is None for leaf in leaves):
-        return name, None
-    return name, {flag for leaf in leaves for flag in (leaf or "").lower().split()}
-
-
-def _sysctl(key: str) -> str | None:
-    """One value by its name, or "name: value" lines for a whole branch; None where there is none."""
-    whole_branch = key == "hw.optional.arm"
-    command = ["sysctl", key] if whole_branch else ["sysctl", "-n", key]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()

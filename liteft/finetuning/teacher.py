@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from accelerate import PartialState
@@ -19,9 +19,9 @@ from transformers import TrainerCallback
 
 from liteft import files
 from liteft.arguments import checked_callbacks, checked_progress, require_path
-from liteft.config import Recipe, TeacherRecipe, make_recipe, require_teacher
-from liteft.data import Dataset, check_dataset, load_dataset
-from liteft.errors import ConfigError, DataError
+from liteft.config import Recipe, TeacherRecipe, require_teacher, resolve_recipe
+from liteft.data import Dataset
+from liteft.data.trainable import report_check, require_trainable, resolve_data
 from liteft.finetuning.adapters import Adapter, asked_adapter
 from liteft.finetuning.base import create_classifier, create_from_scratch
 from liteft.finetuning.bases import base_name, resolve_base, weights_bytes, weights_hash
@@ -41,7 +41,7 @@ from liteft.finetuning.trainer import ClassifierTrainer, Progress, resolve_preci
 from liteft.foreign import read_pooling
 from liteft.run import Run, read_run
 
-__all__ = ["finetune", "require_trainable", "resolve_data", "resolve_recipe"]
+__all__ = ["finetune", "pooling_of"]
 
 
 def finetune(
@@ -118,7 +118,7 @@ def _train(
     with files.temporary_folder() as spare, taking_back, computing_threads(teacher.threads):
         loaded = _start(teacher, source, dataset, spare, adapter)
         if state.is_main_process:
-            report_check(dataset, loaded, out, progress)
+            report_check(dataset, loaded.tokenizer, out, progress)
         if teacher.head == "lda" and not can_go_on(checkpoints_folder(out)):
             loaded.model.to(state.device)
             bf16 = resolve_precision(teacher.training_precision) == "bf16"
@@ -152,52 +152,6 @@ def _train(
                 progress=progress,
             )
     state.wait_for_everyone()
-
-
-def resolve_recipe(
-    recipe: Recipe | None, table: Literal["teacher", "student", "search"], settings: Mapping[str, Any]
-) -> Recipe:
-    """Return a recipe with ``settings`` laid over one of its tables. Raises ConfigError."""
-    if recipe is not None and not isinstance(recipe, Recipe):
-        raise ConfigError(
-            f"recipe is a {type(recipe).__name__}, and no Recipe.",
-            accepted={"recipe": "what liteft.read_recipe(FILE) returns"},
-            fix=f"recipe=liteft.read_recipe({str(recipe)!r})" if isinstance(recipe, str | Path) else (),
-        )
-    tables = (recipe or Recipe()).model_dump()
-    tables[table] |= settings
-    return make_recipe(tables, origin="settings")
-
-
-def resolve_data(data: Dataset | str | Path, recipe: Recipe) -> Dataset:
-    """Return ``data`` itself, or the data set that it names, read as the recipe's ``[data]`` table says."""
-    if isinstance(data, Dataset):
-        return data
-    return load_dataset(data, **recipe.data.model_dump(exclude={"source"}))
-
-
-def require_trainable(dataset: Dataset) -> None:
-    """Refuse a data set made by hand that cannot be trained on; the loader gives no such thing.
-
-    Raises:
-        DataError: a training or validation split is missing, empty or without labels, or there is only one label.
-    """
-    for split in (dataset.train, dataset.validation):
-        if split.labels is None or not len(split):
-            what = "no rows" if not len(split) else "no labels"
-            raise DataError(f"{dataset.name}: the {split.name} split has {what}.", fix="liteft.load_dataset(...)")
-    if len(dataset.labels) < dataset.task.fewest_labels:
-        raise DataError(
-            f"{dataset.name} has {len(dataset.labels)} label.", accepted={"labels": "two at least, to tell apart"}
-        )
-
-
-def report_check(dataset: Dataset, loaded: LoadedClassifier, out: Path, progress: Progress | None) -> None:
-    """Run the data check before a training: into data_check.json and, as text, to ``progress``."""
-    check = check_dataset(dataset, tokenizer=loaded.tokenizer)
-    files.write_json(out / "data_check.json", check.to_dict())
-    if progress is not None:
-        progress(check.render())
 
 
 def pooling_of(recipe: TeacherRecipe, base: Path | None) -> Pooling:

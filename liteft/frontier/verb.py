@@ -28,14 +28,15 @@ from transformers import TrainerCallback
 from liteft import files
 from liteft.arguments import checked_callbacks, checked_progress, require_path
 from liteft.artifact import MANIFEST, require_replaceable
-from liteft.config import Recipe
+from liteft.config import Recipe, resolve_recipe
 from liteft.data import Dataset
+from liteft.data.trainable import require_trainable, resolve_data
 from liteft.distillation.teachers import Teacher, find_teacher, with_labels
 from liteft.errors import ArtifactError, ConfigError, MissingExtraError, RunError, option
 from liteft.finetuning import finetune
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import ModelSettings, read_config
-from liteft.finetuning.teacher import pooling_of, require_trainable, resolve_data, resolve_recipe
+from liteft.finetuning.teacher import pooling_of
 from liteft.finetuning.tokenizer_files import read_tokenizer
 from liteft.finetuning.trainer import Progress
 from liteft.frontier.budget import Budget
@@ -145,7 +146,11 @@ def _searched(
     )
     searching.run()
     found = _concluded(searching, budget, same_data)
-    _write_winner(found, out, journal, told)
+    require_replaceable(out / "artifact")
+    if found.winner is None:
+        _remove_earlier_winner(out / "artifact", told)
+    else:
+        _copy_winner(found.winner, out / "artifact", journal)
     found = _drawn(found, out / "frontier.png", told)
     journal.write(found.to_dict())
     return found
@@ -240,15 +245,15 @@ def _tested(searching: Search, winner: Candidate, fingerprint: str) -> dict[str,
     }
 
 
-def _write_winner(found: Frontier, out: Path, journal: Journal, progress: Progress) -> None:
-    """Copy the winner to OUT/artifact; without one, take away what an earlier budget left there."""
-    target, winner = out / "artifact", found.winner
-    require_replaceable(target)
-    if winner is None:
-        if target.exists():
-            shutil.rmtree(target)
-            progress(f"{target} removed: it was the winner of an earlier budget")
-        return
+def _remove_earlier_winner(target: Path, progress: Progress) -> None:
+    """Take away what an earlier budget left in OUT/artifact, where nothing is within this one."""
+    if target.exists():
+        shutil.rmtree(target)
+        progress(f"{target} removed: it was the winner of an earlier budget")
+
+
+def _copy_winner(winner: Candidate, target: Path, journal: Journal) -> None:
+    """Copy the winner to OUT/artifact, where it does not lie there already."""
     assert winner.path is not None
     manifest = (winner.path / MANIFEST).read_bytes()
     if (target / MANIFEST).is_file() and (target / MANIFEST).read_bytes() == manifest:

@@ -21,6 +21,7 @@ from liteft.artifact import Artifact
 from liteft.data import Dataset, Split
 from liteft.errors import ConfigError, DeviceError, ModelError
 from liteft.foreign import Said
+from liteft.machine import read_processor
 from liteft.report.gold import Gold, find_gold, in_order
 from liteft.report.load import Watch, watching
 from liteft.report.result import Comparison, Measured
@@ -197,10 +198,8 @@ def _measured(worker: Worker, gold: Gold, first: np.ndarray, logits: np.ndarray)
 
 def describe_machine() -> dict[str, Any]:
     """Return processor, usable cores and system, in words."""
-    processor = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        processor = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
-    return {"processor": processor, "cores": usable_cores(), "system": platform.platform(terse=True)}
+    return {
+        "processor": read_processor().name,
+        "cores": usable_cores(),
+        "system": platform.platform(terse=True),
+    }

@@ -1,0 +1,47 @@
+"""What a training asks of its data: one data set, labels to learn, and the check in the run's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from liteft import files
+from liteft.config import Recipe
+from liteft.data.check import check_dataset
+from liteft.data.dataset import Dataset
+from liteft.data.load import load_dataset
+from liteft.errors import DataError
+from liteft.tokenization import TextTokenizer
+
+__all__ = ["report_check", "require_trainable", "resolve_data"]
+
+
+def resolve_data(data: Dataset | str | Path, recipe: Recipe) -> Dataset:
+    """Return ``data`` itself, or the data set that it names, read as the recipe's ``[data]`` table says."""
+    if isinstance(data, Dataset):
+        return data
+    return load_dataset(data, **recipe.data.model_dump(exclude={"source"}))
+
+
+def require_trainable(dataset: Dataset) -> None:
+    """Refuse a data set made by hand that cannot be trained on; the loader gives no such thing.
+
+    Raises:
+        DataError: a training or validation split is missing, empty or without labels, or there is only one label.
+    """
+    for split in (dataset.train, dataset.validation):
+        if split.labels is None or not len(split):
+            what = "no rows" if not len(split) else "no labels"
+            raise DataError(f"{dataset.name}: the {split.name} split has {what}.", fix="liteft.load_dataset(...)")
+    if len(dataset.labels) < dataset.task.fewest_labels:
+        raise DataError(
+            f"{dataset.name} has {len(dataset.labels)} label.", accepted={"labels": "two at least, to tell apart"}
+        )
+
+
+def report_check(dataset: Dataset, tokenizer: TextTokenizer, out: Path, progress: Callable[[str], None] | None) -> None:
+    """Run the data check before a training: into data_check.json of its folder and, as text, to ``progress``."""
+    check = check_dataset(dataset, tokenizer=tokenizer)
+    files.write_json(out / "data_check.json", check.to_dict())
+    if progress is not None:
+        progress(check.render())
