@@ -1,8 +1,7 @@
 """How large an artifact will be, from shapes alone.
 
-A student is laid out on torch's meta device, which gives the shape of every weight and no memory. What the exporter
-stores of a weight follows from its place: int8 and a scale a row of the tables and of the matrices in the layers,
-floats of everything else. The rest (nodes, tokenizer, configuration, card, manifest) is small and was measured.
+What is stored of a student's weights is counted in values.py. The rest (nodes, tokenizer, configuration, card,
+manifest) is small and was measured.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from pathlib import Path
 import torch
 from transformers import PretrainedConfig
 
-from liteft.encoder.modules import is_quantized
 from liteft.errors import ModelError
 from liteft.finetuning.model import ModelSettings, untrained_classifier
 from liteft.frontier.candidates import Form
+from liteft.frontier.values import count_values
 from liteft.tokenization import TextTokenizer
 from liteft.trimming import least_pieces
 
@@ -104,30 +103,17 @@ def sizes_of(
     """
     with torch.device("meta"):
         model = untrained_classifier(config, settings)
-    encoder = getattr(model, "encoder", model) if settings.pooling == "mean" else model
-    words = encoder.get_input_embeddings().weight  # type: ignore[operator]
-    tables, matrices, floats, halves = [0, 0], [0, 0], 0, 0
-    for name, weight in model.named_parameters():
-        values, table = weight.numel(), "embedding" in name or ".wpe." in name
-        if weight is words or (table and "token_type" in name and not settings.paired):
-            continue  # the types of single texts are added to the positions
-        if weight.ndim == 2 and table and "project" not in name:
-            tables = [tables[0] + values, tables[1] + weight.shape[0]]
-        elif weight.ndim == 2 and (is_quantized(name) or table):
-            matrices = [matrices[0] + values, matrices[1] + weight.shape[0]]
-        else:
-            floats += values
-            halves += values if weight.ndim == 2 else 0
-    rows = int(words.shape[0])
+    values = count_values(model, config, settings)
+    rows = values.rows
     whole = len(tokenizer.json_text.encode())
     names = min(_pieces_bytes(tokenizer), whole)
     return Sizes(
         rows=rows if pieces is None else min(rows, pieces),
-        width=int(words.shape[1]),
-        tables=(tables[0], tables[1]),
-        matrices=(matrices[0], matrices[1]),
-        floats=floats,
-        halves=halves,
+        width=values.width,
+        tables=values.tables,
+        matrices=values.matrices,
+        floats=values.floats,
+        halves=values.halves,
         layers=int(config.num_hidden_layers),
         tokenizer_bytes=whole - names,
         piece_bytes=names / rows,

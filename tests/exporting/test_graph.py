@@ -11,11 +11,12 @@ import pytest
 import torch
 from onnx import numpy_helper
 
+from liteft.encoder.families import BUILT
 from liteft.exporting.graph import build_model
 from liteft.exporting.weights import read_weights
 from liteft.finetuning.model import LoadedClassifier
 
-FAMILIES = ["bert", "minilm", "distilbert", "roberta", "xlm-roberta", "electra", "electra-projected"]
+FAMILIES = [*BUILT, "minilm", "electra-projected"]
 SHAPES = [(1, 1), (1, 7), (3, 17), (4, 64)]
 
 

@@ -9,18 +9,24 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
+from transformers import CONFIG_MAPPING
 
 from liteft.config import make_recipe
 from liteft.data import Dataset
 from liteft.distillation.initial import create_student, student_config
+from liteft.encoder.families import BUILT
+from liteft.encoder.spec import EncoderSpec
 from liteft.errors import ModelError
 from liteft.exporting import export
+from liteft.exporting.weights import spec_of
 from liteft.finetuning.base import create_classifier, resolve_base
-from liteft.finetuning.model import LoadedClassifier
+from liteft.finetuning.model import LoadedClassifier, ModelSettings, untrained_classifier
 from liteft.frontier.candidates import Form
 from liteft.frontier.plan import plan_shapes, require_fit
 from liteft.frontier.sizes import Sizes, fitting_forms, folder_bytes, sizes_of
 from liteft.frontier.timing import write_untrained
+from liteft.frontier.values import laid_out_values, named_values
 from liteft.run import Run
 from liteft.trimming.wordpiece import read_wordpiece
 
@@ -175,3 +181,16 @@ def test_planning_leaves_the_teachers_configuration_alone(loaded: LoadedClassifi
     before = json.dumps(loaded.config.to_dict(), sort_keys=True, default=str)
     planned(loaded, search={"max_mb": 1})
     assert json.dumps(loaded.config.to_dict(), sort_keys=True, default=str) == before
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+@pytest.mark.parametrize("family", BUILT)
+def test_names_of_weights_tell_what_the_layout_of_a_built_graph_says(family: str, pooling: Any) -> None:
+    config = CONFIG_MAPPING[family](num_labels=3, pad_token_id=1)
+    for paired in (False, True):
+        settings = ModelSettings(("a", "b", "c"), "single_label", pooling, 16, paired)
+        with torch.device("meta"):
+            model = untrained_classifier(config, settings)
+        spec = spec_of(config, settings, {name: tuple(each.shape) for name, each in model.state_dict().items()})
+        assert isinstance(spec, EncoderSpec)
+        assert laid_out_values(spec) == named_values(model, settings)
