@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # the table below, for type checkers
     from liteft.data import load_texts as load_texts
     from liteft.distillation import distill as distill
     from liteft.doctor import diagnose as diagnose
+    from liteft.encoded import Encoded as Encoded
     from liteft.errors import LiteftError as LiteftError
     from liteft.exporting import Limits as Limits
     from liteft.exporting import export as export
@@ -45,6 +46,7 @@ _NAMES = {
     "data": ("Dataset", "Split", "check_dataset", "load_dataset", "load_texts"),
     "distillation": ("distill",),
     "doctor": ("diagnose",),
+    "encoded": ("Encoded",),
     "errors": ("LiteftError",),
     "exporting": ("Limits", "export", "native_module"),
     "finetuning": ("finetune",),

@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,34 +19,15 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from liteft.clipping import Clipper
+from liteft.encoded import Encoded
 from liteft.errors import ModelError
 from liteft.layout import PairLayout, find_layout, kept_tokens
 
-__all__ = ["Encoded", "TextTokenizer", "portable_tokenizer_json"]
+__all__ = ["TextTokenizer", "portable_tokenizer_json"]
 
 _CHUNK_TEXTS = 4096
 _CHUNK_CHARACTERS = 1 << 22  # that are tokenized at once: the library takes some hundred bytes for each token
 _PAD_TOKENS = ("[PAD]", "<pad>", "<|pad|>", "<|endoftext|>")
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """Token ids of a list of texts, unpadded.
-
-    Attributes:
-        ids: one int32 array of shape (tokens,) a text, special tokens included.
-        type_ids: segment ids, same shapes.
-        truncated: bool, shape (texts,): True where tokens were cut off.
-    """
-
-    ids: list[np.ndarray]
-    type_ids: list[np.ndarray]
-    truncated: np.ndarray
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Token counts, int64, shape (texts,)."""
-        return np.fromiter(map(len, self.ids), dtype=np.int64, count=len(self.ids))
 
 
 class TextTokenizer:
@@ -149,19 +129,19 @@ class TextTokenizer:
         """
         if pairs is None and len(texts) == 1 and len(texts[0]) <= self._start:  # what has to be answered fast
             (one,) = _encodings(self._cutting, [texts[0]])
-            found = np.array(one.ids, dtype=np.int32), np.array(one.type_ids, dtype=np.int32)
-            return Encoded([found[0]], [found[1]], np.array([bool(one.overflowing)]))
+            cut = np.array([bool(one.overflowing)])
+            types = np.array(one.type_ids, dtype=np.int32)
+            return Encoded(np.array(one.ids, dtype=np.int32), types, np.array([0, len(types)]), cut)
         sides = [texts] if pairs is None else [texts, pairs]
-        ids: list[np.ndarray] = []
-        types: list[np.ndarray] = []
-        truncated: list[bool] = []
+        parts: list[Encoded] = []
+        found: list[tuple[list[int], list[int], bool]] = []
         for rows in _chunks(sides, 1 if one_by_one else _CHUNK_TEXTS):
             chosen = [side[rows] for side in sides]
-            for text_ids, text_types, cut in self._pairs(*chosen) if pairs is not None else self._singles(*chosen):
-                ids.append(np.array(text_ids, dtype=np.int32))
-                types.append(np.array(text_types, dtype=np.int32))
-                truncated.append(cut)
-        return Encoded(ids, types, np.array(truncated, dtype=bool))
+            found += self._pairs(*chosen) if pairs is not None else self._singles(*chosen)
+            if len(found) >= _CHUNK_TEXTS:
+                parts.append(Encoded.of(*zip(*found, strict=True)))
+                found.clear()
+        return Encoded.join([*parts, Encoded.of(*zip(*found, strict=True))] if found else parts)
 
     def count(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> np.ndarray:
         """Return the token counts before any cut, special tokens included: int64, shape (texts,)."""

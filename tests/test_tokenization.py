@@ -50,7 +50,7 @@ def cutting(max_tokens: int, side: str = "right") -> TextTokenizer:
 
 def read(tokenizer: TextTokenizer, text: str, pair: str | None = None) -> str:
     """Return the pieces that are left of a text, special tokens and all."""
-    ids = tokenizer.encode([text], None if pair is None else [pair]).ids[0]
+    ids = tokenizer.encode([text], None if pair is None else [pair]).ids
     names = {number: piece for piece, number in json.loads(tokenizer.json_text)["model"]["vocab"].items()}
     return " ".join(names[number] for number in ids)
 
@@ -75,7 +75,7 @@ def test_the_real_encoders_padding_to_128_is_taken_out(minilm: Path) -> None:
     assert encoded.lengths.tolist() == [4, 302]
     assert encoded.truncated.tolist() == [False, False]
     assert tokenizer.pad_id == 0
-    assert 0 not in encoded.ids[0]
+    assert 0 not in encoded[0].ids
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
@@ -87,20 +87,19 @@ def test_ids_are_those_of_transformers_auto_tokenizer(minilm: Path, side: str, p
     pairs = TEXTS[::-1] if paired else None
     wanted = theirs(TEXTS, pairs, truncation="longest_first", max_length=24, padding=False)
     encoded = ours.encode(TEXTS, pairs)
-    assert [row.tolist() for row in encoded.ids] == wanted["input_ids"]
-    assert [row.tolist() for row in encoded.type_ids] == wanted["token_type_ids"]
+    assert [text.ids.tolist() for text in encoded] == wanted["input_ids"]
+    assert [text.type_ids.tolist() for text in encoded] == wanted["token_type_ids"]
     whole = theirs(TEXTS, pairs, truncation=False, padding=False, verbose=False)["input_ids"]
     assert ours.count(TEXTS, pairs).tolist() == [len(row) for row in whole]
     assert encoded.truncated.tolist() == [len(row) > 24 for row in whole]
     assert encoded.truncated.any() and not encoded.truncated.all()
 
 
-def test_arrays_are_int32_and_one_a_text() -> None:
+def test_ids_are_int32_and_lengths_int64() -> None:
     encoded = cutting(8).encode(["a1 a2", ""], ["a3", "a4"])
-    assert [row.dtype for row in (*encoded.ids, *encoded.type_ids)] == [np.int32] * 4
-    assert [row.tolist() for row in encoded.type_ids] == [[0, 0, 0, 0, 1, 1], [0, 0, 1, 1]]
-    assert encoded.lengths.dtype == np.int64
-    assert cutting(8).encode([]).ids == []
+    assert (encoded.ids.dtype, encoded.type_ids.dtype, encoded.lengths.dtype) == (np.int32, np.int32, np.int64)
+    assert [text.type_ids.tolist() for text in encoded] == [[0, 0, 0, 0, 1, 1], [0, 0, 1, 1]]
+    assert len(cutting(8).encode([])) == 0
     assert cutting(8).count([]).shape == (0,)
 
 
@@ -173,7 +172,7 @@ def test_a_byte_level_tokenizer_that_was_trained_marks_the_rest_of_its_words() -
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.normalizer = normalizers.NFC()
     text = TextTokenizer(tokenizer.to_str(), max_tokens=16)
-    ids = text.encode(["playing play"]).ids[0]
+    ids = text.encode(["playing play"]).ids
     assert text.continuations()[ids].tolist() == [False, True, False]  # Ġplay ing Ġplay
 
 

@@ -154,7 +154,7 @@ def _train(
                 "size": student.size or student.student,
                 "seed": student.seed,
                 "seconds": round(time.monotonic() - started, 1),
-                "training_texts": len(pool.train.encoded.ids),
+                "training_texts": len(pool.train.encoded),
                 **described,
                 **stats,
             }

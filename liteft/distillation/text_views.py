@@ -124,7 +124,7 @@ def _mask_of(tokenizer: TextTokenizer) -> str:
     """Return the mask as it can be written into a text."""
     for name in MASK_TOKENS:
         number = tokenizer.token_id(name)
-        if number is not None and number in tokenizer.encode([name]).ids[0]:
+        if number is not None and number in tokenizer.encode([name]).ids:
             return name
     raise ConfigError(
         "a vocabulary of teacher and student has no token to mask words with.",

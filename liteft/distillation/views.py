@@ -16,10 +16,11 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
+from liteft.encoded import Encoded
 from liteft.errors import ConfigError, option
 from liteft.finetuning.batches import Collator
 from liteft.finetuning.logits import pad_batch
-from liteft.tokenization import Encoded, TextTokenizer
+from liteft.tokenization import TextTokenizer
 
 __all__ = ["MASKED", "MASK_TOKENS", "SHARE", "ViewCollator", "Views", "view_of"]
 
@@ -64,7 +65,7 @@ class ViewCollator(Collator):
                 accepted={"views": "none, ngram"},
                 fix=option("student.views", "none"),
             )
-        if kind == "ngram" and any(row.any() for row in plain.encoded.type_ids):
+        if kind == "ngram" and plain.encoded.type_ids.any():
             raise ConfigError("n-gram views of pairs have no meaning.", accepted={"views": "none, mask"})
         self.mask_id = -1 if mask is None else mask
         self.continues = tokenizer.continuations()
@@ -75,7 +76,8 @@ class ViewCollator(Collator):
         ids, type_ids = [], []
         for row in rows:
             random = np.random.default_rng([self.seed, epoch, row])
-            plain, types = self.encoded.ids[row], self.encoded.type_ids[row]
+            text = self.encoded[row]
+            plain, types = text.ids, text.type_ids
             if random.random() < SHARE:
                 plain, types = view_of(
                     plain, types, kind=self.kind, mask_id=self.mask_id, continues=self.continues, random=random
@@ -83,7 +85,7 @@ class ViewCollator(Collator):
             ids.append(plain)
             type_ids.append(types)
         batch = super().__call__(rows)
-        encoded = Encoded(ids, type_ids, np.zeros(len(ids), dtype=bool))
+        encoded = Encoded.of(ids, type_ids)
         return batch | pad_batch(encoded, range(len(ids)), pad_id=self.pad_id, types=self.types)
 
 

@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from liteft.encoded import Encoded
 from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.quantization import WORDS, Cure, Quantization
 from liteft.exporting.sessions import run_logits
 from liteft.tasks import Task
-from liteft.tokenization import Encoded
 
 __all__ = ["Effect", "rank_products"]
 
@@ -73,7 +73,7 @@ def rank_products(
     """
     names = [name for name in blueprint.products if quantization.form(name) == "int8"]
     if progress is not None:
-        progress(f"quantizing {len(names)} products one at a time, on {len(encoded.ids):,} texts")
+        progress(f"quantizing {len(names)} products one at a time, on {len(encoded):,} texts")
     exact = blueprint.flat("fp32")
     reference, size = run_logits(exact, encoded), exact.ByteSize()
     chosen = task.decide(reference)

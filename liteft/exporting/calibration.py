@@ -23,10 +23,10 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from liteft.encoded import Encoded
 from liteft.errors import DataError, Hint, option
 from liteft.exporting.quantization import Range
 from liteft.exporting.sessions import new_session, token_batches
-from liteft.tokenization import Encoded
 
 __all__ = [
     "FEWEST_TEXTS",
@@ -87,9 +87,9 @@ def calibrate_ranges(
 
 def observe(model: onnx.ModelProto, inputs: Mapping[str, str], encoded: Encoded) -> dict[str, Histogram]:
     """Return the values of each product's input; arguments and errors as of `calibrate_ranges`."""
-    if len(encoded.ids) < FEWEST_TEXTS:
+    if len(encoded) < FEWEST_TEXTS:
         raise DataError(
-            f"{len(encoded.ids)} texts are too few to calibrate on.",
+            f"{len(encoded)} texts are too few to calibrate on.",
             accepted={"texts": f"{FEWEST_TEXTS} at least; 300 to {MOST_TEXTS:,} are good"},
             fix=[
                 Hint("give training texts: calibrate=data.train", "give training texts: --data DATA"),

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from liteft.encoded import Encoded
 from liteft.errors import ModelError
 from liteft.finetuning.logits import pad_batch
 from liteft.finetuning.model import LoadedClassifier, uses_type_ids
 from liteft.runtime.backends import Engine
-from liteft.tokenization import Encoded
 
 __all__ = ["ProbeResult", "run_probes"]
 
@@ -57,10 +57,8 @@ def run_probes(loaded: LoadedClassifier, engine: Engine, *, seed: int = 0) -> Pr
     encoded = _random_ids(loaded, lengths, np.random.default_rng(seed))
     reference = _torch_logits(loaded, encoded)
     short = sum(length <= _TOGETHER for length in lengths)
-    together = engine.run(encoded.ids[:short], encoded.type_ids[:short])
-    alone = np.concatenate(
-        [engine.run([ids], [types]) for ids, types in zip(encoded.ids, encoded.type_ids, strict=True)]
-    )
+    together = engine.run(encoded[:short])
+    alone = np.concatenate([engine.run(text) for text in encoded])
     if not (np.isfinite(together).all() and np.isfinite(alone).all()):
         raise ModelError(
             "the graph gave logits that are not finite for random tokens.",
@@ -92,13 +90,13 @@ def _random_ids(loaded: LoadedClassifier, lengths: tuple[int, ...], generator: n
     ids[together][:] = ids[together][0]
     kinds = 2 if loaded.settings.paired and uses_type_ids(loaded.config) else 1
     types = [np.sort(generator.integers(0, kinds, length)).astype(np.int32) for length in lengths]
-    return Encoded(ids, types, np.zeros(len(lengths), dtype=bool))
+    return Encoded.of(ids, types)
 
 
 def _torch_logits(loaded: LoadedClassifier, encoded: Encoded) -> np.ndarray:
     with torch.inference_mode():
         rows = []
-        for row in range(len(encoded.ids)):
+        for row in range(len(encoded)):
             batch = pad_batch(encoded, [row], pad_id=loaded.tokenizer.pad_id, types=uses_type_ids(loaded.config))
             rows.append(loaded.model(**batch).logits.float().numpy())
     return np.concatenate(rows)

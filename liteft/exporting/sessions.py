@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 
 from liteft import files
+from liteft.encoded import Encoded
 from liteft.runtime.onnx_engine import import_onnxruntime
-from liteft.tokenization import Encoded
 
 __all__ = ["new_session", "optimized_kinds", "run_logits", "token_batches"]
 
@@ -47,10 +47,8 @@ def token_batches(encoded: Encoded) -> Iterator[tuple[np.ndarray, dict[str, np.n
         step = max(1, _MOST_TOKENS // int(length))
         for begin in range(0, len(rows), step):
             chosen = rows[begin : begin + step]
-            ids, types = (
-                np.stack([each[row] for row in chosen]).astype(np.int64) for each in (encoded.ids, encoded.type_ids)
-            )
-            yield chosen, {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": types}
+            ids, mask, types = encoded[chosen].padded(0)
+            yield chosen, {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
 
 
 def run_logits(model: onnx.ModelProto, encoded: Encoded) -> np.ndarray:

@@ -21,6 +21,7 @@ from transformers import AutoModelForSequenceClassification
 
 from liteft.artifact import read_artifact
 from liteft.data import Split
+from liteft.encoded import Encoded
 from liteft.errors import REPORT, VerificationError, first_line
 from liteft.finetuning.adapters import adapter_of
 from liteft.finetuning.known_ids import embedding_rows
@@ -28,7 +29,6 @@ from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import LoadedClassifier, uses_type_ids
 from liteft.finetuning.pretrained import plain_names
 from liteft.finetuning.tokenizer_files import load_auto_tokenizer
-from liteft.tokenization import Encoded
 
 __all__ = ["SourceReading", "read_source"]
 
@@ -152,7 +152,7 @@ def read_source(loaded: LoadedClassifier, split: Split) -> SourceReading:
 def _known(loaded: LoadedClassifier, encoded: Encoded) -> np.ndarray:
     """Return which texts have tokens that the model has a row for, all of them: bool, shape (texts,)."""
     rows = embedding_rows(loaded.model) or 2**31
-    return np.array([not len(ids) or int(ids.max()) < rows for ids in encoded.ids], dtype=bool)
+    return np.array([int(text.ids.max(initial=0)) < rows for text in encoded], dtype=bool)
 
 
 def _texts(loaded: LoadedClassifier, split: Split) -> list[str]:
@@ -177,15 +177,13 @@ def _second_texts(texts: list[str]) -> list[str]:
 
 def _ids(theirs: Any, texts: list[str], pairs: list[str] | None, **cut: int) -> Encoded:
     made = theirs(texts, pairs, truncation=True, verbose=False, **cut)
-    ids = [np.array(row, dtype=np.int32) for row in made["input_ids"]]
-    types = made.get("token_type_ids") or [np.zeros(len(row), dtype=np.int32) for row in ids]
-    return Encoded(ids, [np.array(row, dtype=np.int32) for row in types], np.zeros(len(ids), dtype=bool))
+    return Encoded.of(made["input_ids"], made.get("token_type_ids"))
 
 
 def _check_ids(expected: Encoded, found: Encoded, reading: SourceReading, what: str, *, types: bool) -> None:
-    for row in range(len(expected.ids)):
-        kinds = [("ids", expected.ids[row], found.ids[row])]
-        kinds += [("type ids", expected.type_ids[row], found.type_ids[row])] if types else []
+    for row, (wanted, read) in enumerate(zip(expected, found, strict=True)):
+        kinds = [("ids", wanted.ids, read.ids)]
+        kinds += [("type ids", wanted.type_ids, read.type_ids)] if types else []
         for kind, theirs, ours in kinds:
             if not np.array_equal(theirs, ours):
                 least = min(len(theirs), len(ours))

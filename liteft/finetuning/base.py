@@ -173,7 +173,7 @@ def create_from_scratch(
 
 def _check_case(base: Path, tokenizer: TextTokenizer) -> None:
     """Refuse a base whose texts sentence-transformers makes lower case itself, which its tokenizer does not."""
-    if lowers_case(base) and len({encoded.tobytes() for encoded in tokenizer.encode(["Ab CD", "ab cd"]).ids}) > 1:
+    if lowers_case(base) and len({text.ids.tobytes() for text in tokenizer.encode(["Ab CD", "ab cd"])}) > 1:
         raise ModelError(
             f"sentence-transformers lowers the case of texts before {base} reads them, and its tokenizer keeps it.",
             accepted={"a base": "one whose tokenizer lowers the case itself, where that is wanted"},

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from liteft.config import TrainingRecipe
+from liteft.encoded import Encoded
 from liteft.finetuning.logits import pad_batch
-from liteft.tokenization import Encoded
 
 __all__ = ["Collator", "LengthGroupedSampler", "RowDataset", "collate"]
 
@@ -32,7 +32,7 @@ class RowDataset(Dataset["tuple[Collator, int]"]):
 
     def __init__(self, collator: Collator, rows: Sequence[int] | np.ndarray | None = None) -> None:
         self.collator = collator
-        self.rows = np.arange(len(collator.encoded.ids)) if rows is None else np.asarray(rows, dtype=np.int64)
+        self.rows = np.arange(len(collator.encoded)) if rows is None else np.asarray(rows, dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.rows)

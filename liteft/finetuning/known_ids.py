@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from liteft.encoded import Encoded
 from liteft.errors import DataError, ModelError
 from liteft.finetuning.model import LoadedClassifier
-from liteft.tokenization import Encoded
 
 __all__ = ["check_ids", "embedding_rows", "unknown_tokens"]
 
@@ -42,7 +42,7 @@ def unknown_tokens(loaded: LoadedClassifier) -> list[str]:
     if rows is None or not tokens:
         return []
     pairs = [""] if loaded.settings.paired else None
-    everywhere = [int(number) for number in loaded.tokenizer.encode([""], pairs).ids[0] if number >= rows]
+    everywhere = [int(number) for number in loaded.tokenizer.encode([""], pairs).ids if number >= rows]
     if everywhere or loaded.tokenizer.pad_id >= rows:
         token = loaded.tokenizer.token(everywhere[0] if everywhere else loaded.tokenizer.pad_id)
         raise ModelError(
@@ -65,13 +65,11 @@ def check_ids(loaded: LoadedClassifier, encoded: Encoded, name: str) -> None:
         DataError: which text, and which token.
     """
     rows = embedding_rows(loaded.model)
-    if rows is None or not encoded.ids:
-        return
-    ids = np.concatenate(encoded.ids)
-    if not len(ids) or ids.max() < rows:
+    ids = encoded.ids
+    if rows is None or not len(ids) or ids.max() < rows:
         return
     token = int(np.argmax(ids >= rows))
-    text = int(np.searchsorted(np.cumsum(encoded.lengths), token, side="right"))
+    text = int(np.searchsorted(encoded.offsets[1:], token, side="right"))
     raise DataError(
         f"text {text} of {name} holds {loaded.tokenizer.token(int(ids[token]))!r}, and the model has no row for it.",
         accepted={"rows of its word embeddings": f"{rows:,}", "id of the token": f"{int(ids[token]):,}"},

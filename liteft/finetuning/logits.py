@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from liteft.encoded import Encoded
 from liteft.finetuning.known_ids import check_ids
 from liteft.finetuning.model import LoadedClassifier, uses_type_ids
-from liteft.tokenization import Encoded
 
 __all__ = ["pad_batch", "predict_logits"]
 
@@ -70,16 +70,7 @@ def _batches(order: np.ndarray, lengths: np.ndarray, batch_size: int) -> Iterato
 
 def pad_batch(encoded: Encoded, rows: Sequence[int] | np.ndarray, *, pad_id: int, types: bool) -> dict[str, Tensor]:
     """Return the named rows as one right-padded batch of int64 tensors, shape (texts, longest)."""
-    chosen = [encoded.ids[row] for row in rows]
-    width = max(1, max(len(ids) for ids in chosen))
-    ids = np.full((len(chosen), width), pad_id, dtype=np.int64)
-    mask = np.zeros((len(chosen), width), dtype=np.int64)
-    type_ids = np.zeros((len(chosen), width), dtype=np.int64)
-    for index, row in enumerate(rows):
-        length = len(encoded.ids[row])
-        ids[index, :length] = encoded.ids[row]
-        mask[index, :length] = 1
-        type_ids[index, :length] = encoded.type_ids[row]
+    ids, mask, type_ids = encoded[np.asarray(rows)].padded(pad_id)
     batch = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
     if types:
         batch["token_type_ids"] = torch.from_numpy(type_ids)

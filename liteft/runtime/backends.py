@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from liteft.encoded import Encoded
 from liteft.errors import ArtifactError, DeviceError, Hint, MissingExtraError, closest, leave_out, option
 from liteft.installation import install_hint
 from liteft.runtime.cores import MOST_THREADS, default_threads
@@ -54,15 +55,8 @@ class Engine(Protocol):
     token_budget: int
     run_price: int
 
-    def run(self, ids: list[np.ndarray], type_ids: list[np.ndarray]) -> np.ndarray:
-        """Return logits for one batch.
-
-        Args:
-            ids: token ids, one int32 array of shape (tokens,) a text.
-            type_ids: segment ids, same shapes.
-
-        Returns:
-            float32, shape (texts, labels).
+    def run(self, encoded: Encoded) -> np.ndarray:
+        """Return the logits of one batch of texts, each of which has tokens: float32, shape (texts, labels).
 
         Raises:
             DeviceError: the backend failed.

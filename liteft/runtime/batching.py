@@ -15,12 +15,9 @@ time in arrival order, half of what is computed is padding; sorted within 1,024 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 
-__all__ = ["cut_runs", "pad", "plan_batches"]
+__all__ = ["cut_runs", "plan_batches"]
 
 
 def cut_runs(lengths: np.ndarray, *, token_budget: int) -> list[slice]:
@@ -81,11 +78,3 @@ def _cheapest_cuts(ascending: np.ndarray, token_budget: int, run_price: int) -> 
         cuts.append((start, stop))
         stop = start
     return cuts[::-1]
-
-
-def pad(rows: Sequence[np.ndarray], value: int, dtype: np.dtype[Any]) -> np.ndarray:
-    """Return rows of different lengths as one array, shape (rows, longest), filled up with ``value``."""
-    padded = np.full((len(rows), max(len(row) for row in rows)), value, dtype=dtype)
-    for index, row in enumerate(rows):
-        padded[index, : len(row)] = row
-    return padded

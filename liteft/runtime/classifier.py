@@ -16,12 +16,22 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 import numpy as np
 
 from liteft.arguments import require_path
+from liteft.encoded import Encoded
 from liteft.errors import ConfigError, DeviceError, InputError
 from liteft.runtime.backends import Engine, checked_threads, choose_engine
 from liteft.runtime.counters import Counters, EngineCounters, Stats
-from liteft.runtime.inputs import Text, checked_iterable, checked_text, is_one_text
-from liteft.runtime.prediction import Answering, Prediction
-from liteft.runtime.scoring import WINDOW, Reader, Scored, score_texts, windows
+from liteft.runtime.inputs import (
+    Text,
+    as_text,
+    check_encoded,
+    checked_columns,
+    checked_iterable,
+    checked_text,
+    is_one_text,
+    text_error,
+)
+from liteft.runtime.prediction import Answering, Prediction, activation_of
+from liteft.runtime.scoring import WINDOW, Reader, run_encoded, windows
 
 if TYPE_CHECKING:
     from liteft.artifact import Artifact, Manifest
@@ -105,10 +115,10 @@ class Classifier:
         self._engine: Engine | None = engine
         self._asked = asked
         manifest = artifact.manifest
-        self._reader = Reader(
-            artifact.tokenizer(trust=asked[-1]), manifest.paired, threads == 1, manifest.embedding_rows
-        )
         self._counters = Counters()
+        self._reader = Reader(
+            artifact.tokenizer(trust=asked[-1]), manifest.paired, threads == 1, manifest.embedding_rows, self._counters
+        )
         self.backend = engine.name
         self.device = engine.device
         self.threads = threads
@@ -180,15 +190,14 @@ class Classifier:
         """
         answer = self._answering(top_k, threshold)
         engine = self._open_engine()
-        if is_one_text(inputs, paired=self.manifest.paired):
-            text = checked_text(inputs, paired=self.manifest.paired, name="the text")
-            scored = self._score([text], engine)
-            self._refuse(scored, "the text")
-            return answer(scored.logits, scored.truncated)[0]
+        paired = self.manifest.paired
+        if is_one_text(inputs, paired=paired):
+            encoded = self._reader.encode([checked_text(inputs, paired=paired, name="the text")], "the text")
+            return answer(self._run(encoded, engine), encoded.truncated)[0]
         return [
             prediction
-            for scored in self._score_all(inputs, engine)
-            for prediction in answer(scored.logits, scored.truncated)
+            for encoded in self._reader.encode_all(inputs)
+            for prediction in answer(self._run(encoded, engine), encoded.truncated)
         ]
 
     def stream(
@@ -243,12 +252,71 @@ class Classifier:
             InputError: as in ``predict``, or the lengths differ.
             DeviceError: the classifier was closed, or the backend failed.
         """
-        if pairs is not None and len(pairs) != len(texts):
-            raise InputError(f"{len(texts)} texts came with {len(pairs)} pairs.", accepted={"pairs": "one per text"})
         engine = self._open_engine()
-        values: Iterable[Any] = texts if pairs is None else zip(texts, pairs, strict=True)
-        parts = [scored.logits for scored in self._score_all(values, engine)]
-        return np.concatenate(parts) if parts else np.zeros((0, len(self.labels)), dtype=np.float32)
+        values = checked_columns(texts, pairs, call="logits")
+        return self._joined(self._run(encoded, engine) for encoded in self._reader.encode_all(values))
+
+    def predict_proba(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> np.ndarray:
+        """Return the probability of every label, as scikit-learn's method of this name does.
+
+        Args:
+            texts: as in ``logits``.
+            pairs: as in ``logits``.
+
+        Returns:
+            float32, shape (texts, labels), columns in the order of ``labels``: the softmax of the logits, whose rows
+            sum to 1; for a multi-label model the sigmoid of each logit.
+
+        Raises:
+            InputError, DeviceError: as in ``logits``.
+            ConfigError: the manifest says that the logits are not to be made probabilities.
+        """
+        if self.manifest.activation == "none":
+            raise ConfigError(
+                f"{self.path} has logits without an activation, so they are not probabilities.",
+                accepted={"activation in the manifest": "softmax, sigmoid"},
+                fix="logits(texts)",
+            )
+        return activation_of(self.manifest.activation)(self.logits(texts, pairs))
+
+    def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Encoded:
+        """Tokenize texts, without running the model: the first half of ``predict``, for callers that batch themselves.
+
+        Args:
+            texts: as in ``logits``.
+            pairs: as in ``logits``.
+
+        Returns:
+            Encoded, unpadded, cut to the artifact's ``max_tokens``. It can be sliced, joined with others, and counted
+            by tokens (``lengths``) on the way to ``run``.
+
+        Raises:
+            InputError, DeviceError: as in ``logits``.
+        """
+        self._open_engine()
+        values = checked_columns(texts, pairs, call="encode")
+        return Encoded.join(self._reader.encode_all(values))
+
+    def run(self, encoded: Encoded) -> np.ndarray:
+        """Run the model on token ids: the second half of ``predict``. Safe to call from several threads.
+
+        Args:
+            encoded: what ``encode`` returned, or slices of it, or several joined; or ``Encoded.of`` token ids.
+
+        Returns:
+            Logits, float32, shape (texts, labels), in order. On the native backend a text's are the same bits however
+            the texts are split into calls; onnxruntime pads, and the last bits may differ.
+
+        Raises:
+            InputError: not an Encoded, or one with a text without tokens or with too many, or with ids that this
+                artifact's tokenizer does not have.
+            DeviceError: the classifier was closed, or the backend failed.
+        """
+        engine = self._open_engine()
+        check_encoded(encoded, self._reader.tokenizer)
+        self._reader.refuse(encoded, "text {}")
+        parts = (encoded[start : start + WINDOW] for start in range(0, len(encoded), WINDOW))
+        return self._joined(self._run(part, engine) for part in parts)
 
     def close(self) -> None:
         """Let go of the model. Calls that run in other threads end normally; later ones raise DeviceError.
@@ -288,36 +356,18 @@ class Classifier:
             raise DeviceError("the classifier was closed.", fix=f"liteft.load({str(self.path)!r})")
         return engine
 
-    def _score(self, texts: list[Text], engine: Engine, token_budget: int | None = None) -> Scored:
-        return score_texts(
-            texts,
-            reader=self._reader,
-            engine=engine,
-            labels=len(self.labels),
-            counters=self._counters,
-            token_budget=token_budget,
-        )
+    def _run(self, encoded: Encoded, engine: Engine, token_budget: int | None = None) -> np.ndarray:
+        return run_encoded(encoded, engine=engine, counters=self._counters, token_budget=token_budget)
 
-    def _score_all(self, values: Iterable[Any], engine: Engine) -> Iterator[Scored]:
-        """Judge all values, then score them window by window, on one engine to the end."""
-        paired = self.manifest.paired
-        texts = [checked_text(value, paired=paired, name=f"text {n}") for n, value in enumerate(values)]
-        done = 0
-        for window in windows(iter(texts), WINDOW):
-            scored = self._score(window, engine)
-            self._refuse(scored, "text {}", done)
-            done += len(window)
-            yield scored
-
-    def _refuse(self, scored: Scored, name: str, done: int = 0) -> None:
-        """Raise InputError for the first text that was refused; of ``name``, {} is its number."""
-        if not scored.lengths.all():
-            place = int(np.argmin(scored.lengths))
-            raise self._reader.refusal(name.format(done + place), scored.unknown.get(place))
+    def _joined(self, logits: Iterable[np.ndarray]) -> np.ndarray:
+        parts = list(logits)
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate([np.zeros((0, len(self.labels)), dtype=np.float32), *parts])
 
     def refusal(self, text: Text, name: str) -> InputError:
         """Return why a text that ``stream`` gave None for was refused: its tokens; ``name`` is how to call it."""
-        return self._reader.refusal(name, self._reader.unknown(self._reader.encode([text])).get(0))
+        return self._reader.refusal(name, self._reader.encode_some([text])[1].get(0))
 
     def _stream(
         self,
@@ -329,30 +379,40 @@ class Classifier:
     ) -> Iterator[Prediction | None]:
         done = 0
         for entries in windows(self._judged(values), window):
-            texts = [entry for entry in entries if isinstance(entry, Text)]
-            scored = self._score(texts, self._open_engine(), token_budget)
-            answers = enumerate(zip(answer(scored.logits, scored.truncated), scored.lengths, strict=True))
+            refused, predictions = self._answered(
+                [entry for entry in entries if isinstance(entry, Text)],
+                answer,
+                token_budget,
+            )
+            place = -1
             for row, entry in enumerate(entries):
-                if isinstance(entry, Text):
-                    place, (prediction, length) = next(answers)
-                    if length:
-                        yield prediction
+                refusal = entry if isinstance(entry, InputError) else None
+                if refusal is None:
+                    place += 1
+                    if place not in refused:
+                        yield next(predictions)
                         continue
-                    refusal = self._reader.refusal(f"text {done + row}", scored.unknown.get(place))
-                else:
-                    refusal = entry
+                    refusal = self._reader.refusal(f"text {done + row}", refused[place])
                 if on_error == "raise":
                     raise refusal
                 self._counters.add_refused()
                 yield None
             done += len(entries)
 
+    def _answered(
+        self, texts: list[Text], answer: Answering, token_budget: int | None
+    ) -> tuple[dict[int, int | None], Iterator[Prediction]]:
+        """Return which of the texts of a window were refused, and the predictions of the others."""
+        engine = self._open_engine()
+        encoded, refused = self._reader.encode_some(texts)
+        logits = self._run(encoded, engine, token_budget) if len(encoded) else self._joined(())
+        return refused, iter(answer(logits, encoded.truncated))
+
     def _judged(self, values: Iterable[Any]) -> Iterator[Text | InputError]:
+        paired = self.manifest.paired
         for number, value in enumerate(values):
-            try:
-                yield checked_text(value, paired=self.manifest.paired, name=f"text {number}")
-            except InputError as error:
-                yield error
+            text = as_text(value, paired=paired)
+            yield text_error(value, paired=paired, name=f"text {number}") if text is None else text
 
     def _after_fork(self) -> None:
         self._counters.after_fork()

@@ -15,7 +15,7 @@ class Stats:
     Attributes:
         texts: texts (or pairs) classified.
         truncated: of these, texts that lost tokens.
-        empty: of these, texts of nothing but white space.
+        empty: texts of nothing but white space that were tokenized.
         refused: values in streams that were no texts and became None.
         tokens: tokens classified, special tokens included.
         padded_tokens: tokens computed, padding included; ``tokens`` where the backend pads nothing.
@@ -60,19 +60,24 @@ class Counters:
         """Return the sums so far."""
         return self._stats
 
-    def add(self, *, texts: int, truncated: int, empty: int, tokens: int, padded_tokens: int, batches: int) -> None:
-        """Add what one window of texts came to."""
+    def add(self, *, texts: int, truncated: int, tokens: int, padded_tokens: int, batches: int) -> None:
+        """Add what one run of texts came to."""
         with self._lock:
             was = self._stats
             self._stats = Stats(
                 texts=was.texts + texts,
                 truncated=was.truncated + truncated,
-                empty=was.empty + empty,
+                empty=was.empty,
                 refused=was.refused,
                 tokens=was.tokens + tokens,
                 padded_tokens=was.padded_tokens + padded_tokens,
                 batches=was.batches + batches,
             )
+
+    def add_empty(self, texts: int) -> None:
+        """Count texts of nothing but white space."""
+        with self._lock:
+            self._stats = replace(self._stats, empty=self._stats.empty + texts)
 
     def add_refused(self) -> None:
         """Count one value that was no text."""

@@ -10,12 +10,28 @@ surrogate, is refused.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable, Mapping, Set
+from typing import Any, NamedTuple, cast
 
+import numpy as np
+
+from liteft.encoded import Encoded
 from liteft.errors import Hint, InputError
+from liteft.tokenization import TextTokenizer
 
-__all__ = ["Text", "checked_iterable", "checked_text", "is_one_text", "no_tokens", "unknown_token"]
+__all__ = [
+    "Text",
+    "as_text",
+    "check_encoded",
+    "checked_columns",
+    "checked_iterable",
+    "checked_text",
+    "checked_texts",
+    "is_one_text",
+    "no_tokens",
+    "text_error",
+    "unknown_token",
+]
 
 _SINGLE = "a string, or a list of strings"
 _PAIR = "(text, pair), or a list of such tuples"
@@ -74,39 +90,151 @@ def checked_iterable(inputs: Any) -> Iterable[Any]:
     return inputs
 
 
-def checked_text(value: Any, *, paired: bool, name: str) -> Text:
-    """Return ``value`` as a Text.
-
-    Args:
-        value: what the caller gave.
-        paired: the model reads pairs.
-        name: how to call the value in an error, "text 17".
+def checked_columns(texts: Any, pairs: Any, *, call: str) -> Iterable[Any]:
+    """Return the values that texts, and the second texts of pairs, come to together.
 
     Raises:
-        InputError: it is no text, or no pair where the model reads pairs, or cannot be encoded.
+        InputError: either is not a list, or their lengths differ; ``call`` got them.
+    """
+    for name, values in (("texts", texts), ("pairs", pairs)):
+        listed = isinstance(values, Collection) and not isinstance(values, str | bytes | bytearray | Mapping | Set)
+        if not listed and (name == "texts" or values is not None):
+            raise InputError(
+                f"{call} got {_seen(values)} for {name}.",
+                accepted={name: "a list of strings" + (", or None" if name == "pairs" else "")},
+                fix="[text] for one text" if isinstance(values, str) else (),
+            )
+    if pairs is None:
+        return cast("Iterable[Any]", texts)
+    if len(pairs) != len(texts):
+        raise InputError(
+            f"{call} got {len(texts)} texts and {len(pairs)} pairs.",
+            accepted={"pairs": "one second text per text"},
+            fix="as many pairs as texts",
+        )
+    return zip(texts, pairs, strict=True)
+
+
+def checked_texts(values: Iterable[Any], *, paired: bool) -> list[Text]:
+    """Return all values as Texts.
+
+    Raises:
+        InputError: which one is not a text, or not a pair where the model reads pairs, or cannot be encoded.
+    """
+    texts = []
+    for number, value in enumerate(values):
+        text = as_text(value, paired=paired)
+        if text is None:
+            raise text_error(value, paired=paired, name=f"text {number}")
+        texts.append(text)
+    return texts
+
+
+def checked_text(value: Any, *, paired: bool, name: str) -> Text:
+    """Return one value as a Text; ``name`` is how to call it in an error.
+
+    Raises:
+        InputError: as `text_error` says.
+    """
+    text = as_text(value, paired=paired)
+    if text is None:
+        raise text_error(value, paired=paired, name=name)
+    return text
+
+
+def as_text(value: Any, *, paired: bool) -> Text | None:
+    """Return ``value`` as a Text, or None where it is not what a model reads: `text_error` says why."""
+    if isinstance(value, str):
+        return None if paired or _surrogate(value) is not None else Text(value, None)
+    if paired and _is_pair(value) and _surrogate(value[0]) is None and _surrogate(value[1]) is None:
+        return Text(value[0], value[1])
+    return None
+
+
+def text_error(value: Any, *, paired: bool, name: str) -> InputError:
+    """Return why a value is not a text, or not a pair where the model reads pairs, or cannot be encoded.
+
+    Args:
+        value: what ``as_text`` gave None for.
+        paired: the model reads pairs.
+        name: how to call the value, "text 17".
     """
     if isinstance(value, str):
-        if paired:
-            raise InputError(
-                f"{name} is one text, but this model reads pairs.",
-                accepted={"inputs": _PAIR},
-                fix=Hint("(text, pair)", "a tab between the two texts of a line, or --pair TEXT"),
-            )
-        return Text(_encodable(value, name), None)
-    if isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(part, str) for part in value):
         if not paired:
-            raise InputError(
-                f"{name} is a pair, but this model reads single texts.",
-                accepted={"inputs": _SINGLE},
-                fix="[text, text] for two texts",
-            )
-        return Text(_encodable(value[0], f"{name}, first half,"), _encodable(value[1], f"{name}, second half,"))
+            return _no_utf8(value, name)
+        return InputError(
+            f"{name} is one text, but this model reads pairs.",
+            accepted={"inputs": _PAIR},
+            fix=Hint("(text, pair)", "a tab between the two texts of a line, or --pair TEXT"),
+        )
+    if _is_pair(value):
+        if paired:
+            half = 0 if _surrogate(value[0]) is not None else 1
+            return _no_utf8(value[half], f"{name}, {('first', 'second')[half]} half,")
+        return InputError(
+            f"{name} is a pair, but this model reads single texts.",
+            accepted={"inputs": _SINGLE},
+            fix="[text, text] for two texts",
+        )
     missing = value is None or (isinstance(value, float) and math.isnan(value))  # pandas' missing text
-    raise InputError(
+    return InputError(
         f"{name} is {_seen(value)}.",
         accepted={"inputs": _PAIR if paired else _SINGLE},
         fix=_NULL if missing else (),
     )
+
+
+def check_encoded(encoded: Any, tokenizer: TextTokenizer) -> None:
+    """Refuse what an engine cannot run: arrays that do not fit together, too many tokens, ids of another tokenizer.
+
+    Raises:
+        InputError: which of these.
+    """
+    if not isinstance(encoded, Encoded):
+        raise InputError(
+            f"run got {_seen(encoded)}.",
+            accepted={"encoded": "what encode(texts) returns, or liteft.Encoded.of(ids)"},
+            fix="run(encode(texts)), or predict(texts)",
+        )
+    _check_arrays(encoded)
+    lengths = encoded.lengths
+    if lengths.max(initial=0) > tokenizer.max_tokens:
+        place = int(np.argmax(lengths))
+        raise InputError(
+            f"text {place} has {int(lengths[place]):,} tokens.",
+            accepted={"tokens of a text": f"up to {tokenizer.max_tokens:,}"},
+            fix="encode(texts), which cuts them",
+        )
+    if len(encoded.ids) and (encoded.ids.min() < 0 or tokenizer.token(int(encoded.ids.max())) is None):
+        token = int(np.argmin(encoded.ids) if encoded.ids.min() < 0 else np.argmax(encoded.ids))
+        place = int(np.searchsorted(encoded.offsets[1:], token, side="right"))
+        raise InputError(
+            f"text {place} holds the token id {int(encoded.ids[token])}, which this model's tokenizer does not have.",
+            accepted={"token ids": f"those of the tokenizer's {tokenizer.vocabulary_size:,} tokens"},
+            fix="encode texts with the classifier that runs them",
+        )
+
+
+def _check_arrays(encoded: Encoded) -> None:
+    ids, types, offsets = encoded.ids, encoded.type_ids, encoded.offsets
+    fits = (
+        all(isinstance(each, np.ndarray) and each.ndim == 1 for each in (ids, types, offsets, encoded.truncated))
+        and [each.dtype.name for each in (ids, types, offsets)] == ["int32", "int32", "int64"]
+        and len(ids) == len(types)
+        and len(offsets) == len(encoded) + 1
+        and (offsets[0], offsets[-1]) == (0, len(ids))
+        and bool((encoded.lengths >= 0).all())
+    )
+    if not fits:
+        raise InputError(
+            "the arrays of the Encoded do not fit together.",
+            accepted={
+                "ids and type_ids": "int32, shape (tokens,)",
+                "offsets": "int64, shape (texts + 1,), ascending from 0 to the number of tokens",
+                "truncated": "bool, shape (texts,)",
+            },
+            fix="encode(texts), or liteft.Encoded.of(ids, type_ids)",
+        )
 
 
 def no_tokens(name: str) -> InputError:
@@ -114,6 +242,7 @@ def no_tokens(name: str) -> InputError:
     return InputError(
         f"{name} has no tokens, and this model's tokenizer adds no special tokens.",
         accepted={"text": "at least one token"},
+        fix=["leave the text out", _NULL],
     )
 
 
@@ -126,19 +255,28 @@ def unknown_token(name: str, token: str | None, number: int, rows: int) -> Input
     )
 
 
-def _encodable(text: str, name: str) -> str:
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(part, str) for part in value)
+
+
+def _surrogate(text: str) -> int | None:
+    """Return where a text has half a character, which UTF-8 cannot encode; None where it has none."""
     if text.isascii():
-        return text
+        return None
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise InputError(
-            f"{name} contains half a surrogate pair at position {error.start}: a lone surrogate, "
-            f"U+{ord(text[error.start]):04X}.",
-            accepted={"text": "anything that UTF-8 can encode"},
-            fix=[Hint('text.encode("utf-8", "replace").decode("utf-8")', "a file in UTF-8"), _NULL],
-        ) from None
-    return text
+        return error.start
+    return None
+
+
+def _no_utf8(text: str, name: str) -> InputError:
+    place = _surrogate(text) or 0
+    return InputError(
+        f"{name} contains half a surrogate pair at position {place}: a lone surrogate, U+{ord(text[place]):04X}.",
+        accepted={"text": "anything that UTF-8 can encode"},
+        fix=[Hint('text.encode("utf-8", "replace").decode("utf-8")', "a file in UTF-8"), _NULL],
+    )
 
 
 def _seen(value: Any) -> str:

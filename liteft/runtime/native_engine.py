@@ -17,7 +17,6 @@
 from __future__ import annotations
 
 import ctypes
-import itertools
 import os
 import threading
 from typing import Any
@@ -25,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from liteft.artifact import Artifact
+from liteft.encoded import Encoded
 from liteft.encoder.spec import ACTIVATIONS, HEADS, POOLINGS, EncoderSpec
 from liteft.errors import ArtifactError, DeviceError, leave_out, option
 from liteft.runtime.counters import EngineCounters
@@ -82,17 +82,18 @@ class NativeEngine:
         self._lock = threading.Lock()
         self._handle: _Handle | None = self._new_handle(stored)
 
-    def run(self, ids: list[np.ndarray], type_ids: list[np.ndarray]) -> np.ndarray:
-        """Return logits, float32 (texts, labels), for unpadded int32 ids (tokens,); see ``Engine.run``."""
+    def run(self, encoded: Encoded) -> np.ndarray:
+        """Return logits, float32 (texts, labels); see ``Engine.run``."""
         handle = self._handle or self._handle_of_this_process()
-        flat = _flat(ids)
-        types = _flat(type_ids) if self._has_token_types else None
-        offsets = np.array([0, *itertools.accumulate(map(len, ids))], dtype=np.int32)
-        logits = np.empty((len(ids), self._labels), dtype=np.float32)
-        batch = Batch(len(ids), _address(flat), None if types is None else _address(types), None, _address(offsets))
+        ids, types = np.ascontiguousarray(encoded.ids), np.ascontiguousarray(encoded.type_ids)
+        offsets = encoded.offsets.astype(np.int32)
+        logits = np.empty((len(encoded), self._labels), dtype=np.float32)
+        batch = Batch(
+            len(encoded), _address(ids), _address(types) if self._has_token_types else None, None, _address(offsets)
+        )
         if handle.functions.liteft_run(handle.pointer, ctypes.byref(batch), _address(logits)):
             raise DeviceError(
-                f"the native engine failed on a batch of {len(ids)} texts, {len(flat)} tokens: "
+                f"the native engine failed on a batch of {len(encoded)} texts, {len(ids)} tokens: "
                 f"{self._library.last_error()}.",
                 fix="use a smaller token_budget if memory ran out",
             )
@@ -256,10 +257,6 @@ def _check(stored: StoredClassifier, artifact: Artifact) -> None:
                 accepted={"the manifest": wanted, "the graph": found},
                 fix="export the model again",
             )
-
-
-def _flat(rows: list[np.ndarray]) -> np.ndarray:
-    return np.ascontiguousarray(rows[0] if len(rows) == 1 else np.concatenate(rows), dtype=np.int32)
 
 
 def _address(array: np.ndarray) -> Any:

@@ -32,10 +32,10 @@ from typing import Any
 import numpy as np
 
 from liteft.artifact import Artifact
+from liteft.encoded import Encoded
 from liteft.encoder.operator import TOKENS
 from liteft.errors import ArtifactError, DeviceError, MissingExtraError, first_line, option
 from liteft.installation import install_hint
-from liteft.runtime.batching import pad
 from liteft.runtime.dry_run import check_graph
 
 __all__ = ["OnnxEngine", "has_cuda", "import_onnxruntime", "may_have_cuda"]
@@ -134,13 +134,11 @@ class OnnxEngine:
         self._session: Any = session
         self._large_runs = threading.BoundedSemaphore(_LARGE_RUNS)
 
-    def run(self, ids: list[np.ndarray], type_ids: list[np.ndarray]) -> np.ndarray:
-        """Return logits, float32 (texts, labels), for unpadded int32 ids (tokens,); see ``Engine.run``."""
+    def run(self, encoded: Encoded) -> np.ndarray:
+        """Return logits, float32 (texts, labels); see ``Engine.run``."""
         session = self._session or self._session_of_this_process()
-        ones = [np.ones(len(row), dtype=np.int32) for row in ids]
-        rows = dict(zip(TOKENS, (ids, ones, type_ids), strict=True))
-        fill = {"input_ids": self._artifact.manifest.pad_id}
-        feed = {name: pad(rows[name], fill.get(name, 0), dtype) for name, dtype in self._dtypes.items()}
+        rectangles = dict(zip(TOKENS, encoded.padded(self._artifact.manifest.pad_id), strict=True))
+        feed = {name: rectangles[name].astype(dtype, copy=False) for name, dtype in self._dtypes.items()}
         try:
             with self._place(feed["input_ids"].size):
                 (logits,) = session.run(["logits"], feed)
@@ -150,7 +148,7 @@ class OnnxEngine:
                 f"onnxruntime failed on a batch of {texts} texts, {width} tokens wide: {first_line(error)}.",
                 fix="use a smaller token_budget if memory ran out",
             ) from error
-        wanted = (len(ids), len(self._artifact.manifest.labels))
+        wanted = (len(encoded), len(self._artifact.manifest.labels))
         if np.shape(logits) != wanted:
             raise ArtifactError(
                 f"{self._artifact.model_path} gave logits of shape {np.shape(logits)}.",

@@ -15,7 +15,7 @@ from liteft.errors import ConfigError, Hint, option
 from liteft.metrics import sigmoid, softmax
 from liteft.tasks import Task
 
-__all__ = ["Answering", "Prediction"]
+__all__ = ["Answering", "Prediction", "activation_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Answering:
     ) -> None:
         self._labels = tuple(labels)
         self._task = task
-        self._scores = _activation(activation)
+        self._scores = activation_of(activation)
         self._backend = backend
         self._top_k = _checked_top_k(top_k)
         self._threshold = _checked_threshold(threshold, task, len(self._labels))
@@ -103,7 +103,8 @@ class Answering:
         ]
 
 
-def _activation(name: str) -> Callable[[np.ndarray], np.ndarray]:
+def activation_of(name: str) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what makes scores of logits, by the manifest's name for it: "softmax", "sigmoid" or "none"."""
     known: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "softmax": softmax,
         "sigmoid": sigmoid,

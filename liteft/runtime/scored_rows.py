@@ -15,7 +15,7 @@ import numpy as np
 
 from liteft.errors import DataError, InputError, option
 from liteft.runtime.classifier import Classifier, OnError
-from liteft.runtime.inputs import Text, checked_text
+from liteft.runtime.inputs import Text, as_text, text_error
 from liteft.runtime.prediction import Prediction
 
 __all__ = ["RowScorer", "ScoredRow", "in_parts"]
@@ -115,10 +115,10 @@ class RowScorer:
         self.check_names(values, where)
         halves = []
         for column in self._columns:
-            try:
-                text = checked_text(values.get(column), paired=False, name=f"{where}, column {column!r},")
-            except InputError as error:
-                self._refuse(error)
+            value = values.get(column)
+            text = as_text(value, paired=False)
+            if text is None:
+                self._refuse(text_error(value, paired=False, name=f"{where}, column {column!r},"))
                 return ScoredRow(values, where, None)
             halves.append(text.first)
         return ScoredRow(values, where, Text(halves[0], halves[1] if len(halves) > 1 else None))

@@ -1,43 +1,27 @@
-"""From a window of judged texts to logits in order: tokenize, plan batches, run, put back, count."""
+"""From judged texts to token ids, and from token ids to logits in order: plan batches, run, put back, count."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TypeVar
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
+from liteft.encoded import Encoded
 from liteft.errors import InputError, ModelError
 from liteft.runtime.backends import Engine
 from liteft.runtime.batching import cut_runs, plan_batches
 from liteft.runtime.counters import Counters
-from liteft.runtime.inputs import Text, no_tokens, unknown_token
-from liteft.tokenization import Encoded, TextTokenizer
+from liteft.runtime.inputs import Text, checked_texts, no_tokens, unknown_token
+from liteft.tokenization import TextTokenizer
 
-__all__ = ["WINDOW", "Reader", "Scored", "score_texts", "windows"]
+__all__ = ["WINDOW", "Reader", "run_encoded", "windows"]
 
 WINDOW = 1024  # texts that are sorted by length together: padding is 1.7% on SST-2 then, 0.4% with twice as many
 _WINDOW_CHARACTERS = 1 << 22  # a window of whole books must fit into memory too
 
 Entry = TypeVar("Entry", Text, Text | InputError)
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """What a window of texts came to, in order.
-
-    Attributes:
-        logits: float32, shape (texts, labels); zeros for a text that was refused.
-        truncated: bool, shape (texts,): tokens were cut off.
-        lengths: int64, shape (texts,): tokens that were read; 0 for a text that was refused.
-        unknown: place -> id of the token that the model has no row for; what else was refused has no token at all.
-    """
-
-    logits: np.ndarray
-    truncated: np.ndarray
-    lengths: np.ndarray
-    unknown: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,48 +33,82 @@ class Reader:
         paired: the model reads pairs.
         one_by_one: tokenize one text after the other, on one core.
         rows: of the table of words, where the tokenizer may give ids beyond it; else None, and nothing is checked.
+        counters: gets empty texts added.
     """
 
     tokenizer: TextTokenizer
     paired: bool
     one_by_one: bool
     rows: int | None
+    counters: Counters
 
-    def encode(self, texts: list[Text]) -> Encoded:
-        """Return the tokens of texts."""
-        pairs = [text.second or "" for text in texts] if self.paired else None
-        return self.tokenizer.encode([text.first for text in texts], pairs, one_by_one=self.one_by_one)
+    def encode(self, texts: list[Text], name: str = "text {}", first: int = 0) -> Encoded:
+        """Return the tokens of judged texts.
 
-    def unknown(self, encoded: Encoded) -> dict[int, int]:
-        """Return place -> id of the first token that the model has no row for."""
-        if self.rows is None:
-            return {}
-        beyond = ((place, ids[ids >= self.rows]) for place, ids in enumerate(encoded.ids))
-        return {place: int(ids[0]) for place, ids in beyond if len(ids)}
+        Raises:
+            InputError: a text cannot be run; of ``name``, {} is its number, counted from ``first``.
+        """
+        encoded = self._encode(texts)
+        self.refuse(encoded, name, first)
+        self._count_empty(texts)
+        return encoded
+
+    def encode_all(self, values: Iterable[Any]) -> Iterator[Encoded]:
+        """Judge all values, then yield their tokens window by window. Raises InputError for the first bad one."""
+        first = 0
+        for window in windows(iter(checked_texts(values, paired=self.paired)), WINDOW):
+            yield self.encode(window, first=first)
+            first += len(window)
+
+    def encode_some(self, texts: list[Text]) -> tuple[Encoded, dict[int, int | None]]:
+        """Return the tokens of the texts that can be run, and what ``refused`` says of the others."""
+        encoded = self._encode(texts)
+        refused = self.refused(encoded)
+        if refused:
+            kept = [place for place in range(len(texts)) if place not in refused]
+            encoded, texts = encoded[kept], [texts[place] for place in kept]
+        self._count_empty(texts)
+        return encoded, refused
+
+    def refuse(self, encoded: Encoded, name: str, first: int = 0) -> None:
+        """Raise InputError for the first text that cannot be run; ``name`` and ``first`` are as in ``encode``."""
+        refused = self.refused(encoded)
+        if refused:
+            place = min(refused)
+            raise self.refusal(name.format(first + place), refused[place])
+
+    def refused(self, encoded: Encoded) -> dict[int, int | None]:
+        """Return which texts cannot be run: place -> the first id that the model has no row for; None for no tokens."""
+        lengths = encoded.lengths
+        found: dict[int, int | None] = {} if lengths.all() else dict.fromkeys(np.flatnonzero(lengths == 0).tolist())
+        if self.rows is not None and encoded.ids.max(initial=0) >= self.rows:
+            beyond = np.flatnonzero(encoded.ids >= self.rows)
+            places = np.searchsorted(encoded.offsets[1:], beyond, side="right").tolist()
+            found |= dict(zip(reversed(places), encoded.ids[beyond[::-1]].tolist(), strict=True))  # the first one stays
+        return found
 
     def refusal(self, name: str, unknown: int | None) -> InputError:
-        """Return the error for a text that ``score_texts`` has refused; ``unknown`` is what it says of it."""
+        """Return the error for a text that was refused; ``unknown`` is what ``refused`` says of it."""
         if unknown is None or self.rows is None:
             return no_tokens(name)
         return unknown_token(name, self.tokenizer.token(unknown), unknown, self.rows)
 
+    def _encode(self, texts: list[Text]) -> Encoded:
+        pairs = [text.second or "" for text in texts] if self.paired else None
+        return self.tokenizer.encode([text.first for text in texts], pairs, one_by_one=self.one_by_one)
 
-def score_texts(
-    texts: list[Text],
-    *,
-    reader: Reader,
-    engine: Engine,
-    labels: int,
-    counters: Counters,
-    token_budget: int | None = None,
-) -> Scored:
-    """Return the logits of one window of texts.
+    def _count_empty(self, texts: list[Text]) -> None:
+        empty = sum(text.empty for text in texts)
+        if empty:
+            self.counters.add_empty(empty)
+
+
+def run_encoded(encoded: Encoded, *, engine: Engine, counters: Counters, token_budget: int | None = None) -> np.ndarray:
+    """Return the logits of texts that have tokens, float32 (texts, labels), in order.
 
     Args:
-        texts: judged texts, or pairs where ``paired``.
-        reader: tokenizes them.
+        encoded: one text at least.
         engine: computes.
-        labels: number of labels.
         counters: gets what was done added.
         token_budget: tokens of a batch, at most, padding included; None for the engine's own.
 
@@ -98,46 +116,33 @@ def score_texts(
         DeviceError: the engine failed.
         ModelError: the model gave NaN or infinite logits.
     """
-    encoded = reader.encode(texts)
-    lengths = encoded.lengths
-    unknown = reader.unknown(encoded)
-    if unknown:
-        lengths[list(unknown)] = 0
-    tokens = sum(lengths.tolist())
-    if len(texts) == 1 and tokens:  # a single text is what has to be answered fast, and needs no plan
-        filled, batches, padded = [0], 1, tokens
-        logits = engine.run(encoded.ids, encoded.type_ids)
+    tokens = len(encoded.ids)
+    if len(encoded) == 1:  # a single text is what has to be answered fast, and needs no plan
+        logits, batches, padded = engine.run(encoded), 1, tokens
+    elif engine.pads:
+        lengths = encoded.lengths
+        plan = plan_batches(lengths, token_budget=token_budget or engine.token_budget, run_price=engine.run_price)
+        parts = [engine.run(encoded[rows]) for rows in plan]
+        logits = np.concatenate(parts)[np.argsort(np.concatenate(plan))]
+        batches, padded = len(plan), sum(len(rows) * int(lengths[rows].max()) for rows in plan)
     else:
-        filled = np.flatnonzero(lengths).tolist()
-        logits = np.zeros((len(texts), labels), dtype=np.float32)
-        plan = _plan(lengths, filled, engine, token_budget or engine.token_budget)
-        for rows in plan:
-            logits[rows] = engine.run([encoded.ids[row] for row in rows], [encoded.type_ids[row] for row in rows])
-        batches = len(plan)
-        padded = sum(len(rows) * int(lengths[rows].max()) for rows in plan) if engine.pads else tokens
+        runs = cut_runs(encoded.lengths, token_budget=token_budget or engine.token_budget)
+        parts = [engine.run(encoded[run]) for run in runs]
+        logits = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        batches, padded = len(runs), tokens
     if not np.isfinite(logits).all():
         raise ModelError(
             "the model gave logits that are not finite (NaN or infinite).",
             fix="export the model again, and let the export verify it",
         )
     counters.add(
-        texts=len(filled),
+        texts=len(encoded),
         truncated=int(np.count_nonzero(encoded.truncated)),
-        empty=sum(texts[row].empty for row in filled),
         tokens=tokens,
         padded_tokens=padded,
         batches=batches,
     )
-    return Scored(logits, encoded.truncated, lengths, unknown)
-
-
-def _plan(lengths: np.ndarray, filled: list[int], engine: Engine, token_budget: int) -> list[list[int]]:
-    """Return which of the texts that have tokens run together."""
-    some = lengths[filled]
-    if not engine.pads:
-        return [filled[run] for run in cut_runs(some, token_budget=token_budget)]
-    batches = plan_batches(some, token_budget=token_budget, run_price=engine.run_price)
-    return [[filled[place] for place in batch.tolist()] for batch in batches]
+    return logits
 
 
 def windows(entries: Iterator[Entry], size: int) -> Iterator[list[Entry]]:

@@ -39,7 +39,7 @@ def count_words(tokenizer: TextTokenizer, splits: Sequence[Split], *, prefix: st
         for start in range(0, len(split), _CHUNK):
             rows = slice(start, start + _CHUNK)
             encoded = tokenizer.encode(split.texts[rows], None if split.pairs is None else split.pairs[rows])
-            ids = np.concatenate([*encoded.ids, np.zeros(0, dtype=np.int32)])
+            ids = encoded.ids
             starts = np.flatnonzero(~continues[ids])
             ends = np.append(starts[1:], len(ids))
             single = ids[starts[ends - starts == 1]]

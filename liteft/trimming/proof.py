@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from liteft.data import Split
+from liteft.encoded import Encoded
 from liteft.errors import REPORT, VerificationError, leave_out
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import LoadedClassifier
-from liteft.tokenization import Encoded, TextTokenizer
+from liteft.tokenization import TextTokenizer
 from liteft.trimming.vocabulary import TrimmedVocabulary
 
 __all__ = ["prove_trimming", "trimming_text"]
@@ -45,12 +46,12 @@ def prove_trimming(
     before, after = (_uncut(loaded.tokenizer).encode(split.texts, split.pairs) for loaded in (full, trimmed))
     kept = np.zeros(len(full.tokenizer.tokens()), dtype=bool)
     kept[vocabulary.old_ids[vocabulary.old_ids >= 0]] = True
-    same = np.array([bool(kept[ids].all()) for ids in before.ids], dtype=bool)
-    unknown_before = np.array([vocabulary.unknown in ids for ids in before.ids], dtype=bool)
-    unknown_after = np.array([vocabulary.unknown in vocabulary.old_ids[ids] for ids in after.ids], dtype=bool)
+    same = np.array([bool(kept[text.ids].all()) for text in before], dtype=bool)
+    unknown_before = np.array([vocabulary.unknown in text.ids for text in before], dtype=bool)
+    unknown_after = np.array([vocabulary.unknown in vocabulary.old_ids[text.ids] for text in after], dtype=bool)
     for row in np.flatnonzero(same & unknown_before) if vocabulary.made_of else ():
         # A new piece may cut a word that was unknown before: no mistake, but no longer the same text.
-        same[row] = np.array_equal(vocabulary.old_ids[after.ids[row]], before.ids[row])
+        same[row] = np.array_equal(vocabulary.old_ids[after[row].ids], before[row].ids)
     _check_ids(before, after, same, vocabulary, split)
     lost = np.flatnonzero(unknown_after & ~unknown_before)
     if len(lost):
@@ -92,15 +93,15 @@ def trimming_text(proof: dict[str, Any]) -> str:
 
 def _check_ids(before: Encoded, after: Encoded, same: np.ndarray, vocabulary: TrimmedVocabulary, split: Split) -> None:
     for row in np.flatnonzero(same):
-        if not np.array_equal(vocabulary.old_ids[after.ids[row]], before.ids[row]):
+        if not np.array_equal(vocabulary.old_ids[after[row].ids], before[row].ids):
             raise _wrong(f"{split.texts[row]!r} is tokenized differently, though all of its tokens were kept")
-        if not np.array_equal(after.type_ids[row], before.type_ids[row]):
+        if not np.array_equal(after[row].type_ids, before[row].type_ids):
             raise _wrong(f"{split.texts[row]!r} has different type ids")
 
 
 def _tokens_of_kept_words(encoded: Encoded, kept: np.ndarray, continues: np.ndarray) -> int:
     """Return the tokens of words whose pieces were all kept; a word cut anew may be cut elsewhere, too."""
-    ids = np.concatenate([*encoded.ids, np.zeros(0, dtype=np.int32)])
+    ids = encoded.ids
     if not len(ids):
         return 0
     starts = np.flatnonzero(~continues[ids])

@@ -87,7 +87,7 @@ def int8_logits(
     model = Blueprint(loaded).flat("int8", quantization)
     logits = []
     for text in texts:
-        ids = np.asarray(loaded.tokenizer.encode([text]).ids[0], dtype=np.int64)[None]
+        ids = np.asarray(loaded.tokenizer.encode([text]).ids, dtype=np.int64)[None]
         feed = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
         logits.append(run_graph(model, {value.name: feed[value.name] for value in model.graph.input}))
     return np.concatenate(logits)

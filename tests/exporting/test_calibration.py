@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from liteft.encoded import Encoded
 from liteft.errors import DataError
 from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.calibration import calibrate_ranges, mse_range, observe, percentile_range
 from liteft.exporting.sessions import new_session, token_batches
-from liteft.tokenization import Encoded
 from tests.exporting.conftest import random_texts
 
 
@@ -54,7 +54,7 @@ def test_the_mse_range_is_as_good_as_the_best_of_a_fine_search() -> None:
 def test_batches_hold_texts_of_one_length_and_every_text_once() -> None:
     lengths = [3, 1, 3, 7, 0, 1, 3]
     ids = [np.full(length, row, dtype=np.int32) for row, length in enumerate(lengths)]
-    encoded = Encoded(ids, [np.zeros_like(row) for row in ids], np.zeros(len(ids), dtype=bool))
+    encoded = Encoded.of(ids)
     seen: list[int] = []
     for rows, feed in token_batches(encoded):
         assert {lengths[row] for row in rows} == {feed["input_ids"].shape[1]}
@@ -78,7 +78,7 @@ def test_ranges_are_those_of_the_real_tokens(workshop: Any) -> None:
     session = new_session(model)
     alone = [
         session.run([value], {"input_ids": ids[None], "attention_mask": np.ones_like(ids[None])})
-        for ids in (ids.astype(np.int64) for ids in encoded.ids)
+        for ids in (text.ids.astype(np.int64) for text in encoded)
     ]
     wanted = found["layers.1.feed_forward.outer"]
     assert min(array.min() for (array,) in alone) == pytest.approx(wanted.low, abs=1e-5)

@@ -72,7 +72,7 @@ def test_transformers_reads_its_tokenizer_and_configuration(artifact: Artifact, 
     texts = learned[1].texts[:20]
     tokenizer = AutoTokenizer.from_pretrained(artifact.path)
     ours = artifact.tokenizer().encode(texts)
-    assert tokenizer(texts, truncation=True)["input_ids"] == [ids.tolist() for ids in ours.ids]
+    assert tokenizer(texts, truncation=True)["input_ids"] == [text.ids.tolist() for text in ours]
     assert list(AutoConfig.from_pretrained(artifact.path).id2label.values()) == list(artifact.manifest.labels)
 
 

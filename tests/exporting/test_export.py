@@ -136,7 +136,7 @@ def test_the_folder_is_what_transformers_expects(learned: tuple[Path, Split], tm
     assert stored["padding"] is None
     assert stored["truncation"] is None
     long = "w1 " * 100
-    assert tokenizer(long, truncation=True)["input_ids"] == artifact.tokenizer().encode([long]).ids[0].tolist()
+    assert tokenizer(long, truncation=True)["input_ids"] == artifact.tokenizer().encode([long]).ids.tolist()
 
 
 def test_the_card_tells_the_manifests_numbers(learned: tuple[Path, Split], tmp_path: Path) -> None:

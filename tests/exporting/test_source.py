@@ -76,7 +76,7 @@ def test_an_artifact_answers_as_transformers_does_and_has_its_ids(
     artifact = export(path, tmp_path / "out", verify=Split("validation", TEXTS[:4], None, None))
     with liteft.load(artifact.path) as classifier:
         np.testing.assert_allclose(classifier.logits(TEXTS), in_transformers(path, TEXTS), atol=1e-4)
-    ids = [row.tolist() for row in artifact.tokenizer().encode(TEXTS).ids]
+    ids = [text.ids.tolist() for text in artifact.tokenizer().encode(TEXTS)]
     assert AutoTokenizer.from_pretrained(artifact.path)(TEXTS, truncation=True)["input_ids"] == ids
     assert artifact.manifest.truncation_side == changes.get("truncation_side", "right")
     compared = artifact.manifest.verification["transformers"]

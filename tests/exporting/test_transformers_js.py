@@ -119,7 +119,7 @@ def test_ids_and_answers_are_those_of_python(
     answer = in_javascript(javascript, artifact, texts)
     ours = artifact.tokenizer().encode(texts)
     assert not ours.truncated.any()
-    assert [row["ids"] for row in answer["whole"]] == [ids.tolist() for ids in ours.ids]
+    assert [row["ids"] for row in answer["whole"]] == [text.ids.tolist() for text in ours]
     assert answer["cut"] == answer["whole"]
     with liteft.load(artifact.path, threads=1) as classifier:
         expected = (softmax if task == "single_label" else sigmoid)(classifier.logits(texts))
@@ -136,8 +136,8 @@ def test_ids_and_types_of_pairs_are_those_of_python(
     answer = in_javascript(javascript, artifact, texts, texts[::-1])
     tokenizer = TextTokenizer.from_file(artifact.path / "tokenizer.json", max_tokens=512)
     ours = tokenizer.encode(texts, texts[::-1])
-    assert [row["ids"] for row in answer["whole"]] == [ids.tolist() for ids in ours.ids]
-    assert [row["types"] for row in answer["whole"]] == [types.tolist() for types in ours.type_ids]
+    assert [row["ids"] for row in answer["whole"]] == [text.ids.tolist() for text in ours]
+    assert [row["types"] for row in answer["whole"]] == [text.type_ids.tolist() for text in ours]
     assert not artifact.tokenizer().encode(texts, texts[::-1]).truncated.any()
     with liteft.load(artifact.path, threads=1) as classifier:
         np.testing.assert_allclose(answer["logits"], classifier.logits(texts, texts[::-1]), atol=5e-2)
@@ -150,7 +150,7 @@ def test_longer_texts_lose_their_last_token_in_javascript_as_the_card_says(
     most = artifact.manifest.max_tokens
     long = [" ".join(["parcel"] * (most + 20))]
     answer = in_javascript(javascript, artifact, long)
-    (cut,), (ours,) = [row["ids"] for row in answer["cut"]], artifact.tokenizer().encode(long).ids
+    (cut,), ours = [row["ids"] for row in answer["cut"]], artifact.tokenizer().encode(long).ids
     assert len(cut) == len(ours) == most
     assert cut[:-1] == ours.tolist()[:-1] and cut[-1] != ours[-1]
     assert "without the token that ends a text" in (artifact.path / "card.md").read_text().replace("\n", " ")

@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
+from liteft.encoded import Encoded
 from liteft.finetuning.batches import Collator, LengthGroupedSampler, RowDataset, collate
-from liteft.tokenization import Encoded
 
 
 def encoded(lengths: list[int]) -> Encoded:
     """Return texts of these lengths; text number i consists of the id i + 1."""
     ids = [np.full(length, row + 1, dtype=np.int32) for row, length in enumerate(lengths)]
     types = [np.arange(length, dtype=np.int32) % 2 for length in lengths]
-    return Encoded(ids, types, np.zeros(len(lengths), dtype=bool))
+    return Encoded.of(ids, types)
 
 
 @settings(max_examples=60, deadline=None)

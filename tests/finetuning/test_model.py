@@ -87,7 +87,7 @@ def test_transformers_own_tokenizer_gives_the_same_ids(base: Get, tmp_path: Path
     theirs = AutoTokenizer.from_pretrained(folder)
     theirs.backend_tokenizer.no_padding()
     ours = load_classifier(folder).tokenizer.encode(TEXTS[:4])
-    assert [row.tolist() for row in ours.ids] == theirs(TEXTS[:4], truncation=True, max_length=16, padding=False)[
+    assert [text.ids.tolist() for text in ours] == theirs(TEXTS[:4], truncation=True, max_length=16, padding=False)[
         "input_ids"
     ]
 
@@ -125,7 +125,7 @@ def test_predicting_restores_the_models_mode(base: Get) -> None:
 def test_the_mean_is_over_real_tokens_only(base: Get) -> None:
     made = create(base("bert"), "mean")
     assert isinstance(made.model, MeanPooledClassifier)
-    ids = made.tokenizer.encode(TEXTS[:1]).ids[0].astype(np.int64)[None]
+    ids = made.tokenizer.encode(TEXTS[:1]).ids.astype(np.int64)[None]
     mask = torch.ones(ids.shape, dtype=torch.int64)
     with torch.no_grad():
         hidden = made.model.encoder(input_ids=torch.from_numpy(ids), attention_mask=mask).last_hidden_state

@@ -89,13 +89,13 @@ def ours(folder: Path, texts: Any = TEXTS) -> list[list[int]]:
     """The ids that LiteFT gives, from what it would write into an artifact."""
     found = read_tokenizer(folder)
     assert found.model_max_length is not None
-    return [ids.tolist() for ids in found.cutting(found.model_max_length).encode(list(texts)).ids]
+    return [text.ids.tolist() for text in found.cutting(found.model_max_length).encode(list(texts))]
 
 
 def from_one_file(folder: Path, texts: Any = TEXTS) -> list[list[int]]:
     """The ids of tokenizer.json alone."""
     tokenizer = TextTokenizer.from_file(folder / "tokenizer.json", max_tokens=20)
-    return [ids.tolist() for ids in tokenizer.encode(texts).ids]
+    return [text.ids.tolist() for text in tokenizer.encode(texts)]
 
 
 @pytest.mark.parametrize(
@@ -194,10 +194,10 @@ def test_special_tokens_that_are_text_and_no_pieces_are_refused(tmp_path: Path) 
 
 def test_type_ids_are_0_where_the_tokenizer_hands_none_to_the_model(tmp_path: Path) -> None:
     typed = read_tokenizer(write_bert(tmp_path))
-    assert typed.types and typed.cutting(20).encode(["a"], ["b"]).type_ids[0].tolist() == [0, 0, 0, 1, 1]
+    assert typed.types and typed.cutting(20).encode(["a"], ["b"]).type_ids.tolist() == [0, 0, 0, 1, 1]
     found = typed.without_types().cutting(20).encode(["a"], ["b"])
-    assert found.type_ids[0].tolist() == [0] * 5
-    assert found.ids[0].tolist() == typed.cutting(20).encode(["a"], ["b"]).ids[0].tolist()
+    assert found.type_ids.tolist() == [0] * 5
+    assert found.ids.tolist() == typed.cutting(20).encode(["a"], ["b"]).ids.tolist()
 
 
 def test_a_classifier_is_trained_and_stored_with_the_tokenizer_that_transformers_reads(tmp_path: Path) -> None:
@@ -209,9 +209,9 @@ def test_a_classifier_is_trained_and_stored_with_the_tokenizer_that_transformers
     loaded = create_classifier(base, labels=("a", "b"), task="single_label", pooling="cls", max_tokens=12, paired=False)
     plain = AutoTokenizer.from_pretrained(base)
     assert loaded.settings.truncation_side == "left"
-    assert [ids.tolist() for ids in loaded.tokenizer.encode(TEXTS).ids] == plain(
+    assert [text.ids.tolist() for text in loaded.tokenizer.encode(TEXTS)] == plain(
         list(TEXTS), truncation=True, max_length=12
     )["input_ids"]
     (tmp_path / "model").mkdir()
     save_classifier(loaded.model, loaded.settings, base, tmp_path / "model")
-    assert theirs(tmp_path / "model") == [ids.tolist() for ids in loaded.tokenizer.encode(TEXTS).ids]
+    assert theirs(tmp_path / "model") == [text.ids.tolist() for text in loaded.tokenizer.encode(TEXTS)]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from liteft.runtime.batching import pad, plan_batches
+from liteft.runtime.batching import plan_batches
 
 LENGTHS = st.lists(st.integers(1, 600), min_size=1, max_size=60).map(lambda x: np.array(x, dtype=np.int64))
 
@@ -73,13 +73,6 @@ def test_texts_of_real_lengths_are_hardly_padded() -> None:
     batches = plan_batches(lengths, token_budget=2048, run_price=32)
     padded = cost(lengths, batches, 0)
     assert 1 - lengths.sum() / padded < 0.03
-
-
-def test_pad_fills_up_on_the_right() -> None:
-    rows = [np.array([5, 6, 7], dtype=np.int32), np.array([8], dtype=np.int32)]
-    padded = pad(rows, 9, np.dtype(np.int64))
-    assert padded.dtype == np.int64
-    assert padded.tolist() == [[5, 6, 7], [8, 9, 9]]
 
 
 @pytest.mark.parametrize("price", [0, 32])

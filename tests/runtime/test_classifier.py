@@ -14,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liteft.artifact import Artifact
+from liteft.encoded import Encoded
 from liteft.errors import ConfigError, DeviceError, InputError, ModelError
 from liteft.runtime import Classifier, Prediction, load
+from liteft.runtime.onnx_engine import OnnxEngine
 
 WORDS = st.sampled_from(["order", "parcel", "the", "app", "refund", "great", "!", "café", "中", "zzz", "4.2"])
 TEXTS = st.lists(st.lists(WORDS, max_size=40).map(" ".join), max_size=40)
@@ -79,18 +81,18 @@ def test_a_window_of_long_texts_is_bounded_by_its_characters(classifier: Classif
     assert next(read) <= 5
 
 
-def test_batches_stay_within_the_token_budget(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = classifier._open_engine()
+def test_batches_stay_within_the_token_budget(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
     shapes: list[tuple[int, int]] = []
-    run = engine.run
+    run = OnnxEngine.run
 
-    def recorded(ids: list[np.ndarray], type_ids: list[np.ndarray]) -> np.ndarray:
-        shapes.append((len(ids), max(len(row) for row in ids)))
-        return run(ids, type_ids)
+    def recorded(engine: OnnxEngine, encoded: Encoded) -> np.ndarray:
+        shapes.append((len(encoded), int(encoded.lengths.max())))
+        return run(engine, encoded)
 
-    monkeypatch.setattr(engine, "run", recorded)
+    monkeypatch.setattr(OnnxEngine, "run", recorded)
     texts = ["parcel " * (n % 25) for n in range(200)]
-    list(classifier.stream(texts, token_budget=64))
+    with load(artifact.path) as fresh:
+        list(fresh.stream(texts, token_budget=64))
     assert sum(count for count, _ in shapes) == 200
     assert all(count * width <= 64 for count, width in shapes)
 
@@ -256,7 +258,7 @@ def test_a_single_text_for_a_model_of_pairs_is_refused(pair_classifier: Classifi
         pair_classifier.predict(["great", "late", "app"])
     with pytest.raises(InputError, match="this model reads pairs"):
         pair_classifier.logits(["great"])
-    with pytest.raises(InputError, match="2 texts came with 1 pairs"):
+    with pytest.raises(InputError, match="got 2 texts and 1 pairs"):
         pair_classifier.logits(["great", "late"], ["app"])
 
 

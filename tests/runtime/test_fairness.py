@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from liteft.artifact import Artifact
+from liteft.encoded import Encoded
 from liteft.runtime import load
 from liteft.runtime.onnx_engine import OnnxEngine
 from tests.bench.conftest import load_script
@@ -80,12 +81,12 @@ class SlowSession:
 def test_large_runs_of_onnxruntime_are_two_at_once_and_short_ones_wait_for_none(artifact: Artifact) -> None:
     engine = OnnxEngine(artifact, device="cpu", threads=2)
     session = engine._session = SlowSession()
-    rows = [np.ones(1100, dtype=np.int32)]
-    callers = [threading.Thread(target=engine.run, args=(rows, rows)) for _ in range(6)]
+    long = Encoded.of([[1] * 1100])
+    callers = [threading.Thread(target=engine.run, args=(long,)) for _ in range(6)]
     for caller in callers:
         caller.start()
     began = time.perf_counter()
-    engine.run([rows[0][:9]], [rows[0][:9]])
+    engine.run(Encoded.of([[1] * 9]))
     waited = time.perf_counter() - began
     for caller in callers:
         caller.join()
@@ -96,8 +97,7 @@ def test_large_runs_of_onnxruntime_are_two_at_once_and_short_ones_wait_for_none(
 
 def test_a_forked_child_does_not_wait_for_large_runs_of_its_parent(artifact: Artifact) -> None:
     engine = OnnxEngine(artifact, device="cpu", threads=2)
-    rows = [np.ones(600, dtype=np.int32)]
     with engine._place(2000), engine._place(2000):  # as threads of the parent hold them
         engine.after_fork()
         engine._session = SlowSession()
-        assert engine.run(rows, rows).shape == (1, 4)
+        assert engine.run(Encoded.of([[1] * 600])).shape == (1, 4)

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from liteft.artifact import Artifact
+from liteft.encoded import Encoded
 from liteft.errors import ArtifactError, DeviceError, MissingExtraError
-from liteft.runtime import Classifier, EngineCounters, backends, load, native_engine, onnx_engine, predict_file
-from liteft.runtime import classifier as classifier_module
+from liteft.runtime import Classifier, EngineCounters, backends, load, native_engine, onnx_engine, predict_file, scoring
 from liteft.runtime.encoder_file import read_classifier
 from liteft.runtime.native_library import NativeLibrary
 
@@ -330,12 +330,10 @@ def test_closing_during_a_run_frees_the_classifier_after_it(native: Path, export
 def test_a_call_of_many_windows_ends_normally_when_its_classifier_is_closed(
     native: Path, exported: Exported, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(classifier_module, "WINDOW", 4)
+    monkeypatch.setattr(scoring, "WINDOW", 4)
     classifier = load(exported("bert", "mean").path, backend="native", threads=1)
-    engine = classifier._engine
-    assert isinstance(engine, native_engine.NativeEngine)
     runs = 0
-    run = engine.run
+    run = native_engine.NativeEngine.run
 
     def closing(*arguments: Any) -> np.ndarray:
         nonlocal runs
@@ -343,7 +341,7 @@ def test_a_call_of_many_windows_ends_normally_when_its_classifier_is_closed(
         classifier.close()
         return run(*arguments)
 
-    monkeypatch.setattr(engine, "run", closing)
+    monkeypatch.setattr(native_engine.NativeEngine, "run", closing)
     assert len(getattr(classifier, name)(words(10))) == 10
     assert runs == 3
     with pytest.raises(DeviceError, match="was closed"):
@@ -359,16 +357,12 @@ def test_a_classifier_that_dies_is_freed(native: Path, exported: Exported) -> No
 
 
 def test_what_the_library_refuses_is_a_device_error_in_its_words(native: Path, exported: Exported) -> None:
-    with load(exported().path, backend="native") as classifier:
-        engine = classifier._engine
-        assert engine is not None
-        with pytest.raises(DeviceError, match=r"a batch of 1 texts, 2 tokens: id 9999 at token 1"):
-            engine.run([np.array([4, 9999], np.int32)], [np.zeros(2, np.int32)])
-    with load(exported("bert", "cls", paired=True).path, backend="native") as classifier:
-        engine = classifier._engine
-        assert engine is not None
-        with pytest.raises(DeviceError, match="type id 7"):
-            engine.run([np.array([4], np.int32)], [np.array([7], np.int32)])
+    engine = native_engine.NativeEngine(exported(), threads=1)
+    with pytest.raises(DeviceError, match=r"a batch of 1 texts, 2 tokens: id 9999 at token 1"):
+        engine.run(Encoded.of([[4, 9999]]))
+    engine = native_engine.NativeEngine(exported("bert", "cls", paired=True), threads=1)
+    with pytest.raises(DeviceError, match="type id 7"):
+        engine.run(Encoded.of([[4]], [[7]]))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
@@ -391,7 +385,7 @@ def test_a_damaged_file_is_an_error_or_runs_and_never_a_crash(
         file.write_bytes(content)
         try:
             engine = native_engine.NativeEngine(artifact, threads=1, stored=read_classifier(file))
-            logits = engine.run([np.array([1, 5, 6, 2], np.int32)], [np.zeros(4, np.int32)])
+            logits = engine.run(Encoded.of([[1, 5, 6, 2]]))
         except (ArtifactError, DeviceError):
             continue
         assert logits.shape == (1, 5)

@@ -122,7 +122,7 @@ def test_a_finished_run_is_trimmed_at_export(precision: Any, teacher: Run, datas
     assert "trimmed at export" in card and "with the whole vocabulary" in card
     assert any(line.startswith("vocabulary: ") for line in lines)
     theirs = AutoTokenizer.from_pretrained(artifact.path)
-    ours = artifact.tokenizer().encode(["red0 w1 [MASK] unused3"]).ids[0]
+    ours = artifact.tokenizer().encode(["red0 w1 [MASK] unused3"]).ids
     assert theirs("red0 w1 [MASK] unused3")["input_ids"] == ours.tolist() and theirs.pad_token_id == 0
     with load(artifact.path) as classifier:
         assert classifier.predict("red0 red1 w3").label == "red"
