@@ -297,7 +297,7 @@ def test_models_of_different_labels_are_refused(
     [
         ({"rounds": -1}, ConfigError, "rounds=-1"),
         ({"seconds": 0}, ConfigError, "seconds=0"),
-        ({"threads": 0}, ConfigError, "got 0"),
+        ({"threads": 0}, ConfigError, "threads=0 is out of range"),
         ({"device": "auto"}, DeviceError, "'auto'"),
         ({"texts_for_speed": []}, ConfigError, "do not fit"),
         ({"texts_for_speed": [("a", "pair")]}, ConfigError, "do not fit"),

@@ -207,7 +207,7 @@ def test_a_file_without_rows_gives_one_with_columns(tmp_path: Path, classifier: 
 
 def test_columns_of_the_input_are_never_overwritten(tmp_path: Path, source: Path, classifier: Classifier) -> None:
     first = predict_file(classifier, source, tmp_path / "first.jsonl").path
-    with pytest.raises(DataError, match="has a column 'prediction' already") as caught:
+    with pytest.raises(DataError, match="already has a column 'prediction'") as caught:
         predict_file(classifier, first, tmp_path / "second.jsonl")
     assert "--prefix" in caught.value.command_text()
     predict_file(classifier, first, tmp_path / "second.jsonl", prefix="new_")
@@ -218,7 +218,7 @@ def test_columns_of_the_input_are_never_overwritten(tmp_path: Path, source: Path
 
 def test_an_added_column_that_only_a_late_row_has_is_refused_there(tmp_path: Path, classifier: Classifier) -> None:
     source = write_rows(tmp_path / "in.jsonl", [{"text": "a"}] * 300 + [{"text": "a", "score": 1}])
-    with pytest.raises(DataError, match="line 301 has a column 'score' already"):
+    with pytest.raises(DataError, match="line 301 already has a column 'score'"):
         predict_file(classifier, source, tmp_path / "out.jsonl")
 
 
@@ -452,7 +452,7 @@ def test_an_input_that_changed_is_refused(begun: Callable[..., Any], source: Pat
 
 def test_another_artifact_is_refused(begun: Callable[..., Any], new_artifact: Callable[..., Artifact]) -> None:
     other = new_artifact(max_tokens=31)
-    with pytest.raises(RunError, match="begun with something else") as caught:
+    with pytest.raises(RunError, match="begun with other settings") as caught:
         begun(artifact=other.path, device="cpu")
     assert list(caught.value.accepted) == ["artifact manifest"]
 
