@@ -21,9 +21,9 @@ from typing import Any
 from machine import ROOT, commit, machine, tell, versions, write_result
 
 from liteft.data import load_dataset
-from liteft.distillation import distill
 from liteft.distillation.layers import choose_layers
 from liteft.metrics import paired_interval_over_seeds
+from liteft.pipeline import distill
 from liteft.run import Run, read_run
 
 CHOICES = ("first", "spread", "ends")
@@ -47,9 +47,8 @@ def main() -> int:
     runs: dict[str, list[Run]] = {}
     for choice in CHOICES:
         out = given.runs / f"{data.name}-{choice}"
-        distill(teacher, data, out=out, layers=choice, progress=tell, **settings)
-        seeds = [out, *(out.with_name(f"{out.name}-seed{seed}") for seed in range(1, given.seeds))]
-        runs[choice] = [read_run(path) for path in seeds]
+        made = distill(teacher, data, out=out, until="student", layers=choice, progress=tell, **settings)
+        runs[choice] = list(made.students)
     layers = int(json.loads((teacher.model_path / "config.json").read_text("utf-8"))["num_hidden_layers"])
     result = {
         "command": f"python bench/layer_choice.py --data {data.name} --layers {given.layers} --seeds {given.seeds} "

@@ -19,7 +19,6 @@ if TYPE_CHECKING:  # the table below, for type checkers
     from liteft.data import check_dataset as check_dataset
     from liteft.data import load_dataset as load_dataset
     from liteft.data import load_texts as load_texts
-    from liteft.distillation import distill as distill
     from liteft.doctor import diagnose as diagnose
     from liteft.encoded import Encoded as Encoded
     from liteft.errors import LiteftError as LiteftError
@@ -31,6 +30,8 @@ if TYPE_CHECKING:  # the table below, for type checkers
     from liteft.frontier import search as search
     from liteft.inspection import Inspection as Inspection
     from liteft.inspection import inspect as inspect
+    from liteft.pipeline import Distillation as Distillation
+    from liteft.pipeline import distill as distill
     from liteft.report import compare as compare
     from liteft.run import Run as Run
     from liteft.run import read_run as read_run
@@ -44,7 +45,6 @@ _NAMES = {
     "artifact": ("Artifact", "read_artifact"),
     "config": ("Recipe", "read_recipe"),
     "data": ("Dataset", "Split", "check_dataset", "load_dataset", "load_texts"),
-    "distillation": ("distill",),
     "doctor": ("diagnose",),
     "encoded": ("Encoded",),
     "errors": ("LiteftError",),
@@ -52,11 +52,12 @@ _NAMES = {
     "finetuning": ("finetune",),
     "frontier": ("Frontier", "search"),
     "inspection": ("Inspection", "inspect"),
+    "pipeline": ("Distillation", "distill"),
     "report": ("compare",),
     "run": ("Run", "read_run"),
     "runtime": ("Classifier", "Prediction", "custom_ops_library", "load", "predict_file"),
 }
-_NEEDS_TRAIN = ("distillation", "exporting", "finetuning", "frontier", "inspection")  # the extra's packages
+_NEEDS_TRAIN = ("exporting", "finetuning", "frontier", "inspection", "pipeline")  # the extra's packages
 _HOMES = {name: home for home, names in _NAMES.items() for name in names}
 
 __all__ = sorted([*_HOMES, "__version__"])

@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
@@ -28,6 +28,8 @@ __all__ = [
     "StudentRecipe",
     "TeacherRecipe",
     "TrainingRecipe",
+    "Until",
+    "checked_stage",
     "differences",
     "make_recipe",
     "parse_size",
@@ -46,6 +48,7 @@ _FROM_SCRATCH = Hint(
     'from_scratch=True, size="4x256", vocabulary_file="vocab.txt"',
     "--from-scratch --size 4x256 --vocabulary-file vocab.txt",
 )
+Until = Literal["teacher", "student", "artifact"]
 _SIZE = re.compile(r"(\d+)(?:x(\d+))?")
 _READ = Hint('liteft.read_recipe("FILE.toml")', "--recipe FILE.toml")
 
@@ -298,6 +301,23 @@ def require_student(recipe: StudentRecipe) -> None:
         )
 
 
+def checked_stage(until: str) -> Until:
+    """Return the stage to stop after.
+
+    Raises:
+        ConfigError: there is no such stage.
+    """
+    stages = get_args(Until)
+    if until not in stages:
+        near = closest(until, stages) if isinstance(until, str) else None
+        raise ConfigError(
+            f"there is no stage {until!r} to stop after.",
+            accepted={"until": ", ".join(stages)},
+            fix=option("until", near) if near else (),
+        )
+    return cast(Until, until)
+
+
 def require_budget(recipe: SearchRecipe) -> None:
     """Refuse a search without a limit.
 
@@ -359,7 +379,7 @@ def toml_value(text: str) -> Any:
 
 
 def resolve_recipe(
-    recipe: Recipe | None, table: Literal["teacher", "student", "search"], settings: Mapping[str, Any]
+    recipe: Recipe | None, table: Literal["teacher", "student", "export", "search"], settings: Mapping[str, Any]
 ) -> Recipe:
     """Return a recipe with ``settings`` laid over one of its tables. Raises ConfigError."""
     if recipe is not None and not isinstance(recipe, Recipe):

@@ -15,7 +15,7 @@ from typing import Any
 
 from liteft.config import Recipe, make_recipe
 from liteft.errors import MissingExtraError
-from liteft.pipeline import Outcome, run_pipeline
+from liteft.pipeline import Distillation, distill
 from liteft.report import Comparison, compare, draw
 from liteft.runtime import Prediction, load
 
@@ -55,7 +55,7 @@ class Demo:
         picture: quality against latency, as PNG; None without matplotlib.
     """
 
-    outcome: Outcome
+    outcome: Distillation
     comparison: Comparison
     predictions: tuple[tuple[str, Prediction], ...]
     picture: Path | None
@@ -95,7 +95,7 @@ def run_demo(out: Path, *, overwrite: bool = False, progress: Callable[[str], No
         RunError: the folder holds something else, or cannot be written.
         VerificationError: the export does not agree with the student.
     """
-    outcome = run_pipeline(demo_recipe(), out=out, teacher="minilm", overwrite=overwrite, progress=progress)
+    outcome = distill("minilm", out=out, recipe=demo_recipe(), overwrite=overwrite, progress=progress)
     artifact = out / "artifact"
     with load(artifact) as classifier:
         predictions = tuple(zip(_TEXTS, classifier.predict(_TEXTS), strict=True))

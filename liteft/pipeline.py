@@ -10,30 +10,40 @@ Every step is one of the public verbs and can be run alone. The same call again 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
+from transformers import TrainerCallback
+
+from liteft.arguments import checked_callbacks, checked_progress, require_path
 from liteft.artifact import MANIFEST, Artifact, read_artifact, require_replaceable
-from liteft.config import Recipe, require_student
+from liteft.config import (
+    ExportRecipe,
+    Recipe,
+    StudentRecipe,
+    Until,
+    checked_stage,
+    refuse_budget,
+    require_student,
+    resolve_recipe,
+)
 from liteft.data import Dataset, load_unlabeled
 from liteft.data.trainable import resolve_data
-from liteft.distillation import distill_all
+from liteft.distillation import distill_students
 from liteft.distillation.teachers import Base, Teacher, find_teacher, with_labels
 from liteft.errors import ConfigError, option
 from liteft.exporting import Limits, check_form, export, form_differences, refuse_another
 from liteft.finetuning import finetune
 from liteft.run import RUN_FILE, Run, read_run
 
-__all__ = ["Outcome", "export_student", "run_pipeline"]
-
-Until = Literal["teacher", "student", "artifact"]
+__all__ = ["Distillation", "distill", "export_student"]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What the whole way made.
+@dataclass(frozen=True, repr=False)
+class Distillation:
+    """What ``liteft.distill`` made.
 
     Attributes:
         teacher: its run; None where a classifier from elsewhere taught.
@@ -49,60 +59,110 @@ class Outcome:
     artifact: Artifact | None
     dataset: Dataset
 
+    def __repr__(self) -> str:
+        made = [f"{len(self.students)} students", f"{len(self.controls)} controls"]
+        return f"Distillation({self.dataset.name}: {', '.join(made)}, {self.artifact!r})"
 
-def run_pipeline(
-    recipe: Recipe,
+    @property
+    def student(self) -> Run | None:
+        """The first student, which the artifact is made of; None where the way ended before."""
+        return self.students[0] if self.students else None
+
+    @property
+    def control(self) -> Run | None:
+        """The first student's control; None where none was asked for."""
+        return self.controls[0] if self.controls else None
+
+
+def distill(
+    teacher: Run | str | Path,
+    data: Dataset | str | Path | None = None,
     *,
-    out: Path,
-    teacher: str | Path,
-    data: Dataset | None = None,
+    out: str | Path,
+    recipe: Recipe | None = None,
     until: Until = "artifact",
     overwrite: bool = False,
     trust: bool = False,
-    progress: Callable[[str], None] | None = None,
-) -> Outcome:
-    """Go the whole way, or a part of it.
+    progress: Callable[[str], None] | bool | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
+    **settings: Any,
+) -> Distillation:
+    """Distil a teacher into small students, export the first, and return everything that was made.
+
+    The same as the command ``liteft distill``. In OUT lie teacher (where a base was fine-tuned), student,
+    student-control, student-seed1 and so on, and artifact. The same call again goes on where it stopped, or returns
+    what is finished.
 
     Args:
-        recipe: every setting.
-        out: the folder of all runs and of the artifact.
-        teacher: a base to fine-tune, a finished run, or a classifier's folder.
-        data: the data set; None reads what the recipe's ``[data]`` table names.
-        until: the last step.
+        teacher: a run, a classifier's folder, or a base (folder or hub name), which is fine-tuned first.
+        data: a data set, or what ``load_dataset`` takes (the recipe's ``[data]`` table then says how); None reads what
+            that table names.
+        out: the folder of everything.
+        recipe: settings, all tables but ``search``.
+        until: the last step: "teacher", "student" or "artifact".
         overwrite: replace an artifact of another form or of another student.
         trust: of the artifact, as in ``liteft.export``.
-        progress: called with a line of text now and then.
+        progress: called with a line of text now and then; True prints it to stderr.
+        callbacks: transformers callbacks of every training, for loggers of your own.
+        settings: keys of the recipe's ``[student]`` and ``[export]`` tables, over the recipe: ``size="3x384"`` above
+            all; what both have (``vocabulary``) is the student's.
 
     Raises:
-        ConfigError: no data were named.
-        LiteftError: whatever a step is refused for; what was finished before stays.
+        ConfigError: an unknown or unusable setting, no data, a size deeper than the teacher, or the budget of a search.
+        DataError: data that cannot be trained on.
+        ModelError: a teacher or student that cannot be used.
+        RunError: a folder holds another run, or cannot be written.
+        VerificationError: the export does not agree with the student; what was finished before stays.
+
+    Source: Hinton et al. 2015, arXiv:1503.02531; initialising a student from its teacher's layers: Sanh et al. 2019
+    (DistilBERT), section 3, arXiv:1910.01108.
     """
-    if until != "teacher":
+    told, callbacks = checked_progress(progress), checked_callbacks(callbacks, TrainerCallback)
+    require_path("out", out, accepted="a folder")
+    require_path("teacher", teacher, kinds=(Run,), accepted="a run, a classifier's folder, or a base by folder or name")
+    stage, recipe, out = checked_stage(until), _resolved(recipe, settings), Path(out)
+    refuse_budget(recipe.search)
+    if stage != "teacher":
         require_student(recipe.student)
-    if data is None:
-        if recipe.data.source is None:
-            raise ConfigError("no data were named.", fix=option("data", "FILE_OR_FOLDER"))
-        data = resolve_data(recipe.data.source, recipe)
-    dataset = data
-    if until == "artifact":  # before hours of training
+    if data is None and recipe.data.source is None:
+        raise ConfigError("no data were named.", fix=option("data", "FILE_OR_FOLDER"))
+    dataset = resolve_data(data if data is not None else str(recipe.data.source), recipe)
+    if stage == "artifact":  # before hours of training
         form = recipe.export
         check_form(form.precision, form.scheme, form.weight_bits, form.embedding_bits, form.calibration, form.mixed)
         _check_place(out, recipe, overwrite=overwrite)
-    if until == "teacher":
-        found = find_teacher(teacher, dataset=dataset, recipe=recipe, progress=progress)
+    if stage == "teacher":
+        found = find_teacher(teacher, dataset=dataset, recipe=recipe, progress=told)
         if isinstance(found, Base):
-            found = Teacher.of(finetune(found.name, dataset, out=out / "teacher", recipe=recipe, progress=progress))
-        return Outcome(found.run, (), (), None, dataset)
-    made = distill_all(
-        teacher, dataset, out=out / "student", teacher_out=out / "teacher", recipe=recipe, progress=progress
+            run = finetune(found.name, dataset, out=out / "teacher", recipe=recipe, progress=told, callbacks=callbacks)
+            found = Teacher.of(run)
+        return Distillation(found.run, (), (), None, dataset)
+    made = distill_students(
+        teacher,
+        dataset,
+        out=out / "student",
+        teacher_out=out / "teacher",
+        recipe=recipe,
+        progress=told,
+        callbacks=callbacks,
     )
     dataset = with_labels(dataset, made.teacher)
     artifact = None
-    if until == "artifact":
+    if stage == "artifact":
         artifact = export_student(
-            made.students[0], out / "artifact", recipe, dataset, progress, overwrite=overwrite, trust=trust
+            made.students[0], out / "artifact", recipe, dataset, told, overwrite=overwrite, trust=trust
         )
-    return Outcome(made.teacher.run, made.students, made.controls, artifact, dataset)
+    return Distillation(made.teacher.run, made.students, made.controls, artifact, dataset)
+
+
+def _resolved(recipe: Recipe | None, settings: Mapping[str, Any]) -> Recipe:
+    """Return a recipe with settings laid over its student and its export."""
+    of_export = {
+        name for name in settings if name in ExportRecipe.model_fields and name not in StudentRecipe.model_fields
+    }
+    exported = {name: settings[name] for name in of_export}
+    recipe = resolve_recipe(recipe, "student", {name: settings[name] for name in settings if name not in of_export})
+    return resolve_recipe(recipe, "export", exported)
 
 
 def _check_place(out: Path, recipe: Recipe, *, overwrite: bool) -> None:

@@ -14,7 +14,7 @@ pytest.importorskip("torch", reason="the whole way needs the extra 'train'")
 
 from liteft import pipeline
 from liteft.config import make_recipe
-from liteft.errors import ArtifactError
+from liteft.errors import ArtifactError, ConfigError
 from tests.test_artifact import write
 
 STORED = {
@@ -91,12 +91,14 @@ def test_an_artifact_that_would_have_to_be_replaced_is_refused_before_a_training
     made = SimpleNamespace(
         teacher=SimpleNamespace(run=None), students=(SimpleNamespace(info={"weights_sha256": "1" * 64}),), controls=()
     )
-    monkeypatch.setattr(pipeline, "distill_all", lambda *_words, **settings: trained.append(settings) or made)
+    monkeypatch.setattr(pipeline, "distill_students", lambda *_words, **settings: trained.append(settings) or made)
     monkeypatch.setattr(pipeline, "with_labels", lambda data, _teacher: data)
     exported: list[Any] = []
     monkeypatch.setattr(pipeline, "export_student", lambda *_words, **settings: exported.append(settings))
     recipe = make_recipe({"student": {"size": "3"}, "export": export})
-    go: Any = functools.partial(pipeline.run_pipeline, recipe, out=tmp_path, teacher="x", data=SimpleNamespace())
+    data = SimpleNamespace()
+    monkeypatch.setattr(pipeline, "resolve_data", lambda data, _recipe: data)
+    go: Any = functools.partial(pipeline.distill, "x", data, out=tmp_path, recipe=recipe)
     if differs is None:
         go(trust=True)
         assert exported[0]["trust"] is True
@@ -130,3 +132,35 @@ def test_the_whole_ways_export_is_judged_by_the_recipe_and_calibrated_on_trainin
     assert made[0]["test"] == "test"
     assert made[0]["limits"].accuracy_drop == pytest.approx(0.015)
     assert made[0]["unlabeled"].texts == ["a text", "another"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message", "hint"),
+    [
+        ({"until": "studnt"}, "there is no stage 'studnt'", 'until="student"'),
+        ({"recipe": make_recipe({"search": {"max_mb": 9}}), "size": "3"}, "has a budget", "liteft.search"),
+        ({}, "either a size or an encoder of its own", 'size="3x384"'),
+        ({"size": "3"}, "no data were named", 'data="FILE_OR_FOLDER"'),
+        ({"size": "3", "epoch": 4}, "unknown key", "epochs"),
+    ],
+)
+def test_distill_refuses_what_its_command_refuses_before_anything_is_read(
+    settings: Any, message: str, hint: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        pipeline.distill("x", out=tmp_path / "out", **settings)
+    assert any(hint in str(each) for each in caught.value.fix)
+    assert not (tmp_path / "out").exists()
+
+
+def test_settings_of_the_export_are_taken_beside_those_of_the_student(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(pipeline, "resolve_data", lambda data, recipe: asked.append(recipe) or data)
+    monkeypatch.setattr(pipeline, "_check_place", lambda *_words, **_settings: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        pipeline.distill("x", "y", out=tmp_path, size="3", vocabulary=9, precision="fp16", flat=True)  # type: ignore[arg-type]
+    (recipe,) = asked
+    assert (recipe.student.size, recipe.student.vocabulary, recipe.export.vocabulary) == ("3", 9, None)
+    assert (recipe.export.precision, recipe.export.flat) == ("fp16", True)

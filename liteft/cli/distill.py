@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
-from typing import Literal, cast
 
 from liteft.cli import groups
 from liteft.cli import options as o
-from liteft.errors import ConfigError, closest
-
-Stage = Literal["teacher", "student", "artifact"]
 
 EXAMPLES = (
     "liteft distill --data reviews.csv --teacher minilm --size 3x384 --out runs/reviews",
@@ -51,7 +46,7 @@ def distill(
     """
     from liteft.cli.settings import load_data, resolve, said_of_model, teacher_of
     from liteft.cli.summary import outcome_document, outcome_text
-    from liteft.config import refuse_budget, require_student
+    from liteft.config import checked_stage, refuse_budget, require_student
 
     named = said_of_model(labels, None, None).labels
     more = {"student": student, "vocabulary": vocabulary, "control": control or None, "seeds": seeds}
@@ -62,20 +57,20 @@ def distill(
         student={**start.table(), **more, **asdict(training), **asdict(machine)},
         export=asdict(form),
     )
-    stage = _stage(until)
+    stage = checked_stage(until)
     source = teacher_of(recipe, teacher)
     refuse_budget(recipe.search)
     if stage != "teacher":
         require_student(recipe.student)
     console = output.console()
     dataset = load_data(recipe)  # before torch: a misspelt column need not wait for it
-    from liteft.pipeline import run_pipeline
+    import liteft
 
-    outcome = run_pipeline(
-        recipe,
-        out=Path(out),
-        teacher=source,
-        data=dataset,
+    outcome = liteft.distill(
+        source,
+        dataset,
+        out=out,
+        recipe=recipe,
         until=stage,
         overwrite=overwrite,
         trust=trust,
@@ -86,15 +81,3 @@ def distill(
     models += [] if outcome.artifact is None else [outcome.artifact.path]
     following = ["liteft", "compare", *map(str, models), "--on", str(recipe.data.source), *groups.trusting(trust)]
     console.result(outcome_text(outcome), outcome_document(outcome), following=following)
-
-
-def _stage(name: str) -> Stage:
-    stages = ("teacher", "student", "artifact")
-    if name not in stages:
-        near = closest(name, stages)
-        raise ConfigError(
-            f"there is no stage {name!r} to stop after.",
-            accepted={"--until": ", ".join(stages)},
-            fix=f"--until {near}" if near else (),
-        )
-    return cast(Stage, name)

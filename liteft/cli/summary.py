@@ -10,7 +10,7 @@ from liteft.text_tables import aligned, share
 
 if TYPE_CHECKING:
     from liteft.artifact import Artifact, Manifest
-    from liteft.pipeline import Outcome
+    from liteft.pipeline import Distillation
     from liteft.report.seeds import SeedsTable
     from liteft.run import Run
 
@@ -117,7 +117,7 @@ def artifact_document(artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def outcome_text(outcome: Outcome) -> str:
+def outcome_text(outcome: Distillation) -> str:
     """Return what a whole distillation came to."""
     teacher = () if outcome.teacher is None else (outcome.teacher,)
     runs = [*teacher, *outcome.students, *outcome.controls]
@@ -128,7 +128,7 @@ def outcome_text(outcome: Outcome) -> str:
     return "\n\n".join(parts)
 
 
-def outcome_document(outcome: Outcome) -> dict[str, Any]:
+def outcome_document(outcome: Distillation) -> dict[str, Any]:
     """Return what a whole distillation came to, as plain data."""
     seeds = _seeds(outcome)
     return {
@@ -147,7 +147,7 @@ def half_size(run: Run) -> str:
     return str(max(1, int(layers) // 2))
 
 
-def _seeds(outcome: Outcome) -> SeedsTable | None:
+def _seeds(outcome: Distillation) -> SeedsTable | None:
     """Return students beside their controls and their teacher; None for one student alone, or without labels.
 
     A teacher that was trained on other data has predictions of other texts, so it is left out. Hours of training must

@@ -19,10 +19,10 @@ pytest.importorskip("torch", reason="the runs need the extra 'train'")
 
 import torch
 
+import liteft
 from liteft.config import read_recipe
 from liteft.data import Dataset
 from liteft.errors import ArtifactError, ConfigError, DataError, RunError
-from liteft.pipeline import run_pipeline
 from liteft.report import Comparison, comparison, measure
 from liteft.report.subjects import Subject
 from tests.bench.conftest import load_script, write_data
@@ -111,7 +111,7 @@ def make(script: ModuleType, root: Path, dataset: Dataset, monkeypatch: pytest.M
     (model / "about.toml").write_text(ABOUT, encoding="utf-8")
     monkeypatch.chdir(root)  # the recipe names its base without a path of this machine
     recipe = read_recipe(model / "recipe.toml", overrides={"data": {"source": str(root / "data" / "topics")}})
-    run_pipeline(recipe, out=root / "runs" / "topics", teacher="bert")
+    liteft.distill("bert", out=root / "runs" / "topics", recipe=recipe)
     made = Made(root, {}, [])
 
     def recorded(*models: Any, **settings: Any) -> Comparison:

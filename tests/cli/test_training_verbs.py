@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import liteft
 from liteft.artifact import Artifact
 from liteft.cli.summary import outcome_document, outcome_text
 from liteft.data import Dataset
@@ -19,12 +20,13 @@ COLUMNS = ["--text", "body", "--label", "stars"]
 
 @pytest.fixture
 def pipelines(monkeypatch: pytest.MonkeyPatch, make_run: Any, make_artifact: Any) -> list[dict[str, Any]]:
-    """Replace ``liteft.pipeline``; the calls that it got."""
+    """Replace ``liteft.distill``; the calls that it got."""
     calls: list[dict[str, Any]] = []
     checked = {"split": "validation", "texts": 6, "agreement": 1.0, "accuracy": 0.9, "model_accuracy": 0.91}
 
-    def run_pipeline(recipe: Any, *, out: Path, **settings: Any) -> Any:
-        calls.append({"recipe": recipe, "out": out, **settings})
+    def distill(teacher: Any, data: Any, *, out: Any, **settings: Any) -> Any:
+        out = Path(out)
+        calls.append({"teacher": teacher, "data": data, "out": out, **settings})
         students = tuple(
             make_run(out / name, kind="student", seed=seed, right=91 - seed)
             for seed, name in enumerate(("student", "student-seed1"))
@@ -37,7 +39,7 @@ def pipelines(monkeypatch: pytest.MonkeyPatch, make_run: Any, make_artifact: Any
             artifact=make_artifact(out / "artifact", verification=checked),
         )
 
-    monkeypatch.setitem(sys.modules, "liteft.pipeline", SimpleNamespace(run_pipeline=run_pipeline))
+    monkeypatch.setitem(vars(liteft), "distill", distill)
     return calls
 
 

@@ -15,14 +15,13 @@ from transformers import GPT2Config, GPT2Model, set_seed
 import liteft
 from liteft.config import StudentRecipe, make_recipe
 from liteft.data import Dataset
-from liteft.distillation import distill
 from liteft.distillation.initial import create_student
 from liteft.errors import ConfigError, ModelError
 from liteft.finetuning import finetune
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import load_classifier, merged_classifier
-from liteft.pipeline import run_pipeline
 from liteft.run import Run
+from tests.distillation.students import distill
 
 ADAPTER: dict[str, Any] = {"base_quantization": "4bit", "learning_rate": 1e-2, "epochs": 6, "batch_size": 8}
 STUDENT: dict[str, Any] = {"epochs": 4, "batch_size": 8, "learning_rate": 3e-3, "training_precision": "fp32"}
@@ -75,10 +74,10 @@ def test_a_decoder_in_4_bits_teaches_a_bert_with_another_tokenizer_up_to_the_art
     teacher = {**ADAPTER, "max_tokens": 64, "training_precision": "fp32", "seed": 3}
     recipe = make_recipe({"teacher": teacher, "student": {**STUDENT, "student": str(own), "control": True}})
     with pytest.raises(ModelError, match="positions for 40 tokens, and its teacher is to read 64"):
-        run_pipeline(recipe, out=tmp_path / "too long", teacher=decoder, data=dataset)
+        liteft.distill(decoder, dataset, out=tmp_path / "too long", recipe=recipe)
     assert not (tmp_path / "too long").exists()  # nothing was trained
     recipe.teacher = recipe.teacher.model_copy(update={"max_tokens": 40})
-    made = run_pipeline(recipe, out=tmp_path / "out", teacher=decoder, data=dataset)
+    made = liteft.distill(decoder, dataset, out=tmp_path / "out", recipe=recipe)
     assert made.teacher is not None and made.artifact is not None
     assert (made.teacher.info["family"], made.students[0].info["family"]) == ("gpt2", "bert")
     assert made.teacher.metrics["test"]["accuracy"] > 0.6

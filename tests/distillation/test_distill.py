@@ -19,9 +19,10 @@ from safetensors.torch import load_file, save_file
 from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import BertForSequenceClassification, TrainerCallback
 
+import liteft
 from liteft.config import StudentRecipe, make_recipe
 from liteft.data import Dataset, Split
-from liteft.distillation import distill, stages
+from liteft.distillation import stages
 from liteft.distillation.initial import create_student
 from liteft.distillation.pool import training_pool
 from liteft.distillation.relations import LastProjections
@@ -33,9 +34,9 @@ from liteft.finetuning.batches import LengthGroupedSampler, RowDataset, collate
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import WEIGHTS, load_classifier
 from liteft.finetuning.trainer import training_arguments
-from liteft.pipeline import run_pipeline
 from liteft.run import Run, read_run
 from liteft.runtime import load
+from tests.distillation.students import distill
 
 QUICK: dict[str, Any] = {"size": "2", "epochs": 2, "batch_size": 8, "learning_rate": 3e-3, "training_precision": "fp32"}
 
@@ -465,14 +466,14 @@ def test_the_whole_way_is_one_call(base: Path, dataset: Dataset, tiny: ModuleTyp
             "export": {"precision": "int8"},
         }
     )
-    outcome = run_pipeline(recipe, out=tmp_path, teacher=str(base), data=dataset)
+    outcome = liteft.distill(str(base), dataset, out=tmp_path, recipe=recipe)
     assert outcome.teacher is not None and outcome.artifact is not None
     assert [run.kind for run in (*outcome.students, *outcome.controls)] == ["student", "control"]
     with load(outcome.artifact.path) as classifier:
         found = [prediction.label for prediction in classifier.predict(dataset.test.texts)]
     gold = [dataset.labels[label] for label in dataset.test.labels]  # type: ignore[union-attr]
     assert np.mean([a == b for a, b in zip(found, gold, strict=True)]) > 0.7
-    again = run_pipeline(recipe, out=tmp_path, teacher=str(base), data=dataset)
+    again = liteft.distill(str(base), dataset, out=tmp_path, recipe=recipe)
     assert again.artifact is not None and again.artifact.manifest == outcome.artifact.manifest
 
 

@@ -11,7 +11,6 @@ import torch
 
 from liteft.config import make_recipe
 from liteft.data import Dataset
-from liteft.distillation import distill
 from liteft.distillation.fake_quantization import (
     FakeQuantization,
     QuantizedForm,
@@ -27,6 +26,7 @@ from liteft.exporting.tables import quantize_nibbles, unpack_nibbles
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import LoadedClassifier, load_classifier
 from liteft.run import Run
+from tests.distillation.students import distill
 from tests.distillation.test_distill import QUICK, Stop, same
 from tests.exporting.conftest import Workshop, random_texts, run_graph, workshop
 

@@ -12,13 +12,13 @@ import torch
 
 from liteft.config import StudentRecipe
 from liteft.data import Dataset
-from liteft.distillation import distill
 from liteft.distillation.initial import check_student, create_student
 from liteft.distillation.layers import choose_layers, matched_layers
 from liteft.errors import ConfigError, ModelError
 from liteft.finetuning import finetune
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import LoadedClassifier, load_classifier
+from tests.distillation.students import distill
 
 
 @pytest.mark.parametrize(("name", "expected"), [("first", [0, 1, 2]), ("spread", [0, 2, 4]), ("ends", [0, 2, 5])])

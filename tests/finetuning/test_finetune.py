@@ -18,13 +18,13 @@ from transformers import AutoModelForSequenceClassification, TrainerCallback
 import liteft
 from liteft.config import Recipe, TeacherRecipe
 from liteft.data import Dataset, Split
-from liteft.distillation import distill
 from liteft.errors import ConfigError, DataError, LiteftError, ModelError, RunError
 from liteft.finetuning import finetune
 from liteft.finetuning import run_folder as run_folder_module
 from liteft.finetuning.logits import pad_batch, predict_logits
 from liteft.finetuning.model import load_classifier
 from liteft.run import Run, read_run
+from tests.distillation.students import distill
 from tests.finetuning.conftest import FAMILIES, LABELS, QUICK, make_dataset, make_multi, make_paired
 
 Get = Callable[[str], Path]

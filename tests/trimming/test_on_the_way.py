@@ -12,18 +12,19 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
+import liteft
 from liteft.artifact import read_artifact
 from liteft.cli import main
 from liteft.config import make_recipe
 from liteft.data import Dataset
-from liteft.distillation import distill, stages
+from liteft.distillation import stages
 from liteft.errors import ConfigError, ModelError
 from liteft.exporting import export
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import load_classifier
-from liteft.pipeline import run_pipeline
 from liteft.run import Run
 from liteft.runtime import load
+from tests.distillation.students import distill
 
 QUICK: dict[str, Any] = {"size": "1", "epochs": 2, "batch_size": 8, "learning_rate": 3e-3, "training_precision": "fp32"}
 
@@ -151,8 +152,8 @@ def test_the_whole_way_exports_again_when_the_budget_of_the_export_changes(
     teacher: Run, dataset: Dataset, tmp_path: Path
 ) -> None:
     def made(vocabulary: int | None) -> tuple[int, int]:
-        recipe = make_recipe({"student": QUICK, "export": {"training_precision": "fp32", "vocabulary": vocabulary}})
-        outcome = run_pipeline(recipe, out=tmp_path, teacher=teacher.path, data=dataset, overwrite=True)
+        recipe = make_recipe({"student": QUICK, "export": {"precision": "fp32", "vocabulary": vocabulary}})
+        outcome = liteft.distill(teacher.path, dataset, out=tmp_path, recipe=recipe, overwrite=True)
         assert outcome.artifact is not None
         return len(pieces_of(outcome.artifact.path)), outcome.artifact.model_path.stat().st_mtime_ns
 

@@ -1,0 +1,31 @@
+"""One student in a folder that the test names: the step of ``liteft.distill`` that most tests are about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from liteft.config import Recipe, require_student, resolve_recipe
+from liteft.data import Dataset
+from liteft.distillation import distill_students
+from liteft.run import Run
+
+
+def distill(
+    teacher: Run | str | Path,
+    data: Dataset,
+    *,
+    out: Path,
+    recipe: Recipe | None = None,
+    progress: Callable[[str], None] | None = None,
+    callbacks: Sequence[Any] = (),
+    **settings: Any,
+) -> Run:
+    """Return the first student, in OUT; a teacher that is fine-tuned first is in OUT-teacher."""
+    recipe = resolve_recipe(recipe, "student", settings)
+    require_student(recipe.student)
+    teacher_out = out.with_name(f"{out.name}-teacher")
+    return distill_students(
+        teacher, data, out=out, teacher_out=teacher_out, recipe=recipe, progress=progress, callbacks=callbacks
+    ).students[0]
