@@ -168,7 +168,7 @@ class CTranslate2(Contestant):
 
 
 class LiteFT(Contestant):
-    """LiteFT through its public API; token ids go to the engine below it."""
+    """LiteFT through its public API."""
 
     def __init__(
         self, checkpoint: Path, folder: Path, cores: Cores, *, backend: str, precision: str | None = None
@@ -179,14 +179,14 @@ class LiteFT(Contestant):
         self._classifier = liteft.load(
             folder, device="cpu", backend=backend, threads=cores.threads, engine_precision=precision
         )
-        self._engine = self._classifier._open_engine()
+
+        self._encoded = liteft.Encoded.of
 
     def classify(self, texts: Sequence[str]) -> np.ndarray:
         return self._classifier.logits(list(texts))
 
     def run(self, ids: Ids) -> np.ndarray:
-        rows = [np.asarray(row, dtype=np.int32) for row in ids]
-        return self._engine.run(rows, [np.zeros_like(row) for row in rows])
+        return self._classifier.run(self._encoded(ids))
 
 
 def _has_avx512() -> bool:

@@ -51,8 +51,8 @@ from liteft.metrics import (
     mcnemar,
     wilson_interval,
 )
-from liteft.runtime import load
-from liteft.runtime.backends import choose_engine
+from liteft.runtime import Classifier
+from liteft.runtime.backends import checked_threads, choose_engine
 from liteft.runtime.native_library import has_library
 from liteft.untrusted import TRUST
 
@@ -197,13 +197,14 @@ class Gate:
             traced = artifact.manifest.graph == "traced"
             native = native and artifact.manifest.graph_form == "function"
             for backend in ("onnxruntime", *(["native"] if native else [])):
-                with load(folder, device="cpu", backend=backend, trust=self._trust) as classifier:
+                threads = checked_threads(None)
+                engine = choose_engine(artifact, device="cpu", backend=backend, threads=threads, trust=self._trust)
+                asked = ("cpu", backend, None, None, self._trust)
+                with Classifier(artifact, engine, threads=threads, asked=asked) as classifier:
                     exported = [classifier.logits(each.texts, each.pairs) for each in self._splits]
                     if source is not None and source.logits is not None:
                         answers[backend] = classifier.logits(*source.runnable_texts())
-                    threads = classifier.threads
-                engine = choose_engine(artifact, device="cpu", backend=backend, threads=threads, trust=self._trust)
-                probes = run_probes(self._loaded, engine)
+                probes = run_probes(self._loaded, engine)  # one padded batch, which a classifier would cut to pad less
                 task = self._loaded.settings.task
                 comparisons.append(
                     [

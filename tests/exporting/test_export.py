@@ -460,7 +460,7 @@ def test_a_library_that_was_asked_for_and_is_none_stops_an_export_instead_of_bei
     learned: tuple[Path, Split], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LITEFT_LIBRARY", str(tmp_path / "none.so"))
-    with pytest.raises(DeviceError, match=r"none\.so is no file"):
+    with pytest.raises(DeviceError, match=r"none\.so is not a file"):
         export(learned[0], tmp_path / "out", verify=learned[1])
     assert not (tmp_path / "out").exists()
 

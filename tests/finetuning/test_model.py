@@ -153,7 +153,7 @@ def test_a_broken_config_is_named(tmp_path: Path, content: str) -> None:
 
 
 def test_a_headless_base_is_no_classifier(base: Get) -> None:
-    with pytest.raises(ModelError, match=r"no classifier: its architecture is BertModel") as caught:
+    with pytest.raises(ModelError, match=r"not a classifier: its architecture is BertModel") as caught:
         load_classifier(base("bert"))
     assert any("liteft finetune --base" in hint for hint in caught.value.command_hints())
 
