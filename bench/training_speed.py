@@ -300,6 +300,7 @@ def train_liteft(arguments: argparse.Namespace, plan: Plan, folder: Path) -> dic
     from liteft.config import TeacherRecipe
     from liteft.data import check_dataset, load_dataset
     from liteft.finetuning.base import create_classifier
+    from liteft.finetuning.context import RunContext
     from liteft.finetuning.fit import fit
     from liteft.finetuning.trainer import ClassifierTrainer
 
@@ -325,9 +326,7 @@ def train_liteft(arguments: argparse.Namespace, plan: Plan, folder: Path) -> dic
         loaded,
         dataset,
         recipe,
-        checkpoints=folder / "checkpoints",
-        log_path=folder / "log.jsonl",
-        callbacks=[clock],
+        RunContext(folder, callbacks=[clock]),
         trainer_class=Arranged,
     )
     return clock.marks

@@ -13,8 +13,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ import numpy as np
 from accelerate import PartialState
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import TrainerCallback, set_seed
+from transformers import set_seed
 
 from liteft import files
 from liteft.config import StudentRecipe
@@ -36,10 +35,10 @@ from liteft.distillation.trainer import DistillingTrainer, Matching
 from liteft.distillation.views import ViewCollator
 from liteft.finetuning.batches import Collator, LengthGroupedSampler
 from liteft.finetuning.checkpoints import DONE, remove_checkpoints
+from liteft.finetuning.context import RunContext
 from liteft.finetuning.fit import fit
 from liteft.finetuning.model import LoadedClassifier
-from liteft.finetuning.run_folder import checkpoints_folder
-from liteft.finetuning.trainer import ClassifierTrainer, Progress, steps_per_epoch
+from liteft.finetuning.trainer import ClassifierTrainer, steps_per_epoch
 
 __all__ = ["train_student"]
 
@@ -53,12 +52,10 @@ def train_student(
     dataset: Dataset,
     pool: Pool,
     recipe: StudentRecipe,
+    context: RunContext,
     *,
     form: QuantizedForm,
     kind: str,
-    out: Path,
-    progress: Progress | None = None,
-    callbacks: Sequence[TrainerCallback] = (),
 ) -> dict[str, Any]:
     """Train a student in place and return what came out of it.
 
@@ -68,17 +65,15 @@ def train_student(
         dataset: gives the validation split.
         pool: the rows to train on.
         recipe: the settings.
+        context: of the run.
         form: what a last stage rounds to, where the recipe has one.
         kind: "student" or "control".
-        out: the run folder.
-        progress: called with a line of text now and then.
-        callbacks: transformers callbacks.
 
     Returns:
         The fields of ``fit`` for the chosen learning rate, and ``search``: rate -> validation metric. With a last stage
         the fields are that stage's, ``float`` holds those before it, and ``quantized`` what it rounded to.
     """
-    training = _Training(student, teacher, dataset, pool, kind, out, progress, tuple(callbacks))
+    training = _Training(student, teacher, dataset, pool, kind, context)
     matching = recipe.hidden_weight or recipe.relation_weight
     extra = 0
     if matching and recipe.matching_epochs:
@@ -111,32 +106,20 @@ def _steps(rows: int, recipe: StudentRecipe, epochs: float) -> int:
     return math.ceil(steps_per_epoch(recipe, rows, PartialState().num_processes) * epochs)
 
 
+@dataclass(frozen=True)
 class _Training:
     """One student's trainings, which share everything but their recipe."""
 
-    def __init__(
-        self,
-        student: LoadedClassifier,
-        teacher: Teacher,
-        dataset: Dataset,
-        pool: Pool,
-        kind: str,
-        out: Path,
-        progress: Progress | None,
-        callbacks: tuple[TrainerCallback, ...],
-    ) -> None:
-        self.student = student
-        self.teacher = teacher
-        self.dataset = dataset
-        self.pool = pool
-        self.kind = kind
-        self.out = out
-        self.progress = progress
-        self.callbacks = callbacks
+    student: LoadedClassifier
+    teacher: Teacher
+    dataset: Dataset
+    pool: Pool
+    kind: str
+    context: RunContext
 
     def folder(self, rate: float | str) -> Path:
         """Where a stage or a candidate keeps its checkpoints, and what it ended with."""
-        return checkpoints_folder(self.out) / (rate if isinstance(rate, str) else f"rate-{rate:g}")
+        return self.context.checkpoints / (rate if isinstance(rate, str) else f"rate-{rate:g}")
 
     def match(self, recipe: StudentRecipe) -> None:
         """Stage 1: states alone."""
@@ -192,15 +175,13 @@ class _Training:
                 self.student,
                 self.dataset,
                 recipe,
+                self.context,
                 checkpoints=folder,
                 train=self._rows(recipe, sampler),
                 sampler=sampler,
                 trainer_class=DistillingTrainer if imitating else ClassifierTrainer,
                 trainer_arguments=self._imitation(recipe, attached, logits=logits) if imitating else {},
-                log_path=self.out / "log.jsonl",
-                progress=self.progress,
                 name=self.kind if logits else f"{self.kind}, matching",
-                callbacks=self.callbacks,
                 choose_best=logits,
                 epoch_texts=self.pool.rows,
             )

@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from accelerate import PartialState
 from transformers import TrainerCallback
 
@@ -29,10 +28,10 @@ from liteft.distillation.stages import train_student
 from liteft.distillation.teachers import Teacher
 from liteft.errors import ConfigError, Hint, option
 from liteft.finetuning.bases import weights_hash
+from liteft.finetuning.context import RunContext
 from liteft.finetuning.fit import computing_threads
 from liteft.finetuning.model import LoadedClassifier
 from liteft.finetuning.run_folder import (
-    checkpoints_folder,
     finish_run,
     open_run_in_all,
     withdrawn_on_error,
@@ -101,17 +100,16 @@ def distill_one(
             )
         check_layers(loaded)
         inputs["quantized"] = f"{form.scheme}, weights of {form.weight_bits} and words of {form.embedding_bits} bits"
-    state = PartialState(cpu=not torch.cuda.is_available())
-    with writing_run(state, out):
-        finished = open_run_in_all(state, out, recipe, inputs, table="student")
+    context = RunContext(out, progress, callbacks)
+    with writing_run(context.state, out):
+        finished = open_run_in_all(context.state, out, recipe, inputs, table="student")
         if finished is None:
-            _train(state, out, teacher, dataset, loaded, student, form, kind, show_check, progress, callbacks)
+            _train(context, teacher, dataset, loaded, student, form, kind, show_check)
     return finished or read_run(out)
 
 
 def _train(
-    state: PartialState,
-    out: Path,
+    context: RunContext,
     teacher: Teacher,
     dataset: Dataset,
     loaded: LoadedClassifier,
@@ -119,10 +117,9 @@ def _train(
     form: QuantizedForm,
     kind: Kind,
     show_check: bool,
-    progress: Progress | None,
-    callbacks: Sequence[TrainerCallback],
 ) -> None:
     """Train into a run folder that is open, from every process of the training."""
+    out, state, progress = context.out, context.state, context.progress
     started = time.monotonic()
     taking_back = withdrawn_on_error(out) if state.is_main_process else contextlib.nullcontext()
     with taking_back, computing_threads(student.threads):
@@ -130,7 +127,7 @@ def _train(
         tokenizer_source = loaded.path
         described: dict[str, Any] = {}
         if student.vocabulary is not None:
-            tokenizer_source = checkpoints_folder(out) / "tokenizer"
+            tokenizer_source = context.checkpoints / "tokenizer"
             loaded, described = _trimmed(loaded, dataset, unlabeled, student, tokenizer_source, progress)
         if state.is_main_process:
             report_check(dataset, loaded.tokenizer, out, progress=progress if show_check else None)
@@ -141,11 +138,9 @@ def _train(
             dataset,
             pool,
             student,
+            context,
             form=form,
             kind=kind,
-            out=out,
-            progress=progress,
-            callbacks=callbacks,
         )
         if state.is_main_process:
             info = {

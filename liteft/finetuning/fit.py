@@ -6,7 +6,7 @@ Teacher and student share it; what differs between them is the trainer's loss an
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState
-from transformers import TrainerCallback
 
 from liteft.config import TrainingRecipe
 from liteft.data import Dataset, Split
 from liteft.finetuning.allocation import large_buffers_reused
 from liteft.finetuning.batches import Collator, LengthGroupedSampler, RowDataset, collate
 from liteft.finetuning.checkpoints import prepare_resume
+from liteft.finetuning.context import RunContext
 from liteft.finetuning.known_ids import check_ids
 from liteft.finetuning.loss import balanced_weights
 from liteft.finetuning.model import LoadedClassifier, quiet_transformers, uses_type_ids
 from liteft.finetuning.soundness import kept_evaluation
-from liteft.finetuning.trainer import ClassifierTrainer, Progress, training_arguments
+from liteft.finetuning.trainer import ClassifierTrainer, training_arguments
 
 __all__ = ["computing_threads", "encode_rows", "fit"]
 
@@ -62,16 +62,14 @@ def fit(
     loaded: LoadedClassifier,
     dataset: Dataset,
     recipe: TrainingRecipe,
+    context: RunContext,
     *,
-    checkpoints: Path,
+    checkpoints: Path | None = None,
     train: Collator | None = None,
     sampler: LengthGroupedSampler | None = None,
     trainer_class: type[ClassifierTrainer] = ClassifierTrainer,
     trainer_arguments: dict[str, Any] | None = None,
-    log_path: Path | None = None,
-    progress: Progress | None = None,
     name: str = "training",
-    callbacks: Sequence[TrainerCallback] = (),
     choose_best: bool = True,
     epoch_texts: int | None = None,
 ) -> dict[str, Any]:
@@ -81,15 +79,13 @@ def fit(
         loaded: the classifier; holds the best weights by the validation metric afterwards.
         dataset: gives the training split (unless ``train`` does) and the validation split.
         recipe: steps, optimizer, schedule, precision; ``threads`` is the caller's business.
-        checkpoints: folder of checkpoints.
+        context: of the run.
+        checkpoints: folder of checkpoints; None for the run's.
         train: rows to train on; None encodes the training split.
         sampler: their order; None for that of the recipe.
         trainer_class: ClassifierTrainer or a subclass with another loss.
         trainer_arguments: more arguments for it.
-        log_path: JSON lines are appended here.
-        progress: called with a line of text now and then.
-        name: stands before each line.
-        callbacks: further transformers callbacks.
+        name: stands before each line of progress.
         choose_best: end with the weights of the best evaluation, not with the last ones.
         epoch_texts: texts of an epoch, by which evaluations are placed; None for those of ``train``.
 
@@ -101,6 +97,7 @@ def fit(
         ModelError: the loss is no number any more.
     """
     quiet_transformers()
+    checkpoints = checkpoints or context.checkpoints
     validation = dataset.validation
     train = train or encode_rows(loaded, dataset.train)
     evaluation = encode_rows(loaded, validation)
@@ -127,11 +124,11 @@ def fit(
         recipe=recipe,
         class_weights=weights,
         foreign=None if validation.foreign is None else validation.foreign[by_length],
-        log_path=log_path,
-        progress=progress,
+        log_path=context.log,
+        progress=context.progress,
         name=name,
         labels=len(dataset.labels),
-        callbacks=list(callbacks),
+        callbacks=list(context.callbacks),
         **(trainer_arguments or {}),
     )
     started = time.monotonic()
@@ -148,8 +145,8 @@ def fit(
     loaded.model.eval()
     best, metric = trainer.state.best_metric, dataset.task.primary_metric
     kept = kept_evaluation(trainer.state, metric) if choose_best and best is not None else None
-    if kept is not None and progress is not None and trainer.is_world_process_zero():
-        progress(f"{name}: {kept.text}")
+    if kept is not None and trainer.is_world_process_zero():
+        context.tell(f"{name}: {kept.text}")
     return {
         "steps": trainer.state.global_step,
         "training_seconds": round(time.monotonic() - started, 1),

@@ -13,8 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from accelerate import PartialState
 from transformers import TrainerCallback
 
 from liteft import files
@@ -27,11 +25,11 @@ from liteft.finetuning.base import create_classifier, create_from_scratch
 from liteft.finetuning.bases import base_name, resolve_base, weights_bytes, weights_hash
 from liteft.finetuning.checkpoints import can_go_on
 from liteft.finetuning.consistency import ConsistencyTrainer
+from liteft.finetuning.context import RunContext
 from liteft.finetuning.fit import computing_threads, fit
 from liteft.finetuning.head import start_from_discriminants
 from liteft.finetuning.model import LoadedClassifier, Pooling
 from liteft.finetuning.run_folder import (
-    checkpoints_folder,
     finish_run,
     open_run_in_all,
     withdrawn_on_error,
@@ -94,32 +92,26 @@ def finetune(
         inputs["vocabulary"] = files.sha256_file(Path(teacher.vocabulary_file))
     if adapter is not None and source is not None:
         adapter = replace(adapter, base_sha256=str(inputs["base"]), base_bytes=weights_bytes(source))
-    state = PartialState(cpu=not torch.cuda.is_available())
-    with writing_run(state, out):
-        finished = open_run_in_all(state, out, recipe, inputs, table="teacher")
+    context = RunContext(out, progress, callbacks)
+    with writing_run(context.state, out):
+        finished = open_run_in_all(context.state, out, recipe, inputs, table="teacher")
         if finished is None:
-            _train(state, out, teacher, source, dataset, adapter, progress, callbacks)
+            _train(context, teacher, source, dataset, adapter)
     return finished or read_run(out)
 
 
 def _train(
-    state: PartialState,
-    out: Path,
-    teacher: TeacherRecipe,
-    source: Path | None,
-    dataset: Dataset,
-    adapter: Adapter | None,
-    progress: Progress | None,
-    callbacks: Sequence[TrainerCallback],
+    context: RunContext, teacher: TeacherRecipe, source: Path | None, dataset: Dataset, adapter: Adapter | None
 ) -> None:
     """Train into a run folder that is open, from every process of the training."""
+    out, state = context.out, context.state
     started = time.monotonic()
     taking_back = withdrawn_on_error(out) if state.is_main_process else contextlib.nullcontext()
     with files.temporary_folder() as spare, taking_back, computing_threads(teacher.threads):
         loaded = _start(teacher, source, dataset, spare, adapter)
         if state.is_main_process:
-            report_check(dataset, loaded.tokenizer, out, progress)
-        if teacher.head == "lda" and not can_go_on(checkpoints_folder(out)):
+            report_check(dataset, loaded.tokenizer, out, context.progress)
+        if teacher.head == "lda" and not can_go_on(context.checkpoints):
             loaded.model.to(state.device)
             bf16 = resolve_precision(teacher.training_precision) == "bf16"
             start_from_discriminants(loaded, dataset.train, seed=teacher.seed, bf16=bf16)
@@ -127,12 +119,9 @@ def _train(
             loaded,
             dataset,
             teacher,
-            checkpoints=checkpoints_folder(out),
+            context,
             trainer_class=ConsistencyTrainer if teacher.rdrop_weight else ClassifierTrainer,
-            log_path=out / "log.jsonl",
-            progress=progress,
             name="teacher",
-            callbacks=callbacks,
         )
         if state.is_main_process:
             finish_run(
@@ -149,7 +138,7 @@ def _train(
                     "seconds": round(time.monotonic() - started, 1),
                     **stats,
                 },
-                progress=progress,
+                progress=context.progress,
             )
     state.wait_for_everyone()
 

@@ -17,7 +17,7 @@ from liteft.distillation.initial import create_student
 from liteft.distillation.student import distill_one
 from liteft.distillation.teachers import Teacher
 from liteft.errors import ConfigError, ModelError, VerificationError
-from liteft.finetuning.trainer import Progress
+from liteft.finetuning.context import RunContext
 from liteft.frontier.budget import Budget
 from liteft.frontier.candidates import Form
 from liteft.frontier.journal import Journal
@@ -45,12 +45,10 @@ class Search:
         quality: the teacher's, on validation, a share.
         dataset: with the teacher's labels.
         recipe: every setting.
-        out: the folder of the search.
+        context: of the search: its folder, and who is told of it.
         journal: what was found out before.
         machine: processor and threads: timings of others are not believed.
-        progress: called with a line of text now and then.
-        callbacks: transformers callbacks, of each training.
-        show_check: tell ``progress`` what the data check found.
+        show_check: tell what the data check found.
         trust: as in ``liteft.load``, of every artifact.
         candidates: what was looked at so far.
         logits: on validation, of what was measured, by name.
@@ -60,11 +58,9 @@ class Search:
     quality: float
     dataset: Dataset
     recipe: Recipe
-    out: Path
+    context: RunContext
     journal: Journal
     machine: dict[str, Any]
-    progress: Progress
-    callbacks: Sequence[TrainerCallback] = ()
     show_check: bool = True
     trust: bool = False
     candidates: list[Candidate] = field(default_factory=list)
@@ -133,7 +129,7 @@ class Search:
         name = planned.shape.name
         known: float | None = self.journal.get("probed", name, key)
         if known is None:
-            self.progress(f"{name}: timing it before its training")
+            self.context.tell(f"{name}: timing it before its training")
             student = create_student(self.teacher.loaded, shape_recipe(self.recipe, planned.shape).student)
             flat = self.recipe.export.flat or self.recipe.export.target == "edge"
             split, threads = self.dataset.validation, self.machine["threads"]
@@ -170,8 +166,8 @@ class Search:
         """The last resort: a few epochs in the form itself, the better form first, until one is within the budget."""
         for form in losing if self.recipe.search.quantized_epochs else ():
             name = f"{planned.shape.name}/{form.name}"
-            self.progress(f"{name}: the student is good enough, and its export is not: training it in this form")
-            out = self.out / planned.shape.name / f"student-{form.name}"
+            self.context.tell(f"{name}: the student is good enough, and its export is not: training it in this form")
+            out = self.context.out / planned.shape.name / f"student-{form.name}"
             tuned, recipe = replace(form, tuned=True), tuning_recipe(self.recipe, student, form)
             try:
                 run = self._distilled(out, recipe)
@@ -184,7 +180,7 @@ class Search:
     def _trained(self, planned: Planned) -> Run | None:
         """Return the finished student, or None where it was given up, now or before."""
         name, recipe = planned.shape.name, shape_recipe(self.recipe, planned.shape)
-        out = self.out / name / "student"
+        out = self.context.out / name / "student"
         key = {
             "student": recipe.student.model_dump(mode="json"),
             "data": self.dataset.fingerprint,
@@ -194,7 +190,7 @@ class Search:
         given_up = self.journal.get("given_up", name, key)
         unfinished = (out / "recipe.toml").is_file() and not (out / RUN_FILE).is_file()
         if given_up is None or not unfinished or bar is None or given_up["best"] >= bar:
-            self.progress(f"{name}: training")
+            self.context.tell(f"{name}: training")
             watch = [] if bar is None or len(recipe.student.learning_rates or ()) > 1 else [GiveUp(bar, self.metric)]
             try:
                 return self._distilled(out, recipe, watch)
@@ -205,7 +201,7 @@ class Search:
             f"given up at step {given_up['step']:,} of {given_up['steps']:,}: {self.metric.replace('_', ' ')} "
             f"{100 * given_up['best']:.1f}%, the teacher's {100 * self.quality:.1f}%"
         )
-        self.progress(f"{name}: {reason}")
+        self.context.tell(f"{name}: {reason}")
         self.candidates.append(Candidate(name, "", "hopeless", reason, student=given_up["best"]))
         return None
 
@@ -221,8 +217,8 @@ class Search:
             out=out,
             recipe=recipe,
             show_check=self.show_check,
-            progress=self.progress,
-            callbacks=(*self.callbacks, *watch),
+            progress=self.context.progress,
+            callbacks=(*self.context.callbacks, *watch),
         )
         self.show_check = False
         return run
@@ -237,7 +233,7 @@ class Search:
             size_bytes=planned.sizes.predict(form),
             student=student.metrics["validation"][self.metric],
         )
-        folder = self.out / planned.shape.name / form.name
+        folder = self.context.out / planned.shape.name / form.name
         key = {"weights": student.info["weights_sha256"], "export": recipe.export.model_dump(mode="json")}
         refused = None if (folder / MANIFEST).is_file() else self.journal.get("refused", base.name, key)
         if refused is None:
@@ -247,7 +243,7 @@ class Search:
                     folder,
                     recipe,
                     self.dataset,
-                    self.progress,
+                    self.context.progress,
                     overwrite=True,
                     trust=self.trust,
                     tested=False,
@@ -259,7 +255,7 @@ class Search:
                 self.journal.put("refused", base.name, key, refused)
         found = replace(base, reason=refused) if refused is not None else self._measured(base, artifact)
         self.candidates.append(found)
-        self.progress(f"{found.name}: {_said(found, self.metric)}")
+        self.context.tell(f"{found.name}: {_said(found, self.metric)}")
         return found
 
     def _measured(self, base: Candidate, artifact: Artifact) -> Candidate:
@@ -294,7 +290,7 @@ class Search:
             return classifier.logits(texts.texts, texts.pairs)
 
     def _leave_out(self, planned: Planned, reason: str, **known: Any) -> None:
-        self.progress(f"{planned.shape.name}: left out: {reason}")
+        self.context.tell(f"{planned.shape.name}: left out: {reason}")
         self.candidates.append(Candidate(planned.shape.name, "", "hopeless", reason, **known))
 
 

@@ -34,6 +34,7 @@ from liteft.data.trainable import require_trainable, resolve_data
 from liteft.distillation.teachers import Teacher, find_teacher, with_labels
 from liteft.errors import ArtifactError, ConfigError, MissingExtraError, RunError, option
 from liteft.finetuning import finetune
+from liteft.finetuning.context import RunContext
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import ModelSettings, read_config
 from liteft.finetuning.teacher import pooling_of
@@ -111,22 +112,16 @@ def search(
     dataset = resolve_data(data, recipe)
     require_trainable(dataset)
     with one_writer(out / LOCK, target=out):
-        return _searched(teacher, dataset, out, recipe, budget, trust, told or (lambda _line: None), callbacks)
+        return _searched(teacher, dataset, RunContext(out, told, callbacks), recipe, budget, trust)
 
 
 def _searched(
-    teacher: Run | str | Path,
-    dataset: Dataset,
-    out: Path,
-    recipe: Recipe,
-    budget: Budget,
-    trust: bool,
-    told: Progress,
-    callbacks: Sequence[TrainerCallback],
+    teacher: Run | str | Path, dataset: Dataset, context: RunContext, recipe: Recipe, budget: Budget, trust: bool
 ) -> Frontier:
     """Search in a folder that nobody else writes."""
+    out = context.out
     journal = _open_journal(out)
-    opened, trained = _open(teacher, dataset, out / "teacher", recipe, told, callbacks)
+    opened, trained = _open(teacher, dataset, recipe, context)
     loaded = opened.loaded
     require_fit(recipe, loaded.config, loaded.settings, loaded.tokenizer)
     dataset, same_data = with_labels(dataset, opened), dataset.fingerprint
@@ -136,11 +131,9 @@ def _searched(
         quality=_quality(opened, dataset, same_data, "validation"),
         dataset=dataset,
         recipe=recipe,
-        out=out,
+        context=context,
         journal=journal,
         machine=machine,
-        progress=told,
-        callbacks=callbacks,
         show_check=not trained,
         trust=trust,
     )
@@ -148,10 +141,10 @@ def _searched(
     found = _concluded(searching, budget, same_data)
     require_replaceable(out / "artifact")
     if found.winner is None:
-        _remove_earlier_winner(out / "artifact", told)
+        _remove_earlier_winner(out / "artifact", context)
     else:
         _copy_winner(found.winner, out / "artifact", journal)
-    found = _drawn(found, out / "frontier.png", told)
+    found = _drawn(found, out / "frontier.png", context)
     journal.write(found.to_dict())
     return found
 
@@ -173,15 +166,9 @@ def _open_journal(out: Path) -> Journal:
     return journal
 
 
-def _open(
-    teacher: Run | str | Path,
-    dataset: Dataset,
-    out: Path,
-    recipe: Recipe,
-    progress: Progress,
-    callbacks: Sequence[TrainerCallback],
-) -> tuple[Teacher, bool]:
+def _open(teacher: Run | str | Path, dataset: Dataset, recipe: Recipe, context: RunContext) -> tuple[Teacher, bool]:
     """Return the teacher, and whether it was trained here; a base none of whose students fits is not."""
+    out, progress = context.out / "teacher", context.progress
     found = find_teacher(teacher, dataset=dataset, recipe=recipe, progress=progress)
     if isinstance(found, Teacher):
         return found, False
@@ -190,7 +177,7 @@ def _open(
     tokenizer = read_tokenizer(folder).cutting(own.max_tokens)
     require_fit(recipe, read_config(folder), settings, tokenizer)
     trained = not (out / RUN_FILE).is_file()
-    run = finetune(found.name, dataset, out=out, recipe=recipe, progress=progress, callbacks=callbacks)
+    run = finetune(found.name, dataset, out=out, recipe=recipe, progress=progress, callbacks=context.callbacks)
     return Teacher.of(run), trained
 
 
@@ -221,7 +208,7 @@ def _concluded(searching: Search, budget: Budget, fingerprint: str) -> Frontier:
         candidates=tuple(candidates),
         winner=winner,
         rule=rule,
-        artifact=None if winner is None else searching.out / "artifact",
+        artifact=None if winner is None else searching.context.out / "artifact",
         nearest=() if winner is not None else tuple(each.name for each in nearest(candidates, budget)),
         compromises=() if winner is not None else tuple(compromises(candidates)),
         test=None if winner is None else _tested(searching, winner, fingerprint),
@@ -245,11 +232,11 @@ def _tested(searching: Search, winner: Candidate, fingerprint: str) -> dict[str,
     }
 
 
-def _remove_earlier_winner(target: Path, progress: Progress) -> None:
+def _remove_earlier_winner(target: Path, context: RunContext) -> None:
     """Take away what an earlier budget left in OUT/artifact, where nothing is within this one."""
     if target.exists():
         shutil.rmtree(target)
-        progress(f"{target} removed: it was the winner of an earlier budget")
+        context.tell(f"{target} removed: it was the winner of an earlier budget")
 
 
 def _copy_winner(winner: Candidate, target: Path, journal: Journal) -> None:
@@ -263,12 +250,12 @@ def _copy_winner(winner: Candidate, target: Path, journal: Journal) -> None:
         shutil.copytree(winner.path, folder, dirs_exist_ok=True)
 
 
-def _drawn(found: Frontier, path: Path, progress: Progress) -> Frontier:
+def _drawn(found: Frontier, path: Path, context: RunContext) -> Frontier:
     """Draw the frontier; without matplotlib there is no picture, and the table says it all."""
     if not found.measured:
         return found
     try:
         return replace(found, picture=draw(found, path))
     except (MissingExtraError, RunError) as error:
-        progress(f"no picture: {error.message} Try: {error.fix[0]}")
+        context.tell(f"no picture: {error.message} Try: {error.fix[0]}")
         return found

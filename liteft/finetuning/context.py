@@ -1,0 +1,51 @@
+"""What all steps of a run share, made once where the run begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import PartialState
+from transformers import TrainerCallback
+
+from liteft.finetuning.run_folder import checkpoints_folder
+from liteft.finetuning.trainer import Progress
+
+__all__ = ["RunContext"]
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """Where a run writes, and who is told of it.
+
+    Attributes:
+        out: its folder.
+        progress: called with a line of text now and then; None where nobody listens.
+        callbacks: transformers callbacks, of every training of the run.
+    """
+
+    out: Path
+    progress: Progress | None = None
+    callbacks: Sequence[TrainerCallback] = ()
+
+    @property
+    def state(self) -> PartialState:
+        """The processes that train together, the same in every step."""
+        return PartialState(cpu=not torch.cuda.is_available())
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where an unfinished run keeps its checkpoints."""
+        return checkpoints_folder(self.out)
+
+    @property
+    def log(self) -> Path:
+        """Losses and metrics, as JSON lines."""
+        return self.out / "log.jsonl"
+
+    def tell(self, line: str) -> None:
+        """Say a line to whoever listens."""
+        if self.progress is not None:
+            self.progress(line)
