@@ -105,7 +105,7 @@ def fit(
     arguments = training_arguments(
         recipe,
         folder=checkpoints,
-        texts=epoch_texts or len(train.encoded.ids),
+        texts=epoch_texts or len(train.encoded.lengths),
         processes=PartialState().num_processes,
         task=dataset.task,
         choose_best=choose_best,
