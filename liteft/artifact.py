@@ -31,7 +31,9 @@ from pydantic_core import CoreSchema, core_schema
 from liteft import files, untrusted
 from liteft.errors import ArtifactError, Hint, ModelError, first_line
 from liteft.foreign.folders import RUN_FILE, finished_runs, likely_run
+from liteft.results import Result
 from liteft.tasks import Task, TaskName, task_named
+from liteft.text_tables import share
 from liteft.tokenization import TextTokenizer
 from liteft.untrusted.patterns import UnknownPattern
 from liteft.untrusted.tokenizer import checked_tokenizer
@@ -150,7 +152,7 @@ class Manifest(BaseModel):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Artifact:
+class Artifact(Result):
     """A checked artifact folder."""
 
     path: Path
@@ -159,6 +161,19 @@ class Artifact:
     def __repr__(self) -> str:
         size = f"{self.size_bytes / 1e6:.1f} MB"
         return f"Artifact({str(self.path)!r}: {self.manifest.precision}, {len(self.manifest.labels)} labels, {size})"
+
+    def render(self) -> str:
+        """Return lines: what the artifact is, and how its verification came out."""
+        return _text(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the artifact as plain data: its path, sizes in MB of 10^6 bytes, and its manifest."""
+        return {
+            "path": str(self.path),
+            "model_mb": self.model_path.stat().st_size / 1e6,
+            "folder_mb": self.size_bytes / 1e6,
+            "manifest": self.manifest.model_dump(mode="json"),
+        }
 
     def __fspath__(self) -> str:
         return str(self.path)
@@ -213,6 +228,65 @@ class Artifact:
             accepted = error.accepted if isinstance(error, ModelError) else {}
             fix: list[str | Hint] = [untrusted.TRUST] if isinstance(error, UnknownPattern) else []
             raise ArtifactError(reason, accepted=accepted, fix=[*fix, "export the model again"]) from error
+
+
+def _text(artifact: Artifact) -> str:
+    """Return lines: what the artifact is, and how its verification came out."""
+    checked = artifact.manifest.verification
+    model_mb, folder_mb = artifact.model_path.stat().st_size / 1e6, artifact.size_bytes / 1e6
+    graph = artifact.manifest.graph_file
+    lines = [
+        f"{artifact.path}: {_form(artifact)}, {graph} {model_mb:.1f} MB, folder {folder_mb:.1f} MB",
+        f"verified: same answer as the model on {100 * checked['agreement']:.2f}% of "
+        f"{checked['texts']:,} texts of {checked['split']}",
+    ]
+    if checked["accuracy"] is not None:
+        lines[1] += f"; {share(checked['accuracy'])}% right (model {share(checked['model_accuracy'])}%)"
+    if checked.get("calibration_error") is not None:
+        lines.append(
+            f"McNemar's p {checked['accuracy_p_value']:.2g}; expected calibration error "
+            f"{share(checked['calibration_error'])} points (model {share(checked['model_calibration_error'])})"
+        )
+    if unlabeled := checked.get("unlabeled"):
+        lines.append(f"unlabelled: same answer on {share(unlabeled['agreement'])}% of {unlabeled['texts']:,} texts")
+    if mixed := checked.get("mixed"):
+        lines.append(f"in float, for {mixed['bytes'] / 1e6:+.2f} MB: {', '.join(mixed['products'])}")
+    lines += _measured_lines(artifact.manifest)
+    if artifact.manifest.vocabulary is not None:
+        lines.append(_vocabulary_line(artifact.manifest.vocabulary))
+    return "\n".join(lines)
+
+
+def _measured_lines(manifest: Manifest) -> Iterator[str]:
+    """Yield what the artifact itself was measured to score, beside the model that it came from."""
+    metric = manifest.task.primary_metric
+    for split, engines in manifest.measured.items():
+        before = manifest.metrics.get(split) or {}
+        for backend, values in engines.items():
+            same = before.get("n") == values["n"]  # of other texts, a figure beside this one would mislead
+            of_model = f" (model in torch {share(before[metric])}%)" if same else ""
+            score = f"{metric.replace('_', ' ')} {share(values[metric])}% on {values['n']:,} texts of {split}"
+            yield f"the artifact itself, {backend}: {score}{of_model}"
+
+
+def _form(artifact: Artifact) -> str:
+    manifest = artifact.manifest
+    if manifest.precision != "int8":
+        return manifest.precision
+    words = [f"int8 {manifest.int8_scheme}"]
+    words += ["weights of 7 bits"] if manifest.weight_bits == 7 else []
+    words += ["word embeddings of 4 bits"] if manifest.embedding_bits == 4 else []
+    return ", ".join(words)
+
+
+def _vocabulary_line(found: dict[str, Any]) -> str:
+    """Return how a trimmed vocabulary compares with the whole one."""
+    line = f"vocabulary: {found['pieces']:,} of {found['of']:,} pieces"
+    if found["unchanged_tokens"] is not None:
+        line += f"; {share(found['unchanged_tokens'])}% of the tokens of {found['split']} are read as before"
+    if "whole_accuracy" in found:
+        line += f"; {share(found['accuracy'])}% right (with the whole vocabulary {share(found['whole_accuracy'])}%)"
+    return line
 
 
 def read_artifact(path: str | Path, *, check_files: bool = True) -> Artifact:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -28,7 +29,9 @@ from liteft import files
 from liteft.errors import ModelError, RunError, first_line
 from liteft.foreign.folders import RUN_FILE, finished_runs, likely_run
 from liteft.foreign.weights import ADAPTER, BASE, WEIGHTS, require_weights, weights_sha256
+from liteft.results import Result
 from liteft.tasks import Task, task_named
+from liteft.text_tables import aligned, share
 
 __all__ = [
     "ADAPTER",
@@ -42,14 +45,16 @@ __all__ = [
     "model_weights_sha256",
     "read_base",
     "read_run",
+    "runs_table",
 ]
 
 RUN_FORMAT = 1
 MODEL_FOLDER = "model"
+_SPLITS = ("validation", "test")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Run:
+class Run(Result):
     """A finished run: a teacher, a student or a control."""
 
     path: Path
@@ -60,6 +65,14 @@ class Run:
         metric = next((name for name in ("accuracy", "micro_f1") if name in validation), None)
         reached = f", {metric} {validation[metric]:.4f} on validation" if metric else ""
         return f"Run({str(self.path)!r}: {self.info.get('kind')}, {len(self.info.get('labels', ()))} labels{reached})"
+
+    def render(self) -> str:
+        """Return the run as text: its size, and its main metric with 95% intervals."""
+        return runs_table([self])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the run as plain data: its path and what its run.json says."""
+        return {"path": str(self.path), **self.info}
 
     @property
     def kind(self) -> str:
@@ -115,6 +128,29 @@ class Run:
                 f"{self.path} has no readable predictions for split {split!r}.",
                 accepted={"splits": ", ".join(known) or "none"},
             ) from error
+
+
+def runs_table(runs: Sequence[Run]) -> str:
+    """Return a line for each run: its size, and its main metric with a 95% interval."""
+    metric = runs[0].task.primary_metric
+    shown = metric.replace("_", " ")
+    rows: list[tuple[str, ...]] = [
+        ("run", "kind", "parameters", "file MB", *(f"{split} {shown} %" for split in _SPLITS))
+    ]
+    for run in runs:
+        size = (f"{run.info['parameters'] / 1e6:.1f} M", f"{run.info['size_bytes'] / 1e6:.1f}")
+        rows.append((str(run.path), run.kind, *size, *(_cell(run, split, metric) for split in _SPLITS)))
+    lines = [aligned(rows, texts=2), "[ ]: 95% intervals."]
+    lines += [f"warning: {run.path}: {line}" for run in runs for line in run.info.get("warnings", ())]
+    return "\n".join(lines)
+
+
+def _cell(run: Run, split: str, metric: str) -> str:
+    values = run.metrics.get(split) or {}
+    if values.get(metric) is None:
+        return "-"
+    interval = values.get(f"{metric}_interval")
+    return share(values[metric], None if interval is None else (interval[0], interval[1]))
 
 
 def read_run(path: str | Path) -> Run:

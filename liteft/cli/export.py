@@ -44,7 +44,6 @@ def export(
     """
     from liteft.artifact import refuse_artifact
     from liteft.cli.settings import data_of_models, resolve, said_of_model
-    from liteft.cli.summary import artifact_document, artifact_text
     from liteft.data import load_unlabeled
     from liteft.report.gold import find_gold, find_test
     from liteft.report.subjects import find_subjects
@@ -95,4 +94,4 @@ def export(
         progress=console.progress,
     )
     following = ["liteft", "predict", out, "a text", *groups.trusting(trust)]
-    console.result(artifact_text(artifact), artifact_document(artifact), following=following)
+    console.result(artifact.render(), artifact.to_dict(), following=following)

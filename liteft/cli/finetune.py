@@ -33,7 +33,7 @@ def finetune(
 ) -> None:
     """Fine-tune a base on labelled text: the teacher."""
     from liteft.cli.settings import data_arguments, load_data, resolve
-    from liteft.cli.summary import half_size, run_document, runs_table
+    from liteft.cli.summary import half_size
     from liteft.config import require_teacher
 
     start = {"base": base, "from_scratch": from_scratch or None, "size": size, "vocabulary_file": vocabulary_file}
@@ -50,4 +50,4 @@ def finetune(
     run = liteft.finetune(recipe.teacher.base, dataset, out=out, recipe=recipe, progress=console.progress)
     following = ["liteft", "distill", *data_arguments(recipe.data), "--teacher", out]
     following += ["--size", half_size(run), "--out", f"{out.rstrip('/')}-distilled"]
-    console.result(runs_table([run]), run_document(run), following=following)
+    console.result(run.render(), run.to_dict(), following=following)

@@ -112,12 +112,7 @@ def _classify_file(artifact: str, source: str, target: str, console: Console, se
     from liteft.runtime.bulk import predict_file
 
     done = predict_file(artifact, source, target, progress=console.progress, **settings)
-    notes = {"from an earlier run": done.resumed, "without a text": done.refused, "cut": done.truncated}
-    notes["empty"] = done.empty
-    counted = "".join(f", {count:,} {name}" for name, count in notes.items() if count)
-    console.result(
-        f"{done.path}: {done.rows:,} rows{counted}, {done.seconds:.1f} s", {**asdict(done), "path": str(done.path)}
-    )
+    console.result(done.render(), done.to_dict())
 
 
 def _line(prediction: Prediction | None, text: str) -> str:

@@ -11,6 +11,7 @@ from liteft.data.cells import counted
 from liteft.data.lengths import Lengths
 from liteft.data.notes import Words
 from liteft.data.notes import lines as worded_lines
+from liteft.results import Result
 from liteft.tasks import Task
 from liteft.text_tables import aligned
 
@@ -70,7 +71,7 @@ class Overlap:
 
 
 @dataclass(frozen=True)
-class DataCheck:
+class DataCheck(Result):
     """What ``check_dataset`` found.
 
     Attributes:
@@ -109,7 +110,8 @@ class DataCheck:
         return _render(self)
 
     def __repr__(self) -> str:
-        return self.render()
+        rows = sum(split.rows for split in self.splits)
+        return f"DataCheck({self.name}: {rows:,} rows, {len(self.labels)} labels, {len(self.warnings)} warnings)"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the check as plain dicts, lists, numbers and strings, for JSON."""

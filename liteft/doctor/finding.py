@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from liteft.results import Result
+
 __all__ = ["Diagnosis", "Finding", "Status"]
 
 Status = Literal["ok", "off", "problem"]
@@ -31,7 +33,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Diagnosis:
+class Diagnosis(Result):
     """All findings on this machine."""
 
     findings: tuple[Finding, ...]
@@ -61,9 +63,6 @@ class Diagnosis:
             "problems": len(self.problems),
             "findings": [{**asdict(finding), "fix": list(finding.fix)} for finding in self.findings],
         }
-
-    def __str__(self) -> str:
-        return self.render()
 
     def __repr__(self) -> str:
         return f"Diagnosis({len(self.findings)} findings, {len(self.problems)} problems)"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from liteft.frontier.budget import Budget
+from liteft.results import Result
 from liteft.tasks import Task
 from liteft.text_tables import aligned, share
 
@@ -75,7 +76,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Frontier:
+class Frontier(Result):
     """What a search came to.
 
     Attributes:
@@ -166,9 +167,6 @@ class Frontier:
             "machine": self.machine,
             "picture": None if self.picture is None else str(self.picture),
         }
-
-    def __str__(self) -> str:
-        return self.render()
 
     def __repr__(self) -> str:
         winner = "nothing is within the budget" if self.winner is None else f"winner {self.winner.name}"

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from liteft.results import Result
 from liteft.text_tables import aligned
 
 __all__ = ["Form", "Inspection", "Kind", "Operator", "Place", "Product", "Status", "Tensor"]
@@ -95,7 +96,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Inspection:
+class Inspection(Result):
     """What an artifact or an ONNX file consists of.
 
     Attributes:
@@ -168,9 +169,6 @@ class Inspection:
             _table([("engine", "", ""), *map(_place_row, self.places)], texts=3),
         ]
         return "\n\n".join(parts)
-
-    def __str__(self) -> str:
-        return self.render()
 
     def __repr__(self) -> str:
         return f"Inspection({str(self.path)!r}: {self.graph_form}, {len(self.tensors):,} tensors)"

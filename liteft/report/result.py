@@ -10,6 +10,7 @@ from liteft.metrics import PairedTest
 from liteft.report.load import Load
 from liteft.report.subjects import Subject
 from liteft.report.workers import Speed
+from liteft.results import Result
 from liteft.tasks import Task
 from liteft.text_tables import aligned, markdown, share
 
@@ -70,7 +71,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Result):
     """Models side by side.
 
     Attributes:
@@ -141,9 +142,6 @@ class Comparison:
             "load": None if self.load is None else self.load.to_dict(),
             "speeds_in_doubt": self.doubt or None,
         }
-
-    def __str__(self) -> str:
-        return self.render()
 
     def __repr__(self) -> str:
         names = ", ".join(model.subject.name for model in self.models)

@@ -15,6 +15,7 @@ import numpy as np
 
 from liteft.errors import ConfigError, ModelError
 from liteft.metrics import Estimate, paired_interval_over_seeds
+from liteft.results import Result
 from liteft.run import Run
 from liteft.tasks import Task
 from liteft.text_tables import Rows, aligned, markdown
@@ -87,7 +88,7 @@ class SeedsDifference:
 
 
 @dataclass(frozen=True, slots=True)
-class SeedsTable:
+class SeedsTable(Result):
     """Kinds of runs side by side, over seeds.
 
     Attributes:
@@ -134,9 +135,6 @@ class SeedsTable:
             "differences": [difference.to_dict() for difference in self.differences],
             "notes": list(self.notes),
         }
-
-    def __str__(self) -> str:
-        return self.render()
 
     def __repr__(self) -> str:
         return f"SeedsTable({self._title()}, {len(self.rows)} rows)"

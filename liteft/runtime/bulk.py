@@ -16,7 +16,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from liteft import files
 from liteft.data.columns import choose_columns
 from liteft.data.rows import RowFile, Rows, open_rows
 from liteft.errors import ConfigError, DataError, RunError, leave_out, option
+from liteft.results import Result
 from liteft.runtime.classifier import Classifier, OnError, load
 from liteft.runtime.parts import ANOTHER_OUTPUT, RESTART, Parts, open_parts
 from liteft.runtime.row_formats import RowFormat, row_format
@@ -62,7 +63,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Classified:
+class Classified(Result):
     """What ``predict_file`` wrote.
 
     Attributes:
@@ -82,6 +83,17 @@ class Classified:
     truncated: int
     empty: int
     seconds: float
+
+    def render(self) -> str:
+        """Return one line: the output, its rows, and which of them are special."""
+        notes = {"from an earlier run": self.resumed, "without a text": self.refused, "cut": self.truncated}
+        notes["empty"] = self.empty
+        counted = "".join(f", {count:,} {name}" for name, count in notes.items() if count)
+        return f"{self.path}: {self.rows:,} rows{counted}, {self.seconds:.1f} s"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the same as plain data, ready for JSON."""
+        return {**asdict(self), "path": str(self.path)}
 
 
 def predict_file(

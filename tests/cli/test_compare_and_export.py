@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import liteft
 from liteft.artifact import Artifact
-from liteft.cli.summary import artifact_text
 from liteft.doctor import Diagnosis, Finding
 from liteft.tasks import SINGLE_LABEL
 
@@ -82,7 +80,7 @@ def test_the_models_figure_stands_beside_the_artifacts_of_the_same_texts_alone(
     measured = {"test": {"native": {"accuracy": 0.9, "n": texts}}}
     metrics = {"test": {"accuracy": 0.95, "n": 20}}
     manifest = artifact.manifest.model_copy(update={"verification": said, "measured": measured, "metrics": metrics})
-    line = artifact_text(replace(artifact, manifest=manifest)).splitlines()[-1]
+    line = str(replace(artifact, manifest=manifest)).splitlines()[-1]
     assert line == f"the artifact itself, native: accuracy 90.0% on {texts} texts of test{beside}"
 
 
@@ -100,9 +98,7 @@ def test_export_verifies_on_the_chosen_split_in_the_models_label_order(
         handed.append({"source": source, "out": out, **settings})
         verification = {"split": "validation", "texts": 4, "agreement": 1.0, "accuracy": None}
         manifest = artifact.manifest.model_copy(update={"verification": verification})
-        return SimpleNamespace(
-            path=Path(out), manifest=manifest, model_path=artifact.model_path, size_bytes=artifact.size_bytes
-        )
+        return replace(artifact, manifest=manifest)
 
     monkeypatch.setitem(vars(liteft), "export", export)
     words = ["--data", messages, "--text", "said", "--label", "about", "--out", tmp_path / "a"]

@@ -111,5 +111,6 @@ def test_the_check_of_a_data_set_is_shown_whole(reviews: list[dict[str, Any]]) -
     dataset = load_dataset(reviews)
     assert len(repr(dataset)) < 100
     check = check_dataset(dataset)
-    assert str(check) == repr(check) == check.render()
+    assert str(check) == check.render()
+    assert len(repr(check)) < 100 and "\n" not in repr(check)
     assert check.to_dict()["name"] == "data"

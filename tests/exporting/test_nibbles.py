@@ -11,7 +11,6 @@ import onnx
 import pytest
 
 from liteft import config
-from liteft.cli.summary import artifact_text
 from liteft.errors import ArtifactError, ConfigError, LiteftError, ModelError, VerificationError
 from liteft.exporting import Limits, export
 from liteft.exporting.blueprint import Blueprint
@@ -95,7 +94,7 @@ def test_the_artifact_says_so_and_its_table_is_half(workshop: Any, tmp_path: Pat
     tables = [read_classifier(each.model_path).weights["embeddings.word.weight"] for each in (whole, half)]
     assert tables[1].dtype == np.uint8 and 2 * tables[1].nbytes == tables[0].nbytes
     assert read_classifier(half.model_path).spec.embedding_width == tables[0].shape[1]
-    assert "word embeddings of 4 bits" in artifact_text(half)
+    assert "word embeddings of 4 bits" in str(half)
     assert "word embeddings of 4 bits" in (half.path / "card.md").read_text()
 
 
