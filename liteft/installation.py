@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
-__all__ = ["install_hint"]
+__all__ = ["extra_of", "install_hint"]
 
 _EXTRA = re.compile(r"""extra\s*==\s*["']([^"']+)["']""")
+_DEVELOPMENT = ("bench", "dev")
 
 
 def install_hint(*extras: str, flags: str = "") -> str:
@@ -52,6 +53,26 @@ def install_hint(*extras: str, flags: str = "") -> str:
         return f"{install}{shlex.quote(f'liteft{wanted} @ {source}')}"
     asked = _requirements(distribution, extras)
     return install + (" ".join(map(shlex.quote, asked)) or f"LITEFT_CHECKOUT{wanted}")
+
+
+def extra_of(package: str) -> str | None:
+    """Return the extra that brings a package, the one that brings least beside it; None where no extra does.
+
+    Args:
+        package: the name that is imported, as "tomli_w".
+    """
+    from importlib import metadata
+
+    asked: dict[str, list[str]] = {}
+    try:
+        requirements = metadata.requires("liteft") or ()
+    except metadata.PackageNotFoundError:
+        return None
+    for line in requirements:
+        if (of := _EXTRA.search(line)) and of[1] not in _DEVELOPMENT:
+            asked.setdefault(of[1], []).append(re.split(r"[^\w.-]", line, maxsplit=1)[0].lower().replace("-", "_"))
+    bringing = [extra for extra, names in asked.items() if package.lower() in names]
+    return min(bringing, key=lambda extra: len(asked[extra]), default=None)
 
 
 def _direct_url(distribution: Distribution) -> dict[str, Any]:

