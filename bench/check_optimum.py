@@ -88,8 +88,9 @@ def ask_liteft(artifact: Path, texts: list[str]) -> dict[str, Any]:
             "logits": logits.tolist(),
             "labels": [classifier.labels[row.argmax()] for row in logits],
             "manifest": {
-                name: getattr(manifest, name)
-                for name in ("family", "pooling", "paired", "precision", "graph", "graph_form")
+                **{name: getattr(manifest, name) for name in ("family", "pooling", "paired", "graph")},
+                "precision": manifest.form.precision,
+                "graph_form": "function" if manifest.one_node else "flat",
             },
             "versions": manifest.versions,
         }

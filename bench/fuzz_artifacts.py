@@ -114,9 +114,10 @@ def spoil(seed: str, number: int, artifacts: dict[str, Path], folder: Path) -> d
     if target == "manifest":
         _replace(folder / "manifest.json", mutate_json(rng, json.dumps(manifest)))
         return {"artifact": name, "spoiled": target}
-    file = "tokenizer.json" if target == "tokenizer" else manifest["graph_file"]
+    graph = next(name for name in manifest["files"] if name.endswith(".onnx"))
+    file = "tokenizer.json" if target == "tokenizer" else graph
     if target == "bytes":
-        file = rng.choice(["tokenizer.json", manifest["graph_file"]])
+        file = rng.choice(["tokenizer.json", graph])
     content = (folder / file).read_bytes()
     if target == "tokenizer":
         content = mutate_json(rng, content.decode())

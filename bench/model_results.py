@@ -233,8 +233,8 @@ def _artifact(artifact: Artifact, exported: Comparison) -> dict[str, Any]:
     manifest, content = artifact.manifest, exported.to_dict()
     model, written = content["models"]
     return {
-        "precision": manifest.precision,
-        "int8_scheme": manifest.int8_scheme,
+        "precision": manifest.form.precision,
+        "int8_scheme": manifest.form.scheme,
         "graph": manifest.graph,
         "model_mb": artifact.model_path.stat().st_size / 1e6,
         "folder_mb": artifact.size_bytes / 1e6,

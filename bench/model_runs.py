@@ -45,7 +45,7 @@ def find_runs(runs: Path, recipe: Recipe) -> Runs:
     )
     manifest = found.artifact.manifest
     made_of = manifest.verification.get("weights_sha256")
-    if made_of != found.students[0].info["weights_sha256"] or manifest.precision != recipe.export.precision:
+    if made_of != found.students[0].info["weights_sha256"] or manifest.form.precision != recipe.export.precision:
         raise ArtifactError(
             f"{found.artifact.path} is no {recipe.export.precision} artifact of {found.students[0].path}.",
             fix="run liteft distill again: it exports the student that is there",

@@ -32,6 +32,7 @@ from liteft.exporting.calibration import MOST_TEXTS, observe
 from liteft.exporting.quantization import Quantization
 from liteft.exporting.sessions import run_logits
 from liteft.finetuning.model import load_classifier
+from liteft.form import ExportForm
 from liteft.metrics import calibration_error, mcnemar, softmax
 from liteft.run import read_run
 
@@ -117,8 +118,10 @@ def compare(run: Path, data: Path, splits: tuple[str, ...], model: str) -> list[
     ranges["static, mse"] = {product: each.cut("mse") for product, each in histograms.items()}
     for bits in (8, 7):
         suffix = "" if bits == 8 else ", 7 bits"
-        quantizations = {"per_row": Quantization(weight_bits=bits)}
-        quantizations |= {name: Quantization("static", bits, found) for name, found in ranges.items()}
+        quantizations = {"per_row": Quantization(ExportForm(weight_bits=bits))}
+        quantizations |= {
+            name: Quantization(ExportForm(scheme="static", weight_bits=bits), found) for name, found in ranges.items()
+        }
         for name, quantization in quantizations.items():
             if bits == 7 and name not in ("per_row", "static, percentile 99.99", "static, mse"):
                 continue

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # the table below, for type checkers
     from liteft.exporting import export as export
     from liteft.exporting import native_module as native_module
     from liteft.finetuning import finetune as finetune
+    from liteft.form import ExportForm as ExportForm
     from liteft.frontier import Frontier as Frontier
     from liteft.frontier import search as search
     from liteft.inspection import Inspection as Inspection
@@ -50,6 +51,7 @@ _NAMES = {
     "errors": ("LiteftError",),
     "exporting": ("Limits", "export", "native_module"),
     "finetuning": ("finetune",),
+    "form": ("ExportForm",),
     "frontier": ("Frontier", "search"),
     "inspection": ("Inspection", "inspect"),
     "pipeline": ("Distillation", "distill"),

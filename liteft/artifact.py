@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Final, Literal, NoReturn
+from typing import Annotated, Any, Final, Literal, NoReturn, cast
 
 from pydantic import (
     AfterValidator,
@@ -24,13 +24,16 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetPydanticSchema,
     ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     model_validator,
 )
 from pydantic_core import CoreSchema, core_schema
 
 from liteft import files, untrusted
-from liteft.errors import ArtifactError, Hint, ModelError, first_line
+from liteft.errors import ArtifactError, ConfigError, Hint, ModelError, first_line
 from liteft.foreign.folders import RUN_FILE, finished_runs, likely_run
+from liteft.form import ExportForm, Precision
 from liteft.results import Result
 from liteft.tasks import Task, TaskName, task_named
 from liteft.text_tables import share
@@ -42,9 +45,10 @@ __all__ = [
     "FORMAT",
     "Artifact",
     "ArtifactWriter",
-    "GraphFile",
+    "Fallback",
     "Manifest",
     "find_artifact",
+    "graph_file",
     "read_artifact",
     "refuse_artifact",
     "require_replaceable",
@@ -58,8 +62,15 @@ TOKENIZER = "tokenizer.json"
 _BESIDE = (TOKENIZER, "config.json", "tokenizer_config.json", "card.md")
 REQUIRED = (MODEL, *_BESIDE)
 
-# The root, or where transformers.js looks for the graph by its precision.
-GraphFile = Literal["model.onnx", "onnx/model.onnx", "onnx/model_fp16.onnx", "onnx/model_quantized.onnx"]
+# Where transformers.js looks for the graph by its precision: under dtype "fp32", "fp16" and "q8".
+_EDGE_GRAPHS: dict[Precision, str] = {
+    "fp32": "onnx/model.onnx",
+    "fp16": "onnx/model_fp16.onnx",
+    "int8": "onnx/model_quantized.onnx",
+}
+
+Fallback = Literal["weight_only", "float", "8 bits"]
+"""Of a product of an int8 graph: int8 weights multiplied in float, or float weights; of 4-bit words: 8 bits."""
 
 
 _MOST_MANIFEST = 8 << 20  # bytes
@@ -85,9 +96,23 @@ def _different(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+def _checked_form(value: Any, read: ValidatorFunctionWrapHandler) -> ExportForm:
+    """Return the form that a manifest holds. Raises ValueError where its settings exclude each other."""
+    try:
+        return cast("ExportForm", read(value))
+    except ConfigError as error:
+        raise ValueError(error.message) from None
+
+
+StoredForm = Annotated[ExportForm, WrapValidator(_checked_form)]
 FileName = Annotated[str, Field(max_length=1024), AfterValidator(_file_name)]
 Label = Annotated[str, Field(max_length=10_000)]
 Names = Annotated[tuple[str, ...], AfterValidator(_different)]
+
+
+def graph_file(form: ExportForm) -> str:
+    """Return where the folder of an artifact of this form has its graph."""
+    return MODEL if form.target is None else _EDGE_GRAPHS[form.precision]
 
 
 class FileEntry(BaseModel):
@@ -126,15 +151,10 @@ class Manifest(BaseModel):
     embedding_rows: int | None = Field(default=None, gt=0)  # where the tokenizer may give ids beyond
     inputs: Names
     family: str
-    precision: Literal["fp32", "fp16", "int8"]
-    int8_scheme: Literal["per_row", "static"] | None = None  # of the products' activations
-    weight_bits: Literal[7, 8] | None = None  # of the products' int8 weights; None before there was a choice: 8
-    embedding_bits: Literal[4, 8] | None = None  # of an int8 table of words; None before there was a choice: 8
-    float_products: dict[str, Literal["weight_only", "float"]] = {}  # of an int8 graph, by name
-    calibration: dict[str, Any] | None = None  # of static int8: texts, split, method
+    form: StoredForm  # as it was asked for
+    fallbacks: dict[str, Fallback] = {}  # what ``form.mixed`` left out of it, by the name of its weights
+    calibration: dict[str, Any] | None = None  # of static int8: texts, split, percentile
     graph: Literal["built", "traced"]
-    graph_form: Literal["function", "flat"] = "flat"  # one node, whose definition is a function in the file, or many
-    graph_file: GraphFile = "model.onnx"
     files: dict[FileName, FileEntry] = Field(max_length=_MOST_FILES)
     metrics: dict[str, Any] = {}  # of the model in torch, by split
     measured: dict[str, dict[str, Any]] = {}  # of this artifact, by split and backend
@@ -143,6 +163,16 @@ class Manifest(BaseModel):
     teacher: dict[str, Any] | None = None
     data: dict[str, Any] | None = None
     versions: dict[str, str] = {}
+
+    @property
+    def graph_file(self) -> str:
+        """The graph's path in the folder."""
+        return graph_file(self.form)
+
+    @property
+    def one_node(self) -> bool:
+        """Whether the graph is one node, whose definition is a function in the file, instead of many."""
+        return self.graph == "built" and not self.form.flat
 
     @model_validator(mode="after")
     def _check_labels(self) -> Manifest:
@@ -160,7 +190,9 @@ class Artifact(Result):
 
     def __repr__(self) -> str:
         size = f"{self.size_bytes / 1e6:.1f} MB"
-        return f"Artifact({str(self.path)!r}: {self.manifest.precision}, {len(self.manifest.labels)} labels, {size})"
+        return (
+            f"Artifact({str(self.path)!r}: {self.manifest.form.precision}, {len(self.manifest.labels)} labels, {size})"
+        )
 
     def render(self) -> str:
         """Return lines: what the artifact is, and how its verification came out."""
@@ -236,7 +268,7 @@ def _text(artifact: Artifact) -> str:
     model_mb, folder_mb = artifact.model_path.stat().st_size / 1e6, artifact.size_bytes / 1e6
     graph = artifact.manifest.graph_file
     lines = [
-        f"{artifact.path}: {_form(artifact)}, {graph} {model_mb:.1f} MB, folder {folder_mb:.1f} MB",
+        f"{artifact.path}: {artifact.manifest.form.describe()}, {graph} {model_mb:.1f} MB, folder {folder_mb:.1f} MB",
         f"verified: same answer as the model on {100 * checked['agreement']:.2f}% of "
         f"{checked['texts']:,} texts of {checked['split']}",
     ]
@@ -267,16 +299,6 @@ def _measured_lines(manifest: Manifest) -> Iterator[str]:
             of_model = f" (model in torch {share(before[metric])}%)" if same else ""
             score = f"{metric.replace('_', ' ')} {share(values[metric])}% on {values['n']:,} texts of {split}"
             yield f"the artifact itself, {backend}: {score}{of_model}"
-
-
-def _form(artifact: Artifact) -> str:
-    manifest = artifact.manifest
-    if manifest.precision != "int8":
-        return manifest.precision
-    words = [f"int8 {manifest.int8_scheme}"]
-    words += ["weights of 7 bits"] if manifest.weight_bits == 7 else []
-    words += ["word embeddings of 4 bits"] if manifest.embedding_bits == 4 else []
-    return ", ".join(words)
 
 
 def _vocabulary_line(found: dict[str, Any]) -> str:
@@ -365,7 +387,7 @@ class ArtifactWriter:
             ArtifactError: a required file is missing.
             pydantic.ValidationError: a field is missing, unknown or of the wrong type (a caller's mistake).
         """
-        required = (fields.get("graph_file", MODEL), *_BESIDE)
+        required = (graph_file(fields["form"]), *_BESIDE)
         for name in required:
             if not (self.folder / name).is_file():
                 raise ArtifactError(f"the artifact lacks {name}.", accepted={"needed": ", ".join(required)})

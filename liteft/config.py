@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast, get_args
 
@@ -18,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from liteft import files
 from liteft.errors import ConfigError, Hint, closest, option
 from liteft.field_words import field_words
+from liteft.form import Calibration, EmbeddingBits, ExportForm, Precision, Scheme, Target, WeightBits
 from liteft.tasks import TaskName
 
 __all__ = [
@@ -166,19 +168,39 @@ class StudentRecipe(TrainingRecipe):
 
 
 class ExportRecipe(_Table):
-    """The artifact: its precision, how int8 is done and judged, and the form of its graph."""
+    """The artifact: its form (``liteft.ExportForm``), what it may lose, and the vocabulary that it keeps."""
 
-    precision: Literal["fp32", "fp16", "int8"] = "int8"
-    scheme: Literal["per_row", "static"] = Field(default="per_row", description="of int8's activations")
-    calibration: Literal["percentile", "mse"] = Field(default="percentile", description="of static int8's ranges")
-    weight_bits: Literal[7, 8] = Field(default=8, description="of int8's products; 7 for x86-64 without VNNI")
-    embedding_bits: Literal[4, 8] = Field(default=8, description="of int8's word embeddings")
+    precision: Precision = ExportForm.precision
+    scheme: Scheme | None = Field(default=ExportForm.scheme, description="of int8's activations")
+    calibration: Calibration | None = Field(default=ExportForm.calibration, description="of static int8's ranges")
+    weight_bits: WeightBits | None = Field(
+        default=ExportForm.weight_bits, description="of int8's products; 7 for x86-64 without VNNI"
+    )
+    embedding_bits: EmbeddingBits | None = Field(
+        default=ExportForm.embedding_bits, description="of int8's word embeddings"
+    )
+    mixed: bool = Field(
+        default=ExportForm.mixed, description="keep the most sensitive products in float until int8 is within limits"
+    )
+    flat: bool = Field(default=ExportForm.flat, description="standard nodes only, for tools that do not know functions")
+    target: Target | None = Field(default=ExportForm.target, description="edge: flat, laid out for transformers.js")
     tolerance: float = Field(default=0.5, ge=0, le=100, description="points of accuracy that may be lost")
-    mixed: bool = Field(default=False, description="keep the products to blame in float until int8 is within limits")
-    flat: bool = Field(default=False, description="standard nodes only, for tools that do not know functions")
     vocabulary: int | None = Field(default=None, gt=0, description="pieces to keep at most; None keeps all")
     fill_vocabulary: bool = Field(default=False, description="as many pieces as that, unused ones too")
-    target: Literal["edge"] | None = Field(default=None, description="edge: flat, laid out for transformers.js")
+
+    @property
+    def form(self) -> ExportForm:
+        """The form that is asked for.
+
+        Raises:
+            ConfigError: settings that exclude each other.
+        """
+        return ExportForm(**{field.name: getattr(self, field.name) for field in fields(ExportForm)})
+
+    @property
+    def trimming(self) -> tuple[int | None, bool]:
+        """Pieces of the vocabulary to keep at most, and whether unused ones fill it; (None, False) keeps all."""
+        return self.vocabulary, self.vocabulary is not None and self.fill_vocabulary
 
 
 class SearchRecipe(_Table):
@@ -189,7 +211,7 @@ class SearchRecipe(_Table):
     max_drop: float | None = Field(default=None, ge=0, le=100, description="points below the teacher on validation")
     layers: list[Annotated[int, Field(gt=0)]] | None = Field(default=None, description="None: up to the teacher's")
     widths: list[Annotated[int, Field(gt=0)]] | None = Field(default=None, description="None: the widest that fits")
-    embedding_bits: list[Literal[4, 8]] = Field(default=[8, 4], min_length=1, description="of int8's words, to try")
+    embedding_bits: list[EmbeddingBits] = Field(default=[8, 4], min_length=1, description="of int8's words, to try")
     quantized_epochs: float = Field(default=2.0, ge=0, le=1000, description="where only rounding loses too much; 0 off")
     margin: float = Field(default=3.0, ge=0, description="points that a student may still gain after half its steps")
 

@@ -18,7 +18,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from liteft.arguments import checked_callbacks, checked_progress, require_path
-from liteft.artifact import MANIFEST, Artifact, read_artifact, require_replaceable
+from liteft.artifact import MANIFEST, Artifact, Manifest, read_artifact, require_replaceable
 from liteft.config import (
     ExportRecipe,
     Recipe,
@@ -34,7 +34,7 @@ from liteft.data.trainable import resolve_data
 from liteft.distillation import distill_students
 from liteft.distillation.teachers import Base, Teacher, find_teacher, with_labels
 from liteft.errors import ConfigError, option
-from liteft.exporting import Limits, check_form, export, form_differences, refuse_another
+from liteft.exporting import Limits, export, refuse_another, trimming_of
 from liteft.finetuning import finetune
 from liteft.run import RUN_FILE, Run, read_run
 
@@ -128,8 +128,6 @@ def distill(
         raise ConfigError("no data were named.", fix=option("data", "FILE_OR_FOLDER"))
     dataset = resolve_data(data if data is not None else str(recipe.data.source), recipe)
     if stage == "artifact":  # before hours of training
-        form = recipe.export
-        check_form(form.precision, form.scheme, form.weight_bits, form.embedding_bits, form.calibration, form.mixed)
         _check_place(out, recipe, overwrite=overwrite)
     if stage == "teacher":
         found = find_teacher(teacher, dataset=dataset, recipe=recipe, progress=told)
@@ -166,12 +164,13 @@ def _resolved(recipe: Recipe | None, settings: Mapping[str, Any]) -> Recipe:
 
 
 def _check_place(out: Path, recipe: Recipe, *, overwrite: bool) -> None:
-    """Refuse an artifact that would have to be replaced, before hours of training."""
+    """Refuse a form that excludes itself, or an artifact that would have to be replaced, before hours of training."""
     artifact, student = out / "artifact", out / "student"
+    form = recipe.export.form
     require_replaceable(artifact)
     if not overwrite:
         trained = str(read_run(student).info["weights_sha256"]) if (student / RUN_FILE).is_file() else None
-        refuse_another(artifact, recipe.export, trained)
+        refuse_another(artifact, form, trained, trimming=recipe.export.trimming)
 
 
 def export_student(
@@ -196,29 +195,18 @@ def export_student(
     settings = recipe.export
     if (out / MANIFEST).is_file():
         stored = read_artifact(out)
-        checked = stored.manifest.verification
-        same = checked.get("weights_sha256") == student.info["weights_sha256"]
-        # a stricter gate may refuse what a laxer one passed
-        as_strict = checked.get("limits", {}).get("accuracy_drop", 0.0) <= settings.tolerance / 100 + 1e-9
-        if same and as_strict and not form_differences(stored.manifest, settings):
+        if _is_asked_for(stored.manifest, student, settings):
             return stored
     unlabeled = None if recipe.student.unlabeled is None else load_unlabeled(recipe.student.unlabeled)
     texts = [each for each in (data.train, unlabeled) if each is not None]
     return export(
         student,
         out,
-        precision=settings.precision,
-        scheme=settings.scheme,
-        weight_bits=settings.weight_bits,
-        embedding_bits=settings.embedding_bits,
+        form=settings.form,
         calibrate=data.train,
-        calibration=settings.calibration,
-        mixed=settings.mixed,
-        flat=settings.flat,
         vocabulary=settings.vocabulary,
         fill_vocabulary=settings.fill_vocabulary,
         texts=None if settings.vocabulary is None else texts,
-        target=settings.target,
         verify=data.validation,
         unlabeled=unlabeled,
         test=data.splits.get("test") if tested else None,
@@ -226,4 +214,16 @@ def export_student(
         overwrite=overwrite,
         trust=trust,
         progress=progress,
+    )
+
+
+def _is_asked_for(stored: Manifest, student: Run, settings: ExportRecipe) -> bool:
+    """Say whether an artifact is the one that a recipe asks for: same form and weights, judged at least as strictly."""
+    checked = stored.verification
+    judged = checked.get("limits", {}).get("accuracy_drop", 0.0)
+    return (
+        stored.form == settings.form
+        and trimming_of(stored) == settings.trimming
+        and checked.get("weights_sha256") == student.info["weights_sha256"]
+        and judged <= settings.tolerance / 100 + 1e-9
     )

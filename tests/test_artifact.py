@@ -19,11 +19,13 @@ from liteft.artifact import (
     Artifact,
     ArtifactWriter,
     find_artifact,
+    graph_file,
     read_artifact,
     refuse_artifact,
     writing_artifact,
 )
 from liteft.errors import ArtifactError, ModelError
+from liteft.form import ExportForm
 
 FIELDS: dict[str, Any] = {
     "task": "single_label",
@@ -36,7 +38,7 @@ FIELDS: dict[str, Any] = {
     "pad_id": 0,
     "inputs": ("input_ids", "attention_mask"),
     "family": "bert",
-    "precision": "fp32",
+    "form": ExportForm("fp32"),
     "graph": "built",
 }
 
@@ -53,7 +55,7 @@ def fill(writer: ArtifactWriter, model: bytes = b"a graph") -> None:
 def write(path: Path, model: bytes = b"a graph", **fields: Any) -> Artifact:
     with writing_artifact(path) as writer:
         fill(writer, model)
-        graph = writer.folder / str(fields.get("graph_file", "model.onnx"))
+        graph = writer.folder / graph_file((FIELDS | fields)["form"])
         graph.parent.mkdir(exist_ok=True)
         (writer.folder / "model.onnx").rename(graph)
         writer.seal(**(FIELDS | fields))
@@ -97,12 +99,11 @@ def test_what_was_sealed_is_read_back(artifact: Artifact) -> None:
     assert artifact.model_path.read_bytes() == b"a graph"
 
 
-def test_an_artifact_that_does_not_say_its_graphs_form_is_flat(edit: Callable[..., Path]) -> None:
-    path = edit() / "manifest.json"
-    content = json.loads(path.read_text())
-    assert content.pop("graph_form") == "flat"  # written by every version that knows the other form
-    path.write_text(json.dumps(content))
-    assert read_artifact(path.parent).manifest.graph_form == "flat"
+@pytest.mark.parametrize(
+    "form", [{"precision": "int4"}, {"precision": "fp32", "scheme": "static"}, {"weight_bits": "8"}, {"colour": "red"}]
+)
+def test_a_manifest_with_a_form_that_cannot_be_is_refused(edit: Callable[..., Path], form: dict[str, Any]) -> None:
+    assert "does not fit format 1: form" in refused(edit(form=form))
 
 
 def test_its_tokenizer_cuts_as_the_manifest_says(artifact: Artifact) -> None:
@@ -164,7 +165,7 @@ def test_sealing_without_a_needed_file_names_it(tmp_path: Path, name: str) -> No
 
 @pytest.mark.parametrize("name", ["README.md", ".git/HEAD", "onnx/notes.txt", "empty/", "link"])
 def test_an_artifact_with_files_that_no_export_wrote_is_not_replaced(tmp_path: Path, name: str) -> None:
-    path = write(tmp_path / "a", graph_file="onnx/model.onnx").path
+    path = write(tmp_path / "a", form=ExportForm("fp32", target="edge")).path
     other = path / name
     if name.endswith("/"):
         other.mkdir()
@@ -175,7 +176,7 @@ def test_an_artifact_with_files_that_no_export_wrote_is_not_replaced(tmp_path: P
         other.write_text("mine")
     before = {each: each.stat().st_mtime_ns for each in path.rglob("*")}
     with pytest.raises(ArtifactError, match="contains files that are not part of the artifact there") as caught:
-        write(path, graph_file="onnx/model.onnx")
+        write(path, form=ExportForm("fp32", target="edge"))
     shown = ".git" if name == ".git/HEAD" else name.rstrip("/")
     assert caught.value.accepted == {"not in its manifest": shown}
     assert {each: each.stat().st_mtime_ns for each in path.rglob("*")} == before
@@ -232,7 +233,7 @@ def test_sealing_again_takes_in_what_changed(tmp_path: Path) -> None:
     assert read_artifact(tmp_path / "a").manifest.metrics == {"test": {"accuracy": 0.9}}
 
 
-@pytest.mark.parametrize("wrong", [{"labels": ()}, {"max_tokens": 0}, {"precision": "int4"}, {"colour": "red"}])
+@pytest.mark.parametrize("wrong", [{"labels": ()}, {"max_tokens": 0}, {"pooling": "max"}, {"colour": "red"}])
 def test_a_manifest_that_fits_no_reader_is_never_written(tmp_path: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         write(tmp_path / "a", **wrong)

@@ -49,7 +49,7 @@ def test_the_demo_ends_in_a_verified_artifact_and_a_table_of_four_models(tmp_pat
     assert scores["artifact"] > 0.8 > made.comparison.majority
     assert scores["teacher"] > 0.8
     artifact = read_artifact(tmp_path / "artifact")
-    assert artifact.manifest.precision == "int8"
+    assert artifact.manifest.form.precision == "int8"
     assert artifact.manifest.verification
     shown = {text: prediction.label for text, prediction in made.predictions}
     wanted = ["delivery", "billing", "product_question", "technical"]

@@ -15,16 +15,17 @@ pytest.importorskip("torch", reason="the whole way needs the extra 'train'")
 from liteft import pipeline
 from liteft.config import make_recipe
 from liteft.errors import ArtifactError, ConfigError
+from liteft.form import ExportForm
 from tests.test_artifact import write
 
 STORED = {
     "verification": {"weights_sha256": "1" * 64},
-    "precision": "int8",
-    "int8_scheme": "per_row",
-    "graph_form": "function",
+    "form": ExportForm(),
 }
-STATIC = {"int8_scheme": "static", "weight_bits": 8, "calibration": {"method": "percentile"}}
-EDGE = {"graph_form": "flat", "graph_file": "onnx/model_quantized.onnx"}
+FLAT = {"form": ExportForm(flat=True)}
+STATIC = {"form": ExportForm(scheme="static")}
+NARROW = {"form": ExportForm(weight_bits=7)}
+EDGE = {"form": ExportForm(target="edge")}
 
 
 @pytest.mark.parametrize(
@@ -32,22 +33,23 @@ EDGE = {"graph_form": "flat", "graph_file": "onnx/model_quantized.onnx"}
     [
         ({}, {}, False),
         ({}, {"flat": True}, True),
-        ({"graph_form": "flat"}, {}, True),
-        ({"graph_form": "flat"}, {"flat": True}, False),
-        ({"graph_form": "flat", "graph": "traced"}, {}, False),
+        (FLAT, {}, True),
+        (FLAT, {"flat": True}, False),
+        ({"graph": "traced"}, {}, False),
         ({}, {"precision": "fp16"}, True),
-        ({"int8_scheme": "per_row"}, {}, False),
-        ({"int8_scheme": "per_row"}, {"scheme": "static"}, True),
+        ({}, {"scheme": "static"}, True),
         (STATIC, {}, True),
         (STATIC, {"scheme": "static"}, False),
         (STATIC, {"scheme": "static", "calibration": "mse"}, True),
-        ({"int8_scheme": "per_row"}, {"weight_bits": 7}, True),
-        ({"int8_scheme": "per_row", "weight_bits": 7}, {"weight_bits": 7}, False),
-        ({"int8_scheme": "per_row", "weight_bits": 7}, {}, True),
-        ({"int8_scheme": "per_row", "float_products": {"layers.0.attention.output": "float"}}, {}, True),
-        ({"int8_scheme": "per_row", "float_products": {"layers.0.attention.output": "float"}}, {"mixed": True}, False),
-        ({"int8_scheme": "per_row", "embedding_bits": 8}, {"mixed": True, "embedding_bits": 4}, False),
-        ({"int8_scheme": "per_row", "embedding_bits": 8}, {"embedding_bits": 4}, True),
+        ({}, {"weight_bits": 7}, True),
+        (NARROW, {"weight_bits": 7}, False),
+        (NARROW, {}, True),
+        ({"form": ExportForm(mixed=True)}, {}, True),
+        ({"form": ExportForm(mixed=True), "fallbacks": {"layers.0.attention.output": "float"}}, {"mixed": True}, False),
+        ({}, {"embedding_bits": 4}, True),
+        ({}, {"vocabulary": 9}, True),
+        ({"vocabulary": {"trimmed": "at export", "most": 9, "filled": False}}, {"vocabulary": 9}, False),
+        ({"vocabulary": {"trimmed": "before training", "most": 9}}, {}, False),
         ({}, {"target": "edge"}, True),
         (EDGE, {"target": "edge"}, False),
         (EDGE, {"target": "edge", "precision": "fp32"}, True),
@@ -65,8 +67,7 @@ def test_an_artifact_is_made_again_where_it_is_not_what_the_recipe_says(
     data: Any = SimpleNamespace(validation=None, train=None, splits={})
     pipeline.export_student(student, tmp_path / "artifact", make_recipe({"export": export}), data, None)
     assert len(made) == again
-    assert not again or made[0]["flat"] == export.get("flat", False)
-    assert not again or made[0]["scheme"] == export.get("scheme", "per_row")
+    assert not again or made[0]["form"] == make_recipe({"export": export}).export.form
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,7 @@ def test_the_whole_ways_export_is_judged_by_the_recipe_and_calibrated_on_trainin
     data: Any = SimpleNamespace(validation="validation", train="train", splits={"test": "test"})
     pipeline.export_student(SimpleNamespace(info={}), tmp_path / "artifact", recipe, data, None, trust=True)  # type: ignore[arg-type]
     assert made[0]["trust"] is True
-    assert (made[0]["verify"], made[0]["calibrate"], made[0]["mixed"]) == ("validation", "train", True)
+    assert (made[0]["verify"], made[0]["calibrate"], made[0]["form"].mixed) == ("validation", "train", True)
     assert made[0]["test"] == "test"
     assert made[0]["limits"].accuracy_drop == pytest.approx(0.015)
     assert made[0]["unlabeled"].texts == ["a text", "another"]

@@ -53,13 +53,13 @@ def export(
     refuse_artifact(source)
     console = output.console()
     on, how = data_of_models(recipe, [source])
-    said, chosen = said_of_model(labels, task, reading.pair), recipe.export
+    said, chosen, asked = said_of_model(labels, task, reading.pair), recipe.export, recipe.export.form
     subjects = find_subjects([source], said=said)
     gold = find_gold(on, subjects, split=split, settings=how)
     (subject,) = gold.subjects
     for note in gold.named:
         console.progress(note)
-    static = chosen.precision == "int8" and chosen.scheme == "static"
+    static = asked.scheme == "static"
     import liteft
 
     more = None if unlabeled is None else load_unlabeled(unlabeled)
@@ -73,18 +73,11 @@ def export(
         paired=None if subject.own else said.paired,
         labels=said.labels if subject.own else subject.labels,
         max_tokens=max_tokens,
-        precision=chosen.precision,
-        scheme=chosen.scheme,
-        weight_bits=chosen.weight_bits,
-        embedding_bits=chosen.embedding_bits,
+        form=asked,
         calibrate=train if static else None,
-        calibration=chosen.calibration,
-        mixed=chosen.mixed,
-        flat=chosen.flat,
         vocabulary=chosen.vocabulary,
         fill_vocabulary=chosen.fill_vocabulary,
         texts=[each for each in (train, more) if each is not None],
-        target=chosen.target,
         verify=gold.split,
         unlabeled=more,
         test=test,

@@ -14,8 +14,6 @@ Source: Jacob et al. 2018, section 3, arXiv:1712.05877; straight-through gradien
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -25,28 +23,14 @@ from liteft.encoder.modules import is_quantized
 from liteft.errors import ConfigError, option
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import LoadedClassifier, uses_type_ids
+from liteft.form import ExportForm
 
-__all__ = ["FakeQuantization", "QuantizedForm", "check_layers", "rounded_channels", "rounded_nibbles", "rounded_rows"]
+__all__ = ["FakeQuantization", "check_layers", "rounded_channels", "rounded_nibbles", "rounded_rows"]
 
 _MOST = {8: 127, 7: 64}
 _SMALLEST_SCALE = 1e-30
 _OUTSIDE = 1e-4  # share of the values on each side that a calibrated range may leave out
 _SAMPLED = 65536  # values that a range is calibrated on, of each batch
-
-
-@dataclass(frozen=True, slots=True)
-class QuantizedForm:
-    """What the int8 graph will be.
-
-    Attributes:
-        scheme: of the activations.
-        weight_bits: of the products' weights.
-        embedding_bits: of the table of words; other tables have 8.
-    """
-
-    scheme: Literal["per_row", "static"]
-    weight_bits: Literal[7, 8]
-    embedding_bits: Literal[4, 8]
 
 
 def rounded_channels(weight: Tensor, largest: int = 127) -> Tensor:
@@ -105,7 +89,7 @@ class FakeQuantization:
 
     Args:
         loaded: the classifier; its weights are not changed.
-        form: of the graph.
+        form: of the artifact: int8.
         texts: real ones, to calibrate the ranges of "static" on; single texts, or with ``pairs``.
         pairs: second texts.
 
@@ -119,7 +103,7 @@ class FakeQuantization:
     def __init__(
         self,
         loaded: LoadedClassifier,
-        form: QuantizedForm,
+        form: ExportForm,
         texts: Sequence[str],
         pairs: Sequence[str] | None = None,
     ) -> None:
@@ -133,9 +117,9 @@ class FakeQuantization:
         types = None if typed else tables.pop("token_type_embeddings", None)
         self.ranges = self._calibrated(loaded, texts, pairs) if form.scheme == "static" else {}
         for name, layer in self._layers.items():
-            layer.forward = _linear(layer, _MOST[form.weight_bits], self.ranges.get(name))  # type: ignore[method-assign]
+            layer.forward = _linear(layer, _MOST[form.weight_bits or 8], self.ranges.get(name))  # type: ignore[method-assign]
         for name, table in tables.items():
-            bits = form.embedding_bits if "word" in name else 8
+            bits = form.table_bits("word" if "word" in name else "")
             added = types if "position" in name else None
             table.forward = _lookup(table, bits, added)  # type: ignore[method-assign]
         self._replaced: list[nn.Module] = [*self._layers.values(), *tables.values()]

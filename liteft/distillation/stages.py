@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from transformers import set_seed
 from liteft import files
 from liteft.config import StudentRecipe
 from liteft.data import Dataset
-from liteft.distillation.fake_quantization import FakeQuantization, QuantizedForm
+from liteft.distillation.fake_quantization import FakeQuantization
 from liteft.distillation.pool import Pool, teacher_runs
 from liteft.distillation.relations import LastProjections
 from liteft.distillation.teachers import Teacher
@@ -39,6 +39,7 @@ from liteft.finetuning.context import RunContext
 from liteft.finetuning.fit import fit
 from liteft.finetuning.model import LoadedClassifier
 from liteft.finetuning.trainer import ClassifierTrainer, steps_per_epoch
+from liteft.form import ExportForm
 
 __all__ = ["train_student"]
 
@@ -54,7 +55,7 @@ def train_student(
     recipe: StudentRecipe,
     context: RunContext,
     *,
-    form: QuantizedForm,
+    form: ExportForm,
     kind: str,
 ) -> dict[str, Any]:
     """Train a student in place and return what came out of it.
@@ -83,7 +84,7 @@ def train_student(
             training.match(recipe)
             recipe = recipe.model_copy(update={"hidden_weight": 0.0, "relation_weight": 0.0})
     if not recipe.epochs:
-        return training.quantize(recipe, form, extra) | {"quantized": asdict(form)}
+        return training.quantize(recipe, form, extra) | {"quantized": form.rounding}
     steps = recipe.max_steps or _steps(pool.rows, recipe, recipe.epochs)
     recipe = recipe.model_copy(update={"max_steps": steps + extra})
     rates = recipe.learning_rates or [recipe.learning_rate]
@@ -99,7 +100,7 @@ def train_student(
     if not recipe.quantized_epochs:
         return found[best] | {"search": search}
     stats = training.quantize(recipe, form, 0)
-    return stats | {"search": search, "float": found[best], "quantized": asdict(form)}
+    return stats | {"search": search, "float": found[best], "quantized": form.rounding}
 
 
 def _steps(rows: int, recipe: StudentRecipe, epochs: float) -> int:
@@ -131,7 +132,7 @@ class _Training:
         """Stage 2 with one learning rate, from the weights ``start`` where several are tried."""
         return self._fit(recipe, self.folder(recipe.learning_rate), logits=True, start=start)
 
-    def quantize(self, recipe: StudentRecipe, form: QuantizedForm, extra: int) -> dict[str, Any]:
+    def quantize(self, recipe: StudentRecipe, form: ExportForm, extra: int) -> dict[str, Any]:
         """The last stage: what was learned, as int8 will compute it, by logits alone.
 
         Ranges are calibrated on the weights at hand. ``extra`` steps make up for a stage that a control has not had.

@@ -21,7 +21,7 @@ from liteft import files
 from liteft.config import Recipe, StudentRecipe
 from liteft.data import Dataset, Split, load_unlabeled
 from liteft.data.trainable import report_check, require_trainable
-from liteft.distillation.fake_quantization import QuantizedForm, check_layers
+from liteft.distillation.fake_quantization import check_layers
 from liteft.distillation.initial import create_student
 from liteft.distillation.pool import training_pool
 from liteft.distillation.stages import train_student
@@ -38,6 +38,7 @@ from liteft.finetuning.run_folder import (
     writing_run,
 )
 from liteft.finetuning.trainer import Progress
+from liteft.form import ExportForm
 from liteft.run import ADAPTER, Run, model_weights_sha256, read_run
 from liteft.trimming import prove_trimming, trim_classifier, trimming_text, write_tokenizer_files
 
@@ -88,18 +89,18 @@ def distill_one(
         "student": _own_hash(loaded.path) if student.student else None,
         "unlabeled": _unlabeled_hash(student.unlabeled),
     }
-    form = QuantizedForm(recipe.export.scheme, recipe.export.weight_bits, recipe.export.embedding_bits)
+    form = recipe.export.form
     if student.quantized_epochs:
-        if recipe.export.precision != "int8":
+        if form.precision != "int8":
             raise ConfigError(
-                f"quantized_epochs trains for int8, and export.precision is {recipe.export.precision}.",
+                f"quantized_epochs trains for int8, and export.precision is {form.precision}.",
                 fix=[
                     Hint('[export] precision = "int8", in the recipe', "--precision int8"),
                     option("student.quantized_epochs", 0),
                 ],
             )
         check_layers(loaded)
-        inputs["quantized"] = f"{form.scheme}, weights of {form.weight_bits} and words of {form.embedding_bits} bits"
+        inputs["quantized"] = form.describe()
     context = RunContext(out, progress, callbacks)
     with writing_run(context.state, out):
         finished = open_run_in_all(context.state, out, recipe, inputs, table="student")
@@ -114,7 +115,7 @@ def _train(
     dataset: Dataset,
     loaded: LoadedClassifier,
     student: StudentRecipe,
-    form: QuantizedForm,
+    form: ExportForm,
     kind: Kind,
     show_check: bool,
 ) -> None:

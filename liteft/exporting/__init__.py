@@ -8,19 +8,16 @@ graph has, and `calibration` finds the ranges of the static kind. `verify` compa
 `torch_module` gives an artifact back to torch. `tables` stores embeddings.
 """
 
-from liteft.exporting.exporter import check_form, export
+from liteft.exporting.exporter import export
 from liteft.exporting.limits import Limits
-from liteft.exporting.precision import Precision
-from liteft.exporting.replacing import form_differences, refuse_another
+from liteft.exporting.replacing import refuse_another, trimming_of
 from liteft.exporting.torch_module import NativeModule, native_module
 
 __all__ = [
     "Limits",
     "NativeModule",
-    "Precision",
-    "check_form",
     "export",
-    "form_differences",
     "native_module",
     "refuse_another",
+    "trimming_of",
 ]

@@ -15,9 +15,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from liteft.artifact import Fallback
 from liteft.encoded import Encoded
 from liteft.exporting.blueprint import Blueprint
-from liteft.exporting.quantization import WORDS, Cure, Quantization
+from liteft.exporting.quantization import WORDS, Quantization
 from liteft.exporting.sessions import run_logits
 from liteft.tasks import Task
 
@@ -41,7 +42,7 @@ class Effect:
     product: str
     divergence: float
     changed: float
-    cure: Cure
+    cure: Fallback
     bytes_added: int
 
     @property
@@ -71,24 +72,24 @@ def rank_products(
         task: how labels are chosen.
         progress: called with a line of text now and then.
     """
-    names = [name for name in blueprint.products if quantization.form(name) == "int8"]
+    names = [name for name in blueprint.products if quantization.storage(name) == "int8"]
     if progress is not None:
         progress(f"quantizing {len(names)} products one at a time, on {len(encoded):,} texts")
     exact = blueprint.flat("fp32")
     reference, size = run_logits(exact, encoded), exact.ByteSize()
     chosen = task.decide(reference)
     effects = []
-    for name in [*names, *([WORDS] if quantization.embedding_bits == 4 else [])]:
+    for name in [*names, *([WORDS] if quantization.table_bits("word") == 4 else [])]:
         alone = replace(quantization, only=name)
         graph = blueprint.flat("int8", alone)
         logits = run_logits(graph, encoded)
         apart = task.divergence(reference, logits)
         changed = float((~task.same(task.decide(logits), chosen)).mean())
         if name == WORDS:
-            coarse = blueprint.flat("int8", replace(alone, embedding_bits=8))
+            coarse = blueprint.flat("int8", alone.falling_back(WORDS, "8 bits"))
             effects.append(Effect(name, apart, changed, "8 bits", coarse.ByteSize() - graph.ByteSize()))
             continue
-        weights_alone = run_logits(blueprint.flat("int8", alone.keeping(name, "weight_only")), encoded)
+        weights_alone = run_logits(blueprint.flat("int8", alone.falling_back(name, "weight_only")), encoded)
         cured = task.divergence(reference, weights_alone) <= _CURED * apart
         effects.append(
             Effect(name, apart, changed, *(("weight_only", 0) if cured else ("float", size - graph.ByteSize())))

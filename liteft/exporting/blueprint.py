@@ -13,13 +13,13 @@ from liteft.errors import ModelError, option
 from liteft.exporting import sizes
 from liteft.exporting.builder import GraphBuilder
 from liteft.exporting.graph import build_model, emit_classifier
-from liteft.exporting.precision import Precision
 from liteft.exporting.quantization import Quantization
 from liteft.exporting.rewriting import find_products, store_half, store_int8
 from liteft.exporting.traced import trace_model
 from liteft.exporting.weights import EncoderWeights, find_spec, read_weights
 from liteft.exporting.wrapping import wrap_model
 from liteft.finetuning.model import LoadedClassifier
+from liteft.form import Precision
 
 __all__ = ["Blueprint"]
 

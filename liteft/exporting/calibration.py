@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx
@@ -27,12 +27,12 @@ from liteft.encoded import Encoded
 from liteft.errors import DataError, Hint, option
 from liteft.exporting.quantization import Range
 from liteft.exporting.sessions import new_session, token_batches
+from liteft.form import Calibration
 
 __all__ = [
     "FEWEST_TEXTS",
     "MOST_TEXTS",
     "PERCENTILE",
-    "Calibration",
     "Histogram",
     "calibrate_ranges",
     "mse_range",
@@ -40,7 +40,6 @@ __all__ = [
     "percentile_range",
 ]
 
-Calibration = Literal["percentile", "mse"]
 PERCENTILE = 99.99
 MOST_TEXTS = 1000
 FEWEST_TEXTS = 8

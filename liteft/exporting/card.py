@@ -16,7 +16,7 @@ __all__ = ["card_text"]
 _PRECISIONS = {
     "fp32": "float32",
     "fp16": "matrices stored in float16, computed in float32",
-    "int8": "int8 products, a scale for each weight channel and each activation row; head in float32",
+    "per_row": "int8 products, a scale for each weight channel and each activation row; head in float32",
     "static": "int8 products, a scale for each weight channel and each activation tensor; head in float32",
 }
 _DTYPES = {"onnx/model.onnx": "fp32", "onnx/model_fp16.onnx": "fp16", "onnx/model_quantized.onnx": "q8"}
@@ -62,7 +62,7 @@ def card_text(manifest: Manifest, *, title: str, trust: bool = False) -> str:
 def _what(manifest: Manifest) -> str:
     shown = ", ".join(manifest.labels[:20]) + (", …" if len(manifest.labels) > 20 else "")
     graph = "written from the weights" if manifest.graph == "built" else "traced by torch.onnx.export"
-    if manifest.graph_form == "function":
+    if manifest.one_node:
         graph += " as one node, with its definition in standard operators beside it"
     rows = {
         "Task": f"{manifest.task.description}, {len(manifest.labels)} labels"
@@ -81,17 +81,14 @@ def _what(manifest: Manifest) -> str:
 
 def _precision(manifest: Manifest) -> str:
     """Return the precision in words: scheme, bits, calibration, and products in float."""
-    words = [_PRECISIONS["static" if manifest.int8_scheme == "static" else manifest.precision]]
-    if manifest.weight_bits == 7:
-        words.append("weights of 7 bits")
-    if manifest.embedding_bits == 4:
-        words.append("word embeddings of 4 bits")
+    form = manifest.form
+    words = [_PRECISIONS[form.scheme or form.precision], *form.details]
     if manifest.calibration:
         told = manifest.calibration
-        words.append(f"calibrated by {told['method']} on {told['texts']:,} texts of {told['split']}")
-    if manifest.float_products:
-        listed = (f"{name} ({form.replace('_', ' ')})" for name, form in manifest.float_products.items())
-        words.append(f"computed in float: {', '.join(listed)}")
+        words.append(f"calibrated by {form.calibration} on {told['texts']:,} texts of {told['split']}")
+    if manifest.fallbacks:
+        listed = (f"{name} ({fallback.replace('_', ' ')})" for name, fallback in manifest.fallbacks.items())
+        words.append(f"but for {', '.join(listed)}")
     return "; ".join(words)
 
 

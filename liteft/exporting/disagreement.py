@@ -8,8 +8,8 @@ import numpy as np
 
 from liteft.data import Split
 from liteft.errors import REPORT, VerificationError, option
-from liteft.exporting.precision import Precision
 from liteft.exporting.probes import ProbeResult
+from liteft.form import Precision
 from liteft.tasks import Task
 
 __all__ = ["Comparison", "Disagreement", "disagreement"]

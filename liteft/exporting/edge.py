@@ -16,23 +16,13 @@ import io
 import logging
 import shutil
 from pathlib import Path
-from typing import Literal
 
 from liteft import files
-from liteft.artifact import GraphFile
 from liteft.errors import ModelError, first_line, leave_out
-from liteft.exporting.precision import Precision
 
-__all__ = ["EDGE_GRAPHS", "OPERATORS", "Target", "write_operators"]
+__all__ = ["OPERATORS", "write_operators"]
 
-Target = Literal["edge"]
 OPERATORS = "required_operators.config"
-EDGE_GRAPHS: dict[Precision, GraphFile] = {
-    "fp32": "onnx/model.onnx",
-    "fp16": "onnx/model_fp16.onnx",
-    "int8": "onnx/model_quantized.onnx",
-}
-"""Precision -> where transformers.js looks for the graph: under dtype "fp32", "fp16" and "q8"."""
 
 
 def write_operators(graph: Path, target: Path) -> None:

@@ -11,26 +11,23 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Unpack
 
 import numpy as np
 
 from liteft.arguments import checked_progress, require_path
-from liteft.artifact import MODEL, Artifact, read_artifact, require_replaceable, writing_artifact
-from liteft.config import ExportRecipe
+from liteft.artifact import Artifact, read_artifact, require_replaceable, writing_artifact
 from liteft.data import Split
 from liteft.data.notes import worded
-from liteft.errors import ConfigError, Hint, ModelError, closest, leave_out, option
+from liteft.errors import ConfigError, Hint, ModelError, leave_out, option
 from liteft.exporting.blueprint import Blueprint
-from liteft.exporting.calibration import MOST_TEXTS, PERCENTILE, Calibration, calibrate_ranges
-from liteft.exporting.edge import EDGE_GRAPHS, Target
+from liteft.exporting.calibration import MOST_TEXTS, PERCENTILE, calibrate_ranges
 from liteft.exporting.folder import needs_trust, title_of, write_companions
 from liteft.exporting.limits import Limits
 from liteft.exporting.measured import measure_artifact, measured_text
-from liteft.exporting.mending import Attempt, mend
+from liteft.exporting.mending import Attempt, recover_precision
 from liteft.exporting.origin import find_model, meet_model_labels, settle_meaning
-from liteft.exporting.precision import Precision
-from liteft.exporting.quantization import EmbeddingBits, Quantization, Range, Scheme, WeightBits
+from liteft.exporting.quantization import Quantization, Range
 from liteft.exporting.replacing import refuse_another
 from liteft.exporting.sizes import check_size
 from liteft.exporting.source import SourceReading, read_source
@@ -40,11 +37,12 @@ from liteft.finetuning.adapters import adapter_of, parameter_count
 from liteft.finetuning.known_ids import check_ids, unknown_tokens
 from liteft.finetuning.model import LoadedClassifier, load_classifier, merged_classifier
 from liteft.foreign import Said
+from liteft.form import ExportForm, FormOptions, Precision, form_with
 from liteft.run import Run, model_weights_sha256
 from liteft.tasks import Task, task_asked
 from liteft.trimming import trimming_text
 
-__all__ = ["check_form", "export"]
+__all__ = ["export"]
 
 _NAMED = 3  # tokens in a line of progress
 
@@ -57,18 +55,11 @@ def export(
     paired: bool | None = None,
     labels: Sequence[str] | None = None,
     max_tokens: int | None = None,
-    precision: Precision = "fp32",
-    scheme: Scheme = "per_row",
-    weight_bits: WeightBits = 8,
-    embedding_bits: EmbeddingBits = 8,
+    form: ExportForm | None = None,
     calibrate: Split | None = None,
-    calibration: Calibration = "percentile",
-    mixed: bool = False,
-    flat: bool = False,
     vocabulary: int | None = None,
     fill_vocabulary: bool = False,
     texts: Split | Sequence[Split] | None = None,
-    target: Target | None = None,
     verify: Split | None = None,
     unlabeled: Split | None = None,
     test: Split | None = None,
@@ -76,6 +67,7 @@ def export(
     overwrite: bool = False,
     trust: bool = False,
     progress: Callable[[str], None] | bool | None = None,
+    **options: Unpack[FormOptions],
 ) -> Artifact:
     """Export a trained classifier as a verified artifact and return it.
 
@@ -89,28 +81,15 @@ def export(
         max_tokens: cut texts to so many tokens; None for what the model states.
         out: the artifact's folder. An artifact of the same form and weights there is replaced, once the new one is
             verified; another one only with ``overwrite``.
-        precision: "fp32"; "fp16", half the file, computed in float32; or "int8", a quarter of the file and
-            faster.
-        scheme: of int8's activations: "per_row", a scale for each token, or "static", a scale for each tensor from a
-            calibration, the form that other engines know. libliteft computes both with a scale for each token.
-        weight_bits: of int8's products: 8; or 7, for ONNX Runtime on x86-64 without VNNI, which saturates with 8.
-        embedding_bits: of int8's table of words: 8; or 4, half the bytes of what is most of a small student, which the
-            gate passes where the model bears it. Refused for traced graphs and odd widths.
+        form: precision, scheme of int8 and layout; None for the default, int8 with a scale for each token.
         calibrate: texts for "static" and for nothing else, training texts as a rule; at most 1,000 of them are used,
             evenly spaced. None takes those of ``verify``, and the manifest says so.
-        calibration: how the ranges are chosen from the texts: "percentile" or "mse".
-        mixed: where int8 is beyond the limits, keep the products to blame in float, the worst first, until it is not.
-        flat: write a built graph as many standard nodes, for tools that do not know functions of a model, instead of
-            as one node with its definition beside it. ONNX Runtime makes the same of both; libliteft runs the node
-            only. Traced graphs are flat in any case.
         vocabulary: keep at most this many pieces of the tokenizer's vocabulary, those that ``texts`` use, and the rows
             of the word embedding that go with them. The export is then verified against the model with that
             vocabulary; the manifest's ``vocabulary`` says how it compares with the whole one, which the limits do not
             judge.
         fill_vocabulary: keep as many pieces, whether the texts use them or not.
         texts: what the pieces are chosen by: the training split as a rule, and unlabelled texts.
-        target: "edge", for phones and browsers: flat, laid out as transformers.js reads it, with the list of operators
-            that a reduced onnxruntime needs. None for the usual folder.
         verify: texts to verify on, the validation split as a rule; labels meet the model's by name where the split
             knows their names, and are in its order otherwise. There is no export without: it is an
             argument with a default only so that leaving it out can be explained. Texts without labels verify
@@ -123,16 +102,19 @@ def export(
         trust: as in ``liteft.load``, which then needs it for this artifact too: for a traced graph with operators, or a
             tokenizer with regular expressions, that LiteFT does not know.
         progress: called with a line of text now and then; True prints it to stderr.
+        **options: fields of ``form``, each in the place of the form's own: ``precision="fp32"``, ``scheme="static"``,
+            ``weight_bits=7``, ``embedding_bits=4``, ``calibration="mse"``, ``mixed=True``, ``flat=True``,
+            ``target="edge"``.
 
     Returns:
-        The artifact. Its manifest says whether the graph was built from the weights or traced (``graph``), and
-        whether it is one node or flat (``graph_form``).
+        The artifact. Its manifest holds the form, and says whether the graph was built from the weights or traced
+        (``graph``) and which products ``mixed`` left in float (``fallbacks``).
 
     Raises:
         VerificationError: the export does not agree with the model, LiteFT does not read the folder as transformers
             does, or the model does not beat the majority class. Of int8 it names the products to blame.
-        ConfigError: an unknown precision, scheme or target, one without the other, no texts to verify on or to choose
-            pieces by, or a vocabulary below the single characters of its tokenizer.
+        ConfigError: a form whose settings are unknown or exclude each other, no texts to verify on or to choose pieces
+            by, or a vocabulary below the single characters of its tokenizer.
         DataError: texts that do not fit the task, or too few to calibrate on.
         ModelError: no classifier, or one that cannot be exported or trimmed.
         RunError, ArtifactError: the source cannot be read, or the output cannot be written.
@@ -141,10 +123,7 @@ def export(
     progress = checked_progress(progress)
     require_path("out", out, accepted="a folder")
     require_path("source", source, kinds=(Run,), accepted="a run, its folder, or a model folder")
-    _check_word("precision", precision, get_args(Precision))
-    if target is not None:
-        _check_word("target", target, get_args(Target))
-    check_form(precision, scheme, weight_bits, embedding_bits, calibration, mixed)
+    form = form_with(form, **options)
     if verify is None:
         raise ConfigError(
             "an export is verified on real texts, and none were given.",
@@ -161,24 +140,13 @@ def export(
     loaded = load_classifier(folder, said=said, max_tokens=max_tokens)
     weights_sha256 = model_weights_sha256(folder)
     if not overwrite:
-        asked = ExportRecipe.model_construct(
-            precision=precision,
-            scheme=scheme,
-            weight_bits=weight_bits,
-            embedding_bits=embedding_bits,
-            calibration=calibration,
-            mixed=mixed,
-            flat=flat,
-            vocabulary=vocabulary,
-            fill_vocabulary=fill_vocabulary,
-            target=target,
-        )
-        refuse_another(Path(out), asked, weights_sha256, loaded.settings)
+        trimming = (vocabulary, vocabulary is not None and fill_vocabulary)
+        refuse_another(Path(out), form, weights_sha256, loaded.settings, trimming=trimming)
     if loaded.config.pad_token_id is None:
         loaded.config.pad_token_id = loaded.tokenizer.pad_id
     _tell(progress, _cut_line(loaded))
     if vocabulary is None:
-        check_size(loaded.path, parameter_count(loaded.model), precision, scheme=scheme)
+        check_size(loaded.path, parameter_count(loaded.model), form)
     for each in (verify, *([] if test is None else [test])):
         check_pairs(each, loaded)
     own = getattr(loaded.config, "liteft", None) is not None
@@ -194,34 +162,32 @@ def export(
         source_reading = replace(source_reading, logits=None)  # of the model with the whole vocabulary
         _tell(progress, trimming_text(trimmed.described))
     blueprint = Blueprint(whole)
-    if embedding_bits == 4:
+    if form.table_bits("word") == 4:
         _check_nibbles(whole, blueprint.trace_reason)
-    check_size(whole.path, parameter_count(whole.model), precision, scheme=scheme, traced=blueprint.traced)
+    check_size(whole.path, parameter_count(whole.model), form, traced=blueprint.traced)
     with writing_artifact(Path(out)) as writer:
         _tell(progress, _graph_line(whole, blueprint.trace_reason))
         _check_positions(whole, blueprint.positions)
-        quantization, calibrated = Quantization(scheme, weight_bits, embedding_bits=embedding_bits), None
-        if scheme == "static":
+        quantization, calibrated = Quantization(form), None
+        if form.scheme == "static":
             given = verify if calibrate is None else calibrate
             _tell(progress, f"calibrating on up to {MOST_TEXTS:,} of {len(given):,} texts of {given.name}")
-            ranges, calibrated = _ranges(blueprint, whole, given, calibration)
+            ranges, calibrated = _ranges(blueprint, whole, given, form)
             quantization = replace(quantization, ranges=ranges)
         write_companions(whole, writer.folder)
-        gates = _gates(reference, whole, verify, unlabeled, precision, limits, source_reading, trust, progress)
+        gates = _gates(reference, whole, verify, unlabeled, form.precision, limits, source_reading, trust, progress)
         attempt = Attempt(
             blueprint,
             reference,
             run,
             writer,
             gates,
-            precision=precision,
-            flat=flat or target == "edge",
-            graph_file=EDGE_GRAPHS[precision] if target == "edge" else MODEL,
+            form=form,
             title=title_of(run, folder),
             calibration=calibrated,
             trimmed=trimmed,
         )
-        checked = mend(attempt, quantization, mixed=mixed, progress=progress)
+        checked = recover_precision(attempt, quantization, progress=progress)
         measured = {}
         if test is not None and test.labels is not None:
             _tell(progress, f"measuring the artifact on {len(test):,} texts of {test.name}")
@@ -230,7 +196,7 @@ def export(
         attempt.seal(checked | {"weights_sha256": weights_sha256}, measured, trust=guarded)
     artifact = read_artifact(Path(out))
     size = f"{artifact.size_bytes / 1e6:.1f} MB"
-    _tell(progress, f"exported {artifact.path}: {precision}, {size}, {_summary(checked)}")
+    _tell(progress, f"exported {artifact.path}: {form.precision}, {size}, {_summary(checked)}")
     if measured:
         _tell(progress, f"the artifact itself: {measured_text(measured, loaded.settings.task)}")
     if guarded:
@@ -250,7 +216,7 @@ def _require_splits(**given: Split | None) -> None:
 
 
 def _ranges(
-    blueprint: Blueprint, loaded: LoadedClassifier, given: Split, method: Calibration
+    blueprint: Blueprint, loaded: LoadedClassifier, given: Split, form: ExportForm
 ) -> tuple[dict[str, Range], dict[str, Any]]:
     """Return the ranges of the products' inputs, and what the manifest says of them."""
     check_pairs(given, loaded)
@@ -258,9 +224,11 @@ def _ranges(
         given = given.take(np.linspace(0, len(given) - 1, MOST_TEXTS).round().astype(np.int64))
     encoded = loaded.tokenizer.encode(given.texts, given.pairs)
     check_ids(loaded, encoded, f"split {given.name!r}")
-    ranges = calibrate_ranges(blueprint.flat("fp32"), blueprint.products, encoded, method=method)
-    told = {"method": method, "split": given.name, "texts": len(given)}
-    return ranges, told | ({"percentile": PERCENTILE} if method == "percentile" else {})
+    ranges = calibrate_ranges(
+        blueprint.flat("fp32"), blueprint.products, encoded, method=form.calibration or "percentile"
+    )
+    told = {"split": given.name, "texts": len(given)}
+    return ranges, told | ({"percentile": PERCENTILE} if form.calibration == "percentile" else {})
 
 
 def _gates(
@@ -337,49 +305,6 @@ def _check_nibbles(loaded: LoadedClassifier, reason: str | None) -> None:
     why = f"the graph is traced: {reason}" if reason is not None else f"their width {width} is odd" if width % 2 else ""
     if why:
         raise ModelError(f"embedding_bits=4 was requested, but {why}.", fix=leave_out("embedding_bits"))
-
-
-def check_form(
-    precision: str, scheme: str, weight_bits: int, embedding_bits: int, calibration: str, mixed: bool
-) -> None:
-    """Refuse options of int8 in another precision, and a calibration of what is not calibrated.
-
-    Raises:
-        ConfigError: which one.
-    """
-    _check_word("scheme", scheme, get_args(Scheme))
-    _check_word("calibration", calibration, get_args(Calibration))
-    if weight_bits not in get_args(WeightBits):
-        raise ConfigError(f"weights of {weight_bits} bits are unknown.", accepted={"weight_bits": "8 or 7"})
-    if embedding_bits not in get_args(EmbeddingBits):
-        raise ConfigError(f"embeddings of {embedding_bits} bits are unknown.", accepted={"embedding_bits": "8 or 4"})
-    asked = {
-        "scheme=static": ("scheme", scheme == "static"),
-        "weight_bits=7": ("weight_bits", weight_bits == 7),
-        "embedding_bits=4": ("embedding_bits", embedding_bits == 4),
-        "mixed": ("mixed", mixed),
-    }
-    if calibration != "percentile" and scheme != "static":
-        raise ConfigError(
-            f"calibration={calibration} is for static int8, and the scheme is {scheme}.",
-            fix=[option("scheme", "static"), leave_out("calibration")],
-        )
-    words, name = next(((words, name) for words, (name, wanted) in asked.items() if wanted), ("", ""))
-    if precision != "int8" and words:
-        raise ConfigError(
-            f"{words} is a way of int8, and the precision is {precision}.",
-            fix=[option("precision", "int8"), leave_out(name)],
-        )
-
-
-def _check_word(name: str, word: str, known: tuple[str, ...]) -> None:
-    if word not in known:
-        near = closest(word, known)
-        raise ConfigError(
-            f"{name} {word!r} is unknown.",
-            accepted={name: ", ".join(known)},
-            fix=option(name, near) if near else (),
-        )
 
 
 def _summary(checked: dict[str, Any]) -> str:

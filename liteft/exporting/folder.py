@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import onnx
 
-from liteft.artifact import ArtifactWriter, read_artifact
+from liteft.artifact import ArtifactWriter, Fallback, read_artifact
 from liteft.errors import ArtifactError
 from liteft.exporting.card import card_text
-from liteft.exporting.precision import Precision
-from liteft.exporting.quantization import Quantization
 from liteft.finetuning.known_ids import embedding_rows, unknown_tokens
 from liteft.finetuning.model import LoadedClassifier, apply_settings, uses_type_ids
 from liteft.finetuning.run_folder import versions
 from liteft.finetuning.tokenizer_files import read_tokenizer, write_tokenizer
+from liteft.form import ExportForm
 from liteft.run import Run
 from liteft.runtime.dry_run import check_graph
 
@@ -51,12 +51,12 @@ def write_companions(loaded: LoadedClassifier, folder: Path) -> None:
 def manifest_fields(
     loaded: LoadedClassifier,
     run: Run | None,
-    precision: Precision,
+    form: ExportForm,
     model: onnx.ModelProto,
     *,
     traced: bool,
-    quantization: Quantization,
-    calibration: dict[str, Any] | None,
+    fallbacks: Mapping[str, Fallback] | None = None,
+    calibration: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return what the manifest says, its verification and its list of files left out."""
     settings = loaded.settings
@@ -72,14 +72,10 @@ def manifest_fields(
         "embedding_rows": embedding_rows(loaded.model) if unknown_tokens(loaded) else None,
         "inputs": tuple(value.name for value in model.graph.input),
         "family": loaded.config.model_type,
-        "precision": precision,
-        "int8_scheme": quantization.scheme if precision == "int8" else None,
-        "weight_bits": quantization.weight_bits if precision == "int8" else None,
-        "embedding_bits": quantization.embedding_bits if precision == "int8" else None,
-        "float_products": dict(quantization.kept) if precision == "int8" else {},
+        "form": form,
+        "fallbacks": dict(fallbacks or {}),
         "calibration": calibration,
         "graph": "traced" if traced else "built",
-        "graph_form": "function" if model.functions else "flat",
         "metrics": {} if run is None else run.metrics,
         "vocabulary": None if run is None else run.info.get("vocabulary"),
         "teacher": None if run is None else _teacher(run),

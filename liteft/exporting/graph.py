@@ -23,10 +23,11 @@ from liteft.encoder.layout import layout
 from liteft.encoder.operator import OUTPUT, token_inputs
 from liteft.encoder.spec import EncoderSpec
 from liteft.exporting.builder import GraphBuilder
-from liteft.exporting.precision import Precision, emit_linear
+from liteft.exporting.precision import emit_linear
 from liteft.exporting.quantization import Quantization
 from liteft.exporting.tables import Table
 from liteft.exporting.weights import EncoderWeights
+from liteft.form import Precision
 
 __all__ = ["build_model", "emit_classifier"]
 
@@ -209,7 +210,7 @@ class _Encoder:
     def _table(self, part: str) -> Table:
         name = f"embeddings.{part}"
         whole = self.precision == "int8" and not self.quantization.tables
-        bits = self.quantization.embedding_bits if part == "word" else 8
+        bits = self.quantization.table_bits(part)
         rows = self.tensors[f"{name}.weight"]
         return Table(self.builder, name, rows, "fp32" if whole else self.precision, bits=bits)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from liteft.errors import ConfigError
-from liteft.exporting.precision import Precision
+from liteft.form import Precision
 
 __all__ = ["Limits"]
 

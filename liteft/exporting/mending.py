@@ -1,4 +1,4 @@
-"""Attempts at an export: write a graph, put it before the gate, and where int8 fails say why or mend it."""
+"""Attempts at an export: write a graph, put it before the gate; where int8 fails say why, or recover the precision."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from liteft.artifact import MODEL, ArtifactWriter, GraphFile
+from liteft.artifact import ArtifactWriter, graph_file
 from liteft.errors import option
 from liteft.exporting.blame import Effect, rank_products
 from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.disagreement import Disagreement
 from liteft.exporting.edge import OPERATORS, write_operators
 from liteft.exporting.folder import manifest_fields, save_model, seal
-from liteft.exporting.precision import Precision
 from liteft.exporting.quantization import Quantization
 from liteft.exporting.trimmed import Trimmed
 from liteft.exporting.verify import Gate
 from liteft.finetuning.model import LoadedClassifier
+from liteft.form import ExportForm
 from liteft.run import Run
 
-__all__ = ["Attempt", "mend"]
+__all__ = ["Attempt", "recover_precision"]
 
 _BLAME_TEXTS = 512
 _NAMED = 5
@@ -35,8 +35,7 @@ class Attempt:
         loaded, run: the classifier, and the run that made it.
         writer: the folder, with every file but the graph.
         gates: judge what was written, one after the other.
-        precision, flat: of the graphs.
-        graph_file: where the folder has them; elsewhere than usual, their operators are listed beside them.
+        form: of the artifact.
         title: of the card.
         calibration: what the manifest says of it.
         trimmed: the classifier with a smaller vocabulary than the run's, where it was trimmed for this export.
@@ -50,16 +49,14 @@ class Attempt:
         writer: ArtifactWriter,
         gates: Sequence[Gate],
         *,
-        precision: Precision,
-        flat: bool,
-        graph_file: GraphFile,
+        form: ExportForm,
         title: str,
         calibration: dict[str, Any] | None,
         trimmed: Trimmed | None = None,
     ) -> None:
-        self.blueprint, self.loaded, self.gates, self.precision = blueprint, loaded, tuple(gates), precision
-        self._run, self._writer, self._flat, self._title, self._calibration = run, writer, flat, title, calibration
-        self._trimmed, self._graph_file = trimmed, graph_file
+        self.blueprint, self.loaded, self.gates, self.form = blueprint, loaded, tuple(gates), form
+        self._run, self._writer, self._title, self._calibration = run, writer, title, calibration
+        self._trimmed = trimmed
         self._fields: dict[str, Any] = {}
         self.model_bytes = 0
 
@@ -69,27 +66,27 @@ class Attempt:
         Raises:
             VerificationError: it does not pass.
         """
-        model = self.blueprint.model(self.precision, quantization, flat=self._flat)
-        path = self._writer.folder / self._graph_file
+        model = self.blueprint.model(self.form.precision, quantization, flat=self.form.flat)
+        path = self._writer.folder / graph_file(self.form)
         save_model(model, path)
-        if self._graph_file != MODEL:
+        if self.form.target == "edge":
             write_operators(path, self._writer.folder / OPERATORS)
         self.model_bytes = path.stat().st_size
         self._fields = manifest_fields(
             self.loaded,
             self._run,
-            self.precision,
+            self.form,
             model,
             traced=self.blueprint.traced,
-            quantization=quantization,
+            fallbacks=quantization.fallbacks,
             calibration=self._calibration,
         )
-        self._fields |= {"graph_file": self._graph_file, "positions": self.blueprint.positions}
+        self._fields["positions"] = self.blueprint.positions
         if self._trimmed is not None:
             self._fields |= {"metrics": self._trimmed.metrics, "vocabulary": self._trimmed.described}
         self.seal({})
-        integers = [name for name in self.blueprint.products if quantization.form(name) == "int8"]
-        count = len(integers) if self.precision == "int8" else 0
+        integers = [name for name in self.blueprint.products if quantization.storage(name) == "int8"]
+        count = len(integers) if self.form.precision == "int8" else 0
         return [gate.check(self._writer.folder, int8_products=count) for gate in self.gates][-1]
 
     def seal(
@@ -108,19 +105,18 @@ class Attempt:
         return rank_products(self.blueprint, quantization, encoded, self.loaded.settings.task, progress=progress)
 
 
-def mend(
-    attempt: Attempt, quantization: Quantization, *, mixed: bool, progress: Callable[[str], None] | None = None
+def recover_precision(
+    attempt: Attempt, quantization: Quantization, *, progress: Callable[[str], None] | None = None
 ) -> dict[str, Any]:
     """Return what the gate measured of the first graph that passes.
 
     Args:
         attempt: writes the graphs.
         quantization: of the first of them.
-        mixed: where an int8 graph fails, try again with the product of the worst effect cured, then the two worst, ...
         progress: called with a line of text now and then.
 
     Returns:
-        As ``Gate.check``; with ``mixed``, where the first graph failed: products and what they cost in bytes.
+        As ``Gate.check``; where the first graph failed and the form is ``mixed``: products and what they cost in bytes.
 
     Raises:
         VerificationError: no graph passes. Of int8 it names the products with the worst effects.
@@ -133,15 +129,15 @@ def mend(
             checked = attempt.check(quantization)
             break
         except Disagreement as error:
-            if attempt.precision != "int8" or not attempt.blueprint.fits_as_float:
+            if attempt.form.precision != "int8" or not attempt.blueprint.fits_as_float:
                 raise
             if effects is None:
                 effects, first_bytes = attempt.blame(quantization, progress), attempt.model_bytes
-            if not mixed or len(cured) == len(effects):
-                raise _blaming(error, effects, quantization, tried=len(cured)) from None
+            if not attempt.form.mixed or len(cured) == len(effects):
+                raise _blaming(error, effects, attempt.form, tried=len(cured)) from None
             worst = effects[len(cured)]
             cured.append(worst)
-            quantization = quantization.keeping(worst.product, worst.cure)
+            quantization = quantization.falling_back(worst.product, worst.cure)
             if progress is not None:
                 where = "in 8 bits" if worst.cure == "8 bits" else "in float"
                 progress(f"int8 is beyond its limits; {where} from now on: {worst.product} ({worst.words})")
@@ -153,16 +149,14 @@ def mend(
     return checked | {"mixed": {"products": {each.product: each.cure for each in cured}, "bytes": more}}
 
 
-def _blaming(error: Disagreement, effects: list[Effect], quantization: Quantization, *, tried: int) -> Disagreement:
+def _blaming(error: Disagreement, effects: list[Effect], form: ExportForm, *, tried: int) -> Disagreement:
     """Return the error with the products of the worst effects, and what to do about them."""
     named = {
-        f"to blame, {rank}": f"{effect.product}: {effect.words}"
+        f"most sensitive, {rank}": f"{effect.product}: {effect.words}"
         for rank, effect in enumerate(effects[:_NAMED], start=1)
     }
     note = ", which keeps the worst products in float until the export is within its limits"
     mixed = [] if tried else [option("mixed", note=note)]
-    finer = [option("embedding_bits", 8)] if quantization.embedding_bits == 4 else []
-    finer += [option("weight_bits", 8)] if quantization.weight_bits == 7 else []
-    finer += [option("scheme", "per_row")] if quantization.scheme == "static" else []
+    finer = [option(name, value) for name, value in form.coarser.items()]
     trained = [option("student.quantized_epochs", 1, note=", for a student that is distilled anew")]
     return Disagreement(error.message, accepted=error.accepted | named, fix=[*mixed, *finer, *trained, *error.fix])

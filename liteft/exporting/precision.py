@@ -32,16 +32,15 @@ Source of the scheme: Dettmers et al. 2022, section 3.1 (vector-wise quantizatio
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
 
 import numpy as np
 from onnx import TensorProto
 
 from liteft.exporting.builder import GraphBuilder
 from liteft.exporting.quantization import Quantization, Range
+from liteft.form import Precision
 
 __all__ = [
-    "Precision",
     "emit_int8_product",
     "emit_linear",
     "emit_stored",
@@ -50,7 +49,6 @@ __all__ = [
     "to_half",
 ]
 
-Precision = Literal["fp32", "fp16", "int8"]
 _SMALLEST_SCALE = 1e-30
 _HALF_MAX = 65504.0
 _BLOCK = 1 << 22
@@ -119,7 +117,7 @@ def emit_linear(
         quantization: how, in int8; None for a scale a row.
     """
     quantization = quantization or Quantization()
-    if precision == "int8" and quantization.form(name) != "float":
+    if precision == "int8" and quantization.storage(name) != "float":
         quantized, scales = quantize_channels(weight, quantization.largest)
         stored = builder.weight(f"{name}.weight", quantized.T)
         scale = builder.weight(f"{name}.scale", scales)
@@ -141,13 +139,13 @@ def emit_int8_product(
         weight: int8 value, shape (inputs, outputs).
         scale: float32 value, shape (outputs,).
         name: prefix of the nodes.
-        product: name that the quantization knows it by; its form is not "float".
-        quantization: scheme and form.
+        product: name that the quantization knows it by; it is not stored in "float".
+        quantization: scheme and storage.
     """
-    if quantization.form(product) == "weight_only":
+    if quantization.storage(product) == "weight_only":
         whole = builder.op("Cast", weight, name=f"{name}.whole", to=TensorProto.FLOAT)
         return builder.op("MatMul", x, builder.op("Mul", whole, scale, name=f"{name}.float"), name=f"{name}.product")
-    if quantization.scheme == "static":
+    if quantization.form.scheme == "static":
         return _static_product(builder, x, weight, scale, name=name, values=quantization.ranges[product])
     return _row_product(builder, x, weight, scale, name=name)
 

@@ -25,14 +25,12 @@ from typing import Literal
 
 import numpy as np
 
-__all__ = ["WORDS", "Cure", "EmbeddingBits", "FloatForm", "Quantization", "Range", "Scheme", "WeightBits"]
+from liteft.artifact import Fallback
+from liteft.form import ExportForm
 
-Scheme = Literal["per_row", "static"]
-FloatForm = Literal["weight_only", "float"]
-Cure = Literal["weight_only", "float", "8 bits"]
+__all__ = ["WORDS", "Quantization", "Range"]
+
 WORDS = "embeddings.word"
-WeightBits = Literal[7, 8]
-EmbeddingBits = Literal[4, 8]
 _MOST: dict[int, int] = {8: 127, 7: 64}
 
 
@@ -64,40 +62,44 @@ class Quantization:
     """What an int8 graph quantizes, and how.
 
     Attributes:
-        scheme: of the activations.
-        weight_bits: of the products' weights.
+        form: of the artifact: the scheme of the activations, the bits of weights and words.
         ranges: of the input of each product, by the product's name; "static" needs them.
-        kept: products that are computed in float, by name.
+        fallbacks: products that are computed in float, by name; and WORDS, where 8 bits are in the place of 4.
         only: the one product to quantize, everything else in float, tables too, or WORDS for the tables alone; None
-            quantizes all that is not kept.
-        embedding_bits: of the table of words; the others have 8.
+            quantizes all that does not fall back.
     """
 
-    scheme: Scheme = "per_row"
-    weight_bits: WeightBits = 8
+    form: ExportForm = field(default_factory=ExportForm)
     ranges: Mapping[str, Range] = field(default_factory=dict)
-    kept: Mapping[str, FloatForm] = field(default_factory=dict)
+    fallbacks: Mapping[str, Fallback] = field(default_factory=dict)
     only: str | None = None
-    embedding_bits: EmbeddingBits = 8
 
     @property
     def largest(self) -> int:
         """Largest absolute value of a stored weight of a product."""
-        return _MOST[self.weight_bits]
+        return _MOST[self.form.weight_bits or 8]
 
     @property
     def tables(self) -> bool:
         """Whether embedding tables are quantized."""
         return self.only in (None, WORDS)
 
-    def form(self, product: str) -> Literal["int8", "weight_only", "float"]:
+    @property
+    def in_float(self) -> list[str]:
+        """The products that fall back."""
+        return [name for name in self.fallbacks if name != WORDS]
+
+    def table_bits(self, table: str) -> int:
+        """Return the bits of a value of an embedding table: "word", "position" or "type"."""
+        return 8 if WORDS in self.fallbacks else self.form.table_bits(table)
+
+    def storage(self, product: str) -> Literal["int8", "weight_only", "float"]:
         """Return how a product is computed."""
         if self.only is not None and product != self.only:
             return "float"
-        return self.kept.get(product, "int8")
+        fallback = self.fallbacks.get(product)
+        return "int8" if fallback is None or fallback == "8 bits" else fallback
 
-    def keeping(self, product: str, form: Cure) -> Quantization:
+    def falling_back(self, product: str, fallback: Fallback) -> Quantization:
         """Return the same with one more product in float, or WORDS in 8 bits."""
-        if form == "8 bits":
-            return replace(self, embedding_bits=8)
-        return replace(self, kept={**self.kept, product: form})
+        return replace(self, fallbacks={**self.fallbacks, product: fallback})

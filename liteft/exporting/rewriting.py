@@ -130,9 +130,9 @@ class _Rewriter:
     def _product(self, node: onnx.NodeProto, matrix: str, transposed: bool) -> list[onnx.NodeProto] | None:
         product, quantization = _name_of(node), self._quantization
         if node.input[0] in self._constant:
-            quantization = quantization.keeping(product, "weight_only")
-        form = quantization.form(product)
-        if form == "float":
+            quantization = quantization.falling_back(product, "weight_only")
+        storage = quantization.storage(product)
+        if storage == "float":
             return None
         weight, scale = self._quantized(
             matrix, "outputs_by_inputs" if transposed else "inputs_by_outputs", quantization.largest
@@ -140,7 +140,7 @@ class _Rewriter:
         name, op, x = f"{product}.int8", self.builder.op, node.input[0]
         # ONNX Runtime makes one Gemm in float of a product of matrices and its bias before it looks for int8; not of a
         # stack of one.
-        stacked = node.op_type == "Gemm" and form == "int8" and quantization.scheme == "static"
+        stacked = node.op_type == "Gemm" and storage == "int8" and quantization.form.scheme == "static"
         if stacked:
             x = op("Unsqueeze", x, self.builder.integers(0), name=f"{name}.stack")
         value = emit_int8_product(self.builder, x, weight, scale, name=name, product=product, quantization=quantization)
@@ -148,7 +148,7 @@ class _Rewriter:
             value = op("Add", value, node.input[2], name=f"{name}.biased")
         if stacked:
             value = op("Squeeze", value, self.builder.integers(0), name=f"{name}.unstacked")
-        self.products += form == "int8"
+        self.products += storage == "int8"
         return self._taken(value, node.output[0])
 
     def _lookup(self, node: onnx.NodeProto) -> list[onnx.NodeProto] | None:

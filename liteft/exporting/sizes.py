@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from liteft.errors import ModelError, option
-from liteft.exporting.precision import Precision
+from liteft.form import ExportForm, Precision
 
 __all__ = ["MOST_BYTES", "check_size"]
 
@@ -13,31 +13,29 @@ MOST_BYTES = 2**31 - 2**24
 _BYTES: dict[Precision, int] = {"fp32": 4, "fp16": 2, "int8": 1}
 
 
-def check_size(
-    path: Path, parameters: int, precision: Precision, *, scheme: str = "per_row", traced: bool = False
-) -> None:
+def check_size(path: Path, parameters: int, form: ExportForm, *, traced: bool = False) -> None:
     """Refuse what protobuf cannot hold.
 
     Args:
         path: of the model, for the message.
         parameters: how many it has.
-        precision: of the graph.
-        scheme: "static" runs the float32 graph for its calibration.
+        form: of the artifact; "static" runs the float32 graph for its calibration.
         traced: the graph passes through float32, whatever it is stored in.
 
     Raises:
         ModelError: a graph on the way would be too large.
     """
-    whole = "fp32" if traced or scheme == "static" else precision
-    size = parameters * _BYTES[whole]
+    static = form.scheme == "static"
+    precision: Precision = "fp32" if traced or static else form.precision
+    size = parameters * _BYTES[precision]
     if size <= MOST_BYTES:
         return
-    why = f" in {precision}"
-    if whole != precision:
+    why = f" in {form.precision}"
+    if precision != form.precision:
         why = ", traced in fp32" if traced else " in fp32, on which static int8 is calibrated"
     smaller = [] if traced else [each for each in ("int8", "fp16") if parameters * _BYTES[each] <= MOST_BYTES]
-    hints = [option("precision", each) for each in smaller if each != precision]
-    if scheme == "static" and smaller and not traced:
+    hints = [option("precision", each) for each in smaller if each != form.precision]
+    if static and smaller and not traced:
         hints = [option("scheme", "per_row")]
     raise ModelError(
         f"{path} has {parameters:,} parameters, {size / 1e9:.1f} GB as a graph{why}.",

@@ -15,7 +15,8 @@ import numpy as np
 from onnx import TensorProto
 
 from liteft.exporting.builder import GraphBuilder
-from liteft.exporting.precision import Precision, quantize_channels, row_blocks, to_half
+from liteft.exporting.precision import quantize_channels, row_blocks, to_half
+from liteft.form import Precision
 
 __all__ = ["Table", "quantize_nibbles", "unpack_nibbles"]
 

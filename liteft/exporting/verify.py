@@ -39,13 +39,13 @@ from liteft.errors import (
 )
 from liteft.exporting.disagreement import Comparison, disagreement
 from liteft.exporting.limits import Limits
-from liteft.exporting.precision import Precision
 from liteft.exporting.probes import run_probes
 from liteft.exporting.sessions import optimized_kinds
 from liteft.exporting.source import SourceReading
 from liteft.finetuning.known_ids import check_ids
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import LoadedClassifier
+from liteft.form import Precision
 from liteft.metrics import (
     binomial_tail,
     mcnemar,
@@ -195,7 +195,7 @@ class Gate:
         try:
             artifact = read_artifact(folder)
             traced = artifact.manifest.graph == "traced"
-            native = native and artifact.manifest.graph_form == "function"
+            native = native and artifact.manifest.one_node
             for backend in ("onnxruntime", *(["native"] if native else [])):
                 threads = checked_threads(None)
                 engine = choose_engine(artifact, device="cpu", backend=backend, threads=threads, trust=self._trust)

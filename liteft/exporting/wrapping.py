@@ -25,8 +25,8 @@ from onnx import helper
 from liteft.encoder.operator import DOMAIN, KIND, Value, version_of, without_defaults
 from liteft.encoder.spec import EncoderSpec
 from liteft.exporting.builder import IR_VERSION
-from liteft.exporting.precision import Precision
 from liteft.exporting.quantization import Quantization
+from liteft.form import Precision
 
 __all__ = ["node_attributes", "wrap_model"]
 
@@ -80,7 +80,7 @@ def node_attributes(
         quantization: in int8.
     """
     quantization = quantization or Quantization()
-    kept = " ".join(quantization.kept) if precision == "int8" else ""
+    kept = " ".join(quantization.in_float) if precision == "int8" else ""
     values: dict[str, Value] = {
         "inputs": " ".join(inputs),
         "layers": spec.layers,
@@ -90,7 +90,7 @@ def node_attributes(
         "pooling": spec.pooling,
         "head": spec.head,
         "position_padding_id": spec.position_padding_id,
-        "int8_scheme": quantization.scheme if precision == "int8" else "none",
+        "int8_scheme": (quantization.form.scheme if precision == "int8" else None) or "none",
         "float_products": kept,
     }
     return without_defaults(values)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from liteft.config import Recipe, parse_size
 from liteft.errors import ConfigError, leave_out
+from liteft.form import EmbeddingBits, ExportForm
 
-__all__ = ["Form", "Shape", "asked_shapes", "narrower_widths", "whole_forms"]
+__all__ = ["Shape", "Variant", "asked_shapes", "narrower_widths", "whole_variants"]
 
 _DEPTHS = (1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 32)
 _SHARES = (3 / 4, 2 / 3, 1 / 2, 1 / 3, 1 / 4)
@@ -33,46 +34,37 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class Variant:
     """How a student is exported.
 
     Attributes:
-        precision: of the graph.
-        embedding_bits: of int8's table of words.
+        form: of the artifact. Variants of a search differ in its precision and its 4-bit words.
         pieces: a vocabulary trimmed to so many at most; None keeps the student's.
         tuned: after a short training in this very form, its rounding and its vocabulary.
     """
 
-    precision: Literal["fp32", "fp16", "int8"] = "int8"
-    embedding_bits: Literal[4, 8] = 8
+    form: ExportForm = field(default_factory=ExportForm)
     pieces: int | None = None
     tuned: bool = False
 
     @property
     def name(self) -> str:
         """A folder's name: int8, int8-4bit, int8-4bit-12000, int8-4bit-12000-tuned."""
-        parts: list[str] = [self.precision]
-        parts += ["4bit"] if self.embedding_bits == 4 else []
+        parts = [self.form.precision, *(["4bit"] if self.form.table_bits("word") == 4 else [])]
         parts += [] if self.pieces is None else [str(self.pieces)]
         return "-".join([*parts, *(["tuned"] if self.tuned else [])])
 
     @property
     def text(self) -> str:
         """In words, for tables."""
-        parts: list[str] = [self.precision]
-        parts += ["4-bit words"] if self.embedding_bits == 4 else []
+        parts = [self.form.precision, *(["4-bit words"] if self.form.table_bits("word") == 4 else [])]
         parts += [] if self.pieces is None else [f"{self.pieces:,} pieces"]
         return ", ".join([*parts, *(["tuned"] if self.tuned else [])])
 
     def laid_over(self, recipe: Recipe) -> Recipe:
-        """Return a recipe whose export is this form; what was tuned has its vocabulary already."""
-        form = {
-            "precision": self.precision,
-            "embedding_bits": self.embedding_bits,
-            "vocabulary": None if self.tuned else self.pieces,
-            "fill_vocabulary": True,
-        }
-        return recipe.model_copy(update={"export": recipe.export.model_copy(update=form)})
+        """Return a recipe whose export is this variant; what was tuned has its vocabulary already."""
+        vocabulary = {"vocabulary": None if self.tuned else self.pieces, "fill_vocabulary": True}
+        return recipe.model_copy(update={"export": recipe.export.model_copy(update=asdict(self.form) | vocabulary)})
 
 
 def asked_shapes(recipe: Recipe, *, layers: int, width: int) -> list[Shape]:
@@ -114,17 +106,18 @@ def narrower_widths(config: Any) -> list[int]:
     return sorted({int(width * share) // head * head for share in _SHARES} - {0, width}, reverse=True)
 
 
-def whole_forms(recipe: Recipe, *, width: int) -> list[Form]:
-    """Return the forms with the whole vocabulary, the most exact first.
+def whole_variants(recipe: Recipe, *, width: int) -> list[Variant]:
+    """Return the variants with the whole vocabulary, the most exact first.
 
     Raises:
         ConfigError: 4 bits alone were asked for, and the width is odd.
     """
-    if recipe.export.precision != "int8":
-        return [Form(recipe.export.precision)]
-    asked = [4] if recipe.export.embedding_bits == 4 else recipe.search.embedding_bits
-    known: tuple[Literal[4, 8], ...] = (8, 4)
-    forms = [Form(embedding_bits=each) for each in known if each in asked and (each == 8 or width % 2 == 0)]
-    if not forms:
+    form = recipe.export.form
+    if form.precision != "int8":
+        return [Variant(form)]
+    asked = [4] if form.embedding_bits == 4 else recipe.search.embedding_bits
+    known: tuple[EmbeddingBits, ...] = (8, 4)
+    possible = [each for each in known if each in asked and (each == 8 or width % 2 == 0)]
+    if not possible:
         raise ConfigError(f"words of {width} values cannot be stored in 4 bits: the width is odd.", fix="8 bits, too")
-    return forms
+    return [Variant(replace(form, embedding_bits=each)) for each in possible]

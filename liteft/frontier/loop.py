@@ -19,7 +19,7 @@ from liteft.distillation.teachers import Teacher
 from liteft.errors import ConfigError, ModelError, VerificationError
 from liteft.finetuning.context import RunContext
 from liteft.frontier.budget import Budget
-from liteft.frontier.candidates import Form
+from liteft.frontier.candidates import Variant
 from liteft.frontier.journal import Journal
 from liteft.frontier.plan import Planned, plan_shapes
 from liteft.frontier.result import Candidate
@@ -74,9 +74,9 @@ class Search:
         """Look at every shape; narrower ones only where no shape before them can be within the budget."""
         loaded = self.teacher.loaded
         for group in plan_shapes(self.recipe, loaded.config, loaded.settings, loaded.tokenizer):
-            possible = [planned for planned in group if planned.forms]
+            possible = [planned for planned in group if planned.variants]
             for planned in group:
-                if not planned.forms:
+                if not planned.variants:
                     self._leave_out(planned, planned.reason, size_bytes=planned.least)
             possible = self._fast_enough(possible)
             for number, planned in enumerate(possible):
@@ -124,51 +124,50 @@ class Search:
         return possible
 
     def _probed(self, planned: Planned) -> float:
-        form = planned.forms[0]
+        form = planned.variants[0].form
         key = {**self.machine, "form": form.precision, "teacher": self.teacher.weights_sha256}
         name = planned.shape.name
         known: float | None = self.journal.get("probed", name, key)
         if known is None:
             self.context.tell(f"{name}: timing it before its training")
             student = create_student(self.teacher.loaded, shape_recipe(self.recipe, planned.shape).student)
-            flat = self.recipe.export.flat or self.recipe.export.target == "edge"
             split, threads = self.dataset.validation, self.machine["threads"]
-            known = untrained_latency_ms(student, form, split, flat=flat, threads=threads, trust=self.trust)
+            known = untrained_latency_ms(student, form, split, threads=threads, trust=self.trust)
             self.journal.put("probed", name, key, known)
         return known
 
     def _look_at(self, planned: Planned) -> None:
-        """Train a shape, export it in its forms, and measure them."""
+        """Train a shape, export it in its variants, and measure them."""
         student = self._trained(planned)
         if student is None:
             return
-        made = [self._made(planned, form, student) for form in planned.forms]
+        made = [self._made(planned, variant, student) for variant in planned.variants]
         limit, reached = self.budget.max_drop, student.metrics["validation"][self.metric]
         if limit is None or 100 * (self.quality - reached) > limit or any(each.within for each in made):
             return
         losing = [
-            (form, each.quality or 0.0)
-            for form, each in zip(planned.forms, made, strict=True)
-            if form.precision == "int8" and (each.status == "refused" or set(each.excess) == {"max_drop"})
+            (variant, each.quality or 0.0)
+            for variant, each in zip(planned.variants, made, strict=True)
+            if variant.form.precision == "int8" and (each.status == "refused" or set(each.excess) == {"max_drop"})
         ]
         if losing and not self._in_halves(planned, student):
             losing.sort(key=lambda pair: -pair[1])
-            self._tune(planned, student, [form for form, _ in losing])
+            self._tune(planned, student, [variant for variant, _ in losing])
 
     def _in_halves(self, planned: Planned, student: Run) -> bool:
         """Where int8 loses too much and float16 fits, take that; say whether it is within the budget."""
-        form, most = Form("fp16"), self.budget.max_mb
-        if most is not None and planned.sizes.predict(form) > most * 1e6:
+        variant, most = Variant(self.recipe.export.form.in_precision("fp16")), self.budget.max_mb
+        if most is not None and planned.sizes.predict(variant) > most * 1e6:
             return False
-        return self._made(planned, form, student).within
+        return self._made(planned, variant, student).within
 
-    def _tune(self, planned: Planned, student: Run, losing: Sequence[Form]) -> None:
+    def _tune(self, planned: Planned, student: Run, losing: Sequence[Variant]) -> None:
         """The last resort: a few epochs in the form itself, the better form first, until one is within the budget."""
-        for form in losing if self.recipe.search.quantized_epochs else ():
-            name = f"{planned.shape.name}/{form.name}"
+        for variant in losing if self.recipe.search.quantized_epochs else ():
+            name = f"{planned.shape.name}/{variant.name}"
             self.context.tell(f"{name}: the student is good enough, and its export is not: training it in this form")
-            out = self.context.out / planned.shape.name / f"student-{form.name}"
-            tuned, recipe = replace(form, tuned=True), tuning_recipe(self.recipe, student, form)
+            out = self.context.out / planned.shape.name / f"student-{variant.name}"
+            tuned, recipe = replace(variant, tuned=True), tuning_recipe(self.recipe, student, variant)
             try:
                 run = self._distilled(out, recipe)
             except (ConfigError, ModelError) as error:  # what has no rounding to train with
@@ -223,17 +222,17 @@ class Search:
         self.show_check = False
         return run
 
-    def _made(self, planned: Planned, form: Form, student: Run) -> Candidate:
-        """Export a student in a form, measure it, and keep what came out."""
-        recipe = form.laid_over(self.recipe)
+    def _made(self, planned: Planned, variant: Variant, student: Run) -> Candidate:
+        """Export a student in a variant, measure it, and keep what came out."""
+        recipe = variant.laid_over(self.recipe)
         base = Candidate(
             planned.shape.name,
-            form.name,
+            variant.name,
             "refused",
-            size_bytes=planned.sizes.predict(form),
+            size_bytes=planned.sizes.predict(variant),
             student=student.metrics["validation"][self.metric],
         )
-        folder = self.context.out / planned.shape.name / form.name
+        folder = self.context.out / planned.shape.name / variant.name
         key = {"weights": student.info["weights_sha256"], "export": recipe.export.model_dump(mode="json")}
         refused = None if (folder / MANIFEST).is_file() else self.journal.get("refused", base.name, key)
         if refused is None:
@@ -249,7 +248,7 @@ class Search:
                     tested=False,
                 )
             except VerificationError as error:
-                if TRUST in error.fix:  # so would be every other form, and more training mends nothing
+                if TRUST in error.fix:  # so would be every other variant, and more training mends nothing
                     raise
                 refused = "; ".join([error.message, *(f"{name} {seen}" for name, seen in error.accepted.items())][:3])
                 self.journal.put("refused", base.name, key, refused)

@@ -14,8 +14,8 @@ from liteft.distillation.initial import check_narrower, check_student, encoder_w
 from liteft.distillation.shrinking import unknown_role
 from liteft.errors import ConfigError, ModelError, leave_out, option
 from liteft.finetuning.model import ModelSettings, apply_settings
-from liteft.frontier.candidates import Form, Shape, asked_shapes, narrower_widths, whole_forms
-from liteft.frontier.sizes import Sizes, fitting_forms, sizes_of, smallest_form
+from liteft.frontier.candidates import Shape, Variant, asked_shapes, narrower_widths, whole_variants
+from liteft.frontier.sizes import Sizes, fitting_variants, sizes_of, smallest_variant
 from liteft.frontier.training import shape_recipe
 from liteft.tokenization import TextTokenizer
 
@@ -24,19 +24,19 @@ __all__ = ["Planned", "check_recipe", "plan_shapes", "require_fit"]
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A shape, and the forms of it that fit into the budget's megabytes.
+    """A shape, and the variants of it that fit into the budget's megabytes.
 
     Attributes:
         shape: the shape.
         sizes: of its artifacts.
-        forms: the most exact first; none where nothing fits.
-        least: bytes of the smallest form with as few pieces as can be, predicted.
-        reason: why the other forms do not fit; "" where all do.
+        variants: the most exact first; none where nothing fits.
+        least: bytes of the smallest variant with as few pieces as can be, predicted.
+        reason: why the other variants do not fit; "" where all do.
     """
 
     shape: Shape
     sizes: Sizes
-    forms: tuple[Form, ...]
+    variants: tuple[Variant, ...]
     least: int
     reason: str
 
@@ -63,9 +63,9 @@ def plan_shapes(
         student = shape_recipe(recipe, shape).student
         check_student(student, config)
         sizes = sizes_of(student_config(config, student)[0], settings, tokenizer, pieces=student.vocabulary)
-        forms = whole_forms(recipe, width=sizes.width)
-        fitting, reason = fitting_forms(sizes, forms, tokenizer, recipe.search.max_mb)
-        least = min(sizes.predict(smallest_form(form, tokenizer)) for form in forms)
+        variants = whole_variants(recipe, width=sizes.width)
+        fitting, reason = fitting_variants(sizes, variants, tokenizer, recipe.search.max_mb)
+        least = min(sizes.predict(smallest_variant(variant, tokenizer)) for variant in variants)
         return Planned(shape, sizes, tuple(fitting), least, reason)
 
     depth, width = int(config.num_hidden_layers), int(config.hidden_size)
@@ -89,7 +89,7 @@ def require_fit(recipe: Recipe, config: PretrainedConfig, settings: ModelSetting
     """
     tried = []
     for group in plan_shapes(recipe, config, settings, tokenizer):
-        if any(planned.forms for planned in group):
+        if any(planned.variants for planned in group):
             return
         tried += group
     smallest = min(tried, key=lambda each: each.least)

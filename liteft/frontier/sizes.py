@@ -16,12 +16,12 @@ from transformers import PretrainedConfig
 
 from liteft.errors import ModelError
 from liteft.finetuning.model import ModelSettings, untrained_classifier
-from liteft.frontier.candidates import Form
+from liteft.frontier.candidates import Variant
 from liteft.frontier.values import count_values
 from liteft.tokenization import TextTokenizer
 from liteft.trimming import least_pieces
 
-__all__ = ["Sizes", "fitting_forms", "folder_bytes", "sizes_of", "smallest_form"]
+__all__ = ["Sizes", "fitting_variants", "folder_bytes", "sizes_of", "smallest_variant"]
 
 _BYTES = {"fp32": 4, "fp16": 2}
 # Nodes and names of a graph of one node, which a flat one stays a little below, measured for 1, 2 and 6 layers; and the
@@ -62,32 +62,33 @@ class Sizes:
     label_bytes: int
     labels: int
 
-    def predict(self, form: Form) -> int:
+    def predict(self, variant: Variant) -> int:
         """Return the bytes of the artifact's folder, within a few percent; of a trimmed one at most that."""
-        pieces = self.rows if form.pieces is None else min(form.pieces, self.rows)
-        return int(self._fixed(form) + pieces * self._piece(form))
+        pieces = self.rows if variant.pieces is None else min(variant.pieces, self.rows)
+        return int(self._fixed(variant) + pieces * self._piece(variant))
 
-    def pieces_within(self, form: Form, most: float) -> int | None:
+    def pieces_within(self, variant: Variant, most: float) -> int | None:
         """Return how many pieces of the vocabulary fit into so many bytes; None where all do. May be below 0."""
-        if self.predict(form) <= most * _AIM:
+        if self.predict(variant) <= most * _AIM:
             return None
-        found = int((most * _AIM - self._fixed(form)) / self._piece(form))
+        found = int((most * _AIM - self._fixed(variant)) / self._piece(variant))
         return found // 100 * 100 if found > _ROUNDED_FROM else found
 
-    def _fixed(self, form: Form) -> float:
+    def _fixed(self, variant: Variant) -> float:
         beside = _BESIDE + 4 * self.label_bytes + _LABEL * self.labels
-        graph = _GRAPH[form.precision] + _LAYER[form.precision] * self.layers
-        if form.precision == "int8":
+        precision = variant.form.precision
+        graph = _GRAPH[precision] + _LAYER[precision] * self.layers
+        if precision == "int8":
             values = sum(self.tables) + 3 * self.tables[1] + sum(self.matrices) + 3 * self.matrices[1] + 4 * self.floats
         else:
-            each = _BYTES[form.precision]
+            each = _BYTES[precision]
             values = each * (self.tables[0] + self.matrices[0] + self.halves) + 4 * (self.floats - self.halves)
         return self.tokenizer_bytes + beside + graph + values
 
-    def _piece(self, form: Form) -> float:
-        if form.precision != "int8":
-            return self.piece_bytes + _BYTES[form.precision] * self.width
-        return self.piece_bytes + self.width * form.embedding_bits / 8 + 4
+    def _piece(self, variant: Variant) -> float:
+        if variant.form.precision != "int8":
+            return self.piece_bytes + _BYTES[variant.form.precision] * self.width
+        return self.piece_bytes + self.width * variant.form.table_bits("word") / 8 + 4
 
 
 def sizes_of(
@@ -129,41 +130,41 @@ def _pieces_bytes(tokenizer: TextTokenizer) -> int:
     return len(json.dumps(pieces, ensure_ascii=False, separators=None if spaced else (",", ":")).encode())
 
 
-def fitting_forms(
-    sizes: Sizes, forms: Sequence[Form], tokenizer: TextTokenizer, max_mb: float | None
-) -> tuple[list[Form], str]:
-    """Return the forms that fit into a budget, each with as many pieces as fit; and why the others do not.
+def fitting_variants(
+    sizes: Sizes, variants: Sequence[Variant], tokenizer: TextTokenizer, max_mb: float | None
+) -> tuple[list[Variant], str]:
+    """Return the variants that fit into a budget, each with as many pieces as fit; and why the others do not.
 
     Args:
         sizes: of the shape.
-        forms: with the whole vocabulary.
+        variants: with the whole vocabulary.
         tokenizer: whose single characters stay, whatever the budget.
         max_mb: the budget; None lets all of them pass as they are.
     """
     if max_mb is None:
-        return list(forms), ""
-    found: list[Form] = []
+        return list(variants), ""
+    found: list[Variant] = []
     reasons = []
-    for form in forms:
-        most = sizes.pieces_within(form, max_mb * 1e6)
-        least = smallest_form(form, tokenizer)
+    for variant in variants:
+        most = sizes.pieces_within(variant, max_mb * 1e6)
+        least = smallest_variant(variant, tokenizer)
         if most is None:
-            found.append(form)
+            found.append(variant)
         elif least.pieces is not None and most >= least.pieces:
-            found.append(replace(form, pieces=most))
+            found.append(replace(variant, pieces=most))
         else:
             kept = "whose vocabulary cannot be trimmed"
             kept = kept if least.pieces is None else f"with the {least.pieces:,} pieces that have to stay"
-            reasons.append(f"{form.text}: {sizes.predict(least) / 1e6:.2f} MB, {kept}")
+            reasons.append(f"{variant.text}: {sizes.predict(least) / 1e6:.2f} MB, {kept}")
     return found, "; ".join(reasons)
 
 
-def smallest_form(form: Form, tokenizer: TextTokenizer) -> Form:
-    """Return a form with as few pieces as a vocabulary can be trimmed to; itself where it cannot be trimmed."""
+def smallest_variant(variant: Variant, tokenizer: TextTokenizer) -> Variant:
+    """Return a variant with as few pieces as a vocabulary can be trimmed to; itself where it cannot be trimmed."""
     try:
-        return replace(form, pieces=least_pieces(tokenizer))
+        return replace(variant, pieces=least_pieces(tokenizer))
     except ModelError:
-        return form
+        return variant
 
 
 def folder_bytes(folder: Path) -> int:

@@ -6,6 +6,7 @@ away. Nobody is handed such an artifact: it is not verified, and would not pass.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.folder import manifest_fields, save_model, seal, write_companions
 from liteft.exporting.quantization import Quantization
 from liteft.finetuning.model import LoadedClassifier
-from liteft.frontier.candidates import Form
+from liteft.form import ExportForm
 from liteft.report.subjects import find_subjects
 from liteft.report.workers import open_workers, time_workers, write_texts
 
@@ -54,38 +55,36 @@ def latency_ms(artifact: Path, split: Split, *, threads: int, trust: bool = Fals
 
 
 def untrained_latency_ms(
-    student: LoadedClassifier, form: Form, split: Split, *, flat: bool, threads: int, trust: bool = False
+    student: LoadedClassifier, form: ExportForm, split: Split, *, threads: int, trust: bool = False
 ) -> float:
     """Return the milliseconds that one text will take, measured with the weights that a student starts from.
 
     Args:
         student: as it is before its training.
-        form: of the artifact. Its vocabulary is not trimmed: one row of a table is read as fast as another.
+        form: of the artifact; int8 has a scale for each token, whatever the form says. The vocabulary is not trimmed:
+            one row of a table is read as fast as another.
         split, threads, trust: as for ``latency_ms``.
-        flat: the graph is written as standard nodes.
     """
     with files.temporary_folder() as folder:
         out = folder / "artifact"
-        write_untrained(student, form, out, flat=flat)
+        write_untrained(student, form, out)
         return latency_ms(out, split, threads=threads, trust=trust)
 
 
-def write_untrained(student: LoadedClassifier, form: Form, out: Path, *, flat: bool) -> None:
+def write_untrained(student: LoadedClassifier, form: ExportForm, out: Path) -> None:
     """Write an artifact that nobody verified.
 
     Args:
-        student, form, flat: as for ``untrained_latency_ms``.
+        student, form: as for ``untrained_latency_ms``.
         out: its folder.
     """
     if student.config.pad_token_id is None:
         student.config.pad_token_id = student.tokenizer.pad_id
+    form = replace(form, scheme=None, calibration=None, mixed=False, target=None)  # nothing is calibrated for it
     blueprint = Blueprint(student)
-    quantization = Quantization(embedding_bits=form.embedding_bits)
-    model = blueprint.model(form.precision, quantization, flat=flat)
+    model = blueprint.model(form.precision, Quantization(form), flat=form.flat)
     with writing_artifact(out) as writer:
         save_model(model, writer.folder / MODEL)
         write_companions(student, writer.folder)
-        fields = manifest_fields(
-            student, None, form.precision, model, traced=blueprint.traced, quantization=quantization, calibration=None
-        )
+        fields = manifest_fields(student, None, form, model, traced=blueprint.traced)
         seal(writer, fields | {"verification": {}}, "Not trained")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from liteft.config import Recipe
-from liteft.frontier.candidates import Form, Shape
+from liteft.frontier.candidates import Shape, Variant
 from liteft.run import Run
 
 __all__ = ["GiveUp", "Hopeless", "shape_recipe", "tuning_recipe"]
@@ -81,8 +82,8 @@ def shape_recipe(recipe: Recipe, shape: Shape) -> Recipe:
     return recipe.model_copy(update={"student": recipe.student.model_copy(update={"size": shape.name})})
 
 
-def tuning_recipe(recipe: Recipe, student: Run, form: Form) -> Recipe:
-    """Return the recipe of a finished student's last epochs, in the rounding and with the vocabulary of a form."""
+def tuning_recipe(recipe: Recipe, student: Run, variant: Variant) -> Recipe:
+    """Return the recipe of a finished student's last epochs, in the rounding and with the vocabulary of a variant."""
     changes: dict[str, Any] = {
         "size": None,
         "student": str(student.model_path),
@@ -90,10 +91,10 @@ def tuning_recipe(recipe: Recipe, student: Run, form: Form) -> Recipe:
         "epochs": 0.0,
         "quantized_epochs": recipe.search.quantized_epochs,
         "matching_epochs": 0.0,
-        "vocabulary": form.pieces,
+        "vocabulary": variant.pieces,
         "fill_vocabulary": True,
     }
     if recipe.student.matching_epochs:
         changes |= {"hidden_weight": 0.0, "relation_weight": 0.0}  # they were the first stage's
     tuned = recipe.model_copy(update={"student": recipe.student.model_copy(update=changes)})
-    return Form(embedding_bits=form.embedding_bits, tuned=True).laid_over(tuned)
+    return replace(variant, tuned=True).laid_over(tuned)

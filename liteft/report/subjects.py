@@ -163,7 +163,7 @@ def _of_artifact(artifact: Artifact) -> Subject:
         path=artifact.path,
         folder=artifact.path,
         engine="onnxruntime",
-        form=f"{manifest.precision}, onnx",
+        form=f"{manifest.form.precision}, onnx",
         task=manifest.task,
         labels=manifest.labels,
         paired=manifest.paired,

@@ -162,7 +162,7 @@ def _any_cuda(artifact: Artifact, threads: int, trust: bool) -> Engine:
 
     reason = f"it is not installed with CUDA: pip uninstall onnxruntime; {install_hint('gpu')}"
     try:
-        if artifact.manifest.precision == "int8":
+        if artifact.manifest.form.precision == "int8":
             reason = "its CUDA kernels do not support this kind of int8"
         elif may_have_cuda() and has_cuda():
             return _onnxruntime(artifact, "cuda", threads, trust)
@@ -183,7 +183,7 @@ def _best(artifact: Artifact, device: str, threads: int, trust: bool) -> Engine:
     from liteft.runtime.onnx_engine import OnnxEngine
 
     other: Engine | None = None
-    if device == "auto" and artifact.manifest.precision != "int8":
+    if device == "auto" and artifact.manifest.form.precision != "int8":
         other = _cuda_or_cpu(artifact, threads, trust)
         if other is not None and other.device == "cuda":
             return other
@@ -242,7 +242,7 @@ def _onnxruntime(artifact: Artifact, device: str, threads: int, trust: bool) -> 
     from liteft.runtime.onnx_engine import OnnxEngine, has_cuda
 
     if device == "auto":
-        device = "cuda" if artifact.manifest.precision != "int8" and has_cuda() else "cpu"
+        device = "cuda" if artifact.manifest.form.precision != "int8" and has_cuda() else "cpu"
         return OnnxEngine(artifact, device=device, threads=threads, or_cpu=True, trust=trust)
     return OnnxEngine(artifact, device=device, threads=threads, trust=trust)
 
@@ -262,7 +262,7 @@ def _check_precision(artifact: Artifact, precision: str, *, device: str, backend
             f"engine_precision='fp16' is available only on CUDA, but device={device!r} was requested.",
             fix=[leave_out("engine_precision"), option("device", "cuda")],
         )
-    if artifact.manifest.precision == "int8":
+    if artifact.manifest.form.precision == "int8":
         raise DeviceError(
             f"engine_precision={precision!r} was requested, but {artifact.path} is stored in int8.",
             accepted={"engine_precision": "None, for an int8 artifact"},

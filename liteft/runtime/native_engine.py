@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from liteft.artifact import Artifact
+from liteft.artifact import Artifact, Manifest
 from liteft.encoded import Encoded
 from liteft.encoder.spec import ACTIVATIONS, HEADS, POOLINGS, EncoderSpec
 from liteft.errors import ArtifactError, DeviceError, leave_out, option
@@ -210,7 +210,7 @@ def _creation_error(library: NativeLibrary, precision: str, device: str) -> Devi
 def _usual_precision(artifact: Artifact, stored: StoredClassifier, device: str) -> str:
     """Return the precision of the products where none was asked for."""
     if device == "cuda":
-        return "fp16" if artifact.manifest.precision == "fp16" else "bf16"
+        return "fp16" if artifact.manifest.form.precision == "fp16" else "bf16"
     return "int8" if stored.int8_scheme != "none" else "fp32"
 
 
@@ -233,6 +233,10 @@ def _shape(spec: EncoderSpec) -> Shape:
     )
 
 
+def _in_float(manifest: Manifest) -> list[str]:
+    return [name for name, fallback in manifest.fallbacks.items() if fallback != "8 bits"]
+
+
 def _check(stored: StoredClassifier, artifact: Artifact) -> None:
     """Refuse a graph that does not fit its manifest."""
     manifest, spec = artifact.manifest, stored.spec
@@ -240,8 +244,8 @@ def _check(stored: StoredClassifier, artifact: Artifact) -> None:
         "inputs": (", ".join(manifest.inputs), ", ".join(stored.inputs)),
         "labels": (len(manifest.labels), spec.labels),
         "pooling": (manifest.pooling, spec.pooling),
-        "int8 scheme": (manifest.int8_scheme or "none", stored.int8_scheme),
-        "float products": (" ".join(sorted(manifest.float_products)), " ".join(sorted(stored.float_products))),
+        "int8 scheme": (manifest.form.scheme or "none", stored.int8_scheme),
+        "float products": (" ".join(sorted(_in_float(manifest))), " ".join(sorted(stored.float_products))),
     }
     if manifest.max_tokens > spec.max_tokens:
         raise ArtifactError(

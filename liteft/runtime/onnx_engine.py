@@ -113,7 +113,7 @@ class OnnxEngine:
         check_graph(artifact, trust=trust)
         self._artifact = artifact
         self._threads = threads
-        self.precision = "int8" if artifact.manifest.precision == "int8" else "fp32"
+        self.precision = "int8" if artifact.manifest.form.precision == "int8" else "fp32"
         self._lock = threading.Lock()
         session = _new_session(artifact, device, threads)
         self.device = "cuda" if _CUDA in session.get_providers() else "cpu"

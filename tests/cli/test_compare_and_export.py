@@ -106,7 +106,7 @@ def test_export_verifies_on_the_chosen_split_in_the_models_label_order(
     assert called.status == 0, called.err
     assert call("export", tmp_path, *words, "--flat", "--precision", "fp16").status == 0
     assert "same answer as the model on 100.00% of 4 texts" in called.out
-    assert [(each["precision"], each["flat"]) for each in handed] == [("int8", False), ("fp16", True)]
+    assert [each["form"] for each in handed] == [liteft.ExportForm(), liteft.ExportForm("fp16", flat=True)]
     assert handed[0]["calibrate"] is handed[0]["unlabeled"] is None
     assert handed[0]["limits"] == liteft.Limits()
     more = tmp_path / "more.txt"
@@ -123,8 +123,7 @@ def test_export_verifies_on_the_chosen_split_in_the_models_label_order(
     assert last["test"].name == "test"
     assert [each["trust"] for each in handed] == [False, False, True]
     assert call("export", tmp_path, *words, "--trust").err.endswith("'a text' --trust\n")
-    found = {name: last[name] for name in ("scheme", "calibration", "weight_bits", "mixed")}
-    assert found == {"scheme": "static", "calibration": "mse", "weight_bits": 7, "mixed": True}
+    assert last["form"] == liteft.ExportForm(scheme="static", calibration="mse", weight_bits=7, mixed=True)
     assert last["limits"].accuracy_drop == pytest.approx(0.015)
     assert (last["calibrate"].name, last["unlabeled"].texts) == ("train", ["a text", "another"])
     split = handed[0]["verify"]

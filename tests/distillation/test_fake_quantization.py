@@ -13,7 +13,6 @@ from liteft.config import make_recipe
 from liteft.data import Dataset
 from liteft.distillation.fake_quantization import (
     FakeQuantization,
-    QuantizedForm,
     rounded_channels,
     rounded_nibbles,
     rounded_rows,
@@ -25,6 +24,7 @@ from liteft.exporting.quantization import Quantization, Range
 from liteft.exporting.tables import quantize_nibbles, unpack_nibbles
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import LoadedClassifier, load_classifier
+from liteft.form import ExportForm
 from liteft.run import Run
 from tests.distillation.students import distill
 from tests.distillation.test_distill import QUICK, Stop, same
@@ -32,7 +32,8 @@ from tests.exporting.conftest import Workshop, random_texts, run_graph, workshop
 
 __all__ = ["run_graph", "workshop"]
 
-FORMS = [QuantizedForm("per_row", 8, 8), QuantizedForm("per_row", 7, 4), QuantizedForm("static", 8, 4)]
+COARSE = ExportForm(weight_bits=7, embedding_bits=4)
+FORMS = [ExportForm(), COARSE, ExportForm(scheme="static", embedding_bits=4)]
 ROUGH = {"export": {"embedding_bits": 4, "weight_bits": 7}}
 
 
@@ -80,10 +81,10 @@ def ranges_of(rounding: FakeQuantization) -> dict[str, Range]:
 
 
 def int8_logits(
-    loaded: LoadedClassifier, form: QuantizedForm, ranges: dict[str, Range], texts: list[str], run_graph: Any
+    loaded: LoadedClassifier, form: ExportForm, ranges: dict[str, Range], texts: list[str], run_graph: Any
 ) -> np.ndarray:
     """Logits of the int8 graph, a text at a time."""
-    quantization = Quantization(form.scheme, form.weight_bits, ranges, embedding_bits=form.embedding_bits)
+    quantization = Quantization(form, ranges)
     model = Blueprint(loaded).flat("int8", quantization)
     logits = []
     for text in texts:
@@ -93,10 +94,8 @@ def int8_logits(
     return np.concatenate(logits)
 
 
-@pytest.mark.parametrize("form", FORMS, ids=lambda form: f"{form.scheme}-{form.weight_bits}-{form.embedding_bits}")
-def test_the_model_computes_what_its_int8_graph_computes(
-    form: QuantizedForm, workshop: Workshop, run_graph: Any
-) -> None:
+@pytest.mark.parametrize("form", FORMS, ids=ExportForm.describe)
+def test_the_model_computes_what_its_int8_graph_computes(form: ExportForm, workshop: Workshop, run_graph: Any) -> None:
     loaded, texts = workshop.loaded("bert", "mean"), random_texts(40)
     exact = predict_logits(loaded, texts)
     rounding = FakeQuantization(loaded, form, texts)
@@ -132,7 +131,7 @@ def test_a_last_stage_learns_what_rounding_took(teacher: Run, dataset: Dataset, 
 
 def rounded_loss(run: Run, dataset: Dataset, target: np.ndarray) -> float:
     loaded = load_classifier(run.model_path)
-    rounding = FakeQuantization(loaded, QuantizedForm("per_row", 7, 4), dataset.train.texts)
+    rounding = FakeQuantization(loaded, COARSE, dataset.train.texts)
     found = predict_logits(loaded, dataset.train.texts)
     rounding.close()
     return float(np.square(found - target).mean())

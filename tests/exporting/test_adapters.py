@@ -70,7 +70,7 @@ def test_the_export_is_held_to_the_adapter_on_its_base_and_not_to_what_was_merge
 
     monkeypatch.setattr(exporter, "merged_classifier", badly)
     with pytest.raises(VerificationError):
-        export(runs["bert"], tmp_path / "out", verify=tiny.make_dataset().validation, limits=Limits())
+        export(runs["bert"], tmp_path / "out", precision="fp32", verify=tiny.make_dataset().validation, limits=Limits())
     assert not (tmp_path / "out").exists()
 
 
@@ -80,5 +80,5 @@ def test_a_teacher_too_large_for_one_file_is_refused_before_it_is_merged(
     monkeypatch.setattr(sizes, "MOST_BYTES", 4 * runs["bert"].info["parameters"] - 1)
     monkeypatch.setattr(exporter, "merged_classifier", lambda _: pytest.fail("it was merged"))
     with pytest.raises(ModelError, match="parameters") as caught:
-        export(runs["bert"], tmp_path / "out", verify=tiny.make_dataset().validation)
+        export(runs["bert"], tmp_path / "out", precision="fp32", verify=tiny.make_dataset().validation)
     assert "distil it into a smaller student" in caught.value.fix

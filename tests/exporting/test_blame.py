@@ -77,7 +77,7 @@ def test_a_planted_bad_layer_is_caught_and_named(scheme: Any, bad: tuple[Path, S
     folder, split, _ = bad
     with pytest.raises(VerificationError, match="does not agree") as caught:
         export(folder, tmp_path / "out", precision="int8", scheme=scheme, verify=split, limits=LIMITS)
-    assert caught.value.accepted["to blame, 1"].startswith(f"{GUILTY}: divergence ")
+    assert caught.value.accepted["most sensitive, 1"].startswith(f"{GUILTY}: divergence ")
     assert "worst text 1" in caught.value.accepted
     assert caught.value.command_hints()[0].startswith("--mixed")
     assert not list(tmp_path.iterdir())
@@ -104,9 +104,9 @@ def test_a_channel_that_int8_alone_has_100_times_too_large_is_caught_and_named(
     options: dict[str, Any] = {"precision": "int8", "scheme": scheme, "verify": split, "limits": LIMITS}
     with pytest.raises(VerificationError, match="does not agree") as caught:
         export(folder, tmp_path / "out", **options)
-    assert caught.value.accepted["to blame, 1"].startswith(f"{guilty}: divergence ")
+    assert caught.value.accepted["most sensitive, 1"].startswith(f"{guilty}: divergence ")
     artifact = export(folder, tmp_path / "out", mixed=True, **options)
-    assert artifact.manifest.float_products == {guilty: "float"}
+    assert artifact.manifest.fallbacks == {guilty: "float"}
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -118,7 +118,7 @@ def test_mixed_keeps_the_bad_layer_in_float_and_says_what_it_costs(
     options: dict[str, Any] = {"precision": "int8", "scheme": scheme, "verify": split, "limits": LIMITS}
     artifact = export(folder, tmp_path / "out", mixed=True, progress=lines.append, **options)
     manifest = artifact.manifest
-    assert manifest.float_products == {GUILTY: cure}
+    assert manifest.fallbacks == {GUILTY: cure}
     told = manifest.verification["mixed"]
     assert told["products"] == {GUILTY: cure}
     matrix = 64 * 64
@@ -162,7 +162,7 @@ def logits(artifact: Artifact, backend: Any, texts: list[str]) -> np.ndarray:
 def test_a_sound_model_keeps_no_product_in_float_for_being_allowed_to(workshop: Any, tmp_path: Path) -> None:
     folder, split = workshop.learned("bert", "mean", count=300)
     artifact = export(folder, tmp_path / "out", precision="int8", mixed=True, verify=split, limits=LIMITS)
-    assert artifact.manifest.float_products == {}
+    assert artifact.manifest.fallbacks == {}
     assert "mixed" not in artifact.manifest.verification
 
 
@@ -172,7 +172,7 @@ def test_mixed_gives_up_where_float_products_do_not_help(workshop: Any, tmp_path
     with pytest.raises(VerificationError, match="does not agree") as caught:
         export(folder, tmp_path / "out", precision="int8", mixed=True, verify=split, limits=limits)
     assert not any(hint.startswith("--mixed") for hint in caught.value.command_hints())
-    assert "to blame, 5" in caught.value.accepted
+    assert "most sensitive, 5" in caught.value.accepted
     assert not list(tmp_path.iterdir())
 
 
@@ -191,7 +191,7 @@ def test_effects_are_ranked_and_measured_against_the_float_graph(workshop: Any) 
 
 def test_a_product_kept_in_float_is_not_blamed_again(workshop: Any) -> None:
     loaded = workshop.loaded("bert", "mean")
-    quantization = Quantization().keeping(GUILTY, "float")
+    quantization = Quantization().falling_back(GUILTY, "float")
     encoded = loaded.tokenizer.encode(random_texts(20))
     effects = rank_products(Blueprint(loaded), quantization, encoded, MULTI_LABEL)
     assert GUILTY not in {effect.product for effect in effects}
@@ -220,7 +220,7 @@ def test_unlabelled_texts_must_agree_as_well(workshop: Any, tmp_path: Path) -> N
         export(folder, tmp_path / "out", precision="int8", verify=labelled, unlabeled=more, limits=lenient)
     assert not (tmp_path / "out").exists()
     sound, texts = workshop.learned("bert", "mean", count=100)
-    artifact = export(sound, tmp_path / "sound", verify=texts, unlabeled=more)
+    artifact = export(sound, tmp_path / "sound", precision="fp32", verify=texts, unlabeled=more)
     assert artifact.manifest.verification["unlabeled"]["agreement"] == 1.0
     assert artifact.manifest.verification["unlabeled"]["texts"] == 300
     assert "300 unlabelled texts" in (artifact.path / "card.md").read_text()
@@ -228,10 +228,12 @@ def test_unlabelled_texts_must_agree_as_well(workshop: Any, tmp_path: Path) -> N
 
 def test_probabilities_calibration_is_reported_of_both(workshop: Any, tmp_path: Path) -> None:
     folder, split = workshop.learned("bert", "mean", count=100)
-    checked = export(folder, tmp_path / "out", verify=split).manifest.verification
+    checked = export(folder, tmp_path / "out", precision="fp32", verify=split).manifest.verification
     assert checked["calibration_error"] == pytest.approx(checked["model_calibration_error"], abs=1e-3)
     assert 0 < checked["calibration_error"] < 1
-    alone = export(folder, tmp_path / "out", verify=Split("validation", split.texts, None)).manifest.verification
+    alone = export(
+        folder, tmp_path / "out", precision="fp32", verify=Split("validation", split.texts, None)
+    ).manifest.verification
     assert alone["calibration_error"] is None
 
 
@@ -250,22 +252,22 @@ def test_the_manifest_says_how_int8_was_made(workshop: Any, tmp_path: Path) -> N
         limits=Limits(agreement=0.8, accuracy_drop=0.2),
     )
     manifest = read_artifact(artifact.path).manifest
-    assert (manifest.int8_scheme, manifest.weight_bits) == ("static", 7)
+    assert (manifest.form.scheme, manifest.form.weight_bits) == ("static", 7)
     assert manifest.calibration == {"method": "mse", "split": "train", "texts": 1000}
     card = (artifact.path / "card.md").read_text()
     assert "a scale for each weight channel and each activation tensor" in card
-    assert "weights of 7 bits; calibrated by mse on 1,000 texts of train" in card
+    assert "7-bit weights; calibrated by mse on 1,000 texts of train" in card
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"scheme": "static"}, "scheme=static is a way of int8"),
-        ({"weight_bits": 7, "precision": "fp16"}, "weight_bits=7 is a way of int8"),
-        ({"mixed": True}, "mixed is a way of int8"),
+        ({"scheme": "static", "precision": "fp32"}, "scheme='static' applies to precision 'int8' only"),
+        ({"weight_bits": 7, "precision": "fp16"}, "weight_bits=7 applies to precision 'int8' only"),
+        ({"mixed": True, "precision": "fp32"}, "mixed=True applies to precision 'int8' only"),
         ({"scheme": "statik", "precision": "int8"}, "scheme 'statik' is unknown"),
         ({"calibration": "max", "precision": "int8"}, "calibration 'max' is unknown"),
-        ({"weight_bits": 4, "precision": "int8"}, "weights of 4 bits are unknown"),
+        ({"weight_bits": 4, "precision": "int8"}, "weight_bits 4 is unknown"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(

@@ -9,6 +9,7 @@ import pytest
 
 from liteft.artifact import FileEntry, Manifest
 from liteft.exporting.card import card_text
+from liteft.form import ExportForm
 
 METRICS: dict[str, dict[str, Any]] = {
     "validation": {
@@ -50,7 +51,7 @@ def manifest(**changes: Any) -> Manifest:
         "pad_id": 0,
         "inputs": ("input_ids", "attention_mask"),
         "family": "bert",
-        "precision": "int8",
+        "form": ExportForm(flat=True),
         "graph": "built",
         "files": {"model.onnx": FileEntry(bytes=17_345_678, sha256="0" * 64)},
     }
@@ -127,7 +128,7 @@ def test_the_graphs_origin_and_form_are_the_manifests() -> None:
     def graph(**changes: Any) -> str:
         return dict(rows_of(card_text(manifest(**changes), title="t").split("## How good")[0])[1:])["Graph"]
 
-    assert graph(graph_form="function").startswith("ONNX, written from the weights as one node, with its definition")
+    assert graph(form=ExportForm()).startswith("ONNX, written from the weights as one node, with its definition")
     assert graph().startswith("ONNX, written from the weights; ")
     assert graph(graph="traced").startswith("ONNX, traced by torch.onnx.export; ")
 

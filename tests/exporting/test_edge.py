@@ -62,7 +62,7 @@ def test_it_loads_as_any_artifact_and_answers_as_the_flat_one_does(
 ) -> None:
     folder, split = learned
     flat = export(folder, tmp_path / "flat", precision="int8", flat=True, verify=split, limits=LOOSE)
-    assert artifact.manifest.graph_form == "flat"
+    assert not artifact.manifest.one_node
     assert artifact.model_path.read_bytes() == flat.model_path.read_bytes()
     with liteft.load(artifact.path) as classifier, liteft.load(flat.path) as other:
         np.testing.assert_array_equal(classifier.logits(split.texts), other.logits(split.texts))
@@ -87,10 +87,9 @@ def test_a_changed_graph_and_a_missing_one_are_found(artifact: Artifact, tmp_pat
         liteft.load(copy)
 
 
-@pytest.mark.parametrize("name", ["../model.onnx", "onnx/model_q4.onnx"])
-def test_a_manifest_may_not_name_another_file_as_its_graph(artifact: Artifact, tmp_path: Path, name: str) -> None:
+def test_a_manifest_may_not_name_a_file_as_its_graph(artifact: Artifact, tmp_path: Path) -> None:
     copy = shutil.copytree(artifact.path, tmp_path / "copy")
-    files.write_json(copy / "manifest.json", files.read_json(copy / "manifest.json") | {"graph_file": name})
+    files.write_json(copy / "manifest.json", files.read_json(copy / "manifest.json") | {"graph_file": "../model.onnx"})
     with pytest.raises(ArtifactError, match="graph_file"):
         read_artifact(copy)
 
@@ -134,7 +133,7 @@ def test_a_graph_that_cannot_be_converted_is_an_error_and_leaves_nothing(
 
     monkeypatch.setattr(tool, "convert_onnx_models_to_ort", failing)
     with pytest.raises(ModelError, match="cannot convert the graph for phones: no such kernel"):
-        export(learned[0], tmp_path / "out", target="edge", verify=learned[1])
+        export(learned[0], tmp_path / "out", precision="fp32", target="edge", verify=learned[1])
     assert not (tmp_path / "out").exists()
 
 
@@ -145,7 +144,7 @@ def test_the_tool_says_nothing_on_stdout(artifact: Artifact, tmp_path: Path, cap
 
 def test_a_traced_graph_has_its_operators_too(workshop: Any, tmp_path: Path) -> None:
     folder, split = workshop.learned("gpt2", "last")
-    made = export(folder, tmp_path / "out", target="edge", verify=split)
+    made = export(folder, tmp_path / "out", precision="fp32", target="edge", verify=split)
     assert made.manifest.graph == "traced" and made.manifest.graph_file == "onnx/model.onnx"
     assert operators(made.path / "required_operators.config")
 
@@ -155,7 +154,7 @@ def test_a_traced_graph_has_its_operators_too(workshop: Any, tmp_path: Path) -> 
 
 def test_an_unknown_target_names_the_known_one(learned: Any, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="target 'edgy' is unknown") as caught:
-        export(learned[0], tmp_path / "out", target="edgy", verify=learned[1])  # type: ignore[arg-type]
+        export(learned[0], tmp_path / "out", precision="fp32", target="edgy", verify=learned[1])  # type: ignore[arg-type]
     assert [hint.command for hint in caught.value.fix] == ["--target edge"]  # type: ignore[union-attr]
 
 
@@ -163,6 +162,6 @@ def test_the_card_says_how_to_use_it_in_a_browser(artifact: Artifact, learned: A
     card = (artifact.path / "card.md").read_text()
     assert 'await pipeline("text-classification", "FOLDER", { dtype: "q8" })' in card
     assert "onnx/model_quantized.onnx |" in card and f"more than {artifact.manifest.max_tokens} tokens" in card
-    plain = export(learned[0], tmp_path / "plain", verify=learned[1])
+    plain = export(learned[0], tmp_path / "plain", precision="fp32", verify=learned[1])
     assert "transformers.js" not in (plain.path / "card.md").read_text()
     assert plain.manifest.graph_file == "model.onnx" and json.loads((plain.path / "manifest.json").read_text())

@@ -31,10 +31,10 @@ from liteft.errors import (
     VerificationError,
 )
 from liteft.exporting import Limits, blueprint, builder, export, exporter, mending, sizes
-from liteft.exporting.precision import Precision
 from liteft.finetuning.adapters import parameter_count
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import load_classifier
+from liteft.form import Precision
 from liteft.runtime import load
 from liteft.runtime.native_library import has_library
 
@@ -73,14 +73,14 @@ def test_an_export_answers_like_the_model(
         np.testing.assert_allclose(classifier.logits(split.texts), expected, atol=tolerance)
         assert classifier.predict("w1 w2 w3").label.startswith("label ")
     manifest = artifact.manifest
-    assert (manifest.precision, manifest.graph, manifest.family, manifest.pooling) == (
+    assert (manifest.form.precision, manifest.graph, manifest.family, manifest.pooling) == (
         precision,
         "built",
         "bert",
         "cls",
     )
-    assert manifest.graph_form == "function"
-    assert manifest.int8_scheme == ("per_row" if precision == "int8" else None)
+    assert manifest.one_node
+    assert manifest.form.scheme == ("per_row" if precision == "int8" else None)
     assert (manifest.activation, manifest.inputs) == ("softmax", ("input_ids", "attention_mask"))
     assert manifest.verification["texts"] == 80
     assert manifest.verification["agreement"] >= limits.agreement
@@ -94,8 +94,10 @@ def test_a_flat_export_has_standard_nodes_only_and_answers_with_the_same_bits(
     learned: tuple[Path, Split], tmp_path: Path
 ) -> None:
     folder, split = learned
-    wrapped, flat = (export(folder, tmp_path / str(form), flat=form, verify=split) for form in (False, True))
-    assert (wrapped.manifest.graph_form, flat.manifest.graph_form) == ("function", "flat")
+    wrapped, flat = (
+        export(folder, tmp_path / str(form), precision="fp32", flat=form, verify=split) for form in (False, True)
+    )
+    assert wrapped.manifest.one_node and not flat.manifest.one_node
     assert (flat.manifest.graph, flat.manifest.inputs) == ("built", wrapped.manifest.inputs)
     node, nodes = (onnx.load(artifact.model_path) for artifact in (wrapped, flat))
     assert [each.op_type for each in node.graph.node] == ["EncoderClassifier"]
@@ -125,7 +127,7 @@ def test_files_shrink_as_they_must(learned: tuple[Path, Split], tmp_path: Path) 
 
 def test_the_folder_is_what_transformers_expects(learned: tuple[Path, Split], tmp_path: Path) -> None:
     folder, split = learned
-    artifact = export(folder, tmp_path / "out", verify=split)
+    artifact = export(folder, tmp_path / "out", precision="fp32", verify=split)
     tokenizer = AutoTokenizer.from_pretrained(artifact.path)
     config = AutoConfig.from_pretrained(artifact.path)
     assert tokenizer.model_max_length == 32
@@ -141,7 +143,7 @@ def test_the_folder_is_what_transformers_expects(learned: tuple[Path, Split], tm
 
 def test_the_card_tells_the_manifests_numbers(learned: tuple[Path, Split], tmp_path: Path) -> None:
     folder, split = learned
-    artifact = export(folder, tmp_path / "out", verify=split)
+    artifact = export(folder, tmp_path / "out", precision="fp32", verify=split)
     card = (artifact.path / "card.md").read_text()
     assert "80 of 80 texts of validation" in card
     assert "same label for 100.00% of the texts" in card
@@ -152,7 +154,7 @@ def test_the_card_tells_the_manifests_numbers(learned: tuple[Path, Split], tmp_p
 
 def test_pairs_keep_their_type_ids(workshop: Any, tmp_path: Path) -> None:
     folder, split = workshop.learned("bert", "mean", paired=True)
-    artifact = export(folder, tmp_path / "out", verify=split)
+    artifact = export(folder, tmp_path / "out", precision="fp32", verify=split)
     assert artifact.manifest.inputs == ("input_ids", "attention_mask", "token_type_ids")
     assert artifact.manifest.pooling == "mean"
     assert artifact.manifest.verification["logit_difference"] < 1e-4
@@ -160,7 +162,7 @@ def test_pairs_keep_their_type_ids(workshop: Any, tmp_path: Path) -> None:
 
 def test_several_labels_a_text_end_in_a_sigmoid(workshop: Any, tmp_path: Path) -> None:
     folder, split = workshop.learned("distilbert", task="multi_label")
-    artifact = export(folder, tmp_path / "out", verify=split)
+    artifact = export(folder, tmp_path / "out", precision="fp32", verify=split)
     assert (artifact.manifest.task, artifact.manifest.activation) == ("multi_label", "sigmoid")
     assert artifact.manifest.verification["accuracy"] == 1.0
 
@@ -171,7 +173,7 @@ def test_a_decoder_is_traced_and_the_user_is_told(workshop: Any, tmp_path: Path)
     lines: list[str] = []
     artifact = export(folder, tmp_path / "out", precision="fp32", verify=split, progress=lines.append)
     assert (artifact.manifest.graph, artifact.manifest.pooling) == ("traced", "last")
-    assert artifact.manifest.graph_form == "flat"
+    assert not artifact.manifest.one_node
     assert not onnx.load(artifact.model_path).functions
     assert "torch.onnx.export" in lines[1]
     assert "gpt2" in lines[1]
@@ -180,7 +182,7 @@ def test_a_decoder_is_traced_and_the_user_is_told(workshop: Any, tmp_path: Path)
 
 def test_texts_without_labels_verify_agreement_only(learned: tuple[Path, Split], tmp_path: Path) -> None:
     folder, split = learned
-    artifact = export(folder, tmp_path / "out", verify=replace(split, labels=None))
+    artifact = export(folder, tmp_path / "out", precision="fp32", verify=replace(split, labels=None))
     assert artifact.manifest.verification["accuracy"] is None
     assert artifact.manifest.verification["agreement"] == 1.0
     assert "accuracy" not in (artifact.path / "card.md").read_text().split("## How it was checked")[1]
@@ -191,21 +193,21 @@ def test_labels_meet_the_models_by_name_where_the_split_knows_them(learned: tupl
     names = tuple(f"label {number}" for number in (3, 1, 4, 0, 2))
     labels = np.array([names.index(f"label {label}") for label in split.labels])  # type: ignore[union-attr]
     named = replace(split, labels=labels, label_names=names)
-    artifact = export(folder, tmp_path / "out", verify=named, test=replace(named, name="test"))
+    artifact = export(folder, tmp_path / "out", precision="fp32", verify=named, test=replace(named, name="test"))
     assert artifact.manifest.verification["accuracy"] == 1.0
     assert artifact.manifest.measured["test"]["onnxruntime"]["accuracy"] == 1.0
     lines: list[str] = []
     shouted = replace(named, label_names=tuple(name.upper() for name in names))
-    artifact = export(folder, tmp_path / "shouted", verify=shouted, progress=lines.append)
+    artifact = export(folder, tmp_path / "shouted", precision="fp32", verify=shouted, progress=lines.append)
     assert artifact.manifest.verification["accuracy"] == 1.0
     assert any("are named otherwise in the texts: label 0 is LABEL 0" in line for line in lines)
     with pytest.raises(DataError, match="no label in common"):
-        export(folder, tmp_path / "none", verify=replace(named, label_names=tuple("abcde")))
+        export(folder, tmp_path / "none", precision="fp32", verify=replace(named, label_names=tuple("abcde")))
 
 
 def test_a_long_split_is_sampled_and_the_manifest_says_so(learned: tuple[Path, Split], tmp_path: Path) -> None:
     folder, split = learned
-    artifact = export(folder, tmp_path / "out", verify=split, limits=Limits(texts=30))
+    artifact = export(folder, tmp_path / "out", precision="fp32", verify=split, limits=Limits(texts=30))
     assert (artifact.manifest.verification["texts"], artifact.manifest.verification["of_texts"]) == (30, 80)
 
 
@@ -215,7 +217,7 @@ def test_a_broken_graph_fails_shows_texts_and_leaves_the_old_artifact(
 ) -> None:
     folder, split = learned
     out = tmp_path / "out"
-    before = export(folder, out, verify=split)
+    before = export(folder, out, precision="fp32", verify=split)
 
     def scale_one_channel(array: np.ndarray) -> None:
         array *= 100
@@ -243,7 +245,7 @@ def test_a_graph_of_no_numbers_fails(
     folder, split = learned
     damage(monkeypatch, "classifier.bias", lambda array: array.fill(np.nan))
     with pytest.raises(VerificationError, match="does not run"):
-        export(folder, tmp_path / "out", verify=split)
+        export(folder, tmp_path / "out", precision="fp32", verify=split)
     assert not list(tmp_path.iterdir())
 
 
@@ -253,7 +255,7 @@ def test_a_model_that_does_not_beat_the_majority_class_is_not_exported(workshop:
     labels = np.where(generator.random(len(split)) < 0.7, 0, split.labels)
     useless = Split("validation", split.texts, None, np.where(split.labels == 0, 1, labels))
     with pytest.raises(VerificationError, match="does not beat the majority class") as caught:
-        export(folder, tmp_path / "out", verify=useless)
+        export(folder, tmp_path / "out", precision="fp32", verify=useless)
     assert "most frequent label alone" in str(caught.value)
     assert not list(tmp_path.iterdir())
 
@@ -270,23 +272,23 @@ def test_accuracy_within_the_limit_of_agreement_still_fails_on_its_own(
     damage(monkeypatch, "classifier.bias", nudge)
     limits = Limits(logit_difference=10, agreement=0.5)
     with pytest.raises(VerificationError, match=r"accuracy: .*limit 0\.5 points less"):
-        export(folder, tmp_path / "out", verify=split, limits=limits)
+        export(folder, tmp_path / "out", precision="fp32", verify=split, limits=limits)
 
 
 def test_nothing_is_exported_unverified(learned: tuple[Path, Split], tmp_path: Path) -> None:
     folder, split = learned
     with pytest.raises(ConfigError, match="verified on real texts") as caught:
-        export(folder, tmp_path / "out")
+        export(folder, tmp_path / "out", precision="fp32")
     assert "verify=data.validation" in str(caught.value)
     with pytest.raises(DataError, match="no texts to verify on"):
-        export(folder, tmp_path / "out", verify=split.take(slice(0, 0)))
+        export(folder, tmp_path / "out", precision="fp32", verify=split.take(slice(0, 0)))
     assert not list(tmp_path.iterdir())
 
 
 def test_a_split_of_pairs_does_not_verify_a_model_of_texts(learned: tuple[Path, Split], tmp_path: Path) -> None:
     folder, split = learned
     with pytest.raises(DataError, match="has pairs, and the model reads single texts"):
-        export(folder, tmp_path / "out", verify=replace(split, pairs=split.texts))
+        export(folder, tmp_path / "out", precision="fp32", verify=replace(split, pairs=split.texts))
 
 
 def test_unknown_precisions_and_limits_out_of_range_are_refused(learned: tuple[Path, Split], tmp_path: Path) -> None:
@@ -304,7 +306,7 @@ def test_a_folder_that_is_no_artifact_is_not_overwritten(learned: tuple[Path, Sp
     folder, split = learned
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ArtifactError, match="is not an artifact"):
-        export(folder, tmp_path, verify=split)
+        export(folder, tmp_path, precision="fp32", verify=split)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
@@ -313,7 +315,7 @@ def test_another_form_replaces_an_artifact_only_where_that_is_said(learned: tupl
     out = tmp_path / "out"
     settings: Any = {"verify": split, "limits": Limits(agreement=0.8, accuracy_drop=0.2)}
     made = export(folder, out, precision="int8", **settings)
-    assert export(folder, out, precision="int8", **settings).manifest.precision == "int8"
+    assert export(folder, out, precision="int8", **settings).manifest.form.precision == "int8"
     before = (out / "manifest.json").read_bytes()
     with pytest.raises(ArtifactError, match="holds another artifact, which would be replaced") as caught:
         export(folder, out, precision="fp32", flat=True, **settings)
@@ -321,18 +323,20 @@ def test_another_form_replaces_an_artifact_only_where_that_is_said(learned: tupl
     assert caught.value.command_hints() == ["--out ANOTHER_FOLDER", "--overwrite, to replace it"]
     assert (out / "manifest.json").read_bytes() == before
     assert read_artifact(out) == made
-    assert export(folder, out, precision="fp32", overwrite=True, **settings).manifest.precision == "fp32"
+    assert export(folder, out, precision="fp32", overwrite=True, **settings).manifest.form.precision == "fp32"
 
 
 def test_other_weights_replace_an_artifact_only_where_that_is_said(
     learned: tuple[Path, Split], workshop: Any, tmp_path: Path
 ) -> None:
-    export(learned[0], tmp_path / "out", verify=learned[1])
+    export(learned[0], tmp_path / "out", precision="fp32", verify=learned[1])
     other, split = workshop.learned("bert", labels=4, seed=1)
     with pytest.raises(ArtifactError, match="holds another artifact") as caught:
-        export(other, tmp_path / "out", verify=split)
+        export(other, tmp_path / "out", precision="fp32", verify=split)
     assert list(caught.value.accepted) == ["weights", "labels"]
-    assert export(other, tmp_path / "out", verify=split, overwrite=True).manifest.labels == split_labels(other)
+    assert export(
+        other, tmp_path / "out", precision="fp32", verify=split, overwrite=True
+    ).manifest.labels == split_labels(other)
 
 
 def split_labels(folder: Path) -> tuple[str, ...]:
@@ -342,11 +346,11 @@ def split_labels(folder: Path) -> tuple[str, ...]:
 def test_files_that_no_export_wrote_stop_an_export_before_anything_is_loaded(
     learned: tuple[Path, Split], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    artifact = export(learned[0], tmp_path / "out", verify=learned[1])
+    artifact = export(learned[0], tmp_path / "out", precision="fp32", verify=learned[1])
     (artifact.path / "README.md").write_text("mine")
     monkeypatch.setattr(exporter, "load_classifier", None)
     with pytest.raises(ArtifactError, match="not part of the artifact") as caught:
-        export(learned[0], artifact.path, verify=learned[1], overwrite=True)
+        export(learned[0], artifact.path, precision="fp32", verify=learned[1], overwrite=True)
     assert caught.value.accepted == {"not in its manifest": "README.md"}
     assert (artifact.path / "README.md").read_text() == "mine"
 
@@ -363,13 +367,13 @@ def test_a_runs_weights_that_were_changed_are_not_exported(learned: tuple[Path, 
     weights.write_bytes(changed)
     for source in (run, run / "model"):
         with pytest.raises(RunError, match="was changed after the training"):
-            export(source, tmp_path / "out", verify=learned[1])
+            export(source, tmp_path / "out", precision="fp32", verify=learned[1])
     assert not (tmp_path / "out").exists()
 
 
 def test_a_source_that_is_no_folder_is_a_model_error(tmp_path: Path, learned: tuple[Path, Split]) -> None:
     with pytest.raises(ModelError, match="is not a folder"):
-        export(tmp_path / "nothing", tmp_path / "out", verify=learned[1])
+        export(tmp_path / "nothing", tmp_path / "out", precision="fp32", verify=learned[1])
 
 
 def test_a_graph_beyond_two_gigabytes_is_refused_with_what_would_fit(
@@ -378,7 +382,7 @@ def test_a_graph_beyond_two_gigabytes_is_refused_with_what_would_fit(
     folder, split = learned
     parameters = parameter_count(load_classifier(folder).model)
     for bytes_each, asked, hints in (
-        (4, {}, ["--precision int8", "--precision fp16"]),
+        (4, {"precision": "fp32"}, ["--precision int8", "--precision fp16"]),
         (2, {"precision": "fp16"}, ["--precision int8"]),
         (4, {"precision": "int8", "scheme": "static"}, ["--scheme per_row"]),
         (1, {"precision": "int8"}, []),
@@ -405,7 +409,7 @@ def test_a_model_too_large_for_float32_is_exported_without_a_float32_graph(
     monkeypatch.setattr(builder, "numpy_helper", SimpleNamespace(from_array=from_array))
     loose = Limits(agreement=0.5, accuracy_drop=0.5)  # tiny random models decide by hairs
     artifact = export(folder, tmp_path / "out", verify=split, precision=precision, limits=loose)
-    assert artifact.manifest.precision == precision
+    assert artifact.manifest.form.precision == precision
     matrices = {name: kind for name, kind in stored.items() if re.match(r"(layers.*|embeddings\.word)\.weight", name)}
     matrices = {name: kind for name, kind in matrices.items() if "norm" not in name}
     assert len(matrices) > 4
@@ -440,7 +444,7 @@ def test_a_run_gives_its_metrics_data_and_teacher_to_the_manifest(learned: tuple
     }
     files.write_json(run / "run.json", content)
     held_out = replace(split.take(slice(0, 40)), name="test")
-    artifact = export(run, tmp_path / "out", verify=split, test=held_out)
+    artifact = export(run, tmp_path / "out", precision="fp32", verify=split, test=held_out)
     assert artifact.manifest.metrics == metrics
     measured = artifact.manifest.measured["test"]
     assert list(measured) == artifact.manifest.verification["backends"]
@@ -461,7 +465,7 @@ def test_a_library_that_was_asked_for_and_is_none_stops_an_export_instead_of_bei
 ) -> None:
     monkeypatch.setenv("LITEFT_LIBRARY", str(tmp_path / "none.so"))
     with pytest.raises(DeviceError, match=r"none\.so is not a file"):
-        export(learned[0], tmp_path / "out", verify=learned[1])
+        export(learned[0], tmp_path / "out", precision="fp32", verify=learned[1])
     assert not (tmp_path / "out").exists()
 
 
@@ -478,12 +482,12 @@ def test_a_node_that_the_native_backend_cannot_read_stops_an_export_where_the_li
     monkeypatch.setenv("LITEFT_LIBRARY", str(built / "libliteft.so"))
     monkeypatch.setattr(blueprint, "wrap_model", unreadable)
     with pytest.raises(VerificationError, match="does not run on native") as caught:
-        export(learned[0], tmp_path / "out", verify=learned[1])
+        export(learned[0], tmp_path / "out", precision="fp32", verify=learned[1])
     assert "'mish'" in str(caught.value)
     assert not (tmp_path / "out").exists()
-    assert export(learned[0], tmp_path / "out", verify=learned[1], flat=True).manifest.verification["backends"] == [
-        "onnxruntime"
-    ]
+    assert export(learned[0], tmp_path / "out", precision="fp32", verify=learned[1], flat=True).manifest.verification[
+        "backends"
+    ] == ["onnxruntime"]
 
 
 @pytest.fixture
@@ -504,7 +508,7 @@ def test_a_token_without_a_row_is_said_and_fails_its_own_text_alone(
     if backend == "native" and not has_library():
         pytest.skip("the native library is not built")
     said: list[str] = []
-    artifact = export(with_token, tmp_path / "out", verify=learned[1], progress=said.append)
+    artifact = export(with_token, tmp_path / "out", precision="fp32", verify=learned[1], progress=said.append)
     assert any("no row for '<url>'" in line for line in said)
     with load(artifact.path, backend=backend) as classifier:
         found = list(classifier.stream(["fine", "see <url> now", "fine too"], on_error="null"))
@@ -518,10 +522,10 @@ def test_a_text_to_verify_on_with_a_token_without_a_row_is_named(
 ) -> None:
     split = Split("validation", ["fine", "see <url>"])
     with pytest.raises(DataError, match="text 1 of split 'validation' holds '<url>'"):
-        export(with_token, tmp_path / "out", verify=split)
+        export(with_token, tmp_path / "out", precision="fp32", verify=split)
     with pytest.raises(DataError, match="text 1 of those given holds '<url>'"):
         predict_logits(load_classifier(with_token), split.texts)
-    assert export(learned[0], tmp_path / "out", verify=learned[1]).manifest.embedding_rows is None
+    assert export(learned[0], tmp_path / "out", precision="fp32", verify=learned[1]).manifest.embedding_rows is None
 
 
 def test_a_token_of_every_text_without_a_row_is_a_model_error(
@@ -537,7 +541,7 @@ def test_a_token_of_every_text_without_a_row_is_a_model_error(
     }
     (with_token / "tokenizer.json").write_text(json.dumps(content), "utf-8")
     with pytest.raises(ModelError, match="puts '<url>' into every text"):
-        export(with_token, tmp_path / "out", verify=learned[1])
+        export(with_token, tmp_path / "out", precision="fp32", verify=learned[1])
 
 
 @pytest.mark.parametrize(("family", "before"), [("bert", 0), ("roberta", 2)])
@@ -546,12 +550,12 @@ def test_the_manifest_says_how_many_tokens_there_are_positions_for(
 ) -> None:
     folder, split = workshop.learned(family)
     rows = json.loads((folder / "config.json").read_text("utf-8"))["max_position_embeddings"]
-    assert export(folder, tmp_path / "out", verify=split).manifest.positions == rows - before
+    assert export(folder, tmp_path / "out", precision="fp32", verify=split).manifest.positions == rows - before
     config = json.loads((folder / "config.json").read_text("utf-8"))
     config["liteft"]["max_tokens"] = rows - before + 1
     broken = tmp_path / "broken"
     shutil.copytree(folder, broken)
     (broken / "config.json").write_text(json.dumps(config), "utf-8")
     with pytest.raises(ModelError, match="cannot read") as caught:
-        export(broken, tmp_path / "other", verify=split)
+        export(broken, tmp_path / "other", precision="fp32", verify=split)
     assert f"max_tokens={rows - before}" in caught.value.fix[0].python

@@ -45,7 +45,13 @@ def test_a_folder_is_exported_with_what_is_said_of_it(learned: Learned, tmp_path
     folder = from_elsewhere(learned[0], tmp_path / "model", id2label={"1": "a", "2": "b", "3": "c"})
     told: list[str] = []
     artifact = export(
-        folder, tmp_path / "out", labels=["x", "y", "z"], max_tokens=16, verify=learned[1], progress=told.append
+        folder,
+        tmp_path / "out",
+        precision="fp32",
+        labels=["x", "y", "z"],
+        max_tokens=16,
+        verify=learned[1],
+        progress=told.append,
     )
     manifest = artifact.manifest
     assert (manifest.labels, manifest.task, manifest.paired) == (("x", "y", "z"), "single_label", False)
@@ -57,13 +63,13 @@ def test_a_folder_is_exported_with_what_is_said_of_it(learned: Learned, tmp_path
 def test_a_model_of_pairs_is_exported_as_one(learned_pairs: Learned, tmp_path: Path) -> None:
     labels = {"0": "contradiction", "1": "entailment", "2": "neutral"}
     folder = from_elsewhere(learned_pairs[0], tmp_path / "model", id2label=labels)
-    artifact = export(folder, tmp_path / "out", verify=learned_pairs[1])
+    artifact = export(folder, tmp_path / "out", precision="fp32", verify=learned_pairs[1])
     assert artifact.manifest.paired and "token_type_ids" in artifact.manifest.inputs
     with liteft.load(artifact.path) as classifier:
         assert classifier.predict(("w1 w2", "w3")).label in labels.values()
     single = replace(learned_pairs[1], pairs=None)
     with pytest.raises(ModelError, match="typical of text pairs"):
-        export(folder, tmp_path / "single", verify=single)
+        export(folder, tmp_path / "single", precision="fp32", verify=single)
     assert not (tmp_path / "single").exists()
 
 
@@ -72,10 +78,13 @@ def test_several_labels_a_text_are_asked_for(learned: Learned, tmp_path: Path) -
     assert split.labels is not None
     several = replace(split, labels=np.eye(3, dtype=bool)[split.labels])
     with pytest.raises(DataError, match="have several labels") as caught:
-        export(folder, tmp_path / "out", verify=several)
+        export(folder, tmp_path / "out", precision="fp32", verify=several)
     assert caught.value.command_hints() == ["--task multi_label, if it was trained so"]
     unlabelled = replace(split, labels=None)
-    assert export(folder, tmp_path / "out", task="multi_label", verify=unlabelled).manifest.activation == "sigmoid"
+    assert (
+        export(folder, tmp_path / "out", precision="fp32", task="multi_label", verify=unlabelled).manifest.activation
+        == "sigmoid"
+    )
 
 
 @pytest.mark.parametrize("form", ["parts", "module.", "_orig_mod.module."])
@@ -92,17 +101,17 @@ def test_weights_in_parts_or_under_longer_names_are_read(learned: Learned, tmp_p
         (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     else:
         save_file({f"{form}{name}": tensor for name, tensor in weights.items()}, folder / "model.safetensors")
-    artifact = export(folder, tmp_path / "out", verify=learned[1])
+    artifact = export(folder, tmp_path / "out", precision="fp32", verify=learned[1])
     assert artifact.manifest.verification["accuracy"] == 1.0
     assert len(artifact.manifest.verification["weights_sha256"]) == 64
 
 
 def test_what_liteft_trained_is_not_renamed(learned: Learned, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="was trained with labels"):
-        export(learned[0], tmp_path / "out", labels=["x", "y", "z"], verify=learned[1])
+        export(learned[0], tmp_path / "out", precision="fp32", labels=["x", "y", "z"], verify=learned[1])
 
 
 def test_more_labels_than_logits_are_refused(learned: Learned, tmp_path: Path) -> None:
     split = replace(learned[1], labels=np.full(len(learned[1]), 4))
     with pytest.raises(ModelError, match="have 5 labels, and"):
-        export(from_elsewhere(learned[0], tmp_path / "model"), tmp_path / "out", verify=split)
+        export(from_elsewhere(learned[0], tmp_path / "model"), tmp_path / "out", precision="fp32", verify=split)

@@ -16,6 +16,7 @@ from liteft.exporting.graph import emit_classifier
 from liteft.exporting.quantization import Quantization
 from liteft.exporting.weights import read_weights
 from liteft.finetuning.model import uses_type_ids
+from liteft.form import ExportForm
 
 KEPT = {"layers.0.attention.output": "float", "layers.1.feed_forward.inner": "weight_only"}
 REQUIRED = {"inputs": "input_ids attention_mask", "layers": 2, "heads": 4}
@@ -30,7 +31,8 @@ def test_a_graph_stores_the_weights_of_the_layout_in_its_order(
     loaded = workshop.loaded(family, pooling)
     loaded.settings = replace(loaded.settings, paired=uses_type_ids(loaded.config))
     weights = read_weights(loaded)
-    quantization = {"4 bits": Quantization(embedding_bits=4), "mixed": Quantization(kept=KEPT)}.get(form)  # type: ignore[arg-type]
+    four, mixed = Quantization(ExportForm(embedding_bits=4)), Quantization(fallbacks=KEPT)  # type: ignore[arg-type]
+    quantization = {"4 bits": four, "mixed": mixed}.get(form)
     builder = GraphBuilder()
     precision: Any = form if form in ("fp32", "fp16") else "int8"
     tokens = ["input_ids", "attention_mask", *(["token_type_ids"] if weights.spec.has_token_types else [])]

@@ -17,6 +17,7 @@ from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.builder import GraphBuilder
 from liteft.exporting.quantization import WORDS, Quantization
 from liteft.exporting.tables import Table, quantize_nibbles, unpack_nibbles
+from liteft.form import ExportForm
 from liteft.report.parameters import onnx_parameters
 from liteft.runtime import load
 from liteft.runtime.encoder_file import read_classifier
@@ -80,7 +81,7 @@ def test_native_and_onnxruntime_agree(native: Path, workshop: Any, tmp_path: Pat
 
 
 def test_the_operator_reads_them(native: Path, workshop: Any, batch: Batch) -> None:
-    model = Blueprint(workshop.loaded("bert")).model("int8", Quantization(embedding_bits=4))
+    model = Blueprint(workshop.loaded("bert")).model("int8", Quantization(ExportForm(embedding_bits=4)))
     feed = batch("left", 6, 15, pad=0)
     ours, theirs = run(open_session(model, native), feed), run(open_session(model), feed)
     assert 0 < np.abs(ours - theirs).max() < 0.05
@@ -90,12 +91,12 @@ def test_the_artifact_says_so_and_its_table_is_half(workshop: Any, tmp_path: Pat
     folder, split = workshop.learned("bert")
     whole = export(folder, tmp_path / "whole", precision="int8", verify=split, limits=LOOSE)
     half = export(folder, tmp_path / "half", precision="int8", embedding_bits=4, verify=split, limits=LOOSE)
-    assert (whole.manifest.embedding_bits, half.manifest.embedding_bits) == (8, 4)
+    assert (whole.manifest.form.embedding_bits, half.manifest.form.embedding_bits) == (8, 4)
     tables = [read_classifier(each.model_path).weights["embeddings.word.weight"] for each in (whole, half)]
     assert tables[1].dtype == np.uint8 and 2 * tables[1].nbytes == tables[0].nbytes
     assert read_classifier(half.model_path).spec.embedding_width == tables[0].shape[1]
-    assert "word embeddings of 4 bits" in str(half)
-    assert "word embeddings of 4 bits" in (half.path / "card.md").read_text()
+    assert "4-bit word embeddings" in str(half)
+    assert "4-bit word embeddings" in (half.path / "card.md").read_text()
 
 
 def test_their_weights_are_counted_two_a_byte(workshop: Any, tmp_path: Path) -> None:
@@ -114,14 +115,14 @@ def test_where_they_are_to_blame_they_are_named_and_mixed_gives_them_8_bits(work
     options: dict[str, Any] = {"precision": "int8", "embedding_bits": 4, "verify": split, "limits": strict}
     with pytest.raises(VerificationError) as caught:
         export(folder, tmp_path / "out", **options)
-    assert WORDS in caught.value.accepted["to blame, 1"] and "8 bits" in caught.value.accepted["to blame, 1"]
+    assert WORDS in caught.value.accepted["most sensitive, 1"] and "8 bits" in caught.value.accepted["to blame, 1"]
     assert "--embedding-bits 8" in caught.value.command_hints()
     artifact = export(folder, tmp_path / "out", **options | {"mixed": True, "limits": Limits(agreement=0.9)})
-    assert artifact.manifest.embedding_bits in (4, 8)
+    assert artifact.manifest.form.embedding_bits in (4, 8)
 
 
 def test_a_position_table_of_bytes_is_refused(workshop: Any, tmp_path: Path) -> None:
-    model = Blueprint(workshop.loaded("bert")).model("int8", Quantization(embedding_bits=4))
+    model = Blueprint(workshop.loaded("bert")).model("int8", Quantization(ExportForm(embedding_bits=4)))
     (tensor,) = (each for each in model.graph.initializer if each.name == "embeddings.position.weight")
     tensor.data_type = onnx.TensorProto.UINT8
     onnx.save(model, tmp_path / "model.onnx")
@@ -132,8 +133,8 @@ def test_a_position_table_of_bytes_is_refused(workshop: Any, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"precision": "int8", "embedding_bits": 3}, "embeddings of 3 bits are unknown"),
-        ({"precision": "fp16", "embedding_bits": 4}, "embedding_bits=4 is a way of int8"),
+        ({"precision": "int8", "embedding_bits": 3}, "embedding_bits 3 is unknown"),
+        ({"precision": "fp16", "embedding_bits": 4}, "embedding_bits=4 applies to precision 'int8' only"),
     ],
 )
 def test_what_means_nothing_is_refused(workshop: Any, tmp_path: Path, options: dict[str, Any], words: str) -> None:

@@ -73,7 +73,7 @@ def test_an_artifact_answers_as_transformers_does_and_has_its_ids(
     foreign: Made, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     path = foreign(**changes)
-    artifact = export(path, tmp_path / "out", verify=Split("validation", TEXTS[:4], None, None))
+    artifact = export(path, tmp_path / "out", precision="fp32", verify=Split("validation", TEXTS[:4], None, None))
     with liteft.load(artifact.path) as classifier:
         np.testing.assert_allclose(classifier.logits(TEXTS), in_transformers(path, TEXTS), atol=1e-4)
     ids = [text.ids.tolist() for text in artifact.tokenizer().encode(TEXTS)]
@@ -98,7 +98,7 @@ def test_texts_are_cut_where_tokenizer_and_positions_allow_and_the_user_is_told(
     path = foreign(positions=positions, model_max_length=stated)
     lines: list[str] = []
     split = Split("validation", TEXTS[:4], None, None)
-    artifact = export(path, tmp_path / "out", verify=split, progress=lines.append)
+    artifact = export(path, tmp_path / "out", precision="fp32", verify=split, progress=lines.append)
     assert artifact.manifest.max_tokens == expected
     assert f"texts are cut at {expected:,} tokens, on the right: {told}" in lines
     assert AutoTokenizer.from_pretrained(artifact.path).model_max_length == expected
@@ -139,7 +139,7 @@ def test_a_tokenizer_that_differs_is_found_before_a_graph_is_written(
     foreign_reader = loading.read_tokenizer
     monkeypatch.setattr(loading, "read_tokenizer", broken)
     with pytest.raises(VerificationError, match="read other ids") as caught:
-        export(foreign(), tmp_path / "out", verify=Split("validation", TEXTS[:4], None, None))
+        export(foreign(), tmp_path / "out", precision="fp32", verify=Split("validation", TEXTS[:4], None, None))
     assert {"text", "transformers", "LiteFT"} <= set(caught.value.accepted) and caught.value.fix
     assert "Hello World" in caught.value.accepted["text"]
     assert not (tmp_path / "out").exists()
@@ -156,7 +156,7 @@ def test_weights_that_differ_are_found_before_a_graph_is_written(
 
     monkeypatch.setattr(exporter, "load_classifier", broken)
     with pytest.raises(VerificationError, match="logits that transformers gives") as caught:
-        export(foreign(), tmp_path / "out", verify=Split("validation", TEXTS[:4], None, None))
+        export(foreign(), tmp_path / "out", precision="fp32", verify=Split("validation", TEXTS[:4], None, None))
     assert "limit" in caught.value.accepted["largest difference"] and caught.value.fix
 
 
@@ -171,13 +171,13 @@ def test_an_artifact_that_transformers_reads_otherwise_is_found(
     write = folder.write_tokenizer
     monkeypatch.setattr(folder, "write_tokenizer", broken)
     with pytest.raises(VerificationError, match="the artifact's tokenizer"):
-        export(foreign(), tmp_path / "out", verify=Split("validation", TEXTS[:4], None, None))
+        export(foreign(), tmp_path / "out", precision="fp32", verify=Split("validation", TEXTS[:4], None, None))
     assert not (tmp_path / "out").exists()
 
 
 def test_pairs_of_a_family_without_type_ids_are_exported(workshop: Any, tmp_path: Path) -> None:
     path, split = workshop.learned("distilbert", paired=True)
-    compared = export(path, tmp_path / "out", verify=split).manifest.verification["transformers"]
+    compared = export(path, tmp_path / "out", precision="fp32", verify=split).manifest.verification["transformers"]
     assert compared["ids"] == compared["artifact"]["ids"] == "equal" and compared["logits"] > 30
 
 
@@ -185,7 +185,7 @@ def test_what_transformers_cannot_load_is_compared_by_its_ids_and_the_manifest_s
     workshop: Any, tmp_path: Path
 ) -> None:
     path, split = workshop.learned("bert", "mean", paired=True)
-    compared = export(path, tmp_path / "out", verify=split).manifest.verification["transformers"]
+    compared = export(path, tmp_path / "out", precision="fp32", verify=split).manifest.verification["transformers"]
     assert compared["ids"] == compared["artifact"]["ids"] == "equal"
     assert compared["logits"] == "not compared: transformers has no classifier that pools by the mean"
 
@@ -194,7 +194,10 @@ def test_a_token_that_the_model_has_no_row_for_stops_no_export(foreign: Made, tm
     extra = {"51": "<new>", "52": "<b>", "53": "<c>", "54": "<d>", "55": "<e>", "56": "<f>"}
     decoder = {number: {"content": token, "special": False} for number, token in extra.items()}
     artifact = export(
-        foreign(added_tokens_decoder=decoder), tmp_path / "out", verify=Split("validation", TEXTS[:4], None, None)
+        foreign(added_tokens_decoder=decoder),
+        tmp_path / "out",
+        precision="fp32",
+        verify=Split("validation", TEXTS[:4], None, None),
     )
     compared = artifact.manifest.verification["transformers"]
     assert compared["ids"] == "equal" and compared["logits"] < compared["texts"]

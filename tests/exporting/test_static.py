@@ -18,6 +18,7 @@ from liteft.exporting.quantization import Quantization, Range
 from liteft.exporting.weights import read_weights
 from liteft.exporting.wrapping import wrap_model
 from liteft.finetuning.model import LoadedClassifier
+from liteft.form import ExportForm
 from tests.exporting.conftest import random_texts
 
 FORMS = [("bert", "cls"), ("bert", "mean"), ("roberta", "cls"), ("distilbert", "mean"), ("electra-projected", "cls")]
@@ -29,7 +30,7 @@ def static(loaded: LoadedClassifier, **changes: Any) -> tuple[Blueprint, Quantiz
     blueprint = Blueprint(loaded)
     encoded = loaded.tokenizer.encode(random_texts(60))
     ranges = calibrate_ranges(blueprint.flat("fp32"), blueprint.products, encoded, method="percentile")
-    return blueprint, Quantization("static", ranges=ranges, **changes)
+    return blueprint, Quantization(ExportForm(scheme="static", **changes), ranges)
 
 
 @pytest.mark.parametrize("flat", [True, False])
@@ -50,8 +51,8 @@ def test_onnxruntime_computes_every_product_in_integers_and_loses_no_fusion(
 
 def test_a_product_in_float_is_none_of_the_integers(workshop: Any, optimized: Any) -> None:
     blueprint, quantization = static(workshop.loaded("bert"))
-    quantization = quantization.keeping("layers.1.attention.output", "weight_only")
-    quantization = quantization.keeping("layers.0.feed_forward.outer", "float")
+    quantization = quantization.falling_back("layers.1.attention.output", "weight_only")
+    quantization = quantization.falling_back("layers.0.feed_forward.outer", "float")
     kinds = Counter(node.op_type for node in optimized(blueprint.model("int8", quantization)).graph.node)
     assert sum(kinds[kind] for kind in INTEGER_PRODUCTS) == len(blueprint.products) - 2
     assert kinds["MatMulNBits"] == 0  # would quantize the activations after all
@@ -66,7 +67,7 @@ def test_what_a_static_product_computes_is_written_down(run_graph: Any) -> None:
 
     builder = GraphBuilder()
     rows = builder.op("Gather", builder.weight("table", table), "input_ids", name="rows")
-    quantization = Quantization("static", ranges={"layer": values})
+    quantization = Quantization(ExportForm(scheme="static"), {"layer": values})
     product = emit_linear(
         builder,
         rows,
@@ -135,7 +136,7 @@ def test_static_int8_is_close_to_float(
 @pytest.mark.parametrize("scheme", ["per_row", "static"])
 def test_products_of_7_bit_weights_fit_into_16_bits_in_pairs(scheme: Any, workshop: Any) -> None:
     blueprint, quantization = static(workshop.loaded("bert"), weight_bits=7)
-    quantization = Quantization(scheme, 7, quantization.ranges)
+    quantization = Quantization(ExportForm(scheme=scheme, weight_bits=7), quantization.ranges)
     matrices = {
         tensor.name: onnx.numpy_helper.to_array(tensor).astype(np.int64)
         for tensor in blueprint.flat("int8", quantization).graph.initializer
@@ -149,7 +150,7 @@ def test_products_of_7_bit_weights_fit_into_16_bits_in_pairs(scheme: Any, worksh
 
 def test_the_wrapped_form_gives_the_bits_of_the_flat_one(workshop: Any, run_graph: Any, batch: Any) -> None:
     blueprint, quantization = static(workshop.loaded("bert", paired=True))
-    quantization = quantization.keeping("layers.0.attention.output", "weight_only")
+    quantization = quantization.falling_back("layers.0.attention.output", "weight_only")
     flat, wrapped = (blueprint.model("int8", quantization, flat=flat) for flat in (True, False))
     for kind in ("full", "right", "left", "holes"):
         feed = batch(kind, 4, 23, pad=0)
@@ -158,7 +159,7 @@ def test_the_wrapped_form_gives_the_bits_of_the_flat_one(workshop: Any, run_grap
 
 def test_the_node_says_its_scheme_and_its_float_products(workshop: Any, tmp_path: Path) -> None:
     blueprint, quantization = static(workshop.loaded("bert"))
-    kept = quantization.keeping("layers.2.attention.query", "float")
+    kept = quantization.falling_back("layers.2.attention.query", "float")
     for chosen, names in ((quantization, None), (kept, "layers.2.attention.query")):
         (node,) = wrap_model(
             blueprint.flat("int8", chosen), read_weights(workshop.loaded("bert")).spec, "int8", chosen

@@ -31,7 +31,9 @@ def native(built: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def both(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> tuple[LoadedClassifier, Artifact]:
     """A model of pairs, and its artifact in fp32."""
     folder, split = workshop.learned("bert", paired=True)
-    return load_classifier(folder), export(folder, tmp_path_factory.mktemp("module") / "artifact", verify=split)
+    return load_classifier(folder), export(
+        folder, tmp_path_factory.mktemp("module") / "artifact", precision="fp32", verify=split
+    )
 
 
 def tensors(feed: dict[str, np.ndarray]) -> dict[str, Tensor]:
@@ -78,6 +80,6 @@ def test_tensors_that_do_not_fit_are_an_error(
 
 def test_a_flat_artifact_is_refused_with_the_reason(workshop: Workshop, tmp_path: Path) -> None:
     folder, split = workshop.learned()
-    flat = export(folder, tmp_path / "flat", flat=True, verify=split)
+    flat = export(folder, tmp_path / "flat", precision="fp32", flat=True, verify=split)
     with pytest.raises(DeviceError, match="not the one node"):
         native_module(flat.path)

@@ -33,7 +33,9 @@ def test_a_tokenizer_with_a_pattern_of_its_own_is_exported_and_compared_by_who_t
 ) -> None:
     folder, split = learned
     lines: list[str] = []
-    artifact = export(folder, tmp_path / "out", verify=split, test=split, trust=True, progress=lines.append)
+    artifact = export(
+        folder, tmp_path / "out", precision="fp32", verify=split, test=split, trust=True, progress=lines.append
+    )
     assert lines[-1] == "it is loaded by who trusts it alone; trust=True"
     assert 'liteft.load("FOLDER", trust=True)' in (artifact.path / "card.md").read_text()
     assert set(artifact.manifest.measured["validation"]) >= {"onnxruntime"}
@@ -52,7 +54,7 @@ def test_without_trust_nothing_is_exported_and_the_hint_is_the_flag(
 ) -> None:
     folder, split = learned
     with pytest.raises(VerificationError, match="would be refused by a service") as caught:
-        export(folder, tmp_path / "out", verify=split)
+        export(folder, tmp_path / "out", precision="fp32", verify=split)
     (hint,) = caught.value.command_hints()
     assert hint.startswith("--trust")
     assert str(caught.value.fix[0]).startswith("trust=True")
@@ -61,7 +63,7 @@ def test_without_trust_nothing_is_exported_and_the_hint_is_the_flag(
 
 def test_trust_that_was_not_needed_is_not_asked_of_who_loads_the_artifact(workshop: Any, tmp_path: Path) -> None:
     folder, split = workshop.learned("bert")
-    artifact = export(folder, tmp_path / "out", verify=split, trust=True)
+    artifact = export(folder, tmp_path / "out", precision="fp32", verify=split, trust=True)
     assert 'liteft.load("FOLDER")' in (artifact.path / "card.md").read_text()
 
 

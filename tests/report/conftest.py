@@ -144,7 +144,7 @@ def forms(tmp_path_factory: pytest.TempPathFactory) -> Forms:
         train_bf16=False,
         info={"seed": 0, "teacher": None},
     )
-    return Forms(run, folder, export(run, root / "artifact", verify=validation), data)
+    return Forms(run, folder, export(run, root / "artifact", precision="fp32", verify=validation), data)
 
 
 @pytest.fixture(scope="session")

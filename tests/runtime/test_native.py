@@ -18,6 +18,7 @@ import pytest
 from liteft.artifact import Artifact
 from liteft.encoded import Encoded
 from liteft.errors import ArtifactError, DeviceError, MissingExtraError
+from liteft.form import ExportForm
 from liteft.runtime import Classifier, EngineCounters, backends, load, native_engine, onnx_engine, predict_file, scoring
 from liteft.runtime.encoder_file import read_classifier
 from liteft.runtime.native_library import NativeLibrary
@@ -238,8 +239,8 @@ def test_a_graph_that_does_not_fit_its_manifest_is_an_error(
         ("labels", {"labels": ("a", "b")}),
         ("inputs", {"labels": five, "inputs": ("input_ids", "attention_mask", "token_type_ids")}),
         ("pooling", {"labels": five, "pooling": "cls"}),
-        ("float products", {"labels": five, "float_products": {"layers.0.attention.output": "float"}}),
-        ("int8 scheme", {"labels": five, "precision": "int8", "int8_scheme": "per_row"}),
+        ("float products", {"labels": five, "fallbacks": {"layers.0.attention.output": "float"}}),
+        ("int8 scheme", {"labels": five, "form": ExportForm("int8")}),
     ]
     for name, fields in changes:
         with pytest.raises(ArtifactError, match=f"other {name} than its manifest"):

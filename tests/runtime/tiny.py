@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from liteft.artifact import Artifact, read_artifact, writing_artifact
+from liteft.form import ExportForm
 
 SENTENCES = [
     "the parcel arrived two days late and the box was open",
@@ -132,7 +133,7 @@ def write_artifact(
             "pad_id": 0,
             "inputs": ("input_ids", "attention_mask", *(("token_type_ids",) if typed else ())),
             "family": "tiny",
-            "precision": "fp32",
+            "form": ExportForm("fp32"),
             "graph": "built",
         }
         writer.seal(**(fields | manifest))

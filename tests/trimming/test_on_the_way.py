@@ -58,7 +58,7 @@ def test_a_student_trains_with_its_own_pieces_and_its_control_too(
     assert not (run.path / "checkpoints").exists()
     monkeypatch.setattr(stages, "fit", lambda *_args, **_rest: pytest.fail("trained again"))
     assert distill(teacher, dataset, out=tmp_path / "student", **settings).info == run.info
-    artifact = export(run, tmp_path / "artifact", verify=dataset.validation)
+    artifact = export(run, tmp_path / "artifact", precision="fp32", verify=dataset.validation)
     assert artifact.manifest.vocabulary == said and artifact.manifest.metrics == run.metrics
     assert "trimmed before distillation" in (artifact.path / "card.md").read_text("utf-8")
 
@@ -135,7 +135,12 @@ def test_texts_without_labels_prove_the_vocabulary_and_no_accuracy(
 ) -> None:
     unlabelled = replace(dataset.validation, labels=None)
     artifact = export(
-        teacher, tmp_path / "artifact", vocabulary=100, texts=[dataset.train, dataset.test], verify=unlabelled
+        teacher,
+        tmp_path / "artifact",
+        precision="fp32",
+        vocabulary=100,
+        texts=[dataset.train, dataset.test],
+        verify=unlabelled,
     )
     said = artifact.manifest.vocabulary
     assert said is not None and "whole_accuracy" not in said and 0 < said["agreement"] <= 1
@@ -144,7 +149,9 @@ def test_texts_without_labels_prove_the_vocabulary_and_no_accuracy(
 def test_pieces_need_texts_to_be_chosen_by(teacher: Run, dataset: Dataset, tmp_path: Path) -> None:
     for texts in (None, [], replace(dataset.train, texts=[], labels=None)):
         with pytest.raises(ConfigError, match="none were given"):
-            export(teacher, tmp_path / "artifact", vocabulary=100, texts=texts, verify=dataset.validation)
+            export(
+                teacher, tmp_path / "artifact", precision="fp32", vocabulary=100, texts=texts, verify=dataset.validation
+            )
     assert not (tmp_path / "artifact").exists()
 
 

@@ -1,0 +1,187 @@
+"""The form of an artifact: one frozen value from the recipe's ``[export]`` table to the manifest.
+
+The names, the values that they take and their defaults stand here and nowhere else. The recipe, the manifest, the
+search and the command line read them; training in the form of the artifact does, too. Two forms are equal where they
+ask for the same artifact: what does not apply is None, such as the scheme of float32, whatever was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, fields, replace
+from typing import Any, ClassVar, Literal, TypedDict, Unpack, get_args
+
+from liteft.errors import ConfigError, closest, leave_out, option
+
+__all__ = [
+    "Calibration",
+    "EmbeddingBits",
+    "ExportForm",
+    "FormOptions",
+    "Precision",
+    "Scheme",
+    "Target",
+    "WeightBits",
+    "form_with",
+]
+
+Precision = Literal["fp32", "fp16", "int8"]
+Scheme = Literal["per_row", "static"]
+WeightBits = Literal[7, 8]
+EmbeddingBits = Literal[4, 8]
+Calibration = Literal["percentile", "mse"]
+Target = Literal["edge"]
+
+_KNOWN: Mapping[str, tuple[Any, ...]] = {
+    "precision": get_args(Precision),
+    "scheme": get_args(Scheme),
+    "weight_bits": get_args(WeightBits),
+    "embedding_bits": get_args(EmbeddingBits),
+    "calibration": get_args(Calibration),
+    "mixed": (False, True),
+    "flat": (False, True),
+    "target": get_args(Target),
+}
+_INT8 = ("precision", "int8")
+_APPLIES: Mapping[str, tuple[tuple[str, str], ...]] = {  # field -> what has to be so, for it to mean anything
+    "scheme": (_INT8,),
+    "weight_bits": (_INT8,),
+    "embedding_bits": (_INT8,),
+    "calibration": (_INT8, ("scheme", "static")),
+    "mixed": (_INT8,),
+}
+_ROUNDING = ("scheme", "weight_bits", "embedding_bits")
+
+
+@dataclass(frozen=True)
+class ExportForm:
+    """How a classifier is stored and computed, and how its file is laid out.
+
+    What does not apply is None (``mixed`` is False), and what applies and was given as None has its default.
+
+    Attributes:
+        precision: "fp32"; "fp16", half the file, computed in float32; or "int8", a quarter of the file and faster.
+        scheme: of int8's activations: "per_row", a scale for each token, or "static", a scale for each tensor from a
+            calibration, the form that other engines know. libliteft computes both with a scale for each token.
+        weight_bits: of int8's matrices: 8; or 7, for ONNX Runtime on x86-64 without VNNI, which saturates with 8.
+        embedding_bits: of int8's word embeddings: 8; or 4, half the bytes of what is most of a small student, which
+            the gate passes where the model bears it. Traced graphs and odd widths cannot have it.
+        calibration: how the ranges of "static" are chosen from texts: "percentile" or "mse".
+        mixed: where int8 is beyond the limits, keep the matrices that lose most in float until it is within them.
+        flat: a built graph is many standard nodes, for tools that do not know functions of a model, instead of one
+            node with its definition beside it. ONNX Runtime makes the same of both; libliteft runs the node only.
+            Traced graphs are flat in any case.
+        target: "edge", for phones and browsers: flat, laid out as transformers.js reads it, with the list of operators
+            that a reduced onnxruntime needs. None for the usual folder.
+
+    Raises:
+        ConfigError: an unknown value, or a setting of int8 or of "static" where the form is another.
+    """
+
+    precision: Precision = "int8"
+    _: KW_ONLY
+    scheme: Scheme | None = "per_row"
+    weight_bits: WeightBits | None = 8
+    embedding_bits: EmbeddingBits | None = 8
+    calibration: Calibration | None = "percentile"
+    mixed: bool = False
+    flat: bool = False
+    target: Target | None = None
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # of a manifest
+
+    def __post_init__(self) -> None:
+        for name, known in _KNOWN.items():
+            self._require_known(name, known)
+        for name, conditions in _APPLIES.items():
+            given, default = getattr(self, name), getattr(ExportForm, name)
+            missing = next((each for each in conditions if getattr(self, each[0]) != each[1]), None)
+            if missing is None:
+                object.__setattr__(self, name, default if given is None else given)
+            elif given is None or given == default:
+                object.__setattr__(self, name, False if name == "mixed" else None)
+            else:
+                raise self._inapplicable(name, *missing)
+        if self.target is not None:
+            object.__setattr__(self, "flat", True)
+
+    def table_bits(self, table: str) -> int:
+        """Return the bits of a value in an int8 embedding table: "word" may have 4, the others have 8."""
+        return self.embedding_bits or 8 if table == "word" else 8
+
+    @property
+    def rounding(self) -> dict[str, Any]:
+        """What int8 rounds to, by name: all that a training in this form has to know."""
+        return {name: getattr(self, name) for name in _ROUNDING}
+
+    @property
+    def coarser(self) -> dict[str, Any]:
+        """Settings of int8 that round more coarsely than the default, and that default: what may be tried instead."""
+        defaults = {name: getattr(ExportForm, name) for name in reversed(_ROUNDING)}
+        return {name: value for name, value in defaults.items() if getattr(self, name) not in (None, value)}
+
+    def in_precision(self, precision: Precision) -> ExportForm:
+        """Return the form with the same layout in another precision, its settings at their defaults."""
+        return ExportForm(precision, flat=self.flat, target=self.target)
+
+    def describe(self) -> str:
+        """Return it in words: "fp16", or "int8 per_row, 7-bit weights, 4-bit word embeddings"."""
+        return ", ".join([self.precision if self.scheme is None else f"{self.precision} {self.scheme}", *self.details])
+
+    @property
+    def details(self) -> list[str]:
+        """Where int8 has fewer bits than 8, in words."""
+        parts = ["7-bit weights"] if self.weight_bits == 7 else []
+        return [*parts, "4-bit word embeddings"] if self.embedding_bits == 4 else parts
+
+    def differences(self, other: ExportForm) -> dict[str, str]:
+        """Return in what another form differs, as name -> "this -> that"; of another precision, not its settings."""
+        same = self.precision == other.precision
+        names = [field.name for field in fields(self) if same or field.name not in _APPLIES]
+        pairs = {name: (getattr(self, name), getattr(other, name)) for name in names}
+        return {name: f"{here} -> {there}" for name, (here, there) in pairs.items() if here != there}
+
+    def _require_known(self, name: str, known: tuple[Any, ...]) -> None:
+        given = getattr(self, name)
+        if given is None and getattr(ExportForm, name) is not False and name != "precision":
+            return
+        if any(given == each and type(given) is type(each) for each in known):
+            return
+        near = closest(given, map(str, known)) if isinstance(given, str) else None
+        raise ConfigError(
+            f"{name} {given!r} is unknown.",
+            accepted={name: ", ".join(map(str, known))},
+            fix=option(name, near) if near else (),
+        )
+
+    def _inapplicable(self, name: str, condition: str, needed: str) -> ConfigError:
+        return ConfigError(
+            f"{name}={getattr(self, name)!r} applies to {condition} {needed!r} only, and the {condition} is "
+            f"{getattr(self, condition)!r}.",
+            accepted={name: f"{getattr(ExportForm, name)}, where the {condition} is not {needed!r}"},
+            fix=[option(condition, needed), leave_out(name)],
+        )
+
+
+class FormOptions(TypedDict, total=False):
+    """The fields of a form as keyword arguments; None leaves one as it is."""
+
+    precision: Precision | None
+    scheme: Scheme | None
+    weight_bits: WeightBits | None
+    embedding_bits: EmbeddingBits | None
+    calibration: Calibration | None
+    mixed: bool | None
+    flat: bool | None
+    target: Target | None
+
+
+def form_with(form: ExportForm | None, **options: Unpack[FormOptions]) -> ExportForm:
+    """Return a form (None: the default) with some of its fields replaced.
+
+    Raises:
+        ConfigError: as of ``ExportForm``.
+        TypeError: a name that is not one of its fields.
+    """
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    return replace(form or ExportForm(), **given)
