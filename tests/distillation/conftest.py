@@ -10,7 +10,8 @@ import pytest
 from liteft.data import Dataset
 from liteft.finetuning import finetune
 from liteft.finetuning.model import LoadedClassifier, load_classifier
-from liteft.run import Run
+from liteft.run import Run, read_run
+from tests.cache import Cache
 from tests.modules import module_of
 
 
@@ -27,15 +28,16 @@ def dataset(tiny: ModuleType) -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def base(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base(tiny: ModuleType, cache: Cache) -> Path:
     """A BERT of four layers and four heads."""
-    return tiny.write_base(tmp_path_factory.mktemp("base") / "bert", "bert", num_hidden_layers=4, num_attention_heads=4)
+    shape = {"num_hidden_layers": 4, "num_attention_heads": 4}
+    return cache("distillation-base", lambda folder: tiny.write_base(folder, "bert", **shape))
 
 
 @pytest.fixture(scope="session")
-def teacher(tiny: ModuleType, base: Path, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def teacher(tiny: ModuleType, base: Path, dataset: Dataset, cache: Cache) -> Run:
     """A fine-tuned teacher of four layers. Read it only."""
-    return finetune(base, dataset, out=tmp_path_factory.mktemp("teacher") / "run", **tiny.QUICK)
+    return read_run(cache("distillation-teacher", lambda out: finetune(base, dataset, out=out, **tiny.QUICK)))
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,7 @@ from liteft.finetuning.model import WEIGHTS, load_classifier
 from liteft.finetuning.trainer import training_arguments
 from liteft.run import Run, read_run
 from liteft.runtime import load
+from tests.cache import Cache
 from tests.distillation.students import distill
 
 QUICK: dict[str, Any] = {"size": "2", "epochs": 2, "batch_size": 8, "learning_rate": 3e-3, "training_precision": "fp32"}
@@ -158,22 +159,31 @@ def test_a_search_keeps_the_rate_that_is_best_on_validation(teacher: Run, datase
     assert same(run, alone)
 
 
-@pytest.mark.parametrize("stop", [3, 8, 14, 20])
+SEARCHED = QUICK | {
+    "hidden_weight": 1.0,
+    "matching_epochs": 0.5,
+    "learning_rates": [1e-3, 3e-3],
+    "views": "mask",
+    "checkpoint_steps": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def searched(teacher: Run, dataset: Dataset, cache: Cache) -> Run:
+    """A student of two rates in two stages, never interrupted."""
+    return read_run(cache("distillation-searched", lambda out: distill(teacher, dataset, out=out, **SEARCHED)))
+
+
+@pytest.mark.parametrize(
+    "stop", [pytest.param(3, marks=pytest.mark.slow), 8, pytest.param(14, marks=pytest.mark.slow), 20]
+)
 def test_an_interrupted_search_ends_in_the_same_weights(
-    stop: int, teacher: Run, dataset: Dataset, tmp_path: Path
+    stop: int, searched: Run, teacher: Run, dataset: Dataset, tmp_path: Path
 ) -> None:
-    settings = QUICK | {
-        "hidden_weight": 1.0,
-        "matching_epochs": 0.5,
-        "learning_rates": [1e-3, 3e-3],
-        "views": "mask",
-        "checkpoint_steps": 2,
-    }
-    whole = distill(teacher, dataset, out=tmp_path / "whole", **settings)
     with pytest.raises(KeyboardInterrupt):
-        distill(teacher, dataset, out=tmp_path / "cut", callbacks=[Stop(stop)], **settings)
+        distill(teacher, dataset, out=tmp_path / "cut", callbacks=[Stop(stop)], **SEARCHED)
     assert not (tmp_path / "cut" / "run.json").exists()
-    assert same(whole, distill(teacher, dataset, out=tmp_path / "cut", **settings))
+    assert same(searched, distill(teacher, dataset, out=tmp_path / "cut", **SEARCHED))
 
 
 def test_seeds_make_runs_of_their_own_with_one_cache(teacher: Run, dataset: Dataset, tmp_path: Path) -> None:

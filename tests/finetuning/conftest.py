@@ -27,7 +27,8 @@ from transformers import (
 
 from liteft.data import Dataset, Split
 from liteft.finetuning import finetune
-from liteft.run import Run
+from liteft.run import Run, read_run
+from tests.cache import Cache
 
 FAMILIES = ("bert", "distilbert", "roberta", "electra", "gpt2")
 WIDTH, LAYERS, HEADS, INNER, POSITIONS = 32, 2, 2, 64, 40
@@ -153,15 +154,9 @@ def dataset() -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def base(cache: Cache) -> Callable[[str], Path]:
     """A function from a family to the folder of its tiny base."""
-    root = tmp_path_factory.mktemp("bases")
-
-    def get(family: str) -> Path:
-        folder = root / family
-        return folder if folder.is_dir() else write_base(folder, family)
-
-    return get
+    return lambda family: cache(f"finetuning/{family}", lambda folder: write_base(folder, family))
 
 
 @pytest.fixture(scope="session")
@@ -173,6 +168,6 @@ def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory, base: Callable[[str], Path], dataset: Dataset) -> Run:
+def finished(cache: Cache, base: Callable[[str], Path], dataset: Dataset) -> Run:
     """A run of twelve steps on the BERT base, never interrupted. Read it only."""
-    return finetune(base("bert"), dataset, out=tmp_path_factory.mktemp("finished") / "run", **QUICK)
+    return read_run(cache("finetuning-run", lambda out: finetune(base("bert"), dataset, out=out, **QUICK)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import random
 import runpy
 import signal
@@ -26,6 +27,7 @@ from tests.finetuning.conftest import QUICK
 SCRIPT = Path(__file__).with_name("training_process.py")
 SETTINGS: dict[str, Any] = {**QUICK, "epochs": 3, "evaluations_per_epoch": 2, "checkpoint_steps": 2}
 STEPS = 18
+SEED = int(os.environ.get("LITEFT_TEST_SEED", "0"))  # of the moments at which runs are killed
 Start = Callable[..., int]
 
 
@@ -123,8 +125,8 @@ def saved_before(step: int) -> int:
 def test_a_run_killed_at_random_steps_ends_in_the_same_bits(
     tmp_path: Path, start: Start, again: Callable[..., Run], uninterrupted: Run
 ) -> None:
-    steps = sorted(random.SystemRandom().sample(range(3, STEPS + 1), 2))
-    print(f"killed at steps {steps}")
+    steps = sorted(random.Random(SEED).sample(range(3, STEPS + 1), 2))
+    print(f"killed at steps {steps}, seed {SEED}")
     out = tmp_path / "run"
     for step in steps:
         assert start(out, step=step) == -signal.SIGKILL
@@ -199,8 +201,8 @@ def test_a_killed_adapter_on_a_quantized_base_ends_in_the_same_bits(
 ) -> None:
     added = {"base_quantization": bits, "lora_dropout": 0.1}
     reference = again(tmp_path / "reference", **added)
-    step = random.SystemRandom().randint(3, STEPS)
-    print(f"killed at step {step}")
+    step = random.Random(f"{SEED} {bits}").randint(3, STEPS)
+    print(f"killed at step {step}, seed {SEED}")
     out = tmp_path / "run"
     assert start(out, step=step, settings={**SETTINGS, **added}) == -signal.SIGKILL
     stored = list(out.glob("checkpoints/*/*.safetensors"))
@@ -213,7 +215,7 @@ def test_a_killed_adapter_on_a_quantized_base_ends_in_the_same_bits(
 def test_a_run_killed_again_and_again_at_any_moment_ends_in_the_same_bits(
     tmp_path: Path, start: Start, uninterrupted: Run
 ) -> None:
-    out, waiting, kills = tmp_path / "run", random.SystemRandom(), 0
+    out, waiting, kills = tmp_path / "run", random.Random(SEED), 0
     within_s = 1.0
     for attempt in range(60):
         code = start(out, within_s=within_s * waiting.uniform(0.3, 1.0))
@@ -296,7 +298,7 @@ def test_an_interrupt_while_finishing_leaves_no_half_model(
 @pytest.mark.parametrize(
     "settings",
     [
-        {"early_stopping": 1, "learning_rate": 1e-5},
+        pytest.param({"early_stopping": 1, "learning_rate": 1e-5}, marks=pytest.mark.slow),
         {"max_steps": 10},
         pytest.param(
             {"gradient_accumulation": 4, "optimizer": "adafactor", "schedule": "cosine"}, marks=pytest.mark.slow
@@ -306,9 +308,9 @@ def test_an_interrupt_while_finishing_leaves_no_half_model(
             marks=pytest.mark.slow,
         ),
         {"pooling": "mean", "dropout": 0.3, "class_weights": "balanced", "label_smoothing": 0.1},
-        {"rdrop_weight": 1.0, "dropout": 0.2, "max_steps": 8},
+        pytest.param({"rdrop_weight": 1.0, "dropout": 0.2, "max_steps": 8}, marks=pytest.mark.slow),
         {"base_quantization": "4bit", "dropout": 0.2, "max_steps": 8},
-        {"base_quantization": "8bit", "optimizer": "adamw8bit", "max_steps": 8},
+        pytest.param({"base_quantization": "8bit", "optimizer": "adamw8bit", "max_steps": 8}, marks=pytest.mark.slow),
         pytest.param({"lora_rank": 4, "pooling": "mean", "head": "lda"}, marks=pytest.mark.slow),
     ],
     ids=["early stopping", "steps within an epoch", "accumulation", "sgd", "mean", "R-Drop", "4 bit", "8 bit", "LoRA"],

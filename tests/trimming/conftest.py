@@ -13,7 +13,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from liteft.data import Dataset, Split
 from liteft.finetuning import finetune
 from liteft.finetuning.model import LoadedClassifier, load_classifier
-from liteft.run import Run
+from liteft.run import Run, read_run
+from tests.cache import Cache
 from tests.modules import module_of
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -69,27 +70,29 @@ def dataset(tiny: ModuleType) -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def base(tiny: ModuleType, pieces: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base(tiny: ModuleType, pieces: list[str], cache: Cache) -> Path:
     """A BERT of two layers with the WordPiece vocabulary."""
-    folder = tmp_path_factory.mktemp("base") / "bert"
-    tiny.write_base(folder, "bert", vocab_size=len(SPECIAL) + len(pieces))
-    (folder / "tokenizer.json").write_text(wordpiece_json(pieces), encoding="utf-8")
-    settings = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "pad_token": "[PAD]",
-        "added_tokens_decoder": {
-            str(number): {"content": token, "special": True} for number, token in enumerate(SPECIAL)
-        },
-    }
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
-    (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in (*SPECIAL, *pieces)), encoding="utf-8")
-    return folder
+
+    def write(folder: Path) -> None:
+        tiny.write_base(folder, "bert", vocab_size=len(SPECIAL) + len(pieces))
+        (folder / "tokenizer.json").write_text(wordpiece_json(pieces), encoding="utf-8")
+        settings = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "pad_token": "[PAD]",
+            "added_tokens_decoder": {
+                str(number): {"content": token, "special": True} for number, token in enumerate(SPECIAL)
+            },
+        }
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+        (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in (*SPECIAL, *pieces)), encoding="utf-8")
+
+    return cache("trimming-base", write)
 
 
 @pytest.fixture(scope="session")
-def teacher(tiny: ModuleType, base: Path, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def teacher(tiny: ModuleType, base: Path, dataset: Dataset, cache: Cache) -> Run:
     """A fine-tuned classifier. Read it only."""
-    return finetune(base, dataset, out=tmp_path_factory.mktemp("teacher") / "run", **tiny.QUICK)
+    return read_run(cache("trimming-teacher", lambda out: finetune(base, dataset, out=out, **tiny.QUICK)))
 
 
 @pytest.fixture(scope="session")

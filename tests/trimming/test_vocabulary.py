@@ -75,7 +75,7 @@ def test_a_word_is_cut_as_the_library_cuts_it(minilm: TextTokenizer) -> None:
         assert cut_word((word,), pieces, prefix="##") == tuple(tokens[number] for number in text.ids[1:-1])
 
 
-@pytest.mark.parametrize("most", [1700, 2500, 8000])
+@pytest.mark.parametrize("most", [pytest.param(1700, marks=pytest.mark.slow), 2500, 8000])
 def test_no_word_becomes_unknown_and_kept_words_stay_as_they_are(most: int, minilm: TextTokenizer) -> None:
     """On words made of the whole vocabulary's pieces, and on characters in any order, of any script it knows."""
     random = np.random.default_rng(most)
