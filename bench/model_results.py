@@ -202,7 +202,9 @@ def _toml(path: Path) -> dict[str, Any]:
 def _data(teacher: Run, source: str) -> dict[str, Any]:
     """Return what the data check said before the training; places of single rows hold paths and are left out."""
     check = files.read_json(teacher.path / "data_check.json")
-    foreign = [one["name"] for one in check["splits"] if one["unseen"] and sum(one["unseen"].values()) == one["rows"]]
+    unseen_label = [
+        one["name"] for one in check["splits"] if one["unseen"] and sum(one["unseen"].values()) == one["rows"]
+    ]
     return {
         "source": source,
         "name": check["name"],
@@ -215,7 +217,7 @@ def _data(teacher: Run, source: str) -> dict[str, Any]:
             one["name"]: {key: one["lengths"][key] for key in ("unit", "median", "p95", "max", "truncated")}
             for one in check["splits"]
         },
-        "unknown_labels_only": foreign,
+        "unknown_labels_only": unseen_label,
         "warnings": check["warnings"],
         "notes": check["notes"],
     }

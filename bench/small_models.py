@@ -117,7 +117,7 @@ def exported(student: Run, dataset: Dataset, pieces: int, teacher_right: np.ndar
 
 def judged(logits: np.ndarray, split: Split, dataset: Dataset) -> np.ndarray:
     """Return which texts are right, boolean (texts,)."""
-    return dataset.task.correct(logits, split.labels, foreign=split.foreign)
+    return dataset.task.correct(logits, split.labels, unseen_label=split.unseen_label)
 
 
 if __name__ == "__main__":

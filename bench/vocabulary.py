@@ -44,7 +44,8 @@ def measure(run_path: Path, dataset: Dataset, budgets: list[int]) -> list[dict[s
             split = dataset.split(name)
             logits = _logits(trimmed, dataset, name)
             before, after = (
-                dataset.task.correct(each, split.labels, foreign=split.foreign) for each in (whole[name], logits)
+                dataset.task.correct(each, split.labels, unseen_label=split.unseen_label)
+                for each in (whole[name], logits)
             )
             proof = prove_trimming(loaded, trimmed, vocabulary, split)
             row[name] = {
@@ -72,7 +73,7 @@ def measure(run_path: Path, dataset: Dataset, budgets: list[int]) -> list[dict[s
             with liteft.load(artifact.path) as classifier:
                 test = dataset.test
                 right = dataset.task.correct(
-                    classifier.logits(test.texts, test.pairs), test.labels, foreign=test.foreign
+                    classifier.logits(test.texts, test.pairs), test.labels, unseen_label=test.unseen_label
                 )
                 row["int8"]["test_accuracy"] = float(right.mean())
         rows.append(row)

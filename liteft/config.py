@@ -159,7 +159,7 @@ class StudentRecipe(TrainingRecipe):
     matching_learning_rate: float = Field(default=1e-4, gt=0)
     quantized_epochs: float = Field(default=0.0, ge=0, le=1000, description="a last stage that rounds as int8 does")
     quantized_learning_rate: float = Field(default=2e-5, gt=0)
-    views: Literal["none", "mask", "ngram"] = "none"
+    augmentation: Literal["none", "mask", "ngram"] = "none"
     vocabulary: int | None = Field(default=None, gt=0, description="pieces to keep at most; None keeps all")
     fill_vocabulary: bool = Field(default=False, description="as many pieces as that, unused ones too")
     unlabeled: str | None = None

@@ -67,7 +67,7 @@ def option(name: str, value: object = True, *, note: str = "") -> Hint:
 
     Args:
         name: the argument's name, "max_tokens" for ``max_tokens=512`` and ``--max-tokens 512``; or a recipe's table and
-            key, "student.views" for ``views="none"`` and ``--set student.views=none``.
+            key, "student.augmentation" for ``augmentation="none"`` and ``--set student.augmentation=none``.
         value: True for a flag without a value.
         note: what follows the option in both: ", to leave such rows out".
     """

@@ -110,12 +110,12 @@ class Run(Result):
         stored = self._stored(split, "logits", "labels")
         return stored["logits"], stored["labels"]
 
-    def foreign(self, split: str) -> np.ndarray | None:
+    def unseen_label(self, split: str) -> np.ndarray | None:
         """Return which texts carry a label that training lacked, bool (texts,), or None where none does.
 
         A multi-label row does not show it otherwise. Raises RunError like `predictions`.
         """
-        return self._stored(split, "logits").get("foreign")
+        return self._stored(split, "logits").get("unseen_label")
 
     def _stored(self, split: str, *needed: str) -> dict[str, np.ndarray]:
         path = self.path / "predictions" / f"{split}.npz"

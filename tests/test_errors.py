@@ -100,11 +100,11 @@ def test_closest_ignores_case_and_keeps_it_in_the_answer(name: str, known: list[
         (option("drop_empty", note=", to leave such rows out"), "drop_empty=True, to leave such rows out",
          "--drop-empty, to leave such rows out"),
         (option("layers", [0, 2]), "layers=[0, 2]", "--layers 0,2"),
-        (option("student.views", "none"), 'views="none"', "--set student.views=none"),
+        (option("student.augmentation", "none"), 'augmentation="none"', "--set student.augmentation=none"),
         (option("teacher.gradient_checkpointing"), "gradient_checkpointing=True",
          "--set teacher.gradient_checkpointing=true"),
         (leave_out("pair"), "leave out pair", "leave out --pair"),
-        (leave_out("student.views"), "leave out views", "leave out --set student.views"),
+        (leave_out("student.augmentation"), "leave out augmentation", "leave out --set student.augmentation"),
     ],
 )  # fmt: skip
 def test_a_hint_names_an_argument_in_python_and_a_flag_on_the_command_line(

@@ -108,11 +108,11 @@ def test_rows_with_an_unknown_label_count_as_wrong() -> None:
 def test_foreign_rows_of_a_multi_label_set_are_never_right() -> None:
     gold = np.array([[True, False], [False, False]])
     logits = np.where(gold, 1.0, -1.0)
-    foreign = np.array([False, True])
-    found = MULTI_LABEL.score(logits, gold, foreign=foreign)
+    unseen_label = np.array([False, True])
+    found = MULTI_LABEL.score(logits, gold, unseen_label=unseen_label)
     assert found["exact_match"] == 0.5
     assert found["micro_f1"] == pytest.approx(2 / 3)  # 1 hit, 1 label missed
-    assert MULTI_LABEL.correct(logits, gold, foreign=foreign).tolist() == [True, False]
+    assert MULTI_LABEL.correct(logits, gold, unseen_label=unseen_label).tolist() == [True, False]
 
 
 def test_all_rows_unknown_has_no_log_loss() -> None:

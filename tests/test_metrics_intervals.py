@@ -112,13 +112,13 @@ def test_f1_interval_equals_the_plain_bootstrap_over_texts(task: Task) -> None:
     generator = np.random.default_rng(0)
     logits = generator.normal(size=(300, 4)).astype(np.float32)
     gold = generator.integers(0, 4, 300) if task == SINGLE_LABEL else generator.random((300, 4)) < 0.4
-    foreign = generator.random(300) < 0.05
+    unseen_label = generator.random(300) < 0.05
 
     def macro(rows: np.ndarray) -> float:
-        return task.score(logits[rows], gold[rows], foreign=foreign[rows])["macro_f1"]
+        return task.score(logits[rows], gold[rows], unseen_label=unseen_label[rows])["macro_f1"]
 
     plain = metrics.bootstrap_interval(macro, np.arange(300), resamples=3000)
-    fast = task.f1_intervals(logits, gold, foreign=foreign, resamples=3000)["macro_f1"]
+    fast = task.f1_intervals(logits, gold, unseen_label=unseen_label, resamples=3000)["macro_f1"]
     assert fast == pytest.approx(plain, abs=0.006)
 
 

@@ -31,7 +31,7 @@ def run(tmp_path: Path) -> Run:
     """A finished run with predictions of its test split."""
     (tmp_path / "run.json").write_text(json.dumps(INFO))
     (tmp_path / "predictions").mkdir()
-    np.savez(tmp_path / "predictions" / "test.npz", logits=LOGITS, labels=GOLD, foreign=GOLD < 0)
+    np.savez(tmp_path / "predictions" / "test.npz", logits=LOGITS, labels=GOLD, unseen_label=GOLD < 0)
     return read_run(tmp_path)
 
 
@@ -52,13 +52,13 @@ def test_predictions_come_back_as_they_were_written(run: Run) -> None:
     np.testing.assert_array_equal(logits, LOGITS)
     np.testing.assert_array_equal(gold, GOLD)
     assert logits.dtype == np.float32
-    foreign = run.foreign("test")
-    assert foreign is not None and foreign.tolist() == [False, True]
+    unseen_label = run.unseen_label("test")
+    assert unseen_label is not None and unseen_label.tolist() == [False, True]
 
 
 def test_predictions_without_foreign_labels_have_no_foreign_rows(run: Run) -> None:
     np.savez(run.path / "predictions" / "dev.npz", logits=LOGITS, labels=GOLD)
-    assert run.foreign("dev") is None
+    assert run.unseen_label("dev") is None
 
 
 @pytest.mark.parametrize("exists", [True, False])
@@ -116,7 +116,7 @@ def test_a_run_file_that_is_a_folder_is_named(tmp_path: Path) -> None:
 def test_torn_predictions_are_an_error_that_names_the_split(run: Run, kept: int) -> None:
     path = run.path / "predictions" / "test.npz"
     path.write_bytes(path.read_bytes()[:kept])
-    for read in (run.predictions, run.foreign):
+    for read in (run.predictions, run.unseen_label):
         with pytest.raises(RunError, match="has no readable predictions for split 'test'"):
             read("test")
 

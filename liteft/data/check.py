@@ -92,7 +92,7 @@ def _unlabelled(dataset: Dataset, split: Split) -> int:
     if split.labels is None:
         return 0
     bare = dataset.task.bare(split.labels)
-    return int((bare if split.foreign is None else bare & ~split.foreign).sum())
+    return int((bare if split.unseen_label is None else bare & ~split.unseen_label).sum())
 
 
 def _contradictions(split: Split, keys: list[str]) -> tuple[int, tuple[str, str] | None]:

@@ -2,7 +2,7 @@
 
 Everything past this module works on `Dataset` and never sees a file, a column or a label's spelling again.
 The labels are those of the training split, in a fixed order; a label that only another split carries is
-*foreign*: its rows stay, with -1 for a label, and count as wrong. Each row remembers where it came from, so
+*unseen*: its rows stay, with -1 for a label, and count as wrong. Each row remembers where it came from, so
 that a check or an error can name file and line. A data set is a value: it does not change, and
 `fingerprint` says whether two are the same.
 """
@@ -88,7 +88,7 @@ class Split:
         pairs: the second texts, as many; None where the task has no pairs.
         labels: single label: int64, shape (texts,), -1 where the training split lacks the label;
             multi-label: bool, shape (texts, labels); None: unlabelled.
-        foreign: bool, shape (texts,): the row carries a label that the training split lacks, and counts as
+        unseen_label: bool, shape (texts,): the row carries a label that the training split lacks, and counts as
             wrong; None: no row does.
         provenance: where the rows came from; None for splits made by hand.
         label_names: what the labels are indices into, or columns of: those of the data set that has the split; None
@@ -102,7 +102,7 @@ class Split:
     texts: list[str]
     pairs: list[str] | None = None
     labels: np.ndarray | None = None
-    foreign: np.ndarray | None = None
+    unseen_label: np.ndarray | None = None
     provenance: Provenance | None = None
     label_names: tuple[str, ...] | None = None
 
@@ -115,7 +115,7 @@ class Split:
         lengths = {
             "pairs": None if self.pairs is None else len(self.pairs),
             "labels": None if self.labels is None else len(self.labels),
-            "foreign": None if self.foreign is None else len(self.foreign),
+            "unseen_label": None if self.unseen_label is None else len(self.unseen_label),
             "provenance": None if self.provenance is None else len(self.provenance.rows),
         }
         wrong = {name: f"{length:,}" for name, length in lengths.items() if length not in (None, rows)}
@@ -154,7 +154,7 @@ class Split:
             texts=[self.texts[index] for index in chosen],
             pairs=None if self.pairs is None else [self.pairs[index] for index in chosen],
             labels=None if self.labels is None else self.labels[chosen],
-            foreign=None if self.foreign is None else self.foreign[chosen],
+            unseen_label=None if self.unseen_label is None else self.unseen_label[chosen],
             provenance=None if self.provenance is None else self.provenance.take(chosen),
             label_names=self.label_names,
         )
@@ -255,7 +255,7 @@ class Dataset:
             _add(digest, [name])
             _add(digest, split.texts)
             _add(digest, split.pairs)
-            for values in (split.labels, split.foreign):
+            for values in (split.labels, split.unseen_label):
                 _add(digest, None if values is None else [str(values.shape)])
                 if values is not None:
                     kind = np.uint8 if values.dtype == bool else np.dtype("<i8")

@@ -150,18 +150,18 @@ def encode(
 
     Returns:
         labels (int64 of shape (texts,) with -1 for unknown names, or bool of shape (texts, labels));
-        foreign, bool of shape (texts,), or None where every name is known; and the unknown names with their
+        unseen_label, bool of shape (texts,), or None where every name is known; and the unknown names with their
         numbers of rows.
     """
     index = {name: position for position, name in enumerate(classes)}
-    foreign = np.zeros(len(rows), dtype=bool)
+    unseen_label = np.zeros(len(rows), dtype=bool)
     unseen: Counter[str] = Counter()
     for row, names in enumerate(rows):
         for name in names:
             if name not in index:
-                foreign[row] = True
+                unseen_label[row] = True
                 unseen[name] += 1
-    return task.encode_labels(rows, index), (foreign if foreign.any() else None), unseen
+    return task.encode_labels(rows, index), (unseen_label if unseen_label.any() else None), unseen
 
 
 def _names(value: Any, task: Task, class_names: tuple[str, ...] | None) -> LabelNames | None:

@@ -298,11 +298,11 @@ def _assemble(loading: _Loading, task: Task) -> Dataset:
     order += [name for name in loading.records if name not in MAIN_SPLITS]
     for name in order:
         records = loading.records[name]
-        labels = foreign = None
+        labels = unseen_label = None
         if name in loading.labels:
-            labels, foreign, unknown = encode(loading.labels[name], classes, task)
+            labels, unseen_label, unknown = encode(loading.labels[name], classes, task)
             if unknown:
                 unseen[name] = dict(unknown.most_common())
         names = None if labels is None else classes
-        splits[name] = Split(name, records.texts, records.pairs, labels, foreign, records.provenance, names)
+        splits[name] = Split(name, records.texts, records.pairs, labels, unseen_label, records.provenance, names)
     return Dataset(loading.source.name, task, classes, splits, unseen, tuple(loading.notes))

@@ -20,7 +20,7 @@ _NAMED = 5
 def relabeled(split: Split, names: Sequence[str]) -> Split:
     """Return a split with its labels as indices into other names, or as columns of them.
 
-    A label that is not among them counts as wrong wherever it stands: an index becomes -1, a row of several foreign.
+    A label that is not among them counts as wrong wherever it stands: an index becomes -1, a row of several is unseen.
 
     Args:
         split: one that names its labels, or has none.
@@ -31,11 +31,11 @@ def relabeled(split: Split, names: Sequence[str]) -> Split:
     assert split.label_names is not None
     index = {name: number for number, name in enumerate(names)}
     place = np.array([index.get(name, -1) for name in split.label_names], dtype=np.int64)
-    foreign = split.foreign
+    unseen_label = split.unseen_label
     moved, lost = task_of_labels(split.labels).relabel(split.labels, place, len(index))
     if lost is not None and lost.any():
-        foreign = lost if foreign is None else lost | foreign
-    return replace(split, labels=moved, foreign=foreign, label_names=tuple(names))
+        unseen_label = lost if unseen_label is None else lost | unseen_label
+    return replace(split, labels=moved, unseen_label=unseen_label, label_names=tuple(names))
 
 
 def meet_labels(split: Split, labels: Sequence[str], *, own: bool) -> tuple[Split, tuple[str, ...]]:
@@ -73,5 +73,5 @@ def meet_labels(split: Split, labels: Sequence[str], *, own: bool) -> tuple[Spli
 def _wrong(split: Split) -> np.ndarray:
     """Return which rows no answer is right for: bool, shape (texts,)."""
     assert split.labels is not None
-    foreign = np.zeros(len(split), dtype=bool) if split.foreign is None else split.foreign
-    return np.asarray(foreign | ~task_of_labels(split.labels).known(split.labels))
+    unseen_label = np.zeros(len(split), dtype=bool) if split.unseen_label is None else split.unseen_label
+    return np.asarray(unseen_label | ~task_of_labels(split.labels).known(split.labels))

@@ -1,7 +1,7 @@
 """The teacher's logits, computed once: a file keyed by what they depend on, teacher weights and texts.
 
 It serves every seed, every learning rate and every resumed run. A fixed pool of logits is only as good as the pool
-is large; views of the texts (views.py) are never cached, the teacher runs on them as they come.
+is large; augmented texts (augmentation.py) are never cached, the teacher runs on them as they come.
 
 Source of the limits of a cache: Beyer et al. 2022, section 3, arXiv:2106.05237.
 """
@@ -19,14 +19,14 @@ from liteft import files
 from liteft.data import Split
 from liteft.errors import RunError
 from liteft.finetuning.logits import predict_logits
-from liteft.finetuning.model import LoadedClassifier
+from liteft.finetuning.model import TorchClassifier
 from liteft.finetuning.trainer import Progress
 
 __all__ = ["teacher_logits"]
 
 
 def teacher_logits(
-    teacher: LoadedClassifier,
+    teacher: TorchClassifier,
     weights_sha256: str,
     split: Split,
     *,
@@ -66,7 +66,7 @@ def teacher_logits(
     return logits
 
 
-def _key(teacher: LoadedClassifier, weights_sha256: str, split: Split, bf16: bool) -> str:
+def _key(teacher: TorchClassifier, weights_sha256: str, split: Split, bf16: bool) -> str:
     settings = teacher.settings
     digest = hashlib.sha256(
         f"{weights_sha256} {settings.max_tokens} {settings.truncation_side} {bf16} {len(split)}".encode()

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from liteft.encoder.modules import is_quantized
 from liteft.errors import ConfigError, option
 from liteft.finetuning.logits import predict_logits
-from liteft.finetuning.model import LoadedClassifier, uses_type_ids
+from liteft.finetuning.model import TorchClassifier, uses_type_ids
 from liteft.form import ExportForm
 
 __all__ = ["FakeQuantization", "check_layers", "rounded_channels", "rounded_nibbles", "rounded_rows"]
@@ -65,7 +65,7 @@ def rounded_nibbles(rows: Tensor) -> Tensor:
     return _passed(rows, best)
 
 
-def check_layers(loaded: LoadedClassifier) -> dict[str, nn.Linear]:
+def check_layers(loaded: TorchClassifier) -> dict[str, nn.Linear]:
     """Return the linear layers that int8 takes, by their names in the model.
 
     Raises:
@@ -102,7 +102,7 @@ class FakeQuantization:
 
     def __init__(
         self,
-        loaded: LoadedClassifier,
+        loaded: TorchClassifier,
         form: ExportForm,
         texts: Sequence[str],
         pairs: Sequence[str] | None = None,
@@ -131,7 +131,7 @@ class FakeQuantization:
         self._replaced = []
 
     def _calibrated(
-        self, loaded: LoadedClassifier, texts: Sequence[str], pairs: Sequence[str] | None
+        self, loaded: TorchClassifier, texts: Sequence[str], pairs: Sequence[str] | None
     ) -> dict[str, tuple[float, float]]:
         """Return the range of every layer's input, all but its outermost values, over texts without padding."""
         seen: dict[str, list[Tensor]] = {name: [] for name in self._layers}

@@ -24,7 +24,7 @@ from liteft.finetuning.adapters import plain_weights
 from liteft.finetuning.base import create_classifier
 from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.model import (
-    LoadedClassifier,
+    TorchClassifier,
     is_classifier,
     load_classifier,
     merged_classifier,
@@ -110,7 +110,7 @@ def check_own_encoder(recipe: StudentRecipe, *, max_tokens: int) -> None:
         )
 
 
-def create_student(teacher: LoadedClassifier, recipe: StudentRecipe) -> LoadedClassifier:
+def create_student(teacher: TorchClassifier, recipe: StudentRecipe) -> TorchClassifier:
     """Return an untrained student.
 
     Args:
@@ -132,7 +132,7 @@ def create_student(teacher: LoadedClassifier, recipe: StudentRecipe) -> LoadedCl
         weights = shrink(weights, width=config.hidden_size, heads=heads, inner=inner)
     model = untrained_classifier(config, teacher.settings)
     model.load_state_dict(weights)
-    return LoadedClassifier(model.eval(), teacher.tokenizer, teacher.settings, teacher.path)
+    return TorchClassifier(model.eval(), teacher.tokenizer, teacher.settings, teacher.path)
 
 
 def student_config(teacher: PretrainedConfig, recipe: StudentRecipe) -> tuple[PretrainedConfig, list[int]]:
@@ -156,12 +156,12 @@ def student_config(teacher: PretrainedConfig, recipe: StudentRecipe) -> tuple[Pr
     return config, chosen
 
 
-def layer_count(loaded: LoadedClassifier) -> int:
+def layer_count(loaded: TorchClassifier) -> int:
     """Return the number of transformer layers."""
     return int(loaded.config.num_hidden_layers)
 
 
-def _own_encoder(teacher: LoadedClassifier, student: str, *, seed: int) -> LoadedClassifier:
+def _own_encoder(teacher: TorchClassifier, student: str, *, seed: int) -> TorchClassifier:
     settings, folder = teacher.settings, resolve_base(student)
     if (own := _finished(folder, teacher)) is not None:
         return own
@@ -177,7 +177,7 @@ def _own_encoder(teacher: LoadedClassifier, student: str, *, seed: int) -> Loade
     )
 
 
-def _finished(folder: Path, teacher: LoadedClassifier) -> LoadedClassifier | None:
+def _finished(folder: Path, teacher: TorchClassifier) -> TorchClassifier | None:
     """Return the classifier in a folder, head and all, where it is one for the teacher's labels already."""
     if not is_classifier(folder):
         return None

@@ -26,18 +26,18 @@ from transformers import set_seed
 from liteft import files
 from liteft.config import StudentRecipe
 from liteft.data import Dataset
+from liteft.distillation.augmentation import AugmentingCollator
 from liteft.distillation.fake_quantization import FakeQuantization
-from liteft.distillation.pool import Pool, teacher_runs
 from liteft.distillation.relations import LastProjections
 from liteft.distillation.teachers import Teacher
-from liteft.distillation.text_views import TextViewCollator
+from liteft.distillation.text_augmentation import TextAugmentingCollator
 from liteft.distillation.trainer import DistillingTrainer, Matching
-from liteft.distillation.views import ViewCollator
+from liteft.distillation.transfer_set import TransferSet, teacher_runs
 from liteft.finetuning.batches import Collator, LengthGroupedSampler
 from liteft.finetuning.checkpoints import DONE, remove_checkpoints
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.fit import fit
-from liteft.finetuning.model import LoadedClassifier
+from liteft.finetuning.model import TorchClassifier
 from liteft.finetuning.trainer import ClassifierTrainer, steps_per_epoch
 from liteft.form import ExportForm
 
@@ -48,10 +48,10 @@ _CALIBRATION_TEXTS = 300
 
 
 def train_student(
-    student: LoadedClassifier,
+    student: TorchClassifier,
     teacher: Teacher,
     dataset: Dataset,
-    pool: Pool,
+    pool: TransferSet,
     recipe: StudentRecipe,
     context: RunContext,
     *,
@@ -62,7 +62,7 @@ def train_student(
 
     Args:
         student: the untrained student; holds the chosen weights afterwards.
-        teacher: run on the batches of stages that read views or match states.
+        teacher: run on the batches of stages that read augmented texts or match states.
         dataset: gives the validation split.
         pool: the rows to train on.
         recipe: the settings.
@@ -111,10 +111,10 @@ def _steps(rows: int, recipe: StudentRecipe, epochs: float) -> int:
 class _Training:
     """One student's trainings, which share everything but their recipe."""
 
-    student: LoadedClassifier
+    student: TorchClassifier
     teacher: Teacher
     dataset: Dataset
-    pool: Pool
+    pool: TransferSet
     kind: str
     context: RunContext
 
@@ -208,23 +208,23 @@ class _Training:
         }
 
     def _rows(self, recipe: StudentRecipe, sampler: LengthGroupedSampler) -> Collator:
-        """The pool's rows, as views where the recipe asks for them. A control keeps the words in their order."""
-        views = recipe.views if self.kind != "control" or recipe.views == "mask" else "none"
-        if views == "none":
+        """The pool's rows, augmented where the recipe asks for it. A control keeps the words in their order."""
+        kind = recipe.augmentation if self.kind != "control" or recipe.augmentation == "mask" else "none"
+        if kind == "none":
             return self.pool.train
         if not self.pool.same_tokens and self.pool.teacher_ids is None:
-            return TextViewCollator(
+            return TextAugmentingCollator(
                 self.pool.train,
                 self.pool.split,
-                kind=views,
+                kind=kind,
                 student=self.student,
                 teacher=None if self.kind == "control" else self.teacher.loaded,
                 seed=recipe.seed,
                 epoch=lambda: sampler.epoch,
             )
-        return ViewCollator(
+        return AugmentingCollator(
             self.pool.train,
-            kind=views,
+            kind=kind,
             tokenizer=self.student.tokenizer,
             seed=recipe.seed,
             epoch=lambda: sampler.epoch,

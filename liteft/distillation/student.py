@@ -23,14 +23,14 @@ from liteft.data import Dataset, Split, load_unlabeled
 from liteft.data.trainable import report_check, require_trainable
 from liteft.distillation.fake_quantization import check_layers
 from liteft.distillation.initial import create_student
-from liteft.distillation.pool import training_pool
 from liteft.distillation.stages import train_student
 from liteft.distillation.teachers import Teacher
+from liteft.distillation.transfer_set import transfer_set_of
 from liteft.errors import ConfigError, Hint, option
 from liteft.finetuning.bases import weights_hash
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.fit import computing_threads
-from liteft.finetuning.model import LoadedClassifier
+from liteft.finetuning.model import TorchClassifier
 from liteft.finetuning.run_folder import (
     finish_run,
     open_run_in_all,
@@ -113,7 +113,7 @@ def _train(
     context: RunContext,
     teacher: Teacher,
     dataset: Dataset,
-    loaded: LoadedClassifier,
+    loaded: TorchClassifier,
     student: StudentRecipe,
     form: ExportForm,
     kind: Kind,
@@ -122,8 +122,8 @@ def _train(
     """Train into a run folder that is open, from every process of the training."""
     out, state, progress = context.out, context.state, context.progress
     started = time.monotonic()
-    taking_back = withdrawn_on_error(out) if state.is_main_process else contextlib.nullcontext()
-    with taking_back, computing_threads(student.threads):
+    withdrawal = withdrawn_on_error(out) if state.is_main_process else contextlib.nullcontext()
+    with withdrawal, computing_threads(student.threads):
         unlabeled = None if student.unlabeled is None else load_unlabeled(student.unlabeled)
         tokenizer_source = loaded.path
         described: dict[str, Any] = {}
@@ -132,7 +132,7 @@ def _train(
             loaded, described = _trimmed(loaded, dataset, unlabeled, student, tokenizer_source, progress)
         if state.is_main_process:
             report_check(dataset, loaded.tokenizer, out, progress=progress if show_check else None)
-        pool = training_pool(teacher, dataset, unlabeled, loaded, student, kind=kind, out=out, progress=progress)
+        pool = transfer_set_of(teacher, dataset, unlabeled, loaded, student, kind=kind, out=out, progress=progress)
         stats = train_student(
             loaded,
             teacher,
@@ -169,13 +169,13 @@ def _train(
 
 
 def _trimmed(
-    student: LoadedClassifier,
+    student: TorchClassifier,
     dataset: Dataset,
     unlabeled: Split | None,
     recipe: StudentRecipe,
     folder: Path,
     progress: Progress | None,
-) -> tuple[LoadedClassifier, dict[str, Any]]:
+) -> tuple[TorchClassifier, dict[str, Any]]:
     """Return the student with the pieces that its texts use, and a field for run.json; write its tokenizer's files.
 
     A control gets the same pieces: those of the unlabelled texts too.

@@ -16,7 +16,7 @@ from liteft.data import Dataset
 from liteft.data.relabeling import relabeled
 from liteft.errors import ConfigError, Hint, LiteftError, ModelError, leave_out
 from liteft.finetuning.bases import resolve_base
-from liteft.finetuning.model import LoadedClassifier, is_classifier, load_classifier
+from liteft.finetuning.model import TorchClassifier, is_classifier, load_classifier
 from liteft.foreign import Said, adopted_labels
 from liteft.foreign.meaning import LABELS_HINT, renamed_text
 from liteft.run import RUN_FILE, Run, model_weights_sha256, read_run
@@ -35,7 +35,7 @@ class Teacher:
         weights_sha256: of its weights.
     """
 
-    loaded: LoadedClassifier
+    loaded: TorchClassifier
     run: Run | None
     weights_sha256: str
 
@@ -126,7 +126,7 @@ def _refuse_labels(said: Said, source: object) -> None:
         )
 
 
-def _adopt_labels(loaded: LoadedClassifier, dataset: Dataset | None, progress: Callable[[str], None] | None) -> None:
+def _adopt_labels(loaded: TorchClassifier, dataset: Dataset | None, progress: Callable[[str], None] | None) -> None:
     """Name the labels of a classifier that transformers wrote as the data do, where only one reading is possible."""
     own = loaded.settings.labels
     taken = None if dataset is None or _says_all(loaded) else adopted_labels(own, dataset.labels)
@@ -137,7 +137,7 @@ def _adopt_labels(loaded: LoadedClassifier, dataset: Dataset | None, progress: C
         progress(f"the teacher's labels are named as the data name them: {renamed_text(own, taken)}")
 
 
-def _says_all(loaded: LoadedClassifier) -> bool:
+def _says_all(loaded: TorchClassifier) -> bool:
     return getattr(loaded.config, "liteft", None) is not None
 
 

@@ -1,9 +1,9 @@
 """The distilling trainer: a loss against the teacher, and nothing else of its own.
 
 Logits come with the batch where the texts are plain (the cache), and from the teacher itself where the batch holds
-views of texts or where hidden states or relations are matched. A teacher with another tokenizer reads the same texts
-by its own ids, which the batch brings (text_views.py), or, where states are matched, the student's pieces by the ids
-that they have in its own vocabulary.
+augmented texts or where hidden states or relations are matched. A teacher with another tokenizer reads the same texts
+by its own ids, which the batch brings (text_augmentation.py), or, where states are matched, the student's tokens by the
+ids that they have in its own vocabulary.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from liteft.distillation.initial import layer_count
 from liteft.distillation.layers import matched_layers
 from liteft.distillation.losses import hidden_state_loss, kl_loss, mse_loss, relation_loss
 from liteft.distillation.relations import LastProjections
-from liteft.distillation.text_views import TEACHER_PREFIX
-from liteft.finetuning.model import LoadedClassifier, uses_type_ids
+from liteft.distillation.text_augmentation import TEACHER_PREFIX
+from liteft.finetuning.model import TorchClassifier, uses_type_ids
 from liteft.finetuning.task_training import training_of
 from liteft.finetuning.trainer import ClassifierTrainer
 
@@ -38,7 +38,7 @@ class Matching(nn.Module):
         student: the classifier that is trained.
     """
 
-    def __init__(self, teacher: LoadedClassifier, student: LoadedClassifier) -> None:
+    def __init__(self, teacher: TorchClassifier, student: TorchClassifier) -> None:
         super().__init__()
         wide, narrow = int(teacher.config.hidden_size), int(student.config.hidden_size)
         self.layers = matched_layers(teacher=layer_count(teacher), student=layer_count(student))
@@ -74,7 +74,7 @@ class DistillingTrainer(ClassifierTrainer):
     def __init__(
         self,
         *,
-        teacher: LoadedClassifier | None,
+        teacher: TorchClassifier | None,
         matching: Matching | None,
         logits: bool,
         relations: tuple[LastProjections, LastProjections] | None = None,

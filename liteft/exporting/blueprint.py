@@ -18,7 +18,7 @@ from liteft.exporting.rewriting import find_products, store_half, store_int8
 from liteft.exporting.traced import trace_model
 from liteft.exporting.weights import EncoderWeights, find_spec, read_weights
 from liteft.exporting.wrapping import wrap_model
-from liteft.finetuning.model import LoadedClassifier
+from liteft.finetuning.model import TorchClassifier
 from liteft.form import Precision
 
 __all__ = ["Blueprint"]
@@ -34,7 +34,7 @@ class Blueprint:
         trace_reason: why the graph is traced, in a few words; None where it is built from the weights.
     """
 
-    def __init__(self, loaded: LoadedClassifier) -> None:
+    def __init__(self, loaded: TorchClassifier) -> None:
         self._loaded = loaded
         found = find_spec(loaded)
         self._spec = None if isinstance(found, str) else found

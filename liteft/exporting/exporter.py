@@ -35,7 +35,7 @@ from liteft.exporting.trimmed import trim
 from liteft.exporting.verify import Gate, check_pairs
 from liteft.finetuning.adapters import adapter_of, parameter_count
 from liteft.finetuning.known_ids import check_ids, unknown_tokens
-from liteft.finetuning.model import LoadedClassifier, load_classifier, merged_classifier
+from liteft.finetuning.model import TorchClassifier, load_classifier, merged_classifier
 from liteft.foreign import Said
 from liteft.form import ExportForm, FormOptions, Precision, form_with
 from liteft.run import Run, model_weights_sha256
@@ -216,7 +216,7 @@ def _require_splits(**given: Split | None) -> None:
 
 
 def _ranges(
-    blueprint: Blueprint, loaded: LoadedClassifier, given: Split, form: ExportForm
+    blueprint: Blueprint, loaded: TorchClassifier, given: Split, form: ExportForm
 ) -> tuple[dict[str, Range], dict[str, Any]]:
     """Return the ranges of the products' inputs, and what the manifest says of them."""
     check_pairs(given, loaded)
@@ -232,8 +232,8 @@ def _ranges(
 
 
 def _gates(
-    loaded: LoadedClassifier,
-    whole: LoadedClassifier,
+    loaded: TorchClassifier,
+    whole: TorchClassifier,
     verify: Split,
     unlabeled: Split | None,
     precision: Precision,
@@ -249,7 +249,7 @@ def _gates(
     """
     adapter = adapter_of(loaded.model)
     rounds = adapter is not None and adapter.quantization is not None and adapter.quantization.bits == "8bit"
-    judged: list[tuple[LoadedClassifier, Precision]] = [(loaded, "int8" if rounds else precision)]
+    judged: list[tuple[TorchClassifier, Precision]] = [(loaded, "int8" if rounds else precision)]
     if rounds:
         judged.insert(0, (whole, precision))
     return [
@@ -278,18 +278,18 @@ def _tell(progress: Callable[[str], None] | None, line: str) -> None:
         progress(line)
 
 
-def _graph_line(loaded: LoadedClassifier, reason: str | None) -> str:
+def _graph_line(loaded: TorchClassifier, reason: str | None) -> str:
     if reason is None:
         return f"building the graph of a {loaded.config.model_type} from its weights"
     return f"tracing with torch.onnx.export, for a larger and slower graph than a built one: {reason}"
 
 
-def _cut_line(loaded: LoadedClassifier) -> str:
+def _cut_line(loaded: TorchClassifier) -> str:
     settings = loaded.settings
     return f"texts are cut at {settings.max_tokens:,} tokens, on the {settings.truncation_side}: {loaded.cut_by}"
 
 
-def _check_positions(loaded: LoadedClassifier, positions: int | None) -> None:
+def _check_positions(loaded: TorchClassifier, positions: int | None) -> None:
     """Refuse a cut beyond the table of positions, where a long text would have none."""
     if positions is not None and loaded.settings.max_tokens > positions:
         raise ModelError(
@@ -299,7 +299,7 @@ def _check_positions(loaded: LoadedClassifier, positions: int | None) -> None:
         )
 
 
-def _check_nibbles(loaded: LoadedClassifier, reason: str | None) -> None:
+def _check_nibbles(loaded: TorchClassifier, reason: str | None) -> None:
     """Refuse embeddings of 4 bits where they cannot be stored."""
     width = getattr(loaded.config, "embedding_size", loaded.config.hidden_size)
     why = f"the graph is traced: {reason}" if reason is not None else f"their width {width} is odd" if width % 2 else ""

@@ -12,7 +12,7 @@ from liteft.artifact import ArtifactWriter, Fallback, read_artifact
 from liteft.errors import ArtifactError
 from liteft.exporting.card import card_text
 from liteft.finetuning.known_ids import embedding_rows, unknown_tokens
-from liteft.finetuning.model import LoadedClassifier, apply_settings, uses_type_ids
+from liteft.finetuning.model import TorchClassifier, apply_settings, uses_type_ids
 from liteft.finetuning.run_folder import versions
 from liteft.finetuning.tokenizer_files import read_tokenizer, write_tokenizer
 from liteft.form import ExportForm
@@ -36,7 +36,7 @@ def save_model(model: onnx.ModelProto, path: Path) -> None:
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def write_companions(loaded: LoadedClassifier, folder: Path) -> None:
+def write_companions(loaded: TorchClassifier, folder: Path) -> None:
     """Write the tokenizer and the two configuration files that transformers reads: it gives the same ids.
 
     Raises:
@@ -49,7 +49,7 @@ def write_companions(loaded: LoadedClassifier, folder: Path) -> None:
 
 
 def manifest_fields(
-    loaded: LoadedClassifier,
+    loaded: TorchClassifier,
     run: Run | None,
     form: ExportForm,
     model: onnx.ModelProto,

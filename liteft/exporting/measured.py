@@ -12,7 +12,7 @@ from typing import Any
 
 from liteft.data import Split
 from liteft.exporting.verify import check_pairs
-from liteft.finetuning.model import LoadedClassifier
+from liteft.finetuning.model import TorchClassifier
 from liteft.finetuning.run_folder import split_metrics
 from liteft.runtime import load
 from liteft.tasks import Task
@@ -21,7 +21,7 @@ __all__ = ["measure_artifact", "measured_text"]
 
 
 def measure_artifact(
-    folder: Path, loaded: LoadedClassifier, split: Split, *, backends: Sequence[str], trust: bool = False
+    folder: Path, loaded: TorchClassifier, split: Split, *, backends: Sequence[str], trust: bool = False
 ) -> dict[str, dict[str, Any]]:
     """Return the metrics of a labelled split for each backend: {split's name: {backend: metrics}}.
 

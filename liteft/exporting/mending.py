@@ -17,7 +17,7 @@ from liteft.exporting.folder import manifest_fields, save_model, seal
 from liteft.exporting.quantization import Quantization
 from liteft.exporting.trimmed import Trimmed
 from liteft.exporting.verify import Gate
-from liteft.finetuning.model import LoadedClassifier
+from liteft.finetuning.model import TorchClassifier
 from liteft.form import ExportForm
 from liteft.run import Run
 
@@ -44,7 +44,7 @@ class Attempt:
     def __init__(
         self,
         blueprint: Blueprint,
-        loaded: LoadedClassifier,
+        loaded: TorchClassifier,
         run: Run | None,
         writer: ArtifactWriter,
         gates: Sequence[Gate],

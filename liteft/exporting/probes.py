@@ -17,7 +17,7 @@ import torch
 from liteft.encoded import Encoded
 from liteft.errors import ModelError
 from liteft.finetuning.logits import pad_batch
-from liteft.finetuning.model import LoadedClassifier, uses_type_ids
+from liteft.finetuning.model import TorchClassifier, uses_type_ids
 from liteft.runtime.backends import Engine
 
 __all__ = ["ProbeResult", "run_probes"]
@@ -42,7 +42,7 @@ class ProbeResult:
     batch_difference: float
 
 
-def run_probes(loaded: LoadedClassifier, engine: Engine, *, seed: int = 0) -> ProbeResult:
+def run_probes(loaded: TorchClassifier, engine: Engine, *, seed: int = 0) -> ProbeResult:
     """Run random token ids of lengths from 1 to max_tokens, each alone and, up to 512 tokens, all in one batch.
 
     Args:
@@ -71,7 +71,7 @@ def run_probes(loaded: LoadedClassifier, engine: Engine, *, seed: int = 0) -> Pr
     )
 
 
-def _lengths(loaded: LoadedClassifier) -> tuple[int, ...]:
+def _lengths(loaded: TorchClassifier) -> tuple[int, ...]:
     """Return the token counts to run, ascending; the last is max_tokens, or as many as memory allows."""
     longest = loaded.settings.max_tokens
     width = min(longest, _TOGETHER)
@@ -82,7 +82,7 @@ def _lengths(loaded: LoadedClassifier) -> tuple[int, ...]:
     return tuple(sorted(lengths))
 
 
-def _random_ids(loaded: LoadedClassifier, lengths: tuple[int, ...], generator: np.random.Generator) -> Encoded:
+def _random_ids(loaded: TorchClassifier, lengths: tuple[int, ...], generator: np.random.Generator) -> Encoded:
     vocabulary, padding = int(loaded.config.vocab_size), loaded.tokenizer.pad_id
     real = np.setdiff1d(np.arange(min(vocabulary, loaded.tokenizer.vocabulary_size)), [padding])
     ids = [generator.choice(real, length).astype(np.int32) for length in lengths]
@@ -93,7 +93,7 @@ def _random_ids(loaded: LoadedClassifier, lengths: tuple[int, ...], generator: n
     return Encoded.of(ids, types)
 
 
-def _torch_logits(loaded: LoadedClassifier, encoded: Encoded) -> np.ndarray:
+def _torch_logits(loaded: TorchClassifier, encoded: Encoded) -> np.ndarray:
     with torch.inference_mode():
         rows = []
         for row in range(len(encoded)):

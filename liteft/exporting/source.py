@@ -26,7 +26,7 @@ from liteft.errors import REPORT, VerificationError, first_line
 from liteft.finetuning.adapters import adapter_of
 from liteft.finetuning.known_ids import embedding_rows
 from liteft.finetuning.logits import predict_logits
-from liteft.finetuning.model import LoadedClassifier, uses_type_ids
+from liteft.finetuning.model import TorchClassifier, uses_type_ids
 from liteft.finetuning.pretrained import plain_names
 from liteft.finetuning.tokenizer_files import load_auto_tokenizer
 
@@ -111,7 +111,7 @@ class SourceReading:
         return _check_logits(self.logits, found, self, limit, f"{graph}, run by {backend},")
 
 
-def read_source(loaded: LoadedClassifier, split: Split) -> SourceReading:
+def read_source(loaded: TorchClassifier, split: Split) -> SourceReading:
     """Read texts made to differ, and some of a split, with transformers alone, and compare.
 
     Args:
@@ -149,13 +149,13 @@ def read_source(loaded: LoadedClassifier, split: Split) -> SourceReading:
     return SourceReading(texts, pairs, rows, logits[np.isin(compared, rows)], described)
 
 
-def _known(loaded: LoadedClassifier, encoded: Encoded) -> np.ndarray:
+def _known(loaded: TorchClassifier, encoded: Encoded) -> np.ndarray:
     """Return which texts have tokens that the model has a row for, all of them: bool, shape (texts,)."""
     rows = embedding_rows(loaded.model) or 2**31
     return np.array([int(text.ids.max(initial=0)) < rows for text in encoded], dtype=bool)
 
 
-def _texts(loaded: LoadedClassifier, split: Split) -> list[str]:
+def _texts(loaded: TorchClassifier, split: Split) -> list[str]:
     """Return texts made to differ: odd ones, tokens spelled out, some of the split, and some longer than the cut."""
     added = json.loads(loaded.tokenizer.json_text)["added_tokens"]
     added.sort(key=lambda token: token["special"])  # the folder's own first
@@ -225,7 +225,7 @@ def _check_logits(expected: np.ndarray, found: np.ndarray, reading: SourceReadin
     return float(differences[worst])
 
 
-def _load_model(loaded: LoadedClassifier) -> tuple[Any, str]:
+def _load_model(loaded: TorchClassifier) -> tuple[Any, str]:
     """Return transformers' own classifier of the folder, or None and why there is none."""
     if adapter_of(loaded.model) is not None:
         return None, "transformers cannot load an adapter with a head of LiteFT's"

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from liteft.encoder.families import BUILT
 from liteft.errors import ModelError, first_line
 from liteft.exporting.builder import IR_VERSION, OPSET
-from liteft.finetuning.model import LoadedClassifier, uses_type_ids
+from liteft.finetuning.model import TorchClassifier, uses_type_ids
 
 __all__ = ["trace_model"]
 
@@ -39,7 +39,7 @@ class _LogitsOnly(nn.Module):  # type: ignore[misc]  # torch is not followed
         return logits
 
 
-def trace_model(loaded: LoadedClassifier) -> onnx.ModelProto:
+def trace_model(loaded: TorchClassifier) -> onnx.ModelProto:
     """Return the ONNX model of any classifier, float32, with the inputs and the output that a built one has.
 
     Raises:

@@ -12,7 +12,7 @@ from liteft.data import Split
 from liteft.errors import ConfigError, Hint
 from liteft.exporting.limits import Limits
 from liteft.finetuning.logits import predict_logits
-from liteft.finetuning.model import LoadedClassifier
+from liteft.finetuning.model import TorchClassifier
 from liteft.finetuning.run_folder import split_metrics
 from liteft.metrics import mcnemar
 from liteft.trimming import TrimmedVocabulary, prove_trimming, trim_classifier
@@ -33,14 +33,14 @@ class Trimmed:
             with the whole vocabulary, and no longer true.
     """
 
-    loaded: LoadedClassifier
+    loaded: TorchClassifier
     vocabulary: TrimmedVocabulary
     described: dict[str, Any]
     metrics: dict[str, dict[str, Any]]
 
 
 def trim(
-    loaded: LoadedClassifier,
+    loaded: TorchClassifier,
     most: int,
     texts: Split | Sequence[Split] | None,
     verify: Split,
@@ -82,7 +82,7 @@ def trim(
     described["agreement"] = task.agreement(whole, part)
     if verify.labels is None:
         return Trimmed(trimmed, vocabulary, described, {})
-    right = [task.correct(logits, verify.labels, foreign=verify.foreign) for logits in (whole, part)]
+    right = [task.correct(logits, verify.labels, unseen_label=verify.unseen_label) for logits in (whole, part)]
     described |= {
         "whole_accuracy": float(right[0].mean()),
         "accuracy": float(right[1].mean()),

@@ -44,7 +44,7 @@ from liteft.exporting.sessions import optimized_kinds
 from liteft.exporting.source import SourceReading
 from liteft.finetuning.known_ids import check_ids
 from liteft.finetuning.logits import predict_logits
-from liteft.finetuning.model import LoadedClassifier
+from liteft.finetuning.model import TorchClassifier
 from liteft.form import Precision
 from liteft.metrics import (
     binomial_tail,
@@ -83,7 +83,7 @@ class Gate:
 
     def __init__(
         self,
-        loaded: LoadedClassifier,
+        loaded: TorchClassifier,
         split: Split,
         *,
         precision: Precision,
@@ -246,7 +246,7 @@ class Gate:
             )
 
 
-def check_pairs(split: Split, loaded: LoadedClassifier) -> None:
+def check_pairs(split: Split, loaded: TorchClassifier) -> None:
     """Refuse pairs for a model that reads single texts, and the reverse.
 
     Raises:
@@ -261,7 +261,7 @@ def check_pairs(split: Split, loaded: LoadedClassifier) -> None:
         )
 
 
-def _chosen_texts(split: Split, loaded: LoadedClassifier, most: int) -> Split:
+def _chosen_texts(split: Split, loaded: TorchClassifier, most: int) -> Split:
     """Return the texts to compare on; those without a single token have no answer, and are left out."""
     check_pairs(split, loaded)
     if len(split) > most:
@@ -274,7 +274,7 @@ def _chosen_texts(split: Split, loaded: LoadedClassifier, most: int) -> Split:
     return split if lengths.all() else split.take(lengths > 0)
 
 
-def _reference(loaded: LoadedClassifier, chosen: Split) -> np.ndarray:
+def _reference(loaded: TorchClassifier, chosen: Split) -> np.ndarray:
     """Return the model's own logits."""
     reference = predict_logits(loaded, chosen.texts, chosen.pairs)
     if not np.isfinite(reference).all():
@@ -303,7 +303,8 @@ def _measured(comparison: Comparison) -> dict[str, Any]:
     if split.labels is None:
         return measured
     model, exported = (
-        task.correct(logits, split.labels, foreign=split.foreign) for logits in (comparison.model, comparison.exported)
+        task.correct(logits, split.labels, unseen_label=split.unseen_label)
+        for logits in (comparison.model, comparison.exported)
     )
     return measured | {
         "accuracy": float(exported.mean()),

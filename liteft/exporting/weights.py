@@ -17,7 +17,7 @@ from transformers import PretrainedConfig
 from liteft.encoder.families import ACTIVATION_NAMES, BUILT, Family, family_of, weight_names
 from liteft.encoder.layout import layout
 from liteft.encoder.spec import EncoderSpec
-from liteft.finetuning.model import LoadedClassifier, ModelSettings, uses_type_ids
+from liteft.finetuning.model import ModelSettings, TorchClassifier, uses_type_ids
 
 __all__ = ["EncoderWeights", "find_spec", "read_weights", "spec_of"]
 
@@ -36,7 +36,7 @@ class EncoderWeights:
     tensors: dict[str, np.ndarray]
 
 
-def find_spec(loaded: LoadedClassifier) -> EncoderSpec | str:
+def find_spec(loaded: TorchClassifier) -> EncoderSpec | str:
     """Return what a classifier computes; or why its graph cannot be built from its weights, in a few words."""
     shapes = {name: tuple(tensor.shape) for name, tensor in loaded.model.state_dict().items()}
     return spec_of(loaded.config, loaded.settings, shapes)
@@ -73,7 +73,7 @@ def spec_of(
     return spec
 
 
-def read_weights(loaded: LoadedClassifier, spec: EncoderSpec | None = None) -> EncoderWeights:
+def read_weights(loaded: TorchClassifier, spec: EncoderSpec | None = None) -> EncoderWeights:
     """Return the weights of a classifier whose graph can be built from them.
 
     The type embedding is folded into the position embedding where the task has no pairs or there is one type

@@ -29,9 +29,9 @@ from liteft.finetuning.adapters import Adapter, attach_adapter
 from liteft.finetuning.bases import base_name, resolve_base
 from liteft.finetuning.mean_pooled import MeanPooledClassifier
 from liteft.finetuning.model import (
-    LoadedClassifier,
     ModelSettings,
     Pooling,
+    TorchClassifier,
     apply_settings,
     position_limit,
     read_config,
@@ -63,7 +63,7 @@ def create_classifier(
     dropout: float | None = None,
     seed: int = 0,
     adapter: Adapter | None = None,
-) -> LoadedClassifier:
+) -> TorchClassifier:
     """Return an untrained classifier on a pretrained base; only its head is new, and its adapter where it has one.
 
     Args:
@@ -109,7 +109,7 @@ def create_classifier(
     )
     if adapter is not None:
         attach_adapter(model, adapter)
-    return LoadedClassifier(model, tokenizer, settings, base)
+    return TorchClassifier(model, tokenizer, settings, base)
 
 
 def create_from_scratch(
@@ -125,7 +125,7 @@ def create_from_scratch(
     truncation_side: Side | None = None,
     dropout: float | None = None,
     seed: int = 0,
-) -> LoadedClassifier:
+) -> TorchClassifier:
     """Return a randomly initialised BERT classifier; its tokenizer's files are written into ``folder``.
 
     Args:
@@ -168,7 +168,7 @@ def create_from_scratch(
         model = MeanPooledClassifier(BertModel(config, add_pooling_layer=False), len(labels))
     else:
         model = BertForSequenceClassification(config)
-    return LoadedClassifier(model, tokenizer, settings, folder)
+    return TorchClassifier(model, tokenizer, settings, folder)
 
 
 def _check_case(base: Path, tokenizer: TextTokenizer) -> None:

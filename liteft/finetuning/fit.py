@@ -23,14 +23,14 @@ from liteft.finetuning.checkpoints import prepare_resume
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.known_ids import check_ids
 from liteft.finetuning.loss import balanced_weights
-from liteft.finetuning.model import LoadedClassifier, quiet_transformers, uses_type_ids
+from liteft.finetuning.model import TorchClassifier, quiet_transformers, uses_type_ids
 from liteft.finetuning.soundness import kept_evaluation
 from liteft.finetuning.trainer import ClassifierTrainer, training_arguments
 
 __all__ = ["computing_threads", "encode_rows", "fit"]
 
 
-def encode_rows(loaded: LoadedClassifier, split: Split, **extras: np.ndarray) -> Collator:
+def encode_rows(loaded: TorchClassifier, split: Split, **extras: np.ndarray) -> Collator:
     """Return a collator over a split's texts, with labels and further per-text arrays.
 
     Raises:
@@ -59,7 +59,7 @@ def computing_threads(count: int | None) -> Iterator[None]:
 
 
 def fit(
-    loaded: LoadedClassifier,
+    loaded: TorchClassifier,
     dataset: Dataset,
     recipe: TrainingRecipe,
     context: RunContext,
@@ -123,7 +123,7 @@ def fit(
         sampler=sampler or LengthGroupedSampler.of(train, recipe),
         recipe=recipe,
         class_weights=weights,
-        foreign=None if validation.foreign is None else validation.foreign[by_length],
+        unseen_label=None if validation.unseen_label is None else validation.unseen_label[by_length],
         log_path=context.log,
         progress=context.progress,
         name=name,

@@ -20,7 +20,7 @@ from liteft.data import Split
 from liteft.errors import ConfigError, DataError, option
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.loss import label_loss
-from liteft.finetuning.model import LoadedClassifier, MeanPooledClassifier
+from liteft.finetuning.model import MeanPooledClassifier, TorchClassifier
 from liteft.finetuning.task_training import training_of
 from liteft.tasks import Task, task_of_labels
 
@@ -31,7 +31,7 @@ _SHRINKAGE = 0.3
 _SCALES = 2.0 ** np.arange(-7, 3)
 
 
-def start_from_discriminants(loaded: LoadedClassifier, split: Split, *, seed: int, bf16: bool) -> None:
+def start_from_discriminants(loaded: TorchClassifier, split: Split, *, seed: int, bf16: bool) -> None:
     """Set the last layer of an untrained classifier to the discriminants of a split's texts, in place.
 
     The features are what the last layer reads: the pooled vector, or what the head's dense layers make of it.

@@ -13,7 +13,7 @@ from torch import nn
 
 from liteft.encoded import Encoded
 from liteft.errors import DataError, ModelError
-from liteft.finetuning.model import LoadedClassifier
+from liteft.finetuning.model import TorchClassifier
 
 __all__ = ["check_ids", "embedding_rows", "unknown_tokens"]
 
@@ -31,7 +31,7 @@ def embedding_rows(model: nn.Module) -> int | None:
     return None if weight is None else len(weight)
 
 
-def unknown_tokens(loaded: LoadedClassifier) -> list[str]:
+def unknown_tokens(loaded: TorchClassifier) -> list[str]:
     """Return the tokens that the tokenizer may give and the model has no row for, in the order of their ids.
 
     Raises:
@@ -53,7 +53,7 @@ def unknown_tokens(loaded: LoadedClassifier) -> list[str]:
     return tokens
 
 
-def check_ids(loaded: LoadedClassifier, encoded: Encoded, name: str) -> None:
+def check_ids(loaded: TorchClassifier, encoded: Encoded, name: str) -> None:
     """Refuse texts with a token that the model has no row for.
 
     Args:

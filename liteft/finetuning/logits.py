@@ -10,7 +10,7 @@ from torch import Tensor
 
 from liteft.encoded import Encoded
 from liteft.finetuning.known_ids import check_ids
-from liteft.finetuning.model import LoadedClassifier, uses_type_ids
+from liteft.finetuning.model import TorchClassifier, uses_type_ids
 
 __all__ = ["pad_batch", "predict_logits"]
 
@@ -18,7 +18,7 @@ _BATCH_TOKENS = 64 * 512  # of a batch, padding included: long texts run in smal
 
 
 def predict_logits(
-    loaded: LoadedClassifier,
+    loaded: TorchClassifier,
     texts: Sequence[str],
     pairs: Sequence[str] | None = None,
     *,

@@ -42,10 +42,10 @@ from liteft.tasks import Task, task_named
 from liteft.tokenization import TextTokenizer
 
 __all__ = [
-    "LoadedClassifier",
     "MeanPooledClassifier",
     "ModelSettings",
     "Pooling",
+    "TorchClassifier",
     "is_classifier",
     "load_classifier",
     "merged_classifier",
@@ -75,7 +75,7 @@ class ModelSettings:
 
 
 @dataclass(slots=True)
-class LoadedClassifier:
+class TorchClassifier:
     """A classifier with its tokenizer and settings, read from ``path``; ``cut_by`` says where max_tokens is from."""
 
     model: nn.Module
@@ -90,7 +90,7 @@ class LoadedClassifier:
         return cast(PretrainedConfig, self.model.config)
 
 
-def load_classifier(folder: str | Path, *, max_tokens: int | None = None, said: Said | None = None) -> LoadedClassifier:
+def load_classifier(folder: str | Path, *, max_tokens: int | None = None, said: Said | None = None) -> TorchClassifier:
     """Return the classifier in a folder that LiteFT or transformers wrote, in float32 and evaluation mode.
 
     An adapter comes with its base, stored as it was while it was trained. The tokenizer is read as transformers does.
@@ -129,7 +129,7 @@ def load_classifier(folder: str | Path, *, max_tokens: int | None = None, said: 
             f"{folder / WEIGHTS} does not fit config.json: {reason}.", fix="copy the folder again, whole"
         ) from error
     tokenizer = found.cutting(settings.max_tokens, truncation_side=settings.truncation_side, pad_id=config.pad_token_id)
-    return LoadedClassifier(model.eval(), tokenizer, settings, folder, cut_by)
+    return TorchClassifier(model.eval(), tokenizer, settings, folder, cut_by)
 
 
 def is_classifier(folder: Path) -> bool:
@@ -209,7 +209,7 @@ def uses_type_ids(config: PretrainedConfig) -> bool:
     return int(getattr(config, "type_vocab_size", 0) or 0) > 1
 
 
-def merged_classifier(loaded: LoadedClassifier) -> LoadedClassifier:
+def merged_classifier(loaded: TorchClassifier) -> TorchClassifier:
     """Return the same classifier with its adapter merged into float32 weights, on the CPU; without one, itself.
 
     It takes the memory of the whole base in float32. See `plain_weights` for what merging changes.
@@ -219,7 +219,7 @@ def merged_classifier(loaded: LoadedClassifier) -> LoadedClassifier:
     config = copy.deepcopy(loaded.config)
     model = untrained_classifier(config, loaded.settings)
     model.load_state_dict({name: tensor.cpu() for name, tensor in plain_weights(loaded.model)})
-    return LoadedClassifier(model.eval(), loaded.tokenizer, loaded.settings, loaded.path, loaded.cut_by)
+    return TorchClassifier(model.eval(), loaded.tokenizer, loaded.settings, loaded.path, loaded.cut_by)
 
 
 def untrained_classifier(config: PretrainedConfig, settings: ModelSettings) -> nn.Module:

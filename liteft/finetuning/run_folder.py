@@ -29,7 +29,7 @@ from liteft.errors import RunError, option
 from liteft.finetuning.adapters import adapter_of, parameter_count
 from liteft.finetuning.checkpoints import can_go_on
 from liteft.finetuning.logits import predict_logits
-from liteft.finetuning.model import LoadedClassifier, save_classifier
+from liteft.finetuning.model import TorchClassifier, save_classifier
 from liteft.finetuning.soundness import blind_f1, warnings_of_metrics
 from liteft.locks import LOCK, one_writer
 from liteft.run import RUN_FORMAT, Run, model_weights, model_weights_sha256, read_base, read_run
@@ -159,7 +159,7 @@ def withdrawn_on_error(out: Path) -> Iterator[None]:
 
 def finish_run(
     out: Path,
-    loaded: LoadedClassifier,
+    loaded: TorchClassifier,
     dataset: Dataset,
     *,
     kind: str,
@@ -236,8 +236,8 @@ def split_metrics(logits: np.ndarray, split: Split, task: Task) -> dict[str, Any
     if split.labels is None:
         return {}
     values: dict[str, Any] = {"n": len(split), "majority": task.majority_share(split.labels)}
-    values |= task.score(logits, split.labels, foreign=split.foreign)
-    intervals = task.intervals(logits, split.labels, foreign=split.foreign)
+    values |= task.score(logits, split.labels, unseen_label=split.unseen_label)
+    intervals = task.intervals(logits, split.labels, unseen_label=split.unseen_label)
     values |= {f"{name}_interval": list(interval) for name, interval in intervals.items()}
     return {name: value if _finite(value) else None for name, value in values.items()}
 
@@ -255,8 +255,8 @@ def versions(packages: Sequence[str] = _PACKAGES) -> dict[str, str]:
 
 def _write_predictions(folder: Path, name: str, logits: np.ndarray, split: Split, dataset: Dataset) -> None:
     gold: dict[str, Any] = {} if split.labels is None else {"labels": split.labels}
-    if split.foreign is not None:
-        gold["foreign"] = split.foreign
+    if split.unseen_label is not None:
+        gold["unseen_label"] = split.unseen_label
     np.savez(folder / f"{name}.npz", logits=logits, **gold)
     decided, probabilities = dataset.task.decide(logits), dataset.task.probabilities(logits)
     with open(folder / f"{name}.csv", "w", encoding="utf-8", newline="") as file:

@@ -28,7 +28,7 @@ from liteft.finetuning.consistency import ConsistencyTrainer
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.fit import computing_threads, fit
 from liteft.finetuning.head import start_from_discriminants
-from liteft.finetuning.model import LoadedClassifier, Pooling
+from liteft.finetuning.model import Pooling, TorchClassifier
 from liteft.finetuning.run_folder import (
     finish_run,
     open_run_in_all,
@@ -106,8 +106,8 @@ def _train(
     """Train into a run folder that is open, from every process of the training."""
     out, state = context.out, context.state
     started = time.monotonic()
-    taking_back = withdrawn_on_error(out) if state.is_main_process else contextlib.nullcontext()
-    with files.temporary_folder() as spare, taking_back, computing_threads(teacher.threads):
+    withdrawal = withdrawn_on_error(out) if state.is_main_process else contextlib.nullcontext()
+    with files.temporary_folder() as spare, withdrawal, computing_threads(teacher.threads):
         loaded = _start(teacher, source, dataset, spare, adapter)
         if state.is_main_process:
             report_check(dataset, loaded.tokenizer, out, context.progress)
@@ -159,7 +159,7 @@ def pooling_of(recipe: TeacherRecipe, base: Path | None) -> Pooling:
 
 def _start(
     teacher: TeacherRecipe, base: Path | None, dataset: Dataset, folder: Path, adapter: Adapter | None
-) -> LoadedClassifier:
+) -> TorchClassifier:
     """Return the untrained classifier; ``folder`` takes the tokenizer of one that starts from scratch."""
     common: dict[str, Any] = {
         "labels": dataset.labels,

@@ -128,7 +128,7 @@ def training_arguments(
         disable_tqdm=True,
         log_level="error",
         logging_nan_inf_filter=False,  # it would write a mean in the place of what is no number
-        **_layers_again(recipe.gradient_checkpointing),
+        **_checkpointing_arguments(recipe.gradient_checkpointing),
     )
     # Set afterwards: the constructor refuses savings between evaluations, not knowing _SaveEvaluated.
     arguments.save_steps = min(recipe.checkpoint_steps or evaluate_every, evaluate_every)
@@ -138,7 +138,7 @@ def training_arguments(
     return arguments
 
 
-def _layers_again(wanted: bool) -> dict[str, Any]:
+def _checkpointing_arguments(wanted: bool) -> dict[str, Any]:
     """Trainer's arguments for computing layers anew in the backward pass, by the name that its version has for it."""
     newer = "activation_checkpointing" in TrainingArguments.__dataclass_fields__
     name = f"{'activation' if newer else 'gradient'}_checkpointing"
@@ -160,7 +160,7 @@ class ClassifierTrainer(Trainer):
         sampler: the order of the training rows.
         recipe: smoothing, class weights, patience.
         class_weights: float32 (labels,), or None.
-        foreign: bool over the validation rows, in their order here: rows that count as wrong.
+        unseen_label: bool over the validation rows, in their order here: rows that count as wrong.
         log_path: JSON lines of losses and metrics are appended here.
         progress: called with a line of text now and then.
         name: stands before each line.
@@ -175,7 +175,7 @@ class ClassifierTrainer(Trainer):
         sampler: LengthGroupedSampler,
         recipe: TrainingRecipe,
         class_weights: Tensor | None = None,
-        foreign: np.ndarray | None = None,
+        unseen_label: np.ndarray | None = None,
         log_path: Path | None = None,
         progress: Progress | None = None,
         name: str = "training",
@@ -185,7 +185,7 @@ class ClassifierTrainer(Trainer):
         self.task = task
         self.recipe = recipe
         self.class_weights = class_weights
-        self.foreign = foreign
+        self.unseen_label = unseen_label
         self.index_sampler = sampler
         super().__init__(compute_metrics=self._metrics, **arguments)
         self.model_accepts_loss_kwargs = False
@@ -232,7 +232,7 @@ class ClassifierTrainer(Trainer):
     def _metrics(self, prediction: Any) -> dict[str, float]:
         logits = np.asarray(prediction.predictions, dtype=np.float32)
         labels: np.ndarray = np.asarray(prediction.label_ids).astype(self.task.label_dtype)
-        return self.task.score(logits, labels, foreign=self.foreign)
+        return self.task.score(logits, labels, unseen_label=self.unseen_label)
 
     def has_stopped(self, state: TrainerState) -> bool:
         """Say whether the recipe's patience is at its end: that many evaluations since the best one.

@@ -80,8 +80,8 @@ def _rounded_up(value: float) -> float:
 
 def _differs(first: np.ndarray, second: np.ndarray, split: Split, task: Task) -> bool:
     assert split.labels is not None
-    interval = task.primary_difference(first, second, split.labels, foreign=split.foreign)
+    interval = task.primary_difference(first, second, split.labels, unseen_label=split.unseen_label)
     if interval is not None:
         return interval[0] > 0 or interval[1] < 0
-    right = [task.correct(each, split.labels, foreign=split.foreign) for each in (first, second)]
+    right = [task.correct(each, split.labels, unseen_label=split.unseen_label) for each in (first, second)]
     return mcnemar(right[0], right[1]).p_value < _SIGNIFICANCE

@@ -20,12 +20,12 @@ from liteft.errors import ConfigError, ModelError, VerificationError
 from liteft.finetuning.context import RunContext
 from liteft.frontier.budget import Budget
 from liteft.frontier.candidates import Variant
-from liteft.frontier.journal import Journal
 from liteft.frontier.plan import Planned, plan_shapes
 from liteft.frontier.result import Candidate
 from liteft.frontier.sizes import folder_bytes
+from liteft.frontier.state import SearchState
 from liteft.frontier.timing import latency_ms, untrained_latency_ms
-from liteft.frontier.training import GiveUp, Hopeless, shape_recipe, tuning_recipe
+from liteft.frontier.training import GiveUp, Pruned, shape_recipe, tuning_recipe
 from liteft.pipeline import export_student
 from liteft.run import RUN_FILE, Run
 from liteft.runtime import load
@@ -46,7 +46,7 @@ class Search:
         dataset: with the teacher's labels.
         recipe: every setting.
         context: of the search: its folder, and who is told of it.
-        journal: what was found out before.
+        state: what was found out before.
         machine: processor and threads: timings of others are not believed.
         show_check: tell what the data check found.
         trust: as in ``liteft.load``, of every artifact.
@@ -59,7 +59,7 @@ class Search:
     dataset: Dataset
     recipe: Recipe
     context: RunContext
-    journal: Journal
+    state: SearchState
     machine: dict[str, Any]
     show_check: bool = True
     trust: bool = False
@@ -127,13 +127,13 @@ class Search:
         form = planned.variants[0].form
         key = {**self.machine, "form": form.precision, "teacher": self.teacher.weights_sha256}
         name = planned.shape.name
-        known: float | None = self.journal.get("probed", name, key)
+        known: float | None = self.state.get("probed", name, key)
         if known is None:
             self.context.tell(f"{name}: timing it before its training")
             student = create_student(self.teacher.loaded, shape_recipe(self.recipe, planned.shape).student)
             split, threads = self.dataset.validation, self.machine["threads"]
             known = untrained_latency_ms(student, form, split, threads=threads, trust=self.trust)
-            self.journal.put("probed", name, key, known)
+            self.state.put("probed", name, key, known)
         return known
 
     def _look_at(self, planned: Planned) -> None:
@@ -186,16 +186,16 @@ class Search:
             "teacher": self.teacher.weights_sha256,
         }
         bar = self._bar()
-        given_up = self.journal.get("given_up", name, key)
+        given_up = self.state.get("given_up", name, key)
         unfinished = (out / "recipe.toml").is_file() and not (out / RUN_FILE).is_file()
         if given_up is None or not unfinished or bar is None or given_up["best"] >= bar:
             self.context.tell(f"{name}: training")
             watch = [] if bar is None or len(recipe.student.learning_rates or ()) > 1 else [GiveUp(bar, self.metric)]
             try:
                 return self._distilled(out, recipe, watch)
-            except Hopeless as error:
+            except Pruned as error:
                 given_up = {"step": error.step, "steps": error.steps, "best": error.best}
-                self.journal.put("given_up", name, key, given_up)
+                self.state.put("given_up", name, key, given_up)
         reason = (
             f"given up at step {given_up['step']:,} of {given_up['steps']:,}: {self.metric.replace('_', ' ')} "
             f"{100 * given_up['best']:.1f}%, the teacher's {100 * self.quality:.1f}%"
@@ -234,7 +234,7 @@ class Search:
         )
         folder = self.context.out / planned.shape.name / variant.name
         key = {"weights": student.info["weights_sha256"], "export": recipe.export.model_dump(mode="json")}
-        refused = None if (folder / MANIFEST).is_file() else self.journal.get("refused", base.name, key)
+        refused = None if (folder / MANIFEST).is_file() else self.state.get("refused", base.name, key)
         if refused is None:
             try:
                 artifact = export_student(
@@ -251,7 +251,7 @@ class Search:
                 if TRUST in error.fix:  # so would be every other variant, and more training mends nothing
                     raise
                 refused = "; ".join([error.message, *(f"{name} {seen}" for name, seen in error.accepted.items())][:3])
-                self.journal.put("refused", base.name, key, refused)
+                self.state.put("refused", base.name, key, refused)
         found = replace(base, reason=refused) if refused is not None else self._measured(base, artifact)
         self.candidates.append(found)
         self.context.tell(f"{found.name}: {_said(found, self.metric)}")
@@ -260,16 +260,16 @@ class Search:
     def _measured(self, base: Candidate, artifact: Artifact) -> Candidate:
         graph = artifact.manifest.files[artifact.manifest.graph_file].sha256
         key = {**self.machine, "graph": graph, "data": self.dataset.fingerprint}
-        known = self.journal.get("measured", base.name, key)
+        known = self.state.get("measured", base.name, key)
         if known is None:
             split, task = self.dataset.validation, self.dataset.task
             assert split.labels is not None
             self.logits[base.name] = logits = self._run_on(artifact.path, "validation")
-            quality = task.score(logits, split.labels, foreign=split.foreign)[self.metric]
-            interval = task.intervals(logits, split.labels, foreign=split.foreign)[self.metric]
+            quality = task.score(logits, split.labels, unseen_label=split.unseen_label)[self.metric]
+            interval = task.intervals(logits, split.labels, unseen_label=split.unseen_label)[self.metric]
             latency = latency_ms(artifact.path, split, threads=self.machine["threads"], trust=self.trust)
             known = {"quality": quality, "interval": list(interval), "latency_ms": latency}
-            self.journal.put("measured", base.name, key, known)
+            self.state.put("measured", base.name, key, known)
         size, drop = folder_bytes(artifact.path), 100 * (self.quality - known["quality"])
         return replace(
             base,

@@ -17,7 +17,7 @@ from liteft.data import Split
 from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.folder import manifest_fields, save_model, seal, write_companions
 from liteft.exporting.quantization import Quantization
-from liteft.finetuning.model import LoadedClassifier
+from liteft.finetuning.model import TorchClassifier
 from liteft.form import ExportForm
 from liteft.report.subjects import find_subjects
 from liteft.report.workers import open_workers, time_workers, write_texts
@@ -55,7 +55,7 @@ def latency_ms(artifact: Path, split: Split, *, threads: int, trust: bool = Fals
 
 
 def untrained_latency_ms(
-    student: LoadedClassifier, form: ExportForm, split: Split, *, threads: int, trust: bool = False
+    student: TorchClassifier, form: ExportForm, split: Split, *, threads: int, trust: bool = False
 ) -> float:
     """Return the milliseconds that one text will take, measured with the weights that a student starts from.
 
@@ -71,7 +71,7 @@ def untrained_latency_ms(
         return latency_ms(out, split, threads=threads, trust=trust)
 
 
-def write_untrained(student: LoadedClassifier, form: ExportForm, out: Path) -> None:
+def write_untrained(student: TorchClassifier, form: ExportForm, out: Path) -> None:
     """Write an artifact that nobody verified.
 
     Args:

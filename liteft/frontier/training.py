@@ -11,10 +11,10 @@ from liteft.config import Recipe
 from liteft.frontier.candidates import Shape, Variant
 from liteft.run import Run
 
-__all__ = ["GiveUp", "Hopeless", "shape_recipe", "tuning_recipe"]
+__all__ = ["GiveUp", "Pruned", "shape_recipe", "tuning_recipe"]
 
 
-class Hopeless(Exception):
+class Pruned(Exception):
     """A training that cannot come within the budget. Its last checkpoint stays: a larger budget goes on from it.
 
     Attributes:
@@ -28,7 +28,7 @@ class Hopeless(Exception):
 
 
 class GiveUp(TrainerCallback):  # type: ignore[misc]
-    """Raises `Hopeless` once half of a training's steps are done and its best evaluation so far is below a bar.
+    """Raises `Pruned` once half of a training's steps are done and its best evaluation so far is below a bar.
 
     It raises after the checkpoint of that evaluation is written, so that nothing is lost. A stage that only matches
     states is not judged: it has learned no labels yet.
@@ -40,7 +40,7 @@ class GiveUp(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self, bar: float, metric: str) -> None:
         self.bar, self.metric = bar, f"eval_{metric}"
-        self.found: Hopeless | None = None
+        self.found: Pruned | None = None
 
     def on_train_begin(
         self,
@@ -63,7 +63,7 @@ class GiveUp(TrainerCallback):  # type: ignore[misc]
         values = [entry[self.metric] for entry in state.log_history if self.metric in entry]
         half = state.max_steps <= 2 * state.global_step < 2 * state.max_steps
         if args.load_best_model_at_end and half and values and max(values) < self.bar:
-            self.found = Hopeless(state.global_step, state.max_steps, max(values))
+            self.found = Pruned(state.global_step, state.max_steps, max(values))
 
     def on_save(
         self,

@@ -176,17 +176,18 @@ def _scored(worker: Worker, texts: Path, gold: Gold, progress: Callable[[str], N
 
 
 def _measured(worker: Worker, gold: Gold, first: np.ndarray, logits: np.ndarray) -> Measured:
-    task, targets, foreign = gold.task, gold.targets, gold.split.foreign
+    task, targets, unseen_label = gold.task, gold.targets, gold.split.unseen_label
     paired, difference = None, None
     if logits is not first:
         paired = metrics.mcnemar(
-            task.correct(first, targets, foreign=foreign), task.correct(logits, targets, foreign=foreign)
+            task.correct(first, targets, unseen_label=unseen_label),
+            task.correct(logits, targets, unseen_label=unseen_label),
         )
-        difference = task.primary_difference(first, logits, targets, foreign=foreign)
+        difference = task.primary_difference(first, logits, targets, unseen_label=unseen_label)
     return Measured(
         subject=worker.subject,
-        scores=task.score(logits, targets, foreign=foreign),
-        intervals=task.intervals(logits, targets, foreign=foreign),
+        scores=task.score(logits, targets, unseen_label=unseen_label),
+        intervals=task.intervals(logits, targets, unseen_label=unseen_label),
         paired=paired,
         f1_difference=difference,
         agreement=task.agreement(first, logits),

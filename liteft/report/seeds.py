@@ -255,7 +255,7 @@ def _data(run: Run) -> str:
 def _right(run: Run, split: str, first: Run) -> np.ndarray:
     """Return which texts a run gets wholly right: bool (texts,)."""
     logits, gold = run.predictions(split)
-    return first.task.correct(logits, gold, foreign=run.foreign(split))
+    return first.task.correct(logits, gold, unseen_label=run.unseen_label(split))
 
 
 def _row(kind: str, runs: Sequence[Run], split: str) -> SeedsRow:

@@ -201,7 +201,7 @@ class Task(str, ABC):
         logits: np.ndarray,
         labels: np.ndarray,
         *,
-        foreign: np.ndarray | None = None,
+        unseen_label: np.ndarray | None = None,
         threshold: Threshold = 0.5,
     ) -> dict[str, float]:
         """Return all metrics of a set of predictions, each a share between 0 and 1 except log_loss (nats).
@@ -219,7 +219,7 @@ class Task(str, ABC):
 
     @abstractmethod
     def primary_difference(
-        self, first: np.ndarray, second: np.ndarray, labels: np.ndarray, *, foreign: np.ndarray | None = None
+        self, first: np.ndarray, second: np.ndarray, labels: np.ndarray, *, unseen_label: np.ndarray | None = None
     ) -> Interval | None:
         """Return the 95% interval of the second model's primary metric minus the first's, by a paired bootstrap.
 
@@ -227,7 +227,7 @@ class Task(str, ABC):
 
         Args:
             first, second: logits (texts, labels) of two models.
-            labels, foreign: as of `correct`.
+            labels, unseen_label: as of `correct`.
         """
 
     def divergence(self, reference: np.ndarray, logits: np.ndarray) -> float:
@@ -252,7 +252,7 @@ class Task(str, ABC):
         logits: np.ndarray,
         labels: np.ndarray,
         *,
-        foreign: np.ndarray | None = None,
+        unseen_label: np.ndarray | None = None,
         threshold: Threshold = 0.5,
     ) -> np.ndarray:
         """Return which texts are wholly right: bool, shape (texts,).
@@ -261,34 +261,34 @@ class Task(str, ABC):
             logits: float, shape (texts, labels).
             labels: int64 (texts,), -1 for a label unknown in training; or bool (texts, labels), all of which must be
                 right.
-            foreign: bool (texts,): rows with a label unknown in training; never right.
+            unseen_label: bool (texts,): rows with a label unknown in training; never right.
             threshold: as in `decide`.
 
         Raises:
             ValueError: the shapes do not fit together.
         """
-        self._check(logits, labels, foreign)
+        self._check(logits, labels, unseen_label)
         right = self.same(self.decide(logits, threshold), labels)
-        return np.asarray(right if foreign is None else right & ~foreign)
+        return np.asarray(right if unseen_label is None else right & ~unseen_label)
 
     def intervals(
         self,
         logits: np.ndarray,
         labels: np.ndarray,
         *,
-        foreign: np.ndarray | None = None,
+        unseen_label: np.ndarray | None = None,
         threshold: Threshold = 0.5,
         **bootstrap: Any,
     ) -> dict[str, Interval]:
         """Return intervals of `headline_metrics`: Wilson's of shares of texts, of F1 a bootstrap over texts.
 
         Args:
-            logits, labels, foreign, threshold: as of `correct`.
+            logits, labels, unseen_label, threshold: as of `correct`.
             bootstrap: resamples, confidence and seed, as of ``metrics.f1_intervals``.
         """
-        right = self.correct(logits, labels, foreign=foreign, threshold=threshold)
+        right = self.correct(logits, labels, unseen_label=unseen_label, threshold=threshold)
         found = {self.text_metric: wilson_interval(int(right.sum()), len(right), bootstrap.get("confidence", 0.95))}
-        found |= self.f1_intervals(logits, labels, foreign=foreign, threshold=threshold, **bootstrap)
+        found |= self.f1_intervals(logits, labels, unseen_label=unseen_label, threshold=threshold, **bootstrap)
         return {name: interval for name, interval in found.items() if name in self.headline_metrics}
 
     def f1_intervals(
@@ -296,12 +296,12 @@ class Task(str, ABC):
         logits: np.ndarray,
         labels: np.ndarray,
         *,
-        foreign: np.ndarray | None = None,
+        unseen_label: np.ndarray | None = None,
         threshold: Threshold = 0.5,
         **bootstrap: Any,
     ) -> dict[str, Interval]:
         """Return bootstrap intervals over texts of "micro_f1" and "macro_f1"; arguments as of `intervals`."""
-        return f1_intervals(*self._counted(self.decide(logits, threshold), labels, logits, foreign), **bootstrap)
+        return f1_intervals(*self._counted(self.decide(logits, threshold), labels, logits, unseen_label), **bootstrap)
 
     def paired_f1_intervals(
         self,
@@ -309,7 +309,7 @@ class Task(str, ABC):
         second: np.ndarray,
         labels: np.ndarray,
         *,
-        foreign: np.ndarray | None = None,
+        unseen_label: np.ndarray | None = None,
         threshold: Threshold = 0.5,
         **bootstrap: Any,
     ) -> dict[str, Interval]:
@@ -317,9 +317,9 @@ class Task(str, ABC):
 
         Args:
             first, second: logits (texts, labels) of two models.
-            labels, foreign, threshold, bootstrap: as of `intervals`.
+            labels, unseen_label, threshold, bootstrap: as of `intervals`.
         """
-        gold, before, unknown = self._counted(self.decide(first, threshold), labels, first, foreign)
+        gold, before, unknown = self._counted(self.decide(first, threshold), labels, first, unseen_label)
         after = self.indicators(self.decide(second, threshold), second.shape[1])
         return paired_f1_intervals(gold, before, after, unknown, **bootstrap)
 
@@ -347,7 +347,7 @@ class Task(str, ABC):
     # What the above is made of
 
     @abstractmethod
-    def _gold(self, labels: np.ndarray, count: int, foreign: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    def _gold(self, labels: np.ndarray, count: int, unseen_label: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Gold labels as bool (texts, labels), and which texts lack one that the model could give: bool (texts,)."""
 
     @abstractmethod
@@ -355,24 +355,24 @@ class Task(str, ABC):
         """Probabilities (texts, labels) of everything that may be so: those of each distribution sum to 1."""
 
     def _counted(
-        self, decisions: np.ndarray, labels: np.ndarray, logits: np.ndarray, foreign: np.ndarray | None
+        self, decisions: np.ndarray, labels: np.ndarray, logits: np.ndarray, unseen_label: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Gold and predicted labels as bool (texts, labels), and which texts lack one: bool (texts,)."""
-        gold, unknown = self._gold(labels, logits.shape[1], foreign)
+        gold, unknown = self._gold(labels, logits.shape[1], unseen_label)
         return gold, self.indicators(decisions, logits.shape[1]), unknown
 
-    def _check(self, logits: np.ndarray, labels: np.ndarray, foreign: np.ndarray | None) -> None:
+    def _check(self, logits: np.ndarray, labels: np.ndarray, unseen_label: np.ndarray | None) -> None:
         check_logits(logits)
         self._check_shape(logits, labels)
-        if foreign is not None and foreign.shape != logits.shape[:1]:
-            raise ValueError(f"foreign must have shape {logits.shape[:1]}, not {foreign.shape}")
+        if unseen_label is not None and unseen_label.shape != logits.shape[:1]:
+            raise ValueError(f"unseen_label must have shape {logits.shape[:1]}, not {unseen_label.shape}")
 
     @abstractmethod
     def _check_shape(self, logits: np.ndarray, labels: np.ndarray) -> None:
         """Raise ValueError where labels are not those of the logits."""
 
-    def _check_scored(self, logits: np.ndarray, labels: np.ndarray, foreign: np.ndarray | None) -> None:
-        self._check(logits, labels, foreign)
+    def _check_scored(self, logits: np.ndarray, labels: np.ndarray, unseen_label: np.ndarray | None) -> None:
+        self._check(logits, labels, unseen_label)
         if len(logits) == 0:
             raise ValueError("there are no texts to score")
         broken = int((~np.isfinite(logits)).any(axis=1).sum())

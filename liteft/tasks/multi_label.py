@@ -93,14 +93,14 @@ class MultiLabel(Task):
         logits: np.ndarray,
         labels: np.ndarray,
         *,
-        foreign: np.ndarray | None = None,
+        unseen_label: np.ndarray | None = None,
         threshold: Threshold = 0.5,
     ) -> dict[str, float]:
-        self._check_scored(logits, labels, foreign)
+        self._check_scored(logits, labels, unseen_label)
         decisions = self.decide(logits, threshold)
-        micro, macro = f1_scores(*self._counted(decisions, labels, logits, foreign))
+        micro, macro = f1_scores(*self._counted(decisions, labels, logits, unseen_label))
         return {
-            "exact_match": float(self.correct(logits, labels, foreign=foreign, threshold=threshold).mean()),
+            "exact_match": float(self.correct(logits, labels, unseen_label=unseen_label, threshold=threshold).mean()),
             "micro_f1": micro,
             "macro_f1": macro,
             "label_accuracy": float((decisions == labels).mean()),
@@ -108,12 +108,12 @@ class MultiLabel(Task):
         }
 
     def primary_difference(
-        self, first: np.ndarray, second: np.ndarray, labels: np.ndarray, *, foreign: np.ndarray | None = None
+        self, first: np.ndarray, second: np.ndarray, labels: np.ndarray, *, unseen_label: np.ndarray | None = None
     ) -> Interval | None:
-        return self.paired_f1_intervals(first, second, labels, foreign=foreign)[self.primary_metric]
+        return self.paired_f1_intervals(first, second, labels, unseen_label=unseen_label)[self.primary_metric]
 
-    def _gold(self, labels: np.ndarray, count: int, foreign: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        unknown = np.zeros(len(labels), dtype=bool) if foreign is None else foreign.astype(bool)
+    def _gold(self, labels: np.ndarray, count: int, unseen_label: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        unknown = np.zeros(len(labels), dtype=bool) if unseen_label is None else unseen_label.astype(bool)
         return labels.astype(bool), unknown
 
     def _outcomes(self, logits: np.ndarray) -> list[np.ndarray]:

@@ -89,26 +89,26 @@ class SingleLabel(Task):
         logits: np.ndarray,
         labels: np.ndarray,
         *,
-        foreign: np.ndarray | None = None,
+        unseen_label: np.ndarray | None = None,
         threshold: Threshold = 0.5,
     ) -> dict[str, float]:
-        self._check_scored(logits, labels, foreign)
+        self._check_scored(logits, labels, unseen_label)
         decisions = self.decide(logits)
-        _, macro = f1_scores(*self._counted(decisions, labels, logits, foreign))
-        known = labels >= 0 if foreign is None else (labels >= 0) & ~foreign
-        right = self.correct(logits, labels, foreign=foreign)
+        _, macro = f1_scores(*self._counted(decisions, labels, logits, unseen_label))
+        known = labels >= 0 if unseen_label is None else (labels >= 0) & ~unseen_label
+        right = self.correct(logits, labels, unseen_label=unseen_label)
         metrics = {"accuracy": float(right.mean()), "macro_f1": macro}
         if known.any():
             metrics["log_loss"] = log_loss(logits[known], labels[known])
         return metrics | {"calibration_error": self.calibration_error(logits, np.where(known, labels, -1))}
 
     def primary_difference(
-        self, first: np.ndarray, second: np.ndarray, labels: np.ndarray, *, foreign: np.ndarray | None = None
+        self, first: np.ndarray, second: np.ndarray, labels: np.ndarray, *, unseen_label: np.ndarray | None = None
     ) -> Interval | None:
         return None
 
-    def _gold(self, labels: np.ndarray, count: int, foreign: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        unknown = labels < 0 if foreign is None else (labels < 0) | foreign.astype(bool)
+    def _gold(self, labels: np.ndarray, count: int, unseen_label: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        unknown = labels < 0 if unseen_label is None else (labels < 0) | unseen_label.astype(bool)
         return self.indicators(labels, count) & ~unknown[:, None], unknown
 
     def _outcomes(self, logits: np.ndarray) -> list[np.ndarray]:

@@ -13,7 +13,7 @@ from transformers import PretrainedConfig
 from liteft.data import Split
 from liteft.encoder.families import family_of
 from liteft.errors import ModelError, leave_out
-from liteft.finetuning.model import LoadedClassifier, MeanPooledClassifier
+from liteft.finetuning.model import MeanPooledClassifier, TorchClassifier
 from liteft.tokenization import TextTokenizer
 from liteft.trimming.vocabulary import TrimmedVocabulary, trim_vocabulary
 
@@ -21,8 +21,8 @@ __all__ = ["trim_classifier"]
 
 
 def trim_classifier(
-    loaded: LoadedClassifier, splits: Sequence[Split], *, most: int, fill: bool = False
-) -> tuple[LoadedClassifier, TrimmedVocabulary]:
+    loaded: TorchClassifier, splits: Sequence[Split], *, most: int, fill: bool = False
+) -> tuple[TorchClassifier, TrimmedVocabulary]:
     """Return a copy of a classifier that knows only the pieces that texts use, and its vocabulary.
 
     Args:
@@ -69,7 +69,7 @@ def trim_classifier(
         truncation_side=loaded.tokenizer.truncation_side,
         pad_id=padding,
     )
-    return LoadedClassifier(model.train(loaded.model.training), tokenizer, loaded.settings, loaded.path), vocabulary
+    return TorchClassifier(model.train(loaded.model.training), tokenizer, loaded.settings, loaded.path), vocabulary
 
 
 def _rows(before: Tensor, vocabulary: TrimmedVocabulary) -> Tensor:

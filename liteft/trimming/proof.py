@@ -10,7 +10,7 @@ from liteft.data import Split
 from liteft.encoded import Encoded
 from liteft.errors import REPORT, VerificationError, leave_out
 from liteft.finetuning.logits import predict_logits
-from liteft.finetuning.model import LoadedClassifier
+from liteft.finetuning.model import TorchClassifier
 from liteft.tokenization import TextTokenizer
 from liteft.trimming.vocabulary import TrimmedVocabulary
 
@@ -21,7 +21,7 @@ _UNCUT = 2**31 - 1
 
 
 def prove_trimming(
-    full: LoadedClassifier, trimmed: LoadedClassifier, vocabulary: TrimmedVocabulary, split: Split
+    full: TorchClassifier, trimmed: TorchClassifier, vocabulary: TrimmedVocabulary, split: Split
 ) -> dict[str, Any]:
     """Check a trimmed classifier against the one it came from, and return how much of a split it reads as before.
 

@@ -26,12 +26,12 @@ def _dataset(**changes: object) -> Dataset:
 
 def test_take_keeps_every_part_in_the_order_given() -> None:
     provenance = Provenance(("f.csv",), np.zeros(3, np.int32), np.array([2, 3, 4]), "line")
-    labels, foreign = np.array([0, 1, -1]), np.array([False, False, True])
-    split = Split("train", ["a", "b", "c"], ["1", "2", "3"], labels, foreign, provenance)
+    labels, unseen_label = np.array([0, 1, -1]), np.array([False, False, True])
+    split = Split("train", ["a", "b", "c"], ["1", "2", "3"], labels, unseen_label, provenance)
     taken = split.take([2, 0])
     assert (taken.texts, taken.pairs) == (["c", "a"], ["3", "1"])
     assert taken.labels is not None and taken.labels.tolist() == [-1, 0]
-    assert taken.foreign is not None and taken.foreign.tolist() == [True, False]
+    assert taken.unseen_label is not None and taken.unseen_label.tolist() == [True, False]
     assert taken.where(0) == "f.csv, line 4"
 
 
@@ -92,7 +92,7 @@ def test_fingerprint_changes_with_every_part() -> None:
         _dataset(splits={"train": dataclasses.replace(train, pairs=["", ""])}),
         _dataset(splits={"train": dataclasses.replace(train, labels=np.array([1, 0]))}),
         _dataset(splits={"train": dataclasses.replace(train, labels=None)}),
-        _dataset(splits={"train": dataclasses.replace(train, foreign=np.array([False, True]))}),
+        _dataset(splits={"train": dataclasses.replace(train, unseen_label=np.array([False, True]))}),
         _dataset(splits={"train": dataclasses.replace(train, texts=["b", "a"])}),
     ]
     prints = {_dataset().fingerprint} | {dataset.fingerprint for dataset in changed}

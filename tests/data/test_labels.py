@@ -154,15 +154,15 @@ def test_labels_that_training_lacks_are_foreign_and_no_error() -> None:
     dataset = _load(["a", "b", "a"], test=["b", "oos", "oos", "zzz"])
     assert dataset.labels == ("a", "b")
     assert _names(dataset, "test") == ["b", None, None, None]
-    assert dataset.test.foreign is not None and dataset.test.foreign.tolist() == [False, True, True, True]
+    assert dataset.test.unseen_label is not None and dataset.test.unseen_label.tolist() == [False, True, True, True]
     assert dataset.unseen == {"test": {"oos": 2, "zzz": 1}}
-    assert dataset.train.foreign is None
+    assert dataset.train.unseen_label is None
 
 
 def test_a_foreign_label_beside_a_known_one() -> None:
     dataset = _load([["a"], ["b"]], test=[["a", "new"], ["b"]])
     assert _names(dataset, "test") == [["a"], ["b"]]
-    assert dataset.test.foreign is not None and dataset.test.foreign.tolist() == [True, False]
+    assert dataset.test.unseen_label is not None and dataset.test.unseen_label.tolist() == [True, False]
 
 
 def test_one_label_only() -> None:

@@ -19,17 +19,17 @@ def split_of(labels: list[object], *names: str) -> Split:
 def test_indices_follow_their_names() -> None:
     moved = relabeled(split_of([0, 1, 2, -1], "a", "b", "c"), ("c", "a", "d"))
     assert moved.labels is not None and moved.labels.tolist() == [1, -1, 0, -1]
-    assert (moved.label_names, moved.foreign) == (("c", "a", "d"), None)
+    assert (moved.label_names, moved.unseen_label) == (("c", "a", "d"), None)
 
 
 def test_columns_follow_their_names_and_rows_with_a_lost_one_are_foreign() -> None:
     given = split_of([[True, False, True], [False, True, False], [False, False, True]], "a", "b", "c")
     moved = relabeled(given, ("c", "a", "d"))
-    assert moved.labels is not None and moved.foreign is not None
+    assert moved.labels is not None and moved.unseen_label is not None
     assert moved.labels.tolist() == [[True, True, False], [False, False, False], [True, False, False]]
-    assert moved.foreign.tolist() == [False, True, False]
+    assert moved.unseen_label.tolist() == [False, True, False]
     kept = relabeled(given, ("c", "b", "a"))
-    assert kept.labels is not None and kept.foreign is None
+    assert kept.labels is not None and kept.unseen_label is None
     assert kept.labels[:, ::-1].tolist() == given.labels.tolist()  # type: ignore[union-attr]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from liteft.data import Dataset
 from liteft.finetuning import finetune
-from liteft.finetuning.model import LoadedClassifier, load_classifier
+from liteft.finetuning.model import TorchClassifier, load_classifier
 from liteft.run import Run, read_run
 from tests.cache import Cache
 from tests.modules import module_of
@@ -41,6 +41,6 @@ def teacher(tiny: ModuleType, base: Path, dataset: Dataset, cache: Cache) -> Run
 
 
 @pytest.fixture(scope="session")
-def loaded(teacher: Run) -> LoadedClassifier:
+def loaded(teacher: Run) -> TorchClassifier:
     """The teacher's classifier. Read it only."""
     return load_classifier(teacher.model_path)

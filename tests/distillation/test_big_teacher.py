@@ -118,7 +118,7 @@ def test_a_student_matches_states_and_relations_of_a_teacher_in_8_bits(
     cut: Run, dataset: Dataset, tmp_path: Path
 ) -> None:
     matching = {"hidden_weight": 1.0, "relation_weight": 1.0, "matching_epochs": 1}
-    run = distill(cut, dataset, out=tmp_path / "student", size="2", views="mask", **STUDENT, **matching)
+    run = distill(cut, dataset, out=tmp_path / "student", size="2", augmentation="mask", **STUDENT, **matching)
     assert run.metrics["test"]["accuracy"] > 0.8
     assert (run.model_path / "model.safetensors").is_file() and not (run.model_path / "base.json").exists()
     assert run.info["teacher"]["weights_sha256"] == cut.info["weights_sha256"]

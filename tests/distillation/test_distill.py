@@ -24,10 +24,10 @@ from liteft.config import StudentRecipe, make_recipe
 from liteft.data import Dataset, Split
 from liteft.distillation import stages
 from liteft.distillation.initial import create_student
-from liteft.distillation.pool import training_pool
 from liteft.distillation.relations import LastProjections
 from liteft.distillation.teachers import Teacher, find_teacher, with_labels
 from liteft.distillation.trainer import DistillingTrainer, Matching
+from liteft.distillation.transfer_set import transfer_set_of
 from liteft.errors import ConfigError, DataError, ModelError, RunError
 from liteft.finetuning import finetune
 from liteft.finetuning.batches import LengthGroupedSampler, RowDataset, collate
@@ -96,8 +96,8 @@ def test_the_student_moves_towards_the_teachers_logits(teacher: Run, dataset: Da
         {"hidden_weight": 1.0},
         {"relation_weight": 1.0},
         {"hidden_weight": 1.0, "relation_weight": 1.0, "matching_epochs": 1.0, "size": "2x16"},
-        {"views": "mask"},
-        {"views": "ngram", "logits_loss": "mse"},
+        {"augmentation": "mask"},
+        {"augmentation": "ngram", "logits_loss": "mse"},
     ],
     ids=str,
 )
@@ -123,7 +123,7 @@ def test_the_control_never_sees_the_teachers_outputs(
     # A teacher that says something else changes the student and leaves the control as it is.
     loaded = load_classifier(teacher.model_path)
     other = with_other_answers(teacher, loaded, tmp_path / "other")
-    monkeypatch.setattr("liteft.distillation.pool.teacher_logits", other)
+    monkeypatch.setattr("liteft.distillation.transfer_set.teacher_logits", other)
     distill(teacher, dataset, out=tmp_path / "again", control=True, **QUICK)
     assert same(control, read_run(tmp_path / "again-control"))
     assert not same(student, read_run(tmp_path / "again"))
@@ -163,7 +163,7 @@ SEARCHED = QUICK | {
     "hidden_weight": 1.0,
     "matching_epochs": 0.5,
     "learning_rates": [1e-3, 3e-3],
-    "views": "mask",
+    "augmentation": "mask",
     "checkpoint_steps": 2,
 }
 
@@ -313,7 +313,7 @@ def test_a_student_with_another_tokenizer_learns_from_logits_and_from_views_of_t
     run = distill(teacher, dataset, out=tmp_path / "student", **settings)
     assert run.info["family"] == "distilbert"
     for views in ("mask", "ngram"):
-        viewing = settings | {"views": views, "epochs": 8}
+        viewing = settings | {"augmentation": views, "epochs": 8}
         run = distill(teacher, dataset, out=tmp_path / views, control=True, **viewing)
         assert run.metrics["test"]["accuracy"] > 0.5
     with pytest.raises(ConfigError, match="reads the teacher's tokens"):
@@ -337,7 +337,7 @@ def test_a_student_with_a_part_of_the_vocabulary_matches_states_by_the_teachers_
     student = load_classifier(turned)
     recipe = StudentRecipe(size="4", hidden_weight=1.0, relation_weight=1.0, training_precision="fp32")
     opened = found_teacher(teacher)
-    pool = training_pool(opened, dataset, None, student, recipe, kind="student", out=tmp_path / "out")
+    pool = transfer_set_of(opened, dataset, None, student, recipe, kind="student", out=tmp_path / "out")
     assert pool.teacher_ids is not None and pool.teacher_ids.tolist() == order
     arguments = training_arguments(recipe, folder=tmp_path / "checkpoints", texts=48)
     relations = LastProjections(student.model), LastProjections(opened.loaded.model)
@@ -408,7 +408,7 @@ def test_threads_hold_for_the_teachers_logits_too_and_end_with_the_run(
         seen.append(torch.get_num_threads())
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("liteft.distillation.pool.teacher_logits", watching)
+    monkeypatch.setattr("liteft.distillation.transfer_set.teacher_logits", watching)
     with pytest.raises(KeyboardInterrupt):
         distill(teacher, dataset, out=tmp_path / "student", threads=before + 1, **QUICK)
     assert seen == [before + 1] and torch.get_num_threads() == before
@@ -447,12 +447,12 @@ def test_a_classifier_from_transformers_may_teach_pairs_and_one_of_ours_must_hav
     data = tiny.make_paired()
     with pytest.raises(ModelError, match="pairs of texts"):
         distill(teacher.model_path, data, out=tmp_path / "refused", **QUICK)
-    foreign = tmp_path / "foreign"
-    shutil.copytree(teacher.model_path, foreign)
-    config = json.loads((foreign / "config.json").read_text("utf-8"))
+    unseen_label = tmp_path / "unseen_label"
+    shutil.copytree(teacher.model_path, unseen_label)
+    config = json.loads((unseen_label / "config.json").read_text("utf-8"))
     del config["liteft"]
-    (foreign / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    run = distill(foreign, data, out=tmp_path / "student", **QUICK)
+    (unseen_label / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    run = distill(unseen_label, data, out=tmp_path / "student", **QUICK)
     assert run.info["paired"] and load_classifier(run.model_path).settings.paired
 
 
@@ -504,7 +504,7 @@ def views_without_mask(teacher: Run, dataset: Dataset, folder: Path) -> None:
     shutil.copytree(teacher.model_path, copied)
     content = (copied / "tokenizer.json").read_text("utf-8").replace("[MASK]", "<m>").replace("[UNK]", "<u>")
     (copied / "tokenizer.json").write_text(content, encoding="utf-8")
-    distill(copied, dataset, out=folder / "student", **(QUICK | {"views": "mask"}))
+    distill(copied, dataset, out=folder / "student", **(QUICK | {"augmentation": "mask"}))
 
 
 @pytest.mark.slow

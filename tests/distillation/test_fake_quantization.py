@@ -23,7 +23,7 @@ from liteft.exporting.precision import quantize_channels
 from liteft.exporting.quantization import Quantization, Range
 from liteft.exporting.tables import quantize_nibbles, unpack_nibbles
 from liteft.finetuning.logits import predict_logits
-from liteft.finetuning.model import LoadedClassifier, load_classifier
+from liteft.finetuning.model import TorchClassifier, load_classifier
 from liteft.form import ExportForm
 from liteft.run import Run
 from tests.distillation.students import distill
@@ -81,7 +81,7 @@ def ranges_of(rounding: FakeQuantization) -> dict[str, Range]:
 
 
 def int8_logits(
-    loaded: LoadedClassifier, form: ExportForm, ranges: dict[str, Range], texts: list[str], run_graph: Any
+    loaded: TorchClassifier, form: ExportForm, ranges: dict[str, Range], texts: list[str], run_graph: Any
 ) -> np.ndarray:
     """Logits of the int8 graph, a text at a time."""
     quantization = Quantization(form, ranges)

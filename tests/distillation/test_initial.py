@@ -17,7 +17,7 @@ from liteft.distillation.layers import choose_layers, matched_layers
 from liteft.errors import ConfigError, ModelError
 from liteft.finetuning import finetune
 from liteft.finetuning.logits import predict_logits
-from liteft.finetuning.model import LoadedClassifier, load_classifier
+from liteft.finetuning.model import TorchClassifier, load_classifier
 from tests.distillation.students import distill
 
 
@@ -41,19 +41,19 @@ def test_the_last_layers_are_matched_with_each_other() -> None:
     assert all(matched_layers(teacher=12, student=count)[-1] == 11 for count in range(1, 13))
 
 
-def test_a_student_deeper_than_its_teacher_is_refused_with_a_size_that_fits(loaded: LoadedClassifier) -> None:
+def test_a_student_deeper_than_its_teacher_is_refused_with_a_size_that_fits(loaded: TorchClassifier) -> None:
     with pytest.raises(ConfigError, match="deeper than its teacher") as caught:
         create_student(loaded, StudentRecipe(size="8x32"))
     assert "1 to 4" in str(caught.value) and 'size="2"' in str(caught.value)
 
 
 @pytest.mark.parametrize("layers", [[0, 1, 2], [0, 9], [1, 0], [1, 1]])
-def test_layers_that_do_not_fit_are_refused(loaded: LoadedClassifier, layers: list[int]) -> None:
+def test_layers_that_do_not_fit_are_refused(loaded: TorchClassifier, layers: list[int]) -> None:
     with pytest.raises(ConfigError, match="do not fit"):
         create_student(loaded, StudentRecipe(size="2", layers=layers))
 
 
-def test_a_student_copies_embeddings_chosen_layers_and_head(loaded: LoadedClassifier) -> None:
+def test_a_student_copies_embeddings_chosen_layers_and_head(loaded: TorchClassifier) -> None:
     student = create_student(loaded, StudentRecipe(size="2", layers=[1, 3]))
     theirs, ours = loaded.model.state_dict(), student.model.state_dict()
     for name, tensor in ours.items():
@@ -62,7 +62,7 @@ def test_a_student_copies_embeddings_chosen_layers_and_head(loaded: LoadedClassi
     assert student.config.num_hidden_layers == 2 and loaded.config.num_hidden_layers == 4
 
 
-def test_a_student_of_all_layers_answers_like_its_teacher(loaded: LoadedClassifier, dataset: Dataset) -> None:
+def test_a_student_of_all_layers_answers_like_its_teacher(loaded: TorchClassifier, dataset: Dataset) -> None:
     student = create_student(loaded, StudentRecipe(size="4x32"))
     np.testing.assert_array_equal(
         predict_logits(student, dataset.test.texts), predict_logits(loaded, dataset.test.texts)
@@ -80,7 +80,7 @@ def test_every_family_gives_shallower_students(family: str, tiny: ModuleType, da
     assert np.isfinite(predict_logits(shallow, dataset.test.texts)).all()
 
 
-def test_a_narrow_student_keeps_the_embeddings_directions(loaded: LoadedClassifier) -> None:
+def test_a_narrow_student_keeps_the_embeddings_directions(loaded: TorchClassifier) -> None:
     student = create_student(loaded, StudentRecipe(size="2x16"))
     theirs = loaded.model.state_dict()
     name = next(name for name in theirs if name.endswith("word_embeddings.weight"))
@@ -92,9 +92,7 @@ def test_a_narrow_student_keeps_the_embeddings_directions(loaded: LoadedClassifi
     assert student.config.num_attention_heads == 2 and student.config.intermediate_size == 32
 
 
-def test_a_student_as_wide_as_its_teacher_loses_nothing_by_shrinking(
-    loaded: LoadedClassifier, dataset: Dataset
-) -> None:
+def test_a_student_as_wide_as_its_teacher_loses_nothing_by_shrinking(loaded: TorchClassifier, dataset: Dataset) -> None:
     """Shrinking to the full width is a rotation of the stream: everything but LayerNorm must fit together."""
     from liteft.distillation.shrinking import shrink
 
@@ -114,24 +112,24 @@ def test_a_family_that_cannot_be_shrunk_is_refused(tiny: ModuleType, dataset: Da
 
 
 @pytest.mark.parametrize("size", ["2x64", "2x12"])
-def test_widths_that_cannot_be_cut_are_refused(loaded: LoadedClassifier, size: str) -> None:
+def test_widths_that_cannot_be_cut_are_refused(loaded: TorchClassifier, size: str) -> None:
     with pytest.raises(ConfigError, match="cannot be cut"):
         create_student(loaded, StudentRecipe(size=size))
 
 
-def test_a_size_or_an_encoder_but_not_both_nor_neither(loaded: LoadedClassifier, base: Path) -> None:
+def test_a_size_or_an_encoder_but_not_both_nor_neither(loaded: TorchClassifier, base: Path) -> None:
     for recipe in (StudentRecipe(), StudentRecipe(size="2", student=str(base))):
         with pytest.raises(ConfigError, match="either a size or an encoder"):
             create_student(loaded, recipe)
 
 
-def test_an_encoder_of_ones_own_takes_the_teachers_labels(loaded: LoadedClassifier, base: Path) -> None:
+def test_an_encoder_of_ones_own_takes_the_teachers_labels(loaded: TorchClassifier, base: Path) -> None:
     student = create_student(loaded, StudentRecipe(student=str(base)))
     assert student.settings.labels == loaded.settings.labels
     assert student.settings.max_tokens == loaded.settings.max_tokens
 
 
-def test_a_folder_that_is_no_model_is_no_student(loaded: LoadedClassifier, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_model_is_no_student(loaded: TorchClassifier, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"config\.json"):
         create_student(loaded, StudentRecipe(student=str(tmp_path)))
 
@@ -145,7 +143,7 @@ def test_a_folder_that_is_no_model_is_no_student(loaded: LoadedClassifier, tmp_p
     ],
 )
 def test_settings_that_would_do_nothing_are_refused(
-    settings: dict[str, Any], words: str, loaded: LoadedClassifier
+    settings: dict[str, Any], words: str, loaded: TorchClassifier
 ) -> None:
     with pytest.raises(ConfigError, match=words):
         create_student(loaded, StudentRecipe(size="2", **settings))

@@ -34,9 +34,9 @@ from transformers import (
 from liteft.data import Split
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import (
-    LoadedClassifier,
     MeanPooledClassifier,
     ModelSettings,
+    TorchClassifier,
     load_classifier,
     pooler_argument,
     save_classifier,
@@ -117,7 +117,7 @@ def random_texts(count: int, *, longest: int = 30, seed: int = 0) -> list[str]:
     return [" ".join(f"w{word}" for word in generator.integers(0, WORDS - 4, length)) for length in lengths]
 
 
-def centre(loaded: LoadedClassifier, texts: list[str], pairs: list[str] | None) -> np.ndarray:
+def centre(loaded: TorchClassifier, texts: list[str], pairs: list[str] | None) -> np.ndarray:
     """Shift the last bias so that the labels are chosen about equally often; return the logits."""
     logits = predict_logits(loaded, texts, pairs)
     bias = [parameter for name, parameter in loaded.model.named_parameters() if name.endswith("bias")][-1]
@@ -168,7 +168,7 @@ class Workshop:
         save_classifier(model, settings, path, path)
         return path
 
-    def loaded(self, *arguments: Any, **keywords: Any) -> LoadedClassifier:
+    def loaded(self, *arguments: Any, **keywords: Any) -> TorchClassifier:
         return load_classifier(self.folder(*arguments, **keywords))
 
     def learned(self, *arguments: Any, count: int = 80, **keywords: Any) -> tuple[Path, Split]:

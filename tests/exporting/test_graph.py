@@ -14,13 +14,13 @@ from onnx import numpy_helper
 from liteft.encoder.families import BUILT
 from liteft.exporting.graph import build_model
 from liteft.exporting.weights import read_weights
-from liteft.finetuning.model import LoadedClassifier
+from liteft.finetuning.model import TorchClassifier
 
 FAMILIES = [*BUILT, "minilm", "electra-projected"]
 SHAPES = [(1, 1), (1, 7), (3, 17), (4, 64)]
 
 
-def torch_logits(loaded: LoadedClassifier, feed: dict[str, np.ndarray]) -> np.ndarray:
+def torch_logits(loaded: TorchClassifier, feed: dict[str, np.ndarray]) -> np.ndarray:
     """Return transformers' own logits; models without type ids get none."""
     known = {name: torch.from_numpy(array) for name, array in feed.items()}
     if not getattr(loaded.config, "type_vocab_size", 0):

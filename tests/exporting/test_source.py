@@ -29,11 +29,11 @@ Made = Callable[..., Path]
 
 
 @pytest.fixture
-def foreign(tmp_path: Path) -> Made:
+def unseen_label(tmp_path: Path) -> Made:
     """A function that writes a classifier as transformers does, with changes of tokenizer_config.json."""
 
     def write(*, positions: int = 64, model_max_length: float = 64, kind: Any = BertConfig, **changes: Any) -> Path:
-        path = tmp_path / "foreign"
+        path = tmp_path / "unseen_label"
         pieces = [*SPECIAL, *LETTERS, *(f"##{letter}" for letter in LETTERS)]
         size = {"vocab_size": len(pieces) + 3, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
         config = kind(**size, intermediate_size=32, max_position_embeddings=positions, num_labels=3, pad_token_id=0)
@@ -70,9 +70,9 @@ def in_transformers(path: Path, texts: list[str]) -> np.ndarray:
     ids=lambda changes: next(iter(changes)),
 )
 def test_an_artifact_answers_as_transformers_does_and_has_its_ids(
-    foreign: Made, tmp_path: Path, changes: dict[str, Any]
+    unseen_label: Made, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    path = foreign(**changes)
+    path = unseen_label(**changes)
     artifact = export(path, tmp_path / "out", precision="fp32", verify=Split("validation", TEXTS[:4], None, None))
     with liteft.load(artifact.path) as classifier:
         np.testing.assert_allclose(classifier.logits(TEXTS), in_transformers(path, TEXTS), atol=1e-4)
@@ -93,9 +93,9 @@ def test_an_artifact_answers_as_transformers_does_and_has_its_ids(
     ],
 )
 def test_texts_are_cut_where_tokenizer_and_positions_allow_and_the_user_is_told(
-    foreign: Made, tmp_path: Path, positions: int, stated: float, expected: int, told: str
+    unseen_label: Made, tmp_path: Path, positions: int, stated: float, expected: int, told: str
 ) -> None:
-    path = foreign(positions=positions, model_max_length=stated)
+    path = unseen_label(positions=positions, model_max_length=stated)
     lines: list[str] = []
     split = Split("validation", TEXTS[:4], None, None)
     artifact = export(path, tmp_path / "out", precision="fp32", verify=split, progress=lines.append)
@@ -111,8 +111,8 @@ def test_texts_are_cut_where_tokenizer_and_positions_allow_and_the_user_is_told(
         np.testing.assert_allclose(found, model.eval()(**batch).logits.numpy(), atol=1e-4)
 
 
-def test_a_model_of_8192_positions_reads_them_all_and_its_probes_stay_small(foreign: Made) -> None:
-    loaded = load_classifier(foreign(positions=8192, model_max_length=8192, kind=ModernBertConfig))
+def test_a_model_of_8192_positions_reads_them_all_and_its_probes_stay_small(unseen_label: Made) -> None:
+    loaded = load_classifier(unseen_label(positions=8192, model_max_length=8192, kind=ModernBertConfig))
     assert loaded.settings.max_tokens == 8192
     lengths = probes._lengths(loaded)
     assert lengths[-1] == 8192 and sum(length > 512 for length in lengths) == 1
@@ -120,8 +120,8 @@ def test_a_model_of_8192_positions_reads_them_all_and_its_probes_stay_small(fore
     assert 512 < probes._lengths(loaded)[-1] < 8192
 
 
-def test_max_tokens_may_be_asked_for_up_to_the_positions(foreign: Made) -> None:
-    path = foreign(model_max_length=16)
+def test_max_tokens_may_be_asked_for_up_to_the_positions(unseen_label: Made) -> None:
+    path = unseen_label(model_max_length=16)
     loaded = load_classifier(path, max_tokens=50)
     assert (loaded.settings.max_tokens, loaded.tokenizer.max_tokens, loaded.cut_by) == (50, 50, "as asked")
     with pytest.raises(ModelError, match="cannot read 65 tokens") as caught:
@@ -130,7 +130,7 @@ def test_max_tokens_may_be_asked_for_up_to_the_positions(foreign: Made) -> None:
 
 
 def test_a_tokenizer_that_differs_is_found_before_a_graph_is_written(
-    foreign: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    unseen_label: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(path: Path) -> FolderTokenizer:
         found = foreign_reader(path)
@@ -139,14 +139,14 @@ def test_a_tokenizer_that_differs_is_found_before_a_graph_is_written(
     foreign_reader = loading.read_tokenizer
     monkeypatch.setattr(loading, "read_tokenizer", broken)
     with pytest.raises(VerificationError, match="read other ids") as caught:
-        export(foreign(), tmp_path / "out", precision="fp32", verify=Split("validation", TEXTS[:4], None, None))
+        export(unseen_label(), tmp_path / "out", precision="fp32", verify=Split("validation", TEXTS[:4], None, None))
     assert {"text", "transformers", "LiteFT"} <= set(caught.value.accepted) and caught.value.fix
     assert "Hello World" in caught.value.accepted["text"]
     assert not (tmp_path / "out").exists()
 
 
 def test_weights_that_differ_are_found_before_a_graph_is_written(
-    foreign: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    unseen_label: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(path: Path, **options: Any) -> Any:
         loaded = load_classifier(path, **options)
@@ -156,12 +156,12 @@ def test_weights_that_differ_are_found_before_a_graph_is_written(
 
     monkeypatch.setattr(exporter, "load_classifier", broken)
     with pytest.raises(VerificationError, match="logits that transformers gives") as caught:
-        export(foreign(), tmp_path / "out", precision="fp32", verify=Split("validation", TEXTS[:4], None, None))
+        export(unseen_label(), tmp_path / "out", precision="fp32", verify=Split("validation", TEXTS[:4], None, None))
     assert "limit" in caught.value.accepted["largest difference"] and caught.value.fix
 
 
 def test_an_artifact_that_transformers_reads_otherwise_is_found(
-    foreign: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    unseen_label: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(settings: dict[str, Any], tokenizer: Any, path: Path, *, types: bool) -> None:
         write(settings, tokenizer, path, types=types)
@@ -171,7 +171,7 @@ def test_an_artifact_that_transformers_reads_otherwise_is_found(
     write = folder.write_tokenizer
     monkeypatch.setattr(folder, "write_tokenizer", broken)
     with pytest.raises(VerificationError, match="the artifact's tokenizer"):
-        export(foreign(), tmp_path / "out", precision="fp32", verify=Split("validation", TEXTS[:4], None, None))
+        export(unseen_label(), tmp_path / "out", precision="fp32", verify=Split("validation", TEXTS[:4], None, None))
     assert not (tmp_path / "out").exists()
 
 
@@ -190,11 +190,11 @@ def test_what_transformers_cannot_load_is_compared_by_its_ids_and_the_manifest_s
     assert compared["logits"] == "not compared: transformers has no classifier that pools by the mean"
 
 
-def test_a_token_that_the_model_has_no_row_for_stops_no_export(foreign: Made, tmp_path: Path) -> None:
+def test_a_token_that_the_model_has_no_row_for_stops_no_export(unseen_label: Made, tmp_path: Path) -> None:
     extra = {"51": "<new>", "52": "<b>", "53": "<c>", "54": "<d>", "55": "<e>", "56": "<f>"}
     decoder = {number: {"content": token, "special": False} for number, token in extra.items()}
     artifact = export(
-        foreign(added_tokens_decoder=decoder),
+        unseen_label(added_tokens_decoder=decoder),
         tmp_path / "out",
         precision="fp32",
         verify=Split("validation", TEXTS[:4], None, None),

@@ -17,7 +17,7 @@ from liteft.exporting.precision import emit_linear, quantize_channels
 from liteft.exporting.quantization import Quantization, Range
 from liteft.exporting.weights import read_weights
 from liteft.exporting.wrapping import wrap_model
-from liteft.finetuning.model import LoadedClassifier
+from liteft.finetuning.model import TorchClassifier
 from liteft.form import ExportForm
 from tests.exporting.conftest import random_texts
 
@@ -25,7 +25,7 @@ FORMS = [("bert", "cls"), ("bert", "mean"), ("roberta", "cls"), ("distilbert", "
 INTEGER_PRODUCTS = ("MatMulInteger", "MatMulIntegerToFloat", "QLinearMatMul", "DynamicQuantizeMatMul")
 
 
-def static(loaded: LoadedClassifier, **changes: Any) -> tuple[Blueprint, Quantization]:
+def static(loaded: TorchClassifier, **changes: Any) -> tuple[Blueprint, Quantization]:
     """Return the blueprint of a classifier, and a static quantization calibrated on random texts."""
     blueprint = Blueprint(loaded)
     encoded = loaded.tokenizer.encode(random_texts(60))

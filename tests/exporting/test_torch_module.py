@@ -13,7 +13,7 @@ from torch import Tensor
 from liteft.artifact import Artifact
 from liteft.errors import DeviceError
 from liteft.exporting import export, native_module
-from liteft.finetuning.model import LoadedClassifier, load_classifier
+from liteft.finetuning.model import TorchClassifier, load_classifier
 from liteft.runtime.native_library import VARIABLE
 from tests.exporting.conftest import Workshop
 
@@ -28,7 +28,7 @@ def native(built: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="module")
-def both(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> tuple[LoadedClassifier, Artifact]:
+def both(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> tuple[TorchClassifier, Artifact]:
     """A model of pairs, and its artifact in fp32."""
     folder, split = workshop.learned("bert", paired=True)
     return load_classifier(folder), export(
@@ -41,7 +41,7 @@ def tensors(feed: dict[str, np.ndarray]) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("kind", ["full", "right", "left", "holes"])
-def test_logits_are_the_model_s(both: tuple[LoadedClassifier, Artifact], batch: Batch, kind: str) -> None:
+def test_logits_are_the_model_s(both: tuple[TorchClassifier, Artifact], batch: Batch, kind: str) -> None:
     loaded, artifact = both
     feed = tensors(batch(kind, 7, 20, pad=loaded.config.pad_token_id))
     with torch.no_grad():
@@ -52,7 +52,7 @@ def test_logits_are_the_model_s(both: tuple[LoadedClassifier, Artifact], batch: 
 
 
 def test_int32_and_views_are_taken_and_a_missing_mask_shows_all(
-    both: tuple[LoadedClassifier, Artifact], batch: Batch
+    both: tuple[TorchClassifier, Artifact], batch: Batch
 ) -> None:
     module = native_module(both[1].path, threads=1)
     ids = torch.from_numpy(batch("full", 6, 20, pad=0)["input_ids"])
@@ -71,7 +71,7 @@ def test_int32_and_views_are_taken_and_a_missing_mask_shows_all(
     ],
 )
 def test_tensors_that_do_not_fit_are_an_error(
-    both: tuple[LoadedClassifier, Artifact], changes: dict[str, Tensor], words: str
+    both: tuple[TorchClassifier, Artifact], changes: dict[str, Tensor], words: str
 ) -> None:
     feed = {"input_ids": torch.ones(2, 4, dtype=torch.long), **changes}
     with pytest.raises(DeviceError, match=words):

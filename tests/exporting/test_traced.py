@@ -15,7 +15,7 @@ from liteft.exporting.calibration import calibrate_ranges
 from liteft.exporting.quantization import Quantization
 from liteft.exporting.rewriting import find_products, store_half, store_int8
 from liteft.exporting.traced import trace_model
-from liteft.finetuning.model import LoadedClassifier
+from liteft.finetuning.model import TorchClassifier
 from liteft.form import ExportForm
 from tests.exporting.conftest import random_texts
 
@@ -23,13 +23,13 @@ LABELS = 3
 
 
 @pytest.fixture(scope="module")
-def gpt2(workshop: Any) -> LoadedClassifier:
+def gpt2(workshop: Any) -> TorchClassifier:
     """A tiny GPT-2 classifier that reads its last token."""
     return workshop.loaded("gpt2", "last", labels=LABELS)
 
 
 @pytest.fixture(scope="module")
-def traced(gpt2: LoadedClassifier) -> onnx.ModelProto:
+def traced(gpt2: TorchClassifier) -> onnx.ModelProto:
     """Its traced graph, float32."""
     return trace_model(gpt2)
 
@@ -47,7 +47,7 @@ def feed(batch: Any) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture
-def expected(gpt2: LoadedClassifier, feed: dict[str, np.ndarray]) -> np.ndarray:
+def expected(gpt2: TorchClassifier, feed: dict[str, np.ndarray]) -> np.ndarray:
     """What torch says to them."""
     with torch.inference_mode():
         output = gpt2.model(
@@ -95,7 +95,7 @@ def test_rows_are_quantized_in_a_traced_graph(
 
 
 def test_a_traced_graph_is_made_static_as_a_built_one(
-    gpt2: LoadedClassifier, traced: onnx.ModelProto, copied: onnx.ModelProto, feed: Any, expected: np.ndarray,
+    gpt2: TorchClassifier, traced: onnx.ModelProto, copied: onnx.ModelProto, feed: Any, expected: np.ndarray,
     run_graph: Any, optimized: Any,
 ) -> None:  # fmt: skip
     products = find_products(traced, labels=LABELS)
@@ -119,7 +119,7 @@ def test_a_neighbour_changes_no_bit_in_a_traced_int8_graph(copied: onnx.ModelPro
     assert before[1].tobytes() != after[1].tobytes()
 
 
-def test_what_torch_cannot_export_is_a_model_error(gpt2: LoadedClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_torch_cannot_export_is_a_model_error(gpt2: TorchClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: Any, **keywords: Any) -> None:
         raise RuntimeError("no such operator\nand a page of details")
 
@@ -130,7 +130,7 @@ def test_what_torch_cannot_export_is_a_model_error(gpt2: LoadedClassifier, monke
 
 
 @pytest.fixture(scope="module")
-def deberta(workshop: Any) -> tuple[LoadedClassifier, onnx.ModelProto]:
+def deberta(workshop: Any) -> tuple[TorchClassifier, onnx.ModelProto]:
     """A tiny DeBERTa-v2 classifier, whose relative positions are multiplied too, and its graph."""
     loaded = workshop.loaded(
         "deberta-v2", labels=LABELS, relative_attention=True, position_buckets=16, share_att_key=True,
@@ -142,7 +142,7 @@ def deberta(workshop: Any) -> tuple[LoadedClassifier, onnx.ModelProto]:
 
 @pytest.mark.parametrize("scheme", ["per_row", "static"])
 def test_products_of_constants_are_not_waited_for_among_the_integer_products(
-    deberta: tuple[LoadedClassifier, onnx.ModelProto], scheme: Any, batch: Any, run_graph: Any, optimized: Any
+    deberta: tuple[TorchClassifier, onnx.ModelProto], scheme: Any, batch: Any, run_graph: Any, optimized: Any
 ) -> None:
     loaded, graph = deberta
     products, feed = find_products(graph, labels=LABELS), batch("right", 4, 26, pad=0)

@@ -18,7 +18,7 @@ from liteft.config import parse_size
 from liteft.errors import ConfigError, LiteftError, ModelError
 from liteft.finetuning.base import create_classifier, create_from_scratch, resolve_base
 from liteft.finetuning.logits import predict_logits
-from liteft.finetuning.model import LoadedClassifier, MeanPooledClassifier, load_classifier, save_classifier
+from liteft.finetuning.model import MeanPooledClassifier, TorchClassifier, load_classifier, save_classifier
 from tests.finetuning.conftest import FAMILIES, LABELS, PIECES, make_dataset, write_base
 
 Get = Callable[[str], Path]
@@ -32,7 +32,7 @@ COMMON: dict[str, Any] = {
 }
 
 
-def create(folder: Path, **changes: Any) -> LoadedClassifier:
+def create(folder: Path, **changes: Any) -> TorchClassifier:
     return create_classifier(folder, **{**COMMON, **changes})
 
 

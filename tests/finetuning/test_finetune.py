@@ -205,9 +205,9 @@ def test_the_log_is_json_lines_with_losses_rates_and_metrics(finished: Run) -> N
 
 def test_a_validation_row_with_a_foreign_label_counts_as_wrong(base: Get, dataset: Dataset, tmp_path: Path) -> None:
     split = dataset.validation
-    foreign = np.ones(len(split), dtype=bool)
+    unseen_label = np.ones(len(split), dtype=bool)
     labels = np.full(len(split), -1)
-    splits = {**dataset.splits, "validation": Split("validation", split.texts, None, labels, foreign)}
+    splits = {**dataset.splits, "validation": Split("validation", split.texts, None, labels, unseen_label)}
     run = finetune(
         base("bert"), Dataset("x", "single_label", LABELS, splits), out=tmp_path / "run", **{**QUICK, "max_steps": 2}
     )

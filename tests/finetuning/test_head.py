@@ -21,7 +21,7 @@ from liteft.finetuning.base import create_classifier
 from liteft.finetuning.head import discriminants, start_from_discriminants
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.loss import label_loss
-from liteft.finetuning.model import LoadedClassifier, Pooling, load_classifier
+from liteft.finetuning.model import Pooling, TorchClassifier, load_classifier
 from liteft.run import Run
 from liteft.tasks import MULTI_LABEL, SINGLE_LABEL
 from tests.finetuning.conftest import FAMILIES, QUICK, WIDTH, make_dataset, make_multi, make_paired, write_base
@@ -39,7 +39,7 @@ Get = Callable[[str], Path]
 UNTRAINED = {**QUICK, "learning_rate": 1e-12, "max_steps": 1, "dropout": 0.0}
 
 
-def started(base: Path, data: Dataset, out: Path) -> tuple[LoadedClassifier, np.ndarray]:
+def started(base: Path, data: Dataset, out: Path) -> tuple[TorchClassifier, np.ndarray]:
     """Return a mean-pooled classifier that starts from discriminants, and its logits of the training texts."""
     run = finetune(base, data, out=out, **{**UNTRAINED, "pooling": "mean"})
     loaded = load_classifier(run.model_path)

@@ -14,11 +14,11 @@ from liteft.errors import DataError
 from liteft.finetuning.base import create_classifier
 from liteft.finetuning.fit import encode_rows
 from liteft.finetuning.known_ids import embedding_rows, unknown_tokens
-from liteft.finetuning.model import LoadedClassifier
+from liteft.finetuning.model import TorchClassifier
 
 
 @pytest.fixture(params=["cls", "mean"])
-def loaded(request: pytest.FixtureRequest, base: Callable[[str], Path], tmp_path: Path) -> LoadedClassifier:
+def loaded(request: pytest.FixtureRequest, base: Callable[[str], Path], tmp_path: Path) -> TorchClassifier:
     """A classifier on a base whose tokenizer has one token more."""
     folder = tmp_path / "base"
     shutil.copytree(base("bert"), folder)
@@ -30,7 +30,7 @@ def loaded(request: pytest.FixtureRequest, base: Callable[[str], Path], tmp_path
     )
 
 
-def test_a_training_text_with_a_token_without_a_row_is_named(loaded: LoadedClassifier) -> None:
+def test_a_training_text_with_a_token_without_a_row_is_named(loaded: TorchClassifier) -> None:
     assert unknown_tokens(loaded) == ["<url>"]
     encode_rows(loaded, Split("train", ["fine", "fine too"]))
     encode_rows(loaded, Split("train", []))

@@ -18,8 +18,8 @@ from liteft.errors import ModelError
 from liteft.finetuning.base import create_classifier
 from liteft.finetuning.logits import pad_batch, predict_logits
 from liteft.finetuning.model import (
-    LoadedClassifier,
     MeanPooledClassifier,
+    TorchClassifier,
     load_classifier,
     save_classifier,
     uses_type_ids,
@@ -30,7 +30,7 @@ Get = Callable[[str], Path]
 TEXTS = make_dataset().test.texts
 
 
-def create(folder: Path, pooling: str = "cls", **changes: Any) -> LoadedClassifier:
+def create(folder: Path, pooling: str = "cls", **changes: Any) -> TorchClassifier:
     settings: dict[str, Any] = {
         "labels": LABELS,
         "task": "single_label",
@@ -42,7 +42,7 @@ def create(folder: Path, pooling: str = "cls", **changes: Any) -> LoadedClassifi
     return create_classifier(folder, **settings)
 
 
-def saved(loaded: LoadedClassifier, folder: Path) -> Path:
+def saved(loaded: TorchClassifier, folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     save_classifier(loaded.model, loaded.settings, loaded.path, folder)
     return folder

@@ -265,13 +265,13 @@ def test_extra_and_unlabelled_splits_are_predicted_and_scored_where_they_can_be(
     base: Get, dataset: Dataset, tmp_path: Path
 ) -> None:
     texts = dataset.test.texts
-    foreign = np.zeros(len(texts), dtype=bool)
-    foreign[:4] = True
-    labels = np.where(foreign, -1, dataset.test.labels)  # type: ignore[arg-type]
+    unseen_label = np.zeros(len(texts), dtype=bool)
+    unseen_label[:4] = True
+    labels = np.where(unseen_label, -1, dataset.test.labels)  # type: ignore[arg-type]
     splits = {
         **dataset.splits,
         "test": Split("test", texts),
-        "other domain": Split("other domain", texts, None, labels, foreign),
+        "other domain": Split("other domain", texts, None, labels, unseen_label),
     }
     run = finetune(
         base("bert"), Dataset("topics", "single_label", LABELS, splits), out=tmp_path / "run", **{**QUICK, "epochs": 1}

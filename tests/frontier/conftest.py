@@ -18,7 +18,7 @@ from liteft.config import Recipe, make_recipe
 from liteft.data import Dataset
 from liteft.distillation import student as distillation
 from liteft.finetuning import finetune
-from liteft.finetuning.model import LoadedClassifier, load_classifier
+from liteft.finetuning.model import TorchClassifier, load_classifier
 from liteft.frontier import loop
 from liteft.run import Run, read_run
 from tests.cache import Cache
@@ -69,7 +69,7 @@ def teacher(tiny: ModuleType, base: Path, dataset: Dataset, cache: Cache) -> Run
 
 
 @pytest.fixture(scope="session")
-def loaded(teacher: Run) -> LoadedClassifier:
+def loaded(teacher: Run) -> TorchClassifier:
     """The teacher's classifier. Read it only."""
     return load_classifier(teacher.model_path)
 

@@ -15,8 +15,8 @@ from liteft.data import Split
 from liteft.errors import ConfigError, MissingExtraError
 from liteft.frontier import Budget, Candidate, Frontier
 from liteft.frontier.choosing import choose_winner, compromises, nearest
-from liteft.frontier.journal import Journal
 from liteft.frontier.picture import draw, figure_of
+from liteft.frontier.state import SearchState
 from liteft.tasks import MULTI_LABEL, SINGLE_LABEL
 
 TEXTS = 200
@@ -201,8 +201,8 @@ def test_without_matplotlib_the_picture_names_the_extra(tmp_path: Path, monkeypa
 
 
 def test_a_fact_that_depends_on_something_else_is_not_known(tmp_path: Path) -> None:
-    Journal(tmp_path).put("measured", "3x384/int8", {"graph": "1", "threads": 2}, {"quality": 0.9})
-    again = Journal(tmp_path)
+    SearchState(tmp_path).put("measured", "3x384/int8", {"graph": "1", "threads": 2}, {"quality": 0.9})
+    again = SearchState(tmp_path)
     assert again.known and again.get("measured", "3x384/int8", {"graph": "1", "threads": 2}) == {"quality": 0.9}
     assert again.get("measured", "3x384/int8", {"graph": "1", "threads": 4}) is None
     assert again.get("probed", "3x384/int8", {"graph": "1", "threads": 2}) is None

@@ -21,11 +21,11 @@ from liteft.data import Dataset
 from liteft.distillation import student as distillation
 from liteft.errors import ArtifactError, ConfigError, LiteftError, ModelError, RunError, VerificationError
 from liteft.finetuning import finetune
-from liteft.finetuning.model import LoadedClassifier
+from liteft.finetuning.model import TorchClassifier
 from liteft.frontier import Frontier, loop, search
 from liteft.frontier.candidates import Variant
-from liteft.frontier.journal import Journal
 from liteft.frontier.sizes import folder_bytes, sizes_of
+from liteft.frontier.state import SearchState
 from liteft.run import Run, read_run
 from liteft.runtime import load
 from tests.patterns import add_pattern
@@ -135,7 +135,7 @@ def test_another_budget_uses_what_was_trained_and_other_settings_are_an_error(
 
 def test_what_does_not_fit_is_trimmed_and_what_cannot_is_never_trained(
     teacher: Run,
-    loaded: LoadedClassifier,
+    loaded: TorchClassifier,
     dataset: Dataset,
     recipe: Make,
     timed: Timed,
@@ -190,7 +190,7 @@ def test_a_student_far_below_the_teacher_at_half_of_its_steps_is_given_up_and_go
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    slow = {"learning_rate": 1e-7, "epochs": 4, "views": "mask"}
+    slow = {"learning_rate": 1e-7, "epochs": 4, "augmentation": "mask"}
     asked = {"max_drop": 0.1, "margin": 0.5, "layers": [1], "embedding_bits": [8], "student": slow}
     found = search(teacher, dataset, out=tmp_path, recipe=recipe(**asked))
     (given_up,) = found.candidates
@@ -222,7 +222,7 @@ def test_where_only_the_export_loses_too_much_float16_is_tried_first(
 
 def test_the_last_resort_is_a_few_epochs_in_the_form_itself_with_its_vocabulary(
     teacher: Run,
-    loaded: LoadedClassifier,
+    loaded: TorchClassifier,
     dataset: Dataset,
     recipe: Make,
     timed: Timed,
@@ -250,7 +250,7 @@ def test_no_epochs_are_added_where_the_student_itself_is_not_good_enough_or_they
     worse({"int8": 90.0, "fp16": 90.0})
     off = search(teacher, dataset, out=tmp_path, recipe=recipe(max_drop=60, layers=[1], quantized_epochs=0))
     assert names(off) == ["1x32/int8", "1x32/int8-4bit", "1x32/fp16"] and off.winner is None
-    weak = {"learning_rate": 1e-7, "views": "mask"}
+    weak = {"learning_rate": 1e-7, "augmentation": "mask"}
     bad = search(
         teacher, dataset, out=tmp_path / "bad", recipe=recipe(max_drop=0, margin=100, layers=[1], student=weak)
     )
@@ -324,7 +324,7 @@ def test_a_winner_is_replaced_unless_something_else_took_its_place_or_lies_besid
     teacher: Run, dataset: Dataset, recipe: Make, tmp_path: Path
 ) -> None:
     copied = write(tmp_path / "artifact").path
-    Journal(tmp_path).note_winner(files.sha256_file(copied / "manifest.json"))
+    SearchState(tmp_path).note_winner(files.sha256_file(copied / "manifest.json"))
     (copied / "notes.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(ArtifactError, match="not part of the artifact"):
         search(teacher, dataset, out=tmp_path, recipe=recipe(max_mb=9))

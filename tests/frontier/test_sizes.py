@@ -21,7 +21,7 @@ from liteft.errors import ModelError
 from liteft.exporting import export
 from liteft.exporting.weights import spec_of
 from liteft.finetuning.base import create_classifier, resolve_base
-from liteft.finetuning.model import LoadedClassifier, ModelSettings, untrained_classifier
+from liteft.finetuning.model import ModelSettings, TorchClassifier, untrained_classifier
 from liteft.form import ExportForm
 from liteft.frontier.candidates import Variant
 from liteft.frontier.plan import plan_shapes, require_fit
@@ -35,14 +35,14 @@ FOUR = Variant(ExportForm(embedding_bits=4))
 WHOLE = [Variant(), FOUR, Variant(ExportForm("fp16")), Variant(ExportForm("fp32"))]
 
 
-def cut(teacher: LoadedClassifier, size: str) -> tuple[LoadedClassifier, Sizes]:
+def cut(teacher: TorchClassifier, size: str) -> tuple[TorchClassifier, Sizes]:
     """Return a student of a size, and the sizes that are told from the teacher's configuration alone."""
     recipe = make_recipe({"student": {"size": size}}).student
     config, _ = student_config(teacher.config, recipe)
     return create_student(teacher, recipe), sizes_of(config, teacher.settings, teacher.tokenizer)
 
 
-def written(student: LoadedClassifier, variant: Variant, folder: Path) -> int:
+def written(student: TorchClassifier, variant: Variant, folder: Path) -> int:
     write_untrained(student, variant.form, folder)
     return folder_bytes(folder)
 
@@ -89,7 +89,7 @@ def test_a_traced_family_weighs_what_was_predicted_within_a_few_percent(tiny: Mo
 
 
 def test_what_is_trimmed_to_a_budget_is_within_it_and_uses_nearly_all_of_it(
-    teacher: Run, loaded: LoadedClassifier, dataset: Dataset, tmp_path: Path
+    teacher: Run, loaded: TorchClassifier, dataset: Dataset, tmp_path: Path
 ) -> None:
     sizes = sizes_of(loaded.config, loaded.settings, loaded.tokenizer)
     budget = 0.6 * sizes.predict(Variant()) / 1e6
@@ -111,14 +111,14 @@ def test_what_is_trimmed_to_a_budget_is_within_it_and_uses_nearly_all_of_it(
         assert weighs <= sizes.predict(found) * 1.01
 
 
-def test_what_fits_as_it_is_is_not_trimmed_and_without_a_budget_everything_fits(loaded: LoadedClassifier) -> None:
+def test_what_fits_as_it_is_is_not_trimmed_and_without_a_budget_everything_fits(loaded: TorchClassifier) -> None:
     sizes = sizes_of(loaded.config, loaded.settings, loaded.tokenizer)
     room = 1.1 * sizes.predict(Variant()) / 1e6
     assert fitting_variants(sizes, WHOLE[:2], loaded.tokenizer, room)[0] == WHOLE[:2]
     assert fitting_variants(sizes, WHOLE[:2], loaded.tokenizer, None)[0] == WHOLE[:2]
 
 
-def test_pieces_below_the_single_characters_do_not_fit_and_the_reason_says_so(loaded: LoadedClassifier) -> None:
+def test_pieces_below_the_single_characters_do_not_fit_and_the_reason_says_so(loaded: TorchClassifier) -> None:
     sizes = sizes_of(loaded.config, loaded.settings, loaded.tokenizer)
     forms, reason = fitting_variants(sizes, WHOLE[:2], loaded.tokenizer, 0.01)
     assert forms == []
@@ -137,7 +137,7 @@ def test_whole_words_cannot_be_trimmed_and_the_reason_says_so(tiny: ModuleType, 
     assert forms == [] and reason.endswith("whose vocabulary cannot be trimmed")
 
 
-def test_a_vocabulary_that_is_trimmed_before_the_training_counts_as_whole(loaded: LoadedClassifier) -> None:
+def test_a_vocabulary_that_is_trimmed_before_the_training_counts_as_whole(loaded: TorchClassifier) -> None:
     sizes = sizes_of(loaded.config, loaded.settings, loaded.tokenizer, pieces=500)
     assert sizes.rows == 500
     assert sizes.predict(Variant()) < 0.6 * sizes_of(loaded.config, loaded.settings, loaded.tokenizer).predict(
@@ -145,16 +145,16 @@ def test_a_vocabulary_that_is_trimmed_before_the_training_counts_as_whole(loaded
     )
 
 
-def least_pieces_of(loaded: LoadedClassifier) -> frozenset[str]:
+def least_pieces_of(loaded: TorchClassifier) -> frozenset[str]:
     """The pieces that stay, found in another way than the planner's count."""
     return read_wordpiece(loaded.tokenizer).floor
 
 
-def planned(loaded: LoadedClassifier, **settings: Any) -> list[list[Any]]:
+def planned(loaded: TorchClassifier, **settings: Any) -> list[list[Any]]:
     return list(plan_shapes(make_recipe(settings), loaded.config, loaded.settings, loaded.tokenizer))
 
 
-def test_shapes_come_from_the_cheapest_and_narrower_ones_in_groups_after(loaded: LoadedClassifier) -> None:
+def test_shapes_come_from_the_cheapest_and_narrower_ones_in_groups_after(loaded: TorchClassifier) -> None:
     groups = planned(loaded, search={"max_mb": 1})
     assert [[each.shape.name for each in group] for group in groups[:2]] == [
         ["1x32", "2x32", "3x32"],
@@ -172,13 +172,13 @@ def test_shapes_come_from_the_cheapest_and_narrower_ones_in_groups_after(loaded:
         ({"search": {"layers": [1, 2], "widths": [16, 32]}}, ["1x16", "2x16", "1x32", "2x32"]),
     ],
 )
-def test_named_shapes_are_the_only_ones(settings: Any, names: list[str], loaded: LoadedClassifier) -> None:
+def test_named_shapes_are_the_only_ones(settings: Any, names: list[str], loaded: TorchClassifier) -> None:
     groups = planned(loaded, **settings)
     assert [each.shape.name for each in groups[0]] == names
     assert len(groups) == (4 if settings.get("search", {}).keys() == {"layers"} else 1)
 
 
-def test_a_budget_that_no_student_fits_is_refused_with_the_smallest_of_them(loaded: LoadedClassifier) -> None:
+def test_a_budget_that_no_student_fits_is_refused_with_the_smallest_of_them(loaded: TorchClassifier) -> None:
     recipe = make_recipe({"search": {"max_mb": 0.01}})
     with pytest.raises(ModelError, match=r"no student of this teacher fits into 0.01 MB") as refused:
         require_fit(recipe, loaded.config, loaded.settings, loaded.tokenizer)
@@ -188,7 +188,7 @@ def test_a_budget_that_no_student_fits_is_refused_with_the_smallest_of_them(load
     require_fit(again, loaded.config, loaded.settings, loaded.tokenizer)
 
 
-def test_planning_leaves_the_teachers_configuration_alone(loaded: LoadedClassifier) -> None:
+def test_planning_leaves_the_teachers_configuration_alone(loaded: TorchClassifier) -> None:
     before = json.dumps(loaded.config.to_dict(), sort_keys=True, default=str)
     planned(loaded, search={"max_mb": 1})
     assert json.dumps(loaded.config.to_dict(), sort_keys=True, default=str) == before

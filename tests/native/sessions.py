@@ -13,7 +13,7 @@ import onnxruntime
 from liteft.exporting.graph import build_model
 from liteft.exporting.weights import read_weights
 from liteft.exporting.wrapping import wrap_model
-from liteft.finetuning.model import LoadedClassifier
+from liteft.finetuning.model import TorchClassifier
 from liteft.form import Precision
 
 Feed = dict[str, np.ndarray]
@@ -28,7 +28,7 @@ class Counters(NamedTuple):
     rows: int
 
 
-def exported(loaded: LoadedClassifier, precision: Precision = "fp32") -> onnx.ModelProto:
+def exported(loaded: TorchClassifier, precision: Precision = "fp32") -> onnx.ModelProto:
     """Return the model as the exporter writes it, one node and its definition."""
     weights = read_weights(loaded)
     return wrap_model(build_model(weights, precision), weights.spec, precision)

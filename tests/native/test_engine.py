@@ -15,7 +15,7 @@ import torch
 
 from liteft.encoder.families import BUILT, family_of
 from liteft.exporting.weights import read_weights
-from liteft.finetuning.model import LoadedClassifier
+from liteft.finetuning.model import TorchClassifier
 from tests.exporting.conftest import POSITIONS, WORDS, Workshop, make_config
 from tests.native.library import NativeClassifier
 
@@ -32,7 +32,7 @@ def native(library: ctypes.CDLL) -> Iterator[list[NativeClassifier]]:
 
 
 def reference(
-    loaded: LoadedClassifier, ids: list[list[int]], masks: list[list[int]], types: list[list[int]]
+    loaded: TorchClassifier, ids: list[list[int]], masks: list[list[int]], types: list[list[int]]
 ) -> np.ndarray:
     """Return transformers' logits of padded rows whose padding and hidden places hold real words."""
     longest = max(len(text) for text in ids) + 3

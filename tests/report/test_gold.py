@@ -59,7 +59,7 @@ def test_columns_of_several_labels_move_with_their_names(write_artifact: Callabl
     data = Dataset("d", "multi_label", ("c", "a", "x"), {"test": Split("test", ["1", "2", "3"], None, labels)})
     gold = find_gold(data, subjects, split="test", settings={})
     assert gold.targets.tolist() == [[False, False, True], [True, False, False], [False, False, False]]
-    assert gold.split.foreign is not None and gold.split.foreign.tolist() == [False, True, True]
+    assert gold.split.unseen_label is not None and gold.split.unseen_label.tolist() == [False, True, True]
     assert gold.notes[0].startswith("2 texts have a label that the models lack (x)")
 
 

@@ -36,13 +36,13 @@ def make_run(tmp_path: Path) -> Make:
         (path / "predictions").mkdir(parents=True)
         # which texts are hard is the same for all, so that runs are paired
         luck = np.random.default_rng(1).random(TEXTS) + 0.05 * np.random.default_rng(seed + 7).normal(size=TEXTS)
-        logits, labels, foreign = logits_of(luck < share, gold, 3), gold, None
+        logits, labels, unseen_label = logits_of(luck < share, gold, 3), gold, None
         if task.several:
             labels, logits = np.eye(3, dtype=bool)[gold], logits - 2
-            foreign = np.arange(TEXTS) < 30
-        stored = {"logits": logits, "labels": labels} | ({} if foreign is None else {"foreign": foreign})
+            unseen_label = np.arange(TEXTS) < 30
+        stored = {"logits": logits, "labels": labels} | ({} if unseen_label is None else {"unseen_label": unseen_label})
         np.savez(path / "predictions" / "test.npz", **stored)
-        scores = task.score(logits, labels, foreign=foreign)
+        scores = task.score(logits, labels, unseen_label=unseen_label)
         content = {
             "format": 1,
             "kind": kind,
@@ -155,12 +155,12 @@ def test_several_labels_a_text_are_paired_on_wholly_right_texts(make_run: Make) 
 
 def test_rows_with_a_label_that_training_lacked_are_never_right(make_run: Make) -> None:
     run = make_run("student", 0, 1.5, task=MULTI_LABEL)  # every text right, but for the 30 foreign ones
-    foreign = run.foreign("test")
-    assert foreign is not None and foreign.sum() == 30
+    unseen_label = run.unseen_label("test")
+    assert unseen_label is not None and unseen_label.sum() == 30
     other = make_run("control", 0, -1.0, task=MULTI_LABEL)
     table = seeds_table([run], [other])
     assert table.differences[0].estimate.value == pytest.approx((TEXTS - 30) / TEXTS)
-    assert make_run("student", 1, 0.5).foreign("test") is None
+    assert make_run("student", 1, 0.5).unseen_label("test") is None
 
 
 def test_the_same_seed_twice_is_refused(make_run: Make) -> None:

@@ -15,13 +15,13 @@ from liteft.data import Dataset, Split
 from liteft.errors import ModelError, VerificationError
 from liteft.finetuning.base import create_classifier
 from liteft.finetuning.logits import predict_logits
-from liteft.finetuning.model import LoadedClassifier, load_classifier, save_classifier
+from liteft.finetuning.model import TorchClassifier, load_classifier, save_classifier
 from liteft.tokenization import TextTokenizer
 from liteft.trimming import prove_trimming, trim_classifier, write_tokenizer_files
 from liteft.trimming.proof import trimming_text
 
 
-def test_texts_of_kept_pieces_have_the_same_logits(loaded: LoadedClassifier, dataset: Dataset, tmp_path: Path) -> None:
+def test_texts_of_kept_pieces_have_the_same_logits(loaded: TorchClassifier, dataset: Dataset, tmp_path: Path) -> None:
     """Those that lost a piece have other ones; and the saved folder is the same classifier."""
     before = predict_logits(loaded, dataset.validation.texts)
     trimmed, vocabulary = trim_classifier(loaded, [dataset.train], most=100)
@@ -38,7 +38,7 @@ def test_texts_of_kept_pieces_have_the_same_logits(loaded: LoadedClassifier, dat
 
 
 def test_the_configuration_says_the_new_size_and_ids_and_the_old_classifier_stays(
-    loaded: LoadedClassifier, dataset: Dataset
+    loaded: TorchClassifier, dataset: Dataset
 ) -> None:
     size = loaded.config.vocab_size
     loaded.config.eos_token_id, loaded.config.bos_token_id = 3, size - 1
@@ -56,7 +56,7 @@ def test_the_configuration_says_the_new_size_and_ids_and_the_old_classifier_stay
 
 
 def test_a_piece_that_is_new_starts_as_the_mean_of_those_that_hold_it(
-    loaded: LoadedClassifier, dataset: Dataset
+    loaded: TorchClassifier, dataset: Dataset
 ) -> None:
     content = json.loads(loaded.tokenizer.json_text)
     del content["model"]["vocab"]["##w"]
@@ -71,7 +71,7 @@ def test_a_piece_that_is_new_starts_as_the_mean_of_those_that_hold_it(
     torch.testing.assert_close(table[number], old[content["model"]["vocab"]["ewe"]])
 
 
-def test_the_proof_counts_what_is_read_as_before(loaded: LoadedClassifier, dataset: Dataset) -> None:
+def test_the_proof_counts_what_is_read_as_before(loaded: TorchClassifier, dataset: Dataset) -> None:
     trimmed, vocabulary = trim_classifier(loaded, [dataset.train], most=100)
     split = Split("some", ["w1 w2 unused1 red0", "red0", "", "??"], None, None)
     proof = prove_trimming(loaded, trimmed, vocabulary, split)
@@ -85,7 +85,7 @@ def test_the_proof_counts_what_is_read_as_before(loaded: LoadedClassifier, datas
 
 
 @pytest.mark.parametrize("broken", ["rows", "ids", "unknown", "pieces"])
-def test_the_proof_fails_for_a_wrong_classifier(broken: str, loaded: LoadedClassifier, dataset: Dataset) -> None:
+def test_the_proof_fails_for_a_wrong_classifier(broken: str, loaded: TorchClassifier, dataset: Dataset) -> None:
     trimmed, vocabulary = trim_classifier(loaded, [dataset.train], most=100)
     content = json.loads(vocabulary.json_text)
     pieces = content["model"]["vocab"]
@@ -106,7 +106,7 @@ def test_the_proof_fails_for_a_wrong_classifier(broken: str, loaded: LoadedClass
     assert {"rows": "logits", "unknown": "unknown word"}.get(broken, "tokenized differently") in caught.value.message
 
 
-def test_pairs_are_proved_with_their_types(loaded: LoadedClassifier, dataset: Dataset) -> None:
+def test_pairs_are_proved_with_their_types(loaded: TorchClassifier, dataset: Dataset) -> None:
     validation = dataset.validation
     paired = replace(validation, pairs=validation.texts[::-1])
     trimmed, vocabulary = trim_classifier(loaded, [dataset.train], most=100)
@@ -137,7 +137,7 @@ def test_other_families_are_trimmed_too(
 
 
 def test_positions_that_count_from_a_padding_that_would_move_are_refused(
-    loaded: LoadedClassifier, dataset: Dataset, tiny: object, base: Path, tmp_path: Path
+    loaded: TorchClassifier, dataset: Dataset, tiny: object, base: Path, tmp_path: Path
 ) -> None:
     content = json.loads((base / "tokenizer.json").read_text("utf-8"))
     pieces = content["model"]["vocab"]
@@ -159,7 +159,7 @@ def test_positions_that_count_from_a_padding_that_would_move_are_refused(
         trim_classifier(full, [dataset.train], most=100)
 
 
-def test_an_embedding_with_too_few_rows_is_refused(loaded: LoadedClassifier, dataset: Dataset) -> None:
+def test_an_embedding_with_too_few_rows_is_refused(loaded: TorchClassifier, dataset: Dataset) -> None:
     content = json.loads(loaded.tokenizer.json_text)
     content["added_tokens"].append({**content["added_tokens"][-1], "content": "<new>", "id": loaded.config.vocab_size})
     wider = replace(loaded, tokenizer=TextTokenizer(json.dumps(content), max_tokens=16))
@@ -167,7 +167,7 @@ def test_an_embedding_with_too_few_rows_is_refused(loaded: LoadedClassifier, dat
         trim_classifier(wider, [dataset.train], most=100)
 
 
-def test_a_vocabulary_without_an_unknown_token_is_proved_too(loaded: LoadedClassifier, dataset: Dataset) -> None:
+def test_a_vocabulary_without_an_unknown_token_is_proved_too(loaded: TorchClassifier, dataset: Dataset) -> None:
     content = json.loads(loaded.tokenizer.json_text)
     pieces = content["model"]["vocab"]
     pieces["unknown"] = pieces.pop("[UNK]")

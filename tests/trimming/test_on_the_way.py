@@ -66,10 +66,10 @@ def test_a_student_trains_with_its_own_pieces_and_its_control_too(
 @pytest.mark.parametrize(
     "more",
     [
-        {"views": "mask"},
-        {"views": "ngram"},
+        {"augmentation": "mask"},
+        {"augmentation": "ngram"},
         {"hidden_weight": 1.0, "relation_weight": 1.0, "matching_epochs": 1.0},
-        {"hidden_weight": 1.0, "views": "mask"},
+        {"hidden_weight": 1.0, "augmentation": "mask"},
     ],
 )
 def test_views_and_matched_states_work_with_trimmed_pieces(

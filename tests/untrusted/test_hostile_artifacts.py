@@ -191,7 +191,7 @@ def node_of(model: onnx.ModelProto, operator: str) -> onnx.NodeProto:
     return next(node for node in model.graph.node if node.op_type == operator)
 
 
-def foreign(model: onnx.ModelProto) -> None:
+def unseen_label(model: onnx.ModelProto) -> None:
     model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     model.graph.node.insert(0, helper.make_node("BiasGelu", ["sum", "sum"], ["other"], domain="com.microsoft"))
 
@@ -238,7 +238,7 @@ def empty_end(model: onnx.ModelProto) -> None:
 
 
 UNKNOWN = {
-    foreign: "opsets ai.onnx 20, com.microsoft 1",
+    unseen_label: "opsets ai.onnx 20, com.microsoft 1",
     random_operator: "an operator that LiteFT does not write, ai.onnx.RandomNormal",
     circle: "which no earlier node computes",
     missing: "which no earlier node computes",

@@ -15,19 +15,19 @@ from liteft.distillation.teachers import Teacher
 from liteft.errors import ConfigError, DataError, Hint
 from liteft.finetuning.batches import Collator
 from liteft.finetuning.fit import encode_rows
-from liteft.finetuning.model import LoadedClassifier, uses_type_ids
+from liteft.finetuning.model import TorchClassifier, uses_type_ids
 from liteft.finetuning.run_folder import checkpoints_folder
 from liteft.finetuning.trainer import Progress, resolve_precision
 from liteft.tasks import task_of_labels
 from liteft.tokenization import TextTokenizer
 
-__all__ = ["Pool", "teacher_runs", "training_pool"]
+__all__ = ["TransferSet", "teacher_runs", "transfer_set_of"]
 
 _READING = ("normalizer", "pre_tokenizer")
 
 
 @dataclass(frozen=True)
-class Pool:
+class TransferSet:
     """Rows to train on.
 
     Attributes:
@@ -47,21 +47,21 @@ class Pool:
 
 
 def teacher_runs(recipe: StudentRecipe) -> bool:
-    """Say whether the teacher must run on every batch, since it holds views or states are matched."""
-    return recipe.views != "none" or bool(recipe.hidden_weight or recipe.relation_weight)
+    """Say whether the teacher must run on every batch, since it holds augmented texts or states are matched."""
+    return recipe.augmentation != "none" or bool(recipe.hidden_weight or recipe.relation_weight)
 
 
-def training_pool(
+def transfer_set_of(
     teacher: Teacher,
     dataset: Dataset,
     unlabeled: Split | None,
-    student: LoadedClassifier,
+    student: TorchClassifier,
     recipe: StudentRecipe,
     *,
     kind: str,
     out: Path,
     progress: Progress | None = None,
-) -> Pool:
+) -> TransferSet:
     """Return the rows that a student or a control is trained on.
 
     Args:
@@ -69,7 +69,7 @@ def training_pool(
         dataset: its training split.
         unlabeled: texts without labels, or None; a control leaves them out.
         student: tokenizes the texts.
-        recipe: views and matching.
+        recipe: augmentation and matching.
         kind: "student" or "control".
         out: the run folder; logits of a teacher without a run are cached beside its checkpoints.
         progress: called with a line of text now and then.
@@ -86,19 +86,19 @@ def training_pool(
         if teacher_ids is None and kind != "control":
             raise ConfigError(
                 "matched states need a student that reads the teacher's tokens, or a part of its vocabulary.",
-                accepted={"with another tokenizer": "logits, and views of texts"},
+                accepted={"with another tokenizer": "logits, and augmentation of texts"},
                 fix=Hint(
                     "hidden_weight=0, relation_weight=0, matching_epochs=0",
                     "--set student.hidden_weight=0 --set student.relation_weight=0 --set student.matching_epochs=0",
                 ),
             )
     if kind == "control":
-        return Pool(encode_rows(student, dataset.train), len(split), dataset.train, same, teacher_ids)
+        return TransferSet(encode_rows(student, dataset.train), len(split), dataset.train, same, teacher_ids)
     live = teacher_runs(recipe)
     extras: dict[str, np.ndarray] = {}
     if unlabeled is not None:
         extras["labelled"] = np.arange(len(split)) < len(dataset.train)
-    if not live or ((recipe.matching_epochs or recipe.quantized_epochs) and recipe.views == "none"):
+    if not live or ((recipe.matching_epochs or recipe.quantized_epochs) and recipe.augmentation == "none"):
         extras["teacher_logits"] = teacher_logits(
             teacher.loaded,
             teacher.weights_sha256,
@@ -109,7 +109,7 @@ def training_pool(
         )
     rows = encode_rows(student, split, **extras)
     rows.types |= live and uses_type_ids(teacher.loaded.config)
-    return Pool(rows, len(split), split, same, teacher_ids)
+    return TransferSet(rows, len(split), split, same, teacher_ids)
 
 
 def _ids_in(whole: TextTokenizer, part: TextTokenizer) -> np.ndarray | None:

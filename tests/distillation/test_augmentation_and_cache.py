@@ -1,4 +1,4 @@
-"""Views are a function of seed, epoch and row; the cache is keyed by what it depends on."""
+"""Augmentation are a function of seed, epoch and row; the cache is keyed by what it depends on."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pytest
 
 from liteft.data import Dataset
 from liteft.distillation import cache
+from liteft.distillation.augmentation import AugmentingCollator, augmented
 from liteft.distillation.cache import teacher_logits
-from liteft.distillation.text_views import TextViewCollator, text_view
-from liteft.distillation.views import ViewCollator, view_of
+from liteft.distillation.text_augmentation import TextAugmentingCollator, augmented_text
 from liteft.errors import ConfigError
 from liteft.finetuning.fit import encode_rows
 from liteft.finetuning.logits import predict_logits
-from liteft.finetuning.model import LoadedClassifier
+from liteft.finetuning.model import TorchClassifier
 from liteft.tokenization import TextTokenizer
 
 
@@ -26,7 +26,7 @@ def view(kind: str, ids: list[int], continues: set[int], seed: int) -> list[int]
     known = np.zeros(100, dtype=bool)
     known[list(continues)] = True
     array = np.array(ids, dtype=np.int32)
-    found, types = view_of(
+    found, types = augmented(
         array,
         np.zeros_like(array),
         kind=kind,  # type: ignore[arg-type]
@@ -64,12 +64,12 @@ def test_a_text_without_words_is_its_own_view(kind: str) -> None:
     assert view(kind, [2, 3], set(), 0) == [2, 3]
 
 
-def collator(loaded: LoadedClassifier, dataset: Dataset, epoch: int, kind: str = "mask") -> ViewCollator:
+def collator(loaded: TorchClassifier, dataset: Dataset, epoch: int, kind: str = "mask") -> AugmentingCollator:
     plain = encode_rows(loaded, dataset.train)
-    return ViewCollator(plain, kind=kind, tokenizer=loaded.tokenizer, seed=5, epoch=lambda: epoch)  # type: ignore[arg-type]
+    return AugmentingCollator(plain, kind=kind, tokenizer=loaded.tokenizer, seed=5, epoch=lambda: epoch)  # type: ignore[arg-type]
 
 
-def test_views_depend_on_seed_epoch_and_row_alone(loaded: LoadedClassifier, dataset: Dataset) -> None:
+def test_views_depend_on_seed_epoch_and_row_alone(loaded: TorchClassifier, dataset: Dataset) -> None:
     rows = list(range(16))
     whole = collator(loaded, dataset, 1)(rows)["input_ids"]
     again = collator(loaded, dataset, 1)(rows)["input_ids"]
@@ -80,7 +80,7 @@ def test_views_depend_on_seed_epoch_and_row_alone(loaded: LoadedClassifier, data
     assert whole[7, : len(alone)].tolist() == alone.tolist()
 
 
-def test_about_half_of_the_rows_stay_as_they_are(loaded: LoadedClassifier, dataset: Dataset) -> None:
+def test_about_half_of_the_rows_stay_as_they_are(loaded: TorchClassifier, dataset: Dataset) -> None:
     plain = encode_rows(loaded, dataset.train)
     same = 0
     for epoch in range(10):
@@ -90,29 +90,31 @@ def test_about_half_of_the_rows_stay_as_they_are(loaded: LoadedClassifier, datas
     assert 0.5 < same / 480 < 0.75  # an n-gram can be the whole text
 
 
-def test_ngrams_of_pairs_are_refused(loaded: LoadedClassifier, dataset: Dataset) -> None:
+def test_ngrams_of_pairs_are_refused(loaded: TorchClassifier, dataset: Dataset) -> None:
     paired = replace(dataset.train, pairs=dataset.train.texts)
     with pytest.raises(ConfigError, match="pairs"):
-        ViewCollator(encode_rows(loaded, paired), kind="ngram", tokenizer=loaded.tokenizer, seed=0, epoch=lambda: 0)
+        AugmentingCollator(
+            encode_rows(loaded, paired), kind="ngram", tokenizer=loaded.tokenizer, seed=0, epoch=lambda: 0
+        )
 
 
-def test_ngrams_need_no_mask_and_masks_do(loaded: LoadedClassifier, dataset: Dataset) -> None:
+def test_ngrams_need_no_mask_and_masks_do(loaded: TorchClassifier, dataset: Dataset) -> None:
     content = loaded.tokenizer.json_text.replace("[MASK]", "<m>").replace("[UNK]", "<u>")
     tokenizer = TextTokenizer(content, max_tokens=16)
     plain = encode_rows(loaded, dataset.train)
-    assert ViewCollator(plain, kind="ngram", tokenizer=tokenizer, seed=0, epoch=lambda: 0)([0, 1])
+    assert AugmentingCollator(plain, kind="ngram", tokenizer=tokenizer, seed=0, epoch=lambda: 0)([0, 1])
     with pytest.raises(ConfigError, match="no token to mask"):
-        ViewCollator(plain, kind="mask", tokenizer=tokenizer, seed=0, epoch=lambda: 0)
+        AugmentingCollator(plain, kind="mask", tokenizer=tokenizer, seed=0, epoch=lambda: 0)
 
 
 @pytest.mark.parametrize("kind", ["mask", "ngram"])
 def test_views_of_texts_without_special_ends_are_refused(
-    kind: str, loaded: LoadedClassifier, dataset: Dataset, tiny: ModuleType, tmp_path: Path
+    kind: str, loaded: TorchClassifier, dataset: Dataset, tiny: ModuleType, tmp_path: Path
 ) -> None:
     tiny.write_tokenizer(tmp_path, special=False)
     tokenizer = TextTokenizer.from_file(tmp_path / "tokenizer.json", max_tokens=16)
     with pytest.raises(ConfigError, match="special token at either end"):
-        ViewCollator(
+        AugmentingCollator(
             encode_rows(loaded, dataset.train),
             kind=kind,
             tokenizer=tokenizer,
@@ -122,8 +124,8 @@ def test_views_of_texts_without_special_ends_are_refused(
 
 
 def two_readers(
-    loaded: LoadedClassifier, dataset: Dataset, epoch: int, kind: str, pairs: bool = False
-) -> TextViewCollator:
+    loaded: TorchClassifier, dataset: Dataset, epoch: int, kind: str, pairs: bool = False
+) -> TextAugmentingCollator:
     """A collator for the teacher, and for a student whose pieces are the same ones in another order."""
     content = json.loads(loaded.tokenizer.json_text)
     content["model"]["vocab"] = {piece: (number + 7) % 47 for piece, number in content["model"]["vocab"].items()}
@@ -132,7 +134,7 @@ def two_readers(
     }
     student = replace(loaded, tokenizer=TextTokenizer(json.dumps(content), max_tokens=16))
     split = replace(dataset.train, pairs=dataset.train.texts[::-1]) if pairs else dataset.train
-    return TextViewCollator(
+    return TextAugmentingCollator(
         encode_rows(student, split),
         split,
         kind=kind,  # type: ignore[arg-type]
@@ -145,7 +147,7 @@ def two_readers(
 
 @pytest.mark.parametrize(("kind", "pairs"), [("mask", False), ("ngram", False), ("mask", True)])
 def test_teacher_and_student_see_the_same_view_each_by_its_own_ids(
-    kind: str, pairs: bool, loaded: LoadedClassifier, dataset: Dataset
+    kind: str, pairs: bool, loaded: TorchClassifier, dataset: Dataset
 ) -> None:
     rows = list(range(48))
     made = two_readers(loaded, dataset, 1, kind, pairs)
@@ -164,35 +166,35 @@ def test_a_text_view_hides_a_tenth_of_the_words_for_every_reader() -> None:
     text = "a great film, 我喜歡"
     hidden = 0
     for seed in range(2000):
-        first, second = text_view(text, kind="mask", masks=["[MASK]", "<m>"], random=np.random.default_rng(seed))
+        first, second = augmented_text(text, kind="mask", masks=["[MASK]", "<m>"], random=np.random.default_rng(seed))
         assert first.replace("[MASK]", "<m>") == second
         hidden += second.count("<m>")
     assert 0.08 < hidden / (7 * 2000) < 0.12  # three words, a comma, three characters
-    assert text_view(" ", kind="mask", masks=["[MASK]"], random=np.random.default_rng(0)) == [" "]
+    assert augmented_text(" ", kind="mask", masks=["[MASK]"], random=np.random.default_rng(0)) == [" "]
 
 
 def test_a_text_ngram_is_a_run_of_words_or_characters() -> None:
     drawn = (np.random.default_rng(seed) for seed in range(300))
-    seen = {text_view("ab, 我c", kind="ngram", masks=[""], random=random)[0] for random in drawn}
+    seen = {augmented_text("ab, 我c", kind="ngram", masks=[""], random=random)[0] for random in drawn}
     assert seen == {"ab", ",", "我", "c", "ab,", ", 我", "我c", "ab, 我", ", 我c", "ab, 我c"}
 
 
-def test_masked_texts_need_a_mask_in_both_vocabularies(loaded: LoadedClassifier, dataset: Dataset) -> None:
+def test_masked_texts_need_a_mask_in_both_vocabularies(loaded: TorchClassifier, dataset: Dataset) -> None:
     content = loaded.tokenizer.json_text.replace("[MASK]", "<m>").replace("[UNK]", "<u>")
     other = replace(loaded, tokenizer=TextTokenizer(content, max_tokens=16))
     plain = encode_rows(loaded, dataset.train)
     for student, teacher in ((loaded, other), (other, loaded)):
         with pytest.raises(ConfigError, match="no token to mask"):
-            TextViewCollator(
+            TextAugmentingCollator(
                 plain, dataset.train, kind="mask", student=student, teacher=teacher, seed=0, epoch=lambda: 0
             )
     paired = replace(dataset.train, pairs=dataset.train.texts)
     with pytest.raises(ConfigError, match="pairs"):
-        TextViewCollator(plain, paired, kind="ngram", student=loaded, teacher=other, seed=0, epoch=lambda: 0)
+        TextAugmentingCollator(plain, paired, kind="ngram", student=loaded, teacher=other, seed=0, epoch=lambda: 0)
 
 
 def test_logits_are_computed_once_and_come_back_equal(
-    loaded: LoadedClassifier, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loaded: TorchClassifier, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = teacher_logits(loaded, "a", dataset.train, folder=tmp_path, bf16=False)
     np.testing.assert_array_equal(first, predict_logits(loaded, dataset.train.texts))
@@ -201,7 +203,7 @@ def test_logits_are_computed_once_and_come_back_equal(
     np.testing.assert_array_equal(first, again)
 
 
-def test_other_weights_or_texts_are_another_key(loaded: LoadedClassifier, dataset: Dataset, tmp_path: Path) -> None:
+def test_other_weights_or_texts_are_another_key(loaded: TorchClassifier, dataset: Dataset, tmp_path: Path) -> None:
     changed = replace(dataset.train, texts=["w1", *dataset.train.texts[1:]])
     for weights, split in (("a", dataset.train), ("b", dataset.train), ("a", changed), ("a", dataset.validation)):
         teacher_logits(loaded, weights, split, folder=tmp_path, bf16=False)
@@ -210,7 +212,7 @@ def test_other_weights_or_texts_are_another_key(loaded: LoadedClassifier, datase
 
 @pytest.mark.parametrize("left", [0, 200])
 def test_a_torn_cache_file_is_computed_again(
-    left: int, loaded: LoadedClassifier, dataset: Dataset, tmp_path: Path
+    left: int, loaded: TorchClassifier, dataset: Dataset, tmp_path: Path
 ) -> None:
     first = teacher_logits(loaded, "a", dataset.train, folder=tmp_path, bf16=False)
     (file,) = tmp_path.glob("*.npy")

@@ -12,14 +12,14 @@ from typing import Any
 from liteft import files
 from liteft.errors import RunError, first_line
 
-__all__ = ["JOURNAL", "Journal"]
+__all__ = ["JOURNAL", "SearchState"]
 
 JOURNAL = "search.json"
 _FORMAT = 1
 _KINDS = ("measured", "probed", "given_up", "refused")
 
 
-class Journal:
+class SearchState:
     """Facts by kind and name, each with a key of what it depends on: where the key is another, it is not known.
 
     Args:

@@ -1,8 +1,8 @@
-"""Views for a teacher and a student that do not read the same tokens: drawn on the text, then read by each.
+"""Augmentation for a teacher and a student that do not read the same tokens: drawn on the text, then read by each.
 
-A view on token ids (views.py) means nothing to a model with another vocabulary. Here words are hidden, or a run of
-them kept, in the text itself; teacher and student each tokenize the result, so that both see the same view by ids of
-their own. Shares and chances are those of views.py.
+Token ids that were changed (augmentation.py) mean nothing to a model with another vocabulary. Here words are masked, or
+a run of them kept, in the text itself; teacher and student each tokenize the result, so that both see the same text by
+ids of their own. Shares and chances are those of augmentation.py.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import numpy as np
 from torch import Tensor
 
 from liteft.data import Split
-from liteft.distillation.views import MASK_TOKENS, MASKED, SHARE, Views
+from liteft.distillation.augmentation import MASK_TOKENS, MASKED, SHARE, Augmentation
 from liteft.errors import ConfigError, option
 from liteft.finetuning.batches import Collator
 from liteft.finetuning.logits import pad_batch
-from liteft.finetuning.model import LoadedClassifier, uses_type_ids
+from liteft.finetuning.model import TorchClassifier, uses_type_ids
 from liteft.tokenization import TextTokenizer
 
-__all__ = ["TEACHER_PREFIX", "TextViewCollator", "text_view"]
+__all__ = ["TEACHER_PREFIX", "TextAugmentingCollator", "augmented_text"]
 
 TEACHER_PREFIX = "teacher_"
 _CHINESE = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f"
@@ -29,8 +29,8 @@ _CHINESE = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f"
 _WORD = re.compile(rf"[{_CHINESE}]|(?:(?![{_CHINESE}])[\w\u0300-\u036f])+|\S")
 
 
-class TextViewCollator(Collator):
-    """Collates a split's rows for the student, about half of them as fresh views, and the same texts for the teacher.
+class TextAugmentingCollator(Collator):
+    """Collates a split's rows for the student, about half of them as fresh copies, and the same texts for the teacher.
 
     A batch holds what Collator's holds, and ``teacher_input_ids``, ``teacher_attention_mask`` and, where the teacher
     uses them, ``teacher_token_type_ids``: int64, shape (texts, longest of the teacher's).
@@ -41,7 +41,7 @@ class TextViewCollator(Collator):
         kind: "mask" or "ngram".
         student: tokenizes for itself.
         teacher: tokenizes for itself; None for a control, which has none.
-        seed: of the views.
+        seed: of the augmentation.
         epoch: tells the current epoch when a batch is made.
 
     Raises:
@@ -53,15 +53,15 @@ class TextViewCollator(Collator):
         plain: Collator,
         split: Split,
         *,
-        kind: Views,
-        student: LoadedClassifier,
-        teacher: LoadedClassifier | None,
+        kind: Augmentation,
+        student: TorchClassifier,
+        teacher: TorchClassifier | None,
         seed: int,
         epoch: Callable[[], int],
     ) -> None:
         super().__init__(plain.encoded, plain.labels, pad_id=plain.pad_id, types=plain.types, extras=plain.extras)
         if kind == "ngram" and split.pairs is not None:
-            raise ConfigError("n-gram views of pairs have no meaning.", accepted={"views": "none, mask"})
+            raise ConfigError("n-gram augmentation has no meaning for pairs.", accepted={"augmentation": "none, mask"})
         self.split = split
         self.kind = kind
         self.seed = seed
@@ -70,7 +70,7 @@ class TextViewCollator(Collator):
         self.masks = [_mask_of(reader.tokenizer) if kind == "mask" else "" for reader in self.readers]
 
     def __call__(self, rows: list[int]) -> dict[str, Tensor]:
-        """Return the batch, with views in the place of some rows."""
+        """Return the batch, with augmented texts in place of some rows."""
         epoch = self.epoch()
         texts: list[list[str]] = [[] for _ in self.readers]
         pairs: list[list[str]] = [[] for _ in self.readers]
@@ -81,12 +81,12 @@ class TextViewCollator(Collator):
                 if source is None:
                     continue
                 text = source[row]
-                views = (
-                    text_view(text, kind=self.kind, masks=self.masks, random=random)
+                augmented = (
+                    augmented_text(text, kind=self.kind, masks=self.masks, random=random)
                     if viewed
                     else [text] * len(self.readers)
                 )
-                for mine, view in zip(chosen, views, strict=True):
+                for mine, view in zip(chosen, augmented, strict=True):
                     mine.append(view)
         batch = super().__call__(rows)
         for place, reader in enumerate(self.readers):
@@ -97,7 +97,7 @@ class TextViewCollator(Collator):
         return batch
 
 
-def text_view(text: str, *, kind: Views, masks: Sequence[str], random: np.random.Generator) -> list[str]:
+def augmented_text(text: str, *, kind: Augmentation, masks: Sequence[str], random: np.random.Generator) -> list[str]:
     """Return one view of a text, written once for each reader.
 
     Args:
@@ -128,6 +128,6 @@ def _mask_of(tokenizer: TextTokenizer) -> str:
             return name
     raise ConfigError(
         "a vocabulary of teacher and student has no token to mask words with.",
-        accepted={"views": "none, ngram"},
-        fix=option("student.views", "ngram"),
+        accepted={"augmentation": "none, ngram"},
+        fix=option("student.augmentation", "ngram"),
     )

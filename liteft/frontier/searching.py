@@ -42,11 +42,11 @@ from liteft.finetuning.tokenizer_files import read_tokenizer
 from liteft.finetuning.trainer import Progress
 from liteft.frontier.budget import Budget
 from liteft.frontier.choosing import choose_winner, compromises, nearest
-from liteft.frontier.journal import JOURNAL, Journal
 from liteft.frontier.loop import Search
 from liteft.frontier.picture import draw
 from liteft.frontier.plan import check_recipe, require_fit
 from liteft.frontier.result import Candidate, Frontier
+from liteft.frontier.state import JOURNAL, SearchState
 from liteft.locks import LOCK, one_writer
 from liteft.report.comparison import describe_machine
 from liteft.run import RUN_FILE, Run
@@ -120,7 +120,7 @@ def _searched(
 ) -> Frontier:
     """Search in a folder that nobody else writes."""
     out = context.out
-    journal = _open_journal(out)
+    state = _open_state(out)
     opened, trained = _open(teacher, dataset, recipe, context)
     loaded = opened.loaded
     require_fit(recipe, loaded.config, loaded.settings, loaded.tokenizer)
@@ -132,7 +132,7 @@ def _searched(
         dataset=dataset,
         recipe=recipe,
         context=context,
-        journal=journal,
+        state=state,
         machine=machine,
         show_check=not trained,
         trust=trust,
@@ -143,27 +143,27 @@ def _searched(
     if found.winner is None:
         _remove_earlier_winner(out / "artifact", context)
     else:
-        _copy_winner(found.winner, out / "artifact", journal)
+        _copy_winner(found.winner, out / "artifact", state)
     found = _drawn(found, out / "frontier.png", context)
-    journal.write(found.to_dict())
+    state.write(found.to_dict())
     return found
 
 
-def _open_journal(out: Path) -> Journal:
-    """Return the folder's journal; refuse a folder whose artifact is not a search's, or holds more than that."""
+def _open_state(out: Path) -> SearchState:
+    """Return the folder's state; refuse a folder whose artifact is not a search's, or holds more than that."""
     for half in out.glob(f".{JOURNAL}.*.tmp"):
         half.unlink()
-    journal = Journal(out)
+    state = SearchState(out)
     artifact = out / "artifact"
     if artifact.exists():
         stored = artifact / MANIFEST
-        if not stored.is_file() or files.sha256_file(stored) not in journal.winners:
+        if not stored.is_file() or files.sha256_file(stored) not in state.winners:
             raise RunError(
                 f"{artifact} exists, and no search in {out} wrote it.",
                 fix=[option("out", "NEW_FOLDER"), f"move {artifact} elsewhere; what lies beside it is used again"],
             )
         require_replaceable(artifact)
-    return journal
+    return state
 
 
 def _open(teacher: Run | str | Path, dataset: Dataset, recipe: Recipe, context: RunContext) -> tuple[Teacher, bool]:
@@ -191,7 +191,7 @@ def _quality(teacher: Teacher, dataset: Dataset, fingerprint: str, name: str) ->
     split = dataset.split(name)
     assert split.labels is not None
     logits = predict_logits(teacher.loaded, split.texts, split.pairs)
-    return dataset.task.score(logits, split.labels, foreign=split.foreign)[metric]
+    return dataset.task.score(logits, split.labels, unseen_label=split.unseen_label)[metric]
 
 
 def _concluded(searching: Search, budget: Budget, fingerprint: str) -> Frontier:
@@ -223,11 +223,11 @@ def _tested(searching: Search, winner: Candidate, fingerprint: str) -> dict[str,
     if split is None or split.labels is None or not len(split):
         return None
     logits = searching.tested(winner)
-    task, foreign = dataset.task, split.foreign
+    task, unseen_label = dataset.task, split.unseen_label
     return {
         "texts": len(split),
-        "winner": task.score(logits, split.labels, foreign=foreign)[metric],
-        "winner_interval": list(task.intervals(logits, split.labels, foreign=foreign)[metric]),
+        "winner": task.score(logits, split.labels, unseen_label=unseen_label)[metric],
+        "winner_interval": list(task.intervals(logits, split.labels, unseen_label=unseen_label)[metric]),
         "teacher": _quality(searching.teacher, dataset, fingerprint, "test"),
     }
 
@@ -239,13 +239,13 @@ def _remove_earlier_winner(target: Path, context: RunContext) -> None:
         context.tell(f"{target} removed: it was the winner of an earlier budget")
 
 
-def _copy_winner(winner: Candidate, target: Path, journal: Journal) -> None:
+def _copy_winner(winner: Candidate, target: Path, state: SearchState) -> None:
     """Copy the winner to OUT/artifact, where it does not lie there already."""
     assert winner.path is not None
     manifest = (winner.path / MANIFEST).read_bytes()
     if (target / MANIFEST).is_file() and (target / MANIFEST).read_bytes() == manifest:
         return
-    journal.note_winner(hashlib.sha256(manifest).hexdigest())
+    state.note_winner(hashlib.sha256(manifest).hexdigest())
     with files.writing_folder(target, kind=ArtifactError) as folder:
         shutil.copytree(winner.path, folder, dirs_exist_ok=True)
 

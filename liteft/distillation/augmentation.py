@@ -1,10 +1,10 @@
-"""Views: a text, changed a little, that the teacher labels anew.
+"""Augmentation: a text, changed a little, that the teacher labels anew.
 
 A teacher can label any text, so a small training set need not limit a student. "mask" hides each word with
 probability 0.1; "ngram" keeps a random run of words. A view is drawn from (seed, epoch, row) alone, so a run that
 is resumed sees the same ones. Half of the rows of a batch stay as they are.
 
-Source: Tang et al. 2019, section 3.3 (masking, n-gram sampling), arXiv:1903.12136; fresh views and a teacher that
+Source: Tang et al. 2019, section 3.3 (masking, n-gram sampling), arXiv:1903.12136; fresh copies and a teacher that
 sees the same ones: Beyer et al. 2022, section 3.1, arXiv:2106.05237.
 """
 
@@ -22,22 +22,22 @@ from liteft.finetuning.batches import Collator
 from liteft.finetuning.logits import pad_batch
 from liteft.tokenization import TextTokenizer
 
-__all__ = ["MASKED", "MASK_TOKENS", "SHARE", "ViewCollator", "Views", "view_of"]
+__all__ = ["MASKED", "MASK_TOKENS", "SHARE", "Augmentation", "AugmentingCollator", "augmented"]
 
-Views = Literal["mask", "ngram"]
+Augmentation = Literal["mask", "ngram"]
 SHARE = 0.5
 MASKED = 0.1
 MASK_TOKENS = ("[MASK]", "<mask>", "[UNK]", "<unk>")
 
 
-class ViewCollator(Collator):
-    """Collates a split's rows, about half of them as fresh views.
+class AugmentingCollator(Collator):
+    """Collates a split's rows, about half of them as fresh copies.
 
     Args:
         plain: the rows as they are.
         kind: "mask" or "ngram".
         tokenizer: knows which tokens begin a word.
-        seed: of the views.
+        seed: of the augmentation.
         epoch: tells the current epoch when a batch is made.
 
     Raises:
@@ -46,7 +46,7 @@ class ViewCollator(Collator):
     """
 
     def __init__(
-        self, plain: Collator, *, kind: Views, tokenizer: TextTokenizer, seed: int, epoch: Callable[[], int]
+        self, plain: Collator, *, kind: Augmentation, tokenizer: TextTokenizer, seed: int, epoch: Callable[[], int]
     ) -> None:
         super().__init__(plain.encoded, plain.labels, pad_id=plain.pad_id, types=plain.types, extras=plain.extras)
         self.kind = kind
@@ -54,24 +54,24 @@ class ViewCollator(Collator):
         self.epoch = epoch
         if tokenizer.count([""])[0] != 2:
             raise ConfigError(
-                "views need a tokenizer that puts a special token at either end of a text, as encoders have.",
-                accepted={"views": "none"},
-                fix=option("student.views", "none"),
+                "augmentation needs a tokenizer that puts a special token at either end of a text, as encoders have.",
+                accepted={"augmentation": "none"},
+                fix=option("student.augmentation", "none"),
             )
         mask = next((found for name in MASK_TOKENS if (found := tokenizer.token_id(name)) is not None), None)
         if kind == "mask" and mask is None:
             raise ConfigError(
                 "the vocabulary has no token to mask words with.",
-                accepted={"views": "none, ngram"},
-                fix=option("student.views", "none"),
+                accepted={"augmentation": "none, ngram"},
+                fix=option("student.augmentation", "none"),
             )
         if kind == "ngram" and plain.encoded.type_ids.any():
-            raise ConfigError("n-gram views of pairs have no meaning.", accepted={"views": "none, mask"})
+            raise ConfigError("n-gram augmentation has no meaning for pairs.", accepted={"augmentation": "none, mask"})
         self.mask_id = -1 if mask is None else mask
         self.continues = tokenizer.continuations()
 
     def __call__(self, rows: list[int]) -> dict[str, Tensor]:
-        """Return the batch, with views in the place of some rows."""
+        """Return the batch, with augmented texts in place of some rows."""
         epoch = self.epoch()
         ids, type_ids = [], []
         for row in rows:
@@ -79,7 +79,7 @@ class ViewCollator(Collator):
             text = self.encoded[row]
             plain, types = text.ids, text.type_ids
             if random.random() < SHARE:
-                plain, types = view_of(
+                plain, types = augmented(
                     plain, types, kind=self.kind, mask_id=self.mask_id, continues=self.continues, random=random
                 )
             ids.append(plain)
@@ -89,11 +89,11 @@ class ViewCollator(Collator):
         return batch | pad_batch(encoded, range(len(ids)), pad_id=self.pad_id, types=self.types)
 
 
-def view_of(
+def augmented(
     ids: np.ndarray,
     type_ids: np.ndarray,
     *,
-    kind: Views,
+    kind: Augmentation,
     mask_id: int,
     continues: np.ndarray,
     random: np.random.Generator,
