@@ -1,11 +1,11 @@
-"""What annotation tools export: rows that hold more than a text and a label, told by their columns.
+"""Exports of annotation tools: rows with more than a text and a label, recognised by their columns.
 
     Prodigy        text, label, answer; or options, accept, answer
     Label Studio   data, annotations (JSON); or its columns beside annotation_id (CSV, JSON-MIN)
     Argilla        fields, responses; annotation, status; or QUESTION.responses (the hub's form)
 
-Each reader turns rows into plain ones and says in a note what was left out. Doccano's lists of labels and spaCy's
-`cats` need no reader: they are read as labels.
+Each reader turns rows into plain ones and records in a note what was left out. Doccano's lists of labels and spaCy's
+`cats` need no reader of their own: they are read as labels.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ Row = dict[str, Any]
 _ANSWERS = ("accept", "reject", "ignore")
 _STUDIO_COLUMNS = ("id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time")
 _DONE = ("submitted", "validated", None)
-_STATES = ("default", "edited", "validated", "discarded")  # of Argilla 1
+_STATES = ("default", "edited", "validated", "discarded")  # Argilla 1
 
 
 @dataclass
 class _Read:
-    """Rows of one table, read by one of the readers.
+    """The rows of one table, as one of the readers returns them.
 
     Attributes:
-        rows: place -> plain row, in order.
-        label: the column that holds the label; None where columns decide.
+        rows: (place, plain row), in order.
+        label: the column that contains the label; None to choose it by the column names.
         notes: what was left out and why.
     """
 
@@ -51,14 +51,14 @@ Reader = Callable[[list[tuple[int, Row]], str], _Read]
 
 
 def annotated(source: Source, label: str | Sequence[str] | None) -> tuple[Source, str | None]:
-    """Return a source with exports of annotation tools as plain tables, and the column of the label, if they know it.
+    """Return a source with tools' exports as plain tables, and the label's column if the export determines it.
 
     Args:
-        source: opened.
-        label: what the caller names; "answer" there says that the column is the label, and no export.
+        source: the opened source.
+        label: the column that the caller named; "answer" means that this column is the label, not part of an export.
 
     Raises:
-        DataError: an export of another task or shape, or without a single answer.
+        DataError: the export is of another task, has another shape or contains no answer.
     """
     splits: dict[str, list[Table]] = {}
     notes = list(source.notes)
@@ -153,7 +153,7 @@ def _prodigy_binary(rows: list[tuple[int, Row]], source: str) -> _Read:  # noqa:
 
 
 def _joined(rows: list[tuple[int, Row]], label: str, notes: list[str]) -> list[tuple[int, Row]]:
-    """Return rows of one text and several labels as one row with a list, if there are any such."""
+    """Merge the rows of a text that was accepted for several labels into one row with a list of labels."""
     groups: defaultdict[Any, list[tuple[int, Row]]] = defaultdict(list)
     for place, row in rows:
         groups[row.get("text")].append((place, row))
@@ -168,7 +168,7 @@ def _joined(rows: list[tuple[int, Row]], label: str, notes: list[str]) -> list[t
 
 
 def _prodigy_choice(rows: list[tuple[int, Row]], source: str) -> _Read:  # noqa: ARG001
-    """Read rows that offer options, of which some were chosen."""
+    """Read rows with options, some of which were chosen."""
     notes: list[str] = []
     kept = []
     for place, row in rows:
@@ -221,7 +221,7 @@ def _label_studio(rows: list[tuple[int, Row]], source: str) -> _Read:
 
 
 def _label_studio_table(rows: list[tuple[int, Row]], source: str) -> _Read:  # noqa: ARG001
-    """Read the tool's CSV and JSON-MIN: a row an annotation, choices as a string or as {"choices": [...]}."""
+    """Read CSV and JSON-MIN exports: one row per annotation, choices as a string or as {"choices": [...]}."""
     notes: list[str] = []
     plain = [(place, _without(row, _STUDIO_COLUMNS)) for place, row in rows]
     listed = {name for _, row in plain for name, value in row.items() if is_list(_choices(value))}
@@ -248,7 +248,7 @@ def _argilla(rows: list[tuple[int, Row]], source: str) -> _Read:
 
 
 def _argilla_flat(rows: list[tuple[int, Row]], source: str) -> _Read:
-    """Read the hub's form: a column of responses and one of their states for each question."""
+    """Read the hub's form: for each question, a column of responses and a column of their states."""
     plain = []
     for place, row in rows:
         answers = {}
@@ -283,7 +283,7 @@ def _questions(rows: Iterable[tuple[int, Row, Mapping[str, list[Any]]]], source:
 
 
 def _argilla_old(rows: list[tuple[int, Row]], source: str) -> _Read:  # noqa: ARG001
-    """Read records of Argilla 1: an annotation and a status each."""
+    """Read records of Argilla 1, each with an annotation and a status."""
     notes: list[str] = []
     kept = []
     for place, row in rows:
@@ -309,7 +309,7 @@ def _agreed(answers: list[Any]) -> Any:
 def _unwrapped(
     rows: list[tuple[int, Row]], name: str, notes: list[str], *, several: bool = False
 ) -> list[tuple[int, Row]]:
-    """Return lists of one as the one, where all are such."""
+    """Replace lists by their only element if every list has exactly one."""
     if several or any(len(_as_list(row.get(name))) != 1 for _, row in rows):
         return rows
     notes.append(worded("each text has one label", option("task", "multi_label", note=" if it may have several")))

@@ -1,4 +1,4 @@
-"""What a caller of the loader says, checked before anything is opened."""
+"""The loader's arguments, checked before anything is opened."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["check_arguments", "known_names", "known_task", "one_name"]
 
 
 def check_arguments(*, label: Any, seed: Any, **texts: Any) -> None:
-    """Raise ConfigError for a column, an encoding or the like that is no string; ``label`` may be several."""
+    """Raise ConfigError for a column name, encoding or the like that is not a string; ``label`` may be a list."""
     if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
         raise ConfigError(f"seed is {seed!r}.", accepted={"seed": "a whole number, 0 or above"}, fix=option("seed", 0))
     for name, value in texts.items():
@@ -32,7 +32,7 @@ def check_arguments(*, label: Any, seed: Any, **texts: Any) -> None:
 
 
 def known_names(given: str | Sequence[str] | None) -> tuple[str, ...] | None:
-    """Return names of labels as a tuple. Raises ConfigError for fewer than two, one twice, or no strings."""
+    """Return label names as a tuple. Raises ConfigError for fewer than two, duplicates or non-strings."""
     if given is None:
         return None
     listed = given.split(",") if isinstance(given, str) else given
@@ -47,7 +47,7 @@ def known_names(given: str | Sequence[str] | None) -> tuple[str, ...] | None:
 
 
 def known_task(task: str | None, separator: str | None) -> Task | None:
-    """Return the task. Raises ConfigError where there is none of that name, or it does not fit the separator."""
+    """Return the task. Raises ConfigError if its name is unknown or it does not go with the separator."""
     found = task_asked(task)
     if separator is not None and (not separator or (found is not None and not found.several)):
         raise ConfigError(
@@ -58,5 +58,5 @@ def known_task(task: str | None, separator: str | None) -> Task | None:
 
 
 def one_name(label: str | Sequence[str]) -> str:
-    """Return the name of a single label column, which may stand in a list."""
+    """Return the name of a single label column, which may be given in a list."""
     return label if isinstance(label, str) else label[0]

@@ -1,6 +1,6 @@
-"""Reading Arrow files, as ``save_to_disk`` and feather write them, and the names of classes in a schema.
+"""Reading Arrow files, as written by ``save_to_disk`` and feather, and the class names in a schema.
 
-pyarrow is imported when a file is opened and not before.
+pyarrow is imported only when a file is opened.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BATCH = 1024
 
 @dataclass(frozen=True)
 class ArrowFile:
-    """An Arrow file, in the stream or the file form.
+    """An Arrow file, in the stream or the file format.
 
     Attributes:
         path: the file.
@@ -41,7 +41,7 @@ class ArrowFile:
         """Read a file's schema.
 
         Raises:
-            DataError: missing, or no Arrow file, or two columns of one name.
+            DataError: the file is missing or is not an Arrow file, or two columns have the same name.
             MissingExtraError: pyarrow is not installed.
         """
         head = head_of(path)
@@ -62,7 +62,7 @@ class ArrowFile:
         """Yield (row counted from 1, column -> value) from row ``start`` (counted from 0) on; None takes all columns.
 
         Raises:
-            DataError: a damaged file.
+            DataError: the file is damaged.
         """
         row = 0
         try:
@@ -80,7 +80,7 @@ class ArrowFile:
 
 
 def schema_names(schema: Any) -> dict[str, tuple[str, ...]]:
-    """Return the names of classes by column, from what the hub's packages leave in a schema's metadata."""
+    """Return the class names by column, from the metadata that the hub's packages leave in a schema."""
     try:
         content = json.loads((schema.metadata or {})[b"huggingface"])
         found: Mapping[str, tuple[str, ...]] = feature_names(content["info"]["features"])
@@ -116,12 +116,12 @@ def _batches(reader: Any) -> Iterator[Any]:
 
 
 def without_pyarrow(path: Path, kind: str) -> MissingExtraError:
-    """Return the error of a file that pyarrow alone could read; ``kind`` is "a parquet" or "an Arrow"."""
+    """Return the error for a file that only pyarrow can read; ``kind`` is "a parquet" or "an Arrow"."""
     return MissingExtraError(f"{path} is {kind} file, and pyarrow is not installed.", fix=install_hint("parquet"))
 
 
 def unreadable(path: Path, form: str, error: Exception) -> DataError:
-    """Return the error of a file that pyarrow cannot read as ``form``, in the first line of its words."""
+    """Return the error for a file that pyarrow cannot read as ``form``, with the first line of pyarrow's message."""
     first = str(error).strip().splitlines()
     return DataError(
         f"{path} cannot be read as {form}: {first[0] if first else type(error).__name__}.",

@@ -1,4 +1,4 @@
-"""What a single cell is: missing, blank, or a zero or a one however it is spelt."""
+"""What a single cell is: missing, blank, or a 0 or 1 in any spelling."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def is_missing(value: Any) -> bool:
 
 
 def is_empty(value: Any) -> bool:
-    """Return True for a missing value and for a text without any character."""
+    """Return True for a missing value and for the empty string."""
     return is_missing(value) or (isinstance(value, str) and not value)
 
 
 def is_blank(value: Any) -> bool:
-    """Return True for a missing text and for one of nothing but white space and invisible marks."""
+    """Return True for a missing text and for one with only white space and invisible characters."""
     if type(value) is not str:
         return is_missing(value)
     stripped = value.strip()
@@ -36,12 +36,12 @@ def is_blank(value: Any) -> bool:
 
 
 def is_list(value: Any) -> bool:
-    """Return True for what holds several labels of a text: lists, tuples, sets and arrays."""
+    """Return True for collections that can hold several labels: lists, tuples, sets and arrays."""
     return isinstance(value, list | tuple | set | frozenset) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
 def bit(value: Any) -> int | None:
-    """Return 0 or 1 for a zero or a one written as a number, a truth value or text, and None for all else."""
+    """Return 0 or 1 for a value that means it, as a number, a bool or text, and None for anything else."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, str):

@@ -1,12 +1,12 @@
 """Looking at a data set before anything is trained on it.
 
-The check counts what makes results worse or untrue: texts that are cut, empty or endless, duplicates, one
-text under two labels, texts that stand in two splits, labels too rare to learn, labels that training never
-shows. It judges nothing away: what cannot be trained on was refused by the loader, and the rest is the
-caller's to know.
+The check counts what makes results worse or untrustworthy: texts that are truncated, empty or excessively long,
+duplicates, one text under two labels, texts that are in two splits, labels too rare to learn, and labels that
+training never sees. It removes nothing: the loader has already refused what cannot be trained on, and the rest is
+for the caller to decide.
 
-Duplicates are exact. For contradictions and leaks between splits, texts count as equal when they differ in
-case, white space and compatibility characters only; a text that is part of another one is not found.
+Duplicates are exact. For contradictions and leaks between splits, texts count as equal when they differ only in
+case, white space and compatibility characters; a text that is part of another is not found.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def check_dataset(dataset: Dataset, *, tokenizer: TextTokenizer | None = None, r
 
     Args:
         dataset: the data.
-        tokenizer: counts lengths in tokens and knows where texts are cut; None counts words.
+        tokenizer: counts lengths in tokens and knows where texts are truncated; None counts words.
         rare: labels with fewer training rows than this are reported.
 
     Returns:
@@ -96,7 +96,7 @@ def _unlabelled(dataset: Dataset, split: Split) -> int:
 
 
 def _contradictions(split: Split, keys: list[str]) -> tuple[int, tuple[str, str] | None]:
-    """Return how many rows have a text that stands under other labels too, and the places of two of them."""
+    """Return how many rows have a text that also occurs under other labels, and the places of two of them."""
     if split.labels is None or len(set(keys)) == len(keys):
         return 0, None
     repeated = {key for key, count in Counter(keys).items() if count > 1}

@@ -1,7 +1,7 @@
-"""Which columns hold the text, its pair and the label: named by the caller, or guessed where only one fits.
+"""Which columns contain the text, its pair and the label: named by the caller, or guessed if only one fits.
 
-A guess is made from a short list of names that data sets use, and is always told. Where two would do, or
-none, the columns are shown and the caller chooses.
+Guesses come from a short list of names that data sets use, and are always reported. If two columns fit, or
+none, the error shows the columns and the caller chooses.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ _PAIRS = (
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns that are read.
+    """The names of the columns that are read.
 
     Attributes:
         text: the text, or the first of a pair.
         pair: the second text; None without pairs.
-        label: the label; None where labels are not wanted.
-        guessed: parts that nobody named: "text", "pair", "label".
+        label: the label; None if labels are not wanted.
+        guessed: the parts that the caller did not name: "text", "pair", "label".
     """
 
     text: str
@@ -104,18 +104,17 @@ def choose_columns(
     """Return the columns to read.
 
     Args:
-        columns: what the source has.
+        columns: the columns of the source.
         source: its name, for messages.
         text: column of the text; None to guess.
-        pair: column of the second text; None to guess, "" for no pairs whatever the columns are called.
+        pair: column of the second text; None to guess, "" for no pairs, whatever the columns are called.
         label: column of the label; None to guess.
-        labelled: False where no label is wanted: none is looked for.
+        labelled: False to look for no label.
         hint: another thing to try when a column is missing.
         looks: what the columns look like, for better hints.
 
     Raises:
-        DataError: a column that does not exist, or that would have to be guessed and cannot, or one column
-            in two parts.
+        DataError: a column does not exist, or cannot be guessed, or is named for two parts.
     """
     guessed: list[str] = []
     for name, part in ((text, "text"), (pair, "pair"), (label if labelled else None, "label")):
@@ -150,7 +149,7 @@ def choose_columns(
 
 
 def find_column(columns: Sequence[str], name: str, part: str, source: str, hint: str | None = None) -> str:
-    """Return ``name`` if it is a column. Raises DataError, with the closest name, if it is not."""
+    """Return ``name`` if it is a column; otherwise raise DataError with the closest name."""
     if name in columns:
         return name
     near = closest(name, columns)
@@ -163,7 +162,7 @@ def find_column(columns: Sequence[str], name: str, part: str, source: str, hint:
 
 
 def second_texts(columns: Sequence[str], chosen: Columns, looks: Looks) -> list[str]:
-    """Return the columns that are not read and look like a second text, by name or by what they hold."""
+    """Return the columns that are not read but look like a second text, by name or by content."""
     known = {second for _, second in _PAIRS} | set(_SECOND)
     unused = [name for name in columns if name not in chosen.names]
     named = [name for name in unused if name.casefold() in known and name in looks.strings]

@@ -1,6 +1,6 @@
-"""Opening a file's bytes, compressed or not: .gz, .bz2, .xz, and .zip with a single file in it.
+"""Opening a file's bytes, compressed or not: .gz, .bz2, .xz, and .zip with a single file.
 
-Content streams: nothing is unpacked to disk or held whole.
+The content is streamed: nothing is unpacked to disk or held in memory as a whole.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _NO_DATA = ("__MACOSX/", ".")
 
 
 def inner_name(path: Path) -> Path:
-    """Return the path as it would be called unpacked: a.csv for a.csv.gz, and for a.zip with a.csv in it.
+    """Return the path under its uncompressed name: a.csv for a.csv.gz, and for a.zip that contains a.csv.
 
     Raises:
-        DataError: a zip that holds no file, or several.
+        DataError: a zip that contains no file, or several.
     """
     suffix = path.suffix.casefold()
     if suffix not in COMPRESSED:
@@ -41,7 +41,7 @@ def open_bytes(path: Path) -> IO[bytes]:
     """Open a file's content for reading.
 
     Raises:
-        DataError: a zip that holds no file, or several, or is none.
+        DataError: a zip that contains no file, or several, or is not a zip file.
         OSError: it cannot be parsed.
     """
     suffix = path.suffix.casefold()
@@ -61,7 +61,7 @@ def _opened_member(path: Path) -> Any:
     with zipfile.ZipFile(path) as archive:  # the member keeps the file open
         try:
             return archive.open(name)
-        except RuntimeError as error:  # a password
+        except RuntimeError as error:  # it needs a password
             raise DataError(f"{path} cannot be read: {error}.", fix="unpack it first") from None
 
 

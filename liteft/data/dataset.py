@@ -1,10 +1,10 @@
-"""What a data set is, once it is read: named splits of texts and labels as arrays.
+"""A data set in memory: named splits of texts, with labels as arrays.
 
-Everything past this module works on `Dataset` and never sees a file, a column or a label's spelling again.
-The labels are those of the training split, in a fixed order; a label that only another split carries is
-*unseen*: its rows stay, with -1 for a label, and count as wrong. Each row remembers where it came from, so
-that a check or an error can name file and line. A data set is a value: it does not change, and
-`fingerprint` says whether two are the same.
+Everything after loading works on `Dataset` and never sees a file, a column or a label's spelling again.
+The labels are those of the training split, in a fixed order; a label that occurs only in another split is
+*unseen*: its rows stay, with the label -1, and count as wrong. Each row knows where it came from, so
+that a check or an error can name the file and line. A data set is a value: it does not change, and
+`fingerprint` tells whether two are the same.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Provenance:
     """Where the rows of a split came from.
 
     Attributes:
-        sources: names of the files (or of objects in memory).
+        sources: names of the files, or of the objects in memory.
         source: index into ``sources``, int32, shape (texts,).
         rows: line in a text file, row in anything else, counted from 1; int64, shape (texts,).
         unit: what ``rows`` counts: "line" or "row".
@@ -60,11 +60,11 @@ class Provenance:
     unit: str = "row"
 
     def where(self, index: int) -> str:
-        """Return, say, "reviews.csv, line 17" for one text."""
+        """Return the place of one text, such as "reviews.csv, line 17"."""
         return f"{self.sources[int(self.source[index])]}, {self.unit} {int(self.rows[index])}"
 
     def places(self, indices: Sequence[int], *, most: int = 3) -> str:
-        """Return, say, "reviews.csv, lines 3, 17, 20 and 12 more" for some of the texts."""
+        """Return the places of some texts, such as "reviews.csv, lines 3, 17, 20 and 12 more"."""
         if len(indices) == 1:
             return self.where(indices[0])
         source = int(self.source[indices[0]])
@@ -85,17 +85,17 @@ class Split:
     Attributes:
         name: "train", "validation", "test" or an extra's own name.
         texts: the texts, or the first text of each pair.
-        pairs: the second texts, as many; None where the task has no pairs.
-        labels: single label: int64, shape (texts,), -1 where the training split lacks the label;
+        pairs: the second texts, one per text; None if the task has no pairs.
+        labels: single label: int64, shape (texts,), -1 for a label that the training split lacks;
             multi-label: bool, shape (texts, labels); None: unlabelled.
-        unseen_label: bool, shape (texts,): the row carries a label that the training split lacks, and counts as
-            wrong; None: no row does.
+        unseen_label: bool, shape (texts,): True for rows with a label that the training split lacks, which count as
+            wrong; None if there are none.
         provenance: where the rows came from; None for splits made by hand.
-        label_names: what the labels are indices into, or columns of: those of the data set that has the split; None
-            for splits made by hand.
+        label_names: the names that ``labels`` are indices into, or columns of: those of the split's data set; None for
+            splits made by hand.
 
     Raises:
-        DataError: the lengths differ, or there are fewer names than labels.
+        DataError: the lengths differ, or there are fewer label names than labels.
     """
 
     name: str
@@ -175,14 +175,13 @@ class Dataset:
 
     Attributes:
         name: for reports; the file's or folder's name.
-        task: what a label means; its name, "single_label" or "multi_label", does as well, and equals it.
+        task: what a label means; its name, "single_label" or "multi_label", is accepted too and compares equal.
         labels: label names; a label's index is its class.
-        splits: by name; their labels are indices into, or columns of, this data set's, whatever they said before.
-            "train", "validation" and "test" have a meaning, all others are extras: scored,
+        splits: by name; their labels are indices into, or columns of, ``labels`` of this data set, whatever their
+            ``label_names`` were. "train", "validation" and "test" have a meaning; all others are extras: scored,
             never trained on.
-        unseen: split -> label that the training split lacks -> rows that carry it.
-        notes: what the loader decided by itself (columns guessed, splits made, rows dropped), one line
-            each.
+        unseen: split -> label that the training split lacks -> number of rows with it.
+        notes: what the loader decided on its own (columns guessed, splits made, rows dropped), one line each.
     """
 
     name: str
@@ -211,12 +210,12 @@ class Dataset:
 
     @property
     def validation(self) -> Split:
-        """The split that choices are made on. Raises DataError when there is none."""
+        """The split on which choices are made. Raises DataError when there is none."""
         return self.split("validation")
 
     @property
     def test(self) -> Split:
-        """The split that is read once, at the end. Raises DataError when there is none."""
+        """The split that is scored once, at the end. Raises DataError when there is none."""
         return self.split("test")
 
     @property
@@ -247,7 +246,7 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over task, labels and every text, pair and label of every split: 64 hexadecimal digits."""
+        """SHA-256 of the task, the labels and every text, pair and label of every split: 64 hexadecimal digits."""
         digest = hashlib.sha256()
         _add(digest, [self.task, *self.labels])
         for name in sorted(self.splits):
@@ -264,7 +263,7 @@ class Dataset:
 
 
 def _add(digest: Any, texts: Iterable[str] | None) -> None:
-    """Feed texts with their lengths, so that no two lists give the same bytes."""
+    """Hash texts with their lengths, so that different lists never give the same bytes."""
     if texts is None:
         digest.update(b"\xff" * 8)
         return

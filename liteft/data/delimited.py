@@ -1,9 +1,9 @@
-"""Reading csv and tsv: the first line names the columns, every other record has as many fields.
+"""Reading csv and tsv: the first line names the columns, and every other record has as many fields.
 
-Python's csv module does the parsing, in its strict form: a quote that is never closed, a row with a field
-too many are errors that name the line, where the lenient form would glue rows together in silence.
-Tab-separated files come in two kinds, with quoting and without (GLUE's): which of them a file is shows in
-its quotes, see `_has_quoting`.
+Python's csv module does the parsing, in its strict form: an unclosed quote or an extra field is
+an error that names the line, where the lenient form would silently merge rows.
+Tab-separated files come with and without quoting (GLUE's are without); `_has_quoting` tells which from a file's
+quotes.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class Delimited:
 
     Attributes:
         path: the file.
-        encoding: what it is read with.
-        delimiter: one character.
-        quoting: False where quotes are plain characters.
-        columns: the names in the first line, white space around them taken off.
-        told: the line before says "sep=;", as Excel writes it.
+        encoding: the encoding it is read with.
+        delimiter: a single character.
+        quoting: False if quotes are ordinary characters.
+        columns: the names in the first line, without surrounding white space.
+        told: True if a line "sep=;" comes before the names, as Excel writes it.
     """
 
     path: Path
@@ -51,16 +51,16 @@ class Delimited:
 
     @classmethod
     def open(cls, path: Path, *, encoding: str | None = None, delimiter: str | None = None) -> Delimited:
-        """Look at a file: its encoding, delimiter, quoting and columns.
+        """Detect a file's encoding, delimiter, quoting and columns.
 
         Args:
             path: the file.
             encoding: None for UTF-8 or what the byte-order mark says.
-            delimiter: None for what a first line "sep=;" says; else the tab in ``.tsv`` and ``.tab`` and the
-                comma in others, or where the first line has none, the comma, tab, semicolon or bar that it has.
+            delimiter: None to take it from a first line "sep=;"; without one, tab in ``.tsv`` and ``.tab`` files and
+                comma in others; if the first line has none of it, the comma, tab, semicolon or bar that it does have.
 
         Raises:
-            DataError: no text, empty, or two columns of one name.
+            DataError: the file is not text or is empty, or two columns have the same name.
             ConfigError: the delimiter is not one character.
         """
         encoding = text_encoding(path, encoding)
@@ -90,11 +90,10 @@ class Delimited:
         return cls(path, encoding, delimiter, quoting, columns, told)
 
     def rows(self, *, start: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield (line on which the row begins, column -> text), from row ``start`` (counted from 0) on.
+        """Yield (line on which the row starts, column -> text), from row ``start`` (counted from 0) on.
 
         Raises:
-            DataError: a row with another number of fields, a quote that is never closed, what
-                ``text_lines`` raises.
+            DataError: a row has the wrong number of fields or an unclosed quote, or ``text_lines`` raises it.
         """
         records = self._records()
         next(records)
@@ -106,7 +105,7 @@ class Delimited:
                 yield line, dict(zip(self.columns, fields, strict=True))
 
     def _records(self) -> Iterator[tuple[int, list[str]]]:
-        # The limit is the process's own; it is only ever raised, so that no other reader fails for us.
+        # The limit is global to the process; it is only ever raised, so that no other reader fails because of it.
         csv.field_size_limit(max(csv.field_size_limit(), MAX_FIELD))
         lines = text_lines(self.path, encoding=self.encoding, newline="")
         before = sum(1 for _ in islice(lines, int(self.told)))
@@ -155,7 +154,7 @@ class Delimited:
 
 
 def check_names(columns: tuple[str, ...], source: str) -> None:
-    """Raise DataError when two columns have one name."""
+    """Raise DataError if two columns have the same name."""
     twice = [name for name, count in Counter(columns).items() if count > 1]
     if twice:
         raise DataError(
@@ -166,7 +165,7 @@ def check_names(columns: tuple[str, ...], source: str) -> None:
 
 
 def _likely(path: Path, encoding: str, delimiters: str) -> str:
-    """Return the first delimiter that the first line has, and the first of all where it has none."""
+    """Return the first of ``delimiters`` that occurs in the first line, or the first of all if none does."""
     first = next(text_lines(path, encoding=encoding, newline=""), "")
     for delimiter in delimiters:
         if len(next(csv.reader([first], delimiter=delimiter), [])) > 1:
@@ -175,11 +174,10 @@ def _likely(path: Path, encoding: str, delimiters: str) -> str:
 
 
 def _has_quoting(path: Path, encoding: str) -> bool:
-    """Return whether quotes in a tab-separated file have a meaning.
+    """Return whether a tab-separated file uses quoting.
 
-    They have none when every line has as many tabs as the first (so no field needs quotes) and some field
-    begins with a quote without being a well-formed quoted field: '"No," she said', as GLUE's files hold
-    them.
+    It does not when every line has as many tabs as the first (so no field needs quotes) and some field starts
+    with a quote without being a well-formed quoted field: '"No," she said', as in GLUE's files.
     """
     tabs, plain = -1, False
     for line in text_lines(path, encoding=encoding, newline=""):

@@ -1,4 +1,4 @@
-"""What the data check found: by split, as plain data, and as text with what deserves attention."""
+"""What the data check found, per split: as plain data, and as text with what deserves attention."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class SplitCheck:
     Attributes:
         name: the split.
         rows: number of texts.
-        labels: label -> rows that carry it, in the order of classes; None without labels.
+        labels: label -> number of rows with it, in the order of classes; None without labels.
         unlabelled: multi-label rows without any label.
-        unseen: label that the training split lacks -> rows.
-        lengths: of its texts.
+        unseen: label that the training split lacks -> number of rows.
+        lengths: the lengths of its texts.
         empty: rows without a visible character.
-        endless: place -> length of texts of over 10,000 tokens or 50,000 characters, at most 20.
-        duplicates: rows whose exact text stands in an earlier row of the split.
-        contradictions: rows whose text stands under other labels, too.
+        endless: place -> length of texts with over 10,000 tokens or 50,000 characters, at most 20.
+        duplicates: rows whose exact text occurs in an earlier row of the split.
+        contradictions: rows whose text also occurs under other labels.
         contradiction_example: places of two of them, or None.
     """
 
@@ -53,13 +53,13 @@ class SplitCheck:
 
 @dataclass(frozen=True)
 class Overlap:
-    """Texts that stand in two splits.
+    """Texts that occur in two splits.
 
     Attributes:
         split: the split that is scored.
-        other: the split that has its texts, too.
-        rows: rows of ``split`` whose text stands in ``other``.
-        share: those rows over all rows of ``split``, 0 to 1.
+        other: the split that also has the texts.
+        rows: number of rows of ``split`` whose text occurs in ``other``.
+        share: ``rows`` divided by all rows of ``split``, 0 to 1.
         example: places of one such text in both.
     """
 
@@ -79,13 +79,13 @@ class DataCheck(Result):
         task: its task.
         labels: its labels.
         fingerprint: SHA-256 of its content.
-        max_tokens: where texts are cut, or None without a tokenizer.
+        max_tokens: the length to which texts are truncated; None without a tokenizer.
         splits: findings by split.
-        overlaps: texts in two splits, most first.
-        rare: label -> rows of the training split, for labels with fewer than ``rare_below``.
+        overlaps: texts in two splits, the largest overlap first.
+        rare: label -> number of training rows, for labels with fewer than ``rare_below``.
         rare_below: the bound.
-        alike: groups of labels that differ in case or white space only.
-        notes: what the loader decided by itself.
+        alike: groups of labels that differ only in case or white space.
+        notes: what the loader decided on its own.
     """
 
     name: str
@@ -102,7 +102,7 @@ class DataCheck(Result):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What deserves attention, one line each, the gravest first."""
+        """What deserves attention, one line each, the most serious first."""
         return _warnings(self)
 
     def render(self) -> str:
@@ -238,6 +238,6 @@ def _share(share: float) -> str:
 
 
 def _short(place: str) -> str:
-    """Return a place with the file's name instead of its path."""
+    """Return a place with its file's name instead of the path."""
     path, comma, row = place.rpartition(", ")
     return f"{PurePath(path).name}{comma}{row}"

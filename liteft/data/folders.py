@@ -1,8 +1,8 @@
-"""Which file of a folder is which split.
+"""Which file in a folder is which split.
 
-train, validation (dev, val, valid) and test by their names, in parts where the hub's naming says so
-(train-00000-of-00003.parquet); what else holds rows is an extra split under its own name. A folder with a
-single file of another name is that file.
+Files named train, validation (dev, val, valid) and test are those splits, in parts if named like the hub's
+(train-00000-of-00003.parquet); any other file with rows is an extra split under its own name. A folder with a
+single file of another name stands for that file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PART = re.compile(r"[-_.]\d+[-_]of[-_]\d+$")
 
 
 def split_of(path: Path) -> str:
-    """Return the split that a file's name says: "train" for train.csv and train-00000-of-00002.parquet."""
+    """Return the split that a file is named after: "train" for train.csv and train-00000-of-00002.parquet."""
     return canonical_split(_stem(path))
 
 
@@ -37,7 +37,7 @@ def _stem(path: Path) -> str:
 
 
 def data_files(folder: Path) -> list[Path]:
-    """Return the files of a folder that have a known suffix, by name; those of its ``data/`` if it has none itself.
+    """Return a folder's files with a known suffix, sorted by name; if it has none, those in its ``data/``.
 
     Raises:
         DataError: the folder cannot be read.
@@ -54,10 +54,10 @@ def data_files(folder: Path) -> list[Path]:
 
 
 def split_files(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
-    """Return split name -> its files, train first, and notes on files left out.
+    """Return the files by split name, train first, and notes on files left out.
 
     Raises:
-        DataError: no data file, none that is the training split, or two candidates for one split.
+        DataError: there is no data file or no training split, or there are two candidates for one split.
     """
     saved = saved_splits(folder)
     if saved is not None:
@@ -104,33 +104,33 @@ def _ordered(found: Mapping[str, list[Path]]) -> dict[str, list[Path]]:
 
 
 def is_rows(path: Path) -> bool:
-    """Say whether a file has columns, by its name: "train.csv.gz" does, plain text and hidden files do not."""
+    """Tell from its name whether a file has columns: "train.csv.gz" does, plain text and hidden files do not."""
     return _is_data(path) and known_suffix(path) != ".txt" and not path.name.startswith((".", "_"))
 
 
 def _is_data(path: Path) -> bool:
     try:
         return known_suffix(path) is not None
-    except DataError:  # a zip of several files is no file of the data
+    except DataError:  # a zip of several files is not a data file
         return False
 
 
 def _where_else(folder: Path) -> str:
-    """Return a hint: the subfolder that does hold data files, if one does."""
+    """Return a hint with the subfolder that does contain data files, if there is one."""
     inner = [path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
     near = None
     for path in inner:
-        with contextlib.suppress(OSError):  # one that cannot be read
+        with contextlib.suppress(OSError):  # a subfolder that cannot be read
             if near is None and any(_is_data(file) for file in path.iterdir()):
                 near = path
     return "give a file, or a folder of such files" if near is None else f"give {near}, which holds some"
 
 
 def saved_splits(folder: Path) -> dict[str, list[Path]] | None:
-    """Return split -> Arrow files of what ``save_to_disk`` wrote; None for any other folder.
+    """Return the Arrow files by split of a folder written by ``save_to_disk``; None for any other folder.
 
     Raises:
-        DataError: its list of files or splits cannot be read, or there is no training split.
+        DataError: the folder's list of files or splits cannot be read, or there is no training split.
     """
     if (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file():
         return {"train": _saved_files(folder)}

@@ -1,7 +1,7 @@
-"""Data sets of the Hugging Face hub, through the `datasets` package, which is imported only here.
+"""Data sets from the Hugging Face hub, through the `datasets` package, which is imported only here.
 
-Nothing remote is ever executed: the package reads data files only. Without a network the answer is a
-DataError that says so, unless the package's own cache has the data set.
+No remote code is ever executed: the package reads data files only. Without a network, loading raises a
+DataError that says so, unless the data set is in the package's own cache.
 """
 
 from __future__ import annotations
@@ -34,10 +34,11 @@ def hub_dataset(name: str) -> Mapping[str, Any]:
     """Return the splits of a hub data set: name -> datasets.Dataset.
 
     Args:
-        name: "owner/name", or "owner/name:config" where there are several.
+        name: "owner/name", or "owner/name:config" if there are several configurations.
 
     Raises:
-        DataError: no such data set, no network and not in the cache, or several configurations.
+        DataError: there is no such data set, or it has several configurations, or it is not in the cache and there
+            is no network.
         MissingExtraError: `datasets` is not installed.
     """
     try:
@@ -51,7 +52,7 @@ def hub_dataset(name: str) -> Mapping[str, Any]:
     try:
         with _no_waiting():
             found = datasets.load_dataset(path, config or None)
-    except Exception as error:  # a dozen classes of four packages; what they say decides
+    except Exception as error:  # a dozen classes of four packages; told apart by their messages
         raise _explain(name, error) from error
     if not isinstance(found, Mapping):
         raise DataError(
@@ -63,7 +64,7 @@ def hub_dataset(name: str) -> Mapping[str, Any]:
 
 @contextlib.contextmanager
 def _no_waiting() -> Iterator[None]:
-    """Work offline, from the cache, where the hub's name does not resolve: else 23 s of retries go by."""
+    """Work offline, from the cache, if the hub's host name does not resolve: saves 23 s of retries."""
     import urllib.request
     from urllib.parse import urlsplit
 
@@ -95,16 +96,16 @@ def _explain(name: str, error: Exception) -> DataError:
     while link is not None and link not in chain:
         chain.append(link)
         link = link.__cause__ or link.__context__
-    told = " ".join(f"{type(link).__name__} {link}" for link in chain).casefold()
+    words = " ".join(f"{type(link).__name__} {link}" for link in chain).casefold()
     first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-    if "config name is missing" in told or "builderconfig" in told:
+    if "config name is missing" in words or "builderconfig" in words:
         return DataError(
             f"{name}: the configuration is missing or unknown: {first}",
             accepted={"name": "owner/name:config"},
             fix=f"{name.partition(':')[0]}:CONFIG, with the name of one of its configurations for CONFIG",
         )
     offline = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("HF_DATASETS_OFFLINE")
-    if offline or any(word in told for word in _OFFLINE):
+    if offline or any(word in words for word in _OFFLINE):
         return DataError(
             f"there is no file or folder {name!r}, and no network to look for it on the hub.",
             accepted={"seen": first},

@@ -1,11 +1,11 @@
-"""The shapes in which a JSON document holds rows.
+"""The shapes in which a JSON document can hold rows.
 
 [{"text": ..., "label": ...}, ...]               objects
 [["a text", "label"], ...]                       lists, text first
 {"text": [...], "label": [...]}                  columns
 {"text": {"0": ...}, "label": {"0": ...}}        columns by row name, as DataFrame.to_json() writes them
 {"columns": [...], "data": [[...], ...]}         orient="split" of the same; "schema" and "data" is orient="table"
-{"features": [...], "rows": [{"row": {...}}]}    the hub's viewer, which serves a hundred rows at a time
+{"features": [...], "rows": [{"row": {...}}]}    the hub's viewer, which serves 100 rows at a time
 {"data": [{...}, ...]}                           objects under a single key
 """
 
@@ -25,12 +25,12 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class JsonRows:
-    """Rows of a document.
+    """The rows of a document.
 
     Attributes:
-        rows: one object a row.
-        names_of: what integers in a column stand for, where the document says so.
-        remarks: what there is to say, for notes.
+        rows: one object per row.
+        names_of: column -> names that its integers stand for, if the document states them.
+        remarks: sentences for the data set's notes.
     """
 
     rows: Rows
@@ -42,7 +42,7 @@ def rows_of(path: Path, document: Any) -> JsonRows:
     """Return the rows of a document.
 
     Raises:
-        DataError: it has another shape.
+        DataError: the document has none of the known shapes.
     """
     found = _from_list(document) if isinstance(document, list) else None
     if isinstance(document, dict) and document:
@@ -50,11 +50,11 @@ def rows_of(path: Path, document: Any) -> JsonRows:
     if found is not None:
         return found
     answer = document if isinstance(document, dict) else {}
-    told = next((answer[key] for key in ("error", "message", "detail") if key in answer), None)
-    if isinstance(told, str):
+    message = next((answer[key] for key in ("error", "message", "detail") if key in answer), None)
+    if isinstance(message, str):
         raise DataError(
             f"{path} holds no rows: it is a server's answer, not data.",
-            accepted={"answer": told[:200]},
+            accepted={"answer": message[:200]},
             fix="download the file again, logged in if it is private",
         )
     if not document:
@@ -71,7 +71,7 @@ def rows_of(path: Path, document: Any) -> JsonRows:
 
 
 def feature_names(features: Any) -> dict[str, tuple[str, ...]]:
-    """Return the names of classes by column from a data set's features, as the hub's packages write them."""
+    """Return the class names by column from a data set's features, as the hub's packages write them."""
     found = {}
     for column, feature in (features or {}).items() if isinstance(features, Mapping) else ():
         inner = feature
@@ -107,7 +107,7 @@ def _columns(document: dict[str, Any]) -> JsonRows | None:
 
 
 def _orients(document: dict[str, Any]) -> JsonRows | None:
-    """Return what DataFrame.to_json writes, in any of its forms."""
+    """Return the rows of a document written by DataFrame.to_json with any ``orient``; None for any other document."""
     names, data = document.get("columns"), document.get("data")
     if isinstance(names, list) and isinstance(data, list) and data:
         if all(isinstance(row, list) and len(row) == len(names) for row in data):

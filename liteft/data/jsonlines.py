@@ -1,6 +1,6 @@
-"""Reading JSON: one object a line (jsonl), or one document that holds all rows (json).
+"""Reading JSON: one object per line (jsonl), or one document with all rows (json).
 
-jsonl streams. A json document is read whole: a list of objects, an object of columns, or an object of
+jsonl is streamed. A json document is read as a whole: a list of objects, an object of columns, or an object of
 splits.
 """
 
@@ -24,11 +24,11 @@ _PEEK = 200
 
 @dataclass(frozen=True)
 class JsonLines:
-    """A file with one JSON object a line.
+    """A file with one JSON object per line.
 
     Attributes:
         path: the file.
-        encoding: what it is read with.
+        encoding: the encoding it is read with.
         columns: keys of the first 200 objects, in order of appearance.
     """
 
@@ -38,11 +38,11 @@ class JsonLines:
 
     @classmethod
     def open(cls, path: Path, *, encoding: str | None = None) -> JsonLines:
-        """Look at a file: its encoding and columns.
+        """Detect a file's encoding and columns.
 
         Raises:
-            DataError: no text, empty, no JSON, a line that is no object, or a key that stands twice in the
-                first.
+            DataError: the file is not text, is empty or is not JSON, a line is not an object, or the first object has a
+                duplicate key.
         """
         file = cls(path, text_encoding(path, encoding), ())
         keys: dict[str, None] = {}
@@ -56,7 +56,7 @@ class JsonLines:
         """Yield (line, object) from object ``start`` (counted from 0) on; lines before it are not parsed.
 
         Raises:
-            DataError: a line that is no JSON object, what ``text_lines`` raises.
+            DataError: a line is not a JSON object, or ``text_lines`` raises it.
         """
         row = -1
         for number, line in enumerate(text_lines(self.path, encoding=self.encoding, newline=None), start=1):
@@ -97,10 +97,10 @@ class JsonLines:
 
 
 def read_json_document(path: Path, *, encoding: str | None = None) -> Any:
-    """Return the content of a json file; None if it holds several documents (jsonl under another name).
+    """Return the content of a json file; None if it contains several documents (jsonl under another name).
 
     Raises:
-        DataError: no text, empty or no JSON.
+        DataError: the file is not text, is empty or is not JSON.
     """
     lines, characters = [], 0
     for line in text_lines(path, encoding=text_encoding(path, encoding), newline=None):

@@ -1,6 +1,6 @@
-"""A column of zeros and ones for each label, as pandas.get_dummies and many a spreadsheet have it.
+"""One column of zeros and ones per label, as in pandas.get_dummies and many spreadsheets.
 
-The columns are shown to the loader as one column that holds lists of names.
+The loader sees these columns as one column with lists of names.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ __all__ = ["LabelColumns", "label_columns", "with_label_columns"]
 
 @dataclass(frozen=True)
 class LabelColumns:
-    """A table whose label columns are one column.
+    """A table that presents its label columns as one column.
 
     Attributes:
-        table: as it was.
-        parts: the label columns, each the name of a label.
+        table: the original table.
+        parts: the label columns; each is named after its label.
     """
 
     table: Table
@@ -33,12 +33,12 @@ class LabelColumns:
 
     @property
     def name(self) -> str:
-        """Of the table."""
+        """The table's name."""
         return self.table.name
 
     @property
     def unit(self) -> str:
-        """Of the table."""
+        """What the table's places count: "line" or "row"."""
         return self.table.unit
 
     @property
@@ -48,16 +48,16 @@ class LabelColumns:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The other columns, and the one of lists, unless a part is missing."""
+        """The other columns and the column of lists, unless a label column is missing."""
         there = self.table.columns
         rest = tuple(name for name in there if name not in self.parts)
         return (*rest, self.label) if set(self.parts) <= set(there) else rest
 
     def read(self, names: Sequence[str]) -> tuple[dict[str, list[Any]], np.ndarray]:
-        """Return the columns; a row whose label columns are all empty, or all -1, has no list.
+        """Return the columns; a row whose label columns are all empty, or all -1, has None for its list.
 
         Raises:
-            DataError: another value than 0 or 1.
+            DataError: a value other than 0 or 1.
         """
         if self.label not in names:
             return self.table.read(names)
@@ -72,7 +72,7 @@ class LabelColumns:
         return self.table.head(rows)
 
     def class_names(self, column: str) -> tuple[str, ...] | None:
-        """Return the names that integers in a column stand for, or None."""
+        """Return the names that the integers in a column stand for, or None."""
         return None if column == self.label else self.table.class_names(column)
 
     def _list(self, cells: Sequence[Any], where: str) -> list[str] | None:
@@ -90,9 +90,9 @@ class LabelColumns:
 
 
 def label_columns(label: str | Sequence[str] | None, columns: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of several label columns; none where ``label`` is one column, or None.
+    """Return the names of several label columns; an empty tuple if ``label`` is one column or None.
 
-    "joy,anger" are two unless there is a column of that name.
+    "joy,anger" names two columns unless there is a column of that name.
     """
     if label is None or (isinstance(label, str) and (label in columns or "," not in label)):
         return ()
@@ -102,7 +102,7 @@ def label_columns(label: str | Sequence[str] | None, columns: Sequence[str]) -> 
 
 
 def with_label_columns(source: Source, parts: tuple[str, ...]) -> Source:
-    """Return a source whose tables show several label columns as one. Raises DataError if train lacks one."""
+    """Return a source whose tables present label columns as one column. Raises DataError if train lacks one."""
     for table in source.splits["train"]:
         for part in parts:
             find_column(table.columns, part, "label", table.name)

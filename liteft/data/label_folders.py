@@ -1,4 +1,4 @@
-"""A folder for each label, a txt file for each text: pos/0.txt, neg/0.txt, with or without train and test above."""
+"""One folder per label, one txt file per text: pos/0.txt, neg/0.txt, with or without train and test folders above."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _UNLABELLED = ("unsup", "unlabeled", "unlabelled")
 
 
 def label_folders(folder: Path, encoding: str | None) -> Source | None:
-    """Return the texts of a folder of such folders; None for any other folder.
+    """Return the texts of a folder with one subfolder per label; None for any other folder.
 
     Args:
-        folder: holds a folder for each label, or train, dev and test, which do.
-        encoding: of the files; None for UTF-8 or what the byte-order mark says.
+        folder: contains one folder per label, or folders train, dev and test that do.
+        encoding: of the files; None for UTF-8 or as the byte-order mark says.
 
     Raises:
-        DataError: a file that is no text.
+        DataError: a file is not text.
     """
     if any(is_rows(path) and path.is_file() for place in (folder, folder / "data") for path in _entries(place)):
         return None  # folders of txt files beside them are something else
@@ -47,7 +47,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """Return what a folder holds; nothing of one that cannot be read, such as lost+found."""
+    """Return a folder's entries; none if it cannot be read, such as lost+found."""
     try:
         return sorted(folder.iterdir())
     except OSError:

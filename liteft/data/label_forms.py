@@ -1,11 +1,11 @@
-"""The forms in which several labels of a text are written, and what each turns into: lists of names.
+"""The forms in which a text's several labels are written; each is turned into a list of names.
 
-    ["joy", "anger"]                 lists, as text too
-    [1, 0, 0, 1]                     a vector: a zero or a one for each label, whose names must be known
-    {"joy": 1.0, "anger": 0.0}       a mapping from name to zero or one, as spaCy's `cats`
-    "joy;anger"                      a separator in the cell, which is asked for and not guessed
+    ["joy", "anger"]                 lists, also written as text
+    [1, 0, 0, 1]                     a vector: 0 or 1 for each label, whose names must be known
+    {"joy": 1.0, "anger": 0.0}       a mapping from name to 0 or 1, like spaCy's `cats`
+    "joy;anger"                      a separator in the cell, which the caller must name: it is not guessed
 
-A form is seen in the training split and holds for all. What two forms could mean is an error that asks.
+The training split determines the form for all splits. A value that could be of two forms is an error.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ def settle(
     column: str,
     notes: list[str],
 ) -> Labels:
-    """Return raw labels with several to a text as lists of names or ids.
+    """Return raw labels with a text's several labels as lists of names or ids.
 
     Args:
-        raw: by split, cells as they stand in the source.
-        task: what the caller says; None where the labels decide.
-        separator: of labels in one cell.
-        names: what integers and positions of vectors stand for, if the caller or the source says so.
+        raw: by split, the cells as in the source.
+        task: the caller's choice; None to infer it from the labels.
+        separator: between the labels in one cell.
+        names: what integers and vector positions stand for, if the caller or the source states it.
         places: of the rows, by split.
         column: the label column, for messages.
-        notes: is told what was decided.
+        notes: receives a sentence for each decision.
 
     Raises:
-        DataError: a form that is broken, or that nobody but the caller can know.
+        DataError: a form is malformed, or only the caller can say what it means.
     """
     if separator is not None:
         split = {name: [_separated(value, separator) for value in labels] for name, labels in raw.items()}
@@ -117,13 +117,13 @@ def _refuse_joined(labels: Sequence[Any], names: set[str], place: Provenance, co
 
 
 def _from_mappings(raw: Labels, task: Task | None, places: Mapping[str, Provenance], notes: list[str]) -> Labels:
-    """Return the labels with mappings as lists of the names that are 1, where the training split holds mappings.
+    """If the training split's labels are mappings, return each as the list of the names that are 1.
 
-    ``{"choices": [...]}``, as Label Studio writes it, is the list in it. Where each text has exactly one, they are
+    ``{"choices": [...]}``, as Label Studio writes it, becomes that list. If each text has exactly one, they become
     single names, unless the task is multi-label.
 
     Raises:
-        DataError: a value that is which is neither 0 nor 1.
+        DataError: a mapping has a value that is neither 0 nor 1.
     """
     first = next((value for value in raw["train"] if not is_empty(value)), None)
     if not isinstance(_object(first), Mapping):
@@ -136,7 +136,7 @@ def _from_mappings(raw: Labels, task: Task | None, places: Mapping[str, Provenan
 
 
 def single(raw: Labels, task: Task | None, notes: list[str]) -> Labels:
-    """Return lists of one as the one, if all lists of all splits are such and the task is not multi-label."""
+    """Replace lists by their only element if all in all splits have one and the task is not multi-label."""
     if task is not None and task.several:
         return raw
     if not _lists_of_one(raw):
@@ -148,20 +148,21 @@ def single(raw: Labels, task: Task | None, notes: list[str]) -> Labels:
 def _from_vectors(
     raw: Labels, names: tuple[str, ...] | None, places: Mapping[str, Provenance], column: str, notes: list[str]
 ) -> Labels:
-    """Return the labels with 0/1 vectors as lists of names, where the training split holds vectors.
+    """If the training split's labels are 0/1 vectors, return them as lists of names.
 
-    They are vectors where all are lists of one length with nothing but zeros and ones, and some list repeats one of
-    them, which ids never do. Lists of both 0 and 1 would say the same of every text as ids: they are vectors too.
+    They are vectors if all are lists of the same length that contain only zeros and ones, and some list repeats a
+    value, which ids never do. Lists that all contain 0 and 1 once would, as ids, give every text the same labels:
+    they are vectors too.
 
     Args:
-        raw: by split.
-        names: what the positions stand for; None where nobody says so.
+        raw: labels by split.
+        names: what the positions stand for; None if unknown.
         places: of the rows.
         column: for messages.
-        notes: is told.
+        notes: receives a sentence if vectors were converted.
 
     Raises:
-        DataError: vectors of several lengths, other lengths than names, or no names.
+        DataError: the vectors differ in length, their length is not the number of names, or there are no names.
     """
     width = _width(raw["train"], places["train"], column)
     if width is None:
@@ -184,7 +185,7 @@ def _from_vectors(
 
 
 def _names_beside(source: str, width: int) -> tuple[tuple[str, ...], str] | None:
-    """Return the names in labels.txt (one a line), labels.json or the like beside a file, if they are ``width``."""
+    """Return the names in labels.txt (one per line), labels.json or the like beside a file, if there are ``width``."""
     folder = Path(source).parent
     if not Path(source).is_file():
         return None
@@ -202,10 +203,10 @@ def _names_beside(source: str, width: int) -> tuple[tuple[str, ...], str] | None
 
 
 def joined_by(names: set[str]) -> str | None:
-    """Return the mark that joins several labels in a name, ";" in "joy;anger"; None where names only hold one.
+    """Return the character that joins several labels in a name, ";" in "joy;anger"; None if each name is one label.
 
-    A mark joins where what it separates stands elsewhere, too: some of it for ";" and "|", most of it for marks
-    that names are fond of ("Arts, Crafts and Hobbies").
+    A character is a separator if the parts it separates also occur elsewhere: some of them for ";" and "|", most of
+    them for characters that are common within names ("Arts, Crafts and Hobbies").
     """
     if len(names) > 1 and all(_BITS.fullmatch(name) for name in names):
         return next(mark for mark in ",;| " if mark in next(iter(names)))
@@ -226,12 +227,12 @@ def joined_by(names: set[str]) -> str | None:
 
 
 def _texts(labels: Sequence[Any]) -> set[str]:
-    """Return the different texts, white space around them taken off, without empty ones."""
+    """Return the distinct non-empty texts, without surrounding white space."""
     return {value.strip() for value in {value for value in labels if type(value) is str}} - {""}
 
 
 def _refuse_fractions(labels: Sequence[Any], texts: set[str], place: Provenance, task: Task | None) -> None:
-    """Raise DataError where all labels are numbers written as text, and one is not whole: as in other formats."""
+    """Raise DataError if all labels are numbers written as text and one is not whole, as in other formats."""
     if not texts or not all(_FRACTION.fullmatch(text) for text in texts):
         return
     broken = {text for text in texts if not float(text).is_integer()}
@@ -283,7 +284,7 @@ def _chosen(value: Any, place: Provenance, row: int) -> list[str] | None:
 
 
 def _width(labels: Sequence[Any], place: Provenance, column: str) -> int | None:
-    """Return the length of the vectors; None where labels are something else. Raises DataError, see _from_vectors."""
+    """Return the vectors' length; None if the labels are something else. Raises DataError as _from_vectors does."""
     widths: dict[int, int] = {}
     repeated = False
     for row, value in enumerate(labels):
@@ -335,7 +336,7 @@ def _named(value: Any, names: tuple[str, ...], place: Provenance, row: int) -> l
         return None
     bits = [bit(entry) for entry in value] if is_list(value) else []
     if len(bits) != len(names) or None in bits:
-        if bits and all(entry == -1 for entry in value):  # withheld, as the hub's test sets have it
+        if bits and all(entry == -1 for entry in value):  # withheld, as in the hub's test sets
             return None
         raise DataError(
             f"{place.where(row)}: the label is not a vector of {len(names)} zeros and ones, but those before it are.",

@@ -1,7 +1,7 @@
-"""Labels: from cells as they stand in a file to class indices.
+"""Labels: from the cells of a file to class indices.
 
-A label is a name. 1, 1.0, True and "1" are spellings of names ("1", "1", "True", "1"); a fraction is none.
-The classes are the names that the training split carries, sorted, by value where all are integers, so that
+A label is a name. 1, 1.0, True and "1" are spellings of names ("1", "1", "True", "1"); a fraction is not a label.
+The classes are the names in the training split, sorted (by value if all are integers), so that
 the same data gives the same classes whatever its format and order.
 """
 
@@ -38,7 +38,7 @@ _INTEGRAL = re.compile(r"([+-]?[0-9]+)(\.0+)?")
 
 
 def infer_task(labels: Sequence[Any], *, separator: str | None) -> Task:
-    """Return the multi-label task where labels are lists or are separated, else the single-label one."""
+    """Return the multi-label task if labels are lists or have a separator, else the single-label task."""
     if separator is not None:
         return MULTI_LABEL
     return MULTI_LABEL if any(is_list(value) for value in labels) else SINGLE_LABEL
@@ -51,12 +51,12 @@ def parse_labels(
     class_names: tuple[str, ...] | None,
     provenance: Provenance,
 ) -> list[LabelNames | None]:
-    """Return each row's label names; None where the cell is missing.
+    """Return each row's label names; None for a missing cell.
 
-    A single-label row has one name. A multi-label row has any number, each once; an empty list is no label.
+    A single-label row has one name. A multi-label row has any number of distinct names; an empty list means no label.
 
     Raises:
-        DataError: a value that cannot be a label, named by row.
+        DataError: a value cannot be a label; the message names the row.
     """
     parsed: list[LabelNames | None] = []
     cache: dict[Any, LabelNames | None] = {}
@@ -75,7 +75,7 @@ def parse_labels(
 
 
 def label_error(where: str, what: str, *, written: bool = False) -> DataError:
-    """Return the error for a cell that cannot be a label; ``written``: it is text, which may be a name all the same."""
+    """Return the error for a cell that cannot be a label; ``written``: it is text, and so may be a name after all."""
     each = ", if each number is a separate class"
     names = [option("task", "single_label", note=each) if written else f"names such as '4.5 stars'{each}"]
     return DataError(
@@ -86,10 +86,10 @@ def label_error(where: str, what: str, *, written: bool = False) -> DataError:
 
 
 def numbered(rows: list[Any], names: tuple[str, ...], provenance: Provenance) -> list[Any]:
-    """Return labels that are numbers written as text as numbers, which ``names`` gives names.
+    """Convert labels that are numbers written as text to numbers, so that ``names`` can name them.
 
     Raises:
-        DataError: a label that is neither a number nor one of the names.
+        DataError: a label is neither a number nor one of the names.
     """
     texts = {entry.strip() for value in rows for entry in _entries(value) if isinstance(entry, str) and entry.strip()}
     if texts and all(_INTEGRAL.fullmatch(text) for text in texts) and not texts <= set(names):
@@ -116,9 +116,9 @@ def _as_number(value: Any) -> Any:
 
 
 def without_zeros(splits: dict[str, list[LabelNames | None]]) -> dict[str, list[LabelNames | None]]:
-    """Turn "1.0" into "1" where every label of every split is such a number; change nothing otherwise.
+    """Turn "1.0" into "1" if every label of every split is such a number; otherwise change nothing.
 
-    A spreadsheet or pandas writes integers this way once a single cell of the column is missing.
+    Spreadsheets and pandas write integers this way as soon as one cell of the column is missing.
     """
     names = {name for rows in splits.values() for row in rows if row is not None for name in row}
     if not any("." in name for name in names) or not all(_INTEGRAL.fullmatch(name) for name in names):
@@ -146,11 +146,11 @@ def encode(
     Args:
         rows: label names.
         classes: the training split's labels, in order.
-        task: decides the form.
+        task: decides the form of the labels.
 
     Returns:
         labels (int64 of shape (texts,) with -1 for unknown names, or bool of shape (texts, labels));
-        unseen_label, bool of shape (texts,), or None where every name is known; and the unknown names with their
+        unseen_label, bool of shape (texts,), or None if every name is known; and the unknown names with their
         numbers of rows.
     """
     index = {name: position for position, name in enumerate(classes)}

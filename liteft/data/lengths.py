@@ -1,8 +1,7 @@
-"""How long texts are, in tokens where there is a tokenizer, and which of them hardly end.
+"""How long texts are, in tokens if there is a tokenizer, and which of them are excessively long.
 
-Every text is counted, unless a split is so large that the tokenizer would take long (over 10 million
-characters: IMDB takes 28 s whole): then 5,000 evenly spaced ones, and the longest 20, which are the ones to
-know about.
+Every text is measured, unless a split is so large that the tokenizer would take long (over 10 million
+characters; all of IMDB takes 28 s): then 5,000 evenly spaced texts are, and the longest 20, which matter most.
 """
 
 from __future__ import annotations
@@ -30,15 +29,14 @@ _WORD = re.compile(rf"[{_IDEOGRAPHS}]|[^\s{_IDEOGRAPHS}]+")
 
 @dataclass(frozen=True)
 class Lengths:
-    """How long a split's texts are, pairs counted together.
+    """How long a split's texts are; the two texts of a pair count together.
 
     Attributes:
-        unit: "tokens" (special tokens included), or "words" where there was no tokenizer; an ideograph is a
-            word.
-        min, median, mean, p95, max: of the lengths before any cut.
+        unit: "tokens" (special tokens included), or "words" without a tokenizer; an ideograph is a word.
+        min, median, mean, p95, max: of the lengths before truncation.
         longest: place of the longest text.
-        truncated: share of rows that the tokenizer will cut, 0 to 1; None without one.
-        sampled: rows that were counted, where not all were: every so many, and the longest 20; else None.
+        truncated: share of rows that the tokenizer will truncate, 0 to 1; None without a tokenizer.
+        sampled: number of rows that were measured, if not all: evenly spaced ones and the longest 20; else None.
     """
 
     unit: str
@@ -53,9 +51,9 @@ class Lengths:
 
 
 def measure(split: Split, tokenizer: TextTokenizer | None) -> tuple[Lengths, dict[str, int]]:
-    """Return the lengths of a split's texts, and place -> length of the endless ones: 20, the longest first.
+    """Return the lengths of a split's texts, and place -> length of the 20 longest endless ones, the longest first.
 
-    Endless is what has over 10,000 tokens or 50,000 characters.
+    A text is endless if it has over 10,000 tokens or 50,000 characters.
     """
     characters = _characters(split)
     counted = _counted(split, characters, tokenizer)
@@ -85,7 +83,7 @@ def _characters(split: Split) -> np.ndarray:
 
 
 def _counted(split: Split, characters: np.ndarray, tokenizer: TextTokenizer | None) -> np.ndarray:
-    """Return the rows whose lengths are counted, ascending: all, unless that would take long."""
+    """Return the rows whose lengths are measured, ascending: all, unless that would take long."""
     rows = np.arange(len(split), dtype=np.int64)
     if tokenizer is None or characters.sum() <= COUNTED_CHARS or len(rows) <= COUNTED_ROWS:
         return rows

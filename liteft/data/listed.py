@@ -1,7 +1,7 @@
-"""Lists of labels that were written as text.
+"""Lists of labels written as text.
 
-pandas writes "['joy', 'anger']", numpy "[1 0 0]" or "array([1, 0])"; tuples and sets occur, too. Whether a column
-holds such lists is decided for all its cells at once: where one is none, brackets belong to names.
+pandas writes "['joy', 'anger']", numpy "[1 0 0]" or "array([1, 0])"; tuples and sets also occur. A column is
+treated as lists only if every cell is one; otherwise the brackets are part of the names.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _CLOSING = {"[": "]", "(": ")", "{": "}"}
 
 
 def listed(labels: list[Any], place: Provenance) -> list[Any] | None:
-    """Return the lists when every label is one written as text ("[4, 27]", "['joy' 'anger']", "(1, 0)").
+    """Return the lists if every label is a list written as text ("[4, 27]", "['joy' 'anger']", "(1, 0)").
 
-    None when some label is not: then brackets belong to the names.
+    Return None if some label is not: then the brackets are part of the names.
 
     Raises:
-        DataError: numpy has left entries out ("[0 0 0 ... 0 1 0]"), and nobody can know them.
+        DataError: numpy abbreviated a list ("[0 0 0 ... 0 1 0]"), and the omitted entries are lost.
     """
     found: list[Any] = []
     cache: dict[str, list[Any]] = {}
@@ -70,7 +70,7 @@ def _parsed(text: str, place: Provenance, row: int) -> list[Any] | None:
     content = _literal(text)
     if content is not None and _ADJACENT.search(text):
         words = _STRING.findall(text)
-        if len(words) > len(content):  # Python would glue 'joy' 'anger' together
+        if len(words) > len(content):  # Python would concatenate 'joy' 'anger'
             return [ast.literal_eval(word) for word in words]
     return content
 

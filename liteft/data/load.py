@@ -1,8 +1,8 @@
-"""Loading: one call from a file, folder, hub name or Python object to a data set that can be trained on.
+"""Loading a data set that can be trained on from a file, folder, hub name or Python object.
 
-The steps are always the same: open the source as tables; choose the columns on the training table; read and
-judge the rows; parse the labels; make the splits that are missing; turn labels into classes. Whatever the
-loader decides by itself along the way is written into the data set's notes, which the check prints.
+The steps are always the same: open the source as tables; choose the columns by the training table; read and
+check the rows; parse the labels; make the missing splits; turn labels into classes. Whatever the
+loader decides on its own along the way is recorded in the data set's notes, which the check prints.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ __all__ = ["load_dataset"]
 
 @dataclass
 class _Loading:
-    """What one call of ``load_dataset`` has read so far."""
+    """The state of one call of ``load_dataset``: what it has read so far."""
 
     source: Source
     columns: Columns
@@ -73,38 +73,37 @@ def load_dataset(
     """Read labelled text.
 
     Splits that the source lacks are made from its training split: stratified, seeded, with rows of the same
-    normalised text on one side. A split that is given is never touched.
+    normalised text on the same side. A split that exists is never changed.
 
     Args:
-        source: a csv, tsv, jsonl, json, parquet or arrow file, compressed (.gz, .bz2, .xz, .zip) or not; what
-            Prodigy, Label Studio, Doccano, Argilla or the hub's viewer exports; a folder of such files named
-            train, dev (validation, valid, val) and test, others being extra splits, of ``save_to_disk``, or of a
-            folder of txt files for each label; the name of a hub data set ("owner/name" or
+        source: a csv, tsv, jsonl, json, parquet or arrow file, compressed (.gz, .bz2, .xz, .zip) or not; an
+            export of Prodigy, Label Studio, Doccano, Argilla or the hub's viewer; a folder of such files named
+            train, dev (validation, valid, val) and test (others are extra splits), one written by ``save_to_disk``,
+            or one with a folder of txt files per label; the name of a hub data set ("owner/name" or
             "owner/name:config"); a pandas DataFrame; a list of dicts or of (text, label) tuples; a dict of
-            columns; or a dict of splits that holds any of these or file names.
-        text: column of the text; None takes the one with a usual name ("text", "sentence", ...).
-        pair: column of the second text; None looks for a usual partner ("text_b", "sentence2", ...); "" for
-            none.
-        label: column of the label, or of a list of labels; None takes the one with a usual name. Several columns
-            (a list, or names with commas between) hold 0 or 1 each, and are the labels: several to a text.
-        label_names: what integers and the positions of 0/1 vectors stand for, in order; commas part a string.
-        task: "single_label" or "multi_label"; None sees it in the labels.
-        encoding: of text files; None for UTF-8, or what the byte-order mark says.
-        delimiter: of csv and tsv; None for what the first line shows.
-        label_separator: splits a cell into several labels, "joy|love" at "|": the task is multi-label then.
-        validation_fraction: share of the rows for a validation split where there is none; 0 makes none.
+            columns; or a dict of splits whose values are any of these or file names.
+        text: column of the text; None to find it by its usual names ("text", "sentence", ...).
+        pair: column of the second text; None to look for a usual name ("text_b", "sentence2", ...); "" for none.
+        label: column of the label, or of a list of labels; None to find it by its usual names. Several columns
+            (a list, or names separated by commas) each contain 0 or 1 and are the labels of a multi-label task.
+        label_names: what integers and the positions of 0/1 vectors stand for, in order; a string is split at commas.
+        task: "single_label" or "multi_label"; None to infer it from the labels.
+        encoding: of text files; None for UTF-8, or as the byte-order mark says.
+        delimiter: of csv and tsv; None to detect it in the first line.
+        label_separator: splits a cell into several labels, "joy|love" at "|"; the task is then multi-label.
+        validation_fraction: share of the rows for a validation split if there is none; 0 makes none.
         test_fraction: the same for a test split.
         seed: of the splits that are made.
-        max_chars: longest text to train on, in characters; None for 100,000. Longer ones are an error.
-        drop_long: leave longer texts out instead.
-        drop_empty: leave rows out that have no text to train on or no label, instead of an error.
+        max_chars: longest text to train on, in characters; None for 100,000. Longer texts are an error.
+        drop_long: drop longer texts instead.
+        drop_empty: drop rows without a text to train on or without a label, instead of raising an error.
 
     Returns:
-        Dataset. Its labels are those of the training split, sorted, by value if all are integers.
+        Dataset. Its labels are those of the training split, sorted (by value if all are integers).
 
     Raises:
-        DataError: what cannot be read or trained on, with file, row and a way out.
-        ConfigError: a setting out of range.
+        DataError: something cannot be read or trained on; the message names the file, the row and what to do.
+        ConfigError: a setting is out of range.
         MissingExtraError: parquet without pyarrow, a hub name without `datasets`.
     """
     if isinstance(source, Dataset):
@@ -165,7 +164,7 @@ def _read(source: Source, *, text: str | None, pair: str | None, label: str | Se
 
 
 def _unread(train: Table, columns: Columns, looks: Looks, pair: str | None) -> Iterator[str]:
-    """Yield notes on columns that are not read, and look as if they should be."""
+    """Yield notes on columns that are not read but look as if they should be."""
     if columns.pair is None and pair is None:
         for name in second_texts(train.columns, columns, looks)[:2]:
             yield worded(f"the column {name!r} looks like a second text and is not read", option("pair", name),
@@ -186,7 +185,7 @@ def _check_texts(loading: _Loading, **settings: Any) -> None:
 def _parse(
     loading: _Loading, *, task: Task | None, separator: str | None, names: tuple[str, ...] | None, drop_empty: bool
 ) -> Task:
-    """Turn raw labels into names, in ``loading.labels``; a split without labels is not in there."""
+    """Turn raw labels into names, in ``loading.labels``, which omits splits without labels."""
     labelled = {name: records for name, records in loading.records.items() if records.labels is not None}
     known = labelled["train"].class_names if names is None else names
     raw = settle(

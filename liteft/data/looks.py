@@ -1,7 +1,7 @@
-"""What columns look like, by their first rows: for hints and notes alone, never for a decision.
+"""What columns look like, judged by their first rows: only for hints and notes, never for a decision.
 
-A look costs the first 200 rows. Where these cannot be read there is none: the columns that are needed are read later,
-and a broken row is named then.
+A look reads the first 200 rows. If they cannot be read it is empty: the columns that are needed are read later,
+and that error names the malformed row.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _ROWS = 200
 
 @dataclass(frozen=True)
 class Looks:
-    """Columns by what they seem to hold.
+    """Columns by what they seem to contain.
 
     Attributes:
-        binary: zeros and ones alone.
-        strings: nothing but strings.
-        texts: strings of three words and more on average, hardly any twice; the longest first.
+        binary: only zeros and ones.
+        strings: only strings.
+        texts: strings of at least three words on average, hardly any repeated; the longest first.
         classes: few different values, each in several rows.
     """
 
@@ -61,5 +61,5 @@ def look(table: Table) -> Looks:
 
 
 def _length(cell: Any) -> float:
-    """Return words, or half the characters where there is no white space to part them, as in Chinese."""
+    """Return the number of words, or half the characters if no white space separates them, as in Chinese."""
     return len(cell.split()) if cell.isascii() else max(len(cell.split()), len(cell) / 2)

@@ -1,7 +1,7 @@
 """Tables from Python objects: rows, columns, DataFrames, Arrow tables, data sets of the `datasets` package.
 
-The packages are recognised by their types' module names and never imported: an object of theirs is proof
-that whoever made it has them.
+The packages are recognised by their types' module names and never imported here: whoever made such an object
+has imported them already.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ def memory_table(content: Any, name: str, *, texts_only: bool = False) -> Memory
     Args:
         content: a list of dicts, of (text, label) or of (text, pair, label) tuples; a mapping of columns; a
             pandas DataFrame; a pyarrow Table; a datasets.Dataset.
-        name: what to call it in messages.
-        texts_only: a list of strings is welcome, too: texts without labels.
+        name: its name in messages.
+        texts_only: also accept a list of strings: texts without labels.
 
     Raises:
-        DataError: it is none of these, has no row, or columns of several lengths or of one name.
+        DataError: the object is none of these or has no rows, or its columns differ in length or share a name.
     """
     package = type(content).__module__.partition(".")[0]
     names_of: Mapping[str, tuple[str, ...]] = {}
@@ -60,7 +60,7 @@ def memory_table(content: Any, name: str, *, texts_only: bool = False) -> Memory
 
 
 def _series(content: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    """Return columns as lists where they are mappings by row, as DataFrame.to_dict() gives them."""
+    """Return columns as lists if they are mappings by row, as from DataFrame.to_dict()."""
     values = list(content.values())
     if not values or not all(isinstance(value, Mapping) and value.keys() == values[0].keys() for value in values):
         return content

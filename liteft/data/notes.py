@@ -1,4 +1,4 @@
-"""Sentences that name options, in the words of whoever reads them."""
+"""Sentences that name options, worded for Python and for the command line."""
 
 from __future__ import annotations
 
@@ -31,6 +31,6 @@ def worded(sentence: str, hint: Hint, after: str = "") -> Words:
 
 
 def lines(parts: Iterable[str]) -> Words:
-    """Return lines joined to one text, in both wordings."""
+    """Return the lines joined into one text, in both wordings."""
     found = list(parts)
     return Words("\n".join(found), "\n".join(getattr(line, "command", line) for line in found))

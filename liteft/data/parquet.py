@@ -1,4 +1,4 @@
-"""Reading parquet with pyarrow, which is imported when a parquet file is opened and not before."""
+"""Reading parquet with pyarrow, which is imported only when a parquet file is opened."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ParquetFile:
         path: the file.
         columns: names of the top-level columns.
         total: number of rows, from the footer.
-        schema: the pyarrow schema, for whoever writes the columns again.
+        schema: the pyarrow schema, for writing the columns again.
     """
 
     path: Path
@@ -38,7 +38,7 @@ class ParquetFile:
         """Read a file's footer.
 
         Raises:
-            DataError: missing, empty or no parquet, or two columns of one name.
+            DataError: the file is missing, empty or not parquet, or two columns have the same name.
             MissingExtraError: pyarrow is not installed.
         """
         parquet = _pyarrow_parquet(path)
@@ -63,16 +63,16 @@ class ParquetFile:
     def rows(self, *, start: int = 0, columns: Sequence[str] | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield (row counted from 1, column -> value) from row ``start`` (counted from 0) on.
 
-        Row groups before ``start`` are not read; of the others one batch is in memory at a time.
+        Row groups before ``start`` are not read; of the others, one batch at a time is in memory.
 
         Raises:
-            DataError: a damaged file.
+            DataError: the file is damaged.
         """
         parquet = _pyarrow_parquet(self.path)
         try:
             with parquet.ParquetFile(self.path) as file:
                 row, groups = _groups_from(start, file.metadata)
-                # pyarrow takes a dot in a name for a path into a struct
+                # pyarrow reads a dot in a name as a path into a struct
                 some = None if columns is None or any("." in name for name in columns) else list(columns)
                 for batch in file.iter_batches(batch_size=_BATCH, row_groups=groups, columns=some):
                     skip = min(max(0, start - row), batch.num_rows)
@@ -85,7 +85,7 @@ class ParquetFile:
 
 
 def _groups_from(start: int, metadata: Any) -> tuple[int, list[int]]:
-    """Return the first row of the row group that holds row ``start``, and the groups from there on."""
+    """Return the first row of the row group that contains row ``start``, and the groups from there on."""
     first, end, groups = 0, 0, []
     for group in range(metadata.num_row_groups):
         end += metadata.row_group(group).num_rows

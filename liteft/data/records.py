@@ -1,10 +1,10 @@
-"""From raw values to checked rows: which texts may be trained on, and what happens to the others.
+"""From raw values to checked rows: which texts can be trained on, and what happens to the others.
 
-A row of the training pool (whatever the training split is made from) must have a text, and one that ends: a
-null, an empty or an endless text there is an error that names its row, unless the caller says to leave such
-rows out. In splits that are only scored, every row counts: a null is an empty text, and length is cut by
-the tokenizer as in production. NUL characters and halves of surrogate pairs are errors everywhere: no
-tokenizer takes them.
+Rows of the training pool (what the training split is made from) must have a text of bounded length: a
+null, an empty or an endless text is an error that names its row, unless the caller chooses to drop such
+rows. In splits that are only scored, every row counts: a null is an empty text, and the tokenizer
+truncates long texts as in production. NUL characters and lone surrogates are errors everywhere: no
+tokenizer accepts them.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class Records:
 
     Attributes:
         name: the split.
-        texts: first texts; raw values at first, strings after ``check_rows``.
+        texts: first texts; raw values until ``check_rows``, then strings.
         pairs: second texts, or None.
-        labels: raw labels, or None where the column is missing.
+        labels: raw labels, or None if the column is missing.
         provenance: where each row came from.
-        class_names: what integer labels stand for, if the source says so.
+        class_names: what integer labels stand for, if the source states it.
     """
 
     name: str
@@ -61,14 +61,14 @@ class Records:
         )
 
     def without(self, rows: Sequence[int]) -> Records:
-        """Return the rows but these."""
+        """Return all rows except these."""
         keep = np.ones(len(self), dtype=bool)
         keep[list(rows)] = False
         return self.take(np.flatnonzero(keep))
 
 
 def read_records(name: str, tables: Sequence[Table], columns: Columns) -> Records:
-    """Read one split's tables; the label column may be missing, the others not."""
+    """Read one split's tables; only the label column may be missing."""
     texts: list[Any] = []
     pairs: list[Any] = []
     labels: list[Any] = []
@@ -102,18 +102,18 @@ def read_records(name: str, tables: Sequence[Table], columns: Columns) -> Record
 def check_rows(
     records: Records, *, training: bool, max_chars: int | None, drop_long: bool, drop_empty: bool
 ) -> tuple[Records, list[str]]:
-    """Return the rows with every text a string, and notes on rows left out.
+    """Return the rows with every text a string, and notes on dropped rows.
 
     Args:
         records: raw rows.
-        training: empty and endless texts are errors, not facts.
-        max_chars: characters from which on a text is endless; None for 100,000.
-        drop_long: leave endless training texts out.
-        drop_empty: leave empty training texts out.
+        training: empty and endless texts are errors.
+        max_chars: number of characters above which a text is endless; None for 100,000.
+        drop_long: drop endless training texts.
+        drop_empty: drop empty training texts.
 
     Raises:
-        DataError: a text that is no string or cannot be encoded; an empty or endless text to train on; no
-            row left.
+        DataError: a text is not a string or cannot be encoded, a text to train on is empty or endless, or no
+            row is left.
     """
     if not len(records):
         raise DataError(

@@ -1,4 +1,4 @@
-"""Labels of a split met by name with those of a model, which may list them in another order, lack some or know more."""
+"""Matching a split's labels by name with a model's, which may be in another order, fewer or more."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _NAMED = 5
 def relabeled(split: Split, names: Sequence[str]) -> Split:
     """Return a split with its labels as indices into other names, or as columns of them.
 
-    A label that is not among them counts as wrong wherever it stands: an index becomes -1, a row of several is unseen.
+    A label that is not among them always counts as wrong: an index becomes -1, a multi-label row is marked as unseen.
 
     Args:
-        split: one that names its labels, or has none.
+        split: a split that names its labels, or has none.
         names: the labels in their new order.
     """
     if split.labels is None or split.label_names == tuple(names):
@@ -39,12 +39,12 @@ def relabeled(split: Split, names: Sequence[str]) -> Split:
 
 
 def meet_labels(split: Split, labels: Sequence[str], *, own: bool) -> tuple[Split, tuple[str, ...]]:
-    """Return a split with labels in a model's order, and a note where it has labels that the model lacks.
+    """Return a split with labels in a model's order, and a note if it has labels that the model lacks.
 
     Args:
-        split: one that names its labels.
+        split: a split that names its labels.
         labels: the model's, in the order of its logits.
-        own: LiteFT made the model.
+        own: True if LiteFT made the model.
 
     Raises:
         DataError: they have no label in common.
@@ -71,7 +71,7 @@ def meet_labels(split: Split, labels: Sequence[str], *, own: bool) -> tuple[Spli
 
 
 def _wrong(split: Split) -> np.ndarray:
-    """Return which rows no answer is right for: bool, shape (texts,)."""
+    """Return for which rows no prediction can be right: bool, shape (texts,)."""
     assert split.labels is not None
     unseen_label = np.zeros(len(split), dtype=bool) if split.unseen_label is None else split.unseen_label
     return np.asarray(unseen_label | ~task_of_labels(split.labels).known(split.labels))

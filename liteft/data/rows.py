@@ -1,8 +1,8 @@
-"""One file, read row by row in bounded memory: csv, tsv, jsonl, parquet, json and plain text alike.
+"""One file, read row by row in bounded memory: csv, tsv, jsonl, parquet, json or plain text.
 
-`open_rows` looks at a file's beginning and knows its columns; its rows then stream. `read_rows` is the same
-for callers that only want (number, row) pairs, such as a prediction over a file larger than memory, which
-also starts again in the middle. A json document is the one format that is read whole: it has no other way.
+`open_rows` reads a file's columns from its beginning; its rows are then streamed. `read_rows` is the same for
+callers that only want (number, row) pairs, such as a prediction over a file larger than memory, which can
+also resume in the middle. Only a json document has to be read as a whole.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _OTHER_WAYS = {
 
 
 class RowReader(Protocol):
-    """What each format offers."""
+    """What a reader of each format provides."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -67,13 +67,13 @@ class RowFile:
     Attributes:
         path: the file.
         format: "csv", "tsv", "jsonl", "json", "parquet", "arrow" or "txt".
-        columns: names of the columns; of a jsonl file, those of its first 200 rows.
+        columns: names of the columns; for a jsonl file, those of its first 200 rows.
         unit: what a row's place counts: "line" or "row".
-        total: number of rows where the format says it at once (parquet, json), else None.
-        schema: pyarrow schema of a parquet file, else None.
-        encoding: what text is read with; None for parquet.
-        remarks: what opening it decided by itself, for notes.
-        names_of: what integers in a column stand for, where the file says so.
+        total: number of rows if the format states it up front (parquet, json), else None.
+        schema: pyarrow schema of a parquet file; None for other formats.
+        encoding: the encoding of text; None for parquet.
+        remarks: what opening it decided on its own, for notes.
+        names_of: column -> names that its integers stand for, if the file states them.
     """
 
     path: Path
@@ -92,7 +92,7 @@ class RowFile:
 
         Args:
             start: rows to skip.
-            columns: the only columns that the caller will look at; the others may be missing then.
+            columns: the only columns that the caller will use; the others may be missing from the rows.
         """
         if isinstance(self.reader, ParquetFile | ArrowFile):
             return self.reader.rows(start=start, columns=columns)
@@ -100,7 +100,7 @@ class RowFile:
 
 
 class Rows(Iterator[tuple[int, dict[str, Any]]]):
-    """Iterator over (row counted from 0, column -> value) that knows its file and where it stands.
+    """Iterator over (row counted from 0, column -> value) that knows its file and its position.
 
     Attributes:
         file: the file, its columns, format, total number of rows and schema.
@@ -120,17 +120,17 @@ class Rows(Iterator[tuple[int, dict[str, Any]]]):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the columns; of a jsonl file, those of its first 200 rows."""
+        """Names of the columns; for a jsonl file, those of its first 200 rows."""
         return self.file.columns
 
     @property
     def total(self) -> int | None:
-        """Number of rows of the whole file where the format says it at once (parquet, json), else None."""
+        """Number of rows of the whole file if the format states it up front (parquet, json), else None."""
         return self.file.total
 
     @property
     def where(self) -> str:
-        """Place of the row that came last, for messages: "big.csv, line 17"."""
+        """Place of the last row that was read, for messages: "big.csv, line 17"."""
         return f"{self.file.path}, {self.file.unit} {self._place}"
 
 
@@ -145,25 +145,26 @@ def read_rows(
     """Stream a file's rows in bounded memory, in order.
 
     Args:
-        path: a csv, tsv, jsonl, parquet, json or txt file (one text a line, in the column "text").
-        start: rows to skip: to go on after row 999, give 1000.
-        columns: read no others from parquet; None reads all.
+        path: a csv, tsv, jsonl, parquet, json or txt file (one text per line, in the column "text").
+        start: rows to skip; to continue after row 999, pass 1000.
+        columns: the columns to read from parquet; None for all.
         encoding: of text files; None for UTF-8 or what the byte-order mark says.
-        delimiter: of csv and tsv; None to see it in the first line.
+        delimiter: of csv and tsv; None to detect it in the first line.
 
     Returns:
-        Rows, an iterator over (row counted from 0, column -> value). Values are text in csv, tsv and txt,
-        and what the file says in the other formats.
+        Rows, an iterator over (row counted from 0, column -> value). Values are text in csv, tsv and txt, and of the
+        file's own types in the other formats.
 
     Raises:
-        DataError: no such file, no known format, no text, a malformed row (named by line).
+        DataError: there is no such file, its format is unknown, it is not text, or a row is malformed (the message
+            names the line).
         MissingExtraError: parquet without pyarrow.
     """
     return Rows(open_rows(path, encoding=encoding, delimiter=delimiter), start, columns)
 
 
 def open_rows(path: str | Path, *, encoding: str | None = None, delimiter: str | None = None) -> RowFile:
-    """Look at a file's beginning: its format (by suffix), encoding and columns. See ``read_rows``."""
+    """Detect a file's format (by suffix), encoding and columns from its beginning. See ``read_rows``."""
     path = Path(path)
     kind = format_of(path)
     if kind in ("parquet", "arrow"):
@@ -233,16 +234,16 @@ def _open_columns(path: Path, kind: str) -> RowFile:
 
 
 def known_suffix(path: Path) -> str | None:
-    """Return the suffix of a file's format, that of "a.csv.gz" being ".csv"; None where there is none."""
+    """Return the suffix of a file's format (".csv" for "a.csv.gz"); None if it has none."""
     suffix = inner_name(path).suffix.casefold()
     return suffix if suffix in FORMATS else None
 
 
 def format_of(path: Path) -> str:
-    """Return a file's format, told by its suffix.
+    """Return a file's format, by its suffix.
 
     Raises:
-        DataError: there is no such file, or its suffix belongs to no format.
+        DataError: there is no such file, or its suffix is of no known format.
     """
     if not exists(path):
         near = neighbour(path)
@@ -262,10 +263,10 @@ def format_of(path: Path) -> str:
 
 
 def exists(path: Path) -> bool:
-    """Return whether a path exists; False, too, for what cannot be a path.
+    """Return whether a path exists; False also for a string that cannot be a path.
 
     Raises:
-        DataError: the system does not let us look.
+        DataError: the system denies access.
     """
     try:
         return path.exists()
@@ -288,7 +289,7 @@ def neighbour(path: Path) -> Path | None:
 
 @dataclass(frozen=True)
 class PlainText:
-    """A text file with one text a line, in the column "text". A blank line is a row, too: an empty text."""
+    """A text file with one text per line, in the column "text". A blank line is a row too: an empty text."""
 
     path: Path
     encoding: str

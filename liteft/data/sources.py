@@ -1,4 +1,4 @@
-"""From what a caller names to tables by split: a path, a folder, a hub name, or objects in memory."""
+"""From a path, a folder, a hub name or objects in memory to tables by split."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = ["existing_path", "open_source"]
 
 
 def open_source(source: Any, *, encoding: str | None = None, delimiter: str | None = None) -> Source:
-    """Open whatever ``load_dataset`` takes.
+    """Open any source that ``load_dataset`` accepts.
 
     Raises:
-        DataError: there is nothing of that name, or nothing in it that can be read.
-        MissingExtraError: it needs a package that is not installed.
+        DataError: there is no file, folder or hub data set of that name, or nothing in it can be read.
+        MissingExtraError: reading it needs a package that is not installed.
     """
     if isinstance(source, str | Path):
         path = existing_path(source)
@@ -40,10 +40,10 @@ def open_source(source: Any, *, encoding: str | None = None, delimiter: str | No
 
 
 def existing_path(source: str | Path) -> Path | None:
-    """Return the path if it exists; None for what may be the name of a hub data set.
+    """Return the path if it exists; None if the string may be the name of a hub data set.
 
     Raises:
-        DataError: neither; with the closest name beside it.
+        DataError: it is neither; the message suggests the closest existing name.
     """
     path = Path(source).expanduser()
     if str(source).strip() and exists(path):
@@ -83,7 +83,7 @@ def _from_folder(folder: Path, encoding: str | None, delimiter: str | None) -> S
         try:
             files = [open_rows(path, encoding=encoding, delimiter=delimiter) for path in parts]
         except DataError as error:
-            # labels.json beside the data is no data, and no error; a broken csv or jsonl file is one.
+            # labels.json beside the data is neither data nor an error; a malformed csv or jsonl file is an error.
             if name in MAIN_SPLITS or parts[0].suffix.casefold() != ".json":
                 raise
             notes.append(f"{parts[0].name} left out: {error.message}")

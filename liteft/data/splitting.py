@@ -1,10 +1,10 @@
-"""Making the splits that a data set lacks: stratified, seeded, with duplicates on one side.
+"""Making the splits that a data set lacks: stratified, seeded, with duplicates on the same side.
 
-Rows with the same normalised text form a group, and a group moves as a whole, so that no text is trained on
+Rows with the same normalised text form a group, and a group moves as a whole, so that no text is both trained on
 and scored. Each group counts for the rarest of its labels; within a label, groups are drawn in random order
-until the label's share is reached. No label leaves the training split: a label with one group stays there.
+until the label's share is reached. No label disappears from the training split: a label's only group stays there.
 
-This is not near-duplicate detection: texts that differ in a word are two texts.
+This does not detect near-duplicates: texts that differ in a word are two texts.
 
 Source: for the rarest-label rule, Sechidis et al. 2011, "On the stratification of multi-label data",
 section 3.2.
@@ -24,7 +24,7 @@ __all__ = ["carve", "normalised"]
 
 
 def normalised(text: str, pair: str | None = None) -> str:
-    """Return a text as it counts for duplicates: compatible characters, case and white space made one."""
+    """Return a text normalised for finding duplicates: compatibility characters, case and white space unified."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
     folded = " ".join(text.casefold().split())
@@ -40,18 +40,18 @@ def carve(
     held: Collection[str] = (),
     source: str = "the data",
 ) -> dict[str, np.ndarray]:
-    """Return the rows of each part, "train" being what is left.
+    """Return the rows of each part; "train" gets what is left.
 
     Args:
-        keys: one per row; rows with equal keys stay together.
-        labels: label names of each row, none or several in multi-label data.
+        keys: one key per row; rows with equal keys stay together.
+        labels: the label names of each row; none or several in multi-label data.
         fractions: part -> share of all rows, each above 0, together below 1.
         seed: of the draw.
-        held: keys that stay in "train": those of texts that stand in a split that is given.
-        source: name for messages.
+        held: keys that stay in "train": those of texts in an existing split.
+        source: the data set's name, for messages.
 
     Returns:
-        Part -> row indices, ascending int64, disjoint and together all rows; "train" included.
+        Part ("train" included) -> row indices, int64, ascending; the parts are disjoint and cover all rows.
 
     Raises:
         ConfigError: the fractions leave nothing to train on.
@@ -98,7 +98,7 @@ def _groups(keys: Sequence[str]) -> list[list[int]]:
 
 
 def _strata(groups: list[list[int]], labels: Sequence[tuple[str, ...]]) -> tuple[dict[str, list[int]], list[set[str]]]:
-    """Return label -> groups that count for it, and every group's labels."""
+    """Return the groups that count for each label, and the labels of each group."""
     members = [{name for row in group for name in labels[row]} for group in groups]
     counts = Counter(name for names in members for name in names)
     strata: dict[str, list[int]] = {}
@@ -115,7 +115,7 @@ def _draw(
     fixed: set[int],
     generator: np.random.Generator,
 ) -> list[int]:
-    """Take groups worth ``target`` rows out of ``order``: each label in proportion, its last group never."""
+    """Take groups of ``target`` rows in total out of ``order``: from each label in proportion, never its last group."""
     sizes = {name: sum(len(groups[group]) for group in remaining) for name, remaining in order.items()}
     total = sum(sizes.values())
     shares = {name: target * size / total for name, size in sizes.items() if len(order[name]) > 1}
@@ -137,7 +137,7 @@ def _draw(
 
 
 def _apportion(shares: Mapping[str, float], total: int, generator: np.random.Generator) -> dict[str, int]:
-    """Round shares to whole rows that sum to ``total``, by largest remainder; ties fall by the seed."""
+    """Round shares to whole rows that sum to ``total``, by largest remainder; the generator breaks ties."""
     names = sorted(shares)
     exact = np.array([shares[name] for name in names])
     rows = np.floor(exact).astype(np.int64)
@@ -149,7 +149,7 @@ def _apportion(shares: Mapping[str, float], total: int, generator: np.random.Gen
 
 
 def _give_back(parts: dict[str, list[int]], members: list[set[str]], order: dict[str, list[int]]) -> None:
-    """Return groups to the training split until every label stands in it again."""
+    """Return groups to the training split until it contains every label again."""
     kept = {name for remaining in order.values() for group in remaining for name in members[group]}
     for chosen in parts.values():
         for group in list(chosen):

@@ -1,7 +1,7 @@
-"""A table: named columns of raw values and where each row came from, whatever it was before.
+"""A table: named columns of raw values, and where each row came from.
 
-Files, objects in memory and hub data sets all turn into tables, and the loader knows nothing else. Values
-are raw: what is a text and what is a label is judged later, once, with the row's place at hand.
+Files, objects in memory and hub data sets all become tables, and the loader sees nothing else. Values are raw:
+they are checked as texts and labels later, in one place, which knows each row's place.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Table(Protocol):
 
     @property
     def name(self) -> str:
-        """The file, or what the object is called in messages."""
+        """The file, or the object's name in messages."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -37,7 +37,7 @@ class Table(Protocol):
         """Return the values of some columns, and each row's place (from 1): int64, shape (texts,)."""
 
     def head(self, rows: int) -> dict[str, list[Any]]:
-        """Return the first rows of all columns, for a look at them."""
+        """Return the first rows of all columns."""
 
     def class_names(self, column: str) -> tuple[str, ...] | None:
         """Return the names that integers in a column stand for, or None."""
@@ -61,11 +61,11 @@ class FileTable:
 
     @property
     def unit(self) -> str:
-        """What a record is called, "line" or "row"."""
+        """What a row's place counts: "line" or "row"."""
         return self.file.unit
 
     def read(self, names: Sequence[str]) -> tuple[dict[str, list[Any]], np.ndarray]:
-        """Read the file; a column that a row lacks is None there."""
+        """Read the file; a row that lacks a column has None there."""
         values: dict[str, list[Any]] = {name: [] for name in names}
         lists = list(values.items())
         places = []
@@ -81,7 +81,7 @@ class FileTable:
         return {name: [row.get(name) for row in first] for name in self.columns}
 
     def class_names(self, column: str) -> tuple[str, ...] | None:
-        """Return what the file's schema calls the integers of a column, or None."""
+        """Return the names that the file's schema gives to the integers in a column, or None."""
         return self.file.names_of.get(column)
 
 
@@ -90,11 +90,11 @@ class MemoryTable:
     """Columns in memory, all of one length.
 
     Attributes:
-        name: what it is called in messages.
+        name: its name in messages.
         values: the columns.
-        names_of: what integers in a column stand for.
+        names_of: column -> names that its integers stand for.
         unit: what a row's place counts.
-        places: of the rows; None counts them from 1.
+        places: places of the rows; None counts them from 1.
     """
 
     name: str
@@ -129,8 +129,8 @@ class Source:
 
     Attributes:
         name: for reports.
-        splits: tables by split name; several where a split is stored in parts.
-        notes: what opening it decided by itself.
+        splits: tables by split name; several for a split stored in parts.
+        notes: what opening it decided on its own.
     """
 
     name: str

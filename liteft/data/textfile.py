@@ -1,8 +1,8 @@
-"""Reading text files line by line, with an error that names the byte, the line and a way out.
+"""Reading text files line by line, with errors that name the byte, the line and what to do.
 
-Encodings are known, not guessed: UTF-8, or what a byte-order mark says (UTF-8, UTF-16, UTF-32), or what the
-caller names. Statistics over bytes would read a wrong file without a word, and a model trained on mojibake
-still trains. Lines are bounded, so that a file without line ends cannot fill the memory.
+Encodings are never guessed: a file is UTF-8, or what its byte-order mark says (UTF-8, UTF-16, UTF-32), or what the
+caller names. Byte statistics would silently misread a file, and a model trains on mojibake without
+complaint. Line length is bounded, so that a file without line ends cannot fill the memory.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def head_of(path: Path) -> bytes:
 
 
 def refuse_pages(path: Path, head: bytes) -> None:
-    """Raise DataError for what stands where a file should be: a page of a web site, or a git-lfs pointer."""
+    """Raise DataError for content that is not the file itself: a web page, or a git-lfs pointer."""
     if is_lfs_pointer(head):
         raise DataError(
             f"{path} is a git-lfs pointer: the file itself is not here.", fix="git lfs pull, in its repository"
@@ -99,10 +99,10 @@ def text_encoding(path: Path, encoding: str | None = None) -> str:
 
     Args:
         path: the file.
-        encoding: what the caller says; None for UTF-8 or what the byte-order mark says.
+        encoding: the caller's choice; None for UTF-8 or as the byte-order mark says.
 
     Raises:
-        DataError: no such encoding, or the file is no text.
+        DataError: there is no such encoding, or the file is not text.
     """
     head = head_of(path)
     refuse_pages(path, head)
@@ -120,7 +120,7 @@ def text_encoding(path: Path, encoding: str | None = None) -> str:
 
 
 def text_lines(path: Path, *, encoding: str, newline: Literal["", "\n"] | None) -> Iterator[str]:
-    r"""Yield the lines of a text file, ends included, as ``open(newline=...)`` splits them.
+    r"""Yield the lines of a text file, line ends included, as ``open(newline=...)`` splits them.
 
     Args:
         path: the file.
@@ -129,8 +129,8 @@ def text_lines(path: Path, *, encoding: str, newline: Literal["", "\n"] | None) 
             alone.
 
     Raises:
-        DataError: a byte that the encoding does not know, a NUL, a line of more than 64 Mi characters, or a
-            file that cannot be read.
+        DataError: the file cannot be read, or has a byte that is invalid in the encoding, a NUL, or a line of more
+            than 64 Mi characters.
     """
     number = 0
     try:
@@ -175,7 +175,7 @@ def _damaged(path: Path, error: BaseException) -> DataError:
 
 def _named(encoding: str, head: bytes) -> str:
     try:
-        "".encode(encoding)  # LookupError, too, for codecs that are not about text ("hex")
+        "".encode(encoding)  # LookupError also for codecs that do not encode text ("hex")
         name = codecs.lookup(encoding).name
     except (LookupError, ValueError):
         near = closest(encoding, _COMMON)
@@ -184,14 +184,14 @@ def _named(encoding: str, head: bytes) -> str:
             accepted={"encoding": ", ".join(_COMMON) + " and any other that Python knows"},
             fix=option("encoding", near) if near else (),
         ) from None
-    for mark, marked in _MARKS:  # a named encoding leaves the mark in the first column's name
+    for mark, marked in _MARKS:  # with a named encoding, the mark would stay in the first column's name
         if head.startswith(mark) and name.removesuffix("-le").removesuffix("-be") == marked.removesuffix("-sig"):
             return marked
     return name
 
 
 def _refuse_binary(path: Path, head: bytes) -> None:
-    """Raise for a head with NULs, unless they stand in what is UTF-8 otherwise: then the line is named."""
+    """Raise for a head with NULs, unless it is otherwise UTF-8: then a later error names the line."""
     for name, text in (("utf-16-le", head[1::2]), ("utf-16-be", head[0::2])):
         if text.count(0) > 0.7 * len(text):
             raise DataError(
@@ -215,7 +215,7 @@ def _binary(path: Path, byte: int, offset: int) -> DataError:
 
 
 def _undecodable(path: Path, encoding: str) -> DataError:
-    """Return the error for a file that ``encoding`` cannot decode: a second, careful pass finds the place."""
+    """Return the error for a file that ``encoding`` cannot decode; a second, careful pass finds the place."""
     decoder = codecs.getincrementaldecoder(encoding)()
     offset, line = 0, 1
     with open_bytes(path) as file:
@@ -253,7 +253,7 @@ def _wrong_byte(path: Path, encoding: str, error: UnicodeDecodeError, offset: in
 
 
 def _guesses(sample: bytes) -> list[tuple[str, str]]:
-    """Return encodings worth a try and whose they are, the most likely first. Only ever a hint in an error."""
+    """Return encodings worth trying and who uses them, the most likely first. Only for a hint in an error."""
     sample = sample[:4000]
     high = sum(byte >= 0x80 for byte in sample) / max(1, len(sample))
     if high < 0.25:

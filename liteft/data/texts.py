@@ -1,7 +1,7 @@
-"""Loading texts without labels, for distillation: the teacher labels them, so any text of the kind will do.
+"""Loading unlabelled texts for distillation: the teacher labels them, so any text of the kind will do.
 
-A folder gives all its files, but never validation or test files beside a training file: a student that has
-seen the texts it is scored on proves nothing.
+From a folder, all files are read, but never validation or test files beside a training file: the score of a
+student that has seen its test texts proves nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def load_texts(
     max_chars: int | None = None,
     drop_long: bool = False,
 ) -> list[str]:
-    """Return unlabelled texts, in order; empty ones are left out. See ``load_unlabeled``."""
+    """Return unlabelled texts in order, without empty ones. See ``load_unlabeled``."""
     unlabeled = load_unlabeled(
         source,
         text=text,
@@ -61,21 +61,21 @@ def load_unlabeled(
     """Read texts, or pairs of texts, without labels.
 
     Args:
-        source: a txt (one text a line), csv, tsv, jsonl, json or parquet file; a folder of such files, of
-            which validation and test files are left out unless there is nothing else; a hub name (its
-            training split); a list of strings, or what else ``load_dataset`` takes in memory.
-        text: column of the text; None takes the one with a usual name.
-        pair: column of the second text; None looks for a usual partner; "" for none.
-        encoding: of text files; None for UTF-8, or what the byte-order mark says.
-        delimiter: of csv and tsv; None for what the first line shows.
+        source: a txt (one text per line), csv, tsv, jsonl, json or parquet file; a folder of such files,
+            without validation and test files unless there is nothing else; a hub name (its
+            training split); a list of strings, or any other object in memory that ``load_dataset`` accepts.
+        text: column of the text; None to find it by its usual names.
+        pair: column of the second text; None to look for a usual name; "" for none.
+        encoding: of text files; None for UTF-8, or as the byte-order mark says.
+        delimiter: of csv and tsv; None to detect it in the first line.
         max_chars: longest text, in characters; None for 100,000. Longer ones are an error.
-        drop_long: leave longer texts out instead.
+        drop_long: drop longer texts instead.
 
     Returns:
-        A split called "unlabeled", without labels and without empty texts.
+        A split named "unlabeled", without labels and without empty texts.
 
     Raises:
-        DataError: what cannot be read, with file, row and a way out.
+        DataError: something cannot be read; the message names the file, the row and what to do.
         MissingExtraError: parquet without pyarrow, a hub name without `datasets`.
     """
     parts = []

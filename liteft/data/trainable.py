@@ -1,4 +1,4 @@
-"""What a training asks of its data: one data set, labels to learn, and the check in the run's folder."""
+"""What training requires of its data: a data set, labels to learn, and the data check in the run's folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def resolve_data(data: Dataset | str | Path, recipe: Recipe) -> Dataset:
 
 
 def require_trainable(dataset: Dataset) -> None:
-    """Refuse a data set made by hand that cannot be trained on; the loader gives no such thing.
+    """Refuse a hand-made data set that cannot be trained on; the loader never returns one.
 
     Raises:
         DataError: a training or validation split is missing, empty or without labels, or there is only one label.
@@ -40,7 +40,7 @@ def require_trainable(dataset: Dataset) -> None:
 
 
 def report_check(dataset: Dataset, tokenizer: TextTokenizer, out: Path, progress: Callable[[str], None] | None) -> None:
-    """Run the data check before a training: into data_check.json of its folder and, as text, to ``progress``."""
+    """Run the data check before training; write it to data_check.json in ``out`` and, as text, to ``progress``."""
     check = check_dataset(dataset, tokenizer=tokenizer)
     files.write_json(out / "data_check.json", check.to_dict())
     if progress is not None:
