@@ -119,7 +119,7 @@ def test_a_teacher_becomes_a_student_a_control_and_a_verified_artifact(way: Way)
     assert student["parameters"] < document["teacher"]["parameters"]
     assert student["metrics"]["test"]["accuracy"] > 0.8
     manifest = document["artifact"]["manifest"]
-    assert manifest["precision"] == "int8"
+    assert manifest["form"]["precision"] == "int8"
     assert manifest["verification"]["agreement"] > 0.97
     out, err = distill(way)
     assert "95% intervals" in out and "same answer as the model" in out

@@ -211,7 +211,7 @@ def test_distill_takes_the_teacher_of_the_recipe(
     assert called.status == 0, called.err
     assert pipelines[0]["teacher"] == "minilm"
     assert [run["kind"] for run in called.document["students"]] == ["student", "student"]
-    assert called.document["artifact"]["manifest"]["precision"] == "fp32"
+    assert called.document["artifact"]["manifest"]["form"]["precision"] == "fp32"
 
 
 def test_distill_without_a_teacher_and_with_an_unknown_stage_ends_with_status_2(

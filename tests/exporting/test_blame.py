@@ -253,7 +253,8 @@ def test_the_manifest_says_how_int8_was_made(workshop: Any, tmp_path: Path) -> N
     )
     manifest = read_artifact(artifact.path).manifest
     assert (manifest.form.scheme, manifest.form.weight_bits) == ("static", 7)
-    assert manifest.calibration == {"method": "mse", "split": "train", "texts": 1000}
+    assert manifest.calibration == {"split": "train", "texts": 1000}
+    assert manifest.form.calibration == "mse"
     card = (artifact.path / "card.md").read_text()
     assert "a scale for each weight channel and each activation tensor" in card
     assert "7-bit weights; calibrated by mse on 1,000 texts of train" in card
