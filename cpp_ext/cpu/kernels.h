@@ -57,7 +57,7 @@ struct Matmul {
   int rows = 0;
   const void* input = nullptr;       // fp32, bf16 or uint8 with zero point 128
   std::size_t input_stride = 0;      // bytes from a row to the next
-  const float* row_scale = nullptr;  // int8: one a row
+  const float* row_scale = nullptr;  // int8: one per row
   float* output = nullptr;           // (rows, outputs of the matrix)
   Epilogue epilogue = Epilogue::none;
   const float* residual = nullptr;  // (rows, outputs), for Epilogue::residual
@@ -76,7 +76,7 @@ struct Attention {
   const float* key = nullptr;
   const float* value = nullptr;
   std::size_t stride = 0;                  // of keys and values
-  const std::uint8_t* key_mask = nullptr;  // one a key; nullptr where all are
+  const std::uint8_t* key_mask = nullptr;  // one per key; nullptr: all 1
   float* output = nullptr;
   std::size_t output_stride = 0;
   void* scratch = nullptr;  // attention_scratch bytes, aligned to a cache line

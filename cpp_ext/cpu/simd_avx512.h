@@ -48,7 +48,7 @@ struct Simd {
   // sum += a * b over four bytes a lane. As assembly: GCC 12 keeps the intrinsic's sums in memory, at half the rate.
   static void add_products(Ints& sum, Ints a, Ints b) { asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b)); }
 #if LITEFT_HAS_BF16
-  // Two halves of a row, in every lane.
+  // Two bf16 values of a row, in every lane.
   static Ints broadcast_bf16_pair(const std::uint16_t* p) {
     return four_bytes(reinterpret_cast<const std::uint8_t*>(p));
   }
@@ -56,10 +56,12 @@ struct Simd {
   static void add_bf16_products(Floats& sum, Ints a, Ints b) {
     asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(b), "v"(a));
   }
-  static void store_bf16(std::uint16_t* p, Floats x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), halves(x)); }
+  static void store_bf16(std::uint16_t* p, Floats x) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), to_bf16_lanes(x));
+  }
   // One half of x and one of y after the other.
   static void store_pairs(std::uint16_t* p, Floats x, Floats y) {
-    const Ints low = _mm512_cvtepu16_epi32(halves(x)), high = _mm512_cvtepu16_epi32(halves(y));
+    const Ints low = _mm512_cvtepu16_epi32(to_bf16_lanes(x)), high = _mm512_cvtepu16_epi32(to_bf16_lanes(y));
     _mm512_storeu_si512(p, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
   }
 #endif
@@ -71,7 +73,7 @@ struct Simd {
 
  private:
 #if LITEFT_HAS_BF16
-  static __m256i halves(Floats x) { return reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)); }
+  static __m256i to_bf16_lanes(Floats x) { return reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)); }
 #endif
   static __mmask16 mask(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
 };

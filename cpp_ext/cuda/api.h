@@ -18,7 +18,7 @@ typedef struct liteft_cuda liteft_cuda;
 LITEFT_API int32_t liteft_cuda_abi(void);
 LITEFT_API const char* liteft_cuda_last_error(void);
 /* Starts CUDA. `precision` is LITEFT_BF16, or LITEFT_FP16. `folders`, joined by colons, are looked through for
-   cublasLt; `cache` is a folder for the algorithms of products, or "". */
+   cublasLt; `cache` is a folder for the algorithms of matmuls, or "". */
 LITEFT_API int liteft_cuda_create(const liteft_shape* shape, const liteft_weight* weights, int32_t count,
                                   int32_t precision, int32_t device, const char* folders, const char* cache,
                                   liteft_cuda** created);

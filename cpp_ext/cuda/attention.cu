@@ -1,7 +1,7 @@
 // Softmax attention over texts that lie one after the other.
 //
 // attend: a block has 64 consecutive rows as queries, whichever texts they belong to, and one head; a warp has 16 of
-// them. The keys that any of them may ask lie in one range, from the first row's text to the end of the last row's, and
+// them. The keys of all these queries lie in one range, from the first row's text to the end of the last row's, and
 // pass through shared memory 64 at a time; what belongs to another text is masked. So short texts share a block without
 // a list of work, and a long one is read once by each block of its queries. Scores never leave registers (online
 // softmax).
@@ -150,8 +150,8 @@ __global__ void __launch_bounds__(128, D == 32 ? 4 : 3) attend_kernel(Attention<
 #pragma unroll
       for (int e = 0; e < 4; ++e) {
         const int key = tile + 8 * n + 2 * t + e % 2, r = e / 2;
-        const bool asked = key >= row_begin[r] && key < row_end[r] && (!given.key_mask || given.key_mask[key]);
-        if (!asked) scores[n][e] = -INFINITY;
+        const bool is_key = key >= row_begin[r] && key < row_end[r] && (!given.key_mask || given.key_mask[key]);
+        if (!is_key) scores[n][e] = -INFINITY;
         // Of a NaN and a number fmaxf gives the number: the NaN comes back as a weight below.
         largest[r] = fmaxf(largest[r], scores[n][e]);
       }
@@ -180,7 +180,7 @@ __global__ void __launch_bounds__(128, D == 32 ? 4 : 3) attend_kernel(Attention<
 #pragma unroll
       for (int e = 0; e < 4; ++e) out[n][e] *= shrink[e / 2];
     }
-    std::uint32_t weights[kKeys / 16][4];  // as a product takes its left side, which is as the one before left its sums
+    std::uint32_t weights[kKeys / 16][4];  // as a matmul takes its left side, which is as the one before left its sums
 #pragma unroll
     for (int n = 0; n < kKeys / 8; ++n) {
       weights[n / 2][n % 2 * 2] = packed<T>({scores[n][0], scores[n][1]});
@@ -257,7 +257,7 @@ __global__ void __launch_bounds__(32 * kFirstWarps) attend_first_kernel(Attentio
     }
     float largest = fmaxf(most, score);
     for (int offset = 16; offset; offset /= 2) largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, offset));
-    const float base = largest == -INFINITY ? 0.0f : largest;  // no key yet may be asked, or all scores are NaN
+    const float base = largest == -INFINITY ? 0.0f : largest;  // every key so far is masked, or all scores are NaN
     const float shrink = exp2f(most - base), weight = exp2f(score - base);
     most = largest;
     total = total * shrink + weight;

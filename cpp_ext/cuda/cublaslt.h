@@ -1,4 +1,4 @@
-// cublasLt, opened at run time: the few functions and constants that products need, declared here so that neither its
+// cublasLt, opened at run time: the few functions and constants that matmuls need, declared here so that neither its
 // headers nor the library are needed to build. Names and values are those of cublasLt.h; they have been the same from
 // version 11 on.
 

@@ -46,20 +46,20 @@ class Engine : public AnyEngine {
         library_(CublasLt::open(settings.folders)),
         about_(std::move(about)),
         model_(shape, weights, count),
-        products_(library_, type, cache_file("products", type)),
-        choices_(settings.policy, shared_memory(), cache_file("fusions", type)) {
+        matmuls_(library_, type, cache_file("matmuls", type)),
+        fusions_(settings.policy, shared_memory(), cache_file("fusions", type)) {
     settings_.most_rows = std::max(settings_.most_rows, bucket_of(shape.positions));
-    load_kernels<T>(shared_memory());  // with what was learnt before, some would run first within a capture
+    load_kernels<T>(shared_memory());  // with a full tuning cache, some would run first within a capture
     idle_.push_back(make_slot());
     made_ = 1;
-    for (const int rows : buckets_up_to(settings_.most_rows)) idle_.back()->learn(rows);
-    products_.save();
-    choices_.save();
+    for (const int rows : buckets_up_to(settings_.most_rows)) idle_.back()->autotune(rows);
+    matmuls_.save();
+    fusions_.save();
   }
 
   void run(const liteft_batch& batch, float* logits) override {
     const Current current(settings_.device);
-    const Loan slot(*this);
+    const SlotLease slot(*this);
     const std::vector<Chunk> chunks = chunks_of(batch.offsets, batch.texts, settings_.most_rows);
     for (const Chunk& chunk : chunks) {
       if (chunk.rows <= settings_.most_rows) continue;
@@ -84,7 +84,7 @@ class Engine : public AnyEngine {
     std::vector<float> logits(static_cast<std::size_t>(batch.texts) * model_.shape.labels);
     run(batch, logits.data());  // refuses what cannot run, and warms up
     const Current current(settings_.device);
-    const Loan slot(*this);
+    const SlotLease slot(*this);
     double milliseconds = 0.0;
     for (const Chunk& chunk : chunks_of(batch.offsets, batch.texts, settings_.most_rows)) {
       const Bucket bucket = bucket_for(chunk, batch);
@@ -105,7 +105,7 @@ class Engine : public AnyEngine {
       run(batches[number], logits.data());  // refuses what cannot run, and warms up
     }
     const Current current(settings_.device);
-    const Loan slot(*this);
+    const SlotLease slot(*this);
     std::vector<Uploaded> chunks;
     for (int number = 0; number < count; ++number) {
       const liteft_batch& batch = batches[number];
@@ -123,26 +123,26 @@ class Engine : public AnyEngine {
   }
 
  private:
-  // A slot for the time of a run.
-  class Loan {
+  // An execution slot, for the time of a run.
+  class SlotLease {
    public:
-    explicit Loan(Engine& engine) : engine_(engine), slot_(engine.take()) {}
-    ~Loan() { engine_.put(std::move(slot_)); }
-    Loan(const Loan&) = delete;
-    Loan& operator=(const Loan&) = delete;
-    Slot<T>* operator->() const { return slot_.get(); }
+    explicit SlotLease(Engine& engine) : engine_(engine), slot_(engine.take()) {}
+    ~SlotLease() { engine_.put(std::move(slot_)); }
+    SlotLease(const SlotLease&) = delete;
+    SlotLease& operator=(const SlotLease&) = delete;
+    ExecutionSlot<T>* operator->() const { return slot_.get(); }
 
    private:
     Engine& engine_;
-    std::unique_ptr<Slot<T>> slot_;
+    std::unique_ptr<ExecutionSlot<T>> slot_;
   };
 
-  std::unique_ptr<Slot<T>> make_slot() {
-    return std::make_unique<Slot<T>>(model_, products_, choices_, settings_.most_rows, settings_.most_rows,
-                                     settings_.most_graphs);
+  std::unique_ptr<ExecutionSlot<T>> make_slot() {
+    return std::make_unique<ExecutionSlot<T>>(model_, matmuls_, fusions_, settings_.most_rows, settings_.most_rows,
+                                              settings_.most_graphs);
   }
 
-  std::unique_ptr<Slot<T>> take() {
+  std::unique_ptr<ExecutionSlot<T>> take() {
     {
       std::unique_lock lock(mutex_);
       returned_.wait(lock, [&] { return !idle_.empty() || made_ < settings_.most_slots; });
@@ -163,7 +163,7 @@ class Engine : public AnyEngine {
     }
   }
 
-  void put(std::unique_ptr<Slot<T>> slot) {
+  void put(std::unique_ptr<ExecutionSlot<T>> slot) {
     const std::lock_guard lock(mutex_);
     idle_.push_back(std::move(slot));
     returned_.notify_one();
@@ -214,11 +214,11 @@ class Engine : public AnyEngine {
   const CublasLt& library_;
   const std::string about_;
   const Model<T> model_;
-  Products products_;
-  Choices choices_;
+  Matmuls matmuls_;
+  FusionTable fusions_;
   std::mutex preparing_, mutex_;
   std::condition_variable returned_;
-  std::vector<std::unique_ptr<Slot<T>>> idle_;
+  std::vector<std::unique_ptr<ExecutionSlot<T>>> idle_;
   int made_ = 0;
 };
 

@@ -1,4 +1,5 @@
-// Runs a model on one GPU: batches cut into chunks, chunks on slots, each slot with a stream of its own.
+// Runs a model on one GPU: batches are split into chunks, and a chunk runs in an execution slot, which has its own
+// stream.
 
 #pragma once
 
@@ -9,9 +10,9 @@
 #include <vector>
 
 #include "cuda/api.h"
-#include "cuda/choices.h"
+#include "cuda/fusion_table.h"
 #include "cuda/plan.h"
-#include "cuda/slot.h"
+#include "cuda/execution_slot.h"
 
 namespace liteft::cuda {
 
@@ -31,8 +32,8 @@ struct Settings {
   std::string cache;
   Policy policy = Policy::measured;  // of fusing
   int most_rows = 8192;              // of a chunk: activations of a width of 384 stay in 50 MB of second-level cache
-  int most_slots = 8;                // runs at a time; more wait for one of them
-  int most_graphs = 128;             // of a slot; the one that was not used for longest goes
+  int most_slots = 8;                // runs at a time; further ones wait
+  int most_graphs = 128;             // of an execution slot; the least recently used one goes
 };
 
 // precision: LITEFT_BF16 or LITEFT_FP16. Throws std::invalid_argument for a model that the kernels do not take, and

@@ -1,12 +1,12 @@
-// Products with what follows them in one kernel: bias and activation, or bias, residual and LayerNorm. What follows is
+// Matmuls with what follows them in one kernel: bias and activation, or bias, residual and LayerNorm. What follows is
 // done on the sums in registers, so that no value goes through memory in between. They have run in an emulator, on no
 // GPU yet.
 //
 // Both: 256 threads, 32 inputs at a time through 3 stages of shared memory, filled by asynchronous copies. sm_80 and
 // later; registers as nvcc 13.0 says for sm_90a (sm_80: within one), without spills.
 //
-// multiply_activate: a block has 128 rows and 128 outputs (64 where outputs are no multiple of 128): 56 KB of shared
-// memory and 126 registers a thread (44 KB, 96). multiply_normalize: a block has 64 rows and all outputs: 91 KB and 206
+// matmul_activate: a block has 128 rows and 128 outputs (64 where outputs are no multiple of 128): 56 KB of shared
+// memory and 126 registers a thread (44 KB, 96). matmul_layer_norm: a block has 64 rows and all outputs: 91 KB and 206
 // registers for 384, 67 KB and 149 for 256, 43 KB and 91 for 128.
 
 #include "cuda/activations.cuh"
@@ -24,7 +24,7 @@ template <typename T, int Columns>
 using ActTiles = Pipeline<T, kActRows, Columns, kInputs, kStages>;
 
 template <typename T, int Columns>
-__global__ void __launch_bounds__(kTileThreads, 2) multiply_activate_kernel(ProductActivated<T> given) {
+__global__ void __launch_bounds__(kTileThreads, 2) matmul_activate_kernel(MatmulActivation<T> given) {
   auto& tiles = *reinterpret_cast<ActTiles<T, Columns>*>(dynamic_shared());
   const int first = blockIdx.y * kActRows, there = *given.rows - first, column = blockIdx.x * Columns;
   if (there <= 0) return;
@@ -32,8 +32,8 @@ __global__ void __launch_bounds__(kTileThreads, 2) multiply_activate_kernel(Prod
   const int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
   const int warp_row = warp / kActWarpColumns * 16 * kM, warp_column = warp % kActWarpColumns * 8 * kN;
   float sums[kM][kN][4] = {};
-  multiply_rows(sums, tiles, given.x + static_cast<std::size_t>(first) * given.inputs, given.inputs, there,
-                given.weights + column, given.outputs, warp_row, warp_column);
+  matmul_rows(sums, tiles, given.x + static_cast<std::size_t>(first) * given.inputs, given.inputs, there,
+              given.weights + column, given.outputs, warp_row, warp_column);
   with_act(given.act, [&](auto kind) {
 #pragma unroll
     for (int n = 0; n < kN; ++n) {
@@ -63,7 +63,7 @@ struct NormTiles {
 };
 
 template <typename T, int Width>
-__global__ void __launch_bounds__(kTileThreads, 1) multiply_normalize_kernel(ProductNormed<T> given) {
+__global__ void __launch_bounds__(kTileThreads, 1) matmul_layer_norm_kernel(MatmulLayerNorm<T> given) {
   auto& tiles = *reinterpret_cast<NormTiles<T, Width>*>(dynamic_shared());
   const int first = blockIdx.x * kNormRows, there = *given.rows - first;
   if (there <= 0) return;
@@ -71,8 +71,8 @@ __global__ void __launch_bounds__(kTileThreads, 1) multiply_normalize_kernel(Pro
   const int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
   const int warp_row = warp / kNormWarpColumns * 16 * kM, warp_column = warp % kNormWarpColumns;
   float sums[kM][kN][4] = {};
-  multiply_rows(sums, tiles.pipeline, given.x + static_cast<std::size_t>(first) * given.inputs, given.inputs, there,
-                given.weights, Width, warp_row, warp_column * 8 * kN);
+  matmul_rows(sums, tiles.pipeline, given.x + static_cast<std::size_t>(first) * given.inputs, given.inputs, there,
+              given.weights, Width, warp_row, warp_column * 8 * kN);
 #pragma unroll
   for (int n = 0; n < kN; ++n) {
     const int at = warp_column * 8 * kN + 8 * n + 2 * t;
@@ -94,14 +94,14 @@ __global__ void __launch_bounds__(kTileThreads, 1) multiply_normalize_kernel(Pro
 }
 
 template <typename T, int Columns>
-void activate_in(const ProductActivated<T>& given, int rows, cudaStream_t stream) {
+void activate_in(const MatmulActivation<T>& given, int rows, cudaStream_t stream) {
   const dim3 grid(given.outputs / Columns, (rows + kActRows - 1) / kActRows);
-  launch(multiply_activate_kernel<T, Columns>, grid, kTileThreads, sizeof(ActTiles<T, Columns>), stream, given);
+  launch(matmul_activate_kernel<T, Columns>, grid, kTileThreads, sizeof(ActTiles<T, Columns>), stream, given);
 }
 
 template <typename T, int Width>
-void normalize_in(const ProductNormed<T>& given, int rows, cudaStream_t stream) {
-  launch(multiply_normalize_kernel<T, Width>, (rows + kNormRows - 1) / kNormRows, kTileThreads,
+void layer_norm_in(const MatmulLayerNorm<T>& given, int rows, cudaStream_t stream) {
+  launch(matmul_layer_norm_kernel<T, Width>, (rows + kNormRows - 1) / kNormRows, kTileThreads,
          sizeof(NormTiles<T, Width>), stream, given);
 }
 
@@ -116,7 +116,7 @@ bool fuses_norm(int width, std::size_t shared) {
 }
 
 template <typename T>
-void multiply_activate(const ProductActivated<T>& given, int rows, cudaStream_t stream) {
+void matmul_activate(const MatmulActivation<T>& given, int rows, cudaStream_t stream) {
   if (given.outputs % 128 == 0)
     activate_in<T, 128>(given, rows, stream);
   else
@@ -124,30 +124,30 @@ void multiply_activate(const ProductActivated<T>& given, int rows, cudaStream_t 
 }
 
 template <typename T>
-void multiply_normalize(const ProductNormed<T>& given, int rows, cudaStream_t stream) {
+void matmul_layer_norm(const MatmulLayerNorm<T>& given, int rows, cudaStream_t stream) {
   if (given.width == 128)
-    normalize_in<T, 128>(given, rows, stream);
+    layer_norm_in<T, 128>(given, rows, stream);
   else if (given.width == 256)
-    normalize_in<T, 256>(given, rows, stream);
+    layer_norm_in<T, 256>(given, rows, stream);
   else
-    normalize_in<T, 384>(given, rows, stream);
+    layer_norm_in<T, 384>(given, rows, stream);
 }
 
 template <typename T>
 void load_fused_kernels(std::size_t shared) {
   if (fuses_act(shared)) {
-    load_kernel(multiply_activate_kernel<T, 64>, sizeof(ActTiles<T, 64>));
-    load_kernel(multiply_activate_kernel<T, 128>, sizeof(ActTiles<T, 128>));
+    load_kernel(matmul_activate_kernel<T, 64>, sizeof(ActTiles<T, 64>));
+    load_kernel(matmul_activate_kernel<T, 128>, sizeof(ActTiles<T, 128>));
   }
-  if (fuses_norm(128, shared)) load_kernel(multiply_normalize_kernel<T, 128>, sizeof(NormTiles<T, 128>));
-  if (fuses_norm(256, shared)) load_kernel(multiply_normalize_kernel<T, 256>, sizeof(NormTiles<T, 256>));
-  if (fuses_norm(384, shared)) load_kernel(multiply_normalize_kernel<T, 384>, sizeof(NormTiles<T, 384>));
+  if (fuses_norm(128, shared)) load_kernel(matmul_layer_norm_kernel<T, 128>, sizeof(NormTiles<T, 128>));
+  if (fuses_norm(256, shared)) load_kernel(matmul_layer_norm_kernel<T, 256>, sizeof(NormTiles<T, 256>));
+  if (fuses_norm(384, shared)) load_kernel(matmul_layer_norm_kernel<T, 384>, sizeof(NormTiles<T, 384>));
 }
 
-#define LITEFT_FOR(T)                                                                \
-  template void load_fused_kernels<T>(std::size_t);                                  \
-  template void multiply_activate<T>(const ProductActivated<T>&, int, cudaStream_t); \
-  template void multiply_normalize<T>(const ProductNormed<T>&, int, cudaStream_t);
+#define LITEFT_FOR(T)                                                              \
+  template void load_fused_kernels<T>(std::size_t);                                \
+  template void matmul_activate<T>(const MatmulActivation<T>&, int, cudaStream_t); \
+  template void matmul_layer_norm<T>(const MatmulLayerNorm<T>&, int, cudaStream_t);
 LITEFT_FOR(__half)
 LITEFT_FOR(__nv_bfloat16)
 

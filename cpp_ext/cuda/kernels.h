@@ -1,4 +1,4 @@
-// The CUDA kernels that are no matrix product, and what they are launched with: raw pointers and a stream.
+// The CUDA kernels besides plain matmuls, and what they are launched with: raw pointers and a stream.
 //
 // Rows are the real tokens of a chunk of texts, one after the other. How many there are stands in device memory
 // (Counts), so that a captured graph serves every chunk of its bucket: a launch covers the bucket, and a row beyond the
@@ -57,7 +57,7 @@ struct Activated {
   const std::int32_t* rows;
 };
 
-// Attention of the rows of texts. query, key and value are columns of rows that products made without their bias.
+// Attention of the rows of texts. query, key and value are columns of the output of matmuls, without their bias.
 template <typename T>
 struct Attention {
   const T *query, *key, *value;
@@ -65,7 +65,7 @@ struct Attention {
   const float *query_bias, *key_bias, *value_bias;
   const std::int32_t* text_of_row;  // (rows,)
   const std::int32_t* offsets;      // (texts + 1,)
-  const std::uint8_t* key_mask;     // one a row, or nullptr
+  const std::uint8_t* key_mask;     // one per row, or nullptr
   int heads;
   const Counts* counts;
   T* out;  // (rows or texts, heads * head size)
@@ -74,13 +74,13 @@ struct Attention {
 template <typename T>
 void embed(const Embedding<T>& given, int rows, cudaStream_t stream);
 template <typename T>
-void normalize(const Residual<T>& given, int rows, cudaStream_t stream);
+void layer_norm(const Residual<T>& given, int rows, cudaStream_t stream);
 template <typename T>
 void activate(const Activated<T>& given, int rows, cudaStream_t stream);
-// Every row asks. head_size is 32 or 64.
+// Every row is a query. head_size is 32 or 64.
 template <typename T>
 void attend(const Attention<T>& given, int head_size, int rows, cudaStream_t stream);
-// The first row of each text asks: row t of `query` and `out` is text t's.
+// Only the first row of each text is a query: row t of `query` and `out` belongs to text t.
 template <typename T>
 void attend_first(const Attention<T>& given, int head_size, int texts, cudaStream_t stream);
 // The first rows of texts: out (texts, width).
@@ -120,14 +120,14 @@ cudaError_t look_for_kernels();
 
 // Values between -1 and 1, the same every time, for measurements.
 template <typename T>
-void draw_values(T* out, std::size_t count, cudaStream_t stream);
+void fill_random(T* out, std::size_t count, cudaStream_t stream);
 
-// The same with the product before it, which then never goes through memory (fused.cu, feed_forward.cu). `inputs` and
-// `outputs` are multiples of 64; weights are (inputs, outputs) by rows.
+// The same fused with the matmul before it, whose output then never goes through memory (fused.cu, feed_forward.cu).
+// `inputs` and `outputs` are multiples of 64; weights are (inputs, outputs) by rows.
 
 // out = act(x weights + bias)
 template <typename T>
-struct ProductActivated {
+struct MatmulActivation {
   const T *x, *weights;
   const float* bias;
   Act act;
@@ -138,7 +138,7 @@ struct ProductActivated {
 
 // out = LayerNorm(x weights + bias + residual); `out` may be `residual`.
 template <typename T>
-struct ProductNormed {
+struct MatmulLayerNorm {
   const T *x, *weights;
   const float* bias;
   const T* residual;
@@ -167,9 +167,9 @@ bool fuses_norm(int width, std::size_t shared);
 bool fuses_act(std::size_t shared);
 bool fuses_feed_forward(int width, std::size_t shared);
 template <typename T>
-void multiply_activate(const ProductActivated<T>& given, int rows, cudaStream_t stream);
+void matmul_activate(const MatmulActivation<T>& given, int rows, cudaStream_t stream);
 template <typename T>
-void multiply_normalize(const ProductNormed<T>& given, int rows, cudaStream_t stream);
+void matmul_layer_norm(const MatmulLayerNorm<T>& given, int rows, cudaStream_t stream);
 template <typename T>
 void feed_forward(const FeedForward<T>& given, int rows, cudaStream_t stream);
 

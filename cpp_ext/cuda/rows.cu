@@ -69,7 +69,7 @@ __global__ void embed_kernel(Embedding<T> given) {
 }
 
 template <typename T>
-__global__ void normalize_kernel(Residual<T> given) {
+__global__ void layer_norm_kernel(Residual<T> given) {
   const int row = warp_row();
   if (row >= *given.rows) return;
   const std::size_t start = static_cast<std::size_t>(row) * given.width;
@@ -163,7 +163,7 @@ __global__ void classify_kernel(const T* x, const float* weights, const float* b
 }
 
 template <typename T>
-__global__ void draw_kernel(T* out, std::size_t count) {
+__global__ void fill_random_kernel(T* out, std::size_t count) {
   const std::size_t place = static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (place >= count) return;
   std::uint32_t bits = static_cast<std::uint32_t>(place) + 1;
@@ -188,8 +188,8 @@ void embed(const Embedding<T>& given, int rows, cudaStream_t stream) {
 }
 
 template <typename T>
-void normalize(const Residual<T>& given, int rows, cudaStream_t stream) {
-  launch(normalize_kernel<T>, blocks_for(rows), 32 * kWarps, 0, stream, given);
+void layer_norm(const Residual<T>& given, int rows, cudaStream_t stream) {
+  launch(layer_norm_kernel<T>, blocks_for(rows), 32 * kWarps, 0, stream, given);
 }
 
 template <typename T>
@@ -229,7 +229,7 @@ void classify(const T* x, const float* weights, const float* bias, const Counts*
 template <typename T>
 void load_row_kernels() {
   load_kernel(embed_kernel<T>);
-  load_kernel(normalize_kernel<T>);
+  load_kernel(layer_norm_kernel<T>);
   load_kernel(activate_kernel<T, Act::gelu>);
   load_kernel(activate_kernel<T, Act::relu>);
   load_kernel(activate_kernel<T, Act::gelu_tanh>);
@@ -239,7 +239,7 @@ void load_row_kernels() {
   load_kernel(gather_kernel<T>);
   load_kernel(mean_kernel<T>);
   load_kernel(classify_kernel<T>);
-  load_kernel(draw_kernel<T>);
+  load_kernel(fill_random_kernel<T>);
 }
 
 cudaError_t look_for_kernels() {
@@ -248,22 +248,23 @@ cudaError_t look_for_kernels() {
 }
 
 template <typename T>
-void draw_values(T* out, std::size_t count, cudaStream_t stream) {
+void fill_random(T* out, std::size_t count, cudaStream_t stream) {
   constexpr std::size_t kThreads = 256;
   if (count)
-    launch(draw_kernel<T>, static_cast<unsigned>((count + kThreads - 1) / kThreads), kThreads, 0, stream, out, count);
+    launch(fill_random_kernel<T>, static_cast<unsigned>((count + kThreads - 1) / kThreads), kThreads, 0, stream, out,
+           count);
 }
 
 #define LITEFT_FOR(T)                                                                                                  \
   template void load_row_kernels<T>();                                                                                 \
   template void embed<T>(const Embedding<T>&, int, cudaStream_t);                                                      \
-  template void normalize<T>(const Residual<T>&, int, cudaStream_t);                                                   \
+  template void layer_norm<T>(const Residual<T>&, int, cudaStream_t);                                                  \
   template void activate<T>(const Activated<T>&, int, cudaStream_t);                                                   \
   template void gather_first<T>(const T*, const std::int32_t*, const Counts*, int, T*, int, cudaStream_t);             \
   template void pool_mean<T>(const T*, const std::int32_t*, const std::uint8_t*, const Counts*, int, T*, int,          \
                              cudaStream_t);                                                                            \
   template void classify<T>(const T*, const float*, const float*, const Counts*, int, int, float*, int, cudaStream_t); \
-  template void draw_values<T>(T*, std::size_t, cudaStream_t);
+  template void fill_random<T>(T*, std::size_t, cudaStream_t);
 LITEFT_FOR(__half)
 LITEFT_FOR(__nv_bfloat16)
 

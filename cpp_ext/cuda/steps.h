@@ -1,44 +1,44 @@
-// The steps of a layer that are products with something after them: in one kernel, or in two.
+// The steps of a layer that are a matmul and what follows it: fused in one kernel, or in two.
 
 #pragma once
 
-#include "cuda/choices.h"
+#include "cuda/fusion_table.h"
 #include "cuda/kernels.h"
 #include "cuda/model.h"
 
 namespace liteft::cuda {
 
-// multiply(linear, x, out, rows) starts a product without its bias; fuses(Fusable) says which way to go. `sums` and
+// matmul(linear, x, out, rows) launches a matmul without its bias; fuses(Fusable) says whether to fuse. `sums` and
 // `inner` are room for what two kernels pass on: (rows, width) and (rows, inner).
-template <typename T, typename Multiply, typename Fuses>
+template <typename T, typename Matmul, typename Fuses>
 class Steps {
  public:
-  Steps(const liteft_shape& shape, cudaStream_t stream, T* sums, T* inner, const Multiply& multiply, const Fuses& fuses)
-      : shape_(shape), stream_(stream), sums_(sums), inner_(inner), multiply_(multiply), fuses_(fuses) {}
+  Steps(const liteft_shape& shape, cudaStream_t stream, T* sums, T* inner, const Matmul& matmul, const Fuses& fuses)
+      : shape_(shape), stream_(stream), sums_(sums), inner_(inner), matmul_(matmul), fuses_(fuses) {}
 
   // out = act(linear(x)), `most` rows of which *count are there.
   void activate(const Linear<T>& linear, const T* x, Act act, T* out, int most, const std::int32_t* count) const {
     const float* bias = linear.bias.template as<float>();
     if (fuses_(Fusable{Fusion::act, most, linear.inputs, linear.outputs})) {
-      return multiply_activate<T>({x, weights(linear), bias, act, linear.inputs, linear.outputs, count, out}, most,
-                                  stream_);
+      return matmul_activate<T>({x, weights(linear), bias, act, linear.inputs, linear.outputs, count, out}, most,
+                                stream_);
     }
-    multiply_(linear, x, out, most);
+    matmul_(linear, x, out, most);
     cuda::activate<T>({out, bias, act, linear.outputs, count}, most, stream_);
   }
 
   // into = norm(linear(x) + into)
-  void normalize(const Linear<T>& linear, const Norm& norm, const T* x, T* into, int most,
-                 const std::int32_t* count) const {
+  void layer_norm(const Linear<T>& linear, const Norm& norm, const T* x, T* into, int most,
+                  const std::int32_t* count) const {
     const float *bias = linear.bias.template as<float>(), *gamma = norm.gamma.as<float>(),
                 *beta = norm.beta.as<float>();
     if (fuses_(Fusable{Fusion::norm, most, linear.inputs, linear.outputs})) {
-      return multiply_normalize<T>(
+      return matmul_layer_norm<T>(
           {x, weights(linear), bias, into, gamma, beta, shape_.epsilon, linear.inputs, linear.outputs, count, into},
           most, stream_);
     }
-    multiply_(linear, x, sums_, most);
-    cuda::normalize<T>({sums_, bias, into, gamma, beta, shape_.epsilon, linear.outputs, count, into}, most, stream_);
+    matmul_(linear, x, sums_, most);
+    cuda::layer_norm<T>({sums_, bias, into, gamma, beta, shape_.epsilon, linear.outputs, count, into}, most, stream_);
   }
 
   // into = the layer's feed-forward block of it, with residual and norm.
@@ -52,7 +52,7 @@ class Steps {
           most, stream_);
     }
     activate(layer.inner, into, act, inner_, most, count);
-    normalize(layer.outer, layer.output_norm, inner_, into, most, count);
+    layer_norm(layer.outer, layer.output_norm, inner_, into, most, count);
   }
 
  private:
@@ -61,7 +61,7 @@ class Steps {
   const liteft_shape& shape_;
   const cudaStream_t stream_;
   T *const sums_, *const inner_;
-  const Multiply& multiply_;
+  const Matmul& matmul_;
   const Fuses& fuses_;
 };
 

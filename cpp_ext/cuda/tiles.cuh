@@ -1,4 +1,4 @@
-// Matrix products of tiles in shared memory, on tensor cores, and LayerNorm of the rows that their sums are.
+// Matmuls of tiles in shared memory, on tensor cores, and LayerNorm of the rows that their sums are.
 //
 // A tile's rows are kPad values longer than what they hold, so that the eight rows of an ldmatrix lie in different
 // banks. A block has 8 warps as `WarpRows` by 8 / WarpRows; of a warp, sums[m][n] is the tile of 16 x 8 in row m and
@@ -60,8 +60,8 @@ struct Pipeline {
 // weights its first column, of rows of `outputs` values. `first_row` and `first_column` are the warp's, within the
 // block.
 template <typename T, int Rows, int Columns, int K, int Stages, int M, int N>
-__device__ void multiply_rows(float (&sums)[M][N][4], Pipeline<T, Rows, Columns, K, Stages>& tiles, const T* x,
-                              int inputs, int there, const T* weights, int outputs, int first_row, int first_column) {
+__device__ void matmul_rows(float (&sums)[M][N][4], Pipeline<T, Rows, Columns, K, Stages>& tiles, const T* x,
+                            int inputs, int there, const T* weights, int outputs, int first_row, int first_column) {
   const int steps = inputs / K;
   const auto fetch = [&](int step) {
     if (step < steps) {

@@ -31,7 +31,7 @@ Epilogue epilogue_of(Head head) {
 struct Operand {
   const void* data;
   std::size_t stride;   // bytes from a row to the next
-  const float* scales;  // int8: one a row
+  const float* scales;  // int8: one per row
 
   Operand from(int row) const {
     return {static_cast<const char*>(data) + row * stride, stride, scales ? scales + row : nullptr};

@@ -78,7 +78,7 @@ struct Norm {
   std::vector<float> beta;
 };
 
-// Rows of embeddings, as stored: float32, or int8 or int4 with a scale a row.
+// Rows of embeddings, as stored: float32, or int8 or int4 with a scale per row.
 struct Table {
   std::vector<float> floats;
   std::vector<std::int8_t> bytes;

@@ -44,7 +44,7 @@ class Weights {
     }
   }
 
-  // Float values of a table or a vector, or of a matrix (inputs, outputs) whose scales are one a column.
+  // Float values of a table or a vector, or of a matrix (inputs, outputs) with one scale per column.
   std::vector<float> floats(const std::string& name, int rows, int columns) const {
     const liteft_weight& weight = get(name, rows, columns);
     std::vector<float> out(static_cast<std::size_t>(rows) * columns);

@@ -54,15 +54,15 @@ inline std::vector<float> run(AnyEngine& engine, const Texts& texts, int labels)
   return run(engine, texts.batch(), labels);
 }
 
-// What making an engine learns it learns from work that is not done, unless so is asked: that takes long.
-inline bool learns_in_full = false;
+// Making an engine autotunes on work that the emulator skips, unless this is set: in full it takes long.
+inline bool autotunes_in_full = false;
 
 inline std::unique_ptr<AnyEngine> create(const liteft_shape& shape, int precision, Settings settings = {},
                                          const Stored* stored = nullptr) {
   const Stored drawn = stored ? Stored{} : random_weights(shape, false, 1);
   const std::vector<liteft_weight> weights = (stored ? *stored : drawn).list();
   settings.folders = "/nowhere:" LITEFT_CUBLASLT;
-  emulator::skip_work(!learns_in_full);
+  emulator::skip_work(!autotunes_in_full);
   auto made = liteft::cuda::make_engine(shape, weights.data(), static_cast<int>(weights.size()), precision, settings);
   emulator::skip_work(false);
   return made;
@@ -87,7 +87,7 @@ inline std::vector<float> by_cpu(const liteft_shape& shape, const Texts& texts) 
   return logits;
 }
 
-inline Texts draw(std::mt19937& random, const liteft_shape& shape, int count, int longest) {
+inline Texts random_texts(std::mt19937& random, const liteft_shape& shape, int count, int longest) {
   Texts texts;
   for (int text = 0; text < count; ++text)
     texts.add(random, shape, 1 + static_cast<int>(random() % std::min(longest, shape.positions)));

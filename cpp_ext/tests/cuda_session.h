@@ -12,7 +12,7 @@
 
 constexpr int kSkipped = 77;  // the exit status that CTest takes for "skipped"
 
-// LITEFT_CUBLAS: folders of libcublasLt, joined by colons. LITEFT_CUDA_CACHE: a folder for the algorithms of products.
+// LITEFT_CUBLAS: folders of libcublasLt, joined by colons. LITEFT_CUDA_CACHE: a folder for the algorithms of matmuls.
 inline const char* from_environment(const char* name) {
   const char* const value = std::getenv(name);
   return value ? value : "";

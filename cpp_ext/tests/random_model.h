@@ -28,7 +28,7 @@ struct Stored {
   void add_floats(const std::string& name, int rows, int columns, const std::vector<float>& values) {
     add(name, LITEFT_TYPE_FLOAT32, rows, columns, values.data(), values.size() * sizeof(float));
   }
-  // One scale a column, or one a row.
+  // One scale per column, or one per row.
   void add_int8(const std::string& layer, int rows, int columns, const std::vector<float>& values, bool by_column) {
     std::vector<float> scales(by_column ? columns : rows, 0.0f);
     const auto scale = [&](std::size_t i) -> float& { return scales[by_column ? i % columns : i / columns]; };

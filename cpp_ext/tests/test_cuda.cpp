@@ -50,7 +50,7 @@ struct Destroy {
 };
 using Owned = std::unique_ptr<liteft_classifier, Destroy>;
 
-// Random weights whose products keep the size of what goes in, so that softmax has more than one winner in wide models,
+// Random weights whose matmuls keep the size of what goes in, so that softmax has more than one winner in wide models,
 // too.
 Stored weights_of(const liteft_shape& shape, bool int8 = false) {
   Stored stored = random_weights(shape, int8, 1);
@@ -122,7 +122,7 @@ std::vector<float> run(const Owned& classifier, const Texts& texts, int labels) 
 }
 
 // Where positions are counted, as libliteft counts them: they are left out.
-Texts draw(std::mt19937& random, const liteft_shape& shape, int count, int least, int most) {
+Texts random_texts(std::mt19937& random, const liteft_shape& shape, int count, int least, int most) {
   Texts texts;
   for (int text = 0; text < count; ++text)
     texts.add(random, shape, least + static_cast<int>(random() % (most - least + 1)));
@@ -163,7 +163,7 @@ void logits_are_those_of_the_cpu() {
     Owned tested[4];
     for (const int precision : kPrecisions) tested[precision] = on_gpu(shape, precision);
     for (const Kind& kind : kinds) {
-      const Texts texts = draw(random, shape, kind.texts, kind.least, kind.most);
+      const Texts texts = random_texts(random, shape, kind.texts, kind.least, kind.most);
       liteft_batch batch = batch_of(texts, shape);
       for (const bool bare : {false, true}) {  // without types and hidden tokens
         if (bare) batch.types = nullptr, batch.key_mask = nullptr;
@@ -201,7 +201,7 @@ void every_length_alone_and_in_company() {
         const std::vector<float> one = run(tested, texts.only(text), labels);
         alone.insert(alone.end(), one.begin(), one.end());
       }
-      // Products of another size may be summed in another order, so not to the bit.
+      // Matmuls of another size may be summed in another order, so not to the bit.
       const double off = difference(alone, together);
       std::printf("alone and in company: %.5f, width %d, precision %d\n", off, shape->width, precision);
       EXPECT(off < allowed(precision));
@@ -240,7 +240,7 @@ void weights_may_be_int8() {
   std::mt19937 random(4);
   for (const liteft_shape* shape : {&kShapes[0], &kShapes[3]}) {
     const Stored stored = random_weights(*shape, true, 1);
-    const Texts texts = draw(random, *shape, 20, 1, 40);
+    const Texts texts = random_texts(random, *shape, 20, 1, 40);
     const std::vector<float> expected = run(on_cpu(*shape, widened(stored)), texts, shape->labels);
     EXPECT(difference(run(on_gpu(*shape, LITEFT_FP16, stored), texts, shape->labels), expected) < allowed(LITEFT_FP16));
   }
@@ -249,7 +249,7 @@ void weights_may_be_int8() {
 void what_is_not_a_number_stays() {
   std::mt19937 random(5);
   for (const liteft_shape* shape : {&kShapes[0], &kShapes[3]}) {
-    const Texts texts = draw(random, *shape, 3, 7, 7);
+    const Texts texts = random_texts(random, *shape, 3, 7, 7);
     for (const int precision : kPrecisions) {
       for (const std::string name :
            {"embeddings.norm.bias", "layers.0.attention.norm.weight", "layers.0.feed_forward.inner.bias"}) {
@@ -268,7 +268,7 @@ void bad_batches_are_errors_and_the_next_run_works() {
   const liteft_shape& shape = kShapes[0];
   const Owned tested = on_gpu(shape, LITEFT_BF16);
   std::mt19937 random(6);
-  const Texts texts = draw(random, shape, 5, 3, 30);
+  const Texts texts = random_texts(random, shape, 5, 3, 30);
   const std::vector<float> expected = run(tested, texts, shape.labels);
   for (int round = 0; round < 30; ++round) {
     Texts bad = texts;
@@ -289,7 +289,7 @@ void threads_share_a_classifier() {
   std::vector<Texts> many(5);
   std::vector<std::vector<float>> expected;
   for (Texts& texts : many) {
-    texts = draw(random, shape, 1 + static_cast<int>(random() % 60), 1, 80);
+    texts = random_texts(random, shape, 1 + static_cast<int>(random() % 60), 1, 80);
     expected.push_back(run(tested, texts, shape.labels));
   }
   std::atomic<int> wrong{0};
@@ -328,7 +328,7 @@ void ten_thousand_runs_leave_nothing_behind() {
   const liteft_shape& shape = kShapes[0];
   std::mt19937 random(8);
   std::vector<Texts> many;
-  for (int each = 0; each < 16; ++each) many.push_back(draw(random, shape, 1 + 7 * each, 1, 60));
+  for (int each = 0; each < 16; ++each) many.push_back(random_texts(random, shape, 1 + 7 * each, 1, 60));
   const Owned tested = on_gpu(shape, LITEFT_FP16);
   std::vector<std::vector<float>> expected;
   for (const Texts& texts : many) expected.push_back(run(tested, texts, shape.labels));
@@ -375,7 +375,7 @@ class Hoard {
 void memory_that_runs_out_is_an_error_and_the_next_run_works() {
   const liteft_shape& shape = kShapes[5];
   std::mt19937 random(9);
-  const Texts texts = draw(random, shape, 64, 1, 60);
+  const Texts texts = random_texts(random, shape, 64, 1, 60);
   const liteft_batch batch = texts.batch();
   const Owned tested = on_gpu(shape, LITEFT_FP16);
   const std::vector<float> expected =
@@ -408,7 +408,7 @@ void a_forked_child_is_refused() {
   const liteft_shape& shape = kShapes[0];
   const Owned tested = on_gpu(shape, LITEFT_FP16);
   std::mt19937 random(10);
-  const Texts texts = draw(random, shape, 1, 5, 5);
+  const Texts texts = random_texts(random, shape, 1, 5, 5);
   const std::vector<float> expected = run(tested, texts, shape.labels);
   std::fflush(stdout);
   const pid_t child = fork();

@@ -40,7 +40,7 @@ void reference(const DeviceTexts& texts, int text, const Doubles& query, const U
   }
 }
 
-// Rows of queries, keys and values side by side, as one product makes them.
+// Rows of queries, keys and values side by side, as one matmul makes them.
 template <typename T>
 void rows_attend_to_their_text(std::mt19937& random, const std::vector<int>& lengths, int size, int heads, bool hides) {
   const DeviceTexts texts(random, lengths, hides);

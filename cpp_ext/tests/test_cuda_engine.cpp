@@ -31,7 +31,7 @@ void the_c_api_runs_a_batch() {
   EXPECT(liteft_cuda_describe(0, LITEFT_CUBLASLT, text, sizeof(text)) == 0);
   EXPECT(std::strstr(text, "Emulated GPU, compute capability 9.0") != nullptr);
   std::mt19937 random(14);
-  const Texts texts = draw(random, shape, 12, 40);
+  const Texts texts = random_texts(random, shape, 12, 40);
   std::vector<float> logits(12 * shape.labels, NAN);
   const liteft_batch batch = texts.batch();
   EXPECT(liteft_cuda_run(made, &batch, logits.data()) == 0);
@@ -48,7 +48,7 @@ void logits_are_those_of_the_cpu() {
       const auto engine = create(shape, precision, small(96));
 
       for (const int count : {1, 3, 17, 120}) {
-        const Texts texts = draw(random, shape, count, count == 120 ? 12 : count == 17 ? 100 : 520);
+        const Texts texts = random_texts(random, shape, count, count == 120 ? 12 : count == 17 ? 100 : 520);
         const std::vector<float> expected = by_cpu(shape, texts);
         const std::vector<float> found = run(*engine, texts, shape.labels);
         worst[precision] = std::fmax(worst[precision], difference(found, expected));
@@ -67,12 +67,12 @@ void fused_kernels_and_plain_ones_agree() {
     for (const int precision : kPrecisions) {
       Settings settings = small(192);
       settings.policy = Policy::always;
-      const long blocks = emulator::kernels_run("FeedForward<"), normed = emulator::kernels_run("ProductNormed<");
+      const long blocks = emulator::kernels_run("FeedForward<"), normed = emulator::kernels_run("MatmulLayerNorm<");
       const auto fused = create(shape, precision, settings);
       settings.policy = Policy::never;
       const auto plain = create(shape, precision, settings);
       for (const int count : {1, 4, 30}) {
-        const Texts texts = draw(random, shape, count, 40);
+        const Texts texts = random_texts(random, shape, count, 40);
         const std::vector<float> expected = by_cpu(shape, texts), found = run(*fused, texts, shape.labels);
         EXPECT(difference(found, expected) < allowed(precision));
         EXPECT(difference(run(*plain, texts, shape.labels), expected) < allowed(precision));
@@ -83,7 +83,7 @@ void fused_kernels_and_plain_ones_agree() {
         EXPECT(difference(alone, in_company) < allowed(precision) / 2);
       }
       EXPECT(emulator::kernels_run("FeedForward<") - blocks >= 3 * shape.layers);
-      EXPECT(emulator::kernels_run("ProductNormed<") - normed >= 3 * shape.layers);
+      EXPECT(emulator::kernels_run("MatmulLayerNorm<") - normed >= 3 * shape.layers);
     }
   }
 }
@@ -93,7 +93,7 @@ void what_is_optional_may_be_left_out() {
   std::mt19937 random(2);
   for (const liteft_shape& shape : kShapes) {
     const auto engine = create(shape, LITEFT_FP16, small(64));
-    Texts texts = draw(random, shape, 9, 40);
+    Texts texts = random_texts(random, shape, 9, 40);
     for (const bool types : {false, true}) {
       for (const bool masked : {false, true}) {
         liteft_batch batch = texts.batch();
@@ -111,13 +111,13 @@ void alone_equals_in_company() {
   for (const liteft_shape& shape : kShapes) {
     for (const int precision : kPrecisions) {
       const auto engine = create(shape, precision, small(128)), large = create(shape, precision, small(1024));
-      const Texts texts = draw(random, shape, 60, 30);
+      const Texts texts = random_texts(random, shape, 60, 30);
       const std::vector<float> together = run(*engine, texts, shape.labels);
       EXPECT(difference(run(*large, texts, shape.labels), together) < allowed(precision) / 2);
       for (int text = 0; text < 60; text += 13) {
         const std::vector<float> in_company(together.begin() + text * shape.labels,
                                             together.begin() + (text + 1) * shape.labels);
-        // Products of another bucket may be summed in another order, so not to the bit.
+        // Matmuls of another bucket may be summed in another order, so not to the bit.
         const std::vector<float> alone = run(*engine, texts.only(text), shape.labels);
         EXPECT(difference(alone, in_company) < allowed(precision));
       }
@@ -130,7 +130,7 @@ void what_is_not_a_number_stays() {
   std::mt19937 random(9);
   constexpr float kNotANumber = std::numeric_limits<float>::quiet_NaN();
   for (const liteft_shape& shape : kShapes) {
-    const Texts texts = draw(random, shape, 3, 7);
+    const Texts texts = random_texts(random, shape, 3, 7);
     for (const int precision : kPrecisions) {
       for (const std::string name :
            {"embeddings.norm.bias", "layers.0.attention.norm.weight", "layers.0.feed_forward.inner.bias",
@@ -156,7 +156,7 @@ void what_is_not_a_number_stays() {
 void no_result_leans_on_zeros() {
   std::mt19937 random(10);
   for (const liteft_shape& shape : kShapes) {
-    const Texts texts = draw(random, shape, 20, 20);
+    const Texts texts = random_texts(random, shape, 20, 20);
     const std::vector<float> expected = run(*create(shape, LITEFT_BF16, small(64)), texts, shape.labels);
     emulator::poison_instead_of_zeros(true);
     EXPECT(run(*create(shape, LITEFT_BF16, small(64)), texts, shape.labels) == expected);
@@ -175,7 +175,7 @@ void memory_is_filled_with_what_the_environment_says() {
   EXPECT(first_byte() == 0);
   std::mt19937 random(16);
   const liteft_shape& shape = kShapes[3];
-  const Texts texts = draw(random, shape, 6, 20);
+  const Texts texts = random_texts(random, shape, 6, 20);
   const std::vector<float> expected = run(*create(shape, LITEFT_FP16, small(64)), texts, shape.labels);
   for (const char* poison : {"ones", "unfilled"}) {
     setenv("LITEFT_CUDA_POISON", poison, 1);
@@ -214,7 +214,7 @@ void whether_to_fuse_may_come_from_the_environment() {
   const Stored stored = random_weights(shape, false, 1);
   const std::vector<liteft_weight> weights = stored.list();
   std::mt19937 random(22);
-  const Texts texts = draw(random, shape, 3, 10);
+  const Texts texts = random_texts(random, shape, 3, 10);
   const liteft_batch batch = texts.batch();
   const auto fused_blocks = [&](const char* asked) -> long {
     setenv("LITEFT_CUDA_FUSE", asked, 1);
@@ -240,12 +240,12 @@ void whether_to_fuse_may_come_from_the_environment() {
   unsetenv("LITEFT_CUDA_FUSE");
 }
 
-// The emulator's clock: a kernel, a product, a copy cost 1 each, the graphs' launches nothing.
+// The emulator's clock: a kernel, a matmul, a copy cost 1 each, the graphs' launches nothing.
 void a_pass_is_timed_over_all_chunks_and_a_batch_over_replays() {
   const liteft_shape& shape = kShapes[0];
   const auto engine = create(shape, LITEFT_FP16, small(64));
   std::mt19937 random(23);
-  const Texts one = draw(random, shape, 1, 9), many = draw(random, shape, 20, 12);
+  const Texts one = random_texts(random, shape, 1, 9), many = random_texts(random, shape, 20, 12);
   const liteft_batch batches[] = {one.batch(), many.batch()};
   const double alone = engine->time(batches[0], 3), in_chunks = engine->time(batches[1], 3);
   EXPECT(alone > 0.0 && in_chunks >= 2 * alone);
@@ -263,7 +263,7 @@ void a_device_that_is_current_is_not_chosen_again() {
   const long before = emulator::choices_of_device();
   const auto engine = create(kShapes[0], LITEFT_FP16, small(64));
   std::mt19937 random(17);
-  run(*engine, draw(random, kShapes[0], 2, 9), kShapes[0].labels);
+  run(*engine, random_texts(random, kShapes[0], 2, 9), kShapes[0].labels);
   EXPECT(emulator::choices_of_device() == before);
 }
 

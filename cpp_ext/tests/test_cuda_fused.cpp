@@ -1,4 +1,4 @@
-// The fused CUDA kernels against float64 references: products with bias and activation, with residual and LayerNorm,
+// The fused CUDA kernels against float64 references: matmuls with bias and activation, with residual and LayerNorm,
 // and the whole feed-forward block.
 
 #include <cstring>
@@ -11,8 +11,8 @@ namespace {
 
 // x (rows, inputs) weights (inputs, outputs) + bias
 template <typename T>
-Doubles product(const Doubles& x, const Uploaded<T>& weights, const Uploaded<float>& bias, int rows, int inputs,
-                int outputs) {
+Doubles matmul(const Doubles& x, const Uploaded<T>& weights, const Uploaded<float>& bias, int rows, int inputs,
+               int outputs) {
   Doubles out(static_cast<std::size_t>(rows) * outputs);
   for (int row = 0; row < rows; ++row) {
     double* to = &out[static_cast<std::size_t>(row) * outputs];
@@ -44,7 +44,7 @@ void expect_the_same_again(const Launch& launch_it, const Uploaded<T>& out) {
 }
 
 template <typename T>
-void products_are_activated(std::mt19937& random, int rows, int inputs, int outputs, Act act) {
+void matmuls_are_activated(std::mt19937& random, int rows, int inputs, int outputs, Act act) {
   const int most = rows + 40;
   const auto x = rows_and_poison<T>(random, rows, most, inputs),
              weights = random_values<T>(random, inputs * outputs, 1.0f / std::sqrt(inputs));
@@ -52,18 +52,18 @@ void products_are_activated(std::mt19937& random, int rows, int inputs, int outp
   const DeviceTexts texts(random, {rows}, false);
   const auto out = poisoned<T>(static_cast<std::size_t>(most) * outputs);
   const auto launch_it = [&] {
-    multiply_activate<T>({x.get(), weights.get(), bias.get(), act, inputs, outputs, texts.row_count(), out.get()}, most,
-                         nullptr);
+    matmul_activate<T>({x.get(), weights.get(), bias.get(), act, inputs, outputs, texts.row_count(), out.get()}, most,
+                       nullptr);
   };
   launch_it();
-  Doubles expected = product(x.values, weights, bias, rows, inputs, outputs);
+  Doubles expected = matmul(x.values, weights, bias, rows, inputs, outputs);
   for (double& value : expected) value = act_reference(act, value);
-  expect_close("multiply_activate", out.fetched(), expected, 1.05 * kRounding<T>);
+  expect_close("matmul_activate", out.fetched(), expected, 1.05 * kRounding<T>);
   expect_the_same_again(launch_it, out);
 }
 
 template <typename T>
-void products_are_normed(std::mt19937& random, int rows, int inputs, int width, bool in_place) {
+void matmuls_are_normed(std::mt19937& random, int rows, int inputs, int width, bool in_place) {
   const int most = rows + 70;
   const auto x = rows_and_poison<T>(random, rows, most, inputs),
              weights = random_values<T>(random, inputs * width, 1.0f / std::sqrt(inputs));
@@ -74,15 +74,15 @@ void products_are_normed(std::mt19937& random, int rows, int inputs, int width, 
   const auto out = poisoned<T>(in_place ? 1 : static_cast<std::size_t>(most) * width);
   T* to = in_place ? residual.get() : out.get();
   const auto launch_it = [&] {
-    multiply_normalize<T>({x.get(), weights.get(), bias.get(), residual.get(), gamma.get(), beta.get(), 1e-12f, inputs,
-                           width, texts.row_count(), to},
-                          most, nullptr);
+    matmul_layer_norm<T>({x.get(), weights.get(), bias.get(), residual.get(), gamma.get(), beta.get(), 1e-12f, inputs,
+                          width, texts.row_count(), to},
+                         most, nullptr);
   };
   launch_it();
-  Doubles expected = product(x.values, weights, bias, rows, inputs, width);
+  Doubles expected = matmul(x.values, weights, bias, rows, inputs, width);
   for (std::size_t i = 0; i < expected.size(); ++i) expected[i] += residual[i];
   norm_reference(expected, width, gamma, beta, 1e-12);
-  expect_close("multiply_normalize", in_place ? residual.fetched() : out.fetched(), expected, 1.05 * kRounding<T>);
+  expect_close("matmul_layer_norm", in_place ? residual.fetched() : out.fetched(), expected, 1.05 * kRounding<T>);
   if (!in_place) expect_the_same_again(launch_it, out);
 }
 
@@ -104,10 +104,10 @@ void feed_forward_is_one(std::mt19937& random, int rows, int width, int inner, A
                     most, nullptr);
   };
   launch_it();
-  Doubles hidden = product(x.values, inner_weights, inner_bias, rows, width, inner);
+  Doubles hidden = matmul(x.values, inner_weights, inner_bias, rows, width, inner);
   for (double& value : hidden)
     value = static_cast<double>(static_cast<float>(static_cast<T>(static_cast<float>(act_reference(act, value)))));
-  Doubles expected = product(hidden, outer_weights, outer_bias, rows, inner, width);
+  Doubles expected = matmul(hidden, outer_weights, outer_bias, rows, inner, width);
   for (std::size_t i = 0; i < expected.size(); ++i) expected[i] += x[i];
   norm_reference(expected, width, gamma, beta, 1e-5);
   // A hidden value may be rounded to its other neighbour, where float32 comes out on the other side of the middle.
@@ -131,8 +131,8 @@ void what_is_not_a_number_stays(std::mt19937& random) {
                      kWidth, kInner, texts.row_count(), out.get()},
                     kRows, nullptr);
     for (double value : out.fetched()) EXPECT(std::isnan(value));
-    multiply_activate<T>({x.get(), weights.get(), bias.get(), act, kWidth, kInner, texts.row_count(), out.get()}, kRows,
-                         nullptr);
+    matmul_activate<T>({x.get(), weights.get(), bias.get(), act, kWidth, kInner, texts.row_count(), out.get()}, kRows,
+                       nullptr);
     const Doubles activated = out.fetched();
     for (int i = 0; i < kRows * kInner; ++i) EXPECT(std::isnan(activated[i]) == (i % kInner == 7));
   }
@@ -141,14 +141,14 @@ void what_is_not_a_number_stays(std::mt19937& random) {
 template <typename T>
 void test(std::mt19937& random) {
   for (const int outputs : {64, 128, 320, 384}) {
-    products_are_activated<T>(random, 1 + static_cast<int>(random() % 200), 64, outputs, Act::gelu);
-    products_are_activated<T>(random, 128, 192, outputs, Act::none);
+    matmuls_are_activated<T>(random, 1 + static_cast<int>(random() % 200), 64, outputs, Act::gelu);
+    matmuls_are_activated<T>(random, 128, 192, outputs, Act::none);
   }
-  for (const Act act : kActs) products_are_activated<T>(random, 17, 128, 64, act);
+  for (const Act act : kActs) matmuls_are_activated<T>(random, 17, 128, 64, act);
   for (const int width : {128, 256, 384}) {
     for (const int rows : {1, 63, 64, 65, 200})
-      products_are_normed<T>(random, rows, rows == 200 ? 384 : 64, width, rows % 2 == 0);
-    products_are_normed<T>(random, 30, 192, width, false);
+      matmuls_are_normed<T>(random, rows, rows == 200 ? 384 : 64, width, rows % 2 == 0);
+    matmuls_are_normed<T>(random, 30, 192, width, false);
     for (const int rows : {1, 64, 130})
       feed_forward_is_one<T>(random, rows, width, rows == 1 ? 64 : 256, Act::gelu, rows == 64);
   }

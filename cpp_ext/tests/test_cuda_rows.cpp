@@ -54,12 +54,13 @@ void residuals_are_added_and_normed(std::mt19937& random) {
       const DeviceTexts texts(random, {rows}, false);
       const auto out = poisoned<T>(in_place ? 1 : most * width);
       T* to = in_place ? residual.get() : out.get();
-      normalize<T>({x.get(), bias.get(), residual.get(), gamma.get(), beta.get(), 1e-12f, width, texts.row_count(), to},
-                   most, nullptr);
+      layer_norm<T>(
+          {x.get(), bias.get(), residual.get(), gamma.get(), beta.get(), 1e-12f, width, texts.row_count(), to}, most,
+          nullptr);
       Doubles expected(rows * width);
       for (int i = 0; i < rows * width; ++i) expected[i] = x[i] + bias[i % width] + residual[i];
       norm_reference(expected, width, gamma, beta, 1e-12);
-      expect_close("normalize", in_place ? residual.fetched() : out.fetched(), expected, 1.01 * kRounding<T>);
+      expect_close("layer_norm", in_place ? residual.fetched() : out.fetched(), expected, 1.01 * kRounding<T>);
     }
   }
 }

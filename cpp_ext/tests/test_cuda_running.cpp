@@ -21,7 +21,7 @@ void many_threads_share_an_engine() {
   std::vector<Texts> many(5);
   std::vector<std::vector<float>> expected;
   for (Texts& texts : many) {
-    texts = draw(random, shape, 1 + static_cast<int>(random() % 20), 30);
+    texts = random_texts(random, shape, 1 + static_cast<int>(random() % 20), 30);
     expected.push_back(run(*engine, texts, shape.labels));
   }
   std::atomic<int> wrong{0};
@@ -45,7 +45,7 @@ void a_thousand_runs_leave_nothing_behind() {
     const auto engine = create(shape, LITEFT_FP16, small(64));
     std::mt19937 random(5);
     std::vector<Texts> many;
-    for (int each = 0; each < 8; ++each) many.push_back(draw(random, shape, 1 + each, 8));
+    for (int each = 0; each < 8; ++each) many.push_back(random_texts(random, shape, 1 + each, 8));
     for (const Texts& texts : many) run(*engine, texts, shape.labels);
     const emulator::Live warm = emulator::live();
     for (int round = 0; round < 1000; ++round) run(*engine, many[round % 8], shape.labels);
@@ -65,7 +65,7 @@ void graphs_are_bounded() {
   std::mt19937 random(6);
   const emulator::Live before = emulator::live();
   for (int count = 1; count < 60; count += 5) {
-    const Texts texts = draw(random, shape, count, 2);
+    const Texts texts = random_texts(random, shape, count, 2);
     EXPECT(difference(run(*engine, texts, shape.labels), by_cpu(shape, texts)) < allowed(LITEFT_FP16));
     EXPECT(emulator::live().graphs - before.graphs <= 4);
   }
@@ -90,7 +90,7 @@ void a_run_that_fails_leaves_no_work_behind() {
   const liteft_shape& shape = kShapes[0];
   const auto engine = create(shape, LITEFT_FP16, small(64));
   std::mt19937 random(15);
-  const Texts texts = draw(random, shape, 4, 12);
+  const Texts texts = random_texts(random, shape, 4, 12);
   const std::vector<float> expected = run(*engine, texts, shape.labels);
   const emulator::Live before = emulator::live();
   std::vector<float> logits(expected.size());
@@ -135,7 +135,7 @@ void a_capture_that_fails_leaves_nothing_behind() {
 void memory_that_runs_out_is_an_error_and_no_end() {
   const liteft_shape& shape = kShapes[0];
   std::mt19937 random(8);
-  const Texts texts = draw(random, shape, 5, 20);
+  const Texts texts = random_texts(random, shape, 5, 20);
   const liteft_batch batch = texts.batch();
   const emulator::Live before = emulator::live();
   int refused = 0;

@@ -3,7 +3,7 @@
 //   time_cuda [--quick]      --quick: tiny sizes, to see that it runs
 //
 // The limits are measured first: bytes a second that a copy reads and writes, and operations a second of a large
-// product by cublasLt. A kernel is timed by events around replays of a graph of many launches. "warm_us" runs over the
+// matmul by cublasLt. A kernel is timed by events around replays of a graph of many launches. "warm_us" runs over the
 // same memory again and again, which is what the engine does with a chunk; "cold_us" goes through so many sets of
 // inputs that the second-level cache holds none, and is null where they would have to be too many; weights stay in the
 // cache either way. The limit of a kernel is the larger of its fewest bytes (all inputs read once, all outputs written
@@ -27,7 +27,7 @@
 
 #include "cuda/kernels.h"
 #include "cuda/memory.h"
-#include "cuda/products.h"
+#include "cuda/matmul.h"
 #include "cuda/timing.h"
 #include "tests/cuda_session.h"
 
@@ -153,9 +153,9 @@ DeviceBuffer uploaded(const std::vector<V>& values) {
 }
 
 struct Limits {
-  double copy;                            // bytes a second, read and written
-  std::map<std::string, double> product;  // operations a second, by precision
-  std::size_t cache;                      // bytes of the second-level cache
+  double copy;                           // bytes a second, read and written
+  std::map<std::string, double> matmul;  // operations a second, by precision
+  std::size_t cache;                     // bytes of the second-level cache
 };
 
 double measured_copy(cudaStream_t stream) {
@@ -169,16 +169,16 @@ double measured_copy(cudaStream_t stream) {
 }
 
 template <typename T>
-double measured_product(Products& products, void* workspace, cudaStream_t stream) {
+double measured_matmul(Matmuls& matmuls, void* workspace, cudaStream_t stream) {
   const int size = quick ? 64 : 8192;
-  const ProductShape shape{size, size, size};
+  const MatmulShape shape{size, size, size};
   const std::size_t count = static_cast<std::size_t>(size) * size;
   const DeviceBuffer x = random_values<T>(count), weights = random_values<T>(count), out(count * sizeof(T));
   check(cudaDeviceSynchronize(), "setting up");
   Stopwatch stopwatch(stream);
-  products.learn(shape, x.as(), weights.as(), out.as(), workspace, stopwatch);
+  matmuls.autotune(shape, x.as(), weights.as(), out.as(), workspace, stopwatch);
   const double microseconds =
-      time_launches(stream, 4, [&](int) { products.run(shape, x.as(), weights.as(), out.as(), workspace, stream); });
+      time_launches(stream, 4, [&](int) { matmuls.run(shape, x.as(), weights.as(), out.as(), workspace, stream); });
   return 2e6 * size * size * size / microseconds;
 }
 
@@ -213,7 +213,7 @@ struct Shared {
         widen(random_values<T>(sizes.width * sizes.inner, 0.05f)),
         narrow(random_values<T>(sizes.inner * sizes.width, 0.05f)),
         classifier(random_values<float>(kLabels * sizes.width)),
-        workspace(Products::kWorkspaceBytes) {
+        workspace(Matmuls::kWorkspaceBytes) {
     std::mt19937 random(5);
     std::vector<std::int32_t> offset{0}, text, id, place;
     for (const int tokens : mix.lengths) {
@@ -246,7 +246,7 @@ std::size_t shared_memory_of_device() {
 }
 
 template <typename T>
-std::vector<Case<T>> cases_of(const Sizes& sizes, const Mix& mix, const Shared<T>& at, Products& products,
+std::vector<Case<T>> cases_of(const Sizes& sizes, const Mix& mix, const Shared<T>& at, Matmuls& matmuls,
                               cudaStream_t stream) {
   const int rows = mix.rows(), texts = static_cast<int>(mix.lengths.size()), width = sizes.width, inner = sizes.inner,
             size = width / sizes.heads;
@@ -262,11 +262,11 @@ std::vector<Case<T>> cases_of(const Sizes& sizes, const Mix& mix, const Shared<T
   const std::int32_t* offsets = at.offsets.template as<std::int32_t>();
 
   std::vector<Case<T>> cases;
-  const auto product = [&](const char* name, const DeviceBuffer& weights, DeviceBuffer Set<T>::* x,
-                           DeviceBuffer Set<T>::* out, int inputs, int outputs) {
+  const auto matmul = [&](const char* name, const DeviceBuffer& weights, DeviceBuffer Set<T>::* x,
+                          DeviceBuffer Set<T>::* out, int inputs, int outputs) {
     const double values = static_cast<double>(rows) * inputs + static_cast<double>(inputs) * outputs +
                           static_cast<double>(rows) * outputs;
-    const ProductShape shape{rows, inputs, outputs};
+    const MatmulShape shape{rows, inputs, outputs};
     const void* const w = weights.as();
     void* const workspace = at.workspace.as();
     cases.push_back(
@@ -274,7 +274,7 @@ std::vector<Case<T>> cases_of(const Sizes& sizes, const Mix& mix, const Shared<T
          sizeof(T) * values,
          2.0 * rows * inputs * outputs,
          {},
-         [=, &products](const Set<T>& on) { products.run(shape, (on.*x).as(), w, (on.*out).as(), workspace, stream); },
+         [=, &matmuls](const Set<T>& on) { matmuls.run(shape, (on.*x).as(), w, (on.*out).as(), workspace, stream); },
          sizeof(T) * static_cast<double>(inputs) * outputs});
   };
   const auto attention = [=, &at, &sizes](const Set<T>& on, bool first) {
@@ -291,10 +291,10 @@ std::vector<Case<T>> cases_of(const Sizes& sizes, const Mix& mix, const Shared<T
   };
 
   // name, fewest bytes, operations, what it replaces, the launch, and the bytes that are weights
-  product("product query_key_value", at.triple, &Set<T>::hidden, &Set<T>::projected, width, 3 * width);
-  product("product output", at.square, &Set<T>::context, &Set<T>::sums, width, width);
-  product("product inner", at.widen, &Set<T>::hidden, &Set<T>::inner, width, inner);
-  product("product outer", at.narrow, &Set<T>::inner, &Set<T>::sums, inner, width);
+  matmul("product query_key_value", at.triple, &Set<T>::hidden, &Set<T>::projected, width, 3 * width);
+  matmul("product output", at.square, &Set<T>::context, &Set<T>::sums, width, width);
+  matmul("product inner", at.widen, &Set<T>::hidden, &Set<T>::inner, width, inner);
+  matmul("product outer", at.narrow, &Set<T>::inner, &Set<T>::sums, inner, width);
   cases.push_back({"embed", row + 12.0 * rows + row + sizeof(T) * longest * width, 0.0, {}, [=, &at](const Set<T>& on) {
                      embed<T>({at.ids.template as<std::int32_t>(), nullptr, at.places.template as<std::int32_t>(),
                                at.words.template as<T>(), at.positions.template as<T>(), nullptr, gamma, beta, 1e-12f,
@@ -303,7 +303,7 @@ std::vector<Case<T>> cases_of(const Sizes& sizes, const Mix& mix, const Shared<T
                    }});
   cases.push_back({"normalize", 3 * row, 0.0, {}, [=](const Set<T>& on) {
                      T* const hidden = on.hidden.template as<T>();
-                     normalize<T>(
+                     layer_norm<T>(
                          {on.sums.template as<T>(), bias, hidden, gamma, beta, 1e-12f, width, &counts->rows, hidden},
                          rows, stream);
                    }});
@@ -341,9 +341,9 @@ std::vector<Case<T>> cases_of(const Sizes& sizes, const Mix& mix, const Shared<T
                      {"product output", "normalize"},
                      [=](const Set<T>& on) {
                        T* const hidden = on.hidden.template as<T>();
-                       multiply_normalize<T>({on.context.template as<T>(), output_weights, bias, hidden, gamma, beta,
-                                              1e-12f, width, width, &counts->rows, hidden},
-                                             rows, stream);
+                       matmul_layer_norm<T>({on.context.template as<T>(), output_weights, bias, hidden, gamma, beta,
+                                             1e-12f, width, width, &counts->rows, hidden},
+                                            rows, stream);
                      },
                      square});
   }
@@ -353,9 +353,9 @@ std::vector<Case<T>> cases_of(const Sizes& sizes, const Mix& mix, const Shared<T
                      operations(width, inner),
                      {"product inner", "activate gelu"},
                      [=](const Set<T>& on) {
-                       multiply_activate<T>({on.hidden.template as<T>(), inner_weights, bias, Act::gelu, width, inner,
-                                             &counts->rows, on.inner.template as<T>()},
-                                            rows, stream);
+                       matmul_activate<T>({on.hidden.template as<T>(), inner_weights, bias, Act::gelu, width, inner,
+                                           &counts->rows, on.inner.template as<T>()},
+                                          rows, stream);
                      },
                      wide});
   }
@@ -376,7 +376,7 @@ std::vector<Case<T>> cases_of(const Sizes& sizes, const Mix& mix, const Shared<T
 bool first_row = true;
 
 template <typename T>
-void time_model(const char* precision, const Sizes& sizes, const Mix& mix, const Limits& limits, Products& products,
+void time_model(const char* precision, const Sizes& sizes, const Mix& mix, const Limits& limits, Matmuls& matmuls,
                 cudaStream_t stream) {
   const int rows = mix.rows();
   load_kernels<T>(shared_memory_of_device());
@@ -389,23 +389,23 @@ void time_model(const char* precision, const Sizes& sizes, const Mix& mix, const
   check(cudaDeviceSynchronize(), "setting up");
   const Set<T>& one = *memory.front();
   Stopwatch stopwatch(stream);
-  const auto learn = [&](const DeviceBuffer& x, const DeviceBuffer& weights, const DeviceBuffer& out, int inputs,
-                         int outputs) {
-    products.learn({rows, inputs, outputs}, x.as(), weights.as(), out.as(), shared.workspace.as(), stopwatch);
+  const auto autotune = [&](const DeviceBuffer& x, const DeviceBuffer& weights, const DeviceBuffer& out, int inputs,
+                            int outputs) {
+    matmuls.autotune({rows, inputs, outputs}, x.as(), weights.as(), out.as(), shared.workspace.as(), stopwatch);
   };
-  learn(one.hidden, shared.triple, one.projected, sizes.width, 3 * sizes.width);
-  learn(one.context, shared.square, one.sums, sizes.width, sizes.width);
-  learn(one.hidden, shared.widen, one.inner, sizes.width, sizes.inner);
-  learn(one.inner, shared.narrow, one.sums, sizes.inner, sizes.width);
+  autotune(one.hidden, shared.triple, one.projected, sizes.width, 3 * sizes.width);
+  autotune(one.context, shared.square, one.sums, sizes.width, sizes.width);
+  autotune(one.hidden, shared.widen, one.inner, sizes.width, sizes.inner);
+  autotune(one.inner, shared.narrow, one.sums, sizes.inner, sizes.width);
   std::map<std::string, double> times;
-  for (const Case<T>& each : cases_of(sizes, mix, shared, products, stream)) {
+  for (const Case<T>& each : cases_of(sizes, mix, shared, matmuls, stream)) {
     const int count = quick ? 2 : std::max(sets, 32);
     const double warm = time_launches(stream, count, [&](int) { each.launch(one); });
     const bool is_cold = quick || (each.bytes - each.shared) * sets > 2.0 * limits.cache;
     const double cold =
         is_cold ? time_launches(stream, count, [&](int number) { each.launch(*memory[number % sets]); }) : 0.0;
     times[each.name] = warm;
-    const double limit = 1e6 * std::max(each.bytes / limits.copy, each.operations / limits.product.at(precision));
+    const double limit = 1e6 * std::max(each.bytes / limits.copy, each.operations / limits.matmul.at(precision));
     std::printf(
         "%s\n    {\"kernel\": \"%s\", \"model\": \"%s\", \"precision\": \"%s\", \"texts\": \"%s\", \"rows\": %d, "
         "\"bytes\": %.0f, "
@@ -414,7 +414,7 @@ void time_model(const char* precision, const Sizes& sizes, const Mix& mix, const
         "\"warm_bytes_per_second\": %.4g, \"warm_operations_per_second\": %.4g",
         first_row ? "" : ",", each.name.c_str(), sizes.name, precision, mix.name.c_str(), rows, each.bytes,
         each.operations, limit,
-        each.bytes / limits.copy > each.operations / limits.product.at(precision) ? "bytes" : "operations", warm,
+        each.bytes / limits.copy > each.operations / limits.matmul.at(precision) ? "bytes" : "operations", warm,
         limit / warm, 1e6 * each.bytes / warm, 1e6 * each.operations / warm);
     if (is_cold) {
       std::printf(
@@ -440,14 +440,14 @@ void time_model(const char* precision, const Sizes& sizes, const Mix& mix, const
 
 template <typename T>
 void time_precision(const char* precision, int type, Limits& limits, cudaStream_t stream) {
-  Products products(CublasLt::open(from_environment("LITEFT_CUBLAS")), type, "");
+  Matmuls matmuls(CublasLt::open(from_environment("LITEFT_CUBLAS")), type, "");
   {
-    const DeviceBuffer workspace(Products::kWorkspaceBytes);
-    limits.product[precision] = measured_product<T>(products, workspace.as(), stream);
+    const DeviceBuffer workspace(Matmuls::kWorkspaceBytes);
+    limits.matmul[precision] = measured_matmul<T>(matmuls, workspace.as(), stream);
   }
-  std::fprintf(stderr, "%s: %.1f TFLOP/s by a large product\n", precision, limits.product[precision] / 1e12);
+  std::fprintf(stderr, "%s: %.1f TFLOP/s by a large matmul\n", precision, limits.matmul[precision] / 1e12);
   for (const Sizes& sizes : kModels) {
-    for (const Mix& mix : mixes()) time_model<T>(precision, sizes, mix, limits, products, stream);
+    for (const Mix& mix : mixes()) time_model<T>(precision, sizes, mix, limits, matmuls, stream);
     if (quick) break;
   }
 }
@@ -469,7 +469,7 @@ int main(int count, char** arguments) {
     time_precision<__nv_bfloat16>("bf16", lt::kBfloat16, limits, stream);
     time_precision<__half>("fp16", lt::kFloat16, limits, stream);
     std::printf("\n  ],\n  \"product_operations_per_second\": {\"bf16\": %.4g, \"fp16\": %.4g}\n}\n",
-                limits.product["bf16"], limits.product["fp16"]);
+                limits.matmul["bf16"], limits.matmul["fp16"]);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "failed: %s\n", error.what());
     return 1;

@@ -4,7 +4,7 @@
 //   time_products          prints JSON; run it on one core: taskset -c 0 time_products
 //
 // oneDNN gets weights in the order that it likes best, computed beforehand, and one scale for all rows where the engine
-// has one a row. Both turn the same bytes into the same float32.
+// has one per row. Both turn the same bytes into the same float32.
 
 #include <algorithm>
 #include <chrono>

@@ -134,7 +134,7 @@ def test_the_c_api_on_an_emulated_gpu_computes_the_model_and_times_it(
     assert np.abs(logits[:3] - expected).max() < 0.05 and np.abs(logits[3] - expected[0]).max() < 0.05
     # The emulator's clock: as many kernels and products in each graph, and a copy of ids in a pass.
     assert row["device_seconds"] == pytest.approx(row["replay_seconds"] + 0.002)
-    assert list((tmp_path / "liteft").glob("products-Emulated-GPU*.txt"))
+    assert list((tmp_path / "liteft").glob("matmuls-Emulated-GPU*.txt"))
     with pytest.raises(RuntimeError, match="LITEFT_CUDA_FUSE is 'sometimes'"):
         monkeypatch.setenv("LITEFT_CUDA_FUSE", "sometimes")
         cuda_liteft.LiteFT(made, "cuda", precision="fp16")

@@ -60,7 +60,7 @@ def test_a_bare_machine_times_liteft_on_the_emulated_gpu(built: Path, rehearsal:
     measured = {name for name, each in summary["targets"].items() if each["measured"] is not None}
     assert measured == {name for name in summary["targets"] if "against" not in name}
     learnt = {file.name.partition("-")[0] for file in (tmp_path / "out" / "learnt").iterdir()}
-    assert learnt == {"products", "fusions"}
+    assert learnt == {"matmuls", "fusions"}
     assert "logits of 2 labels" in (tmp_path / "out" / "ncu.txt").read_text()
 
 

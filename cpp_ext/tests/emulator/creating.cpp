@@ -1,4 +1,4 @@
-// liteft_cuda_create of the emulated library. What making a classifier learns, it learns from work that is not done:
+// liteft_cuda_create of the emulated library. Making a classifier autotunes on work that the emulator skips:
 // that would take the emulator hours at the sizes of a chunk. cuda/api.cpp's own function has another name here
 // (CMakeLists.txt).
 

@@ -1,4 +1,4 @@
-// Where one run at a time computes: a stream, the memory of a chunk, and the graphs that were captured on it.
+// What one run at a time needs on the GPU: a stream, the memory of a chunk, and the graphs captured on the stream.
 
 #pragma once
 
@@ -8,12 +8,12 @@
 #include <memory>
 #include <vector>
 
-#include "cuda/choices.h"
+#include "cuda/fusion_table.h"
 #include "cuda/graph.h"
 #include "cuda/kernels.h"
 #include "cuda/memory.h"
 #include "cuda/model.h"
-#include "cuda/products.h"
+#include "cuda/matmul.h"
 #include "cuda/timing.h"
 
 namespace liteft::cuda {
@@ -42,17 +42,18 @@ struct Uploaded {
 };
 
 template <typename T>
-class Slot {
+class ExecutionSlot {
  public:
   // most_rows and most_texts: of a chunk. most_graphs: kept at a time.
-  Slot(const Model<T>& model, Products& products, Choices& choices, int most_rows, int most_texts, int most_graphs);
-  ~Slot();
-  Slot(const Slot&) = delete;
-  Slot& operator=(const Slot&) = delete;
+  ExecutionSlot(const Model<T>& model, Matmuls& matmuls, FusionTable& fusions, int most_rows, int most_texts,
+                int most_graphs);
+  ~ExecutionSlot();
+  ExecutionSlot(const ExecutionSlot&) = delete;
+  ExecutionSlot& operator=(const ExecutionSlot&) = delete;
 
-  // Learns the products of buckets of so many rows, and those of so many texts, and what of them to fuse.
-  void learn(int rows);
-  // Captures the graph of a bucket, where it is not there; the products must have been learnt.
+  // Autotunes the matmuls and fusions of buckets of so many rows, and of so many texts.
+  void autotune(int rows);
+  // Captures the graph of a bucket unless it is there. The matmuls must have been autotuned.
   void prepare(const Bucket& bucket);
   // Where a chunk of the bucket is to be written, on the host.
   Staging host(const Bucket& bucket) { return Staging(pinned_.as<char>(), bucket); }
@@ -68,17 +69,16 @@ class Slot {
   const float* logits() const { return pinned_logits_.as<float>(); }
 
  private:
-  template <typename Multiply, typename Fuses>
-  void compute(const Bucket& bucket, const Multiply& multiply, const Fuses& fuses);
-  // Fills what a chunk is computed in with random values: how long a product takes, and how much power, depends on
-  // them.
-  void draw();
-  // Tells the kernels how much of a bucket is there.
-  void count(const Bucket& bucket, Counts counts);
+  template <typename Matmul, typename Fuses>
+  void compute(const Bucket& bucket, const Matmul& matmul, const Fuses& fuses);
+  // Fills the activations of a chunk with random values: the time and the power of a matmul depend on them.
+  void fill_random();
+  // Copies to the GPU how much of a bucket is used.
+  void upload_counts(const Bucket& bucket, Counts counts);
 
   const Model<T>& model_;
-  Products& products_;
-  Choices& choices_;
+  Matmuls& matmuls_;
+  FusionTable& fusions_;
   cudaStream_t stream_ = nullptr;
   PinnedBuffer pinned_, pinned_logits_;
   DeviceBuffer staged_, workspace_;

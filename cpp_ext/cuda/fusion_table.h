@@ -1,4 +1,4 @@
-// Whether a fused kernel or cublasLt with a kernel after it is faster, for each shape: measured on this GPU when a
+// For each shape, whether a fused kernel is faster than cublasLt and a kernel after it: measured on this GPU when a
 // classifier is made, and kept in a file for the next time.
 
 #pragma once
@@ -14,7 +14,7 @@ namespace liteft::cuda {
 
 enum class Fusion : int { act = 0, norm = 1, feed_forward = 2 };
 
-// What is chosen for. Of a feed-forward block, `inputs` is the width and `outputs` the inner width.
+// A step that may be fused. Of a feed-forward block, `inputs` is the width and `outputs` the inner width.
 struct Fusable {
   Fusion what;
   int rows, inputs, outputs;
@@ -23,15 +23,15 @@ struct Fusable {
 
 enum class Policy { measured, never, always };  // always: wherever a kernel takes the shape
 
-class Choices {
+class FusionTable {
  public:
   // shared: bytes of shared memory that the GPU gives a block at most. cache: a file, or "" for none.
-  Choices(Policy policy, std::size_t shared, std::string cache);
+  FusionTable(Policy policy, std::size_t shared, std::string cache);
 
   bool fuses(const Fusable& shape) const;
-  // Measures where that is not known. Both are started once before they are timed.
+  // Measures both ways unless the table has the shape. Each is launched once before it is timed.
   template <typename Plain, typename Fused>
-  void learn(const Fusable& shape, Stopwatch& stopwatch, const Plain& plain, const Fused& fused) {
+  void autotune(const Fusable& shape, Stopwatch& stopwatch, const Plain& plain, const Fused& fused) {
     if (policy_ != Policy::measured || !takes(shape) || faster_.count(shape)) return;
     plain();
     fused();
@@ -39,7 +39,7 @@ class Choices {
     faster_[shape] = stopwatch.time(fused) < plain_time;
     news_ = true;
   }
-  // Writes what was learnt, where that is news.
+  // Writes the table to the cache if it has changed.
   void save();
 
  private:

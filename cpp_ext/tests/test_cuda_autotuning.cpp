@@ -19,11 +19,11 @@ void the_faster_way_is_chosen_and_kept() {
       std::filesystem::temp_directory_path() / ("liteft-fused-" + std::to_string(getpid()));
   const liteft_shape& shape = kFusable[0];
   std::mt19937 random(21);
-  const Texts texts = draw(random, shape, 3, 10);
+  const Texts texts = random_texts(random, shape, 3, 10);
   const std::vector<float> expected = by_cpu(shape, texts);
   Settings settings = small(48);
   settings.cache = folder.string();
-  const char* const kKernels[] = {"ProductActivated<", "ProductNormed<", "FeedForward<"};
+  const char* const kKernels[] = {"MatmulActivation<", "MatmulLayerNorm<", "FeedForward<"};
   const auto runs_of = [&](AnyEngine& engine) {
     std::vector<long> before, runs;
     for (const char* each : kKernels) before.push_back(emulator::kernels_run(each));
@@ -35,10 +35,10 @@ void the_faster_way_is_chosen_and_kept() {
     const double costs[] = {activated, normed, block};
     for (int each = 0; each < 3; ++each) emulator::set_cost(kKernels[each], costs[each]);
   };
-  learns_in_full = true;
+  autotunes_in_full = true;
   set_costs(0.1, 100, 100);
   std::vector<long> runs = runs_of(*create(shape, LITEFT_FP16, settings));
-  EXPECT(runs[0] == 2 + 1 && runs[1] == 0 && runs[2] == 0);  // inner products, and the head
+  EXPECT(runs[0] == 2 + 1 && runs[1] == 0 && runs[2] == 0);  // inner matmuls, and the head
   // What was chosen is kept, and not measured again.
   set_costs(0.1, 0.1, 0.1);
   const long measured = emulator::kernels_run("FeedForward<");
@@ -48,7 +48,7 @@ void the_faster_way_is_chosen_and_kept() {
     runs = runs_of(*engine);
   }
   EXPECT(runs[0] == 2 + 1 && runs[1] == 0 && runs[2] == 0);
-  learns_in_full = false;
+  autotunes_in_full = false;
   // Measured anew where the file is gone, or spoilt.
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     if (entry.path().filename().string().find("fusions") == 0)
@@ -71,7 +71,7 @@ void a_new_process_finds_its_kernels_loaded() {
       std::filesystem::temp_directory_path() / ("liteft-loaded-" + std::to_string(getpid()));
   std::mt19937 random(24);
   for (const liteft_shape& shape : kFusable) {
-    const Texts texts = draw(random, shape, 4, 12);
+    const Texts texts = random_texts(random, shape, 4, 12);
     for (const Policy policy : {Policy::measured, Policy::always}) {
       Settings settings = small(48);
       settings.cache = folder.string();
@@ -118,13 +118,13 @@ void algorithms_are_kept_and_bad_files_survived() {
       std::filesystem::temp_directory_path() / ("liteft-cuda-" + std::to_string(getpid()));
   const liteft_shape& shape = kShapes[3];
   std::mt19937 random(11);
-  const Texts texts = draw(random, shape, 30, 20);
+  const Texts texts = random_texts(random, shape, 30, 20);
   Settings settings = small(64);
   settings.cache = (folder / "deep" / "down").string();
   const std::vector<float> expected = run(*create(shape, LITEFT_BF16, settings), texts, shape.labels);
   std::vector<std::filesystem::path> files;
   for (const auto& entry : std::filesystem::directory_iterator(settings.cache)) {
-    if (entry.path().filename().string().find("products") == 0) files.push_back(entry.path());
+    if (entry.path().filename().string().find("matmuls") == 0) files.push_back(entry.path());
   }
   EXPECT(files.size() == 1);
   const auto text_of = [&] {
@@ -137,7 +137,7 @@ void algorithms_are_kept_and_bad_files_survived() {
   EXPECT(name.find("Emulated-GPU") != std::string::npos);
   EXPECT(name.find("4-multiprocessors--kernels-") != std::string::npos);
 
-  // What is kept is not learnt again: no event is made.
+  // What is kept is not tuned again: no event is made.
   const auto written = std::filesystem::last_write_time(files.front());
   {
     const auto engine = create(shape, LITEFT_BF16, settings);
@@ -153,7 +153,7 @@ void algorithms_are_kept_and_bad_files_survived() {
     EXPECT(run(*create(shape, LITEFT_BF16, settings), texts, shape.labels) == expected);
     EXPECT(text_of() == kept);  // whole again
   }
-  // Algorithms that the library does not take any more are learnt anew.
+  // Algorithms that the library does not take any more are tuned anew.
   void* const library = dlopen(LITEFT_CUBLASLT "/libcublasLt.so.13", RTLD_NOW | RTLD_NOLOAD);
   EXPECT(library != nullptr);
   reinterpret_cast<void (*)()>(dlsym(library, "emulated_cublaslt_renew"))();
@@ -165,13 +165,13 @@ void algorithms_are_kept_and_bad_files_survived() {
   std::filesystem::remove_all(folder);
 }
 
-// No product is learnt, and no file written, once the engine is made.
-void nothing_is_learnt_within_a_run() {
+// No matmul is tuned, and no file written, once the engine is made.
+void nothing_is_tuned_within_a_run() {
   const liteft_shape& shape = kShapes[0];
   const auto engine = create(shape, LITEFT_FP16, small(64));
   std::mt19937 random(12);
   for (const int count : {1, 5, 30}) {
-    const Texts texts = draw(random, shape, count, 2);
+    const Texts texts = random_texts(random, shape, count, 2);
     run(*engine, texts, shape.labels);
   }
   EXPECT(emulator::live().events == 0);
@@ -185,6 +185,6 @@ int main() {
   a_new_process_finds_its_kernels_loaded();
   a_stopwatch_prepares_once_and_wakes_the_gpu();
   algorithms_are_kept_and_bad_files_survived();
-  nothing_is_learnt_within_a_run();
+  nothing_is_tuned_within_a_run();
   return finish();
 }

@@ -1,11 +1,11 @@
-#include "cuda/products.h"
+#include "cuda/matmul.h"
 
 #include <limits>
 #include <sstream>
 #include <stdexcept>
 #include <vector>
 
-#include "cuda/records.h"
+#include "cuda/tuning_cache.h"
 
 namespace liteft::cuda {
 namespace {
@@ -24,7 +24,7 @@ void succeed(int status, const char* what) {
 
 }  // namespace
 
-Products::Products(const CublasLt& library, int type, std::string cache)
+Matmuls::Matmuls(const CublasLt& library, int type, std::string cache)
     : library_(library), type_(type), cache_(std::move(cache)) {
   succeed(library_.create(&handle_), "create");
   succeed(library_.desc_create(&desc_, lt::kCompute32F, lt::kFloat32), "a description");
@@ -39,7 +39,7 @@ Products::Products(const CublasLt& library, int type, std::string cache)
   load();
 }
 
-Products::~Products() {
+Matmuls::~Matmuls() {
   for (auto& [shape, plan] : plans_) {
     for (void* layout : {plan.weights, plan.x, plan.out}) {
       if (layout) library_.layout_destroy(layout);
@@ -52,7 +52,7 @@ Products::~Products() {
 
 // cublasLt has matrices by columns: by its lights the weights are (outputs, inputs), x is (inputs, rows), and the
 // result, which is (rows, outputs) by rows, is weights times x.
-Products::Plan& Products::plan_of(const ProductShape& shape) {
+Matmuls::Plan& Matmuls::plan_of(const MatmulShape& shape) {
   Plan& plan = plans_[shape];
   if (!plan.out) {
     succeed(library_.layout_create(&plan.weights, type_, shape.outputs, shape.inputs, shape.outputs), "a layout");
@@ -62,15 +62,15 @@ Products::Plan& Products::plan_of(const ProductShape& shape) {
   return plan;
 }
 
-int Products::launch(const Plan& plan, const Algorithm& algorithm, const void* x, const void* weights, void* out,
-                     void* workspace, cudaStream_t stream) const {
+int Matmuls::launch(const Plan& plan, const Algorithm& algorithm, const void* x, const void* weights, void* out,
+                    void* workspace, cudaStream_t stream) const {
   const float one = 1.0f, zero = 0.0f;
   return library_.matmul(handle_, desc_, &one, weights, plan.weights, x, plan.x, &zero, out, plan.out, out, plan.out,
                          &algorithm, workspace, kWorkspaceBytes, stream);
 }
 
-void Products::learn(const ProductShape& shape, const void* x, const void* weights, void* out, void* workspace,
-                     Stopwatch& stopwatch) {
+void Matmuls::autotune(const MatmulShape& shape, const void* x, const void* weights, void* out, void* workspace,
+                       Stopwatch& stopwatch) {
   const cudaStream_t stream = stopwatch.stream();
   Plan& plan = plan_of(shape);
   if (plan.known) return;
@@ -105,26 +105,27 @@ void Products::learn(const ProductShape& shape, const void* x, const void* weigh
     plan.known = true;
   }
   if (!plan.known) {
-    throw std::runtime_error("cublasLt has no algorithm for a product of (" + std::to_string(shape.rows) + ", " +
+    throw std::runtime_error("cublasLt has no algorithm for a matmul of (" + std::to_string(shape.rows) + ", " +
                              std::to_string(shape.inputs) + ") and (" + std::to_string(shape.inputs) + ", " +
                              std::to_string(shape.outputs) + ")");
   }
 }
 
-void Products::run(const ProductShape& shape, const void* x, const void* weights, void* out, void* workspace,
-                   cudaStream_t stream) const {
+void Matmuls::run(const MatmulShape& shape, const void* x, const void* weights, void* out, void* workspace,
+                  cudaStream_t stream) const {
   const auto found = plans_.find(shape);
-  if (found == plans_.end() || !found->second.known) throw std::logic_error("a product of a shape that was not learnt");
-  succeed(launch(found->second, found->second.algorithm, x, weights, out, workspace, stream), "a product");
+  if (found == plans_.end() || !found->second.known)
+    throw std::logic_error("a matmul of a shape that was not autotuned");
+  succeed(launch(found->second, found->second.algorithm, x, weights, out, workspace, stream), "a matmul");
 }
 
-// A record a shape: rows, inputs, outputs, and the eight words of its algorithm. What does not read so is left out, and
-// learnt anew: cublasLt is not to be given words that it did not make.
-void Products::load() {
+// One record per shape: rows, inputs, outputs, and the eight words of its algorithm. Any other record is ignored and
+// its shape autotuned again: cublasLt must not get words that it did not make.
+void Matmuls::load() {
   if (cache_.empty()) return;
-  for (const std::string& record : read_records(cache_, &news_)) {
+  for (const std::string& record : read_tuning_cache(cache_, &news_)) {
     std::istringstream words(record);
-    ProductShape shape{};
+    MatmulShape shape{};
     Algorithm algorithm;
     words >> shape.rows >> shape.inputs >> shape.outputs >> std::hex;
     for (std::uint64_t& word : algorithm.data) words >> word;
@@ -135,9 +136,9 @@ void Products::load() {
   }
 }
 
-void Products::save() {
+void Matmuls::save() {
   if (cache_.empty() || !news_) return;
-  std::map<ProductShape, Algorithm> all = kept_;
+  std::map<MatmulShape, Algorithm> all = kept_;
   for (const auto& [shape, plan] : plans_) {
     if (plan.known) all[shape] = plan.algorithm;
   }
@@ -148,7 +149,7 @@ void Products::save() {
     for (const std::uint64_t word : algorithm.data) record << ' ' << word;
     records.push_back(record.str());
   }
-  write_records(cache_, records);
+  write_tuning_cache(cache_, records);
   news_ = false;
 }
 

@@ -1,16 +1,16 @@
-#include "cuda/choices.h"
+#include "cuda/fusion_table.h"
 
 #include <sstream>
 #include <vector>
 
-#include "cuda/records.h"
+#include "cuda/tuning_cache.h"
 
 namespace liteft::cuda {
 
-Choices::Choices(Policy policy, std::size_t shared, std::string cache)
+FusionTable::FusionTable(Policy policy, std::size_t shared, std::string cache)
     : policy_(policy), shared_(shared), cache_(std::move(cache)) {
   if (cache_.empty()) return;
-  for (const std::string& record : read_records(cache_, &news_)) {
+  for (const std::string& record : read_tuning_cache(cache_, &news_)) {
     std::istringstream words(record);
     Fusable shape{};
     int what = 0;
@@ -24,7 +24,7 @@ Choices::Choices(Policy policy, std::size_t shared, std::string cache)
   }
 }
 
-bool Choices::takes(const Fusable& shape) const {
+bool FusionTable::takes(const Fusable& shape) const {
   switch (shape.what) {
     case Fusion::act: return fuses_act(shared_);
     case Fusion::norm: return fuses_norm(shape.outputs, shared_);
@@ -33,13 +33,13 @@ bool Choices::takes(const Fusable& shape) const {
   return false;
 }
 
-bool Choices::fuses(const Fusable& shape) const {
+bool FusionTable::fuses(const Fusable& shape) const {
   if (policy_ != Policy::measured) return policy_ == Policy::always && takes(shape);
   const auto found = faster_.find(shape);
   return found != faster_.end() && found->second && takes(shape);
 }
 
-void Choices::save() {
+void FusionTable::save() {
   if (cache_.empty() || !news_) return;
   std::vector<std::string> records;
   for (const auto& [shape, faster] : faster_) {
@@ -48,7 +48,7 @@ void Choices::save() {
            << faster;
     records.push_back(record.str());
   }
-  write_records(cache_, records);
+  write_tuning_cache(cache_, records);
   news_ = false;
 }
 

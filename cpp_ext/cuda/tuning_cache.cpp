@@ -1,4 +1,4 @@
-#include "cuda/records.h"
+#include "cuda/tuning_cache.h"
 
 #include <unistd.h>
 
@@ -25,7 +25,7 @@ std::string with_sum(const std::string& record) {
 
 }  // namespace
 
-std::vector<std::string> read_records(const std::string& path, bool* spoilt) {
+std::vector<std::string> read_tuning_cache(const std::string& path, bool* spoilt) {
   std::vector<std::string> records;
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
@@ -38,7 +38,7 @@ std::vector<std::string> read_records(const std::string& path, bool* spoilt) {
   return records;
 }
 
-void write_records(const std::string& path, const std::vector<std::string>& records) {
+void write_tuning_cache(const std::string& path, const std::vector<std::string>& records) {
   const std::filesystem::path final(path), draft(path + "." + std::to_string(getpid()));
   std::error_code ignored;
   std::filesystem::create_directories(final.parent_path(), ignored);

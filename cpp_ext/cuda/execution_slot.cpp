@@ -1,4 +1,4 @@
-#include "cuda/slot.h"
+#include "cuda/execution_slot.h"
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -54,9 +54,9 @@ std::size_t Staging::bytes(const Bucket& bucket) {
 }
 
 template <typename T>
-Slot<T>::Slot(const Model<T>& model, Products& products, Choices& choices, int most_rows, int most_texts,
-              int most_graphs)
-    : model_(model), products_(products), choices_(choices), most_graphs_(most_graphs) {
+ExecutionSlot<T>::ExecutionSlot(const Model<T>& model, Matmuls& matmuls, FusionTable& fusions, int most_rows,
+                                int most_texts, int most_graphs)
+    : model_(model), matmuls_(matmuls), fusions_(fusions), most_graphs_(most_graphs) {
   const liteft_shape& shape = model.shape;
   const std::size_t rows = most_rows, texts = most_texts, width = shape.width,
                     wide = std::max(shape.width, shape.embedding);
@@ -64,7 +64,7 @@ Slot<T>::Slot(const Model<T>& model, Products& products, Choices& choices, int m
   pinned_ = PinnedBuffer(Staging::bytes(most));
   pinned_logits_ = PinnedBuffer(texts * shape.labels * sizeof(float));
   staged_ = DeviceBuffer(Staging::bytes(most));
-  workspace_ = DeviceBuffer(Products::kWorkspaceBytes);
+  workspace_ = DeviceBuffer(Matmuls::kWorkspaceBytes);
   hidden_ = DeviceBuffer(rows * width * sizeof(T));
   sums_ = DeviceBuffer(rows * wide * sizeof(T));
   projected_ = DeviceBuffer(rows * 3 * width * sizeof(T));
@@ -76,29 +76,29 @@ Slot<T>::Slot(const Model<T>& model, Products& products, Choices& choices, int m
   logits_ = DeviceBuffer(texts * shape.labels * sizeof(float));
   settle();
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a stream");
-  stopwatch_ = std::make_unique<Stopwatch>(stream_, [this] { draw(); });
+  stopwatch_ = std::make_unique<Stopwatch>(stream_, [this] { fill_random(); });
 }
 
 template <typename T>
-Slot<T>::~Slot() {
+ExecutionSlot<T>::~ExecutionSlot() {
   graphs_.clear();
   if (stream_) cudaStreamDestroy(stream_);
 }
 
-// All launches of a bucket. multiply(linear, x, out, rows) is a product: it is learnt in one pass and captured in
+// All launches of a bucket. matmul(linear, x, out, rows) autotunes a matmul in one call of this and launches it in
 // another.
 template <typename T>
-template <typename Multiply, typename Fuses>
-void Slot<T>::compute(const Bucket& bucket, const Multiply& multiply, const Fuses& fuses) {
+template <typename Matmul, typename Fuses>
+void ExecutionSlot<T>::compute(const Bucket& bucket, const Matmul& matmul, const Fuses& fuses) {
   const liteft_shape& shape = model_.shape;
   const int width = shape.width, rows = bucket.rows, texts = bucket.texts;
   const Staging in(staged_.as<char>(), bucket);
   const std::int32_t *row_count = &in.counts->rows, *text_count = &in.counts->texts;
   T *hidden = hidden_.as<T>(), *sums = sums_.as<T>(), *projected = projected_.as<T>(), *context = context_.as<T>();
   T *pooled = pooled_.as<T>(), *queries = queries_.as<T>();
-  const Steps steps(shape, stream_, sums, inner_.as<T>(), multiply, fuses);
+  const Steps steps(shape, stream_, sums, inner_.as<T>(), matmul, fuses);
   const auto follow = [&](const Layer<T>& layer, T* into, int most, const std::int32_t* count) {
-    steps.normalize(layer.projection, layer.attention_norm, context, into, most, count);
+    steps.layer_norm(layer.projection, layer.attention_norm, context, into, most, count);
     steps.feed_forward(layer, act_of(shape.activation), into, most, count);
   };
 
@@ -118,7 +118,7 @@ void Slot<T>::compute(const Bucket& bucket, const Multiply& multiply, const Fuse
     given.counts = in.counts;
     given.out = context;
     if (!layer.cls_only) {
-      multiply(layer.query_key_value, hidden, projected, rows);
+      matmul(layer.query_key_value, hidden, projected, rows);
       const float* bias = layer.query_key_value.bias.template as<float>();
       given.query = projected, given.key = projected + width, given.value = projected + 2 * width;
       given.query_stride = given.stride = 3 * static_cast<std::size_t>(width);
@@ -127,9 +127,9 @@ void Slot<T>::compute(const Bucket& bucket, const Multiply& multiply, const Fuse
       follow(layer, hidden, rows, row_count);
       continue;
     }
-    multiply(layer.key_value, hidden, projected, rows);
+    matmul(layer.key_value, hidden, projected, rows);
     gather_first<T>(hidden, in.offsets, in.counts, width, pooled, texts, stream_);
-    multiply(layer.query, pooled, queries, texts);
+    matmul(layer.query, pooled, queries, texts);
     const float* bias = layer.key_value.bias.template as<float>();
     given.query = queries, given.key = projected, given.value = projected + width;
     given.query_stride = width, given.stride = 2 * static_cast<std::size_t>(width);
@@ -150,44 +150,44 @@ void Slot<T>::compute(const Bucket& bucket, const Multiply& multiply, const Fuse
 }
 
 template <typename T>
-void Slot<T>::count(const Bucket& bucket, Counts counts) {
+void ExecutionSlot<T>::upload_counts(const Bucket& bucket, Counts counts) {
   *host(bucket).counts = counts;
   check(cudaMemcpyAsync(staged_.as(), pinned_.as<char>(), sizeof(Counts), cudaMemcpyHostToDevice, stream_), "a copy");
   check(cudaStreamSynchronize(stream_), "a copy");
 }
 
 template <typename T>
-void Slot<T>::draw() {
+void ExecutionSlot<T>::fill_random() {
   for (const DeviceBuffer* each : {&hidden_, &sums_, &projected_, &queries_, &context_, &inner_, &pooled_, &dense_}) {
-    draw_values<T>(each->as<T>(), each->bytes() / sizeof(T), stream_);
+    cuda::fill_random<T>(each->as<T>(), each->bytes() / sizeof(T), stream_);
   }
 }
 
 template <typename T>
-void Slot<T>::learn(int rows) {
+void ExecutionSlot<T>::autotune(int rows) {
   const Bucket bucket{rows, rows};
-  count(bucket, {});  // nothing but products computes while they are learnt
+  upload_counts(bucket, {});  // no other kernel computes while matmuls are autotuned
   compute(
       bucket,
       [&](const Linear<T>& linear, const T* x, T* out, int most) {
-        products_.learn({most, linear.inputs, linear.outputs}, x, linear.weights.as(), out, workspace_.as(),
-                        *stopwatch_);
+        matmuls_.autotune({most, linear.inputs, linear.outputs}, x, linear.weights.as(), out, workspace_.as(),
+                          *stopwatch_);
       },
       [](const Fusable&) { return false; });
-  check(cudaStreamSynchronize(stream_), "learning products");
+  check(cudaStreamSynchronize(stream_), "autotuning matmuls");
 
   // Then whether to fuse: the two ways of each step, the whole block last, over what the buffers hold.
-  count(bucket, {rows, rows});
+  upload_counts(bucket, {rows, rows});
   const std::int32_t* there = &Staging(staged_.as<char>(), bucket).counts->rows;
-  const auto multiply = [&](const Linear<T>& linear, const T* x, T* out, int most) {
-    products_.run({most, linear.inputs, linear.outputs}, x, linear.weights.as(), out, workspace_.as(), stream_);
+  const auto matmul = [&](const Linear<T>& linear, const T* x, T* out, int most) {
+    matmuls_.run({most, linear.inputs, linear.outputs}, x, linear.weights.as(), out, workspace_.as(), stream_);
   };
   const auto both_ways = [&](const Fusable& shape, const auto& step) {
     const auto one_way = [&](bool fused) {
-      const auto fuses = [&](const Fusable& asked) { return asked == shape ? fused : choices_.fuses(asked); };
-      step(Steps(model_.shape, stream_, sums_.as<T>(), inner_.as<T>(), multiply, fuses));
+      const auto fuses = [&](const Fusable& asked) { return asked == shape ? fused : fusions_.fuses(asked); };
+      step(Steps(model_.shape, stream_, sums_.as<T>(), inner_.as<T>(), matmul, fuses));
     };
-    choices_.learn(shape, *stopwatch_, [&] { one_way(false); }, [&] { one_way(true); });
+    fusions_.autotune(shape, *stopwatch_, [&] { one_way(false); }, [&] { one_way(true); });
   };
   const auto activated = [&](const Linear<T>& linear, const T* x, Act act, T* out) {
     both_ways({Fusion::act, rows, linear.inputs, linear.outputs},
@@ -195,7 +195,7 @@ void Slot<T>::learn(int rows) {
   };
   const auto normed = [&](const Linear<T>& linear, const Norm& norm, const T* x) {
     both_ways({Fusion::norm, rows, linear.inputs, linear.outputs},
-              [&](const auto& steps) { steps.normalize(linear, norm, x, hidden_.as<T>(), rows, there); });
+              [&](const auto& steps) { steps.layer_norm(linear, norm, x, hidden_.as<T>(), rows, there); });
   };
   const liteft_shape& shape = model_.shape;
   const Layer<T>& layer = model_.layers.front();
@@ -207,11 +207,11 @@ void Slot<T>::learn(int rows) {
   normed(layer.outer, layer.output_norm, inner_.as<T>());
   both_ways({Fusion::feed_forward, rows, shape.width, shape.inner},
             [&](const auto& steps) { steps.feed_forward(layer, act, hidden_.as<T>(), rows, there); });
-  check(cudaStreamSynchronize(stream_), "learning what to fuse");
+  check(cudaStreamSynchronize(stream_), "autotuning fusions");
 }
 
 template <typename T>
-void Slot<T>::prepare(const Bucket& bucket) {
+void ExecutionSlot<T>::prepare(const Bucket& bucket) {
   if (graphs_.count(bucket)) return;
   if (graphs_.size() >= most_graphs_) {
     const auto oldest = std::min_element(graphs_.begin(), graphs_.end(),
@@ -222,15 +222,15 @@ void Slot<T>::prepare(const Bucket& bucket) {
     compute(
         bucket,
         [&](const Linear<T>& linear, const T* x, T* out, int rows) {
-          products_.run({rows, linear.inputs, linear.outputs}, x, linear.weights.as(), out, workspace_.as(), stream_);
+          matmuls_.run({rows, linear.inputs, linear.outputs}, x, linear.weights.as(), out, workspace_.as(), stream_);
         },
-        [&](const Fusable& shape) { return choices_.fuses(shape); });
+        [&](const Fusable& shape) { return fusions_.fuses(shape); });
   });
   graphs_[bucket] = {std::move(graph), runs_};
 }
 
 template <typename T>
-void Slot<T>::run(const Bucket& bucket, int texts) {
+void ExecutionSlot<T>::run(const Bucket& bucket, int texts) {
   const auto graph = graphs_.find(bucket);
   if (graph == graphs_.end()) throw std::logic_error("a bucket that was not prepared");
   graph->second.used = ++runs_;
@@ -251,7 +251,7 @@ void Slot<T>::run(const Bucket& bucket, int texts) {
 }
 
 template <typename T>
-double Slot<T>::time(const Bucket& bucket, int runs) {
+double ExecutionSlot<T>::time(const Bucket& bucket, int runs) {
   const auto graph = graphs_.find(bucket);
   if (graph == graphs_.end()) throw std::logic_error("a bucket that was not prepared");
   const Event begin, end;
@@ -262,7 +262,7 @@ double Slot<T>::time(const Bucket& bucket, int runs) {
 }
 
 template <typename T>
-Uploaded Slot<T>::upload(const Bucket& bucket) {
+Uploaded ExecutionSlot<T>::upload(const Bucket& bucket) {
   Uploaded chunk{bucket, DeviceBuffer(Staging::bytes(bucket))};
   settle();
   check(cudaMemcpyAsync(chunk.staged.as(), pinned_.as<char>(), chunk.staged.bytes(), cudaMemcpyHostToDevice, stream_),
@@ -272,12 +272,13 @@ Uploaded Slot<T>::upload(const Bucket& bucket) {
 }
 
 template <typename T>
-double Slot<T>::time(const std::vector<Uploaded>& chunks) {
+double ExecutionSlot<T>::time(const std::vector<Uploaded>& chunks) {
   const Event begin, end;
   check(cudaEventRecord(begin, stream_), "an event");
   for (const Uploaded& chunk : chunks) {
     const auto graph = graphs_.find(chunk.bucket);
-    if (graph == graphs_.end()) throw std::logic_error("a pass of more kinds of chunks than a slot keeps graphs");
+    if (graph == graphs_.end())
+      throw std::logic_error("more kinds of chunks in one pass than an execution slot keeps graphs");
     check(cudaMemcpyAsync(staged_.as(), chunk.staged.as(), chunk.staged.bytes(), cudaMemcpyDeviceToDevice, stream_),
           "a copy");
     graph->second.graph.launch(stream_);
@@ -286,7 +287,7 @@ double Slot<T>::time(const std::vector<Uploaded>& chunks) {
   return milliseconds_between(begin, end);
 }
 
-template class Slot<__half>;
-template class Slot<__nv_bfloat16>;
+template class ExecutionSlot<__half>;
+template class ExecutionSlot<__nv_bfloat16>;
 
 }  // namespace liteft::cuda

@@ -1,0 +1,65 @@
+// Matmuls by cublasLt, each shape with the algorithm that was fastest on this GPU.
+//
+// Algorithms are autotuned when a classifier is made, for all buckets, and kept in a file for the next time: never
+// during a request.
+
+#pragma once
+
+#include <array>
+#include <map>
+#include <string>
+
+#include "cuda/cublaslt.h"
+#include "cuda/memory.h"
+#include "cuda/timing.h"
+
+namespace liteft::cuda {
+
+// out (rows, outputs) = x (rows, inputs) weights (inputs, outputs), all by rows.
+struct MatmulShape {
+  int rows, inputs, outputs;
+  auto operator<=>(const MatmulShape&) const = default;
+};
+
+class Matmuls {
+ public:
+  static constexpr std::size_t kWorkspaceBytes = 32u << 20;
+
+  // type: lt::kFloat16 or lt::kBfloat16. cache: a file of algorithms, or "" for none.
+  Matmuls(const CublasLt& library, int type, std::string cache);
+  ~Matmuls();
+  Matmuls(const Matmuls&) = delete;
+  Matmuls& operator=(const Matmuls&) = delete;
+
+  // Finds the fastest algorithm of a shape unless it is known. It runs on x, weights, out and workspace, with whatever
+  // is in them.
+  void autotune(const MatmulShape& shape, const void* x, const void* weights, void* out, void* workspace,
+                Stopwatch& stopwatch);
+  // Writes the algorithms to the cache if it lacks any. A failure to write is not an error.
+  void save();
+  // Throws std::logic_error for a shape that was not autotuned.
+  void run(const MatmulShape& shape, const void* x, const void* weights, void* out, void* workspace,
+           cudaStream_t stream) const;
+
+ private:
+  struct Plan {
+    void *weights = nullptr, *x = nullptr, *out = nullptr;  // layouts
+    Algorithm algorithm;
+    bool known = false;
+  };
+  Plan& plan_of(const MatmulShape& shape);
+  int launch(const Plan& plan, const Algorithm& algorithm, const void* x, const void* weights, void* out,
+             void* workspace, cudaStream_t stream) const;
+  void load();
+
+  const CublasLt& library_;
+  const int type_;
+  const std::string cache_;
+  CublasLt::Handle handle_ = nullptr;
+  void *desc_ = nullptr, *preference_ = nullptr;
+  std::map<MatmulShape, Plan> plans_;
+  std::map<MatmulShape, Algorithm> kept_;  // from the cache
+  bool news_ = false;                      // the cache lacks some of the algorithms
+};
+
+}  // namespace liteft::cuda
