@@ -1,15 +1,15 @@
-"""What computes logits: the one place where a backend, a device and a precision are chosen.
+"""Choosing the engine that computes logits: the one place where backend, device and precision are decided.
 
-A backend is an Engine. There are two: "native", LiteFT's own library, which pads nothing, and "onnxruntime", which
-runs everything an artifact may hold. Both have CUDA; that of the native backend has not run on a GPU yet, so it is
-taken only where CUDA is asked for by name. An explicit choice is met or refused with the reason. device="cuda" alone
-takes onnxruntime where it was built with CUDA and the artifact is not int8, and else the native backend. "auto" takes
+A backend is an Engine. There are two: "native", LiteFT's own library, which is padding-free, and "onnxruntime", which
+runs every graph that an artifact can contain. Both support CUDA; the native backend's has not run on a GPU yet, so it
+is used only if CUDA is requested by name. An explicit choice is honoured or refused with the reason. device="cuda"
+alone uses onnxruntime if it was built with CUDA and the artifact is not int8, else the native backend. "auto" uses
 
-1. ONNX Runtime on CUDA, where the device is left open and ONNX Runtime has CUDA. An int8 artifact stays on the CPU:
-   ONNX Runtime's CUDA kernel for integer products takes no unsigned activations, so every product would be copied to
-   the CPU and back;
-2. the native backend, where its library is there, the graph is the node that it runs, and the processor has vector
-   instructions that it was written for;
+1. ONNX Runtime on CUDA, if the device is left open and ONNX Runtime has CUDA. An int8 artifact stays on the CPU:
+   ONNX Runtime's CUDA kernel for integer matmuls does not accept unsigned activations, so every matmul would be
+   copied to the CPU and back;
+2. the native backend, if its library is available, the graph is the one node that it runs, and the processor has
+   vector instructions that it was written for;
 3. ONNX Runtime on the CPU.
 """
 
@@ -40,12 +40,12 @@ class Engine(Protocol):
     """Computes logits for token ids. Its ``run`` may be called from several threads at once.
 
     Attributes:
-        name: of the backend.
+        name: the backend's name.
         device: "cpu" or "cuda".
-        precision: of its products: "fp32", "bf16", "fp16" or "int8".
-        pads: texts of a batch are computed as wide as the longest of them.
-        token_budget: tokens of a batch, at most, that is best for speed.
-        run_price: what a run costs besides its tokens, in tokens.
+        precision: of its matmuls: "fp32", "bf16", "fp16" or "int8".
+        pads: True if the texts of a batch are padded to the longest of them.
+        token_budget: maximum tokens of a batch, chosen for speed.
+        run_price: fixed cost of a run, in tokens.
     """
 
     name: str
@@ -56,17 +56,17 @@ class Engine(Protocol):
     run_price: int
 
     def run(self, encoded: Encoded) -> np.ndarray:
-        """Return the logits of one batch of texts, each of which has tokens: float32, shape (texts, labels).
+        """Return the logits of one batch of texts with at least one token each: float32, shape (texts, labels).
 
         Raises:
             DeviceError: the backend failed.
         """
 
     def counters(self) -> EngineCounters | None:
-        """Return the engine's own counters; None where it does not count."""
+        """Return the engine's own counters; None if it does not count."""
 
     def after_fork(self) -> None:
-        """Forget, in a forked child, what the parent's threads were part of."""
+        """In a forked child, drop what depends on the parent's threads."""
 
 
 def choose_engine(
@@ -84,15 +84,15 @@ def choose_engine(
         artifact: a checked artifact.
         device: "auto", "cpu" or "cuda".
         backend: "auto", "native" or "onnxruntime".
-        threads: how many threads a run may use on the CPU.
-        engine_precision: None, or "bf16" or, on CUDA, "fp16" for products in that type, which the native backend alone
+        threads: number of threads of a run on the CPU.
+        engine_precision: None, or "bf16" or, on CUDA, "fp16" for matmuls in that type, which only the native backend
             has.
-        trust: let ONNX Runtime have operators that LiteFT does not write.
+        trust: allow ONNX Runtime to load operators that LiteFT does not write.
 
     Raises:
-        DeviceError: the device, the backend or the precision is unknown or cannot be had.
-        MissingExtraError: onnxruntime is needed and not installed.
-        ArtifactError: the graph is none that the backend can run.
+        DeviceError: the device, the backend or the precision is unknown or not available.
+        MissingExtraError: onnxruntime is needed but not installed.
+        ArtifactError: the backend cannot run the graph.
     """
     _check_known("device", device, DEVICES)
     _check_known("backend", backend, BACKENDS)
@@ -112,7 +112,7 @@ def choose_engine(
 
 
 def checked_threads(threads: int | None) -> int:
-    """Return how many threads to use: as asked, or `default_threads` for None. Raises DeviceError outside 1 to 1024."""
+    """Return ``threads``, or `default_threads` for None. Raises DeviceError outside 1 to 1024."""
     if threads is None:
         return default_threads()
     if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS:
@@ -124,10 +124,10 @@ def checked_threads(threads: int | None) -> int:
 
 
 def _native(artifact: Artifact, threads: int, precision: str | None, device: str, asked: str) -> Engine:
-    """Return the native engine, asked for by the choices that ``asked`` names.
+    """Return the native engine; ``asked`` names the choices that require it.
 
     Raises:
-        DeviceError: why it cannot run this artifact here.
+        DeviceError: it cannot run this artifact here; the message says why.
     """
     from liteft.runtime.encoder_file import read_classifier
     from liteft.runtime.native_engine import NativeEngine
@@ -146,17 +146,17 @@ def _native(artifact: Artifact, threads: int, precision: str | None, device: str
 
 
 def _without(precision: str | None, device: str) -> Hint:
-    """Return how to ask for less."""
+    """Return a hint on how to request less."""
     if precision is not None:
         return leave_out("engine_precision")
     return option("device", "cpu") if device == "cuda" else option("backend", "auto")
 
 
 def _any_cuda(artifact: Artifact, threads: int, trust: bool) -> Engine:
-    """Return what device="cuda" takes where no backend was asked for.
+    """Return the engine for device="cuda" if no backend was named.
 
     Raises:
-        DeviceError: neither backend has CUDA; why, of each.
+        DeviceError: neither backend has CUDA; the message says why for each.
     """
     from liteft.runtime.onnx_engine import has_cuda, may_have_cuda
 
@@ -179,7 +179,7 @@ def _any_cuda(artifact: Artifact, threads: int, trust: bool) -> Engine:
 
 
 def _best(artifact: Artifact, device: str, threads: int, trust: bool) -> Engine:
-    """Return what backend="auto" takes where the device is not CUDA by name."""
+    """Return the engine for backend="auto" if the device is not explicitly CUDA."""
     from liteft.runtime.onnx_engine import OnnxEngine
 
     other: Engine | None = None
@@ -199,7 +199,7 @@ def _best(artifact: Artifact, device: str, threads: int, trust: bool) -> Engine:
 
 
 def _cuda_or_cpu(artifact: Artifact, threads: int, trust: bool) -> Engine | None:
-    """Return ONNX Runtime's engine if it was built with CUDA, on the CPU where CUDA does not start; else None."""
+    """Return ONNX Runtime's engine if it was built with CUDA (on the CPU if CUDA does not start); else None."""
     from liteft.runtime.onnx_engine import OnnxEngine, has_cuda, may_have_cuda
 
     if not may_have_cuda():
@@ -207,7 +207,7 @@ def _cuda_or_cpu(artifact: Artifact, threads: int, trust: bool) -> Engine | None
     try:
         if not has_cuda():
             return None
-    except MissingExtraError as error:  # installed and broken: the machine's GPU is left unused, which is worth a word
+    except MissingExtraError as error:  # installed but broken: the machine's GPU stays unused, which is worth a warning
         warnings.warn(f"CUDA is not used: {error.message}", stacklevel=5)
         return None
     return OnnxEngine(artifact, device="cuda", threads=threads, or_cpu=True, trust=trust)
@@ -217,7 +217,7 @@ def _native_where_fast(artifact: Artifact, threads: int) -> tuple[Engine | None,
     """Return the native engine, or None and why it is not the best choice.
 
     Raises:
-        DeviceError: LITEFT_LIBRARY names something else than the library, or the library failed.
+        DeviceError: LITEFT_LIBRARY does not name the library, or the library failed.
     """
     from liteft.runtime.encoder_file import read_classifier
     from liteft.runtime.native_engine import NativeEngine
@@ -248,7 +248,7 @@ def _onnxruntime(artifact: Artifact, device: str, threads: int, trust: bool) -> 
 
 
 def _check_precision(artifact: Artifact, precision: str, *, device: str, backend: str) -> None:
-    """Refuse a precision that the other choices exclude."""
+    """Refuse a precision that is incompatible with the other choices."""
     if backend == "onnxruntime":
         raise DeviceError(
             f"engine_precision={precision!r} is available only in the native backend, but backend={backend!r} "
@@ -274,7 +274,7 @@ def _check_precision(artifact: Artifact, precision: str, *, device: str, backend
 
 
 def _check_positions(artifact: Artifact) -> None:
-    """Refuse a manifest that lets texts be longer than the table of positions: one would fail its whole batch."""
+    """Refuse a manifest whose texts may be longer than the position table: such a text would fail its whole batch."""
     positions, longest = artifact.manifest.positions, artifact.manifest.max_tokens
     if positions is not None and longest > positions:
         raise ArtifactError(

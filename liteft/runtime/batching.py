@@ -1,15 +1,14 @@
-"""Which texts run together: batches under a token budget.
+"""Which texts run together: batches within a token budget.
 
-An engine that pads nothing gets the texts as they come, cut where the budget is full. For one that pads, a batch is a
-rectangle, as wide as its longest text, so everything a shorter text lacks is computed for
-nothing. Texts are sorted by length and the sorted row is cut where the sum of all rectangles, plus a fixed
-price for each run, is smallest: an exact minimum by dynamic programming, not a rule of thumb. The price is
-given in tokens.
+A padding-free engine gets the texts in their order, split where the budget is full. For one that pads, a batch is a
+rectangle as wide as its longest text, so all padding of shorter texts is wasted work. Texts are sorted by length and
+the sorted sequence is split so that the sum of all rectangles, plus a fixed cost per run, is smallest: an exact
+minimum by dynamic programming, not a rule of thumb. The cost is given in tokens.
 
-Measured with onnxruntime 1.32 on two cores and a 3-layer encoder of width 384: a run costs as much as about
-ten tokens; the time a token takes is the same from 256 to 2,048 tokens a batch and a tenth more at 8,192,
-where the caches overflow. So big batches buy nothing on a CPU. Padding costs: of SST-2's texts, 32 at a
-time in arrival order, half of what is computed is padding; sorted within 1,024 texts and cut like this,
+Measured with onnxruntime 1.32 on two cores and a 3-layer encoder of width 384: a run costs as much as about ten
+tokens; the time per token is the same from 256 to 2,048 tokens per batch and a tenth more at 8,192, where the
+caches overflow. So large batches gain nothing on a CPU. Padding costs: with SST-2's texts, 32 at a
+time in arrival order, half of the computed tokens are padding; sorted within 1,024 texts and split like this,
 1.7%.
 """
 
@@ -21,11 +20,11 @@ __all__ = ["cut_runs", "plan_batches"]
 
 
 def cut_runs(lengths: np.ndarray, *, token_budget: int) -> list[slice]:
-    """Return runs of texts in the order they came, for an engine that pads nothing.
+    """Return runs of texts in their given order, for a padding-free engine.
 
     Args:
         lengths: int64, shape (texts,), at least 1 each.
-        token_budget: tokens of a run, at most; a text that is longer runs alone.
+        token_budget: maximum tokens of a run; a longer text runs alone.
 
     Returns:
         Slices of the texts, in order, none of them empty.
@@ -41,16 +40,16 @@ def cut_runs(lengths: np.ndarray, *, token_budget: int) -> list[slice]:
 
 
 def plan_batches(lengths: np.ndarray, *, token_budget: int, run_price: int) -> list[np.ndarray]:
-    """Return batches of texts whose padded tokens, plus a price for every batch, are fewest.
+    """Return the batches of texts with the fewest padded tokens, plus a fixed cost per batch.
 
     Args:
         lengths: int64, shape (texts,), at least 1 each.
-        token_budget: padded tokens of a batch, at most; a text that is longer runs alone.
-        run_price: what one more batch costs, in tokens.
+        token_budget: maximum padded tokens of a batch; a longer text runs alone.
+        run_price: cost of each batch, in tokens.
 
     Returns:
-        Indices into ``lengths``, one int64 array a batch, the widest batch first (its memory then serves
-        all the others); every text stands in exactly one.
+        Indices into ``lengths``, one int64 array per batch, the widest batch first (its memory is then large enough for
+        all others); every text is in exactly one batch.
     """
     if len(lengths) == 1:
         return [np.zeros(1, dtype=np.int64)]
@@ -60,10 +59,10 @@ def plan_batches(lengths: np.ndarray, *, token_budget: int, run_price: int) -> l
 
 
 def _cheapest_cuts(ascending: np.ndarray, token_budget: int, run_price: int) -> list[tuple[int, int]]:
-    """Return (start, stop) of the cheapest batches of texts that are sorted by length."""
+    """Return (start, stop) of the cheapest batches of texts sorted by length."""
     texts = len(ascending)
-    cost = np.zeros(texts + 1, dtype=np.int64)  # cost[n]: the cheapest way to run the first n texts
-    start_of = np.zeros(texts + 1, dtype=np.int64)  # where the last batch of that way starts
+    cost = np.zeros(texts + 1, dtype=np.int64)  # cost[n]: cost of the cheapest way to run the first n texts
+    start_of = np.zeros(texts + 1, dtype=np.int64)  # where the last batch of the cheapest way starts
     for stop in range(1, texts + 1):
         width = int(ascending[stop - 1])
         first = max(0, stop - max(1, token_budget // width))

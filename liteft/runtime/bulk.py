@@ -1,12 +1,12 @@
-"""Classifying a file of any size into another: streamed, in parts, resumed after kill -9.
+"""Classifying a file of any size into another: streamed, in parts, resumable after kill -9.
 
-Rows are read, classified and written a part at a time; nothing else is in memory. The cut between parts depends
-on the rows alone, and texts are never batched across it, so a run that was killed and resumed writes the same
-bytes as one that was not.
+Rows are read, classified and written one part at a time; nothing else is in memory. The boundaries of parts depend
+only on the rows, and no batch crosses them, so a run that was killed and resumed writes the same bytes as one
+that was not.
 
-Every column of the input is kept, a gold `label` too; what is added has names of its own and overwrites nothing.
-What the finished parts were made from (input, artifact, settings) must be the same to go on. The input is told by
-its size, time and beginning: hashing a hundred gigabytes would take as long as reading them.
+Every column of the input is kept, including a gold `label`; the added columns have their own names and overwrite
+nothing. A run resumes only if the finished parts were made from the same input, artifact and settings. The input is
+identified by its size, time and beginning: hashing a hundred gigabytes would take as long as reading them.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ __all__ = ["Classified", "Progress", "predict_file"]
 
 _PART_ROWS = 4096
 _HEAD_BYTES = 1 << 20
-_SECONDS = 0.5  # between two reports of progress
+_SECONDS = 0.5  # between two progress reports
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a file is; as a string, a line to show.
+    """How far a file has been processed; str() gives a line to show.
 
     Attributes:
-        rows: rows done, those of an earlier run included.
-        total: rows of the input where its format says (parquet), else None.
-        rows_per_second: of this run.
+        rows: rows done, including those of an earlier run.
+        total: rows of the input if its format states it (parquet), else None.
+        rows_per_second: speed of this run.
     """
 
     rows: int
@@ -68,11 +68,11 @@ class Classified(Result):
 
     Attributes:
         path: the output.
-        rows: rows in it.
-        resumed: of these, rows that an earlier run had finished.
-        refused: rows without a usable text, with a null label.
-        truncated: rows whose text lost tokens.
-        empty: rows whose text was nothing but white space.
+        rows: number of rows in the output.
+        resumed: how many of these an earlier run had finished.
+        refused: rows without a usable text, which have a null label.
+        truncated: rows whose text was truncated.
+        empty: rows whose text was empty or only white space.
         seconds: wall time of this run.
     """
 
@@ -85,14 +85,14 @@ class Classified(Result):
     seconds: float
 
     def render(self) -> str:
-        """Return one line: the output, its rows, and which of them are special."""
+        """Return one line: the output, its rows, and how many of them are special."""
         notes = {"from an earlier run": self.resumed, "without a text": self.refused, "cut": self.truncated}
         notes["empty"] = self.empty
         counted = "".join(f", {count:,} {name}" for name, count in notes.items() if count)
         return f"{self.path}: {self.rows:,} rows{counted}, {self.seconds:.1f} s"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the same as plain data, ready for JSON."""
+        """Return the result as plain data for JSON."""
         return {**asdict(self), "path": str(self.path)}
 
 
@@ -125,42 +125,43 @@ def predict_file(
     The output gets, after the input's columns:
 
     - single-label: ``prediction`` (the best label) and ``score`` (its score);
-    - multi-label: ``predictions`` (the labels over their thresholds, perhaps none) and ``scores`` (theirs);
+    - multi-label: ``predictions`` (the labels over their thresholds, possibly none) and ``scores`` (their scores);
     - with ``top_k``: ``top``, a list of {label, score}, best first.
 
-    Scores are rounded to 6 digits. Lists are JSON in csv and tsv. A row without a usable text (missing, no string,
-    half a character) has null in all of these; an empty text is classified like any other. A killed run goes on
-    when the same call is made again; ``threads``, ``token_budget`` and ``on_error`` may change in between. While
-    the parts are joined, the disk must hold the output twice.
+    Scores are rounded to 6 digits. Lists are JSON in csv and tsv. A row without a usable text (missing, not a string, a
+    lone surrogate) has null in all of these; an empty text is classified like any other. Repeating the same call
+    resumes a killed run; ``threads``, ``token_budget`` and ``on_error`` may change in between. While the parts are
+    joined, the output needs its space on the disk twice.
 
     Args:
         artifact: the artifact's folder, or a classifier, which stays open.
-        input: a csv, tsv, jsonl, json, parquet or txt file, told by its suffix. Only json is read whole.
-        output: a csv, tsv, jsonl or parquet file, told by its suffix. Parquet columns keep their types in parquet.
-        text: column of the text; None takes the one with a usual name.
-        pair: for a model of pairs, column of the second text; None looks for the usual partner.
-        prefix: goes before the names of the added columns.
+        input: a csv, tsv, jsonl, json, parquet or txt file, by its suffix. Only json is read as a whole.
+        output: a csv, tsv, jsonl or parquet file, by its suffix. Parquet columns keep their types in parquet.
+        text: column of the text; None to find it by its usual names.
+        pair: for a model of pairs, column of the second text; None to find it by its usual names.
+        prefix: prefix of the names of the added columns.
         top_k: as in ``Classifier.predict``.
         threshold: as in ``Classifier.predict``.
-        on_error: what a row without a usable text does: "raise", or get nulls ("null").
-        encoding: of a text file; None for UTF-8 or what the byte-order mark says.
-        delimiter: of csv and tsv; None to see it in the first line.
-        device: as in ``load``; only with an artifact's folder, like the next four.
+        on_error: what to do with a row without a usable text: "raise" an error or write nulls ("null").
+        encoding: of a text file; None for UTF-8 or as the byte-order mark says.
+        delimiter: of csv and tsv; None to detect it in the first line.
+        device: as in ``load``; only with an artifact's folder, as are the next four.
         backend: as in ``load``.
         threads: as in ``load``.
         engine_precision: as in ``load``.
         trust: as in ``load``.
         token_budget: as in ``Classifier.stream``.
         overwrite: replace an output that exists.
-        restart: throw away the finished parts of an earlier run.
-        part_rows: rows of a part, at most; a part of long texts is shorter. A kill costs one part's work.
-        progress: called with a Progress, every half second at most and at the end.
+        restart: discard the finished parts of an earlier run.
+        part_rows: maximum rows of a part; a part of long texts is shorter. A kill loses at most one part's work.
+        progress: called with a Progress, at most every half second and at the end.
 
     Raises:
-        DataError: an input that cannot be read or changes meanwhile, a column that is missing or there already,
-            a row without a usable text (named by line; the finished parts stay), values no column can hold.
-        ConfigError: a setting that is unknown or does not fit the model.
-        RunError: the output exists or cannot be written, or was begun with something else or by another process.
+        DataError: the input cannot be read or changes during the run, a column is missing or an added one already
+            exists, a row has no usable text (the message names the line; the finished parts stay), or values fit no
+            column.
+        ConfigError: a setting is unknown or does not fit the model.
+        RunError: the output exists or cannot be written, or was started with other settings or by another process.
         ArtifactError, DeviceError, MissingExtraError: as in ``load``.
     """
     started = time.perf_counter()
@@ -170,7 +171,7 @@ def predict_file(
     file = open_rows(source, encoding=encoding, delimiter=delimiter)
     if _is_same(source, target):
         raise ConfigError(f"{target} is the input; it would be overwritten.", fix=ANOTHER_OUTPUT)
-    row_format(target.suffix, columns=(), schema=None, added={})  # judges the suffix, before a model is loaded
+    row_format(target.suffix, columns=(), schema=None, added={})  # checks the suffix before a model is loaded
     with _classifier(artifact, device, backend, threads, engine_precision, trust) as classifier:
         scorer = RowScorer(
             classifier,
@@ -183,7 +184,7 @@ def predict_file(
         )
         scorer.check_names(file.columns, str(source))
         format = row_format(target.suffix, columns=file.columns, schema=file.schema, added=scorer.added)
-        looks = _looks(source)
+        looks = _identity(source)
         state = {
             "input": looks | {"format": file.format, "encoding": encoding, "delimiter": delimiter},
             "artifact": {"manifest": sha256(classifier.manifest.model_dump_json().encode()).hexdigest()},
@@ -194,7 +195,7 @@ def predict_file(
             resumed = parts.rows
             if not parts.moved:
                 _write_parts(parts, file, format, scorer, part_rows, _Pace(progress, resumed, file.total))
-                if _looks(source) != looks:
+                if _identity(source) != looks:
                     raise DataError(f"{source} changed while it was read.", fix=option("restart"))
             parts.join(format.join)
     return Classified(
@@ -209,7 +210,7 @@ def predict_file(
 
 
 class _Pace:
-    """Reports progress, but not after every row."""
+    """Reports progress at intervals."""
 
     def __init__(self, report: Callable[[Progress], None] | None, rows: int, total: int | None) -> None:
         self._report = report
@@ -221,7 +222,7 @@ class _Pace:
         """Count a row."""
         self._rows += 1
         if self._rows == self._resumed + 1:
-            self._last = time.perf_counter()  # rows come a batch at a time: one row alone says nothing of the rate
+            self._last = time.perf_counter()  # rows arrive in batches: a single row says nothing about the rate
         if self._report is not None and time.perf_counter() - self._last >= _SECONDS:
             self.tell()
 
@@ -236,7 +237,7 @@ class _Pace:
 def _write_parts(
     parts: Parts, file: RowFile, format: RowFormat, scorer: RowScorer, part_rows: int, pace: _Pace
 ) -> None:
-    """Classify the rows that no finished part holds."""
+    """Classify the rows that are not in a finished part."""
     format.begin(parts.paths)
     for part in in_parts(_read(Rows(file, parts.rows, None), format, scorer), part_rows):
         for _ in scorer.score(part):
@@ -283,7 +284,7 @@ def _classifier(
 
 
 def _text_columns(file: RowFile, classifier: Classifier, text: str | None, pair: str | None) -> list[str]:
-    """Return the column of the text, or of both texts where the model reads pairs."""
+    """Return the column of the text, or of both texts if the model reads pairs."""
     name = str(file.path)
     if not classifier.manifest.paired:
         if pair:
@@ -302,8 +303,8 @@ def _text_columns(file: RowFile, classifier: Classifier, text: str | None, pair:
     return [columns.text, columns.pair]
 
 
-def _looks(path: Path) -> dict[str, Any]:
-    """What tells an input from another one, and from itself after a change."""
+def _identity(path: Path) -> dict[str, Any]:
+    """Return what distinguishes an input from another one, and from itself after a change."""
     try:
         found = path.stat()
         with open(path, "rb") as file:
@@ -330,7 +331,7 @@ def _check_count(part_rows: object) -> None:
 
 
 def _check_refused(parts: Parts, output: Path, on_error: OnError) -> None:
-    """Let a run go on with nulls after one that raised, but not the other way round."""
+    """Allow resuming with nulls a run that raised, but not the other way round."""
     refused = sum(part.refused for part in parts.done)
     if on_error == "raise" and refused:
         raise RunError(

@@ -1,7 +1,7 @@
-"""The classifier that services hold: texts in, predictions out, in order, from any thread.
+"""The classifier for use in services: texts in, predictions out, in order, from any thread.
 
-Lists and streams go the same way, a window of texts at a time: a stream never looks further ahead than its
-window, so an endless one needs bounded memory. Nothing here knows which backend computes.
+Lists and streams are processed alike, one window of texts at a time: a stream never reads further ahead than its
+window, so an endless one needs bounded memory. Nothing here depends on the backend.
 """
 
 from __future__ import annotations
@@ -50,37 +50,38 @@ def load(
     engine_precision: str | None = None,
     trust: bool = False,
 ) -> Classifier:
-    """Load an artifact, its files checked against their SHA-256. Neither torch nor transformers is imported.
+    """Load an artifact and check its files against their SHA-256. Neither torch nor transformers is imported.
 
     Args:
-        path: the artifact's folder, or that of a whole way, which holds it as ``artifact``.
-        device: "cpu", "cuda", or "auto": CUDA where onnxruntime has it and the artifact is not int8. "cuda" is CUDA or
-            a DeviceError: onnxruntime's where it has CUDA and the artifact is not int8, else the native backend's,
-            which no GPU has run yet.
-        backend: "native", "onnxruntime", or "auto": native on the CPU, where this liteft has its library, the
-            processor has AVX2 or NEON, and the graph is one node and neither flat nor traced; else onnxruntime.
-            A text's logits are the same bits in any company on the native backend, and close ones on onnxruntime,
-            which pads.
-        threads: threads of one run on the CPU; None for what the environment's LITEFT_THREADS or else OMP_NUM_THREADS
-            says, or else the physical cores that this process may use. With 1, texts are tokenized on one core too.
-        engine_precision: None computes as the artifact is stored, float16 in float32. "bf16" computes the products of a
-            float artifact in bfloat16: faster and coarser, on the native backend, where the processor offers it.
-            With device="cuda", "bf16" or "fp16" asks for the native backend on the GPU, for any artifact.
-        trust: load graphs of operators that LiteFT does not write, and tokenizers with regular expressions that are not
-            known to end soon. Such a file may take endless time or memory, or end the process: say so only of files
-            from somebody whose programs you would run.
+        path: the artifact's folder, or the folder of a whole pipeline, which contains it as ``artifact``.
+        device: "cpu", "cuda", or "auto": CUDA if onnxruntime has it and the artifact is not int8. "cuda" is CUDA or
+            a DeviceError: onnxruntime's if it has CUDA and the artifact is not int8, else the native backend's,
+            which has not run on a GPU yet.
+        backend: "native", "onnxruntime", or "auto": native on the CPU if this liteft has its library, the
+            processor has AVX2 or NEON, and the graph is one node, neither flat nor traced; else onnxruntime.
+            On the native backend, a text's logits are bit-identical whatever texts are beside it; on onnxruntime, which
+            pads, they are close.
+        threads: threads of one run on the CPU; None for the environment's LITEFT_THREADS, else OMP_NUM_THREADS, else
+            the number of physical cores that this process may use. With 1, texts are tokenized on one core too.
+        engine_precision: None computes as the artifact is stored, float16 in float32. "bf16" computes the matmuls of a
+            float artifact in bfloat16: faster and less accurate, on the native backend, if the processor supports it.
+            With device="cuda", "bf16" or "fp16" selects the native backend on the GPU, for any artifact.
+        trust: also load graphs with operators that LiteFT does not write, and tokenizers with regular expressions that
+            are not known to finish quickly. Such a file may take unbounded time or memory, or crash the process: trust
+            only files from someone whose programs you would run.
 
     Returns:
         A Classifier; close it, or use it as a context manager.
 
     Raises:
-        ArtifactError: no artifact, a changed byte, a later format, or a graph that cannot be loaded.
-        DeviceError: the device, backend, precision or number of threads cannot be had.
-        MissingExtraError: onnxruntime is needed and not installed.
+        ArtifactError: the folder is not an artifact, a byte was changed, its format is too new, or its graph cannot be
+            loaded.
+        DeviceError: the device, backend, precision or number of threads is not available.
+        MissingExtraError: onnxruntime is needed but not installed.
     """
     from liteft.artifact import (
         read_artifact,
-    )  # pydantic: a third of the time that importing this module takes
+    )  # pydantic: a third of this module's import time
 
     require_path("path", path, accepted="the folder of an artifact")
     count = checked_threads(threads)
@@ -92,15 +93,15 @@ def load(
 
 
 class Classifier:
-    """A loaded artifact. Safe to use from several threads, and in children made by fork or spawn.
+    """A loaded artifact. Safe to use from several threads, and in child processes made by fork or spawn.
 
-    Made by ``load``. Pickling keeps the path and the settings, and loads again.
+    Made by ``load``. A pickle contains the path and the settings; unpickling loads again.
 
     Attributes:
-        backend: what computes: "native" or "onnxruntime".
-        device: where: "cpu" or "cuda".
+        backend: the engine: "native" or "onnxruntime".
+        device: where it computes: "cpu" or "cuda".
         threads: threads of one run on the CPU.
-        precision: of the encoder's products: "fp32", "bf16" or "int8".
+        precision: of the encoder's matmuls: "fp32", "bf16" or "int8".
     """
 
     def __init__(
@@ -142,12 +143,12 @@ class Classifier:
 
     @property
     def stats(self) -> Stats:
-        """What was classified so far: a snapshot."""
+        """What has been classified so far: a snapshot."""
         return self._counters.snapshot()
 
     @property
     def engine_counters(self) -> EngineCounters | None:
-        """What the native engine itself counted in this process; None on onnxruntime, or once closed."""
+        """The native engine's own counters in this process; None on onnxruntime, or once closed."""
         engine = self._engine
         return None if engine is None else engine.counters()
 
@@ -175,16 +176,16 @@ class Classifier:
         """Classify one text or a collection of texts.
 
         Args:
-            inputs: a text, or a list (array, Series) of texts. For a model of pairs: (text, pair), or a list
-                of such pairs. An empty text is classified like any other.
+            inputs: a text, or a list (array, Series) of texts; for a model of pairs: (text, pair), or a list of such
+                pairs. An empty text is classified like any other.
             top_k: fill ``Prediction.top`` with at most this many labels.
-            threshold: multi-label: the score that a label must pass, or one for each label; None for 0.5.
+            threshold: multi-label: the score that a label must exceed, or one per label; None for 0.5.
 
         Returns:
             A Prediction for one text; a list of them, in order, for a collection.
 
         Raises:
-            InputError: something is no text, or no pair where the model reads pairs.
+            InputError: a value is not a text, or not a pair for a model of pairs.
             ConfigError: ``top_k`` or ``threshold`` does not fit.
             DeviceError: the classifier was closed, or the backend failed.
         """
@@ -214,20 +215,20 @@ class Classifier:
 
         Args:
             inputs: texts, or pairs for a model of pairs. At most ``window`` of them (fewer if they are long)
-                are read ahead of the result that is handed out.
+                are read ahead of the result that is yielded.
             top_k: as in ``predict``.
             threshold: as in ``predict``.
-            on_error: what a value that is no text does: "raise" an InputError after the results before it, or
-                give None in its place ("null").
-            token_budget: tokens of one batch, padding included, at most (a longer text runs alone); None for the
+            on_error: what to do with a value that is not a text: "raise" an InputError after the results before it, or
+                yield None in its place ("null").
+            token_budget: maximum tokens of one batch, padding included (a longer text runs alone); None for the
                 backend's measured default.
-            window: texts that are batched together. 1 answers each text before reading the next.
+            window: number of texts that are batched together. 1 answers each text before reading the next.
 
         Returns:
-            An iterator of a Prediction for each input, None for a bad one.
+            An iterator with one Prediction per input, None for an invalid one.
 
         Raises:
-            InputError, ConfigError, DeviceError: as in ``predict``; settings are judged at once.
+            InputError, ConfigError, DeviceError: as in ``predict``; settings are checked at once.
         """
         answer = self._answering(top_k, threshold)
         if on_error not in ("raise", "null"):
@@ -243,7 +244,7 @@ class Classifier:
 
         Args:
             texts: the texts, or the first text of each pair.
-            pairs: the second texts, as many; needed by a model of pairs, refused by others.
+            pairs: the second texts, one per text; required by a model of pairs, refused by others.
 
         Returns:
             float32, shape (texts, labels), in order.
@@ -269,7 +270,7 @@ class Classifier:
 
         Raises:
             InputError, DeviceError: as in ``logits``.
-            ConfigError: the manifest says that the logits are not to be made probabilities.
+            ConfigError: the manifest names no activation, so the logits are not to be turned into probabilities.
         """
         if self.manifest.activation == "none":
             raise ConfigError(
@@ -287,8 +288,8 @@ class Classifier:
             pairs: as in ``logits``.
 
         Returns:
-            Encoded, unpadded, cut to the artifact's ``max_tokens``. It can be sliced, joined with others, and counted
-            by tokens (``lengths``) on the way to ``run``.
+            Encoded, unpadded, truncated to the artifact's ``max_tokens``. It can be sliced, joined with others, and
+            its tokens counted (``lengths``) before it goes to ``run``.
 
         Raises:
             InputError, DeviceError: as in ``logits``.
@@ -301,14 +302,14 @@ class Classifier:
         """Run the model on token ids: the second half of ``predict``. Safe to call from several threads.
 
         Args:
-            encoded: what ``encode`` returned, or slices of it, or several joined; or ``Encoded.of`` token ids.
+            encoded: the result of ``encode``, a slice of it, or several joined; or ``Encoded.of`` token ids.
 
         Returns:
-            Logits, float32, shape (texts, labels), in order. On the native backend a text's are the same bits however
-            the texts are split into calls; onnxruntime pads, and the last bits may differ.
+            Logits, float32, shape (texts, labels), in order. On the native backend, a text's logits are bit-identical
+            however the texts are split into calls; onnxruntime pads, and the last bits may differ.
 
         Raises:
-            InputError: not an Encoded, or one with a text without tokens or with too many, or with ids that this
+            InputError: ``encoded`` is not an Encoded, or has a text without tokens or with too many, or ids that this
                 artifact's tokenizer does not have.
             DeviceError: the classifier was closed, or the backend failed.
         """
@@ -319,7 +320,7 @@ class Classifier:
         return self._joined(self._run(part, engine) for part in parts)
 
     def close(self) -> None:
-        """Let go of the model. Calls that run in other threads end normally; later ones raise DeviceError.
+        """Release the model. Calls that are running in other threads finish normally; later ones raise DeviceError.
 
         A stream raises it at its next window.
         """
@@ -366,7 +367,7 @@ class Classifier:
         return np.concatenate([np.zeros((0, len(self.labels)), dtype=np.float32), *parts])
 
     def refusal(self, text: Text, name: str) -> InputError:
-        """Return why a text that ``stream`` gave None for was refused: its tokens; ``name`` is how to call it."""
+        """Return the error for a text that ``stream`` refused for its tokens; ``name`` is the text's name in it."""
         return self._reader.refusal(name, self._reader.encode_some([text])[1].get(0))
 
     def _stream(
@@ -402,7 +403,7 @@ class Classifier:
     def _answered(
         self, texts: list[Text], answer: Answering, token_budget: int | None
     ) -> tuple[dict[int, int | None], Iterator[Prediction]]:
-        """Return which of the texts of a window were refused, and the predictions of the others."""
+        """Return which texts of a window were refused, and the predictions for the others."""
         engine = self._open_engine()
         encoded, refused = self._reader.encode_some(texts)
         logits = self._run(encoded, engine, token_budget) if len(encoded) else self._joined(())

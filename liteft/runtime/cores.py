@@ -1,11 +1,11 @@
-"""How many cores this process may use, and how many threads it was told to use.
+"""How many cores this process may use, and how many threads its environment asks for.
 
 Not the machine's cores: a container with a quota of two processors on a machine with 64 would otherwise start 64
-threads that take turns on two. A quota may stand in the process's own control group (systemd's CPUQuota, a container
-in a container) or in any group above it; the smallest counts. Hyper-threads count once, because two threads of matrix
-products on one core are slower than one.
+threads that take turns on two. A quota may be set in the process's own control group (systemd's CPUQuota, a container
+in a container) or in any group above it; the smallest applies. Hyper-threads count once, because two threads of
+matmuls on one core are slower than one.
 
-The native library counts in the same way, and reads the same variables, for its operator (cpp_ext/ort/cores.cpp).
+The native library counts the same way, and reads the same variables, for its operator (cpp_ext/ort/cores.cpp).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from liteft.errors import DeviceError
 
 __all__ = ["MOST_THREADS", "default_threads", "usable_cores"]
 
-MOST_THREADS = 1024  # of a classifier in the native library; of 5,000 in ONNX Runtime, the process died
+MOST_THREADS = 1024  # a classifier's limit in the native library; with 5,000 in ONNX Runtime, the process died
 _CGROUP = Path("/sys/fs/cgroup")
 _OWN = Path("/proc/self/cgroup")
 _CPUS = Path("/sys/devices/system/cpu")
@@ -27,17 +27,16 @@ _VARIABLES = ("LITEFT_THREADS", "OMP_NUM_THREADS")
 
 
 def default_threads(environment: Mapping[str, str] | None = None) -> int:
-    """Return how many threads to use where nobody has asked for a number.
+    """Return how many threads to use if the caller named no number.
 
     Args:
-        environment: variables; None for this process's.
+        environment: environment variables; None for this process's.
 
     Returns:
-        LITEFT_THREADS where it is set, else OMP_NUM_THREADS (the first number of a list), else the usable cores; 1 to
-        1024.
+        LITEFT_THREADS if set, else OMP_NUM_THREADS (the first number of a list), else the usable cores; 1 to 1024.
 
     Raises:
-        DeviceError: the variable that counts is no whole number from 1 to 1024.
+        DeviceError: the variable that applies is not an integer from 1 to 1024.
     """
     environment = os.environ if environment is None else environment
     for name in _VARIABLES:
@@ -57,12 +56,12 @@ def default_threads(environment: Mapping[str, str] | None = None) -> int:
 
 
 def usable_cores(*, cgroup: Path = _CGROUP, cpus: Path = _CPUS, own: Path = _OWN) -> int:
-    """Return the physical cores that the scheduler lets this process use, cut to the smallest quota that holds for it.
+    """Return the number of physical cores that this process may be scheduled on, limited by the smallest quota.
 
     Args:
         cgroup: where the control groups are mounted (Linux).
         cpus: where the kernel describes the processors (Linux).
-        own: the file that says in which control groups this process is (Linux).
+        own: the file that lists this process's control groups (Linux).
 
     Returns:
         At least 1.
@@ -77,7 +76,7 @@ def usable_cores(*, cgroup: Path = _CGROUP, cpus: Path = _CPUS, own: Path = _OWN
 
 
 def _siblings(cpus: Path, cpu: int) -> str:
-    """Name of the physical core that a logical processor belongs to."""
+    """Return the name of the physical core that a logical processor belongs to."""
     try:
         return (cpus / f"cpu{cpu}" / "topology" / "thread_siblings_list").read_text(encoding="ascii").strip()
     except OSError:
@@ -85,9 +84,10 @@ def _siblings(cpus: Path, cpu: int) -> str:
 
 
 def _groups(cgroup: Path, own: Path) -> Iterator[Path]:
-    """The control groups that may limit this process's processors: its own and all above, of both versions.
+    """Yield the control groups that may limit this process's processors: its own and all above, of both versions.
 
-    In a container the file may name the group as the host sees it, which is not there: the mounted root is the own one.
+    In a container, the file may name the group as the host sees it, a path that does not exist there: the mounted root
+        is then the process's own group.
     """
     yield cgroup
     yield cgroup / "cpu"
@@ -101,7 +101,7 @@ def _groups(cgroup: Path, own: Path) -> Iterator[Path]:
         if controllers and "cpu" not in controllers.split(","):
             continue
         group = PurePosixPath(name.lstrip("/"))
-        if ".." in group.parts:  # outside of what is mounted here
+        if ".." in group.parts:  # outside what is mounted here
             continue
         mounts = [cgroup / "cpu", cgroup / controllers] if controllers else [cgroup, cgroup / "unified"]
         for part in (group, *group.parents):
@@ -109,7 +109,7 @@ def _groups(cgroup: Path, own: Path) -> Iterator[Path]:
 
 
 def _quota(group: Path) -> float | None:
-    """Processors' worth of time that a control group allows; None where it sets no limit."""
+    """Return the processor time that a control group allows, in processors; None if it sets no limit."""
     try:
         limit, period = (group / "cpu.max").read_text(encoding="ascii").split()
     except (OSError, ValueError):

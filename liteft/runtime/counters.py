@@ -14,11 +14,11 @@ class Stats:
 
     Attributes:
         texts: texts (or pairs) classified.
-        truncated: of these, texts that lost tokens.
-        empty: texts of nothing but white space that were tokenized.
-        refused: values in streams that were no texts and became None.
+        truncated: how many of these were truncated.
+        empty: texts that were tokenized and were empty or only white space.
+        refused: values in streams that were not texts and became None.
         tokens: tokens classified, special tokens included.
-        padded_tokens: tokens computed, padding included; ``tokens`` where the backend pads nothing.
+        padded_tokens: tokens computed, padding included; equal to ``tokens`` if the backend is padding-free.
         batches: runs of the backend.
     """
 
@@ -32,17 +32,17 @@ class Stats:
 
     @property
     def padding_share(self) -> float:
-        """Share of the computed tokens that was padding, 0 to 1."""
+        """Share of the computed tokens that were padding, 0 to 1."""
         return 1 - self.tokens / self.padded_tokens if self.padded_tokens else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class EngineCounters:
-    """What an engine counted itself, in this process.
+    """What an engine itself has counted in this process.
 
     Attributes:
         calls: runs.
-        rows: rows that went through the model's layers; where nothing is padded, the tokens of the texts.
+        rows: rows that went through the model's layers; without padding, the tokens of the texts.
     """
 
     calls: int = 0
@@ -50,7 +50,7 @@ class EngineCounters:
 
 
 class Counters:
-    """Adds up, from several threads."""
+    """Sums counts from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -61,7 +61,7 @@ class Counters:
         return self._stats
 
     def add(self, *, texts: int, truncated: int, tokens: int, padded_tokens: int, batches: int) -> None:
-        """Add what one run of texts came to."""
+        """Add the counts of one run."""
         with self._lock:
             was = self._stats
             self._stats = Stats(
@@ -75,12 +75,12 @@ class Counters:
             )
 
     def add_empty(self, texts: int) -> None:
-        """Count texts of nothing but white space."""
+        """Count texts that are empty or only white space."""
         with self._lock:
             self._stats = replace(self._stats, empty=self._stats.empty + texts)
 
     def add_refused(self) -> None:
-        """Count one value that was no text."""
+        """Count one value that was not a text."""
         with self._lock:
             self._stats = replace(self._stats, refused=self._stats.refused + 1)
 

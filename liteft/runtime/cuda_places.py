@@ -1,7 +1,7 @@
-"""Where CUDA's pieces lie on this machine, found without importing anything: cublasLt, and a folder for algorithms.
+"""Where CUDA's parts are on this machine, found without importing anything: cublasLt, and a folder for algorithms.
 
-libliteft_cuda opens libcublasLt itself: first where the process has loaded it already (torch's, onnxruntime's), then
-in the folders given here, then where the system looks.
+libliteft_cuda opens libcublasLt itself: one that the process has already loaded (torch's, onnxruntime's), else one
+in the folders given here, else one on the system's search path.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PATTERN = "libcublasLt.so.*"
 
 
 def cublas_folders() -> list[Path]:
-    """Return the folders of installed wheels (nvidia-cublas, torch) that hold libcublasLt, newest version first."""
+    """Return the folders of installed wheels (nvidia-cublas, torch) that contain libcublasLt, newest version first."""
     found: dict[Path, str] = {}
     for package in _PACKAGES:
         try:
@@ -31,11 +31,11 @@ def cublas_folders() -> list[Path]:
 
 
 def cublas_path() -> str:
-    """Return the folders as the library takes them, joined by colons."""
+    """Return the folders as the library expects them, joined by colons."""
     return ":".join(map(str, cublas_folders()))
 
 
 def cache_folder() -> Path:
-    """Return where the fastest algorithms are kept: liteft in XDG_CACHE_HOME, or in ~/.cache. It need not exist."""
+    """Return the folder for the fastest algorithms: liteft in XDG_CACHE_HOME, or in ~/.cache. It need not exist."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "liteft"

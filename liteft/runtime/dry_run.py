@@ -1,9 +1,9 @@
-"""A graph gone through without computing it: that its shapes fit, that it ends, and how much it takes.
+"""A dry run of a graph: that its shapes fit, that it terminates, and how much memory and work it takes.
 
-An engine in C++ is fast because it does not look twice. So a graph from a file is gone through first by the rules of
-`rules`, for two texts of as many tokens as fit: every operator is one that LiteFT writes, every shape fits, no value
-is much larger than weights and tokens explain, and out comes a row of logits for each text. What cannot be said in
-this way is loaded only where the caller trusts the file.
+An engine in C++ is fast because it does not check twice. So a graph from a file is first evaluated by the rules of
+`rules`, for two texts of the maximum length: every operator must be one that LiteFT writes, every shape must fit, no
+value may be much larger than weights and tokens explain, and the result must be one row of logits per text. A graph
+that cannot be checked this way is loaded only if the caller trusts the file.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ _OWN, _NODE = "liteft", "EncoderClassifier"
 _LONG, _INT, _FLOAT = 7, 6, 1
 _OPSETS, _VERSIONS = range(18, 22), range(3, 13)
 _LONGEST = 512
-_MOST_BYTES = 64 << 20  # of a value, beside what weights and tokens explain
+_MOST_BYTES = 64 << 20  # of a value, beyond what weights and tokens explain
 _MOST_WORK = 1 << 30
-_WORK_OF_PAIRS = 50_000  # of two tokens of a text, in attention: width times layers times two
+_WORK_OF_PAIRS = 50_000  # per pair of tokens of a text, in attention: width times layers times two
 _MOST_OUTPUTS = 64
 
 
 def check_graph(artifact: Artifact, *, trust: bool = False) -> None:
-    """Refuse an artifact's graph unless it is one that can be given to an engine.
+    """Refuse an artifact's graph unless it is safe to give to an engine.
 
     Args:
         artifact: a checked artifact.
-        trust: take operators that are not known here, and with them a graph that cannot be gone through.
+        trust: accept operators that are not known here, and so a graph without a dry run.
 
     Raises:
-        ArtifactError: what is wrong with it.
+        ArtifactError: the graph is refused; the message says why.
     """
     path, manifest = artifact.model_path, artifact.manifest
     model = read_model(path)
@@ -54,10 +54,10 @@ def check_graph(artifact: Artifact, *, trust: bool = False) -> None:
 
 
 def check_file(path: Path, model: StoredModel) -> None:
-    """Refuse an ONNX file of no artifact unless it, too, can be given to an engine: a classifier of tokens.
+    """Refuse an ONNX file outside an artifact unless it is a classifier of tokens that is safe to give to an engine.
 
     Raises:
-        ArtifactError: what is wrong with it.
+        ArtifactError: the graph is refused; the message says why.
     """
     if not model.graph.inputs or not {value.name for value in model.graph.inputs} <= set(TOKENS):
         _refuse(path, "has inputs other than tokens")
@@ -67,18 +67,18 @@ def check_file(path: Path, model: StoredModel) -> None:
 
 
 def _go_through(path: Path, model: StoredModel, *, labels: int | None, longest: int) -> None:
-    """Refuse a graph that cannot be gone through, or gives other logits than ``labels`` for each text."""
+    """Refuse a graph whose dry run fails, or that does not give ``labels`` logits per text."""
     weights = {tensor.name: value_of(tensor) for tensor in model.graph.tensors}
     stored = sum(value.size * value.dtype.itemsize for value in weights.values())
     kinds = {value.name: value.kind for value in model.graph.inputs}
-    for texts, tokens in ((2, min(longest, _LONGEST)), (1, min(longest, 5))):  # of one text, an axis may vanish
+    for texts, tokens in ((2, min(longest, _LONGEST)), (1, min(longest, 5))):  # with one text, an axis may vanish
         logits = _Run(path, model, weights, texts, tokens, stored).logits(kinds)
         if labels is not None and (logits.shape != (texts, labels) or logits.dtype != np.float32):
             _refuse(path, f"gives logits {logits.dtype} {logits.shape} for {texts} texts and {labels} labels")
 
 
 def _check_ends(path: Path, model: StoredModel, artifact: Artifact) -> None:
-    """Refuse other inputs and outputs than those of a classifier with these labels."""
+    """Refuse inputs and outputs other than those of a classifier with these labels."""
     manifest = artifact.manifest
     wanted = list(manifest.inputs)
     stored = {tensor.name for tensor in model.graph.tensors}
@@ -114,7 +114,7 @@ def _check_weights(path: Path, model: StoredModel) -> None:
 
 
 def check_known(path: Path, model: StoredModel) -> None:
-    """Refuse what LiteFT does not write: operators, domains, functions, and shapes written beside values."""
+    """Refuse what LiteFT does not write: other operators, domains and functions, and shapes stated for inner values."""
     if model.version not in _VERSIONS or model.opsets.get("") not in _OPSETS or set(model.opsets) - {"", _OWN}:
         opsets = ", ".join(f"{name or 'ai.onnx'} {version}" for name, version in model.opsets.items())[:200]
         _refuse(path, f"is of IR version {model.version} and opsets {opsets}")
@@ -143,7 +143,7 @@ def check_known(path: Path, model: StoredModel) -> None:
 
 
 class _Run:
-    """One way through a graph, for so many texts of so many tokens."""
+    """One dry run of a graph, for a given number of texts of a given number of tokens."""
 
     def __init__(
         self, path: Path, model: StoredModel, weights: dict[str, Value], texts: int, tokens: int, stored: int
@@ -154,7 +154,7 @@ class _Run:
         self._work = _MOST_WORK + 256 * stored * texts * tokens + _WORK_OF_PAIRS * texts * tokens**2
 
     def logits(self, kinds: dict[str, int]) -> Value:
-        """Return what the graph gives. Raises ArtifactError where it cannot be gone through."""
+        """Return the graph's output. Raises ArtifactError if the dry run fails."""
         shape = (self._texts, self._tokens)
         values = dict(self._weights)
         values |= {name: Value(np.dtype("i8" if kind == _LONG else "i4"), shape) for name, kind in kinds.items()}
@@ -178,7 +178,7 @@ class _Run:
         return [self._of(node, name, inner) for name in function.outputs]
 
     def _computed(self, node: StoredNode, values: dict[str, Value]) -> list[Value]:
-        if node.inputs and not node.inputs[-1]:  # ONNX Runtime counts it, reads what it has not, and ends the process
+        if node.inputs and not node.inputs[-1]:  # ONNX Runtime counts it, reads an input that is not there, and crashes
             _refuse(self._path, f"has a node {node.operator[:80]} whose last input is empty instead of omitted")
         inputs = [self._of(node, name, values) if name else None for name in node.inputs]
         try:
@@ -195,7 +195,7 @@ class _Run:
         return values[name]
 
     def _keep(self, node: StoredNode, results: list[Value], values: dict[str, Value]) -> None:
-        """Keep a node's outputs, and count what they take."""
+        """Keep a node's outputs, and count their memory and work."""
         if not 0 < len(node.outputs) <= min(len(results), _MOST_OUTPUTS):
             _refuse(self._path, f"has a node {node.operator[:80]} with {len(node.outputs)} outputs")
         for name, value in zip(node.outputs, results, strict=False):

@@ -1,12 +1,12 @@
-"""Reading model.onnx without onnx and onnxruntime: one node, its attributes, its weights.
+"""Reading model.onnx without onnx or onnxruntime: one node, its attributes, its weights.
 
 An exported classifier's graph is a single node, ``liteft.EncoderClassifier``, whose inputs are the token ids and the
-weights. That is all the native engine needs, so this reads those parts and nothing else; the node's definition in
-standard operators, for others, is skipped. Weights are views into the mapped file: they cost no memory until they are
+weights. That is all the native engine needs, so only those parts are read; the node's definition in standard
+operators, for other engines, is skipped. Weights are views into the mapped file: they use no memory until they are
 read.
 
-Whatever is not exactly as expected is refused with a reason: another graph, a later version of the node, an attribute
-or a weight that is unknown here and might change what is computed. It is better not to run than to run another model.
+Anything unexpected is refused with a reason: another graph, a later version of the node, an unknown attribute
+or weight that might change the result. It is better not to run than to run a different model.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _FLOAT, _INT, _STRING = 1, 2, 3  # AttributeProto.AttributeType
 _KINDS: dict[type, tuple[int, int]] = {float: (_FLOAT, 2), int: (_INT, 3), str: (_STRING, 4)}  # and the value's field
 _TYPES: dict[int, np.dtype[Any]] = {  # TensorProto.DataType
     1: np.dtype("<f4"),
-    2: np.dtype("|u1"),  # two values of 4 bits each
+    2: np.dtype("|u1"),  # two 4-bit values
     3: np.dtype("|i1"),
     10: np.dtype("<f2"),
 }
@@ -53,17 +53,16 @@ _MOST = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class StoredClassifier:
-    """A classifier as the file holds it.
+    """A classifier as stored in the file.
 
     Attributes:
         inputs: names of the token inputs, in order.
-        spec: what it computes.
-        int8_scheme: how activations are quantized, "none" where they are not.
+        spec: the architecture.
+        int8_scheme: how activations are quantized; "none" if they are not.
         float_products: linear layers of an int8 classifier whose products are in float, by name; their weights are
-            float32, or int8 with scales all the same.
-        weights: name -> view into the file, float32, float16 or int8, shape (rows, columns); a vector is one row.
-            Perhaps not aligned. The table of words may be uint8, shape (rows, columns / 2): two values of 4 bits in a
-            byte.
+            float32, or still int8 with scales.
+        weights: name -> view into the file, float32, float16 or int8, shape (rows, columns); a vector is one
+            row. Possibly unaligned. The word table may be uint8, shape (rows, columns / 2): two 4-bit values per byte.
     """
 
     inputs: tuple[str, ...]
@@ -77,7 +76,7 @@ def read_classifier(path: Path) -> StoredClassifier:
     """Return the classifier in an ONNX file.
 
     Raises:
-        ArtifactError: the file cannot be read, or holds something else; the message says what.
+        ArtifactError: the file cannot be read or contains something else; the message says what.
     """
     try:
         return _Reader(path, map_file(path)).classifier()
@@ -93,7 +92,7 @@ class _Reader:
     def __init__(self, path: Path, mapped: mmap.mmap) -> None:
         self._path, self._mapped = path, mapped
         self._read = Message(memoryview(mapped))
-        self._labels: int | None = None  # as the graph's output says
+        self._labels: int | None = None  # from the graph's output
 
     def classifier(self) -> StoredClassifier:
         graph, version = self._model()
@@ -122,7 +121,7 @@ class _Reader:
         return stored
 
     def _spec(self, attributes: dict[str, Value], weights: dict[str, np.ndarray], *, has_types: bool) -> EncoderSpec:
-        """Return what the node computes: what its attributes say, and the sizes of its weights."""
+        """Return the architecture of the node, from its attributes and the sizes of its weights."""
         read = [_WORDS_TABLE, "embeddings.position.weight", "layers.0.attention.output.weight"]
         read += ["layers.0.feed_forward.inner.weight", "classifier.weight"]
         read += ["embeddings.type.weight"] if has_types else []
@@ -143,7 +142,7 @@ class _Reader:
         )
 
     def _model(self) -> tuple[Span, int]:
-        """Return where the graph lies, and the version of the node's domain."""
+        """Return the graph's span, and the version of the node's domain."""
         graphs: list[Span] = []
         versions: list[int] = []
         for number, value in self._read.fields(self._read.whole):
@@ -188,7 +187,7 @@ class _Reader:
         return nodes, by_name, inputs, outputs
 
     def _check_value(self, value: StoredValue, *, kind: int) -> None:
-        """Refuse inputs that are no rectangle of int64, and logits that are none of float32."""
+        """Refuse inputs that are not two-dimensional int64, and logits that are not two-dimensional float32."""
         shape = value.shape
         if value.kind != kind or shape is None or len(shape) != 2 or shape[0] is not None:
             self._refuse(f"has {value.name[:80]} of a type or shape that this liteft does not know")
@@ -196,7 +195,7 @@ class _Reader:
             self._labels = shape[1]
 
     def _node(self, span: Span) -> tuple[list[str], list[str], dict[str, Value]]:
-        """Return inputs, outputs and attributes of the node."""
+        """Return the node's inputs, outputs and attributes."""
         inputs: list[str] = []
         outputs: list[str] = []
         named = {4: "", 7: "", 8: ""}  # op_type, domain, overload
@@ -254,7 +253,7 @@ class _Reader:
         return name, epsilon
 
     def _weight(self, name: str, span: Span) -> np.ndarray:
-        """Return a view of a tensor, two-dimensional."""
+        """Return a two-dimensional view of a tensor."""
         dims: list[int] = []
         kind = 0
         raw: list[Span] = []
@@ -280,7 +279,7 @@ class _Reader:
         return flat.reshape(dims if len(dims) == 2 else (1, -1))
 
     def _check_weights(self, stored: StoredClassifier) -> None:
-        """Refuse weights that are missing, and those that nothing here would read."""
+        """Refuse missing weights, and weights that would not be read."""
         spec, weights, kept = stored.spec, stored.weights, stored.float_products
         if spec.layers > len(weights):
             self._refuse(f"has {spec.layers} layers and {len(weights)} weights")

@@ -1,10 +1,9 @@
-"""Which values are texts: everything a caller may hand to a classifier is judged here, and nowhere else.
+"""Which values are texts: everything that a caller passes to a classifier is checked here, and nowhere else.
 
-A model of single texts takes strings. A model of pairs takes pairs: a tuple or a list of two strings. So
-``["a", "b"]`` is two texts for the one and a pair for the other, and only the manifest decides. An empty
-text is classified like any other ([CLS] [SEP]): training and scoring on files know empty texts too, and one
-empty cell must not stop a service; ``Stats.empty`` counts them. What no encoding can hold, a lone
-surrogate, is refused.
+A model of single texts takes strings. A model of pairs takes pairs: a tuple or a list of two strings. So ``["a", "b"]``
+is two texts for one and a pair for the other; only the manifest decides. An empty text is classified like any other
+([CLS] [SEP]): scoring of files has empty texts too, and one empty cell must not stop a service; ``Stats.empty`` counts
+them. A lone surrogate, which no encoding can represent, is refused.
 """
 
 from __future__ import annotations
@@ -46,12 +45,12 @@ class Text(NamedTuple):
 
     @property
     def characters(self) -> int:
-        """Number of characters of both texts."""
+        """Number of characters of the text, or of both texts."""
         return len(self.first) + len(self.second or "")
 
     @property
     def empty(self) -> bool:
-        """True when there is nothing but white space."""
+        """True if there is nothing but white space."""
         return not (self.first.strip() or (self.second or "").strip())
 
 
@@ -64,7 +63,7 @@ def is_one_text(inputs: Any, *, paired: bool) -> bool:
     if isinstance(inputs, str):
         return True
     if isinstance(inputs, tuple | list) and len(inputs) == 2 and all(isinstance(x, str) for x in inputs):
-        return paired or isinstance(inputs, tuple)  # a tuple for a model of single texts: refused as a pair
+        return paired or isinstance(inputs, tuple)  # a tuple for a model of single texts is refused later, as a pair
     if isinstance(inputs, bytes | bytearray | Mapping | set | frozenset) or not isinstance(inputs, Collection):
         endless = isinstance(inputs, Iterable) and not isinstance(inputs, Collection)
         raise InputError(
@@ -76,7 +75,7 @@ def is_one_text(inputs: Any, *, paired: bool) -> bool:
 
 
 def checked_iterable(inputs: Any) -> Iterable[Any]:
-    """Return ``inputs`` when it may be streamed.
+    """Return ``inputs`` if it can be streamed.
 
     Raises:
         InputError: it is a string, or cannot be iterated.
@@ -91,10 +90,10 @@ def checked_iterable(inputs: Any) -> Iterable[Any]:
 
 
 def checked_columns(texts: Any, pairs: Any, *, call: str) -> Iterable[Any]:
-    """Return the values that texts, and the second texts of pairs, come to together.
+    """Return texts, or texts zipped with the second texts of pairs, as values to check.
 
     Raises:
-        InputError: either is not a list, or their lengths differ; ``call`` got them.
+        InputError: either is not a list, or their lengths differ; ``call`` names the method in the message.
     """
     for name, values in (("texts", texts), ("pairs", pairs)):
         listed = isinstance(values, Collection) and not isinstance(values, str | bytes | bytearray | Mapping | Set)
@@ -119,7 +118,8 @@ def checked_texts(values: Iterable[Any], *, paired: bool) -> list[Text]:
     """Return all values as Texts.
 
     Raises:
-        InputError: which one is not a text, or not a pair where the model reads pairs, or cannot be encoded.
+        InputError: a value is not a text (or not a pair, for a model of pairs) or cannot be encoded; the message says
+            which.
     """
     texts = []
     for number, value in enumerate(values):
@@ -131,10 +131,10 @@ def checked_texts(values: Iterable[Any], *, paired: bool) -> list[Text]:
 
 
 def checked_text(value: Any, *, paired: bool, name: str) -> Text:
-    """Return one value as a Text; ``name`` is how to call it in an error.
+    """Return one value as a Text; ``name`` is its name in an error.
 
     Raises:
-        InputError: as `text_error` says.
+        InputError: the error of `text_error`.
     """
     text = as_text(value, paired=paired)
     if text is None:
@@ -143,7 +143,7 @@ def checked_text(value: Any, *, paired: bool, name: str) -> Text:
 
 
 def as_text(value: Any, *, paired: bool) -> Text | None:
-    """Return ``value`` as a Text, or None where it is not what a model reads: `text_error` says why."""
+    """Return ``value`` as a Text, or None if the model cannot read it: `text_error` says why."""
     if isinstance(value, str):
         return None if paired or _surrogate(value) is not None else Text(value, None)
     if paired and _is_pair(value) and _surrogate(value[0]) is None and _surrogate(value[1]) is None:
@@ -152,12 +152,12 @@ def as_text(value: Any, *, paired: bool) -> Text | None:
 
 
 def text_error(value: Any, *, paired: bool, name: str) -> InputError:
-    """Return why a value is not a text, or not a pair where the model reads pairs, or cannot be encoded.
+    """Return the error for a value that is not a text (or not a pair, for a model of pairs) or cannot be encoded.
 
     Args:
-        value: what ``as_text`` gave None for.
-        paired: the model reads pairs.
-        name: how to call the value, "text 17".
+        value: a value for which ``as_text`` returned None.
+        paired: True if the model reads pairs.
+        name: the value's name in the message, "text 17".
     """
     if isinstance(value, str):
         if not paired:
@@ -176,7 +176,7 @@ def text_error(value: Any, *, paired: bool, name: str) -> InputError:
             accepted={"inputs": _SINGLE},
             fix="[text, text] for two texts",
         )
-    missing = value is None or (isinstance(value, float) and math.isnan(value))  # pandas' missing text
+    missing = value is None or (isinstance(value, float) and math.isnan(value))  # NaN is pandas' missing text
     return InputError(
         f"{name} is {_seen(value)}.",
         accepted={"inputs": _PAIR if paired else _SINGLE},
@@ -185,10 +185,10 @@ def text_error(value: Any, *, paired: bool, name: str) -> InputError:
 
 
 def check_encoded(encoded: Any, tokenizer: TextTokenizer) -> None:
-    """Refuse what an engine cannot run: arrays that do not fit together, too many tokens, ids of another tokenizer.
+    """Refuse what an engine cannot run: inconsistent arrays, too many tokens, ids of another tokenizer.
 
     Raises:
-        InputError: which of these.
+        InputError: any of these; the message says which.
     """
     if not isinstance(encoded, Encoded):
         raise InputError(
@@ -238,7 +238,7 @@ def _check_arrays(encoded: Encoded) -> None:
 
 
 def no_tokens(name: str) -> InputError:
-    """Return the error for a text without a single token: a model could only make its answer up."""
+    """Return the error for a text without any token: the model's answer would be made up."""
     return InputError(
         f"{name} has no tokens, and this model's tokenizer adds no special tokens.",
         accepted={"text": "at least one token"},
@@ -247,7 +247,7 @@ def no_tokens(name: str) -> InputError:
 
 
 def unknown_token(name: str, token: str | None, number: int, rows: int) -> InputError:
-    """Return the error for a text with a token that its tokenizer was given and its model was not."""
+    """Return the error for a text with a token that was added to the tokenizer but not to the model."""
     return InputError(
         f"{name} holds {token!r}, and the model has no row for this token.",
         accepted={"id of the token": f"{number:,}", "rows of the model's word embeddings": f"{rows:,}"},
@@ -260,7 +260,7 @@ def _is_pair(value: Any) -> bool:
 
 
 def _surrogate(text: str) -> int | None:
-    """Return where a text has half a character, which UTF-8 cannot encode; None where it has none."""
+    """Return the position of a lone surrogate, which UTF-8 cannot encode; None if there is none."""
     if text.isascii():
         return None
     try:

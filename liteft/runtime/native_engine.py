@@ -1,17 +1,17 @@
-"""libliteft as an engine: flat batches of real tokens, one classifier in the library for a process.
+"""libliteft as an engine: flat batches of real tokens, one classifier in the library per process.
 
-- An int8 classifier is computed with a scale for each row of activations, whatever its scheme: a static one's ranges
-  are for engines that have no such products, and a scale a row is the finer one.
-- Nothing is padded, not even integers: ids lie one text after the other, and the library runs exactly those rows
-  through the layers. ``counters`` is its own count of them.
-- The library may be run from several threads at once: short batches go ahead of long ones there. ctypes lets Python
-  go on meanwhile.
-- Whoever runs holds the classifier, so it is freed when the last run has ended and never before, in whatever thread
+- An int8 classifier is computed with one scale per row of activations, whatever its scheme: the static scheme's ranges
+  are for engines without per-row matmuls, and per-row scales are more accurate.
+- Nothing is padded, not even the ids: they are stored one text after the other, and the library runs exactly those
+  rows through the layers. ``counters`` is its own count of them.
+- The library may be run from several threads at once; it lets short batches go ahead of long ones. ctypes releases the
+  GIL meanwhile.
+- Each run holds a reference to the classifier, so it is freed only when the last run has ended, in whatever thread
   that is.
-- Fork: the library's threads do not exist in a child. A child leaves the inherited classifier alone, alive and unused,
-  and makes its own at the first run. On a GPU it cannot: CUDA does not follow a fork, which is an error that says so.
-- A GPU: the same batches go to libliteft_cuda, through the same functions. Weights of every kind are taken, int8 too,
-  and products are bf16 or fp16 with sums in float32.
+- Fork: the library's threads do not exist in a child. A child leaves the inherited classifier untouched and unused,
+  and creates its own at the first run. On a GPU it cannot, because CUDA does not survive a fork; the error says so.
+- GPU: the same batches go to libliteft_cuda, through the same functions. It accepts weights of every kind, including
+  int8; matmuls are bf16 or fp16 with sums in float32.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ _PRECISIONS = {"fp32": 0, "bf16": 1, "int8": 2, "fp16": 3}
 _TYPES = {"f4": 0, "f2": 1, "i1": 2, "u1": 3}
 _FLOAT_PRODUCT = 16
 _TOKEN_BUDGET = 16384
-_CUDA_TOKEN_BUDGET = 131072  # not measured yet; the library cuts it into chunks of its own
+_CUDA_TOKEN_BUDGET = 131072  # not measured yet; the library splits it into chunks of its own
 
 
 class NativeEngine:
-    """Runs an artifact's classifier in libliteft.
+    """An engine that runs an artifact's classifier in libliteft.
 
     Args:
         artifact: a checked artifact.
-        threads: threads of a run.
+        threads: number of threads of a run.
         device: "cpu", or "cuda" for the first GPU.
-        precision: "bf16" computes a float artifact's products in bfloat16; None as the artifact is stored, float16 in
-            float32. On a GPU "bf16" or "fp16"; None is fp16 for a float16 artifact and else bf16.
-        stored: what ``read_classifier`` found, where it has been read already.
+        precision: "bf16" computes a float artifact's matmuls in bfloat16; None computes as the artifact is stored,
+            float16 in float32. On a GPU, "bf16" or "fp16"; None is fp16 for a float16 artifact, else bf16.
+        stored: the result of ``read_classifier`` if the graph has already been read.
 
     Raises:
-        DeviceError: there is no library, or it offers no such products on this machine.
+        DeviceError: there is no library, or it does not support this precision on this machine.
         ArtifactError: the graph is not the one node that the library runs, or does not fit the manifest.
     """
 
@@ -100,18 +100,18 @@ class NativeEngine:
         return logits
 
     def run_padded(self, ids: np.ndarray, mask: np.ndarray, type_ids: np.ndarray | None) -> np.ndarray:
-        """Return logits of texts as a rectangle; what the mask hides is not computed.
+        """Return the logits of padded texts; masked tokens are not computed.
 
         Args:
             ids: int64, shape (texts, tokens).
-            mask: int64, same shape; 0 hides a token.
-            type_ids: int64, same shape; None where all are 0. Ignored where the model has none.
+            mask: int64, same shape; 0 masks a token.
+            type_ids: int64, same shape; None if all are 0. Ignored if the model has none.
 
         Returns:
             float32, shape (texts, labels).
 
         Raises:
-            DeviceError: the library refuses the batch, or failed.
+            DeviceError: the library refused the batch, or failed.
         """
         handle = self._handle or self._handle_of_this_process()
         arrays = [np.ascontiguousarray(array, dtype=np.int64) for array in (ids, mask)]
@@ -140,7 +140,7 @@ class NativeEngine:
         return EngineCounters(calls.value, rows.value)
 
     def after_fork(self) -> None:
-        """Leave the parent's classifier alone for good, in a forked child. The next run makes a new one."""
+        """In a forked child, stop using the parent's classifier without freeing it. The next run creates a new one."""
         self._lock = threading.Lock()
         self._handle = None
 
@@ -161,7 +161,7 @@ class NativeEngine:
 
 
 class _Handle:
-    """A classifier of the library; freed with this object, by the process that made it."""
+    """A classifier in the library; freed with this object, by the process that created it."""
 
     def __init__(
         self, library: NativeLibrary, stored: StoredClassifier, precision: str, threads: int, device: str
@@ -169,14 +169,14 @@ class _Handle:
         self.functions = library.functions
         self.pointer = ctypes.c_void_p()
         self._process = os.getpid()
-        self._getpid = os.getpid  # when the interpreter ends, modules go before objects
+        self._getpid = os.getpid  # at interpreter exit, modules are cleared before objects
         weights = (Weight * len(stored.weights))()
         for place, (name, array) in enumerate(stored.weights.items()):
             kind = _TYPES[array.dtype.str[1:]]
             if name.endswith(".weight") and name.removesuffix(".weight") in stored.float_products:
                 kind |= _FLOAT_PRODUCT
             rows, columns = array.shape
-            columns *= 2 if array.dtype == np.uint8 else 1  # values, of which a byte holds two
+            columns *= 2 if array.dtype == np.uint8 else 1  # two 4-bit values per byte
             weights[place] = Weight(name.encode(), _address(array), kind, rows, columns)
         shape = _shape(stored.spec)
         described = (ctypes.byref(shape), weights, len(weights), _PRECISIONS[precision])
@@ -208,7 +208,7 @@ def _creation_error(library: NativeLibrary, precision: str, device: str) -> Devi
 
 
 def _usual_precision(artifact: Artifact, stored: StoredClassifier, device: str) -> str:
-    """Return the precision of the products where none was asked for."""
+    """Return the precision of the matmuls if the caller named none."""
     if device == "cuda":
         return "fp16" if artifact.manifest.form.precision == "fp16" else "bf16"
     return "int8" if stored.int8_scheme != "none" else "fp32"

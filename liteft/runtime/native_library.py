@@ -1,14 +1,14 @@
-"""Finding and opening libliteft: where it may lie, whether it fits, and why not.
+"""Finding and opening libliteft: where it may be, whether it fits, and if not, why.
 
-The library is plain C behind ctypes, and optional: without it ONNX Runtime computes. It is looked for in three
-places, and the first that has it decides:
+The library has a plain C interface, used through ctypes, and is optional: without it, ONNX Runtime computes. It is
+looked for in three places, and the first that has it decides:
 
-1. the file that the environment's LITEFT_LIBRARY names. It was asked for, so a wrong one is an error for everybody;
+1. the file named by LITEFT_LIBRARY in the environment. It was requested explicitly, so a wrong one is always an error;
 2. ``lib/`` inside this package;
-3. ``liteft/lib/`` where the distribution is installed: of an editable install, Python code and library lie apart.
+3. ``liteft/lib/`` where the distribution is installed: in an editable install, it is not beside the Python code.
 
-A library of another ABI is refused before any other of its functions is called. ctypes lets other Python threads go
-on while a function runs.
+A library with another ABI is refused before any other of its functions is called. ctypes releases the GIL while a
+function runs.
 """
 
 from __future__ import annotations
@@ -105,13 +105,13 @@ class Padded(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True)
 class NativeLibrary:
-    """The library, opened.
+    """The opened library.
 
     Attributes:
         path: the file.
-        version: of the library.
-        instructions: the instruction set that it takes on this machine: "avx512", "avx2", "neon", ... or "portable".
-        functions: its functions, their types declared.
+        version: the library's version.
+        instructions: the instruction set that it uses on this machine: "avx512", "avx2", "neon", ... or "portable".
+        functions: its functions, with declared types.
     """
 
     path: Path
@@ -121,19 +121,19 @@ class NativeLibrary:
 
     @property
     def fast(self) -> bool:
-        """Whether this processor has vector instructions that the library was written for."""
+        """True if this processor has vector instructions that the library was written for."""
         return self.instructions != "portable"
 
     def last_error(self) -> str:
-        """Return what went wrong in the last call of this thread."""
+        """Return the error message of this thread's last call."""
         text: bytes = self.functions.liteft_last_error() or b""
         return text.decode("utf-8", "replace") or "unknown error"
 
     def gpu(self, cublas: str) -> tuple[str, str]:
-        """Start CUDA and return what the first GPU is, and ""; or "" and why it cannot be had.
+        """Start CUDA; return the first GPU's description and "", or "" and why it is not available.
 
         Args:
-            cublas: folders of libcublasLt, joined by colons.
+            cublas: folders that may contain libcublasLt, joined by colons.
         """
         text = ctypes.create_string_buffer(512)
         if self.functions.liteft_cuda_device(0, cublas.encode(), text, len(text)):
@@ -145,7 +145,7 @@ _opened: dict[Path, NativeLibrary] = {}
 
 
 def asked_for() -> bool:
-    """Return whether the environment names the library."""
+    """Return whether LITEFT_LIBRARY names the library."""
     return bool(os.environ.get(VARIABLE))
 
 
@@ -153,7 +153,7 @@ def find_library() -> Path:
     """Return the library's file.
 
     Raises:
-        DeviceError: there is none, or LITEFT_LIBRARY names none.
+        DeviceError: there is none, or LITEFT_LIBRARY does not name one.
     """
     asked = os.environ.get(VARIABLE)
     if asked:
@@ -165,7 +165,7 @@ def find_library() -> Path:
                 fix=f"unset {VARIABLE}",
             )
         return path
-    seen: dict[Path, None] = {}  # a dictionary, for its order
+    seen: dict[Path, None] = {}  # a dict as an ordered set
     for folder in _folders():
         if (folder / _NAME).is_file():
             return folder / _NAME
@@ -178,10 +178,10 @@ def find_library() -> Path:
 
 
 def open_library() -> NativeLibrary:
-    """Return the library, found, opened and checked.
+    """Find, open and check the library.
 
     Raises:
-        DeviceError: there is none, it cannot be opened, or it has another ABI.
+        DeviceError: there is no library, it cannot be opened, or it has another ABI.
     """
     path = find_library()
     if path not in _opened:
@@ -190,10 +190,10 @@ def open_library() -> NativeLibrary:
 
 
 def has_library() -> bool:
-    """Return whether there is a library that can be used.
+    """Return whether there is a usable library.
 
     Raises:
-        DeviceError: LITEFT_LIBRARY names something else.
+        DeviceError: LITEFT_LIBRARY does not name one.
     """
     try:
         open_library()
@@ -207,7 +207,7 @@ def has_library() -> bool:
 def custom_ops_library() -> str:
     """Return the path of the library for ``onnxruntime.SessionOptions.register_custom_ops_library``.
 
-    With it, a session of one's own runs an artifact's model.onnx in LiteFT's kernels; without it, the same file runs
+    With it, your own session runs an artifact's model.onnx in LiteFT's kernels; without it, the same file runs
     in ONNX Runtime's.
 
     Raises:
@@ -250,7 +250,7 @@ def _open(path: Path) -> NativeLibrary:
 
 
 def _declare(functions: ctypes.CDLL) -> None:
-    """Declare the types; those of numbers that return an int are ctypes' default."""
+    """Declare the types of the functions; those that take numbers and return an int need none, by ctypes' defaults."""
     for name in ("liteft_version", "liteft_last_error", "liteft_instructions"):
         getattr(functions, name).restype = ctypes.c_char_p
     pointer, number = ctypes.c_void_p, ctypes.c_int32

@@ -1,19 +1,19 @@
-"""ONNX Runtime as an engine: one session for a process, made to live in services.
+"""ONNX Runtime as an engine: one session per process, made for services.
 
-- Fork: a child has none of its parent's threads, and destroying the parent's session there waits for them for
-  ever. So a child leaves the inherited session alone, alive and unused, and makes its own at the first run.
-- Telemetry: onnxruntime 1.32's wheels for Linux send usage data to Microsoft, from a thread that starts with
-  the import. How often a classifier runs is its owner's business, and that thread keeps a forked child from
+- Fork: a child has none of its parent's threads, and destroying the parent's session there would wait for them
+  forever. So a child leaves the inherited session untouched and unused, and creates its own at the first run.
+- Telemetry: onnxruntime 1.32's Linux wheels send usage data to Microsoft, from a thread that starts on
+  import. How often a classifier runs is its owner's business, and that thread keeps a forked child from
   ever exiting, so it is switched off unless the environment says otherwise (ORT_DISABLE_TELEMETRY).
 - Spinning: by default onnxruntime's threads spin for milliseconds after a run, waiting for the next. Measured
-  on two cores, one short text every 20 ms: 26 ms of processor time a text with it, 4.5 ms without; in a tight
-  loop 0.9 ms a text with it, 1.2 ms without. Spinning for 20 microseconds keeps most of both: 5.1 ms and
-  1.0 ms. Versions that do not know that setting do not spin.
-- Memory: every run beside others takes its own, and the arena keeps the most there ever was: with 64 threads that
-  classify batches, 2 GB. So no more than two runs of many tokens go on at once, which fill the cores as well; short
-  texts wait for none of them. An arena that grows by what is asked for, or none, was as large under load.
-- Company: a text beside others is padded, and its logits may differ in the last bits from those it has alone.
-- Fallback: onnxruntime runs on the CPU, with a line on stderr, when CUDA was asked for and cannot be had.
+  on two cores, one short text every 20 ms: 26 ms of processor time per text with it, 4.5 ms without; in a tight
+  loop 0.9 ms per text with it, 1.2 ms without. Spinning for 20 microseconds keeps most of both benefits: 5.1 ms
+  and 1.0 ms. In versions without that setting, spinning is switched off.
+- Memory: concurrent runs each take their own, and the arena keeps the peak: 2 GB with 64 threads that
+  classify batches. So at most two large runs are active at once, which is enough to fill the cores; short texts
+  do not wait for them. An arena that grows only by what is requested, or none, was as large under load.
+- Padding: a text in a batch with others is padded, and its logits may differ in the last bits from those it has alone.
+- Fallback: onnxruntime runs on the CPU, with a line on stderr, if CUDA was requested but is not available.
   Here that is a DeviceError.
 """
 
@@ -44,17 +44,17 @@ _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
 _DTYPES: dict[str, np.dtype[Any]] = {"tensor(int64)": np.dtype(np.int64), "tensor(int32)": np.dtype(np.int32)}
 _SPIN_MICROSECONDS = 20
-_SPIN_DURATION_SINCE = (1, 32)  # where session.intra_op.spin_duration_us was seen to work
-_CPU_TOKENS_PER_THREAD = 1024  # measured: bench in batching.py's head
+_SPIN_DURATION_SINCE = (1, 32)  # the version in which session.intra_op.spin_duration_us was seen to work
+_CPU_TOKENS_PER_THREAD = 1024  # measured: see batching.py's docstring
 _CPU_RUN_PRICE = 32
-_LARGE_RUNS = 2  # at once, on the CPU
+_LARGE_RUNS = 2  # maximum at once, on the CPU
 _LARGE = 1 / 8  # of the token budget
 _CUDA_TOKEN_BUDGET = 32768  # not measured yet: enough rows to fill a large GPU
 _CUDA_RUN_PRICE = 2048
 
 
 def import_onnxruntime() -> ModuleType:
-    """Import onnxruntime, its telemetry switched off, and return the module.
+    """Import onnxruntime with its telemetry switched off, and return the module.
 
     Raises:
         MissingExtraError: neither onnxruntime nor onnxruntime-gpu is installed.
@@ -74,10 +74,10 @@ def import_onnxruntime() -> ModuleType:
 
 
 def may_have_cuda() -> bool:
-    """Return whether onnxruntime's files hold its CUDA provider, without the cost of importing it."""
+    """Return whether onnxruntime's files include its CUDA provider, without the cost of importing it."""
     try:
         found = importlib.util.find_spec("onnxruntime")
-    except (ImportError, ValueError):  # its import is forbidden; it was put into sys.modules by hand
+    except (ImportError, ValueError):  # its import is blocked, or it was put into sys.modules by hand
         return False
     folders = (found.submodule_search_locations or []) if found is not None else []
     return any(any(Path(folder, "capi").glob("*onnxruntime_providers_cuda*")) for folder in folders)
@@ -89,18 +89,18 @@ def has_cuda() -> bool:
 
 
 class OnnxEngine:
-    """Runs an artifact's graph with ONNX Runtime.
+    """An engine that runs an artifact's graph with ONNX Runtime.
 
     Args:
         artifact: a checked artifact.
         device: "cpu" or "cuda".
-        threads: threads of a run on the CPU.
-        or_cpu: take the CPU when CUDA cannot be had, instead of raising.
-        trust: take operators that LiteFT does not write.
+        threads: number of threads of a run on the CPU.
+        or_cpu: fall back to the CPU if CUDA is not available, instead of raising.
+        trust: accept operators that LiteFT does not write.
 
     Raises:
-        DeviceError: ``device`` cannot be had.
-        ArtifactError: the graph cannot be loaded, or is no classifier's.
+        DeviceError: ``device`` is not available.
+        ArtifactError: the graph cannot be loaded, or is not a classifier.
         MissingExtraError: onnxruntime is not installed.
     """
 
@@ -161,7 +161,7 @@ class OnnxEngine:
         """Return None: onnxruntime does not count."""
 
     def after_fork(self) -> None:
-        """Leave the parent's session alone for good, in a forked child. The next run makes a new one."""
+        """In a forked child, stop using the parent's session without destroying it. The next run creates a new one."""
         self._lock = threading.Lock()
         self._large_runs = threading.BoundedSemaphore(_LARGE_RUNS)
         if self._session is not None:
@@ -169,7 +169,7 @@ class OnnxEngine:
             self._session = None
 
     def _place(self, tokens: int) -> AbstractContextManager[Any]:
-        """Return what a run waits in until it may take the memory of so many tokens."""
+        """Return the context in which a run of this many tokens waits for its turn to allocate memory."""
         small = self.device == "cuda" or tokens <= _LARGE * self.token_budget
         return nullcontext() if small else self._large_runs
 
@@ -192,7 +192,7 @@ def _new_session(artifact: Artifact, device: str, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.enable_mem_pattern = False  # a plan of memory for every shape ever seen would grow without end
+    options.enable_mem_pattern = False  # a memory plan for every shape ever seen would grow without bound
     options.log_severity_level = 3
     spins = tuple(int(part) for part in onnxruntime.__version__.split(".")[:2]) >= _SPIN_DURATION_SINCE
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spins else "0")
@@ -208,7 +208,7 @@ def _new_session(artifact: Artifact, device: str, threads: int) -> Any:
 
 
 def _checked_inputs(session: Any, artifact: Artifact) -> dict[str, np.dtype[Any]]:
-    """Return the dtype of every input of the graph, by name."""
+    """Return the dtype of each input of the graph, by name."""
     inputs = {value.name: value.type for value in session.get_inputs()}
     wanted = set(artifact.manifest.inputs)
     if set(inputs) != wanted or not wanted <= set(TOKENS) or not set(inputs.values()) <= set(_DTYPES):

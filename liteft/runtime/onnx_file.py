@@ -1,9 +1,9 @@
-"""An ONNX file read into plain Python, within bounds, before a library in C++ gets to see it.
+"""An ONNX file read into plain Python, within bounds, before a C++ library sees it.
 
-Read is what decides whether a file can be run: nodes, attributes, functions, the shapes of what is stored. Values stay
-in the mapped file. Refused is what no graph of text needs and what cannot be held to anything: tensors in other files,
-which no hash covers, sparse and quoted ones, lengths that do not fit shapes, functions that call themselves or become
-millions of nodes.
+Read is whatever decides if a file can be run: nodes, attributes, functions, the shapes of stored tensors. Values stay
+in the mapped file. Refused is whatever a text classifier's graph does not need or that cannot be checked: tensors in
+other files, which no hash covers, sparse and segmented tensors, lengths that do not match shapes, and
+functions that call themselves or expand to millions of nodes.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ TYPES: dict[int, np.dtype[Any]] = {  # TensorProto.DataType
     6: np.dtype("<i4"), 7: np.dtype("<i8"), 9: np.dtype("|b1"), 10: np.dtype("<f2"), 11: np.dtype("<f8"),
     12: np.dtype("<u4"), 13: np.dtype("<u8"),
 }  # fmt: skip
-_HALVES = {21, 22}  # uint4, int4: two values in a byte
-_BYTES = {16: 2, 17: 1, 18: 1, 19: 1, 20: 1}  # bfloat16 and floats of 8 bits
-_PACKED: dict[int, np.dtype[Any]] = {4: np.dtype("<f4"), 10: np.dtype("<f8")}  # values outside of raw_data
+_HALVES = {21, 22}  # uint4, int4: two values per byte
+_BYTES = {16: 2, 17: 1, 18: 1, 19: 1, 20: 1}  # bfloat16 and 8-bit floats
+_PACKED: dict[int, np.dtype[Any]] = {4: np.dtype("<f4"), 10: np.dtype("<f8")}  # values outside raw_data
 _VARINTS = (5, 7)
 _RAW, _EXTERNAL, _LOCATION = 9, 13, 14
 _MOST_DEPTH = 12
@@ -46,7 +46,7 @@ _LARGEST = 1 << 31
 
 @dataclass(slots=True)
 class StoredTensor:
-    """A stored tensor: name, number of its data type, shape, and where its values lie, or they themselves."""
+    """A stored tensor: name, number of its data type, shape, and its values or their span in the file."""
 
     name: str
     kind: int
@@ -57,11 +57,11 @@ class StoredTensor:
 
     @property
     def dtype(self) -> np.dtype[Any] | None:
-        """The type in numpy; None where numpy has none."""
+        """The numpy dtype; None if numpy has none."""
         return TYPES.get(self.kind)
 
     def array(self) -> np.ndarray | None:
-        """Return the values, a view into the file where they lie there; None where numpy has no such type."""
+        """Return the values, as a view into the file if they are there; None if numpy has no such dtype."""
         dtype = self.dtype
         if dtype is None:
             return None
@@ -72,7 +72,7 @@ class StoredTensor:
 
 @dataclass(slots=True)
 class StoredAttribute:
-    """An attribute: the number of its kind, and a number, text, list, tensor or graphs."""
+    """An attribute: the number of its kind, and its value: a number, text, list, tensor or graphs."""
 
     kind: int
     value: Any
@@ -80,7 +80,7 @@ class StoredAttribute:
 
 @dataclass(slots=True)
 class StoredNode:
-    """A node; its domain is "" for ONNX's own."""
+    """A node; its domain is "" for ONNX's own operators."""
 
     operator: str
     domain: str
@@ -92,7 +92,7 @@ class StoredNode:
 
 @dataclass(slots=True)
 class StoredValue:
-    """An input or output of a graph: name, number of its data type, and shape, where None stands for any size."""
+    """An input or output of a graph: name, number of its data type, and shape, in which None means any size."""
 
     name: str
     kind: int
@@ -101,7 +101,7 @@ class StoredValue:
 
 @dataclass(slots=True)
 class StoredGraph:
-    """Nodes, tensors, inputs, outputs, and how many values inside have a shape written beside them."""
+    """Nodes, tensors, inputs, outputs, and the number of inner values with a stated shape."""
 
     nodes: list[StoredNode]
     tensors: list[StoredTensor]
@@ -126,7 +126,7 @@ class StoredFunction:
 
 @dataclass(slots=True)
 class StoredModel:
-    """A whole file."""
+    """The content of a whole file."""
 
     version: int
     opsets: dict[str, int]
@@ -134,7 +134,7 @@ class StoredModel:
     functions: dict[tuple[str, str], StoredFunction]
 
     def all_nodes(self) -> Iterator[StoredNode]:
-        """Yield every node that is written down, those of functions and of graphs in nodes, too."""
+        """Yield every node in the file, including those of functions and of subgraphs."""
         rows = [self.graph.nodes, *(function.nodes for function in self.functions.values())]
         while rows:
             for node in rows.pop():
@@ -142,7 +142,7 @@ class StoredModel:
                 rows += [graph.nodes for graph in node.graphs]
 
     def all_tensors(self) -> Iterator[StoredTensor]:
-        """Yield every stored tensor, those of Constant nodes, too."""
+        """Yield every stored tensor, including those of Constant nodes."""
         yield from self.graph.tensors
         for node in self.all_nodes():
             for graph in node.graphs:
@@ -151,7 +151,7 @@ class StoredModel:
 
 
 def map_file(path: Path) -> mmap.mmap:
-    """Map a regular file. Raises ArtifactError where it cannot be read, or is empty."""
+    """Map a regular file. Raises ArtifactError if it cannot be read or is empty."""
     try:
         descriptor = open_regular(path)
         try:
@@ -169,14 +169,14 @@ def map_file(path: Path) -> mmap.mmap:
 
 
 def read_model(path: Path, *, outside: bool = False) -> StoredModel:
-    """Return what an ONNX file holds, its functions known to end.
+    """Return the content of an ONNX file whose functions are known to terminate.
 
     Args:
         path: the file.
-        outside: take tensors whose values lie in other files, which are not looked at.
+        outside: accept tensors whose values are in other files, which are not read.
 
     Raises:
-        ArtifactError: the file cannot be read, is none, or holds what is never loaded.
+        ArtifactError: the file cannot be read, is not an ONNX file, or contains something that is never loaded.
     """
     mapped = map_file(path)
     if files.is_lfs_pointer(mapped[:64]):
@@ -194,9 +194,9 @@ def read_model(path: Path, *, outside: bool = False) -> StoredModel:
 
 
 def has_endless_value(array: np.ndarray) -> bool:
-    """Say whether a float array holds NaN or an infinity; no copy of it is made.
+    """Return whether a float array contains NaN or an infinity, without copying it.
 
-    The bits of these are the largest ones: of positive numbers as signed integers, of negative ones as unsigned.
+    Their bit patterns are the largest: for positive numbers as signed integers, for negative ones as unsigned.
     """
     if array.dtype.kind != "f" or not array.size:
         return False
@@ -207,7 +207,7 @@ def has_endless_value(array: np.ndarray) -> bool:
 
 
 def read_value(read: Message, span: Span) -> StoredValue:
-    """Return an input or output of a graph, read from a file's messages. Raises Malformed where it is no tensor."""
+    """Return an input or output of a graph, read from a file's messages. Raises Malformed if it is not a tensor."""
     kind, shape = 0, None
     for number, value in read.fields(span):
         if number != 2:
@@ -231,18 +231,18 @@ def _tensor_type(read: Message, span: Span) -> tuple[int, tuple[int | None, ...]
 
 
 def _size(read: Message, span: Span) -> int | None:
-    """Return the size of a dimension; None where it has a name, or nothing."""
+    """Return the size of a dimension; None if it is named or unspecified."""
     found = None
     for number, value in read.fields(span):
         if number == 1:
             found = read.number(value)
         elif number == 2:
-            read.text(value)  # its name: UTF-8, or other readers stumble over it
+            read.text(value)  # its name must be UTF-8, or other readers fail on it
     return found
 
 
 def _check_expansion(model: StoredModel) -> None:
-    """Refuse functions that call themselves, and those that become more nodes than any graph has."""
+    """Refuse functions that call themselves, and those that expand to more nodes than any real graph has."""
     sizes: dict[tuple[str, str], int] = {}
     open_calls: set[tuple[str, str]] = set()
 
@@ -382,7 +382,7 @@ class _Reader:
             elif number == 8 and read.text(value):
                 raise Malformed("a node with an overload")
             elif number == 3:
-                read.text(value)  # UTF-8, or other readers stumble over it
+                read.text(value)  # must be UTF-8, or other readers fail on it
             elif number not in (6, 8, 9):
                 raise Malformed(f"a node with a field of unknown kind {number}")
         return node
@@ -412,7 +412,7 @@ class _Reader:
                 found.setdefault(8, []).append(read.text(value))
             elif number == 11:
                 found.setdefault(10, []).append(self._graph(read.span(value), depth + 1))
-            elif number not in (1, 13):  # 21: of the function that it stands in
+            elif number not in (1, 13):  # 21: a reference to an attribute of the enclosing function
                 raise Malformed(f"an attribute {name[:80]} of unknown kind {number}")
         values = found.get(kind, [])
         if set(found) - {kind} or kind not in (*range(1, 9), 10) or (kind <= 5 and len(values) > 1):
@@ -431,7 +431,7 @@ class _Reader:
         return [float(each) for each in self._packed(value, _PACKED[4])]
 
     def _packed(self, value: int | Span, dtype: np.dtype[Any]) -> np.ndarray:
-        """Return the floats of a repeated field: one, or packed ones, which are not copied."""
+        """Return the floats of a repeated field: a single one, or packed ones, which are not copied."""
         if isinstance(value, int):
             return np.array([value & ((1 << 8 * dtype.itemsize) - 1)], f"<u{dtype.itemsize}").view(dtype)
         if (value[1] - value[0]) % dtype.itemsize:
@@ -469,7 +469,7 @@ class _Reader:
         return tensor
 
     def _check_tensor(self, tensor: StoredTensor, raws: int, typed: list[np.ndarray], *, elsewhere: bool) -> None:
-        """Refuse a tensor whose shape is none, or not that of its values."""
+        """Refuse a tensor whose shape is invalid or does not match its values."""
         shape, kind = tensor.shape, tensor.kind
         if len(shape) > 8 or not all(0 <= size < _LARGEST for size in shape):
             raise Malformed(f"a tensor {tensor.name[:80]} of shape {shape[:9]}")
@@ -486,13 +486,13 @@ class _Reader:
             raise Malformed(f"a tensor {tensor.name[:80]} of unknown type {kind}")
         if typed:
             values = np.concatenate(typed)
-            if kind == 10:  # float16 lies in int32_data as bits
+            if kind == 10:  # float16 is stored in int32_data as bits
                 values = values.astype(np.uint16).view(np.float16)
             tensor.typed, found, wanted = values, len(values), size if kind in _HALVES else count
         else:
             found, wanted = 0 if tensor.raw is None else tensor.raw[1] - tensor.raw[0], size
         if elsewhere and not found:
-            tensor.kind = -tensor.kind  # no values to be had
+            tensor.kind = -tensor.kind  # its values are not available
         elif found != wanted:
             raise Malformed(f"a tensor {tensor.name[:80]} of shape {shape} whose values do not match its shape")
 

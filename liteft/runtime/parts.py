@@ -1,16 +1,16 @@
-"""A file that is written in parts, so that a killed run goes on where it stopped.
+"""A file that is written in parts, so that a killed run resumes where it stopped.
 
-Beside OUTPUT lies OUTPUT.parts while it is unfinished:
+While OUTPUT is unfinished, there is a folder OUTPUT.parts beside it:
 
     state.json      what is being written: input, artifact, settings
-    done.jsonl      a line for every finished part, appended after the part is safe on the disk
+    done.jsonl      one line per finished part, appended after the part is safely on the disk
     part-000000...  the parts
-    lock            held by the process that writes
+    lock            held by the writing process
     moved.json      what OUTPUT looks like once it is in place
 
-A part counts from the moment its line stands in done.jsonl; whatever else a killed process left is written
+A part counts once its line is in done.jsonl; anything else that a killed process left is written
 again. At the end the parts are joined inside the folder, the joined file is renamed to OUTPUT, and the folder
-goes: OUTPUT is never half a file. An error before the first part is finished leaves no folder behind.
+is removed: OUTPUT is never an incomplete file. An error before the first part is finished leaves no folder behind.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Parts:
 
     Attributes:
         done: the finished parts, in order.
-        moved: a killed run had put OUTPUT in place already; only the folder was left to remove.
+        moved: True if a killed run had already put OUTPUT in place; only the folder remains to be removed.
     """
 
     def __init__(self, output: Path, folder: Path) -> None:
@@ -76,14 +76,14 @@ class Parts:
 
     @property
     def rows(self) -> int:
-        """Rows in finished parts."""
+        """Number of rows in finished parts."""
         return sum(part.rows for part in self.done)
 
     def add(self, write: Callable[[Path], None], **counts: int) -> None:
-        """Write the next part with ``write`` and note it as finished. Keyword arguments are Done's counts.
+        """Write the next part with ``write`` and record it as finished. The keyword arguments are Done's counts.
 
         Raises:
-            RunError: the system refuses to write; the finished parts stay.
+            RunError: writing failed; the finished parts stay.
         """
         path = self._path(len(self.done))
         with _refusal_named(self._output, self.rows):
@@ -102,7 +102,7 @@ class Parts:
         """Join the parts with ``write``, put the result in OUTPUT's place and remove the parts.
 
         Raises:
-            RunError: the system refuses to write; the parts stay, and OUTPUT is as it was.
+            RunError: writing failed; the parts stay, and OUTPUT is unchanged.
         """
         with _refusal_named(self._output, self.rows):
             if not self.moved:
@@ -110,19 +110,19 @@ class Parts:
                 with _removed_on_error(joined):
                     write(self.paths, joined)
                     _sync(joined)
-                    files.write_json(self._folder / _MOVED, _looks(joined))
+                    files.write_json(self._folder / _MOVED, _identity(joined))
                     joined.replace(self._output)
             files.sync_folder(self._output.parent)
             for path in self.paths:
                 path.unlink(missing_ok=True)
-            (self._folder / _STATE).unlink()  # without it, what is left is only to be removed
+            (self._folder / _STATE).unlink()  # without it, the rest of the folder only has to be removed
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _path(self, number: int) -> Path:
         return self._folder / f"part-{number:06d}{self._output.suffix}"
 
     def _finished(self) -> list[Done]:
-        """Read the log up to its first line that is torn or whose part is not there; drop the rest of it."""
+        """Read the log up to the first line that is torn or whose part is missing; drop the rest."""
         log = self._folder / _DONE
         done: list[Done] = []
         kept = b""
@@ -146,19 +146,19 @@ class Parts:
 def open_parts(
     output: Path, state: Mapping[str, Mapping[str, Any]], *, overwrite: bool, restart: bool
 ) -> Iterator[Parts]:
-    """Begin a file in parts, or go on with one that was begun.
+    """Begin a file in parts, or resume one.
 
     Args:
         output: the file to be written.
-        state: what is written: groups of names and JSON values. Parts of another state are not continued.
+        state: what determines the content: groups of names and JSON values. Parts of another state are not resumed.
         overwrite: replace an ``output`` that exists.
-        restart: throw away the parts of an earlier run.
+        restart: discard the parts of an earlier run.
 
     Yields:
-        The Parts, with what is done already; locked against other processes.
+        The Parts, including those already finished; locked against other processes.
 
     Raises:
-        RunError: the output exists, the state differs, another process writes, or the system refuses.
+        RunError: the output exists, the state differs, another process is writing, or writing failed.
     """
     folder = output.with_name(output.name + ".parts")
     with _refusal_named(output, 0):
@@ -166,8 +166,8 @@ def open_parts(
         _refuse_foreign(folder)
     with one_writer(folder / LOCK, target=output, stays=True):
         with _refusal_named(output, 0):
-            folder.mkdir(parents=True, exist_ok=True)  # where there is no lock, it says why
-            _check_free(output, folder, overwrite=overwrite, restart=restart)  # another process may have finished
+            folder.mkdir(parents=True, exist_ok=True)  # if this fails, taking the lock says why
+            _check_free(output, folder, overwrite=overwrite, restart=restart)  # another may have finished by now
             parts = Parts(output, folder)
             if (parts.done or parts.moved) and (folder / _STATE).exists() and not restart:
                 _check_same(output, folder, state)
@@ -190,15 +190,15 @@ def _check_free(output: Path, folder: Path, *, overwrite: bool, restart: bool) -
         raise RunError(f"{output} exists.", fix=[option("overwrite"), ANOTHER_OUTPUT])
 
 
-def _looks(file: Path) -> dict[str, int]:
-    """What a file keeps when it is renamed, and another file does not have."""
+def _identity(file: Path) -> dict[str, int]:
+    """Return what identifies a file even after it was renamed."""
     found = file.stat()
     return {"bytes": found.st_size, "modified_ns": found.st_mtime_ns, "inode": found.st_ino}
 
 
 def _was_moved(output: Path, folder: Path) -> bool:
     try:
-        return bool(files.read_json(folder / _MOVED) == _looks(output)) and (folder / _STATE).exists()
+        return bool(files.read_json(folder / _MOVED) == _identity(output)) and (folder / _STATE).exists()
     except (OSError, ValueError):
         return False
 
@@ -220,7 +220,7 @@ def _clear(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _removed_on_error(path: Path) -> Iterator[None]:
-    """Leave no half file behind: on a full disk it would keep what is needed to go on."""
+    """Leave no incomplete file behind: on a full disk, it would occupy the space that is needed to resume."""
     try:
         yield
     except BaseException:

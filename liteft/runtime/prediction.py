@@ -1,7 +1,7 @@
-"""What a classifier answers: from logits to labels with scores.
+"""Predictions: from logits to labels with scores.
 
-Softmax or sigmoid stands here and not in the graph, so that logits stay available and thresholds can change
-without another export. Which of the two it is, the manifest says.
+Softmax or sigmoid is applied here and not in the graph, so that logits stay available and thresholds can change
+without another export. The manifest says which of the two it is.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ __all__ = ["Answering", "Prediction", "activation_of"]
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The answer for one text.
+    """The prediction for one text.
 
     Attributes:
-        label: the label with the highest score (the first of equal ones).
-        score: its score: a probability, or the logit where the manifest names no activation.
-        labels: multi-label: every label whose score is over its threshold, in the manifest's order, perhaps
-            none; single-label: ``label`` alone.
-        top: (label, score) of the ``top_k`` best labels, best first; empty when not asked for.
-        truncated: tokens of the text were cut off.
-        backend: what computed it: "native" or "onnxruntime". Natively a text's logits are the same bits whatever texts
-            are beside it; onnxruntime pads, and they may differ in the last bits.
+        label: the label with the highest score (the first on a tie).
+        score: its score: a probability, or the logit if the manifest names no activation.
+        labels: multi-label: every label whose score is over its threshold, in the manifest's order, possibly none;
+            single-label: only ``label``.
+        top: (label, score) of the ``top_k`` best labels, best first; empty without ``top_k``.
+        truncated: True if the text was truncated.
+        backend: what computed it: "native" or "onnxruntime". On native, a text's logits are bit-identical whatever
+            texts are beside it; onnxruntime pads, and they may differ in the last bits.
     """
 
     label: str
@@ -45,13 +45,12 @@ class Answering:
     """Turns logits into predictions, with checked settings.
 
     Args:
-        task: chooses labels by their scores.
+        task: the task, which chooses labels by their scores.
         labels: the label names, in the order of the logits.
         activation: "softmax", "sigmoid" or "none".
-        backend: the name to write into every Prediction.
-        top_k: how many labels ``Prediction.top`` holds, at most; None for none.
-        threshold: multi-label: a score must be larger; one number for all labels, or one for each. None
-            means 0.5.
+        backend: the backend's name, for each Prediction.
+        top_k: maximum number of labels in ``Prediction.top``; None for none.
+        threshold: multi-label: a score must be larger; one number for all labels, or one per label. None means 0.5.
 
     Raises:
         ConfigError: a setting is out of range or does not fit the task.
@@ -75,7 +74,7 @@ class Answering:
         self._threshold = _checked_threshold(threshold, task, len(self._labels))
 
     def __call__(self, logits: np.ndarray, truncated: np.ndarray) -> list[Prediction]:
-        """Return a Prediction for every row.
+        """Return one Prediction per row.
 
         Args:
             logits: float32, shape (texts, labels).
@@ -104,7 +103,7 @@ class Answering:
 
 
 def activation_of(name: str) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what makes scores of logits, by the manifest's name for it: "softmax", "sigmoid" or "none"."""
+    """Return the function from logits to scores for the manifest's name of it: "softmax", "sigmoid" or "none"."""
     known: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         "softmax": softmax,
         "sigmoid": sigmoid,

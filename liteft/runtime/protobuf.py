@@ -1,7 +1,7 @@
-"""Protocol buffers' wire format, as much of it as reading an ONNX file takes.
+"""The Protocol Buffers wire format, as far as reading an ONNX file needs it.
 
-A message is a row of fields, each a number and a value of one of four kinds. What a field means, only its message's
-definition says; nothing is decoded here but lengths and integers, and nothing is copied.
+A message is a sequence of fields, each a number and a value of one of four kinds. Only a message's definition says
+what its fields mean; only lengths and integers are decoded here, and nothing is copied.
 
 Source: https://protobuf.dev/programming-guides/encoding/
 """
@@ -15,21 +15,21 @@ __all__ = ["Malformed", "Message", "Span", "fields", "integers", "signed"]
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 _LONGEST = 10  # bytes of a varint
 _LONGEST_TEXT = 1 << 20
-_MOST_FIELDS = 2_000_000  # of one file; a graph of 24 layers has some ten thousand
+_MOST_FIELDS = 2_000_000  # of one file; a graph of 24 layers has about ten thousand
 
 Span = tuple[int, int]
 
 
 class Malformed(ValueError):
-    """The bytes are no message."""
+    """The bytes are not a valid message."""
 
 
 class Message:
-    """Reads the messages of one file, and no more fields than any file needs.
+    """Reads the messages of one file, with a limit on the number of fields.
 
     Args:
         buffer: the file's bytes.
-        most: fields to read, of all messages together.
+        most: maximum number of fields to read, of all messages together.
     """
 
     def __init__(self, buffer: memoryview, most: int = _MOST_FIELDS) -> None:
@@ -38,11 +38,11 @@ class Message:
 
     @property
     def whole(self) -> Span:
-        """Where the outermost message lies."""
+        """The span of the outermost message."""
         return 0, len(self.bytes)
 
     def fields(self, span: Span) -> Iterator[tuple[int, int | Span]]:
-        """Yield the fields of a message as (number, value); see ``fields``. Raises Malformed beyond ``most``, too."""
+        """Yield the fields of a message as (number, value); see ``fields``. Also raises Malformed beyond ``most``."""
         buffer, (place, end) = self.bytes, span
         while place < end:
             self._left -= 1
@@ -71,20 +71,20 @@ class Message:
             place = stop
 
     def integers(self, value: int | Span, most: int = 64) -> list[int]:
-        """Return what `integers` returns, of ``most`` bytes a value at most."""
+        """Return the result of `integers` for a value of at most ``most`` bytes."""
         if not isinstance(value, int) and value[1] - value[0] > most * _LONGEST:
             raise Malformed(f"a list of numbers that is too long at byte {value[0]}")
         return integers(self.bytes, value)
 
     def text(self, value: int | Span) -> str:
-        """Return a string. Raises Malformed for a number, UnicodeDecodeError for no UTF-8."""
+        """Return a string. Raises Malformed for a number, UnicodeDecodeError if it is not UTF-8."""
         start, stop = self.span(value)
         if stop - start > _LONGEST_TEXT:
             raise Malformed(f"a text of {stop - start:,} bytes at byte {start}")
         return str(self.bytes[start:stop], "utf-8")
 
     def one_text(self, span: Span, number: int) -> str:
-        """Return a message's text field that may stand in it once."""
+        """Return a text field that may occur only once in a message."""
         found = [self.text(value) for each, value in self.fields(span) if each == number]
         if len(found) != 1:
             raise Malformed(f"{len(found)} names at byte {span[0]}")
@@ -92,7 +92,7 @@ class Message:
 
     @staticmethod
     def span(value: int | Span) -> Span:
-        """Return where a message, string or row of numbers lies. Raises Malformed for a number."""
+        """Return the span of a message, string or list of numbers. Raises Malformed for a number."""
         if isinstance(value, int):
             raise Malformed("a number in place of a message")
         return value
@@ -110,23 +110,23 @@ def fields(buffer: memoryview, span: Span) -> Iterator[tuple[int, int | Span]]:
 
     Args:
         buffer: bytes.
-        span: where in them the message begins and ends.
+        span: where the message begins and ends in them.
 
     Yields:
-        The value is an int, unsigned, for the kinds of numbers, and the span of its bytes for strings, messages and
-        packed numbers. Whoever reads it checks which of the two it got: see ``integers``.
+        The value is an unsigned int for numbers, and the span of its bytes for strings, messages and packed numbers.
+        The caller checks which of the two it got: see ``integers``.
 
     Raises:
-        Malformed: the bytes are no message.
+        Malformed: the bytes are not a valid message.
     """
     return Message(buffer).fields(span)
 
 
 def integers(buffer: memoryview, value: int | Span) -> list[int]:
-    """Return the signed 64-bit integers of a repeated field: one, or packed ones.
+    """Return the signed 64-bit integers of a repeated field: a single one, or packed ones.
 
     Raises:
-        Malformed: the bytes are no integers.
+        Malformed: the bytes are not integers.
     """
     if isinstance(value, int):
         return [signed(value)]
@@ -139,7 +139,7 @@ def integers(buffer: memoryview, value: int | Span) -> list[int]:
 
 
 def signed(value: int) -> int:
-    """Return a varint as the int64 or int32 that was written."""
+    """Return a varint as the int64 or int32 that it encodes."""
     return value - (1 << 64) if value >= 1 << 63 else value
 
 

@@ -1,8 +1,8 @@
-"""Writing rows as csv, tsv, jsonl or parquet, a part at a time, and joining the parts into one file.
+"""Writing rows as csv, tsv, jsonl or parquet, one part at a time, and joining the parts into one file.
 
-A part has the form that its file will have, so that joining is copying: text parts have no first line of their
-own, parquet parts become row groups. Parts hold everything that the rows held; what a format cannot say (a list
-in a csv cell, a date in JSON) is written as text. Half a character (a lone surrogate, which JSON can spell) is
+A part has the format of the final file, so that joining is copying: text parts have no header line, parquet parts
+become row groups. Parts contain everything that the rows did; a value that a format cannot represent (a list
+in a csv cell, a date in JSON) is written as text. A lone surrogate (which JSON can spell) is
 written as its escape, and so is a NUL in csv. Text is UTF-8, whatever the input was.
 """
 
@@ -33,10 +33,10 @@ class RowFormat(Protocol):
     """Writes parts of a file and joins them."""
 
     def begin(self, parts: Sequence[Path]) -> None:
-        """Look at the parts of an earlier run, before the first ``write``."""
+        """Read the parts of an earlier run, before the first ``write``."""
 
     def check(self, row: Row, where: str) -> None:
-        """Raise DataError for a row of the input, found at ``where``, that no file of this format can hold."""
+        """Raise DataError for an input row, found at ``where``, that this format cannot represent."""
 
     def write(self, rows: Sequence[Row], path: Path) -> None:
         """Write one part."""
@@ -46,17 +46,17 @@ class RowFormat(Protocol):
 
 
 def row_format(suffix: str, *, columns: Sequence[str], schema: Any, added: Mapping[str, str]) -> RowFormat:
-    """Return the format for a file name's ending.
+    """Return the format for a file suffix.
 
     Args:
         suffix: ".csv", ".tsv", ".jsonl", ".parquet" or another name of these formats.
         columns: names of the columns of the input, in order.
-        schema: the input's pyarrow schema where it has one; None where types must be found in the values.
+        schema: the input's pyarrow schema if it has one; None to infer the types from the values.
         added: columns that follow those of the input: name -> "text", "number", "texts", "numbers" or
             "scores" (labels with numbers).
 
     Raises:
-        ConfigError: another ending.
+        ConfigError: the suffix is none of these.
         MissingExtraError: parquet without pyarrow.
     """
     kind = FORMATS.get(suffix.casefold())
@@ -75,13 +75,13 @@ def row_format(suffix: str, *, columns: Sequence[str], schema: Any, added: Mappi
 
 
 class _Delimited:
-    """Comma or tab separated values: every row ends in a line feed, quotes only where needed."""
+    """Comma- or tab-separated values: every row ends in a line feed, with quotes only where needed."""
 
     def __init__(self, delimiter: str, columns: Sequence[str], added: Mapping[str, str]) -> None:
         self._delimiter = delimiter
         self._columns = [*columns, *added]
         self._known = frozenset(columns)
-        # not csv.writer: before Python 3.13 it leaves a carriage return without quotes, and readers end a row there
+        # not csv.writer: before Python 3.13 it does not quote a carriage return, and readers end a row there
         self._special = re.compile(f'["\r\n{delimiter}]')
 
     def begin(self, parts: Sequence[Path]) -> None:
@@ -111,7 +111,7 @@ class _Delimited:
 
 
 class _JsonLines:
-    """One JSON object a line."""
+    """One JSON object per line."""
 
     def begin(self, parts: Sequence[Path]) -> None:
         pass
@@ -132,7 +132,7 @@ class _JsonLines:
 
 
 class _Parquet:
-    """Parquet by pyarrow. Columns keep the types of a parquet input; of other inputs they are found."""
+    """Parquet, by pyarrow. Columns keep the types of a parquet input; for other inputs, types are inferred."""
 
     def __init__(self, columns: Sequence[str], schema: Any, added: Mapping[str, str]) -> None:
         try:
@@ -146,10 +146,10 @@ class _Parquet:
         self._arrow = pyarrow
         self._columns = list(columns)
         self._known = {field.name: field for field in schema} if schema is not None else {}
-        # pandas' own metadata names the index; others' (datasets' features) would deny the added columns
+        # pandas' own metadata names the index; other metadata (datasets' features) would contradict the added columns
         about = (schema.metadata or {}) if schema is not None else {}
         self._metadata = {key: value for key, value in about.items() if key == b"pandas"} or None
-        self._schema: Any = None  # of all parts so far
+        self._schema: Any = None  # the schema of all parts so far
         kinds = {
             "text": pyarrow.string(),
             "number": pyarrow.float64(),
@@ -176,7 +176,7 @@ class _Parquet:
                 arrays.append(self._array(values, None if field is None else field.type))
             fields.append(field or self._arrow.field(name, arrays[-1].type))
         table = self._arrow.Table.from_arrays(arrays, schema=self._arrow.schema(fields))
-        self._merge(table.schema)  # now, and not after hours, when the parts are joined
+        self._merge(table.schema)  # fail now, and not hours later, when the parts are joined
         with self._refusal_named("the rows cannot be written as parquet"):
             self._arrow.parquet.write_table(table, path)
 
@@ -235,7 +235,7 @@ class _Parquet:
     def _refusal_named(self, what: str) -> Iterator[None]:
         try:
             yield
-        except OSError:  # some of pyarrow's own are, and the disk's must pass
+        except OSError:  # some of pyarrow's errors are OSErrors; those of the disk must pass
             raise
         except (self._arrow.ArrowException, OverflowError) as error:
             raise DataError(
@@ -255,7 +255,7 @@ def _encodable(text: str) -> bool:
 
 
 def _escaped(value: Any) -> Any:
-    """A value with half characters as their escapes."""
+    """Return a value with lone surrogates replaced by their escapes."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode("utf-8")
     if isinstance(value, Mapping):
@@ -264,7 +264,7 @@ def _escaped(value: Any) -> Any:
 
 
 def _cell(value: Any) -> str:
-    """What a csv cell says of a value."""
+    """Return a value as the text of a csv cell."""
     plain = _plain(value)
     if plain is None:
         return ""
@@ -273,7 +273,7 @@ def _cell(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON can say it: NaN and infinity are null, bytes are hexadecimal, dates are ISO 8601."""
+    """Return a value as JSON can represent it: NaN and infinity as null, bytes as hexadecimal, dates as ISO 8601."""
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):

@@ -1,7 +1,7 @@
-"""A row of a file and what is added to it: its text is judged, classified, and the answer becomes columns.
+"""Rows of a file and what is added to them: a row's text is checked and classified, and the prediction becomes columns.
 
 Single-label models add `prediction` and `score`, multi-label models `predictions` and `scores`, and `top_k` adds
-`top`. None of these is called `label`: that is what the right answers are called in the files that people score.
+`top`. None of these is named `label`, because that is the name of the gold labels in files that people score.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from liteft.runtime.prediction import Prediction
 __all__ = ["RowScorer", "ScoredRow", "in_parts"]
 
 _PART_CHARACTERS = 1 << 24
-_DIGITS = 6  # of a score: float32 says no more
+_DIGITS = 6  # of a score: float32 has no more precision
 
 
 @dataclass(slots=True)
@@ -31,8 +31,8 @@ class ScoredRow:
     Attributes:
         values: column -> value; once scored, with the added columns.
         where: its place, for messages.
-        text: its text or pair; None where it has none that can be used.
-        truncated: tokens were cut off.
+        text: its text or pair; None if it has no usable one.
+        truncated: True if the text was truncated.
     """
 
     values: dict[str, Any]
@@ -42,20 +42,20 @@ class ScoredRow:
 
 
 class RowScorer:
-    """Reads the texts of rows, and adds the answers.
+    """Reads the texts of rows, and adds the predictions.
 
     Args:
-        classifier: answers.
+        classifier: makes the predictions.
         columns: column of the text, or of both texts of a pair.
-        prefix: goes before the names of the added columns.
+        prefix: prefix of the names of the added columns.
         top_k: as in ``Classifier.predict``.
         threshold: as in ``Classifier.predict``.
-        on_error: what a row without a usable text does: "raise", or get nulls ("null").
+        on_error: what to do with a row without a usable text: "raise" an error or write nulls ("null").
         token_budget: as in ``Classifier.stream``.
 
     Attributes:
-        added: the added columns, name -> kind as ``row_format`` knows it.
-        settings: what decides the answers, as JSON values.
+        added: the added columns, name -> kind as in ``row_format``.
+        settings: the settings that determine the predictions, as JSON values.
 
     Raises:
         ConfigError: a setting is unknown or does not fit the model.
@@ -97,7 +97,7 @@ class RowScorer:
         }
 
     def check_names(self, names: Container[str], where: str) -> None:
-        """Raise DataError when an added column would overwrite one of ``names``."""
+        """Raise DataError if an added column would overwrite one of ``names``."""
         for name in self._names:
             if name in names:
                 raise DataError(
@@ -107,10 +107,10 @@ class RowScorer:
                 )
 
     def read(self, values: dict[str, Any], where: str) -> ScoredRow:
-        """Return a row with its text judged.
+        """Return a row with its text checked.
 
         Raises:
-            DataError: it has no usable text, and ``on_error`` is "raise"; it has an added column.
+            DataError: the row has no usable text and ``on_error`` is "raise", or it already has an added column.
         """
         self.check_names(values, where)
         halves = []
@@ -124,15 +124,15 @@ class RowScorer:
         return ScoredRow(values, where, Text(halves[0], halves[1] if len(halves) > 1 else None))
 
     def score(self, rows: Sequence[ScoredRow]) -> Iterator[None]:
-        """Add the answers to rows, one row a step. They are batched among each other and with no others.
+        """Add the predictions to rows, one row per step. Only these rows are batched together.
 
         Raises:
-            DataError: a text comes to no token, or to one that the model has no row for, and ``on_error`` is "raise".
+            DataError: a text has no tokens, or one that the model has no row for, and ``on_error`` is "raise".
             DeviceError: the backend failed.
         """
         answers = self._classifier.stream(
             [_plain(row.text) for row in rows],
-            top_k=len(self._classifier.labels) if self._task.several else self._top_k,  # all: for the scores of some
+            top_k=len(self._classifier.labels) if self._task.several else self._top_k,  # any label may be one
             threshold=self._threshold,
             on_error="null",
             token_budget=self._token_budget,
@@ -146,7 +146,7 @@ class RowScorer:
             yield
 
     def _cells(self, answer: Prediction | None) -> list[Any]:
-        """The values of the added columns; none for no answer."""
+        """Return the values of the added columns; an empty list without a prediction."""
         if answer is None:
             return []
         cells = [_rounded(cell) for cell in self._task.cells(answer)]
@@ -173,8 +173,8 @@ class RowScorer:
 def in_parts(rows: Iterator[ScoredRow], part_rows: int) -> Iterator[list[ScoredRow]]:
     """Cut rows into parts of at most ``part_rows`` and of bounded memory.
 
-    Where it cuts depends on the rows and on ``part_rows`` alone, so a file that is gone on with at a cut is cut
-    as if it had been read from its beginning.
+    The boundaries depend only on the rows and on ``part_rows``, so a file that is resumed at a boundary is cut
+    as if it had been read from the beginning.
     """
     part: list[ScoredRow] = []
     characters = 0
@@ -189,7 +189,7 @@ def in_parts(rows: Iterator[ScoredRow], part_rows: int) -> Iterator[list[ScoredR
 
 
 def _characters(value: Any) -> int:
-    """About how much memory a value takes."""
+    """Return roughly how much memory a value takes, in characters."""
     if isinstance(value, str | bytes):
         return len(value)
     if isinstance(value, Mapping):

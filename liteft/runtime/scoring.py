@@ -1,4 +1,4 @@
-"""From judged texts to token ids, and from token ids to logits in order: plan batches, run, put back, count."""
+"""From checked texts to token ids, and from token ids to logits: plan batches, run them, restore the order, count."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from liteft.tokenization import TextTokenizer
 
 __all__ = ["WINDOW", "Reader", "run_encoded", "windows"]
 
-WINDOW = 1024  # texts that are sorted by length together: padding is 1.7% on SST-2 then, 0.4% with twice as many
-_WINDOW_CHARACTERS = 1 << 22  # a window of whole books must fit into memory too
+WINDOW = 1024  # texts that are sorted by length together: padding is then 1.7% on SST-2, 0.4% with twice as many
+_WINDOW_CHARACTERS = 1 << 22  # a window of whole books must also fit into memory
 
 Entry = TypeVar("Entry", Text, Text | InputError)
 
@@ -29,11 +29,11 @@ class Reader:
     """How one model reads texts.
 
     Attributes:
-        tokenizer: turns them into ids and cuts them.
-        paired: the model reads pairs.
+        tokenizer: turns texts into ids and truncates them.
+        paired: True if the model reads pairs.
         one_by_one: tokenize one text after the other, on one core.
-        rows: of the table of words, where the tokenizer may give ids beyond it; else None, and nothing is checked.
-        counters: gets empty texts added.
+        rows: rows of the word table, if the tokenizer may give ids beyond it; None checks nothing.
+        counters: counts empty texts.
     """
 
     tokenizer: TextTokenizer
@@ -43,10 +43,10 @@ class Reader:
     counters: Counters
 
     def encode(self, texts: list[Text], name: str = "text {}", first: int = 0) -> Encoded:
-        """Return the tokens of judged texts.
+        """Return the tokens of checked texts.
 
         Raises:
-            InputError: a text cannot be run; of ``name``, {} is its number, counted from ``first``.
+            InputError: a text cannot be run; {} in ``name`` becomes its number, counted from ``first``.
         """
         encoded = self._encode(texts)
         self.refuse(encoded, name, first)
@@ -54,14 +54,14 @@ class Reader:
         return encoded
 
     def encode_all(self, values: Iterable[Any]) -> Iterator[Encoded]:
-        """Judge all values, then yield their tokens window by window. Raises InputError for the first bad one."""
+        """Check all values, then yield their tokens window by window. Raises InputError for the first invalid one."""
         first = 0
         for window in windows(iter(checked_texts(values, paired=self.paired)), WINDOW):
             yield self.encode(window, first=first)
             first += len(window)
 
     def encode_some(self, texts: list[Text]) -> tuple[Encoded, dict[int, int | None]]:
-        """Return the tokens of the texts that can be run, and what ``refused`` says of the others."""
+        """Return the tokens of the texts that can be run, and the result of ``refused`` for the others."""
         encoded = self._encode(texts)
         refused = self.refused(encoded)
         if refused:
@@ -78,17 +78,17 @@ class Reader:
             raise self.refusal(name.format(first + place), refused[place])
 
     def refused(self, encoded: Encoded) -> dict[int, int | None]:
-        """Return which texts cannot be run: place -> the first id that the model has no row for; None for no tokens."""
+        """Return the texts that cannot be run: place -> first id that the model has no row for; None: no tokens."""
         lengths = encoded.lengths
         found: dict[int, int | None] = {} if lengths.all() else dict.fromkeys(np.flatnonzero(lengths == 0).tolist())
         if self.rows is not None and encoded.ids.max(initial=0) >= self.rows:
             beyond = np.flatnonzero(encoded.ids >= self.rows)
             places = np.searchsorted(encoded.offsets[1:], beyond, side="right").tolist()
-            found |= dict(zip(reversed(places), encoded.ids[beyond[::-1]].tolist(), strict=True))  # the first one stays
+            found |= dict(zip(reversed(places), encoded.ids[beyond[::-1]].tolist(), strict=True))  # the first one wins
         return found
 
     def refusal(self, name: str, unknown: int | None) -> InputError:
-        """Return the error for a text that was refused; ``unknown`` is what ``refused`` says of it."""
+        """Return the error for a text that was refused; ``unknown`` is its value in ``refused``."""
         if unknown is None or self.rows is None:
             return no_tokens(name)
         return unknown_token(name, self.tokenizer.token(unknown), unknown, self.rows)
@@ -107,17 +107,17 @@ def run_encoded(encoded: Encoded, *, engine: Engine, counters: Counters, token_b
     """Return the logits of texts that have tokens, float32 (texts, labels), in order.
 
     Args:
-        encoded: one text at least.
-        engine: computes.
-        counters: gets what was done added.
-        token_budget: tokens of a batch, at most, padding included; None for the engine's own.
+        encoded: at least one text.
+        engine: computes the logits.
+        counters: receives the counts of this run.
+        token_budget: maximum tokens of a batch, padding included; None for the engine's own.
 
     Raises:
         DeviceError: the engine failed.
         ModelError: the model gave NaN or infinite logits.
     """
     tokens = len(encoded.ids)
-    if len(encoded) == 1:  # a single text is what has to be answered fast, and needs no plan
+    if len(encoded) == 1:  # a single text is what has to be fast, and it needs no plan
         logits, batches, padded = engine.run(encoded), 1, tokens
     elif engine.pads:
         lengths = encoded.lengths
@@ -146,7 +146,7 @@ def run_encoded(encoded: Encoded, *, engine: Engine, counters: Counters, token_b
 
 
 def windows(entries: Iterator[Entry], size: int) -> Iterator[list[Entry]]:
-    """Cut an iterator into lists of at most ``size`` entries and of bounded characters; read no further."""
+    """Cut an iterator into lists of at most ``size`` entries and a bounded number of characters; never read ahead."""
     window: list[Entry] = []
     characters = 0
     for entry in entries:

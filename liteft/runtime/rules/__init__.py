@@ -1,7 +1,7 @@
-"""What shape and type each operator gives: the rules by which `dry_run` goes through a graph.
+"""The shape and type that each operator gives: the rules for the dry run of a graph in `dry_run`.
 
-A rule gets a node and its inputs and returns the outputs, or raises ValueError where the node is not what ONNX defines.
-Whole numbers and truths are computed, too, where they are few and known: shapes are made of them.
+A rule gets a node and its inputs and returns the outputs, or raises ValueError if the node is not as ONNX defines it.
+Integers and booleans are also computed if they are few and known, because shapes are made of them.
 
 Source: https://onnx.ai/onnx/operators, opset 20
 """
@@ -69,7 +69,7 @@ __all__ = ["RULES", "Value", "value_of"]
 _COMPARED = FLOATING | INTEGER | {BOOL}
 _COMPUTED = FLOATING | INTEGER
 
-RULES: dict[str, tuple[Rule, dict[str, int]]] = {  # operator -> rule, attributes and the numbers of their kinds
+RULES: dict[str, tuple[Rule, dict[str, int]]] = {  # operator -> (rule, attribute -> number of its kind)
     **{
         name: (unary_rule(FLOATING), {})
         for name in (

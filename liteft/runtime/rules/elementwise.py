@@ -1,4 +1,4 @@
-"""Operators that compute each element by itself."""
+"""Elementwise operators."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def binary_rule(kinds: set[np.dtype[Any]], work: Any = None, result: np.dtype[An
         left, right = needed(inputs, 0), needed(inputs, 1)
         same = left.dtype == right.dtype or node.operator == "Pow"
         require(left.dtype in kinds and same, "its inputs differ in type")
-        if node.operator in ("Div", "Mod") and left.dtype in INTEGER:  # the processor stops a program that does it
+        if node.operator in ("Div", "Mod") and left.dtype in INTEGER:  # dividing by zero kills the process
             require(right.known is not None and bool(np.all(right.known > 0)), "it may divide by zero")
         return [computed(Value(result or left.dtype, broadcast(left.shape, right.shape)), work, left, right)]
 

@@ -1,4 +1,4 @@
-"""Operators that make shapes, and give values other ones."""
+"""Operators that make shapes and change them."""
 
 from __future__ import annotations
 

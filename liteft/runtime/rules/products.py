@@ -1,4 +1,4 @@
-"""Sums, norms, windows and products of matrices."""
+"""Reductions, normalizations, windows and matmuls."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def layer_norm_rule(node: StoredNode, inputs: Inputs) -> list[Value]:
 
 
 def _product_shape(left: Shape, right: Shape) -> tuple[Shape, int]:
-    """Return the shape of a product of matrices, and how many products are added up for each number."""
+    """Return the shape of a matmul's result, and how many products are summed for each element."""
     require(len(left) >= 1 and len(right) >= 1, "a product of numbers")
     rows = left if len(left) > 1 else (1, *left)
     columns = right if len(right) > 1 else (*right, 1)
@@ -112,7 +112,7 @@ def gemm_rule(node: StoredNode, inputs: Inputs) -> list[Value]:
 
 
 def _scaled(value: Value, inputs: Inputs, node: StoredNode) -> Value:
-    """Check scale and zero point of a value and return the scale."""
+    """Check the scale and zero point of a value; return the scale."""
     scale, zero = needed(inputs, 1), optional(inputs, 2)
     require(scale.dtype in FLOATING and (zero is None or zero.shape == scale.shape), "scales that do not fit")
     require(attribute(node, "block_size", 0) == 0, "scales of blocks")
@@ -147,7 +147,7 @@ def dynamic_quantize_rule(_: StoredNode, inputs: Inputs) -> list[Value]:
 
 
 def _window(node: StoredNode, sizes: Shape, kernel: Shape, *, dilated: bool) -> Shape:
-    """Return the sizes that a window leaves when it moves over an axis."""
+    """Return the output sizes of a window that slides over the axes."""
     count = len(sizes)
     strides = attribute(node, "strides", [1] * count)
     pads = attribute(node, "pads", [0] * 2 * count)

@@ -1,4 +1,4 @@
-"""Operators that take, place and count elements."""
+"""Operators that gather, scatter and count elements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the rules of operators are made of: values, and checks of what a node is given."""
+"""What the operators' rules are built from: values, and checks of a node's inputs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Shape = tuple[int, ...]
 
 @dataclass(slots=True)
 class Value:
-    """A value of a graph: its type, its shape, what it is where that is known, and the work that it takes."""
+    """A value in a graph: its dtype, its shape, its elements if known, and the work to compute it."""
 
     dtype: np.dtype[Any]
     shape: Shape
@@ -62,7 +62,7 @@ Rule = Callable[[StoredNode, Inputs], list[Value]]
 
 
 def value_of(tensor: StoredTensor) -> Value:
-    """Return a stored tensor as a value. Raises ValueError for types that no operator here takes."""
+    """Return a stored tensor as a value. Raises ValueError for types that no operator here accepts."""
     if tensor.dtype is None:
         raise ValueError(f"the weight {tensor.name[:80]} is of a type that no operator takes")
     value = Value(tensor.dtype, tensor.shape)
@@ -93,7 +93,7 @@ def optional(inputs: Inputs, place: int) -> Value | None:
 
 
 def known_numbers(inputs: Inputs, place: int, *, most: int = 64) -> list[int]:
-    """Return an input that has to be known: a vector of whole numbers, or one."""
+    """Return an input that has to be known: an integer or a vector of integers."""
     value = needed(inputs, place)
     require(value.dtype in (LONG, np.dtype(np.int32)) and len(value.shape) <= 1, "a shape is not a vector of integers")
     require(value.known is not None, "its shape depends on the content of its texts")
@@ -114,7 +114,7 @@ def checked_axes(found: Sequence[int], rank: int) -> list[int]:
 
 
 def broadcast(*shapes: Shape) -> Shape:
-    """Return the shape of values that are computed with each other."""
+    """Return the broadcast shape of values."""
     rank = max(map(len, shapes))
     whole = [1] * rank
     for shape in shapes:
@@ -126,7 +126,7 @@ def broadcast(*shapes: Shape) -> Shape:
 
 
 def computed(value: Value, work: Callable[..., np.ndarray] | None, *sources: Value) -> Value:
-    """Compute a value where all that it is made of is known, whole and small."""
+    """Compute a value's elements if all its sources are known, integer and small."""
     kinds = all(source.dtype.kind in "iub" for source in sources) and value.dtype.kind in "iub"
     if work is None or not kinds or value.size > _MOST_KNOWN or any(source.known is None for source in sources):
         return value
@@ -138,6 +138,6 @@ def computed(value: Value, work: Callable[..., np.ndarray] | None, *sources: Val
 
 
 def reduced(shape: Shape, axes: Sequence[int], *, keep: bool) -> Shape:
-    """Return a shape after some of its axes were summed up; they stay with size 1, or go."""
+    """Return a shape after reducing some of its axes; they stay with size 1, or are removed."""
     kept = [1 if place in axes else size for place, size in enumerate(shape)]
     return tuple(size for place, size in enumerate(kept) if keep or place not in axes)
