@@ -60,7 +60,7 @@ def require_path(name: str, value: Any, *, kinds: tuple[type, ...] = (), accepte
     Raises:
         ConfigError: it is something else.
     """
-    if (isinstance(value, str | os.PathLike) and str(value)) or isinstance(value, kinds):
+    if (isinstance(value, str | os.PathLike) and os.fspath(value)) or isinstance(value, kinds):
         return
     saved = hasattr(value, "save_pretrained")
     raise ConfigError(

@@ -269,9 +269,13 @@ def _text(artifact: Artifact) -> str:
     graph = artifact.manifest.graph_file
     lines = [
         f"{artifact.path}: {artifact.manifest.form.describe()}, {graph} {model_mb:.1f} MB, folder {folder_mb:.1f} MB",
-        f"verified: same answer as the model on {100 * checked['agreement']:.2f}% of "
-        f"{checked['texts']:,} texts of {checked['split']}",
     ]
+    if "agreement" not in checked:  # of a manifest that no export wrote
+        return lines[0]
+    lines.append(
+        f"verified: same answer as the model on {100 * checked['agreement']:.2f}% of "
+        f"{checked['texts']:,} texts of {checked['split']}"
+    )
     if checked["accuracy"] is not None:
         lines[1] += f"; {share(checked['accuracy'])}% right (model {share(checked['model_accuracy'])}%)"
     if checked.get("calibration_error") is not None:

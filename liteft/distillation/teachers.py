@@ -6,6 +6,7 @@ fine-tunes that first.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -100,13 +101,13 @@ def find_teacher(
         if (path / RUN_FILE).is_file() or (path / "recipe.toml").is_file():
             source = read_run(path)
         else:
-            folder = resolve_base(str(source))
+            folder = resolve_base(str(path))
             if is_classifier(folder):
                 loaded = load_classifier(folder, said=said)
                 _adopt_labels(loaded, dataset, progress)
                 return Teacher(loaded, None, model_weights_sha256(folder))
             _refuse_labels(said, source)
-            return Base(str(source), folder)
+            return Base(os.fspath(source), folder)
     _refuse_labels(said, source.path)
     return Teacher.of(source)
 

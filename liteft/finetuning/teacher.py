@@ -7,6 +7,7 @@ the validation split; the test split is predicted once, at the end.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -78,7 +79,7 @@ def finetune(
     require_path("out", out, accepted="a folder")
     if base is not None:
         require_path("base", base, accepted="a folder or hub name; None with from_scratch=True")
-    given = {} if base is None else {"base": str(base)}
+    given = {} if base is None else {"base": os.fspath(base)}
     recipe = resolve_recipe(recipe, "teacher", given | settings)
     teacher = recipe.teacher
     out = Path(out)

@@ -215,7 +215,7 @@ def test_from_scratch_draws_weights_from_the_seed(vocabulary: Path, tmp_path: Pa
     [
         (None, "does not exist"),
         ("red\ngreen\n", r"lacks the tokens \[PAD\], \[UNK\], \[CLS\], \[SEP\]"),
-        (b"\xff\xfe\x00", "is no UTF-8"),
+        (b"\xff\xfe\x00", "is not UTF-8"),
     ],
 )
 def test_a_vocabulary_that_cannot_be_used_is_refused(tmp_path: Path, content: Any, message: str) -> None:

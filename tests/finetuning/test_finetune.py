@@ -23,8 +23,8 @@ from liteft.finetuning import finetune
 from liteft.finetuning import run_folder as run_folder_module
 from liteft.finetuning.logits import pad_batch, predict_logits
 from liteft.finetuning.model import load_classifier
+from liteft.pipeline import distill
 from liteft.run import Run, read_run
-from tests.distillation.students import distill
 from tests.finetuning.conftest import FAMILIES, LABELS, QUICK, make_dataset, make_multi, make_paired
 
 Get = Callable[[str], Path]

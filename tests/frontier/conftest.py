@@ -93,7 +93,7 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
         seen["trained"].append(f"{artifact.parent.name}/{artifact.name}")
         return float(artifact.parent.name.split("x")[0])
 
-    def untrained(student: Any, form: Any, split: Any, *, flat: bool, threads: int, trust: bool) -> float:
+    def untrained(student: Any, form: Any, split: Any, *, threads: int, trust: bool) -> float:
         layers = int(student.config.num_hidden_layers)
         seen["untrained"].append(f"{layers}x{student.config.hidden_size}")
         return float(layers)

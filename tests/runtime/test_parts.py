@@ -156,7 +156,7 @@ def test_a_damaged_state_is_another_state(tmp_path: Path, content: str) -> None:
     output = tmp_path / "out.csv"
     begin(output, "a")
     (tmp_path / "out.csv.parts" / "state.json").write_text(content)
-    with pytest.raises(RunError, match="begun with something else"), opened(output):
+    with pytest.raises(RunError, match="begun with other settings"), opened(output):
         pass
 
 
@@ -259,7 +259,7 @@ def test_a_full_disk_is_an_error_that_keeps_what_is_finished(
         monkeypatch.setattr(parts_module, "_sync", full)
         parts.join(join)
     assert caught.value.accepted == {"rows that are saved": "1,200"}
-    assert "free some space" in str(caught.value) and "go on" in str(caught.value)
+    assert "free some space" in str(caught.value) and "continue" in str(caught.value)
     assert output.read_text() == "old"
     assert names(tmp_path / "out.csv.parts") == ["done.jsonl", "lock", "part-000000.csv", "state.json"]
     monkeypatch.undo()
