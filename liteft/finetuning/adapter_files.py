@@ -1,7 +1,7 @@
 """A trained adapter on disk: peft's own files, and base.json, which names the base and its hash.
 
-What is stored is what was trained, the adapter and the head. A merged copy would be as large as the base, and merging
-into 8 or 4 bits would round what was learned. Loading reads the base anew, and refuses it where its weights are others.
+Only what was trained is stored: the adapter and the head. A merged copy would be as large as the base, and merging
+into 8 or 4 bits would round what was learned. Loading reads the base again and refuses it if its weights differ.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def save_adapter(model: nn.Module, folder: Path) -> None:
 
 
 def save_adapter_weights(model: nn.Module, folder: Path) -> None:
-    """Write what is trained of a classifier with an adapter, under peft's names: float32, safetensors."""
+    """Write the trained weights of a classifier with an adapter, under peft's names: float32, safetensors."""
     trained = {
         _stored_name(name): parameter.detach().contiguous().cpu()
         for name, parameter in model.named_parameters()
@@ -79,7 +79,7 @@ def load_adapter_weights(model: nn.Module, folder: Path) -> None:
     """Read what `save_adapter_weights` wrote, in place.
 
     Raises:
-        ModelError: the file is broken, or of another adapter.
+        ModelError: the file is broken, or belongs to another adapter.
     """
     own = {_stored_name(name): value for name, value in model.named_parameters() if value.requires_grad}
     try:
@@ -103,7 +103,7 @@ def load_adapter_weights(model: nn.Module, folder: Path) -> None:
 
 
 def read_adapter(folder: Path) -> Adapter | None:
-    """Return the adapter that a model folder holds, without weights; None where it holds the whole weights.
+    """Return the adapter of a model folder, without weights; None if the folder has the full weights.
 
     Raises:
         ModelError: its files do not fit.
@@ -143,7 +143,7 @@ def find_adapter_base(adapter: Adapter, folder: Path) -> Path:
         folder: for the error's text.
 
     Raises:
-        ModelError: there is no such base, or its weights are others.
+        ModelError: the base does not exist, or its weights differ.
     """
     where = {"named in": folder / BASE, "sha256 of its weights": adapter.base_sha256}
     try:

@@ -1,10 +1,10 @@
-"""Low-rank adapters (LoRA): the base stays as it is, a small matrix product beside each linear layer is trained.
+"""Low-rank adapters (LoRA): the base is frozen; a small matrix product beside each linear layer is trained.
 
-For a base that does not fit with gradients and an optimizer's moments for every weight; stored in 8 or 4 bits
-(quantized.py), it need not even fit as it is. peft puts the adapters into the model where the linear layers stand, so
-everything that reads a classifier reads this one, too. The head is trained whole.
+For a base that does not fit in memory with gradients and optimizer moments for every weight; stored in 8 or 4 bits
+(quantized.py), not even the base itself has to fit. peft puts the adapters in the place of the linear layers, so
+everything that reads a classifier reads this one too. All of the head is trained.
 
-Source: Hu et al. 2021, LoRA, arXiv:2106.09685. That every linear layer gets one: Dettmers et al. 2023, section 4,
+Source: Hu et al. 2021, LoRA, arXiv:2106.09685. An adapter for every linear layer: Dettmers et al. 2023, section 4,
 arXiv:2305.14314.
 """
 
@@ -40,17 +40,17 @@ _RANK, _DROPOUT = 16, 0.05
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """An adapter's shape, and the base that it is on.
+    """An adapter's shape, and the base it belongs to.
 
     Attributes:
-        base: path or hub name of the base.
-        base_sha256: of the base's weights.
-        base_bytes: of them, too.
-        quantization: how the base's linear layers are stored; None for float32.
-        rank: inner width of the added products.
-        alpha: what they are multiplied by, times the rank.
-        dropout: on what they read, while training.
-        targets: last parts of the names of the linear layers that get one; None before they are known.
+            base: path or hub name of the base.
+            base_sha256: of the base's weights.
+    base_bytes: size of those weights.
+            quantization: how the base's linear layers are stored; None for float32.
+            rank: inner width of the added products.
+    alpha: the products are multiplied by alpha / rank.
+    dropout: on their inputs, during training.
+            targets: last name components of the linear layers that get one; None until they are known.
     """
 
     base: str
@@ -64,9 +64,9 @@ class Adapter:
 
 
 def asked_adapter(recipe: TeacherRecipe, *, bf16: bool) -> Adapter | None:
-    """Return the adapter that a recipe asks for, or None where all weights are trained.
+    """Return the adapter that a recipe asks for, or None if all weights are trained.
 
-    The base is not read yet: its hash and size are the caller's to fill in.
+    The base is not read yet: the caller fills in its hash and size.
 
     Args:
         recipe: a teacher's settings.
@@ -115,14 +115,14 @@ def asked_adapter(recipe: TeacherRecipe, *, bf16: bool) -> Adapter | None:
 
 
 def attach_adapter(model: nn.Module, adapter: Adapter) -> None:
-    """Put an adapter into a classifier that was just loaded, in place; only it and the head are trained from now on.
+    """Put an adapter into a freshly loaded classifier, in place; from now on only it and the head are trained.
 
     Args:
-        model: the classifier; `adapter_of` gives the adapter back.
-        adapter: its random start follows torch's generator, and changes no result: one of its matrices is zero.
+        model: the classifier; `adapter_of` returns its adapter.
+        adapter: its random start comes from torch's generator and changes no result: one of its matrices is zero.
 
     Raises:
-        ConfigError: the family's linear layers are not known and not named, or the names fit none.
+        ConfigError: the family's linear layers are unknown and `targets` is not set, or matches none of them.
     """
     from peft import LoraConfig, inject_adapter_in_model
 
@@ -160,7 +160,7 @@ def attach_adapter(model: nn.Module, adapter: Adapter) -> None:
 
 
 def adapter_of(model: nn.Module) -> Adapter | None:
-    """Return the adapter in a classifier, or None where all weights are its own."""
+    """Return the adapter of a classifier, or None if it has none."""
     return cast("Adapter | None", getattr(model, "liteft_adapter", None))
 
 
@@ -170,11 +170,11 @@ def parameter_count(model: nn.Module) -> int:
 
 
 def plain_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Yield name and value of the weights of the same classifier without adapters and in float32, one at a time.
+    """Yield the name and value of each weight of the same classifier in float32 and without adapters.
 
-    For a classifier without an adapter that is its state. Else the adapters are added to the weights that they stand
-    beside, and what is quantized is dequantized: of 4 bits nothing is lost, while 8-bit layers also round what they
-    read, so results differ a little.
+    Without an adapter, that is the classifier's state. Otherwise adapters are added to the weights they belong to, and
+    quantized weights are dequantized: exact for 4-bit layers, while 8-bit layers also round their inputs, so results
+    differ slightly.
     """
     if adapter_of(model) is None:
         yield from model.state_dict().items()
@@ -203,7 +203,7 @@ def plain_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def _linear_layers(model: nn.Module) -> list[str]:
-    """The last parts of the names of the linear layers that are not the head's."""
+    """The last name components of the linear layers outside the head."""
     found = {
         path.rsplit(".", 1)[-1]
         for path, module in model.named_modules()

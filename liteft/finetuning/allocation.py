@@ -1,14 +1,14 @@
-"""Large buffers of a CPU training are used again, instead of fetched from the kernel at every step.
+"""Reuse the large buffers of CPU training instead of fetching them from the kernel at every step.
 
 glibc hands out blocks over 32 MB straight from the kernel and gives them back when freed. The gradient of the
 embeddings is such a block (30,522 x 384 floats: 47 MB) and is freed and made anew at every step, so each step
 pays 11,000 page faults to get zeroed memory that it then fills with zeros again. Kept in the heap the block
-costs one pass over memory. Numbers do not change, only where they lie. Seen with torch 2.13, glibc 2.36 and
+costs one pass over memory. Values do not change, only their addresses. Seen with torch 2.13, glibc 2.36 and
 MiniLM-L6 in bfloat16: ten steps of the training benchmark on SST-2 took 13,086 page faults instead of 130,565; ten
 steps of 32 texts of 60 to 256 tokens had 3.9 GB at the peak instead of 3.7. What that saves in time is not settled: a
 bare loop of steps gained about a tenth, the one pair of whole benchmark runs nothing, all on a busy machine.
 
-Tried beside it and left alone: flushing denormals. An optimizer step over an embedding whose first moments are all
+Tried and rejected: flushing denormals. An optimizer step over an embedding whose first moments are all
 denormal took twice as long, and by arithmetic those of a rare word get there about 800 steps after it. But
 torch.set_flush_denormal reached only the calling thread, so results would depend on which thread computed them.
 """
@@ -27,7 +27,7 @@ __all__ = ["large_buffers_returned", "large_buffers_reused"]
 # From malloc.h.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
-# What glibc's own adjustment ends at, bytes; once set by hand it no longer adjusts.
+# The limit of glibc's own adjustment, bytes; once set by hand it no longer adjusts.
 _USUAL_MMAP_THRESHOLD = 32 << 20
 _USUAL_TRIM_THRESHOLD = 2 * _USUAL_MMAP_THRESHOLD
 _CHOSEN_BY_USER = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_", "GLIBC_TUNABLES")
@@ -37,8 +37,8 @@ _CHOSEN_BY_USER = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_M
 def large_buffers_reused() -> Iterator[None]:
     """Keep freed blocks of up to 1 GB in this process's heap while the body runs; give them back afterwards.
 
-    Does nothing without glibc, with a glibc that refuses the setting (older ones stop at 32 MB), or where the
-    environment already sets glibc's allocator.
+    Does nothing without glibc, with a glibc that refuses the setting (older ones stop at 32 MB), or if the
+    environment already configures glibc's allocator.
     """
     libc = _glibc()
     if libc is None or not libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30):
@@ -57,8 +57,8 @@ def large_buffers_reused() -> Iterator[None]:
 def large_buffers_returned() -> Iterator[None]:
     """Give freed blocks of 1 MB and more back to the system at once while the body runs; does nothing without glibc.
 
-    Quantizing a base frees each tensor of it right after it was read. Left in the heap, the holes come to several times
-    what stays (with 202 M weights in 4 bits: 700 MB beside 121).
+    Quantizing a base frees each of its tensors right after reading it. Left in the heap, these holes add up to several
+    times what is kept (202 M 4-bit weights: 700 MB of holes, 121 MB kept).
     """
     libc = _glibc()
     if libc is None or not libc.mallopt(_M_MMAP_THRESHOLD, 1 << 20):

@@ -1,8 +1,8 @@
-"""From a pretrained base, or from nothing, to a classifier that can be trained.
+"""Make a trainable classifier from a pretrained base, or from scratch.
 
-The weights of a base must be safetensors and must fill the whole encoder; only the head may be new. It is trained
-whole, or keeps its weights and gets an adapter. From scratch means a BERT of a given size with a given vocabulary and
-random weights.
+The weights of a base must be safetensors and must fill the whole encoder; only the head may be new. Either all weights
+are trained, or the base is frozen and gets an adapter. From scratch means a BERT of a given size with a given
+vocabulary and random weights.
 """
 
 from __future__ import annotations
@@ -64,25 +64,25 @@ def create_classifier(
     seed: int = 0,
     adapter: Adapter | None = None,
 ) -> TorchClassifier:
-    """Return an untrained classifier on a pretrained base; only its head is new, and its adapter where it has one.
+    """Return an untrained classifier on a pretrained base; only its head and its adapter, if any, are new.
 
     Args:
         base: folder of the base.
         labels: label names, at least two (one is enough for a multi-label task).
         task: what the labels mean.
         pooling: "cls" or "mean"; decoders always pool their last token.
-        max_tokens: texts are cut to this length; lowered to what the base's positions hold is an error.
+        max_tokens: texts are cut to this length; more than the base has positions for is an error.
         paired: the task classifies pairs of texts.
-        truncation_side: "right" or "left"; None for that of the base's tokenizer.
+        truncation_side: "right" or "left"; None for the side of the base's tokenizer.
         dropout: replaces the base's own dropout when given.
         seed: of the head's random weights, and the adapter's.
-        adapter: train this and the head alone, on the base as its ``quantization`` stores it.
+        adapter: train only this and the head, on the base stored as its ``quantization`` says.
 
     Raises:
-        ModelError: the base cannot be loaded whole, or holds fewer positions than max_tokens.
+        ModelError: the base cannot be loaded completely, or has fewer positions than max_tokens.
         ConfigError: the adapter does not fit the base's family.
         MissingExtraError: what the adapter needs is not installed.
-        RunError: the base is a run's model, and its weights are not those that run.json names.
+        RunError: the base is a run's model, and its weights are not the ones that run.json names.
     """
     config = read_config(base)
     if family_of(config.model_type).decoder:
@@ -137,7 +137,7 @@ def create_from_scratch(
 
     Raises:
         ModelError: the vocabulary cannot be read.
-        ConfigError: the size is not of the form, or its width cannot be split into heads.
+        ConfigError: the size is malformed, or its width cannot be split into heads.
     """
     layers, width = parse_size(size)
     width = width or 256
@@ -172,7 +172,7 @@ def create_from_scratch(
 
 
 def _check_case(base: Path, tokenizer: TextTokenizer) -> None:
-    """Refuse a base whose texts sentence-transformers makes lower case itself, which its tokenizer does not."""
+    """Refuse a base whose texts sentence-transformers lowercases itself while its tokenizer does not."""
     if lowers_case(base) and len({text.ids.tobytes() for text in tokenizer.encode(["Ab CD", "ab cd"])}) > 1:
         raise ModelError(
             f"sentence-transformers lowers the case of texts before {base} reads them, and its tokenizer keeps it.",

@@ -1,7 +1,7 @@
-"""Where a base lies, and which weights it holds.
+"""Find a base and identify its weights.
 
 A base is a folder, a name on the hub, or "minilm". A hub name without a network is an error at once, not minutes of
-retries. Weights are safetensors, in one file or, as large bases have them, in several.
+retries. Weights are safetensors, in one file or, for large bases, in several.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 def resolve_base(base: str) -> Path:
     """Return the local folder of a base: a path as it is, a hub name downloaded into transformers' cache.
 
-    Of a sentence-transformers folder that has the encoder in a folder of its own, that one is returned.
+    For a sentence-transformers folder that keeps its encoder in a subfolder, that subfolder is returned.
 
     Raises:
         ModelError: no such folder, no such name, or no network.
@@ -43,7 +43,7 @@ def resolve_base(base: str) -> Path:
         found = snapshot_download(
             base, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"], max_workers=2, etag_timeout=10
         )
-    except Exception as error:  # the client raises many kinds, network and HTTP errors among them
+    except Exception as error:  # the client raises many types, including network and HTTP errors
         raise ModelError(
             f"the base {base!r} is not a folder here and could not be fetched from the hub.",
             accepted={"a base": "a folder with config.json, or a name on the hub", "seen": first_line(error)},
@@ -70,10 +70,10 @@ def _bundled_minilm() -> Path:
 
 
 def weights_bytes(folder: Path) -> int:
-    """Return the bytes of a model folder's weights."""
+    """Return the size of a model folder's weights in bytes."""
     return sum(path.stat().st_size for path in weights_files(folder))
 
 
 def weights_hash(folder: Path | None) -> str | None:
-    """Return the SHA-256 of a model folder's weights, or None without a folder or weights."""
+    """Return the SHA-256 of a model folder's weights, or None if there is no folder or no weights."""
     return None if folder is None else weights_sha256(weights_files(folder))

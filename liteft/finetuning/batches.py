@@ -1,7 +1,7 @@
 """Training batches: texts of similar length together, in an order that is a function of seed and epoch alone.
 
-Trainer's own grouping by length draws from a generator whose state a resumed run does not have again. Here the
-order of an epoch depends on nothing but (seed, epoch), so that a run which is killed and started again sees the
+Trainer's own grouping by length draws from a generator whose state a resumed run cannot restore. Here the
+order of an epoch depends only on (seed, epoch), so a run that is killed and restarted sees the
 same batches. Ids are kept unpadded and padded per batch to its longest text.
 """
 
@@ -27,7 +27,7 @@ class RowDataset(Dataset["tuple[Collator, int]"]):
     """The rows of a collator. Each item carries its collator, so that training and validation rows never mix.
 
     Trainer fetches the training batch that follows an evaluation while the model is still in evaluation mode:
-    the model's mode says nothing about where a row comes from.
+    so the model's mode does not tell where a row comes from.
     """
 
     def __init__(self, collator: Collator, rows: Sequence[int] | np.ndarray | None = None) -> None:
@@ -47,15 +47,15 @@ def collate(items: Sequence[tuple[Collator, int]]) -> dict[str, Tensor]:
 
 
 class LengthGroupedSampler(Sampler[int]):
-    """Yields every index once an epoch, so that consecutive runs of ``batch_size`` have similar lengths.
+    """Yields every index once per epoch, so that consecutive runs of ``batch_size`` have similar lengths.
 
     A random permutation is cut into windows of 50 batches; each window is sorted by length, cut into batches, and
     all batches are shuffled. With ``group=False`` the permutation itself is yielded.
 
     Args:
         lengths: token counts, shape (texts,).
-        batch_size: texts a batch.
-        seed: with the epoch, decides the order.
+        batch_size: texts per batch.
+        seed: determines the order, together with the epoch.
         group: sort by length inside windows.
     """
 
@@ -68,7 +68,7 @@ class LengthGroupedSampler(Sampler[int]):
 
     @classmethod
     def of(cls, rows: Collator, recipe: TrainingRecipe) -> LengthGroupedSampler:
-        """Return the order of a training's rows, as its recipe says."""
+        """Return the sampler of a training's rows that its recipe asks for."""
         return cls(rows.encoded.lengths, batch_size=recipe.batch_size, seed=recipe.seed, group=recipe.group_by_length)
 
     def set_epoch(self, epoch: int) -> None:
@@ -101,7 +101,7 @@ class LengthGroupedSampler(Sampler[int]):
 
 
 class Collator:
-    """Turns row numbers into a padded batch with labels, and with whatever else a row carries.
+    """Turns row numbers into a padded batch with labels, and any further arrays of the rows.
 
     Args:
         encoded: ids of all texts.

@@ -1,8 +1,8 @@
-"""Checkpoints that are whole or are not there.
+"""Checkpoints that are either complete or ignored.
 
 Trainer writes a checkpoint file by file, so a kill can leave half of one, and its own search would resume from it.
-Here a checkpoint counts only once a marker, written last, stands in it; what has no marker is removed before a
-run goes on.
+Here a checkpoint counts only once it contains a marker, which is written last; checkpoints without one are removed
+before a run resumes.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ def mark_complete(checkpoint: Path) -> None:
 
 
 def can_go_on(folder: Path) -> bool:
-    """Say whether a run can go on from here.
+    """Say whether a run can resume from this folder.
 
-    That is a whole checkpoint in the folder or in one of its own (a stage, a learning rate), or what such a folder
-    ended with: its checkpoints are gone by then.
+    It can with a complete checkpoint in the folder or a subfolder (a stage, a learning rate), or with the final result
+    of such a subfolder, whose checkpoints are gone by then.
     """
     return any(folder.rglob(f"checkpoint-*/{MARKER}")) or any(folder.rglob(DONE))
 
 
 def discard(checkpoint: Path) -> None:
-    """Remove a checkpoint unless it is whole."""
+    """Remove a checkpoint unless it is complete."""
     if not (checkpoint / MARKER).is_file():
         shutil.rmtree(checkpoint, ignore_errors=True)
 
 
 def remove_superseded(checkpoint: Path, *, best: int | None) -> None:
-    """Remove all checkpoints beside a whole one, except the best.
+    """Remove all checkpoints except a complete one and the best.
 
-    It comes after the marker, so that there is a whole checkpoint at every moment.
+    Called after the marker is written, so that there is always a complete checkpoint.
 
     Args:
         checkpoint: the newest one.
@@ -63,16 +63,16 @@ def remove_superseded(checkpoint: Path, *, best: int | None) -> None:
 
 
 def remove_checkpoints(folder: Path, *, keep: Collection[str] = ()) -> None:
-    """Remove the checkpoints in a folder, but for those whose names are kept."""
+    """Remove the checkpoints in a folder, except those named."""
     for path in folder.glob("checkpoint-*"):
         if path.name not in keep:
-            # The marker goes first: a kill in between leaves nothing that looks whole.
+            # The marker goes first: a kill in between leaves nothing that looks complete.
             (path / MARKER).unlink(missing_ok=True)
             shutil.rmtree(path, ignore_errors=True)
 
 
 def prepare_resume(folder: Path) -> Path | None:
-    """Remove checkpoints that a kill left unfinished; return the newest whole one, or None.
+    """Remove checkpoints that a kill left incomplete; return the newest complete one, or None.
 
     The path of the best checkpoint inside its state is rewritten, so a run folder may be moved between runs.
     """

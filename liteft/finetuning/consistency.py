@@ -1,6 +1,6 @@
-"""R-Drop: every text passes twice, under two draws of dropout, and the two answers are pulled together.
+"""R-Drop: every text is run twice, with two draws of dropout, and the two predictions are pulled together.
 
-Dropout trains many thinned networks that need not agree with one another, while the whole one predicts. The second
+Dropout trains many thinned networks that need not agree with each other, while the full network predicts. The second
 pass takes as long as the first.
 
 Source: Liang et al. 2021, arXiv:2106.14448.
@@ -22,7 +22,7 @@ __all__ = ["ConsistencyTrainer", "consistency_loss"]
 
 
 def consistency_loss(first: Tensor, second: Tensor, *, task: Task) -> Tensor:
-    """Return the mean of both Kullback-Leibler divergences between two answers to the same texts.
+    """Return the mean of both Kullback-Leibler divergences between two predictions for the same texts.
 
     Args:
         first: logits of one pass, shape (texts, labels), any float dtype; computed in float32.
@@ -41,21 +41,21 @@ def consistency_loss(first: Tensor, second: Tensor, *, task: Task) -> Tensor:
 class ConsistencyTrainer(ClassifierTrainer):
     """Trainer of a teacher with R-Drop.
 
-    Both passes go through the model as one batch of twice the texts: one forward call a step, as several processes
-    need it.
+    Both passes go through the model as one batch of twice the texts: one forward call per step, as training in several
+    processes requires.
     """
 
     recipe: TeacherRecipe
 
     def model_inputs(self, batch: dict[str, Tensor]) -> dict[str, Any]:
-        """The model's inputs; while it trains each text stands there twice."""
+        """Return the model's inputs; during training, each text is in them twice."""
         inputs = super().model_inputs(batch)
         if self.model.training:
             inputs = {name: torch.cat([tensor, tensor]) for name, tensor in inputs.items()}
         return inputs
 
     def text_loss(self, logits: Tensor, batch: dict[str, Tensor], outputs: Any) -> Tensor:
-        """Return the hard-label loss, averaged over both passes, and the weighted distance between them, shape ()."""
+        """Return the hard-label loss, averaged over both passes, plus the weighted distance between them, shape ()."""
         first, second = logits.chunk(2)
         gold = self.gold_loss(logits, torch.cat([batch["labels"], batch["labels"]]))
         return gold + self.recipe.rdrop_weight * consistency_loss(first, second, task=self.task)

@@ -1,4 +1,4 @@
-"""What all steps of a run share, made once where the run begins."""
+"""What all steps of a run share, made once at its start."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["RunContext"]
 
 @dataclass(frozen=True)
 class RunContext:
-    """Where a run writes, and who is told of it.
+    """Where a run writes, and where it reports progress.
 
     Attributes:
         out: its folder.
-        progress: called with a line of text now and then; None where nobody listens.
-        callbacks: transformers callbacks, of every training of the run.
+        progress: called with a line of text now and then; None for silence.
+        callbacks: transformers callbacks for every training of the run.
     """
 
     out: Path
@@ -32,7 +32,7 @@ class RunContext:
 
     @property
     def state(self) -> PartialState:
-        """The processes that train together, the same in every step."""
+        """The processes that train together; the same in every step of the run."""
         return PartialState(cpu=not torch.cuda.is_available())
 
     @property
@@ -42,10 +42,10 @@ class RunContext:
 
     @property
     def log(self) -> Path:
-        """Losses and metrics, as JSON lines."""
+        """The log file of losses and metrics, JSON lines."""
         return self.out / "log.jsonl"
 
     def tell(self, line: str) -> None:
-        """Say a line to whoever listens."""
+        """Report a line of progress."""
         if self.progress is not None:
             self.progress(line)

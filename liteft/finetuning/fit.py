@@ -1,6 +1,6 @@
 """One training: encode, batch, train with checkpoints, keep the best weights.
 
-Teacher and student share it; what differs between them is the trainer's loss and what a batch carries.
+Teacher and student share it; they differ in the trainer's loss and in what a batch contains.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def encode_rows(loaded: TorchClassifier, split: Split, **extras: np.ndarray) -> 
 
 @contextmanager
 def computing_threads(count: int | None) -> Iterator[None]:
-    """Compute on so many threads while the body runs, and on as many as before afterwards; None changes nothing."""
+    """Compute with this many threads while the body runs, then restore the previous number; None changes nothing."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
     try:
@@ -73,28 +73,28 @@ def fit(
     choose_best: bool = True,
     epoch_texts: int | None = None,
 ) -> dict[str, Any]:
-    """Train a classifier in place, resuming from ``checkpoints`` where a run was stopped.
+    """Train a classifier in place, resuming from ``checkpoints`` if the run was stopped.
 
     Args:
         loaded: the classifier; holds the best weights by the validation metric afterwards.
-        dataset: gives the training split (unless ``train`` does) and the validation split.
-        recipe: steps, optimizer, schedule, precision; ``threads`` is the caller's business.
+        dataset: provides the validation split, and the training split unless ``train`` does.
+        recipe: steps, optimizer, schedule, precision; ``threads`` is left to the caller.
         context: of the run.
         checkpoints: folder of checkpoints; None for the run's.
         train: rows to train on; None encodes the training split.
-        sampler: their order; None for that of the recipe.
+        sampler: their order; None for the recipe's.
         trainer_class: ClassifierTrainer or a subclass with another loss.
-        trainer_arguments: more arguments for it.
-        name: stands before each line of progress.
-        choose_best: end with the weights of the best evaluation, not with the last ones.
-        epoch_texts: texts of an epoch, by which evaluations are placed; None for those of ``train``.
+        trainer_arguments: further arguments for it.
+        name: prefix of each progress line.
+        choose_best: end with the weights of the best evaluation, not the last ones.
+        epoch_texts: texts per epoch, which determine when to evaluate; None for the number in ``train``.
 
     Returns:
-        steps, training seconds of this process, best_metric, best_step and best_epoch (of the weights that are kept),
-        and warnings: what there is to say of a loss that ran away.
+        steps, training seconds of this process, best_metric, best_step and best_epoch (of the kept weights),
+        and warnings about a loss that diverged.
 
     Raises:
-        ModelError: the loss is no number any more.
+        ModelError: the loss became NaN or infinite.
     """
     quiet_transformers()
     checkpoints = checkpoints or context.checkpoints
@@ -139,8 +139,8 @@ def fit(
     if resume is None or not trainer.finish_from(resume):
         with large_buffers_reused():
             trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
-    trainer.accelerator.wait_for_everyone()  # until all have read the best weights, nobody removes a checkpoint
-    # Accelerate has put bfloat16 autocast around the model's forward; whoever uses the model next decides for itself.
+    trainer.accelerator.wait_for_everyone()  # no process may remove a checkpoint before all have read the best weights
+    # Accelerate has put bfloat16 autocast around the model's forward; its next user chooses the precision.
     trainer.accelerator.unwrap_model(loaded.model, keep_fp32_wrapper=False)
     loaded.model.eval()
     best, metric = trainer.state.best_metric, dataset.task.primary_metric

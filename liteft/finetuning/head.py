@@ -1,8 +1,8 @@
 """The head's first weights: linear discriminants of the base's own features, instead of random ones.
 
-A random head pulls the encoder about until it points somewhere; what the base knew is lost on the way, the more the
-more labels there are. Discriminants of the pooled features are a fair classifier at step 0, in closed form, out of
-one pass over the training texts, and fine-tuning starts from there.
+A random head distorts the encoder until the head itself has learned something; part of what the base knew is lost,
+more so the more labels there are. Discriminants of the pooled features, in closed form after one pass over the
+training texts, are a fair classifier at step 0, and fine-tuning starts from there.
 
 Sources: Fisher 1936 for the discriminants; Kumar et al. 2022, arXiv:2202.10054, for what a random head does to a
 pretrained encoder.
@@ -26,7 +26,7 @@ from liteft.tasks import Task, task_of_labels
 
 __all__ = ["discriminants", "start_from_discriminants"]
 
-_TEXTS = 16_384  # more of them move no mean
+_TEXTS = 16_384  # more texts would hardly change the means
 _SHRINKAGE = 0.3
 _SCALES = 2.0 ** np.arange(-7, 3)
 
@@ -34,7 +34,7 @@ _SCALES = 2.0 ** np.arange(-7, 3)
 def start_from_discriminants(loaded: TorchClassifier, split: Split, *, seed: int, bf16: bool) -> None:
     """Set the last layer of an untrained classifier to the discriminants of a split's texts, in place.
 
-    The features are what the last layer reads: the pooled vector, or what the head's dense layers make of it.
+    The features are the inputs of the last layer: the pooled vector, or the output of the head's dense layers.
 
     Args:
         loaded: the classifier.
@@ -43,7 +43,7 @@ def start_from_discriminants(loaded: TorchClassifier, split: Split, *, seed: int
         bf16: run matrix products in bfloat16.
 
     Raises:
-        ConfigError: a decoder, whose last layer reads every token.
+        ConfigError: the model is a decoder, whose last layer reads every token.
         DataError: the split has no labels.
     """
     layer = _last_layer(loaded.model, len(loaded.settings.labels))
@@ -58,7 +58,7 @@ def start_from_discriminants(loaded: TorchClassifier, split: Split, *, seed: int
     if len(rows) > _TEXTS:
         rows = np.sort(np.random.default_rng(seed).choice(rows, _TEXTS, replace=False))
     drawn = split.take(rows)
-    # Sorted as predict_logits sorts, so that the batches that pass the layer hold the texts in this order.
+    # Sorted as predict_logits sorts, so the layer sees the texts in this order.
     rows = rows[np.argsort(loaded.tokenizer.encode(drawn.texts, drawn.pairs).lengths, kind="stable")]
     chosen = split.take(rows)
     read: list[Tensor] = []
@@ -78,15 +78,15 @@ def start_from_discriminants(loaded: TorchClassifier, split: Split, *, seed: int
 def discriminants(features: np.ndarray, labels: np.ndarray, *, count: int, task: Task) -> tuple[np.ndarray, np.ndarray]:
     """Return weights and biases of linear discriminant analysis, scaled to fit.
 
-    The covariance is shrunk by 0.3 towards a multiple of the identity. The discriminants of many dimensions are far
-    too sure of themselves, so they are multiplied by the power of two, 1/128 to 4, under which the given labels are
-    likeliest; the labels' frequencies are not.
+    The covariance is shrunk by 0.3 towards a multiple of the identity. Discriminants in many dimensions are far
+    overconfident, so they are multiplied by the power of two, 1/128 to 4, that makes the given labels most likely; the
+    terms for label frequencies are not scaled.
 
     Args:
         features: float, shape (texts, width).
         labels: int64 (texts,) or bool (texts, labels).
-        count: number of labels. One without texts gets no weight, and the frequency of half a text.
-        task: a single-label one parts the labels from each other, a multi-label one each from its absence.
+        count: number of labels. A label without texts gets zero weights and the frequency of half a text.
+        task: single-label separates the labels from each other, multi-label each label from its absence.
 
     Returns:
         Weights (labels, width) and biases (labels,), float32.
@@ -114,7 +114,7 @@ def discriminants(features: np.ndarray, labels: np.ndarray, *, count: int, task:
 
 
 def _last_layer(model: nn.Module, labels: int) -> nn.Linear:
-    """The layer that gives the logits. The encoder's own may be as wide, and may be registered after it."""
+    """The layer that gives the logits. An encoder layer may be as wide, and may be registered after it."""
     encoder: Any = model.encoder if isinstance(model, MeanPooledClassifier) else model.base_model
     inside = set(encoder.modules())
     head = [module for module in model.modules() if module not in inside]

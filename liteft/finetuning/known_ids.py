@@ -1,7 +1,8 @@
-"""Token ids that a model has no row for: its tokenizer was given tokens, and its table of words was not resized.
+"""Token ids without an embedding: tokens were added to the tokenizer, but the embedding table was not resized.
 
-transformers ends at such a text with an IndexError that names neither text nor token. Most texts hold no such token, so
-a model is not refused for it: the first text that does is, by name. Where a token stands in every text, all would be.
+On such a text transformers raises an IndexError that names neither text nor token. Most texts contain no such token,
+so the model is accepted, and the first text with one is refused by name. A token that is added to every text, such as
+a special token, makes the model itself unusable.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _FIX = "in transformers: model.resize_token_embeddings(len(tokenizer)), then sav
 
 
 def embedding_rows(model: nn.Module) -> int | None:
-    """Return how many rows a classifier's table of word embeddings has; None where the model does not name it."""
+    """Return the number of rows of a classifier's word embeddings; None if the model does not name that table."""
     encoder: Any = model if hasattr(model, "get_input_embeddings") else getattr(model, "encoder", model)
     try:
         table = encoder.get_input_embeddings()
@@ -32,10 +33,10 @@ def embedding_rows(model: nn.Module) -> int | None:
 
 
 def unknown_tokens(loaded: TorchClassifier) -> list[str]:
-    """Return the tokens that the tokenizer may give and the model has no row for, in the order of their ids.
+    """Return the tokens that the tokenizer may produce but the model has no embedding for, in order of their ids.
 
     Raises:
-        ModelError: one of them stands in every text.
+        ModelError: one of them is part of every text.
     """
     rows = embedding_rows(loaded.model)
     tokens = [] if rows is None else [token for token in loaded.tokenizer.tokens()[rows:] if token]
@@ -54,15 +55,15 @@ def unknown_tokens(loaded: TorchClassifier) -> list[str]:
 
 
 def check_ids(loaded: TorchClassifier, encoded: Encoded, name: str) -> None:
-    """Refuse texts with a token that the model has no row for.
+    """Refuse texts with a token that the model has no embedding for.
 
     Args:
         loaded: the classifier.
         encoded: the texts.
-        name: how to call them: "split 'train'".
+        name: what to call them, such as "split 'train'".
 
     Raises:
-        DataError: which text, and which token.
+        DataError: a text contains such a token; the error names both.
     """
     rows = embedding_rows(loaded.model)
     ids = encoded.ids

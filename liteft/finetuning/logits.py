@@ -1,4 +1,4 @@
-"""A classifier's logits in torch: texts in batches of similar length, in the order that they were given."""
+"""A classifier's logits in torch: computed in batches of similar length, returned in the order of the texts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from liteft.finetuning.model import TorchClassifier, uses_type_ids
 
 __all__ = ["pad_batch", "predict_logits"]
 
-_BATCH_TOKENS = 64 * 512  # of a batch, padding included: long texts run in smaller ones
+_BATCH_TOKENS = 64 * 512  # per batch, including padding: long texts run in smaller batches
 
 
 def predict_logits(
@@ -33,11 +33,11 @@ def predict_logits(
         loaded: the classifier.
         texts: texts, or the first text of each pair.
         pairs: second texts, or None.
-        batch_size: texts a batch, at most: those of more than 512 tokens run in smaller ones.
+        batch_size: the most texts per batch; texts of more than 512 tokens run in smaller batches.
         bf16: run matrix products in bfloat16.
 
     Raises:
-        DataError: a text holds a token that the model has no row for.
+        DataError: a text contains a token that the model has no embedding for.
     """
     encoded = loaded.tokenizer.encode(texts, pairs)
     check_ids(loaded, encoded, "those given")
@@ -58,7 +58,7 @@ def predict_logits(
 
 
 def _batches(order: np.ndarray, lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
-    """Yield rows that run together: ``batch_size`` of them, or fewer where padding would make them too many tokens."""
+    """Yield the rows of each batch: ``batch_size`` of them, or fewer if padding would make too many tokens."""
     start = 0
     while start < len(order):
         stop = min(len(order), start + batch_size)

@@ -1,7 +1,7 @@
-"""The classifier that transformers has no class for: one linear layer on the mean of the hidden states.
+"""A classifier without a class in transformers: one linear layer on the mean of the hidden states.
 
 Its folder has a model type of its own, so that transformers refuses it: under the encoder's own type it would load the
-folder into another class, with weights that it makes up.
+folder into another class, with some weights initialised at random.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class MeanPooledClassifier(nn.Module):
         self.classifier = nn.Linear(self.config.hidden_size, labels)
 
     def activation_checkpointing_enable(self, **settings: Any) -> None:
-        """Compute each layer anew in the backward pass instead of keeping what it computed; Trainer calls it."""
+        """Recompute each layer in the backward pass instead of keeping its activations; called by Trainer."""
         encoder: Any = self.encoder
         encoder.activation_checkpointing_enable(**settings)
 
     def gradient_checkpointing_enable(self, **settings: Any) -> None:
-        """The same, by the name that older versions of transformers have."""
+        """The same, under its name in older versions of transformers."""
         encoder: Any = self.encoder
         encoder.gradient_checkpointing_enable(**settings)
 
@@ -58,7 +58,7 @@ class MeanPooledClassifier(nn.Module):
         token_type_ids: Tensor | None = None,
         output_hidden_states: bool = False,
     ) -> SequenceClassifierOutput:
-        """Return logits (texts, labels); hidden states too when asked.
+        """Return logits (texts, labels), and hidden states if asked for.
 
         Args:
             input_ids: int64, shape (texts, tokens).
@@ -82,7 +82,7 @@ class MeanPooledClassifier(nn.Module):
 
 
 def mark_config(path: Path) -> None:
-    """Write into a config.json that its model is pooled by the mean, which transformers itself cannot load."""
+    """Mark a config.json as mean-pooled, which transformers itself cannot load."""
     content = files.read_json(path)
     files.write_json(path, content | {"model_type": MEAN_TYPE, _ENCODER: content["model_type"]})
 
@@ -91,7 +91,7 @@ def config_of_encoder(content: dict[str, Any]) -> PretrainedConfig:
     """Return the configuration of the encoder in a config.json that `mark_config` has marked.
 
     Raises:
-        ValueError: it does not name an encoder that transformers knows.
+        ValueError: it names no encoder known to transformers.
     """
     kind = content.get(_ENCODER)
     if kind not in CONFIG_MAPPING:
@@ -101,7 +101,7 @@ def config_of_encoder(content: dict[str, Any]) -> PretrainedConfig:
 
 
 def _head_dropout(config: PretrainedConfig) -> float:
-    """Return the dropout before the last layer that the encoder's family uses in its own classifiers."""
+    """Return the dropout before the last layer in the classifiers of the encoder's family."""
     for name in ("classifier_dropout", "seq_classif_dropout", "hidden_dropout_prob", "resid_pdrop"):
         if getattr(config, name, None) is not None:
             return float(getattr(config, name))
@@ -109,7 +109,7 @@ def _head_dropout(config: PretrainedConfig) -> float:
 
 
 def pooler_argument(config: PretrainedConfig) -> dict[str, bool]:
-    """Return the keyword that leaves out the pooler, for the families whose pooler can be left out."""
+    """Return the keyword argument that omits the pooler, for families that allow it."""
     model = MODEL_MAPPING.get(type(config), None)
     takes = isinstance(model, type) and "add_pooling_layer" in inspect.signature(model).parameters
     return {"add_pooling_layer": False} if takes else {}

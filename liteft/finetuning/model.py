@@ -1,10 +1,10 @@
 """A text classifier in torch: its settings, its two pooled forms, and its folder on disk.
 
-Pooling "cls" (encoders) and "last" (decoders) use the class that transformers itself has for sequence
-classification, untouched. Pooling "mean" puts one linear layer on the mean of the hidden states of the real
-tokens; transformers has no class for that, so there is one here. Either way the folder is what transformers
-writes, with one more key, ``liteft``, in config.json, and a model type of its own where the mean is pooled; or, of a
-classifier whose base was not trained, what peft writes.
+Pooling "cls" (encoders) and "last" (decoders) use transformers' own class for sequence
+classification, unchanged. Pooling "mean" puts one linear layer on the mean of the hidden states of the real
+tokens; transformers has no class for that, so LiteFT does. Either way the folder is what transformers
+writes, with an extra key, ``liteft``, in config.json, and a separate model type for mean pooling; a classifier
+with an adapter is stored as peft writes it.
 Training lives in trainer.py, creation from a base in base.py, prediction in logits.py.
 """
 
@@ -56,12 +56,12 @@ __all__ = [
 ]
 
 Pooling = Literal["cls", "mean", "last"]
-_UNSTATED_LIMIT = 512  # tokens, where neither the tokenizer nor the model says how many it reads
+_UNSTATED_LIMIT = 512  # tokens, if neither the tokenizer nor the model states its limit
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """What a classifier was trained for; stored in config.json under ``liteft``."""
+    """A classifier's settings, stored in config.json under ``liteft``."""
 
     labels: tuple[str, ...]
     task: Task
@@ -76,7 +76,7 @@ class ModelSettings:
 
 @dataclass(slots=True)
 class TorchClassifier:
-    """A classifier with its tokenizer and settings, read from ``path``; ``cut_by`` says where max_tokens is from."""
+    """A classifier with its tokenizer and settings, read from ``path``; ``cut_by`` says where max_tokens comes from."""
 
     model: nn.Module
     tokenizer: TextTokenizer
@@ -91,22 +91,22 @@ class TorchClassifier:
 
 
 def load_classifier(folder: str | Path, *, max_tokens: int | None = None, said: Said | None = None) -> TorchClassifier:
-    """Return the classifier in a folder that LiteFT or transformers wrote, in float32 and evaluation mode.
+    """Return the classifier in a folder written by LiteFT or transformers, in float32 and evaluation mode.
 
-    An adapter comes with its base, stored as it was while it was trained. The tokenizer is read as transformers does.
+    An adapter is loaded with its base, stored as it was during training. The tokenizer is read as transformers does.
 
     Args:
         folder: the folder.
-        max_tokens: cut texts to so many tokens; None for what the classifier was trained with or, where that is not
-            known, for the smaller of what its tokenizer and its positions state.
-        said: what its config.json does not say of a classifier that transformers wrote.
+        max_tokens: truncate texts to this many tokens; None for the length used in training or, if that is
+            unknown, the smaller of the limits of its tokenizer and its positions.
+        said: what the config.json of a classifier written by transformers leaves open.
 
     Raises:
-        ModelError: no model, no classifier, one of a task or family that LiteFT does not have, weights that are not
-            safetensors, a broken file, an adapter whose base is not there, or fewer positions than max_tokens.
-        ConfigError: it says something else than ``said``.
-        MissingExtraError: an adapter, and peft or bitsandbytes is not installed.
-        RunError: it is a run's, and its weights are not those that run.json names.
+        ModelError: not a model, not a classifier, an unsupported task or family, weights that are not
+            safetensors, a broken file, an adapter whose base is missing, or fewer positions than max_tokens.
+        ConfigError: its config.json contradicts ``said``.
+        MissingExtraError: it has an adapter, and peft or bitsandbytes is not installed.
+        RunError: it belongs to a run, and its weights are not the ones that run.json names.
     """
     folder = Path(folder)
     check_weights(folder)
@@ -124,7 +124,7 @@ def load_classifier(folder: str | Path, *, max_tokens: int | None = None, said: 
     try:
         model = _build(folder, config, settings) if adapter is None else _adapted(folder, config, settings, adapter)
     except (SafetensorError, RuntimeError, OSError) as error:
-        reason = first_line(" ".join(str(error).split()))  # torch's first line names no weight
+        reason = first_line(" ".join(str(error).split()))  # the first line of torch's message names no weight
         raise ModelError(
             f"{folder / WEIGHTS} does not fit config.json: {reason}.", fix="copy the folder again, whole"
         ) from error
@@ -133,7 +133,7 @@ def load_classifier(folder: str | Path, *, max_tokens: int | None = None, said: 
 
 
 def is_classifier(folder: Path) -> bool:
-    """Say whether a model folder holds a classifier that was trained, by LiteFT or with transformers."""
+    """Say whether a model folder contains a trained classifier, from LiteFT or transformers."""
     config = read_config(folder)
     if getattr(config, "quantization_config", None):
         refuse_quantized(folder, read_config_json(folder))
@@ -145,7 +145,7 @@ def read_config(folder: Path) -> PretrainedConfig:
     """Return config.json of a local model folder.
 
     Raises:
-        ModelError: it is missing or unreadable, or its family is one that cannot be exported.
+        ModelError: it is missing or unreadable, or its family cannot be exported.
     """
     content = read_config_json(folder)
     refuse_family(folder, content)
@@ -166,12 +166,12 @@ def save_classifier(
 ) -> None:
     """Write config.json, the weights and the tokenizer's files into an existing folder.
 
-    The weights are model.safetensors, or what was trained of a classifier with an adapter, as `save_adapter` says.
+    The weights are model.safetensors or, for a classifier with an adapter, what `save_adapter` writes.
 
     Args:
         model: the classifier, of either form.
         settings: stored under ``liteft`` in config.json.
-        tokenizer_source: a folder whose tokenizer is written beside it, with the cut of ``settings``.
+        tokenizer_source: a folder whose tokenizer is written too, with the truncation of ``settings``.
         folder: where to write.
     """
     quiet_transformers()
@@ -205,14 +205,14 @@ def apply_settings(config: PretrainedConfig, settings: ModelSettings) -> None:
 
 
 def uses_type_ids(config: PretrainedConfig) -> bool:
-    """Say whether a model of this configuration takes token_type_ids that can differ from 0."""
+    """Say whether a model of this configuration uses token_type_ids other than 0."""
     return int(getattr(config, "type_vocab_size", 0) or 0) > 1
 
 
 def merged_classifier(loaded: TorchClassifier) -> TorchClassifier:
     """Return the same classifier with its adapter merged into float32 weights, on the CPU; without one, itself.
 
-    It takes the memory of the whole base in float32. See `plain_weights` for what merging changes.
+    This needs memory for the whole base in float32. See `plain_weights` for what merging changes.
     """
     if adapter_of(loaded.model) is None:
         return loaded
@@ -233,7 +233,7 @@ def untrained_classifier(config: PretrainedConfig, settings: ModelSettings) -> n
 def _read_settings(
     folder: Path, config: PretrainedConfig, tokenizer: FolderTokenizer, said: Said | None
 ) -> tuple[ModelSettings, str]:
-    """Return what a classifier was trained for, and in words where its max_tokens is from."""
+    """Return a classifier's settings, and in words where its max_tokens comes from."""
     content = read_config_json(folder)
     meaning = read_meaning(folder, content, said)
     stored: dict[str, Any] | None = getattr(config, "liteft", None)
@@ -261,7 +261,7 @@ def _read_settings(
 
 
 def _stated_limit(config: PretrainedConfig, tokenizer: FolderTokenizer) -> tuple[int, str]:
-    """Return the most tokens that both tokenizer and model read, and which of them says so."""
+    """Return the most tokens that both tokenizer and model accept, and which of them sets the limit."""
     positions, stated = _positions(config), tokenizer.model_max_length
     if positions is None and stated is None:
         return _UNSTATED_LIMIT, "neither the tokenizer nor the model states a limit"
@@ -271,7 +271,7 @@ def _stated_limit(config: PretrainedConfig, tokenizer: FolderTokenizer) -> tuple
 
 
 def _check_limit(folder: Path, config: PretrainedConfig, asked: int) -> None:
-    """Raise ModelError where a model has no positions for max_tokens."""
+    """Raise ModelError if a model has fewer positions than max_tokens."""
     most = _positions(config)
     if asked < 1 or (most is not None and asked > most):
         raise ModelError(
@@ -282,7 +282,7 @@ def _check_limit(folder: Path, config: PretrainedConfig, asked: int) -> None:
 
 
 def _positions(config: PretrainedConfig) -> int | None:
-    """Return the most tokens that a model has positions for, or None where its configuration does not say."""
+    """Return the number of tokens that a model has positions for, or None if its configuration does not say."""
     limit = int(getattr(config, "max_position_embeddings", 0) or getattr(config, "n_positions", 0) or 0)
     if limit > 0 and family_of(config.model_type).positions_from_padding:
         limit -= int(config.pad_token_id or 0) + 1
@@ -290,7 +290,7 @@ def _positions(config: PretrainedConfig) -> int | None:
 
 
 def position_limit(config: PretrainedConfig) -> int:
-    """Return the most tokens that the position embeddings can hold; 512 where the configuration does not say."""
+    """Return the number of tokens that the position embeddings allow; 512 if the configuration does not say."""
     return _positions(config) or _UNSTATED_LIMIT
 
 
@@ -319,7 +319,7 @@ def _build(folder: Path, config: PretrainedConfig, settings: ModelSettings) -> n
 
 
 def _adapted(folder: Path, config: PretrainedConfig, settings: ModelSettings, adapter: Adapter) -> nn.Module:
-    """The classifier of an adapter's folder: its base, stored as the adapter says, and what was trained on it."""
+    """Load the classifier of an adapter's folder: its base, stored as the adapter says, and the trained weights."""
     model = load_pretrained(
         find_adapter_base(adapter, folder),
         config,

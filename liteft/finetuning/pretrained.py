@@ -39,17 +39,17 @@ __all__ = ["load_pretrained", "plain_names", "quiet_transformers"]
 def load_pretrained(
     base: Path, config: PretrainedConfig, *, labels: int, mean: bool, quantization: Quantization | None = None
 ) -> nn.Module:
-    """Return a classifier whose encoder holds the weights of a base; its head is the base's own or random.
+    """Return a classifier whose encoder has the weights of a base; its head is the base's own or random.
 
     Args:
         base: folder of the base.
         config: its configuration, with the labels in it.
         labels: number of labels.
-        mean: pool by the mean, with the class that is here for it.
-        quantization: store the linear layers, but for the head's, in so many bits while they are read.
+        mean: pool by the mean, with LiteFT's class for it.
+        quantization: quantize all linear layers outside the head while they are read.
 
     Raises:
-        ModelError: the base cannot be loaded whole.
+        ModelError: the base cannot be loaded completely.
         MissingExtraError: bitsandbytes is not installed, and quantization needs it.
         RunError: the base is a run's model, and its weights are not those that run.json names.
     """
@@ -102,8 +102,8 @@ def load_pretrained(
 def plain_names(folder: Path) -> Iterator[Path]:
     """Yield a model folder whose weights have the names that transformers gives them.
 
-    That is the folder itself, or where DistributedDataParallel or torch.compile put something before every name, a
-    copy without it, which is removed when the block ends.
+    That is the folder itself or, if DistributedDataParallel or torch.compile added a prefix to every name, a copy
+    without the prefix, which is removed when the block ends.
     """
     found = require_weights(folder)
     prefix = common_prefix([name for path in found for name in weight_names(path)])
@@ -118,6 +118,6 @@ def plain_names(folder: Path) -> Iterator[Path]:
 
 
 def quiet_transformers() -> None:
-    """Keep transformers' bars and remarks off stderr, which belongs to LiteFT's own progress."""
+    """Keep transformers' progress bars and remarks off stderr, which LiteFT uses for its own progress."""
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()

@@ -1,7 +1,7 @@
 """Linear layers in 8 or 4 bits, by bitsandbytes: for bases that do not fit in memory as they are.
 
-Weights are quantized while they are read, a tensor at a time, so the whole base is never there in float. They stay as
-they are: what is trained is an adapter (adapters.py) and the head.
+Weights are quantized while they are read, one tensor at a time, so the whole base is never in memory in float. They
+are frozen: only an adapter (adapters.py) and the head are trained.
 
 Sources: Dettmers et al. 2022, LLM.int8(), arXiv:2208.07339; Dettmers et al. 2023, QLoRA, arXiv:2305.14314.
 """
@@ -35,9 +35,9 @@ class Quantization:
     """How a base's linear layers are stored.
 
     Attributes:
-        bits: "8bit": int8, a scale for each output channel, columns of activations beyond 6 in float16; or "4bit": NF4
-            in blocks of 64, whose scales are in 8 bits themselves.
-        compute: what 4-bit weights are multiplied in.
+        bits: "8bit": int8 with one scale per output channel, columns of activations beyond 6 in float16; or "4bit": NF4
+            in blocks of 64, whose scales are 8-bit themselves.
+        compute: dtype of products with 4-bit weights.
     """
 
     bits: Bits
@@ -47,19 +47,19 @@ class Quantization:
 def require(package: str, *, what: str) -> None:
     """Raise MissingExtraError when a package of the extra ``lora`` is not installed."""
     if find_spec(package) is None:
-        there = package == "peft" or sys.platform == "linux"  # the extra has bitsandbytes on Linux alone
+        there = package == "peft" or sys.platform == "linux"  # the extra includes bitsandbytes on Linux only
         fix = install_hint("lora") if there else "leave the quantization out: adapters need none"
         raise MissingExtraError(f"{what} needs {package}, which is not installed.", fix=fix)
 
 
 def loading_arguments(quantization: Quantization) -> dict[str, Any]:
-    """Return what from_pretrained of transformers takes to quantize what it reads.
+    """Return the arguments with which from_pretrained of transformers quantizes what it reads.
 
     Raises:
         MissingExtraError: bitsandbytes is not installed.
     """
     require("bitsandbytes", what=f"a base in {quantization.bits}")
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # a remark on types for every layer
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # would warn about dtypes for every layer
     if quantization.bits == "8bit":
         config = BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=[HEAD_PATTERN])
     else:
@@ -74,26 +74,26 @@ def loading_arguments(quantization: Quantization) -> dict[str, Any]:
 
 
 def settle(model: nn.Module) -> None:
-    """Make a model that was just loaded behave the same in training and evaluation, in place.
+    """Make a freshly loaded model behave the same in training and evaluation, in place.
 
     On processors with AVX512-BF16 bitsandbytes repacks 4-bit weights at the first evaluation and rounds their scales to
-    bfloat16, for good: what is trained after an evaluation would not be what a resumed run trains. And nothing of the
-    base's file stays mapped.
+    bfloat16, permanently: training after an evaluation would differ from a resumed run. This also unmaps the base's
+    file.
     """
     for parameter in model.parameters():
         if type(parameter).__name__ not in _KINDS:
-            parameter.data = parameter.data.clone()  # or a view of the base's file would keep all of it mapped
+            parameter.data = parameter.data.clone()  # a view of the base's file would keep all of it mapped
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
-    # The folder that is written describes the architecture; how the base is stored stands in base.json.
+    # The written folder describes the architecture; base.json says how the base is stored.
     config: Any = model.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config
 
 
 def plain_weight(module: nn.Module) -> Tensor:
-    """Return the weight of a linear layer as float32, (out, in), dequantized where it is not float."""
+    """Return the weight of a linear layer as float32, (out, in), dequantized if necessary."""
     weight: Any = module.weight
     if type(weight).__name__ == "Params4bit":
         from bitsandbytes.functional import dequantize_4bit
@@ -113,6 +113,6 @@ def was_transposed(module: nn.Module) -> bool:
 
 
 def element_count(parameter: Tensor) -> int:
-    """Return the number of weights that a parameter stands for; two of 4 bits lie in a byte."""
+    """Return the number of weights that a parameter stands for; two 4-bit weights share a byte."""
     state = getattr(parameter, "quant_state", None)
     return parameter.numel() if state is None else int(torch.Size(state.shape).numel())

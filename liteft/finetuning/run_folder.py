@@ -1,8 +1,8 @@
 """The life of a run folder: opened, resumed, finished.
 
-A folder is bound to its settings and to the content of what it reads. The same command again returns the finished
-run or goes on with an unfinished one; other settings or other data are an error that shows the difference, since
-a run that mixes two recipes has no meaning. A run that fails before its first checkpoint binds nothing.
+A folder is bound to its settings and to the content of its inputs. Repeating the same command returns the finished
+run or resumes an unfinished one; different settings or data are an error that shows the difference, since
+a run that mixes two recipes is meaningless. A run that fails before its first checkpoint binds nothing.
 ``run.json`` is written last: a folder without it is unfinished.
 """
 
@@ -56,16 +56,16 @@ def checkpoints_folder(out: Path) -> Path:
 
 
 def open_run(out: Path, recipe: Recipe, inputs: dict[str, Any], *, table: Literal["teacher", "student"]) -> Run | None:
-    """Bind a folder to a recipe and its inputs; return the run if it is finished already.
+    """Bind a folder to a recipe and its inputs; return the run if it is already finished.
 
     Args:
-        out: the run folder, made where missing.
+        out: the run folder, created if missing.
         recipe: the resolved settings; the tables ``data`` and ``table`` count.
-        inputs: hashes of what is read, and the run's role: any difference is an error too.
+        inputs: hashes of the inputs, and the run's kind: any difference is an error too.
         table: which of the recipe's tables this run follows.
 
     Raises:
-        RunError: another recipe, other inputs, or a folder that holds something else.
+        RunError: another recipe, other inputs, or a folder that contains something else.
     """
     recipe = Recipe(data=recipe.data, **{table: getattr(recipe, table)})
     stored_inputs, stored_recipe = out / INPUTS, out / "recipe.toml"
@@ -100,7 +100,7 @@ def open_run(out: Path, recipe: Recipe, inputs: dict[str, Any], *, table: Litera
 def open_run_in_all(
     state: PartialState, out: Path, recipe: Recipe, inputs: dict[str, Any], *, table: Literal["teacher", "student"]
 ) -> Run | None:
-    """Open a run from every process of a training: the main one writes, and all return the same. See ``open_run``."""
+    """Open a run from every process of a training: the main one writes, all return the same. See ``open_run``."""
     finished = open_run(out, recipe, inputs, table=table) if state.is_main_process else None
     state.wait_for_everyone()
     if not state.is_main_process and (out / "run.json").is_file():
@@ -110,10 +110,10 @@ def open_run_in_all(
 
 @contextlib.contextmanager
 def writing_run(state: PartialState, out: Path) -> Iterator[None]:
-    """Be the only training that writes a run folder while the body runs; of its processes the main one stands for all.
+    """Be the only training that writes a run folder while the body runs; the main process holds the lock for all.
 
     Raises:
-        RunError: another training writes it, or the folder holds something else.
+        RunError: another training is writing it, or the folder contains something else.
     """
     if not state.is_main_process:
         yield
@@ -126,13 +126,13 @@ def writing_run(state: PartialState, out: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def withdrawn_on_error(out: Path) -> Iterator[None]:
-    """Take back what a run wrote into its folder when the block raises before there is a checkpoint.
+    """Remove what a run wrote into its folder when the block raises before the first checkpoint.
 
-    Without this a length that is too long or a memory that is too small would bind the folder to a recipe that
-    never trained. An interrupt takes nothing back: the same command goes on.
+    Otherwise texts that are too long or memory that is too small would bind the folder to a recipe that
+    never trained. An interrupt removes nothing: the same command resumes.
 
     Raises:
-        RunError: the disk took no more of a log, a checkpoint or a model.
+        RunError: the disk refused to store a log, a checkpoint or a model, for example because it is full.
     """
     try:
         yield
@@ -142,7 +142,7 @@ def withdrawn_on_error(out: Path) -> Iterator[None]:
             for name in _STARTED:
                 (out / name).unlink(missing_ok=True)
             shutil.rmtree(checkpoints_folder(out), ignore_errors=True)
-            with contextlib.suppress(OSError):  # it holds something else, or never was
+            with contextlib.suppress(OSError):  # it contains something else, or does not exist
                 out.rmdir()
         reason = _disk_reason(error)
         if reason is None:
@@ -174,13 +174,13 @@ def finish_run(
     Args:
         out: the run folder.
         loaded: the trained classifier.
-        dataset: its splits are all predicted; the test split for the first and only time.
+        dataset: all its splits are predicted; the test split for the first and only time.
         kind: "teacher", "student" or "control".
         tokenizer_source: folder whose tokenizer files are copied.
-        train_bf16: predict the training split in bfloat16 (it serves as teacher signal); the others are float32.
+        train_bf16: predict the training split, which serves as teacher signal, in bfloat16; the others are float32.
         info: more fields for run.json.
-        teacher: the run whose metrics a student's are held against, where it was trained on the same data.
-        progress: told what there is to warn of; run.json holds it as ``warnings``.
+        teacher: the run that a student's metrics are compared with, if it was trained on the same data.
+        progress: called with each warning; run.json lists them as ``warnings``.
     """
     with files.writing_folder(out / "model") as folder:
         save_classifier(loaded.model, loaded.settings, tokenizer_source, folder)
@@ -243,7 +243,7 @@ def split_metrics(logits: np.ndarray, split: Split, task: Task) -> dict[str, Any
 
 
 def versions(packages: Sequence[str] = _PACKAGES) -> dict[str, str]:
-    """Return the versions of Python and of packages; of those that decide a training's result where none are named."""
+    """Return the versions of Python and of packages; by default those that determine a training's result."""
     found = {"python": platform.python_version()}
     for name in packages:
         try:
@@ -273,18 +273,18 @@ def _write_predictions(folder: Path, name: str, logits: np.ndarray, split: Split
 
 
 def _refuse_others(out: Path) -> None:
-    """Refuse a folder that holds something else than a run."""
+    """Refuse a folder that contains anything but a run."""
     if out.exists() and (not out.is_dir() or any(not _from_start(path) for path in out.iterdir())):
         raise RunError(f"{out} exists but is not a run folder; nothing was written.", fix=option("out", "NEW_FOLDER"))
 
 
 def _from_start(path: Path) -> bool:
-    """Say whether a file is what a kill leaves of a run that was just being opened."""
+    """Say whether a file is left over from a run that was killed while it was opened."""
     return path.name in (LOCK, "recipe.toml") or path.name.startswith((".recipe.toml.", f".{INPUTS}."))
 
 
 def _remove_leftovers(out: Path) -> None:
-    """Remove what a kill left of files and folders that were being written."""
+    """Remove half-written files and folders that a kill left behind."""
     for path in [*out.glob(".*.tmp"), *out.glob(".*.writing")]:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
@@ -299,10 +299,10 @@ def _make_folder(out: Path) -> None:
 
 
 def _disk_reason(error: Exception) -> str | None:
-    """Return why the disk took no more, or None where the error is another one.
+    """Return why the disk refused a write, or None if the error has another cause.
 
-    Python tells the system's number, safetensors writes it into its message, and torch.save only notices that its
-    file has not the length it should have.
+    Python gives the system's error number, safetensors writes it into its message, and torch.save only notices that
+    its file is too short.
     """
     told = re.search(r"\(os error (\d+)\)", str(error))
     number = int(told[1]) if told else getattr(error, "errno", None)

@@ -1,7 +1,7 @@
-"""What is wrong with a training that ended: a loss that ran away, a model no better than a guess or below its teacher.
+"""Warnings about a training: a loss that diverged, a model no better than a guess or far below its teacher.
 
-Such a run is finished, and its numbers say so to whoever reads them all. These lines say it to everybody else: they
-are told while training, and stand in run.json under ``warnings``.
+Such a run is finished, and a careful reader of its metrics would notice. The warnings make it plain: they are reported
+during training and kept in run.json under ``warnings``.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from liteft.tasks import Task, task_of_labels
 
 __all__ = ["Divergence", "Kept", "blind_f1", "kept_evaluation", "warnings_of_metrics"]
 
-_FAR_ABOVE_CHANCE = 5.0  # times the loss of a guess: far beyond models that are sure of wrong answers now and then
-_FAR_ABOVE_START = 10.0  # times the first loss that was logged
+_FAR_ABOVE_CHANCE = 5.0  # times the loss of a guess: far beyond models that are occasionally confident and wrong
+_FAR_ABOVE_START = 10.0  # times the first logged loss
 _FAR_BELOW_TEACHER = 0.05
 _ABOVE_BLIND = 0.05  # of macro F1: more than chance gives
 
 
 class Divergence(TrainerCallback):  # type: ignore[misc]
-    """Ends a training whose loss is no number any more, and notes one whose loss is far above where it began.
+    """Stops a training whose loss is NaN or infinite, and warns about one whose loss is far above its start.
 
     Args:
         name: of the training, for the error.
-        task, labels: decide the loss of a guess that knows nothing.
-        progress: told what is noted, at once.
+        task, labels: determine the loss of a blind guess.
+        progress: called with each warning at once.
 
     Attributes:
-        warnings: what was noted.
+        warnings: the warnings so far.
     """
 
     def __init__(self, name: str, task: Task, labels: int, progress: Callable[[str], None] | None) -> None:
@@ -49,7 +49,7 @@ class Divergence(TrainerCallback):  # type: ignore[misc]
         logs: dict[str, Any] | None = None,
         **rest: Any,
     ) -> None:
-        """Judge what was just logged."""
+        """Check the latest log entry."""
         self._look_at(logs or {}, state.global_step, args, state)
 
     def on_train_begin(
@@ -59,12 +59,12 @@ class Divergence(TrainerCallback):  # type: ignore[misc]
         control: TrainerControl,
         **rest: Any,
     ) -> None:
-        """Judge what a training that is resumed had logged before."""
-        for entry in state.log_history:  # of a training that is resumed: what was noted before is lost with its process
+        """Check what a resumed training had logged before."""
+        for entry in state.log_history:  # of a resumed training: earlier warnings were lost with its process
             self._look_at(entry, int(entry["step"]), args, state)
 
     def _look_at(self, logs: Mapping[str, Any], step: int, args: TrainingArguments, state: TrainerState) -> None:
-        # of the whole training: one that was resumed begins with a loss that is small already
+        # of the whole training: a resumed one starts with a small loss
         first = next((entry["loss"] for entry in state.log_history if "loss" in entry), None)
         for name, start, times in (
             ("loss", first, _FAR_ABOVE_START),
@@ -110,7 +110,7 @@ def kept_evaluation(state: TrainerState, metric: str) -> Kept:
 
 
 def blind_f1(labels: np.ndarray, count: int) -> float:
-    """Return the macro F1 of answering each label for every text, the best that can be had without reading them.
+    """Return the macro F1 of predicting each label for every text, the best possible without reading the texts.
 
     Args:
         labels: int64 (texts,), -1 where unknown; or bool (texts, labels).
@@ -128,15 +128,15 @@ def warnings_of_metrics(
     teacher: Mapping[str, Mapping[str, Any]] | None,
     blind: float = 1.0,
 ) -> list[str]:
-    """Return what a finished run's validation metrics give cause to say.
+    """Return warnings about a finished run's validation metrics.
 
     Args:
         metrics: of the run, by split.
-        task: decides which of them is looked at.
+        task: determines which metric is checked.
         kind: "teacher", "student" or "control".
-        teacher: metrics of the teacher's run, by split, where there is one.
-        blind: ``blind_f1`` of the validation labels. A model of rare labels may be right less often than their absence
-            alone, and find them all the same: with a macro F1 well above this it has learned something.
+        teacher: metrics of the teacher's run by split, or None.
+        blind: ``blind_f1`` of the validation labels. With rare labels a model may be less accurate than always
+            predicting none, yet find them: a macro F1 well above this shows that it has learned something.
     """
     own = metrics.get("validation")
     if own is None:

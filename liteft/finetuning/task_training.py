@@ -1,6 +1,6 @@
-"""What a task asks of training, in torch: its losses, its class weights, what its head starts from.
+"""What a task means for training, in torch: losses, class weights, the initial head.
 
-The other half of `liteft.tasks`, apart from it because what runs an artifact imports no torch.
+The other half of `liteft.tasks`, kept apart because the runtime must not import torch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["TaskTraining", "training_of"]
 
 
 class TaskTraining(ABC):
-    """One value a task. Logits are float32, shape (texts, labels), and losses have shape (), in nats."""
+    """One instance per task. Logits are float32, shape (texts, labels), and losses have shape (), in nats."""
 
     @abstractmethod
     def label_loss(self, logits: Tensor, labels: Tensor, smoothing: float, weights: Tensor | None) -> Tensor:
@@ -26,37 +26,37 @@ class TaskTraining(ABC):
 
     @abstractmethod
     def distance(self, first: Tensor, second: Tensor) -> Tensor:
-        """Return the mean of both divergences between two answers; see ``consistency.consistency_loss``."""
+        """Return the mean of both divergences between two predictions; see ``consistency.consistency_loss``."""
 
     @abstractmethod
     def log_outcomes(self, logits: Tensor) -> Tensor:
-        """Return log-probabilities of everything that may be so: shape (texts, ...), which divergences sum over."""
+        """Return log-probabilities of all outcomes, shape (texts, ...), for divergences to sum over."""
 
     @abstractmethod
     def distributions(self, logits: Tensor) -> int:
-        """Return how many distributions a text has: `label_loss` averages over them, divergences are their sum."""
+        """Return the number of distributions per text: `label_loss` averages over them, divergences sum."""
 
     @abstractmethod
     def balanced(self, counts: np.ndarray, texts: int) -> np.ndarray:
-        """Return class weights, float64 (labels,), of labels that ``counts`` (labels,) of the texts have."""
+        """Return class weights, float64 (labels,), from the number of texts with each label, ``counts`` (labels,)."""
 
     @abstractmethod
     def contrasts(
         self, labels: np.ndarray, means: np.ndarray, middle: np.ndarray, sums: np.ndarray, present: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | int]:
-        """Return what linear discriminants part each label from; see ``head.discriminants``.
+        """Return what linear discriminants separate each label from; see ``head.discriminants``.
 
         Args:
             labels: of the texts, as an array of the task.
-            means: features of each label's texts, on average: float64 (labels, width).
-            middle: of all texts: (width,).
+            means: mean features of each label's texts, float64 (labels, width).
+            middle: mean features of all texts, (width,).
             sums: features of each label's texts, summed: (labels, width).
             present: texts with each label: int64 (labels,).
 
         Returns:
-            The mean of what each label is parted from, (labels, width); what is subtracted of each text's features,
-            to be spread within the labels, (texts, width) or (width,); and the number of texts, or for each label of
-            those without it, that its frequency is relative to.
+            The mean of what each label is separated from, (labels, width); what to subtract from each text's features
+            for the covariance within labels, (texts, width) or (width,); and the number of texts that each label's
+            frequency is relative to: all texts, or per label those without it.
         """
 
 
@@ -116,5 +116,5 @@ _TRAINING: dict[Task, TaskTraining] = {SINGLE_LABEL: _SingleLabel(), MULTI_LABEL
 
 
 def training_of(task: Task) -> TaskTraining:
-    """Return what a task asks of training."""
+    """Return the training side of a task."""
     return _TRAINING[task]

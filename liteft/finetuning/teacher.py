@@ -1,6 +1,6 @@
 """Fine-tuning: a pretrained base and labelled text become a teacher.
 
-The verb opens the run folder, checks the data, trains, and writes the finished run. The checkpoint is chosen on
+`finetune` opens the run folder, checks the data, trains, and writes the finished run. The checkpoint is chosen on
 the validation split; the test split is predicted once, at the end.
 """
 
@@ -55,7 +55,7 @@ def finetune(
 ) -> Run:
     """Fine-tune a classifier and return the finished run.
 
-    The same call again returns the finished run, or goes on where an unfinished one was stopped.
+    Repeating the call returns the finished run, or resumes an unfinished one.
 
     Args:
         base: folder or hub name of a pretrained model; None with ``from_scratch=True``.
@@ -63,8 +63,8 @@ def finetune(
         out: the run folder.
         recipe: settings; its tables ``data`` and ``teacher`` are used.
         progress: called with a line of text now and then; True prints it to stderr.
-        callbacks: transformers callbacks, for loggers of your own.
-        settings: keys of the recipe's ``[teacher]`` table, over the recipe.
+        callbacks: transformers callbacks, such as your own loggers.
+        settings: keys of the recipe's ``[teacher]`` table, which override the recipe.
 
     Raises:
         ConfigError: an unknown or unusable setting.
@@ -104,7 +104,7 @@ def finetune(
 def _train(
     context: RunContext, teacher: TeacherRecipe, source: Path | None, dataset: Dataset, adapter: Adapter | None
 ) -> None:
-    """Train into a run folder that is open, from every process of the training."""
+    """Train into an open run folder, in every process of the training."""
     out, state = context.out, context.state
     started = time.monotonic()
     withdrawal = withdrawn_on_error(out) if state.is_main_process else contextlib.nullcontext()
@@ -147,7 +147,7 @@ def _train(
 def pooling_of(recipe: TeacherRecipe, base: Path | None) -> Pooling:
     """Return the pooling that a recipe asks for.
 
-    "auto" follows the base: the mean where the base was trained with it (a sentence-transformers folder that says
+    "auto" follows the base: the mean if the base was trained with it (a sentence-transformers folder says
     so), else [CLS].
 
     Raises:
@@ -161,7 +161,7 @@ def pooling_of(recipe: TeacherRecipe, base: Path | None) -> Pooling:
 def _start(
     teacher: TeacherRecipe, base: Path | None, dataset: Dataset, folder: Path, adapter: Adapter | None
 ) -> TorchClassifier:
-    """Return the untrained classifier; ``folder`` takes the tokenizer of one that starts from scratch."""
+    """Return the untrained classifier; from scratch, its tokenizer is written into ``folder``."""
     common: dict[str, Any] = {
         "labels": dataset.labels,
         "task": dataset.task,

@@ -1,8 +1,8 @@
-"""A model folder's tokenizer, read as transformers reads it and written so that it is read the same way again.
+"""A model folder's tokenizer, read as transformers reads it and written so that it reads the same again.
 
-What a tokenizer does is spread over files: tokenizer.json, tokenizer_config.json (casing, accents, prefix space, the
-side and length of the cut), added tokens beside both, or nothing but a vocabulary. transformers' AutoTokenizer puts
-them together; what comes out is one tokenizer.json, which the tokenizers library reads alone. The folder's own code is
+A tokenizer's behaviour is spread over several files: tokenizer.json, tokenizer_config.json (casing, accents, prefix
+space, the side and length of truncation), added tokens besides, or only a vocabulary. transformers' AutoTokenizer
+combines them; the result is one tokenizer.json, which the tokenizers library reads on its own. Code in the folder is
 never run.
 """
 
@@ -27,8 +27,8 @@ Side = Literal["right", "left"]
 
 _GENERIC = "PreTrainedTokenizerFast"  # the class that takes tokenizer.json as it is
 _VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model", "*.tiktoken", "tekken.json")
-_NO_LIMIT = 1e20  # transformers writes 1e30 where a tokenizer states no length
-# Paths, and what is in tokenizer.json now.
+_NO_LIMIT = 1e20  # transformers writes 1e30 if a tokenizer states no length
+# Paths, and what tokenizer.json already contains.
 _LEFT_OUT = frozenset(
     {
         *("name_or_path", "special_tokens_map_file", "tokenizer_file", "vocab_file", "merges_file"),
@@ -42,12 +42,12 @@ class FolderTokenizer:
     """What a model folder's tokenizer does.
 
     Attributes:
-        json_text: a tokenizer.json that does it, without padding and cut.
-        settings: a tokenizer_config.json to go with it.
-        model_max_length: tokens that it cuts to, or None where it states no length.
-        truncation_side: where it cuts.
-        pad_id: the id that it fills batches with, or None.
-        types: it hands token_type_ids to the model. Elsewhere the model takes 0 for all of them.
+        json_text: an equivalent tokenizer.json, without padding and truncation.
+        settings: the tokenizer_config.json that belongs to it.
+        model_max_length: tokens that it truncates to, or None if it states no length.
+        truncation_side: the side that is truncated.
+        pad_id: the id that pads batches, or None.
+        types: it passes token_type_ids to the model; otherwise the model takes 0 for all of them.
     """
 
     json_text: str
@@ -58,7 +58,7 @@ class FolderTokenizer:
     types: bool
 
     def without_types(self) -> FolderTokenizer:
-        """Return it with type ids of 0, which is what a model gets from a tokenizer that hands it none."""
+        """Return it with all type ids 0, which is what a model assumes when the tokenizer passes none."""
         content = json.loads(self.json_text)
         content["post_processor"] = _untyped(content["post_processor"])
         return replace(self, json_text=str(Tokenizer.from_str(json.dumps(content, ensure_ascii=False)).to_str()))
@@ -66,7 +66,7 @@ class FolderTokenizer:
     def cutting(
         self, max_tokens: int, *, truncation_side: Side | None = None, pad_id: int | None = None
     ) -> TextTokenizer:
-        """Return it with a cut. The side and the padding are its own where they are None. Raises ModelError."""
+        """Return it with truncation; its own side and padding where they are None. Raises ModelError."""
         return TextTokenizer(
             self.json_text,
             max_tokens=max_tokens,
@@ -80,11 +80,11 @@ def read_tokenizer(folder: Path, config: PretrainedConfig | None = None) -> Fold
 
     Args:
         folder: a model folder.
-        config: stands in for config.json where the folder has none.
+        config: used as config.json if the folder has none.
 
     Raises:
         ModelError: no tokenizer, one that transformers cannot read without the folder's own code, one that runs in
-            Python alone, or special tokens that cannot be told from text.
+            Python alone, or special tokens that cannot be distinguished from text.
     """
     if not any(next(folder.glob(pattern), None) for pattern in _VOCABULARIES):
         raise ModelError(
@@ -114,19 +114,19 @@ def read_tokenizer(folder: Path, config: PretrainedConfig | None = None) -> Fold
 
 
 def write_tokenizer(settings: dict[str, Any], tokenizer: TextTokenizer, folder: Path, *, types: bool) -> None:
-    """Write tokenizer.json and tokenizer_config.json, so that transformers gives the ids that LiteFT gives.
+    """Write tokenizer.json and tokenizer_config.json so that transformers produces the same ids as LiteFT.
 
-    The class that transformers has for the family is named where it makes the same of the file; elsewhere, and where
-    there is no config.json beside it, the one that takes the file as it is.
+    The file names transformers' class for the family if that reads the file the same way; otherwise, or without a
+    config.json beside it, the class that takes the file as it is.
 
     Args:
-        settings: a tokenizer_config.json, as FolderTokenizer has them.
-        tokenizer: the tokenizer; its cut becomes that of transformers.
-        folder: where to; with the model's config.json, as a rule.
+        settings: a tokenizer_config.json, as in FolderTokenizer.
+        tokenizer: the tokenizer; transformers will truncate as it does.
+        folder: where to write; usually contains the model's config.json.
         types: the model reads token_type_ids.
 
     Raises:
-        ModelError: transformers reads other ids from the files than were meant.
+        ModelError: transformers produces different ids from the written files.
     """
     content = settings | {
         "model_max_length": tokenizer.max_tokens,
@@ -158,7 +158,7 @@ def load_auto_tokenizer(folder: Path, config: PretrainedConfig | None = None) ->
     given = {} if config is None or (folder / "config.json").is_file() else {"config": config}
     try:
         return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True, **given)
-    except Exception as error:  # files by others: the library raises of every kind
+    except Exception as error:  # the folder is untrusted: the library may raise anything
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ModelError(
             f"the tokenizer of {folder} cannot be read: {reason}",
@@ -168,7 +168,7 @@ def load_auto_tokenizer(folder: Path, config: PretrainedConfig | None = None) ->
 
 
 def _settings(folder: Path, theirs: Any) -> dict[str, Any]:
-    """Return a tokenizer_config.json for what transformers has read: the folder's own, and what stood elsewhere."""
+    """Return a tokenizer_config.json for what transformers read: the folder's own settings and those from elsewhere."""
     stored = folder / "tokenizer_config.json"
     content: dict[str, Any] = files.read_json(stored) if stored.is_file() else {}
     content = {name: value for name, value in content.items() if name not in _LEFT_OUT}
@@ -208,10 +208,10 @@ def _untyped(processor: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _without_special_tokens(json_text: str, folder: Path) -> str:
-    """Return a tokenizer.json that takes special tokens spelled out in a text for text (split_special_tokens).
+    """Return a tokenizer.json that treats special tokens spelled out in a text as text (split_special_tokens).
 
-    No file can say so; but what is no added token is not looked for, and the post-processor names its tokens by their
-    ids. That needs them in the model's own vocabulary.
+    No setting of the file does that; but only added tokens are searched for, and the post-processor refers to its
+    tokens by id. So they are removed from the added tokens, and must be in the model's own vocabulary.
     """
     content = json.loads(json_text)
     pieces = content["model"]["vocab"]

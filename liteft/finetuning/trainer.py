@@ -1,8 +1,8 @@
 """Hugging Face's Trainer with LiteFT's batches, loss, checkpoints and log.
 
-Trainer is the loop: resuming, mixed precision, several processes, callbacks, optimizers. What is added are batches
-that can be reproduced (batches.py), checkpoints that survive a kill (checkpoints.py), a loss that knows
-multi-label tasks and class weights, and a log as JSON lines. A distilling trainer overrides ``text_loss`` and
+Trainer is the loop: resuming, mixed precision, several processes, callbacks, optimizers. LiteFT adds reproducible
+batches (batches.py), checkpoints that survive a kill (checkpoints.py), a loss for multi-label tasks and class
+weights, and a log as JSON lines. A distilling trainer overrides ``text_loss`` and
 nothing else.
 """
 
@@ -44,10 +44,10 @@ _SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with
 
 
 def resolve_precision(precision: str) -> str:
-    """Return "fp32" or "bf16"; "auto" takes bfloat16 where the device multiplies in it.
+    """Return "fp32" or "bf16"; "auto" takes bfloat16 if the device has bfloat16 arithmetic.
 
     Raises:
-        ConfigError: bf16 was asked for and the GPU has none.
+        ConfigError: bf16 was asked for and the GPU does not support it.
     """
     cuda = torch.cuda.is_available()
     if cuda:
@@ -77,8 +77,8 @@ def training_arguments(
         folder: checkpoints go here.
         texts: size of the training split.
         processes: number of training processes.
-        task: decides the metric that picks the best checkpoint.
-        choose_best: end with the weights of the best evaluation, not with the last ones.
+        task: determines the metric that selects the best checkpoint.
+        choose_best: end with the weights of the best evaluation, not the last ones.
 
     Raises:
         MissingExtraError: the 8-bit optimizer was asked for and bitsandbytes is missing.
@@ -127,27 +127,27 @@ def training_arguments(
         report_to=[],
         disable_tqdm=True,
         log_level="error",
-        logging_nan_inf_filter=False,  # it would write a mean in the place of what is no number
+        logging_nan_inf_filter=False,  # it would log a mean in place of NaN
         **_checkpointing_arguments(recipe.gradient_checkpointing),
     )
-    # Set afterwards: the constructor refuses savings between evaluations, not knowing _SaveEvaluated.
+    # Set afterwards: the constructor refuses saves between evaluations, unaware of _SaveEvaluated.
     arguments.save_steps = min(recipe.checkpoint_steps or evaluate_every, evaluate_every)
-    # One process, one GPU: DataParallel would multiply the batch size. Several GPUs are for torchrun.
+    # One process, one GPU: DataParallel would multiply the batch size. Use torchrun for several GPUs.
     if processes == 1:
         arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
 
 
 def _checkpointing_arguments(wanted: bool) -> dict[str, Any]:
-    """Trainer's arguments for computing layers anew in the backward pass, by the name that its version has for it."""
+    """Trainer's arguments for recomputing layers in the backward pass, under the names of the installed version."""
     newer = "activation_checkpointing" in TrainingArguments.__dataclass_fields__
     name = f"{'activation' if newer else 'gradient'}_checkpointing"
-    # The reentrant way asks for a gradient of the embeddings, which an adapter's base has not.
+    # The reentrant variant needs a gradient of the embeddings, which a frozen base does not have.
     return {name: True, f"{name}_kwargs": {"use_reentrant": False}} if wanted else {}
 
 
 def steps_per_epoch(recipe: TrainingRecipe, texts: int, processes: int) -> int:
-    """Return the optimizer steps of one pass over so many texts, shared among so many processes."""
+    """Return the optimizer steps of one pass over ``texts`` texts, shared among ``processes`` processes."""
     batches = math.ceil(math.ceil(texts / recipe.batch_size) / processes)
     return max(1, math.ceil(batches / recipe.gradient_accumulation))
 
@@ -160,12 +160,12 @@ class ClassifierTrainer(Trainer):
         sampler: the order of the training rows.
         recipe: smoothing, class weights, patience.
         class_weights: float32 (labels,), or None.
-        unseen_label: bool over the validation rows, in their order here: rows that count as wrong.
+        unseen_label: bool (validation rows,), in their order here: rows that count as wrong.
         log_path: JSON lines of losses and metrics are appended here.
         progress: called with a line of text now and then.
-        name: stands before each line.
-        labels: how many there are.
-        arguments: everything else is Trainer's.
+        name: prefix of each line.
+        labels: number of labels.
+        arguments: all other arguments of Trainer.
     """
 
     def __init__(
@@ -208,7 +208,7 @@ class ClassifierTrainer(Trainer):
         return label_loss(logits, labels, task=self.task, smoothing=self.recipe.label_smoothing, weights=weights)
 
     def model_inputs(self, batch: dict[str, Tensor]) -> dict[str, Any]:
-        """Return the part of a batch that the model takes."""
+        """Return the model's inputs from a batch."""
         return {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch}
 
     def compute_loss(
@@ -235,7 +235,7 @@ class ClassifierTrainer(Trainer):
         return self.task.score(logits, labels, unseen_label=self.unseen_label)
 
     def has_stopped(self, state: TrainerState) -> bool:
-        """Say whether the recipe's patience is at its end: that many evaluations since the best one.
+        """Say whether the recipe's patience has run out: that many evaluations since the best one.
 
         It is read from the log that a checkpoint keeps, so a resumed run stops where the uninterrupted one does.
         """
@@ -245,9 +245,9 @@ class ClassifierTrainer(Trainer):
         return 0 < self.recipe.early_stopping <= waited
 
     def finish_from(self, checkpoint: Path) -> bool:
-        """Take state and weights from the checkpoint of a training that was at its end; else return False.
+        """Take state and weights from the checkpoint of a training that had ended; otherwise return False.
 
-        Trainer itself would take one step more than the recipe says.
+        Trainer itself would take one step too many.
         """
         state = TrainerState.load_from_json(str(checkpoint / STATE))
         if state.global_step < self.args.max_steps and not self.has_stopped(state):
@@ -260,7 +260,7 @@ class ClassifierTrainer(Trainer):
         return True
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        """Write a checkpoint's weights: of a classifier with an adapter, what is trained, and not the base again."""
+        """Write a checkpoint's weights; for a classifier with an adapter only the trained ones, not the base."""
         if adapter_of(self.model) is None:
             super()._save(output_dir, state_dict)
         else:
@@ -294,7 +294,7 @@ class ClassifierTrainer(Trainer):
 
 
 class _EpochOrder(TrainerCallback):  # type: ignore[misc]
-    """Tells the sampler its epoch, also in the middle of a resumed one, where Trainer's own call does not reach."""
+    """Tells the sampler its epoch, even when resuming in the middle of one, where Trainer does not call it."""
 
     def __init__(self, sampler: LengthGroupedSampler) -> None:
         self.sampler = sampler
@@ -310,7 +310,7 @@ class _EpochOrder(TrainerCallback):  # type: ignore[misc]
 
 
 class _SaveEvaluated(TrainerCallback):  # type: ignore[misc]
-    """Saves at every evaluation, whatever the steps between checkpoints: the best weights are among the saved."""
+    """Saves at every evaluation, whatever the steps between checkpoints, so the best weights are always saved."""
 
     def on_step_end(
         self,
@@ -340,7 +340,7 @@ class _EarlyStopping(TrainerCallback):  # type: ignore[misc]
 
 
 class _Log(TrainerCallback):  # type: ignore[misc]
-    """Appends losses and metrics to a file, and tells the user now and then."""
+    """Appends losses and metrics to a file, and reports progress now and then."""
 
     def __init__(self, path: Path | None, progress: Progress | None, name: str, metric: str) -> None:
         self.path = path
