@@ -1,8 +1,8 @@
-"""The demo: the whole way on a small data set that comes with the package, in minutes on two cores.
+"""The demo: end to end on a small data set that comes with the package, in minutes on two cores.
 
 The texts are support requests of an electronics shop that does not exist, written for this purpose: 6 intents,
 1,268 texts with the noise of real ones. The base is all-MiniLM-L6-v2 from the extra ``demo``. What is trained here
-is what ``liteft distill`` trains on anybody's data; only the recipe below is the demo's own.
+is what ``liteft distill`` trains on any data; only the recipe below is the demo's own.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Demo:
 
 
 def run_demo(out: Path, *, overwrite: bool = False, progress: Callable[[str], None] | None = None) -> Demo:
-    """Train, distil, export, verify, predict and compare; the same call again goes on where it stopped.
+    """Train, distil, export, verify, predict and compare; repeating the call resumes where it stopped.
 
     Args:
         out: the folder of all runs and of the artifact.
@@ -113,7 +113,7 @@ def run_demo(out: Path, *, overwrite: bool = False, progress: Callable[[str], No
 
 
 def _picture(comparison: Comparison, path: Path) -> Path | None:
-    """Draw the comparison; without matplotlib there is no picture, and the table says it all."""
+    """Draw the comparison; without matplotlib there is only the table."""
     try:
         return draw(comparison, path)
     except MissingExtraError:

@@ -1,11 +1,11 @@
-"""The whole way: data -> teacher -> student -> verified artifact, in one folder.
+"""End to end: data -> teacher -> student -> verified artifact, in one folder.
 
     OUT/teacher                  the fine-tuned base
-    OUT/student, -seed1, ...     the students, one a seed
+    OUT/student, -seed1, ...     the students, one per seed
     OUT/student-control, ...     their controls, where asked for
     OUT/artifact                 the first student, exported and verified
 
-Every step is one of the public verbs and can be run alone. The same call again goes on where the last one stopped.
+Every step is one of the public verbs and can be run alone. Repeating the call resumes where the last one stopped.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ class Distillation:
 
     Attributes:
         teacher: its run; None where a classifier from elsewhere taught.
-        students: one a seed; empty where the way ended before.
-        controls: one a seed, or none.
-        artifact: of the first student; None where the way ended before.
+        students: one per seed; empty if distilling ended before them.
+        controls: one per seed, or none.
+        artifact: of the first student; None if distilling ended before it.
         dataset: what all were trained on.
     """
 
@@ -103,7 +103,7 @@ def distill(
         overwrite: replace an artifact of another form or of another student.
         trust: of the artifact, as in ``liteft.export``.
         progress: called with a line of text now and then; True prints it to stderr.
-        callbacks: transformers callbacks of every training, for loggers of your own.
+        callbacks: transformers callbacks of every training, such as your own loggers.
         settings: keys of the recipe's ``[student]`` and ``[export]`` tables, over the recipe: ``size="3x384"`` above
             all; what both have (``vocabulary``) is the student's.
 

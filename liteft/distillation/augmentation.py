@@ -1,4 +1,4 @@
-"""Augmentation: a text, changed a little, that the teacher labels anew.
+"""Augmentation: slightly changed copies of texts, labelled by the teacher.
 
 A teacher can label any text, so a small training set need not limit a student. "mask" hides each word with
 probability 0.1; "ngram" keeps a random run of words. A view is drawn from (seed, epoch, row) alone, so a run that
@@ -103,10 +103,10 @@ def augmented(
     Args:
         ids: int32 (tokens,), with a special token at either end.
         type_ids: int32 (tokens,).
-        kind: "mask": every word becomes ``mask_id`` with probability 0.1, one token for all its pieces; "ngram": a
+        kind: "mask": every word becomes ``mask_id`` with probability 0.1, one token for the whole word; "ngram": a
             run of words, of random length and place.
         mask_id: the mask's id.
-        continues: bool (vocabulary,), True for pieces that go on with a word.
+        continues: bool (vocabulary,), True for tokens that continue a word.
         random: the source of chance.
     """
     inner = ids[1:-1]

@@ -1,7 +1,7 @@
 """The teacher's logits, computed once: a file keyed by what they depend on, teacher weights and texts.
 
 It serves every seed, every learning rate and every resumed run. A fixed pool of logits is only as good as the pool
-is large; augmented texts (augmentation.py) are never cached, the teacher runs on them as they come.
+is large; augmented texts (augmentation.py) are never cached; the teacher runs on each batch.
 
 Source of the limits of a cache: Beyer et al. 2022, section 3, arXiv:2106.05237.
 """
@@ -40,8 +40,8 @@ def teacher_logits(
         teacher: the classifier; on the GPU afterwards where there is one and the logits were not cached.
         weights_sha256: of its weights.
         split: the texts.
-        folder: where cached logits lie; made where missing.
-        bf16: compute in bfloat16 where they are not cached yet.
+        folder: where logits are cached; created if missing.
+        bf16: compute in bfloat16 if they are not cached yet.
         progress: called with a line of text when they must be computed.
 
     Raises:
@@ -54,7 +54,7 @@ def teacher_logits(
         if stored.shape == shape and stored.dtype == np.float32:
             return stored
     except (OSError, ValueError, EOFError):
-        pass  # not there, or not whole: computed again
+        pass  # missing or incomplete: computed again
     if progress is not None:
         progress(f"teacher: logits of {len(split):,} texts, once")
     teacher.model.to(PartialState(cpu=not torch.cuda.is_available()).device)

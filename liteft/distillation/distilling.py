@@ -1,4 +1,4 @@
-"""The students of a recipe, their controls, and the teacher where it is not there yet."""
+"""The students of a recipe, their controls, and the teacher if it does not exist yet."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Students:
 
     Attributes:
         teacher: what they learned from.
-        students: one a seed.
-        controls: one a seed, or none.
+        students: one per seed.
+        controls: one per seed, or none.
     """
 
     teacher: Teacher
@@ -91,7 +91,7 @@ def distill_students(
 
 
 def _check_student_of(base: Base, recipe: Recipe) -> None:
-    """Refuse a student that does not fit its teacher, before that is fine-tuned."""
+    """Refuse a student that does not fit its teacher, before the teacher is fine-tuned."""
     student, max_tokens = recipe.student, recipe.teacher.max_tokens
     check_student(student, read_config(base.folder))
     if student.vocabulary is not None:

@@ -34,11 +34,11 @@ _SAMPLED = 65536  # values that a range is calibrated on, of each batch
 
 
 def rounded_channels(weight: Tensor, largest: int = 127) -> Tensor:
-    """Return a matrix as int8 would hold it, one symmetric scale a row; gradients pass.
+    """Return a matrix rounded to int8, with one symmetric scale per row; gradients pass.
 
     Args:
         weight: float, shape (outputs, inputs).
-        largest: the largest absolute step; 64 for weights of 7 bits.
+        largest: the largest absolute step; 64 for 7-bit weights.
     """
     scale = weight.detach().abs().amax(dim=-1, keepdim=True) / largest
     scale = torch.where(scale > 0, scale, torch.ones_like(scale))
@@ -46,13 +46,13 @@ def rounded_channels(weight: Tensor, largest: int = 127) -> Tensor:
 
 
 def rounded_rows(x: Tensor) -> Tensor:
-    """Return activations (..., width) as int8 would hold them, one symmetric scale a row; gradients pass."""
+    """Return activations (..., width) rounded to int8, with one symmetric scale per row; gradients pass."""
     scale = (x.detach().abs().amax(dim=-1, keepdim=True) / 127).clamp_min(_SMALLEST_SCALE)
     return _passed(x, (x / scale).round() * scale)
 
 
 def rounded_nibbles(rows: Tensor) -> Tensor:
-    """Return rows (rows, width) as 4 bits would hold them, with each row's best of 26 scales; gradients pass."""
+    """Return rows (rows, width) rounded to 4-bit, with each row's best of 26 scales; gradients pass."""
     whole = rows.detach()
     largest = whole.abs().amax(dim=-1, keepdim=True) / 7
     largest = torch.where(largest > 0, largest, torch.ones_like(largest))
@@ -66,10 +66,10 @@ def rounded_nibbles(rows: Tensor) -> Tensor:
 
 
 def check_layers(loaded: TorchClassifier) -> dict[str, nn.Linear]:
-    """Return the linear layers that int8 takes, by their names in the model.
+    """Return the linear layers that int8 quantizes, by their names in the model.
 
     Raises:
-        ConfigError: there are none.
+        ConfigError: the model has no such layers.
     """
     found = {
         name: module
@@ -97,7 +97,7 @@ class FakeQuantization:
         ranges: of the layers' inputs by their names in the model, where they are "static".
 
     Raises:
-        ConfigError: the model has no linear layers that int8 could take.
+        ConfigError: the model has no linear layers that int8 could quantize.
     """
 
     def __init__(
@@ -182,7 +182,7 @@ def _lookup(table: nn.Embedding, bits: int, added: nn.Embedding | None) -> Calla
 
 
 def _rounded_within(x: Tensor, low: float, high: float) -> Tensor:
-    """Return activations as uint8 between two values would hold them; what is cut off has no gradient."""
+    """Return activations rounded to uint8 between two values; clipped values have no gradient."""
     step = (high - low) / 255 or 1.0
     zero = min(max(round(-low / step), 0), 255)
     inside = x.clamp(-zero * step, (255 - zero) * step)

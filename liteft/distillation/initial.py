@@ -1,4 +1,4 @@
-"""The student before its first step: cut out of the fine-tuned teacher, or any encoder of one's own.
+"""The student before its first step: cut out of the fine-tuned teacher, or any encoder of the user's.
 
 A student of a given size takes the teacher's embeddings, some of its layers, and its head: it can classify before
 it has been trained at all, which is most of why few epochs are enough.
@@ -45,7 +45,7 @@ __all__ = [
 
 
 def check_student(recipe: StudentRecipe, teacher: PretrainedConfig) -> None:
-    """Refuse what cannot come to a student, before anything is trained.
+    """Refuse settings that cannot give a student, before anything is trained.
 
     Args:
         recipe: the student's settings.
@@ -64,14 +64,14 @@ def check_student(recipe: StudentRecipe, teacher: PretrainedConfig) -> None:
 
 
 def check_narrower(teacher: PretrainedConfig, *, fix: Sequence[Hint] = ()) -> None:
-    """Refuse a teacher that no narrower student can be cut out of.
+    """Refuse a teacher from which no narrower student can be cut.
 
     Args:
         teacher: its configuration, or that of the base that becomes it.
         fix: what to try where the family is the reason; none for what a student may be instead.
 
     Raises:
-        ConfigError: its embeddings have a width of their own.
+        ConfigError: the width of its embeddings differs from its hidden width.
         ModelError: its family cannot be shrunk.
     """
     if int(getattr(teacher, "embedding_size", teacher.hidden_size)) != int(teacher.hidden_size):
@@ -83,20 +83,20 @@ def check_narrower(teacher: PretrainedConfig, *, fix: Sequence[Hint] = ()) -> No
 
 
 def encoder_weights(config: PretrainedConfig) -> list[str]:
-    """Return the names of the weights of an encoder, which is not made for it."""
+    """Return the names of an encoder's weights without allocating them."""
     with torch.device("meta"):
         return list(AutoModel.from_config(config).state_dict())
 
 
 def check_own_encoder(recipe: StudentRecipe, *, max_tokens: int) -> None:
-    """Refuse an encoder of one's own that cannot read what the teacher will read, before the teacher is trained.
+    """Refuse a user's encoder that cannot read the teacher's texts, before the teacher is trained.
 
     Args:
-        recipe: the student's settings; nothing is checked where its size is given instead.
-        max_tokens: of the teacher; the student's texts are cut there, too.
+        recipe: the student's settings; nothing is checked if its size is given instead.
+        max_tokens: of the teacher; the student's texts are truncated there too.
 
     Raises:
-        ModelError: there is no such encoder, or it has fewer positions.
+        ModelError: the encoder does not exist, or has fewer positions.
     """
     if recipe.student is None:
         return
@@ -119,7 +119,7 @@ def create_student(teacher: TorchClassifier, recipe: StudentRecipe) -> TorchClas
 
     Raises:
         ConfigError: what ``check_student`` refuses, or a width that cannot be cut out of the teacher.
-        ModelError: the encoder of one's own cannot be loaded, or the teacher's family cannot be shrunk.
+        ModelError: the user's encoder cannot be loaded, or the teacher's family cannot be shrunk.
     """
     check_student(recipe, teacher.config)
     if recipe.student is not None:
@@ -178,7 +178,7 @@ def _own_encoder(teacher: TorchClassifier, student: str, *, seed: int) -> TorchC
 
 
 def _finished(folder: Path, teacher: TorchClassifier) -> TorchClassifier | None:
-    """Return the classifier in a folder, head and all, where it is one for the teacher's labels already."""
+    """Return the classifier in a folder, including its head, if it already has the teacher's labels."""
     if not is_classifier(folder):
         return None
     loaded = merged_classifier(load_classifier(folder))
@@ -188,7 +188,7 @@ def _finished(folder: Path, teacher: TorchClassifier) -> TorchClassifier | None:
 
 
 def _chosen_layers(weights: Iterable[tuple[str, Tensor]], chosen: list[int]) -> dict[str, Tensor]:
-    """Keep the chosen layers and number them anew; everything that is in no layer stays. Copies, on the CPU."""
+    """Keep the chosen layers, renumbered, and all weights outside layers. Copies, on the CPU."""
     place = {layer: index for index, layer in enumerate(chosen)}
     kept = {}
     for name, tensor in weights:

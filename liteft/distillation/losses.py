@@ -104,7 +104,7 @@ def relation_loss(student: Tensor, teacher: Tensor, mask: Tensor, *, heads: int)
         raise ValueError(f"relations of shapes {tuple(student.shape)} and {tuple(teacher.shape)} in {heads} heads")
     real = mask.bool()
     ours, theirs = (_log_relations(values.float(), real, heads) for values in (student, teacher))
-    # Hidden tokens have log-probability -inf on both sides: their difference is no number, their share is 0.
+    # Hidden tokens have log-probability -inf on both sides: their difference is NaN, their share 0.
     difference = torch.where(real[:, None, None, :], theirs - ours, torch.zeros(()))
     divergence = (theirs.exp() * difference).sum(dim=-1).mean(dim=1)
     return divergence[real].mean()

@@ -1,4 +1,4 @@
-"""Queries, keys and values of a model's last layer, caught on their way.
+"""Queries, keys and values of a model's last layer, captured by hooks.
 
 transformers returns hidden states and attention probabilities, but not the projections that attention relations
 are made of; a forward hook on the three linear layers keeps what they returned last.

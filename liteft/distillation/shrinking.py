@@ -4,7 +4,7 @@ The residual stream of width H is projected to width h by the h leading right si
 word embeddings: the directions in which words differ most. Every matrix that reads from the stream is multiplied
 by that projection, every matrix that writes into it by its transpose. Attention keeps whole heads and the
 feed-forward part whole neurons, those with the largest output weights. LayerNorm does not commute with a
-projection, so the result is a start for training and not a smaller equal of the teacher.
+projection, so the result is a start for training, not a smaller equivalent of the teacher.
 
 Source of factorising embeddings: Lan et al. 2020 (ALBERT), section 3.1, arXiv:1909.11942; of ranking heads and
 neurons by their weights: the magnitude criterion of Han et al. 2015, arXiv:1506.02626.
@@ -53,7 +53,7 @@ def shrink(weights: Mapping[str, Tensor], *, width: int, heads: int, inner: int)
 
 
 def unknown_role(names: Iterable[str]) -> str | None:
-    """Return the first of a model's weights of which it is not known what a narrower one does with it; None of none.
+    """Return the first of a model's weights whose role in a narrower model is unknown; None if all are known.
 
     Args:
         names: of a classifier's weights, or of its encoder's.
@@ -66,10 +66,10 @@ def check_roles(names: Iterable[str], *, fix: Sequence[Hint] = ()) -> None:
 
     Args:
         names: of a classifier's weights, or of its encoder's.
-        fix: what to try; none for what a student may be instead.
+        fix: what to try; by default the alternatives for a student.
 
     Raises:
-        ModelError: with the first weight that has no known role.
+        ModelError: a weight has no known role; the error names the first.
     """
     name = unknown_role(names)
     if name is None:

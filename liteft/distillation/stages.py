@@ -1,4 +1,4 @@
-"""The training of one student: stages, and the search of a learning rate.
+"""The training of one student: stages, and the search for a learning rate.
 
 Stage 1, where ``matching_epochs`` asks for it, matches hidden states or attention relations alone and ends with
 its last weights. Stage 2 learns the logits and ends with the weights that were best on validation. Each learning
@@ -67,7 +67,7 @@ def train_student(
         pool: the rows to train on.
         recipe: the settings.
         context: of the run.
-        form: what a last stage rounds to, where the recipe has one.
+        form: what the last stage rounds to, if the recipe has one.
         kind: "student" or "control".
 
     Returns:
@@ -129,13 +129,13 @@ class _Training:
         self._fit(recipe.model_copy(update=update), self.folder("matching"), logits=False, start={})
 
     def learn(self, recipe: StudentRecipe, start: dict[str, Tensor]) -> dict[str, Any]:
-        """Stage 2 with one learning rate, from the weights ``start`` where several are tried."""
+        """Stage 2 with one learning rate, from the weights ``start`` if several are tried."""
         return self._fit(recipe, self.folder(recipe.learning_rate), logits=True, start=start)
 
     def quantize(self, recipe: StudentRecipe, form: ExportForm, extra: int) -> dict[str, Any]:
-        """The last stage: what was learned, as int8 will compute it, by logits alone.
+        """The last stage: continue with the rounding of int8, learning from logits alone.
 
-        Ranges are calibrated on the weights at hand. ``extra`` steps make up for a stage that a control has not had.
+        Ranges are calibrated on the weights at hand. ``extra`` steps make up for a stage that a control did not have.
         """
         steps = _steps(self.pool.rows, recipe, recipe.quantized_epochs) + extra
         update = {"max_steps": steps, "learning_rate": recipe.quantized_learning_rate}
@@ -163,7 +163,7 @@ class _Training:
             with files.writing_file(folder / _BEST) as temporary:
                 save_file(weights, temporary)
             files.write_json(folder / DONE, stats)
-            remove_checkpoints(folder)  # a search of many rates would keep two a rate
+            remove_checkpoints(folder)  # a search of many rates would keep two per rate
         state.wait_for_everyone()
         return stats
 

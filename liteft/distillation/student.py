@@ -60,23 +60,23 @@ def distill_one(
 ) -> Run:
     """Train one student or one control and return the finished run.
 
-    The same call again returns the finished run, or goes on where an unfinished one was stopped.
+    Repeating the call returns the finished run, or resumes an unfinished one.
 
     Args:
         teacher: what is imitated, and what the student starts from.
         dataset: with the teacher's labels, in its order.
         out: the run folder.
-        recipe: its table ``student``; ``seeds`` and ``control`` are the caller's business. With ``quantized_epochs``,
+        recipe: its table ``student``; ``seeds`` and ``control`` are left to the caller. With ``quantized_epochs``,
             ``export`` too: what the last stage rounds to.
-        kind: "control" leaves the teacher's outputs out.
+        kind: "control" ignores the teacher's outputs.
         show_check: tell ``progress`` what the data check found; it is written into the folder either way.
         progress: called with a line of text now and then.
         callbacks: transformers callbacks.
 
     Raises:
         ConfigError: a size or layers that do not fit the teacher, settings that exclude each other, or a vocabulary
-            below its single characters.
-        DataError, RunError, ModelError: what cannot be read, written or used.
+            smaller than its single characters.
+        DataError, RunError, ModelError: data, run folders or models that cannot be read, written or used.
     """
     student = recipe.student
     require_trainable(dataset)
@@ -176,9 +176,9 @@ def _trimmed(
     folder: Path,
     progress: Progress | None,
 ) -> tuple[TorchClassifier, dict[str, Any]]:
-    """Return the student with the pieces that its texts use, and a field for run.json; write its tokenizer's files.
+    """Return the student with the tokens that its texts use, and a field for run.json; write its tokenizer's files.
 
-    A control gets the same pieces: those of the unlabelled texts too.
+    A control gets the same tokens, including those of the unlabelled texts.
     """
     splits = [dataset.train, *([] if unlabeled is None else [unlabeled])]
     assert recipe.vocabulary is not None
@@ -193,7 +193,7 @@ def _trimmed(
 
 
 def _own_hash(folder: Path) -> str | None:
-    """Return a hash of the weights that a student of one's own starts from, an adapter's with its base's."""
+    """Return a hash of the weights that a user's own student starts from; an adapter's includes its base's."""
     return model_weights_sha256(folder) if (folder / ADAPTER).is_file() else weights_hash(folder)
 
 

@@ -1,7 +1,7 @@
 """The teacher as distillation sees it: a loaded classifier with the hash of its weights.
 
-It may come as a finished run, as a classifier's folder, or as a base that is not fine-tuned yet: whoever asked
-fine-tunes that first.
+It may come as a finished run, as a classifier's folder, or as a base that is not fine-tuned yet, which the
+caller fine-tunes first.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Teacher:
         return (self.run.path if self.run else self.loaded.path).resolve().name
 
     def described(self) -> dict[str, Any]:
-        """Return what a student's run says of its teacher."""
+        """Return the fields about the teacher in a student's run.json."""
         described: dict[str, Any] = {
             "name": self.name,
             "path": str(self.run.path if self.run else self.loaded.path),
@@ -68,7 +68,7 @@ class Base:
 
     Attributes:
         name: as it was given, a folder or a hub name.
-        folder: where it lies.
+        folder: its local path.
     """
 
     name: str
@@ -86,12 +86,12 @@ def find_teacher(
 
     Args:
         source: a finished run or its folder, a classifier's folder, or a base (folder or hub name).
-        dataset: what will be taught; it shows what a classifier that transformers wrote does not say of itself.
-        recipe: its ``teacher.labels`` and ``data.task`` say that, too.
+        dataset: what will be taught; it fills in what a classifier written by transformers does not say of itself.
+        recipe: its ``teacher.labels`` and ``data.task`` do so too.
         progress: called with a line of text where the data's label names are taken for the teacher's.
 
     Raises:
-        ModelError: nothing of these, a classifier that cannot be loaded, or one that does not say what it means.
+        ModelError: none of these, a classifier that cannot be loaded, or one that does not say what it means.
         ConfigError: labels for a model that has its own.
         RunError: an unfinished run.
     """

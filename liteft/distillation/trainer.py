@@ -1,4 +1,4 @@
-"""The distilling trainer: a loss against the teacher, and nothing else of its own.
+"""The distilling trainer: a loss against the teacher, and nothing more.
 
 Logits come with the batch where the texts are plain (the cache), and from the teacher itself where the batch holds
 augmented texts or where hidden states or relations are matched. A teacher with another tokenizer reads the same texts
@@ -29,7 +29,7 @@ __all__ = ["DistillingTrainer", "Matching"]
 
 
 class Matching(nn.Module):
-    """What intermediate matching needs beside the models: the learned projections between their widths.
+    """What intermediate matching needs besides the models: the learned projections between their widths.
 
     It is attached to the student while it trains, so that optimizer and checkpoints see it, and is taken off after.
 
@@ -139,7 +139,7 @@ class DistillingTrainer(ClassifierTrainer):
         return loss * training_of(self.task).distributions(logits) if self.recipe.logits_loss == "kl" else loss
 
     def _taught(self, batch: dict[str, Tensor]) -> Any:
-        """The teacher's outputs for a batch, or None where nothing but cached logits is needed."""
+        """The teacher's outputs for a batch, or None if cached logits are enough."""
         if self.teacher is None:
             return None
         inputs = self._read_by(self.teacher.model, self._teachers_own(batch))
@@ -149,7 +149,7 @@ class DistillingTrainer(ClassifierTrainer):
             return self.teacher.model(**inputs, output_hidden_states=states)
 
     def _teachers_own(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The batch by the teacher's ids."""
+        """The batch in the teacher's ids."""
         if TEACHER_PREFIX + "input_ids" in batch:
             names = (name for name in batch if name.startswith(TEACHER_PREFIX))
             return {name.removeprefix(TEACHER_PREFIX): batch[name] for name in names}
@@ -158,7 +158,7 @@ class DistillingTrainer(ClassifierTrainer):
         return batch
 
     def _read_by(self, model: Any, batch: dict[str, Tensor]) -> dict[str, Any]:
-        """The part of a batch that one of the two models takes: type ids may be there for the other one."""
+        """The part of a batch that one of the two models takes: type ids may be meant for the other one."""
         inputs = super().model_inputs(batch)
         if not uses_type_ids(model.config):
             inputs.pop("token_type_ids", None)

@@ -1,4 +1,4 @@
-"""What a student is trained on: the training texts, unlabelled ones, and what the teacher says of them."""
+"""What a student is trained on: the training texts, unlabelled ones, and the teacher's logits."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TransferSet:
         rows: rows of the whole pool; the control, on fewer rows, is trained for as many steps.
         split: the texts of ``train``.
         same_tokens: teacher and student have one tokenizer.
-        teacher_ids: the teacher's id of each of the student's pieces, int64 (student's vocabulary,), where states
+        teacher_ids: the teacher's id of each of the student's tokens, int64 (student's vocabulary,), where states
             are matched and the student's vocabulary is a part of the teacher's; None otherwise.
     """
 
@@ -47,7 +47,7 @@ class TransferSet:
 
 
 def teacher_runs(recipe: StudentRecipe) -> bool:
-    """Say whether the teacher must run on every batch, since it holds augmented texts or states are matched."""
+    """Say whether the teacher must run on every batch, because texts are augmented or states matched."""
     return recipe.augmentation != "none" or bool(recipe.hidden_weight or recipe.relation_weight)
 
 
@@ -113,10 +113,10 @@ def transfer_set_of(
 
 
 def _ids_in(whole: TextTokenizer, part: TextTokenizer) -> np.ndarray | None:
-    """Return the id that each piece of ``part`` has in ``whole``, or None where it is no part of it.
+    """Return the id in ``whole`` of each token of ``part``, or None if it is not a subset.
 
-    A student with a trimmed vocabulary cuts some words into smaller pieces than its teacher does, but all of them are
-    the teacher's own: read by the teacher, they give states that stand token beside token.
+    A student with a trimmed vocabulary splits some words into smaller tokens than its teacher does, but all of them are
+    also the teacher's: given to the teacher, they produce states that correspond token by token.
     """
     ours, theirs = json.loads(part.json_text), json.loads(whole.json_text)
     if ours["model"]["type"] != theirs["model"]["type"] or any(ours.get(key) != theirs.get(key) for key in _READING):

@@ -41,7 +41,7 @@ class Budget:
         """Return by how much each limit is exceeded: "max_mb", "max_ms" or "max_drop" -> MB, ms or points above it.
 
         Args:
-            mb, ms, drop: what a model costs; None is not known and exceeds nothing.
+            mb, ms, drop: what a model costs; None means unknown and exceeds nothing.
         """
         costs = {"max_mb": mb, "max_ms": ms, "max_drop": drop}
         limits = asdict(self)

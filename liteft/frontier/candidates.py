@@ -39,7 +39,7 @@ class Variant:
 
     Attributes:
         form: of the artifact. Variants of a search differ in its precision and its 4-bit words.
-        pieces: a vocabulary trimmed to so many at most; None keeps the student's.
+        pieces: the most tokens in a trimmed vocabulary; None keeps the student's.
         tuned: after a short training in this very form, its rounding and its vocabulary.
     """
 
@@ -110,7 +110,7 @@ def whole_variants(recipe: Recipe, *, width: int) -> list[Variant]:
     """Return the variants with the whole vocabulary, the most exact first.
 
     Raises:
-        ConfigError: 4 bits alone were asked for, and the width is odd.
+        ConfigError: only 4-bit was asked for, and the width is odd.
     """
     form = recipe.export.form
     if form.precision != "int8":

@@ -1,4 +1,4 @@
-"""Which candidate wins, and what is said where none does."""
+"""Which candidate wins, and what to report if none does."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def choose_winner(
     """Return the winner of those within the budget and the rule that decided, in words; (None, "") without any.
 
     The most accurate wins, unless smaller ones cannot be told from it by a paired test on the same texts (McNemar's,
-    p >= 0.05; with several labels a text, a paired bootstrap of micro F1 whose 95% interval holds 0): then the smallest
+    p >= 0.05; for multi-label tasks, a paired bootstrap of micro F1 whose 95% interval contains 0): then the smallest
     of these does.
 
     Args:
@@ -61,7 +61,7 @@ def nearest(candidates: Sequence[Candidate], budget: Budget, *, most: int = 3) -
 
 
 def compromises(candidates: Sequence[Candidate]) -> list[str]:
-    """Return what would have to give for a measured candidate to win, one line for each limit that alone would do."""
+    """Return which limit would have to be raised for a measured candidate to win, one line per such limit."""
     found: dict[str, tuple[float, Candidate]] = {}
     for each in candidates:
         if each.status != "measured" or len(each.excess) != 1:

@@ -1,4 +1,4 @@
-"""Which shapes are worth a training, told from their sizes alone."""
+"""Which shapes are worth training, judged by their sizes alone."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def require_fit(recipe: Recipe, config: PretrainedConfig, settings: ModelSetting
     """Refuse a budget into which no student of a teacher fits, before anything is trained.
 
     Raises:
-        ModelError: so it is.
+        ModelError: even the smallest student is too large.
         ConfigError: as for ``plan_shapes``.
     """
     tried = []

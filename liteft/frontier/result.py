@@ -1,4 +1,4 @@
-"""What a search came to: the candidates, the frontier among them, the winner; as plain data and as text."""
+"""The outcome of a search: the candidates, the frontier among them, the winner; as plain data and as text."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Frontier(Result):
-    """What a search came to.
+    """The outcome of a search.
 
     Attributes:
         budget: what was asked for.
@@ -123,11 +123,11 @@ class Frontier(Result):
         return tuple(each for each in self.candidates if each.status == "measured")
 
     def best_for_size(self) -> tuple[Candidate, ...]:
-        """Return the measured candidates that none at most as large beats, the smallest first."""
+        """Return the measured candidates that none of the same or smaller size beats, the smallest first."""
         return self._staircase("max_mb")
 
     def best_for_latency(self) -> tuple[Candidate, ...]:
-        """Return the measured candidates that none at most as slow beats, the fastest first."""
+        """Return the measured candidates that none of the same or lower latency beats, the fastest first."""
         return self._staircase("max_ms")
 
     def render(self) -> str:

@@ -2,14 +2,14 @@
 
     OUT/teacher                     the fine-tuned base
     OUT/3x384/student               a shape's student, as liteft.distill leaves it
-    OUT/3x384/int8-4bit-12000       an artifact of it: int8, words in 4 bits, 12,000 pieces
+    OUT/3x384/int8-4bit-12000       an artifact of it: int8, 4-bit words, 12,000 tokens
     OUT/3x384/student-int8-4bit     a student's last epochs in a form, where only its export lost too much
     OUT/search.json                 what was measured, after every step
     OUT/frontier.png                quality against size and time
     OUT/artifact                    a copy of the winner
 
-The same call again goes on where the last one stopped, or returns what it found. With another budget, what was trained,
-exported and measured is used again.
+Repeating the call resumes a stopped search or returns the finished result. With another budget, whatever was trained,
+exported and measured is reused.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def search(
     callbacks: Sequence[TrainerCallback] = (),
     **settings: Any,
 ) -> Frontier:
-    """Search the best artifact within a budget: layers, width, vocabulary and precision.
+    """Search for the best artifact within a budget: layers, width, vocabulary and precision.
 
     Shapes are looked at from the cheapest to the dearest. One is trained once and exported in several forms, each
     verified, each measured: bytes of its folder, median milliseconds of one text on this machine, quality on the
@@ -83,7 +83,7 @@ def search(
             and ``export`` how they are exported: another precision than int8 is the only one then.
         trust: as in ``liteft.load``, of every artifact.
         progress: called with a line of text now and then; True prints it to stderr.
-        callbacks: transformers callbacks, for loggers of your own.
+        callbacks: transformers callbacks, such as your own loggers.
         settings: keys of the recipe's ``[search]`` table, over the recipe: ``max_mb``, ``max_ms``, ``max_drop``, one of
             them at least.
 
@@ -118,7 +118,7 @@ def search(
 def _searched(
     teacher: Run | str | Path, dataset: Dataset, context: RunContext, recipe: Recipe, budget: Budget, trust: bool
 ) -> Frontier:
-    """Search in a folder that nobody else writes."""
+    """Search in a folder that no other process writes."""
     out = context.out
     state = _open_state(out)
     opened, trained = _open(teacher, dataset, recipe, context)
@@ -251,7 +251,7 @@ def _copy_winner(winner: Candidate, target: Path, state: SearchState) -> None:
 
 
 def _drawn(found: Frontier, path: Path, context: RunContext) -> Frontier:
-    """Draw the frontier; without matplotlib there is no picture, and the table says it all."""
+    """Draw the frontier; without matplotlib there is only the table."""
     if not found.measured:
         return found
     try:

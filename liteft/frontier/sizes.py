@@ -68,7 +68,7 @@ class Sizes:
         return int(self._fixed(variant) + pieces * self._piece(variant))
 
     def pieces_within(self, variant: Variant, most: float) -> int | None:
-        """Return how many pieces of the vocabulary fit into so many bytes; None where all do. May be below 0."""
+        """Return how many tokens of the vocabulary fit into a number of bytes; None if all do. May be negative."""
         if self.predict(variant) <= most * _AIM:
             return None
         found = int((most * _AIM - self._fixed(variant)) / self._piece(variant))
@@ -168,5 +168,5 @@ def smallest_variant(variant: Variant, tokenizer: TextTokenizer) -> Variant:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Return the bytes of every file in an artifact's folder, its manifest among them."""
+    """Return the total bytes of all files in an artifact's folder, including its manifest."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

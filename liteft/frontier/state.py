@@ -1,4 +1,4 @@
-"""What a search has found out so far, in OUT/search.json: a search that was stopped goes on from it.
+"""What a search has found out so far, in OUT/search.json: a stopped search resumes from it.
 
 Trained students and artifacts lie in folders of their own, which say themselves whether they are finished. Here is
 what no folder says: what was measured, with what it depends on, and which trainings were given up.
@@ -29,7 +29,7 @@ class SearchState:
         winners: the hashes of the manifests of all artifacts that it ever copied to OUT/artifact.
 
     Raises:
-        RunError: its search.json cannot be read, or is none of this version.
+        RunError: its search.json cannot be read, or is of another version.
     """
 
     def __init__(self, out: Path) -> None:

@@ -1,7 +1,7 @@
 """How fast an artifact is on this machine: of a finished student, and of a shape before it is trained.
 
 Time does not depend on what weights are, so a shape is measured as it is cut out of its teacher, exported and thrown
-away. Nobody is handed such an artifact: it is not verified, and would not pass.
+away. Such an artifact never leaves the search: it is not verified, and would not pass.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def untrained_latency_ms(
 
 
 def write_untrained(student: TorchClassifier, form: ExportForm, out: Path) -> None:
-    """Write an artifact that nobody verified.
+    """Write an artifact without verifying it.
 
     Args:
         student, form: as for ``untrained_latency_ms``.
