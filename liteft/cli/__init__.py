@@ -1,11 +1,11 @@
-"""The command line: ``liteft check``, ``finetune``, ``distill`` and so on, a file for each command.
+"""The command line: ``liteft check``, ``finetune``, ``distill`` and so on, one file per command.
 
 A command calls one function of the library; nothing is computed here. `options` holds every flag, `groups` those that
 are taken together, `settings` turns flags into a recipe, `console` keeps progress (stderr) and results (stdout) apart.
 Only typer is imported at start: what a verb needs, it imports when it runs, so that the verbs of a machine without
 torch start without it.
 
-Exit status: 0 done, 1 failed, 2 a mistake in the command or a recipe, 130 interrupted, 141 nobody reads stdout,
+Exit status: 0 done, 1 failed, 2 a mistake in the command or a recipe, 130 interrupted, 141 stdout was closed,
 143 ended by SIGTERM.
 """
 
@@ -87,6 +87,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: what follows ``liteft``; None takes the process's own.
     """
-    # peft brings bitsandbytes along with transformers, and that tells everybody which kernels are not installed.
+    # peft imports bitsandbytes along with transformers, which warns about kernels that are not installed.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     return run_command(app, list(sys.argv[1:] if arguments is None else arguments))

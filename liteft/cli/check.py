@@ -1,4 +1,4 @@
-"""``liteft check``: what a data set holds, and how it is read, before anything is trained on it."""
+"""``liteft check``: what a data set contains, and how it is read, before anything is trained on it."""
 
 from __future__ import annotations
 

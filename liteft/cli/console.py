@@ -1,4 +1,4 @@
-"""What a verb says: results on stdout, everything else on stderr.
+"""What a command prints: results on stdout, everything else on stderr.
 
 With --json a verb's result is exactly one JSON document, which names the next command too.
 """
@@ -21,7 +21,7 @@ __all__ = ["Console", "OutputClosed", "tell"]
 
 
 class OutputClosed(Exception):
-    """Whoever read stdout has gone: ``liteft ... | head``."""
+    """The reader of stdout has gone: ``liteft ... | head``."""
 
 
 class Console:
@@ -35,11 +35,11 @@ class Console:
     def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
         self.as_json = as_json
         self._quiet = quiet
-        # torchrun starts the same command several times; one of them speaks
+        # torchrun starts the same command several times; only one of them prints
         self._silent = os.environ.get("RANK", "0") != "0"
 
     def progress(self, line: object) -> None:
-        """Say how far the verb is."""
+        """Report the command's progress."""
         if not self._quiet and not self._silent:
             tell(getattr(line, "command", str(line)))
 
@@ -53,7 +53,7 @@ class Console:
         return str(found)
 
     def line(self, text: str) -> None:
-        """Print one line of a result that comes bit by bit; nothing with --json."""
+        """Print one line of a result that arrives in parts; nothing with --json."""
         if not self.as_json:
             self._print(text)
 
@@ -85,7 +85,7 @@ class Console:
 
 
 def tell(line: str) -> None:
-    """Print to stderr, control characters of file names and cells as escapes. Where nobody reads, no training stops."""
+    """Print to stderr, control characters in file names and cells escaped. A closed stderr stops no training."""
     line = _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), line)
     with contextlib.suppress(BrokenPipeError):
         print(line, file=sys.stderr, flush=True)

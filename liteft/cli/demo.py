@@ -1,4 +1,4 @@
-"""``liteft demo``: the whole way on a small bundled data set, in minutes."""
+"""``liteft demo``: end to end on a small bundled data set, in minutes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """From what went wrong to a message on stderr and an exit status.
 
-typer's own handling is passed by: it prints boxes, hides interrupts behind an exit status, and which of its
+typer's own handling is bypassed: it prints boxes, hides interrupts behind an exit status, and which of its
 exceptions are click's depends on its version. Here every failure ends in the same three parts that the
 library's errors have.
 """
@@ -37,7 +37,9 @@ def run_command(app: typer.Typer, arguments: list[str]) -> int:
     """Run ``app`` with arguments and return the exit status."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a label that a terminal lacks is no reason to die
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # a label that the terminal cannot show must not end the command
     try:
         with ending_like_interrupts():
             return _run(app, arguments)
@@ -60,7 +62,7 @@ def _run(app: typer.Typer, arguments: list[str]) -> int:
         return 0
     except typer.Exit as left:
         return left.exit_code
-    except SystemExit:  # rich's, where nobody reads its help; it has dropped stdout by itself
+    except SystemExit:  # from rich, when its help is not read; rich has already dropped stdout
         return 141
     except _USAGE_ERROR as error:
         tell(_usage_text(error, arguments))
@@ -118,7 +120,7 @@ def _interrupted_text(error: KeyboardInterrupt, arguments: list[str]) -> str:
 
 
 def _mistake_text(error: Exception, arguments: list[str]) -> str:
-    """Return what is said of an error that nobody foresaw; its traceback goes into a file."""
+    """Return the message for an unexpected error; its traceback goes into a file."""
     words = f"{type(error).__name__}: {first_line(error)}"
     if isinstance(error, MemoryError):
         return str(LiteftError(f"the memory does not suffice: {words}", fix="a smaller batch size, or shorter texts"))

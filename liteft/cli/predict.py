@@ -147,7 +147,7 @@ def _inputs(texts: Sequence[str], seconds: Sequence[str] | None, *, paired: bool
 
 
 def _stdin_lines(*, paired: bool) -> Iterator[Any]:
-    # Bytes that are no UTF-8 become lone surrogates, which the classifier refuses by line, as --on-error says.
+    # Bytes that are not UTF-8 become lone surrogates, which the classifier refuses by line, as --on-error says.
     for line in sys.stdin.buffer:
         text = line.decode("utf-8", errors="surrogateescape").rstrip("\r\n")
         first, tab, second = text.partition("\t")

@@ -17,7 +17,7 @@ __all__ = ["Ended", "ending_like_interrupts"]
 
 
 class Ended(KeyboardInterrupt):
-    """A signal came that ends the process; whoever cleans up after an interrupt cleans up after this.
+    """A signal that ends the process; code that cleans up after an interrupt cleans up after this too.
 
     Attributes:
         number: of the signal.

@@ -1,4 +1,4 @@
-"""Comparing models by what decides between them: how good, how sure, how large, how fast.
+"""Comparing models by what matters for choosing one: quality, confidence, size, speed.
 
 `compare` takes any mix of runs, model folders and artifacts. `subjects` finds out what each of them is, `gold`
 brings labels into one order, `measure` is the process that one model is measured in and `workers` the side that

@@ -1,4 +1,4 @@
-"""``liteft.compare``: how the numbers of a comparison come about.
+"""``liteft.compare``: how the numbers of a comparison are computed.
 
 Quality is computed on every text of a split, each model against the first on the same texts. Speed and
 memory are measured on a sample of these texts, each model in its own process (see `measure`, `workers`).
@@ -59,7 +59,7 @@ def compare(
 
     Args:
         models: runs, artifacts, or paths; the others are compared with the first.
-        on: a Dataset; a path or whatever else ``load_dataset`` takes; a Split of one, or one made by hand (labels in
+        on: a Dataset; a path or what else ``load_dataset`` takes; a Split of one, or one made by hand (labels in
             the first model's order); or None for the data that the first run was trained on.
         split: which split of a data set; "all" for every row of one file.
         names: a name for each model; None takes the folders' names.
@@ -74,13 +74,13 @@ def compare(
         paired: whether they read pairs; None for what the data hold.
         trust: of artifacts, as in ``liteft.load``.
         progress: called with a line of text now and then; True prints it to stderr.
-        data_settings: of ``load_dataset``, where ``on`` is no Dataset and no Split.
+        data_settings: of ``load_dataset``, if ``on`` is neither a Dataset nor a Split.
 
     Returns:
         Comparison. Printed, it is a table.
 
     Raises:
-        ModelError: a folder that is no model, models of different tasks or labels, or a process that died.
+        ModelError: a folder that is not a model, models of different tasks or labels, or a process that died.
         DataError: data that cannot be read or that do not fit the models.
         ConfigError, DeviceError, RunError, ArtifactError, MissingExtraError: what the settings, a run, an artifact
             or a missing package is refused for.

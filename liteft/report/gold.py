@@ -36,7 +36,7 @@ class Gold:
         labels: label names, in the first model's order.
         task: of the labels.
         data: name of the data set; "" for a split that came alone.
-        notes: what a reader of the numbers must know.
+        notes: caveats for reading the numbers.
         subjects: the models, with what the texts showed of those that transformers wrote: pairs, and labels by name.
         named: the notes on the latter.
         dataset: that the split is one of, so that another need not be read anew; None for a split that came alone.
@@ -78,7 +78,7 @@ def find_gold(
 
     Raises:
         DataError: no such split, no labels, no texts, or texts and labels that do not fit the models.
-        ConfigError: no data were named, and the first model is no run that knows its own.
+        ConfigError: no data were named, and the first model is not a run, which would know its own.
     """
     first = subjects[0]
     if isinstance(on, Split):

@@ -1,7 +1,7 @@
-"""How busy the machine was with other things while models were timed.
+"""How busy the machine was with other processes while models were timed.
 
-Turns and medians (workers.py) share a neighbour's noise among the models; they do not take it away, and a model whose
-threads wait for a core that somebody else has is slower by more than its share. So the processor time of all other
+Turns and medians (workers.py) share a neighbour's noise among the models; they do not remove it, and a model whose
+threads wait for a core that another process uses is slowed by more than its share. So the processor time of all other
 processes is measured over the rounds, and figures of a busy machine are marked.
 """
 
@@ -20,7 +20,7 @@ __all__ = ["Load", "Watch", "watching"]
 _BUSY_SHARE = 0.1  # of all cores
 _STAT = Path("/proc/stat")
 _IDLE = (3, 4)  # places of "idle" and "iowait" among the numbers of a processor
-_GUESTS = 8  # from here on time is counted that stands in other numbers already
+_GUESTS = 8  # the fields from here on count time that other fields already include
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Load:
 
     Attributes:
         cores: of the machine.
-        others: of these, how many other processes kept busy on the average; None where the system does not tell.
+        others: of these, how many other processes kept busy on average; None if the system does not tell.
         queue: runnable processes of the minute before, the system's load average; or None.
     """
 
@@ -39,13 +39,13 @@ class Load:
 
     @property
     def busy(self) -> bool:
-        """Whether speeds measured meanwhile are worth little."""
+        """Whether speeds measured meanwhile are unreliable."""
         if self.others is not None:
             return self.others > _BUSY_SHARE * self.cores
         return self.queue is not None and self.queue > self.cores / 2
 
     def words(self) -> str:
-        """Return what was seen."""
+        """Return the measured load in words."""
         if self.others is not None:
             return f"other processes kept {self.others:.1f} of {self.cores} cores busy meanwhile"
         return f"{self.queue:.1f} processes were runnable before, on {self.cores} cores"
@@ -63,7 +63,7 @@ class Watch:
 
 @contextmanager
 def watching(processes: Sequence[int], *, stat: Path = _STAT) -> Iterator[Watch]:
-    """Measure while the body runs what others take; this process and ``processes`` are none of them."""
+    """Measure what other processes use while the body runs, apart from this one and ``processes``."""
     own = [os.getpid(), *processes]
     queue = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
     watch = Watch()
@@ -77,7 +77,7 @@ def watching(processes: Sequence[int], *, stat: Path = _STAT) -> Iterator[Watch]
 
 
 def _seconds(own: Sequence[int], stat: Path) -> float | None:
-    """Return the processor time since the start that all processes but ``own`` took; None where it is not told."""
+    """Return the processor time since the start that all processes but ``own`` took; None if unknown."""
     try:
         ticks = os.sysconf("SC_CLK_TCK")
         numbers = [int(word) for word in stat.read_text(encoding="ascii").splitlines()[0].split()[1:]]
@@ -89,6 +89,6 @@ def _seconds(own: Sequence[int], stat: Path) -> float | None:
 
 
 def _ticks(path: Path) -> int:
-    """Return the ticks of one process; its name, in brackets, may hold anything."""
+    """Return the ticks of one process; its name, in brackets, may contain anything."""
     words = path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     return int(words[11]) + int(words[12])

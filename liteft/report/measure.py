@@ -1,7 +1,7 @@
 """The process that one model is measured in: ``python -m liteft.report.measure``.
 
 Every model gets a fresh process, so that its peak memory is its own and thread pools of torch and ONNX Runtime do
-not meet. It reads one JSON command a line and answers with one line; between commands it waits and uses
+not interfere. It reads one JSON command per line and answers with one line; between commands it waits and uses
 no processor, which lets `workers` time several models in turns. What libraries print goes to stderr.
 
 Timed is what a caller waits for: from text to labels and scores, tokenization included.
@@ -46,7 +46,7 @@ class Measuring:
         self.pairs: list[str] | None = None
 
     def use_texts(self, path: str) -> dict[str, Any]:
-        """Take the texts to time with, and run some of them untimed, so that nothing is done for the first time."""
+        """Take the texts to time with, and run some of them untimed, so that first-call costs are not timed."""
         self.texts, self.pairs = _read_texts(path)
         for rows in islice(self._batches(32), 2):
             self._ask(rows)
@@ -110,7 +110,7 @@ def load_model(folder: str, threads: int, device: str, *, said: Said | None = No
     Raises:
         MissingExtraError: torch or transformers is not installed.
         DeviceError: torch has no CUDA device.
-        ModelError: the folder holds no classifier.
+        ModelError: the folder contains no classifier.
     """
     try:
         import torch
@@ -142,7 +142,7 @@ def load_model(folder: str, threads: int, device: str, *, said: Said | None = No
 
 
 def peak_memory_bytes() -> int | None:
-    """Return the most memory this process ever held in RAM; None where the system does not tell.
+    """Return the most memory this process ever held in RAM; None if the system does not tell.
 
     On Linux this is VmHWM and not getrusage, whose figure a process inherits from the one that started it.
     """

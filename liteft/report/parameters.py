@@ -27,7 +27,7 @@ def safetensors_parameters(path: Path) -> int:
     """Return the number of elements of all tensors in a safetensors file.
 
     Raises:
-        ModelError: the file is none.
+        ModelError: the file is not a safetensors file.
     """
     try:
         with open(path, "rb") as file:
@@ -43,12 +43,12 @@ def safetensors_parameters(path: Path) -> int:
 def onnx_parameters(path: Path) -> int:
     """Return the number of weights in an ONNX file.
 
-    Counted are the graph's stored tensors of a floating type or of 8 bits, without scalars and without the scales
-    that come with 8-bit weights (names that end in "scale"). A table of words whose values have 4 bits counts two for
-    each byte.
+    Counts the graph's stored tensors of a floating type or of 8 bits, except scalars and the scales of
+    8-bit weights (names that end in "scale"). A 4-bit table of words counts two per
+    byte.
 
     Raises:
-        ArtifactError: the file is no ONNX model.
+        ArtifactError: the file is not an ONNX model.
     """
     total = 0
     try:
@@ -77,7 +77,7 @@ def _elements(content: mmap.mmap, start: int, stop: int) -> int:
             name = content[at:value].decode("utf-8", "replace")
     if kind not in _WEIGHT_TYPES or not dims or name.endswith("scale"):
         return 0
-    packed = kind == _UINT8 and name == _PACKED  # two values of 4 bits in a byte
+    packed = kind == _UINT8 and name == _PACKED  # two 4-bit values per byte
     return math.prod(dims) * (2 if packed else 1)
 
 

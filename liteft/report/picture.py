@@ -69,7 +69,7 @@ def draw(comparison: Comparison, path: str | os.PathLike[str]) -> Path:
 
 
 def require_drawable(path: Path) -> None:
-    """Refuse a file that no picture can be drawn into: one of another kind, or one that was not drawn here.
+    """Refuse a file that must not be overwritten by a picture: one of another kind, or one that LiteFT did not draw.
 
     Raises:
         ConfigError: the ending is unknown.
@@ -118,7 +118,7 @@ def new_figure(size: tuple[float, float], *, dpi: int) -> tuple[Figure, FigureCa
 def figure_of(comparison: Comparison) -> Figure:
     """Return the picture as a matplotlib Figure that belongs to an Agg canvas and to nothing else.
 
-    Its one Axes holds a scatter of a point a model: latency in milliseconds, quality in percent.
+    Its single Axes contains a scatter with one point per model: latency in milliseconds, quality in percent.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -207,7 +207,7 @@ def _draw_points(axes: Axes, points: list[_Point]) -> list[float]:
 
 
 def _draw_labels(axes: Axes, renderer: Any, points: list[_Point], diameters: list[float]) -> None:
-    """Write each point's name and file size where neither a circle nor another label stands."""
+    """Write each point's name and file size where they cover neither a circle nor another label."""
     pixels = axes.figure.dpi / 72
     frame = axes.get_window_extent(renderer)
     labels, obstacles = [], []

@@ -16,7 +16,7 @@ from liteft.text_tables import aligned, markdown, share
 
 __all__ = ["Comparison", "Measured"]
 
-_WIDE = 0.5  # spread of a model's rounds, of which the median is worth little
+_WIDE = 0.5  # spread of a model's rounds from which its median is unreliable
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Measured:
         intervals: 95% intervals of some of them, by the same names.
         paired: McNemar's test against the first model, on wholly right texts; None for the first itself.
         f1_difference: multi-label: 95% interval of this model's micro F1 minus the first's; else None.
-        agreement: share of texts decided as the first model does.
+        agreement: share of texts that get the same label from the first model.
         speed: None where it was not timed.
         peak_memory_bytes: most memory that the model's process held, after loading and timing; or None.
         versions: of what ran it.
@@ -83,7 +83,7 @@ class Comparison(Result):
         majority: share that the most frequent answer alone gets right.
         threads: threads of each model.
         device: where they ran.
-        batch_size: texts a call in ``texts_per_second``.
+        batch_size: texts per call in ``texts_per_second``.
         machine: processor, cores and system.
         notes: what a reader of the numbers must know.
         load: what other processes took while the models were timed; None where they were not.
@@ -104,7 +104,7 @@ class Comparison(Result):
 
     @property
     def doubt(self) -> str:
-        """Why the speeds are worth little, or ""."""
+        """Why the speeds are unreliable, or ""."""
         if self.load is not None and self.load.busy:
             return self.load.words()
         wide = [model for model in self.models if model.speed is not None and model.speed.spread > _WIDE]
@@ -187,7 +187,7 @@ def _costs(comparison: Comparison) -> list[tuple[str, ...]]:
 
 
 def _difference(model: Measured) -> str:
-    """Points gained on the first model, with a 95% interval."""
+    """Points gained over the first model, with a 95% interval."""
     if model.paired is None:
         return "-"
     if model.f1_difference is not None:

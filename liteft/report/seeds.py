@@ -2,7 +2,7 @@
 
 A student that is a point better than its control may owe it to its seed or to the texts. So every kind of run gets its
 mean and its standard deviation over seeds, and students are compared with controls, and with the teacher, by
-an interval in which seeds and texts both are samples. Whether that interval excludes zero is said as it is.
+an interval that treats both seeds and texts as samples. The report says whether that interval excludes zero.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ class SeedsTable(Result):
 
     def _means(self) -> Rows:
         usual = self.task.headline_metrics
-        # a metric that some run could not form (no label of a class at all) is in no column
+        # a metric that some run could not compute (a class without any label) gets no column
         shown = [name for name in usual if all(name in row.values for row in self.rows)]
         rows: list[tuple[str, ...]] = [("runs", "seeds", *(f"{name.replace('_', ' ')} %" for name in shown))]
         for row in self.rows:
@@ -253,7 +253,7 @@ def _data(run: Run) -> str:
 
 
 def _right(run: Run, split: str, first: Run) -> np.ndarray:
-    """Return which texts a run gets wholly right: bool (texts,)."""
+    """Return which texts a run gets entirely right: bool (texts,)."""
     logits, gold = run.predictions(split)
     return first.task.correct(logits, gold, unseen_label=run.unseen_label(split))
 

@@ -84,8 +84,8 @@ def find_subjects(
         said: what is said of folders that transformers wrote.
 
     Raises:
-        ConfigError: no source, names that do not fit, or something is said and there is no such folder.
-        ModelError: a folder that holds none of these, or models of different tasks or labels.
+        ConfigError: no source, names that do not fit, or ``said`` without a folder that it could apply to.
+        ModelError: a folder that contains none of these, or models of different tasks or labels.
         RunError, ArtifactError: a run or artifact that cannot be read.
     """
     if not sources:
@@ -111,7 +111,7 @@ def find_subjects(
 
 
 def _refuse_said(said: Said, found: Sequence[Subject]) -> None:
-    """Refuse what is said of models that say all of it themselves, where they say something else."""
+    """Refuse statements that contradict what a model says of itself."""
     for name in ("labels", "task"):
         value, stated = getattr(said, name), {getattr(subject, name) for subject in found}
         if value is not None and stated != {value}:
@@ -178,7 +178,7 @@ def _of_model(folder: Path, said: Said) -> Subject:
     config = read_config_json(folder)
     refuse_family(folder, config)
     weights, own = _weights(folder), config.get("liteft") is not None
-    # pairs or not is asked for once the texts are there
+    # whether it reads pairs is checked once the texts are loaded
     meaning = read_meaning(folder, config, None if own else replace(said, seen_pairs=True))
     if not own:
         refuse_quantized(folder, config)
@@ -209,7 +209,7 @@ class _Weights:
 
 
 def _weights(folder: Path) -> _Weights:
-    """What a model folder's weights are; an adapter's count with its base, without which it is nothing."""
+    """What a model folder's weights are; an adapter's include its base, which it cannot run without."""
     if not (folder / ADAPTER).is_file():
         parts = require_weights(folder)
         return _Weights(sum(map(safetensors_parameters, parts)), sum(part.stat().st_size for part in parts))
@@ -224,7 +224,7 @@ def _folder_bytes(folder: Path) -> int:
 
 
 def _short_names(paths: Sequence[Path]) -> list[str]:
-    """The last parts of each path, as few as keep the names apart; numbered where that cannot be."""
+    """The last parts of each path, as few as keep the names apart; numbered if that is impossible."""
     parts = [path.resolve().parts for path in paths]
     depth = 1
     while depth < max(len(part) for part in parts):

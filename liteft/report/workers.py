@@ -1,6 +1,6 @@
-"""Driving the measuring processes: one a model, timed in turns.
+"""Driving the measuring processes: one per model, timed in turns.
 
-A machine is never quiet, so no model is timed in one go: in every round each model has its turn with the same
+A machine is never quiet, so no model is timed in a single stretch: in every round each model has its turn with the same
 texts, the order rotates, and the median over rounds is reported. How many texts a round takes follows from a
 short trial, with the slowest model setting the number for all.
 """
@@ -37,7 +37,7 @@ class Speed:
 
     Attributes:
         p50_ms, p99_ms: latency of one text, tokenization included.
-        texts_per_second: with 32 texts a call, in arrival order.
+        texts_per_second: with 32 texts per call, in arrival order.
         calls: single texts timed in a round.
         batches: calls of 32 texts timed in a round.
         rounds: the three values of every round.
@@ -52,7 +52,7 @@ class Speed:
 
     @property
     def spread(self) -> float:
-        """How far the rounds' median latencies lie apart, as a share of ``p50_ms``."""
+        """The range of the rounds' median latencies, as a share of ``p50_ms``."""
         seen = [p50 for p50, *_ in self.rounds]
         return (max(seen) - min(seen)) / self.p50_ms if seen and self.p50_ms else 0.0
 
@@ -115,7 +115,7 @@ class Worker:
 
     @property
     def process(self) -> int:
-        """The number of its process."""
+        """The id of its process."""
         return self._process.pid
 
     def logits(self, texts: Path) -> np.ndarray:
@@ -126,7 +126,7 @@ class Worker:
         return loaded
 
     def peak_memory_bytes(self) -> int | None:
-        """Return the most memory that the process held so far, everything in it included."""
+        """Return the peak memory of the process so far, everything included."""
         peak: int | None = self.ask("memory")["peak_bytes"]
         return peak
 
@@ -158,7 +158,7 @@ class Worker:
 def open_workers(
     subjects: Sequence[Subject], *, threads: int, device: str, trust: bool = False, progress: Callable[[str], None]
 ) -> Iterator[list[Worker]]:
-    """Load every model in a process of its own; all end with the block."""
+    """Load every model in a process of its own; all end when the block ends."""
     with ExitStack() as stack:
         workers = []
         for subject in subjects:
