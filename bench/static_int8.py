@@ -29,7 +29,7 @@ from liteft.errors import VerificationError
 from liteft.exporting import export
 from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.calibration import MOST_TEXTS, observe
-from liteft.exporting.quantization import Quantization
+from liteft.exporting.quantization import Int8Plan
 from liteft.exporting.sessions import run_logits
 from liteft.finetuning.model import load_classifier
 from liteft.form import ExportForm
@@ -118,9 +118,9 @@ def compare(run: Path, data: Path, splits: tuple[str, ...], model: str) -> list[
     ranges["static, mse"] = {product: each.cut("mse") for product, each in histograms.items()}
     for bits in (8, 7):
         suffix = "" if bits == 8 else ", 7 bits"
-        quantizations = {"per_row": Quantization(ExportForm(weight_bits=bits))}
+        quantizations = {"per_row": Int8Plan(ExportForm(weight_bits=bits))}
         quantizations |= {
-            name: Quantization(ExportForm(scheme="static", weight_bits=bits), found) for name, found in ranges.items()
+            name: Int8Plan(ExportForm(scheme="static", weight_bits=bits), found) for name, found in ranges.items()
         }
         for name, quantization in quantizations.items():
             if bits == 7 and name not in ("per_row", "static, percentile 99.99", "static, mse"):

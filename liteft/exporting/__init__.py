@@ -3,9 +3,9 @@
 `weights` reads a model into neutral arrays, `graph` writes them as ONNX in the storage that `precision`
 describes, `wrapping` makes one node of that with its definition beside it, `traced` and `rewriting` write
 graphs of architectures that cannot be built; `blueprint` is all of these as one. `quantization` says what of int8 a
-graph has, and `calibration` finds the ranges of the static kind. `verify` compares what was written with the model,
-`blame` and `mending` say why int8 fails and mend it, `card` describes the artifact, `exporter` holds the verb, and
-`torch_module` gives an artifact back to torch. `tables` stores embeddings.
+graph has, and `calibration` finds the ranges of the static kind. `verify` compares what was written with the model;
+where int8 fails, `sensitivity` ranks its products and `recovery` falls back to float. `card` describes the artifact,
+`exporter` holds the verb, and `torch_module` gives an artifact back to torch. `tables` stores embeddings.
 """
 
 from liteft.exporting.exporter import export

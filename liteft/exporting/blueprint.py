@@ -13,7 +13,7 @@ from liteft.errors import ModelError, option
 from liteft.exporting import sizes
 from liteft.exporting.builder import GraphBuilder
 from liteft.exporting.graph import build_model, emit_classifier
-from liteft.exporting.quantization import Quantization
+from liteft.exporting.quantization import Int8Plan
 from liteft.exporting.rewriting import find_products, store_half, store_int8
 from liteft.exporting.traced import trace_model
 from liteft.exporting.weights import EncoderWeights, find_spec, read_weights
@@ -62,12 +62,12 @@ class Blueprint:
 
     @property
     def fits_as_float(self) -> bool:
-        """Whether the float32 graph, which calibrating and blaming run, fits into one file."""
+        """Whether the float32 graph, which calibration and sensitivity run, fits into one file."""
         if self._spec is None:
             return True  # it was traced, so it has been one
         return sum(tensor.nbytes for tensor in self._weights.tensors.values()) <= sizes.MOST_BYTES
 
-    def flat(self, precision: Precision, quantization: Quantization | None = None) -> onnx.ModelProto:
+    def flat(self, precision: Precision, quantization: Int8Plan | None = None) -> onnx.ModelProto:
         """Return the graph as standard nodes.
 
         Raises:
@@ -84,7 +84,7 @@ class Blueprint:
         return model
 
     def model(
-        self, precision: Precision, quantization: Quantization | None = None, *, flat: bool = False
+        self, precision: Precision, quantization: Int8Plan | None = None, *, flat: bool = False
     ) -> onnx.ModelProto:
         """Return the checked graph for a file: one node where it is built and not asked to be flat.
 

@@ -2,7 +2,7 @@
 
 Everything is written into a temporary sibling of the output. Only when the written graph, loaded as a user
 would load it, agrees with the torch model does the folder take its place; until then an older artifact stays
-untouched. An int8 graph that does not agree is blamed on its products, and may be mended by keeping the worst in float.
+untouched. Of an int8 graph that does not agree the most sensitive products are named, and may be kept in float.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from liteft.exporting.calibration import MOST_TEXTS, PERCENTILE, calibrate_range
 from liteft.exporting.folder import needs_trust, title_of, write_companions
 from liteft.exporting.limits import Limits
 from liteft.exporting.measured import measure_artifact, measured_text
-from liteft.exporting.mending import Attempt, recover_precision
 from liteft.exporting.origin import find_model, meet_model_labels, settle_meaning
-from liteft.exporting.quantization import Quantization, Range
+from liteft.exporting.quantization import Int8Plan, Range
+from liteft.exporting.recovery import ExportAttempt, recover_precision
 from liteft.exporting.replacing import refuse_another
 from liteft.exporting.sizes import check_size
 from liteft.exporting.source import SourceReading, read_source
@@ -112,7 +112,7 @@ def export(
 
     Raises:
         VerificationError: the export does not agree with the model, LiteFT does not read the folder as transformers
-            does, or the model does not beat the majority class. Of int8 it names the products to blame.
+            does, or the model does not beat the majority class. Of int8 it names the most sensitive products.
         ConfigError: a form whose settings are unknown or exclude each other, no texts to verify on or to choose pieces
             by, or a vocabulary below the single characters of its tokenizer.
         DataError: texts that do not fit the task, or too few to calibrate on.
@@ -168,7 +168,7 @@ def export(
     with writing_artifact(Path(out)) as writer:
         _tell(progress, _graph_line(whole, blueprint.trace_reason))
         _check_positions(whole, blueprint.positions)
-        quantization, calibrated = Quantization(form), None
+        quantization, calibrated = Int8Plan(form), None
         if form.scheme == "static":
             given = verify if calibrate is None else calibrate
             _tell(progress, f"calibrating on up to {MOST_TEXTS:,} of {len(given):,} texts of {given.name}")
@@ -176,7 +176,7 @@ def export(
             quantization = replace(quantization, ranges=ranges)
         write_companions(whole, writer.folder)
         gates = _gates(reference, whole, verify, unlabeled, form.precision, limits, source_reading, trust, progress)
-        attempt = Attempt(
+        attempt = ExportAttempt(
             blueprint,
             reference,
             run,

@@ -24,7 +24,7 @@ from liteft.encoder.operator import OUTPUT, token_inputs
 from liteft.encoder.spec import EncoderSpec
 from liteft.exporting.builder import GraphBuilder
 from liteft.exporting.precision import emit_linear
-from liteft.exporting.quantization import Quantization
+from liteft.exporting.quantization import Int8Plan
 from liteft.exporting.tables import Table
 from liteft.exporting.weights import EncoderWeights
 from liteft.form import Precision
@@ -35,7 +35,7 @@ HIDDEN_KEY = float(np.finfo(np.float32).min)
 
 
 def build_model(
-    weights: EncoderWeights, precision: Precision = "fp32", quantization: Quantization | None = None
+    weights: EncoderWeights, precision: Precision = "fp32", quantization: Int8Plan | None = None
 ) -> onnx.ModelProto:
     """Return the ONNX model of a classifier, opset 20, standard operators only.
 
@@ -66,7 +66,7 @@ def emit_classifier(
     token_type_ids: str | None = None,
     *,
     precision: Precision,
-    quantization: Quantization | None = None,
+    quantization: Int8Plan | None = None,
 ) -> str:
     """Write the whole classifier and return the value of the logits, (texts, labels), named ``logits``.
 
@@ -78,7 +78,7 @@ def emit_classifier(
         precision: of the encoder's matrices and tables.
         quantization: as for `build_model`.
     """
-    encoder = _Encoder(builder, weights, precision, quantization or Quantization())
+    encoder = _Encoder(builder, weights, precision, quantization or Int8Plan())
     kept = builder.op("Cast", attention_mask, name="kept", to=TensorProto.BOOL)
     hidden = encoder.embeddings(input_ids, token_type_ids)
     bias = encoder.attention_bias(kept)
@@ -92,7 +92,7 @@ class _Encoder:
     """The parts of the body, over one builder. Shapes are (texts, tokens, width) unless it says otherwise."""
 
     def __init__(
-        self, builder: GraphBuilder, weights: EncoderWeights, precision: Precision, quantization: Quantization
+        self, builder: GraphBuilder, weights: EncoderWeights, precision: Precision, quantization: Int8Plan
     ) -> None:
         self.builder, self.tensors, self.precision = builder, weights.tensors, precision
         self.quantization = quantization

@@ -37,7 +37,7 @@ import numpy as np
 from onnx import TensorProto
 
 from liteft.exporting.builder import GraphBuilder
-from liteft.exporting.quantization import Quantization, Range
+from liteft.exporting.quantization import Int8Plan, Range
 from liteft.form import Precision
 
 __all__ = [
@@ -102,7 +102,7 @@ def emit_linear(
     bias: np.ndarray,
     precision: Precision,
     output: str,
-    quantization: Quantization | None = None,
+    quantization: Int8Plan | None = None,
 ) -> str:
     """Write x W^T + b and return its value.
 
@@ -116,7 +116,7 @@ def emit_linear(
         output: name of the value.
         quantization: how, in int8; None for a scale a row.
     """
-    quantization = quantization or Quantization()
+    quantization = quantization or Int8Plan()
     if precision == "int8" and quantization.storage(name) != "float":
         quantized, scales = quantize_channels(weight, quantization.largest)
         stored = builder.weight(f"{name}.weight", quantized.T)
@@ -129,7 +129,7 @@ def emit_linear(
 
 
 def emit_int8_product(
-    builder: GraphBuilder, x: str, weight: str, scale: str, *, name: str, product: str, quantization: Quantization
+    builder: GraphBuilder, x: str, weight: str, scale: str, *, name: str, product: str, quantization: Int8Plan
 ) -> str:
     """Write the product of x with an int8 matrix, as a quantization has it; return a float32 value.
 

@@ -28,7 +28,7 @@ import numpy as np
 from liteft.artifact import Fallback
 from liteft.form import ExportForm
 
-__all__ = ["WORDS", "Quantization", "Range"]
+__all__ = ["WORDS", "Int8Plan", "Range"]
 
 WORDS = "embeddings.word"
 _MOST: dict[int, int] = {8: 127, 7: 64}
@@ -58,7 +58,7 @@ class Range:
 
 
 @dataclass(frozen=True, slots=True)
-class Quantization:
+class Int8Plan:
     """What an int8 graph quantizes, and how.
 
     Attributes:
@@ -100,6 +100,6 @@ class Quantization:
         fallback = self.fallbacks.get(product)
         return "int8" if fallback is None or fallback == "8 bits" else fallback
 
-    def falling_back(self, product: str, fallback: Fallback) -> Quantization:
+    def falling_back(self, product: str, fallback: Fallback) -> Int8Plan:
         """Return the same with one more product in float, or WORDS in 8 bits."""
         return replace(self, fallbacks={**self.fallbacks, product: fallback})

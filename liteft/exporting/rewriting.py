@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from liteft.exporting.builder import GraphBuilder
 from liteft.exporting.precision import emit_int8_product, quantize_channels, to_half
-from liteft.exporting.quantization import Quantization
+from liteft.exporting.quantization import Int8Plan
 
 __all__ = ["find_products", "store_half", "store_int8"]
 
@@ -45,7 +45,7 @@ def store_half(model: onnx.ModelProto) -> int:
 
 def find_products(model: onnx.ModelProto, *, labels: int) -> dict[str, str]:
     """Return the products that `store_int8` can quantize: name -> the float value that they multiply."""
-    rewriter, constant = _Rewriter(model, labels, Quantization()), _constants(model)
+    rewriter, constant = _Rewriter(model, labels, Int8Plan()), _constants(model)
     return {
         _name_of(node): node.input[0]
         for node in model.graph.node
@@ -53,7 +53,7 @@ def find_products(model: onnx.ModelProto, *, labels: int) -> dict[str, str]:
     }
 
 
-def store_int8(model: onnx.ModelProto, *, labels: int, quantization: Quantization | None = None) -> int:
+def store_int8(model: onnx.ModelProto, *, labels: int, quantization: Int8Plan | None = None) -> int:
     """Quantize a model's products and tables, in place, and return how many products are int8.
 
     Args:
@@ -61,7 +61,7 @@ def store_int8(model: onnx.ModelProto, *, labels: int, quantization: Quantizatio
         labels: outputs of the classifier; a matrix of that many outputs stays in float.
         quantization: which products, by the names of `find_products`, and how; None for all, with a scale a row.
     """
-    rewriter = _Rewriter(model, labels, quantization or Quantization())
+    rewriter = _Rewriter(model, labels, quantization or Int8Plan())
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
         rewriter.builder.nodes.clear()
@@ -80,7 +80,7 @@ def store_int8(model: onnx.ModelProto, *, labels: int, quantization: Quantizatio
 class _Rewriter:
     """Turns single nodes into the nodes that take their place. A matrix used twice is quantized once."""
 
-    def __init__(self, model: onnx.ModelProto, labels: int, quantization: Quantization) -> None:
+    def __init__(self, model: onnx.ModelProto, labels: int, quantization: Int8Plan) -> None:
         self.builder = GraphBuilder()
         self._quantization = quantization
         self.constants: list[onnx.NodeProto] = []

@@ -1,4 +1,4 @@
-"""ONNX Runtime on graphs in memory, and what it makes of a file: for calibrating, blaming and counting."""
+"""ONNX Runtime on graphs in memory, and what it makes of a file: for calibration, sensitivity and counting."""
 
 from __future__ import annotations
 

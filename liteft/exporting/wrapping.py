@@ -25,7 +25,7 @@ from onnx import helper
 from liteft.encoder.operator import DOMAIN, KIND, Value, version_of, without_defaults
 from liteft.encoder.spec import EncoderSpec
 from liteft.exporting.builder import IR_VERSION
-from liteft.exporting.quantization import Quantization
+from liteft.exporting.quantization import Int8Plan
 from liteft.form import Precision
 
 __all__ = ["node_attributes", "wrap_model"]
@@ -38,7 +38,7 @@ _TEXT = (
 
 
 def wrap_model(
-    flat: onnx.ModelProto, spec: EncoderSpec, precision: Precision, quantization: Quantization | None = None
+    flat: onnx.ModelProto, spec: EncoderSpec, precision: Precision, quantization: Int8Plan | None = None
 ) -> onnx.ModelProto:
     """Return a built model as one node whose definition is a function in the file.
 
@@ -69,7 +69,7 @@ def wrap_model(
 
 
 def node_attributes(
-    inputs: list[str], spec: EncoderSpec, precision: Precision, quantization: Quantization | None = None
+    inputs: list[str], spec: EncoderSpec, precision: Precision, quantization: Int8Plan | None = None
 ) -> dict[str, Value]:
     """Return the attributes of the node that are written.
 
@@ -79,7 +79,7 @@ def node_attributes(
         precision: of its weights.
         quantization: in int8.
     """
-    quantization = quantization or Quantization()
+    quantization = quantization or Int8Plan()
     kept = " ".join(quantization.in_float) if precision == "int8" else ""
     values: dict[str, Value] = {
         "inputs": " ".join(inputs),

@@ -18,7 +18,7 @@ from liteft.encoder.modules import HEAD_PATTERN, in_head
 from liteft.errors import ModelError, first_line
 from liteft.finetuning.adapters import Adapter, adapter_of, parameter_count
 from liteft.finetuning.bases import resolve_base, weights_hash
-from liteft.finetuning.quantized import Quantization, require
+from liteft.finetuning.quantized import BaseQuantization, require
 from liteft.foreign.weights import refuse_adapter_alone
 from liteft.run import ADAPTER, BASE, read_base
 
@@ -123,7 +123,7 @@ def read_adapter(folder: Path) -> Adapter | None:
             base=base["base"],
             base_sha256=base["sha256"],
             base_bytes=base["bytes"],
-            quantization=bits and Quantization(bits, base["compute"]),
+            quantization=bits and BaseQuantization(bits, base["compute"]),
             rank=int(shape["r"]),
             alpha=float(shape["lora_alpha"]),
             dropout=float(shape["lora_dropout"]),

@@ -24,7 +24,7 @@ from liteft.config import TeacherRecipe
 from liteft.encoder.families import family_of
 from liteft.encoder.modules import HEAD_PATTERN, in_head
 from liteft.errors import ConfigError, Hint, leave_out, option
-from liteft.finetuning.quantized import Quantization, element_count, plain_weight, require, was_transposed
+from liteft.finetuning.quantized import BaseQuantization, element_count, plain_weight, require, was_transposed
 
 __all__ = [
     "Adapter",
@@ -56,7 +56,7 @@ class Adapter:
     base: str
     base_sha256: str
     base_bytes: int
-    quantization: Quantization | None
+    quantization: BaseQuantization | None
     rank: int
     alpha: float
     dropout: float
@@ -106,7 +106,8 @@ def asked_adapter(recipe: TeacherRecipe, *, bf16: bool) -> Adapter | None:
         base=str(folder.resolve()) if folder.is_dir() else recipe.base,
         base_sha256="",
         base_bytes=0,
-        quantization=recipe.base_quantization and Quantization(recipe.base_quantization, "bf16" if bf16 else "fp32"),
+        quantization=recipe.base_quantization
+        and BaseQuantization(recipe.base_quantization, "bf16" if bf16 else "fp32"),
         rank=rank,
         alpha=2.0 * rank if recipe.lora_alpha is None else recipe.lora_alpha,
         dropout=_DROPOUT if recipe.lora_dropout is None else recipe.lora_dropout,

@@ -20,7 +20,7 @@ from liteft.encoder.modules import in_head
 from liteft.errors import ModelError, first_line
 from liteft.finetuning.allocation import large_buffers_returned
 from liteft.finetuning.mean_pooled import MeanPooledClassifier, pooler_argument
-from liteft.finetuning.quantized import Quantization, loading_arguments, settle
+from liteft.finetuning.quantized import BaseQuantization, loading_arguments, settle
 from liteft.foreign import read_config_json
 from liteft.foreign.weights import (
     ADAPTER,
@@ -37,7 +37,7 @@ __all__ = ["load_pretrained", "plain_names", "quiet_transformers"]
 
 
 def load_pretrained(
-    base: Path, config: PretrainedConfig, *, labels: int, mean: bool, quantization: Quantization | None = None
+    base: Path, config: PretrainedConfig, *, labels: int, mean: bool, quantization: BaseQuantization | None = None
 ) -> nn.Module:
     """Return a classifier whose encoder has the weights of a base; its head is the base's own or random.
 

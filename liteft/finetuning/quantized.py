@@ -23,7 +23,16 @@ from liteft.encoder.modules import HEAD_PATTERN
 from liteft.errors import MissingExtraError
 from liteft.installation import install_hint
 
-__all__ = ["Bits", "Compute", "Quantization", "element_count", "loading_arguments", "plain_weight", "require", "settle"]
+__all__ = [
+    "BaseQuantization",
+    "Bits",
+    "Compute",
+    "element_count",
+    "loading_arguments",
+    "plain_weight",
+    "require",
+    "settle",
+]
 
 Bits = Literal["8bit", "4bit"]
 Compute = Literal["fp32", "bf16"]
@@ -31,7 +40,7 @@ _KINDS = ("Params4bit", "Int8Params")
 
 
 @dataclass(frozen=True, slots=True)
-class Quantization:
+class BaseQuantization:
     """How a base's linear layers are stored.
 
     Attributes:
@@ -52,7 +61,7 @@ def require(package: str, *, what: str) -> None:
         raise MissingExtraError(f"{what} needs {package}, which is not installed.", fix=fix)
 
 
-def loading_arguments(quantization: Quantization) -> dict[str, Any]:
+def loading_arguments(quantization: BaseQuantization) -> dict[str, Any]:
     """Return the arguments with which from_pretrained of transformers quantizes what it reads.
 
     Raises:

@@ -16,7 +16,7 @@ from liteft.artifact import MODEL, writing_artifact
 from liteft.data import Split
 from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.folder import manifest_fields, save_model, seal, write_companions
-from liteft.exporting.quantization import Quantization
+from liteft.exporting.quantization import Int8Plan
 from liteft.finetuning.model import TorchClassifier
 from liteft.form import ExportForm
 from liteft.report.subjects import find_subjects
@@ -82,7 +82,7 @@ def write_untrained(student: TorchClassifier, form: ExportForm, out: Path) -> No
         student.config.pad_token_id = student.tokenizer.pad_id
     form = replace(form, scheme=None, calibration=None, mixed=False, target=None)  # nothing is calibrated for it
     blueprint = Blueprint(student)
-    model = blueprint.model(form.precision, Quantization(form), flat=form.flat)
+    model = blueprint.model(form.precision, Int8Plan(form), flat=form.flat)
     with writing_artifact(out) as writer:
         save_model(model, writer.folder / MODEL)
         write_companions(student, writer.folder)

@@ -20,7 +20,7 @@ from liteft.distillation.fake_quantization import (
 from liteft.errors import ConfigError, RunError
 from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.precision import quantize_channels
-from liteft.exporting.quantization import Quantization, Range
+from liteft.exporting.quantization import Int8Plan, Range
 from liteft.exporting.tables import quantize_nibbles, unpack_nibbles
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier, load_classifier
@@ -84,7 +84,7 @@ def int8_logits(
     loaded: TorchClassifier, form: ExportForm, ranges: dict[str, Range], texts: list[str], run_graph: Any
 ) -> np.ndarray:
     """Logits of the int8 graph, a text at a time."""
-    quantization = Quantization(form, ranges)
+    quantization = Int8Plan(form, ranges)
     model = Blueprint(loaded).flat("int8", quantization)
     logits = []
     for text in texts:

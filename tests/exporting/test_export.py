@@ -30,7 +30,7 @@ from liteft.errors import (
     RunError,
     VerificationError,
 )
-from liteft.exporting import Limits, blueprint, builder, export, exporter, mending, sizes
+from liteft.exporting import Limits, blueprint, builder, export, exporter, recovery, sizes
 from liteft.finetuning.adapters import parameter_count
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import load_classifier
@@ -416,12 +416,12 @@ def test_a_model_too_large_for_float32_is_exported_without_a_float32_graph(
     assert {str(kind) for kind in matrices.values()} == {{"int8": "int8", "fp16": "float16"}[precision]}
 
 
-def test_what_is_to_blame_is_not_looked_for_where_no_float32_graph_fits(
+def test_sensitivity_is_not_measured_where_no_float32_graph_fits(
     learned: tuple[Path, Split], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, split = learned
     monkeypatch.setattr(sizes, "MOST_BYTES", 2 * parameter_count(load_classifier(folder).model))
-    monkeypatch.setattr(mending, "rank_products", lambda *_, **__: pytest.fail("it was looked for"))
+    monkeypatch.setattr(recovery, "rank_products", lambda *_, **__: pytest.fail("it was looked for"))
     with pytest.raises(VerificationError):
         export(folder, tmp_path / "out", verify=split, precision="int8", limits=Limits(logit_difference=1e-9))
 

@@ -13,7 +13,7 @@ from liteft.encoder.operator import ATTRIBUTES, VERSION, version_of, with_defaul
 from liteft.encoder.spec import POOLINGS
 from liteft.exporting.builder import GraphBuilder
 from liteft.exporting.graph import emit_classifier
-from liteft.exporting.quantization import Quantization
+from liteft.exporting.quantization import Int8Plan
 from liteft.exporting.weights import read_weights
 from liteft.finetuning.model import uses_type_ids
 from liteft.form import ExportForm
@@ -31,7 +31,7 @@ def test_a_graph_stores_the_weights_of_the_layout_in_its_order(
     loaded = workshop.loaded(family, pooling)
     loaded.settings = replace(loaded.settings, paired=uses_type_ids(loaded.config))
     weights = read_weights(loaded)
-    four, mixed = Quantization(ExportForm(embedding_bits=4)), Quantization(fallbacks=KEPT)  # type: ignore[arg-type]
+    four, mixed = Int8Plan(ExportForm(embedding_bits=4)), Int8Plan(fallbacks=KEPT)  # type: ignore[arg-type]
     quantization = {"4 bits": four, "mixed": mixed}.get(form)
     builder = GraphBuilder()
     precision: Any = form if form in ("fp32", "fp16") else "int8"

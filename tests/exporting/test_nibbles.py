@@ -15,7 +15,7 @@ from liteft.errors import ArtifactError, ConfigError, LiteftError, ModelError, V
 from liteft.exporting import Limits, export
 from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.builder import GraphBuilder
-from liteft.exporting.quantization import WORDS, Quantization
+from liteft.exporting.quantization import WORDS, Int8Plan
 from liteft.exporting.tables import Table, quantize_nibbles, unpack_nibbles
 from liteft.form import ExportForm
 from liteft.report.parameters import onnx_parameters
@@ -81,7 +81,7 @@ def test_native_and_onnxruntime_agree(native: Path, workshop: Any, tmp_path: Pat
 
 
 def test_the_operator_reads_them(native: Path, workshop: Any, batch: Batch) -> None:
-    model = Blueprint(workshop.loaded("bert")).model("int8", Quantization(ExportForm(embedding_bits=4)))
+    model = Blueprint(workshop.loaded("bert")).model("int8", Int8Plan(ExportForm(embedding_bits=4)))
     feed = batch("left", 6, 15, pad=0)
     ours, theirs = run(open_session(model, native), feed), run(open_session(model), feed)
     assert 0 < np.abs(ours - theirs).max() < 0.05
@@ -109,7 +109,7 @@ def test_their_weights_are_counted_two_a_byte(workshop: Any, tmp_path: Path) -> 
     assert found[0] == found[1]
 
 
-def test_where_they_are_to_blame_they_are_named_and_mixed_gives_them_8_bits(workshop: Any, tmp_path: Path) -> None:
+def test_where_they_lose_too_much_they_are_named_and_mixed_gives_them_8_bits(workshop: Any, tmp_path: Path) -> None:
     folder, split = workshop.learned("bert", count=200)
     strict = Limits(agreement=1.0, accuracy_drop=0.0)
     options: dict[str, Any] = {"precision": "int8", "embedding_bits": 4, "verify": split, "limits": strict}
@@ -124,7 +124,7 @@ def test_where_they_are_to_blame_they_are_named_and_mixed_gives_them_8_bits(work
 
 
 def test_a_position_table_of_bytes_is_refused(workshop: Any, tmp_path: Path) -> None:
-    model = Blueprint(workshop.loaded("bert")).model("int8", Quantization(ExportForm(embedding_bits=4)))
+    model = Blueprint(workshop.loaded("bert")).model("int8", Int8Plan(ExportForm(embedding_bits=4)))
     (tensor,) = (each for each in model.graph.initializer if each.name == "embeddings.position.weight")
     tensor.data_type = onnx.TensorProto.UINT8
     onnx.save(model, tmp_path / "model.onnx")

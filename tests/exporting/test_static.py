@@ -14,7 +14,7 @@ from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.builder import GraphBuilder
 from liteft.exporting.calibration import calibrate_ranges
 from liteft.exporting.precision import emit_linear, quantize_channels
-from liteft.exporting.quantization import Quantization, Range
+from liteft.exporting.quantization import Int8Plan, Range
 from liteft.exporting.weights import read_weights
 from liteft.exporting.wrapping import wrap_model
 from liteft.finetuning.model import TorchClassifier
@@ -25,12 +25,12 @@ FORMS = [("bert", "cls"), ("bert", "mean"), ("roberta", "cls"), ("distilbert", "
 INTEGER_PRODUCTS = ("MatMulInteger", "MatMulIntegerToFloat", "QLinearMatMul", "DynamicQuantizeMatMul")
 
 
-def static(loaded: TorchClassifier, **changes: Any) -> tuple[Blueprint, Quantization]:
+def static(loaded: TorchClassifier, **changes: Any) -> tuple[Blueprint, Int8Plan]:
     """Return the blueprint of a classifier, and a static quantization calibrated on random texts."""
     blueprint = Blueprint(loaded)
     encoded = loaded.tokenizer.encode(random_texts(60))
     ranges = calibrate_ranges(blueprint.flat("fp32"), blueprint.products, encoded, method="percentile")
-    return blueprint, Quantization(ExportForm(scheme="static", **changes), ranges)
+    return blueprint, Int8Plan(ExportForm(scheme="static", **changes), ranges)
 
 
 @pytest.mark.parametrize("flat", [True, False])
@@ -67,7 +67,7 @@ def test_what_a_static_product_computes_is_written_down(run_graph: Any) -> None:
 
     builder = GraphBuilder()
     rows = builder.op("Gather", builder.weight("table", table), "input_ids", name="rows")
-    quantization = Quantization(ExportForm(scheme="static"), {"layer": values})
+    quantization = Int8Plan(ExportForm(scheme="static"), {"layer": values})
     product = emit_linear(
         builder,
         rows,
@@ -136,7 +136,7 @@ def test_static_int8_is_close_to_float(
 @pytest.mark.parametrize("scheme", ["per_row", "static"])
 def test_products_of_7_bit_weights_fit_into_16_bits_in_pairs(scheme: Any, workshop: Any) -> None:
     blueprint, quantization = static(workshop.loaded("bert"), weight_bits=7)
-    quantization = Quantization(ExportForm(scheme=scheme, weight_bits=7), quantization.ranges)
+    quantization = Int8Plan(ExportForm(scheme=scheme, weight_bits=7), quantization.ranges)
     matrices = {
         tensor.name: onnx.numpy_helper.to_array(tensor).astype(np.int64)
         for tensor in blueprint.flat("int8", quantization).graph.initializer

@@ -12,7 +12,7 @@ import torch
 
 from liteft.errors import ModelError
 from liteft.exporting.calibration import calibrate_ranges
-from liteft.exporting.quantization import Quantization
+from liteft.exporting.quantization import Int8Plan
 from liteft.exporting.rewriting import find_products, store_half, store_int8
 from liteft.exporting.traced import trace_model
 from liteft.finetuning.model import TorchClassifier
@@ -101,7 +101,7 @@ def test_a_traced_graph_is_made_static_as_a_built_one(
     products = find_products(traced, labels=LABELS)
     encoded = gpt2.tokenizer.encode(random_texts(60))
     ranges = calibrate_ranges(traced, products, encoded, method="percentile")
-    quantization = Quantization(ExportForm(scheme="static"), ranges).falling_back(next(iter(products)), "weight_only")
+    quantization = Int8Plan(ExportForm(scheme="static"), ranges).falling_back(next(iter(products)), "weight_only")
     assert store_int8(copied, labels=LABELS, quantization=quantization) == len(products) - 1
     onnx.checker.check_model(copied, full_check=True)
     kinds = Counter(node.op_type for node in optimized(copied).graph.node)
@@ -149,7 +149,7 @@ def test_products_of_constants_are_not_waited_for_among_the_integer_products(
     assert len(products) == 13  # six a layer and the pooler's; of relative positions two a layer more are folded
     ranges = calibrate_ranges(graph, products, loaded.tokenizer.encode(random_texts(60)), method="percentile")
     copied = onnx.ModelProto.FromString(graph.SerializeToString())
-    count = store_int8(copied, labels=LABELS, quantization=Quantization(ExportForm(scheme=scheme), ranges))
+    count = store_int8(copied, labels=LABELS, quantization=Int8Plan(ExportForm(scheme=scheme), ranges))
     kinds = Counter(node.op_type for node in optimized(copied).graph.node)
     assert count == len(products) == kinds["MatMulIntegerToFloat"] + kinds["MatMulInteger"]
     exact = run_graph(graph, feed)

@@ -28,7 +28,7 @@ from liteft.finetuning.base import create_classifier
 from liteft.finetuning.bases import weights_bytes, weights_hash
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import load_classifier, merged_classifier
-from liteft.finetuning.quantized import Quantization
+from liteft.finetuning.quantized import BaseQuantization
 from liteft.installation import install_hint
 from liteft.run import Run, model_weights_sha256
 from tests.finetuning.conftest import QUICK
@@ -51,7 +51,7 @@ FORMS = [
 
 def adapter_on(base: Path, bits: Any = None, **changes: Any) -> Adapter:
     shape: dict[str, Any] = {"rank": 4, "alpha": 8.0, "dropout": 0.0, **changes}
-    quantization = None if bits is None else Quantization(bits, "fp32")
+    quantization = None if bits is None else BaseQuantization(bits, "fp32")
     return Adapter(str(base), str(weights_hash(base)), weights_bytes(base), quantization, **shape)
 
 
@@ -295,7 +295,7 @@ def test_quantization_alone_means_rank_16_and_twice_that_for_alpha() -> None:
     adapter = asked_adapter(TeacherRecipe(base="minilm", base_quantization="8bit"), bf16=True)
     assert adapter is not None
     assert (adapter.rank, adapter.alpha, adapter.dropout) == (16, 32.0, 0.05)
-    assert adapter.quantization == Quantization("8bit", "bf16")
+    assert adapter.quantization == BaseQuantization("8bit", "bf16")
     assert asked_adapter(TeacherRecipe(base="minilm"), bf16=False) is None
 
 

@@ -15,7 +15,7 @@ pytest.importorskip("onnxruntime", reason="the operator is ONNX Runtime's")
 
 from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.calibration import calibrate_ranges
-from liteft.exporting.quantization import Quantization
+from liteft.exporting.quantization import Int8Plan
 from liteft.form import ExportForm
 from tests.exporting.conftest import Workshop, random_texts
 from tests.native.sessions import Feed, open_session, read_counters, run
@@ -24,13 +24,13 @@ FORMS = [("bert", "cls"), ("bert", "mean"), ("electra-projected", "cls")]
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def prepared(workshop: Workshop, family: str, pooling: str) -> tuple[Blueprint, Quantization, int]:
+def prepared(workshop: Workshop, family: str, pooling: str) -> tuple[Blueprint, Int8Plan, int]:
     """Return a blueprint, its static quantization, and the padding id."""
     loaded = workshop.loaded(family, pooling)
     blueprint = Blueprint(loaded)
     encoded = loaded.tokenizer.encode(random_texts(60))
     ranges = calibrate_ranges(blueprint.flat("fp32"), blueprint.products, encoded, method="percentile")
-    return blueprint, Quantization(ExportForm(scheme="static"), ranges), int(loaded.config.pad_token_id)
+    return blueprint, Int8Plan(ExportForm(scheme="static"), ranges), int(loaded.config.pad_token_id)
 
 
 @pytest.mark.parametrize("form", ["weight_only", "float"])
@@ -41,10 +41,10 @@ def test_each_product_in_float_says_what_the_portable_graph_says(
     blueprint, _, pad = prepared(workshop, family, pooling)
     feed = batch("right", 6, 19, pad=pad)
     coarse = run(open_session(blueprint.model("int8"), file), feed)
-    everything = Quantization()
+    everything = Int8Plan()
     for product in blueprint.products:
         everything = everything.falling_back(product, form)
-        model = blueprint.model("int8", Quantization().falling_back(product, form))
+        model = blueprint.model("int8", Int8Plan().falling_back(product, form))
         native, portable = run(open_session(model, file), feed), run(open_session(model), feed)
         np.testing.assert_allclose(native, portable, atol=0.02, err_msg=product)
         assert not np.array_equal(native, coarse), product
@@ -68,7 +68,7 @@ def test_a_static_file_is_computed_natively_close_to_float_and_to_the_portable_g
     """The engine has a scale for each row instead: it is no further from float than half as far again as the portable
     graph, whose scales are those of whole tensors, and the two are within a fifth of the logits' spread."""
     blueprint, quantization, pad = prepared(workshop, family, pooling)
-    model = blueprint.model("int8", Quantization(ExportForm(scheme="static", weight_bits=bits), quantization.ranges))
+    model = blueprint.model("int8", Int8Plan(ExportForm(scheme="static", weight_bits=bits), quantization.ranges))
     feed = batch("right", 40, 30, pad=pad)
     before = read_counters(library)
     native = run(open_session(model, file), feed)

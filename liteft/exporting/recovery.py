@@ -9,25 +9,25 @@ import numpy as np
 
 from liteft.artifact import ArtifactWriter, graph_file
 from liteft.errors import option
-from liteft.exporting.blame import Effect, rank_products
 from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.disagreement import Disagreement
 from liteft.exporting.edge import OPERATORS, write_operators
 from liteft.exporting.folder import manifest_fields, save_model, seal
-from liteft.exporting.quantization import Quantization
+from liteft.exporting.quantization import Int8Plan
+from liteft.exporting.sensitivity import Effect, rank_products
 from liteft.exporting.trimmed import Trimmed
 from liteft.exporting.verify import Gate
 from liteft.finetuning.model import TorchClassifier
 from liteft.form import ExportForm
 from liteft.run import Run
 
-__all__ = ["Attempt", "recover_precision"]
+__all__ = ["ExportAttempt", "recover_precision"]
 
-_BLAME_TEXTS = 512
+_SENSITIVITY_TEXTS = 512
 _NAMED = 5
 
 
-class Attempt:
+class ExportAttempt:
     """Writes graphs of one classifier into a folder, one after the other, each in the place of the last.
 
     Args:
@@ -60,7 +60,7 @@ class Attempt:
         self._fields: dict[str, Any] = {}
         self.model_bytes = 0
 
-    def check(self, quantization: Quantization) -> dict[str, Any]:
+    def check(self, quantization: Int8Plan) -> dict[str, Any]:
         """Write a graph and return what the gate measured.
 
         Raises:
@@ -96,17 +96,17 @@ class Attempt:
         fields = {"verification": verification, "measured": measured or {}}
         seal(self._writer, self._fields | fields, self._title, trust=trust)
 
-    def blame(self, quantization: Quantization, progress: Callable[[str], None] | None) -> list[Effect]:
+    def sensitivity(self, quantization: Int8Plan, progress: Callable[[str], None] | None) -> list[Effect]:
         """Return the effect of each product of the last graph, the worst first, on some of the gate's texts."""
         split = self.gates[-1].split
-        if len(split) > _BLAME_TEXTS:
-            split = split.take(np.linspace(0, len(split) - 1, _BLAME_TEXTS).round().astype(np.int64))
+        if len(split) > _SENSITIVITY_TEXTS:
+            split = split.take(np.linspace(0, len(split) - 1, _SENSITIVITY_TEXTS).round().astype(np.int64))
         encoded = self.loaded.tokenizer.encode(split.texts, split.pairs)
         return rank_products(self.blueprint, quantization, encoded, self.loaded.settings.task, progress=progress)
 
 
 def recover_precision(
-    attempt: Attempt, quantization: Quantization, *, progress: Callable[[str], None] | None = None
+    attempt: ExportAttempt, quantization: Int8Plan, *, progress: Callable[[str], None] | None = None
 ) -> dict[str, Any]:
     """Return what the gate measured of the first graph that passes.
 
@@ -122,7 +122,7 @@ def recover_precision(
         VerificationError: no graph passes. Of int8 it names the products with the worst effects.
     """
     effects: list[Effect] | None = None
-    cured: list[Effect] = []
+    fallbacks: list[Effect] = []
     first_bytes = 0
     while True:
         try:
@@ -132,24 +132,24 @@ def recover_precision(
             if attempt.form.precision != "int8" or not attempt.blueprint.fits_as_float:
                 raise
             if effects is None:
-                effects, first_bytes = attempt.blame(quantization, progress), attempt.model_bytes
-            if not attempt.form.mixed or len(cured) == len(effects):
-                raise _blaming(error, effects, attempt.form, tried=len(cured)) from None
-            worst = effects[len(cured)]
-            cured.append(worst)
-            quantization = quantization.falling_back(worst.product, worst.cure)
+                effects, first_bytes = attempt.sensitivity(quantization, progress), attempt.model_bytes
+            if not attempt.form.mixed or len(fallbacks) == len(effects):
+                raise _with_sensitivity(error, effects, attempt.form, tried=len(fallbacks)) from None
+            worst = effects[len(fallbacks)]
+            fallbacks.append(worst)
+            quantization = quantization.falling_back(worst.product, worst.fallback)
             if progress is not None:
-                where = "in 8 bits" if worst.cure == "8 bits" else "in float"
+                where = "in 8 bits" if worst.fallback == "8 bits" else "in float"
                 progress(f"int8 is beyond its limits; {where} from now on: {worst.product} ({worst.words})")
-    if not cured:
+    if not fallbacks:
         return checked
     more = attempt.model_bytes - first_bytes
     if progress is not None:
-        progress(f"{len(cured)} of {len(effects or ())} products are mended, for {more / 1e6:+.2f} MB")
-    return checked | {"mixed": {"products": {each.product: each.cure for each in cured}, "bytes": more}}
+        progress(f"{len(fallbacks)} of {len(effects or ())} products fall back, for {more / 1e6:+.2f} MB")
+    return checked | {"mixed": {"products": {each.product: each.fallback for each in fallbacks}, "bytes": more}}
 
 
-def _blaming(error: Disagreement, effects: list[Effect], form: ExportForm, *, tried: int) -> Disagreement:
+def _with_sensitivity(error: Disagreement, effects: list[Effect], form: ExportForm, *, tried: int) -> Disagreement:
     """Return the error with the products of the worst effects, and what to do about them."""
     named = {
         f"most sensitive, {rank}": f"{effect.product}: {effect.words}"

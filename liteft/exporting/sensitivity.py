@@ -1,13 +1,13 @@
-"""Which products an int8 graph has to thank for what it loses.
+"""How sensitive an int8 graph is to each of its products.
 
 Each product is quantized alone, everything else in float, embeddings too (and word embeddings of 4 bits alone, as if
-they were a product), and the graph runs on real texts. What its answers then differ by is that product's own effect:
+they were a product), and the graph runs on real texts. How far its answers then differ is that product's own effect:
 the Kullback-Leibler divergence of their probabilities from the float graph's. The other way round, all but one
-quantized, would say what is gained by mending that one, which is nothing as long as a second is broken; so nobody would
-be named where several are to blame.
+quantized, would say what is gained by taking that one back to float, which is nothing as long as a second is broken; so
+none would be named where several are at fault.
 
-A product is measured with its weights alone in int8, too: where that costs next to nothing, its activations are to
-blame, and the cheap cure, int8 weights multiplied in float, is enough.
+A product is also measured with its weights alone in int8: where that costs next to nothing, its activations are what is
+sensitive, and the cheap fallback, int8 weights multiplied in float, is enough.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from dataclasses import dataclass, replace
 from liteft.artifact import Fallback
 from liteft.encoded import Encoded
 from liteft.exporting.blueprint import Blueprint
-from liteft.exporting.quantization import WORDS, Quantization
+from liteft.exporting.quantization import WORDS, Int8Plan
 from liteft.exporting.sessions import run_logits
 from liteft.tasks import Task
 
 __all__ = ["Effect", "rank_products"]
 
-_CURED = 0.1  # of the divergence may be left for the weights alone to be innocent
+_WEIGHTS_ONLY = 0.1  # share of the divergence that the weights alone may cause where keeping them in int8 is enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +35,29 @@ class Effect:
         product: its name; WORDS for word embeddings of 4 bits.
         divergence: mean over texts, in nats.
         changed: share of texts that get another label.
-        cure: what would take it away: "weight_only" or "float"; of WORDS "8 bits".
-        bytes_added: what the file grows by for the cure.
+        fallback: what would take it away: "weight_only" or "float"; of WORDS "8 bits".
+        bytes_added: what the file grows by for the fallback.
     """
 
     product: str
     divergence: float
     changed: float
-    cure: Fallback
+    fallback: Fallback
     bytes_added: int
 
     @property
     def words(self) -> str:
         """The effect in words."""
-        cures = {"weight_only": "int8 weights and a float product", "float": "float weights", "8 bits": "8 bits"}
+        fallbacks = {"weight_only": "int8 weights and a float product", "float": "float weights", "8 bits": "8 bits"}
         return (
             f"divergence {self.divergence:.2g}, other labels on {self.changed:.1%}; "
-            f"cure: {cures[self.cure]}, {self.bytes_added / 1e6:+.2f} MB"
+            f"fallback: {fallbacks[self.fallback]}, {self.bytes_added / 1e6:+.2f} MB"
         )
 
 
 def rank_products(
     blueprint: Blueprint,
-    quantization: Quantization,
+    quantization: Int8Plan,
     encoded: Encoded,
     task: Task,
     *,
@@ -67,7 +67,7 @@ def rank_products(
 
     Args:
         blueprint: makes the graphs.
-        quantization: of the graph to blame.
+        quantization: of the graph to measure.
         encoded: texts to run; some hundred are enough.
         task: how labels are chosen.
         progress: called with a line of text now and then.
@@ -90,8 +90,8 @@ def rank_products(
             effects.append(Effect(name, apart, changed, "8 bits", coarse.ByteSize() - graph.ByteSize()))
             continue
         weights_alone = run_logits(blueprint.flat("int8", alone.falling_back(name, "weight_only")), encoded)
-        cured = task.divergence(reference, weights_alone) <= _CURED * apart
+        enough = task.divergence(reference, weights_alone) <= _WEIGHTS_ONLY * apart
         effects.append(
-            Effect(name, apart, changed, *(("weight_only", 0) if cured else ("float", size - graph.ByteSize())))
+            Effect(name, apart, changed, *(("weight_only", 0) if enough else ("float", size - graph.ByteSize())))
         )
     return sorted(effects, key=lambda effect: -effect.divergence)

@@ -15,9 +15,9 @@ from liteft.artifact import Artifact, read_artifact
 from liteft.data import Split
 from liteft.errors import DataError, VerificationError
 from liteft.exporting import Limits, blueprint, export
-from liteft.exporting.blame import rank_products
 from liteft.exporting.blueprint import Blueprint
-from liteft.exporting.quantization import Quantization
+from liteft.exporting.quantization import Int8Plan
+from liteft.exporting.sensitivity import rank_products
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import load_classifier, save_classifier
 from liteft.runtime import load
@@ -67,9 +67,9 @@ def planted(workshop: Any, kind: str) -> tuple[Path, Split]:
 
 @pytest.fixture(scope="module", params=["weights", "activations"])
 def bad(request: pytest.FixtureRequest, workshop: Any) -> tuple[Path, Split, str]:
-    """A model, its texts, and the form that cures it."""
-    cure = "float" if request.param == "weights" else "weight_only"
-    return *planted(workshop, request.param), cure
+    """A model, its texts, and the fallback that it needs."""
+    fallback = "float" if request.param == "weights" else "weight_only"
+    return *planted(workshop, request.param), fallback
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -113,16 +113,16 @@ def test_a_channel_that_int8_alone_has_100_times_too_large_is_caught_and_named(
 def test_mixed_keeps_the_bad_layer_in_float_and_says_what_it_costs(
     scheme: Any, bad: tuple[Path, Split, str], tmp_path: Path
 ) -> None:
-    folder, split, cure = bad
+    folder, split, fallback = bad
     lines: list[str] = []
     options: dict[str, Any] = {"precision": "int8", "scheme": scheme, "verify": split, "limits": LIMITS}
     artifact = export(folder, tmp_path / "out", mixed=True, progress=lines.append, **options)
     manifest = artifact.manifest
-    assert manifest.fallbacks == {GUILTY: cure}
+    assert manifest.fallbacks == {GUILTY: fallback}
     told = manifest.verification["mixed"]
-    assert told["products"] == {GUILTY: cure}
+    assert told["products"] == {GUILTY: fallback}
     matrix = 64 * 64
-    if cure == "float":
+    if fallback == "float":
         assert 2.5 * matrix < told["bytes"] < 3 * matrix  # the scales go, and some nodes
     else:
         assert -2000 < told["bytes"] < 200
@@ -138,13 +138,13 @@ def test_mixed_keeps_the_bad_layer_in_float_and_says_what_it_costs(
 def test_the_native_engine_runs_a_mixed_file_like_onnxruntime(
     scheme: Any, bad: tuple[Path, Split, str], tmp_path: Path
 ) -> None:
-    folder, split, cure = bad
+    folder, split, fallback = bad
     artifact = export(
         folder, tmp_path / "out", precision="int8", scheme=scheme, mixed=True, verify=split, limits=LIMITS
     )
     stored = read_classifier(artifact.model_path)
     assert stored.float_products == {GUILTY}
-    assert stored.weights[f"{GUILTY}.weight"].dtype == (np.float32 if cure == "float" else np.int8)
+    assert stored.weights[f"{GUILTY}.weight"].dtype == (np.float32 if fallback == "float" else np.int8)
     exact = predict_logits(load_classifier(folder), split.texts)
     spread = (exact - exact.mean(axis=0)).std()
     found = {backend: logits(artifact, backend, split.texts) for backend in ("native", "onnxruntime")}
@@ -180,18 +180,18 @@ def test_effects_are_ranked_and_measured_against_the_float_graph(workshop: Any) 
     folder, split = planted(workshop, "weights")
     loaded = load_classifier(folder)
     graphs = Blueprint(loaded)
-    effects = rank_products(graphs, Quantization(), loaded.tokenizer.encode(split.texts), SINGLE_LABEL)
+    effects = rank_products(graphs, Int8Plan(), loaded.tokenizer.encode(split.texts), SINGLE_LABEL)
     assert {effect.product for effect in effects} == set(graphs.products)
     sizes = [effect.divergence for effect in effects]
     assert sizes == sorted(sizes, reverse=True)
-    assert (effects[0].product, effects[0].cure) == (GUILTY, "float")
+    assert (effects[0].product, effects[0].fallback) == (GUILTY, "float")
     assert effects[0].divergence > 10 * effects[1].divergence
     assert effects[0].changed > 0.05
 
 
-def test_a_product_kept_in_float_is_not_blamed_again(workshop: Any) -> None:
+def test_a_product_kept_in_float_is_not_ranked_again(workshop: Any) -> None:
     loaded = workshop.loaded("bert", "mean")
-    quantization = Quantization().falling_back(GUILTY, "float")
+    quantization = Int8Plan().falling_back(GUILTY, "float")
     encoded = loaded.tokenizer.encode(random_texts(20))
     effects = rank_products(Blueprint(loaded), quantization, encoded, MULTI_LABEL)
     assert GUILTY not in {effect.product for effect in effects}
