@@ -1,10 +1,10 @@
-"""Peak memory of fine-tuning a decoder whole, with an adapter, and with an adapter on its base in 8 and 4 bits.
+"""Peak memory of fine-tuning a decoder: all weights, an adapter, an adapter on an 8-bit or 4-bit base.
 
     python bench/adapter_memory.py --layers 16 --width 1024
 
-The base is a GPT-2 of that size with random weights: what it knows changes no size. Each way takes two steps of 8 texts
-of the bundled corpus, cut to 64 tokens, in a process of its own, whose peak memory (VmHWM) is read at its end, and says
-how large its run's model folder and checkpoints were.
+The base is a GPT-2 of that size with random weights: what it knows changes no size. Each way takes two steps of 8
+texts of the bundled corpus, truncated to 64 tokens, in a process of its own, whose peak memory (VmHWM) is read at its
+end, and says how large its run's model folder and checkpoints were.
 """
 
 from __future__ import annotations

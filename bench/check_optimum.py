@@ -1,4 +1,4 @@
-"""Do artifacts load in optimum, and do they say the same there?
+"""Do artifacts load in optimum, and do they predict the same there?
 
 optimum-onnx 0.1.0 needs transformers below 4.58, LiteFT transformers 5: they cannot share an environment.
 So this script runs twice. Started by you, it asks LiteFT for the logits of some texts, makes a virtual

@@ -6,7 +6,7 @@
 The same MiniLM-L6 classifier is exported by each checkout's own code and runs in a process of its own, which stays up
 for all rounds. Within a round both take turns, and who is first changes from round to round, so a slow moment of the
 machine hits both. A row holds the median of the rounds' ratios, after over before, with the middle half of them: a
-difference that lies inside it is none. The logits of both are compared as well, and say whether a change of speed is
+difference inside it does not count. The logits of both are compared as well, and say whether a change of speed is
 one of results too.
 
 A checkout is a folder with liteft/ in it; its native library is the one that --before-library and --after-library name,

@@ -1,4 +1,4 @@
-"""What one short text waits for beside threads that send batches, and what it costs them.
+"""How long one short text waits beside threads that send batches, and what it costs them.
 
     liteft demo --out demo-run
     python bench/fairness.py demo-run/artifact --out bench/results/fairness.json

@@ -1,4 +1,4 @@
-"""Spoil artifacts in many ways, load each in a process apart, and count what comes of it.
+"""Corrupt artifacts in many ways, load each in a separate process, and count the outcomes.
 
 Every artifact is loaded and asked for a few odd texts. It may be refused with an error of LiteFT's or give
 predictions. Whatever else happens is a fault: another exception, a signal, more than 5 s of processor time, more than

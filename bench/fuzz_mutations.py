@@ -1,4 +1,4 @@
-"""Ways to spoil an artifact: JSON and messages by their structure, graphs by their meaning, and bytes.
+"""Ways to corrupt an artifact: JSON and messages by their structure, graphs by their meaning, and bytes.
 
 Every way takes a random generator and content and returns content; the same generator makes the same.
 """

@@ -1,4 +1,4 @@
-"""A process that loads artifacts whose names come on stdin and says what came of each, until it dies of one.
+"""A process that loads artifacts whose names come on stdin and reports the outcome of each, until one of them kills it.
 
 usage: fuzz_worker.py BACKEND    (native, onnxruntime, inspect)
 """

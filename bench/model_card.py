@@ -1,7 +1,7 @@
 """The card of a measured model, and the table of all of them, written from results.json and from nothing else.
 
 A card written by hand drifts from its numbers. Here every sentence with a number in it is a function of the stored
-results, and tests/test_models.py holds that each card in the repository is what this module makes of its results.json.
+results, and tests/test_models.py checks that each card in the repository is what this module makes of its results.json.
 
 Judgements are made by rule, too: a difference counts where its interval excludes zero, and where it does not, the card
 says that nothing was shown. It never says that there is nothing.

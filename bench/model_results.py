@@ -1,11 +1,11 @@
-"""What did the runs of a model folder come to? models/NAME/results.json and card.md, out of finished runs.
+"""What are the results of a model folder's runs? models/NAME/results.json and card.md, out of finished runs.
 
 Nothing is trained here. The runs are those of the folder's recipe:
 
     liteft distill --recipe models/trec/recipe.toml --data ../shared/data/trec --out runs/trec
     python bench/model_results.py trec --runs runs
 
-The runs' own numbers are taken as they stand in their run.json. Two comparisons are measured anew: teacher, student,
+The runs' own numbers are taken as they stand in their run.json. Two comparisons are measured again: teacher, student,
 control and artifact side by side on the test split, with size and speed; and the artifact against the very model that
 it was written from, which says what the export cost on texts that its gate never saw.
 

@@ -1,4 +1,4 @@
-"""LiteFT beside its peers: texts a second on the same weights, the same texts, in one run.
+"""LiteFT beside its peers: texts per second on the same weights, the same texts, in one run.
 
     make bench-setup
     .bench/bin/python bench/peers.py
@@ -7,7 +7,7 @@ Every engine gets the same classifier (MiniLM-L6, two labels), converted by its 
 the same cores. All take turns, cell by cell and round by round, so that a noisy moment of the machine hits all; a cell
 is the median of its rounds, after a pass that is not timed. Texts come in arrival order or sorted by length, in batches
 of 1, 8, 32 and 128, with tokenization in the clock or before it; on two threads, on one, and as two calls at a time of
-a thread each. Who does not agree with torch is not timed, and the result says so.
+a thread each. An engine that does not agree with torch is not timed, and the result says so.
 
 The result holds LiteFT over the best peer, at its best order, batch and threads, and the share that LiteFT's engine
 reaches of the machine's own rate of int8 operations, measured in turn with it. Rounds become fewer, though never below

@@ -1,10 +1,10 @@
-"""Students as small as they go: trimmed vocabulary, word embeddings of 4 bits, int8; size, accuracy, teacher.
+"""Students as small as they go: trimmed vocabulary, 4-bit word embeddings, int8; size, accuracy, teacher.
 
     liteft distill --recipe models/sst2/recipe.toml --data DATA/sst2 --out RUNS/sst2
     python bench/small_models.py --runs RUNS --data DATA sst2:12000 trec:12000 clinc150:12000 sst2-2x384:8000
 
 A model is a folder of RUNS whose name begins with its data set's, and the pieces that its vocabulary may keep. Its
-students, one a seed, are exported and verified on validation; teacher and artifacts answer the test split, the
+students, one per seed, are exported and verified on validation; teacher and artifacts answer the test split, the
 artifacts through ``liteft.load`` in the native engine. Nothing is trained here.
 """
 

@@ -2,7 +2,7 @@
 
     python bench/vocabulary.py RUN --data DATA --pieces 8000 12000 --out bench/results/vocabulary_SET.json
 
-Nothing is trained: the run's model keeps the rows of the pieces that its training texts use, is exported in int8
+Nothing is trained: the run's model keeps the embeddings of the tokens that its training texts use, is exported in int8
 and verified, and every split is scored in torch with the whole vocabulary and with the part.
 """
 

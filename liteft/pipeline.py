@@ -90,7 +90,7 @@ def distill(
     """Distil a teacher into small students, export the first, and return everything that was made.
 
     The same as the command ``liteft distill``. In OUT lie teacher (where a base was fine-tuned), student,
-    student-control, student-seed1 and so on, and artifact. The same call again goes on where it stopped, or returns
+    student-control, student-seed1 and so on, and artifact. Repeating the call resumes where it stopped, or returns
     what is finished.
 
     Args:

@@ -69,11 +69,11 @@ def liteft(
 ) -> None:
     """From labelled text to a small, verified, fast ONNX classifier.
 
-    The whole way: liteft distill --data DATA --teacher BASE --size 3x384 --out FOLDER
+    End to end: liteft distill --data DATA --teacher BASE --size 3x384 --out FOLDER
 
-    The other commands take one step each. Results go to stdout, progress to stderr.
+        The other commands take one step each. Results go to stdout, progress to stderr.
 
-    The same command run again goes on where it stopped.
+        Repeating a command resumes where it stopped.
     """
     if context.invoked_subcommand is None:
         with contextlib.redirect_stdout(sys.stderr):  # where there is rich, getting the help prints it

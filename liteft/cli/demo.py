@@ -12,7 +12,7 @@ EXAMPLES = ("liteft demo", "liteft demo --out demo-run --json")
 
 @groups.flat
 def demo(*, out: o.Out = "demo-run", overwrite: o.Overwrite = False, output: groups.Output) -> None:
-    """Go the whole way on bundled data, in minutes: teacher, student, control, int8 artifact, comparison."""
+    """Run end to end on bundled data, in minutes: teacher, student, control, int8 artifact, comparison."""
     from liteft.demo import run_demo
 
     console = output.console()

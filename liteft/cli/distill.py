@@ -41,7 +41,7 @@ def distill(
     """Distil a student and export it: teacher, student and verified artifact, in one folder.
 
     --epochs, --learning-rate and --batch-size are the student's; the teacher's are --set teacher.epochs=3 and so on.
-    --training-precision, --optimizer, --seed and --threads hold for both. The same command again goes on where it
+    --training-precision, --optimizer, --seed and --threads hold for both. Repeating the command resumes where it
     stopped. For the best size within a budget see liteft search.
     """
     from liteft.cli.settings import load_data, resolve, said_of_model, teacher_of

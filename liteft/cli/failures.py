@@ -37,9 +37,8 @@ def run_command(app: typer.Typer, arguments: list[str]) -> int:
     """Run ``app`` with arguments and return the exit status."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(
-                errors="backslashreplace"
-            )  # a label that the terminal cannot show must not end the command
+            # a label that the terminal cannot show must not end the command
+            stream.reconfigure(errors="backslashreplace")
     try:
         with ending_like_interrupts():
             return _run(app, arguments)
@@ -114,7 +113,7 @@ def _interrupted_text(error: KeyboardInterrupt, arguments: list[str]) -> str:
     how = f"ended by {error}" if isinstance(error, Ended) else "interrupted"
     resumed = arguments[:1] and arguments[0] in _RESUMED
     resumed = resumed or any(argument.split("=")[0] == "--input" for argument in arguments)
-    goes_on, anew = "the same command goes on where it stopped", "nothing half done stays; the same command begins anew"
+    goes_on, anew = "the same command resumes where it stopped", "nothing half done stays; the same command starts over"
     then = goes_on if resumed else anew
     return str(LiteftError(f"{how}; {then}.", fix=shlex.join(["liteft", *arguments])))
 

@@ -35,11 +35,11 @@ def search(
     settings: groups.Settings,
     output: groups.Output,
 ) -> None:
-    """Search the best student within a budget: layers, width, vocabulary and precision, the cheapest first.
+    """Search for the best student within a budget: layers, width, vocabulary and precision, the cheapest first.
 
     At least one of --max-mb, --max-ms and --max-drop; --size narrows the search down to one shape. Other flags are
-    those of liteft distill. The same command again goes on where it stopped; with another budget, what was trained and
-    measured is used again. Exit status 1 if nothing is within the budget.
+    those of liteft distill. Repeating the command resumes where it stopped; with another budget, what was trained and
+    measured is reused. Exit status 1 if nothing is within the budget.
     """
     from liteft.cli.settings import load_data, resolve, said_of_model, teacher_of
     from liteft.config import require_budget

@@ -3,7 +3,7 @@
 Stage 1, where ``matching_epochs`` asks for it, matches hidden states or attention relations alone and ends with
 its last weights. Stage 2 learns the logits and ends with the weights that were best on validation. Each learning
 rate of a search starts stage 2 from the same weights; the best on validation is kept. Finished candidates lie beside
-the checkpoints, so a search that is killed goes on where it stopped. A last stage, where ``quantized_epochs`` asks for
+the checkpoints, so a killed search resumes where it stopped. A last stage, where ``quantized_epochs`` asks for
 it, goes on from there with the rounding of the int8 graph in the model, and ends with what is best on validation in
 int8.
 """

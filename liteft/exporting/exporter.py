@@ -300,7 +300,7 @@ def _check_positions(loaded: TorchClassifier, positions: int | None) -> None:
 
 
 def _check_nibbles(loaded: TorchClassifier, reason: str | None) -> None:
-    """Refuse embeddings of 4 bits where they cannot be stored."""
+    """Refuse 4-bit embeddings if they cannot be stored."""
     width = getattr(loaded.config, "embedding_size", loaded.config.hidden_size)
     why = f"the graph is traced: {reason}" if reason is not None else f"their width {width} is odd" if width % 2 else ""
     if why:

@@ -1,7 +1,7 @@
 """An encoder classifier as an ONNX graph, written from its weights.
 
 Tracing a 6-layer BERT gives about 300 nodes, half of them arithmetic on shapes, and ONNX Runtime recognises
-little of it. Here every node is one that somebody wanted: LayerNormalization and Gelu as one node each,
+little of it. Here every node is there on purpose: LayerNormalization and Gelu as one node each,
 queries, keys and values in one product, reshapes as [0, 0, n], which leave both dynamic axes alone and keep
 shapes known, so that ONNX Runtime fuses residual, bias and LayerNormalization into one kernel.
 

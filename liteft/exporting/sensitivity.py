@@ -1,6 +1,6 @@
 """How sensitive an int8 graph is to each of its products.
 
-Each product is quantized alone, everything else in float, embeddings too (and word embeddings of 4 bits alone, as if
+Each product is quantized alone, everything else in float, embeddings too (and 4-bit word embeddings alone, as if
 they were a product), and the graph runs on real texts. How far its answers then differ is that product's own effect:
 the Kullback-Leibler divergence of their probabilities from the float graph's. The other way round, all but one
 quantized, would say what is gained by taking that one back to float, which is nothing as long as a second is broken; so
@@ -32,7 +32,7 @@ class Effect:
     """What quantizing one product alone does.
 
     Attributes:
-        product: its name; WORDS for word embeddings of 4 bits.
+        product: its name; WORDS for 4-bit word embeddings.
         divergence: mean over texts, in nats.
         changed: share of texts that get another label.
         fallback: what would take it away: "weight_only" or "float"; of WORDS "8 bits".

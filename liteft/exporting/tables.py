@@ -4,7 +4,7 @@ Embeddings are half of a MiniLM and two thirds of a student of three layers, so 
 file is. In int8 a row has one symmetric scale. The table of words may also have 4 bits: a row's scale is then the one
 with the least squared error, which cuts the largest values off, since 16 steps over the whole range are coarser.
 
-Gather takes no type of 4 bits, so two values share a byte: byte j of a row of width w holds value j in its low half
+Gather takes no 4-bit type, so two values share a byte: byte j of a row of width w holds value j in its low half
 and value j + w / 2 in its high half, each as value + 8. In standard operators: Gather, BitwiseAnd and BitShift, Concat,
 Cast, Sub, Mul.
 """
@@ -25,7 +25,7 @@ _SHARES = np.linspace(0.5, 1.0, 26, dtype=np.float32)
 
 
 def quantize_nibbles(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return a table as values of 4 bits, two in a byte, with one symmetric scale a row.
+    """Return a table as 4-bit values, two per byte, with one symmetric scale per row.
 
     Args:
         rows: float32, shape (rows, width), width even.

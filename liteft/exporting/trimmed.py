@@ -30,7 +30,7 @@ class Trimmed:
         described: for the manifest: what ``prove_trimming`` returns, ``agreement`` with the whole vocabulary, and where
             there are labels ``accuracy``, ``whole_accuracy`` (multi-label: exact matches) and McNemar's ``p_value``.
         metrics: of the split, by its name, as a run has them; empty without labels. Those of the run are of the model
-            with the whole vocabulary, and no longer true.
+            with the whole vocabulary, which no longer apply.
     """
 
     loaded: TorchClassifier

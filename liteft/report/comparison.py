@@ -59,7 +59,7 @@ def compare(
 
     Args:
         models: runs, artifacts, or paths; the others are compared with the first.
-        on: a Dataset; a path or what else ``load_dataset`` takes; a Split of one, or one made by hand (labels in
+        on: a Dataset; a path or other source for ``load_dataset``; a Split of one, or one made by hand (labels in
             the first model's order); or None for the data that the first run was trained on.
         split: which split of a data set; "all" for every row of one file.
         names: a name for each model; None takes the folders' names.

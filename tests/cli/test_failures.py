@@ -120,14 +120,14 @@ def test_a_refusal_is_printed_with_its_class_and_ends_with_its_status(
     assert f"{type(error).__name__}: a.\n" in called.err
 
 
-def test_an_interrupted_training_says_that_the_same_command_goes_on(
+def test_an_interrupted_training_says_that_the_same_command_resumes(
     call: Any, reviews: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(vars(liteft), "finetune", raising(KeyboardInterrupt()))
     words = ["finetune", "--out", "a folder", "--data", str(reviews), "--base", "minilm"]
     called = call(*words)
     assert called.status == 130
-    assert "the same command goes on" in called.err
+    assert "the same command resumes" in called.err
     assert "try: liteft finetune --out 'a folder'" in called.err
 
 
@@ -165,7 +165,7 @@ def test_a_signal_that_ends_a_verb_ends_it_as_an_interrupt_does(
     monkeypatch.setitem(vars(liteft), "finetune", writing)
     called = call("finetune", "--out", "run", "--data", reviews, "--base", "minilm")
     assert called.status == 128 + number
-    assert f"ended by {name}; the same command goes on where it stopped." in called.err
+    assert f"ended by {name}; the same command resumes where it stopped." in called.err
     assert "try: liteft finetune --out run" in called.err
     assert [path.name for path in tmp_path.iterdir()] == ["reviews.csv"]
     assert signal.getsignal(number) is signal.SIG_DFL
@@ -177,7 +177,7 @@ def test_what_cannot_be_resumed_says_that_it_begins_anew(
     monkeypatch.setattr("liteft.inspection.inspect", raising(KeyboardInterrupt()))
     called = call("inspect", artifact.path)
     assert called.status == 130
-    assert "interrupted; nothing half done stays; the same command begins anew." in called.err
+    assert "interrupted; nothing half done stays; the same command starts over." in called.err
 
 
 def test_a_signal_that_is_ignored_stays_ignored(call: Any, reviews: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ def test_an_interrupted_training_loses_no_checkpoint_and_the_same_command_ends_i
     assert process.wait(timeout=60) == 128 + number, "".join(said)[-3000:]
     text = "".join(said)
     assert "Traceback" not in text
-    assert "the same command goes on" in text
+    assert "the same command resumes" in text
     assert not (run / "run.json").exists()
     process.stdout.close()
     process.stderr.close()
