@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, cast, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from liteft import files
-from liteft.errors import ConfigError, Hint, closest, option
+from liteft.errors import ConfigError, Hint, closest, leave_out, option
 from liteft.field_words import field_words
 from liteft.form import Calibration, EmbeddingBits, ExportForm, Precision, Scheme, Target, WeightBits
 from liteft.tasks import TaskName
@@ -263,8 +263,8 @@ def require_teacher(recipe: TeacherRecipe) -> None:
     """Refuse settings of a teacher that no data and no base could mend, before either is read.
 
     Raises:
-        ConfigError: neither or both of ``base`` and ``from_scratch``, the latter without size or vocabulary, or R-Drop
-            without dropout.
+        ConfigError: neither or both of ``base`` and ``from_scratch``, the latter without size or vocabulary, the
+            former with either, or R-Drop without dropout.
     """
     if recipe.from_scratch == (recipe.base is not None):
         raise ConfigError(
@@ -274,7 +274,15 @@ def require_teacher(recipe: TeacherRecipe) -> None:
         )
     if recipe.from_scratch and (recipe.size is None or recipe.vocabulary_file is None):
         raise ConfigError("from_scratch needs a size and a vocabulary_file.", fix=_FROM_SCRATCH)
-    if recipe.from_scratch and recipe.size is not None:
+    if not recipe.from_scratch:
+        for name in ("size", "vocabulary_file"):
+            if getattr(recipe, name) is not None:
+                raise ConfigError(
+                    f"{name} applies to a teacher from scratch only, and this one has a base.",
+                    accepted={name: "with from_scratch, and without a base"},
+                    fix=leave_out(name),
+                )
+    elif recipe.size is not None:
         parse_size(recipe.size)
     if recipe.rdrop_weight and recipe.dropout == 0:
         raise ConfigError(

@@ -184,4 +184,10 @@ def form_with(form: ExportForm | None, **options: Unpack[FormOptions]) -> Export
         TypeError: a name that is not one of its fields.
     """
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    if form is not None and not isinstance(form, ExportForm):
+        raise ConfigError(
+            f"form is {form!r}, of type {type(form).__name__}.",
+            accepted={"form": "a liteft.ExportForm, or None"},
+            fix='form=liteft.ExportForm(precision="int8")',
+        )
     return replace(form or ExportForm(), **given)

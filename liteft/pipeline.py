@@ -60,7 +60,8 @@ class Distillation:
     dataset: Dataset
 
     def __repr__(self) -> str:
-        made = [f"{len(self.students)} students", f"{len(self.controls)} controls"]
+        counts = {"student": len(self.students), "control": len(self.controls)}
+        made = [f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in counts.items()]
         return f"Distillation({self.dataset.name}: {', '.join(made)}, {self.artifact!r})"
 
     @property

@@ -358,3 +358,9 @@ def test_differences_have_dotted_names_and_both_values() -> None:
 def test_differences_of_one_table_need_no_dots() -> None:
     assert differences(TeacherRecipe(), TeacherRecipe(epochs=1)) == {"epochs": "3.0 -> 1.0"}
     assert differences(TeacherRecipe(), TeacherRecipe(epochs=1), prefix="teacher.") == {"teacher.epochs": "3.0 -> 1.0"}
+
+
+@pytest.mark.parametrize("setting", [{"size": "3x384"}, {"size": "3by384"}, {"vocabulary_file": "v.txt"}], ids=str)
+def test_what_only_a_teacher_from_scratch_has_is_refused_beside_a_base(setting: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"^{next(iter(setting))} applies to a teacher from scratch only"):
+        require_teacher(TeacherRecipe(base="bert", **setting))

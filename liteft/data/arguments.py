@@ -12,8 +12,11 @@ from liteft.tasks import Task, task_asked
 __all__ = ["check_arguments", "known_names", "known_task", "one_name"]
 
 
-def check_arguments(*, label: Any, seed: Any, **texts: Any) -> None:
+def check_arguments(*, label: Any, seed: Any, max_chars: Any, **texts: Any) -> None:
     """Raise ConfigError for a column name, encoding or the like that is not a string; ``label`` may be a list."""
+    whole = isinstance(max_chars, Integral) and not isinstance(max_chars, bool)
+    if max_chars is not None and not (whole and max_chars > 0):
+        raise ConfigError(f"max_chars is {max_chars!r}.", accepted={"max_chars": "a whole number, above 0; or None"})
     if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
         raise ConfigError(f"seed is {seed!r}.", accepted={"seed": "a whole number, 0 or above"}, fix=option("seed", 0))
     for name, value in texts.items():

@@ -109,7 +109,7 @@ def load_dataset(
     if isinstance(source, Dataset):
         return source
     check_arguments(text=text, pair=pair, label=label, encoding=encoding, delimiter=delimiter,
-                    label_separator=label_separator, seed=seed)  # fmt: skip
+                    label_separator=label_separator, seed=seed, max_chars=max_chars)  # fmt: skip
     names = known_names(label_names)
     known = known_task(task, label_separator)
     opened = open_source(source, encoding=encoding, delimiter=delimiter)
