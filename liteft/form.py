@@ -12,6 +12,7 @@ from dataclasses import KW_ONLY, dataclass, fields, replace
 from typing import Any, ClassVar, Literal, TypedDict, Unpack, get_args
 
 from liteft.errors import ConfigError, closest, leave_out, option
+from liteft.int8 import SCHEMES, Scheme
 
 __all__ = [
     "Calibration",
@@ -26,7 +27,6 @@ __all__ = [
 ]
 
 Precision = Literal["fp32", "fp16", "int8"]
-Scheme = Literal["per_row", "static"]
 WeightBits = Literal[7, 8]
 EmbeddingBits = Literal[4, 8]
 Calibration = Literal["percentile", "mse"]
@@ -119,6 +119,11 @@ class ExportForm:
         """Settings of int8 that round more coarsely than the default, and that default: what may be tried instead."""
         defaults = {name: getattr(ExportForm, name) for name in reversed(_ROUNDING)}
         return {name: value for name, value in defaults.items() if getattr(self, name) not in (None, value)}
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether ranges of activations are found from texts before the graph is written."""
+        return self.scheme is not None and SCHEMES[self.scheme].calibrated
 
     def in_precision(self, precision: Precision) -> ExportForm:
         """Return the form with the same layout in another precision, its settings at their defaults."""

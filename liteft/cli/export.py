@@ -59,12 +59,12 @@ def export(
     (subject,) = gold.subjects
     for note in gold.named:
         console.progress(note)
-    static = asked.scheme == "static"
+    calibrated = asked.calibrated
     import liteft
 
     more = None if unlabeled is None else load_unlabeled(unlabeled)
     whole = on if split == "all" else gold.dataset  # whose other splits need not be read anew
-    train = find_gold(whole, subjects, split="train", settings=how).split if static or chosen.vocabulary else None
+    train = find_gold(whole, subjects, split="train", settings=how).split if calibrated or chosen.vocabulary else None
     test = gold.split if split == "test" else find_test(whole, gold.subjects, split=split, settings=how)
     artifact = liteft.export(
         source,
@@ -74,7 +74,7 @@ def export(
         labels=said.labels if subject.own else subject.labels,
         max_tokens=max_tokens,
         form=asked,
-        calibrate=train if static else None,
+        calibrate=train if calibrated else None,
         vocabulary=chosen.vocabulary,
         fill_vocabulary=chosen.fill_vocabulary,
         texts=[each for each in (train, more) if each is not None],

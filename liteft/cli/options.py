@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from liteft.int8 import SCHEMES
+
 DATA, TEACHER, MODEL, STUDENT, TRAINING = "Data", "Teacher", "Model", "Student", "Training"
 EXPORT, BUDGET, ANSWERS, COMPARISON, MACHINE, GENERAL = (
     *("Export", "Budget", "Predictions", "Comparison", "Machine", "General"),
@@ -302,7 +304,7 @@ Scheme = Annotated[
     typer.Option(
         "--scheme",
         metavar="KIND",
-        help="Of int8: per_row (if left out), or static, from a calibration.",
+        help=f"Of int8: {', or '.join(each.help for each in SCHEMES.values())}.",
         rich_help_panel=EXPORT,
     ),
 ]

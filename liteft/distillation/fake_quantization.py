@@ -24,16 +24,15 @@ from liteft.errors import ConfigError, option
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier, uses_type_ids
 from liteft.form import ExportForm
+from liteft.int8 import LARGEST, NIBBLE_SHARES, NIBBLES, SMALLEST_SCALE, STEPS
 
 __all__ = ["FakeQuantization", "check_layers", "rounded_channels", "rounded_nibbles", "rounded_rows"]
 
-_MOST = {8: 127, 7: 64}
-_SMALLEST_SCALE = 1e-30
 _OUTSIDE = 1e-4  # share of the values on each side that a calibrated range may leave out
 _SAMPLED = 65536  # values that a range is calibrated on, of each batch
 
 
-def rounded_channels(weight: Tensor, largest: int = 127) -> Tensor:
+def rounded_channels(weight: Tensor, largest: int = LARGEST[8]) -> Tensor:
     """Return a matrix rounded to int8, with one symmetric scale per row; gradients pass.
 
     Args:
@@ -47,19 +46,19 @@ def rounded_channels(weight: Tensor, largest: int = 127) -> Tensor:
 
 def rounded_rows(x: Tensor) -> Tensor:
     """Return activations (..., width) rounded to int8, with one symmetric scale per row; gradients pass."""
-    scale = (x.detach().abs().amax(dim=-1, keepdim=True) / 127).clamp_min(_SMALLEST_SCALE)
+    scale = (x.detach().abs().amax(dim=-1, keepdim=True) / LARGEST[8]).clamp_min(SMALLEST_SCALE)
     return _passed(x, (x / scale).round() * scale)
 
 
 def rounded_nibbles(rows: Tensor) -> Tensor:
     """Return rows (rows, width) rounded to 4-bit, with each row's best of 26 scales; gradients pass."""
     whole = rows.detach()
-    largest = whole.abs().amax(dim=-1, keepdim=True) / 7
+    largest = whole.abs().amax(dim=-1, keepdim=True) / NIBBLES[1]
     largest = torch.where(largest > 0, largest, torch.ones_like(largest))
     best, least = whole, torch.full_like(largest, torch.inf)
-    for share in torch.linspace(0.5, 1.0, 26).tolist():
+    for share in torch.linspace(*NIBBLE_SHARES).tolist():
         scale = largest * share
-        tried = (whole / scale).round().clamp(-8, 7) * scale
+        tried = (whole / scale).round().clamp(*NIBBLES) * scale
         error = (tried - whole).square().sum(dim=-1, keepdim=True)
         best, least = torch.where(error < least, tried, best), torch.minimum(error, least)
     return _passed(rows, best)
@@ -115,9 +114,9 @@ class FakeQuantization:
         # Without pairs every token has type 0, and the graph adds its row to the positions before it rounds them.
         typed = loaded.settings.paired and uses_type_ids(loaded.config)
         types = None if typed else tables.pop("token_type_embeddings", None)
-        self.ranges = self._calibrated(loaded, texts, pairs) if form.scheme == "static" else {}
+        self.ranges = self._calibrated(loaded, texts, pairs) if form.calibrated else {}
         for name, layer in self._layers.items():
-            layer.forward = _linear(layer, _MOST[form.weight_bits or 8], self.ranges.get(name))  # type: ignore[method-assign]
+            layer.forward = _linear(layer, LARGEST[form.weight_bits or 8], self.ranges.get(name))  # type: ignore[method-assign]
         for name, table in tables.items():
             bits = form.table_bits("word" if "word" in name else "")
             added = types if "position" in name else None
@@ -183,9 +182,9 @@ def _lookup(table: nn.Embedding, bits: int, added: nn.Embedding | None) -> Calla
 
 def _rounded_within(x: Tensor, low: float, high: float) -> Tensor:
     """Return activations rounded to uint8 between two values; clipped values have no gradient."""
-    step = (high - low) / 255 or 1.0
-    zero = min(max(round(-low / step), 0), 255)
-    inside = x.clamp(-zero * step, (255 - zero) * step)
+    step = (high - low) / STEPS or 1.0
+    zero = min(max(round(-low / step), 0), STEPS)
+    inside = x.clamp(-zero * step, (STEPS - zero) * step)
     return _passed(inside, (inside / step).round() * step)
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from liteft.int8 import SCHEMES
+
 __all__ = ["ACTIVATIONS", "HEADS", "INT8_SCHEMES", "POOLINGS", "Activation", "EncoderSpec", "Head", "Pooling"]
 
 Activation = Literal["gelu", "relu", "gelu_tanh", "silu"]
@@ -21,7 +23,7 @@ POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 """Column 0, or the mean over the columns that the mask keeps."""
 HEADS: tuple[Head, ...] = get_args(Head)
 """The activation after the dense layer of the head; "none" where there is no dense layer."""
-INT8_SCHEMES = ("none", "per_row", "static")
+INT8_SCHEMES = ("none", *SCHEMES)
 """How activations are quantized: not at all, with a scale for each token, or with a range for each tensor."""
 
 

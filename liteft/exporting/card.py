@@ -10,14 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from liteft.artifact import Manifest
+from liteft.int8 import SCHEMES
 
 __all__ = ["card_text"]
 
 _PRECISIONS = {
     "fp32": "float32",
     "fp16": "matrices stored in float16, computed in float32",
-    "per_row": "int8 products, a scale for each weight channel and each activation row; head in float32",
-    "static": "int8 products, a scale for each weight channel and each activation tensor; head in float32",
 }
 _DTYPES = {"onnx/model.onnx": "fp32", "onnx/model_fp16.onnx": "fp16", "onnx/model_quantized.onnx": "q8"}
 _JAVASCRIPT = """
@@ -82,7 +81,7 @@ def _what(manifest: Manifest) -> str:
 def _precision(manifest: Manifest) -> str:
     """Return the precision in words: scheme, bits, calibration, and products in float."""
     form = manifest.form
-    words = [_PRECISIONS[form.scheme or form.precision], *form.details]
+    words = [_PRECISIONS[form.precision] if form.scheme is None else SCHEMES[form.scheme].described, *form.details]
     if manifest.calibration:
         told = manifest.calibration
         words.append(f"calibrated by {form.calibration} on {told['texts']:,} texts of {told['split']}")

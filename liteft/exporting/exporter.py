@@ -169,7 +169,7 @@ def export(
         _tell(progress, _graph_line(whole, blueprint.trace_reason))
         _check_positions(whole, blueprint.positions)
         quantization, calibrated = Int8Plan(form), None
-        if form.scheme == "static":
+        if form.calibrated:
             given = verify if calibrate is None else calibrate
             _tell(progress, f"calibrating on up to {MOST_TEXTS:,} of {len(given):,} texts of {given.name}")
             ranges, calibrated = _ranges(blueprint, whole, given, form)

@@ -6,27 +6,15 @@ casts of matrices when it loads the file and casts only the rows that are looked
 disk and download, a little memory and no time.
 
 int8 quantizes both sides of every product in the encoder, as `quantization` says. A weight matrix has one symmetric
-scale for each output channel. In the scheme "per_row" an activation has one symmetric scale for each row, which is one
-token of one text, computed as the graph runs: so there is nothing to calibrate, and what a text gets does not depend
-on the texts beside it. In standard operators a row x becomes round(x * 127 / max|x|) + 128 as uint8 with zero point
-128; signed activations would be several times slower in ONNX Runtime. Embedding tables are in `tables`.
-
-The order of the last products is a trap. Multiplying the two scales first and the int32 result by that
-product is what ONNX Runtime's MatMulIntegerToFloat fusion looks for, and it takes the scale of the first row
-for all rows. The result is therefore multiplied by the row scale, then by the channel scale.
-
-In the scheme "static" a product is QuantizeLinear and DequantizeLinear at its input, DequantizeLinear at its weights,
-and a MatMul in between: what ONNX Runtime, OpenVINO and others turn into one product of integers. A product whose
-weights alone are int8 has Cast and Mul instead of DequantizeLinear: ONNX Runtime folds those two when it loads the
-file, and computes in float; DequantizeLinear alone it takes (1.32) for the weights of MatMulNBits, which quantizes the
-activations after all.
+scale for each output channel; how activations are quantized is a scheme's, one module each in `schemes`. A product
+whose weights alone are int8 has Cast and Mul instead of DequantizeLinear: ONNX Runtime folds those two when it loads
+the file, and computes in float; DequantizeLinear alone it takes (1.32) for the weights of MatMulNBits, which quantizes
+the activations after all. Embedding tables are in `tables`.
 
 Processors with AVX2 or AVX-512 but without VNNI add pairs of 8-bit products in 16 bits, and ONNX Runtime
 lets them saturate: simulated on a MiniLM-L6, 3 pairs in 100,000 did, and the error of the logits grew by a
 third. A session with ``session.x64quantprecision`` set to 1 is exact there too, and slower. Weights of 7 bits are exact
 as well, coarser, and as fast.
-
-Source of the scheme: Dettmers et al. 2022, section 3.1 (vector-wise quantization), arXiv:2208.07339.
 """
 
 from __future__ import annotations
@@ -37,8 +25,10 @@ import numpy as np
 from onnx import TensorProto
 
 from liteft.exporting.builder import GraphBuilder
-from liteft.exporting.quantization import Int8Plan, Range
+from liteft.exporting.quantization import Int8Plan
+from liteft.exporting.schemes import SCHEMES
 from liteft.form import Precision
+from liteft.int8 import LARGEST
 
 __all__ = [
     "emit_int8_product",
@@ -49,12 +39,11 @@ __all__ = [
     "to_half",
 ]
 
-_SMALLEST_SCALE = 1e-30
 _HALF_MAX = 65504.0
 _BLOCK = 1 << 22
 
 
-def quantize_channels(weight: np.ndarray, largest: int = 127) -> tuple[np.ndarray, np.ndarray]:
+def quantize_channels(weight: np.ndarray, largest: int = LARGEST[8]) -> tuple[np.ndarray, np.ndarray]:
     """Return a matrix as int8 with one symmetric scale a row.
 
     Args:
@@ -145,36 +134,5 @@ def emit_int8_product(
     if quantization.storage(product) == "weight_only":
         whole = builder.op("Cast", weight, name=f"{name}.whole", to=TensorProto.FLOAT)
         return builder.op("MatMul", x, builder.op("Mul", whole, scale, name=f"{name}.float"), name=f"{name}.product")
-    if quantization.form.scheme == "static":
-        return _static_product(builder, x, weight, scale, name=name, values=quantization.ranges[product])
-    return _row_product(builder, x, weight, scale, name=name)
-
-
-def _static_product(builder: GraphBuilder, x: str, weight: str, scale: str, *, name: str, values: Range) -> str:
-    step, zero = builder.constant(values.scale), builder.constant(values.zero_point)
-    coarse = builder.op("QuantizeLinear", x, step, zero, name=f"{name}.input.int8")
-    return builder.op(
-        "MatMul",
-        builder.op("DequantizeLinear", coarse, step, zero, name=f"{name}.input"),
-        builder.op("DequantizeLinear", weight, scale, name=f"{name}.float", axis=1),
-        name=f"{name}.product",
-    )
-
-
-def _row_product(builder: GraphBuilder, x: str, weight: str, scale: str, *, name: str) -> str:
-    largest = builder.op(
-        "ReduceMax",
-        builder.op("Abs", x, name=f"{name}.abs"),
-        builder.integers(-1),
-        name=f"{name}.max",
-        keepdims=1,
-    )
-    largest = builder.op("Max", largest, builder.number(127 * _SMALLEST_SCALE), name=f"{name}.positive")
-    row_scale = builder.op("Mul", largest, builder.number(1 / 127), name=f"{name}.row_scale")
-    rounded = builder.op("Round", builder.op("Div", x, row_scale, name=f"{name}.scaled"), name=f"{name}.rounded")
-    shifted = builder.op("Add", rounded, builder.number(128), name=f"{name}.shifted")
-    rows = builder.op("Cast", shifted, name=f"{name}.rows", to=TensorProto.UINT8)
-    zero = builder.constant(np.uint8(128))
-    total = builder.op("MatMulInteger", rows, weight, zero, name=f"{name}.total")
-    total = builder.op("Cast", total, name=f"{name}.total_float", to=TensorProto.FLOAT)
-    return builder.op("Mul", builder.op("Mul", total, row_scale, name=f"{name}.by_row"), scale, name=f"{name}.product")
+    values = quantization.ranges[product] if quantization.calibrated else None
+    return SCHEMES[quantization.scheme].emit(builder, x, weight, scale, name=name, values=values)

@@ -27,11 +27,11 @@ import numpy as np
 
 from liteft.artifact import Fallback
 from liteft.form import ExportForm
+from liteft.int8 import LARGEST, STEPS, Scheme
 
 __all__ = ["WORDS", "Int8Plan", "Range"]
 
 WORDS = "embeddings.word"
-_MOST: dict[int, int] = {8: 127, 7: 64}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +48,13 @@ class Range:
     @property
     def scale(self) -> np.float32:
         """The step between two values of uint8, positive."""
-        width = np.float32((self.high - self.low) / 255)
+        width = np.float32((self.high - self.low) / STEPS)
         return width if width > 0 else np.float32(1)
 
     @property
     def zero_point(self) -> np.uint8:
         """The value of uint8 that is zero."""
-        return np.uint8(np.clip(np.round(-self.low / self.scale), 0, 255))
+        return np.uint8(np.clip(np.round(-self.low / self.scale), 0, STEPS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +75,19 @@ class Int8Plan:
     only: str | None = None
 
     @property
+    def scheme(self) -> Scheme:
+        """The scheme of the activations; float32's form names none."""
+        return self.form.scheme or "per_row"
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether products need the ranges of their inputs."""
+        return self.form.calibrated
+
+    @property
     def largest(self) -> int:
         """Largest absolute value of a stored weight of a product."""
-        return _MOST[self.form.weight_bits or 8]
+        return LARGEST[self.form.weight_bits or 8]
 
     @property
     def tables(self) -> bool:

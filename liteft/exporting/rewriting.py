@@ -18,6 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 from liteft.exporting.builder import GraphBuilder
 from liteft.exporting.precision import emit_int8_product, quantize_channels, to_half
 from liteft.exporting.quantization import Int8Plan
+from liteft.exporting.schemes import SCHEMES
+from liteft.int8 import LARGEST
 
 __all__ = ["find_products", "store_half", "store_int8"]
 
@@ -138,9 +140,7 @@ class _Rewriter:
             matrix, "outputs_by_inputs" if transposed else "inputs_by_outputs", quantization.largest
         )
         name, op, x = f"{product}.int8", self.builder.op, node.input[0]
-        # ONNX Runtime makes one Gemm in float of a product of matrices and its bias before it looks for int8; not of a
-        # stack of one.
-        stacked = node.op_type == "Gemm" and storage == "int8" and quantization.form.scheme == "static"
+        stacked = node.op_type == "Gemm" and storage == "int8" and SCHEMES[quantization.scheme].STACKED
         if stacked:
             x = op("Unsqueeze", x, self.builder.integers(0), name=f"{name}.stack")
         value = emit_int8_product(self.builder, x, weight, scale, name=name, product=product, quantization=quantization)
@@ -156,7 +156,7 @@ class _Rewriter:
         rows, columns = self._matrices[name].dims
         if rows * columns < _SMALLEST_MATRIX:
             return None
-        weight, scale = self._quantized(name, "table", 127)
+        weight, scale = self._quantized(name, "table", LARGEST[8])
         prefix = _name_of(node)
         op = self.builder.op
         whole = op("Gather", weight, node.input[1], name=f"{prefix}.int8.rows")

@@ -25,8 +25,8 @@ def check_size(path: Path, parameters: int, form: ExportForm, *, traced: bool = 
     Raises:
         ModelError: a graph on the way would be too large.
     """
-    static = form.scheme == "static"
-    precision: Precision = "fp32" if traced or static else form.precision
+    calibrated = form.calibrated
+    precision: Precision = "fp32" if traced or calibrated else form.precision
     size = parameters * _BYTES[precision]
     if size <= MOST_BYTES:
         return
@@ -35,7 +35,7 @@ def check_size(path: Path, parameters: int, form: ExportForm, *, traced: bool = 
         why = ", traced in fp32" if traced else " in fp32, on which static int8 is calibrated"
     smaller = [] if traced else [each for each in ("int8", "fp16") if parameters * _BYTES[each] <= MOST_BYTES]
     hints = [option("precision", each) for each in smaller if each != form.precision]
-    if static and smaller and not traced:
+    if calibrated and smaller and not traced:
         hints = [option("scheme", "per_row")]
     raise ModelError(
         f"{path} has {parameters:,} parameters, {size / 1e9:.1f} GB as a graph{why}.",

@@ -17,11 +17,13 @@ from onnx import TensorProto
 from liteft.exporting.builder import GraphBuilder
 from liteft.exporting.precision import quantize_channels, row_blocks, to_half
 from liteft.form import Precision
+from liteft.int8 import NIBBLE_SHARES, NIBBLES
 
 __all__ = ["Table", "quantize_nibbles", "unpack_nibbles"]
 
-_ZERO, _LOW, _HIGH = 8, -8, 7
-_SHARES = np.linspace(0.5, 1.0, 26, dtype=np.float32)
+_LOW, _HIGH = NIBBLES
+_ZERO = -_LOW
+_SHARES = np.linspace(*NIBBLE_SHARES, dtype=np.float32)
 
 
 def quantize_nibbles(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

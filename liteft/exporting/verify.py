@@ -46,6 +46,7 @@ from liteft.finetuning.known_ids import check_ids
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier
 from liteft.form import Precision
+from liteft.int8 import INTEGER_PRODUCTS
 from liteft.metrics import (
     binomial_tail,
     mcnemar,
@@ -58,7 +59,6 @@ from liteft.untrusted import TRUST
 
 __all__ = ["Gate", "check_pairs"]
 
-_INTEGER_PRODUCTS = ("MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QLinearMatMul")
 _SIGNIFICANCE = 0.05  # one-sided, of labels and accuracy beyond their limits: a few near ties prove nothing
 
 
@@ -235,7 +235,7 @@ class Gate:
     def _count_products(self, folder: Path, asked: int) -> None:
         """Refuse an int8 graph whose products ONNX Runtime computes in float after all."""
         kinds = optimized_kinds(read_artifact(folder).model_path)
-        found = sum(kinds[kind] for kind in _INTEGER_PRODUCTS)
+        found = sum(kinds[operator] for _, operator in INTEGER_PRODUCTS)
         if found != asked:
             products = ", ".join(f"{kinds[kind]} {kind}" for kind in sorted(kinds) if "MatMul" in kind)
             raise VerificationError(

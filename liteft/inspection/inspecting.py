@@ -10,12 +10,13 @@ import onnx
 from liteft.arguments import require_path
 from liteft.artifact import MANIFEST, TOKENIZER, Artifact, read_artifact
 from liteft.errors import ArtifactError, Hint, first_line
-from liteft.inspection.nodes import ONNX, domain_of, walk_nodes
+from liteft.inspection.nodes import domain_of, walk_nodes
 from liteft.inspection.operators import count_operators
 from liteft.inspection.places import find_places
 from liteft.inspection.products import find_products
 from liteft.inspection.result import KINDS, Inspection, Kind, Tensor
 from liteft.inspection.tensors import read_tensors
+from liteft.int8 import ONNX
 from liteft.runtime.dry_run import check_file, check_graph
 from liteft.runtime.onnx_file import StoredModel, read_model
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import onnx
 
-__all__ = ["ONNX", "Node", "domain_of", "walk_nodes"]
+from liteft.int8 import ONNX
 
-ONNX = "ai.onnx"
+__all__ = ["Node", "domain_of", "walk_nodes"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import onnx
 
-from liteft.inspection.nodes import ONNX, Node
+from liteft.inspection.nodes import Node
 from liteft.inspection.result import Operator
+from liteft.int8 import ONNX
 
 __all__ = ["count_operators"]
 

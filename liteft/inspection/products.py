@@ -7,33 +7,21 @@ from collections.abc import Sequence
 
 import onnx
 
-from liteft.inspection.nodes import ONNX, Node
+from liteft.inspection.nodes import Node
 from liteft.inspection.result import Form, Product
 from liteft.inspection.tensors import type_name
+from liteft.int8 import INTEGER_PRODUCTS, MICROSOFT, ONNX
 
-__all__ = ["INTEGER", "find_products"]
+__all__ = ["find_products"]
 
-_MICROSOFT = "com.microsoft"
-# Operator -> which input is the weight. Integer products as their definitions say: onnx.ai/onnx/operators, and
-# onnxruntime's docs/ContribOperators.md for com.microsoft.
-INTEGER = {
-    (ONNX, "MatMulInteger"): 1,
-    (ONNX, "QLinearMatMul"): 3,
-    (ONNX, "ConvInteger"): 1,
-    (ONNX, "QLinearConv"): 3,
-    (_MICROSOFT, "DynamicQuantizeMatMul"): 1,
-    (_MICROSOFT, "MatMulIntegerToFloat"): 1,
-    (_MICROSOFT, "QGemm"): 3,
-    (_MICROSOFT, "QAttention"): 1,
-}
-_FLOAT = {
+_FLOAT = {  # operator -> which input is the weight
     (ONNX, "MatMul"): 1,
     (ONNX, "Gemm"): 1,
     (ONNX, "Conv"): 1,
-    (_MICROSOFT, "FusedMatMul"): 1,
-    (_MICROSOFT, "FusedGemm"): 1,
-    (_MICROSOFT, "Attention"): 1,
-    (_MICROSOFT, "MatMulNBits"): 1,  # the weights come in integers and are multiplied as floats
+    (MICROSOFT, "FusedMatMul"): 1,
+    (MICROSOFT, "FusedGemm"): 1,
+    (MICROSOFT, "Attention"): 1,
+    (MICROSOFT, "MatMulNBits"): 1,  # the weights come in integers and are multiplied as floats
 }
 _MOST_STEPS = 50
 _SAME_VALUES = {"Cast", "Mul", "Sub", "DequantizeLinear", "Transpose", "Reshape", "Identity", "Unsqueeze", "Squeeze"}
@@ -49,14 +37,14 @@ def find_products(model: onnx.ModelProto, nodes: Sequence[Node]) -> list[Product
     found = []
     for node in nodes:
         kind = (node.domain, node.operator)
-        place = INTEGER.get(kind, _FLOAT.get(kind))
+        place = INTEGER_PRODUCTS.get(kind, _FLOAT.get(kind))
         if place is None or len(node.inputs) <= place:
             continue
         sides = (_weight(node.inputs[side], stored, producers, weights) for side in (place, 0))
         weight = next((each for each in sides if each is not None), None)
         dtype = None if weight is None else type_name(weight.data_type)
         name = node.operator if node.domain == ONNX else f"{node.domain}.{node.operator}"
-        form = "integer" if kind in INTEGER else _form(node, dtype, producers)
+        form = "integer" if kind in INTEGER_PRODUCTS else _form(node, dtype, producers)
         found.append(Product(node.name, name, form, None if weight is None else weight.name or None, dtype))
     return found
 
