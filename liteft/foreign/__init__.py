@@ -1,6 +1,6 @@
-"""Model folders that LiteFT did not write: what they mean, where their weights lie, and which cannot be used.
+"""Model folders that LiteFT did not write: what they mean, where their weights are, and which cannot be used.
 
-Read from their JSON files and the heads of their weights, without torch: verbs ask here before they load anything.
+Read from their JSON files and the headers of their weights, without torch: checked before anything is loaded.
 """
 
 from liteft.foreign.families import refuse_family

@@ -1,6 +1,6 @@
-"""Families that no verb takes, each with its reason, named before anything is trained or traced.
+"""Model families that no verb accepts, each with its reason, refused before anything is trained or traced.
 
-A family that is not named here is tried: what it computes is traced, and the gate of the export judges it.
+A family that is not listed here is tried: its graph is traced, and the export's verification decides.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _INSTEAD = "a base of another family: BERT, RoBERTa, XLM-RoBERTa, DistilBERT, EL
 
 
 def refuse_family(folder: Path, config: Mapping[str, Any]) -> None:
-    """Refuse a model whose family cannot be exported, whatever it is wanted for.
+    """Refuse a model whose family cannot be exported, whatever its intended use.
 
     Args:
-        folder: for the error's text.
+        folder: for the error message.
         config: the content of its config.json.
 
     Raises:
-        ModelError: it is such a one; says why and what to take instead.
+        ModelError: the family is not supported; the message says why and what to use instead.
     """
     family = str(config.get("model_type") or "")
     reason, fix = REFUSED.get(family), [_INSTEAD]

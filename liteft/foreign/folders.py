@@ -1,4 +1,4 @@
-"""What a folder holds that was named as a model: a configuration, runs, or nothing that a verb could use."""
+"""What a folder that was named as a model contains: a configuration, runs, or nothing usable."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _FOLDERS = {
 
 
 def finished_runs(folder: Path) -> list[Path]:
-    """Return the finished runs right below a folder."""
+    """Return the finished runs directly below a folder."""
     return sorted(found.parent for found in folder.glob(f"*/{RUN_FILE}"))
 
 
 def likely_run(runs: Sequence[Path]) -> Path:
-    """Return the run that is meant, most likely: a whole way is there for its student."""
+    """Return the run that is most likely meant: for a whole pipeline, its student."""
     return next((run for run in runs if run.name == "student"), runs[-1])
 
 
 def no_model(folder: Path) -> ModelError:
-    """Return the error about a folder that holds neither a run nor a model nor an artifact."""
+    """Return the error for a folder that contains neither a run nor a model nor an artifact."""
     if (folder / "adapter_config.json").is_file():
         return adapter_alone(folder)
     if not folder.is_dir():
@@ -58,7 +58,8 @@ def read_config_json(folder: Path) -> dict[str, Any]:
     """Return the content of a model folder's config.json.
 
     Raises:
-        ModelError: there is none, with what the folder seems to hold instead, or it is not a JSON object.
+        ModelError: there is none (the message says what the folder seems to contain instead), or it is not a JSON
+            object.
     """
     try:
         content = files.read_json(folder / "config.json")

@@ -1,7 +1,7 @@
 """What a classifier's folder means: its labels, its task, and whether it reads pairs.
 
-A folder of LiteFT's own says all of it. One that transformers wrote names its logits, often by LABEL_0 and LABEL_1
-only, and seldom says more; what it does not say is asked of whoever knows.
+LiteFT's own folders state all of it. A folder written by transformers names its logits, often only LABEL_0 and LABEL_1,
+and rarely states more; the caller has to provide the rest.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ LABELS_HINT = Hint(
     "--labels FILE, one name per line in the order of the logits",
 )
 _ENTAILMENT = ("entail", "not_entail", "non_entail")
-_RENAMED = 6  # labels in a line
+_RENAMED = 6  # labels per line
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a caller says of a classifier whose config.json may not say it.
+    """What the caller states about a classifier whose config.json may not.
 
     Attributes:
         labels: names in the order of the logits.
         task: what a label means.
-        paired: it reads pairs of texts.
-        seen_pairs: whether the texts at hand are pairs, which counts where nobody says ``paired``.
+        paired: True if it reads pairs of texts.
+        seen_pairs: True if the given texts are pairs; used if ``paired`` is not stated.
     """
 
     labels: tuple[str, ...] | None = None
@@ -57,9 +57,9 @@ class Meaning:
 
     Attributes:
         labels: names in the order of the logits.
-        task: how labels are chosen; None where nothing says it.
-        paired: it reads pairs of texts; None where nothing says it.
-        own: LiteFT wrote the folder, and says so in it.
+        task: how labels are chosen; None if not stated.
+        paired: True if it reads pairs of texts; None if not stated.
+        own: True if the folder states that LiteFT wrote it.
     """
 
     labels: tuple[str, ...]
@@ -69,22 +69,22 @@ class Meaning:
 
     @property
     def settled_task(self) -> Task:
-        """The task; where nothing says it, a label a text, as transformers has it."""
+        """The task; if not stated, single-label, as in transformers."""
         return self.task or SINGLE_LABEL
 
 
 def read_meaning(folder: Path, config: Mapping[str, Any], said: Said | None = None) -> Meaning:
-    """Return what config.json says, and where it says nothing, what the caller does.
+    """Return what config.json states; where it states nothing, what the caller states.
 
     Args:
-        folder: for the errors' texts.
+        folder: for error messages.
         config: the content of its config.json.
-        said: by the caller.
+        said: what the caller states.
 
     Raises:
-        ModelError: no classifier, labels that are not numbered from 0, one logit that no task here has, or a model of
-            pairs of which nobody says that it reads them.
-        ConfigError: the caller says something else than the folder.
+        ModelError: the model is not a classifier, its labels are not numbered from 0, it has a single logit, which no
+            task here has, or it is a model of pairs but this is not stated.
+        ConfigError: the caller contradicts the folder.
     """
     said = said or Said()
     own = config.get("liteft")
@@ -117,7 +117,7 @@ def read_meaning(folder: Path, config: Mapping[str, Any], said: Said | None = No
 
 
 def train_first(folder: Path) -> Hint:
-    """Return the hint to fine-tune a folder before it is used as a classifier."""
+    """Return the hint to fine-tune a model before it is used as a classifier."""
     return Hint(
         f"liteft.finetune({str(folder)!r}, DATA, out=RUN) first",
         f"liteft finetune --base {folder} --data DATA --out RUN first",
@@ -125,9 +125,9 @@ def train_first(folder: Path) -> Hint:
 
 
 def adopted_labels(labels: Sequence[str], others: Iterable[str]) -> tuple[str, ...] | None:
-    """Return a model's labels in the words of a data set, where only one reading is possible; else None.
+    """Return a model's labels under a data set's names if the match is unambiguous; else None.
 
-    That is where the names differ in case alone, and where LABEL_0, LABEL_1, ... meet the integers 0, 1, ... without a
+    It is if the names differ only in case, or if LABEL_0, LABEL_1, ... correspond to the integers 0, 1, ... without a
     gap.
 
     Args:
@@ -147,7 +147,7 @@ def adopted_labels(labels: Sequence[str], others: Iterable[str]) -> tuple[str, .
 
 
 def renamed_text(labels: Sequence[str], names: Sequence[str]) -> str:
-    """Return in words which of a model's labels have another name elsewhere: "LABEL_0 is joy, LABEL_1 is anger"."""
+    """Return a sentence on which of a model's labels were renamed: "LABEL_0 is joy, LABEL_1 is anger"."""
     pairs = [f"{old} is {new}" for old, new in zip(labels, names, strict=True) if old != new]
     return ", ".join([*pairs[:_RENAMED], *(["..."] if len(pairs) > _RENAMED else [])])
 
@@ -156,10 +156,10 @@ def read_labels(path: Path) -> tuple[str, ...]:
     """Return the label names in a file, in the order of the logits.
 
     Args:
-        path: a name a line; or, ending in .json, a list of names, or an object as config.json's id2label is.
+        path: one name per line; or, ending in .json, a list of names, or an object like id2label in config.json.
 
     Raises:
-        ConfigError: it cannot be parsed, or holds no such thing.
+        ConfigError: the file cannot be parsed, or contains none of these.
     """
     try:
         if path.suffix.lower() != ".json":
@@ -206,7 +206,7 @@ def _own_meaning(folder: Path, own: Any, said: Said) -> Meaning:
 
 def _labels(folder: Path, config: Mapping[str, Any], said: Said) -> tuple[str, ...]:
     named = config.get("id2label")
-    # transformers leaves its default of two labels out of the file
+    # transformers omits its default of two labels from the file
     names = _numbered(named) if named else _generic(int(config.get("num_labels") or 2))
     count = len(named) if named else len(names or ())
     if said.labels is not None:
@@ -256,12 +256,12 @@ def _no_scores(folder: Path, message: str, way_out: str | Hint) -> ModelError:
 
 
 def _reads_pairs(labels: Sequence[str]) -> bool:
-    """Say whether these are the labels of natural language inference."""
+    """Return whether these are the labels of natural language inference."""
     return any(label.casefold().replace("-", "_").startswith(_ENTAILMENT) for label in labels)
 
 
 def _numbered(named: Any) -> tuple[str, ...] | None:
-    """Return the names of an id2label in the order of the logits; None where the numbers are not 0 to n - 1."""
+    """Return the names of an id2label in the order of the logits; None if the numbers are not 0 to n - 1."""
     try:
         listed = {int(index): str(label) for index, label in named.items()}
     except (AttributeError, TypeError, ValueError):

@@ -1,7 +1,7 @@
-"""Folders of sentence-transformers: an encoder, and JSON files that say how its token vectors become one.
+"""Folders of sentence-transformers: an encoder, and JSON files that state how its token vectors are pooled.
 
-Read from modules.json and 1_Pooling/config.json. The encoder's files lie in the folder itself, or, as they did until
-2021, in 0_Transformer/.
+Read from modules.json and 1_Pooling/config.json. The encoder's files are in the folder itself, or, as until 2021, in
+0_Transformer/.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MODES = {"cls_token": "cls", "cls": "cls", "mean_tokens": "mean", "mean": "mean
 
 
 def encoder_folder(folder: Path) -> Path:
-    """Return where the encoder's files lie: in the folder, or in the one that sentence-transformers made for them."""
+    """Return the folder with the encoder's files: ``folder``, or the subfolder that the package made for them."""
     if (folder / "config.json").is_file():
         return folder
     named = [entry.get("path") for entry in _modules(folder) if _kind(entry) == "Transformer"]
@@ -32,7 +32,7 @@ def encoder_folder(folder: Path) -> Path:
 
 
 def read_pooling(folder: Path) -> Literal["cls", "mean"] | None:
-    """Return how a sentence-transformers folder pools; None where a folder is none, or does not say.
+    """Return how a sentence-transformers folder pools; None if it is not one, or does not say.
 
     Args:
         folder: as `encoder_folder` returns it.
@@ -59,13 +59,13 @@ def read_pooling(folder: Path) -> Literal["cls", "mean"] | None:
 
 
 def stated_length(folder: Path) -> int | None:
-    """Return the tokens that sentence-transformers cuts texts to, or None where the folder does not say it."""
+    """Return the number of tokens to which sentence-transformers truncates texts; None if the folder does not say."""
     stated = _settings(folder).get("max_seq_length")
     return stated if isinstance(stated, int) and not isinstance(stated, bool) and stated > 0 else None
 
 
 def lowers_case(folder: Path) -> bool:
-    """Say whether sentence-transformers makes texts lower case before the tokenizer reads them."""
+    """Return whether sentence-transformers lowercases texts before the tokenizer reads them."""
     return _settings(folder).get("do_lower_case") is True
 
 

@@ -1,4 +1,4 @@
-"""The files of a model folder's weights: safetensors in one file or in parts; and what stands there instead.
+"""The weight files of a model folder: safetensors in one file or in parts, or what is there instead.
 
 Weights in other formats are never loaded: a pickle can run code.
 """
@@ -40,13 +40,13 @@ _MOST_HEADER = 2**27
 
 
 def weights_files(folder: Path) -> list[Path]:
-    """Return the files of a model folder's weights: one, or the parts in their order, or none."""
+    """Return the weight files of a model folder: one, or the parts in order, or none."""
     whole = folder / WEIGHTS
     return [whole] if whole.is_file() else sorted(folder.glob(_PARTS))
 
 
 def weights_sha256(paths: list[Path]) -> str | None:
-    """Return the SHA-256 of weights, or None of none; of several files that of the list of their hashes."""
+    """Return the SHA-256 of the weights; for several files, of the list of their hashes; None without files."""
     hashes = [files.sha256_once(path) for path in paths]
     if len(hashes) > 1:
         return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
@@ -54,11 +54,11 @@ def weights_sha256(paths: list[Path]) -> str | None:
 
 
 def require_weights(folder: Path) -> list[Path]:
-    """Return the files of the weights, each seen to be there and to be safetensors by their beginning.
+    """Return the weight files, after checking that each exists and begins like a safetensors file.
 
     Raises:
-        ModelError: there are none, or what stands there is something else: an adapter alone, pickled weights, parts of
-            which some are missing, a pointer of git-lfs.
+        ModelError: there are none, or something else is there instead: only an adapter, pickled weights, an incomplete
+            set of parts, a git-lfs pointer.
     """
     found = weights_files(folder)
     if not found:
@@ -84,7 +84,7 @@ def _is_lfs_pointer(path: Path) -> bool:
 
 
 def refuse_quantized(folder: Path, config: dict[str, Any]) -> None:
-    """Refuse weights that were stored quantized, which are no weights without the library that made them.
+    """Refuse weights that were stored quantized, which are unusable without the library that made them.
 
     Raises:
         ModelError: config.json has a quantization_config.
@@ -108,7 +108,7 @@ def refuse_quantized(folder: Path, config: dict[str, Any]) -> None:
 
 
 def weight_names(path: Path) -> list[str]:
-    """Return the names of the tensors in a safetensors file, from its head alone; [] where it cannot be parsed."""
+    """Return the names of the tensors in a safetensors file, from its header only; [] if it cannot be parsed."""
     return list(_header(path))
 
 
@@ -123,7 +123,7 @@ def _header(path: Path) -> dict[str, Any]:
 
 
 def common_prefix(names: list[str]) -> str:
-    """Return what DistributedDataParallel and torch.compile put before every name: "module.", "_orig_mod." or both."""
+    """Return the prefix of DistributedDataParallel and torch.compile: "module.", "_orig_mod." or both."""
     prefix = ""
     while names:
         more = next((each for each in _PREFIXES if all(name.startswith(prefix + each) for name in names)), None)
@@ -161,10 +161,10 @@ def _no_weights(folder: Path) -> ModelError:
 
 
 def refuse_adapter_alone(folder: Path) -> None:
-    """Refuse an adapter that peft wrote, without LiteFT: of LiteFT's own config.json and base.json say more.
+    """Refuse an adapter that peft wrote without LiteFT: for LiteFT's own, config.json and base.json say more.
 
     Raises:
-        ModelError: with the lines that merge it into its base.
+        ModelError: the folder contains only an adapter; the message shows the code that merges it into its base.
     """
     try:
         own = "liteft" in files.read_json(folder / "config.json")
@@ -175,7 +175,7 @@ def refuse_adapter_alone(folder: Path) -> None:
 
 
 def adapter_alone(folder: Path) -> ModelError:
-    """Return the error about an adapter that peft wrote."""
+    """Return the error for an adapter that peft wrote."""
     base, labels = "BASE", _head_rows(folder)
     try:
         told = files.read_json(folder / "adapter_config.json")
@@ -195,7 +195,7 @@ def adapter_alone(folder: Path) -> ModelError:
 
 
 def _head_rows(folder: Path) -> str:
-    """Return the number of labels of the head that peft saved beside an adapter, or "N" where there is none."""
+    """Return the number of labels of the head that peft saved beside an adapter, or "N" if there is none."""
     for name, entry in _header(folder / ADAPTER).items():
         if name.endswith(("classifier.weight", "score.weight", "out_proj.weight")) and ".lora_" not in name:
             return str(entry["shape"][0])

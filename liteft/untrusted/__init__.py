@@ -1,9 +1,9 @@
-"""Files that somebody else may have written: read within bounds, and checked before a library gets to see them.
+"""Files that someone else may have written: read within bounds, and checked before a library sees them.
 
-`reading` opens regular files and nothing else and parses JSON of bounded size and depth; `tokenizer` holds a
+`reading` opens only regular files and parses JSON of bounded size and depth; `tokenizer` limits a
 tokenizer.json to what the tokenizers library is known to survive, with `patterns` for regular expressions and
-`charsmap` for the compiled normalization maps of sentencepiece. What is refused here is refused with an exception that
-can be caught; a library written in Rust or C++ may end the process instead.
+`charsmap` for the compiled normalization maps of sentencepiece. A file that is refused here raises an exception that
+can be caught; a library written in Rust or C++ may crash the process instead.
 """
 
 from liteft.errors import option

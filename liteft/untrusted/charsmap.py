@@ -1,7 +1,7 @@
-"""The compiled normalization map of sentencepiece: a trie in a double array, and the texts that it leads to.
+"""The compiled normalization map of sentencepiece: a trie in a double array, and the replacement texts it points to.
 
-The tokenizers library follows it without a look at where it leads, and a place outside of the array ends in a panic.
-So every place that it could reach is checked here, all at once.
+The tokenizers library follows it without bounds checks, and an index outside the array ends in a panic.
+So every index that it could reach is checked here, all at once.
 
 Sources: https://github.com/google/sentencepiece (normalizer.cc), https://github.com/s-yata/darts-clone
 """
@@ -16,7 +16,7 @@ import numpy as np
 __all__ = ["check_charsmap"]
 
 _LONGEST = 4 << 20
-_LONGEST_TEXT = 256  # bytes that a character becomes; one of Arabic ligatures becomes 33
+_LONGEST_TEXT = 256  # bytes that one character becomes; an Arabic ligature becomes 33
 _LEAF, _HAS_LEAF, _EXTENDED = 1 << 31, 1 << 8, 1 << 9
 
 
@@ -24,10 +24,10 @@ def check_charsmap(text: str) -> None:
     """Refuse a map that points outside itself.
 
     Args:
-        text: base64 of the number of bytes of the trie, the trie, and texts that each end in a zero byte.
+        text: base64 of the trie's size in bytes, the trie, and texts that each end in a zero byte.
 
     Raises:
-        ValueError: what is wrong with it.
+        ValueError: the map is invalid; the message says how.
     """
     if len(text) > _LONGEST:
         raise ValueError("its character map is longer than any known one")
@@ -44,7 +44,7 @@ def check_charsmap(text: str) -> None:
 
 
 def _check_texts(texts: bytes, units: np.ndarray) -> None:
-    """Refuse texts that are no UTF-8 or do not end, and values that point elsewhere than into them."""
+    """Refuse texts that are not UTF-8 or not terminated, and values that point outside them."""
     try:
         texts.decode("utf-8")
     except UnicodeDecodeError:
@@ -62,7 +62,7 @@ def _check_texts(texts: bytes, units: np.ndarray) -> None:
 
 
 def _check_trie(units: np.ndarray) -> None:
-    """Refuse nodes whose children would lie behind the array, or that say they have a value and have none."""
+    """Refuse nodes whose children would be beyond the array, or that claim a value that they do not have."""
     nodes = np.flatnonzero(units & _LEAF == 0)
     found = units[nodes].astype(np.int64)
     children = nodes ^ ((found >> 10) << np.where(found & _EXTENDED, 8, 0))

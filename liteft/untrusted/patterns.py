@@ -1,8 +1,9 @@
-"""Which regular expressions of a tokenizer.json are known to need no more than a few steps a character.
+"""Which regular expressions in a tokenizer.json are known to need at most a few steps per character.
 
-The tokenizers library hands them to Oniguruma, which goes back and tries again: ``(a+)+$`` takes longer than anybody
-waits. Known are those of published tokenizers, letter by letter, and all that have nothing to go back to: alternatives
-of single characters and classes, of which only the last may repeat without end.
+The tokenizers library passes them to Oniguruma, which backtracks: ``(a+)+$`` takes practically forever. Known to be
+safe
+are those of published tokenizers, compared literally, and all that cannot backtrack: alternatives
+of single characters and classes, of which only the last may repeat without bound.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ _MOST_STEPS, _MOST_WAYS = 64, 64
 
 
 class UnknownPattern(ValueError):
-    """A regular expression that whoever trusts its file may take all the same."""
+    """A regular expression that is accepted only if the caller trusts its file."""
 
 
 def check_pattern(pattern: str) -> None:
-    """Refuse a regular expression that might take longer than its text is long.
+    """Refuse a regular expression that might take more than linear time.
 
     Raises:
-        UnknownPattern: it is not one of those that this module knows.
+        UnknownPattern: it is not known to be safe.
     """
     if pattern in _KNOWN:
         return
@@ -51,7 +52,7 @@ def check_pattern(pattern: str) -> None:
 
 
 def _never_goes_back(pattern: str) -> bool:
-    """Say whether every alternative is a row of single characters of which only the last repeats without end."""
+    """Return whether every alternative is single characters of which only the last repeats without bound."""
     place, steps = 0, 0
     ways, ended, empty = 1, False, True  # of this alternative: how often its counts can be chosen otherwise
     while place < len(pattern):
@@ -72,7 +73,7 @@ def _never_goes_back(pattern: str) -> bool:
 
 
 def _counts(count: str) -> tuple[int, int | None]:
-    """Return how often a quantifier repeats, at least and at most; None where there is no end."""
+    """Return how often a quantifier repeats, at least and at most; None for no upper bound."""
     if count in ("", "?"):
         return (1, 1) if not count else (0, 1)
     if count in ("*", "+"):

@@ -1,4 +1,4 @@
-"""Opening, hashing and parsing without a way to be held up: no pipes, no devices, no endless files, no deep JSON."""
+"""Opening, hashing and parsing without blocking or exhaustion: no pipes, devices, huge files or deep JSON."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from typing import Any, NoReturn
 
 __all__ = ["MOST_JSON", "open_regular", "parse_json", "plain_text", "read_bytes", "regular_size", "sha256_of"]
 
-MOST_JSON = 64 << 20  # bytes; the largest vocabulary that is known, of 900,000 pieces, takes about 60 MB
-_MOST_CONTAINERS = 3 << 20  # an empty one takes 64 bytes of memory
+MOST_JSON = 64 << 20  # bytes; the largest known vocabulary, of 900,000 tokens, takes about 60 MB
+_MOST_CONTAINERS = 3 << 20  # each takes at least 64 bytes of memory
 _MOST_VALUES = 8 << 20
 _BLOCK = 1 << 20
 
 
 def regular_size(path: Path) -> int:
-    """Return the bytes of a regular file. Raises as ``open_regular``."""
+    """Return the size of a regular file in bytes. Raises as ``open_regular``."""
     found = path.stat()
     _check_regular(found.st_mode)
     return found.st_size
 
 
 def open_regular(path: Path) -> int:
-    """Open a regular file for reading and return its descriptor. A pipe is not waited for.
+    """Open a regular file for reading and return its descriptor. Never blocks on a pipe.
 
     Raises:
-        OSError: the system refuses; links that lead in a circle and names that are too long are among the reasons.
-        ValueError: it is no regular file, or no file can have such a name.
+        OSError: the file cannot be opened; among the reasons are circular links and names that are too long.
+        ValueError: it is not a regular file, or no file can have such a name.
     """
-    regular_size(path)  # before opening: some devices do something when they are opened
+    regular_size(path)  # before opening: opening some devices has side effects
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
         _check_regular(os.fstat(descriptor).st_mode)
@@ -47,11 +47,11 @@ def read_bytes(path: Path, most: int = MOST_JSON) -> bytes:
 
     Args:
         path: the file.
-        most: bytes that it may have.
+        most: its maximum size in bytes.
 
     Raises:
-        OSError: it cannot be parsed.
-        ValueError: it is no regular file, or a larger one.
+        OSError: it cannot be read.
+        ValueError: it is not a regular file, or is larger than ``most``.
     """
     with os.fdopen(open_regular(path), "rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -62,7 +62,7 @@ def read_bytes(path: Path, most: int = MOST_JSON) -> bytes:
 
 
 def sha256_of(path: Path, size: int) -> str | None:
-    """Return the SHA-256 of a regular file of that many bytes, 64 hexadecimal digits; None where it has another size.
+    """Return the SHA-256 of a regular file of ``size`` bytes, 64 hexadecimal digits; None if it has another size.
 
     Raises:
         OSError, ValueError: as ``open_regular``.
@@ -79,14 +79,15 @@ def sha256_of(path: Path, size: int) -> str | None:
 
 
 def parse_json(content: bytes, *, unique: bool = False) -> Any:
-    """Return what JSON text says.
+    """Return the value of a JSON text.
 
     Args:
         content: UTF-8.
-        unique: refuse a key that stands twice in one object.
+        unique: refuse duplicate keys in an object.
 
     Raises:
-        ValueError: no UTF-8, no JSON, NaN or Infinity in it, or more, or deeper, than anybody writes.
+        ValueError: the content is not UTF-8 or not JSON, contains NaN or Infinity, or is too large or too deeply
+            nested.
     """
     hook = _unique_keys if unique else None
     if content.count(b"[") + content.count(b"{") > _MOST_CONTAINERS or content.count(b",") > _MOST_VALUES:
@@ -98,14 +99,14 @@ def parse_json(content: bytes, *, unique: bool = False) -> Any:
 
 
 def plain_text(value: Any, *, depth: int = 24) -> None:
-    """Check that parsed JSON holds what other programs can hold, too.
+    """Check that parsed JSON contains only what other programs can represent.
 
     Args:
         value: from ``parse_json``.
         depth: how deeply lists and objects may be nested.
 
     Raises:
-        ValueError: a whole number beyond 64 bits, a number beyond float64, a text with half of a character, or depth.
+        ValueError: an integer beyond 64 bits, a number beyond float64, a text with a lone surrogate, or deeper nesting.
     """
     level = [value]
     for _ in range(depth):

@@ -1,9 +1,9 @@
-"""What a tokenizer.json may hold before the tokenizers library gets it.
+"""What a tokenizer.json may contain before it is passed to the tokenizers library.
 
-That library is written in Rust: memory that cannot be had ends the process, and so do some ids; a panic is an exception
-that no ``except Exception`` sees. So a file is held to a schema first: components that are known, with keys that are
-known, ids that fit a vocabulary, maps that do not lead out of themselves (`charsmap`), regular expressions that end
-(`patterns`), and no rule that makes a text much longer than it is.
+That library is written in Rust: a failed allocation crashes the process, and so do some ids; a panic is an exception
+that ``except Exception`` does not catch. So a file is first checked against a schema: known components with known
+keys, ids that fit the vocabulary, maps that stay within themselves (`charsmap`), regular expressions that
+terminate quickly (`patterns`), and no rule that makes a text much longer.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ADDED = {"single_word": bool, "lstrip": bool, "rstrip": bool, "normalized": boo
 
 
 class _Checker:
-    """Goes over one file; counts its parts, and how much longer its normalizers can make a text."""
+    """Checks one file; counts its components, and how much longer its normalizers can make a text."""
 
     def __init__(self, *, trust: bool) -> None:
         self.trust = trust
@@ -70,14 +70,14 @@ Check = Callable[[_Checker, Any, str], None]
 
 
 def checked_tokenizer(content: bytes, *, trust: bool = False) -> str:
-    """Return a tokenizer.json, without padding and truncation, once it holds nothing that could end the process.
+    """Return a tokenizer.json without padding and truncation, after checking that it cannot crash the process.
 
     Args:
-        content: the file.
-        trust: take regular expressions that are not known to end soon.
+        content: the file's bytes.
+        trust: accept regular expressions that are not known to finish quickly.
 
     Raises:
-        ValueError: what it holds that is not known to be harmless.
+        ValueError: it contains something that is not known to be harmless; the message says what.
     """
     tokenizer = parse_json(content, unique=True)
     _need(isinstance(tokenizer, dict), "tokenizer.json must be a JSON object")
@@ -100,7 +100,7 @@ def checked_tokenizer(content: bytes, *, trust: bool = False) -> str:
 
 
 def _check_model(checker: _Checker, model: dict[str, Any]) -> int:
-    """Check a model and return how many pieces it has."""
+    """Check a model and return its number of tokens."""
     kind = model.get("type")
     _need(isinstance(kind, str) and kind in _MODELS, f"its model is of an unknown type, {str(kind)[:40]!r}")
     assert isinstance(kind, str)
@@ -161,7 +161,7 @@ def _check_pieces(pieces: Iterable[str]) -> None:
 
 
 def _check_merges(merges: Any, vocabulary: dict[str, Any], prefix: str) -> None:
-    """Check that both sides of every merge are pieces, and what they make: it is cut where the prefix ends."""
+    """Check that both sides of every merge and their result are tokens; the result loses the right side's prefix."""
     _need(isinstance(merges, list), "its merges are malformed")
     for merge in merges:
         pair = merge.split(" ") if type(merge) is str else merge
@@ -261,7 +261,7 @@ def _token(_: _Checker, value: Any, where: str) -> None:
 
 
 def _pieces(_: _Checker, value: Any, where: str) -> None:
-    """A template: special tokens, and each text once."""
+    """Check a template: special tokens, and each text once."""
     _need(isinstance(value, list) and 0 < len(value) <= 16, f"its {where} is not a template")
     texts = []
     for each in value:
