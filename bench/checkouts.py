@@ -16,6 +16,7 @@ else whichever it finds.
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import os
 import shlex
@@ -196,9 +197,9 @@ class Server:
 
         artifact, backend, precision = ENGINES[engine]
         folder = self._models / artifact
-        self._classifier = liteft.load(
-            folder, device="cpu", backend=backend, threads=threads, engine_precision=precision
-        )
+        # the keyword of checkouts before and after it was renamed
+        keyword = "engine_precision" if "engine_precision" in inspect.signature(liteft.load).parameters else "precision"
+        self._classifier = liteft.load(folder, device="cpu", backend=backend, threads=threads, **{keyword: precision})
 
     def logits(self, texts: list[str]) -> list[list[float]]:
         """Return the logits of texts."""

@@ -19,7 +19,7 @@ from liteft import files, metrics
 from liteft.arguments import checked_progress, require_path
 from liteft.artifact import Artifact
 from liteft.data import Dataset, Split
-from liteft.errors import ConfigError, DeviceError, ModelError
+from liteft.errors import ConfigError, ModelError
 from liteft.foreign import Said
 from liteft.machine import read_processor
 from liteft.report.gold import Gold, find_gold, in_order
@@ -28,6 +28,7 @@ from liteft.report.result import Comparison, Measured
 from liteft.report.subjects import Source, find_subjects
 from liteft.report.workers import BATCH, Speed, Worker, open_workers, time_workers, write_texts
 from liteft.run import Run
+from liteft.runtime.backends import checked_threads
 from liteft.runtime.cores import default_threads, usable_cores
 from liteft.tasks import Task, task_asked
 
@@ -126,13 +127,13 @@ def compare(
 
 
 def _check_settings(rounds: int, seconds: float, threads: int | None, device: str) -> None:
-    wrong = {"rounds": rounds < 0, "seconds": seconds <= 0, "threads": threads is not None and threads < 1}
-    values: dict[str, object] = {"rounds": rounds, "seconds": seconds, "threads": threads}
-    for name, refused in wrong.items():
-        if refused:
-            raise ConfigError(f"{name}={values[name]} is out of range.", accepted={name: "a positive number"})
+    checked_threads(threads)
+    if rounds < 0:
+        raise ConfigError(f"rounds must be 0 or more, got {rounds}.", accepted={"rounds": "0 measures no speed"})
+    if seconds <= 0:
+        raise ConfigError(f"seconds must be a positive number, got {seconds:g}.", accepted={"seconds": "above 0"})
     if device not in ("cpu", "cuda"):
-        raise DeviceError(f"models are compared on one device, not on {device!r}.", accepted={"device": "cpu, cuda"})
+        raise ConfigError(f"models are compared on one device, not on {device!r}.", accepted={"device": "cpu, cuda"})
 
 
 def _speed_texts(

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from liteft.encoded import Encoded
-from liteft.errors import ArtifactError, DeviceError, Hint, MissingExtraError, closest, leave_out, option
+from liteft.errors import ArtifactError, ConfigError, DeviceError, Hint, MissingExtraError, closest, leave_out, option
 from liteft.installation import install_hint
 from liteft.runtime.cores import MOST_THREADS, default_threads
 from liteft.runtime.counters import EngineCounters
@@ -90,7 +90,8 @@ def choose_engine(
         trust: allow ONNX Runtime to load operators that LiteFT does not write.
 
     Raises:
-        DeviceError: the device, the backend or the precision is unknown or not available.
+        ConfigError: the device, the backend or the precision is unknown.
+        DeviceError: it is not available here.
         MissingExtraError: onnxruntime is needed but not installed.
         ArtifactError: the backend cannot run the graph.
     """
@@ -112,11 +113,11 @@ def choose_engine(
 
 
 def checked_threads(threads: int | None) -> int:
-    """Return ``threads``, or `default_threads` for None. Raises DeviceError outside 1 to 1024."""
+    """Return ``threads``, or `default_threads` for None. Raises ConfigError outside 1 to 1024."""
     if threads is None:
         return default_threads()
     if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= MOST_THREADS:
-        raise DeviceError(
+        raise ConfigError(
             f"threads must be an integer from 1 to {MOST_THREADS}, got {threads!r}.",
             accepted={"threads": f"1 to {MOST_THREADS}, or None"},
         )
@@ -289,7 +290,7 @@ def _check_known(name: str, value: object, known: tuple[str | None, ...]) -> Non
         return
     words = [each for each in known if each is not None]
     near = closest(value, words) if isinstance(value, str) else None
-    raise DeviceError(
+    raise ConfigError(
         f"there is no {name} {value!r}.",
         accepted={name: ", ".join(map(str, known))},
         fix=option(name, near) if near else (),

@@ -76,7 +76,8 @@ def load(
     Raises:
         ArtifactError: the folder is not an artifact, a byte was changed, its format is too new, or its graph cannot be
             loaded.
-        DeviceError: the device, backend, precision or number of threads is not available.
+        ConfigError: a device, backend, precision or number of threads that is not one of the accepted.
+        DeviceError: the device, backend or precision is not available on this machine.
         MissingExtraError: onnxruntime is needed but not installed.
     """
     from liteft.artifact import (
@@ -318,6 +319,38 @@ class Classifier:
         self._reader.refuse(encoded, "text {}")
         parts = (encoded[start : start + WINDOW] for start in range(0, len(encoded), WINDOW))
         return self._joined(self._run(part, engine) for part in parts)
+
+    def predictions(
+        self,
+        logits: np.ndarray,
+        *,
+        truncated: np.ndarray | None = None,
+        top_k: int | None = None,
+        threshold: float | Sequence[float] | None = None,
+    ) -> list[Prediction]:
+        """Turn the logits of ``run`` into what ``predict`` returns.
+
+        Args:
+            logits: float32, shape (texts, labels).
+            truncated: bool, shape (texts,), as ``Encoded.truncated`` has it; None says that no text was truncated.
+            top_k: as in ``predict``.
+            threshold: as in ``predict``.
+
+        Returns:
+            One Prediction per row, in order.
+
+        Raises:
+            InputError: the shapes do not fit the labels or each other.
+            ConfigError: ``top_k`` or ``threshold`` does not fit.
+        """
+        answer = self._answering(top_k, threshold)
+        cut = np.zeros(len(logits), dtype=bool) if truncated is None else truncated
+        if logits.ndim != 2 or logits.shape[1] != len(self.labels) or cut.shape != logits.shape[:1]:
+            raise InputError(
+                f"predictions got logits of shape {logits.shape} and {len(cut):,} marks of truncated texts.",
+                accepted={"logits": f"(texts, {len(self.labels)})", "truncated": "(texts,)"},
+            )
+        return answer(logits, cut)
 
     def close(self) -> None:
         """Release the model. Calls that are running in other threads finish normally; later ones raise DeviceError.

@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from liteft.errors import DeviceError
+from liteft.errors import ConfigError
 
 __all__ = ["MOST_THREADS", "default_threads", "usable_cores"]
 
@@ -36,7 +36,7 @@ def default_threads(environment: Mapping[str, str] | None = None) -> int:
         LITEFT_THREADS if set, else OMP_NUM_THREADS (the first number of a list), else the usable cores; 1 to 1024.
 
     Raises:
-        DeviceError: the variable that applies is not an integer from 1 to 1024.
+        ConfigError: the variable that applies is not an integer from 1 to 1024.
     """
     environment = os.environ if environment is None else environment
     for name in _VARIABLES:
@@ -46,7 +46,7 @@ def default_threads(environment: Mapping[str, str] | None = None) -> int:
         number = (text.split(",")[0] if name == "OMP_NUM_THREADS" else text).strip()
         digits = number.isascii() and number.isdigit() and len(number) < 9
         if not (digits and 1 <= int(number) <= MOST_THREADS):
-            raise DeviceError(
+            raise ConfigError(
                 f"the environment's {name} must be an integer from 1 to {MOST_THREADS}, got {text!r}.",
                 accepted={name: f"1 to {MOST_THREADS}"},
                 fix=[f"unset {name}", f"set {name} to {min(usable_cores(), MOST_THREADS)}"],

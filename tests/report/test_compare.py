@@ -295,10 +295,10 @@ def test_models_of_different_labels_are_refused(
 @pytest.mark.parametrize(
     ("settings", "kind", "seen"),
     [
-        ({"rounds": -1}, ConfigError, "rounds=-1"),
-        ({"seconds": 0}, ConfigError, "seconds=0"),
-        ({"threads": 0}, ConfigError, "threads=0 is out of range"),
-        ({"device": "auto"}, DeviceError, "'auto'"),
+        ({"rounds": -1}, ConfigError, "rounds must be 0 or more, got -1"),
+        ({"seconds": 0}, ConfigError, "seconds must be a positive number, got 0"),
+        ({"threads": 0}, ConfigError, "threads must be an integer from 1 to 1024, got 0"),
+        ({"device": "auto"}, ConfigError, "'auto'"),
         ({"texts_for_speed": []}, ConfigError, "do not fit"),
         ({"texts_for_speed": [("a", "pair")]}, ConfigError, "do not fit"),
         ({"split": "tset"}, DataError, "no split 'tset'"),

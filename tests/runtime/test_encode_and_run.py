@@ -184,3 +184,24 @@ def test_a_closed_classifier_neither_encodes_nor_runs(artifact: Artifact) -> Non
     ):
         with pytest.raises(DeviceError, match="the classifier was closed"):
             call()
+
+
+def test_logits_become_what_predict_returns(classifier: Classifier) -> None:
+    texts = ["a good film", "bad"]
+    encoded = classifier.encode(texts)
+    answers = classifier.predictions(classifier.run(encoded), truncated=encoded.truncated, top_k=2)
+    assert answers == classifier.predict(texts, top_k=2)
+
+
+def test_joined_requests_get_the_labels_that_each_gets_alone(classifier: Classifier) -> None:
+    requests = [["a good film", "bad"], ["good"]]
+    joined = Encoded.join([classifier.encode(texts) for texts in requests])
+    answers = [answer.label for answer in classifier.predictions(classifier.run(joined))]
+    assert answers == [answer.label for texts in requests for answer in classifier.predict(texts)]
+
+
+@pytest.mark.parametrize("shape", [(2,), (2, 7)])
+def test_logits_of_another_shape_make_no_predictions(classifier: Classifier, shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="predictions got logits of shape") as caught:
+        classifier.predictions(np.zeros(shape, dtype=np.float32))
+    assert "logits" in caught.value.accepted

@@ -98,17 +98,21 @@ def test_a_graph_without_logits_is_an_error(tiny: ModuleType, new_artifact: Call
         ({"device": "cpuu"}, 'device="cpu"'),
         ({"device": None}, "no device None"),
         ({"backend": "onnx"}, "no backend 'onnx'"),
-        ({"backend": "native"}, 'the backend "native" was requested and is not available'),
         ({"threads": 0}, "got 0"),
         ({"threads": 1025}, "1 to 1024"),
         ({"threads": 2**32 + 1}, "got 4294967297"),
         ({"threads": "two"}, "got 'two'"),
     ],
 )
-def test_what_cannot_be_had_is_a_device_error(artifact: Artifact, asked: dict[str, Any], part: str) -> None:
-    with pytest.raises(DeviceError) as caught:
+def test_a_value_that_is_not_accepted_is_a_config_error(artifact: Artifact, asked: dict[str, Any], part: str) -> None:
+    with pytest.raises(ConfigError) as caught:
         load(artifact.path, **asked)
     assert part in str(caught.value)
+
+
+def test_what_is_not_available_here_is_a_device_error(artifact: Artifact) -> None:
+    with pytest.raises(DeviceError, match='the backend "native" was requested and is not available'):
+        load(artifact.path, backend="native")
 
 
 @pytest.mark.skipif(onnx_engine.has_cuda(), reason="this onnxruntime has CUDA")
@@ -232,7 +236,7 @@ def test_a_number_of_threads_comes_from_the_environment(artifact: Artifact, monk
 @pytest.mark.parametrize("name", ["LITEFT_THREADS", "OMP_NUM_THREADS"])
 @pytest.mark.parametrize("value", ["0", "-1", "many", "2.5", "1025", "9" * 5000, "²"])
 def test_a_number_of_threads_in_the_environment_that_is_none_is_said(name: str, value: str) -> None:
-    with pytest.raises(DeviceError, match=f"{name} must be an integer from 1 to") as caught:
+    with pytest.raises(ConfigError, match=f"{name} must be an integer from 1 to") as caught:
         default_threads({name: value})
     assert f"unset {name}" in caught.value.fix
 
