@@ -455,14 +455,21 @@ def _explain(error: ValidationError, origin: str) -> ConfigError:
         given = repr(first.get("input"))[:80]
         expected = str(first.get("ctx", {}).get("expected", ""))
         near = closest(str(first.get("input")).casefold(), re.findall("'([^']+)'", expected))
+        accepted = _accepted(location)
+        words = accepted.get("accepted", "a table")
+        if first["type"] == "literal_error" and "," in words and " or " not in words:
+            words = f"one of {words}"
+        if first["type"] == "finite_number":
+            words = words.replace("a number", "a finite number")
         return ConfigError(
-            f"{origin}: {where} = {given} does not fit: {first['msg']}.",
-            accepted=_accepted(location),
+            f"{origin}: {'.'.join(location[:2])} must be {words}, got {given}.",
+            accepted=accepted,
             fix=f"did you mean {near!r}?" if near else (),
         )
     known = _known_keys(location[:-1])
     home = next((table for table, model in _models().items() if location[-1] in model.model_fields), None)
-    near = closest(location[-1], known) if home is None else f"{home}.{location[-1]}"
+    alike = next((key for key in known if key.endswith(f"_{location[-1]}")), None)
+    near = alike or (closest(location[-1], known) if home is None else f"{home}.{location[-1]}")
     return ConfigError(
         f"{origin}: unknown key {where!r}.",
         accepted={"keys": ", ".join(sorted(known))},

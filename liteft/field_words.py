@@ -17,12 +17,16 @@ def field_words(field: FieldInfo) -> str:
     """Return what a field takes: "a number, above 0, at most 1000", or "fp32, fp16, int8"."""
     words = _kind(field.annotation)
     bounds = [
-        f"{word} {getattr(entry, name):g}"
+        f"{word} {_number(getattr(entry, name))}"
         for entry in field.metadata
         for name, word in _BOUNDS.items()
         if getattr(entry, name, None) is not None
     ]
     return ", ".join([words, *bounds])
+
+
+def _number(bound: float) -> str:
+    return f"{bound:,}" if isinstance(bound, int) else f"{bound:g}"
 
 
 def _kind(annotation: Any) -> str:

@@ -186,8 +186,15 @@ def form_with(form: ExportForm | None, **options: Unpack[FormOptions]) -> Export
 
     Raises:
         ConfigError: as of ``ExportForm``.
-        TypeError: a name that is not one of its fields.
     """
+    known = [field.name for field in fields(ExportForm)]
+    if strange := sorted(set(options) - set(known)):
+        near = closest(strange[0], known)
+        raise ConfigError(
+            f"an export has no setting {strange[0]!r}.",
+            accepted={"settings of the form": ", ".join(known)},
+            fix=f"did you mean {near!r}?" if near else leave_out(strange[0]),
+        )
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if form is not None and not isinstance(form, ExportForm):
         raise ConfigError(

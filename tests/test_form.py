@@ -92,7 +92,7 @@ def test_options_take_the_place_of_a_forms_fields() -> None:
     form = ExportForm(scheme="static", flat=True)
     assert form_with(form, calibration="mse", flat=None) == ExportForm(scheme="static", calibration="mse", flat=True)
     assert form_with(None, precision="fp32") == ExportForm("fp32")
-    with pytest.raises(TypeError, match="percision"):
+    with pytest.raises(ConfigError, match="percision"):
         form_with(None, percision="fp32")  # type: ignore[call-arg]
 
 
