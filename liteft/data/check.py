@@ -13,13 +13,15 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from liteft.data.cells import is_blank
-from liteft.data.dataset import Dataset, Split
 from liteft.data.findings import DataCheck, Overlap, SplitCheck
 from liteft.data.lengths import measure
+from liteft.data.notes import Words
+from liteft.data.split import Split
 from liteft.data.splitting import normalised
+from liteft.tasks import Task
 
 if TYPE_CHECKING:
     from liteft.tokenization import TextTokenizer
@@ -27,7 +29,26 @@ if TYPE_CHECKING:
 __all__ = ["check_dataset"]
 
 
-def check_dataset(dataset: Dataset, *, tokenizer: TextTokenizer | None = None, rare: int = 5) -> DataCheck:
+class _Checked(Protocol):
+    """What a check reads of a `Dataset`, which has the check as its property and so cannot be imported here."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def task(self) -> Task: ...
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+    @property
+    def splits(self) -> Mapping[str, Split]: ...
+    @property
+    def unseen(self) -> Mapping[str, Mapping[str, int]]: ...
+    @property
+    def notes(self) -> tuple[str | Words, ...]: ...
+    @property
+    def fingerprint(self) -> str: ...
+
+
+def check_dataset(dataset: _Checked, *, tokenizer: TextTokenizer | None = None, rare: int = 5) -> DataCheck:
     """Look at every split of a data set.
 
     Args:
@@ -56,7 +77,7 @@ def check_dataset(dataset: Dataset, *, tokenizer: TextTokenizer | None = None, r
     )
 
 
-def _check_split(dataset: Dataset, split: Split, keys: list[str], tokenizer: TextTokenizer | None) -> SplitCheck:
+def _check_split(dataset: _Checked, split: Split, keys: list[str], tokenizer: TextTokenizer | None) -> SplitCheck:
     lengths, endless = measure(split, tokenizer)
     rows = split.texts if split.pairs is None else list(zip(split.texts, split.pairs, strict=True))
     second = split.pairs if split.pairs is not None else split.texts
@@ -81,14 +102,14 @@ def _keys(split: Split) -> list[str]:
     return [normalised(text, pair) for text, pair in zip(split.texts, pairs, strict=True)]
 
 
-def _label_counts(dataset: Dataset, split: Split) -> dict[str, int] | None:
+def _label_counts(dataset: _Checked, split: Split) -> dict[str, int] | None:
     if split.labels is None:
         return None
     counts = dataset.task.counts(split.labels, len(dataset.labels))
     return {label: int(count) for label, count in zip(dataset.labels, counts, strict=True)}
 
 
-def _unlabelled(dataset: Dataset, split: Split) -> int:
+def _unlabelled(dataset: _Checked, split: Split) -> int:
     if split.labels is None:
         return 0
     bare = dataset.task.bare(split.labels)
@@ -114,7 +135,7 @@ def _contradictions(split: Split, keys: list[str]) -> tuple[int, tuple[str, str]
     return rows, example
 
 
-def _overlaps(dataset: Dataset, keys: Mapping[str, list[str]]) -> tuple[Overlap, ...]:
+def _overlaps(dataset: _Checked, keys: Mapping[str, list[str]]) -> tuple[Overlap, ...]:
     found = []
     names = list(dataset.splits)
     for position, other in enumerate(names):

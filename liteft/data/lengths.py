@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from liteft.data.dataset import Split
+from liteft.data.split import Split
 
 if TYPE_CHECKING:
     from liteft.tokenization import TextTokenizer

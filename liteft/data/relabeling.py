@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from liteft.data.dataset import Split
+from liteft.data.split import Split
 from liteft.errors import DataError, Hint
 from liteft.foreign.meaning import LABELS_HINT
 from liteft.tasks import task_of_labels

@@ -114,3 +114,8 @@ def test_the_check_of_a_data_set_is_shown_whole(reviews: list[dict[str, Any]]) -
     assert str(check) == check.render()
     assert len(repr(check)) < 100 and "\n" not in repr(check)
     assert check.to_dict()["name"] == "data"
+
+
+def test_a_data_set_has_its_check() -> None:
+    dataset = load_dataset([("a", "x"), ("b", "y"), ("c", "x"), ("d", "y")] * 5)
+    assert dataset.check.to_dict() == check_dataset(dataset).to_dict()

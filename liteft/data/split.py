@@ -1,0 +1,159 @@
+"""A split of a data set: texts, their labels as an array, and where each row came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from liteft.errors import DataError
+from liteft.tasks import task_of_labels
+
+__all__ = ["MAIN_SPLITS", "SPLIT_ALIASES", "Provenance", "Split", "canonical_split"]
+
+SPLIT_ALIASES: Mapping[str, str] = {
+    "train": "train",
+    "training": "train",
+    "trn": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "development": "validation",
+    "test": "test",
+    "testing": "test",
+    "tst": "test",
+}
+MAIN_SPLITS = ("train", "validation", "test")
+
+
+def canonical_split(name: str) -> str:
+    """Return "train", "validation" or "test" for their usual names, and any other name unchanged."""
+    return SPLIT_ALIASES.get(name.casefold(), name)
+
+
+@dataclass(frozen=True, eq=False)
+class Provenance:
+    """Where the rows of a split came from.
+
+    Attributes:
+        sources: names of the files, or of the objects in memory.
+        source: index into ``sources``, int32, shape (texts,).
+        rows: line in a text file, row in anything else, counted from 1; int64, shape (texts,).
+        unit: what ``rows`` counts: "line" or "row".
+    """
+
+    sources: tuple[str, ...]
+    source: np.ndarray
+    rows: np.ndarray
+    unit: str = "row"
+
+    def where(self, index: int) -> str:
+        """Return the place of one text, such as "reviews.csv, line 17"."""
+        return f"{self.sources[int(self.source[index])]}, {self.unit} {int(self.rows[index])}"
+
+    def places(self, indices: Sequence[int], *, most: int = 3) -> str:
+        """Return the places of some texts, such as "reviews.csv, lines 3, 17, 20 and 12 more"."""
+        if len(indices) == 1:
+            return self.where(indices[0])
+        source = int(self.source[indices[0]])
+        shown = [index for index in indices[:most] if int(self.source[index]) == source]
+        rows = ", ".join(str(int(self.rows[index])) for index in shown)
+        more = f" and {len(indices) - len(shown):,} more" if len(indices) > len(shown) else ""
+        return f"{self.sources[source]}, {self.unit}{'s' if len(shown) > 1 else ''} {rows}{more}"
+
+    def take(self, indices: np.ndarray) -> Provenance:
+        """Return the provenance of some of the texts."""
+        return Provenance(self.sources, self.source[indices], self.rows[indices], self.unit)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Texts and their labels.
+
+    Attributes:
+        name: "train", "validation", "test" or an extra's own name.
+        texts: the texts, or the first text of each pair.
+        pairs: the second texts, one per text; None if the task has no pairs.
+        labels: single label: int64, shape (texts,), -1 for a label that the training split lacks;
+            multi-label: bool, shape (texts, labels); None: unlabelled.
+        unseen_label: bool, shape (texts,): True for rows with a label that the training split lacks, which count as
+            wrong; None if there are none.
+        provenance: where the rows came from; None for splits made by hand.
+        label_names: the names that ``labels`` are indices into, or columns of: those of the split's data set; None for
+            splits made by hand.
+
+    Raises:
+        DataError: the lengths differ, or there are fewer label names than labels.
+    """
+
+    name: str
+    texts: list[str]
+    pairs: list[str] | None = None
+    labels: np.ndarray | None = None
+    unseen_label: np.ndarray | None = None
+    provenance: Provenance | None = None
+    label_names: tuple[str, ...] | None = None
+
+    def __repr__(self) -> str:
+        what = "texts" if self.pairs is None else "pairs"
+        return f"Split({self.name!r}: {len(self):,} {what}, {'no ' if self.labels is None else ''}labels)"
+
+    def __post_init__(self) -> None:
+        rows = len(self.texts)
+        lengths = {
+            "pairs": None if self.pairs is None else len(self.pairs),
+            "labels": None if self.labels is None else len(self.labels),
+            "unseen_label": None if self.unseen_label is None else len(self.unseen_label),
+            "provenance": None if self.provenance is None else len(self.provenance.rows),
+        }
+        wrong = {name: f"{length:,}" for name, length in lengths.items() if length not in (None, rows)}
+        if wrong:
+            raise DataError(
+                f"split {self.name!r} has {rows:,} texts but a different number of {', '.join(wrong)}.",
+                accepted=wrong,
+            )
+        if self.labels is None or self.label_names is None or not rows:
+            return
+        if not isinstance(self.labels, np.ndarray) or self.labels.dtype.kind not in "iub":
+            raise DataError(
+                f"the labels of split {self.name!r} are not an array of integers or booleans.", accepted=_LABELS
+            )
+        names = len(self.label_names)
+        if found := task_of_labels(self.labels).misfit(self.labels, names):
+            raise DataError(f"split {self.name!r} has {found}, and names for {names}.", accepted=_LABELS)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, indices: Sequence[int] | np.ndarray | slice) -> Split:
+        """Return a split of the same name with some of the rows, in the order given.
+
+        Args:
+            indices: row indices, a bool mask of shape (texts,), or a slice.
+        """
+        rows = np.arange(len(self))
+        if isinstance(indices, slice):
+            chosen = rows[indices]
+        else:
+            index = np.asarray(indices)
+            chosen = rows[index if index.size else index.astype(np.int64)]
+        return Split(
+            name=self.name,
+            texts=[self.texts[index] for index in chosen],
+            pairs=None if self.pairs is None else [self.pairs[index] for index in chosen],
+            labels=None if self.labels is None else self.labels[chosen],
+            unseen_label=None if self.unseen_label is None else self.unseen_label[chosen],
+            provenance=None if self.provenance is None else self.provenance.take(chosen),
+            label_names=self.label_names,
+        )
+
+    def where(self, index: int) -> str:
+        """Return the origin of one row, for messages: "reviews.csv, line 17", or "train, row 17"."""
+        if self.provenance is None:
+            return f"{self.name}, row {index + 1}"
+        return self.provenance.where(index)
+
+
+_LABELS = {"labels": "int64 (texts,), below the number of names; or bool (texts, labels), a column for each name"}
