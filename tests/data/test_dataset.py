@@ -116,6 +116,6 @@ def test_the_check_of_a_data_set_is_shown_whole(reviews: list[dict[str, Any]]) -
     assert check.to_dict()["name"] == "data"
 
 
-def test_a_data_set_has_its_check() -> None:
-    dataset = load_dataset([("a", "x"), ("b", "y"), ("c", "x"), ("d", "y")] * 5)
+def test_a_data_set_has_its_check(reviews: list[dict[str, Any]]) -> None:
+    dataset = load_dataset(reviews)
     assert dataset.check.to_dict() == check_dataset(dataset).to_dict()
