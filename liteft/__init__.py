@@ -24,7 +24,6 @@ if TYPE_CHECKING:  # the table below, for type checkers
     from liteft.errors import LiteftError as LiteftError
     from liteft.exporting import Limits as Limits
     from liteft.exporting import export as export
-    from liteft.exporting import native_module as native_module
     from liteft.finetuning import finetune as finetune
     from liteft.form import ExportForm as ExportForm
     from liteft.frontier import Frontier as Frontier
@@ -41,6 +40,7 @@ if TYPE_CHECKING:  # the table below, for type checkers
     from liteft.runtime import custom_ops_library as custom_ops_library
     from liteft.runtime import load as load
     from liteft.runtime import predict_file as predict_file
+    from liteft.torch_module import native_module as native_module
 
 _NAMES = {
     "artifact": ("Artifact", "read_artifact"),
@@ -49,7 +49,7 @@ _NAMES = {
     "doctor": ("diagnose",),
     "encoded": ("Encoded",),
     "errors": ("LiteftError",),
-    "exporting": ("Limits", "export", "native_module"),
+    "exporting": ("Limits", "export"),
     "finetuning": ("finetune",),
     "form": ("ExportForm",),
     "frontier": ("Frontier", "search"),
@@ -58,8 +58,9 @@ _NAMES = {
     "report": ("compare",),
     "run": ("Run", "read_run"),
     "runtime": ("Classifier", "Prediction", "custom_ops_library", "load", "predict_file"),
+    "torch_module": ("native_module",),
 }
-_NEEDS_TRAIN = ("exporting", "finetuning", "frontier", "inspection", "pipeline")  # the extra's packages
+_NEEDS_TRAIN = ("exporting", "finetuning", "frontier", "inspection", "pipeline", "torch_module")  # the extra's packages
 _HOMES = {name: home for home, names in _NAMES.items() for name in names}
 
 __all__ = sorted([*_HOMES, "__version__"])

@@ -7,7 +7,7 @@ from liteft.data.findings import DataCheck
 from liteft.data.load import load_dataset
 from liteft.data.rows import FORMATS, RowFile, Rows, open_rows, read_rows
 from liteft.data.splitting import carve, normalised
-from liteft.data.texts import load_texts, load_unlabeled
+from liteft.data.unlabeled import load_texts, load_unlabeled
 
 __all__ = [
     "FORMATS",

@@ -13,7 +13,7 @@ from typing import Any
 
 from liteft.data.delimited import check_names
 from liteft.data.json_shapes import feature_names
-from liteft.data.textfile import EMPTY, head_of, refuse_pages
+from liteft.data.text_files import EMPTY, head_of, refuse_pages
 from liteft.errors import DataError, MissingExtraError
 from liteft.installation import install_hint
 

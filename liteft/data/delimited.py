@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from liteft.data.compressed import inner_name
-from liteft.data.textfile import EMPTY, text_encoding, text_lines
+from liteft.data.text_files import EMPTY, text_encoding, text_lines
 from liteft.errors import ConfigError, DataError, option
 
 __all__ = ["Delimited", "check_names"]

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from liteft.data.textfile import EMPTY, text_encoding, text_lines
+from liteft.data.text_files import EMPTY, text_encoding, text_lines
 from liteft.errors import DataError
 
 __all__ = ["JsonLines", "read_json_document"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from liteft.data.dataset import MAIN_SPLITS, canonical_split
 from liteft.data.folders import is_rows
 from liteft.data.tables import MemoryTable, Source, Table
-from liteft.data.textfile import text_encoding, text_lines
+from liteft.data.text_files import text_encoding, text_lines
 
 __all__ = ["label_folders"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from liteft.data.arrow import unreadable, without_pyarrow
 from liteft.data.delimited import check_names
-from liteft.data.textfile import EMPTY, head_of, refuse_pages
+from liteft.data.text_files import EMPTY, head_of, refuse_pages
 from liteft.errors import DataError
 
 __all__ = ["ParquetFile"]

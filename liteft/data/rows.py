@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
+
+import numpy as np
 
 from liteft.data.arrow import ArrowFile, schema_names
 from liteft.data.compressed import COMPRESSED, inner_name
@@ -18,7 +21,7 @@ from liteft.data.delimited import Delimited
 from liteft.data.json_shapes import rows_of
 from liteft.data.jsonlines import JsonLines, read_json_document
 from liteft.data.parquet import ParquetFile
-from liteft.data.textfile import text_encoding, text_lines
+from liteft.data.text_files import text_encoding, text_lines
 from liteft.errors import DataError, closest
 from liteft.files import os_reason
 
@@ -97,6 +100,38 @@ class RowFile:
         if isinstance(self.reader, ParquetFile | ArrowFile):
             return self.reader.rows(start=start, columns=columns)
         return self.reader.rows(start=start)
+
+    @property
+    def name(self) -> str:
+        """The file's path."""
+        return str(self.path)
+
+    def read(self, names: Sequence[str]) -> tuple[dict[str, list[Any]], np.ndarray]:
+        """Read the whole file.
+
+        Args:
+            names: the columns to read; a row that lacks one has None there.
+
+        Returns:
+            The columns' values, and each row's place, counted from 1: int64, shape (texts,).
+        """
+        values: dict[str, list[Any]] = {name: [] for name in names}
+        lists = list(values.items())
+        places = []
+        for place, row in self.rows(columns=names):
+            places.append(place)
+            for name, cells in lists:
+                cells.append(row.get(name))
+        return values, np.array(places, dtype=np.int64)
+
+    def head(self, rows: int) -> dict[str, list[Any]]:
+        """Read the first rows."""
+        first = [row for _, row in islice(self.rows(), rows)]
+        return {name: [row.get(name) for row in first] for name in self.columns}
+
+    def class_names(self, column: str) -> tuple[str, ...] | None:
+        """Return the names that the file's schema gives to the integers in a column, or None."""
+        return self.names_of.get(column)
 
 
 class Rows(Iterator[tuple[int, dict[str, Any]]]):

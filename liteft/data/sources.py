@@ -9,11 +9,11 @@ from typing import Any
 from liteft.data.dataset import MAIN_SPLITS, canonical_split
 from liteft.data.folders import split_files
 from liteft.data.hub import hub_dataset, is_hub_name
+from liteft.data.in_memory import memory_table
 from liteft.data.jsonlines import read_json_document
 from liteft.data.label_folders import label_folders
-from liteft.data.memory import memory_table
 from liteft.data.rows import FORMATS, RowFile, exists, known_suffix, neighbour, open_rows
-from liteft.data.tables import FileTable, Source, Table
+from liteft.data.tables import Source, Table
 from liteft.errors import DataError, Hint
 
 __all__ = ["existing_path", "open_source"]
@@ -73,7 +73,7 @@ def _from_file(path: Path, encoding: str | None, delimiter: str | None) -> Sourc
             fix=Hint(f'unlabeled="{path}" in distill(), to distil with it', f"--unlabeled {path}, to distil with it"),
         )
     file = open_rows(path, encoding=encoding, delimiter=delimiter)
-    return Source(path.stem, {"train": [FileTable(file)]}, _notes(file))
+    return Source(path.stem, {"train": [file]}, _notes(file))
 
 
 def _from_folder(folder: Path, encoding: str | None, delimiter: str | None) -> Source:
@@ -88,7 +88,7 @@ def _from_folder(folder: Path, encoding: str | None, delimiter: str | None) -> S
                 raise
             notes.append(f"{parts[0].name} left out: {error.message}")
             continue
-        splits[name] = [FileTable(file) for file in files]
+        splits[name] = list(files)
         notes += [note for file in files for note in _notes(file)]
     return Source(folder.resolve().name, splits, tuple(notes))
 
@@ -103,7 +103,7 @@ def _from_splits(content: Mapping[Any, Any], name: str, encoding: str | None, de
         if isinstance(value, str | Path):
             file = open_rows(value, encoding=encoding, delimiter=delimiter)
             notes += _notes(file)
-            splits[split] = [FileTable(file)]
+            splits[split] = [file]
         else:
             splits[split] = [memory_table(value, f"{name}[{str(key)!r}]")]
     if "train" not in splits:

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
 
-from liteft.data.rows import RowFile
-
-__all__ = ["FileTable", "MemoryTable", "Source", "Table"]
+__all__ = ["MemoryTable", "Source", "Table"]
 
 
 class Table(Protocol):
-    """Columns that can be read by name."""
+    """Columns that can be read by name. A `RowFile` is one, so is a `MemoryTable`."""
 
     @property
     def name(self) -> str:
@@ -41,48 +38,6 @@ class Table(Protocol):
 
     def class_names(self, column: str) -> tuple[str, ...] | None:
         """Return the names that integers in a column stand for, or None."""
-
-
-@dataclass(frozen=True)
-class FileTable:
-    """A file of rows as a table."""
-
-    file: RowFile
-
-    @property
-    def name(self) -> str:
-        """The file's path."""
-        return str(self.file.path)
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the columns."""
-        return self.file.columns
-
-    @property
-    def unit(self) -> str:
-        """What a row's place counts: "line" or "row"."""
-        return self.file.unit
-
-    def read(self, names: Sequence[str]) -> tuple[dict[str, list[Any]], np.ndarray]:
-        """Read the file; a row that lacks a column has None there."""
-        values: dict[str, list[Any]] = {name: [] for name in names}
-        lists = list(values.items())
-        places = []
-        for place, row in self.file.rows(columns=names):
-            places.append(place)
-            for name, cells in lists:
-                cells.append(row.get(name))
-        return values, np.array(places, dtype=np.int64)
-
-    def head(self, rows: int) -> dict[str, list[Any]]:
-        """Read the first rows."""
-        first = [row for _, row in islice(self.file.rows(), rows)]
-        return {name: [row.get(name) for row in first] for name in self.columns}
-
-    def class_names(self, column: str) -> tuple[str, ...] | None:
-        """Return the names that the file's schema gives to the integers in a column, or None."""
-        return self.file.names_of.get(column)
 
 
 @dataclass(frozen=True)

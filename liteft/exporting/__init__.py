@@ -5,19 +5,16 @@ describes, `wrapping` makes one node of that with its definition beside it, `tra
 graphs of architectures that cannot be built; `blueprint` is all of these as one. `quantization` says what of int8 a
 graph has, and `calibration` finds the ranges of the static kind. `verify` compares what was written with the model;
 where int8 fails, `sensitivity` ranks its products and `recovery` falls back to float. `card` describes the artifact,
-`exporter` holds the verb, and `torch_module` gives an artifact back to torch. `tables` stores embeddings.
+`tables` stores embeddings, and `exporter` has the verb.
 """
 
 from liteft.exporting.exporter import export
 from liteft.exporting.limits import Limits
 from liteft.exporting.replacing import refuse_another, trimming_of
-from liteft.exporting.torch_module import NativeModule, native_module
 
 __all__ = [
     "Limits",
-    "NativeModule",
     "export",
-    "native_module",
     "refuse_another",
     "trimming_of",
 ]

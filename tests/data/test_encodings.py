@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from liteft.data import load_dataset, read_rows
-from liteft.data.textfile import text_encoding, text_lines
+from liteft.data.text_files import text_encoding, text_lines
 from liteft.errors import DataError
 
 Write = Callable[..., Path]
@@ -138,7 +138,7 @@ def test_a_file_that_may_not_be_read(write: Write, tmp_path: Path) -> None:
 
 
 def test_a_line_without_end_is_refused(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("liteft.data.textfile.MAX_LINE", 100)
+    monkeypatch.setattr("liteft.data.text_files.MAX_LINE", 100)
     path = write("a.txt", "x" * 99 + "\n" + "y" * 101)
     with pytest.raises(DataError, match=r"a\.txt, line 2 has over 100 characters"):
         list(text_lines(path, encoding="utf-8", newline="\n"))

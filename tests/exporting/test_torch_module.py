@@ -12,9 +12,10 @@ from torch import Tensor
 
 from liteft.artifact import Artifact
 from liteft.errors import DeviceError
-from liteft.exporting import export, native_module
+from liteft.exporting import export
 from liteft.finetuning.model import TorchClassifier, load_classifier
 from liteft.runtime.native_library import VARIABLE
+from liteft.torch_module import native_module
 from tests.exporting.conftest import Workshop
 
 Batch = Callable[..., dict[str, np.ndarray]]

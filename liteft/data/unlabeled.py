@@ -16,11 +16,11 @@ from liteft.data.columns import choose_columns
 from liteft.data.dataset import Provenance, Split
 from liteft.data.folders import NAME_FILES, data_files, saved_splits, split_of
 from liteft.data.hub import hub_dataset
-from liteft.data.memory import memory_table
+from liteft.data.in_memory import memory_table
 from liteft.data.records import check_rows, read_records
 from liteft.data.rows import open_rows
 from liteft.data.sources import existing_path
-from liteft.data.tables import FileTable, Table
+from liteft.data.tables import Table
 from liteft.errors import DataError, option
 
 __all__ = ["load_texts", "load_unlabeled"]
@@ -98,13 +98,13 @@ def _tables(source: Any, encoding: str | None, delimiter: str | None) -> list[Ta
         name = "train" if "train" in splits else next(iter(splits))
         return [memory_table(splits[name], f"{source}[{name!r}]")]
     if not path.is_dir():
-        return [FileTable(open_rows(path, encoding=encoding, delimiter=delimiter))]
+        return [open_rows(path, encoding=encoding, delimiter=delimiter)]
     files = (saved_splits(path) or {}).get("train") or data_files(path)
     no_texts = ("validation", "test", *NAME_FILES)
     pool = [file for file in files if split_of(file) not in no_texts] or files
     if not pool:
         raise DataError(f"{path} holds no data file.", accepted={"files": "txt, csv, tsv, jsonl, json, parquet, arrow"})
-    return [FileTable(open_rows(file, encoding=encoding, delimiter=delimiter)) for file in pool]
+    return [open_rows(file, encoding=encoding, delimiter=delimiter) for file in pool]
 
 
 def _joined(parts: list[Split]) -> Split:
