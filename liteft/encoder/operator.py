@@ -2,8 +2,12 @@
 
 The node is a contract with every file in the world, so it only grows. An attribute that is added has a default, which
 is what files without it mean, and the version of the domain that first knows it. An attribute that equals its default
-is not written, and a file names the lowest version that knows what was written: so whoever reads version 1 reads every
-file that asks for nothing newer. A reader refuses later versions and attributes that it does not know.
+is not written, and a file names the lowest version that knows what was written, so that a reader of version 1 reads
+every file that asks for nothing newer. The reader here refuses later versions and unknown attributes.
+
+The operator in ONNX Runtime can do neither: it gets the nodes of every version of its domain, and sees only the
+attributes that it asks for. An attribute that changes what is computed therefore comes with a new operator name, for
+which an older library falls back to the definition in the file.
 """
 
 from __future__ import annotations
