@@ -469,7 +469,7 @@ def _explain(error: ValidationError, origin: str) -> ConfigError:
     known = _known_keys(location[:-1])
     home = next((table for table, model in _models().items() if location[-1] in model.model_fields), None)
     alike = next((key for key in known if key.endswith(f"_{location[-1]}")), None)
-    near = alike or (closest(location[-1], known) if home is None else f"{home}.{location[-1]}")
+    near = closest(location[-1], known) if home is None else alike or f"{home}.{location[-1]}"
     return ConfigError(
         f"{origin}: unknown key {where!r}.",
         accepted={"keys": ", ".join(sorted(known))},

@@ -364,3 +364,8 @@ def test_differences_of_one_table_need_no_dots() -> None:
 def test_what_only_a_teacher_from_scratch_has_is_refused_beside_a_base(setting: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"^{next(iter(setting))} applies to a teacher from scratch only"):
         require_teacher(TeacherRecipe(base="bert", **setting))
+
+
+def test_an_unknown_key_is_compared_with_those_of_its_own_table_first() -> None:
+    assert refused({"teacher": {"precision": "bf16"}}).fix == ("did you mean 'training_precision'?",)
+    assert refused({"student": {"epoch": 3}}).fix == ("did you mean 'epochs'?",)

@@ -306,7 +306,7 @@ def test_an_unknown_setting_names_the_closest_one(base: Get, dataset: Dataset, t
 def test_a_setting_out_of_range_is_refused(
     base: Get, dataset: Dataset, tmp_path: Path, setting: dict[str, Any]
 ) -> None:
-    refused(ConfigError, f"teacher.{next(iter(setting))} = ", base("bert"), dataset, tmp_path / "run", **setting)
+    refused(ConfigError, f"teacher.{next(iter(setting))} must be ", base("bert"), dataset, tmp_path / "run", **setting)
 
 
 @pytest.mark.parametrize(

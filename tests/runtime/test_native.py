@@ -17,7 +17,7 @@ import pytest
 
 from liteft.artifact import Artifact
 from liteft.encoded import Encoded
-from liteft.errors import ArtifactError, DeviceError, MissingExtraError
+from liteft.errors import ArtifactError, ConfigError, DeviceError, MissingExtraError
 from liteft.form import ExportForm
 from liteft.runtime import Classifier, EngineCounters, backends, load, native_engine, onnx_engine, predict_file, scoring
 from liteft.runtime.encoder_file import read_classifier
@@ -180,14 +180,27 @@ def test_a_broken_onnxruntime_with_cuda_leaves_native_and_says_so(
             "backend='onnxruntime' was requested",
         ),
         ({"engine_precision": "fp16"}, "available only on CUDA"),
-        ({"engine_precision": "fp8"}, "no engine_precision 'fp8'"),
-        ({"backend": "nativ"}, 'backend="native"'),
     ],
 )
 def test_what_excludes_each_other_is_a_device_error(
     native: Path, exported: Exported, asked: dict[str, Any], part: str
 ) -> None:
     with pytest.raises(DeviceError) as caught:
+        load(exported().path, **asked)
+    assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("asked", "part"),
+    [
+        ({"engine_precision": "fp8"}, "no engine_precision 'fp8'"),
+        ({"backend": "nativ"}, 'backend="native"'),
+    ],
+)
+def test_a_choice_that_does_not_exist_is_a_config_error(
+    native: Path, exported: Exported, asked: dict[str, Any], part: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
         load(exported().path, **asked)
     assert part in str(caught.value)
 
