@@ -115,7 +115,13 @@ class Run(Result):
 
         A multi-label row does not show it otherwise. Raises RunError like `predictions`.
         """
-        return self._stored(split, "logits").get("unseen_label")
+        stored = self._stored(split, "logits")
+        if "foreign" in stored:  # the mask's name before; read without it, such rows would count as right
+            raise RunError(
+                f"{self.path} was written by an earlier LiteFT: {split!r} names unseen labels otherwise.",
+                fix="train again",
+            )
+        return stored.get("unseen_label")
 
     def _stored(self, split: str, *needed: str) -> dict[str, np.ndarray]:
         path = self.path / "predictions" / f"{split}.npz"

@@ -193,3 +193,10 @@ def test_a_run_without_predictions_has_no_split(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no readable predictions") as caught:
         read_run(tmp_path).predictions("test")
     assert caught.value.accepted == {"splits": "none"}
+
+
+def test_a_mask_of_unseen_labels_under_its_earlier_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "predictions").mkdir()
+    np.savez(tmp_path / "predictions" / "test.npz", logits=np.zeros((2, 2)), foreign=np.array([True, False]))
+    with pytest.raises(RunError, match="earlier LiteFT"):
+        Run(tmp_path, {}).unseen_label("test")
