@@ -19,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from liteft import files
 from liteft.errors import ConfigError, Hint, closest, leave_out, option
 from liteft.field_words import field_words
-from liteft.form import Calibration, EmbeddingBits, ExportForm, Precision, Scheme, Target, WeightBits
+from liteft.form import Calibration, EmbeddingBits, ExportForm, Precision, Scheme, Target, WeightBits, overridden
 from liteft.tasks import TaskName
 
 __all__ = [
@@ -182,7 +182,9 @@ class ExportRecipe(_Table):
     mixed: bool = Field(
         default=ExportForm.mixed, description="keep the most sensitive products in float until int8 is within limits"
     )
-    flat: bool = Field(default=ExportForm.flat, description="standard nodes only, for tools that do not know functions")
+    flat: bool | None = Field(
+        default=ExportForm.flat, description="standard nodes only, for tools that do not know functions"
+    )
     target: Target | None = Field(default=ExportForm.target, description="edge: flat, laid out for transformers.js")
     tolerance: float = Field(default=0.5, ge=0, le=100, description="points of accuracy that may be lost")
     vocabulary: int | None = Field(default=None, gt=0, description="pieces to keep at most; None keeps all")
@@ -255,7 +257,7 @@ def read_recipe(path: str | Path, *, overrides: Mapping[str, Mapping[str, Any]] 
         merged = settings.setdefault(table, {})
         if not isinstance(merged, dict):
             raise ConfigError(f"{path}: [{table}] must be a table.", accepted={"tables": _tables()})
-        merged.update(values)
+        settings[table] = overridden(merged, values) if table == "export" else merged | dict(values)
     return make_recipe(settings, origin=str(path))
 
 
@@ -419,7 +421,7 @@ def resolve_recipe(
             fix=f"recipe=liteft.read_recipe({str(recipe)!r})" if isinstance(recipe, str | Path) else (),
         )
     tables = (recipe or Recipe()).model_dump()
-    tables[table] |= settings
+    tables[table] = overridden(tables[table], settings) if table == "export" else tables[table] | dict(settings)
     return make_recipe(tables, origin="settings")
 
 

@@ -8,7 +8,7 @@ ask for the same artifact: what does not apply is None, such as the scheme of fl
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, fields, replace
+from dataclasses import KW_ONLY, asdict, dataclass, fields
 from typing import Any, ClassVar, Literal, TypedDict, Unpack, get_args
 
 from liteft.errors import ConfigError, closest, leave_out, option
@@ -24,6 +24,7 @@ __all__ = [
     "Target",
     "WeightBits",
     "form_with",
+    "overridden",
 ]
 
 Precision = Literal["fp32", "fp16", "int8"]
@@ -57,7 +58,7 @@ _ROUNDING = ("scheme", "weight_bits", "embedding_bits")
 class ExportForm:
     """How a classifier is stored and computed, and how its file is laid out.
 
-    What does not apply is None (``mixed`` is False), and what applies and was given as None has its default.
+    A setting that does not apply is None (``mixed`` is False). One that applies and was given as None has its default.
 
     Attributes:
         precision: "fp32"; "fp16", half the file, computed in float32; or "int8", a quarter of the file and faster.
@@ -70,12 +71,13 @@ class ExportForm:
         mixed: where int8 is beyond the limits, keep the matrices that lose most in float until it is within them.
         flat: a built graph is many standard nodes, for tools that do not know functions of a model, instead of one
             node with its definition beside it. ONNX Runtime makes the same of both; libliteft runs the node only.
-            Traced graphs are flat in any case.
+            Traced graphs are flat in any case. None is what the target asks for: True for "edge", else False.
         target: "edge", for phones and browsers: flat, laid out as transformers.js reads it, with the list of operators
             that a reduced onnxruntime needs. None for the usual folder.
 
     Raises:
-        ConfigError: an unknown value, or a setting of int8 or of "static" where the form is another.
+        ConfigError: an unknown value, a setting of int8 or of "static" where the form is another, or ``flat=False``
+            for the edge.
     """
 
     precision: Precision = "int8"
@@ -85,7 +87,7 @@ class ExportForm:
     embedding_bits: EmbeddingBits | None = 8
     calibration: Calibration | None = "percentile"
     mixed: bool = False
-    flat: bool = False
+    flat: bool | None = None
     target: Target | None = None
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}  # of a manifest
@@ -102,8 +104,9 @@ class ExportForm:
                 object.__setattr__(self, name, False if name == "mixed" else None)
             else:
                 raise self._inapplicable(name, *missing)
-        if self.target is not None:
-            object.__setattr__(self, "flat", True)
+        if self.target is not None and self.flat is False:
+            raise self._nested_edge()
+        object.__setattr__(self, "flat", bool(self.flat or self.target))
 
     def table_bits(self, table: str) -> int:
         """Return the bits of a value in an int8 embedding table: "word" may have 4, the others have 8."""
@@ -159,6 +162,13 @@ class ExportForm:
             fix=option(name, near) if near else (),
         )
 
+    def _nested_edge(self) -> ConfigError:
+        return ConfigError(
+            f"target {self.target!r} is laid out as standard nodes, and flat is False.",
+            accepted={"flat": f"True, or left out, for target {self.target!r}"},
+            fix=[leave_out("flat"), leave_out("target")],
+        )
+
     def _inapplicable(self, name: str, condition: str, needed: str) -> ConfigError:
         return ConfigError(
             f"{name}={getattr(self, name)!r} applies to {condition} {needed!r} only, and the {condition} is "
@@ -184,6 +194,9 @@ class FormOptions(TypedDict, total=False):
 def form_with(form: ExportForm | None, **options: Unpack[FormOptions]) -> ExportForm:
     """Return a form (None: the default) with some of its fields replaced.
 
+    A replaced field goes before those that depend on it: ``precision="fp32"`` over a form of static int8 is float32,
+    without the settings of int8.
+
     Raises:
         ConfigError: as of ``ExportForm``.
     """
@@ -202,4 +215,24 @@ def form_with(form: ExportForm | None, **options: Unpack[FormOptions]) -> Export
             accepted={"form": "a liteft.ExportForm, or None"},
             fix='form=liteft.ExportForm(precision="int8")',
         )
-    return replace(form or ExportForm(), **given)
+    return ExportForm(**overridden(asdict(form or ExportForm()), given))
+
+
+def overridden(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of an export with others over them, without those that the others make meaningless.
+
+    Args:
+        settings: fields of a form, and any other keys, by name.
+        given: what takes their place. A field of the form is dropped from ``settings`` where a precision, a scheme or
+            a target that is given rules it out, and kept where it is given itself, to be refused.
+    """
+    given = dict(given)
+    ruled_out = {
+        name
+        for name, conditions in _APPLIES.items()
+        for condition, needed in conditions
+        if given.get(condition, needed) != needed
+    }
+    if given.get("target") is not None:
+        ruled_out.add("flat")
+    return {name: value for name, value in settings.items() if name not in ruled_out} | given

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import asdict, fields, replace
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
 
-from liteft.config import ExportRecipe, make_recipe
+from liteft.config import ExportRecipe, make_recipe, read_recipe, resolve_recipe
 from liteft.errors import ConfigError
 from liteft.form import ExportForm, FormOptions, form_with
 
@@ -63,6 +64,11 @@ def test_the_edge_is_flat_whether_that_is_said_or_not() -> None:
             "--precision int8",
         ),
         (
+            {"target": "edge", "flat": False},
+            "target 'edge' is laid out as standard nodes, and flat is False.",
+            None,
+        ),
+        (
             {"calibration": "mse"},
             "calibration='mse' applies to scheme 'static' only, and the scheme is 'per_row'.",
             "--scheme static",
@@ -94,6 +100,27 @@ def test_options_take_the_place_of_a_forms_fields() -> None:
     assert form_with(None, precision="fp32") == ExportForm("fp32")
     with pytest.raises(ConfigError, match="percision"):
         form_with(None, percision="fp32")  # type: ignore[call-arg]
+
+
+def test_a_precision_that_is_given_goes_before_the_settings_of_int8_in_the_form() -> None:
+    form = ExportForm(scheme="static", calibration="mse", mixed=True, embedding_bits=4, flat=True)
+    assert form_with(form, precision="fp32") == ExportForm("fp32", flat=True)
+    assert form_with(form, scheme="per_row") == ExportForm(mixed=True, embedding_bits=4, flat=True)
+    assert form_with(form, target="edge").flat
+    with pytest.raises(ConfigError, match="applies to precision 'int8' only"):
+        form_with(form, precision="fp32", scheme="static")
+    with pytest.raises(ConfigError, match="flat is False"):
+        form_with(ExportForm(target="edge"), flat=False)
+
+
+def test_a_precision_that_is_given_goes_before_the_settings_of_int8_in_the_recipe(tmp_path: Path) -> None:
+    file = tmp_path / "liteft.toml"
+    file.write_text('[export]\nscheme = "static"\ncalibration = "mse"\ntolerance = 1.0\n')
+    asked = ExportForm("fp32")
+    from_file = read_recipe(file, overrides={"export": {"precision": "fp32"}}).export
+    over_recipe = resolve_recipe(read_recipe(file), "export", {"precision": "fp32"}).export
+    assert from_file == over_recipe
+    assert (from_file.form, from_file.tolerance) == (asked, 1.0)
 
 
 def test_differences_are_named_and_another_precision_hides_the_settings_of_int8() -> None:

@@ -66,7 +66,7 @@ class ExportAttempt:
         Raises:
             VerificationError: it does not pass.
         """
-        model = self.blueprint.model(self.form.precision, quantization, flat=self.form.flat)
+        model = self.blueprint.model(self.form.precision, quantization, flat=bool(self.form.flat))
         path = self._writer.folder / graph_file(self.form)
         save_model(model, path)
         if self.form.target == "edge":

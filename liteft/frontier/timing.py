@@ -82,7 +82,7 @@ def write_untrained(student: TorchClassifier, form: ExportForm, out: Path) -> No
         student.config.pad_token_id = student.tokenizer.pad_id
     form = replace(form, scheme=None, calibration=None, mixed=False, target=None)  # nothing is calibrated for it
     blueprint = Blueprint(student)
-    model = blueprint.model(form.precision, Int8Plan(form), flat=form.flat)
+    model = blueprint.model(form.precision, Int8Plan(form), flat=bool(form.flat))
     with writing_artifact(out) as writer:
         save_model(model, writer.folder / MODEL)
         write_companions(student, writer.folder)
