@@ -1,6 +1,6 @@
 """The command line: ``liteft check``, ``finetune``, ``distill`` and so on, one file per command.
 
-A command calls one function of the library; nothing is computed here. `options` holds every flag, `groups` those that
+A command calls one function of the library; nothing is computed here. `flags` holds every flag, `groups` those that
 are taken together, `settings` turns flags into a recipe, `console` keeps progress (stderr) and results (stdout) apart.
 Only typer is imported at start: what a verb needs, it imports when it runs, so that the verbs of a machine without
 torch start without it.

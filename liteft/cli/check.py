@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from liteft.cli import groups
-from liteft.cli import options as o
+from liteft.cli.flags.data import Task
 
 Source = Annotated[
     str | None,
@@ -26,7 +26,7 @@ def check(
     *,
     source: Source = None,
     reading: groups.Reading,
-    task: o.Task = None,
+    task: Task = None,
     settings: groups.Settings,
     output: groups.Output,
 ) -> None:

@@ -9,7 +9,10 @@ from typing import Annotated
 import typer
 
 from liteft.cli import groups
-from liteft.cli import options as o
+from liteft.cli.flags.answers import Picture, Rounds, Seconds
+from liteft.cli.flags.data import On, Split, Task
+from liteft.cli.flags.machine import Device, Threads, Trust
+from liteft.cli.flags.models import Labels
 
 Models = Annotated[
     list[str], typer.Argument(metavar="MODEL...", help="Runs, classifiers and artifacts; the first is the measure.")
@@ -25,16 +28,16 @@ EXAMPLES = (
 def compare(
     *,
     models: Models,
-    on: o.On = None,
-    split: o.Split = "test",
-    rounds: o.Rounds = 5,
-    seconds: o.Seconds = 1.0,
-    threads: o.Threads = None,
-    device: o.Device = "cpu",
-    picture: o.Picture = None,
-    task: o.Task = None,
-    labels: o.Labels = None,
-    trust: o.Trust = False,
+    on: On = None,
+    split: Split = "test",
+    rounds: Rounds = 5,
+    seconds: Seconds = 1.0,
+    threads: Threads = None,
+    device: Device = "cpu",
+    picture: Picture = None,
+    task: Task = None,
+    labels: Labels = None,
+    trust: Trust = False,
     reading: groups.Reading,
     settings: groups.Settings,
     output: groups.Output,

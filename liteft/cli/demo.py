@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from liteft.cli import groups
-from liteft.cli import options as o
+from liteft.cli.flags.machine import Out, Overwrite
 
 EXAMPLES = ("liteft demo", "liteft demo --out demo-run --json")
 
 
 @groups.flat
-def demo(*, out: o.Out = "demo-run", overwrite: o.Overwrite = False, output: groups.Output) -> None:
+def demo(*, out: Out = "demo-run", overwrite: Overwrite = False, output: groups.Output) -> None:
     """Run end to end on bundled data, in minutes: teacher, student, control, int8 artifact, comparison."""
     from liteft.demo import run_demo
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from liteft.cli import groups
-from liteft.cli import options as o
+from liteft.cli.flags.data import Data, Task
+from liteft.cli.flags.machine import Out, Overwrite, Trust
+from liteft.cli.flags.models import Control, Labels, Seeds, Student, Teacher, Until, Vocabulary
 
 EXAMPLES = (
     "liteft distill --data reviews.csv --teacher minilm --size 3x384 --out runs/reviews",
@@ -16,21 +18,21 @@ EXAMPLES = (
 @groups.flat
 def distill(
     *,
-    data: o.Data = None,
-    teacher: o.Teacher = None,
+    data: Data = None,
+    teacher: Teacher = None,
     start: groups.Start,
-    out: o.Out,
-    until: o.Until = "artifact",
-    student: o.Student = None,
-    vocabulary: o.Vocabulary = None,
-    control: o.Control = False,
-    seeds: o.Seeds = None,
+    out: Out,
+    until: Until = "artifact",
+    student: Student = None,
+    vocabulary: Vocabulary = None,
+    control: Control = False,
+    seeds: Seeds = None,
     form: groups.Form,
-    overwrite: o.Overwrite = False,
-    trust: o.Trust = False,
+    overwrite: Overwrite = False,
+    trust: Trust = False,
     reading: groups.Reading,
-    task: o.Task = None,
-    labels: o.Labels = None,
+    task: Task = None,
+    labels: Labels = None,
     training: groups.Training,
     head: groups.Head,
     adapter: groups.Adapter,

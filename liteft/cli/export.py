@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from liteft.cli import groups
-from liteft.cli import options as o
+from liteft.cli.flags.data import Data, Split, Task, Unlabeled
+from liteft.cli.flags.machine import Out, Overwrite, Trust
+from liteft.cli.flags.models import Labels, MaxTokens, Vocabulary
 
 Source = Annotated[str, typer.Argument(metavar="RUN_OR_MODEL", help="A finished run, or a classifier's folder.")]
 
@@ -22,17 +24,17 @@ EXAMPLES = (
 def export(
     *,
     source: Source,
-    out: o.Out,
+    out: Out,
     form: groups.Form,
-    vocabulary: o.Vocabulary = None,
-    task: o.Task = None,
-    labels: o.Labels = None,
-    max_tokens: o.MaxTokens = None,
-    data: o.Data = None,
-    split: o.Split = "validation",
-    unlabeled: o.Unlabeled = None,
-    overwrite: o.Overwrite = False,
-    trust: o.Trust = False,
+    vocabulary: Vocabulary = None,
+    task: Task = None,
+    labels: Labels = None,
+    max_tokens: MaxTokens = None,
+    data: Data = None,
+    split: Split = "validation",
+    unlabeled: Unlabeled = None,
+    overwrite: Overwrite = False,
+    trust: Trust = False,
     reading: groups.Reading,
     settings: groups.Settings,
     output: groups.Output,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from liteft.cli import groups
-from liteft.cli import options as o
+from liteft.cli.flags.data import Data, Task
+from liteft.cli.flags.machine import Out
+from liteft.cli.flags.models import Base, FromScratch, Size, VocabularyFile
 
 EXAMPLES = (
     "liteft finetune --data reviews.csv --base minilm --out runs/teacher",
@@ -16,18 +18,18 @@ EXAMPLES = (
 @groups.flat
 def finetune(
     *,
-    data: o.Data = None,
-    base: o.Base = None,
-    out: o.Out,
+    data: Data = None,
+    base: Base = None,
+    out: Out,
     reading: groups.Reading,
-    task: o.Task = None,
+    task: Task = None,
     training: groups.Training,
     head: groups.Head,
     adapter: groups.Adapter,
     machine: groups.Machine,
-    from_scratch: o.FromScratch = False,
-    size: o.Size = None,
-    vocabulary_file: o.VocabularyFile = None,
+    from_scratch: FromScratch = False,
+    size: Size = None,
+    vocabulary_file: VocabularyFile = None,
     settings: groups.Settings,
     output: groups.Output,
 ) -> None:

@@ -11,8 +11,51 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, get_type_hints
 
-from liteft.cli import options as o
 from liteft.cli.console import Console
+from liteft.cli.flags.data import (
+    Delimiter,
+    DropEmpty,
+    DropLong,
+    Encoding,
+    Label,
+    LabelNames,
+    LabelSeparator,
+    MaxChars,
+    Pair,
+    TestFraction,
+    Text,
+    Unlabeled,
+    ValidationFraction,
+)
+from liteft.cli.flags.export import (
+    Calibration,
+    EmbeddingBits,
+    Flat,
+    MaxDrop,
+    MaxMb,
+    MaxMs,
+    Mixed,
+    Precision,
+    Scheme,
+    Target,
+    Tolerance,
+    WeightBits,
+)
+from liteft.cli.flags.machine import AsJson, Assigned, Quiet, RecipeFile, Threads
+from liteft.cli.flags.models import (
+    BaseQuantization,
+    BatchSize,
+    Epochs,
+    Layers,
+    LearningRate,
+    LoraRank,
+    MaxTokens,
+    Optimizer,
+    Pooling,
+    Seed,
+    Size,
+    TrainingPrecision,
+)
 
 __all__ = [
     "Adapter",
@@ -35,62 +78,62 @@ __all__ = [
 class Reading:
     """How labelled text is read."""
 
-    text: o.Text = None
-    pair: o.Pair = None
-    label: o.Label = None
-    label_names: o.LabelNames = None
-    label_separator: o.LabelSeparator = None
-    encoding: o.Encoding = None
-    delimiter: o.Delimiter = None
-    max_chars: o.MaxChars = None
-    drop_long: o.DropLong = None
-    drop_empty: o.DropEmpty = None
-    validation_fraction: o.ValidationFraction = None
-    test_fraction: o.TestFraction = None
+    text: Text = None
+    pair: Pair = None
+    label: Label = None
+    label_names: LabelNames = None
+    label_separator: LabelSeparator = None
+    encoding: Encoding = None
+    delimiter: Delimiter = None
+    max_chars: MaxChars = None
+    drop_long: DropLong = None
+    drop_empty: DropEmpty = None
+    validation_fraction: ValidationFraction = None
+    test_fraction: TestFraction = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
     """What a teacher reads of a text; its students read the same."""
 
-    max_tokens: o.MaxTokens = None
-    pooling: o.Pooling = None
+    max_tokens: MaxTokens = None
+    pooling: Pooling = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Adapter:
     """How a teacher is trained whose base is too large to train whole."""
 
-    base_quantization: o.BaseQuantization = None
-    lora_rank: o.LoraRank = None
+    base_quantization: BaseQuantization = None
+    lora_rank: LoraRank = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
     """How long and how fast a model is trained."""
 
-    epochs: o.Epochs = None
-    learning_rate: o.LearningRate = None
-    batch_size: o.BatchSize = None
+    epochs: Epochs = None
+    learning_rate: LearningRate = None
+    batch_size: BatchSize = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
     """How a training computes, and its seed; teacher and student share it."""
 
-    training_precision: o.TrainingPrecision = None
-    optimizer: o.Optimizer = None
-    seed: o.Seed = None
-    threads: o.Threads = None
+    training_precision: TrainingPrecision = None
+    optimizer: Optimizer = None
+    seed: Seed = None
+    threads: Threads = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
     """What a student starts from, and what it sees beside the training texts."""
 
-    size: o.Size = None
-    layers: o.Layers = None
-    unlabeled: o.Unlabeled = None
+    size: Size = None
+    layers: Layers = None
+    unlabeled: Unlabeled = None
 
     def table(self) -> dict[str, Any]:
         """Return the keys of the student's table."""
@@ -101,40 +144,40 @@ class Start:
 class Form:
     """What an artifact is to be, and how much its export may lose."""
 
-    precision: o.Precision = None
-    scheme: o.Scheme = None
-    calibration: o.Calibration = None
-    weight_bits: o.WeightBits = None
-    embedding_bits: o.EmbeddingBits = None
-    mixed: o.Mixed = None
-    flat: o.Flat = None
-    target: o.Target = None
-    tolerance: o.Tolerance = None
+    precision: Precision = None
+    scheme: Scheme = None
+    calibration: Calibration = None
+    weight_bits: WeightBits = None
+    embedding_bits: EmbeddingBits = None
+    mixed: Mixed = None
+    flat: Flat = None
+    target: Target = None
+    tolerance: Tolerance = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
     """What a search must keep within."""
 
-    max_mb: o.MaxMb = None
-    max_ms: o.MaxMs = None
-    max_drop: o.MaxDrop = None
+    max_mb: MaxMb = None
+    max_ms: MaxMs = None
+    max_drop: MaxDrop = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Where all other settings come from."""
 
-    recipe: o.RecipeFile = None
-    assigned: o.Assigned = None
+    recipe: RecipeFile = None
+    assigned: Assigned = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
     """What is printed."""
 
-    as_json: o.AsJson = False
-    quiet: o.Quiet = False
+    as_json: AsJson = False
+    quiet: Quiet = False
 
     def console(self) -> Console:
         """Return where the command writes."""

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from liteft.cli import groups
-from liteft.cli import options as o
+from liteft.cli.flags.machine import EveryTensor, Trust
 
 Source = Annotated[str, typer.Argument(metavar="ARTIFACT_OR_ONNX", help="An artifact's folder, or an ONNX file.")]
 
@@ -15,7 +15,7 @@ EXAMPLES = ("liteft inspect runs/reviews/artifact", "liteft inspect model.onnx -
 
 
 @groups.flat
-def inspect(*, source: Source, every: o.EveryTensor = False, trust: o.Trust = False, output: groups.Output) -> None:
+def inspect(*, source: Source, every: EveryTensor = False, trust: Trust = False, output: groups.Output) -> None:
     """Show bytes by kind and tensor, integer products, operators, and where a model runs.
 
     Engines that are installed here are asked; others are looked up, and the source is named.

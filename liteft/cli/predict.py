@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 from liteft.cli import groups
-from liteft.cli import options as o
 from liteft.cli.console import Console
+from liteft.cli.flags.answers import InputFile, OnError, OutputFile, PairText, Prefix, Restart, Threshold, TopK
+from liteft.cli.flags.data import Delimiter, Encoding, Pair, Text
+from liteft.cli.flags.machine import Backend, Device, EnginePrecision, Overwrite, Threads, Trust
 from liteft.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -36,24 +38,24 @@ def predict(
     *,
     artifact: ArtifactFolder,
     texts: Texts = None,
-    input_file: o.InputFile = None,
-    output_file: o.OutputFile = None,
-    text: o.Text = None,
-    pair: o.Pair = None,
-    pair_text: o.PairText = None,
-    top_k: o.TopK = None,
-    threshold: o.Threshold = None,
-    on_error: o.OnError = "raise",
-    encoding: o.Encoding = None,
-    delimiter: o.Delimiter = None,
-    device: o.Device = "auto",
-    backend: o.Backend = "auto",
-    threads: o.Threads = None,
-    engine_precision: o.EnginePrecision = None,
-    trust: o.Trust = False,
-    prefix: o.Prefix = "",
-    overwrite: o.Overwrite = False,
-    restart: o.Restart = False,
+    input_file: InputFile = None,
+    output_file: OutputFile = None,
+    text: Text = None,
+    pair: Pair = None,
+    pair_text: PairText = None,
+    top_k: TopK = None,
+    threshold: Threshold = None,
+    on_error: OnError = "raise",
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    device: Device = "auto",
+    backend: Backend = "auto",
+    threads: Threads = None,
+    engine_precision: EnginePrecision = None,
+    trust: Trust = False,
+    prefix: Prefix = "",
+    overwrite: Overwrite = False,
+    restart: Restart = False,
     output: groups.Output,
 ) -> None:
     """Classify texts, the lines of stdin, or a file.

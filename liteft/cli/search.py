@@ -7,7 +7,9 @@ from dataclasses import asdict
 import typer
 
 from liteft.cli import groups
-from liteft.cli import options as o
+from liteft.cli.flags.data import Data, Task
+from liteft.cli.flags.machine import Out, Trust
+from liteft.cli.flags.models import Labels, Teacher
 
 EXAMPLES = (
     "liteft search --data reviews.csv --teacher minilm --max-mb 9.5 --out runs/small",
@@ -18,16 +20,16 @@ EXAMPLES = (
 @groups.flat
 def search(
     *,
-    data: o.Data = None,
-    teacher: o.Teacher = None,
+    data: Data = None,
+    teacher: Teacher = None,
     budget: groups.Budget,
-    out: o.Out,
+    out: Out,
     start: groups.Start,
     form: groups.Form,
-    trust: o.Trust = False,
+    trust: Trust = False,
     reading: groups.Reading,
-    task: o.Task = None,
-    labels: o.Labels = None,
+    task: Task = None,
+    labels: Labels = None,
     training: groups.Training,
     head: groups.Head,
     adapter: groups.Adapter,
