@@ -161,7 +161,8 @@ def _write_model(folder: Path, family: str, tokenizer: str) -> Path:
     import torch
     from transformers import AutoModelForSequenceClassification, BertConfig, GPT2Config
 
-    from liteft.finetuning.model import ModelSettings, save_classifier
+    from liteft.finetuning.model import save_classifier
+    from liteft.finetuning.settings import ModelSettings
 
     torch.manual_seed(0)
     common = {"vocab_size": WORDS, "num_labels": 3, "pad_token_id": 0}

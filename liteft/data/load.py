@@ -31,7 +31,7 @@ from liteft.data.labels import (
 )
 from liteft.data.looks import Looks, look
 from liteft.data.notes import worded
-from liteft.data.records import Records, check_rows, read_records
+from liteft.data.records import Records, read_records, usable_rows
 from liteft.data.sources import open_source
 from liteft.data.splitting import carve, normalised
 from liteft.data.tables import Source, Table
@@ -177,7 +177,7 @@ def _unread(train: Table, columns: Columns, looks: Looks, pair: str | None) -> I
 
 def _check_texts(loading: _Loading, **settings: Any) -> None:
     for name, records in loading.records.items():
-        checked, notes = check_rows(records, training=name == "train", **settings)
+        checked, notes = usable_rows(records, training=name == "train", **settings)
         loading.records[name] = checked
         loading.notes += notes
 

@@ -21,7 +21,7 @@ from liteft.data.dataset import Provenance
 from liteft.data.tables import Table
 from liteft.errors import DataError, Hint, option
 
-__all__ = ["DEFAULT_MAX_CHARS", "Records", "check_rows", "read_records"]
+__all__ = ["DEFAULT_MAX_CHARS", "Records", "read_records", "usable_rows"]
 
 DEFAULT_MAX_CHARS = 100_000
 _OTHER_TEXT = Hint('text="NAME", if another column holds the text', "--text NAME, if another column holds the text")
@@ -33,7 +33,7 @@ class Records:
 
     Attributes:
         name: the split.
-        texts: first texts; raw values until ``check_rows``, then strings.
+        texts: first texts; raw values until ``usable_rows``, then strings.
         pairs: second texts, or None.
         labels: raw labels, or None if the column is missing.
         provenance: where each row came from.
@@ -49,6 +49,11 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @property
+    def text_columns(self) -> list[list[Any]]:
+        """The first texts and, where there are pairs, the second ones."""
+        return [self.texts] if self.pairs is None else [self.texts, self.pairs]
 
     def take(self, indices: np.ndarray) -> Records:
         """Return some of the rows, in the order given."""
@@ -99,14 +104,14 @@ def read_records(name: str, tables: Sequence[Table], columns: Columns) -> Record
     )
 
 
-def check_rows(
+def usable_rows(
     records: Records, *, training: bool, max_chars: int | None, drop_long: bool, drop_empty: bool
 ) -> tuple[Records, list[str]]:
-    """Return the rows with every text a string, and notes on dropped rows.
+    """Return the rows that can be used, with every text a string, and notes on those that were left out.
 
     Args:
         records: raw rows.
-        training: empty and endless texts are errors.
+        training: they are trained on: empty and endless texts are errors, unless they are to be dropped.
         max_chars: number of characters above which a text is endless; None for 100,000.
         drop_long: drop endless training texts.
         drop_empty: drop empty training texts.
@@ -121,29 +126,15 @@ def check_rows(
             accepted={"rows": "at least one"},
             fix="give a file with rows",
         )
-    columns = [column for column in (records.texts, records.pairs) if column is not None]
-    for column in columns:
-        _check_strings(column, records)
+    for column in records.text_columns:
+        _require_strings(column, records)
     notes: list[str] = []
-    empty = [
-        row
-        for row in range(len(records))
-        if all(is_blank(column[row]) for column in columns) or any(is_missing(column[row]) for column in columns)
-    ]
-    if empty and training and drop_empty:
-        notes.append(f"{records.name}: {counted(len(empty))} with an empty text left out")
-    elif empty and training:
-        raise DataError(
-            f"{records.provenance.places(empty)}: "
-            f"{'an empty text' if len(empty) == 1 else f'{len(empty):,} empty texts'} to train on.",
-            fix=option("drop_empty", note=", to leave such rows out"),
-        )
-    dropped = set(empty) if training else set()
     if training:
+        empty = _empty_rows(records, drop=drop_empty, notes=notes)
         limit = DEFAULT_MAX_CHARS if max_chars is None else max_chars
-        dropped |= _endless(records, columns, limit, drop_long, notes, dropped)
-    if dropped:
-        records = records.without(sorted(dropped))
+        endless = _endless_rows(records, limit=limit, drop=drop_long, besides=empty, notes=notes)
+        if empty or endless:
+            records = records.without(sorted(empty | endless))
     if not len(records):
         raise DataError(f"{records.provenance.sources[0]}: no row is left.", accepted={"left out": "; ".join(notes)})
     texts = ["" if is_missing(text) else text for text in records.texts]
@@ -151,7 +142,26 @@ def check_rows(
     return replace(records, texts=texts, pairs=pairs), notes
 
 
-def _check_strings(column: list[Any], records: Records) -> None:
+def _empty_rows(records: Records, *, drop: bool, notes: list[str]) -> set[int]:
+    """Return the rows without a text to train on, and note them; raise DataError if they are not to be dropped."""
+    columns = records.text_columns
+    rows = [
+        row
+        for row in range(len(records))
+        if all(is_blank(column[row]) for column in columns) or any(is_missing(column[row]) for column in columns)
+    ]
+    if rows and not drop:
+        raise DataError(
+            f"{records.provenance.places(rows)}: "
+            f"{'an empty text' if len(rows) == 1 else f'{len(rows):,} empty texts'} to train on.",
+            fix=option("drop_empty", note=", to leave such rows out"),
+        )
+    if rows:
+        notes.append(f"{records.name}: {counted(len(rows))} with an empty text left out")
+    return set(rows)
+
+
+def _require_strings(column: list[Any], records: Records) -> None:
     for row, text in enumerate(column):
         if type(text) is str:
             if text.isascii():
@@ -179,14 +189,18 @@ def _check_strings(column: list[Any], records: Records) -> None:
             )
 
 
-def _endless(
-    records: Records, columns: list[list[Any]], limit: int, drop: bool, notes: list[str], dropped: set[int]
-) -> set[int]:
+def _endless_rows(records: Records, *, limit: int, drop: bool, besides: set[int], notes: list[str]) -> set[int]:
+    """Return the rows, besides some, with a text of more than ``limit`` characters, and note them.
+
+    Raises:
+        DataError: there are some, and they are not to be dropped.
+    """
+    columns = records.text_columns
     rows = {
         row
         for column in columns
         for row, text in enumerate(column)
-        if text is not None and row not in dropped and len(text) > limit
+        if text is not None and row not in besides and len(text) > limit
     }
     if not rows:
         return set()

@@ -17,7 +17,7 @@ from liteft.data.dataset import Provenance, Split
 from liteft.data.folders import NAME_FILES, data_files, saved_splits, split_of
 from liteft.data.hub import hub_dataset
 from liteft.data.in_memory import memory_table
-from liteft.data.records import check_rows, read_records
+from liteft.data.records import read_records, usable_rows
 from liteft.data.rows import open_rows
 from liteft.data.sources import existing_path
 from liteft.data.tables import Table
@@ -82,7 +82,7 @@ def load_unlabeled(
     for table in _tables(source, encoding, delimiter):
         columns = choose_columns(table.columns, source=table.name, text=text, pair=pair, labelled=False)
         records = read_records("unlabeled", [table], columns)
-        checked, _ = check_rows(records, training=True, max_chars=max_chars, drop_long=drop_long, drop_empty=True)
+        checked, _ = usable_rows(records, training=True, max_chars=max_chars, drop_long=drop_long, drop_empty=True)
         parts.append(Split("unlabeled", checked.texts, checked.pairs, provenance=checked.provenance))
     return _joined(parts)
 

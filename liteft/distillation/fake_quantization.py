@@ -26,7 +26,14 @@ from liteft.finetuning.model import TorchClassifier, uses_type_ids
 from liteft.form import ExportForm
 from liteft.int8 import LARGEST, NIBBLE_SHARES, NIBBLES, SMALLEST_SCALE, STEPS
 
-__all__ = ["FakeQuantization", "check_layers", "rounded_channels", "rounded_nibbles", "rounded_rows"]
+__all__ = [
+    "FakeQuantization",
+    "quantizable_layers",
+    "require_quantizable",
+    "rounded_channels",
+    "rounded_nibbles",
+    "rounded_rows",
+]
 
 _OUTSIDE = 1e-4  # share of the values on each side that a calibrated range may leave out
 _SAMPLED = 65536  # values that a range is calibrated on, of each batch
@@ -64,23 +71,23 @@ def rounded_nibbles(rows: Tensor) -> Tensor:
     return _passed(rows, best)
 
 
-def check_layers(loaded: TorchClassifier) -> dict[str, nn.Linear]:
-    """Return the linear layers that int8 quantizes, by their names in the model.
+def quantizable_layers(loaded: TorchClassifier) -> dict[str, nn.Linear]:
+    """Return the linear layers that int8 quantizes, by their names in the model."""
+    modules = loaded.model.named_modules()
+    return {name: module for name, module in modules if isinstance(module, nn.Linear) and is_quantized(name)}
+
+
+def require_quantizable(loaded: TorchClassifier) -> None:
+    """Refuse a model without linear layers that int8 quantizes.
 
     Raises:
-        ConfigError: the model has no such layers.
+        ConfigError: it has none.
     """
-    found = {
-        name: module
-        for name, module in loaded.model.named_modules()
-        if isinstance(module, nn.Linear) and is_quantized(name)
-    }
-    if not found:
+    if not quantizable_layers(loaded):
         raise ConfigError(
             f"a {loaded.config.model_type} has no linear layers that int8 could take in training.",
             fix=option("student.quantized_epochs", 0),
         )
-    return found
 
 
 class FakeQuantization:
@@ -106,8 +113,9 @@ class FakeQuantization:
         texts: Sequence[str],
         pairs: Sequence[str] | None = None,
     ) -> None:
+        require_quantizable(loaded)
         modules = dict(loaded.model.named_modules())
-        self._layers = check_layers(loaded)
+        self._layers = quantizable_layers(loaded)
         tables = {
             name.rsplit(".", 1)[-1]: module for name, module in modules.items() if isinstance(module, nn.Embedding)
         }

@@ -28,10 +28,10 @@ from liteft.finetuning.model import (
     is_classifier,
     load_classifier,
     merged_classifier,
-    position_limit,
     read_config,
     untrained_classifier,
 )
+from liteft.finetuning.settings import position_limit
 
 __all__ = [
     "check_narrower",

@@ -21,7 +21,7 @@ from liteft import files
 from liteft.config import Recipe, StudentRecipe
 from liteft.data import Dataset, Split, load_unlabeled
 from liteft.data.trainable import report_check, require_trainable
-from liteft.distillation.fake_quantization import check_layers
+from liteft.distillation.fake_quantization import require_quantizable
 from liteft.distillation.initial import create_student
 from liteft.distillation.stages import train_student
 from liteft.distillation.teachers import Teacher
@@ -99,7 +99,7 @@ def distill_one(
                     option("student.quantized_epochs", 0),
                 ],
             )
-        check_layers(loaded)
+        require_quantizable(loaded)
         inputs["quantized"] = form.describe()
     context = RunContext(out, progress, callbacks)
     with writing_run(context.state, out):

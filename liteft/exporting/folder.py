@@ -12,8 +12,9 @@ from liteft.artifact import ArtifactWriter, Fallback, read_artifact
 from liteft.errors import ArtifactError
 from liteft.exporting.card import card_text
 from liteft.finetuning.known_ids import embedding_rows, unknown_tokens
-from liteft.finetuning.model import TorchClassifier, apply_settings, uses_type_ids
+from liteft.finetuning.model import TorchClassifier, uses_type_ids
 from liteft.finetuning.run_folder import versions
+from liteft.finetuning.settings import apply_settings
 from liteft.finetuning.tokenizer_files import read_tokenizer, write_tokenizer
 from liteft.form import ExportForm
 from liteft.run import Run

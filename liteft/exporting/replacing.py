@@ -9,7 +9,7 @@ from typing import Any
 from liteft import files
 from liteft.artifact import MANIFEST, Manifest
 from liteft.errors import ArtifactError, option
-from liteft.finetuning.model import ModelSettings
+from liteft.finetuning.settings import ModelSettings
 from liteft.form import ExportForm
 
 __all__ = ["refuse_another", "trimming_of"]

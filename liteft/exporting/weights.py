@@ -17,7 +17,8 @@ from transformers import PretrainedConfig
 from liteft.encoder.families import ACTIVATION_NAMES, BUILT, Family, family_of, weight_names
 from liteft.encoder.layout import layout
 from liteft.encoder.spec import EncoderSpec
-from liteft.finetuning.model import ModelSettings, TorchClassifier, uses_type_ids
+from liteft.finetuning.model import TorchClassifier, uses_type_ids
+from liteft.finetuning.settings import ModelSettings
 
 __all__ = ["EncoderWeights", "find_spec", "read_weights", "spec_of"]
 

@@ -1,19 +1,19 @@
-"""A text classifier in torch: its settings, its two pooled forms, and its folder on disk.
+"""A text classifier in torch: its two pooled forms, and its folder on disk.
 
 Pooling "cls" (encoders) and "last" (decoders) use transformers' own class for sequence
 classification, unchanged. Pooling "mean" puts one linear layer on the mean of the hidden states of the real
 tokens; transformers has no class for that, so LiteFT does. Either way the folder is what transformers
 writes, with an extra key, ``liteft``, in config.json, and a separate model type for mean pooling; a classifier
 with an adapter is stored as peft writes it.
-Training lives in trainer.py, creation from a base in base.py, prediction in logits.py.
+Settings are in settings.py, training in trainer.py, creation from a base in base.py, prediction in logits.py.
 """
 
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import cast
 
 import torch
 from safetensors import SafetensorError
@@ -21,8 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PretrainedConfig
 
-from liteft.encoder.families import family_of
-from liteft.errors import ModelError, first_line, option
+from liteft.errors import ModelError, first_line
 from liteft.finetuning.adapter_files import find_adapter_base, load_adapter_weights, read_adapter, save_adapter
 from liteft.finetuning.adapters import Adapter, adapter_of, attach_adapter, plain_weights
 from liteft.finetuning.mean_pooled import (
@@ -33,18 +32,16 @@ from liteft.finetuning.mean_pooled import (
     pooler_argument,
 )
 from liteft.finetuning.pretrained import load_pretrained, plain_names, quiet_transformers
-from liteft.finetuning.tokenizer_files import FolderTokenizer, read_tokenizer, write_tokenizer
-from liteft.foreign import Said, read_config_json, read_meaning, refuse_family, require_weights, stated_length
+from liteft.finetuning.settings import ModelSettings, apply_settings, read_settings, require_positions
+from liteft.finetuning.tokenizer_files import read_tokenizer, write_tokenizer
+from liteft.foreign import Said, read_config_json, refuse_family, require_weights
 from liteft.foreign.meaning import train_first
 from liteft.foreign.weights import refuse_quantized
 from liteft.run import WEIGHTS, check_weights
-from liteft.tasks import Task, task_named
 from liteft.tokenization import TextTokenizer
 
 __all__ = [
     "MeanPooledClassifier",
-    "ModelSettings",
-    "Pooling",
     "TorchClassifier",
     "is_classifier",
     "load_classifier",
@@ -54,24 +51,6 @@ __all__ = [
     "save_classifier",
     "untrained_classifier",
 ]
-
-Pooling = Literal["cls", "mean", "last"]
-_UNSTATED_LIMIT = 512  # tokens, if neither the tokenizer nor the model states its limit
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSettings:
-    """A classifier's settings, stored in config.json under ``liteft``."""
-
-    labels: tuple[str, ...]
-    task: Task
-    pooling: Pooling
-    max_tokens: int
-    paired: bool
-    truncation_side: Literal["right", "left"] = "right"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "task", task_named(self.task))
 
 
 @dataclass(slots=True)
@@ -117,10 +96,10 @@ def load_classifier(folder: str | Path, *, max_tokens: int | None = None, said: 
     found = read_tokenizer(folder)
     if getattr(config, "liteft", None) is None and not found.types:
         found = found.without_types()
-    settings, cut_by = _read_settings(folder, config, found, said)
+    settings, cut_by = read_settings(folder, config, found, said)
     if max_tokens is not None:
         settings, cut_by = replace(settings, max_tokens=max_tokens), "as asked"
-    _check_limit(folder, config, settings.max_tokens)
+    require_positions(folder, config, settings.max_tokens)
     try:
         model = _build(folder, config, settings) if adapter is None else _adapted(folder, config, settings, adapter)
     except (SafetensorError, RuntimeError, OSError) as error:
@@ -196,14 +175,6 @@ def save_classifier(
     write_tokenizer(found.settings, tokenizer, folder, types=uses_type_ids(config))
 
 
-def apply_settings(config: PretrainedConfig, settings: ModelSettings) -> None:
-    """Write labels, task and LiteFT's own settings into a transformers configuration."""
-    config.id2label = dict(enumerate(settings.labels))
-    config.label2id = {label: index for index, label in enumerate(settings.labels)}
-    config.problem_type = settings.task.problem_type
-    config.liteft = {**asdict(settings), "labels": list(settings.labels)}
-
-
 def uses_type_ids(config: PretrainedConfig) -> bool:
     """Say whether a model of this configuration uses token_type_ids other than 0."""
     return int(getattr(config, "type_vocab_size", 0) or 0) > 1
@@ -228,70 +199,6 @@ def untrained_classifier(config: PretrainedConfig, settings: ModelSettings) -> n
         encoder = AutoModel.from_config(config, **pooler_argument(config))
         return MeanPooledClassifier(encoder, len(settings.labels)).float()
     return cast(nn.Module, AutoModelForSequenceClassification.from_config(config)).float()
-
-
-def _read_settings(
-    folder: Path, config: PretrainedConfig, tokenizer: FolderTokenizer, said: Said | None
-) -> tuple[ModelSettings, str]:
-    """Return a classifier's settings, and in words where its max_tokens comes from."""
-    content = read_config_json(folder)
-    meaning = read_meaning(folder, content, said)
-    stored: dict[str, Any] | None = getattr(config, "liteft", None)
-    if stored is not None:
-        try:
-            return ModelSettings(**{**stored, "labels": tuple(stored["labels"])}), "as it was trained"
-        except (TypeError, KeyError) as error:
-            raise ModelError(
-                f"{folder / 'config.json'}: the key 'liteft' does not fit: {error}.",
-                fix="copy the whole folder again, or train again",
-            ) from error
-    refuse_quantized(folder, content)
-    max_tokens, cut_by = _stated_limit(config, tokenizer)
-    if (length := stated_length(folder)) is not None and length < max_tokens:
-        max_tokens, cut_by = length, "max_seq_length of sentence-transformers"
-    settings = ModelSettings(
-        labels=meaning.labels,
-        task=meaning.settled_task,
-        pooling="last" if family_of(config.model_type).decoder else "cls",
-        max_tokens=max_tokens,
-        paired=bool(meaning.paired),
-        truncation_side=tokenizer.truncation_side,
-    )
-    return settings, cut_by
-
-
-def _stated_limit(config: PretrainedConfig, tokenizer: FolderTokenizer) -> tuple[int, str]:
-    """Return the most tokens that both tokenizer and model accept, and which of them sets the limit."""
-    positions, stated = _positions(config), tokenizer.model_max_length
-    if positions is None and stated is None:
-        return _UNSTATED_LIMIT, "neither the tokenizer nor the model states a limit"
-    if stated is None or (positions is not None and positions < stated):
-        return cast(int, positions), f"the positions of the {config.model_type}"
-    return stated, "the tokenizer's model_max_length"
-
-
-def _check_limit(folder: Path, config: PretrainedConfig, asked: int) -> None:
-    """Raise ModelError if a model has fewer positions than max_tokens."""
-    most = _positions(config)
-    if asked < 1 or (most is not None and asked > most):
-        raise ModelError(
-            f"{folder} cannot read {asked:,} tokens of a text.",
-            accepted={"max_tokens": "a positive integer" if most is None else f"1 to {most:,}, its positions"},
-            fix=option("max_tokens", most or _UNSTATED_LIMIT),
-        )
-
-
-def _positions(config: PretrainedConfig) -> int | None:
-    """Return the number of tokens that a model has positions for, or None if its configuration does not say."""
-    limit = int(getattr(config, "max_position_embeddings", 0) or getattr(config, "n_positions", 0) or 0)
-    if limit > 0 and family_of(config.model_type).positions_from_padding:
-        limit -= int(config.pad_token_id or 0) + 1
-    return limit if limit > 0 else None
-
-
-def position_limit(config: PretrainedConfig) -> int:
-    """Return the number of tokens that the position embeddings allow; 512 if the configuration does not say."""
-    return _positions(config) or _UNSTATED_LIMIT
 
 
 def _build(folder: Path, config: PretrainedConfig, settings: ModelSettings) -> nn.Module:

@@ -32,7 +32,7 @@ from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier, save_classifier
 from liteft.finetuning.soundness import blind_f1, warnings_of_metrics
 from liteft.locks import LOCK, one_writer
-from liteft.run import RUN_FORMAT, Run, model_weights, model_weights_sha256, read_base, read_run
+from liteft.run import RUN_FILE, RUN_FORMAT, Run, model_weights, model_weights_sha256, read_base, read_run
 from liteft.tasks import Task
 
 __all__ = [
@@ -46,7 +46,9 @@ __all__ = [
 ]
 
 INPUTS = "inputs.json"
-_STARTED = ("recipe.toml", INPUTS, "data_check.json", "log.jsonl")
+RECIPE = "recipe.toml"
+Table = Literal["teacher", "student"]  # of a recipe
+_STARTED = (RECIPE, INPUTS, "data_check.json", "log.jsonl")
 _PACKAGES = ("liteft", "torch", "transformers", "accelerate", "tokenizers", "numpy")
 
 
@@ -55,7 +57,7 @@ def checkpoints_folder(out: Path) -> Path:
     return out / "checkpoints"
 
 
-def open_run(out: Path, recipe: Recipe, inputs: dict[str, Any], *, table: Literal["teacher", "student"]) -> Run | None:
+def open_run(out: Path, recipe: Recipe, inputs: dict[str, Any], *, table: Table) -> Run | None:
     """Bind a folder to a recipe and its inputs; return the run if it is already finished.
 
     Args:
@@ -68,22 +70,11 @@ def open_run(out: Path, recipe: Recipe, inputs: dict[str, Any], *, table: Litera
         RunError: another recipe, other inputs, or a folder that contains something else.
     """
     recipe = Recipe(data=recipe.data, **{table: getattr(recipe, table)})
-    stored_inputs, stored_recipe = out / INPUTS, out / "recipe.toml"
-    if not stored_inputs.is_file():
-        _refuse_others(out)
-        _make_folder(out)
-        _remove_leftovers(out)
-        write_recipe(recipe, stored_recipe)
-        files.write_json(stored_inputs, inputs)
+    if not (out / INPUTS).is_file():
+        _bind(out, recipe, inputs)
         return None
-    changed = differences(getattr(read_recipe(stored_recipe), table), getattr(recipe, table))
-    before = files.read_json(stored_inputs)
-    changed |= {
-        name: f"{_short(before.get(name))} -> {_short(inputs.get(name))}"
-        for name in before | inputs
-        if before.get(name) != inputs.get(name)
-    }
-    finished = (out / "run.json").is_file()
+    changed = _changed_settings(out, recipe, table) | _changed_inputs(out, inputs)
+    finished = (out / RUN_FILE).is_file()
     if changed:
         raise RunError(
             f"{out} holds {'a finished' if finished else 'an unfinished'} run with other settings or data.",
@@ -98,12 +89,12 @@ def open_run(out: Path, recipe: Recipe, inputs: dict[str, Any], *, table: Litera
 
 
 def open_run_in_all(
-    state: PartialState, out: Path, recipe: Recipe, inputs: dict[str, Any], *, table: Literal["teacher", "student"]
+    state: PartialState, out: Path, recipe: Recipe, inputs: dict[str, Any], *, table: Table
 ) -> Run | None:
     """Open a run from every process of a training: the main one writes, all return the same. See ``open_run``."""
     finished = open_run(out, recipe, inputs, table=table) if state.is_main_process else None
     state.wait_for_everyone()
-    if not state.is_main_process and (out / "run.json").is_file():
+    if not state.is_main_process and (out / RUN_FILE).is_file():
         finished = read_run(out)
     return finished
 
@@ -226,7 +217,7 @@ def finish_run(
         **info,
         "warnings": [*info.get("warnings", ()), *warnings],
     }
-    files.write_json(out / "run.json", content)
+    files.write_json(out / RUN_FILE, content)
     shutil.rmtree(checkpoints_folder(out), ignore_errors=True)
     return read_run(out)
 
@@ -272,6 +263,30 @@ def _write_predictions(folder: Path, name: str, logits: np.ndarray, split: Split
             writer.writerow([row, gold_names, predicted, f"{probabilities[row].max():.6f}"])
 
 
+def _bind(out: Path, recipe: Recipe, inputs: dict[str, Any]) -> None:
+    """Write a run's recipe and inputs into a new folder; the inputs last, which complete the binding."""
+    _refuse_others(out)
+    _make_folder(out)
+    _remove_leftovers(out)
+    write_recipe(recipe, out / RECIPE)
+    files.write_json(out / INPUTS, inputs)
+
+
+def _changed_settings(out: Path, recipe: Recipe, table: Table) -> dict[str, str]:
+    """Return the settings that differ from those of the folder, as "before -> now" by name."""
+    return differences(getattr(read_recipe(out / RECIPE), table), getattr(recipe, table))
+
+
+def _changed_inputs(out: Path, inputs: dict[str, Any]) -> dict[str, str]:
+    """Return the inputs that differ from those of the folder, as "before -> now" by name."""
+    before = files.read_json(out / INPUTS)
+    return {
+        name: f"{_short(before.get(name))} -> {_short(inputs.get(name))}"
+        for name in before | inputs
+        if before.get(name) != inputs.get(name)
+    }
+
+
 def _refuse_others(out: Path) -> None:
     """Refuse a folder that contains anything but a run."""
     if out.exists() and (not out.is_dir() or any(not _from_start(path) for path in out.iterdir())):
@@ -280,7 +295,7 @@ def _refuse_others(out: Path) -> None:
 
 def _from_start(path: Path) -> bool:
     """Say whether a file is left over from a run that was killed while it was opened."""
-    return path.name in (LOCK, "recipe.toml") or path.name.startswith((".recipe.toml.", f".{INPUTS}."))
+    return path.name in (LOCK, RECIPE) or path.name.startswith((f".{RECIPE}.", f".{INPUTS}."))
 
 
 def _remove_leftovers(out: Path) -> None:

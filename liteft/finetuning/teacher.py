@@ -22,20 +22,22 @@ from liteft.config import Recipe, TeacherRecipe, require_teacher, resolve_recipe
 from liteft.data import Dataset
 from liteft.data.trainable import report_check, require_trainable, resolve_data
 from liteft.finetuning.adapters import Adapter, asked_adapter
-from liteft.finetuning.base import create_classifier, create_from_scratch
+from liteft.finetuning.base import create_classifier
 from liteft.finetuning.bases import base_name, resolve_base, weights_bytes, weights_hash
 from liteft.finetuning.checkpoints import can_go_on
 from liteft.finetuning.consistency import ConsistencyTrainer
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.fit import computing_threads, fit
+from liteft.finetuning.from_scratch import create_from_scratch
 from liteft.finetuning.head import start_from_discriminants
-from liteft.finetuning.model import Pooling, TorchClassifier
+from liteft.finetuning.model import TorchClassifier
 from liteft.finetuning.run_folder import (
     finish_run,
     open_run_in_all,
     withdrawn_on_error,
     writing_run,
 )
+from liteft.finetuning.settings import Pooling
 from liteft.finetuning.trainer import ClassifierTrainer, Progress, resolve_precision
 from liteft.foreign import read_pooling
 from liteft.run import Run, read_run

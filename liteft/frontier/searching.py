@@ -36,7 +36,8 @@ from liteft.errors import ArtifactError, ConfigError, MissingExtraError, RunErro
 from liteft.finetuning import finetune
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.logits import predict_logits
-from liteft.finetuning.model import ModelSettings, read_config
+from liteft.finetuning.model import read_config
+from liteft.finetuning.settings import ModelSettings
 from liteft.finetuning.teacher import pooling_of
 from liteft.finetuning.tokenizer_files import read_tokenizer
 from liteft.finetuning.trainer import Progress

@@ -15,7 +15,8 @@ import torch
 from transformers import PretrainedConfig
 
 from liteft.errors import ModelError
-from liteft.finetuning.model import ModelSettings, untrained_classifier
+from liteft.finetuning.model import untrained_classifier
+from liteft.finetuning.settings import ModelSettings
 from liteft.frontier.candidates import Variant
 from liteft.frontier.values import count_values
 from liteft.tokenization import TextTokenizer

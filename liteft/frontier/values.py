@@ -15,7 +15,7 @@ from liteft.encoder.layout import WORDS, layout
 from liteft.encoder.modules import is_quantized
 from liteft.encoder.spec import EncoderSpec
 from liteft.exporting.weights import spec_of
-from liteft.finetuning.model import ModelSettings
+from liteft.finetuning.settings import ModelSettings
 
 __all__ = ["StoredValues", "count_values", "laid_out_values", "named_values"]
 

@@ -35,12 +35,12 @@ from liteft.data import Split
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import (
     MeanPooledClassifier,
-    ModelSettings,
     TorchClassifier,
     load_classifier,
     pooler_argument,
     save_classifier,
 )
+from liteft.finetuning.settings import ModelSettings
 
 WIDTH, LAYERS, HEADS, INNER, WORDS, POSITIONS = 64, 3, 4, 128, 240, 70
 CONFIGS = {

@@ -13,7 +13,8 @@ import torch
 from liteft.data import Split
 from liteft.exporting import Limits, export
 from liteft.finetuning.logits import predict_logits
-from liteft.finetuning.model import ModelSettings, load_classifier, save_classifier
+from liteft.finetuning.model import load_classifier, save_classifier
+from liteft.finetuning.settings import ModelSettings
 from liteft.runtime import load
 
 TEXTS = [

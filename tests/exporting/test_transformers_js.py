@@ -17,7 +17,8 @@ import liteft
 from liteft.artifact import Artifact
 from liteft.data import Split, load_dataset
 from liteft.exporting import Limits, export
-from liteft.finetuning.model import ModelSettings, load_classifier, save_classifier
+from liteft.finetuning.model import load_classifier, save_classifier
+from liteft.finetuning.settings import ModelSettings
 from liteft.metrics import sigmoid, softmax
 from liteft.tokenization import TextTokenizer
 from tests.exporting.conftest import centre

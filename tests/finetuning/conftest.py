@@ -161,7 +161,7 @@ def base(cache: Cache) -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A vocab.txt, a piece a line."""
+    """A vocab.txt, one token per line."""
     path = tmp_path_factory.mktemp("vocabulary") / "vocab.txt"
     path.write_text("\n".join(PIECES) + "\n", encoding="utf-8")
     return path

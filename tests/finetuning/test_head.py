@@ -21,7 +21,8 @@ from liteft.finetuning.base import create_classifier
 from liteft.finetuning.head import discriminants, start_from_discriminants
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.loss import label_loss
-from liteft.finetuning.model import Pooling, TorchClassifier, load_classifier
+from liteft.finetuning.model import TorchClassifier, load_classifier
+from liteft.finetuning.settings import Pooling
 from liteft.run import Run
 from liteft.tasks import MULTI_LABEL, SINGLE_LABEL
 from tests.finetuning.conftest import FAMILIES, QUICK, WIDTH, make_dataset, make_multi, make_paired, write_base

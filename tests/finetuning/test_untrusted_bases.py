@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from liteft.errors import ModelError
-from liteft.finetuning.base import create_classifier, resolve_base
+from liteft.finetuning.base import create_classifier
+from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import is_classifier, load_classifier
 from liteft.run import Run

@@ -20,8 +20,10 @@ from liteft.encoder.spec import EncoderSpec
 from liteft.errors import ModelError
 from liteft.exporting import export
 from liteft.exporting.weights import spec_of
-from liteft.finetuning.base import create_classifier, resolve_base
-from liteft.finetuning.model import ModelSettings, TorchClassifier, untrained_classifier
+from liteft.finetuning.base import create_classifier
+from liteft.finetuning.bases import resolve_base
+from liteft.finetuning.model import TorchClassifier, untrained_classifier
+from liteft.finetuning.settings import ModelSettings
 from liteft.form import ExportForm
 from liteft.frontier.candidates import Variant
 from liteft.frontier.plan import plan_shapes, require_fit
