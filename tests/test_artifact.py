@@ -15,18 +15,19 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from liteft.artifact import (
     FORMAT,
-    REQUIRED,
     Artifact,
     ArtifactWriter,
     find_artifact,
     graph_file,
     read_artifact,
     refuse_artifact,
+    required_files,
     writing_artifact,
 )
 from liteft.errors import ArtifactError, ModelError
 from liteft.form import ExportForm
 
+REQUIRED = required_files(ExportForm("fp32"))
 FIELDS: dict[str, Any] = {
     "task": "single_label",
     "labels": ("order", "payment"),

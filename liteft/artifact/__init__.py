@@ -1,0 +1,45 @@
+"""The artifact folder: the waist between everything that builds and everything that runs.
+
+It contains a manifest, a tokenizer, an ONNX graph, a model card and the two configuration files that transformers users
+expect. The manifest names every other file with its size and SHA-256, so a changed byte is found before a text is
+classified. There is no pickle anywhere, and nothing here can run a model.
+
+`manifest` says what a manifest holds. `reading` opens a folder: `folders` finds it, `checks` compares its files with
+the manifest, and `loaded` is the result. `writing` makes one, in a temporary folder that takes the old one's place only
+once it is complete.
+"""
+
+from liteft.artifact.folders import find_artifact, refuse_artifact
+from liteft.artifact.loaded import Artifact
+from liteft.artifact.manifest import (
+    FORMAT,
+    MANIFEST,
+    MODEL,
+    TOKENIZER,
+    Fallback,
+    FileEntry,
+    Manifest,
+    graph_file,
+    required_files,
+)
+from liteft.artifact.reading import read_artifact
+from liteft.artifact.writing import ArtifactWriter, require_replaceable, writing_artifact
+
+__all__ = [
+    "FORMAT",
+    "MANIFEST",
+    "MODEL",
+    "TOKENIZER",
+    "Artifact",
+    "ArtifactWriter",
+    "Fallback",
+    "FileEntry",
+    "Manifest",
+    "find_artifact",
+    "graph_file",
+    "read_artifact",
+    "refuse_artifact",
+    "require_replaceable",
+    "required_files",
+    "writing_artifact",
+]

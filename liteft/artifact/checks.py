@@ -1,0 +1,99 @@
+"""Comparing the files of a folder with its manifest, before anything of them is used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from liteft import files, untrusted
+from liteft.artifact.manifest import MANIFEST, MOST_GRAPH, FileEntry, Manifest, required_files
+from liteft.errors import ArtifactError, first_line
+
+__all__ = ["compare_files", "reason_of"]
+
+_MOST_FILE = 256 << 20  # bytes of any file but the graph
+_MOST_TOGETHER = 4 << 30  # bytes of all files: what is hashed
+
+
+def compare_files(path: Path, manifest: Manifest, *, hashing: bool) -> None:
+    """Refuse a folder whose files are not those of its manifest.
+
+    Args:
+        path: the folder.
+        manifest: its manifest.
+        hashing: compare SHA-256, too, and not only sizes.
+
+    Raises:
+        ArtifactError: a file is missing from the manifest or from the folder, too large, changed, or outside.
+    """
+    for name in required_files(manifest.form):
+        if name not in manifest.files:
+            raise ArtifactError(f"{path / MANIFEST} does not list {name}.", fix="export the model again")
+    _check_sizes(path, manifest)
+    for name, entry in manifest.files.items():
+        _check_file(path, name, entry, hashing=hashing)
+
+
+def _check_sizes(path: Path, manifest: Manifest) -> None:
+    """Refuse sizes that nobody needs, before anything of that size is read."""
+    for name, entry in manifest.files.items():
+        most = MOST_GRAPH if name == manifest.graph_file else _MOST_FILE
+        if entry.bytes > most:
+            raise ArtifactError(
+                f"{path / MANIFEST} lists {name} with {entry.bytes:,} bytes.",
+                accepted={"bytes": f"{most:,} at most"},
+                fix="export the model again",
+            )
+    if (total := sum(entry.bytes for entry in manifest.files.values())) > _MOST_TOGETHER:
+        raise ArtifactError(
+            f"{path / MANIFEST} lists files of {total:,} bytes.",
+            accepted={"bytes": f"{_MOST_TOGETHER:,} at most"},
+            fix="export the model again",
+        )
+
+
+def _check_file(path: Path, name: str, entry: FileEntry, *, hashing: bool) -> None:
+    file = path / name
+    try:
+        if not _lies_in(file, path):
+            raise ArtifactError(
+                f"{path / MANIFEST} names a file that links to a place outside its folder: {name}.",
+                fix="copy the folder again, following links",
+            )
+        size = untrusted.regular_size(file)
+        same = size == entry.bytes and (not hashing or untrusted.sha256_of(file, entry.bytes) == entry.sha256)
+        pointer = not same and _is_pointer(file)
+    except FileNotFoundError:
+        raise ArtifactError(
+            f"{path} lacks {name}, which its manifest lists.", fix="copy the whole folder again"
+        ) from None
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: of links in a circle
+        raise ArtifactError(f"{file} cannot be read: {reason_of(error)}.", fix="copy the whole folder again") from error
+    if pointer:
+        raise ArtifactError(
+            f"{file} is a git-lfs pointer, not the file itself.",
+            accepted={"bytes in the manifest": entry.bytes, "bytes found": size},
+            fix=f"git lfs pull, in {path}",
+        )
+    if not same:
+        raise ArtifactError(
+            f"{file} was changed after the export: its SHA-256 differs from the manifest's.",
+            accepted={"bytes in the manifest": entry.bytes, "bytes found": size},
+            fix="copy the folder again, or export the model again",
+        )
+
+
+def _lies_in(file: Path, folder: Path) -> bool:
+    """Say whether a file lies in a folder, links followed, or where the hub's cache keeps those of its snapshots."""
+    target, whole = file.resolve(), folder.resolve()
+    caches = [parent.parent / "blobs" for parent in whole.parents if parent.name == "snapshots"]
+    return any(target.is_relative_to(place) for place in (whole, *caches))
+
+
+def _is_pointer(file: Path) -> bool:
+    """Say whether a file is what git holds in the place of a large one."""
+    return untrusted.regular_size(file) < 1024 and files.is_lfs_pointer(untrusted.read_bytes(file, 1024))
+
+
+def reason_of(error: Exception) -> str:
+    """Return in one line why a file cannot be read."""
+    return files.os_reason(error) if isinstance(error, OSError) else first_line(error)[:200]

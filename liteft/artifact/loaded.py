@@ -1,0 +1,153 @@
+"""An artifact that was read: its path, its manifest, its tokenizer, and what is shown of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from liteft import untrusted
+from liteft.artifact.manifest import TOKENIZER, Manifest
+from liteft.errors import ArtifactError, Hint, ModelError
+from liteft.results import Result
+from liteft.text_tables import share
+from liteft.tokenization import TextTokenizer
+from liteft.untrusted.patterns import UnknownPattern
+from liteft.untrusted.tokenizer import checked_tokenizer
+
+__all__ = ["Artifact"]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Artifact(Result):
+    """A checked artifact folder."""
+
+    path: Path
+    manifest: Manifest
+
+    def __repr__(self) -> str:
+        size = f"{self.size_bytes / 1e6:.1f} MB"
+        return (
+            f"Artifact({str(self.path)!r}: {self.manifest.form.precision}, {len(self.manifest.labels)} labels, {size})"
+        )
+
+    def render(self) -> str:
+        """Return lines: what the artifact is, and how its verification came out."""
+        return _text(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the artifact as plain data: its path, sizes in MB of 10^6 bytes, and its manifest."""
+        return {
+            "path": str(self.path),
+            "model_mb": self.model_path.stat().st_size / 1e6,
+            "folder_mb": self.size_bytes / 1e6,
+            "manifest": self.manifest.model_dump(mode="json"),
+        }
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    @property
+    def model_path(self) -> Path:
+        """The ONNX file."""
+        return self.path / self.manifest.graph_file
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all files, the manifest not counted."""
+        return sum(entry.bytes for entry in self.manifest.files.values())
+
+    def check_model(self) -> None:
+        """Hash the ONNX file again, before another process of the same program reads it.
+
+        Raises:
+            ArtifactError: it is no longer the file that was checked.
+        """
+        entry = self.manifest.files[self.manifest.graph_file]
+        try:
+            same = untrusted.sha256_of(self.model_path, entry.bytes) == entry.sha256
+        except (OSError, ValueError):
+            same = False
+        if not same:
+            raise ArtifactError(
+                f"{self.model_path} was replaced or removed after the parent process loaded it.",
+                fix="load the artifact again in this process",
+            )
+
+    def tokenizer(self, *, trust: bool = False) -> TextTokenizer:
+        """Return the tokenizer, cutting as the manifest says.
+
+        Args:
+            trust: take regular expressions of which it is not known that they need no endless time.
+
+        Raises:
+            ArtifactError: the file is no tokenizer, or one that the tokenizers library might not survive.
+        """
+        path = self.path / TOKENIZER
+        try:
+            return TextTokenizer(
+                checked_tokenizer(untrusted.read_bytes(path), trust=trust),
+                max_tokens=self.manifest.max_tokens,
+                truncation_side=self.manifest.truncation_side,
+                pad_id=self.manifest.pad_id,
+                portable=True,
+            )
+        except (OSError, ValueError, ModelError) as error:
+            reason = error.message if isinstance(error, ModelError) else f"{path} cannot be used: {error}."
+            accepted = error.accepted if isinstance(error, ModelError) else {}
+            fix: list[str | Hint] = [untrusted.TRUST] if isinstance(error, UnknownPattern) else []
+            raise ArtifactError(reason, accepted=accepted, fix=[*fix, "export the model again"]) from error
+
+
+def _text(artifact: Artifact) -> str:
+    """Return lines: what the artifact is, and how its verification came out."""
+    checked = artifact.manifest.verification
+    model_mb, folder_mb = artifact.model_path.stat().st_size / 1e6, artifact.size_bytes / 1e6
+    graph = artifact.manifest.graph_file
+    lines = [
+        f"{artifact.path}: {artifact.manifest.form.describe()}, {graph} {model_mb:.1f} MB, folder {folder_mb:.1f} MB",
+    ]
+    if "agreement" not in checked:  # of a manifest that no export wrote
+        return lines[0]
+    lines.append(
+        f"verified: same answer as the model on {100 * checked['agreement']:.2f}% of "
+        f"{checked['texts']:,} texts of {checked['split']}"
+    )
+    if checked["accuracy"] is not None:
+        lines[1] += f"; {share(checked['accuracy'])}% right (model {share(checked['model_accuracy'])}%)"
+    if checked.get("calibration_error") is not None:
+        lines.append(
+            f"McNemar's p {checked['accuracy_p_value']:.2g}; expected calibration error "
+            f"{share(checked['calibration_error'])} points (model {share(checked['model_calibration_error'])})"
+        )
+    if unlabeled := checked.get("unlabeled"):
+        lines.append(f"unlabelled: same answer on {share(unlabeled['agreement'])}% of {unlabeled['texts']:,} texts")
+    if mixed := checked.get("mixed"):
+        lines.append(f"in float, for {mixed['bytes'] / 1e6:+.2f} MB: {', '.join(mixed['products'])}")
+    lines += _measured_lines(artifact.manifest)
+    if artifact.manifest.vocabulary is not None:
+        lines.append(_vocabulary_line(artifact.manifest.vocabulary))
+    return "\n".join(lines)
+
+
+def _measured_lines(manifest: Manifest) -> Iterator[str]:
+    """Yield what the artifact itself was measured to score, beside the model that it came from."""
+    metric = manifest.task.primary_metric
+    for split, engines in manifest.measured.items():
+        before = manifest.metrics.get(split) or {}
+        for backend, values in engines.items():
+            same = before.get("n") == values["n"]  # of other texts, a figure beside this one would mislead
+            of_model = f" (model in torch {share(before[metric])}%)" if same else ""
+            score = f"{metric.replace('_', ' ')} {share(values[metric])}% on {values['n']:,} texts of {split}"
+            yield f"the artifact itself, {backend}: {score}{of_model}"
+
+
+def _vocabulary_line(found: dict[str, Any]) -> str:
+    """Return how a trimmed vocabulary compares with the whole one."""
+    line = f"vocabulary: {found['pieces']:,} of {found['of']:,} pieces"
+    if found["unchanged_tokens"] is not None:
+        line += f"; {share(found['unchanged_tokens'])}% of the tokens of {found['split']} are read as before"
+    if "whole_accuracy" in found:
+        line += f"; {share(found['accuracy'])}% right (with the whole vocabulary {share(found['whole_accuracy'])}%)"
+    return line

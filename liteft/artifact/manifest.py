@@ -1,0 +1,159 @@
+"""What a manifest holds: every key with its type and its limits, and the names of the files beside it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal, cast
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetPydanticSchema,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
+from pydantic_core import CoreSchema, core_schema
+
+from liteft.errors import ConfigError
+from liteft.form import ExportForm, Precision
+from liteft.tasks import Task, TaskName, task_named
+
+__all__ = [
+    "FORMAT",
+    "MANIFEST",
+    "MODEL",
+    "MOST_GRAPH",
+    "TOKENIZER",
+    "Fallback",
+    "FileEntry",
+    "Manifest",
+    "graph_file",
+    "required_files",
+]
+
+FORMAT: Final = 1
+MANIFEST = "manifest.json"
+MODEL: Final = "model.onnx"
+TOKENIZER = "tokenizer.json"
+
+# Where transformers.js looks for the graph by its precision: under dtype "fp32", "fp16" and "q8".
+_EDGE_GRAPHS: dict[Precision, str] = {
+    "fp32": "onnx/model.onnx",
+    "fp16": "onnx/model_fp16.onnx",
+    "int8": "onnx/model_quantized.onnx",
+}
+
+MOST_GRAPH = (1 << 31) - 1  # bytes: protobuf reads no more
+_MOST_FILES = 1000
+
+Fallback = Literal["weight_only", "float", "8 bits"]
+"""Of a matmul of an int8 graph: int8 weights multiplied in float, or float weights; of 4-bit words: 8 bits."""
+
+
+def graph_file(form: ExportForm) -> str:
+    """Return where the folder of an artifact of this form has its graph."""
+    return MODEL if form.target is None else _EDGE_GRAPHS[form.precision]
+
+
+def required_files(form: ExportForm) -> tuple[str, ...]:
+    """Return the files that an artifact of this form has beside its manifest, the graph first."""
+    return (graph_file(form), TOKENIZER, "config.json", "tokenizer_config.json", "card.md")
+
+
+def _file_name(name: str) -> str:
+    """Return a name of a file below the folder, whatever system the folder is on. Raises ValueError."""
+    parts = name.split("/")
+    if any(part in ("", ".", "..") or len(part.encode()) > 255 for part in parts) or len(parts) > 8:
+        raise ValueError(f"{name[:80]!r} is not the name of a file in the folder")
+    if any(character in name for character in ("\0", "\\", ":")):
+        raise ValueError(f"{name[:80]!r} is not a file name that every system accepts")
+    return name
+
+
+def _different(values: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(values)) != len(values):
+        raise ValueError("one of them occurs twice")
+    return values
+
+
+def _checked_form(value: Any, read: ValidatorFunctionWrapHandler) -> ExportForm:
+    """Return the form that a manifest holds. Raises ValueError where its settings exclude each other."""
+    try:
+        return cast("ExportForm", read(value))
+    except ConfigError as error:
+        raise ValueError(error.message) from None
+
+
+StoredForm = Annotated[ExportForm, WrapValidator(_checked_form)]
+FileName = Annotated[str, Field(max_length=1024), AfterValidator(_file_name)]
+Label = Annotated[str, Field(max_length=10_000)]
+Names = Annotated[tuple[str, ...], AfterValidator(_different)]
+
+
+class FileEntry(BaseModel):
+    """Size in bytes and SHA-256 (hexadecimal) of one file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    bytes: int = Field(ge=0, le=MOST_GRAPH)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+def _stored_task(_: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    """The task of a name, written as its name."""
+    return core_schema.no_info_after_validator_function(
+        task_named, handler(TaskName), serialization=core_schema.to_string_ser_schema()
+    )
+
+
+StoredTask = Annotated[Task, GetPydanticSchema(_stored_task)]
+
+
+class Manifest(BaseModel):
+    """What an artifact is: enough to turn text into labelled scores, and to say where it came from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1]
+    task: StoredTask
+    labels: Annotated[tuple[Label, ...], Field(min_length=1, max_length=100_000), AfterValidator(_different)]
+    activation: Literal["softmax", "sigmoid", "none"]
+    pooling: Literal["cls", "mean", "last"]
+    paired: bool
+    max_tokens: int = Field(gt=0, le=1 << 20)
+    truncation_side: Literal["right", "left"]
+    pad_id: int = Field(ge=0, lt=1 << 31)
+    positions: int | None = Field(default=None, gt=0)  # most tokens that there are positions for
+    embedding_rows: int | None = Field(default=None, gt=0)  # where the tokenizer may give ids beyond
+    inputs: Names
+    family: str
+    form: StoredForm  # as it was asked for
+    fallbacks: dict[str, Fallback] = {}  # what ``form.mixed`` left out of it, by the name of its weights
+    calibration: dict[str, Any] | None = None  # of static int8: texts, split, percentile
+    graph: Literal["built", "traced"]
+    files: dict[FileName, FileEntry] = Field(max_length=_MOST_FILES)
+    metrics: dict[str, Any] = {}  # of the model in torch, by split
+    measured: dict[str, dict[str, Any]] = {}  # of this artifact, by split and backend
+    verification: dict[str, Any] = {}
+    vocabulary: dict[str, Any] | None = None  # where it was trimmed: its size, and what is read as before
+    teacher: dict[str, Any] | None = None
+    data: dict[str, Any] | None = None
+    versions: dict[str, str] = {}
+
+    @property
+    def graph_file(self) -> str:
+        """The graph's path in the folder."""
+        return graph_file(self.form)
+
+    @property
+    def one_node(self) -> bool:
+        """Whether the graph is one node, whose definition is a function in the file, instead of many."""
+        return self.graph == "built" and not self.form.flat
+
+    @model_validator(mode="after")
+    def _check_labels(self) -> Manifest:
+        if len(self.labels) < self.task.fewest_labels:
+            raise ValueError(f"a {self.task} task needs two or more labels; one alone would always be chosen")
+        return self

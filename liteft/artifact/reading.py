@@ -1,0 +1,126 @@
+"""Reading an artifact: its folder is found, its manifest parsed, and its files compared with it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NoReturn
+
+from pydantic import ValidationError
+
+from liteft import untrusted
+from liteft.artifact.checks import compare_files, reason_of
+from liteft.artifact.folders import find_artifact
+from liteft.artifact.loaded import Artifact
+from liteft.artifact.manifest import FORMAT, MANIFEST, Manifest
+from liteft.errors import ArtifactError, Hint
+from liteft.foreign.folders import RUN_FILE, finished_runs, likely_run
+
+__all__ = ["read_artifact"]
+
+_MOST_MANIFEST = 8 << 20  # bytes
+_AN_ARTIFACT = {"an artifact": f"a folder with {MANIFEST}, as liteft export writes it"}
+
+
+def read_artifact(path: str | Path, *, check_files: bool = True) -> Artifact:
+    """Return the artifact in a folder.
+
+    Args:
+        path: the folder, or that of a whole pipeline, which contains it as ``artifact``.
+        check_files: hash every file and compare with the manifest.
+
+    Raises:
+        ArtifactError: the folder is not an artifact, its format is not the one that this version reads, its manifest
+            does not fit, or a file is missing or changed.
+    """
+    path = find_artifact(path)
+    content = _read_manifest(path)
+    manifest = _parse_manifest(path, content)
+    compare_files(path, manifest, hashing=check_files)
+    return Artifact(path, manifest)
+
+
+def _read_manifest(path: Path) -> bytes:
+    if not os.path.isdir(path):  # noqa: PTH112  # False, too, for what no path can be
+        raise _not_a_folder(path)
+    try:
+        return untrusted.read_bytes(path / MANIFEST, _MOST_MANIFEST)
+    except FileNotFoundError:
+        raise _no_manifest(path) from None
+    except (OSError, ValueError) as error:
+        _refuse_manifest(path, error)
+
+
+def _not_a_folder(path: Path) -> ArtifactError:
+    folder = next((each for each in path.parents[:2] if os.path.isfile(each / MANIFEST)), None)  # noqa: PTH113
+    if folder is not None and os.path.isfile(path):  # noqa: PTH113
+        return ArtifactError(
+            f"{_shown(path)} is a file of an artifact; the artifact is the whole folder.",
+            fix=Hint(f'liteft.load("{folder}")', f"give {folder}"),
+        )
+    return ArtifactError(
+        f"{_shown(path)} is not a folder.",
+        accepted=_AN_ARTIFACT,
+        fix=Hint("liteft.export(run, folder)", "liteft export RUN --out FOLDER"),
+    )
+
+
+def _no_manifest(path: Path) -> ArtifactError:
+    """Return the error for a folder without a manifest; it says what the folder is instead."""
+    if runs := finished_runs(path):
+        return ArtifactError(
+            f"{path} contains runs but no artifact yet.",
+            accepted={"runs in it": ", ".join(run.name for run in runs)},
+            fix=[
+                "run the same liteft distill again: it continues to the artifact",
+                f"liteft export {likely_run(runs)} --out {path / 'artifact'}",
+            ],
+        )
+    run = (path / RUN_FILE).is_file()
+    if not run and not (path / "config.json").is_file():
+        return ArtifactError(
+            f"{path} is not an artifact: it has no {MANIFEST}, and it contains no model to export.",
+            accepted=_AN_ARTIFACT,
+            fix="check the spelling",
+        )
+    kind = "a training run, not an artifact" if run else "not an artifact"
+    return ArtifactError(
+        f"{path} is {kind}: it has no {MANIFEST}.",
+        fix=Hint(f'liteft.export("{path}", folder)', f"liteft export {path} --out FOLDER"),
+    )
+
+
+def _parse_manifest(path: Path, content: bytes) -> Manifest:
+    try:
+        parsed = untrusted.parse_json(content, unique=True)
+        untrusted.plain_text(parsed)
+    except ValueError as error:
+        _refuse_manifest(path, error)
+    found = parsed.get("format") if isinstance(parsed, dict) else None
+    if type(found) is not int or found != FORMAT:
+        raise ArtifactError(
+            f"{path} has artifact format {repr(found)[:80]}.",
+            accepted={"formats that this version reads": FORMAT},
+            fix="install a newer liteft, or export again with this one",
+        )
+    try:
+        return Manifest.model_validate_json(content, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part)[:80] for part in first["loc"])
+        raise ArtifactError(
+            f"{path / MANIFEST} does not fit format {FORMAT}: {where}: {first['msg'][:200]}.",
+            fix="export the model again",
+        ) from None
+
+
+def _refuse_manifest(path: Path, error: Exception) -> NoReturn:
+    raise ArtifactError(
+        f"{path / MANIFEST} cannot be read: {reason_of(error)}.", fix="export the model again"
+    ) from error
+
+
+def _shown(path: Path) -> str:
+    """Return a path as it may be printed: with no control characters, and not without end."""
+    text = str(path)
+    return text if text.isprintable() and len(text) <= 1000 else repr(text[:200])
