@@ -12,7 +12,7 @@ from dataclasses import KW_ONLY, asdict, dataclass, fields
 from typing import Any, ClassVar, Literal, TypedDict, Unpack, get_args
 
 from liteft.errors import ConfigError, closest, leave_out, option
-from liteft.int8 import SCHEMES, Scheme
+from liteft.schemes import CALIBRATED, SCHEMES, Scheme
 
 __all__ = [
     "Calibration",
@@ -43,12 +43,12 @@ _KNOWN: Mapping[str, tuple[Any, ...]] = {
     "flat": (False, True),
     "target": get_args(Target),
 }
-_INT8 = ("precision", "int8")
-_APPLIES: Mapping[str, tuple[tuple[str, str], ...]] = {  # field -> what has to be so, for it to mean anything
+_INT8 = ("precision", ("int8",))
+_APPLIES: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]] = {  # field -> fields and values that it applies to
     "scheme": (_INT8,),
     "weight_bits": (_INT8,),
     "embedding_bits": (_INT8,),
-    "calibration": (_INT8, ("scheme", "static")),
+    "calibration": (_INT8, ("scheme", CALIBRATED)),
     "mixed": (_INT8,),
 }
 _ROUNDING = ("scheme", "weight_bits", "embedding_bits")
@@ -97,7 +97,7 @@ class ExportForm:
             self._require_known(name, known)
         for name, conditions in _APPLIES.items():
             given, default = getattr(self, name), getattr(ExportForm, name)
-            missing = next((each for each in conditions if getattr(self, each[0]) != each[1]), None)
+            missing = next((each for each in conditions if getattr(self, each[0]) not in each[1]), None)
             if missing is None:
                 object.__setattr__(self, name, default if given is None else given)
             elif given is None or given == default:
@@ -169,12 +169,13 @@ class ExportForm:
             fix=[leave_out("flat"), leave_out("target")],
         )
 
-    def _inapplicable(self, name: str, condition: str, needed: str) -> ConfigError:
+    def _inapplicable(self, name: str, condition: str, needed: tuple[str, ...]) -> ConfigError:
+        values = " or ".join(map(repr, needed))
         return ConfigError(
-            f"{name}={getattr(self, name)!r} applies to {condition} {needed!r} only, and the {condition} is "
+            f"{name}={getattr(self, name)!r} applies to {condition} {values} only, and the {condition} is "
             f"{getattr(self, condition)!r}.",
-            accepted={name: f"{getattr(ExportForm, name)}, where the {condition} is not {needed!r}"},
-            fix=[option(condition, needed), leave_out(name)],
+            accepted={name: f"{getattr(ExportForm, name)}, where the {condition} is not {values}"},
+            fix=[option(condition, needed[0]), leave_out(name)],
         )
 
 
@@ -231,7 +232,7 @@ def overridden(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[st
         name
         for name, conditions in _APPLIES.items()
         for condition, needed in conditions
-        if given.get(condition, needed) != needed
+        if condition in given and given[condition] not in needed
     }
     if given.get("target") is not None:
         ruled_out.add("flat")

@@ -1,4 +1,4 @@
-"""What int8 is: its schemes, its numbers, and the operators that compute in integers.
+"""The numbers of int8, and the operators that compute in integers.
 
 What writes graphs, what trains for them, what reads them and what counts their products all read these: a training
 that rounded otherwise than the export would be a training for another model.
@@ -7,8 +7,6 @@ that rounded otherwise than the export would be a training for another model.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
 
 __all__ = [
     "INTEGER_PRODUCTS",
@@ -17,41 +15,10 @@ __all__ = [
     "NIBBLES",
     "NIBBLE_SHARES",
     "ONNX",
-    "SCHEMES",
     "SMALLEST_SCALE",
     "STEPS",
     "ZERO_POINT",
-    "Scheme",
-    "SchemeFacts",
 ]
-
-Scheme = Literal["per_row", "static"]
-
-
-@dataclass(frozen=True, slots=True)
-class SchemeFacts:
-    """What is known of a scheme of int8's activations without torch or onnx.
-
-    Attributes:
-        activations: what has a scale of its own, as a model card says it.
-        help: the name and what it takes, as the command line says it.
-        calibrated: its ranges are found from texts, on the float32 graph, before the graph is written.
-    """
-
-    activations: str
-    help: str
-    calibrated: bool
-
-    @property
-    def described(self) -> str:
-        """The scheme in one line."""
-        return f"int8 products, a scale for each weight channel and each activation {self.activations}; head in float32"
-
-
-SCHEMES: Mapping[Scheme, SchemeFacts] = {
-    "per_row": SchemeFacts("row", "per_row (if left out)", calibrated=False),
-    "static": SchemeFacts("tensor", "static, from a calibration", calibrated=True),
-}
 
 LARGEST: Mapping[int, int] = {8: 127, 7: 64}
 """Bits of a symmetric int8 value -> its largest absolute value."""

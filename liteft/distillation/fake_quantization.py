@@ -24,7 +24,8 @@ from liteft.errors import ConfigError, option
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier, uses_type_ids
 from liteft.form import ExportForm
-from liteft.int8 import LARGEST, NIBBLE_SHARES, NIBBLES, SMALLEST_SCALE, STEPS
+from liteft.int8 import LARGEST, NIBBLE_SHARES, NIBBLES
+from liteft.schemes import SCHEMES, ActivationScheme, Range, straight_through
 
 __all__ = [
     "FakeQuantization",
@@ -32,7 +33,6 @@ __all__ = [
     "require_quantizable",
     "rounded_channels",
     "rounded_nibbles",
-    "rounded_rows",
 ]
 
 _OUTSIDE = 1e-4  # share of the values on each side that a calibrated range may leave out
@@ -48,13 +48,7 @@ def rounded_channels(weight: Tensor, largest: int = LARGEST[8]) -> Tensor:
     """
     scale = weight.detach().abs().amax(dim=-1, keepdim=True) / largest
     scale = torch.where(scale > 0, scale, torch.ones_like(scale))
-    return _passed(weight, (weight / scale).round().clamp(-largest, largest) * scale)
-
-
-def rounded_rows(x: Tensor) -> Tensor:
-    """Return activations (..., width) rounded to int8, with one symmetric scale per row; gradients pass."""
-    scale = (x.detach().abs().amax(dim=-1, keepdim=True) / LARGEST[8]).clamp_min(SMALLEST_SCALE)
-    return _passed(x, (x / scale).round() * scale)
+    return straight_through(weight, (weight / scale).round().clamp(-largest, largest) * scale)
 
 
 def rounded_nibbles(rows: Tensor) -> Tensor:
@@ -68,7 +62,7 @@ def rounded_nibbles(rows: Tensor) -> Tensor:
         tried = (whole / scale).round().clamp(*NIBBLES) * scale
         error = (tried - whole).square().sum(dim=-1, keepdim=True)
         best, least = torch.where(error < least, tried, best), torch.minimum(error, least)
-    return _passed(rows, best)
+    return straight_through(rows, best)
 
 
 def quantizable_layers(loaded: TorchClassifier) -> dict[str, nn.Linear]:
@@ -123,8 +117,10 @@ class FakeQuantization:
         typed = loaded.settings.paired and uses_type_ids(loaded.config)
         types = None if typed else tables.pop("token_type_embeddings", None)
         self.ranges = self._calibrated(loaded, texts, pairs) if form.calibrated else {}
+        scheme = SCHEMES[form.scheme or "per_row"]
         for name, layer in self._layers.items():
-            layer.forward = _linear(layer, LARGEST[form.weight_bits or 8], self.ranges.get(name))  # type: ignore[method-assign]
+            rounding = _linear(layer, LARGEST[form.weight_bits or 8], scheme, self.ranges.get(name))
+            layer.forward = rounding  # type: ignore[method-assign]
         for name, table in tables.items():
             bits = form.table_bits("word" if "word" in name else "")
             added = types if "position" in name else None
@@ -139,7 +135,7 @@ class FakeQuantization:
 
     def _calibrated(
         self, loaded: TorchClassifier, texts: Sequence[str], pairs: Sequence[str] | None
-    ) -> dict[str, tuple[float, float]]:
+    ) -> dict[str, Range]:
         """Return the range of every layer's input, all but its outermost values, over texts without padding."""
         seen: dict[str, list[Tensor]] = {name: [] for name in self._layers}
 
@@ -161,16 +157,17 @@ class FakeQuantization:
         return {name: _range(torch.cat(values)) for name, values in seen.items()}
 
 
-def _range(values: Tensor) -> tuple[float, float]:
+def _range(values: Tensor) -> Range:
     ordered = values.sort().values
     left_out = int(len(ordered) * _OUTSIDE)
-    return min(float(ordered[left_out]), 0.0), max(float(ordered[-1 - left_out]), 0.0)
+    return Range(min(float(ordered[left_out]), 0.0), max(float(ordered[-1 - left_out]), 0.0))
 
 
-def _linear(layer: nn.Linear, largest: int, limits: tuple[float, float] | None) -> Callable[[Tensor], Tensor]:
+def _linear(
+    layer: nn.Linear, largest: int, scheme: ActivationScheme, values: Range | None
+) -> Callable[[Tensor], Tensor]:
     def forward(x: Tensor) -> Tensor:
-        coarse = rounded_rows(x) if limits is None else _rounded_within(x, *limits)
-        return F.linear(coarse, rounded_channels(layer.weight, largest), layer.bias)
+        return F.linear(scheme.rounded(x, values), rounded_channels(layer.weight, largest), layer.bias)
 
     return forward
 
@@ -186,16 +183,3 @@ def _lookup(table: nn.Embedding, bits: int, added: nn.Embedding | None) -> Calla
         return F.embedding(places, rounded_nibbles(rows) if bits == 4 else rounded_channels(rows))
 
     return forward
-
-
-def _rounded_within(x: Tensor, low: float, high: float) -> Tensor:
-    """Return activations rounded to uint8 between two values; clipped values have no gradient."""
-    step = (high - low) / STEPS or 1.0
-    zero = min(max(round(-low / step), 0), STEPS)
-    inside = x.clamp(-zero * step, (STEPS - zero) * step)
-    return _passed(inside, (inside / step).round() * step)
-
-
-def _passed(x: Tensor, rounded: Tensor) -> Tensor:
-    """Return ``rounded``, with the gradient of ``x``."""
-    return x + (rounded.to(x.dtype) - x).detach()

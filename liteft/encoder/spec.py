@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from liteft.int8 import SCHEMES
+from liteft.schemes import SCHEMES
 
 __all__ = ["ACTIVATIONS", "HEADS", "INT8_SCHEMES", "POOLINGS", "Activation", "EncoderSpec", "Head", "Pooling"]
 

@@ -25,9 +25,9 @@ from onnx import helper
 
 from liteft.encoded import Encoded
 from liteft.errors import DataError, Hint, option
-from liteft.exporting.quantization import Range
 from liteft.exporting.sessions import new_session, token_batches
 from liteft.form import Calibration
+from liteft.schemes import Range
 
 __all__ = [
     "FEWEST_TEXTS",

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from liteft.artifact import Manifest
-from liteft.int8 import SCHEMES
+from liteft.schemes import SCHEMES
 
 __all__ = ["card_text"]
 

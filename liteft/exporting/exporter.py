@@ -26,7 +26,7 @@ from liteft.exporting.folder import needs_trust, title_of, write_companions
 from liteft.exporting.limits import Limits
 from liteft.exporting.measured import measure_artifact, measured_text
 from liteft.exporting.origin import find_model, meet_model_labels, settle_meaning
-from liteft.exporting.quantization import Int8Plan, Range
+from liteft.exporting.quantization import Int8Plan
 from liteft.exporting.recovery import ExportAttempt, recover_precision
 from liteft.exporting.replacing import refuse_another
 from liteft.exporting.sizes import check_size
@@ -39,6 +39,7 @@ from liteft.finetuning.model import TorchClassifier, load_classifier, merged_cla
 from liteft.foreign import Said
 from liteft.form import ExportForm, FormOptions, Precision, form_with
 from liteft.run import Run, model_weights_sha256
+from liteft.schemes import Range
 from liteft.tasks import Task, task_asked
 from liteft.trimming import trimming_text
 

@@ -6,7 +6,7 @@ casts of matrices when it loads the file and casts only the rows that are looked
 disk and download, a little memory and no time.
 
 int8 quantizes both sides of every product in the encoder, as `quantization` says. A weight matrix has one symmetric
-scale for each output channel; how activations are quantized is a scheme's, one module each in `schemes`. A product
+scale for each output channel; how activations are rounded is for a scheme to say (`liteft.schemes`). A matmul
 whose weights alone are int8 has Cast and Mul instead of DequantizeLinear: ONNX Runtime folds those two when it loads
 the file, and computes in float; DequantizeLinear alone it takes (1.32) for the weights of MatMulNBits, which quantizes
 the activations after all. Embedding tables are in `tables`.
@@ -26,9 +26,9 @@ from onnx import TensorProto
 
 from liteft.exporting.builder import GraphBuilder
 from liteft.exporting.quantization import Int8Plan
-from liteft.exporting.schemes import SCHEMES
 from liteft.form import Precision
 from liteft.int8 import LARGEST
+from liteft.schemes import SCHEMES
 
 __all__ = [
     "emit_int8_product",

@@ -23,38 +23,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-import numpy as np
-
 from liteft.artifact import Fallback
 from liteft.form import ExportForm
-from liteft.int8 import LARGEST, STEPS, Scheme
+from liteft.int8 import LARGEST
+from liteft.schemes import Range, Scheme
 
-__all__ = ["WORDS", "Int8Plan", "Range"]
+__all__ = ["WORDS", "Int8Plan"]
 
 WORDS = "embeddings.word"
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """The values of an activation that 8 bits shall hold; what lies outside becomes the nearer end.
-
-    Attributes:
-        low, high: low <= 0 <= high, so that zero is exact.
-    """
-
-    low: float
-    high: float
-
-    @property
-    def scale(self) -> np.float32:
-        """The step between two values of uint8, positive."""
-        width = np.float32((self.high - self.low) / STEPS)
-        return width if width > 0 else np.float32(1)
-
-    @property
-    def zero_point(self) -> np.uint8:
-        """The value of uint8 that is zero."""
-        return np.uint8(np.clip(np.round(-self.low / self.scale), 0, STEPS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 from liteft.exporting.builder import GraphBuilder
 from liteft.exporting.precision import emit_int8_product, quantize_channels, to_half
 from liteft.exporting.quantization import Int8Plan
-from liteft.exporting.schemes import SCHEMES
 from liteft.int8 import LARGEST
+from liteft.schemes import SCHEMES
 
 __all__ = ["find_products", "store_half", "store_int8"]
 
@@ -140,7 +140,7 @@ class _Rewriter:
             matrix, "outputs_by_inputs" if transposed else "inputs_by_outputs", quantization.largest
         )
         name, op, x = f"{product}.int8", self.builder.op, node.input[0]
-        stacked = node.op_type == "Gemm" and storage == "int8" and SCHEMES[quantization.scheme].STACKED
+        stacked = node.op_type == "Gemm" and storage == "int8" and SCHEMES[quantization.scheme].stacked
         if stacked:
             x = op("Unsqueeze", x, self.builder.integers(0), name=f"{name}.stack")
         value = emit_int8_product(self.builder, x, weight, scale, name=name, product=product, quantization=quantization)

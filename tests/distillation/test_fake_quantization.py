@@ -15,17 +15,17 @@ from liteft.distillation.fake_quantization import (
     FakeQuantization,
     rounded_channels,
     rounded_nibbles,
-    rounded_rows,
 )
 from liteft.errors import ConfigError, RunError
 from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.precision import quantize_channels
-from liteft.exporting.quantization import Int8Plan, Range
+from liteft.exporting.quantization import Int8Plan
 from liteft.exporting.tables import quantize_nibbles, unpack_nibbles
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier, load_classifier
 from liteft.form import ExportForm
 from liteft.run import Run
+from liteft.schemes import SCHEMES, Range
 from tests.distillation.students import distill
 from tests.distillation.test_distill import QUICK, Stop, same
 from tests.exporting.conftest import Workshop, random_texts, run_graph, workshop
@@ -52,7 +52,7 @@ def test_words_are_rounded_as_the_export_rounds_them() -> None:
     assert np.allclose(rounded_nibbles(matrix()).numpy(), wanted, atol=1e-6)
 
 
-@pytest.mark.parametrize("rounding", [rounded_channels, rounded_rows, rounded_nibbles])
+@pytest.mark.parametrize("rounding", [rounded_channels, SCHEMES["per_row"].rounded, rounded_nibbles])
 def test_gradients_pass_the_rounding(rounding: Any) -> None:
     x = matrix().requires_grad_()
     rounded = rounding(x)
@@ -73,10 +73,10 @@ PARTS = {
 def ranges_of(rounding: FakeQuantization) -> dict[str, Range]:
     """The ranges of the inputs by the names of the graph's products."""
     found = {}
-    for name, limits in rounding.ranges.items():
+    for name, values in rounding.ranges.items():
         layer, part = name.partition(".layer.")[2].split(".", 1)
         if part in PARTS:
-            found[f"layers.{layer}.{PARTS[part]}"] = Range(*limits)
+            found[f"layers.{layer}.{PARTS[part]}"] = values
     return found
 
 

@@ -14,11 +14,12 @@ from liteft.exporting.blueprint import Blueprint
 from liteft.exporting.builder import GraphBuilder
 from liteft.exporting.calibration import calibrate_ranges
 from liteft.exporting.precision import emit_linear, quantize_channels
-from liteft.exporting.quantization import Int8Plan, Range
+from liteft.exporting.quantization import Int8Plan
 from liteft.exporting.weights import read_weights
 from liteft.exporting.wrapping import wrap_model
 from liteft.finetuning.model import TorchClassifier
 from liteft.form import ExportForm
+from liteft.schemes import Range
 from tests.exporting.conftest import random_texts
 
 FORMS = [("bert", "cls"), ("bert", "mean"), ("roberta", "cls"), ("distilbert", "mean"), ("electra-projected", "cls")]

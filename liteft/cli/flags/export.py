@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from liteft.cli.flags.panels import panel
-from liteft.int8 import SCHEMES
+from liteft.schemes import SCHEMES
 
 _export = panel("Export")
 _budget = panel("Budget")
