@@ -94,7 +94,7 @@ def refused(path: Path) -> str:
 def test_what_was_sealed_is_read_back(artifact: Artifact) -> None:
     manifest = artifact.manifest
     assert {name: getattr(manifest, name) for name in FIELDS} == FIELDS
-    assert manifest.format == FORMAT == 1
+    assert manifest.format == FORMAT
     assert sorted(manifest.files) == sorted(REQUIRED)
     assert artifact.size_bytes == sum((artifact.path / name).stat().st_size for name in REQUIRED)
     assert artifact.model_path.read_bytes() == b"a graph"
@@ -104,7 +104,7 @@ def test_what_was_sealed_is_read_back(artifact: Artifact) -> None:
     "form", [{"precision": "int4"}, {"precision": "fp32", "scheme": "static"}, {"weight_bits": "8"}, {"colour": "red"}]
 )
 def test_a_manifest_with_a_form_that_cannot_be_is_refused(edit: Callable[..., Path], form: dict[str, Any]) -> None:
-    assert "does not fit format 1: form" in refused(edit(form=form))
+    assert f"does not fit format {FORMAT}: form" in refused(edit(form=form))
 
 
 def test_its_tokenizer_cuts_as_the_manifest_says(artifact: Artifact) -> None:
@@ -278,12 +278,18 @@ def test_a_needed_file_that_the_manifest_does_not_list_is_named(
     assert f"manifest.json does not list {name}" in refused(edit(files=listed))
 
 
-@pytest.mark.parametrize("found", [2, 0, "1", None, [1]])
+@pytest.mark.parametrize("found", [FORMAT + 1, 0, "1", None, [1]])
 def test_another_format_is_refused_with_what_can_be_read(edit: Callable[..., Path], found: Any) -> None:
     message = refused(edit(format=found, something_new=True))
     assert f"has artifact format {found!r}" in message
-    assert "formats that this version reads: 1" in message
+    assert f"formats that this version reads: {FORMAT}" in message
     assert "try: install a newer liteft" in message
+
+
+def test_an_earlier_format_is_refused_before_its_keys_are_read(edit: Callable[..., Path]) -> None:
+    message = refused(edit(format=1, form=None, mixed={}))
+    assert "has artifact format 1, which only development versions wrote." in message
+    assert "try: export the model again" in message
 
 
 @pytest.mark.parametrize(
@@ -301,7 +307,7 @@ def test_another_format_is_refused_with_what_can_be_read(edit: Callable[..., Pat
 def test_a_manifest_that_does_not_fit_names_the_field(
     edit: Callable[..., Path], fields: dict[str, Any], where: str
 ) -> None:
-    assert f"manifest.json does not fit format 1: {where}: " in refused(edit(**fields))
+    assert f"manifest.json does not fit format {FORMAT}: {where}: " in refused(edit(**fields))
 
 
 @pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe{}", b"\0\0\0"])

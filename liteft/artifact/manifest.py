@@ -34,7 +34,7 @@ __all__ = [
     "required_files",
 ]
 
-FORMAT: Final = 1
+FORMAT: Final = 2  # 1 was a development version's, with other keys for the form
 MANIFEST = "manifest.json"
 MODEL: Final = "model.onnx"
 TOKENIZER = "tokenizer.json"
@@ -116,7 +116,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal[1]
+    format: int = Field(default=FORMAT, ge=FORMAT, le=FORMAT)
     task: StoredTask
     labels: Annotated[tuple[Label, ...], Field(min_length=1, max_length=100_000), AfterValidator(_different)]
     activation: Literal["softmax", "sigmoid", "none"]

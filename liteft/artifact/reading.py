@@ -98,11 +98,7 @@ def _parse_manifest(path: Path, content: bytes) -> Manifest:
         _refuse_manifest(path, error)
     found = parsed.get("format") if isinstance(parsed, dict) else None
     if type(found) is not int or found != FORMAT:
-        raise ArtifactError(
-            f"{path} has artifact format {repr(found)[:80]}.",
-            accepted={"formats that this version reads": FORMAT},
-            fix="install a newer liteft, or export again with this one",
-        )
+        raise _other_format(path, found)
     try:
         return Manifest.model_validate_json(content, strict=True)
     except ValidationError as error:
@@ -112,6 +108,16 @@ def _parse_manifest(path: Path, content: bytes) -> Manifest:
             f"{path / MANIFEST} does not fit format {FORMAT}: {where}: {first['msg'][:200]}.",
             fix="export the model again",
         ) from None
+
+
+def _other_format(path: Path, found: object) -> ArtifactError:
+    earlier = type(found) is int and 0 < found < FORMAT
+    return ArtifactError(
+        f"{path} has artifact format {repr(found)[:80]}"
+        + (", which only development versions wrote." if earlier else "."),
+        accepted={"formats that this version reads": FORMAT},
+        fix="export the model again" if earlier else "install a newer liteft, or export again with this one",
+    )
 
 
 def _refuse_manifest(path: Path, error: Exception) -> NoReturn:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from liteft import files
-from liteft.artifact.manifest import FORMAT, MANIFEST, FileEntry, Manifest, required_files
+from liteft.artifact.manifest import MANIFEST, FileEntry, Manifest, required_files
 from liteft.errors import ArtifactError
 
 __all__ = ["ArtifactWriter", "require_replaceable", "writing_artifact"]
@@ -42,7 +42,7 @@ class ArtifactWriter:
             for file in sorted(self.folder.rglob("*"))
             if file.is_file() and file.name != MANIFEST
         }
-        manifest = Manifest(format=FORMAT, files=entries, **fields)
+        manifest = Manifest(files=entries, **fields)
         # plainly, for the whole folder is replaced at once: an error of the system then names the folder asked for
         content = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
         (self.folder / MANIFEST).write_text(content + "\n", encoding="utf-8")

@@ -40,7 +40,6 @@ VERIFICATION = {
 
 def manifest(**changes: Any) -> Manifest:
     fields: dict[str, Any] = {
-        "format": 1,
         "task": "single_label",
         "labels": ("order", "payment", "app"),
         "activation": "softmax",

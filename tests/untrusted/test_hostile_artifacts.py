@@ -15,7 +15,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import liteft
-from liteft.artifact import Artifact, read_artifact
+from liteft.artifact import FORMAT, Artifact, read_artifact
 from liteft.errors import ArtifactError
 from tests.bench.conftest import load_script
 from tests.modules import module_of
@@ -68,7 +68,9 @@ def test_names_that_no_file_of_the_folder_can_have_are_refused(
     folder: Path, refused: Callable[[Path], str], name: str
 ) -> None:
     files = json.loads((folder / "manifest.json").read_text())["files"]
-    assert "manifest.json does not fit format 1: files" in refused(edit(folder, files=files | {name: files["card.md"]}))
+    assert f"manifest.json does not fit format {FORMAT}: files" in refused(
+        edit(folder, files=files | {name: files["card.md"]})
+    )
 
 
 def test_paths_that_no_folder_can_have_are_refused(refused: Callable[[Path], str]) -> None:
