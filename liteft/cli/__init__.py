@@ -21,11 +21,13 @@ import typer
 
 from liteft.cli import check, compare, demo, distill, doctor, export, finetune, inspect, predict, search
 from liteft.cli.failures import run_command
+from liteft.cli.help import Command, Group
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="liteft",
+    cls=Group,
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -36,7 +38,7 @@ app = typer.Typer(
 def _add(verb: Callable[..., None], examples: Sequence[str]) -> None:
     """Add a command, its docstring as its help and its examples below the flags; typer would keep every line's end."""
     paragraphs = [" ".join(each.split()) for each in (verb.__doc__ or "").split("\n\n")]
-    app.command(help="\n\n".join(paragraphs), epilog="\n\n".join(["Examples:", *examples]))(verb)
+    app.command(cls=Command, help="\n\n".join(paragraphs), epilog="\n\n".join(["Examples:", *examples]))(verb)
 
 
 _add(check.check, check.EXAMPLES)
@@ -64,7 +66,14 @@ def liteft(
     context: typer.Context,
     _version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            metavar="",
+            help="Print the version and exit.",
+            rich_help_panel="General",
+        ),
     ] = False,
 ) -> None:
     """From labelled text to a small, verified, fast ONNX classifier.

@@ -15,7 +15,7 @@ from liteft.cli.flags.machine import Device, Threads, Trust
 from liteft.cli.flags.models import Labels
 
 Models = Annotated[
-    list[str], typer.Argument(metavar="MODEL...", help="Runs, classifiers and artifacts; the first is the measure.")
+    list[str], typer.Argument(metavar="MODEL", help="Runs, classifiers and artifacts; the first is the measure.")
 ]
 
 EXAMPLES = (

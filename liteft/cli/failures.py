@@ -14,13 +14,13 @@ import signal
 import sys
 import tempfile
 import traceback
-from typing import Any
 
 import typer
 
 from liteft.cli.console import OutputClosed, tell
 from liteft.cli.signals import Ended, ending_like_interrupts
-from liteft.errors import ConfigError, LiteftError, MissingExtraError, closest, first_line
+from liteft.cli.usage import usage_text
+from liteft.errors import ConfigError, LiteftError, MissingExtraError, first_line
 from liteft.installation import extra_of, install_hint
 
 __all__ = ["run_command"]
@@ -28,9 +28,6 @@ __all__ = ["run_command"]
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # click's; newer typers carry it inside
 _RESUMED = ("finetune", "distill", "search", "demo")
 _TRACEBACK = "LITEFT_TRACEBACK"
-_ELSEWHERE = {("liteft check", "--data"): "liteft check DATA", ("liteft compare", "--data"): "--on DATA"} | {
-    ("liteft distill", flag): "liteft search, for a budget" for flag in ("--max-mb", "--max-ms", "--max-drop")
-}
 
 
 def run_command(app: typer.Typer, arguments: list[str]) -> int:
@@ -53,8 +50,8 @@ def run_command(app: typer.Typer, arguments: list[str]) -> int:
 
 
 def _run(app: typer.Typer, arguments: list[str]) -> int:
+    command = typer.main.get_command(app)
     try:
-        command = typer.main.get_command(app)
         with command.make_context("liteft", [*arguments]) as context:
             command.invoke(context)
         sys.stdout.flush()
@@ -64,7 +61,7 @@ def _run(app: typer.Typer, arguments: list[str]) -> int:
     except SystemExit:  # from rich, when its help is not read; rich has already dropped stdout
         return 141
     except _USAGE_ERROR as error:
-        tell(_usage_text(error, arguments))
+        tell(usage_text(error, arguments, command))
         return 2
     except (OutputClosed, BrokenPipeError) as error:
         if isinstance(error, BrokenPipeError) and not {"-h", "--help", "--version"} & set(arguments):
@@ -85,28 +82,6 @@ def _run(app: typer.Typer, arguments: list[str]) -> int:
         )
         tell(f"{type(missing).__name__}: {missing}")
         return 1
-
-
-def _usage_text(error: Any, arguments: list[str]) -> str:
-    """Return a usage error with the closest flag or verb."""
-    context = getattr(error, "ctx", None)
-    place = "liteft" if context is None else context.command_path
-    flag = getattr(error, "option_name", None)
-    if flag is not None and context is not None:
-        flags = [name for parameter in context.command.params for name in parameter.opts if name[:2] == "--"]
-        near = _ELSEWHERE.get((place, flag)) or closest(flag, flags)
-        error = LiteftError(f"there is no flag {flag}.", fix=near or f"{place} --help")
-    elif context is not None and "No such command" in error.format_message():
-        word = next(argument for argument in arguments if argument[:1] != "-")
-        near = closest(word, context.command.commands)
-        error = LiteftError(
-            f"there is no verb {word!r}.",
-            accepted={"verbs": ", ".join(context.command.commands)},
-            fix=f"liteft {near}" if near else (),
-        )
-    else:
-        error = LiteftError(error.format_message(), fix=f"{place} --help")
-    return f"{place}: {error}"
 
 
 def _interrupted_text(error: KeyboardInterrupt, arguments: list[str]) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ArtifactFolder = Annotated[str, typer.Argument(metavar="ARTIFACT", help="Folder that liteft export wrote.")]
 Texts = Annotated[
     list[str] | None,
-    typer.Argument(metavar="TEXT...", help="Texts; without any, or with -, the lines of stdin."),
+    typer.Argument(metavar="TEXT", help="Texts; without any, or with -, the lines of stdin."),
 ]
 
 EXAMPLES = (

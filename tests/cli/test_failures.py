@@ -48,31 +48,8 @@ def test_every_verb_has_help_json_and_quiet(call: Any, verb: str) -> None:
     assert "--quiet" in called.out
 
 
-def test_an_unknown_flag_names_the_closest_one(call: Any) -> None:
-    called = call("finetune", "--out", "x", "--epoch", "3")
-    assert called.status == 2
-    assert called.err == "liteft finetune: there is no flag --epoch.\n  try: --epochs\n"
-
-
-def test_check_takes_its_data_without_a_flag_and_says_so(call: Any) -> None:
-    assert call("check", "--data", "x.csv").err == "liteft check: there is no flag --data.\n  try: liteft check DATA\n"
+def test_check_without_data_says_how_to_name_them(call: Any) -> None:
     assert "try: liteft check reviews.csv" in call("check").err
-
-
-def test_an_unknown_verb_names_the_closest_one(call: Any) -> None:
-    called = call("distil", "--out", "x")
-    assert called.status == 2
-    assert "there is no verb 'distil'" in called.err
-    assert "try: liteft distill" in called.err
-
-
-def test_a_missing_flag_and_a_wrong_number_end_with_status_2(call: Any) -> None:
-    missing = call("finetune", "--base", "minilm")
-    assert missing.status == 2
-    assert "--out" in missing.err
-    wrong = call("finetune", "--out", "x", "--epochs", "many")
-    assert wrong.status == 2
-    assert "--epochs" in wrong.err
 
 
 def test_an_unknown_recipe_key_ends_with_status_2_and_the_closest_key(call: Any, reviews: Path) -> None:

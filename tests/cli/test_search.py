@@ -90,7 +90,7 @@ def test_a_search_that_finds_nothing_prints_it_and_ends_with_status_1(
     ("flags", "message"),
     [
         (["--max-mb", "0"], "search.max_mb"),
-        (["--max-mb", "much"], "Invalid value for '--max-mb'"),
+        (["--max-mb", "much"], "--max-mb must be a number, got 'much'"),
         (["--max-drop", "-1"], "search.max_drop"),
         ([], "a search needs a budget"),
         (["--max-mb", "9", "--until", "student"], "there is no flag --until"),

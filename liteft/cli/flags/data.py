@@ -45,7 +45,7 @@ LabelNames = Annotated[
     str | None, _data("--label-names", metavar="A,B", help="What integers and 0/1 vectors stand for.")
 ]
 LabelSeparator = Annotated[
-    str | None, _data("--label-separator", metavar="CHAR", help="Splits a cell into several labels.")
+    str | None, _data("--label-separator", metavar="CHARS", help="Splits a cell into several labels.")
 ]
 Encoding = Annotated[str | None, _data("--encoding", metavar="NAME", help="Encoding of text files; UTF-8 if left out.")]
 Delimiter = Annotated[

@@ -75,7 +75,7 @@ Labels = Annotated[
 
 Student = Annotated[
     str | None,
-    _student("--student", metavar="FOLDER", help="Start the student from this encoder instead of the teacher."),
+    _student("--student", metavar="ENCODER", help="Start the student from this encoder instead of the teacher."),
 ]
 Layers = Annotated[
     str | None,

@@ -8,9 +8,17 @@ from typing import Any
 
 import typer
 
-__all__ = ["panel"]
+__all__ = ["ORDER", "TABLES", "panel"]
+
+TABLES = {"Data": "data", "Teacher": "teacher", "Student": "student", "Export": "export", "Budget": "search"}
+"""Panels whose flags set a table of the recipe: a command that shows one takes the table's other keys by --set."""
+ORDER = (
+    *("Data", "Teacher", "Model", "Student", "Training", "Export", "Budget"),
+    *("Predictions", "Comparison", "Machine", "General"),
+)
+"""All panels, as the help shows them from top to bottom."""
 
 
 def panel(title: str) -> Callable[..., Any]:
-    """Return ``typer.Option`` for the flags of one panel."""
-    return partial(typer.Option, rich_help_panel=title)
+    """Return ``typer.Option`` for the flags of one panel; a flag without a metavar takes no value."""
+    return partial(typer.Option, rich_help_panel=title, metavar="")
