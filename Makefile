@@ -7,6 +7,9 @@ STAMP := .venv/.installed
 # Where there is nvcc, a checkout builds the CUDA library for one architecture; `make cuda` and wheels build it for all.
 export LITEFT_CUDA_ARCHITECTURES ?= 90a-real
 
+# Compiled Python is kept, pytest's own of the tests, too: without it every process compiles all of it anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # What the native library is made of, and its tests.
 NATIVE := $(shell find cpp_ext -name tests -prune -o -type f -not -name '*.md' -not -name '*.pyc' -print)
 NATIVE_TESTS := $(wildcard cpp_ext/tests/*)
