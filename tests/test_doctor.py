@@ -256,7 +256,7 @@ def test_gpu_is_named_by_the_driver_where_there_is_no_nvidia_smi(
 
 def test_a_gpu_comes_with_the_word_that_none_has_run_this_release() -> None:
     (finding,) = machine.untested_findings(machine.Gpus(("NVIDIA L4",), ""))
-    assert finding.status == "off" and "no GPU has run this release" in finding.detail
+    assert finding.status == "off" and "has not been tested on a GPU" in finding.detail
     assert machine.untested_findings(machine.Gpus((), "no driver")) == []
 
 
@@ -439,7 +439,7 @@ def test_a_native_library_is_named_with_its_instructions_and_why(monkeypatch: py
     native_library(monkeypatch, "avx2")
     finding, cuda = backends.native_findings()
     assert finding.status == "ok"
-    assert cuda.status == "off" and cuda.detail == "no GPU; no GPU has run it yet"
+    assert cuda.status == "off" and cuda.detail == "no GPU; it has not been tested on a GPU yet"
     for part in ("/x/libliteft.so", "version 0.1.0", "ABI 1", "avx2", "AVX2 and FMA"):
         assert part in finding.detail
 
@@ -465,10 +465,10 @@ def test_a_library_that_cannot_be_opened_is_a_problem(monkeypatch: pytest.Monkey
     [
         ("avx512", {"onnxruntime": "1.32"}, "native for graphs of one node, and onnxruntime for flat"),
         ("avx2", {}, "flat and traced ones need onnxruntime"),
-        ("portable", {"onnxruntime": "1.32"}, "takes onnxruntime for every artifact"),
-        (None, {"onnxruntime_gpu": "1.32"}, "takes onnxruntime for every artifact"),
-        (None, {"onnxruntime_openvino": "1.32"}, "takes onnxruntime for every artifact"),
-        (None, {}, "nothing here can run an artifact"),
+        ("portable", {"onnxruntime": "1.32"}, "selects onnxruntime for every artifact"),
+        (None, {"onnxruntime_gpu": "1.32"}, "selects onnxruntime for every artifact"),
+        (None, {"onnxruntime_openvino": "1.32"}, "selects onnxruntime for every artifact"),
+        (None, {}, "no backend can run an artifact"),
     ],
 )
 def test_what_auto_takes_follows_from_what_is_there(
@@ -478,4 +478,4 @@ def test_what_auto_takes_follows_from_what_is_there(
     native_library(monkeypatch, instructions)
     (finding,) = backends.backend_findings(NO_GPU)
     assert part in finding.detail
-    assert (finding.status == "off") == (part.startswith("nothing"))
+    assert (finding.status == "off") == (part.startswith("no backend"))

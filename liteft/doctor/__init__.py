@@ -1,7 +1,7 @@
-"""``liteft doctor``: what works on this machine, what does not, why, and the command that mends it.
+"""``liteft doctor``: what works on this machine, what does not, why, and the command that repairs it.
 
-It changes nothing, downloads nothing and imports neither torch nor transformers. Of the packages it judges
-only onnxruntime is imported, and the native library is opened, because "installed" and "works" are two things there.
+It changes nothing, downloads nothing and imports neither torch nor transformers. Only onnxruntime is imported and the
+native library opened, because both may be installed and still not work.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ __all__ = ["Diagnosis", "Finding", "Status", "diagnose"]
 
 
 def diagnose() -> Diagnosis:
-    """Look at versions, extras, processor, cores, memory, GPU, ONNX Runtime, torch and the native library.
+    """Check versions, extras, processor, cores, memory, GPU, ONNX Runtime, torch and the native library.
 
     Returns:
-        The findings; ``render()`` for people, ``to_dict()`` for programs, ``exit_status`` for the shell.
+        The findings; ``render()`` gives text, ``to_dict()`` plain data, ``exit_status`` the status of the command.
     """
     requirements = read_requirements()
     gpus = read_gpus()

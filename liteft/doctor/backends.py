@@ -1,4 +1,4 @@
-"""What computes: the native library, and which backend ``backend="auto"`` takes on this machine."""
+"""Findings about the native library, and about the backend that ``backend="auto"`` selects on this machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WHY = {
 
 
 def native_findings() -> list[Finding]:
-    """Return where the native library is and what it does here, or why it is off."""
+    """Return the path, version and instruction set of the native library, or why it cannot be used."""
     try:
         library = open_library()
     except DeviceError as error:
@@ -39,16 +39,16 @@ def native_findings() -> list[Finding]:
 
 
 def _cuda_finding(library: NativeLibrary) -> Finding:
-    """Return whether the native library reaches a GPU, or why not."""
+    """Return whether the native library can use a GPU, or why not."""
     gpu, reason = library.gpu(cublas_path())
-    untested = "no GPU has run it yet"
+    untested = "it has not been tested on a GPU yet"
     if gpu:
         return Finding("native CUDA", "ok", f'{gpu}; for backend="native" with device="cuda"; {untested}')
     return Finding("native CUDA", "off", f"{reason}; {untested}")
 
 
 def backend_findings(gpus: Gpus) -> list[Finding]:
-    """Return what loading an artifact takes where nothing else is asked for."""
+    """Return which backend ``liteft.load`` selects by default."""
     library = _library()
     other = bool(onnxruntime_builds())
     fast = library is not None and library.fast
@@ -56,11 +56,11 @@ def backend_findings(gpus: Gpus) -> list[Finding]:
         meaning = f'backend="auto" refuses every artifact while {VARIABLE} names a library that cannot be loaded'
         return [Finding("backend", "off", meaning, (f"unset {VARIABLE}",))]
     if not fast and not other:
-        meaning = "nothing here can run an artifact unless a backend is named"
+        meaning = "no backend can run an artifact unless one is named"
         return [Finding("backend", "off", meaning, (install_hint("cpu"),))]
     if not fast:
-        return [Finding("backend", "ok", 'backend="auto" takes onnxruntime for every artifact')]
-    detail = 'backend="auto" takes native for graphs of one node'
+        return [Finding("backend", "ok", 'backend="auto" selects onnxruntime for every artifact')]
+    detail = 'backend="auto" selects native for graphs of one node'
     detail += ", and onnxruntime for flat and traced ones" if other else "; flat and traced ones need onnxruntime"
     if other and gpus.names and may_have_cuda():
         detail += "; and onnxruntime on CUDA for every artifact other than int8"

@@ -1,4 +1,4 @@
-"""What the doctor says: one finding a line, and the whole of them."""
+"""The result of ``liteft doctor``: findings, each with a status and the commands that repair it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _MARKS: dict[Status, str] = {"ok": "ok", "off": "off", "problem": "PROBLEM"}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """The outcome of one check.
 
     Attributes:
-        name: what it is, two or three words.
-        status: "ok"; "off": something that cannot be used here, though nothing is broken; "problem": broken.
-        detail: what was seen, and for off and problem what that means.
-        fix: the commands that mend it, in order; empty where there is nothing to mend or no command could.
+        name: what was checked, in two or three words.
+        status: "ok"; "off": cannot be used here, though nothing is broken; "problem": broken.
+        detail: what was found, and for "off" and "problem" what follows from it.
+        fix: the commands that repair it, in order; empty if nothing needs repair or no command can.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis(Result):
-    """All findings on this machine."""
+    """All findings about this machine."""
 
     findings: tuple[Finding, ...]
 
@@ -49,7 +49,7 @@ class Diagnosis(Result):
         return 1 if self.problems else 0
 
     def render(self, width: int = 100) -> str:
-        """Return the findings as text, a line or more each, and a last line that sums up."""
+        """Return the findings as text wrapped to ``width`` columns, with the number of problems in the last line."""
         names = max((len(finding.name) for finding in self.findings), default=0)
         lines = [line for finding in self.findings for line in _lines(finding, names, width)]
         off = sum(finding.status == "off" for finding in self.findings)

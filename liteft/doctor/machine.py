@@ -1,8 +1,8 @@
-"""The machine as this process sees it: cores, memory and GPU.
+"""Findings about the cores, the memory and the GPU that this process may use.
 
-What counts is what the process may use, not what is built in: a container's quota and a pinned process are
-the usual reasons for "it is slower than on my laptop". The GPU is asked through nvidia-smi or, where that is
-missing (most containers), through the driver's own library; torch is not needed for either.
+A container's quota and a pinned process count: they are the usual reasons for "it is slower than on my laptop". The
+GPU is queried through nvidia-smi or, where that is missing (in most containers), through the driver's library; neither
+needs torch.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ __all__ = ["Gpus", "core_findings", "gpu_findings", "memory_findings", "read_gpu
 _CGROUP = Path("/sys/fs/cgroup")
 _PCI = Path("/sys/bus/pci/devices")
 _NVIDIA = "0x10de"
-_NO_DEVICE = 100
-_DRIVER_MISMATCH = 803
+_NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
+_DRIVER_MISMATCH = 803  # CUDA_ERROR_SYSTEM_DRIVER_MISMATCH
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def core_findings(
     *, environment: Mapping[str, str] | None = None, logical: int | None = None, usable: int | None = None
 ) -> list[Finding]:
-    """Return how many cores the process may use, and a variable that holds it below that.
+    """Return how many cores the process may use, and the variables that limit it to fewer threads.
 
     Args:
-        environment: variables; None for this process's.
-        logical: logical processors of the machine; None to ask.
-        usable: physical cores that this process may use; None to ask.
+        environment: environment variables; None for this process's.
+        logical: number of logical processors of the machine; None detects it.
+        usable: number of physical cores that this process may use; None detects it.
     """
     environment = os.environ if environment is None else environment
     logical = (os.cpu_count() or 1) if logical is None else logical
     usable = usable_cores() if usable is None else usable
     detail = f"{usable} physical {'core' if usable == 1 else 'cores'} usable of {logical} logical processors"
-    findings = [Finding("cores", "ok", f"{detail} (affinity and container quota counted)")]
+    findings = [Finding("cores", "ok", f"{detail} (within affinity and container quota)")]
     for variable in _THREAD_VARIABLES:
         value = environment.get(variable, "")
         if value.isdigit() and 0 < int(value) < usable:
-            held = "torch" if variable.startswith("MKL") else "torch and LiteFT"
+            limited = "torch" if variable.startswith("MKL") else "torch and LiteFT"
             findings.append(
                 Finding(
                     variable,
                     "off",
-                    f"{variable}={value} holds {held} to fewer threads than the {usable} cores here",
+                    f"{variable}={value} limits {limited} to fewer threads than the {usable} usable cores",
                     (f"unset {variable}",),
                 )
             )
@@ -62,14 +62,20 @@ def core_findings(
 def memory_findings(
     *, cgroup: Path = _CGROUP, meminfo: Path = Path("/proc/meminfo"), system: str = sys.platform
 ) -> list[Finding]:
-    """Return memory and the container's limit, in GB of 10^9 bytes."""
+    """Return total and available memory and the container's limit, in GB of 10^9 bytes.
+
+    Args:
+        cgroup: folder of the control group's files (Linux).
+        meminfo: the kernel's memory statistics (Linux).
+        system: ``sys.platform``.
+    """
     if system.startswith("linux"):
         total, available = _linux_memory(meminfo)
         limit = _memory_limit(cgroup)
     else:
         total, available, limit = _other_memory(), None, None
     if total is None:
-        return [Finding("memory", "ok", "unknown: this system does not say")]
+        return [Finding("memory", "ok", "unknown: this system does not report it")]
     parts = [f"{total / 1e9:.1f} GB"]
     if available is not None:
         parts.append(f"{available / 1e9:.1f} GB available")
@@ -108,12 +114,12 @@ def _other_memory() -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Gpus:
-    """NVIDIA GPUs that this process can use, and why there are none.
+    """The NVIDIA GPUs that this process can use, or why there are none.
 
     Attributes:
-        names: one description a GPU.
+        names: one description per GPU.
         reason: why ``names`` is empty; "" otherwise.
-        broken: a GPU or driver is there and does not work.
+        broken: a GPU or driver is present but does not work.
     """
 
     names: tuple[str, ...]
@@ -122,11 +128,11 @@ class Gpus:
 
 
 def read_gpus(*, environment: Mapping[str, str] | None = None, pci: Path = _PCI) -> Gpus:
-    """Ask for the GPUs.
+    """Return the GPUs that this process can use.
 
     Args:
-        environment: variables; None for this process's.
-        pci: where the kernel lists PCI devices (Linux).
+        environment: environment variables; None for this process's.
+        pci: the folder in which the kernel lists PCI devices (Linux).
     """
     environment = os.environ if environment is None else environment
     hidden = environment.get("CUDA_VISIBLE_DEVICES")
@@ -153,10 +159,10 @@ def gpu_findings(gpus: Gpus | None = None) -> list[Finding]:
 
 
 def untested_findings(gpus: Gpus) -> list[Finding]:
-    """Say, where there is a GPU, that none has run this release."""
+    """Return, if there is a GPU, the finding that this release is untested on GPUs."""
     if not gpus.names:
         return []
-    return [Finding("GPU code", "off", "no GPU has run this release yet: it is untested on GPUs")]
+    return [Finding("GPU code", "off", "this release has not been tested on a GPU yet")]
 
 
 def _smi_names() -> list[str]:
@@ -180,7 +186,7 @@ def _open_driver() -> ctypes.CDLL | None:
 
 
 def _ask_driver() -> Gpus:
-    """Ask the driver's library how many GPUs there are and what they are called."""
+    """Return the GPUs that the driver's library reports."""
     if sys.platform == "darwin":
         return Gpus((), "CUDA does not exist on macOS; everything runs on the CPU")
     driver = _open_driver()

@@ -1,7 +1,7 @@
-"""What is installed: versions, extras, and whether they fit what liteft asks for.
+"""Findings about installed packages: versions, extras, and whether they satisfy liteft's requirements.
 
-The requirements are read from liteft's own metadata, so there is no second list to keep. No package is
-imported for its version: a broken torch must not stop the doctor.
+The requirements are read from liteft's own metadata, so there is no second list to maintain. No package is imported to
+get its version: a broken torch must not stop the doctor.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ _PLATFORM = re.compile(r"""platform_system\s*==\s*["']([^"']+)["']""")
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """A package that liteft asks for.
+    """A package that liteft requires.
 
     Attributes:
-        name: as pip knows it.
-        specifier: like ">=5.17,<6", or "".
-        extra: the extra that asks for it; "" for the base.
+        name: the package's name on PyPI.
+        specifier: version specifier such as ">=5.17,<6", or "".
+        extra: the extra that requires it; "" for a plain install.
     """
 
     name: str
@@ -65,10 +65,10 @@ class Requirement:
 
 
 def read_requirements(lines: list[str] | None = None) -> list[Requirement] | None:
-    """Return what liteft asks for on this system; None where liteft is not installed, only found on the path.
+    """Return liteft's requirements on this system; None if liteft is not installed, only found on the path.
 
     Args:
-        lines: requirements as in a package's metadata; None for liteft's own.
+        lines: requirements in the form of a package's metadata; None for liteft's own.
     """
     if lines is None:
         try:
@@ -90,7 +90,7 @@ def read_requirements(lines: list[str] | None = None) -> list[Requirement] | Non
 
 
 def installed_version(name: str) -> str | None:
-    """Return a package's version as its metadata says; None where it is not installed."""
+    """Return a package's version from its metadata; None if it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -98,15 +98,15 @@ def installed_version(name: str) -> str | None:
 
 
 def fits(version: str, specifier: str) -> bool:
-    """Say whether a version satisfies a specifier like ">=5.17,<6"; only the numbers of a release count."""
+    """Return whether a version satisfies a specifier such as ">=5.17,<6"; suffixes such as "rc1" are ignored."""
     return all(_clause_fits(version, clause) for clause in specifier.split(",") if clause)
 
 
 def version_findings(requirements: list[Requirement] | None) -> list[Finding]:
-    """Return liteft's, Python's and the packages' versions, and any base package missing or unfit."""
+    """Return the versions of liteft, Python and the packages, and a problem if a required one is missing or unfit."""
     python = Finding("python", "ok", f"{platform.python_version()} on {platform.platform(terse=True)}")
     if requirements is None:
-        meaning = "it is not installed, only found on the path: its requirements are not checked"
+        meaning = "it is on the path but not installed, so its requirements are not checked"
         own = Finding("liteft", "off", meaning, (install_hint("cpu", "train"),))
     else:
         own = Finding("liteft", "ok", str(installed_version("liteft")))
@@ -121,7 +121,12 @@ def version_findings(requirements: list[Requirement] | None) -> list[Finding]:
 
 
 def extra_findings(requirements: list[Requirement] | None, purposes: Mapping[str, str] = _EXTRAS) -> list[Finding]:
-    """Return for each extra whether its packages are there and fit; nothing if requirements are None."""
+    """Return for each extra whether its packages are installed in versions that fit; empty without requirements.
+
+    Args:
+        requirements: liteft's requirements, or None.
+        purposes: extra -> what it is for.
+    """
     findings = []
     for extra, purpose in purposes.items():
         asked = [requirement for requirement in requirements or [] if requirement.extra == extra]
@@ -139,6 +144,7 @@ def extra_findings(requirements: list[Requirement] | None, purposes: Mapping[str
 
 
 def _sort(requirements: list[Requirement]) -> tuple[list[str], list[str]]:
+    """Return the names of missing packages, and a description of each whose version does not fit."""
     missing, unfit = [], []
     for requirement in requirements:
         version = installed_version(requirement.name)

@@ -1,7 +1,7 @@
-"""What the processor can do that matters here: wide vectors, integer products, bfloat16.
+"""Findings about the processor's features that matter here: wide vectors, integer dot products, bfloat16.
 
-ONNX Runtime and torch choose their kernels by these features at run time. Nothing has to be set; but
-they decide whether int8 pays and whether training in bf16 is fast, so the doctor says what is there.
+ONNX Runtime and torch choose their kernels by these features at run time, so nothing has to be configured. But they
+decide whether int8 is faster than float and whether training in bf16 is fast, so the doctor reports them.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ __all__ = ["processor_findings"]
 
 
 def processor_findings(processor: Processor | None = None) -> list[Finding]:
-    """Return what the processor is, and what its features mean for int8 and bf16."""
+    """Return the processor's name and features, and what they mean for int8 and bf16."""
     processor = read_processor() if processor is None else processor
     if processor.features is None:
-        detail = f"{processor.name}; its features are unknown: this system does not say"
+        detail = f"{processor.name}; its features are unknown: this system does not report them"
         return [Finding("processor", "ok", detail)]
     has = processor.features
     listed = ", ".join(f"{name} {'yes' if there else 'no'}" for name, there in has.items())
@@ -25,9 +25,9 @@ def processor_findings(processor: Processor | None = None) -> list[Finding]:
         findings.append(Finding("vectors", "off", "without AVX2 everything runs on slow kernels"))
     integer, instructions = _integer_products(processor)
     if integer:
-        findings.append(Finding("int8", "ok", f"integer products run on {instructions}"))
+        findings.append(Finding("int8", "ok", f"integer matmuls run on {instructions}"))
     else:
-        meaning = f"without {instructions} int8 is smaller but may not be faster: compare with fp32 first"
+        meaning = f"without {instructions} an int8 model is smaller but may not be faster: compare with fp32 first"
         findings.append(Finding("int8", "off", meaning, ("liteft compare ARTIFACT_FP32 ARTIFACT_INT8 --on DATA",)))
     if has["BF16"]:
         findings.append(Finding("bf16", "ok", "the processor multiplies bfloat16: training in bf16 is faster"))
@@ -37,6 +37,7 @@ def processor_findings(processor: Processor | None = None) -> list[Finding]:
 
 
 def _integer_products(processor: Processor) -> tuple[bool, str]:
+    """Return whether the processor has fast integer dot products, and the name of those instructions."""
     has = processor.features or {}
     if processor.architecture == "x86":
         return has["VNNI"] or has["AMX"], "VNNI" if not has["AMX"] else "AMX"

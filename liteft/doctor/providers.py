@@ -1,8 +1,9 @@
-"""ONNX Runtime and torch: which builds there are, and whether they can use what the machine has.
+"""Findings about the installed builds of ONNX Runtime and torch, and whether they can use the machine's GPU.
 
-The packages onnxruntime and onnxruntime-gpu put their files into one folder. With both installed the later
-one wins, without a word, and taking one away breaks the other. And a provider that is compiled in may still
-fail to start for want of a CUDA library; then ONNX Runtime goes on with the CPU. Both are looked for here.
+Two problems of ONNX Runtime are detected that it does not report itself. The packages onnxruntime and onnxruntime-gpu
+install into one folder: if both are installed, the later one silently replaces the other's files, and removing one
+breaks the other. And a CUDA provider that lacks a CUDA library fails to start, after which ONNX Runtime silently uses
+the CPU.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ _CUDA = "CUDAExecutionProvider"
 
 
 def onnxruntime_builds() -> dict[str, str]:
-    """Return which builds of ONNX Runtime are installed, package -> version."""
+    """Return the installed builds of ONNX Runtime: package -> version."""
     return {name: version for name in _BUILDS if (version := installed_version(name)) is not None}
 
 
 def onnxruntime_findings(gpus: Gpus) -> list[Finding]:
-    """Return which ONNX Runtime is installed, whether it works, and what it makes of the GPU."""
+    """Return which ONNX Runtime is installed, whether it works, and whether it can use the GPU."""
     builds = onnxruntime_builds()
     if not builds:
         extra = "gpu" if gpus.names else "cpu"
@@ -48,7 +49,7 @@ def onnxruntime_findings(gpus: Gpus) -> list[Finding]:
     listed = " and ".join(f"{name} {version}" for name, version in builds.items())
     if len(builds) > 1:
         keep = "onnxruntime-gpu" if "onnxruntime-gpu" in builds and gpus.names else next(iter(builds))
-        meaning = f"{listed} share one folder and overwrite each other: which one runs is undefined"
+        meaning = f"{listed} overwrite each other's files in one folder: which one runs is undefined"
         fix = (f"pip uninstall -y {' '.join(builds)}", f"pip install {keep}")
         return [Finding("onnxruntime", "problem", meaning, fix)]
     (build,) = builds
@@ -81,8 +82,8 @@ def _cuda_finding(build: str, providers: list[str], folder: Path, gpus: Gpus) ->
     if gpus.names:
         meaning = f"there is a GPU, and {build} was built without CUDA: artifacts run on the CPU"
         broken = build == "onnxruntime-gpu"
-        mend = (f"pip uninstall -y {build}", install_hint("gpu"))
-        return [Finding("onnxruntime CUDA", "problem" if broken else "off", meaning, mend)]
+        fix = (f"pip uninstall -y {build}", install_hint("gpu"))
+        return [Finding("onnxruntime CUDA", "problem" if broken else "off", meaning, fix)]
     return []
 
 
@@ -101,7 +102,7 @@ def _load_provider(folder: Path) -> str | None:
 
 
 def torch_findings(gpus: Gpus) -> list[Finding]:
-    """Return whether torch is a build that can use the GPU; nothing without torch (extra train says that)."""
+    """Return whether torch is a build that can use the GPU; empty without torch, which extra_findings reports."""
     version = installed_version("torch")
     if version is None:
         return []
@@ -116,7 +117,7 @@ def torch_findings(gpus: Gpus) -> list[Finding]:
 
 
 def _is_cpu_build(version: str) -> bool:
-    """Say whether a torch wheel is without CUDA: by its local version, or by lacking CUDA's packages."""
+    """Return whether torch is a build without CUDA, judged by its local version or by its requirements."""
     if "+" in version:
         return "cpu" in version.split("+")[1]
     try:

@@ -1,9 +1,10 @@
-"""Budget in, model out: the best size, vocabulary and precision within a budget of MB, ms and points.
+"""The search for the best student size, vocabulary and precision within a budget of MB, ms and points of accuracy.
 
-`searching` is what callers use. `budget` holds the limits, `candidates` what could be made and `sizes` how large that
-would be, so that what cannot fit is never trained; `timing` measures, also before a training; `loop` goes through the
-shapes, and `training` trains one and prunes it when it is hopeless. `state` is what a stopped search resumes from,
-`choosing` the rule that picks a winner, `result` and `picture` the outcome.
+`searching` has the public function. `budget` defines the limits, `candidates` lists the shapes and export variants,
+and `sizes` predicts the size of their artifacts, so that nothing is trained that cannot fit. `timing` measures latency,
+also of untrained shapes; `loop` goes through the shapes, and `training` prunes a training that cannot reach the budget.
+`state` is the file that a stopped search resumes from, `choosing` the rule that picks the winner, `result` and
+`picture` the outcome.
 """
 
 from liteft.frontier.budget import Budget

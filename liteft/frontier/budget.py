@@ -1,4 +1,4 @@
-"""What a model may cost: megabytes, milliseconds, points of quality."""
+"""The limits of a search: megabytes, milliseconds, points of the main metric."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from liteft.config import SearchRecipe, require_budget
 
 __all__ = ["Budget"]
 
-_TOLERANCE = 1e-9  # of sums of floats: a drop of 1.0 points is within 1.0
+_TOLERANCE = 1e-9  # for rounding errors of float sums, so that a drop of 1.0 points is within 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The limits of a search; None is no limit.
+    """The limits of a search; None means unlimited.
 
     Attributes:
-        max_mb: every file of the artifact's folder together, in 10^6 bytes.
-        max_ms: median of one text through ``liteft.load``, tokenization included, on the machine of the search.
-        max_drop: points of the task's main metric below the teacher's, on the validation split.
+        max_mb: total size of all files in the artifact's folder, in 10^6 bytes.
+        max_ms: median latency of one text through ``liteft.load``, tokenization included, on the machine of the search.
+        max_drop: how far the task's main metric may lie below the teacher's on the validation split, in points.
     """
 
     max_mb: float | None = None
@@ -27,10 +27,10 @@ class Budget:
 
     @classmethod
     def of(cls, recipe: SearchRecipe) -> Budget:
-        """Return the limits that a recipe names.
+        """Return the budget that a recipe sets.
 
         Raises:
-            ConfigError: it names none.
+            ConfigError: the recipe sets no limit.
         """
         require_budget(recipe)
         return cls(recipe.max_mb, recipe.max_ms, recipe.max_drop)
@@ -38,10 +38,10 @@ class Budget:
     def excess(
         self, *, mb: float | None = None, ms: float | None = None, drop: float | None = None
     ) -> dict[str, float]:
-        """Return by how much each limit is exceeded: "max_mb", "max_ms" or "max_drop" -> MB, ms or points above it.
+        """Return the exceeded limits and by how much: "max_mb", "max_ms" or "max_drop" -> MB, ms or points above it.
 
         Args:
-            mb, ms, drop: what a model costs; None means unknown and exceeds nothing.
+            mb, ms, drop: the measured values of a model; None means unknown, which exceeds nothing.
         """
         costs = {"max_mb": mb, "max_ms": ms, "max_drop": drop}
         limits = asdict(self)
@@ -52,11 +52,11 @@ class Budget:
         }
 
     def text(self, metric: str) -> str:
-        """Return the limits in words; ``metric`` is the name of the quality."""
+        """Return the limits as one line; ``metric`` is the name of the main metric."""
         points = "point" if self.max_drop == 1 else "points"
         parts = [
             None if self.max_mb is None else f"{self.max_mb:g} MB",
-            None if self.max_ms is None else f"{self.max_ms:g} ms a text",
+            None if self.max_ms is None else f"{self.max_ms:g} ms per text",
             None if self.max_drop is None else f"{self.max_drop:g} {points} of {metric} below the teacher",
         ]
         return ", ".join(part for part in parts if part is not None)

@@ -1,4 +1,4 @@
-"""What can be made of a teacher: shapes, one training each, and the forms that each is exported in."""
+"""The candidates of a search: student shapes, each trained once, and the variants that each is exported in."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from liteft.form import EmbeddingBits, ExportForm
 __all__ = ["Shape", "Variant", "asked_shapes", "narrower_widths", "whole_variants"]
 
 _DEPTHS = (1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 32)
-_SHARES = (3 / 4, 2 / 3, 1 / 2, 1 / 3, 1 / 4)
+_SHARES = (3 / 4, 2 / 3, 1 / 2, 1 / 3, 1 / 4)  # of the teacher's width
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A student's size. Shapes are ordered by the weights of their layers, which is what training and running cost."""
+    """A student's size: its number of layers and its hidden width."""
 
     layers: int
     width: int
 
     @property
     def name(self) -> str:
-        """As ``--size`` takes it."""
+        """The shape as ``--size`` takes it, such as "3x384"."""
         return f"{self.layers}x{self.width}"
 
     @property
     def cost(self) -> tuple[int, int]:
-        """What shapes are ordered by, the cheapest first."""
+        """Sort key, the cheapest shape first: proportional to the number of weights in the layers, then the depth."""
         return self.layers * self.width**2, self.layers
 
 
@@ -38,9 +38,9 @@ class Variant:
     """How a student is exported.
 
     Attributes:
-        form: of the artifact. Variants of a search differ in its precision and its 4-bit words.
-        pieces: the most tokens in a trimmed vocabulary; None keeps the student's.
-        tuned: after a short training in this very form, its rounding and its vocabulary.
+        form: the export form. Variants of one search differ in its precision and in 4-bit word embeddings.
+        pieces: maximum number of tokens in a trimmed vocabulary; None keeps the student's vocabulary.
+        tuned: the student is trained for a few more epochs with this variant's rounding and vocabulary first.
     """
 
     form: ExportForm = field(default_factory=ExportForm)
@@ -49,38 +49,38 @@ class Variant:
 
     @property
     def name(self) -> str:
-        """A folder's name: int8, int8-4bit, int8-4bit-12000, int8-4bit-12000-tuned."""
+        """Name of the artifact's folder: int8, int8-4bit, int8-4bit-12000, int8-4bit-12000-tuned."""
         parts = [self.form.precision, *(["4bit"] if self.form.table_bits("word") == 4 else [])]
         parts += [] if self.pieces is None else [str(self.pieces)]
         return "-".join([*parts, *(["tuned"] if self.tuned else [])])
 
     @property
     def text(self) -> str:
-        """In words, for tables."""
+        """The variant in words, for messages."""
         parts = [self.form.precision, *(["4-bit words"] if self.form.table_bits("word") == 4 else [])]
-        parts += [] if self.pieces is None else [f"{self.pieces:,} pieces"]
+        parts += [] if self.pieces is None else [f"{self.pieces:,} tokens"]
         return ", ".join([*parts, *(["tuned"] if self.tuned else [])])
 
     def laid_over(self, recipe: Recipe) -> Recipe:
-        """Return a recipe whose export is this variant; what was tuned has its vocabulary already."""
+        """Return a recipe with the export settings of this variant; a tuned student's vocabulary is trimmed already."""
         vocabulary = {"vocabulary": None if self.tuned else self.pieces, "fill_vocabulary": True}
         return recipe.model_copy(update={"export": recipe.export.model_copy(update=asdict(self.form) | vocabulary)})
 
 
 def asked_shapes(recipe: Recipe, *, layers: int, width: int) -> list[Shape]:
-    """Return the shapes of a search, the cheapest first; those of the teacher's width where no widths are named.
+    """Return the shapes that a recipe asks for, the cheapest first; without ``widths`` they have the teacher's width.
 
     Args:
-        recipe: its ``[search]`` table and the student's ``size``, which narrows a search down to one shape.
-        layers: of the teacher.
-        width: of the teacher.
+        recipe: its ``[search]`` table is read, and the student's ``size``, which narrows a search down to one shape.
+        layers: number of the teacher's layers.
+        width: the teacher's hidden width.
 
     Raises:
-        ConfigError: size, layers or widths exclude each other or are beyond the teacher's.
+        ConfigError: the recipe has both a size and layers or widths, or a shape is larger than the teacher.
     """
     search, size = recipe.search, recipe.student.size
     if size is not None and (search.layers is not None or search.widths is not None):
-        raise ConfigError(f"size = {size} is one shape, and [search] names layers or widths.", fix=leave_out("size"))
+        raise ConfigError(f"size = {size} is one shape, but [search] has layers or widths, too.", fix=leave_out("size"))
     if size is not None:
         depth, own = parse_size(size)
         shapes = [Shape(depth, own or width)]
@@ -98,7 +98,10 @@ def asked_shapes(recipe: Recipe, *, layers: int, width: int) -> list[Shape]:
 
 
 def narrower_widths(config: Any) -> list[int]:
-    """Return widths below a teacher's that whole heads go into, the widest first."""
+    """Return the widths below the teacher's that are whole numbers of attention heads, the widest first.
+
+    Empty for an encoder whose embeddings have a width of their own or whose heads do not divide its width.
+    """
     width, heads = int(config.hidden_size), int(config.num_attention_heads)
     if int(getattr(config, "embedding_size", width)) != width or width % heads:
         return []
@@ -107,10 +110,10 @@ def narrower_widths(config: Any) -> list[int]:
 
 
 def whole_variants(recipe: Recipe, *, width: int) -> list[Variant]:
-    """Return the variants with the whole vocabulary, the most exact first.
+    """Return the export variants with an untrimmed vocabulary, the most exact first.
 
     Raises:
-        ConfigError: only 4-bit was asked for, and the width is odd.
+        ConfigError: only 4-bit word embeddings were asked for, and the width is odd.
     """
     form = recipe.export.form
     if form.precision != "int8":
@@ -119,5 +122,8 @@ def whole_variants(recipe: Recipe, *, width: int) -> list[Variant]:
     known: tuple[EmbeddingBits, ...] = (8, 4)
     possible = [each for each in known if each in asked and (each == 8 or width % 2 == 0)]
     if not possible:
-        raise ConfigError(f"words of {width} values cannot be stored in 4 bits: the width is odd.", fix="8 bits, too")
+        raise ConfigError(
+            f"word embeddings of width {width} cannot be stored in 4 bits: the width is odd.",
+            fix="allow 8 bits, too",
+        )
     return [Variant(replace(form, embedding_bits=each)) for each in possible]

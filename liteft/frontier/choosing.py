@@ -1,4 +1,4 @@
-"""Which candidate wins, and what to report if none does."""
+"""The rule that picks the winner among the candidates, and what to report if none is within the budget."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _SIGNIFICANCE = 0.05
 def choose_winner(
     candidates: Sequence[Candidate], logits: Mapping[str, np.ndarray], split: Split, task: Task
 ) -> tuple[Candidate | None, str]:
-    """Return the winner of those within the budget and the rule that decided, in words; (None, "") without any.
+    """Return the winner and the reason in words; (None, "") if no candidate is within the budget.
 
-    The most accurate wins, unless smaller ones cannot be told from it by a paired test on the same texts (McNemar's,
-    p >= 0.05; for multi-label tasks, a paired bootstrap of micro F1 whose 95% interval contains 0): then the smallest
-    of these does.
+    The winner is the smallest candidate within the budget that a paired test on the same texts cannot tell from the
+    most accurate one (McNemar's, p >= 0.05; for multi-label tasks, a paired bootstrap of micro F1 whose 95% interval
+    contains 0).
 
     Args:
-        candidates: all of them.
-        logits: by name, float32 (texts, labels), of those within the budget.
-        split: the texts, with labels.
-        task: of the labels.
+        candidates: all candidates of the search.
+        logits: logits on ``split`` of each candidate within the budget, by name, float32 (texts, labels).
+        split: texts with labels.
+        task: what the labels mean.
     """
     within = [candidate for candidate in candidates if candidate.within]
     if not within:
@@ -47,9 +47,10 @@ def choose_winner(
 
 
 def nearest(candidates: Sequence[Candidate], budget: Budget, *, most: int = 3) -> list[Candidate]:
-    """Return the measured candidates that exceed the budget least: fewest limits, then least beyond, relative to them.
+    """Return up to ``most`` measured candidates that exceed the budget least.
 
-    A drop is seen relative to one point where the limit is smaller.
+    They are ordered by how many limits they exceed, then by the sum of the excesses relative to the limits. A limit on
+    the drop below one point counts as one point.
     """
     limits = {"max_mb": budget.max_mb, "max_ms": budget.max_ms, "max_drop": max(1.0, budget.max_drop or 0.0)}
     measured = [each for each in candidates if each.status == "measured"]
@@ -61,7 +62,7 @@ def nearest(candidates: Sequence[Candidate], budget: Budget, *, most: int = 3) -
 
 
 def compromises(candidates: Sequence[Candidate]) -> list[str]:
-    """Return which limit would have to be raised for a measured candidate to win, one line per such limit."""
+    """Return the limits that, raised alone, would let a measured candidate win: one line per limit, as a flag."""
     found: dict[str, tuple[float, Candidate]] = {}
     for each in candidates:
         if each.status != "measured" or len(each.excess) != 1:
@@ -74,11 +75,12 @@ def compromises(candidates: Sequence[Candidate]) -> list[str]:
 
 
 def _rounded_up(value: float) -> float:
-    """The next hundredth."""
+    """Return a value rounded up to hundredths."""
     return float(np.ceil(round(100 * value, 6)) / 100)
 
 
 def _differs(first: np.ndarray, second: np.ndarray, split: Split, task: Task) -> bool:
+    """Return whether a paired test tells the logits of two candidates apart."""
     assert split.labels is not None
     interval = task.primary_difference(first, second, split.labels, unseen_label=split.unseen_label)
     if interval is not None:

@@ -1,4 +1,4 @@
-"""The search itself: one shape after the other, the cheapest first, and of each what is worth its time."""
+"""The loop of a search: shapes from the cheapest up, each trained, exported and measured unless that is hopeless."""
 
 from __future__ import annotations
 
@@ -33,25 +33,26 @@ from liteft.untrusted import TRUST
 
 __all__ = ["Search"]
 
-_CLEARLY = 1.25  # times the milliseconds of a budget: a machine is never quiet, and a finished artifact is timed again
+# An untrained shape is left out above this many times max_ms. Timings are noisy, and finished artifacts are re-timed.
+_CLEARLY = 1.25
 
 
 @dataclass
 class Search:
-    """A search under way.
+    """A search in progress.
 
     Attributes:
-        teacher: what is distilled.
-        quality: the teacher's, on validation, a share.
-        dataset: with the teacher's labels.
+        teacher: the teacher of all students.
+        quality: the teacher's main metric on the validation split, a share.
+        dataset: the data, with the teacher's labels.
         recipe: every setting.
-        context: of the search: its folder, and who is told of it.
-        state: what was found out before.
-        machine: processor and threads: timings of others are not believed.
-        show_check: tell what the data check found.
-        trust: as in ``liteft.load``, of every artifact.
-        candidates: what was looked at so far.
-        logits: on validation, of what was measured, by name.
+        context: the search's folder, progress and callbacks.
+        state: results of earlier calls in the same folder.
+        machine: description and threads of this machine; timings of another machine are not reused.
+        show_check: report the findings of the data check.
+        trust: as in ``liteft.load``, for every artifact.
+        candidates: the candidates so far.
+        logits: logits on the validation split of measured candidates, by name, float32 (texts, labels).
     """
 
     teacher: Teacher
@@ -71,9 +72,9 @@ class Search:
         self.metric = self.dataset.task.primary_metric
 
     def run(self) -> None:
-        """Look at every shape; narrower ones only where no shape before them can be within the budget."""
-        loaded = self.teacher.loaded
-        for group in plan_shapes(self.recipe, loaded.config, loaded.settings, loaded.tokenizer):
+        """Evaluate all shapes; narrower ones only if no shape of the teacher's width fits the budget's MB and ms."""
+        teacher = self.teacher.loaded
+        for group in plan_shapes(self.recipe, teacher.config, teacher.settings, teacher.tokenizer):
             possible = [planned for planned in group if planned.variants]
             for planned in group:
                 if not planned.variants:
@@ -82,7 +83,7 @@ class Search:
             for number, planned in enumerate(possible):
                 best = next((each for each in self.candidates if each.within and (each.drop or 0.0) <= 0), None)
                 if best is None:
-                    self._look_at(planned)
+                    self._evaluate(planned)
                     continue
                 for rest in possible[number:]:
                     reason = f"{best.name} is as good as the teacher already, and smaller"
@@ -92,24 +93,24 @@ class Search:
                 return
 
     def measured_logits(self, candidate: Candidate) -> np.ndarray:
-        """Return the logits of a measured candidate on validation, float32 (texts, labels)."""
+        """Return a measured candidate's logits on the validation split, float32 (texts, labels)."""
         if candidate.name not in self.logits:
             assert candidate.path is not None
             self.logits[candidate.name] = self._run_on(candidate.path, "validation")
         return self.logits[candidate.name]
 
     def tested(self, winner: Candidate) -> np.ndarray:
-        """Return the winner's logits on the test split."""
+        """Return the winner's logits on the test split, float32 (texts, labels)."""
         assert winner.path is not None
         return self._run_on(winner.path, "test")
 
     def _fast_enough(self, group: list[Planned]) -> list[Planned]:
-        """Leave out the shapes that are clearly too slow, measured with the weights that they start from."""
+        """Return the shapes of a group that are not clearly too slow; each is timed with its untrained weights."""
         most = self.budget.max_ms
         if most is None:
             return group
         possible: list[Planned] = []
-        slow: dict[int, str] = {}  # width -> the shallowest shape that is too slow, and how slow
+        slow: dict[int, str] = {}  # width -> the shallowest shape that is too slow and its latency, in words
         for planned in group:
             shape = planned.shape
             if shape.width in slow:
@@ -117,13 +118,14 @@ class Search:
                 continue
             latency = self._probed(planned)
             if latency > _CLEARLY * most:
-                slow[shape.width] = f"{shape.name} takes {latency:.2g} ms a text"
-                self._leave_out(planned, f"{latency:.2g} ms a text before its training", latency_ms=latency)
+                slow[shape.width] = f"{shape.name} takes {latency:.2g} ms per text"
+                self._leave_out(planned, f"{latency:.2g} ms per text before its training", latency_ms=latency)
             else:
                 possible.append(planned)
         return possible
 
     def _probed(self, planned: Planned) -> float:
+        """Return the latency of a shape before its training, in milliseconds per text."""
         form = planned.variants[0].form
         key = {**self.machine, "form": form.precision, "teacher": self.teacher.weights_sha256}
         name = planned.shape.name
@@ -136,8 +138,11 @@ class Search:
             self.state.put("probed", name, key, known)
         return known
 
-    def _look_at(self, planned: Planned) -> None:
-        """Train a shape, export it in its variants, and measure them."""
+    def _evaluate(self, planned: Planned) -> None:
+        """Train a shape, export it in its variants, and measure each.
+
+        If the student is good enough and none of its exports is, float16 is tried, then training in a variant's form.
+        """
         student = self._trained(planned)
         if student is None:
             return
@@ -155,29 +160,29 @@ class Search:
             self._tune(planned, student, [variant for variant, _ in losing])
 
     def _in_halves(self, planned: Planned, student: Run) -> bool:
-        """Where int8 loses too much and float16 fits, take that; say whether it is within the budget."""
+        """Export in float16 if that fits the budget's megabytes; return whether the result is within the budget."""
         variant, most = Variant(self.recipe.export.form.in_precision("fp16")), self.budget.max_mb
         if most is not None and planned.sizes.predict(variant) > most * 1e6:
             return False
         return self._made(planned, variant, student).within
 
     def _tune(self, planned: Planned, student: Run, losing: Sequence[Variant]) -> None:
-        """The last resort: a few epochs in the form itself, the better form first, until one is within the budget."""
+        """Train a few more epochs in each variant's form, in the given order, until an export is within the budget."""
         for variant in losing if self.recipe.search.quantized_epochs else ():
             name = f"{planned.shape.name}/{variant.name}"
-            self.context.tell(f"{name}: the student is good enough, and its export is not: training it in this form")
+            self.context.tell(f"{name}: the student is good enough but its export is not: training it in this form")
             out = self.context.out / planned.shape.name / f"student-{variant.name}"
             tuned, recipe = replace(variant, tuned=True), tuning_recipe(self.recipe, student, variant)
             try:
                 run = self._distilled(out, recipe)
-            except (ConfigError, ModelError) as error:  # what has no rounding to train with
+            except (ConfigError, ModelError) as error:  # such as a model that cannot be trained with rounding
                 self.candidates.append(Candidate(planned.shape.name, tuned.name, "refused", error.message))
                 continue
             if self._made(planned, tuned, run).within:
                 return
 
     def _trained(self, planned: Planned) -> Run | None:
-        """Return the finished student, or None where it was given up, now or before."""
+        """Return the finished student, or None if its training was given up, now or in an earlier call."""
         name, recipe = planned.shape.name, shape_recipe(self.recipe, planned.shape)
         out = self.context.out / name / "student"
         key = {
@@ -205,7 +210,7 @@ class Search:
         return None
 
     def _bar(self) -> float | None:
-        """What half a training must have reached."""
+        """Return what the metric must have reached after half a training, a share; None without a limit."""
         limit = self.budget.max_drop
         return None if limit is None else self.quality - (limit + self.recipe.search.margin) / 100
 
@@ -223,7 +228,7 @@ class Search:
         return run
 
     def _made(self, planned: Planned, variant: Variant, student: Run) -> Candidate:
-        """Export a student in a variant, measure it, and keep what came out."""
+        """Export a student in a variant and measure it; return the candidate, refused if its export was."""
         recipe = variant.laid_over(self.recipe)
         base = Candidate(
             planned.shape.name,
@@ -248,16 +253,17 @@ class Search:
                     tested=False,
                 )
             except VerificationError as error:
-                if TRUST in error.fix:  # so would be every other variant, and more training mends nothing
+                if TRUST in error.fix:  # the same for every variant, and training does not change it
                     raise
                 refused = "; ".join([error.message, *(f"{name} {seen}" for name, seen in error.accepted.items())][:3])
                 self.state.put("refused", base.name, key, refused)
         found = replace(base, reason=refused) if refused is not None else self._measured(base, artifact)
         self.candidates.append(found)
-        self.context.tell(f"{found.name}: {_said(found, self.metric)}")
+        self.context.tell(f"{found.name}: {_in_words(found, self.metric)}")
         return found
 
     def _measured(self, base: Candidate, artifact: Artifact) -> Candidate:
+        """Return a candidate with the measurements of its artifact."""
         graph = artifact.manifest.files[artifact.manifest.graph_file].sha256
         key = {**self.machine, "graph": graph, "data": self.dataset.fingerprint}
         known = self.state.get("measured", base.name, key)
@@ -293,7 +299,8 @@ class Search:
         self.candidates.append(Candidate(planned.shape.name, "", "hopeless", reason, **known))
 
 
-def _said(found: Candidate, metric: str) -> str:
+def _in_words(found: Candidate, metric: str) -> str:
+    """Return what a candidate measured, or why it was not measured."""
     if found.status != "measured":
         return str(found.reason)
     costs = found.costs

@@ -1,7 +1,7 @@
-"""A search as a picture: quality against the folder's megabytes, and against milliseconds.
+"""A search as a picture: the main metric against the folder's megabytes, and against milliseconds.
 
-In both panels the staircase is the frontier, dotted lines are the budget, filled points are within all of it, and the
-ring is the winner. matplotlib is used without pyplot, whose figures and settings belong to the whole process.
+In both panels the step line is the frontier, dotted lines are the budget's limits, filled points are within all limits,
+and the ring is the winner. matplotlib is used without pyplot, whose figures and settings belong to the whole process.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["draw", "figure_of"]
 
 _INK, _GREY, _PALE, _BLUE, _RED = "#222222", "#6b6b6b", "#e6e6e6", "#3b6fb6", "#b03a2e"
-_FAR = 3.0  # times the dearest candidate: a line there would squeeze all points into a corner
+_FAR = 3.0  # a limit beyond this many times the largest value is not drawn: it would squeeze all points into a corner
 _LABELS: dict[str, Any] = {"color": _INK, "fontsize": 9.5}
 _PANELS = (("max_mb", "artifact's folder, MB"), ("max_ms", "one text, median in ms"))
 
@@ -30,7 +30,7 @@ def draw(found: Frontier, path: Path) -> Path:
 
     Raises:
         MissingExtraError: matplotlib is not installed.
-        RunError: there is a file that LiteFT did not draw, or the system refuses to write.
+        RunError: the path has a file that LiteFT did not draw, or the system refuses to write.
     """
     require_drawable(path)
     save(figure_of(found), path)
@@ -38,7 +38,7 @@ def draw(found: Frontier, path: Path) -> Path:
 
 
 def figure_of(found: Frontier) -> Figure:
-    """Return the picture as a matplotlib Figure with two Axes, of which each has a point for a measured candidate.
+    """Return the picture as a matplotlib Figure with two Axes, each with one point per measured candidate.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -97,4 +97,5 @@ def _limit(found: Frontier, cost: str) -> float | None:
 
 
 def _near(found: Frontier, cost: str, limit: float) -> bool:
+    """Return whether a limit is close enough to the measured values to be drawn."""
     return limit <= _FAR * max((each.costs[cost] for each in found.measured), default=limit)

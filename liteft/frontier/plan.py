@@ -1,4 +1,4 @@
-"""Which shapes are worth training, judged by their sizes alone."""
+"""The shapes of a search and the variants of each that fit into the budget's megabytes, before anything is trained."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Planned:
     """A shape, and the variants of it that fit into the budget's megabytes.
 
     Attributes:
-        shape: the shape.
-        sizes: of its artifacts.
-        variants: the most exact first; none where nothing fits.
-        least: bytes of the smallest variant with as few pieces as can be, predicted.
-        reason: why the other variants do not fit; "" where all do.
+        shape: the student's size.
+        sizes: predicts the size of its artifacts.
+        variants: those that fit, the most exact first; empty if none does.
+        least: predicted bytes of the smallest variant with the smallest possible vocabulary.
+        reason: why the other variants do not fit; "" if all do.
     """
 
     shape: Shape
@@ -44,17 +44,20 @@ class Planned:
 def plan_shapes(
     recipe: Recipe, config: PretrainedConfig, settings: ModelSettings, tokenizer: TextTokenizer
 ) -> Iterator[list[Planned]]:
-    """Yield groups of shapes, each with the cheapest first: the widths asked for, then, where none were, narrower ones.
+    """Yield groups of shapes, each group from the cheapest up.
+
+    The first group has the widths that the recipe asks for. If it asks for no width and no size, the first group has
+    the teacher's width, and one group for each narrower width follows.
 
     Args:
-        recipe: its search, student and export.
-        config: of the teacher, or of the base that becomes it; it is not changed.
-        settings: of the teacher.
-        tokenizer: of the teacher.
+        recipe: its search, student and export tables are read.
+        config: the configuration of the teacher, or of the base that becomes the teacher; it is not changed.
+        settings: the teacher's labels, pooling and other settings.
+        tokenizer: the teacher's tokenizer.
 
     Raises:
-        ConfigError: sizes that do not fit together or the teacher.
-        ModelError: widths were asked for, and the teacher's family cannot be shrunk.
+        ConfigError: sizes that contradict each other or do not fit the teacher.
+        ModelError: narrower widths were asked for, and the teacher's family cannot be shrunk.
     """
     config = copy.deepcopy(config)
     apply_settings(config, settings)
@@ -81,7 +84,7 @@ def plan_shapes(
 
 
 def require_fit(recipe: Recipe, config: PretrainedConfig, settings: ModelSettings, tokenizer: TextTokenizer) -> None:
-    """Refuse a budget into which no student of a teacher fits, before anything is trained.
+    """Check that at least one student of a teacher fits into the budget's megabytes.
 
     Raises:
         ModelError: even the smallest student is too large.
@@ -104,23 +107,23 @@ def require_fit(recipe: Recipe, config: PretrainedConfig, settings: ModelSetting
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Refuse settings that a search decides by itself, or that do not go with one.
+    """Check that a recipe has no settings that a search decides by itself or does not support.
 
     Raises:
-        ConfigError: the first of them.
+        ConfigError: names the first such setting.
     """
     student, export = recipe.student, recipe.export
     later = " where the winner's size is distilled afterwards"
     unfit = {
-        "an encoder of its own (student)": (student.student is not None, leave_out("student")),
+        "a student encoder (student)": (student.student is not None, leave_out("student")),
         f"{student.seeds} seeds": (student.seeds > 1, option("seeds", student.seeds, note=later)),
         "a control": (student.control, option("control", note=later)),
-        "a vocabulary of the export": (export.vocabulary is not None, leave_out("export.vocabulary")),
+        "a vocabulary for the export": (export.vocabulary is not None, leave_out("export.vocabulary")),
     }
-    for what, (given, fix) in unfit.items():
+    for setting, (given, fix) in unfit.items():
         if given:
             raise ConfigError(
-                f"a search does not go with {what}.",
-                accepted={"a search": "one student a size, its vocabulary as large as the budget lets it be"},
+                f"a search cannot be combined with {setting}.",
+                accepted={"a search": "one student per size, with as large a vocabulary as the budget allows"},
                 fix=fix,
             )

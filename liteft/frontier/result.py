@@ -1,4 +1,4 @@
-"""The outcome of a search: the candidates, the frontier among them, the winner; as plain data and as text."""
+"""The result of a search: its candidates, the frontier among them and the winner, as plain data and as text."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _LIMITS = {"max_mb": "MB", "max_ms": "ms", "max_drop": "points"}
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One artifact, or a reason why there is none.
+    """One artifact of a search, or a shape or form with the reason why there is no artifact of it.
 
     Attributes:
-        shape: as 3x384.
-        form: as int8-4bit-12000; "" where a whole shape was left out.
-        status: "measured"; "hopeless", left out or given up; "refused", it did not pass the gate of its export;
-            "unneeded", a cheaper one is as good as the teacher.
+        shape: layers and width, such as "3x384".
+        form: precision, bits and vocabulary, such as "int8-4bit-12000"; "" if the whole shape was left out.
+        status: "measured"; "hopeless": left out before its training, or given up during it; "refused": its export did
+            not pass verification; "unneeded": a cheaper candidate is as good as the teacher.
         reason: why it was not measured, or None.
-        path: of the artifact, or None.
-        size_bytes: every file of its folder; where it was not made, what was predicted, or None.
-        latency_ms: median of one text; where it was not trained, that of its untrained shape, or None.
-        quality: the main metric on validation, a share, or None.
-        drop: points below the teacher, or None.
-        interval: 95%, of the quality.
-        excess: limits that it exceeds -> by how much, in MB, ms or points.
-        student: the float student's quality on validation, or None.
+        path: the artifact's folder, or None.
+        size_bytes: total size of the folder's files; if it was not exported, the predicted size or None.
+        latency_ms: median latency of one text; if it was not trained, that of the untrained shape or None.
+        quality: the main metric on the validation split, a share, or None.
+        drop: points of the main metric below the teacher's, or None.
+        interval: 95% confidence interval of ``quality``, shares, or None.
+        excess: exceeded limits -> by how much, in MB, ms or points.
+        student: the main metric of the student before its export, on the validation split, or None.
     """
 
     shape: str
@@ -51,17 +51,17 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """Shape and form, which is also where it lies in the search's folder."""
+        """Shape and form, which is also the artifact's path in the folder of the search."""
         return f"{self.shape}/{self.form}" if self.form else self.shape
 
     @property
     def within(self) -> bool:
-        """It was measured and exceeds no limit."""
+        """Whether it was measured and exceeds no limit."""
         return self.status == "measured" and not self.excess
 
     @property
     def costs(self) -> dict[str, float]:
-        """What the limits are about, of a measured one."""
+        """The values that the limits apply to, by the limit's name: MB, ms, points. Only for a measured candidate."""
         return {
             "max_mb": (self.size_bytes or 0) / 1e6,
             "max_ms": self.latency_ms or 0.0,
@@ -69,7 +69,7 @@ class Candidate:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data; the size in MB of 10^6 bytes."""
+        """Return the candidate as plain data; its size is "mb", in 10^6 bytes."""
         content = asdict(self) | {"path": None if self.path is None else str(self.path), "within": self.within}
         size = content.pop("size_bytes")
         return {"name": self.name} | content | {"mb": None if size is None else size / 1e6}
@@ -77,24 +77,25 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Frontier(Result):
-    """The outcome of a search.
+    """The result of a search.
 
     Attributes:
-        budget: what was asked for.
-        task: of the labels; its main metric is the quality.
+        budget: the limits.
+        task: what the labels mean; its main metric is the quality.
         data: name of the data set.
-        texts: of its validation split, which all of this was measured on.
-        teacher: the teacher's quality there, a share.
-        candidates: in the order that they were looked at, the cheapest first.
-        winner: the best within the budget; None where nothing is.
-        rule: what decided, in words.
+        texts: number of texts in the validation split, on which quality was measured.
+        teacher: the teacher's main metric there, a share.
+        candidates: in the order of the search, the cheapest shape first.
+        winner: the candidate chosen among those within the budget; None if there is none.
+        rule: why it won, in words.
         artifact: folder of the winner's copy, or None.
-        nearest: without a winner, names of those that exceed the budget least.
-        compromises: without a winner, limits that alone would have to give, as flags, with whom they would let in.
-        test: with a winner, and a labelled test split: the main metric there of "winner" and "teacher" with 95%
-            intervals ("winner_interval"), and "texts". Nothing was chosen by it.
+        nearest: without a winner, the names of the candidates that exceed the budget least.
+        compromises: without a winner, the limits that would let a candidate win if raised alone: as flags, each with
+            the name of that candidate.
+        test: with a winner and a labelled test split: the main metric there of "winner" and "teacher", the winner's
+            95% interval ("winner_interval"), and the number of "texts". The test split takes no part in any choice.
         machine: processor, cores, system and threads of the timings.
-        picture: of the frontier, or None without matplotlib.
+        picture: path of the picture; None if nothing was measured or matplotlib is missing.
     """
 
     budget: Budget
@@ -114,24 +115,24 @@ class Frontier(Result):
 
     @property
     def metric(self) -> str:
-        """Name of the quality: accuracy, or micro_f1."""
+        """Name of the main metric: accuracy or micro_f1."""
         return self.task.primary_metric
 
     @property
     def measured(self) -> tuple[Candidate, ...]:
-        """The candidates that there are artifacts of."""
+        """The candidates that were exported and measured."""
         return tuple(each for each in self.candidates if each.status == "measured")
 
     def best_for_size(self) -> tuple[Candidate, ...]:
-        """Return the measured candidates that none of the same or smaller size beats, the smallest first."""
+        """Return the measured candidates that no candidate of the same or a smaller size beats, the smallest first."""
         return self._staircase("max_mb")
 
     def best_for_latency(self) -> tuple[Candidate, ...]:
-        """Return the measured candidates that none of the same or lower latency beats, the fastest first."""
+        """Return the measured candidates that no candidate of the same or a lower latency beats, the fastest first."""
         return self._staircase("max_ms")
 
     def render(self) -> str:
-        """Return the search as text: a table, what was left out and why, and the winner."""
+        """Return the search as text: a table of what was measured, what was left out and why, and the winner."""
         metric = self.metric.replace("_", " ")
         lines = [
             f"budget: {self.budget.text(metric)}",
@@ -141,11 +142,11 @@ class Frontier(Result):
             lines += ["", _table(self, metric), "", *_explanations(self)]
         left = [each for each in self.candidates if each.status != "measured"]
         if left:
-            lines += ["", "not made:", *(f"  {each.name}: {each.reason}" for each in left)]
+            lines += ["", "not exported:", *(f"  {each.name}: {each.reason}" for each in left)]
         return "\n".join([*lines, "", *_ending(self, metric)])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the same as plain data, ready for JSON."""
+        """Return the search as plain data, ready for JSON."""
         return {
             "budget": asdict(self.budget),
             "task": self.task,
@@ -199,7 +200,7 @@ def _beyond(candidate: Candidate) -> str:
 def _explanations(found: Frontier) -> list[str]:
     threads = found.machine["threads"]
     return [
-        "*: on the frontier, nothing as small or as fast is better. [ ]: 95% intervals. MB: 10^6 bytes, all files.",
+        "*: on the frontier: nothing as small or as fast is better. [ ]: 95% intervals. MB: 10^6 bytes, all files.",
         f"p50: one text, tokenization included; {found.machine['processor']}, {threads} thread{'s' * (threads != 1)}.",
     ]
 
@@ -212,8 +213,8 @@ def _ending(found: Frontier, metric: str) -> list[str]:
             tested = share(found.test["winner"], tuple(found.test["winner_interval"]))
             against = share(found.test["teacher"])
             lines.append(
-                f"on {found.test['texts']:,} texts of test, which nothing was chosen by: {metric} {tested}%, "
-                f"teacher {against}%"
+                f"on {found.test['texts']:,} texts of the test split, which took no part in the choice: "
+                f"{metric} {tested}%, teacher {against}%"
             )
         lines.append(f"artifact: {found.artifact}")
     else:

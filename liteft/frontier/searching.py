@@ -1,11 +1,11 @@
-"""``liteft.search``: a budget in, the best model within it out.
+"""``liteft.search``: find the best model within a budget.
 
     OUT/teacher                     the fine-tuned base
-    OUT/3x384/student               a shape's student, as liteft.distill leaves it
-    OUT/3x384/int8-4bit-12000       an artifact of it: int8, 4-bit words, 12,000 tokens
-    OUT/3x384/student-int8-4bit     a student's last epochs in a form, where only its export lost too much
-    OUT/search.json                 what was measured, after every step
-    OUT/frontier.png                quality against size and time
+    OUT/3x384/student               the student of a shape, a run like those of liteft.distill
+    OUT/3x384/int8-4bit-12000       an artifact of it: int8, 4-bit word embeddings, 12,000 tokens
+    OUT/3x384/student-int8-4bit     the student after more epochs in a form, if only the export lost too much
+    OUT/search.json                 what was measured, written after every step
+    OUT/frontier.png                quality against size and latency
     OUT/artifact                    a copy of the winner
 
 Repeating the call resumes a stopped search or returns the finished result. With another budget, whatever was trained,
@@ -69,34 +69,38 @@ def search(
 ) -> Frontier:
     """Search for the best artifact within a budget: layers, width, vocabulary and precision.
 
-    Shapes are looked at from the cheapest to the dearest. One is trained once and exported in several forms, each
-    verified, each measured: bytes of its folder, median milliseconds of one text on this machine, quality on the
-    validation split. Not trained are shapes of which no form fits, or that are clearly too slow as they start; given up
-    at half of its steps or later is a student further below the teacher than the budget and ``margin``; left out are
-    shapes dearer than one that is within the budget and as good as the teacher. Where a student is good enough and its
-    exports are not, float16 is tried where it fits, then ``quantized_epochs`` more in the form itself.
+    Shapes are evaluated from the cheapest up. Each is trained once and exported in several forms; every export is
+    verified and measured: bytes of its folder, median latency of one text on this machine, main metric on the
+    validation split. Time is saved in three ways:
+
+    - A shape is not trained if no form of it fits, or if it is clearly too slow with its untrained weights.
+    - A training is given up if, from half of its steps on, its metric lies further below the teacher's than
+      ``max_drop`` plus ``margin``. With several ``learning_rates`` no training is given up.
+    - Larger shapes are skipped once a candidate is within the budget and as good as the teacher.
+
+    If a student is good enough but none of its exports is, float16 is tried if it fits, then ``quantized_epochs`` more
+    epochs with the rounding of the form.
 
     Args:
         teacher: a run, a classifier's folder, or a base that is fine-tuned first, into OUT/teacher.
-        data: a data set, or what ``load_dataset`` takes (the recipe's ``[data]`` table then says how).
-        out: the folder of everything.
-        recipe: settings; its ``student`` table says how shapes are trained, where ``size`` narrows the search to one,
-            and ``export`` how they are exported: another precision than int8 is the only one then.
-        trust: as in ``liteft.load``, of every artifact.
-        progress: called with a line of text now and then; True prints it to stderr.
+        data: a data set, or what ``load_dataset`` takes, with the options of the recipe's ``[data]`` table.
+        out: the folder for all results.
+        recipe: settings. Its ``student`` table sets how shapes are trained (``size`` narrows the search to one shape),
+            ``export`` how they are exported: any precision other than int8 is then the only one tried.
+        trust: as in ``liteft.load``, for every artifact.
+        progress: called with lines of text; True prints them to stderr.
         callbacks: transformers callbacks, such as your own loggers.
-        settings: keys of the recipe's ``[search]`` table, over the recipe: ``max_mb``, ``max_ms``, ``max_drop``, one of
-            them at least.
+        settings: keys of the recipe's ``[search]`` table, which override the recipe. At least one of ``max_mb``,
+            ``max_ms`` and ``max_drop`` must be set.
 
     Returns:
-        Everything that was looked at, and the winner, None where nothing is within the budget. With several
-        ``learning_rates`` no student is given up halfway.
+        All candidates and the winner, which is None if no candidate is within the budget.
 
     Raises:
-        ConfigError: no budget, or settings that do not go with a search.
-        ModelError: no student of the teacher fits into the megabytes; or a teacher that cannot be used.
-        RunError: the folder holds something else: other data or settings, an artifact of no search.
-        DataError: data that cannot be trained on.
+        ConfigError: there is no budget, or a setting cannot be combined with a search.
+        ModelError: no student of the teacher fits into the megabytes, or the teacher cannot be used.
+        RunError: the folder has results of other data or settings, or an artifact that no search wrote.
+        DataError: the data cannot be trained on.
     """
     told, callbacks = checked_progress(progress), checked_callbacks(callbacks, TrainerCallback)
     require_path("out", out, accepted="a folder")
@@ -107,8 +111,8 @@ def search(
     check_recipe(recipe)
     if PartialState(cpu=not torch.cuda.is_available()).num_processes > 1:
         raise ConfigError(
-            "a search times models, so it runs in one process.",
-            fix="without torchrun; then train a student of the winner's size",
+            "a search measures latency, so it runs in one process.",
+            fix="run it without torchrun; then train a student of the winner's size",
         )
     dataset = resolve_data(data, recipe)
     require_trainable(dataset)
@@ -119,12 +123,12 @@ def search(
 def _searched(
     teacher: Run | str | Path, dataset: Dataset, context: RunContext, recipe: Recipe, budget: Budget, trust: bool
 ) -> Frontier:
-    """Search in a folder that no other process writes."""
+    """Search in a folder that this process has locked."""
     out = context.out
     state = _open_state(out)
     opened, trained = _open(teacher, dataset, recipe, context)
-    loaded = opened.loaded
-    require_fit(recipe, loaded.config, loaded.settings, loaded.tokenizer)
+    classifier = opened.loaded
+    require_fit(recipe, classifier.config, classifier.settings, classifier.tokenizer)
     dataset, same_data = with_labels(dataset, opened), dataset.fingerprint
     machine = {**describe_machine(), "threads": recipe.student.threads or default_threads()}
     searching = Search(
@@ -151,9 +155,9 @@ def _searched(
 
 
 def _open_state(out: Path) -> SearchState:
-    """Return the folder's state; refuse a folder whose artifact is not a search's, or holds more than that."""
-    for half in out.glob(f".{JOURNAL}.*.tmp"):
-        half.unlink()
+    """Return the folder's state; refuse a folder whose artifact no search wrote or that has other files in it."""
+    for unfinished in out.glob(f".{JOURNAL}.*.tmp"):
+        unfinished.unlink()
     state = SearchState(out)
     artifact = out / "artifact"
     if artifact.exists():
@@ -161,14 +165,17 @@ def _open_state(out: Path) -> SearchState:
         if not stored.is_file() or files.sha256_file(stored) not in state.winners:
             raise RunError(
                 f"{artifact} exists, and no search in {out} wrote it.",
-                fix=[option("out", "NEW_FOLDER"), f"move {artifact} elsewhere; what lies beside it is used again"],
+                fix=[option("out", "NEW_FOLDER"), f"move {artifact} elsewhere; the rest of the folder is reused"],
             )
         require_replaceable(artifact)
     return state
 
 
 def _open(teacher: Run | str | Path, dataset: Dataset, recipe: Recipe, context: RunContext) -> tuple[Teacher, bool]:
-    """Return the teacher, and whether it was trained here; a base none of whose students fits is not."""
+    """Return the teacher and whether it was trained in this call.
+
+    A base is fine-tuned only if a student of it fits into the budget.
+    """
     out, progress = context.out / "teacher", context.progress
     found = find_teacher(teacher, dataset=dataset, recipe=recipe, progress=progress)
     if isinstance(found, Teacher):
@@ -183,7 +190,7 @@ def _open(teacher: Run | str | Path, dataset: Dataset, recipe: Recipe, context: 
 
 
 def _quality(teacher: Teacher, dataset: Dataset, fingerprint: str, name: str) -> float:
-    """Return the teacher's main metric on a split, from its run where that was made of the same data."""
+    """Return the teacher's main metric on a split, a share; taken from its run if that has the same data."""
     metric, run = dataset.task.primary_metric, teacher.run
     if run is not None and (run.info.get("data") or {}).get("fingerprint") == fingerprint:
         stored = run.metrics.get(name, {}).get(metric)
@@ -196,7 +203,7 @@ def _quality(teacher: Teacher, dataset: Dataset, fingerprint: str, name: str) ->
 
 
 def _concluded(searching: Search, budget: Budget, fingerprint: str) -> Frontier:
-    """Choose the winner, or say what comes nearest."""
+    """Return the result of a search: the winner, or the candidates that come nearest."""
     dataset, candidates = searching.dataset, searching.candidates
     logits = {each.name: searching.measured_logits(each) for each in candidates if each.within}
     winner, rule = choose_winner(candidates, logits, dataset.validation, dataset.task)
@@ -218,7 +225,7 @@ def _concluded(searching: Search, budget: Budget, fingerprint: str) -> Frontier:
 
 
 def _tested(searching: Search, winner: Candidate, fingerprint: str) -> dict[str, Any] | None:
-    """Return the winner's and the teacher's metric on the test split, where there is one with labels."""
+    """Return the winner's and the teacher's metric on the test split; None without a labelled test split."""
     dataset, metric = searching.dataset, searching.metric
     split = dataset.splits.get("test")
     if split is None or split.labels is None or not len(split):
@@ -234,14 +241,14 @@ def _tested(searching: Search, winner: Candidate, fingerprint: str) -> dict[str,
 
 
 def _remove_earlier_winner(target: Path, context: RunContext) -> None:
-    """Take away what an earlier budget left in OUT/artifact, where nothing is within this one."""
+    """Remove the winner of an earlier budget, if there is one."""
     if target.exists():
         shutil.rmtree(target)
         context.tell(f"{target} removed: it was the winner of an earlier budget")
 
 
 def _copy_winner(winner: Candidate, target: Path, state: SearchState) -> None:
-    """Copy the winner to OUT/artifact, where it does not lie there already."""
+    """Copy the winner to OUT/artifact unless it is there already."""
     assert winner.path is not None
     manifest = (winner.path / MANIFEST).read_bytes()
     if (target / MANIFEST).is_file() and (target / MANIFEST).read_bytes() == manifest:
@@ -252,7 +259,7 @@ def _copy_winner(winner: Candidate, target: Path, state: SearchState) -> None:
 
 
 def _drawn(found: Frontier, path: Path, context: RunContext) -> Frontier:
-    """Draw the frontier; without matplotlib there is only the table."""
+    """Draw the frontier; without matplotlib, report that there is no picture."""
     if not found.measured:
         return found
     try:

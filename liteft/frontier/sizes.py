@@ -1,7 +1,7 @@
-"""How large an artifact will be, from shapes alone.
+"""Prediction of an artifact's size from the shapes of a student's weights.
 
-What is stored of a student's weights is counted in values.py. The rest (nodes, tokenizer, configuration, card,
-manifest) is small and was measured.
+values.py counts the stored values. The rest (graph nodes, tokenizer, configuration, card, manifest) is small, and its
+constants here were measured.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ from liteft.trimming import least_pieces
 __all__ = ["Sizes", "fitting_variants", "folder_bytes", "sizes_of", "smallest_variant"]
 
 _BYTES = {"fp32": 4, "fp16": 2}
-# Nodes and names of a graph of one node, which a flat one stays a little below, measured for 1, 2 and 6 layers; and the
-# files beside it but for tokenizer and labels.
+# Bytes of nodes and names in a graph of one node, fixed and per layer, measured with 1, 2 and 6 layers; a flat graph
+# takes slightly less. Bytes of the other files without the tokenizer: fixed and per label.
 _GRAPH, _LAYER = {"int8": 7_500, "fp16": 5_000, "fp32": 4_500}, {"int8": 12_250, "fp16": 6_050, "fp32": 5_450}
 _BESIDE, _LABEL = 7_500, 110
-_ROUNDED_FROM = 2_000  # pieces; above, budgets are whole hundreds, so that a folder's name stays what it is
-_AIM = 0.997  # of a budget: what a prediction may be off
+_ROUNDED_FROM = 2_000  # tokens; above, a vocabulary's size is rounded down to hundreds, so that folder names are stable
+_AIM = 0.997  # share of the budget that predictions aim for, since they may be slightly too low
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """What a shape's artifacts weigh.
+    """The counts from which the size of a shape's artifacts is predicted.
 
     Attributes:
-        rows: pieces of the vocabulary.
-        width: of a row of the table of words.
-        tables: values of the other tables, and their rows.
-        matrices: values of the matrices that int8 takes, and their outputs.
-        floats: values that stay float32 in int8.
-        halves: of them, those that float16 takes: the head's matrices.
-        layers: of the encoder.
-        tokenizer_bytes: of tokenizer.json without its pieces.
-        piece_bytes: of a piece in it, the mean over all.
-        label_bytes: of the names of all labels.
-        labels: how many.
+        rows: tokens in the vocabulary.
+        width: values in a row of the word embeddings.
+        tables: number of values and number of rows of the other embedding tables.
+        matrices: number of values and number of outputs of the weight matrices that int8 quantizes.
+        floats: number of values that stay float32 in an int8 artifact.
+        halves: how many of ``floats`` an fp16 artifact stores as float16: the head's matrices.
+        layers: number of encoder layers.
+        tokenizer_bytes: bytes of tokenizer.json without its vocabulary.
+        piece_bytes: mean bytes of a token in tokenizer.json.
+        label_bytes: bytes of the names of all labels.
+        labels: number of labels.
     """
 
     rows: int
@@ -64,18 +64,22 @@ class Sizes:
     labels: int
 
     def predict(self, variant: Variant) -> int:
-        """Return the bytes of the artifact's folder, within a few percent; of a trimmed one at most that."""
+        """Return the predicted bytes of the artifact's folder, within a few percent; for a trimmed one at most that."""
         pieces = self.rows if variant.pieces is None else min(variant.pieces, self.rows)
         return int(self._fixed(variant) + pieces * self._piece(variant))
 
     def pieces_within(self, variant: Variant, most: float) -> int | None:
-        """Return how many tokens of the vocabulary fit into a number of bytes; None if all do. May be negative."""
+        """Return how many tokens of the vocabulary fit into ``most`` bytes; None if all do.
+
+        The result is negative if the artifact is too large without any vocabulary.
+        """
         if self.predict(variant) <= most * _AIM:
             return None
         found = int((most * _AIM - self._fixed(variant)) / self._piece(variant))
         return found // 100 * 100 if found > _ROUNDED_FROM else found
 
     def _fixed(self, variant: Variant) -> float:
+        """Return the bytes of everything but the vocabulary and its embeddings."""
         beside = _BESIDE + 4 * self.label_bytes + _LABEL * self.labels
         precision = variant.form.precision
         graph = _GRAPH[precision] + _LAYER[precision] * self.layers
@@ -87,6 +91,7 @@ class Sizes:
         return self.tokenizer_bytes + beside + graph + values
 
     def _piece(self, variant: Variant) -> float:
+        """Return the bytes of one token of the vocabulary, in the tokenizer and in the word embeddings."""
         if variant.form.precision != "int8":
             return self.piece_bytes + _BYTES[variant.form.precision] * self.width
         return self.piece_bytes + self.width * variant.form.table_bits("word") / 8 + 4
@@ -95,13 +100,13 @@ class Sizes:
 def sizes_of(
     config: PretrainedConfig, settings: ModelSettings, tokenizer: TextTokenizer, *, pieces: int | None = None
 ) -> Sizes:
-    """Return what a student's artifacts will weigh.
+    """Return the counts from which the size of a student's artifacts is predicted.
 
     Args:
-        config: of the student.
-        settings: its labels, pooling and pairs.
-        tokenizer: of the student.
-        pieces: what its vocabulary is trimmed to before it is trained.
+        config: the student's configuration.
+        settings: its labels, pooling and whether it classifies pairs.
+        tokenizer: the student's tokenizer.
+        pieces: number of tokens to which its vocabulary is trimmed before the training; None keeps all.
     """
     with torch.device("meta"):
         model = untrained_classifier(config, settings)
@@ -125,7 +130,7 @@ def sizes_of(
 
 
 def _pieces_bytes(tokenizer: TextTokenizer) -> int:
-    """Return the bytes of a tokenizer.json that are its pieces, written as the file is."""
+    """Return the bytes of the vocabulary in a tokenizer.json, with the file's own separators."""
     pieces = json.loads(tokenizer.json_text)["model"]["vocab"]
     spaced = '": ' in tokenizer.json_text[:1000]
     return len(json.dumps(pieces, ensure_ascii=False, separators=None if spaced else (",", ":")).encode())
@@ -134,13 +139,13 @@ def _pieces_bytes(tokenizer: TextTokenizer) -> int:
 def fitting_variants(
     sizes: Sizes, variants: Sequence[Variant], tokenizer: TextTokenizer, max_mb: float | None
 ) -> tuple[list[Variant], str]:
-    """Return the variants that fit into a budget, each with as many pieces as fit; and why the others do not.
+    """Return the variants that fit into a budget, each with as many tokens as fit, and why the others do not.
 
     Args:
-        sizes: of the shape.
-        variants: with the whole vocabulary.
-        tokenizer: whose single characters stay, whatever the budget.
-        max_mb: the budget; None lets all of them pass as they are.
+        sizes: counts of the shape.
+        variants: variants with an untrimmed vocabulary.
+        tokenizer: the tokenizer; its tokens for single characters are kept in any case.
+        max_mb: the budget in MB; None returns all variants unchanged.
     """
     if max_mb is None:
         return list(variants), ""
@@ -155,13 +160,13 @@ def fitting_variants(
             found.append(replace(variant, pieces=most))
         else:
             kept = "whose vocabulary cannot be trimmed"
-            kept = kept if least.pieces is None else f"with the {least.pieces:,} pieces that have to stay"
+            kept = kept if least.pieces is None else f"with the {least.pieces:,} tokens that have to stay"
             reasons.append(f"{variant.text}: {sizes.predict(least) / 1e6:.2f} MB, {kept}")
     return found, "; ".join(reasons)
 
 
 def smallest_variant(variant: Variant, tokenizer: TextTokenizer) -> Variant:
-    """Return a variant with as few pieces as a vocabulary can be trimmed to; itself where it cannot be trimmed."""
+    """Return a variant with the smallest possible vocabulary; unchanged if the vocabulary cannot be trimmed."""
     try:
         return replace(variant, pieces=least_pieces(tokenizer))
     except ModelError:

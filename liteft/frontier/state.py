@@ -1,7 +1,7 @@
-"""What a search has found out so far, in OUT/search.json: a stopped search resumes from it.
+"""OUT/search.json: the measurements of a search, from which a stopped search resumes.
 
-Trained students and artifacts lie in folders of their own, which say themselves whether they are finished. Here is
-what no folder says: what was measured, with what it depends on, and which trainings were given up.
+Trained students and artifacts have folders of their own, which show whether they are finished. This file has what no
+folder shows: measurements and the inputs that they depend on, refused exports, and trainings that were given up.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _KINDS = ("measured", "probed", "given_up", "refused")
 
 
 class SearchState:
-    """Facts by kind and name, each with a key of what it depends on: where the key is another, it is not known.
+    """Facts by kind and name, each stored with a key of the inputs that it depends on; another key means unknown.
 
     Args:
         out: the folder of the search.
 
     Attributes:
-        winners: the hashes of the manifests of all artifacts that it ever copied to OUT/artifact.
+        winners: SHA-256 of the manifest of every artifact that was ever copied to OUT/artifact.
 
     Raises:
-        RunError: its search.json cannot be read, or is of another version.
+        RunError: search.json cannot be read or has another format version.
     """
 
     def __init__(self, out: Path) -> None:
@@ -49,34 +49,34 @@ class SearchState:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(
                 f"{self._path} cannot be read: {first_line(error)}.",
-                fix=f"remove {self._path}: what was trained and exported stays, and is measured again",
+                fix=f"remove {self._path}: students and artifacts are kept and measured again",
             ) from None
         if found != _FORMAT:
             raise RunError(f"{self._path} has format {found!r}.", accepted={"formats": _FORMAT})
 
     @property
     def result(self) -> dict[str, Any]:
-        """What the last whole search came to; empty before."""
+        """The result of the last finished search as plain data; empty before that."""
         return self._result
 
     def get(self, kind: str, name: str, key: Any) -> Any:
-        """Return a fact, or None where it is not known or depends on something else than ``key``."""
+        """Return a fact, or None if it is unknown or was stored with another key."""
         stored = self._facts[kind].get(name)
         return None if stored is None or stored["key"] != key else stored["value"]
 
     def put(self, kind: str, name: str, key: Any, value: Any) -> None:
-        """Keep a fact, on disk too."""
+        """Store a fact, in memory and on disk."""
         self._facts[kind][name] = {"key": key, "value": value}
         self.write({})
 
     def note_winner(self, manifest_sha256: str) -> None:
-        """Keep the hash of a manifest that is about to be copied to OUT/artifact."""
+        """Store the hash of a manifest that is about to be copied to OUT/artifact."""
         if manifest_sha256 not in self.winners:
             self.winners.append(manifest_sha256)
             self.write(self._result)
 
     def write(self, result: dict[str, Any]) -> None:
-        """Write all facts and what they came to; {} while the search goes on."""
+        """Write all facts and the result of the search; {} while it is unfinished."""
         self._result = result
         content = {"format": _FORMAT, "result": result, "winners": self.winners, "facts": self._facts}
         files.write_json(self._path, content)

@@ -1,7 +1,7 @@
-"""How fast an artifact is on this machine: of a finished student, and of a shape before it is trained.
+"""Latency of an artifact on this machine, of a finished student or of a shape before its training.
 
-Time does not depend on what weights are, so a shape is measured as it is cut out of its teacher, exported and thrown
-away. Such an artifact never leaves the search: it is not verified, and would not pass.
+Latency does not depend on the values of the weights, so an untrained student is exported, timed and deleted. That
+temporary artifact is not verified (an untrained model would not pass) and never leaves the search.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ _ROUNDS, _SECONDS = 3, 0.5
 
 
 def latency_ms(artifact: Path, split: Split, *, threads: int, trust: bool = False) -> float:
-    """Return the milliseconds that one text takes, from text to label.
+    """Return the latency of one text from text to label, in milliseconds.
 
-    It is the median over three rounds of the median over 100 texts or more, in a process of its own, which loads the
-    artifact as a service would.
+    It is the median over three rounds of the median over 100 texts or more, measured in a separate process that loads
+    the artifact as a service would.
 
     Args:
-        artifact: its folder.
-        split: the texts; up to 512 of them, evenly spaced.
-        threads: of the engine.
+        artifact: the artifact's folder.
+        split: the texts to time; up to 512 of them, evenly spaced.
+        threads: threads of the engine.
         trust: as in ``liteft.load``.
     """
     sample = split.take(np.linspace(0, len(split), min(len(split), _TEXTS), endpoint=False).astype(np.int64))
 
     def quiet(_line: str) -> None:
-        """A search has enough to say."""
+        """Discard the progress of the timing: the search reports its own."""
 
     with (
         files.temporary_folder() as folder,
@@ -57,12 +57,13 @@ def latency_ms(artifact: Path, split: Split, *, threads: int, trust: bool = Fals
 def untrained_latency_ms(
     student: TorchClassifier, form: ExportForm, split: Split, *, threads: int, trust: bool = False
 ) -> float:
-    """Return the milliseconds that one text will take, measured with the weights that a student starts from.
+    """Return the latency of one text in milliseconds, measured with a student's untrained weights.
+
+    The vocabulary is not trimmed: looking up a row takes the same time in a table of any size.
 
     Args:
-        student: as it is before its training.
-        form: of the artifact; int8 has a scale for each token, whatever the form says. The vocabulary is not trimmed:
-            one row of a table is read as fast as another.
+        student: the student before its training.
+        form: the export form; int8 is timed with one scale per token (per row), whatever scheme the form has.
         split, threads, trust: as for ``latency_ms``.
     """
     with files.temporary_folder() as folder:
@@ -72,15 +73,15 @@ def untrained_latency_ms(
 
 
 def write_untrained(student: TorchClassifier, form: ExportForm, out: Path) -> None:
-    """Write an artifact without verifying it.
+    """Write an artifact of an untrained student without verifying it.
 
     Args:
         student, form: as for ``untrained_latency_ms``.
-        out: its folder.
+        out: the artifact's folder.
     """
     if student.config.pad_token_id is None:
         student.config.pad_token_id = student.tokenizer.pad_id
-    form = replace(form, scheme=None, calibration=None, mixed=False, target=None)  # nothing is calibrated for it
+    form = replace(form, scheme=None, calibration=None, mixed=False, target=None)  # no calibration
     blueprint = Blueprint(student)
     model = blueprint.model(form.precision, Int8Plan(form), flat=bool(form.flat))
     with writing_artifact(out) as writer:

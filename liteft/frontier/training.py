@@ -1,4 +1,4 @@
-"""Training a shape, giving up a hopeless one, and the last resort where only the export loses too much."""
+"""Recipes of a shape's training and of its last epochs in an export form, and the callback that gives up a training."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ __all__ = ["GiveUp", "Pruned", "shape_recipe", "tuning_recipe"]
 
 
 class Pruned(Exception):
-    """A training that cannot come within the budget. Its last checkpoint stays: a larger budget goes on from it.
+    """Raised when a training is given up because it cannot reach the budget.
+
+    Its last checkpoint is kept, so that a search with a larger budget can continue from it.
 
     Attributes:
-        step, steps: where it was, and where it would have ended.
+        step, steps: the step at which it was given up, and the number of steps of the whole training.
         best: the best validation metric so far, a share.
     """
 
@@ -28,14 +30,14 @@ class Pruned(Exception):
 
 
 class GiveUp(TrainerCallback):  # type: ignore[misc]
-    """Raises `Pruned` once half of a training's steps are done and its best evaluation so far is below a bar.
+    """Raises `Pruned` if the best evaluation so far is below a bar once half of a training's steps are done.
 
     It raises after the checkpoint of that evaluation is written, so that nothing is lost. A stage that only matches
-    states is not judged: it has learned no labels yet.
+    hidden states is never given up: it has learned no labels yet.
 
     Args:
-        bar: of the metric, a share.
-        metric: its name.
+        bar: the value that the metric must have reached, a share.
+        metric: name of the metric, without "eval_".
     """
 
     def __init__(self, bar: float, metric: str) -> None:
@@ -49,7 +51,7 @@ class GiveUp(TrainerCallback):  # type: ignore[misc]
         control: TrainerControl,
         **rest: Any,
     ) -> None:
-        """Forget what another training was."""
+        """Reset the decision of a previous training."""
         self.found = None
 
     def on_evaluate(
@@ -59,7 +61,7 @@ class GiveUp(TrainerCallback):  # type: ignore[misc]
         control: TrainerControl,
         **rest: Any,
     ) -> None:
-        """Judge."""
+        """Decide whether to give up: only in the second half, with an evaluation below the bar."""
         values = [entry[self.metric] for entry in state.log_history if self.metric in entry]
         half = state.max_steps <= 2 * state.global_step < 2 * state.max_steps
         if args.load_best_model_at_end and half and values and max(values) < self.bar:
@@ -72,18 +74,18 @@ class GiveUp(TrainerCallback):  # type: ignore[misc]
         control: TrainerControl,
         **rest: Any,
     ) -> None:
-        """Stop."""
+        """Raise `Pruned` if this checkpoint's evaluation decided so."""
         if self.found is not None and self.found.step == state.global_step:
             raise self.found
 
 
 def shape_recipe(recipe: Recipe, shape: Shape) -> Recipe:
-    """Return a recipe with the student's size."""
+    """Return a recipe whose student has the size of a shape."""
     return recipe.model_copy(update={"student": recipe.student.model_copy(update={"size": shape.name})})
 
 
 def tuning_recipe(recipe: Recipe, student: Run, variant: Variant) -> Recipe:
-    """Return the recipe of a finished student's last epochs, in the rounding and with the vocabulary of a variant."""
+    """Return the recipe that trains a finished student further, with the rounding and the vocabulary of a variant."""
     changes: dict[str, Any] = {
         "size": None,
         "student": str(student.model_path),
@@ -95,6 +97,6 @@ def tuning_recipe(recipe: Recipe, student: Run, variant: Variant) -> Recipe:
         "fill_vocabulary": True,
     }
     if recipe.student.matching_epochs:
-        changes |= {"hidden_weight": 0.0, "relation_weight": 0.0}  # they were the first stage's
+        changes |= {"hidden_weight": 0.0, "relation_weight": 0.0}  # used by the first stage only
     tuned = recipe.model_copy(update={"student": recipe.student.model_copy(update=changes)})
     return replace(variant, tuned=True).laid_over(tuned)

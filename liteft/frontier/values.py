@@ -1,7 +1,7 @@
-"""How many values of a classifier are stored in which way.
+"""Counts of a classifier's weight values by how an artifact stores them.
 
-What is stored of a graph that is built stands in its layout. Of one that is traced it follows from the names of its
-weights: int8 and a scale for each row of the tables and of the matrices in the layers, floats of everything else.
+For a built graph the counts follow from the encoder's layout. For a traced graph they follow from the names of the
+weights: int8 with one scale per row for embedding tables and the matrices of the layers, float for everything else.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ __all__ = ["StoredValues", "count_values", "laid_out_values", "named_values"]
 
 @dataclass(slots=True)
 class StoredValues:
-    """Values of a classifier's weights, by how they are stored.
+    """Numbers of a classifier's weight values, by how they are stored.
 
     Attributes:
-        rows, width: of the table of words, which no other number counts.
-        tables: values of the other tables, and their rows.
-        matrices: values of the matrices that int8 takes, and their outputs.
-        floats: values that stay float32 in int8.
-        halves: of them, those that float16 takes: the head's matrices.
+        rows, width: shape of the word embeddings, which no other count includes.
+        tables: number of values and number of rows of the other embedding tables.
+        matrices: number of values and number of outputs of the weight matrices that int8 quantizes.
+        floats: number of values that stay float32 in an int8 artifact.
+        halves: how many of ``floats`` an fp16 artifact stores as float16: the head's matrices.
     """
 
     rows: int
@@ -40,11 +40,11 @@ class StoredValues:
     halves: int = 0
 
     def add_table(self, rows: int, width: int) -> None:
-        """Count a table."""
+        """Count an embedding table."""
         self.tables = (self.tables[0] + rows * width, self.tables[1] + rows)
 
     def add_matrix(self, inputs: int, outputs: int, *, quantizable: bool) -> None:
-        """Count the matrix of a linear layer."""
+        """Count the weight matrix of a linear layer; one that int8 does not quantize stays in float."""
         if quantizable:
             self.matrices = (self.matrices[0] + inputs * outputs, self.matrices[1] + outputs)
         else:
@@ -53,14 +53,14 @@ class StoredValues:
 
 
 def count_values(model: nn.Module, config: PretrainedConfig, settings: ModelSettings) -> StoredValues:
-    """Return how many values an artifact of a classifier stores; its weights may be on torch's meta device."""
+    """Return how many values a classifier's artifact stores; the weights may be on torch's meta device."""
     shapes = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
     spec = spec_of(config, settings, shapes)
     return named_values(model, settings) if isinstance(spec, str) else laid_out_values(spec)
 
 
 def laid_out_values(spec: EncoderSpec) -> StoredValues:
-    """Return the values of a graph that is built."""
+    """Return the counts of a built graph."""
     found = StoredValues(spec.vocabulary, spec.embedding_width)
     for slot in layout(spec):
         if slot.kind == "table" and slot.name != WORDS:
@@ -74,14 +74,14 @@ def laid_out_values(spec: EncoderSpec) -> StoredValues:
 
 
 def named_values(model: nn.Module, settings: ModelSettings) -> StoredValues:
-    """Return the values of a graph that is traced."""
+    """Return the counts of a traced graph, from the names and shapes of its weights."""
     encoder = getattr(model, "encoder", model) if settings.pooling == "mean" else model
     words = encoder.get_input_embeddings().weight  # type: ignore[operator]
     found = StoredValues(*words.shape)
     for name, weight in model.named_parameters():
         table = "embedding" in name or ".wpe." in name
         if weight is words or (table and "token_type" in name and not settings.paired):
-            continue  # the types of single texts are added to the positions
+            continue  # for single texts the token type embedding is added to the positions
         if weight.ndim == 2 and table and "project" not in name:
             found.add_table(*weight.shape)
         elif weight.ndim == 2:

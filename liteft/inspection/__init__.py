@@ -1,4 +1,4 @@
-"""What an ONNX classifier consists of: bytes, integer products, operators, and where it runs."""
+"""Inspection of an ONNX classifier: bytes by kind, matrix products, operators, and the engines that run it."""
 
 from liteft.inspection.inspecting import inspect
 from liteft.inspection.result import Inspection, Operator, Place, Product, Tensor

@@ -1,4 +1,4 @@
-"""``liteft.inspect``: an artifact or an ONNX file, taken apart."""
+"""``liteft.inspect``: report what an artifact or an ONNX file consists of."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ __all__ = ["inspect"]
 
 
 def inspect(path: str | Path, *, trust: bool = False) -> Inspection:
-    """Return what an artifact or an ONNX file consists of, and where it runs.
+    """Return what an artifact or an ONNX file consists of, and which engines run it.
 
-    Functions of the model are taken apart: products and operators are those that an engine computes which knows
-    nothing but ONNX. Engines that are installed run it once, where it consists of what LiteFT writes.
+    Functions of the model are expanded: the matrix products and operators are those that an engine computes which
+    supports standard ONNX only. Installed engines run the file once, if it has nothing but what LiteFT writes.
 
     Args:
-        path: an artifact's folder, or that of a whole way, which holds one; or an ONNX file.
-        trust: let engines have any file; one may take endless time or memory, or end the process.
+        path: an artifact's folder, the folder of a ``liteft.distill`` or ``liteft.search``, or an ONNX file.
+        trust: run any file. An untrusted file may take endless time or memory, or crash the process.
 
     Raises:
-        ArtifactError: neither of them, an artifact that was changed, or a file that is damaged.
+        ArtifactError: the path is neither an artifact nor an ONNX file, the artifact was changed, or a file is damaged.
     """
     require_path("path", path, accepted="the folder of an artifact, or an ONNX file")
     path = Path(path)
     artifact = None
-    if os.path.isfile(path):  # noqa: PTH113  # False, too, for what no path can be
+    if os.path.isfile(path):  # noqa: PTH113  # Path.is_file raises for impossible paths, this returns False
         model_path = path
     else:
         artifact = read_artifact(path)
@@ -51,7 +51,7 @@ def inspect(path: str | Path, *, trust: bool = False) -> Inspection:
     nodes = list(walk_nodes(model))
     tensors = read_tensors(model, nodes)
     operators = count_operators(nodes)
-    reason = _reason(model_path, stored, artifact)
+    reason = _reason_not_to_run(model_path, stored, artifact)
     files = _files(path, model_path, artifact)
     opsets = {domain_of(entry.domain): int(entry.version) for entry in model.opset_import}
     return Inspection(
@@ -72,15 +72,15 @@ def inspect(path: str | Path, *, trust: bool = False) -> Inspection:
 def _read(path: Path) -> onnx.ModelProto:
     try:
         model = onnx.load(path, load_external_data=False)
-    except Exception as error:  # protobuf's DecodeError, of whichever implementation
-        raise _no_model(path, first_line(error)) from error
+    except Exception as error:  # DecodeError, a different class in each of protobuf's implementations
+        raise _not_a_model(path, first_line(error)) from error
     if not model.graph.node:
-        raise _no_model(path, "there is no graph in it")
+        raise _not_a_model(path, "it has no graph")
     return model
 
 
-def _reason(path: Path, stored: StoredModel, artifact: Artifact | None) -> str:
-    """Return why no engine is asked about a file that nobody vouches for; "" where there is no reason."""
+def _reason_not_to_run(path: Path, stored: StoredModel, artifact: Artifact | None) -> str:
+    """Return why an untrusted file is not given to any engine; "" if it may run."""
     try:
         if artifact is None:
             check_file(path, stored)
@@ -91,10 +91,10 @@ def _reason(path: Path, stored: StoredModel, artifact: Artifact | None) -> str:
     return ""
 
 
-def _no_model(path: Path, reason: str) -> ArtifactError:
+def _not_a_model(path: Path, reason: str) -> ArtifactError:
     return ArtifactError(
         f"{path} is not an ONNX file, or is damaged: {reason}.",
-        accepted={"inspected": "an artifact's folder, or an ONNX file"},
+        accepted={"accepted": "an artifact's folder, or an ONNX file"},
         fix=Hint(
             "liteft.inspect(folder), with the folder that liteft.export wrote",
             "liteft inspect FOLDER, with the folder that liteft export wrote",
@@ -103,6 +103,7 @@ def _no_model(path: Path, reason: str) -> ArtifactError:
 
 
 def _files(path: Path, model_path: Path, artifact: Artifact | None) -> dict[str, int]:
+    """Return the bytes of every file, by name."""
     if artifact is None:
         return {model_path.name: path.stat().st_size}
     sizes = {name: entry.bytes for name, entry in artifact.manifest.files.items()}
@@ -110,12 +111,12 @@ def _files(path: Path, model_path: Path, artifact: Artifact | None) -> dict[str,
 
 
 def _outside(model: onnx.ModelProto) -> set[str]:
-    """Return the names of tensors whose data lie in other files."""
+    """Return the names of the tensors whose data is stored outside the model's file."""
     return {tensor.name for tensor in model.graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL}
 
 
 def _kinds(tensors: list[Tensor], files: dict[str, int], model: str, outside: set[str]) -> dict[Kind, int]:
-    """Return bytes by kind; "graph" is what the model's file holds beside tensors: nodes, names, shapes."""
+    """Return bytes by kind; "graph" is the rest of the model's file after its tensors: nodes, names, shapes."""
     found: dict[Kind, int] = dict.fromkeys(KINDS, 0)
     for tensor in tensors:
         found[tensor.kind] += tensor.bytes

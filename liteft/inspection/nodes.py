@@ -1,4 +1,4 @@
-"""The nodes that a file really has: functions of the model taken apart, subgraphs walked."""
+"""Iteration over all nodes of an ONNX model, with its functions expanded and its subgraphs included."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ __all__ = ["Node", "domain_of", "walk_nodes"]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node outside of any function.
+    """A node of the expanded model.
 
     Attributes:
-        name: its name, or that of its first output; those of a function that is used more than once have the name of
-            the caller before them.
-        domain: "ai.onnx" for ONNX's own.
-        operator: its type.
-        inputs, outputs: names of values of the whole model; "" where an input is left out.
-        opset: the version of its domain that holds where it stands, or None.
-        constant: what a Constant node holds, where it is a tensor.
+        name: its name, or that of its first output; in a function that is called more than once, prefixed with the
+            calling node's name.
+        domain: domain of its operator; "ai.onnx" for ONNX's own.
+        operator: its operator type, such as "MatMul".
+        inputs, outputs: names of values, unique in the whole model; "" for an omitted input.
+        opset: opset version of its domain in the graph or function that it is in, or None.
+        constant: the tensor of a Constant node, or None.
     """
 
     name: str
@@ -36,12 +36,12 @@ class Node:
 
 
 def domain_of(name: str) -> str:
-    """Return the domain under the name that people know it by."""
+    """Return the full name of a domain: ONNX writes its own, "ai.onnx", as an empty string."""
     return name or ONNX
 
 
 def walk_nodes(model: onnx.ModelProto) -> Iterator[Node]:
-    """Yield every node, in the graph's order; the nodes of a function take the place of those that call it."""
+    """Yield every node in the graph's order; a call of a function is replaced by the function's nodes."""
     functions = {(function.domain, function.name): function for function in model.functions}
     opsets = {domain_of(entry.domain): int(entry.version) for entry in model.opset_import}
     calls = sum((node.domain, node.op_type) in functions for node in model.graph.node)
@@ -57,6 +57,16 @@ def _walk(
     *,
     alone: bool,
 ) -> Iterator[Node]:
+    """Yield nodes and those of their functions and subgraphs.
+
+    Args:
+        nodes: nodes of a graph or function.
+        functions: the model's functions, by domain and name.
+        opsets: opset version by domain.
+        renamed: formal inputs and outputs of the surrounding function -> values of the caller.
+        prefix: of all other names in the surrounding function.
+        alone: the model calls a single function, whose names need no prefix.
+    """
     for node in nodes:  # type: ignore[attr-defined]
         inputs = tuple(_value(name, renamed, prefix) for name in node.input)
         outputs = tuple(_value(name, renamed, prefix) for name in node.output)
@@ -85,6 +95,7 @@ def _walk(
 
 
 def _value(name: str, renamed: Mapping[str, str], prefix: str) -> str:
+    """Return the model-wide name of a value; an omitted one stays ""."""
     if not name:
         return ""
     return renamed[name] if name in renamed else prefix + name

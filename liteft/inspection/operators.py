@@ -1,4 +1,4 @@
-"""Operators and the opsets that have them, from the definitions that the onnx package holds."""
+"""The operators of a model and the opsets that define them, by the definitions in the onnx package."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ __all__ = ["count_operators"]
 
 
 def count_operators(nodes: Sequence[Node]) -> list[Operator]:
-    """Return every kind of node with its count, the most frequent first."""
+    """Return every operator of a model with its number of nodes, the most frequent first."""
     first: dict[tuple[str, str], int] = {}
     for schema in onnx.defs.get_all_schemas_with_history():
         key = (schema.domain or ONNX, schema.name)
         first[key] = min(schema.since_version, first.get(key, schema.since_version))
     counted = Counter((node.domain, node.operator, node.opset) for node in nodes)
     found = [
-        Operator(name, domain, count, first.get((domain, name)), _meant(name, domain, opset))
+        Operator(name, domain, count, first.get((domain, name)), _unchanged_since(name, domain, opset))
         for (domain, name, opset), count in counted.items()
     ]
     return sorted(found, key=lambda operator: (-operator.nodes, operator.domain, operator.name))
 
 
-def _meant(name: str, domain: str, opset: int | None) -> int | None:
-    """Return the oldest opset with the definition that holds in this opset."""
+def _unchanged_since(name: str, domain: str, opset: int | None) -> int | None:
+    """Return the oldest opset with the same definition as in ``opset``; None if it is unknown."""
     if opset is None or not 0 < opset < 1000:
         return None
     try:

@@ -1,6 +1,6 @@
-"""Where a model runs: engines that are installed here are asked, others are looked up in what their makers say.
+"""The engines that run a model: installed engines are tested, others are looked up in their documentation.
 
-Nothing is inferred from the looks of a graph. What is neither installed nor documented is "not checked".
+Nothing is guessed from the graph. An engine that is neither installed nor documented is "not checked".
 """
 
 from __future__ import annotations
@@ -62,36 +62,36 @@ def find_places(
     reason: str = "",
     trust: bool = False,
 ) -> list[Place]:
-    """Return what is known of every engine.
+    """Return for every engine whether it runs a model.
 
     Args:
-        model: the model, its data need not have been read.
-        path: of the ONNX file.
-        artifact: its artifact, where it is part of one.
-        found: its operators.
-        reason: why engines that are installed are not asked; "" for none.
-        trust: as in ``liteft.load``; the reason is none, then.
+        model: the model, with or without its tensors' data.
+        path: the ONNX file.
+        artifact: the artifact that the file is part of, or None.
+        found: the model's operators.
+        reason: why installed engines must not run the file; "" if they may.
+        trust: as in ``liteft.load``: run it in spite of ``reason``.
     """
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", ONNX)), 0)
     guarded = f"not tested, because the file {reason[:300]}; liteft inspect --trust tests it anyway"
-    asked = [
-        Place(name, "not checked", guarded, "not asked") if reason and not trust else ask()
-        for name, ask in (
+    tested = [
+        Place(name, "not checked", guarded, "not run") if reason and not trust else test()
+        for name, test in (
             ("onnxruntime", partial(_onnxruntime, path)),
             ("LiteFT's native engine", partial(_native, path, artifact, trust)),
             ("OpenVINO", partial(_openvino, path)),
         )
     ]
     return [
-        *asked,
-        _documented("onnxruntime, mobile packages", found, f"releases that know opset {opset}", _MOBILE),
-        _documented("onnxruntime-web, WebAssembly", found, f"releases that know opset {opset}", _WEB),
+        *tested,
+        _documented("onnxruntime, mobile packages", found, f"releases that support opset {opset}", _MOBILE),
+        _documented("onnxruntime-web, WebAssembly", found, f"releases that support opset {opset}", _WEB),
         _webgpu(found),
     ]
 
 
 def _onnxruntime(path: Path) -> Place:
-    """Load the file, run two tokens, and count the integer products of what onnxruntime made of it."""
+    """Load the file in onnxruntime, run two tokens, and count the integer matmuls of the graph that it optimized."""
     name = "onnxruntime"
     if importlib.util.find_spec("onnxruntime") is None:
         return Place(name, "not checked", f"it is not installed: {install_hint('cpu')}", "not installed")
@@ -104,13 +104,13 @@ def _onnxruntime(path: Path) -> Place:
         options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "optimized.bin")
         try:
             session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # it raises kinds of its own, all of them Exception
+        except Exception as error:  # onnxruntime has its own classes of errors, without a common base
             return Place(name, "does not run", first_line(error), how)
         optimized = onnx.load(options.optimized_model_filepath, load_external_data=False)
     counted = Counter((node.domain, node.operator) for node in walk_nodes(optimized))
     integer = {kind[1]: counted[kind] for kind in INTEGER_PRODUCTS if counted[kind]}
-    made = ", ".join(f"{operator} {count}" for operator, count in integer.items()) or "none"
-    detail = f"integer products after its own optimizations: {made}"
+    counts = ", ".join(f"{operator} {count}" for operator, count in integer.items()) or "none"
+    detail = f"integer matmuls after its own optimizations: {counts}"
     feeds = _feeds({each.name: each.type for each in session.get_inputs()})
     if feeds is None:
         return Place(name, "runs", f"loaded, but not run, because its inputs are not tokens; {detail}", how)
@@ -122,15 +122,16 @@ def _onnxruntime(path: Path) -> Place:
 
 
 def _native(path: Path, artifact: Artifact | None, trust: bool) -> Place:
+    """Read the file as the native engine does, and run a text if it is part of an artifact."""
     name = "LiteFT's native engine"
     try:
         read_classifier(path)
     except LiteftError as error:
         return Place(name, "does not run", error.message.removeprefix(f"{path} "), "checked here")
     if not has_library():
-        return Place(name, "not checked", "it reads the file; the library is not built here", "not installed")
+        return Place(name, "not checked", "it can read the file, but the library is not built here", "not installed")
     if artifact is None:
-        return Place(name, "not checked", "it reads the file, and runs those in an artifact", "checked here")
+        return Place(name, "not checked", "it can read the file, but only runs files in an artifact", "checked here")
     try:
         with load(artifact.path, device="cpu", backend="native", trust=trust) as classifier:
             classifier.logits(["a text"], ["another"] if artifact.manifest.paired else None)
@@ -140,9 +141,10 @@ def _native(path: Path, artifact: Artifact | None, trust: bool) -> Place:
 
 
 def _openvino(path: Path) -> Place:
+    """Compile the file in OpenVINO and run two tokens."""
     name = "OpenVINO"
     if importlib.util.find_spec("openvino") is None:
-        return Place(name, "not checked", "pip install openvino, and inspect again", "not installed")
+        return Place(name, "not checked", "to test it, pip install openvino and inspect again", "not installed")
     import openvino  # type: ignore[import-not-found,unused-ignore]
 
     how = f"checked here, {openvino.__version__.split('-')[0]} on the CPU"
@@ -153,22 +155,23 @@ def _openvino(path: Path) -> Place:
         if feeds is None:
             return Place(name, "runs", "compiled, but not run, because its inputs are not tokens", how)
         compiled(feeds)
-    except Exception as error:  # RuntimeError and kinds of its own; what was wrong stands at the end
+    except Exception as error:  # RuntimeError and OpenVINO's own classes; the last line of the message has the cause
         reason = ([line for line in str(error).splitlines() if line.strip()] or [type(error).__name__])[-1].strip(" -")
-        hint = "; liteft export --flat writes nodes that it knows" if f"{DOMAIN}.{KIND}" in reason else ""
+        hint = "; liteft export --flat writes nodes that it supports" if f"{DOMAIN}.{KIND}" in reason else ""
         return Place(name, "does not run", f"{reason[:200]}{hint}", how)
     return Place(name, "runs", "compiled and run", how)
 
 
 def _documented(name: str, found: Sequence[Operator], needs: str, source: str) -> Place:
-    """Of builds that hold all of ONNX's operators, say whether a file has others."""
-    foreign = sorted({f"{each.domain}.{each.name}" for each in found if each.domain not in _STANDARD})
-    if foreign:
-        return Place(name, "does not run", f"operators from outside ONNX: {', '.join(foreign)}", source)
-    return Place(name, "runs", f"{needs}; these builds have every operator of ONNX", source)
+    """Return whether a build that documents all of ONNX's operators runs a file: it must not have custom operators."""
+    custom = sorted({f"{each.domain}.{each.name}" for each in found if each.domain not in _STANDARD})
+    if custom:
+        return Place(name, "does not run", f"custom operators: {', '.join(custom)}", source)
+    return Place(name, "runs", f"{needs}; these builds have every ONNX operator", source)
 
 
 def _webgpu(found: Sequence[Operator]) -> Place:
+    """Return how many nodes onnxruntime-web runs on WebGPU, by its documented list of GPU kernels."""
     name = "onnxruntime-web, WebGPU"
     missing = sorted({each.name for each in found if each.name not in _GPU_OPERATORS or each.domain not in _STANDARD})
     if not missing:
@@ -179,7 +182,11 @@ def _webgpu(found: Sequence[Operator]) -> Place:
 
 
 def _feeds(inputs: dict[str, str]) -> dict[str, np.ndarray] | None:
-    """Return one text of two tokens, or None where the inputs are not token inputs."""
+    """Return one text of two tokens as a model's inputs, each (1, 2); None if the inputs are not token inputs.
+
+    Args:
+        inputs: name -> element type; int32 if that contains "32", else int64.
+    """
     if not inputs or any(name not in TOKENS for name in inputs):
         return None
     dtypes = {name: np.int32 if "32" in kind else np.int64 for name, kind in inputs.items()}

@@ -1,4 +1,4 @@
-"""Matrix products: which are computed in integers, which only store integers, which are float."""
+"""The matrix products of a model: computed in integers, in float with integer weights, or in float."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from liteft.int8 import INTEGER_PRODUCTS, MICROSOFT, ONNX
 
 __all__ = ["find_products"]
 
-_FLOAT = {  # operator -> which input is the weight
+_FLOAT = {  # operator -> index of the input that is the weight
     (ONNX, "MatMul"): 1,
     (ONNX, "Gemm"): 1,
     (ONNX, "Conv"): 1,
     (MICROSOFT, "FusedMatMul"): 1,
     (MICROSOFT, "FusedGemm"): 1,
     (MICROSOFT, "Attention"): 1,
-    (MICROSOFT, "MatMulNBits"): 1,  # the weights come in integers and are multiplied as floats
+    (MICROSOFT, "MatMulNBits"): 1,  # its weights are stored as integers and multiplied as floats
 }
 _MOST_STEPS = 50
 _SAME_VALUES = {"Cast", "Mul", "Sub", "DequantizeLinear", "Transpose", "Reshape", "Identity", "Unsqueeze", "Squeeze"}
@@ -29,7 +29,12 @@ _INTEGERS = {"int8", "uint8", "int4", "uint4", "int2", "uint2"}
 
 
 def find_products(model: onnx.ModelProto, nodes: Sequence[Node]) -> list[Product]:
-    """Return every matrix product of a model, in the graph's order."""
+    """Return every matrix product of a model, in the graph's order.
+
+    Args:
+        model: the model, with or without its tensors' data.
+        nodes: all of its nodes, functions expanded.
+    """
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     stored |= {node.outputs[0]: node.constant for node in nodes if node.constant is not None}
     producers = {value: node for node in nodes for value in node.outputs if value}
@@ -58,7 +63,7 @@ def _form(node: Node, dtype: str | None, producers: dict[str, Node]) -> Form:
 
 
 def _between_quantizers(node: Node, producers: dict[str, Node]) -> bool:
-    """Say whether both sides of a float product are dequantized, and one of them was quantized right before."""
+    """Return whether both inputs of a float matmul are dequantized, and one of them comes from a QuantizeLinear."""
     before = [producers.get(value) for value in node.inputs[:2]]
     if any(each is None or each.operator != "DequantizeLinear" for each in before):
         return False
@@ -73,16 +78,16 @@ def _weight(
     found: dict[str, onnx.TensorProto | None],
     depth: int = 0,
 ) -> onnx.TensorProto | None:
-    """Return the largest stored tensor that a value is made of, or None where something computed goes into it.
+    """Return the largest stored tensor that a value consists of, or None if it depends on computed values.
 
-    ``found`` keeps what was found, since a value may be used many times; long rows of nodes are not followed.
+    ``found`` caches the results, since a value may be used many times. Chains of more than 50 nodes are not followed.
     """
     if value in stored:
         return stored[value]
     node = producers.get(value)
     if value in found or node is None or node.operator not in _SAME_VALUES or depth > _MOST_STEPS:
         return found.get(value)
-    found[value] = None  # what is made of itself is made of nothing
+    found[value] = None  # ends a cycle in a malformed graph
     sources = [_weight(each, stored, producers, found, depth + 1) for each in node.inputs if each]
     whole = [each for each in sources if each is not None]
     if whole and len(whole) == len(sources):

@@ -1,4 +1,4 @@
-"""What an inspection found: typed, as plain data, and as text."""
+"""The result of an inspection, as plain data and as text."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ KINDS: tuple[Kind, ...] = (
     *("graph", "tokenizer", "other files"),
 )
 FORMS: dict[Form, str] = {
-    "integer": "integer products",
-    "quantize-dequantize": "float products between Q/DQ nodes, which an engine may make integer ones",
-    "integer weights": "float products of weights that are stored as integers",
-    "float": "float products of weights",
-    "activations": "float products of two activations, as in attention",
+    "integer": "integer matmuls",
+    "quantize-dequantize": "float matmuls between Q/DQ nodes, which an engine may compute in integers",
+    "integer weights": "float matmuls with weights that are stored as integers",
+    "float": "float matmuls with weights",
+    "activations": "float matmuls of two activations, as in attention",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One stored tensor: its name, what it is part of, ONNX's name of its type, its shape, and its bytes."""
+    """One stored tensor: its name, the part of the classifier it belongs to, its ONNX type, shape and bytes."""
 
     name: str
     kind: Kind
@@ -45,11 +45,11 @@ class Product:
     """One matrix product.
 
     Attributes:
-        name: of its node.
-        operator: its type; other domains than ONNX's own stand before it.
-        form: what is multiplied; see ``FORMS``.
-        weight: name of the stored matrix, or None where both sides are computed.
-        dtype: ONNX's name of the type that the matrix is stored in, or None.
+        name: name of the node.
+        operator: operator type, prefixed with its domain unless that is ONNX's own.
+        form: how it is computed; see ``FORMS``.
+        weight: name of the stored weight matrix, or None if both inputs are computed.
+        dtype: ONNX's name of the type that the weight is stored in, or None.
     """
 
     name: str
@@ -61,14 +61,14 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """One kind of node.
+    """One operator of a model.
 
     Attributes:
-        name: its type.
-        domain: "ai.onnx" or another one.
-        nodes: how many there are, those in functions included.
-        first_opset: the oldest opset of the domain that has the operator; None where onnx does not know it.
-        opset: the oldest opset with the definition that this file means.
+        name: operator type, such as "MatMul".
+        domain: "ai.onnx" or another domain.
+        nodes: number of nodes, including those in functions.
+        first_opset: the oldest opset of the domain that has the operator; None if the onnx package does not know it.
+        opset: the oldest opset with the same definition as in this file's opset, or None.
     """
 
     name: str
@@ -80,13 +80,13 @@ class Operator:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One engine.
+    """An engine, and whether it runs the model.
 
     Attributes:
-        name: of the engine.
-        status: "runs" and "does not run" come from a check or a source, named in ``how``.
-        detail: what was seen.
-        how: "checked here" with the version, or the source of the statement.
+        name: name of the engine.
+        status: "runs" and "does not run" are the outcome of a test or stated by a source, named in ``how``.
+        detail: what was observed.
+        how: "checked here" with the version, or the source.
     """
 
     name: str
@@ -100,17 +100,17 @@ class Inspection(Result):
     """What an artifact or an ONNX file consists of.
 
     Attributes:
-        path: what was inspected.
+        path: the inspected folder or file.
         model: name of the ONNX file.
-        graph_form: "function": one node with its definition in the file; "flat": many nodes.
-        opset: of ONNX's own operators.
-        ir_version: of the file.
+        graph_form: "function": one node with its definition in the file; "flat": standard nodes only.
+        opset: opset version of ONNX's own operators.
+        ir_version: ONNX IR version of the file.
         tensors: all stored tensors, the largest first.
-        files: bytes of every file, by name; the manifest's too.
-        kinds: bytes by kind; their sum is that of the files, data of a model outside its file included.
+        files: bytes of every file, the manifest included, by name.
+        kinds: bytes by kind; their sum is that of the files and of tensor data outside the model's file.
         products: all matrix products, in the graph's order.
-        operators: all kinds of nodes.
-        places: where it runs.
+        operators: all operators, the most frequent first.
+        places: the engines, and whether they run it.
     """
 
     path: Path
@@ -127,17 +127,17 @@ class Inspection(Result):
 
     @property
     def integer_products(self) -> tuple[Product, ...]:
-        """The products that are computed in integers as the file stands."""
+        """The matrix products that the file itself computes in integers."""
         return tuple(product for product in self.products if product.form == "integer")
 
     @property
     def least_opset(self) -> int | None:
-        """The oldest opset that has every operator as this file means it; None where one is unknown."""
+        """The oldest opset in which every ONNX operator has this file's definition; None if one is unknown."""
         found = [operator.opset for operator in self.operators if operator.domain == "ai.onnx"]
         return None if not found or None in found else max(opset for opset in found if opset is not None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data."""
+        """Return the inspection as plain data, ready for JSON."""
         return {
             **asdict(self),
             "path": str(self.path),
@@ -150,7 +150,7 @@ class Inspection(Result):
         """Return the inspection as text.
 
         Args:
-            tensors: the largest ones to show; None shows all.
+            tensors: how many of the largest tensors to show; None shows all.
         """
         shown = self.tensors if tensors is None else self.tensors[:tensors]
         parts = [
@@ -161,7 +161,7 @@ class Inspection(Result):
         if len(shown) < len(self.tensors):
             parts[-1] += f"\n{len(self.tensors) - len(shown)} smaller tensors not shown"
         parts += [
-            _table([("products", "number", ""), *_product_rows(self.products)], texts=(0, 2)),
+            _table([("matmuls", "number", ""), *_product_rows(self.products)], texts=(0, 2)),
             _table(
                 [("operator", "nodes", "since opset", "unchanged since"), *map(_operator_row, self.operators)],
                 texts=1,
@@ -188,7 +188,7 @@ def _tensor_row(tensor: Tensor) -> tuple[str, ...]:
 
 
 def _product_rows(products: Sequence[Product]) -> list[tuple[str, ...]]:
-    """One row for each form and operator, and below the integer ones their names, layers put together."""
+    """Return one row for each form, followed by the names of its weights, except for products of activations."""
     rows: list[tuple[str, ...]] = []
     for form, words in FORMS.items():
         found = [product for product in products if product.form == form]
@@ -216,6 +216,6 @@ def _table(rows: Sequence[tuple[str, ...]], *, texts: int | Sequence[int]) -> st
 
 
 def _shown(cell: str) -> str:
-    """Return a name out of a file as it may be printed: without control characters, and not without end."""
+    """Return a name from a file so that it is safe to print: control characters escaped, at most 1,000 characters."""
     text = cell if cell.isprintable() else ascii(cell)
     return text if len(text) <= 1000 else f"{text[:1000]}..."

@@ -1,4 +1,4 @@
-"""Stored tensors: their bytes, and what part of an encoder classifier they belong to, by their names."""
+"""The stored tensors of a model: their bytes, and the part of the classifier they belong to, judged by their names."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from liteft.inspection.result import Kind, Tensor
 
 __all__ = ["kind_of", "read_tensors", "type_name"]
 
-# In this order: a norm in a layer's attention is a norm, a projection in it is attention. Names are LiteFT's own, and
-# those of transformers' encoders, which traced graphs keep.
+# The first match counts: a norm in a layer's attention is a norm, a projection in it is attention. The names are those
+# of LiteFT's built graphs, and of transformers' encoders, which traced graphs keep.
 _KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("norms", re.compile(r"(^|[._/])(norm|layer_?norm|ln_?\w*)([._/]|$)", re.IGNORECASE)),
     ("embeddings", re.compile(r"embed|(^|[._/])w[tp]e([._/]|$)", re.IGNORECASE)),
@@ -33,8 +33,8 @@ def read_tensors(model: onnx.ModelProto, nodes: Iterable[Node]) -> list[Tensor]:
     """Return the initializers and the constants of a model, the largest first.
 
     Args:
-        model: its tensors' data need not have been read.
-        nodes: all nodes; a tensor whose own name says nothing is what the node is that reads it.
+        model: the model, with or without its tensors' data.
+        nodes: all of its nodes; a tensor whose name does not tell its kind has the kind of the node that reads it.
     """
     readers: dict[str, str] = {}
     constants: list[onnx.TensorProto] = []
@@ -60,12 +60,12 @@ def read_tensors(model: onnx.ModelProto, nodes: Iterable[Node]) -> list[Tensor]:
 
 
 def kind_of(name: str) -> Kind:
-    """Return what part of an encoder classifier a name belongs to; "rest" where it does not say."""
+    """Return the part of an encoder classifier that a name belongs to; "rest" if the name does not tell."""
     return next((kind for kind, pattern in _KINDS if pattern.search(name)), "rest")
 
 
 def type_name(number: int) -> str:
-    """Return ONNX's name of a data type, in small letters."""
+    """Return ONNX's name of a data type in lower case, such as "int8"."""
     return str(onnx.TensorProto.DataType.Name(number)).lower()
 
 
@@ -75,7 +75,7 @@ def _kind(name: str, readers: dict[str, str]) -> Kind:
 
 
 def _bytes(tensor: onnx.TensorProto) -> int:
-    """Return the bytes of a tensor's values, wherever they lie."""
+    """Return the bytes of a tensor's values, in the file or outside."""
     if tensor.data_type == onnx.TensorProto.STRING:
         return sum(len(value) for value in tensor.string_data)
     name = onnx.TensorProto.DataType.Name(tensor.data_type)

@@ -52,7 +52,7 @@ def test_a_budget_is_exceeded_by_what_is_above_it_and_by_nothing_unknown() -> No
     assert BUDGET.excess(mb=10.0, ms=2.5, drop=1.5) == {"max_mb": 0.5, "max_ms": 0.5, "max_drop": 0.5}
     assert BUDGET.excess(ms=3.0) == {"max_ms": 1.0}
     assert Budget(max_drop=0).excess(mb=1e6, drop=100 * (0.3 - 0.1 - 0.2)) == {}
-    assert BUDGET.text("accuracy") == "9.5 MB, 2 ms a text, 1 point of accuracy below the teacher"
+    assert BUDGET.text("accuracy") == "9.5 MB, 2 ms per text, 1 point of accuracy below the teacher"
 
 
 def test_the_most_accurate_wins_where_a_paired_test_tells_it_from_smaller_ones() -> None:
@@ -128,7 +128,7 @@ def frontier(*candidates: Candidate, **changes: Any) -> Frontier:
 SMALL = measured("int8-4bit", mb=5, ms=0.9, quality=0.94)
 LARGE = measured("int8", mb=9, ms=1.1, quality=0.93)
 BEST = measured("fp16", mb=40, ms=3, quality=0.955)
-LEFT = Candidate("6x384", "", "hopeless", "2.9 ms a text before its training", latency_ms=2.9)
+LEFT = Candidate("6x384", "", "hopeless", "2.9 ms per text before its training", latency_ms=2.9)
 
 
 def test_the_frontier_is_what_nothing_as_small_or_as_fast_beats() -> None:
@@ -139,13 +139,13 @@ def test_the_frontier_is_what_nothing_as_small_or_as_fast_beats() -> None:
 def test_a_search_is_shown_as_a_table_with_reasons_and_the_winner() -> None:
     test = {"texts": 300, "winner": 0.93, "winner_interval": [0.9, 0.95], "teacher": 0.94}
     lines = frontier(LARGE, BEST, SMALL, LEFT, test=test).render().splitlines()
-    assert lines[0] == "budget: 9.5 MB, 2 ms a text, 1 point of accuracy below the teacher"
+    assert lines[0] == "budget: 9.5 MB, 2 ms per text, 1 point of accuracy below the teacher"
     assert lines[1] == "teacher: 95.0% accuracy on 200 texts of reviews validation"
     rows = {line.split()[1]: line for line in lines if line.startswith("3x384")}
     assert rows["int8"].split()[2:] == ["9.00", "1.10", "93.0", "[91.0,", "95.0]", "-2.0", "+1", "points"]
     assert rows["fp16"].endswith("+30 MB, +1 ms") and " * " in rows["fp16"] and " * " not in rows["int8"]
     assert rows["int8-4bit"].endswith("winner")
-    assert "  6x384: 2.9 ms a text before its training" in lines
+    assert "  6x384: 2.9 ms per text before its training" in lines
     assert "winner: 3x384/int8-4bit, the only one within the budget" in lines
     assert any("accuracy 93.0 [90.0, 95.0]%, teacher 94.0%" in line for line in lines)
 

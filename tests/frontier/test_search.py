@@ -154,7 +154,7 @@ def test_what_does_not_fit_is_trimmed_and_what_cannot_is_never_trained(
     assert len(pieces) == int(trimmed.form.split("-")[1]) > 1000  # texts use 42: the room is filled
     tight = search(teacher, dataset, out=tmp_path / "tight", recipe=recipe(max_mb=0.09, max_drop=60, layers=[1, 3]))
     left = {each.name: each.reason or "" for each in tight.candidates if each.status == "hopeless"}
-    assert "3x32" in left and "pieces that have to stay" in left["3x32"]
+    assert "3x32" in left and "tokens that have to stay" in left["3x32"]
     assert not (tmp_path / "tight" / "3x32").exists()
 
 
@@ -164,10 +164,10 @@ def test_narrower_shapes_are_tried_where_no_full_width_can_be_within_the_budget(
     monkeypatch.setattr(loop, "untrained_latency_ms", lambda student, *_given, **_rest: student.config.hidden_size / 8)
     found = search(teacher, dataset, out=tmp_path, recipe=recipe(max_ms=2.0, layers=[1, 2]))
     assert [(each.shape, each.reason) for each in found.candidates if each.status == "hopeless"] == [
-        ("1x32", "4 ms a text before its training"),
-        ("2x32", "1x32 takes 4 ms a text, with fewer layers, is too slow already"),
-        ("1x24", "3 ms a text before its training"),
-        ("2x24", "1x24 takes 3 ms a text, with fewer layers, is too slow already"),
+        ("1x32", "4 ms per text before its training"),
+        ("2x32", "1x32 takes 4 ms per text, with fewer layers, is too slow already"),
+        ("1x24", "3 ms per text before its training"),
+        ("2x24", "1x24 takes 3 ms per text, with fewer layers, is too slow already"),
     ]
     assert {each.shape for each in found.measured} == {"1x16", "2x16"}
     assert not (tmp_path / "1x32" / "student").exists()
@@ -292,10 +292,10 @@ def test_another_precision_than_int8_is_the_only_one(
     ("settings", "message"),
     [
         ({}, "a search needs a budget"),
-        ({"max_mb": 9, "student": {"seeds": 2}}, "does not go with 2 seeds"),
-        ({"max_mb": 9, "student": {"control": True}}, "does not go with a control"),
-        ({"max_mb": 9, "student": {"student": "x"}}, "does not go with an encoder of its own"),
-        ({"max_mb": 9, "export": {"vocabulary": 900}}, "does not go with a vocabulary of the export"),
+        ({"max_mb": 9, "student": {"seeds": 2}}, "cannot be combined with 2 seeds"),
+        ({"max_mb": 9, "student": {"control": True}}, "cannot be combined with a control"),
+        ({"max_mb": 9, "student": {"student": "x"}}, "cannot be combined with a student encoder"),
+        ({"max_mb": 9, "export": {"vocabulary": 900}}, "cannot be combined with a vocabulary for the export"),
         ({"max_mb": 9, "layers": [4]}, "a student of 4x32 is larger than its teacher"),
         ({"max_mb": 9, "layers": [1], "student": {"size": "2"}}, "size = 2 is one shape"),
         ({"max_mb": 9, "widths": [20]}, "a student of width 20 cannot be cut out"),

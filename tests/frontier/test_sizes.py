@@ -125,8 +125,8 @@ def test_pieces_below_the_single_characters_do_not_fit_and_the_reason_says_so(lo
     forms, reason = fitting_variants(sizes, WHOLE[:2], loaded.tokenizer, 0.01)
     assert forms == []
     least = len(least_pieces_of(loaded))
-    assert f"int8: 0.09 MB, with the {least} pieces that have to stay" in reason
-    assert f"int8, 4-bit words: 0.09 MB, with the {least} pieces that have to stay" in reason
+    assert f"int8: 0.09 MB, with the {least} tokens that have to stay" in reason
+    assert f"int8, 4-bit words: 0.09 MB, with the {least} tokens that have to stay" in reason
 
 
 def test_whole_words_cannot_be_trimmed_and_the_reason_says_so(tiny: ModuleType, tmp_path: Path) -> None:

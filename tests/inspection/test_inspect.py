@@ -364,7 +364,7 @@ def test_the_verb_prints_a_table_and_plain_data(
     path = str(artifacts["int8"].path)
     assert main(["inspect", path]) == 0
     short = capsys.readouterr().out
-    assert "bytes by kind" in short and "integer products" in short and "smaller tensors not shown" in short
+    assert "bytes by kind" in short and "integer matmuls" in short and "smaller tensors not shown" in short
     assert main(["inspect", path, "--all"]) == 0
     whole = capsys.readouterr().out
     assert "layers.2.feed_forward.norm.bias" in whole and "layers.2.feed_forward.norm.bias" not in short
