@@ -252,11 +252,19 @@ def read_recipe(path: str | Path, *, overrides: Mapping[str, Mapping[str, Any]] 
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {files.os_reason(error)}.", fix=_READ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}.", accepted={"syntax": "https://toml.io"}) from None
+        raise ConfigError(
+            f"{path} is not valid TOML: {error}.",
+            accepted={"syntax": "https://toml.io"},
+            fix="correct that line; the recipe.toml of any run shows how settings are written",
+        ) from None
     for table, values in (overrides or {}).items():
         merged = settings.setdefault(table, {})
         if not isinstance(merged, dict):
-            raise ConfigError(f"{path}: [{table}] must be a table.", accepted={"tables": _tables()})
+            raise ConfigError(
+                f"{path}: {table} must be a table, got {merged!r}.",
+                accepted={"tables": _tables()},
+                fix=f"write [{table}] on a line of its own, and its keys below it",
+            )
         settings[table] = overridden(merged, values) if table == "export" else merged | dict(values)
     return make_recipe(settings, origin=str(path))
 
@@ -330,6 +338,7 @@ def require_student(recipe: StudentRecipe) -> None:
         raise ConfigError(
             f"learning_rates={recipe.learning_rates} cannot be searched.",
             accepted={"learning_rates": "above 0, one or more"},
+            fix=option("student.learning_rates", [1e-4, 2e-4]),
         )
 
 

@@ -133,6 +133,7 @@ class Run(Result):
             raise RunError(
                 f"{self.path} has no readable predictions for split {split!r}.",
                 accepted={"splits": ", ".join(known) or "none"},
+                fix="ask for a split that it has, or train again with that split in the data",
             ) from error
 
 

@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 
 from liteft.clipping import Clipper
 from liteft.encoded import Encoded
-from liteft.errors import ModelError
+from liteft.errors import ModelError, option
 from liteft.layout import PairLayout, find_layout, kept_tokens
 
 __all__ = ["TextTokenizer", "portable_tokenizer_json"]
@@ -67,6 +67,7 @@ class TextTokenizer:
             raise ModelError(
                 f"max_tokens={max_tokens} leaves no room for text.",
                 accepted={"max_tokens": f"more than {special}, the number of special tokens of a pair"},
+                fix=option("max_tokens", 128),
             )
         self.max_tokens = max_tokens
         self.truncation_side = truncation_side

@@ -52,7 +52,11 @@ class NativeModule(torch.nn.Module):
             DeviceError: the shapes differ, an id is out of range, a row has no token, or the engine failed.
         """
         if input_ids.dim() != 2:
-            raise DeviceError(f"input_ids has shape {tuple(input_ids.shape)}.", accepted={"shape": "(texts, tokens)"})
+            raise DeviceError(
+                f"input_ids has shape {tuple(input_ids.shape)}.",
+                accepted={"shape": "(texts, tokens)"},
+                fix="input_ids.unsqueeze(0), for one text",
+            )
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         types = None if token_type_ids is None else _host(token_type_ids)
         return torch.from_numpy(self._engine.run_padded(_host(input_ids), _host(mask), types)).to(input_ids.device)

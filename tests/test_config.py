@@ -313,7 +313,7 @@ def test_overrides_lie_over_the_file_key_by_key(tmp_path: Path) -> None:
 def test_overrides_of_what_is_no_table_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
     path.write_text("teacher = 3\n")
-    with pytest.raises(ConfigError, match=r"recipe\.toml: \[teacher\] must be a table"):
+    with pytest.raises(ConfigError, match=r"recipe\.toml: teacher must be a table, got 3"):
         read_recipe(path, overrides={"teacher": {"seed": 7}})
 
 

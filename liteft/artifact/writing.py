@@ -34,7 +34,11 @@ class ArtifactWriter:
         required = required_files(fields["form"])
         for name in required:
             if not (self.folder / name).is_file():
-                raise ArtifactError(f"the artifact lacks {name}.", accepted={"needed": ", ".join(required)})
+                raise ArtifactError(
+                    f"the artifact lacks {name}.",
+                    accepted={"needed": ", ".join(required)},
+                    fix="liteft.export, which writes all of them",
+                )
         entries = {
             file.relative_to(self.folder).as_posix(): FileEntry(
                 bytes=file.stat().st_size, sha256=files.sha256_file(file)

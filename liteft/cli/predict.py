@@ -14,7 +14,7 @@ from liteft.cli.console import Console
 from liteft.cli.flags.answers import InputFile, OnError, OutputFile, PairText, Prefix, Restart, Threshold, TopK
 from liteft.cli.flags.data import Delimiter, Encoding, Pair, Text
 from liteft.cli.flags.machine import Backend, Device, EnginePrecision, Overwrite, Threads, Trust
-from liteft.errors import ConfigError
+from liteft.errors import ConfigError, closest
 
 if TYPE_CHECKING:
     from liteft.runtime import Classifier, Prediction
@@ -193,5 +193,9 @@ def _check_use(
 
 def _on_error(name: str) -> Literal["raise", "null"]:
     if name not in ("raise", "null"):
-        raise ConfigError(f"--on-error {name} is unknown.", accepted={"--on-error": "raise, null"})
+        raise ConfigError(
+            f"--on-error must be raise or null, got {name!r}.",
+            accepted={"raise": "stop at such a row", "null": "give it a null label, and go on"},
+            fix=f"--on-error {closest(name, ('raise', 'null')) or 'null'}",
+        )
     return cast(Literal["raise", "null"], name)

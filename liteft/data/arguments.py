@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
-from liteft.errors import ConfigError, option
+from liteft.errors import ConfigError, leave_out, option
 from liteft.tasks import Task, task_asked
 
 __all__ = ["check_arguments", "known_names", "known_task", "one_name"]
@@ -16,13 +16,19 @@ def check_arguments(*, label: Any, seed: Any, max_chars: Any, **texts: Any) -> N
     """Raise ConfigError for a column name, encoding or the like that is not a string; ``label`` may be a list."""
     whole = isinstance(max_chars, Integral) and not isinstance(max_chars, bool)
     if max_chars is not None and not (whole and max_chars > 0):
-        raise ConfigError(f"max_chars is {max_chars!r}.", accepted={"max_chars": "a whole number, above 0; or None"})
+        raise ConfigError(
+            f"max_chars must be a positive integer, got {max_chars!r}.",
+            accepted={"max_chars": "a whole number, above 0; or None"},
+            fix=option("max_chars", 20_000),
+        )
     if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
         raise ConfigError(f"seed is {seed!r}.", accepted={"seed": "a whole number, 0 or above"}, fix=option("seed", 0))
     for name, value in texts.items():
         if value is not None and not isinstance(value, str):
             raise ConfigError(
-                f"{name} is {value!r}, of type {type(value).__name__}.", accepted={name: "a string, or None"}
+                f"{name} is {value!r}, of type {type(value).__name__}.",
+                accepted={name: "a string, or None"},
+                fix=leave_out(name),
             )
     several = isinstance(label, Sequence) and not isinstance(label, str | bytes)
     if label is None or isinstance(label, str) or (several and label and all(isinstance(one, str) for one in label)):
@@ -56,6 +62,7 @@ def known_task(task: str | None, separator: str | None) -> Task | None:
         raise ConfigError(
             "a label separator needs a multi-label task and at least one character.",
             accepted={"task": task, "label_separator": repr(separator)},
+            fix=[option("task", "multi_label"), leave_out("label_separator")],
         )
     return found
 

@@ -77,6 +77,7 @@ class Delimited:
                 raise ConfigError(
                     f"the delimiter must be one character, got {delimiter!r}.",
                     accepted={"delimiter": "one character, or tab"},
+                    fix=option("delimiter", ";"),
                 )
         quoting = delimiter != "\t" or _has_quoting(path, encoding)
         file = cls(path, encoding, delimiter, quoting, (), told)

@@ -58,6 +58,7 @@ def hub_dataset(name: str) -> Mapping[str, Any]:
         raise DataError(
             f"{name} came from the hub as {type(found).__name__}, not as named splits.",
             accepted={"a data set": "a mapping of split names to rows"},
+            fix="load it with the datasets library, and give its splits as {'train': ..., 'test': ...}",
         )
     return found
 

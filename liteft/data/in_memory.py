@@ -50,12 +50,18 @@ def memory_table(content: Any, name: str, *, texts_only: bool = False) -> Memory
     elif isinstance(content, Sequence) and not isinstance(content, str | bytes):
         columns = _row_columns(content, name, texts_only)
     else:
-        raise DataError(f"{name} is of type {type(content).__name__}.", accepted=_ACCEPTED)
+        raise DataError(
+            f"{name} is of type {type(content).__name__}.",
+            accepted=_ACCEPTED,
+            fix='give rows such as [("a text", "a label"), ("another text", "another label")]',
+        )
     lengths = {key: len(values) for key, values in columns.items()}
     if len(set(lengths.values())) > 1:
-        raise DataError(f"{name} has columns of different lengths.", accepted=lengths)
+        raise DataError(
+            f"{name} has columns of different lengths.", accepted=lengths, fix="give one value per row in every column"
+        )
     if not lengths or not next(iter(lengths.values())):
-        raise DataError(f"{name} is empty.", accepted=_ACCEPTED)
+        raise DataError(f"{name} is empty.", accepted=_ACCEPTED, fix="give at least one row")
     return MemoryTable(name, columns, names_of)
 
 
@@ -104,6 +110,7 @@ def _row_columns(rows: Sequence[Any], name: str, texts_only: bool) -> dict[str, 
     raise DataError(
         f"{name}, row {odd + 1} is of type {type(rows[odd]).__name__}; all rows must have the same type and width.",
         accepted=_ACCEPTED,
+        fix="give the same keys, or the same number of values, in every row",
     )
 
 
@@ -115,7 +122,11 @@ def _alike(row: Any, first: Any) -> bool:
 
 def _as_list(values: Any, name: str) -> list[Any]:
     if isinstance(values, str | bytes) or not hasattr(values, "__iter__") or isinstance(values, Mapping):
-        raise DataError(f"{name} is of type {type(values).__name__}, which is not a column.", accepted=_ACCEPTED)
+        raise DataError(
+            f"{name} is of type {type(values).__name__}, which is not a column.",
+            accepted=_ACCEPTED,
+            fix="give a list with one value per row",
+        )
     if isinstance(values, np.ndarray):
         listed: list[Any] = values.tolist()
         return listed

@@ -122,12 +122,14 @@ def read_json_document(path: Path, *, encoding: str | None = None) -> Any:
             return None
         raise DataError(
             f"{path}, line {error.lineno} is not valid JSON: {error.msg} at column {error.colno}.",
-            accepted={"format": "a JSON list of objects, or one object a line"},
+            accepted={"format": "a JSON list of objects, or one object per line"},
+            fix="correct that line",
         ) from None
     except (ValueError, RecursionError) as error:
         raise DataError(
             f"{path} cannot be read as JSON: {error}.",
             accepted={"format": "a JSON list of objects, or one object per line"},
+            fix="write one object per line, into a file that ends in .jsonl",
         ) from None
 
 

@@ -266,6 +266,7 @@ def _chosen(value: Any, place: Provenance, row: int) -> list[str] | None:
             accepted={
                 "label": "the same form in all rows: a name, a list of names, or an object of names with 1 or 0 each"
             },
+            fix="write this row's label in the same form as the others",
         )
     if is_list(content.get("choices")):
         return list(content["choices"])
@@ -341,6 +342,7 @@ def _named(value: Any, names: tuple[str, ...], place: Provenance, row: int) -> l
         raise DataError(
             f"{place.where(row)}: the label is not a vector of {len(names)} zeros and ones, but those before it are.",
             accepted={"seen": str(value)[:80]},
+            fix=f"write {len(names)} zeros and ones in this row, one per label",
         )
     return [name for name, one in zip(names, bits, strict=True) if one]
 

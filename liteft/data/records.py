@@ -136,7 +136,11 @@ def usable_rows(
         if empty or endless:
             records = records.without(sorted(empty | endless))
     if not len(records):
-        raise DataError(f"{records.provenance.sources[0]}: no row is left.", accepted={"left out": "; ".join(notes)})
+        raise DataError(
+            f"{records.provenance.sources[0]}: no row is left.",
+            accepted={"left out": "; ".join(notes)},
+            fix="a file with texts and labels, or another column of the text or label",
+        )
     texts = ["" if is_missing(text) else text for text in records.texts]
     pairs = None if records.pairs is None else ["" if is_missing(pair) else pair for pair in records.pairs]
     return replace(records, texts=texts, pairs=pairs), notes
@@ -176,10 +180,12 @@ def _require_strings(column: list[Any], records: Records) -> None:
                     raise DataError(
                         f"{records.provenance.where(row)}: the text holds {what}.",
                         accepted={"text": "anything that UTF-8 can encode"},
+                        fix="correct or remove that row",
                     ) from None
             raise DataError(
                 f"{records.provenance.where(row)}: the text holds a NUL at position {text.index(chr(0))}.",
                 accepted={"text": "no U+0000; the file may be damaged"},
+                fix="correct or remove that row",
             )
         if not is_missing(text):
             raise DataError(

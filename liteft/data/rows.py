@@ -284,7 +284,7 @@ def format_of(path: Path) -> str:
         near = neighbour(path)
         raise DataError(f"there is no file {path}.", fix=f"did you mean {near}?" if near else ())
     if path.is_dir():
-        raise DataError(f"{path} is a folder.", accepted={"formats": ", ".join(FORMATS)})
+        raise DataError(f"{path} is a folder.", accepted={"formats": ", ".join(FORMATS)}, fix="name one of its files")
     refused = inner_name(path).suffix.casefold()
     kind = FORMATS.get(refused)
     if kind is None:

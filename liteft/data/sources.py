@@ -99,7 +99,11 @@ def _from_splits(content: Mapping[Any, Any], name: str, encoding: str | None, de
     for key, value in content.items():
         split = canonical_split(str(key))
         if split in splits:
-            raise DataError(f"{name} has two splits {split!r}.", accepted={"splits": ", ".join(map(str, content))})
+            raise DataError(
+                f"{name} has two splits {split!r}.",
+                accepted={"splits": ", ".join(map(str, content))},
+                fix="give each split once; val and dev are other names of validation",
+            )
         if isinstance(value, str | Path):
             file = open_rows(value, encoding=encoding, delimiter=delimiter)
             notes += _notes(file)
@@ -107,7 +111,11 @@ def _from_splits(content: Mapping[Any, Any], name: str, encoding: str | None, de
         else:
             splits[split] = [memory_table(value, f"{name}[{str(key)!r}]")]
     if "train" not in splits:
-        raise DataError(f"{name} has no training split.", accepted={"splits": ", ".join(splits) or "none"})
+        raise DataError(
+            f"{name} has no training split.",
+            accepted={"splits": ", ".join(splits) or "none"},
+            fix="name one of the splits train",
+        )
     order = sorted(splits, key=lambda split: MAIN_SPLITS.index(split) if split in MAIN_SPLITS else 3)
     return Source(name, {split: splits[split] for split in order}, tuple(notes))
 

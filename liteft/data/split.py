@@ -113,16 +113,23 @@ class Split:
             raise DataError(
                 f"split {self.name!r} has {rows:,} texts but a different number of {', '.join(wrong)}.",
                 accepted=wrong,
+                fix="give one entry per text in each of them",
             )
         if self.labels is None or self.label_names is None or not rows:
             return
         if not isinstance(self.labels, np.ndarray) or self.labels.dtype.kind not in "iub":
             raise DataError(
-                f"the labels of split {self.name!r} are not an array of integers or booleans.", accepted=_LABELS
+                f"the labels of split {self.name!r} are not an array of integers or booleans.",
+                accepted=_LABELS,
+                fix="labels=np.array([0, 1, ...])",
             )
         names = len(self.label_names)
         if found := task_of_labels(self.labels).misfit(self.labels, names):
-            raise DataError(f"split {self.name!r} has {found}, and names for {names}.", accepted=_LABELS)
+            raise DataError(
+                f"split {self.name!r} has {found}, and names for {names}.",
+                accepted=_LABELS,
+                fix="give one name for every label that occurs",
+            )
 
     def __len__(self) -> int:
         return len(self.texts)

@@ -150,6 +150,7 @@ def text_lines(path: Path, *, encoding: str, newline: Literal["", "\n"] | None) 
                     raise DataError(
                         f"{path}, line {number} has over {MAX_LINE:,} characters.",
                         accepted={"format": "one row per line"},
+                        fix="end each row with a line break, or write the file as parquet",
                     )
                 yield line
     except UnicodeError:

@@ -35,7 +35,9 @@ def require_trainable(dataset: Dataset) -> None:
             raise DataError(f"{dataset.name}: the {split.name} split has {what}.", fix="liteft.load_dataset(...)")
     if len(dataset.labels) < dataset.task.fewest_labels:
         raise DataError(
-            f"{dataset.name} has {len(dataset.labels)} label.", accepted={"labels": "two at least, to tell apart"}
+            f"{dataset.name} has {len(dataset.labels)} label.",
+            accepted={"labels": "two at least, to tell apart"},
+            fix="rows of another label, or another column of the label",
         )
 
 

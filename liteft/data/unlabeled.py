@@ -103,7 +103,11 @@ def _tables(source: Any, encoding: str | None, delimiter: str | None) -> list[Ta
     no_texts = ("validation", "test", *NAME_FILES)
     pool = [file for file in files if split_of(file) not in no_texts] or files
     if not pool:
-        raise DataError(f"{path} holds no data file.", accepted={"files": "txt, csv, tsv, jsonl, json, parquet, arrow"})
+        raise DataError(
+            f"{path} holds no data file.",
+            accepted={"files": "txt, csv, tsv, jsonl, json, parquet, arrow"},
+            fix="name a file, or put one of these into the folder",
+        )
     return [open_rows(file, encoding=encoding, delimiter=delimiter) for file in pool]
 
 

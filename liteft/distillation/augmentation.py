@@ -66,7 +66,11 @@ class AugmentingCollator(Collator):
                 fix=option("student.augmentation", "none"),
             )
         if kind == "ngram" and plain.encoded.type_ids.any():
-            raise ConfigError("n-gram augmentation has no meaning for pairs.", accepted={"augmentation": "none, mask"})
+            raise ConfigError(
+                "n-gram augmentation does not work for pairs of texts.",
+                accepted={"augmentation": "none, mask"},
+                fix=option("student.augmentation", "mask"),
+            )
         self.mask_id = -1 if mask is None else mask
         self.continues = tokenizer.continuations()
 

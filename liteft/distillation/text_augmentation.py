@@ -61,7 +61,11 @@ class TextAugmentingCollator(Collator):
     ) -> None:
         super().__init__(plain.encoded, plain.labels, pad_id=plain.pad_id, types=plain.types, extras=plain.extras)
         if kind == "ngram" and split.pairs is not None:
-            raise ConfigError("n-gram augmentation has no meaning for pairs.", accepted={"augmentation": "none, mask"})
+            raise ConfigError(
+                "n-gram augmentation does not work for pairs of texts.",
+                accepted={"augmentation": "none, mask"},
+                fix=option("student.augmentation", "mask"),
+            )
         self.split = split
         self.kind = kind
         self.seed = seed

@@ -132,6 +132,7 @@ def _joined(train: Split, unlabeled: Split) -> Split:
             f"the unlabelled texts are {'single texts' if unlabeled.pairs is None else 'pairs'}, "
             f"the data {'single texts' if train.pairs is None else 'pairs'}.",
             accepted={"unlabelled": "of the data's own kind"},
+            fix="unlabelled rows with the same columns of texts as the data",
         )
     if train.labels is None:
         raise DataError("the training split has no labels.", fix="give a training file with a column of labels")

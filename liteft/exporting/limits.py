@@ -47,7 +47,11 @@ class Limits:
             least = 1 if name == "texts" else 0
             value = getattr(self, name)
             if not least <= value <= most:
-                raise ConfigError(f"the limit {name}={value} is out of range.", accepted={name: f"{least} to {most:g}"})
+                raise ConfigError(
+                    f"the limit {name}={value} is out of range.",
+                    accepted={name: f"{least} to {most:g}"},
+                    fix=f"Limits({name}={getattr(type(self), name)})",
+                )
 
     def resolved(self, precision: Precision) -> Limits:
         """Return the limits with the precision's own values filled in where there is None."""

@@ -58,6 +58,7 @@ def settle_meaning(folder: Path, said: Said, verify: Split, progress: Callable[[
         raise ModelError(
             f"the texts of {verify.name} have {width} labels, and {folder} has {len(meaning.labels)}.",
             accepted={"its labels": ", ".join(meaning.labels[:8])},
+            fix="texts that are labelled with the model's own labels, or no labels at all",
         )
     if meaning.own or progress is None:
         return

@@ -143,6 +143,7 @@ def attach_adapter(model: nn.Module, adapter: Adapter) -> None:
             if unknown
             else "lora_targets names no layer.",
             accepted={"its linear layers": ", ".join(linear)},
+            fix=leave_out("teacher.lora_targets"),
         )
     config = LoraConfig(
         r=adapter.rank,

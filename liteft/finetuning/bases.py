@@ -36,6 +36,7 @@ def resolve_base(base: str) -> Path:
         raise ModelError(
             f"{base} is neither a folder nor a hub name.",
             accepted={"a base": "a folder with config.json, or a name such as google-bert/bert-base-uncased"},
+            fix="minilm, or the path of a folder that exists",
         )
     from huggingface_hub import snapshot_download
 

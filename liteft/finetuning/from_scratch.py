@@ -10,7 +10,7 @@ from transformers import BertConfig, BertTokenizer, set_seed
 
 from liteft import files
 from liteft.config import parse_size
-from liteft.errors import ConfigError, ModelError
+from liteft.errors import ConfigError, ModelError, option
 from liteft.finetuning.base import set_dropout
 from liteft.finetuning.model import TorchClassifier, untrained_classifier
 from liteft.finetuning.settings import ModelSettings, Pooling, apply_settings
@@ -80,6 +80,7 @@ def _shape(size: str) -> tuple[int, int, int]:
         raise ConfigError(
             f"size {size!r}: the width {width} cannot be split into heads of 32 or 64.",
             accepted={"width": "a multiple of 32"},
+            fix=option("size", f"{layers}x{max(32, round(width / 32) * 32)}"),
         )
     return layers, width, width // head_width
 
@@ -90,6 +91,7 @@ def _tokenizer(vocabulary: Path, folder: Path, settings: ModelSettings) -> TextT
         raise ModelError(
             f"the vocabulary {vocabulary} does not exist.",
             accepted={"vocabulary": "a WordPiece vocab.txt (one token per line) or a tokenizer.json"},
+            fix=option("vocabulary_file", "vocab.txt"),
         )
     if vocabulary.suffix == ".json":
         shutil.copyfile(vocabulary, folder / "tokenizer.json")
@@ -110,6 +112,7 @@ def _read_tokens(vocabulary: Path) -> list[str]:
         raise ModelError(
             f"{vocabulary} is not UTF-8 text: {error}.",
             accepted={"a vocabulary": "vocab.txt in UTF-8, one token per line, or tokenizer.json"},
+            fix="save the file as UTF-8",
         ) from None
     missing = [token for token in _SPECIAL_TOKENS if token not in tokens]
     if missing:

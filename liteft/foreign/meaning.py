@@ -169,7 +169,9 @@ def read_labels(path: Path) -> tuple[str, ...]:
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {files.os_reason(error)}.", fix=option("labels", "FILE")) from None
     except ValueError as error:
-        raise ConfigError(f"{path} does not contain label names: {error}.", accepted=_LABEL_FILES) from None
+        raise ConfigError(
+            f"{path} does not contain label names: {error}.", accepted=_LABEL_FILES, fix=option("labels", "labels.txt")
+        ) from None
     if isinstance(content, Mapping):
         content = content.get("id2label", content)
         ordered = _numbered(content)
@@ -177,7 +179,9 @@ def read_labels(path: Path) -> tuple[str, ...]:
             return ordered
     elif isinstance(content, list) and all(isinstance(name, str) for name in content):
         return tuple(content)
-    raise ConfigError(f"{path} does not contain label names.", accepted=_LABEL_FILES)
+    raise ConfigError(
+        f"{path} does not contain label names.", accepted=_LABEL_FILES, fix=option("labels", "labels.txt")
+    )
 
 
 _LABEL_FILES = {
@@ -214,6 +218,7 @@ def _labels(folder: Path, config: Mapping[str, Any], said: Said) -> tuple[str, .
             raise ConfigError(
                 f"{len(said.labels)} labels were given for {folder}, which has {count} logits.",
                 accepted={"labels": f"{count} names, each once, in the order of the logits"},
+                fix=f"give {count} names",
             )
         return said.labels
     if names is None:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from liteft.config import Recipe, parse_size
-from liteft.errors import ConfigError, leave_out
+from liteft.errors import ConfigError, leave_out, option
 from liteft.form import EmbeddingBits, ExportForm
 
 __all__ = ["Shape", "Variant", "asked_shapes", "narrower_widths", "whole_variants"]
@@ -93,6 +93,7 @@ def asked_shapes(recipe: Recipe, *, layers: int, width: int) -> list[Shape]:
             raise ConfigError(
                 f"a student of {shape.name} is larger than its teacher.",
                 accepted={"layers": f"1 to {layers}", "width": f"up to {width}"},
+                fix=option("size", f"{min(shape.layers, layers)}x{min(shape.width, width)}"),
             )
     return shapes
 

@@ -52,7 +52,11 @@ class SearchState:
                 fix=f"remove {self._path}: students and artifacts are kept and measured again",
             ) from None
         if found != _FORMAT:
-            raise RunError(f"{self._path} has format {found!r}.", accepted={"formats": _FORMAT})
+            raise RunError(
+                f"{self._path} has format {found!r}.",
+                accepted={"formats": _FORMAT},
+                fix="install a newer liteft, or search in another folder",
+            )
 
     @property
     def result(self) -> dict[str, Any]:

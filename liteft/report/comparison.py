@@ -19,7 +19,7 @@ from liteft import files, metrics
 from liteft.arguments import checked_progress, require_path
 from liteft.artifact import Artifact
 from liteft.data import Dataset, Split
-from liteft.errors import ConfigError, ModelError
+from liteft.errors import ConfigError, ModelError, leave_out, option
 from liteft.foreign import Said
 from liteft.machine import read_processor
 from liteft.report.gold import Gold, find_gold, in_order
@@ -129,11 +129,23 @@ def compare(
 def _check_settings(rounds: int, seconds: float, threads: int | None, device: str) -> None:
     checked_threads(threads)
     if rounds < 0:
-        raise ConfigError(f"rounds must be 0 or more, got {rounds}.", accepted={"rounds": "0 measures no speed"})
+        raise ConfigError(
+            f"rounds must be 0 or more, got {rounds}.",
+            accepted={"rounds": "0 measures no speed"},
+            fix=option("rounds", 5),
+        )
     if seconds <= 0:
-        raise ConfigError(f"seconds must be a positive number, got {seconds:g}.", accepted={"seconds": "above 0"})
+        raise ConfigError(
+            f"seconds must be a positive number, got {seconds:g}.",
+            accepted={"seconds": "above 0"},
+            fix=option("seconds", 1),
+        )
     if device not in ("cpu", "cuda"):
-        raise ConfigError(f"models are compared on one device, not on {device!r}.", accepted={"device": "cpu, cuda"})
+        raise ConfigError(
+            f"models are compared on one device, not on {device!r}.",
+            accepted={"device": "cpu, cuda"},
+            fix=option("device", "cpu"),
+        )
 
 
 def _speed_texts(
@@ -159,6 +171,7 @@ def _speed_texts(
                 "texts_for_speed": "pairs of texts" if paired else "single texts",
                 "count": "1 or more",
             },
+            fix=leave_out("texts_for_speed"),
         )
     return texts, pairs
 

@@ -231,6 +231,7 @@ def _check_runs(groups: dict[str, list[Run]]) -> None:
             raise ConfigError(
                 f"{len(paths)} {kind}s have the seed {twice[0]}, so they are not independent runs.",
                 accepted={"the runs": ", ".join(paths)},
+                fix="name one of these runs, and runs of other seeds",
             )
         opposite = {"student": "control", "control": "student"}.get(kind)
         for run in runs:
@@ -244,6 +245,7 @@ def _check_runs(groups: dict[str, list[Run]]) -> None:
             raise ModelError(
                 f"{run.path} and {first.path} were trained on different data.",
                 accepted={str(one.path): f"{one.task}, {_data(one)}" for one in (run, first)},
+                fix="runs of the same data",
             )
 
 

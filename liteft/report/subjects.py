@@ -102,7 +102,8 @@ def find_subjects(
     if len(names) != len(found) or len(set(names)) != len(names):
         raise ConfigError(
             f"{len(found)} models came with the names {', '.join(names)}.",
-            accepted={"names": "one a model, each once"},
+            accepted={"names": "one per model, each once"},
+            fix=f"give {len(found)} names that differ",
         )
     found = [replace(subject, name=name) for subject, name in zip(found, names, strict=True)]
     for other in found[1:]:
@@ -241,6 +242,7 @@ def _check_alike(first: Subject, other: Subject) -> None:
         raise ModelError(
             f"{other.name} and {first.name} do different tasks.",
             accepted={subject.name: _described(subject) for subject in (first, other)},
+            fix="compare models of one task",
         )
     if set(other.labels) != set(first.labels) and not same_labels(first, other):
         lacking = sorted(set(first.labels) - set(other.labels))
@@ -249,6 +251,7 @@ def _check_alike(first: Subject, other: Subject) -> None:
         raise ModelError(
             f"{other.name} and {first.name} have different labels.",
             accepted={name: ", ".join(labels[:8]) for name, labels in seen.items() if labels},
+            fix="compare models of the same labels",
         )
 
 

@@ -120,6 +120,7 @@ def checked_threads(threads: int | None) -> int:
         raise ConfigError(
             f"threads must be an integer from 1 to {MOST_THREADS}, got {threads!r}.",
             accepted={"threads": f"1 to {MOST_THREADS}, or None"},
+            fix=option("threads", 4),
         )
     return threads
 

@@ -326,7 +326,9 @@ def _is_same(source: Path, target: Path) -> bool:
 def _check_count(part_rows: object) -> None:
     if not isinstance(part_rows, int) or isinstance(part_rows, bool) or part_rows < 1:
         raise ConfigError(
-            f"the rows of a part must be a positive integer, got {part_rows!r}.", accepted={"part_rows": "1 or more"}
+            f"the rows of a part must be a positive integer, got {part_rows!r}.",
+            accepted={"part_rows": "1 or more"},
+            fix="leave out part_rows",
         )
 
 

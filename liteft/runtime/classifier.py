@@ -17,7 +17,7 @@ import numpy as np
 
 from liteft.arguments import require_path
 from liteft.encoded import Encoded
-from liteft.errors import ConfigError, DeviceError, InputError
+from liteft.errors import ConfigError, DeviceError, InputError, option
 from liteft.runtime.backends import Engine, checked_threads, choose_engine
 from liteft.runtime.counters import Counters, EngineCounters, Stats
 from liteft.runtime.inputs import (
@@ -233,7 +233,11 @@ class Classifier:
         """
         answer = self._answering(top_k, threshold)
         if on_error not in ("raise", "null"):
-            raise ConfigError(f"on_error={on_error!r} is unknown.", accepted={"on_error": "raise, null"})
+            raise ConfigError(
+                f"on_error must be raise or null, got {on_error!r}.",
+                accepted={"on_error": "raise, null"},
+                fix=option("on_error", "null"),
+            )
         _check_count("window", window)
         if token_budget is not None:
             _check_count("token_budget", token_budget)
@@ -349,6 +353,7 @@ class Classifier:
             raise InputError(
                 f"predictions got logits of shape {logits.shape} and {len(cut):,} marks of truncated texts.",
                 accepted={"logits": f"(texts, {len(self.labels)})", "truncated": "(texts,)"},
+                fix="logits of this classifier's run, and the truncated of the same texts",
             )
         return answer(logits, cut)
 
@@ -456,7 +461,9 @@ class Classifier:
 
 def _check_count(name: str, value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigError(f"{name} must be a positive integer, got {value!r}.", accepted={name: "1 or more"})
+        raise ConfigError(
+            f"{name} must be a positive integer, got {value!r}.", accepted={name: "1 or more"}, fix=f"leave out {name}"
+        )
 
 
 def _load_again(

@@ -119,7 +119,11 @@ class NativeEngine:
             np.ascontiguousarray(type_ids, dtype=np.int64) if self._has_token_types and type_ids is not None else None
         )
         if any(array.shape != arrays[0].shape for array in (*arrays, *([] if types is None else [types]))):
-            raise DeviceError("ids, mask and type ids differ in shape.", accepted={"shape": "(texts, tokens), of all"})
+            raise DeviceError(
+                "ids, mask and type ids differ in shape.",
+                accepted={"shape": "(texts, tokens), of all"},
+                fix="pad all to the same number of tokens",
+            )
         logits = np.empty((len(ids), self._labels), dtype=np.float32)
         addresses = (*map(_address, arrays), None if types is None else _address(types))
         padded = Padded(*arrays[0].shape, *addresses)

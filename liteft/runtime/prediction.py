@@ -139,5 +139,6 @@ def _checked_threshold(threshold: float | Sequence[float] | None, task: Task, la
         raise ConfigError(
             f"threshold={threshold!r} is neither a number nor one number per label.",
             accepted={"threshold": f"a number such as 0.5, or {labels} numbers, one per label"},
+            fix=option("threshold", 0.5),
         )
     return values
