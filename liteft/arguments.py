@@ -7,9 +7,9 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from liteft.errors import ConfigError
+from liteft.errors import ConfigError, leave_out
 
-__all__ = ["checked_callbacks", "checked_progress", "require_path"]
+__all__ = ["checked_callbacks", "checked_progress", "require_count", "require_path"]
 
 
 def checked_progress(progress: Callable[[str], None] | bool | None) -> Callable[[str], None] | None:
@@ -68,6 +68,14 @@ def require_path(name: str, value: Any, *, kinds: tuple[type, ...] = (), accepte
         accepted={name: accepted},
         fix=f"save it and its tokenizer with save_pretrained(FOLDER), then {name}=FOLDER" if saved else (),
     )
+
+
+def require_count(name: str, value: object) -> None:
+    """Refuse an argument that is not a positive integer. Raises ConfigError."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigError(
+            f"{name} must be a positive integer, got {value!r}.", accepted={name: "1 or more"}, fix=leave_out(name)
+        )
 
 
 def _to_stderr(line: str) -> None:

@@ -1,11 +1,11 @@
 """Running an artifact with numpy, tokenizers, and the native library or onnxruntime; no training packages.
 
-`classifier` is what callers use; below it, `inputs` checks values, `scoring` tokenizes, `batching` plans batches,
-`backends` chooses the engine, `native_engine` or `onnx_engine` computes, and `prediction` turns logits into answers.
-The native engine opens its library with `native_library` and reads the graph with `encoder_file` and `protobuf`.
-`bulk` classifies files: it reads them with `data.rows`, `scored_rows` adds the predictions, `row_formats` and `parts`
-write. onnxruntime is imported when an artifact that needs it is loaded, `bulk` on the first use of ``predict_file``;
-neither is imported here.
+`classifier` is what callers use; it stands on `opened`, which holds the engine, and on `streaming`. `inputs` checks
+values, `scoring` tokenizes, `batching` plans batches, `backends` chooses the engine, `native_engine` or `onnx_engine`
+computes, and `prediction` turns logits into answers. The native engine opens its library with `native_library` and
+reads the graph with `encoder_file` and `protobuf`. `bulk` classifies files: it reads them with `data.rows`,
+`scored_rows` adds the predictions, `row_formats` and `parts` write. onnxruntime is imported when an artifact that needs
+it is loaded, `bulk` on the first use of ``predict_file``; neither is imported here.
 """
 
 from __future__ import annotations

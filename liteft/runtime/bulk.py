@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from liteft import files
+from liteft.arguments import require_count
 from liteft.data.columns import choose_columns
 from liteft.data.rows import RowFile, Rows, open_rows
 from liteft.errors import ConfigError, DataError, RunError, leave_out, option
@@ -167,7 +168,7 @@ def predict_file(
     started = time.perf_counter()
     source, target = Path(input), Path(output)
     target = target.resolve() if target.is_symlink() else target
-    _check_count(part_rows)
+    require_count("part_rows", part_rows)
     file = open_rows(source, encoding=encoding, delimiter=delimiter)
     if _is_same(source, target):
         raise ConfigError(f"{target} is the input; it would be overwritten.", fix=ANOTHER_OUTPUT)
@@ -321,15 +322,6 @@ def _is_same(source: Path, target: Path) -> bool:
         return target.samefile(source)
     except OSError:  # no such file
         return False
-
-
-def _check_count(part_rows: object) -> None:
-    if not isinstance(part_rows, int) or isinstance(part_rows, bool) or part_rows < 1:
-        raise ConfigError(
-            f"the rows of a part must be a positive integer, got {part_rows!r}.",
-            accepted={"part_rows": "1 or more"},
-            fix="leave out part_rows",
-        )
 
 
 def _check_refused(parts: Parts, output: Path, on_error: OnError) -> None:

@@ -7,38 +7,26 @@ window, so an endless one needs bounded memory. Nothing here depends on the back
 from __future__ import annotations
 
 import os
-import weakref
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from liteft.arguments import require_path
+from liteft.arguments import require_count, require_path
 from liteft.encoded import Encoded
-from liteft.errors import ConfigError, DeviceError, InputError, option
+from liteft.errors import ConfigError, InputError, option
 from liteft.runtime.backends import Engine, checked_threads, choose_engine
-from liteft.runtime.counters import Counters, EngineCounters, Stats
-from liteft.runtime.inputs import (
-    Text,
-    as_text,
-    check_encoded,
-    checked_columns,
-    checked_iterable,
-    checked_text,
-    is_one_text,
-    text_error,
-)
+from liteft.runtime.inputs import Text, check_encoded, checked_columns, checked_iterable, checked_text, is_one_text
+from liteft.runtime.opened import OpenArtifact
 from liteft.runtime.prediction import Answering, Prediction, activation_of
-from liteft.runtime.scoring import WINDOW, Reader, run_encoded, windows
+from liteft.runtime.scoring import WINDOW, run_encoded
+from liteft.runtime.streaming import OnError, Streaming
 
 if TYPE_CHECKING:
-    from liteft.artifact import Artifact, Manifest
+    from liteft.artifact import Artifact
 
 __all__ = ["Classifier", "OnError", "load"]
-
-OnError = Literal["raise", "null"]
 
 
 def load(
@@ -93,7 +81,7 @@ def load(
     return Classifier(artifact, engine, threads=count, asked=(device, backend, threads, engine_precision, trust))
 
 
-class Classifier:
+class Classifier(OpenArtifact):
     """A loaded artifact. Safe to use from several threads, and in child processes made by fork or spawn.
 
     Made by ``load``. A pickle contains the path and the settings; unpickling loads again.
@@ -113,45 +101,8 @@ class Classifier:
         threads: int,
         asked: tuple[str, str, int | None, str | None, bool],
     ) -> None:
-        self._artifact = artifact
-        self._engine: Engine | None = engine
+        super().__init__(artifact, engine, threads=threads, trust=asked[-1])
         self._asked = asked
-        manifest = artifact.manifest
-        self._counters = Counters()
-        self._reader = Reader(
-            artifact.tokenizer(trust=asked[-1]), manifest.paired, threads == 1, manifest.embedding_rows, self._counters
-        )
-        self.backend = engine.name
-        self.device = engine.device
-        self.threads = threads
-        self.precision = engine.precision
-        _alive.add(self)
-
-    @property
-    def manifest(self) -> Manifest:
-        """The artifact's manifest."""
-        return self._artifact.manifest
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The label names, in the order of the logits."""
-        return self._artifact.manifest.labels
-
-    @property
-    def path(self) -> Path:
-        """The artifact's folder."""
-        return self._artifact.path
-
-    @property
-    def stats(self) -> Stats:
-        """What has been classified so far: a snapshot."""
-        return self._counters.snapshot()
-
-    @property
-    def engine_counters(self) -> EngineCounters | None:
-        """The native engine's own counters in this process; None on onnxruntime, or once closed."""
-        engine = self._engine
-        return None if engine is None else engine.counters()
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a string is a collection of strings, too
@@ -238,11 +189,20 @@ class Classifier:
                 accepted={"on_error": "raise, null"},
                 fix=option("on_error", "null"),
             )
-        _check_count("window", window)
+        require_count("window", window)
         if token_budget is not None:
-            _check_count("token_budget", token_budget)
+            require_count("token_budget", token_budget)
         self._open_engine()
-        return self._stream(checked_iterable(inputs), answer, on_error, token_budget, window)
+        streaming = Streaming(
+            engine=self._open_engine,
+            reader=self._reader,
+            counters=self._counters,
+            answer=answer,
+            on_error=on_error,
+            token_budget=token_budget,
+            window=window,
+        )
+        return streaming.predictions(checked_iterable(inputs))
 
     def logits(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> np.ndarray:
         """Return the raw logits.
@@ -357,21 +317,6 @@ class Classifier:
             )
         return answer(logits, cut)
 
-    def close(self) -> None:
-        """Release the model. Calls that are running in other threads finish normally; later ones raise DeviceError.
-
-        A stream raises it at its next window.
-        """
-        self._engine = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def __repr__(self) -> str:
         state = "closed" if self._engine is None else f"{self.backend} on {self.device}"
         return f"Classifier({str(self.path)!r}, {len(self.labels)} labels, {state})"
@@ -389,14 +334,8 @@ class Classifier:
             threshold=threshold,
         )
 
-    def _open_engine(self) -> Engine:
-        engine = self._engine
-        if engine is None:
-            raise DeviceError("the classifier was closed.", fix=f"liteft.load({str(self.path)!r})")
-        return engine
-
-    def _run(self, encoded: Encoded, engine: Engine, token_budget: int | None = None) -> np.ndarray:
-        return run_encoded(encoded, engine=engine, counters=self._counters, token_budget=token_budget)
+    def _run(self, encoded: Encoded, engine: Engine) -> np.ndarray:
+        return run_encoded(encoded, engine=engine, counters=self._counters)
 
     def _joined(self, logits: Iterable[np.ndarray]) -> np.ndarray:
         parts = list(logits)
@@ -408,77 +347,8 @@ class Classifier:
         """Return the error for a text that ``stream`` refused for its tokens; ``name`` is the text's name in it."""
         return self._reader.refusal(name, self._reader.encode_some([text])[1].get(0))
 
-    def _stream(
-        self,
-        values: Iterable[Any],
-        answer: Answering,
-        on_error: OnError,
-        token_budget: int | None,
-        window: int,
-    ) -> Iterator[Prediction | None]:
-        done = 0
-        for entries in windows(self._judged(values), window):
-            refused, predictions = self._answered(
-                [entry for entry in entries if isinstance(entry, Text)],
-                answer,
-                token_budget,
-            )
-            place = -1
-            for row, entry in enumerate(entries):
-                refusal = entry if isinstance(entry, InputError) else None
-                if refusal is None:
-                    place += 1
-                    if place not in refused:
-                        yield next(predictions)
-                        continue
-                    refusal = self._reader.refusal(f"text {done + row}", refused[place])
-                if on_error == "raise":
-                    raise refusal
-                self._counters.add_refused()
-                yield None
-            done += len(entries)
-
-    def _answered(
-        self, texts: list[Text], answer: Answering, token_budget: int | None
-    ) -> tuple[dict[int, int | None], Iterator[Prediction]]:
-        """Return which texts of a window were refused, and the predictions for the others."""
-        engine = self._open_engine()
-        encoded, refused = self._reader.encode_some(texts)
-        logits = self._run(encoded, engine, token_budget) if len(encoded) else self._joined(())
-        return refused, iter(answer(logits, encoded.truncated))
-
-    def _judged(self, values: Iterable[Any]) -> Iterator[Text | InputError]:
-        paired = self.manifest.paired
-        for number, value in enumerate(values):
-            text = as_text(value, paired=paired)
-            yield text_error(value, paired=paired, name=f"text {number}") if text is None else text
-
-    def _after_fork(self) -> None:
-        self._counters.after_fork()
-        if self._engine is not None:
-            self._engine.after_fork()
-
-
-def _check_count(name: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigError(
-            f"{name} must be a positive integer, got {value!r}.", accepted={name: "1 or more"}, fix=f"leave out {name}"
-        )
-
 
 def _load_again(
     path: Path, device: str, backend: str, threads: int | None, engine_precision: str | None, trust: bool
 ) -> Classifier:
     return load(path, device=device, backend=backend, threads=threads, engine_precision=engine_precision, trust=trust)
-
-
-_alive: weakref.WeakSet[Classifier] = weakref.WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    for classifier in list(_alive):
-        classifier._after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -11,7 +11,7 @@ from typing import Any
 import onnx
 import pytest
 
-from liteft.artifact import Artifact
+from liteft.artifact import FORMAT, Artifact
 from liteft.errors import ArtifactError, ConfigError, DeviceError, MissingExtraError
 from liteft.installation import install_hint
 from liteft.runtime import load, onnx_engine
@@ -49,8 +49,8 @@ def test_one_changed_byte_is_an_error_that_names_the_file(new_artifact: Callable
 def test_a_later_format_is_an_error(new_artifact: Callable[..., Artifact]) -> None:
     path = new_artifact().path
     manifest = json.loads((path / "manifest.json").read_text())
-    (path / "manifest.json").write_text(json.dumps(manifest | {"format": 2}))
-    with pytest.raises(ArtifactError, match="format 2"):
+    (path / "manifest.json").write_text(json.dumps(manifest | {"format": FORMAT + 1}))
+    with pytest.raises(ArtifactError, match=f"format {FORMAT + 1}"):
         load(path)
 
 
