@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from liteft.errors import ConfigError, leave_out
+from liteft.errors import ConfigError, leave_out, option
 
 __all__ = ["checked_callbacks", "checked_progress", "require_count", "require_path"]
 
@@ -43,7 +43,7 @@ def checked_callbacks(callbacks: Any, kind: type) -> tuple[Any, ...]:
             raise ConfigError(
                 f"callbacks contains {_kind(one)}.",
                 accepted={"callbacks": f"a list of {kind.__module__.split('.')[0]}.{kind.__name__}"},
-                fix="progress=print, to follow the training" if callable(one) else (),
+                fix="progress=print, to follow the training" if callable(one) else "leave out callbacks",
             )
     return listed
 
@@ -66,7 +66,9 @@ def require_path(name: str, value: Any, *, kinds: tuple[type, ...] = (), accepte
     raise ConfigError(
         f"{name} is {_kind(value) if value != '' else 'empty'}.",
         accepted={name: accepted},
-        fix=f"save it and its tokenizer with save_pretrained(FOLDER), then {name}=FOLDER" if saved else (),
+        fix=f"save it and its tokenizer with save_pretrained(FOLDER), then {name}=FOLDER"
+        if saved
+        else option(name, "PATH"),
     )
 
 

@@ -354,7 +354,7 @@ def checked_stage(until: str) -> Until:
         raise ConfigError(
             f"there is no stage {until!r} to stop after.",
             accepted={"until": ", ".join(stages)},
-            fix=option("until", near) if near else (),
+            fix=option("until", near or stages[-1]),
         )
     return cast(Until, until)
 
@@ -425,9 +425,9 @@ def resolve_recipe(
     """Return a recipe with ``settings`` laid over one of its tables. Raises ConfigError."""
     if recipe is not None and not isinstance(recipe, Recipe):
         raise ConfigError(
-            f"recipe is a {type(recipe).__name__}, and no Recipe.",
+            f"recipe must be a Recipe, got a {type(recipe).__name__}.",
             accepted={"recipe": "what liteft.read_recipe(FILE) returns"},
-            fix=f"recipe=liteft.read_recipe({str(recipe)!r})" if isinstance(recipe, str | Path) else (),
+            fix=f"recipe=liteft.read_recipe({str(recipe) if isinstance(recipe, str | Path) else 'FILE.toml'!r})",
         )
     tables = (recipe or Recipe()).model_dump()
     tables[table] = overridden(tables[table], settings) if table == "export" else tables[table] | dict(settings)
@@ -475,17 +475,37 @@ def _explain(error: ValidationError, origin: str) -> ConfigError:
         return ConfigError(
             f"{origin}: {'.'.join(location[:2])} must be {words}, got {given}.",
             accepted=accepted,
-            fix=f"did you mean {near!r}?" if near else (),
+            fix=f"did you mean {near!r}?" if near else _default(location),
         )
     known = _known_keys(location[:-1])
-    home = next((table for table, model in _models().items() if location[-1] in model.model_fields), None)
+    homes = [table for table, model in _models().items() if location[-1] in model.model_fields]
+    later = "student" in homes and location[0] in ("export", "search")  # steps of a student, not of its teacher
+    home = "student" if later else next(iter(homes), None)
     alike = next((key for key in known if key.endswith(f"_{location[-1]}")), None)
     near = closest(location[-1], known) if home is None else alike or f"{home}.{location[-1]}"
     return ConfigError(
         f"{origin}: unknown key {where!r}.",
         accepted={"keys": ", ".join(sorted(known))},
-        fix=f"did you mean {near!r}?" if near else (),
+        fix=f"did you mean {near!r}?" if near else _taking(first.get("input"), where),
     )
+
+
+def _default(location: list[str]) -> str | Hint:
+    """Return a hint to give a setting its default, or to leave it out."""
+    model = _models().get(location[0])
+    field = model.model_fields.get(location[1]) if model and len(location) > 1 else None
+    if field is None or field.default is None:
+        return f"leave out {'.'.join(location[:2])}"
+    return option(".".join(location[:2]), field.default)
+
+
+def _taking(value: Any, unknown: str) -> str | Hint:
+    """Return a hint to give a value to the key that takes it: "edge" to ``target``; else to leave out the key."""
+    for table, model in _models().items():
+        for key, field in model.model_fields.items():
+            if isinstance(value, str) and value in field_words(field).split(", "):
+                return option(f"{table}.{key}", value)
+    return f"leave out {unknown}"
 
 
 def _models() -> dict[str, type[BaseModel]]:

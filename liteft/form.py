@@ -159,7 +159,7 @@ class ExportForm:
         raise ConfigError(
             f"{name} {given!r} is unknown.",
             accepted={name: ", ".join(map(str, known))},
-            fix=option(name, near) if near else (),
+            fix=option(name, near or known[0]),
         )
 
     def _nested_edge(self) -> ConfigError:

@@ -33,7 +33,7 @@ from liteft.data import Dataset, load_unlabeled
 from liteft.data.trainable import resolve_data
 from liteft.distillation import distill_students
 from liteft.distillation.teachers import Base, Teacher, find_teacher, with_labels
-from liteft.errors import ConfigError, option
+from liteft.errors import ConfigError, closest, option
 from liteft.exporting import Limits, export, refuse_another, trimming_of
 from liteft.finetuning import finetune
 from liteft.run import RUN_FILE, Run, read_run
@@ -156,12 +156,16 @@ def distill(
 
 def _resolved(recipe: Recipe | None, settings: Mapping[str, Any]) -> Recipe:
     """Return a recipe with settings laid over its student and its export."""
-    of_export = {
-        name for name in settings if name in ExportRecipe.model_fields and name not in StudentRecipe.model_fields
-    }
-    exported = {name: settings[name] for name in of_export}
-    recipe = resolve_recipe(recipe, "student", {name: settings[name] for name in settings if name not in of_export})
-    return resolve_recipe(recipe, "export", exported)
+    exported = {name: value for name, value in settings.items() if _is_of_export(name)}
+    recipe = resolve_recipe(recipe, "export", exported)
+    return resolve_recipe(recipe, "student", {name: settings[name] for name in settings if name not in exported})
+
+
+def _is_of_export(name: str) -> bool:
+    """Whether a setting, or the one that a misspelt setting is nearest to, is of the export alone."""
+    known = [*StudentRecipe.model_fields, *ExportRecipe.model_fields]
+    meant = name if name in known else closest(name, known)
+    return meant in ExportRecipe.model_fields and meant not in StudentRecipe.model_fields
 
 
 def _check_place(out: Path, recipe: Recipe, *, overwrite: bool) -> None:

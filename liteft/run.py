@@ -26,8 +26,8 @@ from zipfile import BadZipFile
 import numpy as np
 
 from liteft import files
-from liteft.errors import ModelError, RunError, first_line
-from liteft.foreign.folders import RUN_FILE, finished_runs, likely_run
+from liteft.errors import Hint, ModelError, RunError, first_line
+from liteft.foreign.folders import MANIFEST, RUN_FILE, finished_runs, likely_run
 from liteft.foreign.weights import ADAPTER, BASE, WEIGHTS, require_weights, weights_sha256
 from liteft.results import Result
 from liteft.tasks import Task, task_named
@@ -50,6 +50,7 @@ __all__ = [
 
 RUN_FORMAT = 1
 MODEL_FOLDER = "model"
+_FOLDER = {"a run": f"a folder with {RUN_FILE}, as liteft.finetune and liteft.distill write it"}
 _SPLITS = ("validation", "test")
 
 
@@ -169,7 +170,7 @@ def read_run(path: str | Path) -> Run:
     path = Path(path)
     try:
         info = files.read_json(path / RUN_FILE)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise _no_run(path) from None
     except (OSError, ValueError) as error:
         raise RunError(
@@ -197,6 +198,18 @@ def _no_run(path: Path) -> RunError:
     if (path / "recipe.toml").is_file():
         return RunError(
             f"{path} contains an unfinished run: there is no {RUN_FILE}.", fix="run the same command again: it resumes"
+        )
+    if not path.is_dir():
+        return RunError(
+            f"{path} is a file, not a folder." if path.exists() else f"there is no folder {path}.",
+            accepted=_FOLDER,
+            fix=f"check the spelling; relative paths start at {Path.cwd()}",
+        )
+    if (path / MANIFEST).is_file():
+        return RunError(
+            f"{path} must be a run folder, got an artifact folder.",
+            accepted=_FOLDER,
+            fix=["the run that it was made from", Hint(f'liteft.read_artifact("{path}")', f"liteft inspect {path}")],
         )
     inside = finished_runs(path)
     return RunError(

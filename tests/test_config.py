@@ -160,7 +160,25 @@ def test_an_unknown_key_without_a_near_one_lists_all() -> None:
         "keys": "calibration, embedding_bits, fill_vocabulary, flat, mixed, precision, scheme, target, tolerance, "
         "vocabulary, weight_bits"
     }
-    assert error.fix == ()
+    assert error.fix == ("leave out export.zzz",)
+
+
+def test_a_value_under_an_unknown_key_is_given_to_the_key_that_takes_it() -> None:
+    error = refused({"student": {"form": "edge"}})
+    assert str(error).endswith('try: target="edge"')
+    assert error.command_hints() == ["--set export.target=edge"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "fix"),
+    [
+        ({"teacher": {"epochs": -1}}, "--set teacher.epochs=3.0"),
+        ({"teacher": {"max_steps": 0}}, "leave out teacher.max_steps"),
+        ({"search": {"size": "3"}}, "did you mean 'student.size'?"),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_told_its_default_or_its_table(settings: Any, fix: str) -> None:
+    assert refused(settings).command_hints() == [fix]
     assert refused({"zzz": {}}).accepted == {"keys": "data, export, search, student, teacher"}
 
 

@@ -143,6 +143,8 @@ def test_the_whole_ways_export_is_judged_by_the_recipe_and_calibrated_on_trainin
         ({}, "either a size or an encoder of its own", 'size="3x384"'),
         ({"size": "3"}, "no data were named", 'data="FILE_OR_FOLDER"'),
         ({"size": "3", "epoch": 4}, "unknown key", "epochs"),
+        ({"size": "3", "percision": "int8"}, "unknown key .export.percision", "precision"),
+        ({"size": "3", "form": "edge"}, "unknown key", 'target="edge"'),
     ],
 )
 def test_distill_refuses_what_its_command_refuses_before_anything_is_read(

@@ -61,9 +61,24 @@ def test_predictions_without_foreign_labels_have_no_foreign_rows(run: Run) -> No
     assert run.unseen_label("dev") is None
 
 
-@pytest.mark.parametrize("exists", [True, False])
-def test_a_folder_without_a_run_says_so(tmp_path: Path, exists: bool) -> None:
-    error = refused(tmp_path if exists else tmp_path / "nowhere")
+def test_a_path_without_a_folder_says_so(tmp_path: Path) -> None:
+    error = refused(tmp_path / "nowhere")
+    assert error.message == f"there is no folder {tmp_path / 'nowhere'}."
+    assert "liteft.finetune" in error.accepted["a run"]
+    assert error.fix[0].startswith("check the spelling")
+    (tmp_path / "file").write_text("")
+    assert refused(tmp_path / "file").message == f"{tmp_path / 'file'} is a file, not a folder."
+
+
+def test_an_artifact_is_not_taken_for_a_run(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("{}")
+    error = refused(tmp_path)
+    assert error.message == f"{tmp_path} must be a run folder, got an artifact folder."
+    assert f"try: liteft inspect {tmp_path}" in error.command_text()
+
+
+def test_a_folder_without_a_run_says_so(tmp_path: Path) -> None:
+    error = refused(tmp_path)
     assert "does not contain a run: there is no run.json." in error.message
     assert error.fix == ("liteft finetune or liteft distill",)
 

@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from liteft.errors import ConfigError
+from liteft.foreign.folders import MANIFEST
 from liteft.form import ExportForm, Precision
 from liteft.tasks import Task, TaskName, task_named
 
@@ -35,7 +36,6 @@ __all__ = [
 ]
 
 FORMAT: Final = 2  # 1 was a development version's, with other keys for the form
-MANIFEST = "manifest.json"
 MODEL: Final = "model.onnx"
 TOKENIZER = "tokenizer.json"
 

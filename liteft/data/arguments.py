@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from numbers import Integral
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any
 
 from liteft.errors import ConfigError, leave_out, option
@@ -12,8 +12,18 @@ from liteft.tasks import Task, task_asked
 __all__ = ["check_arguments", "known_names", "known_task", "one_name"]
 
 
-def check_arguments(*, label: Any, seed: Any, max_chars: Any, **texts: Any) -> None:
-    """Raise ConfigError for a column name, encoding or the like that is not a string; ``label`` may be a list."""
+def check_arguments(*, label: Any, seed: Any, max_chars: Any, fractions: Mapping[str, Any], **texts: Any) -> None:
+    """Raise ConfigError for a column name, encoding or the like that is not a string, or a number out of its range.
+
+    ``label`` may be a list.
+    """
+    for name, share in fractions.items():
+        if isinstance(share, bool) or not isinstance(share, Real) or not 0 <= float(share) < 1:
+            raise ConfigError(
+                f"{name} must be a number from 0 to below 1, got {share!r}.",
+                accepted={name: "the share of the rows, such as 0.1; 0 makes no split"},
+                fix=option(name, 0.1),
+            )
     whole = isinstance(max_chars, Integral) and not isinstance(max_chars, bool)
     if max_chars is not None and not (whole and max_chars > 0):
         raise ConfigError(
@@ -36,7 +46,7 @@ def check_arguments(*, label: Any, seed: Any, max_chars: Any, **texts: Any) -> N
     raise ConfigError(
         f"label is {label!r}, of type {type(label).__name__}.",
         accepted={"label": "the name of the label's column, or a list of the names of columns of 0 and 1"},
-        fix=option("label", str(label)) if isinstance(label, int | float) else (),
+        fix=option("label", str(label) if isinstance(label, int | float) else "COLUMN"),
     )
 
 

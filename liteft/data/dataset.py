@@ -103,7 +103,7 @@ class Dataset:
         raise DataError(
             f"{self.name} has no split {name!r}.",
             accepted={"splits": ", ".join(self.splits) or "none"},
-            fix=option("split", near) if near else (),
+            fix=option("split", near or next(iter(self.splits), "train")),
         )
 
     @cached_property

@@ -49,7 +49,7 @@ class JsonLines:
         for _, row in islice(file.rows(), _PEEK):
             keys.update(dict.fromkeys(row))
         if not keys:
-            raise DataError(f"{path} is empty.", accepted={"format": "one JSON object a line"}, fix=EMPTY)
+            raise DataError(f"{path} is empty.", accepted={"format": "one JSON object per line"}, fix=EMPTY)
         return cls(path, file.encoding, tuple(keys))
 
     def rows(self, *, start: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -78,7 +78,7 @@ class JsonLines:
                 )
                 raise DataError(
                     f"{self.path}, line {number} is a JSON {_kind(content)}, not an object.",
-                    accepted={"format": "one JSON object a line"},
+                    accepted={"format": "one JSON object per line"},
                     fix=hint,
                 )
             yield number, content
@@ -88,10 +88,11 @@ class JsonLines:
             what, place = error.msg, f" at column {error.pos + 1}"
         else:
             what, place = str(error) or "it cannot be parsed", ""
-        fix = "rename it to end in .json, if the file is one JSON document" if line.strip() in ("[", "{") else ()
+        document = line.strip() in ("[", "{")
+        fix = "rename it to end in .json, if the file is one JSON document" if document else "correct that line"
         return DataError(
             f"{self.path}, line {number} is not valid JSON: {what}{place}.",
-            accepted={"line": line.strip()[:80], "format": "one JSON object a line"},
+            accepted={"line": line.strip()[:80], "format": "one JSON object per line"},
             fix=fix,
         )
 
@@ -109,7 +110,7 @@ def read_json_document(path: Path, *, encoding: str | None = None) -> Any:
         if characters > MAX_DOCUMENT:
             raise DataError(
                 f"{path} holds over {MAX_DOCUMENT:,} characters, and a JSON document is read whole.",
-                accepted={"format": "one JSON object a line (.jsonl), which is read row by row"},
+                accepted={"format": "one JSON object per line (.jsonl), which is read row by row"},
                 fix="write it as jsonl or parquet",
             )
     text = "".join(lines)

@@ -108,15 +108,17 @@ def load_dataset(
     """
     if isinstance(source, Dataset):
         return source
+    fractions = {"validation": validation_fraction, "test": test_fraction}
     check_arguments(text=text, pair=pair, label=label, encoding=encoding, delimiter=delimiter,
-                    label_separator=label_separator, seed=seed, max_chars=max_chars)  # fmt: skip
+                    label_separator=label_separator, seed=seed, max_chars=max_chars,
+                    fractions={f"{split}_fraction": share for split, share in fractions.items()})  # fmt: skip
     names = known_names(label_names)
     known = known_task(task, label_separator)
     opened = open_source(source, encoding=encoding, delimiter=delimiter)
     loading = _read(opened, text=text, pair=pair, label=label)
     _check_texts(loading, max_chars=max_chars, drop_long=drop_long, drop_empty=drop_empty)
     found = _parse(loading, task=known, separator=label_separator, names=names, drop_empty=drop_empty)
-    _complete(loading, {"validation": validation_fraction, "test": test_fraction}, seed)
+    _complete(loading, fractions, seed)
     return _assemble(loading, found)
 
 

@@ -282,7 +282,10 @@ def format_of(path: Path) -> str:
     """
     if not exists(path):
         near = neighbour(path)
-        raise DataError(f"there is no file {path}.", fix=f"did you mean {near}?" if near else ())
+        raise DataError(
+            f"there is no file {path}.",
+            fix=f"did you mean {near}?" if near else f"check the spelling; relative paths start at {Path.cwd()}",
+        )
     if path.is_dir():
         raise DataError(f"{path} is a folder.", accepted={"formats": ", ".join(FORMATS)}, fix="name one of its files")
     refused = inner_name(path).suffix.casefold()

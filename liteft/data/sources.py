@@ -54,7 +54,7 @@ def existing_path(source: str | Path) -> Path | None:
     raise DataError(
         f"there is no file or folder {str(source)[:200]}.",
         accepted={"data": "a file, a folder of train, dev and test files, or a hub name (owner/name)"},
-        fix=f"did you mean {near}?" if near else (),
+        fix=f"did you mean {near}?" if near else f"check the spelling; relative paths start at {Path.cwd()}",
     )
 
 

@@ -183,7 +183,7 @@ def _named(encoding: str, head: bytes) -> str:
         raise DataError(
             f"there is no encoding {encoding!r}.",
             accepted={"encoding": ", ".join(_COMMON) + " and any other that Python knows"},
-            fix=option("encoding", near) if near else (),
+            fix=option("encoding", near or "utf-8"),
         ) from None
     for mark, marked in _MARKS:  # with a named encoding, the mark would stay in the first column's name
         if head.startswith(mark) and name.removesuffix("-le").removesuffix("-be") == marked.removesuffix("-sig"):

@@ -124,6 +124,7 @@ def export(
     progress = checked_progress(progress)
     require_path("out", out, accepted="a folder")
     require_path("source", source, kinds=(Run,), accepted="a run, its folder, or a model folder")
+    run, folder = find_model(source)  # first of all: what is exported already needs no texts
     form = form_with(form, **options)
     if verify is None:
         raise ConfigError(
@@ -133,7 +134,6 @@ def export(
         )
     _require_splits(verify=verify, calibrate=calibrate, unlabeled=unlabeled, test=test)
     require_replaceable(Path(out))
-    run, folder = find_model(source)
     said = Said(
         None if labels is None else tuple(labels), task_asked(task), paired, seen_pairs=verify.pairs is not None
     )

@@ -10,13 +10,15 @@ from liteft import files
 from liteft.errors import ModelError
 from liteft.foreign.weights import adapter_alone
 
-__all__ = ["RUN_FILE", "finished_runs", "likely_run", "no_model", "read_config_json"]
+__all__ = ["MANIFEST", "RUN_FILE", "finished_runs", "likely_run", "no_model", "read_config_json"]
 
 RUN_FILE = "run.json"
 """In the folder of every finished run."""
+MANIFEST = "manifest.json"
+"""In the folder of every artifact."""
 _FOLDERS = {
     "a run": f"holds {RUN_FILE}, and the model in model/",
-    "an artifact": "holds manifest.json",
+    "an artifact": f"holds {MANIFEST}",
     "a model folder": "holds config.json, model.safetensors and tokenizer.json",
 }
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from liteft import files
-from liteft.errors import ConfigError, MissingExtraError, RunError
+from liteft.errors import ConfigError, MissingExtraError, RunError, option
 from liteft.installation import install_hint
 from liteft.report.placing import Box, Label, place_labels
 from liteft.report.result import Comparison
@@ -79,7 +79,7 @@ def require_drawable(path: Path) -> None:
         raise ConfigError(
             f"{path} does not end like a picture.",
             accepted={"endings": ", ".join(f".{name}" for name in _FORMATS)},
-            fix=str(path.with_suffix(".png")) if path.name else (),
+            fix=option("picture", path.with_suffix(".png") if path.name else "comparison.png"),
         )
     if path.is_file() and _AUTHOR.encode() not in path.read_bytes():
         raise RunError(f"{path} exists, and was not drawn by LiteFT.", fix="choose another file, or move it elsewhere")

@@ -150,7 +150,7 @@ class Worker:
         return ModelError(
             f"the process that measured {self.subject.name} {how}.",
             accepted={"its last line": lines[-1]} if lines else None,
-            fix="free some memory" if code == -9 else (),
+            fix="free some memory" if code == -9 else "measure that model alone, to see whether it fails again",
         )
 
 

@@ -294,5 +294,5 @@ def _check_known(name: str, value: object, known: tuple[str | None, ...]) -> Non
     raise ConfigError(
         f"there is no {name} {value!r}.",
         accepted={name: ", ".join(map(str, known))},
-        fix=option(name, near) if near else (),
+        fix=option(name, near or words[0]),
     )

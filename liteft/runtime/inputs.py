@@ -69,7 +69,7 @@ def is_one_text(inputs: Any, *, paired: bool) -> bool:
         raise InputError(
             f"predict got {_seen(inputs)}.",
             accepted={"inputs": _PAIR if paired else _SINGLE},
-            fix="stream(...) for a generator" if endless else (),
+            fix="stream(...) for a generator" if endless else "a list of texts",
         )
     return False
 
@@ -101,7 +101,7 @@ def checked_columns(texts: Any, pairs: Any, *, call: str) -> Iterable[Any]:
             raise InputError(
                 f"{call} got {_seen(values)} for {name}.",
                 accepted={name: "a list of strings" + (", or None" if name == "pairs" else "")},
-                fix="[text] for one text" if isinstance(values, str) else (),
+                fix="[text] for one text" if isinstance(values, str) else "a list of texts",
             )
     if pairs is None:
         return cast("Iterable[Any]", texts)
@@ -180,7 +180,7 @@ def text_error(value: Any, *, paired: bool, name: str) -> InputError:
     return InputError(
         f"{name} is {_seen(value)}.",
         accepted={"inputs": _PAIR if paired else _SINGLE},
-        fix=_NULL if missing else (),
+        fix=_NULL if missing else ("(text, pair)" if paired else "str(value), for a text"),
     )
 
 

@@ -70,7 +70,7 @@ def row_format(suffix: str, *, columns: Sequence[str], schema: Any, added: Mappi
     raise ConfigError(
         f"{suffix or 'no ending'} is not a format for predictions.",
         accepted={"output": ", ".join(FORMATS)},
-        fix=option("output", f"NAME{near}") if near else (),
+        fix=option("output", f"NAME{near or '.csv'}"),
     )
 
 

@@ -29,7 +29,7 @@ def task_named(name: Any) -> Task:
         raise ConfigError(
             f"there is no task {name!r}.",
             accepted={"task": ", ".join(TASKS)},
-            fix=option("task", near) if near else (),
+            fix=option("task", near or next(iter(TASKS))),
         )
     return found
 

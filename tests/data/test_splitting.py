@@ -172,8 +172,15 @@ def test_a_fraction_of_zero_makes_no_split(reviews: list[dict[str, Any]]) -> Non
     dataset = load_dataset(reviews, test_fraction=0)
     assert set(dataset.splits) == {"train", "validation"}
     assert set(load_dataset(reviews, test_fraction=0, validation_fraction=0).splits) == {"train"}
-    with pytest.raises(ConfigError):
-        load_dataset(reviews, test_fraction=1.5)
+
+
+@pytest.mark.parametrize("share", [1, 1.5, -0.1, "a tenth", None, float("nan")])
+def test_a_share_out_of_range_is_refused_even_where_the_split_exists(share: Any) -> None:
+    splits = {name: [("good", "a"), ("bad", "b")] for name in ("train", "validation", "test")}
+    for name in ("validation_fraction", "test_fraction"):
+        with pytest.raises(ConfigError, match=f"^{name} must be a number from 0 to below 1, got ") as caught:
+            load_dataset(splits, **{name: share})
+        assert f"try: {name}=0.1" in str(caught.value)
 
 
 def test_duplicates_in_other_spelling_stay_together() -> None:

@@ -371,9 +371,12 @@ def test_a_runs_weights_that_were_changed_are_not_exported(learned: tuple[Path, 
     assert not (tmp_path / "out").exists()
 
 
-def test_a_source_that_is_no_folder_is_a_model_error(tmp_path: Path, learned: tuple[Path, Split]) -> None:
+def test_a_source_that_cannot_be_exported_is_named_before_texts_are_asked_for(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="is not a folder"):
-        export(tmp_path / "nothing", tmp_path / "out", precision="fp32", verify=learned[1])
+        export(tmp_path / "nothing", tmp_path / "out")
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(ModelError, match="is an artifact, which has been exported already"):
+        export(tmp_path, tmp_path / "out")
 
 
 def test_a_graph_beyond_two_gigabytes_is_refused_with_what_would_fit(
