@@ -1,12 +1,12 @@
-"""Families of transformers: one record for each model type that LiteFT knows something about.
+"""Families of transformers: one record for each model type that needs more than its configuration tells.
 
-A family whose weights have names here is built: its graph is written from its weights, and the native engine runs
-it. The names are templates, neutral name on the left, transformers' name on the right, ``{layer}`` where a layer's
-number stands. The neutral side is what the graph and the native engine are written against, so that a new family of
-the same architecture is a record here and no code. What the families compute differs in three places only: where
-positions come from, the activation in the head, and ELECTRA's projection after the embeddings.
+A family with names for its weights is built: its graph is written from its weights, and the native engine runs it. The
+names are templates from neutral name to transformers' name, with ``{layer}`` for the number of a layer. The graph and
+the native engine use neutral names, so that a new family of the same architecture is a record here and no code. What
+the built families compute differs in three places only: where positions come from, the activation in the head, and
+ELECTRA's projection after the embeddings.
 
-Every other family is traced. Of those the records say what a configuration does not.
+All other families are traced. Their records have the facts that are not in a configuration.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ ACTIVATION_NAMES: Mapping[str, Activation] = {
     "silu": "silu",
     "swish": "silu",
 }
-"""transformers' activation names that the graph can write in one or two standard operators."""
+"""transformers' name of an activation -> its name here, for those that LiteFT's graph can express."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderNames:
-    """What a family calls its weights.
+    """The names of a family's weights.
 
     Attributes:
-        base: what stands before the encoder's names in the family's classifier class.
-        encoder: neutral name -> transformers' name, below the base; optional ones are skipped where absent.
-        head: neutral name -> transformers' name of the classifier class' own head, from the top.
+        base: prefix of the encoder's names in the family's classifier class.
+        encoder: neutral name -> transformers' name without the prefix; optional ones are skipped if a model lacks them.
+        head: neutral name -> transformers' full name, for the head of the family's classifier class.
     """
 
     base: str
@@ -49,26 +49,25 @@ class EncoderNames:
 
     @property
     def linear(self) -> tuple[str, ...]:
-        """Last parts of the names of the encoder's linear layers, those that not every model has among them."""
+        """Last parts of the names of the encoder's linear layers, including those that only some models have."""
         layers = [theirs for ours, theirs in self.encoder.items() if "{layer}" in ours and not ours.endswith(".norm")]
         return tuple(dict.fromkeys(name.rsplit(".", 1)[-1] for name in (*layers, self.encoder["embeddings.project"])))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """What is known of one family of transformers.
+    """Facts about one family of transformers.
 
     Attributes:
-        names: of its weights, where its graph is built from them; None where it is traced.
-        head: the activation after the dense layer of its classifier's own head.
-        activation_key: the configuration key that names the feed-forward activation.
-        inner_width_key: the configuration key of the feed-forward width.
-        epsilon: of every LayerNorm, where the configuration has no layer_norm_eps.
-        positions_from_padding: positions count the tokens that are not padding, from pad_token_id + 1, instead of
-            columns: the rows of the position table up to the padding's stand for no token.
-        decoder: its classifier reads the last token.
-        linear: last parts of the names of the linear layers that its encoder or decoder may have: those that get an
-            adapter. Empty where they are not known.
+        names: names of its weights if its graph is built from them; None if it is traced.
+        head: activation after the dense layer in the head of its classifier class.
+        activation_key: configuration key of the feed-forward's activation.
+        inner_width_key: configuration key of the feed-forward's inner width.
+        epsilon: epsilon of every LayerNorm if the configuration has no layer_norm_eps.
+        positions_from_padding: positions number the tokens that are not padding, starting at pad_token_id + 1, instead
+            of the columns; the rows of the position embeddings up to the padding's are not used for tokens.
+        decoder: whether its classifier reads the last token.
+        linear: last parts of the names of its linear layers that get an adapter; empty if they are unknown.
     """
 
     names: EncoderNames | None = None
@@ -147,7 +146,7 @@ FAMILIES: Mapping[str, Family] = {
     "opt": Family(decoder=True, linear=("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")),
     **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3"), _LLAMA),
 }
-"""Model type -> what is known of it. MiniLM is a BERT."""
+"""Model type -> facts about its family. MiniLM has the model type "bert"."""
 
 BUILT = tuple(model_type for model_type, family in FAMILIES.items() if family.names is not None)
 """Model types whose graphs are built from their weights."""
@@ -156,22 +155,22 @@ _UNKNOWN = Family()
 
 
 def family_of(model_type: str) -> Family:
-    """Return what is known of a model type; of one that is not known, what most families have in common."""
+    """Return the facts about a model type; for an unknown one, those that most families have in common."""
     return FAMILIES.get(model_type, _UNKNOWN)
 
 
 def weight_names(names: EncoderNames, *, layers: int, pooling: str) -> dict[str, str]:
-    """Return neutral name -> state_dict name of every weight the family may have.
+    """Return neutral name -> state_dict name of every weight that a model of the family may have.
 
     Args:
-        names: the family's.
+        names: the family's names.
         layers: number of layers.
-        pooling: "cls" for transformers' own classifier class, "mean" for the mean-pooled one, whose encoder
-            lies under ``encoder.`` and whose head is one linear layer.
+        pooling: "cls" for transformers' own classifier class, "mean" for LiteFT's mean-pooled one, whose encoder is
+            ``encoder`` and whose head is one linear layer.
 
     Returns:
-        A one-to-one map: inverted, it names the weights the other way. Optional weights (type embeddings,
-        ELECTRA's projection) are in it whether the model has them or not.
+        A one-to-one map, which may be inverted. Optional weights (token type embeddings, ELECTRA's projection) are in
+        it whether the model has them or not.
     """
     base, head = (names.base, names.head) if pooling == "cls" else ("encoder", {"classifier": "classifier"})
     modules: dict[str, str] = {}

@@ -1,8 +1,9 @@
 """The weights of the node ``liteft.EncoderClassifier`` in their order: names, kinds and shapes.
 
-A classifier is a list of slots: tables, linear layers and norms. A slot stores one to three weights: ``weight``,
-``scale`` where it is in int8, and ``bias`` where it is not a table. Matrices are stored as they multiply from the
-right, (inputs, outputs); a vector counts as one row. Linear layers that read the same rows lie side by side as one.
+A classifier is a list of slots: embedding tables, linear layers and layer norms. A slot stores one to three weights:
+``weight``, ``scale`` if it is in int8, and ``bias`` unless it is a table. Matrices have the shape (inputs, outputs), so
+that rows of activations are multiplied from the left; a vector is a matrix of one row. Linear layers with the same
+input, such as query, key and value, are concatenated along their outputs into one slot.
 """
 
 from __future__ import annotations
@@ -17,20 +18,20 @@ __all__ = ["WORDS", "Kind", "Slot", "layout", "stored_shapes"]
 
 Kind = Literal["table", "linear", "norm"]
 WORDS = "embeddings.word"
-"""The table of words, the only slot that may be in 4 bits."""
+"""The word embeddings, the only slot that may be stored in 4 bits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A table, a linear layer or a norm.
+    """An embedding table, a linear layer or a layer norm.
 
     Attributes:
-        name: its own; its weights are ``name.weight`` and so on.
-        kind: what it is.
-        rows, columns: of ``name.weight`` in values, as it is stored: (rows, width) of a table, (inputs, outputs) of a
-            linear layer, (1, width) of a norm.
-        sources: neutral names of the model's linear layers whose outputs lie side by side in it; else its own name.
-        quantizable: whether int8 takes it.
+        name: the slot's name; its weights are ``name.weight``, ``name.scale`` and ``name.bias``.
+        kind: "table", "linear" or "norm".
+        rows, columns: shape of ``name.weight`` in values: (rows, width) of a table, (inputs, outputs) of a linear
+            layer, (1, width) of a norm.
+        sources: neutral names of the linear layers that are concatenated in it; otherwise only its own name.
+        quantizable: whether an int8 artifact stores it in int8.
     """
 
     name: str
@@ -41,7 +42,7 @@ class Slot:
     quantizable: bool
 
     def shapes(self, *, int8: bool) -> dict[str, tuple[int, int]]:
-        """Return name -> (rows, columns) in values of the weights that it stores, in their order."""
+        """Return the slot's weights in their order: name -> (rows, columns) in values."""
         scales = (self.rows, 1) if self.kind == "table" else (1, self.columns)
         return {
             f"{self.name}.weight": (self.rows, self.columns),
@@ -50,7 +51,7 @@ class Slot:
         }
 
     def source_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return name -> shape of the model's own weights that it stores, as torch has them."""
+        """Return the model's weights that the slot stores: neutral name -> shape in torch, linear ones (out, in)."""
         if self.kind == "table":
             return {f"{self.name}.weight": (self.rows, self.columns)}
         outputs = self.columns // len(self.sources)
@@ -65,11 +66,11 @@ def layout(spec: EncoderSpec) -> tuple[Slot, ...]:
 
 
 def stored_shapes(spec: EncoderSpec, is_int8: Callable[[Slot], bool]) -> dict[str, tuple[int, int]]:
-    """Return name -> (rows, columns) in values of all weights, in the order of the node's inputs.
+    """Return all stored weights in the order of the node's inputs: name -> (rows, columns) in values.
 
     Args:
         spec: the classifier.
-        is_int8: whether a slot is stored in int8; asked of those that can be.
+        is_int8: whether a slot is stored in int8; called for quantizable slots only.
     """
     stored: dict[str, tuple[int, int]] = {}
     for slot in layout(spec):
@@ -88,7 +89,7 @@ def _slots(spec: EncoderSpec) -> Iterator[Slot]:
         yield _linear("embeddings.project", embedding, width)
     for layer in range(spec.layers):
         name = f"layers.{layer}"
-        # Where column 0 alone asks, queries are multiplied apart.
+        # A layer that computes token 0 only needs its query alone, so the query is not concatenated with key and value.
         stacks = (("query",), ("key", "value")) if spec.cls_only(layer) else (("query", "key", "value"),)
         for parts in stacks:
             yield _stack(f"{name}.attention", parts, width)

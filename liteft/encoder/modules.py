@@ -1,7 +1,7 @@
-"""What a name among a model's modules and weights means: the head's, a layer's, and the part that it plays there.
+"""The meaning of a name among a model's modules and weights: head or layer, and its role there.
 
-The rules are read off the families whose names are known (families.py) and hold for every family that names its
-modules alike, which is most of what transformers has: many are written after BERT.
+The rules are derived from the families whose names are known (families.py). They hold for every family that names its
+modules alike, which is true of most in transformers, since many follow BERT.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ __all__ = [
 ]
 
 HEAD_MODULES = ("classifier", "pre_classifier", "pooler", "score", "seq_relationship")
-"""Modules of a head: they may be missing from a base, are never quantized, and get no adapter."""
+"""Modules of a head: a base may lack them, and they are never quantized and get no adapter."""
 
 HEAD_PATTERN = rf"(.*\.)?({'|'.join(HEAD_MODULES)})(\..*)?"
-"""The whole name of what belongs to a head, as a regular expression; peft and transformers take it as it is."""
+"""Regular expression for the full name of a head's module or weight, in the form that peft and transformers accept."""
 
 Role = Literal[
     "embeddings",
@@ -47,7 +47,7 @@ _LAYER = re.compile(r"((?:.*?\.)?(?:layer|layers|h))\.(\d+)\.(.*)")
 
 @dataclass(frozen=True, slots=True)
 class LayerName:
-    """A name inside a layer: ``stack.number.rest``."""
+    """A name inside a layer, such as "encoder.layer.3.output.dense": its stack, layer number, and the rest."""
 
     stack: str
     number: int
@@ -60,37 +60,38 @@ class LayerName:
 
 
 def in_head(name: str) -> bool:
-    """Say whether a module or a weight belongs to the head."""
+    """Return whether a module or a weight belongs to the head."""
     return _HEAD.fullmatch(name) is not None
 
 
 def read_layer(name: str) -> LayerName | None:
-    """Return the layer that a module or a weight stands in, and its name there; None where it stands in none."""
+    """Return the layer of a module or a weight and its name there; None if it is outside of all layers."""
     match = _LAYER.fullmatch(name)
     return None if match is None else LayerName(match[1], int(match[2]), match[3])
 
 
 def is_quantized(name: str) -> bool:
-    """Say whether int8 takes the linear layer of this name: those in layers, and the embeddings' projection."""
+    """Return whether int8 quantizes the linear layer of this name: those in layers, and the embeddings' projection."""
     return read_layer(name) is not None or _PROJECTION.search(name) is not None
 
 
 def role_of(name: str) -> Role | None:
-    """Return the part that a module, its weight or its bias plays in an encoder classifier; None where not known."""
+    """Return the role of a module, or of its weight or bias, in an encoder classifier; None if it is unknown."""
     return next((role for role, pattern in _ROLES.items() if pattern.search(name)), None)
 
 
 def _known() -> list[EncoderNames]:
+    """Return the names of all built families."""
     return [names for each in BUILT if (names := FAMILIES[each].names) is not None]
 
 
 def _ending(ends: Iterable[str]) -> re.Pattern[str]:
-    """Return a pattern of names that end in one of these, weight and bias among them."""
+    """Return a pattern for names that end in one of ``ends``, optionally followed by ".weight" or ".bias"."""
     return re.compile(rf"(^|\.)({'|'.join(map(re.escape, dict.fromkeys(ends)))})(\.(weight|bias))?$")
 
 
 def _tails(*parts: str) -> list[str]:
-    """Return what the families call a part of a layer, below the layer."""
+    """Return the families' names of parts of a layer, relative to the layer."""
     named = [names.encoder[f"layers.{{layer}}.{part}"] for names in _known() for part in parts]
     return [name.split(".{layer}.")[1] for name in named]
 
@@ -100,7 +101,7 @@ def _last(names: Iterable[str]) -> list[str]:
 
 
 def _role_patterns() -> dict[Role, re.Pattern[str]]:
-    """Return the pattern of every role, in the order in which they are tried."""
+    """Return the pattern of every role; the first that matches counts."""
     tables = [
         names.encoder[f"embeddings.{table}.weight"] for names in _known() for table in ("word", "position", "type")
     ]

@@ -1,12 +1,12 @@
 """The node ``liteft.EncoderClassifier``: its name, its inputs, and its attributes with their defaults.
 
-The node is a contract with every file in the world, so it only grows. An attribute that is added has a default, which
-is what files without it mean, and the version of the domain that first knows it. An attribute that equals its default
-is not written, and a file names the lowest version that knows what was written, so that a reader of version 1 reads
-every file that asks for nothing newer. The reader here refuses later versions and unknown attributes.
+The node is a contract with every file ever written, so attributes are only ever added. A new attribute has a default,
+which is its meaning in files without it, and the version of the domain that introduced it. An attribute equal to its
+default is not written, and a file names the lowest version that has all of its attributes, so that a reader of version
+1 reads every file that uses nothing newer. The reader here refuses later versions and unknown attributes.
 
-The operator in ONNX Runtime can do neither: it gets the nodes of every version of its domain, and sees only the
-attributes that it asks for. An attribute that changes what is computed therefore comes with a new operator name, for
+The operator in ONNX Runtime can do neither: it receives the nodes of every version of its domain, and sees only the
+attributes that it queries. An attribute that changes what is computed therefore comes with a new operator name, for
 which an older library falls back to the definition in the file.
 """
 
@@ -34,9 +34,9 @@ __all__ = [
 ]
 
 DOMAIN, KIND, VERSION = "liteft", "EncoderClassifier", 1
-"""VERSION is the latest that is known here."""
+"""Domain and name of the node, and the latest version of the domain that this release supports."""
 TOKENS = ("input_ids", "attention_mask", "token_type_ids")
-"""Inputs of the graph in their order, int64 (texts, tokens); the last where the model takes it."""
+"""Inputs of the graph in their order, int64 (texts, tokens); the last one only if the model takes it."""
 OUTPUT = "logits"
 
 Value = str | int | float
@@ -47,11 +47,11 @@ class Attribute:
     """An attribute of the node.
 
     Attributes:
-        kind: of its value; a float is stored as float32.
-        default: what it is where it is not written; None where it has to be.
-        words: the values that a text may have; empty for any.
-        least: the smallest integer.
-        since: the first version of the domain that knows it.
+        kind: type of its value; a float is stored as float32.
+        default: its value in files without it; None if every file must have it.
+        words: allowed values of a string; empty for any.
+        least: smallest allowed integer.
+        since: first version of the domain that has it.
     """
 
     kind: type[str] | type[int] | type[float]
@@ -73,7 +73,11 @@ ATTRIBUTES: Mapping[str, Attribute] = {
     "int8_scheme": Attribute(str, "none", words=INT8_SCHEMES),
     "float_products": Attribute(str, ""),
 }
-"""Name -> attribute: names of all inputs, with a space between them; sizes; what is computed; how it is stored."""
+"""Name -> attribute.
+
+"inputs" has the names of all inputs and "float_products" those of float matmuls, separated by spaces. The others are
+sizes, what is computed, and how activations are quantized.
+"""
 
 
 def token_inputs(spec: EncoderSpec) -> tuple[str, ...]:
@@ -82,7 +86,7 @@ def token_inputs(spec: EncoderSpec) -> tuple[str, ...]:
 
 
 def without_defaults(values: Mapping[str, Value]) -> dict[str, Value]:
-    """Return what is written of the values of all attributes."""
+    """Return the values that are written to a file: those that differ from their defaults."""
     return {name: value for name, value in values.items() if _stored(value) != _stored(ATTRIBUTES[name].default)}
 
 
@@ -90,7 +94,7 @@ def with_defaults(written: Mapping[str, Value]) -> dict[str, Value]:
     """Return the values of all attributes, floats rounded to float32.
 
     Raises:
-        KeyError: one that has no default was not written.
+        KeyError: an attribute without a default is missing.
     """
     found: dict[str, Value] = {}
     for name, attribute in ATTRIBUTES.items():
@@ -102,10 +106,10 @@ def with_defaults(written: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def version_of(written: Mapping[str, Value]) -> int:
-    """Return the lowest version of the domain that knows the attributes that were written."""
+    """Return the lowest version of the domain that has all written attributes."""
     return max(ATTRIBUTES[name].since for name in written)
 
 
 def _stored(value: Value | None) -> Value | None:
-    """Return a value as a file holds it."""
+    """Return a value as a file stores it: floats rounded to float32."""
     return struct.unpack("<f", struct.pack("<f", value))[0] if isinstance(value, float) else value

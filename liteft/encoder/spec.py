@@ -1,7 +1,7 @@
-"""What an encoder classifier computes, in sizes and words, apart from its weights.
+"""The specification of an encoder classifier: its sizes and the variants of what it computes, without the weights.
 
-The words stand in the order in which the C library numbers them (``cpp_ext/include/liteft/liteft.h``): a word's number
-is its place here.
+The words of each tuple are in the order of the C library's enumeration (``cpp_ext/include/liteft/liteft.h``): a word's
+index here is its number there.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ Pooling = Literal["cls", "mean"]
 Head = Literal["none", "tanh", "relu", "gelu"]
 
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
-"""Of the feed-forward; "gelu" is the exact one."""
+"""Activations of the feed-forward; "gelu" is the exact one, computed with erf."""
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
-"""Column 0, or the mean over the columns that the mask keeps."""
+"""How a text's vectors become one: the first token's ("cls"), or the mean over the tokens that the mask keeps."""
 HEADS: tuple[Head, ...] = get_args(Head)
-"""The activation after the dense layer of the head; "none" where there is no dense layer."""
+"""Activations after the dense layer of the head; "none" means that there is no dense layer."""
 INT8_SCHEMES = ("none", *SCHEMES)
-"""How activations are quantized: not at all, with a scale for each token, or with a range for each tensor."""
+"""How activations are quantized: not at all, with one scale per token, or with one calibrated range per tensor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderSpec:
-    """What an encoder classifier computes, apart from its weights.
+    """What an encoder classifier computes, without its weights.
 
     Attributes:
-        layers, heads, width, inner_width, labels: sizes; width is the hidden width, inner_width that of the
-            feed-forward.
-        embedding_width: of the embeddings; where it is not ``width``, a projection follows them.
-        vocabulary, positions: rows of the tables of tokens and of positions.
-        token_types: rows of the table of token types; 0 where every token has type 0, and the graph takes none.
-        epsilon: of every LayerNorm.
-        activation: of the feed-forward.
-        pooling: "cls" reads column 0, "mean" the mean over the columns that the mask keeps.
-        head: activation after the dense layer of the head; "none" where there is no dense layer.
-        position_padding_id: -1 where a token's position is its column; else the padding id p: the position of a
-            token that is not p is p plus the number of such tokens up to it, that of a padding token is p.
+        layers, heads, labels: numbers of layers, attention heads and labels.
+        width, inner_width: hidden width, and inner width of the feed-forward.
+        embedding_width: width of the embeddings; if it is not ``width``, a projection follows them.
+        vocabulary, positions: rows of the word and position embeddings.
+        token_types: rows of the token type embeddings; 0 if every token has type 0 and the graph has no such input.
+        epsilon: epsilon of every LayerNorm.
+        activation: activation of the feed-forward.
+        pooling: "cls" takes the first token's vector, "mean" the mean over the tokens that the mask keeps.
+        head: activation after the dense layer of the head; "none" if there is no dense layer.
+        position_padding_id: -1 if a token's position is its column. Otherwise the id p of the padding token: the
+            position of another token is p plus the number of such tokens up to and including it, that of padding is p.
     """
 
     layers: int
@@ -67,9 +67,9 @@ class EncoderSpec:
 
     @property
     def max_tokens(self) -> int:
-        """The most tokens that there are positions for: those up to the padding's are no token's."""
+        """The maximum number of tokens: positions up to the padding's are not used for tokens."""
         return self.positions - (self.position_padding_id + 1)
 
     def cls_only(self, layer: int) -> bool:
-        """Say whether a layer computes its result for column 0 alone, since nothing else of it is read."""
+        """Return whether a layer computes token 0 only, because nothing reads its other outputs."""
         return self.pooling == "cls" and layer == self.layers - 1

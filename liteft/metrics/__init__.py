@@ -1,9 +1,9 @@
-"""Metrics, numpy only.
+"""Metrics of classifiers, in numpy alone.
 
-`scores` says how good predictions are, `intervals` how sure that is, `paired` which of two is better. Which of them
-a task has, and what of logits and labels they are computed from, is for `liteft.tasks` to say.
-There is no scikit-learn or scipy here: training and the comparison of artifacts on a small machine both
-need these numbers, and neither should need those packages. The tests compare with scikit-learn.
+`scores` computes metrics from predictions, `intervals` their confidence intervals, and `paired` compares two models on
+the same texts. `liteft.tasks` determines which metrics a task has, and computes them from logits and labels.
+scikit-learn and scipy are not used, since a machine that only trains or compares artifacts should not need them; the
+tests compare the results with scikit-learn's.
 """
 
 from liteft.metrics.intervals import (

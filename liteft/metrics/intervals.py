@@ -1,7 +1,7 @@
-"""How sure a number is: intervals of one model's metrics.
+"""Confidence intervals of one model's metrics.
 
-Accuracy on 872 texts has a standard error of about one point, so a number without an interval says little.
-Shares get Wilson's interval; F1, which is no mean over texts, gets a bootstrap over texts.
+Accuracy on 872 texts has a standard error of about one point, so a metric means little without an interval. Shares of
+texts get Wilson's interval; F1, which is not a mean over texts, gets a bootstrap over texts.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ __all__ = [
     "wilson_interval",
 ]
 
-CHUNK_CELLS = 4_000_000
+CHUNK_CELLS = 4_000_000  # bootstrap weights that are held in memory at once
 
 
 def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return Wilson's score interval for a share of ``successes`` in ``n``; (0, 1) when n is 0.
+    """Return Wilson's score interval of the share ``successes / n``; (0, 1) if n is 0.
 
     Raises:
         ValueError: not 0 <= successes <= n.
@@ -46,7 +46,7 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
 
 
 def binomial_tail(successes: int, n: int, share: float) -> float:
-    """Return the exact probability of at least so many successes in ``n`` trials, each with probability ``share``.
+    """Return the exact probability of ``successes`` or more in ``n`` trials of probability ``share`` each.
 
     Raises:
         ValueError: not 0 <= successes <= n, or not 0 <= share <= 1.
@@ -74,13 +74,13 @@ def bootstrap_interval(
 
     Args:
         statistic: a function of the resampled arrays.
-        arrays: one or more arrays whose first axis is texts; resampled together, so pairs stay pairs.
-        resamples: how many samples with replacement.
-        confidence: between 0 and 1.
+        arrays: one or more arrays whose first axis is texts; all are resampled with the same rows.
+        resamples: number of samples, drawn with replacement.
+        confidence: coverage of the interval, between 0 and 1.
         seed: the same seed gives the same interval.
 
     Raises:
-        ValueError: no texts, or arrays of different length.
+        ValueError: there are no texts, or the arrays differ in length.
 
     Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 13.
     """
@@ -107,11 +107,11 @@ def f1_intervals(
     """Return bootstrap intervals over texts of "micro_f1" and "macro_f1".
 
     Args:
-        gold, predicted, unknown: as of `f1_scores`.
-        resamples, confidence, seed: as of `bootstrap_interval`.
+        gold, predicted, unknown: as for `f1_scores`.
+        resamples, confidence, seed: as for `bootstrap_interval`.
 
     Raises:
-        ValueError: no texts.
+        ValueError: there are no texts.
     """
     (samples,) = f1_samples(gold, (predicted,), unknown, resamples, seed)
     return {name: percentile_interval(values, confidence) for name, values in samples.items()}
@@ -122,6 +122,7 @@ def _normal_quantile(confidence: float) -> float:
 
 
 def percentile_interval(values: np.ndarray, confidence: float) -> tuple[float, float]:
+    """Return the central interval that contains a share ``confidence`` of bootstrap values."""
     low, high = np.quantile(values, [0.5 - confidence / 2, 0.5 + confidence / 2])
     return float(low), float(high)
 
@@ -129,10 +130,21 @@ def percentile_interval(values: np.ndarray, confidence: float) -> tuple[float, f
 def f1_samples(
     gold: np.ndarray, models: tuple[np.ndarray, ...], unknown: np.ndarray, resamples: int, seed: int
 ) -> list[dict[str, np.ndarray]]:
-    """Bootstrap samples of micro and macro F1, (resamples,), of several models on the same resampled texts.
+    """Return bootstrap samples of F1 for several models, all on the same resampled texts.
 
-    Texts with the same gold and predicted labels are interchangeable, so sampling texts is one multinomial
-    draw over the distinct rows: four of them instead of 25,000 texts for two labels.
+    Texts with the same gold and predicted labels are interchangeable, so sampling texts is one multinomial draw over
+    the distinct rows: with two labels, over four rows instead of 25,000 texts.
+
+    Args:
+        gold, unknown: as for `f1_scores`.
+        models: predictions of each model, bool (texts, labels).
+        resamples, seed: as for `bootstrap_interval`.
+
+    Returns:
+        For each model "micro_f1" and "macro_f1", float (resamples,).
+
+    Raises:
+        ValueError: there are no texts.
     """
     if len(gold) == 0:
         raise ValueError("there are no texts to score")

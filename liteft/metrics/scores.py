@@ -1,7 +1,7 @@
-"""How good predictions are: probabilities from logits, and the numbers computed from them.
+"""Probabilities from logits, and metrics of predictions.
 
-What a task makes of them, its methods say (`liteft.tasks`). Rows whose gold label was unknown in training are never
-dropped: no prediction can be right for them, and they count as wrong.
+`liteft.tasks` applies them to the labels of each task. Rows whose gold label was unknown in training are never
+dropped: no prediction can be right for them, so they count as wrong.
 """
 
 from __future__ import annotations
@@ -12,21 +12,26 @@ __all__ = ["calibration_error", "f1_scores", "log_loss", "sigmoid", "softmax"]
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return probabilities over the last axis; same shape, in float64 if given so and else float32."""
+    """Return probabilities over the last axis; same shape, float64 for float64 logits and float32 otherwise."""
     values = _floating(logits)
     exponents = np.exp(values - values.max(axis=-1, keepdims=True))
     return np.asarray(exponents / exponents.sum(axis=-1, keepdims=True))
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Return 1 / (1 + exp(-logits)) without overflow; same shape, float32 or float64 as given."""
+    """Return 1 / (1 + exp(-logits)) without overflow; same shape, float64 for float64 logits and float32 otherwise."""
     values = _floating(logits)
     exponents = np.exp(-np.abs(values))
     return np.asarray(np.where(values >= 0, 1, exponents) / (1 + exponents), dtype=values.dtype)
 
 
 def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean negative log-likelihood in nats; logits (texts, labels), labels int64 (texts,)."""
+    """Return the mean negative log-likelihood in nats.
+
+    Args:
+        logits: float (texts, labels).
+        labels: int64 (texts,), each between 0 and labels - 1.
+    """
     values = logits.astype(np.float64)
     top = values.max(axis=1)
     normalizer = top + np.log(np.exp(values - top[:, None]).sum(axis=1))
@@ -36,13 +41,13 @@ def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
 def f1_scores(gold: np.ndarray, predicted: np.ndarray, unknown: np.ndarray) -> tuple[float, float]:
     """Return micro F1 and macro F1.
 
-    Macro F1 is the mean over the labels that stand in the gold labels or in the predictions; a label in
-    neither has no F1. A row with an unknown label adds one false negative to the micro count, and what was
-    predicted for it counts as any prediction does.
+    Macro F1 is the mean over the labels that occur in the gold labels or in the predictions, since the F1 of a label in
+    neither is undefined. A row with an unknown label adds one false negative to the micro counts, and its predictions
+    count like any others.
 
     Args:
         gold, predicted: bool (texts, labels).
-        unknown: bool (texts,): the row has a label that the model cannot give.
+        unknown: bool (texts,), whether the row has a label that the model cannot predict.
     """
     micro, macro = f1_of_counts(
         (gold & predicted).sum(axis=0)[None],
@@ -56,10 +61,14 @@ def f1_scores(gold: np.ndarray, predicted: np.ndarray, unknown: np.ndarray) -> t
 def f1_of_counts(
     hits: np.ndarray, gold: np.ndarray, predicted: np.ndarray, unknown: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return micro and macro F1, each (samples,), of counts (samples, labels) and unknown (samples,).
+    """Return micro and macro F1 from counts, each of shape (samples,).
 
-    F1 = 2 hits / (gold + predicted), which equals the harmonic mean of precision and recall; 0 where a sample
-    has nothing to count.
+    F1 = 2 hits / (gold + predicted), which equals the harmonic mean of precision and recall; 0 if all counts are 0.
+
+    Args:
+        hits: number of texts with the label both in gold and predicted, (samples, labels).
+        gold, predicted: number of texts with the label in gold, or predicted, (samples, labels).
+        unknown: number of texts with a label that the model cannot predict, (samples,).
     """
     sizes = gold + predicted
     each = np.divide(2.0 * hits, sizes, out=np.zeros(sizes.shape), where=sizes > 0)
@@ -72,16 +81,16 @@ def f1_of_counts(
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
     """Return the expected calibration error over equal-width bins (m / bins, (m + 1) / bins].
 
-    With int labels (texts,) the confidence is the largest probability of the text and -1 is never right; with
-    bool labels (texts, labels) every cell is one prediction and its confidence the probability itself.
+    With int labels, the confidence of a text is its largest probability, and the label -1 is never right. With bool
+    labels, every cell counts as one prediction whose confidence is the probability itself.
 
     Args:
-        probabilities: shape (texts, labels).
+        probabilities: float (texts, labels).
         labels: int (texts,) or bool (texts, labels).
-        bins: how many.
+        bins: number of bins.
 
     Raises:
-        ValueError: no texts, or shapes that do not fit together.
+        ValueError: there are no texts, or the numbers of rows differ.
 
     Source: Guo et al. 2017, section 2, arXiv:1706.04599.
     """

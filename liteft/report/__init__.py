@@ -1,12 +1,12 @@
-"""Comparing models by what matters for choosing one: quality, confidence, size, speed.
+"""Comparison of models by accuracy, confidence intervals, size and speed.
 
-`compare` takes any mix of runs, model folders and artifacts. `subjects` finds out what each of them is, `gold`
-brings labels into one order, `measure` is the process that one model is measured in and `workers` the side that
-drives it, `comparison` puts the numbers together, `result` holds and renders them, `picture` draws them (`placing`
-finds room for the labels), and `seeds` does the same over several runs of one recipe.
+`compare` takes any mix of runs, model folders and artifacts. `subjects` detects what each of them is, `gold` brings
+labels into one order, `measure` is the process that one model is measured in and `workers` controls these processes,
+`comparison` computes the numbers, `result` renders them, `picture` draws them (`placing` positions the labels), and
+`seeds` compares the runs of one recipe over several seeds.
 
-Names are loaded on first use: the measured process imports this package too, and what it does not need
-must not count as the model's memory.
+Public names are imported on first use: the measured process imports this package too, and modules that it does not
+need must not count as the model's memory.
 """
 
 from __future__ import annotations

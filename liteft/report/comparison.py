@@ -1,6 +1,6 @@
-"""``liteft.compare``: how the numbers of a comparison are computed.
+"""``liteft.compare``: compute the numbers of a comparison.
 
-Quality is computed on every text of a split, each model against the first on the same texts. Speed and
+Metrics are computed on every text of a split, and each model is tested against the first on the same texts. Speed and
 memory are measured on a sample of these texts, each model in its own process (see `measure`, `workers`).
 """
 
@@ -56,35 +56,38 @@ def compare(
 ) -> Comparison:
     """Compare trained runs, model folders and artifacts, in any mix.
 
-    Runs and model folders run in torch, in float32 and eager; artifacts in ``liteft.load``.
+    Runs and model folders run in torch, in float32 and eager mode; artifacts run through ``liteft.load``.
 
     Args:
-        models: runs, artifacts, or paths; the others are compared with the first.
-        on: a Dataset; a path or other source for ``load_dataset``; a Split of one, or one made by hand (labels in
-            the first model's order); or None for the data that the first run was trained on.
-        split: which split of a data set; "all" for every row of one file.
-        names: a name for each model; None takes the folders' names.
-        texts_for_speed: texts to time with; None takes up to 2,048, evenly spaced, of those scored.
-        rounds: turns of each model; 0 measures no speed.
-        seconds: about how long a timing of the slowest model takes, two of them in a round.
-        threads: of each model; None for the physical cores that this process may use.
-        device: "cpu" or "cuda", for all of them.
-        labels: of folders that transformers wrote: names in the order of the logits. LABEL_0, LABEL_1, ... and names in
-            another case are matched with the data's where only one reading is possible, which a note says.
-        task: of such folders whose config.json does not say it.
-        paired: whether they read pairs; None for what the data hold.
-        trust: of artifacts, as in ``liteft.load``.
-        progress: called with a line of text now and then; True prints it to stderr.
-        data_settings: of ``load_dataset``, if ``on`` is neither a Dataset nor a Split.
+        models: runs, artifacts, or paths of them; the first is the reference that the others are compared with.
+        on: a Dataset; a path or other source for ``load_dataset``; a Split of a data set, or one made by hand (labels
+            in the first model's order); or None for the data that the first run was trained on.
+        split: name of the split; "all" scores every row of a single file.
+        names: one name per model; None takes the names of the folders.
+        texts_for_speed: texts to time with; None takes up to 2,048 of the scored texts, evenly spaced.
+        rounds: how often each model is timed, in turns; 0 measures no speed.
+        seconds: approximate duration of one timing of the slowest model; a round has two.
+        threads: threads of each model; None for the number of physical cores that this process may use.
+        device: "cpu" or "cuda", for all models.
+        labels: for folders that transformers wrote: label names in the order of the logits. Without it, LABEL_0,
+            LABEL_1, ... and names that differ in case are matched with the data's labels if that is unambiguous, and a
+            note says so.
+        task: for such folders whose config.json does not name their task.
+        paired: whether such folders classify pairs; None for whatever the data has.
+        trust: as in ``liteft.load``, for artifacts.
+        progress: called with lines of text; True prints them to stderr.
+        data_settings: arguments of ``load_dataset``, if ``on`` is neither a Dataset nor a Split.
 
     Returns:
-        Comparison. Printed, it is a table.
+        Comparison; printed, it is two tables.
 
     Raises:
-        ModelError: a folder that is not a model, models of different tasks or labels, or a process that died.
-        DataError: data that cannot be read or that do not fit the models.
-        ConfigError, DeviceError, RunError, ArtifactError, MissingExtraError: what the settings, a run, an artifact
-            or a missing package is refused for.
+        ModelError: a folder without a model, models of different tasks or labels, or a process that died.
+        DataError: data that cannot be read or that does not fit the models.
+        ConfigError: a setting out of range, or no data.
+        RunError, ArtifactError: a run or an artifact cannot be read.
+        DeviceError: the device is not available.
+        MissingExtraError: a package is not installed.
     """
     _check_settings(rounds, seconds, threads, device)
     for model in models:
@@ -151,7 +154,7 @@ def _check_settings(rounds: int, seconds: float, threads: int | None, device: st
 def _speed_texts(
     given: Split | Sequence[str] | Sequence[tuple[str, str]] | None, split: Split, *, paired: bool
 ) -> tuple[list[str], list[str] | None]:
-    """Return the texts, and pairs, to time with."""
+    """Return the texts to time with, and the second texts of pairs or None."""
     if given is None:
         count = min(len(split), _MOST_SPEED_TEXTS)
         given = split.take(np.linspace(0, len(split), count, endpoint=False).astype(np.int64))
@@ -169,7 +172,7 @@ def _speed_texts(
             "the texts for timing do not fit the models.",
             accepted={
                 "texts_for_speed": "pairs of texts" if paired else "single texts",
-                "count": "1 or more",
+                "number": "1 or more",
             },
             fix=leave_out("texts_for_speed"),
         )
@@ -212,7 +215,7 @@ def _measured(worker: Worker, gold: Gold, first: np.ndarray, logits: np.ndarray)
 
 
 def describe_machine() -> dict[str, Any]:
-    """Return processor, usable cores and system, in words."""
+    """Return "processor" (name), "cores" (number of usable ones) and "system" (name and version)."""
     return {
         "processor": read_processor().name,
         "cores": usable_cores(),

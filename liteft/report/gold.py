@@ -1,7 +1,7 @@
-"""The texts that models are scored on, with labels in the models' order.
+"""The texts that models are scored on, with gold labels in the first model's order.
 
-Labels meet by name. Models may list the same labels in different orders, and a data set may lack some or know
-more: a label that the models do not know can never be predicted, so its rows count as wrong.
+Labels are matched by name. Models may list the same labels in different orders, and a data set may have fewer labels
+or additional ones: the models cannot predict an additional label, so its rows count as wrong.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ ALL = "all"
 
 @dataclass(frozen=True, slots=True)
 class Gold:
-    """What models are scored on.
+    """Texts with gold labels, and the models to score on them.
 
     Attributes:
-        split: texts; its labels are indices into, or columns of, ``labels``.
-        labels: label names, in the first model's order.
-        task: of the labels.
-        data: name of the data set; "" for a split that came alone.
-        notes: caveats for reading the numbers.
-        subjects: the models, with what the texts showed of those that transformers wrote: pairs, and labels by name.
-        named: the notes on the latter.
-        dataset: that the split is one of, so that another need not be read anew; None for a split that came alone.
+        split: the texts; their labels are indices into ``labels``, or columns in the order of ``labels``.
+        labels: label names in the first model's order.
+        task: what the labels mean.
+        data: name of the data set; "" if a split was given without its data set.
+        notes: caveats for the reader of the numbers.
+        subjects: the models; for folders that transformers wrote, ``paired`` and label names are taken from the data.
+        named: those of the notes that are about label names taken from the data.
+        dataset: the data set of the split, so that other splits need not be read again; None if only a split was given.
     """
 
     split: Split
@@ -69,16 +69,15 @@ def find_gold(
     """Return the texts and labels to score on.
 
     Args:
-        on: a split, whose labels meet the models' by name where it knows them, and else are in the first model's order;
-            a data set; what ``load_dataset`` takes; or None
-            for the data that the first run was trained on.
+        on: a split, whose labels are matched by name if it has label names and otherwise are in the first model's
+            order; a data set; a source for ``load_dataset``; or None for the data that the first run was trained on.
         subjects: the models.
-        split: which split of a data set; "all" for every row of a source that is one file.
-        settings: of ``load_dataset``.
+        split: name of the split; "all" for every row of a single file.
+        settings: arguments of ``load_dataset``.
 
     Raises:
-        DataError: no such split, no labels, no texts, or texts and labels that do not fit the models.
-        ConfigError: no data were named, and the first model is not a run, which would know its own.
+        DataError: the split does not exist, has no labels or no texts, or does not fit the models.
+        ConfigError: no data was given, and the first model is not a run that names its own.
     """
     first = subjects[0]
     if isinstance(on, Split):
@@ -100,10 +99,9 @@ def find_gold(
 def find_test(
     on: Dataset | str | os.PathLike[str] | None, subjects: Sequence[Subject], *, split: str, settings: dict[str, Any]
 ) -> Split | None:
-    """Return the test split with its labels, as ``find_gold`` does; None where the data have none that fits.
+    """Return the test split with labels as ``find_gold`` does, or None if the data has no test split that fits.
 
-    None, too, where ``split``, which the models are verified on, is "all": a test split made of the same rows says
-    nothing more.
+    None, too, if the models are verified on "all" rows (``split``): a test split of the same rows would add nothing.
     """
     if split == ALL:
         return None
@@ -114,7 +112,7 @@ def find_test(
 
 
 def in_order(logits: np.ndarray, labels: Sequence[str], order: Sequence[str]) -> np.ndarray:
-    """Return logits (texts, labels) with their columns in another order of the same labels."""
+    """Return logits, shape (texts, labels), with the columns reordered from ``labels`` to ``order``."""
     if tuple(labels) == tuple(order):
         return logits
     column = {label: index for index, label in enumerate(labels)}
@@ -132,13 +130,13 @@ def _load(on: str | os.PathLike[str] | None, first: Subject, split: str, setting
         source = table.pop("source", None)
         if source is None:
             raise ConfigError(
-                f"no data were named to compare on, and {first.name} does not say what it was trained on.",
+                f"no data was given to compare on, and {first.name} does not name the data that it was trained on.",
                 fix=Hint("on=DATA", "--data DATA"),
             )
         dataset = load_dataset(source, **{**table, **settings})
     if split == ALL and len(dataset.splits) > 1:
         raise ConfigError(
-            f"{dataset.name} has splits, so there is no scoring all of it.",
+            f"{dataset.name} has splits, so it cannot be scored as a whole.",
             accepted={"splits": ", ".join(dataset.splits)},
             fix=option("split", "test"),
         )
@@ -146,6 +144,7 @@ def _load(on: str | os.PathLike[str] | None, first: Subject, split: str, setting
 
 
 def _check(split: Split, subjects: Sequence[Subject]) -> None:
+    """Refuse a split without texts or labels, or one that does not fit the models."""
     first = subjects[0]
     if split.labels is None:
         raise DataError(
@@ -170,7 +169,7 @@ def _check(split: Split, subjects: Sequence[Subject]) -> None:
                 f"split {split.name!r} is {task}, and config.json of {first.name} does not say whether its texts have "
                 "one label or several.",
                 accepted={"task": "single_label, by softmax, or multi_label, by a sigmoid for each label"},
-                fix=option("task", task, note=", if the model was trained so"),
+                fix=option("task", task, note=", if the model was trained that way"),
             )
         raise DataError(
             f"split {split.name!r} is {task}, and the models are {first.task}.", fix=option("task", first.task)
@@ -180,7 +179,7 @@ def _check(split: Split, subjects: Sequence[Subject]) -> None:
 def _settled(
     subjects: Sequence[Subject], split: Split, names: Sequence[str] | None
 ) -> tuple[tuple[Subject, ...], tuple[str, ...]]:
-    """Return the models with what the texts show of them, and notes on what was taken from there."""
+    """Return the models with pairs and label names as the data has them, and notes on label names taken from it."""
     paired = split.pairs is not None
     notes: tuple[str, ...] = ()
     found = [
@@ -189,11 +188,11 @@ def _settled(
     ]
     for number, subject in enumerate(found):
         wanted = found[0].labels if number else names
-        taken = None if wanted is None else adopted_labels(subject.labels, wanted)
-        if taken is not None and taken != subject.labels:
-            shown = renamed_text(subject.labels, taken)
-            notes += (f"the labels of {subject.name} are named as the data name them: {shown}",)
-            found[number] = replace(subject, labels=taken)
+        adopted = None if wanted is None else adopted_labels(subject.labels, wanted)
+        if adopted is not None and adopted != subject.labels:
+            shown = renamed_text(subject.labels, adopted)
+            notes += (f"the labels of {subject.name} are named as in the data: {shown}",)
+            found[number] = replace(subject, labels=adopted)
     for other in found[1:]:
         if set(other.labels) != set(found[0].labels):
             raise ModelError(
@@ -205,7 +204,7 @@ def _settled(
 
 
 def _aligned(split: Split, names: Sequence[str] | None, first: Subject) -> tuple[Split, tuple[str, ...]]:
-    """Return the split with labels in the model's order, and notes on labels that the model does not know."""
+    """Return the split with labels in the model's order, and notes on labels that the model does not have."""
     labels = split.labels
     if labels is None:
         return split, ()
@@ -215,7 +214,7 @@ def _aligned(split: Split, names: Sequence[str] | None, first: Subject) -> tuple
             raise DataError(
                 f"split {split.name!r} has {task.label_count(labels)} labels, and {first.name} has "
                 f"{len(first.labels)}.",
-                fix="give the Dataset instead of its split: labels then meet by name",
+                fix="give the Dataset instead of its split: labels are then matched by name",
             )
         return split, ()
     if tuple(names) == first.labels:

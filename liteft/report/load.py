@@ -1,7 +1,7 @@
-"""How busy the machine was with other processes while models were timed.
+"""Measurement of how busy other processes kept the machine while models were timed.
 
-Turns and medians (workers.py) share a neighbour's noise among the models; they do not remove it, and a model whose
-threads wait for a core that another process uses is slowed by more than its share. So the processor time of all other
+Timing in turns and taking medians (workers.py) spreads the noise of other processes over all models but does not remove
+it, and a model whose threads wait for a busy core loses more than its share. So the processor time of all other
 processes is measured over the rounds, and figures of a busy machine are marked.
 """
 
@@ -17,20 +17,20 @@ from typing import Any
 
 __all__ = ["Load", "Watch", "watching"]
 
-_BUSY_SHARE = 0.1  # of all cores
+_BUSY_SHARE = 0.1  # of all cores, used by other processes: above, the machine counts as busy
 _STAT = Path("/proc/stat")
-_IDLE = (3, 4)  # places of "idle" and "iowait" among the numbers of a processor
-_GUESTS = 8  # the fields from here on count time that other fields already include
+_IDLE = (3, 4)  # positions of "idle" and "iowait" in the first line of /proc/stat
+_GUESTS = 8  # fields from this position on count time that other fields already include
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What others took while models were timed.
+    """How busy other processes kept the machine while models were timed.
 
     Attributes:
-        cores: of the machine.
-        others: of these, how many other processes kept busy on average; None if the system does not tell.
-        queue: runnable processes of the minute before, the system's load average; or None.
+        cores: number of logical processors of the machine.
+        others: how many of them other processes kept busy on average; None if the system does not report it.
+        queue: the system's load average (runnable processes) over the minute before the timing, or None.
     """
 
     cores: int
@@ -39,7 +39,7 @@ class Load:
 
     @property
     def busy(self) -> bool:
-        """Whether speeds measured meanwhile are unreliable."""
+        """Whether speeds measured at this load are unreliable."""
         if self.others is not None:
             return self.others > _BUSY_SHARE * self.cores
         return self.queue is not None and self.queue > self.cores / 2
@@ -47,23 +47,28 @@ class Load:
     def words(self) -> str:
         """Return the measured load in words."""
         if self.others is not None:
-            return f"other processes kept {self.others:.1f} of {self.cores} cores busy meanwhile"
-        return f"{self.queue:.1f} processes were runnable before, on {self.cores} cores"
+            return f"other processes kept {self.others:.1f} of {self.cores} cores busy during the timing"
+        return f"{self.queue:.1f} processes were runnable before the timing, on {self.cores} cores"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data."""
+        """Return the load as plain data."""
         return {"cores": self.cores, "others": self.others, "queue": self.queue, "busy": self.busy}
 
 
 class Watch:
-    """Becomes a load when what it watches has ended."""
+    """The load measured by ``watching``; ``load`` is None until its block has ended."""
 
     load: Load | None = None
 
 
 @contextmanager
 def watching(processes: Sequence[int], *, stat: Path = _STAT) -> Iterator[Watch]:
-    """Measure what other processes use while the body runs, apart from this one and ``processes``."""
+    """Measure the load by other processes while the body of the with statement runs.
+
+    Args:
+        processes: ids of processes that count as own, as this process does.
+        stat: the kernel's file of processor times; the processes' files are beside it.
+    """
     own = [os.getpid(), *processes]
     queue = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
     watch = Watch()
@@ -77,7 +82,7 @@ def watching(processes: Sequence[int], *, stat: Path = _STAT) -> Iterator[Watch]
 
 
 def _seconds(own: Sequence[int], stat: Path) -> float | None:
-    """Return the processor time since the start that all processes but ``own`` took; None if unknown."""
+    """Return the processor time in seconds that all processes except ``own`` have used since boot; None if unknown."""
     try:
         ticks = os.sysconf("SC_CLK_TCK")
         numbers = [int(word) for word in stat.read_text(encoding="ascii").splitlines()[0].split()[1:]]
@@ -89,6 +94,6 @@ def _seconds(own: Sequence[int], stat: Path) -> float | None:
 
 
 def _ticks(path: Path) -> int:
-    """Return the ticks of one process; its name, in brackets, may contain anything."""
+    """Return the clock ticks that one process has used; its name, in brackets, may contain any character."""
     words = path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     return int(words[11]) + int(words[12])

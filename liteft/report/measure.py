@@ -1,10 +1,10 @@
 """The process that one model is measured in: ``python -m liteft.report.measure``.
 
-Every model gets a fresh process, so that its peak memory is its own and thread pools of torch and ONNX Runtime do
-not interfere. It reads one JSON command per line and answers with one line; between commands it waits and uses
-no processor, which lets `workers` time several models in turns. What libraries print goes to stderr.
+Every model gets a fresh process, so that its peak memory is its own and the thread pools of torch and ONNX Runtime do
+not interfere. It reads one JSON command per line and answers with one line; between commands it uses no processor time,
+so that `workers` can time several models in turns. What libraries print goes to stderr.
 
-Timed is what a caller waits for: from text to labels and scores, tokenization included.
+The timed span is what a caller waits for: from text to labels and scores, tokenization included.
 """
 
 from __future__ import annotations
@@ -35,7 +35,14 @@ Answer = Callable[[list[str], list[str] | None], object]
 
 
 class Measuring:
-    """A loaded model and the texts to time it with."""
+    """A loaded model and the texts to time it with.
+
+    Args:
+        logits: texts and pairs (or None) -> logits, float32 (texts, labels).
+        answer: texts and pairs (or None) -> labels and scores; this call is timed.
+        versions: package -> version, of the packages that run the model.
+        device: "cpu" or "cuda".
+    """
 
     def __init__(self, logits: Logits, answer: Answer, versions: dict[str, str], device: str) -> None:
         self.logits = logits
@@ -46,7 +53,7 @@ class Measuring:
         self.pairs: list[str] | None = None
 
     def use_texts(self, path: str) -> dict[str, Any]:
-        """Take the texts to time with, and run some of them untimed, so that first-call costs are not timed."""
+        """Read the texts to time with and run some of them, so that the costs of first calls are not timed."""
         self.texts, self.pairs = _read_texts(path)
         for rows in islice(self._batches(32), 2):
             self._ask(rows)
@@ -55,7 +62,7 @@ class Measuring:
         return {}
 
     def single(self, count: int) -> dict[str, Any]:
-        """Time texts one at a time, spread evenly over all of them: milliseconds of each call."""
+        """Time ``count`` texts, evenly spaced, one per call; return the milliseconds of each call."""
         spread = np.linspace(0, len(self.texts), count, endpoint=False).astype(int).tolist()
         gc.collect()
         times = []
@@ -66,7 +73,7 @@ class Measuring:
         return {"milliseconds": times}
 
     def batches(self, count: int, size: int) -> dict[str, Any]:
-        """Time calls of ``size`` texts in arrival order: seconds, and how many texts they were."""
+        """Time ``count`` calls of ``size`` texts in their order; return the seconds and the number of texts in all."""
         chosen = list(islice(self._batches(size), count))
         gc.collect()
         started = time.perf_counter()
@@ -75,7 +82,7 @@ class Measuring:
         return {"seconds": time.perf_counter() - started, "texts": sum(len(rows) for rows in chosen)}
 
     def write_logits(self, texts: str, out: str) -> dict[str, Any]:
-        """Write the logits, float32 (texts, labels), of the texts in a file."""
+        """Write the logits of the texts in a file to ``out`` as .npy, float32 (texts, labels)."""
         np.save(out, self.logits(*_read_texts(texts)), allow_pickle=False)
         return {}
 
@@ -105,12 +112,12 @@ def load_artifact(folder: str, threads: int, device: str, *, trust: bool = False
 
 
 def load_model(folder: str, threads: int, device: str, *, said: Said | None = None) -> Measuring:
-    """Load a model folder into torch, in float32, run as it is (eager).
+    """Load a model folder into torch, in float32 and eager mode.
 
     Raises:
         MissingExtraError: torch or transformers is not installed.
         DeviceError: torch has no CUDA device.
-        ModelError: the folder contains no classifier.
+        ModelError: the folder does not contain a classifier.
     """
     try:
         import torch
@@ -142,9 +149,9 @@ def load_model(folder: str, threads: int, device: str, *, said: Said | None = No
 
 
 def peak_memory_bytes() -> int | None:
-    """Return the most memory this process ever held in RAM; None if the system does not tell.
+    """Return the peak memory of this process in RAM, in bytes; None if the system does not report it.
 
-    On Linux this is VmHWM and not getrusage, whose figure a process inherits from the one that started it.
+    On Linux this is VmHWM rather than getrusage's figure, which a process inherits from its parent.
     """
     try:
         for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
@@ -160,7 +167,7 @@ def peak_memory_bytes() -> int | None:
 
 
 def main() -> int:
-    """Serve commands from stdin, of which the first loads the model, until it ends."""
+    """Serve commands from stdin until it is closed; the first one loads the model."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     measuring: Measuring | None = None

@@ -1,7 +1,7 @@
-"""How many parameters a file holds, read from its headers alone.
+"""The number of parameters in a file, read from its headers alone.
 
-Neither torch nor onnx is needed, and no weight is read: a safetensors file begins with a JSON table of shapes, and
-an ONNX file is a protocol buffer in which every tensor says its length before its bytes.
+It needs neither torch nor onnx and reads no weights: a safetensors file begins with a JSON table of shapes, and an ONNX
+file is a protocol buffer in which the length of every tensor precedes its bytes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["onnx_parameters", "safetensors_parameters"]
 
 _GRAPH, _INITIALIZER = 7, 5  # fields of ModelProto and GraphProto
 _DIMS, _DATA_TYPE, _NAME = 1, 2, 8  # fields of TensorProto
-_UINT8, _PACKED = 2, "embeddings.word.weight"
+_UINT8, _PACKED = 2, "embeddings.word.weight"  # as uint8 it is a 4-bit table, two values per byte
 _WEIGHT_TYPES = frozenset({1, 2, 3, 10, 11, 16, 17, 18})  # float, uint8, int8, half, double, bfloat16, float8
 _VARINT, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5
 
@@ -43,9 +43,8 @@ def safetensors_parameters(path: Path) -> int:
 def onnx_parameters(path: Path) -> int:
     """Return the number of weights in an ONNX file.
 
-    Counts the graph's stored tensors of a floating type or of 8 bits, except scalars and the scales of
-    8-bit weights (names that end in "scale"). A 4-bit table of words counts two per
-    byte.
+    Counts the elements of stored tensors of a floating-point or 8-bit type, except scalars and the scales of int8
+    weights (names that end in "scale"). A 4-bit table of word embeddings has two weights per byte.
 
     Raises:
         ArtifactError: the file is not an ONNX model.
@@ -62,6 +61,7 @@ def onnx_parameters(path: Path) -> int:
 
 
 def _elements(content: mmap.mmap, start: int, stop: int) -> int:
+    """Return the number of weights in the TensorProto between two positions; 0 if it does not count."""
     dims: list[int] = []
     kind, name = 0, ""
     for field, wire, value, at in _fields(content, start, stop):
@@ -82,14 +82,14 @@ def _elements(content: mmap.mmap, start: int, stop: int) -> int:
 
 
 def _messages(content: mmap.mmap, start: int, stop: int, wanted: int) -> Iterator[tuple[int, int]]:
-    """Yield where the submessages of one field begin and end."""
+    """Yield the start and end of each submessage in the field number ``wanted``."""
     for field, wire, value, at in _fields(content, start, stop):
         if field == wanted and wire == _BYTES:
             yield at, value
 
 
 def _fields(content: mmap.mmap, start: int, stop: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield field number, wire type, value and position; for bytes the value is where they end."""
+    """Yield field number, wire type, value and position; for a bytes field the value is the position of its end."""
     at = start
     while at < stop:
         key, at = _varint(content, at)
@@ -110,6 +110,7 @@ def _fields(content: mmap.mmap, start: int, stop: int) -> Iterator[tuple[int, in
 
 
 def _varint(content: mmap.mmap, at: int) -> tuple[int, int]:
+    """Return the variable-length integer at a position, and the position behind it."""
     value = shift = 0
     while True:
         byte = content[at]

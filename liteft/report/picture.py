@@ -1,8 +1,8 @@
-"""A comparison as a picture: how good against how fast, a circle's area being the file's size.
+"""A comparison as a picture: the main metric against latency, each circle's area showing the size of the model's file.
 
-The vertical bars are 95% intervals, the horizontal ones reach from the fastest to the slowest round. Latency stands on
-a logarithmic axis where the models lie far apart. matplotlib is used without pyplot, whose figures and settings
-belong to the whole process: drawing here changes nothing in a notebook or a service.
+Vertical bars are 95% intervals, horizontal bars reach from the fastest to the slowest round. The latency axis is
+logarithmic if the models are far apart. matplotlib is used without pyplot, whose figures and settings belong to the
+whole process, so drawing does not affect a notebook or a service.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ __all__ = ["draw", "figure_of", "new_figure", "require_drawable", "save"]
 _FORMATS = ("png", "svg", "pdf")
 _AUTHOR = "LiteFT"
 _LARGEST_DIAMETER = 40.0  # points
-_LOGARITHMIC_FROM = 4.0  # slowest over fastest
-_LEADER_FROM = 10.0  # points between a circle and its label
+_LOGARITHMIC_FROM = 4.0  # ratio of the slowest to the fastest latency
+_LEADER_FROM = 10.0  # distance in points between a circle and its label from which a line connects them
 _LONGEST_NAME = 34
 _COLORS = {"torch": "#3b6fb6", "onnxruntime": "#d2691e"}
 _ENGINES = {"torch": "torch", "onnxruntime": "ONNX file"}
 _INK, _GREY, _PALE = "#222222", "#6b6b6b", "#e6e6e6"
 _NAME_SIZE, _DETAIL_SIZE = 9.0, 7.5
-_LEFT = 0.085  # of the axes and the head, as a share of the width
+_LEFT = 0.085  # left edge of the axes and the title, as a share of the width
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +51,16 @@ class _Point:
 
 
 def draw(comparison: Comparison, path: str | os.PathLike[str]) -> Path:
-    """Draw quality against latency, a point's area being its file size, and return the path.
+    """Draw the main metric against latency into a file and return its path.
 
     Args:
-        comparison: models that were timed.
-        path: its ending is the format: png, svg or pdf. Missing folders are made.
+        comparison: a comparison whose models were timed.
+        path: the file; its suffix is the format: .png, .svg or .pdf. Missing folders are created.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
-        ConfigError: the models were not timed, or the ending is unknown.
-        RunError: there is a file that LiteFT did not draw, or the system refuses to write.
+        ConfigError: the models were not timed, or the suffix is unknown.
+        RunError: the path has a file that LiteFT did not draw, or the system refuses to write.
     """
     path = Path(path)
     require_drawable(path)
@@ -69,24 +69,24 @@ def draw(comparison: Comparison, path: str | os.PathLike[str]) -> Path:
 
 
 def require_drawable(path: Path) -> None:
-    """Refuse a file that must not be overwritten by a picture: one of another kind, or one that LiteFT did not draw.
+    """Check that a picture may be written to a path.
 
     Raises:
-        ConfigError: the ending is unknown.
-        RunError: there is a file that LiteFT did not draw.
+        ConfigError: the suffix is unknown.
+        RunError: the path has a file that LiteFT did not draw.
     """
     if path.suffix.lower().removeprefix(".") not in _FORMATS:
         raise ConfigError(
-            f"{path} does not end like a picture.",
-            accepted={"endings": ", ".join(f".{name}" for name in _FORMATS)},
+            f"{path} does not have the suffix of a picture.",
+            accepted={"suffixes": ", ".join(f".{name}" for name in _FORMATS)},
             fix=option("picture", path.with_suffix(".png") if path.name else "comparison.png"),
         )
     if path.is_file() and _AUTHOR.encode() not in path.read_bytes():
-        raise RunError(f"{path} exists, and was not drawn by LiteFT.", fix="choose another file, or move it elsewhere")
+        raise RunError(f"{path} exists and was not drawn by LiteFT.", fix="choose another file, or move it elsewhere")
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure in the format that the path's ending names, with LiteFT as its author and no date in it."""
+    """Write a figure in the format of the path's suffix, with LiteFT as its author and without a date."""
     kind = path.suffix.lower().removeprefix(".")
     signed: dict[str, Any] = {
         "png": {"Software": _AUTHOR},
@@ -98,7 +98,11 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def new_figure(size: tuple[float, float], *, dpi: int) -> tuple[Figure, FigureCanvasAgg]:
-    """Return an empty figure, in inches, and the canvas that measures its texts; no window is needed.
+    """Return an empty figure and the canvas that measures its texts; no display is needed.
+
+    Args:
+        size: width and height in inches.
+        dpi: pixels per inch.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -116,9 +120,9 @@ def new_figure(size: tuple[float, float], *, dpi: int) -> tuple[Figure, FigureCa
 
 
 def figure_of(comparison: Comparison) -> Figure:
-    """Return the picture as a matplotlib Figure that belongs to an Agg canvas and to nothing else.
+    """Return the picture as a matplotlib Figure with an Agg canvas.
 
-    Its single Axes contains a scatter with one point per model: latency in milliseconds, quality in percent.
+    Its single Axes has a scatter plot with one point per model: latency in milliseconds, main metric in percent.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -166,7 +170,7 @@ def _set_axes(axes: Axes, points: list[_Point], metric: str) -> None:
         pad = (slowest / fastest) ** 0.16
         axes.set_xscale("log")
         axes.set_xlim(fastest / pad, slowest * pad)
-        # up to two decades also 2 and 5 are labelled, beyond only powers of ten fit
+        # up to about two decades 2 and 5 are labelled, too; beyond, only powers of ten fit
         steps = (1.0, 2.0, 5.0) if slowest < 200 * fastest else (1.0,)
         axes.xaxis.set_major_locator(LogLocator(subs=steps))
         axes.xaxis.set_minor_formatter(NullFormatter())
@@ -201,13 +205,13 @@ def _draw_points(axes: Axes, points: list[_Point]) -> list[float]:
         axes.hlines(point.quality, *point.latency_range, color=color, linewidth=1.3, alpha=0.75, zorder=2)
     areas = [diameter**2 for diameter in diameters]
     axes.scatter(latencies, qualities, s=areas, c=colors, alpha=0.3, linewidths=0, zorder=3, gid="sizes")
-    # a small file's circle may be smaller than a line is wide: the centre is always seen
+    # the circle of a small file may be smaller than the width of a line, so the centre is always marked
     axes.scatter(latencies, qualities, s=11, c=colors, linewidths=0, zorder=4, gid="centres")
     return diameters
 
 
 def _draw_labels(axes: Axes, renderer: Any, points: list[_Point], diameters: list[float]) -> None:
-    """Write each point's name and file size where they cover neither a circle nor another label."""
+    """Write each point's name and file size where they cover neither circles nor other labels, if possible."""
     pixels = axes.figure.dpi / 72
     frame = axes.get_window_extent(renderer)
     labels, obstacles = [], []
@@ -293,7 +297,7 @@ def _write_head(figure: Figure, comparison: Comparison, points: list[_Point]) ->
 
 
 def _extent(axes: Axes, renderer: Any, text: str, size: float) -> tuple[float, float]:
-    """Return width and height of a text in pixels."""
+    """Return the width and height of a text in pixels."""
     probe = axes.text(0, 0, text, fontsize=size, parse_math=False)
     extent = probe.get_window_extent(renderer)
     probe.remove()

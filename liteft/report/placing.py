@@ -1,9 +1,9 @@
-"""Where labels go beside the points of a picture, so that none hides another.
+"""Placement of labels beside the points of a picture, so that they do not cover each other.
 
-Every label is tried at many places, first right beside its point and then ever further away, and takes the
-cheapest: covering another label costs most, then leaving the frame, covering a point or a bar, standing nearer to
-another point than to its own, and distance. The labels whose points have the closest neighbours choose first,
-since they have the fewest places. Nothing here draws: it is geometry in one unit, y upwards.
+Every label is tried at many places, from directly beside its point outwards, and gets the one of lowest cost: covering
+another label costs most, then leaving the frame, covering a point or a bar, being nearer to another point than to its
+own, and distance. Labels of crowded points are placed first, since they have the fewest places. Nothing is drawn here:
+it is geometry in one unit, with y upwards.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class Box:
     top: float
 
     def overlap(self, other: Box) -> float:
-        """Return the area that both cover."""
+        """Return the area of the intersection."""
         width = min(self.right, other.right) - max(self.left, other.left)
         height = min(self.top, other.top) - max(self.bottom, other.bottom)
         return max(0.0, width) * max(0.0, height)
 
     def distance(self, x: float, y: float) -> float:
-        """Return the distance of a point from the nearest part of the rectangle; 0 inside."""
+        """Return the distance from a point to the rectangle; 0 inside."""
         near = self.nearest(x, y)
         return math.hypot(near[0] - x, near[1] - y)
 
@@ -53,7 +53,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A text of a given width and height that belongs to the circle around (x, y)."""
+    """A label's width and height, and the circle that it belongs to: its centre (x, y) and radius."""
 
     x: float
     y: float
@@ -66,10 +66,10 @@ def place_labels(labels: Sequence[Label], marks: Sequence[Box], frame: Box, gap:
     """Return a rectangle for each label, in the labels' order.
 
     Args:
-        labels: what to place.
-        marks: what should not be covered: circles and bars.
-        frame: where labels should stay.
-        gap: space between a label and whatever is next to it.
+        labels: the labels to place.
+        marks: circles and bars, which labels should not cover.
+        frame: the area that labels should not leave.
+        gap: space around a label.
     """
     placed: dict[int, Box] = {}
     marks = [_grown(mark, gap / 2) for mark in marks]
@@ -86,7 +86,7 @@ def place_labels(labels: Sequence[Label], marks: Sequence[Box], frame: Box, gap:
 
 
 def _room(labels: Sequence[Label], index: int) -> float:
-    """Distance to the nearest other point."""
+    """Return the distance from a label's point to the nearest other point."""
     own = labels[index]
     return min(
         (math.hypot(own.x - other.x, own.y - other.y) for n, other in enumerate(labels) if n != index),
@@ -95,7 +95,7 @@ def _room(labels: Sequence[Label], index: int) -> float:
 
 
 def _candidates(label: Label, frame: Box, gap: float) -> Iterator[Box]:
-    """Rings of places around the point, the right side first, then a grid over the whole frame."""
+    """Yield places for a label: rings around its point, from the right side on, then a grid over the whole frame."""
     for ring in range(8):
         reach = label.radius + gap * (1 + 2.5 * ring)
         for step in range(_DIRECTIONS):
@@ -114,7 +114,7 @@ def _candidates(label: Label, frame: Box, gap: float) -> Iterator[Box]:
 
 
 def _space_cost(box: Box, others: Sequence[Box], marks: Sequence[Box], frame: Box) -> float:
-    """What a place costs for what it covers; any overlap at all is worse than a place further away."""
+    """Return the cost of what a place covers; even the smallest overlap costs more than some distance."""
     covered = sum(box.overlap(other) for other in others) / box.area
     hidden = sum(box.overlap(mark) for mark in marks) / box.area
     outside = 1 - box.overlap(frame) / box.area
@@ -123,7 +123,7 @@ def _space_cost(box: Box, others: Sequence[Box], marks: Sequence[Box], frame: Bo
 
 
 def _reading_cost(box: Box, own: Label, others: Sequence[Box], strangers: Sequence[Label]) -> float:
-    """What a place costs because a reader finds its point less easily; a label's height of distance costs 1."""
+    """Return the cost of how hard it is to find the label's point; a distance of the label's height costs 1."""
     distance = _distance(box, own)
     nearer = sum(_distance(box, label) < distance for label in strangers)
     x, y = box.nearest(own.x, own.y)
@@ -134,7 +134,7 @@ def _reading_cost(box: Box, own: Label, others: Sequence[Box], strangers: Sequen
 
 
 def _distance(box: Box, label: Label) -> float:
-    """Distance of a place from a label's circle."""
+    """Return the distance from a place to a label's circle."""
     return max(0.0, box.distance(label.x, label.y) - label.radius)
 
 

@@ -1,4 +1,4 @@
-"""Models side by side: the numbers, as plain data, and as two tables for a terminal or in Markdown."""
+"""The result of a comparison: numbers as plain data, and as two tables for a terminal or in Markdown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from liteft.text_tables import aligned, markdown, share
 
 __all__ = ["Comparison", "Measured"]
 
-_WIDE = 0.5  # spread of a model's rounds from which its median is unreliable
+_WIDE = 0.5  # a model whose rounds spread further than this share of their median has unreliable speeds
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +24,15 @@ class Measured:
     """One model's numbers.
 
     Attributes:
-        subject: what it is.
+        subject: the model: name, folder, engine, sizes.
         scores: metrics by name, shares between 0 and 1 (log_loss in nats); see ``Task.score``.
-        intervals: 95% intervals of some of them, by the same names.
-        paired: McNemar's test against the first model, on wholly right texts; None for the first itself.
-        f1_difference: multi-label: 95% interval of this model's micro F1 minus the first's; else None.
-        agreement: share of texts that get the same label from the first model.
-        speed: None where it was not timed.
-        peak_memory_bytes: most memory that the model's process held, after loading and timing; or None.
-        versions: of what ran it.
+        intervals: 95% confidence intervals of some of the metrics, by the same names.
+        paired: McNemar's test against the first model on which texts are entirely right; None for the first model.
+        f1_difference: for multi-label tasks, the 95% interval of this model's micro F1 minus the first's; else None.
+        agreement: share of texts that get the same answer from the first model.
+        speed: latency and throughput; None if it was not timed.
+        peak_memory_bytes: peak memory of the model's process after loading and timing, or None.
+        versions: package -> version, of the packages that ran the model.
     """
 
     subject: Subject
@@ -46,7 +46,7 @@ class Measured:
     versions: dict[str, str]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data; sizes in MB of 10^6 bytes, times in milliseconds."""
+        """Return the numbers as plain data; sizes in MB of 10^6 bytes, times in milliseconds."""
         subject, speed, peak = self.subject, self.speed, self.peak_memory_bytes
         return {
             "name": subject.name,
@@ -72,21 +72,21 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Comparison(Result):
-    """Models side by side.
+    """The result of a comparison.
 
     Attributes:
-        models: in the order given; the first is what the others are compared with.
-        task: what a label means.
+        models: the models in the given order; the first is the reference for the others.
+        task: what the labels mean.
         data: name of the data set, or "".
         split: name of the split.
-        texts: how many it has.
-        majority: share that the most frequent answer alone gets right.
+        texts: number of texts in the split.
+        majority: share of texts that the most frequent answer alone gets right.
         threads: threads of each model.
-        device: where they ran.
-        batch_size: texts per call in ``texts_per_second``.
+        device: "cpu" or "cuda".
+        batch_size: texts per call in the measurement of ``texts_per_second``.
         machine: processor, cores and system.
-        notes: what a reader of the numbers must know.
-        load: what other processes took while the models were timed; None where they were not.
+        notes: caveats for the reader of the numbers.
+        load: the load by other processes while the models were timed; None if they were not timed.
     """
 
     models: tuple[Measured, ...]
@@ -104,7 +104,7 @@ class Comparison(Result):
 
     @property
     def doubt(self) -> str:
-        """Why the speeds are unreliable, or ""."""
+        """Why the speeds are unreliable; "" if they are not."""
         if self.load is not None and self.load.busy:
             return self.load.words()
         wide = [model for model in self.models if model.speed is not None and model.speed.spread > _WIDE]
@@ -112,10 +112,10 @@ class Comparison(Result):
             return ""
         far = max(wide, key=lambda model: model.speed.spread if model.speed else 0.0)
         assert far.speed is not None
-        return f"the rounds of {far.subject.name} lie {100 * far.speed.spread:.0f}% of its p50 apart"
+        return f"the rounds of {far.subject.name} differ by {100 * far.speed.spread:.0f}% of its p50"
 
     def render(self) -> str:
-        """Return the comparison as text for a terminal: first how good, then how large and fast."""
+        """Return the comparison as text for a terminal: a table of metrics, then one of sizes and speeds."""
         parts = [_title(self), "", aligned(_quality(self), texts=2), ""]
         return "\n".join([*parts, aligned(_costs(self), texts=2), "", *_explanations(self)])
 
@@ -187,7 +187,7 @@ def _costs(comparison: Comparison) -> list[tuple[str, ...]]:
 
 
 def _difference(model: Measured) -> str:
-    """Points gained over the first model, with a 95% interval."""
+    """Return the points gained over the first model, with a 95% interval."""
     if model.paired is None:
         return "-"
     if model.f1_difference is not None:
@@ -216,7 +216,7 @@ def _title(comparison: Comparison) -> str:
 def _explanations(comparison: Comparison) -> Sequence[str]:
     first = comparison.models[0].subject.name
     metric = comparison.task.primary_metric.replace("_", " ")
-    lines = ["[ ]: 95% intervals. MB: 10^6 bytes; folder: every file beside the model, too."]
+    lines = ["[ ]: 95% intervals. MB: 10^6 bytes; folder: all files, the model's included."]
     if len(comparison.models) > 1:
         tested = comparison.task.paired_units
         lines.append(f"vs {first}: points of {metric} gained. p: McNemar's paired test on {tested}.")
@@ -232,6 +232,6 @@ def _explanations(comparison: Comparison) -> Sequence[str]:
             f"{speed.calls} single texts and {speed.batches} calls of {comparison.batch_size} each."
         )
         if comparison.doubt:
-            lines.append(f"~: {comparison.doubt}. No ratio of these speeds holds; compare again on a quiet machine.")
-        lines.append("Peak MB: all of a fresh process that loads the model and is timed.")
+            lines.append(f"~: {comparison.doubt}. These speeds are unreliable; compare again on a quiet machine.")
+        lines.append("Peak MB: peak memory of a fresh process that loads the model and is timed.")
     return [*lines, *(f"Note: {note}." for note in comparison.notes)]

@@ -1,8 +1,8 @@
-"""One recipe, several seeds: does distilling help, and by how much more than chance?
+"""Comparison of the runs of one recipe over several seeds: whether distillation helps by more than chance.
 
-A student that is a point better than its control may owe it to its seed or to the texts. So every kind of run gets its
-mean and its standard deviation over seeds, and students are compared with controls, and with the teacher, by
-an interval that treats both seeds and texts as samples. The report says whether that interval excludes zero.
+A student that is a point better than its control may owe it to its seed or to the texts. So metrics are reported as
+mean and standard deviation over seeds, and students are compared with controls and with the teacher by an interval
+that treats both seeds and texts as samples. The report says whether that interval excludes zero.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class SeedsRow:
 
     Attributes:
         kind: "student", "control" or "teacher".
-        seeds: of the runs.
-        values: by metric, a number for each run, in the order of ``seeds``.
+        seeds: the runs' seeds.
+        values: metric -> one value per run, in the order of ``seeds``.
     """
 
     kind: str
@@ -42,7 +42,7 @@ class SeedsRow:
         return float(np.mean(self.values[metric]))
 
     def deviation(self, metric: str) -> float | None:
-        """Return a metric's standard deviation over seeds, divided by n - 1; None for a single seed."""
+        """Return a metric's standard deviation over seeds (with n - 1); None for a single seed."""
         values = self.values[metric]
         return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
@@ -57,10 +57,10 @@ class SeedsRow:
 
 @dataclass(frozen=True, slots=True)
 class SeedsDifference:
-    """How much better one kind is than another on the same texts.
+    """The difference between two kinds of runs on the same texts.
 
     Attributes:
-        kind, against: the two kinds; the difference is the first minus the second.
+        kind, against: the two kinds; the difference is ``kind`` minus ``against``.
         metric: "accuracy", or "exact_match" for multi-label.
         estimate: mean difference, a share, with its 95% interval over seeds and texts.
     """
@@ -72,7 +72,7 @@ class SeedsDifference:
 
     @property
     def verdict(self) -> str:
-        """What the interval says about zero."""
+        """Whether the interval excludes zero, in words."""
         return "excludes zero" if self.estimate.excludes_zero else "does not exclude zero"
 
     def to_dict(self) -> dict[str, Any]:
@@ -89,16 +89,16 @@ class SeedsDifference:
 
 @dataclass(frozen=True, slots=True)
 class SeedsTable(Result):
-    """Kinds of runs side by side, over seeds.
+    """Students, controls and teachers compared over seeds.
 
     Attributes:
-        rows: students, then controls and teachers where there are any.
-        differences: students minus controls, and minus teachers.
-        task: what a label means.
+        rows: one row for the students, then for controls and teachers if there are any.
+        differences: students minus controls, and students minus teachers.
+        task: what the labels mean.
         data: name of the data set.
         split: name of the split.
-        texts: how many it has.
-        notes: what a reader of the numbers must know.
+        texts: number of texts in the split.
+        notes: caveats for the reader of the numbers.
     """
 
     rows: tuple[SeedsRow, ...]
@@ -117,7 +117,7 @@ class SeedsTable(Result):
         return "\n".join([*parts, "", *self._explanations()])
 
     def to_markdown(self) -> str:
-        """Return the same in Markdown."""
+        """Return the table in Markdown."""
         parts = [self._title(), markdown(self._means(), texts=2)]
         if self.differences:
             parts.append(markdown(self._compared(), texts=1))
@@ -144,7 +144,7 @@ class SeedsTable(Result):
 
     def _means(self) -> Rows:
         usual = self.task.headline_metrics
-        # a metric that some run could not compute (a class without any label) gets no column
+        # a metric that is undefined for some run (such as one of a class without any text) gets no column
         shown = [name for name in usual if all(name in row.values for row in self.rows)]
         rows: list[tuple[str, ...]] = [("runs", "seeds", *(f"{name.replace('_', ' ')} %" for name in shown))]
         for row in self.rows:
@@ -165,7 +165,7 @@ class SeedsTable(Result):
     def _explanations(self) -> list[str]:
         lines = ["±: standard deviation over seeds (n - 1)."]
         if self.differences:
-            lines.append("Interval: of the mean difference on the same texts; seeds and texts both count as samples.")
+            lines.append("Interval of the mean difference on the same texts; both seeds and texts are samples.")
         return [*lines, *(f"Note: {note}." for note in self.notes)]
 
 
@@ -179,19 +179,18 @@ def seeds_table(
     """Compare the runs of one recipe over its seeds.
 
     Args:
-        students: distilled runs that differ in their seed alone.
-        controls: the same without a teacher.
-        teachers: the teacher, one run or several.
-        split: of the runs' data set.
+        students: distilled runs that differ in their seed only.
+        controls: runs of the same recipe without a teacher.
+        teachers: one or more runs of the teacher.
+        split: name of a split of the runs' data set.
 
     Returns:
-        SeedsTable. Its numbers are those of the runs' own metrics and predictions; nothing is run again.
+        SeedsTable, computed from the metrics and predictions stored in the runs; no model is run.
 
     Raises:
-        ConfigError: no students, the same seed twice, controls among the students or students among the
-            controls.
-        ModelError: runs of different data, labels or tasks.
-        RunError: a run without labelled predictions for the split.
+        ConfigError: there are no students, a seed occurs twice, or students and controls are mixed up.
+        ModelError: the runs differ in data, labels or task.
+        RunError: a run has no labelled predictions for the split.
     """
     groups = {"student": list(students), "control": list(controls), "teacher": list(teachers)}
     groups = {kind: runs for kind, runs in groups.items() if runs}
@@ -213,7 +212,7 @@ def seeds_table(
         split=split,
         texts=len(right["student"][0]),
         notes=tuple(
-            f"{kind}s have one seed: how much another one would change is unknown and in no interval"
+            f"{kind}s have one seed, so the variation between their seeds is unknown and in no interval"
             for kind, runs in groups.items()
             if len(runs) == 1
         ),
@@ -243,7 +242,7 @@ def _check_runs(groups: dict[str, list[Run]]) -> None:
     for run in (run for runs in groups.values() for run in runs):
         if run.task != first.task or run.labels != first.labels or _data(run) != _data(first):
             raise ModelError(
-                f"{run.path} and {first.path} were trained on different data.",
+                f"{run.path} and {first.path} were trained on different data or labels.",
                 accepted={str(one.path): f"{one.task}, {_data(one)}" for one in (run, first)},
                 fix="runs of the same data",
             )

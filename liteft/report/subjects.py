@@ -1,4 +1,4 @@
-"""What is being compared: a run, a model folder or an artifact, seen in one way.
+"""The models of a comparison: runs, model folders and artifacts, described in one form.
 
 Only headers and manifests are read here; the model itself is loaded in the process that measures it.
 """
@@ -39,21 +39,21 @@ class Subject:
     """One model to compare.
 
     Attributes:
-        name: what reports call it; unique within a comparison.
-        path: the run or artifact, as it was given.
-        folder: what is loaded: a model folder or an artifact.
-        engine: "torch" or "onnxruntime".
-        form: for reports, like "teacher, torch" or "int8".
-        task: what a label means.
+        name: name in reports; unique within a comparison.
+        path: the folder of the run or artifact, as given.
+        folder: the folder that is loaded: a model folder or an artifact.
+        engine: "torch" for models and runs, "onnxruntime" for artifacts (whichever backend then runs them).
+        form: description for reports, such as "teacher, torch" or "int8, onnx".
+        task: what the labels mean.
         labels: label names in the order of its logits.
-        paired: it reads pairs of texts; None where nothing says it, and `find_gold` sees it in the texts.
+        paired: whether it classifies pairs; None if its files do not tell, and `find_gold` takes it from the texts.
         parameters: number of weights.
-        model_bytes: bytes of the file that holds the weights; of an adapter, with its base's.
-        folder_bytes: bytes of every file in ``folder``, and of an adapter's base.
-        info: run.json, for a run.
-        said: of a folder that transformers wrote: what the caller says of it.
-        stated: whether what it is says its task; False of a folder that transformers wrote and that does not.
-        own: whether LiteFT made it.
+        model_bytes: bytes of the file with the weights; for an adapter, including its base.
+        folder_bytes: bytes of all files in ``folder``; for an adapter, including its base.
+        info: content of run.json for a run, else None.
+        said: for a folder that transformers wrote, what the caller stated about it.
+        stated: whether its files name its task; may be False for a folder that transformers wrote.
+        own: whether LiteFT wrote it.
     """
 
     name: str
@@ -76,17 +76,17 @@ class Subject:
 def find_subjects(
     sources: Sequence[Source], names: Sequence[str] | None = None, *, said: Said | None = None
 ) -> list[Subject]:
-    """Return what each source is.
+    """Return the description of each source.
 
     Args:
         sources: runs, artifacts, or paths of runs, model folders and artifacts.
-        names: a name for each; None takes the folders' names, with as much of the path as tells them apart.
-        said: what is said of folders that transformers wrote.
+        names: one name per source; None takes the folders' names, with as much of the path as makes them unique.
+        said: what the caller stated about folders that transformers wrote.
 
     Raises:
-        ConfigError: no source, names that do not fit, or ``said`` without a folder that it could apply to.
-        ModelError: a folder that contains none of these, or models of different tasks or labels.
-        RunError, ArtifactError: a run or artifact that cannot be read.
+        ConfigError: there is no source, the names do not fit, or ``said`` contradicts the only models that there are.
+        ModelError: a folder contains none of these, or the models differ in task or labels.
+        RunError, ArtifactError: a run or artifact cannot be read.
     """
     if not sources:
         raise ConfigError(
@@ -102,7 +102,7 @@ def find_subjects(
     if len(names) != len(found) or len(set(names)) != len(names):
         raise ConfigError(
             f"{len(found)} models came with the names {', '.join(names)}.",
-            accepted={"names": "one per model, each once"},
+            accepted={"names": "one per model, all different"},
             fix=f"give {len(found)} names that differ",
         )
     found = [replace(subject, name=name) for subject, name in zip(found, names, strict=True)]
@@ -112,12 +112,12 @@ def find_subjects(
 
 
 def _refuse_said(said: Said, found: Sequence[Subject]) -> None:
-    """Refuse statements that contradict what a model says of itself."""
+    """Refuse labels or a task that contradict those of LiteFT's own models."""
     for name in ("labels", "task"):
         value, stated = getattr(said, name), {getattr(subject, name) for subject in found}
         if value is not None and stated != {value}:
             raise ConfigError(
-                f"{name} is said of folders that transformers wrote, and {found[0].path} is LiteFT's own.",
+                f"{name} may be stated for folders that transformers wrote, but LiteFT wrote {found[0].path}.",
                 accepted={name: f"as it was trained: {next(iter(stated))}"},
                 fix=leave_out(name),
             )
@@ -179,7 +179,7 @@ def _of_model(folder: Path, said: Said) -> Subject:
     config = read_config_json(folder)
     refuse_family(folder, config)
     weights, own = _weights(folder), config.get("liteft") is not None
-    # whether it reads pairs is checked once the texts are loaded
+    # whether it classifies pairs is checked once the texts are loaded
     meaning = read_meaning(folder, config, None if own else replace(said, seen_pairs=True))
     if not own:
         refuse_quantized(folder, config)
@@ -210,7 +210,7 @@ class _Weights:
 
 
 def _weights(folder: Path) -> _Weights:
-    """What a model folder's weights are; an adapter's include its base, which it cannot run without."""
+    """Return the size of a model folder's weights; an adapter's includes its base, which it cannot run without."""
     if not (folder / ADAPTER).is_file():
         parts = require_weights(folder)
         return _Weights(sum(map(safetensors_parameters, parts)), sum(part.stat().st_size for part in parts))
@@ -225,7 +225,7 @@ def _folder_bytes(folder: Path) -> int:
 
 
 def _short_names(paths: Sequence[Path]) -> list[str]:
-    """The last parts of each path, as few as keep the names apart; numbered if that is impossible."""
+    """Return the last parts of each path, as few as make the names unique; numbered if none do."""
     parts = [path.resolve().parts for path in paths]
     depth = 1
     while depth < max(len(part) for part in parts):
@@ -237,10 +237,11 @@ def _short_names(paths: Sequence[Path]) -> list[str]:
 
 
 def _check_alike(first: Subject, other: Subject) -> None:
+    """Refuse two models that differ in task, in pairs, or in their labels."""
     apart = other.paired != first.paired and None not in (other.paired, first.paired)
     if other.task != first.task or apart:
         raise ModelError(
-            f"{other.name} and {first.name} do different tasks.",
+            f"{other.name} and {first.name} have different tasks.",
             accepted={subject.name: _described(subject) for subject in (first, other)},
             fix="compare models of one task",
         )
@@ -260,6 +261,9 @@ def _described(subject: Subject) -> str:
 
 
 def same_labels(first: Subject, other: Subject) -> bool:
-    """Say whether two models have the same labels: in any case, or LABEL_0, ... of one and numbers of the other."""
+    """Return whether two models have the same labels, or labels that can be matched.
+
+    Labels match if they differ in case only, or if one model has LABEL_0, LABEL_1, ... and the other numbers.
+    """
     either = (adopted_labels(first.labels, other.labels), adopted_labels(other.labels, first.labels))
     return set(first.labels) == set(other.labels) or either != (None, None)

@@ -1,8 +1,8 @@
-"""Driving the measuring processes: one per model, timed in turns.
+"""Control of the measuring processes: one per model, timed in turns.
 
-A machine is never quiet, so no model is timed in a single stretch: in every round each model has its turn with the same
-texts, the order rotates, and the median over rounds is reported. How many texts a round takes follows from a
-short trial, with the slowest model setting the number for all.
+A machine is never entirely quiet, so no model is timed in one stretch: in every round each model is timed on the same
+texts, the order rotates, and the median over rounds is reported. A short trial determines the number of texts per
+round: the slowest model sets it for all.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _LEAST_BATCHES, _MOST_BATCHES = 3, 40
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """How fast one model is: medians over rounds, and the rounds themselves.
+    """The speed of one model: medians over rounds, and the values of each round.
 
     Attributes:
-        p50_ms, p99_ms: latency of one text, tokenization included.
-        texts_per_second: with 32 texts per call, in arrival order.
-        calls: single texts timed in a round.
-        batches: calls of 32 texts timed in a round.
-        rounds: the three values of every round.
+        p50_ms, p99_ms: median and 99th percentile of the latency of one text, in ms, tokenization included.
+        texts_per_second: throughput with 32 texts per call, in the order of the data.
+        calls: number of single texts timed per round.
+        batches: number of calls of 32 texts timed per round.
+        rounds: p50_ms, p99_ms and texts_per_second of each round.
     """
 
     p50_ms: float
@@ -58,7 +58,22 @@ class Speed:
 
 
 class Worker:
-    """One model in a process of its own."""
+    """One model in a process of its own.
+
+    Args:
+        subject: the model.
+        threads: threads of the engine.
+        device: "cpu" or "cuda".
+        trust: as in ``liteft.load``, for an artifact.
+
+    Attributes:
+        versions: package -> version, of the packages that run the model.
+        device: the device that the model runs on.
+
+    Raises:
+        LiteftError: what the process raised while loading the model.
+        ModelError: the process died.
+    """
 
     def __init__(self, subject: Subject, *, threads: int, device: str, trust: bool = False) -> None:
         self.subject = subject
@@ -119,14 +134,14 @@ class Worker:
         return self._process.pid
 
     def logits(self, texts: Path) -> np.ndarray:
-        """Return the logits, float32 (texts, labels), of the texts in a file that `write_texts` wrote."""
+        """Return the logits of the texts in a file that `write_texts` wrote, float32 (texts, labels)."""
         out = texts.with_name("logits.npy")
         self.ask("logits", texts=str(texts), out=str(out))
         loaded: np.ndarray = np.load(out, allow_pickle=False)
         return loaded
 
     def peak_memory_bytes(self) -> int | None:
-        """Return the peak memory of the process so far, everything included."""
+        """Return the peak memory of the whole process so far, in bytes; None if the system does not report it."""
         peak: int | None = self.ask("memory")["peak_bytes"]
         return peak
 
@@ -146,7 +161,7 @@ class Worker:
         code = self._process.wait()
         self._stderr.seek(0)
         lines = self._stderr.read().decode("utf-8", "replace").strip().splitlines()
-        how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
+        how = f"was killed by signal {-code}" if code < 0 else f"exited with status {code}"
         return ModelError(
             f"the process that measured {self.subject.name} {how}.",
             accepted={"its last line": lines[-1]} if lines else None,
@@ -158,7 +173,7 @@ class Worker:
 def open_workers(
     subjects: Sequence[Subject], *, threads: int, device: str, trust: bool = False, progress: Callable[[str], None]
 ) -> Iterator[list[Worker]]:
-    """Load every model in a process of its own; all end when the block ends."""
+    """Load every model in a process of its own; all processes end when the block ends."""
     with ExitStack() as stack:
         workers = []
         for subject in subjects:
@@ -170,7 +185,7 @@ def open_workers(
 
 
 def write_texts(path: Path, texts: Sequence[str], pairs: Sequence[str] | None) -> Path:
-    """Write texts where the workers read them; return the path."""
+    """Write texts, and the second texts of pairs, to a file for the workers; return its path."""
     content = {"texts": list(texts), "pairs": None if pairs is None else list(pairs)}
     path.write_text(json.dumps(content), encoding="utf-8")
     return path
@@ -189,9 +204,9 @@ def time_workers(
     Args:
         workers: the models.
         texts: file of the texts to time with.
-        rounds: turns of each model.
-        seconds: about what the slowest model takes for each of the two timings of a round; at least 100 single
-            texts and 3 batches are timed, however long that takes.
+        rounds: how often each model is timed.
+        seconds: approximate duration of each of the two timings per round for the slowest model; at least 100 single
+            texts and 3 batches are timed, even if that takes longer.
         progress: called with a line of text for every round.
     """
     for worker in workers:
@@ -221,7 +236,7 @@ def _mean_seconds(milliseconds: list[float]) -> float:
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """This process's environment, with thread pools limited and this very liteft first on the path."""
+    """Return this process's environment, with limited thread pools and this copy of liteft first on the path."""
     home = str(Path(errors.__file__).resolve().parent.parent)
     known = os.environ.get("PYTHONPATH")
     limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")}

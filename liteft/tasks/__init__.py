@@ -1,6 +1,6 @@
-"""Tasks: what labels mean, and all that follows from it. One file each; `base` says what a task has to know.
+"""Tasks: what labels mean, and everything that follows from it, in one file per task; `base` defines the interface.
 
-Floor: above the metrics; numpy only, since what runs an artifact stands on it.
+It needs numpy only, since the code that runs artifacts depends on it.
 """
 
 from liteft.tasks.base import Answer, Task

@@ -1,14 +1,14 @@
-"""What a task is: everything that depends on what labels mean, as methods of one value.
+"""The interface of a task: everything that depends on what labels mean, as methods of one value.
 
-A task is its name with behaviour, as the members of a StrEnum are: recipes, manifests, run.json and config.json hold
-"single_label" or "multi_label", and `task_named` makes of it the value whose methods are called. Nothing outside this
-package compares names. What needs torch (losses, class weights, the head's first weights) is one value a task
-in `liteft.finetuning.task_training`, so that what runs an artifact imports none of it.
+A task is a string with methods, like a member of a StrEnum. Recipes, manifests, run.json and config.json store
+"single_label" or "multi_label", `task_named` returns the task of that name, and nothing outside this package compares
+names. The parts that need torch (losses, class weights, initial weights of the head) are in
+`liteft.finetuning.task_training`, so that the code that runs artifacts does not import them.
 
-The methods below are the seams for tasks whose labels are not those of a text: `encode_labels` and `names_of` are the
-way from names to arrays and back; `decide`, `probabilities` and `cells` that from logits to what is answered and
-written into a table; `score`, `intervals`, `primary_metric` and `correct` (one value a unit that a paired test counts:
-a text here) that to numbers.
+A task whose labels do not belong to whole texts would implement the same methods: `encode_labels` and `names_of`
+convert between names and arrays; `decide`, `probabilities` and `cells` turn logits into answers and table columns;
+`score`, `intervals`, `primary_metric` and `correct` compute metrics. `correct` has one value for each unit that a
+paired test counts, here a text.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from liteft.metrics import calibration_error, f1_intervals, paired_f1_intervals,
 __all__ = ["NOT_IN_TRAIN", "Answer", "Task"]
 
 NOT_IN_TRAIN = "(not in train)"
-_SMALLEST = 1e-12  # probability whose logarithm is taken
+_SMALLEST = 1e-12  # smallest probability whose logarithm is taken
 Threshold = float | np.ndarray
 Interval = tuple[float, float]
 
 
 class Answer(Protocol):
-    """What a model answers for one text, as far as a table's columns need it; see ``liteft.runtime.Prediction``."""
+    """A model's answer for one text, as far as table columns need it; see ``liteft.runtime.Prediction``."""
 
     @property
     def label(self) -> str:
@@ -39,33 +39,33 @@ class Answer(Protocol):
 
     @property
     def score(self) -> float:
-        """Its score."""
+        """The score of that label."""
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels that were chosen."""
+        """The predicted labels."""
 
     @property
     def top(self) -> tuple[tuple[str, float], ...]:
-        """Labels with their scores, the best first."""
+        """Labels with their scores, the highest score first."""
 
 
 class Task(str, ABC):
-    """What labels mean, and all that follows from it. Equal to its name; without state.
+    """What labels mean: a string equal to the task's name, with methods and without state.
 
     Attributes:
-        name: what is stored, and what users write.
-        description: for cards.
-        several: a text has any number of labels, none included.
-        fewest_labels: of a data set or model.
-        label_dtype: of a label array.
-        activation: from logits to probabilities; the manifest names it.
-        primary_metric: what choices are made by.
-        text_metric: the share of texts that are wholly right.
-        headline_metrics: what tables show.
-        metrics: all that `score` gives; those of the headline first.
+        name: the name that files store and users write.
+        description: the task in words, for model cards.
+        several: whether a text has any number of labels, including none.
+        fewest_labels: the smallest number of labels that a data set or model may have.
+        label_dtype: dtype of a label array.
+        activation: the function from logits to probabilities, named in the manifest.
+        primary_metric: the metric by which checkpoints and candidates are chosen.
+        text_metric: the metric that is the share of texts that are entirely right.
+        headline_metrics: the metrics that tables show.
+        metrics: all metrics of `score`, the headline metrics first.
         paired_units: what McNemar's paired test counts, in words.
-        columns: what a scored table gets, column -> kind as the row formats know it.
+        columns: the columns that are added to a scored table: name -> kind, as in the row formats.
     """
 
     name: ClassVar[str]
@@ -82,7 +82,7 @@ class Task(str, ABC):
     columns: ClassVar[Mapping[str, str]]
 
     def __new__(cls, *_: str) -> Self:
-        """Return a task, whose only value is its name: a copy or an unpickled one equals it."""
+        """Return the string; copies and unpickled tasks are equal to it."""
         return super().__new__(cls, cls.name)
 
     def __repr__(self) -> str:
@@ -90,22 +90,26 @@ class Task(str, ABC):
 
     @property
     def problem_type(self) -> str:
-        """What transformers calls it, in config.json."""
+        """The value of "problem_type" in transformers' config.json."""
         return f"{self.name}_classification"
 
     # Labels
 
     @abstractmethod
     def check_names(self, names: Sequence[str]) -> None:
-        """Raise ValueError where a row's list of label names is not what a row of this task has."""
+        """Check the label names of one text.
+
+        Raises:
+            ValueError: a text of this task cannot have this number of labels.
+        """
 
     @abstractmethod
     def encode_labels(self, rows: Sequence[tuple[str, ...]], index: Mapping[str, int]) -> np.ndarray:
-        """Return label names as an array; a name that ``index`` lacks is -1, or in no column.
+        """Return label names as a label array; a name that is not in ``index`` becomes -1, or sets no column.
 
         Args:
-            rows: the names of each text.
-            index: name -> its number.
+            rows: the label names of each text.
+            index: label name -> its number.
 
         Returns:
             single_label: int64 (texts,). multi_label: bool (texts, labels).
@@ -113,19 +117,19 @@ class Task(str, ABC):
 
     @abstractmethod
     def names_of(self, row: Any, labels: Sequence[str]) -> tuple[str, ...]:
-        """Return the names of one text's labels or decision, a row of a label array; -1 is "(not in train)"."""
+        """Return the label names of one row of a label array or of decisions; -1 becomes "(not in train)"."""
 
     @abstractmethod
     def without_labels(self, texts: int, labels: int) -> np.ndarray:
-        """Return the label array of texts whose labels nobody knows: -1, or none of the columns."""
+        """Return the label array of texts without known labels: all -1, or all False."""
 
     @abstractmethod
     def known(self, labels: np.ndarray) -> np.ndarray:
-        """Return which texts have a label that training knows, as far as the array shows it: bool (texts,)."""
+        """Return which texts have no label that training lacks, as far as the array shows it: bool (texts,)."""
 
     @abstractmethod
     def bare(self, labels: np.ndarray) -> np.ndarray:
-        """Return which texts have no label at all where this is allowed: bool (texts,)."""
+        """Return which texts have no label at all, if the task allows that: bool (texts,)."""
 
     @abstractmethod
     def counts(self, labels: np.ndarray, count: int) -> np.ndarray:
@@ -133,65 +137,66 @@ class Task(str, ABC):
 
     @abstractmethod
     def label_count(self, labels: np.ndarray) -> int:
-        """Return how many labels there are at least, by a label array with a text in it."""
+        """Return the smallest number of labels that fits a label array, which must not be empty."""
 
     @abstractmethod
     def misfit(self, labels: np.ndarray, count: int) -> str:
-        """Return in words what of a label array does not fit ``count`` labels; "" where it fits."""
+        """Return in words why a label array does not fit ``count`` labels; "" if it does."""
 
     @abstractmethod
     def relabel(self, labels: np.ndarray, place: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return labels as numbers or columns of other labels, and which texts lost one that the array hides.
+        """Convert a label array to another list of labels.
 
         Args:
             labels: a label array.
-            place: int64, for each label its number among the others, -1 where they lack it.
-            count: how many others there are.
+            place: int64 (labels,): each label's number in the other list, -1 if it is not in it.
+            count: number of labels in the other list.
 
         Returns:
-            A label array, and bool (texts,); None where the array itself shows it, as -1.
+            The label array for the other list; and which texts have a label that is not in it, bool (texts,), or None
+            if the array shows that itself, as -1.
         """
 
     @abstractmethod
     def indicators(self, labels: np.ndarray, count: int) -> np.ndarray:
-        """Return labels or decisions as bool (texts, labels)."""
+        """Return a label array or decisions as bool (texts, labels)."""
 
     # Answers
 
     @abstractmethod
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
-        """Return the activation's values: same shape as logits (texts, labels), float32 or float64 as given."""
+        """Return the probabilities of logits (texts, labels): same shape, float64 for float64 and float32 otherwise."""
 
     @abstractmethod
     def choose(self, scores: np.ndarray, threshold: Threshold) -> np.ndarray:
-        """Return the labels that scores (texts, labels) choose, in the form of `decide`."""
+        """Return the predicted labels from scores (texts, labels), in the form of `decide`."""
 
     @abstractmethod
     def decide(self, logits: np.ndarray, threshold: Threshold = 0.5) -> np.ndarray:
-        """Return the labels that the logits choose.
+        """Return the predicted labels.
 
         Args:
-            logits: float, shape (texts, labels).
-            threshold: multi-label only: the sigmoid must be larger; one number, or shape (labels,).
+            logits: float (texts, labels).
+            threshold: for multi-label tasks, the value that the sigmoid must exceed; one number, or float (labels,).
 
         Returns:
-            single_label: int64, shape (texts,), the first of equal logits; multi_label: bool, (texts, labels).
+            single_label: int64 (texts,), the first of equal logits. multi_label: bool (texts, labels).
 
         Raises:
-            ValueError: not two axes, or no labels.
+            ValueError: the logits do not have two axes, or there are no labels.
         """
 
     @abstractmethod
     def same(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Return for which texts two label arrays or decisions are the same: bool (texts,)."""
+        """Return for which texts two label arrays or decisions are equal: bool (texts,)."""
 
     @abstractmethod
     def cells(self, answer: Answer) -> list[Any]:
-        """Return the values of `columns` for an answer. One whose task takes several labels has all scores in top."""
+        """Return the values of `columns` for an answer; for multi-label tasks ``top`` must have all labels."""
 
     @abstractmethod
     def chance_loss(self, labels: int) -> float:
-        """Return the loss, in nats, of a guess that knows nothing of ``labels`` labels."""
+        """Return the loss in nats of equal probabilities for ``labels`` labels (multi-label: 0.5 for each)."""
 
     # Numbers
 
@@ -204,17 +209,17 @@ class Task(str, ABC):
         unseen_label: np.ndarray | None = None,
         threshold: Threshold = 0.5,
     ) -> dict[str, float]:
-        """Return all metrics of a set of predictions, each a share between 0 and 1 except log_loss (nats).
+        """Return all metrics of predictions, each a share between 0 and 1 except log_loss (in nats).
 
-        Arguments are those of `correct`.
+        The arguments are those of `correct`.
 
         Returns:
             single_label: accuracy, macro_f1, log_loss (over rows with a known label; absent if there are none),
             calibration_error. multi_label: exact_match, micro_f1, macro_f1, label_accuracy, calibration_error.
 
         Raises:
-            ValueError: no texts, or shapes that do not fit together.
-            ModelError: logits that are not finite.
+            ValueError: there are no texts, or the shapes do not fit together.
+            ModelError: logits are not finite.
         """
 
     @abstractmethod
@@ -223,20 +228,20 @@ class Task(str, ABC):
     ) -> Interval | None:
         """Return the 95% interval of the second model's primary metric minus the first's, by a paired bootstrap.
 
-        None where the primary metric is the share that McNemar's test compares: that test says it better.
+        None if the primary metric is a share of texts, which McNemar's test compares better.
 
         Args:
-            first, second: logits (texts, labels) of two models.
-            labels, unseen_label: as of `correct`.
+            first, second: logits of two models, float (texts, labels).
+            labels, unseen_label: as for `correct`.
         """
 
     def divergence(self, reference: np.ndarray, logits: np.ndarray) -> float:
-        """Return the mean Kullback-Leibler divergence from the reference's probabilities, in nats.
+        """Return the Kullback-Leibler divergence from the reference's probabilities, as a mean over texts in nats.
 
-        Of several labels it is the sum. Logits that are not numbers are infinitely far.
+        For multi-label tasks it is the sum over labels. It is infinite if logits are not finite.
 
         Args:
-            reference, logits: float, shape (texts, labels).
+            reference, logits: float (texts, labels).
         """
         if not np.isfinite(logits).all():
             return float("inf")
@@ -255,14 +260,14 @@ class Task(str, ABC):
         unseen_label: np.ndarray | None = None,
         threshold: Threshold = 0.5,
     ) -> np.ndarray:
-        """Return which texts are wholly right: bool, shape (texts,).
+        """Return which texts are entirely right: bool (texts,).
 
         Args:
-            logits: float, shape (texts, labels).
+            logits: float (texts, labels).
             labels: int64 (texts,), -1 for a label unknown in training; or bool (texts, labels), all of which must be
                 right.
-            unseen_label: bool (texts,): rows with a label unknown in training; never right.
-            threshold: as in `decide`.
+            unseen_label: bool (texts,), texts with a label unknown in training, which are never right; or None.
+            threshold: as for `decide`.
 
         Raises:
             ValueError: the shapes do not fit together.
@@ -280,11 +285,11 @@ class Task(str, ABC):
         threshold: Threshold = 0.5,
         **bootstrap: Any,
     ) -> dict[str, Interval]:
-        """Return intervals of `headline_metrics`: Wilson's of shares of texts, of F1 a bootstrap over texts.
+        """Return confidence intervals of `headline_metrics`: Wilson's for shares of texts, a bootstrap for F1.
 
         Args:
-            logits, labels, unseen_label, threshold: as of `correct`.
-            bootstrap: resamples, confidence and seed, as of ``metrics.f1_intervals``.
+            logits, labels, unseen_label, threshold: as for `correct`.
+            bootstrap: resamples, confidence and seed, as for ``metrics.f1_intervals``.
         """
         right = self.correct(logits, labels, unseen_label=unseen_label, threshold=threshold)
         found = {self.text_metric: wilson_interval(int(right.sum()), len(right), bootstrap.get("confidence", 0.95))}
@@ -300,7 +305,7 @@ class Task(str, ABC):
         threshold: Threshold = 0.5,
         **bootstrap: Any,
     ) -> dict[str, Interval]:
-        """Return bootstrap intervals over texts of "micro_f1" and "macro_f1"; arguments as of `intervals`."""
+        """Return bootstrap intervals over texts of "micro_f1" and "macro_f1"; arguments as for `intervals`."""
         return f1_intervals(*self._counted(self.decide(logits, threshold), labels, logits, unseen_label), **bootstrap)
 
     def paired_f1_intervals(
@@ -316,8 +321,8 @@ class Task(str, ABC):
         """Return intervals of the second model's "micro_f1" and "macro_f1" minus the first's, on the same texts.
 
         Args:
-            first, second: logits (texts, labels) of two models.
-            labels, unseen_label, threshold, bootstrap: as of `intervals`.
+            first, second: logits of two models, float (texts, labels).
+            labels, unseen_label, threshold, bootstrap: as for `intervals`.
         """
         gold, before, unknown = self._counted(self.decide(first, threshold), labels, first, unseen_label)
         after = self.indicators(self.decide(second, threshold), second.shape[1])
@@ -328,7 +333,11 @@ class Task(str, ABC):
         return calibration_error(self.probabilities(logits), labels)
 
     def agreement(self, first: np.ndarray, second: np.ndarray, threshold: Threshold = 0.5) -> float:
-        """Return the share of texts for which two models' logits decide the same, on every label.
+        """Return the share of texts for which two models predict the same, on every label.
+
+        Args:
+            first, second: logits of two models, float (texts, labels).
+            threshold: as for `decide`.
 
         Raises:
             ValueError: the shapes differ, or there are no texts.
@@ -338,30 +347,34 @@ class Task(str, ABC):
         return float(self.same(self.decide(first, threshold), self.decide(second, threshold)).mean())
 
     def majority_share(self, labels: np.ndarray) -> float:
-        """Return the share of texts that the best constant answer gets wholly right; -1 is never right."""
+        """Return the share of texts that the best constant answer gets entirely right; -1 is never right."""
         if len(labels) == 0:
             return 0.0
         _, counts = np.unique(labels[self.known(labels)], axis=0, return_counts=True)
         return float(counts.max(initial=0) / len(labels))
 
-    # What the above is made of
+    # Parts of the methods above
 
     @abstractmethod
     def _gold(self, labels: np.ndarray, count: int, unseen_label: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Gold labels as bool (texts, labels), and which texts lack one that the model could give: bool (texts,)."""
+        """Return gold labels as bool (texts, labels), and which texts have one that the model lacks: bool (texts,)."""
 
     @abstractmethod
     def _outcomes(self, logits: np.ndarray) -> list[np.ndarray]:
-        """Probabilities (texts, labels) of everything that may be so: those of each distribution sum to 1."""
+        """Return the probabilities of all outcomes: arrays (texts, labels) which together sum to 1 per distribution.
+
+        single_label has one distribution per text, multi_label one per text and label (label present or absent).
+        """
 
     def _counted(
         self, decisions: np.ndarray, labels: np.ndarray, logits: np.ndarray, unseen_label: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Gold and predicted labels as bool (texts, labels), and which texts lack one: bool (texts,)."""
+        """Return the arguments of ``metrics.f1_scores``: gold and predicted labels, and texts with an unknown label."""
         gold, unknown = self._gold(labels, logits.shape[1], unseen_label)
         return gold, self.indicators(decisions, logits.shape[1]), unknown
 
     def _check(self, logits: np.ndarray, labels: np.ndarray, unseen_label: np.ndarray | None) -> None:
+        """Raise ValueError if the shapes do not fit together."""
         check_logits(logits)
         self._check_shape(logits, labels)
         if unseen_label is not None and unseen_label.shape != logits.shape[:1]:
@@ -369,9 +382,10 @@ class Task(str, ABC):
 
     @abstractmethod
     def _check_shape(self, logits: np.ndarray, labels: np.ndarray) -> None:
-        """Raise ValueError where labels are not those of the logits."""
+        """Raise ValueError if the labels do not fit the logits."""
 
     def _check_scored(self, logits: np.ndarray, labels: np.ndarray, unseen_label: np.ndarray | None) -> None:
+        """Raise an error if the shapes do not fit, there are no texts, or logits are not finite."""
         self._check(logits, labels, unseen_label)
         if len(logits) == 0:
             raise ValueError("there are no texts to score")
@@ -384,12 +398,12 @@ class Task(str, ABC):
 
 
 def check_logits(logits: np.ndarray) -> None:
-    """Raise ValueError where logits are not (texts, labels), with a label at least."""
+    """Raise ValueError if logits do not have the shape (texts, labels) with at least one label."""
     if logits.ndim != 2 or logits.shape[1] == 0:
         raise ValueError(f"logits must have shape (texts, labels), not {logits.shape}")
 
 
 def need_shape(task: Task, logits: np.ndarray, labels: np.ndarray, expected: tuple[int, ...]) -> None:
-    """Raise ValueError where labels have another shape than ``expected``."""
+    """Raise ValueError if the shape of labels is not ``expected``."""
     if labels.shape != expected:
         raise ValueError(f"{task} logits of shape {logits.shape} need labels of shape {expected}, not {labels.shape}")

@@ -1,4 +1,4 @@
-"""Every text has any number of labels: those whose sigmoid is above a threshold."""
+"""The multi-label task: a text has any number of labels, those whose sigmoid exceeds a threshold."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["MULTI_LABEL"]
 
 
 class MultiLabel(Task):
-    """Labels are bool (texts, labels)."""
+    """A text has any number of labels; label arrays are bool (texts, labels)."""
 
     name = "multi_label"
-    description = "any number of labels a text"
+    description = "any number of labels per text"
     several = True
     fewest_labels = 1
     label_dtype = bool

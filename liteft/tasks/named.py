@@ -1,4 +1,4 @@
-"""Which tasks there are, by the names that recipes, manifests and models store."""
+"""The tasks by the names that recipes, manifests and models store."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ TASKS: dict[str, Task] = {task.name: task for task in (SINGLE_LABEL, MULTI_LABEL
 
 
 def task_named(name: Any) -> Task:
-    """Return the task of a name; a task is its own.
+    """Return the task with a name; a task is returned unchanged.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: there is no task of that name.
     """
     found = TASKS.get(name) if isinstance(name, str) else None
     if found is None:
@@ -35,10 +35,10 @@ def task_named(name: Any) -> Task:
 
 
 def task_asked(name: str | None) -> Task | None:
-    """Return the task that a caller names; None where nobody names one. Raises ConfigError as `task_named`."""
+    """Return the task that a caller names, or None if the name is None. Raises ConfigError as `task_named` does."""
     return None if name is None else task_named(name)
 
 
 def task_of_labels(labels: np.ndarray) -> Task:
-    """Return the task whose label arrays look like this one: a split made by hand says it by no other means."""
+    """Return the task that a label array fits by its number of axes, for a split made by hand, which names no task."""
     return MULTI_LABEL if labels.ndim == 2 else SINGLE_LABEL

@@ -1,4 +1,4 @@
-"""Every text has one label: the largest logit."""
+"""The single-label task: a text has one label, that of the largest logit."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ __all__ = ["SINGLE_LABEL"]
 
 
 class SingleLabel(Task):
-    """Labels are int64 (texts,), -1 for one that training lacks."""
+    """A text has one label; label arrays are int64 (texts,), -1 for a label unknown in training."""
 
     name = "single_label"
-    description = "one label a text"
+    description = "one label per text"
     several = False
-    fewest_labels = 2  # one alone is always chosen
+    fewest_labels = 2  # a single label would always be predicted
     label_dtype = np.int64
     activation = "softmax"
     primary_metric = "accuracy"
     text_metric = "accuracy"
     headline_metrics = ("accuracy", "macro_f1")
     metrics = (*headline_metrics, "log_loss", "calibration_error")
-    paired_units = "right texts"
+    paired_units = "texts with the right label"
     columns = {"prediction": "text", "score": "number"}  # noqa: RUF012
 
     def check_names(self, names: Sequence[str]) -> None:
         if len(names) != 1:
-            raise ValueError(f"a list of {len(names)}, where each text has one label")
+            raise ValueError(f"a list of {len(names)} labels, but each text has one label")
 
     def encode_labels(self, rows: Sequence[tuple[str, ...]], index: Mapping[str, int]) -> np.ndarray:
         return np.fromiter((index.get(names[0], -1) for names in rows), dtype=np.int64, count=len(rows))
@@ -73,7 +73,9 @@ class SingleLabel(Task):
 
     def decide(self, logits: np.ndarray, threshold: Threshold = 0.5) -> np.ndarray:
         check_logits(logits)
-        return self.choose(logits, threshold)  # of equal probabilities the logits may still differ
+        return self.choose(
+            logits, threshold
+        )  # logits may differ where their probabilities are rounded to the same value
 
     def same(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         return np.asarray(first == second)

@@ -389,7 +389,7 @@ def test_several_labels_a_text_go_the_same_way(
     assert "| run | validation micro f1 % | test micro f1 % | test macro f1 % |" in text
     assert "points of exact match." in text
     assert "Points of micro f1 gained on fp32: 95% interval [" in text
-    assert "any number of labels a text" in text
+    assert "any number of labels per text" in text
 
 
 def replayed(made_of: Made) -> Callable[..., Any]:

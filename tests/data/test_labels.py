@@ -100,7 +100,7 @@ def test_brackets_that_are_no_lists_belong_to_the_names() -> None:
 
 def test_lists_of_one_serve_a_single_label_task_and_longer_ones_do_not() -> None:
     assert _names(_load([["a"], ["b"]], task="single_label")) == ["a", "b"]
-    with pytest.raises(DataError, match="row 2: the label is a list of 2, where each text has one label"):
+    with pytest.raises(DataError, match="row 2: the label is a list of 2 labels, but each text has one label"):
         _load([["a"], ["b", "c"]], task="single_label")
 
 

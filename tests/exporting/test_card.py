@@ -119,7 +119,7 @@ def test_sizes_labels_and_lengths_are_the_manifests() -> None:
     assert rows["model.onnx"] == "17.3 MB"
     assert rows["Labels"] == "order, payment, app"
     assert rows["Longest text"] == "128 tokens, cut on the right"
-    assert rows["Task"] == "one label a text, 3 labels"
+    assert rows["Task"] == "one label per text, 3 labels"
     assert rows["Precision"].startswith("int8")
 
 

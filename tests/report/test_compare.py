@@ -248,7 +248,7 @@ def test_a_process_that_dies_is_an_error_that_names_its_model(first: Artifact, s
     subjects = find_subjects([first, second])
     with open_workers(subjects, threads=1, device="cpu", progress=quiet) as workers:
         os.kill(workers[1]._process.pid, signal.SIGKILL)
-        with pytest.raises(ModelError, match=r"second was ended by signal 9") as caught:
+        with pytest.raises(ModelError, match=r"second was killed by signal 9") as caught:
             workers[1].ask("memory")
         assert caught.value.fix == ("free some memory",)
         assert workers[0].peak_memory_bytes() != 0
@@ -257,7 +257,7 @@ def test_a_process_that_dies_is_an_error_that_names_its_model(first: Artifact, s
 def test_a_process_that_fails_shows_its_last_line(first: Artifact) -> None:
     (subject,) = find_subjects([first])
     with open_workers([subject], threads=1, device="cpu", progress=quiet) as (worker,):
-        with pytest.raises(ModelError, match="first ended with status 1") as caught:
+        with pytest.raises(ModelError, match="first exited with status 1") as caught:
             worker.ask("texts", path="no/such/file.json")
         assert "FileNotFoundError" in caught.value.accepted["its last line"]
 

@@ -169,10 +169,10 @@ def test_models_that_were_not_timed_cannot_be_drawn(pair: Comparison, tmp_path: 
 
 
 @pytest.mark.parametrize("name", ["models", "models.jpeg", "models.txt"])
-def test_an_unknown_ending_is_refused(name: str, invented: Make, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="does not end like a picture") as caught:
+def test_an_unknown_suffix_is_refused(name: str, invented: Make, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not have the suffix of a picture") as caught:
         draw(invented(*SPREAD), tmp_path / name)
-    assert caught.value.accepted == {"endings": ".png, .svg, .pdf"}
+    assert caught.value.accepted == {"suffixes": ".png, .svg, .pdf"}
 
 
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])

@@ -107,7 +107,7 @@ def test_the_two_labels_that_transformers_does_not_write_are_known(forms: Any, t
 
 def test_models_of_different_tasks_are_refused(write_artifact: Callable[..., Artifact], first: Artifact) -> None:
     several = write_artifact("several", multi=True)
-    with pytest.raises(ModelError, match="several and first do different tasks") as caught:
+    with pytest.raises(ModelError, match="several and first have different tasks") as caught:
         find_subjects([first, several])
     assert caught.value.accepted == {
         "first": "single_label, single texts",
