@@ -1,4 +1,4 @@
-"""What a verb's caller may hand over: wrong kinds are refused before anything is read, in three parts."""
+"""Checks of arguments that several public functions share: wrong types are refused before anything is read."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["checked_callbacks", "checked_progress", "require_count", "require_pa
 
 
 def checked_progress(progress: Callable[[str], None] | bool | None) -> Callable[[str], None] | None:
-    """Return what is told about progress: a function as it is; for True, one that prints to stderr; else None.
+    """Return the function that is called with progress: a given one, one that prints to stderr for True, or None.
 
     Raises:
-        ConfigError: something else.
+        ConfigError: the argument is neither a function nor a bool nor None.
     """
     if progress is None or progress is False:
         return None
@@ -24,7 +24,7 @@ def checked_progress(progress: Callable[[str], None] | bool | None) -> Callable[
         return _to_stderr
     if not callable(progress):
         raise ConfigError(
-            f"progress is {_kind(progress)}, and not a function.",
+            f"progress must be a function, got {_kind(progress)}.",
             accepted={"progress": "a function that takes a line of text; True, to print to stderr; or None"},
             fix="progress=print",
         )
@@ -32,10 +32,14 @@ def checked_progress(progress: Callable[[str], None] | bool | None) -> Callable[
 
 
 def checked_callbacks(callbacks: Any, kind: type) -> tuple[Any, ...]:
-    """Return callbacks of a training, each an instance of ``kind`` or a class of them.
+    """Return callbacks of a training as a tuple.
+
+    Args:
+        callbacks: one callback or several, each an instance of ``kind`` or a subclass of it.
+        kind: the base class of callbacks.
 
     Raises:
-        ConfigError: something else.
+        ConfigError: one of them is neither.
     """
     listed = tuple(callbacks) if isinstance(callbacks, Iterable) and not isinstance(callbacks, str) else (callbacks,)
     for one in listed:
@@ -49,16 +53,16 @@ def checked_callbacks(callbacks: Any, kind: type) -> tuple[Any, ...]:
 
 
 def require_path(name: str, value: Any, *, kinds: tuple[type, ...] = (), accepted: str) -> None:
-    """Refuse an argument that is neither a string nor a path, nor of further kinds.
+    """Check that an argument is a non-empty string, a path, or of another accepted type.
 
     Args:
-        name: of the argument.
-        value: what was handed over.
-        kinds: what else is taken.
-        accepted: in words, what is taken.
+        name: name of the argument.
+        value: its value.
+        kinds: other accepted types.
+        accepted: the accepted values in words, for the error.
 
     Raises:
-        ConfigError: it is something else.
+        ConfigError: the value is not accepted.
     """
     if (isinstance(value, str | os.PathLike) and os.fspath(value)) or isinstance(value, kinds):
         return
@@ -85,8 +89,9 @@ def _to_stderr(line: str) -> None:
 
 
 def _kind(value: object) -> str:
+    """Return a value's type with its article, and the name of a function or class."""
     if value is None:
         return "None"
-    name = type(value).__name__
-    what = f" ({value.__name__})" if callable(value) and hasattr(value, "__name__") else ""
-    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}{what}"
+    type_name = type(value).__name__
+    own_name = f" ({value.__name__})" if callable(value) and hasattr(value, "__name__") else ""
+    return f"{'an' if type_name[:1].lower() in 'aeiou' else 'a'} {type_name}{own_name}"

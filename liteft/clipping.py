@@ -1,20 +1,22 @@
-"""Endless texts: only as much of a text is tokenized as can matter.
+"""Clipping of long texts before tokenization, so that no more is tokenized than can affect the result.
 
 A model reads ``max_tokens`` tokens, but a tokenizer reads everything: ten megabytes of English take it seven seconds
-and a gigabyte, ten million Chinese characters 23 seconds and four. So a long text is cut to its first part (its last
-part, where beginnings are dropped) before it is tokenized, and the part must prove itself:
+and a gigabyte of memory, ten million Chinese characters 23 seconds and four gigabytes. So only the first part of a long
+text is tokenized (the last part if truncation drops beginnings), provided that two conditions show that the result is
+the same:
 
-1. it ends where a token ends for certain. Tokenizers of the known kinds split a text into words before they look for
-   tokens, and whether a word ends at a space, at punctuation or at a Chinese character does not depend on what comes
-   after. Then the part's tokens are the beginning of the whole text's tokens;
-2. it has more tokens than fit. Then the tokens that are kept are the same.
+1. The part ends at a certain end of a token. Tokenizers of the known kinds split a text into words before they look for
+   tokens, and whether a word ends at a space, at punctuation or at a Chinese character does not depend on what follows.
+   Then the part's tokens are the first tokens of the whole text.
+2. The part has more tokens than are kept. Then the kept tokens are the same.
 
-A part that does not prove itself is made four times larger, in the end the whole text. Tokenizers of other kinds get
-the whole text at once. A text without any place to cut is one word: BERT's tokenizer takes one of more than 100
-characters for [UNK] whatever it is, so it is made shorter inside. A word of Unigram's or BPE's is cut where that
-changes nothing: some token of the whole ends at one of as many neighbouring places as the longest token has
-characters, and up to there the whole has the tokens of a part; so parts up to each of these places that all begin
-alike say how the whole begins. The tests compare with the whole text, character by character.
+Otherwise the part is made four times larger, up to the whole text. Tokenizers of other kinds always get the whole text.
+
+A text without any safe place to cut is one long word. BERT's tokenizer maps every word of more than 100 characters to
+[UNK], so characters inside such a word are left out. A word of Unigram or BPE is cut by trying several places: one of
+as many neighbouring places as the longest token has characters must be the end of a token of the whole text, and up to
+that place the whole text has the tokens of the part. So if the parts up to each of these places begin with the same
+tokens, the whole text does, too. The tests compare with whole texts, character by character.
 """
 
 from __future__ import annotations
@@ -29,9 +31,9 @@ from typing import Any
 
 __all__ = ["Clipper", "SafeCuts"]
 
-_GROWTH = 4
-_SEARCH = 256  # characters to look through for a safe cut
-_PIECE = 1 << 18  # characters to count at a time
+_GROWTH = 4  # factor by which a part grows that does not suffice
+_SEARCH = 256  # characters to search for a safe cut
+_PIECE = 1 << 18  # characters that are tokenized at once to count tokens
 _SPACES = frozenset(" \t\n\r")
 _ALPHANUMERIC = frozenset(string.ascii_letters + string.digits)
 _PUNCTUATION = frozenset(string.punctuation) - {"_"}
@@ -39,21 +41,24 @@ _CHINESE_PUNCTUATION = frozenset("、。，！？：；（）「」《》")
 _LOCAL_NORMALIZERS = {"BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Nmt", "Precompiled", "StripAccents"}
 _LOCAL_SPLITTERS = {"BertPreTokenizer", "ByteLevel", "Whitespace", "WhitespaceSplit"}
 _QUOTES = {None, "``", "''"}
-_STEADY_NORMALIZED = "0-9A-Za-z,!?:;()"  # what Unigram's normalizers make of steady characters that they change
-_MARGIN = 4  # letters before a cut, so that it does not fall into what GPT-2 splits off, such as 've
+_STEADY_NORMALIZED = "0-9A-Za-z,!?:;()"  # what Unigram's normalizers turn steady characters into
+_MARGIN = 4  # letters before a cut, so that it is not inside a suffix that GPT-2 splits off, such as 've
 _ENDS_A_WORD_AT_A_SPACE = re.compile(r"[^\s!-/:-@\[-`{-~]\s")
 
 
 class SafeCuts:
-    """Where a text may be cut so that the tokens on either side stay what they are.
+    """Finds places where a text may be cut without changing the tokens on either side.
 
-    Everywhere: before a space that stands between two ASCII letters or digits. With BERT's own normalizer and
-    splitter also at any white space, punctuation or Chinese character whose other side is one of these or an ASCII
-    letter or digit; with GPT-2's splitter between a letter, digit or Chinese character and punctuation after it. Never
-    inside an added token such as [SEP] written out in a text.
+    For every known kind of tokenizer this is before a space between two ASCII letters or digits. With BERT's normalizer
+    and pre-tokenizer it is also at any white space, punctuation or Chinese character next to another of these or to an
+    ASCII letter or digit; with GPT-2's pre-tokenizer, between a letter, digit or Chinese character and the punctuation
+    that follows. It is never inside an added token, such as [SEP], that is written out in the text.
 
     Args:
         tokenizer_json: the content of a tokenizer.json.
+
+    Attributes:
+        known: whether the tokenizer is of a known kind; otherwise no cut is safe.
     """
 
     def __init__(self, tokenizer_json: str) -> None:
@@ -89,19 +94,19 @@ class SafeCuts:
         self._model, self._added = (model, added) if self._steady else ({}, [])
 
     def before(self, text: str, position: int) -> int | None:
-        """Return the last safe cut at or before ``position``, None when there is none near."""
+        """Return the last safe cut at or before ``position``; None if there is none within 256 characters."""
         return self._first(text, range(min(position, len(text) - 1), max(0, position - _SEARCH), -1))
 
     def after(self, text: str, position: int) -> int | None:
-        """Return the first safe cut at or after ``position``, None when there is none near."""
+        """Return the first safe cut at or after ``position``; None if there is none within 256 characters."""
         return self._first(text, range(max(1, position), min(len(text) - 1, position + _SEARCH)))
 
     def without_long_words(self, text: str) -> str:
-        """Return a text with the same tokens, where words that are [UNK] for their length are shorter."""
+        """Return a text with the same tokens, in which words that are too long for anything but [UNK] are shorter."""
         return text if self._unknown is None else self._unknown[1].sub(r"\1", text)
 
     def ends_unknown(self, text: str, position: int, *, side: str) -> bool:
-        """Say whether what lies to one side of a cut ends there in a word that is [UNK] for its length."""
+        """Return whether the word on one side of a cut is long enough there to be [UNK] whatever follows."""
         if self._unknown is None:
             return False
         reach = 4 * self._longest_word
@@ -109,7 +114,7 @@ class SafeCuts:
         return self._unknown[0].match(near) is not None
 
     def ends(self, text: str, position: int) -> range:
-        """Return neighbouring places after ``position`` of which one ends a token, whatever comes after; or none."""
+        """Return neighbouring places after ``position`` of which one must be the end of a token; empty if unknown."""
         if not self._steady:
             return range(0)
         run = re.compile(f"[{self._steady}]{{{_MARGIN + self._places + 1}}}")
@@ -120,16 +125,22 @@ class SafeCuts:
 
     @functools.cached_property
     def _places(self) -> int:
-        """One more than the most places that a token can reach over, in a run of steady characters."""
+        """How many neighbouring places have the end of a token among them: more than the longest token has characters.
+
+        Only runs of steady characters count, those that the tokenizer maps to one symbol each.
+        """
         vocabulary = self._model.get("vocab") or {}
-        pieces = vocabulary if isinstance(vocabulary, dict) else [piece for piece, _ in vocabulary]
+        tokens = vocabulary if isinstance(vocabulary, dict) else [token for token, _ in vocabulary]
         run = re.compile(f"[{self._steady}{_STEADY_NORMALIZED}]+")
-        contents = [*pieces, *(token["content"] for token in self._added)]
+        contents = [*tokens, *(token["content"] for token in self._added)]
         return 2 + max((len(each) for content in contents for each in run.findall(content)), default=0)
 
     @functools.cached_property
     def _unknown(self) -> tuple[re.Pattern[str], re.Pattern[str]] | None:
-        """A run of letters, digits and their marks that is [UNK]; a whole one, and in its group such a run."""
+        """Patterns of a word that is too long for anything but [UNK]: its beginning, and a whole one (group 1).
+
+        None if long words must not be shortened.
+        """
         if not self._longest_word:
             return None
         letters, marks = _word_characters()
@@ -158,13 +169,13 @@ class SafeCuts:
 
 
 class Clipper:
-    """Makes texts shorter than they are, and as good.
+    """Shortens texts without changing the tokens that remain after truncation.
 
     Args:
         tokenizer_json: the content of a tokenizer.json.
-        read: returns the ids of texts, without special tokens.
-        side: "right" where the end of a text is dropped, "left" where its beginning is.
-        start: characters of the first part; shorter texts are left alone.
+        read: a function from texts to their token ids without special tokens.
+        side: "right" if truncation drops the end of a text, "left" if it drops the beginning.
+        start: length of the first part in characters; shorter texts are not clipped.
     """
 
     def __init__(
@@ -174,7 +185,7 @@ class Clipper:
         self._read, self._side, self._start = read, side, start
 
     def clip(self, text: str, room: int) -> str:
-        """Return a text whose ``room`` tokens to be kept are those of ``text``, and that has more if ``text`` has."""
+        """Return a shorter text with the same tokens after truncation to ``room``, and more than ``room`` if it had."""
         size = self._start
         while size < len(text):
             part = self._part(text, size)
@@ -188,11 +199,11 @@ class Clipper:
         return self._cuts.without_long_words(text)
 
     def count(self, text: str) -> int:
-        """Return a text's number of tokens, special tokens not counted; it is tokenized in pieces of bounded size."""
+        """Return a text's number of tokens without special tokens; it is tokenized in parts of bounded size."""
         return sum(self._counts(text))
 
     def first_is_longer(self, first: str, second: str) -> bool:
-        """Say whether the first text has more tokens than the second; read no further than that takes."""
+        """Return whether the first text has more tokens than the second; no more is tokenized than needed."""
         counts = (self._counts(first), self._counts(second))
         totals, done = [0, 0], [False, False]
         while True:
@@ -209,17 +220,18 @@ class Clipper:
         return len(self._read([text])[0])
 
     def _agreed(self, text: str, size: int, room: int) -> str | None:
-        """A part that is cut inside a word, where all places to cut it give the same tokens; None where they do not."""
+        """Return a part that is cut inside a word if several neighbouring cuts give the same tokens; else None."""
         if self._side == "left":
             return None
         ends = self._cuts.ends(text, size)
-        if not ends or len(text) < 2 * len(ends) * ends.stop:  # else the whole text is read sooner
+        if not ends or len(text) < 2 * len(ends) * ends.stop:  # otherwise reading the whole text is faster
             return None
         parts = self._read([text[:end] for end in ends])
         agree = all(len(ids) > room and ids[:room] == parts[0][:room] for ids in parts)
         return text[: ends.start] if agree else None
 
     def _counts(self, text: str) -> Iterator[int]:
+        """Yield the numbers of tokens of consecutive parts of a text."""
         text = self._cuts.without_long_words(text)
         start = 0
         while start < len(text):
@@ -231,7 +243,7 @@ class Clipper:
             start = stop
 
     def _part(self, text: str, size: int) -> str | None:
-        """The part of a text that is kept, of at most ``size`` characters; None where no safe cut is near."""
+        """Return the part of a text to tokenize, about ``size`` characters; None if no safe cut is near."""
         cuts, left = self._cuts, self._side == "left"
         if not cuts.known:
             return None
@@ -245,7 +257,7 @@ class Clipper:
 
 
 def _splits_at_spaces(splitter: dict[str, Any], normalizer: dict[str, Any]) -> bool:
-    """Say whether a space between two letters begins a word, in the middle of a text and at its beginning alike."""
+    """Return whether a space between two letters begins a word, both inside a text and at its beginning."""
     kind = splitter.get("type")
     if kind == "Sequence":
         first, *rest = splitter.get("pretokenizers") or [{}]
@@ -266,7 +278,7 @@ def _strips(normalizer: dict[str, Any]) -> bool:
 
 
 def _is_local(normalizer: dict[str, Any]) -> bool:
-    """Say whether what a normalizer makes of a text does not reach over a space between two letters."""
+    """Return whether a normalizer treats the text on each side of a space between two letters independently."""
     kind = normalizer.get("type")
     if kind == "Sequence":
         return all(_is_local(part) for part in normalizer.get("normalizers", []))
@@ -278,9 +290,9 @@ def _is_local(normalizer: dict[str, Any]) -> bool:
 
 
 def _steady_characters(splitter: dict[str, Any], normalizer: dict[str, Any], model: dict[str, Any]) -> str:
-    """Return, for a class of a regular expression, what is one symbol of a word and makes it no other; "" for nothing.
+    """Return the characters that the tokenizer maps to one symbol each, as a regular expression's class; "" if unknown.
 
-    BPE over bytes takes ASCII letters and digits for themselves; Unigram Chinese characters and some punctuation, too.
+    For byte-level BPE these are ASCII letters and digits; for Unigram, also Chinese characters and some punctuation.
     """
     if model.get("continuing_subword_prefix") or model.get("end_of_word_suffix"):
         return ""
@@ -294,7 +306,7 @@ def _steady_characters(splitter: dict[str, Any], normalizer: dict[str, Any], mod
 
 
 def _longest_word(model: dict[str, Any], added: list[dict[str, Any]]) -> int:
-    """Return the most characters of a word that WordPiece looks into; 0 where long words may not be made shorter."""
+    """Return the length in characters up to which WordPiece splits a word; 0 if long words must not be shortened."""
     longest = model.get("max_input_chars_per_word")
     if model.get("type") != "WordPiece" or not isinstance(longest, int) or not 1 <= longest <= 1000:
         return 0
@@ -306,10 +318,10 @@ def _longest_word(model: dict[str, Any], added: list[dict[str, Any]]) -> int:
 
 @functools.cache
 def _word_characters() -> tuple[str, str]:
-    """Return letters and digits, and marks, for a class of a regular expression.
+    """Return letters and digits, and combining marks, each for a regular expression's class.
 
-    Of each of the former BERT's normalizer leaves at least one character of a word. Chinese characters, words
-    of their own, are not among them.
+    BERT's normalizer turns each letter or digit into at least one character of a word. Chinese characters are not
+    included, since each is a word of its own.
     """
     kinds: dict[str, list[int]] = {"letters": [], "marks": []}
     for number in range(0x10000):
@@ -322,6 +334,7 @@ def _word_characters() -> tuple[str, str]:
 
 
 def _ranges(numbers: list[int]) -> str:
+    r"""Return ascending code points as ranges of a regular expression's class, such as \u0041-\u005a."""
     ends = [place for place, number in enumerate(numbers) if numbers[place + 1 : place + 2] != [number + 1]]
     starts = [0, *(end + 1 for end in ends[:-1])]
     return "".join(f"\\u{numbers[a]:04x}-\\u{numbers[b]:04x}" for a, b in zip(starts, ends, strict=True))

@@ -1,7 +1,7 @@
-"""Every error that LiteFT raises on purpose.
+"""The errors that LiteFT raises deliberately.
 
-An error has three parts: what was seen, what would have been accepted, and what to do. The first is the
-message, the second a mapping of names to values, the third a list of things to try. Printed, they read
+An error has three parts: what was seen, what would have been accepted, and what to do. The first is the message, the
+second a mapping of names to values, the third a list of things to try. Printed, they read
 
     DataError: reviews.csv has no column 'lable'.
       columns: id, text, label
@@ -9,8 +9,8 @@ message, the second a mapping of names to values, the third a list of things to 
 
 The class name is not part of ``str(error)``: Python's traceback and the command line both put it in front.
 
-A hint that names an option is read in two places: ``option("label", "lable")`` is ``label="lable"`` in Python, where
-``str(error)`` is read, and ``--label lable`` on the command line, which prints ``error.command_text()``.
+A hint that names an option has two forms: ``option("label", "lable")`` reads ``label="lable"`` in ``str(error)``, for
+Python, and ``--label lable`` in ``error.command_text()``, which the command line prints.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ __all__ = [
 
 _CODES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b.|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 REPORT = "please report it: this is a bug in LiteFT"
-"""What to try where no input could be the cause."""
-_NO_NEWS = re.compile(r"[\s=*_#~-]*")
+"""Hint for errors that no input can cause."""
+_NO_NEWS = re.compile(r"[\s=*_#~-]*")  # a line without information, such as a rule
 
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """One thing to try, in the words of whoever reads it.
+    """One thing to try, worded for Python and for the command line.
 
     Attributes:
-        python: for a caller: arguments and calls.
-        command: for the command line: flags and commands.
+        python: the hint with arguments and calls.
+        command: the hint with flags and commands.
     """
 
     python: str
@@ -68,8 +68,8 @@ def option(name: str, value: object = True, *, note: str = "") -> Hint:
     Args:
         name: the argument's name, "max_tokens" for ``max_tokens=512`` and ``--max-tokens 512``; or a recipe's table and
             key, "student.augmentation" for ``augmentation="none"`` and ``--set student.augmentation=none``.
-        value: True for a flag without a value.
-        note: what follows the option in both: ", to leave such rows out".
+        value: the value to suggest; True for a flag without a value.
+        note: text after the option in both forms, such as ", to leave such rows out".
     """
     table, _, key = name.rpartition(".")
     listed = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
@@ -95,12 +95,12 @@ def _python_value(value: object) -> str:
 
 
 class LiteftError(Exception):
-    """Base of every error that LiteFT raises on purpose.
+    """Base class of every error that LiteFT raises deliberately.
 
     Args:
-        message: what was seen, one sentence.
-        accepted: names and values of what would have been accepted (or what was found), a line each.
-        fix: one thing to try, or several: words that both surfaces understand, or Hints where an option is named.
+        message: what was seen, in one sentence.
+        accepted: what would have been accepted (or what was found): name -> value, one line each.
+        fix: one thing to try, or several; Hints if the wording differs between Python and the command line.
     """
 
     def __init__(
@@ -119,11 +119,11 @@ class LiteftError(Exception):
         return self._text([str(hint) for hint in self.fix])
 
     def command_text(self) -> str:
-        """Return the text for the command line: hints name flags."""
+        """Return the text for the command line, whose hints name flags."""
         return self._text(self.command_hints())
 
     def command_hints(self) -> list[str]:
-        """Return the hints alone, as the command line words them."""
+        """Return the hints alone, worded for the command line."""
         return [hint.command if isinstance(hint, Hint) else hint for hint in self.fix]
 
     def _text(self, hints: list[str]) -> str:
@@ -147,7 +147,7 @@ class DataError(LiteftError):
 
 
 class ConfigError(LiteftError):
-    """A recipe or setting that is unknown, of the wrong type or out of range."""
+    """A recipe or a setting that is unknown, of the wrong type or out of range."""
 
 
 class ModelError(LiteftError):
@@ -159,33 +159,33 @@ class RunError(LiteftError):
 
 
 class ArtifactError(LiteftError):
-    """An artifact folder that is missing something, was changed, or is of an unknown format."""
+    """An artifact folder that is incomplete, was changed, or has an unknown format."""
 
 
 class VerificationError(LiteftError):
-    """An exported model that does not agree with the model it came from."""
+    """An exported model that does not agree with its source model."""
 
 
 class DeviceError(LiteftError):
-    """A device or backend that was asked for and cannot be had."""
+    """A requested device or backend that is not available."""
 
 
 class InputError(LiteftError, ValueError):
-    """A text handed to a predictor that cannot be classified."""
+    """An input that a classifier cannot classify."""
 
 
 class MissingExtraError(LiteftError, ImportError):
-    """A verb that needs packages of an extra that is not installed."""
+    """A function that needs packages of an extra that is not installed."""
 
 
 def first_line(error: BaseException | str, *, most: int = 200) -> str:
-    """Return what another library said as one line of plain text: its first that says something.
+    """Return the first meaningful line of another library's error as plain text.
 
-    Terminal codes, other control characters and a full stop at its end are taken out.
+    Terminal codes, other control characters and a full stop at the end are removed.
 
     Args:
-        error: the exception, or its text; of one without a text, the name of its class is returned.
-        most: characters to keep; where there are more, the last is an ellipsis.
+        error: the exception, or its text; an exception without a text gives the name of its class.
+        most: maximum number of characters; a longer line ends in an ellipsis.
     """
     for line in _CODES.sub("", str(error)).splitlines():
         if not _NO_NEWS.fullmatch(line):
@@ -195,9 +195,9 @@ def first_line(error: BaseException | str, *, most: int = 200) -> str:
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """Return the entry of ``known`` nearest to ``name``, or None when nothing is near.
+    """Return the entry of ``known`` that is most similar to ``name``, or None if none is similar.
 
-    Case is ignored in the comparison and kept in the answer.
+    The comparison ignores case.
     """
     by_folded = {entry.casefold(): entry for entry in known}
     matches = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.5)

@@ -1,4 +1,4 @@
-"""What a setting takes, in words: of its type and bounds, for errors."""
+"""The accepted values of a setting in words, from its type and bounds, for error messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 
 
 def field_words(field: FieldInfo) -> str:
-    """Return what a field takes: "a number, above 0, at most 1000", or "fp32, fp16, int8"."""
+    """Return the accepted values of a field, such as "a number, above 0, at most 1000" or "fp32, fp16, int8"."""
     words = _kind(field.annotation)
     bounds = [
         f"{word} {_number(getattr(entry, name))}"

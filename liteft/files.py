@@ -1,10 +1,10 @@
-"""Writing files and folders so that a crash leaves the old content or the new, never a half.
+"""Atomic writing of files and folders: a crash leaves the old content or the new, never a part of it.
 
-A file is written to a temporary sibling, flushed to the disk and renamed over its target. A folder is built beside
-its target, in ``.NAME.writing``, and exchanged with it: ``rename`` alone fails on a folder that is not empty, so
-Linux' ``renameat2(RENAME_EXCHANGE)`` is used, and two renames where the system has none. One process at a time builds
-a folder; what a killed one left is removed by the next. All that is written has the modes that the umask gives.
-Reading JSON and hashing live here too. Nothing in this module knows what it writes.
+A file is written to a temporary sibling, flushed to the disk and renamed over its target. A folder is built beside its
+target, in ``.NAME.writing``, and then exchanged with it: ``rename`` fails on a folder that is not empty, so Linux's
+``renameat2(RENAME_EXCHANGE)`` is used, and two renames on other systems. One process at a time builds a folder; the
+next one removes what a killed process left. Files and folders get the permissions that the umask allows. Reading JSON
+and hashing are here, too. This module is independent of what it writes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ __all__ = [
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
-_ABANDONED = 60.0  # seconds: what is temporary and younger may be just being made
+_ABANDONED = 60.0  # seconds; a younger temporary folder may still be in the making
 
 
 def sha256_file(path: Path) -> str:
@@ -59,12 +59,15 @@ _hashed: dict[Path, tuple[tuple[int, int, int], str]] = {}
 
 
 def sha256_once(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, read once a process as long as inode, size and time of change stay."""
-    found = path.stat()
-    seen = (found.st_ino, found.st_size, found.st_mtime_ns)
+    """Return the SHA-256 of a file's bytes as `sha256_file` does, cached in this process.
+
+    The file is read again only if its inode, size or modification time has changed.
+    """
+    status = path.stat()
+    identity = (status.st_ino, status.st_size, status.st_mtime_ns)
     known = _hashed.get(path)
-    if known is None or known[0] != seen:
-        _hashed[path] = known = (seen, sha256_file(path))
+    if known is None or known[0] != identity:
+        _hashed[path] = known = (identity, sha256_file(path))
     return known[1]
 
 
@@ -73,18 +76,27 @@ def read_json(path: Path) -> Any:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is no file, no UTF-8 or no JSON, or larger or nested deeper than anybody writes.
+        ValueError: it is not a file, not UTF-8 or not JSON, or is implausibly large or deeply nested.
     """
     return parse_json(read_bytes(path))
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write ``content`` as indented UTF-8 JSON, atomically. NaN is refused with a ValueError."""
+    """Write ``content`` as indented UTF-8 JSON, atomically.
+
+    Raises:
+        ValueError: it has a NaN or an infinity.
+        RunError: the system refuses to write.
+    """
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file atomically. Raises RunError when the system refuses."""
+    """Write a UTF-8 text file atomically.
+
+    Raises:
+        RunError: the system refuses to write.
+    """
     with writing_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -94,7 +106,7 @@ def writing_file(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling of ``path`` that replaces it when the block ends without an error.
 
     Raises:
-        RunError: no space, no permission, or another refusal of the system; the old file stays.
+        RunError: the system refuses to write (no space, no permission, ...); the old file is kept.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -114,15 +126,19 @@ def writing_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def writing_folder(target: Path, *, kind: type[LiteftError] = RunError) -> Iterator[Path]:
-    """Yield a new folder that takes the place of ``target`` when the block ends without an error.
+    """Yield a new folder that replaces ``target`` when the block ends without an error.
 
-    It lies in ``.NAME.writing`` beside the target. An error inside the block removes it and leaves ``target`` as it
-    was; what a killed process left there goes first. A target that is a link stays one: the folder that it names is
-    replaced.
+    The new folder is in ``.NAME.writing`` beside the target; what a killed process left there is removed first. An
+    error inside the block removes the new folder and leaves ``target`` unchanged. If the target is a link, the folder
+    that it points to is replaced.
+
+    Args:
+        target: the folder to write.
+        kind: class of the error for refusals of the system.
 
     Raises:
-        LiteftError: of class ``kind``, when the system refuses (no space, read-only, no permission).
-        RunError: another process writes the same target.
+        LiteftError: of class ``kind``: the system refuses to write (no space, read-only, no permission, ...).
+        RunError: another process is writing the same target.
     """
     target = Path(os.path.abspath(target))  # noqa: PTH100  # resolve() would follow the link
     if target.is_symlink():
@@ -152,9 +168,9 @@ def writing_folder(target: Path, *, kind: type[LiteftError] = RunError) -> Itera
 
 
 def replace_folder(new: Path, target: Path) -> None:
-    """Put folder ``new`` in the place of ``target`` and remove what stood there.
+    """Replace the folder ``target`` by ``new`` and remove its old content.
 
-    Both must lie on one file system. With renameat2 there is no moment without a complete ``target``.
+    Both must be on one file system. With renameat2 a complete ``target`` exists at all times.
     """
     if not target.exists():
         os.rename(new, target)
@@ -173,20 +189,20 @@ def replace_folder(new: Path, target: Path) -> None:
 
 
 def _aside(name: str) -> str:
-    """Return where the old folder lies between two renames."""
+    """Return the name of the old folder between the two renames."""
     return f"{name}-old"
 
 
 def _put_back(aside: Path, target: Path) -> None:
-    """Undo the first of two renames, where there was no second: the process was killed or interrupted in between."""
+    """Undo the first of two renames if the process was killed or interrupted before the second."""
     if aside.is_dir() and not target.exists():
         os.rename(aside, target)
 
 
 def settle(folder: Path) -> None:
-    """Flush all files below a folder to the disk, and give them and their folders the modes that the umask gives.
+    """Flush all files below a folder to the disk, and give files and folders the permissions that the umask allows.
 
-    Libraries have rules of their own: safetensors writes files that only their owner may read.
+    Some libraries set other permissions: safetensors writes files that only their owner may read.
     """
     umask = _umask()
     for path in folder.rglob("*"):
@@ -199,9 +215,9 @@ def settle(folder: Path) -> None:
 
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Yield an empty folder below the system's temporary one, for this user alone; it goes with the block.
+    """Yield an empty folder in the system's temporary one, accessible to this user only and removed after the block.
 
-    Those of processes that were killed are removed first.
+    Folders that killed processes left are removed first.
     """
     _remove_abandoned(Path(tempfile.gettempdir()))
     place = Path(tempfile.mkdtemp(prefix="liteft-", suffix=".tmp"))
@@ -215,7 +231,7 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def _remove_abandoned(root: Path) -> None:
-    """Remove temporary folders of this user whose process is dead: they hold a lock file, and nobody its lock."""
+    """Remove temporary folders of this user whose process has died: they have a lock file that nobody has locked."""
     for place in root.glob("liteft-*.tmp"):
         with contextlib.suppress(OSError):
             found = (place / LOCK).lstat()
@@ -225,7 +241,7 @@ def _remove_abandoned(root: Path) -> None:
 
 
 def _clear(place: Path) -> None:
-    """Empty a folder but for its lock file, which goes last: a second writer must not begin before."""
+    """Remove everything in a folder except its lock file, which has to stay until the end to keep out other writers."""
     for path in place.iterdir():
         if path.name == LOCK:
             continue
@@ -236,14 +252,14 @@ def _clear(place: Path) -> None:
 
 
 def _chmod(path: Path, mode: int) -> None:
-    """Set a mode where it is another one; file systems without modes keep theirs."""
+    """Set a file's permissions if they differ; errors of file systems without permissions are ignored."""
     if path.stat().st_mode & 0o777 != mode:
         with contextlib.suppress(PermissionError, NotImplementedError):
             path.chmod(mode)
 
 
 def _umask() -> int:
-    """Return the process's umask. The kernel tells it on Linux; elsewhere it is only told to who sets another one."""
+    """Return the process's umask: from the kernel on Linux; elsewhere it can only be read by setting another one."""
     with contextlib.suppress(OSError, StopIteration, ValueError):
         lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
         return int(next(line.split()[1] for line in lines if line.startswith("Umask:")), 8)
@@ -253,16 +269,17 @@ def _umask() -> int:
 
 
 def is_lfs_pointer(head: bytes) -> bool:
-    """Say whether a file's first bytes, 64 or more, are those that git-lfs leaves in the place of a large file."""
+    """Return whether a file's first bytes, 64 or more, are those of a git-lfs pointer in the place of a large file."""
     return head.startswith(b"version https://git-lfs.github.com/spec/v1")
 
 
 def os_reason(error: OSError) -> str:
-    """Return the system's own words for an OSError, without path or number."""
+    """Return the system's message for an OSError, without the path or the number."""
     return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _exchange(new: Path, target: Path) -> bool:
+    """Exchange two folders atomically; return False if the system cannot."""
     if not sys.platform.startswith("linux"):
         return False
     libc = ctypes.CDLL(None, use_errno=True)
@@ -283,7 +300,7 @@ def _sync(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Flush a folder's entries to the disk where the system can (not on Windows)."""
+    """Flush a folder's entries to the disk; does nothing on Windows, which cannot."""
     if os.name == "nt":
         return
     descriptor = os.open(path, os.O_RDONLY)
@@ -294,6 +311,7 @@ def sync_folder(path: Path) -> None:
 
 
 def _refused(path: Path, error: OSError, kind: type[LiteftError] = RunError) -> LiteftError:
+    """Return the error for a refusal of the system to write."""
     fix = {
         errno.ENOSPC: "free some space, or choose another folder",
         errno.EACCES: "choose a folder that you may write to",

@@ -1,7 +1,8 @@
-"""The command that installs more of LiteFT, for the way in which it was installed: no package index has it.
+"""The pip command that installs an extra of LiteFT, in the way in which LiteFT itself was installed.
 
-pip keeps in ``direct_url.json`` where a distribution came from. Where that has gone, or was never kept, what an extra
-asks for is installed by its own names. Errors alone ask for it, so what it imports is imported then.
+LiteFT is not on a package index. pip stores in ``direct_url.json`` where a distribution came from; if that source no
+longer exists or was not stored, the command names the packages of the extra. Only errors need this, so its imports are
+inside the functions.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ _DEVELOPMENT = ("bench", "dev")
 
 
 def install_hint(*extras: str, flags: str = "") -> str:
-    """Return a pip command that installs extras, or LiteFT alone, anew.
+    """Return a pip command that installs extras; without extras, one that reinstalls LiteFT alone.
 
     Args:
-        extras: their names, as "train".
-        flags: of pip install.
+        extras: names of extras, such as "train".
+        flags: flags of pip install.
     """
     from importlib import metadata
     from urllib.parse import urlparse
@@ -56,10 +57,10 @@ def install_hint(*extras: str, flags: str = "") -> str:
 
 
 def extra_of(package: str) -> str | None:
-    """Return the extra that brings a package, the one that brings least beside it; None where no extra does.
+    """Return the smallest extra that installs a package, or None if no extra does.
 
     Args:
-        package: the name that is imported, as "tomli_w".
+        package: the name that is imported, such as "tomli_w".
     """
     from importlib import metadata
 
@@ -76,6 +77,7 @@ def extra_of(package: str) -> str | None:
 
 
 def _direct_url(distribution: Distribution) -> dict[str, Any]:
+    """Return the content of direct_url.json; empty if there is none."""
     try:
         found = json.loads(distribution.read_text("direct_url.json") or "{}")
     except ValueError:
@@ -84,13 +86,13 @@ def _direct_url(distribution: Distribution) -> dict[str, Any]:
 
 
 def _local(path: Path, wanted: str) -> str:
-    """Return a path for pip, a quoted word; the folder in which the reader is, as a dot."""
+    """Return a path with extras as one quoted word for pip; the current folder is shown as a dot."""
     shown = "." if path == Path.cwd() else str(path)
     return f"'{shown}{wanted}'" if "'" not in shown and wanted else shlex.quote(f"{shown}{wanted}")
 
 
 def _requirements(distribution: Distribution, extras: tuple[str, ...]) -> list[str]:
-    """Return what extras ask for, each as pip takes it; without extras what LiteFT itself does."""
+    """Return the requirements of extras in pip's syntax; without extras, those of LiteFT itself."""
     found = []
     for line in distribution.requires or ():
         requirement, _, marker = line.partition(";")

@@ -1,7 +1,7 @@
-"""The numbers of int8, and the operators that compute in integers.
+"""The constants of int8 quantization, and the ONNX operators that multiply integers.
 
-What writes graphs, what trains for them, what reads them and what counts their products all read these: a training
-that rounded otherwise than the export would be a training for another model.
+Export, training with rounding, the readers of graphs and the inspection share them: a training that rounds differently
+from the export would train a different model.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ LARGEST: Mapping[int, int] = {8: 127, 7: 64}
 """Bits of a symmetric int8 value -> its largest absolute value."""
 
 SMALLEST_SCALE = 1e-30
-"""Least scale of a row of activations, which may be all zeros."""
+"""Smallest scale of a row of activations, since a row may be all zeros."""
 
 ZERO_POINT = 128
-"""The uint8 that is zero in a row of activations."""
+"""The uint8 value that means 0 in a row of activations."""
 
 STEPS = 255
 """Steps between the ends of a calibrated range in uint8."""
@@ -36,7 +36,7 @@ NIBBLES = (-8, 7)
 """Lowest and highest 4-bit value."""
 
 NIBBLE_SHARES = (0.5, 1.0, 26)
-"""Scales tried for a 4-bit row, as shares of max|row| / 7: the first, the last, how many."""
+"""Scales that are tried for a 4-bit row, as shares of max|row| / 7: the first, the last, and their number."""
 
 ONNX, MICROSOFT = "ai.onnx", "com.microsoft"
 
@@ -50,7 +50,7 @@ INTEGER_PRODUCTS: Mapping[tuple[str, str], int] = {
     (MICROSOFT, "QGemm"): 3,
     (MICROSOFT, "QAttention"): 1,
 }
-"""Domain and operator of a product of integers -> which input is the weight.
+"""Domain and operator of an integer matmul -> index of the input that is the weight.
 
 Source: onnx.ai/onnx/operators, and onnxruntime's docs/ContribOperators.md for com.microsoft.
 """

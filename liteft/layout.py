@@ -1,9 +1,8 @@
-"""Where special tokens stand around one text or two, and how many tokens of each are kept.
+"""The layout of a tokenized pair: where special tokens are, and how many tokens of each text are kept.
 
-The tokenizers library cuts a pair itself, and keeps every combination of the pieces that it cuts off: two texts of
-20,000 characters take it gigabytes, larger ones end the process. So each text is tokenized alone, and put between its
-special tokens here. What stands where is read off a pair that the library put together, and must be true of other
-pairs, too.
+When the tokenizers library truncates a pair, it stores every combination of the parts that it cuts off: two texts of
+20,000 characters take gigabytes, longer ones crash the process. So each text of a pair is tokenized alone, and special
+tokens are added here. Their places are read from a pair that the library tokenized, and checked with other pairs.
 """
 
 from __future__ import annotations
@@ -22,25 +21,25 @@ _PROBES = (_SHOWN, ("x y z", "k"), ("", "b"), ("a", ""), ("", ""), ("a b", "a b"
 
 @dataclass(frozen=True, slots=True)
 class PairLayout:
-    """What a pair of texts becomes.
+    """The order of texts and special tokens in a tokenized pair.
 
     Attributes:
-        parts: in order; each the number of a text (0 or 1) or None for special tokens, the latter's ids, and the
-            type id of a text or those of the special tokens.
+        parts: the parts in order, each with three values: the number of a text (0 or 1), or None for special tokens;
+            the ids of the special tokens; and the type id of the text, or the type ids of the special tokens.
     """
 
     parts: tuple[tuple[int | None, tuple[int, ...], tuple[int, ...]], ...]
 
     @property
     def special_tokens(self) -> int:
-        """Number of special tokens."""
+        """Number of special tokens in a pair."""
         return sum(len(ids) for _, ids, _ in self.parts)
 
     def join(self, first: Sequence[int], second: Sequence[int]) -> tuple[list[int], list[int]]:
-        """Return ids and type ids of a pair.
+        """Return the token ids and type ids of a pair.
 
         Args:
-            first, second: ids of both texts, without special tokens.
+            first, second: token ids of both texts, without special tokens.
         """
         ids: list[int] = []
         types: list[int] = []
@@ -52,10 +51,10 @@ class PairLayout:
 
 
 def find_layout(tokenizer: Tokenizer) -> PairLayout | None:
-    """Return the layout of a tokenizer's pairs; None where it is not as simple as that.
+    """Return the layout of a tokenizer's pairs; None if pairs do not follow such a layout.
 
     Args:
-        tokenizer: without truncation.
+        tokenizer: a tokenizer without truncation.
     """
     shown = tokenizer.encode(*_SHOWN)
     tokens = zip(shown.sequence_ids, shown.ids, shown.type_ids, strict=True)
@@ -65,16 +64,16 @@ def find_layout(tokenizer: Tokenizer) -> PairLayout | None:
         parts.append((None, ids, types) if text is None else (text, (), types[:1]))
     layout = PairLayout(tuple(parts))
     if sorted(text for text, *_ in parts if text is not None) != [0, 1]:
-        return None  # a vocabulary without these letters shows no text
+        return None  # a vocabulary without these letters gives no tokens for a text
     return layout if all(_agrees(tokenizer, layout, *probe) for probe in _PROBES) else None
 
 
 def kept_tokens(first: int, second: int, room: int) -> tuple[int, int]:
-    """Return how many tokens are kept of two texts: the longer one loses tokens first, as in the tokenizers library.
+    """Return how many tokens of each text are kept; the longer one is cut first, as in the tokenizers library.
 
     Args:
-        first, second: tokens of both texts.
-        room: tokens that both may keep together.
+        first, second: numbers of tokens of both texts.
+        room: number of tokens that both may keep together.
     """
     if first + second <= room:
         return first, second
@@ -86,6 +85,7 @@ def kept_tokens(first: int, second: int, room: int) -> tuple[int, int]:
 
 
 def _agrees(tokenizer: Tokenizer, layout: PairLayout, first: str, second: str) -> bool:
+    """Return whether a layout gives the tokenizer's own ids for a pair."""
     whole = tokenizer.encode(first, second)
     alone = [tokenizer.encode(text, add_special_tokens=False).ids for text in (first, second)]
     return (list(whole.ids), list(whole.type_ids)) == layout.join(*alone)

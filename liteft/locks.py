@@ -1,8 +1,8 @@
-"""One writer at a time: a lock file, whose lock the kernel lets go of when its process dies, however it dies.
+"""A lock file that lets one process at a time write a folder; the kernel releases the lock when the process dies.
 
-The file says who holds it, for the message that the second one gets. It is removed by whoever held it; one that a
-killed process left behind holds nobody up. Systems without such locks (Windows, some network file systems) and
-folders that nobody may write to go without: a lock hinders a second writer and nothing else.
+The file names the process that has locked it, for the error that a second process gets. That process removes the file;
+one left by a killed process does not block anybody, since its lock is released. On systems without such locks (Windows,
+some network file systems) and in read-only folders nothing is locked: the lock only guards against a second writer.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _held: set[BinaryIO] = set()
 
 
 def _close_in_child() -> None:
-    """Close what a forked child has inherited: while one is open anywhere, its lock holds, its process dead or not."""
+    """Close the lock files that a forked child inherits: a lock lasts while any process has its file open."""
     for file in _held:
         file.close()
     _held.clear()
@@ -37,18 +37,20 @@ if hasattr(os, "register_at_fork"):
 
 @contextlib.contextmanager
 def one_writer(lock: Path, *, target: Path, stays: bool = False) -> Iterator[bool]:
-    """Hold a lock file while the body runs. Its folder is made, and goes again if it was made here and stays empty.
+    """Lock a file while the body of the with statement runs.
+
+    The file's folder is created if necessary, and then removed again at the end if it is empty.
 
     Args:
-        lock: the file.
-        target: what is written, for the error.
-        stays: leave the file there, for a folder that is removed as a whole.
+        lock: the lock file.
+        target: the path that is written, for the error.
+        stays: do not remove the file, for a folder that is removed as a whole.
 
     Yields:
-        Whether it is held; False where the system has no locks or the file cannot be made.
+        Whether the file is locked; False if the system has no locks or the file cannot be created.
 
     Raises:
-        RunError: another process holds it; says which one.
+        RunError: another process has locked it; the error names the process.
     """
     made = not lock.parent.exists()
     held = _taken(lock, target)
@@ -69,7 +71,7 @@ def one_writer(lock: Path, *, target: Path, stays: bool = False) -> Iterator[boo
 
 
 def is_free(lock: Path) -> bool:
-    """Say whether nobody holds a lock file that lies there; False where that cannot be said."""
+    """Return whether an existing lock file is not locked by any process; False if that cannot be determined."""
     try:
         import fcntl
 
@@ -81,6 +83,7 @@ def is_free(lock: Path) -> bool:
 
 
 def _taken(lock: Path, target: Path) -> BinaryIO | None:
+    """Return the open and locked file, or None if nothing can be locked here."""
     try:
         import fcntl
     except ImportError:
@@ -90,17 +93,17 @@ def _taken(lock: Path, target: Path) -> BinaryIO | None:
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
             made = True
-            file = open(lock, "a+b")  # noqa: SIM115  # kept open: closing it lets go
+            file = open(lock, "a+b")  # noqa: SIM115  # kept open: closing it releases the lock
         except OSError as error:
             if isinstance(error, FileNotFoundError if made else FileExistsError) and not lock.parent.is_file():
-                continue  # whoever held it has just removed the folder
+                continue  # the process that had locked it has just removed the folder
             return None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
                 _sign(file)
                 return file
-            file.close()  # whoever held it has finished meanwhile, and removed the file
+            file.close()  # the process that had locked it has finished and removed the file
         except BlockingIOError:
             with file:
                 raise _busy(file, target) from None
@@ -115,15 +118,15 @@ def _taken(lock: Path, target: Path) -> BinaryIO | None:
 
 
 def _sign(file: BinaryIO) -> None:
-    """Write into a lock file who holds it."""
-    with contextlib.suppress(OSError):  # a full disk: the lock holds all the same
+    """Write this process's id and host name into a lock file."""
+    with contextlib.suppress(OSError):  # such as a full disk; the file is locked nevertheless
         file.truncate(0)
         file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
         file.flush()
 
 
 def _busy(file: BinaryIO, target: Path) -> RunError:
-    """Return the error of who comes second, with what the first has written into its lock file."""
+    """Return the error for a second writer, naming the process that has locked the file."""
     try:
         file.seek(0)
         signed = json.loads(file.read(4096))

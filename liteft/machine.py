@@ -1,6 +1,6 @@
-"""What the machine is: its processor, by name and by the features that decide how fast this runs.
+"""The machine's processor: its name, and the features that determine the speed of the kernels.
 
-Nothing but Python is imported here: benchmarks read this file alone.
+It imports the standard library only, since benchmarks load this file without the package.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["Processor", "read_processor"]
 
 _CPUINFO = Path("/proc/cpuinfo")
 
-# What the systems call a feature, by the name people know it under.
+# Common name of a feature -> its names in the systems' lists of processor flags.
 _X86: dict[str, tuple[str, ...]] = {
     "AVX2": ("avx2",),
     "AVX512F": ("avx512f",),
@@ -32,7 +32,13 @@ _ARM: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """Name, architecture ("x86" or "arm", else as the system says) and features; None where unknown."""
+    """A processor.
+
+    Attributes:
+        name: its model name.
+        architecture: "x86", "arm", or another name as the system reports it.
+        features: feature -> whether the processor has it; None if the system does not report them.
+    """
 
     name: str
     architecture: str
@@ -40,12 +46,12 @@ class Processor:
 
 
 def read_processor(*, system: str | None = None, machine: str | None = None, cpuinfo: Path = _CPUINFO) -> Processor:
-    """Return what the system says about its processor.
+    """Return the processor as the system describes it.
 
     Args:
-        system: "Linux", "Darwin", ...; None for this one.
-        machine: "x86_64", "aarch64", "arm64", ...; None for this one.
-        cpuinfo: the kernel's description (Linux).
+        system: "Linux", "Darwin", ...; None for this system.
+        machine: "x86_64", "aarch64", "arm64", ...; None for this machine.
+        cpuinfo: the kernel's description of the processor (Linux).
     """
     system = platform.system() if system is None else system
     machine = (platform.machine() if machine is None else machine).lower()
@@ -72,7 +78,7 @@ def _linux(cpuinfo: Path) -> tuple[str, set[str] | None]:
     for line in lines:
         key, _, value = line.partition(":")
         fields.setdefault(key.strip().lower(), value.strip())
-    flags = fields.get("flags", fields.get("features"))  # x86 says flags, ARM says Features
+    flags = fields.get("flags", fields.get("features"))  # "flags" on x86, "Features" on ARM
     return fields.get("model name", ""), None if flags is None else set(flags.lower().split())
 
 
@@ -90,7 +96,7 @@ def _darwin(family: str) -> tuple[str, set[str] | None]:
 
 
 def _sysctl(key: str) -> str | None:
-    """One value by its name, or "name: value" lines for a whole branch; None where there is none."""
+    """Return the value of a key, or "name: value" lines for a whole branch; None if it does not exist."""
     whole_branch = key == "hw.optional.arm"
     command = ["sysctl", key] if whole_branch else ["sysctl", "-n", key]
     try:

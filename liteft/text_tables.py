@@ -1,4 +1,4 @@
-"""Rows of cells as a table: in columns for a terminal, or in Markdown."""
+"""Tables of text: in aligned columns for a terminal, or in Markdown."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ Rows = Sequence[Sequence[str]]
 
 
 def aligned(rows: Rows, *, texts: int | Collection[int], rule: bool = True) -> str:
-    """Return rows in columns, texts to the left and numbers to the right.
+    """Return rows as a table in columns: text is aligned left, numbers are aligned right.
 
     Args:
-        rows: the cells, all rows equally long; the first row is the header.
-        texts: the columns of texts: the first so many, or which ones, counted from 0.
-        rule: draw a line of dashes below the header.
+        rows: the cells, in rows of the same length; the first row is the header.
+        texts: the columns with text: the number of first columns, or their indices from 0.
+        rule: add a line of dashes below the header.
     """
     left = range(texts) if isinstance(texts, int) else texts
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -30,13 +30,13 @@ def aligned(rows: Rows, *, texts: int | Collection[int], rule: bool = True) -> s
 
 
 def markdown(rows: Rows, *, texts: int) -> str:
-    """Return rows as a Markdown table, the first row its header, the first ``texts`` columns to the left."""
+    """Return rows as a Markdown table; the first row is the header, the first ``texts`` columns are aligned left."""
     escaped = [tuple(cell.replace("|", "\\|") for cell in row) for row in rows]
     marks = tuple("---" if column < texts else "---:" for column in range(len(rows[0])))
     return "\n".join(f"| {' | '.join(row)} |" for row in [escaped[0], marks, *escaped[1:]])
 
 
 def share(value: float, interval: tuple[float, float] | None = None) -> str:
-    """Return a share in percent, with its interval where there is one."""
+    """Return a share in percent, followed by its interval if there is one: "87.6 [82.5, 91.4]"."""
     text = f"{100 * value:.1f}"
     return text if interval is None else f"{text} [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"

@@ -1,10 +1,9 @@
-"""From text to token ids: the one place that does it, for training, data checks and the runtime alike.
+"""Tokenization, shared by training, data checks and the runtime.
 
-It wraps a ``tokenizer.json`` of the tokenizers library, so that ids are the same with and without
-transformers. Padding and truncation that somebody baked into the file are taken out (all-MiniLM-L6-v2's pads
-every text to 128): nothing here ever pads, and the cut is made at ``max_tokens``, the longer text of a pair
-first. Long texts are cut before they are tokenized (`clipping`), and pairs are put together here (`layout`), so that
-memory is bounded by what is read of a text.
+It wraps a ``tokenizer.json`` of the tokenizers library, so that token ids are the same with and without transformers.
+Padding and truncation settings in the file are removed (all-MiniLM-L6-v2's pads every text to 128 tokens): nothing here
+pads, and texts are truncated to ``max_tokens``, the longer text of a pair first. Long texts are clipped before they are
+tokenized (`clipping`) and pairs are joined here (`layout`), so that memory is bounded by what is read of a text.
 """
 
 from __future__ import annotations
@@ -26,22 +25,22 @@ from liteft.layout import PairLayout, find_layout, kept_tokens
 __all__ = ["TextTokenizer", "portable_tokenizer_json"]
 
 _CHUNK_TEXTS = 4096
-_CHUNK_CHARACTERS = 1 << 22  # that are tokenized at once: the library takes some hundred bytes for each token
+_CHUNK_CHARACTERS = 1 << 22  # tokenized at once; the library needs some hundred bytes for each token
 _PAD_TOKENS = ("[PAD]", "<pad>", "<|pad|>", "<|endoftext|>")
 
 
 class TextTokenizer:
-    """A tokenizer with a fixed cut. Thread-safe: its settings never change after construction.
+    """A tokenizer with fixed truncation. It is thread-safe: its settings never change after construction.
 
     Args:
         json_text: the content of a tokenizer.json.
-        max_tokens: texts are cut to this many tokens, special tokens included.
+        max_tokens: texts are truncated to this many tokens, special tokens included.
         truncation_side: "right" drops the end of a text, "left" its beginning.
-        pad_id: the id that fills batches; found in the file when None.
-        portable: the content has neither padding nor truncation, so nothing needs to be taken out.
+        pad_id: id of the padding token; None looks for a usual padding token in the vocabulary.
+        portable: the content is known to have neither padding nor truncation settings.
 
     Raises:
-        ModelError: the content is no tokenizer, or max_tokens leaves no room for a text.
+        ModelError: the content is not a tokenizer, or max_tokens leaves no room for a text.
     """
 
     def __init__(
@@ -56,7 +55,7 @@ class TextTokenizer:
         try:
             self._plain = Tokenizer.from_str(json_text if portable else portable_tokenizer_json(json_text))
             self._cutting = Tokenizer.from_str(self._plain.to_str())
-        except BaseException as error:  # the library raises plain Exception; its panics are none
+        except BaseException as error:  # the library raises plain Exception; its panics derive from BaseException
             if not _is_of_library(error):
                 raise
             raise ModelError(
@@ -72,14 +71,18 @@ class TextTokenizer:
         self.max_tokens = max_tokens
         self.truncation_side = truncation_side
         self.pad_id = self._find_pad() if pad_id is None else pad_id
-        self._start = max(2048, 16 * max_tokens)  # characters of a text from which on a part of it may be enough
+        self._start = max(2048, 16 * max_tokens)  # length in characters from which a text is clipped
         self._cutting.enable_truncation(max_tokens, strategy="longest_first", direction=truncation_side)
 
     @classmethod
     def from_file(
         cls, path: Path, *, max_tokens: int, truncation_side: str = "right", pad_id: int | None = None
     ) -> TextTokenizer:
-        """Read a tokenizer.json. Raises ModelError when it is missing or unreadable."""
+        """Return the tokenizer of a tokenizer.json; arguments as for the class.
+
+        Raises:
+            ModelError: the file is missing or unreadable, or as for the class.
+        """
         try:
             json_text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -90,7 +93,7 @@ class TextTokenizer:
 
     @property
     def json_text(self) -> str:
-        """The tokenizer.json without padding and truncation."""
+        """The tokenizer.json without padding and truncation settings."""
         return str(self._plain.to_str())
 
     @property
@@ -99,17 +102,17 @@ class TextTokenizer:
         return int(self._plain.get_vocab_size(with_added_tokens=True))
 
     def token_id(self, token: str) -> int | None:
-        """Return the id of a token, or None when the vocabulary lacks it."""
+        """Return the id of a token, or None if it is not in the vocabulary."""
         found: int | None = self._plain.token_to_id(token)
         return found
 
     def token(self, number: int) -> str | None:
-        """Return the token of an id, or None when there is no such id."""
+        """Return the token of an id, or None if there is no such id."""
         found: str | None = self._plain.id_to_token(number)
         return found
 
     def tokens(self) -> list[str]:
-        """Return all tokens in the order of their ids; "" where an id has none."""
+        """Return all tokens in the order of their ids; "" for an unused id."""
         numbers: dict[str, int] = self._plain.get_vocab(with_added_tokens=True)
         found = [""] * (max(numbers.values()) + 1)
         for token, number in numbers.items():
@@ -117,18 +120,20 @@ class TextTokenizer:
         return found
 
     def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None, *, one_by_one: bool = False) -> Encoded:
-        """Return the ids of texts, or of pairs of texts, cut to ``max_tokens``.
+        """Return the token ids of texts, or of pairs of texts, truncated to ``max_tokens``.
 
         Args:
             texts: the texts, or the first text of each pair.
-            pairs: the second texts, as many, or None.
-            one_by_one: never hand several texts to the tokenizers library at once, which would spread them over all
-                cores.
+            pairs: the second text of each pair, or None.
+            one_by_one: pass single texts to the tokenizers library, which spreads several texts over all cores.
 
         Returns:
-            Encoded, in order.
+            Encoded, in the order of the texts.
+
+        Raises:
+            ModelError: the tokenizers library failed.
         """
-        if pairs is None and len(texts) == 1 and len(texts[0]) <= self._start:  # what has to be answered fast
+        if pairs is None and len(texts) == 1 and len(texts[0]) <= self._start:  # fast path for a single short text
             (one,) = _encodings(self._cutting, [texts[0]])
             cut = np.array([bool(one.overflowing)])
             types = np.array(one.type_ids, dtype=np.int32)
@@ -145,7 +150,7 @@ class TextTokenizer:
         return Encoded.join([*parts, Encoded.of(*zip(*found, strict=True))] if found else parts)
 
     def count(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> np.ndarray:
-        """Return the token counts before any cut, special tokens included: int64, shape (texts,)."""
+        """Return the numbers of tokens before truncation, special tokens included: int64 (texts,)."""
         sides = [texts] if pairs is None else [texts, pairs]
         counts = np.full(len(texts), self._special_tokens(paired=pairs is not None), dtype=np.int64)
         for side in sides:
@@ -158,14 +163,14 @@ class TextTokenizer:
         return counts
 
     def _singles(self, texts: Sequence[str]) -> Iterator[tuple[list[int], list[int], bool]]:
-        """Yield ids, type ids and whether tokens were cut off."""
+        """Yield the token ids, the type ids and whether it was truncated, for each text."""
         room = self.max_tokens - self._special_tokens(paired=False)
         clipped = [self._clipper.clip(text, room) if len(text) > self._start else text for text in texts]
         for encoding in _encodings(self._cutting, clipped):
             yield encoding.ids, encoding.type_ids, bool(encoding.overflowing)
 
     def _pairs(self, texts: Sequence[str], pairs: Sequence[str]) -> Iterator[tuple[list[int], list[int], bool]]:
-        """Yield the same of pairs, each text tokenized alone."""
+        """Yield the same as `_singles` for each pair; its texts are tokenized separately."""
         layout = self._layout
         if layout is None:
             for encoding in _encodings(self._cutting, list(zip(texts, pairs, strict=True))):
@@ -175,7 +180,7 @@ class TextTokenizer:
         whole = list(zip(texts, pairs, strict=True))
         read = [self._clip_pair(*pair, room) if max(map(len, pair)) > self._start else pair for pair in whole]
         sides = [text for pair in read for text in pair]
-        batches = [sides] if len(whole) > 1 else [[side] for side in sides]  # one pair is not worth a second core
+        batches = [sides] if len(whole) > 1 else [[side] for side in sides]  # a single pair is not spread over cores
         alone = [ids for batch in batches for ids in self._alone(batch)]
         for place, (first, second) in enumerate(zip(alone[::2], alone[1::2], strict=True)):
             kept = self._kept(whole[place], read[place], len(first), len(second), room)
@@ -187,18 +192,18 @@ class TextTokenizer:
     def _kept(
         self, whole: tuple[str, str], read: tuple[str, str], first: int, second: int, room: int
     ) -> tuple[int, int]:
-        """Return how many of the tokens that were read are kept; which text is the longer one, the whole texts say."""
+        """Return how many tokens of each clipped text are kept; the whole texts decide which one is longer."""
         kept = kept_tokens(first, second, room)
         if read == whole or min(first, second) <= room or room % 2 == 0:
             return kept
-        # two endless texts: the longer one keeps one token more
+        # both texts were clipped: the longer one keeps one token more
         return (max(kept), min(kept)) if self._clipper.first_is_longer(*whole) else (min(kept), max(kept))
 
     def _cut(self, ids: list[int], kept: int) -> list[int]:
         return ids[len(ids) - kept :] if self.truncation_side == "left" else ids[:kept]
 
     def _alone(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the ids of whole texts, without special tokens."""
+        """Return the token ids of texts, without truncation and special tokens."""
         return [each.ids for each in _encodings(self._plain, list(texts), special=False)]
 
     def _special_tokens(self, *, paired: bool) -> int:
@@ -218,19 +223,19 @@ class TextTokenizer:
         return Clipper(self.json_text, self._alone, side=self.truncation_side, start=self._start)
 
     def continuations(self) -> np.ndarray:
-        """Return which tokens go on with the word before them: bool, shape (vocabulary,).
+        """Return which tokens continue the word before them: bool (vocabulary,).
 
-        WordPiece marks them by "##"; byte-level and sentence pieces mark the beginnings instead. In a vocabulary
-        that marks neither, every token is a word.
+        WordPiece marks them by "##"; byte-level BPE and SentencePiece mark the first token of a word instead. In a
+        vocabulary without either mark every token counts as a word.
         """
-        pieces = self._plain.get_vocab(with_added_tokens=True)
-        found = np.zeros(max(pieces.values()) + 1, dtype=bool)
+        vocabulary = self._plain.get_vocab(with_added_tokens=True)
+        found = np.zeros(max(vocabulary.values()) + 1, dtype=bool)
         added = {token.content for token in self._plain.get_added_tokens_decoder().values()}
-        tenth = len(pieces) // 10
-        marks = tuple(mark for mark in ("Ġ", "▁") if sum(piece.startswith(mark) for piece in pieces) > tenth)
-        for piece, number in pieces.items():
-            if piece not in added:
-                found[number] = not piece.startswith(marks) if marks else piece.startswith("##")
+        tenth = len(vocabulary) // 10
+        marks = tuple(mark for mark in ("Ġ", "▁") if sum(token.startswith(mark) for token in vocabulary) > tenth)
+        for token, number in vocabulary.items():
+            if token not in added:
+                found[number] = not token.startswith(marks) if marks else token.startswith("##")
         return found
 
     def _find_pad(self) -> int:
@@ -242,10 +247,10 @@ class TextTokenizer:
 
 
 def portable_tokenizer_json(json_text: str) -> str:
-    """Return a tokenizer.json with padding and truncation taken out.
+    """Return a tokenizer.json without padding and truncation settings.
 
     Raises:
-        ValueError: the text is no JSON object.
+        ValueError: the text is not a JSON object.
     """
     content = json.loads(json_text)
     if not isinstance(content, dict):
@@ -269,12 +274,12 @@ def _failed(texts: int, error: BaseException) -> ModelError:
 
 
 def _is_of_library(error: BaseException) -> bool:
-    """Say whether it is an error of the tokenizers library, or a panic in it, and no Ctrl-C."""
+    """Return whether an exception is an error of the tokenizers library or a panic in it, rather than a Ctrl-C."""
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def _chunks(sides: Sequence[Sequence[str]], most: int) -> Iterator[slice]:
-    """Yield which texts are tokenized at once: a bounded number of texts and of characters; an endless one alone."""
+    """Yield slices of texts to tokenize at once, bounded in texts and in characters; a very long text is alone."""
     start = characters = 0
     for place, texts in enumerate(zip(*sides, strict=True)):
         size = sum(map(len, texts))

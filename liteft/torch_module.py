@@ -1,7 +1,7 @@
-"""An artifact as a torch module: the same engine that ``liteft.load`` runs, called with tensors.
+"""An artifact as a torch module: the native engine of ``liteft.load``, called with tensors.
 
-For programs that are torch already: a DataLoader and a tokenizer of their own, an evaluation loop, a larger model
-around the classifier. No padding is computed: the mask says what is real. There is no gradient.
+It is meant for programs that use torch already: with their own DataLoader and tokenizer, an evaluation loop, or a
+larger model around the classifier. Padding, as given by the mask, is not computed. There is no gradient.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ __all__ = ["NativeModule", "native_module"]
 
 
 class NativeModule(torch.nn.Module):
-    """A classifier of the native engine as a module, for inference alone.
+    """A classifier in the native engine as a torch module, for inference only.
 
     Attributes:
-        device_name: where it computes: "cpu" or "cuda".
-        precision: of its products.
+        device_name: the device that computes: "cpu" or "cuda".
+        precision: precision of its matmuls.
     """
 
     def __init__(self, engine: NativeEngine) -> None:
@@ -37,16 +37,16 @@ class NativeModule(torch.nn.Module):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
     ) -> Tensor:
-        """Return logits.
+        """Return the logits of a batch.
 
         Args:
-            input_ids: integers, shape (texts, tokens). Best on the host, where a tokenizer makes them: what lies on
-                a GPU is copied to the host first, since the engine gathers the real tokens there.
-            attention_mask: same shape, 0 for padding; None where every token is real.
-            token_type_ids: same shape; None where all are 0.
+            input_ids: integers (texts, tokens), preferably on the host: a tensor on a GPU is copied to the host first,
+                where the engine removes the padding.
+            attention_mask: integers of the same shape, 0 for padding; None if there is no padding.
+            token_type_ids: integers of the same shape; None if all are 0.
 
         Returns:
-            float32, shape (texts, labels), on the device of ``input_ids``, without a gradient.
+            float32 (texts, labels), on the device of ``input_ids``, without a gradient.
 
         Raises:
             DeviceError: the shapes differ, an id is out of range, a row has no token, or the engine failed.
@@ -63,7 +63,7 @@ class NativeModule(torch.nn.Module):
 
 
 def _host(integers: Tensor) -> np.ndarray:
-    """Return a tensor's values as int64, on the host; its own memory where it is that already."""
+    """Return a tensor as an int64 array on the host, without a copy if it is one already."""
     return np.asarray(integers.detach().cpu().long().numpy())
 
 
@@ -74,13 +74,14 @@ def native_module(
 
     Args:
         path: the artifact's folder.
-        device: "cpu" or "cuda": where the engine computes, wherever the tensors lie. No GPU has run it yet.
-        threads: threads of a run on the CPU; None for the physical cores that this process may use.
+        device: "cpu" or "cuda": the device that computes, independent of the tensors' device. "cuda" has not been
+            tested on a GPU yet.
+        threads: threads on the CPU; None for the number of physical cores that this process may use.
         engine_precision: as in ``liteft.load``.
 
     Raises:
-        ArtifactError: no artifact, or a changed byte.
-        DeviceError: the native engine cannot run this artifact there; why.
+        ArtifactError: the folder is not an artifact, or a file was changed.
+        DeviceError: the native engine cannot run this artifact on this device; the error says why.
     """
     engine = choose_engine(
         read_artifact(path),

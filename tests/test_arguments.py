@@ -44,7 +44,7 @@ def test_progress_is_a_function_or_nothing() -> None:
     assert checked_progress(print) is print
     assert checked_progress(None) is checked_progress(False) is None
     message = refused(checked_progress, "print")
-    assert message.startswith("progress is a str, and not a function.")
+    assert message.startswith("progress must be a function, got a str.")
     assert "try: progress=print" in message
 
 
