@@ -9,10 +9,12 @@ from typing import Any
 
 from liteft.errors import ConfigError, leave_out, option
 
-__all__ = ["checked_callbacks", "checked_progress", "require_count", "require_path"]
+__all__ = ["ProgressFunction", "checked_callbacks", "checked_progress", "require_count", "require_path"]
+
+ProgressFunction = Callable[[str], None]  # takes a line of text
 
 
-def checked_progress(progress: Callable[[str], None] | bool | None) -> Callable[[str], None] | None:
+def checked_progress(progress: ProgressFunction | bool | None) -> ProgressFunction | None:
     """Return the function that is called with progress: a given one, one that prints to stderr for True, or None.
 
     Raises:

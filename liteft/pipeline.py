@@ -10,14 +10,14 @@ Every step is one of the public verbs and can be run alone. Repeating the call r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
 
-from liteft.arguments import checked_callbacks, checked_progress, require_path
+from liteft.arguments import ProgressFunction, checked_callbacks, checked_progress, require_path
 from liteft.artifact import MANIFEST, Artifact, Manifest, read_artifact, require_replaceable
 from liteft.config import (
     ExportRecipe,
@@ -32,10 +32,10 @@ from liteft.config import (
 from liteft.data import Dataset, load_unlabeled
 from liteft.data.trainable import resolve_data
 from liteft.distillation import distill_students
-from liteft.distillation.teachers import Base, Teacher, find_teacher, with_labels
+from liteft.distillation.teachers import ready_teacher, with_labels
 from liteft.errors import ConfigError, closest, option
 from liteft.exporting import Limits, export, refuse_another, trimming_of
-from liteft.finetuning import finetune
+from liteft.finetuning.context import RunContext
 from liteft.run import RUN_FILE, Run, read_run
 
 __all__ = ["Distillation", "distill", "export_student"]
@@ -84,7 +84,7 @@ def distill(
     until: Until = "artifact",
     overwrite: bool = False,
     trust: bool = False,
-    progress: Callable[[str], None] | bool | None = None,
+    progress: ProgressFunction | bool | None = None,
     callbacks: Sequence[TrainerCallback] = (),
     **settings: Any,
 ) -> Distillation:
@@ -118,10 +118,11 @@ def distill(
     Source: Hinton et al. 2015, arXiv:1503.02531; initialising a student from its teacher's layers: Sanh et al. 2019
     (DistilBERT), section 3, arXiv:1910.01108.
     """
-    told, callbacks = checked_progress(progress), checked_callbacks(callbacks, TrainerCallback)
+    progress, callbacks = checked_progress(progress), checked_callbacks(callbacks, TrainerCallback)
     require_path("out", out, accepted="a folder")
     require_path("teacher", teacher, kinds=(Run,), accepted="a run, a classifier's folder, or a base by folder or name")
     stage, recipe, out = checked_stage(until), _resolved(recipe, settings), Path(out)
+    context = RunContext(out, progress, callbacks)
     refuse_budget(recipe.search)
     if stage != "teacher":
         require_student(recipe.student)
@@ -131,25 +132,14 @@ def distill(
     if stage == "artifact":  # before hours of training
         _check_place(out, recipe, overwrite=overwrite)
     if stage == "teacher":
-        found = find_teacher(teacher, dataset=dataset, recipe=recipe, progress=told)
-        if isinstance(found, Base):
-            run = finetune(found.name, dataset, out=out / "teacher", recipe=recipe, progress=told, callbacks=callbacks)
-            found = Teacher.of(run)
+        found, _ = ready_teacher(teacher, dataset, recipe, context.at(out / "teacher"))
         return Distillation(found.run, (), (), None, dataset)
-    made = distill_students(
-        teacher,
-        dataset,
-        out=out / "student",
-        teacher_out=out / "teacher",
-        recipe=recipe,
-        progress=told,
-        callbacks=callbacks,
-    )
+    made = distill_students(teacher, dataset, recipe, context.at(out / "student"), teacher_out=out / "teacher")
     dataset = with_labels(dataset, made.teacher)
     artifact = None
     if stage == "artifact":
         artifact = export_student(
-            made.students[0], out / "artifact", recipe, dataset, told, overwrite=overwrite, trust=trust
+            made.students[0], out / "artifact", recipe, dataset, progress, overwrite=overwrite, trust=trust
         )
     return Distillation(made.teacher.run, made.students, made.controls, artifact, dataset)
 
@@ -183,7 +173,7 @@ def export_student(
     out: Path,
     recipe: Recipe,
     data: Dataset,
-    progress: Callable[[str], None] | None,
+    progress: ProgressFunction | None,
     *,
     overwrite: bool = False,
     trust: bool = False,

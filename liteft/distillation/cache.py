@@ -16,11 +16,11 @@ import torch
 from accelerate import PartialState
 
 from liteft import files
+from liteft.arguments import ProgressFunction
 from liteft.data import Split
 from liteft.errors import RunError
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier
-from liteft.finetuning.trainer import Progress
 
 __all__ = ["teacher_logits"]
 
@@ -32,7 +32,7 @@ def teacher_logits(
     *,
     folder: Path,
     bf16: bool,
-    progress: Progress | None = None,
+    tell: ProgressFunction | None = None,
 ) -> np.ndarray:
     """Return the teacher's logits of a split, float32, shape (texts, labels), from the cache or into it.
 
@@ -42,7 +42,7 @@ def teacher_logits(
         split: the texts.
         folder: where logits are cached; created if missing.
         bf16: compute in bfloat16 if they are not cached yet.
-        progress: called with a line of text when they must be computed.
+        tell: called with a line of text when they must be computed.
 
     Raises:
         RunError: logits that are not finite, or a folder that cannot be written.
@@ -55,8 +55,8 @@ def teacher_logits(
             return stored
     except (OSError, ValueError, EOFError):
         pass  # missing or incomplete: computed again
-    if progress is not None:
-        progress(f"teacher: logits of {len(split):,} texts, once")
+    if tell is not None:
+        tell(f"teacher: logits of {len(split):,} texts, once")
     teacher.model.to(PartialState(cpu=not torch.cuda.is_available()).device)
     logits = predict_logits(teacher, split.texts, split.pairs, bf16=bf16)
     if not np.isfinite(logits).all():

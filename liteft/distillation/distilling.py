@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
 from dataclasses import dataclass
 from pathlib import Path
-
-from transformers import TrainerCallback
 
 from liteft.config import Recipe
 from liteft.data import Dataset
 from liteft.distillation.initial import check_own_encoder, check_student
-from liteft.distillation.student import Kind, distill_one
-from liteft.distillation.teachers import Base, Teacher, find_teacher, with_labels
-from liteft.finetuning import finetune
+from liteft.distillation.student import distill_one
+from liteft.distillation.teachers import Base, Teacher, ready_teacher, with_labels
+from liteft.distillation.training import Kind
 from liteft.finetuning.bases import resolve_base
+from liteft.finetuning.context import RunContext
 from liteft.finetuning.model import read_config
 from liteft.finetuning.tokenizer_files import read_tokenizer
-from liteft.finetuning.trainer import Progress
-from liteft.run import RUN_FILE, Run
+from liteft.run import Run
 from liteft.trimming import check_budget
 
 __all__ = ["Students", "distill_students"]
@@ -40,52 +38,34 @@ class Students:
 
 
 def distill_students(
-    teacher: Run | str | Path,
-    dataset: Dataset,
-    *,
-    out: Path,
-    teacher_out: Path,
-    recipe: Recipe,
-    progress: Progress | None = None,
-    callbacks: Sequence[TrainerCallback] = (),
+    teacher: Run | str | Path, dataset: Dataset, recipe: Recipe, context: RunContext, *, teacher_out: Path
 ) -> Students:
     """Train every student and control that a recipe asks for.
 
     Args:
         teacher: as for ``liteft.distill``.
         dataset: the data.
-        out: run folder of the first student; the others' names begin with it.
-        teacher_out: run folder of the teacher, where ``teacher`` is a base.
         recipe: the settings.
-        progress: called with a line of text now and then.
-        callbacks: transformers callbacks.
+        context: of the first student; the folders of the others are beside its own, and their names begin with its.
+        teacher_out: run folder of the teacher, where ``teacher`` is a base.
     """
-    shown = False
-    found = find_teacher(teacher, dataset=dataset, recipe=recipe, progress=progress)
-    if isinstance(found, Base):
-        _check_student_of(found, recipe)
-        shown = not (teacher_out / RUN_FILE).is_file()  # the teacher's training shows the data check
-        run = finetune(found.name, dataset, out=teacher_out, recipe=recipe, progress=progress, callbacks=callbacks)
-        found = Teacher.of(run)
+    found, shown = ready_teacher(
+        teacher,
+        dataset,
+        recipe,
+        context.at(teacher_out),
+        check=functools.partial(_check_student_of, recipe=recipe),
+    )  # the teacher's training shows the data check
     dataset = with_labels(dataset, found)
     kinds: tuple[Kind, ...] = ("student", "control") if recipe.student.control else ("student",)
     runs: dict[Kind, list[Run]] = {"student": [], "control": []}
     for number in range(recipe.student.seeds):
-        name = out.name if number == 0 else f"{out.name}-seed{number}"
+        name = context.out.name if number == 0 else f"{context.out.name}-seed{number}"
         update = {"seed": recipe.student.seed + number, "seeds": 1, "control": False}
         one = recipe.model_copy(update={"student": recipe.student.model_copy(update=update)})
         for kind in kinds:
-            run = distill_one(
-                found,
-                dataset,
-                out=out.with_name(name if kind == "student" else f"{name}-control"),
-                recipe=one,
-                kind=kind,
-                show_check=not shown,
-                progress=progress,
-                callbacks=callbacks,
-            )
-            runs[kind].append(run)
+            out = context.out.with_name(name if kind == "student" else f"{name}-control")
+            runs[kind].append(distill_one(found, dataset, one, context.at(out), kind=kind, show_check=not shown))
             shown = True
     return Students(found, tuple(runs["student"]), tuple(runs["control"]))
 

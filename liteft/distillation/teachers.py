@@ -12,18 +12,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from liteft.config import Recipe
+from liteft.arguments import ProgressFunction
+from liteft.config import Recipe, resolve_recipe
 from liteft.data import Dataset
 from liteft.data.relabeling import relabeled
 from liteft.errors import ConfigError, Hint, LiteftError, ModelError, leave_out
 from liteft.finetuning.bases import resolve_base
+from liteft.finetuning.context import RunContext
 from liteft.finetuning.model import TorchClassifier, is_classifier, load_classifier
+from liteft.finetuning.teacher import train_teacher
 from liteft.foreign import Said, adopted_labels
 from liteft.foreign.meaning import LABELS_HINT, renamed_text
 from liteft.run import RUN_FILE, Run, model_weights_sha256, read_run
 from liteft.tasks import task_asked
 
-__all__ = ["Base", "Teacher", "find_teacher", "with_labels"]
+__all__ = ["Base", "Teacher", "find_teacher", "ready_teacher", "with_labels"]
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def find_teacher(
     *,
     dataset: Dataset | None = None,
     recipe: Recipe | None = None,
-    progress: Callable[[str], None] | None = None,
+    tell: ProgressFunction | None = None,
 ) -> Base | Teacher:
     """Return the teacher that ``source`` names, or the base that is to become it.
 
@@ -88,7 +91,7 @@ def find_teacher(
         source: a finished run or its folder, a classifier's folder, or a base (folder or hub name).
         dataset: what will be taught; it fills in what a classifier written by transformers does not say of itself.
         recipe: its ``teacher.labels`` and ``data.task`` do so too.
-        progress: called with a line of text where the data's label names are taken for the teacher's.
+        tell: called with a line of text where the data's label names are taken for the teacher's.
 
     Raises:
         ModelError: none of these, a classifier that cannot be loaded, or one that does not say what it means.
@@ -104,12 +107,39 @@ def find_teacher(
             folder = resolve_base(str(path))
             if is_classifier(folder):
                 loaded = load_classifier(folder, said=said)
-                _adopt_labels(loaded, dataset, progress)
+                _adopt_labels(loaded, dataset, tell)
                 return Teacher(loaded, None, model_weights_sha256(folder))
             _refuse_labels(said, source)
             return Base(os.fspath(source), folder)
     _refuse_labels(said, source.path)
     return Teacher.of(source)
+
+
+def ready_teacher(
+    source: Run | str | Path,
+    dataset: Dataset,
+    recipe: Recipe,
+    context: RunContext,
+    *,
+    check: Callable[[Base], None] | None = None,
+) -> tuple[Teacher, bool]:
+    """Return the teacher that ``source`` names, and whether it was trained by this call.
+
+    A base is fine-tuned into the folder of ``context``, unless it was before.
+
+    Args:
+        source, dataset, recipe: as for ``find_teacher``.
+        context: of the teacher's training.
+        check: called with a base before it is fine-tuned; it raises an error where the rest would fail later.
+    """
+    found = find_teacher(source, dataset=dataset, recipe=recipe, tell=context.progress)
+    if isinstance(found, Teacher):
+        return found, False
+    if check is not None:
+        check(found)
+    trained = not (context.out / RUN_FILE).is_file()
+    run = train_teacher(dataset, resolve_recipe(recipe, "teacher", {"base": found.name}), context)
+    return Teacher.of(run), trained
 
 
 def _said(dataset: Dataset | None, recipe: Recipe | None) -> Said:
@@ -127,15 +157,15 @@ def _refuse_labels(said: Said, source: object) -> None:
         )
 
 
-def _adopt_labels(loaded: TorchClassifier, dataset: Dataset | None, progress: Callable[[str], None] | None) -> None:
+def _adopt_labels(loaded: TorchClassifier, dataset: Dataset | None, tell: ProgressFunction | None) -> None:
     """Name the labels of a classifier that transformers wrote as the data do, where only one reading is possible."""
     own = loaded.settings.labels
     taken = None if dataset is None or _says_all(loaded) else adopted_labels(own, dataset.labels)
     if taken is None or taken == own:
         return
     loaded.settings = replace(loaded.settings, labels=taken)
-    if progress is not None:
-        progress(f"the teacher's labels are named as the data name them: {renamed_text(own, taken)}")
+    if tell is not None:
+        tell(f"the teacher's labels are named as the data name them: {renamed_text(own, taken)}")
 
 
 def _says_all(loaded: TorchClassifier) -> bool:

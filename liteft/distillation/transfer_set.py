@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from liteft.config import StudentRecipe
-from liteft.data import Dataset, Split
+from liteft.data import Split
 from liteft.distillation.cache import teacher_logits
-from liteft.distillation.teachers import Teacher
+from liteft.distillation.training import StudentTraining
 from liteft.errors import ConfigError, DataError, Hint
 from liteft.finetuning.batches import Collator
 from liteft.finetuning.fit import encode_rows
 from liteft.finetuning.model import TorchClassifier, uses_type_ids
-from liteft.finetuning.run_folder import checkpoints_folder
-from liteft.finetuning.trainer import Progress, resolve_precision
+from liteft.finetuning.trainer import resolve_precision
 from liteft.tasks import task_of_labels
 from liteft.tokenization import TextTokenizer
 
@@ -32,7 +30,7 @@ class TransferSet:
 
     Attributes:
         train: the rows, with ``teacher_logits`` where they are cached.
-        rows: rows of the whole pool; the control, on fewer rows, is trained for as many steps.
+        epoch_texts: texts by which the steps of an epoch are counted; a control, with fewer texts, has as many steps.
         split: the texts of ``train``.
         same_tokens: teacher and student have one tokenizer.
         teacher_ids: the teacher's id of each of the student's tokens, int64 (student's vocabulary,), where states
@@ -40,7 +38,7 @@ class TransferSet:
     """
 
     train: Collator
-    rows: int
+    epoch_texts: int
     split: Split
     same_tokens: bool = True
     teacher_ids: np.ndarray | None = None
@@ -51,65 +49,62 @@ def teacher_runs(recipe: StudentRecipe) -> bool:
     return recipe.augmentation != "none" or bool(recipe.hidden_weight or recipe.relation_weight)
 
 
-def transfer_set_of(
-    teacher: Teacher,
-    dataset: Dataset,
-    unlabeled: Split | None,
-    student: TorchClassifier,
-    recipe: StudentRecipe,
-    *,
-    kind: str,
-    out: Path,
-    progress: Progress | None = None,
-) -> TransferSet:
+def transfer_set_of(training: StudentTraining, student: TorchClassifier, unlabeled: Split | None) -> TransferSet:
     """Return the rows that a student or a control is trained on.
 
     Args:
-        teacher: asked for logits, but never for a control.
-        dataset: its training split.
-        unlabeled: texts without labels, or None; a control leaves them out.
+        training: how; its teacher is asked for logits, but never for a control. Logits of a teacher without a run are
+            cached beside the checkpoints.
         student: tokenizes the texts.
-        recipe: augmentation and matching.
-        kind: "student" or "control".
-        out: the run folder; logits of a teacher without a run are cached beside its checkpoints.
-        progress: called with a line of text now and then.
+        unlabeled: texts without labels, or None; a control leaves them out.
 
     Raises:
         ConfigError: matched states of a student whose tokens are not the teacher's.
         DataError: unlabelled pairs for single texts, or the reverse.
     """
-    split = dataset.train if unlabeled is None else _joined(dataset.train, unlabeled)
+    train, teacher, recipe = training.dataset.train, training.teacher, training.recipe
+    split = train if unlabeled is None else _joined(train, unlabeled)
     same = student.tokenizer.json_text == teacher.loaded.tokenizer.json_text
-    teacher_ids = None
-    if not same and (recipe.hidden_weight or recipe.relation_weight):
-        teacher_ids = _ids_in(teacher.loaded.tokenizer, student.tokenizer)
-        if teacher_ids is None and kind != "control":
-            raise ConfigError(
-                "matched states need a student that reads the teacher's tokens, or a part of its vocabulary.",
-                accepted={"with another tokenizer": "logits, and augmentation of texts"},
-                fix=Hint(
-                    "hidden_weight=0, relation_weight=0, matching_epochs=0",
-                    "--set student.hidden_weight=0 --set student.relation_weight=0 --set student.matching_epochs=0",
-                ),
-            )
-    if kind == "control":
-        return TransferSet(encode_rows(student, dataset.train), len(split), dataset.train, same, teacher_ids)
+    teacher_ids = None if same else _teacher_ids(training, student)
+    if training.is_control:
+        return TransferSet(encode_rows(student, train), len(split), train, same, teacher_ids)
     live = teacher_runs(recipe)
     extras: dict[str, np.ndarray] = {}
     if unlabeled is not None:
-        extras["labelled"] = np.arange(len(split)) < len(dataset.train)
+        extras["labelled"] = np.arange(len(split)) < len(train)
     if not live or ((recipe.matching_epochs or recipe.quantized_epochs) and recipe.augmentation == "none"):
         extras["teacher_logits"] = teacher_logits(
             teacher.loaded,
             teacher.weights_sha256,
             split,
-            folder=(teacher.run.path if teacher.run else checkpoints_folder(out)) / "cache",
+            folder=(training.context.checkpoints if teacher.run is None else teacher.run.path) / "cache",
             bf16=resolve_precision(recipe.training_precision) == "bf16",
-            progress=progress,
+            tell=training.context.tell,
         )
     rows = encode_rows(student, split, **extras)
     rows.types |= live and uses_type_ids(teacher.loaded.config)
     return TransferSet(rows, len(split), split, same, teacher_ids)
+
+
+def _teacher_ids(training: StudentTraining, student: TorchClassifier) -> np.ndarray | None:
+    """Return the teacher's id of each of the student's tokens where states are matched; None where they are not.
+
+    Raises:
+        ConfigError: a student whose tokens are not the teacher's is to match its states.
+    """
+    if not (training.recipe.hidden_weight or training.recipe.relation_weight):
+        return None
+    teacher_ids = _ids_in(training.teacher.loaded.tokenizer, student.tokenizer)
+    if teacher_ids is None and not training.is_control:
+        raise ConfigError(
+            "matched states need a student that reads the teacher's tokens, or a part of its vocabulary.",
+            accepted={"with another tokenizer": "logits, and augmentation of texts"},
+            fix=Hint(
+                "hidden_weight=0, relation_weight=0, matching_epochs=0",
+                "--set student.hidden_weight=0 --set student.relation_weight=0 --set student.matching_epochs=0",
+            ),
+        )
+    return teacher_ids
 
 
 def _ids_in(whole: TextTokenizer, part: TextTokenizer) -> np.ndarray | None:

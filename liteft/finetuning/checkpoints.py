@@ -17,9 +17,11 @@ __all__ = [
     "DONE",
     "STATE",
     "can_go_on",
+    "checkpoints_folder",
     "discard",
     "mark_complete",
     "prepare_resume",
+    "remove_all_checkpoints",
     "remove_checkpoints",
     "remove_superseded",
 ]
@@ -27,6 +29,16 @@ __all__ = [
 MARKER = "complete"
 DONE = "done.json"
 STATE = "trainer_state.json"
+
+
+def checkpoints_folder(out: Path) -> Path:
+    """Return where an unfinished run keeps its checkpoints."""
+    return out / "checkpoints"
+
+
+def remove_all_checkpoints(out: Path) -> None:
+    """Remove the checkpoints of a run, and all that lies beside them."""
+    shutil.rmtree(checkpoints_folder(out), ignore_errors=True)
 
 
 def mark_complete(checkpoint: Path) -> None:

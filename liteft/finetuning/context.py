@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from accelerate import PartialState
 from transformers import TrainerCallback
 
-from liteft.finetuning.run_folder import checkpoints_folder
-from liteft.finetuning.trainer import Progress
+from liteft.arguments import ProgressFunction
+from liteft.finetuning.checkpoints import checkpoints_folder
 
 __all__ = ["RunContext"]
 
@@ -27,8 +27,12 @@ class RunContext:
     """
 
     out: Path
-    progress: Progress | None = None
+    progress: ProgressFunction | None = None
     callbacks: Sequence[TrainerCallback] = ()
+
+    def at(self, out: Path) -> RunContext:
+        """Return the same for another folder."""
+        return replace(self, out=out)
 
     @property
     def state(self) -> PartialState:

@@ -14,20 +14,20 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from accelerate import PartialState
 
 from liteft import files
 from liteft.config import Recipe, differences, read_recipe, write_recipe
 from liteft.data import Dataset, Split
 from liteft.errors import RunError, option
 from liteft.finetuning.adapters import adapter_of, parameter_count
-from liteft.finetuning.checkpoints import can_go_on
+from liteft.finetuning.checkpoints import can_go_on, remove_all_checkpoints
+from liteft.finetuning.context import RunContext
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier, save_classifier
 from liteft.finetuning.soundness import blind_f1, warnings_of_metrics
@@ -36,7 +36,6 @@ from liteft.run import RUN_FILE, RUN_FORMAT, Run, model_weights, model_weights_s
 from liteft.tasks import Task
 
 __all__ = [
-    "checkpoints_folder",
     "finish_run",
     "open_run",
     "open_run_in_all",
@@ -50,11 +49,6 @@ RECIPE = "recipe.toml"
 Table = Literal["teacher", "student"]  # of a recipe
 _STARTED = (RECIPE, INPUTS, "data_check.json", "log.jsonl")
 _PACKAGES = ("liteft", "torch", "transformers", "accelerate", "tokenizers", "numpy")
-
-
-def checkpoints_folder(out: Path) -> Path:
-    """Return where an unfinished run keeps its checkpoints."""
-    return out / "checkpoints"
 
 
 def open_run(out: Path, recipe: Recipe, inputs: dict[str, Any], *, table: Table) -> Run | None:
@@ -84,14 +78,13 @@ def open_run(out: Path, recipe: Recipe, inputs: dict[str, Any], *, table: Table)
     _remove_leftovers(out)
     if not finished:
         return None
-    shutil.rmtree(checkpoints_folder(out), ignore_errors=True)
+    remove_all_checkpoints(out)
     return read_run(out)
 
 
-def open_run_in_all(
-    state: PartialState, out: Path, recipe: Recipe, inputs: dict[str, Any], *, table: Table
-) -> Run | None:
+def open_run_in_all(context: RunContext, recipe: Recipe, inputs: dict[str, Any], *, table: Table) -> Run | None:
     """Open a run from every process of a training: the main one writes, all return the same. See ``open_run``."""
+    out, state = context.out, context.state
     finished = open_run(out, recipe, inputs, table=table) if state.is_main_process else None
     state.wait_for_everyone()
     if not state.is_main_process and (out / RUN_FILE).is_file():
@@ -100,13 +93,14 @@ def open_run_in_all(
 
 
 @contextlib.contextmanager
-def writing_run(state: PartialState, out: Path) -> Iterator[None]:
+def writing_run(context: RunContext) -> Iterator[None]:
     """Be the only training that writes a run folder while the body runs; the main process holds the lock for all.
 
     Raises:
         RunError: another training is writing it, or the folder contains something else.
     """
-    if not state.is_main_process:
+    out = context.out
+    if not context.state.is_main_process:
         yield
         return
     if not (out / INPUTS).is_file():
@@ -116,11 +110,11 @@ def writing_run(state: PartialState, out: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def withdrawn_on_error(out: Path) -> Iterator[None]:
+def withdrawn_on_error(context: RunContext) -> Iterator[None]:
     """Remove what a run wrote into its folder when the block raises before the first checkpoint.
 
     Otherwise texts that are too long or memory that is too small would bind the folder to a recipe that
-    never trained. An interrupt removes nothing: the same command resumes.
+    never trained. An interrupt removes nothing: the same command resumes. Only the main process removes anything.
 
     Raises:
         RunError: the disk refused to store a log, a checkpoint or a model, for example because it is full.
@@ -128,11 +122,14 @@ def withdrawn_on_error(out: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        kept = can_go_on(checkpoints_folder(out))
+        out = context.out
+        if not context.state.is_main_process:
+            raise
+        kept = can_go_on(context.checkpoints)
         if not kept:
             for name in _STARTED:
                 (out / name).unlink(missing_ok=True)
-            shutil.rmtree(checkpoints_folder(out), ignore_errors=True)
+            remove_all_checkpoints(out)
             with contextlib.suppress(OSError):  # it contains something else, or does not exist
                 out.rmdir()
         reason = _disk_reason(error)
@@ -149,7 +146,7 @@ def withdrawn_on_error(out: Path) -> Iterator[None]:
 
 
 def finish_run(
-    out: Path,
+    context: RunContext,
     loaded: TorchClassifier,
     dataset: Dataset,
     *,
@@ -158,12 +155,11 @@ def finish_run(
     train_bf16: bool,
     info: dict[str, Any],
     teacher: Run | None = None,
-    progress: Callable[[str], None] | None = None,
 ) -> Run:
     """Predict every split, write model, predictions and run.json, and remove the checkpoints.
 
     Args:
-        out: the run folder.
+        context: of the run; it is told each warning, which run.json lists as ``warnings``.
         loaded: the trained classifier.
         dataset: all its splits are predicted; the test split for the first and only time.
         kind: "teacher", "student" or "control".
@@ -171,8 +167,8 @@ def finish_run(
         train_bf16: predict the training split, which serves as teacher signal, in bfloat16; the others are float32.
         info: more fields for run.json.
         teacher: the run that a student's metrics are compared with, if it was trained on the same data.
-        progress: called with each warning; run.json lists them as ``warnings``.
     """
+    out = context.out
     with files.writing_folder(out / "model") as folder:
         save_classifier(loaded.model, loaded.settings, tokenizer_source, folder)
     metrics: dict[str, dict[str, Any]] = {}
@@ -188,9 +184,8 @@ def finish_run(
     told = dataset.validation.labels
     blind = 1.0 if told is None else blind_f1(told, len(dataset.labels))
     warnings = warnings_of_metrics(metrics, dataset.task, kind=kind, teacher=above, blind=blind)
-    if progress is not None:
-        for line in warnings:
-            progress(f"warning: {line}")
+    for line in warnings:
+        context.tell(f"warning: {line}")
     weights = model_weights(out / "model")
     adapter = adapter_of(loaded.model)
     base = {} if adapter is None else read_base(out / "model")
@@ -218,7 +213,7 @@ def finish_run(
         "warnings": [*info.get("warnings", ()), *warnings],
     }
     files.write_json(out / RUN_FILE, content)
-    shutil.rmtree(checkpoints_folder(out), ignore_errors=True)
+    remove_all_checkpoints(out)
     return read_run(out)
 
 

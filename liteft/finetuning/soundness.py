@@ -30,14 +30,14 @@ class Divergence(TrainerCallback):  # type: ignore[misc]
     Args:
         name: of the training, for the error.
         task, labels: determine the loss of a blind guess.
-        progress: called with each warning at once.
+        tell: called with each warning at once.
 
     Attributes:
         warnings: the warnings so far.
     """
 
-    def __init__(self, name: str, task: Task, labels: int, progress: Callable[[str], None] | None) -> None:
-        self.name, self.progress = name, progress
+    def __init__(self, name: str, task: Task, labels: int, tell: Callable[[str], None]) -> None:
+        self.name, self.tell = name, tell
         self.chance = task.chance_loss(labels)
         self.warnings: list[str] = []
 
@@ -90,8 +90,8 @@ class Divergence(TrainerCallback):  # type: ignore[misc]
                     f"the training diverges: {words} {loss:,.4g} at step {step}, and {base}; "
                     f"try a lower learning rate than {args.learning_rate:g}"
                 )
-                if self.progress is not None and state.is_world_process_zero:
-                    self.progress(f"{self.name}: warning: {self.warnings[-1]}")
+                if state.is_world_process_zero:
+                    self.tell(f"{self.name}: warning: {self.warnings[-1]}")
 
 
 class Kept(NamedTuple):

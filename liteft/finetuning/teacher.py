@@ -6,7 +6,6 @@ the validation split; the test split is predicted once, at the end.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from liteft import files
-from liteft.arguments import checked_callbacks, checked_progress, require_path
+from liteft.arguments import ProgressFunction, checked_callbacks, checked_progress, require_path
 from liteft.config import Recipe, TeacherRecipe, require_teacher, resolve_recipe
 from liteft.data import Dataset
 from liteft.data.trainable import report_check, require_trainable, resolve_data
@@ -38,11 +37,11 @@ from liteft.finetuning.run_folder import (
     writing_run,
 )
 from liteft.finetuning.settings import Pooling
-from liteft.finetuning.trainer import ClassifierTrainer, Progress, resolve_precision
+from liteft.finetuning.trainer import ClassifierTrainer, resolve_precision
 from liteft.foreign import read_pooling
 from liteft.run import Run, read_run
 
-__all__ = ["finetune", "pooling_of"]
+__all__ = ["finetune", "pooling_of", "train_teacher"]
 
 
 def finetune(
@@ -51,7 +50,7 @@ def finetune(
     *,
     out: str | Path,
     recipe: Recipe | None = None,
-    progress: Progress | bool | None = None,
+    progress: ProgressFunction | bool | None = None,
     callbacks: Sequence[TrainerCallback] = (),
     **settings: Any,
 ) -> Run:
@@ -83,8 +82,12 @@ def finetune(
         require_path("base", base, accepted="a folder or hub name; None with from_scratch=True")
     given = {} if base is None else {"base": os.fspath(base)}
     recipe = resolve_recipe(recipe, "teacher", given | settings)
+    return train_teacher(data, recipe, RunContext(Path(out), progress, callbacks))
+
+
+def train_teacher(data: Dataset | str | Path, recipe: Recipe, context: RunContext) -> Run:
+    """Fine-tune the base that a recipe names into the folder of ``context``; see ``finetune``."""
     teacher = recipe.teacher
-    out = Path(out)
     require_teacher(teacher)
     adapter = asked_adapter(teacher, bf16=resolve_precision(teacher.training_precision) == "bf16")
     dataset = resolve_data(data, recipe)
@@ -95,25 +98,23 @@ def finetune(
         inputs["vocabulary"] = files.sha256_file(Path(teacher.vocabulary_file))
     if adapter is not None and source is not None:
         adapter = replace(adapter, base_sha256=str(inputs["base"]), base_bytes=weights_bytes(source))
-    context = RunContext(out, progress, callbacks)
-    with writing_run(context.state, out):
-        finished = open_run_in_all(context.state, out, recipe, inputs, table="teacher")
+    with writing_run(context):
+        finished = open_run_in_all(context, recipe, inputs, table="teacher")
         if finished is None:
             _train(context, teacher, source, dataset, adapter)
-    return finished or read_run(out)
+    return finished or read_run(context.out)
 
 
 def _train(
     context: RunContext, teacher: TeacherRecipe, source: Path | None, dataset: Dataset, adapter: Adapter | None
 ) -> None:
     """Train into an open run folder, in every process of the training."""
-    out, state = context.out, context.state
+    state = context.state
     started = time.monotonic()
-    withdrawal = withdrawn_on_error(out) if state.is_main_process else contextlib.nullcontext()
-    with files.temporary_folder() as spare, withdrawal, computing_threads(teacher.threads):
+    with files.temporary_folder() as spare, withdrawn_on_error(context), computing_threads(teacher.threads):
         loaded = _start(teacher, source, dataset, spare, adapter)
         if state.is_main_process:
-            report_check(dataset, loaded.tokenizer, out, context.progress)
+            report_check(dataset, loaded.tokenizer, context.out, context.progress)
         if teacher.head == "lda" and not can_go_on(context.checkpoints):
             loaded.model.to(state.device)
             bf16 = resolve_precision(teacher.training_precision) == "bf16"
@@ -128,7 +129,7 @@ def _train(
         )
         if state.is_main_process:
             finish_run(
-                out,
+                context,
                 loaded,
                 dataset,
                 kind="teacher",
@@ -141,7 +142,6 @@ def _train(
                     "seconds": round(time.monotonic() - started, 1),
                     **stats,
                 },
-                progress=context.progress,
             )
     state.wait_for_everyone()
 

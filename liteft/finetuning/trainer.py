@@ -27,13 +27,13 @@ from liteft.finetuning.adapter_files import load_adapter_weights, save_adapter_w
 from liteft.finetuning.adapters import adapter_of
 from liteft.finetuning.batches import LengthGroupedSampler
 from liteft.finetuning.checkpoints import STATE, discard, mark_complete, remove_superseded
+from liteft.finetuning.context import RunContext
 from liteft.finetuning.loss import label_loss
 from liteft.finetuning.soundness import Divergence
 from liteft.tasks import SINGLE_LABEL, Task
 
-__all__ = ["ClassifierTrainer", "Progress", "resolve_precision", "steps_per_epoch", "training_arguments"]
+__all__ = ["ClassifierTrainer", "resolve_precision", "steps_per_epoch", "training_arguments"]
 
-Progress = Callable[[str], None]
 _OPTIMIZERS = {
     "adamw": "adamw_torch_fused",
     "adamw8bit": "adamw_bnb_8bit",
@@ -161,9 +161,8 @@ class ClassifierTrainer(Trainer):
         recipe: smoothing, class weights, patience.
         class_weights: float32 (labels,), or None.
         unseen_label: bool (validation rows,), in their order here: rows that count as wrong.
-        log_path: JSON lines of losses and metrics are appended here.
-        progress: called with a line of text now and then.
-        name: prefix of each line.
+        context: of the run: losses and metrics are appended to its log, and it is told progress.
+        name: prefix of each line of progress.
         labels: number of labels.
         arguments: all other arguments of Trainer.
     """
@@ -174,10 +173,9 @@ class ClassifierTrainer(Trainer):
         task: Task,
         sampler: LengthGroupedSampler,
         recipe: TrainingRecipe,
+        context: RunContext,
         class_weights: Tensor | None = None,
         unseen_label: np.ndarray | None = None,
-        log_path: Path | None = None,
-        progress: Progress | None = None,
         name: str = "training",
         labels: int = 2,
         **arguments: Any,
@@ -194,8 +192,8 @@ class ClassifierTrainer(Trainer):
         self.add_callback(_SaveEvaluated())
         if recipe.early_stopping:
             self.add_callback(_EarlyStopping(self.has_stopped))
-        self.add_callback(_Log(log_path, progress, name, task.primary_metric))
-        self.divergence = Divergence(name, task, labels, progress)
+        self.add_callback(_Log(context, name, task.primary_metric))
+        self.divergence = Divergence(name, task, labels, context.tell)
         self.add_callback(self.divergence)
 
     def text_loss(self, logits: Tensor, batch: dict[str, Tensor], outputs: Any) -> Tensor:
@@ -342,9 +340,8 @@ class _EarlyStopping(TrainerCallback):  # type: ignore[misc]
 class _Log(TrainerCallback):  # type: ignore[misc]
     """Appends losses and metrics to a file, and reports progress now and then."""
 
-    def __init__(self, path: Path | None, progress: Progress | None, name: str, metric: str) -> None:
-        self.path = path
-        self.progress = progress
+    def __init__(self, context: RunContext, name: str, metric: str) -> None:
+        self.context = context
         self.name = name
         self.metric = metric
         self.started = self.told = time.monotonic()
@@ -361,7 +358,7 @@ class _Log(TrainerCallback):  # type: ignore[misc]
         self.first_step = state.global_step
         if state.global_step and state.is_world_process_zero:
             self._write({"resumed": True, "skipped_steps": state.global_step})
-            self._tell(f"{self.name}: resumed, {state.global_step} of {state.max_steps} steps skipped")
+            self.context.tell(f"{self.name}: resumed, {state.global_step} of {state.max_steps} steps skipped")
 
     def on_log(
         self,
@@ -377,21 +374,18 @@ class _Log(TrainerCallback):  # type: ignore[misc]
         now = time.monotonic()
         if f"eval_{self.metric}" in logs:
             value = logs[f"eval_{self.metric}"]
-            self._tell(f"{self.name}: step {state.global_step}/{state.max_steps}  validation {self.metric} {value:.4f}")
+            self.context.tell(
+                f"{self.name}: step {state.global_step}/{state.max_steps}  validation {self.metric} {value:.4f}"
+            )
             self.told = now
         elif "loss" in logs and now - self.told >= 5:
             done = max(1, state.global_step - self.first_step)
             left = (now - self.started) / done * (state.max_steps - state.global_step)
-            self._tell(
+            self.context.tell(
                 f"{self.name}: step {state.global_step}/{state.max_steps}  loss {logs['loss']:.4f}  {left:.0f} s left"
             )
             self.told = now
 
-    def _tell(self, line: str) -> None:
-        if self.progress is not None:
-            self.progress(line)
-
     def _write(self, entry: dict[str, Any]) -> None:
-        if self.path is not None:
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(entry) + "\n")
+        with open(self.context.log, "a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")

@@ -215,15 +215,8 @@ class Search:
         return None if limit is None else self.quality - (limit + self.recipe.search.margin) / 100
 
     def _distilled(self, out: Path, recipe: Recipe, watch: Sequence[TrainerCallback] = ()) -> Run:
-        run = distill_one(
-            self.teacher,
-            self.dataset,
-            out=out,
-            recipe=recipe,
-            show_check=self.show_check,
-            progress=self.context.progress,
-            callbacks=(*self.context.callbacks, *watch),
-        )
+        context = RunContext(out, self.context.progress, (*self.context.callbacks, *watch))
+        run = distill_one(self.teacher, self.dataset, recipe, context, show_check=self.show_check)
         self.show_check = False
         return run
 

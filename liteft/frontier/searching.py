@@ -26,21 +26,19 @@ from accelerate import PartialState
 from transformers import TrainerCallback
 
 from liteft import files
-from liteft.arguments import checked_callbacks, checked_progress, require_path
+from liteft.arguments import ProgressFunction, checked_callbacks, checked_progress, require_path
 from liteft.artifact import MANIFEST, require_replaceable
 from liteft.config import Recipe, resolve_recipe
 from liteft.data import Dataset
 from liteft.data.trainable import require_trainable, resolve_data
-from liteft.distillation.teachers import Teacher, find_teacher, with_labels
+from liteft.distillation.teachers import Base, Teacher, ready_teacher, with_labels
 from liteft.errors import ArtifactError, ConfigError, MissingExtraError, RunError, option
-from liteft.finetuning import finetune
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import read_config
 from liteft.finetuning.settings import ModelSettings
 from liteft.finetuning.teacher import pooling_of
 from liteft.finetuning.tokenizer_files import read_tokenizer
-from liteft.finetuning.trainer import Progress
 from liteft.frontier.budget import Budget
 from liteft.frontier.choosing import choose_winner, compromises, nearest
 from liteft.frontier.loop import Search
@@ -50,7 +48,7 @@ from liteft.frontier.result import Candidate, Frontier
 from liteft.frontier.state import JOURNAL, SearchState
 from liteft.locks import LOCK, one_writer
 from liteft.report.comparison import describe_machine
-from liteft.run import RUN_FILE, Run
+from liteft.run import Run
 from liteft.runtime.cores import default_threads
 
 __all__ = ["search"]
@@ -63,7 +61,7 @@ def search(
     out: str | Path,
     recipe: Recipe | None = None,
     trust: bool = False,
-    progress: Progress | bool | None = None,
+    progress: ProgressFunction | bool | None = None,
     callbacks: Sequence[TrainerCallback] = (),
     **settings: Any,
 ) -> Frontier:
@@ -176,17 +174,15 @@ def _open(teacher: Run | str | Path, dataset: Dataset, recipe: Recipe, context: 
 
     A base is fine-tuned only if a student of it fits into the budget.
     """
-    out, progress = context.out / "teacher", context.progress
-    found = find_teacher(teacher, dataset=dataset, recipe=recipe, progress=progress)
-    if isinstance(found, Teacher):
-        return found, False
-    folder, own = found.folder, recipe.teacher
-    settings = ModelSettings(dataset.labels, dataset.task, pooling_of(own, folder), own.max_tokens, dataset.paired)
-    tokenizer = read_tokenizer(folder).cutting(own.max_tokens)
-    require_fit(recipe, read_config(folder), settings, tokenizer)
-    trained = not (out / RUN_FILE).is_file()
-    run = finetune(found.name, dataset, out=out, recipe=recipe, progress=progress, callbacks=context.callbacks)
-    return Teacher.of(run), trained
+    own = recipe.teacher
+
+    def check(base: Base) -> None:
+        pooling = pooling_of(own, base.folder)
+        settings = ModelSettings(dataset.labels, dataset.task, pooling, own.max_tokens, dataset.paired)
+        tokenizer = read_tokenizer(base.folder).cutting(own.max_tokens)
+        require_fit(recipe, read_config(base.folder), settings, tokenizer)
+
+    return ready_teacher(teacher, dataset, recipe, context.at(context.out / "teacher"), check=check)
 
 
 def _quality(teacher: Teacher, dataset: Dataset, fingerprint: str, name: str) -> float:

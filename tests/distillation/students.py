@@ -9,6 +9,7 @@ from typing import Any
 from liteft.config import Recipe, require_student, resolve_recipe
 from liteft.data import Dataset
 from liteft.distillation import distill_students
+from liteft.finetuning.context import RunContext
 from liteft.run import Run
 
 
@@ -26,6 +27,5 @@ def distill(
     recipe = resolve_recipe(recipe, "student", settings)
     require_student(recipe.student)
     teacher_out = out.with_name(f"{out.name}-teacher")
-    return distill_students(
-        teacher, data, out=out, teacher_out=teacher_out, recipe=recipe, progress=progress, callbacks=callbacks
-    ).students[0]
+    context = RunContext(out, progress, callbacks)
+    return distill_students(teacher, data, recipe, context, teacher_out=teacher_out).students[0]

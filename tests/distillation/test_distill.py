@@ -27,13 +27,16 @@ from liteft.distillation.initial import create_student
 from liteft.distillation.relations import LastProjections
 from liteft.distillation.teachers import Teacher, find_teacher, with_labels
 from liteft.distillation.trainer import DistillingTrainer, Matching
+from liteft.distillation.training import StudentTraining
 from liteft.distillation.transfer_set import transfer_set_of
 from liteft.errors import ConfigError, DataError, ModelError, RunError
 from liteft.finetuning import finetune
 from liteft.finetuning.batches import LengthGroupedSampler, RowDataset, collate
+from liteft.finetuning.context import RunContext
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import WEIGHTS, load_classifier
 from liteft.finetuning.trainer import training_arguments
+from liteft.form import ExportForm
 from liteft.run import Run, read_run
 from liteft.runtime import load
 from tests.cache import Cache
@@ -337,7 +340,8 @@ def test_a_student_with_a_part_of_the_vocabulary_matches_states_by_the_teachers_
     student = load_classifier(turned)
     recipe = StudentRecipe(size="4", hidden_weight=1.0, relation_weight=1.0, training_precision="fp32")
     opened = found_teacher(teacher)
-    pool = transfer_set_of(opened, dataset, None, student, recipe, kind="student", out=tmp_path / "out")
+    context = RunContext(tmp_path / "out")
+    pool = transfer_set_of(StudentTraining(opened, dataset, recipe, context, ExportForm()), student, None)
     assert pool.teacher_ids is not None and pool.teacher_ids.tolist() == order
     arguments = training_arguments(recipe, folder=tmp_path / "checkpoints", texts=48)
     relations = LastProjections(student.model), LastProjections(opened.loaded.model)
@@ -347,6 +351,7 @@ def test_a_student_with_a_part_of_the_vocabulary_matches_states_by_the_teachers_
         relations=relations,
         logits=False,
         teacher_ids=pool.teacher_ids,
+        context=context,
         model=student.model,
         args=arguments,
         train_dataset=RowDataset(pool.train),
@@ -395,7 +400,8 @@ def test_steps_are_shared_among_processes(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(stages, "PartialState", lambda: SimpleNamespace(num_processes=2))
     recipe = StudentRecipe(batch_size=8, gradient_accumulation=2)
     # 13 batches are 7 for each process, and 4 steps of two batches each.
-    assert stages._steps(100, recipe, 6.0) == 24
+    rows: Any = SimpleNamespace(epoch_texts=100)
+    assert stages._steps(rows, recipe, 6.0) == 24
 
 
 def test_threads_hold_for_the_teachers_logits_too_and_end_with_the_run(

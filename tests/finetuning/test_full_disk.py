@@ -19,6 +19,7 @@ from transformers import Trainer
 from liteft.data import Dataset
 from liteft.errors import RunError
 from liteft.finetuning import finetune
+from liteft.finetuning.context import RunContext
 from liteft.finetuning.run_folder import withdrawn_on_error
 
 QUICK: dict[str, Any] = {
@@ -43,7 +44,7 @@ def test_every_writers_words_for_a_full_disk_become_one_error(tmp_path: Path, er
     out.mkdir()
     with (
         pytest.raises(RunError, match=f"{out} could not be written: .*; nothing of it stays") as caught,
-        withdrawn_on_error(out),
+        withdrawn_on_error(RunContext(out)),
     ):
         raise error
     assert caught.value.fix[0] == "free some space and run the same command again"
@@ -57,7 +58,7 @@ def test_every_writers_words_for_a_full_disk_become_one_error(tmp_path: Path, er
     ids=str,
 )
 def test_other_errors_stay_what_they_are(tmp_path: Path, error: Exception) -> None:
-    with pytest.raises(type(error)) as caught, withdrawn_on_error(tmp_path / "run"):
+    with pytest.raises(type(error)) as caught, withdrawn_on_error(RunContext(tmp_path / "run")):
         raise error
     assert caught.value is error
 

@@ -178,7 +178,7 @@ def test_a_run_killed_while_it_saves_ends_in_the_same_bits(
         ("liteft.finetuning.run_folder:save_classifier", 1, True),
         pytest.param("liteft.finetuning.run_folder:predict_logits", 2, False, marks=pytest.mark.slow),
         ("liteft.finetuning.run_folder:split_metrics", 3, True),
-        ("liteft.finetuning.run_folder:checkpoints_folder", 1, False),  # finished, and its checkpoints remain
+        ("liteft.finetuning.run_folder:remove_all_checkpoints", 1, False),  # finished, and its checkpoints remain
     ],
 )
 def test_a_run_killed_while_it_opens_or_finishes_its_folder_ends_in_the_same_bits(

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from accelerate import PartialState
 
 from liteft.config import Recipe, TeacherRecipe, differences, read_recipe
 from liteft.data import Dataset, Split
 from liteft.errors import LiteftError, ModelError, RunError
 from liteft.finetuning import finetune
+from liteft.finetuning.context import RunContext
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import load_classifier
 from liteft.finetuning.run_folder import open_run, withdrawn_on_error, writing_run
@@ -170,7 +170,7 @@ def test_a_lock_that_a_killed_training_left_holds_nobody_up(tmp_path: Path) -> N
     out = tmp_path / "run"
     out.mkdir()
     (out / "lock").write_text("half a line")
-    with writing_run(PartialState(), out):
+    with writing_run(RunContext(out)):
         assert opened(out) is None
     assert names(out) == ["inputs.json", "recipe.toml"]
 
@@ -205,7 +205,7 @@ def test_a_failed_start_takes_everything_back(tmp_path: Path, existed: bool) -> 
     out = tmp_path / "run"
     if existed:
         opened(out)
-    with pytest.raises(ModelError), withdrawn_on_error(out):
+    with pytest.raises(ModelError), withdrawn_on_error(RunContext(out)):
         opened(out)
         (out / "log.jsonl").write_text("{}")
         raise ModelError("no such model")
@@ -218,7 +218,7 @@ def test_a_failure_after_a_checkpoint_takes_nothing_back(tmp_path: Path) -> None
     folder = out / "checkpoints" / "checkpoint-1"
     folder.mkdir(parents=True)
     (folder / "complete").write_text("")
-    with pytest.raises(MemoryError), withdrawn_on_error(out):
+    with pytest.raises(MemoryError), withdrawn_on_error(RunContext(out)):
         raise MemoryError
     assert names(out) == ["checkpoints", "inputs.json", "recipe.toml"]
 
@@ -226,7 +226,7 @@ def test_a_failure_after_a_checkpoint_takes_nothing_back(tmp_path: Path) -> None
 def test_taking_back_spares_what_is_not_the_runs_own(tmp_path: Path) -> None:
     opened(tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(LiteftError), withdrawn_on_error(tmp_path):
+    with pytest.raises(LiteftError), withdrawn_on_error(RunContext(tmp_path)):
         raise LiteftError("no")
     assert names(tmp_path) == ["notes.txt"]
 

@@ -18,6 +18,7 @@ from liteft.config import Recipe, make_recipe
 from liteft.data import Dataset
 from liteft.distillation import student as distillation
 from liteft.finetuning import finetune
+from liteft.finetuning.context import RunContext
 from liteft.finetuning.model import TorchClassifier, load_classifier
 from liteft.frontier import loop
 from liteft.run import Run, read_run
@@ -118,13 +119,13 @@ def taught(request: pytest.FixtureRequest, cache: Cache, monkeypatch: pytest.Mon
         return
     distill_one, train = loop.distill_one, distillation.train_student
 
-    def copied(teacher: Any, dataset: Dataset, *, out: Path, recipe: Recipe, **rest: Any) -> Run:
-        if not out.exists() and distillation.train_student is train:  # else a test watches what is trained
+    def copied(teacher: Any, dataset: Dataset, recipe: Recipe, context: RunContext, **rest: Any) -> Run:
+        if not context.out.exists() and distillation.train_student is train:  # else a test watches what is trained
             asked = [str(teacher.loaded.path), dataset.fingerprint, recipe.student.model_dump(mode="json")]
             asked.append(recipe.export.model_dump(mode="json") if recipe.student.quantized_epochs else None)
             key = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
-            made = cache(f"student-{key}", lambda folder: distill_one(teacher, dataset, out=folder, recipe=recipe))
-            shutil.copytree(made, out)
-        return distill_one(teacher, dataset, out=out, recipe=recipe, **rest)
+            made = cache(f"student-{key}", lambda folder: distill_one(teacher, dataset, recipe, RunContext(folder)))
+            shutil.copytree(made, context.out)
+        return distill_one(teacher, dataset, recipe, context, **rest)
 
     monkeypatch.setattr(loop, "distill_one", copied)

@@ -125,6 +125,7 @@ def forms(tmp_path_factory: pytest.TempPathFactory) -> Forms:
     """A BERT as a finished run, as a model folder, and exported from the run."""
     exporting = module_of("exporting")
     from liteft.exporting import export
+    from liteft.finetuning.context import RunContext
     from liteft.finetuning.model import load_classifier
     from liteft.finetuning.run_folder import finish_run
 
@@ -136,7 +137,7 @@ def forms(tmp_path_factory: pytest.TempPathFactory) -> Forms:
     test = Split("test", validation.texts, None, gold)
     data = Dataset("words", "single_label", loaded.settings.labels, {"validation": validation, "test": test})
     run = finish_run(
-        root / "run",
+        RunContext(root / "run"),
         loaded,
         data,
         kind="student",

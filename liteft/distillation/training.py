@@ -1,0 +1,42 @@
+"""How a student is trained: the one value that every step of its training takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from liteft.config import StudentRecipe
+from liteft.data import Dataset
+from liteft.distillation.teachers import Teacher
+from liteft.finetuning.context import RunContext
+from liteft.form import ExportForm
+
+__all__ = ["Kind", "StudentTraining"]
+
+Kind = Literal["student", "control"]
+
+
+@dataclass(frozen=True)
+class StudentTraining:
+    """Everything that is settled before a student, or its control, is trained.
+
+    Attributes:
+        teacher: what the student imitates; a control does not ask it.
+        dataset: with the teacher's labels, in its order.
+        recipe: the settings of all stages.
+        context: of the run.
+        form: what the last stage rounds to, if the recipe has one.
+        kind: "student" or "control".
+    """
+
+    teacher: Teacher
+    dataset: Dataset
+    recipe: StudentRecipe
+    context: RunContext
+    form: ExportForm
+    kind: Kind = "student"
+
+    @property
+    def is_control(self) -> bool:
+        """Whether the teacher's outputs are ignored."""
+        return self.kind == "control"
