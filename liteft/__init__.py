@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # the table below, for type checkers
     from liteft.data import check_dataset as check_dataset
     from liteft.data import load_dataset as load_dataset
     from liteft.data import load_texts as load_texts
+    from liteft.distilled import Distillation as Distillation
     from liteft.doctor import diagnose as diagnose
     from liteft.encoded import Encoded as Encoded
     from liteft.errors import LiteftError as LiteftError
@@ -30,7 +31,6 @@ if TYPE_CHECKING:  # the table below, for type checkers
     from liteft.frontier import search as search
     from liteft.inspection import Inspection as Inspection
     from liteft.inspection import inspect as inspect
-    from liteft.pipeline import Distillation as Distillation
     from liteft.pipeline import distill as distill
     from liteft.report import compare as compare
     from liteft.run import Run as Run
@@ -46,6 +46,7 @@ _NAMES = {
     "artifact": ("Artifact", "read_artifact"),
     "config": ("Recipe", "read_recipe"),
     "data": ("Dataset", "Split", "check_dataset", "load_dataset", "load_texts"),
+    "distilled": ("Distillation",),
     "doctor": ("diagnose",),
     "encoded": ("Encoded",),
     "errors": ("LiteftError",),
@@ -54,7 +55,7 @@ _NAMES = {
     "form": ("ExportForm",),
     "frontier": ("Frontier", "search"),
     "inspection": ("Inspection", "inspect"),
-    "pipeline": ("Distillation", "distill"),
+    "pipeline": ("distill",),
     "report": ("compare",),
     "run": ("Run", "read_run"),
     "runtime": ("Classifier", "Prediction", "custom_ops_library", "load", "predict_file"),

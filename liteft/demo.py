@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from liteft.config import Recipe, make_recipe
+from liteft.distilled import Distillation
 from liteft.errors import MissingExtraError
-from liteft.pipeline import Distillation, distill
+from liteft.pipeline import distill
 from liteft.report import Comparison, compare, draw
+from liteft.results import Result
 from liteft.runtime import Prediction, load
 
 __all__ = ["Demo", "demo_recipe", "run_demo"]
@@ -45,7 +47,7 @@ def demo_recipe() -> Recipe:
 
 
 @dataclass(frozen=True)
-class Demo:
+class Demo(Result):
     """What the demo made.
 
     Attributes:

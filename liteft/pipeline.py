@@ -11,7 +11,6 @@ Every step is one of the public verbs and can be run alone. Repeating the call r
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,46 +32,13 @@ from liteft.data import Dataset, load_unlabeled
 from liteft.data.trainable import resolve_data
 from liteft.distillation import distill_students
 from liteft.distillation.teachers import ready_teacher, with_labels
+from liteft.distilled import Distillation
 from liteft.errors import ConfigError, closest, option
 from liteft.exporting import Limits, export, refuse_another, trimming_of
 from liteft.finetuning.context import RunContext
 from liteft.run import RUN_FILE, Run, read_run
 
-__all__ = ["Distillation", "distill", "export_student"]
-
-
-@dataclass(frozen=True, repr=False)
-class Distillation:
-    """What ``liteft.distill`` made.
-
-    Attributes:
-        teacher: its run; None where a classifier from elsewhere taught.
-        students: one per seed; empty if distilling ended before them.
-        controls: one per seed, or none.
-        artifact: of the first student; None if distilling ended before it.
-        dataset: what all were trained on.
-    """
-
-    teacher: Run | None
-    students: tuple[Run, ...]
-    controls: tuple[Run, ...]
-    artifact: Artifact | None
-    dataset: Dataset
-
-    def __repr__(self) -> str:
-        counts = {"student": len(self.students), "control": len(self.controls)}
-        made = [f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in counts.items()]
-        return f"Distillation({self.dataset.name}: {', '.join(made)}, {self.artifact!r})"
-
-    @property
-    def student(self) -> Run | None:
-        """The first student, which the artifact is made of; None where the way ended before."""
-        return self.students[0] if self.students else None
-
-    @property
-    def control(self) -> Run | None:
-        """The first student's control; None where none was asked for."""
-        return self.controls[0] if self.controls else None
+__all__ = ["distill", "export_student"]
 
 
 def distill(

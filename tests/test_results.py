@@ -9,7 +9,11 @@ import pytest
 
 from liteft.artifact import Artifact
 from liteft.data import DataCheck
+from liteft.demo import Demo
+from liteft.distilled import Distillation
 from liteft.doctor.finding import Diagnosis
+from liteft.frontier import Frontier
+from liteft.inspection import Inspection
 from liteft.report import Comparison
 from liteft.report.seeds import SeedsTable
 from liteft.results import Result
@@ -26,8 +30,22 @@ INFO = {
     "warnings": ["the label <b> has few texts"],
 }
 
+RESULTS = [
+    Artifact,
+    Classified,
+    Comparison,
+    DataCheck,
+    Demo,
+    Diagnosis,
+    Distillation,
+    Frontier,
+    Inspection,
+    Run,
+    SeedsTable,
+]
 
-@pytest.mark.parametrize("kind", [Artifact, Classified, Comparison, DataCheck, Diagnosis, Run, SeedsTable])
+
+@pytest.mark.parametrize("kind", RESULTS)
 def test_every_result_has_a_text_plain_data_and_a_line_of_its_own(kind: type) -> None:
     assert issubclass(kind, Result)
     assert kind.render is not Result.render and kind.to_dict is not Result.to_dict

@@ -47,7 +47,6 @@ def distill(
     stopped. For the best size within a budget see liteft search.
     """
     from liteft.cli.settings import load_data, resolve, said_of_model, teacher_of
-    from liteft.cli.summary import outcome_document, outcome_text
     from liteft.config import checked_stage, refuse_budget, require_student
 
     named = said_of_model(labels, None, None).labels
@@ -82,4 +81,4 @@ def distill(
     models = [first, *(run.path for run in (*outcome.students, *outcome.controls))]
     models += [] if outcome.artifact is None else [outcome.artifact.path]
     following = ["liteft", "compare", *map(str, models), "--on", str(recipe.data.source), *groups.trusting(trust)]
-    console.result(outcome_text(outcome), outcome_document(outcome), following=following)
+    console.result(outcome.render(), outcome.to_dict(), following=following)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from liteft.cli import groups
 from liteft.cli.flags.data import Data, Task
 from liteft.cli.flags.machine import Out
 from liteft.cli.flags.models import Base, FromScratch, Size, VocabularyFile
 
+if TYPE_CHECKING:
+    from liteft.run import Run
+
 EXAMPLES = (
     "liteft finetune --data reviews.csv --base minilm --out runs/teacher",
     "liteft finetune --data reviews/ --base google-bert/bert-base-uncased --epochs 4 --out runs/teacher",
 )
+
+_LAYER_KEYS = ("num_hidden_layers", "n_layers", "n_layer")
 
 
 @groups.flat
@@ -35,7 +41,6 @@ def finetune(
 ) -> None:
     """Fine-tune a base on labelled text: the teacher."""
     from liteft.cli.settings import data_arguments, load_data, resolve
-    from liteft.cli.summary import half_size
     from liteft.config import require_teacher
 
     start = {"base": base, "from_scratch": from_scratch or None, "size": size, "vocabulary_file": vocabulary_file}
@@ -51,5 +56,14 @@ def finetune(
 
     run = liteft.finetune(recipe.teacher.base, dataset, out=out, recipe=recipe, progress=console.progress)
     following = ["liteft", "distill", *data_arguments(recipe.data), "--teacher", out]
-    following += ["--size", half_size(run), "--out", f"{out.rstrip('/')}-distilled"]
+    following += ["--size", _half_size(run), "--out", f"{out.rstrip('/')}-distilled"]
     console.result(run.render(), run.to_dict(), following=following)
+
+
+def _half_size(run: Run) -> str:
+    """Return half of a run's layers, rounded down: a size for a first student."""
+    from liteft import files
+
+    config = files.read_json(run.model_path / "config.json")
+    layers = next((config[key] for key in _LAYER_KEYS if key in config), 2)
+    return str(max(1, int(layers) // 2))

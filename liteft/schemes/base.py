@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from liteft.int8 import STEPS
+
+if TYPE_CHECKING:  # numpy is imported where it computes: `liteft --help` shows the schemes without it
+    import numpy as np
 
 __all__ = ["ActivationScheme", "GraphWriter", "Range", "straight_through"]
 
@@ -27,12 +28,16 @@ class Range:
     @property
     def scale(self) -> np.float32:
         """The step between two values of uint8, positive."""
+        import numpy as np
+
         width = np.float32((self.high - self.low) / STEPS)
         return width if width > 0 else np.float32(1)
 
     @property
     def zero_point(self) -> np.uint8:
         """The value of uint8 that is zero."""
+        import numpy as np
+
         return np.uint8(np.clip(np.round(-self.low / self.scale), 0, STEPS))
 
 

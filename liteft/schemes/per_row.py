@@ -15,8 +15,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from liteft.int8 import LARGEST, SMALLEST_SCALE, ZERO_POINT
 from liteft.schemes.base import ActivationScheme, GraphWriter, Range, straight_through
 
@@ -43,6 +41,8 @@ class PerRow(ActivationScheme):
         values: Range | None = None,  # noqa: ARG002
     ) -> str:
         """Write the matmul; as of `ActivationScheme`. ``values`` is not read."""
+        import numpy as np
+
         largest = graph.op(
             "ReduceMax",
             graph.op("Abs", x, name=f"{name}.abs"),

@@ -12,14 +12,23 @@ import pytest
 
 import liteft
 from liteft.artifact import Artifact
-from liteft.cli.summary import outcome_document, outcome_text
 from liteft.data import Dataset
+from liteft.distilled import Distillation
+from liteft.run import Run
 
 COLUMNS = ["--text", "body", "--label", "stars"]
 
 
 @pytest.fixture
-def pipelines(monkeypatch: pytest.MonkeyPatch, make_run: Any, make_artifact: Any) -> list[dict[str, Any]]:
+def made() -> list[Distillation]:
+    """What the replaced ``liteft.distill`` has returned."""
+    return []
+
+
+@pytest.fixture
+def pipelines(
+    monkeypatch: pytest.MonkeyPatch, make_run: Any, make_artifact: Any, made: list[Distillation]
+) -> list[dict[str, Any]]:
     """Replace ``liteft.distill``; the calls that it got."""
     calls: list[dict[str, Any]] = []
     checked = {"split": "validation", "texts": 6, "agreement": 1.0, "accuracy": 0.9, "model_accuracy": 0.91}
@@ -32,12 +41,9 @@ def pipelines(monkeypatch: pytest.MonkeyPatch, make_run: Any, make_artifact: Any
             for seed, name in enumerate(("student", "student-seed1"))
         )
         control = make_run(out / "student-control", kind="control", right=70)
-        return SimpleNamespace(
-            teacher=make_run(out / "teacher"),
-            students=students,
-            controls=(control,),
-            artifact=make_artifact(out / "artifact", verification=checked),
-        )
+        artifact = make_artifact(out / "artifact", verification=checked)
+        made.append(Distillation(make_run(out / "teacher"), students, (control,), artifact, data))
+        return made[-1]
 
     monkeypatch.setitem(vars(liteft), "distill", distill)
     return calls
@@ -172,34 +178,23 @@ def test_distill_says_what_the_seeds_and_the_control_show(
     assert document["seeds"]["differences"][0]["excludes_zero"] is True
 
 
-def test_a_student_alone_needs_no_table_of_seeds(make_run: Any, tmp_path: Path) -> None:
-    student = make_run(tmp_path / "student", kind="student")
-    alone = SimpleNamespace(teacher=make_run(tmp_path / "teacher"), students=(student,), controls=(), artifact=None)
-    assert outcome_document(alone)["seeds"] is None
-    assert "difference" not in outcome_text(alone)
-
-
-def test_seeds_without_labels_to_test_on_are_compared_on_validation_or_not_at_all(
-    make_run: Any, tmp_path: Path
+def test_distill_prints_the_text_and_the_data_of_its_result(
+    call: Any, reviews: Path, pipelines: list[Any], made: list[Distillation], tmp_path: Path
 ) -> None:
-    def outcome(name: str, metrics: Any) -> Any:
-        common = {"kind": "student", "metrics": metrics}
-        students = [make_run(tmp_path / name / str(seed), seed=seed, **common) for seed in (0, 1)]
-        for student in students:
-            (student.path / "predictions" / "test.npz").rename(student.path / "predictions" / "validation.npz")
-        return SimpleNamespace(teacher=None, students=tuple(students), controls=(), artifact=None)
-
-    scores = {"accuracy": 0.91, "macro_f1": 0.9}
-    assert outcome_document(outcome("chosen", {"validation": scores}))["seeds"]["split"] == "validation"
-    assert outcome_document(outcome("none", {}))["seeds"] is None
+    words = ["--data", reviews, *COLUMNS, "--teacher", "minilm", "--size", "3"]
+    assert call("distill", *words, "--out", tmp_path / "text").out == f"{made[-1].render()}\n"
+    document = call("distill", *words, "--out", tmp_path / "json", "--json").document
+    assert document.pop("next").startswith("liteft compare")
+    assert document == made[-1].to_dict()
 
 
-def test_a_teacher_of_other_data_is_left_out_of_the_seeds_and_stops_nothing(make_run: Any, tmp_path: Path) -> None:
-    students = tuple(make_run(tmp_path / str(seed), kind="student", seed=seed) for seed in (0, 1))
-    other = make_run(tmp_path / "teacher", data={"name": "reviews", "fingerprint": "0" * 64})
-    document = outcome_document(SimpleNamespace(teacher=other, students=students, controls=(), artifact=None))
-    assert [row["kind"] for row in document["seeds"]["rows"]] == ["student"]
-    assert document["teacher"] is not None
+def test_finetune_prints_the_text_of_its_run(call: Any, reviews: Path, trained: list[Any], tmp_path: Path) -> None:
+    words = ["--data", reviews, *COLUMNS, "--base", "minilm", "--out", tmp_path / "run"]
+    shown = call("finetune", *words).out
+    document = call("finetune", *words[:-1], tmp_path / "again", "--json").document
+    del document["next"]
+    run = Run(Path(document.pop("path")).with_name("run"), document)
+    assert shown == f"{run.render()}\n"
 
 
 def test_distill_takes_the_teacher_of_the_recipe(

@@ -1,0 +1,89 @@
+"""What `liteft.distill` makes: teacher, students, controls and artifact, and the text that shows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from liteft.artifact import Artifact
+from liteft.data import Dataset
+from liteft.report.seeds import SeedsTable, seeds_table
+from liteft.results import Result
+from liteft.run import Run, runs_table
+
+__all__ = ["Distillation"]
+
+_SPLITS = ("validation", "test")
+
+
+@dataclass(frozen=True, repr=False)
+class Distillation(Result):
+    """What ``liteft.distill`` made.
+
+    Attributes:
+        teacher: its run; None if the teacher is a classifier from elsewhere.
+        students: one per seed; none if distilling stopped after the teacher.
+        controls: one per seed, or none.
+        artifact: of the first student; None if distilling stopped before it.
+        dataset: what all of them were trained on.
+    """
+
+    teacher: Run | None
+    students: tuple[Run, ...]
+    controls: tuple[Run, ...]
+    artifact: Artifact | None
+    dataset: Dataset
+
+    def __repr__(self) -> str:
+        counts = {"student": len(self.students), "control": len(self.controls)}
+        made = [f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in counts.items()]
+        return f"Distillation({self.dataset.name}: {', '.join(made)}, {self.artifact!r})"
+
+    @property
+    def student(self) -> Run | None:
+        """The first student, from which the artifact is made; None if there are no students."""
+        return self.students[0] if self.students else None
+
+    @property
+    def control(self) -> Run | None:
+        """The first student's control; None if there are no controls."""
+        return self.controls[0] if self.controls else None
+
+    @property
+    def seeds(self) -> SeedsTable | None:
+        """Students beside their controls and their teacher; None for one student alone, or without labels.
+
+        A teacher that was trained on other data has predictions of other texts, so it is left out: hours of training
+        must not end in an error about it.
+        """
+        students, teacher = self.students, self.teacher
+        if not students or len(students) + len(self.controls) < 2:
+            return None
+        split = next((name for name in reversed(_SPLITS) if students[0].metrics.get(name)), None)
+        if split is None:
+            return None
+        same = teacher is not None and teacher.labels == students[0].labels and _data(teacher) == _data(students[0])
+        return seeds_table(students, self.controls, (teacher,) if teacher is not None and same else (), split=split)
+
+    def render(self) -> str:
+        """Return the runs as a table, what seeds and controls show, and the artifact with its verification."""
+        runs = [*(() if self.teacher is None else (self.teacher,)), *self.students, *self.controls]
+        parts = [runs_table(runs) if runs else "the teacher is a classifier already; nothing was trained."]
+        parts += [each.render() for each in (self.seeds, self.artifact) if each is not None]
+        return "\n\n".join(parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return runs, seeds and artifact as plain data."""
+        seeds = self.seeds
+        return {
+            "teacher": None if self.teacher is None else self.teacher.to_dict(),
+            "students": [run.to_dict() for run in self.students],
+            "controls": [run.to_dict() for run in self.controls],
+            "seeds": None if seeds is None else seeds.to_dict(),
+            "artifact": None if self.artifact is None else self.artifact.to_dict(),
+        }
+
+
+def _data(run: Run) -> tuple[Any, Any]:
+    data = run.info.get("data") or {}
+    return data.get("name"), data.get("fingerprint")
