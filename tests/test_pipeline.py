@@ -75,7 +75,7 @@ def test_an_artifact_is_made_again_where_it_is_not_what_the_recipe_says(
     [
         ({"precision": "fp32"}, "1", {"precision": "int8 -> fp32"}),
         ({}, "2", {"weights": "111111111111 -> 222222222222"}),
-        ({}, None, {"weights": "111111111111 -> those of a student that is not trained yet"}),
+        ({}, None, {"weights": "111111111111 -> those of a student that has not been trained yet"}),
         ({}, "1", None),
     ],
 )
@@ -104,7 +104,7 @@ def test_an_artifact_that_would_have_to_be_replaced_is_refused_before_a_training
         go(trust=True)
         assert exported[0]["trust"] is True
     else:
-        with pytest.raises(ArtifactError, match="holds another artifact") as caught:
+        with pytest.raises(ArtifactError, match="contains another artifact") as caught:
             go()
         assert caught.value.accepted == differs
         assert not trained

@@ -1,11 +1,16 @@
-"""From a trained classifier to a verified ONNX artifact.
+"""Exports a trained classifier as a verified ONNX artifact.
 
-`weights` reads a model into neutral arrays, `graph` writes them as ONNX in the storage that `precision`
-describes, `wrapping` makes one node of that with its definition beside it, `traced` and `rewriting` write
-graphs of architectures that cannot be built; `blueprint` is all of these as one. `quantization` says what of int8 a
-graph has, and `calibration` finds the ranges of the static kind. `verify` compares what was written with the model;
-where int8 fails, `sensitivity` ranks its products and `recovery` falls back to float. `card` describes the artifact,
-`tables` stores embeddings, and `exporter` has the verb.
+Start with `exporter`, which has `export` itself. The other modules, in the order in which an export uses them:
+
+- `origin` finds the model's folder, and `source` checks that LiteFT reads it as transformers does;
+- `weights` reads the model into numpy arrays with names that are the same for every family;
+- `graph` builds an ONNX graph from these arrays, with `precision` and `tables` for how matrices and embeddings are
+  stored, and `wrapping` turns it into a single node with its definition in the same file;
+- `traced` and `rewriting` make the graph of an architecture that cannot be built; `blueprint` covers both ways;
+- `quantization` says which matmuls are int8, and `calibration` finds the activation ranges of the static scheme;
+- `verify` is the gate: it runs what was written and compares it with the model. Where an int8 graph fails,
+  `sensitivity` ranks its matmuls and `recovery` falls back to float for the worst ones;
+- `folder` and `card` write the rest of the artifact.
 """
 
 from liteft.exporting.exporter import export

@@ -1,4 +1,8 @@
-"""A classifier's graph in any precision: built from its weights where they are known, else a traced graph rewritten."""
+"""Makes the ONNX graph of a classifier in any precision.
+
+The graph is built from the weights if the architecture is one that LiteFT knows. Otherwise torch.onnx.export traces the
+model, and the traced graph is rewritten to the precision.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +29,13 @@ __all__ = ["Blueprint"]
 
 
 class Blueprint:
-    """Makes the graphs of one classifier; nothing is read or traced before it is needed.
+    """Makes the graphs of one classifier; weights are read, or the model traced, only when a graph is first needed.
 
     Args:
         loaded: the classifier.
 
     Attributes:
-        trace_reason: why the graph is traced, in a few words; None where it is built from the weights.
+        trace_reason: why the graph has to be traced, in a few words; None if it is built from the weights.
     """
 
     def __init__(self, loaded: TorchClassifier) -> None:
@@ -42,12 +46,12 @@ class Blueprint:
 
     @property
     def traced(self) -> bool:
-        """Whether the graph is traced."""
+        """Whether the graph is traced by torch rather than built from the weights."""
         return self._spec is None
 
     @cached_property
     def products(self) -> dict[str, str]:
-        """Products of an int8 graph, by name -> the value of the float graph that each multiplies."""
+        """The matmuls that an int8 graph quantizes: name -> the value of the float graph that is each one's input."""
         if self._spec is None:
             return find_products(self._trace, labels=self._labels)
         products = {slot.name for slot in layout(self._spec) if slot.kind == "linear" and slot.quantizable}
@@ -57,21 +61,22 @@ class Blueprint:
 
     @property
     def positions(self) -> int | None:
-        """Most tokens that there are positions for; None where the graph was traced."""
+        """How many tokens of a text have position embeddings; None if the graph is traced."""
         return None if self._spec is None else self._spec.max_tokens
 
     @property
     def fits_as_float(self) -> bool:
-        """Whether the float32 graph, which calibration and sensitivity run, fits into one file."""
+        """Whether the float32 graph, which calibration and sensitivity run, stays below protobuf's 2 GB."""
         if self._spec is None:
-            return True  # it was traced, so it has been one
+            return True  # tracing has already made that graph
         return sum(tensor.nbytes for tensor in self._weights.tensors.values()) <= sizes.MOST_BYTES
 
     def flat(self, precision: Precision, quantization: Int8Plan | None = None) -> onnx.ModelProto:
-        """Return the graph as standard nodes.
+        """Return the graph in standard ONNX nodes.
 
-        Raises:
-            ModelError: int8 was asked for, and no product can be.
+        Args:
+            precision: of its weights.
+            quantization: which matmuls are int8, and how; None for all, per row.
         """
         if self._spec is not None:
             return build_model(self._weights, precision, quantization)
@@ -86,16 +91,19 @@ class Blueprint:
     def model(
         self, precision: Precision, quantization: Int8Plan | None = None, *, flat: bool = False
     ) -> onnx.ModelProto:
-        """Return the checked graph for a file: one node where it is built and not asked to be flat.
+        """Return the graph as it is written to the file, checked by onnx.
 
-        What is built is flat at first: inlining a wrapped one would rename its nodes and values.
+        Args:
+            precision: of its weights.
+            quantization: which matmuls are int8, and how; None for all, per row.
+            flat: keep a built graph in standard nodes instead of wrapping it into one node.
 
         Raises:
-            ModelError: int8 was asked for, and no product can be.
+            ModelError: the precision is int8, and the graph has no matmul that int8 can take.
         """
         if precision == "int8" and not self.products:
             raise ModelError(
-                f"the traced graph of a {self._loaded.config.model_type} has no products that int8 could take.",
+                f"the traced graph of a {self._loaded.config.model_type} has no matmuls that int8 can take.",
                 fix=option("precision", "fp16"),
             )
         model = self.flat(precision, quantization)
@@ -118,15 +126,15 @@ class Blueprint:
         return len(self._loaded.settings.labels)
 
     def _outline(self) -> list[onnx.NodeProto]:
-        """Return the nodes of the float graph without its weights, which may be more than one file can hold."""
+        """Return the nodes of the float graph without its weights, which may exceed what one file can hold."""
         builder = _Outline()
         emit_classifier(builder, self._weights, *token_inputs(self._weights.spec), precision="fp32")
         return builder.nodes
 
 
 class _Outline(GraphBuilder):
-    """Writes nodes, and keeps of the weights their types."""
+    """Writes nodes, and keeps only the dtype of each weight."""
 
     def weight(self, name: str, array: np.ndarray) -> str:
-        """Return the name."""
+        """Keep an empty array of the weight's dtype, and return the name."""
         return super().weight(name, np.empty(0, dtype=array.dtype))

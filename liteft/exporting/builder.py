@@ -1,8 +1,8 @@
-"""A small writer of ONNX nodes: values are strings, weights are kept apart, constants are written once.
+"""A small writer of ONNX nodes, so that the code for a graph's body is a plain function over a builder.
 
-It exists so that a graph's body is a plain function over a builder. What it gives is a flat model; `wrapping`
-makes a model-local function of that, where weights become inputs and constants stay nodes. It checks nothing
-itself: the exporter hands the result to onnx.checker and to shape inference.
+Values are named by strings, weights are kept apart from the nodes, and equal constants are written once. The result is
+a flat model; `wrapping` turns it into a model-local function, in which weights become inputs and constants stay nodes.
+The builder does not validate: `Blueprint.model` passes the finished model to onnx.checker with shape inference.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ IR_VERSION = 9
 
 
 class GraphBuilder:
-    """Nodes in the order of their creation, and named weights."""
+    """Collects nodes, in the order in which they are created, and named weights."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -30,14 +30,14 @@ class GraphBuilder:
         self._taken: set[str] = set()
 
     def weight(self, name: str, array: np.ndarray) -> str:
-        """Keep an array as a weight and return its name, which must be new."""
+        """Add an array as a weight and return its name, which no other weight may have."""
         if name in self.weights:
-            raise ValueError(f"the weight {name} is there already")
+            raise ValueError(f"there is already a weight named {name}")
         self.weights[name] = np.ascontiguousarray(array)
         return name
 
     def constant(self, value: np.ndarray | np.generic) -> str:
-        """Return the name of a constant; equal values share one node."""
+        """Return the name of a constant with this value, dtype and shape; equal constants share one node."""
         array = np.asarray(value)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._constants:
@@ -48,21 +48,25 @@ class GraphBuilder:
         return self._constants[key]
 
     def integers(self, *values: int) -> str:
-        """Return the name of a constant int64 vector."""
+        """Return the name of a constant int64 vector of these values."""
         return self.constant(np.array(values, dtype=np.int64))
 
     def number(self, value: float) -> str:
-        """Return the name of a constant float32 scalar."""
+        """Return the name of a constant float32 scalar of this value."""
         return self.constant(np.float32(value))
 
     def op(self, kind: str, *inputs: str, name: str, **attributes: Any) -> str:
-        """Append a node with one output and return the output's name, which is the node's."""
+        """Append a node of operator ``kind`` with one output.
+
+        Returns:
+            The name of the output and of the node: ``name``, with a number appended if it is taken.
+        """
         output = self._unique(name)
         self.nodes.append(helper.make_node(kind, list(inputs), [output], name=output, **attributes))
         return output
 
     def split(self, value: str, *, axis: int, parts: Sequence[str]) -> list[str]:
-        """Append a Split into equal parts and return their names."""
+        """Append a Split of ``value`` into equal parts along ``axis``, and return the names of the parts."""
         outputs = [self._unique(part) for part in parts]
         node = helper.make_node("Split", [value], outputs, name=outputs[0], axis=axis, num_outputs=len(parts))
         self.nodes.append(node)
@@ -74,10 +78,10 @@ class GraphBuilder:
         """Return the finished model.
 
         Args:
-            name: of the graph.
-            inputs: name -> shape of the int64 inputs, in order; a string is a dynamic axis.
+            name: the graph's name.
+            inputs: name -> shape of the int64 inputs, in order; a string in a shape is a dynamic axis.
             output: the float32 value that the model returns.
-            shape: the output's shape.
+            shape: of the output.
         """
         graph = helper.make_graph(
             self.nodes,

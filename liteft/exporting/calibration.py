@@ -1,16 +1,16 @@
-"""Ranges of activations for static int8, from real texts.
+"""Calibration of static int8: finds the range of each matmul's input from real texts.
 
-The float graph runs on the texts, with the inputs of its products as outputs beside the logits. Texts run beside
-others of just their own length, so nothing is padded: what stands in padding is nobody's activation, and would widen
-the ranges. Two passes, the first for the lowest and highest value of each tensor, the second for a histogram between
-them, keep memory at some kilobytes a tensor however many the texts are.
+The float graph runs on the texts, with the inputs of its matmuls as extra outputs. Only texts of equal length run
+together, so that nothing is padded: activations at padding do not belong to any text and would widen the ranges. There
+are two passes, the first for the lowest and highest value of each tensor, the second for a histogram between them; so a
+tensor takes a few kilobytes of memory, however many texts there are.
 
-A range then gives up its outermost values so that the others get finer steps:
+The range is then narrowed: the outermost values are clipped so that the others get finer steps. Two methods choose it:
 
-- "percentile": keeps all but a fixed share of the values at each end;
-- "mse": the range whose mean square error is the smallest, clipped values and rounding together.
+- "percentile" keeps all but a fixed share of the values at each end;
+- "mse" takes the range with the smallest mean squared error, counting both clipping and rounding.
 
-Which is the better one is a matter of measuring: bench/static_int8.py does.
+bench/static_int8.py measures which is better.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ _CANDIDATES = 40
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """How often an activation's values fall into equal bins.
+    """How often an activation's values fall into bins of equal width.
 
     Attributes:
-        counts: int64, shape (bins,).
-        low, high: the ends, low <= 0 <= high and low < high.
+        counts: values in each bin, int64, shape (bins,).
+        low, high: the lowest and the highest value, low <= 0 <= high and low < high.
     """
 
     counts: np.ndarray
@@ -61,7 +61,7 @@ class Histogram:
     high: float
 
     def cut(self, method: Calibration, percentile: float = PERCENTILE) -> Range:
-        """Return the range that a method chooses; ``percentile`` is that of the method of this name."""
+        """Return the range that a method chooses; ``percentile`` applies only to the method of that name."""
         if method == "mse":
             return mse_range(self.counts, self.low, self.high)
         return percentile_range(self.counts, self.low, self.high, percentile)
@@ -70,26 +70,29 @@ class Histogram:
 def calibrate_ranges(
     model: onnx.ModelProto, inputs: Mapping[str, str], encoded: Encoded, *, method: Calibration
 ) -> dict[str, Range]:
-    """Return the range of each product's input.
+    """Return the calibrated range of each matmul's input, by the matmul's name.
 
     Args:
-        model: the float32 graph, flat.
-        inputs: product -> the float value that it multiplies.
-        encoded: real texts.
-        method: how a range is chosen.
+        model: the float32 graph in standard nodes.
+        inputs: name of each matmul -> the value that is its input.
+        encoded: real texts, tokenized.
+        method: how a range is chosen from the values seen.
 
     Raises:
-        DataError: too few texts.
+        DataError: fewer than 8 texts.
     """
     return {product: seen.cut(method) for product, seen in observe(model, inputs, encoded).items()}
 
 
 def observe(model: onnx.ModelProto, inputs: Mapping[str, str], encoded: Encoded) -> dict[str, Histogram]:
-    """Return the values of each product's input; arguments and errors as of `calibrate_ranges`."""
+    """Return a histogram of each matmul's input, by the matmul's name.
+
+    Arguments and errors are those of `calibrate_ranges`.
+    """
     if len(encoded) < FEWEST_TEXTS:
         raise DataError(
             f"{len(encoded)} texts are too few to calibrate on.",
-            accepted={"texts": f"{FEWEST_TEXTS} at least; 300 to {MOST_TEXTS:,} are good"},
+            accepted={"texts": f"at least {FEWEST_TEXTS}; 300 to {MOST_TEXTS:,} are good"},
             fix=[
                 Hint("give training texts: calibrate=data.train", "give training texts: --data DATA"),
                 option("scheme", "per_row", note=", which needs none"),
@@ -111,11 +114,11 @@ def observe(model: onnx.ModelProto, inputs: Mapping[str, str], encoded: Encoded)
 
 
 def percentile_range(counts: np.ndarray, low: float, high: float, percentile: float) -> Range:
-    """Return the range that leaves out (100 - percentile)% of the values at each end, zero always in it.
+    """Return the range that leaves out (100 - percentile)% of the values at each end; it always contains 0.
 
     Args:
-        counts: histogram, shape (bins,), of equal bins from low to high.
-        low, high: low < high.
+        counts: histogram over bins of equal width from low to high, shape (bins,).
+        low, high: its ends, low < high.
         percentile: above 50, up to 100.
     """
     edges = np.linspace(low, high, len(counts) + 1)
@@ -127,14 +130,14 @@ def percentile_range(counts: np.ndarray, low: float, high: float, percentile: fl
 
 
 def mse_range(counts: np.ndarray, low: float, high: float) -> Range:
-    """Return the range with the smallest mean square error when it is cut into 255 steps, zero always in it.
+    """Return the range with the smallest mean squared error when it is divided into 255 steps; it always contains 0.
 
-    Both ends are moved in, from 0 to 95% of the way to zero. Of a value inside the error is that of rounding, a
-    twelfth of the squared step on average; of one outside the distance to the end.
+    Each end is tried at 40 places between its value and 95% of the way to zero. A value inside the range has the error
+    of rounding, on average a twelfth of the squared step; a value outside has the squared distance to the end.
 
     Args:
-        counts: histogram, shape (bins,), of equal bins from low to high.
-        low, high: low < high.
+        counts: histogram over bins of equal width from low to high, shape (bins,).
+        low, high: its ends, low < high.
     """
     edges = np.linspace(low, high, len(counts) + 1)
     middles = (edges[:-1] + edges[1:]) / 2

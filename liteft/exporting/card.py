@@ -1,7 +1,6 @@
-"""The model card of an artifact, written from its manifest and from nothing else.
+"""The model card of an artifact: what the model is, how good it is, how it was made and how the file was checked.
 
-Every number in it stands in manifest.json too, so the two cannot disagree. It says what the model is, what
-it was made from, how good it is with what certainty, and how the file was checked.
+It is written from the manifest alone, so the card and manifest.json cannot disagree.
 """
 
 from __future__ import annotations
@@ -39,9 +38,9 @@ def card_text(manifest: Manifest, *, title: str, trust: bool = False) -> str:
     """Return the model card as Markdown.
 
     Args:
-        manifest: of the artifact; its file sizes are shown without the card itself.
-        title: first line.
-        trust: the artifact is loaded with trust alone.
+        manifest: of the artifact; the sizes shown do not include the card itself.
+        title: the heading.
+        trust: the artifact can only be loaded with ``trust=True``, so the example has it.
     """
     parts = [
         f"# {title}\n",
@@ -79,7 +78,7 @@ def _what(manifest: Manifest) -> str:
 
 
 def _precision(manifest: Manifest) -> str:
-    """Return the precision in words: scheme, bits, calibration, and products in float."""
+    """Return the precision in words: scheme, bits, calibration, and the matmuls that stay in float."""
     form = manifest.form
     words = [_PRECISIONS[form.precision] if form.scheme is None else SCHEMES[form.scheme].described, *form.details]
     if manifest.calibration:
@@ -92,7 +91,7 @@ def _precision(manifest: Manifest) -> str:
 
 
 def _vocabulary(found: Mapping[str, Any]) -> str:
-    text = f"{found['pieces']:,} of {found['of']:,} pieces, trimmed {found['trimmed']}"
+    text = f"{found['pieces']:,} of {found['of']:,} tokens, trimmed {found['trimmed']}"
     if found["unchanged_tokens"] is not None:
         text += (
             f"; read as before: {100 * found['unchanged_tokens']:.1f}% of the tokens and "
@@ -175,7 +174,7 @@ def _verification(verification: Mapping[str, Any]) -> str:
 
 
 def _later_lines(verification: Mapping[str, Any]) -> list[str]:
-    """Return the lines on what verifications did not always say."""
+    """Return the lines for entries that older manifests do not have."""
     if verification.get("calibration_error") is None:
         return []
     error, of_model = verification["calibration_error"], verification["model_calibration_error"]
@@ -205,7 +204,7 @@ def _use(manifest: Manifest, trust: bool) -> str:
             *(_JAVASCRIPT_PAIRS if manifest.paired else _JAVASCRIPT).replace("DTYPE", dtype).splitlines(),
             "```",
             "",
-            f"It cuts texts of more than {manifest.max_tokens} tokens in another way: at the right, and without "
+            f"It cuts texts of more than {manifest.max_tokens} tokens differently: on the right, and without "
             "the token that ends a text.",
         ]
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""An export that is beyond its limits, in words: the numbers, and the texts that are furthest apart."""
+"""The error of an export that exceeds its limits: the numbers, and the texts on which the two models differ most."""
 
 from __future__ import annotations
 
@@ -19,12 +19,20 @@ _SHOWN = 70
 
 
 class Disagreement(VerificationError):
-    """An export that runs, and is further from its model than the limits allow."""
+    """The exported graph runs, but differs from its model by more than the limits allow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Both models on the same texts: logits, float32 (texts, labels), and what the probes saw."""
+    """The answers of the torch model and of the exported one to the same texts.
+
+    Attributes:
+        backend: that ran the exported graph.
+        split: the texts.
+        task: how logits become labels.
+        model, exported: logits, float32, shape (texts, labels).
+        probes: the results on random tokens.
+    """
 
     backend: str
     split: Split
@@ -35,14 +43,22 @@ class Comparison:
 
     @property
     def differences(self) -> np.ndarray:
-        """Largest logit difference of each text, float32 (texts,)."""
+        """Largest logit difference of each text, float32, shape (texts,)."""
         return np.asarray(np.abs(self.model - self.exported).max(axis=1))
 
 
 def disagreement(
     comparison: Comparison, labels: tuple[str, ...], model: object, precision: Precision, beyond: dict[str, str]
 ) -> Disagreement:
-    """Return the error that says what is beyond its limit, and on which texts."""
+    """Return the error that says which limits are exceeded, and shows the five texts that differ most.
+
+    Args:
+        comparison: the answers.
+        labels: names of the labels, in the order of the logits.
+        model: the torch model's folder, for the message.
+        precision: of the exported graph.
+        beyond: what exceeds its limit -> its value and the limit, in words.
+    """
     finer = {
         "int8": option("precision", "fp16", note=", or fp32"),
         "fp16": option("precision", "fp32"),
@@ -55,7 +71,7 @@ def disagreement(
 
 
 def _worst_texts(comparison: Comparison, labels: tuple[str, ...]) -> dict[str, str]:
-    """Return the texts that are furthest apart, those with another label first, in words."""
+    """Return a line for each of the texts that differ most, those whose label changed first."""
     model, exported = (comparison.task.decide(each) for each in (comparison.model, comparison.exported))
     changed = ~comparison.task.same(model, exported)
     differences = comparison.differences

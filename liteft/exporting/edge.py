@@ -1,12 +1,13 @@
-"""What an artifact for phones and browsers has beside the others: where its graph lies, and a list of operators.
+"""The list of operators that an artifact for browsers and phones has in addition.
 
-The folder is the layout that transformers.js reads from the hub: config.json, tokenizer.json and tokenizer_config.json
-at its root, the graph in onnx/ under the name of its precision. It is an artifact all the same: the manifest says where
-the graph lies, and no file is there twice. The graph is flat, since converters for phones walk the nodes of a graph.
+The folder of such an artifact has the layout that transformers.js reads from the hub: config.json, tokenizer.json and
+tokenizer_config.json at its root, and the graph in onnx/, in a file named for its precision. The manifest says where
+the graph is, so that no file is stored twice. The graph is flat, since converters for phones walk its nodes.
 
-required_operators.config is what builds of onnxruntime for phones are reduced to (their option include_ops_by_config).
-The tool of onnxruntime makes it, from the graph as it is after optimization. The .ort file of that conversion is thrown
-away: it holds the weights a second time, and who builds for phones converts anew, for the version that will run it.
+required_operators.config lists the operators to which a build of onnxruntime for phones can be reduced (its build
+option include_ops_by_config). A tool of onnxruntime writes the list, from the graph after optimization. The .ort file
+that the tool writes too is deleted: it would store the weights a second time, and whoever builds for phones has to
+convert again for the version of onnxruntime that will run it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ OPERATORS = "required_operators.config"
 
 
 def write_operators(graph: Path, target: Path) -> None:
-    """Write the operators that a graph needs once it is optimized, a line for each domain and version.
+    """Write the operators that a graph needs after optimization, one line for each domain and version.
 
     Args:
         graph: the ONNX file.

@@ -1,4 +1,4 @@
-"""The files of an artifact beside its graph, and what its manifest says."""
+"""Writes the files of an artifact, and collects the fields of its manifest."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ _PACKAGES = ("liteft", "torch", "transformers", "onnx", "onnxruntime", "tokenize
 
 
 def title_of(run: Run | None, folder: Path) -> str:
-    """Return the title of the model card."""
+    """Return the title of the model card, which names the data set or, if it is not known, the folder."""
     data = None if run is None else (run.info.get("data") or {}).get("name")
     return f"Text classifier: {data or folder.resolve().name}"
 
 
 def save_model(model: onnx.ModelProto, path: Path) -> None:
-    """Write a graph; equal ones in equal bytes."""
+    """Write a graph to a file; the same graph always gives the same bytes."""
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
 def write_companions(loaded: TorchClassifier, folder: Path) -> None:
-    """Write the tokenizer and the two configuration files that transformers reads: it gives the same ids.
+    """Write the tokenizer and the two configuration files with which transformers reads the same token ids.
 
     Raises:
-        ModelError: transformers would read other ids.
+        ModelError: transformers would read different ids.
     """
     apply_settings(loaded.config, loaded.settings)
     loaded.config.save_pretrained(folder)
@@ -59,7 +59,17 @@ def manifest_fields(
     fallbacks: Mapping[str, Fallback] | None = None,
     calibration: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return what the manifest says, its verification and its list of files left out."""
+    """Return the fields of the manifest, except for its verification, its measurements and its list of files.
+
+    Args:
+        loaded: the classifier that is exported.
+        run: the run that made it, if there is one.
+        form: of the artifact.
+        model: the ONNX model.
+        traced: the graph was traced rather than built.
+        fallbacks: matmuls that an int8 graph computes in float, by name.
+        calibration: what static int8 was calibrated on.
+    """
     settings = loaded.settings
     return {
         "task": settings.task,
@@ -86,13 +96,13 @@ def manifest_fields(
 
 
 def _teacher(run: Run) -> dict[str, Any] | None:
-    """Return what the run says of its teacher, without its path: an artifact travels."""
+    """Return what the run says of its teacher, without its path, which means nothing on another machine."""
     stored: dict[str, Any] | None = run.info.get("teacher")
     return stored and {name: value for name, value in stored.items() if name != "path"}
 
 
 def needs_trust(folder: Path) -> bool:
-    """Say whether an artifact is loaded with trust alone: for operators or regular expressions that are not known."""
+    """Return whether an artifact has operators or regular expressions for which loading it takes ``trust=True``."""
     artifact = read_artifact(folder, check_files=False)  # the gate has just read all of it
     try:
         check_graph(artifact)
@@ -103,7 +113,10 @@ def needs_trust(folder: Path) -> bool:
 
 
 def seal(writer: ArtifactWriter, fields: dict[str, Any], title: str, *, trust: bool = False) -> None:
-    """Write the card and the manifest; the card shows the sizes of the manifest before it."""
+    """Write the card and the manifest.
+
+    The manifest is written twice: the card is made from it, and its list of files includes the card.
+    """
     card = writer.folder / "card.md"
     card.touch()
     card.write_text(card_text(writer.seal(**fields), title=title, trust=trust), encoding="utf-8")

@@ -15,22 +15,23 @@ _BATCH: dict[Precision, float] = {"fp32": 1e-4, "fp16": 1e-4, "int8": 1e-2}
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of a verification.
+    """How far an export may be from its model before verification fails.
 
-    Labels and accuracy fail where they are beyond their limit and chance does not explain it, one-sided p < 0.05: a
-    few near ties of a small split prove nothing. With these limits an export fails from 2 labels that differ of 8
-    texts, 8 of 180, 29 of 1,000; and from 5 texts lost of 180, where none is won.
+    Agreement and accuracy fail only if they exceed their limit and a one-sided test finds that chance does not explain
+    it (p < 0.05): a few near ties in a small split prove nothing. With the default limits an export fails from 2
+    changed labels among 8 texts, 8 among 180, or 29 among 1,000; and, among 180 texts, from 5 that are newly wrong if
+    none is newly right.
 
     Attributes:
-        logit_difference: largest difference of any logit; None for the precision's own limit: 1e-4 for fp32,
-            2e-2 for fp16, none for int8, where labels decide.
-        batch_difference: largest difference of a logit between a text alone and in a batch; None for 1e-4,
-            and 1e-2 for int8, where a last bit can move a value to the next of its 255 steps.
-        agreement: smallest share of texts that get the same label (multi-label: the same labels). Judged by the
+        logit_difference: largest allowed difference of any logit. None takes the limit of the precision: 1e-4 for fp32,
+            2e-2 for fp16, and none for int8, which is judged by its labels.
+        batch_difference: largest allowed difference of a logit between a text alone and the same text in a batch. None
+            takes 1e-4, or 1e-2 for int8, where the last bit of a float can move a value to the next of its 255 steps.
+        agreement: smallest share of texts that get the same label (multi-label: the same set of labels). Judged by the
             exact binomial test.
-        accuracy_drop: largest loss of accuracy (multi-label: of exact matches), as a share: half a point. Judged by
-            McNemar's test.
-        texts: at most this many texts are compared, evenly spaced over the split.
+        accuracy_drop: largest loss of accuracy (multi-label: of exact matches) as a share; 0.005 is half a point.
+            Judged by McNemar's test.
+        texts: compare at most this many texts, evenly spaced over the split.
 
     Raises:
         ConfigError: a value out of range.
@@ -54,7 +55,7 @@ class Limits:
                 )
 
     def resolved(self, precision: Precision) -> Limits:
-        """Return the limits with the precision's own values filled in where there is None."""
+        """Return the limits with each None replaced by the precision's own limit."""
         return replace(
             self,
             logit_difference=_LOGITS[precision] if self.logit_difference is None else self.logit_difference,

@@ -1,7 +1,7 @@
-"""What a finished artifact scores itself, on each engine that runs it here.
+"""Measures a finished artifact on a labelled split, with each backend that runs on this machine.
 
-The figures of a run are its model's, in torch. A graph in int8 may answer otherwise on a text in a hundred, and two
-engines otherwise than each other, so an artifact carries figures of its own beside them.
+The metrics of a run are those of its torch model. An int8 graph may give another label to one text in a hundred, and
+two backends may differ from each other, so the artifact has metrics of its own too.
 """
 
 from __future__ import annotations
@@ -23,17 +23,20 @@ __all__ = ["measure_artifact", "measured_text"]
 def measure_artifact(
     folder: Path, loaded: TorchClassifier, split: Split, *, backends: Sequence[str], trust: bool = False
 ) -> dict[str, dict[str, Any]]:
-    """Return the metrics of a labelled split for each backend: {split's name: {backend: metrics}}.
+    """Return the metrics of the artifact on a labelled split.
 
     Args:
         folder: the artifact.
-        loaded: the model that it came from, for its tokenizer and task.
-        split: its labels in the model's order; texts without a single token have no answer, and are left out.
+        loaded: the model that was exported, for its tokenizer and task.
+        split: texts with labels in the model's order. Texts without any token are left out, as they get no prediction.
         backends: "native", "onnxruntime", or both.
         trust: as in ``liteft.load``.
 
+    Returns:
+        {name of the split: {backend: metrics}}; empty if no text has a token.
+
     Raises:
-        DataError: pairs for a model of single texts, or the reverse.
+        DataError: the split has pairs and the model reads single texts, or the reverse.
     """
     check_pairs(split, loaded)
     lengths = loaded.tokenizer.encode(split.texts, split.pairs).lengths
@@ -48,7 +51,7 @@ def measure_artifact(
 
 
 def measured_text(measured: dict[str, dict[str, Any]], task: Task) -> str:
-    """Return what was measured as a line."""
+    """Return the result of `measure_artifact` as a line of text."""
     metric = task.primary_metric
     name = metric.replace("_", " ")
     return "; ".join(

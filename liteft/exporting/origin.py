@@ -1,4 +1,4 @@
-"""Where an export begins: the folder that is named, and what it means where its config.json does not say."""
+"""The start of an export: finds the model's folder, and settles what its config.json leaves open."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ __all__ = ["find_model", "meet_model_labels", "settle_meaning"]
 
 
 def find_model(source: Run | str | os.PathLike[str]) -> tuple[Run | None, Path]:
-    """Return the run, where there is one, and the model's folder.
+    """Return the run, or None for a plain model folder, and the model's folder.
 
     Raises:
-        ModelError: no folder, an adapter alone, or an artifact, which is exported already.
-        RunError: no run, or one that cannot be read.
+        ModelError: the source is not a folder, or is an adapter without its base, or an artifact, which is already
+            exported.
+        RunError: it is neither a model folder nor a run that can be read.
     """
     if isinstance(source, Run):
         return source, source.model_path
@@ -38,11 +39,18 @@ def find_model(source: Run | str | os.PathLike[str]) -> tuple[Run | None, Path]:
 
 
 def settle_meaning(folder: Path, said: Said, verify: Split, progress: Callable[[str], None] | None) -> None:
-    """Tell what is taken from the texts to verify on, where neither the folder nor the caller says it.
+    """Report what is assumed from the texts to verify on, if neither the folder nor the caller says it.
+
+    Args:
+        folder: the model.
+        said: what the caller said: labels, task, whether it reads pairs.
+        verify: the texts to verify on.
+        progress: called with a line of text if anything is assumed.
 
     Raises:
-        DataError: their labels cannot be the model's.
-        ModelError, ConfigError: as of `read_meaning`.
+        DataError: the texts have several labels each, and the model is not known to be multi-label.
+        ModelError: the texts have more labels than the model, or `read_meaning` refuses the folder.
+        ConfigError: raised by `read_meaning`.
     """
     meaning = read_meaning(folder, read_config_json(folder), said)
     labels, told = verify.labels, []
@@ -78,16 +86,18 @@ def meet_model_labels(
     own: bool,
     progress: Callable[[str], None] | None,
 ) -> tuple[Split, Split | None]:
-    """Return splits with labels in the model's order, where they name them; made by hand, they are so already.
+    """Return the splits with their labels in the model's order.
+
+    Labels are matched by name. A split that does not know the names of its labels is taken to have the model's order.
 
     Args:
         verify, test: the splits.
         labels: the model's, in the order of its logits.
         own: LiteFT made the model.
-        progress: called with a line of text where labels are named otherwise, or lacking.
+        progress: called with a line of text if labels are named differently or missing.
 
     Raises:
-        DataError: none of the labels of a split is one of the model's.
+        DataError: none of a split's labels is one of the model's.
     """
     told: list[str] = []
 
@@ -96,7 +106,7 @@ def meet_model_labels(
             return split
         taken = adopted_labels(labels, split.label_names) or tuple(labels)
         if taken != tuple(labels):
-            told.append(f"labels are named otherwise in the texts: {renamed_text(labels, taken)}")
+            told.append(f"labels are named differently in the texts: {renamed_text(labels, taken)}")
         found, notes = meet_labels(split, taken, own=own)
         told.extend(f"{split.name}: {note}" for note in notes)
         return found

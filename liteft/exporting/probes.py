@@ -1,9 +1,9 @@
-"""Checks that need no data: short and longest lengths run, and a text alone gets what it gets in a batch.
+"""Checks of an exported graph on random tokens: all lengths run, and a text gets the same logits alone and in a batch.
 
-They use random token ids, so they reach lengths, type ids and neighbours that a validation split may not
-have. The batch mixes lengths, so that most rows are padded where the engine pads, and its longest row repeats
-one token: activations that stand out are what a scale shared by the batch would show. Of lengths beyond 512 one
-runs, alone: attention takes memory by the square.
+Random token ids cover lengths, type ids and combinations in a batch that a validation split may not have. The batch
+mixes lengths, so that most of its rows are padded if the engine pads. Its longest row repeats a single token, which
+gives outlying activations: if a scale were shared by the batch, the other rows would change. One length above 512 runs
+too, alone, since the memory of attention grows with the square of the length.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _SCORES = 2**29  # scores of one layer's attention, at most: 2 GB
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What the probes saw.
+    """The differences that the probes measured.
 
     Attributes:
-        lengths: token counts that were run.
-        reference_difference: largest difference of a logit to the torch model's.
-        batch_difference: largest difference of a logit between a text alone and in a batch.
+        lengths: the lengths that were run, in tokens.
+        reference_difference: largest difference between a logit and the torch model's.
+        batch_difference: largest difference of a logit between a text alone and the same text in a batch.
     """
 
     lengths: tuple[int, ...]
@@ -43,15 +43,15 @@ class ProbeResult:
 
 
 def run_probes(loaded: TorchClassifier, engine: Engine, *, seed: int = 0) -> ProbeResult:
-    """Run random token ids of lengths from 1 to max_tokens, each alone and, up to 512 tokens, all in one batch.
+    """Run random texts of lengths from 1 to max_tokens: each alone, and those of up to 512 tokens also in one batch.
 
     Args:
         loaded: the torch model.
         engine: runs the exported graph.
-        seed: of the token ids.
+        seed: for the token ids.
 
     Raises:
-        ModelError: a logit is not a finite number.
+        ModelError: the graph gives a logit that is not finite.
     """
     lengths = _lengths(loaded)
     encoded = _random_ids(loaded, lengths, np.random.default_rng(seed))
@@ -72,7 +72,7 @@ def run_probes(loaded: TorchClassifier, engine: Engine, *, seed: int = 0) -> Pro
 
 
 def _lengths(loaded: TorchClassifier) -> tuple[int, ...]:
-    """Return the token counts to run, ascending; the last is max_tokens, or as many as memory allows."""
+    """Return the lengths to run in tokens, ascending; the last is max_tokens, or as many as memory allows."""
     longest = loaded.settings.max_tokens
     width = min(longest, _TOGETHER)
     lengths = {length for length in (*_SHORT, width - 1, width) if 1 <= length <= width}

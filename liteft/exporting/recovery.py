@@ -1,4 +1,4 @@
-"""Attempts at an export: write a graph, put it before the gate; where int8 fails say why, or recover the precision."""
+"""Writes graphs until one passes the gate: where int8 fails, it names the sensitive matmuls or moves them to float."""
 
 from __future__ import annotations
 
@@ -28,17 +28,18 @@ _NAMED = 5
 
 
 class ExportAttempt:
-    """Writes graphs of one classifier into a folder, one after the other, each in the place of the last.
+    """Writes graphs of one classifier into the same folder, each replacing the one before, and has them verified.
 
     Args:
         blueprint: makes the graphs.
-        loaded, run: the classifier, and the run that made it.
-        writer: the folder, with every file but the graph.
-        gates: judge what was written, one after the other.
+        loaded: the classifier.
+        run: the run that made it, if there is one.
+        writer: the folder, which has every file except the graph, the card and the manifest.
+        gates: verify the written artifact, one after the other.
         form: of the artifact.
         title: of the card.
-        calibration: what the manifest says of it.
-        trimmed: the classifier with a smaller vocabulary than the run's, where it was trimmed for this export.
+        calibration: what static int8 was calibrated on, for the manifest.
+        trimmed: the classifier with a trimmed vocabulary, if it was trimmed for this export.
     """
 
     def __init__(
@@ -61,10 +62,10 @@ class ExportAttempt:
         self.model_bytes = 0
 
     def check(self, quantization: Int8Plan) -> dict[str, Any]:
-        """Write a graph and return what the gate measured.
+        """Write a graph, verify it, and return what the last gate measured.
 
         Raises:
-            VerificationError: it does not pass.
+            VerificationError: the graph does not pass a gate.
         """
         model = self.blueprint.model(self.form.precision, quantization, flat=bool(self.form.flat))
         path = self._writer.folder / graph_file(self.form)
@@ -92,12 +93,18 @@ class ExportAttempt:
     def seal(
         self, verification: dict[str, Any], measured: dict[str, Any] | None = None, *, trust: bool = False
     ) -> None:
-        """Write card and manifest of the last graph; ``trust``: it is loaded with trust alone."""
+        """Write the card and the manifest for the last graph.
+
+        Args:
+            verification: what the gate measured.
+            measured: metrics of the artifact on a test split.
+            trust: the artifact can only be loaded with ``trust=True``.
+        """
         fields = {"verification": verification, "measured": measured or {}}
         seal(self._writer, self._fields | fields, self._title, trust=trust)
 
     def sensitivity(self, quantization: Int8Plan, progress: Callable[[str], None] | None) -> list[Effect]:
-        """Return the effect of each product of the last graph, the worst first, on some of the gate's texts."""
+        """Return the effect of quantizing each matmul on up to 512 of the gate's texts, the worst first."""
         split = self.gates[-1].split
         if len(split) > _SENSITIVITY_TEXTS:
             split = split.take(np.linspace(0, len(split) - 1, _SENSITIVITY_TEXTS).round().astype(np.int64))
@@ -108,18 +115,20 @@ class ExportAttempt:
 def recover_precision(
     attempt: ExportAttempt, quantization: Int8Plan, *, progress: Callable[[str], None] | None = None
 ) -> dict[str, Any]:
-    """Return what the gate measured of the first graph that passes.
+    """Write graphs until one passes the gate, each with one more matmul in float, and return what the gate measured.
 
     Args:
-        attempt: writes the graphs.
-        quantization: of the first of them.
+        attempt: writes and verifies the graphs.
+        quantization: the plan of the first graph.
         progress: called with a line of text now and then.
 
     Returns:
-        As ``Gate.check``; where the first graph failed and the form is ``mixed``: products and what they cost in bytes.
+        As ``Gate.check``. If matmuls had to fall back, ``mixed`` has their fallbacks by name (``products``) and the
+        bytes that they add to the graph (``bytes``).
 
     Raises:
-        VerificationError: no graph passes. Of int8 it names the products with the worst effects.
+        VerificationError: the graph does not pass and the form is not ``mixed``, or no graph passes. For int8 it names
+            the most sensitive matmuls.
     """
     effects: list[Effect] | None = None
     fallbacks: list[Effect] = []
@@ -140,23 +149,23 @@ def recover_precision(
             quantization = quantization.falling_back(worst.product, worst.fallback)
             if progress is not None:
                 where = "in 8 bits" if worst.fallback == "8 bits" else "in float"
-                progress(f"int8 is beyond its limits; {where} from now on: {worst.product} ({worst.words})")
+                progress(f"int8 exceeds its limits; now {where}: {worst.product} ({worst.words})")
     if not fallbacks:
         return checked
     more = attempt.model_bytes - first_bytes
     if progress is not None:
-        progress(f"{len(fallbacks)} of {len(effects or ())} products fall back, for {more / 1e6:+.2f} MB")
+        progress(f"{len(fallbacks)} of {len(effects or ())} matmuls fall back, for {more / 1e6:+.2f} MB")
     return checked | {"mixed": {"products": {each.product: each.fallback for each in fallbacks}, "bytes": more}}
 
 
 def _with_sensitivity(error: Disagreement, effects: list[Effect], form: ExportForm, *, tried: int) -> Disagreement:
-    """Return the error with the products of the worst effects, and what to do about them."""
+    """Return the error with the most sensitive matmuls added, and what to do about them."""
     named = {
         f"most sensitive, {rank}": f"{effect.product}: {effect.words}"
         for rank, effect in enumerate(effects[:_NAMED], start=1)
     }
-    note = ", which keeps the worst products in float until the export is within its limits"
+    note = ", which keeps the worst matmuls in float until the export is within its limits"
     mixed = [] if tried else [option("mixed", note=note)]
     finer = [option(name, value) for name, value in form.coarser.items()]
-    trained = [option("student.quantized_epochs", 1, note=", for a student that is distilled anew")]
+    trained = [option("student.quantized_epochs", 1, note=", to distil the student again for int8")]
     return Disagreement(error.message, accepted=error.accepted | named, fix=[*mixed, *finer, *trained, *error.fix])

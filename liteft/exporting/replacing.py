@@ -1,4 +1,4 @@
-"""What may take an artifact's place unasked: the same form of the same weights, and nothing else."""
+"""Decides whether an export may replace an artifact: without ``overwrite``, only one of the same form and weights."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def refuse_another(
     """Refuse to replace an artifact by one of another form or of other weights.
 
     Args:
-        out: its folder; where there is no artifact, nothing is refused.
-        form: of the new one.
-        weights_sha256: of the new one's weights; None where they are still to be trained.
-        settings: what the new one reads and says; None where that is not known yet.
-        trimming: as ``ExportRecipe.trimming``, of the new one.
+        out: the artifact's folder; if it has no artifact, nothing is refused.
+        form: of the new artifact.
+        weights_sha256: of the new artifact's weights; None if they are still to be trained.
+        settings: labels, task and limits of the new artifact's model; None if they are not known yet.
+        trimming: vocabulary size and whether it is filled, as ``ExportRecipe.trimming``, of the new artifact.
 
     Raises:
-        ArtifactError: with what differs.
+        ArtifactError: there is another artifact; the error lists what differs.
     """
     if not (out / MANIFEST).is_file():
         return
@@ -46,7 +46,7 @@ def refuse_another(
     before = str(manifest.verification.get("weights_sha256", "unknown"))
     differing = {}
     if before != weights_sha256:
-        now = "those of a student that is not trained yet" if weights_sha256 is None else weights_sha256[:12]
+        now = "those of a student that has not been trained yet" if weights_sha256 is None else weights_sha256[:12]
         differing["weights"] = f"{before[:12]} -> {now}"
     differing |= manifest.form.differences(form)
     for name, here, there in zip(("vocabulary", "fill_vocabulary"), trimming_of(manifest), trimming, strict=True):
@@ -58,14 +58,14 @@ def refuse_another(
             differing[name] = f"{_listed(stored)} -> {_listed(value)}"
     if differing:
         raise ArtifactError(
-            f"{out} holds another artifact, which would be replaced.",
+            f"{out} contains another artifact, which would be replaced.",
             accepted=differing,
             fix=_WAYS_OUT,
         )
 
 
 def trimming_of(manifest: Manifest) -> tuple[int | None, bool]:
-    """Return to how many pieces the export itself trimmed the vocabulary, and whether it was filled."""
+    """Return to how many tokens the export trimmed the vocabulary (None if it did not), and whether it was filled."""
     trimmed = manifest.vocabulary or {}
     if trimmed.get("trimmed") != "at export":
         return None, False

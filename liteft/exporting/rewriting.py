@@ -1,10 +1,11 @@
-"""Storing a traced graph in float16 or int8, by rewriting its nodes.
+"""Stores a traced graph in float16 or int8 by rewriting its nodes.
 
-A built graph is written in its precision. A traced one comes in float32 and is changed here afterwards, into
-the nodes that a built one has: products with a constant matrix become int8 products, lookups in a constant
-table read int8 rows. The products that give the logits stay in float. So do those that multiply constants, as
-DeBERTa's products of relative positions do, with their weights in int8: what they give is the same for every text, and
-ONNX Runtime has computed it before the first one comes.
+A built graph is written in its precision. A traced one comes in float32 and is rewritten here into the nodes that a
+built one has: matmuls with a constant matrix become int8 matmuls, and lookups in a constant table read int8 rows. The
+matmul that gives the logits stays in float. A matmul whose input is itself constant, such as DeBERTa's of relative
+positions, has int8 weights but is computed in float: its result is the same for every text, and ONNX Runtime computes
+    it
+once, when it loads the file.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ _SMALLEST_MATRIX = 1024
 
 
 def store_half(model: onnx.ModelProto) -> int:
-    """Store every float32 matrix of a model in float16, in place, and return how many there were.
+    """Store every float32 matrix of a model in float16, in place, and return how many were changed.
 
-    Arithmetic stays float32: each is cast where the graph begins.
+    Arithmetic stays float32: a Cast at the start of the graph converts each matrix.
     """
     nodes, changed = [], 0
     for tensor in model.graph.initializer:
@@ -46,7 +47,12 @@ def store_half(model: onnx.ModelProto) -> int:
 
 
 def find_products(model: onnx.ModelProto, *, labels: int) -> dict[str, str]:
-    """Return the products that `store_int8` can quantize: name -> the float value that they multiply."""
+    """Return the matmuls that `store_int8` can quantize: name -> the float value that is each one's input.
+
+    Args:
+        model: a traced model, float32.
+        labels: outputs of the classifier; a matrix with as many outputs stays in float.
+    """
     rewriter, constant = _Rewriter(model, labels, Int8Plan()), _constants(model)
     return {
         _name_of(node): node.input[0]
@@ -56,12 +62,12 @@ def find_products(model: onnx.ModelProto, *, labels: int) -> dict[str, str]:
 
 
 def store_int8(model: onnx.ModelProto, *, labels: int, quantization: Int8Plan | None = None) -> int:
-    """Quantize a model's products and tables, in place, and return how many products are int8.
+    """Quantize a model's matmuls and embedding tables, in place, and return how many matmuls are int8.
 
     Args:
-        model: float32.
-        labels: outputs of the classifier; a matrix of that many outputs stays in float.
-        quantization: which products, by the names of `find_products`, and how; None for all, with a scale a row.
+        model: a traced model, float32.
+        labels: outputs of the classifier; a matrix with as many outputs stays in float.
+        quantization: which matmuls, by the names of `find_products`, and how; None for all, per row.
     """
     rewriter = _Rewriter(model, labels, quantization or Int8Plan())
     nodes: list[onnx.NodeProto] = []
@@ -80,7 +86,7 @@ def store_int8(model: onnx.ModelProto, *, labels: int, quantization: Int8Plan | 
 
 
 class _Rewriter:
-    """Turns single nodes into the nodes that take their place. A matrix used twice is quantized once."""
+    """Finds the nodes to replace, and writes the int8 nodes for each; a matrix used twice is quantized once."""
 
     def __init__(self, model: onnx.ModelProto, labels: int, quantization: Int8Plan) -> None:
         self.builder = GraphBuilder()
@@ -102,14 +108,14 @@ class _Rewriter:
         self._stored: dict[tuple[str, str], tuple[str, str]] = {}
 
     def replaced(self, node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
-        """Return the nodes for one node, or None to keep it."""
+        """Return the nodes that replace a node, or None to keep it."""
         if node.op_type == "Gather" and node.input[0] in self._matrices and _attributes(node).get("axis", 0) == 0:
             return self._lookup(node) if self._quantization.tables else None
         found = self.matrix_of(node)
         return None if found is None else self._product(node, *found)
 
     def matrix_of(self, node: onnx.NodeProto) -> tuple[str, bool] | None:
-        """Return the matrix of a product that int8 can take, and whether its rows are outputs; else None."""
+        """Return the name of a matmul's matrix and whether its rows are outputs; None if int8 cannot take it."""
         attributes, transposed = _attributes(node), False
         if node.op_type == "Gemm":
             plain = all(attributes.get(name, 1.0) == 1.0 for name in ("alpha", "beta"))
@@ -166,7 +172,7 @@ class _Rewriter:
         return self._taken(op("Mul", floats, column, name=f"{prefix}.int8.scaled"), node.output[0])
 
     def _quantized(self, name: str, layout: str, largest: int) -> tuple[str, str]:
-        """Store a matrix in int8, for products as (inputs, outputs); return its name and its scales'."""
+        """Store a matrix in int8, transposed to (inputs, outputs) for a matmul; return its name and its scales'."""
         if (name, layout) not in self._stored:
             matrix = numpy_helper.to_array(self._matrices[name])
             quantized, scales = quantize_channels(matrix.T if layout == "inputs_by_outputs" else matrix, largest)
@@ -177,7 +183,7 @@ class _Rewriter:
         return self._stored[name, layout]
 
     def _taken(self, value: str, output: str) -> list[onnx.NodeProto]:
-        """Return the builder's nodes, the last value under the old output's name; keep constants apart."""
+        """Return the builder's nodes with ``value`` renamed to the replaced node's output; keep constants apart."""
         self.constants += [node for node in self.builder.nodes if node.op_type == "Constant"]
         nodes = [node for node in self.builder.nodes if node.op_type != "Constant"]
         nodes[-1].output[:] = [output if each == value else each for each in nodes[-1].output]
@@ -185,7 +191,7 @@ class _Rewriter:
 
 
 def _constants(model: onnx.ModelProto) -> set[str]:
-    """Return the values that are the same for every text."""
+    """Return the names of the values that do not depend on the inputs: initializers, and what is computed from them."""
     found = {tensor.name for tensor in model.graph.initializer}
     for node in model.graph.node:
         plain = all(attribute.type != onnx.AttributeProto.GRAPH for attribute in node.attribute)

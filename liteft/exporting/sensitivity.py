@@ -1,13 +1,13 @@
-"""How sensitive an int8 graph is to each of its products.
+"""Measures how sensitive a classifier is to quantizing each of its matmuls.
 
-Each product is quantized alone, everything else in float, embeddings too (and 4-bit word embeddings alone, as if
-they were a product), and the graph runs on real texts. How far its answers then differ is that product's own effect:
-the Kullback-Leibler divergence of their probabilities from the float graph's. The other way round, all but one
-quantized, would say what is gained by taking that one back to float, which is nothing as long as a second is broken; so
-none would be named where several are at fault.
+One matmul at a time is quantized while everything else stays in float, embeddings included, and the graph runs on real
+texts. The effect of that matmul is the Kullback-Leibler divergence of the probabilities from the float graph's. 4-bit
+word embeddings are measured in the same way, as if they were a matmul. The opposite, quantizing all but one, would show
+what is gained by moving one back to float; but where two matmuls are harmful that is nothing for either, so neither
+would be found.
 
-A product is also measured with its weights alone in int8: where that costs next to nothing, its activations are what is
-sensitive, and the cheap fallback, int8 weights multiplied in float, is enough.
+A matmul is measured with only its weights in int8 too. If that has next to no effect, its activations are what is
+sensitive, and the cheaper fallback is enough: int8 weights, multiplied in float.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _WEIGHTS_ONLY = 0.1  # share of the divergence that the weights alone may cause 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What quantizing one product alone does.
+    """What changes when one matmul alone is quantized.
 
     Attributes:
-        product: its name; WORDS for 4-bit word embeddings.
-        divergence: mean over texts, in nats.
+        product: the matmul's name; WORDS for 4-bit word embeddings.
+        divergence: of the probabilities from the float graph's, mean over texts, in nats.
         changed: share of texts that get another label.
-        fallback: what would take it away: "weight_only" or "float"; of WORDS "8 bits".
-        bytes_added: what the file grows by for the fallback.
+        fallback: what would undo the effect: "weight_only" or "float", or "8 bits" for WORDS.
+        bytes_added: by how much the fallback enlarges the file.
     """
 
     product: str
@@ -47,8 +47,8 @@ class Effect:
 
     @property
     def words(self) -> str:
-        """The effect in words."""
-        fallbacks = {"weight_only": "int8 weights and a float product", "float": "float weights", "8 bits": "8 bits"}
+        """The effect and its fallback as a line of text."""
+        fallbacks = {"weight_only": "int8 weights and a float matmul", "float": "float weights", "8 bits": "8 bits"}
         return (
             f"divergence {self.divergence:.2g}, other labels on {self.changed:.1%}; "
             f"fallback: {fallbacks[self.fallback]}, {self.bytes_added / 1e6:+.2f} MB"
@@ -63,18 +63,18 @@ def rank_products(
     *,
     progress: Callable[[str], None] | None = None,
 ) -> list[Effect]:
-    """Return the effect of each product that is in int8, the worst first.
+    """Return the effect of each matmul that the plan has in int8, the worst first.
 
     Args:
         blueprint: makes the graphs.
-        quantization: of the graph to measure.
-        encoded: texts to run; some hundred are enough.
-        task: how labels are chosen.
+        quantization: the plan of the graph to measure.
+        encoded: tokenized texts to run; a few hundred are enough.
+        task: how logits become labels and probabilities.
         progress: called with a line of text now and then.
     """
     names = [name for name in blueprint.products if quantization.storage(name) == "int8"]
     if progress is not None:
-        progress(f"quantizing {len(names)} products one at a time, on {len(encoded):,} texts")
+        progress(f"quantizing {len(names)} matmuls one at a time, on {len(encoded):,} texts")
     exact = blueprint.flat("fp32")
     reference, size = run_logits(exact, encoded), exact.ByteSize()
     chosen = task.decide(reference)

@@ -1,4 +1,4 @@
-"""ONNX Runtime on graphs in memory, and what it makes of a file: for calibration, sensitivity and counting."""
+"""Runs graphs in memory with ONNX Runtime, for calibration and sensitivity, and counts optimized nodes."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _MOST_TOKENS = 2048
 
 
 def new_session(model: onnx.ModelProto) -> Any:
-    """Return a session on the CPU for a model of less than 2 GB."""
+    """Return an ONNX Runtime session on the CPU for a model of less than 2 GB."""
     onnxruntime = import_onnxruntime()
     return onnxruntime.InferenceSession(model.SerializeToString(), _options(), providers=["CPUExecutionProvider"])
 
 
 def optimized_kinds(path: Path) -> Counter[str]:
-    """Return how many nodes of each operator ONNX Runtime runs for a file, after all of its own rewriting."""
+    """Return how many nodes of each operator a file has after ONNX Runtime has optimized it."""
     onnxruntime = import_onnxruntime()
     with files.temporary_folder() as folder:
         options = _options()
@@ -37,9 +37,10 @@ def optimized_kinds(path: Path) -> Counter[str]:
 
 
 def token_batches(encoded: Encoded) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-    """Yield rows and inputs of texts of one length: int64, shape (texts, tokens), without padding.
+    """Yield batches of texts of equal length, without padding; texts without any token are left out.
 
-    Texts without a token are left out.
+    Yields:
+        The rows of the texts, and the graph's inputs by name: int64, shape (texts, tokens).
     """
     lengths = encoded.lengths
     for length in np.unique(lengths[lengths > 0]):
@@ -52,7 +53,7 @@ def token_batches(encoded: Encoded) -> Iterator[tuple[np.ndarray, dict[str, np.n
 
 
 def run_logits(model: onnx.ModelProto, encoded: Encoded) -> np.ndarray:
-    """Return logits, float32 (texts, labels), in the order of the texts."""
+    """Run a model on texts, each with at least one token, and return the logits, float32, shape (texts, labels)."""
     session = new_session(model)
     names = {value.name for value in session.get_inputs()}
     parts, order = [], []
@@ -69,5 +70,7 @@ def _options() -> Any:
     options = import_onnxruntime().SessionOptions()
     options.log_severity_level = 3
     options.enable_mem_pattern = False
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a machine may have others to serve
+    options.add_session_config_entry(
+        "session.intra_op.allow_spinning", "0"
+    )  # waiting threads leave the cores to others
     return options

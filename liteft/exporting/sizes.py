@@ -1,4 +1,4 @@
-"""What one ONNX file can hold: protobuf's limit of 2 GB, known before anything is built."""
+"""Checks that a model fits into one ONNX file, for which protobuf's limit is 2 GB, before anything is built."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _BYTES: dict[Precision, int] = {"fp32": 4, "fp16": 2, "int8": 1}
 
 
 def check_size(path: Path, parameters: int, form: ExportForm, *, traced: bool = False) -> None:
-    """Refuse what protobuf cannot hold.
+    """Refuse a model whose graph, or a graph needed to make it, would exceed what protobuf can store.
 
     Args:
         path: of the model, for the message.
         parameters: how many it has.
-        form: of the artifact; "static" runs the float32 graph for its calibration.
-        traced: the graph passes through float32, whatever it is stored in.
+        form: of the artifact; static int8 needs the float32 graph for calibration.
+        traced: the graph is traced, which starts from float32 in every precision.
 
     Raises:
-        ModelError: a graph on the way would be too large.
+        ModelError: a graph would be too large.
     """
     calibrated = form.calibrated
     precision: Precision = "fp32" if traced or calibrated else form.precision

@@ -1,10 +1,12 @@
-"""The model folder as transformers alone reads it: what an export is held to besides its own loader.
+"""Compares how LiteFT reads a model folder with how transformers alone reads it.
 
-AutoTokenizer and AutoModelForSequenceClassification are loaded afresh, and read texts made to differ: case, accents,
-scripts, spaces, special and added tokens spelled out, more tokens than are kept. Ids must be the same and logits must
-agree before a graph is written; the finished artifact must give the same ids in transformers as in LiteFT.
+Otherwise an export would only be compared with LiteFT's own loader. AutoTokenizer and
+AutoModelForSequenceClassification are loaded from the folder and run on difficult texts: with mixed case, accents,
+several scripts, unusual spaces, special and added tokens spelled out, and more tokens than are kept. Token ids must be
+equal and logits must agree before a graph is written. The finished artifact must also give the same ids in transformers
+as in LiteFT.
 
-A classifier pooled by LiteFT's own class and an adapter cannot be loaded like that: of these the ids are compared.
+transformers cannot load an adapter, nor a classifier pooled by LiteFT's own class. For these only the ids are compared.
 """
 
 from __future__ import annotations
@@ -60,13 +62,16 @@ _TEXTS = (
 
 @dataclass(frozen=True, slots=True)
 class SourceReading:
-    """What transformers makes of the texts.
+    """Difficult texts, and what transformers gives for them.
 
     Attributes:
-        texts, pairs: the texts; pairs are None where the model reads single ones.
-        runnable: rows whose texts have a token, none that the model lacks, and at most 512 of them: int64.
-        logits: of those, float32 (rows, labels), or None where transformers cannot load the classifier.
-        described: for the manifest.
+        texts: the texts.
+        pairs: the second text of each pair; None if the model reads single texts.
+        runnable: rows of the texts that graphs are run on, int64: those with 1 to 512 tokens, all of which the model
+            has an embedding for.
+        logits: transformers' logits of the runnable texts, float32, shape (rows, labels); None if transformers cannot
+            load the classifier.
+        described: what was compared, for the manifest.
     """
 
     texts: list[str]
@@ -76,22 +81,22 @@ class SourceReading:
     described: dict[str, Any]
 
     def runnable_texts(self) -> tuple[list[str], list[str] | None]:
-        """Return the texts, and the second ones, of ``runnable``."""
+        """Return the runnable texts, and their second texts if the model reads pairs."""
         pairs = None if self.pairs is None else [self.pairs[row] for row in self.runnable]
         return [self.texts[row] for row in self.runnable], pairs
 
     def check_artifact(self, folder: Path, *, trust: bool = False) -> dict[str, Any]:
-        """Compare the ids that transformers and LiteFT read with the tokenizer of an artifact.
+        """Check that transformers and LiteFT read the same token ids with an artifact's tokenizer.
 
         Args:
             folder: the artifact.
             trust: as in ``Artifact.tokenizer``.
 
         Returns:
-            What the manifest says of it.
+            What was compared, for the manifest.
 
         Raises:
-            VerificationError: they differ.
+            VerificationError: the ids differ.
         """
         artifact = read_artifact(folder)
         types = artifact.manifest.paired and "token_type_ids" in artifact.manifest.inputs
@@ -102,24 +107,29 @@ class SourceReading:
         return {"texts": len(self.texts), "ids": "equal"}
 
     def check_logits(self, found: np.ndarray, limit: float, *, graph: str, backend: str) -> float:
-        """Compare the logits of a graph on the runnable texts with transformers', and return how far they are apart.
+        """Compare a graph's logits of the runnable texts with transformers', and return the largest difference.
+
+        Args:
+            found: the graph's logits, float32, shape (rows, labels).
+            limit: the largest difference allowed.
+            graph, backend: what gave the logits, for the message.
 
         Raises:
-            VerificationError: beyond the limit.
+            VerificationError: the difference exceeds the limit.
         """
         assert self.logits is not None
         return _check_logits(self.logits, found, self, limit, f"{graph}, run by {backend},")
 
 
 def read_source(loaded: TorchClassifier, split: Split) -> SourceReading:
-    """Read texts made to differ, and some of a split, with transformers alone, and compare.
+    """Check that transformers alone gives the ids and logits that LiteFT gives for a model folder.
 
     Args:
-        loaded: the classifier as LiteFT has loaded it from ``loaded.path``.
-        split: texts of the task, pairs where it reads pairs.
+        loaded: the classifier, as LiteFT has loaded it from ``loaded.path``.
+        split: texts of the task, or pairs; up to 16 of them are read beside the difficult texts.
 
     Raises:
-        VerificationError: transformers reads other ids from the folder, or its classifier gives other logits.
+        VerificationError: transformers reads different ids, or its classifier gives different logits.
     """
     settings = loaded.settings
     texts = _texts(loaded, split)
@@ -131,7 +141,7 @@ def read_source(loaded: TorchClassifier, split: Split) -> SourceReading:
     found = loaded.tokenizer.encode(texts, pairs)
     lengths = found.lengths
     answered = (lengths > 0) & _known(loaded, found)
-    answered[-1] = False  # the endless text is there for its ids
+    answered[-1] = False  # only the ids of the endless text are compared
     rows = np.flatnonzero(answered & (lengths <= _RUN_TOKENS))
     reading = SourceReading(texts, pairs, rows, None, {})
     _check_ids(expected, found, reading, str(loaded.path), types=settings.paired and uses_type_ids(loaded.config))
@@ -150,13 +160,13 @@ def read_source(loaded: TorchClassifier, split: Split) -> SourceReading:
 
 
 def _known(loaded: TorchClassifier, encoded: Encoded) -> np.ndarray:
-    """Return which texts have tokens that the model has a row for, all of them: bool, shape (texts,)."""
+    """Return which texts have only tokens that the model has an embedding for: bool, shape (texts,)."""
     rows = embedding_rows(loaded.model) or 2**31
     return np.array([int(text.ids.max(initial=0)) < rows for text in encoded], dtype=bool)
 
 
 def _texts(loaded: TorchClassifier, split: Split) -> list[str]:
-    """Return texts made to differ: odd ones, tokens spelled out, some of the split, and some longer than the cut."""
+    """Return difficult texts: odd ones, tokens spelled out, some of the split, and two that have to be truncated."""
     added = json.loads(loaded.tokenizer.json_text)["added_tokens"]
     added.sort(key=lambda token: token["special"])  # the folder's own first
     spelled = dict.fromkeys([token["content"] for token in added[:6] + added[6:][-6:]] + ["[SEP]", "</s>"])
@@ -165,13 +175,14 @@ def _texts(loaded: TorchClassifier, split: Split) -> list[str]:
     real = [text for text in chosen.texts if len(text) < 20_000]
     texts += [*real, *(text.upper() for text in real[:3]), *(text.title() for text in real[3:6])]
     words = " ".join([*real, *_TEXTS[2:12]]).split()
-    # Twice as many words as tokens are kept, so that both ends are cut; then so many that the runtime clips them first.
+    # The first has twice as many words as tokens are kept, so it is truncated on either side; the second is so long
+    # that the runtime clips its characters before tokenizing.
     long = [" ".join(words[(3 * row) % len(words)] for row in range(2 * loaded.settings.max_tokens))]
     return [*texts, *long, " ".join([long[0]] * 12)]
 
 
 def _second_texts(texts: list[str]) -> list[str]:
-    """Return a second text for each: another one, a short one for the endless."""
+    """Return a second text for each text: another of the texts, or a short one for the endless text."""
     return [*texts[3:-1], *texts[:2], "short", "short"]
 
 
@@ -190,14 +201,14 @@ def _check_ids(expected: Encoded, found: Encoded, reading: SourceReading, what: 
                 differs = np.flatnonzero(theirs[:least] != ours[:least])
                 place = int(differs[0]) if len(differs) else least
                 raise VerificationError(
-                    f"transformers and LiteFT read other {kind} with {what}; nothing was exported.",
+                    f"transformers and LiteFT read different {kind} with {what}; nothing was exported.",
                     accepted={
                         "text": _shown(reading, row),
                         "transformers": _shortened(theirs, place),
                         "LiteFT": _shortened(ours, place),
                     },
                     fix=[
-                        "write the tokenizer anew: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)",
+                        "write the tokenizer again: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)",
                         REPORT,
                     ],
                 )
@@ -206,7 +217,8 @@ def _check_ids(expected: Encoded, found: Encoded, reading: SourceReading, what: 
 def _check_logits(expected: np.ndarray, found: np.ndarray, reading: SourceReading, limit: float, what: str) -> float:
     if expected.shape != found.shape:
         raise VerificationError(
-            f"{what} gives {found.shape[1]} logits a text, and transformers {expected.shape[1]}; nothing was exported.",
+            f"{what} gives {found.shape[1]} logits per text, and transformers {expected.shape[1]}; "
+            "nothing was exported.",
             fix=REPORT,
         )
     differences = np.abs(expected - found).max(axis=1)
@@ -226,9 +238,9 @@ def _check_logits(expected: np.ndarray, found: np.ndarray, reading: SourceReadin
 
 
 def _load_model(loaded: TorchClassifier) -> tuple[Any, str]:
-    """Return transformers' own classifier of the folder, or None and why there is none."""
+    """Return the classifier as transformers loads it, or None and the reason why it cannot."""
     if adapter_of(loaded.model) is not None:
-        return None, "transformers cannot load an adapter with a head of LiteFT's"
+        return None, "transformers cannot load an adapter with LiteFT's head"
     if loaded.settings.pooling == "mean":
         return None, "transformers has no classifier that pools by the mean"
     try:
@@ -251,7 +263,7 @@ def _load_model(loaded: TorchClassifier) -> tuple[Any, str]:
 def _logits(
     model: Any, theirs: Any, texts: list[str], pairs: list[str] | None, rows: np.ndarray, max_tokens: int
 ) -> np.ndarray:
-    """Return transformers' logits, each text alone: float32 (rows, labels)."""
+    """Return transformers' logits of some rows, each text run alone: float32, shape (rows, labels)."""
     found = []
     with torch.inference_mode():
         for row in rows:

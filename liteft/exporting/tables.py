@@ -1,12 +1,13 @@
-"""How embedding tables are stored, and how a graph takes rows from them.
+"""Stores embedding tables, and writes the nodes that look rows up in them.
 
-Embeddings are half of a MiniLM and two thirds of a student of three layers, so it is they that decide how large a
-file is. In int8 a row has one symmetric scale. The table of words may also have 4 bits: a row's scale is then the one
-with the least squared error, which cuts the largest values off, since 16 steps over the whole range are coarser.
+Embeddings are half of a MiniLM and two thirds of a student of three layers, so the size of a file depends mostly on
+them. In int8 each row has one symmetric scale. The table of word embeddings may have 4 bits per value instead. The
+scale of a row is then the one with the least squared error, which clips the largest values: 16 steps over the whole
+range would be too coarse.
 
-Gather takes no 4-bit type, so two values share a byte: byte j of a row of width w holds value j in its low half
-and value j + w / 2 in its high half, each as value + 8. In standard operators: Gather, BitwiseAnd and BitShift, Concat,
-Cast, Sub, Mul.
+Gather does not take 4-bit types, so two values share a byte: byte j of a row of width w has value j in its low half and
+value j + w / 2 in its high half, each stored as value + 8. The graph unpacks them with standard operators: Gather,
+BitwiseAnd and BitShift, Concat, Cast, Sub, Mul.
 """
 
 from __future__ import annotations
@@ -27,14 +28,15 @@ _SHARES = np.linspace(*NIBBLE_SHARES, dtype=np.float32)
 
 
 def quantize_nibbles(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return a table as 4-bit values, two per byte, with one symmetric scale per row.
+    """Quantize a table to 4-bit values, two per byte, with one symmetric scale per row.
 
     Args:
         rows: float32, shape (rows, width), width even.
 
     Returns:
-        uint8, shape (rows, width / 2), as the module says; and scales, float32, shape (rows,), all positive: of 26
-        between half of max|row| / 7 and the whole of it, each row's with the least squared error.
+        The packed values, uint8, shape (rows, width / 2), in the layout that the module describes; and the scales,
+        float32, shape (rows,), all positive. Each row takes the scale with the least squared error out of 26 between
+        half of max|row| / 7 and the whole of it.
     """
     blocks = [_nibbles(rows[block]) for block in row_blocks(rows)]
     return np.concatenate([packed for packed, _ in blocks]), np.concatenate([scales for _, scales in blocks])
@@ -55,20 +57,20 @@ def _nibbles(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def unpack_nibbles(packed: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    """Return the rows that `quantize_nibbles` stored, float32, shape (rows, width)."""
+    """Return the rows that `quantize_nibbles` packed, float32, shape (rows, width)."""
     halves = np.concatenate([packed & 15, packed >> 4], axis=1)
     return np.asarray((halves.astype(np.float32) - _ZERO) * scales.reshape(-1, 1))
 
 
 class Table:
-    """An embedding table, stored as the precision says, that rows can be taken from.
+    """An embedding table in a graph, stored in a precision, from which rows can be looked up.
 
     Args:
-        builder: where to write.
+        builder: collects the nodes.
         name: of the table; its weight becomes ``name.weight`` (and ``name.scale``).
         rows: float32, shape (rows, width).
-        precision: "int8" stores a scale a row.
-        bits: of a value in int8: 8, or 4, for an even width.
+        precision: how the table is stored; "int8" adds a scale per row.
+        bits: per value in int8: 8, or 4 if the width is even.
     """
 
     def __init__(
@@ -87,7 +89,7 @@ class Table:
         ]
 
     def take(self, indices: str) -> str:
-        """Return the rows at int64 indices, shape (..., width), float32."""
+        """Write the lookup of the rows at int64 indices of any shape; return its name: float32, shape (..., width)."""
         values = []
         for stored, part, dtype in self._parts:
             name = f"{self._name}.{part}"

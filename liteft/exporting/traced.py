@@ -1,8 +1,8 @@
-"""Architectures outside the built families, through torch.onnx.export.
+"""Traces architectures for which LiteFT cannot build a graph, with torch.onnx.export.
 
-The exporter follows the model's own code, so it knows every architecture and fuses none: its graph is right,
-larger and slower than a built one. What it writes about the machine it ran on (file paths and source lines
-in every node) is taken out. Quantizing comes afterwards, in rewriting.py.
+The exporter follows the model's own code, so it handles any architecture but fuses nothing: the graph is correct, and
+larger and slower than a built one. What it records about the machine (file paths and source lines in every node) is
+removed. The graph is quantized afterwards, in rewriting.py.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _EXAMPLE_TEXTS, _EXAMPLE_TOKENS = 3, 7
 
 
 class _LogitsOnly(nn.Module):  # type: ignore[misc]  # torch is not followed
-    """A classifier whose forward takes tensors by position and returns the logits alone."""
+    """Wraps a classifier so that its forward takes positional tensors and returns only the logits."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -40,10 +40,10 @@ class _LogitsOnly(nn.Module):  # type: ignore[misc]  # torch is not followed
 
 
 def trace_model(loaded: TorchClassifier) -> onnx.ModelProto:
-    """Return the ONNX model of any classifier, float32, with the inputs and the output that a built one has.
+    """Return the ONNX model of any classifier, in float32, with the same inputs and output as a built one.
 
     Raises:
-        ModelError: torch cannot export it.
+        ModelError: torch cannot export the model.
     """
     names = ["input_ids", "attention_mask"]
     if loaded.settings.paired and uses_type_ids(loaded.config):
@@ -76,7 +76,7 @@ def trace_model(loaded: TorchClassifier) -> onnx.ModelProto:
             ) from error
     if program is None:
         raise ModelError(
-            f"torch.onnx.export gave nothing for a {loaded.config.model_type}.",
+            f"torch.onnx.export returned nothing for a {loaded.config.model_type}.",
             accepted={"built from weights, without tracing": ", ".join(BUILT)},
             fix="fine-tune a base of one of these families",
         )
@@ -84,7 +84,7 @@ def trace_model(loaded: TorchClassifier) -> onnx.ModelProto:
 
 
 def _portable(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Take out what the exporter wrote about this machine, and with it the need for a newer format."""
+    """Remove what the exporter recorded about this machine, and so the need for a newer version of the format."""
     del model.metadata_props[:]
     del model.graph.metadata_props[:]
     del model.graph.value_info[:]
@@ -99,7 +99,7 @@ def _portable(model: onnx.ModelProto) -> onnx.ModelProto:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's remarks about torchvision, pytrees and axis names off the user's screen."""
+    """Silence the exporter's remarks about torchvision, pytrees and axis names."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,4 +1,4 @@
-"""A finished classifier, trimmed on its way out: chosen, proved, and compared with the one it was trained as."""
+"""Trims the vocabulary of a finished classifier for an export, and compares it with the untrimmed classifier."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ __all__ = ["Trimmed", "trim"]
 
 @dataclass(frozen=True, slots=True)
 class Trimmed:
-    """A classifier with a smaller vocabulary.
+    """A classifier with a trimmed vocabulary.
 
     Attributes:
         loaded: the classifier.
         vocabulary: its vocabulary.
-        described: for the manifest: what ``prove_trimming`` returns, ``agreement`` with the whole vocabulary, and where
-            there are labels ``accuracy``, ``whole_accuracy`` (multi-label: exact matches) and McNemar's ``p_value``.
-        metrics: of the split, by its name, as a run has them; empty without labels. Those of the run are of the model
-            with the whole vocabulary, which no longer apply.
+        described: what the manifest says: the result of ``prove_trimming``, and ``agreement`` with the whole
+            vocabulary. With labels also ``accuracy`` and ``whole_accuracy`` (multi-label: exact matches), and McNemar's
+            ``p_value``.
+        metrics: of the split, by its name, in the form that a run has; empty without labels. They replace the run's
+            own metrics, which are of the model with the whole vocabulary.
     """
 
     loaded: TorchClassifier
@@ -48,25 +49,25 @@ def trim(
     *,
     fill: bool = False,
 ) -> Trimmed:
-    """Return a finished classifier with the pieces that texts use.
+    """Trim the vocabulary of a finished classifier to the tokens that texts use.
 
     Args:
         loaded: the classifier.
-        most: pieces to keep at most.
-        texts: what they are chosen by.
-        verify: real texts, of which as many as the limits name are compared.
+        most: keep at most this many tokens.
+        texts: the texts by whose tokens the vocabulary is chosen.
+        verify: real texts on which the two are compared, at most ``limits.texts`` of them.
         limits: of the export.
-        fill: keep as many, whether the texts use them or not.
+        fill: keep exactly ``most`` tokens, even if the texts use fewer.
 
     Raises:
-        ConfigError: no texts, or a budget below the single characters.
-        ModelError: a vocabulary that cannot be trimmed.
-        VerificationError: texts whose pieces were kept are read otherwise than before.
+        ConfigError: there are no texts, or ``most`` does not cover the single characters.
+        ModelError: the vocabulary cannot be trimmed.
+        VerificationError: a text whose tokens were all kept is tokenized differently than before.
     """
     splits = [texts] if isinstance(texts, Split) else list(texts or ())
     if not any(len(split) for split in splits):
         raise ConfigError(
-            "a vocabulary is trimmed to the pieces that texts use, and none were given.",
+            "a vocabulary is trimmed to the tokens that texts use, and no texts were given.",
             accepted={"texts": "a Split or several: the training split, and unlabelled texts"},
             fix=Hint("texts=data.train", "liteft export RUN --data DATA --vocabulary N"),
         )

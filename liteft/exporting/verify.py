@@ -1,17 +1,16 @@
-"""The gate: what was written is run as a user would run it, and compared with the model it came from.
+"""The gate: runs the written artifact as a user would, and compares it with the model it was exported from.
 
-Nothing leaves `export` unverified. The written folder is loaded with liteft.runtime and run on real texts,
-and its logits are compared with torch's. Beyond the limits the export fails, and says on which texts. ONNX
-Runtime runs it always, and the native backend too where this machine has its library and the graph is one node:
-each must pass, and the worse of the two is what the manifest says. Four things are judged:
+Every export goes through it. The written folder is loaded with liteft.runtime and run on real texts, and its logits are
+compared with torch's. If they differ by more than the limits the export fails, and the error shows the texts that
+differ most. ONNX Runtime always runs the artifact; the native backend does too if its library is on this machine and
+the graph is one node. Both must pass, and the manifest records the worse of the two. Four things are checked:
 
-- the export is faithful: logits (fp32, fp16), chosen labels and accuracy within stated limits, labels on unlabelled
-  texts as well where there are any; and an int8 graph has as many products of integers, after ONNX Runtime has
-  rewritten it, as were asked for;
-- the model is worth shipping: it beats the answer that always names the most frequent label. A graph that
-  agrees with a model that learned nothing is no success;
-- the graph is sound where the data may not look: see probes.py;
-- the folder and the artifact are read as transformers reads them: see source.py.
+- The export is faithful: logits (fp32, fp16), labels and accuracy are within the limits, and labels of unlabelled texts
+  too if there are any. An int8 graph, after ONNX Runtime has optimized it, has as many integer matmuls as intended.
+- The model is worth shipping: it beats always answering the most frequent label. A graph that agrees with a model that
+  has learned nothing is not a success.
+- The graph works for inputs that the texts may not have: see probes.py.
+- LiteFT reads the model folder and the artifact as transformers does: see source.py.
 """
 
 from __future__ import annotations
@@ -59,26 +58,26 @@ from liteft.untrusted import TRUST
 
 __all__ = ["Gate", "check_pairs"]
 
-_SIGNIFICANCE = 0.05  # one-sided, of labels and accuracy beyond their limits: a few near ties prove nothing
+_SIGNIFICANCE = 0.05  # one-sided, for labels and accuracy that exceed their limits: a few near ties prove nothing
 
 
 class Gate:
-    """Compares written artifacts with the model they came from, which is run once.
+    """Compares written artifacts with the model that they were exported from, which is run once, on construction.
 
     Args:
         loaded: the torch model.
-        split: texts to compare on; labels, where there are any, judge accuracy too.
+        split: texts to compare on; if they have labels, accuracy is judged too.
         precision: of the artifacts.
-        limits: how far they may be off.
-        limits_of: the precision whose own limits hold where ``limits`` sets none; None for the artifacts'.
-        unlabeled: more texts, whose labels, if any, are not looked at.
-        source: what transformers alone makes of the model's folder.
-        trust: load the artifacts as ``liteft.load`` does with it.
+        limits: how far the artifacts may differ from the model.
+        limits_of: the precision whose default limits apply where ``limits`` sets none; None for ``precision``.
+        unlabeled: more texts on which labels are compared; their own labels, if any, are ignored.
+        source: what transformers alone gives for the model's folder.
+        trust: as in ``liteft.load``, for loading the artifacts.
         progress: called with a line of text now and then.
 
     Raises:
-        DataError: a split has no texts with tokens, or does not fit the task.
-        ModelError: the logits of the model itself are not numbers.
+        DataError: no text of a split has tokens, or the split does not fit the task.
+        ModelError: the logits of the torch model are not finite.
     """
 
     def __init__(
@@ -114,21 +113,22 @@ class Gate:
 
         Args:
             folder: the artifact.
-            int8_products: products of integers that it was asked to have.
+            int8_products: how many integer matmuls the graph is meant to have.
 
         Returns:
-            A dictionary for the manifest: split, texts, of_texts, backends (those that ran it), logit_difference
-            (largest), batch_difference, agreement, accuracy of both, accuracy_interval (95%) and accuracy_p_value
-            (McNemar's, two-sided) of the exported model, calibration_error of both, majority, unlabeled (texts and
-            agreement), int8_products, transformers (what was compared with it, on texts made to differ), limits. The
-            values that need labels are None without; for multi-label accuracy is the share of exact matches. Of several
-            backends, each value is the worst, and those of accuracy are the least accurate backend's.
+            The manifest's record of the verification: split, texts, of_texts, backends (those that ran the artifact),
+            logit_difference (largest), batch_difference, agreement, accuracy of the artifact and of the model,
+            accuracy_interval (95%) and accuracy_p_value (McNemar's, two-sided) of the artifact, calibration_error of
+            both, majority, unlabeled (texts and agreement), int8_products, transformers (what was compared with it, on
+            difficult texts), limits. Values that need labels are None if there are none. For multi-label, accuracy is
+            the share of exact matches. With several backends each value is the worst, and the values of accuracy are
+            those of the least accurate backend.
 
         Raises:
-            Disagreement: beyond a limit.
-            VerificationError: the artifact cannot be run, has other products than it should, or the model does not beat
-                the majority class.
-            DeviceError: LITEFT_LIBRARY names something else than the native library.
+            Disagreement: a limit is exceeded.
+            VerificationError: the artifact cannot be run, the number of integer matmuls is wrong, or the model does not
+                beat the majority class.
+            DeviceError: LITEFT_LIBRARY names something other than the native library.
         """
         self._check_tokenizer(folder)
         comparisons, answers = self._run_all(folder)
@@ -171,7 +171,7 @@ class Gate:
         }
 
     def _check_tokenizer(self, folder: Path) -> None:
-        """Refuse a tokenizer that the runtime does not take."""
+        """Refuse a tokenizer that the runtime would refuse."""
         try:
             read_artifact(folder, check_files=False).tokenizer(trust=self._trust)  # hashed where it is run
         except ArtifactError as error:
@@ -182,10 +182,11 @@ class Gate:
             ) from error
 
     def _run_all(self, folder: Path) -> tuple[list[list[Comparison]], dict[str, np.ndarray]]:
-        """Run the artifact and the probes on every backend that has to run it here.
+        """Run the texts and the probes on every backend that has to pass on this machine.
 
         Returns:
-            A list of comparisons for each backend, and its logits of the texts made to differ, where they are judged.
+            The comparisons of each backend, one for each split; and each backend's logits of the difficult texts, if
+            the limits judge logits.
         """
         answers: dict[str, np.ndarray] = {}
         source = None if self.limits.logit_difference is None else self._source
@@ -204,7 +205,7 @@ class Gate:
                     exported = [classifier.logits(each.texts, each.pairs) for each in self._splits]
                     if source is not None and source.logits is not None:
                         answers[backend] = classifier.logits(*source.runnable_texts())
-                probes = run_probes(self._loaded, engine)  # one padded batch, which a classifier would cut to pad less
+                probes = run_probes(self._loaded, engine)  # on the engine: a Classifier would split the padded batch
                 task = self._loaded.settings.task
                 comparisons.append(
                     [
@@ -221,36 +222,36 @@ class Gate:
         return comparisons, answers
 
     def _ways_out(self, traced: bool) -> list[str | Hint]:
-        """Return what to try where a graph does not run."""
-        if traced:  # in any precision of the same operators
+        """Return what to try if a graph does not run."""
+        if traced:  # another precision has the same operators
             return [f"fine-tune a base whose graph is built: {', '.join(BUILT)}", REPORT]
         return [REPORT] if self._precision == "fp32" else [option("precision", "fp32")]
 
     def _check_source(self, logits: np.ndarray, backend: str) -> None:
-        """Hold a graph to transformers' own logits on the texts made to differ."""
+        """Check a graph's logits of the difficult texts against transformers' own."""
         assert self._source is not None and self.limits.logit_difference is not None
         graph = f"the {self._precision} graph of {self._loaded.path}"
         self._source.check_logits(logits, self.limits.logit_difference, graph=graph, backend=backend)
 
     def _count_products(self, folder: Path, asked: int) -> None:
-        """Refuse an int8 graph whose products ONNX Runtime computes in float after all."""
+        """Refuse an int8 graph some of whose matmuls ONNX Runtime computes in float after all."""
         kinds = optimized_kinds(read_artifact(folder).model_path)
         found = sum(kinds[operator] for _, operator in INTEGER_PRODUCTS)
         if found != asked:
             products = ", ".join(f"{kinds[kind]} {kind}" for kind in sorted(kinds) if "MatMul" in kind)
             raise VerificationError(
-                f"ONNX Runtime computes {found} products of the int8 graph of {self._loaded.path} in integers, and "
-                f"{asked} were asked for; nothing was exported.",
-                accepted={"its products": products},
+                f"ONNX Runtime computes {found} matmuls of the int8 graph of {self._loaded.path} in integers, "
+                f"instead of {asked}; nothing was exported.",
+                accepted={"its matmuls": products},
                 fix=[option("precision", "fp16"), REPORT],
             )
 
 
 def check_pairs(split: Split, loaded: TorchClassifier) -> None:
-    """Refuse pairs for a model that reads single texts, and the reverse.
+    """Check that a split has pairs of texts exactly if the model reads pairs.
 
     Raises:
-        DataError: so it is.
+        DataError: the split has pairs and the model reads single texts, or the reverse.
     """
     paired = loaded.settings.paired
     if (split.pairs is not None) != paired:
@@ -262,7 +263,7 @@ def check_pairs(split: Split, loaded: TorchClassifier) -> None:
 
 
 def _chosen_texts(split: Split, loaded: TorchClassifier, most: int) -> Split:
-    """Return the texts to compare on; those without a single token have no answer, and are left out."""
+    """Return at most ``most`` texts to compare on; texts without any token are left out, as they get no prediction."""
     check_pairs(split, loaded)
     if len(split) > most:
         split = split.take(np.linspace(0, len(split) - 1, most).round().astype(np.int64))
@@ -275,7 +276,7 @@ def _chosen_texts(split: Split, loaded: TorchClassifier, most: int) -> Split:
 
 
 def _reference(loaded: TorchClassifier, chosen: Split) -> np.ndarray:
-    """Return the model's own logits."""
+    """Return the torch model's logits, float32, shape (texts, labels)."""
     reference = predict_logits(loaded, chosen.texts, chosen.pairs)
     if not np.isfinite(reference).all():
         raise ModelError(f"the logits of {loaded.path} are not finite numbers.", fix="train it again, in fp32")
@@ -283,7 +284,7 @@ def _reference(loaded: TorchClassifier, chosen: Split) -> np.ndarray:
 
 
 def _measured(comparison: Comparison) -> dict[str, Any]:
-    """Return the numbers for the manifest; those that need labels are None without them."""
+    """Return the numbers for the manifest; those that need labels are None if the split has none."""
     measured: dict[str, Any] = {
         "logit_difference": float(comparison.differences.max()),
         "logit_difference_mean": float(comparison.differences.mean()),
@@ -318,7 +319,7 @@ def _measured(comparison: Comparison) -> dict[str, Any]:
 
 
 def _unlabeled(comparisons: list[Comparison]) -> dict[str, Any]:
-    """Return the numbers of the unlabelled texts, if any."""
+    """Return the numbers for the unlabelled texts; empty if there are none."""
     return {
         name: value
         for each in comparisons
@@ -331,7 +332,7 @@ def _unlabeled(comparisons: list[Comparison]) -> dict[str, Any]:
 
 
 def _worst(measured: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return of every number the worst one; what the backends have in common stays."""
+    """Return the worst of each number over the backends; what does not depend on the backend is kept."""
     worst = dict(measured[0])
     for name in ("logit_difference", "logit_difference_mean", "probe_difference", "batch_difference"):
         worst[name] = max(each[name] for each in measured)
@@ -344,7 +345,7 @@ def _worst(measured: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _beyond(comparison: Comparison, measured: dict[str, Any], limits: Limits) -> dict[str, str]:
-    """Return what is beyond its limit: name -> value and limit, in words."""
+    """Return what exceeds its limit: name -> value and limit, in words."""
     beyond: dict[str, str] = {}
     numbers = (
         ("largest logit difference", measured["logit_difference"], limits.logit_difference),
@@ -366,7 +367,7 @@ def _beyond(comparison: Comparison, measured: dict[str, Any], limits: Limits) ->
 
 
 def _labels_beyond(agreed: float, count: int, limits: Limits) -> dict[str, str]:
-    """Return the agreement of labels where it is beyond its limit and chance does not explain it."""
+    """Return the agreement of labels, in words, if it is below its limit and chance does not explain it."""
     chance = binomial_tail(round((1 - agreed) * count), count, 1 - limits.agreement)
     if chance >= _SIGNIFICANCE:
         return {}

@@ -1,8 +1,8 @@
-"""A classifier's weights without a framework: numpy arrays under names that no family of models owns.
+"""Reads a classifier's weights into numpy arrays, under names that are the same for every family of models.
 
-This is the narrow place between torch and everything that writes or runs a graph. It reads a loaded
-classifier once, checks that every weight of the model is known and has the shape the configuration promises,
-and says in words why a model does not fit. A model that does not fit is no error: it is exported by tracing.
+Everything that builds a graph uses these arrays instead of torch. It is checked that every weight of the model is known
+and has the shape that the configuration implies. A model that does not fit is not an error: the reason is returned, and
+the model is exported by tracing.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _WORDS, _POSITIONS, _TYPES = (f"embeddings.{table}.weight" for table in ("word",
 
 @dataclass(frozen=True, slots=True)
 class EncoderWeights:
-    """An encoder classifier's specification and its float32 weights by neutral name.
+    """An encoder classifier's specification, and its float32 weights by LiteFT's names.
 
-    Linear weights have shape (outputs, inputs), as in torch; embeddings (rows, width). The type embedding is
-    there only where the specification has token types: otherwise its row 0 is part of the position embedding.
+    Linear weights have shape (outputs, inputs), as in torch; embeddings (rows, width). The type embedding is included
+    only if the specification has token types; otherwise its row 0 has been added to the position embedding.
     """
 
     spec: EncoderSpec
@@ -38,7 +38,7 @@ class EncoderWeights:
 
 
 def find_spec(loaded: TorchClassifier) -> EncoderSpec | str:
-    """Return what a classifier computes; or why its graph cannot be built from its weights, in a few words."""
+    """Return the specification of a classifier, or, in a few words, why its graph cannot be built from its weights."""
     shapes = {name: tuple(tensor.shape) for name, tensor in loaded.model.state_dict().items()}
     return spec_of(loaded.config, loaded.settings, shapes)
 
@@ -46,12 +46,12 @@ def find_spec(loaded: TorchClassifier) -> EncoderSpec | str:
 def spec_of(
     config: PretrainedConfig, settings: ModelSettings, shapes: Mapping[str, tuple[int, ...]]
 ) -> EncoderSpec | str:
-    """Return what `find_spec` returns, of a classifier that need not hold its weights.
+    """Return what `find_spec` returns, from the shapes of the weights alone.
 
     Args:
         config: of the encoder.
-        settings: pooling, and whether it reads pairs.
-        shapes: of all weights, by transformers' names.
+        settings: pooling, and whether the classifier reads pairs.
+        shapes: the shape of every weight, by transformers' name.
     """
     family = family_of(config.model_type)
     reason = _unlike(config, settings, family)
@@ -69,7 +69,7 @@ def spec_of(
     if missing or unknown:
         return _other(config, f"lacks {missing[0]}" if missing else f"has {unknown[0]}")
     for ours, shape in wanted.items():
-        if found[ours] != shape:  # heads pruned, widths of its own
+        if found[ours] != shape:  # such as pruned heads
             return f"{names[ours]} has shape {found[ours]} where the configuration says {shape}"
     return spec
 
@@ -77,12 +77,12 @@ def spec_of(
 def read_weights(loaded: TorchClassifier, spec: EncoderSpec | None = None) -> EncoderWeights:
     """Return the weights of a classifier whose graph can be built from them.
 
-    The type embedding is folded into the position embedding where the task has no pairs or there is one type
-    only: every token has type 0 then. The arrays are float32, and may be the model's own memory: they are to be read.
+    If the task has no pairs, or there is only one token type, every token has type 0, and the type embedding is added
+    to the position embedding. The arrays are float32 and may share the model's memory, so they must not be changed.
 
     Args:
         loaded: the classifier.
-        spec: of it, where `find_spec` has found it already.
+        spec: its specification, if `find_spec` has already returned it.
 
     Raises:
         ValueError: its graph cannot be built; the message says why.
@@ -101,7 +101,7 @@ def read_weights(loaded: TorchClassifier, spec: EncoderSpec | None = None) -> En
 
 
 def _unlike(config: Any, settings: ModelSettings, family: Family) -> str | None:
-    """Say what a configuration has that the graph has not."""
+    """Return what a configuration has that a built graph does not support, or None."""
     if family.names is None:
         return f"the family {config.model_type} is not one of {', '.join(BUILT)}"
     if settings.pooling not in ("cls", "mean"):
@@ -122,7 +122,7 @@ def _unlike(config: Any, settings: ModelSettings, family: Family) -> str | None:
 def _described(
     config: Any, settings: ModelSettings, family: Family, shapes: Mapping[str, tuple[int, ...]]
 ) -> EncoderSpec:
-    """Return the sizes that a configuration states; of tables and labels those that there are."""
+    """Return the specification: sizes from the configuration, those of tables and labels from the weights' shapes."""
     mean = settings.pooling == "mean"
     vocabulary, embedding_width = shapes[_WORDS]
     types = settings.paired and uses_type_ids(config)

@@ -1,20 +1,22 @@
-"""A built graph as one node, which says what it computes, with its definition beside it.
+"""Wraps a built graph into one node, whose definition is a function in the same file.
 
-The main graph of an exported classifier is a single node, ``liteft.EncoderClassifier``. What it computes stands in the
-same file, as an ONNX model-local function in standard operators: ONNX Runtime inlines it when it loads the file and
-optimizes what comes out as it would optimize the flat graph, so the file runs anywhere. Whoever has a kernel of their
-own for a whole encoder need not find it in hundreds of nodes: the attributes say what it is, the inputs are its
-weights. libliteft does that, below ONNX Runtime and without it.
+The main graph of an exported classifier is a single node, ``liteft.EncoderClassifier``. An ONNX model-local function in
+the file defines it in standard operators. ONNX Runtime inlines the function when it loads the file, and optimizes the
+result as it would optimize the flat graph, so the file runs anywhere. An engine with its own kernel for a whole encoder
+does not have to find it among hundreds of nodes: the attributes describe it, and the inputs are its weights. libliteft
+    is
+such an engine, both as a kernel of ONNX Runtime and on its own.
 
-Weights stay initializers of the graph, where tools look for them, and come into the function as inputs: a function has
-no initializers, and a weight as a constant in it would be out of a kernel's reach. Shapes, scalars and the rest of the
-constants are nodes of the function.
+Weights stay initializers of the graph, where tools look for them, and are inputs of the function: a function cannot
+    have
+initializers, and a kernel could not reach weights that are constants inside it. Shapes, scalars and other constants are
+nodes of the function.
 
-The precision is chosen before. Quantizers walk the nodes of the graph and not those of functions, so a wrapped model
-would go through one unchanged; here the body comes in the precision that it is to have.
+The body is written in its final precision. A quantizer would leave a wrapped model unchanged, since quantizers walk the
+nodes of the graph and not those of functions.
 
-The node's form is a contract with every file in the world (liteft/encoder/operator.py): attributes that equal their
-defaults are not written, and the domain's version is the lowest that knows those that are.
+The node's form must stay compatible with every file that was ever written (liteft/encoder/operator.py): attributes that
+equal their defaults are left out, and the domain's version is the lowest that knows the others.
 """
 
 from __future__ import annotations
@@ -40,15 +42,15 @@ _TEXT = (
 def wrap_model(
     flat: onnx.ModelProto, spec: EncoderSpec, precision: Precision, quantization: Int8Plan | None = None
 ) -> onnx.ModelProto:
-    """Return a built model as one node whose definition is a function in the file.
+    """Return a built model as one node whose definition is a function in the model.
 
-    Inputs, output and initializers are those of the flat model, in the same order; so are the function's nodes.
+    Inputs, output and initializers are those of the flat model, in the same order; the function's nodes are its nodes.
 
     Args:
-        flat: from `build_model`; it is left alone.
-        spec: what it computes.
-        precision: that it was built in.
-        quantization: that it was built with.
+        flat: from `build_model`; it is not changed.
+        spec: the classifier's specification.
+        precision: in which the model was built.
+        quantization: with which it was built.
     """
     graph = flat.graph
     names = [*(value.name for value in graph.input), *(tensor.name for tensor in graph.initializer)]
@@ -71,13 +73,13 @@ def wrap_model(
 def node_attributes(
     inputs: list[str], spec: EncoderSpec, precision: Precision, quantization: Int8Plan | None = None
 ) -> dict[str, Value]:
-    """Return the attributes of the node that are written.
+    """Return the attributes to write: those of the node that differ from their defaults.
 
     Args:
-        inputs: names of all inputs in order, token inputs first; without spaces.
-        spec: what the node computes.
+        inputs: names of all inputs in order, token inputs first; a name must not contain a space.
+        spec: the classifier's specification.
         precision: of its weights.
-        quantization: in int8.
+        quantization: the plan of an int8 graph.
     """
     quantization = quantization or Int8Plan()
     kept = " ".join(quantization.in_float) if precision == "int8" else ""

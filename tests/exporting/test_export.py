@@ -200,7 +200,7 @@ def test_labels_meet_the_models_by_name_where_the_split_knows_them(learned: tupl
     shouted = replace(named, label_names=tuple(name.upper() for name in names))
     artifact = export(folder, tmp_path / "shouted", precision="fp32", verify=shouted, progress=lines.append)
     assert artifact.manifest.verification["accuracy"] == 1.0
-    assert any("are named otherwise in the texts: label 0 is LABEL 0" in line for line in lines)
+    assert any("are named differently in the texts: label 0 is LABEL 0" in line for line in lines)
     with pytest.raises(DataError, match="no label in common"):
         export(folder, tmp_path / "none", precision="fp32", verify=replace(named, label_names=tuple("abcde")))
 
@@ -317,7 +317,7 @@ def test_another_form_replaces_an_artifact_only_where_that_is_said(learned: tupl
     made = export(folder, out, precision="int8", **settings)
     assert export(folder, out, precision="int8", **settings).manifest.form.precision == "int8"
     before = (out / "manifest.json").read_bytes()
-    with pytest.raises(ArtifactError, match="holds another artifact, which would be replaced") as caught:
+    with pytest.raises(ArtifactError, match="contains another artifact, which would be replaced") as caught:
         export(folder, out, precision="fp32", flat=True, **settings)
     assert caught.value.accepted == {"precision": "int8 -> fp32", "flat": "False -> True"}
     assert caught.value.command_hints() == ["--out ANOTHER_FOLDER", "--overwrite, to replace it"]
@@ -331,7 +331,7 @@ def test_other_weights_replace_an_artifact_only_where_that_is_said(
 ) -> None:
     export(learned[0], tmp_path / "out", precision="fp32", verify=learned[1])
     other, split = workshop.learned("bert", labels=4, seed=1)
-    with pytest.raises(ArtifactError, match="holds another artifact") as caught:
+    with pytest.raises(ArtifactError, match="contains another artifact") as caught:
         export(other, tmp_path / "out", precision="fp32", verify=split)
     assert list(caught.value.accepted) == ["weights", "labels"]
     assert export(

@@ -138,7 +138,7 @@ def test_a_tokenizer_that_differs_is_found_before_a_graph_is_written(
 
     foreign_reader = loading.read_tokenizer
     monkeypatch.setattr(loading, "read_tokenizer", broken)
-    with pytest.raises(VerificationError, match="read other ids") as caught:
+    with pytest.raises(VerificationError, match="read different ids") as caught:
         export(unseen_label(), tmp_path / "out", precision="fp32", verify=Split("validation", TEXTS[:4], None, None))
     assert {"text", "transformers", "LiteFT"} <= set(caught.value.accepted) and caught.value.fix
     assert "Hello World" in caught.value.accepted["text"]
