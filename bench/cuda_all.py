@@ -1,25 +1,26 @@
-"""Everything that a machine with a GPU is needed for: build, test, time, sanitize.
+"""Does everything that needs a machine with a GPU: builds, tests, times and sanitizes the CUDA library.
 
     python bench/cuda_all.py --out FOLDER [--steps STEP or GROUP ...] [--minutes 9.5] [--commit SHA]
 
-For a bare machine without a network: only Python's standard library is needed to start, and numpy, torch and
-transformers to time. Steps follow each other, each with a limit of its own and none beyond --minutes; one that fails
-does not stop the others, and one that cannot run says why. Groups of steps:
+The machine needs no network. Python's standard library is enough to start, and numpy, torch and transformers are needed
+for timing. The steps run one after the other, each within its own time limit and all within --minutes. A step that
+fails does not stop the others, and a step that cannot run says why. The steps come in groups:
 
-    first    build, kernels against float64, a little of the tests, LiteFT's decisive rows, a profile     4 minutes
-    ratios   LiteFT beside torch at its best on four mixes, what compiles too                            10 minutes
+    first    build, kernels against float64, a few tests, LiteFT's decisive timings, a profile            4 minutes
+    ratios   LiteFT beside torch at its best on four mixes of texts, torch.compile included              10 minutes
     checks   all fused kernels, compute-sanitizer's tools, all tests                                      8 minutes
-    rest     kernel by kernel, everything else beside torch and ONNX Runtime                     what is left of 30
+    rest     kernel by kernel, all other timings beside torch and ONNX Runtime                   what is left of 30
 
-What is built, learnt and compiled stays in --build and beside it, for the next call on the same machine. All results
-stand in --out, written anew after each step: summary.json (what came of each step, GPU and its state before and after,
-driver, versions, commit, targets), log.txt (all output), decisive.json, ratios.json and rest.json (cuda_engines.py),
-kernels.json (cpp_ext/tests/time_cuda.cpp), ncu.txt, and in learnt/ the algorithms and fusions that were chosen.
-Steps of an earlier call with the same commit stay in the summary. The table of targets is printed last.
+Builds, autotuning choices and compiled models stay in --build and beside it, for the next call on the same machine. All
+results are in --out and are rewritten after each step: summary.json (the outcome of each step, the GPU and its state
+before and after, driver, versions, commit, targets), log.txt (all output), decisive.json, ratios.json and rest.json
+(from cuda_engines.py), kernels.json (from cpp_ext/tests/time_cuda.cpp), ncu.txt, and learnt/, which has the algorithms
+and fusions that autotuning chose. Steps of an earlier call for the same commit stay in the summary. The table of
+targets is printed last.
 
-The exit status is 1 where a step failed, and where there is a GPU and a step that has to run could not, or measured
-nothing of LiteFT's. Without a GPU all steps are skipped, and it is 77; --anyway runs what can be run. --rehearse goes
-through all of it against the emulated GPU, with tiny models.
+The exit status is 1 if a step failed, or if there is a GPU and a required step could not run or timed nothing of
+LiteFT. Without a GPU all steps are skipped and the exit status is 77; --anyway runs what can be run. --rehearse runs
+everything on the emulated GPU, with tiny models.
 """
 
 from __future__ import annotations
@@ -49,22 +50,26 @@ WHEELS = ROOT / "build" / "gpu-wheels"  # which `make gpu-wheels` fills
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the results, all of them")
-    parser.add_argument("--minutes", type=float, default=9.5, help="for everything")
+    parser.add_argument("--out", type=Path, required=True, help="folder for all results")
+    parser.add_argument("--minutes", type=float, default=9.5, help="time for all steps together")
     parser.add_argument("--steps", nargs="+", choices=[*GROUPS, *NAMES], default=list(GROUPS), metavar="STEP")
-    parser.add_argument("--build", type=Path, help="what is built there is kept; default: build/gpu")
-    parser.add_argument("--no-cmake", action="store_true", help="build by g++ and nvcc, as where CMake is missing")
-    parser.add_argument("--architectures", default="90a-real", help="as CMake names them")
+    parser.add_argument("--build", type=Path, help="folder of the build, which is kept; default: build/gpu")
+    parser.add_argument("--no-cmake", action="store_true", help="build with g++ and nvcc, as if CMake were missing")
+    parser.add_argument("--architectures", default="90a-real", help="GPU architectures, in CMake's notation")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--wheels", type=Path, help="of bench/cuda-requirements.txt; default: build/gpu-wheels")
-    parser.add_argument("--artifact", type=Path, help="a folder of LiteFT's, timed from text to label")
-    parser.add_argument("--commit", default=os.environ.get("LITEFT_COMMIT"), help="or LITEFT_COMMIT, where git is not")
-    parser.add_argument("--anyway", action="store_true", help="do not stop where there is no GPU")
-    parser.add_argument("--rehearse", action="store_true", help="on the emulated GPU")
+    parser.add_argument(
+        "--wheels", type=Path, help="folder with wheels of bench/cuda-requirements.txt; default: build/gpu-wheels"
+    )
+    parser.add_argument("--artifact", type=Path, help="an artifact to time from text to label")
+    parser.add_argument(
+        "--commit", default=os.environ.get("LITEFT_COMMIT"), help="the commit (or LITEFT_COMMIT), if git is missing"
+    )
+    parser.add_argument("--anyway", action="store_true", help="run what can be run without a GPU")
+    parser.add_argument("--rehearse", action="store_true", help="run everything on the emulated GPU")
     arguments = parser.parse_args()
     arguments.commit = arguments.commit or commit()
     if arguments.commit == "unknown":
-        parser.error("there is no git here to ask: --commit SHA, or LITEFT_COMMIT=SHA in the environment")
+        parser.error("git cannot tell the commit: give --commit SHA, or set LITEFT_COMMIT=SHA")
     if arguments.wheels is None and WHEELS.is_dir():
         arguments.wheels = WHEELS
     if arguments.build is None:
@@ -77,9 +82,9 @@ def main() -> int:
 
 
 def run_all(arguments: argparse.Namespace) -> int:
-    """Run the steps, and return the exit status."""
+    """Run the steps and return the exit status."""
     end = time.monotonic() + 60 * arguments.minutes
-    gpu, reason = ("the emulated one: a rehearsal", "") if arguments.rehearse else find_gpu()
+    gpu, reason = ("emulated, for a rehearsal", "") if arguments.rehearse else find_gpu()
     place = Place(arguments, gpu=bool(gpu))
     names = names_of(arguments.steps, place.libraries)
     summary = new_summary(arguments, gpu, reason, names)
@@ -88,22 +93,25 @@ def run_all(arguments: argparse.Namespace) -> int:
     done: list[dict[str, Any]] = []
     for name in names:
         if reason and not arguments.anyway:
-            said = {"name": name, "status": "skipped", "reason": f"no GPU: {reason}", "seconds": 0.0}
+            outcome = {"name": name, "status": "skipped", "reason": f"no GPU: {reason}", "seconds": 0.0}
         else:
             tell(f"{name} ...")
             summary["steps"].append({"name": name, "status": "to come"})
             write(arguments.out, summary)
             summary["steps"].pop()
             before = cuda_gpu.state()
-            said = run_step(step_of(name, place, end), end - time.monotonic(), log)
-            said |= {"gpu_before": before, "gpu_after": cuda_gpu.state()}
-            if gpu and name in REQUIRED and said["status"] == "skipped":
-                said |= {"status": "failed", "reason": f"it has to run where there is a GPU: {said['reason']}"}
+            outcome = run_step(step_of(name, place, end), end - time.monotonic(), log)
+            outcome |= {"gpu_before": before, "gpu_after": cuda_gpu.state()}
+            if gpu and name in REQUIRED and outcome["status"] == "skipped":
+                outcome |= {
+                    "status": "failed",
+                    "reason": f"required if there is a GPU, but skipped: {outcome['reason']}",
+                }
             if name == "wheels":
                 use_wheels(place.site)
-        done.append(said | {"command": summary["command"], "when": now()})
+        done.append(outcome | {"command": summary["command"], "when": now()})
         summary["steps"].append(done[-1])
-        tell(f"{name}: {said['status']} {said['reason']} ({said['seconds']} s)")
+        tell(f"{name}: {outcome['status']} {outcome['reason']} ({outcome['seconds']} s)")
         mend_kernels(arguments.out / "kernels.json")
         keep_learnt(place, arguments.out)
         summary["versions"] = versions(PACKAGES)
@@ -116,7 +124,7 @@ def run_all(arguments: argparse.Namespace) -> int:
 
 
 def new_summary(arguments: argparse.Namespace, gpu: str, reason: str, names: list[str]) -> dict[str, Any]:
-    """Return the summary before the first step: of an earlier call for the same commit, the other steps stay."""
+    """Return the summary before the first step, with the other steps of an earlier call for the same commit."""
     path = arguments.out / "summary.json"
     earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     same = earlier.get("commit") == arguments.commit and earlier.get("gpu") == (gpu or None)
@@ -141,14 +149,14 @@ def now() -> str:
 
 
 def use_wheels(site: Path) -> None:
-    """Let this process find, as those that it starts do, what the wheels hold."""
+    """Let this process import the packages of the wheels, as the programs that it starts can."""
     if site.exists() and str(site) not in sys.path:
         sys.path.append(str(site))
     importlib.invalidate_caches()
 
 
 def version_of(program: str) -> str:
-    """Return the line in which a program states its version, or "missing"."""
+    """Return the line of a program's output that states its version, or "missing"."""
     if shutil.which(program) is None:
         return "missing"
     done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
@@ -158,21 +166,21 @@ def version_of(program: str) -> str:
 
 
 def mend_kernels(path: Path) -> None:
-    """Close the JSON of a program that was cut off."""
+    """Complete the JSON that a program left unfinished when it was stopped."""
     if path.exists():
         found = mended(path.read_text(encoding="utf-8"))
         path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 def keep_learnt(place: Place, out: Path) -> None:
-    """Copy what LiteFT has measured and chosen on this GPU: algorithms of products, and fusions."""
+    """Copy LiteFT's autotuning choices for this GPU: the algorithms of matmuls, and which kernels are fused."""
     for file in place.cache.glob("*.txt"):
         (out / "learnt").mkdir(exist_ok=True)
         shutil.copyfile(file, out / "learnt" / file.name)
 
 
 def targets(out: Path, commit: str) -> dict[str, dict[str, Any]]:
-    """Return what the results of a commit say of each target: each is judged by the rows of one run, its part's."""
+    """Return how a commit does on each target; a target is judged by the rows of its own part, from one run."""
     rows: dict[str, list[dict[str, Any]]] = {}
     for part in ("decisive", "ratios"):
         path = out / f"{part}.json"
@@ -182,7 +190,7 @@ def targets(out: Path, commit: str) -> dict[str, dict[str, Any]]:
 
 
 def write(folder: Path, summary: dict[str, Any]) -> None:
-    """Write the summary so far."""
+    """Write the summary as it is so far."""
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
 

@@ -1,7 +1,7 @@
-"""Building libliteft and libliteft_cuda where there is a GPU to run them: with CMake, or without.
+"""Commands that build libliteft, libliteft_cuda and the programs that run on a GPU, with CMake or without it.
 
-Without CMake the commands are made from what CMakeLists.txt says, so that there is one list of files and flags. They
-are for x86-64 and for one architecture of GPUs, and build the programs that run on a GPU besides.
+Without CMake the commands are derived from CMakeLists.txt, so that files and flags are listed only there. They build
+for x86-64 and for a single GPU architecture.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Command = list[str]
 
 
 def with_cmake(build: Path, architectures: str, jobs: int) -> list[Command]:
-    """Return the commands of a build with CMake, whatever generator is its default."""
+    """Return the commands of a build with CMake and its default generator."""
     defined = ["-DLITEFT_CUDA=ON", f"-DLITEFT_CUDA_ARCHITECTURES={architectures}", "-DCMAKE_BUILD_TYPE=Release"]
     return [
         ["cmake", "-S", str(SOURCES), "-B", str(build), *defined],
@@ -31,7 +31,7 @@ def with_cmake(build: Path, architectures: str, jobs: int) -> list[Command]:
 
 
 def of_rehearsal(build: Path, jobs: int) -> list[Command]:
-    """Return the commands that build the same for the emulated GPU, in the folder "rehearsal" of ``build``."""
+    """Return the commands that build the same for the emulated GPU, into the folder "rehearsal" in ``build``."""
     return [
         ["cmake", "-S", str(SOURCES), "-B", str(build)],
         ["cmake", "--build", str(build), "--parallel", str(jobs), "--target", "rehearsal"],
@@ -39,10 +39,10 @@ def of_rehearsal(build: Path, jobs: int) -> list[Command]:
 
 
 def without_cmake(build: Path, architectures: str) -> list[list[Command]]:
-    """Return the commands of a build by g++ and nvcc alone, in stages whose commands may run at a time.
+    """Return the commands of a build with only g++ and nvcc, in stages; the commands of a stage may run in parallel.
 
     Raises:
-        ValueError: CMakeLists.txt is not as it is read here.
+        ValueError: CMakeLists.txt does not have the form that is parsed here.
     """
     top = (SOURCES / "CMakeLists.txt").read_text(encoding="utf-8")
     cuda = (SOURCES / "cuda" / "CMakeLists.txt").read_text(encoding="utf-8")
@@ -95,7 +95,7 @@ def without_cmake(build: Path, architectures: str) -> list[list[Command]]:
 
 
 def kernels_name() -> str:
-    """Return the name of the kernels of these sources, as cuda/CMakeLists.txt makes it."""
+    """Return the hash that identifies the kernels of these sources, computed as in cuda/CMakeLists.txt."""
     files = sorted(path for path in (SOURCES / "cuda").iterdir() if path.suffix in (".cu", ".cuh"))
     hashes = "".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)
     return hashlib.sha256(hashes.encode()).hexdigest()[:12]

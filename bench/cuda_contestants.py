@@ -1,8 +1,10 @@
-"""What takes part in bench/cuda_engines.py: each engine behind the same calls. Imports stand where they are used.
+"""The interface of the engines that bench/cuda_engines.py compares, the ONNX Runtime engine, and the measurement.
 
-- LiteFT stands in cuda_liteft.py, the torch ones in cuda_torch.py; cuda_entries.py lists them all.
-- ONNX Runtime: its CUDA provider on its own optimizer's float16 graph, inputs and outputs bound on the device. Its
-  "time on the device" is the host's clock around runs that wait for the device.
+LiteFT's engine is in cuda_liteft.py and torch's are in cuda_torch.py; cuda_entries.py lists them all. Optional packages
+are imported in the functions that use them.
+
+ONNX Runtime runs its CUDA provider on the float16 graph of its own optimizer, with inputs and outputs bound on the
+device. Its "time on the device" is taken by the host's clock around runs that wait for the device.
 """
 
 from __future__ import annotations
@@ -23,38 +25,42 @@ SHARES = (50, 90, 99)  # percentiles of single texts
 
 
 class Contestant(ABC):
-    """An engine with a model, on the first GPU."""
+    """An engine that runs one model on the first GPU."""
 
     @abstractmethod
     def prepare(self, batches: Sequence[Ids]) -> None:
-        """Do what has to be done once for batches of these sizes, and bring them to the device."""
+        """Copy batches to the device, and do whatever has to be done once for batches of these sizes."""
 
     @abstractmethod
     def device_pass(self) -> float:
-        """Return the seconds that the device takes for all prepared batches, copies from the host not included."""
+        """Return the seconds that the device takes for all prepared batches, without copies from the host."""
 
     @abstractmethod
     def run(self, ids: Ids) -> np.ndarray:
-        """Return logits, float32 (texts, labels), of token ids on the host, copies included."""
+        """Return the logits of token ids on the host, copied to the device and back: float32, shape (texts, labels)."""
 
     def device_calls(self) -> list[float]:
-        """Return the seconds that the device takes for each prepared batch alone; [] where no clock says so."""
+        """Return the seconds that the device takes for each prepared batch alone; [] if that cannot be measured."""
         return []
 
     def replays(self) -> float | None:
-        """Return the seconds of all prepared batches by a clock of replays, where there is one."""
+        """Return the seconds of all prepared batches, each from the mean of many CUDA graph replays, or None."""
         return None
 
     def notes(self) -> dict[str, Any]:
-        """Return what a row should say of how this was done."""
+        """Return what a row of the results should say about how it was measured."""
         return {}
 
     def close(self) -> None:  # noqa: B027
-        """Give back what goes with the model, where that does not go with the object itself."""
+        """Free what the model uses, if deleting the object does not."""
 
 
 def rectangle(ids: Ids, width: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return ids, int64, and mask, bool, both (texts, width or the longest)."""
+    """Pad token ids to a rectangle.
+
+    Returns:
+        The ids, int64, and the mask, bool, both of shape (texts, width); the width is the longest text's by default.
+    """
     lengths = np.array([len(row) for row in ids])
     width = int(lengths.max()) if width is None else width
     padded = np.full((len(ids), width), PAD_ID, dtype=np.int64)
@@ -64,7 +70,7 @@ def rectangle(ids: Ids, width: int | None = None) -> tuple[np.ndarray, np.ndarra
 
 
 class NotHere(Exception):
-    """A contestant that this machine does not have: no failure."""
+    """This machine does not have the contestant, which is not a failure."""
 
 
 class OnnxRuntime(Contestant):
@@ -73,19 +79,19 @@ class OnnxRuntime(Contestant):
     def __init__(self, folder: Path, _: str) -> None:
         import onnxruntime
 
-        if hasattr(onnxruntime, "preload_dlls"):  # cuDNN and cuBLAS of wheels, which it does not find by itself
+        if hasattr(onnxruntime, "preload_dlls"):  # it does not find cuDNN and cuBLAS in wheels by itself
             onnxruntime.preload_dlls()
         if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-            raise NotHere(f"onnxruntime {onnxruntime.__version__} has no CUDA provider; onnxruntime-gpu has")
+            raise NotHere(f"onnxruntime {onnxruntime.__version__} has no CUDA provider; onnxruntime-gpu has one")
         file = folder / "onnxruntime" / "model.onnx"
         if not file.exists():
-            raise NotHere("its model could not be made")
+            raise NotHere("its model could not be exported")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(str(file), options, providers=["CUDAExecutionProvider"])
         used = self._session.get_providers()
-        if used[:1] != ["CUDAExecutionProvider"]:  # it would answer from the CPU
-            raise NotHere(f"its session runs by {', '.join(used)}: the CUDA provider could not be started")
+        if used[:1] != ["CUDAExecutionProvider"]:  # it would run on the CPU
+            raise NotHere(f"its session uses {', '.join(used)}: the CUDA provider could not be started")
         self._value = onnxruntime.OrtValue
         self._bound: list[Any] = []
 
@@ -104,7 +110,7 @@ class OnnxRuntime(Contestant):
         return self._session.run(None, {"input_ids": padded, "attention_mask": mask.astype(np.int64)})[0]
 
     def notes(self) -> dict[str, Any]:
-        return {"device_clock": "the host's, around runs that wait"}
+        return {"device_clock": "the host's clock, around runs that wait for the device"}
 
     def _bind(self, ids: Ids) -> Any:
         padded, mask = rectangle(ids)
@@ -116,10 +122,14 @@ class OnnxRuntime(Contestant):
 
 
 def measure(contestant: Contestant, batches: Sequence[Ids], rounds: int = ROUNDS) -> tuple[dict[str, Any], np.ndarray]:
-    """Return the numbers of a row and the logits of all texts, as the last pass from host to host gave them.
+    """Time a contestant on some batches.
 
-    The time on the device and from host to host of a pass over all batches is the median of rounds, after one that is
-    not counted. Of single texts there are also percentiles: of a call from host to host, and on the device.
+    A pass over all batches is timed on the device and from host to host. Each time is the median of several rounds,
+    after one round that is not counted. If all batches are single texts, there are also percentiles of a call: from
+    host to host, and on the device.
+
+    Returns:
+        The numbers of a row, and the logits of all texts from the last pass, float32, shape (texts, labels).
     """
     contestant.prepare(batches)
     device = [contestant.device_pass() for _ in range(rounds)]

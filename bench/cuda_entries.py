@@ -1,4 +1,4 @@
-"""The lines of bench/cuda_engines.py. A contestant is named as "module:Class": it is imported in its own process."""
+"""The contestants of bench/cuda_engines.py, named "module:Class", since each is imported in a process of its own."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from cuda_contestants import Contestant
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the comparison.
+    """A contestant of the comparison.
 
     Attributes:
-        group: the process that it runs in. A kernel that faults ends all that is in its process.
-        precision: of its products.
-        contestant: module and class.
-        settings: of the class, by keyword.
-        parts: of the comparison, in which it takes part.
-        texts: the only ones that it is timed on; () for all.
-        compiles: it takes minutes to prepare, a shape at a time.
+        group: names the process that it runs in; a kernel that faults ends everything in its process.
+        precision: of its matmuls.
+        contestant: module and class, as "module:Class".
+        settings: keyword arguments of the class.
+        parts: the parts of the comparison in which it takes part.
+        texts: the only texts that it is timed on; () for all.
+        compiles: it compiles each shape separately, which takes minutes.
     """
 
     group: str
@@ -33,14 +33,14 @@ class Entry:
     compiles: bool = False
 
     def make(self, folder: Path, device: str) -> Contestant:
-        """Return the contestant on a model's folder."""
+        """Return the contestant, running the model in a folder on torch's ``device``."""
         module, kind = self.contestant.split(":")
         made: Contestant = getattr(importlib.import_module(module), kind)(folder, device, **self.settings)
         return made
 
 
 def _entries() -> dict[str, Entry]:
-    """Return all lines in the order in which they are timed: what takes longest to prepare comes last."""
+    """Return all contestants in the order in which they are timed; those that take longest to prepare come last."""
     found = {
         f"LiteFT {precision}": Entry(
             "liteft", precision, "cuda_liteft:LiteFT", {"precision": precision}, ("decisive", "ratios", "rest")

@@ -1,8 +1,8 @@
-"""One forward of LiteFT on a GPU, for a profiler: nothing that comes before it is seen by one that waits for the start.
+"""Runs one forward pass of LiteFT on a GPU for a profiler, which is started only for that pass.
 
     ncu --profile-from-start off ... python bench/cuda_forward.py --work FOLDER [--model MiniLM-L6] [--precision bf16]
 
-FOLDER holds the classifiers that bench/cuda_engines.py left. 64 texts of 128 tokens are a whole chunk.
+FOLDER contains the classifiers that bench/cuda_engines.py has made. The batch is 64 texts of 128 tokens, a whole chunk.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main() -> int:
     arguments = parser.parse_args()
     contestant = LiteFT(arguments.work / arguments.model, "cuda", precision=arguments.precision)
     ids = ids_of([min(128, MOST_TOKENS)] * (3 if REHEARSES else 64))
-    contestant.run(ids)  # captures its graph
+    contestant.run(ids)  # captures the CUDA graph
     profiler("cuProfilerStart")
     logits = contestant.run(ids)
     profiler("cuProfilerStop")
@@ -34,7 +34,7 @@ def main() -> int:
 
 
 def profiler(function: str) -> None:
-    """Call a function of the driver's; a rehearsal has none."""
+    """Call a function of the CUDA driver, which a rehearsal does not have."""
     if not REHEARSES:
         getattr(ctypes.CDLL("libcuda.so.1"), function)()
 

@@ -1,4 +1,4 @@
-"""What there is of a GPU, and in which state: by nvidia-smi and the driver; neither torch nor LiteFT is needed."""
+"""Asks nvidia-smi and the CUDA driver which GPU there is and what state it is in, without torch or LiteFT."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from typing import Any
 
-# Of nvidia-smi's mask of what holds the clocks down; "idle" is no throttling.
+# Bits of nvidia-smi's mask of what holds the clocks down; "idle" is not throttling.
 REASONS = {
     0x1: "idle",
     0x2: "application clocks",
@@ -25,10 +25,10 @@ _L2_BYTES = 38  # CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE
 
 
 def find_gpu() -> tuple[str, str]:
-    """Return the first GPU, its driver and memory, and ""; or "" and why there is none."""
-    said = _ask("name", "driver_version", "memory.total")
-    if said is not None:
-        return ", ".join(said), ""
+    """Return the first GPU with its driver and memory, and ""; or "" and the reason why there is none."""
+    fields = _ask("name", "driver_version", "memory.total")
+    if fields is not None:
+        return ", ".join(fields), ""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -36,15 +36,15 @@ def find_gpu() -> tuple[str, str]:
     count = ctypes.c_int()
     if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
         return "", "the NVIDIA driver finds no GPU"
-    return "a GPU whose name nvidia-smi does not say", ""
+    return "a GPU that nvidia-smi does not name", ""
 
 
 def state() -> dict[str, Any]:
     """Return clocks (MHz), power (W), temperature (Celsius) and what holds the clocks down; {} without nvidia-smi."""
-    said = _ask(*_NUMBERS)
-    if said is None:
+    fields = _ask(*_NUMBERS)
+    if fields is None:
         return {}
-    found: dict[str, Any] = {name: _number(text) for name, text in zip(_NUMBERS, said, strict=True)}
+    found: dict[str, Any] = {name: _number(text) for name, text in zip(_NUMBERS, fields, strict=True)}
     for name in _MASKS:
         mask = _ask(name)
         if mask is not None and mask[0].startswith("0x"):
@@ -54,14 +54,14 @@ def state() -> dict[str, Any]:
 
 
 def reasons_of(mask: int) -> list[str]:
-    """Return what a mask of nvidia-smi's says."""
+    """Return the reasons in a mask from nvidia-smi."""
     known = [text for bit, text in REASONS.items() if mask & bit]
     unknown = mask & ~sum(REASONS)
     return known + ([f"unknown {unknown:#x}"] if unknown else [])
 
 
 def l2_bytes() -> int | None:
-    """Return the size of the second-level cache, None where there is no driver."""
+    """Return the size of the L2 cache in bytes; None without a driver."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
         found = ctypes.c_int()
@@ -73,7 +73,7 @@ def l2_bytes() -> int | None:
 
 
 def _ask(*fields: str) -> list[str] | None:
-    """Return what nvidia-smi says of the first GPU; None where it is not, or does not know a field."""
+    """Return fields of the first GPU from nvidia-smi; None if it is missing, fails, or does not know a field."""
     if shutil.which("nvidia-smi") is None:
         return None
     command = ["nvidia-smi", "--id=0", f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]

@@ -1,4 +1,4 @@
-"""From text to label on a GPU, tokenization included: what a caller of liteft.load waits for."""
+"""Times predictions of an artifact on a GPU from text to label, tokenization included, as a user would see them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import numpy as np
 _TEXTS = 2048
 _SINGLE_CALLS = 500
 _ROUNDS = 5
-_LEAST_SAME = 0.9  # labels as on the CPU: words without sense lie near borders, and int8 rounds elsewhere
+_LEAST_SAME = 0.9  # share of labels as on the CPU: random words lie near decision borders, and int8 rounds differently
 
 
 def texts_of(lengths: Sequence[int], words: Sequence[str]) -> list[str]:
-    """Return texts of whole words of the vocabulary, so that each has the tokens asked for."""
+    """Return texts with the given numbers of tokens, made of random words that are one token each."""
     draw = random.Random(0)
     return [" ".join(draw.choice(words) for _ in range(max(1, length - 2))) for length in lengths]
 
 
 def whole_words(tokenizer: Path) -> list[str]:
-    """Return the words of a vocabulary that are one token each."""
+    """Return the lowercase words of a tokenizer's vocabulary that are one token each."""
     from tokenizers import Tokenizer
 
     found = [word for word in Tokenizer.from_file(str(tokenizer)).get_vocab() if word.isascii() and word.isalpha()]
@@ -32,9 +32,12 @@ def whole_words(tokenizer: Path) -> list[str]:
 
 
 def time_labels(artifact: Path, sets: dict[str, list[int]]) -> list[dict[str, Any]]:
-    """Return rows of an artifact's predictions, for batches of all sets and for single texts.
+    """Time an artifact's predictions on texts with the lengths of each set: all at once, and single texts.
 
-    The labels are compared with those of the CPU first; where too few are the same, there are no timings.
+    The labels are first compared with those on the CPU; if too few are the same, the row has no timings.
+
+    Returns:
+        A row for each set, with texts per second, and percentiles of a single call in microseconds.
     """
     import liteft
 
@@ -51,7 +54,7 @@ def time_labels(artifact: Path, sets: dict[str, list[int]]) -> list[dict[str, An
             row: dict[str, Any] = {"texts": name, "artifact": artifact.name, "same_labels_as_cpu": round(same, 4)}
             rows.append(row)
             if same < _LEAST_SAME:
-                row["error"] = "its labels are not those of the CPU"
+                row["error"] = "its labels differ from those on the CPU"
                 continue
             classifier.predict(texts)
             times = []

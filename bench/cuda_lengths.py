@@ -1,9 +1,9 @@
-"""How long real texts are: what bench/cuda_engines.py needs of a data set, small enough to travel without it.
+"""Counts the tokens of real texts, so that bench/cuda_engines.py can use their lengths without the data sets.
 
     python bench/cuda_lengths.py --data FOLDER
 
-Writes cuda_lengths.json beside this file: lengths of a random sample of each test set in random order, which is how
-texts arrive, by MiniLM's tokenizer (BERT's uncased word pieces), special tokens included, cut to 512.
+Writes cuda_lengths.json beside this file: the lengths of a random sample of each test set, in random order, as texts
+would arrive. Tokens are those of MiniLM's tokenizer (BERT's uncased WordPiece), special tokens included, at most 512.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     default = Path(os.environ.get("LITEFT_DATA", ROOT.parent / "shared" / "data"))
     parser.add_argument("--data", type=Path, default=default, help="folder of the data sets")
-    parser.add_argument("--tokenizer", type=Path, help="tokenizer.json; default: the installed MiniLM's")
+    parser.add_argument("--tokenizer", type=Path, help="a tokenizer.json; default: that of the installed MiniLM")
     parser.add_argument("--out", type=Path, default=FILE)
     arguments = parser.parse_args()
     if arguments.tokenizer is None:
@@ -44,8 +44,8 @@ def main() -> int:
 
 
 def lengths_of(file: Path, tokenizer: Path) -> list[int]:
-    """Return the tokens of each text of a sample of a file, the same sample each time."""
-    lines = file.read_text(encoding="utf-8").rstrip("\n").split("\n")  # splitlines cuts inside of texts, too
+    """Return the number of tokens of each text in a sample of a file, which is the same sample each time."""
+    lines = file.read_text(encoding="utf-8").rstrip("\n").split("\n")  # splitlines would also split within texts
     chosen = random.Random(0).sample(lines, min(MOST_TEXTS, len(lines)))
     opened = open_tokenizer(tokenizer)
     opened.enable_truncation(MOST_TOKENS)
@@ -53,7 +53,7 @@ def lengths_of(file: Path, tokenizer: Path) -> list[int]:
 
 
 def write(path: Path, found: dict[str, list[int]]) -> None:
-    """Write lengths, each set on a line."""
+    """Write the lengths, each set on a line of its own."""
     lines = [f"  {json.dumps(name)}: {json.dumps(lengths, separators=(',', ':'))}" for name, lengths in found.items()]
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 

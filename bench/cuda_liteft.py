@@ -1,8 +1,7 @@
-"""LiteFT in bench/cuda_engines.py: the C API by ctypes, on weights that lie in a .npz beside a shape in JSON.
+"""LiteFT as a contestant of bench/cuda_engines.py: its C API, called with ctypes on weights from a .npz file.
 
-Numpy is all that this needs: no pydantic, no onnx, no torch. Two engines are made of a model: libliteft's, which
-callers have, for what goes from host to host, and one of libliteft_cuda itself, which alone says how long the GPU
-takes.
+This needs only numpy: not pydantic, onnx or torch. Two engines are made for a model: one through libliteft, as users
+have it, for times from host to host, and one of libliteft_cuda itself, whose API can time the GPU.
 """
 
 from __future__ import annotations
@@ -18,23 +17,23 @@ import numpy as np
 from cuda_contestants import Contestant, Ids
 from machine import own_module
 
-PRECISIONS = {"bf16": 1, "fp16": 3}  # of liteft.h
-_REPLAYS = 20  # of a chunk, for the clock of replays
+PRECISIONS = {"bf16": 1, "fp16": 3}  # the enum of liteft.h
+_REPLAYS = 20  # of each chunk's CUDA graph, for `replays`
 _FLOAT32 = 0
 
 
 def open_library() -> Any:
-    """Return libliteft, which LITEFT_LIBRARY names, or which is installed."""
+    """Return libliteft: the one that LITEFT_LIBRARY names, or the installed one."""
     return own_module("runtime/native_library.py").open_library()
 
 
 def cublas_path() -> str:
-    """Return the folders of libcublasLt, joined by colons: LITEFT_CUBLAS, or those of installed wheels."""
+    """Return the folders to search for libcublasLt, joined by colons: LITEFT_CUBLAS, or those of installed wheels."""
     return os.environ.get("LITEFT_CUBLAS") or str(own_module("runtime/cuda_places.py").cublas_path())
 
 
 def gpu() -> tuple[str, str]:
-    """Return what the first GPU is by LiteFT's lights, and ""; or "" and why LiteFT cannot have it."""
+    """Return the first GPU as LiteFT describes it, and ""; or "" and the reason why LiteFT cannot use it."""
     try:
         found: tuple[str, str] = open_library().gpu(cublas_path())
     except Exception as error:
@@ -43,7 +42,7 @@ def gpu() -> tuple[str, str]:
 
 
 class Described:
-    """A model as the C API takes it; the arrays live as long as this object."""
+    """A model in the form that the C API takes, which points into arrays that this object keeps alive."""
 
     def __init__(self, folder: Path) -> None:
         native = own_module("runtime/native_library.py")
@@ -57,12 +56,12 @@ class Described:
             self.weights[place] = native.Weight(name.encode(), array.ctypes.data, _FLOAT32, *array.shape)
 
     def arguments(self) -> tuple[Any, ...]:
-        """Return the first arguments of every function that makes a classifier."""
+        """Return the first arguments of the C functions that create a classifier."""
         return ctypes.byref(self.shape), self.weights, len(self.weights)
 
 
 class LiteFT(Contestant):
-    """libliteft on the GPU, at a precision."""
+    """libliteft on the GPU in a precision."""
 
     def __init__(self, folder: Path, _: str, *, precision: str) -> None:
         self._library = open_library()
@@ -91,7 +90,7 @@ class LiteFT(Contestant):
         return [self._pass(number, 1) for number in range(len(self._batches))]
 
     def replays(self) -> float:
-        """Return the seconds of all prepared batches by the clock of replays: each chunk again and again."""
+        """Return the seconds of all prepared batches, each from the mean of 20 replays of its chunks."""
         total, milliseconds = 0.0, ctypes.c_double()
         for batch in self._batches:
             place = ctypes.byref(milliseconds)
@@ -108,7 +107,7 @@ class LiteFT(Contestant):
 
     def notes(self) -> dict[str, Any]:
         return {
-            "device_clock": "events around a pass of graphs, copies of ids on the device included",
+            "device_clock": "events around a pass of CUDA graphs, copies of ids on the device included",
             "replay_clock": f"events around {_REPLAYS} replays of each chunk",
         }
 
@@ -134,7 +133,7 @@ class LiteFT(Contestant):
 
 
 def open_cuda(path: Path) -> ctypes.CDLL:
-    """Return libliteft_cuda, the types of what is called here declared (cpp_ext/cuda/api.h)."""
+    """Return libliteft_cuda, with the types of the functions that are called here (cpp_ext/cuda/api.h)."""
     cuda = ctypes.CDLL(str(path))
     cuda.liteft_cuda_last_error.restype = ctypes.c_char_p
     pointer, number, text = ctypes.c_void_p, ctypes.c_int32, ctypes.c_char_p
@@ -145,7 +144,7 @@ def open_cuda(path: Path) -> ctypes.CDLL:
 
 
 def flattened(ids: Ids) -> tuple[Any, tuple[np.ndarray, ...]]:
-    """Return token ids as a liteft_batch, and the arrays that it points to."""
+    """Return token ids as a liteft_batch without padding, and the arrays that it points to."""
     flat = np.concatenate([np.asarray(row, dtype=np.int32) for row in ids])
     offsets = np.cumsum([0, *map(len, ids)], dtype=np.int32)
     positions = np.arange(len(flat), dtype=np.int32) - np.repeat(offsets[:-1], np.diff(offsets)).astype(np.int32)

@@ -1,7 +1,8 @@
-"""Classifiers of bench/cuda_engines.py: random weights, as torch's, as LiteFT's files and as ONNX Runtime likes them.
+"""Makes the classifiers of bench/cuda_engines.py: random weights, in the form that each contestant reads.
 
-Speed does not depend on what weights say. They are drawn widely enough that softmax has favourites, and the classifier
-is scaled so that logits have a mean of 0 and a spread of 1 over random texts: a difference can then be judged.
+Speed does not depend on the values of the weights. They are large enough that attention is not uniform, and the
+classifier is scaled so that logits over random texts have mean 0 and standard deviation 1, which gives logit
+differences a scale.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ def checked_ids() -> list[list[int]]:
 
 
 def make_model(name: str, device: str) -> Any:
-    """Return a BertForSequenceClassification in float32 on a device, the same each time."""
+    """Return a BertForSequenceClassification in float32 on a device, with the same weights each time."""
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
     sizes = MODELS[name]
     torch.manual_seed(0)
-    spread = sizes["width"] ** -0.5  # of weights: products keep the size of what goes in
+    spread = sizes["width"] ** -0.5  # of weights, so that a matmul's outputs are about as large as its inputs
     config = BertConfig(
         vocab_size=VOCABULARY,
         hidden_size=sizes["width"],
@@ -61,7 +62,7 @@ def make_model(name: str, device: str) -> Any:
 
 
 def reference(model: Any, ids: list[list[int]]) -> np.ndarray:
-    """Return logits in float32, one text at a time: nothing is padded, so nothing about padding can be wrong."""
+    """Return logits in float32, shape (texts, labels), each text run alone so that there is no padding to get wrong."""
     import torch
 
     device = next(model.parameters()).device
@@ -71,7 +72,7 @@ def reference(model: Any, ids: list[list[int]]) -> np.ndarray:
 
 
 def write_liteft(model: Any, folder: Path) -> None:
-    """Write a model's state as the C API takes it (cpp_ext/include/liteft/liteft.h): weights.npz and shape.json."""
+    """Write weights.npz and shape.json, which have what the C API takes (cpp_ext/include/liteft/liteft.h)."""
     state = {name: tensor.detach().float().cpu().numpy() for name, tensor in model.state_dict().items()}
     config = model.config
     weights = liteft_weights(state, config.num_hidden_layers)
@@ -86,16 +87,16 @@ def write_liteft(model: Any, folder: Path) -> None:
         "types": config.type_vocab_size,
         "labels": config.num_labels,
     }
-    # [CLS] pooled, a tanh head, GELU, positions that are given.
+    # In order: [CLS] pooling, a tanh head, GELU, positions as given in the batch.
     rest = {"pooling": 0, "head": 1, "activation": 0, "position_padding_id": -1, "epsilon": config.layer_norm_eps}
     np.savez(folder / "weights.npz", **weights)  # type: ignore[arg-type]
     (folder / "shape.json").write_text(json.dumps(sizes | rest), encoding="utf-8")
 
 
 def liteft_weights(state: Mapping[str, np.ndarray], layers: int) -> dict[str, np.ndarray]:
-    """Return the arrays of torch's BERT by LiteFT's names: matrices are (inputs, outputs), vectors one row.
+    """Return the arrays of torch's BERT by LiteFT's names: matrices (inputs, outputs), vectors as one row.
 
-    In the last layer the query stands apart, since it is asked for the first row of a text alone.
+    In the last layer the query is separate from key and value, since it is computed for the first token of a text only.
     """
     found: dict[str, np.ndarray] = {}
 
@@ -129,7 +130,7 @@ def liteft_weights(state: Mapping[str, np.ndarray], layers: int) -> dict[str, np
 
 
 def batched_reference(model: Any, batches: Sequence[Ids]) -> np.ndarray:
-    """Return logits in float32 by transformers' own module, a batch at a time."""
+    """Return the logits of transformers' own module, run on padded batches: float32, shape (texts, labels)."""
     import torch
 
     device = next(model.parameters()).device
@@ -142,7 +143,7 @@ def batched_reference(model: Any, batches: Sequence[Ids]) -> np.ndarray:
 
 
 def own_error(model: Any, precision: str, expected: np.ndarray) -> float:
-    """Return how far transformers' own module is from float32 at a precision: the yardstick for others."""
+    """Return the root mean square error of transformers' own module in a precision: the yardstick for contestants."""
     import copy
 
     import torch
@@ -150,7 +151,7 @@ def own_error(model: Any, precision: str, expected: np.ndarray) -> float:
     rounded = copy.deepcopy(model).to({"fp16": torch.float16, "bf16": torch.bfloat16}[precision])
     ids = checked_ids()
     order = np.concatenate([np.arange(len(ids))[place::3] for place in range(3)])
-    found = batched_reference(rounded, [ids[place::3] for place in range(3)])  # short ones and long ones together
+    found = batched_reference(rounded, [ids[place::3] for place in range(3)])  # short and long texts in each batch
     return float(np.sqrt(np.mean((found - expected[order]) ** 2)))
 
 
@@ -173,7 +174,7 @@ def write_onnxruntime(model: Any, name: str, folder: Path) -> dict[str, int]:
 
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    model.config._attn_implementation = "eager"  # the optimizer knows its pattern
+    model.config._attn_implementation = "eager"  # the optimizer recognises this pattern
     ids = torch.randint(1000, 2000, (2, 9))
     inputs = ["input_ids", "attention_mask"]
     torch.onnx.export(

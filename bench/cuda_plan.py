@@ -1,7 +1,7 @@
-"""What bench/cuda_engines.py times, the most important things first, and the batches of each.
+"""The tasks that bench/cuda_engines.py times, the most important ones first, and their batches.
 
-Nothing here needs a GPU, torch or LiteFT. With LITEFT_REHEARSAL in the environment models and texts are tiny: that is
-for the emulated library, which bench/cuda_all.py --rehearse goes through.
+Nothing here needs a GPU, torch or LiteFT. If LITEFT_REHEARSAL is set, models and texts are tiny, for the emulated GPU
+of bench/cuda_all.py --rehearse.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 
 REHEARSES = bool(os.environ.get("LITEFT_REHEARSAL"))
 PARTS = ("decisive", "ratios", "rest")
-FIRST_WORD = 1000  # below: special tokens and what is not used
+FIRST_WORD = 1000  # ids below are special tokens or unused
 VOCABULARY = 1200 if REHEARSES else 30522
 CLS, SEP = 101, 102
-MIXES = (("sst2", "sorted"), ("sst2", "arrival"), ("imdb", "sorted"), ("imdb", "arrival"))  # of which ratios are asked
+MIXES = (("sst2", "sorted"), ("sst2", "arrival"), ("imdb", "sorted"), ("imdb", "arrival"))  # whose ratios are targets
 DENSE = (16, 32, 64, 128, 256, 512)
 MODELS = {
     "MiniLM-L6": {"layers": 6, "width": 384, "inner": 1536, "heads": 12},
@@ -34,14 +34,14 @@ _TEXTS = 3  # of a batch in a rehearsal
 
 @dataclass(frozen=True)
 class Task:
-    """One thing that all contestants do.
+    """A model and batches of texts that contestants are timed on.
 
     Attributes:
-        model: a name of MODELS.
-        texts: "dense 128", or the name of a set of lengths.
+        model: a key of MODELS.
+        texts: "dense N" for texts of N tokens each, or the name of a set of lengths.
         order: "arrival", or "sorted" by length.
-        batch: texts of a call.
-        part: of PARTS. "decisive": an absolute target hangs on it. "ratios": one against torch does.
+        batch: texts per call.
+        part: one of PARTS: "decisive" if an absolute target needs the task, "ratios" if a target against torch does.
     """
 
     model: str
@@ -51,12 +51,12 @@ class Task:
     part: str = "rest"
 
     def describe(self) -> dict[str, Any]:
-        """Return the task as keys of a row."""
+        """Return the fields of a result row that identify the task."""
         return {key: value for key, value in asdict(self).items() if key != "part"}
 
 
 def plan(sets: Sequence[str]) -> list[Task]:
-    """Return all tasks without repetition: those that targets ask for, then a little of everything, then the rest.
+    """Return all tasks once: first those that targets need, then a little of everything, then the rest.
 
     Args:
         sets: names of the sets of lengths.
@@ -89,10 +89,10 @@ def plan(sets: Sequence[str]) -> list[Task]:
 
 
 def tasks_of(part: str, tasks: Sequence[Task]) -> list[Task]:
-    """Return what a part of the comparison times.
+    """Return the tasks of a part of the comparison.
 
-    The four mixes stand in the decisive part too, for LiteFT alone; beside torch MiniLM-L6's dense texts come after
-    them, since compiling is tried on those as well. The rest is what no other part has; a rehearsal takes two tasks.
+    "decisive" includes the four mixes, for LiteFT alone. "ratios" has the mixes followed by MiniLM-L6's dense texts, on
+    which torch.compile is tried too. "rest" has all other tasks, or two of them in a rehearsal.
     """
     if part == "decisive":
         return [task for task in tasks if task.part != "rest"]
@@ -104,10 +104,10 @@ def tasks_of(part: str, tasks: Sequence[Task]) -> list[Task]:
 
 
 def lengths_of(task: Task, sets: Mapping[str, Sequence[int]]) -> list[int]:
-    """Return the tokens of each text of a pass, in the task's order.
+    """Return the number of tokens of each text of a pass, in the task's order.
 
-    There are as many texts as come to about a quarter of a million tokens, in whole batches of which there is at least
-    one, and of single texts no more than 64. A set that has fewer texts is gone through again.
+    A pass has about a quarter of a million tokens, in 1 to 16 whole batches, or 64 single texts. If a set has fewer
+    texts, they are repeated.
     """
     name, _, tokens = task.texts.partition(" ")
     source = [int(tokens)] if name == "dense" else sets[task.texts]
@@ -121,7 +121,7 @@ def lengths_of(task: Task, sets: Mapping[str, Sequence[int]]) -> list[int]:
 
 
 def batch_of(task: Task) -> int:
-    """Return the texts of a call: in a rehearsal, few."""
+    """Return how many texts a call has, which are few in a rehearsal."""
     return min(task.batch, _TEXTS) if REHEARSES else task.batch
 
 
@@ -135,16 +135,16 @@ def ids_of(lengths: Sequence[int], seed: int = 0) -> list[list[int]]:
 
 
 def batches_of(task: Task, ids: Sequence[list[int]]) -> list[list[list[int]]]:
-    """Return texts cut into the task's batches."""
+    """Split texts into the task's batches."""
     size = batch_of(task)
     return [list(ids[start : start + size]) for start in range(0, len(ids), size)]
 
 
 def width_of(lengths: Sequence[int]) -> int:
-    """Return the tokens of a rectangle for who needs few shapes.
+    """Return the width to which texts are padded by engines that prepare each shape, so that there are few shapes.
 
-    The length of all texts where they have one, so that nothing is padded; else the longest one's, rounded up to a
-    multiple of 8, or of 4 up to 32.
+    If all texts have the same length it is that length, without padding. Otherwise it is the length of the longest,
+    rounded up to a multiple of 8, or of 4 up to 32.
     """
     longest = max(lengths)
     if min(lengths) == longest:
@@ -154,7 +154,7 @@ def width_of(lengths: Sequence[int]) -> int:
 
 
 def token_bucket(tokens: int) -> int:
-    """Return the tokens of packed texts for who needs few shapes: in steps of an eighth of a power of two."""
+    """Round up a number of packed tokens to a step of an eighth of a power of two, so that there are few shapes."""
     power = 128
     while power * 2 < tokens:
         power *= 2

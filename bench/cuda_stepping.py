@@ -1,4 +1,4 @@
-"""The plan of bench/cuda_all.py: which steps there are, in which order, and what each of them runs."""
+"""The plan of bench/cuda_all.py: its steps, their order, and the commands of each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from cuda_steps import (
 )
 from machine import ROOT, own_module
 
-# What is wanted most comes first: a call may be cut off.
+# The most important steps come first, since a call may be stopped.
 GROUPS = {
     "first": ("wheels", "build", "exact", "quick", "decisive", "ncu"),
     "ratios": ("ratios",),
@@ -31,26 +31,26 @@ GROUPS = {
     "rest": ("kernels", "rest"),
 }
 NAMES = tuple(name for group in GROUPS.values() for name in group)
-REQUIRED = ("build", "exact", "quick", "decisive", "ratios")  # where there is a GPU, not to run is to fail
+REQUIRED = ("build", "exact", "quick", "decisive", "ratios")  # if there is a GPU, these fail when they cannot run
 PYTESTS = ("tests/runtime/test_native_cuda.py", "tests/native/test_operator_target.py")
 RATIO_MINUTES = 9.5  # at most
-_ENDING = 0.3  # minutes that are left for what follows a comparison
+_ENDING = 0.3  # minutes reserved for what follows a comparison
 
 
 class Place:
-    """Where a run of cuda_all.py finds and leaves things, and what its programs are told."""
+    """The folders of a run of cuda_all.py, and the environment of the programs that it starts."""
 
     def __init__(self, arguments: argparse.Namespace, *, gpu: bool) -> None:
         self.arguments, self.gpu = arguments, gpu
         self.rehearses: bool = arguments.rehearse
         build: Path = arguments.build
         self.libraries = build / "rehearsal" if self.rehearses else build
-        self.site = build.parent / f"{build.name}-site"  # of the wheels
-        self.kept = build.parent / f"{build.name}-kept"  # models, caches of compilers
+        self.site = build.parent / f"{build.name}-site"  # packages from the wheels
+        self.kept = build.parent / f"{build.name}-kept"  # models, and the caches of compilers
         self.cache = self.kept / "cache" / "liteft"
 
     def environment(self) -> dict[str, str]:
-        """Return what all programs are told: one cache of algorithms serves them all."""
+        """Return the environment variables of all programs, which share one cache of autotuning choices."""
         there = str(self.libraries) if self.rehearses else cublas_path()
         told = {
             "PYTHONPATH": os.pathsep.join([str(ROOT), *([str(self.site)] if self.site.exists() else [])]),
@@ -74,9 +74,10 @@ class Place:
 
 
 def names_of(asked: Sequence[str], libraries: Path) -> list[str]:
-    """Return the steps to do, in the plan's order: those asked for, and the build where a comparison lacks its library.
+    """Return the names of the steps to run, in the plan's order.
 
-    "ratios" and "rest" name groups, and steps of these.
+    These are the ones asked for, plus "build" if a comparison needs a library that has not been built. "ratios" and
+    "rest" are names of groups and of steps in them.
     """
     chosen = {name for each in asked for name in GROUPS.get(each, (each,))}
     if chosen & {"decisive", "ratios", "rest"} and not (libraries / "libliteft_cuda.so").exists():
@@ -85,7 +86,7 @@ def names_of(asked: Sequence[str], libraries: Path) -> list[str]:
 
 
 def step_of(name: str, place: Place, end: float) -> Step:
-    """Return a step by name; ``end`` is when time is up, by the monotonic clock."""
+    """Return the step of a name; ``end`` is the end of the run, in seconds of time.monotonic()."""
     environment = place.environment()
     if name == "wheels":
         return _wheels(place)
@@ -129,15 +130,15 @@ def _build(place: Place) -> Step:
 
 
 def few_rows(place: Place) -> dict[str, str]:
-    """Return what tests are told: memory that starts as NaN, and few sizes to learn, which later ones find learnt."""
+    """Return environment variables of tests: memory starts as NaN, and only a few sizes are autotuned."""
     return {"LITEFT_CUDA_POISON": "ones", "LITEFT_CUDA_ROWS": "256" if place.rehearses else "1024"}
 
 
 def _tests(name: str, place: Place, environment: dict[str, str]) -> Step:
-    """Return the step of a program of tests.
+    """Return the step of a test program.
 
-    exact: kernels against float64, each of them whether the engine would choose it or not. quick: a little of the
-    engine. fused: the same with every fused kernel that fits. tests: all of the engine.
+    The step "exact" compares every kernel with float64, whether the engine would choose it or not. "quick" runs a few
+    tests of the engine, and "fused" runs the same ones with every fused kernel that fits. "tests" runs them all.
     """
     told = environment | few_rows(place)
     if name == "exact":
@@ -145,7 +146,7 @@ def _tests(name: str, place: Place, environment: dict[str, str]) -> Step:
         return Step(name, [[program] for program in programs], 60, [f"file:{program}" for program in programs], told)
     program = str(place.libraries / "test_cuda")
     command = [program, *(["--quick"] if name != "tests" or place.rehearses else [])]
-    if place.rehearses:  # one of its tests: in the emulator the others take minutes
+    if place.rehearses:  # a single test, since in the emulator the others take minutes
         command.append("weights_may_be_int8" if name != "tests" else "rectangles_are_packed")
     if name == "fused":
         told["LITEFT_CUDA_FUSE"] = "always"
@@ -153,7 +154,7 @@ def _tests(name: str, place: Place, environment: dict[str, str]) -> Step:
 
 
 def _comparison(name: str, place: Place, end: float, environment: dict[str, str]) -> Step:
-    """Return the step of a part of bench/cuda_engines.py: in what time is left, ratios in no more than they need."""
+    """Return the step of a part of bench/cuda_engines.py, limited to the time left or needed."""
     out = place.arguments.out
     left = max(0.5, (end - time.monotonic()) / 60 - _ENDING)
     most = {"decisive": 3.0, "ratios": RATIO_MINUTES}.get(name, left)
@@ -169,7 +170,7 @@ def _comparison(name: str, place: Place, end: float, environment: dict[str, str]
 
 
 def _ncu(place: Place, environment: dict[str, str]) -> Step:
-    """Return the step that profiles one forward: each kernel's time, rates and occupancy, at the clocks as they are."""
+    """Return the step that profiles one forward: each kernel's time, rates and occupancy, without fixing the clocks."""
     work = place.kept / "models"
     forward = python("bench/cuda_forward.py", "--work", str(work))
     needs = [f"file:{work / 'MiniLM-L6' / 'weights.npz'}"]
@@ -190,17 +191,17 @@ def _pytest(place: Place, environment: dict[str, str]) -> Step:
     packages = ("pytest", "torch", "onnxruntime", "tokenizers", "pydantic", "onnx")
     needs = (*(f"python:{each}" for each in packages), built)
     command = python("-m", "pytest", *PYTESTS, "-m", "gpu", "-rs", "-p", "no:cacheprovider")
-    if place.rehearses:  # they ask for the GPU by wheels' cublasLt
+    if place.rehearses:  # the tests need cublasLt from wheels, so they are only collected
         return Step("pytest", [[*command, "--collect-only", "-q"]], 150, needs, environment)
     judge = judge_required_pytest if place.gpu else judge_pytest
     return Step("pytest", [command], 150, needs, environment | few_rows(place), judge=judge)
 
 
 def _sanitizer(tool: str, place: Place, environment: dict[str, str]) -> Step:
-    """Return the step of a tool of compute-sanitizer: every fused kernel through the engine, then the plain ones.
+    """Return the step of a tool of compute-sanitizer: every fused kernel through the engine, then the plain kernels.
 
-    Only LiteFT's kernels are looked at, which saves most of the time; but initcheck has to see what cublasLt's write.
-    Its memory is not filled, and nothing is left for it to miss.
+    The tools check only LiteFT's kernels, which saves most of the time. initcheck has to see all kernels, since
+    LiteFT's read what cublasLt's write; for it, memory is not filled on allocation, which would count as initializing.
     """
     told = environment | few_rows(place) | {"LITEFT_CUDA_FUSE": "always"}
     options = ["--tool", tool, "--error-exitcode", "9"]
@@ -219,5 +220,5 @@ def _sanitizer(tool: str, place: Place, environment: dict[str, str]) -> Step:
 
 
 def cublas_path() -> str:
-    """Return the folders of libcublasLt: LITEFT_CUBLAS, else those of installed wheels."""
+    """Return the folders to search for libcublasLt: LITEFT_CUBLAS, or those of installed wheels."""
     return os.environ.get("LITEFT_CUBLAS") or str(own_module("runtime/cuda_places.py").cublas_path())

@@ -1,4 +1,4 @@
-"""The steps of bench/cuda_all.py: what each runs, what it needs, and what its output means."""
+"""Runs the steps of bench/cuda_all.py, and judges their exit status and output."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _TAIL = 1500
 
 @dataclass
 class Step:
-    """One thing to do.
+    """Commands to run, and how to judge them.
 
     Attributes:
         name: of the step.
-        commands: one after the other; in a list of lists, those of a stage at a time.
-        seconds: at most, for all of them.
-        needs: programs that must be found, Python packages as "python:NAME", files as "file:PATH"; "wheels:OPTION" and
-            "rehearsal:PROGRAM" are never there.
-        environment: beside the process's own.
-        output: a file that gets the standard output, apart from the log.
-        judge: says from the exit status and the output what came of it: "passed", or why not.
+        commands: run one after the other. In a list of stages, the commands of a stage run in parallel.
+        seconds: time limit for all commands together.
+        needs: programs that must be installed, Python packages as "python:NAME", and files as "file:PATH".
+            "wheels:OPTION" and "rehearsal:PROGRAM" are always missing.
+        environment: variables added to those of this process.
+        output: a file for the standard output, which otherwise goes to the log.
+        judge: returns the status, such as "passed", and the reason, from the exit status and the output.
     """
 
     name: str
@@ -47,35 +47,39 @@ class Step:
     judge: Callable[[int, str], tuple[str, str]] | None = None
 
     def missing(self) -> str:
-        """Return what is not there of what the step needs, or ""."""
+        """Return, in words, the first need that is missing, or ""."""
         for need in self.needs:
             kind, _, name = need.rpartition(":")
             if kind == "python" and importlib.util.find_spec(name) is None:
                 return f"the Python package {name} is not installed"
             if kind == "file" and not Path(name).exists():
-                return f"there is no {name}"
+                return f"{name} does not exist"
             if kind == "rehearsal":
-                return f"a rehearsal has no GPU for {name} to watch"
+                return f"{name} needs a GPU, which a rehearsal does not have"
             if kind == "wheels":
-                return f"no wheels: {name} names no folder that has some"
+                return f"no wheels: give {name} a folder that has some"
             if not kind and shutil.which(name) is None:
                 return f"{name} is not installed"
         return ""
 
 
 def run_step(step: Step, seconds: float, log: Path) -> dict[str, Any]:
-    """Run a step and return what came of it; its output is added to the log.
+    """Run a step, append its output to the log, and return its outcome.
 
     Args:
         step: what to run.
-        seconds: that are left for everything. None are: the step is skipped.
-        log: of all steps.
+        seconds: how much time is left; with less than 5 seconds the step is skipped.
+        log: file for the output of all steps.
+
+    Returns:
+        name, status ("passed", "failed", "skipped" or "timed out"), reason, seconds, and, unless it passed, the tail of
+        the output.
     """
-    said: dict[str, Any] = {"name": step.name, "status": "skipped", "reason": step.missing(), "seconds": 0.0}
-    if not said["reason"] and seconds < 5:
-        said["reason"] = "time is up"
-    if said["reason"]:
-        return said
+    outcome: dict[str, Any] = {"name": step.name, "status": "skipped", "reason": step.missing(), "seconds": 0.0}
+    if not outcome["reason"] and seconds < 5:
+        outcome["reason"] = "time is up"
+    if outcome["reason"]:
+        return outcome
     begin = time.monotonic()
     allowed = min(step.seconds, seconds)
     texts: list[str] = []
@@ -88,30 +92,30 @@ def run_step(step: Step, seconds: float, log: Path) -> dict[str, Any]:
                 break
         if status:
             break
-    said["seconds"] = round(time.monotonic() - begin, 1)
+    outcome["seconds"] = round(time.monotonic() - begin, 1)
     text = "\n".join(texts)
     with log.open("a", encoding="utf-8") as file:
         file.write(f"\n==== {step.name}\n{text}\n")
     if status == TIMED_OUT:
-        said |= {"status": "timed out", "reason": f"after {allowed:.0f} seconds"}
+        outcome |= {"status": "timed out", "reason": f"after {allowed:.0f} seconds"}
     elif status == SKIPPED:
-        said |= {"status": "skipped", "reason": last_line(text, "skipped")}
+        outcome |= {"status": "skipped", "reason": last_line(text, "skipped")}
     elif status:
-        said |= {"status": "failed", "reason": f"exit status {status}"}
+        outcome |= {"status": "failed", "reason": f"exit status {status}"}
     else:
-        said |= {"status": "passed", "reason": ""}
-    if step.judge is not None and said["status"] in ("passed", "failed"):
-        said["status"], said["reason"] = step.judge(status, text)
-    if said["status"] != "passed":
-        said["tail"] = text[-_TAIL:]
-    return said
+        outcome |= {"status": "passed", "reason": ""}
+    if step.judge is not None and outcome["status"] in ("passed", "failed"):
+        outcome["status"], outcome["reason"] = step.judge(status, text)
+    if outcome["status"] != "passed":
+        outcome["tail"] = text[-_TAIL:]
+    return outcome
 
 
 TIMED_OUT = -1000
 
 
 def _run_group(commands: list[list[str]], step: Step, end: float) -> list[tuple[int, str]]:
-    """Run commands side by side, as many as there are cores, and return status and output of each."""
+    """Run commands in parallel, as many at once as there are cores, and return the status and output of each."""
     waiting = list(commands)
     found: list[tuple[int, str]] = []
     running: list[tuple[list[str], subprocess.Popen[str], Path]] = []
@@ -151,14 +155,14 @@ def _start(command: list[str], step: Step, number: int) -> tuple[list[str], subp
 
 
 def last_line(text: str, word: str) -> str:
-    """Return the last line that has a word, without what stands before its colon; or the last line."""
+    """Return the last line that contains a word, without a leading "word: "; or the last line of all."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     named = [line for line in lines if word in line.lower()]
     return (named or lines or [word])[-1].removeprefix(f"{word}: ")
 
 
 def judge_pytest(status: int, text: str) -> tuple[str, str]:
-    """Tests that were all skipped have not passed."""
+    """Judge a run of pytest; if all tests were skipped, it is "skipped" and not "passed"."""
     counts = {word: int(number) for number, word in re.findall(r"(\d+) (passed|failed|error|skipped|deselected)", text)}
     summary = ", ".join(f"{number} {word}" for word, number in counts.items())
     if status not in (0, 5):
@@ -169,22 +173,22 @@ def judge_pytest(status: int, text: str) -> tuple[str, str]:
 
 
 def judge_required_pytest(status: int, text: str) -> tuple[str, str]:
-    """Where there is a GPU, tests that do not find it have failed."""
+    """Judge a run of pytest on a machine with a GPU, where skipped tests count as failed."""
     found, reason = judge_pytest(status, text)
     return ("failed" if found == "skipped" else found), reason
 
 
 def judge_sanitizer(status: int, text: str) -> tuple[str, str]:
-    """A sanitizer that does not know the GPU has said nothing of the program."""
+    """Judge a run of compute-sanitizer; it is "skipped" if the tool does not support the GPU."""
     if "device not supported" in text.lower():
         return "skipped", last_line(text, "device not supported")
     return ("failed", f"exit status {status}") if status else ("passed", "")
 
 
 def judge_initcheck(status: int, text: str) -> tuple[str, str]:
-    """Reads by LiteFT's own kernels count.
+    """Judge a run of initcheck, in which only reads by LiteFT's own kernels count.
 
-    cublasLt multiplies all rows of a bucket, those too that no text has; what comes of them is never looked at.
+    cublasLt multiplies all rows of a bucket, including unused ones, whose results are never read.
     """
     found, reason = judge_sanitizer(status, text)
     readers = re.findall(r"Uninitialized .*\n=+\s+at (.*)", text)
@@ -192,21 +196,21 @@ def judge_initcheck(status: int, text: str) -> tuple[str, str]:
         return found, reason
     own = [reader for reader in readers if "liteft" in reader]
     if own or re.search(r"\b[1-9]\d* failures\b", text) or "print limit" in text.lower():
-        return "failed", f"{len(own)} reads by kernels of LiteFT's, of {len(readers)} that are shown"
-    return "passed", f"{len(readers)} reads, all by cublasLt, of rows that no text has"
+        return "failed", f"{len(own)} reads by LiteFT's kernels, of {len(readers)} that are shown"
+    return "passed", f"{len(readers)} reads, all by cublasLt, of rows without a token"
 
 
 def judge_ncu(status: int, text: str) -> tuple[str, str]:
-    """A profiler that the driver does not let at its counters has nothing to say."""
+    """Judge a run of ncu; it is "skipped" if the driver denies access to the performance counters."""
     if "ERR_NVGPUCTRPERM" in text:
-        return "skipped", "the driver lets only administrators at the performance counters"
+        return "skipped", "the driver lets only administrators read the performance counters"
     if "No kernels were profiled" in text:
         return "failed", "no kernels were profiled"
     return ("failed", f"exit status {status}") if status else ("passed", "")
 
 
 def mended(text: str) -> Any:
-    """Return JSON whose end may be missing: rows that are whole are kept. None where nothing can be read."""
+    """Parse JSON whose end may be missing, keeping the complete rows; None if nothing can be read."""
     for ending in ("", "]}", "\n]\n}"):
         try:
             return json.loads(text + ending)
@@ -217,5 +221,5 @@ def mended(text: str) -> Any:
 
 
 def python(*arguments: str) -> list[str]:
-    """Return a command of this Python."""
+    """Return a command that runs this Python."""
     return [sys.executable, *arguments]

@@ -1,7 +1,7 @@
-"""What bench/cuda_engines.py's rows come to: the targets, by name, and whether they were met, by two clocks.
+"""The performance targets, and whether the rows of bench/cuda_engines.py meet them, by two clocks.
 
-A target holds for an H200 and for the time on the device, copies from the host not included; on another GPU the ratios
-hold all the same, and the absolute numbers say what it takes beside an H200. The same is judged from host to host.
+The targets are for an H200 and for the time on the device, without copies from the host. The ratios apply on other GPUs
+too; absolute numbers then only show the distance to an H200. The times from host to host are judged in the same way.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ TORCH = tuple(f"{name} {precision}" for name in _BEST for precision in ("fp16", 
 
 @dataclass(frozen=True)
 class Target:
-    """A number to be reached.
+    """A number to reach.
 
     Attributes:
-        unit: of the numbers. Of "us", less is better.
-        good, aim: what counts as good, and what is aimed at.
-        model, texts, order, batch: of the rows that count.
-        ours: LiteFT's contestants that count.
-        against: the contestants that a ratio is against, the fastest of them; none: an absolute number.
+        unit: "tokens/s", "us" (microseconds, where less is better), or "times" for a ratio.
+        good: the number that counts as good.
+        aim: the number to aim for.
+        model, texts, order, batch: the task whose rows count.
+        ours: LiteFT's contestants, of which the fastest counts.
+        against: for a ratio, the other contestants, of which the fastest counts; empty for an absolute number.
     """
 
     unit: str
@@ -45,7 +46,7 @@ class Target:
 
     @property
     def part(self) -> str:
-        """The part of the comparison that it is judged by: all rows of a ratio are of one run."""
+        """The part of the comparison whose rows are judged, so that both sides of a ratio are from one run."""
         return "ratios" if self.against else "decisive"
 
 
@@ -69,11 +70,11 @@ TARGETS: dict[str, Target] = {
 
 
 def judge(rows: Sequence[Row], targets: Mapping[str, Target] = TARGETS) -> dict[str, dict[str, Any]]:
-    """Return for each target what was measured and whether it is good or better; no number where a row is missing.
+    """Return for each target what was measured and how good it is; without a row there is no number.
 
-    A row counts that has the seconds of both clocks, ``tokens`` and ``calls`` of a pass. "measured" and "verdict" are
-    by the clock of the device, "host_measured" and "host_verdict" from host to host. Ratios are of passes on both
-    sides; one text's time on the device is that of replays, where LiteFT's row has them.
+    A row counts if it has the seconds of a pass by both clocks, its ``tokens`` and its ``calls``. "measured" and
+    "verdict" are for the time on the device, "host_measured" and "host_verdict" for that from host to host. Ratios
+    compare passes on both sides. For a single text, the time on the device is that of replays if the row has it.
     """
     return {name: _judged(target, rows) for name, target in targets.items()}
 
@@ -89,7 +90,7 @@ def not_measured(judged: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def table(judged: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return targets as lines of a table."""
+    """Return the judged targets as a table in plain text."""
     lines = [("target", "good", "aim", "on the device", "", "host to host", "", "against")]
     for name, each in judged.items():
         unit = each["unit"]

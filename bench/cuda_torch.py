@@ -1,9 +1,9 @@
 """torch's contestants of bench/cuda_engines.py.
 
-"eager" is transformers' own module. The others are given every advantage that is a matter of a few lines: one product
-for query, key and value; rectangles as wide as the longest text, rounded up to a multiple of 8 (of 4 up to 32), or not
-padded at all and without a mask, which flash attention asks for, where a batch has one length; packed texts without
-padding. On the CPU, where rehearsals and tests are, nothing is captured, and what compiles is only traced.
+"eager" is transformers' own module. The others have every advantage that takes only a few lines: one matmul for query,
+key and value; batches padded to the longest text, rounded up to a multiple of 8 (of 4 up to 32); no padding and no
+mask, which flash attention requires, if all texts of a batch have the same length; or packed texts without padding. On
+the CPU, which rehearsals and tests use, CUDA graphs are not captured and torch.compile only traces.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from torch.nn import functional
 
 TYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 _WARM_UPS = 3
-_RECTANGLES = "the longest text, rounded up to a multiple of 8, or of 4 up to 32; one length: not padded, no mask"
+_RECTANGLES = "padded to the longest text, rounded up to a multiple of 8, or of 4 up to 32; equal lengths: no mask"
 
 
 def load_model(folder: Path, device: str, precision: str) -> Any:
-    """Return transformers' module that `cuda_worker` has left in the model's folder."""
+    """Return transformers' module, which `cuda_worker` has stored in the model's folder, in a precision."""
     model = torch.load(folder / "torch.pt", map_location=device, weights_only=False)
     return model.to(TYPES[precision]).eval()
 
 
 class Plain(nn.Module):
-    """The same classifier, written out; texts as a rectangle, or one after the other."""
+    """The same classifier written in a few lines of torch, for padded texts (`forward`) and for packed ones."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -57,12 +57,12 @@ class Plain(nn.Module):
         self.pooler, self.classifier = bert.pooler.dense, model.classifier
 
     def forward(self, ids: Tensor, mask: Tensor | None) -> Tensor:
-        """Return logits of ids (texts, tokens); mask is bool, (texts, 1, 1, tokens), or None: nothing is padded."""
+        """Return the logits of ids (texts, tokens); mask is bool, (texts, 1, 1, tokens), or None without padding."""
         x = functional.embedding(ids, self.words) + self.places[: ids.shape[1]]
         return self._rest(x, lambda query, key, value: self._padded(query, key, value, mask))[:, 0]
 
     def packed(self, ids: Tensor, places: Tensor, offsets: Tensor, longest: int) -> Tensor:
-        """Return logits of texts that lie one after the other: ids (tokens,), offsets (texts + 1,)."""
+        """Return the logits of packed texts: ids and positions ``places`` (tokens,), offsets of texts (texts + 1,)."""
         x = functional.embedding(ids, self.words) + functional.embedding(places, self.places)
         firsts = offsets[:-1].long()
         return self._rest(x, lambda query, key, value: varlen_attention(query, key, value, offsets, longest), firsts)
@@ -84,9 +84,9 @@ class Plain(nn.Module):
 
 
 def varlen_attention(query: Tensor, key: Tensor, value: Tensor, offsets: Tensor, longest: int) -> Tensor:
-    """Return attention within each text, of (tokens, heads, size): torch's own for it, else nested tensors.
+    """Return attention within each text of (tokens, heads, size), by torch's varlen_attn or by nested tensors.
 
-    What comes of tokens beyond the last offset is nobody's.
+    Results for tokens beyond the last offset are undefined.
     """
     if not query.is_cuda:  # for tests without a GPU
         ends = [*offsets.tolist(), *([len(query)] if int(offsets[-1]) < len(query) else [])]
@@ -115,14 +115,14 @@ def _varlen() -> str:
 
 
 class TorchContestant(Contestant):
-    """What torch's contestants share: feeds on the device, and a clock of events."""
+    """What torch's contestants share: inputs on the device, and timing by CUDA events."""
 
     def __init__(self, device: str) -> None:
         self.device = torch.device(device)
         self._feeds: list[tuple[Any, ...]] = []
 
     def feed(self, ids: Ids) -> tuple[Any, ...]:
-        """Return what `forward` takes, on the device."""
+        """Return the arguments of `forward` for some texts, on the device."""
         raise NotImplementedError
 
     def forward(self, *feed: Any) -> Tensor:
@@ -170,19 +170,20 @@ class TorchContestant(Contestant):
         return {"device_clock": "events around a pass, gaps between launches included"}
 
     def up(self, array: np.ndarray) -> Tensor:
-        """Return an array on the device, by way of pinned memory."""
+        """Copy an array to the device through pinned memory."""
         tensor = torch.from_numpy(array)
         return tensor.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else tensor
 
     def padded(self, ids: Ids, *, few_shapes: bool) -> tuple[Tensor, Tensor | None]:
-        """Return ids and, where something is padded, the mask (texts, tokens)."""
+        """Return padded ids and the mask, (texts, tokens), which is None if nothing is padded."""
         padded, mask = rectangle(ids, width_of(list(map(len, ids))) if few_shapes else None)
         return self.up(padded), None if mask.all() else self.up(mask)
 
     def packed(self, ids: Ids, *, few_shapes: bool) -> tuple[Any, ...]:
-        """Return ids one after the other, their places, the offsets of texts, and a bound of their lengths.
+        """Return packed ids, their positions, the offsets of texts, and an upper bound of their lengths.
 
-        For few shapes there are tokens beyond the last offset, up to a bucket, and the bound is a multiple of 64.
+        With ``few_shapes`` tokens are added after the last offset, up to a bucket's size, and the bound is a multiple
+        of 64.
         """
         lengths = [len(row) for row in ids]
         flat = np.concatenate([np.asarray(row, dtype=np.int64) for row in ids])
@@ -197,7 +198,7 @@ class TorchContestant(Contestant):
 
 
 class Eager(TorchContestant):
-    """transformers' module, as it is."""
+    """transformers' module, unchanged."""
 
     def __init__(self, folder: Path, device: str, *, precision: str = "fp16") -> None:
         super().__init__(device)
@@ -211,7 +212,7 @@ class Eager(TorchContestant):
 
 
 class Unpadded(TorchContestant):
-    """Real tokens only."""
+    """Packed texts, without padding and without compiling."""
 
     def __init__(self, folder: Path, device: str, *, precision: str = "fp16") -> None:
         super().__init__(device)
@@ -228,7 +229,7 @@ class Unpadded(TorchContestant):
 
 
 def compiled(function: Any, device: str, mode: str) -> Any:
-    """Return a function compiled, a shape at a time; on the CPU it is only traced."""
+    """Compile a function, separately for each shape; on the CPU it is only traced."""
     for name in ("cache_size_limit", "recompile_limit"):
         if hasattr(torch._dynamo.config, name):
             setattr(torch._dynamo.config, name, 128)
@@ -238,7 +239,7 @@ def compiled(function: Any, device: str, mode: str) -> Any:
 
 
 class Compiled(TorchContestant):
-    """torch.compile with CUDA graphs, on rectangles."""
+    """torch.compile with CUDA graphs, on padded texts."""
 
     def __init__(self, folder: Path, device: str, *, mode: str, precision: str = "fp16") -> None:
         super().__init__(device)
@@ -253,7 +254,7 @@ class Compiled(TorchContestant):
         return self._model(*feed)
 
     def close(self) -> None:
-        """Forget what was compiled, of all modules of the process: of another model, nothing is in it yet."""
+        """Free all compiled code of the process, which at this point is only this model's."""
         torch._dynamo.reset()
 
     def notes(self) -> dict[str, Any]:
@@ -261,7 +262,7 @@ class Compiled(TorchContestant):
 
 
 class Packed(Compiled):
-    """torch.compile with CUDA graphs, on packed texts: what LiteFT does, by torch's own means."""
+    """torch.compile with CUDA graphs, on packed texts: what LiteFT does, by the means of torch."""
 
     def __init__(self, folder: Path, device: str, *, mode: str, precision: str = "fp16") -> None:
         if device == "cuda" and _varlen() != "varlen_attn":
@@ -277,7 +278,7 @@ class Packed(Compiled):
 
 
 class Graphs(TorchContestant):
-    """CUDA graphs by hand, one for each shape."""
+    """CUDA graphs captured by hand, one for each shape of padded texts."""
 
     def __init__(self, folder: Path, device: str, *, precision: str = "fp16") -> None:
         super().__init__(device)
@@ -316,4 +317,4 @@ class Graphs(TorchContestant):
         return graph, *own, logits
 
     def notes(self) -> dict[str, Any]:
-        return super().notes() | {"shapes": _RECTANGLES, "copies": "of ids into the graph's own, included"}
+        return super().notes() | {"shapes": _RECTANGLES, "copies": "of ids into the graph's input, included"}

@@ -1,4 +1,4 @@
-"""Processes of bench/cuda_engines.py: what faults, or never ends, takes its own process with it alone."""
+"""Worker processes of bench/cuda_engines.py: a contestant that faults or never ends stops only its own process."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from cuda_entries import CONTESTANTS
 
 
 class Refused(RuntimeError):
-    """The contestant is not there, and never will be on this machine."""
+    """The contestant is not available on this machine."""
 
 
 class Worker:
-    """A process for the contestants of a group. It is started anew after it has died."""
+    """A process for the contestants of a group, which is started again after it has died."""
 
     def __init__(self, folder: Path, device: str) -> None:
         self._folder, self._device = folder, device
@@ -28,11 +28,11 @@ class Worker:
         self._pipe: Any = None
 
     def ask(self, what: str, *given: Any, seconds: float) -> Any:
-        """Return a call's answer.
+        """Make a call in the process, and return its answer.
 
         Raises:
-            Refused: the contestant is not there.
-            RuntimeError: it failed, or its process died, or took too long and was ended.
+            Refused: the contestant is not available.
+            RuntimeError: the call failed, or the process died, or it took longer than ``seconds`` and was ended.
         """
         if self._process is None:
             self._start()
@@ -88,7 +88,7 @@ def _serve(pipe: Connection, folder: Path, device: str) -> None:
         "measure": lambda name, model, batches: measure(contestant(name, model), batches),
         "labels": _labels,
     }
-    with contextlib.suppress(EOFError, OSError):  # whoever asked has gone
+    with contextlib.suppress(EOFError, OSError):  # raised when the process that makes the calls has ended
         while True:
             what, given = pipe.recv()
             try:
@@ -103,7 +103,7 @@ def _serve(pipe: Connection, folder: Path, device: str) -> None:
 
 
 def _gpu(device: str) -> dict[str, Any]:
-    """Return what torch and LiteFT say of the GPU."""
+    """Return the GPU's name as torch and LiteFT report it, or why they cannot use it."""
     from cuda_liteft import gpu
 
     name, reason = gpu()
@@ -120,17 +120,21 @@ def _gpu(device: str) -> dict[str, Any]:
 
 
 class Models:
-    """The models that contestants are given, and what torch's own module says in float32; one lies on the device."""
+    """Makes the contestants' models, and computes torch's logits in float32 with one model on the device at a time."""
 
     def __init__(self, folder: Path, device: str) -> None:
         self._folder, self._device = folder, device
         self._name, self._model = "", None
 
     def make(self, name: str, graph: bool) -> dict[str, Any]:
-        """Write a model for all contestants, and its logits in float32; the graph for ONNX Runtime where asked for.
+        """Write a model in the forms that contestants read, and its logits in float32.
+
+        Args:
+            name: a key of MODELS.
+            graph: also write the graph for ONNX Runtime.
 
         Returns:
-            What was made, and under "yardsticks" how far torch itself is from float32 in fp16 and bf16.
+            What was made, and under "yardsticks" the error of torch itself in fp16 and bf16.
         """
         import torch
         from cuda_models import checked_ids, make_model, own_error, reference, write_liteft, write_onnxruntime
@@ -145,7 +149,7 @@ class Models:
             (folder / "yardsticks.json").write_text(json.dumps(errors), encoding="utf-8")
             write_liteft(model, folder)
             torch.save(model.cpu(), folder / "torch.pt")
-            np.save(folder / "reference.npy", logits)  # the last one: what is there is whole
+            np.save(folder / "reference.npy", logits)  # written last: if it exists, the folder is complete
             said = {"model": "made"}
         said["yardsticks"] = json.loads((folder / "yardsticks.json").read_text(encoding="utf-8"))
         if graph and _has_cuda_provider() and not (folder / "onnxruntime").exists():
@@ -157,12 +161,12 @@ class Models:
         return said
 
     def reference(self, name: str, batches: Any) -> np.ndarray:
-        """Return a model's logits in float32, by torch's own module."""
+        """Return a model's logits in float32 from torch's own module."""
         from cuda_models import batched_reference
         from cuda_torch import load_model
 
         if self._name != name:
-            self._model = None  # gives its memory back first
+            self._model = None  # frees its memory first
             self._name, self._model = name, load_model(self._folder / name, self._device, "fp32")
         return batched_reference(self._model, batches)
 

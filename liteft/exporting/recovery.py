@@ -149,7 +149,7 @@ def recover_precision(
             quantization = quantization.falling_back(worst.product, worst.fallback)
             if progress is not None:
                 where = "in 8 bits" if worst.fallback == "8 bits" else "in float"
-                progress(f"int8 exceeds its limits; now {where}: {worst.product} ({worst.words})")
+                progress(f"int8 exceeds its limits; {where} from now on: {worst.product} ({worst.words})")
     if not fallbacks:
         return checked
     more = attempt.model_bytes - first_bytes

@@ -72,8 +72,8 @@ def test_a_step_gets_no_more_than_the_time_that_is_left(do: Any) -> None:
     [
         ("no_such_program", "no_such_program is not installed"),
         ("python:no_such_package", "the Python package no_such_package is not installed"),
-        ("file:/no/such/file", "there is no /no/such/file"),
-        ("wheels:--wheels", "no wheels: --wheels names no folder that has some"),
+        ("file:/no/such/file", "/no/such/file does not exist"),
+        ("wheels:--wheels", "no wheels: give --wheels a folder that has some"),
     ],
 )
 def test_what_is_missing_is_named(do: Any, need: str, reason: str) -> None:
