@@ -13,7 +13,11 @@ from typing import Any, Self
 
 import numpy as np
 
+from liteft.errors import InputError
+
 __all__ = ["Encoded"]
+
+_LEAST, _MOST = -(1 << 31), (1 << 31) - 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,21 +49,32 @@ class Encoded:
         """Return texts whose token ids are known.
 
         Args:
-            ids: of each text, special tokens included.
+            ids: a list or array for each text, special tokens included.
             type_ids: as many for each text; None for 0 everywhere.
             truncated: whether tokens were cut off each text; None for none.
 
         Raises:
-            ValueError: there are not as many type ids as ids.
+            InputError: an id is not an integer of 32 bits, there is not a list for each text, or there are not as many
+                type ids as ids.
         """
-        lengths = list(map(len, ids))
-        if type_ids is not None and lengths != list(map(len, type_ids)):
-            raise ValueError("the texts must have as many type ids as ids")
+        lengths = _lengths(ids, "ids")
+        if type_ids is not None and lengths != _lengths(type_ids, "type_ids"):
+            raise InputError(
+                "the texts do not have as many type ids as ids.",
+                accepted={"type_ids": "as many for each text as ids, or None"},
+                fix="leave out type_ids, for 0 everywhere",
+            )
         offsets = np.zeros(len(ids) + 1, dtype=np.int64)
         np.cumsum(lengths, out=offsets[1:])
-        flat = _flat(ids, int(offsets[-1]))
-        types = np.zeros_like(flat) if type_ids is None else _flat(type_ids, len(flat))
+        flat = _flat(ids, int(offsets[-1]), "token id")
+        types = np.zeros_like(flat) if type_ids is None else _flat(type_ids, len(flat), "type id")
         cut = np.zeros(len(ids), dtype=bool) if truncated is None else np.array(truncated, dtype=bool)
+        if cut.shape != (len(ids),):
+            raise InputError(
+                f"{len(ids):,} texts have marks of truncation of shape {cut.shape}.",
+                accepted={"truncated": "True or False for each text, or None"},
+                fix="leave out truncated",
+            )
         return cls(flat, types, offsets, cut)
 
     @classmethod
@@ -132,7 +147,53 @@ class Encoded:
         return ids, real.astype(dtype), types
 
 
-def _flat(rows: Sequence[Sequence[int] | np.ndarray], tokens: int) -> np.ndarray:
-    if len(rows) and isinstance(rows[0], np.ndarray):
-        return np.concatenate(rows, dtype=np.int32, casting="same_kind")
-    return np.fromiter(itertools.chain.from_iterable(rows), dtype=np.int32, count=tokens)
+def _lengths(rows: Sequence[Sequence[int] | np.ndarray], name: str) -> list[int]:
+    """Return the number of ids of each text. Raises InputError for anything but lists of ids."""
+    try:
+        lengths = list(map(len, rows))
+        if not lengths or not isinstance(rows[0], str | bytes):
+            return lengths
+    except TypeError:  # one list of ids, or a generator
+        pass
+    raise InputError(
+        f"{name} is not a list with the ids of each text.",
+        accepted={name: "a list of lists of integers"},
+        fix=[f"[{name}] for one text", "classifier.encode(texts) for texts"],
+    )
+
+
+def _flat(rows: Sequence[Sequence[int] | np.ndarray], tokens: int, name: str) -> np.ndarray:
+    """Return the ids of all texts, int32. Raises InputError for one that int32 does not hold; ``name`` is its name."""
+    try:
+        if len(rows) and isinstance(rows[0], np.ndarray):
+            ids = np.concatenate(rows)
+            fits = ids.dtype.kind in "iu" and ids.ndim == 1 and (ids.dtype == np.int32 or _within(ids))
+            if fits or not ids.size:
+                return ids.astype(np.int32, copy=False)
+        else:
+            return np.fromiter(itertools.chain.from_iterable(rows), dtype=np.int32, count=tokens)
+    except (OverflowError, TypeError, ValueError):
+        pass
+    raise _not_an_id(rows, name)
+
+
+def _within(ids: np.ndarray) -> bool:
+    return not ids.size or (int(ids.min()) >= _LEAST and int(ids.max()) <= _MOST)
+
+
+def _not_an_id(rows: Sequence[Sequence[int] | np.ndarray], name: str) -> InputError:
+    """Return the error for the first value that is not an integer of 32 bits."""
+    for place, row in enumerate(rows):
+        for value in row:
+            integer = isinstance(value, int | np.integer) and _LEAST <= value <= _MOST
+            if not integer:
+                return InputError(
+                    f"text {place} has the {name} {str(value)[:80]}.",
+                    accepted={f"a {name}": "an integer of 32 bits"},
+                    fix="classifier.encode(texts), for the ids of an artifact's tokenizer",
+                )
+    return InputError(
+        f"the {name}s are of types that do not fit together.",
+        accepted={f"{name}s": "a list or an array of integers for each text"},
+        fix="lists for all texts, or arrays for all",
+    )

@@ -152,7 +152,7 @@ class TextTokenizer:
     def count(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> np.ndarray:
         """Return the numbers of tokens before truncation, special tokens included: int64 (texts,)."""
         sides = [texts] if pairs is None else [texts, pairs]
-        counts = np.full(len(texts), self._special_tokens(paired=pairs is not None), dtype=np.int64)
+        counts = np.full(len(texts), self.special_tokens(paired=pairs is not None), dtype=np.int64)
         for side in sides:
             for rows in _chunks([side], _CHUNK_TEXTS):
                 part = side[rows]
@@ -164,7 +164,7 @@ class TextTokenizer:
 
     def _singles(self, texts: Sequence[str]) -> Iterator[tuple[list[int], list[int], bool]]:
         """Yield the token ids, the type ids and whether it was truncated, for each text."""
-        room = self.max_tokens - self._special_tokens(paired=False)
+        room = self.max_tokens - self.special_tokens(paired=False)
         clipped = [self._clipper.clip(text, room) if len(text) > self._start else text for text in texts]
         for encoding in _encodings(self._cutting, clipped):
             yield encoding.ids, encoding.type_ids, bool(encoding.overflowing)
@@ -206,7 +206,8 @@ class TextTokenizer:
         """Return the token ids of texts, without truncation and special tokens."""
         return [each.ids for each in _encodings(self._plain, list(texts), special=False)]
 
-    def _special_tokens(self, *, paired: bool) -> int:
+    def special_tokens(self, *, paired: bool) -> int:
+        """Return the number of special tokens around a text, or around a pair."""
         return int(self._plain.num_special_tokens_to_add(paired))
 
     @functools.cached_property

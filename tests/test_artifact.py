@@ -301,13 +301,14 @@ def test_an_earlier_format_is_refused_before_its_keys_are_read(edit: Callable[..
         ({"pad_id": -1}, "pad_id"),
         ({"activation": "relu"}, "activation"),
         ({"colour": "red"}, "colour"),
+        ({"token_types": 2}, "its inputs are input_ids, attention_mask, and token_types is 2"),
         ({"files": {"model.onnx": {"bytes": 7}}}, "files.model.onnx.sha256"),
     ],
 )
 def test_a_manifest_that_does_not_fit_names_the_field(
     edit: Callable[..., Path], fields: dict[str, Any], where: str
 ) -> None:
-    assert f"manifest.json does not fit format {FORMAT}: {where}: " in refused(edit(**fields))
+    assert f"manifest.json does not fit format {FORMAT}: {where}" in refused(edit(**fields))
 
 
 @pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe{}", b"\0\0\0"])

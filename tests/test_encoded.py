@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liteft import Encoded
+from liteft.errors import InputError
 
 ROWS = st.lists(st.lists(st.integers(0, 2**31 - 1), max_size=5), max_size=8)
 
@@ -63,8 +66,40 @@ def test_a_text_that_is_not_there_is_an_index_error() -> None:
 
 
 def test_other_numbers_of_type_ids_are_refused() -> None:
-    with pytest.raises(ValueError, match="as many type ids as ids"):
+    with pytest.raises(InputError, match="as many type ids as ids"):
         Encoded.of([[1, 2]], [[0]])
+
+
+@pytest.mark.parametrize("number", [2**31, -(2**31) - 1, 2**40 + 5])
+@pytest.mark.parametrize("kind", [list, np.array])
+def test_an_id_beyond_32_bits_is_refused_instead_of_wrapped(kind: Callable[[list[int]], Any], number: int) -> None:
+    with pytest.raises(InputError, match=f"text 1 has the token id {number}") as caught:
+        Encoded.of([kind([1]), kind([2, number])])
+    assert caught.value.accepted and caught.value.fix
+    with pytest.raises(InputError, match=f"text 0 has the type id {number}"):
+        Encoded.of([kind([1])], [kind([number])])
+
+
+@pytest.mark.parametrize("kind", [list, np.array])
+def test_the_largest_ids_of_32_bits_are_kept(kind: Callable[[list[int]], Any]) -> None:
+    assert rows(Encoded.of([kind([2**31 - 1]), kind([-(2**31)])])) == [[2**31 - 1], [-(2**31)]]
+
+
+@pytest.mark.parametrize("ids", [[np.array([1.5])], [["a"]], [[None]], [np.array([[1]]), np.array([[2]])]])
+def test_what_is_not_a_list_of_integers_is_refused(ids: Any) -> None:
+    with pytest.raises(InputError):
+        Encoded.of(ids)
+
+
+@pytest.mark.parametrize("ids", ["12", ["12"], [1, 2], 7, ([1] for _ in range(2))])
+def test_what_is_not_a_list_for_each_text_is_refused(ids: Any) -> None:
+    with pytest.raises(InputError, match="ids is not a list with the ids of each text"):
+        Encoded.of(ids)
+
+
+def test_other_numbers_of_marks_are_refused() -> None:
+    with pytest.raises(InputError, match="2 texts have marks of truncation of shape"):
+        Encoded.of([[1], [2]], truncated=[True])
 
 
 def test_a_rectangle_is_filled_up_on_the_right() -> None:

@@ -128,6 +128,7 @@ class Manifest(BaseModel):
     positions: int | None = Field(default=None, gt=0)  # most tokens that there are positions for
     embedding_rows: int | None = Field(default=None, gt=0)  # where the tokenizer may give ids beyond
     inputs: Names
+    token_types: int = Field(default=0, ge=0, lt=1 << 31)  # 0 where ``inputs`` has no token types
     family: str
     form: StoredForm  # as it was asked for
     fallbacks: dict[str, Fallback] = {}  # what ``form.mixed`` left out of it, by the name of its weights
@@ -156,4 +157,10 @@ class Manifest(BaseModel):
     def _check_labels(self) -> Manifest:
         if len(self.labels) < self.task.fewest_labels:
             raise ValueError(f"a {self.task} task needs two or more labels; one alone would always be chosen")
+        return self
+
+    @model_validator(mode="after")
+    def _check_token_types(self) -> Manifest:
+        if ("token_type_ids" in self.inputs) != (self.token_types > 0):
+            raise ValueError(f"its inputs are {', '.join(self.inputs)}, and token_types is {self.token_types}")
         return self

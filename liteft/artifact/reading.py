@@ -104,8 +104,9 @@ def _parse_manifest(path: Path, content: bytes) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part)[:80] for part in first["loc"])
+        reason = first["msg"].removeprefix("Value error, ")[:200]
         raise ArtifactError(
-            f"{path / MANIFEST} does not fit format {FORMAT}: {where}: {first['msg'][:200]}.",
+            f"{path / MANIFEST} does not fit format {FORMAT}: {f'{where}: ' if where else ''}{reason}.",
             fix="export the model again",
         ) from None
 

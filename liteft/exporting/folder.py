@@ -71,6 +71,7 @@ def manifest_fields(
         calibration: what static int8 was calibrated on.
     """
     settings = loaded.settings
+    inputs = tuple(value.name for value in model.graph.input)
     return {
         "task": settings.task,
         "labels": settings.labels,
@@ -81,7 +82,8 @@ def manifest_fields(
         "truncation_side": settings.truncation_side,
         "pad_id": loaded.tokenizer.pad_id,
         "embedding_rows": embedding_rows(loaded.model) if unknown_tokens(loaded) else None,
-        "inputs": tuple(value.name for value in model.graph.input),
+        "inputs": inputs,
+        "token_types": int(loaded.config.type_vocab_size) if "token_type_ids" in inputs else 0,
         "family": loaded.config.model_type,
         "form": form,
         "fallbacks": dict(fallbacks or {}),

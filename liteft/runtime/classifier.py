@@ -17,11 +17,12 @@ from liteft.arguments import require_count, require_path
 from liteft.encoded import Encoded
 from liteft.errors import ConfigError, InputError, option
 from liteft.runtime.backends import Engine, checked_threads, choose_engine
-from liteft.runtime.inputs import Text, check_encoded, checked_columns, checked_iterable, checked_text, is_one_text
+from liteft.runtime.inputs import Text, checked_columns, checked_iterable, checked_text, is_one_text, kind_of
 from liteft.runtime.opened import OpenArtifact
 from liteft.runtime.prediction import Answering, Prediction, activation_of
 from liteft.runtime.scoring import WINDOW, run_encoded
 from liteft.runtime.streaming import OnError, Streaming
+from liteft.runtime.token_ids import check_encoded
 
 if TYPE_CHECKING:
     from liteft.artifact import Artifact
@@ -218,9 +219,7 @@ class Classifier(OpenArtifact):
             InputError: as in ``predict``, or the lengths differ.
             DeviceError: the classifier was closed, or the backend failed.
         """
-        engine = self._open_engine()
-        values = checked_columns(texts, pairs, call="logits")
-        return self._joined(self._run(encoded, engine) for encoded in self._reader.encode_all(values))
+        return self._logits(texts, pairs, call="logits")
 
     def predict_proba(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> np.ndarray:
         """Return the probability of every label, as scikit-learn's method of this name does.
@@ -243,7 +242,7 @@ class Classifier(OpenArtifact):
                 accepted={"activation in the manifest": "softmax, sigmoid"},
                 fix="logits(texts)",
             )
-        return activation_of(self.manifest.activation)(self.logits(texts, pairs))
+        return activation_of(self.manifest.activation)(self._logits(texts, pairs, call="predict_proba"))
 
     def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Encoded:
         """Tokenize texts, without running the model: the first half of ``predict``, for callers that batch themselves.
@@ -274,12 +273,12 @@ class Classifier(OpenArtifact):
             however the texts are split into calls; onnxruntime pads, and the last bits may differ.
 
         Raises:
-            InputError: ``encoded`` is not an Encoded, or has a text without tokens or with too many, or ids that this
-                artifact's tokenizer does not have.
+            InputError: ``encoded`` is not an Encoded, or has a text without tokens or with too many, ids that this
+                artifact's tokenizer does not have, or type ids that its model does not have.
             DeviceError: the classifier was closed, or the backend failed.
         """
         engine = self._open_engine()
-        check_encoded(encoded, self._reader.tokenizer)
+        check_encoded(encoded, self._reader.tokenizer, self.manifest.token_types)
         self._reader.refuse(encoded, "text {}")
         parts = (encoded[start : start + WINDOW] for start in range(0, len(encoded), WINDOW))
         return self._joined(self._run(part, engine) for part in parts)
@@ -308,10 +307,12 @@ class Classifier(OpenArtifact):
             ConfigError: ``top_k`` or ``threshold`` does not fit.
         """
         answer = self._answering(top_k, threshold)
-        cut = np.zeros(len(logits), dtype=bool) if truncated is None else truncated
-        if logits.ndim != 2 or logits.shape[1] != len(self.labels) or cut.shape != logits.shape[:1]:
+        whole = isinstance(logits, np.ndarray) and logits.ndim == 2 and logits.shape[1] == len(self.labels)
+        cut = np.zeros(len(logits) if whole else 0, dtype=bool) if truncated is None else np.asarray(truncated)
+        if not whole or cut.shape != logits.shape[:1]:
+            found = f"logits of shape {logits.shape}" if isinstance(logits, np.ndarray) else kind_of(logits)
             raise InputError(
-                f"predictions got logits of shape {logits.shape} and {len(cut):,} marks of truncated texts.",
+                f"predictions got {found} and {cut.size:,} marks of truncated texts.",
                 accepted={"logits": f"(texts, {len(self.labels)})", "truncated": "(texts,)"},
                 fix="logits of this classifier's run, and the truncated of the same texts",
             )
@@ -334,8 +335,14 @@ class Classifier(OpenArtifact):
             threshold=threshold,
         )
 
+    def _logits(self, texts: Sequence[str], pairs: Sequence[str] | None, *, call: str) -> np.ndarray:
+        engine = self._open_engine()
+        values = checked_columns(texts, pairs, call=call)
+        return self._joined(self._run(encoded, engine) for encoded in self._reader.encode_all(values))
+
     def _run(self, encoded: Encoded, engine: Engine) -> np.ndarray:
-        return run_encoded(encoded, engine=engine, counters=self._counters)
+        special_tokens = self._reader.special_tokens
+        return run_encoded(encoded, engine=engine, counters=self._counters, special_tokens=special_tokens)
 
     def _joined(self, logits: Iterable[np.ndarray]) -> np.ndarray:
         parts = list(logits)

@@ -15,7 +15,7 @@ class Stats:
     Attributes:
         texts: texts (or pairs) classified.
         truncated: how many of these were truncated.
-        empty: texts that were tokenized and were empty or only white space.
+        empty: how many had no tokens but the special ones: nothing was left of them to read.
         refused: values in streams that were not texts and became None.
         tokens: tokens classified, special tokens included.
         padded_tokens: tokens computed, padding included; equal to ``tokens`` if the backend is padding-free.
@@ -60,24 +60,19 @@ class Counters:
         """Return the sums so far."""
         return self._stats
 
-    def add(self, *, texts: int, truncated: int, tokens: int, padded_tokens: int, batches: int) -> None:
+    def add(self, *, texts: int, truncated: int, empty: int, tokens: int, padded_tokens: int, batches: int) -> None:
         """Add the counts of one run."""
         with self._lock:
             was = self._stats
             self._stats = Stats(
                 texts=was.texts + texts,
                 truncated=was.truncated + truncated,
-                empty=was.empty,
+                empty=was.empty + empty,
                 refused=was.refused,
                 tokens=was.tokens + tokens,
                 padded_tokens=was.padded_tokens + padded_tokens,
                 batches=was.batches + batches,
             )
-
-    def add_empty(self, texts: int) -> None:
-        """Count texts that are empty or only white space."""
-        with self._lock:
-            self._stats = replace(self._stats, empty=self._stats.empty + texts)
 
     def add_refused(self) -> None:
         """Count one value that was not a text."""

@@ -12,29 +12,26 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Set
 from typing import Any, NamedTuple, cast
 
-import numpy as np
-
-from liteft.encoded import Encoded
 from liteft.errors import Hint, InputError
-from liteft.tokenization import TextTokenizer
 
 __all__ = [
+    "GIVE_NULL",
     "Text",
     "as_text",
-    "check_encoded",
     "checked_columns",
     "checked_iterable",
     "checked_text",
     "checked_texts",
     "is_one_text",
-    "no_tokens",
+    "kind_of",
     "text_error",
-    "unknown_token",
 ]
 
 _SINGLE = "a string, or a list of strings"
 _PAIR = "(text, pair), or a list of such tuples"
-_NULL = Hint('stream(..., on_error="null") to get None for such texts', "--on-error null, to give such texts no label")
+GIVE_NULL = Hint(
+    'stream(..., on_error="null") to get None for such texts', "--on-error null, to give such texts no label"
+)
 
 
 class Text(NamedTuple):
@@ -67,7 +64,7 @@ def is_one_text(inputs: Any, *, paired: bool) -> bool:
     if isinstance(inputs, bytes | bytearray | Mapping | set | frozenset) or not isinstance(inputs, Collection):
         endless = isinstance(inputs, Iterable) and not isinstance(inputs, Collection)
         raise InputError(
-            f"predict got {_seen(inputs)}.",
+            f"predict got {kind_of(inputs)}.",
             accepted={"inputs": _PAIR if paired else _SINGLE},
             fix="stream(...) for a generator" if endless else "a list of texts",
         )
@@ -82,7 +79,7 @@ def checked_iterable(inputs: Any) -> Iterable[Any]:
     """
     if isinstance(inputs, str | bytes | bytearray | Mapping) or not isinstance(inputs, Iterable):
         raise InputError(
-            f"stream got {_seen(inputs)}.",
+            f"stream got {kind_of(inputs)}.",
             accepted={"inputs": "an iterable of texts, or of pairs for a model of pairs"},
             fix="predict(text) for one text",
         )
@@ -99,7 +96,7 @@ def checked_columns(texts: Any, pairs: Any, *, call: str) -> Iterable[Any]:
         listed = isinstance(values, Collection) and not isinstance(values, str | bytes | bytearray | Mapping | Set)
         if not listed and (name == "texts" or values is not None):
             raise InputError(
-                f"{call} got {_seen(values)} for {name}.",
+                f"{call} got {kind_of(values)} for {name}.",
                 accepted={name: "a list of strings" + (", or None" if name == "pairs" else "")},
                 fix="[text] for one text" if isinstance(values, str) else "a list of texts",
             )
@@ -178,80 +175,9 @@ def text_error(value: Any, *, paired: bool, name: str) -> InputError:
         )
     missing = value is None or (isinstance(value, float) and math.isnan(value))  # NaN is pandas' missing text
     return InputError(
-        f"{name} is {_seen(value)}.",
+        f"{name} is {kind_of(value)}.",
         accepted={"inputs": _PAIR if paired else _SINGLE},
-        fix=_NULL if missing else ("(text, pair)" if paired else "str(value), for a text"),
-    )
-
-
-def check_encoded(encoded: Any, tokenizer: TextTokenizer) -> None:
-    """Refuse what an engine cannot run: inconsistent arrays, too many tokens, ids of another tokenizer.
-
-    Raises:
-        InputError: any of these; the message says which.
-    """
-    if not isinstance(encoded, Encoded):
-        raise InputError(
-            f"run got {_seen(encoded)}.",
-            accepted={"encoded": "what encode(texts) returns, or liteft.Encoded.of(ids)"},
-            fix="run(encode(texts)), or predict(texts)",
-        )
-    _check_arrays(encoded)
-    lengths = encoded.lengths
-    if lengths.max(initial=0) > tokenizer.max_tokens:
-        place = int(np.argmax(lengths))
-        raise InputError(
-            f"text {place} has {int(lengths[place]):,} tokens.",
-            accepted={"tokens of a text": f"up to {tokenizer.max_tokens:,}"},
-            fix="encode(texts), which cuts them",
-        )
-    if len(encoded.ids) and (encoded.ids.min() < 0 or tokenizer.token(int(encoded.ids.max())) is None):
-        token = int(np.argmin(encoded.ids) if encoded.ids.min() < 0 else np.argmax(encoded.ids))
-        place = int(np.searchsorted(encoded.offsets[1:], token, side="right"))
-        raise InputError(
-            f"text {place} holds the token id {int(encoded.ids[token])}, which this model's tokenizer does not have.",
-            accepted={"token ids": f"those of the tokenizer's {tokenizer.vocabulary_size:,} tokens"},
-            fix="encode texts with the classifier that runs them",
-        )
-
-
-def _check_arrays(encoded: Encoded) -> None:
-    ids, types, offsets = encoded.ids, encoded.type_ids, encoded.offsets
-    fits = (
-        all(isinstance(each, np.ndarray) and each.ndim == 1 for each in (ids, types, offsets, encoded.truncated))
-        and [each.dtype.name for each in (ids, types, offsets)] == ["int32", "int32", "int64"]
-        and len(ids) == len(types)
-        and len(offsets) == len(encoded) + 1
-        and (offsets[0], offsets[-1]) == (0, len(ids))
-        and bool((encoded.lengths >= 0).all())
-    )
-    if not fits:
-        raise InputError(
-            "the arrays of the Encoded do not fit together.",
-            accepted={
-                "ids and type_ids": "int32, shape (tokens,)",
-                "offsets": "int64, shape (texts + 1,), ascending from 0 to the number of tokens",
-                "truncated": "bool, shape (texts,)",
-            },
-            fix="encode(texts), or liteft.Encoded.of(ids, type_ids)",
-        )
-
-
-def no_tokens(name: str) -> InputError:
-    """Return the error for a text without any token: the model's answer would be made up."""
-    return InputError(
-        f"{name} has no tokens, and this model's tokenizer adds no special tokens.",
-        accepted={"text": "at least one token"},
-        fix=["leave the text out", _NULL],
-    )
-
-
-def unknown_token(name: str, token: str | None, number: int, rows: int) -> InputError:
-    """Return the error for a text with a token that was added to the tokenizer but not to the model."""
-    return InputError(
-        f"{name} holds {token!r}, and the model has no row for this token.",
-        accepted={"id of the token": f"{number:,}", "rows of the model's word embeddings": f"{rows:,}"},
-        fix=["take the token out of the text", _NULL, "train a model that has a row for every token"],
+        fix=GIVE_NULL if missing else ("(text, pair)" if paired else "str(value), for a text"),
     )
 
 
@@ -275,11 +201,12 @@ def _no_utf8(text: str, name: str) -> InputError:
     return InputError(
         f"{name} contains half a surrogate pair at position {place}: a lone surrogate, U+{ord(text[place]):04X}.",
         accepted={"text": "anything that UTF-8 can encode"},
-        fix=[Hint('text.encode("utf-8", "replace").decode("utf-8")', "a file in UTF-8"), _NULL],
+        fix=[Hint('text.encode("utf-8", "replace").decode("utf-8")', "a file in UTF-8"), GIVE_NULL],
     )
 
 
-def _seen(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """Return in words what a caller passed: a plain value itself, or its type."""
     if value is None or isinstance(value, bool | int | float):
         return repr(value)
     return f"a value of type {type(value).__name__}"

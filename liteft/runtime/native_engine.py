@@ -247,6 +247,7 @@ def _check(stored: StoredClassifier, artifact: Artifact) -> None:
     pairs = {
         "inputs": (", ".join(manifest.inputs), ", ".join(stored.inputs)),
         "labels": (len(manifest.labels), spec.labels),
+        "token types": (manifest.token_types, spec.token_types),
         "pooling": (manifest.pooling, spec.pooling),
         "int8 scheme": (manifest.form.scheme or "none", stored.int8_scheme),
         "float products": (" ".join(sorted(_in_float(manifest))), " ".join(sorted(stored.float_products))),

@@ -35,7 +35,11 @@ class OpenArtifact:
         manifest = artifact.manifest
         self._counters = Counters()
         self._reader = Reader(
-            artifact.tokenizer(trust=trust), manifest.paired, threads == 1, manifest.embedding_rows, self._counters
+            artifact.tokenizer(trust=trust),
+            paired=manifest.paired,
+            one_by_one=threads == 1,
+            rows=manifest.embedding_rows,
+            token_types=manifest.token_types,
         )
         self.backend = engine.name
         self.device = engine.device

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,7 +13,8 @@ from liteft.errors import InputError, ModelError
 from liteft.runtime.backends import Engine
 from liteft.runtime.batching import cut_runs, plan_batches
 from liteft.runtime.counters import Counters
-from liteft.runtime.inputs import Text, checked_texts, no_tokens, unknown_token
+from liteft.runtime.inputs import Text, checked_texts
+from liteft.runtime.token_ids import no_tokens, unknown_token
 from liteft.tokenization import TextTokenizer
 
 __all__ = ["WINDOW", "Reader", "run_encoded", "windows"]
@@ -33,14 +34,19 @@ class Reader:
         paired: True if the model reads pairs.
         one_by_one: tokenize one text after the other, on one core.
         rows: rows of the word table, if the tokenizer may give ids beyond it; None checks nothing.
-        counters: counts empty texts.
+        token_types: number of the model's token types; 0 if it has none: type ids are then 0.
     """
 
     tokenizer: TextTokenizer
     paired: bool
     one_by_one: bool
     rows: int | None
-    counters: Counters
+    token_types: int
+
+    @property
+    def special_tokens(self) -> int:
+        """Number of special tokens around a text, or around a pair."""
+        return self.tokenizer.special_tokens(paired=self.paired)
 
     def encode(self, texts: list[Text], name: str = "text {}", first: int = 0) -> Encoded:
         """Return the tokens of checked texts.
@@ -50,7 +56,6 @@ class Reader:
         """
         encoded = self._encode(texts)
         self.refuse(encoded, name, first)
-        self._count_empty(texts)
         return encoded
 
     def encode_all(self, values: Iterable[Any]) -> Iterator[Encoded]:
@@ -65,9 +70,7 @@ class Reader:
         encoded = self._encode(texts)
         refused = self.refused(encoded)
         if refused:
-            kept = [place for place in range(len(texts)) if place not in refused]
-            encoded, texts = encoded[kept], [texts[place] for place in kept]
-        self._count_empty(texts)
+            encoded = encoded[[place for place in range(len(texts)) if place not in refused]]
         return encoded, refused
 
     def refuse(self, encoded: Encoded, name: str, first: int = 0) -> None:
@@ -95,21 +98,22 @@ class Reader:
 
     def _encode(self, texts: list[Text]) -> Encoded:
         pairs = [text.second or "" for text in texts] if self.paired else None
-        return self.tokenizer.encode([text.first for text in texts], pairs, one_by_one=self.one_by_one)
-
-    def _count_empty(self, texts: list[Text]) -> None:
-        empty = sum(text.empty for text in texts)
-        if empty:
-            self.counters.add_empty(empty)
+        encoded = self.tokenizer.encode([text.first for text in texts], pairs, one_by_one=self.one_by_one)
+        if self.token_types or not encoded.type_ids.any():
+            return encoded
+        return replace(encoded, type_ids=np.zeros_like(encoded.type_ids))
 
 
-def run_encoded(encoded: Encoded, *, engine: Engine, counters: Counters, token_budget: int | None = None) -> np.ndarray:
+def run_encoded(
+    encoded: Encoded, *, engine: Engine, counters: Counters, special_tokens: int, token_budget: int | None = None
+) -> np.ndarray:
     """Return the logits of texts that have tokens, float32 (texts, labels), in order.
 
     Args:
         encoded: at least one text.
         engine: computes the logits.
         counters: receives the counts of this run.
+        special_tokens: of each text; one that has no others counts as empty.
         token_budget: maximum tokens of a batch, padding included; None for the engine's own.
 
     Raises:
@@ -117,6 +121,7 @@ def run_encoded(encoded: Encoded, *, engine: Engine, counters: Counters, token_b
         ModelError: the model gave NaN or infinite logits.
     """
     tokens = len(encoded.ids)
+    empty = int(np.count_nonzero(encoded.lengths <= special_tokens))
     if len(encoded) == 1:  # a single text is what has to be fast, and it needs no plan
         logits, batches, padded = engine.run(encoded), 1, tokens
     elif engine.pads:
@@ -138,6 +143,7 @@ def run_encoded(encoded: Encoded, *, engine: Engine, counters: Counters, token_b
     counters.add(
         texts=len(encoded),
         truncated=int(np.count_nonzero(encoded.truncated)),
+        empty=empty,
         tokens=tokens,
         padded_tokens=padded,
         batches=batches,

@@ -71,7 +71,13 @@ class Streaming:
         encoded, refused = self.reader.encode_some(texts)
         if not len(encoded):
             return refused, iter(())
-        logits = run_encoded(encoded, engine=engine, counters=self.counters, token_budget=self.token_budget)
+        logits = run_encoded(
+            encoded,
+            engine=engine,
+            counters=self.counters,
+            special_tokens=self.reader.special_tokens,
+            token_budget=self.token_budget,
+        )
         return refused, iter(self.answer(logits, encoded.truncated))
 
     def _judged(self, values: Iterable[Any]) -> Iterator[Text | InputError]:

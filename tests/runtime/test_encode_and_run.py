@@ -15,7 +15,7 @@ import pytest
 from liteft import Encoded
 from liteft.artifact import Artifact
 from liteft.errors import ConfigError, DeviceError, InputError
-from liteft.runtime import Classifier, load
+from liteft.runtime import Classifier, Stats, load
 
 Exported = Callable[..., Artifact]
 TEXTS = ["great service", "", "the parcel arrived two days late and the box was open", "app " * 90, "refund"] * 40
@@ -37,6 +37,14 @@ def both(request: pytest.FixtureRequest, native: Path, exported: Exported) -> An
 def both_pairs(request: pytest.FixtureRequest, native: Path, exported: Exported) -> Any:
     """A model of pairs on either engine."""
     with load(exported("bert", "cls", paired=True).path, device="cpu", backend=request.param, threads=1) as loaded:
+        yield loaded
+
+
+@pytest.fixture(params=["native", "onnxruntime"])
+def both_without_types(request: pytest.FixtureRequest, native: Path, exported: Exported) -> Any:
+    """A model of pairs that has no token types, on either engine."""
+    artifact = exported("distilbert", "cls", paired=True)
+    with load(artifact.path, device="cpu", backend=request.param, threads=1) as loaded:
         yield loaded
 
 
@@ -104,9 +112,17 @@ def test_texts_are_cut_marked_and_not_padded(classifier: Classifier) -> None:
 def test_what_was_run_is_counted(artifact: Artifact) -> None:
     with load(artifact.path) as fresh:
         encoded = fresh.encode(TEXTS)
-        assert (fresh.stats.texts, fresh.stats.empty) == (0, 40)
+        assert fresh.stats == Stats()
         fresh.run(encoded)
-        assert (fresh.stats.texts, fresh.stats.truncated, fresh.stats.tokens) == (200, 40, len(encoded.ids))
+        stats = fresh.stats
+        assert (stats.texts, stats.truncated, stats.empty, stats.tokens) == (200, 40, 40, len(encoded.ids))
+        assert list(fresh.stream(["", "app"])) and fresh.stats.empty == 41
+
+
+def test_an_empty_pair_is_counted(pair_classifier: Classifier) -> None:
+    before = pair_classifier.stats.empty
+    pair_classifier.predict([("", ""), ("great", "")])
+    assert pair_classifier.stats.empty == before + 1
 
 
 def test_probabilities_of_one_label_a_text_sum_to_one(classifier: Classifier) -> None:
@@ -130,10 +146,10 @@ def test_logits_without_an_activation_are_not_probabilities(new_artifact: Callab
 @pytest.mark.parametrize("call", ["encode", "logits", "predict_proba"])
 @pytest.mark.parametrize("bad", ["great", b"great", None, {"text": "great"}, {"great"}, (t for t in ["great"])])
 def test_what_is_not_a_list_of_texts_is_refused(classifier: Classifier, call: str, bad: Any) -> None:
-    with pytest.raises(InputError, match=r"got (a value of type [a-z]+|None) for texts") as caught:
+    with pytest.raises(InputError, match=rf"^{call} got (a value of type [a-z]+|None) for texts") as caught:
         getattr(classifier, call)(bad)
     assert caught.value.accepted == {"texts": "a list of strings"}
-    assert bool(caught.value.fix) == (bad == "great")
+    assert caught.value.fix == ("[text] for one text" if bad == "great" else "a list of texts",)
 
 
 def test_pairs_that_are_not_a_list_are_refused(pair_classifier: Classifier) -> None:
@@ -166,6 +182,32 @@ def test_what_cannot_be_run_is_refused_in_three_parts(classifier: Classifier, ba
         classifier.run(bad)
     assert caught.value.accepted
     assert caught.value.fix or "no tokens" in part
+
+
+@pytest.mark.parametrize("number", [2, -1, 2**31 - 1])
+def test_type_ids_that_the_model_does_not_have_are_refused(both_pairs: Classifier, number: int) -> None:
+    with pytest.raises(InputError, match=f"text 1 holds the type id {number}.") as caught:
+        both_pairs.run(Encoded.of([[2, 3], [2, 4, 3]], [[0, 1], [0, number, 1]]))
+    assert caught.value.accepted == {"type ids": "0 to 1"}
+    assert caught.value.fix
+
+
+def test_a_model_without_type_ids_takes_0_alone(both_without_types: Classifier) -> None:
+    with pytest.raises(InputError, match=r"text 0 holds the type id 1\.") as caught:
+        both_without_types.run(Encoded.of([[2, 3]], [[0, 1]]))
+    assert caught.value.accepted == {"type ids": "0 alone: the model has no others"}
+
+
+def test_a_pair_runs_as_encoded_where_the_model_has_no_type_ids(both_without_types: Classifier) -> None:
+    encoded = both_without_types.encode(["great"], ["late"])
+    assert not encoded.type_ids.any()
+    np.testing.assert_array_equal(both_without_types.run(encoded), both_without_types.logits(["great"], ["late"]))
+
+
+@pytest.mark.parametrize("logits", [[[0.0] * 4], None, "great"])
+def test_what_is_not_an_array_makes_no_predictions(classifier: Classifier, logits: Any) -> None:
+    with pytest.raises(InputError, match=r"predictions got (a value|None)"):
+        classifier.predictions(logits)
 
 
 def test_ids_that_the_model_has_no_row_for_are_refused(tiny: ModuleType, new_artifact: Callable[..., Artifact]) -> None:

@@ -260,6 +260,16 @@ def test_a_graph_that_does_not_fit_its_manifest_is_an_error(
             load(new_artifact(name, model=model, **fields).path, backend="native")
 
 
+def test_another_number_of_token_types_than_the_manifests_is_an_error(
+    native: Path, exported: Exported, new_artifact: Callable[..., Artifact]
+) -> None:
+    model = exported("bert", "mean", paired=True)
+    fields = {"labels": model.manifest.labels, "paired": True, "token_types": 3}
+    with pytest.raises(ArtifactError, match="other token types than its manifest") as caught:
+        load(new_artifact("types", model=model.model_path.read_bytes(), **fields).path, backend="native")
+    assert caught.value.accepted == {"the manifest": "3", "the graph": "2"}
+
+
 def test_a_file_is_classified_natively(native: Path, exported: Exported, tmp_path: Path) -> None:
     texts = words(20)
     (tmp_path / "in.txt").write_text("\n".join(texts) + "\n")

@@ -136,5 +136,6 @@ def write_artifact(
             "form": ExportForm("fp32"),
             "graph": "built",
         }
-        writer.seal(**(fields | manifest))
+        fields |= manifest
+        writer.seal(**({"token_types": 2 * ("token_type_ids" in fields["inputs"])} | fields))
     return read_artifact(path)
