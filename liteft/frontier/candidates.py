@@ -39,32 +39,32 @@ class Variant:
 
     Attributes:
         form: the export form. Variants of one search differ in its precision and in 4-bit word embeddings.
-        pieces: maximum number of tokens in a trimmed vocabulary; None keeps the student's vocabulary.
+        vocabulary: maximum number of tokens in a trimmed vocabulary; None keeps the student's vocabulary.
         tuned: the student is trained for a few more epochs with this variant's rounding and vocabulary first.
     """
 
     form: ExportForm = field(default_factory=ExportForm)
-    pieces: int | None = None
+    vocabulary: int | None = None
     tuned: bool = False
 
     @property
     def name(self) -> str:
         """Name of the artifact's folder: int8, int8-4bit, int8-4bit-12000, int8-4bit-12000-tuned."""
         parts = [self.form.precision, *(["4bit"] if self.form.table_bits("word") == 4 else [])]
-        parts += [] if self.pieces is None else [str(self.pieces)]
+        parts += [] if self.vocabulary is None else [str(self.vocabulary)]
         return "-".join([*parts, *(["tuned"] if self.tuned else [])])
 
     @property
     def text(self) -> str:
         """The variant in words, for messages."""
         parts = [self.form.precision, *(["4-bit words"] if self.form.table_bits("word") == 4 else [])]
-        parts += [] if self.pieces is None else [f"{self.pieces:,} tokens"]
+        parts += [] if self.vocabulary is None else [f"{self.vocabulary:,} tokens"]
         return ", ".join([*parts, *(["tuned"] if self.tuned else [])])
 
     def laid_over(self, recipe: Recipe) -> Recipe:
         """Return a recipe with the export settings of this variant; a tuned student's vocabulary is trimmed already."""
-        vocabulary = {"vocabulary": None if self.tuned else self.pieces, "fill_vocabulary": True}
-        return recipe.model_copy(update={"export": recipe.export.model_copy(update=asdict(self.form) | vocabulary)})
+        trimming = {"vocabulary": None if self.tuned else self.vocabulary, "fill_vocabulary": True}
+        return recipe.model_copy(update={"export": recipe.export.model_copy(update=asdict(self.form) | trimming)})
 
 
 def asked_shapes(recipe: Recipe, *, layers: int, width: int) -> list[Shape]:

@@ -65,7 +65,7 @@ def plan_shapes(
     def planned(shape: Shape) -> Planned:
         student = shape_recipe(recipe, shape).student
         check_student(student, config)
-        sizes = sizes_of(student_config(config, student)[0], settings, tokenizer, pieces=student.vocabulary)
+        sizes = sizes_of(student_config(config, student)[0], settings, tokenizer, vocabulary=student.vocabulary)
         variants = whole_variants(recipe, width=sizes.width)
         fitting, reason = fitting_variants(sizes, variants, tokenizer, recipe.search.max_mb)
         least = min(sizes.predict(smallest_variant(variant, tokenizer)) for variant in variants)

@@ -20,7 +20,7 @@ from liteft.finetuning.settings import ModelSettings
 from liteft.frontier.candidates import Variant
 from liteft.frontier.values import count_values
 from liteft.tokenization import TextTokenizer
-from liteft.trimming import least_pieces
+from liteft.trimming import smallest_vocabulary
 
 __all__ = ["Sizes", "fitting_variants", "folder_bytes", "sizes_of", "smallest_variant"]
 
@@ -46,7 +46,7 @@ class Sizes:
         halves: how many of ``floats`` an fp16 artifact stores as float16: the head's matrices.
         layers: number of encoder layers.
         tokenizer_bytes: bytes of tokenizer.json without its vocabulary.
-        piece_bytes: mean bytes of a token in tokenizer.json.
+        token_bytes: mean bytes of a token in tokenizer.json.
         label_bytes: bytes of the names of all labels.
         labels: number of labels.
     """
@@ -59,23 +59,23 @@ class Sizes:
     halves: int
     layers: int
     tokenizer_bytes: int
-    piece_bytes: float
+    token_bytes: float
     label_bytes: int
     labels: int
 
     def predict(self, variant: Variant) -> int:
         """Return the predicted bytes of the artifact's folder, within a few percent; for a trimmed one at most that."""
-        pieces = self.rows if variant.pieces is None else min(variant.pieces, self.rows)
-        return int(self._fixed(variant) + pieces * self._piece(variant))
+        vocabulary = self.rows if variant.vocabulary is None else min(variant.vocabulary, self.rows)
+        return int(self._fixed(variant) + vocabulary * self._token(variant))
 
-    def pieces_within(self, variant: Variant, most: float) -> int | None:
+    def tokens_within(self, variant: Variant, most: float) -> int | None:
         """Return how many tokens of the vocabulary fit into ``most`` bytes; None if all do.
 
         The result is negative if the artifact is too large without any vocabulary.
         """
         if self.predict(variant) <= most * _AIM:
             return None
-        found = int((most * _AIM - self._fixed(variant)) / self._piece(variant))
+        found = int((most * _AIM - self._fixed(variant)) / self._token(variant))
         return found // 100 * 100 if found > _ROUNDED_FROM else found
 
     def _fixed(self, variant: Variant) -> float:
@@ -90,15 +90,15 @@ class Sizes:
             values = each * (self.tables[0] + self.matrices[0] + self.halves) + 4 * (self.floats - self.halves)
         return self.tokenizer_bytes + beside + graph + values
 
-    def _piece(self, variant: Variant) -> float:
+    def _token(self, variant: Variant) -> float:
         """Return the bytes of one token of the vocabulary, in the tokenizer and in the word embeddings."""
         if variant.form.precision != "int8":
-            return self.piece_bytes + _BYTES[variant.form.precision] * self.width
-        return self.piece_bytes + self.width * variant.form.table_bits("word") / 8 + 4
+            return self.token_bytes + _BYTES[variant.form.precision] * self.width
+        return self.token_bytes + self.width * variant.form.table_bits("word") / 8 + 4
 
 
 def sizes_of(
-    config: PretrainedConfig, settings: ModelSettings, tokenizer: TextTokenizer, *, pieces: int | None = None
+    config: PretrainedConfig, settings: ModelSettings, tokenizer: TextTokenizer, *, vocabulary: int | None = None
 ) -> Sizes:
     """Return the counts from which the size of a student's artifacts is predicted.
 
@@ -106,16 +106,16 @@ def sizes_of(
         config: the student's configuration.
         settings: its labels, pooling and whether it classifies pairs.
         tokenizer: the student's tokenizer.
-        pieces: number of tokens to which its vocabulary is trimmed before the training; None keeps all.
+        vocabulary: number of tokens to which its vocabulary is trimmed before the training; None keeps all.
     """
     with torch.device("meta"):
         model = untrained_classifier(config, settings)
     values = count_values(model, config, settings)
     rows = values.rows
     whole = len(tokenizer.json_text.encode())
-    names = min(_pieces_bytes(tokenizer), whole)
+    names = min(_vocabulary_bytes(tokenizer), whole)
     return Sizes(
-        rows=rows if pieces is None else min(rows, pieces),
+        rows=rows if vocabulary is None else min(rows, vocabulary),
         width=values.width,
         tables=values.tables,
         matrices=values.matrices,
@@ -123,17 +123,17 @@ def sizes_of(
         halves=values.halves,
         layers=int(config.num_hidden_layers),
         tokenizer_bytes=whole - names,
-        piece_bytes=names / rows,
+        token_bytes=names / rows,
         label_bytes=sum(len(json.dumps(label)) for label in settings.labels),
         labels=len(settings.labels),
     )
 
 
-def _pieces_bytes(tokenizer: TextTokenizer) -> int:
+def _vocabulary_bytes(tokenizer: TextTokenizer) -> int:
     """Return the bytes of the vocabulary in a tokenizer.json, with the file's own separators."""
-    pieces = json.loads(tokenizer.json_text)["model"]["vocab"]
+    vocabulary = json.loads(tokenizer.json_text)["model"]["vocab"]
     spaced = '": ' in tokenizer.json_text[:1000]
-    return len(json.dumps(pieces, ensure_ascii=False, separators=None if spaced else (",", ":")).encode())
+    return len(json.dumps(vocabulary, ensure_ascii=False, separators=None if spaced else (",", ":")).encode())
 
 
 def fitting_variants(
@@ -152,15 +152,15 @@ def fitting_variants(
     found: list[Variant] = []
     reasons = []
     for variant in variants:
-        most = sizes.pieces_within(variant, max_mb * 1e6)
+        most = sizes.tokens_within(variant, max_mb * 1e6)
         least = smallest_variant(variant, tokenizer)
         if most is None:
             found.append(variant)
-        elif least.pieces is not None and most >= least.pieces:
-            found.append(replace(variant, pieces=most))
+        elif least.vocabulary is not None and most >= least.vocabulary:
+            found.append(replace(variant, vocabulary=most))
         else:
             kept = "whose vocabulary cannot be trimmed"
-            kept = kept if least.pieces is None else f"with the {least.pieces:,} tokens that have to stay"
+            kept = kept if least.vocabulary is None else f"with the {least.vocabulary:,} tokens that have to stay"
             reasons.append(f"{variant.text}: {sizes.predict(least) / 1e6:.2f} MB, {kept}")
     return found, "; ".join(reasons)
 
@@ -168,7 +168,7 @@ def fitting_variants(
 def smallest_variant(variant: Variant, tokenizer: TextTokenizer) -> Variant:
     """Return a variant with the smallest possible vocabulary; unchanged if the vocabulary cannot be trimmed."""
     try:
-        return replace(variant, pieces=least_pieces(tokenizer))
+        return replace(variant, vocabulary=smallest_vocabulary(tokenizer))
     except ModelError:
         return variant
 

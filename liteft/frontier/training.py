@@ -93,7 +93,7 @@ def tuning_recipe(recipe: Recipe, student: Run, variant: Variant) -> Recipe:
         "epochs": 0.0,
         "quantized_epochs": recipe.search.quantized_epochs,
         "matching_epochs": 0.0,
-        "vocabulary": variant.pieces,
+        "vocabulary": variant.vocabulary,
         "fill_vocabulary": True,
     }
     if recipe.student.matching_epochs:

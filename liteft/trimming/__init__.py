@@ -1,11 +1,11 @@
-"""Smaller vocabularies: the pieces that texts use, within a budget, and the classifier that goes with them."""
+"""Trimmed vocabularies: keep the tokens that texts use, up to a maximum number, and trim the classifier to them."""
 
 from liteft.trimming.classifier import trim_classifier
 from liteft.trimming.proof import prove_trimming, trimming_text
 from liteft.trimming.vocabulary import (
     TrimmedVocabulary,
     check_budget,
-    least_pieces,
+    smallest_vocabulary,
     trim_vocabulary,
     write_tokenizer_files,
 )
@@ -13,8 +13,8 @@ from liteft.trimming.vocabulary import (
 __all__ = [
     "TrimmedVocabulary",
     "check_budget",
-    "least_pieces",
     "prove_trimming",
+    "smallest_vocabulary",
     "trim_classifier",
     "trim_vocabulary",
     "trimming_text",

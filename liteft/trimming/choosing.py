@@ -1,8 +1,8 @@
-"""Which pieces stay: those whose loss would change the fewest tokens of the texts.
+"""The choice of the WordPiece tokens to keep: those whose removal would change the tokens of the texts least.
 
-Without a piece, its words fall into smaller ones, which are then used more often. So pieces leave in rounds, the
-rarest first, and after each round the words that lost one are cut anew and counted again. Frequency alone decides:
-weighing a piece by the number of pieces that it falls into kept fewer tokens of held-out text.
+If a token is removed, its words are split into smaller tokens, which are then used more often. So tokens are removed in
+rounds, the rarest first, and after each round the affected words are tokenized and counted again. Frequency alone
+decides: weighting a token by the number of tokens that replace it kept fewer tokens of held-out text.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ import numpy as np
 from liteft.data import Split
 from liteft.tokenization import TextTokenizer
 
-__all__ = ["choose_pieces", "count_words", "cut_word", "fill_pieces"]
+__all__ = ["choose_tokens", "count_words", "cut_word", "fill_tokens"]
 
 Word = tuple[str, ...]
 _CHUNK = 4096
-_SHARE = 4  # of the pieces that are too many, a quarter a round
+_SHARE = 4  # each round removes a quarter of the tokens that are too many
 
 
 def count_words(tokenizer: TextTokenizer, splits: Sequence[Split], *, prefix: str) -> Counter[Word]:
-    """Return how often each word stands in the texts, as the pieces that it is cut into.
+    """Return how often each word occurs in the texts: its tokens -> count.
 
-    What a classifier does not read does not count: texts are cut at ``max_tokens``.
+    Texts are truncated to ``max_tokens``, so what a classifier does not read does not count.
 
     Args:
-        tokenizer: with the whole vocabulary.
+        tokenizer: the tokenizer with the whole vocabulary.
         splits: the texts.
-        prefix: of pieces that go on with a word.
+        prefix: the prefix of tokens that continue a word, usually "##".
     """
-    pieces = tokenizer.tokens()
-    continues = np.array([piece.startswith(prefix) and piece != prefix for piece in pieces])
+    tokens = tokenizer.tokens()
+    continues = np.array([token.startswith(prefix) and token != prefix for token in tokens])
     words: Counter[Word] = Counter()
     for split in splits:
         for start in range(0, len(split), _CHUNK):
@@ -44,33 +44,33 @@ def count_words(tokenizer: TextTokenizer, splits: Sequence[Split], *, prefix: st
             ends = np.append(starts[1:], len(ids))
             single = ids[starts[ends - starts == 1]]
             for number, count in zip(*np.unique(single, return_counts=True), strict=True):
-                words[(pieces[number],)] += int(count)
+                words[(tokens[number],)] += int(count)
             long = ends - starts > 1
             for first, last in zip(starts[long], ends[long], strict=True):
-                words[tuple(pieces[number] for number in ids[first:last])] += 1
+                words[tuple(tokens[number] for number in ids[first:last])] += 1
     return words
 
 
-def choose_pieces(
+def choose_tokens(
     words: Mapping[Word, int], ids: Mapping[str, int], *, floor: Set[str], prefix: str, most: int
 ) -> set[str]:
-    """Return the pieces to keep: the floor, and of the pieces that the words use as many as fit.
+    """Return the tokens to keep: the floor, and as many of the tokens that the words use as fit.
 
     Args:
-        words: count by word.
-        ids: of the whole vocabulary; of two pieces that are used as often the one with the lower id stays.
-        floor: pieces that stay whatever they count, single characters above all.
-        prefix: of pieces that go on with a word.
-        most: pieces, those of the floor included; at least as many as those.
+        words: tokens of a word -> count, from `count_words`.
+        ids: token -> id in the whole vocabulary; of two equally frequent tokens the one with the lower id is kept.
+        floor: tokens that are kept in any case, single characters above all.
+        prefix: the prefix of tokens that continue a word.
+        most: maximum number of tokens, including the floor; not smaller than the floor.
     """
     current = {word: word for word in words}
-    kept = {piece for word in words for piece in word if piece in ids} | floor
+    kept = {token for word in words for token in word if token in ids} | floor
     while len(kept) > most:
         counts: Counter[str] = Counter()
         for word, cut in current.items():
-            for piece in cut:
-                counts[piece] += words[word]
-        ranked = sorted(kept - floor, key=lambda piece: (counts[piece], -ids[piece]))
+            for token in cut:
+                counts[token] += words[word]
+        ranked = sorted(kept - floor, key=lambda token: (counts[token], -ids[token]))
         gone = set(ranked[: -(-(len(kept) - most) // _SHARE)])
         kept -= gone
         for word, cut in current.items():
@@ -79,35 +79,35 @@ def choose_pieces(
     return kept
 
 
-def fill_pieces(kept: Set[str], ids: Mapping[str, int], *, most: int) -> set[str]:
-    """Return pieces to keep, and of the others the first ones of the vocabulary, until there are as many as may be.
+def fill_tokens(kept: Set[str], ids: Mapping[str, int], *, most: int) -> set[str]:
+    """Return the chosen tokens, filled up to ``most`` with the first other tokens of the vocabulary.
 
-    Vocabularies stand in the order of how often their pieces were used where they were made, BERT's above all, so the
-    first ones are those that a text not seen yet needs most. What is reserved for later stays out.
+    Vocabularies, BERT's in particular, are ordered by the frequency of their tokens in the corpus that they were made
+    from, so the first tokens are those that an unseen text is most likely to need. Reserved tokens are left out.
 
     Args:
-        kept: what was chosen.
-        ids: of the whole vocabulary.
-        most: pieces.
+        kept: the tokens that were chosen.
+        ids: token -> id in the whole vocabulary.
+        most: number of tokens to return, if there are as many.
     """
-    spare = [piece for piece in ids if piece and piece not in kept and not piece.startswith("[unused")]
+    spare = [token for token in ids if token and token not in kept and not token.startswith("[unused")]
     return {*kept, *sorted(spare, key=ids.__getitem__)[: max(0, most - len(kept))]}
 
 
-def cut_word(word: Word, pieces: Set[str], *, prefix: str) -> Word:
-    """Return the pieces that WordPiece cuts a word into: from the left, the longest that there is.
+def cut_word(word: Word, tokens: Set[str], *, prefix: str) -> Word:
+    """Return the tokens into which WordPiece splits a word: from the left, always the longest possible one.
 
     Args:
-        word: the word, in any pieces.
-        pieces: the vocabulary; must hold each of the word's characters, the first as it is and others with the prefix.
-        prefix: of pieces that go on with a word.
+        word: the word as tokens of any vocabulary.
+        tokens: the vocabulary; it must have each of the word's characters, all but the first with the prefix.
+        prefix: the prefix of tokens that continue a word.
     """
-    text = word[0] + "".join(piece.removeprefix(prefix) for piece in word[1:])
+    text = word[0] + "".join(token.removeprefix(prefix) for token in word[1:])
     found: list[str] = []
     start = 0
     while start < len(text):
         begin = prefix if start else ""
-        end = next(end for end in range(len(text), start, -1) if begin + text[start:end] in pieces)
+        end = next(end for end in range(len(text), start, -1) if begin + text[start:end] in tokens)
         found.append(begin + text[start:end])
         start = end
     return tuple(found)

@@ -1,4 +1,4 @@
-"""A classifier with a smaller vocabulary: the rows of its word embedding are gathered, everything else stays."""
+"""A classifier with a trimmed vocabulary: rows of its word embeddings are selected, all other weights stay."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ __all__ = ["trim_classifier"]
 def trim_classifier(
     loaded: TorchClassifier, splits: Sequence[Split], *, most: int, fill: bool = False
 ) -> tuple[TorchClassifier, TrimmedVocabulary]:
-    """Return a copy of a classifier that knows only the pieces that texts use, and its vocabulary.
+    """Return a copy of a classifier whose vocabulary has only tokens that texts use, and that vocabulary.
 
     Args:
         loaded: the classifier; it is not changed.
-        splits: the texts, unlabelled ones among them.
-        most: tokens to keep at most.
-        fill: keep as many, whether the texts use them or not.
+        splits: the texts, labelled or not.
+        most: maximum number of tokens.
+        fill: keep ``most`` tokens, even if the texts do not use as many.
 
     Returns:
-        The copy, whose ``path`` is still that of the classifier it was made of, where the tokenizer's files are the old
-        ones (``write_tokenizer_files`` writes the new ones); and the vocabulary.
+        The copy and the vocabulary. The copy's ``path`` is that of the original, whose folder has the original
+        tokenizer's files; ``write_tokenizer_files`` writes the new ones.
 
     Raises:
-        ConfigError: a budget below the special tokens and single characters.
-        ModelError: a vocabulary that cannot be trimmed, or an embedding that does not fit it.
+        ConfigError: ``most`` is below the number of special tokens and single characters.
+        ModelError: the vocabulary cannot be trimmed, or the word embeddings do not fit it.
     """
     vocabulary = trim_vocabulary(loaded.tokenizer, splits, most=most, fill=fill)
     config = copy.deepcopy(loaded.config)
@@ -45,8 +45,8 @@ def trim_classifier(
     from_padding = family_of(config.model_type).positions_from_padding
     if from_padding and ids[loaded.tokenizer.pad_id] != loaded.tokenizer.pad_id:
         raise ModelError(
-            f"the vocabulary of this {config.model_type} cannot be trimmed: positions count from the id of its "
-            f"padding, {loaded.tokenizer.pad_id:,}, which would have to change.",
+            f"the vocabulary of this {config.model_type} cannot be trimmed: its positions count from the id of the "
+            f"padding token, {loaded.tokenizer.pad_id:,}, which would have to change.",
             fix=leave_out("vocabulary"),
         )
     model = copy.deepcopy(loaded.model)
@@ -55,7 +55,7 @@ def trim_classifier(
     if int(vocabulary.old_ids.max()) >= len(before):
         raise ModelError(
             f"{loaded.path} has {len(before):,} rows of word embeddings for {vocabulary.of:,} tokens.",
-            fix="resize_token_embeddings in transformers, and save it again",
+            fix="call resize_token_embeddings in transformers, and save it again",
         )
     padding = ids.get(loaded.tokenizer.pad_id)
     embedding = nn.Embedding(len(vocabulary.tokens), before.shape[1], padding_idx=padding, dtype=before.dtype)
@@ -73,7 +73,7 @@ def trim_classifier(
 
 
 def _rows(before: Tensor, vocabulary: TrimmedVocabulary) -> Tensor:
-    """Return the rows of the new embedding; a new piece starts as the mean of the pieces that hold its character."""
+    """Return the new word embeddings; a new token starts as the mean of the tokens that contain its character."""
     rows = before[torch.from_numpy(vocabulary.old_ids).clamp(min=0).to(before.device)]
     for number, sources in vocabulary.made_of.items():
         rows[number] = before[list(sources)].mean(dim=0)
@@ -81,9 +81,9 @@ def _rows(before: Tensor, vocabulary: TrimmedVocabulary) -> Tensor:
 
 
 def _renumber(config: PretrainedConfig, ids: dict[int, int], vocabulary: TrimmedVocabulary) -> None:
-    """Write the new size and the new ids of special tokens into a configuration."""
+    """Set the new vocabulary size and the new ids of special tokens in a configuration."""
     config.vocab_size = len(vocabulary.tokens)
     for name, value in config.to_dict().items():
         if name.endswith("_token_id") and isinstance(value, int):
-            # An id that no token has any more (bos and eos of an encoder, often) names nothing.
+            # None for a token that was removed, as an encoder's unused bos and eos often are
             setattr(config, name, ids.get(value))

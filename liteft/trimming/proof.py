@@ -1,4 +1,4 @@
-"""The proof of a trimmed vocabulary, on real texts: what kept its pieces is what it was, and nothing became unknown."""
+"""Verification of a trimmed vocabulary on real texts: kept tokens give the same results, no word becomes unknown."""
 
 from __future__ import annotations
 
@@ -23,25 +23,26 @@ _UNCUT = 2**31 - 1
 def prove_trimming(
     full: TorchClassifier, trimmed: TorchClassifier, vocabulary: TrimmedVocabulary, split: Split
 ) -> dict[str, Any]:
-    """Check a trimmed classifier against the one it came from, and return how much of a split it reads as before.
+    """Check a trimmed classifier against the original, and return how much of a split it tokenizes as before.
 
-    A text whose pieces were all kept must have the same ids but for their numbering, and the same logits, bit for
-    bit (on up to 512 such texts). A text without unknown words must still be without.
+    A text whose tokens were all kept must have the same tokens under their new ids, and bitwise equal logits (checked
+    on up to 512 such texts). A text without unknown words must still have none.
 
     Args:
-        full: the classifier before.
-        trimmed: after.
-        vocabulary: which pieces were kept.
-        split: real texts, validation as a rule; labels are not read.
+        full: the original classifier.
+        trimmed: the classifier with the trimmed vocabulary.
+        vocabulary: the trimmed vocabulary.
+        split: real texts, usually the validation split; labels are not read.
 
     Returns:
-        A dictionary for run.json and the manifest: pieces, of, most, split, texts, unchanged_texts (share of texts
-        whose pieces were all kept), unchanged_tokens (share of tokens in words whose pieces were all kept; the special
-        tokens around a text do not count), more_tokens (share by which the tokens became more), unknown_texts (share
-        of texts with unknown words, before and after), logits_compared (texts).
+        A dictionary for run.json and the manifest: pieces (number of tokens kept), of (number before), most (the
+        maximum), split (its name), texts (their number), unchanged_texts (share of texts whose tokens were all kept),
+        unchanged_tokens (share of tokens in words whose tokens were all kept, without special tokens), more_tokens
+        (relative increase in the number of tokens), unknown_texts (shares of texts with unknown words, before and
+        after), logits_compared (number of texts).
 
     Raises:
-        VerificationError: one of the checks fails: a bug in LiteFT or in the tokenizers library.
+        VerificationError: a check fails, which is a bug in LiteFT or in the tokenizers library.
     """
     before, after = (_uncut(loaded.tokenizer).encode(split.texts, split.pairs) for loaded in (full, trimmed))
     kept = np.zeros(len(full.tokenizer.tokens()), dtype=bool)
@@ -50,7 +51,7 @@ def prove_trimming(
     unknown_before = np.array([vocabulary.unknown in text.ids for text in before], dtype=bool)
     unknown_after = np.array([vocabulary.unknown in vocabulary.old_ids[text.ids] for text in after], dtype=bool)
     for row in np.flatnonzero(same & unknown_before) if vocabulary.made_of else ():
-        # A new piece may cut a word that was unknown before: no mistake, but no longer the same text.
+        # With a new token a word may be tokenized that was unknown before: that is correct, but not unchanged.
         same[row] = np.array_equal(vocabulary.old_ids[after[row].ids], before[row].ids)
     _check_ids(before, after, same, vocabulary, split)
     lost = np.flatnonzero(unknown_after & ~unknown_before)
@@ -81,7 +82,7 @@ def prove_trimming(
 
 
 def trimming_text(proof: dict[str, Any]) -> str:
-    """Return in one line what ``prove_trimming`` found."""
+    """Return the result of ``prove_trimming`` as one line."""
     text = f"vocabulary: {proof['pieces']:,} of {proof['of']:,} tokens"
     if proof["unchanged_tokens"] is not None:
         text += (
@@ -92,6 +93,7 @@ def trimming_text(proof: dict[str, Any]) -> str:
 
 
 def _check_ids(before: Encoded, after: Encoded, same: np.ndarray, vocabulary: TrimmedVocabulary, split: Split) -> None:
+    """Raise VerificationError if a text of ``same``, bool (texts,), has other tokens or type ids than before."""
     for row in np.flatnonzero(same):
         if not np.array_equal(vocabulary.old_ids[after[row].ids], before[row].ids):
             raise _wrong(f"{split.texts[row]!r} is tokenized differently, though all of its tokens were kept")
@@ -100,7 +102,10 @@ def _check_ids(before: Encoded, after: Encoded, same: np.ndarray, vocabulary: Tr
 
 
 def _tokens_of_kept_words(encoded: Encoded, kept: np.ndarray, continues: np.ndarray) -> int:
-    """Return the tokens of words whose pieces were all kept; a word cut anew may be cut elsewhere, too."""
+    """Return the number of tokens in words whose tokens were all kept.
+
+    Words with a removed token do not count at all, since their other tokens may change, too.
+    """
     ids = encoded.ids
     if not len(ids):
         return 0
@@ -114,12 +119,12 @@ def _uncut(tokenizer: TextTokenizer) -> TextTokenizer:
 
 
 def _around(tokenizer: TextTokenizer, split: Split) -> int:
-    """Return how many tokens stand around a text."""
+    """Return the number of special tokens around a text or a pair."""
     return int(tokenizer.count([""], None if split.pairs is None else [""])[0])
 
 
-def _wrong(what: str) -> VerificationError:
+def _wrong(difference: str) -> VerificationError:
     return VerificationError(
-        f"the trimmed vocabulary is not equivalent to the whole one: {what}.",
+        f"the trimmed vocabulary is not equivalent to the whole one: {difference}.",
         fix=[leave_out("vocabulary"), REPORT],
     )

@@ -1,4 +1,4 @@
-"""From a tokenizer and texts to a smaller tokenizer, and to the rows of the embedding that go with it."""
+"""Trimming of a tokenizer's vocabulary to the tokens that texts use."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from liteft.data import Split
 from liteft.errors import ConfigError, option
 from liteft.finetuning.tokenizer_files import read_tokenizer, write_tokenizer
 from liteft.tokenization import TextTokenizer
-from liteft.trimming.choosing import choose_pieces, count_words, fill_pieces
-from liteft.trimming.wordpiece import read_wordpiece, with_pieces
+from liteft.trimming.choosing import choose_tokens, count_words, fill_tokens
+from liteft.trimming.wordpiece import read_wordpiece, with_vocabulary
 
 __all__ = [
     "TrimmedVocabulary",
     "check_budget",
-    "least_pieces",
+    "smallest_vocabulary",
     "trim_vocabulary",
     "write_tokenizer_files",
 ]
 
 _UNCUT = 2**31 - 1
-NO_TOKEN = -2  # an id that nothing has, old or new
+NO_TOKEN = -2  # neither an old id nor the -1 of a new token
 
 
 @dataclass(frozen=True, slots=True)
 class TrimmedVocabulary:
-    """A smaller vocabulary and where its pieces come from.
+    """A trimmed vocabulary and the origin of its tokens.
 
     Attributes:
         json_text: the tokenizer.json.
         tokens: all tokens, in the order of their new ids.
-        old_ids: int64 (tokens,), the id that each had before; -1 where it is new.
-        made_of: of each new piece the old ids of the pieces that hold its character.
-        of: number of tokens before.
-        most: the budget.
-        unknown: old id of the token of words that cannot be cut into pieces; -2 where the vocabulary has none.
+        old_ids: int64 (tokens,), the id of each token before trimming; -1 for a new token.
+        made_of: new id of each new token -> old ids of the tokens that contain its character.
+        of: number of tokens before trimming.
+        most: maximum number of tokens that was asked for.
+        unknown: old id of the token for unknown words, usually [UNK]; -2 if the vocabulary has none.
     """
 
     json_text: str
@@ -53,37 +53,37 @@ class TrimmedVocabulary:
 def trim_vocabulary(
     tokenizer: TextTokenizer, splits: Sequence[Split], *, most: int, fill: bool = False
 ) -> TrimmedVocabulary:
-    """Return the part of a vocabulary that texts use, within a budget.
+    """Return the part of a vocabulary that texts use, with a maximum number of tokens.
 
-    Every word that the whole vocabulary cuts into pieces is cut into kept ones, in the worst case into single
-    characters: the pieces of all characters stay, whether the texts use them or not, as do special tokens. Of the
-    others, those stay that the texts use, the most frequent ones where they are too many. Pieces that the texts do not
-    use leave even where there is room, unless it is to be filled.
+    Every word that the whole vocabulary can represent is still represented, in the worst case by single characters: the
+    tokens of all characters are kept, whether the texts use them or not, as are special tokens. Of the other tokens,
+    those that the texts use are kept, the most frequent ones if there are too many. Tokens that the texts do not use
+    are removed even if there is room, unless ``fill`` is set.
 
     Args:
         tokenizer: a WordPiece tokenizer.
-        splits: the texts, unlabelled ones among them.
-        most: tokens to keep at most, special and single-character ones included.
-        fill: where there is room, keep pieces that the texts do not use as well, the first ones of the vocabulary.
+        splits: the texts, labelled or not.
+        most: maximum number of tokens, including special tokens and single characters.
+        fill: fill the remaining room with the first tokens of the vocabulary that the texts do not use.
 
     Raises:
-        ConfigError: a budget below the special tokens and single characters.
-        ModelError: a vocabulary of another kind.
+        ConfigError: ``most`` is below the number of special tokens and single characters.
+        ModelError: the vocabulary is not a WordPiece vocabulary.
     """
     check_budget(tokenizer, most)
     whole = read_wordpiece(tokenizer)
     old = tokenizer.tokens()
     added = sum(token != "" and token not in whole.ids for token in old)
     words = count_words(tokenizer, splits, prefix=whole.prefix)
-    kept = choose_pieces(words, whole.ids, floor=whole.floor, prefix=whole.prefix, most=most - added)
-    kept = fill_pieces(kept, whole.ids, most=most - added) if fill else kept
+    kept = choose_tokens(words, whole.ids, floor=whole.floor, prefix=whole.prefix, most=most - added)
+    kept = fill_tokens(kept, whole.ids, most=most - added) if fill else kept
     padding = old[tokenizer.pad_id] if tokenizer.pad_id < len(old) else None
-    ordered = sorted(kept, key=lambda piece: (whole.ids.get(piece, len(old)), piece))
-    json_text, tokens = with_pieces(tokenizer.json_text, ordered, padding=padding)
+    ordered = sorted(kept, key=lambda token: (whole.ids.get(token, len(old)), token))
+    json_text, tokens = with_vocabulary(tokenizer.json_text, ordered, padding=padding)
     numbers = {token: number for number, token in enumerate(old)}
     old_ids = np.array([numbers.get(token, -1) for token in tokens], dtype=np.int64)
     made_of = {
-        number: tuple(whole.ids[piece] for piece in whole.ids if _holds(piece, token, whole.prefix))
+        number: tuple(whole.ids[old_token] for old_token in whole.ids if _contains(old_token, token, whole.prefix))
         for number, token in enumerate(tokens)
         if token not in numbers
     }
@@ -99,13 +99,13 @@ def trim_vocabulary(
 
 
 def check_budget(tokenizer: TextTokenizer, most: int) -> None:
-    """Refuse a budget that a vocabulary cannot be trimmed to.
+    """Check that a vocabulary can be trimmed to ``most`` tokens.
 
     Raises:
-        ConfigError: it is below the special tokens and single characters.
-        ModelError: a vocabulary of another kind than WordPiece.
+        ConfigError: ``most`` is below the number of special tokens and single characters.
+        ModelError: the vocabulary is not a WordPiece vocabulary.
     """
-    least = least_pieces(tokenizer)
+    least = smallest_vocabulary(tokenizer)
     if most < least:
         raise ConfigError(
             f"a vocabulary of {most:,} tokens is too small for this tokenizer.",
@@ -116,23 +116,23 @@ def check_budget(tokenizer: TextTokenizer, most: int) -> None:
         )
 
 
-def least_pieces(tokenizer: TextTokenizer) -> int:
-    """Return how many tokens every trimmed vocabulary keeps: special ones and single characters.
+def smallest_vocabulary(tokenizer: TextTokenizer) -> int:
+    """Return the smallest number of tokens that a vocabulary can be trimmed to: special tokens and single characters.
 
     Raises:
-        ModelError: a vocabulary of another kind than WordPiece.
+        ModelError: the vocabulary is not a WordPiece vocabulary.
     """
     whole = read_wordpiece(tokenizer)
     return len(whole.floor) + sum(token != "" and token not in whole.ids for token in tokenizer.tokens())
 
 
 def write_tokenizer_files(vocabulary: TrimmedVocabulary, source: Path, folder: Path) -> None:
-    """Write the tokenizer as transformers reads it, with the new ids.
+    """Write the files of the trimmed tokenizer in the form that transformers reads.
 
     Args:
         vocabulary: the trimmed vocabulary.
-        source: folder of the classifier before, whose other settings are taken over.
-        folder: an existing folder.
+        source: folder of the original classifier, whose other tokenizer settings are copied.
+        folder: an existing folder to write to.
     """
     found = read_tokenizer(source)
     tokenizer = TextTokenizer(
@@ -143,9 +143,9 @@ def write_tokenizer_files(vocabulary: TrimmedVocabulary, source: Path, folder: P
     write_tokenizer(found.settings, tokenizer, folder, types=found.types)
 
 
-def _holds(piece: str, character: str, prefix: str) -> bool:
-    """Say whether a piece holds a character (with the prefix: other than as the first of a word)."""
+def _contains(token: str, character: str, prefix: str) -> bool:
+    """Return whether a token contains a character: at its beginning, or, with the prefix, after it."""
     if not character.startswith(prefix):
-        return piece.startswith(character)
-    later = piece[len(prefix) :] if piece.startswith(prefix) else piece[1:]
+        return token.startswith(character)
+    later = token[len(prefix) :] if token.startswith(prefix) else token[1:]
     return character[len(prefix) :] in later

@@ -1,8 +1,9 @@
-"""A WordPiece vocabulary as a tokenizer.json holds it: what may leave it, and how it is written with other ids.
+"""A WordPiece vocabulary in a tokenizer.json: which tokens must be kept, and writing it with other tokens and ids.
 
-WordPiece cuts a word into the longest pieces that it finds from the left. A piece may therefore leave without a trace
-where it is not used, and with no [UNK] where its characters stay: the first of a word as it is, the others with the
-continuation prefix. Other kinds (byte-level BPE, sentence pieces, whole words) give no such promise.
+WordPiece splits a word from the left, always into the longest token that it finds. So removing a token does not affect
+words that do not use it, and does not turn its own words into [UNK] as long as their single characters are kept: the
+first character of a word as it is, the others with the continuation prefix. Other kinds of vocabularies (byte-level
+BPE, Unigram, whole words) have no such guarantee.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from tokenizers import Tokenizer
 from liteft.errors import REPORT, ModelError, leave_out
 from liteft.tokenization import TextTokenizer
 
-__all__ = ["WordPiece", "read_wordpiece", "with_pieces"]
+__all__ = ["WordPiece", "read_wordpiece", "with_vocabulary"]
 
 _KINDS = {
     "BPE": "byte-pair encoding, whose tokens are built from each other by merges",
@@ -32,12 +33,12 @@ class WordPiece:
     """A WordPiece vocabulary.
 
     Attributes:
-        ids: id by piece; added tokens that the model itself lacks are not in it.
-        prefix: stands before pieces that go on with a word.
-        unknown: the token of words that cannot be cut into pieces.
-        special: pieces that no text decides about: added tokens, those that the post-processor puts around texts.
-        floor: what must stay: the special pieces and, for every character that a piece holds where a word can hold
-            it, the piece of that character alone. A vocabulary that lacks such a piece gets it.
+        ids: token -> id; without added tokens that are not in the model's own vocabulary.
+        prefix: the prefix of tokens that continue a word, usually "##".
+        unknown: the token for words that cannot be tokenized, usually [UNK].
+        special: tokens that are kept whatever the texts: added tokens, and those that the post-processor adds.
+        floor: the tokens that must be kept: the special ones and one for every single character that occurs in a token
+            and can occur there in a word. Such a token is added if the vocabulary lacks it.
     """
 
     ids: dict[str, int]
@@ -48,18 +49,18 @@ class WordPiece:
 
 
 def read_wordpiece(tokenizer: TextTokenizer) -> WordPiece:
-    """Return the vocabulary of a tokenizer.
+    """Return the WordPiece vocabulary of a tokenizer.
 
     Raises:
-        ModelError: it is of another kind than WordPiece.
+        ModelError: the vocabulary is of another kind.
     """
     content = json.loads(tokenizer.json_text)
     model = content["model"]
     kind = model.get("type")
     if kind != "WordPiece":
         raise ModelError(
-            f"a vocabulary of the kind {kind} cannot be trimmed: {_KINDS.get(kind, 'it is not known here')}.",
-            accepted={"vocabularies": "WordPiece, as of BERT, MiniLM, DistilBERT and ELECTRA"},
+            f"a vocabulary of the kind {kind} cannot be trimmed: {_KINDS.get(kind, 'this kind is unknown')}.",
+            accepted={"vocabularies": "WordPiece, as in BERT, MiniLM, DistilBERT and ELECTRA"},
             fix=leave_out("vocabulary"),
         )
     ids, prefix, unknown = model["vocab"], model["continuing_subword_prefix"], model["unk_token"]
@@ -68,24 +69,24 @@ def read_wordpiece(tokenizer: TextTokenizer) -> WordPiece:
     return WordPiece(ids, prefix, unknown, special, special | _characters(content, ids, prefix, special))
 
 
-def with_pieces(json_text: str, pieces: Iterable[str], *, padding: str | None) -> tuple[str, list[str]]:
-    """Return a tokenizer.json with other pieces, numbered anew, and all tokens in the order of their ids.
+def with_vocabulary(json_text: str, vocabulary: Iterable[str], *, padding: str | None) -> tuple[str, list[str]]:
+    """Return a tokenizer.json with another vocabulary, and all tokens in the order of their new ids.
 
     Args:
-        json_text: the tokenizer.json; added tokens that stand outside its model's vocabulary stay, behind the pieces.
-        pieces: the new vocabulary of the model, in the order of the new ids.
-        padding: keeps its old id where there are as many pieces; positions of some families count from it.
+        json_text: the tokenizer.json. Added tokens that are not in its model's vocabulary are kept, with ids after it.
+        vocabulary: the new vocabulary of the model, in the order of the new ids.
+        padding: the padding token, which keeps its old id if possible, since some families' positions count from it.
 
     Raises:
-        ModelError: the result is read back with other ids.
+        ModelError: the tokenizers library reads the result with other ids.
     """
     content = json.loads(json_text)
     old = content["model"]["vocab"]
-    tokens = list(pieces)
+    tokens = list(vocabulary)
     if padding in old and padding in tokens and old[padding] < len(tokens):
         tokens.remove(padding)
         tokens.insert(old[padding], padding)
-    content["model"]["vocab"] = {piece: number for number, piece in enumerate(tokens)}
+    content["model"]["vocab"] = {token: number for number, token in enumerate(tokens)}
     known = set(tokens)
     tokens += [token["content"] for token in content["added_tokens"] if token["content"] not in known]
     ids = {token: number for number, token in enumerate(tokens)}
@@ -100,27 +101,27 @@ def with_pieces(json_text: str, pieces: Iterable[str], *, padding: str | None) -
 
 
 def _characters(content: dict[str, Any], ids: Mapping[str, int], prefix: str, special: frozenset[str]) -> set[str]:
-    """Return the single-character pieces that all pieces fall back to."""
+    """Return the tokens of single characters into which every token of the vocabulary can be split."""
     first: set[str] = set()
     later: set[str] = set()
-    for piece in ids:
-        # Some vocabularies have an empty line; what is reserved for later is no text.
-        if not piece or piece in special or (piece.startswith("[unused") and piece.endswith("]")):
+    for token in ids:
+        # Some vocabularies have an empty token; reserved tokens such as [unused1] are not text.
+        if not token or token in special or (token.startswith("[unused") and token.endswith("]")):
             continue
-        if piece.startswith(prefix) and piece != prefix:
-            later.update(piece[len(prefix) :])
+        if token.startswith(prefix) and token != prefix:
+            later.update(token[len(prefix) :])
         else:
-            first.add(piece[0])
-            later.update(piece[1:])
+            first.add(token[0])
+            later.update(token[1:])
     alone = _standing_alone(content, later)
     return first | {prefix + character for character in later - alone}
 
 
 def _standing_alone(content: dict[str, Any], characters: set[str]) -> set[str]:
-    """Return the characters that BERT's own cut into words always makes words of: punctuation, Chinese characters.
+    """Return the characters that BERT's pre-tokenizer always makes words of their own: punctuation and Chinese ones.
 
-    With a prefix they are in no word, and BERT's Chinese vocabulary has 7,000 such pieces. Only where normalizer and
-    pre-tokenizer are BERT's, which look at one character at a time; other rules may join what they split here.
+    Such a character never continues a word, so its token with the prefix is not needed; BERT's Chinese vocabulary has
+    7,000 such tokens. Empty unless normalizer and pre-tokenizer are BERT's, which treat each character separately.
     """
     kinds = [(content.get(part) or {}).get("type") for part in ("normalizer", "pre_tokenizer")]
     if kinds != ["BertNormalizer", "BertPreTokenizer"]:
@@ -136,7 +137,7 @@ def _standing_alone(content: dict[str, Any], characters: set[str]) -> set[str]:
 
 
 def _around(processor: dict[str, Any] | None) -> set[str]:
-    """Return the tokens that a post-processor adds."""
+    """Return the special tokens that a post-processor adds to texts."""
     if processor is None:
         return set()
     if processor["type"] == "Sequence":
@@ -147,7 +148,7 @@ def _around(processor: dict[str, Any] | None) -> set[str]:
 
 
 def _renumber(processor: dict[str, Any] | None, ids: Mapping[str, int]) -> None:
-    """Write new ids into a post-processor."""
+    """Set the new ids of special tokens in a post-processor."""
     if processor is None:
         return
     for part in processor.get("processors", ()):

@@ -97,13 +97,13 @@ def test_what_is_trimmed_to_a_budget_is_within_it_and_uses_nearly_all_of_it(
     budget = 0.6 * sizes.predict(Variant()) / 1e6
     for form in (Variant(), FOUR):
         (found,), reason = fitting_variants(sizes, [form], loaded.tokenizer, budget)
-        assert (found.pieces or 0) < sizes.rows and reason == ""
+        assert (found.vocabulary or 0) < sizes.rows and reason == ""
         export(
             teacher,
             tmp_path / found.name,
             precision="int8",
             embedding_bits=found.form.embedding_bits,
-            vocabulary=found.pieces,
+            vocabulary=found.vocabulary,
             fill_vocabulary=True,
             texts=dataset.train,
             verify=replace(dataset.validation, labels=None),
@@ -140,7 +140,7 @@ def test_whole_words_cannot_be_trimmed_and_the_reason_says_so(tiny: ModuleType, 
 
 
 def test_a_vocabulary_that_is_trimmed_before_the_training_counts_as_whole(loaded: TorchClassifier) -> None:
-    sizes = sizes_of(loaded.config, loaded.settings, loaded.tokenizer, pieces=500)
+    sizes = sizes_of(loaded.config, loaded.settings, loaded.tokenizer, vocabulary=500)
     assert sizes.rows == 500
     assert sizes.predict(Variant()) < 0.6 * sizes_of(loaded.config, loaded.settings, loaded.tokenizer).predict(
         Variant()

@@ -155,7 +155,7 @@ def test_positions_that_count_from_a_padding_that_would_move_are_refused(
     full = create_classifier(
         folder, labels=dataset.labels, task=dataset.task, pooling="cls", max_tokens=16, paired=False
     )
-    with pytest.raises(ModelError, match="positions count from the id of its padding"):
+    with pytest.raises(ModelError, match="its positions count from the id of the padding token"):
         trim_classifier(full, [dataset.train], most=100)
 
 

@@ -16,7 +16,7 @@ from liteft.data import Split
 from liteft.errors import ConfigError, ModelError
 from liteft.tokenization import TextTokenizer
 from liteft.trimming import trim_vocabulary, write_tokenizer_files
-from liteft.trimming.choosing import choose_pieces, count_words, cut_word
+from liteft.trimming.choosing import choose_tokens, count_words, cut_word
 from liteft.trimming.wordpiece import read_wordpiece
 
 CHARACTERS = {"a", "b", "c", "##a", "##b", "##c"}
@@ -53,17 +53,17 @@ def test_words_are_counted_as_their_pieces(wordpiece: Callable[..., str]) -> Non
 def test_the_rarest_pieces_leave_first_and_of_equals_the_one_with_the_higher_id() -> None:
     words = {("ab",): 5, ("ac",): 2, ("bc",): 2, ("cb",): 1}
     ids = {piece: number for number, piece in enumerate([*sorted(CHARACTERS), "bc", "ac", "ab", "cb"])}
-    kept = choose_pieces(words, ids, floor=CHARACTERS, prefix="##", most=8)
+    kept = choose_tokens(words, ids, floor=CHARACTERS, prefix="##", most=8)
     assert kept - CHARACTERS == {"ab", "bc"}
-    assert choose_pieces(words, ids, floor=CHARACTERS, prefix="##", most=100) == CHARACTERS | {"ab", "ac", "bc", "cb"}
-    assert choose_pieces(words, ids, floor=CHARACTERS, prefix="##", most=6) == CHARACTERS
+    assert choose_tokens(words, ids, floor=CHARACTERS, prefix="##", most=100) == CHARACTERS | {"ab", "ac", "bc", "cb"}
+    assert choose_tokens(words, ids, floor=CHARACTERS, prefix="##", most=6) == CHARACTERS
 
 
 def test_a_word_that_loses_its_piece_counts_for_the_smaller_ones() -> None:
     """Counted once, "##cc" (3) leaves; but "abcc" (2) falls back on it, which makes it worth more than "cb" (4)."""
     words = {("abcc",): 2, ("a", "##cc"): 3, ("cb",): 4}
     ids = {piece: number for number, piece in enumerate([*sorted(CHARACTERS), "abcc", "ab", "##cc", "cb"])}
-    kept = choose_pieces(words, ids, floor=CHARACTERS, prefix="##", most=7)
+    kept = choose_tokens(words, ids, floor=CHARACTERS, prefix="##", most=7)
     assert kept - CHARACTERS == {"##cc"}
 
 
