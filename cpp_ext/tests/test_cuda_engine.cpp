@@ -46,9 +46,8 @@ void logits_are_those_of_the_cpu() {
   for (const liteft_shape& shape : kShapes) {
     for (const int precision : kPrecisions) {
       const auto engine = create(shape, precision, small(96));
-
-      for (const int count : {1, 3, 17, 120}) {
-        const Texts texts = random_texts(random, shape, count, count == 120 ? 12 : count == 17 ? 100 : 520);
+      for (const int count : {1, 3, 7, 40}) {
+        const Texts texts = random_texts(random, shape, count, count == 40 ? 12 : count == 7 ? 100 : 520);
         const std::vector<float> expected = by_cpu(shape, texts);
         const std::vector<float> found = run(*engine, texts, shape.labels);
         worst[precision] = std::fmax(worst[precision], difference(found, expected));
@@ -71,13 +70,13 @@ void fused_kernels_and_plain_ones_agree() {
       const auto fused = create(shape, precision, settings);
       settings.policy = Policy::never;
       const auto plain = create(shape, precision, settings);
-      for (const int count : {1, 4, 30}) {
+      for (const int count : {1, 4, 12}) {
         const Texts texts = random_texts(random, shape, count, 40);
         const std::vector<float> expected = by_cpu(shape, texts), found = run(*fused, texts, shape.labels);
         EXPECT(difference(found, expected) < allowed(precision));
         EXPECT(difference(run(*plain, texts, shape.labels), expected) < allowed(precision));
         // Fused kernels do not depend on the rows beside them at all.
-        if (count != 30) continue;
+        if (count != 12) continue;
         const std::vector<float> alone = run(*fused, texts.only(7), shape.labels);
         const std::vector<float> in_company(found.begin() + 7 * shape.labels, found.begin() + 8 * shape.labels);
         EXPECT(difference(alone, in_company) < allowed(precision) / 2);
@@ -111,10 +110,10 @@ void alone_equals_in_company() {
   for (const liteft_shape& shape : kShapes) {
     for (const int precision : kPrecisions) {
       const auto engine = create(shape, precision, small(128)), large = create(shape, precision, small(1024));
-      const Texts texts = random_texts(random, shape, 60, 30);
+      const Texts texts = random_texts(random, shape, 30, 30);
       const std::vector<float> together = run(*engine, texts, shape.labels);
       EXPECT(difference(run(*large, texts, shape.labels), together) < allowed(precision) / 2);
-      for (int text = 0; text < 60; text += 13) {
+      for (int text = 0; text < 30; text += 13) {
         const std::vector<float> in_company(together.begin() + text * shape.labels,
                                             together.begin() + (text + 1) * shape.labels);
         // Matmuls of another bucket may be summed in another order, so not to the bit.

@@ -28,7 +28,7 @@ void many_threads_share_an_engine() {
   std::vector<std::thread> threads;
   for (int thread = 0; thread < 8; ++thread) {
     threads.emplace_back([&, thread] {
-      for (int round = 0; round < 10; ++round) {
+      for (int round = 0; round < 5; ++round) {
         const int which = (thread + round) % 5;
         if (run(*engine, many[which], shape.labels) != expected[which]) ++wrong;
       }
