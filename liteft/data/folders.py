@@ -17,7 +17,7 @@ from typing import Any
 
 from liteft.data.compressed import inner_name
 from liteft.data.dataset import MAIN_SPLITS, canonical_split
-from liteft.data.rows import known_suffix
+from liteft.data.formats import known_suffix
 from liteft.errors import DataError
 from liteft.files import os_reason
 

@@ -8,27 +8,17 @@ loader decides on its own along the way is recorded in the data set's notes, whi
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from liteft.data.annotations import annotated
 from liteft.data.arguments import check_arguments, known_names, known_task, one_name
-from liteft.data.cells import counted
 from liteft.data.columns import Columns, choose_columns, second_texts
 from liteft.data.dataset import MAIN_SPLITS, Dataset, Split
 from liteft.data.label_columns import label_columns, with_label_columns
-from liteft.data.label_forms import settle
-from liteft.data.labels import (
-    OTHER_LABEL,
-    LabelNames,
-    encode,
-    infer_task,
-    label_order,
-    numbered,
-    parse_labels,
-    without_zeros,
-)
+from liteft.data.labelling import LabelForm, read_labels
+from liteft.data.labels import LabelNames, encode, label_order
 from liteft.data.looks import Looks, look
 from liteft.data.notes import worded
 from liteft.data.records import Records, read_records, usable_rows
@@ -39,17 +29,6 @@ from liteft.errors import DataError, closest, option
 from liteft.tasks import Task
 
 __all__ = ["load_dataset"]
-
-
-@dataclass
-class _Loading:
-    """The state of one call of ``load_dataset``: what it has read so far."""
-
-    source: Source
-    columns: Columns
-    records: dict[str, Records]
-    labels: dict[str, list[LabelNames]]
-    notes: list[str]
 
 
 def load_dataset(
@@ -114,22 +93,30 @@ def load_dataset(
                     fractions={f"{split}_fraction": share for split, share in fractions.items()})  # fmt: skip
     names = known_names(label_names)
     known = known_task(task, label_separator)
-    opened = open_source(source, encoding=encoding, delimiter=delimiter)
-    loading = _read(opened, text=text, pair=pair, label=label)
-    _check_texts(loading, max_chars=max_chars, drop_long=drop_long, drop_empty=drop_empty)
-    found = _parse(loading, task=known, separator=label_separator, names=names, drop_empty=drop_empty)
-    _complete(loading, fractions, seed)
-    return _assemble(loading, found)
+    opened, columns, notes = _choose_columns(
+        open_source(source, encoding=encoding, delimiter=delimiter), text=text, pair=pair, label=label
+    )
+    splits: dict[str, Records] = {}
+    for name, records in _read_splits(opened, columns, notes).items():
+        splits[name], left_out = usable_rows(
+            records, training=name == "train", max_chars=max_chars, drop_long=drop_long, drop_empty=drop_empty
+        )
+        notes += left_out
+    form = LabelForm(columns.label, known, label_separator, names, drop_empty)
+    found, splits = read_labels(splits, form, notes)
+    splits |= _missing_splits(splits, fractions, seed, notes)
+    return _assemble(opened.name, found, splits, notes)
 
 
-def _read(source: Source, *, text: str | None, pair: str | None, label: str | Sequence[str] | None) -> _Loading:
+def _choose_columns(
+    source: Source, *, text: str | None, pair: str | None, label: str | Sequence[str] | None
+) -> tuple[Source, Columns, list[str]]:
+    """Return the source as plain tables, the columns to read, and notes on what was decided."""
     source, usual = annotated(source, label)
-    train = source.splits["train"][0]
-    several = label_columns(label, train.columns)
+    several = label_columns(label, source.splits["train"][0].columns)
     if several:
-        source = with_label_columns(source, several)
-        train = source.splits["train"][0]
-        label = ", ".join(several)
+        source, label = with_label_columns(source, several), ", ".join(several)
+    train = source.splits["train"][0]
     hint = None
     if train.name.endswith((".csv", ".tsv", ".tab")):
         hint = "the first line of a csv or tsv file must contain the column names; add it if it does not"
@@ -143,26 +130,8 @@ def _read(source: Source, *, text: str | None, pair: str | None, label: str | Se
         hint=hint,
         looks=looks,
     )
-    loading = _Loading(source, columns, {}, {}, list(source.notes))
-    if columns.note is not None:
-        loading.notes.append(columns.note)
-    loading.notes += _unread(train, columns, looks, pair)
-    for name, tables in source.splits.items():
-        wanted = (columns.text, columns.pair, columns.label if name in ("train", "validation") else None)
-        needed = [column for column in wanted if column is not None]
-        lacking = [(table, column) for table in tables for column in needed if column not in table.columns]
-        if lacking and name not in MAIN_SPLITS:
-            loading.notes.append(f"{Path(tables[0].name).name} left out: it has no column {lacking[0][1]!r}")
-            continue
-        for table, column in lacking:
-            near = closest(column, table.columns)
-            raise DataError(
-                f"{table.name} has no column {column!r}, which {train.name} has.",
-                accepted={"columns": ", ".join(table.columns)},
-                fix=f"rename {near!r} to {column!r}" if near else "give all files the same columns",
-            )
-        loading.records[name] = read_records(name, tables, columns)
-    return loading
+    decided = [] if columns.note is None else [columns.note]
+    return source, columns, [*source.notes, *decided, *_unread(train, columns, looks, pair)]
 
 
 def _unread(train: Table, columns: Columns, looks: Looks, pair: str | None) -> Iterator[str]:
@@ -177,113 +146,46 @@ def _unread(train: Table, columns: Columns, looks: Looks, pair: str | None) -> I
         yield worded(f"{what} not read", option("label", [columns.label, *others]), " makes each a label")
 
 
-def _check_texts(loading: _Loading, **settings: Any) -> None:
-    for name, records in loading.records.items():
-        checked, notes = usable_rows(records, training=name == "train", **settings)
-        loading.records[name] = checked
-        loading.notes += notes
-
-
-def _parse(
-    loading: _Loading, *, task: Task | None, separator: str | None, names: tuple[str, ...] | None, drop_empty: bool
-) -> Task:
-    """Turn raw labels into names, in ``loading.labels``, which omits splits without labels."""
-    labelled = {name: records for name, records in loading.records.items() if records.labels is not None}
-    known = labelled["train"].class_names if names is None else names
-    raw = settle(
-        {name: records.labels or [] for name, records in labelled.items()},
-        task=task,
-        separator=separator,
-        names=known,
-        places={name: records.provenance for name, records in labelled.items()},
-        column=str(loading.columns.label),
-        notes=loading.notes,
-    )
-    task = task or infer_task(raw["train"], separator=separator)
-    parsed: dict[str, list[LabelNames | None]] = {}
-    for name, labels in raw.items():
-        place = labelled[name].provenance
-        parsed[name] = parse_labels(
-            labels if names is None else numbered(labels, names, place),
-            task=task,
-            class_names=known if names is not None else labelled[name].class_names or known,
-            provenance=place,
-        )
-    parsed = without_zeros(parsed)
-    trained = {name for row in parsed["train"] if row is not None for name in row}
-    for split, rows in parsed.items():
-        _keep_labelled(loading, split, rows, trained, drop_empty)
-    _check_classes(loading, task, separator)
-    return task
-
-
-def _keep_labelled(
-    loading: _Loading, split: str, rows: list[LabelNames | None], known: set[str], drop_empty: bool
-) -> None:
-    records = loading.records[split]
-    missing = [row for row, names in enumerate(rows) if names is None]
-    withheld = "-1" not in known and all(names in (None, ("-1",)) for names in rows)
-    if split not in ("train", "validation") and withheld:
-        loading.notes.append(f"{split}: no labels: predicted, but not scored")
-        return
-    if missing and not drop_empty:
-        raise DataError(
-            f"{records.provenance.places(missing)}: "
-            f"{'a row' if len(missing) == 1 else counted(len(missing))} without a label"
-            + (f" in the column {loading.columns.label!r}." if loading.columns.label else "."),
-            fix=option("drop_empty", note=", to leave such rows out"),
-        )
-    if missing:
-        loading.notes.append(f"{split}: {counted(len(missing))} without a label left out")
-        loading.records[split] = records.without(missing)
-    loading.labels[split] = [names for names in rows if names is not None]
-
-
-def _check_classes(loading: _Loading, task: Task, separator: str | None) -> None:
-    rows = loading.labels["train"]
-    where = loading.records["train"].provenance.sources[0]
-    column = loading.columns.label
-    classes = label_order(name for names in rows for name in names)
-    if len(classes) < task.fewest_labels:
-        raise DataError(
-            f"{where}: the column {column!r} holds "
-            + (f"only the label {classes[0]!r} in all {len(rows):,} rows." if classes else "no labels at all."),
-            accepted={"labels": "at least two"},
-            fix=OTHER_LABEL,
-        )
-    if not task.several and len(classes) == len(rows) >= 10:
-        raise DataError(
-            f"{where}: each of the {len(rows):,} rows has a different label in the column {column!r}.",
-            accepted={"first labels": ", ".join(classes[:5])},
-            fix=OTHER_LABEL,
-        )
-    if task.several and separator is None and all(len(names) == 1 for names in rows):
-        marks = [mark for mark in "|;,/" if any(mark in name for name in classes)]
-        if marks:
+def _read_splits(source: Source, columns: Columns, notes: list[str]) -> dict[str, Records]:
+    """Read all splits; an extra one that lacks a column is left out, and noted."""
+    found: dict[str, Records] = {}
+    train = source.splits["train"][0]
+    for name, tables in source.splits.items():
+        wanted = (columns.text, columns.pair, columns.label if name in ("train", "validation") else None)
+        needed = [column for column in wanted if column is not None]
+        lacking = [(table, column) for table in tables for column in needed if column not in table.columns]
+        if lacking and name not in MAIN_SPLITS:
+            notes.append(f"{Path(tables[0].name).name} left out: it has no column {lacking[0][1]!r}")
+            continue
+        for table, column in lacking:
+            near = closest(column, table.columns)
             raise DataError(
-                f"{where}: the task is multi-label, but no row has more than one label.",
-                accepted={"first labels": ", ".join(repr(name) for name in classes[:3])},
-                fix=option("label_separator", marks[0]),
+                f"{table.name} has no column {column!r}, which {train.name} has.",
+                accepted={"columns": ", ".join(table.columns)},
+                fix=f"rename {near!r} to {column!r}" if near else "give all files the same columns",
             )
+        found[name] = read_records(name, tables, columns)
+    return found
 
 
-def _complete(loading: _Loading, fractions: Mapping[str, float], seed: int) -> None:
-    """Make the validation and test splits that the source lacks."""
-    wanted = {name: part for name, part in fractions.items() if name not in loading.records and part != 0}
+def _missing_splits(
+    splits: Mapping[str, Records], fractions: Mapping[str, float], seed: int, notes: list[str]
+) -> dict[str, Records]:
+    """Return the validation and test splits that the source lacks and what is left of train; {} if it lacks none."""
+    wanted = {name: part for name, part in fractions.items() if name not in splits and part != 0}
     if not wanted:
-        return
-    pool, labels = loading.records["train"], loading.labels["train"]
-    keys = _keys(pool)
-    held = {key for name, records in loading.records.items() if name != "train" for key in _keys(records)}
-    parts = carve(keys, labels, wanted, seed=seed, held=held, source=pool.provenance.sources[0])
-    for name, rows in parts.items():
-        loading.records[name] = replace(pool.take(rows), name=name)
-        loading.labels[name] = [labels[row] for row in rows]
-        if name != "train":
-            loading.notes.append(
-                f"{name} made from train: {len(rows):,} rows ({fractions[name]:.0%} asked for), stratified, "
-                f"duplicates on one side, seed {seed}"
-            )
+        return {}
+    pool = splits["train"]
+    held = {key for name, records in splits.items() if name != "train" for key in _keys(records)}
+    labels: list[LabelNames] = pool.labels or []
+    parts = carve(_keys(pool), labels, wanted, seed=seed, held=held, source=pool.provenance.sources[0])
+    notes += [
+        f"{name} made from train: {len(rows):,} rows ({fractions[name]:.0%} asked for), stratified, "
+        f"duplicates on one side, seed {seed}"
+        for name, rows in parts.items()
+        if name != "train"
+    ]
+    return {name: replace(pool.take(rows), name=name) for name, rows in parts.items()}
 
 
 def _keys(records: Records) -> list[str]:
@@ -291,19 +193,19 @@ def _keys(records: Records) -> list[str]:
     return [normalised(text, pair) for text, pair in zip(records.texts, pairs, strict=True)]
 
 
-def _assemble(loading: _Loading, task: Task) -> Dataset:
-    classes = label_order(name for names in loading.labels["train"] for name in names)
-    splits: dict[str, Split] = {}
+def _assemble(source: str, task: Task, splits: Mapping[str, Records], notes: Sequence[str]) -> Dataset:
+    """Return the data set, its labels as numbers of the classes in train."""
+    classes = label_order(name for names in splits["train"].labels or () for name in names)
+    made: dict[str, Split] = {}
     unseen: dict[str, dict[str, int]] = {}
-    order = [name for name in MAIN_SPLITS if name in loading.records]
-    order += [name for name in loading.records if name not in MAIN_SPLITS]
-    for name in order:
-        records = loading.records[name]
+    order = [name for name in MAIN_SPLITS if name in splits]
+    for name in order + [name for name in splits if name not in MAIN_SPLITS]:
+        records = splits[name]
         labels = unseen_label = None
-        if name in loading.labels:
-            labels, unseen_label, unknown = encode(loading.labels[name], classes, task)
+        if records.labels is not None:
+            labels, unseen_label, unknown = encode(records.labels, classes, task)
             if unknown:
                 unseen[name] = dict(unknown.most_common())
         names = None if labels is None else classes
-        splits[name] = Split(name, records.texts, records.pairs, labels, unseen_label, records.provenance, names)
-    return Dataset(loading.source.name, task, classes, splits, unseen, tuple(loading.notes))
+        made[name] = Split(name, records.texts, records.pairs, labels, unseen_label, records.provenance, names)
+    return Dataset(source, task, classes, made, unseen, tuple(notes))

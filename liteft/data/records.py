@@ -35,7 +35,7 @@ class Records:
         name: the split.
         texts: first texts; raw values until ``usable_rows``, then strings.
         pairs: second texts, or None.
-        labels: raw labels, or None if the column is missing.
+        labels: raw labels until ``read_labels``, then each row's label names; None without labels.
         provenance: where each row came from.
         class_names: what integer labels stand for, if the source states it.
     """

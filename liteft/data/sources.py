@@ -8,11 +8,12 @@ from typing import Any
 
 from liteft.data.dataset import MAIN_SPLITS, canonical_split
 from liteft.data.folders import split_files
+from liteft.data.formats import FORMATS, exists, known_suffix, neighbour
 from liteft.data.hub import hub_dataset, is_hub_name
 from liteft.data.in_memory import memory_table
 from liteft.data.jsonlines import read_json_document
 from liteft.data.label_folders import label_folders
-from liteft.data.rows import FORMATS, RowFile, exists, known_suffix, neighbour, open_rows
+from liteft.data.rows import RowFile, open_rows
 from liteft.data.tables import Source, Table
 from liteft.errors import DataError, Hint
 

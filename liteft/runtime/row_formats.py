@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from liteft.data.rows import FORMATS as INPUT_FORMATS
+from liteft.data.formats import FORMATS as INPUT_FORMATS
 from liteft.errors import ConfigError, DataError, MissingExtraError, closest, option
 from liteft.installation import install_hint
 
