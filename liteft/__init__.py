@@ -1,7 +1,7 @@
-"""LiteFT: from labelled text to a small, verified, fast ONNX classifier.
+"""LiteFT: from labelled texts to a small, fast, verified ONNX classifier.
 
-The public names are loaded on first use (PEP 562): importing ``liteft`` costs next to nothing, and a service that
-only classifies never imports torch.
+Public names are loaded on first use (PEP 562): importing ``liteft`` takes next to no time, and a service that only
+classifies never imports torch.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # the table below, for type checkers
+if TYPE_CHECKING:  # the same names as in the table below
     from liteft.artifact import Artifact as Artifact
     from liteft.artifact import read_artifact as read_artifact
     from liteft.config import Recipe as Recipe

@@ -1,8 +1,8 @@
-"""The demo: end to end on a small data set that comes with the package, in minutes on two cores.
+"""The demo: teacher, student, control, artifact and comparison on a small bundled data set, in minutes on two cores.
 
-The texts are support requests of an electronics shop that does not exist, written for this purpose: 6 intents,
-1,268 texts with the noise of real ones. The base is all-MiniLM-L6-v2 from the extra ``demo``. What is trained here
-is what ``liteft distill`` trains on any data; only the recipe below is the demo's own.
+The data are 1,268 support requests to a fictional electronics shop, with 6 intents and the noise of real texts. The
+base is all-MiniLM-L6-v2, from the extra ``demo``. The demo calls ``liteft.distill`` as any user would; only the recipe
+below is its own.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ def demo_recipe() -> Recipe:
 
 @dataclass(frozen=True)
 class Demo(Result):
-    """What the demo made.
+    """The result of the demo.
 
     Attributes:
-        outcome: runs and artifact.
-        comparison: all four models on the test split.
-        predictions: of a few texts, by the artifact.
-        picture: quality against latency, as PNG; None without matplotlib.
+        outcome: the runs and the artifact.
+        comparison: the four models on the test split.
+        predictions: some texts, and what the artifact predicts for them.
+        picture: PNG file of quality against latency; None without matplotlib.
     """
 
     outcome: Distillation
@@ -63,7 +63,7 @@ class Demo(Result):
     picture: Path | None
 
     def render(self) -> str:
-        """Return predictions, table and the next command as text."""
+        """Return the predictions, the comparison and the next command as text."""
         lines = ["predictions of the int8 artifact:"]
         lines += [f"  {found.label:<16} {found.score:.2f}  {text}" for text, found in self.predictions]
         lines += ["", self.comparison.render()]
@@ -73,7 +73,7 @@ class Demo(Result):
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the same as plain data, ready for JSON."""
+        """Return comparison, predictions, picture and next command as plain data, ready for JSON."""
         return {
             "comparison": self.comparison.to_dict(),
             "predictions": [
@@ -88,13 +88,13 @@ def run_demo(out: Path, *, overwrite: bool = False, progress: Callable[[str], No
     """Train, distil, export, verify, predict and compare; repeating the call resumes where it stopped.
 
     Args:
-        out: the folder of all runs and of the artifact.
+        out: folder for all runs and the artifact.
         overwrite: replace an artifact of another form or of another student.
-        progress: called with a line of text now and then.
+        progress: called with a line of text at each step.
 
     Raises:
         ModelError: the extra ``demo`` is not installed.
-        RunError: the folder holds something else, or cannot be written.
+        RunError: the folder contains something else, or cannot be written.
         VerificationError: the export does not agree with the student.
     """
     outcome = distill("minilm", out=out, recipe=demo_recipe(), overwrite=overwrite, progress=progress)
@@ -115,7 +115,7 @@ def run_demo(out: Path, *, overwrite: bool = False, progress: Callable[[str], No
 
 
 def _picture(comparison: Comparison, path: Path) -> Path | None:
-    """Draw the comparison; without matplotlib there is only the table."""
+    """Draw the comparison and return the file; None without matplotlib."""
     try:
         return draw(comparison, path)
     except MissingExtraError:

@@ -1,11 +1,13 @@
 """The command line: ``liteft check``, ``finetune``, ``distill`` and so on, one file per command.
 
-A command calls one function of the library; nothing is computed here. `flags` holds every flag, `groups` those that
-are taken together, `settings` turns flags into a recipe, `console` keeps progress (stderr) and results (stdout) apart.
-Only typer is imported at start: what a verb needs, it imports when it runs, so that the verbs of a machine without
-torch start without it.
+A command calls one function of the library and prints its result; nothing is computed here. `flags` holds every flag
+and `groups` the flags that commands take together. `settings` turns flags into a recipe. `console` prints results to
+stdout and progress to stderr. `help` arranges what --help shows, `usage` explains mistakes in a command line, and
+`failures` turns every error into a message and an exit status.
 
-Exit status: 0 done, 1 failed, 2 a mistake in the command or a recipe, 130 interrupted, 141 stdout was closed,
+Only typer is imported at start. A command imports what it needs when it runs, so that ``predict`` needs no torch.
+
+Exit status: 0 done, 1 failed, 2 a mistake in the command or the recipe, 130 interrupted, 141 stdout was closed,
 143 ended by SIGTERM.
 """
 
@@ -36,7 +38,7 @@ app = typer.Typer(
 
 
 def _add(verb: Callable[..., None], examples: Sequence[str]) -> None:
-    """Add a command, its docstring as its help and its examples below the flags; typer would keep every line's end."""
+    """Add a command, with its docstring (each paragraph on one line) as its help, and the examples below the flags."""
     paragraphs = [" ".join(each.split()) for each in (verb.__doc__ or "").split("\n\n")]
     app.command(cls=Command, help="\n\n".join(paragraphs), epilog="\n\n".join(["Examples:", *examples]))(verb)
 
@@ -76,16 +78,16 @@ def liteft(
         ),
     ] = False,
 ) -> None:
-    """From labelled text to a small, verified, fast ONNX classifier.
+    """From labelled texts to a small, fast, verified ONNX classifier.
 
-    End to end: liteft distill --data DATA --teacher BASE --size 3x384 --out FOLDER
+    End to end: liteft distill --data DATA --teacher minilm --size 3x384 --out FOLDER
 
-        The other commands take one step each. Results go to stdout, progress to stderr.
+        The other commands do one step each. Results go to stdout, progress to stderr.
 
-        Repeating a command resumes where it stopped.
+        Repeating a training command resumes where it stopped. More: liteft COMMAND --help
     """
     if context.invoked_subcommand is None:
-        with contextlib.redirect_stdout(sys.stderr):  # where there is rich, getting the help prints it
+        with contextlib.redirect_stdout(sys.stderr):  # if rich is installed, get_help prints the help itself
             typer.echo(context.get_help())
         raise typer.Exit(2)
 
@@ -96,6 +98,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: what follows ``liteft``; None takes the process's own.
     """
-    # peft imports bitsandbytes along with transformers, which warns about kernels that are not installed.
+    # peft imports bitsandbytes, which warns about kernels that are not installed.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     return run_command(app, list(sys.argv[1:] if arguments is None else arguments))

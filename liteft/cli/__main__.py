@@ -1,4 +1,4 @@
-"""``python -m liteft.cli``, where the script ``liteft`` is not on the path."""
+"""``python -m liteft.cli``, for when the script ``liteft`` is not on the path."""
 
 import sys
 

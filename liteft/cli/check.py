@@ -1,4 +1,4 @@
-"""``liteft check``: what a data set contains, and how it is read, before anything is trained on it."""
+"""``liteft check``: report what a data set contains and how it is read, before training on it."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def check(
     settings: groups.Settings,
     output: groups.Output,
 ) -> None:
-    """Read labelled text and show rows, labels, lengths, duplicates, leaks, and what was decided by itself.
+    """Check labelled texts: rows, labels, lengths, duplicates, leaks between splits, and every automatic choice.
 
-    Every training prints the same check first; this one needs neither a model nor torch. Lengths are in words.
+    Every training prints the same report first; this command needs neither a model nor torch. Lengths are in words.
     """
     from liteft.cli.settings import data_arguments, load_data, resolve
     from liteft.data import check_dataset

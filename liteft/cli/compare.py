@@ -1,4 +1,4 @@
-"""``liteft compare``: models side by side, by quality, size and speed."""
+"""``liteft compare``: compare models by quality, size and speed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from liteft.cli.flags.machine import Device, Threads, Trust
 from liteft.cli.flags.models import Labels
 
 Models = Annotated[
-    list[str], typer.Argument(metavar="MODEL", help="Runs, classifiers and artifacts; the first is the measure.")
+    list[str],
+    typer.Argument(metavar="MODEL", help="Runs, artifacts and model folders; the others are compared with the first."),
 ]
 
 EXAMPLES = (
@@ -42,9 +43,9 @@ def compare(
     settings: groups.Settings,
     output: groups.Output,
 ) -> None:
-    """Compare models side by side: quality with intervals, size, latency, throughput.
+    """Compare models side by side: quality with confidence intervals, size, latency and throughput.
 
-    Runs, artifacts and folders that transformers wrote, in any order; the first is the measure of the others.
+    Takes runs, artifacts and folders that transformers wrote, in any order. The others are compared with the first.
     """
     from liteft.cli.settings import data_of_models, resolve, said_of_model
     from liteft.report import compare as compare_models

@@ -1,6 +1,6 @@
 """What a command prints: results on stdout, everything else on stderr.
 
-With --json a verb's result is exactly one JSON document, which names the next command too.
+With --json, a command prints exactly one JSON document, which also names the next command.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ __all__ = ["Console", "OutputClosed", "tell"]
 
 
 class OutputClosed(Exception):
-    """The reader of stdout has gone: ``liteft ... | head``."""
+    """The reader of stdout has stopped reading, as in ``liteft ... | head``."""
 
 
 class Console:
-    """Where a verb writes.
+    """Where a command prints its result and its progress.
 
     Args:
-        as_json: results are JSON.
-        quiet: say nothing on stderr but errors.
+        as_json: print the result as JSON.
+        quiet: print nothing on stderr but errors.
     """
 
     def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
         self.as_json = as_json
         self._quiet = quiet
-        # torchrun starts the same command several times; only one of them prints
+        # torchrun starts the same command in several processes; only the first prints
         self._silent = os.environ.get("RANK", "0") != "0"
 
     def progress(self, line: object) -> None:
-        """Report the command's progress."""
+        """Print one line of progress to stderr."""
         if not self._quiet and not self._silent:
             tell(getattr(line, "command", str(line)))
 
     def artifact_of(self, path: str) -> str:
-        """Return the artifact that a path means, and say so where it lies in the path's folder."""
+        """Return the path of an artifact, or of the artifact inside a pipeline's folder, which is then reported."""
         from liteft.artifact import find_artifact
 
         found = find_artifact(path)
@@ -53,7 +53,7 @@ class Console:
         return str(found)
 
     def line(self, text: str) -> None:
-        """Print one line of a result that arrives in parts; nothing with --json."""
+        """Print one line of a result that is not complete yet; with --json, nothing."""
         if not self.as_json:
             self._print(text)
 
@@ -61,9 +61,9 @@ class Console:
         """Print the result and the command to try next.
 
         Args:
-            text: for people; "" where ``line`` has printed it.
-            document: for programs, plain data.
-            following: the next command's words.
+            text: the result for people; "" if ``line`` has printed it already.
+            document: the result for programs, ready for JSON.
+            following: the words of the next command; none prints no hint.
         """
         command = shlex.join(following)
         if self.as_json:
@@ -85,7 +85,7 @@ class Console:
 
 
 def tell(line: str) -> None:
-    """Print to stderr, control characters in file names and cells escaped. A closed stderr stops no training."""
+    """Print to stderr, with control characters (of file names and cells) escaped; a closed stderr is ignored."""
     line = _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), line)
     with contextlib.suppress(BrokenPipeError):
         print(line, file=sys.stderr, flush=True)

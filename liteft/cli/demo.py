@@ -1,4 +1,4 @@
-"""``liteft demo``: end to end on a small bundled data set, in minutes."""
+"""``liteft demo``: run everything on a small bundled data set, in minutes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EXAMPLES = ("liteft demo", "liteft demo --out demo-run --json")
 
 @groups.flat
 def demo(*, out: Out = "demo-run", overwrite: Overwrite = False, output: groups.Output) -> None:
-    """Run end to end on bundled data, in minutes: teacher, student, control, int8 artifact, comparison."""
+    """Run everything on bundled data, in minutes: teacher, student, control, int8 artifact and comparison."""
     from liteft.demo import run_demo
 
     console = output.console()

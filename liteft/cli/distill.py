@@ -1,4 +1,4 @@
-"""``liteft distill``: from labelled text and a base to a small student and its verified artifact."""
+"""``liteft distill``: from labelled texts and a teacher or base to a small student and its verified artifact."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def distill(
     settings: groups.Settings,
     output: groups.Output,
 ) -> None:
-    """Distil a student and export it: teacher, student and verified artifact, in one folder.
+    """Distil a teacher into a small student and export it: all runs and the verified artifact, in one folder.
 
-    --epochs, --learning-rate and --batch-size are the student's; the teacher's are --set teacher.epochs=3 and so on.
-    --training-precision, --optimizer, --seed and --threads hold for both. Repeating the command resumes where it
-    stopped. For the best size within a budget see liteft search.
+    --epochs, --learning-rate and --batch-size are the student's; for the teacher, use --set teacher.epochs=3 and so on.
+    --training-precision, --optimizer, --seed and --threads apply to both. Repeating the command resumes where it
+    stopped. To find the best size within a budget, use liteft search.
     """
     from liteft.cli.settings import load_data, resolve, said_of_model, teacher_of
     from liteft.config import checked_stage, refuse_budget, require_student
@@ -64,7 +64,7 @@ def distill(
     if stage != "teacher":
         require_student(recipe.student)
     console = output.console()
-    dataset = load_data(recipe)  # before torch: a misspelt column need not wait for it
+    dataset = load_data(recipe)  # before torch is imported, so that a misspelt column is reported at once
     import liteft
 
     outcome = liteft.distill(

@@ -1,4 +1,4 @@
-"""``liteft doctor``: what works on this machine and what does not."""
+"""``liteft doctor``: check what works on this machine."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ EXAMPLES = ("liteft doctor", "liteft doctor --json")
 
 @groups.flat
 def doctor(*, output: groups.Output) -> None:
-    """Say what works on this machine and what does not.
+    """Check what works on this machine and what does not.
 
-    What is broken comes with the command that mends it. Exit status 1 if something is broken.
+    Each problem comes with the command that fixes it. The exit status is 1 if there is a problem.
     """
     from liteft.doctor import diagnose
 

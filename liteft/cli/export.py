@@ -1,4 +1,4 @@
-"""``liteft export``: a trained classifier becomes a verified artifact."""
+"""``liteft export``: turn a trained classifier into a verified artifact."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from liteft.cli.flags.data import Data, Split, Task, Unlabeled
 from liteft.cli.flags.machine import Out, Overwrite, Trust
 from liteft.cli.flags.models import Labels, MaxTokens, Vocabulary
 
-Source = Annotated[str, typer.Argument(metavar="RUN_OR_MODEL", help="A finished run, or a classifier's folder.")]
+Source = Annotated[str, typer.Argument(metavar="RUN_OR_MODEL", help="A finished run, or a model folder.")]
 
 EXAMPLES = (
     "liteft export runs/student --out runs/artifact",
@@ -39,10 +39,10 @@ def export(
     settings: groups.Settings,
     output: groups.Output,
 ) -> None:
-    """Export a trained classifier to verified ONNX.
+    """Export a trained classifier to ONNX, verified against the model on real texts.
 
     Without --data, a run is verified on the data that it was trained on. Static int8 is calibrated on training texts.
-    Of a model that LiteFT did not train, --task, --pair, --labels and --max-tokens say what its config.json does not.
+    For a model that LiteFT did not train, --task, --pair, --labels and --max-tokens say what its config.json does not.
     """
     from liteft.artifact import refuse_artifact
     from liteft.cli.settings import data_of_models, resolve, said_of_model
@@ -65,7 +65,7 @@ def export(
     import liteft
 
     more = None if unlabeled is None else load_unlabeled(unlabeled)
-    whole = on if split == "all" else gold.dataset  # whose other splits need not be read anew
+    whole = on if split == "all" else gold.dataset  # whose other splits need not be read again
     train = find_gold(whole, subjects, split="train", settings=how).split if calibrated or chosen.vocabulary else None
     test = gold.split if split == "test" else find_test(whole, gold.subjects, split=split, settings=how)
     artifact = liteft.export(

@@ -1,8 +1,7 @@
-"""From what went wrong to a message on stderr and an exit status.
+"""Turn every failure of a command into a message on stderr and an exit status.
 
-typer's own handling is bypassed: it prints boxes, hides interrupts behind an exit status, and which of its
-exceptions are click's depends on its version. Here every failure ends in the same three parts that the
-library's errors have.
+typer's own handling is not used: it prints boxes, and hides interrupts behind an exit status. Here every message has
+the three parts of the library's errors: what was seen, what is accepted, and what to do.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ def run_command(app: typer.Typer, arguments: list[str]) -> int:
     """Run ``app`` with arguments and return the exit status."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            # a label that the terminal cannot show must not end the command
+            # a character that the terminal cannot show must not end the command
             stream.reconfigure(errors="backslashreplace")
     try:
         with ending_like_interrupts():
@@ -58,14 +57,14 @@ def _run(app: typer.Typer, arguments: list[str]) -> int:
         return 0
     except typer.Exit as left:
         return left.exit_code
-    except SystemExit:  # from rich, when its help is not read; rich has already dropped stdout
+    except SystemExit:  # from rich, when nobody reads the help; rich has already closed stdout
         return 141
     except _USAGE_ERROR as error:
         tell(usage_text(error, arguments, command))
         return 2
     except (OutputClosed, BrokenPipeError) as error:
         if isinstance(error, BrokenPipeError) and not {"-h", "--help", "--version"} & set(arguments):
-            raise  # not our stdout: OutputClosed says that
+            raise  # of another pipe: for our stdout, Console raises OutputClosed
         _drop_stdout()
         return 141
     except LiteftError as error:
@@ -94,7 +93,7 @@ def _interrupted_text(error: KeyboardInterrupt, arguments: list[str]) -> str:
 
 
 def _mistake_text(error: Exception, arguments: list[str]) -> str:
-    """Return the message for an unexpected error; its traceback goes into a file."""
+    """Return the message for an unexpected error, and write its traceback to a file."""
     words = f"{type(error).__name__}: {first_line(error)}"
     if isinstance(error, MemoryError):
         return str(LiteftError(f"the memory does not suffice: {words}", fix="a smaller batch size, or shorter texts"))
@@ -114,6 +113,6 @@ def _mistake_text(error: Exception, arguments: list[str]) -> str:
 
 
 def _drop_stdout() -> None:
-    """Point stdout at nothing, or the interpreter complains when it flushes at exit."""
+    """Send stdout to the null device, so that flushing it at exit does not fail."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

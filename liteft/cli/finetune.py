@@ -1,4 +1,4 @@
-"""``liteft finetune``: a pretrained base and labelled text become a teacher."""
+"""``liteft finetune``: train a teacher from a pretrained base and labelled texts."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ def finetune(
     settings: groups.Settings,
     output: groups.Output,
 ) -> None:
-    """Fine-tune a base on labelled text: the teacher."""
+    """Fine-tune a base on labelled texts, which makes a teacher.
+
+    Repeating the command resumes where it stopped.
+    """
     from liteft.cli.settings import data_arguments, load_data, resolve
     from liteft.config import require_teacher
 
@@ -51,7 +54,7 @@ def finetune(
     )
     require_teacher(recipe.teacher)
     console = output.console()
-    dataset = load_data(recipe)  # before torch: a misspelt column need not wait for it
+    dataset = load_data(recipe)  # before torch is imported, so that a misspelt column is reported at once
     import liteft
 
     run = liteft.finetune(recipe.teacher.base, dataset, out=out, recipe=recipe, progress=console.progress)

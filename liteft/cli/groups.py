@@ -1,7 +1,8 @@
-"""Flags that commands take together: a group is a dataclass, and a command takes it as one parameter.
+"""Groups of flags that several commands have: a group is a dataclass, and a command takes it as one parameter.
 
-``flat`` shows typer the single flags. A flag left out is None and leaves the recipe's value alone; what has no flag is
-reached by --set. The fields are named as the recipe's keys, so that a group is laid over a table as it is.
+The decorator `flat` makes each field a flag of its own for typer. A flag that is left out is None, which keeps the
+recipe's value. Fields have the names of the recipe's keys, so a group can be laid over a table as it is. Keys without a
+flag are set by --set.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How labelled text is read."""
+    """How labelled texts are read."""
 
     text: Text = None
     pair: Pair = None
@@ -94,7 +95,7 @@ class Reading:
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """What a teacher reads of a text; its students read the same."""
+    """How much of a text the teacher reads, and how it pools the tokens; its students do the same."""
 
     max_tokens: MaxTokens = None
     pooling: Pooling = None
@@ -102,7 +103,7 @@ class Head:
 
 @dataclass(frozen=True, kw_only=True)
 class Adapter:
-    """How a teacher is trained whose base is too large to train whole."""
+    """How to train an adapter on a base that is too large to train as a whole."""
 
     base_quantization: BaseQuantization = None
     lora_rank: LoraRank = None
@@ -110,7 +111,7 @@ class Adapter:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How long and how fast a model is trained."""
+    """Epochs, learning rate and batch size of a training."""
 
     epochs: Epochs = None
     learning_rate: LearningRate = None
@@ -119,7 +120,7 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """How a training computes, and its seed; teacher and student share it."""
+    """Precision, optimizer, seed and threads of a training; the same for teacher and student."""
 
     training_precision: TrainingPrecision = None
     optimizer: Optimizer = None
@@ -129,20 +130,20 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """What a student starts from, and what it sees beside the training texts."""
+    """The student's size, the layers that it starts from, and further texts to train on."""
 
     size: Size = None
     layers: Layers = None
     unlabeled: Unlabeled = None
 
     def table(self) -> dict[str, Any]:
-        """Return the keys of the student's table."""
+        """Return these flags as keys of the recipe's student table."""
         return {"size": self.size, "layers": parse_layers(self.layers), "unlabeled": self.unlabeled}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """What an artifact is to be, and how much its export may lose."""
+    """The form of an artifact, and how much accuracy its export may lose."""
 
     precision: Precision = None
     scheme: Scheme = None
@@ -157,7 +158,7 @@ class Form:
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What a search must keep within."""
+    """The limits of a search."""
 
     max_mb: MaxMb = None
     max_ms: MaxMs = None
@@ -166,7 +167,7 @@ class Budget:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Where all other settings come from."""
+    """The recipe file, and settings without a flag."""
 
     recipe: RecipeFile = None
     assigned: Assigned = None
@@ -174,18 +175,18 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """What is printed."""
+    """How the command prints."""
 
     as_json: AsJson = False
     quiet: Quiet = False
 
     def console(self) -> Console:
-        """Return where the command writes."""
+        """Return the console that prints accordingly."""
         return Console(as_json=self.as_json, quiet=self.quiet)
 
 
 def parse_layers(text: str | None) -> str | list[int] | None:
-    """Return --layers: numbers with commas as a list, a word as it is."""
+    """Return the value of --layers: "0,2,5" as a list of numbers, a word unchanged."""
     if text is None:
         return None
     try:
@@ -195,12 +196,12 @@ def parse_layers(text: str | None) -> str | list[int] | None:
 
 
 def trusting(trust: bool) -> list[str]:
-    """Return the flag for the next command of what was trusted in this one."""
+    """Return --trust for the next command if this one was given it."""
     return ["--trust"] if trust else []
 
 
 def flat(verb: Callable[..., None]) -> Callable[..., None]:
-    """Return ``verb`` with the fields of its dataclass parameters as parameters of their own, for typer to see."""
+    """Return a command's function with each field of its dataclass parameters as a parameter of its own, for typer."""
     groups: dict[str, Any] = {}
     parameters: list[inspect.Parameter] = []
     for parameter in inspect.signature(verb, eval_str=True).parameters.values():

@@ -1,4 +1,4 @@
-"""``liteft inspect``: what an artifact consists of, and where it runs."""
+"""``liteft inspect``: show what an artifact consists of, and where it runs."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ EXAMPLES = ("liteft inspect runs/reviews/artifact", "liteft inspect model.onnx -
 
 @groups.flat
 def inspect(*, source: Source, every: EveryTensor = False, trust: Trust = False, output: groups.Output) -> None:
-    """Show bytes by kind and tensor, integer products, operators, and where a model runs.
+    """Show what a model consists of (bytes, tensors, operators, integer matmuls) and where it runs.
 
-    Engines that are installed here are asked; others are looked up, and the source is named.
+    Engines that are installed here are tried; for others, the answer is looked up, and its source is named.
     """
     from liteft.inspection import inspect as inspected
 

@@ -1,4 +1,4 @@
-"""``liteft predict``: classify texts, lines of stdin, or a file of any size. Imports no torch."""
+"""``liteft predict``: classify texts, lines of stdin, or a file of any size, without torch."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ from liteft.errors import ConfigError, closest
 if TYPE_CHECKING:
     from liteft.runtime import Classifier, Prediction
 
-ArtifactFolder = Annotated[str, typer.Argument(metavar="ARTIFACT", help="Folder that liteft export wrote.")]
+ArtifactFolder = Annotated[
+    str, typer.Argument(metavar="ARTIFACT", help="An artifact's folder, or one that liteft distill wrote.")
+]
 Texts = Annotated[
     list[str] | None,
-    typer.Argument(metavar="TEXT", help="Texts; without any, or with -, the lines of stdin."),
+    typer.Argument(metavar="TEXT", help="Texts to classify; - or none for the lines of stdin."),
 ]
 
 EXAMPLES = (
@@ -60,8 +62,8 @@ def predict(
 ) -> None:
     """Classify texts, the lines of stdin, or a file.
 
-    Each text gives a line: label, score, text, with tabs between. In lines of stdin, a tab parts the two texts
-    of a pair.
+    Prints one line per text: label, score and text, separated by tabs. On stdin, a tab separates the two texts of a
+    pair.
     """
     _check_use(texts, input_file=input_file, output_file=output_file, text=text, pair=pair, pair_text=pair_text)
     import liteft
@@ -149,7 +151,7 @@ def _inputs(texts: Sequence[str], seconds: Sequence[str] | None, *, paired: bool
 
 
 def _stdin_lines(*, paired: bool) -> Iterator[Any]:
-    # Bytes that are not UTF-8 become lone surrogates, which the classifier refuses by line, as --on-error says.
+    # Bytes that are not UTF-8 become lone surrogates; the classifier treats such a line as --on-error says.
     for line in sys.stdin.buffer:
         text = line.decode("utf-8", errors="surrogateescape").rstrip("\r\n")
         first, tab, second = text.partition("\t")

@@ -1,4 +1,4 @@
-"""``liteft search``: the best student within a budget of megabytes, milliseconds and points."""
+"""``liteft search``: find the best student within a budget of megabytes, milliseconds and points of accuracy."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def search(
 ) -> None:
     """Search for the best student within a budget: layers, width, vocabulary and precision, the cheapest first.
 
-    At least one of --max-mb, --max-ms and --max-drop; --size narrows the search down to one shape. Other flags are
-    those of liteft distill. Repeating the command resumes where it stopped; with another budget, what was trained and
-    measured is reused. Exit status 1 if nothing is within the budget.
+    Needs at least one of --max-mb, --max-ms and --max-drop; --size restricts the search to one shape. The other flags
+    are those of liteft distill. Repeating the command resumes where it stopped; with another budget, it reuses what was
+    trained and measured. The exit status is 1 if nothing is within the budget.
     """
     from liteft.cli.settings import load_data, resolve, said_of_model, teacher_of
     from liteft.config import require_budget
@@ -59,7 +59,7 @@ def search(
     source = teacher_of(recipe, teacher)
     require_budget(recipe.search)
     console = output.console()
-    dataset = load_data(recipe)  # before torch: a misspelt column need not wait for it
+    dataset = load_data(recipe)  # before torch is imported, so that a misspelt column is reported at once
     import liteft
 
     found = liteft.search(source, dataset, out=out, recipe=recipe, trust=trust, progress=console.progress)

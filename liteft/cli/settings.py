@@ -1,8 +1,7 @@
-"""From flags to a recipe.
+"""Turn the flags of a command into a recipe.
 
-Flags and --set lie over the recipe file. The same command gives the same recipe every time: that is what lets it
-resume. Local paths are made absolute, so that a run's recipe still says where its data are when a later command
-is started elsewhere.
+Flags and --set override the recipe file. The same command makes the same recipe every time, which is what lets it
+resume. Local paths are made absolute, so that a later command, started in another folder, still finds the data.
 """
 
 from __future__ import annotations
@@ -32,11 +31,11 @@ def resolve(settings: Settings, **flags: Mapping[str, Any]) -> Recipe:
     """Return the recipe of a command.
 
     Args:
-        settings: the recipe file and what --set assigns.
-        flags: table = key -> value; None leaves the file's value alone.
+        settings: the recipe file and the values of --set.
+        flags: for each table, key -> value; None keeps the file's value.
 
     Raises:
-        ConfigError: an unknown key, a value that does not fit, or a setting given twice with two values.
+        ConfigError: an unknown key, a value that does not fit, or two values for one setting.
     """
     overrides = {
         table: {key: value for key, value in values.items() if value is not None and value != []}
@@ -58,12 +57,12 @@ def load_data(recipe: Recipe, *, example: str = "--data reviews.csv --text COLUM
     """Return the data set that a recipe names.
 
     Args:
-        recipe: what the command line and its file say.
-        example: a way to name data, for the error where there are none.
+        recipe: of the command.
+        example: how to name data, for the error if the recipe names none.
 
     Raises:
-        ConfigError: it names none.
-        DataError: what cannot be read or trained on.
+        ConfigError: the recipe names no data.
+        DataError: the data cannot be read or trained on.
     """
     if recipe.data.source is None:
         raise ConfigError(
@@ -75,10 +74,10 @@ def load_data(recipe: Recipe, *, example: str = "--data reviews.csv --text COLUM
 
 
 def teacher_of(recipe: Recipe, named: str | None) -> str:
-    """Return the teacher that a command names, or its recipe: what exists here as an absolute path.
+    """Return the teacher that a command or its recipe names; a path that exists is made absolute.
 
     Raises:
-        ConfigError: neither names one.
+        ConfigError: neither names a teacher.
     """
     source = named or recipe.teacher.base
     if source is None:
@@ -91,10 +90,10 @@ def teacher_of(recipe: Recipe, named: str | None) -> str:
 
 
 def data_of_models(recipe: Recipe, models: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
-    """Return a source of texts, or None, and how ``load_dataset`` shall read it.
+    """Return the data to test models on (or None) and the arguments for ``load_dataset``.
 
-    Where the data are those that a run was trained on, or none are named, they are read as they were for
-    that run: the same columns, and the same texts in a test split that was made.
+    If the recipe names no data, or those that one of the runs was trained on, they are read as that run read them: with
+    the same columns, and with the same texts in a test split that was made.
 
     Args:
         recipe: of the command.
@@ -114,7 +113,7 @@ def data_of_models(recipe: Recipe, models: Sequence[str]) -> tuple[str | None, d
 
 
 def said_of_model(labels: str | None, task: str | None, pair: str | None) -> Said:
-    """Return what the command line says of a model that transformers wrote.
+    """Return what the command line says about a model that transformers wrote.
 
     Args:
         labels: a file of label names.
@@ -129,7 +128,7 @@ def said_of_model(labels: str | None, task: str | None, pair: str | None) -> Sai
 
 
 def data_arguments(data: DataRecipe) -> list[str]:
-    """Return the words that name a recipe's data on a command line."""
+    """Return the flags with which a command reads the same data as a recipe."""
     words = [] if data.source is None else ["--data", data.source]
     defaults = DataRecipe()
     for name in DataRecipe.model_fields:
@@ -146,14 +145,14 @@ def data_arguments(data: DataRecipe) -> list[str]:
 
 
 def _flags(flag: str, values: Sequence[str]) -> list[str]:
-    """Return a list as one flag, or a flag for each where a value holds a comma itself."""
+    """Return a list as one flag with commas, or as a flag for each value if a value contains a comma."""
     if not any("," in value for value in values):
         return [flag, ",".join(values)]
     return [word for value in values for word in (flag, value)]
 
 
 def absolute(path: str) -> str:
-    """Return the absolute path of what exists here; anything else (a hub name) as it is."""
+    """Return the absolute path of a file or folder that exists; anything else, such as a hub name, unchanged."""
     local = Path(path).expanduser()
     return str(local.resolve()) if path and local.exists() else path
 

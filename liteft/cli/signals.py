@@ -1,7 +1,7 @@
-"""SIGTERM and SIGHUP end a verb as Ctrl-C does: what is temporary goes, what is finished stays.
+"""SIGTERM and SIGHUP end a command as Ctrl-C does: temporary files are removed, and finished work stays.
 
-Schedulers, containers and closed terminals send them. Only the command line listens: a program that uses the library
-has rules of its own.
+Schedulers, containers and closed terminals send these signals. Only the command line handles them; a program that uses
+the library handles signals as it likes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["Ended", "ending_like_interrupts"]
 
 
 class Ended(KeyboardInterrupt):
-    """A signal that ends the process; code that cleans up after an interrupt cleans up after this too.
+    """A signal that ends the process; code that cleans up after Ctrl-C cleans up after this as well.
 
     Attributes:
         number: of the signal.
@@ -30,7 +30,7 @@ class Ended(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def ending_like_interrupts() -> Iterator[None]:
-    """Raise `Ended` when such a signal comes while the body runs, once: what follows is cleaning up."""
+    """Raise `Ended` at the first such signal while the body runs; later ones are ignored, for the cleaning up."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

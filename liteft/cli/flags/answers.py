@@ -10,9 +10,11 @@ _answers = panel("Predictions")
 _comparison = panel("Comparison")
 
 InputFile = Annotated[
-    str | None, _answers("--input", metavar="FILE", help="A csv, tsv, jsonl, parquet or txt file to classify.")
+    str | None, _answers("--input", metavar="FILE", help="File to classify: csv, tsv, jsonl, parquet or txt.")
 ]
-OutputFile = Annotated[str | None, _answers("--output", metavar="FILE", help="Where its rows go, with labels.")]
+OutputFile = Annotated[
+    str | None, _answers("--output", metavar="FILE", help="File for the rows of --input with their labels.")
+]
 PairText = Annotated[
     list[str] | None,
     _answers("--pair-text", metavar="TEXT", help="For models of pairs: the second text, once for each TEXT."),
@@ -20,16 +22,22 @@ PairText = Annotated[
 TopK = Annotated[int | None, _answers("--top-k", metavar="K", help="Also give the K best labels.")]
 Threshold = Annotated[
     float | None,
-    _answers("--threshold", metavar="SCORE", help="Multi-label: what a label's score must pass; 0.5 if left out."),
+    _answers(
+        "--threshold", metavar="SCORE", help="Multi-label: the score above which a label is given; 0.5 if left out."
+    ),
 ]
 OnError = Annotated[
-    str, _answers("--on-error", metavar="KIND", help="A row without a usable text: raise, or null for a null label.")
+    str,
+    _answers(
+        "--on-error", metavar="KIND", help="At a row without a usable text: raise (stop), or null (give it no label)."
+    ),
 ]
-Prefix = Annotated[str, _answers("--prefix", metavar="NAME", help="Goes before the names of added columns.")]
-Restart = Annotated[bool, _answers("--restart", help="Begin anew instead of going on.")]
+Prefix = Annotated[str, _answers("--prefix", metavar="NAME", help="Put before the names of added columns.")]
+Restart = Annotated[bool, _answers("--restart", help="Start the file again instead of resuming.")]
 
-Rounds = Annotated[int, _comparison("--rounds", metavar="N", help="Timings of each model; 0 for none.")]
-Seconds = Annotated[float, _comparison("--seconds", metavar="S", help="About how long one timing takes.")]
+Rounds = Annotated[int, _comparison("--rounds", metavar="N", help="How often to time each model; 0 for no timing.")]
+Seconds = Annotated[float, _comparison("--seconds", metavar="S", help="How long one timing takes, about.")]
 Picture = Annotated[
-    str | None, _comparison("--picture", metavar="FILE", help="Draw quality against latency: png, svg or pdf.")
+    str | None,
+    _comparison("--picture", metavar="FILE", help="File for a chart of quality against latency: png, svg or pdf."),
 ]

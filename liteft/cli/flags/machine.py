@@ -10,23 +10,38 @@ _machine = panel("Machine")
 _general = panel("General")
 
 Threads = Annotated[
-    int | None, _machine("--threads", metavar="N", help="CPU threads; by the environment or the cores if left out.")
+    int | None,
+    _machine(
+        "--threads", metavar="N", help="CPU threads; if left out, LITEFT_THREADS, OMP_NUM_THREADS, or one per core."
+    ),
 ]
-Device = Annotated[str, _machine("--device", metavar="NAME", help="cpu or cuda; to predict also auto, the best.")]
-Backend = Annotated[str, _machine("--backend", metavar="NAME", help="auto, native or onnxruntime.")]
+Device = Annotated[
+    str, _machine("--device", metavar="NAME", help="cpu or cuda; predict also takes auto, the best there is.")
+]
+Backend = Annotated[
+    str, _machine("--backend", metavar="NAME", help="Engine that runs the artifact: auto, native, or onnxruntime.")
+]
 EnginePrecision = Annotated[
     str | None,
     _machine(
-        "--engine-precision", metavar="KIND", help="To compute a float artifact in, natively: bf16, or fp16 on CUDA."
+        "--engine-precision",
+        metavar="KIND",
+        help="Compute a float artifact in bf16, or in fp16 on CUDA; native engine only.",
     ),
 ]
 
-Out = Annotated[str, _general("--out", metavar="FOLDER", help="Where the result goes.")]
-Overwrite = Annotated[bool, _general("--overwrite", help="Replace an artifact or output of something else.")]
-Trust = Annotated[
-    bool, _general("--trust", help="Take graphs and tokenizers that LiteFT does not know; they may do any harm.")
+Out = Annotated[str, _general("--out", metavar="FOLDER", help="Folder for the result.")]
+Overwrite = Annotated[
+    bool, _general("--overwrite", help="Replace an artifact or output file that was made from something else.")
 ]
-EveryTensor = Annotated[bool, _general("--all", help="Show every tensor, and not the largest ones alone.")]
+Trust = Annotated[
+    bool,
+    _general(
+        "--trust",
+        help="Load graphs and tokenizers that LiteFT does not know, which can do harm: only from a source you trust.",
+    ),
+]
+EveryTensor = Annotated[bool, _general("--all", help="Show every tensor, not only the largest.")]
 RecipeFile = Annotated[
     str | None, _general("--recipe", metavar="FILE", help="TOML file of settings; flags override it.")
 ]
@@ -35,8 +50,8 @@ Assigned = Annotated[
     _general(
         "--set",
         metavar="TABLE.KEY=VALUE",
-        help="Any other setting of a recipe, as data.seed=1 or teacher.warmup=0.1. May be repeated.",
+        help="Any other setting of the recipe, such as data.seed=1 or teacher.warmup=0.1; may be repeated.",
     ),
 ]
 AsJson = Annotated[bool, _general("--json", help="Print the result as one JSON document.")]
-Quiet = Annotated[bool, _general("--quiet", "-q", help="No progress on stderr.")]
+Quiet = Annotated[bool, _general("--quiet", "-q", help="Print no progress on stderr.")]

@@ -12,32 +12,41 @@ _student = panel("Student")
 _training = panel("Training")
 
 Base = Annotated[
-    str | None, _teacher("--base", metavar="BASE", help="A model folder, a hub name, or minilm for the bundled one.")
+    str | None,
+    _teacher(
+        "--base", metavar="BASE", help="Pretrained encoder: a model folder, a hub name, or minilm for the bundled one."
+    ),
 ]
 FromScratch = Annotated[
-    bool, _teacher("--from-scratch", help="Random weights instead of a base, with --size and --vocabulary-file.")
+    bool,
+    _teacher("--from-scratch", help="Start from random weights instead of a base; needs --size and --vocabulary-file."),
 ]
 VocabularyFile = Annotated[
-    str | None, _teacher("--vocabulary-file", metavar="FILE", help="With --from-scratch: vocab.txt or tokenizer.json.")
+    str | None,
+    _teacher("--vocabulary-file", metavar="FILE", help="With --from-scratch: a vocab.txt or tokenizer.json."),
 ]
 Teacher = Annotated[
     str | None,
     _teacher(
         "--teacher",
         metavar="BASE_OR_RUN",
-        help="A base to fine-tune first (folder, hub name, minilm), or a finished run or classifier.",
+        help="A base to fine-tune first (folder, hub name or minilm), a finished run, or a classifier.",
     ),
 ]
 BaseQuantization = Annotated[
     str | None,
     _teacher(
-        "--base-quantization", metavar="BITS", help="8bit or 4bit: store the teacher's base so, and train an adapter."
+        "--base-quantization",
+        metavar="BITS",
+        help="8bit or 4bit: store the teacher's base in so many bits, and train an adapter on it.",
     ),
 ]
 LoraRank = Annotated[
     int | None,
     _teacher(
-        "--lora-rank", metavar="N", help="Train an adapter of this rank, not all weights; 16 with --base-quantization."
+        "--lora-rank",
+        metavar="N",
+        help="Train a LoRA adapter of this rank instead of all weights; 16 with --base-quantization.",
     ),
 ]
 
@@ -46,7 +55,7 @@ Size = Annotated[
     _model(
         "--size",
         metavar="LAYERSxWIDTH",
-        help="Of the model to make, as 3x384; a student's may be 3, with the teacher's width.",
+        help="Layers and width of the model, such as 3x384; for a student, 3 keeps the teacher's width.",
     ),
 ]
 MaxTokens = Annotated[
@@ -54,48 +63,59 @@ MaxTokens = Annotated[
     _model(
         "--max-tokens",
         metavar="N",
-        help="Longer texts are cut here; 128 if left out, of a finished model what it states.",
+        help="Cut longer texts to N tokens; if left out, 128, or what a finished model states.",
     ),
 ]
-Pooling = Annotated[str | None, _model("--pooling", metavar="KIND", help="auto, cls or mean: what the head reads.")]
+Pooling = Annotated[
+    str | None,
+    _model(
+        "--pooling", metavar="KIND", help="What the head reads: cls (the first token), mean (of all tokens), or auto."
+    ),
+]
 Vocabulary = Annotated[
     int | None,
     _model(
         "--vocabulary",
         metavar="N",
-        help="Keep at most N tokens of the vocabulary, those that the training texts use: 8000.",
+        help="Keep at most N tokens of the vocabulary, those that the training texts use, such as 8000.",
     ),
 ]
 Labels = Annotated[
     str | None,
     _model(
-        "--labels", metavar="FILE", help="Of a model from elsewhere: one label per line, in the order of its logits."
+        "--labels",
+        metavar="FILE",
+        help="For a model from elsewhere: a file with one label per line, in the order of its logits.",
     ),
 ]
 
 Student = Annotated[
     str | None,
-    _student("--student", metavar="ENCODER", help="Start the student from this encoder instead of the teacher."),
+    _student(
+        "--student", metavar="ENCODER", help="Folder of an encoder to start the student from, instead of the teacher."
+    ),
 ]
 Layers = Annotated[
     str | None,
-    _student("--layers", metavar="LAYERS", help="Teacher layers to copy: auto, first, spread, ends or 0,2,5."),
+    _student(
+        "--layers",
+        metavar="LAYERS",
+        help="Teacher layers to copy: auto, first, spread, ends, or numbers such as 0,2,5.",
+    ),
 ]
 Control = Annotated[
-    bool, _student("--control", help="Also train the same student without a teacher, to see what it brings.")
+    bool, _student("--control", help="Also train the same student without a teacher, to see what the teacher adds.")
 ]
-Seeds = Annotated[int | None, _student("--seeds", metavar="N", help="Students to train, one per seed.")]
-Until = Annotated[
-    str, _student("--until", metavar="STAGE", help="Stop after the teacher, the student or the artifact.")
-]
+Seeds = Annotated[int | None, _student("--seeds", metavar="N", help="Number of students to train, one per seed.")]
+Until = Annotated[str, _student("--until", metavar="STAGE", help="Last step: teacher, student, or artifact.")]
 
-Epochs = Annotated[float | None, _training("--epochs", metavar="N", help="Passes over the texts.")]
+Epochs = Annotated[float | None, _training("--epochs", metavar="N", help="Passes over the training texts.")]
 LearningRate = Annotated[
-    float | None, _training("--learning-rate", metavar="RATE", help="Highest learning rate, as 5e-5.")
+    float | None, _training("--learning-rate", metavar="RATE", help="Highest learning rate, such as 5e-5.")
 ]
-BatchSize = Annotated[int | None, _training("--batch-size", metavar="N", help="Texts per step.")]
+BatchSize = Annotated[int | None, _training("--batch-size", metavar="N", help="Texts per training step.")]
 TrainingPrecision = Annotated[
-    str | None, _training("--training-precision", metavar="KIND", help="To train in: auto, fp32 or bf16.")
+    str | None, _training("--training-precision", metavar="KIND", help="Precision to train in: auto, fp32, or bf16.")
 ]
-Optimizer = Annotated[str | None, _training("--optimizer", metavar="NAME", help="adamw, adamw8bit, sgd or adafactor.")]
-Seed = Annotated[int | None, _training("--seed", metavar="N", help="Seed of the training.")]
+Optimizer = Annotated[str | None, _training("--optimizer", metavar="NAME", help="adamw, adamw8bit, sgd, or adafactor.")]
+Seed = Annotated[int | None, _training("--seed", metavar="N", help="Random seed of the training.")]
