@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
@@ -98,7 +97,7 @@ def _classify_texts(classifier: Classifier, inputs: Iterable[Any], console: Cons
         shown[number] = ""
         cut += prediction is not None and prediction.truncated
         if console.as_json:
-            predictions.append(None if prediction is None else asdict(prediction))
+            predictions.append(None if prediction is None else prediction.to_dict())
     if cut:
         console.progress(f"{cut:,} texts were cut at {classifier.manifest.max_tokens} tokens")
     document = {

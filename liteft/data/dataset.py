@@ -21,13 +21,15 @@ from liteft.data.check import check_dataset
 from liteft.data.findings import DataCheck
 from liteft.data.split import MAIN_SPLITS, SPLIT_ALIASES, Provenance, Split, canonical_split
 from liteft.errors import DataError, closest, option
+from liteft.results import Result
 from liteft.tasks import Task, task_named
+from liteft.text_tables import aligned
 
 __all__ = ["MAIN_SPLITS", "SPLIT_ALIASES", "Dataset", "Provenance", "Split", "canonical_split"]
 
 
-@dataclass(frozen=True, eq=False)
-class Dataset:
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset(Result):
     """A labelled data set: splits that share one task and one list of labels.
 
     Attributes:
@@ -59,6 +61,38 @@ class Dataset:
     def __repr__(self) -> str:
         rows = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
         return f"Dataset({self.name!r}: {self.task}, {len(self.labels)} labels, {rows})"
+
+    def render(self) -> str:
+        """Return the data set as text: how many rows of each split have each label, and the loader's notes."""
+        counts = {name: self._counts(split) for name, split in self.splits.items()}
+        rows = [["label", *counts], ["(all rows)", *(f"{len(split):,}" for split in self.splits.values())]]
+        for label in self.labels:
+            rows.append([label, *("" if found is None else f"{found[label]:,}" for found in counts.values())])
+        title = f"{self.name}: {self.task}, {len(self.labels)} labels"
+        return "\n".join([title, "", aligned(rows, texts=1), *self.notes])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the data set as plain data for JSON: counts, and no texts.
+
+        Each split has its ``rows``, and under ``labels`` the number of rows with each label (None without labels) and
+        under ``unseen`` those of labels that the training split lacks.
+        """
+        return {
+            "name": self.name,
+            "task": str(self.task),
+            "labels": list(self.labels),
+            "splits": {
+                name: {"rows": len(split), "labels": self._counts(split), "unseen": dict(self.unseen.get(name, {}))}
+                for name, split in self.splits.items()
+            },
+            "notes": list(self.notes),
+        }
+
+    def _counts(self, split: Split) -> dict[str, int] | None:
+        if split.labels is None:
+            return None
+        found = self.task.counts(split.labels, len(self.labels)).tolist()
+        return dict(zip(self.labels, found, strict=True))
 
     @cached_property
     def check(self) -> DataCheck:

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from liteft.errors import ConfigError, Hint, option
 from liteft.metrics import sigmoid, softmax
+from liteft.results import Result
 from liteft.tasks import Task
 
 __all__ = ["Answering", "Prediction", "activation_of"]
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(Result):
     """The prediction for one text.
 
     Attributes:
@@ -39,6 +41,25 @@ class Prediction:
     top: tuple[tuple[str, float], ...]
     truncated: bool
     backend: str
+
+    def render(self) -> str:
+        """Return one line: the labels and the score of the best one, then the best labels with ``top_k``."""
+        line = f"{', '.join(self.labels) or '(none)'} {self.score:.4f}"
+        if self.top:
+            line += f" ({', '.join(f'{label} {score:.4f}' for label, score in self.top)})"
+        return line
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the prediction as plain data for JSON; ``top`` is a list of {label, score}, best first."""
+        top = [{"label": label, "score": score} for label, score in self.top]
+        return {
+            "label": self.label,
+            "score": self.score,
+            "labels": list(self.labels),
+            "top": top,
+            "truncated": self.truncated,
+            "backend": self.backend,
+        }
 
 
 class Answering:

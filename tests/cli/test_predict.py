@@ -70,7 +70,7 @@ def test_bytes_that_are_no_text_follow_on_error(call: Any, artifact: Artifact, m
 def test_json_holds_every_prediction(call: Any, artifact: Artifact) -> None:
     called = call("predict", artifact.path, "great service", "--json", "--top-k", "2")
     (prediction,) = called.document["predictions"]
-    assert prediction["label"] == prediction["top"][0][0]
+    assert prediction["label"] == prediction["top"][0]["label"]
     assert len(prediction["top"]) == 2
     assert called.document["artifact"] == str(artifact.path)
 
