@@ -29,6 +29,7 @@ from tests.exporting.conftest import centre, random_texts
 GUILTY = "layers.1.attention.output"
 LIMITS = Limits(agreement=0.9, accuracy_drop=0.05)  # tiny random models decide by hairs
 SCHEMES = ["per_row", "static"]
+TEXTS = 120  # as few as tell a bad layer from near ties
 
 
 def plant(path: Path, kind: str) -> None:
@@ -52,8 +53,8 @@ def plant(path: Path, kind: str) -> None:
 
 
 def planted(workshop: Any, kind: str) -> tuple[Path, Split]:
-    """Return a model with a bad layer, and 300 texts that it is right about."""
-    path, split = workshop.learned("bert", "mean", count=300)
+    """Return a model with a bad layer, and texts that it is right about."""
+    path, split = workshop.learned("bert", "mean", count=TEXTS)
     loaded = load_classifier(path)
     with torch.no_grad():
         loaded.model.encoder.encoder.layer[1].attention.output.dense.weight[:, 5] = 0
@@ -70,6 +71,18 @@ def bad(request: pytest.FixtureRequest, workshop: Any) -> tuple[Path, Split, str
     """A model, its texts, and the fallback that it needs."""
     fallback = "float" if request.param == "weights" else "weight_only"
     return *planted(workshop, request.param), fallback
+
+
+@pytest.fixture(scope="module", params=SCHEMES)
+def mixed(
+    request: pytest.FixtureRequest, bad: tuple[Path, Split, str], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Artifact, list[str]]:
+    """The model as an artifact that keeps its bad layer, in either scheme, and the lines that its export wrote."""
+    folder, split, _ = bad
+    lines: list[str] = []
+    options: dict[str, Any] = {"precision": "int8", "scheme": request.param, "verify": split, "limits": LIMITS}
+    out = tmp_path_factory.mktemp("mixed") / "out"
+    return export(folder, out, mixed=True, progress=lines.append, **options), lines
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -100,7 +113,7 @@ def test_a_channel_that_int8_alone_has_100_times_too_large_is_caught_and_named(
         return model
 
     monkeypatch.setattr(blueprint, "build_model", broken)
-    folder, split = workshop.learned("bert", "mean", count=300)
+    folder, split = workshop.learned("bert", "mean", count=TEXTS)
     options: dict[str, Any] = {"precision": "int8", "scheme": scheme, "verify": split, "limits": LIMITS}
     with pytest.raises(VerificationError, match="does not agree") as caught:
         export(folder, tmp_path / "out", **options)
@@ -109,14 +122,10 @@ def test_a_channel_that_int8_alone_has_100_times_too_large_is_caught_and_named(
     assert artifact.manifest.fallbacks == {guilty: "float"}
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
 def test_mixed_keeps_the_bad_layer_in_float_and_says_what_it_costs(
-    scheme: Any, bad: tuple[Path, Split, str], tmp_path: Path
+    bad: tuple[Path, Split, str], mixed: tuple[Artifact, list[str]]
 ) -> None:
-    folder, split, fallback = bad
-    lines: list[str] = []
-    options: dict[str, Any] = {"precision": "int8", "scheme": scheme, "verify": split, "limits": LIMITS}
-    artifact = export(folder, tmp_path / "out", mixed=True, progress=lines.append, **options)
+    fallback, (artifact, lines) = bad[-1], mixed
     manifest = artifact.manifest
     assert manifest.fallbacks == {GUILTY: fallback}
     told = manifest.verification["mixed"]
@@ -134,14 +143,11 @@ def test_mixed_keeps_the_bad_layer_in_float_and_says_what_it_costs(
 
 
 @pytest.mark.skipif(not has_library(), reason="the native library is not built")
-@pytest.mark.parametrize("scheme", SCHEMES)
 def test_the_native_engine_runs_a_mixed_file_like_onnxruntime(
-    scheme: Any, bad: tuple[Path, Split, str], tmp_path: Path
+    bad: tuple[Path, Split, str], mixed: tuple[Artifact, list[str]]
 ) -> None:
     folder, split, fallback = bad
-    artifact = export(
-        folder, tmp_path / "out", precision="int8", scheme=scheme, mixed=True, verify=split, limits=LIMITS
-    )
+    artifact = mixed[0]
     stored = read_classifier(artifact.model_path)
     assert stored.float_products == {GUILTY}
     assert stored.weights[f"{GUILTY}.weight"].dtype == (np.float32 if fallback == "float" else np.int8)
@@ -151,7 +157,7 @@ def test_the_native_engine_runs_a_mixed_file_like_onnxruntime(
     for each in found.values():
         assert np.sqrt(((each - exact) ** 2).mean()) < 0.2 * spread
     apart = np.sqrt(((found["native"] - found["onnxruntime"]) ** 2).mean())
-    assert apart < (0.2 if scheme == "static" else 0.05) * spread
+    assert apart < (0.2 if artifact.manifest.form.scheme == "static" else 0.05) * spread
 
 
 def logits(artifact: Artifact, backend: Any, texts: list[str]) -> np.ndarray:
@@ -160,7 +166,7 @@ def logits(artifact: Artifact, backend: Any, texts: list[str]) -> np.ndarray:
 
 
 def test_a_sound_model_keeps_no_product_in_float_for_being_allowed_to(workshop: Any, tmp_path: Path) -> None:
-    folder, split = workshop.learned("bert", "mean", count=300)
+    folder, split = workshop.learned("bert", "mean", count=TEXTS)
     artifact = export(folder, tmp_path / "out", precision="int8", mixed=True, verify=split, limits=LIMITS)
     assert artifact.manifest.fallbacks == {}
     assert "mixed" not in artifact.manifest.verification
@@ -222,8 +228,8 @@ def test_unlabelled_texts_must_agree_as_well(workshop: Any, tmp_path: Path) -> N
     sound, texts = workshop.learned("bert", "mean", count=100)
     artifact = export(sound, tmp_path / "sound", precision="fp32", verify=texts, unlabeled=more)
     assert artifact.manifest.verification["unlabeled"]["agreement"] == 1.0
-    assert artifact.manifest.verification["unlabeled"]["texts"] == 300
-    assert "300 unlabelled texts" in (artifact.path / "card.md").read_text()
+    assert artifact.manifest.verification["unlabeled"]["texts"] == TEXTS
+    assert f"{TEXTS} unlabelled texts" in (artifact.path / "card.md").read_text()
 
 
 def test_probabilities_calibration_is_reported_of_both(workshop: Any, tmp_path: Path) -> None:
