@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 __all__ = [
-    "INTEGER_PRODUCTS",
+    "INTEGER_MATMULS",
     "LARGEST",
     "MICROSOFT",
     "NIBBLES",
@@ -40,7 +40,7 @@ NIBBLE_SHARES = (0.5, 1.0, 26)
 
 ONNX, MICROSOFT = "ai.onnx", "com.microsoft"
 
-INTEGER_PRODUCTS: Mapping[tuple[str, str], int] = {
+INTEGER_MATMULS: Mapping[tuple[str, str], int] = {
     (ONNX, "MatMulInteger"): 1,
     (ONNX, "QLinearMatMul"): 3,
     (ONNX, "ConvInteger"): 1,

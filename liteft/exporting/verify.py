@@ -45,7 +45,7 @@ from liteft.finetuning.known_ids import check_ids
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier
 from liteft.form import Precision
-from liteft.int8 import INTEGER_PRODUCTS
+from liteft.int8 import INTEGER_MATMULS
 from liteft.metrics import (
     binomial_tail,
     mcnemar,
@@ -236,7 +236,7 @@ class Gate:
     def _count_products(self, folder: Path, asked: int) -> None:
         """Refuse an int8 graph some of whose matmuls ONNX Runtime computes in float after all."""
         kinds = optimized_kinds(read_artifact(folder).model_path)
-        found = sum(kinds[operator] for _, operator in INTEGER_PRODUCTS)
+        found = sum(kinds[operator] for _, operator in INTEGER_MATMULS)
         if found != asked:
             products = ", ".join(f"{kinds[kind]} {kind}" for kind in sorted(kinds) if "MatMul" in kind)
             raise VerificationError(

@@ -114,7 +114,7 @@ def whole_variants(recipe: Recipe, *, width: int) -> list[Variant]:
     """Return the export variants with an untrimmed vocabulary, the most exact first.
 
     Raises:
-        ConfigError: only 4-bit word embeddings were asked for, and the width is odd.
+        ConfigError: only 4-bit word embeddings were requested, and the width is odd.
     """
     form = recipe.export.form
     if form.precision != "int8":

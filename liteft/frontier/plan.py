@@ -57,7 +57,7 @@ def plan_shapes(
 
     Raises:
         ConfigError: sizes that contradict each other or do not fit the teacher.
-        ModelError: narrower widths were asked for, and the teacher's family cannot be shrunk.
+        ModelError: narrower widths were requested, and the teacher's family cannot be shrunk.
     """
     config = copy.deepcopy(config)
     apply_settings(config, settings)

@@ -100,7 +100,7 @@ def search(
         RunError: the folder has results of other data or settings, or an artifact that no search wrote.
         DataError: the data cannot be trained on.
     """
-    told, callbacks = checked_progress(progress), checked_callbacks(callbacks, TrainerCallback)
+    report_progress, callbacks = checked_progress(progress), checked_callbacks(callbacks, TrainerCallback)
     require_path("out", out, accepted="a folder")
     require_path("teacher", teacher, kinds=(Run,), accepted="a run, a classifier's folder, or a base by folder or name")
     recipe = resolve_recipe(recipe, "search", settings)
@@ -115,7 +115,7 @@ def search(
     dataset = resolve_data(data, recipe)
     require_trainable(dataset)
     with one_writer(out / LOCK, target=out):
-        return _searched(teacher, dataset, RunContext(out, told, callbacks), recipe, budget, trust)
+        return _searched(teacher, dataset, RunContext(out, report_progress, callbacks), recipe, budget, trust)
 
 
 def _searched(

@@ -1,6 +1,6 @@
-"""Inspection of an ONNX classifier: bytes by kind, matrix products, operators, and the engines that run it."""
+"""Inspection of an ONNX classifier: bytes by kind, matmuls, operators, and the engines that run it."""
 
 from liteft.inspection.inspecting import inspect
-from liteft.inspection.result import Inspection, Operator, Place, Product, Tensor
+from liteft.inspection.result import Inspection, Matmul, Operator, Place, Tensor
 
-__all__ = ["Inspection", "Operator", "Place", "Product", "Tensor", "inspect"]
+__all__ = ["Inspection", "Matmul", "Operator", "Place", "Tensor", "inspect"]

@@ -10,10 +10,10 @@ import onnx
 from liteft.arguments import require_path
 from liteft.artifact import MANIFEST, TOKENIZER, Artifact, read_artifact
 from liteft.errors import ArtifactError, Hint, first_line
+from liteft.inspection.matmuls import find_matmuls
 from liteft.inspection.nodes import domain_of, walk_nodes
 from liteft.inspection.operators import count_operators
 from liteft.inspection.places import find_places
-from liteft.inspection.products import find_products
 from liteft.inspection.result import KINDS, Inspection, Kind, Tensor
 from liteft.inspection.tensors import read_tensors
 from liteft.int8 import ONNX
@@ -26,7 +26,7 @@ __all__ = ["inspect"]
 def inspect(path: str | Path, *, trust: bool = False) -> Inspection:
     """Return what an artifact or an ONNX file consists of, and which engines run it.
 
-    Functions of the model are expanded: the matrix products and operators are those that an engine computes which
+    Functions of the model are expanded: the matmuls and operators are those that an engine computes which
     supports standard ONNX only. Installed engines run the file once, if it has nothing but what LiteFT writes.
 
     Args:
@@ -63,7 +63,7 @@ def inspect(path: str | Path, *, trust: bool = False) -> Inspection:
         tensors=tuple(tensors),
         files=files,
         kinds=_kinds(tensors, files, name, _outside(model)),
-        products=tuple(find_products(model, nodes)),
+        matmuls=tuple(find_matmuls(model, nodes)),
         operators=tuple(operators),
         places=tuple(find_places(model, model_path, artifact, operators, reason=reason, trust=trust)),
     )

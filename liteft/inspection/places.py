@@ -22,7 +22,7 @@ from liteft.errors import LiteftError, first_line
 from liteft.inspection.nodes import walk_nodes
 from liteft.inspection.result import Operator, Place
 from liteft.installation import install_hint
-from liteft.int8 import INTEGER_PRODUCTS, ONNX
+from liteft.int8 import INTEGER_MATMULS, ONNX
 from liteft.runtime import load
 from liteft.runtime.encoder_file import read_classifier
 from liteft.runtime.native_library import has_library
@@ -108,7 +108,7 @@ def _onnxruntime(path: Path) -> Place:
             return Place(name, "does not run", first_line(error), how)
         optimized = onnx.load(options.optimized_model_filepath, load_external_data=False)
     counted = Counter((node.domain, node.operator) for node in walk_nodes(optimized))
-    integer = {kind[1]: counted[kind] for kind in INTEGER_PRODUCTS if counted[kind]}
+    integer = {kind[1]: counted[kind] for kind in INTEGER_MATMULS if counted[kind]}
     counts = ", ".join(f"{operator} {count}" for operator, count in integer.items()) or "none"
     detail = f"integer matmuls after its own optimizations: {counts}"
     feeds = _feeds({each.name: each.type for each in session.get_inputs()})

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from liteft.results import Result
 from liteft.text_tables import aligned
 
-__all__ = ["Form", "Inspection", "Kind", "Operator", "Place", "Product", "Status", "Tensor"]
+__all__ = ["Form", "Inspection", "Kind", "Matmul", "Operator", "Place", "Status", "Tensor"]
 
 Kind = Literal["embeddings", "attention", "feed-forward", "norms", "head", "rest", "graph", "tokenizer", "other files"]
 Form = Literal["integer", "quantize-dequantize", "integer weights", "float", "activations"]
@@ -41,8 +41,8 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Product:
-    """One matrix product.
+class Matmul:
+    """One matrix product of a model.
 
     Attributes:
         name: name of the node.
@@ -108,7 +108,7 @@ class Inspection(Result):
         tensors: all stored tensors, the largest first.
         files: bytes of every file, the manifest included, by name.
         kinds: bytes by kind; their sum is that of the files and of tensor data outside the model's file.
-        products: all matrix products, in the graph's order.
+        matmuls: all matmuls, in the graph's order.
         operators: all operators, the most frequent first.
         places: the engines, and whether they run it.
     """
@@ -121,14 +121,14 @@ class Inspection(Result):
     tensors: tuple[Tensor, ...]
     files: dict[str, int]
     kinds: dict[Kind, int]
-    products: tuple[Product, ...]
+    matmuls: tuple[Matmul, ...]
     operators: tuple[Operator, ...]
     places: tuple[Place, ...]
 
     @property
-    def integer_products(self) -> tuple[Product, ...]:
-        """The matrix products that the file itself computes in integers."""
-        return tuple(product for product in self.products if product.form == "integer")
+    def integer_matmuls(self) -> tuple[Matmul, ...]:
+        """The matmuls that the file itself computes in integers."""
+        return tuple(matmul for matmul in self.matmuls if matmul.form == "integer")
 
     @property
     def least_opset(self) -> int | None:
@@ -143,7 +143,7 @@ class Inspection(Result):
             "path": str(self.path),
             "bytes": sum(self.kinds.values()),
             "least_opset": self.least_opset,
-            "integer_products": len(self.integer_products),
+            "integer_matmuls": len(self.integer_matmuls),
         }
 
     def render(self, *, tensors: int | None = 12) -> str:
@@ -161,7 +161,7 @@ class Inspection(Result):
         if len(shown) < len(self.tensors):
             parts[-1] += f"\n{len(self.tensors) - len(shown)} smaller tensors not shown"
         parts += [
-            _table([("matmuls", "number", ""), *_product_rows(self.products)], texts=(0, 2)),
+            _table([("matmuls", "number", ""), *_matmul_rows(self.matmuls)], texts=(0, 2)),
             _table(
                 [("operator", "nodes", "since opset", "unchanged since"), *map(_operator_row, self.operators)],
                 texts=1,
@@ -187,11 +187,11 @@ def _tensor_row(tensor: Tensor) -> tuple[str, ...]:
     return tensor.name, tensor.kind, tensor.dtype, "x".join(map(str, tensor.shape)) or "-", f"{tensor.bytes:,}"
 
 
-def _product_rows(products: Sequence[Product]) -> list[tuple[str, ...]]:
-    """Return one row for each form, followed by the names of its weights, except for products of activations."""
+def _matmul_rows(matmuls: Sequence[Matmul]) -> list[tuple[str, ...]]:
+    """Return one row for each form, followed by the names of its weights, except for those of two activations."""
     rows: list[tuple[str, ...]] = []
     for form, words in FORMS.items():
-        found = [product for product in products if product.form == form]
+        found = [matmul for matmul in matmuls if matmul.form == form]
         if not found:
             continue
         operators = ", ".join(f"{name} {count}" for name, count in Counter(each.operator for each in found).items())

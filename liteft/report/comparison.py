@@ -95,11 +95,11 @@ def compare(
     said = Said(None if labels is None else tuple(labels), task_asked(task), paired)
     gold = find_gold(on, find_subjects(models, names, said=said), split=split, settings=data_settings)
     subjects = gold.subjects
-    told = checked_progress(progress) or (lambda _line: None)
+    report_progress = checked_progress(progress) or (lambda _line: None)
     count = default_threads() if threads is None else threads
     with (
         files.temporary_folder() as folder,
-        open_workers(subjects, threads=count, device=device, trust=trust, progress=told) as workers,
+        open_workers(subjects, threads=count, device=device, trust=trust, progress=report_progress) as workers,
     ):
         speeds: list[Speed | None] = [None] * len(workers)
         watch = Watch()
@@ -107,10 +107,10 @@ def compare(
             sample = _speed_texts(texts_for_speed, gold.split, paired=bool(subjects[0].paired))
             path = write_texts(folder / "speed.json", *sample)
             with watching([worker.process for worker in workers]) as watch:
-                speeds = [*time_workers(workers, path, rounds=rounds, seconds=seconds, progress=told)]
+                speeds = [*time_workers(workers, path, rounds=rounds, seconds=seconds, progress=report_progress)]
         peaks = [worker.peak_memory_bytes() if rounds else None for worker in workers]
         texts = write_texts(folder / "texts.json", gold.split.texts, gold.split.pairs)
-        logits = [_scored(worker, texts, gold, told) for worker in workers]
+        logits = [_scored(worker, texts, gold, report_progress) for worker in workers]
         rows = [_measured(worker, gold, logits[0], values) for worker, values in zip(workers, logits, strict=True)]
     timed = zip(rows, speeds, peaks, strict=True)
     return Comparison(

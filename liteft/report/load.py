@@ -84,13 +84,13 @@ def watching(processes: Sequence[int], *, stat: Path = _STAT) -> Iterator[Watch]
 def _seconds(own: Sequence[int], stat: Path) -> float | None:
     """Return the processor time in seconds that all processes except ``own`` have used since boot; None if unknown."""
     try:
-        ticks = os.sysconf("SC_CLK_TCK")
+        ticks_per_second = os.sysconf("SC_CLK_TCK")
         numbers = [int(word) for word in stat.read_text(encoding="ascii").splitlines()[0].split()[1:]]
-        taken = sum(number for place, number in enumerate(numbers[:_GUESTS]) if place not in _IDLE)
-        mine = sum(_ticks(stat.with_name(str(process)) / "stat") for process in own)
+        all_ticks = sum(number for place, number in enumerate(numbers[:_GUESTS]) if place not in _IDLE)
+        own_ticks = sum(_ticks(stat.with_name(str(process)) / "stat") for process in own)
     except (OSError, ValueError, IndexError, AttributeError):
         return None
-    return (taken - mine) / ticks
+    return (all_ticks - own_ticks) / ticks_per_second
 
 
 def _ticks(path: Path) -> int:

@@ -134,12 +134,12 @@ def load_model(folder: str, threads: int, device: str, *, said: Said | None = No
             'the device "cuda" was requested, but torch finds no CUDA device.', fix=option("device", "cpu")
         )
     torch.set_num_threads(threads)
-    loaded = load_classifier(folder, said=said)
-    loaded.model.to(device)
-    task = loaded.settings.task
+    classifier = load_classifier(folder, said=said)
+    classifier.model.to(device)
+    task = classifier.settings.task
 
     def logits(texts: list[str], pairs: list[str] | None) -> np.ndarray:
-        return predict_logits(loaded, texts, pairs, batch_size=32)
+        return predict_logits(classifier, texts, pairs, batch_size=32)
 
     def answer(texts: list[str], pairs: list[str] | None) -> object:
         values = logits(texts, pairs)

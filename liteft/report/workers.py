@@ -90,7 +90,7 @@ class Worker:
         self._commands = cast("IO[str]", self._process.stdin)
         self._answers = cast("IO[str]", self._process.stdout)
         try:
-            loaded = self.ask(
+            reply = self.ask(
                 "load",
                 engine=subject.engine,
                 folder=str(subject.folder),
@@ -102,8 +102,8 @@ class Worker:
         except BaseException:
             self.close()
             raise
-        self.versions: dict[str, str] = loaded["versions"]
-        self.device: str = loaded["device"]
+        self.versions: dict[str, str] = reply["versions"]
+        self.device: str = reply["device"]
 
     def ask(self, todo: str, **fields: Any) -> dict[str, Any]:
         """Send a command and return the answer.
@@ -137,8 +137,8 @@ class Worker:
         """Return the logits of the texts in a file that `write_texts` wrote, float32 (texts, labels)."""
         out = texts.with_name("logits.npy")
         self.ask("logits", texts=str(texts), out=str(out))
-        loaded: np.ndarray = np.load(out, allow_pickle=False)
-        return loaded
+        logits: np.ndarray = np.load(out, allow_pickle=False)
+        return logits
 
     def peak_memory_bytes(self) -> int | None:
         """Return the peak memory of the whole process so far, in bytes; None if the system does not report it."""

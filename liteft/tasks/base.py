@@ -125,7 +125,7 @@ class Task(str, ABC):
 
     @abstractmethod
     def known(self, labels: np.ndarray) -> np.ndarray:
-        """Return which texts have no label that training lacks, as far as the array shows it: bool (texts,)."""
+        """Return which texts have labels that training knows: bool (texts,); a multi-label array always does."""
 
     @abstractmethod
     def bare(self, labels: np.ndarray) -> np.ndarray:
@@ -247,9 +247,9 @@ class Task(str, ABC):
             return float("inf")
         outcomes = (self._outcomes(each.astype(np.float64)) for each in (reference, logits))
         total = np.zeros(len(reference))
-        for there, here in zip(*outcomes, strict=True):
-            there, here = np.maximum(there, _SMALLEST), np.maximum(here, _SMALLEST)
-            total += (there * np.log(there / here)).sum(axis=1)
+        for expected, found in zip(*outcomes, strict=True):
+            p, q = np.maximum(expected, _SMALLEST), np.maximum(found, _SMALLEST)
+            total += (p * np.log(p / q)).sum(axis=1)
         return float(total.mean())
 
     def correct(
@@ -324,9 +324,9 @@ class Task(str, ABC):
             first, second: logits of two models, float (texts, labels).
             labels, unseen_label, threshold, bootstrap: as for `intervals`.
         """
-        gold, before, unknown = self._counted(self.decide(first, threshold), labels, first, unseen_label)
-        after = self.indicators(self.decide(second, threshold), second.shape[1])
-        return paired_f1_intervals(gold, before, after, unknown, **bootstrap)
+        gold, first_labels, unknown = self._counted(self.decide(first, threshold), labels, first, unseen_label)
+        second_labels = self.indicators(self.decide(second, threshold), second.shape[1])
+        return paired_f1_intervals(gold, first_labels, second_labels, unknown, **bootstrap)
 
     def calibration_error(self, logits: np.ndarray, labels: np.ndarray) -> float:
         """Return the expected calibration error of the probabilities; see ``metrics.calibration_error``."""

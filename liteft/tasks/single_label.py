@@ -73,9 +73,7 @@ class SingleLabel(Task):
 
     def decide(self, logits: np.ndarray, threshold: Threshold = 0.5) -> np.ndarray:
         check_logits(logits)
-        return self.choose(
-            logits, threshold
-        )  # logits may differ where their probabilities are rounded to the same value
+        return self.choose(logits, threshold)  # not by probabilities, which may be equal for different logits
 
     def same(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         return np.asarray(first == second)

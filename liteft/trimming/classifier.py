@@ -21,12 +21,12 @@ __all__ = ["trim_classifier"]
 
 
 def trim_classifier(
-    loaded: TorchClassifier, splits: Sequence[Split], *, most: int, fill: bool = False
+    classifier: TorchClassifier, splits: Sequence[Split], *, most: int, fill: bool = False
 ) -> tuple[TorchClassifier, TrimmedVocabulary]:
     """Return a copy of a classifier whose vocabulary has only tokens that texts use, and that vocabulary.
 
     Args:
-        loaded: the classifier; it is not changed.
+        classifier: the classifier; it is not changed.
         splits: the texts, labelled or not.
         most: maximum number of tokens.
         fill: keep ``most`` tokens, even if the texts do not use as many.
@@ -39,25 +39,25 @@ def trim_classifier(
         ConfigError: ``most`` is below the number of special tokens and single characters.
         ModelError: the vocabulary cannot be trimmed, or the word embeddings do not fit it.
     """
-    vocabulary = trim_vocabulary(loaded.tokenizer, splits, most=most, fill=fill)
-    config = copy.deepcopy(loaded.config)
+    vocabulary = trim_vocabulary(classifier.tokenizer, splits, most=most, fill=fill)
+    config = copy.deepcopy(classifier.config)
     ids = {int(old): new for new, old in enumerate(vocabulary.old_ids) if old >= 0}
     from_padding = family_of(config.model_type).positions_from_padding
-    if from_padding and ids[loaded.tokenizer.pad_id] != loaded.tokenizer.pad_id:
+    if from_padding and ids[classifier.tokenizer.pad_id] != classifier.tokenizer.pad_id:
         raise ModelError(
             f"the vocabulary of this {config.model_type} cannot be trimmed: its positions count from the id of the "
-            f"padding token, {loaded.tokenizer.pad_id:,}, which would have to change.",
+            f"padding token, {classifier.tokenizer.pad_id:,}, which would have to change.",
             fix=leave_out("vocabulary"),
         )
-    model = copy.deepcopy(loaded.model)
+    model = copy.deepcopy(classifier.model)
     encoder: Any = model.encoder if isinstance(model, MeanPooledClassifier) else model
     before: Tensor = encoder.get_input_embeddings().weight
     if int(vocabulary.old_ids.max()) >= len(before):
         raise ModelError(
-            f"{loaded.path} has {len(before):,} rows of word embeddings for {vocabulary.of:,} tokens.",
+            f"{classifier.path} has {len(before):,} rows of word embeddings for {vocabulary.of:,} tokens.",
             fix="call resize_token_embeddings in transformers, and save it again",
         )
-    padding = ids.get(loaded.tokenizer.pad_id)
+    padding = ids.get(classifier.tokenizer.pad_id)
     embedding = nn.Embedding(len(vocabulary.tokens), before.shape[1], padding_idx=padding, dtype=before.dtype)
     with torch.no_grad():
         embedding.weight.copy_(_rows(before, vocabulary))
@@ -65,11 +65,13 @@ def trim_classifier(
     _renumber(cast(PretrainedConfig, model.config), ids, vocabulary)
     tokenizer = TextTokenizer(
         vocabulary.json_text,
-        max_tokens=loaded.tokenizer.max_tokens,
-        truncation_side=loaded.tokenizer.truncation_side,
+        max_tokens=classifier.tokenizer.max_tokens,
+        truncation_side=classifier.tokenizer.truncation_side,
         pad_id=padding,
     )
-    return TorchClassifier(model.train(loaded.model.training), tokenizer, loaded.settings, loaded.path), vocabulary
+    return TorchClassifier(
+        model.train(classifier.model.training), tokenizer, classifier.settings, classifier.path
+    ), vocabulary
 
 
 def _rows(before: Tensor, vocabulary: TrimmedVocabulary) -> Tensor:

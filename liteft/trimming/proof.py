@@ -44,7 +44,7 @@ def prove_trimming(
     Raises:
         VerificationError: a check fails, which is a bug in LiteFT or in the tokenizers library.
     """
-    before, after = (_uncut(loaded.tokenizer).encode(split.texts, split.pairs) for loaded in (full, trimmed))
+    before, after = (_uncut(classifier.tokenizer).encode(split.texts, split.pairs) for classifier in (full, trimmed))
     kept = np.zeros(len(full.tokenizer.tokens()), dtype=bool)
     kept[vocabulary.old_ids[vocabulary.old_ids >= 0]] = True
     same = np.array([bool(kept[text.ids].all()) for text in before], dtype=bool)
@@ -60,7 +60,7 @@ def prove_trimming(
     compared = np.flatnonzero(same)[:_LOGITS]
     if len(compared):
         part = split.take(compared)
-        logits = [predict_logits(loaded, part.texts, part.pairs) for loaded in (full, trimmed)]
+        logits = [predict_logits(classifier, part.texts, part.pairs) for classifier in (full, trimmed)]
         different = np.flatnonzero((logits[0] != logits[1]).any(axis=1))
         if len(different):
             raise _wrong(f"the logits of {part.texts[different[0]]!r} have changed")

@@ -37,7 +37,7 @@ class TrimmedVocabulary:
         old_ids: int64 (tokens,), the id of each token before trimming; -1 for a new token.
         made_of: new id of each new token -> old ids of the tokens that contain its character.
         of: number of tokens before trimming.
-        most: maximum number of tokens that was asked for.
+        most: the requested maximum number of tokens.
         unknown: old id of the token for unknown words, usually [UNK]; -2 if the vocabulary has none.
     """
 

@@ -76,23 +76,23 @@ SCALE, ZERO, BYTE_ZERO = np.float32(0.1), np.int8(0), np.uint8(128)
 
 
 @pytest.mark.parametrize("form", ["int8", "flat"])
-def test_integer_products_are_counted_inside_of_the_function_too(form: str, artifacts: dict[str, Artifact]) -> None:
+def test_integer_matmuls_are_counted_inside_of_the_function_too(form: str, artifacts: dict[str, Artifact]) -> None:
     found = liteft.inspect(artifacts[form].path)
     assert found.graph_form == ("flat" if form == "flat" else "function")
-    names = [product.weight for product in found.integer_products]
+    names = [matmul.weight for matmul in found.integer_matmuls]
     parts = ("attention.query_key_value", "attention.output", "feed_forward.inner", "feed_forward.outer")
     assert names == [f"layers.{layer}.{part}.weight" for layer in range(3) for part in parts]
-    assert {product.dtype for product in found.integer_products} == {"int8"}
-    rest = {product.weight: product.form for product in found.products if product.form != "integer"}
+    assert {matmul.dtype for matmul in found.integer_matmuls} == {"int8"}
+    rest = {matmul.weight: matmul.form for matmul in found.matmuls if matmul.form != "integer"}
     assert rest == {"classifier.weight": "float", None: "activations"}
     assert "liteft" not in {operator.domain for operator in found.operators}
 
 
-def test_float_artifacts_have_no_integer_products_and_say_how_they_are_stored(artifacts: dict[str, Artifact]) -> None:
+def test_float_artifacts_have_no_integer_matmuls_and_say_how_they_are_stored(artifacts: dict[str, Artifact]) -> None:
     for form, dtype in (("fp16", "float16"), ("fp32", "float")):
         found = liteft.inspect(artifacts[form].path)
-        assert found.integer_products == ()
-        assert {product.dtype for product in found.products if product.form == "float"} >= {dtype}
+        assert found.integer_matmuls == ()
+        assert {matmul.dtype for matmul in found.matmuls if matmul.form == "float"} >= {dtype}
 
 
 @pytest.mark.parametrize("form", ["int8", "flat", "fp16", "fp32", "edge"])
@@ -138,18 +138,18 @@ def test_names_say_what_a_tensor_is_part_of(name: str, kind: str) -> None:
     assert kind_of(name) == kind
 
 
-def test_quantized_weights_alone_make_no_integer_product(tmp_path: Path) -> None:
+def test_quantized_weights_alone_make_no_integer_matmul(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("DequantizeLinear", ["codes", "scale", "zero"], ["w"]),
-        helper.make_node("MatMul", ["x", "w"], ["y"], name="product"),
+        helper.make_node("MatMul", ["x", "w"], ["y"], name="matmul"),
     ]
     path = save(tmp_path / "m.onnx", nodes, {"codes": CODES, "scale": SCALE, "zero": ZERO})
-    (product,) = liteft.inspect(path).products
-    assert (product.form, product.weight, product.dtype) == ("integer weights", "codes", "int8")
+    (matmul,) = liteft.inspect(path).matmuls
+    assert (matmul.form, matmul.weight, matmul.dtype) == ("integer weights", "codes", "int8")
 
 
-def test_a_product_between_quantizers_is_told_from_an_integer_one(tmp_path: Path) -> None:
-    """And onnxruntime, which is asked, makes an integer product of it."""
+def test_a_matmul_between_quantizers_is_told_from_an_integer_one(tmp_path: Path) -> None:
+    """And onnxruntime, which is asked, makes an integer matmul of it."""
     nodes = [
         helper.make_node("QuantizeLinear", ["x", "scale", "middle"], ["q"]),
         helper.make_node("DequantizeLinear", ["q", "scale", "middle"], ["d"]),
@@ -160,12 +160,12 @@ def test_a_product_between_quantizers_is_told_from_an_integer_one(tmp_path: Path
     ]
     tensors = {"codes": CODES, "scale": SCALE, "zero": ZERO, "middle": BYTE_ZERO}
     found = liteft.inspect(save(tmp_path / "m.onnx", nodes, tensors), trust=True)
-    assert [(product.form, product.weight) for product in found.products] == [("quantize-dequantize", "codes")]
-    assert found.integer_products == ()
+    assert [(matmul.form, matmul.weight) for matmul in found.matmuls] == [("quantize-dequantize", "codes")]
+    assert found.integer_matmuls == ()
     assert "QLinearMatMul 1" in found.places[0].detail and found.places[0].status == "runs"
 
 
-def test_products_in_repeated_functions_and_branches_are_found(tmp_path: Path) -> None:
+def test_matmuls_in_repeated_functions_and_branches_are_found(tmp_path: Path) -> None:
     body = [helper.make_node("MatMul", ["a", "b"], ["c"])]
     function = helper.make_function("own", "Twice", ["a", "b"], ["c"], body, [helper.make_opsetid("", 20)])
     branch = helper.make_graph(
@@ -181,8 +181,8 @@ def test_products_in_repeated_functions_and_branches_are_found(tmp_path: Path) -
     ]
     tensors = {"first": WEIGHT, "second": WEIGHT * 2, "yes": np.array(True)}
     found = liteft.inspect(save(tmp_path / "m.onnx", nodes, tensors, functions=[function]))
-    assert [product.weight for product in found.products] == ["first", "second", "first", "first"]
-    assert [product.name for product in found.products[:2]] == ["one/c", "two/c"]
+    assert [matmul.weight for matmul in found.matmuls] == ["first", "second", "first", "first"]
+    assert [matmul.name for matmul in found.matmuls[:2]] == ["one/c", "two/c"]
     assert {operator.name for operator in found.operators} == {"MatMul", "If"}
 
 
@@ -370,7 +370,7 @@ def test_the_verb_prints_a_table_and_plain_data(
     assert "layers.2.feed_forward.norm.bias" in whole and "layers.2.feed_forward.norm.bias" not in short
     assert main(["inspect", path, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["integer_products"] == 12 and document["opset"] == 20
+    assert document["integer_matmuls"] == 12 and document["opset"] == 20
     assert document["bytes"] == sum(document["kinds"].values()) == sum(document["files"].values())
     assert {"name", "status", "detail", "how"} == set(document["places"][0])
     assert main(["inspect", str(tmp_path)]) == 1

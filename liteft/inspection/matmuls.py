@@ -1,4 +1,4 @@
-"""The matrix products of a model: computed in integers, in float with integer weights, or in float."""
+"""The matmuls of a model: computed in integers, in float with integer weights, or in float."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import onnx
 
 from liteft.inspection.nodes import Node
-from liteft.inspection.result import Form, Product
+from liteft.inspection.result import Form, Matmul
 from liteft.inspection.tensors import type_name
-from liteft.int8 import INTEGER_PRODUCTS, MICROSOFT, ONNX
+from liteft.int8 import INTEGER_MATMULS, MICROSOFT, ONNX
 
-__all__ = ["find_products"]
+__all__ = ["find_matmuls"]
 
 _FLOAT = {  # operator -> index of the input that is the weight
     (ONNX, "MatMul"): 1,
@@ -28,8 +28,8 @@ _SAME_VALUES = {"Cast", "Mul", "Sub", "DequantizeLinear", "Transpose", "Reshape"
 _INTEGERS = {"int8", "uint8", "int4", "uint4", "int2", "uint2"}
 
 
-def find_products(model: onnx.ModelProto, nodes: Sequence[Node]) -> list[Product]:
-    """Return every matrix product of a model, in the graph's order.
+def find_matmuls(model: onnx.ModelProto, nodes: Sequence[Node]) -> list[Matmul]:
+    """Return every matmul of a model, in the graph's order.
 
     Args:
         model: the model, with or without its tensors' data.
@@ -42,15 +42,15 @@ def find_products(model: onnx.ModelProto, nodes: Sequence[Node]) -> list[Product
     found = []
     for node in nodes:
         kind = (node.domain, node.operator)
-        place = INTEGER_PRODUCTS.get(kind, _FLOAT.get(kind))
+        place = INTEGER_MATMULS.get(kind, _FLOAT.get(kind))
         if place is None or len(node.inputs) <= place:
             continue
         sides = (_weight(node.inputs[side], stored, producers, weights) for side in (place, 0))
         weight = next((each for each in sides if each is not None), None)
         dtype = None if weight is None else type_name(weight.data_type)
         name = node.operator if node.domain == ONNX else f"{node.domain}.{node.operator}"
-        form = "integer" if kind in INTEGER_PRODUCTS else _form(node, dtype, producers)
-        found.append(Product(node.name, name, form, None if weight is None else weight.name or None, dtype))
+        form = "integer" if kind in INTEGER_MATMULS else _form(node, dtype, producers)
+        found.append(Matmul(node.name, name, form, None if weight is None else weight.name or None, dtype))
     return found
 
 
