@@ -1,10 +1,10 @@
-"""Peak memory of fine-tuning a decoder: all weights, an adapter, an adapter on an 8-bit or 4-bit base.
+"""Measures the peak memory of fine-tuning a decoder: all weights, an adapter, an adapter on an 8-bit or 4-bit base.
 
     python bench/adapter_memory.py --layers 16 --width 1024
 
-The base is a GPT-2 of that size with random weights: what it knows changes no size. Each way takes two steps of 8
-texts of the bundled corpus, truncated to 64 tokens, in a process of its own, whose peak memory (VmHWM) is read at its
-end, and says how large its run's model folder and checkpoints were.
+The base is a GPT-2 of that size with random weights, since the values of the weights do not change any size. Each way
+trains two steps of 8 texts of the bundled corpus, truncated to 64 tokens, in a process of its own. The process reports
+its peak memory (VmHWM) at its end, and the sizes of the run's model folder and largest checkpoint.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def main() -> int:
 
 
 def write_base(folder: Path, layers: int, width: int) -> int:
-    """Write a GPT-2 with a tokenizer trained on the corpus; return its number of weights."""
+    """Write a GPT-2 with a tokenizer trained on the corpus, and return its number of parameters."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import GPT2Config, GPT2Model
 
@@ -86,7 +86,7 @@ def write_base(folder: Path, layers: int, width: int) -> int:
 
 
 def dataset() -> Any:
-    """Return the bundled corpus, cut to 16 training texts and 8 of each other split."""
+    """Return the bundled corpus, reduced to 16 training texts and 8 of each other split."""
     from dataclasses import replace
 
     import numpy as np
@@ -99,7 +99,7 @@ def dataset() -> Any:
 
 
 def train(base: Path, out: Path, settings: dict[str, Any]) -> int:
-    """Train one way in this process and print what it took."""
+    """Train one way in this process, and print its memory and the sizes on disk."""
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"
     from transformers import TrainerCallback
 

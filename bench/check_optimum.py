@@ -1,10 +1,10 @@
-"""Do artifacts load in optimum, and do they predict the same there?
+"""Checks that artifacts load in optimum and predict the same there.
 
-optimum-onnx 0.1.0 needs transformers below 4.58, LiteFT transformers 5: they cannot share an environment.
-So this script runs twice. Started by you, it asks LiteFT for the logits of some texts, makes a virtual
-environment with optimum's own pins, and starts itself there; the copy loads the folder as a user of optimum
-would, with ORTModelForSequenceClassification and AutoTokenizer, and writes what it got. Then both are
-compared. The last line is one JSON document; the exit status is 1 when they disagree.
+optimum-onnx 0.1.0 needs transformers below 4.58 and LiteFT needs transformers 5, so they cannot share an environment.
+Therefore this script runs twice. Started by you, it asks LiteFT for the logits of some texts, makes a virtual
+environment with optimum's own pins, and starts itself there. That second process loads the folder as a user of optimum
+would, with ORTModelForSequenceClassification and AutoTokenizer, and writes its logits. Then both are compared. The last
+line printed is a JSON document; the exit status is 1 if they disagree.
 
     python bench/check_optimum.py OUT/fp32 OUT/int8 --environment /tmp/optimum
 """
@@ -39,11 +39,11 @@ TEXTS = [
 
 
 def main() -> int:
-    """Return 0 when LiteFT and optimum agree, else 1."""
+    """Compare, write the result, and return 0 if LiteFT and optimum agree, or else 1."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("artifacts", type=Path, nargs="+", help="artifact folders")
-    parser.add_argument("--environment", type=Path, help="folder of the virtual environment, made where missing")
-    parser.add_argument("--texts", type=Path, help="a text file, one text a line; built-in texts if left out")
+    parser.add_argument("--environment", type=Path, help="folder of the virtual environment, which is made if missing")
+    parser.add_argument("--texts", type=Path, help="a text file with one text per line; default: built-in texts")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results" / "optimum.json")
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -51,7 +51,7 @@ def main() -> int:
         arguments.inside.write_text(json.dumps(ask_optimum(arguments.artifacts[0], json.loads(sys.stdin.read()))))
         return 0
     if arguments.environment is None:
-        parser.error("--environment FOLDER is needed: optimum gets a virtual environment of its own there")
+        parser.error("--environment FOLDER is needed, for a virtual environment with optimum")
     texts = arguments.texts.read_text(encoding="utf-8").splitlines() if arguments.texts else TEXTS
     make_environment(arguments.environment)
     compared = []
@@ -76,7 +76,7 @@ def main() -> int:
 
 
 def ask_liteft(artifact: Path, texts: list[str]) -> dict[str, Any]:
-    """Return LiteFT's logits, labels and what the manifest says of the file."""
+    """Return LiteFT's logits and labels, and what the manifest says of the file."""
     from liteft.runtime import load
 
     with load(artifact, device="cpu") as classifier:
@@ -97,7 +97,7 @@ def ask_liteft(artifact: Path, texts: list[str]) -> dict[str, Any]:
 
 
 def ask_optimum(artifact: Path, question: dict[str, Any]) -> dict[str, Any]:
-    """Return optimum's logits, for each text alone and for all in one padded batch, and its labels."""
+    """Return optimum's logits, of each text alone and of all texts in one padded batch, and its labels."""
     from importlib import metadata
 
     from optimum.onnxruntime import ORTModelForSequenceClassification
@@ -121,16 +121,16 @@ def ask_optimum(artifact: Path, question: dict[str, Any]) -> dict[str, Any]:
 
 
 def make_environment(environment: Path) -> None:
-    """Make the virtual environment where it is missing, and install optimum and its pins."""
+    """Make the virtual environment if it is missing, and install optimum and its pins."""
     if not python_of(environment).is_file():
-        print(f"making {environment}: a few minutes", file=sys.stderr)
+        print(f"making {environment}, which takes a few minutes", file=sys.stderr)
         venv.create(environment, with_pip=True)
     for packages in REQUIREMENTS:
         subprocess.run([python_of(environment), "-m", "pip", "install", "--quiet", *packages], check=True)
 
 
 def start_inside(environment: Path, artifact: Path, question: dict[str, Any]) -> dict[str, Any]:
-    """Run this script in the environment, and return what it wrote."""
+    """Run this script in the virtual environment, and return what it wrote."""
     answer = environment.resolve() / "answer.json"
     command = [python_of(environment), Path(__file__).resolve(), artifact.resolve(), "--inside", answer]
     subprocess.run(command, input=json.dumps(question), text=True, check=True, cwd=environment)
@@ -144,7 +144,7 @@ def python_of(environment: Path) -> Path:
 
 
 def compare(liteft: dict[str, Any], optimum: dict[str, Any]) -> dict[str, Any]:
-    """Return whether both agree: every label, and every logit within the precision's limit."""
+    """Return whether both agree (every label, and every logit within the precision's limit), with the numbers."""
     limit = 1e-2 if liteft["manifest"]["precision"] == "int8" else 1e-4
     differences = {
         way: max(

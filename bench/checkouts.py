@@ -1,16 +1,16 @@
-"""LiteFT of one checkout beside LiteFT of another, in one run: what a change costs, or gains.
+"""Compares the speed of two checkouts of LiteFT, to measure what a change to the code costs or gains.
 
     git worktree add ../before COMMIT
     python bench/checkouts.py --before ../before --before-library FILE --out bench/results/checkouts.json
 
-The same MiniLM-L6 classifier is exported by each checkout's own code and runs in a process of its own, which stays up
-for all rounds. Within a round both take turns, and who is first changes from round to round, so a slow moment of the
-machine hits both. A row holds the median of the rounds' ratios, after over before, with the middle half of them: a
-difference inside it does not count. The logits of both are compared as well, and say whether a change of speed is
-one of results too.
+Each checkout exports the same MiniLM-L6 classifier with its own code, and runs it in a process of its own that stays up
+for all rounds. In each round both are timed, and which one is first alternates, so that a moment in which the machine
+is slow affects both. A row has the median over the rounds of the ratio, after over before, and the range of the middle
+half of the ratios: a difference within that range does not count. The logits of both are compared too, to show whether
+a change of speed is also a change of results.
 
-A checkout is a folder with liteft/ in it; its native library is the one that --before-library and --after-library name,
-else whichever it finds.
+A checkout is a folder that contains liteft/. Its native library is the one named by --before-library or
+--after-library, and otherwise the one that the checkout finds by itself.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from peer_models import base_folder, export_liteft, write_checkpoint
 from peer_texts import SETS, open_tokenizer, read_texts
 
 PACKAGES = ("torch", "transformers", "onnxruntime", "onnx", "tokenizers", "numpy")
-ENGINES = {  # artifact, backend, precision of the products
+ENGINES = {  # artifact, backend, precision of the matmuls
     "native fp32": ("fp32", "native", None),
     "native bf16": ("fp32", "native", "bf16"),
     "native int8": ("int8", "native", None),
@@ -48,9 +48,9 @@ ENGINES = {  # artifact, backend, precision of the products
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", type=Path, help="checkout of the earlier commit")
-    parser.add_argument("--after", type=Path, default=ROOT, help="checkout of the later one; this one")
+    parser.add_argument("--after", type=Path, default=ROOT, help="checkout of the later commit; default: this one")
     parser.add_argument("--before-library", type=Path, help="libliteft of the earlier commit")
-    parser.add_argument("--after-library", type=Path, help="libliteft of the later one")
+    parser.add_argument("--after-library", type=Path, help="libliteft of the later commit")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("LITEFT_DATA", ROOT.parent / "shared/data")))
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 32])
@@ -63,13 +63,13 @@ def main() -> int:
     if arguments.serve:
         return serve(*arguments.serve)
     if arguments.before is None:
-        parser.error("--before is needed: the checkout to compare with")
+        parser.error("--before FOLDER is needed: the checkout to compare with")
     write_result(arguments.out, compared(arguments))
     return 0
 
 
 def compared(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the result: one row for each engine, set and batch."""
+    """Return the result, with one row for each engine, set of texts and batch size."""
     result: dict[str, Any] = {
         "command": shlex.join(["python", "bench/checkouts.py", *sys.argv[1:]]),
         "machine": machine(),
@@ -108,13 +108,13 @@ def compared(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def timed(sides: dict[str, Side], texts: Sequence[str], batch: int, rounds: int) -> dict[str, Any]:
-    """Return a row: the rates of both, the median of the rounds' ratios, and how far their logits lie apart."""
+    """Return a row: the rates of both checkouts, the median ratio over the rounds, and the largest logit difference."""
     logits = {name: np.array(side.ask("logits", texts=texts[:48])) for name, side in sides.items()}
     taken: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(1 + rounds):
         for name in sorted(sides, reverse=bool(number % 2)):
             seconds = sides[name].ask("seconds", texts=texts, batch=batch)
-            if number:  # the first pass meets shapes that engines prepare for
+            if number:  # in the first pass, engines prepare for new shapes
                 taken[name].append(seconds)
     ratios = [before / after for before, after in zip(taken["before"], taken["after"], strict=True)]
     quarter = statistics.quantiles(ratios, n=4) if rounds > 1 else [ratios[0]] * 3
@@ -128,7 +128,7 @@ def timed(sides: dict[str, Side], texts: Sequence[str], batch: int, rounds: int)
 
 
 class Side:
-    """A checkout's process. Calls raise RuntimeError with its words where it fails."""
+    """The process of a checkout; calls raise RuntimeError if the process has ended."""
 
     def __init__(self, checkout: Path, library: Path | None, models: Path) -> None:
         environment = os.environ | {"PYTHONPATH": str(checkout.resolve())}
@@ -143,13 +143,13 @@ class Side:
         )
 
     def ask(self, what: str, **given: Any) -> Any:
-        """Return the process's answer."""
+        """Call a method of `Server` in the process, and return its answer."""
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(json.dumps([what, given]) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         if not answer:
-            raise RuntimeError(f"the process ended, asked for {what!r}")
+            raise RuntimeError(f"the process ended during {what!r}")
         return json.loads(answer)
 
     def close(self) -> None:
@@ -159,10 +159,10 @@ class Side:
 
 
 def serve(checkout: Path, models: Path) -> int:
-    """Answer a line of JSON on stdin by one on stdout, until there are no more."""
-    # an editable install's finder would come before PYTHONPATH, and find the same checkout for both
+    """Answer each line of JSON on stdin with one on stdout, until stdin ends."""
+    # the finder of an editable install comes before PYTHONPATH, and would find the same checkout for both
     sys.meta_path[:] = [each for each in sys.meta_path if "editable" not in type(each).__module__]
-    answers, sys.stdout = sys.stdout, sys.stderr  # whatever else is printed is not an answer
+    answers, sys.stdout = sys.stdout, sys.stderr  # anything else that is printed must not look like an answer
     server = Server(checkout, models)
     for line in sys.stdin:
         what, given = json.loads(line)
@@ -172,17 +172,17 @@ def serve(checkout: Path, models: Path) -> int:
 
 
 class Server:
-    """What a checkout's process can be asked."""
+    """The calls that a checkout's process answers."""
 
     def __init__(self, checkout: Path, models: Path) -> None:
         import liteft
 
         if Path(liteft.__file__).resolve().parents[1] != checkout:
-            raise RuntimeError(f"{liteft.__file__} was imported, and {checkout} was asked for")
+            raise RuntimeError(f"{liteft.__file__} was imported instead of {checkout}")
         self._checkout, self._models, self._classifier = checkout, models, None
 
     def prepare(self, checkpoint: str, texts: list[str], precisions: list[Literal["fp32", "int8"]]) -> None:
-        """Export the classifier by this checkout's code."""
+        """Export the classifier with this checkout's code."""
         for precision in precisions:
             export_liteft(Path(checkpoint), self._models / precision, precision, texts)
 
@@ -192,21 +192,21 @@ class Server:
         return found.stdout.strip() or "unknown"
 
     def load(self, engine: str, threads: int) -> None:
-        """Load an engine in place of the one before."""
+        """Load an engine, replacing the one before."""
         import liteft
 
         artifact, backend, precision = ENGINES[engine]
         folder = self._models / artifact
-        # the keyword of checkouts before and after it was renamed
+        # the keyword has another name in older checkouts
         keyword = "engine_precision" if "engine_precision" in inspect.signature(liteft.load).parameters else "precision"
         self._classifier = liteft.load(folder, device="cpu", backend=backend, threads=threads, **{keyword: precision})
 
     def logits(self, texts: list[str]) -> list[list[float]]:
-        """Return the logits of texts."""
+        """Return the logits of texts, (texts, labels)."""
         return self._classifier.logits(texts).astype(float).tolist()
 
     def seconds(self, texts: list[str], batch: int) -> float:
-        """Return the time of one pass in batches, tokenization included."""
+        """Return the seconds of one pass over the texts in batches, tokenization included."""
         begin = time.perf_counter()
         for start in range(0, len(texts), batch):
             self._classifier.logits(texts[start : start + batch])

@@ -1,15 +1,16 @@
-"""How long one short text waits beside threads that send batches, and what it costs them.
+"""Measures how long a short text waits while other threads send batches, and how much that slows the batches down.
 
     liteft demo --out demo-run
     python bench/fairness.py demo-run/artifact --out bench/results/fairness.json
 
-Each backend runs in a process of its own, so that its memory is its own. A round measures, one after the other: the
-short text alone; one thread's batches; those of all threads; and those again while the short text is asked for every
-50 ms, the last two in changing order. A ratio compares figures of one round, since the machine may be busier in the
-next; rows hold medians over the rounds.
+Each backend runs in a process of its own, so that its memory can be measured. A round measures four things: the short
+text alone; batches of one thread; batches of all threads; and these again while the short text is sent every 50 ms. The
+order of the last two alternates. A ratio compares figures of the same round, since the machine may be busier in the
+next; rows have medians over the rounds.
 
-- ``promise_kept``: beside the batches, 99% of the short texts took no longer than 99% alone, plus one batch.
-- ``throughput_kept``: tokens a second of batches and short texts together, over those of the batches without short
+- ``promise_kept``: the 99th percentile of the short text's time beside the batches is at most that of the short text
+  alone, plus the time of one batch.
+- ``throughput_kept``: tokens per second of batches and short texts together, over those of the batches without short
   texts.
 """
 
@@ -42,7 +43,7 @@ LEAST_BATCHES = 5
 
 @dataclass
 class Round:
-    """Seconds of calls, and tokens a second, of one round."""
+    """The measurements of one round: seconds of each call, and tokens per second."""
 
     short_alone: list[float] = field(default_factory=list)
     batch_alone: list[float] = field(default_factory=list)
@@ -52,7 +53,7 @@ class Round:
 
 
 def summarize(rounds: Sequence[Round]) -> dict[str, Any]:
-    """Return medians over the rounds; ratios and the promise are judged within each."""
+    """Return medians over the rounds; ratios and waits are computed within each round."""
 
     def milliseconds(pick: Callable[[Round], list[float]], share: float) -> float:
         return round(1e3 * statistics.median(float(np.quantile(pick(each), share)) for each in rounds), 2)
@@ -76,7 +77,7 @@ def summarize(rounds: Sequence[Round]) -> dict[str, Any]:
 
 
 class Bench:
-    """A classifier, a short text, and a batch."""
+    """Measures a classifier with a short text and a batch of texts."""
 
     def __init__(self, classifier: Any, *, threads: int, texts: int, words: int, seconds: float, every: float) -> None:
         generator = random.Random(0)
@@ -88,7 +89,7 @@ class Bench:
             classifier.predict(self.batch)
 
     def round(self, number: int) -> Round:
-        """Measure once; whether the batches are first alone or first beside the short text changes by the number."""
+        """Measure one round; even and odd numbers differ in whether the batches run alone first."""
         found = Round()
         found.short_alone = self._seconds(self.short, until=self.seconds / 4)
         found.batch_alone = self._seconds(self.batch, until=self.seconds / 4, least=LEAST_BATCHES)
@@ -118,7 +119,7 @@ class Bench:
         return found
 
     def _beside(self, meanwhile: Callable[[float], None]) -> float:
-        """Return the tokens a second of all calls that ended while something else went on beside the threads."""
+        """Run ``meanwhile`` while all threads send batches, and return the tokens per second of all calls together."""
         stop = threading.Event()
 
         def send() -> None:
@@ -131,13 +132,13 @@ class Bench:
         tokens, began = self.classifier.stats.tokens, time.perf_counter()
         meanwhile(began + self.seconds)
         stop.set()
-        for sender in senders:  # batches that were begun are counted, with the time they took
+        for sender in senders:  # batches that have begun are finished and counted, with their time
             sender.join()
         return float(self.classifier.stats.tokens - tokens) / (time.perf_counter() - began)
 
 
 def measure(artifact: Path, backend: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the figures of one backend, in this process."""
+    """Measure one backend in this process, and return its row."""
     import liteft
 
     with liteft.load(artifact, device="cpu", backend=backend) as classifier:
@@ -178,17 +179,17 @@ def main() -> int:
     parser.add_argument("artifact", type=Path)
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=list(BACKENDS))
     parser.add_argument("--threads", type=int, default=8, help="threads that send batches")
-    parser.add_argument("--texts", type=int, default=100, help="of a batch")
-    parser.add_argument("--words", type=int, default=12, help="of a text of a batch")
+    parser.add_argument("--texts", type=int, default=100, help="texts per batch")
+    parser.add_argument("--words", type=int, default=12, help="words per text of a batch")
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--seconds", type=float, default=8.0, help="of each half of a round")
+    parser.add_argument("--seconds", type=float, default=8.0, help="duration of each half of a round")
     parser.add_argument("--out", type=Path, default=ROOT / "bench/results/fairness.json")
     parser.add_argument("--measure", choices=BACKENDS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
         print(json.dumps(measure(arguments.artifact, arguments.measure, arguments)))
         return 0
-    here, rows = machine(), []  # the load is that before the start
+    here, rows = machine(), []  # read before the benchmark adds to the load
     for backend in arguments.backends:
         command = [sys.executable, *sys.argv, "--measure", backend]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)

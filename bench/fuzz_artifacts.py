@@ -1,8 +1,8 @@
-"""Corrupt artifacts in many ways, load each in a separate process, and count the outcomes.
+"""Corrupts artifacts in many ways, loads each in a separate process, and counts the outcomes.
 
-Every artifact is loaded and asked for a few odd texts. It may be refused with an error of LiteFT's or give
-predictions. Whatever else happens is a fault: another exception, a signal, more than 5 s of processor time, more than
-1 GB of memory.
+Every artifact is loaded and asked to classify a few odd texts. It may be refused with one of LiteFT's errors, or give
+predictions. Anything else is a fault: another exception, a signal, more than 5 s of processor time, or more than 1 GB
+of memory.
 
 usage: python bench/fuzz_artifacts.py [--backends native onnxruntime] [--count 20000] [--seed 0] [--out FILE]
 """
@@ -32,8 +32,8 @@ from machine import commit, machine, versions, write_result
 
 PACKAGES = ("liteft", "onnxruntime", "onnx", "tokenizers", "numpy")
 GOOD = ("refused", "predicted", "inspected")
-_PATIENCE = 120.0  # seconds; a process that waits for something takes no processor time
-_LIVES = 3000  # artifacts a process
+_PATIENCE = 120.0  # seconds to wait for an answer; a process that is blocked takes no processor time
+_LIVES = 3000  # artifacts per process
 
 
 class Worker:
@@ -45,7 +45,7 @@ class Worker:
         self._served = 0
 
     def ask(self, folder: Path) -> dict[str, Any]:
-        """Return what came of an artifact."""
+        """Load an artifact in the process, and return the outcome."""
         if self._process is None or self._served >= _LIVES:
             self.close()
             self._start()
@@ -72,7 +72,7 @@ class Worker:
         self._served = 0
         first = self._answer(self._warm)
         if first["outcome"] not in GOOD:
-            raise SystemExit(f"{self._backend} does not load what was not spoiled: {first}")
+            raise SystemExit(f"{self._backend} does not load an artifact that was not corrupted: {first}")
 
     def _answer(self, folder: Path) -> dict[str, Any]:
         process = self._process
@@ -105,7 +105,10 @@ def _ended(process: subprocess.Popen[str]) -> bool:
 
 
 def spoil(seed: str, number: int, artifacts: dict[str, Path], folder: Path) -> dict[str, Any]:
-    """Write a spoiled artifact into a new folder and return how it was spoiled; the same for the same numbers."""
+    """Write a corrupted artifact into a new folder, and return how it was corrupted.
+
+    The same seed and number always give the same artifact.
+    """
     rng = random.Random(f"{seed}-{number}")
     name = rng.choice(list(artifacts))
     shutil.copytree(artifacts[name], folder, copy_function=os.link)
@@ -137,14 +140,14 @@ def _replace(path: Path, content: bytes) -> None:
 def fuzz(
     backend: str, artifacts: dict[str, Path], *, seed: str, count: int, keep: Path | None = None, first: int = 0
 ) -> dict[str, Any]:
-    """Spoil and load ``count`` artifacts and return the counts and every fault.
+    """Corrupt and load ``count`` artifacts, and return the counts of the outcomes and every fault.
 
     Args:
         backend: "native", "onnxruntime" or "inspect".
-        artifacts: to start from, by name.
+        artifacts: the artifacts to start from, by name.
         seed: of the generator.
-        count: how many.
-        keep: where artifacts that make a fault are kept.
+        count: how many artifacts.
+        keep: folder in which artifacts that cause a fault are kept.
         first: number of the first one.
     """
     worker = Worker(backend, artifacts["fp32"])
@@ -179,14 +182,14 @@ def fuzz(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Fuzz as the command line says, print a summary, and return 1 where there was a fault."""
+    """Fuzz as the command line says, print a summary, and return 1 if there was a fault."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backends", nargs="+", default=["native", "onnxruntime"])
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--seed", default="0")
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--seeds", type=Path, help="a folder for the artifacts to start from, kept")
-    parser.add_argument("--keep", type=Path, help="a folder for artifacts that make a fault")
+    parser.add_argument("--seeds", type=Path, help="folder in which the artifacts to start from are kept")
+    parser.add_argument("--keep", type=Path, help="folder for artifacts that cause a fault")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as place:

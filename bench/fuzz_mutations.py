@@ -1,6 +1,8 @@
-"""Ways to corrupt an artifact: JSON and messages by their structure, graphs by their meaning, and bytes.
+"""Ways to corrupt an artifact's files: JSON and protobuf messages in their structure, graphs in their meaning, and
+bytes.
 
-Every way takes a random generator and content and returns content; the same generator makes the same.
+Every function takes a random generator and the content, and returns the corrupted content. A generator in the same
+state gives the same result.
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ _PARTS = [
 
 
 def odd_value(rng: random.Random) -> Any:
-    """Return a value that few readers expect."""
+    """Return a value that few parsers expect."""
     kind = rng.randrange(9)
     if kind < 3:
         return rng.choice(_NUMBERS)
@@ -72,7 +74,7 @@ def odd_value(rng: random.Random) -> Any:
 
 
 def mutate_json(rng: random.Random, text: str) -> bytes:
-    """Return JSON with one to three places changed, or its text spoiled."""
+    """Return JSON with one to three places changed, or with its text corrupted."""
     if rng.random() < 0.05:
         return _spoiled_json(rng, text)
     content = json.loads(text)
@@ -81,7 +83,7 @@ def mutate_json(rng: random.Random, text: str) -> bytes:
         try:
             content = _changed(rng, content)
             found = json.dumps(content, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
-        except (RecursionError, ValueError):  # too deep, or in a circle, to be written down
+        except (RecursionError, ValueError):  # too deep to serialize, or circular
             return b"[" * 5000
     return found
 
@@ -102,7 +104,7 @@ def _spoiled_json(rng: random.Random, text: str) -> bytes:
 
 
 def _places(content: Any) -> list[tuple[Any, Any]]:
-    """Return containers and keys; of long ones the ends and a few in between."""
+    """Return (container, key) of the values in JSON; of long lists only the ends and a few in between."""
     found, rows = [], [content]
     while rows:
         value = rows.pop()
@@ -143,7 +145,7 @@ def _changed(rng: random.Random, content: Any) -> Any:
 
 
 def mutate_bytes(rng: random.Random, content: bytes) -> bytes:
-    """Return bytes with bits flipped, a part taken out, doubled or cut off."""
+    """Return bytes with bits flipped, or with a part removed, doubled or cut off."""
     found = bytearray(content)
     kind = rng.randrange(5)
     if kind < 3:
@@ -160,7 +162,7 @@ def mutate_bytes(rng: random.Random, content: bytes) -> bytes:
 
 
 def mutate_weights(rng: random.Random, content: bytes) -> bytes:
-    """Return a graph with values of one stored tensor changed."""
+    """Return a graph with some values of one stored tensor changed."""
     model = onnx.ModelProto.FromString(content)
     tensors = [*model.graph.initializer, *(a.t for n in _all_nodes(model) for a in n.attribute if a.HasField("t"))]
     tensor = rng.choice(tensors)
@@ -177,7 +179,7 @@ def mutate_weights(rng: random.Random, content: bytes) -> bytes:
     return model.SerializeToString()
 
 
-# --- messages of protocol buffers ---
+# --- protobuf messages ---
 
 
 def _varint(content: bytes, place: int) -> tuple[int, int]:
@@ -201,7 +203,7 @@ def _written(value: int) -> bytes:
 
 
 def _parsed(content: bytes, depth: int = 0) -> list[list[Any]]:
-    """Return fields as [number, kind, value]; what looks like a message is a list of fields itself."""
+    """Return the fields as [number, kind, value]; a value that looks like a message is itself a list of fields."""
     fields, place = [], 0
     while place < len(content):
         key, place = _varint(content, place)
@@ -274,7 +276,7 @@ def mutate_message(rng: random.Random, content: bytes) -> bytes:
     return _serialized(fields)
 
 
-# --- graphs by their meaning ---
+# --- graphs in their meaning ---
 
 # fmt: off
 _OPERATORS = [
@@ -295,10 +297,10 @@ def _all_nodes(model: onnx.ModelProto) -> list[onnx.NodeProto]:
 
 
 def mutate_graph(rng: random.Random, content: bytes) -> bytes:
-    """Return a graph with one to three things changed that a graph consists of."""
+    """Return a graph with one to three changes to its nodes, tensors, attributes, functions or versions."""
     model = onnx.ModelProto.FromString(content)
     for _ in range(rng.choice([1, 1, 1, 2, 3])):
-        with contextlib.suppress(IndexError, ValueError):  # there is nothing left of what would be changed
+        with contextlib.suppress(IndexError, ValueError):  # there is nothing of this kind to change
             rng.choice(_GRAPH_WAYS)(rng, model)
     return model.SerializeToString()
 
@@ -410,7 +412,7 @@ def _move_nodes(rng: random.Random, model: onnx.ModelProto) -> None:
 
 
 def _add_functions(rng: random.Random, model: onnx.ModelProto) -> None:
-    """Functions that call themselves, or each the next one twice."""
+    """Add functions that call themselves, or that each call the next one twice."""
     names = [f"f{number}" for number in range(rng.choice([1, 2, 40]))]
     for place, name in enumerate(names):
         following = names[(place + 1) % len(names)] if rng.random() < 0.3 or place + 1 < len(names) else ""

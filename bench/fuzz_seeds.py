@@ -1,6 +1,6 @@
-"""Small artifacts of every kind that fuzzing starts from, and tokenizers of every model and most parts.
+"""Makes the small artifacts that fuzzing starts from: every form, and tokenizers of every model and most components.
 
-Weights are random: what is sought is a file that ends a process, and not one that classifies.
+Weights are random, since fuzzing looks for files that end a process and not at what they predict.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ def _texts() -> list[str]:
 
 
 def charsmap(mapping: dict[str, str]) -> str:
-    """Return a compiled map of characters as sentencepiece has it: a double array of one block a node, then texts."""
+    """Return a character map compiled as in sentencepiece: a double array with one block per node, then the texts."""
     texts, units, blocks = b"", [0] * 256, {b"": 0}
     for source, target in sorted(mapping.items()):
         key = source.encode()
-        for length in range(len(key)):  # a node's children lie in the block after its own
+        for length in range(len(key)):  # the children of a node are in the block after its own
             prefix, child = key[:length], key[: length + 1]
             place = blocks[prefix]
             base = _base(units, place)
@@ -63,7 +63,7 @@ def charsmap(mapping: dict[str, str]) -> str:
 
 
 def _base(units: list[int], place: int) -> int:
-    """Return where the children of a node begin, in a new block where it has none yet."""
+    """Return where the children of a node begin, after adding a block for them if there is none yet."""
     offset = units[place] >> 10
     if not offset:
         base = len(units)
@@ -74,7 +74,7 @@ def _base(units: list[int], place: int) -> int:
 
 
 def tokenizers() -> dict[str, str]:
-    """Return the contents of tokenizer.json by what kind they are; ids are below ``WORDS``."""
+    """Return contents of tokenizer.json by the kind of tokenizer; token ids are below ``WORDS``."""
     texts, made = _texts(), {}
     piece = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     piece.normalizer, piece.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
@@ -118,11 +118,13 @@ def tokenizers() -> dict[str, str]:
 
 
 def make_seeds(folder: Path, *, every: bool = True) -> dict[str, Path]:
-    """Write the artifacts into a folder, once, and return them by name; torch is needed where they are not there yet.
+    """Write the artifacts into a folder, unless they are there already, and return them by name.
+
+    Writing them needs torch.
 
     Args:
-        folder: where to.
-        every: those of traced graphs, and others that take some seconds more, too.
+        folder: where to write them.
+        every: include traced graphs and other artifacts that take a few seconds more.
     """
     forms = [*_FORMS, *_TRACED, "trimmed"] if every else list(_QUICK)
     names = [*forms, *(f"tokenizer {name}" for name in _TOKENIZERS)]
@@ -185,11 +187,11 @@ def _write_model(folder: Path, family: str, tokenizer: str) -> Path:
 
 
 def mended(folder: Path, manifest: dict[str, Any] | None = None) -> None:
-    """Write a manifest whose sizes and hashes are those of the files."""
+    """Write a manifest with the sizes and hashes that the files have now."""
     path = folder / "manifest.json"
     content = json.loads(path.read_text(encoding="utf-8")) if manifest is None else manifest
     for name in content["files"]:
         data = (folder / name).read_bytes()
         content["files"][name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    path.unlink()  # it may be a link to another artifact's
+    path.unlink()  # it may be a hard link to another artifact's manifest
     path.write_text(json.dumps(content), encoding="utf-8")

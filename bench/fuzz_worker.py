@@ -1,4 +1,4 @@
-"""A process that loads artifacts whose names come on stdin and reports the outcome of each, until one of them kills it.
+"""A process that loads the artifacts named on stdin and reports the outcome of each, until one of them kills it.
 
 usage: fuzz_worker.py BACKEND    (native, onnxruntime, inspect)
 """
@@ -29,7 +29,7 @@ def _memory(key: str) -> int:
 
 
 def attempt(backend: str, folder: str) -> dict[str, Any]:
-    """Load and predict; return the outcome and what was said."""
+    """Load an artifact and predict; return the outcome, with the error if there was one."""
     import liteft
     from liteft.errors import LiteftError
 
@@ -44,7 +44,7 @@ def attempt(backend: str, folder: str) -> dict[str, Any]:
             classifier.predict([(text, text) for text in TEXTS] if paired else TEXTS)
     except LiteftError as error:
         return {"outcome": "refused", "kind": type(error).__name__, "detail": error.message[:300]}
-    except BaseException as error:  # a panic is no Exception
+    except BaseException as error:  # a panic of Rust is not an Exception
         import traceback
 
         detail = f"{type(error).__name__}: {error}"[:500]
@@ -53,11 +53,11 @@ def attempt(backend: str, folder: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Answer requests, a line each: warm up with the first, then within limits."""
+    """Answer one request per line: the first one warms up, the others run within limits of time and memory."""
     backend = sys.argv[1]
     warmed = False
     for line in sys.stdin:
-        signal.setitimer(signal.ITIMER_PROF, MOST_SECONDS if warmed else 60.0)  # ends the process by a signal
+        signal.setitimer(signal.ITIMER_PROF, MOST_SECONDS if warmed else 60.0)  # its signal ends the process
         answer = attempt(backend, json.loads(line))
         signal.setitimer(signal.ITIMER_PROF, 0)
         if not warmed:

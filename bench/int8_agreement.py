@@ -1,4 +1,4 @@
-"""How often int8 gives the label that float32 gives, on each backend, for the classifiers of finished runs.
+"""Measures how often int8 gives the same label as float32, on each backend, for the classifiers of finished runs.
 
     liteft distill --recipe models/sst2/recipe.toml --data ../shared/data/sst2 --out runs/sst2      # and trec
     python bench/int8_agreement.py --runs runs --data ../shared/data
@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def compare(runs: Path, data: Path, splits: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Return, for teacher and student, on how many texts int8 gives another label than float32."""
+    """Return rows that say, for teacher and student, on how many texts int8 and float32 give different labels."""
     dataset = load_dataset(data)
     texts = [text for split in splits for text in dataset.splits[split].texts]
     found = []
@@ -83,7 +83,7 @@ def compare(runs: Path, data: Path, splits: tuple[str, ...]) -> list[dict[str, A
 
 
 def labels(artifact: Path, backend: str, texts: list[str]) -> Any:
-    """Return the index of the best label of each text."""
+    """Return the index of the predicted label of each text."""
     with liteft.load(artifact, device="cpu", backend=backend) as classifier:
         return classifier.logits(texts).argmax(axis=1)
 

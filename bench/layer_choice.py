@@ -1,12 +1,12 @@
-"""Which of the teacher's layers should a student start from? The measurement behind ``layers = "auto"``.
+"""Measures which of the teacher's layers a student should start from; ``layers = "auto"`` follows from it.
 
-For each way of choosing (first, spread, ends) students are distilled from one teacher with several seeds, alike in
-everything else, and compared on the validation split: this is a choice, so the test split is not read.
+For each way of choosing layers (first, spread, ends), students are distilled from one teacher with several seeds, with
+everything else equal, and compared on the validation split. Since a setting is chosen here, the test split is not read.
 
     python bench/layer_choice.py --teacher RUNS/trec/teacher --data ../shared/data/trec --runs RUNS/layers
 
-Runs are ordinary run folders in RUNS/layers and are taken up again. The last line is one JSON document, which
-bench/results/layer_choice_NAME.json holds.
+Runs are ordinary run folders in RUNS/layers, and are resumed or reused by the next call. The last line printed is a
+JSON document, as in bench/results/layer_choice_NAME.json.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ PACKAGES = ("liteft", "torch", "transformers")
 
 
 def main() -> int:
-    """Distil, compare and write."""
+    """Distil the students, compare them and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--teacher", type=Path, required=True, help="a finished run")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--runs", type=Path, required=True)
-    parser.add_argument("--layers", type=int, default=3, help="of the student")
+    parser.add_argument("--layers", type=int, default=3, help="layers of the student")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=float, default=4)
     parser.add_argument("--learning-rate", type=float, default=1e-4)
@@ -65,7 +65,7 @@ def main() -> int:
 
 
 def row(choice: str, runs: dict[str, list[Run]], teacher: int, student: int) -> dict[str, Any]:
-    """Return the layers of one choice, its accuracies, and its mean against "first" with a paired interval."""
+    """Return the row of one choice: layers, accuracies, and the mean difference to "first" with a paired interval."""
     values = [run.metrics["validation"]["accuracy"] for run in runs[choice]]
     found: dict[str, Any] = {
         "layers": choose_layers(choice, teacher=teacher, student=student),
@@ -79,7 +79,7 @@ def row(choice: str, runs: dict[str, list[Run]], teacher: int, student: int) -> 
 
 
 def hits(runs: list[Run]) -> list[Any]:
-    """Return where each run is right on validation: bool (texts,) a run."""
+    """Return which validation texts each run gets right: for each run a bool array, shape (texts,)."""
     found = []
     for run in runs:
         logits, labels = run.predictions("validation")

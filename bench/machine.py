@@ -1,8 +1,7 @@
-"""What a benchmark says about itself beside its numbers: machine, versions, commit.
+"""What every benchmark records with its numbers: machine, versions and commit.
 
-A number counts only with these, so every script here takes them from one place. Of LiteFT single files are read, those
-that need nothing but Python: check_optimum.py uses this module where LiteFT is not, the scripts for a GPU where
-pydantic is not.
+Only single files of LiteFT that need nothing but Python are imported here: check_optimum.py uses this module where
+LiteFT is not installed, and the scripts for a GPU where pydantic is not.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def machine() -> dict[str, Any]:
-    """Return the processor, usable cores, memory in GB, system, and how busy the machine is already.
+    """Return the processor, usable cores, memory in GB, system, and how busy the machine is.
 
-    ``load`` is the number of runnable processes, averaged over the last minute: above 0.5 or so before a benchmark
-    starts, its numbers are worth little.
+    ``load`` is the number of runnable processes, averaged over the last minute. If it is above about 0.5 before a
+    benchmark starts, the timings mean little.
     """
     pages = {name: os.sysconf(name) for name in ("SC_PAGE_SIZE", "SC_PHYS_PAGES")} if hasattr(os, "sysconf") else {}
     return {
@@ -41,7 +40,7 @@ def machine() -> dict[str, Any]:
 
 
 def own_module(file: str) -> ModuleType:
-    """Return a module of liteft by its file, without its package, whose other modules import pydantic and more."""
+    """Import a module of liteft by its file, without importing its package, which would need pydantic and more."""
     name = f"liteft_file_{Path(file).stem}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, ROOT / "liteft" / file)
@@ -52,7 +51,7 @@ def own_module(file: str) -> ModuleType:
 
 
 def versions(packages: Sequence[str]) -> dict[str, str]:
-    """Return the installed version of each package; "missing" where there is none."""
+    """Return the installed version of each package, or "missing"."""
     found = {}
     for name in packages:
         try:
@@ -63,7 +62,7 @@ def versions(packages: Sequence[str]) -> dict[str, str]:
 
 
 def commit() -> str:
-    """Return the checkout's commit, followed by " with changes" where code differs from it, or "unknown"."""
+    """Return the checkout's commit, followed by " with changes" if code differs from it, or "unknown"."""
     found = _git("rev-parse", "HEAD")
     if not found:
         return "unknown"
@@ -72,12 +71,12 @@ def commit() -> str:
 
 
 def tell(line: str) -> None:
-    """Show progress on stderr: stdout is the result's."""
+    """Print a line of progress on stderr; stdout is for the result."""
     print(line, file=sys.stderr, flush=True)
 
 
 def write_result(path: Path, result: dict[str, Any]) -> None:
-    """Write a result as indented JSON, and print it on one line, the last one."""
+    """Write a result as indented JSON, and print it on a single line."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(result))

@@ -1,10 +1,10 @@
-"""The card of a measured model, and the table of all of them, written from results.json and from nothing else.
+"""Writes the card of a measured model, and the table of all models, from results.json alone.
 
-A card written by hand drifts from its numbers. Here every sentence with a number in it is a function of the stored
+A card written by hand would drift from its numbers. Here every sentence with a number is computed from the stored
 results, and tests/test_models.py checks that each card in the repository is what this module makes of its results.json.
 
-Judgements are made by rule, too: a difference counts where its interval excludes zero, and where it does not, the card
-says that nothing was shown. It never says that there is nothing.
+Judgements follow a rule too: a difference counts if its interval excludes zero. If it does not, the card says that no
+difference was shown; it never says that there is none.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def card_text(results: Results) -> str:
 
 
 def table_text(results: Sequence[Results]) -> str:
-    """Return the table of models/README.md: a line for each model, on its test split."""
+    """Return the table of models/README.md, with a line for each model, on its test split."""
     if not results:
         return "Nothing has been measured yet."
     header = ("model", "measure", "teacher %", "student %", "control %", "artifact %")
@@ -75,14 +75,14 @@ def table_text(results: Sequence[Results]) -> str:
         )
     explained = (
         "On the test split. Student and control: means over seeds. Artifact: of the first student, [95% interval]. "
-        "Student - control: points, [95% interval over texts, and over seeds where there are several]; for several "
-        "labels a text, points of exact match. Latency: of one text, the teacher's in torch over the artifact's."
+        "Student - control: points, [95% interval over texts, and over seeds if there are several]; with several "
+        "labels per text, points of exact match. Latency: of one text, the teacher's in torch over the artifact's."
     )
     return f"{markdown(rows, texts=2)}\n\n{explained}"
 
 
 def with_table(readme: str, results: Sequence[Results]) -> str:
-    """Return models/README.md with its table, between two marks, written anew."""
+    """Return models/README.md with the table between its two marks replaced."""
     before, _, rest = readme.partition(_BEGIN)
     _, _, after = rest.partition(_END)
     return f"{before}{_BEGIN}\n\n{table_text(results)}\n\n{_END}{after}"
@@ -116,7 +116,7 @@ def _data(data: Results, about: Results) -> str:
     lines += [f"- The loader: {note}." for note in data["notes"]]
     if data["unknown_labels_only"]:
         names = ", ".join(data["unknown_labels_only"])
-        lines.append(f"- {names}: only labels that training lacks. Any answer is wrong there, so no score is shown.")
+        lines.append(f"- {names}: only labels that training lacks. Every answer is wrong there, so no score is shown.")
     described = f"{about['data']} Lengths in {unit}. Fingerprint `{data['fingerprint'][:12]}`."
     return "\n\n".join([described, markdown(rows, texts=1), *(["\n".join(lines)] if lines else [])])
 
@@ -126,7 +126,7 @@ def _reproduce(results: Results) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     return (
         f"    {results['command']}\n    {results['results_command']}\n\n"
-        "DATA is the folder of data sets, RUNS a folder of your choice. The first command trains, and goes on where it "
+        "DATA is the folder of data sets, RUNS a folder of your choice. The first command trains, and resumes if it "
         "was stopped; the second writes results.json and this card.\n\n"
         f"Measured on {machine['processor']}, {machine['cores']} cores, {machine['system']}, Python "
         f"{machine['python']}; {versions}; commit {results['commit']}."
@@ -147,17 +147,18 @@ def _quality(results: Results) -> str:
         rows.append((name, *cells, _share(test, other), _percent(test.get("calibration_error"))))
     majority = results["runs"]["teacher"]["metrics"].get("test", {}).get("majority")
     return (
-        f"{markdown(rows, texts=1)}\n\n[ ]: 95% intervals over texts. Validation chose each run's checkpoint, so its "
-        "numbers flatter; the test split chose nothing. The most frequent answer alone is right for "
+        f"{markdown(rows, texts=1)}\n\n[ ]: 95% intervals over texts. Each run's checkpoint was chosen on "
+        "validation, so those numbers are optimistic; nothing was chosen on the test split. The most frequent answer "
+        "alone is right for "
         f"{_percent(majority)}% of test."
     )
 
 
 def _verdicts(results: Results) -> str:
-    """Say in words what the intervals show, and what they do not."""
+    """Return in words what the intervals show and what they do not."""
     lines = [_verdict(found) for found in results["seeds"]["differences"]]
     if all(found["against"] != "control" for found in results["seeds"]["differences"]):
-        lines.append("There was no control, so what the teacher contributes is not known.")
+        lines.append("There was no control, so it is not known what the teacher contributes.")
     return "\n".join(f"- {line}" for line in lines)
 
 
@@ -165,7 +166,7 @@ def _verdict(found: Results) -> str:
     said = f"Student minus {found['against']}: {_difference(found)} points of {found['metric'].replace('_', ' ')}."
     better = found["difference"] > 0
     if found["against"] == "control":
-        shown = "learning from the teacher helped" if better else "learning from the teacher did worse than the labels"
+        shown = "learning from the teacher helped" if better else "learning from the teacher was worse than from labels"
         open_ = "these runs show neither that the teacher helps nor that it does not"
     else:
         shown = f"the student is {'better' if better else 'worse'} than its teacher"
@@ -183,7 +184,7 @@ def _side_by_side(comparison: Results) -> str:
 def _verification(artifact: Results) -> str:
     gate, test = artifact["verification"], artifact["against_model"]
     paired, f1 = test["paired"], test["micro_f1_difference"]
-    metric, right = ("accuracy", "Right") if f1 is None else ("micro_f1", "Wholly right")
+    metric, right = ("accuracy", "Right") if f1 is None else ("micro_f1", "All labels right")
     fp32, written = (
         share(test[side]["metrics"][metric], test[side]["intervals"].get(metric)) for side in ("model", "artifact")
     )
@@ -199,7 +200,7 @@ def _verification(artifact: Results) -> str:
         f"p {'<0.001' if paired['p_value'] < 0.001 else format(paired['p_value'], '.3f')}.",
     ]
     if f1 is not None:
-        lines.append(f"- Points of micro f1 gained on fp32: 95% interval {_interval(*f1)}.")
+        lines.append(f"- Points of micro f1 gained over fp32: 95% interval {_interval(*f1)}.")
     return "\n".join(lines)
 
 
@@ -214,9 +215,11 @@ def _training(results: Results) -> str:
         if len(search) > 1:
             tried = ", ".join(f"{float(rate):g}: {share(value)}%" for rate, value in search.items())
             searches.append(f"- {name}: {tried}")
-    text = f"{markdown(rows, texts=1)}\n\nMinutes: of the process that finished the run, whatever else the machine did."
+    text = (
+        f"{markdown(rows, texts=1)}\n\nMinutes: of the process that finished the run; the machine may have been busy."
+    )
     if searches:
-        text += "\n\nLearning rates tried, best on validation kept:\n\n" + "\n".join(searches)
+        text += "\n\nLearning rates that were tried; the best on validation was kept:\n\n" + "\n".join(searches)
     return text
 
 
@@ -229,11 +232,11 @@ def _use(results: Results) -> str:
 
 def _limits(results: Results) -> str:
     teacher = results["settings"]["teacher"]
-    cut = f"Longer texts are cut after {teacher['max_tokens']} tokens"
-    kept = "what stands first counts" if teacher["truncation_side"] == "right" else "what stands last counts"
+    cut = f"Longer texts are truncated to {teacher['max_tokens']} tokens"
+    kept = "the beginning is kept" if teacher["truncation_side"] == "right" else "the end is kept"
     lines = [*results["about"].get("limits", ()), f"{cut}: {kept}."]
     count = results["seeds"]["texts"]
-    lines.append(f"Every test number here rests on {count:,} texts from the same source as the training.")
+    lines.append(f"Every test number here is from {count:,} texts of the same source as the training texts.")
     return "\n".join(f"- {line}" for line in lines)
 
 
@@ -246,7 +249,7 @@ def _interval(low: float, high: float) -> str:
 
 
 def _faster(comparison: Results) -> str:
-    """How many times sooner the artifact answers than the teacher does in torch."""
+    """Return how many times faster the artifact answers a single text than the teacher does in torch."""
     first, last = comparison["models"][0]["latency_p50_ms"], comparison["models"][-1]["latency_p50_ms"]
     return "-" if first is None or last is None else f"{first / last:.1f} times"
 

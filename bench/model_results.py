@@ -1,17 +1,17 @@
-"""What are the results of a model folder's runs? models/NAME/results.json and card.md, out of finished runs.
+"""Collects the results of a model folder's finished runs into models/NAME/results.json and card.md.
 
 Nothing is trained here. The runs are those of the folder's recipe:
 
     liteft distill --recipe models/trec/recipe.toml --data ../shared/data/trec --out runs/trec
     python bench/model_results.py trec --runs runs
 
-The runs' own numbers are taken as they stand in their run.json. Two comparisons are measured again: teacher, student,
-control and artifact side by side on the test split, with size and speed; and the artifact against the very model that
-it was written from, which says what the export cost on texts that its gate never saw.
+The runs' own numbers are taken from their run.json. Two comparisons are measured again: teacher, student, control and
+artifact side by side on the test split, with size and speed; and the artifact against the model that it was exported
+from, which shows what the export costs on texts that its gate did not use.
 
-Refused are runs of another recipe or other data than the folder's, and an artifact of another student: numbers must be
-those of the recipe beside them. What differs in `threads` alone is taken, and shows in the command. No path of the
-machine gets into the results: runs stand as RUNS/NAME and data as DATA/NAME.
+Runs of another recipe or of other data, and an artifact of another student, are refused, since the numbers must be
+those of the folder's recipe. A run that differs only in `threads` is accepted, and the recorded command shows it.
+Results contain no path of this machine: runs are written as RUNS/NAME and data as DATA/NAME.
 
 Cards and the table in models/README.md are written from the results.json files alone (see model_card.py):
 
@@ -43,7 +43,7 @@ PACKAGES = ("liteft", "torch", "transformers", "tokenizers", "onnxruntime", "num
 _KEPT = ("base", "size", "seed", "family", "pooling", "max_tokens", "precision", "parameters", "weights_sha256")
 _KEPT += ("training_texts", "steps", "best_step", "best_metric", "learning_rate", "search")
 _KEPT += ("seconds", "training_seconds")
-# a slash that begins a word, with another one after it: /home/name, but not and/or
+# a slash at the start of a word, with another one after it: /home/name, but not and/or
 _ABSOLUTE = re.compile(r"(?:^|[\s\"'=(,:])(?:/[\w.~+-]+/|~/|[A-Za-z]:[\\/])")
 
 
@@ -51,18 +51,18 @@ def main() -> int:
     """Write the results of one folder, or all cards, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("name", nargs="?", help="a folder of models/")
-    parser.add_argument("--runs", type=Path, help="folder that holds the runs as NAME/teacher, NAME/student, ...")
-    parser.add_argument("--data", type=Path, help="the data set; left out: where the teacher's recipe says")
+    parser.add_argument("--runs", type=Path, help="folder of the runs NAME/teacher, NAME/student, ...")
+    parser.add_argument("--data", type=Path, help="the data set; default: the one in the teacher's recipe")
     parser.add_argument("--rounds", type=int, default=5, help="timings of each model")
     parser.add_argument("--no-speed", action="store_true", help="time nothing")
-    parser.add_argument("--threads", type=int, help="of each model while it is timed")
+    parser.add_argument("--threads", type=int, help="threads of each model while it is timed")
     parser.add_argument("--models", type=Path, default=ROOT / "models", help="folder of the model folders")
     parser.add_argument("--cards", action="store_true", help="write every card from its results.json; measure nothing")
     arguments = parser.parse_args()
     try:
         if arguments.name is not None:
             if arguments.runs is None:
-                parser.error("--runs FOLDER is needed: the folder of the runs")
+                parser.error("--runs FOLDER is needed")
             folder = arguments.models / arguments.name
             result = collect(
                 folder,
@@ -93,21 +93,21 @@ def collect(
     threads: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
-    """Return everything that results.json holds.
+    """Return the content of results.json.
 
     Args:
-        folder: of the recipe, models/NAME.
-        runs: the runs of that recipe, RUNS/NAME.
-        data: the data set; None takes what the teacher's recipe names.
+        folder: the recipe's folder, models/NAME.
+        runs: the folder of that recipe's runs, RUNS/NAME.
+        data: the data set; None for the one that the teacher's recipe names.
         rounds: timings of each model; 0 measures no speed.
-        threads: of each model while it is timed; None for the physical cores.
+        threads: of each model while it is timed; None for as many as there are physical cores.
         progress: called with a line of text now and then.
 
     Raises:
-        RunError: a missing or unfinished run, or one of another recipe.
-        DataError: other data than the runs'.
-        ArtifactError: no artifact, or one of another model.
-        ConfigError: no recipe or no description, or a path of this machine in the results.
+        RunError: a run is missing, unfinished, or of another recipe.
+        DataError: the data is not what the runs were trained on.
+        ArtifactError: there is no artifact, or it is of another model.
+        ConfigError: the recipe or its description is missing, or the results contain a path of this machine.
     """
     before = machine()
     recipe = read_recipe(folder / "recipe.toml")
@@ -140,19 +140,19 @@ def collect(
     }
     paths = absolute_paths(result)
     if paths:
-        raise ConfigError(f"the results name paths of this machine: {', '.join(paths[:3])}.")
+        raise ConfigError(f"the results contain paths of this machine: {', '.join(paths[:3])}.")
     return result
 
 
 def _settings(recipe: Recipe, artifact: Artifact) -> dict[str, Any]:
-    """Return a recipe's settings, with the side that texts were cut on where it leaves that to the base."""
+    """Return a recipe's settings, with the side of truncation filled in if the recipe leaves it to the base."""
     settings = recipe.model_dump(mode="json", exclude_none=True)
     settings["teacher"]["truncation_side"] = artifact.manifest.truncation_side
     return settings
 
 
 def absolute_paths(content: Any) -> list[str]:
-    """Return every text in plain data that holds an absolute path, of any system."""
+    """Return every string in plain data that contains an absolute path, of any operating system."""
     return [text for text in _texts(content) if _ABSOLUTE.search(text)]
 
 
@@ -167,7 +167,7 @@ def write_cards(models: Path) -> None:
 
 
 def _load(teacher: Run, data: str | Path | None) -> tuple[str, Dataset]:
-    """Return the name of the data's source and the data set, which must be the runs'."""
+    """Load the data set, and return the name of its source and the data set, which must be that of the runs."""
     how = read_recipe(teacher.path / "recipe.toml").data.model_dump()
     source = how.pop("source")
     source = source if data is None else str(data)
@@ -200,7 +200,7 @@ def _toml(path: Path) -> dict[str, Any]:
 
 
 def _data(teacher: Run, source: str) -> dict[str, Any]:
-    """Return what the data check said before the training; places of single rows hold paths and are left out."""
+    """Return what the data check said before the training; places of single rows contain paths and are left out."""
     check = files.read_json(teacher.path / "data_check.json")
     unseen_label = [
         one["name"] for one in check["splits"] if one["unseen"] and sum(one["unseen"].values()) == one["rows"]
@@ -224,14 +224,14 @@ def _data(teacher: Run, source: str) -> dict[str, Any]:
 
 
 def _run(run: Run) -> dict[str, Any]:
-    """Return what run.json says, but for paths and what all runs share; sizes in MB of 10^6 bytes."""
+    """Return what run.json says, without paths and what all runs share; sizes in MB of 10^6 bytes."""
     kept = {name: run.info[name] for name in _KEPT if name in run.info}
     sizes = {"file_mb": run.info["size_bytes"] / 1e6}
     return {"kind": run.kind, **kept, **sizes, "metrics": run.metrics, "versions": run.info["versions"]}
 
 
 def _artifact(artifact: Artifact, exported: Comparison) -> dict[str, Any]:
-    """Return what the artifact is, how its gate came out, and how it does beside its model on the test split."""
+    """Return what the artifact is, what its gate measured, and how it compares with its model on the test split."""
     manifest, content = artifact.manifest, exported.to_dict()
     model, written = content["models"]
     return {
@@ -254,9 +254,10 @@ def _artifact(artifact: Artifact, exported: Comparison) -> dict[str, Any]:
 
 
 def _comparison(comparison: Comparison, name: str, runs: Sequence[Run]) -> dict[str, Any]:
-    """Return a comparison without paths of the machine, and with a note where a run's own number is not found again.
+    """Return a comparison without paths of the machine, with a note if a run's own number was not reproduced.
 
-    A text or two may fall otherwise on another processor. More than that says that run.json is not of this model.
+    On another processor a text or two may get another label. A larger difference means that run.json is of another
+    model.
     """
     content = comparison.to_dict()
     metric = comparison.task.primary_metric

@@ -1,4 +1,4 @@
-"""The runs of a model folder's recipe: all of them, finished, and of that very recipe."""
+"""Finds the finished runs of a model folder's recipe, and checks that they were made with that recipe."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Runs", "check_recipes", "find_runs"]
 
 @dataclass(frozen=True)
 class Runs:
-    """What a recipe made: RUNS/NAME/teacher, student, student-control, student-seed1, ..., artifact."""
+    """A recipe's runs and artifact: RUNS/NAME/teacher, student, student-control, student-seed1, ..., artifact."""
 
     teacher: Run
     students: tuple[Run, ...]
@@ -24,17 +24,17 @@ class Runs:
 
     @property
     def all(self) -> tuple[Run, ...]:
-        """Every run, the teacher first, each student before its control."""
+        """All runs: the teacher first, then each student before its control."""
         pairs = zip(self.students, self.controls, strict=True) if self.controls else zip(self.students, strict=True)
         return (self.teacher, *(run for pair in pairs for run in pair))
 
 
 def find_runs(runs: Path, recipe: Recipe) -> Runs:
-    """Return every run that a recipe makes.
+    """Return the runs and the artifact that a recipe makes.
 
     Raises:
-        RunError: one is missing or unfinished.
-        ArtifactError: there is no artifact, or it was not made of the first student as the recipe says.
+        RunError: a run is missing or unfinished.
+        ArtifactError: there is no artifact, or it was not exported from the first student as the recipe says.
     """
     names = ["student", *(f"student-seed{number}" for number in range(1, recipe.student.seeds))]
     found = Runs(
@@ -47,17 +47,17 @@ def find_runs(runs: Path, recipe: Recipe) -> Runs:
     made_of = manifest.verification.get("weights_sha256")
     if made_of != found.students[0].info["weights_sha256"] or manifest.form.precision != recipe.export.precision:
         raise ArtifactError(
-            f"{found.artifact.path} is no {recipe.export.precision} artifact of {found.students[0].path}.",
-            fix="run liteft distill again: it exports the student that is there",
+            f"{found.artifact.path} is not an artifact in {recipe.export.precision} of {found.students[0].path}.",
+            fix="run liteft distill again, which exports the existing student",
         )
     return found
 
 
 def check_recipes(runs: Runs, recipe: Recipe) -> list[str]:
-    """Return the words of --set for what may differ from the recipe: threads, which change no method.
+    """Return the arguments of --set for settings that may differ from the recipe, which are the numbers of threads.
 
     Raises:
-        RunError: a run was made with other settings; they are named, recipe first.
+        RunError: a run was made with other settings; the error shows them, the recipe's value first.
     """
     words: dict[str, None] = {}
     groups = (runs.students, runs.controls)
@@ -75,8 +75,8 @@ def check_recipes(runs: Runs, recipe: Recipe) -> list[str]:
             words[f"{table}.threads={getattr(stored, table).threads}"] = None
         if changed:
             raise RunError(
-                f"{run.path} was made with other settings than the recipe's.",
+                f"{run.path} was made with settings that differ from the recipe's.",
                 accepted=changed,
-                fix=["train again with the recipe", "change the recipe to what was run"],
+                fix=["train again with the recipe", "change the recipe to the settings of the run"],
             )
     return list(words)

@@ -1,11 +1,11 @@
-"""The native library's matrix products beside oneDNN's, on one core, in the sizes of MiniLM-L6.
+"""Times the native library's matmuls beside oneDNN's, on one core, in the sizes of MiniLM-L6.
 
     python -m venv .onednn && .onednn/bin/pip install onednn-devel-cpu-gomp==2023.2.0
     python bench/onednn.py --onednn .onednn
 
-Builds cpp_ext/tests/time_matmul.cpp against it. Both sides take turns, round by round; a figure is the median of its
-rounds, a ratio that of the rounds' ratios (above 1: LiteFT is faster). Take a oneDNN with OpenMP or without threads:
-newer wheels are made for SYCL, whose queue adds some microseconds to each product.
+Builds cpp_ext/tests/time_matmul.cpp with oneDNN. The two take turns in each round. A time is the median over the
+rounds, and a ratio is the median of the rounds' ratios (above 1, LiteFT is faster). Use a oneDNN with OpenMP or without
+threads: newer wheels are built for SYCL, whose queue adds some microseconds to each matmul.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def timed(onednn: Path, build: Path) -> dict[str, Any]:
-    """Build the program, run it on one core, and return what it printed."""
+    """Build the program, run it on one core, and return the JSON that it printed."""
     tell("building")
     configure = ["cmake", "-S", str(ROOT / "cpp_ext"), "-B", str(build), f"-DLITEFT_ONEDNN={onednn}"]
     for command in (configure, ["cmake", "--build", str(build), "--parallel", "2", "--target", "time_matmul"]):

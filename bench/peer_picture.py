@@ -1,6 +1,6 @@
-"""bench/peers.py as a picture: a panel for each set of texts, a line for each contestant.
+"""Draws the results of bench/peers.py: a panel for each set of texts, with a line for each contestant.
 
-A bar is the rate in arrival order, batches of 32; a mark is the best of all orders, batches and threads.
+A bar is the rate in arrival order with batches of 32; a mark is the best rate over all orders, batch sizes and threads.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ _INK, _GREY, _PALE = "#222222", "#6b6b6b", "#e6e6e6"
 
 
 def draw(rows: Sequence[Row], cores: str, tokens: dict[str, float], place: str, path: Path) -> None:
-    """Draw texts a second, tokenization in the clock.
+    """Draw texts per second, tokenization included.
 
     Args:
-        rows: of all cells.
-        cores: what the bars use.
-        tokens: mean tokens of a text, for each set.
+        rows: all rows of the result.
+        cores: the cores whose rates are drawn as bars.
+        tokens: mean tokens per text, for each set.
         place: the machine, in words.
         path: of the png.
     """
@@ -68,7 +68,7 @@ def draw(rows: Sequence[Row], cores: str, tokens: dict[str, float], place: str, 
 
 
 def _rate(rows: Sequence[Row], contestant: str, **wanted: Any) -> float:
-    """Return the best rate among a contestant's rows that are as wanted; 0 where there is none."""
+    """Return the best rate among a contestant's rows with the ``wanted`` values; 0 if there are none."""
     wanted |= {"contestant": contestant}
     found = fastest(row for row in rows if all(row[key] == value for key, value in wanted.items()))
     return 0.0 if found is None else float(found["texts_per_second"])

@@ -1,4 +1,4 @@
-"""What bench/peers.py times, in which order, and how its time is shared out."""
+"""The tasks that bench/peers.py times, their order, and how the available time is divided among them."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from peer_contestants import Cores
 
 BATCHES = (1, 8, 32, 128)
-_CALL_TOKENS = 30  # a call costs about as much as that many tokens
+_CALL_TOKENS = 30  # the overhead of a call costs about as much as this many tokens
 
 
 @dataclass(frozen=True)
 class Task:
-    """A cell: what all contestants do in turn.
+    """A cell of the comparison, in which all contestants are timed in turn.
 
     Attributes:
         texts: name of the set.
-        order: "arrival", or "sorted" by tokens.
-        batch: texts of one call.
-        tokenized: token ids are given, so that tokenizing is outside of the clock.
+        order: "arrival", or "sorted" by number of tokens.
+        batch: texts per call.
+        tokenized: whether calls get token ids, so that tokenization is not timed.
         cores: what a contestant may use.
-        weight: how much time it needs, beside the others.
+        weight: the time it needs, relative to other cells.
     """
 
     texts: str
@@ -35,15 +35,14 @@ class Task:
 def plan(cores: Sequence[Cores], lengths: Mapping[str, Sequence[int]], batches: Sequence[int]) -> list[Task]:
     """Return all cells, those on the same cores together.
 
-    The first cores get all batches in both orders, and batches of 1 and 32 in arrival order once more, without
-    tokenization in the clock. The others get batches of 1 and 32 only; but several calls at a time, which nobody makes
-    for the sake of one text, all batches but 1. An order makes no difference where one text, or all, are a batch, and
-    batches larger than the set do not exist.
+    On the first cores all batch sizes are timed in both orders, and batches of 1 and 32 in arrival order also without
+    tokenization. On other cores only batches of 1 and 32 are timed; with several calls at a time, all batches but 1.
+    Orders are not distinguished if a batch is one text or all texts, and batches larger than the set are left out.
 
     Args:
-        cores: the first ones count most.
-        lengths: tokens of each text, for each set.
-        batches: texts of a call.
+        cores: the cores to use; the first are the most important.
+        lengths: number of tokens of each text, for each set.
+        batches: numbers of texts per call.
     """
     tasks = []
     for place, each in enumerate(cores):
@@ -63,6 +62,6 @@ def plan(cores: Sequence[Cores], lengths: Mapping[str, Sequence[int]], batches: 
 
 
 def allowance(tasks: Sequence[Task], done: int, seconds: float) -> float:
-    """Return how many of the seconds that are left are for the task after those done."""
+    """Return how many of the remaining seconds the next task gets, after ``done`` tasks."""
     left = tasks[done:]
     return seconds * left[0].weight / sum(task.weight for task in left)

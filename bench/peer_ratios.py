@@ -1,4 +1,4 @@
-"""What the timings of bench/peers.py say: operations, ratios to the best peer, and the table of the README."""
+"""Evaluates the timings of bench/peers.py: operations, ratios to the best peer, and the table of the README."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ Row = dict[str, Any]
 OURS = "LiteFT int8"
 OURS_FLOAT = "LiteFT fp32"
 TABLE_BATCH = 32
-ASKED_SHARE = 0.7  # of the machine's rate of int8 operations
+ASKED_SHARE = 0.7  # the target, as a share of the machine's rate of int8 operations
 
-# what is compared; ours; which peers' rows; asked
+# name of the comparison; our contestant; which peers' rows count; the target
 _Comparison = tuple[str, tuple[str, int], Callable[[Row], bool], float]
 COMPARISONS: tuple[_Comparison, ...] = (
     (
@@ -43,10 +43,10 @@ COMPARISONS: tuple[_Comparison, ...] = (
 
 
 def operations(lengths: Iterable[int], *, layers: int, width: int, inner: int) -> float:
-    """Return the operations of all products on the real tokens of some texts, one pass.
+    """Return the operations of all matmuls on the real tokens of some texts, for one pass.
 
-    A multiplication and an addition are two. Attention counts, embeddings and the head do not. The last layer is cut:
-    keys and values for all tokens, everything else for the first token of each text.
+    A multiplication and an addition count as two operations. Attention is included; embeddings and the head are not.
+    The last layer computes keys and values for all tokens, and everything else for the first token of each text.
     """
     layer_row = 2 * (4 * width * width + 2 * width * inner)
     key_value_row = 2 * 2 * width * width
@@ -59,26 +59,26 @@ def operations(lengths: Iterable[int], *, layers: int, width: int, inner: int) -
 
 
 def is_peer(row: Row) -> bool:
-    """Say whether a row is another engine on its own model."""
+    """Return whether a row is of another engine on its own converted model."""
     return not row["contestant"].startswith("LiteFT")
 
 
 def fastest(rows: Iterable[Row]) -> Row | None:
-    """Return the row with the most texts a second."""
+    """Return the row with the most texts per second, or None."""
     return max(rows, key=lambda row: row["texts_per_second"], default=None)
 
 
 def ratios(rows: Sequence[Row], cores: str) -> list[Row]:
-    """Return LiteFT over its best peer for each set of texts, tokenization in the clock.
+    """Return the ratios of LiteFT's speed to its best peer's for each set of texts, tokenization included.
 
-    A service that takes one call at a time is one question, two calls at a time on a thread each is another: small
-    products gain little from a second thread. So there are two entries for each comparison. ``calls`` is "one": LiteFT
-    on ``cores``, and peers on whatever cores are best for one call at a time; or "any": both at their best.
+    Small matmuls gain little from a second thread, so one call at a time on two threads and two calls at a time on one
+    thread each are compared separately. Each comparison has two entries: with ``calls`` "one", LiteFT runs on
+    ``cores``, and peers on whichever cores are best for one call at a time; with "any", both are at their best.
 
     Returns:
-        Entries that say what was compared with what: ``against`` the peer's contestant, order, batch and cores. For
-        int8, ``asked_share_of_int8_rate`` is the share of the machine's rate of int8 operations that the ratio asked
-        for would take, if tokenizing took no time: above 1 no engine on these cores can have it.
+        Entries that say what was compared: ``against`` has the peer's contestant, order, batch and cores. For int8,
+        ``asked_share_of_int8_rate`` is the share of the machine's rate of int8 operations that the target ratio would
+        need if tokenization took no time; above 1, no engine could reach the target on these cores.
     """
     found = []
     inside = [row for row in rows if not row["tokenized"]]
@@ -116,9 +116,9 @@ def _ratio(us: Row, them: Row, asked: float, peak: float | None) -> Row:
 
 
 def shares(rows: Sequence[Row], cores: str) -> list[Row]:
-    """Return which share of the machine's int8 rate the engine reaches, tokenization outside of the clock.
+    """Return the share of the machine's rate of int8 operations that the engine reaches, without tokenization.
 
-    The rate is the best one of all that were measured on these cores; ``beside_it`` takes those of the same moments.
+    The machine's rate is the best of all measured on these cores; ``beside_it`` uses those measured at the same time.
     """
     best = _best_peak(rows, cores)
     wanted = (OURS, TABLE_BATCH, "arrival", cores)
@@ -139,10 +139,10 @@ def _best_peak(rows: Sequence[Row], cores: str) -> float | None:
 
 
 def table(rows: Sequence[Row], cores: str) -> str:
-    """Return the README's table: texts a second of each contestant, tokenization in the clock.
+    """Return the README's table: texts per second of each contestant, tokenization included.
 
-    Three columns for each set of texts: one text a call, 32 in arrival order, and the best of all that was measured on
-    whatever cores, which for peers is mostly sorted by length.
+    Each set of texts has three columns: one text per call, 32 in arrival order, and the best of all measurements on any
+    cores, which for peers is mostly with texts sorted by length.
     """
     inside = [row for row in rows if not row["tokenized"]]
     names = list(dict.fromkeys(row["texts"] for row in inside))

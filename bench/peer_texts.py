@@ -1,4 +1,4 @@
-"""The texts of bench/peers.py: real ones, a random sample of each set in random order, which is how they arrive."""
+"""The texts of bench/peers.py: a random sample of each set of real texts, in random order, as they would arrive."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 MAX_TOKENS = 256
-# file, and texts of a cell: long ones are few, or they take all the time
+# file and number of texts; there are few long texts, since they would take most of the time
 SETS = {
     "clinc150": ("clinc150/test.jsonl", 256),
     "sst2": ("sst2/dev.jsonl", 256),
@@ -20,15 +20,17 @@ SETS = {
 
 
 def read_texts(data: Path, name: str, most: int | None = None) -> list[str]:
-    """Return the texts of a set, the same ones each time; at most that many."""
+    """Return the texts of a set, at most ``most``; they are the same each time."""
     file, count = SETS[name]
-    lines = (data / file).read_text(encoding="utf-8").rstrip("\n").split("\n")  # splitlines cuts inside of texts, too
+    lines = (
+        (data / file).read_text(encoding="utf-8").rstrip("\n").split("\n")
+    )  # splitlines would also split within texts
     chosen = random.Random(0).sample(lines, min(count, most or count, len(lines)))
     return [json.loads(line)["text"] for line in chosen]
 
 
 def open_tokenizer(file: Path) -> Any:
-    """Return a tokenizer that cuts to MAX_TOKENS and does not pad."""
+    """Return a tokenizer that truncates to MAX_TOKENS and does not pad."""
     from tokenizers import Tokenizer
 
     found = Tokenizer.from_file(str(file))
@@ -38,7 +40,7 @@ def open_tokenizer(file: Path) -> Any:
 
 
 def describe(lengths: Sequence[int]) -> dict[str, Any]:
-    """Return how long texts are, in tokens, special ones included."""
+    """Return a summary of the lengths of texts in tokens, special tokens included."""
     return {
         "texts": len(lengths),
         "mean_tokens": round(statistics.mean(lengths), 1),

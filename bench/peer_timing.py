@@ -1,4 +1,4 @@
-"""The contestants of bench/peers.py at work: started, compared with torch, and timed in turns."""
+"""Starts the contestants of bench/peers.py, compares them with torch, and times them in turns."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from peer_plan import Task
 from peer_ratios import OURS, Row, operations
 from peer_worker import Cell, Worker
 
-FLOAT_TOLERANCE = 1e-3  # of logits whose spread is 1
-SAME_LABEL = 0.9  # of coarser engines: near an untrained boundary some labels flip
+FLOAT_TOLERANCE = 1e-3  # for float engines; the logits have a standard deviation of 1
+SAME_LABEL = 0.9  # for coarser engines; near the boundary of an untrained classifier some labels change
 _SHAPE = {"layers": 6, "width": 384, "inner": 1536}
 _IDLE_SECONDS = 0.5
 
@@ -26,7 +26,7 @@ Checks = dict[str, dict[str, Any]]
 
 @contextlib.contextmanager
 def started(models: Path, only: Sequence[str], cores: Cores) -> Iterator[tuple[dict[str, Worker], Checks]]:
-    """Yield the contestants' workers, and why others could not be started."""
+    """Start the contestants, and yield their workers and, for those that could not be started, the reasons."""
     workers: dict[str, Worker] = {}
     failed: Checks = {}
     try:
@@ -46,10 +46,10 @@ def started(models: Path, only: Sequence[str], cores: Cores) -> Iterator[tuple[d
 
 
 def check(workers: dict[str, Worker], checks: Checks, texts: tuple[str, ...], reference: np.ndarray) -> None:
-    """Compare logits with torch's, and end the workers of those that do not agree.
+    """Compare logits with torch's, and end the workers of contestants that do not agree.
 
-    Floats must be within FLOAT_TOLERANCE; the others must give the same label on most texts. What comes out, and how
-    much of a core a waiting worker uses, gets into ``checks``.
+    Float engines must be within FLOAT_TOLERANCE; the others must give the same label on most texts. The outcome, and
+    the share of a core that a waiting worker uses, are recorded in ``checks``.
     """
     for name in list(workers):
         try:
@@ -63,7 +63,7 @@ def check(workers: dict[str, Worker], checks: Checks, texts: tuple[str, ...], re
         checks[name] = {"agrees": agrees, "logit_difference": float(f"{difference:.3g}"), "same_label": round(same, 4)}
         tell(f"{name}: logits within {difference:.2g} of torch's, same label on {same:.1%}")
         if not agrees:
-            _drop(workers, checks, name, RuntimeError("its logits are not torch's"))
+            _drop(workers, checks, name, RuntimeError("its logits differ from torch's"))
     for name in list(workers):
         try:
             checks[name]["idle_share_of_a_core"] = round(workers[name].idle_share(_IDLE_SECONDS), 4)
@@ -80,16 +80,16 @@ def measure(
     rounds: tuple[int, int],
     seconds: float,
 ) -> list[Row]:
-    """Return a row for each contestant that gets through a cell; the others are dropped for good.
+    """Time a cell, and return a row for each contestant that completes it; the others are dropped for good.
 
     Args:
-        workers: those that agree.
-        checks: gets the reasons of those that fail.
+        workers: the contestants that agree with torch.
+        checks: records the reasons of those that fail.
         task: the cell.
-        texts: of the set, in arrival order.
-        lengths: tokens of each.
-        rounds: passes that are timed, at least and at most; a first one is not.
-        seconds: no round begins after that time, beyond the least.
+        texts: texts of the set, in arrival order.
+        lengths: number of tokens of each text.
+        rounds: the least and the greatest number of timed passes, which follow one that is not timed.
+        seconds: after this time, no round begins beyond the least number.
     """
     order = np.argsort(lengths, kind="stable") if task.order == "sorted" else range(len(texts))
     cell = Cell(tuple(texts[place] for place in order), task.batch, task.tokenized)
@@ -104,12 +104,12 @@ def measure(
         for name in names[number % len(names) :] + names[: number % len(names)]:
             try:
                 taken = workers[name].seconds(cell)
-                if number and name == OURS:  # the machine's rate in the same moment
+                if number and name == OURS:  # the machine's rate at the same time
                     peaks.append(workers[name].int8_peak())
             except RuntimeError as error:
                 _drop(workers, checks, name, error)
                 continue
-            if number:  # the first pass meets shapes that engines prepare for
+            if number:  # in the first pass, engines prepare for new shapes
                 times[name].append(taken)
         if not workers:
             return []
@@ -145,7 +145,7 @@ def _row(name: str, task: Task, times: Sequence[float], texts: int, tokens: int)
 
 
 def _drop(workers: dict[str, Worker], checks: Checks, name: str, error: RuntimeError) -> None:
-    """End a contestant's part, and keep why."""
+    """End a contestant's worker, and record the reason."""
     tell(f"{name}: {error}")
     checks[name] = checks.get(name, {}) | {"agrees": False, "why": str(error)}
     if name in workers:

@@ -1,7 +1,7 @@
-"""One contestant in a process of its own, idle until it is told to work.
+"""Runs a contestant in a process of its own, which is idle between calls.
 
-Engines bring thread pools that spin after a run, and OpenMP runtimes that do not get along; in processes of their own
-they take turns without disturbing each other. A worker answers only once its threads have come to rest.
+Engines have thread pools that spin after a run, and OpenMP runtimes that conflict with each other. In separate
+processes they can take turns without disturbing each other. A worker answers only when its threads have become idle.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _PATIENCE_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Cell:
-    """One thing to time.
+    """Texts and batches to time.
 
     Attributes:
-        texts: the texts, in the order in which they come.
-        batch: texts of one call.
-        tokenized: token ids are given, so that tokenizing is outside of the clock.
+        texts: the texts, in order.
+        batch: texts per call.
+        tokenized: whether calls get token ids, so that tokenization is not timed.
     """
 
     texts: tuple[str, ...]
@@ -42,7 +42,7 @@ class Cell:
 
 
 class Worker:
-    """A contestant's process. Every call raises RuntimeError with the contestant's words where it fails."""
+    """The process of a contestant; calls raise RuntimeError with the contestant's message if they fail."""
 
     def __init__(self, name: str, checkpoint: Path, folder: Path, cores: Cores) -> None:
         context = multiprocessing.get_context("spawn")
@@ -57,7 +57,7 @@ class Worker:
             raise
 
     def logits(self, texts: tuple[str, ...]) -> np.ndarray:
-        """Return the logits of texts, in batches of 16."""
+        """Return the logits of texts, (texts, labels), computed in batches of 16."""
         return self._ask("logits", texts)
 
     def seconds(self, cell: Cell) -> float:
@@ -65,11 +65,11 @@ class Worker:
         return float(self._ask("seconds", cell))
 
     def idle_share(self, seconds: float) -> float:
-        """Return the processor time of the waiting process in that time, as a share of one core."""
+        """Let the process wait for some seconds, and return the processor time it uses, as a share of one core."""
         return float(self._ask("idle", seconds))
 
     def int8_peak(self) -> float:
-        """Return the int8 operations a second of libliteft's bare loop on this worker's cores."""
+        """Return the int8 operations per second of libliteft's plain multiply-add loop on this worker's cores."""
         return float(self._ask("peak", None))
 
     def close(self) -> None:
@@ -105,7 +105,7 @@ def _serve(pipe: Connection, name: str, checkpoint: Path, folder: Path, cores: C
     }
     try:
         if len(used) < cores.used:
-            raise ValueError(f"{cores.used} cores are asked for, and {len(used)} may be used")
+            raise ValueError(f"{cores.used} cores are needed, and only {len(used)} may be used")
         contestant = CONTESTANTS[name].make(checkpoint, folder, cores)
         calls: dict[str, Callable[[Any], Any]] = {
             "logits": lambda texts: _logits(contestant, texts),
@@ -120,7 +120,7 @@ def _serve(pipe: Connection, name: str, checkpoint: Path, folder: Path, cores: C
             _rest()
             pipe.send((True, answer))
     except (EOFError, BrokenPipeError):
-        return  # whoever asked has gone
+        return  # the process that makes the calls has ended
     except Exception as error:
         with contextlib.suppress(BrokenPipeError):
             pipe.send((False, f"{type(error).__name__}: {error}"))
@@ -140,7 +140,7 @@ def _seconds(contestant: Contestant, cell: Cell, lanes: int) -> float:
             call(batch)
         return time.perf_counter() - begin
     with ThreadPoolExecutor(lanes) as pool:
-        for _ in range(lanes):  # threads start before the clock does
+        for _ in range(lanes):  # threads are started before the clock
             pool.submit(time.sleep, _GLANCE_SECONDS)
         pool.submit(int).result()
         begin = time.perf_counter()
@@ -149,7 +149,7 @@ def _seconds(contestant: Contestant, cell: Cell, lanes: int) -> float:
 
 
 def _rest() -> None:
-    """Wait until this process's threads no longer use the processor, or patience ends."""
+    """Wait until the threads of this process are idle, or a time limit is reached."""
     end = time.perf_counter() + _PATIENCE_SECONDS
     while time.perf_counter() < end:
         if _idle(_GLANCE_SECONDS) < _RESTING_SHARE:

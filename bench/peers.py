@@ -1,17 +1,18 @@
-"""LiteFT beside its peers: texts per second on the same weights, the same texts, in one run.
+"""Compares LiteFT with other engines: texts per second with the same weights, on the same texts, in one run.
 
     make bench-setup
     .bench/bin/python bench/peers.py
 
-Every engine gets the same classifier (MiniLM-L6, two labels), converted by its own tools, in a process of its own on
-the same cores. All take turns, cell by cell and round by round, so that a noisy moment of the machine hits all; a cell
-is the median of its rounds, after a pass that is not timed. Texts come in arrival order or sorted by length, in batches
-of 1, 8, 32 and 128, with tokenization in the clock or before it; on two threads, on one, and as two calls at a time of
-a thread each. An engine that does not agree with torch is not timed, and the result says so.
+Every engine runs the same classifier (MiniLM-L6, two labels), converted with its own tools, in a process of its own on
+the same cores. They take turns in every round of every cell, so that a moment in which the machine is busy affects all.
+The time of a cell is the median over its rounds, after a pass that is not timed. Texts are in arrival order or sorted
+by length, in batches of 1, 8, 32 and 128, with or without tokenization; on two threads, on one, and as two calls at a
+time with one thread each. An engine that does not agree with torch is not timed, and the result says so.
 
-The result holds LiteFT over the best peer, at its best order, batch and threads, and the share that LiteFT's engine
-reaches of the machine's own rate of int8 operations, measured in turn with it. Rounds become fewer, though never below
-three, to keep within --minutes; converting and starting come on top. --quick is for a look, not for numbers.
+The result has the ratio of LiteFT to the best peer at its best order, batch and threads, and the share that LiteFT's
+engine reaches of the machine's rate of int8 operations, measured at the same time. To keep within --minutes there may
+be fewer rounds, but at least three; converting and starting take additional time. --quick is for a first look, not for
+numbers.
 """
 
 from __future__ import annotations
@@ -53,14 +54,14 @@ def main() -> int:
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--batches", nargs="+", type=int, choices=BATCHES, default=list(BATCHES))
     parser.add_argument("--cores", nargs="+", type=Cores.parse, default=CORES, metavar="N",
-                        help="2: a call at a time on two threads; 2x1: two calls, a thread each")  # fmt: skip
-    parser.add_argument("--rounds", type=int, default=9, help="rounds of a cell, at most")
-    parser.add_argument("--minutes", type=float, default=75.0, help="for all rounds")
+                        help="2: one call at a time on two threads; 2x1: two calls, one thread each")  # fmt: skip
+    parser.add_argument("--rounds", type=int, default=9, help="largest number of rounds per cell")
+    parser.add_argument("--minutes", type=float, default=75.0, help="time for all rounds together")
     parser.add_argument("--only", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS), metavar="CONTESTANT")
-    parser.add_argument("--quick", action="store_true", help="little of everything, one round")
-    parser.add_argument("--models", type=Path, help="keep the converted models here, and take those that are there")
+    parser.add_argument("--quick", action="store_true", help="a few cells, one round")
+    parser.add_argument("--models", type=Path, help="folder in which converted models are kept for the next run")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results" / "peers.json")
-    parser.add_argument("--table", action="store_true", help="print the README's table out of --out; measure nothing")
+    parser.add_argument("--table", action="store_true", help="print the README's table from --out; measure nothing")
     arguments = parser.parse_args()
     if arguments.table:
         found = json.loads(arguments.out.read_text(encoding="utf-8"))
@@ -76,7 +77,7 @@ def main() -> int:
 
 
 def measured(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Convert, check and time everything, and return the result. It is written whenever some cores are done."""
+    """Convert, check and time everything, and return the result, which is also written after each set of cores."""
     result: dict[str, Any] = {
         "command": shlex.join(["python", "bench/peers.py", *sys.argv[1:]]),
         "machine": machine(),
@@ -122,7 +123,7 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def native_instructions() -> str:
-    """Return the instruction set that the native library takes here, or why there is none."""
+    """Return the instruction set that the native library uses on this machine, or why it cannot run."""
     from liteft.errors import DeviceError
     from liteft.runtime.native_library import open_library
 
@@ -133,7 +134,7 @@ def native_instructions() -> str:
 
 
 def write(path: Path, result: dict[str, Any]) -> None:
-    """Write a result as indented JSON, each of its many rows on a line."""
+    """Write a result as indented JSON, with each row on a line of its own."""
     path.parent.mkdir(parents=True, exist_ok=True)
     head = json.dumps(result | {"rows": []}, indent=2).removesuffix("[]\n}")
     rows = ",\n".join(f"    {json.dumps(row)}" for row in result["rows"])
@@ -141,7 +142,7 @@ def write(path: Path, result: dict[str, Any]) -> None:
 
 
 def draw_result(path: Path, result: dict[str, Any]) -> None:
-    """Draw the rows of a result."""
+    """Draw the picture of a result beside it."""
     first = result["cores"][0]
     tokens = {name: said["mean_tokens"] for name, said in result["texts"].items()}
     draw(result["rows"], first, tokens, f"{result['machine']['processor']}, {first} threads", path)

@@ -1,11 +1,11 @@
-"""Students as small as they go: trimmed vocabulary, 4-bit word embeddings, int8; size, accuracy, teacher.
+"""Measures size and accuracy of very small students: trimmed vocabulary, 4-bit word embeddings and int8.
 
     liteft distill --recipe models/sst2/recipe.toml --data DATA/sst2 --out RUNS/sst2
     python bench/small_models.py --runs RUNS --data DATA sst2:12000 trec:12000 clinc150:12000 sst2-2x384:8000
 
-A model is a folder of RUNS whose name begins with its data set's, and the pieces that its vocabulary may keep. Its
-students, one per seed, are exported and verified on validation; teacher and artifacts answer the test split, the
-artifacts through ``liteft.load`` in the native engine. Nothing is trained here.
+A model is given as FOLDER:TOKENS: a folder of RUNS whose name begins with that of its data set, and how many tokens its
+vocabulary may keep. Its students, one per seed, are exported and verified on validation. Teacher and artifacts are then
+scored on the test split, the artifacts with ``liteft.load`` in the native engine. Nothing is trained here.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def main() -> int:
 
 
 def measure(runs: Path, data: Path, name: str, pieces: str) -> dict[str, Any]:
-    """Return what one model's students come to."""
+    """Export the students of one model, and return their sizes and accuracies beside the teacher's."""
     folder = runs / name
     teacher = read_run(folder / "teacher")
     loaded = load_classifier(teacher.model_path)
@@ -84,7 +84,7 @@ def measure(runs: Path, data: Path, name: str, pieces: str) -> dict[str, Any]:
 
 
 def exported(student: Run, dataset: Dataset, pieces: int, teacher_right: np.ndarray) -> dict[str, Any]:
-    """Export one student, and return its size and its answers on the test split beside the teacher's."""
+    """Export one student, and return its size, and its accuracy on the test split beside the teacher's."""
     with tempfile.TemporaryDirectory() as spare:
         artifact = liteft.export(
             student,
@@ -116,7 +116,7 @@ def exported(student: Run, dataset: Dataset, pieces: int, teacher_right: np.ndar
 
 
 def judged(logits: np.ndarray, split: Split, dataset: Dataset) -> np.ndarray:
-    """Return which texts are right, boolean (texts,)."""
+    """Return which texts get the right label, bool, shape (texts,)."""
     return dataset.task.correct(logits, split.labels, unseen_label=split.unseen_label)
 
 

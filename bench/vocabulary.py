@@ -1,9 +1,9 @@
-"""What trimming a finished student's vocabulary costs: accuracy, coverage and size at several budgets.
+"""Measures what trimming a finished student's vocabulary costs: accuracy, coverage and size at several budgets.
 
     python bench/vocabulary.py RUN --data DATA --pieces 8000 12000 --out bench/results/vocabulary_SET.json
 
-Nothing is trained: the run's model keeps the embeddings of the tokens that its training texts use, is exported in int8
-and verified, and every split is scored in torch with the whole vocabulary and with the part.
+Nothing is trained: the run's model keeps the embeddings of the tokens that its training texts use, and is exported in
+int8 and verified. Every split is scored in torch with the whole vocabulary and with the trimmed one.
 """
 
 from __future__ import annotations

@@ -63,4 +63,4 @@ def test_a_process_that_would_import_another_checkout_ends_with_both_paths(tmp_p
         input="",
     )
     assert done.returncode
-    assert f"and {tmp_path} was asked for" in done.stderr
+    assert f"instead of {tmp_path}" in done.stderr

@@ -215,13 +215,13 @@ def test_a_path_of_the_machine_is_refused(script: ModuleType, copied: Made, monk
     about = ABOUT.replace("Made up for a test.", "From /home/me/data.")
     (copied.model / "about.toml").write_text(about, encoding="utf-8")
     monkeypatch.setattr(script, "compare", replayed(made_of=copied))
-    with pytest.raises(ConfigError, match="name paths of this machine: From /home/me/data"):
+    with pytest.raises(ConfigError, match="contain paths of this machine: From /home/me/data"):
         script.collect(copied.model, copied.runs)
 
 
 def test_runs_of_another_recipe_are_refused_with_the_setting(script: ModuleType, copied: Made) -> None:
     (copied.model / "recipe.toml").write_text(RECIPE.replace("epochs = 4", "epochs = 3", 1), encoding="utf-8")
-    with pytest.raises(RunError, match="other settings than the recipe's") as raised:
+    with pytest.raises(RunError, match="settings that differ from the recipe's") as raised:
         script.collect(copied.model, copied.runs)
     assert raised.value.accepted == {"teacher.epochs": "3.0 -> 4.0"}
 
@@ -266,7 +266,7 @@ def test_a_run_that_the_recipe_asks_for_and_nobody_made_is_named(script: ModuleT
 def test_an_artifact_of_another_student_is_refused(script: ModuleType, copied: Made) -> None:
     shutil.rmtree(copied.runs / "student")
     shutil.copytree(copied.runs / "student-seed1", copied.runs / "student")
-    with pytest.raises(ArtifactError, match=r"artifact is no int8 artifact of .*student"):
+    with pytest.raises(ArtifactError, match=r"artifact is not an artifact in int8 of .*student"):
         script.collect(copied.model, copied.runs)
 
 
@@ -296,7 +296,7 @@ def test_a_card_says_what_a_check_of_the_data_found(card: Any, results: dict[str
     ("difference", "interval", "said"),
     [
         (0.02, [0.01, 0.03], "+2.00 [+1.00, +3.00] points of accuracy. The interval excludes zero: learning from the"),
-        (-0.02, [-0.03, -0.01], "The interval excludes zero: learning from the teacher did worse than the labels"),
+        (-0.02, [-0.03, -0.01], "The interval excludes zero: learning from the teacher was worse than from labels"),
         (0.02, [-0.01, 0.05], "The interval does not exclude zero: these runs show neither that the teacher helps"),
     ],
 )
@@ -388,7 +388,7 @@ def test_several_labels_a_text_go_the_same_way(
     text = card(made.results)
     assert "| run | validation micro f1 % | test micro f1 % | test macro f1 % |" in text
     assert "points of exact match." in text
-    assert "Points of micro f1 gained on fp32: 95% interval [" in text
+    assert "Points of micro f1 gained over fp32: 95% interval [" in text
     assert "any number of labels per text" in text
 
 

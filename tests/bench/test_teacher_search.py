@@ -53,7 +53,7 @@ def test_candidates_differ_in_what_was_asked_and_the_best_stands_first(
 
 
 @pytest.mark.parametrize(
-    ("tried", "words"), [("learning_rte=1", "learning_rte"), ("epochs", "--try epochs names no setting")]
+    ("tried", "words"), [("learning_rte=1", "learning_rte"), ("epochs", "--try epochs is not a setting")]
 )
 def test_settings_that_do_not_exist_are_errors(
     script: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tried: str, words: str

@@ -52,7 +52,7 @@ def test_the_chosen_batches_are_the_samplers_own(script: ModuleType, lengths: np
 
 
 def test_more_steps_than_an_epoch_has_are_refused(script: ModuleType, lengths: np.ndarray) -> None:
-    with pytest.raises(SystemExit, match="400 full batches an epoch are fewer than --steps 401"):
+    with pytest.raises(SystemExit, match="an epoch has 400 full batches, fewer than --steps 401"):
         script.Plan(BATCH, 401, 3, seed=0).lay_out(list(range(len(lengths))), lengths)
 
 
