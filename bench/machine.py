@@ -13,7 +13,6 @@ import platform
 import subprocess
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -51,13 +50,8 @@ def own_module(file: str) -> ModuleType:
 
 
 def versions(packages: Sequence[str]) -> dict[str, str]:
-    """Return the installed version of each package, or "missing"."""
-    found = {}
-    for name in packages:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "missing"
+    """Return the installed version of each package, or "not installed"."""
+    found: dict[str, str] = own_module("machine.py").package_versions(packages)
     return found
 
 

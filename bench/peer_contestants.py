@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machine import own_module
 from peer_models import INPUTS
 from peer_texts import open_tokenizer
 
@@ -149,7 +150,7 @@ class CTranslate2(Contestant):
 
     def __init__(self, checkpoint: Path, folder: Path, cores: Cores, *, compute_type: str) -> None:
         super().__init__(checkpoint)
-        if _has_avx512():
+        if "avx512bw" in (own_module("machine.py").read_processor().flags or ()):
             os.environ["CT2_FORCE_CPU_ISA"] = "AVX512"  # by default CTranslate2 uses AVX2, which is slower
         import ctranslate2
 
@@ -188,13 +189,6 @@ class LiteFT(Contestant):
 
     def run(self, ids: Ids) -> np.ndarray:
         return self._classifier.run(self._encoded(ids))
-
-
-def _has_avx512() -> bool:
-    try:
-        return " avx512bw " in Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The machine's processor: its name, and the features that determine the speed of the kernels.
+"""The machine: its processor, the features that determine the speed of the kernels, and the installed packages.
 
 It imports the standard library only, since benchmarks load this file without the package.
 """
@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
-__all__ = ["Processor", "read_processor"]
+__all__ = ["NOT_INSTALLED", "Processor", "package_versions", "read_processor"]
+
+NOT_INSTALLED = "not installed"
 
 _CPUINFO = Path("/proc/cpuinfo")
 
@@ -38,11 +42,13 @@ class Processor:
         name: its model name.
         architecture: "x86", "arm", or another name as the system reports it.
         features: feature -> whether the processor has it; None if the system does not report them.
+        flags: all flags as the system names them, in lower case; None if it does not report them.
     """
 
     name: str
     architecture: str
     features: dict[str, bool] | None
+    flags: frozenset[str] | None = None
 
 
 def read_processor(*, system: str | None = None, machine: str | None = None, cpuinfo: Path = _CPUINFO) -> Processor:
@@ -66,7 +72,18 @@ def read_processor(*, system: str | None = None, machine: str | None = None, cpu
     features = None
     if flags is not None and known is not None:
         features = {feature: any(alias in flags for alias in aliases) for feature, aliases in known.items()}
-    return Processor(name or machine, family, features)
+    return Processor(name or machine, family, features, None if flags is None else frozenset(flags))
+
+
+def package_versions(packages: Sequence[str]) -> dict[str, str]:
+    """Return the installed version of each package; "not installed" where there is none."""
+    found = {}
+    for name in packages:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = NOT_INSTALLED
+    return found
 
 
 def _linux(cpuinfo: Path) -> tuple[str, set[str] | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ from liteft.errors import ArtifactError
 from liteft.exporting.card import card_text
 from liteft.finetuning.known_ids import embedding_rows, unknown_tokens
 from liteft.finetuning.model import TorchClassifier, uses_type_ids
-from liteft.finetuning.run_folder import versions
 from liteft.finetuning.settings import apply_settings
 from liteft.finetuning.tokenizer_files import read_tokenizer, write_tokenizer
 from liteft.form import ExportForm
+from liteft.machine import package_versions
 from liteft.run import Run
 from liteft.runtime.dry_run import check_graph
 
@@ -93,7 +94,7 @@ def manifest_fields(
         "vocabulary": None if run is None else run.info.get("vocabulary"),
         "teacher": None if run is None else _teacher(run),
         "data": None if run is None else run.info.get("data"),
-        "versions": versions(_PACKAGES),
+        "versions": {"python": platform.python_version(), **package_versions(_PACKAGES)},
     }
 
 

@@ -14,8 +14,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator, Sequence
-from importlib import metadata
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +31,7 @@ from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier, save_classifier
 from liteft.finetuning.soundness import blind_f1, warnings_of_metrics
 from liteft.locks import LOCK, one_writer
+from liteft.machine import package_versions
 from liteft.run import RUN_FILE, RUN_FORMAT, Run, model_weights, model_weights_sha256, read_base, read_run
 from liteft.tasks import Task
 
@@ -39,7 +39,6 @@ __all__ = [
     "finish_run",
     "open_run",
     "open_run_in_all",
-    "versions",
     "withdrawn_on_error",
     "writing_run",
 ]
@@ -208,7 +207,7 @@ def finish_run(
             "rows": {name: len(split) for name, split in dataset.splits.items()},
         },
         "metrics": metrics,
-        "versions": versions(),
+        "versions": {"python": platform.python_version(), **package_versions(_PACKAGES)},
         **info,
         "warnings": [*info.get("warnings", ()), *warnings],
     }
@@ -226,17 +225,6 @@ def split_metrics(logits: np.ndarray, split: Split, task: Task) -> dict[str, Any
     intervals = task.intervals(logits, split.labels, unseen_label=split.unseen_label)
     values |= {f"{name}_interval": list(interval) for name, interval in intervals.items()}
     return {name: value if _finite(value) else None for name, value in values.items()}
-
-
-def versions(packages: Sequence[str] = _PACKAGES) -> dict[str, str]:
-    """Return the versions of Python and of packages; by default those that determine a training's result."""
-    found = {"python": platform.python_version()}
-    for name in packages:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
 
 
 def _write_predictions(folder: Path, name: str, logits: np.ndarray, split: Split, dataset: Dataset) -> None:

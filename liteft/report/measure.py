@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from importlib import metadata
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ import numpy as np
 from liteft.errors import DeviceError, Hint, LiteftError, MissingExtraError, option
 from liteft.foreign import Said
 from liteft.installation import install_hint
+from liteft.machine import NOT_INSTALLED, package_versions
 from liteft.tasks import task_asked
 
 __all__ = ["main", "peak_memory_bytes"]
@@ -215,14 +215,9 @@ def _read_texts(path: str) -> tuple[list[str], list[str] | None]:
     return content["texts"], content["pairs"]
 
 
-def _versions(*names: str) -> dict[str, str]:
-    found = {}
-    for name in names:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+def _versions(*packages: str) -> dict[str, str]:
+    """Return the versions of those packages that are installed."""
+    return {name: version for name, version in package_versions(packages).items() if version != NOT_INSTALLED}
 
 
 if __name__ == "__main__":

@@ -392,9 +392,9 @@ def test_two_processes_train_one_model(
     ("settings", "message"),
     [
         ({"callbacks": [print]}, "callbacks contains a builtin_function_or_method"),
-        ({"progress": "yes"}, "progress is a str"),
+        ({"progress": "yes"}, "progress must be a function, got a str"),
         ({"base": torch.nn.Linear(1, 1)}, "base is a Linear"),
-        ({"recipe": "recipe.toml"}, "recipe is a str, and no Recipe"),
+        ({"recipe": "recipe.toml"}, "recipe must be a Recipe, got a str"),
         ({"out": None}, "out is None"),
     ],
 )
