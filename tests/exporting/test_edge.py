@@ -143,7 +143,7 @@ def test_the_tool_says_nothing_on_stdout(artifact: Artifact, tmp_path: Path, cap
 
 
 def test_a_traced_graph_has_its_operators_too(workshop: Any, tmp_path: Path) -> None:
-    folder, split = workshop.learned("gpt2", "last")
+    folder, split = workshop.learned("gpt2", "last", n_layer=1)
     made = export(folder, tmp_path / "out", precision="fp32", target="edge", verify=split)
     assert made.manifest.graph == "traced" and made.manifest.graph_file == "onnx/model.onnx"
     assert operators(made.path / "required_operators.config")

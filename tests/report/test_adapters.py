@@ -9,6 +9,7 @@ import pytest
 
 from liteft.finetuning import finetune
 from liteft.report import compare
+from liteft.report.measure import load_model
 from liteft.report.subjects import find_subjects
 from liteft.run import Run
 from tests.modules import module_of
@@ -40,6 +41,14 @@ def test_sizes_and_parameters_are_those_of_adapter_and_base(run: Run) -> None:
         assert subject.folder_bytes == beside + base.stat().st_size
 
 
+def test_an_adapter_is_loaded_to_be_measured_as_it_was_trained(run: Run, training: ModuleType) -> None:
+    (subject,) = find_subjects([run])
+    test = training.make_dataset().test
+    logits = load_model(str(subject.folder), 1, "cpu", said=subject.said).logits(test.texts, None)
+    assert (logits.argmax(axis=1) == test.labels).mean() == run.metrics["test"]["accuracy"]
+
+
+@pytest.mark.slow
 def test_an_adapter_is_measured_as_it_was_trained(run: Run, training: ModuleType) -> None:
     (model,) = compare(run, on=training.make_dataset(), rounds=1, seconds=0.001, threads=1).models
     assert model.scores["accuracy"] == run.metrics["test"]["accuracy"]
