@@ -1,4 +1,4 @@
-// Activations of float32 values, and the choice of one outside of a loop.
+// Activations of float32 values, and a way to choose one outside of a loop.
 
 #pragma once
 
@@ -21,7 +21,7 @@ inline __device__ float act(Act kind, float x) {
   return x;
 }
 
-// body(std::integral_constant<Act, kind>): one copy of the body for each kind, and no choice within it.
+// Calls body(std::integral_constant<Act, kind>), so that each kind has a copy of the body without a branch in it.
 template <typename Body>
 __device__ void with_act(Act kind, const Body& body) {
   switch (kind) {

@@ -1,12 +1,12 @@
-// Softmax attention over texts that lie one after the other.
+// Softmax attention over texts that are packed one after the other.
 //
-// attend: a block has 64 consecutive rows as queries, whichever texts they belong to, and one head; a warp has 16 of
-// them. The keys of all these queries lie in one range, from the first row's text to the end of the last row's, and
-// pass through shared memory 64 at a time; what belongs to another text is masked. So short texts share a block without
-// a list of work, and a long one is read once by each block of its queries. Scores never leave registers (online
-// softmax).
+// attend: a block computes one head of 64 consecutive rows as queries, whichever texts they belong to, and each warp 16
+// of these rows. The keys of all these queries are a contiguous range, from the start of the first row's text to the
+// end of the last row's text, and pass through shared memory 64 at a time; keys of other texts are masked. So short
+// texts share a block without a work list, and a long text is read once by each block of its queries. Scores never
+// leave registers (online softmax).
 //
-// attend_first: a warp has one text and one head, for the last layer of a model that pools the first row.
+// attend_first: a warp computes one head of one text, for the last layer of a model that pools the first row.
 
 #include <cmath>
 
@@ -17,12 +17,12 @@
 namespace liteft::cuda {
 namespace {
 
-constexpr int kRows = 64, kKeys = 64;  // of a block, and of a step
-constexpr int kPadding = 8;            // values after a row in shared memory: eight rows lie in different banks
+constexpr int kRows = 64, kKeys = 64;  // rows of a block, and keys of a step
+constexpr int kPadding = 8;            // values after a row in shared memory, so that eight rows are in different banks
 constexpr float kLog2E = 1.44269504f;
 constexpr unsigned kAllLanes = 0xffffffffu;
 
-// Eight values plus their bias.
+// Adds a bias to eight values.
 template <typename T>
 __device__ uint4 with_bias(uint4 values, const float* bias) {
   std::uint32_t* pairs = &values.x;
@@ -152,7 +152,7 @@ __global__ void __launch_bounds__(128, D == 32 ? 4 : 3) attend_kernel(Attention<
         const int key = tile + 8 * n + 2 * t + e % 2, r = e / 2;
         const bool is_key = key >= row_begin[r] && key < row_end[r] && (!given.key_mask || given.key_mask[key]);
         if (!is_key) scores[n][e] = -INFINITY;
-        // Of a NaN and a number fmaxf gives the number: the NaN comes back as a weight below.
+        // fmaxf of a NaN and a number is the number; the NaN reappears as a weight below.
         largest[r] = fmaxf(largest[r], scores[n][e]);
       }
     }
@@ -191,8 +191,8 @@ __global__ void __launch_bounds__(128, D == 32 ? 4 : 3) attend_kernel(Attention<
       for (int n = 0; n < D / 8; n += 2) add_values<T, D>(out[n], out[n + 1], weights, values, 8 * n, 0, kKeys);
       continue;
     }
-    // Of another text's infinity the weight is 0, and the product would be NaN: one text after the other, with zeros
-    // for what is not its own.
+    // An infinite value of another text has weight 0, and the product would be NaN. So then the texts are computed one
+    // after the other, with zeros for the values of other texts.
     for (int text = given.text_of_row[first]; text <= given.text_of_row[min(first + 16, rows) - 1]; ++text) {
       const int text_begin = given.offsets[text], text_end = given.offsets[text + 1];
 #pragma unroll
@@ -222,10 +222,10 @@ __global__ void __launch_bounds__(128, D == 32 ? 4 : 3) attend_kernel(Attention<
 }
 
 constexpr int kFirstWarps = 4;
-constexpr int kAtOnce = 8;  // rows of values that are on their way
+constexpr int kAtOnce = 8;  // rows of values that are loaded at once
 
-// Shared memory: the queries of the block's warps, 1 KB at most. A step takes 32 keys, one a lane; then each lane sums
-// its own columns.
+// Shared memory: the queries of the block's warps, at most 1 KB. A step takes 32 keys, one per lane; then each lane
+// sums its own columns.
 template <typename T, int D>
 __global__ void __launch_bounds__(32 * kFirstWarps) attend_first_kernel(Attention<T> given) {
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
@@ -269,7 +269,7 @@ __global__ void __launch_bounds__(32 * kFirstWarps) attend_first_kernel(Attentio
       for (int each = 0; each < kAtOnce; ++each) {
         const int other = first + each;
         const float share = __shfl_sync(kAllLanes, weight, other);
-        // Beyond the text its last row is read and left out: of infinity a weight of 0 would make NaN.
+        // Beyond the text its last row is read but not used, since an infinite value with weight 0 would give NaN.
         const T* row = given.value + (tile + min(other, there - 1)) * given.stride + column;
 #pragma unroll
         for (int i = 0; i < kColumns; ++i) {

@@ -9,14 +9,14 @@
 
 namespace liteft::cuda {
 
-// Memory that could not be had: the run fails, and the next one may work.
+// Memory could not be allocated: this run fails, but the next one may work.
 struct OutOfMemory : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
 inline void check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return;
-  cudaGetLastError();  // takes it off, so that the next call does not report it again
+  cudaGetLastError();  // clears the error, so that the next call does not report it again
   const std::string text = std::string(what) + ": " + cudaGetErrorString(error);
   if (error == cudaErrorMemoryAllocation) throw OutOfMemory(text);
   throw std::runtime_error(text);

@@ -66,7 +66,7 @@ CublasLt::CublasLt(const std::string& folders) {
 }
 
 const CublasLt& CublasLt::open(const std::string& folders) {
-  static const CublasLt* const opened = new CublasLt(folders);  // never closed: its threads may outlive this library
+  static const CublasLt* const opened = new CublasLt(folders);  // never closed, since its threads may outlive us
   return *opened;
 }
 

@@ -34,11 +34,11 @@ constexpr int kFloat32 = 0, kFloat16 = 2, kBfloat16 = 14;
 constexpr int kSuccess = 0;
 }  // namespace lt
 
-// The library's functions. One exists for a process.
+// The library's functions, of which a process has one instance.
 class CublasLt {
  public:
-  // Looks for libcublasLt.so.13, then .so.12: where the process has loaded it, in `folders` (of the nvidia-cublas wheel
-  // and of torch), then where the system looks. Throws std::runtime_error that names what was tried.
+  // Searches for libcublasLt.so.13, then .so.12: among the libraries that the process has loaded, in `folders` (of the
+  // nvidia-cublas wheel and of torch), then where the system looks. Throws std::runtime_error, naming what was tried.
   static const CublasLt& open(const std::string& folders);
 
   using Handle = void*;

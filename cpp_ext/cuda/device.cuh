@@ -1,6 +1,6 @@
-// What kernels ask of the device beside C++: launches, shared memory, tensor cores, copies that do not wait.
+// What kernels need from the device beyond C++: launches, shared memory, tensor cores, asynchronous copies.
 //
-// The only file that tests/emulator replaces, so that the kernels above it also run, slowly, as threads of a processor.
+// This is the only file that tests/emulator replaces, so that the kernels also run, slowly, on a CPU.
 
 #pragma once
 
@@ -15,7 +15,7 @@
 
 namespace liteft::cuda {
 
-// kernel<<<grid, block, shared, stream>>>(arguments...), with its error as an exception.
+// kernel<<<grid, block, shared, stream>>>(arguments...); throws if the launch fails.
 template <typename... Parameters, typename... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared, cudaStream_t stream,
             const Arguments&... arguments) {
@@ -26,9 +26,9 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t sh
   }(arguments...);
 }
 
-// Loads a kernel on the current device, and allows its launches `shared` bytes where that is more than the 48 KB that
-// every kernel may have. CUDA else loads a kernel when it is launched first, which may be refused while a graph is
-// captured.
+// Loads a kernel on the current device, and allows it `shared` bytes of shared memory if that is more than the 48 KB
+// that every kernel may have. Otherwise CUDA would load a kernel at its first launch, which may be refused while a
+// graph is captured.
 template <typename... Parameters>
 void load_kernel(void (*kernel)(Parameters...), std::size_t shared = 0) {
   const void* const function = reinterpret_cast<const void*>(kernel);
@@ -39,7 +39,7 @@ void load_kernel(void (*kernel)(Parameters...), std::size_t shared = 0) {
         "asking for shared memory");
 }
 
-// The shared memory that a launch asked for.
+// The dynamic shared memory of the launch.
 inline __device__ char* dynamic_shared() {
   extern __shared__ __align__(128) char shared[];
   return shared;
@@ -79,14 +79,15 @@ inline __device__ void load_matrices_across(std::uint32_t (&out)[4], const void*
                : "memory");
 }
 
-// Starts a copy of 16 bytes to shared memory; zeros where `there` is false. Copies are waited for in groups.
+// Starts an asynchronous copy of 16 bytes to shared memory, or of zeros if `there` is false. Copies are waited for in
+// groups.
 inline __device__ void copy_async(void* shared, const void* global, bool there = true) {
   const auto at = static_cast<std::uint32_t>(__cvta_generic_to_shared(shared));
   const int bytes = there ? 16 : 0;
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(global), "r"(bytes) : "memory");
 }
 inline __device__ void end_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-// Waits until at most `Left` of the youngest groups are on their way.
+// Waits until at most the `Left` most recent groups are incomplete.
 template <int Left>
 __device__ void wait_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(Left) : "memory");

@@ -14,10 +14,11 @@ namespace liteft::cuda {
 namespace {
 
 constexpr int kLeastCapability = 80;
-constexpr int kLeastRows = 256, kMostRows = 65536;  // that LITEFT_CUDA_ROWS may ask for
+constexpr int kLeastRows = 256, kMostRows = 65536;  // limits of LITEFT_CUDA_ROWS
 
-// Makes a device the current one of the calling thread, and gives the former one back. What is current already is not
-// chosen again, and no other is touched: choosing a device starts CUDA on it, with hundreds of megabytes.
+// Makes a device the current one of the calling thread, and restores the former one at the end. A device that is
+// already current is not selected again, and no other one is touched, since selecting a device starts CUDA on it, which
+// takes hundreds of megabytes.
 class Current {
  public:
   explicit Current(int device) {
@@ -69,7 +70,7 @@ class Engine : public AnyEngine {
     for (const Chunk& chunk : chunks) {
       const Bucket bucket = bucket_for(chunk, batch);
       {
-        const std::lock_guard lock(preparing_);  // captures one at a time
+        const std::lock_guard lock(preparing_);  // only one capture at a time
         slot->prepare(bucket);
       }
       fill(slot->host(bucket), bucket, batch, chunk);
@@ -82,7 +83,7 @@ class Engine : public AnyEngine {
 
   double time(const liteft_batch& batch, int runs) override {
     std::vector<float> logits(static_cast<std::size_t>(batch.texts) * model_.shape.labels);
-    run(batch, logits.data());  // refuses what cannot run, and warms up
+    run(batch, logits.data());  // checks that the batch can run, and warms up
     const Current current(settings_.device);
     const SlotLease slot(*this);
     double milliseconds = 0.0;
@@ -90,7 +91,7 @@ class Engine : public AnyEngine {
       const Bucket bucket = bucket_for(chunk, batch);
       {
         const std::lock_guard lock(preparing_);
-        slot->prepare(bucket);  // a slot that another thread used before may not have it
+        slot->prepare(bucket);  // this slot may not have the graph if another slot ran the batch before
       }
       fill(slot->host(bucket), bucket, batch, chunk);
       slot->run(bucket, chunk.last_text - chunk.first_text);
@@ -102,7 +103,7 @@ class Engine : public AnyEngine {
   double time_pass(const liteft_batch* batches, int count) override {
     for (int number = 0; number < count; ++number) {
       std::vector<float> logits(static_cast<std::size_t>(batches[number].texts) * model_.shape.labels);
-      run(batches[number], logits.data());  // refuses what cannot run, and warms up
+      run(batches[number], logits.data());  // checks that the batch can run, and warms up
     }
     const Current current(settings_.device);
     const SlotLease slot(*this);
@@ -123,7 +124,7 @@ class Engine : public AnyEngine {
   }
 
  private:
-  // An execution slot, for the time of a run.
+  // Holds an execution slot for the time of a run.
   class SlotLease {
    public:
     explicit SlotLease(Engine& engine) : engine_(engine), slot_(engine.take()) {}
@@ -195,10 +196,11 @@ class Engine : public AnyEngine {
     check(cudaDeviceGetAttribute(&value, which, settings_.device), "asking for the GPU");
     return value;
   }
-  // What a block may have of it, at most.
+  // The most shared memory that a block may have, in bytes.
   std::size_t shared_memory() const { return attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin); }
 
-  // For what decides what is fastest: the GPU, or the part of it that there is, versions, and the kernels.
+  // Names everything on which the fastest choice depends: the GPU, or the part of it that is available, versions, and
+  // the kernels.
   std::string cache_file(const std::string& what, int type) const {
     if (settings_.cache.empty()) return "";
     std::string name = about_ + ", " + std::to_string(attribute(cudaDevAttrMultiProcessorCount)) +
@@ -248,7 +250,7 @@ Policy policy_from_environment(Policy otherwise) {
 }
 
 std::string describe(const Settings& settings) {
-  static const pid_t first = getpid();  // that asked for CUDA; a process that is forked from it inherits this
+  static const pid_t first = getpid();  // the process that first used CUDA; a fork of it inherits this value
   int devices = 0, driver = 0;
   const cudaError_t error = cudaGetDeviceCount(&devices);
   if (error == cudaErrorInsufficientDriver) {  // also where there is no driver at all
@@ -293,7 +295,7 @@ std::string describe(const Settings& settings) {
 
 std::unique_ptr<AnyEngine> make_engine(const liteft_shape& shape, const liteft_weight* weights, int count,
                                        int precision, const Settings& settings) {
-  const std::string about = describe(settings);  // refuses what cannot be had before anything is chosen
+  const std::string about = describe(settings);  // throws if something is missing, before any device is selected
   const Current current(settings.device);
   if (precision == LITEFT_BF16)
     return std::make_unique<Engine<__nv_bfloat16>>(shape, weights, count, lt::kBfloat16, settings, about);

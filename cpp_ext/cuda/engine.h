@@ -22,7 +22,7 @@ class AnyEngine {
   virtual void run(const liteft_batch& batch, float* logits) = 0;
   // Milliseconds of a batch on the GPU, without copies: the mean over `runs` of each chunk.
   virtual double time(const liteft_batch& batch, int runs) = 0;
-  // Milliseconds of one pass over batches that lie on the GPU: all chunks, one after the other.
+  // Milliseconds of one pass over batches that are already on the GPU: all chunks, one after the other.
   virtual double time_pass(const liteft_batch* batches, int count) = 0;
 };
 
@@ -30,27 +30,27 @@ struct Settings {
   int device = 0;
   std::string folders;
   std::string cache;
-  Policy policy = Policy::measured;  // of fusing
+  Policy policy = Policy::measured;  // which steps are fused
   int most_rows = 8192;              // of a chunk: activations of a width of 384 stay in 50 MB of second-level cache
-  int most_slots = 8;                // runs at a time; further ones wait
-  int most_graphs = 128;             // of an execution slot; the least recently used one goes
+  int most_slots = 8;                // runs at a time; others wait
+  int most_graphs = 128;             // of an execution slot; the least recently used one is removed
 };
 
-// precision: LITEFT_BF16 or LITEFT_FP16. Throws std::invalid_argument for a model that the kernels do not take, and
-// std::runtime_error where there is no such GPU.
+// precision: LITEFT_BF16 or LITEFT_FP16. Throws std::invalid_argument for a model that the kernels do not support, and
+// std::runtime_error if there is no suitable GPU.
 std::unique_ptr<AnyEngine> make_engine(const liteft_shape& shape, const liteft_weight* weights, int count,
                                        int precision, const Settings& settings);
 
-// Rows of a chunk as LITEFT_CUDA_ROWS in the environment says, 256 to 65,536: for measurements. Throws
-// std::invalid_argument for others.
+// Rows of a chunk from the environment variable LITEFT_CUDA_ROWS, 256 to 65,536, for measurements. Throws
+// std::invalid_argument for other values.
 int rows_from_environment(int otherwise);
 
-// Whether to fuse as LITEFT_CUDA_FUSE in the environment says, "always" (wherever a kernel takes the shape) or "never":
-// for tests and measurements. Throws std::invalid_argument for others.
+// Whether to fuse, from the environment variable LITEFT_CUDA_FUSE, "always" (wherever a kernel supports the shape) or
+// "never", for tests and measurements. Throws std::invalid_argument for other values.
 Policy policy_from_environment(Policy otherwise);
 
-// The GPU and the versions of driver and cublasLt, in a line. Throws std::runtime_error where one of them is missing or
-// too old, where the library was not built for the GPU, and after a fork. Starts CUDA on the GPU.
+// The GPU and the versions of driver and cublasLt, in one line. Throws std::runtime_error if one of them is missing or
+// too old, if the library was not built for the GPU, and after a fork. Starts CUDA on the GPU.
 std::string describe(const Settings& settings);
 
 }  // namespace liteft::cuda

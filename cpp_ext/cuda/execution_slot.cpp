@@ -176,7 +176,7 @@ void ExecutionSlot<T>::autotune(int rows) {
       [](const Fusable&) { return false; });
   check(cudaStreamSynchronize(stream_), "autotuning matmuls");
 
-  // Then whether to fuse: the two ways of each step, the whole block last, over what the buffers hold.
+  // Then decides whether to fuse: times both ways of each step, the whole block last, on the values in the buffers.
   upload_counts(bucket, {rows, rows});
   const std::int32_t* there = &Staging(staged_.as<char>(), bucket).counts->rows;
   const auto matmul = [&](const Linear<T>& linear, const T* x, T* out, int most) {
@@ -243,7 +243,7 @@ void ExecutionSlot<T>::run(const Bucket& bucket, int texts) {
                           stream_),
           "a copy");
   } catch (...) {
-    cudaStreamSynchronize(stream_);  // else the next run would write pinned memory that is still being copied
+    cudaStreamSynchronize(stream_);  // or the next run could overwrite pinned memory that is still being copied
     cudaGetLastError();
     throw;
   }

@@ -1,4 +1,5 @@
-// What one run at a time needs on the GPU: a stream, the memory of a chunk, and the graphs captured on the stream.
+// Everything that a single run needs on the GPU: a stream, the memory of a chunk, and the graphs captured on the
+// stream.
 
 #pragma once
 
@@ -18,7 +19,7 @@
 
 namespace liteft::cuda {
 
-// What a graph covers. A chunk runs in the least bucket that holds it.
+// The sizes that a graph covers. A chunk runs in the smallest bucket that is large enough for it.
 struct Bucket {
   int rows = 0, texts = 0;
   bool key_mask = false;  // some tokens are hidden
@@ -26,7 +27,8 @@ struct Bucket {
   auto operator<=>(const Bucket&) const = default;
 };
 
-// A chunk's integers as one block of memory, in the same place for every chunk of a bucket: one copy takes them up.
+// A chunk's integers as one block of memory, with the same layout for every chunk of a bucket, so that one copy uploads
+// them.
 struct Staging {
   Staging(char* base, const Bucket& bucket);
   static std::size_t bytes(const Bucket& bucket);
@@ -35,7 +37,7 @@ struct Staging {
   std::uint8_t* key_mask;
 };
 
-// A chunk that lies on the GPU, beside the place where graphs read it.
+// A chunk that is on the GPU, but not yet in the place from which graphs read it.
 struct Uploaded {
   Bucket bucket;
   DeviceBuffer staged;
@@ -44,7 +46,7 @@ struct Uploaded {
 template <typename T>
 class ExecutionSlot {
  public:
-  // most_rows and most_texts: of a chunk. most_graphs: kept at a time.
+  // most_rows and most_texts are limits of a chunk; most_graphs is how many graphs are kept.
   ExecutionSlot(const Model<T>& model, Matmuls& matmuls, FusionTable& fusions, int most_rows, int most_texts,
                 int most_graphs);
   ~ExecutionSlot();
@@ -53,18 +55,18 @@ class ExecutionSlot {
 
   // Autotunes the matmuls and fusions of buckets of so many rows, and of so many texts.
   void autotune(int rows);
-  // Captures the graph of a bucket unless it is there. The matmuls must have been autotuned.
+  // Captures the graph of a bucket, unless that has been done. The matmuls must have been autotuned.
   void prepare(const Bucket& bucket);
-  // Where a chunk of the bucket is to be written, on the host.
+  // Where on the host a chunk of the bucket has to be written.
   Staging host(const Bucket& bucket) { return Staging(pinned_.as<char>(), bucket); }
-  // Copies up, computes and copies logits down to `logits()`; returns when that is done.
+  // Uploads the chunk, computes, and downloads the logits to `logits()`; returns when that is done.
   void run(const Bucket& bucket, int texts);
-  // Milliseconds on the GPU that the bucket's graph takes, on average over `runs`, for what was copied up last.
+  // Milliseconds that the bucket's graph takes on the GPU for the last uploaded chunk, on average over `runs`.
   double time(const Bucket& bucket, int runs);
-  // Takes up what was written to `host(bucket)`, for a timed pass.
+  // Uploads what was written to `host(bucket)`, for a timed pass.
   Uploaded upload(const Bucket& bucket);
-  // Milliseconds on the GPU of a pass over chunks, each of which is copied there to where its graph, which was
-  // prepared, reads it.
+  // Milliseconds on the GPU of a pass over chunks. Each chunk is copied, on the GPU, to the place from which its graph
+  // reads it; the graphs must have been prepared.
   double time(const std::vector<Uploaded>& chunks);
   const float* logits() const { return pinned_logits_.as<float>(); }
 
@@ -85,7 +87,7 @@ class ExecutionSlot {
   DeviceBuffer hidden_, sums_, projected_, queries_, context_, inner_, pooled_, dense_, logits_;
   struct Kept {
     Graph graph;
-    std::uint64_t used = 0;  // when: the least goes first
+    std::uint64_t used = 0;  // time of the last use; the graph with the lowest is removed first
   };
   std::map<Bucket, Kept> graphs_;
   std::unique_ptr<Stopwatch> stopwatch_;

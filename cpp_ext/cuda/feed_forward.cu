@@ -1,13 +1,13 @@
 // The feed-forward block with its residual and LayerNorm in one kernel. The hidden values, four times as many as a row
-// has, never go through memory. It has run in an emulator, on no GPU yet.
+// has, never go through memory. It has run in an emulator, but not yet on a GPU.
 //
-// A block has 64 rows and 256 threads. Its rows stay in shared memory; 64 hidden columns at a time are multiplied,
-// activated, written to shared memory as T and multiplied into the sums of the outputs, in registers. Weights pass
-// through 3 stages of shared memory, each piece as four parts of Width * 32 values: two of the inner weights (Width / 2
-// rows, 64 columns), two of the outer (32 rows, Width columns). Every block reads all weights, from the second-level
-// cache. sm_80 and later. Shared memory and registers a thread, as nvcc 13.0 says for sm_90a (sm_80: up to four fewer),
-// without spills: 141 KB and 252 for a width of 384, 98 KB and 189 for 256, 55 KB and 126 for 128. A GPU that gives a
-// block less (100 KB, sm_86 and sm_89) goes without it at 384.
+// A block has 64 rows and 256 threads. Its rows stay in shared memory. 64 hidden columns at a time are multiplied,
+// activated, written to shared memory as T, and multiplied into the sums of the outputs, which are in registers.
+// Weights pass through 3 stages of shared memory; those of 64 hidden columns are four parts of Width * 32 values: two
+// of the inner weights (Width / 2 rows, 64 columns) and two of the outer weights (32 rows, Width columns). Every block
+// reads all weights, from the L2 cache. sm_80 and later. Shared memory and registers per thread, from nvcc 13.0 for
+// sm_90a (sm_80: up to four fewer), without spills: 141 KB and 252 for a width of 384, 98 KB and 189 for 256, 55 KB and
+// 126 for 128. On GPUs with less shared memory per block (100 KB, sm_86 and sm_89) it is not used at 384.
 
 #include "cuda/activations.cuh"
 #include "cuda/kernels.h"
@@ -68,7 +68,7 @@ __global__ void __launch_bounds__(kTileThreads, 1) feed_forward_kernel(FeedForwa
     for (int part = 0; part < kParts; ++part) {
       const int number = piece * kParts + part;
       wait_copies<kStages - 2>();
-      __syncthreads();  // the part is there for all, hidden values too; and all are done with the part before
+      __syncthreads();  // the part and the hidden values are complete, and all threads are done with the part before
       fetch(number + kStages - 1);
       const T* weights = tiles.parts[number % kStages];
       if (part < 2) {

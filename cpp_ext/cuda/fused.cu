@@ -1,13 +1,13 @@
-// Matmuls with what follows them in one kernel: bias and activation, or bias, residual and LayerNorm. What follows is
-// done on the sums in registers, so that no value goes through memory in between. They have run in an emulator, on no
-// GPU yet.
+// Matmuls fused with their epilogue: bias and activation, or bias, residual and LayerNorm. The epilogue runs on the
+// sums in registers, so that no value goes through memory in between. The kernels have run in an emulator, but not yet
+// on a GPU.
 //
-// Both: 256 threads, 32 inputs at a time through 3 stages of shared memory, filled by asynchronous copies. sm_80 and
-// later; registers as nvcc 13.0 says for sm_90a (sm_80: within one), without spills.
+// Both have 256 threads, and 32 inputs at a time pass through 3 stages of shared memory, which asynchronous copies
+// fill. sm_80 and later; registers are from nvcc 13.0 for sm_90a (sm_80: within one), without spills.
 //
-// matmul_activate: a block has 128 rows and 128 outputs (64 where outputs are no multiple of 128): 56 KB of shared
-// memory and 126 registers a thread (44 KB, 96). matmul_layer_norm: a block has 64 rows and all outputs: 91 KB and 206
-// registers for 384, 67 KB and 149 for 256, 43 KB and 91 for 128.
+// matmul_activate: a block has 128 rows and 128 outputs (64 if the outputs are not a multiple of 128), with 56 KB of
+// shared memory and 126 registers per thread (44 KB, 96). matmul_layer_norm: a block has 64 rows and all outputs, with
+// 91 KB and 206 registers for 384, 67 KB and 149 for 256, 43 KB and 91 for 128.
 
 #include "cuda/activations.cuh"
 #include "cuda/kernels.h"
@@ -16,7 +16,7 @@
 namespace liteft::cuda {
 namespace {
 
-constexpr int kInputs = 32, kStages = 3;  // of a step, and of the pipeline
+constexpr int kInputs = 32, kStages = 3;  // inputs of a step, and stages of the pipeline
 
 constexpr int kActRows = 128, kActWarpRows = 4, kActWarpColumns = 2;
 

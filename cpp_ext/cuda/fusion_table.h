@@ -1,5 +1,5 @@
-// For each shape, whether a fused kernel is faster than cublasLt and a kernel after it: measured on this GPU when a
-// classifier is made, and kept in a file for the next time.
+// Records for each shape whether a fused kernel is faster than cublasLt followed by another kernel. This is measured on
+// the GPU when a classifier is created, and kept in a file for the next time.
 
 #pragma once
 
@@ -14,22 +14,22 @@ namespace liteft::cuda {
 
 enum class Fusion : int { act = 0, norm = 1, feed_forward = 2 };
 
-// A step that may be fused. Of a feed-forward block, `inputs` is the width and `outputs` the inner width.
+// A step that may be fused. For a feed-forward block, `inputs` is the width and `outputs` the inner width.
 struct Fusable {
   Fusion what;
   int rows, inputs, outputs;
   auto operator<=>(const Fusable&) const = default;
 };
 
-enum class Policy { measured, never, always };  // always: wherever a kernel takes the shape
+enum class Policy { measured, never, always };  // always: wherever a kernel supports the shape
 
 class FusionTable {
  public:
-  // shared: bytes of shared memory that the GPU gives a block at most. cache: a file, or "" for none.
+  // shared: the most bytes of shared memory that a block may have on the GPU. cache: a file, or "" for none.
   FusionTable(Policy policy, std::size_t shared, std::string cache);
 
   bool fuses(const Fusable& shape) const;
-  // Measures both ways unless the table has the shape. Each is launched once before it is timed.
+  // Times both ways, unless the table has the shape already. Each is launched once before it is timed.
   template <typename Plain, typename Fused>
   void autotune(const Fusable& shape, Stopwatch& stopwatch, const Plain& plain, const Fused& fused) {
     if (policy_ != Policy::measured || !takes(shape) || faster_.count(shape)) return;
@@ -48,7 +48,7 @@ class FusionTable {
   const Policy policy_;
   const std::size_t shared_;
   const std::string cache_;
-  std::map<Fusable, bool> faster_;  // the fused one
+  std::map<Fusable, bool> faster_;  // whether the fused kernel is faster
   bool news_ = false;
 };
 

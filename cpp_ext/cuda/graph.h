@@ -1,4 +1,4 @@
-// Work on a stream that was recorded once and runs again at the cost of one launch.
+// A CUDA graph: work on a stream that is recorded once, and runs again at the cost of one launch.
 
 #pragma once
 
@@ -27,8 +27,8 @@ class Graph {
   cudaGraphExec_t made_ = nullptr;
 };
 
-// What `start` starts on the stream, which does not run yet. Where it throws, the capture is ended and its remains are
-// destroyed.
+// Records, without running it, the work that `start` starts on the stream. If `start` throws, the capture is ended and
+// what it recorded is destroyed.
 template <typename Start>
 Graph captured(cudaStream_t stream, const Start& start) {
   check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "capturing a graph");
@@ -42,7 +42,7 @@ Graph captured(cudaStream_t stream, const Start& start) {
   const cudaError_t ended = cudaStreamEndCapture(stream, &graph);
   if (failure) {
     if (graph) cudaGraphDestroy(graph);
-    cudaGetLastError();  // of a capture that was spoilt
+    cudaGetLastError();  // clears the error of an invalidated capture
     std::rethrow_exception(failure);
   }
   check(ended, "capturing a graph");

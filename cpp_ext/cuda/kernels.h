@@ -1,8 +1,8 @@
-// The CUDA kernels besides plain matmuls, and what they are launched with: raw pointers and a stream.
+// The CUDA kernels other than plain matmuls. They are launched with raw pointers and a stream.
 //
-// Rows are the real tokens of a chunk of texts, one after the other. How many there are stands in device memory
-// (Counts), so that a captured graph serves every chunk of its bucket: a launch covers the bucket, and a row beyond the
-// count does nothing. Values between kernels are T, __nv_bfloat16 or __half; sums, means, softmax and biases are
+// Rows are the real tokens of a chunk of texts, one after the other. Their number is in device memory (Counts), so that
+// a captured graph works for every chunk of its bucket: a launch covers the whole bucket, and rows beyond the count do
+// nothing. Values between kernels are of type T, which is __nv_bfloat16 or __half; sums, means, softmax and biases are
 // float32.
 
 #pragma once
@@ -14,7 +14,7 @@
 
 namespace liteft::cuda {
 
-// What a chunk holds.
+// The number of rows and texts of a chunk.
 struct Counts {
   std::int32_t rows = 0;
   std::int32_t texts = 0;
@@ -22,7 +22,7 @@ struct Counts {
 
 enum class Act : int { gelu = 0, relu = 1, gelu_tanh = 2, silu = 3, tanh = 4, none = 5 };
 
-// Embeddings of rows, summed and normed: out (rows, width). `types` may be nullptr.
+// Sums the embeddings of each row and normalizes them: out (rows, width). `types` may be nullptr.
 template <typename T>
 struct Embedding {
   const std::int32_t *ids, *types, *positions;
@@ -57,11 +57,11 @@ struct Activated {
   const std::int32_t* rows;
 };
 
-// Attention of the rows of texts. query, key and value are columns of the output of matmuls, without their bias.
+// Attention within each text. query, key and value are columns in the outputs of matmuls, without their bias.
 template <typename T>
 struct Attention {
   const T *query, *key, *value;
-  std::size_t query_stride, stride;  // values from a row to the next
+  std::size_t query_stride, stride;  // distance of consecutive rows, in values
   const float *query_bias, *key_bias, *value_bias;
   const std::int32_t* text_of_row;  // (rows,)
   const std::int32_t* offsets;      // (texts + 1,)
@@ -96,9 +96,9 @@ template <typename T>
 void classify(const T* x, const float* weights, const float* bias, const Counts* counts, int width, int labels,
               float* logits, int texts, cudaStream_t stream);
 
-// Load the kernels for T on the current device, with the shared memory that their launches ask for. To be called before
-// the first launch, and not while a graph is captured. `shared`: of a block, at most, in bytes; what asks for more is
-// left out.
+// Load the kernels for T on the current device, and allow the shared memory that they need. Must be called before the
+// first launch, and not while a graph is captured. `shared` is the most shared memory of a block in bytes; kernels that
+// need more are left out.
 template <typename T>
 void load_row_kernels();
 template <typename T>
@@ -115,15 +115,15 @@ void load_kernels(std::size_t shared) {
   load_feed_forward_kernels<T>(shared);
 }
 
-// Whether the library holds kernels for the current device: asks for one of them. Starts CUDA on it.
+// Whether the library has kernels for the current device, which is tested with one of them. Starts CUDA on the device.
 cudaError_t look_for_kernels();
 
-// Values between -1 and 1, the same every time, for measurements.
+// Fills memory with values between -1 and 1, the same ones every time, for measurements.
 template <typename T>
 void fill_random(T* out, std::size_t count, cudaStream_t stream);
 
-// The same fused with the matmul before it, whose output then never goes through memory (fused.cu, feed_forward.cu).
-// `inputs` and `outputs` are multiples of 64; weights are (inputs, outputs) by rows.
+// The same steps fused with the matmul before them, whose output then never goes through memory (fused.cu,
+// feed_forward.cu). `inputs` and `outputs` are multiples of 64; weights are (inputs, outputs), row-major.
 
 // out = act(x weights + bias)
 template <typename T>
@@ -162,7 +162,7 @@ struct FeedForward {
   T* out;
 };
 
-// Whether the kernels take such a width, and a block such memory (of the device, at most, in bytes).
+// Whether the kernels support a width, and need no more shared memory per block than the device has (in bytes).
 bool fuses_norm(int width, std::size_t shared);
 bool fuses_act(std::size_t shared);
 bool fuses_feed_forward(int width, std::size_t shared);

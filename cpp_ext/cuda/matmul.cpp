@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kCandidates = 16;
 
-// An algorithm that cannot be started.
+// Returned for an algorithm that cannot be started.
 struct Unusable : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -32,7 +32,7 @@ Matmuls::Matmuls(const CublasLt& library, int type, std::string cache)
   const std::size_t most = kWorkspaceBytes;
   succeed(library_.preference_set(preference_, lt::kPreferenceMostWorkspace, &most, sizeof(most)),
           "the workspace's size");
-  // Partial sums, where the inner dimension is split, stay in float32.
+  // Partial sums stay in float32 if the inner dimension is split.
   const std::uint32_t reductions = lt::kReduceInComputeType;
   succeed(library_.preference_set(preference_, lt::kPreferenceReductions, &reductions, sizeof(reductions)),
           "the kinds of reductions");
@@ -50,8 +50,8 @@ Matmuls::~Matmuls() {
   if (handle_) library_.destroy(handle_);
 }
 
-// cublasLt has matrices by columns: by its lights the weights are (outputs, inputs), x is (inputs, rows), and the
-// result, which is (rows, outputs) by rows, is weights times x.
+// cublasLt's matrices are column-major: it sees the weights as (outputs, inputs) and x as (inputs, rows), and computes
+// weights times x, which is our row-major result (rows, outputs).
 Matmuls::Plan& Matmuls::plan_of(const MatmulShape& shape) {
   Plan& plan = plans_[shape];
   if (!plan.out) {
@@ -119,8 +119,8 @@ void Matmuls::run(const MatmulShape& shape, const void* x, const void* weights, 
   succeed(launch(found->second, found->second.algorithm, x, weights, out, workspace, stream), "a matmul");
 }
 
-// One record per shape: rows, inputs, outputs, and the eight words of its algorithm. Any other record is ignored and
-// its shape autotuned again: cublasLt must not get words that it did not make.
+// One record per shape: rows, inputs, outputs, and the eight words of its algorithm. Any other record is ignored, and
+// the shape autotuned again, since cublasLt must not get words that it did not produce.
 void Matmuls::load() {
   if (cache_.empty()) return;
   for (const std::string& record : read_tuning_cache(cache_, &news_)) {

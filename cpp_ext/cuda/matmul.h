@@ -1,7 +1,7 @@
-// Matmuls by cublasLt, each shape with the algorithm that was fastest on this GPU.
+// Matmuls with cublasLt, for each shape with the algorithm that is fastest on this GPU.
 //
-// Algorithms are autotuned when a classifier is made, for all buckets, and kept in a file for the next time: never
-// during a request.
+// Algorithms are autotuned for all buckets when a classifier is created, never during a request, and kept in a file for
+// the next time.
 
 #pragma once
 
@@ -15,7 +15,7 @@
 
 namespace liteft::cuda {
 
-// out (rows, outputs) = x (rows, inputs) weights (inputs, outputs), all by rows.
+// out (rows, outputs) = x (rows, inputs) weights (inputs, outputs), all row-major.
 struct MatmulShape {
   int rows, inputs, outputs;
   auto operator<=>(const MatmulShape&) const = default;
@@ -31,11 +31,11 @@ class Matmuls {
   Matmuls(const Matmuls&) = delete;
   Matmuls& operator=(const Matmuls&) = delete;
 
-  // Finds the fastest algorithm of a shape unless it is known. It runs on x, weights, out and workspace, with whatever
-  // is in them.
+  // Finds the fastest algorithm of a shape, unless it is known. It is timed on x, weights, out and workspace with
+  // whatever values are in them.
   void autotune(const MatmulShape& shape, const void* x, const void* weights, void* out, void* workspace,
                 Stopwatch& stopwatch);
-  // Writes the algorithms to the cache if it lacks any. A failure to write is not an error.
+  // Writes the algorithms to the cache if any of them are missing there. A failure to write is not an error.
   void save();
   // Throws std::logic_error for a shape that was not autotuned.
   void run(const MatmulShape& shape, const void* x, const void* weights, void* out, void* workspace,
@@ -59,7 +59,7 @@ class Matmuls {
   void *desc_ = nullptr, *preference_ = nullptr;
   std::map<MatmulShape, Plan> plans_;
   std::map<MatmulShape, Algorithm> kept_;  // from the cache
-  bool news_ = false;                      // the cache lacks some of the algorithms
+  bool news_ = false;                      // some of the algorithms are not in the cache
 };
 
 }  // namespace liteft::cuda

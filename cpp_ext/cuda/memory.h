@@ -11,12 +11,12 @@
 
 namespace liteft::cuda {
 
-// What was filled or copied on the default stream is there. Filling, and copying from memory that is not pinned, may
-// return before they are done, and the streams of slots do not wait for the default stream.
+// Waits until everything that was filled or copied on the default stream is complete. Filling, and copying from memory
+// that is not pinned, may return before they are done, and the streams of slots do not wait for the default stream.
 inline void settle() { check(cudaStreamSynchronize(nullptr), "filling memory of the GPU"); }
 
-// With zeros. For tests LITEFT_CUDA_POISON in the environment makes that NaN, or with "unfilled" leaves memory as it
-// is.
+// Fills new memory with zeros. For tests, the environment variable LITEFT_CUDA_POISON fills it with NaN, or with the
+// value "unfilled" leaves it as it is.
 inline void fill(void* memory, std::size_t bytes) {
   const char* const poison = std::getenv("LITEFT_CUDA_POISON");
   const bool zeros = !poison || !*poison;
@@ -27,7 +27,7 @@ inline void fill(void* memory, std::size_t bytes) {
 class DeviceBuffer {
  public:
   DeviceBuffer() = default;
-  // Filled once the default stream has settled.
+  // The memory is filled when the default stream has finished.
   explicit DeviceBuffer(std::size_t bytes) {
     void* memory = nullptr;
     check(cudaMalloc(&memory, bytes ? bytes : 1), "memory of the GPU");

@@ -22,7 +22,7 @@ DeviceBuffer uploaded(const std::vector<V>& values) {
   return buffer;
 }
 
-// Copies every weight to the device: matrices and tables as T, all else in float32.
+// Copies every weight to the device: matrices and tables as T, everything else in float32.
 template <typename T>
 class Upload {
  public:

@@ -31,8 +31,8 @@ using Layer = LayerWeights<Norm, Linear<T>>;
 
 template <typename T>
 struct Model : ClassifierWeights<DeviceBuffer, Norm, Linear<T>, Classifier> {
-  // Weights are float32, by the names of liteft.h; the shape has been checked. Throws std::invalid_argument where the
-  // kernels do not take a number, naming it.
+  // Weights are float32, by the names of liteft.h; the shape has been checked. Throws std::invalid_argument, naming the
+  // number, if the kernels do not support it.
   Model(const liteft_shape& shape, const liteft_weight* weights, int count);
 
   liteft_shape shape;

@@ -6,7 +6,7 @@ namespace liteft::cuda {
 
 namespace {
 
-// As many chunks as wanted, each with its share of the rows that are left; more where texts do not fit so.
+// As many chunks as wanted, each with its share of the remaining rows; more chunks if the texts do not fit.
 std::vector<Chunk> cut(const std::int32_t* offsets, int texts, int most_rows, int wanted) {
   std::vector<Chunk> chunks;
   for (int text = 0; text < texts;) {
@@ -33,7 +33,7 @@ std::vector<Chunk> chunks_of(const std::int32_t* offsets, int texts, int most_ro
   for (;;) {
     std::vector<Chunk> chunks = cut(offsets, texts, most_rows, wanted);
     if (static_cast<int>(chunks.size()) <= wanted) return chunks;
-    wanted = static_cast<int>(chunks.size());  // else the last one would hold what the others had no room for
+    wanted = static_cast<int>(chunks.size());  // or the last chunk would get all that did not fit into the others
   }
 }
 

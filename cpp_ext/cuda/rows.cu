@@ -1,6 +1,6 @@
-// Kernels over rows: embeddings, LayerNorm, activations, pooling, the classifier. A warp has a row, and each of its
-// lanes every 32nd pair of values: no shared memory, no barrier, and sums whose order the width alone decides. Means
-// apart, which a block has.
+// Kernels over rows: embeddings, LayerNorm, activations, pooling, the classifier. A warp computes a row, and each lane
+// every 32nd pair of its values, so there is no shared memory and no barrier, and the order of sums depends on the
+// width alone. Only means are computed by a whole block.
 
 #include "cuda/activations.cuh"
 #include "cuda/device.cuh"
@@ -18,7 +18,7 @@ __device__ int lane() { return threadIdx.x % 32; }
 
 int blocks_for(int rows) { return (rows + kWarps - 1) / kWarps; }
 
-// LayerNorm of a row that the warp holds, `pairs` of 64 values a step; biased variance, in two passes over registers.
+// LayerNorm of a row in the warp's registers, 64 values per step in `pairs`; biased variance, in two passes.
 template <typename T>
 __device__ void store_normed(float2 (&x)[kMostPairs], int width, const float* gamma, const float* beta, float epsilon,
                              T* out) {
@@ -86,7 +86,7 @@ __global__ void layer_norm_kernel(Residual<T> given) {
   store_normed(x, given.width, given.gamma, given.beta, given.epsilon, given.out + start);
 }
 
-// Eight values a thread, 16 bytes.
+// Each thread computes eight values, 16 bytes.
 template <typename T, Act kind>
 __global__ void activate_kernel(Activated<T> given) {
   const std::size_t place = 8 * (static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x);
@@ -116,8 +116,8 @@ __global__ void gather_kernel(const T* rows, const std::int32_t* offsets, const 
 
 constexpr int kMeanWarps = 8;  // of a block, which has 64 columns of a text
 
-// Each warp sums every eighth row of the text, then the first one adds their sums: an order that the text's length
-// alone decides.
+// Each warp sums every eighth row of the text, and then the first warp adds their sums, in an order that depends only
+// on the length of the text.
 template <typename T>
 __global__ void mean_kernel(const T* rows, const std::int32_t* offsets, const std::uint8_t* key_mask,
                             const Counts* counts, int width, T* out) {
@@ -144,7 +144,7 @@ __global__ void mean_kernel(const T* rows, const std::int32_t* offsets, const st
   store_pair(out + static_cast<std::size_t>(text) * width + column, {sum.x / counted, sum.y / counted});
 }
 
-// A warp has a label of a text.
+// A warp computes one label of one text.
 template <typename T>
 __global__ void classify_kernel(const T* x, const float* weights, const float* bias, const Counts* counts, int width,
                                 int labels, float* logits) {

@@ -1,4 +1,4 @@
-// The steps of a layer that are a matmul and what follows it: fused in one kernel, or in two.
+// The steps of a layer that consist of a matmul and what follows it, fused in one kernel or as two.
 
 #pragma once
 
@@ -8,15 +8,15 @@
 
 namespace liteft::cuda {
 
-// matmul(linear, x, out, rows) launches a matmul without its bias; fuses(Fusable) says whether to fuse. `sums` and
-// `inner` are room for what two kernels pass on: (rows, width) and (rows, inner).
+// matmul(linear, x, out, rows) launches a matmul without its bias; fuses(Fusable) returns whether to fuse. `sums` and
+// `inner` are memory for values between two kernels: (rows, width) and (rows, inner).
 template <typename T, typename Matmul, typename Fuses>
 class Steps {
  public:
   Steps(const liteft_shape& shape, cudaStream_t stream, T* sums, T* inner, const Matmul& matmul, const Fuses& fuses)
       : shape_(shape), stream_(stream), sums_(sums), inner_(inner), matmul_(matmul), fuses_(fuses) {}
 
-  // out = act(linear(x)), `most` rows of which *count are there.
+  // out = act(linear(x)) for `most` rows, of which *count are used.
   void activate(const Linear<T>& linear, const T* x, Act act, T* out, int most, const std::int32_t* count) const {
     const float* bias = linear.bias.template as<float>();
     if (fuses_(Fusable{Fusion::act, most, linear.inputs, linear.outputs})) {
@@ -41,7 +41,7 @@ class Steps {
     cuda::layer_norm<T>({sums_, bias, into, gamma, beta, shape_.epsilon, linear.outputs, count, into}, most, stream_);
   }
 
-  // into = the layer's feed-forward block of it, with residual and norm.
+  // into = the layer's feed-forward block applied to it, with residual and norm.
   void feed_forward(const Layer<T>& layer, Act act, T* into, int most, const std::int32_t* count) const {
     if (fuses_(Fusable{Fusion::feed_forward, most, layer.inner.inputs, layer.inner.outputs})) {
       return cuda::feed_forward<T>(

@@ -1,8 +1,8 @@
-// Matmuls of tiles in shared memory, on tensor cores, and LayerNorm of the rows that their sums are.
+// Matmuls of tiles in shared memory on tensor cores, and LayerNorm of the rows of their sums.
 //
-// A tile's rows are kPad values longer than what they hold, so that the eight rows of an ldmatrix lie in different
-// banks. A block has 8 warps as `WarpRows` by 8 / WarpRows; of a warp, sums[m][n] is the tile of 16 x 8 in row m and
-// column n: a lane holds columns 2t and 2t + 1 of row g, then of row g + 8 (g = lane / 4, t = lane % 4).
+// A tile's rows are padded by kPad values, so that the eight rows of an ldmatrix are in different banks. A block has 8
+// warps as `WarpRows` by 8 / WarpRows; of a warp, sums[m][n] is the tile of 16 x 8 in row m and column n: a lane holds
+// columns 2t and 2t + 1 of row g, then of row g + 8 (g = lane / 4, t = lane % 4).
 
 #pragma once
 
@@ -49,7 +49,7 @@ __device__ void add_product(float (&sums)[M][N][4], const T* left, const T* righ
   }
 }
 
-// What a block of Rows x Columns outputs needs, K inputs at a time.
+// The shared memory that a block of Rows x Columns outputs needs, with K inputs at a time.
 template <typename T, int Rows, int Columns, int K, int Stages>
 struct Pipeline {
   T left[Stages][Rows * (K + kPad)];
@@ -75,7 +75,7 @@ __device__ void matmul_rows(float (&sums)[M][N][4], Pipeline<T, Rows, Columns, K
   for (int step = 0; step < Stages - 1; ++step) fetch(step);
   for (int step = 0; step < steps; ++step) {
     wait_copies<Stages - 2>();
-    __syncthreads();  // the step's tiles are there for all, and all are done with those of the step before
+    __syncthreads();  // the tiles of the step are complete, and all threads are done with those of the step before
     fetch(step + Stages - 1);
     add_product<K, K + kPad, Columns + kPad>(sums, tiles.left[step % Stages] + first_row * (K + kPad),
                                              tiles.right[step % Stages] + first_column);

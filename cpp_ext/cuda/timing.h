@@ -1,4 +1,4 @@
-// How long work on a stream takes.
+// Times work on a stream.
 
 #pragma once
 
@@ -32,18 +32,18 @@ inline float milliseconds_between(const Event& begin, const Event& end) {
   return milliseconds;
 }
 
-// Times work on a stream, as a graph that starts it many times: single launches would take the host longer than small
-// kernels take the GPU.
+// Times work on a stream with a graph that starts it many times, since single launches would take the host longer than
+// small kernels take the GPU.
 class Stopwatch {
  public:
-  // `prepare` is called once, before the first measurement: where nothing is measured, it is not.
+  // `prepare` is called once, before the first measurement, and not at all if nothing is measured.
   explicit Stopwatch(
       cudaStream_t stream, std::function<void()> prepare = [] {})
       : stream_(stream), prepare_(std::move(prepare)) {}
 
   cudaStream_t stream() const { return stream_; }
 
-  // Milliseconds of kStarts times what `start` starts, which has run before: the best of some replays.
+  // Milliseconds of kStarts repetitions of what `start` starts, which must have run before: the best of some replays.
   template <typename Start>
   float time(const Start& start) {
     if (!awake_) prepare_();
@@ -61,7 +61,7 @@ class Stopwatch {
 
  private:
   static constexpr int kStarts = 20, kReplays = 3;
-  static constexpr float kWaking = 50.0f;  // milliseconds after which a GPU that did nothing has its clocks up
+  static constexpr float kWaking = 50.0f;  // milliseconds of work after which an idle GPU has raised its clocks
 
   float once(const Graph& graph, const Event& begin, const Event& end) const {
     check(cudaEventRecord(begin, stream_), "an event");

@@ -1,4 +1,4 @@
-// The tuning cache: small files of what was measured once, one record per line, each with a checksum.
+// The tuning cache: small files with the results of autotuning, one record per line, each with a checksum.
 
 #pragma once
 
@@ -7,10 +7,11 @@
 
 namespace liteft::cuda {
 
-// The intact records of a file; `spoilt` becomes true if there were others. Empty where there is no file.
+// The intact records of a file; `spoilt` becomes true if there are damaged ones. Empty if there is no file.
 std::vector<std::string> read_tuning_cache(const std::string& path, bool* spoilt);
 
-// Replaces a file, making its folder; other processes see the old one or the new one. A failure is no error.
+// Replaces a file, and creates its folder; other processes see either the old or the new file. A failure is not an
+// error.
 void write_tuning_cache(const std::string& path, const std::vector<std::string>& records);
 
 }  // namespace liteft::cuda

@@ -8,7 +8,7 @@
 namespace liteft {
 namespace {
 
-// Where a token stands, for an error.
+// The place of a token, for an error.
 std::string at_token(int token) { return "at token " + std::to_string(token); }
 std::string in_row(int row, int column) {
   return "in row " + std::to_string(row) + ", column " + std::to_string(column);
@@ -27,7 +27,7 @@ void within(const char* what, std::int64_t value, int end, Where where) {
 
 int type_count(const ModelShape& shape) { return shape.types ? shape.types : 1; }
 
-// Gives the position of one token after the other.
+// Returns the position of one token after the other.
 class Counter {
  public:
   explicit Counter(int position_padding_id) : padding_(position_padding_id) {}
@@ -42,7 +42,7 @@ class Counter {
   std::int32_t place_ = 0;
 };
 
-// What says how long the other vectors are, before any of them is read.
+// Checks the counts and offsets, which give the lengths of the other arrays, before any of them is read.
 void check_offsets(const ModelShape& shape, const Batch& batch) {
   if (batch.offsets[0] != 0) refuse("the first text begins at token " + std::to_string(batch.offsets[0]) + ", not 0");
   for (int text = 0; text < batch.texts; ++text) {
@@ -66,7 +66,7 @@ Packed::Packed(const ModelShape& shape, const liteft_padded& padded) : offsets_{
       const std::int32_t position = positions.next(id);
       const bool shown = padded.mask[start + column] != 0;
       any |= shown;
-      // No query attends to a hidden token, so nothing of it is needed, unless it is the one that is pooled.
+      // No query attends to a hidden token, so it can be left out, unless it is the one that is pooled.
       if (!shown && (column > 0 || shape.pooling == Pooling::mean)) continue;
       const auto where = [&] { return in_row(text, column); };
       within("id", id, shape.vocabulary, where);

@@ -1,4 +1,4 @@
-// Texts as the engine reads them, one after the other, and the way there from a rectangle with padding.
+// Texts in the form that the engine reads: packed one after the other. Also converts a padded rectangle to that form.
 
 #pragma once
 
@@ -22,7 +22,7 @@ struct Batch {
 // The real tokens of a rectangle, with the positions that they had in it.
 class Packed {
  public:
-  // Throws std::invalid_argument, naming row and column, where a row has no token or something is out of range.
+  // Throws std::invalid_argument, naming row and column, if a row has no token or a value is out of range.
   Packed(const ModelShape& shape, const liteft_padded& padded);
   Batch batch() const;
 
@@ -31,11 +31,12 @@ class Packed {
   std::vector<std::uint8_t> key_mask_;  // empty where no hidden token is kept
 };
 
-// Positions of checked flat texts where tokens are counted; empty where a position is the place in the text. Throws
-// std::invalid_argument, naming the text, where the table of positions ends.
+// Positions of packed texts, already checked, for models that count tokens from the padding id; empty for models in
+// which the position is the place in the text. Throws std::invalid_argument, naming the text, if a text has more tokens
+// than there are position embeddings.
 std::vector<std::int32_t> counted_positions(const ModelShape& shape, const Batch& batch);
 
-// Of flat texts: throws std::invalid_argument, naming the text or token, where something is out of range.
+// Checks packed texts: throws std::invalid_argument, naming the text or token, if a value is out of range.
 void check(const ModelShape& shape, const Batch& batch);
 
 }  // namespace liteft

@@ -1,4 +1,4 @@
-// The C API: checks what it is given, turns exceptions into error texts.
+// The C API: checks arguments and turns exceptions into error texts.
 
 #include <chrono>
 #include <cstring>

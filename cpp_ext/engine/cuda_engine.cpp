@@ -17,7 +17,7 @@ namespace {
 
 constexpr const char* kName = "libliteft_cuda.so";
 
-// The library's functions. It is opened once and never closed: CUDA's own threads may outlive whoever asked for it.
+// The functions of libliteft_cuda. It is opened once and never closed, since CUDA's own threads may outlive the models.
 struct CudaLibrary {
   decltype(&liteft_cuda_abi) abi;
   decltype(&liteft_cuda_last_error) last_error;
@@ -33,7 +33,7 @@ struct CudaLibrary {
 };
 
 #if defined(__linux__)
-// The folder of the file that holds this code.
+// The folder of this library's file.
 std::string own_folder() {
   Dl_info info{};
   if (!dladdr(reinterpret_cast<const void*>(&liteft_abi), &info) || !info.dli_fname) return "";
@@ -73,7 +73,7 @@ CudaLibrary open_library() { throw std::runtime_error("there is a CUDA library o
 #endif
 
 const CudaLibrary& library() {
-  static const CudaLibrary opened = open_library();  // tried again where it failed
+  static const CudaLibrary opened = open_library();  // if this throws, the next call tries again
   return opened;
 }
 

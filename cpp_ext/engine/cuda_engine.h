@@ -1,4 +1,4 @@
-// A model on a GPU: what libliteft knows of libliteft_cuda, which it opens when the first such model is asked for.
+// Runs a model on a GPU through libliteft_cuda, which libliteft opens when a model is first requested for a GPU.
 
 #pragma once
 
@@ -16,12 +16,12 @@ struct CudaSettings {
   const char* cache = nullptr;   // a folder
 };
 
-// Throws std::invalid_argument where the weights do not fit, as `build` does, and std::runtime_error where there is no
-// libliteft_cuda, or no GPU for it, or no room for the model.
+// Throws std::invalid_argument if the weights do not fit the shape, as `build` does, and std::runtime_error if
+// libliteft_cuda, a GPU that it supports, or memory for the model is missing.
 std::unique_ptr<Runner> make_cuda_engine(const liteft_shape& shape, const liteft_weight* weights, int count,
                                          int precision, const CudaSettings& settings);
 
-// What the GPU is. Throws as above.
+// Describes the GPU in a line of text. Throws as above.
 std::string describe_gpu(const CudaSettings& settings);
 
 }  // namespace liteft

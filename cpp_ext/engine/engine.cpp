@@ -6,13 +6,13 @@
 namespace liteft {
 namespace {
 
-// Rows of a row block, give or take a text: few enough for the L2 cache, and enough to reuse a panel of weights.
+// Rows of a row block, more or less by one text: few enough for the L2 cache, and enough to reuse a panel of weights.
 constexpr int kMostRows = 96;
 constexpr int kLeastRows = 32;
 constexpr int kBlocksPerThread = 3;
 
-// Row blocks of nearly equal size, the same number for each thread as far as the texts allow. A row block holds the
-// texts whose middle lies in its share of the rows.
+// Row blocks of nearly equal size, the same number for each thread as far as the texts allow. A row block has the texts
+// whose middle is in its share of the rows.
 std::vector<RowBlock> row_blocks_of(const Batch& batch, int threads) {
   const int rows = batch.offsets[batch.texts];
   const int wanted = std::clamp(rows / (threads * kBlocksPerThread), kLeastRows, kMostRows);
@@ -24,7 +24,7 @@ std::vector<RowBlock> row_blocks_of(const Batch& batch, int threads) {
     const int first = text;
     while (text < batch.texts && static_cast<long long>(batch.offsets[text]) + batch.offsets[text + 1] < 2 * end)
       ++text;
-    if (text > first) blocks.push_back({first, text});  // else a long text covers this share
+    if (text > first) blocks.push_back({first, text});  // otherwise a long text covers this share
   }
   return blocks;
 }
@@ -41,7 +41,7 @@ WorkspaceSize workspace_size_of(const Batch& batch, const std::vector<RowBlock>&
   return workspace_size;
 }
 
-// Threads beyond the panels of the widest matmul would only wait for the others.
+// More threads than the widest matmul has panels would only wait for the others.
 int team_of(const Model& model, int threads) {
   const Layer& layer = model.layers.front();
   const int widest =
@@ -72,7 +72,7 @@ void Engine::run_alone(const Call& call) {
 }
 
 void Engine::run_in_lane(Call& call) {
-  pool_.check_whole();  // before the lane is touched: a thread that a fork left behind may have locked it
+  pool_.check_whole();  // before the lane is used: after a fork it may be locked by a thread that no longer exists
   const Lane::Visit visit(lane_, call);
   if (!visit.is_computed()) {
     if (static_cast<int>(call.blocks.size()) < pool_.threads() && lane_.is_alone()) {
@@ -103,7 +103,7 @@ void Engine::run_apart() {
       try {
         const WorkspacePool::Lease workspace(workspaces_, turn.call->workspace_size);
         forward(model_, turn.call->batch, turn.block, {0, 1, alone}, *workspace, turn.call->logits);
-      } catch (...) {  // no memory for a workspace
+      } catch (...) {  // there is no memory for a workspace
         failure = std::current_exception();
       }
       lane_.put(turn, std::move(failure));

@@ -1,8 +1,9 @@
 // Runs a model on texts of real tokens only.
 //
 // Texts are grouped into row blocks of a few dozen token rows, and a row block goes through the whole model before the
-// next one: its rows stay in the L2 cache while the weights stream by. A team of threads computes a row block; where
-// there are enough row blocks, the team is one thread. The result of a row does not depend on its row block or team.
+// next one, so that its rows stay in the L2 cache while the weights are streamed. A team of threads computes a row
+// block; if there are enough row blocks, a team is a single thread. The result of a row does not depend on its row
+// block or team.
 
 #pragma once
 
@@ -26,11 +27,12 @@ class Engine : public Runner {
   bool is_whole() const override { return pool_.is_whole(); }
 
  private:
-  // In the calling thread, beside other callers in theirs; or with all threads of the pool, which callers share in the
-  // lane.
+  // Runs in the calling thread, in parallel with other callers in theirs; or with all threads of the pool, which
+  // callers share through the lane.
   void run_alone(const Call& call);
   void run_in_lane(Call& call);
-  // All threads work on each row block together; or each takes row blocks of its own, from the call that is due first.
+  // Either all threads work on each row block together, or each takes row blocks of its own, from the call that is due
+  // first.
   void run_together(const Call& call);
   void run_apart();
   const Model model_;

@@ -27,7 +27,7 @@ Epilogue epilogue_of(Head head) {
   return Epilogue::none;
 }
 
-// Rows as a matmul reads them.
+// Rows in the form that a matmul reads.
 struct Operand {
   const void* data;
   std::size_t stride;   // bytes from a row to the next
@@ -44,11 +44,11 @@ struct Rows {
   std::size_t stride;
 };
 
-// Who wrote the share of rows that a member is about to read.
+// Which members wrote the share of rows that a member is about to read.
 enum class Written { by_itself, by_others_too };
 
-// The forward pass as one member of the team sees it. A step ends without a barrier: whoever reads what others wrote
-// waits at a barrier first.
+// The forward pass in one member of the team. A step does not end with a barrier; a step that reads what others wrote
+// begins with one.
 class Forward {
  public:
   Forward(const Model& model, const Batch& batch, RowBlock block, TeamMember member, Workspace& workspace)
@@ -66,7 +66,7 @@ class Forward {
   void run(float* logits) {
     embed();
     for (const Layer& each : model_.layers) layer(each);
-    if (shape_.pooling == Pooling::mean) pool();  // else the last layer left the pooled rows
+    if (shape_.pooling == Pooling::mean) pool();  // otherwise the last layer has written the pooled rows
     head(logits);
   }
 
@@ -74,11 +74,11 @@ class Forward {
   Span mine(int count) const { return share(count, member_.number, member_.of); }
   void barrier() { member_.barrier.wait(); }
 
-  // The first row of a text of the row block, among the row block's rows.
+  // The index of a text's first row within the row block.
   int first_row(int text) const { return batch_.offsets[block_.first + text] - base_; }
 
-  // Rows as a matmul reads them, all of them there when this returns. Each member quantizes its share; where others
-  // have written to that share, there is a barrier before. The matmuls of a model may differ in precision.
+  // Rows in the form that a matmul reads; all are complete when this returns. Each member quantizes its share, after a
+  // barrier if others have written to that share. The matmuls of a model may differ in precision.
   Operand prepare(const Linear& reader, const float* x, int rows, int width, Buffer& place, float* scales,
                   Written written) {
     const Precision precision = reader.matrix().precision;
@@ -154,7 +154,7 @@ class Forward {
       attend(false, {projected, 3 * width}, {projected + width, 3 * width}, {projected + 2 * width, 3 * width});
       return follow(layer, rows_, w_.hidden.floats());
     }
-    // Only the first row of each text is a query, and only these rows go on.
+    // Only the first row of each text is a query, and only these rows are computed further.
     matmul(layer.key_value, input, rows_, projected);
     const Operand first = gather_first(layer, input);
     matmul(layer.query, first, texts_, w_.queries.floats());
@@ -163,8 +163,8 @@ class Forward {
     follow(layer, texts_, w_.pooled.floats());
   }
 
-  // The first rows of the texts: as floats into `pooled`, and as the query matmul reads them. Where keys and values
-  // read rows of the same precision, those are copied; else the rows are quantized again.
+  // The first rows of the texts: as floats in `pooled`, and in the form that the query matmul reads. If keys and values
+  // read rows of the same precision, those are copied; otherwise the rows are quantized again.
   Operand gather_first(const Layer& layer, const Operand& input) {
     const Precision precision = layer.query.matrix().precision;
     const bool alike = precision == layer.key_value.matrix().precision;
@@ -186,7 +186,7 @@ class Forward {
     return {w_.first_input.data(), input.stride, w_.first_scales.floats()};
   }
 
-  // The heads of all texts are shared among the members; the results are in `context`.
+  // The heads of all texts are divided among the members; the results are in `context`.
   void attend(bool first_only, Rows query, Rows key, Rows value) {
     Attention given;
     given.bf16 = model_.precision != Precision::fp32 && kernels_.bf16;
@@ -213,7 +213,7 @@ class Forward {
     }
   }
 
-  // All that follows attention, for `rows` rows; `hidden` holds the layer's input, then its output.
+  // Everything after attention, for `rows` rows; `hidden` has the layer's input and then its output.
   void follow(const Layer& layer, int rows, float* hidden) {
     const int width = shape_.width;
     float* sums = w_.sums.floats();

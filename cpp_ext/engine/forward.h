@@ -1,5 +1,5 @@
-// The forward pass of one row block through a model. A team of threads computes it, with a barrier wherever one reads
-// what another wrote.
+// The forward pass of one row block through a model. A team of threads computes it, with a barrier wherever a thread
+// reads what another one wrote.
 
 #pragma once
 
@@ -22,8 +22,9 @@ struct TeamMember {
   Barrier& barrier;
 };
 
-// Computes the logits of the row block, in their place among those of the whole batch (texts, labels). Every member of
-// the team calls it with the same workspace. It does not throw: the others would wait forever for a member that left.
+// Computes the logits of the row block and writes them to their place in those of the whole batch, (texts, labels).
+// Every member of the team calls it with the same workspace. It does not throw, since the others would wait forever for
+// a member that left.
 void forward(const Model& model, const Batch& batch, RowBlock block, TeamMember member, Workspace& workspace,
              float* logits) noexcept;
 

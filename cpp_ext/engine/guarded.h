@@ -1,4 +1,4 @@
-// How a C API fails: what is thrown becomes 1 and a text, in the calling thread.
+// How a function of the C API fails: an exception becomes the return value 1 and an error text for the calling thread.
 
 #pragma once
 
@@ -7,7 +7,7 @@
 
 namespace liteft {
 
-// Of the library that includes this: its names stay inside.
+// Each library that includes this file has its own copy, since its names are not exported.
 inline std::string& last_error() {
   thread_local std::string text;
   return text;

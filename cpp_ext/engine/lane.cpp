@@ -63,7 +63,7 @@ void Lane::leave(Call& call) noexcept {
   if (seated_) seated_->changed.notify_one();
 }
 
-// Of those with a row block to take; where none has one, any.
+// The call that is due first among those with a row block left to take, or among all if none has one.
 Call& Lane::most_due() const {
   const auto rank = [](const Call* call) { return std::pair(call->taken == call->blocks.size(), call->due); };
   return **std::min_element(calls_.begin(), calls_.end(),
@@ -73,7 +73,7 @@ Call& Lane::most_due() const {
 void Lane::advance(double tokens) noexcept {
   while (!sharing_.empty()) {
     const double sharers = static_cast<double>(sharing_.size()), first = *sharing_.begin();
-    const double needed = (first - now_) * sharers;  // until the first of them would have ended
+    const double needed = (first - now_) * sharers;  // tokens until the first of them would have ended
     if (needed > tokens) {
       now_ += tokens / sharers;
       return;

@@ -1,13 +1,13 @@
-// Which call's row block is computed next, where several threads call at once.
+// Decides which call's row block is computed next if several threads call at once.
 //
-// The row blocks of all calls wait in one queue, and a thread that has finished one takes the next from the call that
-// is due first: in the order in which the calls would end if all of them ran at once, each at an equal share of the
-// machine (the fair sojourn protocol: Friedman and Henderson, 2003). So a short text goes ahead of the batches that
-// were there before it, as soon as a row block ends; and no call ends later than by equal shares, whatever comes after
+// The row blocks of all calls wait in one queue. A thread that has finished a row block takes the next one from the
+// call that is due first, that is, the call that would end first if all calls ran at once with equal shares of the
+// machine (the fair sojourn protocol: Friedman and Henderson, 2003). So a short text overtakes batches that were there
+// before it, as soon as a row block ends, and no call ends later than it would with equal shares, whatever comes after
 // it.
 //
-// The threads are those of the pool, and one caller in the seat, who runs them until its own call is computed. Other
-// callers sleep until theirs is computed too, or the seat is theirs.
+// The threads are those of the pool and one caller, which has the seat: it runs the pool until its own call is
+// computed. The other callers sleep until their call is computed or they get the seat.
 
 #pragma once
 
@@ -25,7 +25,7 @@
 
 namespace liteft {
 
-// A batch on its way. What is not const belongs to the lane.
+// A batch that is being computed. The members that are not const are used only by the lane.
 struct Call {
   Call(const Batch& batch, const std::vector<RowBlock>& blocks, const WorkspaceSize& workspace_size, float* logits)
       : batch(batch), blocks(blocks), workspace_size(workspace_size), logits(logits) {}
@@ -43,7 +43,8 @@ struct Call {
 
 class Lane {
  public:
-  // A call's stay. It begins when the call has the seat or is computed, and passes the seat on at its end.
+  // The stay of a call in the lane. The constructor returns when the call has the seat or is computed; the destructor
+  // passes the seat on.
   class Visit {
    public:
     Visit(Lane& lane, Call& call) : lane_(lane), call_(call) {
@@ -60,7 +61,7 @@ class Lane {
     Call& call_;
   };
 
-  // A row block to be computed, and its call.
+  // A row block to compute, and its call.
   struct Turn {
     Call* call = nullptr;
     RowBlock block;
@@ -70,20 +71,20 @@ class Lane {
   void enter(Call& call);
   void wait(Call& call);  // until it has the seat or is computed
   void leave(Call& call) noexcept;
-  bool is_alone();  // whether one call is here and no more
-  // The next row block of the call that is due first; none where the call in the seat has no row block left to take.
+  bool is_alone();  // whether there is only one call
+  // The next row block of the call that is due first; none if the call in the seat has no row block left to take.
   Turn take();
-  // What was taken is computed; or it failed, and the rest of its call is given up.
+  // To be called when a taken row block is computed, or has failed, which cancels the rest of its call.
   void put(const Turn& turn, std::exception_ptr failure) noexcept;
 
  private:
   Call& most_due() const;
   void advance(double tokens) noexcept;
   std::mutex mutex_;
-  std::vector<Call*> calls_;  // in the order they came
+  std::vector<Call*> calls_;  // in order of arrival
   Call* seated_ = nullptr;
-  // The equal shares: the tokens that each call present would have had by now, and what the calls that would still run
-  // are due at.
+  // With equal shares: the tokens that each present call would have computed by now, and the times at which the calls
+  // that would still be running are due.
   double now_ = 0.0;
   std::multiset<double> sharing_;
 };

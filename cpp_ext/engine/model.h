@@ -13,10 +13,10 @@
 namespace liteft {
 
 enum class Pooling : int { cls = 0, mean = 1 };
-// What stands between the pooled row and the last layer.
+// What is between the pooled row and the classifier layer.
 enum class Head : int { none = 0, tanh = 1, relu = 2, gelu = 3 };
 
-// Of the feed-forward block.
+// The activation of the feed-forward block.
 enum class Activation : int { gelu = 0, relu = 1, gelu_tanh = 2, silu = 3 };
 
 struct ModelShape {
@@ -24,12 +24,12 @@ struct ModelShape {
   int heads = 0;
   int width = 0;
   int inner = 0;      // of the feed-forward block
-  int embedding = 0;  // width of the embeddings, where a projection follows (ELECTRA); else `width`
+  int embedding = 0;  // width of the embeddings, which differs from `width` if a projection follows (ELECTRA)
   int vocabulary = 0;
   int positions = 0;
   int types = 0;
   int labels = 0;
-  int position_padding_id = -1;  // the padding id where positions are counted; else -1: the place in the text
+  int position_padding_id = -1;  // the padding id if positions are counted from it; -1 if they are places in the text
   float epsilon = 1e-12f;
   Pooling pooling = Pooling::cls;
   Head head = Head::none;
@@ -52,13 +52,12 @@ class Buffer {
   std::unique_ptr<void, Free> memory_;
 };
 
-// A row of a matmul's input, filled up to a cache line's quarter so that rows can be read in whole steps.
+// Length of a row of a matmul's input, rounded up to a quarter of a cache line so that rows can be read in whole steps.
 inline std::size_t row_bytes(Precision precision, std::size_t values) {
   return round_up(values, 16) * value_bytes(precision);
 }
 
-// A linear layer: its packed matrix, and the memory that holds it. Weights are (inputs, outputs), biases and scales
-// (outputs,).
+// A linear layer: its packed matrix and the memory of it. Weights are (inputs, outputs), biases and scales (outputs,).
 class Linear {
  public:
   Linear() = default;

@@ -12,9 +12,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// How long a waiting thread spins before it sleeps: for the other members of a job, and for the next job after one that
-// it took part in, since texts are often classified one after the other and waking up takes as long as a layer of a
-// short text.
+// How long a waiting thread spins before it sleeps. It waits for the other members of a job, and for the next job after
+// one in which it took part, since texts are often classified one after the other, and waking up takes as long as a
+// layer of a short text.
 constexpr std::chrono::microseconds kBarrier{20}, kNextJob{100};
 
 inline void pause_briefly() {
@@ -25,7 +25,7 @@ inline void pause_briefly() {
 #endif
 }
 
-// Returns when it is no longer `old`: spins for a while first, then sleeps.
+// Returns when the value is no longer `old`: spins for a while and then sleeps.
 template <typename T>
 T wait_while(const std::atomic<T>& value, T old, Clock::duration spinning) {
   const Clock::time_point begin = Clock::now();
@@ -58,7 +58,7 @@ Pool::Pool(int threads) : process_(getpid()) {
     for (int number = 1; number < threads; ++number) {
       workers_.emplace_back([this, number] { serve(static_cast<std::uint32_t>(number)); });
     }
-  } catch (...) {  // the system has no more threads: those that were started must not outlive this
+  } catch (...) {  // the system has no more threads; those that were started must not outlive this object
     end();
     throw;
   }
@@ -79,7 +79,7 @@ void Pool::end() {
   for (std::thread& worker : workers_) worker.join();
 }
 
-// Begins the next job; what it is stands in `work_` already.
+// Begins the next job, which is already in `work_`.
 void Pool::call(std::uint32_t members) {
   ticket_.store(Ticket{Ticket::of(ticket_.load()).job + 1, members}.word());
   ticket_.notify_all();

@@ -1,5 +1,5 @@
-// Threads that wait for work, and a barrier for those that share a piece of it. A waiting thread spins for some
-// microseconds, then sleeps: an idle classifier takes no processor time.
+// Threads that wait for work, and a barrier for threads that share a job. A waiting thread spins for some microseconds
+// and then sleeps, so an idle classifier takes no processor time.
 
 #pragma once
 
@@ -13,9 +13,9 @@
 
 namespace liteft {
 
-// A barrier for a fixed number of threads. They arrive close together, so those that wait spin; but not for long, since
-// on a busy machine the missing one may need the core. Nothing may throw between two barriers: the others would wait
-// forever.
+// A barrier for a fixed number of threads. They usually arrive close together, so waiting threads spin; but not for
+// long, since on a busy machine the missing thread may need the core. Nothing may throw between two barriers, since the
+// other threads would wait forever.
 class Barrier {
  public:
   explicit Barrier(int members) : members_(members) {}
@@ -29,19 +29,19 @@ class Barrier {
 
 class Pool {
  public:
-  // `threads` counts the caller of run, too.
+  // `threads` includes the caller of run.
   explicit Pool(int threads);
   ~Pool();
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
-  // False in a forked child, which has none of the threads: it may neither run nor destroy the pool.
+  // False in a forked child, which does not have the threads: it must neither run nor destroy the pool.
   bool is_whole() const;
   void check_whole() const;  // throws std::runtime_error
-  // Calls work(0) here and work(1) ... work(members - 1) on other threads, and returns when all have returned; what one
-  // of them threw is thrown here then. One call at a time.
+  // Calls work(0) in this thread and work(1) ... work(members - 1) in others, and returns when all have returned. If
+  // one of them threw, its exception is rethrown then. Only one call at a time is allowed.
   void run(int members, const std::function<void(int)>& work);
 
  private:
-  // A job's number, and how many take part in it: in one word, so that nobody sees the one without the other.
+  // A job's number and how many threads take part in it, in one atomic word so that both are always read together.
   struct Ticket {
     static constexpr std::uint32_t kMostMembers = 2047;  // the C API allows 1,024 threads
     std::uint32_t job, members;
@@ -53,7 +53,7 @@ class Pool {
   void call(std::uint32_t members);
   void end();
   const int process_;                               // threads do not follow a fork
-  const std::function<void(int)>* work_ = nullptr;  // nullptr: the workers are to end
+  const std::function<void(int)>* work_ = nullptr;  // nullptr tells the workers to end
   std::mutex failing_;
   std::exception_ptr failure_;
   std::atomic<std::uint32_t> ticket_{0};

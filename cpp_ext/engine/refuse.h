@@ -1,4 +1,4 @@
-// How the library says that what it was given does not fit.
+// Throws the error for arguments that do not fit.
 
 #pragma once
 

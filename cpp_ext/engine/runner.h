@@ -1,4 +1,4 @@
-// What runs a model: the engine of the CPU, or that of a GPU.
+// The interface of what runs a model: the CPU engine or the GPU engine.
 
 #pragma once
 
@@ -12,10 +12,11 @@ namespace liteft {
 class Runner {
  public:
   virtual ~Runner() = default;
-  // logits: (texts, labels). The batch has been checked. From any number of threads.
+  // Computes logits, (texts, labels), of a batch that has been checked. May be called from any number of threads at
+  // once.
   virtual void run(const Batch& batch, float* logits) = 0;
   virtual const ModelShape& shape() const = 0;
-  // False in a forked child that inherited the runner: it may not be destroyed there.
+  // False in a forked child that inherited the runner, where it must not be destroyed.
   virtual bool is_whole() const = 0;
 
   std::uint64_t rows() const { return rows_.load(); }

@@ -1,5 +1,5 @@
-// The weights of a classifier: which there are, by which name, of which shape. They are written down here and nowhere
-// else. What packs, dequantizes or uploads them, and what makes random ones for tests, visits them.
+// The weights of a classifier, with their names and shapes, which are defined only here. Code that packs, dequantizes
+// or uploads weights, or makes random ones for tests, visits them with `for_each_weight`.
 
 #pragma once
 
@@ -12,22 +12,22 @@ namespace liteft {
 
 template <typename Norm, typename Linear>
 struct LayerWeights {
-  bool cls_only = false;    // only the first row of each text is computed: the last layer where [CLS] is pooled
-  Linear query_key_value;   // side by side; empty in a cls_only layer, which has the two below instead
+  bool cls_only = false;    // only the first row of each text is computed: the last layer of a model that pools [CLS]
+  Linear query_key_value;   // side by side; empty in a cls_only layer, which has the next two instead
   Linear query, key_value;  // key and value side by side
   Linear projection, inner, outer;
   Norm attention_norm, output_norm;
 };
 
-// A table has rows of the embeddings' width, a norm a scale and a shift for each value, a linear layer a matrix and a
-// bias.
+// A table has rows of the width of the embeddings, a norm has a scale and a shift per value, and a linear layer has a
+// matrix and a bias.
 template <typename Table, typename Norm, typename Linear, typename Classifier = Linear>
 struct ClassifierWeights {
   Table words, positions, types;
   Norm embedding_norm;
-  Linear embedding_projection;  // empty where the embeddings are as wide as the layers
+  Linear embedding_projection;  // empty if the embeddings are as wide as the layers
   std::vector<LayerWeights<Norm, Linear>> layers;
-  Linear dense;  // of the head; empty where there is none
+  Linear dense;  // of the head; empty if the model has no head
   Classifier classifier;
 };
 
@@ -38,7 +38,7 @@ enum class Part { encoder, head };
 // liteft.h has it, without ".weight", ".bias" and ".scale":
 //   visit.table(member, name, rows, columns), visit.norm(member, name, width),
 //   visit.linear(member, name, outputs, inputs, part).
-// The shape has been checked. `weights` gets its layers here.
+// The shape has been checked. The layers of `weights` are created here.
 template <typename Weights, typename Visitor>
 void for_each_weight(const liteft_shape& shape, Weights& weights, Visitor&& visit) {
   const int width = shape.width;
@@ -72,7 +72,7 @@ void for_each_weight(const liteft_shape& shape, Weights& weights, Visitor&& visi
   visit.linear(weights.classifier, "classifier", shape.labels, width, Part::head);
 }
 
-// The same for a visitor that only wants names and shapes: its functions get an empty member.
+// The same for a visitor that needs only names and shapes: its functions get an empty member.
 struct NoMember {};
 template <typename Visitor>
 void for_each_weight(const liteft_shape& shape, Visitor&& visit) {

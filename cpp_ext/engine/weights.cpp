@@ -32,7 +32,7 @@ std::string shape_text(int rows, int columns) {
   return "(" + std::to_string(rows) + ", " + std::to_string(columns) + ")";
 }
 
-// The weights by name. Values are copied before they are read: in a file they may stand at any address.
+// The weights by name. Values are copied before they are read, since in a file they may be at unaligned addresses.
 class Weights {
  public:
   Weights(const liteft_weight* weights, int count) {
@@ -101,7 +101,7 @@ class Weights {
     return table;
   }
 
-  // Once all weights of the model have been read: one that is left might change what is computed.
+  // To be called when all weights of the model have been read: one that is left over might change the result.
   void refuse_unknown() const {
     for (const auto& [name, stored] : by_name_) {
       if (!stored.is_read) refuse("the weight '" + name + "' is not one of a model of this shape");
@@ -189,7 +189,7 @@ ModelShape checked(const liteft_shape& given) {
   return shape;
 }
 
-// Puts every weight where the engine reads it.
+// Packs every weight into the layout that the engine reads.
 struct Packing {
   const Weights& weights;
   const Kernels& kernels;

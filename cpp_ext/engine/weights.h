@@ -1,4 +1,4 @@
-// From weights as they are stored to a model as the engine runs it.
+// Makes a model for the engine from stored weights.
 
 #pragma once
 
@@ -11,17 +11,17 @@
 
 namespace liteft {
 
-// Throws std::invalid_argument, naming the number or the weight, where something is missing or does not fit.
+// Throws std::invalid_argument, naming the number or the weight, if something is missing or does not fit.
 Model build(const liteft_shape& shape, const liteft_weight* weights, int count, Precision precision,
             const Kernels& kernels);
 
-// The same weights as float32, by the same names, for an engine that lays them out on its own.
+// The same weights as float32, by the same names, for an engine with a layout of its own.
 class DequantizedWeights {
  public:
   // Throws as build does.
   DequantizedWeights(const liteft_shape& shape, const liteft_weight* weights, int count);
   const ModelShape& shape() const { return shape_; }
-  // As long as this object lives.
+  // Valid as long as this object lives.
   const std::vector<liteft_weight>& weights() const { return weights_; }
 
  private:

@@ -46,7 +46,7 @@ std::unique_ptr<Workspace> WorkspacePool::take(const WorkspaceSize& size) {
       idle_.erase(place);
       return found;
     }
-    if (!idle_.empty()) {  // one that is too small is replaced by one that holds both, so their number does not grow
+    if (!idle_.empty()) {  // one that is too small is replaced by a larger one, so that their number does not grow
       wanted = idle_.back()->size.together(size);
       idle_.pop_back();
     }
@@ -58,7 +58,7 @@ void WorkspacePool::put(std::unique_ptr<Workspace> workspace) noexcept {
   const std::lock_guard lock(mutex_);
   try {
     idle_.push_back(std::move(workspace));
-  } catch (...) {  // no memory for the place in the pool: it is made again when it is needed
+  } catch (...) {  // there is no memory to keep it in the pool, so it will be made again when it is needed
   }
 }
 

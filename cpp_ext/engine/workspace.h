@@ -1,4 +1,4 @@
-// The memory that the forward pass of a row block needs, kept from one run to the next.
+// The scratch memory of the forward pass of a row block, which is kept from one run to the next.
 
 #pragma once
 
@@ -17,12 +17,12 @@ struct WorkspaceSize {
   int members = 1;  // of the team
 
   bool holds(const WorkspaceSize& other) const;
-  WorkspaceSize together(const WorkspaceSize& other) const;  // what holds both
+  WorkspaceSize together(const WorkspaceSize& other) const;  // large enough for both
 };
 
-constexpr int kInnerRows = 48;  // of the feed-forward block that are computed at a time
+constexpr int kInnerRows = 48;  // rows of the feed-forward block that are computed at a time
 
-// What one team computes in. Rows are real tokens; `first` ones are those of the pooled tokens.
+// The buffers of one team. Rows are real tokens; `first` rows are those of the pooled tokens.
 struct Workspace {
   Workspace(const Model& model, const WorkspaceSize& size);
 
@@ -40,10 +40,10 @@ struct Workspace {
   Buffer first_scales;
   Buffer pooled;                // (texts, width)
   Buffer dense;                 // (texts, width)
-  std::vector<Buffer> scratch;  // one a member: of attention
+  std::vector<Buffer> scratch;  // for attention, one per member
 };
 
-// Workspaces that wait for the next run: as many as ran at once, each as large as the largest batch it has seen.
+// The workspaces that wait for the next run: as many as have run at once, each as large as its largest batch so far.
 class WorkspacePool {
  public:
   explicit WorkspacePool(const Model& model) : model_(model) {}
