@@ -48,7 +48,7 @@ __all__ = [
     "runs_table",
 ]
 
-RUN_FORMAT = 1
+RUN_FORMAT = 2  # of run.json; what an unreleased version wrote in format 1 is refused
 MODEL_FOLDER = "model"
 _FOLDER = {"a run": f"a folder with {RUN_FILE}, as liteft.finetune and liteft.distill write it"}
 _SPLITS = ("validation", "test")
@@ -116,13 +116,7 @@ class Run(Result):
 
         A multi-label row does not show it otherwise. Raises RunError like `predictions`.
         """
-        stored = self._stored(split, "logits")
-        if "foreign" in stored:  # the mask's name before; read without it, such rows would count as right
-            raise RunError(
-                f"{self.path} was written by an earlier LiteFT: {split!r} names unseen labels otherwise.",
-                fix="train again",
-            )
-        return stored.get("unseen_label")
+        return self._stored(split, "logits").get("unseen_label")
 
     def _stored(self, split: str, *needed: str) -> dict[str, np.ndarray]:
         path = self.path / "predictions" / f"{split}.npz"
@@ -165,7 +159,7 @@ def read_run(path: str | Path) -> Run:
     """Return the finished run in a folder.
 
     Raises:
-        RunError: the folder holds no run, an unfinished one, or one of a later format.
+        RunError: the folder holds no run, an unfinished one, or one of another format.
     """
     path = Path(path)
     try:
@@ -178,12 +172,7 @@ def read_run(path: str | Path) -> Run:
             fix="copy the whole run folder again",
         ) from error
     if not isinstance(info, dict) or info.get("format") != RUN_FORMAT:
-        found = info.get("format") if isinstance(info, dict) else None
-        raise RunError(
-            f"{path} has run format {found!r}.",
-            accepted={"formats that this version reads": RUN_FORMAT},
-            fix="install a newer liteft, or train again",
-        )
+        raise _other_format(path, info.get("format") if isinstance(info, dict) else None)
     kinds = {"kind": str, "task": str, "labels": list, "metrics": dict, "weights_sha256": str}
     wrong = [name for name, kind in kinds.items() if not isinstance(info.get(name), kind)]
     if wrong:
@@ -192,6 +181,15 @@ def read_run(path: str | Path) -> Run:
             fix="copy the whole run folder again",
         )
     return Run(path, info)
+
+
+def _other_format(path: Path, found: object) -> RunError:
+    earlier = type(found) is int and 0 < found < RUN_FORMAT
+    return RunError(
+        f"{path} has run format {found!r}" + (", which only development versions wrote." if earlier else "."),
+        accepted={"formats that this version reads": RUN_FORMAT},
+        fix="train again" if earlier else "install a newer liteft, or train again",
+    )
 
 
 def _no_run(path: Path) -> RunError:

@@ -16,6 +16,7 @@ from liteft import pipeline
 from liteft.config import make_recipe
 from liteft.errors import ArtifactError, ConfigError
 from liteft.form import ExportForm
+from liteft.run import RUN_FORMAT
 from tests.test_artifact import write
 
 STORED = {
@@ -85,7 +86,7 @@ def test_an_artifact_that_would_have_to_be_replaced_is_refused_before_a_training
     write(tmp_path / "artifact", **STORED)
     if student is not None:
         (tmp_path / "student").mkdir()
-        content = {"format": 1, "kind": "student", "task": "single_label", "labels": ["a"], "metrics": {}}
+        content = {"format": RUN_FORMAT, "kind": "student", "task": "single_label", "labels": ["a"], "metrics": {}}
         content |= {"weights_sha256": student * 64}
         (tmp_path / "student" / "run.json").write_text(json.dumps(content))
     trained: list[Any] = []

@@ -56,7 +56,7 @@ def test_predictions_come_back_as_they_were_written(run: Run) -> None:
     assert unseen_label is not None and unseen_label.tolist() == [False, True]
 
 
-def test_predictions_without_foreign_labels_have_no_foreign_rows(run: Run) -> None:
+def test_predictions_without_unseen_labels_have_no_mask_of_them(run: Run) -> None:
     np.savez(run.path / "predictions" / "dev.npz", logits=LOGITS, labels=GOLD)
     assert run.unseen_label("dev") is None
 
@@ -108,7 +108,15 @@ def test_another_format_is_refused_with_what_can_be_read(run: Run, found: Any) -
     assert error.fix == ("install a newer liteft, or train again",)
 
 
-@pytest.mark.parametrize("content", [b"", b'{"format": 1,', b"\xff\xfe{}"])
+@pytest.mark.parametrize("found", range(1, RUN_FORMAT))
+def test_a_format_of_development_versions_is_refused(run: Run, found: int) -> None:
+    (run.path / "run.json").write_text(json.dumps(INFO | {"format": found}))
+    error = refused(run.path)
+    assert "which only development versions wrote" in error.message
+    assert error.fix == ("train again",)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"format": 2,', b"\xff\xfe{}"])
 def test_a_torn_run_file_is_named(run: Run, content: bytes) -> None:
     (run.path / "run.json").write_bytes(content)
     assert "run.json cannot be read: " in refused(run.path).message
@@ -208,10 +216,3 @@ def test_a_run_without_predictions_has_no_split(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no readable predictions") as caught:
         read_run(tmp_path).predictions("test")
     assert caught.value.accepted == {"splits": "none"}
-
-
-def test_a_mask_of_unseen_labels_under_its_earlier_name_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "predictions").mkdir()
-    np.savez(tmp_path / "predictions" / "test.npz", logits=np.zeros((2, 2)), foreign=np.array([True, False]))
-    with pytest.raises(RunError, match="earlier LiteFT"):
-        Run(tmp_path, {}).unseen_label("test")

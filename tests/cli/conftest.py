@@ -16,7 +16,7 @@ import pytest
 import liteft
 from liteft.artifact import Artifact
 from liteft.cli import main
-from liteft.run import Run
+from liteft.run import RUN_FORMAT, Run
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def write_run(path: Path, *, right: int = 91, **info: Any) -> Run:
     np.savez(path / "predictions" / "test.npz", logits=logits, labels=gold)
     scores = {"accuracy": 0.91, "accuracy_interval": [0.88, 0.93]}
     content = {
-        "format": 1,
+        "format": RUN_FORMAT,
         "kind": "teacher",
         "task": "single_label",
         "labels": ["0", "1"],

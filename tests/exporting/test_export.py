@@ -35,6 +35,7 @@ from liteft.finetuning.adapters import parameter_count
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import load_classifier
 from liteft.form import Precision
+from liteft.run import RUN_FORMAT
 from liteft.runtime import load
 from liteft.runtime.native_library import has_library
 
@@ -359,7 +360,7 @@ def test_a_runs_weights_that_were_changed_are_not_exported(learned: tuple[Path, 
     run = tmp_path / "run"
     shutil.copytree(learned[0], run / "model")
     weights = run / "model" / "model.safetensors"
-    content = {"format": 1, "kind": "student", "task": "single_label", "labels": []}
+    content = {"format": RUN_FORMAT, "kind": "student", "task": "single_label", "labels": []}
     content |= {"metrics": {}, "weights_sha256": files.sha256_file(weights)}
     files.write_json(run / "run.json", content)
     changed = bytearray(weights.read_bytes())
@@ -436,7 +437,7 @@ def test_a_run_gives_its_metrics_data_and_teacher_to_the_manifest(learned: tuple
     (run / "model").symlink_to(folder)
     metrics = {"validation": {"n": 80, "accuracy": 0.75, "accuracy_interval": [0.7, 0.8], "majority": 0.3}}
     content = {
-        "format": 1,
+        "format": RUN_FORMAT,
         "kind": "student",
         "task": "single_label",
         "labels": list(load_classifier(folder).settings.labels),

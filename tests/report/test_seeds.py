@@ -13,7 +13,7 @@ import pytest
 from liteft import metrics
 from liteft.errors import ConfigError, ModelError, RunError
 from liteft.report import seeds_table
-from liteft.run import Run, read_run
+from liteft.run import RUN_FORMAT, Run, read_run
 from liteft.tasks import MULTI_LABEL, SINGLE_LABEL, Task
 
 TEXTS = 300
@@ -44,7 +44,7 @@ def make_run(tmp_path: Path) -> Make:
         np.savez(path / "predictions" / "test.npz", **stored)
         scores = task.score(logits, labels, unseen_label=unseen_label)
         content = {
-            "format": 1,
+            "format": RUN_FORMAT,
             "kind": kind,
             "task": task,
             "labels": ["a", "b", "c"],
