@@ -160,8 +160,8 @@ class StudentRecipe(TrainingRecipe):
     quantized_epochs: float = Field(default=0.0, ge=0, le=1000, description="a last stage that rounds as int8 does")
     quantized_learning_rate: float = Field(default=2e-5, gt=0)
     augmentation: Literal["none", "mask", "ngram"] = "none"
-    vocabulary: int | None = Field(default=None, gt=0, description="pieces to keep at most; None keeps all")
-    fill_vocabulary: bool = Field(default=False, description="as many pieces as that, unused ones too")
+    vocabulary: int | None = Field(default=None, gt=0, description="tokens to keep at most; None keeps all")
+    fill_vocabulary: bool = Field(default=False, description="fill it up to that number with unused tokens")
     unlabeled: str | None = None
     control: bool = False
     seeds: int = Field(default=1, gt=0)
@@ -187,8 +187,8 @@ class ExportRecipe(_Table):
     )
     target: Target | None = Field(default=ExportForm.target, description="edge: flat, laid out for transformers.js")
     tolerance: float = Field(default=0.5, ge=0, le=100, description="points of accuracy that may be lost")
-    vocabulary: int | None = Field(default=None, gt=0, description="pieces to keep at most; None keeps all")
-    fill_vocabulary: bool = Field(default=False, description="as many pieces as that, unused ones too")
+    vocabulary: int | None = Field(default=None, gt=0, description="tokens to keep at most; None keeps all")
+    fill_vocabulary: bool = Field(default=False, description="fill it up to that number with unused tokens")
 
     @property
     def form(self) -> ExportForm:

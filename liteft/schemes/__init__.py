@@ -1,7 +1,7 @@
-"""How int8 rounds activations: the schemes, one module each, and their names.
+"""The int8 schemes, which determine how activations are quantized: one module each, and their names.
 
 A scheme is an object with everything that depends on it: the nodes of a matmul in the graph, the rounding during
-training, the words on the command line and the card. Nothing else asks which scheme it is.
+training, and its words on the command line and the model card. No other code compares schemes by name.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["CALIBRATED", "SCHEMES", "ActivationScheme", "GraphWriter", "Range", 
 Scheme = Literal["per_row", "static"]
 
 SCHEMES: Mapping[Scheme, ActivationScheme] = {"per_row": PerRow(), "static": Static()}
-"""Name, as recipes, manifests and the graph's attribute store it -> scheme."""
+"""Name, as stored in recipes, manifests and the graph's attribute -> scheme."""
 
 CALIBRATED: tuple[Scheme, ...] = tuple(name for name, scheme in SCHEMES.items() if scheme.calibrated)
-"""The schemes whose ranges are found from texts."""
+"""The schemes whose ranges are calibrated with texts."""

@@ -1,4 +1,4 @@
-"""What a scheme of int8's activations has to know, and the range of values that a calibrated one works with."""
+"""The interface of an int8 scheme, and the calibrated range of an activation tensor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from liteft.int8 import STEPS
 
-if TYPE_CHECKING:  # numpy is imported where it computes: `liteft --help` shows the schemes without it
+if TYPE_CHECKING:  # numpy is imported in functions only: `liteft --help` shows the schemes without it
     import numpy as np
 
 __all__ = ["ActivationScheme", "GraphWriter", "Range", "straight_through"]
@@ -16,10 +16,10 @@ __all__ = ["ActivationScheme", "GraphWriter", "Range", "straight_through"]
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The activations that 8 bits represent; a value outside is rounded to the nearer end.
+    """The range of activations that uint8 represents; a value outside is clipped to the nearer end.
 
     Attributes:
-        low, high: low <= 0 <= high, so that zero is exact.
+        low, high: the ends, with low <= 0 <= high, so that 0 is represented exactly.
     """
 
     low: float
@@ -27,7 +27,7 @@ class Range:
 
     @property
     def scale(self) -> np.float32:
-        """The step between two values of uint8, positive."""
+        """The step between two neighbouring uint8 values; positive."""
         import numpy as np
 
         width = np.float32((self.high - self.low) / STEPS)
@@ -35,39 +35,39 @@ class Range:
 
     @property
     def zero_point(self) -> np.uint8:
-        """The value of uint8 that is zero."""
+        """The uint8 value that means 0."""
         import numpy as np
 
         return np.uint8(np.clip(np.round(-self.low / self.scale), 0, STEPS))
 
 
 class GraphWriter(Protocol):
-    """What a scheme needs of the builder of an ONNX graph (`liteft.exporting.builder`). Values are named by strings."""
+    """The methods of `liteft.exporting.builder` that a scheme uses to write a graph; values are named by strings."""
 
     def constant(self, value: np.ndarray | np.generic) -> str:
-        """Return the name of a constant."""
+        """Add a constant and return its name."""
 
     def integers(self, *values: int) -> str:
-        """Return the name of an int64 constant, shape (values,)."""
+        """Add an int64 constant, shape (values,), and return its name."""
 
     def number(self, value: float) -> str:
-        """Return the name of a float32 scalar."""
+        """Add a float32 scalar and return its name."""
 
     def op(self, kind: str, *inputs: str, name: str, **attributes: Any) -> str:
-        """Write a node, and return the name of its output."""
+        """Add a node and return the name of its output."""
 
 
 class ActivationScheme(ABC):
-    """How a matmul of int8 weights rounds its activations.
+    """How the activations of a matmul with int8 weights are quantized.
 
-    The weights have one symmetric scale for each output channel in every scheme. A text's result must not depend on
-    the texts beside it, so no scale may be taken over a batch.
+    In every scheme the weights have one symmetric scale per output channel. A text's result must not depend on the
+    other texts of its batch, so no scale may be computed over a batch.
 
     Attributes:
-        activations: what has a scale of its own, as a model card says it: "row".
-        help: the name and what it needs, as the command line says it.
-        calibrated: ranges of the activations are found from texts, on the float32 graph, before the graph is written.
-        stacked: ONNX Runtime computes it in integers only where the matrices of a Gemm are a stack of one.
+        activations: the unit of activations that has its own scale, for the model card: "row" or "tensor".
+        help: the scheme's name and requirement, for the command line.
+        calibrated: the ranges of activations are calibrated with texts on the float32 graph before export.
+        stacked: ONNX Runtime computes a matmul with a bias in integers only if its weight is a stack of one matrix.
     """
 
     activations: ClassVar[str]
@@ -78,30 +78,30 @@ class ActivationScheme(ABC):
     @property
     def described(self) -> str:
         """The scheme in one line, for the model card."""
-        return f"int8 products, a scale for each weight channel and each activation {self.activations}; head in float32"
+        return f"int8 matmuls, one scale per weight channel and per activation {self.activations}; head in float32"
 
     @abstractmethod
     def emit(
         self, graph: GraphWriter, x: str, weight: str, scale: str, *, name: str, values: Range | None = None
     ) -> str:
-        """Write the matmul of a float32 value with an int8 matrix, and return its float32 value.
+        """Write the nodes of a matmul and return the name of its result, float32 (..., outputs).
 
         Args:
-            graph: where to write.
-            x: float32 value, shape (..., inputs).
-            weight: int8 value, shape (inputs, outputs).
-            scale: float32 value, shape (outputs,).
-            name: prefix of the nodes.
+            graph: the graph to write to.
+            x: name of the activations, float32 (..., inputs).
+            weight: name of the weight matrix, int8 (inputs, outputs).
+            scale: name of the weight's scales, float32 (outputs,).
+            name: prefix of the nodes' names.
             values: the calibrated range of x; None for a scheme that is not calibrated.
         """
 
     @abstractmethod
     def rounded(self, x: Any, values: Range | None = None) -> Any:
-        """Return activations rounded as the graph rounds them, with gradients, for training.
+        """Return activations rounded as the graph rounds them, for training; gradients pass straight through.
 
         Args:
-            x: float torch.Tensor, shape (..., inputs).
-            values: as of ``emit``.
+            x: float torch.Tensor (..., inputs).
+            values: as for ``emit``.
 
         Returns:
             A tensor of the same shape and dtype.
@@ -109,7 +109,7 @@ class ActivationScheme(ABC):
 
 
 def straight_through(x: Any, rounded: Any) -> Any:
-    """Return the tensor ``rounded`` with the gradient of the tensor ``x``, as if it had not been rounded.
+    """Return the tensor ``rounded`` with the gradient of the tensor ``x`` (straight-through estimator).
 
     Source: Bengio et al. 2013, arXiv:1308.3432.
     """

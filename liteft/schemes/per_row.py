@@ -1,12 +1,12 @@
 """int8 with one symmetric scale for each row of activations, which is one token of one text.
 
-The scales are computed as the graph runs: there is nothing to calibrate, and what a text gets does not depend on the
-texts beside it. In standard operators a row x becomes round(x * 127 / max|x|) + 128 as uint8 with zero point 128;
-signed activations would be several times slower in ONNX Runtime.
+The scales are computed at run time, so nothing is calibrated, and a text's result does not depend on the other texts of
+its batch. In standard operators a row x becomes round(x * 127 / max|x|) + 128 as uint8 with zero point 128; signed
+activations would be several times slower in ONNX Runtime.
 
-The order of the last multiplications is a trap. Multiplying the two scales first and the int32 result by that product
-is what ONNX Runtime's MatMulIntegerToFloat fusion looks for, and it takes the scale of the first row for all rows. The
-result is therefore multiplied by the row scale, then by the channel scale.
+The order of the last multiplications matters. If the two scales were multiplied first, ONNX Runtime's
+MatMulIntegerToFloat fusion would match, and it uses the scale of the first row for all rows. So the int32 result is
+multiplied by the row scale first, then by the channel scale.
 
 Source: Dettmers et al. 2022, section 3.1 (vector-wise quantization), arXiv:2208.07339.
 """
@@ -21,11 +21,11 @@ from liteft.schemes.base import ActivationScheme, GraphWriter, Range, straight_t
 __all__ = ["PerRow"]
 
 _LARGEST = LARGEST[8]
-_FLOAT, _UINT8 = 1, 2  # onnx.TensorProto's numbers of the types
+_FLOAT, _UINT8 = 1, 2  # onnx.TensorProto.DataType
 
 
 class PerRow(ActivationScheme):
-    """A scale for each row."""
+    """One scale per row of activations."""
 
     activations = "row"
     help = "per_row (if left out)"
@@ -40,7 +40,7 @@ class PerRow(ActivationScheme):
         name: str,
         values: Range | None = None,  # noqa: ARG002
     ) -> str:
-        """Write the matmul; as of `ActivationScheme`. ``values`` is not read."""
+        """Write the nodes of a matmul as described in `ActivationScheme`; ``values`` is ignored."""
         import numpy as np
 
         largest = graph.op(
@@ -61,6 +61,6 @@ class PerRow(ActivationScheme):
         return graph.op("Mul", graph.op("Mul", total, row_scale, name=f"{name}.by_row"), scale, name=f"{name}.product")
 
     def rounded(self, x: Any, values: Range | None = None) -> Any:  # noqa: ARG002
-        """Return activations rounded to int8; as of `ActivationScheme`. ``values`` is not read."""
+        """Return activations rounded to int8 as described in `ActivationScheme`; ``values`` is ignored."""
         scale = (x.detach().abs().amax(dim=-1, keepdim=True) / _LARGEST).clamp_min(SMALLEST_SCALE)
         return straight_through(x, (x / scale).round() * scale)

@@ -1,8 +1,8 @@
-"""int8 with one scale and zero point for each tensor of activations, fixed from real texts when the graph is written.
+"""int8 with one scale and zero point for each tensor of activations, calibrated with real texts at export.
 
-A matmul is QuantizeLinear and DequantizeLinear at its input, DequantizeLinear at its weights, and a MatMul in between:
-the form that ONNX Runtime, OpenVINO and others turn into one matmul of integers. ONNX Runtime turns a matmul of
-matrices and its bias into one Gemm in float before it looks for int8; it leaves a stack of one matrix alone.
+A matmul is written as QuantizeLinear and DequantizeLinear at its input, DequantizeLinear at its weights, and a MatMul:
+the form that ONNX Runtime, OpenVINO and others turn into one integer matmul. ONNX Runtime would first fuse a matmul of
+two matrices and its bias into a float Gemm and then find no int8 form; it does not fuse a stack of one matrix.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["Static"]
 
 
 class Static(ActivationScheme):
-    """A calibrated range for each tensor."""
+    """One calibrated range per tensor of activations."""
 
     activations = "tensor"
     help = "static, from a calibration"
@@ -26,7 +26,7 @@ class Static(ActivationScheme):
     def emit(
         self, graph: GraphWriter, x: str, weight: str, scale: str, *, name: str, values: Range | None = None
     ) -> str:
-        """Write the matmul within a calibrated range; as of `ActivationScheme`."""
+        """Write the nodes of a matmul as described in `ActivationScheme`."""
         assert values is not None, "static int8 needs a range"
         step, zero = graph.constant(values.scale), graph.constant(values.zero_point)
         coarse = graph.op("QuantizeLinear", x, step, zero, name=f"{name}.input.int8")

@@ -262,7 +262,7 @@ def test_the_manifest_says_how_int8_was_made(workshop: Any, tmp_path: Path) -> N
     assert manifest.calibration == {"split": "train", "texts": 1000}
     assert manifest.form.calibration == "mse"
     card = (artifact.path / "card.md").read_text()
-    assert "a scale for each weight channel and each activation tensor" in card
+    assert "one scale per weight channel and per activation tensor" in card
     assert "7-bit weights; calibrated by mse on 1,000 texts of train" in card
 
 

@@ -146,9 +146,9 @@ def test_texts_without_labels_prove_the_vocabulary_and_no_accuracy(
     assert said is not None and "whole_accuracy" not in said and 0 < said["agreement"] <= 1
 
 
-def test_pieces_need_texts_to_be_chosen_by(teacher: Run, dataset: Dataset, tmp_path: Path) -> None:
+def test_tokens_need_texts_to_be_chosen_by(teacher: Run, dataset: Dataset, tmp_path: Path) -> None:
     for texts in (None, [], replace(dataset.train, texts=[], labels=None)):
-        with pytest.raises(ConfigError, match="none were given"):
+        with pytest.raises(ConfigError, match="no texts were given"):
             export(
                 teacher, tmp_path / "artifact", precision="fp32", vocabulary=100, texts=texts, verify=dataset.validation
             )
