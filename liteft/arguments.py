@@ -7,9 +7,17 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from liteft.errors import ConfigError, leave_out, option
+from liteft.errors import ConfigError, closest, leave_out, option
 
-__all__ = ["ProgressFunction", "checked_callbacks", "checked_progress", "require_count", "require_path"]
+__all__ = [
+    "ProgressFunction",
+    "checked_callbacks",
+    "checked_progress",
+    "require_count",
+    "require_known",
+    "require_list",
+    "require_path",
+]
 
 ProgressFunction = Callable[[str], None]  # takes a line of text
 
@@ -83,6 +91,27 @@ def require_count(name: str, value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ConfigError(
             f"{name} must be a positive integer, got {value!r}.", accepted={name: "1 or more"}, fix=leave_out(name)
+        )
+
+
+def require_known(given: Iterable[str], known: Iterable[str], *, call: str) -> None:
+    """Refuse keyword arguments that a function takes by ``**`` and does not know. Raises ConfigError for the first."""
+    known = sorted(known)
+    for name in given:
+        if name not in known:
+            near = closest(name, known)
+            raise ConfigError(
+                f"{call} has no argument {name!r}.",
+                accepted={"arguments": ", ".join(known)},
+                fix=f"did you mean {near!r}?" if near else leave_out(name),
+            )
+
+
+def require_list(name: str, value: object) -> None:
+    """Refuse a string where several are taken, which would be read letter by letter. Raises ConfigError."""
+    if isinstance(value, str | bytes):
+        raise ConfigError(
+            f"{name} is {_kind(value)}.", accepted={name: "a list of strings, or None"}, fix=option(name, [value])
         )
 
 

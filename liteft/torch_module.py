@@ -74,8 +74,8 @@ def native_module(
 
     Args:
         path: the artifact's folder.
-        device: "cpu" or "cuda": the device that computes, independent of the tensors' device. "cuda" has not been
-            tested on a GPU yet.
+        device: "cpu" or "cuda": the device that computes, independent of the tensors' device. There is no "auto": the
+            native engine uses CUDA only where it is named, as in ``liteft.load``, and has not been tested on a GPU yet.
         threads: threads on the CPU; None for the number of physical cores that this process may use.
         engine_precision: as in ``liteft.load``.
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import liteft
 from liteft.arguments import checked_callbacks, checked_progress, require_path
 from liteft.data import Dataset, Split
 from liteft.doctor.finding import Diagnosis
@@ -85,3 +86,23 @@ def test_results_show_themselves_in_one_line(tmp_path: Path) -> None:
         repr(Diagnosis(())): "Diagnosis(0 findings, 0 problems)",
     }
     assert list(shown) == list(shown.values())
+
+
+@pytest.mark.parametrize("name", ["names", "labels", "texts_for_speed"])
+def test_a_string_where_a_comparison_takes_several_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^{name} is a str\.") as caught:
+        liteft.compare("a", "b", **{name: "ab"})
+    assert str(caught.value).endswith(f"try: {name}=['ab']")
+
+
+@pytest.mark.parametrize(("name", "near"), [("devise", "device"), ("delimitr", "delimiter")])
+def test_an_unknown_argument_of_a_comparison_names_the_nearest(name: str, near: str) -> None:
+    with pytest.raises(ConfigError, match=f"^compare has no argument '{name}'") as caught:
+        liteft.compare("a", "b", **{name: ","})
+    assert caught.value.fix == (f"did you mean {near!r}?",)
+
+
+def test_a_check_of_what_is_not_a_data_set_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^dataset is a value of type str\.") as caught:
+        liteft.check_dataset("reviews.csv")  # type: ignore[arg-type]
+    assert caught.value.fix == ("check_dataset(load_dataset(...))",)

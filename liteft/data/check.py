@@ -21,6 +21,7 @@ from liteft.data.lengths import measure
 from liteft.data.notes import Words
 from liteft.data.split import Split
 from liteft.data.splitting import normalised
+from liteft.errors import ConfigError
 from liteft.tasks import Task
 
 if TYPE_CHECKING:
@@ -58,7 +59,16 @@ def check_dataset(dataset: _Checked, *, tokenizer: TextTokenizer | None = None, 
 
     Returns:
         DataCheck.
+
+    Raises:
+        ConfigError: ``dataset`` is not a data set.
     """
+    if not isinstance(getattr(dataset, "splits", None), Mapping):
+        raise ConfigError(
+            f"dataset is a value of type {type(dataset).__name__}.",
+            accepted={"dataset": "what load_dataset returns"},
+            fix="check_dataset(load_dataset(...))",
+        )
     keys = {name: _keys(split) for name, split in dataset.splits.items()}
     splits = tuple(_check_split(dataset, split, keys[name], tokenizer) for name, split in dataset.splits.items())
     train = next((split.labels for split in splits if split.name == "train"), None) or {}

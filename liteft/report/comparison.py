@@ -10,15 +10,16 @@ import os
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from liteft import files, metrics
-from liteft.arguments import checked_progress, require_path
+from liteft.arguments import checked_progress, require_known, require_list, require_path
 from liteft.artifact import Artifact
-from liteft.data import Dataset, Split
+from liteft.data import Dataset, Split, load_dataset
 from liteft.errors import ConfigError, ModelError, leave_out, option
 from liteft.foreign import Said
 from liteft.machine import read_processor
@@ -68,7 +69,8 @@ def compare(
         rounds: how often each model is timed, in turns; 0 measures no speed.
         seconds: approximate duration of one timing of the slowest model; a round has two.
         threads: threads of each model; None for the number of physical cores that this process may use.
-        device: "cpu" or "cuda", for all models.
+        device: "cpu" or "cuda", for all models. There is no "auto": a comparison is of one device, and the best one for
+            a float model is not that of an int8 artifact.
         labels: for folders that transformers wrote: label names in the order of the logits. Without it, LABEL_0,
             LABEL_1, ... and names that differ in case are matched with the data's labels if that is unambiguous, and a
             note says so.
@@ -90,6 +92,9 @@ def compare(
         MissingExtraError: a package is not installed.
     """
     _check_settings(rounds, seconds, threads, device)
+    require_known(data_settings, _names_of(compare) | _names_of(load_dataset), call="compare")
+    for name, value in {"names": names, "labels": labels, "texts_for_speed": texts_for_speed}.items():
+        require_list(name, value)
     for model in models:
         require_path("a model", model, kinds=(Run, Artifact), accepted="a run, an artifact, or the folder of a model")
     said = Said(None if labels is None else tuple(labels), task_asked(task), paired)
@@ -127,6 +132,11 @@ def compare(
         notes=gold.notes,
         load=watch.load,
     )
+
+
+def _names_of(call: Callable[..., Any]) -> set[str]:
+    """Return the names of the arguments that a function takes by keyword."""
+    return {name for name, each in signature(call).parameters.items() if each.kind is each.KEYWORD_ONLY}
 
 
 def _check_settings(rounds: int, seconds: float, threads: int | None, device: str) -> None:
