@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,9 +30,9 @@ FOREIGN_TO_ENGLISH = {
 """Patterns of messages that an English reader stumbles over -> what to write instead."""
 
 
-def _modules() -> Iterator[tuple[Path, ast.Module]]:
-    for path in sorted(PACKAGE.rglob("*.py")):
-        yield path, ast.parse(path.read_text(encoding="utf-8"))
+@cache
+def _modules() -> list[tuple[Path, ast.Module]]:
+    return [(path, ast.parse(path.read_text(encoding="utf-8"))) for path in sorted(PACKAGE.rglob("*.py"))]
 
 
 def _docstrings(tree: ast.Module) -> set[int]:
@@ -40,17 +41,20 @@ def _docstrings(tree: ast.Module) -> set[int]:
     return {id(body[0].value) for body in bodies if body and isinstance(body[0], ast.Expr)}
 
 
-def _said(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Yield the line and content of each text in a module that is not a docstring; {} stands for what is filled in."""
+@cache
+def _said(tree: ast.Module) -> list[tuple[int, str]]:
+    """Return the line and content of each text in a module that is not a docstring; {} stands for what is filled in."""
+    said = []
     skipped = _docstrings(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             skipped |= {id(part) for part in node.values}
             parts = (str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
-            yield node.lineno, "".join(parts)
+            said.append((node.lineno, "".join(parts)))
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in skipped:
-            yield node.lineno, node.value
+            said.append((node.lineno, node.value))
+    return said
 
 
 def _errors(tree: ast.Module) -> Iterator[ast.Call]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from liteft.exporting.rewriting import find_products, store_half, store_int8
 from liteft.exporting.traced import trace_model
 from liteft.finetuning.model import TorchClassifier
 from liteft.form import ExportForm
+from tests.cache import Cache
 from tests.exporting.conftest import random_texts
 
 LABELS = 3
@@ -29,9 +31,14 @@ def gpt2(workshop: Any) -> TorchClassifier:
 
 
 @pytest.fixture(scope="module")
-def traced(gpt2: TorchClassifier) -> onnx.ModelProto:
+def traced(gpt2: TorchClassifier, cache: Cache) -> onnx.ModelProto:
     """Its traced graph, float32."""
-    return trace_model(gpt2)
+
+    def write(folder: Path) -> None:
+        folder.mkdir()
+        onnx.save(trace_model(gpt2), folder / "model.onnx")
+
+    return onnx.load(cache("traced-gpt2", write) / "model.onnx")
 
 
 @pytest.fixture

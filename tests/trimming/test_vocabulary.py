@@ -79,10 +79,10 @@ def test_a_word_is_cut_as_the_library_cuts_it(minilm: TextTokenizer) -> None:
 def test_no_word_becomes_unknown_and_kept_words_stay_as_they_are(most: int, minilm: TextTokenizer) -> None:
     """On words made of the whole vocabulary's pieces, and on characters in any order, of any script it knows."""
     random = np.random.default_rng(most)
-    tokens = [token for token in minilm.tokens() if not token.startswith("[")]
+    tokens = np.array([token for token in minilm.tokens() if not token.startswith("[")])
     texts = [" ".join(random.choice(tokens, 6)).replace(" ##", "") for _ in range(2000)]
-    characters = [token for token in tokens if len(token) == 1]
-    texts += ["".join(random.choice([*characters, " "], 12)) for _ in range(1000)]
+    characters = np.array([*(token for token in tokens if len(token) == 1), " "])
+    texts += ["".join(random.choice(characters, 12)) for _ in range(1000)]
     trimmed = trim_vocabulary(minilm, [split_of(*texts[:300])], most=most)
     assert len(trimmed.tokens) <= most
     smaller = TextTokenizer(trimmed.json_text, max_tokens=128)
