@@ -1,8 +1,8 @@
-"""The verb: a trained classifier becomes an artifact folder, verified before it replaces anything.
+"""Exports a trained classifier as an artifact folder, and verifies it before it replaces anything.
 
-Everything is written into a temporary sibling of the output. Only when the written graph, loaded as a user
-would load it, agrees with the torch model does the folder take its place; until then an older artifact stays
-untouched. Of an int8 graph that does not agree the most sensitive products are named, and may be kept in float.
+Everything is written into a temporary folder beside the output. That folder takes the output's place only when the
+written graph, loaded as a user would load it, agrees with the torch model; until then an older artifact is not touched.
+If an int8 graph does not agree, the most sensitive matmuls are named, and can be kept in float.
 """
 
 from __future__ import annotations
@@ -74,52 +74,52 @@ def export(
 
     Args:
         source: a run, its folder, or a model folder as LiteFT or transformers writes it. An adapter is merged into its
-            base in float32, and what comes out is verified against the adapter on its base as that was trained; with
-            ``vocabulary`` against the merged weights with that vocabulary.
-        task, paired, labels: of a folder that transformers wrote, where its config.json does not say it: "single_label"
-            or "multi_label", whether it reads pairs of texts, and the names of its labels in the order of its logits.
-            Pairs or not is seen in ``verify`` otherwise.
-        max_tokens: cut texts to so many tokens; None for what the model states.
-        out: the artifact's folder. An artifact of the same form and weights there is replaced, once the new one is
-            verified; another one only with ``overwrite``.
-        form: precision, scheme of int8 and layout; None for the default, int8 with a scale for each token.
-        calibrate: texts for "static" and for nothing else, training texts as a rule; at most 1,000 of them are used,
-            evenly spaced. None takes those of ``verify``, and the manifest says so.
-        vocabulary: keep at most this many pieces of the tokenizer's vocabulary, those that ``texts`` use, and the rows
-            of the word embedding that go with them. The export is then verified against the model with that
-            vocabulary; the manifest's ``vocabulary`` says how it compares with the whole one, which the limits do not
-            judge.
-        fill_vocabulary: keep as many pieces, whether the texts use them or not.
-        texts: what the pieces are chosen by: the training split as a rule, and unlabelled texts.
-        verify: texts to verify on, the validation split as a rule; labels meet the model's by name where the split
-            knows their names, and are in its order otherwise. There is no export without: it is an
-            argument with a default only so that leaving it out can be explained. Texts without labels verify
-            that the export agrees with the model, and nothing about the model.
-        unlabeled: more texts on which the labels must agree with the model's.
-        test: texts with labels to measure the finished artifact on, the test split as a rule. Its figures stand in
-            the manifest (``measured``, by split and backend) and the card, beside the model's; they judge nothing.
-        limits: how far the export may be from the model.
-        overwrite: replace an artifact of another form or of other weights too.
-        trust: as in ``liteft.load``, which then needs it for this artifact too: for a traced graph with operators, or a
-            tokenizer with regular expressions, that LiteFT does not know.
-        progress: called with a line of text now and then; True prints it to stderr.
-        **options: fields of ``form``, each in the place of the form's own: ``precision="fp32"``, ``scheme="static"``,
-            ``weight_bits=7``, ``embedding_bits=4``, ``calibration="mse"``, ``mixed=True``, ``flat=True``,
-            ``target="edge"``.
+            base in float32, and the export is verified against the adapter on its base as it was trained; with
+            ``vocabulary``, against the merged weights with that vocabulary.
+        out: the artifact's folder. An artifact of the same form and weights there is replaced once the new one is
+            verified; any other artifact only with ``overwrite``.
+        task: "single_label" or "multi_label", for a folder of transformers whose config.json does not say it.
+        paired: whether the model reads pairs of texts, for such a folder; None takes it from ``verify``.
+        labels: names of the labels in the order of the logits, for such a folder.
+        max_tokens: truncate texts to this many tokens; None for what the model states.
+        form: precision, int8 scheme and layout; None for the default, int8 with one scale per token.
+        calibrate: texts for calibrating static int8, usually training texts; at most 1,000 of them are used, evenly
+            spaced. None uses the texts of ``verify``, and the manifest says so.
+        vocabulary: keep at most this many tokens of the vocabulary, those that ``texts`` use, and their word
+            embeddings. The export is then verified against the model with the trimmed vocabulary. The manifest's
+            ``vocabulary`` says how that compares with the whole one, which the limits do not judge.
+        fill_vocabulary: keep exactly that many tokens, even if the texts use fewer.
+        texts: the texts by which tokens are chosen, usually the training split and unlabelled texts.
+        verify: texts to verify on, usually the validation split. Their labels are matched with the model's by name if
+            the split has names, and are otherwise in the model's order. Without labels, the export is compared with the
+            model, but the model itself is not judged. Required: the default only exists so that an error can explain
+            it.
+        unlabeled: more texts, on which the labels of the export and of the model must agree.
+        test: texts with labels on which the finished artifact is measured, usually the test split. The metrics are in
+            the manifest (``measured``, by split and backend) and the card, beside the model's; no limit applies to
+            them.
+        limits: how far the export may differ from the model.
+        overwrite: also replace an artifact of another form or of other weights.
+        trust: as in ``liteft.load``, which then needs it for this artifact too: allows a traced graph with operators,
+            or a tokenizer with regular expressions, that LiteFT does not know.
+        progress: called with a line of text now and then; True prints the lines to stderr.
+        **options: fields that replace those of ``form``: ``precision="fp32"``, ``scheme="static"``, ``weight_bits=7``,
+            ``embedding_bits=4``, ``calibration="mse"``, ``mixed=True``, ``flat=True``, ``target="edge"``.
 
     Returns:
-        The artifact. Its manifest holds the form, and says whether the graph was built from the weights or traced
-        (``graph``) and which products ``mixed`` left in float (``fallbacks``).
+        The artifact. Its manifest has the form, and says whether the graph was built from the weights or traced
+        (``graph``), and which matmuls ``mixed`` left in float (``fallbacks``).
 
     Raises:
         VerificationError: the export does not agree with the model, LiteFT does not read the folder as transformers
-            does, or the model does not beat the majority class. Of int8 it names the most sensitive products.
-        ConfigError: a form whose settings are unknown or exclude each other, no texts to verify on or to choose pieces
-            by, or a vocabulary below the single characters of its tokenizer.
-        DataError: texts that do not fit the task, or too few to calibrate on.
-        ModelError: no classifier, or one that cannot be exported or trimmed.
-        RunError, ArtifactError: the source cannot be read, or the output cannot be written.
-        DeviceError: LITEFT_LIBRARY names something else than the native library, which verifies too.
+            does, or the model does not beat the majority class. For int8 it names the most sensitive matmuls.
+        ConfigError: settings of the form are unknown or exclude each other, there are no texts to verify on or to
+            choose tokens by, or the vocabulary is too small for the single characters of the tokenizer.
+        DataError: texts do not fit the task, or are too few to calibrate on.
+        ModelError: the source is not a classifier, or cannot be exported or trimmed.
+        RunError: the run cannot be read.
+        ArtifactError: the output cannot be written, or there is another artifact.
+        DeviceError: LITEFT_LIBRARY names something other than the native library, which is used for verifying.
     """
     progress = checked_progress(progress)
     require_path("out", out, accepted="a folder")
@@ -206,7 +206,7 @@ def export(
 
 
 def _require_splits(**given: Split | None) -> None:
-    """Refuse what is no Split where one is taken."""
+    """Check that every argument that should be a Split is one, or None."""
     for name, value in given.items():
         if value is not None and not isinstance(value, Split):
             raise ConfigError(
@@ -219,7 +219,7 @@ def _require_splits(**given: Split | None) -> None:
 def _ranges(
     blueprint: Blueprint, loaded: TorchClassifier, given: Split, form: ExportForm
 ) -> tuple[dict[str, Range], dict[str, Any]]:
-    """Return the ranges of the products' inputs, and what the manifest says of them."""
+    """Calibrate static int8: return the ranges of the matmuls' inputs, and what the manifest says of them."""
     check_pairs(given, loaded)
     if len(given) > MOST_TEXTS:
         given = given.take(np.linspace(0, len(given) - 1, MOST_TEXTS).round().astype(np.int64))
@@ -243,10 +243,11 @@ def _gates(
     trust: bool,
     progress: Callable[[str], None] | None,
 ) -> list[Gate]:
-    """Return what holds a graph to the model as it was trained; what the last one measures is told.
+    """Return the gates that a graph has to pass; what the last one measures goes into the manifest.
 
-    An adapter whose base is in 8 bits rounds what its layers read, which no float graph does: the graph is held to the
-    merged weights as closely as any, and to what was trained as an int8 graph is, by its labels.
+    The layers of an 8-bit base round their inputs, which no float graph does. So with an adapter on such a base there
+    are two gates: the graph must agree with the merged weights as usual, and with what was trained by its labels, as an
+    int8 graph must.
     """
     adapter = adapter_of(loaded.model)
     rounds = adapter is not None and adapter.quantization is not None and adapter.quantization.bits == "8bit"
@@ -291,7 +292,7 @@ def _cut_line(loaded: TorchClassifier) -> str:
 
 
 def _check_positions(loaded: TorchClassifier, positions: int | None) -> None:
-    """Refuse a cut beyond the table of positions, where a long text would have none."""
+    """Refuse to truncate texts at more tokens than there are position embeddings."""
     if positions is not None and loaded.settings.max_tokens > positions:
         raise ModelError(
             f"{loaded.path} cuts texts at {loaded.settings.max_tokens:,} tokens, and has positions for fewer.",
