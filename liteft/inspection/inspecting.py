@@ -18,7 +18,8 @@ from liteft.inspection.result import KINDS, Inspection, Kind, Tensor
 from liteft.inspection.tensors import read_tensors
 from liteft.int8 import ONNX
 from liteft.runtime.dry_run import check_file, check_graph
-from liteft.runtime.onnx_file import StoredModel, read_model
+from liteft.runtime.onnx_content import StoredModel
+from liteft.runtime.onnx_file import read_model
 
 __all__ = ["inspect"]
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from liteft.encoder.operator import TOKENS
 from liteft.errors import ArtifactError
-from liteft.runtime.onnx_file import StoredFunction, StoredModel, StoredNode, has_endless_value, read_model
+from liteft.runtime.onnx_content import StoredFunction, StoredModel, StoredNode, has_endless_value
+from liteft.runtime.onnx_file import read_model
 from liteft.runtime.rules import RULES, Value, value_of
 from liteft.untrusted import TRUST
 

@@ -33,7 +33,9 @@ from liteft.encoder.operator import (
 )
 from liteft.encoder.spec import EncoderSpec
 from liteft.errors import ArtifactError, option
-from liteft.runtime.onnx_file import StoredValue, has_endless_value, map_file, read_value
+from liteft.runtime.onnx_content import StoredValue, has_endless_value
+from liteft.runtime.onnx_file import map_file
+from liteft.runtime.onnx_tensors import read_value
 from liteft.runtime.protobuf import Malformed, Message, Span
 
 __all__ = ["StoredClassifier", "read_classifier"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from liteft.runtime.onnx_file import TYPES, StoredNode
+from liteft.runtime.onnx_content import TYPES, StoredNode
 from liteft.runtime.rules.values import (
     BOOL,
     INTEGER,

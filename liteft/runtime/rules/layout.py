@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from liteft.runtime.onnx_file import StoredNode, StoredTensor
+from liteft.runtime.onnx_content import StoredNode, StoredTensor
 from liteft.runtime.rules.values import (
     FLOAT,
     LONG,

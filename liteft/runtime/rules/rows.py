@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from liteft.runtime.onnx_file import StoredNode
+from liteft.runtime.onnx_content import StoredNode
 from liteft.runtime.rules.values import (
     FLOATING,
     LONG,

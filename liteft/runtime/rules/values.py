@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from liteft.runtime.onnx_file import StoredNode, StoredTensor
+from liteft.runtime.onnx_content import StoredNode, StoredTensor
 
 __all__ = [
     "BOOL",
