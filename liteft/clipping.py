@@ -151,6 +151,7 @@ class SafeCuts:
         return next((cut for cut in positions if self._is_safe(text, cut)), None)
 
     def _is_safe(self, text: str, cut: int) -> bool:
+        """Return whether a text may be cut before the character at index ``cut``."""
         left, right = text[cut - 1], text[cut]
         if self._bert:
             plain = _is_plain(left) and _is_plain(right)

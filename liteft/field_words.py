@@ -30,6 +30,7 @@ def _number(bound: float) -> str:
 
 
 def _kind(annotation: Any) -> str:
+    """Return the accepted type, or the accepted values, of a field's annotation in words."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _kind(arguments[0])

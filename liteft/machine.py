@@ -87,6 +87,7 @@ def package_versions(packages: Sequence[str]) -> dict[str, str]:
 
 
 def _linux(cpuinfo: Path) -> tuple[str, set[str] | None]:
+    """Return the processor's name and its flags in lower case; None if they are unknown."""
     try:
         lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -100,6 +101,7 @@ def _linux(cpuinfo: Path) -> tuple[str, set[str] | None]:
 
 
 def _darwin(family: str) -> tuple[str, set[str] | None]:
+    """Return the processor's name and its flags in lower case; None if they are unknown."""
     name = _sysctl("machdep.cpu.brand_string") or ""
     if family == "arm":
         listed = _sysctl("hw.optional.arm") if name else None

@@ -95,6 +95,7 @@ def _linux_memory(meminfo: Path) -> tuple[int | None, int | None]:
 
 
 def _memory_limit(cgroup: Path) -> int | None:
+    """Return the memory limit of the control group in bytes, version 2 or 1; None without a limit."""
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
         try:
             text = (cgroup / name).read_text(encoding="ascii").strip()
@@ -217,6 +218,7 @@ def _ask_driver() -> Gpus:
 
 
 def _has_nvidia_card(pci: Path) -> bool:
+    """Return whether an NVIDIA display controller is on the PCI bus."""
     for device in sorted(pci.glob("*")):
         try:
             vendor = (device / "vendor").read_text(encoding="ascii").strip()

@@ -161,6 +161,7 @@ def _words(missing: list[str], unfit: list[str]) -> str:
 
 
 def _clause_fits(version: str, clause: str) -> bool:
+    """Return whether a version satisfies one clause such as ">=5.17"; an unknown clause is satisfied."""
     match = _CLAUSE.match(clause)
     if match is None:
         return True

@@ -67,6 +67,7 @@ def onnxruntime_findings(gpus: Gpus) -> list[Finding]:
 
 
 def _cuda_finding(build: str, providers: list[str], folder: Path, gpus: Gpus) -> list[Finding]:
+    """Return whether ONNX Runtime can use the GPU; empty if there is neither a GPU nor a CUDA build."""
     if _CUDA in providers and gpus.names:
         missing = _load_provider(folder)
         if missing is None:

@@ -79,6 +79,7 @@ def stored_shapes(spec: EncoderSpec, is_int8: Callable[[Slot], bool]) -> dict[st
 
 
 def _slots(spec: EncoderSpec) -> Iterator[Slot]:
+    """Yield the slots in the order of the node's inputs."""
     width, inner, embedding = spec.width, spec.inner_width, spec.embedding_width
     yield _table(WORDS, spec.vocabulary, embedding)
     yield _table("embeddings.position", spec.positions, embedding)

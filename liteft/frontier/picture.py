@@ -63,6 +63,7 @@ def figure_of(found: Frontier) -> Figure:
 
 
 def _draw_panel(axes: Axes, found: Frontier, cost: str, stairs: Sequence[Candidate]) -> None:
+    """Draw the candidates, the frontier and the limits into one panel; ``cost`` is the limit's name, as in `Budget`."""
     axes.grid(True, color=_PALE, linewidth=0.7)
     axes.set_axisbelow(True)
     axes.tick_params(colors=_GREY, labelsize=8.5, length=0)

@@ -182,6 +182,7 @@ class Frontier(Result):
 
 
 def _table(found: Frontier, metric: str) -> str:
+    """Return the rows of the table of measured candidates, as text."""
     frontier = {each.name for each in (*found.best_for_size(), *found.best_for_latency())}
     rows: list[tuple[str, ...]] = [("size", "form", "folder MB", "p50 ms", f"{metric} %", "vs teacher", "budget")]
     for each in found.measured:
@@ -206,6 +207,7 @@ def _explanations(found: Frontier) -> list[str]:
 
 
 def _ending(found: Frontier, metric: str) -> list[str]:
+    """Return the lines about the winner, or about the candidates that come nearest."""
     winner = found.winner
     if winner is not None:
         lines = [f"winner: {winner.name}, {found.rule}"]

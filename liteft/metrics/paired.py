@@ -180,6 +180,7 @@ def paired_f1_intervals(
 
 
 def _mcnemar_p(b: int, c: int) -> float:
+    """Return the two-sided p-value from the numbers of texts that only one of two models gets right."""
     differing = b + c
     if differing == 0:
         return 1.0

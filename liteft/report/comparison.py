@@ -140,6 +140,7 @@ def _names_of(call: Callable[..., Any]) -> set[str]:
 
 
 def _check_settings(rounds: int, seconds: float, threads: int | None, device: str) -> None:
+    """Raise ConfigError for a setting out of range."""
     checked_threads(threads)
     if rounds < 0:
         raise ConfigError(
@@ -190,6 +191,7 @@ def _speed_texts(
 
 
 def _scored(worker: Worker, texts: Path, gold: Gold, progress: Callable[[str], None]) -> np.ndarray:
+    """Return a model's logits on the split, float32 (texts, labels), in the first model's order of labels."""
     subject = worker.subject
     progress(f"scoring {subject.name} on {len(gold.split):,} texts of {gold.split.name}")
     logits = worker.logits(texts)
@@ -203,6 +205,7 @@ def _scored(worker: Worker, texts: Path, gold: Gold, progress: Callable[[str], N
 
 
 def _measured(worker: Worker, gold: Gold, first: np.ndarray, logits: np.ndarray) -> Measured:
+    """Return a model's metrics and tests from its logits and those of the first model; speed and memory stay empty."""
     task, targets, unseen_label = gold.task, gold.targets, gold.split.unseen_label
     paired, difference = None, None
     if logits is not first:

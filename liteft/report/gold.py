@@ -120,6 +120,7 @@ def in_order(logits: np.ndarray, labels: Sequence[str], order: Sequence[str]) ->
 
 
 def _load(on: str | os.PathLike[str] | None, first: Subject, split: str, settings: dict[str, Any]) -> Dataset:
+    """Load the data set to score on: the given source, or that of the first run."""
     if split == ALL:
         settings = {**settings, "validation_fraction": 0, "test_fraction": 0}
     if on is not None:

@@ -198,6 +198,7 @@ def _load(command: dict[str, Any]) -> Measuring:
 
 
 def _serve(measuring: Measuring, command: dict[str, Any]) -> dict[str, Any]:
+    """Execute one command of `workers` and return its reply."""
     todo = command["do"]
     if todo == "texts":
         return measuring.use_texts(command["path"])

@@ -139,6 +139,7 @@ def figure_of(comparison: Comparison) -> Figure:
 
 
 def _points(comparison: Comparison) -> list[_Point]:
+    """Return what is drawn of each model: latency, main metric, their ranges, and the size of its file."""
     metric = comparison.task.primary_metric
     points = []
     for model in comparison.models:
@@ -232,6 +233,7 @@ def _draw_labels(axes: Axes, renderer: Any, points: list[_Point], diameters: lis
 
 
 def _write_label(axes: Axes, point: _Point, label: Label, box: Box, pixels: float) -> None:
+    """Write the name and size of a point into a box, with a line to the point if they are far apart."""
     left_of_point = box.right <= label.x
     side, x = ("right", box.right) if left_of_point else ("left", box.left)
     anchor = (point.latency_ms, point.quality)
@@ -263,6 +265,7 @@ def _write_label(axes: Axes, point: _Point, label: Label, box: Box, pixels: floa
 
 
 def _write_head(figure: Figure, comparison: Comparison, points: list[_Point]) -> None:
+    """Write the title, the explanations and the legend above the axes."""
     where = f"{comparison.data} {comparison.split}".strip()
     metric = comparison.task.primary_metric.replace("_", " ")
     plural = "s" if comparison.threads > 1 else ""

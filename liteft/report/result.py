@@ -149,6 +149,7 @@ class Comparison(Result):
 
 
 def _quality(comparison: Comparison) -> list[tuple[str, ...]]:
+    """Return the rows of the table of metrics, the header first."""
     shown = comparison.task.headline_metrics
     first = comparison.models[0].subject.name
     several = len(comparison.models) > 1
@@ -165,6 +166,7 @@ def _quality(comparison: Comparison) -> list[tuple[str, ...]]:
 
 
 def _costs(comparison: Comparison) -> list[tuple[str, ...]]:
+    """Return the rows of the table of sizes and speeds, the header first."""
     header = ("model", "form", "parameters", "file MB", "folder MB", "p50 ms", "p99 ms", "texts/s", "peak MB")
     rows: list[tuple[str, ...]] = [header]
     mark = "~" if comparison.doubt else ""
@@ -214,6 +216,7 @@ def _title(comparison: Comparison) -> str:
 
 
 def _explanations(comparison: Comparison) -> Sequence[str]:
+    """Return the lines below the tables: what the columns mean, and the notes."""
     first = comparison.models[0].subject.name
     metric = comparison.task.primary_metric.replace("_", " ")
     lines = ["[ ]: 95% intervals. MB: 10^6 bytes; folder: all files, the model's included."]

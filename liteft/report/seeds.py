@@ -143,6 +143,7 @@ class SeedsTable(Result):
         return f"{self.data} {self.split}: {self.texts:,} texts".strip()
 
     def _means(self) -> Rows:
+        """Return the rows of the table of means and standard deviations, the header first."""
         usual = self.task.headline_metrics
         # a metric that is undefined for some run (such as one of a class without any text) gets no column
         shown = [name for name in usual if all(name in row.values for row in self.rows)]
@@ -153,6 +154,7 @@ class SeedsTable(Result):
         return rows
 
     def _compared(self) -> Rows:
+        """Return the rows of the table of differences, the header first."""
         metric = self.differences[0].metric.replace("_", " ")
         rows: list[tuple[str, ...]] = [("difference", f"points of {metric}", "95% interval", "")]
         for found in self.differences:
@@ -220,6 +222,7 @@ def seeds_table(
 
 
 def _check_runs(groups: dict[str, list[Run]]) -> None:
+    """Refuse runs that share a seed, are of the wrong kind, or differ in data, labels or task."""
     if "student" not in groups:
         raise ConfigError("there are no students to compare.", fix="seeds_table(students, controls, teachers)")
     for kind, runs in groups.items():

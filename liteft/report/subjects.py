@@ -124,6 +124,7 @@ def _refuse_said(said: Said, found: Sequence[Subject]) -> None:
 
 
 def _find(source: Source, said: Said) -> Subject:
+    """Detect what a source is and return its description, still without a name."""
     if isinstance(source, Run):
         return _of_run(source)
     if isinstance(source, Artifact):

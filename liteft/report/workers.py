@@ -158,6 +158,7 @@ class Worker:
         self._stderr.close()
 
     def _died(self) -> ModelError:
+        """Return the error for a process that died, with the last line of its stderr."""
         code = self._process.wait()
         self._stderr.seek(0)
         lines = self._stderr.read().decode("utf-8", "replace").strip().splitlines()
