@@ -30,6 +30,7 @@ from liteft.errors import Hint, ModelError, RunError, first_line
 from liteft.foreign.folders import MANIFEST, RUN_FILE, finished_runs, likely_run
 from liteft.foreign.weights import ADAPTER, BASE, WEIGHTS, require_weights, weights_sha256
 from liteft.results import Result
+from liteft.run_info import RunInfo
 from liteft.tasks import Task, task_named
 from liteft.text_tables import aligned, share
 
@@ -59,7 +60,7 @@ class Run(Result):
     """A finished run: a teacher, a student or a control."""
 
     path: Path
-    info: dict[str, Any]
+    info: RunInfo
 
     def __repr__(self) -> str:
         validation = self.info.get("metrics", {}).get("validation", {})
@@ -78,7 +79,7 @@ class Run(Result):
     @property
     def kind(self) -> str:
         """One of teacher, student, control."""
-        return str(self.info["kind"])
+        return self.info["kind"]
 
     @property
     def model_path(self) -> Path:
@@ -98,7 +99,7 @@ class Run(Result):
     @property
     def metrics(self) -> dict[str, dict[str, Any]]:
         """Metrics by split name."""
-        return cast("dict[str, dict[str, Any]]", self.info["metrics"])
+        return self.info["metrics"]
 
     def predictions(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """Return logits (texts, labels) float32 and gold labels of a split, in the data set's order.
@@ -180,7 +181,7 @@ def read_run(path: str | Path) -> Run:
             f"{path / RUN_FILE} does not say what a run is: {', '.join(wrong)} is missing or has the wrong type.",
             fix="copy the whole run folder again",
         )
-    return Run(path, info)
+    return Run(path, cast(RunInfo, info))
 
 
 def _other_format(path: Path, found: object) -> RunError:

@@ -41,6 +41,7 @@ from liteft.finetuning.checkpoints import DONE, remove_checkpoints
 from liteft.finetuning.fit import fit
 from liteft.finetuning.model import TorchClassifier
 from liteft.finetuning.trainer import ClassifierTrainer, steps_per_epoch
+from liteft.run_info import FitInfo
 
 __all__ = ["train_student"]
 
@@ -48,7 +49,7 @@ _BEST = "best.safetensors"
 _CALIBRATION_TEXTS = 300
 
 
-def train_student(training: StudentTraining, student: TorchClassifier, rows: TransferSet) -> dict[str, Any]:
+def train_student(training: StudentTraining, student: TorchClassifier, rows: TransferSet) -> FitInfo:
     """Train a student in place and return what came out of it.
 
     Args:
@@ -69,13 +70,12 @@ def train_student(training: StudentTraining, student: TorchClassifier, rows: Tra
         recipe = _logits_alone(recipe)
     if not recipe.epochs:
         stats = _train_stage(training, student, rows, _quantized_stage(recipe, rows, added))
-        return stats | {"quantized": training.form.rounding}
-    stats = _search_rate(training, student, rows, recipe, added)
+        return {**stats, "quantized": training.form.rounding}
+    stats, search = _search_rate(training, student, rows, recipe, added)
     if not recipe.quantized_epochs:
-        return stats
-    search = stats.pop("search")
+        return {**stats, "search": search}
     quantized = _train_stage(training, student, rows, _quantized_stage(recipe, rows, 0))
-    return quantized | {"search": search, "float": stats, "quantized": training.form.rounding}
+    return {**quantized, "search": search, "float": dict(stats), "quantized": training.form.rounding}
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,12 @@ def _steps(rows: TransferSet, recipe: StudentRecipe, epochs: float) -> int:
 
 def _search_rate(
     training: StudentTraining, student: TorchClassifier, rows: TransferSet, recipe: StudentRecipe, added: int
-) -> dict[str, Any]:
-    """Train with each learning rate from the same weights; leave the best weights in the student, return its result."""
+) -> tuple[FitInfo, dict[str, float]]:
+    """Train with each learning rate from the same weights, and leave the best weights in the student.
+
+    Returns:
+        What came out of the best rate, and each rate's main metric on validation.
+    """
     steps = (recipe.max_steps or _steps(rows, recipe, recipe.epochs)) + added
     rates = recipe.learning_rates or [recipe.learning_rate]
     start = copy.deepcopy(student.model.state_dict()) if len(rates) > 1 else {}
@@ -135,11 +139,11 @@ def _search_rate(
     }
     found = {rate: _train_stage(training, student, rows, stage) for rate, stage in stages.items()}
     metric = training.dataset.task.primary_metric
-    reached = {rate: stats["best_metric"][metric] for rate, stats in found.items()}
+    reached = {rate: (stats["best_metric"] or {})[metric] for rate, stats in found.items()}
     best = max(reached, key=reached.__getitem__)
     if len(rates) > 1:
         student.model.load_state_dict(load_file(_folder(training, stages[best]) / _BEST))
-    return found[best] | {"search": {str(rate): value for rate, value in reached.items()}}
+    return found[best], {str(rate): value for rate, value in reached.items()}
 
 
 def _folder(training: StudentTraining, stage: _Stage) -> Path:
@@ -147,14 +151,12 @@ def _folder(training: StudentTraining, stage: _Stage) -> Path:
     return training.context.checkpoints / stage.name
 
 
-def _train_stage(
-    training: StudentTraining, student: TorchClassifier, rows: TransferSet, stage: _Stage
-) -> dict[str, Any]:
+def _train_stage(training: StudentTraining, student: TorchClassifier, rows: TransferSet, stage: _Stage) -> FitInfo:
     """Train a stage and store what it ended with; of a stage that had ended, load that."""
     folder, model = _folder(training, stage), student.model
     if (folder / DONE).is_file():
         model.load_state_dict(load_file(folder / _BEST))
-        stored: dict[str, Any] = files.read_json(folder / DONE)
+        stored: FitInfo = files.read_json(folder / DONE)
         return stored
     if stage.start:
         model.load_state_dict(stage.start)
@@ -184,7 +186,7 @@ def _rounding(training: StudentTraining, student: TorchClassifier, rows: Transfe
         rounding.close()
 
 
-def _fit_stage(training: StudentTraining, student: TorchClassifier, rows: TransferSet, stage: _Stage) -> dict[str, Any]:
+def _fit_stage(training: StudentTraining, student: TorchClassifier, rows: TransferSet, stage: _Stage) -> FitInfo:
     recipe = stage.recipe
     sampler = LengthGroupedSampler.of(rows.train, recipe)
     set_seed(recipe.seed)  # the projections' first weights, whatever was drawn before

@@ -33,6 +33,7 @@ from liteft.finetuning.run_folder import (
     writing_run,
 )
 from liteft.run import ADAPTER, Run, model_weights_sha256, read_run
+from liteft.run_info import TrainingInfo
 from liteft.trimming import prove_trimming, trim_classifier, trimming_text, write_tokenizer_files
 
 __all__ = ["distill_one"]
@@ -115,25 +116,26 @@ def _train(training: StudentTraining, student: TorchClassifier, *, show_check: b
     with withdrawn_on_error(context), computing_threads(recipe.threads):
         unlabeled = None if recipe.unlabeled is None else load_unlabeled(recipe.unlabeled)
         tokenizer_source = student.path
-        described: dict[str, Any] = {}
+        trimming: dict[str, Any] | None = None
         if recipe.vocabulary is not None:
             tokenizer_source = context.checkpoints / "tokenizer"
-            student, described = _trimmed(training, student, unlabeled, tokenizer_source)
+            student, trimming = _trimmed(training, student, unlabeled, tokenizer_source)
         if context.state.is_main_process:
             report_check(dataset, student.tokenizer, context.out, context.progress if show_check else None)
         rows = transfer_set_of(training, student, unlabeled)
         stats = train_student(training, student, rows)
         if context.state.is_main_process:
-            info = {
+            info: TrainingInfo = {
                 "base": None,
                 "teacher": training.teacher.described(),
                 "size": recipe.size or recipe.student,
                 "seed": recipe.seed,
                 "seconds": round(time.monotonic() - started, 1),
                 "training_texts": len(rows.train.encoded),
-                **described,
                 **stats,
             }
+            if trimming is not None:
+                info["vocabulary"] = trimming
             finish_run(
                 context,
                 student,
@@ -150,7 +152,7 @@ def _train(training: StudentTraining, student: TorchClassifier, *, show_check: b
 def _trimmed(
     training: StudentTraining, student: TorchClassifier, unlabeled: Split | None, folder: Path
 ) -> tuple[TorchClassifier, dict[str, Any]]:
-    """Return the student with the tokens that its texts use, and a field for run.json; write its tokenizer's files.
+    """Return the student with the tokens that its texts use, and what run.json says of it; write its tokenizer's files.
 
     A control gets the same tokens, including those of the unlabelled texts.
     """
@@ -163,7 +165,7 @@ def _trimmed(
         write_tokenizer_files(vocabulary, student.path, folder)
     proof = prove_trimming(student, trimmed, vocabulary, dataset.validation)
     training.context.tell(trimming_text(proof))
-    return trimmed, {"vocabulary": proof | {"trimmed": "before distillation"}}
+    return trimmed, proof | {"trimmed": "before distillation"}
 
 
 def _own_hash(folder: Path) -> str | None:

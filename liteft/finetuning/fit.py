@@ -26,6 +26,7 @@ from liteft.finetuning.loss import balanced_weights
 from liteft.finetuning.model import TorchClassifier, quiet_transformers, uses_type_ids
 from liteft.finetuning.soundness import kept_evaluation
 from liteft.finetuning.trainer import ClassifierTrainer, training_arguments
+from liteft.run_info import FitInfo
 
 __all__ = ["computing_threads", "encode_rows", "fit"]
 
@@ -72,7 +73,7 @@ def fit(
     name: str = "training",
     choose_best: bool = True,
     epoch_texts: int | None = None,
-) -> dict[str, Any]:
+) -> FitInfo:
     """Train a classifier in place, resuming from ``checkpoints`` if the run was stopped.
 
     Args:

@@ -33,6 +33,7 @@ from liteft.finetuning.soundness import blind_f1, warnings_of_metrics
 from liteft.locks import LOCK, one_writer
 from liteft.machine import package_versions
 from liteft.run import RUN_FILE, RUN_FORMAT, Run, model_weights, model_weights_sha256, read_base, read_run
+from liteft.run_info import RunInfo, TrainingInfo
 from liteft.tasks import Task
 
 __all__ = [
@@ -152,7 +153,7 @@ def finish_run(
     kind: str,
     tokenizer_source: Path,
     train_bf16: bool,
-    info: dict[str, Any],
+    info: TrainingInfo,
     teacher: Run | None = None,
 ) -> Run:
     """Predict every split, write model, predictions and run.json, and remove the checkpoints.
@@ -164,7 +165,7 @@ def finish_run(
         kind: "teacher", "student" or "control".
         tokenizer_source: folder whose tokenizer files are copied.
         train_bf16: predict the training split, which serves as teacher signal, in bfloat16; the others are float32.
-        info: more fields for run.json.
+        info: what the training says of itself, for run.json.
         teacher: the run that a student's metrics are compared with, if it was trained on the same data.
     """
     out = context.out
@@ -188,7 +189,7 @@ def finish_run(
     weights = model_weights(out / "model")
     adapter = adapter_of(loaded.model)
     base = {} if adapter is None else read_base(out / "model")
-    content = {
+    content: RunInfo = {
         "format": RUN_FORMAT,
         "kind": kind,
         "task": settings.task,
@@ -200,7 +201,6 @@ def finish_run(
         "parameters": parameter_count(loaded.model),
         "size_bytes": weights.stat().st_size + base.get("bytes", 0),
         "weights_sha256": model_weights_sha256(out / "model"),
-        **({} if adapter is None else {"adapter": {**base, "rank": adapter.rank, "own_bytes": weights.stat().st_size}}),
         "data": {
             "name": dataset.name,
             "fingerprint": dataset.fingerprint,
@@ -211,6 +211,8 @@ def finish_run(
         **info,
         "warnings": [*info.get("warnings", ()), *warnings],
     }
+    if adapter is not None:
+        content["adapter"] = {**base, "rank": adapter.rank, "own_bytes": weights.stat().st_size}
     files.write_json(out / RUN_FILE, content)
     remove_all_checkpoints(out)
     return read_run(out)

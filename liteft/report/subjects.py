@@ -154,7 +154,7 @@ def _of_run(run: Run) -> Subject:
         parameters=weights.parameters,
         model_bytes=weights.bytes,
         folder_bytes=_folder_bytes(run.model_path) + weights.base_bytes,
-        info=run.info,
+        info=dict(run.info),
     )
 
 

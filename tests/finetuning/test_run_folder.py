@@ -23,7 +23,7 @@ from liteft.finetuning.context import RunContext
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import load_classifier
 from liteft.finetuning.run_folder import open_run, withdrawn_on_error, writing_run
-from liteft.run import Run, read_run
+from liteft.run import RUN_FORMAT, Run, read_run
 from liteft.tasks import SINGLE_LABEL
 from tests.finetuning.conftest import LABELS, QUICK, make_dataset, make_multi, write_base
 
@@ -244,7 +244,7 @@ def test_a_run_of_a_later_format_is_refused(finished: Run, tmp_path: Path) -> No
     (tmp_path / "run.json").write_text(json.dumps({**finished.info, "format": 99}))
     with pytest.raises(RunError, match="run format 99") as caught:
         read_run(tmp_path)
-    assert caught.value.accepted == {"formats that this version reads": "1"}
+    assert caught.value.accepted == {"formats that this version reads": str(RUN_FORMAT)}
 
 
 @pytest.mark.parametrize(("content", "message"), [("[]", "run format None"), ("{", "cannot be read"), (None, "no run")])

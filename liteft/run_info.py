@@ -1,0 +1,104 @@
+"""What run.json says of a run: each key once, for those that write it and those that read it."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+__all__ = ["DataInfo", "FitInfo", "RunInfo", "TrainingInfo"]
+
+
+_OptionalInfo = TypedDict(  # noqa: UP013  # a class with a key named float would hide the type
+    "_OptionalInfo",
+    {
+        # of a student
+        "search": dict[str, float],  # learning rate -> main metric on validation
+        "float": dict[str, Any],  # FitInfo of the stages before a last one that rounds as int8 does
+        "quantized": dict[str, Any],  # what that stage rounded to
+        "size": str | None,  # or the encoder that it started from
+        "training_texts": int,  # that it was trained on
+        "vocabulary": dict[str, Any],  # what trimming made of it
+        # of a classifier with an adapter
+        "adapter": dict[str, Any],  # its rank and own bytes, and what base.json says of its base
+    },
+    total=False,
+)
+
+
+class FitInfo(_OptionalInfo):
+    """What came out of a training; of a student, of its last stage.
+
+    Attributes:
+        steps: optimizer steps.
+        training_seconds: of this process; after a resume, since then.
+        best_metric: the main metric on validation by its name, of the weights that were kept; None where the last
+            weights are kept.
+        best_step, best_epoch: when it was reached.
+        precision: "fp32" or "bf16".
+        learning_rate: the largest of the schedule.
+        warnings: about the training, and later about the metrics.
+    """
+
+    steps: int
+    training_seconds: float
+    best_metric: dict[str, float] | None
+    best_step: int | None
+    best_epoch: float | None
+    precision: str
+    learning_rate: float
+    warnings: list[str]
+
+
+class TrainingInfo(FitInfo):
+    """What a training says of itself.
+
+    Attributes:
+        base: name of the base that a teacher started from, or None.
+        teacher: of a student: name, path, weights_sha256, and of a run base and parameters.
+        seed: of the recipe.
+        seconds: of everything, predictions apart.
+    """
+
+    base: str | None
+    teacher: dict[str, Any] | None
+    seed: int
+    seconds: float
+
+
+class DataInfo(TypedDict):
+    """The data of a run: name, fingerprint, and number of rows by split."""
+
+    name: str
+    fingerprint: str
+    rows: dict[str, int]
+
+
+class RunInfo(TrainingInfo):
+    """Everything in run.json.
+
+    Attributes:
+        format: version of the file.
+        kind: "teacher", "student" or "control".
+        task, labels, pooling, paired, max_tokens: settings of the classifier.
+        family: the encoder's model type in transformers.
+        parameters: of the whole classifier, an adapter's base included.
+        size_bytes: of the weights, an adapter's base included.
+        weights_sha256: what identifies the weights, see ``model_weights_sha256``.
+        data: what it was trained on.
+        metrics: by split; see ``split_metrics``.
+        versions: of Python and of the packages that determine the result.
+    """
+
+    format: int
+    kind: str
+    task: str
+    labels: list[str]
+    pooling: str
+    paired: bool
+    max_tokens: int
+    family: str
+    parameters: int
+    size_bytes: int
+    weights_sha256: str
+    data: DataInfo
+    metrics: dict[str, dict[str, Any]]
+    versions: dict[str, str]
