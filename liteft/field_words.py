@@ -14,7 +14,7 @@ _BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 
 
 def field_words(field: FieldInfo) -> str:
-    """Return the accepted values of a field, such as "a number, above 0, at most 1000" or "fp32, fp16, int8"."""
+    """Return the accepted values of a field, such as "a number above 0 and at most 1,000" or "fp32, fp16, int8"."""
     words = _kind(field.annotation)
     bounds = [
         f"{word} {_number(getattr(entry, name))}"
@@ -22,7 +22,7 @@ def field_words(field: FieldInfo) -> str:
         for name, word in _BOUNDS.items()
         if getattr(entry, name, None) is not None
     ]
-    return ", ".join([words, *bounds])
+    return " ".join([words, " and ".join(bounds)]) if bounds else words
 
 
 def _number(bound: float) -> str:

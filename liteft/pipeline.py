@@ -17,7 +17,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from liteft.arguments import ProgressFunction, checked_callbacks, checked_progress, require_path
-from liteft.artifact import MANIFEST, Artifact, Manifest, read_artifact, require_replaceable
+from liteft.artifact import MANIFEST, Artifact, Manifest, read_artifact, require_pipeline_folder, require_replaceable
 from liteft.config import (
     ExportRecipe,
     Recipe,
@@ -78,7 +78,7 @@ def distill(
         ConfigError: an unknown or unusable setting, no data, a size deeper than the teacher, or the budget of a search.
         DataError: data that cannot be trained on.
         ModelError: a teacher or student that cannot be used.
-        RunError: a folder holds another run, or cannot be written.
+        RunError: ``out`` is a file, a run or an artifact; or a folder holds another run, or cannot be written.
         VerificationError: the export does not agree with the student; what was finished before stays.
 
     Source: Hinton et al. 2015, arXiv:1503.02531; initialising a student from its teacher's layers: Sanh et al. 2019
@@ -89,6 +89,7 @@ def distill(
     require_path("teacher", teacher, kinds=(Run,), accepted="a run, a classifier's folder, or a base by folder or name")
     stage, recipe, out = checked_stage(until), _resolved(recipe, settings), Path(out)
     context = RunContext(out, progress, callbacks)
+    require_pipeline_folder(out)
     refuse_budget(recipe.search)
     if stage != "teacher":
         require_student(recipe.student)

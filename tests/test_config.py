@@ -258,9 +258,9 @@ def test_a_value_out_of_range_is_named_with_the_bound(table: str, key: str, valu
 @pytest.mark.parametrize(
     ("table", "key", "value", "words"),
     [
-        ("teacher", "epochs", 0, "a number, above 0, at most 1,000"),
-        ("teacher", "max_tokens", "x", "a whole number, at least 4"),
-        ("search", "max_mb", -1, "a number, above 0"),
+        ("teacher", "epochs", 0, "a number above 0 and at most 1,000"),
+        ("teacher", "max_tokens", "x", "a whole number at least 4"),
+        ("search", "max_mb", -1, "a number above 0"),
         ("export", "precision", "int4", "fp32, fp16, int8"),
         ("data", "text", ["body"], "a string"),
     ],

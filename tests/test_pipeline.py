@@ -14,7 +14,7 @@ pytest.importorskip("torch", reason="the whole way needs the extra 'train'")
 
 from liteft import pipeline
 from liteft.config import make_recipe
-from liteft.errors import ArtifactError, ConfigError
+from liteft.errors import ArtifactError, ConfigError, RunError
 from liteft.form import ExportForm
 from liteft.run import RUN_FORMAT
 from tests.test_artifact import write
@@ -168,3 +168,14 @@ def test_settings_of_the_export_are_taken_beside_those_of_the_student(
     (recipe,) = asked
     assert (recipe.student.size, recipe.student.vocabulary, recipe.export.vocabulary) == ("3", 9, None)
     assert (recipe.export.precision, recipe.export.flat) == ("fp16", True)
+
+
+@pytest.mark.parametrize(("marker", "kind"), [("", "a file"), ("run.json", "a run"), ("manifest.json", "an artifact")])
+def test_distill_writes_into_no_file_run_or_artifact(marker: str, kind: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    if marker:
+        out.mkdir()
+    (out / marker if marker else out).write_text("{}")
+    with pytest.raises(RunError, match=f"out is {kind}, but runs and artifacts are to be made in it") as caught:
+        pipeline.distill("x", out=out, size="3")
+    assert "try: --out NEW_FOLDER" in caught.value.command_text()

@@ -9,7 +9,7 @@ the manifest, and `loaded` is the result. `writing` makes one, in a temporary fo
 once it is complete.
 """
 
-from liteft.artifact.folders import find_artifact, refuse_artifact
+from liteft.artifact.folders import find_artifact, refuse_artifact, require_pipeline_folder
 from liteft.artifact.loaded import Artifact
 from liteft.artifact.manifest import (
     FORMAT,
@@ -39,6 +39,7 @@ __all__ = [
     "graph_file",
     "read_artifact",
     "refuse_artifact",
+    "require_pipeline_folder",
     "require_replaceable",
     "required_files",
     "writing_artifact",

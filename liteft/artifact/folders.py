@@ -1,14 +1,14 @@
-"""Which folder is meant: an artifact, or the folder of a whole pipeline, which contains one."""
+"""Which folder is meant: an artifact, a run, or the folder of a whole pipeline, which contains both."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from liteft.artifact.manifest import MANIFEST
-from liteft.errors import ModelError
+from liteft.errors import ModelError, RunError, option
 from liteft.foreign.folders import RUN_FILE, finished_runs
 
-__all__ = ["find_artifact", "refuse_artifact"]
+__all__ = ["find_artifact", "refuse_artifact", "require_pipeline_folder"]
 
 
 def find_artifact(path: str | Path) -> Path:
@@ -46,3 +46,18 @@ def refuse_artifact(path: str | Path) -> None:
         accepted={"runs in it": ", ".join(runs) or "none"},
         fix=[f"liteft export {path / run} --out FOLDER" for run in runs if run == "student"] or "name a run's folder",
     )
+
+
+def require_pipeline_folder(out: Path) -> None:
+    """Refuse a file, a run or an artifact as the folder of a whole pipeline, which makes runs and artifacts in it.
+
+    Raises:
+        RunError: it is one of these.
+    """
+    kinds = {out.is_file(): "a file", (out / RUN_FILE).is_file(): "a run", (out / MANIFEST).is_file(): "an artifact"}
+    if True in kinds:
+        raise RunError(
+            f"{out} is {kinds[True]}, but runs and artifacts are to be made in it.",
+            accepted={"out": "a new folder, or that of an earlier call"},
+            fix=option("out", "NEW_FOLDER"),
+        )

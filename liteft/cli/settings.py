@@ -163,9 +163,9 @@ def _parse_setting(entry: str) -> tuple[str, str, Any]:
     if not equals or not dot or not key:
         homes = [home for home, model in Recipe() if table in type(model).model_fields]
         raise ConfigError(
-            f"--set {entry} names no setting.",
+            f"--set {entry} does not set anything.",
             accepted={"--set": "TABLE.KEY=VALUE", "tables": ", ".join(Recipe.model_fields)},
-            fix=[f"--set {home}.{table}={text or 'VALUE'}" for home in homes],
+            fix=[f"--set {home}.{table}={text or 'VALUE'}" for home in homes] or f"--set {table}.{key or 'KEY'}=VALUE",
         )
     return table, key, toml_value(text)
 

@@ -153,7 +153,7 @@ def find_column(columns: Sequence[str], name: str, part: str, source: str, hint:
     if name in columns:
         return name
     near = closest(name, columns)
-    fixes: list[str | Hint] = [option(part, near)] if near else []
+    fixes: list[str | Hint] = [option(part, near) if near else option(part, "COLUMN", note=", one of these")]
     raise DataError(
         f"{source} has no column {name!r}.",
         accepted={"columns": ", ".join(columns)},

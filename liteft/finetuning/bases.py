@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from liteft.errors import ModelError, first_line
+from liteft.errors import ModelError, closest, first_line
 from liteft.foreign import encoder_folder
 from liteft.foreign.weights import weights_files, weights_sha256
 from liteft.installation import install_hint
 
 __all__ = ["base_name", "resolve_base", "weights_bytes", "weights_hash"]
 
+_BUNDLED = "minilm"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
@@ -30,7 +31,7 @@ def resolve_base(base: str) -> Path:
     folder = Path(base).expanduser()
     if folder.is_dir():
         return encoder_folder(folder)
-    if base == "minilm":
+    if base == _BUNDLED:
         return _bundled_minilm()
     if not _HUB_NAME.fullmatch(base) or base.startswith((".", "/")):
         raise ModelError(
@@ -45,10 +46,11 @@ def resolve_base(base: str) -> Path:
             base, allow_patterns=["*.json", "*.safetensors", "*.txt", "*.model"], max_workers=2, etag_timeout=10
         )
     except Exception as error:  # the client raises many types, including network and HTTP errors
+        near = [_BUNDLED] if closest(base, [_BUNDLED]) else []
         raise ModelError(
             f"the base {base!r} is not a folder here and could not be fetched from the hub.",
             accepted={"a base": "a folder with config.json, or a name on the hub", "seen": first_line(error)},
-            fix=["check the name and the network", "the path of a model that lies on this machine"],
+            fix=[*near, "check the name and the network", "the path of a model that lies on this machine"],
         ) from None
     return encoder_folder(Path(found))
 

@@ -27,7 +27,7 @@ from transformers import TrainerCallback
 
 from liteft import files
 from liteft.arguments import ProgressFunction, checked_callbacks, checked_progress, require_path
-from liteft.artifact import MANIFEST, require_replaceable
+from liteft.artifact import MANIFEST, require_pipeline_folder, require_replaceable
 from liteft.config import Recipe, resolve_recipe
 from liteft.data import Dataset
 from liteft.data.trainable import require_trainable, resolve_data
@@ -105,6 +105,7 @@ def search(
     require_path("teacher", teacher, kinds=(Run,), accepted="a run, a classifier's folder, or a base by folder or name")
     recipe = resolve_recipe(recipe, "search", settings)
     out = Path(out)
+    require_pipeline_folder(out)
     budget = Budget.of(recipe.search)
     check_recipe(recipe)
     if PartialState(cpu=not torch.cuda.is_available()).num_processes > 1:

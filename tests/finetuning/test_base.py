@@ -166,6 +166,13 @@ def test_a_hub_name_without_a_network_fails_at_once_and_says_what_to_do(monkeypa
     assert "the path of a model that lies on this machine" in caught.value.fix
 
 
+def test_a_misspelt_minilm_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://localhost:9")
+    with pytest.raises(ModelError) as caught:
+        resolve_base("minlm")
+    assert caught.value.fix[0] == "minilm"
+
+
 @pytest.mark.parametrize("name", ["./missing", "/missing/base", "two words", "a/b/c", "~/missing"])
 def test_what_is_neither_folder_nor_hub_name_is_refused(name: str) -> None:
     with pytest.raises(ModelError, match="neither a folder nor a hub name"):
