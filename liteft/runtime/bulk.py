@@ -29,6 +29,7 @@ from liteft.errors import ConfigError, DataError, RunError, leave_out, option
 from liteft.results import Result
 from liteft.runtime.classifier import Classifier, OnError, load
 from liteft.runtime.parts import ANOTHER_OUTPUT, RESTART, Parts, open_parts
+from liteft.runtime.progress import Pace, Progress
 from liteft.runtime.row_formats import RowFormat, row_format
 from liteft.runtime.scored_rows import RowScorer, ScoredRow, in_parts
 
@@ -36,31 +37,6 @@ __all__ = ["Classified", "Progress", "predict_file"]
 
 _PART_ROWS = 4096
 _HEAD_BYTES = 1 << 20
-_SECONDS = 0.5  # between two progress reports
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a file has been processed; str() gives a line to show.
-
-    Attributes:
-        rows: rows done, including those of an earlier run.
-        total: rows of the input if its format states it (parquet), else None.
-        rows_per_second: speed of this run.
-    """
-
-    rows: int
-    total: int | None
-    rows_per_second: float
-
-    def __str__(self) -> str:
-        line = f"{self.rows:,}"
-        if self.total is not None:
-            line += f" of {self.total:,}"
-        line += f" rows, {self.rows_per_second:,.0f} rows/s"
-        if self.total and self.rows_per_second > 0:
-            line += f", {(self.total - self.rows) / self.rows_per_second:,.0f} s left"
-        return line
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +171,7 @@ def predict_file(
             _check_refused(parts, target, on_error)
             resumed = parts.rows
             if not parts.moved:
-                _write_parts(parts, file, format, scorer, part_rows, _Pace(progress, resumed, file.total))
+                _write_parts(parts, file, format, scorer, part_rows, Pace(progress, resumed, file.total))
                 if _identity(source) != looks:
                     raise DataError(f"{source} changed while it was read.", fix=option("restart"))
             parts.join(format.join)
@@ -210,34 +186,7 @@ def predict_file(
     )
 
 
-class _Pace:
-    """Reports progress at intervals."""
-
-    def __init__(self, report: Callable[[Progress], None] | None, rows: int, total: int | None) -> None:
-        self._report = report
-        self._total = total
-        self._resumed = self._rows = rows
-        self._started = self._last = time.perf_counter()
-
-    def row(self) -> None:
-        """Count a row."""
-        self._rows += 1
-        if self._rows == self._resumed + 1:
-            self._last = time.perf_counter()  # rows arrive in batches: a single row says nothing about the rate
-        if self._report is not None and time.perf_counter() - self._last >= _SECONDS:
-            self.tell()
-
-    def tell(self) -> None:
-        """Report now."""
-        self._last = time.perf_counter()
-        if self._report is not None:
-            rate = (self._rows - self._resumed) / max(self._last - self._started, 1e-9)
-            self._report(Progress(self._rows, self._total, rate))
-
-
-def _write_parts(
-    parts: Parts, file: RowFile, format: RowFormat, scorer: RowScorer, part_rows: int, pace: _Pace
-) -> None:
+def _write_parts(parts: Parts, file: RowFile, format: RowFormat, scorer: RowScorer, part_rows: int, pace: Pace) -> None:
     """Classify the rows that are not in a finished part."""
     format.begin(parts.paths)
     for part in in_parts(_read(Rows(file, parts.rows, None), format, scorer), part_rows):

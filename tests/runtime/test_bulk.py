@@ -26,7 +26,7 @@ import pytest
 from liteft.artifact import Artifact
 from liteft.data import read_rows
 from liteft.errors import ArtifactError, ConfigError, DataError, LiteftError, RunError
-from liteft.runtime import Classifier, Progress, bulk, predict_file
+from liteft.runtime import Classifier, Progress, predict_file, progress
 from liteft.runtime import parts as parts_module
 from liteft.runtime import scored_rows as scored_rows_module
 
@@ -91,7 +91,7 @@ def stop_after(rows: int) -> Callable[[Progress], None]:
 @pytest.fixture
 def every_row(monkeypatch: pytest.MonkeyPatch) -> None:
     """Progress is reported after every row."""
-    monkeypatch.setattr("liteft.runtime.bulk._SECONDS", 0.0)
+    monkeypatch.setattr("liteft.runtime.progress._SECONDS", 0.0)
 
 
 @pytest.mark.parametrize("written", [".csv", ".tsv", ".jsonl", ".parquet"])
@@ -352,7 +352,8 @@ def test_a_kill_at_any_step_of_writing_is_gone_on_from_to_the_same_bytes(
 ONE_RUN = """
     import sys
     from liteft.runtime import bulk
-    bulk._SECONDS = 0.0
+    from liteft.runtime import progress as reports
+    reports._SECONDS = 0.0
     def progress(seen):
         print(seen.rows, flush=True)
     bulk.predict_file(*sys.argv[1:4], part_rows=int(sys.argv[4]), device="cpu", threads=1, progress=progress)
@@ -566,7 +567,7 @@ def test_a_run_that_raised_goes_on_with_nulls_but_not_the_other_way_round(
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("liteft.runtime.bulk._SECONDS", 0.0)
+        patch.setattr("liteft.runtime.progress._SECONDS", 0.0)
         predict_file(classifier, source, out, part_rows=5, on_error="null", progress=stop)
     with pytest.raises(RunError, match="1 of its finished rows have no prediction"):
         predict_file(classifier, source, out, part_rows=5)
@@ -714,9 +715,9 @@ def test_progress_ends_with_all_rows(tmp_path: Path, classifier: Classifier, eve
 
 def test_the_first_row_of_the_first_batch_reports_no_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(bulk.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: now[0])
     seen: list[Progress] = []
-    pace = bulk._Pace(seen.append, 0, 2048)
+    pace = progress.Pace(seen.append, 0, 2048)
     for batch_end in (4.0, 8.0):  # rows come when their batch is done, all at once
         now[0] = batch_end
         for _ in range(1024):
