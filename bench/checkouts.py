@@ -142,14 +142,14 @@ class Side:
             env=environment,
         )
 
-    def ask(self, what: str, **given: Any) -> Any:
+    def ask(self, call: str, **arguments: Any) -> Any:
         """Call a method of `Server` in the process, and return its answer."""
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(json.dumps([what, given]) + "\n")
+        self._process.stdin.write(json.dumps([call, arguments]) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         if not answer:
-            raise RuntimeError(f"the process ended during {what!r}")
+            raise RuntimeError(f"the process ended during {call!r}")
         return json.loads(answer)
 
     def close(self) -> None:
@@ -165,8 +165,8 @@ def serve(checkout: Path, models: Path) -> int:
     answers, sys.stdout = sys.stdout, sys.stderr  # anything else that is printed must not look like an answer
     server = Server(checkout, models)
     for line in sys.stdin:
-        what, given = json.loads(line)
-        answers.write(json.dumps(getattr(server, what)(**given)) + "\n")
+        call, arguments = json.loads(line)
+        answers.write(json.dumps(getattr(server, call)(**arguments)) + "\n")
         answers.flush()
     return 0
 

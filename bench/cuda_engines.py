@@ -283,9 +283,9 @@ class Bench:
             tell(f"text to label: {row}")
         self.write()
 
-    def ask(self, name: str, what: str, *given: Any, seconds: float) -> Any:
+    def ask(self, name: str, call: str, *arguments: Any, seconds: float) -> Any:
         seconds = min(seconds, max(self.end - time.monotonic(), 0) + GRACE_SECONDS)
-        return self.workers[CONTESTANTS[name].group].ask(what, *given, seconds=seconds)
+        return self.workers[CONTESTANTS[name].group].ask(call, *arguments, seconds=seconds)
 
     def write(self) -> None:
         """Write the result so far, with each row on a line of its own."""

@@ -27,7 +27,7 @@ class Worker:
         self._process: Any = None
         self._pipe: Any = None
 
-    def ask(self, what: str, *given: Any, seconds: float) -> Any:
+    def ask(self, call: str, *arguments: Any, seconds: float) -> Any:
         """Make a call in the process, and return its answer.
 
         Raises:
@@ -37,19 +37,19 @@ class Worker:
         if self._process is None:
             self._start()
         try:
-            self._pipe.send((what, given))
+            self._pipe.send((call, arguments))
             if not self._pipe.poll(seconds):
                 self.close()
                 raise RuntimeError(f"no answer in {seconds:.0f} seconds")
-            said, answer = self._pipe.recv()
+            status, answer = self._pipe.recv()
         except (EOFError, OSError):
             process = self._process
             process.join(5)
             self.close()
             raise RuntimeError(f"its process died, exit code {process.exitcode}") from None
-        if said == "refused":
+        if status == "refused":
             raise Refused(answer)
-        if said == "failed":
+        if status == "failed":
             self.close()  # after an error CUDA may refuse everything that follows in the process
             raise RuntimeError(answer)
         return answer
@@ -90,9 +90,9 @@ def _serve(pipe: Connection, folder: Path, device: str) -> None:
     }
     with contextlib.suppress(EOFError, OSError):  # raised when the process that makes the calls has ended
         while True:
-            what, given = pipe.recv()
+            call, arguments = pipe.recv()
             try:
-                answer = "good", calls[what](*given)
+                answer = "good", calls[call](*arguments)
             except NotHere as error:
                 answer = "refused", str(error)
             except ModuleNotFoundError as error:
@@ -107,16 +107,16 @@ def _gpu(device: str) -> dict[str, Any]:
     from cuda_liteft import gpu
 
     name, reason = gpu()
-    said: dict[str, Any] = {"liteft": name or None, "liteft_reason": reason}
+    report: dict[str, Any] = {"liteft": name or None, "liteft_reason": reason}
     try:
         import torch
 
         there = device != "cuda" or torch.cuda.is_available()
-        said["torch"] = (torch.cuda.get_device_name(0) if device == "cuda" else device) if there else None
-        said["torch_reason"] = "" if there else "torch finds no CUDA device"
+        report["torch"] = (torch.cuda.get_device_name(0) if device == "cuda" else device) if there else None
+        report["torch_reason"] = "" if there else "torch finds no CUDA device"
     except ImportError as error:
-        said |= {"torch": None, "torch_reason": str(error)}
-    return said
+        report |= {"torch": None, "torch_reason": str(error)}
+    return report
 
 
 class Models:
@@ -141,7 +141,7 @@ class Models:
 
         folder = self._folder / name
         folder.mkdir(parents=True, exist_ok=True)
-        said: dict[str, Any] = {"model": "found"}
+        report: dict[str, Any] = {"model": "found"}
         if not (folder / "reference.npy").exists():
             model = make_model(name, self._device)
             logits = reference(model, checked_ids())
@@ -150,15 +150,15 @@ class Models:
             write_liteft(model, folder)
             torch.save(model.cpu(), folder / "torch.pt")
             np.save(folder / "reference.npy", logits)  # written last: if it exists, the folder is complete
-            said = {"model": "made"}
-        said["yardsticks"] = json.loads((folder / "yardsticks.json").read_text(encoding="utf-8"))
+            report = {"model": "made"}
+        report["yardsticks"] = json.loads((folder / "yardsticks.json").read_text(encoding="utf-8"))
         if graph and _has_cuda_provider() and not (folder / "onnxruntime").exists():
             try:
                 model = torch.load(folder / "torch.pt", map_location="cpu", weights_only=False)
-                said["onnxruntime"] = write_onnxruntime(model, name, folder / "onnxruntime")
+                report["onnxruntime"] = write_onnxruntime(model, name, folder / "onnxruntime")
             except Exception as error:
-                said["onnxruntime"] = f"{type(error).__name__}: {error}"[:2000]
-        return said
+                report["onnxruntime"] = f"{type(error).__name__}: {error}"[:2000]
+        return report
 
     def reference(self, name: str, batches: Any) -> np.ndarray:
         """Return a model's logits in float32 from torch's own module."""

@@ -163,7 +163,9 @@ def _verdicts(results: Results) -> str:
 
 
 def _verdict(found: Results) -> str:
-    said = f"Student minus {found['against']}: {_difference(found)} points of {found['metric'].replace('_', ' ')}."
+    difference = (
+        f"Student minus {found['against']}: {_difference(found)} points of {found['metric'].replace('_', ' ')}."
+    )
     better = found["difference"] > 0
     if found["against"] == "control":
         shown = "learning from the teacher helped" if better else "learning from the teacher was worse than from labels"
@@ -172,8 +174,8 @@ def _verdict(found: Results) -> str:
         shown = f"the student is {'better' if better else 'worse'} than its teacher"
         open_ = "these runs show neither a difference from the teacher nor that there is none"
     if found["excludes_zero"]:
-        return f"{said} The interval excludes zero: {shown}."
-    return f"{said} The interval does not exclude zero: {open_}."
+        return f"{difference} The interval excludes zero: {shown}."
+    return f"{difference} The interval does not exclude zero: {open_}."
 
 
 def _side_by_side(comparison: Results) -> str:

@@ -178,7 +178,7 @@ def convert(models: Path, wanted: Iterable[str], texts: Sequence[str], feeds: Fe
         "liteft-fp32": lambda out: export_liteft(checkpoint, out, "fp32", texts),
         "liteft-int8": lambda out: export_liteft(checkpoint, out, "int8", texts),
     }
-    said: dict[str, Any] = {}
+    outcomes: dict[str, Any] = {}
     for name in dict.fromkeys(wanted):
         if name == "checkpoint" or (models / name).exists():
             continue
@@ -186,9 +186,9 @@ def convert(models: Path, wanted: Iterable[str], texts: Sequence[str], feeds: Fe
         part = models / f"{name}.part"
         shutil.rmtree(part, ignore_errors=True)
         try:
-            said[name] = makers[name](part) or "done"
+            outcomes[name] = makers[name](part) or "done"
             part.rename(models / name)
         except Exception as error:
-            said[name] = f"{type(error).__name__}: {error}"
-            tell(f"  {said[name]}")
-    return said
+            outcomes[name] = f"{type(error).__name__}: {error}"
+            tell(f"  {outcomes[name]}")
+    return outcomes

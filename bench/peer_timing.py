@@ -120,9 +120,9 @@ def measure(
             row["operations_per_second"] = round(work / statistics.median(times[OURS]))
             row["int8_peak"] = round(max(peaks))
             row["share_of_peak_beside_it"] = round(statistics.median(work / taken / peak for taken, peak in pairs), 3)
-    what = f"{task.texts}, {task.order}, {task.batch}{', tokenized' if task.tokenized else ''}, cores {task.cores}"
+    title = f"{task.texts}, {task.order}, {task.batch}{', tokenized' if task.tokenized else ''}, cores {task.cores}"
     rates = ", ".join(f"{row['contestant']} {row['texts_per_second']:.0f}" for row in rows)
-    tell(f"{what}: {rates} texts/s")
+    tell(f"{title}: {rates} texts/s")
     return rows
 
 

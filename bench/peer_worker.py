@@ -77,9 +77,9 @@ class Worker:
         self._process.kill()
         self._process.join()
 
-    def _ask(self, what: str, given: Any) -> Any:
+    def _ask(self, call: str, argument: Any) -> Any:
         try:
-            self._pipe.send((what, given))
+            self._pipe.send((call, argument))
         except OSError:
             raise RuntimeError("the process has ended") from None
         return self._answer()
@@ -115,8 +115,8 @@ def _serve(pipe: Connection, name: str, checkpoint: Path, folder: Path, cores: C
         }
         pipe.send((True, None))
         while True:
-            what, given = pipe.recv()
-            answer = calls[what](given)
+            call, argument = pipe.recv()
+            answer = calls[call](argument)
             _rest()
             pipe.send((True, answer))
     except (EOFError, BrokenPipeError):

@@ -144,7 +144,7 @@ def write(path: Path, result: dict[str, Any]) -> None:
 def draw_result(path: Path, result: dict[str, Any]) -> None:
     """Draw the picture of a result beside it."""
     first = result["cores"][0]
-    tokens = {name: said["mean_tokens"] for name, said in result["texts"].items()}
+    tokens = {name: described["mean_tokens"] for name, described in result["texts"].items()}
     draw(result["rows"], first, tokens, f"{result['machine']['processor']}, {first} threads", path)
 
 

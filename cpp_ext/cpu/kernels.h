@@ -1,8 +1,8 @@
 // The CPU kernels: a table of functions over rows of floats.
 //
-// Each instruction set compiles the same source (kernels.inc) over its own vector type (simd_*.h) and exports one
-// table. The engine picks the best table that the processor can run. A row's result is a function of that row
-// alone, whichever rows stand beside it and however the work is cut: the order of every sum is fixed by the width.
+// Each instruction set compiles the same source (kernels.inc) with its own vector type (simd_*.h) and exports one
+// table. The engine uses the best table that the processor can run. The result of a row depends on that row alone, not
+// on the rows beside it or on how the work is divided: the order of every sum is fixed by the width.
 
 #pragma once
 
@@ -13,8 +13,8 @@ namespace liteft {
 
 enum class Precision : int { fp32 = 0, bf16 = 1, int8 = 2 };
 
-// Helpers of both sides. They are static, because a file compiled for AVX-512 must not be where the linker finds the
-// one copy of an inline function that everyone calls.
+// Functions for both the engine and the kernels. They are static, because the linker keeps only one copy of an inline
+// function, and that must not be one that was compiled for AVX-512.
 
 static constexpr std::size_t round_up(std::size_t value, std::size_t step) { return (value + step - 1) / step * step; }
 
@@ -41,7 +41,7 @@ struct PackedMatrix {
   int panels = 0;  // of Kernels::panel outputs each, the last one padded with zeros
   int depth = 0;   // inputs, padded to the step of the matmul
   std::size_t panel_bytes = 0;
-  void* values = nullptr;                // panels, one after the other
+  void* values = nullptr;                // the panels, consecutively
   float* bias = nullptr;                 // one per output
   float* scale = nullptr;                // int8: one per output
   std::int32_t* compensation = nullptr;  // int8: each sum starts with it: -128 times the sum of the output's weights

@@ -8,7 +8,7 @@
 
 namespace liteft {
 
-// The best first; `available` says whether this processor has them. The last one, in plain C++, always is.
+// The best one first; `available` returns whether this processor supports it. The last one, in plain C++, always is.
 std::vector<const Kernels*> known_kernels();
 
 }  // namespace liteft

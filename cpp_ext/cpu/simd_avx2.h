@@ -1,4 +1,4 @@
-// Eight floats a vector, for processors without AVX-512.
+// Vectors of eight floats, for processors without AVX-512.
 
 #pragma once
 
@@ -16,7 +16,7 @@ struct Simd {
   static constexpr int lanes = 8;
   static constexpr int tile_rows = 6;
   static constexpr int tile_vectors = 2;
-  // Without VNNI, bytes are multiplied as signed ones, with the zero point taken off.
+  // Without VNNI, bytes are multiplied as signed values, after the zero point is subtracted.
   static constexpr bool takes_zero_point_off = !LITEFT_HAS_VNNI;
 
   static Floats zero() { return _mm256_setzero_ps(); }
@@ -63,7 +63,7 @@ struct Simd {
     std::memcpy(&word, p, 4);
     return _mm256_set1_epi32(word);
   }
-  // As assembly, for what simd_avx512.h says.
+  // As assembly, for the reason given in simd_avx512.h.
   static void add_products(Ints& sum, Ints a, Ints b) {
     asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
   }

@@ -1,4 +1,4 @@
-// 16 floats a vector, with VNNI for bytes and BF16 for pairs of bf16.
+// Vectors of 16 floats, with VNNI for bytes and BF16 for pairs of bf16.
 
 #pragma once
 
@@ -45,7 +45,8 @@ struct Simd {
     return _mm512_set1_epi32(word);
   }
   static Ints load_bytes(const std::int8_t* p) { return _mm512_load_si512(p); }
-  // sum += a * b over four bytes a lane. As assembly: GCC 12 keeps the intrinsic's sums in memory, at half the rate.
+  // sum += a * b over four bytes per lane. As assembly, since GCC 12 keeps the intrinsic's sums in memory, at half the
+  // rate.
   static void add_products(Ints& sum, Ints a, Ints b) { asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b)); }
 #if LITEFT_HAS_BF16
   // Two bf16 values of a row, in every lane.

@@ -1,4 +1,4 @@
-// Four floats a vector, with the dot products of bytes that processors of ARMv8.2 have.
+// Vectors of four floats, with the dot products of bytes of ARMv8.2.
 
 #pragma once
 
@@ -16,7 +16,7 @@ struct Simd {
   static constexpr int lanes = 4;
   static constexpr int tile_rows = 5;
   static constexpr int tile_vectors = 4;
-  // Bytes are multiplied as signed ones, with the zero point taken off.
+  // Bytes are multiplied as signed values, after the zero point is subtracted.
   static constexpr bool takes_zero_point_off = true;
 
   static Floats zero() { return vdupq_n_f32(0.0f); }

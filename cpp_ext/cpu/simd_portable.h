@@ -1,4 +1,4 @@
-// Eight floats a vector in plain C++: the reference, and what runs where nothing better does.
+// Vectors of eight floats in plain C++: the reference, and what runs on processors without a supported instruction set.
 
 #pragma once
 

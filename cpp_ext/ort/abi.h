@@ -1,8 +1,8 @@
-// The piece of ONNX Runtime's C ABI that the operator needs, so that neither its headers nor its library are needed to
-// build. OrtApi is a table of function pointers that only grows, so an index means the same in every version from the
-// one that brought it; those below are of version 17 (onnxruntime 1.17) or older, and so is the table of an operator.
+// The part of ONNX Runtime's C ABI that the operator needs, so that building takes neither its headers nor its library.
+// OrtApi is a table of function pointers that only grows, so an index means the same in every version since it was
+// added. The indices below, and the table of an operator, are of version 17 (onnxruntime 1.17) or older.
 //
-// The types carry ONNX Runtime's names but stand in a namespace of their own, so its header may be included as well.
+// The types have ONNX Runtime's names but are in a namespace of their own, so its header may be included as well.
 
 #pragma once
 
@@ -13,9 +13,9 @@ namespace liteft::ort {
 
 constexpr std::uint32_t kVersion = 17;
 
-// Owned by ONNX Runtime and never looked into.
+// Opaque types, which ONNX Runtime owns.
 struct OrtApi;
-struct OrtStatus;  // what a call came to; nullptr is success
+struct OrtStatus;  // the outcome of a call; nullptr is success
 struct OrtValue;
 struct OrtKernelInfo;
 struct OrtKernelContext;
@@ -24,7 +24,7 @@ struct OrtCustomOpDomain;
 struct OrtTensorTypeAndShapeInfo;
 
 struct OrtApiBase {
-  const OrtApi* (*GetApi)(std::uint32_t version);  // nullptr where this library is older than the version
+  const OrtApi* (*GetApi)(std::uint32_t version);  // nullptr if the library is older than the version
   const char* (*GetVersionString)();
 };
 

@@ -43,7 +43,7 @@ int allowed_cores() {
 int allowed_cores() { return 0; }
 #endif
 
-// Of one control group, of either version; 0 where it sets no limit.
+// The quota of one control group of either version, in processors; 0 if it sets no limit.
 double group_quota(const std::string& group) {
   double limit = 0.0, period = 0.0;
   std::ifstream both(group + "/cpu.max");
@@ -65,14 +65,14 @@ bool has_word(const std::string& words, const std::string& wanted, char separato
   return false;
 }
 
-// Without spaces at its ends, which Python's reader of the same variables does not mind either.
+// Removes spaces at the ends, which Python's reader of the same variables ignores too.
 std::string trimmed(const std::string& text) {
   const char* spaces = " \t\r\n\v\f";
   const std::size_t first = text.find_first_not_of(spaces);
   return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of(spaces) - first + 1);
 }
 
-// A variable's value; "" where it is not set.
+// The value of an environment variable; "" if it is not set.
 std::string variable(const char* name) {
   const char* value = std::getenv(name);
   return value ? trimmed(value) : "";

@@ -18,11 +18,11 @@ namespace {
 
 constexpr std::size_t kIds = 0, kMask = 1, kTypes = 2;
 
-// In the whole process, since the library was loaded. They are plain numbers, so that a kernel may still be destroyed
-// while the process ends.
+// Counters of the whole process since the library was loaded. They are plain numbers, so that a kernel may still be
+// destroyed while the process ends.
 std::atomic<std::uint64_t> kernels_alive{0}, calls_computed{0}, rows_computed{0};
 
-// Adds to the total what `now` is above the highest that was seen, once, whatever order threads come in.
+// Adds to the total by how much `now` is above the highest value seen so far, counting it once in any order of threads.
 void advance(std::atomic<std::uint64_t>& seen, std::atomic<std::uint64_t>& total, std::uint64_t now) {
   std::uint64_t before = seen.load();
   while (before < now && !seen.compare_exchange_weak(before, now)) {
@@ -41,8 +41,8 @@ void check_library(int failed) {
   if (failed) throw std::runtime_error(liteft_last_error());
 }
 
-// What a node says of itself: attributes, names of inputs, constant inputs. A node must have `inputs`, `layers` and
-// `heads`. Every other attribute has a default, so that those which come later leave older files as they are.
+// Reads a node's attributes, names of inputs and constant inputs. A node must have `inputs`, `layers` and `heads`.
+// Every other attribute has a default, so that attributes that are added later do not affect older files.
 class Node {
  public:
   Node(const OrtApi* api, const OrtKernelInfo* info) : api_(api), info_(info) {
@@ -63,7 +63,7 @@ class Node {
 
   bool has_token_types() const { return names_.size() > kTypes && names_[kTypes] == "token_type_ids"; }
 
-  // The library's number of the attribute's value, which is the value's place in the list.
+  // The library's number for the attribute's value, which is the index of the value in the list.
   int chosen(const char* name, const std::vector<std::string>& values, const char* otherwise) const {
     const std::string value = text(name, otherwise);
     std::string offered;
@@ -74,7 +74,7 @@ class Node {
     refuse("the attribute '" + std::string(name) + "' is '" + value + "', and this library knows " + offered);
   }
 
-  // Only sizes that weights tell are read here; whether the weights fit each other is the library's to say.
+  // Only reads sizes from the shapes of weights; whether the weights fit each other is checked by the library.
   liteft_shape shape() const {
     liteft_shape shape{};
     shape.layers = integer("layers");
@@ -101,7 +101,7 @@ class Node {
   }
 
  private:
-  // ONNX Runtime's words for an attribute of another type do not name it.
+  // ONNX Runtime's error for an attribute of another type does not name the attribute.
   void check_attribute(const char* name, OrtStatus* status) const {
     try {
       check(api_, status);
@@ -110,7 +110,7 @@ class Node {
     }
   }
 
-  // Whether the node has an attribute of this name, of whatever type: ONNX Runtime only has an error that says so.
+  // Whether the node has an attribute of this name, of any type, which ONNX Runtime only tells by an error.
   bool has(const char* name) const {
     std::size_t size = 0;
     OrtStatus* status = KernelInfoGetAttribute_string(api_, info_, name, nullptr, &size);
@@ -120,7 +120,7 @@ class Node {
     return !absent;
   }
 
-  // `otherwise`: where the node lacks it; nullptr where it must have it.
+  // `otherwise` is the default; nullptr if the node must have the attribute.
   std::string text(const char* name, const char* otherwise = nullptr) const {
     if (otherwise && !has(name)) return otherwise;
     std::size_t size = 0;
@@ -206,7 +206,7 @@ Kernel::Kernel(const OrtApi* api, const OrtKernelInfo* info, const Target& targe
   const Node node(api, info);
   const liteft_shape shape = node.shape();
   const std::vector<liteft_weight> weights = node.weights();
-  // Static products, too, are computed with a scale for each row: no less exact, and the engine's own.
+  // Static int8 is computed with one scale per row too, which is no less exact and what the engine supports.
   const int precision = node.chosen("int8_scheme", {"none", "per_row", "static"}, "none") ? LITEFT_INT8 : LITEFT_FP32;
   const auto count = static_cast<std::int32_t>(weights.size());
   liteft_classifier* created = nullptr;

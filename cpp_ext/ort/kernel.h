@@ -14,13 +14,14 @@ namespace liteft::ort {
 
 class Kernel {
  public:
-  // Throws std::exception, with what the node lacks or what the library says.
+  // Throws std::exception, with what the node lacks or the library's error.
   Kernel(const OrtApi* api, const OrtKernelInfo* info, const Target& target);
   ~Kernel();
   Kernel(const Kernel&) = delete;
   Kernel& operator=(const Kernel&) = delete;
 
-  // Reads ids, mask and type ids, writes logits; from any number of threads. Throws as the constructor does.
+  // Reads ids, mask and type ids, and writes logits. May be called from any number of threads. Throws as the
+  // constructor.
   void compute(OrtKernelContext* context);
   const OrtApi* api() const { return api_; }
 

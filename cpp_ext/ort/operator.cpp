@@ -1,19 +1,20 @@
 // The operator liteft.EncoderClassifier of ONNX Runtime's CPU provider.
 //
-// ONNX Runtime loads this library by register_custom_ops_library and calls RegisterCustomOps. A file whose graph is
-// that node then runs in the engine; without the library the same file runs as the standard operators that it also
-// holds. Inputs: ids and mask, int64 (texts, tokens), then one variadic input of any types: the type ids, where there
-// are any, and all weights; the attribute `inputs` names everything. Output: logits, float32 (texts, labels).
+// ONNX Runtime loads this library with register_custom_ops_library and calls RegisterCustomOps. A file whose graph is
+// that node then runs in the engine; without the library the same file runs as its definition in standard operators.
+// Inputs: ids and mask, int64 (texts, tokens), then one variadic input of any types, with the type ids, if there are
+// any, and all weights; the attribute `inputs` names all of them. Output: logits, float32 (texts, labels).
 //
-// It computes on the CPU, or on a GPU where the session's options say so before the library is registered (target.h).
-// Texts and logits are the host's either way, so that the CPU provider and the plain onnxruntime package do.
+// It computes on the CPU, or on a GPU if the session's options say so before the library is registered (target.h).
+// Texts and logits are in host memory either way, so that the CPU provider and the plain onnxruntime package are
+// enough.
 //
-// A node may say less than this library knows: attributes that are left out have defaults (kernel.cpp). It must not say
-// more. ONNX Runtime gives a kernel only the attributes that it asks for, and takes a registered operator for every
-// version of its domain, whatever GetEndVersion says. So an attribute that changes what is computed comes with another
-// operator name: a library that does not know the name leaves the node to its definition.
+// A node may have fewer attributes than this library knows, since they have defaults (kernel.cpp), but not more. ONNX
+// Runtime gives a kernel only the attributes that it asks for, and uses a registered operator for every version of its
+// domain, whatever GetEndVersion says. So an attribute that changes the computation needs a new operator name: a
+// library that does not know the name leaves the node to its definition.
 //
-// Every error becomes a status with the library's words: nothing is thrown through ONNX Runtime.
+// Every error becomes a status with the library's text; no exception passes through ONNX Runtime.
 
 #include <exception>
 #include <map>
@@ -34,7 +35,7 @@ namespace {
 OrtStatus* status_of(const OrtApi* api, const char* what) noexcept {
   try {
     return CreateStatus(api, kInvalidArgument, (std::string("liteft: ") + what).c_str());
-  } catch (...) {  // no memory for the prefix
+  } catch (...) {  // there is no memory for the prefix
     return CreateStatus(api, kFail, what);
   }
 }
@@ -95,9 +96,8 @@ OrtCustomOp describe() {
 
 Operator::Operator(const Target& wanted) : OrtCustomOp(describe()), target(wanted) {}
 
-// The domain, one for each ONNX Runtime and target in the process. It is never released: sessions point to it for as
-// long as they live, and which of them and of the libraries goes first when the process ends is not for this library to
-// know.
+// The domain, one for each ONNX Runtime and target in the process. It is never released, since sessions point to it as
+// long as they live, and when the process ends this library cannot know the order in which sessions and libraries go.
 OrtCustomOpDomain* domain_of(const OrtApi* api, const Target& target) {
   static std::mutex mutex;
   static auto& domains = *new std::map<std::pair<const OrtApi*, Target>, OrtCustomOpDomain*>;

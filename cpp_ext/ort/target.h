@@ -1,4 +1,4 @@
-// Where a session's kernels compute: what its options said when the operator was registered.
+// Where a session's kernels compute, from its options when the operator was registered.
 
 #pragma once
 

@@ -9,7 +9,7 @@
 
 namespace liteft::ort {
 
-// Releases the status and throws std::runtime_error with its text where there is one.
+// Releases the status, and throws std::runtime_error with its text if it is an error.
 void check(const OrtApi* api, OrtStatus* status);
 
 struct Tensor {

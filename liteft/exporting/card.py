@@ -82,8 +82,8 @@ def _precision(manifest: Manifest) -> str:
     form = manifest.form
     words = [_PRECISIONS[form.precision] if form.scheme is None else SCHEMES[form.scheme].described, *form.details]
     if manifest.calibration:
-        told = manifest.calibration
-        words.append(f"calibrated by {form.calibration} on {told['texts']:,} texts of {told['split']}")
+        calibration = manifest.calibration
+        words.append(f"calibrated by {form.calibration} on {calibration['texts']:,} texts of {calibration['split']}")
     if manifest.fallbacks:
         listed = (f"{name} ({fallback.replace('_', ' ')})" for name, fallback in manifest.fallbacks.items())
         words.append(f"but for {', '.join(listed)}")

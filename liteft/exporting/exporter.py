@@ -228,8 +228,8 @@ def _ranges(
     ranges = calibrate_ranges(
         blueprint.flat("fp32"), blueprint.products, encoded, method=form.calibration or "percentile"
     )
-    told = {"split": given.name, "texts": len(given)}
-    return ranges, told | ({"percentile": PERCENTILE} if form.calibration == "percentile" else {})
+    calibration = {"split": given.name, "texts": len(given)}
+    return ranges, calibration | ({"percentile": PERCENTILE} if form.calibration == "percentile" else {})
 
 
 def _gates(

@@ -191,7 +191,7 @@ def _ids(theirs: Any, texts: list[str], pairs: list[str] | None, **cut: int) -> 
     return Encoded.of(made["input_ids"], made.get("token_type_ids"))
 
 
-def _check_ids(expected: Encoded, found: Encoded, reading: SourceReading, what: str, *, types: bool) -> None:
+def _check_ids(expected: Encoded, found: Encoded, reading: SourceReading, subject: str, *, types: bool) -> None:
     for row, (wanted, read) in enumerate(zip(expected, found, strict=True)):
         kinds = [("ids", wanted.ids, read.ids)]
         kinds += [("type ids", wanted.type_ids, read.type_ids)] if types else []
@@ -201,7 +201,7 @@ def _check_ids(expected: Encoded, found: Encoded, reading: SourceReading, what: 
                 differs = np.flatnonzero(theirs[:least] != ours[:least])
                 place = int(differs[0]) if len(differs) else least
                 raise VerificationError(
-                    f"transformers and LiteFT read different {kind} with {what}; nothing was exported.",
+                    f"transformers and LiteFT read different {kind} with {subject}; nothing was exported.",
                     accepted={
                         "text": _shown(reading, row),
                         "transformers": _shortened(theirs, place),
@@ -214,10 +214,10 @@ def _check_ids(expected: Encoded, found: Encoded, reading: SourceReading, what: 
                 )
 
 
-def _check_logits(expected: np.ndarray, found: np.ndarray, reading: SourceReading, limit: float, what: str) -> float:
+def _check_logits(expected: np.ndarray, found: np.ndarray, reading: SourceReading, limit: float, subject: str) -> float:
     if expected.shape != found.shape:
         raise VerificationError(
-            f"{what} gives {found.shape[1]} logits per text, and transformers {expected.shape[1]}; "
+            f"{subject} gives {found.shape[1]} logits per text, and transformers {expected.shape[1]}; "
             "nothing was exported.",
             fix=REPORT,
         )
@@ -225,7 +225,7 @@ def _check_logits(expected: np.ndarray, found: np.ndarray, reading: SourceReadin
     worst = int(differences.argmax())
     if not differences[worst] <= limit:
         raise VerificationError(
-            f"{what} does not give the logits that transformers gives; nothing was exported.",
+            f"{subject} does not give the logits that transformers gives; nothing was exported.",
             accepted={
                 "text": _shown(reading, int(reading.runnable[worst])),
                 "transformers": np.array2string(expected[worst][:6], precision=4),

@@ -144,5 +144,5 @@ def _described(
     )
 
 
-def _other(config: PretrainedConfig, what: str) -> str:
-    return f"it {what}, unlike a {config.model_type} of transformers"
+def _other(config: PretrainedConfig, difference: str) -> str:
+    return f"it {difference}, unlike a {config.model_type} of transformers"
