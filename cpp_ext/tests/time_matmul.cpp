@@ -1,7 +1,7 @@
 // The engine's matmuls beside oneDNN's, on one core: the four matrices of a layer of MiniLM-L6, with what follows
 // each.
 //
-//   time_products          prints JSON; run it on one core: taskset -c 0 time_products
+//   time_matmul          prints JSON; run it on one core: taskset -c 0 time_matmul
 //
 // oneDNN gets weights in the order that it likes best, computed beforehand, and one scale for all rows where the engine
 // has one per row. Both turn the same bytes into the same float32.
