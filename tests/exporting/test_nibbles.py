@@ -110,7 +110,7 @@ def test_their_weights_are_counted_two_a_byte(workshop: Any, tmp_path: Path) -> 
 
 
 def test_where_they_lose_too_much_they_are_named_and_mixed_gives_them_8_bits(workshop: Any, tmp_path: Path) -> None:
-    folder, split = workshop.learned("bert", count=200)
+    folder, split = workshop.learned("bert", count=80)
     strict = Limits(agreement=1.0, accuracy_drop=0.0)
     options: dict[str, Any] = {"precision": "int8", "embedding_bits": 4, "verify": split, "limits": strict}
     with pytest.raises(VerificationError) as caught:

@@ -10,6 +10,7 @@ The request comes as the global REQUEST (runpy) or as JSON in the first argument
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -70,6 +71,7 @@ def die_in(function: str, call: int, after: bool) -> None:
 
 
 def main(request: dict[str, Any]) -> None:
+    gc.freeze()  # what was imported before the fork: the collection of a training would look through it
     callbacks: list[TrainerCallback] = []
     if "step" in request:
         callbacks.append(DyingAtStep(request["step"]))
