@@ -34,8 +34,9 @@ from model_runs import check_recipes, find_runs
 
 from liteft import Dataset, files, load_dataset
 from liteft.artifact import Artifact
-from liteft.config import Recipe, read_recipe
+from liteft.config import read_recipe
 from liteft.errors import ConfigError, DataError, LiteftError
+from liteft.recipes import Recipe
 from liteft.report import Comparison, compare, seeds_table
 from liteft.run import Run
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from liteft.artifact import Artifact, read_artifact
-from liteft.config import Recipe, differences, read_recipe
+from liteft.config import differences, read_recipe
 from liteft.errors import ArtifactError, RunError
+from liteft.recipes import Recipe
 from liteft.run import Run, read_run
 
 __all__ = ["Runs", "check_recipes", "find_runs"]

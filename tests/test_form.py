@@ -9,9 +9,10 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from liteft.config import ExportRecipe, make_recipe, read_recipe, resolve_recipe
+from liteft.config import make_recipe, read_recipe, resolve_recipe
 from liteft.errors import ConfigError
 from liteft.form import ExportForm, FormOptions, form_with
+from liteft.recipes import ExportRecipe
 
 NAMES = [field.name for field in fields(ExportForm)]
 

@@ -47,7 +47,7 @@ def distill(
     stopped. To find the best size within a budget, use liteft search.
     """
     from liteft.cli.settings import load_data, resolve, said_of_model, teacher_of
-    from liteft.config import checked_stage, refuse_budget, require_student
+    from liteft.recipe_checks import checked_stage, refuse_budget, require_student
 
     named = said_of_model(labels, None, None).labels
     more = {"student": student, "vocabulary": vocabulary, "control": control or None, "seeds": seeds}

@@ -44,7 +44,7 @@ def finetune(
     Repeating the command resumes where it stopped.
     """
     from liteft.cli.settings import data_arguments, load_data, resolve
-    from liteft.config import require_teacher
+    from liteft.recipe_checks import require_teacher
 
     start = {"base": base, "from_scratch": from_scratch or None, "size": size, "vocabulary_file": vocabulary_file}
     recipe = resolve(

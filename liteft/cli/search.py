@@ -44,7 +44,7 @@ def search(
     trained and measured. The exit status is 1 if nothing is within the budget.
     """
     from liteft.cli.settings import load_data, resolve, said_of_model, teacher_of
-    from liteft.config import require_budget
+    from liteft.recipe_checks import require_budget
 
     named = said_of_model(labels, None, None).labels
     bits = None if form.embedding_bits is None else [form.embedding_bits]

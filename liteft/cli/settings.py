@@ -14,10 +14,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from liteft.cli.groups import Reading, Settings
-from liteft.config import DataRecipe, Recipe, make_recipe, read_recipe, toml_value
+from liteft.config import make_recipe, read_recipe, toml_value
 from liteft.data import Dataset, load_dataset
 from liteft.errors import ConfigError
 from liteft.foreign import Said, read_labels
+from liteft.recipes import DataRecipe, Recipe
 from liteft.tasks import task_asked
 
 __all__ = ["absolute", "data_arguments", "data_of_models", "load_data", "resolve", "said_of_model", "teacher_of"]

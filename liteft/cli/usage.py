@@ -172,7 +172,7 @@ def _all_flags(root: Any) -> dict[str, Any]:
 
 def _keys(command: Any) -> dict[str, list[str]]:
     """Return the recipe's keys that a command takes by --set, written as flags -> the tables that have them."""
-    from liteft.config import Recipe
+    from liteft.recipes import Recipe
 
     keys: dict[str, list[str]] = {}
     if "--set" in _flags(command):

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from liteft import files
-from liteft.config import Recipe
 from liteft.data.check import check_dataset
 from liteft.data.dataset import Dataset
 from liteft.data.load import load_dataset
 from liteft.errors import DataError
+from liteft.recipes import Recipe
 from liteft.tokenization import TextTokenizer
 
 __all__ = ["report_check", "require_trainable", "resolve_data"]

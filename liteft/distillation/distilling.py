@@ -6,7 +6,6 @@ import functools
 from dataclasses import dataclass
 from pathlib import Path
 
-from liteft.config import Recipe
 from liteft.data import Dataset
 from liteft.distillation.initial import check_own_encoder, check_student
 from liteft.distillation.student import distill_one
@@ -16,6 +15,7 @@ from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.model import read_config
 from liteft.finetuning.tokenizer_files import read_tokenizer
+from liteft.recipes import Recipe
 from liteft.run import Run
 from liteft.trimming import check_budget
 

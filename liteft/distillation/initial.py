@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from transformers import AutoModel, PretrainedConfig
 
-from liteft.config import StudentRecipe, parse_size, require_student
 from liteft.distillation.layers import choose_layers
 from liteft.distillation.shrinking import check_roles, shrink
 from liteft.encoder.families import family_of
@@ -32,6 +31,8 @@ from liteft.finetuning.model import (
     untrained_classifier,
 )
 from liteft.finetuning.settings import position_limit
+from liteft.recipe_checks import require_student
+from liteft.recipes import StudentRecipe, parse_size
 
 __all__ = [
     "check_narrower",

@@ -28,7 +28,6 @@ from torch import Tensor
 from transformers import set_seed
 
 from liteft import files
-from liteft.config import StudentRecipe
 from liteft.distillation.augmentation import AugmentingCollator
 from liteft.distillation.fake_quantization import FakeQuantization
 from liteft.distillation.relations import LastProjections
@@ -41,6 +40,7 @@ from liteft.finetuning.checkpoints import DONE, remove_checkpoints
 from liteft.finetuning.fit import fit
 from liteft.finetuning.model import TorchClassifier
 from liteft.finetuning.trainer import ClassifierTrainer, steps_per_epoch
+from liteft.recipes import StudentRecipe
 from liteft.run_info import FitInfo
 
 __all__ = ["train_student"]

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from liteft import files
-from liteft.config import Recipe
 from liteft.data import Dataset, Split, load_unlabeled
 from liteft.data.trainable import report_check, require_trainable
 from liteft.distillation.fake_quantization import require_quantizable
@@ -32,6 +31,7 @@ from liteft.finetuning.run_folder import (
     withdrawn_on_error,
     writing_run,
 )
+from liteft.recipes import Recipe
 from liteft.run import ADAPTER, Run, model_weights_sha256, read_run
 from liteft.run_info import TrainingInfo
 from liteft.trimming import prove_trimming, trim_classifier, trimming_text, write_tokenizer_files

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from liteft.arguments import ProgressFunction
-from liteft.config import Recipe, resolve_recipe
+from liteft.config import resolve_recipe
 from liteft.data import Dataset
 from liteft.data.relabeling import relabeled
 from liteft.errors import ConfigError, Hint, LiteftError, ModelError, leave_out
@@ -23,6 +23,7 @@ from liteft.finetuning.model import TorchClassifier, is_classifier, load_classif
 from liteft.finetuning.teacher import train_teacher
 from liteft.foreign import Said, adopted_labels
 from liteft.foreign.meaning import LABELS_HINT, renamed_text
+from liteft.recipes import Recipe
 from liteft.run import RUN_FILE, Run, model_weights_sha256, read_run
 from liteft.tasks import task_asked
 

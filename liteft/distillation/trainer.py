@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from liteft.config import StudentRecipe
 from liteft.distillation.initial import layer_count
 from liteft.distillation.layers import matched_layers
 from liteft.distillation.losses import hidden_state_loss, kl_loss, mse_loss, relation_loss
@@ -24,6 +23,7 @@ from liteft.distillation.text_augmentation import TEACHER_PREFIX
 from liteft.finetuning.model import TorchClassifier, uses_type_ids
 from liteft.finetuning.task_training import training_of
 from liteft.finetuning.trainer import ClassifierTrainer
+from liteft.recipes import StudentRecipe
 
 __all__ = ["DistillingTrainer", "Matching"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from liteft.config import StudentRecipe
 from liteft.data import Dataset
 from liteft.distillation.teachers import Teacher
 from liteft.finetuning.context import RunContext
 from liteft.form import ExportForm
+from liteft.recipes import StudentRecipe
 
 __all__ = ["Kind", "StudentTraining"]
 

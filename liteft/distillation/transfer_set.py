@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from liteft.config import StudentRecipe
 from liteft.data import Split
 from liteft.distillation.cache import teacher_logits
 from liteft.distillation.training import StudentTraining
@@ -16,6 +15,7 @@ from liteft.finetuning.batches import Collator
 from liteft.finetuning.fit import encode_rows
 from liteft.finetuning.model import TorchClassifier, uses_type_ids
 from liteft.finetuning.trainer import resolve_precision
+from liteft.recipes import StudentRecipe
 from liteft.tasks import task_of_labels
 from liteft.tokenization import TextTokenizer
 

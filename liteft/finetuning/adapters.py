@@ -20,11 +20,11 @@ from typing import Any, cast
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from liteft.config import TeacherRecipe
 from liteft.encoder.families import family_of
 from liteft.encoder.modules import HEAD_PATTERN, in_head
 from liteft.errors import ConfigError, Hint, leave_out, option
 from liteft.finetuning.quantized import BaseQuantization, element_count, plain_weight, require, was_transposed
+from liteft.recipes import TeacherRecipe
 
 __all__ = [
     "Adapter",

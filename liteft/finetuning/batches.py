@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from liteft.config import TrainingRecipe
 from liteft.encoded import Encoded
 from liteft.finetuning.logits import pad_batch
+from liteft.recipes import TrainingRecipe
 
 __all__ = ["Collator", "LengthGroupedSampler", "RowDataset", "collate"]
 

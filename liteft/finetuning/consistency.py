@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from liteft.config import TeacherRecipe
 from liteft.finetuning.task_training import training_of
 from liteft.finetuning.trainer import ClassifierTrainer
+from liteft.recipes import TeacherRecipe
 from liteft.tasks import Task
 
 __all__ = ["ConsistencyTrainer", "consistency_loss"]

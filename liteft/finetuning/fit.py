@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from accelerate import PartialState
 
-from liteft.config import TrainingRecipe
 from liteft.data import Dataset, Split
 from liteft.finetuning.allocation import large_buffers_reused
 from liteft.finetuning.batches import Collator, LengthGroupedSampler, RowDataset, collate
@@ -26,6 +25,7 @@ from liteft.finetuning.loss import balanced_weights
 from liteft.finetuning.model import TorchClassifier, quiet_transformers, uses_type_ids
 from liteft.finetuning.soundness import kept_evaluation
 from liteft.finetuning.trainer import ClassifierTrainer, training_arguments
+from liteft.recipes import TrainingRecipe
 from liteft.run_info import FitInfo
 
 __all__ = ["computing_threads", "encode_rows", "fit"]

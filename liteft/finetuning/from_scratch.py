@@ -9,12 +9,12 @@ from pathlib import Path
 from transformers import BertConfig, BertTokenizer, set_seed
 
 from liteft import files
-from liteft.config import parse_size
 from liteft.errors import ConfigError, ModelError, option
 from liteft.finetuning.base import set_dropout
 from liteft.finetuning.model import TorchClassifier, untrained_classifier
 from liteft.finetuning.settings import ModelSettings, Pooling, apply_settings
 from liteft.finetuning.tokenizer_files import Side, read_tokenizer
+from liteft.recipes import parse_size
 from liteft.tasks import Task
 from liteft.tokenization import TextTokenizer
 

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 
 from liteft import files
-from liteft.config import Recipe, differences, read_recipe, write_recipe
+from liteft.config import differences, read_recipe, write_recipe
 from liteft.data import Dataset, Split
 from liteft.errors import RunError, option
 from liteft.finetuning.adapters import adapter_of, parameter_count
@@ -32,6 +32,7 @@ from liteft.finetuning.model import TorchClassifier, save_classifier
 from liteft.finetuning.soundness import blind_f1, warnings_of_metrics
 from liteft.locks import LOCK, one_writer
 from liteft.machine import package_versions
+from liteft.recipes import Recipe
 from liteft.run import RUN_FILE, RUN_FORMAT, Run, model_weights, model_weights_sha256, read_base, read_run
 from liteft.run_info import RunInfo, TrainingInfo
 from liteft.tasks import Task

@@ -17,7 +17,7 @@ from transformers import TrainerCallback
 
 from liteft import files
 from liteft.arguments import ProgressFunction, checked_callbacks, checked_progress, require_path
-from liteft.config import Recipe, TeacherRecipe, require_teacher, resolve_recipe
+from liteft.config import resolve_recipe
 from liteft.data import Dataset
 from liteft.data.trainable import report_check, require_trainable, resolve_data
 from liteft.finetuning.adapters import Adapter, asked_adapter
@@ -39,6 +39,8 @@ from liteft.finetuning.run_folder import (
 from liteft.finetuning.settings import Pooling
 from liteft.finetuning.trainer import ClassifierTrainer, resolve_precision
 from liteft.foreign import read_pooling
+from liteft.recipe_checks import require_teacher
+from liteft.recipes import Recipe, TeacherRecipe
 from liteft.run import Run, read_run
 
 __all__ = ["finetune", "pooling_of", "train_teacher"]

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from liteft.config import TrainingRecipe
 from liteft.errors import ConfigError, MissingExtraError, option
 from liteft.finetuning.adapter_files import load_adapter_weights, save_adapter_weights
 from liteft.finetuning.adapters import adapter_of
@@ -30,6 +29,7 @@ from liteft.finetuning.checkpoints import STATE, discard, mark_complete, remove_
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.loss import label_loss
 from liteft.finetuning.soundness import Divergence
+from liteft.recipes import TrainingRecipe
 from liteft.tasks import SINGLE_LABEL, Task
 
 __all__ = ["ClassifierTrainer", "resolve_precision", "steps_per_epoch", "training_arguments"]

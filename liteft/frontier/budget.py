@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from liteft.config import SearchRecipe, require_budget
+from liteft.recipe_checks import require_budget
+from liteft.recipes import SearchRecipe
 
 __all__ = ["Budget"]
 

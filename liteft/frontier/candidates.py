@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from liteft.config import Recipe, parse_size
 from liteft.errors import ConfigError, leave_out, option
 from liteft.form import EmbeddingBits, ExportForm
+from liteft.recipes import Recipe, parse_size
 
 __all__ = ["Shape", "Variant", "asked_shapes", "narrower_widths", "whole_variants"]
 

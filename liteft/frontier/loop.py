@@ -11,7 +11,6 @@ import numpy as np
 from transformers import TrainerCallback
 
 from liteft.artifact import MANIFEST, Artifact
-from liteft.config import Recipe
 from liteft.data import Dataset
 from liteft.distillation.initial import create_student
 from liteft.distillation.student import distill_one
@@ -27,6 +26,7 @@ from liteft.frontier.state import SearchState
 from liteft.frontier.timing import latency_ms, untrained_latency_ms
 from liteft.frontier.training import GiveUp, Pruned, shape_recipe, tuning_recipe
 from liteft.pipeline import export_student
+from liteft.recipes import Recipe
 from liteft.run import RUN_FILE, Run
 from liteft.runtime import load
 from liteft.untrusted import TRUST

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from transformers import PretrainedConfig
 
-from liteft.config import Recipe
 from liteft.distillation.initial import check_narrower, check_student, encoder_weights, student_config
 from liteft.distillation.shrinking import unknown_role
 from liteft.errors import ConfigError, ModelError, leave_out, option
@@ -17,6 +16,7 @@ from liteft.finetuning.settings import ModelSettings, apply_settings
 from liteft.frontier.candidates import Shape, Variant, asked_shapes, narrower_widths, whole_variants
 from liteft.frontier.sizes import Sizes, fitting_variants, sizes_of, smallest_variant
 from liteft.frontier.training import shape_recipe
+from liteft.recipes import Recipe
 from liteft.tokenization import TextTokenizer
 
 __all__ = ["Planned", "check_recipe", "plan_shapes", "require_fit"]

@@ -28,7 +28,7 @@ from transformers import TrainerCallback
 from liteft import files
 from liteft.arguments import ProgressFunction, checked_callbacks, checked_progress, require_path
 from liteft.artifact import MANIFEST, require_pipeline_folder, require_replaceable
-from liteft.config import Recipe, resolve_recipe
+from liteft.config import resolve_recipe
 from liteft.data import Dataset
 from liteft.data.trainable import require_trainable, resolve_data
 from liteft.distillation.teachers import Base, Teacher, ready_teacher, with_labels
@@ -47,6 +47,7 @@ from liteft.frontier.plan import check_recipe, require_fit
 from liteft.frontier.result import Candidate, Frontier
 from liteft.frontier.state import JOURNAL, SearchState
 from liteft.locks import LOCK, one_writer
+from liteft.recipes import Recipe
 from liteft.report.comparison import describe_machine
 from liteft.run import Run
 from liteft.runtime.cores import default_threads

@@ -7,8 +7,8 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from liteft.config import Recipe
 from liteft.frontier.candidates import Shape, Variant
+from liteft.recipes import Recipe
 from liteft.run import Run
 
 __all__ = ["GiveUp", "Pruned", "shape_recipe", "tuning_recipe"]

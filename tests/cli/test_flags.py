@@ -50,7 +50,7 @@ def test_every_flag_that_an_error_recommends_exists(verbs: dict[str, set[str]]) 
 
 @pytest.mark.parametrize("verb", ["finetune", "distill", "search", "export", "compare"])
 def test_every_key_of_the_data_table_is_a_flag(verbs: dict[str, set[str]], verb: str) -> None:
-    from liteft.config import DataRecipe
+    from liteft.recipes import DataRecipe
 
     for key in DataRecipe.model_fields.keys() - KEYS:
         assert f"--{key.replace('_', '-')}" in verbs[verb]
@@ -83,7 +83,7 @@ def test_every_flag_is_stated_once() -> None:
 def test_every_key_of_the_export_table_is_a_flag_where_something_is_exported(
     verbs: dict[str, set[str]], verb: str
 ) -> None:
-    from liteft.config import ExportRecipe
+    from liteft.recipes import ExportRecipe
 
     for key in ExportRecipe.model_fields.keys() - EXPORT:
         assert f"--{key.replace('_', '-')}" in verbs[verb]

@@ -9,8 +9,9 @@ import pytest
 from liteft.cli.groups import Settings, parse_layers
 from liteft.cli.settings import data_arguments, data_of_models
 from liteft.cli.settings import resolve as resolve_settings
-from liteft.config import DataRecipe, Recipe, make_recipe, write_recipe
+from liteft.config import make_recipe, write_recipe
 from liteft.errors import ConfigError
+from liteft.recipes import DataRecipe, Recipe
 
 
 def resolve(file: str | None, flags: dict[str, dict[str, object]], assigned: list[str]) -> Recipe:

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from liteft.config import Recipe, require_student, resolve_recipe
+from liteft.config import resolve_recipe
 from liteft.data import Dataset
 from liteft.distillation import distill_students
 from liteft.finetuning.context import RunContext
+from liteft.recipe_checks import require_student
+from liteft.recipes import Recipe
 from liteft.run import Run
 
 

@@ -13,13 +13,14 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPT2Config, GPT2Model, set_seed
 
 import liteft
-from liteft.config import StudentRecipe, make_recipe
+from liteft.config import make_recipe
 from liteft.data import Dataset
 from liteft.distillation.initial import create_student
 from liteft.errors import ConfigError, ModelError
 from liteft.finetuning import finetune
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import load_classifier, merged_classifier
+from liteft.recipes import StudentRecipe
 from liteft.run import Run
 from tests.distillation.students import distill
 

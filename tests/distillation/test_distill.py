@@ -20,7 +20,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import BertForSequenceClassification, TrainerCallback
 
 import liteft
-from liteft.config import StudentRecipe, make_recipe
+from liteft.config import make_recipe
 from liteft.data import Dataset, Split
 from liteft.distillation import stages
 from liteft.distillation.initial import create_student
@@ -37,6 +37,7 @@ from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import WEIGHTS, load_classifier
 from liteft.finetuning.trainer import training_arguments
 from liteft.form import ExportForm
+from liteft.recipes import StudentRecipe
 from liteft.run import Run, read_run
 from liteft.runtime import load
 from tests.cache import Cache

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from liteft.config import StudentRecipe
 from liteft.data import Dataset
 from liteft.distillation.initial import check_student, create_student
 from liteft.distillation.layers import choose_layers, matched_layers
@@ -18,6 +17,7 @@ from liteft.errors import ConfigError, ModelError
 from liteft.finetuning import finetune
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier, load_classifier
+from liteft.recipes import StudentRecipe
 from tests.distillation.students import distill
 
 

@@ -18,7 +18,6 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 from transformers.pytorch_utils import Conv1D
 
 from liteft import files
-from liteft.config import TeacherRecipe
 from liteft.data import Dataset
 from liteft.encoder.families import FAMILIES
 from liteft.errors import ConfigError, LiteftError, MissingExtraError, ModelError
@@ -30,6 +29,7 @@ from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import load_classifier, merged_classifier
 from liteft.finetuning.quantized import BaseQuantization
 from liteft.installation import install_hint
+from liteft.recipes import TeacherRecipe
 from liteft.run import Run, model_weights_sha256
 from tests.finetuning.conftest import QUICK
 

@@ -14,13 +14,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from liteft.config import parse_size
 from liteft.errors import ConfigError, LiteftError, ModelError
 from liteft.finetuning.base import create_classifier
 from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.from_scratch import create_from_scratch
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import MeanPooledClassifier, TorchClassifier, load_classifier, save_classifier
+from liteft.recipes import parse_size
 from tests.finetuning.conftest import FAMILIES, LABELS, PIECES, make_dataset, write_base
 
 Get = Callable[[str], Path]

@@ -16,7 +16,6 @@ import torch
 from transformers import AutoModelForSequenceClassification, TrainerCallback
 
 import liteft
-from liteft.config import Recipe, TeacherRecipe
 from liteft.data import Dataset, Split
 from liteft.errors import ConfigError, DataError, LiteftError, ModelError, RunError
 from liteft.finetuning import finetune
@@ -24,6 +23,7 @@ from liteft.finetuning import run_folder as run_folder_module
 from liteft.finetuning.logits import pad_batch, predict_logits
 from liteft.finetuning.model import load_classifier
 from liteft.pipeline import distill
+from liteft.recipes import Recipe, TeacherRecipe
 from liteft.run import Run, read_run
 from tests.finetuning.conftest import FAMILIES, LABELS, QUICK, make_dataset, make_multi, make_paired
 

@@ -13,13 +13,13 @@ import pytest
 import torch
 from transformers import TrainerCallback
 
-from liteft.config import TeacherRecipe
 from liteft.data import Dataset, Split
 from liteft.errors import ConfigError, MissingExtraError
 from liteft.finetuning import finetune
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import load_classifier
 from liteft.finetuning.trainer import resolve_precision, training_arguments
+from liteft.recipes import TeacherRecipe
 from liteft.run import Run
 from tests.finetuning.conftest import LABELS, QUICK, make_dataset
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from liteft.config import Recipe, TeacherRecipe, differences, read_recipe
+from liteft.config import differences, read_recipe
 from liteft.data import Dataset, Split
 from liteft.errors import LiteftError, ModelError, RunError
 from liteft.finetuning import finetune
@@ -23,6 +23,7 @@ from liteft.finetuning.context import RunContext
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import load_classifier
 from liteft.finetuning.run_folder import open_run, withdrawn_on_error, writing_run
+from liteft.recipes import Recipe, TeacherRecipe
 from liteft.run import RUN_FORMAT, Run, read_run
 from liteft.tasks import SINGLE_LABEL
 from tests.finetuning.conftest import LABELS, QUICK, make_dataset, make_multi, write_base

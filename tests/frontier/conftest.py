@@ -14,13 +14,14 @@ import pytest
 
 pytest.importorskip("torch", reason="a search needs the extra 'train'")
 
-from liteft.config import Recipe, make_recipe
+from liteft.config import make_recipe
 from liteft.data import Dataset
 from liteft.distillation import student as distillation
 from liteft.finetuning import finetune
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.model import TorchClassifier, load_classifier
 from liteft.frontier import loop
+from liteft.recipes import Recipe
 from liteft.run import Run, read_run
 from tests.cache import Cache
 from tests.modules import module_of

@@ -16,7 +16,6 @@ import torch
 import liteft
 from liteft import files
 from liteft.artifact import read_artifact
-from liteft.config import Recipe
 from liteft.data import Dataset
 from liteft.distillation import student as distillation
 from liteft.errors import ArtifactError, ConfigError, LiteftError, ModelError, RunError, VerificationError
@@ -26,6 +25,7 @@ from liteft.frontier import Frontier, loop, search
 from liteft.frontier.candidates import Variant
 from liteft.frontier.sizes import folder_bytes, sizes_of
 from liteft.frontier.state import SearchState
+from liteft.recipes import Recipe
 from liteft.run import Run, read_run
 from liteft.runtime import load
 from tests.patterns import add_pattern

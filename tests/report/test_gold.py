@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from liteft.artifact import Artifact
-from liteft.config import DataRecipe, Recipe, write_recipe
+from liteft.config import write_recipe
 from liteft.data import Dataset, Split, load_dataset
 from liteft.errors import ConfigError, DataError
+from liteft.recipes import DataRecipe, Recipe
 from liteft.report.gold import find_gold, find_test, in_order
 from liteft.report.subjects import Subject, find_subjects
 

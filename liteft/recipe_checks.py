@@ -1,0 +1,140 @@
+"""Settings of a recipe that exclude each other or are missing, refused before data or models are read."""
+
+from __future__ import annotations
+
+from typing import Literal, cast, get_args
+
+from liteft.errors import ConfigError, Hint, closest, leave_out, option
+from liteft.recipes import SearchRecipe, StudentRecipe, TeacherRecipe, parse_size
+
+__all__ = ["Until", "checked_stage", "refuse_budget", "require_budget", "require_student", "require_teacher"]
+
+Until = Literal["teacher", "student", "artifact"]
+_FROM_SCRATCH = Hint(
+    'from_scratch=True, size="4x256", vocabulary_file="vocab.txt"',
+    "--from-scratch --size 4x256 --vocabulary-file vocab.txt",
+)
+
+
+def require_teacher(recipe: TeacherRecipe) -> None:
+    """Refuse settings of a teacher that no data and no base could mend, before either is read.
+
+    Raises:
+        ConfigError: neither or both of ``base`` and ``from_scratch``, the latter without size or vocabulary, the
+            former with either, or R-Drop without dropout.
+    """
+    if recipe.from_scratch == (recipe.base is not None):
+        raise ConfigError(
+            "a teacher starts either from a base or from scratch.",
+            accepted={"base": "a folder or hub name", "from_scratch": "with size and vocabulary_file, without a base"},
+            fix=[option("base", "minilm"), _FROM_SCRATCH],
+        )
+    if recipe.from_scratch and (recipe.size is None or recipe.vocabulary_file is None):
+        raise ConfigError("from_scratch needs a size and a vocabulary_file.", fix=_FROM_SCRATCH)
+    if not recipe.from_scratch:
+        for name in ("size", "vocabulary_file"):
+            if getattr(recipe, name) is not None:
+                raise ConfigError(
+                    f"{name} applies to a teacher from scratch only, and this one has a base.",
+                    accepted={name: "with from_scratch, and without a base"},
+                    fix=leave_out(name),
+                )
+    elif recipe.size is not None:
+        parse_size(recipe.size)
+    if recipe.rdrop_weight and recipe.dropout == 0:
+        raise ConfigError(
+            "rdrop_weight compares two draws of dropout, and dropout = 0 draws nothing.",
+            fix=option("teacher.rdrop_weight", 0),
+        )
+
+
+def require_student(recipe: StudentRecipe) -> None:
+    """Refuse settings of a student that no data and no teacher could mend, before either is read.
+
+    Raises:
+        ConfigError: neither or both of ``size`` and ``student``, a first stage without anything to match, no epochs, or
+            a learning rate that is none.
+    """
+    if (recipe.size is None) == (recipe.student is None):
+        raise ConfigError(
+            "a student has either a size or an encoder of its own.",
+            accepted={"size": "LAYERSxWIDTH, cut out of the teacher", "student": "folder of an encoder"},
+            fix=option("size", "3x384"),
+        )
+    if recipe.size is not None:
+        parse_size(recipe.size)
+    if recipe.matching_epochs and not (recipe.hidden_weight or recipe.relation_weight):
+        raise ConfigError(
+            f"matching_epochs={recipe.matching_epochs:g} has nothing to match.",
+            accepted={"hidden_weight, relation_weight": "one of them above 0"},
+            fix=[option("student.hidden_weight", 1), option("student.matching_epochs", 0)],
+        )
+    if not recipe.epochs and not recipe.quantized_epochs:
+        raise ConfigError(
+            "a student of no epochs learns nothing.",
+            accepted={"epochs": "above 0, or 0 before quantized_epochs"},
+            fix=option("epochs", 6),
+        )
+    if recipe.learning_rates and not recipe.epochs:
+        raise ConfigError(
+            "learning_rates are searched over epochs in float, and epochs is 0.",
+            fix=[option("student.learning_rates", []), option("epochs", 6)],
+        )
+    wrong = [rate for rate in recipe.learning_rates or () if rate <= 0]
+    if wrong or recipe.learning_rates == []:
+        raise ConfigError(
+            f"learning_rates={recipe.learning_rates} cannot be searched.",
+            accepted={"learning_rates": "above 0, one or more"},
+            fix=option("student.learning_rates", [1e-4, 2e-4]),
+        )
+
+
+def checked_stage(until: str) -> Until:
+    """Return the stage to stop after.
+
+    Raises:
+        ConfigError: there is no such stage.
+    """
+    stages = get_args(Until)
+    if until not in stages:
+        near = closest(until, stages) if isinstance(until, str) else None
+        raise ConfigError(
+            f"there is no stage {until!r} to stop after.",
+            accepted={"until": ", ".join(stages)},
+            fix=option("until", near or stages[-1]),
+        )
+    return cast(Until, until)
+
+
+def require_budget(recipe: SearchRecipe) -> None:
+    """Refuse a search without a limit.
+
+    Raises:
+        ConfigError: so it is.
+    """
+    if not _limits(recipe):
+        raise ConfigError(
+            "a search needs a budget.",
+            accepted={"budget": "max_mb, max_ms, max_drop: one of them at least"},
+            fix=Hint("max_mb=9.5, max_ms=2, max_drop=1", "--max-mb 9.5 --max-ms 2 --max-drop 1"),
+        )
+
+
+def refuse_budget(recipe: SearchRecipe) -> None:
+    """Refuse the limits of a search where one size is distilled: it would not keep to them.
+
+    Raises:
+        ConfigError: the recipe has such limits.
+    """
+    if limits := _limits(recipe):
+        raise ConfigError(
+            f"the recipe has a budget ([search] {', '.join(limits)}), and distill makes a student of one size.",
+            fix=[
+                Hint("liteft.search(...), for the best size within it", "liteft search, for the best size within it"),
+                "leave out these keys of [search]",
+            ],
+        )
+
+
+def _limits(recipe: SearchRecipe) -> list[str]:
+    return [name for name in ("max_mb", "max_ms", "max_drop") if getattr(recipe, name) is not None]

@@ -1,0 +1,219 @@
+"""Recipes: every setting of a run, typed, with its default.
+
+A recipe has one table per step: ``[data]``, ``[teacher]``, ``[student]``, ``[export]`` and ``[search]``. Reading and
+writing them as TOML is in config.py, settings that exclude each other are refused in recipe_checks.py.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from liteft.errors import ConfigError, option
+from liteft.form import Calibration, EmbeddingBits, ExportForm, Precision, Scheme, Target, WeightBits
+from liteft.tasks import TaskName
+
+__all__ = [
+    "DataRecipe",
+    "ExportRecipe",
+    "Recipe",
+    "SearchRecipe",
+    "StudentRecipe",
+    "TeacherRecipe",
+    "TrainingRecipe",
+    "parse_size",
+]
+
+_SIZE = re.compile(r"(\d+)(?:x(\d+))?")
+
+
+def _size_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+_Size = Annotated[str, BeforeValidator(_size_text)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", validate_default=True, protected_namespaces=(), allow_inf_nan=False)
+
+
+class DataRecipe(_Table):
+    """Where labelled text comes from and how it is read; see ``liteft.load_dataset``."""
+
+    source: str | None = None
+    text: str | None = None
+    pair: str | None = None
+    label: str | list[str] | None = Field(default=None, description="several columns hold 0 or 1 each")
+    label_names: list[str] | None = Field(default=None, description="what integers and vectors stand for")
+    task: TaskName | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+    label_separator: str | None = None
+    validation_fraction: float = Field(default=0.1, gt=0, lt=1)
+    test_fraction: float = Field(default=0.1, gt=0, lt=1)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    max_chars: int | None = Field(default=None, gt=0)
+    drop_long: bool = False
+    drop_empty: bool = False
+
+    @field_validator("label", mode="before")
+    @classmethod
+    def _one_of_one(cls, value: Any) -> Any:
+        return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+    @field_validator("label_names", mode="before")
+    @classmethod
+    def _split_names(cls, value: Any) -> Any:
+        return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+
+
+class TrainingRecipe(_Table):
+    """What every training has: steps, optimizer, schedule, precision."""
+
+    epochs: float = Field(default=3.0, gt=0, le=1000)
+    max_steps: int | None = Field(default=None, gt=0)
+    batch_size: int = Field(default=32, gt=0)
+    gradient_accumulation: int = Field(default=1, gt=0)
+    learning_rate: float = Field(default=5e-5, gt=0)
+    optimizer: Literal["adamw", "adamw8bit", "sgd", "adafactor"] = "adamw"
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup: float = Field(default=0.06, ge=0, lt=1, description="share of all steps")
+    weight_decay: float = Field(default=0.01, ge=0)
+    max_grad_norm: float = Field(default=1.0, ge=0, description="0 clips nothing")
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    class_weights: Literal["none", "balanced"] = "none"
+    early_stopping: int = Field(default=0, ge=0, description="evaluations without a gain; 0 never stops early")
+    evaluations_per_epoch: int = Field(default=1, gt=0)
+    checkpoint_steps: int | None = Field(default=None, gt=0, description="None: with every evaluation")
+    training_precision: Literal["auto", "fp32", "bf16"] = "auto"
+    gradient_checkpointing: bool = Field(default=False, description="less memory, a second forward pass")
+    group_by_length: bool = True
+    threads: int | None = Field(default=None, gt=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+
+
+class TeacherRecipe(TrainingRecipe):
+    """Fine-tuning: the base, its pooling, its length; the rest is TrainingRecipe."""
+
+    base: str | None = None
+    pooling: Literal["auto", "cls", "mean"] = "auto"
+    max_tokens: int = Field(default=128, ge=4)
+    truncation_side: Literal["right", "left"] | None = Field(default=None, description="None: the base's own")
+    dropout: float | None = Field(default=None, ge=0, lt=1, description="None: the base's own")
+    head: Literal["random", "lda"] = Field(default="random", description="the head's first weights")
+    rdrop_weight: float = Field(default=0.0, ge=0, description="R-Drop's alpha / 2; 0 passes each text once")
+    from_scratch: bool = False
+    size: _Size | None = Field(default=None, description="layers x width, for from_scratch")
+    vocabulary_file: str | None = Field(default=None, description="vocab.txt or tokenizer.json, for from_scratch")
+    base_quantization: Literal["8bit", "4bit"] | None = Field(default=None, description="of the base, under an adapter")
+    lora_rank: int | None = Field(default=None, ge=0, description="None: 16 with base_quantization, else 0, no adapter")
+    lora_alpha: float | None = Field(default=None, gt=0, description="None: twice the rank")
+    lora_dropout: float | None = Field(default=None, ge=0, lt=1, description="None: 0.05")
+    labels: list[str] | None = Field(default=None, description="of a classifier from elsewhere, in its logits' order")
+    lora_targets: list[str] | None = Field(default=None, description="None: every linear layer, in known families")
+
+
+class StudentRecipe(TrainingRecipe):
+    """Distilling: the student's size and start, the losses' weights, the control."""
+
+    epochs: float = Field(default=6.0, ge=0, le=1000, description="0 only before quantized epochs")
+    size: _Size | None = Field(default=None, description="layers x width, as 3x384; the width may be left out")
+    student: str | None = Field(default=None, description="folder of an encoder to start from instead")
+    layers: list[int] | Literal["auto", "first", "spread", "ends"] = "auto"
+    learning_rates: list[float] | None = Field(default=None, description="searched on validation")
+    logits_loss: Literal["mse", "kl"] = "kl"
+    temperature: float = Field(default=2.0, gt=0)
+    hard_weight: float = Field(default=0.0, ge=0, le=1)
+    hidden_weight: float = Field(default=0.0, ge=0)
+    relation_weight: float = Field(default=0.0, ge=0)
+    matching_epochs: float = Field(default=0.0, ge=0, description="a first stage with the matching losses alone")
+    matching_learning_rate: float = Field(default=1e-4, gt=0)
+    quantized_epochs: float = Field(default=0.0, ge=0, le=1000, description="a last stage that rounds as int8 does")
+    quantized_learning_rate: float = Field(default=2e-5, gt=0)
+    augmentation: Literal["none", "mask", "ngram"] = "none"
+    vocabulary: int | None = Field(default=None, gt=0, description="tokens to keep at most; None keeps all")
+    fill_vocabulary: bool = Field(default=False, description="fill it up to that number with unused tokens")
+    unlabeled: str | None = None
+    control: bool = False
+    seeds: int = Field(default=1, gt=0)
+
+
+class ExportRecipe(_Table):
+    """The artifact: its form (``liteft.ExportForm``), what it may lose, and the vocabulary that it keeps."""
+
+    precision: Precision = ExportForm.precision
+    scheme: Scheme | None = Field(default=ExportForm.scheme, description="of int8's activations")
+    calibration: Calibration | None = Field(default=ExportForm.calibration, description="of static int8's ranges")
+    weight_bits: WeightBits | None = Field(
+        default=ExportForm.weight_bits, description="of int8's products; 7 for x86-64 without VNNI"
+    )
+    embedding_bits: EmbeddingBits | None = Field(
+        default=ExportForm.embedding_bits, description="of int8's word embeddings"
+    )
+    mixed: bool = Field(
+        default=ExportForm.mixed, description="keep the most sensitive products in float until int8 is within limits"
+    )
+    flat: bool | None = Field(
+        default=ExportForm.flat, description="standard nodes only, for tools that do not know functions"
+    )
+    target: Target | None = Field(default=ExportForm.target, description="edge: flat, laid out for transformers.js")
+    tolerance: float = Field(default=0.5, ge=0, le=100, description="points of accuracy that may be lost")
+    vocabulary: int | None = Field(default=None, gt=0, description="tokens to keep at most; None keeps all")
+    fill_vocabulary: bool = Field(default=False, description="fill it up to that number with unused tokens")
+
+    @property
+    def form(self) -> ExportForm:
+        """The form that is asked for.
+
+        Raises:
+            ConfigError: settings that exclude each other.
+        """
+        return ExportForm(**{field.name: getattr(self, field.name) for field in fields(ExportForm)})
+
+    @property
+    def trimming(self) -> tuple[int | None, bool]:
+        """Pieces of the vocabulary to keep at most, and whether unused ones fill it; (None, False) keeps all."""
+        return self.vocabulary, self.vocabulary is not None and self.fill_vocabulary
+
+
+class SearchRecipe(_Table):
+    """A search of sizes, vocabularies and precisions within a budget; without a limit there is none."""
+
+    max_mb: float | None = Field(default=None, gt=0, description="10^6 bytes of the artifact's folder")
+    max_ms: float | None = Field(default=None, gt=0, description="median of one text, measured on this machine")
+    max_drop: float | None = Field(default=None, ge=0, le=100, description="points below the teacher on validation")
+    layers: list[Annotated[int, Field(gt=0)]] | None = Field(default=None, description="None: up to the teacher's")
+    widths: list[Annotated[int, Field(gt=0)]] | None = Field(default=None, description="None: the widest that fits")
+    embedding_bits: list[EmbeddingBits] = Field(default=[8, 4], min_length=1, description="of int8's words, to try")
+    quantized_epochs: float = Field(default=2.0, ge=0, le=1000, description="where only rounding loses too much; 0 off")
+    margin: float = Field(default=3.0, ge=0, description="points that a student may still gain after half its steps")
+
+
+class Recipe(_Table):
+    """Every setting of ``liteft distill`` and ``liteft search``; a single step uses its own tables."""
+
+    data: DataRecipe = DataRecipe()
+    teacher: TeacherRecipe = TeacherRecipe()
+    student: StudentRecipe = StudentRecipe()
+    export: ExportRecipe = ExportRecipe()
+    search: SearchRecipe = SearchRecipe()
+
+
+def parse_size(size: str) -> tuple[int, int | None]:
+    """Return (layers, width or None) of a size such as "3x384" or "3".
+
+    Raises:
+        ConfigError: the text is not of that form, or names no layer.
+    """
+    match = _SIZE.fullmatch(size.strip().lower())
+    if match is None or int(match[1]) == 0 or match[2] == "0":
+        raise ConfigError(
+            f"size {size!r} is not understood.",
+            accepted={"size": "LAYERSxWIDTH, as 3x384, or LAYERS alone"},
+            fix=option("size", "3x384"),
+        )
+    return int(match[1]), int(match[2]) if match[2] else None
