@@ -53,7 +53,7 @@ def main() -> int:
     return 0
 
 
-def measure(runs: Path, data: Path, name: str, pieces: str) -> dict[str, Any]:
+def measure(runs: Path, data: Path, name: str, tokens: str) -> dict[str, Any]:
     """Export the students of one model, and return their sizes and accuracies beside the teacher's."""
     folder = runs / name
     teacher = read_run(folder / "teacher")
@@ -63,13 +63,13 @@ def measure(runs: Path, data: Path, name: str, pieces: str) -> dict[str, Any]:
     test = dataset.split("test")
     right = judged(predict_logits(loaded, test.texts, test.pairs), test, dataset)
     students = [read_run(path) for path in sorted(folder.glob("student*")) if not path.name.endswith("-control")]
-    rows = [exported(student, dataset, int(pieces), right) for student in students]
+    rows = [exported(student, dataset, int(tokens), right) for student in students]
     shares = [row["accuracy"] / float(right.mean()) for row in rows]
     told = ", ".join(f"{row['mb']:.2f} MB at {100 * share:.2f}%" for row, share in zip(rows, shares, strict=True))
     tell(f"{name}: {told} of the teacher's accuracy")
     return {
         "name": name,
-        "pieces_at_most": int(pieces),
+        "tokens_at_most": int(tokens),
         "test_texts": len(test),
         "teacher_accuracy": float(right.mean()),
         "teacher_mb": sum(file.stat().st_size for file in teacher.model_path.rglob("*") if file.is_file()) / 1e6,
@@ -83,7 +83,7 @@ def measure(runs: Path, data: Path, name: str, pieces: str) -> dict[str, Any]:
     }
 
 
-def exported(student: Run, dataset: Dataset, pieces: int, teacher_right: np.ndarray) -> dict[str, Any]:
+def exported(student: Run, dataset: Dataset, tokens: int, teacher_right: np.ndarray) -> dict[str, Any]:
     """Export one student, and return its size, and its accuracy on the test split beside the teacher's."""
     with tempfile.TemporaryDirectory() as spare:
         artifact = liteft.export(
@@ -91,7 +91,7 @@ def exported(student: Run, dataset: Dataset, pieces: int, teacher_right: np.ndar
             Path(spare) / "artifact",
             precision="int8",
             embedding_bits=4,
-            vocabulary=pieces,
+            vocabulary=tokens,
             texts=dataset.train,
             verify=dataset.validation,
             progress=tell,
@@ -106,7 +106,7 @@ def exported(student: Run, dataset: Dataset, pieces: int, teacher_right: np.ndar
             "size": student.info["size"],
             "mb": artifact.size_bytes / 1e6,
             "model_mb": artifact.model_path.stat().st_size / 1e6,
-            "pieces": vocabulary.get("pieces"),
+            "tokens": vocabulary.get("tokens"),
             "float_accuracy": student.metrics["test"]["accuracy"],
             "accuracy": float(right.mean()),
             "interval": list(wilson_interval(int(right.sum()), len(right))),

@@ -1,6 +1,6 @@
 """Measures what trimming a finished student's vocabulary costs: accuracy, coverage and size at several budgets.
 
-    python bench/vocabulary.py RUN --data DATA --pieces 8000 12000 --out bench/results/vocabulary_SET.json
+    python bench/vocabulary.py RUN --data DATA --tokens 8000 12000 --out bench/results/vocabulary_SET.json
 
 Nothing is trained: the run's model keeps the embeddings of the tokens that its training texts use, and is exported in
 int8 and verified. Every split is scored in torch with the whole vocabulary and with the trimmed one.
@@ -39,7 +39,7 @@ def measure(run_path: Path, dataset: Dataset, budgets: list[int]) -> list[dict[s
     rows = []
     for most in budgets:
         trimmed, vocabulary = trim_classifier(loaded, [dataset.train], most=most)
-        row: dict[str, Any] = {"most": most, "pieces": len(vocabulary.tokens), "of": vocabulary.of}
+        row: dict[str, Any] = {"most": most, "tokens": len(vocabulary.tokens), "of": vocabulary.of}
         for name in SPLITS:
             split = dataset.split(name)
             logits = _logits(trimmed, dataset, name)
@@ -49,7 +49,7 @@ def measure(run_path: Path, dataset: Dataset, budgets: list[int]) -> list[dict[s
             )
             proof = prove_trimming(loaded, trimmed, vocabulary, split)
             row[name] = {
-                **{key: value for key, value in proof.items() if key not in ("pieces", "of", "most", "split")},
+                **{key: value for key, value in proof.items() if key not in ("tokens", "of", "most", "split")},
                 "whole_accuracy": float(before.mean()),
                 "accuracy": float(after.mean()),
                 "accuracy_interval": list(wilson_interval(int(after.sum()), len(after))),
@@ -90,18 +90,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", required=True)
-    parser.add_argument("--pieces", type=int, nargs="+", default=[8000, 12000])
+    parser.add_argument("--tokens", type=int, nargs="+", default=[8000, 12000])
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     table = read_recipe(given.run / "recipe.toml").data.model_dump(exclude={"source"})
     dataset = liteft.load_dataset(given.data, **table)
-    pieces = " ".join(map(str, given.pieces))
+    tokens = " ".join(map(str, given.tokens))
     document = {
-        "command": f"python bench/vocabulary.py RUN --data {Path(given.data).name} --pieces {pieces}",
+        "command": f"python bench/vocabulary.py RUN --data {Path(given.data).name} --tokens {tokens}",
         "data": dataset.name,
         "size": read_run(given.run).info.get("size"),
         "versions": read_run(given.run).info["versions"],
-        "budgets": measure(given.run, dataset, given.pieces),
+        "budgets": measure(given.run, dataset, given.tokens),
     }
     text = json.dumps(document, indent=2) + "\n"
     if given.out is not None:

@@ -145,7 +145,7 @@ def _measured_lines(manifest: Manifest) -> Iterator[str]:
 
 def _vocabulary_line(found: dict[str, Any]) -> str:
     """Return how a trimmed vocabulary compares with the whole one."""
-    line = f"vocabulary: {found['pieces']:,} of {found['of']:,} tokens"
+    line = f"vocabulary: {found['tokens']:,} of {found['of']:,} tokens"
     if found["unchanged_tokens"] is not None:
         line += f"; {share(found['unchanged_tokens'])}% of the tokens of {found['split']} are read as before"
     if "whole_accuracy" in found:

@@ -91,7 +91,7 @@ def _precision(manifest: Manifest) -> str:
 
 
 def _vocabulary(found: Mapping[str, Any]) -> str:
-    text = f"{found['pieces']:,} of {found['of']:,} tokens, trimmed {found['trimmed']}"
+    text = f"{found['tokens']:,} of {found['of']:,} tokens, trimmed {found['trimmed']}"
     if found["unchanged_tokens"] is not None:
         text += (
             f"; read as before: {100 * found['unchanged_tokens']:.1f}% of the tokens and "

@@ -214,15 +214,15 @@ def _without_special_tokens(json_text: str, folder: Path) -> str:
     tokens by id. So they are removed from the added tokens, and must be in the model's own vocabulary.
     """
     content = json.loads(json_text)
-    pieces = content["model"]["vocab"]
-    known = set(pieces) if isinstance(pieces, dict) else {piece for piece, _ in pieces}
+    entries = content["model"]["vocab"]
+    known = set(entries) if isinstance(entries, dict) else {token for token, _ in entries}
     special = [token["content"] for token in content["added_tokens"] if token["special"]]
     if outside := [token for token in special if token not in known]:
         raise ModelError(
             f"the tokenizer of {folder} has split_special_tokens, and {outside[0]!r} outside of its vocabulary, "
             "which tokenizer.json cannot express.",
-            accepted={"split_special_tokens": "false; or special tokens that are pieces of the vocabulary"},
-            fix="set split_special_tokens to false in tokenizer_config.json, where texts never hold special tokens",
+            accepted={"split_special_tokens": "false; or special tokens that the vocabulary contains"},
+            fix="set split_special_tokens to false in tokenizer_config.json, where texts never contain special tokens",
         )
     content["added_tokens"] = [token for token in content["added_tokens"] if not token["special"]]
     return str(Tokenizer.from_str(json.dumps(content, ensure_ascii=False)).to_str())

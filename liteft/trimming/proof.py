@@ -35,7 +35,7 @@ def prove_trimming(
         split: real texts, usually the validation split; labels are not read.
 
     Returns:
-        A dictionary for run.json and the manifest: pieces (number of tokens kept), of (number before), most (the
+        A dictionary for run.json and the manifest: tokens (number of tokens kept), of (number before), most (the
         maximum), split (its name), texts (their number), unchanged_texts (share of texts whose tokens were all kept),
         unchanged_tokens (share of tokens in words whose tokens were all kept, without special tokens), more_tokens
         (relative increase in the number of tokens), unknown_texts (shares of texts with unknown words, before and
@@ -68,7 +68,7 @@ def prove_trimming(
     tokens = int(before.lengths.sum()) - around
     unchanged = _tokens_of_kept_words(before, kept, full.tokenizer.continuations()) - around
     return {
-        "pieces": len(vocabulary.tokens),
+        "tokens": len(vocabulary.tokens),
         "of": vocabulary.of,
         "most": vocabulary.most,
         "split": split.name,
@@ -83,7 +83,7 @@ def prove_trimming(
 
 def trimming_text(proof: dict[str, Any]) -> str:
     """Return the result of ``prove_trimming`` as one line."""
-    text = f"vocabulary: {proof['pieces']:,} of {proof['of']:,} tokens"
+    text = f"vocabulary: {proof['tokens']:,} of {proof['of']:,} tokens"
     if proof["unchanged_tokens"] is not None:
         text += (
             f"; tokenized as before: {100 * proof['unchanged_tokens']:.1f}% of the tokens and "

@@ -45,7 +45,7 @@ def test_a_student_trains_with_its_own_pieces_and_its_control_too(
     found = pieces_of(run.model_path)
     assert {"unused7", "unused8", "w1"} <= set(found) and "unused9" not in found
     said = run.info["vocabulary"]
-    assert said["pieces"] == len(found) < said["of"] and said["trimmed"] == "before distillation"
+    assert said["tokens"] == len(found) < said["of"] and said["trimmed"] == "before distillation"
     assert 0.5 < said["unchanged_tokens"] < 1 and said["split"] == "validation"
     assert any(line.startswith("vocabulary: ") for line in lines)
     loaded = load_classifier(run.model_path)
@@ -76,7 +76,7 @@ def test_views_and_matched_states_work_with_trimmed_pieces(
     more: dict[str, Any], teacher: Run, dataset: Dataset, tmp_path: Path
 ) -> None:
     run = distill(teacher, dataset, out=tmp_path / "student", **(QUICK | more), vocabulary=80)
-    assert run.info["vocabulary"]["pieces"] <= 80
+    assert run.info["vocabulary"]["tokens"] <= 80
     assert run.metrics["test"]["accuracy"] > 0.5
 
 
@@ -110,9 +110,9 @@ def test_a_finished_run_is_trimmed_at_export(precision: Any, teacher: Run, datas
         progress=lines.append,
     )
     said = artifact.manifest.vocabulary
-    assert said is not None and said["trimmed"] == "at export" and said["pieces"] < said["of"]
-    assert len(pieces_of(artifact.path)) == said["pieces"]
-    assert json.loads((artifact.path / "config.json").read_text("utf-8"))["vocab_size"] == said["pieces"]
+    assert said is not None and said["trimmed"] == "at export" and said["tokens"] < said["of"]
+    assert len(pieces_of(artifact.path)) == said["tokens"]
+    assert json.loads((artifact.path / "config.json").read_text("utf-8"))["vocab_size"] == said["tokens"]
     whole = predict_logits(load_classifier(teacher.model_path), dataset.validation.texts).argmax(axis=1)
     assert said["whole_accuracy"] == float((whole == dataset.validation.labels).mean())
     # The run's metrics are those of the whole vocabulary.
