@@ -1,11 +1,11 @@
-"""End to end: data -> teacher -> student -> verified artifact, in one folder.
+"""End to end: from data to a teacher, a student and a verified artifact, in one folder.
 
     OUT/teacher                  the fine-tuned base
     OUT/student, -seed1, ...     the students, one per seed
-    OUT/student-control, ...     their controls, where asked for
+    OUT/student-control, ...     their controls, if requested
     OUT/artifact                 the first student, exported and verified
 
-Every step is one of the public verbs and can be run alone. Repeating the call resumes where the last one stopped.
+Repeating the call resumes where it stopped. `liteft.finetune` and `liteft.export` do the first and the last step alone.
 """
 
 from __future__ import annotations
@@ -49,30 +49,31 @@ def distill(
 ) -> Distillation:
     """Distil a teacher into small students, export the first, and return everything that was made.
 
-    The same as the command ``liteft distill``. In OUT lie teacher (where a base was fine-tuned), student,
-    student-control, student-seed1 and so on, and artifact. Repeating the call resumes where it stopped, or returns
-    what is finished.
+    This is what the command ``liteft distill`` does. The folder ``out`` gets ``teacher`` (if a base is fine-tuned),
+    ``student``, ``student-control``, ``student-seed1`` and so on, and ``artifact``. Repeating the call resumes where it
+    stopped, or returns what is finished.
 
     Args:
         teacher: a run, a classifier's folder, or a base (folder or hub name), which is fine-tuned first.
-        data: a data set, or what ``load_dataset`` takes (the recipe's ``[data]`` table then says how); None reads what
-            that table names.
-        out: the folder of everything.
-        recipe: settings, all tables but ``search``.
+        data: a data set, or what ``load_dataset`` takes as its source, which is read as the recipe's ``[data]`` table
+            says; None for the source that this table names.
+        out: the folder for all runs and the artifact.
+        recipe: settings; all tables except ``search``.
         until: the last step: "teacher", "student" or "artifact".
         overwrite: replace an artifact of another form or of another student.
-        trust: of the artifact, as in ``liteft.export``.
-        progress: called with a line of text now and then; True prints it to stderr.
-        callbacks: transformers callbacks of every training, such as your own loggers.
-        settings: keys of the recipe's ``[student]`` and ``[export]`` tables, over the recipe: ``size="3x384"`` above
-            all; what both have (``vocabulary``) is the student's.
+        trust: as in ``liteft.export``, for the artifact.
+        progress: called with a line of text at each step; True prints it to stderr.
+        callbacks: transformers callbacks for every training, such as your own loggers.
+        settings: keys of the recipe's ``[student]`` and ``[export]`` tables, which override the recipe, such as
+            ``size="3x384"``. A key that both tables have (``vocabulary``) is the student's.
 
     Raises:
-        ConfigError: an unknown or unusable setting, no data, a size deeper than the teacher, or the budget of a search.
+        ConfigError: an unknown setting or value, no data, a size deeper than the teacher, or a budget, which only a
+            search takes.
         DataError: data that cannot be trained on.
         ModelError: a teacher or student that cannot be used.
         RunError: ``out`` is a file, a run or an artifact; or a folder holds another run, or cannot be written.
-        VerificationError: the export does not agree with the student; what was finished before stays.
+        VerificationError: the export does not agree with the student; the finished runs are kept.
 
     Source: Hinton et al. 2015, arXiv:1503.02531; initialising a student from its teacher's layers: Sanh et al. 2019
     (DistilBERT), section 3, arXiv:1910.01108.
@@ -87,7 +88,11 @@ def distill(
     if stage != "teacher":
         require_student(recipe.student)
     if data is None and recipe.data.source is None:
-        raise ConfigError("no data were named.", fix=option("data", "FILE_OR_FOLDER"))
+        raise ConfigError(
+            "no data were named.",
+            accepted={"data": "a data set, a file, a folder of train, dev and test files, or a hub name"},
+            fix=option("data", "FILE_OR_FOLDER"),
+        )
     dataset = resolve_data(data if data is not None else str(recipe.data.source), recipe)
     if stage == "artifact":  # before hours of training
         _check_place(out, recipe, overwrite=overwrite)
@@ -105,21 +110,21 @@ def distill(
 
 
 def _resolved(recipe: Recipe | None, settings: Mapping[str, Any]) -> Recipe:
-    """Return a recipe with settings laid over its student and its export."""
+    """Return the recipe with its student and export tables overridden by the settings."""
     exported = {name: value for name, value in settings.items() if _is_of_export(name)}
     recipe = resolve_recipe(recipe, "export", exported)
     return resolve_recipe(recipe, "student", {name: settings[name] for name in settings if name not in exported})
 
 
 def _is_of_export(name: str) -> bool:
-    """Whether a setting, or the one that a misspelt setting is nearest to, is of the export alone."""
+    """Return True if a setting (or, if misspelt, the nearest one) is a key of the export table only."""
     known = [*StudentRecipe.model_fields, *ExportRecipe.model_fields]
     meant = name if name in known else closest(name, known)
     return meant in ExportRecipe.model_fields and meant not in StudentRecipe.model_fields
 
 
 def _check_place(out: Path, recipe: Recipe, *, overwrite: bool) -> None:
-    """Refuse a form that excludes itself, or an artifact that would have to be replaced, before hours of training."""
+    """Refuse a contradictory form, or an artifact that must not be replaced, before hours of training."""
     artifact, student = out / "artifact", out / "student"
     form = recipe.export.form
     require_replaceable(artifact)
@@ -139,10 +144,10 @@ def export_student(
     trust: bool = False,
     tested: bool = True,
 ) -> Artifact:
-    """Export a student, unless the artifact at hand was made of the same weights as the recipe says.
+    """Export a student as the recipe says, or return the artifact in ``out`` if it is the same export already.
 
-    The artifact is measured on the test split, unless ``tested`` is False: of several that one is chosen from, the test
-    split is for the chosen one.
+    The artifact is measured on the test split. With ``tested=False`` it is not: where one of several artifacts is to be
+    chosen, only the chosen one may see the test split.
 
     Raises:
         ArtifactError: there is an artifact of another form or of other weights, and ``overwrite`` is False.
@@ -173,7 +178,7 @@ def export_student(
 
 
 def _is_asked_for(stored: Manifest, student: Run, settings: ExportRecipe) -> bool:
-    """Say whether an artifact is the one that a recipe asks for: same form and weights, judged at least as strictly."""
+    """Return True if an artifact has the form and weights that a recipe names, and was judged at least as strictly."""
     checked = stored.verification
     judged = checked.get("limits", {}).get("accuracy_drop", 0.0)
     return (
