@@ -76,10 +76,10 @@ def _base(units: list[int], place: int) -> int:
 def tokenizers() -> dict[str, str]:
     """Return contents of tokenizer.json by the kind of tokenizer; token ids are below ``WORDS``."""
     texts, made = _texts(), {}
-    piece = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    piece.normalizer, piece.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
-    piece.train_from_iterator(texts, trainers.WordPieceTrainer(vocab_size=WORDS, special_tokens=_SPECIAL))
-    made["wordpiece"] = piece
+    wordpiece = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    wordpiece.normalizer, wordpiece.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    wordpiece.train_from_iterator(texts, trainers.WordPieceTrainer(vocab_size=WORDS, special_tokens=_SPECIAL))
+    made["wordpiece"] = wordpiece
     pairs = Tokenizer(models.BPE(byte_fallback=False))
     pairs.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " ")])
     pairs.pre_tokenizer = pre_tokenizers.Sequence(

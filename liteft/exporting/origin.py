@@ -53,7 +53,7 @@ def settle_meaning(folder: Path, said: Said, verify: Split, progress: Callable[[
         ConfigError: raised by `read_meaning`.
     """
     meaning = read_meaning(folder, read_config_json(folder), said)
-    labels, told = verify.labels, []
+    labels, assumed = verify.labels, []
     if meaning.task is None and labels is not None and task_of_labels(labels) != meaning.settled_task:
         raise DataError(
             f"the texts of {verify.name} have several labels, and {folder / 'config.json'} does not say that the "
@@ -71,11 +71,13 @@ def settle_meaning(folder: Path, said: Said, verify: Split, progress: Callable[[
     if meaning.own or progress is None:
         return
     if meaning.task is None:
-        told.append("a text has one label, by softmax")
+        assumed.append("a text has one label, by softmax")
     if said.paired is None:
-        told.append(f"it reads {'pairs of texts' if meaning.paired else 'single texts'}, as those of {verify.name} are")
-    if told:
-        progress(f"not said by {folder / 'config.json'}, so taken: {'; '.join(told)}")
+        assumed.append(
+            f"it reads {'pairs of texts' if meaning.paired else 'single texts'}, as those of {verify.name} are"
+        )
+    if assumed:
+        progress(f"not said by {folder / 'config.json'}, so assumed: {'; '.join(assumed)}")
 
 
 def meet_model_labels(
