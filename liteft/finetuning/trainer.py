@@ -2,29 +2,26 @@
 
 Trainer is the loop: resuming, mixed precision, several processes, callbacks, optimizers. LiteFT adds reproducible
 batches (batches.py), checkpoints that survive a kill (checkpoints.py), a loss for multi-label tasks and class
-weights, and a log as JSON lines. A distilling trainer overrides ``text_loss`` and
-nothing else.
+weights, and a log as JSON lines (callbacks.py). A subclass with another loss overrides ``text_loss``.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import Trainer, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from liteft.errors import ConfigError, MissingExtraError, option
 from liteft.finetuning.adapter_files import load_adapter_weights, save_adapter_weights
 from liteft.finetuning.adapters import adapter_of
 from liteft.finetuning.batches import LengthGroupedSampler
+from liteft.finetuning.callbacks import EarlyStopping, EpochOrder, SaveEvaluated, TrainingLog
 from liteft.finetuning.checkpoints import STATE, discard, mark_complete, remove_superseded
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.loss import label_loss
@@ -130,7 +127,7 @@ def training_arguments(
         logging_nan_inf_filter=False,  # it would log a mean in place of NaN
         **_checkpointing_arguments(recipe.gradient_checkpointing),
     )
-    # Set afterwards: the constructor refuses saves between evaluations, unaware of _SaveEvaluated.
+    # Set afterwards: the constructor refuses saves between evaluations, unaware of SaveEvaluated.
     arguments.save_steps = min(recipe.checkpoint_steps or evaluate_every, evaluate_every)
     # One process, one GPU: DataParallel would multiply the batch size. Use torchrun for several GPUs.
     if processes == 1:
@@ -188,11 +185,11 @@ class ClassifierTrainer(Trainer):
         super().__init__(compute_metrics=self._metrics, **arguments)
         self.model_accepts_loss_kwargs = False
         self.remove_callback(PrinterCallback)
-        self.add_callback(_EpochOrder(self.index_sampler))
-        self.add_callback(_SaveEvaluated())
+        self.add_callback(EpochOrder(self.index_sampler))
+        self.add_callback(SaveEvaluated())
         if recipe.early_stopping:
-            self.add_callback(_EarlyStopping(self.has_stopped))
-        self.add_callback(_Log(context, name, task.primary_metric))
+            self.add_callback(EarlyStopping(self.has_stopped))
+        self.add_callback(TrainingLog(context, name, task.primary_metric))
         self.divergence = Divergence(name, task, labels, context.tell)
         self.add_callback(self.divergence)
 
@@ -289,103 +286,3 @@ class ClassifierTrainer(Trainer):
             raise
         if self.args.should_save:
             remove_superseded(checkpoint, best=self.state.best_global_step)
-
-
-class _EpochOrder(TrainerCallback):  # type: ignore[misc]
-    """Tells the sampler its epoch, even when resuming in the middle of one, where Trainer does not call it."""
-
-    def __init__(self, sampler: LengthGroupedSampler) -> None:
-        self.sampler = sampler
-
-    def on_epoch_begin(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **rest: Any,
-    ) -> None:
-        self.sampler.set_epoch(int(state.epoch or 0))
-
-
-class _SaveEvaluated(TrainerCallback):  # type: ignore[misc]
-    """Saves at every evaluation, whatever the steps between checkpoints, so the best weights are always saved."""
-
-    def on_step_end(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **rest: Any,
-    ) -> None:
-        control.should_save = control.should_save or control.should_evaluate
-
-
-class _EarlyStopping(TrainerCallback):  # type: ignore[misc]
-    """Ends the training after an evaluation when the trainer says so."""
-
-    def __init__(self, has_stopped: Callable[[TrainerState], bool]) -> None:
-        self.has_stopped = has_stopped
-
-    def on_evaluate(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **rest: Any,
-    ) -> None:
-        if self.has_stopped(state):
-            control.should_training_stop = True
-
-
-class _Log(TrainerCallback):  # type: ignore[misc]
-    """Appends losses and metrics to a file, and reports progress now and then."""
-
-    def __init__(self, context: RunContext, name: str, metric: str) -> None:
-        self.context = context
-        self.name = name
-        self.metric = metric
-        self.started = self.told = time.monotonic()
-        self.first_step = 0
-
-    def on_train_begin(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **rest: Any,
-    ) -> None:
-        self.started = self.told = time.monotonic()
-        self.first_step = state.global_step
-        if state.global_step and state.is_world_process_zero:
-            self._write({"resumed": True, "skipped_steps": state.global_step})
-            self.context.tell(f"{self.name}: resumed, {state.global_step} of {state.max_steps} steps skipped")
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, Any] | None = None,
-        **rest: Any,
-    ) -> None:
-        if not state.is_world_process_zero or logs is None:
-            return
-        self._write({"step": state.global_step, "epoch": state.epoch, **logs})
-        now = time.monotonic()
-        if f"eval_{self.metric}" in logs:
-            value = logs[f"eval_{self.metric}"]
-            self.context.tell(
-                f"{self.name}: step {state.global_step}/{state.max_steps}  validation {self.metric} {value:.4f}"
-            )
-            self.told = now
-        elif "loss" in logs and now - self.told >= 5:
-            done = max(1, state.global_step - self.first_step)
-            left = (now - self.started) / done * (state.max_steps - state.global_step)
-            self.context.tell(
-                f"{self.name}: step {state.global_step}/{state.max_steps}  loss {logs['loss']:.4f}  {left:.0f} s left"
-            )
-            self.told = now
-
-    def _write(self, entry: dict[str, Any]) -> None:
-        with open(self.context.log, "a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
