@@ -1,8 +1,9 @@
 """Distillation: a fine-tuned teacher becomes a small student. Needs the extra ``train``.
 
-`distilling` trains all that a recipe asks for, `student` runs one student or control. Below: `teachers` and `initial`
-say what learns from what, `layers` and `shrinking` how a student is cut out of its teacher, `transfer_set`, `cache` and
-`augmentation` what it reads, `losses`, `relations` and `trainer` what it minimises, and `stages` in which order.
+`distilling` trains every student that a recipe asks for, and `student` one student or control, as the value in
+`training` says. `teachers` finds the teacher; `initial`, `layers` and `shrinking` make the student's first weights;
+`transfer_set`, `cache` and `augmentation` prepare its texts; `losses`, `relations` and `trainer` compute its loss;
+`stages` orders the training.
 """
 
 from liteft.distillation.distilling import Students, distill_students

@@ -1,8 +1,8 @@
 """Augmentation: slightly changed copies of texts, labelled by the teacher.
 
-A teacher can label any text, so a small training set need not limit a student. "mask" hides each word with
-probability 0.1; "ngram" keeps a random run of words. A view is drawn from (seed, epoch, row) alone, so a run that
-is resumed sees the same ones. Half of the rows of a batch stay as they are.
+A teacher can label any text, so a student can learn from more texts than the training set has. "mask" masks each word
+with probability 0.1; "ngram" keeps a random sequence of consecutive words. About half of the rows of a batch stay
+unchanged. A copy depends on (seed, epoch, row) alone, so a resumed run sees the same copies.
 
 Source: Tang et al. 2019, section 3.3 (masking, n-gram sampling), arXiv:1903.12136; fresh copies and a teacher that
 sees the same ones: Beyer et al. 2022, section 3.1, arXiv:2106.05237.
@@ -31,18 +31,18 @@ MASK_TOKENS = ("[MASK]", "<mask>", "[UNK]", "<unk>")
 
 
 class AugmentingCollator(Collator):
-    """Collates a split's rows, about half of them as fresh copies.
+    """Collates a split's rows, about half of them as augmented copies.
 
     Args:
         plain: the rows as they are.
         kind: "mask" or "ngram".
         tokenizer: knows which tokens begin a word.
         seed: of the augmentation.
-        epoch: tells the current epoch when a batch is made.
+        epoch: returns the current epoch; called for each batch.
 
     Raises:
-        ConfigError: pairs of texts, whose parts an n-gram would tear apart, a vocabulary without a mask, or texts
-            without a special token at either end.
+        ConfigError: n-grams of pairs, a vocabulary without a mask token, or a tokenizer that does not put a special
+            token at each end of a text.
     """
 
     def __init__(
@@ -102,16 +102,16 @@ def augmented(
     continues: np.ndarray,
     random: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return ids and type ids of one view of a text.
+    """Return token ids and type ids of an augmented copy of a text.
 
     Args:
-        ids: int32 (tokens,), with a special token at either end.
+        ids: int32 (tokens,), with a special token at each end.
         type_ids: int32 (tokens,).
-        kind: "mask": every word becomes ``mask_id`` with probability 0.1, one token for the whole word; "ngram": a
-            run of words, of random length and place.
-        mask_id: the mask's id.
+        kind: "mask": every word is replaced by ``mask_id`` with probability 0.1, one token for the whole word;
+            "ngram": consecutive words, of random number and place.
+        mask_id: id of the mask token.
         continues: bool (vocabulary,), True for tokens that continue a word.
-        random: the source of chance.
+        random: the generator to draw from.
     """
     inner = ids[1:-1]
     if len(inner) == 0:

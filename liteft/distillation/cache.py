@@ -1,7 +1,7 @@
-"""The teacher's logits, computed once: a file keyed by what they depend on, teacher weights and texts.
+"""A cache of the teacher's logits: a file for each combination of teacher weights and texts.
 
-It serves every seed, every learning rate and every resumed run. A fixed pool of logits is only as good as the pool
-is large; augmented texts (augmentation.py) are never cached; the teacher runs on each batch.
+Every seed, learning rate and resumed run reads the same file. Logits of augmented texts (augmentation.py) are not
+cached: the teacher runs on each batch of them.
 
 Source of the limits of a cache: Beyer et al. 2022, section 3, arXiv:2106.05237.
 """
@@ -37,7 +37,7 @@ def teacher_logits(
     """Return the teacher's logits of a split, float32, shape (texts, labels), from the cache or into it.
 
     Args:
-        teacher: the classifier; on the GPU afterwards where there is one and the logits were not cached.
+        teacher: the classifier; it is moved to the GPU, if there is one, when logits have to be computed.
         weights_sha256: of its weights.
         split: the texts.
         folder: where logits are cached; created if missing.

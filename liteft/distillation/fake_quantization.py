@@ -1,12 +1,12 @@
-"""Training for int8: the model computes as its int8 graph will, and its weights stay float.
+"""Training for int8: the model computes as its int8 graph will, while its weights stay float.
 
-Every linear layer of the encoder rounds its weights, a scale for each output, and its inputs, as the export will: with
-a scale for each token ("per_row"), or within ranges that were calibrated before the first step ("static"). Embedding
-tables round the rows that a batch takes from them. Gradients pass the rounding as if it were not there, except where
-"static" cuts a value off. Evaluation rounds as well, so that the best checkpoint is the best in int8.
+Every linear layer of the encoder rounds its weights, with one scale for each output, and its inputs, as the exported
+graph will: with one scale per token ("per_row"), or within ranges calibrated before the first step ("static").
+Embedding tables round the rows that a batch reads. Gradients pass through the rounding unchanged, except where
+"static" clips a value. Evaluation rounds too, so the best checkpoint is the best one in int8.
 
-The layers' ``forward`` is replaced, and put back by ``close``: names and shapes of the weights stay what they are, so
-checkpoints are those of any other stage.
+The ``forward`` of each layer is replaced, and restored by ``close``. Names and shapes of the weights do not change, so
+checkpoints are like those of any other stage.
 
 Source: Jacob et al. 2018, section 3, arXiv:1712.05877; straight-through gradients: Bengio et al. 2013, arXiv:1308.3432.
 """

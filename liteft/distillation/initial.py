@@ -1,7 +1,7 @@
-"""The student before its first step: cut out of the fine-tuned teacher, or any encoder of the user's.
+"""The untrained student: a part of the fine-tuned teacher, or an encoder that the user names.
 
-A student of a given size takes the teacher's embeddings, some of its layers, and its head: it can classify before
-it has been trained at all, which is most of why few epochs are enough.
+A student of a given size starts with the teacher's embeddings, some of its layers, and its head. It can classify before
+its first step, so few epochs are enough.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ __all__ = [
 
 
 def check_student(recipe: StudentRecipe, teacher: PretrainedConfig) -> None:
-    """Refuse settings that cannot give a student, before anything is trained.
+    """Refuse settings from which no student can be made, before anything is trained.
 
     Args:
         recipe: the student's settings.
-        teacher: configuration of the teacher, or of the base that becomes it.
+        teacher: configuration of the teacher, or of the base that is fine-tuned to become it.
 
     Raises:
         ConfigError: as ``require_student``, or a size or layers that do not fit the teacher.
@@ -140,7 +140,7 @@ def student_config(teacher: PretrainedConfig, recipe: StudentRecipe) -> tuple[Pr
     """Return the configuration of a student of a size, and the teacher's layers that it starts from.
 
     Args:
-        teacher: configuration of the teacher, or of the base that becomes it.
+        teacher: configuration of the teacher, or of the base that is fine-tuned to become it.
         recipe: ``size`` and ``layers``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Which of the teacher's layers a shallower student starts from, and which it is matched with."""
+"""The teacher's layers that a shallower student starts from, and those that its own are matched with."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _AUTO = "first"
 
 
 def choose_layers(wanted: Sequence[int] | str, *, teacher: int, student: int) -> list[int]:
-    """Return the teacher's layers that the student's are copied from, counted from 0.
+    """Return the teacher's layers that are copied into the student, counted from 0.
 
     Args:
         wanted: the layers themselves; "first" (0, 1, 2 for 3 of 6); "spread" (0, 2, 4), evenly from the first;
-            "ends" (0, 2, 5), evenly from the first to the last; or "auto", the one of them that measured best.
+            "ends" (0, 2, 5), evenly from the first to the last; or "auto", which is "first", the best measured.
         teacher: number of layers of the teacher.
         student: number of layers of the student.
 

@@ -1,7 +1,7 @@
 """The losses of distillation, as pure functions of tensors.
 
-Each returns a mean over texts (or real tokens), shape (), so that its size depends on no batch. Teacher tensors
-carry no gradient. Everything is computed in float32, whatever precision the products ran in.
+Each returns a mean over texts or over real tokens, shape (), so its size does not depend on the batch size. Teacher
+tensors have no gradient. Everything is computed in float32, whatever the precision of the model's matmuls.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def kl_loss(student: Tensor, teacher: Tensor, *, temperature: float = 2.0, task:
         student: logits, shape (texts, labels), any float dtype.
         teacher: logits, same shape, no gradient.
         temperature: T > 0; 1 leaves the distributions alone.
-        task: a single-label one compares one distribution over the labels; a multi-label one a yes and no for each
-            label, summed over labels.
+        task: single-label compares one distribution over the labels; multi-label compares a yes/no distribution for
+            each label and sums over the labels.
 
     Returns:
         Mean over texts, shape (), float32, in nats.

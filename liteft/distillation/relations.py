@@ -1,7 +1,7 @@
 """Queries, keys and values of a model's last layer, captured by hooks.
 
-transformers returns hidden states and attention probabilities, but not the projections that attention relations
-are made of; a forward hook on the three linear layers keeps what they returned last.
+transformers returns hidden states and attention probabilities, but not the projections from which attention relations
+are computed. A forward hook on each of the three linear layers keeps its latest output.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ __all__ = ["LastProjections"]
 
 
 class LastProjections:
-    """The outputs of the last layer's query, key and value projections, of the latest forward pass.
+    """The outputs of the last layer's query, key and value projections in the latest forward pass.
 
     Attributes:
-        values: three tensors of shape (texts, tokens, width), in that order.
+        values: queries, keys and values, each of shape (texts, tokens, width).
 
     Raises:
-        ConfigError: a family whose attention is not three linear layers.
+        ConfigError: the model's attention does not have three separate linear layers.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -43,7 +43,7 @@ class LastProjections:
 
     @property
     def values(self) -> list[Tensor]:
-        """Queries, keys and values."""
+        """Queries, keys and values, each of shape (texts, tokens, width)."""
         return [value for value in self._caught if value is not None]
 
     def close(self) -> None:

@@ -1,10 +1,10 @@
 """Weights for a student that is narrower than its teacher.
 
-The residual stream of width H is projected to width h by the h leading right singular vectors of the teacher's
-word embeddings: the directions in which words differ most. Every matrix that reads from the stream is multiplied
-by that projection, every matrix that writes into it by its transpose. Attention keeps whole heads and the
-feed-forward part whole neurons, those with the largest output weights. LayerNorm does not commute with a
-projection, so the result is a start for training, not a smaller equivalent of the teacher.
+Hidden states of width H are projected to width h by the h leading right singular vectors of the teacher's word
+embeddings: the directions in which words differ most. A matrix whose input is the hidden state is multiplied by that
+projection, and a matrix whose output is added to the hidden state by its transpose. Attention keeps whole heads and the
+feed-forward layer whole neurons, those with the largest output weights. LayerNorm does not commute with a projection,
+so the result is a start for training and not a smaller equivalent of the teacher.
 
 Source of factorising embeddings: Lan et al. 2020 (ALBERT), section 3.1, arXiv:1909.11942; of ranking heads and
 neurons by their weights: the magnitude criterion of Han et al. 2015, arXiv:1506.02626.
@@ -28,16 +28,16 @@ def shrink(weights: Mapping[str, Tensor], *, width: int, heads: int, inner: int)
     """Return weights of a narrower model of the same family and depth.
 
     Args:
-        weights: the teacher's, by name; float32.
+        weights: name -> tensor of the teacher, float32.
         width: h, the student's hidden width.
         heads: attention heads of the teacher.
         inner: feed-forward width of the student.
 
     Returns:
-        Tensors by the same names.
+        Name -> tensor, with the same names.
 
     Raises:
-        ModelError: a weight whose role is unknown: the family cannot be shrunk.
+        ModelError: the role of a weight is unknown, so the family cannot be shrunk.
     """
     check_roles(weights)
     words = next(tensor for name, tensor in weights.items() if name.endswith("word_embeddings.weight"))

@@ -1,7 +1,6 @@
-"""The teacher as distillation sees it: a loaded classifier with the hash of its weights.
+"""The teacher: a loaded classifier with the hash of its weights.
 
-It may come as a finished run, as a classifier's folder, or as a base that is not fine-tuned yet, which the
-caller fine-tunes first.
+It is given as a finished run, as a classifier's folder, or as a base, which is fine-tuned first.
 """
 
 from __future__ import annotations
@@ -68,10 +67,10 @@ class Teacher:
 
 @dataclass(frozen=True)
 class Base:
-    """A pretrained model that is to be fine-tuned before it can teach.
+    """A pretrained model that has to be fine-tuned before it can teach.
 
     Attributes:
-        name: as it was given, a folder or a hub name.
+        name: folder or hub name, as it was given.
         folder: its local path.
     """
 
@@ -90,9 +89,9 @@ def find_teacher(
 
     Args:
         source: a finished run or its folder, a classifier's folder, or a base (folder or hub name).
-        dataset: what will be taught; it fills in what a classifier written by transformers does not say of itself.
-        recipe: its ``teacher.labels`` and ``data.task`` do so too.
-        tell: called with a line of text where the data's label names are taken for the teacher's.
+        dataset: the data; it fills in what a classifier written by transformers does not state.
+        recipe: ``teacher.labels`` and ``data.task`` fill this in too.
+        tell: called with a line of text if the teacher's labels get the names in the data.
 
     Raises:
         ModelError: none of these, a classifier that cannot be loaded, or one that does not say what it means.
@@ -159,7 +158,7 @@ def _refuse_labels(said: Said, source: object) -> None:
 
 
 def _adopt_labels(loaded: TorchClassifier, dataset: Dataset | None, tell: ProgressFunction | None) -> None:
-    """Name the labels of a classifier that transformers wrote as the data do, where only one reading is possible."""
+    """Give the labels of a classifier written by transformers the names in the data, if only one order is possible."""
     own = loaded.settings.labels
     taken = None if dataset is None or _says_all(loaded) else adopted_labels(own, dataset.labels)
     if taken is None or taken == own:

@@ -1,8 +1,8 @@
-"""Augmentation for a teacher and a student that do not read the same tokens: drawn on the text, then read by each.
+"""Augmentation for a teacher and a student with different tokenizers.
 
-Token ids that were changed (augmentation.py) mean nothing to a model with another vocabulary. Here words are masked, or
-a run of them kept, in the text itself; teacher and student each tokenize the result, so that both see the same text by
-ids of their own. Shares and chances are those of augmentation.py.
+Token ids that augmentation.py has changed mean nothing to a model with another vocabulary. Here words are masked, or
+some consecutive ones kept, in the text itself. Teacher and student then tokenize the result, so that both read the
+same text in their own ids. Shares and probabilities are those of augmentation.py.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ _WORD = re.compile(rf"[{_CHINESE}]|(?:(?![{_CHINESE}])[\w\u0300-\u036f])+|\S")
 
 
 class TextAugmentingCollator(Collator):
-    """Collates a split's rows for the student, about half of them as fresh copies, and the same texts for the teacher.
+    """Collates a split's rows for the student, about half of them as augmented copies, and the same for the teacher.
 
-    A batch holds what Collator's holds, and ``teacher_input_ids``, ``teacher_attention_mask`` and, where the teacher
-    uses them, ``teacher_token_type_ids``: int64, shape (texts, longest of the teacher's).
+    A batch has the keys of Collator's, and ``teacher_input_ids``, ``teacher_attention_mask`` and, if the teacher uses
+    them, ``teacher_token_type_ids``: int64, shape (texts, tokens of the longest text for the teacher).
 
     Args:
         plain: the rows as the student reads them.
         split: their texts.
         kind: "mask" or "ngram".
-        student: tokenizes for itself.
-        teacher: tokenizes for itself; None for a control, which has none.
+        student: tokenizes the texts with its own tokenizer.
+        teacher: does the same with its own; None for a control.
         seed: of the augmentation.
-        epoch: tells the current epoch when a batch is made.
+        epoch: returns the current epoch; called for each batch.
 
     Raises:
-        ConfigError: n-grams of pairs, or masks where a vocabulary has no mask that stands in a text.
+        ConfigError: n-grams of pairs, or a vocabulary without a mask token that can be written in a text.
     """
 
     def __init__(
@@ -102,14 +102,14 @@ class TextAugmentingCollator(Collator):
 
 
 def augmented_text(text: str, *, kind: Augmentation, masks: Sequence[str], random: np.random.Generator) -> list[str]:
-    """Return one view of a text, written once for each reader.
+    """Return an augmented copy of a text, once for each tokenizer.
 
     Args:
-        text: the text; one without words is its own view.
-        kind: "mask": every word becomes the mask with probability 0.1; "ngram": a run of words, of random length
-            and place.
-        masks: each reader's mask, as it stands in a text; "ngram" takes their number alone.
-        random: the source of chance.
+        text: the text; without words it stays unchanged.
+        kind: "mask": every word is replaced by the mask with probability 0.1; "ngram": consecutive words, of random
+            number and place.
+        masks: the mask of each tokenizer, as it is written in a text; "ngram" uses their number only.
+        random: the generator to draw from.
     """
     words = [match.span() for match in _WORD.finditer(text)]
     if not words:

@@ -1,9 +1,9 @@
-"""The distilling trainer: a loss against the teacher, and nothing more.
+"""The trainer of a student: ClassifierTrainer with a loss against the teacher.
 
-Logits come with the batch where the texts are plain (the cache), and from the teacher itself where the batch holds
-augmented texts or where hidden states or relations are matched. A teacher with another tokenizer reads the same texts
-by its own ids, which the batch brings (text_augmentation.py), or, where states are matched, the student's tokens by the
-ids that they have in its own vocabulary.
+For unchanged texts, the teacher's logits are in the batch, from the cache. The teacher itself runs on batches with
+augmented texts, and where hidden states or relations are matched. A teacher with another tokenizer reads the same texts
+in its own ids, which are in the batch (text_augmentation.py) or, where states are matched, looked up for each of the
+student's tokens.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ __all__ = ["DistillingTrainer", "Matching"]
 
 
 class Matching(nn.Module):
-    """What intermediate matching needs besides the models: the learned projections between their widths.
+    """The loss of matched hidden states, with learned projections from the student's width to the teacher's.
 
-    It is attached to the student while it trains, so that optimizer and checkpoints see it, and is taken off after.
+    It is a submodule of the student during training, so that optimizer and checkpoints include it.
 
     Args:
         teacher: the classifier whose states are matched.
@@ -59,13 +59,13 @@ class DistillingTrainer(ClassifierTrainer):
     """Trainer for a student.
 
     Args:
-        teacher: the classifier that is imitated; None where every batch brings its logits.
-        matching: the projections, where hidden states are matched.
-        relations: the student's and the teacher's last projections, where attention relations are matched; the caller
+        teacher: the classifier that is imitated; None if its logits are in every batch.
+        matching: the loss of hidden states; None if they are not matched.
+        relations: last projections of student and teacher; None if attention relations are not matched. The caller
             closes them.
-        logits: compare logits; False in a first stage that matches states alone.
-        teacher_ids: the teacher's id of each of the student's, int64 (student's vocabulary,); None where they are equal
-            or each batch brings the teacher's own.
+        logits: compare logits; False in a first stage that matches states only.
+        teacher_ids: the teacher's id of each of the student's tokens, int64 (student's vocabulary,); None if the
+            ids are equal, or if those of the teacher are in each batch.
         arguments: as for ClassifierTrainer, whose recipe must be a StudentRecipe.
     """
 
@@ -94,7 +94,7 @@ class DistillingTrainer(ClassifierTrainer):
             teacher.model.to(self.args.device).eval()
 
     def model_inputs(self, batch: dict[str, Tensor]) -> dict[str, Any]:
-        """The student's inputs; it returns hidden states where they are matched."""
+        """Return the student's inputs, and ask for hidden states where they are matched."""
         asked = {"output_hidden_states": True} if self.matching is not None and self.model.training else {}
         return self._read_by(self.model, batch) | asked
 
@@ -128,7 +128,7 @@ class DistillingTrainer(ClassifierTrainer):
         return total
 
     def _labelled_loss(self, logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
-        """The hard-label loss of the rows that have labels, on the scale of the soft one; 0 without any."""
+        """Return the hard-label loss of the rows that have labels, on the scale of the soft loss; 0 if none has."""
         labels = batch["labels"]
         if "labelled" in batch:
             real = batch["labelled"] > 0
@@ -139,7 +139,7 @@ class DistillingTrainer(ClassifierTrainer):
         return loss * training_of(self.task).distributions(logits) if self.recipe.logits_loss == "kl" else loss
 
     def _taught(self, batch: dict[str, Tensor]) -> Any:
-        """The teacher's outputs for a batch, or None if cached logits are enough."""
+        """Return the teacher's outputs for a batch, or None if cached logits are enough."""
         if self.teacher is None:
             return None
         inputs = self._read_by(self.teacher.model, self._teachers_own(batch))
@@ -149,7 +149,7 @@ class DistillingTrainer(ClassifierTrainer):
             return self.teacher.model(**inputs, output_hidden_states=states)
 
     def _teachers_own(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The batch in the teacher's ids."""
+        """Return the batch in the teacher's token ids."""
         if TEACHER_PREFIX + "input_ids" in batch:
             names = (name for name in batch if name.startswith(TEACHER_PREFIX))
             return {name.removeprefix(TEACHER_PREFIX): batch[name] for name in names}
@@ -158,13 +158,13 @@ class DistillingTrainer(ClassifierTrainer):
         return batch
 
     def _read_by(self, model: Any, batch: dict[str, Tensor]) -> dict[str, Any]:
-        """The part of a batch that one of the two models takes: type ids may be meant for the other one."""
+        """Return the part of a batch that a model takes; type ids may be for the other model only."""
         inputs = super().model_inputs(batch)
         if not uses_type_ids(model.config):
             inputs.pop("token_type_ids", None)
         return inputs
 
     def _relation_heads(self, teacher_width: int) -> int:
-        """As many relation heads as the student has attention heads, or as many of them as divide both widths."""
+        """Return the number of relation heads: the student's attention heads, as far as they divide both widths."""
         student: Any = self.model
         return math.gcd(int(student.config.num_attention_heads), teacher_width)

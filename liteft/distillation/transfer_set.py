@@ -1,4 +1,4 @@
-"""What a student is trained on: the training texts, unlabelled ones, and the teacher's logits."""
+"""The transfer set: training texts, unlabelled texts, and the teacher's logits for them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _READING = ("normalizer", "pre_tokenizer")
 
 @dataclass(frozen=True)
 class TransferSet:
-    """Rows to train on.
+    """The rows that a student is trained on.
 
     Attributes:
         train: the rows, with ``teacher_logits`` where they are cached.
@@ -121,7 +121,7 @@ def _ids_in(whole: TextTokenizer, part: TextTokenizer) -> np.ndarray | None:
 
 
 def _joined(train: Split, unlabeled: Split) -> Split:
-    """The training split and texts without labels; their labels are -1, or none of them."""
+    """Return the training split with unlabelled texts appended, whose labels are -1 or, multi-label, all False."""
     if (train.pairs is None) != (unlabeled.pairs is None):
         raise DataError(
             f"the unlabelled texts are {'single texts' if unlabeled.pairs is None else 'pairs'}, "
