@@ -55,9 +55,9 @@ PYTEST := $(BIN)/pytest --numprocesses $(PROCESSES) --dist worksteal
 test: lint
 	$(PYTEST) -m "not slow and not gpu" --durations=8
 
-# What each file of tests takes, in one process: tests/durations.json.
+# What each file of tests takes, in the same two processes: tests/durations.json.
 durations: setup
-	$(BIN)/pytest -m "not slow and not gpu" -o junit_family=xunit1 --junit-xml build/durations.xml
+	$(PYTEST) -m "not slow and not gpu" -o junit_family=xunit1 --junit-xml build/durations.xml
 	$(BIN)/python -m tests.durations build/durations.xml tests/durations.json
 
 # The native library's own tests, watched by the compiler's sanitizers.

@@ -1,4 +1,4 @@
-"""Texts as token ids: one after the other, unpadded, and padded only where somebody asks for a rectangle.
+"""Texts as token ids: one after the other, unpadded, and padded only when a rectangle is needed.
 
 This is what a tokenizer makes and an engine takes. Slices share the arrays of what they were cut from, so a queue may
 cut and join the texts of its callers as it likes.
@@ -46,7 +46,7 @@ class Encoded:
         type_ids: Sequence[Sequence[int] | np.ndarray] | None = None,
         truncated: Sequence[bool] | None = None,
     ) -> Self:
-        """Return texts whose token ids are known.
+        """Return an Encoded made of token ids.
 
         Args:
             ids: a list or array for each text, special tokens included.
@@ -171,7 +171,9 @@ def _flat(rows: Sequence[Sequence[int] | np.ndarray], tokens: int, name: str) ->
             if fits or not ids.size:
                 return ids.astype(np.int32, copy=False)
         else:
-            return np.fromiter(itertools.chain.from_iterable(rows), dtype=np.int32, count=tokens)
+            ids = np.array(list(itertools.chain.from_iterable(rows)))  # its dtype tells integers from all else
+            if not ids.size or (ids.dtype.kind == "i" and ids.shape == (tokens,) and _within(ids)):
+                return ids.astype(np.int32, copy=False)
     except (OverflowError, TypeError, ValueError):
         pass
     raise _not_an_id(rows, name)

@@ -89,7 +89,7 @@ def distill(
         require_student(recipe.student)
     if data is None and recipe.data.source is None:
         raise ConfigError(
-            "no data were named.",
+            "no data was given.",
             accepted={"data": "a data set, a file, a folder of train, dev and test files, or a hub name"},
             fix=option("data", "FILE_OR_FOLDER"),
         )

@@ -110,7 +110,7 @@ def require_budget(recipe: SearchRecipe) -> None:
     """Refuse a search without a limit.
 
     Raises:
-        ConfigError: so it is.
+        ConfigError: the recipe sets none of max_mb, max_ms and max_drop.
     """
     if not _limits(recipe):
         raise ConfigError(

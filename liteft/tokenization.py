@@ -137,7 +137,7 @@ class TextTokenizer:
             (one,) = _encodings(self._cutting, [texts[0]])
             cut = np.array([bool(one.overflowing)])
             types = np.array(one.type_ids, dtype=np.int32)
-            return Encoded(np.array(one.ids, dtype=np.int32), types, np.array([0, len(types)]), cut)
+            return Encoded(np.array(one.ids, dtype=np.int32), types, np.array([0, len(types)], dtype=np.int64), cut)
         sides = [texts] if pairs is None else [texts, pairs]
         parts: list[Encoded] = []
         found: list[tuple[list[int], list[int], bool]] = []

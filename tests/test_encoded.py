@@ -85,7 +85,9 @@ def test_the_largest_ids_of_32_bits_are_kept(kind: Callable[[list[int]], Any]) -
     assert rows(Encoded.of([kind([2**31 - 1]), kind([-(2**31)])])) == [[2**31 - 1], [-(2**31)]]
 
 
-@pytest.mark.parametrize("ids", [[np.array([1.5])], [["a"]], [[None]], [np.array([[1]]), np.array([[2]])]])
+@pytest.mark.parametrize(
+    "ids", [[np.array([1.5])], [["a"]], [["7"]], [[1.9, 2]], [[True]], [[None]], [np.array([[1]]), np.array([[2]])]]
+)
 def test_what_is_not_a_list_of_integers_is_refused(ids: Any) -> None:
     with pytest.raises(InputError):
         Encoded.of(ids)

@@ -60,7 +60,7 @@ struct Simd {
   static void store_bf16(std::uint16_t* p, Floats x) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), to_bf16_lanes(x));
   }
-  // One half of x and one of y after the other.
+  // Values of x and y in turns.
   static void store_pairs(std::uint16_t* p, Floats x, Floats y) {
     const Ints low = _mm512_cvtepu16_epi32(to_bf16_lanes(x)), high = _mm512_cvtepu16_epi32(to_bf16_lanes(y));
     _mm512_storeu_si512(p, _mm512_or_si512(low, _mm512_slli_epi32(high, 16)));

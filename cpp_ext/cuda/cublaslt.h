@@ -27,7 +27,6 @@ struct Heuristic {  // cublasLtMatmulHeuristicResult_t
 // Values of cublasLt's enumerations.
 namespace lt {
 constexpr int kCompute32F = 68;
-constexpr int kDescTransA = 3, kDescTransB = 4;
 constexpr int kPreferenceMostWorkspace = 1, kPreferenceReductions = 3;
 constexpr std::uint32_t kReduceInComputeType = 2;  // of a mask
 constexpr int kFloat32 = 0, kFloat16 = 2, kBfloat16 = 14;

@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kCandidates = 16;
 
-// Returned for an algorithm that cannot be started.
+// Thrown for an algorithm that cannot be started.
 struct Unusable : std::runtime_error {
   using std::runtime_error::runtime_error;
 };

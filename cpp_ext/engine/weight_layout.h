@@ -1,5 +1,5 @@
-// The weights of a classifier, with their names and shapes, which are defined only here. Code that packs, dequantizes
-// or uploads weights, or makes random ones for tests, visits them with `for_each_weight`.
+// The weights of a classifier, with their names and shapes: once for C++, as liteft/encoder/layout.py is for Python.
+// Code that packs, dequantizes or uploads weights, or makes random ones for tests, visits them with `for_each_weight`.
 
 #pragma once
 
@@ -12,7 +12,7 @@ namespace liteft {
 
 template <typename Norm, typename Linear>
 struct LayerWeights {
-  bool cls_only = false;    // only the first row of each text is computed: the last layer of a model that pools [CLS]
+  bool cls_only = false;    // outputs of each text's first row alone: the last layer of a model that pools [CLS]
   Linear query_key_value;   // side by side; empty in a cls_only layer, which has the next two instead
   Linear query, key_value;  // key and value side by side
   Linear projection, inner, outer;

@@ -169,7 +169,8 @@ ModelShape checked(const liteft_shape& given) {
   within("head", given.head, LITEFT_HEAD_NONE, LITEFT_HEAD_GELU);
   within("activation", given.activation, LITEFT_GELU, LITEFT_SILU);
   within("position_padding_id", given.position_padding_id, -1, given.vocabulary - 1);
-  if (given.width % given.heads) refuse("width " + std::to_string(given.width) + " is no multiple of the heads");
+  if (given.width % given.heads)
+    refuse("width " + std::to_string(given.width) + " must be a multiple of heads " + std::to_string(given.heads));
   if (!(given.epsilon > 0.0f) || !std::isfinite(given.epsilon)) refuse("epsilon must be positive");
   ModelShape shape;
   shape.layers = given.layers;

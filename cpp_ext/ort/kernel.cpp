@@ -89,6 +89,7 @@ class Node {
     shape.pooling = chosen("pooling", {"cls", "mean"}, "cls");
     shape.head = chosen("head", {"none", "tanh", "relu", "gelu"}, "tanh");
     shape.activation = chosen("activation", {"gelu", "relu", "gelu_tanh", "silu"}, "gelu");
+    if (has("counted_from")) refuse("the attribute 'counted_from' is of a development version: export the model again");
     shape.position_padding_id = has("position_padding_id") ? integer("position_padding_id") : -1;
     shape.epsilon = has("epsilon") ? number("epsilon") : 1e-12f;
     return shape;

@@ -1,4 +1,4 @@
-"""Comparing the files of a folder with its manifest, before anything of them is used."""
+"""Comparing the files of a folder with its manifest, before any of them is used."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ _MOST_TOGETHER = 4 << 30  # bytes of all files: what is hashed
 
 
 def compare_files(path: Path, manifest: Manifest, *, hashing: bool) -> None:
-    """Refuse a folder whose files are not those of its manifest.
+    """Refuse a folder whose files are not exactly those that its manifest lists.
 
     Args:
         path: the folder.
         manifest: its manifest.
-        hashing: compare SHA-256, too, and not only sizes.
+        hashing: compare the SHA-256 of each file, not only its size.
 
     Raises:
-        ArtifactError: a file is missing from the manifest or from the folder, too large, changed, or outside.
+        ArtifactError: a file is missing from the manifest or from the folder, too large, changed, or a link to a place
+            outside the folder.
     """
     for name in required_files(manifest.form):
         if name not in manifest.files:
@@ -34,7 +35,7 @@ def compare_files(path: Path, manifest: Manifest, *, hashing: bool) -> None:
 
 
 def _check_sizes(path: Path, manifest: Manifest) -> None:
-    """Refuse sizes that nobody needs, before anything of that size is read."""
+    """Refuse files that are larger than any real artifact has, before they are read."""
     for name, entry in manifest.files.items():
         most = MOST_GRAPH if name == manifest.graph_file else _MOST_FILE
         if entry.bytes > most:
@@ -83,14 +84,14 @@ def _check_file(path: Path, name: str, entry: FileEntry, *, hashing: bool) -> No
 
 
 def _lies_in(file: Path, folder: Path) -> bool:
-    """Say whether a file lies in a folder, links followed, or where the hub's cache keeps those of its snapshots."""
+    """Return whether a file is in a folder, or in the hub's cache of a snapshot's files; links are followed."""
     target, whole = file.resolve(), folder.resolve()
     caches = [parent.parent / "blobs" for parent in whole.parents if parent.name == "snapshots"]
     return any(target.is_relative_to(place) for place in (whole, *caches))
 
 
 def _is_pointer(file: Path) -> bool:
-    """Say whether a file is what git holds in the place of a large one."""
+    """Return whether a file is the small text that git-lfs stores in place of a large file."""
     return untrusted.regular_size(file) < 1024 and files.is_lfs_pointer(untrusted.read_bytes(file, 1024))
 
 

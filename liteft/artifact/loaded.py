@@ -1,4 +1,4 @@
-"""An artifact that was read: its path, its manifest, its tokenizer, and what is shown of it."""
+"""An artifact that was read: its path, its manifest, its tokenizer, and its text for people."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Artifact(Result):
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all files, the manifest not counted."""
+        """Total size of all files except the manifest, in bytes."""
         return sum(entry.bytes for entry in self.manifest.files.values())
 
     def check_model(self) -> None:
@@ -76,13 +76,13 @@ class Artifact(Result):
             )
 
     def tokenizer(self, *, trust: bool = False) -> TextTokenizer:
-        """Return the tokenizer, cutting as the manifest says.
+        """Return the tokenizer, which truncates texts as the manifest says.
 
         Args:
-            trust: take regular expressions of which it is not known that they need no endless time.
+            trust: accept regular expressions that are not known to finish quickly.
 
         Raises:
-            ArtifactError: the file is no tokenizer, or one that the tokenizers library might not survive.
+            ArtifactError: the file is not a tokenizer, or it might crash the tokenizers library.
         """
         path = self.path / TOKENIZER
         try:
@@ -132,7 +132,7 @@ def _text(artifact: Artifact) -> str:
 
 
 def _measured_lines(manifest: Manifest) -> Iterator[str]:
-    """Yield what the artifact itself was measured to score, beside the model that it came from."""
+    """Yield one line per split and backend: the score of the artifact itself, and of the model it was exported from."""
     metric = manifest.task.primary_metric
     for split, engines in manifest.measured.items():
         before = manifest.metrics.get(split) or {}
@@ -144,7 +144,7 @@ def _measured_lines(manifest: Manifest) -> Iterator[str]:
 
 
 def _vocabulary_line(found: dict[str, Any]) -> str:
-    """Return how a trimmed vocabulary compares with the whole one."""
+    """Return a line that compares a trimmed vocabulary with the whole one."""
     line = f"vocabulary: {found['tokens']:,} of {found['of']:,} tokens"
     if found["unchanged_tokens"] is not None:
         line += f"; {share(found['unchanged_tokens'])}% of the tokens of {found['split']} are read as before"

@@ -54,7 +54,7 @@ Fallback = Literal["weight_only", "float", "8 bits"]
 
 
 def graph_file(form: ExportForm) -> str:
-    """Return where the folder of an artifact of this form has its graph."""
+    """Return the path of the graph in the folder of an artifact of this form."""
     return MODEL if form.target is None else _EDGE_GRAPHS[form.precision]
 
 
@@ -64,7 +64,7 @@ def required_files(form: ExportForm) -> tuple[str, ...]:
 
 
 def _file_name(name: str) -> str:
-    """Return a name of a file below the folder, whatever system the folder is on. Raises ValueError."""
+    """Return the name of a file in the folder if it is valid on every system. Raises ValueError if it is not."""
     parts = name.split("/")
     if any(part in ("", ".", "..") or len(part.encode()) > 255 for part in parts) or len(parts) > 8:
         raise ValueError(f"{name[:80]!r} is not the name of a file in the folder")
@@ -80,7 +80,7 @@ def _different(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _checked_form(value: Any, read: ValidatorFunctionWrapHandler) -> ExportForm:
-    """Return the form that a manifest holds. Raises ValueError where its settings exclude each other."""
+    """Return the form that a manifest contains. Raises ValueError if its settings exclude each other."""
     try:
         return cast("ExportForm", read(value))
     except ConfigError as error:
@@ -102,7 +102,7 @@ class FileEntry(BaseModel):
 
 
 def _stored_task(_: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-    """The task of a name, written as its name."""
+    """Read a task from its name, and write it as its name."""
     return core_schema.no_info_after_validator_function(
         task_named, handler(TaskName), serialization=core_schema.to_string_ser_schema()
     )
@@ -125,20 +125,26 @@ class Manifest(BaseModel):
     max_tokens: int = Field(gt=0, le=1 << 20)
     truncation_side: Literal["right", "left"]
     pad_id: int = Field(ge=0, lt=1 << 31)
-    positions: int | None = Field(default=None, gt=0)  # most tokens that there are positions for
-    embedding_rows: int | None = Field(default=None, gt=0)  # where the tokenizer may give ids beyond
+    positions: int | None = Field(
+        default=None, gt=0
+    )  # rows of the position table: the most tokens of a text; None without a table
+    embedding_rows: int | None = Field(
+        default=None, gt=0
+    )  # rows of the word embeddings; only if the tokenizer has ids beyond them
     inputs: Names
-    token_types: int = Field(default=0, ge=0, lt=1 << 31)  # 0 where ``inputs`` has no token types
+    token_types: int = Field(default=0, ge=0, lt=1 << 31)  # 0 if the graph takes no token types
     family: str
-    form: StoredForm  # as it was asked for
-    fallbacks: dict[str, Fallback] = {}  # what ``form.mixed`` left out of it, by the name of its weights
+    form: StoredForm  # as it was requested
+    fallbacks: dict[str, Fallback] = {}  # what ``form.mixed`` stored or computed otherwise, by the name of the weights
     calibration: dict[str, Any] | None = None  # of static int8: texts, split, percentile
     graph: Literal["built", "traced"]
     files: dict[FileName, FileEntry] = Field(max_length=_MOST_FILES)
     metrics: dict[str, Any] = {}  # of the model in torch, by split
     measured: dict[str, dict[str, Any]] = {}  # of this artifact, by split and backend
     verification: dict[str, Any] = {}
-    vocabulary: dict[str, Any] | None = None  # where it was trimmed: its size, and what is read as before
+    vocabulary: dict[str, Any] | None = (
+        None  # if it was trimmed: its size, and the share of tokens that are read as before
+    )
     teacher: dict[str, Any] | None = None
     data: dict[str, Any] | None = None
     versions: dict[str, str] = {}
@@ -150,7 +156,7 @@ class Manifest(BaseModel):
 
     @property
     def one_node(self) -> bool:
-        """Whether the graph is one node, whose definition is a function in the file, instead of many."""
+        """True if the graph is a single node whose definition is a function in the file."""
         return self.graph == "built" and not self.form.flat
 
     @model_validator(mode="after")

@@ -128,6 +128,6 @@ def _refuse_manifest(path: Path, error: Exception) -> NoReturn:
 
 
 def _shown(path: Path) -> str:
-    """Return a path as it may be printed: with no control characters, and not without end."""
+    """Return a path in a form that is safe to print: without control characters, and of bounded length."""
     text = str(path)
     return text if text.isprintable() and len(text) <= 1000 else repr(text[:200])

@@ -16,7 +16,7 @@ __all__ = ["ArtifactWriter", "require_replaceable", "writing_artifact"]
 
 
 class ArtifactWriter:
-    """A folder that is being filled; ``seal`` writes the manifest over the files in it."""
+    """A folder that is being filled; ``seal`` writes the manifest that lists its files."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -55,12 +55,12 @@ class ArtifactWriter:
 
 
 def require_replaceable(path: str | Path) -> None:
-    """Refuse a folder that an artifact cannot take the place of without something else being lost.
+    """Refuse a folder whose replacement by an artifact would lose something else.
 
-    That is what holds no artifact, or files beside those that its manifest lists.
+    Such a folder is not an artifact, or has files that its manifest does not list.
 
     Raises:
-        ArtifactError: with what would be lost.
+        ArtifactError: something would be lost; the message names it.
     """
     path = Path(path)
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
@@ -88,7 +88,7 @@ def require_replaceable(path: str | Path) -> None:
 
 
 def _others(folder: Path, root: Path, own: set[str], folders: set[str]) -> Iterator[str]:
-    """Yield the files and folders in ``folder`` that are none of an artifact's own."""
+    """Yield the names of the files and folders in ``folder`` that do not belong to the artifact."""
     for entry in folder.iterdir():
         name = entry.relative_to(root).as_posix()
         if name in folders and entry.is_dir() and not entry.is_symlink():
@@ -99,7 +99,7 @@ def _others(folder: Path, root: Path, own: set[str], folders: set[str]) -> Itera
 
 @contextlib.contextmanager
 def writing_artifact(path: str | Path) -> Iterator[ArtifactWriter]:
-    """Yield a writer whose folder takes the place of ``path`` when the block ends sealed and without an error.
+    """Yield a writer whose folder replaces ``path`` if it is sealed and the block ends without an error.
 
     Raises:
         ArtifactError: the system refuses to write, something would be lost (`require_replaceable`), or the block ended

@@ -25,6 +25,7 @@ from liteft.installation import extra_of, install_hint
 __all__ = ["run_command"]
 
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # click's; newer typers carry it inside
+_HELP = {"-h", "--help", "--version"}
 _RESUMED = ("finetune", "distill", "search", "demo")
 _TRACEBACK = "LITEFT_TRACEBACK"
 
@@ -57,13 +58,15 @@ def _run(app: typer.Typer, arguments: list[str]) -> int:
         return 0
     except typer.Exit as left:
         return left.exit_code
-    except SystemExit:  # from rich, when nobody reads the help; rich has already closed stdout
-        return 141
+    except SystemExit:
+        if arguments and not _HELP & set(arguments):
+            raise  # a library ends the process, and says why
+        return 141  # from rich, when nobody reads the help; rich has already closed stdout
     except _USAGE_ERROR as error:
         tell(usage_text(error, arguments, command))
         return 2
     except (OutputClosed, BrokenPipeError) as error:
-        if isinstance(error, BrokenPipeError) and not {"-h", "--help", "--version"} & set(arguments):
+        if isinstance(error, BrokenPipeError) and not _HELP & set(arguments):
             raise  # of another pipe: for our stdout, Console raises OutputClosed
         _drop_stdout()
         return 141

@@ -67,7 +67,7 @@ def load_data(recipe: Recipe, *, example: str = "--data reviews.csv --text COLUM
     """
     if recipe.data.source is None:
         raise ConfigError(
-            "no data were named.",
+            "no data was given.",
             accepted={"data": "a file, a folder of train, dev and test files, or a hub name (owner/name)"},
             fix=example,
         )

@@ -30,7 +30,7 @@ def usage_text(error: Any, arguments: Sequence[str], root: Any) -> str:
         arguments: what follows ``liteft``.
         root: the command ``liteft``, with its commands.
     """
-    verb = next((word for word in arguments if word in root.commands), None)
+    verb = _verb(error, arguments, root)
     place = "liteft" if verb is None else f"liteft {verb}"
     command = root if verb is None else root.commands[verb]
     kind, parameter = type(error).__name__, getattr(error, "param", None)
@@ -56,6 +56,15 @@ def usage_text(error: Any, arguments: Sequence[str], root: Any) -> str:
     else:
         found = LiteftError(error.format_message(), fix=f"{place} --help")
     return f"{place}: {found}"
+
+
+def _verb(error: Any, arguments: Sequence[str], root: Any) -> str | None:
+    """Return the command that a mistake was made in; None if it is in what stands before the command."""
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        return context.command.name if context.parent is not None else None
+    first = next((word for word in arguments if word[:1] != "-"), None)
+    return first if first in root.commands else None
 
 
 def _unknown_command(arguments: Sequence[str], root: Any) -> LiteftError:

@@ -45,7 +45,7 @@ from liteft.frontier.loop import Search
 from liteft.frontier.picture import draw
 from liteft.frontier.plan import check_recipe, require_fit
 from liteft.frontier.result import Candidate, Frontier
-from liteft.frontier.state import JOURNAL, SearchState
+from liteft.frontier.state import STATE_FILE, SearchState
 from liteft.locks import LOCK, one_writer
 from liteft.recipes import Recipe
 from liteft.report.comparison import describe_machine
@@ -156,7 +156,7 @@ def _searched(
 
 def _open_state(out: Path) -> SearchState:
     """Return the folder's state; refuse a folder whose artifact no search wrote or that has other files in it."""
-    for unfinished in out.glob(f".{JOURNAL}.*.tmp"):
+    for unfinished in out.glob(f".{STATE_FILE}.*.tmp"):
         unfinished.unlink()
     state = SearchState(out)
     artifact = out / "artifact"

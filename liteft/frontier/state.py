@@ -12,9 +12,9 @@ from typing import Any
 from liteft import files
 from liteft.errors import RunError, first_line
 
-__all__ = ["JOURNAL", "SearchState"]
+__all__ = ["STATE_FILE", "SearchState"]
 
-JOURNAL = "search.json"
+STATE_FILE = "search.json"
 _FORMAT = 1
 _KINDS = ("measured", "probed", "given_up", "refused")
 
@@ -33,7 +33,7 @@ class SearchState:
     """
 
     def __init__(self, out: Path) -> None:
-        self._path = out / JOURNAL
+        self._path = out / STATE_FILE
         self.known = self._path.is_file()
         self._result: dict[str, Any] = {}
         self.winners: list[str] = []

@@ -12,13 +12,14 @@ import mmap
 from collections.abc import Iterator
 from pathlib import Path
 
+from liteft.encoder.layout import WORDS
 from liteft.errors import ArtifactError, ModelError
 
 __all__ = ["onnx_parameters", "safetensors_parameters"]
 
 _GRAPH, _INITIALIZER = 7, 5  # fields of ModelProto and GraphProto
 _DIMS, _DATA_TYPE, _NAME = 1, 2, 8  # fields of TensorProto
-_UINT8, _PACKED = 2, "embeddings.word.weight"  # as uint8 it is a 4-bit table, two values per byte
+_UINT8, _PACKED = 2, f"{WORDS}.weight"  # as uint8 it is a 4-bit table, two values per byte
 _WEIGHT_TYPES = frozenset({1, 2, 3, 10, 11, 16, 17, 18})  # float, uint8, int8, half, double, bfloat16, float8
 _VARINT, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5
 

@@ -31,8 +31,6 @@ __all__ = ["Source", "Subject", "find_subjects", "same_labels"]
 
 Source = Run | Artifact | str | os.PathLike[str]
 
-_DEFAULT_TOKENS = 512
-
 
 @dataclass(frozen=True, slots=True)
 class Subject:

@@ -20,7 +20,7 @@ from liteft.runtime.backends import Engine, checked_threads, choose_engine
 from liteft.runtime.inputs import Text, checked_columns, checked_iterable, checked_text, is_one_text, kind_of
 from liteft.runtime.opened import OpenArtifact
 from liteft.runtime.prediction import Answering, Prediction, activation_of
-from liteft.runtime.scoring import WINDOW, run_encoded
+from liteft.runtime.scoring import WINDOW, require_finite, run_encoded
 from liteft.runtime.streaming import OnError, Streaming
 from liteft.runtime.token_ids import check_encoded
 
@@ -305,10 +305,15 @@ class Classifier(OpenArtifact):
         Raises:
             InputError: the shapes do not fit the labels or each other.
             ConfigError: ``top_k`` or ``threshold`` does not fit.
+            ModelError: the logits contain NaN or infinite values.
         """
         answer = self._answering(top_k, threshold)
         whole = isinstance(logits, np.ndarray) and logits.ndim == 2 and logits.shape[1] == len(self.labels)
-        cut = np.zeros(len(logits) if whole else 0, dtype=bool) if truncated is None else np.asarray(truncated)
+        cut = (
+            np.zeros(len(logits) if whole else 0, dtype=bool)
+            if truncated is None
+            else np.asarray(truncated, dtype=bool)
+        )
         if not whole or cut.shape != logits.shape[:1]:
             found = f"logits of shape {logits.shape}" if isinstance(logits, np.ndarray) else kind_of(logits)
             raise InputError(
@@ -316,6 +321,7 @@ class Classifier(OpenArtifact):
                 accepted={"logits": f"(texts, {len(self.labels)})", "truncated": "(texts,)"},
                 fix="logits of this classifier's run, and the truncated of the same texts",
             )
+        require_finite(logits)
         return answer(logits, cut)
 
     def __repr__(self) -> str:

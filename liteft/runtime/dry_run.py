@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
-from liteft.encoder.operator import TOKENS
+from liteft.encoder.operator import DOMAIN, KIND, TOKENS
 from liteft.errors import ArtifactError
 from liteft.runtime.onnx_content import StoredFunction, StoredModel, StoredNode, has_endless_value
 from liteft.runtime.onnx_file import read_model
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["check_file", "check_graph", "check_known"]
 
-_OWN, _NODE = "liteft", "EncoderClassifier"
 _LONG, _INT, _FLOAT = 7, 6, 1
 _OPSETS, _VERSIONS = range(18, 22), range(3, 13)
 _LONGEST = 512
@@ -116,10 +115,10 @@ def _check_weights(path: Path, model: StoredModel) -> None:
 
 def check_known(path: Path, model: StoredModel) -> None:
     """Refuse what LiteFT does not write: other operators, domains and functions, and shapes stated for inner values."""
-    if model.version not in _VERSIONS or model.opsets.get("") not in _OPSETS or set(model.opsets) - {"", _OWN}:
+    if model.version not in _VERSIONS or model.opsets.get("") not in _OPSETS or set(model.opsets) - {"", DOMAIN}:
         opsets = ", ".join(f"{name or 'ai.onnx'} {version}" for name, version in model.opsets.items())[:200]
         _refuse(path, f"is of IR version {model.version} and opsets {opsets}")
-    if set(model.functions) - {(_OWN, _NODE)}:
+    if set(model.functions) - {(DOMAIN, KIND)}:
         _refuse(path, "contains other functions")
     for function in model.functions.values():
         if set(function.opsets) != {""} or function.opsets[""] not in _OPSETS or function.described:

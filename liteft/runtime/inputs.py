@@ -1,4 +1,4 @@
-"""Which values are texts: everything that a caller passes to a classifier is checked here, and nowhere else.
+"""Which values are texts: texts and pairs that a caller passes are checked here, token ids in `token_ids`.
 
 A model of single texts takes strings. A model of pairs takes pairs: a tuple or a list of two strings. So ``["a", "b"]``
 is two texts for one and a pair for the other; only the manifest decides. An empty text is classified like any other

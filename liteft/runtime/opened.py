@@ -20,7 +20,7 @@ __all__ = ["OpenArtifact"]
 
 
 class OpenArtifact:
-    """An artifact with its engine, its tokenizer and its counters: what a classifier is without its questions.
+    """An artifact with its engine, its tokenizer and its counters; `Classifier` adds what can be asked of it.
 
     Attributes:
         backend: the engine: "native" or "onnxruntime".

@@ -17,7 +17,7 @@ from liteft.runtime.inputs import Text, checked_texts
 from liteft.runtime.token_ids import no_tokens, unknown_token
 from liteft.tokenization import TextTokenizer
 
-__all__ = ["WINDOW", "Reader", "run_encoded", "windows"]
+__all__ = ["WINDOW", "Reader", "require_finite", "run_encoded", "windows"]
 
 WINDOW = 1024  # texts that are sorted by length together: padding is then 1.7% on SST-2, 0.4% with twice as many
 _WINDOW_CHARACTERS = 1 << 22  # a window of whole books must also fit into memory
@@ -121,7 +121,6 @@ def run_encoded(
         ModelError: the model gave NaN or infinite logits.
     """
     tokens = len(encoded.ids)
-    empty = int(np.count_nonzero(encoded.lengths <= special_tokens))
     if len(encoded) == 1:  # a single text is what has to be fast, and it needs no plan
         logits, batches, padded = engine.run(encoded), 1, tokens
     elif engine.pads:
@@ -135,15 +134,11 @@ def run_encoded(
         parts = [engine.run(encoded[run]) for run in runs]
         logits = parts[0] if len(parts) == 1 else np.concatenate(parts)
         batches, padded = len(runs), tokens
-    if not np.isfinite(logits).all():
-        raise ModelError(
-            "the model gave logits that are not finite (NaN or infinite).",
-            fix="export the model again, and let the export verify it",
-        )
+    require_finite(logits)
     counters.add(
         texts=len(encoded),
         truncated=int(np.count_nonzero(encoded.truncated)),
-        empty=empty,
+        empty=int(np.count_nonzero(encoded.lengths <= special_tokens)),
         tokens=tokens,
         padded_tokens=padded,
         batches=batches,
@@ -163,3 +158,16 @@ def windows(entries: Iterator[Entry], size: int) -> Iterator[list[Entry]]:
             window, characters = [], 0
     if window:
         yield window
+
+
+def require_finite(logits: np.ndarray) -> None:
+    """Refuse logits that contain NaN or infinite values.
+
+    Raises:
+        ModelError: they do.
+    """
+    if not np.isfinite(logits).all():
+        raise ModelError(
+            "the model gave logits that are not finite (NaN or infinite).",
+            fix="export the model again, and let the export verify it",
+        )

@@ -63,7 +63,7 @@ def check_encoded(encoded: Any, tokenizer: TextTokenizer, token_types: int) -> N
 
 
 def _vocabulary(ids: np.ndarray, tokenizer: TextTokenizer) -> int:
-    """Return a number that is above the largest of some ids if the tokenizer has it, and not above it otherwise."""
+    """Return the largest id plus 1 if the tokenizer has a token for it; else the largest id, which is then outside."""
     most = int(ids.max())
     return most if most < 0 or tokenizer.token(most) is None else most + 1
 

@@ -56,7 +56,7 @@ def test_what_cannot_be_read_has_status_1_and_a_flag_to_try(comments: Path, caps
 
 def test_no_data_at_all_is_a_mistake_in_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check"]) == 2
-    assert "no data were named" in capsys.readouterr().err
+    assert "no data was given" in capsys.readouterr().err
 
 
 def test_the_check_imports_no_torch(comments: Path) -> None:

@@ -84,6 +84,14 @@ def test_an_export_of_no_classifier_ends_with_status_1(call: Any, tmp_path: Path
     assert not (tmp_path / "out").exists()
 
 
+def test_a_library_that_ends_the_process_is_not_taken_for_a_reader_that_left(
+    call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("liteft.doctor.diagnose", raising(SystemExit("it gave up")))
+    with pytest.raises(SystemExit, match="it gave up"):
+        call("doctor")
+
+
 @pytest.mark.parametrize(
     ("error", "status"), [(ConfigError("a."), 2), (DataError("a."), 1), (VerificationError("a."), 1)]
 )
@@ -133,6 +141,7 @@ def test_a_signal_that_ends_a_verb_ends_it_as_an_interrupt_does(
     call: Any, reviews: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
     number = getattr(signal, name)
+    before = signal.signal(number, signal.SIG_DFL)  # nohup has it ignored
 
     def writing(*_words: Any, **_settings: Any) -> None:
         with files.writing_folder(tmp_path / "run"):
@@ -140,12 +149,16 @@ def test_a_signal_that_ends_a_verb_ends_it_as_an_interrupt_does(
             raise AssertionError("it goes on")
 
     monkeypatch.setitem(vars(liteft), "finetune", writing)
-    called = call("finetune", "--out", "run", "--data", reviews, "--base", "minilm")
+    try:
+        called = call("finetune", "--out", "run", "--data", reviews, "--base", "minilm")
+        left = signal.getsignal(number)
+    finally:
+        signal.signal(number, before)
     assert called.status == 128 + number
     assert f"ended by {name}; the same command resumes where it stopped." in called.err
     assert "try: liteft finetune --out run" in called.err
     assert [path.name for path in tmp_path.iterdir()] == ["reviews.csv"]
-    assert signal.getsignal(number) is signal.SIG_DFL
+    assert left is signal.SIG_DFL
 
 
 def test_what_cannot_be_resumed_says_that_it_begins_anew(

@@ -104,7 +104,7 @@ def test_the_same_command_hands_over_the_same_recipe(
 def test_finetune_without_data_says_how_to_name_them(call: Any, trained: list[Any]) -> None:
     called = call("finetune", "--base", "minilm", "--out", "x")
     assert called.status == 2
-    assert "no data were named" in called.err
+    assert "no data was given" in called.err
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,13 @@ def test_an_unknown_command_is_told_the_nearest_and_all(call: Any) -> None:
     assert accepted[0].startswith("commands: check, finetune, distill")
     assert fix == ["liteft distill"]
     assert told(call, "zzz")[2] == ["liteft --help"]
+    assert told(call, "serach demo")[0] == "liteft: there is no command 'serach'."
+
+
+def test_a_flag_before_the_command_is_no_mistake_of_the_command(call: Any) -> None:
+    seen, _, fix = told(call, "--jsn check x.csv")
+    assert seen == "liteft: there is no flag --jsn."
+    assert fix[-1] == "liteft --help"
 
 
 @pytest.mark.parametrize("name", ["", *sorted(typer.main.get_command(app).commands)])

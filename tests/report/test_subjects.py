@@ -23,7 +23,7 @@ def test_a_path_and_the_object_read_from_it_are_one_thing(forms: Any) -> None:
 def test_a_run_says_its_kind_and_an_artifact_its_precision(forms: Any) -> None:
     run, folder, artifact = find_subjects([forms.run, forms.folder, forms.artifact])
     assert (run.form, folder.form, artifact.form) == ("student, torch", "torch", "fp32, onnx")
-    assert run.info is forms.run.info and folder.info is None
+    assert run.info == forms.run.info and folder.info is None
     assert run.folder == forms.run.model_path and run.path == forms.run.path
     assert run.labels == folder.labels == artifact.labels
 

@@ -14,7 +14,7 @@ import pytest
 
 from liteft import Encoded
 from liteft.artifact import Artifact
-from liteft.errors import ConfigError, DeviceError, InputError
+from liteft.errors import ConfigError, DeviceError, InputError, ModelError
 from liteft.runtime import Classifier, Stats, load
 
 Exported = Callable[..., Artifact]
@@ -240,6 +240,18 @@ def test_joined_requests_get_the_labels_that_each_gets_alone(classifier: Classif
     joined = Encoded.join([classifier.encode(texts) for texts in requests])
     answers = [answer.label for answer in classifier.predictions(classifier.run(joined))]
     assert answers == [answer.label for texts in requests for answer in classifier.predict(texts)]
+
+
+def test_marks_of_truncation_become_true_or_false(classifier: Classifier) -> None:
+    logits = np.zeros((2, len(classifier.labels)), dtype=np.float32)
+    answers = classifier.predictions(logits, truncated=np.array([0, 2]))
+    assert [answer.truncated for answer in answers] == [False, True]
+
+
+def test_logits_that_are_not_finite_make_no_predictions(classifier: Classifier) -> None:
+    logits = np.full((1, len(classifier.labels)), np.nan, dtype=np.float32)
+    with pytest.raises(ModelError, match="not finite"):
+        classifier.predictions(logits)
 
 
 @pytest.mark.parametrize("shape", [(2,), (2, 7)])

@@ -12,7 +12,9 @@ _general = panel("General")
 Threads = Annotated[
     int | None,
     _machine(
-        "--threads", metavar="N", help="CPU threads; if left out, LITEFT_THREADS, OMP_NUM_THREADS, or one per core."
+        "--threads",
+        metavar="N",
+        help="CPU threads; if left out, OMP_NUM_THREADS or one per core; to run artifacts, LITEFT_THREADS first.",
     ),
 ]
 Device = Annotated[
