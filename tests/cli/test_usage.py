@@ -131,7 +131,7 @@ def test_an_unknown_command_is_told_the_nearest_and_all(call: Any) -> None:
     assert accepted[0].startswith("commands: check, finetune, distill")
     assert fix == ["liteft distill"]
     assert told(call, "zzz")[2] == ["liteft --help"]
-    assert told(call, "serach demo")[0] == "liteft: there is no command 'serach'."
+    assert told(call, "searc demo")[0] == "liteft: there is no command 'searc'."
 
 
 def test_a_flag_before_the_command_is_no_mistake_of_the_command(call: Any) -> None:
