@@ -66,8 +66,8 @@ class Encoded:
             )
         offsets = np.zeros(len(ids) + 1, dtype=np.int64)
         np.cumsum(lengths, out=offsets[1:])
-        flat = _flat(ids, int(offsets[-1]), "token id")
-        types = np.zeros_like(flat) if type_ids is None else _flat(type_ids, len(flat), "type id")
+        flat = _flat(ids, "token id")
+        types = np.zeros_like(flat) if type_ids is None else _flat(type_ids, "type id")
         cut = np.zeros(len(ids), dtype=bool) if truncated is None else np.array(truncated, dtype=bool)
         if cut.shape != (len(ids),):
             raise InputError(
@@ -162,18 +162,14 @@ def _lengths(rows: Sequence[Sequence[int] | np.ndarray], name: str) -> list[int]
     )
 
 
-def _flat(rows: Sequence[Sequence[int] | np.ndarray], tokens: int, name: str) -> np.ndarray:
+def _flat(rows: Sequence[Sequence[int] | np.ndarray], name: str) -> np.ndarray:
     """Return the ids of all texts, int32. Raises InputError for one that int32 does not hold; ``name`` is its name."""
     try:
-        if len(rows) and isinstance(rows[0], np.ndarray):
-            ids = np.concatenate(rows)
-            fits = ids.dtype.kind in "iu" and ids.ndim == 1 and (ids.dtype == np.int32 or _within(ids))
-            if fits or not ids.size:
-                return ids.astype(np.int32, copy=False)
-        else:
-            ids = np.array(list(itertools.chain.from_iterable(rows)))  # its dtype tells integers from all else
-            if not ids.size or (ids.dtype.kind == "i" and ids.shape == (tokens,) and _within(ids)):
-                return ids.astype(np.int32, copy=False)
+        arrays = len(rows) and isinstance(rows[0], np.ndarray)
+        ids = np.concatenate(rows) if arrays else np.array(list(itertools.chain.from_iterable(rows)))
+        fits = ids.dtype.kind in "iu" and ids.ndim == 1 and (ids.dtype == np.int32 or _within(ids))
+        if fits or not ids.size:
+            return ids.astype(np.int32, copy=False)
     except (OverflowError, TypeError, ValueError):
         pass
     raise _not_an_id(rows, name)
