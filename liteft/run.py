@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -27,6 +27,7 @@ import numpy as np
 
 from liteft import files
 from liteft.errors import Hint, ModelError, RunError, first_line
+from liteft.foreign import train_first
 from liteft.foreign.folders import MANIFEST, RUN_FILE, finished_runs, likely_run
 from liteft.foreign.weights import ADAPTER, BASE, WEIGHTS, require_weights, weights_sha256
 from liteft.results import Result
@@ -37,20 +38,26 @@ from liteft.text_tables import aligned, share
 __all__ = [
     "ADAPTER",
     "BASE",
+    "BASE_KIND",
+    "MODEL_FOLDER",
     "RUN_FILE",
     "RUN_FORMAT",
     "WEIGHTS",
     "Run",
+    "base_of_run",
     "check_weights",
     "model_weights",
     "model_weights_sha256",
     "read_base",
+    "read_info",
     "read_run",
     "runs_table",
 ]
 
 RUN_FORMAT = 2  # of run.json; what an unreleased version wrote in format 1 is refused
 MODEL_FOLDER = "model"
+BASE_KIND = "base"
+"""The kind of a run that pretraining made."""
 _FOLDER = {"a run": f"a folder with {RUN_FILE}, as liteft.finetune and liteft.distill write it"}
 _SPLITS = ("validation", "test")
 
@@ -160,9 +167,38 @@ def read_run(path: str | Path) -> Run:
     """Return the finished run in a folder.
 
     Raises:
-        RunError: the folder holds no run, an unfinished one, or one of another format.
+        RunError: the folder holds no run, an unfinished one, one of another format, or a pretrained base.
     """
     path = Path(path)
+    info = read_info(path)
+    if info.get("kind") == BASE_KIND:
+        raise RunError(
+            f"{path} contains a pretrained base, which is not a classifier.",
+            accepted=_FOLDER,
+            fix=train_first(path),
+        )
+    kinds = {"kind": str, "task": str, "labels": list, "metrics": dict, "weights_sha256": str}
+    _require_keys(path, info, kinds)
+    return Run(path, cast(RunInfo, info))
+
+
+def base_of_run(path: Path) -> Path | None:
+    """Return the model folder of the base that ``liteft.pretrain`` made in a folder; None if there is none.
+
+    Raises:
+        RunError: run.json cannot be read.
+    """
+    if not (path / RUN_FILE).is_file() or read_info(path).get("kind") != BASE_KIND:
+        return None
+    return path / MODEL_FOLDER
+
+
+def read_info(path: Path) -> dict[str, Any]:
+    """Return what run.json says of a finished run of any kind.
+
+    Raises:
+        RunError: the folder holds no run, an unfinished one, or one of another format.
+    """
     try:
         info = files.read_json(path / RUN_FILE)
     except (FileNotFoundError, NotADirectoryError):
@@ -174,14 +210,17 @@ def read_run(path: str | Path) -> Run:
         ) from error
     if not isinstance(info, dict) or info.get("format") != RUN_FORMAT:
         raise _other_format(path, info.get("format") if isinstance(info, dict) else None)
-    kinds = {"kind": str, "task": str, "labels": list, "metrics": dict, "weights_sha256": str}
+    _require_keys(path, info, {"kind": str, "weights_sha256": str})
+    return info
+
+
+def _require_keys(path: Path, info: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
     wrong = [name for name, kind in kinds.items() if not isinstance(info.get(name), kind)]
     if wrong:
         raise RunError(
             f"{path / RUN_FILE} does not say what a run is: {', '.join(wrong)} is missing or has the wrong type.",
             fix="copy the whole run folder again",
         )
-    return Run(path, cast(RunInfo, info))
 
 
 def _other_format(path: Path, found: object) -> RunError:
@@ -252,7 +291,7 @@ def check_weights(folder: Path) -> None:
     folder = Path(os.path.abspath(folder))  # noqa: PTH100  # a run's model may be a link
     if folder.name != MODEL_FOLDER or not (folder.parent / RUN_FILE).is_file():
         return
-    told = read_run(folder.parent).info["weights_sha256"]
+    told = read_info(folder.parent)["weights_sha256"]
     weights = model_weights(folder)
     whole = "copy the whole run folder again, or train again"
     if not weights.is_file():

@@ -73,10 +73,9 @@ def distill_one(
     if recipe.student.quantized_epochs:
         _require_int8(training, student)
     with writing_run(context):
-        finished = open_run_in_all(context, recipe, _inputs(training, student), table="student")
-        if finished is None:
+        if not open_run_in_all(context, recipe, _inputs(training, student), table="student"):
             _train(training, student, show_check=show_check)
-    return finished or read_run(context.out)
+    return read_run(context.out)
 
 
 def _require_int8(training: StudentTraining, student: TorchClassifier) -> None:

@@ -23,7 +23,7 @@ from liteft.finetuning.teacher import train_teacher
 from liteft.foreign import Said, adopted_labels
 from liteft.foreign.meaning import LABELS_HINT, renamed_text
 from liteft.recipes import Recipe
-from liteft.run import RUN_FILE, Run, model_weights_sha256, read_run
+from liteft.run import RUN_FILE, Run, base_of_run, model_weights_sha256, read_run
 from liteft.tasks import task_asked
 
 __all__ = ["Base", "Teacher", "find_teacher", "ready_teacher", "with_labels"]
@@ -101,7 +101,8 @@ def find_teacher(
     said = _said(dataset, recipe)
     if not isinstance(source, Run):
         path = Path(source)
-        if (path / RUN_FILE).is_file() or (path / "recipe.toml").is_file():
+        started = (path / RUN_FILE).is_file() or (path / "recipe.toml").is_file()
+        if started and base_of_run(path) is None:
             source = read_run(path)
         else:
             folder = resolve_base(str(path))

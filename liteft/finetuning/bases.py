@@ -13,6 +13,7 @@ from liteft.errors import ModelError, closest, first_line
 from liteft.foreign import encoder_folder
 from liteft.foreign.weights import weights_files, weights_sha256
 from liteft.installation import install_hint
+from liteft.run import base_of_run
 
 __all__ = ["base_name", "resolve_base", "weights_bytes", "weights_hash"]
 
@@ -23,14 +24,16 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 def resolve_base(base: str) -> Path:
     """Return the local folder of a base: a path as it is, a hub name downloaded into transformers' cache.
 
-    For a sentence-transformers folder that keeps its encoder in a subfolder, that subfolder is returned.
+    Of a run that ``liteft.pretrain`` made, that is its model. For a sentence-transformers folder that keeps its encoder
+    in a subfolder, that subfolder is returned.
 
     Raises:
         ModelError: no such folder, no such name, or no network.
+        RunError: a run.json that cannot be read.
     """
     folder = Path(base).expanduser()
     if folder.is_dir():
-        return encoder_folder(folder)
+        return base_of_run(folder) or encoder_folder(folder)
     if base == _BUNDLED:
         return _bundled_minilm()
     if not _HUB_NAME.fullmatch(base) or base.startswith((".", "/")):

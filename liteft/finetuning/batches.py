@@ -8,6 +8,7 @@ same batches. Ids are kept unpadded and padded per batch to its longest text.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,9 +19,17 @@ from liteft.encoded import Encoded
 from liteft.finetuning.logits import pad_batch
 from liteft.recipes import TrainingRecipe
 
-__all__ = ["Collator", "LengthGroupedSampler", "RowDataset", "collate"]
+__all__ = ["Collator", "EpochSampler", "LengthGroupedSampler", "RowDataset", "collate"]
 
 _WINDOW_BATCHES = 50
+
+
+class EpochSampler(Sampler[Any]):
+    """A sampler whose order is a function of an epoch."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order the next iteration yields."""
+        raise NotImplementedError
 
 
 class RowDataset(Dataset["tuple[Collator, int]"]):
@@ -46,7 +55,7 @@ def collate(items: Sequence[tuple[Collator, int]]) -> dict[str, Tensor]:
     return items[0][0]([row for _, row in items])
 
 
-class LengthGroupedSampler(Sampler[int]):
+class LengthGroupedSampler(EpochSampler):
     """Yields every index once per epoch, so that consecutive runs of ``batch_size`` have similar lengths.
 
     A random permutation is cut into windows of 50 batches; each window is sorted by length, cut into batches, and

@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from liteft.finetuning.batches import LengthGroupedSampler
+from liteft.finetuning.batches import EpochSampler
 from liteft.finetuning.context import RunContext
 
 __all__ = ["EarlyStopping", "EpochOrder", "SaveEvaluated", "TrainingLog"]
@@ -18,7 +18,7 @@ __all__ = ["EarlyStopping", "EpochOrder", "SaveEvaluated", "TrainingLog"]
 class EpochOrder(TrainerCallback):  # type: ignore[misc]
     """Tells the sampler its epoch, even when resuming in the middle of one, where Trainer does not call it."""
 
-    def __init__(self, sampler: LengthGroupedSampler) -> None:
+    def __init__(self, sampler: EpochSampler) -> None:
         self.sampler = sampler
 
     def on_epoch_begin(

@@ -1,4 +1,4 @@
-"""Make a classifier from scratch: a BERT of a given size with a given vocabulary and random weights."""
+"""A BERT from scratch: its configuration by size, its tokenizer by vocabulary, and a classifier of both."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from liteft.errors import ConfigError, ModelError, option
 from liteft.finetuning.base import set_dropout
 from liteft.finetuning.model import TorchClassifier, untrained_classifier
 from liteft.finetuning.settings import ModelSettings, Pooling, apply_settings
-from liteft.finetuning.tokenizer_files import Side, read_tokenizer
+from liteft.finetuning.tokenizer_files import FolderTokenizer, Side, read_tokenizer
 from liteft.recipes import parse_size
 from liteft.tasks import Task
 from liteft.tokenization import TextTokenizer
 
-__all__ = ["create_from_scratch"]
+__all__ = ["bert_config", "create_from_scratch", "write_vocabulary"]
 
 _USUAL_WIDTH = 256
 _HEAD_WIDTHS = (64, 32)  # the first that divides the model's width
@@ -52,18 +52,10 @@ def create_from_scratch(
         ModelError: the vocabulary cannot be read.
         ConfigError: the size is malformed, or its width cannot be split into heads.
     """
-    layers, width, heads = _shape(size)
     settings = ModelSettings(tuple(labels), task, pooling, max_tokens, paired, truncation_side or "right")
-    tokenizer = _tokenizer(vocabulary, folder, settings)
-    config = BertConfig(
-        vocab_size=tokenizer.vocabulary_size,
-        hidden_size=width,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        intermediate_size=4 * width,
-        max_position_embeddings=max(512, max_tokens),
-        pad_token_id=tokenizer.pad_id,
-    )
+    found = write_vocabulary(vocabulary, folder)
+    tokenizer = found.cutting(max_tokens, truncation_side=settings.truncation_side)
+    config = bert_config(size, tokenizer)
     apply_settings(config, settings)
     if dropout is not None:
         set_dropout(config, dropout)
@@ -71,8 +63,16 @@ def create_from_scratch(
     return TorchClassifier(untrained_classifier(config, settings), tokenizer, settings, folder)
 
 
-def _shape(size: str) -> tuple[int, int, int]:
-    """Return layers, width and attention heads of a size."""
+def bert_config(size: str, tokenizer: TextTokenizer) -> BertConfig:
+    """Return the configuration of a BERT that reads a tokenizer's texts.
+
+    Args:
+        size: layers x width, as "4x256"; heads are 64 wide (32 where 64 does not divide the width).
+        tokenizer: determines the number of word embeddings, and that of positions where it is above 512.
+
+    Raises:
+        ConfigError: the size is malformed, or its width cannot be split into heads.
+    """
     layers, width = parse_size(size)
     width = width or _USUAL_WIDTH
     head_width = next((head for head in _HEAD_WIDTHS if width % head == 0), None)
@@ -82,11 +82,27 @@ def _shape(size: str) -> tuple[int, int, int]:
             accepted={"width": "a multiple of 32"},
             fix=option("size", f"{layers}x{max(32, round(width / 32) * 32)}"),
         )
-    return layers, width, width // head_width
+    return BertConfig(
+        vocab_size=tokenizer.vocabulary_size,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=width // head_width,
+        intermediate_size=4 * width,
+        max_position_embeddings=max(512, tokenizer.max_tokens),
+        pad_token_id=tokenizer.pad_id,
+    )
 
 
-def _tokenizer(vocabulary: Path, folder: Path, settings: ModelSettings) -> TextTokenizer:
-    """Write a vocabulary as a tokenizer's folder, and return the tokenizer that is read from it."""
+def write_vocabulary(vocabulary: Path, folder: Path) -> FolderTokenizer:
+    """Write a vocabulary as a tokenizer's files into a folder, and return the tokenizer that is read from it.
+
+    Args:
+        vocabulary: a WordPiece vocab.txt, or a tokenizer.json.
+        folder: an existing folder.
+
+    Raises:
+        ModelError: the vocabulary cannot be read.
+    """
     if not vocabulary.is_file():
         raise ModelError(
             f"the vocabulary {vocabulary} does not exist.",
@@ -100,8 +116,7 @@ def _tokenizer(vocabulary: Path, folder: Path, settings: ModelSettings) -> TextT
         cased = _is_cased(_read_tokens(vocabulary))
         shutil.copyfile(vocabulary, folder / "vocab.txt")
         BertTokenizer(vocab=str(folder / "vocab.txt"), do_lower_case=not cased).save_pretrained(folder)
-    found = read_tokenizer(folder, BertConfig())
-    return found.cutting(settings.max_tokens, truncation_side=settings.truncation_side)
+    return read_tokenizer(folder, BertConfig())
 
 
 def _read_tokens(vocabulary: Path) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,7 +33,7 @@ from liteft.foreign.weights import (
 )
 from liteft.run import check_weights
 
-__all__ = ["load_pretrained", "plain_names", "quiet_transformers"]
+__all__ = ["load_filled", "load_pretrained", "plain_names", "quiet_transformers"]
 
 
 def load_pretrained(
@@ -53,6 +53,39 @@ def load_pretrained(
         MissingExtraError: bitsandbytes is not installed, and quantization needs it.
         RunError: the base is a run's model, and its weights are not those that run.json names.
     """
+    if mean:
+        pooler: dict[str, Any] = pooler_argument(config)
+        model, _ = load_filled(base, AutoModel, config, quantization=quantization, **pooler)
+    else:
+        kind = AutoModelForSequenceClassification
+        model, _ = load_filled(base, kind, config, quantization=quantization, ignore_mismatched_sizes=True)
+    if quantization is not None:
+        settle(model)
+    return MeanPooledClassifier(model, labels) if mean else model
+
+
+def load_filled(
+    base: Path,
+    kind: Any,
+    config: PretrainedConfig,
+    *,
+    may_lack: Callable[[str], bool] = in_head,
+    quantization: BaseQuantization | None = None,
+    **more: Any,
+) -> tuple[nn.Module, list[str]]:
+    """Return a model whose encoder has the weights of a base, and the names of its weights that are new.
+
+    Args:
+        base: folder of the base.
+        kind: one of transformers' AutoModel classes.
+        config: the configuration of the model.
+        may_lack: says of a weight's name whether it may be new, as those of heads.
+        quantization: quantize all linear layers outside the head while they are read.
+        more: further arguments of from_pretrained.
+
+    Raises:
+        ModelError, MissingExtraError, RunError: as for load_pretrained.
+    """
     if (base / ADAPTER).is_file():
         refuse_adapter_alone(base)
         raise ModelError(
@@ -69,17 +102,13 @@ def load_pretrained(
         "dtype": torch.float32,
         "output_loading_info": True,
         **({} if quantization is None else loading_arguments(quantization)),
+        **more,
     }
     quiet_transformers()
     try:
         returned = contextlib.nullcontext() if quantization is None else large_buffers_returned()
         with plain_names(base) as folder, returned:
-            if mean:
-                model, info = AutoModel.from_pretrained(folder, **arguments, **pooler_argument(config))
-            else:
-                model, info = AutoModelForSequenceClassification.from_pretrained(
-                    folder, ignore_mismatched_sizes=True, **arguments
-                )
+            model, info = kind.from_pretrained(folder, **arguments)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(
             f"{base} could not be loaded: {first_line(error)}.",
@@ -87,15 +116,14 @@ def load_pretrained(
             fix="load the model in transformers once and write it anew with save_pretrained",
         ) from None
     mismatched = [entry[0] if isinstance(entry, tuple) else entry for entry in info["mismatched_keys"]]
-    lost = sorted(name for name in [*info["missing_keys"], *mismatched] if not in_head(name))
+    new = sorted({*info["missing_keys"], *mismatched})
+    lost = [name for name in new if not may_lack(name)]
     if lost:
         raise ModelError(
             f"{base} does not fill the encoder: {len(lost)} weights are missing, {lost[0]} first.",
             fix="use a folder written by save_pretrained",
         )
-    if quantization is not None:
-        settle(model)
-    return MeanPooledClassifier(model, labels) if mean else cast(nn.Module, model)
+    return cast(nn.Module, model), new
 
 
 @contextlib.contextmanager

@@ -52,8 +52,8 @@ _STARTED = (RECIPE, INPUTS, "data_check.json", "log.jsonl")
 _PACKAGES = ("liteft", "torch", "transformers", "accelerate", "tokenizers", "numpy")
 
 
-def open_run(out: Path, recipe: Recipe, inputs: dict[str, Any], *, table: Table) -> Run | None:
-    """Bind a folder to a recipe and its inputs; return the run if it is already finished.
+def open_run(out: Path, recipe: Recipe, inputs: dict[str, Any], *, table: Table) -> bool:
+    """Bind a folder to a recipe and its inputs; return whether its run is already finished.
 
     Args:
         out: the run folder, created if missing.
@@ -67,7 +67,7 @@ def open_run(out: Path, recipe: Recipe, inputs: dict[str, Any], *, table: Table)
     recipe = Recipe(data=recipe.data, **{table: getattr(recipe, table)})
     if not (out / INPUTS).is_file():
         _bind(out, recipe, inputs)
-        return None
+        return False
     changed = _changed_settings(out, recipe, table) | _changed_inputs(out, inputs)
     finished = (out / RUN_FILE).is_file()
     if changed:
@@ -77,20 +77,18 @@ def open_run(out: Path, recipe: Recipe, inputs: dict[str, Any], *, table: Table)
             fix=[option("out", "NEW_FOLDER", note=" for the new settings"), f"remove {out} to start over"],
         )
     _remove_leftovers(out)
-    if not finished:
-        return None
-    remove_all_checkpoints(out)
-    return read_run(out)
+    if finished:
+        remove_all_checkpoints(out)
+    return finished
 
 
-def open_run_in_all(context: RunContext, recipe: Recipe, inputs: dict[str, Any], *, table: Table) -> Run | None:
+def open_run_in_all(context: RunContext, recipe: Recipe, inputs: dict[str, Any], *, table: Table) -> bool:
     """Open a run from every process of a training: the main one writes, all return the same. See ``open_run``."""
     out, state = context.out, context.state
-    finished = open_run(out, recipe, inputs, table=table) if state.is_main_process else None
+    if state.is_main_process:
+        open_run(out, recipe, inputs, table=table)
     state.wait_for_everyone()
-    if not state.is_main_process and (out / RUN_FILE).is_file():
-        finished = read_run(out)
-    return finished
+    return (out / RUN_FILE).is_file()
 
 
 @contextlib.contextmanager

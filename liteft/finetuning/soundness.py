@@ -29,16 +29,15 @@ class Divergence(TrainerCallback):  # type: ignore[misc]
 
     Args:
         name: of the training, for the error.
-        task, labels: determine the loss of a blind guess.
+        chance: validation loss of a blind guess.
         tell: called with each warning at once.
 
     Attributes:
         warnings: the warnings so far.
     """
 
-    def __init__(self, name: str, task: Task, labels: int, tell: Callable[[str], None]) -> None:
-        self.name, self.tell = name, tell
-        self.chance = task.chance_loss(labels)
+    def __init__(self, name: str, chance: float, tell: Callable[[str], None]) -> None:
+        self.name, self.chance, self.tell = name, chance, tell
         self.warnings: list[str] = []
 
     def on_log(

@@ -101,10 +101,9 @@ def train_teacher(data: Dataset | str | Path, recipe: Recipe, context: RunContex
     if adapter is not None and source is not None:
         adapter = replace(adapter, base_sha256=str(inputs["base"]), base_bytes=weights_bytes(source))
     with writing_run(context):
-        finished = open_run_in_all(context, recipe, inputs, table="teacher")
-        if finished is None:
+        if not open_run_in_all(context, recipe, inputs, table="teacher"):
             _train(context, teacher, source, dataset, adapter)
-    return finished or read_run(context.out)
+    return read_run(context.out)
 
 
 def _train(

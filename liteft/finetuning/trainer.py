@@ -1,7 +1,7 @@
 """Hugging Face's Trainer with LiteFT's batches, loss, checkpoints and log.
 
 Trainer is the loop: resuming, mixed precision, several processes, callbacks, optimizers. LiteFT adds reproducible
-batches (batches.py), checkpoints that survive a kill (checkpoints.py), a loss for multi-label tasks and class
+batches (batches.py), checkpoints that survive a kill (resumable.py), a loss for multi-label tasks and class
 weights, and a log as JSON lines (callbacks.py). A subclass with another loss overrides ``text_loss``.
 """
 
@@ -14,18 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import Trainer, TrainerState, TrainingArguments
-from transformers.trainer_callback import PrinterCallback
+from transformers import TrainingArguments
 
 from liteft.errors import ConfigError, MissingExtraError, option
-from liteft.finetuning.adapter_files import load_adapter_weights, save_adapter_weights
-from liteft.finetuning.adapters import adapter_of
 from liteft.finetuning.batches import LengthGroupedSampler
-from liteft.finetuning.callbacks import EarlyStopping, EpochOrder, SaveEvaluated, TrainingLog
-from liteft.finetuning.checkpoints import STATE, discard, mark_complete, remove_superseded
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.loss import label_loss
-from liteft.finetuning.soundness import Divergence
+from liteft.finetuning.resumable import ResumableTrainer
 from liteft.recipes import TrainingRecipe
 from liteft.tasks import SINGLE_LABEL, Task
 
@@ -149,7 +144,7 @@ def steps_per_epoch(recipe: TrainingRecipe, texts: int, processes: int) -> int:
     return max(1, math.ceil(batches / recipe.gradient_accumulation))
 
 
-class ClassifierTrainer(Trainer):
+class ClassifierTrainer(ResumableTrainer):
     """Trainer for a classifier of either form.
 
     Args:
@@ -178,20 +173,18 @@ class ClassifierTrainer(Trainer):
         **arguments: Any,
     ) -> None:
         self.task = task
-        self.recipe = recipe
         self.class_weights = class_weights
         self.unseen_label = unseen_label
-        self.index_sampler = sampler
-        super().__init__(compute_metrics=self._metrics, **arguments)
-        self.model_accepts_loss_kwargs = False
-        self.remove_callback(PrinterCallback)
-        self.add_callback(EpochOrder(self.index_sampler))
-        self.add_callback(SaveEvaluated())
-        if recipe.early_stopping:
-            self.add_callback(EarlyStopping(self.has_stopped))
-        self.add_callback(TrainingLog(context, name, task.primary_metric))
-        self.divergence = Divergence(name, task, labels, context.tell)
-        self.add_callback(self.divergence)
+        super().__init__(
+            sampler=sampler,
+            recipe=recipe,
+            context=context,
+            name=name,
+            metric=task.primary_metric,
+            chance=task.chance_loss(labels),
+            compute_metrics=self._metrics,
+            **arguments,
+        )
 
     def text_loss(self, logits: Tensor, batch: dict[str, Tensor], outputs: Any) -> Tensor:
         """Return the training loss of one batch, shape (); a subclass may use more than the labels."""
@@ -221,68 +214,7 @@ class ClassifierTrainer(Trainer):
             loss = label_loss(outputs.logits, inputs["labels"], task=self.task)
         return (loss, {"logits": outputs.logits}) if return_outputs else loss
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
-        return self.index_sampler
-
     def _metrics(self, prediction: Any) -> dict[str, float]:
         logits = np.asarray(prediction.predictions, dtype=np.float32)
         labels: np.ndarray = np.asarray(prediction.label_ids).astype(self.task.label_dtype)
         return self.task.score(logits, labels, unseen_label=self.unseen_label)
-
-    def has_stopped(self, state: TrainerState) -> bool:
-        """Say whether the recipe's patience has run out: that many evaluations since the best one.
-
-        It is read from the log that a checkpoint keeps, so a resumed run stops where the uninterrupted one does.
-        """
-        name = f"eval_{self.task.primary_metric}"
-        values = [entry[name] for entry in state.log_history if name in entry]
-        waited = len(values) - 1 - int(np.argmax(values)) if values else 0
-        return 0 < self.recipe.early_stopping <= waited
-
-    def finish_from(self, checkpoint: Path) -> bool:
-        """Take state and weights from the checkpoint of a training that had ended; otherwise return False.
-
-        Trainer itself would take one step too many.
-        """
-        state = TrainerState.load_from_json(str(checkpoint / STATE))
-        if state.global_step < self.args.max_steps and not self.has_stopped(state):
-            return False
-        self.state = state
-        best = state.best_global_step if self.args.load_best_model_at_end else None
-        self._load_from_checkpoint(str(checkpoint.with_name(f"checkpoint-{best}") if best else checkpoint))
-        self.callback_handler.on_train_begin(self.args, self.state, self.control)
-        self.callback_handler.on_train_end(self.args, self.state, self.control)
-        return True
-
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        """Write a checkpoint's weights; for a classifier with an adapter only the trained ones, not the base."""
-        if adapter_of(self.model) is None:
-            super()._save(output_dir, state_dict)
-        else:
-            save_adapter_weights(self.model, Path(output_dir or self.args.output_dir))
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        if adapter_of(self.model) is None:
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-        else:
-            load_adapter_weights(self.model, Path(resume_from_checkpoint))
-
-    def _load_best_model(self) -> None:
-        if adapter_of(self.model) is None:
-            super()._load_best_model()
-        else:
-            load_adapter_weights(self.model, Path(str(self.state.best_model_checkpoint)))
-
-    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-        try:
-            super()._save_checkpoint(model, trial)
-            self.accelerator.wait_for_everyone()
-            if self.args.should_save:
-                mark_complete(checkpoint)
-        except BaseException:  # Ctrl-C, a full disk
-            if self.args.should_save:
-                discard(checkpoint)
-            raise
-        if self.args.should_save:
-            remove_superseded(checkpoint, best=self.state.best_global_step)

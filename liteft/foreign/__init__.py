@@ -5,7 +5,7 @@ Read from their JSON files and the headers of their weights, without torch: chec
 
 from liteft.foreign.families import refuse_family
 from liteft.foreign.folders import RUN_FILE, finished_runs, no_model, read_config_json
-from liteft.foreign.meaning import Meaning, Said, adopted_labels, read_labels, read_meaning
+from liteft.foreign.meaning import Meaning, Said, adopted_labels, read_labels, read_meaning, train_first
 from liteft.foreign.sentence import encoder_folder, lowers_case, read_pooling, stated_length
 from liteft.foreign.weights import require_weights, weights_files
 
@@ -25,5 +25,6 @@ __all__ = [
     "refuse_family",
     "require_weights",
     "stated_length",
+    "train_first",
     "weights_files",
 ]

@@ -151,9 +151,9 @@ def test_a_run_killed_before_its_first_checkpoint_starts_over(
         ("torch:save", 1, False),  # the optimizer of the first checkpoint is half written
         pytest.param("torch:save", 13, False, marks=pytest.mark.slow),  # that of the fifth
         ("torch:save", 15, False),  # its random state
-        ("liteft.finetuning.trainer:mark_complete", 4, False),  # all is written, but nobody has said so
-        pytest.param("liteft.finetuning.trainer:mark_complete", 4, True, marks=pytest.mark.slow),  # older ones remain
-        pytest.param("liteft.finetuning.trainer:remove_superseded", 5, True, marks=pytest.mark.slow),
+        ("liteft.finetuning.resumable:mark_complete", 4, False),  # all is written, but nobody has said so
+        pytest.param("liteft.finetuning.resumable:mark_complete", 4, True, marks=pytest.mark.slow),  # older ones remain
+        pytest.param("liteft.finetuning.resumable:remove_superseded", 5, True, marks=pytest.mark.slow),
     ],
 )
 def test_a_run_killed_while_it_saves_ends_in_the_same_bits(

@@ -32,7 +32,7 @@ Get = Callable[[str], Path]
 INPUTS = {"kind": "teacher", "data": "a" * 64, "base": "b" * 64}
 
 
-def opened(out: Path, inputs: dict[str, Any] = INPUTS, **settings: Any) -> Run | None:
+def opened(out: Path, inputs: dict[str, Any] = INPUTS, **settings: Any) -> bool:
     return open_run(out, Recipe(teacher=TeacherRecipe(**settings)), inputs, table="teacher")
 
 
@@ -128,17 +128,17 @@ def test_other_weights_in_the_same_base_folder_are_an_error(
 
 def test_opening_binds_a_folder_to_recipe_and_inputs(tmp_path: Path) -> None:
     out = tmp_path / "deep" / "run"
-    assert opened(out) is None
-    assert opened(out) is None
+    assert not opened(out)
+    assert not opened(out)
     with pytest.raises(RunError, match="unfinished run with other settings") as caught:
         opened(out, {**INPUTS, "kind": "control"}, epochs=4)
     assert caught.value.accepted == {"epochs": "3.0 -> 4.0", "kind": "teacher -> control"}
 
 
 def test_settings_of_other_tables_do_not_count(tmp_path: Path) -> None:
-    assert opened(tmp_path / "run") is None
+    assert not opened(tmp_path / "run")
     recipe = Recipe.model_validate({"student": {"epochs": 40}, "export": {"precision": "fp32"}})
-    assert open_run(tmp_path / "run", recipe, INPUTS, table="teacher") is None
+    assert not open_run(tmp_path / "run", recipe, INPUTS, table="teacher")
 
 
 @pytest.mark.parametrize("content", ["file", "folder"])
@@ -172,7 +172,7 @@ def test_a_lock_that_a_killed_training_left_holds_nobody_up(tmp_path: Path) -> N
     out.mkdir()
     (out / "lock").write_text("half a line")
     with writing_run(RunContext(out)):
-        assert opened(out) is None
+        assert not opened(out)
     assert names(out) == ["inputs.json", "recipe.toml"]
 
 
@@ -198,7 +198,7 @@ def test_a_folder_that_cannot_be_made_is_an_error_that_says_why(tmp_path: Path) 
 
 def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    assert opened(tmp_path / "run") is None
+    assert not opened(tmp_path / "run")
 
 
 @pytest.mark.parametrize("existed", [True, False])

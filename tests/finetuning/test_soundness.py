@@ -19,7 +19,7 @@ ARGUMENTS = SimpleNamespace(learning_rate=5.0)
 def watched(*logs: dict[str, float], before: tuple[dict[str, float], ...] = ()) -> tuple[list[str], list[str]]:
     """Return the warnings of a training that logged these, ``before`` until a kill, and what was told of them."""
     told: list[str] = []
-    watch = Divergence("teacher", SINGLE_LABEL, 6, told.append)
+    watch = Divergence("teacher", SINGLE_LABEL.chance_loss(6), told.append)
     state = SimpleNamespace(global_step=40, max_steps=200, is_world_process_zero=True, log_history=list(before))
     watch.on_train_begin(ARGUMENTS, state, SimpleNamespace())  # type: ignore[arg-type]
     for each in logs:
