@@ -56,12 +56,14 @@ class TrainingInfo(FitInfo):
         teacher: of a student: name, path, weights_sha256, and of a run base and parameters.
         seed: of the recipe.
         seconds: of everything, predictions apart.
+        temperature: fitted on validation, by which the last layer was divided; 1 if it was not.
     """
 
     base: str | None
     teacher: dict[str, Any] | None
     seed: int
     seconds: float
+    temperature: float
 
 
 class DataInfo(TypedDict):

@@ -31,6 +31,7 @@ from liteft.finetuning.run_folder import (
     withdrawn_on_error,
     writing_run,
 )
+from liteft.finetuning.temperature import calibrate
 from liteft.recipes import Recipe
 from liteft.run import ADAPTER, Run, model_weights_sha256, read_run
 from liteft.run_info import TrainingInfo
@@ -129,6 +130,7 @@ def _train(training: StudentTraining, student: TorchClassifier, *, show_check: b
                 "teacher": training.teacher.described(),
                 "size": recipe.size or recipe.student,
                 "seed": recipe.seed,
+                "temperature": calibrate(student, dataset.validation, wanted=recipe.calibrate),
                 "seconds": round(time.monotonic() - started, 1),
                 "training_texts": len(rows.train.encoded),
                 **stats,

@@ -24,7 +24,7 @@ from liteft.finetuning.model import MeanPooledClassifier, TorchClassifier
 from liteft.finetuning.task_training import training_of
 from liteft.tasks import Task, task_of_labels
 
-__all__ = ["discriminants", "start_from_discriminants"]
+__all__ = ["discriminants", "last_layer", "start_from_discriminants"]
 
 _TEXTS = 16_384  # more texts would hardly change the means
 _SHRINKAGE = 0.3
@@ -46,7 +46,7 @@ def start_from_discriminants(loaded: TorchClassifier, split: Split, *, seed: int
         ConfigError: the model is a decoder, whose last layer reads every token.
         DataError: the split has no labels.
     """
-    layer = _last_layer(loaded.model, len(loaded.settings.labels))
+    layer = last_layer(loaded.model, len(loaded.settings.labels))
     if layer.bias is None:  # as in every decoder of transformers
         raise ConfigError(
             "the head of a decoder reads every token, so it has no discriminants to start from.",
@@ -113,8 +113,8 @@ def discriminants(features: np.ndarray, labels: np.ndarray, *, count: int, task:
     return (scale * weight).astype(np.float32), (scale * bias + frequency).astype(np.float32)
 
 
-def _last_layer(model: nn.Module, labels: int) -> nn.Linear:
-    """The layer that gives the logits. An encoder layer may be as wide, and may be registered after it."""
+def last_layer(model: nn.Module, labels: int) -> nn.Linear:
+    """Return the layer that gives the logits. An encoder layer may be as wide, and may be registered after it."""
     encoder: Any = model.encoder if isinstance(model, MeanPooledClassifier) else model.base_model
     inside = set(encoder.modules())
     head = [module for module in model.modules() if module not in inside]

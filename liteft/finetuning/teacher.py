@@ -37,6 +37,7 @@ from liteft.finetuning.run_folder import (
     writing_run,
 )
 from liteft.finetuning.settings import Pooling
+from liteft.finetuning.temperature import calibrate
 from liteft.finetuning.trainer import ClassifierTrainer, resolve_precision
 from liteft.foreign import read_pooling
 from liteft.recipe_checks import require_teacher
@@ -140,6 +141,7 @@ def _train(
                     "base": base_name(teacher.base) if teacher.base else f"from scratch, {teacher.size}",
                     "teacher": None,
                     "seed": teacher.seed,
+                    "temperature": calibrate(loaded, dataset.validation, wanted=teacher.calibrate),
                     "seconds": round(time.monotonic() - started, 1),
                     **stats,
                 },

@@ -7,6 +7,7 @@ from liteft.tasks.base import Answer, Task
 from liteft.tasks.multi_label import MULTI_LABEL
 from liteft.tasks.named import TASKS, TaskName, task_asked, task_named, task_of_labels
 from liteft.tasks.single_label import SINGLE_LABEL
+from liteft.tasks.temperature import fit_temperature, rows_to_calibrate
 
 __all__ = [
     "MULTI_LABEL",
@@ -15,6 +16,8 @@ __all__ = [
     "Answer",
     "Task",
     "TaskName",
+    "fit_temperature",
+    "rows_to_calibrate",
     "task_asked",
     "task_named",
     "task_of_labels",
