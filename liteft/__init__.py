@@ -25,6 +25,8 @@ if TYPE_CHECKING:  # the same names as in the table below
     from liteft.exporting import Limits as Limits
     from liteft.exporting import export as export
     from liteft.finetuning import finetune as finetune
+    from liteft.floors import Floors as Floors
+    from liteft.floors import train_floors as train_floors
     from liteft.form import ExportForm as ExportForm
     from liteft.frontier import Frontier as Frontier
     from liteft.frontier import search as search
@@ -52,6 +54,7 @@ _NAMES = {
     "errors": ("LiteftError",),
     "exporting": ("Limits", "export"),
     "finetuning": ("finetune",),
+    "floors": ("Floors", "train_floors"),
     "form": ("ExportForm",),
     "frontier": ("Frontier", "search"),
     "inspection": ("Inspection", "inspect"),

@@ -1,0 +1,23 @@
+"""Floors: simple models that a distilled student has to beat, trained in seconds on the labels alone.
+
+A student that is not better than word counts with a linear classifier is not worth its bytes, so floors are shown
+wherever students are. `kinds` lists the three of them; `features` turns texts into counts, `vectors` into means of a
+base's word vectors; `linear` has the classifiers, `training` chooses their settings and scores them, and `stored` is
+the file floors.json. scikit-learn does the training and is imported when a floor is trained.
+"""
+
+from liteft.floors.libraries import can_train
+from liteft.floors.result import Floor, Floors, as_logits
+from liteft.floors.stored import FLOORS_FILE, stored_floors
+from liteft.floors.training import cross_validated, train_floors
+
+__all__ = [
+    "FLOORS_FILE",
+    "Floor",
+    "Floors",
+    "as_logits",
+    "can_train",
+    "cross_validated",
+    "stored_floors",
+    "train_floors",
+]

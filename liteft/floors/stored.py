@@ -1,0 +1,83 @@
+"""floors.json: the floors of a data set beside the models that they are compared with, computed once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from liteft import files
+from liteft.data import Dataset
+from liteft.floors.result import Floor, Floors
+from liteft.floors.training import train_floors
+from liteft.tasks import Task
+
+__all__ = ["FLOORS_FILE", "stored_floors"]
+
+FLOORS_FILE = "floors.json"
+
+
+def stored_floors(path: Path, data: Dataset, base: str | os.PathLike[str] | None = None) -> Floors:
+    """Return the floors in a file, or train them and write it if the file is missing or is of other data.
+
+    Args:
+        path: the file, usually ``floors.json``.
+        data: a data set with a training split.
+        base: as for `train_floors`; a file without the floor of a base's vectors is written anew if a base is given.
+
+    Raises:
+        RunError: the file cannot be written.
+        DataError, ModelError, MissingExtraError: as for `train_floors`.
+    """
+    found = _read(path, data)
+    if found is None or (base is not None and len(found.rows) < 3):
+        found = train_floors(data, base)
+        files.write_json(path, found.to_dict() | {"decisions": [_listed(row, data.task) for row in found.rows]})
+    return found
+
+
+def _read(path: Path, data: Dataset) -> Floors | None:
+    """Return the floors in a file, or None if it is missing, unreadable, or of other data."""
+    try:
+        content = files.read_json(path)
+        if content["fingerprint"] != data.fingerprint:
+            return None
+        rows = [
+            _floor(row, decisions, data) for row, decisions in zip(content["floors"], content["decisions"], strict=True)
+        ]
+        notes, texts = tuple(content["notes"]), int(content["training_texts"])
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return None
+    return Floors(tuple(rows), data.task, data.labels, data.name, texts, notes, data.fingerprint)
+
+
+def _listed(row: Floor, task: Task) -> dict[str, Any]:
+    """Return the decisions of a floor as label numbers, one for each text, or a list for each text."""
+    if not task.several:
+        return {split: decisions.tolist() for split, decisions in row.decisions.items()}
+    return {split: [np.flatnonzero(text).tolist() for text in each] for split, each in row.decisions.items()}
+
+
+def _floor(row: dict[str, Any], listed: dict[str, Any], data: Dataset) -> Floor:
+    count, decisions = len(data.labels), {}
+    for split, numbers in listed.items():
+        if not data.task.several:
+            decisions[split] = np.array(numbers, dtype=np.int64)
+            continue
+        decisions[split] = np.zeros((len(numbers), count), dtype=bool)
+        for text, columns in enumerate(numbers):
+            decisions[split][text, columns] = True
+        if len(numbers) != len(data.splits[split]):
+            raise ValueError(split)
+    return Floor(
+        name=str(row["name"]),
+        settings=row["settings"],
+        scores=row["metrics"],
+        intervals={
+            split: {name: (low, high) for name, (low, high) in each.items()} for split, each in row["intervals"].items()
+        },
+        decisions=decisions,
+        seconds=float(row["seconds"]),
+    )

@@ -1,0 +1,271 @@
+"""Train floors on a training split, choose their settings on held-out texts, and score them as models are scored."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from liteft.data import Dataset, Split
+from liteft.errors import ConfigError, DataError, option
+from liteft.floors.kinds import Kind, kinds_of
+from liteft.floors.libraries import require_sklearn
+from liteft.floors.linear import Fitted
+from liteft.floors.result import Floor, Floors, as_logits, metrics_of
+from liteft.tasks import Task
+
+__all__ = ["cross_validated", "train_floors"]
+
+_MOST_TEXTS = 100_000  # of a training split; a sample is taken of a larger one
+_MOST_TRIED = 500_000  # texts times labels of one trial of a setting
+_HELD_OUT = 5  # parts of the training split, one of which settings are chosen on if there is no validation split
+
+
+def train_floors(data: Dataset, base: str | os.PathLike[str] | None = None) -> Floors:
+    """Train the floors of a data set: simple models that a distilled student has to beat.
+
+    They are naive Bayes over words, TF-IDF with a linear SVM and, if a base is given, the mean of the base's word
+    vectors with logistic regression. Each is trained on the training split; its settings, and the threshold of a
+    multi-label task, are those that do best on validation (on a fifth of the training split if there is no
+    validation). A training split of more than 100,000 texts is sampled, label by label.
+
+    Args:
+        data: a data set with a training split.
+        base: folder of a base with model.safetensors and tokenizer.json; None leaves out the floor of its vectors.
+
+    Returns:
+        Floors, scored on every split but the training split; printed, they are a table.
+
+    Raises:
+        DataError: there is no training split with labels.
+        ModelError: the base's word vectors cannot be read.
+        MissingExtraError: scikit-learn is not installed.
+    """
+    require_sklearn()
+    train, notes = _sampled(_usable(data.train, data.task))
+    splits = {
+        name: split
+        for name, split in data.splits.items()
+        if name != "train" and split.labels is not None and len(split)
+    }
+    rows = []
+    for kind in kinds_of(None if base is None else Path(base)):
+        started = time.perf_counter()
+        trained = _trained(kind, train, splits.get("validation"), data.task, len(data.labels))
+        logits = {name: trained.logits(split) for name, split in splits.items()}
+        rows.append(_floor(kind, trained, splits, logits, data.task, time.perf_counter() - started))
+        notes += trained.notes
+    return Floors(tuple(rows), data.task, data.labels, data.name, len(train), notes, data.fingerprint)
+
+
+def cross_validated(
+    split: Split,
+    task: Task,
+    labels: Sequence[str],
+    *,
+    folds: int = 5,
+    seed: int = 0,
+    base: str | os.PathLike[str] | None = None,
+) -> Floors:
+    """Score floors on one split by cross-validation: each text by floors that were trained on the other folds.
+
+    Folds are stratified: the texts of a label are dealt out to all of them. Settings are chosen anew in each fold, on
+    a fifth of what it is trained on, so no text has a say in its own score.
+
+    Args:
+        split: texts with labels.
+        task: what the labels mean.
+        labels: label names.
+        folds: number of folds, 2 or more.
+        seed: of the draw of the folds.
+        base: as for `train_floors`.
+
+    Returns:
+        Floors, scored on the whole split under its name; the settings of a floor are those of the last fold.
+
+    Raises:
+        ConfigError: there are fewer than two folds.
+        DataError: the split has fewer texts than folds, or no labels.
+        ModelError, MissingExtraError: as for `train_floors`.
+    """
+    require_sklearn()
+    if folds < 2:
+        raise ConfigError(
+            f"folds must be 2 or more, got {folds}.", accepted={"folds": "2 or more"}, fix=option("folds", 5)
+        )
+    split = _usable(split, task)
+    split, notes = _sampled(split)
+    if len(split) < folds:
+        raise DataError(
+            f"split {split.name!r} has {len(split)} texts, which cannot make {folds} folds.",
+            fix=option("folds", max(2, len(split))),
+        )
+    fold = _dealt(_labels(split), folds, seed)
+    rows = []
+    for kind in kinds_of(None if base is None else Path(base)):
+        started = time.perf_counter()
+        logits = np.zeros((len(split), len(labels)))
+        for number in range(folds):
+            trained = _trained(kind, split.take(fold != number), None, task, len(labels))
+            logits[fold == number] = trained.logits(split.take(fold == number))
+        spent = time.perf_counter() - started
+        rows.append(_floor(kind, trained, {split.name: split}, {split.name: logits}, task, spent))
+        notes += tuple(note for note in trained.notes if note not in notes)
+    notes += (f"cross-validated in {folds} folds: no text was scored by a floor that was trained on it",)
+    return Floors(tuple(rows), task, tuple(labels), "", len(split), notes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trained:
+    """A trained floor: its logits, and how its settings read."""
+
+    features: object
+    fitted: Fitted
+    threshold: float
+    settings: Mapping[str, float | str]
+    notes: tuple[str, ...]
+
+    def logits(self, split: Split) -> np.ndarray:
+        """Return float64 (texts, labels); a multi-label decision is that the logit is above 0."""
+        return self.fitted(self.features(split)) - self.threshold  # type: ignore[operator]
+
+
+def _trained(kind: Kind, train: Split, validation: Split | None, task: Task, count: int) -> _Trained:
+    """Train a floor with the settings that do best on validation, or on a part of the training split without one."""
+    if validation is None or not task.known(_labels(validation)).any():
+        part = _dealt(_labels(train), _HELD_OUT, 0)
+        learned, held = train.take(part > 0), train.take(part == 0)
+        if not len(learned) or not len(held):
+            learned = held = train
+    else:
+        learned, held = train, validation
+    most = max(_MOST_TRIED // count, 1)
+    tried = learned if len(learned) <= most else _sample(learned, most)
+    features = kind.features(tried)
+    matrix, held_matrix = features(tried), features(held)
+    best: tuple[float, float, Mapping[str, float], Fitted] | None = None
+    for setting in kind.grid:
+        fitted = kind.fit(matrix, _labels(tried), task, count, **setting)
+        reached, threshold = _best_threshold(fitted(held_matrix), held, task)
+        if best is None or reached > best[0] + 1e-12:
+            best = (reached, threshold, setting, fitted)
+    assert best is not None
+    _, threshold, setting, fitted = best
+    if tried is not train:
+        features = kind.features(train)
+        fitted = kind.fit(features(train), _labels(train), task, count, **setting)
+        if held is validation:
+            _, threshold = _best_threshold(fitted(features(held)), held, task)
+    chosen: dict[str, float | str] = {"features": features.description, **setting}
+    if task.several:
+        chosen["threshold"] = threshold
+    return _Trained(features, fitted, threshold, chosen, features.notes)
+
+
+def _best_threshold(logits: np.ndarray, held: Split, task: Task) -> tuple[float, float]:
+    """Return the best value of the primary metric on held-out texts and the threshold of logits that reaches it.
+
+    Tasks with one label per text have no threshold: 0. For the others one threshold for all labels is chosen among
+    those that give 0.4 to 2.4 times as many labels as there are; someone who wants a high F1 would choose it too.
+    """
+    labels, unseen = _labels(held), held.unseen_label
+
+    def reached(threshold: float) -> float:
+        decisions = as_logits(task.decide(logits - threshold), task, logits.shape[1])
+        return metrics_of(task, decisions, labels, unseen)[task.primary_metric]
+
+    if not task.several:
+        return reached(0.0), 0.0
+    ordered = np.sort(logits, axis=None)[::-1]
+    wanted = int(labels.sum())
+    places = [min(len(ordered) - 1, int(wanted * share)) for share in np.arange(0.4, 2.5, 0.1)]
+    candidates = [0.0, *dict.fromkeys(float(ordered[place]) for place in places)]
+    values = [reached(threshold) for threshold in candidates]
+    best = int(np.argmax(values))
+    return values[best], candidates[best]
+
+
+def _floor(
+    kind: Kind,
+    trained: _Trained,
+    splits: Mapping[str, Split],
+    logits: Mapping[str, np.ndarray],
+    task: Task,
+    seconds: float,
+) -> Floor:
+    """Return a trained floor with its metrics on some splits."""
+    decisions = {name: task.decide(values) for name, values in logits.items()}
+    return Floor(
+        name=kind.name,
+        settings=dict(trained.settings),
+        scores={
+            name: metrics_of(
+                task,
+                logits[name] if kind.probable else as_logits(decisions[name], task, logits[name].shape[1]),
+                _labels(split),
+                split.unseen_label,
+                probable=kind.probable and not task.several,
+            )
+            for name, split in splits.items()
+        },
+        intervals={
+            name: task.intervals(
+                as_logits(decisions[name], task, logits[name].shape[1]), _labels(split), unseen_label=split.unseen_label
+            )
+            for name, split in splits.items()
+        },
+        decisions=decisions,
+        seconds=seconds,
+    )
+
+
+def _usable(split: Split, task: Task) -> Split:
+    """Return the texts whose labels are known. Raises DataError if there are none."""
+    if split.labels is None or not len(split):
+        raise DataError(f"split {split.name!r} has no labelled texts.", fix="give a split with labels")
+    known = task.known(split.labels)
+    if split.unseen_label is not None:
+        known &= ~split.unseen_label
+    if not known.any():
+        raise DataError(f"split {split.name!r} has no labelled texts.", fix="give a split with labels")
+    return split if known.all() else split.take(known)
+
+
+def _sampled(train: Split) -> tuple[Split, tuple[str, ...]]:
+    """Return a training split that is not too large, and a note if it is a sample."""
+    if len(train) <= _MOST_TEXTS:
+        return train, ()
+    note = f"floors were trained on a sample of {_MOST_TEXTS:,} of {len(train):,} texts, label by label"
+    return _sample(train, _MOST_TEXTS), (note,)
+
+
+def _sample(split: Split, most: int) -> Split:
+    """Return about as many texts as asked for, with all labels in proportion."""
+    order = _dealt_order(_labels(split), 0)
+    chosen = np.floor(np.arange(len(order)) * most / len(order)).astype(np.int64)
+    first = np.unique(chosen, return_index=True)[1]
+    return split.take(np.sort(order[first]))
+
+
+def _dealt(labels: np.ndarray, parts: int, seed: int) -> np.ndarray:
+    """Return the part of each text, int64 (texts,): the texts of each label, or set of labels, are dealt out."""
+    order = _dealt_order(labels, seed)
+    part = np.empty(len(labels), dtype=np.int64)
+    part[order] = np.arange(len(labels)) % parts
+    return part
+
+
+def _dealt_order(labels: np.ndarray, seed: int) -> np.ndarray:
+    """Return all texts ordered by label, or by set of labels, and at random within each."""
+    _, group = np.unique(labels, axis=0, return_inverse=True)
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    return shuffled[np.argsort(group.ravel()[shuffled], kind="stable")]
+
+
+def _labels(split: Split) -> np.ndarray:
+    assert split.labels is not None
+    return split.labels
