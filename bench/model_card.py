@@ -15,6 +15,7 @@ from typing import Any
 import tomli_w
 from stored import stored_comparison, stored_seeds
 
+from liteft.arms import ARMS
 from liteft.tasks import task_named
 from liteft.text_tables import markdown, share
 
@@ -170,6 +171,10 @@ def _verdict(found: Results) -> str:
     if found["against"] == "control":
         shown = "learning from the teacher helped" if better else "learning from the teacher was worse than from labels"
         open_ = "these runs show neither that the teacher helps nor that it does not"
+    elif found["against"] in ARMS:
+        arm = ARMS[found["against"]]
+        shown = f"{arm.question} Yes" if better else f"{arm.question} No, {arm.title} is better"
+        open_ = f"{arm.question} These runs do not say"
     else:
         shown = f"the student is {'better' if better else 'worse'} than its teacher"
         open_ = "these runs show neither a difference from the teacher nor that there is none"

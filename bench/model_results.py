@@ -132,7 +132,7 @@ def collect(
         "settings": _settings(recipe, found.artifact),
         "data": _data(found.teacher, shown),
         "runs": {run.path.name: _run(run) for run in found.all},
-        "seeds": seeds_table(found.students, found.controls, (found.teacher,)).to_dict(),
+        "seeds": seeds_table([*found.students, *found.controls, found.teacher]).to_dict(),
         "artifact": _artifact(found.artifact, exported),
         "comparison": _comparison(side_by_side, folder.name, found.all),
         "machine": before,

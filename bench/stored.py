@@ -44,6 +44,7 @@ def stored_seeds(content: Results) -> SeedsTable:
         split=content["split"],
         texts=content["texts"],
         notes=tuple(content["notes"]),
+        unit=content.get("unit", "seed"),
     )
 
 

@@ -147,12 +147,19 @@ def _explain(error: ValidationError, origin: str) -> ConfigError:
     later = "student" in homes and location[0] in ("export", "search")  # steps of a student, not of its teacher
     home = "student" if later else next(iter(homes), None)
     alike = next((key for key in known if key.endswith(f"_{location[-1]}")), None)
-    near = closest(location[-1], known) if home is None else alike or f"{home}.{location[-1]}"
+    near = _nearest(location, known, first.get("input")) if home is None else alike or f"{home}.{location[-1]}"
     return ConfigError(
         f"{origin}: unknown key {where!r}.",
         accepted={"keys": ", ".join(sorted(known))},
         fix=f"did you mean {near!r}?" if near else _taking(first.get("input"), where),
     )
+
+
+def _nearest(location: list[str], known: list[str], value: Any) -> str | None:
+    """Return the known key that an unknown one resembles, unless only another key takes the value that it was given."""
+    near = closest(location[-1], known)
+    takes = near is None or not isinstance(value, str) or value in _accepted([*location[:-1], near])["accepted"]
+    return near if takes or isinstance(_taking(value, ""), str) else None
 
 
 def _default(location: list[str]) -> str | Hint:

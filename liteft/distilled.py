@@ -1,7 +1,8 @@
-"""What `liteft.distill` makes: teacher, students, controls and artifact, and the text that shows them."""
+"""What `liteft.distill` makes: teacher, students, their arms and artifact, and the text that shows them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,22 +23,30 @@ class Distillation(Result):
 
     Attributes:
         teacher: its run; None if the teacher is a classifier from elsewhere.
-        students: one per seed; none if distilling stopped after the teacher.
-        controls: one per seed, or none.
+        arms: kind ("student", "control", "c0", "c2") -> one run per seed; empty if distilling stopped after the
+            teacher.
         artifact: of the first student; None if distilling stopped before it.
         dataset: what all of them were trained on.
     """
 
     teacher: Run | None
-    students: tuple[Run, ...]
-    controls: tuple[Run, ...]
+    arms: Mapping[str, tuple[Run, ...]]
     artifact: Artifact | None
     dataset: Dataset
 
     def __repr__(self) -> str:
-        counts = {"student": len(self.students), "control": len(self.controls)}
-        made = [f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in counts.items()]
-        return f"Distillation({self.dataset.name}: {', '.join(made)}, {self.artifact!r})"
+        made = [f"{len(runs)} {kind}" for kind, runs in self.arms.items()]
+        return f"Distillation({self.dataset.name}: {', '.join(made) or 'teacher'}, {self.artifact!r})"
+
+    @property
+    def students(self) -> tuple[Run, ...]:
+        """The students, one per seed; none if distilling stopped after the teacher."""
+        return self.arms.get("student", ())
+
+    @property
+    def controls(self) -> tuple[Run, ...]:
+        """The controls (C1), one per seed, or none."""
+        return self.arms.get("control", ())
 
     @property
     def student(self) -> Run | None:
@@ -51,23 +60,25 @@ class Distillation(Result):
 
     @property
     def seeds(self) -> SeedsTable | None:
-        """Students beside their controls and their teacher; None for one student alone, or without labels.
+        """Students beside their arms and their teacher; None for one student alone, or without labels.
 
         A teacher that was trained on other data has predictions of other texts, so it is left out: hours of training
         must not end in an error about it.
         """
         students, teacher = self.students, self.teacher
-        if not students or len(students) + len(self.controls) < 2:
+        trained = [run for runs in self.arms.values() for run in runs]
+        if len(trained) < 2:
             return None
         split = next((name for name in reversed(_SPLITS) if students[0].metrics.get(name)), None)
         if split is None:
             return None
         same = teacher is not None and teacher.labels == students[0].labels and _data(teacher) == _data(students[0])
-        return seeds_table(students, self.controls, (teacher,) if teacher is not None and same else (), split=split)
+        return seeds_table([*trained, *((teacher,) if teacher is not None and same else ())], split=split)
 
     def render(self) -> str:
-        """Return the runs as a table, what seeds and controls show, and the artifact with its verification."""
-        runs = [*(() if self.teacher is None else (self.teacher,)), *self.students, *self.controls]
+        """Return the runs as a table, what seeds and arms show, and the artifact with its verification."""
+        trained = [run for runs in self.arms.values() for run in runs]
+        runs = [*(() if self.teacher is None else (self.teacher,)), *trained]
         parts = [runs_table(runs) if runs else "the teacher is a classifier already; nothing was trained."]
         parts += [each.render() for each in (self.seeds, self.artifact) if each is not None]
         return "\n\n".join(parts)
@@ -77,8 +88,7 @@ class Distillation(Result):
         seeds = self.seeds
         return {
             "teacher": None if self.teacher is None else self.teacher.to_dict(),
-            "students": [run.to_dict() for run in self.students],
-            "controls": [run.to_dict() for run in self.controls],
+            "arms": {kind: [run.to_dict() for run in runs] for kind, runs in self.arms.items()},
             "seeds": None if seeds is None else seeds.to_dict(),
             "artifact": None if self.artifact is None else self.artifact.to_dict(),
         }

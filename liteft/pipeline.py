@@ -2,7 +2,7 @@
 
     OUT/teacher                  the fine-tuned base
     OUT/student, -seed1, ...     the students, one per seed
-    OUT/student-control, ...     their controls, if requested
+    OUT/student-control, ...     the arms they are compared with, if requested: -control, -c0, -c2
     OUT/artifact                 the first student, exported and verified
 
 Repeating the call resumes where it stopped. `liteft.finetune` and `liteft.export` do the first and the last step alone.
@@ -50,8 +50,8 @@ def distill(
     """Distil a teacher into small students, export the first, and return everything that was made.
 
     This is what the command ``liteft distill`` does. The folder ``out`` gets ``teacher`` (if a base is fine-tuned),
-    ``student``, ``student-control``, ``student-seed1`` and so on, and ``artifact``. Repeating the call resumes where it
-    stopped, or returns what is finished.
+    ``student``, ``student-control``, ``student-c0``, ``student-seed1`` and so on, and ``artifact``. Repeating the call
+    resumes where it stopped, or returns what is finished.
 
     Args:
         teacher: a run, a classifier's folder, or a base (folder or hub name), which is fine-tuned first.
@@ -98,15 +98,15 @@ def distill(
         _check_place(out, recipe, overwrite=overwrite)
     if stage == "teacher":
         found, _ = ready_teacher(teacher, dataset, recipe, context.at(out / "teacher"))
-        return Distillation(found.run, (), (), None, dataset)
+        return Distillation(found.run, {}, None, dataset)
     made = distill_students(teacher, dataset, recipe, context.at(out / "student"), teacher_out=out / "teacher")
     dataset = with_labels(dataset, made.teacher)
     artifact = None
     if stage == "artifact":
         artifact = export_student(
-            made.students[0], out / "artifact", recipe, dataset, progress, overwrite=overwrite, trust=trust
+            made.arms["student"][0], out / "artifact", recipe, dataset, progress, overwrite=overwrite, trust=trust
         )
-    return Distillation(made.teacher.run, made.students, made.controls, artifact, dataset)
+    return Distillation(made.teacher.run, made.arms, artifact, dataset)
 
 
 def _resolved(recipe: Recipe | None, settings: Mapping[str, Any]) -> Recipe:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from liteft.arms import ArmName
 from liteft.errors import ConfigError, option
 from liteft.form import Calibration, EmbeddingBits, ExportForm, Precision, Scheme, Target, WeightBits
 from liteft.tasks import TaskName
@@ -119,7 +120,7 @@ class TeacherRecipe(TrainingRecipe):
 
 
 class StudentRecipe(TrainingRecipe):
-    """Distilling: the student's size and start, the losses' weights, the control."""
+    """Distilling: the student's size and start, the losses' weights, the arms it is compared with."""
 
     epochs: float = Field(default=6.0, ge=0, le=1000, description="0 only before quantized epochs")
     size: _Size | None = Field(default=None, description="layers x width, as 3x384; the width may be left out")
@@ -139,7 +140,8 @@ class StudentRecipe(TrainingRecipe):
     vocabulary: int | None = Field(default=None, gt=0, description="tokens to keep at most; None keeps all")
     fill_vocabulary: bool = Field(default=False, description="fill it up to that number with unused tokens")
     unlabeled: str | None = None
-    control: bool = False
+    control: bool = Field(default=False, description="the same as arms c1")
+    arms: list[ArmName] = Field(default=[], description="models that the student is compared with: c0, c1, c2")
     seeds: int = Field(default=1, gt=0)
 
 

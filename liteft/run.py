@@ -64,7 +64,7 @@ _SPLITS = ("validation", "test")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Run(Result):
-    """A finished run: a teacher, a student or a control."""
+    """A finished run: a teacher, a student, or another arm of an experiment."""
 
     path: Path
     info: RunInfo
@@ -85,7 +85,7 @@ class Run(Result):
 
     @property
     def kind(self) -> str:
-        """One of teacher, student, control."""
+        """One of teacher, student, control, c0, c2."""
         return self.info["kind"]
 
     @property

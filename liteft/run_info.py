@@ -79,7 +79,7 @@ class RunInfo(TrainingInfo):
 
     Attributes:
         format: version of the file.
-        kind: "teacher", "student" or "control".
+        kind: "teacher", "student", or another arm of `liteft.arms`: "control", "c0", "c2".
         task, labels, pooling, paired, max_tokens: settings of the classifier.
         family: the encoder's model type in transformers.
         parameters: of the whole classifier, an adapter's base included.

@@ -88,6 +88,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "augmentation": "ngram",
         "vocabulary": 8000,
         "unlabeled": "more.jsonl",
+        "arms": ["c0"],
         "control": True,
         "seeds": 3,
     },

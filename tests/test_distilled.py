@@ -38,7 +38,8 @@ def dataset() -> Dataset:
 
 
 def of(*students: Run, teacher: Run | None = None, controls: tuple[Run, ...] = ()) -> Distillation:
-    return Distillation(teacher, students, controls, None, dataset())
+    arms = {"student": students, "control": controls}
+    return Distillation(teacher, {kind: runs for kind, runs in arms.items() if runs}, None, dataset())
 
 
 def test_its_text_is_the_table_of_all_runs_and_what_the_seeds_show(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_a_finished_run_with_another_setting_is_an_error_that_shows_the_differen
 def test_a_teacher_becomes_a_student_a_control_and_a_verified_artifact(way: Way) -> None:
     finetune(way)
     document = json.loads(distill(way, "--json")[0])
-    (student,), (control,) = document["students"], document["controls"]
+    (student,), (control,) = document["arms"]["student"], document["arms"]["control"]
     assert (student["kind"], control["kind"]) == ("student", "control")
     assert student["parameters"] < document["teacher"]["parameters"]
     assert student["metrics"]["test"]["accuracy"] > 0.8

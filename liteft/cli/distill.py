@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 from liteft.cli import groups
 from liteft.cli.flags.data import Data, Task
 from liteft.cli.flags.machine import Out, Overwrite, Trust
-from liteft.cli.flags.models import Control, Labels, Seeds, Student, Teacher, Until, Vocabulary
+from liteft.cli.flags.models import Arms, Control, Labels, Seeds, Student, Teacher, Until, Vocabulary
 
 EXAMPLES = (
     "liteft distill --data reviews.csv --teacher minilm --size 3x384 --out runs/reviews",
@@ -26,6 +27,7 @@ def distill(
     student: Student = None,
     vocabulary: Vocabulary = None,
     control: Control = False,
+    arms: Arms = None,
     seeds: Seeds = None,
     form: groups.Form,
     overwrite: Overwrite = False,
@@ -50,7 +52,8 @@ def distill(
     from liteft.recipe_checks import checked_stage, refuse_budget, require_student
 
     named = said_of_model(labels, None, None).labels
-    more = {"student": student, "vocabulary": vocabulary, "control": control or None, "seeds": seeds}
+    more: dict[str, Any] = {"student": student, "vocabulary": vocabulary, "control": control or None, "seeds": seeds}
+    more |= {"arms": None if arms is None else [name.strip() for name in arms.split(",")]}
     recipe = resolve(
         settings,
         data={"source": data, "task": task, **asdict(reading)},
@@ -78,7 +81,7 @@ def distill(
         progress=console.progress,
     )
     first = source if outcome.teacher is None else outcome.teacher.path
-    models = [first, *(run.path for run in (*outcome.students, *outcome.controls))]
+    models = [first, *(run.path for runs in outcome.arms.values() for run in runs)]
     models += [] if outcome.artifact is None else [outcome.artifact.path]
     following = ["liteft", "compare", *map(str, models), "--on", str(recipe.data.source), *groups.trusting(trust)]
     console.result(outcome.render(), outcome.to_dict(), following=following)

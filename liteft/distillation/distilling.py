@@ -1,16 +1,17 @@
-"""The students of a recipe, their controls, and the teacher if it does not exist yet."""
+"""The students of a recipe, the arms they are compared with, and the teacher if it does not exist yet."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from liteft.arms import ARMS, Kind, arms_of
 from liteft.data import Dataset
 from liteft.distillation.initial import check_own_encoder, check_student
 from liteft.distillation.student import distill_one
 from liteft.distillation.teachers import Base, Teacher, ready_teacher, with_labels
-from liteft.distillation.training import Kind
 from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.model import read_config
@@ -28,19 +29,17 @@ class Students:
 
     Attributes:
         teacher: what they learned from.
-        students: one per seed.
-        controls: one per seed, or none.
+        arms: kind -> one run per seed, the students first.
     """
 
     teacher: Teacher
-    students: tuple[Run, ...]
-    controls: tuple[Run, ...]
+    arms: Mapping[str, tuple[Run, ...]]
 
 
 def distill_students(
     teacher: Run | str | Path, dataset: Dataset, recipe: Recipe, context: RunContext, *, teacher_out: Path
 ) -> Students:
-    """Train every student and control that a recipe asks for.
+    """Train every student that a recipe asks for, and the arms beside each.
 
     Args:
         teacher: as for ``liteft.distill``.
@@ -57,17 +56,18 @@ def distill_students(
         check=functools.partial(_check_student_of, recipe=recipe),
     )  # the teacher's training shows the data check
     dataset = with_labels(dataset, found)
-    kinds: tuple[Kind, ...] = ("student", "control") if recipe.student.control else ("student",)
-    runs: dict[Kind, list[Run]] = {"student": [], "control": []}
+    kinds: tuple[Kind, ...] = ("student", *arms_of(recipe.student.arms, control=recipe.student.control))
+    runs: dict[Kind, list[Run]] = {kind: [] for kind in kinds}
     for number in range(recipe.student.seeds):
         name = context.out.name if number == 0 else f"{context.out.name}-seed{number}"
-        update = {"seed": recipe.student.seed + number, "seeds": 1, "control": False}
+        update = {"seed": recipe.student.seed + number, "seeds": 1, "control": False, "arms": []}
         one = recipe.model_copy(update={"student": recipe.student.model_copy(update=update)})
         for kind in kinds:
-            out = context.out.with_name(name if kind == "student" else f"{name}-control")
-            runs[kind].append(distill_one(found, dataset, one, context.at(out), kind=kind, show_check=not shown))
+            out = context.at(context.out.with_name(name + ARMS[kind].suffix))
+            taught_by = Teacher.of(runs["control"][-1]) if kind == "c2" else found
+            runs[kind].append(distill_one(taught_by, dataset, one, out, kind=kind, show_check=not shown))
             shown = True
-    return Students(found, tuple(runs["student"]), tuple(runs["control"]))
+    return Students(found, {kind: tuple(made) for kind, made in runs.items()})
 
 
 def _check_student_of(base: Base, recipe: Recipe) -> None:

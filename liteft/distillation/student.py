@@ -1,7 +1,6 @@
-"""Distil one student, or its control, from a fine-tuned teacher.
+"""Distil one student from a fine-tuned teacher, or train one of the arms that it is compared with (`liteft.arms`).
 
-The control is the same student from the same start, with as many steps and the same search of the learning rate, but
-trained on labels alone: what it reaches is what the teacher did not contribute.
+All have the student's shape, as many steps and the same search of the learning rate.
 """
 
 from __future__ import annotations
@@ -12,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from liteft import files
+from liteft.arms import Kind
 from liteft.data import Dataset, Split, load_unlabeled
 from liteft.data.trainable import report_check, require_trainable
 from liteft.distillation.fake_quantization import require_quantizable
 from liteft.distillation.initial import create_student
+from liteft.distillation.raw_start import create_untaught
 from liteft.distillation.stages import train_student
 from liteft.distillation.teachers import Teacher
-from liteft.distillation.training import Kind, StudentTraining
+from liteft.distillation.training import StudentTraining
 from liteft.distillation.transfer_set import transfer_set_of
 from liteft.errors import ConfigError, Hint, option
 from liteft.finetuning.bases import weights_hash
@@ -49,17 +50,17 @@ def distill_one(
     kind: Kind = "student",
     show_check: bool = True,
 ) -> Run:
-    """Train one student or one control and return the finished run.
+    """Train one student or another arm and return the finished run.
 
     Repeating the call returns the finished run, or resumes an unfinished one.
 
     Args:
         teacher: what is imitated, and what the student starts from.
         dataset: with the teacher's labels, in its order.
-        recipe: its table ``student``; ``seeds`` and ``control`` are left to the caller. With ``quantized_epochs``,
-            ``export`` too: what the last stage rounds to.
+        recipe: its table ``student``; ``seeds``, ``control`` and ``arms`` are left to the caller. With
+            ``quantized_epochs``, ``export`` too: what the last stage rounds to.
         context: of the run.
-        kind: "control" ignores the teacher's outputs.
+        kind: which arm. "c2" takes the finished control as its teacher.
         show_check: report what the data check found; it is written into the folder either way.
 
     Raises:
@@ -69,7 +70,7 @@ def distill_one(
     """
     require_trainable(dataset)
     training = StudentTraining(teacher, dataset, recipe.student, context, recipe.export.form, kind)
-    student = create_student(teacher.loaded, recipe.student)
+    student = create_untaught(training) if kind == "c0" else create_student(teacher.loaded, recipe.student)
     student.settings = replace(student.settings, paired=dataset.paired)
     if recipe.student.quantized_epochs:
         _require_int8(training, student)

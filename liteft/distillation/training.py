@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
+from liteft.arms import Kind
 from liteft.data import Dataset
 from liteft.distillation.teachers import Teacher
 from liteft.finetuning.context import RunContext
 from liteft.form import ExportForm
 from liteft.recipes import StudentRecipe
 
-__all__ = ["Kind", "StudentTraining"]
-
-Kind = Literal["student", "control"]
+__all__ = ["StudentTraining"]
 
 
 @dataclass(frozen=True)
@@ -21,12 +19,12 @@ class StudentTraining:
     """Everything that is settled before a student, or its control, is trained.
 
     Attributes:
-        teacher: what the student imitates; a control does not ask it.
+        teacher: what the student imitates, and what it starts from. C1 and C0 do not ask it; that of C2 is C1.
         dataset: with the teacher's labels, in its order.
         recipe: the settings of all stages.
         context: of the run.
         form: what the last stage rounds to, if the recipe has one.
-        kind: "student" or "control".
+        kind: which arm is trained, see `liteft.arms`.
     """
 
     teacher: Teacher
@@ -38,5 +36,5 @@ class StudentTraining:
 
     @property
     def is_control(self) -> bool:
-        """Whether the teacher's outputs are ignored."""
-        return self.kind == "control"
+        """Whether it is trained on labels alone, and the teacher's outputs are ignored."""
+        return self.kind in ("control", "c0")

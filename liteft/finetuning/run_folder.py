@@ -38,9 +38,11 @@ from liteft.run_info import RunInfo, TrainingInfo
 from liteft.tasks import Task
 
 __all__ = [
+    "RECIPE",
     "finish_run",
     "open_run",
     "open_run_in_all",
+    "read_inputs",
     "withdrawn_on_error",
     "writing_run",
 ]
@@ -161,7 +163,7 @@ def finish_run(
         context: of the run; it is told each warning, which run.json lists as ``warnings``.
         loaded: the trained classifier.
         dataset: all its splits are predicted; the test split for the first and only time.
-        kind: "teacher", "student" or "control".
+        kind: "teacher", or that of an arm.
         tokenizer_source: folder whose tokenizer files are copied.
         train_bf16: predict the training split, which serves as teacher signal, in bfloat16; the others are float32.
         info: what the training says of itself, for run.json.
@@ -217,6 +219,12 @@ def finish_run(
     return read_run(out)
 
 
+def read_inputs(out: Path) -> dict[str, Any]:
+    """Return the hashes of what a run was made from, and its kind."""
+    stored: dict[str, Any] = files.read_json(out / INPUTS)
+    return stored
+
+
 def split_metrics(logits: np.ndarray, split: Split, task: Task) -> dict[str, Any]:
     """Return a split's metrics with 95% intervals, its size and the share of its majority class."""
     if split.labels is None:
@@ -263,7 +271,7 @@ def _changed_settings(out: Path, recipe: Recipe, table: Table) -> dict[str, str]
 
 def _changed_inputs(out: Path, inputs: dict[str, Any]) -> dict[str, str]:
     """Return the inputs that differ from those of the folder, as "before -> now" by name."""
-    before = files.read_json(out / INPUTS)
+    before = read_inputs(out)
     return {
         name: f"{_short(before.get(name))} -> {_short(inputs.get(name))}"
         for name in before | inputs

@@ -18,6 +18,7 @@ from liteft.metrics.paired import (
     mcnemar,
     paired_f1_intervals,
     paired_interval_over_seeds,
+    paired_interval_over_subsets,
 )
 from liteft.metrics.scores import (
     calibration_error,
@@ -39,6 +40,7 @@ __all__ = [
     "mcnemar",
     "paired_f1_intervals",
     "paired_interval_over_seeds",
+    "paired_interval_over_subsets",
     "sigmoid",
     "softmax",
     "wilson_interval",

@@ -15,7 +15,14 @@ import numpy as np
 
 from liteft.metrics.intervals import f1_samples, percentile_interval, wilson_interval
 
-__all__ = ["Estimate", "PairedTest", "mcnemar", "paired_f1_intervals", "paired_interval_over_seeds"]
+__all__ = [
+    "Estimate",
+    "PairedTest",
+    "mcnemar",
+    "paired_f1_intervals",
+    "paired_interval_over_seeds",
+    "paired_interval_over_subsets",
+]
 
 EXACT_UP_TO = 1000  # texts on which two models differ
 
@@ -126,8 +133,40 @@ def paired_interval_over_seeds(
     for side in (first, second):
         if len(side) > 1:
             parts.append((float(side.mean(axis=1).var(ddof=1)) / len(side), len(side) - 1))
+    return _estimate(float(difference.mean()), parts, confidence)
+
+
+def paired_interval_over_subsets(correct_a: np.ndarray, correct_b: np.ndarray, confidence: float = 0.95) -> Estimate:
+    """Compare two ways of training, each applied once to each of several subsets of the labels, on the same texts.
+
+    A subset that happens to be easy is easy for both sides, so they are compared within each subset first. The
+    differences vary between texts and between subsets; both variances are added, as for seeds.
+
+    Args:
+        correct_a: whether side a is right, trained on each subset: (subsets, texts), bool or any score of a text.
+        correct_b: the same for side b, with the subsets in the same order.
+        confidence: coverage of the interval, between 0 and 1.
+
+    Returns:
+        Mean over subsets of side b minus side a, with its interval.
+
+    Raises:
+        ValueError: the shapes differ, or there are fewer than two texts.
+    """
+    first, second = (np.atleast_2d(np.asarray(side, dtype=np.float64)) for side in (correct_a, correct_b))
+    if first.shape != second.shape or first.shape[1] < 2:
+        raise ValueError(f"runs of shapes {first.shape} and {second.shape} cannot be paired by subset")
+    differences = second - first
+    subsets, texts = differences.shape
+    parts = [(float(differences.mean(axis=0).var(ddof=1)) / texts, texts - 1)]
+    if subsets > 1:
+        parts.append((float(differences.mean(axis=1).var(ddof=1)) / subsets, subsets - 1))
+    return _estimate(float(differences.mean()), parts, confidence)
+
+
+def _estimate(middle: float, parts: Sequence[tuple[float, int]], confidence: float) -> Estimate:
+    """Return a mean with its interval from independent parts of its variance, each with its degrees of freedom."""
     variance = sum(part for part, _ in parts)
-    middle = float(difference.mean())
     if variance == 0:
         return Estimate(middle, middle, middle)
     freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)

@@ -1,20 +1,22 @@
-"""Comparison of the runs of one recipe over several seeds: whether distillation helps by more than chance.
+"""Comparison of the arms of one recipe over several seeds or subsets of labels: what helps by more than chance.
 
-A student that is a point better than its control may owe it to its seed or to the texts. So metrics are reported as
-mean and standard deviation over seeds, and students are compared with controls and with the teacher by an interval
-that treats both seeds and texts as samples. The report says whether that interval excludes zero.
+A student that is a point better than its control may owe it to its seed, to the labels it got or to the texts. So
+metrics are reported as mean and standard deviation over seeds or subsets, and students are compared with each arm and
+with the teacher by an interval that treats seeds or subsets, and texts, as samples. The report says whether that
+interval excludes zero, and what each arm starts from and sees.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from liteft.arms import ARMS
 from liteft.errors import ConfigError, ModelError
-from liteft.metrics import Estimate, paired_interval_over_seeds
+from liteft.metrics import Estimate, paired_interval_over_seeds, paired_interval_over_subsets
 from liteft.results import Result
 from liteft.run import Run
 from liteft.tasks import Task
@@ -22,14 +24,17 @@ from liteft.text_tables import Rows, aligned, markdown
 
 __all__ = ["SeedsDifference", "SeedsRow", "SeedsTable", "seeds_table"]
 
+Unit = Literal["seed", "subset"]
+_CONFIDENCE = {"log_loss": "NLL", "calibration_error": "ECE"}
+
 
 @dataclass(frozen=True, slots=True)
 class SeedsRow:
     """The runs of one kind.
 
     Attributes:
-        kind: "student", "control" or "teacher".
-        seeds: the runs' seeds.
+        kind: "student", another arm, or "teacher".
+        seeds: the runs' seeds; of subsets, their numbers in the order in which they were given.
         values: metric -> one value per run, in the order of ``seeds``.
     """
 
@@ -89,16 +94,17 @@ class SeedsDifference:
 
 @dataclass(frozen=True, slots=True)
 class SeedsTable(Result):
-    """Students, controls and teachers compared over seeds.
+    """Students, the arms beside them and teachers, compared over seeds or over subsets of labels.
 
     Attributes:
-        rows: one row for the students, then for controls and teachers if there are any.
-        differences: students minus controls, and students minus teachers.
+        rows: one row for the students, then for each other arm and for the teachers, if there are any.
+        differences: students minus each of the others.
         task: what the labels mean.
         data: name of the data set.
         split: name of the split.
         texts: number of texts in the split.
         notes: caveats for the reader of the numbers.
+        unit: what the runs of one row differ in.
     """
 
     rows: tuple[SeedsRow, ...]
@@ -108,6 +114,7 @@ class SeedsTable(Result):
     split: str
     texts: int
     notes: tuple[str, ...] = ()
+    unit: Unit = "seed"
 
     def render(self) -> str:
         """Return the table as text for a terminal."""
@@ -134,6 +141,7 @@ class SeedsTable(Result):
             "rows": [row.to_dict() for row in self.rows],
             "differences": [difference.to_dict() for difference in self.differences],
             "notes": list(self.notes),
+            "unit": self.unit,
         }
 
     def __repr__(self) -> str:
@@ -144,14 +152,20 @@ class SeedsTable(Result):
 
     def _means(self) -> Rows:
         """Return the rows of the table of means and standard deviations, the header first."""
-        usual = self.task.headline_metrics
         # a metric that is undefined for some run (such as one of a class without any text) gets no column
-        shown = [name for name in usual if all(name in row.values for row in self.rows)]
-        rows: list[tuple[str, ...]] = [("runs", "seeds", *(f"{name.replace('_', ' ')} %" for name in shown))]
+        shown = [name for name in (*self.task.headline_metrics, *_CONFIDENCE) if self._in_all(name)]
+        titles = [_CONFIDENCE.get(name) or _percent(name) for name in shown]
+        rows: list[tuple[str, ...]] = [("runs", f"{self.unit}s", *titles)]
         for row in self.rows:
-            cells = [_spread(row.mean(name), row.deviation(name)) for name in shown]
-            rows.append((row.kind, ", ".join(map(str, row.seeds)), *cells))
+            cells = [
+                _spread(row.mean(name), row.deviation(name), *((1, 3) if name in _CONFIDENCE else (100, 2)))
+                for name in shown
+            ]
+            rows.append((_title(row.kind), ", ".join(map(str, row.seeds)), *cells))
         return rows
+
+    def _in_all(self, metric: str) -> bool:
+        return all(metric in row.values for row in self.rows)
 
     def _compared(self) -> Rows:
         """Return the rows of the table of differences, the header first."""
@@ -161,51 +175,51 @@ class SeedsTable(Result):
             value, low, high = (
                 f"{100 * number:+.2f}" for number in (found.estimate.value, found.estimate.low, found.estimate.high)
             )
-            rows.append((f"{found.kind} - {found.against}", value, f"[{low}, {high}]", found.verdict))
+            rows.append((f"{found.kind} - {_title(found.against)}", value, f"[{low}, {high}]", found.verdict))
         return rows
 
     def _explanations(self) -> list[str]:
-        lines = ["±: standard deviation over seeds (n - 1)."]
+        lines = [f"±: standard deviation over {self.unit}s (n - 1)."]
+        if self._in_all("log_loss"):
+            lines.append("NLL: mean negative log-likelihood of the right label, nats. ECE: expected calibration error.")
         if self.differences:
-            lines.append("Interval of the mean difference on the same texts; both seeds and texts are samples.")
+            lines.append(f"Interval of the mean difference on the same texts; both {self.unit}s and texts are samples.")
+        lines += [f"{ARMS[row.kind].described}." for row in self.rows if row.kind in ARMS]
         return [*lines, *(f"Note: {note}." for note in self.notes)]
 
 
-def seeds_table(
-    students: Sequence[Run],
-    controls: Sequence[Run] = (),
-    teachers: Sequence[Run] = (),
-    *,
-    split: str = "test",
-) -> SeedsTable:
-    """Compare the runs of one recipe over its seeds.
+def seeds_table(runs: Sequence[Run], *, split: str = "test", unit: Unit = "seed") -> SeedsTable:
+    """Compare the arms of one recipe over its seeds, or over several subsets of the labels.
 
     Args:
-        students: distilled runs that differ in their seed only.
-        controls: runs of the same recipe without a teacher.
-        teachers: one or more runs of the teacher.
+        runs: students, the arms beside them and their teachers, in any order; a run says itself which it is.
         split: name of a split of the runs' data set.
+        unit: what the runs of one kind differ in. Of "subset", every kind must have one run of each data set, and all
+            must have the same ``split``; kinds are then compared within each subset.
 
     Returns:
         SeedsTable, computed from the metrics and predictions stored in the runs; no model is run.
 
     Raises:
-        ConfigError: there are no students, a seed occurs twice, or students and controls are mixed up.
+        ConfigError: there are no students, a seed occurs twice, or a kind lacks a subset.
         ModelError: the runs differ in data, labels or task.
         RunError: a run has no labelled predictions for the split.
     """
-    groups = {"student": list(students), "control": list(controls), "teacher": list(teachers)}
-    groups = {kind: runs for kind, runs in groups.items() if runs}
-    _check_runs(groups)
-    first = students[0]
-    right: dict[str, list[np.ndarray]] = {
-        kind: [_right(run, split, first) for run in runs] for kind, runs in groups.items()
-    }
+    groups = _grouped(runs)
+    if unit == "seed":
+        _check_seeds(groups)
+        interval: Callable[..., Estimate] = paired_interval_over_seeds
+    else:
+        groups = _in_order_of_subsets(groups)
+        interval = paired_interval_over_subsets
+    first = groups["student"][0]
+    _check_data(groups, first, split, unit)
+    right = {kind: [_right(run, split, first) for run in each] for kind, each in groups.items()}
     metric = first.task.text_metric
     return SeedsTable(
-        rows=tuple(_row(kind, runs, split) for kind, runs in groups.items()),
+        rows=tuple(_row(kind, each, split, unit) for kind, each in groups.items()),
         differences=tuple(
-            SeedsDifference("student", kind, metric, paired_interval_over_seeds(right[kind], right["student"]))
+            SeedsDifference("student", kind, metric, interval(right[kind], right["student"]))
             for kind in groups
             if kind != "student"
         ),
@@ -214,36 +228,63 @@ def seeds_table(
         split=split,
         texts=len(right["student"][0]),
         notes=tuple(
-            f"{kind}s have one seed, so the variation between their seeds is unknown and in no interval"
-            for kind, runs in groups.items()
-            if len(runs) == 1
+            f"there is one {_title(kind)}, so the variation between {unit}s is unknown and in no interval"
+            for kind, each in groups.items()
+            if len(each) == 1
         ),
+        unit=unit,
     )
 
 
-def _check_runs(groups: dict[str, list[Run]]) -> None:
-    """Refuse runs that share a seed, are of the wrong kind, or differ in data, labels or task."""
-    if "student" not in groups:
-        raise ConfigError("there are no students to compare.", fix="seeds_table(students, controls, teachers)")
+def _grouped(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Return the runs by kind: the students first, then the other arms, the teachers last."""
+    kinds = [kind for kind in (*ARMS, "teacher") if any(run.kind == kind for run in runs)]
+    if "student" not in kinds:
+        raise ConfigError("there are no students to compare.", fix="seeds_table([student, control, teacher])")
+    return {kind: [run for run in runs if run.kind == kind] for kind in kinds}
+
+
+def _check_seeds(groups: dict[str, list[Run]]) -> None:
+    """Refuse runs of one kind that share a seed."""
     for kind, runs in groups.items():
         seeds = [int(run.info["seed"]) for run in runs]
         twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
         if twice:
             paths = [str(run.path) for run, seed in zip(runs, seeds, strict=True) if seed == twice[0]]
             raise ConfigError(
-                f"{len(paths)} {kind}s have the seed {twice[0]}, so they are not independent runs.",
+                f"{len(paths)} runs of the kind {kind} have the seed {twice[0]}, so they are not independent.",
                 accepted={"the runs": ", ".join(paths)},
-                fix="name one of these runs, and runs of other seeds",
+                fix=["name one of these runs, and runs of other seeds", 'unit="subset", for runs on subsets of labels'],
             )
-        opposite = {"student": "control", "control": "student"}.get(kind)
-        for run in runs:
-            if run.kind == opposite:
-                raise ConfigError(
-                    f"{run.path} is a {opposite} but was given as a {kind}.", fix=f"give it as a {opposite}"
-                )
-    first = groups["student"][0]
+
+
+def _in_order_of_subsets(groups: dict[str, list[Run]]) -> dict[str, list[Run]]:
+    """Return the runs of each kind in one order of subsets, the students'.
+
+    Raises:
+        ConfigError: a kind lacks a subset, or has it twice.
+    """
+    order = [_data(run) for run in groups["student"]]
+    for kind, runs in groups.items():
+        found = [_data(run) for run in runs]
+        if sorted(found) != sorted(set(order)):
+            raise ConfigError(
+                f"the runs of the kind {kind} are not of the students' subsets, one each.",
+                accepted={"the students' data": ", ".join(order), f"data of {kind}": ", ".join(found)},
+                fix="one run of every kind for each subset",
+            )
+    return {kind: sorted(runs, key=lambda run: order.index(_data(run))) for kind, runs in groups.items()}
+
+
+def _check_data(groups: dict[str, list[Run]], first: Run, split: str, unit: Unit) -> None:
+    """Refuse runs that differ in task, labels or data; of subsets, in the texts that they are scored on."""
     for run in (run for runs in groups.values() for run in runs):
-        if run.task != first.task or run.labels != first.labels or _data(run) != _data(first):
+        same = run.task == first.task and run.labels == first.labels
+        if unit == "seed":
+            same = same and _data(run) == _data(first)
+        elif same:
+            same = np.array_equal(run.predictions(split)[1], first.predictions(split)[1])
+        if not same:
             raise ModelError(
                 f"{run.path} and {first.path} were trained on different data or labels.",
                 accepted={str(one.path): f"{one.task}, {_data(one)}" for one in (run, first)},
@@ -262,15 +303,24 @@ def _right(run: Run, split: str, first: Run) -> np.ndarray:
     return first.task.correct(logits, gold, unseen_label=run.unseen_label(split))
 
 
-def _row(kind: str, runs: Sequence[Run], split: str) -> SeedsRow:
+def _row(kind: str, runs: Sequence[Run], split: str, unit: Unit) -> SeedsRow:
     found = [run.metrics[split] for run in runs]
     names = [name for name in runs[0].task.metrics if all(one.get(name) is not None for one in found)]
     return SeedsRow(
         kind,
-        tuple(int(run.info["seed"]) for run in runs),
+        tuple(int(run.info["seed"]) for run in runs) if unit == "seed" else tuple(range(1, len(runs) + 1)),
         {name: tuple(float(one[name]) for one in found) for name in names},
     )
 
 
-def _spread(mean: float, deviation: float | None) -> str:
-    return f"{100 * mean:.2f}" if deviation is None else f"{100 * mean:.2f} ± {100 * deviation:.2f}"
+def _title(kind: str) -> str:
+    return ARMS[kind].title if kind in ARMS else kind
+
+
+def _percent(metric: str) -> str:
+    return f"{metric.replace('_', ' ')} %"
+
+
+def _spread(mean: float, deviation: float | None, scale: int, digits: int) -> str:
+    spread = "" if deviation is None else f" ± {scale * deviation:.{digits}f}"
+    return f"{scale * mean:.{digits}f}{spread}"

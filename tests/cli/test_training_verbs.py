@@ -205,7 +205,7 @@ def test_distill_takes_the_teacher_of_the_recipe(
     called = call("distill", "--recipe", file, "--size", "3", "--out", tmp_path / "o", "--json")
     assert called.status == 0, called.err
     assert pipelines[0]["teacher"] == "minilm"
-    assert [run["kind"] for run in called.document["students"]] == ["student", "student"]
+    assert [run["kind"] for run in called.document["arms"]["student"]] == ["student", "student"]
     assert called.document["artifact"]["manifest"]["form"]["precision"] == "fp32"
 
 

@@ -30,4 +30,4 @@ def distill(
     require_student(recipe.student)
     teacher_out = out.with_name(f"{out.name}-teacher")
     context = RunContext(out, progress, callbacks)
-    return distill_students(teacher, data, recipe, context, teacher_out=teacher_out).students[0]
+    return distill_students(teacher, data, recipe, context, teacher_out=teacher_out).arms["student"][0]

@@ -76,7 +76,7 @@ def test_means_and_deviations_are_those_of_the_runs_metrics(make_run: Make) -> N
 def test_differences_are_paired_intervals_over_seeds(make_run: Make) -> None:
     students, controls = (group(make_run, "student", 0.9, 0.91, 0.9), group(make_run, "control", 0.8, 0.81, 0.79))
     teachers = [make_run("teacher", 0, 0.93)]
-    table = seeds_table(students, controls, teachers)
+    table = seeds_table([*students, *controls, *teachers])
 
     def right(runs: list[Run]) -> list[np.ndarray]:
         return [logits.argmax(axis=1) == gold for logits, gold in (run.predictions("test") for run in runs)]
@@ -91,14 +91,14 @@ def test_differences_are_paired_intervals_over_seeds(make_run: Make) -> None:
 
 
 def test_a_clear_gain_excludes_zero_and_says_so(make_run: Make) -> None:
-    table = seeds_table(group(make_run, "student", 0.9, 0.91, 0.9), group(make_run, "control", 0.75, 0.76, 0.75))
+    table = seeds_table([*group(make_run, "student", 0.9, 0.91, 0.9), *group(make_run, "control", 0.75, 0.76, 0.75)])
     assert table.differences[0].estimate.low > 0
     assert " excludes zero" in table.render()
     assert "not" not in table.differences[0].verdict
 
 
 def test_a_gain_within_chance_does_not_exclude_zero_and_says_so(make_run: Make) -> None:
-    table = seeds_table(group(make_run, "student", 0.9, 0.86, 0.88), group(make_run, "control", 0.87, 0.9, 0.86))
+    table = seeds_table([*group(make_run, "student", 0.9, 0.86, 0.88), *group(make_run, "control", 0.87, 0.9, 0.86)])
     low, high = table.differences[0].estimate.low, table.differences[0].estimate.high
     assert low < 0 < high
     assert "does not exclude zero" in table.render()
@@ -106,12 +106,12 @@ def test_a_gain_within_chance_does_not_exclude_zero_and_says_so(make_run: Make) 
 
 
 def test_one_seed_has_no_deviation_and_a_note(make_run: Make) -> None:
-    table = seeds_table(group(make_run, "student", 0.9, 0.91), group(make_run, "control", 0.8))
+    table = seeds_table([*group(make_run, "student", 0.9, 0.91), *group(make_run, "control", 0.8)])
     student, control = table.rows
     assert student.deviation("accuracy") is not None and control.deviation("accuracy") is None
     assert table.to_dict()["rows"][1]["metrics"]["accuracy"]["standard_deviation"] is None
-    assert len(table.notes) == 1 and table.notes[0].startswith("controls have one seed")
-    assert "Note: controls have one seed" in table.render()
+    assert len(table.notes) == 1 and table.notes[0].startswith("there is one control")
+    assert "Note: there is one control" in table.render()
 
 
 def test_a_metric_that_a_run_could_not_form_is_in_no_column(make_run: Make) -> None:
@@ -122,19 +122,19 @@ def test_a_metric_that_a_run_could_not_form_is_in_no_column(make_run: Make) -> N
 
 def test_seeds_of_two_kinds_need_not_match(make_run: Make) -> None:
     controls = [make_run("control", seed, 0.8) for seed in (5, 6, 7, 8)]
-    table = seeds_table(group(make_run, "student", 0.9, 0.91), controls)
+    table = seeds_table([*group(make_run, "student", 0.9, 0.91), *controls])
     assert [row.seeds for row in table.rows] == [(0, 1), (5, 6, 7, 8)]
 
 
 def test_both_forms_and_the_dictionary_hold_the_same_numbers(make_run: Make) -> None:
-    table = seeds_table(group(make_run, "student", 0.9, 0.95), group(make_run, "control", 0.7, 0.72))
+    table = seeds_table([*group(make_run, "student", 0.9, 0.95), *group(make_run, "control", 0.7, 0.72)])
     row, found = table.rows[0], table.differences[0].estimate
     spread = f"{100 * row.mean('accuracy'):.2f} ± {100 * (row.deviation('accuracy') or 0):.2f}"
     interval = f"[{100 * found.low:+.2f}, {100 * found.high:+.2f}]"
     for text in (table.render(), table.to_markdown()):
         assert text.startswith("mail test: 300 texts")
         assert spread in text and interval in text and f"{100 * found.value:+.2f}" in text
-    assert "| student - control |" in table.to_markdown()
+    assert "| student - control (C1) |" in table.to_markdown()
     content = json.loads(json.dumps(table.to_dict(), allow_nan=False))
     assert content["rows"][0]["metrics"]["accuracy"]["mean"] == row.mean("accuracy")
     assert content["differences"][0]["interval"] == [found.low, found.high]
@@ -146,7 +146,7 @@ def test_several_labels_a_text_are_paired_on_wholly_right_texts(make_run: Make) 
         group(make_run, "student", 0.9, 0.92, task=MULTI_LABEL),
         group(make_run, "control", 0.8, 0.81, task=MULTI_LABEL),
     )
-    table = seeds_table(students, controls)
+    table = seeds_table([*students, *controls])
     means = {row.kind: row.mean("exact_match") for row in table.rows}
     assert table.differences[0].metric == "exact_match"
     assert table.differences[0].estimate.value == pytest.approx(means["student"] - means["control"])
@@ -158,30 +158,22 @@ def test_rows_with_a_label_that_training_lacked_are_never_right(make_run: Make) 
     unseen_label = run.unseen_label("test")
     assert unseen_label is not None and unseen_label.sum() == 30
     other = make_run("control", 0, -1.0, task=MULTI_LABEL)
-    table = seeds_table([run], [other])
+    table = seeds_table([run, other])
     assert table.differences[0].estimate.value == pytest.approx((TEXTS - 30) / TEXTS)
     assert make_run("student", 1, 0.5).unseen_label("test") is None
 
 
 def test_the_same_seed_twice_is_refused(make_run: Make) -> None:
     twice = [make_run("student", 3, 0.9), make_run("student", 3, 0.9)]
-    with pytest.raises(ConfigError, match="2 students have the seed 3") as caught:
+    with pytest.raises(ConfigError, match="2 runs of the kind student have the seed 3") as caught:
         seeds_table(twice)
     assert str(twice[0].path) in caught.value.accepted["the runs"]
-
-
-def test_kinds_that_were_exchanged_are_refused(make_run: Make) -> None:
-    student, control = make_run("student", 0, 0.9), make_run("control", 0, 0.8)
-    with pytest.raises(ConfigError, match="is a control but was given as a student"):
-        seeds_table([control], [student])
-    with pytest.raises(ConfigError, match="is a student but was given as a control"):
-        seeds_table([student], [student])
 
 
 def test_runs_of_different_data_are_refused(make_run: Make) -> None:
     other = make_run("control", 0, 0.8, data={"name": "mail", "fingerprint": "e" * 64})
     with pytest.raises(ModelError, match="different data") as caught:
-        seeds_table([make_run("student", 0, 0.9)], [other])
+        seeds_table([make_run("student", 0, 0.9), other])
     assert "single_label, mail eeeeeeeeeeee" in caught.value.accepted.values()
 
 
@@ -194,3 +186,41 @@ def test_a_split_without_predictions_is_a_run_error(make_run: Make) -> None:
     with pytest.raises(RunError, match="predictions for split 'validation'") as caught:
         seeds_table([make_run("student", 0, 0.9)], split="validation")
     assert caught.value.accepted == {"splits": "test"}
+
+
+def on_subsets(make: Make, kind: str, *shares: float) -> list[Run]:
+    """Runs with one seed, on one subset of the labels each."""
+    data = [{"name": "mail", "fingerprint": f"{number}" * 64} for number in range(len(shares))]
+    return [make(kind, 0, share, data=one) for share, one in zip(shares, data, strict=True)]
+
+
+def test_arms_are_compared_within_each_subset_of_the_labels(make_run: Make) -> None:
+    students, controls = (
+        on_subsets(make_run, "student", 0.9, 0.8, 0.7),
+        on_subsets(make_run, "control", 0.87, 0.77, 0.67),
+    )
+    table = seeds_table([*students, *reversed(controls)], unit="subset")
+    right = []
+    for runs in (controls, students):
+        predicted = [run.predictions("test") for run in runs]
+        right.append([logits.argmax(axis=1) == gold for logits, gold in predicted])
+    assert table.differences[0].estimate == metrics.paired_interval_over_subsets(*right)
+    over_seeds = metrics.paired_interval_over_seeds(*right)
+    assert table.differences[0].estimate.high < over_seeds.high  # easy subsets are easy for both
+    assert "subsets" in table.render() and table.to_dict()["unit"] == "subset"
+
+
+def test_a_kind_without_a_run_of_each_subset_is_refused(make_run: Make) -> None:
+    students, controls = on_subsets(make_run, "student", 0.9, 0.8), on_subsets(make_run, "control", 0.9)
+    with pytest.raises(ConfigError, match="kind control are not of the students' subsets"):
+        seeds_table([*students, *controls], unit="subset")
+
+
+def test_every_arm_says_what_it_starts_from_and_sees(make_run: Make) -> None:
+    runs = [make_run(kind, 0, 0.9) for kind in ("c2", "teacher", "c0", "student", "control")]
+    table = seeds_table(runs)
+    assert [row.kind for row in table.rows] == ["student", "control", "c0", "c2", "teacher"]
+    assert [found.against for found in table.differences] == ["control", "c0", "c2", "teacher"]
+    text = table.render()
+    assert "C0: starts from the base's layers, without a teacher, and a new head; sees labels." in text
+    assert text.count("without a teacher") == 1

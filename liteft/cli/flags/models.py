@@ -104,7 +104,16 @@ Layers = Annotated[
     ),
 ]
 Control = Annotated[
-    bool, _student("--control", help="Also train the same student without a teacher, to see what the teacher adds.")
+    bool,
+    _student("--control", help="Also train the same student on labels alone, to see what the teacher's answers add."),
+]
+Arms = Annotated[
+    str | None,
+    _student(
+        "--arms",
+        metavar="NAMES",
+        help="Compare with c0 (from the base, without a teacher), c1 (--control), c2 (self-training): c0,c1,c2.",
+    ),
 ]
 Seeds = Annotated[int | None, _student("--seeds", metavar="N", help="Number of students to train, one per seed.")]
 Until = Annotated[str, _student("--until", metavar="STAGE", help="Last step: teacher, student, or artifact.")]

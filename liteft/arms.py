@@ -1,0 +1,74 @@
+"""The arms of an experiment: a student and the models that show what distilling contributed.
+
+Arms have one shape, one number of steps and one grid of learning rates. They differ in what they start from and in
+what they see, so the difference between two of them answers one question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["ARMS", "COMPARED", "Arm", "ArmName", "Kind", "arms_of"]
+
+ArmName = Literal["c0", "c1", "c2"]
+Kind = Literal["student", "control", "c0", "c2"]
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One of the models that are compared.
+
+    Attributes:
+        kind: its value in run.json.
+        title: its name in tables.
+        start: what it starts from.
+        sees: what it is trained on.
+        question: what the student's difference to it answers; "" for the student.
+    """
+
+    kind: Kind
+    title: str
+    start: str
+    sees: str
+    question: str = ""
+
+    @property
+    def suffix(self) -> str:
+        """What its run folder has after the student's name."""
+        return "" if self.kind == "student" else f"-{self.kind}"
+
+    @property
+    def described(self) -> str:
+        """Return the arm in one line: what it starts from and what it sees."""
+        return f"{self.title}: starts from {self.start}; sees {self.sees}"
+
+
+ARMS: dict[str, Arm] = {
+    arm.kind: arm
+    for arm in (
+        Arm("student", "student", "the teacher's layers and head", "the teacher's answers, to unlabelled texts too"),
+        Arm("control", "control (C1)", "the teacher's layers and head", "labels", "do the teacher's answers help?"),
+        Arm("c0", "C0", "the base's layers, without a teacher, and a new head", "labels", "is the procedure worth it?"),
+        Arm(
+            "c2",
+            "C2",
+            "the finished control (C1)",
+            "the control's own answers, to unlabelled texts too",
+            "is it more than the use of the texts?",
+        ),
+    )
+}
+COMPARED: dict[ArmName, Kind] = {"c1": "control", "c0": "c0", "c2": "c2"}  # in the order in which they are trained
+
+
+def arms_of(names: Iterable[str], *, control: bool) -> tuple[Kind, ...]:
+    """Return the arms that are trained beside the student, in their order. C2 starts from C1, so it brings it along.
+
+    Args:
+        names: "c0", "c1", "c2" in any order.
+        control: the same as "c1".
+    """
+    wanted: Sequence[str] = [*names, *(["c1"] if control or "c2" in names else [])]
+    return tuple(kind for name, kind in COMPARED.items() if name in wanted)

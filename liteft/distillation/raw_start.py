@@ -1,0 +1,88 @@
+"""The start of arm C0: the shape of the student, cut out of the base as it was before any fine-tuning, with a new head.
+
+A student starts from its fine-tuned teacher's layers and head, which know the labels already. C0 knows only what the
+base knows, so the difference between the two is what the whole procedure is worth.
+"""
+
+from __future__ import annotations
+
+import os
+
+from transformers import set_seed
+
+from liteft.config import read_recipe
+from liteft.distillation.initial import create_student, student_config
+from liteft.distillation.training import StudentTraining
+from liteft.errors import ConfigError, ModelError, option
+from liteft.finetuning.base import create_classifier
+from liteft.finetuning.bases import resolve_base, weights_hash
+from liteft.finetuning.head import start_from_discriminants
+from liteft.finetuning.model import TorchClassifier, untrained_classifier
+from liteft.finetuning.run_folder import RECIPE, read_inputs
+from liteft.finetuning.trainer import resolve_precision
+from liteft.recipes import TeacherRecipe
+from liteft.run import Run
+
+__all__ = ["create_untaught"]
+
+
+def create_untaught(training: StudentTraining) -> TorchClassifier:
+    """Return an untrained classifier of the student's shape that has not seen the teacher.
+
+    Its head is as new as the teacher's was: random, or discriminants of the training texts. A student that starts from
+    an encoder of its own has the same start in all arms.
+
+    Raises:
+        ConfigError: the teacher's base is not known, because LiteFT did not fine-tune it.
+        ModelError: the base is not what it was when the teacher was fine-tuned.
+    """
+    recipe, teacher = training.recipe, training.teacher
+    if recipe.student is not None:
+        return create_student(teacher.loaded, recipe)
+    if teacher.run is None:
+        raise ConfigError(
+            "arm c0 starts from the teacher's base, and a classifier from elsewhere does not say what that is.",
+            accepted={"teacher": "a base, or a run that liteft.finetune made"},
+            fix=option("arms", "c1"),
+        )
+    made = read_recipe(teacher.run.path / RECIPE).teacher
+    if made.base is None:
+        return _random(training)
+    loaded = _raw(training, made, teacher.run)
+    student = create_student(loaded, recipe)
+    if made.head == "lda":
+        student.model.to(training.context.state.device)
+        bf16 = resolve_precision(recipe.training_precision) == "bf16"
+        start_from_discriminants(student, training.dataset.train, seed=recipe.seed, bf16=bf16)
+    return student
+
+
+def _raw(training: StudentTraining, made: TeacherRecipe, run: Run) -> TorchClassifier:
+    """Return the teacher's base as a classifier with a new head, before any training."""
+    settings = training.teacher.loaded.settings
+    folder = resolve_base(os.fspath(made.base or ""))
+    if weights_hash(folder) != read_inputs(run.path).get("base"):
+        raise ModelError(
+            f"{folder} has other weights than when {run.path} was fine-tuned from it.",
+            fix=["the base as it was", option("arms", "c1", note=", which needs no base")],
+        )
+    return create_classifier(
+        folder,
+        labels=settings.labels,
+        task=settings.task,
+        pooling=settings.pooling,
+        max_tokens=settings.max_tokens,
+        paired=settings.paired,
+        truncation_side=settings.truncation_side,
+        dropout=made.dropout,
+        seed=training.recipe.seed,
+    )
+
+
+def _random(training: StudentTraining) -> TorchClassifier:
+    """Return the student's shape with random weights, as its teacher started."""
+    teacher = training.teacher.loaded
+    config, _ = student_config(teacher.config, training.recipe)
+    set_seed(training.recipe.seed)
+    model = untrained_classifier(config, teacher.settings)
+    return TorchClassifier(model.eval(), teacher.tokenizer, teacher.settings, teacher.path)

@@ -1,0 +1,108 @@
+"""The arms beside a student: what each starts from, what it sees, and that all take as many steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from liteft.arms import ARMS, arms_of
+from liteft.data import Dataset
+from liteft.distillation.distilling import Students, distill_students
+from liteft.errors import ConfigError, ModelError
+from liteft.finetuning import finetune
+from liteft.finetuning.context import RunContext
+from liteft.finetuning.model import WEIGHTS
+from liteft.recipes import Recipe, StudentRecipe
+from liteft.run import Run
+
+STILL: dict[str, Any] = {
+    "size": "2",
+    "epochs": 1,
+    "batch_size": 16,
+    "learning_rate": 1e-12,  # the weights stay those of the start
+    "training_precision": "fp32",
+    "weight_decay": 0.0,
+}
+
+
+def trained(teacher: Run | Path, dataset: Dataset, out: Path, **settings: Any) -> Students:
+    recipe = Recipe(student=StudentRecipe(**(STILL | settings)))
+    return distill_students(teacher, dataset, recipe, RunContext(out / "student"), teacher_out=out / "teacher")
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / WEIGHTS)
+
+
+def close(first: torch.Tensor, second: torch.Tensor) -> bool:
+    return torch.allclose(first, second, atol=1e-5)
+
+
+def test_each_arm_starts_where_it_says(teacher: Run, base: Path, dataset: Dataset, tmp_path: Path) -> None:
+    arms = trained(teacher, dataset, tmp_path, arms=["c0", "c1"]).arms
+    assert list(arms) == ["student", "control", "c0"]
+    name = "bert.encoder.layer.0.output.dense.weight"
+    taught, raw = weights(teacher.model_path), weights(base)
+    raw_name = name if name in raw else name.removeprefix("bert.")
+    assert not close(taught[name], raw[raw_name])
+    found = {kind: weights(runs[0].model_path) for kind, runs in arms.items()}
+    assert close(found["student"][name], taught[name]) and close(found["control"][name], taught[name])
+    assert close(found["c0"][name], raw[raw_name])
+    assert close(found["control"]["classifier.weight"], taught["classifier.weight"])
+    assert not close(found["c0"]["classifier.weight"], taught["classifier.weight"])
+    assert {runs[0].info["steps"] for runs in arms.values()} == {3}
+
+
+def test_c0_does_not_depend_on_the_teacher(base: Path, dataset: Dataset, tiny: Any, tmp_path: Path) -> None:
+    found = []
+    for name, seed in (("one", 0), ("other", 1)):
+        teacher = finetune(base, dataset, out=tmp_path / name / "teacher", **(tiny.QUICK | {"epochs": 1, "seed": seed}))
+        settings: dict[str, Any] = {"arms": ["c0"], "learning_rate": 1e-3}
+        found.append(weights(trained(teacher, dataset, tmp_path / name, **settings).arms["c0"][0].model_path))
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+def test_c2_teaches_itself_and_brings_its_start_along(teacher: Run, dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "pool.txt").write_text("".join(f"{text} again\n" for text in dataset.train.texts), encoding="utf-8")
+    settings: dict[str, Any] = {"arms": ["c2"], "unlabeled": str(tmp_path / "pool.txt"), "learning_rate": 1e-3}
+    arms = trained(teacher, dataset, tmp_path, **settings).arms
+    assert list(arms) == ["student", "control", "c2"]
+    (control,), (itself,), (student,) = arms["control"], arms["c2"], arms["student"]
+    assert itself.kind == "c2" and itself.info["teacher"]["weights_sha256"] == control.info["weights_sha256"]
+    assert itself.info["training_texts"] == student.info["training_texts"] == 2 * control.info["training_texts"]
+    assert itself.info["steps"] == student.info["steps"] == control.info["steps"]
+    assert itself.info["parameters"] == student.info["parameters"]
+
+
+def test_c0_of_a_classifier_from_elsewhere_is_refused(teacher: Run, dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not say what that is"):
+        trained(teacher.model_path, dataset, tmp_path, arms=["c0"])
+
+
+def test_c0_of_a_base_that_has_changed_is_refused(
+    teacher: Run, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("liteft.distillation.raw_start.weights_hash", lambda _: "0" * 64)
+    with pytest.raises(ModelError, match="has other weights than when"):
+        trained(teacher, dataset, tmp_path, arms=["c0"])
+
+
+def test_c0_of_a_teacher_from_scratch_has_random_weights(dataset: Dataset, tiny: Any, tmp_path: Path) -> None:
+    words = sorted({word.lower() for text in dataset.train.texts for word in text.split()})
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
+    (tmp_path / "vocab.txt").write_text("".join(f"{word}\n" for word in vocabulary), encoding="utf-8")
+    scratch = {"from_scratch": True, "size": "2x32", "vocabulary_file": str(tmp_path / "vocab.txt")}
+    teacher = finetune(None, dataset, out=tmp_path / "teacher", **(tiny.QUICK | {"epochs": 1} | scratch))
+    (c0,) = trained(teacher, dataset, tmp_path, size="1", arms=["c0"]).arms["c0"]
+    name = "bert.encoder.layer.0.output.dense.weight"
+    assert not close(weights(c0.model_path)[name], weights(teacher.model_path)[name])
+
+
+def test_arms_are_named_in_any_order_and_trained_in_one() -> None:
+    assert arms_of(["c2", "c0"], control=False) == ("control", "c0", "c2")
+    assert arms_of([], control=True) == ("control",) and arms_of([], control=False) == ()
+    assert [arm.suffix for arm in ARMS.values()] == ["", "-control", "-c0", "-c2"]
