@@ -42,7 +42,9 @@ def pipelines(
         )
         control = make_run(out / "student-control", kind="control", right=70)
         artifact = make_artifact(out / "artifact", verification=checked)
-        made.append(Distillation(make_run(out / "teacher"), students, (control,), artifact, data))
+        made.append(
+            Distillation(make_run(out / "teacher"), {"student": students, "control": (control,)}, artifact, data)
+        )
         return made[-1]
 
     monkeypatch.setitem(vars(liteft), "distill", distill)
@@ -170,9 +172,9 @@ def test_distill_says_what_the_seeds_and_the_control_show(
     called = call("distill", *words, "--out", tmp_path / "o")
     assert called.status == 0, called.err
     shown = next(line.split() for line in called.out.splitlines() if line.startswith("student - control"))
-    assert shown[3] == "+20.50"  # 91 and 90 of 100 right, and 70
+    assert shown[4] == "+20.50"  # 91 and 90 of 100 right, and 70
     assert shown[-2:] == ["excludes", "zero"]
-    assert "controls have one seed" in called.out
+    assert "there is one control (C1)" in called.out
     document = call("distill", *words, "--out", tmp_path / "again", "--json").document
     assert [row["seeds"] for row in document["seeds"]["rows"]] == [[0, 1], [0], [0]]
     assert document["seeds"]["differences"][0]["excludes_zero"] is True
