@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the same names as in the table below
+    from liteft.advising import Advice as Advice
+    from liteft.advising import advise as advise
     from liteft.artifact import Artifact as Artifact
     from liteft.artifact import read_artifact as read_artifact
     from liteft.config import read_recipe as read_recipe
@@ -45,6 +47,7 @@ if TYPE_CHECKING:  # the same names as in the table below
     from liteft.torch_module import native_module as native_module
 
 _NAMES = {
+    "advising": ("Advice", "advise"),
     "artifact": ("Artifact", "read_artifact"),
     "config": ("read_recipe",),
     "data": ("Dataset", "Split", "check_dataset", "load_dataset", "load_texts"),
@@ -65,7 +68,15 @@ _NAMES = {
     "runtime": ("Classifier", "Prediction", "custom_ops_library", "load", "predict_file"),
     "torch_module": ("native_module",),
 }
-_NEEDS_TRAIN = ("exporting", "finetuning", "frontier", "inspection", "pipeline", "torch_module")  # the extra's packages
+_NEEDS_TRAIN = (
+    "advising",
+    "exporting",
+    "finetuning",
+    "frontier",
+    "inspection",
+    "pipeline",
+    "torch_module",
+)  # the extra's packages
 _HOMES = {name: home for home, names in _NAMES.items() for name in names}
 
 __all__ = sorted([*_HOMES, "__version__"])

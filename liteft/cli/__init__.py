@@ -21,7 +21,7 @@ from typing import Annotated
 
 import typer
 
-from liteft.cli import check, compare, demo, distill, doctor, export, finetune, inspect, predict, search
+from liteft.cli import advise, check, compare, demo, distill, doctor, export, finetune, inspect, predict, search
 from liteft.cli.failures import run_command
 from liteft.cli.help import Command, Group
 
@@ -47,6 +47,7 @@ _add(check.check, check.EXAMPLES)
 _add(finetune.finetune, finetune.EXAMPLES)
 _add(distill.distill, distill.EXAMPLES)
 _add(search.search, search.EXAMPLES)
+_add(advise.advise, advise.EXAMPLES)
 _add(export.export, export.EXAMPLES)
 _add(predict.predict, predict.EXAMPLES)
 _add(compare.compare, compare.EXAMPLES)

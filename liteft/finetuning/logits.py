@@ -12,7 +12,7 @@ from liteft.encoded import Encoded
 from liteft.finetuning.known_ids import check_ids
 from liteft.finetuning.model import TorchClassifier, uses_type_ids
 
-__all__ = ["pad_batch", "predict_logits"]
+__all__ = ["by_length", "pad_batch", "predict_logits"]
 
 _BATCH_TOKENS = 64 * 512  # per batch, including padding: long texts run in smaller batches
 
@@ -48,7 +48,7 @@ def predict_logits(
     model.eval()
     try:
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            for rows in _batches(order, encoded.lengths, batch_size):
+            for rows in by_length(order, encoded.lengths, batch_size):
                 batch = pad_batch(encoded, rows, pad_id=loaded.tokenizer.pad_id, types=uses_type_ids(loaded.config))
                 output = model(**{name: tensor.to(device) for name, tensor in batch.items()})
                 logits[rows] = output.logits.float().cpu().numpy()
@@ -57,8 +57,14 @@ def predict_logits(
     return logits
 
 
-def _batches(order: np.ndarray, lengths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
-    """Yield the rows of each batch: ``batch_size`` of them, or fewer if padding would make too many tokens."""
+def by_length(order: np.ndarray, lengths: np.ndarray, batch_size: int = 64) -> Iterator[np.ndarray]:
+    """Yield the rows of each batch: ``batch_size`` of them, or fewer if padding would make too many tokens.
+
+    Args:
+        order: the rows, int64 (texts,), the shortest text first.
+        lengths: token counts, int64 (texts,).
+        batch_size: the most texts per batch.
+    """
     start = 0
     while start < len(order):
         stop = min(len(order), start + batch_size)

@@ -1,4 +1,4 @@
-"""Flags of what a command answers: predictions of files and texts, and comparisons."""
+"""Flags of what a command answers: predictions of files and texts, comparisons, and advice."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from liteft.cli.flags.panels import panel
 
 _answers = panel("Predictions")
 _comparison = panel("Comparison")
+_advice = panel("Advice")
 
 InputFile = Annotated[
     str | None, _answers("--input", metavar="FILE", help="File to classify: csv, tsv, jsonl, parquet or txt.")
@@ -40,4 +41,9 @@ Seconds = Annotated[float, _comparison("--seconds", metavar="S", help="How long 
 Picture = Annotated[
     str | None,
     _comparison("--picture", metavar="FILE", help="File for a chart of quality against latency: png, svg or pdf."),
+]
+
+Minutes = Annotated[
+    float,
+    _advice("--minutes", metavar="N", help="About how long it may take on one core; decides how many texts are read."),
 ]

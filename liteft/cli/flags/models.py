@@ -12,9 +12,11 @@ _student = panel("Student")
 _training = panel("Training")
 
 Base = Annotated[
-    str | None,
+    list[str] | None,
     _teacher(
-        "--base", metavar="BASE", help="Pretrained encoder: a model folder, a hub name, or minilm for the bundled one."
+        "--base",
+        metavar="BASE",
+        help="Pretrained encoder: a model folder, a hub name, or minilm for the bundled one; advise takes several.",
     ),
 ]
 FromScratch = Annotated[
@@ -127,4 +129,6 @@ TrainingPrecision = Annotated[
     str | None, _training("--training-precision", metavar="KIND", help="Precision to train in: auto, fp32, or bf16.")
 ]
 Optimizer = Annotated[str | None, _training("--optimizer", metavar="NAME", help="adamw, adamw8bit, sgd, or adafactor.")]
-Seed = Annotated[int | None, _training("--seed", metavar="N", help="Random seed of the training.")]
+Seed = Annotated[
+    int | None, _training("--seed", metavar="N", help="Random seed of the training, or of the texts that are drawn.")
+]

@@ -14,7 +14,7 @@ TABLES = {"Data": "data", "Teacher": "teacher", "Student": "student", "Export": 
 """Panels whose flags set a table of the recipe: a command that shows one takes the table's other keys by --set."""
 ORDER = (
     *("Data", "Teacher", "Model", "Student", "Training", "Export", "Budget"),
-    *("Predictions", "Comparison", "Machine", "General"),
+    *("Predictions", "Comparison", "Advice", "Machine", "General"),
 )
 """All panels, as the help shows them from top to bottom."""
 

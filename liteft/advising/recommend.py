@@ -1,0 +1,201 @@
+"""From what was measured to what to do: one line for each decision, with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from liteft.advising.evidence import Evidence
+from liteft.advising.probe import BaseProbe
+from liteft.text_tables import share
+
+__all__ = ["Recommendation", "chosen_depth", "next_command", "no_transformer_needed", "recommend"]
+
+_CEILING = 0.97  # a floor that is as good as the probe and above this leaves a transformer at most 3 points
+_LEAK = 0.005  # share of a split's rows whose texts are in another
+_FEW, _STEEP = 50, 0.01  # labelled texts per label; gain of twice the labels
+_UNEVEN, _GAP = 10.0, 0.05  # most frequent label over the rarest; primary metric over macro F1
+_OUT = "runs/advised"
+_DOUBTFUL = 0.01  # share of the sampled texts
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """What to do about one decision, and why.
+
+    Attributes:
+        topic: the decision.
+        choice: what to do.
+        reason: why, with the figures.
+    """
+
+    topic: str
+    choice: str
+    reason: str
+
+
+def recommend(found: Evidence) -> tuple[Recommendation, ...]:
+    """Return the recommendations, in the order in which to act on them."""
+    lines = [*_data(found), *_transformer(found)]
+    if found.bases:
+        lines += [_teacher(found), *_length(found), _student(found)]
+    return (*lines, *_unlabelled(found), *_weights(found))
+
+
+def no_transformer_needed(found: Evidence) -> bool:
+    """Return whether a floor is near the ceiling, and the probe of the best base is not clearly better."""
+    if not found.floors or found.advantage is None:
+        return False
+    best = found.floors[0].scored.metrics[found.metric]
+    return best >= _CEILING and found.advantage[1][0] <= 0
+
+
+def chosen_depth(found: Evidence) -> int:
+    """Return the number of layers for the student of the best base."""
+    best = found.bases[0]
+    if _at_chance(found, best):
+        return best.depth
+    depth = max(1, best.first_close)
+    fitting = [each.layers for each in found.costs.get(best.base, ()) if each.within and each.width == best.width]
+    return max((each for each in fitting if each <= depth), default=depth)
+
+
+def next_command(found: Evidence) -> tuple[str, dict[str, object]]:
+    """Return the command to run next: its verb, and its options without those of the data."""
+    if not found.bases:
+        return "distill", {"teacher": "BASE", "size": "3", "out": _OUT}
+    best = found.bases[0]
+    options: dict[str, object] = {"teacher": best.base}
+    if found.lengths is not None:
+        options["max_tokens"] = found.lengths.covering
+    if _uneven(found):
+        options["teacher.class_weights"] = "balanced"
+    limits = {"max_mb": found.max_mb, "max_ms": found.max_ms}
+    budget = {name: limit for name, limit in limits.items() if limit is not None}
+    size = {} if budget else {"size": f"{chosen_depth(found)}x{best.width}"}
+    return "search" if budget else "distill", {**options, **budget, **size, "out": _OUT}
+
+
+def _data(found: Evidence) -> Iterator[Recommendation]:
+    leaks = [each for each in found.check.overlaps if each.share >= _LEAK]
+    if leaks:
+        worst = leaks[0]
+        reason = f"{worst.rows:,} texts of {worst.split} ({worst.share:.1%}) are also in {worst.other}"
+        yield Recommendation("data", "remove the texts that are in two splits before anything else", reason)
+    contradictory = sum(split.contradictions for split in found.check.splits if split.name == "train")
+    if contradictory:
+        reason = f"{contradictory:,} training texts also have another label"
+        yield Recommendation("data", "decide between the labels of equal texts", reason)
+    if found.doubtful_count >= _DOUBTFUL * len(found.sample):
+        share_of = found.doubtful_count / len(found.sample)
+        reason = (
+            f"floor and probe, fitted without them, agree on another label for {found.doubtful_count:,} texts "
+            f"({share_of:.1%}); some of these are mistakes of theirs, the surest are listed"
+        )
+        yield Recommendation("data", "read the doubtful labels", reason)
+
+
+def _transformer(found: Evidence) -> Iterator[Recommendation]:
+    if not found.floors or found.advantage is None:
+        return
+    floor, probe = found.floors[0], found.bases[0]
+    gained, (low, high) = found.advantage
+    metric = found.metric.replace("_", " ")
+    reached = f"{floor.name} has {share(floor.scored.metrics[found.metric])}% {metric}"
+    compared = f"the best probe is {100 * gained:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}] points from it"
+    if _at_chance(found, probe) and floor.scored.metrics[found.metric] <= found.majority + 0.05:
+        reason = f"{reached}, the most frequent answer {share(found.majority)}%, and {compared}"
+        yield Recommendation("transformer", "needed, and neither words nor features without training help", reason)
+    elif no_transformer_needed(found):
+        left = 100 * (1 - floor.scored.metrics[found.metric])
+        reason = f"{reached}, and {compared}; at most {left:.1f} points are left to gain"
+        yield Recommendation("transformer", f"not needed: {floor.name} is enough", reason)
+    elif high < 0:
+        reason = f"{reached}, and {compared}: only fine-tuning can tell whether more is possible"
+        yield Recommendation("transformer", "worth it only if it beats the floor after fine-tuning", reason)
+    else:
+        yield Recommendation("transformer", "worth trying", f"{reached}; {compared}, before any fine-tuning")
+
+
+def _teacher(found: Evidence) -> Recommendation:
+    best = found.bases[0]
+    reason = f"its layer {best.best} separates the labels best: {share(best.scored.metrics[found.metric])}%"
+    if len(found.bases) > 1:
+        second = found.bases[1]
+        reason += f", against {share(second.scored.metrics[found.metric])}% of {second.base}"
+    return Recommendation("teacher", best.base, reason)
+
+
+def _length(found: Evidence) -> Iterator[Recommendation]:
+    lengths = found.lengths
+    if lengths is not None:
+        reason = f"99% of the texts have at most {lengths.p99:,.0f} tokens"
+        reason += f"; {lengths.cut:.1%} are cut, as the base reads no more" if lengths.cut > 0.011 else ""
+        yield Recommendation("length", f"max_tokens = {lengths.covering}", reason)
+
+
+def _student(found: Evidence) -> Recommendation:
+    best, depth = found.bases[0], chosen_depth(found)
+    layer = best.layers[depth]
+    if _at_chance(found, best):
+        reason = "no layer separates the labels before training, so nothing says that fewer layers are enough"
+    elif depth == best.best:
+        reason = "the layers before it separate the labels less well"
+    else:
+        low, high = layer.behind_interval
+        reason = (
+            f"the first layer that is within noise or a point of the best, layer {best.best}: "
+            f"{-100 * layer.behind:+.1f} [{-100 * high:+.1f}, {-100 * low:+.1f}] points"
+        )
+    if depth < best.first_close:
+        reason = f"the deepest that is within the limits; the probe asks for {best.first_close} layers"
+    return Recommendation("student", f"{depth}x{best.width}", reason)
+
+
+def _unlabelled(found: Evidence) -> Iterator[Recommendation]:
+    if not found.curves:
+        return
+    curve = max(found.curves, key=lambda each: each.now)
+    per_label = float(np.median(found.label_counts))
+    low, high = curve.interval
+    gained = f"twice the labels: {100 * curve.gain:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}] points ({curve.name})"
+    sampled = found.sample.of >= 2 * len(found.sample)
+    gained += f", from the {len(found.sample):,} sampled texts to twice as many" if sampled else ""
+    reason = f"{per_label:,.0f} texts per label, in the median; {gained}"
+    if per_label < _FEW or (low > _STEEP and not sampled):
+        yield Recommendation("more text", "label more, or add unlabelled texts of the same kind", reason)
+    else:
+        yield Recommendation("more text", "little to gain from more labels or unlabelled texts", reason)
+
+
+def _weights(found: Evidence) -> Iterator[Recommendation]:
+    counted = found.label_counts
+    if not len(counted) or found.sample.task.several:
+        return
+    ratio = counted.max() / max(1, counted.min())
+    reason = f"the most frequent label has {ratio:,.1f} times the texts of the rarest"
+    if _uneven(found):
+        yield Recommendation("class weights", "balanced, for the teacher", f"{reason}, and macro F1 suffers from it")
+    elif ratio >= _UNEVEN:
+        yield Recommendation("class weights", "none", f"{reason}, but macro F1 does not suffer from it")
+    else:
+        yield Recommendation("class weights", "none", reason)
+
+
+def _uneven(found: Evidence) -> bool:
+    """Return whether labels are so uneven that macro F1 is far below accuracy, for the best judge."""
+    scored = [*(floor.scored for floor in found.floors), *(base.scored for base in found.bases)]
+    counted = found.label_counts
+    if not scored or found.sample.task.several or counted.max() < _UNEVEN * max(1, counted.min()):
+        return False
+    best = max(scored, key=lambda each: each.metrics[found.metric])
+    return best.metrics[found.metric] - best.metrics["macro_f1"] > _GAP
+
+
+def _at_chance(found: Evidence, base: BaseProbe) -> bool:
+    """Return whether the best layer's share of right texts cannot be told from the most frequent answer's."""
+    metric = found.sample.task.text_metric
+    interval = base.layers[base.best].intervals.get(metric)
+    return interval is not None and interval[0] <= found.majority + 0.02

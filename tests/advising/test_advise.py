@@ -1,0 +1,114 @@
+"""liteft.advise as a whole, with tiny bases."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import liteft
+from liteft.advising import surveying
+from liteft.advising.advice import Advice
+from liteft.data import Dataset, Split
+from liteft.errors import ConfigError
+
+
+def plain(advice: Advice) -> Any:
+    """Return the advice as its JSON says it, without the time that it took."""
+    return json.loads(json.dumps(advice.to_dict())) | {"seconds": None}
+
+
+@pytest.fixture(scope="module")
+def advice(dataset: Dataset, base: Path, noise: Path) -> Advice:
+    """Advice with a base that knows the topics and one that knows nothing."""
+    return liteft.advise(dataset, [str(noise), str(base)])
+
+
+def test_the_better_base_is_the_teacher_and_everything_is_shown(advice: Advice, base: Path) -> None:
+    text = advice.render()
+    assert f"teacher: {base}" in text
+    for part in ("naive Bayes", "layer 2", "embeddings", "learning curves", "int8 MB", "1x32", "class weights: none"):
+        assert part in text
+    assert f"next: liteft distill --data topics --teacher {base} --max-tokens " in text
+    assert "Cross-validated on all 90 training texts" in text
+    assert "topics" in repr(advice) and "\n" not in repr(advice)
+
+
+def test_the_plain_data_have_every_layer_and_both_curves(advice: Advice) -> None:
+    found = plain(advice)
+    assert [len(each["layers"]) for each in found["bases"]] == [3, 3]
+    assert len(found["curves"]) == 2 and len(found["curves"][0]["sizes"]) == 4
+    assert found["sample"] == {"texts": 90, "of": 90}
+    assert found["command"][:2] == ["liteft", "distill"]
+    assert {"naive Bayes", "TF-IDF with a linear SVM"} <= {each["name"] for each in found["floors"]}
+
+
+def test_equal_calls_give_equal_advice_and_labels_of_the_test_split_are_never_read(
+    advice: Advice, dataset: Dataset, base: Path, noise: Path
+) -> None:
+    assert dataset.test.labels is not None
+    poisoned = replace(dataset.test, labels=(dataset.test.labels + 1) % 3)
+    splits = {**dataset.splits, "test": poisoned, "extra": replace(poisoned, name="extra")}
+    found = liteft.advise(replace(dataset, splits=splits, unseen={"test": {"purple": 18}}), [str(noise), str(base)])
+    assert plain(found) == plain(advice)
+
+
+def test_texts_of_the_test_split_that_train_has_are_counted(dataset: Dataset, base: Path) -> None:
+    test = Split("test", dataset.train.texts[:9] + dataset.test.texts[9:], None, dataset.test.labels)
+    found = liteft.advise(replace(dataset, splits={**dataset.splits, "test": test}), [str(base)])
+    assert found.recommendations[0].topic == "data"
+    assert "9 texts of test (50.0%) are also in train" in found.recommendations[0].reason
+
+
+def test_what_was_sampled_is_said(dataset: Dataset, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surveying, "texts_within", lambda *given, **more: 40)
+    found = liteft.advise(dataset, [str(base)])
+    assert any("40 of 90 training texts were read" in note for note in found.notes)
+    assert "Cross-validated on 40 of 90 training texts" in found.render()
+    assert found.evidence.curves[0].labelled == 40
+
+
+def test_limits_are_predicted_and_milliseconds_timed_only_if_they_are_limited(
+    dataset: Dataset, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed = []
+
+    def latency(student: Any, *_given: Any, **_more: Any) -> float:
+        timed.append(int(student.config.num_hidden_layers))
+        return float(timed[-1])
+
+    from liteft.advising import sizes
+
+    monkeypatch.setattr(sizes, "untrained_latency_ms", latency)
+    found = liteft.advise(dataset, [str(base)], max_mb=1)
+    assert not timed and found.verb == "search" and "tokens that fit" in found.render()
+    found = liteft.advise(dataset, [str(base)], max_ms=1.5)
+    assert timed == [1, 2, 1, 2]
+    within = {each.name: each.within for each in found.evidence.costs[str(base)]}
+    assert within["1x32"] and not within["2x32"]
+
+
+@pytest.mark.parametrize("kind", ["pairs", "several"])
+def test_pairs_and_several_labels_are_advised_on(kind: str, tiny: ModuleType, base: Path) -> None:
+    data = tiny.make_paired() if kind == "pairs" else tiny.make_multi()
+    found = liteft.advise(data, [str(base)])
+    assert found.evidence.metric == ("accuracy" if kind == "pairs" else "micro_f1")
+    assert json.dumps(found.to_dict()) and found.render()
+
+
+def test_without_a_base_the_network_is_not_asked(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surveying.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(surveying, "resolve_base", lambda name: pytest.fail(f"{name} was looked for"))
+    found = liteft.advise(dataset)
+    assert any("no base was probed" in note for note in found.notes)
+    assert found.evidence.bases == () and "naive Bayes" in found.render()
+
+
+@pytest.mark.parametrize("wrong", [{"minutes": 0}, {"max_mb": -1}, {"max_ms": 0}, {"bases": "minilm"}])
+def test_what_cannot_be_is_refused(wrong: dict[str, Any], dataset: Dataset) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        liteft.advise(dataset, **wrong)
