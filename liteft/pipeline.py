@@ -19,7 +19,8 @@ from transformers import TrainerCallback
 from liteft.arguments import ProgressFunction, checked_callbacks, checked_progress, require_path
 from liteft.artifact import MANIFEST, Artifact, Manifest, read_artifact, require_pipeline_folder, require_replaceable
 from liteft.config import resolve_recipe
-from liteft.data import Dataset, load_unlabeled
+from liteft.data import Dataset
+from liteft.data.pool import unlabeled_texts
 from liteft.data.trainable import resolve_data
 from liteft.distillation import distill_students
 from liteft.distillation.teachers import ready_teacher, with_labels
@@ -157,7 +158,7 @@ def export_student(
         stored = read_artifact(out)
         if _is_asked_for(stored.manifest, student, settings):
             return stored
-    unlabeled = None if recipe.student.unlabeled is None else load_unlabeled(recipe.student.unlabeled)
+    unlabeled = unlabeled_texts(data, recipe.student)
     texts = [each for each in (data.train, unlabeled) if each is not None]
     return export(
         student,

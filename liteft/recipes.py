@@ -60,6 +60,8 @@ class DataRecipe(_Table):
     max_chars: int | None = Field(default=None, gt=0)
     drop_long: bool = False
     drop_empty: bool = False
+    labels_per_class: int | None = Field(default=None, gt=0, description="None keeps all; the rest becomes the pool")
+    subset_seed: int = Field(default=0, ge=0, lt=2**32, description="of the labels that are kept")
 
     @field_validator("label", mode="before")
     @classmethod

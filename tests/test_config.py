@@ -30,6 +30,8 @@ OTHER: dict[str, dict[str, Any]] = {
         "max_chars": 1000,
         "drop_long": True,
         "drop_empty": True,
+        "labels_per_class": 10,
+        "subset_seed": 3,
     },
     "teacher": {
         "epochs": 2.5,
@@ -55,6 +57,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "base": "minilm",
         "labels": ["bad", "good"],
         "pooling": "mean",
+        "calibrate": False,
         "max_tokens": 256,
         "truncation_side": "left",
         "dropout": 0.0,

@@ -14,6 +14,7 @@ pytest.importorskip("torch", reason="the whole way needs the extra 'train'")
 
 from liteft import pipeline
 from liteft.config import make_recipe
+from liteft.data import Dataset, Split
 from liteft.errors import ArtifactError, ConfigError, RunError
 from liteft.form import ExportForm
 from liteft.run import RUN_FORMAT
@@ -65,7 +66,7 @@ def test_an_artifact_is_made_again_where_it_is_not_what_the_recipe_says(
     monkeypatch.setattr(pipeline, "export", lambda *arguments, **settings: made.append(settings))
     write(tmp_path / "artifact", **(STORED | stored))
     student: Any = SimpleNamespace(info={"weights_sha256": "1" * 64})
-    data: Any = SimpleNamespace(validation=None, train=None, splits={})
+    data: Any = SimpleNamespace(validation=None, train=None, splits={}, pool=None)
     pipeline.export_student(student, tmp_path / "artifact", make_recipe({"export": export}), data, None)
     assert len(made) == again
     assert not again or made[0]["form"] == make_recipe({"export": export}).export.form
@@ -127,13 +128,15 @@ def test_the_whole_ways_export_is_judged_by_the_recipe_and_calibrated_on_trainin
     recipe = make_recipe(
         {"export": {"scheme": "static", "tolerance": 1.5, "mixed": True}, "student": {"unlabeled": str(more)}}
     )
-    data: Any = SimpleNamespace(validation="validation", train="train", splits={"test": "test"})
+    pool = Split("pool", ["a text of the pool"])
+    splits = {name: Split(name, [f"one of {name}"]) for name in ("train", "validation", "test")}
+    data = Dataset("made", "single_label", ("x", "y"), splits, pool=pool)  # type: ignore[arg-type]
     pipeline.export_student(SimpleNamespace(info={}), tmp_path / "artifact", recipe, data, None, trust=True)  # type: ignore[arg-type]
     assert made[0]["trust"] is True
-    assert (made[0]["verify"], made[0]["calibrate"], made[0]["form"].mixed) == ("validation", "train", True)
-    assert made[0]["test"] == "test"
+    assert (made[0]["verify"], made[0]["calibrate"], made[0]["form"].mixed) == (data.validation, data.train, True)
+    assert made[0]["test"] is data.test
     assert made[0]["limits"].accuracy_drop == pytest.approx(0.015)
-    assert made[0]["unlabeled"].texts == ["a text", "another"]
+    assert made[0]["unlabeled"].texts == ["a text of the pool", "a text", "another"]
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,10 @@ from liteft.cli.flags.data import (
     Label,
     LabelNames,
     LabelSeparator,
+    LabelsPerClass,
     MaxChars,
     Pair,
+    SubsetSeed,
     TestFraction,
     Text,
     Unlabeled,
@@ -91,6 +93,8 @@ class Reading:
     drop_empty: DropEmpty = None
     validation_fraction: ValidationFraction = None
     test_fraction: TestFraction = None
+    labels_per_class: LabelsPerClass = None
+    subset_seed: SubsetSeed = None
 
 
 @dataclass(frozen=True, kw_only=True)

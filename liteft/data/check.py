@@ -46,6 +46,10 @@ class _Checked(Protocol):
     @property
     def notes(self) -> tuple[str | Words, ...]: ...
     @property
+    def pool(self) -> Split | None: ...
+    @property
+    def left_out(self) -> int: ...
+    @property
     def fingerprint(self) -> str: ...
 
 
@@ -72,6 +76,7 @@ def check_dataset(dataset: _Checked, *, tokenizer: TextTokenizer | None = None, 
     keys = {name: _keys(split) for name, split in dataset.splits.items()}
     splits = tuple(_check_split(dataset, split, keys[name], tokenizer) for name, split in dataset.splits.items())
     train = next((split.labels for split in splits if split.name == "train"), None) or {}
+    pool = dataset.pool
     return DataCheck(
         name=dataset.name,
         task=dataset.task,
@@ -79,6 +84,8 @@ def check_dataset(dataset: _Checked, *, tokenizer: TextTokenizer | None = None, 
         fingerprint=dataset.fingerprint,
         max_tokens=None if tokenizer is None else tokenizer.max_tokens,
         splits=splits,
+        pool=None if pool is None else _check_split(dataset, pool, _keys(pool), tokenizer),
+        left_out=dataset.left_out,
         overlaps=_overlaps(dataset, keys),
         rare={label: rows for label, rows in train.items() if rows < rare},
         rare_below=rare,

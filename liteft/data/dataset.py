@@ -41,6 +41,8 @@ class Dataset(Result):
             never trained on.
         unseen: split -> label that the training split lacks -> number of rows with it.
         notes: what the loader decided on its own (columns guessed, splits made, rows dropped), one line each.
+        pool: texts without labels, of the training split's own kind, for students to be distilled on; None without any.
+        left_out: number of texts that are not in the pool because a scored split repeats them, exactly or nearly.
     """
 
     name: str
@@ -49,6 +51,8 @@ class Dataset(Result):
     splits: dict[str, Split]
     unseen: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    pool: Split | None = None
+    left_out: int = 0
 
     def __post_init__(self) -> None:
         named = {
@@ -59,13 +63,14 @@ class Dataset(Result):
         object.__setattr__(self, "task", task_named(self.task))
 
     def __repr__(self) -> str:
-        rows = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
+        rows = ", ".join(f"{name} {len(split):,}" for name, split in self._parts().items())
         return f"Dataset({self.name!r}: {self.task}, {len(self.labels)} labels, {rows})"
 
     def render(self) -> str:
         """Return the data set as text: how many rows of each split have each label, and the loader's notes."""
-        counts = {name: self._counts(split) for name, split in self.splits.items()}
-        rows = [["label", *counts], ["(all rows)", *(f"{len(split):,}" for split in self.splits.values())]]
+        parts = self._parts()
+        counts = {name: self._counts(split) for name, split in parts.items()}
+        rows = [["label", *counts], ["(all rows)", *(f"{len(split):,}" for split in parts.values())]]
         for label in self.labels:
             rows.append([label, *("" if found is None else f"{found[label]:,}" for found in counts.values())])
         title = f"{self.name}: {self.task}, {len(self.labels)} labels"
@@ -75,7 +80,8 @@ class Dataset(Result):
         """Return the data set as plain data for JSON: counts, and no texts.
 
         Each split has its ``rows``, and under ``labels`` the number of rows with each label (None without labels) and
-        under ``unseen`` those of labels that the training split lacks.
+        under ``unseen`` those of labels that the training split lacks. ``pool`` has its ``rows`` and the number of
+        texts ``left_out``; it is None without a pool.
         """
         return {
             "name": self.name,
@@ -85,8 +91,13 @@ class Dataset(Result):
                 name: {"rows": len(split), "labels": self._counts(split), "unseen": dict(self.unseen.get(name, {}))}
                 for name, split in self.splits.items()
             },
+            "pool": None if self.pool is None else {"rows": len(self.pool), "left_out": self.left_out},
             "notes": list(self.notes),
         }
+
+    def _parts(self) -> dict[str, Split]:
+        """Return the splits by name, and the pool last."""
+        return self.splits if self.pool is None else {**self.splits, "pool": self.pool}
 
     def _counts(self, split: Split) -> dict[str, int] | None:
         if split.labels is None:
@@ -142,7 +153,7 @@ class Dataset(Result):
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the task, the labels and every text, pair and label of every split: 64 hexadecimal digits."""
+        """SHA-256 of the task, the labels, every text, pair and label of every split, and the pool: 64 hex digits."""
         digest = hashlib.sha256()
         _add(digest, [self.task, *self.labels])
         for name in sorted(self.splits):
@@ -155,6 +166,10 @@ class Dataset(Result):
                 if values is not None:
                     kind = np.uint8 if values.dtype == bool else np.dtype("<i8")
                     digest.update(np.ascontiguousarray(values, dtype=kind).tobytes())
+        if self.pool is not None:
+            _add(digest, ["", "pool"])
+            _add(digest, self.pool.texts)
+            _add(digest, self.pool.pairs)
         return digest.hexdigest()
 
 

@@ -15,7 +15,7 @@ from liteft.results import Result
 from liteft.tasks import Task
 from liteft.text_tables import aligned
 
-__all__ = ["DataCheck", "Overlap", "SplitCheck"]
+__all__ = ["DataCheck", "Overlap", "SplitCheck", "short_place"]
 
 _SHOWN = 6
 
@@ -81,6 +81,8 @@ class DataCheck(Result):
         fingerprint: SHA-256 of its content.
         max_tokens: the length to which texts are truncated; None without a tokenizer.
         splits: findings by split.
+        pool: findings in the unlabelled pool; None without one.
+        left_out: number of texts that are not in the pool because a scored split repeats them, exactly or nearly.
         overlaps: texts in two splits, the largest overlap first.
         rare: label -> number of training rows, for labels with fewer than ``rare_below``.
         rare_below: the bound.
@@ -99,6 +101,8 @@ class DataCheck(Result):
     rare_below: int
     alike: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...]
+    pool: SplitCheck | None = None
+    left_out: int = 0
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -140,7 +144,7 @@ def _after(start: str, text: str) -> Words:
 def _warnings(check: DataCheck) -> tuple[str, ...]:
     found = [
         f"{counted(overlap.rows)} of {overlap.split} ({_share(overlap.share)}) with texts that "
-        f"{overlap.other} also contains: {_short(overlap.example[0])}, and {_short(overlap.example[1])}"
+        f"{overlap.other} also contains: {short_place(overlap.example[0])}, and {short_place(overlap.example[1])}"
         for overlap in check.overlaps
     ]
     for split in check.splits:
@@ -163,12 +167,12 @@ def _split_warnings(split: SplitCheck) -> Iterable[str]:
         one, two = split.contradiction_example
         yield (
             f"{counted(split.contradictions)} of {split.name} whose text also has another label: "
-            f"{_short(one)}, and {_short(two)}"
+            f"{short_place(one)}, and {short_place(two)}"
         )
     if split.empty:
         yield f"{counted(split.empty)} of {split.name} without a text"
     for place, length in list(split.endless.items())[:3]:
-        yield f"{_short(place)} ({split.name}) is very long: {length:,} {split.lengths.unit}"
+        yield f"{short_place(place)} ({split.name}) is very long: {length:,} {split.lengths.unit}"
     if len(split.endless) > 3:
         yield f"more very long texts in {split.name}"
     if split.duplicates and split.name == "train":
@@ -197,7 +201,7 @@ def _table(check: DataCheck) -> str:
         "contradictory",
     ]
     rows = [header]
-    for split in check.splits:
+    for split in (*check.splits, *([] if check.pool is None else [check.pool])):
         lengths = split.lengths
         cut = "-" if lengths.truncated is None else _share(lengths.truncated)
         rows.append(
@@ -237,7 +241,7 @@ def _share(share: float) -> str:
     return "under 0.1%" if 0 < share < 0.001 else f"{share:.1%}"
 
 
-def _short(place: str) -> str:
+def short_place(place: str) -> str:
     """Return a place with its file's name instead of the path."""
     path, comma, row = place.rpartition(", ")
     return f"{PurePath(path).name}{comma}{row}"

@@ -24,6 +24,7 @@ from liteft.data.notes import worded
 from liteft.data.records import Records, read_records, usable_rows
 from liteft.data.sources import open_source
 from liteft.data.splitting import carve, normalised
+from liteft.data.subsets import with_labels_per_class
 from liteft.data.tables import Source, Table
 from liteft.errors import DataError, closest, option
 from liteft.tasks import Task
@@ -48,6 +49,8 @@ def load_dataset(
     max_chars: int | None = None,
     drop_long: bool = False,
     drop_empty: bool = False,
+    labels_per_class: int | None = None,
+    subset_seed: int = 0,
 ) -> Dataset:
     """Read labelled text.
 
@@ -76,6 +79,9 @@ def load_dataset(
         max_chars: longest text to train on, in characters; None for 100,000. Longer texts are an error.
         drop_long: drop longer texts instead.
         drop_empty: drop rows without a text to train on or without a label, instead of raising an error.
+        labels_per_class: keep so many training rows of each label (all of a label with fewer), drawn after the missing
+            splits are made; the other training texts become the unlabelled ``pool``. None keeps all rows.
+        subset_seed: of that draw.
 
     Returns:
         Dataset. Its labels are those of the training split, sorted (by value if all are integers).
@@ -86,7 +92,7 @@ def load_dataset(
         MissingExtraError: parquet without pyarrow, a hub name without `datasets`.
     """
     if isinstance(source, Dataset):
-        return source
+        return _subset(source, labels_per_class, subset_seed)
     fractions = {"validation": validation_fraction, "test": test_fraction}
     check_arguments(text=text, pair=pair, label=label, encoding=encoding, delimiter=delimiter,
                     label_separator=label_separator, seed=seed, max_chars=max_chars,
@@ -105,7 +111,11 @@ def load_dataset(
     form = LabelForm(columns.label, known, label_separator, names, drop_empty)
     found, splits = read_labels(splits, form, notes)
     splits |= _missing_splits(splits, fractions, seed, notes)
-    return _assemble(opened.name, found, splits, notes)
+    return _subset(_assemble(opened.name, found, splits, notes), labels_per_class, subset_seed)
+
+
+def _subset(dataset: Dataset, count: int | None, seed: int) -> Dataset:
+    return dataset if count is None else with_labels_per_class(dataset, count, seed=seed)
 
 
 def _choose_columns(

@@ -6,7 +6,7 @@ student that has seen its test texts proves nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from liteft.data.sources import existing_path
 from liteft.data.tables import Table
 from liteft.errors import DataError, option
 
-__all__ = ["load_texts", "load_unlabeled"]
+__all__ = ["joined", "load_texts", "load_unlabeled"]
 
 
 def load_texts(
@@ -84,7 +84,7 @@ def load_unlabeled(
         records = read_records("unlabeled", [table], columns)
         checked, _ = usable_rows(records, training=True, max_chars=max_chars, drop_long=drop_long, drop_empty=True)
         parts.append(Split("unlabeled", checked.texts, checked.pairs, provenance=checked.provenance))
-    return _joined(parts)
+    return _one_split(parts)
 
 
 def _tables(source: Any, encoding: str | None, delimiter: str | None) -> list[Table]:
@@ -111,7 +111,7 @@ def _tables(source: Any, encoding: str | None, delimiter: str | None) -> list[Ta
     return [open_rows(file, encoding=encoding, delimiter=delimiter) for file in pool]
 
 
-def _joined(parts: list[Split]) -> Split:
+def _one_split(parts: list[Split]) -> Split:
     paired = {part.pairs is not None for part in parts}
     provenance = [part.provenance for part in parts if part.provenance is not None]
     if len(paired) > 1:
@@ -120,17 +120,27 @@ def _joined(parts: list[Split]) -> Split:
             accepted={"files": ", ".join(name for origin in provenance for name in origin.sources)},
             fix=option("pair", "", note=", or give the files one by one"),
         )
-    offsets = np.cumsum([0] + [len(origin.sources) for origin in provenance])
-    return Split(
-        "unlabeled",
-        [text for part in parts for text in part.texts],
-        [pair for part in parts for pair in part.pairs or ()] if paired == {True} else None,
-        provenance=Provenance(
-            sources=tuple(name for origin in provenance for name in origin.sources),
+    return joined("unlabeled", parts)
+
+
+def joined(name: str, parts: Sequence[Split]) -> Split:
+    """Return the texts of several splits, all single texts or all pairs, as one split without labels."""
+    origins = [part.provenance for part in parts]
+    known = [origin for origin in origins if origin is not None]
+    provenance = None
+    if len(known) == len(origins):
+        offsets = np.cumsum([0] + [len(origin.sources) for origin in known])
+        provenance = Provenance(
+            sources=tuple(source for origin in known for source in origin.sources),
             source=np.concatenate(
-                [origin.source + offset for origin, offset in zip(provenance, offsets, strict=False)]
+                [origin.source + offset for origin, offset in zip(known, offsets, strict=False)]
             ).astype(np.int32),
-            rows=np.concatenate([origin.rows for origin in provenance]),
-            unit=provenance[0].unit,
-        ),
+            rows=np.concatenate([origin.rows for origin in known]),
+            unit=known[0].unit if len({origin.unit for origin in known}) == 1 else "row",
+        )
+    return Split(
+        name,
+        [text for part in parts for text in part.texts],
+        None if parts[0].pairs is None else [pair for part in parts for pair in part.pairs or ()],
+        provenance=provenance,
     )

@@ -12,7 +12,8 @@ from typing import Any
 
 from liteft import files
 from liteft.arms import Kind
-from liteft.data import Dataset, Split, load_unlabeled
+from liteft.data import Dataset, Split
+from liteft.data.pool import unlabeled_texts
 from liteft.data.trainable import report_check, require_trainable
 from liteft.distillation.fake_quantization import require_quantizable
 from liteft.distillation.initial import create_student
@@ -115,7 +116,7 @@ def _train(training: StudentTraining, student: TorchClassifier, *, show_check: b
     recipe, dataset, context = training.recipe, training.dataset, training.context
     started = time.monotonic()
     with withdrawn_on_error(context), computing_threads(recipe.threads):
-        unlabeled = None if recipe.unlabeled is None else load_unlabeled(recipe.unlabeled)
+        unlabeled = unlabeled_texts(dataset, recipe, context.tell)
         tokenizer_source = student.path
         trimming: dict[str, Any] | None = None
         if recipe.vocabulary is not None:

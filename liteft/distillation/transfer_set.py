@@ -60,7 +60,6 @@ def transfer_set_of(training: StudentTraining, student: TorchClassifier, unlabel
 
     Raises:
         ConfigError: matched states of a student whose tokens are not the teacher's.
-        DataError: unlabelled pairs for single texts, or the reverse.
     """
     train, teacher, recipe = training.dataset.train, training.teacher, training.recipe
     split = train if unlabeled is None else _joined(train, unlabeled)
@@ -122,13 +121,6 @@ def _ids_in(whole: TextTokenizer, part: TextTokenizer) -> np.ndarray | None:
 
 def _joined(train: Split, unlabeled: Split) -> Split:
     """Return the training split with unlabelled texts appended, whose labels are -1 or, multi-label, all False."""
-    if (train.pairs is None) != (unlabeled.pairs is None):
-        raise DataError(
-            f"the unlabelled texts are {'single texts' if unlabeled.pairs is None else 'pairs'}, "
-            f"the data {'single texts' if train.pairs is None else 'pairs'}.",
-            accepted={"unlabelled": "of the data's own kind"},
-            fix="unlabelled rows with the same columns of texts as the data",
-        )
     if train.labels is None:
         raise DataError("the training split has no labels.", fix="give a training file with a column of labels")
     task = task_of_labels(train.labels)

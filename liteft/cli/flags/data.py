@@ -81,3 +81,14 @@ TestFraction = Annotated[
         "--test-fraction", metavar="X", help="Share of train to use as test if there is no such split; 0.1 if left out."
     ),
 ]
+LabelsPerClass = Annotated[
+    int | None,
+    _data(
+        "--labels-per-class",
+        metavar="N",
+        help="Training rows of each label to keep; the other training texts are distilled on without their labels.",
+    ),
+]
+SubsetSeed = Annotated[
+    int | None, _data("--subset-seed", metavar="N", help="Seed by which --labels-per-class draws; 0 if left out.")
+]

@@ -1,0 +1,90 @@
+"""The unlabelled texts that a student is distilled on: the data set's own pool, and those that a recipe names.
+
+Texts that a scored split repeats, exactly or nearly, are left out of both, and counted: the score of a student that
+has seen its test texts proves nothing. Texts that the labelled training split repeats may stay; there the teacher's
+opinion only counts twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from liteft.data.cells import counted
+from liteft.data.dataset import Dataset, Split
+from liteft.data.findings import short_place
+from liteft.data.near_duplicates import bare_text, near_duplicates
+from liteft.data.unlabeled import joined, load_unlabeled
+from liteft.errors import DataError
+from liteft.recipes import StudentRecipe
+
+__all__ = ["cleaned", "unlabeled_texts"]
+
+
+def unlabeled_texts(dataset: Dataset, recipe: StudentRecipe, tell: Callable[[str], None] | None = None) -> Split | None:
+    """Return the data set's pool and the texts of ``recipe.unlabeled`` as one split without labels; None without any.
+
+    Args:
+        dataset: its pool comes first; texts that its scored splits repeat are left out of ``recipe.unlabeled``.
+        recipe: its ``unlabeled`` is what ``load_unlabeled`` takes, or None.
+        tell: called with a line on what was left out.
+
+    Raises:
+        DataError: the texts cannot be read, or are pairs where the data are single texts, or the reverse.
+    """
+    parts = [] if dataset.pool is None else [dataset.pool]
+    if recipe.unlabeled is not None:
+        more, note = cleaned(load_unlabeled(recipe.unlabeled), dataset, what="unlabelled texts")
+        parts.append(more)
+        if tell is not None:
+            tell(note)
+    for part in parts:
+        _require_same_kind(dataset.train, part)
+    return joined("unlabeled", parts) if parts else None
+
+
+def cleaned(split: Split, dataset: Dataset, *, what: str) -> tuple[Split, str]:
+    """Return a split without the texts that a scored split of the data set repeats, and a note that counts them.
+
+    Args:
+        split: texts without labels.
+        dataset: all its splits but "train" are scored.
+        what: the name of the texts in the note.
+    """
+    scored = [(name, row) for name, part in dataset.splits.items() if name != "train" for row in range(len(part))]
+    others = _keys(*(part for name, part in dataset.splits.items() if name != "train"))
+    keys = _keys(split)
+    place = {key: row for row, key in reversed(list(enumerate(others))) if key.strip("\0")}
+    equal = np.array([place.get(key, -1) for key in keys], dtype=np.int64)
+    near = near_duplicates(keys, others)
+    near[equal >= 0] = -1
+    same, alike = int((equal >= 0).sum()), int((near >= 0).sum())
+    note = f"{what}: {counted(len(split))}"
+    if not same + alike:
+        return split, f"{note}, none of them like a text of a scored split"
+    gone = (equal >= 0) | (near >= 0)
+    first = int(np.flatnonzero(gone)[0])
+    name, row = scored[max(equal[first], near[first])]
+    return split.take(~gone), (
+        f"{note}; left out because a scored split repeats them: {same:,} equal, {alike:,} nearly equal, such as "
+        f"{short_place(split.where(first))}, and {short_place(dataset.splits[name].where(row))}"
+    )
+
+
+def _keys(*splits: Split) -> list[str]:
+    return [
+        bare_text(text, None if split.pairs is None else split.pairs[row])
+        for split in splits
+        for row, text in enumerate(split.texts)
+    ]
+
+
+def _require_same_kind(train: Split, unlabeled: Split) -> None:
+    if (train.pairs is None) != (unlabeled.pairs is None):
+        raise DataError(
+            f"the unlabelled texts are {'single texts' if unlabeled.pairs is None else 'pairs'}, "
+            f"the data {'single texts' if train.pairs is None else 'pairs'}.",
+            accepted={"unlabelled": "of the data's own kind"},
+            fix="unlabelled rows with the same columns of texts as the data",
+        )
