@@ -90,6 +90,9 @@ class TrainingRecipe(_Table):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     class_weights: Literal["none", "balanced"] = "none"
     early_stopping: int = Field(default=0, ge=0, description="evaluations without a gain; 0 never stops early")
+    choose_by: Literal["metric", "log_loss"] = Field(
+        default="metric", description="which weights are kept: of the best validation metric, or of the lowest log loss"
+    )
     calibrate: bool = Field(default=True, description="divide the logits by a temperature fitted on validation")
     evaluations_per_epoch: int = Field(default=1, gt=0)
     checkpoint_steps: int | None = Field(default=None, gt=0, description="None: with every evaluation")

@@ -11,7 +11,7 @@ _OptionalInfo = TypedDict(  # noqa: UP013  # a class with a key named float woul
     "_OptionalInfo",
     {
         # of a student
-        "search": dict[str, float],  # learning rate -> main metric on validation
+        "search": dict[str, float],  # learning rate -> the validation metric that chooses
         "float": dict[str, Any],  # FitInfo of the stages before a last one that rounds as int8 does
         "quantized": dict[str, Any],  # what that stage rounded to
         "size": str | None,  # or the encoder that it started from
@@ -30,7 +30,7 @@ class FitInfo(_OptionalInfo):
     Attributes:
         steps: optimizer steps.
         training_seconds: of this process; after a resume, since then.
-        best_metric: the main metric on validation by its name, of the weights that were kept; None where the last
+        best_metric: the metric on validation that chose the weights that were kept, by its name; None where the last
             weights are kept.
         best_step, best_epoch: when it was reached.
         precision: "fp32" or "bf16".

@@ -47,6 +47,8 @@ OTHER: dict[str, dict[str, Any]] = {
         "label_smoothing": 0.1,
         "class_weights": "balanced",
         "early_stopping": 3,
+        "choose_by": "log_loss",
+        "calibrate": False,
         "evaluations_per_epoch": 4,
         "checkpoint_steps": 50,
         "training_precision": "bf16",

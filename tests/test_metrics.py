@@ -83,6 +83,8 @@ def test_multi_label_scores_equal_scikit_learn() -> None:
     assert found["micro_f1"] == pytest.approx(reference.f1_score(gold, decided, average="micro"))
     assert found["macro_f1"] == pytest.approx(reference.f1_score(gold, decided, average="macro"))
     assert found["label_accuracy"] == pytest.approx(1 - reference.hamming_loss(gold, decided))
+    each = [reference.log_loss(gold[:, k], metrics.sigmoid(logits[:, k].astype(np.float64))) for k in range(12)]
+    assert found["log_loss"] == pytest.approx(np.mean(each), abs=1e-6)
 
 
 def test_macro_f1_leaves_out_labels_that_occur_nowhere() -> None:

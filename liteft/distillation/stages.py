@@ -39,7 +39,7 @@ from liteft.finetuning.batches import Collator, LengthGroupedSampler
 from liteft.finetuning.checkpoints import DONE, remove_checkpoints
 from liteft.finetuning.fit import fit
 from liteft.finetuning.model import TorchClassifier
-from liteft.finetuning.trainer import ClassifierTrainer, steps_per_epoch
+from liteft.finetuning.trainer import ClassifierTrainer, choosing_metric, steps_per_epoch
 from liteft.recipes import StudentRecipe
 from liteft.run_info import FitInfo
 
@@ -124,7 +124,7 @@ def _search_rate(
     """Train with each learning rate from the same weights, and leave the best weights in the student.
 
     Returns:
-        What came out of the best rate, and each rate's main metric on validation.
+        What came out of the best rate, and of each rate the validation metric that chooses.
     """
     steps = (recipe.max_steps or _steps(rows, recipe, recipe.epochs)) + added
     rates = recipe.learning_rates or [recipe.learning_rate]
@@ -138,9 +138,9 @@ def _search_rate(
         for rate in rates
     }
     found = {rate: _train_stage(training, student, rows, stage) for rate, stage in stages.items()}
-    metric = training.dataset.task.primary_metric
+    metric = choosing_metric(recipe, training.dataset.task)
     reached = {rate: (stats["best_metric"] or {})[metric] for rate, stats in found.items()}
-    best = max(reached, key=reached.__getitem__)
+    best = (max if recipe.choose_by == "metric" else min)(reached, key=reached.__getitem__)
     if len(rates) > 1:
         student.model.load_state_dict(load_file(_folder(training, stages[best]) / _BEST))
     return found[best], {str(rate): value for rate, value in reached.items()}

@@ -24,7 +24,7 @@ from liteft.finetuning.known_ids import check_ids
 from liteft.finetuning.loss import balanced_weights
 from liteft.finetuning.model import TorchClassifier, quiet_transformers, uses_type_ids
 from liteft.finetuning.soundness import kept_evaluation
-from liteft.finetuning.trainer import ClassifierTrainer, training_arguments
+from liteft.finetuning.trainer import ClassifierTrainer, choosing_metric, training_arguments
 from liteft.recipes import TrainingRecipe
 from liteft.run_info import FitInfo
 
@@ -143,7 +143,7 @@ def fit(
     # Accelerate has put bfloat16 autocast around the model's forward; its next user chooses the precision.
     trainer.accelerator.unwrap_model(loaded.model, keep_fp32_wrapper=False)
     loaded.model.eval()
-    best, metric = trainer.state.best_metric, dataset.task.primary_metric
+    best, metric = trainer.state.best_metric, choosing_metric(recipe, dataset.task)
     kept = kept_evaluation(trainer.state, metric) if choose_best and best is not None else None
     if kept is not None and trainer.is_world_process_zero():
         context.tell(f"{name}: {kept.text}")

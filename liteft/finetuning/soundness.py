@@ -104,7 +104,8 @@ def kept_evaluation(state: TrainerState, metric: str) -> Kept:
     """Return the evaluation whose weights were kept, as a number and in words."""
     evaluations = {entry["step"]: entry["epoch"] for entry in state.log_history if f"eval_{metric}" in entry}
     epoch = round(float(evaluations[state.best_global_step]), 2)
-    score = f"{100 * state.best_metric:.1f}% validation {metric.replace('_', ' ')}"
+    value = f"{state.best_metric:.4f}" if metric == "log_loss" else f"{100 * state.best_metric:.1f}%"
+    score = f"{value} validation {metric.replace('_', ' ')}"
     return Kept(epoch, f"kept: epoch {epoch:g}, {score} (step {state.best_global_step} of {state.global_step})")
 
 

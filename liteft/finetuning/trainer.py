@@ -24,7 +24,7 @@ from liteft.finetuning.resumable import ResumableTrainer
 from liteft.recipes import TrainingRecipe
 from liteft.tasks import SINGLE_LABEL, Task
 
-__all__ = ["ClassifierTrainer", "resolve_precision", "steps_per_epoch", "training_arguments"]
+__all__ = ["ClassifierTrainer", "choosing_metric", "resolve_precision", "steps_per_epoch", "training_arguments"]
 
 _OPTIMIZERS = {
     "adamw": "adamw_torch_fused",
@@ -69,7 +69,7 @@ def training_arguments(
         folder: checkpoints go here.
         texts: size of the training split.
         processes: number of training processes.
-        task: determines the metric that selects the best checkpoint.
+        task: determines, with ``choose_by``, the metric that selects the best checkpoint.
         choose_best: end with the weights of the best evaluation, not the last ones.
 
     Raises:
@@ -106,8 +106,8 @@ def training_arguments(
         save_strategy="steps",
         save_steps=evaluate_every,
         load_best_model_at_end=choose_best,
-        metric_for_best_model=task.primary_metric,
-        greater_is_better=True,
+        metric_for_best_model=choosing_metric(recipe, task),
+        greater_is_better=recipe.choose_by == "metric",
         logging_strategy="steps",
         logging_steps=max(1, min(50, steps // 20)),
         use_cpu=not torch.cuda.is_available(),
@@ -136,6 +136,11 @@ def _checkpointing_arguments(wanted: bool) -> dict[str, Any]:
     name = f"{'activation' if newer else 'gradient'}_checkpointing"
     # The reentrant variant needs a gradient of the embeddings, which a frozen base does not have.
     return {name: True, f"{name}_kwargs": {"use_reentrant": False}} if wanted else {}
+
+
+def choosing_metric(recipe: TrainingRecipe, task: Task) -> str:
+    """Return the validation metric by which a recipe chooses weights, and on which its patience waits."""
+    return "log_loss" if recipe.choose_by == "log_loss" else task.primary_metric
 
 
 def steps_per_epoch(recipe: TrainingRecipe, texts: int, processes: int) -> int:
@@ -180,7 +185,7 @@ class ClassifierTrainer(ResumableTrainer):
             recipe=recipe,
             context=context,
             name=name,
-            metric=task.primary_metric,
+            metric=choosing_metric(recipe, task),
             chance=task.chance_loss(labels),
             compute_metrics=self._metrics,
             **arguments,

@@ -21,6 +21,7 @@ from liteft.metrics.paired import (
     paired_interval_over_subsets,
 )
 from liteft.metrics.scores import (
+    binary_log_loss,
     calibration_error,
     f1_scores,
     log_loss,
@@ -31,6 +32,7 @@ from liteft.metrics.scores import (
 __all__ = [
     "Estimate",
     "PairedTest",
+    "binary_log_loss",
     "binomial_tail",
     "bootstrap_interval",
     "calibration_error",

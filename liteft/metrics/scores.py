@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["calibration_error", "f1_scores", "log_loss", "sigmoid", "softmax"]
+__all__ = ["binary_log_loss", "calibration_error", "f1_scores", "log_loss", "sigmoid", "softmax"]
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -36,6 +36,17 @@ def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
     top = values.max(axis=1)
     normalizer = top + np.log(np.exp(values - top[:, None]).sum(axis=1))
     return float((normalizer - values[np.arange(len(labels)), labels]).mean())
+
+
+def binary_log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean negative log-likelihood in nats of independent labels, over texts and labels.
+
+    Args:
+        logits: float (texts, labels).
+        labels: bool (texts, labels).
+    """
+    values = logits.astype(np.float64)
+    return float((np.logaddexp(0, values) - values * labels).mean())
 
 
 def f1_scores(gold: np.ndarray, predicted: np.ndarray, unknown: np.ndarray) -> tuple[float, float]:

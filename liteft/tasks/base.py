@@ -215,7 +215,8 @@ class Task(str, ABC):
 
         Returns:
             single_label: accuracy, macro_f1, log_loss (over rows with a known label; absent if there are none),
-            calibration_error. multi_label: exact_match, micro_f1, macro_f1, label_accuracy, calibration_error.
+            calibration_error. multi_label: exact_match, micro_f1, macro_f1, label_accuracy, log_loss (a mean over
+            texts and labels), calibration_error.
 
         Raises:
             ValueError: there are no texts, or the shapes do not fit together.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from liteft.metrics import f1_scores, sigmoid
+from liteft.metrics import binary_log_loss, f1_scores, sigmoid
 from liteft.tasks.base import Answer, Interval, Task, Threshold, check_logits, need_shape
 
 __all__ = ["MULTI_LABEL"]
@@ -26,7 +26,7 @@ class MultiLabel(Task):
     primary_metric = "micro_f1"
     text_metric = "exact_match"
     headline_metrics = ("micro_f1", "macro_f1", "exact_match")
-    metrics = (*headline_metrics, "label_accuracy", "calibration_error")
+    metrics = (*headline_metrics, "label_accuracy", "log_loss", "calibration_error")
     paired_units = "texts with every label right"
     columns = {"predictions": "texts", "scores": "numbers"}  # noqa: RUF012
 
@@ -104,6 +104,7 @@ class MultiLabel(Task):
             "micro_f1": micro,
             "macro_f1": macro,
             "label_accuracy": float((decisions == labels).mean()),
+            "log_loss": binary_log_loss(logits, labels),
             "calibration_error": self.calibration_error(logits, labels),
         }
 

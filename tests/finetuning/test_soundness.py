@@ -107,3 +107,9 @@ def test_the_kept_evaluation_is_named_by_epoch_and_score() -> None:
         {"step": 100, "epoch": 10.0, "eval_accuracy": 0.8},
     ]
     assert kept_evaluation(state, "accuracy") == (7.0, "kept: epoch 7, 81.7% validation accuracy (step 70 of 100)")
+
+
+def test_weights_kept_for_their_log_loss_are_told_with_it() -> None:
+    state = TrainerState(global_step=20, best_global_step=10, best_metric=0.28374)
+    state.log_history = [{"eval_log_loss": 0.28374, "step": 10, "epoch": 1.0}]
+    assert kept_evaluation(state, "log_loss").text == "kept: epoch 1, 0.2837 validation log loss (step 10 of 20)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,3 +56,16 @@ def test_a_calibrated_run_has_the_labels_of_an_uncalibrated_one_and_its_logits_d
 
 def test_a_small_validation_split_leaves_the_logits_alone(base: Get, dataset: Dataset, tmp_path: Path) -> None:
     assert trained(base("bert"), dataset, tmp_path / "run").info["temperature"] == 1.0
+
+
+def test_the_weights_of_the_lowest_log_loss_are_kept_and_patience_waits_on_it(
+    base: Get, noisy: Dataset, tmp_path: Path
+) -> None:
+    settings = {"epochs": 12, "calibrate": False, "choose_by": "log_loss", "early_stopping": 3}
+    run = trained(base("bert"), noisy, tmp_path / "run", **settings)
+    log = [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
+    losses = {entry["step"]: entry["eval_log_loss"] for entry in log if "eval_log_loss" in entry}
+    best = min(losses, key=losses.__getitem__)
+    assert run.info["best_step"] == best and run.info["best_metric"] == {"log_loss": losses[best]}
+    assert run.metrics["validation"]["log_loss"] == pytest.approx(losses[best], abs=1e-5)
+    assert run.info["steps"] == best + 3 * 6 < 12 * 6
