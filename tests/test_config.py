@@ -59,7 +59,6 @@ OTHER: dict[str, dict[str, Any]] = {
         "base": "minilm",
         "labels": ["bad", "good"],
         "pooling": "mean",
-        "calibrate": False,
         "max_tokens": 256,
         "truncation_side": "left",
         "dropout": 0.0,
