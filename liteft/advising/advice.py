@@ -56,7 +56,8 @@ class Advice(Result):
         lines += ["", f"[ ]: 95% intervals. {_sampled(found)}"]
         lines += [line for part in (_curves(found), _costs(found), _doubtful(found)) for line in part]
         lines += ["", "advice:"]
-        lines += [f"  {each.topic}: {each.choice}. Why: {each.reason}." for each in self.recommendations]
+        for each in self.recommendations:
+            lines += [f"  {each.topic}: {each.choice}", f"    {each.reason}"]
         lines += [f"  note: {note}" for note in self.notes]
         lines += ["", f"next: {shlex.join(self.command)}"]
         return worded_lines(lines)
@@ -199,6 +200,6 @@ def _costs(found: Evidence) -> Iterator[str]:
 def _doubtful(found: Evidence) -> Iterator[str]:
     if found.doubtful:
         yield ""
-        yield f"doubtful labels: {found.doubtful_count:,} texts to which floor and probe give the same other label:"
+        yield "the most doubtful labels, of those to which the best floor and the probe give the same other label:"
     for each in found.doubtful:
         yield f"  {each.label} -> {each.found} ({each.score:.2f})  {each.where}: {each.text}"

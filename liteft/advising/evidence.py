@@ -13,10 +13,12 @@ from liteft.advising.probe import BaseProbe
 from liteft.advising.sample import Sample
 from liteft.advising.sizes import ShapeCost
 from liteft.data import DataCheck
+from liteft.data.findings import short_place
 
 __all__ = ["DoubtfulText", "Evidence", "Floor", "TextLengths", "doubtful_texts"]
 
 _SHOWN = 10
+_SURE = 0.9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,14 +50,14 @@ class TextLengths:
 
 @dataclass(frozen=True, slots=True)
 class DoubtfulText:
-    """A training text for which floor and probe both give the same other label.
+    """A training text for which floor and probe, fitted without it, both give the same other label.
 
     Attributes:
         where: file and row.
         text: its beginning.
         label: the label in the data.
         found: what both found instead.
-        score: the smaller of their two probabilities for it.
+        score: the probe's probability of it.
     """
 
     where: str
@@ -80,7 +82,8 @@ class Evidence:
         curves: learning curves of the best floor and the best probe.
         costs: base -> costs of its students.
         doubtful: the texts whose labels are most doubtful, the surest first.
-        doubtful_count: number of all such texts in the sample.
+        doubtful_count: number of texts for which the probe's probability of another label is at least 0.9, and the
+            floor agrees.
         max_mb, max_ms: limits, or None.
     """
 
@@ -114,15 +117,16 @@ class Evidence:
         return self.sample.task.majority_share(self.sample.gold)
 
 
-def doubtful_texts(first: Scored, second: Scored, sample: Sample) -> tuple[tuple[DoubtfulText, ...], int]:
-    """Return the ten texts on which two judges are surest that the label is another, and the number of all such texts.
+def doubtful_texts(floor: Scored, probe: Scored, sample: Sample) -> tuple[tuple[DoubtfulText, ...], int]:
+    """Return the ten texts whose label is most doubtful, and how many have a sure other label (0.9 or more).
 
-    With several labels per text, a text counts if both agree against the data on at least one label.
+    The probe is surest of them, and the floor agrees. With several labels per text, a text counts if both agree on at
+    least one label that the data do not give it.
     """
     task, count = sample.task, len(sample.labels)
-    one, two = (task.indicators(task.decide(each.logits), count) for each in (first, second))
+    one, two = (task.indicators(task.decide(each.logits), count) for each in (floor, probe))
     gold = task.indicators(sample.gold, count)
-    probable = np.minimum(*(task.probabilities(each.logits.astype(np.float64)) for each in (first, second)))
+    probable = task.probabilities(probe.logits.astype(np.float64))
     against = one & two & ~gold
     score = np.where(against, probable, 0).max(axis=1)
     rows = np.flatnonzero(against.any(axis=1))
@@ -133,11 +137,11 @@ def doubtful_texts(first: Scored, second: Scored, sample: Sample) -> tuple[tuple
         label = int(np.where(against[row], probable[row], 0).argmax())
         found.append(
             DoubtfulText(
-                where=sample.split.where(int(row)),
+                where=short_place(sample.split.where(int(row))),
                 text=" ".join((sample.split.texts[row] + pair).split())[:100],
                 label=", ".join(task.names_of(sample.gold[row], sample.labels)) or "(none)",
                 found=sample.labels[label],
                 score=float(score[row]),
             )
         )
-    return tuple(found), len(rows)
+    return tuple(found), int((score >= _SURE).sum())

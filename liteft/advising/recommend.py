@@ -91,8 +91,8 @@ def _data(found: Evidence) -> Iterator[Recommendation]:
     if found.doubtful_count >= _DOUBTFUL * len(found.sample):
         share_of = found.doubtful_count / len(found.sample)
         reason = (
-            f"floor and probe, fitted without them, agree on another label for {found.doubtful_count:,} texts "
-            f"({share_of:.1%}); some of these are mistakes of theirs, the surest are listed"
+            f"the probe, fitted without them, is sure of another label for {found.doubtful_count:,} texts "
+            f"({share_of:.1%}), and the best floor agrees; some of these are mistakes of theirs"
         )
         yield Recommendation("data", "read the doubtful labels", reason)
 
@@ -164,7 +164,7 @@ def _unlabelled(found: Evidence) -> Iterator[Recommendation]:
     sampled = found.sample.of >= 2 * len(found.sample)
     gained += f", from the {len(found.sample):,} sampled texts to twice as many" if sampled else ""
     reason = f"{per_label:,.0f} texts per label, in the median; {gained}"
-    if per_label < _FEW or (low > _STEEP and not sampled):
+    if (per_label < _FEW and high > _STEEP / 2) or (low > _STEEP and not sampled):
         yield Recommendation("more text", "label more, or add unlabelled texts of the same kind", reason)
     else:
         yield Recommendation("more text", "little to gain from more labels or unlabelled texts", reason)

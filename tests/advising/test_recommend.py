@@ -134,9 +134,11 @@ def test_texts_that_are_in_two_splits_come_first(evidence: Callable[..., Evidenc
 
 def test_few_or_quickly_improving_labels_ask_for_more_text(evidence: Callable[..., Evidence]) -> None:
     assert of(evidence())["more text"].choice.startswith("little to gain")
+    slow = Curve("probe", (40, 80), (0.6, 0.7), TEXTS, 0.9, 0.004, (0.0, 0.008))
     steep = Curve("probe", (40, 80), (0.6, 0.7), TEXTS, 0.9, 0.03, (0.02, 0.04))
     assert of(evidence(curves=(steep,)))["more text"].choice.startswith("label more")
-    assert of(evidence(counts=(20, 20, 20)))["more text"].choice.startswith("label more")
+    assert of(evidence(curves=(slow,)))["more text"].choice.startswith("little to gain")
+    assert of(evidence(counts=(20, 20, 20), curves=(slow,)))["more text"].choice.startswith("label more")
 
 
 def test_uneven_labels_are_weighed_only_if_macro_f1_suffers(evidence: Callable[..., Evidence]) -> None:
@@ -158,7 +160,7 @@ def test_labels_are_doubtful_where_both_judges_agree_against_them(evidence: Call
     found = evidence()
     scored, gold = answers(found.sample.gold, 0.9, seed=3), found.sample.gold
     texts, count = doubtful_texts(scored, scored, found.sample)
-    assert count == 40 and len(texts) == 10
+    assert count == 40 and len(texts) == 10 and texts[0].score > 0.9
     row = found.sample.split.texts.index(texts[0].text)
     assert texts[0].label == found.sample.labels[gold[row]]
     assert texts[0].found == found.sample.labels[(gold[row] + 1) % 3]
