@@ -14,6 +14,7 @@ from liteft.advising.sample import Sample
 from liteft.advising.sizes import ShapeCost
 from liteft.data import DataCheck
 from liteft.data.findings import short_place
+from liteft.tasks import fit_temperature
 
 __all__ = ["DoubtfulText", "Evidence", "Floor", "TextLengths", "doubtful_texts"]
 
@@ -57,7 +58,7 @@ class DoubtfulText:
         text: its beginning.
         label: the label in the data.
         found: what both found instead.
-        score: the probe's probability of it.
+        score: the probe's calibrated probability of it.
     """
 
     where: str
@@ -126,7 +127,8 @@ def doubtful_texts(floor: Scored, probe: Scored, sample: Sample) -> tuple[tuple[
     task, count = sample.task, len(sample.labels)
     one, two = (task.indicators(task.decide(each.logits), count) for each in (floor, probe))
     gold = task.indicators(sample.gold, count)
-    probable = task.probabilities(probe.logits.astype(np.float64))
+    logits = probe.logits.astype(np.float64)  # overconfident, and calibrated on the texts that they were not fitted on
+    probable = task.probabilities(logits / fit_temperature(logits, sample.gold, task))
     against = one & two & ~gold
     score = np.where(against, probable, 0).max(axis=1)
     rows = np.flatnonzero(against.any(axis=1))

@@ -18,7 +18,7 @@ _LEAK = 0.005  # share of a split's rows whose texts are in another
 _FEW, _STEEP = 50, 0.01  # labelled texts per label; gain of twice the labels
 _UNEVEN, _GAP = 10.0, 0.05  # most frequent label over the rarest; primary metric over macro F1
 _OUT = "runs/advised"
-_DOUBTFUL = 0.01  # share of the sampled texts
+_DOUBTFUL = 0.005  # share of the sampled texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ def _unlabelled(found: Evidence) -> Iterator[Recommendation]:
     sampled = found.sample.of >= 2 * len(found.sample)
     gained += f", from the {len(found.sample):,} sampled texts to twice as many" if sampled else ""
     reason = f"{per_label:,.0f} texts per label, in the median; {gained}"
-    if (per_label < _FEW and high > _STEEP / 2) or (low > _STEEP and not sampled):
+    if (per_label < _FEW and high > _STEEP / 2) or (curve.gain >= _STEEP and low > 0 and not sampled):
         yield Recommendation("more text", "label more, or add unlabelled texts of the same kind", reason)
     else:
         yield Recommendation("more text", "little to gain from more labels or unlabelled texts", reason)
