@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,8 @@ def main() -> None:
     parser.add_argument("--demo", action="store_true", help="advise on the bundled corpus instead")
     given = parser.parse_args()
     if given.demo:
-        corpus = resources.files("liteft.data") / "corpus"
-        advice = liteft.advise(str(corpus), threads=1, progress=tell)
+        os.chdir(ROOT)
+        advice = liteft.advise("liteft/data/corpus", ["minilm"], threads=1, progress=tell)
         content = {"command": "python bench/advise.py --demo", "text": advice.render(), "advice": advice.to_dict()}
         write_result(RESULTS / "advise_demo.json", content | origin())
         return

@@ -104,7 +104,7 @@ def _transformer(found: Evidence) -> Iterator[Recommendation]:
     gained, (low, high) = found.advantage
     metric = found.metric.replace("_", " ")
     reached = f"{floor.name} has {share(floor.scored.metrics[found.metric])}% {metric}"
-    compared = f"the best probe is {100 * gained:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}] points from it"
+    compared = f"the best probe gains {100 * gained:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}] points over it"
     if _at_chance(found, probe) and floor.scored.metrics[found.metric] <= found.majority + 0.05:
         reason = f"{reached}, the most frequent answer {share(found.majority)}%, and {compared}"
         yield Recommendation("transformer", "needed, and neither words nor features without training help", reason)
