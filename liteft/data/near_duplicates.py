@@ -1,9 +1,10 @@
 """Finding texts that a scored text repeats, exactly or nearly, so that no student learns from what it is tested on.
 
 Two texts are *equal* if they differ only in case, compatibility characters (NFKC), punctuation and white space. They
-are *near-duplicates* if the Jaccard index of their sets of character 5-grams, of the texts written without punctuation
-and white space, is 0.8 or more. So a text of 100 letters is found with two letters changed, one of 50 with one, and a
-shorter one only with letters added or lost at its ends. A pair of texts is compared as a whole.
+are *near-duplicates* if the Jaccard index of their sets of character n-grams, of the texts written without punctuation
+and white space, is 0.8 or more; n is 5, and 10 for texts of 300 letters and more. So a text of 500 letters is found
+with five letters changed, one of 100 with two, one of 50 with one, and a shorter one only with letters added or lost at
+its ends. A pair of texts is compared as a whole.
 
 The search is exact, not by chance as MinHash is: sets so alike have some of their rarest n-grams in common. Only the
 rarest quarter of each set is looked up in an inverted index, and sets with too few of it in common are passed over.
@@ -23,8 +24,9 @@ import numpy as np
 __all__ = ["ALIKE", "bare_text", "near_duplicates"]
 
 ALIKE = 0.8
-_GRAM = 5
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd, of random bits: 5-grams are told apart by 64 bits of a hash
+_LONG = 300  # letters, from which on a text is compared by the longer n-grams
+_SHORT_GRAM, _LONG_GRAM = 5, 10
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd, of random bits: n-grams are told apart by 64 bits of a hash
 _COMMON = 20  # one in so many n-grams, at least, must be common to the rarest ones of both sets
 _CHUNK = 1 << 21  # characters that are looked up at a time
 _PAIRS = 1 << 20  # n-grams of candidates that are counted at a time
@@ -61,30 +63,40 @@ def near_duplicates(bare: Sequence[str], scored: Sequence[str]) -> np.ndarray:
     found = np.full(len(bare), -1, dtype=np.int64)
     if not len(scored):
         return found
-    index = _Index(scored)
-    for start, texts in _chunks(bare):
-        found[start : start + len(texts)] = index.nearest(texts)
+    lengths, others = _lengths(bare), _lengths(scored)
+    # An index of 0.8 leaves texts that differ more in length apart, up to repeated n-grams, so each has some room.
+    parts = [
+        (_SHORT_GRAM, np.flatnonzero(lengths < _LONG), np.flatnonzero(others < 2 * _LONG)),
+        (_LONG_GRAM, np.flatnonzero(lengths >= _LONG), np.flatnonzero(others >= _LONG // 2)),
+    ]
+    for size, texts, compared in parts:
+        if len(texts) and len(compared):
+            index = _Index([scored[row] for row in compared], size)
+            for rows in _chunks(texts, lengths):
+                nearest = index.nearest([bare[row] for row in rows])
+                found[rows] = np.where(nearest >= 0, compared[nearest], -1)
     return found
 
 
-def _chunks(texts: Sequence[str]) -> Iterator[tuple[int, Sequence[str]]]:
-    start, characters = 0, 0
-    for end, text in enumerate(texts, 1):
-        characters += len(text)
-        if characters >= _CHUNK or end == len(texts):
-            yield start, texts[start:end]
-            start, characters = end, 0
+def _lengths(texts: Sequence[str]) -> np.ndarray:
+    return np.fromiter((len(text) for text in texts), dtype=np.int64, count=len(texts))
 
 
-def _grams(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def _chunks(rows: np.ndarray, lengths: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the rows in parts of about ``_CHUNK`` letters."""
+    part = np.cumsum(lengths[rows]) // _CHUNK
+    yield from np.split(rows, np.flatnonzero(np.diff(part)) + 1)
+
+
+def _grams(texts: Sequence[str], size: int) -> tuple[np.ndarray, np.ndarray]:
     """Return a hash of each n-gram of all texts, uint64, and its text, int64: shape (n-grams,), with repetitions."""
     points = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.uint64)
-    lengths = np.fromiter((len(text) for text in texts), dtype=np.int64, count=len(texts))
-    last = _GRAM - 1
+    lengths = _lengths(texts)
+    last = size - 1
     if len(points) <= last:
         return np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int64)
     hashed = np.zeros(len(points) - last, dtype=np.uint64)
-    for place in range(_GRAM):
+    for place in range(size):
         hashed = (hashed ^ points[place : place + len(hashed)]) * _MULTIPLIER
         hashed ^= hashed >> np.uint64(29)
     owner = np.repeat(np.arange(len(texts)), lengths)
@@ -95,10 +107,11 @@ def _grams(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 class _Index:
     """The rarest n-grams of the scored texts, and the texts that have them."""
 
-    def __init__(self, scored: Sequence[str]) -> None:
-        grams, owner = _grams(scored)
+    def __init__(self, scored: Sequence[str], size: int) -> None:
+        self.size = size
+        grams, owner = _grams(scored, size)
         self.known, number = np.unique(grams, return_inverse=True)
-        owner, number = np.divmod(np.unique(owner * len(self.known) + number), max(1, len(self.known)))
+        owner, number = np.divmod(_unique(owner * len(self.known) + number)[0], max(1, len(self.known)))
         by_rarity = np.argsort(np.bincount(number, minlength=len(self.known)), kind="stable")
         self.rank = np.empty_like(by_rarity)
         self.rank[by_rarity] = np.arange(len(by_rarity))
@@ -114,13 +127,14 @@ class _Index:
     def nearest(self, texts: Sequence[str]) -> np.ndarray:
         """Return for each text the scored text of the highest index, if that is 0.8 or more, else -1."""
         best = np.full(len(texts), -1, dtype=np.int64)
-        grams, owner = _grams(texts)
+        grams, owner = _grams(texts, self.size)
         if not len(grams) or not len(self.known):
             return best
-        place = np.minimum(np.searchsorted(self.known, grams), len(self.known) - 1)
-        here = self.known[place] == grams
+        distinct, number = np.unique(grams, return_inverse=True)  # sorted values are looked up much faster
+        place = np.minimum(np.searchsorted(self.known, distinct), len(self.known) - 1)
+        place, here = place[number], (self.known[place] == distinct)[number]
         unknown = _distinct(owner[~here], grams[~here], len(texts))
-        keys = np.unique(owner[here] * len(self.known) + self.rank[place[here]])
+        keys, _ = _unique(owner[here] * len(self.known) + self.rank[place[here]])
         owner, ranks = np.divmod(keys, len(self.known))
         known = np.bincount(owner, minlength=len(texts))
         sizes = known + unknown
@@ -142,7 +156,7 @@ class _Index:
         within = np.arange(len(text)) - np.repeat(np.cumsum(counts) - counts, counts)
         other = self.postings[np.repeat(first, counts) + within]
         near = (self.sizes[other] >= ALIKE * sizes[text]) & (sizes[text] >= ALIKE * self.sizes[other])
-        pairs, common = np.unique(text[near] * len(self.sizes) + other[near], return_counts=True)
+        pairs, common = _unique(text[near] * len(self.sizes) + other[near])
         text, other = np.divmod(pairs, len(self.sizes))
         enough = common >= np.minimum(_needed(sizes[text]), _needed(self.sizes[other]))
         return text[enough], other[enough]
@@ -170,10 +184,17 @@ def _sorted_sets(owner: np.ndarray, ranks: np.ndarray) -> tuple[np.ndarray, np.n
     return owner[order], ranks[order]
 
 
+def _unique(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the different values, ascending, and how often each occurs: sorted, much faster than np.unique."""
+    ordered = np.sort(values)
+    first = np.flatnonzero(np.concatenate([np.ones(min(1, len(ordered)), dtype=bool), ordered[1:] != ordered[:-1]]))
+    return ordered[first], np.diff(first, append=len(ordered))
+
+
 def _distinct(owner: np.ndarray, grams: np.ndarray, texts: int) -> np.ndarray:
     """Return how many different n-grams each text has: int64, shape (texts,)."""
     low = np.uint64(40)  # bits of the hash, above them the text: one number that sorts fast
-    keys = np.unique((owner.astype(np.uint64) << low) | (grams >> np.uint64(64 - 40)))
+    keys, _ = _unique((owner.astype(np.uint64) << low) | (grams >> np.uint64(64 - 40)))
     return np.bincount((keys >> low).astype(np.int64), minlength=texts)
 
 
