@@ -8,7 +8,7 @@ from pathlib import Path
 from liteft.artifact import Artifact, read_artifact
 from liteft.config import differences, read_recipe
 from liteft.errors import ArtifactError, RunError
-from liteft.recipes import Recipe
+from liteft.recipes import AUTOMATIC, Recipe
 from liteft.run import Run, read_run
 
 __all__ = ["Runs", "check_recipes", "find_runs"]
@@ -67,10 +67,12 @@ def check_recipes(runs: Runs, recipe: Recipe) -> list[str]:
         table = "teacher" if run.kind == "teacher" else "student"
         asked = getattr(recipe, table)
         if table == "student":
-            asked = asked.model_copy(update={"seed": seeds[run.path], "seeds": 1, "control": False})
+            asked = asked.model_copy(update={"seed": seeds[run.path], "seeds": 1, "control": False, "arms": []})
         stored = read_recipe(run.path / "recipe.toml")
         data = stored.data.model_copy(update={"source": recipe.data.source})
-        changed = differences(asked, getattr(stored, table), prefix=f"{table}.")
+        open_ones = {name for name in AUTOMATIC if getattr(asked, name, False) is None}
+        settled = {name: getattr(getattr(stored, table), name) for name in open_ones}
+        changed = differences(asked.model_copy(update=settled), getattr(stored, table), prefix=f"{table}.")
         changed |= differences(recipe.data, data, prefix="data.")
         if changed.pop(f"{table}.threads", None) is not None:
             words[f"{table}.threads={getattr(stored, table).threads}"] = None

@@ -69,16 +69,21 @@ def require_student(recipe: StudentRecipe) -> None:
             accepted={"hidden_weight, relation_weight": "one of them above 0"},
             fix=[option("student.hidden_weight", 1), option("student.matching_epochs", 0)],
         )
-    if not recipe.epochs and not recipe.quantized_epochs:
+    if recipe.epochs == 0 and not recipe.quantized_epochs:
         raise ConfigError(
             "a student of no epochs learns nothing.",
             accepted={"epochs": "above 0, or 0 before quantized_epochs"},
             fix=option("epochs", 6),
         )
-    if recipe.learning_rates and not recipe.epochs:
+    if recipe.learning_rates and recipe.epochs == 0:
         raise ConfigError(
             "learning_rates are searched over epochs in float, and epochs is 0.",
             fix=[option("student.learning_rates", []), option("epochs", 6)],
+        )
+    if recipe.learning_rates and recipe.rate_search:
+        raise ConfigError(
+            "rate_search tries rates around one, and learning_rates names them.",
+            fix=[leave_out("student.rate_search"), leave_out("student.learning_rates")],
         )
     wrong = [rate for rate in recipe.learning_rates or () if rate <= 0]
     if wrong or recipe.learning_rates == []:

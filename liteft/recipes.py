@@ -18,6 +18,7 @@ from liteft.form import Calibration, EmbeddingBits, ExportForm, Precision, Schem
 from liteft.tasks import TaskName
 
 __all__ = [
+    "AUTOMATIC",
     "DataRecipe",
     "ExportRecipe",
     "Recipe",
@@ -28,6 +29,7 @@ __all__ = [
     "parse_size",
 ]
 
+AUTOMATIC = ("epochs", "learning_rate", "rate_search")  # None: liteft.defaults decides
 _SIZE = re.compile(r"(\d+)(?:x(\d+))?")
 
 
@@ -77,11 +79,11 @@ class DataRecipe(_Table):
 class TrainingRecipe(_Table):
     """What every training has: steps, optimizer, schedule, precision."""
 
-    epochs: float = Field(default=3.0, gt=0, le=1000)
+    epochs: float | None = Field(default=None, gt=0, le=1000, description="None: from the number of rows")
     max_steps: int | None = Field(default=None, gt=0)
     batch_size: int = Field(default=32, gt=0)
     gradient_accumulation: int = Field(default=1, gt=0)
-    learning_rate: float = Field(default=5e-5, gt=0)
+    learning_rate: float | None = Field(default=None, gt=0, description="None: from layers and width")
     optimizer: Literal["adamw", "adamw8bit", "sgd", "adafactor"] = "adamw"
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     warmup: float = Field(default=0.06, ge=0, lt=1, description="share of all steps")
@@ -127,14 +129,19 @@ class TeacherRecipe(TrainingRecipe):
 class StudentRecipe(TrainingRecipe):
     """Distilling: the student's size and start, the losses' weights, the arms it is compared with."""
 
-    epochs: float = Field(default=6.0, ge=0, le=1000, description="0 only before quantized epochs")
+    epochs: float | None = Field(
+        default=None, ge=0, le=1000, description="None: from the number of rows; 0 only before quantized epochs"
+    )
     size: _Size | None = Field(default=None, description="layers x width, as 3x384; the width may be left out")
     student: str | None = Field(default=None, description="folder of an encoder to start from instead")
     layers: list[int] | Literal["auto", "first", "spread", "ends"] = "auto"
-    learning_rates: list[float] | None = Field(default=None, description="searched on validation")
+    learning_rates: list[float] | None = Field(default=None, description="searched on validation, in whole trainings")
+    rate_search: bool | None = Field(
+        default=None, description="try half and twice the rate for a quarter of the steps; None: for unmeasured widths"
+    )
     logits_loss: Literal["mse", "kl"] = "kl"
     temperature: float = Field(default=2.0, gt=0)
-    hard_weight: float = Field(default=0.0, ge=0, le=1)
+    hard_weight: float = Field(default=0.1, ge=0, le=1, description="of the labels, on labelled rows")
     hidden_weight: float = Field(default=0.0, ge=0)
     relation_weight: float = Field(default=0.0, ge=0)
     matching_epochs: float = Field(default=0.0, ge=0, description="a first stage with the matching losses alone")

@@ -79,6 +79,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "student": "encoder",
         "layers": [0, 2, 5],
         "learning_rates": [1e-5, 1e-4],
+        "rate_search": False,
         "logits_loss": "mse",
         "temperature": 4.0,
         "hard_weight": 0.5,
@@ -170,7 +171,8 @@ def test_a_value_under_an_unknown_key_is_given_to_the_key_that_takes_it() -> Non
 @pytest.mark.parametrize(
     ("settings", "fix"),
     [
-        ({"teacher": {"epochs": -1}}, "--set teacher.epochs=3.0"),
+        ({"teacher": {"warmup": -1}}, "--set teacher.warmup=0.06"),
+        ({"teacher": {"epochs": -1}}, "leave out teacher.epochs"),
         ({"teacher": {"max_steps": 0}}, "leave out teacher.max_steps"),
         ({"search": {"size": "3"}}, "did you mean 'student.size'?"),
     ],
@@ -186,7 +188,7 @@ def test_a_setting_that_does_not_fit_is_told_its_default_or_its_table(settings: 
         ("teacher", "batch_size", "many"),
         ("teacher", "batch_size", 2.5),
         ("teacher", "learning_rate", "fast"),
-        ("teacher", "learning_rate", None),
+        ("teacher", "batch_size", None),
         ("teacher", "from_scratch", "perhaps"),
         ("teacher", "base", 3),
         ("student", "layers", "middle"),
@@ -372,8 +374,10 @@ def test_differences_have_dotted_names_and_both_values() -> None:
 
 
 def test_differences_of_one_table_need_no_dots() -> None:
-    assert differences(TeacherRecipe(), TeacherRecipe(epochs=1)) == {"epochs": "3.0 -> 1.0"}
-    assert differences(TeacherRecipe(), TeacherRecipe(epochs=1), prefix="teacher.") == {"teacher.epochs": "3.0 -> 1.0"}
+    assert differences(TeacherRecipe(epochs=3), TeacherRecipe(epochs=1)) == {"epochs": "3.0 -> 1.0"}
+    assert differences(TeacherRecipe(epochs=3), TeacherRecipe(epochs=1), prefix="teacher.") == {
+        "teacher.epochs": "3.0 -> 1.0"
+    }
 
 
 @pytest.mark.parametrize("setting", [{"size": "3x384"}, {"size": "3by384"}, {"vocabulary_file": "v.txt"}], ids=str)

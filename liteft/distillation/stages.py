@@ -28,6 +28,7 @@ from torch import Tensor
 from transformers import set_seed
 
 from liteft import files
+from liteft.defaults import SEARCH_SHARE, searched_rates
 from liteft.distillation.augmentation import AugmentingCollator
 from liteft.distillation.fake_quantization import FakeQuantization
 from liteft.distillation.relations import LastProjections
@@ -68,7 +69,7 @@ def train_student(training: StudentTraining, student: TorchClassifier, rows: Tra
     if matched and not training.is_control:
         _train_stage(training, student, rows, _matching_stage(recipe, rows))
         recipe = _logits_alone(recipe)
-    if not recipe.epochs:
+    if recipe.epochs == 0:
         stats = _train_stage(training, student, rows, _quantized_stage(recipe, rows, added))
         return {**stats, "quantized": training.form.rounding}
     stats, search = _search_rate(training, student, rows, recipe, added)
@@ -121,29 +122,57 @@ def _steps(rows: TransferSet, recipe: StudentRecipe, epochs: float) -> int:
 def _search_rate(
     training: StudentTraining, student: TorchClassifier, rows: TransferSet, recipe: StudentRecipe, added: int
 ) -> tuple[FitInfo, dict[str, float]]:
-    """Train with each learning rate from the same weights, and leave the best weights in the student.
+    """Train with the learning rate that is best on validation, and leave the best weights in the student.
+
+    `learning_rates` are whole trainings, of which the best is kept. `rate_search` tries three rates for a quarter of
+    the steps, each on a schedule of its own, and trains with the best of them. All start from the same weights.
 
     Returns:
-        What came out of the best rate, and of each rate the validation metric that chooses.
+        What came out of the best rate, and of each rate that was tried the validation metric that chooses.
     """
+    assert recipe.epochs is not None and recipe.learning_rate is not None  # liteft.defaults
     steps = (recipe.max_steps or _steps(rows, recipe, recipe.epochs)) + added
-    rates = recipe.learning_rates or [recipe.learning_rate]
-    start = copy.deepcopy(student.model.state_dict()) if len(rates) > 1 else {}
+    start = copy.deepcopy(student.model.state_dict()) if recipe.learning_rates or recipe.rate_search else {}
+    if not recipe.rate_search:
+        rates = recipe.learning_rates or [recipe.learning_rate]
+        best, found = _best_rate(training, student, rows, recipe, rates, steps=steps, start=start, name="rate")
+        return found[best], _reached(training, found)
+    rates = searched_rates(recipe.learning_rate)
+    tried = math.ceil(SEARCH_SHARE * steps)
+    best, found = _best_rate(training, student, rows, recipe, rates, steps=tried, start=start, name="trial")
+    _, whole = _best_rate(training, student, rows, recipe, [best], steps=steps, start=start, name="rate")
+    return whole[best], _reached(training, found)
+
+
+def _best_rate(
+    training: StudentTraining,
+    student: TorchClassifier,
+    rows: TransferSet,
+    recipe: StudentRecipe,
+    rates: list[float],
+    *,
+    steps: int,
+    start: dict[str, Tensor],
+    name: str,
+) -> tuple[float, dict[float, FitInfo]]:
+    """Train with each rate, leave the weights of the best in the student, and return it with what came out of each."""
     stages = {
         rate: _Stage(
-            f"rate-{rate:g}",
-            recipe.model_copy(update={"max_steps": steps, "learning_rate": rate}),
-            start=start,
+            f"{name}-{rate:g}", recipe.model_copy(update={"max_steps": steps, "learning_rate": rate}), start=start
         )
         for rate in rates
     }
     found = {rate: _train_stage(training, student, rows, stage) for rate, stage in stages.items()}
-    metric = choosing_metric(recipe, training.dataset.task)
-    reached = {rate: (stats["best_metric"] or {})[metric] for rate, stats in found.items()}
-    best = (max if recipe.choose_by == "metric" else min)(reached, key=reached.__getitem__)
+    reached = _reached(training, found)
+    best = (max if recipe.choose_by == "metric" else min)(found, key=lambda rate: reached[str(rate)])
     if len(rates) > 1:
         student.model.load_state_dict(load_file(_folder(training, stages[best]) / _BEST))
-    return found[best], {str(rate): value for rate, value in reached.items()}
+    return best, found
+
+
+def _reached(training: StudentTraining, found: dict[float, FitInfo]) -> dict[str, float]:
+    metric = choosing_metric(training.recipe, training.dataset.task)
+    return {str(rate): (stats["best_metric"] or {})[metric] for rate, stats in found.items()}
 
 
 def _folder(training: StudentTraining, stage: _Stage) -> Path:

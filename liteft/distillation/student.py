@@ -15,6 +15,7 @@ from liteft.arms import Kind
 from liteft.data import Dataset, Split
 from liteft.data.pool import unlabeled_texts
 from liteft.data.trainable import report_check, require_trainable
+from liteft.defaults import Shape, settled_student
 from liteft.distillation.fake_quantization import require_quantizable
 from liteft.distillation.initial import create_student
 from liteft.distillation.raw_start import create_untaught
@@ -28,13 +29,14 @@ from liteft.finetuning.context import RunContext
 from liteft.finetuning.fit import computing_threads
 from liteft.finetuning.model import TorchClassifier
 from liteft.finetuning.run_folder import (
+    filled_from,
     finish_run,
     open_run_in_all,
     withdrawn_on_error,
     writing_run,
 )
 from liteft.finetuning.temperature import calibrate
-from liteft.recipes import Recipe
+from liteft.recipes import Recipe, StudentRecipe
 from liteft.run import ADAPTER, Run, model_weights_sha256, read_run
 from liteft.run_info import TrainingInfo
 from liteft.trimming import prove_trimming, trim_classifier, trimming_text, write_tokenizer_files
@@ -73,12 +75,25 @@ def distill_one(
     training = StudentTraining(teacher, dataset, recipe.student, context, recipe.export.form, kind)
     student = create_untaught(training) if kind == "c0" else create_student(teacher.loaded, recipe.student)
     student.settings = replace(student.settings, paired=dataset.paired)
+    training = replace(training, recipe=_settled(training, student))
+    recipe = recipe.model_copy(update={"student": training.recipe})
     if recipe.student.quantized_epochs:
         _require_int8(training, student)
     with writing_run(context):
         if not open_run_in_all(context, recipe, _inputs(training, student), table="student"):
             _train(training, student, show_check=show_check)
     return read_run(context.out)
+
+
+def _settled(training: StudentTraining, student: TorchClassifier) -> StudentRecipe:
+    """Return the recipe with what it leaves open: from the run that the folder holds, or from data and shape."""
+    recipe, dataset = filled_from(training.context.out, training.recipe, table="student"), training.dataset
+    if None not in (recipe.epochs, recipe.learning_rate, recipe.rate_search):
+        return recipe
+    shape = Shape(int(student.config.num_hidden_layers), int(student.config.hidden_size))
+    unlabeled = unlabeled_texts(dataset, recipe)
+    texts = len(dataset.train) + (0 if unlabeled is None else len(unlabeled))
+    return settled_student(recipe, shape, texts=texts, validation=len(dataset.validation))
 
 
 def _require_int8(training: StudentTraining, student: TorchClassifier) -> None:

@@ -154,6 +154,6 @@ def fit(
         "best_step": trainer.state.best_global_step,
         "best_epoch": None if kept is None else kept.epoch,
         "precision": "bf16" if arguments.bf16 else "fp32",
-        "learning_rate": recipe.learning_rate,
+        "learning_rate": arguments.learning_rate,
         "warnings": trainer.divergence.warnings,
     }

@@ -20,7 +20,7 @@ from liteft.tokenization import TextTokenizer
 
 __all__ = ["bert_config", "create_from_scratch", "write_vocabulary"]
 
-_USUAL_WIDTH = 256
+USUAL_WIDTH = 256
 _HEAD_WIDTHS = (64, 32)  # the first that divides the model's width
 _SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
@@ -74,7 +74,7 @@ def bert_config(size: str, tokenizer: TextTokenizer) -> BertConfig:
         ConfigError: the size is malformed, or its width cannot be split into heads.
     """
     layers, width = parse_size(size)
-    width = width or _USUAL_WIDTH
+    width = width or USUAL_WIDTH
     head_width = next((head for head in _HEAD_WIDTHS if width % head == 0), None)
     if head_width is None:
         raise ConfigError(

@@ -16,7 +16,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -32,13 +32,14 @@ from liteft.finetuning.model import TorchClassifier, save_classifier
 from liteft.finetuning.soundness import blind_f1, warnings_of_metrics
 from liteft.locks import LOCK, one_writer
 from liteft.machine import package_versions
-from liteft.recipes import Recipe
+from liteft.recipes import AUTOMATIC, Recipe, TrainingRecipe
 from liteft.run import RUN_FILE, RUN_FORMAT, Run, model_weights, model_weights_sha256, read_base, read_run
 from liteft.run_info import RunInfo, TrainingInfo
 from liteft.tasks import Task
 
 __all__ = [
     "RECIPE",
+    "filled_from",
     "finish_run",
     "open_run",
     "open_run_in_all",
@@ -49,6 +50,7 @@ __all__ = [
 
 INPUTS = "inputs.json"
 RECIPE = "recipe.toml"
+Settings = TypeVar("Settings", bound=TrainingRecipe)
 Table = Literal["teacher", "student"]  # of a recipe
 _STARTED = (RECIPE, INPUTS, "data_check.json", "log.jsonl")
 _PACKAGES = ("liteft", "torch", "transformers", "accelerate", "tokenizers", "numpy")
@@ -217,6 +219,18 @@ def finish_run(
     files.write_json(out / RUN_FILE, content)
     remove_all_checkpoints(out)
     return read_run(out)
+
+
+def filled_from(out: Path, recipe: Settings, *, table: Table) -> Settings:
+    """Return a recipe whose open settings are those of the run that a folder holds, finished or not.
+
+    So a run is resumed as it began, whatever would be chosen today. Without a run nothing changes.
+    """
+    if not (out / INPUTS).is_file():
+        return recipe
+    stored = getattr(read_recipe(out / RECIPE), table)
+    open_ones = (name for name in AUTOMATIC if getattr(recipe, name, False) is None)
+    return recipe.model_copy(update={name: getattr(stored, name) for name in open_ones})
 
 
 def read_inputs(out: Path) -> dict[str, Any]:

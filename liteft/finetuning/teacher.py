@@ -20,6 +20,7 @@ from liteft.arguments import ProgressFunction, checked_callbacks, checked_progre
 from liteft.config import resolve_recipe
 from liteft.data import Dataset
 from liteft.data.trainable import report_check, require_trainable, resolve_data
+from liteft.defaults import Shape, settled_teacher
 from liteft.finetuning.adapters import Adapter, asked_adapter
 from liteft.finetuning.base import create_classifier
 from liteft.finetuning.bases import base_name, resolve_base, weights_bytes, weights_hash
@@ -27,10 +28,11 @@ from liteft.finetuning.checkpoints import can_go_on
 from liteft.finetuning.consistency import ConsistencyTrainer
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.fit import computing_threads, fit
-from liteft.finetuning.from_scratch import create_from_scratch
+from liteft.finetuning.from_scratch import USUAL_WIDTH, create_from_scratch
 from liteft.finetuning.head import start_from_discriminants
-from liteft.finetuning.model import TorchClassifier
+from liteft.finetuning.model import TorchClassifier, read_config
 from liteft.finetuning.run_folder import (
+    filled_from,
     finish_run,
     open_run_in_all,
     withdrawn_on_error,
@@ -41,7 +43,7 @@ from liteft.finetuning.temperature import calibrate
 from liteft.finetuning.trainer import ClassifierTrainer, resolve_precision
 from liteft.foreign import read_pooling
 from liteft.recipe_checks import require_teacher
-from liteft.recipes import Recipe, TeacherRecipe
+from liteft.recipes import Recipe, TeacherRecipe, parse_size
 from liteft.run import Run, read_run
 
 __all__ = ["finetune", "pooling_of", "train_teacher"]
@@ -101,10 +103,22 @@ def train_teacher(data: Dataset | str | Path, recipe: Recipe, context: RunContex
         inputs["vocabulary"] = files.sha256_file(Path(teacher.vocabulary_file))
     if adapter is not None and source is not None:
         adapter = replace(adapter, base_sha256=str(inputs["base"]), base_bytes=weights_bytes(source))
+    teacher = filled_from(context.out, teacher, table="teacher")
+    teacher = settled_teacher(teacher, _shape(teacher, source), texts=len(dataset.train))
+    recipe = recipe.model_copy(update={"teacher": teacher})
     with writing_run(context):
         if not open_run_in_all(context, recipe, inputs, table="teacher"):
             _train(context, teacher, source, dataset, adapter)
     return read_run(context.out)
+
+
+def _shape(teacher: TeacherRecipe, base: Path | None) -> Shape:
+    """Return the size of the base, or of the encoder from scratch."""
+    if base is not None:
+        config = read_config(base)
+        return Shape(int(config.num_hidden_layers), int(config.hidden_size))
+    layers, width = parse_size(teacher.size or "")
+    return Shape(layers, width or USUAL_WIDTH)
 
 
 def _train(

@@ -195,7 +195,8 @@ class Search:
         unfinished = (out / "recipe.toml").is_file() and not (out / RUN_FILE).is_file()
         if given_up is None or not unfinished or bar is None or given_up["best"] >= bar:
             self.context.tell(f"{name}: training")
-            watch = [] if bar is None or len(recipe.student.learning_rates or ()) > 1 else [GiveUp(bar, self.metric)]
+            several = len(recipe.student.learning_rates or ()) > 1 or recipe.student.rate_search
+            watch = [] if bar is None or several else [GiveUp(bar, self.metric)]
             try:
                 return self._distilled(out, recipe, watch)
             except Pruned as error:

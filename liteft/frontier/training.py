@@ -81,7 +81,9 @@ class GiveUp(TrainerCallback):  # type: ignore[misc]
 
 def shape_recipe(recipe: Recipe, shape: Shape) -> Recipe:
     """Return a recipe whose student has the size of a shape."""
-    return recipe.model_copy(update={"student": recipe.student.model_copy(update={"size": shape.name})})
+    searching = bool(recipe.student.rate_search)  # a student whose rate is searched cannot be given up halfway
+    update = {"size": shape.name, "rate_search": searching}
+    return recipe.model_copy(update={"student": recipe.student.model_copy(update=update)})
 
 
 def tuning_recipe(recipe: Recipe, student: Run, variant: Variant) -> Recipe:

@@ -23,7 +23,7 @@ def told(call: Any, words: str) -> tuple[str, list[str], list[str]]:
 def test_a_misspelt_flag_is_told_the_nearest_and_what_it_means(call: Any) -> None:
     seen, accepted, fix = told(call, "finetune --out x --epoch 3")
     assert seen == "liteft finetune: there is no flag --epoch."
-    assert accepted == ["--epochs N: Passes over the training texts."]
+    assert accepted == ["--epochs N: Passes over the training texts; if left out, as many as their number asks for."]
     assert fix == ["--epochs N", "liteft finetune --help"]
 
 

@@ -20,7 +20,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import BertForSequenceClassification, TrainerCallback
 
 import liteft
-from liteft.config import make_recipe
+from liteft.config import make_recipe, read_recipe
 from liteft.data import Dataset, Split
 from liteft.distillation import stages
 from liteft.distillation.initial import create_student
@@ -339,7 +339,9 @@ def test_a_student_with_a_part_of_the_vocabulary_matches_states_by_the_teachers_
     (name,) = (name for name in weights if name.endswith("word_embeddings.weight"))
     save_file(weights | {name: weights[name][order].contiguous()}, turned / "model.safetensors", {"format": "pt"})
     student = load_classifier(turned)
-    recipe = StudentRecipe(size="4", hidden_weight=1.0, relation_weight=1.0, training_precision="fp32")
+    recipe = StudentRecipe(
+        size="4", hidden_weight=1.0, relation_weight=1.0, training_precision="fp32", epochs=1, learning_rate=1e-4
+    )
     opened = found_teacher(teacher)
     context = RunContext(tmp_path / "out")
     pool = transfer_set_of(StudentTraining(opened, dataset, recipe, context, ExportForm()), student, None)
@@ -545,3 +547,31 @@ def test_the_data_check_is_shown_once_before_the_first_training(
 
     assert shown(teacher, "of a teacher that is there") == 1
     assert shown(str(base), "of a teacher that is trained first") == 1
+
+
+def test_a_short_search_tries_three_rates_and_trains_with_the_best(
+    teacher: Run, dataset: Dataset, tmp_path: Path
+) -> None:
+    settings = QUICK | {"learning_rate": 1e-3, "rate_search": True, "epochs": 4}
+    run = distill(teacher, dataset, out=tmp_path / "student", **settings)
+    assert list(run.info["search"]) == ["0.0005", "0.001", "0.002"]
+    best = max(run.info["search"], key=run.info["search"].__getitem__)
+    assert run.info["learning_rate"] == float(best) and run.info["steps"] == 24
+    alone = distill(
+        teacher, dataset, out=tmp_path / "alone", **(settings | {"learning_rate": float(best), "rate_search": False})
+    )
+    assert same(run, alone)
+
+
+def test_settings_left_open_are_settled_and_kept_by_the_run(
+    teacher: Run, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, settings = tmp_path / "student", {"size": "2", "max_steps": 1, "training_precision": "fp32"}
+    run = distill(teacher, dataset, out=out, **settings)
+    stored = read_recipe(out / "recipe.toml").student
+    assert (stored.epochs, stored.learning_rate, stored.rate_search) == (40.0, 1e-3, False)
+    monkeypatch.setattr("liteft.defaults._RATE", 1e-9)  # another version of LiteFT chooses otherwise
+    assert distill(teacher, dataset, out=out, **settings).info == run.info
+    with pytest.raises(RunError) as caught:
+        distill(teacher, dataset, out=out, **settings, learning_rate=1e-4)
+    assert caught.value.accepted == {"learning_rate": "0.001 -> 0.0001"}

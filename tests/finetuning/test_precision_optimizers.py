@@ -275,6 +275,9 @@ def test_bf16_on_a_gpu_without_it_is_an_error(monkeypatch: pytest.MonkeyPatch) -
     assert caught.value.command_hints() == ["--training-precision fp32"]
 
 
+OPEN: dict[str, Any] = {"learning_rate": 5e-5, "epochs": 3}  # what liteft.defaults would choose
+
+
 @pytest.mark.parametrize(
     ("settings", "texts", "expected"),
     [
@@ -292,12 +295,12 @@ def test_bf16_on_a_gpu_without_it_is_an_error(monkeypatch: pytest.MonkeyPatch) -
 def test_steps_between_evaluations_and_checkpoints(
     tmp_path: Path, settings: dict[str, Any], texts: int, expected: tuple[int, int, int]
 ) -> None:
-    arguments = training_arguments(TeacherRecipe(**settings), folder=tmp_path, texts=texts)
+    arguments = training_arguments(TeacherRecipe(**OPEN | settings), folder=tmp_path, texts=texts)
     assert (arguments.max_steps, arguments.eval_steps, arguments.save_steps) == expected
 
 
 def test_one_process_takes_one_device(tmp_path: Path) -> None:
-    arguments = training_arguments(TeacherRecipe(batch_size=8), folder=tmp_path, texts=10)
+    arguments = training_arguments(TeacherRecipe(**OPEN, batch_size=8), folder=tmp_path, texts=10)
     assert arguments.n_gpu <= 1
     assert arguments.train_batch_size == 8
 

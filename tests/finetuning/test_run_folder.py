@@ -128,8 +128,8 @@ def test_other_weights_in_the_same_base_folder_are_an_error(
 
 def test_opening_binds_a_folder_to_recipe_and_inputs(tmp_path: Path) -> None:
     out = tmp_path / "deep" / "run"
-    assert not opened(out)
-    assert not opened(out)
+    assert not opened(out, epochs=3)
+    assert not opened(out, epochs=3)
     with pytest.raises(RunError, match="unfinished run with other settings") as caught:
         opened(out, {**INPUTS, "kind": "control"}, epochs=4)
     assert caught.value.accepted == {"epochs": "3.0 -> 4.0", "kind": "teacher -> control"}

@@ -120,9 +120,19 @@ Arms = Annotated[
 Seeds = Annotated[int | None, _student("--seeds", metavar="N", help="Number of students to train, one per seed.")]
 Until = Annotated[str, _student("--until", metavar="STAGE", help="Last step: teacher, student, or artifact.")]
 
-Epochs = Annotated[float | None, _training("--epochs", metavar="N", help="Passes over the training texts.")]
+Epochs = Annotated[
+    float | None,
+    _training(
+        "--epochs", metavar="N", help="Passes over the training texts; if left out, as many as their number asks for."
+    ),
+]
 LearningRate = Annotated[
-    float | None, _training("--learning-rate", metavar="RATE", help="Highest learning rate, such as 5e-5.")
+    float | None,
+    _training(
+        "--learning-rate",
+        metavar="RATE",
+        help="Highest learning rate, such as 2e-4; if left out, chosen by the size of the model.",
+    ),
 ]
 BatchSize = Annotated[int | None, _training("--batch-size", metavar="N", help="Texts per training step.")]
 TrainingPrecision = Annotated[
