@@ -79,8 +79,11 @@ class Distillation(Result):
         """Return the runs as a table, what seeds and arms show, and the artifact with its verification."""
         trained = [run for runs in self.arms.values() for run in runs]
         runs = [*(() if self.teacher is None else (self.teacher,)), *trained]
-        parts = [runs_table(runs) if runs else "the teacher is a classifier already; nothing was trained."]
-        parts += [each.render() for each in (self.seeds, self.artifact) if each is not None]
+        seeds = self.seeds
+        warned = () if seeds is None else seeds.warnings
+        parts = ["\n".join(f"warning: {line}." for line in warned)] if warned else []
+        parts += [runs_table(runs) if runs else "the teacher is a classifier already; nothing was trained."]
+        parts += [each.render() for each in (seeds, self.artifact) if each is not None]
         return "\n\n".join(parts)
 
     def to_dict(self) -> dict[str, Any]:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from liteft.data import Dataset, load_dataset
 from liteft.distilled import Distillation
+from liteft.report import SeedsTable
 from liteft.run import Run
 
 SCORES = {"accuracy": 0.91, "accuracy_interval": [0.88, 0.93]}
@@ -77,3 +79,10 @@ def test_a_teacher_of_other_data_is_left_out_of_the_seeds_and_stops_nothing(tmp_
     document = of(*students, teacher=other).to_dict()
     assert [row["kind"] for row in document["seeds"]["rows"]] == ["student"]
     assert document["teacher"] is not None
+
+
+def test_what_a_reader_must_know_stands_in_the_first_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = of(write_run(tmp_path / "a"), controls=(write_run(tmp_path / "b", kind="control"),))
+    assert not made.render().startswith("warning")
+    monkeypatch.setattr(SeedsTable, "warnings", ("the student is worse than control (C1)",))
+    assert made.render().splitlines()[0] == "warning: the student is worse than control (C1)."

@@ -5,7 +5,9 @@ All have the student's shape, as many steps and the same search of the learning 
 
 from __future__ import annotations
 
+import functools
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,8 @@ from liteft.trimming import prove_trimming, trim_classifier, trimming_text, writ
 
 __all__ = ["distill_one"]
 
+Unlabeled = Callable[[], Split | None]
+
 
 def distill_one(
     teacher: Teacher,
@@ -75,24 +79,27 @@ def distill_one(
     training = StudentTraining(teacher, dataset, recipe.student, context, recipe.export.form, kind)
     student = create_untaught(training) if kind == "c0" else create_student(teacher.loaded, recipe.student)
     student.settings = replace(student.settings, paired=dataset.paired)
-    training = replace(training, recipe=_settled(training, student))
+    texts = functools.cache(
+        lambda: unlabeled_texts(dataset, recipe.student, context.tell)
+    )  # read once, and only if used
+    training = replace(training, recipe=_settled(training, student, texts))
     recipe = recipe.model_copy(update={"student": training.recipe})
     if recipe.student.quantized_epochs:
         _require_int8(training, student)
     with writing_run(context):
         if not open_run_in_all(context, recipe, _inputs(training, student), table="student"):
-            _train(training, student, show_check=show_check)
+            _train(training, student, texts, show_check=show_check)
     return read_run(context.out)
 
 
-def _settled(training: StudentTraining, student: TorchClassifier) -> StudentRecipe:
+def _settled(training: StudentTraining, student: TorchClassifier, unlabeled: Unlabeled) -> StudentRecipe:
     """Return the recipe with what it leaves open: from the run that the folder holds, or from data and shape."""
     recipe, dataset = filled_from(training.context.out, training.recipe, table="student"), training.dataset
     if None not in (recipe.epochs, recipe.learning_rate, recipe.rate_search):
         return recipe
     shape = Shape(int(student.config.num_hidden_layers), int(student.config.hidden_size))
-    unlabeled = unlabeled_texts(dataset, recipe)
-    texts = len(dataset.train) + (0 if unlabeled is None else len(unlabeled))
+    more = unlabeled()
+    texts = len(dataset.train) + (0 if more is None else len(more))
     return settled_student(recipe, shape, texts=texts, validation=len(dataset.validation))
 
 
@@ -126,12 +133,12 @@ def _inputs(training: StudentTraining, student: TorchClassifier) -> dict[str, An
     return inputs | ({"quantized": training.form.describe()} if recipe.quantized_epochs else {})
 
 
-def _train(training: StudentTraining, student: TorchClassifier, *, show_check: bool) -> None:
+def _train(training: StudentTraining, student: TorchClassifier, texts: Unlabeled, *, show_check: bool) -> None:
     """Train into a run folder that is open, from every process of the training."""
     recipe, dataset, context = training.recipe, training.dataset, training.context
     started = time.monotonic()
     with withdrawn_on_error(context), computing_threads(recipe.threads):
-        unlabeled = unlabeled_texts(dataset, recipe, context.tell)
+        unlabeled = texts()
         tokenizer_source = student.path
         trimming: dict[str, Any] | None = None
         if recipe.vocabulary is not None:

@@ -25,6 +25,11 @@ from liteft.text_tables import Rows, aligned, markdown
 __all__ = ["SeedsDifference", "SeedsRow", "SeedsTable", "seeds_table"]
 
 Unit = Literal["seed", "subset"]
+_WORSE = {
+    "control": "its teacher's answers did harm; use the control, or give unlabelled texts",
+    "c0": "the base alone, without a teacher, is better; use it, or another teacher",
+    "c2": "self-training is better than its teacher",
+}
 _CONFIDENCE = {"log_loss": "NLL", "calibration_error": "ECE"}
 
 
@@ -143,6 +148,17 @@ class SeedsTable(Result):
             "notes": list(self.notes),
             "unit": self.unit,
         }
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader must know first: the arms that are better than the student by more than chance."""
+        lower = [found for found in self.differences if found.estimate.high < 0 and found.against in ARMS]
+        return tuple(
+            f"the student is worse than {_title(found.against)}, by {-100 * found.estimate.value:.1f} points of "
+            f"{found.metric.replace('_', ' ')} on {self.split} [{-100 * found.estimate.high:.1f}, "
+            f"{-100 * found.estimate.low:.1f}]: {_WORSE[found.against]}"
+            for found in lower
+        )
 
     def __repr__(self) -> str:
         return f"SeedsTable({self._title()}, {len(self.rows)} rows)"
