@@ -14,6 +14,7 @@ from liteft.text_tables import share
 __all__ = ["Recommendation", "chosen_depth", "next_command", "no_transformer_needed", "recommend"]
 
 _CEILING = 0.97  # a floor that is as good as the probe and above this leaves a transformer at most 3 points
+_CEILING_LOW = 0.95  # for the lower end of its interval
 _LEAK = 0.005  # share of a split's rows whose texts are in another
 _FEW, _STEEP = 50, 0.01  # labelled texts per label; gain of twice the labels
 _UNEVEN, _GAP = 10.0, 0.05  # most frequent label over the rarest; primary metric over macro F1
@@ -48,8 +49,9 @@ def no_transformer_needed(found: Evidence) -> bool:
     """Return whether a floor is near the ceiling, and the probe of the best base is not clearly better."""
     if not found.floors or found.advantage is None:
         return False
-    best = found.floors[0].scored.metrics[found.metric]
-    return best >= _CEILING and found.advantage[1][0] <= 0
+    best = found.floors[0].scored
+    low = best.intervals[found.metric][0]
+    return best.metrics[found.metric] >= _CEILING and low >= _CEILING_LOW and found.advantage[1][0] <= 0
 
 
 def chosen_depth(found: Evidence) -> int:

@@ -46,6 +46,7 @@ __all__ = ["advise"]
 _COVERED = 0.99
 _LENGTH_TEXTS = 1_000  # texts whose lengths decide how many can be read in time
 _PROBED_TOKENS = 256
+_CURVE_TEXTS = 50
 _BUNDLED = "minilm"
 _TIMING_SHARE = 0.3  # of the time, for timing students
 
@@ -251,7 +252,10 @@ class _Survey:
         return tuple(sorted(found, key=lambda each: -each.scored.metrics[sample.task.primary_metric]))
 
     def _curves(self, floors: Sequence[Floor], bases: Sequence[BaseProbe], sample: Sample) -> tuple[Curve, ...]:
-        """Return the learning curves of the best floor and of the best probe."""
+        """Return the learning curves of the best floor and of the best probe; none of very few texts."""
+        if len(sample) < _CURVE_TEXTS:
+            self.notes.append(f"{len(sample)} training texts are too few for a learning curve")
+            return ()
         best: list[tuple[str, Judge, Scored]] = [(each.name, each.judge, each.scored) for each in floors[:1]]
         best += [(f"{each.base}, layer {each.best}", each.judge, each.scored) for each in bases[:1]]
         found = []

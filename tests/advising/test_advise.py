@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 import liteft
@@ -65,11 +66,11 @@ def test_texts_of_the_test_split_that_train_has_are_counted(dataset: Dataset, ba
 
 
 def test_what_was_sampled_is_said(dataset: Dataset, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(surveying, "texts_within", lambda *given, **more: 40)
+    monkeypatch.setattr(surveying, "texts_within", lambda *given, **more: 60)
     found = liteft.advise(dataset, [str(base)])
-    assert any("40 of 90 training texts were read" in note for note in found.notes)
-    assert "Cross-validated on 40 of 90 training texts" in found.render()
-    assert found.evidence.curves[0].labelled == 40
+    assert any("60 of 90 training texts were read" in note for note in found.notes)
+    assert "Cross-validated on 60 of 90 training texts" in found.render()
+    assert found.evidence.curves[0].labelled == 60
 
 
 def test_limits_are_predicted_and_milliseconds_timed_only_if_they_are_limited(
@@ -90,6 +91,14 @@ def test_limits_are_predicted_and_milliseconds_timed_only_if_they_are_limited(
     assert timed == [1, 2, 1, 2]
     within = {each.name: each.within for each in found.evidence.costs[str(base)]}
     assert within["1x32"] and not within["2x32"]
+
+
+def test_a_dozen_texts_have_no_learning_curve_and_prove_nothing(dataset: Dataset, base: Path) -> None:
+    splits = {**dataset.splits, "train": dataset.train.take(np.arange(12))}
+    found = liteft.advise(replace(dataset, splits=splits), [str(base)])
+    assert found.evidence.curves == () and "12 training texts are too few for a learning curve" in found.notes
+    choices = {each.topic: each.choice for each in found.recommendations}
+    assert "more text" not in choices and not choices["transformer"].startswith("not needed")
 
 
 @pytest.mark.parametrize("kind", ["pairs", "several"])
