@@ -35,6 +35,9 @@ if TYPE_CHECKING:  # the same names as in the table below
     from liteft.inspection import Inspection as Inspection
     from liteft.inspection import inspect as inspect
     from liteft.pipeline import distill as distill
+    from liteft.pretraining import Pretrained as Pretrained
+    from liteft.pretraining import pretrain as pretrain
+    from liteft.pretraining import read_pretrained as read_pretrained
     from liteft.recipes import Recipe as Recipe
     from liteft.report import compare as compare
     from liteft.run import Run as Run
@@ -62,6 +65,7 @@ _NAMES = {
     "frontier": ("Frontier", "search"),
     "inspection": ("Inspection", "inspect"),
     "pipeline": ("distill",),
+    "pretraining": ("Pretrained", "pretrain", "read_pretrained"),
     "recipes": ("Recipe",),
     "report": ("compare",),
     "run": ("Run", "read_run"),
@@ -75,6 +79,7 @@ _NEEDS_TRAIN = (
     "frontier",
     "inspection",
     "pipeline",
+    "pretraining",
     "torch_module",
 )  # the extra's packages
 _HOMES = {name: home for home, names in _NAMES.items() for name in names}

@@ -85,7 +85,9 @@ def toml_value(text: str) -> Any:
 
 
 def resolve_recipe(
-    recipe: Recipe | None, table: Literal["teacher", "student", "export", "search"], settings: Mapping[str, Any]
+    recipe: Recipe | None,
+    table: Literal["pretrain", "teacher", "student", "export", "search"],
+    settings: Mapping[str, Any],
 ) -> Recipe:
     """Return a recipe with ``settings`` laid over one of its tables. Raises ConfigError."""
     if recipe is not None and not isinstance(recipe, Recipe):

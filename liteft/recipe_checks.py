@@ -5,9 +5,17 @@ from __future__ import annotations
 from typing import Literal, cast, get_args
 
 from liteft.errors import ConfigError, Hint, closest, leave_out, option
-from liteft.recipes import SearchRecipe, StudentRecipe, TeacherRecipe, parse_size
+from liteft.recipes import PretrainRecipe, SearchRecipe, StudentRecipe, TeacherRecipe, parse_size
 
-__all__ = ["Until", "checked_stage", "refuse_budget", "require_budget", "require_student", "require_teacher"]
+__all__ = [
+    "Until",
+    "checked_stage",
+    "refuse_budget",
+    "require_budget",
+    "require_pretraining",
+    "require_student",
+    "require_teacher",
+]
 
 Until = Literal["teacher", "student", "artifact"]
 _FROM_SCRATCH = Hint(
@@ -46,6 +54,42 @@ def require_teacher(recipe: TeacherRecipe) -> None:
             "rdrop_weight compares two draws of dropout, and dropout = 0 draws nothing.",
             fix=option("teacher.rdrop_weight", 0),
         )
+
+
+def require_pretraining(recipe: PretrainRecipe) -> None:
+    """Refuse settings of a pretraining that no texts and no base could mend, before either is read.
+
+    Raises:
+        ConfigError: neither or both of ``base`` and ``size``, settings of a vocabulary that is not trained, or settings
+            that only classifiers have.
+    """
+    if (recipe.size is None) == (recipe.base is None):
+        raise ConfigError(
+            "pretraining starts either from random weights of a size or from a base.",
+            accepted={"size": "LAYERSxWIDTH, for random weights", "base": "a folder or hub name to go on from"},
+            fix=[option("size", "4x256"), option("base", "minilm")],
+        )
+    if recipe.size is not None:
+        parse_size(recipe.size)
+    trained = [name for name in ("vocabulary", "vocabulary_kind", "lowercase") if getattr(recipe, name) is not None]
+    given = "a base" if recipe.base is not None else "vocabulary_file"
+    own = [*(["vocabulary_file"] if recipe.vocabulary_file is not None and recipe.base is not None else []), *trained]
+    if own and (recipe.base is not None or recipe.vocabulary_file is not None):
+        raise ConfigError(
+            f"{own[0]} does not apply with {given}, which has a vocabulary already.",
+            accepted={own[0]: "with a size" + ("" if own[0] == "vocabulary_file" else ", and without vocabulary_file")},
+            fix=leave_out(own[0] if own[0] != "lowercase" else "pretrain.lowercase"),
+        )
+    if recipe.lowercase is not None and recipe.vocabulary_kind not in (None, "wordpiece"):
+        raise ConfigError(
+            f"lowercase applies to WordPiece only, and vocabulary_kind is {recipe.vocabulary_kind}.",
+            fix=[leave_out("pretrain.lowercase"), option("vocabulary_kind", "wordpiece")],
+        )
+    for name in ("label_smoothing", "class_weights", "choose_by", "calibrate"):
+        if getattr(recipe, name) != PretrainRecipe.model_fields[name].default:
+            raise ConfigError(
+                f"{name} applies to classifiers, and pretraining has no labels.", fix=leave_out(f"pretrain.{name}")
+            )
 
 
 def require_student(recipe: StudentRecipe) -> None:

@@ -1,7 +1,8 @@
 """Recipes: every setting of a run, typed, with its default.
 
-A recipe has one table per step: ``[data]``, ``[teacher]``, ``[student]``, ``[export]`` and ``[search]``. Reading and
-writing them as TOML is in config.py, settings that exclude each other are refused in recipe_checks.py.
+A recipe has one table per step: ``[data]``, ``[teacher]``, ``[student]``, ``[export]``, ``[search]`` and
+``[pretrain]``. Reading and writing them as TOML is in config.py, settings that exclude each other are refused in
+recipe_checks.py.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ __all__ = [
     "AUTOMATIC",
     "DataRecipe",
     "ExportRecipe",
+    "PretrainRecipe",
     "Recipe",
     "SearchRecipe",
     "StudentRecipe",
@@ -126,6 +128,28 @@ class TeacherRecipe(TrainingRecipe):
     lora_targets: list[str] | None = Field(default=None, description="None: every linear layer, in known families")
 
 
+class PretrainRecipe(TrainingRecipe):
+    """Pretraining by masked words: texts, vocabulary, start; the rest is TrainingRecipe."""
+
+    texts: str | list[str] | None = Field(default=None, description="files, folders or hub names of plain texts")
+    base: str | None = Field(default=None, description="to go on from; None with a size, for random weights")
+    size: _Size | None = Field(default=None, description="layers x width, for random weights")
+    vocabulary_file: str | None = Field(default=None, description="vocab.txt or tokenizer.json, for random weights")
+    vocabulary: int | None = Field(default=None, gt=0, description="tokens of a vocabulary to train; None: 8000")
+    vocabulary_kind: Literal["wordpiece", "bpe", "unigram"] | None = Field(default=None, description="None: wordpiece")
+    lowercase: bool | None = Field(default=None, description="of a WordPiece vocabulary to train; None: true")
+    max_tokens: int = Field(default=128, ge=8)
+    masked_share: float = Field(default=0.15, gt=0, lt=1, description="of all words")
+    validation_fraction: float = Field(default=0.01, gt=0, lt=1, description="of the texts; at most 2,000")
+    epochs: float = Field(default=10.0, gt=0, le=1000)
+    batch_size: int = Field(default=64, gt=0)
+    learning_rate: float | None = Field(  # type: ignore[assignment]
+        default=None, gt=0, description="None: 5e-4 from random weights, 1e-4 from a base"
+    )
+    warmup: float = Field(default=0.06, ge=0, lt=1, description="share of all steps")
+    checkpoint_steps: int | None = Field(default=1000, gt=0, description="None: with every evaluation")
+
+
 class StudentRecipe(TrainingRecipe):
     """Distilling: the student's size and start, the losses' weights, the arms it is compared with."""
 
@@ -209,13 +233,14 @@ class SearchRecipe(_Table):
 
 
 class Recipe(_Table):
-    """Every setting of ``liteft distill`` and ``liteft search``; a single step uses its own tables."""
+    """Every setting of all steps; a command uses the tables of its own steps."""
 
     data: DataRecipe = DataRecipe()
     teacher: TeacherRecipe = TeacherRecipe()
     student: StudentRecipe = StudentRecipe()
     export: ExportRecipe = ExportRecipe()
     search: SearchRecipe = SearchRecipe()
+    pretrain: PretrainRecipe = PretrainRecipe()
 
 
 def parse_size(size: str) -> tuple[int, int | None]:

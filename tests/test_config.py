@@ -120,6 +120,23 @@ OTHER: dict[str, dict[str, Any]] = {
         "quantized_epochs": 1.0,
         "margin": 2.0,
     },
+    "pretrain": {
+        "texts": ["a.txt", "b.txt"],
+        "masked_share": 0.3,
+        "base": "minilm",
+        "size": "4x256",
+        "vocabulary_file": "vocab.txt",
+        "vocabulary": 4000,
+        "vocabulary_kind": "bpe",
+        "lowercase": False,
+        "max_tokens": 64,
+        "validation_fraction": 0.2,
+        "epochs": 2.5,
+        "batch_size": 4,
+        "learning_rate": 1e-3,
+        "warmup": 0.0,
+        "checkpoint_steps": 50,
+    },
 }
 """A value for the keys of every table that is not the default."""
 
@@ -179,7 +196,7 @@ def test_a_value_under_an_unknown_key_is_given_to_the_key_that_takes_it() -> Non
 )
 def test_a_setting_that_does_not_fit_is_told_its_default_or_its_table(settings: Any, fix: str) -> None:
     assert refused(settings).command_hints() == [fix]
-    assert refused({"zzz": {}}).accepted == {"keys": "data, export, search, student, teacher"}
+    assert refused({"zzz": {}}).accepted == {"keys": "data, export, pretrain, search, student, teacher"}
 
 
 @pytest.mark.parametrize(
@@ -209,7 +226,7 @@ def test_a_wrong_type_names_key_value_and_what_fits(table: str, key: str, value:
 def test_a_table_that_is_a_value_lists_the_tables() -> None:
     error = refused({"teacher": 3})
     assert error.message.startswith("the recipe: teacher must be a table, got 3")
-    assert error.accepted == {"tables": "data, teacher, student, export, search"}
+    assert error.accepted == {"tables": "data, teacher, student, export, search, pretrain"}
 
 
 @pytest.mark.parametrize(
@@ -294,7 +311,7 @@ def test_every_key_of_every_table_is_tried_below() -> None:
     default = Recipe()
     for table in Recipe.model_fields:
         keys = type(getattr(default, table)).model_fields
-        tried = set(OTHER[table]) | (set(OTHER["teacher"]) if table == "student" else set())
+        tried = set(OTHER[table]) | (set(OTHER["teacher"]) if table in ("student", "pretrain") else set())
         assert set(keys) <= tried, f"add the new keys of [{table}] to OTHER"
         assert all(getattr(default, table).model_dump()[key] != value for key, value in OTHER[table].items())
 

@@ -21,7 +21,7 @@ from liteft.data.dataset import Provenance
 from liteft.data.tables import Table
 from liteft.errors import DataError, Hint, option
 
-__all__ = ["DEFAULT_MAX_CHARS", "Records", "read_records", "usable_rows"]
+__all__ = ["DEFAULT_MAX_CHARS", "Records", "read_records", "require_strings", "usable_rows"]
 
 DEFAULT_MAX_CHARS = 100_000
 _OTHER_TEXT = Hint('text="NAME", if another column holds the text', "--text NAME, if another column holds the text")
@@ -127,7 +127,7 @@ def usable_rows(
             fix="give a file with rows",
         )
     for column in records.text_columns:
-        _require_strings(column, records)
+        require_strings(column, records)
     notes: list[str] = []
     if training:
         empty = _empty_rows(records, drop=drop_empty, notes=notes)
@@ -165,7 +165,8 @@ def _empty_rows(records: Records, *, drop: bool, notes: list[str]) -> set[int]:
     return set(rows)
 
 
-def _require_strings(column: list[Any], records: Records) -> None:
+def require_strings(column: list[Any], records: Records) -> None:
+    """Refuse a column with a value that is neither a usable string nor missing; the error names the row."""
     for row, text in enumerate(column):
         if type(text) is str:
             if text.isascii():

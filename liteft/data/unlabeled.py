@@ -23,7 +23,7 @@ from liteft.data.sources import existing_path
 from liteft.data.tables import Table
 from liteft.errors import DataError, option
 
-__all__ = ["joined", "load_texts", "load_unlabeled"]
+__all__ = ["joined", "load_texts", "load_unlabeled", "unlabeled_tables"]
 
 
 def load_texts(
@@ -79,7 +79,7 @@ def load_unlabeled(
         MissingExtraError: parquet without pyarrow, a hub name without `datasets`.
     """
     parts = []
-    for table in _tables(source, encoding, delimiter):
+    for table in unlabeled_tables(source, encoding, delimiter):
         columns = choose_columns(table.columns, source=table.name, text=text, pair=pair, labelled=False)
         records = read_records("unlabeled", [table], columns)
         checked, _ = usable_rows(records, training=True, max_chars=max_chars, drop_long=drop_long, drop_empty=True)
@@ -87,7 +87,8 @@ def load_unlabeled(
     return _one_split(parts)
 
 
-def _tables(source: Any, encoding: str | None, delimiter: str | None) -> list[Table]:
+def unlabeled_tables(source: Any, encoding: str | None, delimiter: str | None) -> list[Table]:
+    """Open a source of unlabelled texts: the tables whose rows it means. Arguments as for ``load_unlabeled``."""
     if not isinstance(source, str | Path):
         if isinstance(source, Mapping) and "train" in source:
             source = source["train"]

@@ -23,12 +23,13 @@ from liteft.finetuning.context import RunContext
 from liteft.finetuning.known_ids import check_ids
 from liteft.finetuning.loss import balanced_weights
 from liteft.finetuning.model import TorchClassifier, quiet_transformers, uses_type_ids
+from liteft.finetuning.resumable import ResumableTrainer
 from liteft.finetuning.soundness import kept_evaluation
 from liteft.finetuning.trainer import ClassifierTrainer, choosing_metric, training_arguments
 from liteft.recipes import TrainingRecipe
 from liteft.run_info import FitInfo
 
-__all__ = ["computing_threads", "encode_rows", "fit"]
+__all__ = ["computing_threads", "encode_rows", "fit", "trained_from"]
 
 
 def encode_rows(loaded: TorchClassifier, split: Split, **extras: np.ndarray) -> Collator:
@@ -57,6 +58,25 @@ def computing_threads(count: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def trained_from(trainer: ResumableTrainer, checkpoints: Path) -> None:
+    """Train from the newest checkpoint on, or from the start, and leave the model as it was given: without wrappers.
+
+    Args:
+        trainer: its model holds the kept weights afterwards, in evaluation mode.
+        checkpoints: their folder.
+    """
+    resume = prepare_resume(checkpoints) if trainer.is_world_process_zero() else None
+    trainer.accelerator.wait_for_everyone()
+    if not trainer.is_world_process_zero():
+        resume = prepare_resume(checkpoints)
+    if resume is None or not trainer.finish_from(resume):
+        with large_buffers_reused():
+            trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
+    trainer.accelerator.wait_for_everyone()  # no process may remove a checkpoint before all have read the best weights
+    # Accelerate has put bfloat16 autocast around the model's forward; its next user chooses the precision.
+    trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False).eval()
 
 
 def fit(
@@ -132,17 +152,7 @@ def fit(
         **(trainer_arguments or {}),
     )
     started = time.monotonic()
-    resume = prepare_resume(checkpoints) if trainer.is_world_process_zero() else None
-    trainer.accelerator.wait_for_everyone()
-    if not trainer.is_world_process_zero():
-        resume = prepare_resume(checkpoints)
-    if resume is None or not trainer.finish_from(resume):
-        with large_buffers_reused():
-            trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
-    trainer.accelerator.wait_for_everyone()  # no process may remove a checkpoint before all have read the best weights
-    # Accelerate has put bfloat16 autocast around the model's forward; its next user chooses the precision.
-    trainer.accelerator.unwrap_model(loaded.model, keep_fp32_wrapper=False)
-    loaded.model.eval()
+    trained_from(trainer, checkpoints)
     best, metric = trainer.state.best_metric, choosing_metric(recipe, dataset.task)
     kept = kept_evaluation(trainer.state, metric) if choose_best and best is not None else None
     if kept is not None and trainer.is_world_process_zero():

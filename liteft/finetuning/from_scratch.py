@@ -55,7 +55,7 @@ def create_from_scratch(
     settings = ModelSettings(tuple(labels), task, pooling, max_tokens, paired, truncation_side or "right")
     found = write_vocabulary(vocabulary, folder)
     tokenizer = found.cutting(max_tokens, truncation_side=settings.truncation_side)
-    config = bert_config(size, tokenizer)
+    config = bert_config(size, tokenizer, positions=max(512, max_tokens))
     apply_settings(config, settings)
     if dropout is not None:
         set_dropout(config, dropout)
@@ -63,12 +63,13 @@ def create_from_scratch(
     return TorchClassifier(untrained_classifier(config, settings), tokenizer, settings, folder)
 
 
-def bert_config(size: str, tokenizer: TextTokenizer) -> BertConfig:
+def bert_config(size: str, tokenizer: TextTokenizer, *, positions: int) -> BertConfig:
     """Return the configuration of a BERT that reads a tokenizer's texts.
 
     Args:
         size: layers x width, as "4x256"; heads are 64 wide (32 where 64 does not divide the width).
-        tokenizer: determines the number of word embeddings, and that of positions where it is above 512.
+        tokenizer: determines the number of word embeddings.
+        positions: number of position embeddings, the most tokens of a text.
 
     Raises:
         ConfigError: the size is malformed, or its width cannot be split into heads.
@@ -88,7 +89,7 @@ def bert_config(size: str, tokenizer: TextTokenizer) -> BertConfig:
         num_hidden_layers=layers,
         num_attention_heads=width // head_width,
         intermediate_size=4 * width,
-        max_position_embeddings=max(512, tokenizer.max_tokens),
+        max_position_embeddings=positions,
         pad_token_id=tokenizer.pad_id,
     )
 

@@ -38,6 +38,7 @@ from liteft.run_info import RunInfo, TrainingInfo
 from liteft.tasks import Task
 
 __all__ = [
+    "PACKAGES",
     "RECIPE",
     "filled_from",
     "finish_run",
@@ -51,9 +52,9 @@ __all__ = [
 INPUTS = "inputs.json"
 RECIPE = "recipe.toml"
 Settings = TypeVar("Settings", bound=TrainingRecipe)
-Table = Literal["teacher", "student"]  # of a recipe
+Table = Literal["pretrain", "teacher", "student"]  # of a recipe
 _STARTED = (RECIPE, INPUTS, "data_check.json", "log.jsonl")
-_PACKAGES = ("liteft", "torch", "transformers", "accelerate", "tokenizers", "numpy")
+PACKAGES = ("liteft", "torch", "transformers", "accelerate", "tokenizers", "numpy")
 
 
 def open_run(out: Path, recipe: Recipe, inputs: dict[str, Any], *, table: Table) -> bool:
@@ -210,7 +211,7 @@ def finish_run(
             "rows": {name: len(split) for name, split in dataset.splits.items()},
         },
         "metrics": metrics,
-        "versions": {"python": platform.python_version(), **package_versions(_PACKAGES)},
+        "versions": {"python": platform.python_version(), **package_versions(PACKAGES)},
         **info,
         "warnings": [*info.get("warnings", ()), *warnings],
     }
