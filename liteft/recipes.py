@@ -143,7 +143,7 @@ class PretrainRecipe(TrainingRecipe):
     validation_fraction: float = Field(default=0.01, gt=0, lt=1, description="of the texts; at most 2,000")
     epochs: float = Field(default=10.0, gt=0, le=1000)
     batch_size: int = Field(default=64, gt=0)
-    learning_rate: float | None = Field(  # type: ignore[assignment]
+    learning_rate: float | None = Field(
         default=None, gt=0, description="None: 5e-4 from random weights, 1e-4 from a base"
     )
     warmup: float = Field(default=0.06, ge=0, lt=1, description="share of all steps")
