@@ -23,7 +23,8 @@ from liteft.data import Dataset
 from liteft.data.pool import unlabeled_texts
 from liteft.data.trainable import resolve_data
 from liteft.distillation import distill_students
-from liteft.distillation.teachers import ready_teacher, with_labels
+from liteft.distillation.ready import TeacherSource, ready_teachers
+from liteft.distillation.teachers import with_labels
 from liteft.distilled import Distillation
 from liteft.errors import ConfigError, closest, option
 from liteft.exporting import Limits, export, refuse_another, trimming_of
@@ -36,7 +37,7 @@ __all__ = ["distill", "export_student"]
 
 
 def distill(
-    teacher: Run | str | Path,
+    teacher: TeacherSource | Sequence[TeacherSource],
     data: Dataset | str | Path | None = None,
     *,
     out: str | Path,
@@ -55,7 +56,8 @@ def distill(
     resumes where it stopped, or returns what is finished.
 
     Args:
-        teacher: a run, a classifier's folder, or a base (folder or hub name), which is fine-tuned first.
+        teacher: a run, a classifier's folder, or a base (folder or hub name), which is fine-tuned first. Of a list of
+            these the student learns the mean of the probabilities, and starts from the first.
         data: a data set, or what ``load_dataset`` takes as its source, which is read as the recipe's ``[data]`` table
             says; None for the source that this table names.
         out: the folder for all runs and the artifact.
@@ -81,7 +83,11 @@ def distill(
     """
     progress, callbacks = checked_progress(progress), checked_callbacks(callbacks, TrainerCallback)
     require_path("out", out, accepted="a folder")
-    require_path("teacher", teacher, kinds=(Run,), accepted="a run, a classifier's folder, or a base by folder or name")
+    teachers: list[Any] = list(teacher) if isinstance(teacher, list | tuple) else [teacher]
+    for each in teachers or [""]:
+        require_path(
+            "teacher", each, kinds=(Run,), accepted="a run, a classifier's folder, or a base by folder or name"
+        )
     stage, recipe, out = checked_stage(until), _resolved(recipe, settings), Path(out)
     context = RunContext(out, progress, callbacks)
     require_pipeline_folder(out)
@@ -98,9 +104,9 @@ def distill(
     if stage == "artifact":  # before hours of training
         _check_place(out, recipe, overwrite=overwrite)
     if stage == "teacher":
-        found, _ = ready_teacher(teacher, dataset, recipe, context.at(out / "teacher"))
+        found, _ = ready_teachers(teachers, dataset, recipe, context.at(out / "teacher"))
         return Distillation(found.run, {}, None, dataset)
-    made = distill_students(teacher, dataset, recipe, context.at(out / "student"), teacher_out=out / "teacher")
+    made = distill_students(teachers, dataset, recipe, context.at(out / "student"), teacher_out=out / "teacher")
     dataset = with_labels(dataset, made.teacher)
     artifact = None
     if stage == "artifact":

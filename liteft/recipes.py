@@ -173,6 +173,10 @@ class StudentRecipe(TrainingRecipe):
     quantized_epochs: float = Field(default=0.0, ge=0, le=1000, description="a last stage that rounds as int8 does")
     quantized_learning_rate: float = Field(default=2e-5, gt=0)
     augmentation: Literal["none", "mask", "ngram"] = "none"
+    augment_labelled: bool | None = Field(default=None, description="None: only if no text is unlabelled")
+    teacher_folds: int = Field(
+        default=0, ge=0, le=10, description="teachers that have each not seen one fold of the training texts; 0 is off"
+    )
     vocabulary: int | None = Field(default=None, gt=0, description="tokens to keep at most; None keeps all")
     fill_vocabulary: bool = Field(default=False, description="fill it up to that number with unused tokens")
     unlabeled: str | None = None

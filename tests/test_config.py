@@ -91,6 +91,8 @@ OTHER: dict[str, dict[str, Any]] = {
         "quantized_learning_rate": 1e-5,
         "fill_vocabulary": True,
         "augmentation": "ngram",
+        "augment_labelled": True,
+        "teacher_folds": 3,
         "vocabulary": 8000,
         "unlabeled": "more.jsonl",
         "arms": ["c0"],

@@ -48,7 +48,7 @@ def distill(
     --training-precision, --optimizer, --seed and --threads apply to both. Repeating the command resumes where it
     stopped. To find the best size within a budget, use liteft search.
     """
-    from liteft.cli.settings import load_data, resolve, said_of_model, teacher_of
+    from liteft.cli.settings import load_data, resolve, said_of_model, teachers_of
     from liteft.recipe_checks import checked_stage, refuse_budget, require_student
 
     named = said_of_model(labels, None, None).labels
@@ -62,7 +62,7 @@ def distill(
         export=asdict(form),
     )
     stage = checked_stage(until)
-    source = teacher_of(recipe, teacher)
+    sources = teachers_of(recipe, teacher)
     refuse_budget(recipe.search)
     if stage != "teacher":
         require_student(recipe.student)
@@ -71,7 +71,7 @@ def distill(
     import liteft
 
     outcome = liteft.distill(
-        source,
+        sources,
         dataset,
         out=out,
         recipe=recipe,
@@ -80,7 +80,7 @@ def distill(
         trust=trust,
         progress=console.progress,
     )
-    first = source if outcome.teacher is None else outcome.teacher.path
+    first = sources[0] if outcome.teacher is None else outcome.teacher.path
     models = [first, *(run.path for runs in outcome.arms.values() for run in runs)]
     models += [] if outcome.artifact is None else [outcome.artifact.path]
     following = ["liteft", "compare", *map(str, models), "--on", str(recipe.data.source), *groups.trusting(trust)]

@@ -21,7 +21,16 @@ from liteft.foreign import Said, read_labels
 from liteft.recipes import DataRecipe, Recipe
 from liteft.tasks import task_asked
 
-__all__ = ["absolute", "data_arguments", "data_of_models", "load_data", "resolve", "said_of_model", "teacher_of"]
+__all__ = [
+    "absolute",
+    "data_arguments",
+    "data_of_models",
+    "load_data",
+    "resolve",
+    "said_of_model",
+    "teacher_of",
+    "teachers_of",
+]
 
 _COMMAND = "the command line"
 _PATHS = {"data": ("source",), "teacher": ("base", "vocabulary_file"), "student": ("student", "unlabeled")}
@@ -74,20 +83,37 @@ def load_data(recipe: Recipe, *, example: str = "--data reviews.csv --text COLUM
     return load_dataset(recipe.data.source, **recipe.data.model_dump(exclude={"source"}))
 
 
-def teacher_of(recipe: Recipe, named: str | None) -> str:
-    """Return the teacher that a command or its recipe names; a path that exists is made absolute.
+def teachers_of(recipe: Recipe, named: Sequence[str] | None) -> list[str]:
+    """Return the teachers that a command or its recipe names; a path that exists is made absolute.
 
     Raises:
         ConfigError: neither names a teacher.
     """
-    source = named or recipe.teacher.base
-    if source is None:
+    given = [part for each in named or () for part in ([each] if Path(each).exists() else each.split(",")) if part]
+    sources = given or ([] if recipe.teacher.base is None else [recipe.teacher.base])
+    if not sources:
         raise ConfigError(
             "no teacher was named.",
             accepted={"teacher": "a base to fine-tune (folder or hub name), a finished run, or a classifier"},
             fix=["--teacher minilm", "--teacher RUN"],
         )
-    return absolute(source)
+    return [absolute(source) for source in sources]
+
+
+def teacher_of(recipe: Recipe, named: Sequence[str] | None) -> str:
+    """Return the only teacher that a command or its recipe names.
+
+    Raises:
+        ConfigError: none is named, or several.
+    """
+    first, *others = teachers_of(recipe, named)
+    if others:
+        raise ConfigError(
+            f"{1 + len(others)} teachers were named, and a search has one.",
+            accepted={"several teachers": "of liteft distill"},
+            fix=f"--teacher {first}",
+        )
+    return first
 
 
 def data_of_models(recipe: Recipe, models: Sequence[str]) -> tuple[str | None, dict[str, Any]]:

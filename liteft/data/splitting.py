@@ -20,7 +20,7 @@ import numpy as np
 
 from liteft.errors import ConfigError, DataError, Hint, option
 
-__all__ = ["carve", "normalised"]
+__all__ = ["carve", "fold_numbers", "normalised"]
 
 
 def normalised(text: str, pair: str | None = None) -> str:
@@ -88,6 +88,27 @@ def carve(
         part: np.array(sorted(row for group in chosen for row in groups[group]), dtype=np.int64)
         for part, chosen in parts.items()
     }
+
+
+def fold_numbers(keys: Sequence[str], labels: Sequence[tuple[str, ...]], count: int, *, seed: int) -> np.ndarray:
+    """Return the fold of each row, from 0 to count - 1: int64 (rows,).
+
+    The groups of each label are dealt out in random order, one to each fold in turn; the next label goes on with the
+    fold after the last, so that folds are of similar size.
+
+    Args:
+        keys, labels: as for `carve`.
+        count: number of folds.
+        seed: of the order.
+    """
+    groups = _groups(keys)
+    strata, _ = _strata(groups, labels)
+    generator = np.random.default_rng(seed)
+    dealt = [group for name in sorted(strata) for group in generator.permutation(strata[name]).tolist()]
+    fold = np.zeros(len(keys), dtype=np.int64)
+    for turn, group in enumerate(dealt):
+        fold[groups[group]] = turn % count
+    return fold
 
 
 def _groups(keys: Sequence[str]) -> list[list[int]]:

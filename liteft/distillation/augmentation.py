@@ -34,7 +34,7 @@ class AugmentingCollator(Collator):
     """Collates a split's rows, about half of them as augmented copies.
 
     Args:
-        plain: the rows as they are.
+        plain: the rows as they are. If it has ``live``, bool (texts,), only these rows are changed.
         kind: "mask" or "ngram".
         tokenizer: knows which tokens begin a word.
         seed: of the augmentation.
@@ -76,13 +76,13 @@ class AugmentingCollator(Collator):
 
     def __call__(self, rows: list[int]) -> dict[str, Tensor]:
         """Return the batch, with augmented texts in place of some rows."""
-        epoch = self.epoch()
+        epoch, live = self.epoch(), self.extras.get("live")
         ids, type_ids = [], []
         for row in rows:
             random = np.random.default_rng([self.seed, epoch, row])
             text = self.encoded[row]
             plain, types = text.ids, text.type_ids
-            if random.random() < SHARE:
+            if (live is None or live[row]) and random.random() < SHARE:
                 plain, types = augmented(
                     plain, types, kind=self.kind, mask_id=self.mask_id, continues=self.continues, random=random
                 )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from liteft.arms import ARMS, Kind, arms_of
 from liteft.data import Dataset
 from liteft.distillation.initial import check_own_encoder, check_student
+from liteft.distillation.ready import TeacherSource, ready_teachers
 from liteft.distillation.student import distill_one
-from liteft.distillation.teachers import Base, Teacher, ready_teacher, with_labels
+from liteft.distillation.teachers import Base, Teacher, with_labels
 from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.model import read_config
@@ -37,7 +38,12 @@ class Students:
 
 
 def distill_students(
-    teacher: Run | str | Path, dataset: Dataset, recipe: Recipe, context: RunContext, *, teacher_out: Path
+    teacher: TeacherSource | Sequence[TeacherSource],
+    dataset: Dataset,
+    recipe: Recipe,
+    context: RunContext,
+    *,
+    teacher_out: Path,
 ) -> Students:
     """Train every student that a recipe asks for, and the arms beside each.
 
@@ -48,7 +54,7 @@ def distill_students(
         context: of the first student; the folders of the others are beside its own, and their names begin with its.
         teacher_out: run folder of the teacher, where ``teacher`` is a base.
     """
-    found, shown = ready_teacher(
+    found, shown = ready_teachers(
         teacher,
         dataset,
         recipe,

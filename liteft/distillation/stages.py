@@ -269,7 +269,7 @@ def _collator(
 ) -> Collator:
     """Return the rows, augmented where the recipe asks for it. A control keeps the words in their order."""
     kind, seed = training.recipe.augmentation, training.recipe.seed
-    if kind == "none" or (training.is_control and kind != "mask"):
+    if kind == "none" or (training.is_control and (kind != "mask" or not rows.augments_labelled)):
         return rows.train
     if not rows.same_tokens and rows.teacher_ids is None:
         return TextAugmentingCollator(

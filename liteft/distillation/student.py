@@ -126,7 +126,7 @@ def _inputs(training: StudentTraining, student: TorchClassifier) -> dict[str, An
     inputs = {
         "kind": training.kind,
         "data": training.dataset.fingerprint,
-        "teacher": training.teacher.weights_sha256,
+        "teacher": training.teacher.weights_sha256 if training.is_control else training.teacher.asked_sha256,
         "student": _own_hash(student.path) if recipe.student else None,
         "unlabeled": _unlabeled_hash(recipe.unlabeled),
     }

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from liteft.arguments import ProgressFunction
 from liteft.config import resolve_recipe
 from liteft.data import Dataset
@@ -26,22 +28,39 @@ from liteft.recipes import Recipe
 from liteft.run import RUN_FILE, Run, base_of_run, model_weights_sha256, read_run
 from liteft.tasks import task_asked
 
-__all__ = ["Base", "Teacher", "find_teacher", "ready_teacher", "with_labels"]
+__all__ = ["Base", "FoldTeachers", "Teacher", "find_teacher", "ready_teacher", "with_labels"]
+
+
+@dataclass(frozen=True)
+class FoldTeachers:
+    """Teachers of which each has not seen one fold of the training texts; see folds.py.
+
+    Attributes:
+        runs: one per fold.
+        fold: index into ``runs`` of the one that has not seen a training row, int64 (training texts,).
+    """
+
+    runs: tuple[Run, ...]
+    fold: np.ndarray
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A fine-tuned classifier to learn from.
+    """A fine-tuned classifier to learn from, perhaps with others beside it whose opinions count as well.
 
     Attributes:
         loaded: the classifier, in evaluation mode.
         run: the run that made it, or None for a classifier from elsewhere.
         weights_sha256: of its weights.
+        others: more teachers of an ensemble: the student learns the mean of all.
+        folds: teachers that are asked in its place, each for the texts that it has not seen; None without any.
     """
 
     loaded: TorchClassifier
     run: Run | None
     weights_sha256: str
+    others: tuple[Teacher, ...] = ()
+    folds: FoldTeachers | None = None
 
     @classmethod
     def of(cls, run: Run) -> Teacher:
@@ -53,6 +72,13 @@ class Teacher:
         """The last part of its path."""
         return (self.run.path if self.run else self.loaded.path).resolve().name
 
+    @property
+    def asked_sha256(self) -> str:
+        """Hashes of the weights of all that are asked for logits."""
+        folds = () if self.folds is None else self.folds.runs
+        more = [*(str(run.info["weights_sha256"]) for run in folds), *(each.weights_sha256 for each in self.others)]
+        return " ".join([self.weights_sha256, *more])
+
     def described(self) -> dict[str, Any]:
         """Return the fields about the teacher in a student's run.json."""
         described: dict[str, Any] = {
@@ -62,6 +88,10 @@ class Teacher:
         }
         if self.run is not None:
             described |= {"base": self.run.info.get("base"), "parameters": self.run.info.get("parameters")}
+        if self.folds is not None:
+            described["folds"] = [str(run.info["weights_sha256"]) for run in self.folds.runs]
+        if self.others:
+            described["others"] = [each.described() for each in self.others]
         return described
 
 

@@ -36,7 +36,7 @@ class TextAugmentingCollator(Collator):
     them, ``teacher_token_type_ids``: int64, shape (texts, tokens of the longest text for the teacher).
 
     Args:
-        plain: the rows as the student reads them.
+        plain: the rows as the student reads them. If it has ``live``, bool (texts,), only these rows are changed.
         split: their texts.
         kind: "mask" or "ngram".
         student: tokenizes the texts with its own tokenizer.
@@ -75,12 +75,12 @@ class TextAugmentingCollator(Collator):
 
     def __call__(self, rows: list[int]) -> dict[str, Tensor]:
         """Return the batch, with augmented texts in place of some rows."""
-        epoch = self.epoch()
+        epoch, live = self.epoch(), self.extras.get("live")
         texts: list[list[str]] = [[] for _ in self.readers]
         pairs: list[list[str]] = [[] for _ in self.readers]
         for row in rows:
             random = np.random.default_rng([self.seed, epoch, row])
-            viewed = random.random() < SHARE
+            viewed = (live is None or live[row]) and random.random() < SHARE
             for chosen, source in ((texts, self.split.texts), (pairs, self.split.pairs)):
                 if source is None:
                     continue

@@ -106,7 +106,7 @@ class DistillingTrainer(ClassifierTrainer):
         if self.logits:
             soft = 1 - recipe.hard_weight
             if soft:
-                target = batch["teacher_logits"] if taught is None else taught.logits.float()
+                target = _target(batch, taught)
                 if recipe.logits_loss == "mse":
                     total = total + soft * mse_loss(logits, target)
                 else:
@@ -140,10 +140,11 @@ class DistillingTrainer(ClassifierTrainer):
 
     def _taught(self, batch: dict[str, Tensor]) -> Any:
         """Return the teacher's outputs for a batch, or None if cached logits are enough."""
-        if self.teacher is None:
+        states = self.matching is not None
+        needed = states or self.relations is not None or "live" not in batch or bool(batch["live"].any())
+        if self.teacher is None or not needed:
             return None
         inputs = self._read_by(self.teacher.model, self._teachers_own(batch))
-        states = self.matching is not None
         device = batch["input_ids"].device.type
         with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=self.args.bf16):
             return self.teacher.model(**inputs, output_hidden_states=states)
@@ -168,3 +169,11 @@ class DistillingTrainer(ClassifierTrainer):
         """Return the number of relation heads: the student's attention heads, as far as they divide both widths."""
         student: Any = self.model
         return math.gcd(int(student.config.num_attention_heads), teacher_width)
+
+
+def _target(batch: dict[str, Tensor], taught: Any) -> Tensor:
+    """Return the logits to learn, (texts, labels): the running teacher's where rows are live, cached ones elsewhere."""
+    if taught is None:
+        return batch["teacher_logits"]
+    computed: Tensor = taught.logits.float()
+    return torch.where(batch["live"][:, None] > 0, computed, batch["teacher_logits"]) if "live" in batch else computed

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from liteft.data import Split
-from liteft.distillation.cache import teacher_logits
+from liteft.distillation.ensemble import taught_logits
 from liteft.distillation.training import StudentTraining
 from liteft.errors import ConfigError, DataError, Hint
 from liteft.finetuning.batches import Collator
 from liteft.finetuning.fit import encode_rows
 from liteft.finetuning.model import TorchClassifier, uses_type_ids
-from liteft.finetuning.trainer import resolve_precision
 from liteft.recipes import StudentRecipe
 from liteft.tasks import task_of_labels
 from liteft.tokenization import TextTokenizer
@@ -35,6 +34,8 @@ class TransferSet:
         same_tokens: teacher and student have one tokenizer.
         teacher_ids: the teacher's id of each of the student's tokens, int64 (student's vocabulary,), where states
             are matched and the student's vocabulary is a part of the teacher's; None otherwise.
+        augments_labelled: augmentation changes labelled texts too, not only those without labels. Where it does not,
+            or where several teachers are asked, ``train`` has ``live``: rows whose logits the running teacher computes.
     """
 
     train: Collator
@@ -42,6 +43,12 @@ class TransferSet:
     split: Split
     same_tokens: bool = True
     teacher_ids: np.ndarray | None = None
+    augments_labelled: bool = True
+
+
+def _augments_labelled(recipe: StudentRecipe, unlabeled: Split | None) -> bool:
+    """Say whether labelled texts are augmented too: by default only if there is nothing else to augment."""
+    return unlabeled is None if recipe.augment_labelled is None else recipe.augment_labelled or unlabeled is None
 
 
 def teacher_runs(recipe: StudentRecipe) -> bool:
@@ -66,23 +73,24 @@ def transfer_set_of(training: StudentTraining, student: TorchClassifier, unlabel
     same = student.tokenizer.json_text == teacher.loaded.tokenizer.json_text
     teacher_ids = None if same else _teacher_ids(training, student)
     if training.is_control:
-        return TransferSet(encode_rows(student, train), len(split), train, same, teacher_ids)
-    live = teacher_runs(recipe)
+        copied = _augments_labelled(recipe, unlabeled)
+        return TransferSet(encode_rows(student, train), len(split), train, same, teacher_ids, copied)
+    live, copied = teacher_runs(recipe), _augments_labelled(recipe, unlabeled)
     extras: dict[str, np.ndarray] = {}
     if unlabeled is not None:
         extras["labelled"] = np.arange(len(split)) < len(train)
-    if not live or ((recipe.matching_epochs or recipe.quantized_epochs) and recipe.augmentation == "none"):
-        extras["teacher_logits"] = teacher_logits(
-            teacher.loaded,
-            teacher.weights_sha256,
-            split,
-            folder=(training.context.checkpoints if teacher.run is None else teacher.run.path) / "cache",
-            bf16=resolve_precision(recipe.training_precision) == "bf16",
-            tell=training.context.tell,
-        )
+    several = teacher.folds is not None or bool(teacher.others)
+    if recipe.augmentation != "none" and not copied:
+        extras["live"] = ~extras["labelled"]
+        extras["teacher_logits"] = np.zeros((len(split), len(training.dataset.labels)), dtype=np.float32)
+        extras["teacher_logits"][: len(train)] = taught_logits(training, train)
+    elif recipe.augmentation == "none" and (not live or several or recipe.matching_epochs or recipe.quantized_epochs):
+        extras["teacher_logits"] = taught_logits(training, split)
+        if live and several:
+            extras["live"] = np.zeros(len(split), dtype=bool)
     rows = encode_rows(student, split, **extras)
     rows.types |= live and uses_type_ids(teacher.loaded.config)
-    return TransferSet(rows, len(split), split, same, teacher_ids)
+    return TransferSet(rows, len(split), split, same, teacher_ids, copied)
 
 
 def _teacher_ids(training: StudentTraining, student: TorchClassifier) -> np.ndarray | None:

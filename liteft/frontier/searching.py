@@ -31,7 +31,8 @@ from liteft.artifact import MANIFEST, require_pipeline_folder, require_replaceab
 from liteft.config import resolve_recipe
 from liteft.data import Dataset
 from liteft.data.trainable import require_trainable, resolve_data
-from liteft.distillation.teachers import Base, Teacher, ready_teacher, with_labels
+from liteft.distillation.ready import ready_teachers
+from liteft.distillation.teachers import Base, Teacher, with_labels
 from liteft.errors import ArtifactError, ConfigError, MissingExtraError, RunError, option
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.logits import predict_logits
@@ -184,7 +185,7 @@ def _open(teacher: Run | str | Path, dataset: Dataset, recipe: Recipe, context: 
         tokenizer = read_tokenizer(base.folder).cutting(own.max_tokens)
         require_fit(recipe, read_config(base.folder), settings, tokenizer)
 
-    return ready_teacher(teacher, dataset, recipe, context.at(context.out / "teacher"), check=check)
+    return ready_teachers(teacher, dataset, recipe, context.at(context.out / "teacher"), check=check)
 
 
 def _quality(teacher: Teacher, dataset: Dataset, fingerprint: str, name: str) -> float:

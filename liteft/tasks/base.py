@@ -236,6 +236,16 @@ class Task(str, ABC):
             labels, unseen_label: as for `correct`.
         """
 
+    def mean_logits(self, parts: Sequence[np.ndarray]) -> np.ndarray:
+        """Return logits whose probabilities are the means over several models' probabilities, float32 (texts, labels).
+
+        Args:
+            parts: logits of each model, float (texts, labels).
+        """
+        logs = [self._log_outcomes(part.astype(np.float64)) for part in parts]
+        outcomes = [np.logaddexp.reduce(outcome, axis=0) - np.log(len(parts)) for outcome in zip(*logs, strict=True)]
+        return np.asarray(outcomes[0] - outcomes[1] if len(outcomes) == 2 else outcomes[0], dtype=np.float32)
+
     def divergence(self, reference: np.ndarray, logits: np.ndarray) -> float:
         """Return the Kullback-Leibler divergence from the reference's probabilities, as a mean over texts in nats.
 
@@ -366,6 +376,10 @@ class Task(str, ABC):
 
         single_label has one distribution per text, multi_label one per text and label (label present or absent).
         """
+
+    @abstractmethod
+    def _log_outcomes(self, logits: np.ndarray) -> list[np.ndarray]:
+        """Return the logarithms of `_outcomes`, exact for tiny probabilities too."""
 
     def _counted(
         self, decisions: np.ndarray, labels: np.ndarray, logits: np.ndarray, unseen_label: np.ndarray | None

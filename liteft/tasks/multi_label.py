@@ -121,6 +121,9 @@ class MultiLabel(Task):
         yes = sigmoid(logits)
         return [yes, 1 - yes]
 
+    def _log_outcomes(self, logits: np.ndarray) -> list[np.ndarray]:
+        return [-np.logaddexp(0, -logits), -np.logaddexp(0, logits)]
+
     def _check_shape(self, logits: np.ndarray, labels: np.ndarray) -> None:
         need_shape(self, logits, labels, logits.shape)
 

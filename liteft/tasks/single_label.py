@@ -114,6 +114,9 @@ class SingleLabel(Task):
     def _outcomes(self, logits: np.ndarray) -> list[np.ndarray]:
         return [softmax(logits)]
 
+    def _log_outcomes(self, logits: np.ndarray) -> list[np.ndarray]:
+        return [logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)]
+
     def _check_shape(self, logits: np.ndarray, labels: np.ndarray) -> None:
         need_shape(self, logits, labels, logits.shape[:1])
         if len(labels) and int(labels.max()) >= logits.shape[1]:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from liteft.cli.groups import Settings, parse_layers
-from liteft.cli.settings import data_arguments, data_of_models
+from liteft.cli.settings import data_arguments, data_of_models, teacher_of, teachers_of
 from liteft.cli.settings import resolve as resolve_settings
 from liteft.config import make_recipe, write_recipe
 from liteft.errors import ConfigError
-from liteft.recipes import DataRecipe, Recipe
+from liteft.recipes import DataRecipe, Recipe, TeacherRecipe
 
 
 def resolve(file: str | None, flags: dict[str, dict[str, object]], assigned: list[str]) -> Recipe:
@@ -140,3 +140,10 @@ def test_other_data_are_read_as_the_command_says(tmp_path: Path) -> None:
     write_recipe(make_recipe({"data": {"source": "a.csv", "text": "body"}}), run / "recipe.toml")
     recipe = resolve(None, {"data": {"source": "b.csv", "label": "y"}}, [])
     assert data_of_models(recipe, [str(run)]) == ("b.csv", {"label": "y"})
+
+
+def test_several_teachers_are_one_flag_or_several_and_a_search_has_one() -> None:
+    assert teachers_of(Recipe(), ["a,b", "c"]) == ["a", "b", "c"]
+    assert teachers_of(Recipe(teacher=TeacherRecipe(base="x")), None) == ["x"]
+    with pytest.raises(ConfigError, match="2 teachers were named, and a search has one"):
+        teacher_of(Recipe(), ["a", "b"])

@@ -127,7 +127,7 @@ def test_the_control_never_sees_the_teachers_outputs(
     # A teacher that says something else changes the student and leaves the control as it is.
     loaded = load_classifier(teacher.model_path)
     other = with_other_answers(teacher, loaded, tmp_path / "other")
-    monkeypatch.setattr("liteft.distillation.transfer_set.teacher_logits", other)
+    monkeypatch.setattr("liteft.distillation.ensemble.teacher_logits", other)
     distill(teacher, dataset, out=tmp_path / "again", control=True, **QUICK)
     assert same(control, read_run(tmp_path / "again-control"))
     assert not same(student, read_run(tmp_path / "again"))
@@ -417,7 +417,7 @@ def test_threads_hold_for_the_teachers_logits_too_and_end_with_the_run(
         seen.append(torch.get_num_threads())
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("liteft.distillation.transfer_set.teacher_logits", watching)
+    monkeypatch.setattr("liteft.distillation.ensemble.teacher_logits", watching)
     with pytest.raises(KeyboardInterrupt):
         distill(teacher, dataset, out=tmp_path / "student", threads=before + 1, **QUICK)
     assert seen == [before + 1] and torch.get_num_threads() == before

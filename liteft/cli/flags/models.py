@@ -28,11 +28,12 @@ VocabularyFile = Annotated[
     _teacher("--vocabulary-file", metavar="FILE", help="With --from-scratch: a vocab.txt or tokenizer.json."),
 ]
 Teacher = Annotated[
-    str | None,
+    list[str] | None,
     _teacher(
         "--teacher",
         metavar="BASE_OR_RUN",
-        help="A base to fine-tune first (folder, hub name or minilm), a finished run, or a classifier.",
+        help="A base to fine-tune first (folder, hub name or minilm), a finished run, or a classifier. Repeated, in "
+        "distill: the student learns the mean of all, and starts from the first.",
     ),
 ]
 BaseQuantization = Annotated[

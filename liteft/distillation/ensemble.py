@@ -1,0 +1,109 @@
+"""The logits that a student learns: of one teacher, of several together, or of fold teachers.
+
+Several teachers teach the mean of their probabilities, as logits. So they may be of different families and tokenizers,
+and those that are sure count for more than those that are not. The probabilities must then mean the same: a teacher
+whose logits were not divided by a temperature when it was trained gets one here, fitted on the validation split.
+
+Source: Hinton et al. 2015, sections 3 and 5, arXiv:1503.02531.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from liteft.data import Dataset, Split
+from liteft.distillation.cache import teacher_logits
+from liteft.distillation.teachers import FoldTeachers, Teacher
+from liteft.distillation.training import StudentTraining
+from liteft.errors import ConfigError, option
+from liteft.finetuning.logits import predict_logits
+from liteft.finetuning.trainer import resolve_precision
+from liteft.recipes import StudentRecipe
+from liteft.tasks import fit_temperature, rows_to_calibrate
+
+__all__ = ["check_ensemble", "taught_logits"]
+
+
+def check_ensemble(teachers: int, recipe: StudentRecipe) -> None:
+    """Refuse settings for which several teachers would have to run during the student's training.
+
+    Raises:
+        ConfigError: several teachers, and augmented texts.
+    """
+    if teachers > 1 and recipe.augmentation != "none":
+        raise ConfigError(
+            f"augmented texts are labelled by one teacher that runs beside the student, and {teachers} are named.",
+            accepted={"several teachers": "with augmentation = none: their logits are computed once, before training"},
+            fix=[option("student.augmentation", "none"), "name one teacher"],
+        )
+
+
+def taught_logits(training: StudentTraining, split: Split) -> np.ndarray:
+    """Return the logits that a student learns for a split's texts: float32 (texts, labels), cached.
+
+    Args:
+        training: its teacher is asked, and those beside it.
+        split: the training texts of ``training``, in their order, and any texts without labels after them.
+    """
+    teacher = training.teacher
+    if teacher.folds is not None:
+        return _of_folds(training, teacher.folds, split)
+    own = _cached(training, teacher, split)
+    if not teacher.others:
+        return own
+    parts = [own / _temperature(teacher, training.dataset)]
+    for other in teacher.others:
+        names = other.loaded.settings.labels
+        columns = [names.index(label) for label in training.dataset.labels]
+        parts.append(_cached(training, other, split)[:, columns] / _temperature(other, training.dataset))
+    return training.dataset.task.mean_logits(parts)
+
+
+def _of_folds(training: StudentTraining, folds: FoldTeachers, split: Split) -> np.ndarray:
+    """Return for each training text the logits of the teacher that has not seen it; for others the mean of all."""
+    dataset = training.dataset
+    training_texts = len(folds.fold)
+    logits = np.zeros((len(split), len(dataset.labels)), dtype=np.float32)
+    rest = np.arange(training_texts, len(split))
+    means = []
+    for number, run in enumerate(folds.runs):
+        rows = np.concatenate([np.flatnonzero(folds.fold == number), rest])
+        teacher = Teacher.of(run)
+        names = teacher.loaded.settings.labels
+        found = _cached(training, teacher, split.take(rows))[:, [names.index(label) for label in dataset.labels]]
+        logits[rows] = found
+        means.append(found[len(rows) - len(rest) :])
+    if len(rest):
+        logits[rest] = dataset.task.mean_logits(means)
+    return logits
+
+
+def _cached(training: StudentTraining, teacher: Teacher, split: Split) -> np.ndarray:
+    folder: Path = training.context.checkpoints if teacher.run is None else teacher.run.path
+    return teacher_logits(
+        teacher.loaded,
+        teacher.weights_sha256,
+        split,
+        folder=folder / "cache",
+        bf16=resolve_precision(training.recipe.training_precision) == "bf16",
+        tell=training.context.tell,
+    )
+
+
+def _temperature(teacher: Teacher, dataset: Dataset) -> float:
+    """Return what a teacher's logits still have to be divided by: 1 if its training has done so."""
+    validation, task = dataset.validation, dataset.task
+    calibrated = teacher.run is not None and teacher.run.info.get("temperature", 1.0) != 1.0
+    if calibrated or validation.labels is None:
+        return 1.0
+    rows = rows_to_calibrate(validation.labels, task, unseen_label=validation.unseen_label)
+    if not len(rows):
+        return 1.0
+    names = teacher.loaded.settings.labels
+    known = replace(validation, provenance=None).take(rows)
+    logits = predict_logits(teacher.loaded, known.texts, known.pairs)[:, [names.index(name) for name in dataset.labels]]
+    assert known.labels is not None
+    return fit_temperature(logits, known.labels, task)

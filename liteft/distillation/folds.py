@@ -1,0 +1,124 @@
+"""Fold teachers: teachers that have not seen the texts on which they are asked.
+
+A fine-tuned teacher knows its training texts by heart, so what it says of them is hardly more than their labels. With
+``teacher_folds`` = K, K more teachers are fine-tuned with the teacher's own recipe, each on the training texts outside
+one fold. A labelled text gets the logits of the one teacher that has not seen it, a text without a label the mean
+probabilities of all. The student still starts from the teacher that was trained on everything.
+
+Source: cross-fitting for distillation, Dao et al. 2021, arXiv:2104.09732.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from liteft.config import read_recipe, resolve_recipe
+from liteft.data import Dataset, Split
+from liteft.data.splitting import fold_numbers, normalised
+from liteft.distillation.teachers import Base, FoldTeachers, Teacher
+from liteft.errors import ConfigError, DataError, Hint, option
+from liteft.finetuning.context import RunContext
+from liteft.finetuning.teacher import train_teacher
+from liteft.recipes import Recipe
+
+__all__ = ["check_folds", "folds_of", "recipe_of_folds", "train_folds"]
+
+
+def check_folds(recipe: Recipe, teachers: int, *, unlabelled: bool) -> None:
+    """Refuse settings with which fold teachers cannot do what they are for.
+
+    Args:
+        recipe: its table ``student``.
+        teachers: how many teachers were named.
+        unlabelled: the student learns from texts without labels too.
+
+    Raises:
+        ConfigError: one fold, several teachers, or copies of labelled texts, which only the whole teacher could label.
+    """
+    student = recipe.student
+    if not student.teacher_folds:
+        return
+    if student.teacher_folds == 1:
+        raise ConfigError(
+            "a teacher that leaves out its only fold has nothing to learn from.",
+            accepted={"teacher_folds": "2 to 10; 0 for none"},
+            fix=option("student.teacher_folds", 3),
+        )
+    if teachers > 1:
+        raise ConfigError(
+            f"teacher_folds fine-tunes one teacher again, and {teachers} teachers were named.",
+            accepted={"teacher_folds": "with one teacher"},
+            fix=[option("student.teacher_folds", 0), "name one teacher"],
+        )
+    copied = student.augment_labelled or (student.augment_labelled is None and not unlabelled)
+    if student.augmentation != "none" and copied:
+        raise ConfigError(
+            "augmented copies of labelled texts are labelled by the whole teacher, which has seen these texts.",
+            accepted={"teacher_folds": "without augmentation, or with augmented copies of unlabelled texts only"},
+            fix=[option("student.augmentation", "none"), Hint('unlabeled="pool.txt"', "--unlabeled pool.txt")],
+        )
+
+
+def recipe_of_folds(teacher: Base | Teacher, recipe: Recipe) -> Recipe:
+    """Return the recipe with which the fold teachers are fine-tuned: that of the teacher itself.
+
+    Raises:
+        ConfigError: LiteFT did not fine-tune the teacher, so nothing says how.
+    """
+    if isinstance(teacher, Base):
+        return resolve_recipe(recipe, "teacher", {"base": teacher.name})
+    stored = None if teacher.run is None else teacher.run.path / "recipe.toml"
+    if teacher.run is None or stored is None or not stored.is_file() or teacher.run.info.get("kind") != "teacher":
+        raise ConfigError(
+            f"teacher_folds fine-tunes the teacher again, and {teacher.name} does not say from which base and how.",
+            accepted={"teacher": "a base, or the run of a base that liteft fine-tuned"},
+            fix=[Hint("a base as the teacher", "--teacher minilm"), option("student.teacher_folds", 0)],
+        )
+    return recipe.model_copy(update={"teacher": read_recipe(stored).teacher})
+
+
+def train_folds(dataset: Dataset, recipe: Recipe, count: int, context: RunContext) -> FoldTeachers:
+    """Fine-tune the teacher of each fold, or read those that are finished.
+
+    Each is a run of its own beside the teacher's: OUT/teacher-fold1 and so on. Its data are the training texts outside
+    the fold and the whole validation split; it does not see the test split.
+
+    Args:
+        dataset: its training texts are divided, label by label, duplicates together, by the recipe's seed.
+        recipe: of the teacher.
+        count: number of folds.
+        context: of the teacher.
+
+    Raises:
+        DataError: fewer different training texts than folds.
+    """
+    fold = folds_of(dataset, count, seed=recipe.teacher.seed)
+    runs = []
+    for number in range(count):
+        rest = dataset.train.take(np.flatnonzero(fold != number))
+        part = replace(dataset, splits={"train": rest, "validation": dataset.validation}, pool=None, unseen={})
+        out = context.out.with_name(f"{context.out.name}-fold{number + 1}")
+        runs.append(train_teacher(part, recipe, context.at(out)))
+    return FoldTeachers(tuple(runs), fold)
+
+
+def folds_of(dataset: Dataset, count: int, *, seed: int) -> np.ndarray:
+    """Return the fold of each training row, from 0: int64 (training texts,)."""
+    train = dataset.train
+    keys = _keys(train)
+    if len(set(keys)) < count or train.labels is None:
+        raise DataError(
+            f"{dataset.name} has {len(set(keys)):,} different training texts for {count} folds.",
+            accepted={"training texts": "as many different ones as folds, at least"},
+            fix=option("student.teacher_folds", 0),
+        )
+    names: Sequence[tuple[str, ...]] = [dataset.task.names_of(row, dataset.labels) for row in train.labels]
+    return fold_numbers(keys, names, count, seed=seed)
+
+
+def _keys(split: Split) -> list[str]:
+    pairs: Sequence[str | None] = split.pairs or [None] * len(split)
+    return [normalised(text, pair) for text, pair in zip(split.texts, pairs, strict=True)]

@@ -1,0 +1,63 @@
+"""Everything that teaches a student, ready to be asked: the teacher, others of an ensemble, and fold teachers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from liteft.data import Dataset
+from liteft.distillation.ensemble import check_ensemble
+from liteft.distillation.folds import check_folds, recipe_of_folds, train_folds
+from liteft.distillation.teachers import Base, Teacher, find_teacher, ready_teacher, with_labels
+from liteft.errors import ConfigError, option
+from liteft.finetuning.context import RunContext
+from liteft.recipes import Recipe
+from liteft.run import Run
+
+__all__ = ["TeacherSource", "ready_teachers"]
+
+TeacherSource = Run | str | Path
+
+
+def ready_teachers(
+    sources: TeacherSource | Sequence[TeacherSource],
+    dataset: Dataset,
+    recipe: Recipe,
+    context: RunContext,
+    *,
+    check: Callable[[Base], None] | None = None,
+) -> tuple[Teacher, bool]:
+    """Return the teacher with all that are asked beside it, and whether it was trained by this call.
+
+    Args:
+        sources: as for ``find_teacher``; of several, the student starts from the first. A base is fine-tuned first: the
+            second into OUT/teacher-2, and so on.
+        dataset, recipe, context, check: as for ``ready_teacher``.
+
+    Raises:
+        ConfigError: settings with which several teachers or fold teachers cannot work.
+        ModelError: a teacher that cannot be used, or was not made for the data.
+    """
+    first, *others = [sources] if isinstance(sources, TeacherSource) else sources
+    unlabelled = dataset.pool is not None or recipe.student.unlabeled is not None
+    check_ensemble(1 + len(others), recipe.student)
+    check_folds(recipe, 1 + len(others), unlabelled=unlabelled)
+    folds = recipe.student.teacher_folds
+    again = None if not folds else recipe_of_folds(find_teacher(first, dataset=dataset, recipe=recipe), recipe)
+    teacher, trained = ready_teacher(first, dataset, recipe, context, check=check)
+    if again is not None:
+        ordered = with_labels(dataset, teacher)
+        return replace(teacher, folds=train_folds(ordered, again, folds, context)), trained
+    found = []
+    for number, source in enumerate(others, start=2):
+        place = context.at(context.out.with_name(f"{context.out.name}-{number}"))
+        found.append(ready_teacher(source, dataset, recipe, place)[0])
+        with_labels(dataset, found[-1])
+    if len({teacher.weights_sha256, *(each.weights_sha256 for each in found)}) <= len(found):
+        raise ConfigError(
+            "the same teacher was named twice.",
+            accepted={"teachers": ", ".join(each.name for each in (teacher, *found))},
+            fix=option("teacher", "RUN", note=", each once"),
+        )
+    return replace(teacher, others=tuple(found)), trained

@@ -1,0 +1,115 @@
+"""Several teachers teach the mean of their probabilities, and copies of texts are labelled only where no label is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from liteft.data import Dataset, Split
+from liteft.distillation.ensemble import taught_logits
+from liteft.distillation.initial import create_student
+from liteft.distillation.teachers import Teacher
+from liteft.distillation.training import StudentTraining
+from liteft.distillation.transfer_set import TransferSet, transfer_set_of
+from liteft.errors import ConfigError
+from liteft.finetuning import finetune
+from liteft.finetuning.context import RunContext
+from liteft.form import ExportForm
+from liteft.recipes import StudentRecipe
+from liteft.run import Run, read_run
+from liteft.tasks import MULTI_LABEL, SINGLE_LABEL, Task
+from tests.cache import Cache
+from tests.distillation.students import distill
+
+POOL = ["red0 w1 w2 red1", "w3 green0 green2", "blue1 blue0 w9 w8"]
+
+
+@pytest.fixture(scope="module")
+def second(tiny: ModuleType, dataset: Dataset, cache: Cache, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A teacher of another family, with the labels in another order."""
+    names = ("blue", "red", "green")
+    place = np.array([names.index(name) for name in dataset.labels])
+    splits = {}
+    for name, split in dataset.splits.items():
+        assert split.labels is not None
+        splits[name] = Split(name, split.texts, None, place[split.labels])
+    other = Dataset("topics", "single_label", names, splits)
+    base = tiny.write_base(tmp_path_factory.mktemp("second") / "base", "roberta")
+    return read_run(cache("ensemble-second", lambda out: finetune(base, other, out=out, **tiny.QUICK)))
+
+
+@pytest.mark.parametrize("task", [SINGLE_LABEL, MULTI_LABEL])
+def test_mean_logits_have_the_mean_of_the_probabilities_even_where_they_are_tiny(task: Task) -> None:
+    parts = [np.random.default_rng(seed).normal(size=(20, 4)) * 3 for seed in range(3)]
+    mean = np.mean([task.probabilities(part) for part in parts], axis=0)
+    np.testing.assert_allclose(task.probabilities(task.mean_logits(parts)), mean, atol=1e-6)
+    assert np.isfinite(task.mean_logits([200.0 * part for part in parts])).all()
+
+
+def test_a_student_learns_the_mean_of_teachers_of_two_families(
+    teacher: Run, second: Run, dataset: Dataset, tmp_path: Path, tiny: ModuleType
+) -> None:
+    settings = {**tiny.QUICK, "size": "2", "epochs": 1}
+    del settings["max_tokens"]
+    student = distill([teacher, second], dataset, out=tmp_path / "student", **settings)  # type: ignore[arg-type]
+    others = student.info["teacher"]["others"]
+    assert [each["weights_sha256"] for each in others] == [second.info["weights_sha256"]]
+    whole = Teacher.of(teacher)
+    both = Teacher(whole.loaded, teacher, whole.weights_sha256, others=(Teacher.of(second),))
+    recipe = StudentRecipe(size="2", training_precision="fp32")
+    training = StudentTraining(both, dataset, recipe, RunContext(tmp_path / "x", None, ()), ExportForm())
+    found = dataset.task.probabilities(taught_logits(training, dataset.test))
+    columns = [second.labels.index(name) for name in dataset.labels]
+    parts = [teacher.predictions("test")[0], second.predictions("test")[0][:, columns]]
+    expected = np.mean([dataset.task.probabilities(part) for part in parts], axis=0)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_teachers_that_cannot_teach_together_are_refused(teacher: Run, dataset: Dataset, tmp_path: Path) -> None:
+    both: Any = [teacher, teacher]
+    with pytest.raises(ConfigError, match="the same teacher was named twice"):
+        distill(both, dataset, out=tmp_path / "x", size="2")
+    with pytest.raises(ConfigError, match="augmented texts are labelled by one teacher"):
+        distill(both, dataset, out=tmp_path / "x", size="2", augmentation="mask")
+    with pytest.raises(ConfigError, match="teacher_folds fine-tunes one teacher again"):
+        distill(both, dataset, out=tmp_path / "x", size="2", teacher_folds=2)
+
+
+@pytest.fixture
+def rows(teacher: Run, dataset: Dataset, tmp_path: Path) -> Callable[..., TransferSet]:
+    def make(unlabeled: Split | None, **settings: Any) -> TransferSet:
+        recipe = StudentRecipe(size="2", training_precision="fp32", **settings)
+        found = Teacher.of(teacher)
+        training = StudentTraining(found, dataset, recipe, RunContext(tmp_path / "x", None, ()), ExportForm())
+        return transfer_set_of(training, create_student(found.loaded, recipe), unlabeled)
+
+    return make
+
+
+def test_only_texts_without_labels_are_augmented_where_there_are_any(
+    rows: Callable[..., TransferSet], dataset: Dataset
+) -> None:
+    pool = Split("unlabeled", POOL)
+    made = rows(pool, augmentation="mask")
+    texts = len(dataset.train)
+    assert made.train.extras["live"].tolist() == [False] * texts + [True] * len(POOL)
+    assert not made.augments_labelled
+    assert np.abs(made.train.extras["teacher_logits"][:texts]).sum(axis=1).all()
+    assert "live" not in rows(pool, augmentation="mask", augment_labelled=True).train.extras
+    assert "live" not in rows(None, augmentation="mask").train.extras
+
+
+def test_a_batch_mixes_augmented_texts_with_cached_logits(
+    teacher: Run, dataset: Dataset, tmp_path: Path, tiny: ModuleType
+) -> None:
+    (tmp_path / "pool.txt").write_text("\n".join(POOL * 4))
+    settings = {**tiny.QUICK, "size": "2", "epochs": 2, "augmentation": "mask", "hard_weight": 0.5}
+    del settings["max_tokens"]
+    student = distill(teacher, dataset, out=tmp_path / "s", unlabeled=str(tmp_path / "pool.txt"), **settings)
+    assert student.info["training_texts"] == len(dataset.train) + 4 * len(POOL)
+    assert student.metrics["test"]["accuracy"] > 0.5
