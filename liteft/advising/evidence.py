@@ -114,8 +114,9 @@ class Evidence:
 
     @property
     def majority(self) -> float:
-        """Share of the sampled texts that the best constant answer gets entirely right."""
-        return self.sample.task.majority_share(self.sample.gold)
+        """The primary metric of always giving the most frequent label, a share."""
+        held = self.sample.task.indicators(self.sample.gold, len(self.sample.labels))
+        return float(2 * held.sum(axis=0).max() / (len(held) + held.sum()))
 
 
 def doubtful_texts(floor: Scored, probe: Scored, sample: Sample) -> tuple[tuple[DoubtfulText, ...], int]:

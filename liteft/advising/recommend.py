@@ -19,7 +19,8 @@ _LEAK = 0.005  # share of a split's rows whose texts are in another
 _FEW, _STEEP = 50, 0.01  # labelled texts per label; gain of twice the labels
 _UNEVEN, _GAP = 10.0, 0.05  # most frequent label over the rarest; primary metric over macro F1
 _OUT = "runs/advised"
-_DOUBTFUL = 0.005  # share of the sampled texts
+_CHANCE = 0.02  # above the most frequent answer
+_DOUBTFUL = 0.01  # share of the sampled texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ def _transformer(found: Evidence) -> Iterator[Recommendation]:
     metric = found.metric.replace("_", " ")
     reached = f"{floor.name} has {share(floor.scored.metrics[found.metric])}% {metric}"
     compared = f"the best probe gains {100 * gained:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}] points over it"
-    if _at_chance(found, probe) and floor.scored.metrics[found.metric] <= found.majority + 0.05:
+    if _at_chance(found, probe) and floor.scored.intervals[found.metric][0] <= found.majority + _CHANCE:
         reason = f"{reached}, the most frequent answer {share(found.majority)}%, and {compared}"
         yield Recommendation("transformer", "needed, and neither words nor features without training help", reason)
     elif no_transformer_needed(found):
@@ -197,7 +198,5 @@ def _uneven(found: Evidence) -> bool:
 
 
 def _at_chance(found: Evidence, base: BaseProbe) -> bool:
-    """Return whether the best layer's share of right texts cannot be told from the most frequent answer's."""
-    metric = found.sample.task.text_metric
-    interval = base.layers[base.best].intervals.get(metric)
-    return interval is not None and interval[0] <= found.majority + 0.02
+    """Return whether the best layer is hardly better than always giving the most frequent label."""
+    return base.layers[base.best].intervals[found.metric][0] <= found.majority + _CHANCE
