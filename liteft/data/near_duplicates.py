@@ -71,9 +71,9 @@ def near_duplicates(bare: Sequence[str], scored: Sequence[str]) -> np.ndarray:
     ]
     for size, texts, compared in parts:
         if len(texts) and len(compared):
-            index = _Index([scored[row] for row in compared], size)
+            index = _Index([scored[row] for row in compared.tolist()], size)
             for rows in _chunks(texts, lengths):
-                nearest = index.nearest([bare[row] for row in rows])
+                nearest = index.nearest([bare[row] for row in rows.tolist()])
                 found[rows] = np.where(nearest >= 0, compared[nearest], -1)
     return found
 
