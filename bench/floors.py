@@ -1,6 +1,6 @@
 """Measures the floors of data sets: simple models that a distilled student has to beat.
 
-    python bench/floors.py --data DATA sst2:minilm trec:minilm clinc150:minilm goemotions:minilm rte:minilm thucnews_headlines
+    python bench/floors.py --data DATA sst2:minilm trec:minilm goemotions:minilm thucnews_headlines
 
 A data set is given as NAME or NAME:BASE, a folder of DATA and the base whose word vectors the third floor averages.
 Floors are trained on the training split; their settings are chosen on validation. Processor time, with one thread.
