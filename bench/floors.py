@@ -3,12 +3,14 @@
     python bench/floors.py --data DATA sst2:minilm trec:minilm goemotions:minilm thucnews_headlines
 
 A data set is given as NAME or NAME:BASE, a folder of DATA and the base whose word vectors the third floor averages.
-Floors are trained on the training split; their settings are chosen on validation. Processor time, with one thread.
+Floors are trained on the training split; their settings are chosen on validation. Each set is written as soon as it is
+measured, beside those that the file has already. Times are of the processor; run it with OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -27,17 +29,12 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=ROOT / "bench/results/floors.json")
     arguments = parser.parse_args()
-    found = [measure(arguments.data, *each.partition(":")[::2]) for each in arguments.sets]
-    write_result(
-        arguments.out,
-        {
-            "command": f"python bench/floors.py --data DATA {' '.join(arguments.sets)}",
-            "machine": machine(),
-            "versions": versions(PACKAGES),
-            "commit": commit(),
-            "sets": found,
-        },
-    )
+    for each in arguments.sets:
+        found = measure(arguments.data, *each.partition(":")[::2])
+        stored = json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.is_file() else {"sets": {}}
+        found |= {"command": f"python bench/floors.py --data DATA {each}", "commit": commit()}
+        described = {"machine": machine(), "versions": versions(PACKAGES)}
+        write_result(arguments.out, described | {"sets": stored["sets"] | {found.pop("name"): found}})
     return 0
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from liteft.metrics import Estimate, PairedTest
+from liteft.report.floor_rows import MeasuredFloor
 from liteft.report.result import Comparison, Measured
 from liteft.report.seeds import SeedsDifference, SeedsRow, SeedsTable
 from liteft.report.subjects import Subject
@@ -55,7 +56,21 @@ def stored_comparison(content: Results) -> Comparison:
         models=tuple(_measured(model, content["task"]) for model in content["models"]),
         task=task_named(content["task"]),
         notes=tuple(content["notes"]),
+        floors=tuple(_floor(floor) for floor in content.get("floors", ())),
+        unbeaten=tuple(content.get("unbeaten", ())),
         **{name: content[name] for name in kept},
+    )
+
+
+def _floor(floor: Results) -> MeasuredFloor:
+    difference = floor["micro_f1_difference"]
+    return MeasuredFloor(
+        name=floor["name"],
+        scores=floor["metrics"],
+        intervals={name: (low, high) for name, (low, high) in floor["intervals"].items()},
+        paired=PairedTest(**floor["against_first"]),
+        f1_difference=None if difference is None else (difference[0], difference[1]),
+        agreement=floor["agreement_with_first"],
     )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from liteft.cli import groups
-from liteft.cli.flags.answers import Picture, Rounds, Seconds
+from liteft.cli.flags.answers import NoFloors, Picture, Rounds, Seconds
 from liteft.cli.flags.data import On, Split, Task
 from liteft.cli.flags.machine import Device, Threads, Trust
 from liteft.cli.flags.models import Labels
@@ -36,6 +36,7 @@ def compare(
     threads: Threads = None,
     device: Device = "cpu",
     picture: Picture = None,
+    no_floors: NoFloors = False,
     task: Task = None,
     labels: Labels = None,
     trust: Trust = False,
@@ -46,6 +47,7 @@ def compare(
     """Compare models side by side: quality with confidence intervals, size, latency and throughput.
 
     Takes runs, artifacts and folders that transformers wrote, in any order. The others are compared with the first.
+    Floors, simple models that a student has to beat, are added where the data is what a run was trained on.
     """
     from liteft.cli.settings import data_of_models, resolve, said_of_model
     from liteft.report import compare as compare_models
@@ -70,6 +72,7 @@ def compare(
         task=said.task,
         paired=said.paired,
         trust=trust,
+        floors=False if no_floors else None,
         progress=console.progress,
         **how,
     )

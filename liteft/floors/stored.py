@@ -14,7 +14,7 @@ from liteft.floors.result import Floor, Floors
 from liteft.floors.training import train_floors
 from liteft.tasks import Task
 
-__all__ = ["FLOORS_FILE", "stored_floors"]
+__all__ = ["FLOORS_FILE", "read_floors", "stored_floors"]
 
 FLOORS_FILE = "floors.json"
 
@@ -31,14 +31,14 @@ def stored_floors(path: Path, data: Dataset, base: str | os.PathLike[str] | None
         RunError: the file cannot be written.
         DataError, ModelError, MissingExtraError: as for `train_floors`.
     """
-    found = _read(path, data)
+    found = read_floors(path, data)
     if found is None or (base is not None and len(found.rows) < 3):
         found = train_floors(data, base)
         files.write_json(path, found.to_dict() | {"decisions": [_listed(row, data.task) for row in found.rows]})
     return found
 
 
-def _read(path: Path, data: Dataset) -> Floors | None:
+def read_floors(path: Path, data: Dataset) -> Floors | None:
     """Return the floors in a file, or None if it is missing, unreadable, or of other data."""
     try:
         content = files.read_json(path)

@@ -23,6 +23,7 @@ from liteft.data import Dataset, Split, load_dataset
 from liteft.errors import ConfigError, ModelError, leave_out, option
 from liteft.foreign import Said
 from liteft.machine import read_processor
+from liteft.report.floor_rows import find_floors, measured_floors, verdicts
 from liteft.report.gold import Gold, find_gold, in_order
 from liteft.report.load import Watch, watching
 from liteft.report.result import Comparison, Measured
@@ -52,6 +53,7 @@ def compare(
     task: Task | str | None = None,
     paired: bool | None = None,
     trust: bool = False,
+    floors: bool | None = None,
     progress: Callable[[str], None] | bool | None = None,
     **data_settings: Any,
 ) -> Comparison:
@@ -77,6 +79,9 @@ def compare(
         task: for such folders whose config.json does not name their task.
         paired: whether such folders classify pairs; None for whatever the data has.
         trust: as in ``liteft.load``, for artifacts.
+        floors: add the floors of ``liteft.train_floors`` as rows if the data is what one of the runs was trained on,
+            and say in the first line which models do not beat them; None does so if scikit-learn is installed, or if
+            the floors are stored beside the run.
         progress: called with lines of text; True prints them to stderr.
         data_settings: arguments of ``load_dataset``, if ``on`` is neither a Dataset nor a Split.
 
@@ -101,6 +106,7 @@ def compare(
     gold = find_gold(on, find_subjects(models, names, said=said), split=split, settings=data_settings)
     subjects = gold.subjects
     report_progress = checked_progress(progress) or (lambda _line: None)
+    trained = find_floors(gold, floors, report_progress)
     count = default_threads() if threads is None else threads
     with (
         files.temporary_folder() as folder,
@@ -131,6 +137,8 @@ def compare(
         machine=describe_machine(),
         notes=gold.notes,
         load=watch.load,
+        floors=() if trained is None else measured_floors(trained, gold, logits[0]),
+        unbeaten=() if trained is None else verdicts(trained, gold, [each.name for each in subjects], logits),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from liteft.metrics import PairedTest
+from liteft.report.floor_rows import MeasuredFloor
 from liteft.report.load import Load
 from liteft.report.subjects import Subject
 from liteft.report.workers import Speed
@@ -87,6 +88,8 @@ class Comparison(Result):
         machine: processor, cores and system.
         notes: caveats for the reader of the numbers.
         load: the load by other processes while the models were timed; None if they were not timed.
+        floors: simple models that were trained on the labels alone; none if they were left out.
+        unbeaten: a sentence for each model that does not beat the floors.
     """
 
     models: tuple[Measured, ...]
@@ -101,6 +104,8 @@ class Comparison(Result):
     machine: dict[str, Any]
     notes: tuple[str, ...] = ()
     load: Load | None = None
+    floors: tuple[MeasuredFloor, ...] = ()
+    unbeaten: tuple[str, ...] = ()
 
     @property
     def doubt(self) -> str:
@@ -116,14 +121,14 @@ class Comparison(Result):
 
     def render(self) -> str:
         """Return the comparison as text for a terminal: a table of metrics, then one of sizes and speeds."""
-        parts = [_title(self), "", aligned(_quality(self), texts=2), ""]
+        parts = [*self.unbeaten, _title(self), "", aligned(_quality(self), texts=2), ""]
         return "\n".join([*parts, aligned(_costs(self), texts=2), "", *_explanations(self)])
 
     def to_markdown(self) -> str:
         """Return the same two tables in Markdown, with their explanations."""
         lines = [f"- {line}" for line in _explanations(self)]
         tables = [markdown(_quality(self), texts=2), markdown(_costs(self), texts=2)]
-        return "\n\n".join([_title(self), *tables, "\n".join(lines)]) + "\n"
+        return "\n\n".join([*self.unbeaten, _title(self), *tables, "\n".join(lines)]) + "\n"
 
     def to_dict(self) -> dict[str, Any]:
         """Return all numbers as plain data, ready for JSON."""
@@ -138,6 +143,8 @@ class Comparison(Result):
             "batch_size": self.batch_size,
             "machine": self.machine,
             "models": [model.to_dict() for model in self.models],
+            "floors": [floor.to_dict() for floor in self.floors],
+            "unbeaten": list(self.unbeaten),
             "notes": list(self.notes),
             "load": None if self.load is None else self.load.to_dict(),
             "speeds_in_doubt": self.doubt or None,
@@ -152,7 +159,7 @@ def _quality(comparison: Comparison) -> list[tuple[str, ...]]:
     """Return the rows of the table of metrics, the header first."""
     shown = comparison.task.headline_metrics
     first = comparison.models[0].subject.name
-    several = len(comparison.models) > 1
+    several = len(comparison.models) + len(comparison.floors) > 1
     header: tuple[str, ...] = ("model", "form", *(f"{name.replace('_', ' ')} %" for name in shown))
     if several:
         header += (f"vs {first}", "p", "agree %")
@@ -162,6 +169,10 @@ def _quality(comparison: Comparison) -> list[tuple[str, ...]]:
         if several:
             cells += [_difference(model), _p_value(model), f"{100 * model.agreement:.1f}"]
         rows.append((model.subject.name, model.subject.form, *cells))
+    for floor in comparison.floors:
+        cells = [share(floor.scores[name], floor.intervals.get(name)) for name in shown]
+        cells += [_difference(floor), _p_value(floor), f"{100 * floor.agreement:.1f}"]
+        rows.append((floor.name, "floor", *cells))
     return rows
 
 
@@ -188,7 +199,7 @@ def _costs(comparison: Comparison) -> list[tuple[str, ...]]:
     return rows
 
 
-def _difference(model: Measured) -> str:
+def _difference(model: Measured | MeasuredFloor) -> str:
     """Return the points gained over the first model, with a 95% interval."""
     if model.paired is None:
         return "-"
@@ -199,7 +210,7 @@ def _difference(model: Measured) -> str:
     return f"{100 * model.paired.difference:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
 
 
-def _p_value(model: Measured) -> str:
+def _p_value(model: Measured | MeasuredFloor) -> str:
     if model.paired is None:
         return "-"
     return "<0.001" if model.paired.p_value < 0.001 else f"{model.paired.p_value:.3f}"
@@ -220,7 +231,9 @@ def _explanations(comparison: Comparison) -> Sequence[str]:
     first = comparison.models[0].subject.name
     metric = comparison.task.primary_metric.replace("_", " ")
     lines = ["[ ]: 95% intervals. MB: 10^6 bytes; folder: all files, the model's included."]
-    if len(comparison.models) > 1:
+    if comparison.floors:
+        lines.append("floor: a simple model that was trained on the labels alone, in seconds.")
+    if len(comparison.models) + len(comparison.floors) > 1:
         tested = comparison.task.paired_units
         lines.append(f"vs {first}: points of {metric} gained. p: McNemar's paired test on {tested}.")
     speed = comparison.models[0].speed

@@ -42,6 +42,7 @@ Picture = Annotated[
     str | None,
     _comparison("--picture", metavar="FILE", help="File for a chart of quality against latency: png, svg or pdf."),
 ]
+NoFloors = Annotated[bool, _comparison("--no-floors", help="Leave out the simple models that a student has to beat.")]
 
 Minutes = Annotated[
     float,

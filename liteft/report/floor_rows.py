@@ -1,0 +1,128 @@
+"""Floors as rows of a comparison: found beside the compared runs, or trained on what the first run was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from liteft import metrics
+from liteft.data.relabeling import relabeled
+from liteft.floors import FLOORS_FILE, Floor, Floors, can_train, read_floors, train_floors
+from liteft.report.gold import Gold
+from liteft.report.subjects import Subject
+from liteft.report.verdict import not_better_than_floors
+
+__all__ = ["MeasuredFloor", "find_floors", "measured_floors", "verdicts"]
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredFloor:
+    """A floor's numbers in a comparison.
+
+    Attributes:
+        name: such as "naive Bayes".
+        scores, intervals: metrics by name, and 95% intervals of some of them.
+        paired: McNemar's test against the first model.
+        f1_difference: for multi-label tasks, the 95% interval of its micro F1 minus the first model's; else None.
+        agreement: share of texts that get the same answer from the first model.
+    """
+
+    name: str
+    scores: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    paired: metrics.PairedTest
+    f1_difference: tuple[float, float] | None
+    agreement: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the numbers as plain data."""
+        return {
+            "name": self.name,
+            "metrics": self.scores,
+            "intervals": {name: list(interval) for name, interval in self.intervals.items()},
+            "against_first": self.paired.to_dict(),
+            "micro_f1_difference": None if self.f1_difference is None else list(self.f1_difference),
+            "agreement_with_first": self.agreement,
+        }
+
+
+def find_floors(gold: Gold, asked: bool | None, progress: Callable[[str], None]) -> Floors | None:
+    """Return the floors of the data that a compared run was trained on, in the first model's order of labels.
+
+    They are read from floors.json beside a run if it has those of the same data, and trained otherwise: without a base,
+    so without the floor of its word vectors.
+
+    Args:
+        gold: the texts to score on.
+        asked: True trains them, False does not, None does if scikit-learn is installed.
+        progress: called with a line of text before a training.
+
+    Returns:
+        None if they are not asked for, if the data is not what a run was trained on, if it has no training split, or
+        if the models have other labels.
+
+    Raises:
+        MissingExtraError: they are asked for, and scikit-learn is not installed.
+    """
+    dataset, split = gold.dataset, gold.split.name
+    if asked is False or dataset is None or split == "train" or "train" not in dataset.splits:
+        return None
+    if set(dataset.labels) != set(gold.labels):
+        return None
+    splits = {name: relabeled(each, gold.labels) for name, each in dataset.splits.items()}
+    dataset = replace(dataset, labels=gold.labels, splits=splits)
+    trained = [subject for subject in gold.subjects if _fingerprint(subject) == dataset.fingerprint]
+    if not trained:
+        return None
+    for subject in trained:
+        found = read_floors(subject.path.parent / FLOORS_FILE, dataset)
+        if found is not None and split in found.splits:
+            return found
+    if asked is None and not can_train():
+        return None
+    progress(f"training floors on {len(dataset.train):,} texts")
+    return train_floors(dataset)
+
+
+def measured_floors(floors: Floors, gold: Gold, first: np.ndarray) -> tuple[MeasuredFloor, ...]:
+    """Return the floors' numbers beside those of the first model.
+
+    Args:
+        floors: in the first model's order of labels.
+        gold: the texts and their labels.
+        first: logits of the first model, float (texts, labels).
+    """
+    return tuple(_measured(row, floors, gold, first) for row in floors.rows)
+
+
+def _measured(row: Floor, floors: Floors, gold: Gold, first: np.ndarray) -> MeasuredFloor:
+    task, split, unseen_label = gold.task, gold.split.name, gold.split.unseen_label
+    logits = row.logits(split, task, len(floors.labels))
+    one, other = (task.correct(each, gold.targets, unseen_label=unseen_label) for each in (first, logits))
+    return MeasuredFloor(
+        name=row.name,
+        scores=dict(row.scores[split]),
+        intervals=dict(row.intervals[split]),
+        paired=metrics.mcnemar(one, other),
+        f1_difference=task.primary_difference(first, logits, gold.targets, unseen_label=unseen_label),
+        agreement=task.agreement(first, logits),
+    )
+
+
+def verdicts(floors: Floors, gold: Gold, names: Sequence[str], logits: Sequence[np.ndarray]) -> tuple[str, ...]:
+    """Return a sentence for each model that does not beat the floors."""
+    split = gold.split
+    found = (
+        not_better_than_floors(name, each, gold.targets, floors, split.name, unseen_label=split.unseen_label)
+        for name, each in zip(names, logits, strict=True)
+    )
+    return tuple(line for line in found if line)
+
+
+def _fingerprint(subject: Subject) -> str | None:
+    data = (subject.info or {}).get("data") or {}
+    found: str | None = data.get("fingerprint")
+    return found

@@ -1,0 +1,73 @@
+"""Whether a model beats the floors: said in the first line wherever it does not, and not at all if it does.
+
+A model beats a floor if both its main metric and its macro F1 are higher: the accuracy of word counts is no gain, and
+neither is an accuracy that is paid for by the rare labels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from liteft.floors import Floor, Floors
+from liteft.metrics import mcnemar
+
+__all__ = ["not_better_than_floors"]
+
+_MACRO = "macro_f1"
+
+
+def not_better_than_floors(
+    name: str,
+    logits: np.ndarray,
+    labels: np.ndarray,
+    floors: Floors,
+    split: str,
+    *,
+    unseen_label: np.ndarray | None = None,
+) -> str:
+    """Return a sentence that says which floor a model does not beat, with both values and paired intervals.
+
+    Of several such floors the one with the highest main metric is named.
+
+    Args:
+        name: of the model.
+        logits: of the model, float (texts, labels), in the floors' order of labels.
+        labels: gold labels as ``Task.score`` takes them.
+        floors: of the data set.
+        split: name of the split that logits and labels are of.
+        unseen_label: bool (texts,) or None, as for ``Task.score``.
+
+    Returns:
+        The sentence, or "" if the model's main metric and macro F1 are higher than those of every floor.
+    """
+    task = floors.task
+    metrics = tuple(dict.fromkeys((task.primary_metric, _MACRO)))
+    scores = task.score(logits, labels, unseen_label=unseen_label)
+    unbeaten = [row for row in floors.rows if any(scores[each] <= row.scores[split][each] for each in metrics)]
+    if not unbeaten:
+        return ""
+    floor = max(unbeaten, key=lambda row: row.scores[split][task.primary_metric])
+    ranges = _differences(floor, logits, labels, floors, split, unseen_label)
+    parts = []
+    for each in metrics:
+        low, high = (100 * value for value in ranges[each])
+        own, other = 100 * scores[each], 100 * floor.scores[split][each]
+        gained = f"{own - other:+.1f} [{low:+.1f}, {high:+.1f}]"
+        parts.append(f"{each.replace('_', ' ').replace('f1', 'F1')} {own:.1f} and {other:.1f} ({gained})")
+    return f"{name} is not better than {floor.name} on {split}: {', '.join(parts)}."
+
+
+def _differences(
+    floor: Floor,
+    logits: np.ndarray,
+    labels: np.ndarray,
+    floors: Floors,
+    split: str,
+    unseen_label: np.ndarray | None,
+) -> dict[str, tuple[float, float]]:
+    """Return the 95% intervals of the model's metrics minus the floor's, on the same texts."""
+    task, found = floors.task, floor.logits(split, floors.task, len(floors.labels))
+    ranges = task.paired_f1_intervals(found, logits, labels, unseen_label=unseen_label)
+    first, second = (task.correct(each, labels, unseen_label=unseen_label) for each in (found, logits))
+    tested = mcnemar(first, second)
+    return {task.text_metric: (tested.low, tested.high), **ranges}

@@ -1,0 +1,57 @@
+"""floors.json: written once, read again, and written anew for other data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from liteft.data import Dataset, Split
+from liteft.floors import FLOORS_FILE, read_floors, stored_floors
+from liteft.tasks import MULTI_LABEL, SINGLE_LABEL, Task
+
+TEXTS = ["a cat sat", "the cat ran", "two plus two", "one plus two"]
+
+
+def dataset(task: Task = SINGLE_LABEL, last: str = "one plus two") -> Dataset:
+    labels = np.array([0, 0, 1, 1])
+    if task.several:
+        labels = labels[:, None] == np.arange(2)
+    texts = [*TEXTS[:3], last]
+    return Dataset(
+        "small", task, ("a", "b"), {name: Split(name, texts, labels=labels) for name in ("train", "validation")}
+    )
+
+
+@pytest.mark.parametrize("task", [SINGLE_LABEL, MULTI_LABEL])
+def test_what_is_read_is_what_was_written(tmp_path: Path, task: Task) -> None:
+    written, read = (stored_floors(tmp_path / FLOORS_FILE, dataset(task)) for _ in range(2))
+    assert read.to_dict() == written.to_dict()
+    for one, other in zip(written.rows, read.rows, strict=True):
+        assert np.array_equal(one.decisions["validation"], other.decisions["validation"])
+
+
+def test_floors_are_trained_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / FLOORS_FILE
+    stored_floors(path, dataset())
+    before = path.read_bytes()
+    monkeypatch.setattr("liteft.floors.stored.train_floors", None)
+    stored_floors(path, dataset())
+    assert path.read_bytes() == before
+
+
+def test_other_data_has_other_floors(tmp_path: Path) -> None:
+    path = tmp_path / FLOORS_FILE
+    stored_floors(path, dataset())
+    changed = dataset(last="two minus one")
+    assert read_floors(path, changed) is None
+    assert stored_floors(path, changed).fingerprint == changed.fingerprint
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"fingerprint": 3}', "[]"])
+def test_a_damaged_file_is_written_again(tmp_path: Path, content: str) -> None:
+    path = tmp_path / FLOORS_FILE
+    path.write_text(content)
+    stored_floors(path, dataset())
+    assert read_floors(path, dataset()) is not None
