@@ -87,7 +87,7 @@ def measure(name: str, root: Path, minutes: float) -> dict[str, Any]:
         "layers": [layer.metrics[found.metric] for layer in base.layers],
         "best": base.best,
         "first_close": base.first_close,
-        "advice": {each.topic: f"{each.choice}. {each.reason}" for each in advice.recommendations},
+        "advice": [[each.topic, each.choice, each.reason] for each in advice.recommendations],
         "command": list(advice.command),
         "gains": {curve.name: [curve.gain, *curve.interval] for curve in found.curves},
     }

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from liteft.advising.evidence import Evidence
-from liteft.advising.recommend import Recommendation
+from liteft.advising.recommend import Recommendation, at_chance
 from liteft.data.notes import lines as worded_lines
 from liteft.errors import option
 from liteft.results import Result
@@ -198,8 +198,9 @@ def _costs(found: Evidence) -> Iterator[str]:
 
 
 def _doubtful(found: Evidence) -> Iterator[str]:
-    if found.doubtful:
-        yield ""
-        yield "the most doubtful labels, of those to which the best floor and the probe give the same other label:"
+    if not found.doubtful or at_chance(found):
+        return
+    yield ""
+    yield "the most doubtful labels, of those to which the best floor and the probe give the same other label:"
     for each in found.doubtful:
         yield f"  {each.label} -> {each.found} ({each.score:.2f})  {each.where}: {each.text}"

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from liteft.advising.evidence import Evidence
-from liteft.advising.probe import BaseProbe
 from liteft.text_tables import share
 
-__all__ = ["Recommendation", "chosen_depth", "next_command", "no_transformer_needed", "recommend"]
+__all__ = ["Recommendation", "at_chance", "chosen_depth", "next_command", "no_transformer_needed", "recommend"]
 
 _CEILING = 0.97  # a floor that is as good as the probe and above this leaves a transformer at most 3 points
 _CEILING_LOW = 0.95  # for the lower end of its interval
@@ -58,7 +57,7 @@ def no_transformer_needed(found: Evidence) -> bool:
 def chosen_depth(found: Evidence) -> int:
     """Return the number of layers for the student of the best base."""
     best = found.bases[0]
-    if _at_chance(found, best):
+    if at_chance(found):
         return best.depth
     depth = max(1, best.first_close)
     fitting = [each.layers for each in found.costs.get(best.base, ()) if each.within and each.width == best.width]
@@ -91,7 +90,7 @@ def _data(found: Evidence) -> Iterator[Recommendation]:
     if contradictory:
         reason = f"{contradictory:,} training texts also have another label"
         yield Recommendation("data", "decide between the labels of equal texts", reason)
-    if found.doubtful_count >= _DOUBTFUL * len(found.sample):
+    if found.doubtful_count >= _DOUBTFUL * len(found.sample) and not at_chance(found):
         share_of = found.doubtful_count / len(found.sample)
         reason = (
             f"the probe, fitted without them, is sure of another label for {found.doubtful_count:,} texts "
@@ -103,12 +102,12 @@ def _data(found: Evidence) -> Iterator[Recommendation]:
 def _transformer(found: Evidence) -> Iterator[Recommendation]:
     if not found.floors or found.advantage is None:
         return
-    floor, probe = found.floors[0], found.bases[0]
+    floor = found.floors[0]
     gained, (low, high) = found.advantage
     metric = found.metric.replace("_", " ")
     reached = f"{floor.name} has {share(floor.scored.metrics[found.metric])}% {metric}"
     compared = f"the best probe gains {100 * gained:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}] points over it"
-    if _at_chance(found, probe) and floor.scored.intervals[found.metric][0] <= found.majority + _CHANCE:
+    if at_chance(found) and floor.scored.intervals[found.metric][0] <= found.majority + _CHANCE:
         reason = f"{reached}, the most frequent answer {share(found.majority)}%, and {compared}"
         yield Recommendation("transformer", "needed, and neither words nor features without training help", reason)
     elif no_transformer_needed(found):
@@ -142,7 +141,7 @@ def _length(found: Evidence) -> Iterator[Recommendation]:
 def _student(found: Evidence) -> Recommendation:
     best, depth = found.bases[0], chosen_depth(found)
     layer = best.layers[depth]
-    if _at_chance(found, best):
+    if at_chance(found):
         reason = "no layer separates the labels before training, so nothing says that fewer layers are enough"
     elif depth == best.best:
         reason = "the layers before it separate the labels less well"
@@ -197,6 +196,7 @@ def _uneven(found: Evidence) -> bool:
     return best.metrics[found.metric] - best.metrics["macro_f1"] > _GAP
 
 
-def _at_chance(found: Evidence, base: BaseProbe) -> bool:
-    """Return whether the best layer is hardly better than always giving the most frequent label."""
+def at_chance(found: Evidence) -> bool:
+    """Return whether the best layer of the best base is hardly better than always giving the most frequent label."""
+    base = found.bases[0]
     return base.layers[base.best].intervals[found.metric][0] <= found.majority + _CHANCE
