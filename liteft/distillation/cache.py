@@ -3,13 +3,20 @@
 Every seed, learning rate and resumed run reads the same file. Logits of augmented texts (augmentation.py) are not
 cached: the teacher runs on each batch of them.
 
+The logits of more than 262,144 texts are written in chunks and read from the file as they are needed, so a pool of
+millions takes disk space instead of memory. An unfinished file goes on where it ends, so a kill loses one chunk. They
+are float32 up to 256 MB, float16 beyond.
+
 Source of the limits of a cache: Beyer et al. 2022, section 3, arXiv:2106.05237.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +31,9 @@ from liteft.finetuning.model import TorchClassifier
 
 __all__ = ["teacher_logits"]
 
+_LARGE, _CHUNK = 1 << 18, 1 << 16  # texts
+_MOST_FLOAT32 = 256 * 10**6  # bytes
+
 
 def teacher_logits(
     teacher: TorchClassifier,
@@ -34,7 +44,9 @@ def teacher_logits(
     bf16: bool,
     tell: ProgressFunction | None = None,
 ) -> np.ndarray:
-    """Return the teacher's logits of a split, float32, shape (texts, labels), from the cache or into it.
+    """Return the teacher's logits of a split, shape (texts, labels), from the cache or into it.
+
+    They are float32; those of more than 262,144 texts are mapped from their file, and float16 if that exceeds 256 MB.
 
     Args:
         teacher: the classifier; it is moved to the GPU, if there is one, when logits have to be computed.
@@ -48,21 +60,72 @@ def teacher_logits(
         RunError: logits that are not finite, or a folder that cannot be written.
     """
     shape = (len(split), len(teacher.settings.labels))
+    large = len(split) > _LARGE
+    dtype = np.dtype(np.float16 if large and 4 * shape[0] * shape[1] > _MOST_FLOAT32 else np.float32)
     path = folder / f"{_key(teacher, weights_sha256, split, bf16)}.npy"
-    try:
-        stored: np.ndarray = np.load(path, allow_pickle=False)
-        if stored.shape == shape and stored.dtype == np.float32:
+    state = PartialState(cpu=not torch.cuda.is_available())
+    with state.main_process_first() if large else contextlib.nullcontext():  # all processes write into the same file
+        stored = _stored(path, shape, dtype, mapped=large)
+        if stored is not None:
             return stored
-    except (OSError, ValueError, EOFError):
-        pass  # missing or incomplete: computed again
+        teacher.model.to(state.device)
+        if large:
+            _write_chunks(path, teacher, split, dtype, bf16=bf16, tell=tell)
+            mapped: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+            return mapped
     if tell is not None:
         tell(f"teacher: logits of {len(split):,} texts, once")
-    teacher.model.to(PartialState(cpu=not torch.cuda.is_available()).device)
-    logits = predict_logits(teacher, split.texts, split.pairs, bf16=bf16)
-    if not np.isfinite(logits).all():
-        raise RunError("the teacher's logits are not finite numbers.", fix="train the teacher again, in fp32")
+    logits = _finite(predict_logits(teacher, split.texts, split.pairs, bf16=bf16))
     with files.writing_file(path) as temporary, open(temporary, "wb") as file:
         np.save(file, logits, allow_pickle=False)
+    return logits
+
+
+def _stored(path: Path, shape: tuple[int, int], dtype: np.dtype[Any], *, mapped: bool) -> np.ndarray | None:
+    """Return the logits in a file, or None if it is missing or broken."""
+    try:
+        stored: np.ndarray = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return stored if stored.shape == shape and stored.dtype == dtype else None
+
+
+def _write_chunks(
+    path: Path,
+    teacher: TorchClassifier,
+    split: Split,
+    dtype: np.dtype[Any],
+    *,
+    bf16: bool,
+    tell: ProgressFunction | None,
+) -> None:
+    """Compute the logits of a large split into a file, chunk by chunk, after those that an earlier call has written."""
+    labels = len(teacher.settings.labels)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": dtype.str, "fortran_order": False, "shape": (len(split), labels)}
+    )
+    start, size = header.tell(), _CHUNK * labels * dtype.itemsize
+    part = path.with_name(f"{path.name}.part")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    with open(part, "ab") as file:
+        done = max(0, file.tell() - start) // size
+        file.truncate(start + done * size if done else 0)
+        if not done:
+            file.write(header.getvalue())
+        for first in range(done * _CHUNK, len(split), _CHUNK):
+            if tell is not None:
+                tell(f"teacher: logits of {len(split):,} texts in {dtype.name}, {first:,} done")
+            rows = slice(first, first + _CHUNK)
+            pairs = None if split.pairs is None else split.pairs[rows]
+            file.write(_finite(predict_logits(teacher, split.texts[rows], pairs, bf16=bf16).astype(dtype)).tobytes())
+            file.flush()
+    part.replace(path)
+
+
+def _finite(logits: np.ndarray) -> np.ndarray:
+    if not np.isfinite(logits).all():
+        raise RunError("the teacher's logits are not finite numbers.", fix="train the teacher again, in fp32")
     return logits
 
 

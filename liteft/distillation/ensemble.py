@@ -22,9 +22,11 @@ from liteft.errors import ConfigError, option
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.trainer import resolve_precision
 from liteft.recipes import StudentRecipe
-from liteft.tasks import fit_temperature, rows_to_calibrate
+from liteft.tasks import Task, fit_temperature, rows_to_calibrate
 
 __all__ = ["check_ensemble", "taught_logits"]
+
+_TEXTS = 1 << 16
 
 
 def check_ensemble(teachers: int, recipe: StudentRecipe) -> None:
@@ -54,12 +56,13 @@ def taught_logits(training: StudentTraining, split: Split) -> np.ndarray:
     own = _cached(training, teacher, split)
     if not teacher.others:
         return own
-    parts = [own / _temperature(teacher, training.dataset)]
+    parts, divisors = [own], [_temperature(teacher, training.dataset)]
     for other in teacher.others:
         names = other.loaded.settings.labels
         columns = [names.index(label) for label in training.dataset.labels]
-        parts.append(_cached(training, other, split)[:, columns] / _temperature(other, training.dataset))
-    return training.dataset.task.mean_logits(parts)
+        parts.append(_cached(training, other, split)[:, columns])
+        divisors.append(_temperature(other, training.dataset))
+    return _mean(training.dataset.task, parts, divisors)
 
 
 def _of_folds(training: StudentTraining, folds: FoldTeachers, split: Split) -> np.ndarray:
@@ -77,8 +80,18 @@ def _of_folds(training: StudentTraining, folds: FoldTeachers, split: Split) -> n
         logits[rows] = found
         means.append(found[len(rows) - len(rest) :])
     if len(rest):
-        logits[rest] = dataset.task.mean_logits(means)
+        logits[rest] = _mean(dataset.task, means, [1.0] * len(means))
     return logits
+
+
+def _mean(task: Task, parts: list[np.ndarray], divisors: list[float]) -> np.ndarray:
+    """Return the logits of the mean probabilities, some texts at a time: arithmetic in float64 takes memory."""
+    mean = np.empty(parts[0].shape, dtype=np.float32)
+    for first in range(0, len(mean), _TEXTS):
+        rows = slice(first, first + _TEXTS)
+        chosen = [part[rows].astype(np.float64) / by for part, by in zip(parts, divisors, strict=True)]
+        mean[rows] = task.mean_logits(chosen)
+    return mean
 
 
 def _cached(training: StudentTraining, teacher: Teacher, split: Split) -> np.ndarray:

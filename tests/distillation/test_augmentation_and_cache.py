@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -218,3 +219,33 @@ def test_a_torn_cache_file_is_computed_again(
     (file,) = tmp_path.glob("*.npy")
     file.write_bytes(file.read_bytes()[:left])
     np.testing.assert_array_equal(teacher_logits(loaded, "a", dataset.train, folder=tmp_path, bf16=False), first)
+
+
+@pytest.mark.parametrize("most", [10**9, 1])
+def test_logits_of_a_large_pool_are_mapped_and_go_on_where_a_kill_ended_them(
+    loaded: TorchClassifier, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(cache, "_LARGE", 40)
+    monkeypatch.setattr(cache, "_CHUNK", 10)
+    monkeypatch.setattr(cache, "_MOST_FLOAT32", most)
+    asked: list[int] = []
+
+    def killed(model: Any, texts: list[str], pairs: Any, **rest: Any) -> np.ndarray:
+        asked.append(len(texts))
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return predict_logits(model, texts, pairs, **rest)
+
+    monkeypatch.setattr(cache, "predict_logits", killed)
+    with pytest.raises(KeyboardInterrupt):
+        teacher_logits(loaded, "a", dataset.train, folder=tmp_path, bf16=False)
+    (part,) = tmp_path.iterdir()
+    with open(part, "ab") as file:
+        file.write(b"half a row")
+    found = teacher_logits(loaded, "a", dataset.train, folder=tmp_path, bf16=False)
+    assert asked == [10, 10, 10, 10, 10, 8] and isinstance(found, np.memmap)
+    assert found.dtype == (np.float16 if most == 1 else np.float32)
+    np.testing.assert_allclose(found, predict_logits(loaded, dataset.train.texts), rtol=2e-3, atol=2e-3)
+    again = teacher_logits(loaded, "a", dataset.train, folder=tmp_path, bf16=False)
+    assert len(asked) == 6 and len([*tmp_path.iterdir()]) == 1
+    np.testing.assert_array_equal(again, found)
