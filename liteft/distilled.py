@@ -8,7 +8,9 @@ from typing import Any
 
 from liteft.artifact import Artifact
 from liteft.data import Dataset
+from liteft.floors import Floors
 from liteft.report.seeds import SeedsTable, seeds_table
+from liteft.report.verdict import run_not_better_than_floors
 from liteft.results import Result
 from liteft.run import Run, runs_table
 
@@ -27,12 +29,14 @@ class Distillation(Result):
             teacher.
         artifact: of the first student; None if distilling stopped before it.
         dataset: what all of them were trained on.
+        floors: simple models that were trained on the same labels; None without scikit-learn.
     """
 
     teacher: Run | None
     arms: Mapping[str, tuple[Run, ...]]
     artifact: Artifact | None
     dataset: Dataset
+    floors: Floors | None = None
 
     def __repr__(self) -> str:
         made = [f"{len(runs)} {kind}" for kind, runs in self.arms.items()]
@@ -75,23 +79,37 @@ class Distillation(Result):
         same = teacher is not None and teacher.labels == students[0].labels and _data(teacher) == _data(students[0])
         return seeds_table([*trained, *((teacher,) if teacher is not None and same else ())], split=split)
 
+    @property
+    def unbeaten(self) -> tuple[str, ...]:
+        """A sentence for each split, test first, on which the first student does not beat the floors."""
+        if self.student is None or self.floors is None:
+            return ()
+        splits = [name for name in reversed(_SPLITS) if name in self.floors.splits and name in self.student.metrics]
+        found = (run_not_better_than_floors(self.student, self.floors, name) for name in splits)
+        return tuple(line for line in found if line)
+
     def render(self) -> str:
-        """Return the runs as a table, what seeds and arms show, and the artifact with its verification."""
+        """Return the runs as a table, floors, what seeds and arms show, and the artifact with its verification.
+
+        The first lines say where the student does not beat the floors.
+        """
         trained = [run for runs in self.arms.values() for run in runs]
         runs = [*(() if self.teacher is None else (self.teacher,)), *trained]
         seeds = self.seeds
-        warned = () if seeds is None else seeds.warnings
-        parts = ["\n".join(f"warning: {line}." for line in warned)] if warned else []
+        warned = [*self.unbeaten, *(() if seeds is None else (f"{line}." for line in seeds.warnings))]
+        parts = ["\n".join(f"warning: {line}" for line in warned)] if warned else []
         parts += [runs_table(runs) if runs else "the teacher is a classifier already; nothing was trained."]
-        parts += [each.render() for each in (seeds, self.artifact) if each is not None]
+        parts += [each.render() for each in (self.floors, seeds, self.artifact) if each is not None]
         return "\n\n".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return runs, seeds and artifact as plain data."""
+        """Return runs, floors, seeds and artifact as plain data."""
         seeds = self.seeds
         return {
             "teacher": None if self.teacher is None else self.teacher.to_dict(),
             "arms": {kind: [run.to_dict() for run in runs] for kind, runs in self.arms.items()},
+            "floors": None if self.floors is None else self.floors.to_dict(),
+            "unbeaten": list(self.unbeaten),
             "seeds": None if seeds is None else seeds.to_dict(),
             "artifact": None if self.artifact is None else self.artifact.to_dict(),
         }

@@ -3,6 +3,7 @@
     OUT/teacher                  the fine-tuned base
     OUT/student, -seed1, ...     the students, one per seed
     OUT/student-control, ...     the arms they are compared with, if requested: -control, -c0, -c2
+    OUT/floors.json              simple models trained on the same labels, which the student has to beat
     OUT/artifact                 the first student, exported and verified
 
 Repeating the call resumes where it stopped. `liteft.finetune` and `liteft.export` do the first and the last step alone.
@@ -24,11 +25,14 @@ from liteft.data.pool import unlabeled_texts
 from liteft.data.trainable import resolve_data
 from liteft.distillation import distill_students
 from liteft.distillation.ready import TeacherSource, ready_teachers
-from liteft.distillation.teachers import with_labels
+from liteft.distillation.teachers import Teacher, with_labels
 from liteft.distilled import Distillation
-from liteft.errors import ConfigError, closest, option
+from liteft.errors import ConfigError, ModelError, closest, option
 from liteft.exporting import Limits, export, refuse_another, trimming_of
+from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.context import RunContext
+from liteft.finetuning.model import is_classifier
+from liteft.floors import FLOORS_FILE, Floors, can_train, read_floors, stored_floors
 from liteft.recipe_checks import Until, checked_stage, refuse_budget, require_student
 from liteft.recipes import ExportRecipe, Recipe, StudentRecipe
 from liteft.run import RUN_FILE, Run, read_run
@@ -52,8 +56,8 @@ def distill(
     """Distil a teacher into small students, export the first, and return everything that was made.
 
     This is what the command ``liteft distill`` does. The folder ``out`` gets ``teacher`` (if a base is fine-tuned),
-    ``student``, ``student-control``, ``student-c0``, ``student-seed1`` and so on, and ``artifact``. Repeating the call
-    resumes where it stopped, or returns what is finished.
+    ``student``, ``student-control``, ``student-c0``, ``student-seed1`` and so on, ``floors.json`` and ``artifact``.
+    Repeating the call resumes where it stopped, or returns what is finished.
 
     Args:
         teacher: a run, a classifier's folder, or a base (folder or hub name), which is fine-tuned first. Of a list of
@@ -108,12 +112,50 @@ def distill(
         return Distillation(found.run, {}, None, dataset)
     made = distill_students(teachers, dataset, recipe, context.at(out / "student"), teacher_out=out / "teacher")
     dataset = with_labels(dataset, made.teacher)
+    floors = _floors(out, dataset, teachers[0], made.teacher, progress)
     artifact = None
     if stage == "artifact":
         artifact = export_student(
             made.arms["student"][0], out / "artifact", recipe, dataset, progress, overwrite=overwrite, trust=trust
         )
-    return Distillation(made.teacher.run, made.arms, artifact, dataset)
+    return Distillation(made.teacher.run, made.arms, artifact, dataset, floors)
+
+
+def _floors(
+    out: Path, dataset: Dataset, source: TeacherSource, teacher: Teacher, progress: ProgressFunction | None
+) -> Floors | None:
+    """Return the floors in ``out``, trained if they are not there yet; None without scikit-learn.
+
+    The word vectors of the third floor are those of the base, or of a teacher whose base is unknown; without any that
+    can be read, as of an adapter, that floor is left out.
+
+    Args:
+        out: the folder of the pipeline.
+        dataset: with labels in the student's order.
+        source: what was named as the teacher.
+        teacher: what was found or made of it.
+        progress: called with a line of text before a training.
+    """
+    if not can_train():
+        return None
+    path = out / FLOORS_FILE
+    if progress is not None and read_floors(path, dataset) is None:
+        progress(f"training floors on {len(dataset.train):,} texts")
+    try:
+        return stored_floors(path, dataset, _base_folder(source) or teacher.loaded.path)
+    except ModelError:
+        return stored_floors(path, dataset)
+
+
+def _base_folder(teacher: TeacherSource) -> Path | None:
+    """Return the folder of a base that is named as the teacher; None for a run, a classifier, or without a network."""
+    if isinstance(teacher, Run) or (Path(teacher) / RUN_FILE).is_file():
+        return None
+    try:
+        folder = resolve_base(str(teacher))
+    except ModelError:  # the teacher is finished, so its base was there once
+        return None
+    return None if is_classifier(folder) else folder
 
 
 def _resolved(recipe: Recipe | None, settings: Mapping[str, Any]) -> Recipe:

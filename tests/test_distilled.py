@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 
 from liteft.data import Dataset, load_dataset
 from liteft.distilled import Distillation
+from liteft.floors import Floor, Floors, as_logits
 from liteft.report import SeedsTable
 from liteft.run import Run
+from liteft.tasks import SINGLE_LABEL
 
 SCORES = {"accuracy": 0.91, "accuracy_interval": [0.88, 0.93]}
 
@@ -86,3 +89,32 @@ def test_what_a_reader_must_know_stands_in_the_first_line(tmp_path: Path, monkey
     assert not made.render().startswith("warning")
     monkeypatch.setattr(SeedsTable, "warnings", ("the student is worse than control (C1)",))
     assert made.render().splitlines()[0] == "warning: the student is worse than control (C1)."
+
+
+def floors_of(decisions: np.ndarray, *splits: str) -> Floors:
+    """A floor with the same decisions on each split."""
+    gold = np.arange(100) % 2
+    logits = as_logits(decisions, SINGLE_LABEL, 2)
+    scores, intervals = SINGLE_LABEL.score(logits, gold), SINGLE_LABEL.intervals(logits, gold)
+    each = dict.fromkeys(splits, scores)
+    row = Floor("naive Bayes", {}, each, dict.fromkeys(splits, intervals), dict.fromkeys(splits, decisions), 0.0)
+    return Floors((row,), SINGLE_LABEL, ("0", "1"), "reviews", 40)
+
+
+def test_its_first_line_says_that_the_student_does_not_beat_a_floor(tmp_path: Path) -> None:
+    made = replace(of(write_run(tmp_path / "student")), floors=floors_of(np.arange(100) % 2, "test"))
+    first = made.render().splitlines()[0]
+    assert first.startswith("warning: student is not better than naive Bayes on test: accuracy 100.0 and 100.0")
+    assert made.to_dict()["unbeaten"] == [first.removeprefix("warning: ")]
+
+
+def test_of_a_student_that_beats_its_floors_only_the_table_is_shown(tmp_path: Path) -> None:
+    made = replace(of(write_run(tmp_path / "student")), floors=floors_of(np.zeros(100, dtype=np.int64), "test"))
+    assert made.unbeaten == ()
+    assert made.render().startswith(of(write_run(tmp_path / "again")).render().splitlines()[0][:4])
+    assert "naive Bayes" in made.render()
+
+
+def test_floors_of_another_split_say_nothing(tmp_path: Path) -> None:
+    made = replace(of(write_run(tmp_path / "student")), floors=floors_of(np.arange(100) % 2, "extra"))
+    assert made.unbeaten == ()

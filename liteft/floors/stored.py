@@ -25,14 +25,14 @@ def stored_floors(path: Path, data: Dataset, base: str | os.PathLike[str] | None
     Args:
         path: the file, usually ``floors.json``.
         data: a data set with a training split.
-        base: as for `train_floors`; a file without the floor of a base's vectors is written anew if a base is given.
+        base: as for `train_floors`.
 
     Raises:
         RunError: the file cannot be written.
         DataError, ModelError, MissingExtraError: as for `train_floors`.
     """
     found = read_floors(path, data)
-    if found is None or (base is not None and len(found.rows) < 3):
+    if found is None:
         found = train_floors(data, base)
         files.write_json(path, found.to_dict() | {"decisions": [_listed(row, data.task) for row in found.rows]})
     return found

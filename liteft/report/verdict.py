@@ -10,8 +10,9 @@ import numpy as np
 
 from liteft.floors import Floor, Floors
 from liteft.metrics import mcnemar
+from liteft.run import Run
 
-__all__ = ["not_better_than_floors"]
+__all__ = ["not_better_than_floors", "run_not_better_than_floors"]
 
 _MACRO = "macro_f1"
 
@@ -55,6 +56,17 @@ def not_better_than_floors(
         gained = f"{own - other:+.1f} [{low:+.1f}, {high:+.1f}]"
         parts.append(f"{each.replace('_', ' ').replace('f1', 'F1')} {own:.1f} and {other:.1f} ({gained})")
     return f"{name} is not better than {floor.name} on {split}: {', '.join(parts)}."
+
+
+def run_not_better_than_floors(run: Run, floors: Floors, split: str) -> str:
+    """Return the sentence of `not_better_than_floors` for a run, named after its kind, from its stored predictions.
+
+    Raises:
+        RunError: the run has no readable predictions for the split.
+    """
+    logits, labels = run.predictions(split)
+    unseen_label = run.unseen_label(split)
+    return not_better_than_floors(run.kind, logits, labels, floors, split, unseen_label=unseen_label)
 
 
 def _differences(
