@@ -1,0 +1,178 @@
+"""Runs an experiment on distillation: the student and the arms of a recipe, over subsets of the labels, folds or seeds.
+
+    python bench/arms.py bench/experiments/few_labels.toml --data ../shared/data/clinc150 --runs RUNS --subsets 5
+    python bench/arms.py bench/experiments/corpus.toml --data liteft/data/corpus --runs RUNS --folds 5
+    python bench/arms.py bench/experiments/one_layer.toml --data ../shared/data/sst2 --runs RUNS
+
+With --subsets each run gets other labels (``data.labels_per_class``, ``data.subset_seed``), and the arms are compared
+within each subset. With --folds all labelled texts are one set, each of which is tested once, by models that have not
+seen it. With neither, the recipe's ``student.seeds`` are compared. The floors are trained on the same labels.
+
+What is asked stands in the recipe's first lines, and was written there before anything was run. All settings are chosen
+on validation. A stopped experiment goes on where it was when it is started again. The last line printed is a JSON
+document, as in bench/results/arms_NAME.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from machine import ROOT, commit, machine, tell, versions, write_result
+
+from liteft.arms import ARMS
+from liteft.config import read_recipe
+from liteft.data import Dataset, Split, load_dataset
+from liteft.data.trainable import resolve_data
+from liteft.distillation.folds import folds_of
+from liteft.errors import LiteftError
+from liteft.floors import train_floors
+from liteft.metrics import Estimate, paired_interval_over_seeds
+from liteft.pipeline import distill
+from liteft.recipes import Recipe
+from liteft.report import seeds_table
+from liteft.run import Run
+
+PACKAGES = ("liteft", "torch", "transformers", "scikit-learn")
+_VALIDATION = 9  # one part of so many of a fold's training texts
+
+
+def main() -> int:
+    """Run the experiment, write its result, and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--runs", type=Path, required=True)
+    parser.add_argument("--subsets", type=int, default=0, help="number of subsets of the labels")
+    parser.add_argument("--folds", type=int, default=0, help="number of folds")
+    parser.add_argument("--threads", type=int, help="of every training")
+    given = parser.parse_args()
+    try:
+        recipe = with_threads(read_recipe(given.recipe), given.threads)
+        out = given.runs / given.recipe.stem
+        units = list(datasets(recipe, given.data, subsets=given.subsets, folds=given.folds))
+        floors = [train_floors(data).to_dict() for _, data in units]
+        runs = [run for name, data in units for run in trained(recipe, data, out / name)]
+    except LiteftError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    words = [f"bench/experiments/{given.recipe.name}", f"--data DATA/{given.data.name}", "--runs RUNS"]
+    words += [f"--{name} {getattr(given, name)}" for name in ("subsets", "folds", "threads") if getattr(given, name)]
+    result = {
+        "command": " ".join(["python bench/arms.py", *words]),
+        "asked": asked(given.recipe),
+        "arms": {kind: arm.described for kind, arm in ARMS.items()},
+        **(over_folds(runs) if given.folds else table(runs, given.subsets)),
+        "floors": floors,
+        "recipe": tomllib.loads(given.recipe.read_text(encoding="utf-8")),
+        "seconds": sum(run.info["seconds"] for run in runs),
+        "machine": machine(),
+        "versions": versions(PACKAGES),
+        "commit": commit(),
+    }
+    write_result(ROOT / "bench" / "results" / f"arms_{given.recipe.stem}.json", result)
+    return 0
+
+
+def with_threads(recipe: Recipe, threads: int | None) -> Recipe:
+    """Return the recipe with a number of threads for teacher and students."""
+    if threads is None:
+        return recipe
+    tables = {name: getattr(recipe, name).model_copy(update={"threads": threads}) for name in ("teacher", "student")}
+    return recipe.model_copy(update=tables)
+
+
+def asked(path: Path) -> str:
+    """Return the comment at the head of a recipe, in which the experiment says what it asks."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    head = lines[: next(number for number, line in enumerate(lines) if not line.startswith("#"))]
+    return " ".join(line.removeprefix("#").strip() for line in head)
+
+
+def datasets(recipe: Recipe, source: Path, *, subsets: int, folds: int) -> Iterator[tuple[str, Dataset]]:
+    """Yield a name and a data set for each unit of the experiment."""
+    if folds:
+        whole = everything(load_dataset(source, **recipe.data.model_dump(exclude={"source"})))
+        part = folds_of(whole, folds, seed=recipe.data.seed)
+        for number in range(folds):
+            yield f"fold{number}", fold(whole, part == number, seed=recipe.data.seed)
+        return
+    for number in range(max(1, subsets)):
+        data = recipe.data.model_copy(update={"subset_seed": number} if subsets else {})
+        yield f"subset{number}" if subsets else "seeds", resolve_data(source, recipe.model_copy(update={"data": data}))
+
+
+def everything(data: Dataset) -> Dataset:
+    """Return a data set whose training split has the labelled texts of all splits."""
+    splits = [split for split in data.splits.values() if split.labels is not None]
+    texts = [text for split in splits for text in split.texts]
+    labels = np.concatenate([split.labels for split in splits if split.labels is not None])
+    return replace(data, splits={"train": Split("train", texts, None, labels)}, unseen={})
+
+
+def fold(whole: Dataset, tested: np.ndarray, *, seed: int) -> Dataset:
+    """Return a data set that tests on some texts, and trains and validates on the others."""
+    rest = replace(whole, splits={"train": whole.train.take(np.flatnonzero(~tested))})
+    chosen = folds_of(rest, _VALIDATION, seed=seed) == 0
+    splits = {
+        "train": rest.train.take(np.flatnonzero(~chosen)),
+        "validation": replace(rest.train.take(np.flatnonzero(chosen)), name="validation"),
+        "test": replace(whole.train.take(np.flatnonzero(tested)), name="test"),
+    }
+    return replace(whole, splits=splits)
+
+
+def trained(recipe: Recipe, data: Dataset, out: Path) -> list[Run]:
+    """Return the teacher and all arms of one unit."""
+    made = distill(str(recipe.teacher.base), data, out=out, recipe=recipe, until="student", progress=tell)
+    teacher = [] if made.teacher is None else [made.teacher]
+    return [*teacher, *(run for runs in made.arms.values() for run in runs)]
+
+
+def table(runs: list[Run], subsets: int) -> dict[str, Any]:
+    """Return the comparison over subsets or seeds, and the first run's means in words."""
+    found = seeds_table(runs, unit="subset" if subsets else "seed")
+    tell(found.render())
+    return {"comparison": found.to_dict()}
+
+
+def over_folds(runs: list[Run]) -> dict[str, Any]:
+    """Return means over all texts of all folds, and the student's differences with intervals over texts."""
+    kinds = list(dict.fromkeys(run.kind for run in runs))
+    right = {kind: np.concatenate([correct(run) for run in runs if run.kind == kind]) for kind in kinds}
+    differences = {
+        kind: interval(paired_interval_over_seeds(right[kind][None], right["student"][None]))
+        for kind in kinds
+        if kind != "student"
+    }
+    logits = {kind: [run.predictions("test") for run in runs if run.kind == kind] for kind in kinds}
+    scores = {
+        kind: runs[0].task.score(*(np.concatenate(parts) for parts in zip(*pairs, strict=True)))
+        for kind, pairs in logits.items()
+    }
+    return {"texts": len(right["student"]), "metrics": scores, "student minus": differences}
+
+
+def correct(run: Run) -> np.ndarray:
+    """Return which test texts a run gets right: bool (texts,)."""
+    logits, gold = run.predictions("test")
+    return np.asarray(run.task.correct(logits, gold, unseen_label=run.unseen_label("test")))
+
+
+def interval(estimate: Estimate) -> dict[str, Any]:
+    """Return an estimate in points."""
+    return {
+        "points": 100 * estimate.value,
+        "interval": [100 * estimate.low, 100 * estimate.high],
+        "excludes_zero": estimate.excludes_zero,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
