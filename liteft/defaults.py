@@ -2,8 +2,9 @@
 
     learning rate   2e-4 for 6 layers of width 384; lower for wider and deeper models, higher for smaller ones
     epochs          as many passes as give enough steps: small data need more passes than large data
+    head            random weights; discriminants of the base's features where a text may have several labels
 
-Both were found on validation splits of eight sets with 2 to 150 labels and 350 to 15,000 rows; CONTRIBUTING.md shows
+They were found on validation splits of eight sets with 2 to 150 labels and 350 to 15,000 rows; CONTRIBUTING.md shows
 the table (`bench/defaults.py`, `bench/results/defaults.json`). All models measured there are up to 384 wide. For wider
 ones the rule gives what is usual: 5e-5 for BERT-base and 2.3e-5 for BERT-large. Since no width but 256 to 384 was
 measured, the rate of a student of another width is searched among three for a fraction of the steps.
@@ -35,18 +36,24 @@ class Shape:
     width: int
 
 
-def settled_teacher(recipe: TeacherRecipe, shape: Shape, *, texts: int) -> TeacherRecipe:
-    """Return a teacher's recipe with the learning rate and the epochs that it leaves open.
+def settled_teacher(
+    recipe: TeacherRecipe, shape: Shape, *, texts: int, several: bool = False, pretrained: bool = True
+) -> TeacherRecipe:
+    """Return a teacher's recipe with the settings that it leaves open.
 
     Args:
         recipe: what is set stays.
         shape: of the base.
         texts: number of training texts.
+        several: whether a text may have several labels. Few of many are right for any text, so a random head learns
+            for hundreds of steps to say no to all; discriminants are a fair classifier at step 0.
+        pretrained: whether the base is an encoder with features to separate labels by.
     """
     adapted = bool(recipe.lora_rank) or recipe.base_quantization is not None
     rate = _ADAPTER_RATE if adapted else _rate(shape)
     epochs = _epochs(recipe, texts, passes=3, steps=800)
-    return recipe.model_copy(update=_open(recipe, learning_rate=rate, epochs=epochs))
+    head = "lda" if several and pretrained else "random"
+    return recipe.model_copy(update=_open(recipe, learning_rate=rate, epochs=epochs, head=head))
 
 
 def settled_student(recipe: StudentRecipe, shape: Shape, *, texts: int, validation: int) -> StudentRecipe:

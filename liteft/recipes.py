@@ -31,7 +31,7 @@ __all__ = [
     "parse_size",
 ]
 
-AUTOMATIC = ("epochs", "learning_rate", "rate_search")  # None: liteft.defaults decides
+AUTOMATIC = ("epochs", "learning_rate", "rate_search", "head")  # None: liteft.defaults decides
 _SIZE = re.compile(r"(\d+)(?:x(\d+))?")
 
 
@@ -115,7 +115,9 @@ class TeacherRecipe(TrainingRecipe):
     max_tokens: int = Field(default=128, ge=4)
     truncation_side: Literal["right", "left"] | None = Field(default=None, description="None: the base's own")
     dropout: float | None = Field(default=None, ge=0, lt=1, description="None: the base's own")
-    head: Literal["random", "lda"] = Field(default="random", description="the head's first weights")
+    head: Literal["random", "lda"] | None = Field(
+        default=None, description="its first weights; None: discriminants (lda) where texts have several labels"
+    )
     rdrop_weight: float = Field(default=0.0, ge=0, description="R-Drop's alpha / 2; 0 passes each text once")
     from_scratch: bool = False
     size: _Size | None = Field(default=None, description="layers x width, for from_scratch")

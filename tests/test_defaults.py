@@ -76,3 +76,12 @@ def test_the_rate_is_searched_where_the_width_was_not_measured_and_can_be_chosen
     assert student(Shape(3, 768), learning_rate=1e-4).rate_search is False
     assert student(Shape(3, 768), learning_rates=[1e-4, 2e-4]).rate_search is False
     assert searched_rates(2e-4) == [1e-4, 2e-4, 4e-4]
+
+
+def test_the_head_starts_from_discriminants_where_texts_have_several_labels() -> None:
+    def head(**known: bool) -> str | None:
+        return settled_teacher(TeacherRecipe(), MINILM, texts=1_000, **known).head
+
+    assert head() == "random" and head(several=True) == "lda"
+    assert head(several=True, pretrained=False) == "random"
+    assert settled_teacher(TeacherRecipe(head="random"), MINILM, texts=1_000, several=True).head == "random"

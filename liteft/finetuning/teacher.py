@@ -21,6 +21,7 @@ from liteft.config import resolve_recipe
 from liteft.data import Dataset
 from liteft.data.trainable import report_check, require_trainable, resolve_data
 from liteft.defaults import Shape, settled_teacher
+from liteft.encoder.families import family_of
 from liteft.finetuning.adapters import Adapter, asked_adapter
 from liteft.finetuning.base import create_classifier
 from liteft.finetuning.bases import base_name, resolve_base, weights_bytes, weights_hash
@@ -104,7 +105,13 @@ def train_teacher(data: Dataset | str | Path, recipe: Recipe, context: RunContex
     if adapter is not None and source is not None:
         adapter = replace(adapter, base_sha256=str(inputs["base"]), base_bytes=weights_bytes(source))
     teacher = filled_from(context.out, teacher, table="teacher")
-    teacher = settled_teacher(teacher, _shape(teacher, source), texts=len(dataset.train))
+    teacher = settled_teacher(
+        teacher,
+        _shape(teacher, source),
+        texts=len(dataset.train),
+        several=dataset.task.several,
+        pretrained=source is not None and not family_of(read_config(source).model_type).decoder,
+    )
     recipe = recipe.model_copy(update={"teacher": teacher})
     with writing_run(context):
         if not open_run_in_all(context, recipe, inputs, table="teacher"):

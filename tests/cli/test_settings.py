@@ -49,7 +49,7 @@ def test_a_setting_is_a_toml_value_or_else_its_text(entry: str, table: str, key:
 def test_a_setting_without_a_table_says_which_tables_have_it() -> None:
     with pytest.raises(ConfigError) as caught:
         resolve(None, {}, ["epochs=3"])
-    assert caught.value.fix == ("--set teacher.epochs=3", "--set student.epochs=3")
+    assert caught.value.fix == ("--set teacher.epochs=3", "--set student.epochs=3", "--set pretrain.epochs=3")
 
 
 def test_an_unknown_table_names_the_closest_one() -> None:
