@@ -140,7 +140,7 @@ def test_distill_hands_over_the_students_settings_and_shared_ones_to_both(
     assert called.status == 0, called.err
     (handed,) = pipelines
     recipe = handed["recipe"]
-    assert (handed["teacher"], handed["until"], handed["out"]) == ("minilm", "student", tmp_path / "o")
+    assert (handed["teacher"], handed["until"], handed["out"]) == (["minilm"], "student", tmp_path / "o")
     assert isinstance(handed["data"], Dataset)
     assert (recipe.student.size, recipe.student.layers, recipe.student.epochs) == ("3x384", [0, 2, 5], 8)
     assert (recipe.student.control, recipe.student.seeds) == (True, 2)
@@ -206,7 +206,7 @@ def test_distill_takes_the_teacher_of_the_recipe(
     file.write_text(f'[data]\nsource = "{reviews}"\ntext = "body"\nlabel = "stars"\n[teacher]\nbase = "minilm"\n')
     called = call("distill", "--recipe", file, "--size", "3", "--out", tmp_path / "o", "--json")
     assert called.status == 0, called.err
-    assert pipelines[0]["teacher"] == "minilm"
+    assert pipelines[0]["teacher"] == ["minilm"]
     assert [run["kind"] for run in called.document["arms"]["student"]] == ["student", "student"]
     assert called.document["artifact"]["manifest"]["form"]["precision"] == "fp32"
 
