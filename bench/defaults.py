@@ -1,0 +1,191 @@
+"""Measures the settings that liteft/defaults.py chooses, and settings around them, on small parts of several data sets.
+
+    python bench/defaults.py --data ../shared/data --runs RUNS
+    python bench/defaults.py --data ../shared/data --runs RUNS --sets trec-fine --only default
+
+For each set a teacher, and students of three and of one layer, are trained by default; then with one setting changed at
+a time: half and twice the learning rate, half and twice the epochs, the other start of the head, another temperature or
+weight of the labels. The default student has its control and stands beside the floors. Everything is judged on
+validation; test splits are dropped before anything is trained. RUNS/defaults.jsonl has what is finished, and a stopped
+measurement goes on from there. The last line printed is a JSON document, as in bench/results/defaults.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from machine import ROOT, commit, machine, tell, versions, write_result
+
+from liteft.data import Dataset, load_dataset
+from liteft.errors import LiteftError
+from liteft.finetuning import finetune
+from liteft.floors import train_floors
+from liteft.pipeline import distill
+from liteft.run import Run, read_run
+
+PACKAGES = ("liteft", "torch", "transformers", "scikit-learn")
+SIZES = ("3x384", "1x384")
+_MOST_VALIDATION = 1_500
+Settings = dict[str, Any]
+
+
+def parts(data: Path) -> dict[str, Callable[[], Dataset]]:
+    """Return the sets by name: what they were cut from, and how much of it."""
+    return {
+        "clinc-10": lambda: load_dataset(data / "clinc150", labels_per_class=10),
+        "trec-fine": lambda: load_dataset(data / "trec", label="fine"),
+        "sst2-1000": lambda: rows(load_dataset(data / "sst2"), 1_000),
+        "snips-50": lambda: replace(load_dataset(data / "snips", label="label", labels_per_class=50), pool=None),
+        "goemotions-4000": lambda: rows(load_dataset(data / "goemotions"), 4_000),
+        "cola-2000": lambda: rows(load_dataset(data / "cola"), 2_000),
+        "imdb-500": lambda: rows(load_dataset(data / "imdb"), 500),
+        "corpus": lambda: load_dataset(ROOT / "liteft" / "data" / "corpus"),
+    }
+
+
+def main() -> int:
+    """Train what is missing, write the result, and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--runs", type=Path, required=True)
+    parser.add_argument("--sets", nargs="*", help="of the data; all by default")
+    parser.add_argument("--only", choices=["default"], help="leave out the changed settings")
+    parser.add_argument("--threads", type=int, help="of every training")
+    given = parser.parse_args()
+    given.runs.mkdir(parents=True, exist_ok=True)
+    known = parts(given.data)
+    common = {} if given.threads is None else {"threads": given.threads}
+    try:
+        for name in given.sets or known:
+            measure(name, without_test(known[name]()), given.runs, common, changed=given.only is None)
+    except LiteftError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    result = {
+        "command": "python bench/defaults.py --data DATA --runs RUNS",
+        "judged on": "validation",
+        "rows": stored(given.runs),
+        "machine": machine(),
+        "versions": versions(PACKAGES),
+        "commit": commit(),
+    }
+    write_result(ROOT / "bench" / "results" / "defaults.json", result)
+    return 0
+
+
+def rows(data: Dataset, count: int) -> Dataset:
+    """Return a data set with some of its training rows, drawn by a seed."""
+    order = np.random.default_rng(0).permutation(len(data.train))[:count]
+    return replace(data, splits=data.splits | {"train": data.train.take(np.sort(order))})
+
+
+def without_test(data: Dataset) -> Dataset:
+    """Return a data set without a test split, and with a part of a large validation split."""
+    split = data.validation
+    order = np.random.default_rng(0).permutation(len(split))[:_MOST_VALIDATION]
+    return replace(data, splits={"train": data.train, "validation": split.take(np.sort(order))})
+
+
+def measure(name: str, data: Dataset, runs: Path, common: Settings, *, changed: bool) -> None:
+    """Train the teachers and students of one set, and store each result as soon as it is there."""
+    if (name, "floors", "") not in finished(runs):
+        store(runs, name, "floors", "", {"floors": train_floors(data).to_dict()})
+    teacher = trained_teacher(name, data, runs, common, "default", {})
+    made: Settings = teacher.info | {"epochs": teacher.info["steps"] * 32 / len(data.train)}
+    for tag, settings in around(made) if changed else ():
+        trained_teacher(name, data, runs, common, tag, settings)
+    other = "random" if data.task.several else "lda"
+    if changed:
+        trained_teacher(name, data, runs, common, f"head {other}", {"head": other})
+    for size in SIZES:
+        distilled(name, data, teacher, runs, common, size, "default", {"control": True})
+        first = next(row for row in stored(runs) if (row["set"], row["model"], row["tag"]) == (name, size, "default"))
+        for tag, settings in (*around(first), *losses()) if changed else ():
+            distilled(name, data, teacher, runs, common, size, tag, settings)
+
+
+def around(made: Settings) -> Iterator[tuple[str, Settings]]:
+    """Yield settings with one that differs from the default's, with their names."""
+    yield "half the rate", {"learning_rate": made["learning_rate"] / 2}
+    yield "twice the rate", {"learning_rate": made["learning_rate"] * 2}
+    yield "half the epochs", {"epochs": made["epochs"] / 2}
+    yield "twice the epochs", {"epochs": made["epochs"] * 2}
+
+
+def losses() -> Iterator[tuple[str, Settings]]:
+    """Yield what changes the loss of a student."""
+    yield "temperature 1", {"temperature": 1.0}
+    yield "temperature 4", {"temperature": 4.0}
+    yield "no labels", {"hard_weight": 0.0}
+    yield "labels .3", {"hard_weight": 0.3}
+    yield "mean squared error", {"logits_loss": "mse"}
+
+
+def trained_teacher(name: str, data: Dataset, runs: Path, common: Settings, tag: str, settings: Settings) -> Run:
+    """Return a finished teacher; of one that is not the default only its numbers are kept."""
+    out = runs / name / f"teacher-{tag.replace(' ', '-')}"
+    if (name, "teacher", tag) in finished(runs) and tag != "default":
+        return read_run(runs / name / "teacher-default")
+    run = finetune("minilm", data, out=out, progress=tell, **common, **settings)
+    if (name, "teacher", tag) not in finished(runs):
+        store(runs, name, "teacher", tag, numbers(run, data))
+    if tag != "default":
+        shutil.rmtree(out)
+    return run
+
+
+def distilled(
+    name: str, data: Dataset, teacher: Run, runs: Path, common: Settings, size: str, tag: str, settings: Settings
+) -> None:
+    """Distil one student, with its control where the settings say so, store their numbers and remove them."""
+    if (name, size, tag) in finished(runs):
+        return
+    out = runs / name / f"{size}-{tag.replace(' ', '-')}"
+    made = distill(teacher, data, out=out, until="student", size=size, progress=tell, **common, **settings)
+    row = numbers(made.students[0], data)
+    if made.control is not None and made.seeds is not None:
+        row["control"] = numbers(made.control, data)
+        row["minus control"] = made.seeds.to_dict()["differences"][0]
+    store(runs, name, size, tag, row | {"unbeaten": list(made.unbeaten)})
+    shutil.rmtree(out)
+
+
+def numbers(run: Run, data: Dataset) -> Settings:
+    """Return what is stored of a run: its metrics on validation and how it was trained."""
+    texts = run.info.get("training_texts", len(data.train))
+    kept = ("learning_rate", "steps", "best_step", "training_seconds", "temperature")
+    return {
+        "metrics": run.metrics["validation"],
+        **{key: run.info.get(key) for key in kept},
+        "texts": texts,
+        "epochs": round(run.info["steps"] * 32 / texts, 2),
+    }
+
+
+def stored(runs: Path) -> list[Settings]:
+    """Return the finished rows."""
+    path = runs / "defaults.jsonl"
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.is_file() else []
+
+
+def finished(runs: Path) -> set[tuple[str, str, str]]:
+    """Return set, model and tag of every finished row."""
+    return {(row["set"], row["model"], row["tag"]) for row in stored(runs)}
+
+
+def store(runs: Path, name: str, model: str, tag: str, row: Settings) -> None:
+    """Append a row."""
+    with open(runs / "defaults.jsonl", "a", encoding="utf-8") as file:
+        file.write(json.dumps({"set": name, "model": model, "tag": tag, **row}) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
