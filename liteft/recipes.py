@@ -182,6 +182,9 @@ class StudentRecipe(TrainingRecipe):
     vocabulary: int | None = Field(default=None, gt=0, description="tokens to keep at most; None keeps all")
     fill_vocabulary: bool = Field(default=False, description="fill it up to that number with unused tokens")
     unlabeled: str | None = None
+    pool_select: int | None = Field(
+        default=None, gt=0, description="unlabelled texts to keep: the teacher is sure of them, the student is not"
+    )
     control: bool = Field(default=False, description="the same as arms c1")
     arms: list[ArmName] = Field(default=[], description="models that the student is compared with: c0, c1, c2")
     seeds: int = Field(default=1, gt=0)

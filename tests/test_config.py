@@ -92,6 +92,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "fill_vocabulary": True,
         "augmentation": "ngram",
         "augment_labelled": True,
+        "pool_select": 1000,
         "teacher_folds": 3,
         "vocabulary": 8000,
         "unlabeled": "more.jsonl",

@@ -43,6 +43,7 @@ def teacher_logits(
     folder: Path,
     bf16: bool,
     tell: ProgressFunction | None = None,
+    name: str = "teacher",
 ) -> np.ndarray:
     """Return the teacher's logits of a split, shape (texts, labels), from the cache or into it.
 
@@ -55,6 +56,7 @@ def teacher_logits(
         folder: where logits are cached; created if missing.
         bf16: compute in bfloat16 if they are not cached yet.
         tell: called with a line of text when they must be computed.
+        name: begins that line.
 
     Raises:
         RunError: logits that are not finite, or a folder that cannot be written.
@@ -70,11 +72,11 @@ def teacher_logits(
             return stored
         teacher.model.to(state.device)
         if large:
-            _write_chunks(path, teacher, split, dtype, bf16=bf16, tell=tell)
+            _write_chunks(path, teacher, split, dtype, bf16=bf16, tell=tell, name=name)
             mapped: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
             return mapped
     if tell is not None:
-        tell(f"teacher: logits of {len(split):,} texts, once")
+        tell(f"{name}: logits of {len(split):,} texts, once")
     logits = _finite(predict_logits(teacher, split.texts, split.pairs, bf16=bf16))
     with files.writing_file(path) as temporary, open(temporary, "wb") as file:
         np.save(file, logits, allow_pickle=False)
@@ -98,6 +100,7 @@ def _write_chunks(
     *,
     bf16: bool,
     tell: ProgressFunction | None,
+    name: str,
 ) -> None:
     """Compute the logits of a large split into a file, chunk by chunk, after those that an earlier call has written."""
     labels = len(teacher.settings.labels)
@@ -115,7 +118,7 @@ def _write_chunks(
             file.write(header.getvalue())
         for first in range(done * _CHUNK, len(split), _CHUNK):
             if tell is not None:
-                tell(f"teacher: logits of {len(split):,} texts in {dtype.name}, {first:,} done")
+                tell(f"{name}: logits of {len(split):,} texts in {dtype.name}, {first:,} done")
             rows = slice(first, first + _CHUNK)
             pairs = None if split.pairs is None else split.pairs[rows]
             file.write(_finite(predict_logits(teacher, split.texts[rows], pairs, bf16=bf16).astype(dtype)).tobytes())

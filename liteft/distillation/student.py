@@ -21,6 +21,7 @@ from liteft.defaults import Shape, settled_student
 from liteft.distillation.fake_quantization import require_quantizable
 from liteft.distillation.initial import create_student
 from liteft.distillation.raw_start import create_untaught
+from liteft.distillation.selecting import select_pool
 from liteft.distillation.stages import train_student
 from liteft.distillation.teachers import Teacher
 from liteft.distillation.training import StudentTraining
@@ -99,7 +100,7 @@ def _settled(training: StudentTraining, student: TorchClassifier, unlabeled: Unl
         return recipe
     shape = Shape(int(student.config.num_hidden_layers), int(student.config.hidden_size))
     more = unlabeled()
-    texts = len(dataset.train) + (0 if more is None else len(more))
+    texts = len(dataset.train) + (0 if more is None else min(len(more), recipe.pool_select or len(more)))
     return settled_student(recipe, shape, texts=texts, validation=len(dataset.validation))
 
 
@@ -139,6 +140,8 @@ def _train(training: StudentTraining, student: TorchClassifier, texts: Unlabeled
     started = time.monotonic()
     with withdrawn_on_error(context), computing_threads(recipe.threads):
         unlabeled = texts()
+        if unlabeled is not None:
+            unlabeled = select_pool(training, student, unlabeled)
         tokenizer_source = student.path
         trimming: dict[str, Any] | None = None
         if recipe.vocabulary is not None:

@@ -246,6 +246,15 @@ class Task(str, ABC):
         outcomes = [np.logaddexp.reduce(outcome, axis=0) - np.log(len(parts)) for outcome in zip(*logs, strict=True)]
         return np.asarray(outcomes[0] - outcomes[1] if len(outcomes) == 2 else outcomes[0], dtype=np.float32)
 
+    def entropy(self, logits: np.ndarray) -> np.ndarray:
+        """Return the entropy of each text's probabilities in nats, float64 (texts,); for multi-label tasks summed.
+
+        Args:
+            logits: float (texts, labels).
+        """
+        logs = self._log_outcomes(logits.astype(np.float64))
+        return np.asarray(-np.sum([(np.exp(log) * log).sum(axis=1) for log in logs], axis=0))
+
     def divergence(self, reference: np.ndarray, logits: np.ndarray) -> float:
         """Return the Kullback-Leibler divergence from the reference's probabilities, as a mean over texts in nats.
 

@@ -1,0 +1,97 @@
+"""The texts of a pool that are worth learning from: those of which the teacher is sure and the student is not.
+
+A text that both know teaches nothing, and of a text that the teacher does not know it teaches noise. So texts are
+ranked by the teacher's sureness times the untrained student's doubt, each a share of the largest entropy, and the first
+``student.pool_select`` are kept, in their order in the pool. Of equal texts only the first counts. Of several teachers
+the first is asked.
+
+Source: LLKD, Li et al. 2024, section 3, arXiv:2411.08028, whose thresholds are replaced by a rank, so that the number
+of texts is known before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from liteft.data import Split
+from liteft.data.splitting import normalised
+from liteft.distillation.cache import teacher_logits
+from liteft.distillation.training import StudentTraining
+from liteft.finetuning.model import TorchClassifier
+from liteft.finetuning.trainer import resolve_precision
+from liteft.tasks import Task
+
+__all__ = ["different_texts", "select_pool", "worth"]
+
+_TEXTS = 1 << 16
+
+
+def select_pool(training: StudentTraining, student: TorchClassifier, pool: Split) -> Split:
+    """Return the texts of a pool that a student is trained on; all different ones, if there are not too many.
+
+    Args:
+        training: its teacher is asked, for a control too: all arms see as many texts.
+        student: untrained.
+        pool: texts without labels.
+    """
+    count = training.recipe.pool_select
+    if count is None or len(pool) <= count:
+        return pool
+    different = pool.take(different_texts(pool))
+    if len(different) <= count:
+        return different
+    teacher, task = training.teacher, training.dataset.task
+    folder = (training.context.checkpoints if teacher.run is None else teacher.run.path) / "cache"
+    bf16 = resolve_precision(training.recipe.training_precision) == "bf16"
+
+    def logits(model: TorchClassifier, weights_sha256: str, name: str) -> np.ndarray:
+        return teacher_logits(
+            model, weights_sha256, different, folder=folder, bf16=bf16, tell=training.context.tell, name=name
+        )
+
+    sure, doubtful = (
+        logits(teacher.loaded, teacher.weights_sha256, "teacher"),
+        logits(student, _hash(student), "student"),
+    )
+    best = np.argsort(-worth(sure, doubtful, task), kind="stable")[:count]
+    training.context.tell(
+        f"pool: {count:,} of {len(pool):,} texts, of which the teacher is sure and the student is not"
+    )
+    return different.take(np.sort(best))
+
+
+def different_texts(split: Split) -> np.ndarray:
+    """Return the rows of the first text of each kind, ascending: int64."""
+    seen: set[bytes] = set()
+    rows = []
+    for row, text in enumerate(split.texts):
+        key = normalised(text, None if split.pairs is None else split.pairs[row])
+        digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        if digest not in seen:
+            seen.add(digest)
+            rows.append(row)
+    return np.array(rows, dtype=np.int64)
+
+
+def worth(teacher: np.ndarray, student: np.ndarray, task: Task) -> np.ndarray:
+    """Return the teacher's sureness times the student's doubt, between 0 and 1: float64 (texts,).
+
+    Args:
+        teacher, student: logits, float (texts, labels).
+        task: what the labels mean.
+    """
+    most = task.entropy(np.zeros((1, teacher.shape[1])))[0]
+    found = np.empty(len(teacher))
+    for first in range(0, len(found), _TEXTS):
+        rows = slice(first, first + _TEXTS)
+        found[rows] = (1 - task.entropy(teacher[rows]) / most) * task.entropy(student[rows]) / most
+    return found
+
+
+def _hash(student: TorchClassifier) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(student.model.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
