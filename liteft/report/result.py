@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from liteft.arms import ARMS, COMPARED
 from liteft.metrics import PairedTest
 from liteft.report.floor_rows import MeasuredFloor
 from liteft.report.load import Load
@@ -231,6 +232,8 @@ def _explanations(comparison: Comparison) -> Sequence[str]:
     first = comparison.models[0].subject.name
     metric = comparison.task.primary_metric.replace("_", " ")
     lines = ["[ ]: 95% intervals. MB: 10^6 bytes; folder: all files, the model's included."]
+    forms = {model.subject.form.partition(",")[0] for model in comparison.models}
+    lines += [f"{arm.described}." for kind, arm in ARMS.items() if kind in forms and forms & set(COMPARED.values())]
     if comparison.floors:
         lines.append("floor: a simple model that was trained on the labels alone, in seconds.")
     if len(comparison.models) + len(comparison.floors) > 1:

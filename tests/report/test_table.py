@@ -102,3 +102,16 @@ def test_the_conditions_stand_below_the_tables(invented: Make) -> None:
     assert "Speed: cuda, a processor, 1 thread; from text to label, tokenization included" in text
     assert "medians of 3 rounds in turns, 100 single texts and 3 calls of 32 each" in text
     assert "Note: something to know." in text
+
+
+def test_arms_say_what_they_start_from_and_see(invented: Make) -> None:
+    comparison = invented(("one", 0.9, 1.0, 1.0), ("two", 0.85, 1.0, 1.0))
+    assert "starts from" not in comparison.render()
+    forms = ("student, torch", "control, torch")
+    models = tuple(
+        replace(model, subject=replace(model.subject, form=form))
+        for model, form in zip(comparison.models, forms, strict=True)
+    )
+    text = replace(comparison, models=models).render()
+    assert "control (C1): starts from the teacher's layers and head; sees labels." in text
+    assert text.count("starts from") == 2
