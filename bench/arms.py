@@ -28,19 +28,17 @@ from machine import ROOT, commit, machine, tell, versions, write_result
 
 from liteft.arms import ARMS
 from liteft.config import read_recipe
+from liteft.cross_validated import fold_datasets, together
 from liteft.data import Dataset, Split, load_dataset
 from liteft.data.trainable import resolve_data
-from liteft.distillation.folds import folds_of
 from liteft.errors import LiteftError
 from liteft.floors import train_floors
-from liteft.metrics import Estimate, paired_interval_over_seeds
 from liteft.pipeline import distill
 from liteft.recipes import Recipe
 from liteft.report import seeds_table
 from liteft.run import Run
 
 PACKAGES = ("liteft", "torch", "transformers", "scikit-learn")
-_VALIDATION = 9  # one part of so many of a fold's training texts
 
 
 def main() -> int:
@@ -98,34 +96,22 @@ def asked(path: Path) -> str:
 def datasets(recipe: Recipe, source: Path, *, subsets: int, folds: int) -> Iterator[tuple[str, Dataset]]:
     """Yield a name and a data set for each unit of the experiment."""
     if folds:
-        whole = everything(load_dataset(source, **recipe.data.model_dump(exclude={"source"})))
-        part = folds_of(whole, folds, seed=recipe.data.seed)
-        for number in range(folds):
-            yield f"fold{number}", fold(whole, part == number, seed=recipe.data.seed)
+        whole = load_dataset(source, **recipe.data.model_dump(exclude={"source"}))
+        labelled = replace(whole, splits={"train": everything(whole), "validation": whole.validation.take([])})
+        for number, fold in enumerate(fold_datasets(labelled, folds, seed=recipe.data.seed), start=1):
+            yield f"fold{number}", fold
         return
     for number in range(max(1, subsets)):
         data = recipe.data.model_copy(update={"subset_seed": number} if subsets else {})
         yield f"subset{number}" if subsets else "seeds", resolve_data(source, recipe.model_copy(update={"data": data}))
 
 
-def everything(data: Dataset) -> Dataset:
-    """Return a data set whose training split has the labelled texts of all splits."""
+def everything(data: Dataset) -> Split:
+    """Return the labelled texts of all splits as one."""
     splits = [split for split in data.splits.values() if split.labels is not None]
     texts = [text for split in splits for text in split.texts]
-    labels = np.concatenate([split.labels for split in splits if split.labels is not None])
-    return replace(data, splits={"train": Split("train", texts, None, labels)}, unseen={})
-
-
-def fold(whole: Dataset, tested: np.ndarray, *, seed: int) -> Dataset:
-    """Return a data set that tests on some texts, and trains and validates on the others."""
-    rest = replace(whole, splits={"train": whole.train.take(np.flatnonzero(~tested))})
-    chosen = folds_of(rest, _VALIDATION, seed=seed) == 0
-    splits = {
-        "train": rest.train.take(np.flatnonzero(~chosen)),
-        "validation": replace(rest.train.take(np.flatnonzero(chosen)), name="validation"),
-        "test": replace(whole.train.take(np.flatnonzero(tested)), name="test"),
-    }
-    return replace(whole, splits=splits)
+    pairs = None if data.train.pairs is None else [pair for split in splits for pair in split.pairs or ()]
+    return Split("train", texts, pairs, np.concatenate([split.labels for split in splits if split.labels is not None]))
 
 
 def trained(recipe: Recipe, data: Dataset, out: Path) -> list[Run]:
@@ -143,35 +129,11 @@ def table(runs: list[Run], subsets: int) -> dict[str, Any]:
 
 
 def over_folds(runs: list[Run]) -> dict[str, Any]:
-    """Return means over all texts of all folds, and the student's differences with intervals over texts."""
-    kinds = list(dict.fromkeys(run.kind for run in runs))
-    right = {kind: np.concatenate([correct(run) for run in runs if run.kind == kind]) for kind in kinds}
-    differences = {
-        kind: interval(paired_interval_over_seeds(right[kind][None], right["student"][None]))
-        for kind in kinds
-        if kind != "student"
-    }
-    logits = {kind: [run.predictions("test") for run in runs if run.kind == kind] for kind in kinds}
-    scores = {
-        kind: runs[0].task.score(*(np.concatenate(parts) for parts in zip(*pairs, strict=True)))
-        for kind, pairs in logits.items()
-    }
-    return {"texts": len(right["student"]), "metrics": scores, "student minus": differences}
-
-
-def correct(run: Run) -> np.ndarray:
-    """Return which test texts a run gets right: bool (texts,)."""
-    logits, gold = run.predictions("test")
-    return np.asarray(run.task.correct(logits, gold, unseen_label=run.unseen_label("test")))
-
-
-def interval(estimate: Estimate) -> dict[str, Any]:
-    """Return an estimate in points."""
-    return {
-        "points": 100 * estimate.value,
-        "interval": [100 * estimate.low, 100 * estimate.high],
-        "excludes_zero": estimate.excludes_zero,
-    }
+    """Return what the models of all folds reach together."""
+    kinds = dict.fromkeys(run.kind for run in runs)
+    found = together({kind: [run for run in runs if run.kind == kind] for kind in kinds})
+    tell(found.render())
+    return {"cross_validation": found.to_dict()}
 
 
 if __name__ == "__main__":

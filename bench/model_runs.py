@@ -67,7 +67,9 @@ def check_recipes(runs: Runs, recipe: Recipe) -> list[str]:
         table = "teacher" if run.kind == "teacher" else "student"
         asked = getattr(recipe, table)
         if table == "student":
-            asked = asked.model_copy(update={"seed": seeds[run.path], "seeds": 1, "control": False, "arms": []})
+            asked = asked.model_copy(
+                update={"seed": seeds[run.path], "seeds": 1, "folds": 0, "control": False, "arms": []}
+            )
         stored = read_recipe(run.path / "recipe.toml")
         data = stored.data.model_copy(update={"source": recipe.data.source})
         open_ones = {name for name in AUTOMATIC if getattr(asked, name, False) is None}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from liteft.artifact import Artifact
+from liteft.cross_validated import CrossValidation
 from liteft.data import Dataset
 from liteft.floors import Floors
 from liteft.report.seeds import SeedsTable, seeds_table
@@ -30,6 +31,7 @@ class Distillation(Result):
         artifact: of the first student; None if distilling stopped before it.
         dataset: what all of them were trained on.
         floors: simple models that were trained on the same labels; None without scikit-learn.
+        folds: the cross-validation, if it was asked for.
     """
 
     teacher: Run | None
@@ -37,6 +39,7 @@ class Distillation(Result):
     artifact: Artifact | None
     dataset: Dataset
     floors: Floors | None = None
+    folds: CrossValidation | None = None
 
     def __repr__(self) -> str:
         made = [f"{len(runs)} {kind}" for kind, runs in self.arms.items()]
@@ -96,10 +99,14 @@ class Distillation(Result):
         trained = [run for runs in self.arms.values() for run in runs]
         runs = [*(() if self.teacher is None else (self.teacher,)), *trained]
         seeds = self.seeds
-        warned = [*self.unbeaten, *(() if seeds is None else (f"{line}." for line in seeds.warnings))]
+        warned = [
+            *(() if self.folds is None else self.folds.warnings),
+            *self.unbeaten,
+            *(() if seeds is None else (f"{line}." for line in seeds.warnings)),
+        ]
         parts = ["\n".join(f"warning: {line}" for line in warned)] if warned else []
         parts += [runs_table(runs) if runs else "the teacher is a classifier already; nothing was trained."]
-        parts += [each.render() for each in (self.floors, seeds, self.artifact) if each is not None]
+        parts += [each.render() for each in (self.folds, self.floors, seeds, self.artifact) if each is not None]
         return "\n\n".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
@@ -109,6 +116,7 @@ class Distillation(Result):
             "teacher": None if self.teacher is None else self.teacher.to_dict(),
             "arms": {kind: [run.to_dict() for run in runs] for kind, runs in self.arms.items()},
             "floors": None if self.floors is None else self.floors.to_dict(),
+            "folds": None if self.folds is None else self.folds.to_dict(),
             "unbeaten": list(self.unbeaten),
             "seeds": None if seeds is None else seeds.to_dict(),
             "artifact": None if self.artifact is None else self.artifact.to_dict(),

@@ -4,6 +4,7 @@
     OUT/student, -seed1, ...     the students, one per seed
     OUT/student-control, ...     the arms they are compared with, if requested: -control, -c0, -c2
     OUT/floors.json              simple models trained on the same labels, which the student has to beat
+    OUT/fold1, ...               what cross-validation trains, if requested
     OUT/artifact                 the first student, exported and verified
 
 Repeating the call resumes where it stopped. `liteft.finetune` and `liteft.export` do the first and the last step alone.
@@ -20,6 +21,7 @@ from transformers import TrainerCallback
 from liteft.arguments import ProgressFunction, checked_callbacks, checked_progress, require_path
 from liteft.artifact import MANIFEST, Artifact, Manifest, read_artifact, require_pipeline_folder, require_replaceable
 from liteft.config import resolve_recipe
+from liteft.cross_validated import cross_validate
 from liteft.data import Dataset
 from liteft.data.pool import unlabeled_texts
 from liteft.data.trainable import resolve_data
@@ -110,6 +112,7 @@ def distill(
     if stage == "teacher":
         found, _ = ready_teachers(teachers, dataset, recipe, context.at(out / "teacher"))
         return Distillation(found.run, {}, None, dataset)
+    crossed = cross_validate(teachers[0], dataset, recipe, context) if recipe.student.folds else None
     made = distill_students(teachers, dataset, recipe, context.at(out / "student"), teacher_out=out / "teacher")
     dataset = with_labels(dataset, made.teacher)
     floors = _floors(out, dataset, teachers[0], made.teacher, progress)
@@ -118,7 +121,7 @@ def distill(
         artifact = export_student(
             made.arms["student"][0], out / "artifact", recipe, dataset, progress, overwrite=overwrite, trust=trust
         )
-    return Distillation(made.teacher.run, made.arms, artifact, dataset, floors)
+    return Distillation(made.teacher.run, made.arms, artifact, dataset, floors, crossed)
 
 
 def _floors(

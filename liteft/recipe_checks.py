@@ -124,6 +124,12 @@ def require_student(recipe: StudentRecipe) -> None:
             "learning_rates are searched over epochs in float, and epochs is 0.",
             fix=[option("student.learning_rates", []), option("epochs", 6)],
         )
+    if recipe.folds == 1:
+        raise ConfigError(
+            "one fold leaves nothing to train on.",
+            accepted={"folds": "2 or more, or 0 for none"},
+            fix=option("student.folds", 5),
+        )
     if recipe.learning_rates and recipe.rate_search:
         raise ConfigError(
             "rate_search tries rates around one, and learning_rates names them.",

@@ -188,6 +188,7 @@ class StudentRecipe(TrainingRecipe):
     control: bool = Field(default=False, description="the same as arms c1")
     arms: list[ArmName] = Field(default=[], description="models that the student is compared with: c0, c1, c2")
     seeds: int = Field(default=1, gt=0)
+    folds: int = Field(default=0, ge=0, le=100, description="cross-validation; 0 keeps texts to test on instead")
 
 
 class ExportRecipe(_Table):

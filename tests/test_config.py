@@ -99,6 +99,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "arms": ["c0"],
         "control": True,
         "seeds": 3,
+        "folds": 5,
     },
     "export": {
         "precision": "fp16",

@@ -8,11 +8,12 @@ from typing import Any
 from liteft.cli import groups
 from liteft.cli.flags.data import Data, Task
 from liteft.cli.flags.machine import Out, Overwrite, Trust
-from liteft.cli.flags.models import Arms, Control, Labels, Seeds, Student, Teacher, Until, Vocabulary
+from liteft.cli.flags.models import Arms, Control, Folds, Labels, Seeds, Student, Teacher, Until, Vocabulary
 
 EXAMPLES = (
     "liteft distill --data reviews.csv --teacher minilm --size 3x384 --out runs/reviews",
     "liteft distill --recipe recipe.toml --data reviews/ --until student --control --out runs/reviews",
+    "liteft distill --data 50.csv --unlabeled pool.txt --folds 5 --teacher minilm --size 3x384 --out runs/few",
 )
 
 
@@ -29,6 +30,7 @@ def distill(
     control: Control = False,
     arms: Arms = None,
     seeds: Seeds = None,
+    folds: Folds = None,
     form: groups.Form,
     overwrite: Overwrite = False,
     trust: Trust = False,
@@ -53,7 +55,7 @@ def distill(
 
     named = said_of_model(labels, None, None).labels
     more: dict[str, Any] = {"student": student, "vocabulary": vocabulary, "control": control or None, "seeds": seeds}
-    more |= {"arms": None if arms is None else [name.strip() for name in arms.split(",")]}
+    more |= {"folds": folds, "arms": None if arms is None else [name.strip() for name in arms.split(",")]}
     recipe = resolve(
         settings,
         data={"source": data, "task": task, **asdict(reading)},

@@ -15,7 +15,8 @@ from pydantic import BaseModel
 
 from liteft.cli.groups import Reading, Settings
 from liteft.config import make_recipe, read_recipe, toml_value
-from liteft.data import Dataset, load_dataset
+from liteft.data import Dataset
+from liteft.data.trainable import resolve_data
 from liteft.errors import ConfigError
 from liteft.foreign import Said, read_labels
 from liteft.recipes import DataRecipe, Recipe
@@ -80,7 +81,7 @@ def load_data(recipe: Recipe, *, example: str = "--data reviews.csv --text COLUM
             accepted={"data": "a file, a folder of train, dev and test files, or a hub name (owner/name)"},
             fix=example,
         )
-    return load_dataset(recipe.data.source, **recipe.data.model_dump(exclude={"source"}))
+    return resolve_data(recipe.data.source, recipe)
 
 
 def teachers_of(recipe: Recipe, named: Sequence[str] | None) -> list[str]:

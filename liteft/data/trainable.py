@@ -17,10 +17,14 @@ __all__ = ["report_check", "require_trainable", "resolve_data"]
 
 
 def resolve_data(data: Dataset | str | Path, recipe: Recipe) -> Dataset:
-    """Return ``data`` itself, or the data set that it names, read as the recipe's ``[data]`` table says."""
+    """Return ``data`` itself, or the data set that it names, read as the recipe's ``[data]`` table says.
+
+    Where folds test every labelled text, no test split is made.
+    """
     if isinstance(data, Dataset):
         return data
-    return load_dataset(data, **recipe.data.model_dump(exclude={"source"}))
+    settings = recipe.data.model_dump(exclude={"source"})
+    return load_dataset(data, **settings | ({"test_fraction": 0.0} if recipe.student.folds else {}))
 
 
 def require_trainable(dataset: Dataset) -> None:

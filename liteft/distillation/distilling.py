@@ -66,7 +66,7 @@ def distill_students(
     runs: dict[Kind, list[Run]] = {kind: [] for kind in kinds}
     for number in range(recipe.student.seeds):
         name = context.out.name if number == 0 else f"{context.out.name}-seed{number}"
-        update = {"seed": recipe.student.seed + number, "seeds": 1, "control": False, "arms": []}
+        update = {"seed": recipe.student.seed + number, "seeds": 1, "folds": 0, "control": False, "arms": []}
         one = recipe.model_copy(update={"student": recipe.student.model_copy(update=update)})
         for kind in kinds:
             out = context.at(context.out.with_name(name + ARMS[kind].suffix))

@@ -119,6 +119,14 @@ Arms = Annotated[
     ),
 ]
 Seeds = Annotated[int | None, _student("--seeds", metavar="N", help="Number of students to train, one per seed.")]
+Folds = Annotated[
+    int | None,
+    _student(
+        "--folds",
+        metavar="K",
+        help="Cross-validate first, for few labels: each text is tested once, by models that have not seen it.",
+    ),
+]
 Until = Annotated[str, _student("--until", metavar="STAGE", help="Last step: teacher, student, or artifact.")]
 
 Epochs = Annotated[

@@ -1,0 +1,227 @@
+"""Cross-validation of a whole distillation: each labelled text is tested once, by models that have not seen it.
+
+A tenth of a few hundred labels is too few texts to test on. With folds every text counts: for each fold a teacher, a
+student and its arms are trained on the others, and the predictions of all folds are judged together. This says what the
+procedure is worth; the student that is exported afterwards is trained on all texts, and has none left to be tested on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from liteft.arms import ARMS
+from liteft.data import Dataset, Split
+from liteft.data.splitting import fold_numbers, normalised
+from liteft.distillation import distill_students
+from liteft.distillation.ready import TeacherSource
+from liteft.distillation.teachers import Base, find_teacher
+from liteft.errors import ConfigError, DataError, option
+from liteft.finetuning.context import RunContext
+from liteft.floors import Floors, can_train, cross_validated
+from liteft.metrics import Estimate, paired_interval_over_seeds
+from liteft.recipes import Recipe
+from liteft.results import Result
+from liteft.run import Run
+from liteft.tasks import Task
+from liteft.text_tables import aligned, share
+
+__all__ = ["CrossValidation", "cross_validate", "fold_datasets", "together"]
+
+_CHOSEN_ON = 9  # one part in so many of a fold's training texts is its validation split
+
+
+@dataclass(frozen=True, repr=False)
+class CrossValidation(Result):
+    """What the models of all folds reach together.
+
+    Attributes:
+        folds: number of folds.
+        texts: number of texts; each was tested once.
+        task: what the labels mean.
+        scores: kind ("student", other arms, "teacher") -> metrics over all texts.
+        intervals: kind -> 95% intervals of the headline metrics; texts are the samples.
+        differences: kind -> the student's points minus its own, a share of texts, with a 95% interval.
+        floors: simple models, cross-validated too; None without scikit-learn.
+    """
+
+    folds: int
+    texts: int
+    task: Task
+    scores: Mapping[str, Mapping[str, float]]
+    intervals: Mapping[str, Mapping[str, tuple[float, float]]]
+    differences: Mapping[str, Estimate]
+    floors: Floors | None = None
+
+    def __repr__(self) -> str:
+        return f"CrossValidation({self.folds} folds, {self.texts:,} texts: {', '.join(self.scores)})"
+
+    def render(self) -> str:
+        """Return the table of all kinds and floors, and the student's differences."""
+        names = self.task.headline_metrics
+        rows = [("model", *(f"{name.replace('_', ' ')} %" for name in names), "student minus it, points")]
+        for kind, scores in self.scores.items():
+            cells = (share(scores[name], self.intervals[kind][name]) for name in names)
+            rows.append((kind, *cells, _points(self.differences.get(kind))))
+        for floor in () if self.floors is None else self.floors.rows:
+            (split,) = floor.scores
+            cells = (share(floor.scores[split][name], floor.intervals[split][name]) for name in names)
+            rows.append((floor.name, *cells, "-"))
+        lines = [
+            f"cross-validation: {self.texts:,} texts in {self.folds} folds, each tested once by models that have not "
+            "seen it",
+            "",
+            aligned(rows, texts=1),
+            "",
+            "[ ]: 95% intervals over texts. They are of the procedure: the final student is trained on all texts.",
+            *(f"{ARMS[kind].described}." for kind in self.scores if kind in ARMS),
+        ]
+        return "\n".join(lines)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader must know first: the floors that the student does not beat, over all folds."""
+        metric, own = self.task.primary_metric, self.scores["student"]
+        found = []
+        for floor in () if self.floors is None else self.floors.rows:
+            (scores,) = floor.scores.values()
+            if scores[metric] >= own[metric] or scores["macro_f1"] >= own["macro_f1"]:
+                numbers = ", ".join(
+                    f"{name.replace('_', ' ')} {100 * own[name]:.1f} and {100 * scores[name]:.1f}"
+                    for name in (metric, "macro_f1")
+                )
+                found.append(f"over all folds the student is not better than {floor.name}: {numbers}.")
+        return tuple(found)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all numbers as plain data."""
+        return {
+            "folds": self.folds,
+            "texts": self.texts,
+            "task": str(self.task),
+            "metrics": {kind: dict(scores) for kind, scores in self.scores.items()},
+            "intervals": {
+                kind: {name: list(each) for name, each in found.items()} for kind, found in self.intervals.items()
+            },
+            "student_minus": {
+                kind: {"difference": found.value, "interval": [found.low, found.high]}
+                for kind, found in self.differences.items()
+            },
+            "floors": None if self.floors is None else self.floors.to_dict(),
+        }
+
+
+def cross_validate(source: TeacherSource, dataset: Dataset, recipe: Recipe, context: RunContext) -> CrossValidation:
+    """Distil once for each fold, into OUT/fold1 and so on, and judge all predictions together.
+
+    Args:
+        source: a base: a finished teacher has seen all texts.
+        dataset: its training and validation texts are dealt out to the folds; its pool teaches in all of them.
+        recipe: its table ``student`` says how many ``folds``.
+        context: of the pipeline.
+
+    Raises:
+        ConfigError: the teacher is a finished one.
+        DataError: fewer different texts than folds.
+    """
+    found = find_teacher(source, dataset=dataset, recipe=recipe)
+    if not isinstance(found, Base):
+        raise ConfigError(
+            f"folds test what a procedure reaches on texts that it has not seen, and {source} is a teacher already.",
+            accepted={"teacher": "a base, which is fine-tuned in each fold"},
+            fix=[option("student.folds", 0), option("teacher", "minilm")],
+        )
+    once = recipe.model_copy(update={"student": recipe.student.model_copy(update={"folds": 0, "seeds": 1})})
+    runs: dict[str, list[Run]] = {}
+    for number, fold in enumerate(fold_datasets(dataset, recipe.student.folds, seed=recipe.data.seed), start=1):
+        place = context.out / f"fold{number}"
+        context.tell(f"fold {number} of {recipe.student.folds}")
+        made = distill_students(source, fold, once, context.at(place / "student"), teacher_out=place / "teacher")
+        for kind, trained in made.arms.items():
+            runs.setdefault(kind, []).extend(trained)
+        runs.setdefault("teacher", []).extend([made.teacher.run] if made.teacher.run else [])
+    return together(runs, floors=_floors(dataset, recipe.student.folds))
+
+
+def together(runs: Mapping[str, list[Run]], *, floors: Floors | None = None) -> CrossValidation:
+    """Return the judgement of the test predictions of all folds, by kind."""
+    student = runs["student"]
+    task = student[0].task
+    stored = {kind: [run.predictions("test") for run in each] for kind, each in runs.items()}
+    joined = {
+        kind: (np.concatenate([logits for logits, _ in parts]), np.concatenate([gold for _, gold in parts]))
+        for kind, parts in stored.items()
+    }
+    right = {kind: task.correct(logits, gold)[None] for kind, (logits, gold) in joined.items()}
+    return CrossValidation(
+        folds=len(student),
+        texts=len(right["student"][0]),
+        task=task,
+        scores={kind: task.score(logits, gold) for kind, (logits, gold) in joined.items()},
+        intervals={kind: task.intervals(logits, gold) for kind, (logits, gold) in joined.items()},
+        differences={
+            kind: paired_interval_over_seeds(each, right["student"])
+            for kind, each in right.items()
+            if kind != "student"
+        },
+        floors=floors,
+    )
+
+
+def fold_datasets(dataset: Dataset, count: int, *, seed: int) -> list[Dataset]:
+    """Return a data set for each fold, which tests on the fold's texts and trains and validates on the others.
+
+    The labelled texts are those of "train" and "validation". A text and its duplicates are in one fold, and the texts of
+    each label are dealt out to all folds.
+
+    Raises:
+        DataError: fewer different texts than folds.
+    """
+    whole = _labelled(dataset)
+    fold = _fold_numbers(whole, dataset, count, seed)
+    made = []
+    for number in range(count):
+        rest = whole.take(np.flatnonzero(fold != number))
+        chosen = _fold_numbers(rest, dataset, _CHOSEN_ON, seed) == 0
+        splits = {
+            "train": rest.take(np.flatnonzero(~chosen)),
+            "validation": replace(rest.take(np.flatnonzero(chosen)), name="validation"),
+            "test": replace(whole.take(np.flatnonzero(fold == number)), name="test"),
+        }
+        made.append(replace(dataset, splits=splits, unseen={}))
+    return made
+
+
+def _labelled(dataset: Dataset) -> Split:
+    """Return the texts of the training and validation splits as one, without provenance."""
+    parts = [dataset.train, dataset.validation]
+    pairs = None if dataset.train.pairs is None else [pair for part in parts for pair in part.pairs or ()]
+    labels = np.concatenate([part.labels for part in parts if part.labels is not None])
+    return Split("train", [text for part in parts for text in part.texts], pairs, labels)
+
+
+def _fold_numbers(split: Split, dataset: Dataset, count: int, seed: int) -> np.ndarray:
+    pairs = split.pairs or [None] * len(split)
+    keys = [normalised(text, pair) for text, pair in zip(split.texts, pairs, strict=True)]
+    if len(set(keys)) < count or split.labels is None:
+        raise DataError(
+            f"{dataset.name} has {len(set(keys)):,} different labelled texts for {count} folds.",
+            fix=option("student.folds", max(2, len(set(keys)) // 10)),
+        )
+    names = [dataset.task.names_of(row, dataset.labels) for row in split.labels]
+    return fold_numbers(keys, names, count, seed=seed)
+
+
+def _floors(dataset: Dataset, count: int) -> Floors | None:
+    if not can_train():
+        return None
+    return cross_validated(_labelled(dataset), dataset.task, dataset.labels, folds=count)
+
+
+def _points(found: Estimate | None) -> str:
+    if found is None:
+        return "-"
+    return f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"

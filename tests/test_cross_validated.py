@@ -1,0 +1,84 @@
+"""Cross-validation of a whole distillation, on tiny models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import liteft
+from liteft.cross_validated import fold_datasets
+from liteft.data import Dataset, load_dataset
+from liteft.errors import ConfigError, DataError
+from liteft.recipes import Recipe, StudentRecipe, TeacherRecipe
+from tests.cache import Cache
+from tests.modules import module_of
+
+
+@pytest.fixture(scope="module")
+def tiny() -> ModuleType:
+    return module_of("finetuning")
+
+
+@pytest.fixture(scope="module")
+def base(tiny: ModuleType, cache: Cache) -> Path:
+    shape = {"num_hidden_layers": 4, "num_attention_heads": 4}
+    return cache("distillation-base", lambda folder: tiny.write_base(folder, "bert", **shape))
+
+
+def labelled(count: int = 40) -> Dataset:
+    rows = [(f"text {number} of {'ab'[number % 2]}", "ab"[number % 2]) for number in range(count)]
+    return load_dataset({"train": rows}, test_fraction=0.0)
+
+
+def test_each_text_is_tested_once_and_trained_on_by_no_model_that_tests_it() -> None:
+    data = labelled()
+    folds = fold_datasets(data, 4, seed=0)
+    tested = [text for fold in folds for text in fold.test.texts]
+    assert sorted(tested) == sorted([*data.train.texts, *data.validation.texts])
+    for fold in folds:
+        parts = [set(split.texts) for split in fold.splits.values()]
+        assert sum(map(len, parts)) == len(set().union(*parts)) == 40
+        assert set(np.unique(fold.test.labels)) == {0, 1} and len(fold.validation)
+
+
+def test_duplicates_are_in_one_fold() -> None:
+    rows = [(f"text {number % 20}", "ab"[number % 20 % 2]) for number in range(60)]
+    folds = fold_datasets(load_dataset({"train": rows}, test_fraction=0.0), 5, seed=0)
+    assert all(not set(fold.test.texts) & {*fold.train.texts, *fold.validation.texts} for fold in folds)
+
+
+def test_more_folds_than_texts_are_refused() -> None:
+    with pytest.raises(DataError, match="40 different labelled texts for 41 folds"):
+        fold_datasets(labelled(), 41, seed=0)
+
+
+def test_one_fold_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="one fold leaves nothing"):
+        liteft.distill("minilm", labelled(), out=tmp_path / "out", size="2", folds=1)
+
+
+def test_a_distillation_is_cross_validated_and_then_made_of_all_texts(
+    base: Path, tiny: ModuleType, tmp_path: Path
+) -> None:
+    quick: dict[str, Any] = tiny.QUICK | {"epochs": 1}
+    student = {name: quick[name] for name in ("epochs", "batch_size", "learning_rate", "training_precision")}
+    recipe = Recipe(teacher=TeacherRecipe(**quick), student=StudentRecipe(size="2", arms=["c1"], folds=2, **student))
+    made = liteft.distill(str(base), labelled(), out=tmp_path / "out", recipe=recipe, until="student")
+    assert made.folds is not None and made.folds.texts == 40
+    assert set(made.folds.scores) == {"student", "control", "teacher"}
+    assert (tmp_path / "out" / "fold2" / "student-control" / "run.json").is_file()
+    assert made.student is not None and "test" not in made.student.metrics
+    text = made.render()
+    assert "cross-validation: 40 texts in 2 folds" in text and "naive Bayes" in text
+    document = json.loads(json.dumps(made.to_dict()))
+    low, high = document["folds"]["student_minus"]["control"]["interval"]
+    assert low <= document["folds"]["student_minus"]["control"]["difference"] <= high
+    again = liteft.distill(str(base), labelled(), out=tmp_path / "out", recipe=recipe, until="student")
+    assert again.folds is not None and again.folds.to_dict()["metrics"] == document["folds"]["metrics"]
+    with pytest.raises(ConfigError, match="is a teacher already"):
+        liteft.distill(made.teacher or "", labelled(), out=tmp_path / "other", recipe=recipe, until="student")
