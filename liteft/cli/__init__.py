@@ -21,7 +21,20 @@ from typing import Annotated
 
 import typer
 
-from liteft.cli import advise, check, compare, demo, distill, doctor, export, finetune, inspect, predict, search
+from liteft.cli import (
+    advise,
+    check,
+    compare,
+    demo,
+    distill,
+    doctor,
+    export,
+    finetune,
+    inspect,
+    predict,
+    pretrain,
+    search,
+)
 from liteft.cli.failures import run_command
 from liteft.cli.help import Command, Group
 
@@ -52,6 +65,7 @@ _add(export.export, export.EXAMPLES)
 _add(predict.predict, predict.EXAMPLES)
 _add(compare.compare, compare.EXAMPLES)
 _add(inspect.inspect, inspect.EXAMPLES)
+_add(pretrain.pretrain, pretrain.EXAMPLES)
 _add(doctor.doctor, doctor.EXAMPLES)
 _add(demo.demo, demo.EXAMPLES)
 

@@ -9,7 +9,6 @@ from liteft.cli import groups
 from liteft.cli.flags.data import Data, Task
 from liteft.cli.flags.machine import Out
 from liteft.cli.flags.models import Base, FromScratch, Size, VocabularyFile
-from liteft.errors import ConfigError
 
 if TYPE_CHECKING:
     from liteft.run import Run
@@ -44,11 +43,11 @@ def finetune(
 
     Repeating the command resumes where it stopped.
     """
-    from liteft.cli.settings import data_arguments, load_data, resolve
+    from liteft.cli.settings import data_arguments, load_data, only_base, resolve
     from liteft.recipe_checks import require_teacher
 
     start = {
-        "base": _only(base),
+        "base": only_base(base),
         "from_scratch": from_scratch or None,
         "size": size,
         "vocabulary_file": vocabulary_file,
@@ -67,17 +66,6 @@ def finetune(
     following = ["liteft", "distill", *data_arguments(recipe.data), "--teacher", out]
     following += ["--size", _half_size(run), "--out", f"{out.rstrip('/')}-distilled"]
     console.result(run.render(), run.to_dict(), following=following)
-
-
-def _only(bases: list[str] | None) -> str | None:
-    """Return the base that --base names. Raises ConfigError if it names several."""
-    if bases and len(bases) > 1:
-        raise ConfigError(
-            f"--base is given {len(bases)} times: {', '.join(bases)}.",
-            accepted={"--base": "one base for a teacher"},
-            fix=[f"--base {bases[-1]}", f"liteft advise DATA --base {' --base '.join(bases)}, to compare them"],
-        )
-    return bases[0] if bases else None
 
 
 def _half_size(run: Run) -> str:

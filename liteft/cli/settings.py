@@ -27,6 +27,7 @@ __all__ = [
     "data_arguments",
     "data_of_models",
     "load_data",
+    "only_base",
     "resolve",
     "said_of_model",
     "teacher_of",
@@ -34,7 +35,12 @@ __all__ = [
 ]
 
 _COMMAND = "the command line"
-_PATHS = {"data": ("source",), "teacher": ("base", "vocabulary_file"), "student": ("student", "unlabeled")}
+_PATHS = {
+    "data": ("source",),
+    "teacher": ("base", "vocabulary_file"),
+    "student": ("student", "unlabeled"),
+    "pretrain": ("texts", "base", "vocabulary_file"),
+}
 _FLAGS = {"task", *(field.name for field in fields(Reading))}
 
 
@@ -140,6 +146,17 @@ def data_of_models(recipe: Recipe, models: Sequence[str]) -> tuple[str | None, d
     return source, given
 
 
+def only_base(bases: list[str] | None) -> str | None:
+    """Return the base that --base names. Raises ConfigError if it names several."""
+    if bases and len(bases) > 1:
+        raise ConfigError(
+            f"--base is given {len(bases)} times: {', '.join(bases)}.",
+            accepted={"--base": "one base to train"},
+            fix=[f"--base {bases[-1]}", f"liteft advise DATA --base {' --base '.join(bases)}, to compare them"],
+        )
+    return bases[0] if bases else None
+
+
 def said_of_model(labels: str | None, task: str | None, pair: str | None) -> Said:
     """Return what the command line says about a model that transformers wrote.
 
@@ -200,4 +217,9 @@ def _parse_setting(entry: str) -> tuple[str, str, Any]:
 
 def _with_absolute_paths(table: BaseModel, names: Sequence[str]) -> BaseModel:
     given = {name: getattr(table, name) for name in names}
-    return table.model_copy(update={name: absolute(value) for name, value in given.items() if value})
+    paths = {
+        name: [absolute(each) for each in value] if isinstance(value, list) else absolute(value)
+        for name, value in given.items()
+        if value
+    }
+    return table.model_copy(update=paths)

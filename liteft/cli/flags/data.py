@@ -72,7 +72,7 @@ ValidationFraction = Annotated[
     _data(
         "--validation-fraction",
         metavar="X",
-        help="Share of train to use as validation if there is no such split; 0.1 if left out.",
+        help="Share of train to use as validation if there is no such split; if left out, 0.1, or 0.01 to pretrain.",
     ),
 ]
 TestFraction = Annotated[

@@ -13,7 +13,7 @@ _training = panel("Training")
 
 Base = Annotated[
     list[str] | None,
-    _teacher(
+    _model(
         "--base",
         metavar="BASE",
         help="Pretrained encoder: a model folder, a hub name, or minilm for the bundled one; advise takes several.",
@@ -25,7 +25,7 @@ FromScratch = Annotated[
 ]
 VocabularyFile = Annotated[
     str | None,
-    _teacher("--vocabulary-file", metavar="FILE", help="With --from-scratch: a vocab.txt or tokenizer.json."),
+    _model("--vocabulary-file", metavar="FILE", help="For random weights: a vocab.txt or tokenizer.json."),
 ]
 Teacher = Annotated[
     list[str] | None,
@@ -80,7 +80,7 @@ Vocabulary = Annotated[
     _model(
         "--vocabulary",
         metavar="N",
-        help="Keep at most N tokens of the vocabulary, those that the training texts use, such as 8000.",
+        help="Most tokens of the vocabulary, such as 8000: those that the texts use; pretrain makes them of its texts.",
     ),
 ]
 Labels = Annotated[

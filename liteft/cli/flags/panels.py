@@ -10,10 +10,13 @@ import typer
 
 __all__ = ["ORDER", "TABLES", "panel"]
 
-TABLES = {"Data": "data", "Teacher": "teacher", "Student": "student", "Export": "export", "Budget": "search"}
+TABLES = {
+    **{"Data": "data", "Teacher": "teacher", "Student": "student", "Export": "export", "Budget": "search"},
+    "Pretraining": "pretrain",
+}
 """Panels whose flags set a table of the recipe: a command that shows one takes the table's other keys by --set."""
 ORDER = (
-    *("Data", "Teacher", "Model", "Student", "Training", "Export", "Budget"),
+    *("Data", "Pretraining", "Teacher", "Model", "Student", "Training", "Export", "Budget"),
     *("Predictions", "Comparison", "Advice", "Machine", "General"),
 )
 """All panels, as the help shows them from top to bottom."""
