@@ -7,7 +7,7 @@ procedure is worth; the student that is exported afterwards is trained on all te
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -174,8 +174,8 @@ def together(runs: Mapping[str, list[Run]], *, floors: Floors | None = None) -> 
 def fold_datasets(dataset: Dataset, count: int, *, seed: int) -> list[Dataset]:
     """Return a data set for each fold, which tests on the fold's texts and trains and validates on the others.
 
-    The labelled texts are those of "train" and "validation". A text and its duplicates are in one fold, and the texts of
-    each label are dealt out to all folds.
+    The labelled texts are those of "train" and "validation". A text and its duplicates are in one fold, and the texts
+    of each label are dealt out to all folds.
 
     Raises:
         DataError: fewer different texts than folds.
@@ -204,7 +204,7 @@ def _labelled(dataset: Dataset) -> Split:
 
 
 def _fold_numbers(split: Split, dataset: Dataset, count: int, seed: int) -> np.ndarray:
-    pairs = split.pairs or [None] * len(split)
+    pairs: Sequence[str | None] = split.pairs or [None] * len(split)
     keys = [normalised(text, pair) for text, pair in zip(split.texts, pairs, strict=True)]
     if len(set(keys)) < count or split.labels is None:
         raise DataError(
