@@ -52,7 +52,7 @@ class DataRecipe(_Table):
     source: str | None = None
     text: str | None = None
     pair: str | None = None
-    label: str | list[str] | None = Field(default=None, description="several columns hold 0 or 1 each")
+    label: str | list[str] | None = Field(default=None, description="several hold 0 or 1, or probabilities")
     label_names: list[str] | None = Field(default=None, description="what integers and vectors stand for")
     task: TaskName | None = None
     encoding: str | None = None

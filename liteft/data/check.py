@@ -15,8 +15,10 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from liteft.data.cells import is_blank
-from liteft.data.findings import DataCheck, Overlap, SplitCheck
+from liteft.data.findings import SURE, DataCheck, Overlap, SplitCheck
 from liteft.data.lengths import measure
 from liteft.data.notes import Words
 from liteft.data.split import Split
@@ -99,6 +101,7 @@ def _check_split(dataset: _Checked, split: Split, keys: list[str], tokenizer: Te
     rows = split.texts if split.pairs is None else list(zip(split.texts, split.pairs, strict=True))
     second = split.pairs if split.pairs is not None else split.texts
     contradictions, example = _contradictions(split, keys)
+    confidence = _confidence(split)
     return SplitCheck(
         name=split.name,
         rows=len(split),
@@ -111,6 +114,8 @@ def _check_split(dataset: _Checked, split: Split, keys: list[str], tokenizer: Te
         duplicates=len(rows) - len(set(rows)),
         contradictions=contradictions,
         contradiction_example=example,
+        confidence=None if confidence is None else float(confidence.mean()),
+        uncertain=None if confidence is None else float((confidence < SURE).mean()),
     )
 
 
@@ -124,6 +129,15 @@ def _label_counts(dataset: _Checked, split: Split) -> dict[str, int] | None:
         return None
     counts = dataset.task.counts(split.labels, len(dataset.labels))
     return {label: int(count) for label, count in zip(dataset.labels, counts, strict=True)}
+
+
+def _confidence(split: Split) -> np.ndarray | None:
+    """Return how probable each row's labels are: float32, shape (texts,); None if they have no probabilities."""
+    if split.soft_labels is None or split.labels is None:
+        return None
+    if split.labels.dtype != bool:
+        return np.asarray(split.soft_labels.max(axis=1))
+    return np.asarray(np.maximum(split.soft_labels, 1 - split.soft_labels).mean(axis=1))
 
 
 def _unlabelled(dataset: _Checked, split: Split) -> int:

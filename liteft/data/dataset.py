@@ -166,6 +166,9 @@ class Dataset(Result):
                 if values is not None:
                     kind = np.uint8 if values.dtype == bool else np.dtype("<i8")
                     digest.update(np.ascontiguousarray(values, dtype=kind).tobytes())
+            if split.soft_labels is not None:
+                _add(digest, ["", "soft labels", str(split.soft_labels.shape)])
+                digest.update(np.ascontiguousarray(split.soft_labels, dtype="<f4").tobytes())
         if self.pool is not None:
             _add(digest, ["", "pool"])
             _add(digest, self.pool.texts)

@@ -15,8 +15,9 @@ from liteft.results import Result
 from liteft.tasks import Task
 from liteft.text_tables import aligned
 
-__all__ = ["DataCheck", "Overlap", "SplitCheck", "short_place"]
+__all__ = ["SURE", "DataCheck", "Overlap", "SplitCheck", "short_place"]
 
+SURE = 0.8  # a label of a lower probability is uncertain
 _SHOWN = 6
 
 
@@ -36,6 +37,9 @@ class SplitCheck:
         duplicates: rows whose exact text occurs in an earlier row of the split.
         contradictions: rows whose text also occurs under other labels.
         contradiction_example: places of two of them, or None.
+        confidence: mean probability of the rows' labels, as far as they have probabilities: of the most probable label
+            or, multi-label, of each label's more probable answer; None without probabilities.
+        uncertain: share of rows of which this is below 0.8, 0 to 1; None without probabilities.
     """
 
     name: str
@@ -49,6 +53,8 @@ class SplitCheck:
     duplicates: int
     contradictions: int
     contradiction_example: tuple[str, str] | None
+    confidence: float | None = None
+    uncertain: float | None = None
 
 
 @dataclass(frozen=True)
@@ -132,6 +138,12 @@ def _render(check: DataCheck) -> Words:
     train = next((split for split in check.splits if split.name == "train" and split.labels), None)
     if train is not None and train.labels is not None:
         lines += ["", f"  labels in train: {_distribution(train.labels, train.rows)}"]
+    lines += [
+        f"  probabilities of {split.name}'s labels: {split.confidence:.2f} on average; "
+        f"below {SURE} in {_share(split.uncertain)} of the rows"
+        for split in check.splits
+        if split.confidence is not None and split.uncertain is not None
+    ]
     lines += [_after("  note: ", note) for note in check.notes]
     lines += [_after("  warning: ", warning) for warning in _warnings(check)]
     return worded_lines(lines)

@@ -1,6 +1,7 @@
-"""One column of zeros and ones per label, as in pandas.get_dummies and many spreadsheets.
+"""One column per label: of zeros and ones, as in pandas.get_dummies and many spreadsheets, or of probabilities.
 
-The loader sees these columns as one column with lists of names.
+The loader sees these columns as one column with lists of names or, where a value is between 0 and 1, with an object
+of the names and their probabilities.
 """
 
 from __future__ import annotations
@@ -57,15 +58,30 @@ class LabelColumns:
         """Return the columns; a row whose label columns are all empty, or all -1, has None for its list.
 
         Raises:
-            DataError: a value other than 0 or 1.
+            DataError: a value other than 0 or 1, or, where there are probabilities, one that is not from 0 to 1.
         """
         if self.label not in names:
             return self.table.read(names)
         rest = [name for name in names if name != self.label]
         values, places = self.table.read([*rest, *self.parts])
         cells = zip(*(values[part] for part in self.parts), strict=True)
-        lists = [self._list(row, f"{self.name}, {self.unit} {place}") for row, place in zip(cells, places, strict=True)]
+        soft = any(_share(cell) not in (None, 0.0, 1.0) for part in self.parts for cell in values[part])
+        read = self._shares if soft else self._list
+        lists = [read(row, f"{self.name}, {self.unit} {place}") for row, place in zip(cells, places, strict=True)]
         return {name: lists if name == self.label else values[name] for name in names}, places
+
+    def _shares(self, cells: Sequence[Any], where: str) -> dict[str, float] | None:
+        if all(is_missing(cell) or str(cell) in ("", "-1", "-1.0") for cell in cells):
+            return None
+        found = {part: _share(cell) for part, cell in zip(self.parts, cells, strict=True)}
+        wrong = next((part for part, share in found.items() if share is None), None)
+        if wrong is not None:
+            raise DataError(
+                f"{where}: the column {wrong!r} holds {cells[self.parts.index(wrong)]!r}, which is not a probability.",
+                accepted={"label columns": "0 or 1 each, or probabilities from 0 to 1"},
+                fix="correct that row",
+            )
+        return {part: share for part, share in found.items() if share is not None}
 
     def head(self, rows: int) -> dict[str, list[Any]]:
         """Return the first rows of the table's own columns."""
@@ -87,6 +103,18 @@ class LabelColumns:
             accepted={"label": "one column of labels, or several columns of 0 and 1, one for each label"},
             fix=option("label", self.parts[wrong], note=", if only this column holds the label"),
         )
+
+
+def _share(cell: Any) -> float | None:
+    """Return a probability, as a number or text, and None for anything else."""
+    one = bit(cell)
+    if one is not None:
+        return float(one)
+    try:
+        value = float(cell)
+    except (TypeError, ValueError):
+        return None
+    return value if 0 <= value <= 1 else None
 
 
 def label_columns(label: str | Sequence[str] | None, columns: Sequence[str]) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from liteft.data.notes import worded
 from liteft.errors import DataError, option
 from liteft.tasks import Task
 
-__all__ = ["joined_by", "settle", "single"]
+__all__ = ["joined_by", "opened", "settle", "single"]
 
 _FRACTION = re.compile(r"[+-]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][+-]?\d+)?")
 _BITS = re.compile(r"[01](?:\.0)?(?:[ ,;|]+[01](?:\.0)?)+")
@@ -182,6 +182,15 @@ def _refuse_fractions(labels: Sequence[Any], texts: set[str], place: Provenance,
         raise label_error(
             place.where(row), f"{float(labels[row])!r}, which is not a whole number", written=task is None
         )
+
+
+def opened(labels: Sequence[Any]) -> list[Any]:
+    """Return the cells, with objects written as text and spaCy's ``cats`` as mappings from names to values."""
+    found = [_object(value) for value in labels]
+    return [
+        value["cats"] if isinstance(value, Mapping) and isinstance(value.get("cats"), Mapping) else value
+        for value in found
+    ]
 
 
 def _object(value: Any) -> Any:

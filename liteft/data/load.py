@@ -22,6 +22,7 @@ from liteft.data.labels import LabelNames, encode, label_order
 from liteft.data.looks import Looks, look
 from liteft.data.notes import worded
 from liteft.data.records import Records, read_records, usable_rows
+from liteft.data.soft_labels import soft_array
 from liteft.data.sources import open_source
 from liteft.data.splitting import carve, normalised
 from liteft.data.subsets import with_labels_per_class
@@ -66,8 +67,9 @@ def load_dataset(
             columns; or a dict of splits whose values are any of these or file names.
         text: column of the text; None to find it by its usual names ("text", "sentence", ...).
         pair: column of the second text; None to look for a usual name ("text_b", "sentence2", ...); "" for none.
-        label: column of the label, or of a list of labels; None to find it by its usual names. Several columns
-            (a list, or names separated by commas) each contain 0 or 1 and are the labels of a multi-label task.
+        label: column of the label, of a list of labels, or of an object with the probability of each label; None to
+            find it by its usual names. Several columns (a list, or names separated by commas) each contain 0 or 1 and
+            are the labels of a multi-label task, or contain the probabilities of the labels.
         label_names: what integers and the positions of 0/1 vectors stand for, in order; a string is split at commas.
         task: "single_label" or "multi_label"; None to infer it from the labels.
         encoding: of text files; None for UTF-8, or as the byte-order mark says.
@@ -205,17 +207,20 @@ def _keys(records: Records) -> list[str]:
 
 def _assemble(source: str, task: Task, splits: Mapping[str, Records], notes: Sequence[str]) -> Dataset:
     """Return the data set, its labels as numbers of the classes in train."""
-    classes = label_order(name for names in splits["train"].labels or () for name in names)
+    train = splits["train"]
+    probable = [name for row in train.soft or () for name, share in (row or {}).items() if share > 0]
+    classes = label_order([*probable, *(name for names in train.labels or () for name in names)])
     made: dict[str, Split] = {}
     unseen: dict[str, dict[str, int]] = {}
     order = [name for name in MAIN_SPLITS if name in splits]
     for name in order + [name for name in splits if name not in MAIN_SPLITS]:
         records = splits[name]
-        labels = unseen_label = None
+        labels = unseen_label = soft = None
         if records.labels is not None:
             labels, unseen_label, unknown = encode(records.labels, classes, task)
+            soft = soft_array(records.soft, labels, classes, task)
             if unknown:
                 unseen[name] = dict(unknown.most_common())
         names = None if labels is None else classes
-        made[name] = Split(name, records.texts, records.pairs, labels, unseen_label, records.provenance, names)
+        made[name] = Split(name, records.texts, records.pairs, labels, unseen_label, records.provenance, names, soft)
     return Dataset(source, task, classes, made, unseen, tuple(notes))

@@ -38,6 +38,7 @@ class Records:
         labels: raw labels until ``read_labels``, then each row's label names; None without labels.
         provenance: where each row came from.
         class_names: what integer labels stand for, if the source states it.
+        soft: the probabilities of each row's labels, by name, or None for a row without; None if no row has any.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Records:
     labels: list[Any] | None
     provenance: Provenance
     class_names: tuple[str, ...] | None = None
+    soft: list[dict[str, float] | None] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -63,6 +65,7 @@ class Records:
             pairs=None if self.pairs is None else [self.pairs[index] for index in indices],
             labels=None if self.labels is None else [self.labels[index] for index in indices],
             provenance=self.provenance.take(indices),
+            soft=None if self.soft is None else [self.soft[index] for index in indices],
         )
 
     def without(self, rows: Sequence[int]) -> Records:

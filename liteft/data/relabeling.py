@@ -33,9 +33,13 @@ def relabeled(split: Split, names: Sequence[str]) -> Split:
     place = np.array([index.get(name, -1) for name in split.label_names], dtype=np.int64)
     unseen_label = split.unseen_label
     moved, lost = task_of_labels(split.labels).relabel(split.labels, place, len(index))
+    soft = None
+    if split.soft_labels is not None:
+        soft = np.zeros((len(split), len(index)), dtype=split.soft_labels.dtype)
+        soft[:, place[place >= 0]] = split.soft_labels[:, place >= 0]
     if lost is not None and lost.any():
         unseen_label = lost if unseen_label is None else lost | unseen_label
-    return replace(split, labels=moved, unseen_label=unseen_label, label_names=tuple(names))
+    return replace(split, labels=moved, unseen_label=unseen_label, label_names=tuple(names), soft_labels=soft)
 
 
 def meet_labels(split: Split, labels: Sequence[str], *, own: bool) -> tuple[Split, tuple[str, ...]]:

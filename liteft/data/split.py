@@ -83,6 +83,8 @@ class Split:
         provenance: where the rows came from; None for splits made by hand.
         label_names: the names that ``labels`` are indices into, or columns of: those of the split's data set; None for
             splits made by hand.
+        soft_labels: the probability of each label, by which training rows are learned: float32, shape (texts, labels);
+            rows of a single-label task sum to 1. None if labels have no probabilities.
 
     Raises:
         DataError: the lengths differ, or there are fewer label names than labels.
@@ -95,6 +97,7 @@ class Split:
     unseen_label: np.ndarray | None = None
     provenance: Provenance | None = None
     label_names: tuple[str, ...] | None = None
+    soft_labels: np.ndarray | None = None
 
     def __repr__(self) -> str:
         what = "texts" if self.pairs is None else "pairs"
@@ -106,6 +109,7 @@ class Split:
             "pairs": None if self.pairs is None else len(self.pairs),
             "labels": None if self.labels is None else len(self.labels),
             "unseen_label": None if self.unseen_label is None else len(self.unseen_label),
+            "soft_labels": None if self.soft_labels is None else len(self.soft_labels),
             "provenance": None if self.provenance is None else len(self.provenance.rows),
         }
         wrong = {name: f"{length:,}" for name, length in lengths.items() if length not in (None, rows)}
@@ -154,6 +158,7 @@ class Split:
             unseen_label=None if self.unseen_label is None else self.unseen_label[chosen],
             provenance=None if self.provenance is None else self.provenance.take(chosen),
             label_names=self.label_names,
+            soft_labels=None if self.soft_labels is None else self.soft_labels[chosen],
         )
 
     def where(self, index: int) -> str:

@@ -22,7 +22,7 @@ from liteft.distillation.relations import LastProjections
 from liteft.distillation.text_augmentation import TEACHER_PREFIX
 from liteft.finetuning.model import TorchClassifier, uses_type_ids
 from liteft.finetuning.task_training import training_of
-from liteft.finetuning.trainer import ClassifierTrainer
+from liteft.finetuning.trainer import ClassifierTrainer, gold_of
 from liteft.recipes import StudentRecipe
 
 __all__ = ["DistillingTrainer", "Matching"]
@@ -129,7 +129,7 @@ class DistillingTrainer(ClassifierTrainer):
 
     def _labelled_loss(self, logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
         """Return the hard-label loss of the rows that have labels, on the scale of the soft loss; 0 if none has."""
-        labels = batch["labels"]
+        labels = gold_of(batch)
         if "labelled" in batch:
             real = batch["labelled"] > 0
             if not bool(real.any()):

@@ -12,7 +12,7 @@ from liteft.distillation.ensemble import taught_logits
 from liteft.distillation.training import StudentTraining
 from liteft.errors import ConfigError, DataError, Hint
 from liteft.finetuning.batches import Collator
-from liteft.finetuning.fit import encode_rows
+from liteft.finetuning.fit import encode_rows, soft_targets
 from liteft.finetuning.model import TorchClassifier, uses_type_ids
 from liteft.recipes import StudentRecipe
 from liteft.tasks import task_of_labels
@@ -74,7 +74,9 @@ def transfer_set_of(training: StudentTraining, student: TorchClassifier, unlabel
     teacher_ids = None if same else _teacher_ids(training, student)
     if training.is_control:
         copied = _augments_labelled(recipe, unlabeled)
-        return TransferSet(encode_rows(student, train), len(split), train, same, teacher_ids, copied)
+        return TransferSet(
+            encode_rows(student, train, **soft_targets(train)), len(split), train, same, teacher_ids, copied
+        )
     live, copied = teacher_runs(recipe), _augments_labelled(recipe, unlabeled)
     extras: dict[str, np.ndarray] = {}
     if unlabeled is not None:
@@ -88,7 +90,7 @@ def transfer_set_of(training: StudentTraining, student: TorchClassifier, unlabel
         extras["teacher_logits"] = taught_logits(training, split)
         if live and several:
             extras["live"] = np.zeros(len(split), dtype=bool)
-    rows = encode_rows(student, split, **extras)
+    rows = encode_rows(student, split, **extras, **soft_targets(split))
     rows.types |= live and uses_type_ids(teacher.loaded.config)
     return TransferSet(rows, len(split), split, same, teacher_ids, copied)
 
@@ -138,4 +140,5 @@ def _joined(train: Split, unlabeled: Split) -> Split:
         [*train.texts, *unlabeled.texts],
         None if train.pairs is None else [*train.pairs, *(unlabeled.pairs or ())],
         np.concatenate([train.labels, empty.astype(train.labels.dtype)]),
+        soft_labels=None if train.soft_labels is None else np.pad(train.soft_labels, ((0, len(unlabeled)), (0, 0))),
     )

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from liteft.finetuning.task_training import training_of
-from liteft.finetuning.trainer import ClassifierTrainer
+from liteft.finetuning.trainer import ClassifierTrainer, gold_of
 from liteft.recipes import TeacherRecipe
 from liteft.tasks import Task
 
@@ -57,5 +57,5 @@ class ConsistencyTrainer(ClassifierTrainer):
     def text_loss(self, logits: Tensor, batch: dict[str, Tensor], outputs: Any) -> Tensor:
         """Return the hard-label loss, averaged over both passes, plus the weighted distance between them, shape ()."""
         first, second = logits.chunk(2)
-        gold = self.gold_loss(logits, torch.cat([batch["labels"], batch["labels"]]))
+        gold = self.gold_loss(logits, torch.cat([gold_of(batch), gold_of(batch)]))
         return gold + self.recipe.rdrop_weight * consistency_loss(first, second, task=self.task)

@@ -29,7 +29,12 @@ from liteft.finetuning.trainer import ClassifierTrainer, choosing_metric, traini
 from liteft.recipes import TrainingRecipe
 from liteft.run_info import FitInfo
 
-__all__ = ["computing_threads", "encode_rows", "fit", "trained_from"]
+__all__ = ["computing_threads", "encode_rows", "fit", "soft_targets", "trained_from"]
+
+
+def soft_targets(split: Split) -> dict[str, np.ndarray]:
+    """Return the probabilities of a training split's labels as extras of its batches; {} if it has none."""
+    return {} if split.soft_labels is None else {"soft_labels": split.soft_labels}
 
 
 def encode_rows(loaded: TorchClassifier, split: Split, **extras: np.ndarray) -> Collator:
@@ -120,7 +125,7 @@ def fit(
     quiet_transformers()
     checkpoints = checkpoints or context.checkpoints
     validation = dataset.validation
-    train = train or encode_rows(loaded, dataset.train)
+    train = train or encode_rows(loaded, dataset.train, **soft_targets(dataset.train))
     evaluation = encode_rows(loaded, validation)
     by_length = np.argsort(evaluation.encoded.lengths, kind="stable")
     arguments = training_arguments(

@@ -1,4 +1,4 @@
-"""The hard-label loss: cross entropy for single-label tasks, binary cross entropy for multi-label ones."""
+"""The loss against labels or their probabilities: cross entropy, or binary cross entropy per label."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ def label_loss(
     """Return the mean loss against gold labels.
 
     Args:
-            logits: shape (texts, labels), any float dtype; computed in float32.
-            labels: int64 (texts,), -1 for an unknown label, whose text is ignored; or float (texts, labels).
-    task: selects the loss.
-            smoothing: share of the probability spread evenly over all labels, 0 to 1.
-            weights: one per label, float32 (labels,), or None.
+        logits: shape (texts, labels), any float dtype; computed in float32.
+        labels: int64 (texts,), -1 for an unknown label, whose text is ignored; or float (texts, labels): 0, 1 or, for
+            either task, the probability of each label.
+        task: selects the loss.
+        smoothing: share of the probability spread evenly over all labels, 0 to 1.
+        weights: one per label, float32 (labels,), or None.
 
     Returns:
-            Shape (), in nats; 0 if no text has a label.
+        Shape (), in nats; 0 if no text has a label.
 
-        Source of smoothing: Szegedy et al. 2016, section 7, arXiv:1512.00567.
+    Source of smoothing: Szegedy et al. 2016, section 7, arXiv:1512.00567.
     """
     return training_of(task).label_loss(logits.float(), labels, smoothing, weights)
 

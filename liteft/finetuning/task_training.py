@@ -62,6 +62,8 @@ class TaskTraining(ABC):
 
 class _SingleLabel(TaskTraining):
     def label_loss(self, logits: Tensor, labels: Tensor, smoothing: float, weights: Tensor | None) -> Tensor:
+        if labels.is_floating_point():
+            return functional.cross_entropy(logits, labels, weight=weights, label_smoothing=smoothing)
         if not bool((labels >= 0).any()):
             return logits.sum() * 0.0
         return functional.cross_entropy(logits, labels, weight=weights, ignore_index=-1, label_smoothing=smoothing)

@@ -24,7 +24,14 @@ from liteft.finetuning.resumable import ResumableTrainer
 from liteft.recipes import TrainingRecipe
 from liteft.tasks import SINGLE_LABEL, Task
 
-__all__ = ["ClassifierTrainer", "choosing_metric", "resolve_precision", "steps_per_epoch", "training_arguments"]
+__all__ = [
+    "ClassifierTrainer",
+    "choosing_metric",
+    "gold_of",
+    "resolve_precision",
+    "steps_per_epoch",
+    "training_arguments",
+]
 
 _OPTIMIZERS = {
     "adamw": "adamw_torch_fused",
@@ -150,6 +157,11 @@ def steps_per_epoch(recipe: TrainingRecipe, texts: int, processes: int) -> int:
     return max(1, math.ceil(batches / recipe.gradient_accumulation))
 
 
+def gold_of(batch: dict[str, Tensor]) -> Tensor:
+    """Return the labels that a batch is trained on: their probabilities, float32 (texts, labels), where it has them."""
+    return batch["soft_labels"] if "soft_labels" in batch else batch["labels"]
+
+
 class ClassifierTrainer(ResumableTrainer):
     """Trainer for a classifier of either form.
 
@@ -194,10 +206,10 @@ class ClassifierTrainer(ResumableTrainer):
 
     def text_loss(self, logits: Tensor, batch: dict[str, Tensor], outputs: Any) -> Tensor:
         """Return the training loss of one batch, shape (); a subclass may use more than the labels."""
-        return self.gold_loss(logits, batch["labels"])
+        return self.gold_loss(logits, gold_of(batch))
 
     def gold_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the hard-label loss under the recipe's smoothing and class weights, shape ()."""
+        """Return the loss against labels or their probabilities, under the recipe's smoothing and weights, shape ()."""
         weights = None if self.class_weights is None else self.class_weights.to(logits.device)
         return label_loss(logits, labels, task=self.task, smoothing=self.recipe.label_smoothing, weights=weights)
 

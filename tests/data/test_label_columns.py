@@ -62,7 +62,7 @@ def test_one_column_in_a_list_is_that_column() -> None:
     assert load_dataset(_table(kind=["a", "b", "a", "b"]), label=["kind"], **WHOLE).task == "single_label"
 
 
-@pytest.mark.parametrize("value", [2, "x", 0.5])
+@pytest.mark.parametrize("value", [2, "x"])
 def test_another_value_is_named_by_row_and_column(value: Any) -> None:
     with pytest.raises(DataError, match=r"data, row 3: the column 'anger' holds .*, which is neither 0 nor 1"):
         load_dataset(_table(joy=[1, 0, 1, 0], anger=[0, 1, value, 0]), label="joy,anger", **WHOLE)

@@ -16,7 +16,7 @@ def test_it_finds_exactly_what_comparing_all_pairs_finds(shortest: int, longest:
         return {text[start : start + size] for start in range(len(text) - size + 1)}
 
     generator = np.random.default_rng(0)
-    scored = ["".join(generator.choice(list("abcdefgh"), generator.integers(shortest, longest))) for _ in range(60)]
+    scored = ["".join(generator.choice(list("abcdefgh"), generator.integers(shortest, longest))) for _ in range(25)]
     texts = []
     for text in scored * 3:
         letters = list(text)

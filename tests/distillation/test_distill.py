@@ -211,6 +211,27 @@ def test_unlabelled_texts_join_the_student_and_not_the_control(
     assert chances[0] == chances[1] == [9, 18]  # to be the best checkpoint
 
 
+def test_probabilities_of_labels_are_the_hard_loss_of_labelled_rows(
+    teacher: Run, dataset: Dataset, tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[torch.Tensor] = []
+    original = DistillingTrainer.gold_loss
+
+    def gold_loss(self: DistillingTrainer, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        seen.append(labels)
+        return original(self, logits, labels)
+
+    monkeypatch.setattr(DistillingTrainer, "gold_loss", gold_loss)
+    texts, _ = tiny.make_texts(24, seed=77)
+    soft = np.random.default_rng(0).dirichlet(np.ones(len(dataset.labels)), len(dataset.train)).astype(np.float32)
+    splits = {**dataset.splits, "train": replace(dataset.train, soft_labels=soft, labels=soft.argmax(axis=1))}
+    data = replace(dataset, splits=splits, pool=Split("pool", texts))
+    run = distill(teacher, data, out=tmp_path / "student", **QUICK | {"hard_weight": 0.5, "epochs": 1})
+    assert run.info["training_texts"] == 72
+    learned = torch.cat([labels for labels in seen if labels.is_floating_point()]).numpy()
+    np.testing.assert_array_equal(learned[np.lexsort(learned.T)], soft[np.lexsort(soft.T)])
+
+
 def test_multi_label_students_learn_with_unlabelled_texts(tiny: ModuleType, base: Path, tmp_path: Path) -> None:
     data = tiny.make_multi()
     (tmp_path / "more.txt").write_text("red1 w1\nblue2 green3 w4\n", encoding="utf-8")

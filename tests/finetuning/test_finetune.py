@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from liteft.finetuning import finetune
 from liteft.finetuning import run_folder as run_folder_module
 from liteft.finetuning.logits import pad_batch, predict_logits
 from liteft.finetuning.model import load_classifier
+from liteft.finetuning.trainer import ClassifierTrainer
 from liteft.pipeline import distill
 from liteft.recipes import Recipe, TeacherRecipe
 from liteft.run import Run, read_run
@@ -83,6 +85,25 @@ def test_several_labels_a_text_are_learned(base: Get, tmp_path: Path, family: st
     assert ((logits > 0) == gold).mean() > max(gold.mean(), 1 - gold.mean())
     config = json.loads((run.model_path / "config.json").read_text())
     assert config["problem_type"] == "multi_label_classification"
+
+
+def test_training_rows_are_learned_by_the_probabilities_of_their_labels(
+    base: Get, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[bool, torch.Tensor]] = []
+    original = ClassifierTrainer.gold_loss
+
+    def gold_loss(self: ClassifierTrainer, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        seen.append((torch.is_grad_enabled(), labels))
+        return original(self, logits, labels)
+
+    monkeypatch.setattr(ClassifierTrainer, "gold_loss", gold_loss)
+    soft = np.random.default_rng(0).dirichlet(np.ones(len(dataset.labels)), len(dataset.train)).astype(np.float32)
+    splits = {**dataset.splits, "train": replace(dataset.train, soft_labels=soft, labels=soft.argmax(axis=1))}
+    finetune(base("bert"), replace(dataset, splits=splits), out=tmp_path / "run", **{**QUICK, "epochs": 1})
+    learned = torch.cat([labels for training, labels in seen if training]).numpy()
+    np.testing.assert_array_equal(learned[np.lexsort(learned.T)], soft[np.lexsort(soft.T)])
+    assert not any(labels.is_floating_point() for training, labels in seen if not training)
 
 
 def test_a_text_with_one_label_only_in_a_multi_label_task_is_enough(base: Get, tmp_path: Path) -> None:

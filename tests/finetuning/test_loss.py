@@ -26,6 +26,23 @@ def test_smoothing_spreads_its_share_over_all_labels() -> None:
     torch.testing.assert_close(label_loss(LOGITS, LABELS, task=SINGLE_LABEL, smoothing=0.3), expected)
 
 
+def test_probabilities_of_the_labels_are_learned_by_cross_entropy() -> None:
+    targets = torch.tensor([[0.7, 0.2, 0.1], [0.0, 1.0, 0.0], [0.5, 0.5, 0.0], [0.2, 0.3, 0.5]])
+    expected = -(targets * LOGITS.log_softmax(1)).sum(1).mean()
+    torch.testing.assert_close(label_loss(LOGITS, targets, task=SINGLE_LABEL), expected)
+    certain = torch.nn.functional.one_hot(LABELS, 3).float()
+    torch.testing.assert_close(
+        label_loss(LOGITS, certain, task=SINGLE_LABEL), label_loss(LOGITS, LABELS, task=SINGLE_LABEL)
+    )
+
+
+def test_probabilities_of_several_labels_are_learned_by_binary_cross_entropy() -> None:
+    targets = torch.linspace(0, 1, LOGITS.numel()).reshape(LOGITS.shape)
+    yes = LOGITS.sigmoid()
+    expected = -(targets * yes.log() + (1 - targets) * (1 - yes).log()).mean()
+    torch.testing.assert_close(label_loss(LOGITS, targets, task=MULTI_LABEL), expected)
+
+
 def test_class_weights_weigh_texts_by_their_gold_label() -> None:
     weights = torch.tensor([1.0, 0.5, 4.0])
     losses = -LOGITS.log_softmax(1)[torch.arange(4), LABELS]

@@ -47,7 +47,11 @@ Pair = Annotated[
 ]
 Label = Annotated[
     list[str] | None,
-    _data("--label", metavar="COLUMN", help="Column of the label or of lists of labels; A,B for columns of 0 and 1."),
+    _data(
+        "--label",
+        metavar="COLUMN",
+        help="Column of the label, lists or probabilities of labels; A,B for one column per label.",
+    ),
 ]
 LabelNames = Annotated[
     str | None,

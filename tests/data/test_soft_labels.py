@@ -1,0 +1,111 @@
+"""Labels with probabilities: in which forms they are read, what a row's label is, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from liteft.data import Dataset, Split, check_dataset, load_dataset
+from liteft.data.relabeling import relabeled
+from liteft.errors import DataError
+
+WHOLE: dict[str, Any] = {"validation_fraction": 0, "test_fraction": 0}
+ONE = [{"joy": 0.7, "anger": 0.3}, {"joy": 0.1, "anger": 0.9}, {"joy": 1, "anger": 0}, {"anger": 1.0}]
+WANTED = [[0.3, 0.7], [0.9, 0.1], [0, 1], [1, 0]]
+
+
+def load(labels: list[Any], **settings: Any) -> Dataset:
+    return load_dataset({"text": [f"text {row}" for row in range(len(labels))], "label": labels}, **WHOLE | settings)
+
+
+@pytest.mark.parametrize("spell", [dict, json.dumps, lambda value: {"cats": value}])
+def test_an_object_of_probabilities_is_learned_and_its_most_probable_name_is_the_label(
+    spell: Callable[[Any], Any],
+) -> None:
+    dataset = load([spell(value) for value in ONE])
+    assert (dataset.task, dataset.labels) == ("single_label", ("anger", "joy"))
+    assert dataset.train.labels.tolist() == [1, 0, 1, 0]
+    assert dataset.train.soft_labels.dtype == np.float32
+    np.testing.assert_allclose(dataset.train.soft_labels, WANTED, atol=1e-6)
+
+
+def test_columns_of_probabilities_are_read_from_csv(tmp_path: Path) -> None:
+    file = tmp_path / "soft.csv"
+    rows = [f"text {row},{value.get('joy', 0)},{value['anger']}" for row, value in enumerate(ONE)]
+    file.write_text("\n".join(["text,joy,anger", *rows]) + "\n", encoding="utf-8")
+    dataset = load_dataset(str(file), label="joy,anger", **WHOLE)
+    np.testing.assert_allclose(dataset.train.soft_labels, WANTED, atol=1e-6)
+    assert dataset.task == "single_label"
+
+
+def test_several_labels_apply_where_their_probability_is_over_a_half() -> None:
+    dataset = load([{"x": 0.9, "y": 0.6}, {"x": 0.2, "y": 0.5}, {"x": 0.8}], task="multi_label")
+    assert dataset.train.labels.tolist() == [[True, True], [False, False], [True, False]]
+    np.testing.assert_allclose(dataset.train.soft_labels, [[0.9, 0.6], [0.2, 0.5], [0.8, 0]], atol=1e-6)
+
+
+def test_other_sums_than_one_are_asked_about() -> None:
+    with pytest.raises(DataError, match=r"data, row 2: the probabilities of the labels sum to 1\.5") as error:
+        load([{"x": 0.9, "y": 0.1}, {"x": 0.9, "y": 0.6}])
+    assert 'task="multi_label"' in str(error.value)
+    with pytest.raises(DataError, match=r"row 2: the probabilities of the labels sum to 1\.5"):
+        load([{"x": 0.9, "y": 0.1}, {"x": 0.9, "y": 0.6}], task="single_label")
+
+
+def test_smaller_sums_are_scaled_where_the_task_has_one_label_and_a_note_counts_them() -> None:
+    dataset = load([{"x": 0.6, "y": 0.2}, {"x": 0.1, "y": 0.9}], task="single_label")
+    np.testing.assert_allclose(dataset.train.soft_labels, [[0.75, 0.25], [0.1, 0.9]], atol=1e-6)
+    assert "train: 1 row with probabilities that sum to less than 1, scaled to 1" in dataset.notes
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, "much"])
+def test_what_is_not_a_probability_is_refused_by_row(value: Any) -> None:
+    with pytest.raises(DataError, match=r"data, row 2: the probability of 'x' is"):
+        load([{"x": 0.9, "y": 0.1}, {"x": value, "y": 0.5}])
+
+
+def test_objects_of_zeros_and_ones_have_no_probabilities() -> None:
+    assert load([{"x": 1, "y": 0}, {"x": 0.0, "y": 1.0}]).train.soft_labels is None
+
+
+def test_a_test_split_may_have_plain_labels() -> None:
+    train = {"text": ["a", "b", "c", "d"], "label": ONE}
+    dataset = load_dataset({"train": train, "test": {"text": ["e"], "label": ["joy"]}}, validation_fraction=0)
+    assert dataset.test.soft_labels is None and dataset.test.labels.tolist() == [1]
+
+
+def test_probabilities_stay_with_their_rows_and_labels() -> None:
+    train = load(ONE).train
+    assert train.take([2, 0]).soft_labels.tolist() == train.soft_labels[[2, 0]].tolist()
+    other = relabeled(train, ("joy", "fear", "anger"))
+    np.testing.assert_allclose(other.soft_labels[:, [2, 0]], train.soft_labels)
+    assert not other.soft_labels[:, 1].any()
+    many = [{"x": row / 40, "y": 1 - row / 40} for row in range(40)]
+    parts = load(many, validation_fraction=0.2)
+    for split in parts.splits.values():
+        index = [int(text.split()[1]) for text in split.texts]
+        np.testing.assert_allclose(split.soft_labels[:, 0], np.array(index) / 40, atol=1e-6)
+
+
+def test_probabilities_are_part_of_the_fingerprint() -> None:
+    assert load(ONE).fingerprint != load([{"joy": 0.8, "anger": 0.2}, *ONE[1:]]).fingerprint
+
+
+def test_there_are_as_many_rows_of_probabilities_as_texts() -> None:
+    with pytest.raises(DataError, match="a different number of soft_labels"):
+        Split("train", ["a"], labels=np.array([0]), soft_labels=np.zeros((2, 2), dtype=np.float32))
+
+
+def test_the_check_shows_how_sure_the_labels_are() -> None:
+    found = check_dataset(load(ONE)).splits[0]
+    assert found.confidence == pytest.approx(0.9) and found.uncertain == 0.25
+    assert (
+        "probabilities of train's labels: 0.90 on average; below 0.8 in 25.0% of the rows"
+        in check_dataset(load(ONE)).render()
+    )
+    assert check_dataset(load(["x", "y"] * 2)).splits[0].confidence is None
