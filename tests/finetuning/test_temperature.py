@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from transformers import TrainerCallback, TrainerState
 
 from liteft.data import Dataset
 from liteft.finetuning import finetune
@@ -69,3 +70,20 @@ def test_the_weights_of_the_lowest_log_loss_are_kept_and_patience_waits_on_it(
     assert run.info["best_step"] == best and run.info["best_metric"] == {"log_loss": losses[best]}
     assert run.metrics["validation"]["log_loss"] == pytest.approx(losses[best], abs=1e-5)
     assert run.info["steps"] == best + 3 * 6 < 12 * 6
+
+
+class Interrupting(TrainerCallback):  # type: ignore[misc]
+    """Ctrl-C after 15 of 24 steps."""
+
+    def on_step_end(self, _args: Any, state: TrainerState, *_given: Any, **_rest: Any) -> None:
+        if state.global_step == 15:
+            raise KeyboardInterrupt
+
+
+def test_a_resumed_run_is_calibrated_to_the_same_bits(base: Get, noisy: Dataset, tmp_path: Path) -> None:
+    whole = trained(base("bert"), noisy, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        trained(base("bert"), noisy, tmp_path / "killed", callbacks=[Interrupting()])
+    resumed = trained(base("bert"), noisy, tmp_path / "killed")
+    assert resumed.info["temperature"] == whole.info["temperature"] != 1.0
+    assert resumed.info["weights_sha256"] == whole.info["weights_sha256"]
