@@ -15,6 +15,7 @@ import numpy as np
 
 from liteft.arms import ARMS
 from liteft.data import Dataset, Split
+from liteft.data.pool import cleaned
 from liteft.data.splitting import fold_numbers, normalised
 from liteft.distillation import distill_students
 from liteft.distillation.ready import TeacherSource
@@ -191,8 +192,16 @@ def fold_datasets(dataset: Dataset, count: int, *, seed: int) -> list[Dataset]:
             "validation": replace(rest.take(np.flatnonzero(chosen)), name="validation"),
             "test": replace(whole.take(np.flatnonzero(fold == number)), name="test"),
         }
-        made.append(replace(dataset, splits=splits, unseen={}))
+        made.append(_clean(replace(dataset, splits=splits, unseen={})))
     return made
+
+
+def _clean(dataset: Dataset) -> Dataset:
+    """Return a fold's data set without the texts of its pool that the fold tests or validates on."""
+    if dataset.pool is None:
+        return dataset
+    pool, _ = cleaned(dataset.pool, dataset, what="the pool")
+    return replace(dataset, pool=pool if len(pool) else None, left_out=dataset.left_out + len(dataset.pool) - len(pool))
 
 
 def _labelled(dataset: Dataset) -> Split:
@@ -200,7 +209,14 @@ def _labelled(dataset: Dataset) -> Split:
     parts = [dataset.train, dataset.validation]
     pairs = None if dataset.train.pairs is None else [pair for part in parts for pair in part.pairs or ()]
     labels = np.concatenate([part.labels for part in parts if part.labels is not None])
-    return Split("train", [text for part in parts for text in part.texts], pairs, labels)
+    soft = [part.soft_labels for part in parts if part.soft_labels is not None]
+    return Split(
+        "train",
+        [text for part in parts for text in part.texts],
+        pairs,
+        labels,
+        soft_labels=np.concatenate(soft) if len(soft) == len(parts) else None,
+    )
 
 
 def _fold_numbers(split: Split, dataset: Dataset, count: int, seed: int) -> np.ndarray:

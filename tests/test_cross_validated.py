@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 import liteft
 from liteft.cross_validated import fold_datasets
-from liteft.data import Dataset, load_dataset
+from liteft.data import Dataset, Split, load_dataset
 from liteft.errors import ConfigError, DataError
 from liteft.recipes import Recipe, StudentRecipe, TeacherRecipe
 from tests.cache import Cache
@@ -44,6 +45,20 @@ def test_each_text_is_tested_once_and_trained_on_by_no_model_that_tests_it() -> 
         parts = [set(split.texts) for split in fold.splits.values()]
         assert sum(map(len, parts)) == len(set().union(*parts)) == 40
         assert set(np.unique(fold.test.labels)) == {0, 1} and len(fold.validation)
+
+
+def test_no_fold_is_tested_on_a_text_of_its_pool_and_probabilities_stay_with_their_texts() -> None:
+    data = labelled()
+    soft = np.linspace(0, 1, 2 * len(data.train), dtype=np.float32).reshape(-1, 2)
+    parts = {name: replace(split, soft_labels=soft[: len(split)]) for name, split in data.splits.items()}
+    whole = [*data.train.texts, *data.validation.texts]
+    own = dict(zip(whole, [*parts["train"].soft_labels, *parts["validation"].soft_labels], strict=True))
+    folds = fold_datasets(replace(data, splits=parts, pool=Split("pool", [*whole, "anything else"])), 4, seed=0)
+    for fold in folds:
+        assert fold.pool is not None and "anything else" in fold.pool.texts
+        assert not {*fold.test.texts, *fold.validation.texts} & set(fold.pool.texts)
+        for text, row in zip(fold.train.texts, fold.train.soft_labels, strict=True):
+            assert row.tolist() == own[text].tolist()
 
 
 def test_duplicates_are_in_one_fold() -> None:
