@@ -25,6 +25,8 @@ from liteft.finetuning.settings import Pooling
 
 __all__ = ["BaseProbe", "LayerProbe", "layer_features", "probe_base"]
 
+_POINT, _FARTHEST = 0.01, 0.05
+
 
 @dataclass(frozen=True, slots=True)
 class LayerProbe:
@@ -45,8 +47,9 @@ class LayerProbe:
 
     @property
     def close(self) -> bool:
-        """Whether it cannot be told from the best layer, or is less than a point behind it."""
-        return self.behind_interval[0] <= 0 or self.behind < 0.01
+        """Whether it is less than a point behind the best layer, or cannot be told from it and is surely near it."""
+        low, high = self.behind_interval
+        return self.behind < _POINT or (low <= 0 and high <= _FARTHEST)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

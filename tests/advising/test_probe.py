@@ -64,9 +64,10 @@ def test_layers_of_a_base_that_knows_the_topics_separate_them(
 
 
 def test_a_layer_is_close_within_noise_or_within_a_point() -> None:
-    def layer(behind: float, low: float) -> LayerProbe:
-        return LayerProbe(1, {}, {}, behind, (low, 2 * behind))
+    def layer(behind: float, low: float, high: float) -> LayerProbe:
+        return LayerProbe(1, {}, {}, behind, (low, high))
 
-    assert layer(0.03, -0.001).close
-    assert layer(0.008, 0.004).close
-    assert not layer(0.03, 0.002).close
+    assert layer(0.02, -0.001, 0.041).close
+    assert layer(0.008, 0.004, 0.012).close
+    assert not layer(0.03, 0.002, 0.058).close
+    assert not layer(0.03, -0.02, 0.08).close  # few texts: it may be far behind
