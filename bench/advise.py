@@ -63,7 +63,7 @@ def main() -> None:
         if name not in rows:
             rows[name] = measure(name, given.data, given.minutes)
         content = {"command": f"python bench/advise.py --data DATA --minutes {given.minutes:g}", "sets": rows}
-        write_result(path, content | {"errors": errors(rows)} | origin())
+        write_result(path, content | {"errors": errors(rows), "true_over_predicted": ratios(rows)} | origin())
 
 
 def origin() -> dict[str, Any]:
@@ -114,6 +114,16 @@ def errors(rows: dict[str, Any]) -> dict[str, float]:
     return {
         fit: round(100 * float(np.mean([abs(each[fit] - each["values"][-1]) for each in curves])), 2) for fit in FITS
     }
+
+
+def ratios(rows: dict[str, Any]) -> dict[str, float]:
+    """Return quantiles of the true gain of the last doubling over the predicted one, over all sets and judges."""
+    found = []
+    for curve in (curve for row in rows.values() for curve in row["predicted"].values()):
+        before, after = curve["values"][-2:]
+        if curve["doubling"] - before > 0.001:
+            found.append((after - before) / (curve["doubling"] - before))
+    return {f"{share:g}": round(float(np.quantile(found, share)), 2) for share in (0.05, 0.25, 0.5, 0.75, 0.95)}
 
 
 if __name__ == "__main__":
