@@ -2,10 +2,9 @@
 
 A judge is fitted on 1/8, 1/4, 1/2 and all of the texts outside a fold and scores the fold; smaller parts are drawn
 several times. The curve is extended by one doubling: in the logit of the metric, the last doubling is repeated. A line
-through all sizes, or an inverse power law with a free limit, predicts worse: `bench/advise.py` compares them on nine
-data sets, by predicting the largest size from the others. There the true gain was 0.95 times the predicted one in the
-median, and between 0.33 and 1.34 times in nine of ten cases. The interval is a bootstrap over texts and draws, times
-a random factor of that spread.
+through all sizes, or an inverse power law with a free limit, predicts worse: `bench/advise.py` has each predict the
+largest size from the others. The interval is a bootstrap over texts and draws, times a random factor that stands for
+the error of the form: in trials, the bootstrap alone was too sure.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from liteft.advising.judges import Judge
+from liteft.advising.judges import Judge, as_many_as_fitted
 from liteft.advising.sample import Sample
 from liteft.floors.kinds import Kind, kinds_of
 
@@ -31,6 +31,6 @@ def _judging(kind: Kind, sample: Sample) -> Judge:
         assert train.labels is not None  # draw
         features = kind.features(train)
         logits = kind.fit(features(train), train.labels, sample.task, len(sample.labels), **kind.grid[0])
-        return np.asarray(logits(features(sample.split.take(scored))), dtype=np.float32)
+        return as_many_as_fitted(logits(features(sample.split.take(scored))), fitted, sample)
 
     return judge

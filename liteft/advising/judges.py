@@ -13,7 +13,7 @@ import numpy as np
 from liteft.advising.sample import FOLDS, Sample
 from liteft.finetuning.head import discriminants
 
-__all__ = ["Judge", "Scored", "cross_validate", "difference", "probing"]
+__all__ = ["Judge", "Scored", "as_many_as_fitted", "cross_validate", "difference", "probing"]
 
 Judge = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """From the rows to fit on and the rows to score, int64 (texts,) each, to logits, float32 (texts, labels)."""
@@ -40,7 +40,7 @@ def probing(features: np.ndarray, sample: Sample) -> Judge:
 
     def judge(fitted: np.ndarray, scored: np.ndarray) -> np.ndarray:
         weight, bias = discriminants(features[fitted], sample.gold[fitted], count=len(sample.labels), task=sample.task)
-        return np.asarray(features[scored] @ weight.T + bias, dtype=np.float32)
+        return as_many_as_fitted(features[scored] @ weight.T + bias, fitted, sample)
 
     return judge
 
@@ -62,6 +62,24 @@ def cross_validate(judge: Judge, sample: Sample, *, seed: int) -> Scored:
     scores = task.score(logits, sample.gold)
     intervals = task.intervals(logits, sample.gold, resamples=_RESAMPLES, seed=seed)
     return Scored(logits, {name: scores[name] for name in task.headline_metrics}, intervals)
+
+
+def as_many_as_fitted(logits: np.ndarray, fitted: np.ndarray, sample: Sample) -> np.ndarray:
+    """Return logits of which as many are positive as the fitted texts have labels, if texts have any number of labels.
+
+    At a probability of 0.5, judges of few texts hardly ever name a rare label, and F1 does not show what they know.
+
+    Args:
+        logits: float (texts, labels).
+        fitted: the rows that the judge was fitted on.
+        sample: the texts.
+    """
+    if not sample.task.several:
+        return np.asarray(logits, dtype=np.float32)
+    positive = round(sample.gold[fitted].sum() / len(fitted) * len(logits))
+    ordered = np.sort(logits, axis=None)
+    place = min(max(len(ordered) - positive, 1), len(ordered) - 1)
+    return np.asarray(logits - (ordered[place - 1] + ordered[place]) / 2, dtype=np.float32)
 
 
 def counts(logits: np.ndarray, gold: np.ndarray, sample: Sample) -> tuple[np.ndarray, np.ndarray]:

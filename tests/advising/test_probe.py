@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from liteft.advising.judges import as_many_as_fitted
 from liteft.advising.probe import LayerProbe, layer_features, probe_base
 from liteft.advising.sample import draw
 from liteft.data import Dataset
@@ -71,3 +72,12 @@ def test_a_layer_is_close_within_noise_or_within_a_point() -> None:
     assert layer(0.008, 0.004, 0.012).close
     assert not layer(0.03, 0.002, 0.058).close
     assert not layer(0.03, -0.02, 0.08).close  # few texts: it may be far behind
+
+
+def test_judges_of_several_labels_name_as_many_as_their_texts_have(tiny: ModuleType) -> None:
+    sample = draw(tiny.make_multi(), most=1000, seed=0)
+    logits = np.random.default_rng(0).normal(-5, 1, size=(48, 3))
+    fitted = np.arange(20)
+    found = as_many_as_fitted(logits, fitted, sample)
+    assert (found > 0).sum() == round(sample.gold[fitted].sum() / 20 * 48)
+    assert (np.argsort(found, axis=None) == np.argsort(logits.astype(np.float32), axis=None)).mean() > 0.9
