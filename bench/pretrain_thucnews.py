@@ -1,0 +1,105 @@
+"""What pretraining on a task's own texts is worth: THUCNews headlines, for which there is no base on this machine.
+
+A BERT of random weights is pretrained on the texts of the training split, without their labels; the base is fine-tuned,
+and the teacher distilled into two layers. Beside it stand a teacher of the same size that was not pretrained, the
+control of the student, and the floors (naive Bayes over characters and words). Settings are chosen on validation; the
+test split is scored once, at the end of each run.
+
+    python bench/pretrain_thucnews.py --data ../shared/data/thucnews_headlines --runs RUNS/thucnews \
+        --vocabulary ../shared/data/vocab/bert-base-chinese-vocab.txt --size 4x256 --epochs 40
+
+Runs are ordinary run folders, resumed or reused by the next call; --max-steps N ends each training after N steps, to
+try it. The last line printed is a JSON document, as in bench/results/pretrain_thucnews.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from machine import ROOT, commit, machine, tell, versions, write_result
+
+from liteft import Recipe, distill, finetune, load_dataset, pretrain
+from liteft.run import Run
+
+PACKAGES = ("liteft", "torch", "transformers", "tokenizers")
+
+
+def main() -> int:
+    """Pretrain, fine-tune, distil, and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--vocabulary", type=Path, required=True, help="vocab.txt")
+    parser.add_argument("--texts", type=Path, nargs="*", default=[], help="more texts of the kind, without labels")
+    parser.add_argument("--runs", type=Path, required=True)
+    parser.add_argument("--size", default="4x256")
+    parser.add_argument("--epochs", type=float, default=40, help="of pretraining")
+    parser.add_argument("--batch-size", type=int, default=128, help="of pretraining")
+    parser.add_argument("--learning-rate", type=float, default=5e-4, help="of pretraining")
+    parser.add_argument("--max-tokens", type=int, default=48, help="a headline has 22 on average")
+    parser.add_argument("--student", default="2", help="size of the student")
+    parser.add_argument("--max-steps", type=int, help="of each training; None for all of them")
+    given = parser.parse_args()
+    data = load_dataset(given.data)
+    started = {"size": given.size, "vocabulary_file": str(given.vocabulary), "max_tokens": given.max_tokens}
+    base = pretrain(
+        out=given.runs / "base",
+        progress=tell,
+        texts=[str(given.data / "train.jsonl"), *map(str, given.texts)],
+        epochs=given.epochs,
+        batch_size=given.batch_size,
+        learning_rate=given.learning_rate,
+        max_steps=given.max_steps,
+        **started,
+    )
+    shared = {"max_steps": given.max_steps}
+    unpretrained = finetune(
+        None, data, out=given.runs / "unpretrained", progress=tell, from_scratch=True, **started, **shared
+    )
+    recipe = Recipe.model_validate({"teacher": {"max_tokens": given.max_tokens, **shared}})
+    made = distill(
+        str(base.path),
+        data,
+        out=given.runs / "distilled",
+        recipe=recipe,
+        until="student",
+        progress=tell,
+        size=given.student,
+        control=True,
+        **shared,
+    )
+    assert made.teacher is not None
+    runs = {"unpretrained": unpretrained, "teacher": made.teacher, "student": made.students[0]}
+    runs["control"] = made.controls[0]
+    info = base.info
+    result: dict[str, Any] = {
+        "command": " ".join(["python", "bench/pretrain_thucnews.py", *sys.argv[1:]]),
+        "machine": machine(),
+        "versions": versions(PACKAGES),
+        "commit": commit(),
+        "data": {"name": data.name, "rows": {name: len(split) for name, split in data.splits.items()}},
+        "pretraining": {
+            **{
+                name: info[name] for name in ("data", "parameters", "steps", "training_seconds", "precision", "metrics")
+            },
+            "steps_per_second": round(info["steps"] / max(0.1, info["training_seconds"]), 2),
+        },
+        "runs": {name: described(run) for name, run in runs.items()},
+        "floors": [] if made.floors is None else [row.to_dict() for row in made.floors.rows],
+    }
+    write_result(ROOT / "bench" / "results" / "pretrain_thucnews.json", result)
+    return 0
+
+
+def described(run: Run) -> dict[str, Any]:
+    """Return what a run reached, and in how much time."""
+    names = ("accuracy", "accuracy_interval", "macro_f1", "log_loss")
+    metrics = {split: {name: values[name] for name in names if name in values} for split, values in run.metrics.items()}
+    told = {name: run.info[name] for name in ("parameters", "steps", "training_seconds", "learning_rate")}
+    return {**told, "metrics": {split: metrics[split] for split in ("validation", "test") if split in metrics}}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
