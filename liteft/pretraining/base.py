@@ -24,6 +24,7 @@ from transformers import TrainerCallback
 from liteft import files
 from liteft.arguments import ProgressFunction, checked_callbacks, checked_progress
 from liteft.config import resolve_recipe
+from liteft.data.formats import exists
 from liteft.data.text_streams import TextStream, open_texts
 from liteft.errors import ConfigError, ModelError, option
 from liteft.finetuning.adapters import parameter_count
@@ -79,7 +80,7 @@ def pretrain(
 
     Args:
         texts: a file (a line of txt, or a row of csv, tsv, jsonl or parquet, is a text), a folder of files, a hub name,
-            or texts in memory; None for the sources that the recipe names.
+            a list of files and folders, or texts in memory; None for the sources that the recipe names.
         out: the run folder.
         recipe: settings; its table ``pretrain`` is used, and ``text``, ``encoding`` and ``delimiter`` of ``data``.
         progress: called with a line of text now and then; True prints it to stderr.
@@ -96,16 +97,16 @@ def pretrain(
     arXiv:1907.11692.
     """
     context = RunContext(Path(out), checked_progress(progress), checked_callbacks(callbacks, TrainerCallback))
-    named = isinstance(texts, str | os.PathLike)
+    named = _names(texts)
     if named:
-        settings["texts"] = os.fspath(texts)
+        settings["texts"] = named
     recipe = resolve_recipe(recipe, "pretrain", settings)
     require_pretraining(recipe.pretrain)
     rate = recipe.pretrain.learning_rate or _RATES["random" if recipe.pretrain.base is None else "base"]
     recipe = resolve_recipe(recipe, "pretrain", {"learning_rate": rate})
     asked = recipe.pretrain
     base = None if asked.base is None else resolve_base(asked.base)
-    stream = _stream([texts] if texts is not None and not named else _sources(asked), recipe)
+    stream = _stream([texts] if texts is not None and named is None else _sources(asked), recipe)
     inputs = {"kind": BASE_KIND, "texts": stream.fingerprint(_record(context)), "base": weights_hash(base)}
     if asked.vocabulary_file is not None and Path(asked.vocabulary_file).is_file():
         inputs["vocabulary"] = files.sha256_file(Path(asked.vocabulary_file))
@@ -113,6 +114,19 @@ def pretrain(
         if not open_run_in_all(context, recipe, inputs, table="pretrain"):
             _Pretraining(context, asked, base, stream, str(inputs["texts"])).run()
     return read_pretrained(context.out)
+
+
+def _names(texts: Any) -> list[str] | None:
+    """Return the sources that an argument names, or None if it holds texts: a list that consists of paths names files.
+
+    Strings in a list are paths if there is a file or folder of each name.
+    """
+    if isinstance(texts, str | os.PathLike):
+        return [os.fspath(texts)]
+    if not isinstance(texts, list | tuple) or not texts:
+        return None
+    paths = all(isinstance(each, os.PathLike) or (isinstance(each, str) and exists(Path(each))) for each in texts)
+    return [os.fspath(each) for each in texts] if paths else None
 
 
 def _sources(recipe: PretrainRecipe) -> list[str]:

@@ -243,6 +243,13 @@ def test_settings_that_do_not_fit_are_refused(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_list_of_files_names_sources_and_does_not_hold_texts(tmp_path: Path, corpus: Path) -> None:
+    settings = {**QUICK, "max_steps": 1}
+    run = pretrain([str(corpus)], out=tmp_path / "run", **settings)
+    assert run.info["data"]["texts"] == 60
+    assert pretrain([corpus], out=tmp_path / "run", **settings).info == run.info
+
+
 def test_texts_that_cannot_be_used_are_refused_and_leave_nothing(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no texts were given"):
         pretrain(out=tmp_path / "run", size="1x32")
