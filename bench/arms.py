@@ -2,7 +2,8 @@
 
     python bench/arms.py bench/experiments/few_labels.toml --data ../shared/data/clinc150 --runs RUNS --subsets 5
     python bench/arms.py bench/experiments/corpus.toml --data liteft/data/corpus --runs RUNS --folds 5
-    python bench/arms.py bench/experiments/one_layer.toml --data ../shared/data/sst2 --runs RUNS
+    python bench/arms.py bench/experiments/one_layer.toml --data ../shared/data/sst2 --runs RUNS \\
+        --unlabeled RUNS/imdb_sentences.txt
 
 With --subsets each run gets other labels (``data.labels_per_class``, ``data.subset_seed``), and the arms are compared
 within each subset. With --folds all labelled texts are one set, each of which is tested once, by models that have not
@@ -49,10 +50,13 @@ def main() -> int:
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--subsets", type=int, default=0, help="number of subsets of the labels")
     parser.add_argument("--folds", type=int, default=0, help="number of folds")
+    parser.add_argument("--unlabeled", type=Path, help="texts without labels to distil on")
+    parser.add_argument("--student", type=Path, help="an encoder to start the students from")
     parser.add_argument("--threads", type=int, help="of every training")
     given = parser.parse_args()
     try:
-        recipe = with_threads(read_recipe(given.recipe), given.threads)
+        places = {name: str(getattr(given, name)) for name in ("unlabeled", "student") if getattr(given, name)}
+        recipe = with_threads(read_recipe(given.recipe, overrides={"student": places}), given.threads)
         out = given.runs / given.recipe.stem
         units = list(datasets(recipe, given.data, subsets=given.subsets, folds=given.folds))
         floors = [train_floors(data).to_dict() for _, data in units]
@@ -61,6 +65,7 @@ def main() -> int:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     words = [f"bench/experiments/{given.recipe.name}", f"--data DATA/{given.data.name}", "--runs RUNS"]
+    words += [f"--{name} RUNS/{Path(place).name}" for name, place in places.items()]
     words += [f"--{name} {getattr(given, name)}" for name in ("subsets", "folds", "threads") if getattr(given, name)]
     result = {
         "command": " ".join(["python bench/arms.py", *words]),
