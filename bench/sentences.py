@@ -2,9 +2,9 @@
 
     python bench/sentences.py --data ../shared/data --out RUNS/imdb_sentences.txt
 
-Reviews are cut behind ., ! and ? that a space and a capital letter or a quotation mark follow. Sentences of 3 to 40 words
-are kept once each, and 200,000 of them drawn by a seed. SST-2's texts are movie reviews too, of other sources; liteft distill
-leaves sentences out that validation or test texts repeat. IMDB's labels and its test half are not read.
+Reviews are cut behind ., ! and ? that a space and a capital letter or a quotation mark follow. Sentences of 3 to 40
+words are kept once each, and 200,000 of them drawn by a seed. SST-2's texts are movie reviews too, of other sources;
+liteft distill leaves sentences out that validation or test texts repeat. IMDB's labels and its test half are not read.
 """
 
 from __future__ import annotations
