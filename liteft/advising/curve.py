@@ -1,10 +1,10 @@
 """Learning curves: how a judge improves with labels, and what twice as many labels would add.
 
 A judge is fitted on 1/8, 1/4, 1/2 and all of the texts outside a fold and scores the fold; smaller parts are drawn
-several times. The curve is extended by one doubling: in the logit of the metric, the last doubling is repeated. A line
-through all sizes, or an inverse power law with a free limit, predicts worse: `bench/advise.py` has each predict the
-largest size from the others. The interval is a bootstrap over texts and draws, times a random factor that stands for
-the error of the form: in trials, the bootstrap alone was too sure.
+several times. The curve is extended by one doubling: in the logit of the metric, the last doubling is repeated. An
+inverse power law with a free limit predicts worse, a line through all sizes about as well: `bench/advise.py` has each
+predict the largest size from the others. The interval is a bootstrap over texts and draws, times a random factor that
+stands for the error of the form: in trials, the bootstrap alone was too sure.
 """
 
 from __future__ import annotations
