@@ -12,7 +12,7 @@ from liteft.cli.flags.models import Arms, Control, Folds, Labels, Seeds, Student
 
 EXAMPLES = (
     "liteft distill --data reviews.csv --teacher minilm --size 3x384 --out runs/reviews",
-    "liteft distill --data 50.csv --unlabeled pool.txt --folds 5 --arms c0,c1 --teacher minilm --size 3x384 --out runs/few",
+    "liteft distill --data 50.csv --unlabeled pool.txt --folds 5 --arms c0 --teacher minilm --size 3 --out runs/few",
 )
 
 
