@@ -17,13 +17,13 @@ from liteft.errors import ConfigError, ModelError, option
 from liteft.finetuning.base import create_classifier
 from liteft.finetuning.bases import resolve_base, weights_hash
 from liteft.finetuning.head import start_from_discriminants
-from liteft.finetuning.model import TorchClassifier, untrained_classifier
+from liteft.finetuning.model import TorchClassifier, is_classifier, untrained_classifier
 from liteft.finetuning.run_folder import RECIPE, read_inputs
 from liteft.finetuning.trainer import resolve_precision
 from liteft.recipes import TeacherRecipe
 from liteft.run import Run
 
-__all__ = ["create_untaught"]
+__all__ = ["create_untaught", "has_new_head", "start_head"]
 
 
 def create_untaught(training: StudentTraining) -> TorchClassifier:
@@ -51,10 +51,20 @@ def create_untaught(training: StudentTraining) -> TorchClassifier:
     loaded = _raw(training, made, teacher.run)
     student = create_student(loaded, recipe)
     if made.head == "lda":
-        student.model.to(training.context.state.device)
-        bf16 = resolve_precision(recipe.training_precision) == "bf16"
-        start_from_discriminants(student, training.dataset.train, seed=recipe.seed, bf16=bf16)
+        start_head(training, student)
     return student
+
+
+def has_new_head(training: StudentTraining, student: TorchClassifier) -> bool:
+    """Return whether a student starts from an encoder of its own, without a head for the labels."""
+    return training.recipe.student is not None and not is_classifier(student.path)
+
+
+def start_head(training: StudentTraining, student: TorchClassifier) -> None:
+    """Set a new head to discriminants of the training texts, in place."""
+    student.model.to(training.context.state.device)
+    bf16 = resolve_precision(training.recipe.training_precision) == "bf16"
+    start_from_discriminants(student, training.dataset.train, seed=training.recipe.seed, bf16=bf16)
 
 
 def _raw(training: StudentTraining, made: TeacherRecipe, run: Run) -> TorchClassifier:

@@ -20,7 +20,7 @@ from liteft.data.trainable import report_check, require_trainable
 from liteft.defaults import Shape, settled_student
 from liteft.distillation.fake_quantization import require_quantizable
 from liteft.distillation.initial import create_student
-from liteft.distillation.raw_start import create_untaught
+from liteft.distillation.raw_start import create_untaught, has_new_head, start_head
 from liteft.distillation.selecting import select_pool
 from liteft.distillation.stages import train_student
 from liteft.distillation.teachers import Teacher
@@ -140,6 +140,8 @@ def _train(training: StudentTraining, student: TorchClassifier, texts: Unlabeled
     started = time.monotonic()
     with withdrawn_on_error(context), computing_threads(recipe.threads):
         unlabeled = texts()
+        if dataset.task.several and has_new_head(training, student):
+            start_head(training, student)  # as a teacher's, see liteft.defaults
         if unlabeled is not None:
             unlabeled = select_pool(training, student, unlabeled)
         tokenizer_source = student.path

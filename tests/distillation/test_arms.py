@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from liteft.arms import ARMS, arms_of
+from liteft.config import read_recipe
 from liteft.data import Dataset
 from liteft.distillation.distilling import Students, distill_students
 from liteft.errors import ConfigError, ModelError
@@ -106,3 +109,18 @@ def test_arms_are_named_in_any_order_and_trained_in_one() -> None:
     assert arms_of(["c2", "c0"], control=False) == ("control", "c0", "c2")
     assert arms_of([], control=True) == ("control",) and arms_of([], control=False) == ()
     assert [arm.suffix for arm in ARMS.values()] == ["", "-control", "-c0", "-c2"]
+
+
+def test_the_new_head_of_a_multi_label_student_starts_from_discriminants(
+    base: Path, dataset: Dataset, tiny: Any, tmp_path: Path
+) -> None:
+    several = {
+        name: replace(split, labels=np.eye(len(dataset.labels), dtype=bool)[split.labels])
+        for name, split in dataset.splits.items()
+    }
+    data = replace(dataset, task="multi_label", splits=several)
+    teacher = finetune(base, data, out=tmp_path / "teacher", **(tiny.QUICK | {"epochs": 1}))
+    assert read_recipe(teacher.path / "recipe.toml").teacher.head == "lda"
+    own = trained(teacher, data, tmp_path / "own", size=None, student=str(base), arms=["c1"]).arms
+    assert own["student"][0].metrics["train"]["micro_f1"] > 0.5  # without a step that moves the weights
+    assert own["control"][0].metrics["train"] == own["student"][0].metrics["train"]
