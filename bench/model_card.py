@@ -33,10 +33,10 @@ def card_text(results: Results) -> str:
         results: the content of results.json, as bench/model_results.py collects it.
     """
     sections = {
-        "": [results["about"]["what"], _facts(results)],
+        "": [_unbeaten(results), results["about"]["what"], _facts(results)],
         "Data, and their traps": [_data(results["data"], results["about"])],
         "Reproduce": [_reproduce(results)],
-        "Quality": [_quality(results)],
+        "Quality": [_quality(results), _floors(results)],
         "What the teacher brings": [stored_seeds(results["seeds"]).to_markdown().strip(), _verdicts(results)],
         "Side by side: quality, size, speed": [_side_by_side(results["comparison"])],
         "How the artifact was verified": [_verification(results["artifact"])],
@@ -55,7 +55,7 @@ def table_text(results: Sequence[Results]) -> str:
     """Return the table of models/README.md, with a line for each model, on its test split."""
     if not results:
         return "Nothing has been measured yet."
-    header = ("model", "measure", "teacher %", "student %", "control %", "artifact %")
+    header = ("model", "measure", "best floor %", "teacher %", "student %", "control %", "artifact %")
     rows = [(*header, "student - control", "teacher MB", "artifact MB", "latency")]
     for one in results:
         metric = task_named(one["data"]["task"]).primary_metric
@@ -66,6 +66,7 @@ def table_text(results: Sequence[Results]) -> str:
             (
                 f"[{one['name']}]({one['name']}/card.md)",
                 metric.replace("_", " "),
+                _best_floor(one),
                 *(f"{means[kind]:.1f}" if kind in means else "-" for kind in ("teacher", "student", "control")),
                 share(artifact["metrics"][metric], artifact["intervals"].get(metric)),
                 gain,
@@ -75,11 +76,58 @@ def table_text(results: Sequence[Results]) -> str:
             )
         )
     explained = (
-        "On the test split. Student and control: means over seeds. Artifact: of the first student, [95% interval]. "
-        "Student - control: points, [95% interval over texts, and over seeds if there are several]; with several "
-        "labels per text, points of exact match. Latency: of one text, the teacher's in torch over the artifact's."
+        "On the test split. Best floor: the highest of simple models that are trained on the same labels (naive Bayes, "
+        "TF-IDF with a linear SVM, means of the base's word vectors with logistic regression); 'not beaten' if the "
+        "artifact is not better in both this measure and macro F1. Student and control: means over seeds. Artifact: of "
+        "the first student, [95% interval]. Student - control: points, [95% interval over texts, and over seeds if "
+        "there are several]; with several labels per text, points of exact match. Latency: of one text, the teacher's "
+        "in torch over the artifact's."
     )
     return f"{markdown(rows, texts=2)}\n\n{explained}"
+
+
+def _best_floor(results: Results) -> str:
+    metric = task_named(results["data"]["task"]).primary_metric
+    found = [row["metrics"][metric] for row in results.get("floors", ())]
+    if not found:
+        return "-"
+    return f"{100 * max(found):.1f}{', not beaten' if _unbeaten(results) else ''}"
+
+
+def _unbeaten(results: Results) -> str:
+    """Return a sentence that says which floor the artifact does not beat; "" if it beats all, or none was measured."""
+    task = task_named(results["data"]["task"])
+    own = results["artifact"]["against_model"]["artifact"]
+    metrics = tuple(dict.fromkeys((task.primary_metric, "macro_f1")))
+    unbeaten = [
+        row
+        for row in results.get("floors", ())
+        if any(own["metrics"][name] <= row["metrics"][name] for name in metrics)
+    ]
+    if not unbeaten:
+        return ""
+    floor = max(unbeaten, key=lambda row: row["metrics"][task.primary_metric])
+    parts = [
+        f"{name.replace('_', ' ')} {share(own['metrics'][name], own['intervals'].get(name))} and "
+        f"{share(floor['metrics'][name], floor['intervals'].get(name))}"
+        for name in metrics
+    ]
+    how = ". The floor's threshold was chosen on validation, the artifact's is 0.5" if task.several else ""
+    said = f"**The artifact is not better than {floor['name']}**, a simple model trained on the same labels"
+    return f"{said}: {', '.join(parts)}{how}."
+
+
+def _floors(results: Results) -> str:
+    """Return the table of floors with their headline metrics; "" if none were measured."""
+    rows = results.get("floors", ())
+    if not rows:
+        return ""
+    names = task_named(results["data"]["task"]).headline_metrics
+    table = [("floor", *(f"{name.replace('_', ' ')} %" for name in names))]
+    table += [
+        (row["name"], *(share(row["metrics"][name], row["intervals"].get(name)) for name in names)) for row in rows
+    ]
+    return f"Simple models that are trained on the labels alone, on the same split:\n\n{markdown(table, texts=1)}"
 
 
 def with_table(readme: str, results: Sequence[Results]) -> str:

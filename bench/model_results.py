@@ -16,6 +16,10 @@ Results contain no path of this machine: runs are written as RUNS/NAME and data 
 Cards and the table in models/README.md are written from the results.json files alone (see model_card.py):
 
     python bench/model_results.py --cards
+
+Floors (bench/floors.py) are in results.json since LiteFT has them. Older files get those of the same data:
+
+    python bench/model_results.py --floors bench/results/floors.json
 """
 
 from __future__ import annotations
@@ -59,8 +63,13 @@ def main() -> int:
     parser.add_argument("--threads", type=int, help="threads of each model while it is timed")
     parser.add_argument("--models", type=Path, default=ROOT / "models", help="folder of the model folders")
     parser.add_argument("--cards", action="store_true", help="write every card from its results.json; measure nothing")
+    parser.add_argument(
+        "--floors", type=Path, help="put these floors, of bench/floors.py, into results.json; then --cards"
+    )
     arguments = parser.parse_args()
     try:
+        if arguments.floors is not None:
+            add_floors(arguments.models, arguments.floors)
         if arguments.name is not None:
             if arguments.runs is None:
                 parser.error("--runs FOLDER is needed")
@@ -75,7 +84,7 @@ def main() -> int:
             )
             write_result(folder / "results.json", result)
             write_cards(arguments.models)
-        elif arguments.cards:
+        elif arguments.cards or arguments.floors is not None:
             write_cards(arguments.models)
         else:
             parser.error("name a folder of models/, or give --cards")
@@ -135,6 +144,7 @@ def collect(
         "seeds": seeds_table([*found.students, *found.controls, found.teacher]).to_dict(),
         "artifact": _artifact(found.artifact, exported),
         "comparison": _comparison(side_by_side, folder.name, found.all),
+        "floors": [_floor(row) for row in side_by_side.to_dict()["floors"]],
         "machine": before,
         "versions": versions(PACKAGES),
         "commit": commit(),
@@ -143,6 +153,31 @@ def collect(
     if paths:
         raise ConfigError(f"the results contain paths of this machine: {', '.join(paths[:3])}.")
     return result
+
+
+def add_floors(models: Path, measured: Path) -> None:
+    """Put floors that bench/floors.py measured into results.json files of the same data that have none.
+
+    Raises:
+        DataError: the floors of a folder's name are of other data.
+    """
+    for name, found in files.read_json(measured)["sets"].items():
+        path = models / name / "results.json"
+        if not path.is_file():
+            continue
+        result = files.read_json(path)
+        if result["data"]["fingerprint"] != found["fingerprint"]:
+            raise DataError(f"the floors of {name} are of other data than {path}.")
+        split = result["comparison"]["split"]
+        result["floors"] = [
+            _floor({"name": row["name"], "metrics": row["metrics"][split], "intervals": row["intervals"][split]})
+            for row in found["floors"]
+        ]
+        files.write_json(path, result)
+
+
+def _floor(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("name", "metrics", "intervals")}
 
 
 def _settings(recipe: Recipe, artifact: Artifact) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from liteft.config import make_recipe, read_recipe
+from liteft.tasks import task_named
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / "models"
@@ -96,3 +97,20 @@ def test_results_hold_every_run_that_the_recipe_asks_for(folder: Path) -> None:
 def test_the_table_of_all_models_is_what_their_results_say() -> None:
     readme = (MODELS / "README.md").read_text(encoding="utf-8")
     assert load("model_card").with_table(readme, [read(folder) for folder in MEASURED]) == readme
+
+
+@each_measured
+def test_a_card_says_first_whether_a_floor_is_not_beaten(folder: Path) -> None:
+    results = read(folder)
+    card = load("model_card").card_text(results)
+    own = results["artifact"]["against_model"]["artifact"]["metrics"]
+    primary = task_named(results["data"]["task"]).primary_metric
+    beaten = all(own[name] > row["metrics"][name] for row in results["floors"] for name in (primary, "macro_f1"))
+    assert card.splitlines()[2].startswith("**The artifact is not better than") is not beaten
+
+
+def test_results_from_before_floors_still_make_a_card_and_a_row() -> None:
+    results = {key: value for key, value in read(MEASURED[0]).items() if key != "floors"}
+    card, table = load("model_card").card_text(results), load("model_card").table_text([results])
+    assert "not better than" not in card
+    assert "| accuracy | - |" in table

@@ -235,7 +235,7 @@ def _explanations(comparison: Comparison) -> Sequence[str]:
     forms = {model.subject.form.partition(",")[0] for model in comparison.models}
     lines += [f"{arm.described}." for kind, arm in ARMS.items() if kind in forms and forms & set(COMPARED.values())]
     if comparison.floors:
-        lines.append("floor: a simple model that was trained on the labels alone, in seconds.")
+        lines.append("floor: a simple model that was trained on the labels alone.")
     if len(comparison.models) + len(comparison.floors) > 1:
         tested = comparison.task.paired_units
         lines.append(f"vs {first}: points of {metric} gained. p: McNemar's paired test on {tested}.")
