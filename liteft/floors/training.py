@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from liteft.data import Dataset, Split
+from liteft.data.splitting import normalised
 from liteft.errors import ConfigError, DataError, option
 from liteft.floors.kinds import Kind, kinds_of
 from liteft.floors.libraries import require_sklearn
@@ -73,7 +74,7 @@ def cross_validated(
 ) -> Floors:
     """Score floors on one split by cross-validation: each text by floors that were trained on the other folds.
 
-    Folds are stratified: the texts of a label are dealt out to all of them. Settings are chosen anew in each fold, on
+    Folds are stratified: the texts of a label are dealt out to all of them, a text and its duplicates to one. Settings are chosen anew in each fold, on
     a fifth of what it is trained on, so no text has a say in its own score.
 
     Args:
@@ -104,7 +105,7 @@ def cross_validated(
             f"split {split.name!r} has {len(split)} texts, which cannot make {folds} folds.",
             fix=option("folds", max(2, len(split))),
         )
-    fold = _dealt(_labels(split), folds, seed)
+    fold = _with_duplicates(split, _dealt(_labels(split), folds, seed))
     rows = []
     for kind in kinds_of(None if base is None else Path(base)):
         started = time.perf_counter()
@@ -257,6 +258,14 @@ def _dealt(labels: np.ndarray, parts: int, seed: int) -> np.ndarray:
     part = np.empty(len(labels), dtype=np.int64)
     part[order] = np.arange(len(labels)) % parts
     return part
+
+
+def _with_duplicates(split: Split, fold: np.ndarray) -> np.ndarray:
+    """Return the fold of each text, int64 (texts,), with all duplicates in the fold of the first of them."""
+    pairs: Sequence[str | None] = split.pairs or [None] * len(split)
+    first: dict[str, int] = {}
+    rows = [first.setdefault(normalised(*row), place) for place, row in enumerate(zip(split.texts, pairs, strict=True))]
+    return fold[np.array(rows, dtype=np.int64)]
 
 
 def _dealt_order(labels: np.ndarray, seed: int) -> np.ndarray:

@@ -162,3 +162,11 @@ def test_without_scikit_learn_the_error_names_the_extra(monkeypatch: pytest.Monk
     with pytest.raises(MissingExtraError, match="scikit-learn") as error:
         train_floors(separable())
     assert "report" in str(error.value.fix[0])
+
+
+def test_duplicates_of_a_text_are_in_its_fold() -> None:
+    generator = np.random.default_rng(0)
+    texts = [f"word{number} thing{number}" for number in range(60)]
+    split = Split("train", texts * 2, labels=np.tile(generator.integers(0, 2, 60), 2))  # labels are pure chance
+    floors = cross_validated(split, SINGLE_LABEL, ("a", "b"))
+    assert all(floor.scores["train"]["accuracy"] < 0.7 for floor in floors.rows)
