@@ -100,6 +100,12 @@ def distill(
     refuse_budget(recipe.search)
     if stage != "teacher":
         require_student(recipe.student)
+    if recipe.student.folds and len(teachers) > 1:
+        raise ConfigError(
+            f"folds test students of one teacher, and {len(teachers)} teachers were named.",
+            accepted={"folds": "with one base as the teacher, which is fine-tuned in each fold"},
+            fix=[option("student.folds", 0), "name one teacher"],
+        )
     if data is None and recipe.data.source is None:
         raise ConfigError(
             "no data was given.",

@@ -77,6 +77,11 @@ def test_one_fold_is_refused(tmp_path: Path) -> None:
         liteft.distill("minilm", labelled(), out=tmp_path / "out", size="2", folds=1)
 
 
+def test_folds_of_several_teachers_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="folds test students of one teacher, and 2 teachers"):
+        liteft.distill(["minilm", "bert"], labelled(), out=tmp_path / "out", size="2", folds=2)
+
+
 def test_a_distillation_is_cross_validated_and_then_made_of_all_texts(
     base: Path, tiny: ModuleType, tmp_path: Path
 ) -> None:
