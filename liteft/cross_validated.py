@@ -32,6 +32,7 @@ from liteft.text_tables import aligned, share
 
 __all__ = ["CrossValidation", "cross_validate", "fold_datasets", "together"]
 
+_FEWEST = 4  # different texts: one to test, one to choose by and two to learn from
 _CHOSEN_ON = 9  # one part in so many of a fold's training texts is its validation split
 
 
@@ -182,11 +183,18 @@ def fold_datasets(dataset: Dataset, count: int, *, seed: int) -> list[Dataset]:
         DataError: fewer different texts than folds.
     """
     whole = _labelled(dataset)
+    keys = _keys(whole)
+    if len(set(keys)) < max(count, _FEWEST):
+        raise DataError(
+            f"{dataset.name} has {len(set(keys)):,} different labelled texts for {count} folds.",
+            accepted={"texts": f"as many different ones as folds, and {_FEWEST} at least"},
+            fix=["label more texts", option("student.folds", 0)],
+        )
     fold = _fold_numbers(whole, dataset, count, seed)
     made = []
     for number in range(count):
         rest = whole.take(np.flatnonzero(fold != number))
-        chosen = _fold_numbers(rest, dataset, _CHOSEN_ON, seed) == 0
+        chosen = _fold_numbers(rest, dataset, min(_CHOSEN_ON, len(set(_keys(rest)))), seed) == 0
         splits = {
             "train": rest.take(np.flatnonzero(~chosen)),
             "validation": replace(rest.take(np.flatnonzero(chosen)), name="validation"),
@@ -219,16 +227,16 @@ def _labelled(dataset: Dataset) -> Split:
     )
 
 
-def _fold_numbers(split: Split, dataset: Dataset, count: int, seed: int) -> np.ndarray:
+def _keys(split: Split) -> list[str]:
+    """Return what is equal for a text and its duplicates."""
     pairs: Sequence[str | None] = split.pairs or [None] * len(split)
-    keys = [normalised(text, pair) for text, pair in zip(split.texts, pairs, strict=True)]
-    if len(set(keys)) < count or split.labels is None:
-        raise DataError(
-            f"{dataset.name} has {len(set(keys)):,} different labelled texts for {count} folds.",
-            fix=option("student.folds", max(2, len(set(keys)) // 10)),
-        )
+    return [normalised(text, pair) for text, pair in zip(split.texts, pairs, strict=True)]
+
+
+def _fold_numbers(split: Split, dataset: Dataset, count: int, seed: int) -> np.ndarray:
+    assert split.labels is not None  # of _labelled
     names = [dataset.task.names_of(row, dataset.labels) for row in split.labels]
-    return fold_numbers(keys, names, count, seed=seed)
+    return fold_numbers(_keys(split), names, count, seed=seed)
 
 
 def _floors(dataset: Dataset, count: int) -> Floors | None:

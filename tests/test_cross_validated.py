@@ -72,6 +72,11 @@ def test_more_folds_than_texts_are_refused() -> None:
         fold_datasets(labelled(), 41, seed=0)
 
 
+def test_a_handful_of_texts_can_be_dealt_out() -> None:
+    folds = fold_datasets(labelled(8), 2, seed=0)
+    assert all(len(split) for fold in folds for split in fold.splits.values())
+
+
 def test_one_fold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="one fold leaves nothing"):
         liteft.distill("minilm", labelled(), out=tmp_path / "out", size="2", folds=1)

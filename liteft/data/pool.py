@@ -8,6 +8,7 @@ opinion only counts twice.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +18,9 @@ from liteft.data.findings import short_place
 from liteft.data.near_duplicates import bare_text, near_duplicates
 from liteft.data.unlabeled import joined, load_unlabeled
 from liteft.errors import DataError
-from liteft.recipes import StudentRecipe
+
+if TYPE_CHECKING:  # recipes need pydantic, and reading data does not
+    from liteft.recipes import StudentRecipe
 
 __all__ = ["cleaned", "unlabeled_texts"]
 

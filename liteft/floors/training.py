@@ -74,8 +74,8 @@ def cross_validated(
 ) -> Floors:
     """Score floors on one split by cross-validation: each text by floors that were trained on the other folds.
 
-    Folds are stratified: the texts of a label are dealt out to all of them, a text and its duplicates to one. Settings are chosen anew in each fold, on
-    a fifth of what it is trained on, so no text has a say in its own score.
+    Folds are stratified: the texts of a label are dealt out to all of them, a text and its duplicates to one. Settings
+    are chosen anew in each fold, on a fifth of what it is trained on, so no text has a say in its own score.
 
     Args:
         split: texts with labels.

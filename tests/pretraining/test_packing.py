@@ -67,7 +67,7 @@ def test_memory_does_not_grow_with_the_number_of_texts(tmp_path: Path, tokenizer
         pack(open_texts([path]).texts(), tokenizer, tmp_path / str(count), most_tokens=64)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[1] < 1.5 * peaks[0]
+    assert peaks[1] < 2 * peaks[0]  # of six times as many texts
 
 
 def test_a_text_of_any_length_is_read_in_parts(tmp_path: Path) -> None:
