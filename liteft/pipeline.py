@@ -25,11 +25,12 @@ from liteft.cross_validated import cross_validate
 from liteft.data import Dataset
 from liteft.data.pool import unlabeled_texts
 from liteft.data.trainable import resolve_data
+from liteft.data.unlabeled import load_unlabeled
 from liteft.distillation import distill_students
 from liteft.distillation.ready import TeacherSource, ready_teachers
 from liteft.distillation.teachers import Teacher, with_labels
 from liteft.distilled import Distillation
-from liteft.errors import ConfigError, ModelError, closest, option
+from liteft.errors import ConfigError, ModelError, closest, leave_out, option
 from liteft.exporting import Limits, export, refuse_another, trimming_of
 from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.context import RunContext
@@ -115,6 +116,8 @@ def distill(
     dataset = resolve_data(data if data is not None else str(recipe.data.source), recipe)
     if stage == "artifact":  # before hours of training
         _check_place(out, recipe, overwrite=overwrite)
+    if stage != "teacher":
+        _check_pool(dataset, recipe.student)
     if stage == "teacher":
         found, _ = ready_teachers(teachers, dataset, recipe, context.at(out / "teacher"))
         return Distillation(found.run, {}, None, dataset)
@@ -128,6 +131,23 @@ def distill(
             made.arms["student"][0], out / "artifact", recipe, dataset, progress, overwrite=overwrite, trust=trust
         )
     return Distillation(made.teacher.run, made.arms, artifact, dataset, floors, crossed)
+
+
+def _check_pool(dataset: Dataset, recipe: StudentRecipe) -> None:
+    """Read the unlabelled texts once before hours of training, in which they are needed last.
+
+    Raises:
+        ConfigError: texts of a pool are to be picked, and there is none.
+        DataError: the unlabelled texts cannot be read.
+    """
+    if recipe.unlabeled is not None:
+        load_unlabeled(recipe.unlabeled)
+    elif recipe.pool_select is not None and dataset.pool is None:
+        raise ConfigError(
+            f"pool_select={recipe.pool_select} picks texts of a pool without labels, and there is none.",
+            accepted={"a pool": "unlabeled texts, or the rest of the training texts with labels_per_class"},
+            fix=[option("unlabeled", "FILE"), leave_out("student.pool_select")],
+        )
 
 
 def _floors(

@@ -14,8 +14,8 @@ pytest.importorskip("torch", reason="the whole way needs the extra 'train'")
 
 from liteft import pipeline
 from liteft.config import make_recipe
-from liteft.data import Dataset, Split
-from liteft.errors import ArtifactError, ConfigError, RunError
+from liteft.data import Dataset, Split, load_dataset
+from liteft.errors import ArtifactError, ConfigError, DataError, RunError
 from liteft.form import ExportForm
 from liteft.run import RUN_FORMAT
 from tests.test_artifact import write
@@ -183,3 +183,13 @@ def test_distill_writes_into_no_file_run_or_artifact(marker: str, kind: str, tmp
     with pytest.raises(RunError, match=f"out is {kind}, but runs and artifacts are to be made in it") as caught:
         pipeline.distill("x", out=out, size="3")
     assert "try: --out NEW_FOLDER" in caught.value.command_text()
+
+
+def test_a_pool_is_checked_before_anything_is_trained(tmp_path: Path) -> None:
+    rows = [(f"text {number}", number % 2) for number in range(40)]
+    data = load_dataset({"train": rows})
+    with pytest.raises(DataError, match="there is no file or folder"):
+        pipeline.distill("x", data, out=tmp_path / "out", size="3", unlabeled=str(tmp_path / "missing.txt"))
+    with pytest.raises(ConfigError, match="picks texts of a pool without labels, and there is none"):
+        pipeline.distill("x", data, out=tmp_path / "out", size="3", pool_select=10)
+    assert not (tmp_path / "out").exists()

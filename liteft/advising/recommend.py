@@ -114,7 +114,7 @@ def _transformer(found: Evidence) -> Iterator[Recommendation]:
         left = 100 * (1 - floor.scored.metrics[found.metric])
         reason = f"{reached}, and {compared}; at most {left:.1f} points are left to gain"
         yield Recommendation("transformer", f"not needed: {floor.name} is enough", reason)
-    elif high < 0:
+    elif gained <= 0:
         reason = f"{reached}, and {compared}: only fine-tuning can tell whether more is possible"
         yield Recommendation("transformer", "worth it only if it beats the floor after fine-tuning", reason)
     else:
