@@ -24,16 +24,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from machine import ROOT, commit, machine, tell, versions, write_result
 
 from liteft.arms import ARMS
 from liteft.config import read_recipe
 from liteft.cross_validated import fold_datasets, together
-from liteft.data import Dataset, Split, load_dataset
+from liteft.data import Dataset, load_dataset
+from liteft.data.split import joined
 from liteft.data.trainable import resolve_data
+from liteft.distilled import Distillation
 from liteft.errors import LiteftError
-from liteft.floors import train_floors
 from liteft.pipeline import distill
 from liteft.recipes import Recipe
 from liteft.report import seeds_table
@@ -58,9 +58,9 @@ def main() -> int:
         places = {name: str(getattr(given, name)) for name in ("unlabeled", "student") if getattr(given, name)}
         recipe = with_threads(read_recipe(given.recipe, overrides={"student": places}), given.threads)
         out = given.runs / given.recipe.stem
-        units = list(datasets(recipe, given.data, subsets=given.subsets, folds=given.folds))
-        floors = [train_floors(data).to_dict() for _, data in units]
-        runs = [run for name, data in units for run in trained(recipe, data, out / name)]
+        units = datasets(recipe, given.data, subsets=given.subsets, folds=given.folds)
+        made = [trained(recipe, data, out / name) for name, data in units]
+        runs = [run for one in made for run in runs_of(one)]
     except LiteftError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
@@ -72,7 +72,7 @@ def main() -> int:
         "asked": asked(given.recipe),
         "arms": {kind: arm.described for kind, arm in ARMS.items()},
         **(over_folds(runs) if given.folds else table(runs, given.subsets)),
-        "floors": floors,
+        "floors": [None if one.floors is None else one.floors.to_dict() for one in made],
         "recipe": tomllib.loads(given.recipe.read_text(encoding="utf-8")),
         "seconds": sum(run.info["seconds"] for run in runs),
         "machine": machine(),
@@ -102,8 +102,9 @@ def datasets(recipe: Recipe, source: Path, *, subsets: int, folds: int) -> Itera
     """Yield a name and a data set for each unit of the experiment."""
     if folds:
         whole = load_dataset(source, **recipe.data.model_dump(exclude={"source"}))
-        labelled = replace(whole, splits={"train": everything(whole), "validation": whole.validation.take([])})
-        for number, fold in enumerate(fold_datasets(labelled, folds, seed=recipe.data.seed), start=1):
+        labelled = joined("train", [split for split in whole.splits.values() if split.labels is not None])
+        whole = replace(whole, splits={"train": labelled, "validation": labelled.take([])})
+        for number, fold in enumerate(fold_datasets(whole, folds, seed=recipe.data.seed), start=1):
             yield f"fold{number}", fold
         return
     for number in range(max(1, subsets)):
@@ -111,17 +112,13 @@ def datasets(recipe: Recipe, source: Path, *, subsets: int, folds: int) -> Itera
         yield f"subset{number}" if subsets else "seeds", resolve_data(source, recipe.model_copy(update={"data": data}))
 
 
-def everything(data: Dataset) -> Split:
-    """Return the labelled texts of all splits as one."""
-    splits = [split for split in data.splits.values() if split.labels is not None]
-    texts = [text for split in splits for text in split.texts]
-    pairs = None if data.train.pairs is None else [pair for split in splits for pair in split.pairs or ()]
-    return Split("train", texts, pairs, np.concatenate([split.labels for split in splits if split.labels is not None]))
+def trained(recipe: Recipe, data: Dataset, out: Path) -> Distillation:
+    """Return the teacher, all arms and the floors of one unit."""
+    return distill(str(recipe.teacher.base), data, out=out, recipe=recipe, until="student", progress=tell)
 
 
-def trained(recipe: Recipe, data: Dataset, out: Path) -> list[Run]:
-    """Return the teacher and all arms of one unit."""
-    made = distill(str(recipe.teacher.base), data, out=out, recipe=recipe, until="student", progress=tell)
+def runs_of(made: Distillation) -> list[Run]:
+    """Return the teacher and all arms."""
     teacher = [] if made.teacher is None else [made.teacher]
     return [*teacher, *(run for runs in made.arms.values() for run in runs)]
 

@@ -7,7 +7,7 @@ procedure is worth; the student that is exported afterwards is trained on all te
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,8 +15,9 @@ import numpy as np
 
 from liteft.arms import ARMS
 from liteft.data import Dataset, Split
+from liteft.data.folds import different_texts, folds_of_split
 from liteft.data.pool import cleaned
-from liteft.data.splitting import fold_numbers, normalised
+from liteft.data.split import joined
 from liteft.distillation import distill_students
 from liteft.distillation.ready import TeacherSource
 from liteft.distillation.teachers import Base, find_teacher
@@ -183,18 +184,18 @@ def fold_datasets(dataset: Dataset, count: int, *, seed: int) -> list[Dataset]:
         DataError: fewer different texts than folds.
     """
     whole = _labelled(dataset)
-    keys = _keys(whole)
-    if len(set(keys)) < max(count, _FEWEST):
+    if different_texts(whole) < max(count, _FEWEST):
         raise DataError(
-            f"{dataset.name} has {len(set(keys)):,} different labelled texts for {count} folds.",
+            f"{dataset.name} has {different_texts(whole):,} different labelled texts for {count} folds.",
             accepted={"texts": f"as many different ones as folds, and {_FEWEST} at least"},
             fix=["label more texts", option("student.folds", 0)],
         )
-    fold = _fold_numbers(whole, dataset, count, seed)
+    fold = folds_of_split(whole, dataset.task, dataset.labels, count, seed=seed)
     made = []
     for number in range(count):
         rest = whole.take(np.flatnonzero(fold != number))
-        chosen = _fold_numbers(rest, dataset, min(_CHOSEN_ON, len(set(_keys(rest)))), seed) == 0
+        parts = min(_CHOSEN_ON, different_texts(rest))
+        chosen = folds_of_split(rest, dataset.task, dataset.labels, parts, seed=seed) == 0
         splits = {
             "train": rest.take(np.flatnonzero(~chosen)),
             "validation": replace(rest.take(np.flatnonzero(chosen)), name="validation"),
@@ -213,30 +214,8 @@ def _clean(dataset: Dataset) -> Dataset:
 
 
 def _labelled(dataset: Dataset) -> Split:
-    """Return the texts of the training and validation splits as one, without provenance."""
-    parts = [dataset.train, dataset.validation]
-    pairs = None if dataset.train.pairs is None else [pair for part in parts for pair in part.pairs or ()]
-    labels = np.concatenate([part.labels for part in parts if part.labels is not None])
-    soft = [part.soft_labels for part in parts if part.soft_labels is not None]
-    return Split(
-        "train",
-        [text for part in parts for text in part.texts],
-        pairs,
-        labels,
-        soft_labels=np.concatenate(soft) if len(soft) == len(parts) else None,
-    )
-
-
-def _keys(split: Split) -> list[str]:
-    """Return what is equal for a text and its duplicates."""
-    pairs: Sequence[str | None] = split.pairs or [None] * len(split)
-    return [normalised(text, pair) for text, pair in zip(split.texts, pairs, strict=True)]
-
-
-def _fold_numbers(split: Split, dataset: Dataset, count: int, seed: int) -> np.ndarray:
-    assert split.labels is not None  # of _labelled
-    names = [dataset.task.names_of(row, dataset.labels) for row in split.labels]
-    return fold_numbers(_keys(split), names, count, seed=seed)
+    """Return the texts of the training and validation splits as one."""
+    return joined("train", [dataset.train, dataset.validation])
 
 
 def _floors(dataset: Dataset, count: int) -> Floors | None:

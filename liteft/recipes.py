@@ -163,7 +163,8 @@ class StudentRecipe(TrainingRecipe):
     layers: list[int] | Literal["auto", "first", "spread", "ends"] = "auto"
     learning_rates: list[float] | None = Field(default=None, description="searched on validation, in whole trainings")
     rate_search: bool | None = Field(
-        default=None, description="try half and twice the rate for a quarter of the steps; None: if the width is not near 384"
+        default=None,
+        description="try half and twice the rate for a quarter of the steps; None: if the width is not near 384",
     )
     logits_loss: Literal["mse", "kl"] = "kl"
     temperature: float = Field(default=2.0, gt=0)

@@ -12,7 +12,7 @@ import numpy as np
 from transformers import PretrainedConfig
 
 from liteft.data import Dataset, Split
-from liteft.data.splitting import normalised
+from liteft.data.splitting import text_keys
 from liteft.tasks import Task
 
 __all__ = ["FOLDS", "Sample", "draw", "texts_within"]
@@ -91,10 +91,9 @@ def _folds(split: Split, dataset: Dataset, seed: int) -> np.ndarray:
     assert split.labels is not None
     held = dataset.task.indicators(split.labels, len(dataset.labels))
     frequency = held.sum(axis=0)
-    pairs = split.pairs if split.pairs is not None else [None] * len(split)
     members: dict[str, list[int]] = {}
-    for row, (text, pair) in enumerate(zip(split.texts, pairs, strict=True)):
-        members.setdefault(normalised(text, pair), []).append(row)
+    for row, key in enumerate(text_keys(split.texts, split.pairs)):
+        members.setdefault(key, []).append(row)
     groups = list(members.values())
     rarest = [min(np.flatnonzero(held[group[0]]), key=lambda one: frequency[one], default=-1) for group in groups]
     order = np.random.default_rng(seed).permutation(len(groups))

@@ -22,7 +22,7 @@ from liteft.data.findings import SURE, DataCheck, Overlap, SplitCheck
 from liteft.data.lengths import measure
 from liteft.data.notes import Words
 from liteft.data.split import Split
-from liteft.data.splitting import normalised
+from liteft.data.splitting import normalised, text_keys
 from liteft.errors import ConfigError
 from liteft.tasks import Task
 
@@ -75,7 +75,7 @@ def check_dataset(dataset: _Checked, *, tokenizer: TextTokenizer | None = None, 
             accepted={"dataset": "what load_dataset returns"},
             fix="check_dataset(load_dataset(...))",
         )
-    keys = {name: _keys(split) for name, split in dataset.splits.items()}
+    keys = {name: text_keys(split.texts, split.pairs) for name, split in dataset.splits.items()}
     splits = tuple(_check_split(dataset, split, keys[name], tokenizer) for name, split in dataset.splits.items())
     train = next((split.labels for split in splits if split.name == "train"), None) or {}
     pool = dataset.pool
@@ -86,7 +86,7 @@ def check_dataset(dataset: _Checked, *, tokenizer: TextTokenizer | None = None, 
         fingerprint=dataset.fingerprint,
         max_tokens=None if tokenizer is None else tokenizer.max_tokens,
         splits=splits,
-        pool=None if pool is None else _check_split(dataset, pool, _keys(pool), tokenizer),
+        pool=None if pool is None else _check_split(dataset, pool, text_keys(pool.texts, pool.pairs), tokenizer),
         left_out=dataset.left_out,
         overlaps=_overlaps(dataset, keys),
         rare={label: rows for label, rows in train.items() if rows < rare},
@@ -117,11 +117,6 @@ def _check_split(dataset: _Checked, split: Split, keys: list[str], tokenizer: Te
         confidence=None if confidence is None else float(confidence.mean()),
         uncertain=None if confidence is None else float((confidence < SURE).mean()),
     )
-
-
-def _keys(split: Split) -> list[str]:
-    pairs = split.pairs if split.pairs is not None else [None] * len(split)
-    return [normalised(text, pair) for text, pair in zip(split.texts, pairs, strict=True)]
 
 
 def _label_counts(dataset: _Checked, split: Split) -> dict[str, int] | None:

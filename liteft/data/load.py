@@ -24,7 +24,7 @@ from liteft.data.notes import worded
 from liteft.data.records import Records, read_records, usable_rows
 from liteft.data.soft_labels import soft_array
 from liteft.data.sources import open_source
-from liteft.data.splitting import carve, normalised
+from liteft.data.splitting import carve, text_keys
 from liteft.data.subsets import with_labels_per_class
 from liteft.data.tables import Source, Table
 from liteft.errors import DataError, closest, option
@@ -188,9 +188,13 @@ def _missing_splits(
     if not wanted:
         return {}
     pool = splits["train"]
-    held = {key for name, records in splits.items() if name != "train" for key in _keys(records)}
+    held = {
+        key for name, records in splits.items() if name != "train" for key in text_keys(records.texts, records.pairs)
+    }
     labels: list[LabelNames] = pool.labels or []
-    parts = carve(_keys(pool), labels, wanted, seed=seed, held=held, source=pool.provenance.sources[0])
+    parts = carve(
+        text_keys(pool.texts, pool.pairs), labels, wanted, seed=seed, held=held, source=pool.provenance.sources[0]
+    )
     notes += [
         f"{name} made from train: {len(rows):,} rows ({fractions[name]:.0%} asked for), stratified, "
         f"duplicates on one side, seed {seed}"
@@ -198,11 +202,6 @@ def _missing_splits(
         if name != "train"
     ]
     return {name: replace(pool.take(rows), name=name) for name, rows in parts.items()}
-
-
-def _keys(records: Records) -> list[str]:
-    pairs = records.pairs if records.pairs is not None else [None] * len(records)
-    return [normalised(text, pair) for text, pair in zip(records.texts, pairs, strict=True)]
 
 
 def _assemble(source: str, task: Task, splits: Mapping[str, Records], notes: Sequence[str]) -> Dataset:

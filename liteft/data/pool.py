@@ -16,7 +16,8 @@ from liteft.data.cells import counted
 from liteft.data.dataset import Dataset, Split
 from liteft.data.findings import short_place
 from liteft.data.near_duplicates import bare_text, near_duplicates
-from liteft.data.unlabeled import joined, load_unlabeled
+from liteft.data.split import joined
+from liteft.data.unlabeled import load_unlabeled
 from liteft.errors import DataError
 
 if TYPE_CHECKING:  # recipes need pydantic, and reading data does not

@@ -10,7 +10,7 @@ import numpy as np
 from liteft.errors import DataError
 from liteft.tasks import task_of_labels
 
-__all__ = ["MAIN_SPLITS", "SPLIT_ALIASES", "Provenance", "Split", "canonical_split"]
+__all__ = ["MAIN_SPLITS", "SPLIT_ALIASES", "Provenance", "Split", "canonical_split", "joined"]
 
 SPLIT_ALIASES: Mapping[str, str] = {
     "train": "train",
@@ -169,3 +169,29 @@ class Split:
 
 
 _LABELS = {"labels": "int64 (texts,), below the number of names; or bool (texts, labels), a column for each name"}
+
+
+def joined(name: str, parts: Sequence[Split]) -> Split:
+    """Return the texts of several splits, all single texts or all pairs, as one; with labels, if all have them."""
+    origins = [part.provenance for part in parts]
+    known = [origin for origin in origins if origin is not None]
+    provenance = None
+    if len(known) == len(origins):
+        offsets = np.cumsum([0] + [len(origin.sources) for origin in known])
+        provenance = Provenance(
+            sources=tuple(source for origin in known for source in origin.sources),
+            source=np.concatenate(
+                [origin.source + offset for origin, offset in zip(known, offsets, strict=False)]
+            ).astype(np.int32),
+            rows=np.concatenate([origin.rows for origin in known]),
+            unit=known[0].unit if len({origin.unit for origin in known}) == 1 else "row",
+        )
+    labels, soft = ([getattr(part, kept) for part in parts] for kept in ("labels", "soft_labels"))
+    return Split(
+        name,
+        [text for part in parts for text in part.texts],
+        None if parts[0].pairs is None else [pair for part in parts for pair in part.pairs or ()],
+        None if any(each is None for each in labels) else np.concatenate(labels),
+        provenance=provenance,
+        soft_labels=None if any(each is None for each in soft) else np.concatenate(soft),
+    )

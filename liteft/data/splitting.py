@@ -20,7 +20,7 @@ import numpy as np
 
 from liteft.errors import ConfigError, DataError, Hint, option
 
-__all__ = ["carve", "fold_numbers", "normalised"]
+__all__ = ["carve", "fold_numbers", "normalised", "text_keys"]
 
 
 def normalised(text: str, pair: str | None = None) -> str:
@@ -29,6 +29,13 @@ def normalised(text: str, pair: str | None = None) -> str:
         text = unicodedata.normalize("NFKC", text)
     folded = " ".join(text.casefold().split())
     return folded if pair is None else f"{folded}\0{normalised(pair)}"
+
+
+def text_keys(texts: Sequence[str], pairs: Sequence[str] | None) -> list[str]:
+    """Return a key for each text, or pair of texts, that is equal for duplicates."""
+    if pairs is None:
+        return [normalised(text) for text in texts]
+    return [normalised(text, pair) for text, pair in zip(texts, pairs, strict=True)]
 
 
 def carve(

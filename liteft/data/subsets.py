@@ -19,8 +19,7 @@ import numpy as np
 
 from liteft.data.dataset import Dataset
 from liteft.data.pool import cleaned
-from liteft.data.split import Split
-from liteft.data.unlabeled import joined
+from liteft.data.split import Split, joined
 from liteft.errors import ConfigError, option
 
 __all__ = ["with_labels_per_class"]

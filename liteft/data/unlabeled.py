@@ -6,24 +6,23 @@ student that has seen its test texts proves nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from liteft.data.columns import choose_columns
-from liteft.data.dataset import Provenance, Split
+from liteft.data.dataset import Split
 from liteft.data.folders import NAME_FILES, data_files, saved_splits, split_of
 from liteft.data.hub import hub_dataset
 from liteft.data.in_memory import memory_table
 from liteft.data.records import read_records, usable_rows
 from liteft.data.rows import open_rows
 from liteft.data.sources import existing_path
+from liteft.data.split import joined
 from liteft.data.tables import Table
 from liteft.errors import DataError, option
 
-__all__ = ["joined", "load_texts", "load_unlabeled", "unlabeled_tables"]
+__all__ = ["load_texts", "load_unlabeled", "unlabeled_tables"]
 
 
 def load_texts(
@@ -122,26 +121,3 @@ def _one_split(parts: list[Split]) -> Split:
             fix=option("pair", "", note=", or give the files one by one"),
         )
     return joined("unlabeled", parts)
-
-
-def joined(name: str, parts: Sequence[Split]) -> Split:
-    """Return the texts of several splits, all single texts or all pairs, as one split without labels."""
-    origins = [part.provenance for part in parts]
-    known = [origin for origin in origins if origin is not None]
-    provenance = None
-    if len(known) == len(origins):
-        offsets = np.cumsum([0] + [len(origin.sources) for origin in known])
-        provenance = Provenance(
-            sources=tuple(source for origin in known for source in origin.sources),
-            source=np.concatenate(
-                [origin.source + offset for origin, offset in zip(known, offsets, strict=False)]
-            ).astype(np.int32),
-            rows=np.concatenate([origin.rows for origin in known]),
-            unit=known[0].unit if len({origin.unit for origin in known}) == 1 else "row",
-        )
-    return Split(
-        name,
-        [text for part in parts for text in part.texts],
-        None if parts[0].pairs is None else [pair for part in parts for pair in part.pairs or ()],
-        provenance=provenance,
-    )

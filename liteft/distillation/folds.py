@@ -10,14 +10,13 @@ Source: cross-fitting for distillation, Dao et al. 2021, arXiv:2104.09732.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from liteft.config import read_recipe, resolve_recipe
-from liteft.data import Dataset, Split
-from liteft.data.splitting import fold_numbers, normalised
+from liteft.data import Dataset
+from liteft.data.folds import different_texts, folds_of_split
 from liteft.distillation.teachers import Base, FoldTeachers, Teacher
 from liteft.errors import ConfigError, DataError, Hint, option
 from liteft.finetuning.context import RunContext
@@ -108,17 +107,10 @@ def train_folds(dataset: Dataset, recipe: Recipe, count: int, context: RunContex
 def folds_of(dataset: Dataset, count: int, *, seed: int) -> np.ndarray:
     """Return the fold of each training row, from 0: int64 (training texts,)."""
     train = dataset.train
-    keys = _keys(train)
-    if len(set(keys)) < count or train.labels is None:
+    if different_texts(train) < count or train.labels is None:
         raise DataError(
-            f"{dataset.name} has {len(set(keys)):,} different training texts for {count} folds.",
+            f"{dataset.name} has {different_texts(train):,} different training texts for {count} folds.",
             accepted={"training texts": "as many different ones as folds, at least"},
             fix=option("student.teacher_folds", 0),
         )
-    names: Sequence[tuple[str, ...]] = [dataset.task.names_of(row, dataset.labels) for row in train.labels]
-    return fold_numbers(keys, names, count, seed=seed)
-
-
-def _keys(split: Split) -> list[str]:
-    pairs: Sequence[str | None] = split.pairs or [None] * len(split)
-    return [normalised(text, pair) for text, pair in zip(split.texts, pairs, strict=True)]
+    return folds_of_split(train, dataset.task, dataset.labels, count, seed=seed)

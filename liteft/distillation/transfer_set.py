@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from liteft.data import Split
+from liteft.data.split import joined
 from liteft.distillation.ensemble import taught_logits
 from liteft.distillation.training import StudentTraining
 from liteft.errors import ConfigError, DataError, Hint
@@ -134,11 +135,6 @@ def _joined(train: Split, unlabeled: Split) -> Split:
     if train.labels is None:
         raise DataError("the training split has no labels.", fix="give a training file with a column of labels")
     task = task_of_labels(train.labels)
-    empty = task.without_labels(len(unlabeled), task.label_count(train.labels))
-    return Split(
-        "train",
-        [*train.texts, *unlabeled.texts],
-        None if train.pairs is None else [*train.pairs, *(unlabeled.pairs or ())],
-        np.concatenate([train.labels, empty.astype(train.labels.dtype)]),
-        soft_labels=None if train.soft_labels is None else np.pad(train.soft_labels, ((0, len(unlabeled)), (0, 0))),
-    )
+    empty = task.without_labels(len(unlabeled), task.label_count(train.labels)).astype(train.labels.dtype)
+    soft = None if train.soft_labels is None else np.zeros((len(unlabeled), train.soft_labels.shape[1]), np.float32)
+    return joined("train", [train, replace(unlabeled, labels=empty, soft_labels=soft)])

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from liteft.data import Dataset, Split
-from liteft.data.splitting import normalised
+from liteft.data.splitting import text_keys
 from liteft.errors import ConfigError, DataError, option
 from liteft.floors.kinds import Kind, kinds_of
 from liteft.floors.libraries import require_sklearn
@@ -262,9 +262,8 @@ def _dealt(labels: np.ndarray, parts: int, seed: int) -> np.ndarray:
 
 def _with_duplicates(split: Split, fold: np.ndarray) -> np.ndarray:
     """Return the fold of each text, int64 (texts,), with all duplicates in the fold of the first of them."""
-    pairs: Sequence[str | None] = split.pairs or [None] * len(split)
     first: dict[str, int] = {}
-    rows = [first.setdefault(normalised(*row), place) for place, row in enumerate(zip(split.texts, pairs, strict=True))]
+    rows = [first.setdefault(key, place) for place, key in enumerate(text_keys(split.texts, split.pairs))]
     return fold[np.array(rows, dtype=np.int64)]
 
 
