@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from liteft.recipes import StudentRecipe, TeacherRecipe, TrainingRecipe
 
@@ -35,6 +36,11 @@ class Shape:
 
     layers: int
     width: int
+
+    @classmethod
+    def of(cls, config: Any) -> Shape:
+        """Return the size that a transformers configuration states."""
+        return cls(int(config.num_hidden_layers), int(config.hidden_size))
 
 
 def settled_teacher(

@@ -30,7 +30,7 @@ from liteft.finetuning.model import (
     read_config,
     untrained_classifier,
 )
-from liteft.finetuning.settings import position_limit
+from liteft.finetuning.settings import ModelSettings, position_limit
 from liteft.recipe_checks import require_student
 from liteft.recipes import StudentRecipe, parse_size
 
@@ -39,6 +39,7 @@ __all__ = [
     "check_own_encoder",
     "check_student",
     "create_student",
+    "create_with_new_head",
     "encoder_weights",
     "layer_count",
     "student_config",
@@ -166,6 +167,23 @@ def _own_encoder(teacher: TorchClassifier, student: str, *, seed: int) -> TorchC
     settings, folder = teacher.settings, resolve_base(student)
     if (own := _finished(folder, teacher)) is not None:
         return own
+    return create_with_new_head(folder, settings, seed=seed)
+
+
+def create_with_new_head(
+    folder: Path, settings: ModelSettings, *, seed: int, dropout: float | None = None
+) -> TorchClassifier:
+    """Return an encoder as an untrained classifier with another one's labels and way of reading, and a new head.
+
+    Args:
+        folder: of the encoder.
+        settings: of the other classifier. What pools its last token is a decoder; an encoder pools [CLS] in its place.
+        seed: of the head's random weights.
+        dropout: replaces the encoder's own dropout when given.
+
+    Raises:
+        ModelError: as for ``create_classifier``.
+    """
     return create_classifier(
         folder,
         labels=settings.labels,
@@ -174,6 +192,7 @@ def _own_encoder(teacher: TorchClassifier, student: str, *, seed: int) -> TorchC
         max_tokens=settings.max_tokens,
         paired=settings.paired,
         truncation_side=settings.truncation_side,
+        dropout=dropout,
         seed=seed,
     )
 

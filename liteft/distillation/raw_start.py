@@ -11,10 +11,9 @@ import os
 from transformers import set_seed
 
 from liteft.config import read_recipe
-from liteft.distillation.initial import create_student, student_config
+from liteft.distillation.initial import create_student, create_with_new_head, student_config
 from liteft.distillation.training import StudentTraining
 from liteft.errors import ConfigError, ModelError, option
-from liteft.finetuning.base import create_classifier
 from liteft.finetuning.bases import resolve_base, weights_hash
 from liteft.finetuning.head import start_from_discriminants
 from liteft.finetuning.model import TorchClassifier, is_classifier, untrained_classifier
@@ -69,23 +68,14 @@ def start_head(training: StudentTraining, student: TorchClassifier) -> None:
 
 def _raw(training: StudentTraining, made: TeacherRecipe, run: Run) -> TorchClassifier:
     """Return the teacher's base as a classifier with a new head, before any training."""
-    settings = training.teacher.loaded.settings
     folder = resolve_base(os.fspath(made.base or ""))
     if weights_hash(folder) != read_inputs(run.path).get("base"):
         raise ModelError(
             f"{folder} has other weights than when {run.path} was fine-tuned from it.",
             fix=["the base as it was", option("arms", "c1", note=", which needs no base")],
         )
-    return create_classifier(
-        folder,
-        labels=settings.labels,
-        task=settings.task,
-        pooling=settings.pooling,
-        max_tokens=settings.max_tokens,
-        paired=settings.paired,
-        truncation_side=settings.truncation_side,
-        dropout=made.dropout,
-        seed=training.recipe.seed,
+    return create_with_new_head(
+        folder, training.teacher.loaded.settings, seed=training.recipe.seed, dropout=made.dropout
     )
 
 

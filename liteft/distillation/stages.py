@@ -132,16 +132,16 @@ def _search_rate(
     """
     assert recipe.epochs is not None and recipe.learning_rate is not None  # liteft.defaults
     steps = (recipe.max_steps or _steps(rows, recipe, recipe.epochs)) + added
-    start = copy.deepcopy(student.model.state_dict()) if recipe.learning_rates or recipe.rate_search else {}
-    if not recipe.rate_search:
-        rates = recipe.learning_rates or [recipe.learning_rate]
-        best, found = _best_rate(training, student, rows, recipe, rates, steps=steps, start=start, name="rate")
-        return found[best], _reached(training, found)
-    rates = searched_rates(recipe.learning_rate)
-    tried = math.ceil(SEARCH_SHARE * steps)
-    best, found = _best_rate(training, student, rows, recipe, rates, steps=tried, start=start, name="trial")
-    _, whole = _best_rate(training, student, rows, recipe, [best], steps=steps, start=start, name="rate")
-    return whole[best], _reached(training, found)
+    rates = searched_rates(recipe.learning_rate) if recipe.rate_search else recipe.learning_rates
+    rates = rates or [recipe.learning_rate]
+    start = copy.deepcopy(student.model.state_dict()) if len(rates) > 1 else {}
+    tried: dict[float, FitInfo] = {}
+    if recipe.rate_search:
+        share = math.ceil(SEARCH_SHARE * steps)
+        best, tried = _best_rate(training, student, rows, recipe, rates, steps=share, start=start, name="trial")
+        rates = [best]
+    best, found = _best_rate(training, student, rows, recipe, rates, steps=steps, start=start, name="rate")
+    return found[best], _reached(training, tried or found)
 
 
 def _best_rate(

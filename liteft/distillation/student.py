@@ -98,10 +98,9 @@ def _settled(training: StudentTraining, student: TorchClassifier, unlabeled: Unl
     recipe, dataset = filled_from(training.context.out, training.recipe, table="student"), training.dataset
     if None not in (recipe.epochs, recipe.learning_rate, recipe.rate_search):
         return recipe
-    shape = Shape(int(student.config.num_hidden_layers), int(student.config.hidden_size))
     more = unlabeled()
     texts = len(dataset.train) + (0 if more is None else min(len(more), recipe.pool_select or len(more)))
-    return settled_student(recipe, shape, texts=texts, validation=len(dataset.validation))
+    return settled_student(recipe, Shape.of(student.config), texts=texts, validation=len(dataset.validation))
 
 
 def _require_int8(training: StudentTraining, student: TorchClassifier) -> None:

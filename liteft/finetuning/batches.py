@@ -19,7 +19,7 @@ from liteft.encoded import Encoded
 from liteft.finetuning.logits import pad_batch
 from liteft.recipes import TrainingRecipe
 
-__all__ = ["Collator", "EpochSampler", "LengthGroupedSampler", "RowDataset", "collate"]
+__all__ = ["Collator", "EpochSampler", "LengthGroupedSampler", "RowDataset", "collate", "model_inputs"]
 
 _WINDOW_BATCHES = 50
 
@@ -48,6 +48,11 @@ class RowDataset(Dataset["tuple[Collator, int]"]):
 
     def __getitem__(self, index: int) -> tuple[Collator, int]:
         return self.collator, int(self.rows[index])
+
+
+def model_inputs(batch: dict[str, Tensor]) -> dict[str, Any]:
+    """Return the part of a batch that a model reads."""
+    return {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch}
 
 
 def collate(items: Sequence[tuple[Collator, int]]) -> dict[str, Tensor]:

@@ -104,14 +104,7 @@ def train_teacher(data: Dataset | str | Path, recipe: Recipe, context: RunContex
         inputs["vocabulary"] = files.sha256_file(Path(teacher.vocabulary_file))
     if adapter is not None and source is not None:
         adapter = replace(adapter, base_sha256=str(inputs["base"]), base_bytes=weights_bytes(source))
-    teacher = filled_from(context.out, teacher, table="teacher")
-    teacher = settled_teacher(
-        teacher,
-        _shape(teacher, source),
-        texts=len(dataset.train),
-        several=dataset.task.several,
-        pretrained=source is not None and not family_of(read_config(source).model_type).decoder,
-    )
+    teacher = _settled(filled_from(context.out, teacher, table="teacher"), source, dataset)
     recipe = recipe.model_copy(update={"teacher": teacher})
     with writing_run(context):
         if not open_run_in_all(context, recipe, inputs, table="teacher"):
@@ -119,13 +112,16 @@ def train_teacher(data: Dataset | str | Path, recipe: Recipe, context: RunContex
     return read_run(context.out)
 
 
-def _shape(teacher: TeacherRecipe, base: Path | None) -> Shape:
-    """Return the size of the base, or of the encoder from scratch."""
-    if base is not None:
+def _settled(teacher: TeacherRecipe, base: Path | None, dataset: Dataset) -> TeacherRecipe:
+    """Return the recipe with what it leaves open: from the data, and from the base or the size from scratch."""
+    if base is None:
+        layers, width = parse_size(teacher.size or "")
+        shape, pretrained = Shape(layers, width or USUAL_WIDTH), False
+    else:
         config = read_config(base)
-        return Shape(int(config.num_hidden_layers), int(config.hidden_size))
-    layers, width = parse_size(teacher.size or "")
-    return Shape(layers, width or USUAL_WIDTH)
+        shape, pretrained = Shape.of(config), not family_of(config.model_type).decoder
+    texts, several = len(dataset.train), dataset.task.several
+    return settled_teacher(teacher, shape, texts=texts, several=several, pretrained=pretrained)
 
 
 def _train(

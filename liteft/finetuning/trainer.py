@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import TrainingArguments
 
 from liteft.errors import ConfigError, MissingExtraError, option
-from liteft.finetuning.batches import LengthGroupedSampler
+from liteft.finetuning.batches import LengthGroupedSampler, model_inputs
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.loss import label_loss
 from liteft.finetuning.resumable import ResumableTrainer
@@ -215,7 +215,7 @@ class ClassifierTrainer(ResumableTrainer):
 
     def model_inputs(self, batch: dict[str, Tensor]) -> dict[str, Any]:
         """Return the model's inputs from a batch."""
-        return {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch}
+        return model_inputs(batch)
 
     def compute_loss(
         self,

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from liteft.finetuning.batches import model_inputs
 from liteft.finetuning.resumable import ResumableTrainer
 
 __all__ = ["METRIC", "MaskedTrainer", "SparseHead", "masked_metrics", "score_masked"]
@@ -105,16 +106,12 @@ class MaskedTrainer(ResumableTrainer):
     ) -> Any:
         """Trainer's hook: the mean loss of the masked tokens; while evaluating, also what adds up to the metrics."""
         places, labels = inputs["places"], inputs["labels"]
-        scores = self.head(model, _model_inputs(inputs), places).float()
+        scores = self.head(model, model_inputs(inputs), places).float()
         if not return_outputs:
             # a batch in which all tokens are special has nothing to guess
             return cross_entropy(scores, labels) if len(labels) else scores.sum()
         sums = _sums(scores, labels, places // inputs["input_ids"].shape[1], len(inputs["input_ids"]))
         return sums[:, 0].sum() / max(1, len(labels)), {"logits": sums}
-
-
-def _model_inputs(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids") if name in batch}
 
 
 def _sums(scores: Tensor, labels: Tensor, texts: Tensor, count: int) -> Tensor:
@@ -152,6 +149,6 @@ def score_masked(model: nn.Module, head: SparseHead, batches: Iterator[dict[str,
         for batch in batches:
             moved = {name: values.to(device) for name, values in batch.items()}
             ids = moved["input_ids"]
-            scores = head(model, _model_inputs(moved), moved["places"]).float()
+            scores = head(model, model_inputs(moved), moved["places"]).float()
             found.append(_sums(scores, moved["labels"], moved["places"] // ids.shape[1], len(ids)).cpu().numpy())
     return masked_metrics(np.concatenate(found))
