@@ -22,10 +22,9 @@ from liteft.arguments import ProgressFunction, checked_callbacks, checked_progre
 from liteft.artifact import MANIFEST, Artifact, Manifest, read_artifact, require_pipeline_folder, require_replaceable
 from liteft.config import resolve_recipe
 from liteft.cross_validated import cross_validate
-from liteft.data import Dataset
-from liteft.data.pool import unlabeled_texts
+from liteft.data import Dataset, Split
+from liteft.data.pool import Unlabeled, unlabeled_once
 from liteft.data.trainable import resolve_data
-from liteft.data.unlabeled import load_unlabeled
 from liteft.distillation import distill_students
 from liteft.distillation.ready import TeacherSource, ready_teachers
 from liteft.distillation.teachers import Teacher, with_labels
@@ -116,33 +115,40 @@ def distill(
     dataset = resolve_data(data if data is not None else str(recipe.data.source), recipe)
     if stage == "artifact":  # before hours of training
         _check_place(out, recipe, overwrite=overwrite)
-    if stage != "teacher":
-        _check_pool(dataset, recipe.student)
     if stage == "teacher":
         found, _ = ready_teachers(teachers, dataset, recipe, context.at(out / "teacher"))
         return Distillation(found.run, {}, None, dataset)
+    unlabeled = unlabeled_once(dataset, recipe.student, context.tell)
+    if not (out / "student" / RUN_FILE).is_file():  # read before hours of training, in which they are needed last
+        _check_pool(unlabeled(), recipe.student)
     crossed = cross_validate(teachers[0], dataset, recipe, context) if recipe.student.folds else None
-    made = distill_students(teachers, dataset, recipe, context.at(out / "student"), teacher_out=out / "teacher")
+    made = distill_students(
+        teachers, dataset, recipe, context.at(out / "student"), teacher_out=out / "teacher", unlabeled=unlabeled
+    )
     dataset = with_labels(dataset, made.teacher)
     floors = _floors(out, dataset, teachers[0], made.teacher, progress)
     artifact = None
     if stage == "artifact":
         artifact = export_student(
-            made.arms["student"][0], out / "artifact", recipe, dataset, progress, overwrite=overwrite, trust=trust
+            made.arms["student"][0],
+            out / "artifact",
+            recipe,
+            dataset,
+            progress,
+            overwrite=overwrite,
+            trust=trust,
+            unlabeled=unlabeled,
         )
     return Distillation(made.teacher.run, made.arms, artifact, dataset, floors, crossed)
 
 
-def _check_pool(dataset: Dataset, recipe: StudentRecipe) -> None:
-    """Read the unlabelled texts once before hours of training, in which they are needed last.
+def _check_pool(pool: Split | None, recipe: StudentRecipe) -> None:
+    """Refuse to pick texts of a pool that does not exist.
 
     Raises:
-        ConfigError: texts of a pool are to be picked, and there is none.
-        DataError: the unlabelled texts cannot be read.
+        ConfigError: the recipe asks for it.
     """
-    if recipe.unlabeled is not None:
-        load_unlabeled(recipe.unlabeled)
-    elif recipe.pool_select is not None and dataset.pool is None:
+    if recipe.pool_select is not None and pool is None:
         raise ConfigError(
             f"pool_select={recipe.pool_select} picks texts of a pool without labels, and there is none.",
             accepted={"a pool": "unlabeled texts, or the rest of the training texts with labels_per_class"},
@@ -221,6 +227,7 @@ def export_student(
     overwrite: bool = False,
     trust: bool = False,
     tested: bool = True,
+    unlabeled: Unlabeled | None = None,
 ) -> Artifact:
     """Export a student as the recipe says, or return the artifact in ``out`` if it is the same export already.
 
@@ -235,8 +242,8 @@ def export_student(
         stored = read_artifact(out)
         if _is_asked_for(stored.manifest, student, settings):
             return stored
-    unlabeled = unlabeled_texts(data, recipe.student)
-    texts = [each for each in (data.train, unlabeled) if each is not None]
+    pool = (unlabeled or unlabeled_once(data, recipe.student))()
+    texts = [each for each in (data.train, pool) if each is not None]
     return export(
         student,
         out,
@@ -246,7 +253,7 @@ def export_student(
         fill_vocabulary=settings.fill_vocabulary,
         texts=None if settings.vocabulary is None else texts,
         verify=data.validation,
-        unlabeled=unlabeled,
+        unlabeled=pool,
         test=data.splits.get("test") if tested else None,
         limits=Limits(accuracy_drop=settings.tolerance / 100),
         overwrite=overwrite,

@@ -100,7 +100,7 @@ def test_an_artifact_that_would_have_to_be_replaced_is_refused_before_a_training
     exported: list[Any] = []
     monkeypatch.setattr(pipeline, "export_student", lambda *_words, **settings: exported.append(settings))
     recipe = make_recipe({"student": {"size": "3"}, "export": export})
-    data = SimpleNamespace()
+    data = SimpleNamespace(pool=None)
     monkeypatch.setattr(pipeline, "resolve_data", lambda data, _recipe: data)
     go: Any = functools.partial(pipeline.distill, "x", data, out=tmp_path, recipe=recipe)
     if differs is None:

@@ -7,6 +7,7 @@ opinion only counts twice.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,9 @@ from liteft.errors import DataError
 if TYPE_CHECKING:  # recipes need pydantic, and reading data does not
     from liteft.recipes import StudentRecipe
 
-__all__ = ["cleaned", "unlabeled_texts"]
+__all__ = ["Unlabeled", "cleaned", "unlabeled_once", "unlabeled_texts"]
+
+Unlabeled = Callable[[], Split | None]
 
 
 def unlabeled_texts(dataset: Dataset, recipe: StudentRecipe, tell: Callable[[str], None] | None = None) -> Split | None:
@@ -46,6 +49,14 @@ def unlabeled_texts(dataset: Dataset, recipe: StudentRecipe, tell: Callable[[str
     for part in parts:
         _require_same_kind(dataset.train, part)
     return joined("unlabeled", parts) if parts else None
+
+
+def unlabeled_once(dataset: Dataset, recipe: StudentRecipe, tell: Callable[[str], None] | None = None) -> Unlabeled:
+    """Return a function that returns ``unlabeled_texts``, reading and cleaning them at its first call only.
+
+    Every arm, seed and export of a recipe learns from these texts, and large pools take minutes to clean.
+    """
+    return functools.cache(functools.partial(unlabeled_texts, dataset, recipe, tell))
 
 
 def cleaned(split: Split, dataset: Dataset, *, what: str) -> tuple[Split, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from liteft.arms import ARMS, Kind, arms_of
 from liteft.data import Dataset
+from liteft.data.pool import Unlabeled, unlabeled_once
 from liteft.distillation.initial import check_own_encoder, check_student
 from liteft.distillation.ready import TeacherSource, ready_teachers
 from liteft.distillation.student import distill_one
@@ -44,6 +45,7 @@ def distill_students(
     context: RunContext,
     *,
     teacher_out: Path,
+    unlabeled: Unlabeled | None = None,
 ) -> Students:
     """Train every student that a recipe asks for, and the arms beside each.
 
@@ -53,6 +55,7 @@ def distill_students(
         recipe: the settings.
         context: of the first student; the folders of the others are beside its own, and their names begin with its.
         teacher_out: run folder of the teacher, where ``teacher`` is a base.
+        unlabeled: as for ``distill_one``.
     """
     found, shown = ready_teachers(
         teacher,
@@ -62,6 +65,7 @@ def distill_students(
         check=functools.partial(_check_student_of, recipe=recipe),
     )  # the teacher's training shows the data check
     dataset = with_labels(dataset, found)
+    unlabeled = unlabeled or unlabeled_once(dataset, recipe.student, context.tell)
     kinds: tuple[Kind, ...] = ("student", *arms_of(recipe.student.arms, control=recipe.student.control))
     runs: dict[Kind, list[Run]] = {kind: [] for kind in kinds}
     for number in range(recipe.student.seeds):
@@ -71,7 +75,9 @@ def distill_students(
         for kind in kinds:
             out = context.at(context.out.with_name(name + ARMS[kind].suffix))
             taught_by = Teacher.of(runs["control"][-1]) if kind == "c2" else found
-            runs[kind].append(distill_one(taught_by, dataset, one, out, kind=kind, show_check=not shown))
+            runs[kind].append(
+                distill_one(taught_by, dataset, one, out, kind=kind, show_check=not shown, unlabeled=unlabeled)
+            )
             shown = True
     return Students(found, {kind: tuple(made) for kind, made in runs.items()})
 

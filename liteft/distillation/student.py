@@ -5,9 +5,7 @@ All have the student's shape, as many steps and the same search of the learning 
 
 from __future__ import annotations
 
-import functools
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from typing import Any
 from liteft import files
 from liteft.arms import Kind
 from liteft.data import Dataset, Split
-from liteft.data.pool import unlabeled_texts
+from liteft.data.pool import Unlabeled, unlabeled_once
 from liteft.data.trainable import report_check, require_trainable
 from liteft.defaults import Shape, settled_student
 from liteft.distillation.fake_quantization import require_quantizable
@@ -46,8 +44,6 @@ from liteft.trimming import prove_trimming, trim_classifier, trimming_text, writ
 
 __all__ = ["distill_one"]
 
-Unlabeled = Callable[[], Split | None]
-
 
 def distill_one(
     teacher: Teacher,
@@ -57,6 +53,7 @@ def distill_one(
     *,
     kind: Kind = "student",
     show_check: bool = True,
+    unlabeled: Unlabeled | None = None,
 ) -> Run:
     """Train one student or another arm and return the finished run.
 
@@ -70,6 +67,7 @@ def distill_one(
         context: of the run.
         kind: which arm. "c2" takes the finished control as its teacher.
         show_check: report what the data check found; it is written into the folder either way.
+        unlabeled: gives the texts without labels, if they are read for several runs; None reads the recipe's.
 
     Raises:
         ConfigError: a size or layers that do not fit the teacher, settings that exclude each other, or a vocabulary
@@ -80,9 +78,7 @@ def distill_one(
     training = StudentTraining(teacher, dataset, recipe.student, context, recipe.export.form, kind)
     student = create_untaught(training) if kind == "c0" else create_student(teacher.loaded, recipe.student)
     student.settings = replace(student.settings, paired=dataset.paired)
-    texts = functools.cache(
-        lambda: unlabeled_texts(dataset, recipe.student, context.tell)
-    )  # read once, and only if used
+    texts = unlabeled or unlabeled_once(dataset, recipe.student, context.tell)
     training = replace(training, recipe=_settled(training, student, texts))
     recipe = recipe.model_copy(update={"student": training.recipe})
     if recipe.student.quantized_epochs:

@@ -12,6 +12,7 @@ from transformers import TrainerCallback
 
 from liteft.artifact import MANIFEST, Artifact
 from liteft.data import Dataset
+from liteft.data.pool import unlabeled_once
 from liteft.distillation.initial import create_student
 from liteft.distillation.student import distill_one
 from liteft.distillation.teachers import Teacher
@@ -70,6 +71,7 @@ class Search:
     def __post_init__(self) -> None:
         self.budget = Budget.of(self.recipe.search)
         self.metric = self.dataset.task.primary_metric
+        self.unlabeled = unlabeled_once(self.dataset, self.recipe.student, self.context.tell)
 
     def run(self) -> None:
         """Evaluate all shapes; narrower ones only if no shape of the teacher's width fits the budget's MB and ms."""
@@ -217,7 +219,9 @@ class Search:
 
     def _distilled(self, out: Path, recipe: Recipe, watch: Sequence[TrainerCallback] = ()) -> Run:
         context = RunContext(out, self.context.progress, (*self.context.callbacks, *watch))
-        run = distill_one(self.teacher, self.dataset, recipe, context, show_check=self.show_check)
+        run = distill_one(
+            self.teacher, self.dataset, recipe, context, show_check=self.show_check, unlabeled=self.unlabeled
+        )
         self.show_check = False
         return run
 
@@ -245,6 +249,7 @@ class Search:
                     overwrite=True,
                     trust=self.trust,
                     tested=False,
+                    unlabeled=self.unlabeled,
                 )
             except VerificationError as error:
                 if TRUST in error.fix:  # the same for every variant, and training does not change it
