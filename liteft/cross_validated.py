@@ -15,7 +15,7 @@ import numpy as np
 
 from liteft.arms import ARMS
 from liteft.data import Dataset, Split
-from liteft.data.folds import different_texts, folds_of_split
+from liteft.data.folds import count_different, folds_of_split
 from liteft.data.pool import cleaned
 from liteft.data.split import joined
 from liteft.distillation import distill_students
@@ -184,9 +184,9 @@ def fold_datasets(dataset: Dataset, count: int, *, seed: int) -> list[Dataset]:
         DataError: fewer different texts than folds.
     """
     whole = _labelled(dataset)
-    if different_texts(whole) < max(count, _FEWEST):
+    if count_different(whole) < max(count, _FEWEST):
         raise DataError(
-            f"{dataset.name} has {different_texts(whole):,} different labelled texts for {count} folds.",
+            f"{dataset.name} has {count_different(whole):,} different labelled texts for {count} folds.",
             accepted={"texts": f"as many different ones as folds, and {_FEWEST} at least"},
             fix=["label more texts", option("student.folds", 0)],
         )
@@ -194,7 +194,7 @@ def fold_datasets(dataset: Dataset, count: int, *, seed: int) -> list[Dataset]:
     made = []
     for number in range(count):
         rest = whole.take(np.flatnonzero(fold != number))
-        parts = min(_CHOSEN_ON, different_texts(rest))
+        parts = min(_CHOSEN_ON, count_different(rest))
         chosen = folds_of_split(rest, dataset.task, dataset.labels, parts, seed=seed) == 0
         splits = {
             "train": rest.take(np.flatnonzero(~chosen)),

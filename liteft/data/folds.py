@@ -10,10 +10,10 @@ from liteft.data.split import Split
 from liteft.data.splitting import fold_numbers, text_keys
 from liteft.tasks import Task
 
-__all__ = ["different_texts", "folds_of_split"]
+__all__ = ["count_different", "folds_of_split"]
 
 
-def different_texts(split: Split) -> int:
+def count_different(split: Split) -> int:
     """Return how many texts of a split are no duplicates of one another, so the most folds that it can have."""
     return len(set(text_keys(split.texts, split.pairs)))
 

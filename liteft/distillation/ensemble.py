@@ -24,7 +24,7 @@ from liteft.finetuning.trainer import resolve_precision
 from liteft.recipes import StudentRecipe
 from liteft.tasks import Task, fit_temperature, rows_to_calibrate
 
-__all__ = ["check_ensemble", "taught_logits"]
+__all__ = ["cached_logits", "check_ensemble", "taught_logits"]
 
 _TEXTS = 1 << 16
 
@@ -53,14 +53,14 @@ def taught_logits(training: StudentTraining, split: Split) -> np.ndarray:
     teacher = training.teacher
     if teacher.folds is not None:
         return _of_folds(training, teacher.folds, split)
-    own = _cached(training, teacher, split)
+    own = cached_logits(training, teacher, split)
     if not teacher.others:
         return own
     parts, divisors = [own], [_temperature(teacher, training.dataset)]
     for other in teacher.others:
         names = other.loaded.settings.labels
         columns = [names.index(label) for label in training.dataset.labels]
-        parts.append(_cached(training, other, split)[:, columns])
+        parts.append(cached_logits(training, other, split)[:, columns])
         divisors.append(_temperature(other, training.dataset))
     return _mean(training.dataset.task, parts, divisors)
 
@@ -76,7 +76,7 @@ def _of_folds(training: StudentTraining, folds: FoldTeachers, split: Split) -> n
         rows = np.concatenate([np.flatnonzero(folds.fold == number), rest])
         teacher = Teacher.of(run)
         names = teacher.loaded.settings.labels
-        found = _cached(training, teacher, split.take(rows))[:, [names.index(label) for label in dataset.labels]]
+        found = cached_logits(training, teacher, split.take(rows))[:, [names.index(label) for label in dataset.labels]]
         logits[rows] = found
         means.append(found[len(rows) - len(rest) :])
     if len(rest):
@@ -94,7 +94,8 @@ def _mean(task: Task, parts: list[np.ndarray], divisors: list[float]) -> np.ndar
     return mean
 
 
-def _cached(training: StudentTraining, teacher: Teacher, split: Split) -> np.ndarray:
+def cached_logits(training: StudentTraining, teacher: Teacher, split: Split, *, name: str = "teacher") -> np.ndarray:
+    """Return one model's logits of a split, (texts, labels), cached in its run's folder; see ``teacher_logits``."""
     folder: Path = training.context.checkpoints if teacher.run is None else teacher.run.path
     return teacher_logits(
         teacher.loaded,
@@ -103,6 +104,7 @@ def _cached(training: StudentTraining, teacher: Teacher, split: Split) -> np.nda
         folder=folder / "cache",
         bf16=resolve_precision(training.recipe.training_precision) == "bf16",
         tell=training.context.tell,
+        name=name,
     )
 
 

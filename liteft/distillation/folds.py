@@ -16,7 +16,7 @@ import numpy as np
 
 from liteft.config import read_recipe, resolve_recipe
 from liteft.data import Dataset
-from liteft.data.folds import different_texts, folds_of_split
+from liteft.data.folds import count_different, folds_of_split
 from liteft.distillation.teachers import Base, FoldTeachers, Teacher
 from liteft.errors import ConfigError, DataError, Hint, option
 from liteft.finetuning.context import RunContext
@@ -107,9 +107,9 @@ def train_folds(dataset: Dataset, recipe: Recipe, count: int, context: RunContex
 def folds_of(dataset: Dataset, count: int, *, seed: int) -> np.ndarray:
     """Return the fold of each training row, from 0: int64 (training texts,)."""
     train = dataset.train
-    if different_texts(train) < count or train.labels is None:
+    if count_different(train) < count or train.labels is None:
         raise DataError(
-            f"{dataset.name} has {different_texts(train):,} different training texts for {count} folds.",
+            f"{dataset.name} has {count_different(train):,} different training texts for {count} folds.",
             accepted={"training texts": "as many different ones as folds, at least"},
             fix=option("student.teacher_folds", 0),
         )

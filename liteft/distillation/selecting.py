@@ -12,15 +12,15 @@ of texts is known before.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 
 from liteft.data import Split
 from liteft.data.splitting import normalised
-from liteft.distillation.cache import teacher_logits
+from liteft.distillation.ensemble import cached_logits
 from liteft.distillation.training import StudentTraining
 from liteft.finetuning.model import TorchClassifier
-from liteft.finetuning.trainer import resolve_precision
 from liteft.tasks import Task
 
 __all__ = ["different_texts", "select_pool", "worth"]
@@ -43,17 +43,10 @@ def select_pool(training: StudentTraining, student: TorchClassifier, pool: Split
     if len(different) <= count:
         return different
     teacher, task = training.teacher, training.dataset.task
-    folder = (training.context.checkpoints if teacher.run is None else teacher.run.path) / "cache"
-    bf16 = resolve_precision(training.recipe.training_precision) == "bf16"
-
-    def logits(model: TorchClassifier, weights_sha256: str, name: str) -> np.ndarray:
-        return teacher_logits(
-            model, weights_sha256, different, folder=folder, bf16=bf16, tell=training.context.tell, name=name
-        )
-
+    asked = replace(teacher, loaded=student, weights_sha256=_hash(student))
     sure, doubtful = (
-        logits(teacher.loaded, teacher.weights_sha256, "teacher"),
-        logits(student, _hash(student), "student"),
+        cached_logits(training, teacher, different),
+        cached_logits(training, asked, different, name="student"),
     )
     best = np.argsort(-worth(sure, doubtful, task), kind="stable")[:count]
     training.context.tell(
