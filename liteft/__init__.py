@@ -34,6 +34,8 @@ if TYPE_CHECKING:  # the same names as in the table below
     from liteft.frontier import search as search
     from liteft.inspection import Inspection as Inspection
     from liteft.inspection import inspect as inspect
+    from liteft.picking import ToLabel as ToLabel
+    from liteft.picking import to_label as to_label
     from liteft.pipeline import distill as distill
     from liteft.pretraining import Pretrained as Pretrained
     from liteft.pretraining import pretrain as pretrain
@@ -64,6 +66,7 @@ _NAMES = {
     "form": ("ExportForm",),
     "frontier": ("Frontier", "search"),
     "inspection": ("Inspection", "inspect"),
+    "picking": ("ToLabel", "to_label"),
     "pipeline": ("distill",),
     "pretraining": ("Pretrained", "pretrain", "read_pretrained"),
     "recipes": ("Recipe",),

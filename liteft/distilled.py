@@ -10,6 +10,7 @@ from liteft.artifact import Artifact
 from liteft.cross_validated import CrossValidation
 from liteft.data import Dataset
 from liteft.floors import Floors
+from liteft.picking import ToLabel
 from liteft.report.seeds import SeedsTable, seeds_table
 from liteft.report.verdict import run_not_better_than_floors
 from liteft.results import Result
@@ -32,6 +33,7 @@ class Distillation(Result):
         dataset: what all of them were trained on.
         floors: simple models that were trained on the same labels; None without scikit-learn.
         folds: the cross-validation, if it was asked for.
+        to_label: the unlabelled texts to label next; None without unlabelled texts.
     """
 
     teacher: Run | None
@@ -40,6 +42,7 @@ class Distillation(Result):
     dataset: Dataset
     floors: Floors | None = None
     folds: CrossValidation | None = None
+    to_label: ToLabel | None = None
 
     def __repr__(self) -> str:
         made = [f"{len(runs)} {kind}" for kind, runs in self.arms.items()]
@@ -107,6 +110,8 @@ class Distillation(Result):
         parts = ["\n".join(f"warning: {line}" for line in warned)] if warned else []
         parts += [runs_table(runs) if runs else "the teacher is a classifier already; nothing was trained."]
         parts += [each.render() for each in (self.folds, self.floors, seeds, self.artifact) if each is not None]
+        if self.to_label is not None:
+            parts += [f"to_label.jsonl: {self.to_label.summary}"]
         return "\n\n".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
@@ -120,6 +125,7 @@ class Distillation(Result):
             "unbeaten": list(self.unbeaten),
             "seeds": None if seeds is None else seeds.to_dict(),
             "artifact": None if self.artifact is None else self.artifact.to_dict(),
+            "to_label": None if self.to_label is None else self.to_label.to_dict(),
         }
 
 

@@ -5,6 +5,7 @@
     OUT/student-control, ...     the arms they are compared with, if requested: -control, -c0, -c2
     OUT/floors.json              simple models trained on the same labels, which the student has to beat
     OUT/fold1, ...               what cross-validation trains, if requested
+    OUT/to_label.jsonl           the unlabelled texts to label next, if there are unlabelled texts
     OUT/artifact                 the first student, exported and verified
 
 Repeating the call resumes where it stopped. `liteft.finetune` and `liteft.export` do the first and the last step alone.
@@ -35,6 +36,7 @@ from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.model import is_classifier
 from liteft.floors import FLOORS_FILE, Floors, can_train, read_floors, stored_floors
+from liteft.picking import TO_LABEL_FILE, ToLabel, stored_to_label
 from liteft.recipe_checks import Until, checked_stage, refuse_budget, require_student
 from liteft.recipes import ExportRecipe, Recipe, StudentRecipe
 from liteft.run import RUN_FILE, Run, read_run
@@ -58,8 +60,9 @@ def distill(
     """Distil a teacher into small students, export the first, and return everything that was made.
 
     This is what the command ``liteft distill`` does. The folder ``out`` gets ``teacher`` (if a base is fine-tuned),
-    ``student``, ``student-control``, ``student-c0``, ``student-seed1`` and so on, ``floors.json`` and ``artifact``.
-    Repeating the call resumes where it stopped, or returns what is finished.
+    ``student``, ``student-control``, ``student-c0``, ``student-seed1`` and so on, ``floors.json``,
+    ``artifact`` and, if there are unlabelled texts, ``to_label.jsonl``. Repeating the call resumes where it stopped, or
+    returns what is finished.
 
     Args:
         teacher: a run, a classifier's folder, or a base (folder or hub name), which is fine-tuned first. Of a list of
@@ -139,7 +142,8 @@ def distill(
             trust=trust,
             unlabeled=unlabeled,
         )
-    return Distillation(made.teacher.run, made.arms, artifact, dataset, floors, crossed)
+    picked = _to_label(out, dataset, made.arms["student"][0], artifact, unlabeled(), context)
+    return Distillation(made.teacher.run, made.arms, artifact, dataset, floors, crossed, picked)
 
 
 def _check_pool(pool: Split | None, recipe: StudentRecipe) -> None:
@@ -180,6 +184,21 @@ def _floors(
         return stored_floors(path, dataset, _base_folder(source) or teacher.loaded.path)
     except ModelError:
         return stored_floors(path, dataset)
+
+
+def _to_label(
+    out: Path,
+    dataset: Dataset,
+    student: Run,
+    artifact: Artifact | None,
+    pool: Split | None,
+    context: RunContext,
+) -> ToLabel | None:
+    """Return the unlabelled texts to label next, written beside the runs if they are not there; None without any."""
+    if pool is None or not len(pool):
+        return None
+    context.tell(f"picking the texts to label next of {len(pool):,}")
+    return stored_to_label(out / TO_LABEL_FILE, student, artifact, pool, dataset)
 
 
 def _base_folder(teacher: TeacherSource) -> Path | None:

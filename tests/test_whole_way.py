@@ -17,6 +17,7 @@ import pytest
 
 pytest.importorskip("torch", reason="the whole way needs the extra 'train'")
 
+import liteft
 from liteft.cli import main
 
 LABELS = ("red", "green", "blue")
@@ -126,6 +127,21 @@ def test_a_teacher_becomes_a_student_a_control_and_a_verified_artifact(way: Way)
     following = err.splitlines()[-1]
     assert following.startswith("next: liteft compare ")
     assert all(Path(word).exists() for word in following.split()[3:] if not word.startswith("--"))
+
+
+def test_of_unlabelled_texts_those_to_label_next_are_written_beside_the_student(way: Way) -> None:
+    finetune(way)
+    rng = np.random.default_rng(1)
+    pool = [" ".join([*rng.choice(FILLERS, 5), f"{rng.choice(LABELS)}{number % 4}"]) for number in range(60)]
+    (way.folder / "pool.txt").write_text("\n".join(pool) + "\n", encoding="utf-8")
+    words = ["--unlabeled", "pool.txt", "--epochs", "1", "--out", "pooled", "--json"]
+    document = json.loads(distill(way, *words)[0])["to_label"]
+    rows = [json.loads(line) for line in (way.folder / "pooled" / "to_label.jsonl").read_text("utf-8").splitlines()]
+    assert [row["why"] for row in rows] == ["doubtful"] * len(document["doubtful"]) + ["sure"] * len(document["sure"])
+    assert len(document["doubtful"]) > 20 and {row["text"] for row in rows} <= set(pool)
+    assert all(pool[row["row"] - 1] == row["text"] for row in rows)
+    of_the_run = liteft.to_label(way.folder / "pooled" / "student", pool, 5, sure=0)
+    assert len(of_the_run.doubtful) == 5 and not of_the_run.sure
 
 
 def test_a_size_deeper_than_the_teacher_is_refused(way: Way) -> None:

@@ -1,0 +1,128 @@
+"""`liteft.to_label`: asks a model about a pool and picks what to label next."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from liteft.artifact import MANIFEST, Artifact, find_artifact
+from liteft.data import Dataset, Split, load_unlabeled
+from liteft.errors import ConfigError, DataError, MissingExtraError
+from liteft.installation import install_hint
+from liteft.picking.choice import bare_texts, doubtful_rows, margins, sure_rows
+from liteft.picking.next_texts import NextText, ToLabel
+from liteft.run import Run, read_run
+from liteft.runtime import load
+from liteft.tasks import Task
+
+__all__ = ["to_label"]
+
+_MOST = 50_000  # texts of a pool that a model is asked about
+
+
+def to_label(
+    model: Run | Artifact | str | os.PathLike[str],
+    pool: Any,
+    count: int = 50,
+    *,
+    sure: int = 20,
+    labelled: Dataset | Split | None = None,
+) -> ToLabel:
+    """Return the texts of a pool that are worth labelling next.
+
+    These are ``count`` texts that the model doubts and that differ from each other, and ``sure`` texts of which it is
+    surest, spread over the labels, for quick confirmation. Equal calls return equal texts. Of a pool of more than
+    50,000 texts, 50,000 evenly spaced ones are considered. An artifact needs no torch.
+
+    Args:
+        model: a run, an artifact, or the folder of either; of the folder of a whole pipeline, the artifact in it.
+        pool: a split, or what ``load_unlabeled`` takes: a file, a folder, a hub name, a list of texts.
+        count: the number of doubtful texts, at most.
+        sure: the number of sure texts, at most.
+        labelled: texts that have labels already (of a data set, those of all its splits); they and near-duplicates of
+            them are not picked.
+
+    Raises:
+        ConfigError: a number is negative.
+        DataError: the pool is empty, cannot be read, or has pairs where the model takes single texts, or the reverse.
+        RunError, ArtifactError: the model cannot be read.
+        MissingExtraError: a run without torch.
+
+    Source: margin sampling and a doubt-weighted farthest-first traversal; see ``liteft.picking.choice``.
+    """
+    if count < 0 or sure < 0:
+        raise ConfigError(
+            f"the numbers of texts to label must not be negative, got count={count} and sure={sure}.",
+            accepted={"count, sure": "0 or more"},
+            fix="count=50, sure=20",
+        )
+    whole = pool if isinstance(pool, Split) else load_unlabeled(pool)
+    if not len(whole):
+        raise DataError("the pool has no texts.", accepted={"pool": "at least one text"}, fix="give unlabelled texts")
+    split = whole if len(whole) <= _MOST else whole.take(np.linspace(0, len(whole) - 1, _MOST).astype(np.int64))
+    logits, labels, task = _asked(model, split)
+    known = () if labelled is None else labelled.splits.values() if isinstance(labelled, Dataset) else (labelled,)
+    done = [text for each in known for text in bare_texts(each)]
+    bare = bare_texts(split)
+    doubtful = doubtful_rows(bare, logits, task, count, done)
+    confirmed = sure_rows(bare, logits, task, sure, [*done, *(bare[row] for row in doubtful)])
+    best = np.argmax(task.probabilities(logits), axis=1)
+    places = [(row, int(best[row])) for row in doubtful] + confirmed
+    texts = _texts(split, logits, labels, task, places)
+    return ToLabel(tuple(texts[: len(doubtful)]), tuple(texts[len(doubtful) :]), len(split), len(whole))
+
+
+def _texts(
+    split: Split, logits: np.ndarray, labels: tuple[str, ...], task: Task, places: list[tuple[int, int]]
+) -> list[NextText]:
+    """Describe rows, each with the label whose probability is shown."""
+    rows = np.array([row for row, _ in places], dtype=np.int64)
+    chosen, origin = logits[rows], split.provenance
+    decided = task.indicators(task.decide(chosen), len(labels))
+    probabilities, margin = task.probabilities(chosen), margins(chosen, task)
+    return [
+        NextText(
+            text=split.texts[row],
+            pair=None if split.pairs is None else split.pairs[row],
+            predicted=tuple(labels[column] for column in np.flatnonzero(decided[place]).tolist()),
+            probability=round(float(probabilities[place, label]), 6),
+            margin=round(float(margin[place]), 6),
+            source=None if origin is None else origin.sources[int(origin.source[row])],
+            row=None if origin is None else int(origin.rows[row]),
+        )
+        for place, (row, label) in enumerate(places)
+    ]
+
+
+def _asked(model: Run | Artifact | str | os.PathLike[str], split: Split) -> tuple[np.ndarray, tuple[str, ...], Task]:
+    """Return a model's logits of the texts, float32 (texts, labels), its labels, and what these mean."""
+    if not isinstance(model, Run):
+        folder = find_artifact(model.path if isinstance(model, Artifact) else Path(model))
+        if (folder / MANIFEST).is_file():
+            with load(folder) as classifier:
+                _require_kind(split, paired=classifier.manifest.paired)
+                return classifier.logits(split.texts, split.pairs), classifier.labels, classifier.manifest.task
+        model = read_run(folder)
+    _require_kind(split, paired=bool(model.info["paired"]))
+    try:
+        from liteft.finetuning.logits import predict_logits
+        from liteft.finetuning.model import load_classifier
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"a run needs {error.name}, which is not installed.", fix=[install_hint("train"), "give an artifact"]
+        ) from None
+    logits = predict_logits(load_classifier(model.model_path), split.texts, split.pairs)
+    return logits, model.labels, model.task
+
+
+def _require_kind(split: Split, *, paired: bool) -> None:
+    if (split.pairs is not None) != paired:
+        found, wanted = ("single texts", "pairs") if paired else ("pairs", "single texts")
+        raise DataError(
+            f"the pool has {found}, but the model classifies {wanted}.",
+            accepted={"pool": wanted},
+            fix=f"give a pool of {wanted}",
+        )

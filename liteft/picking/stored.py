@@ -1,0 +1,73 @@
+"""to_label.jsonl in the folder of a distillation: written once for a student and a pool, and read again.
+
+People write labels into such a file. So one of another student or pool is never replaced: it gets another name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from liteft.artifact import Artifact
+from liteft.data import Dataset, Split
+from liteft.picking.next_texts import NextText, ToLabel
+from liteft.picking.picked import to_label
+from liteft.run import Run
+
+__all__ = ["TO_LABEL_FILE", "stored_to_label"]
+
+TO_LABEL_FILE = "to_label.jsonl"
+
+
+def stored_to_label(path: Path, student: Run, artifact: Artifact | None, pool: Split, data: Dataset) -> ToLabel:
+    """Return the list in a file, or pick one and write it if the file is missing or is of another student or pool.
+
+    Args:
+        path: the file, usually ``to_label.jsonl``.
+        student: whose list it is.
+        artifact: of the student, which is asked instead of it; None to ask the student.
+        pool: texts without labels.
+        data: what the student was trained on, whose texts are not picked.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    key = _fingerprint(student, pool)
+    found = _read(path, key)
+    if found is None:
+        _put_aside(path)
+        found = to_label(student if artifact is None else artifact, pool, labelled=data)
+        found.write(path, list=key, asked=found.asked, pool=found.pool)
+    return found
+
+
+def _fingerprint(student: Run, pool: Split) -> str:
+    digest = hashlib.sha256(str(student.info["weights_sha256"]).encode())
+    for text in (*pool.texts, *(pool.pairs or ())):
+        digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def _read(path: Path, key: str) -> ToLabel | None:
+    """Return the list in a file, without texts that were deleted; None if it is missing, unreadable, or another."""
+    try:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        if not rows or any(row["list"] != key for row in rows):
+            return None
+        lists: dict[str, list[NextText]] = {"doubtful": [], "sure": []}
+        for row in rows:
+            lists[row["why"]].append(NextText.from_dict({"pair": None, "source": None, "row": None} | row))
+        return ToLabel(tuple(lists["doubtful"]), tuple(lists["sure"]), int(rows[0]["asked"]), int(rows[0]["pool"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _put_aside(path: Path) -> None:
+    """Rename a file to the first free name of to_label-1.jsonl, to_label-2.jsonl and so on."""
+    number = 1
+    while path.is_file():
+        aside = path.with_stem(f"{path.stem}-{number}")
+        if not aside.exists():
+            path.rename(aside)
+        number += 1

@@ -1,0 +1,57 @@
+"""Which texts of a pool are to be labelled next."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from liteft.data import Split
+from liteft.errors import DataError
+from liteft.picking import to_label
+from liteft.picking.choice import bare_texts, doubtful_rows, sure_rows
+from liteft.tasks import MULTI_LABEL, SINGLE_LABEL
+from tests.modules import module_of
+
+TEXTS = ["a parcel came late", "A parcel came late!", "refund the second payment", "the app closes", "praise for you"]
+
+
+def logits(*margins: float) -> np.ndarray:
+    return np.array([[margin, 0.0] for margin in margins], dtype=np.float32)
+
+
+def test_the_most_doubtful_text_comes_first_and_its_repetition_never() -> None:
+    rows = doubtful_rows(bare_texts(Split("p", TEXTS)), logits(0, 0.1, 2, -1, 5), SINGLE_LABEL, 3, [])
+    assert rows[0] == 0 and 1 not in rows and len(rows) == 3
+
+
+def test_labelled_texts_are_not_picked() -> None:
+    bare = bare_texts(Split("p", TEXTS))
+    assert doubtful_rows(bare, logits(0, 0.1, 2, -1, 5), SINGLE_LABEL, 9, bare[:1]) == [3, 2, 4]
+
+
+def test_sure_texts_are_spread_over_labels() -> None:
+    rows = sure_rows(bare_texts(Split("p", TEXTS)), logits(1, 2, 3, -1, 5), SINGLE_LABEL, 2, [])
+    assert rows == [(3, 1), (4, 0)]
+
+
+def test_several_labels_are_ranked_by_mean_entropy() -> None:
+    values = np.array([[9, -9], [0, 9], [0, 0], [5, 5], [9, 9]], dtype=np.float32)
+    assert doubtful_rows(bare_texts(Split("p", TEXTS)), values, MULTI_LABEL, 1, []) == [2]
+
+
+def test_an_artifact_picks_the_same_texts_again_and_writes_them(tmp_path: Path) -> None:
+    artifact = module_of("runtime", "tiny.py").write_artifact(tmp_path / "artifact")
+    found = to_label(artifact.path, TEXTS, 2, sure=1)
+    assert len(found.doubtful) == 2 and len(found.sure) == 1 and found == to_label(artifact, TEXTS, 2, sure=1)
+    found.write(tmp_path / "next.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "next.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [line["why"] for line in lines] == ["doubtful", "doubtful", "sure"] and "label" not in lines[0]
+
+
+def test_a_pool_of_pairs_is_refused_for_a_model_of_texts(tmp_path: Path) -> None:
+    artifact = module_of("runtime", "tiny.py").write_artifact(tmp_path / "artifact")
+    with pytest.raises(DataError, match="the pool has pairs"):
+        to_label(artifact.path, Split("p", ["a"], ["b"]))
