@@ -122,6 +122,9 @@ def test_a_teacher_becomes_a_student_a_control_and_a_verified_artifact(way: Way)
     manifest = document["artifact"]["manifest"]
     assert manifest["form"]["precision"] == "int8"
     assert manifest["verification"]["agreement"] > 0.97
+    card = (way.folder / "small" / "artifact" / "card.md").read_text(encoding="utf-8")
+    assert [name for name in manifest["floors"]["test"] if f"| test | floor: {name} |" not in card] == []
+    assert len(manifest["floors"]["test"]) == 3
     out, err = distill(way)
     assert "95% intervals" in out and "same answer as the model" in out
     following = err.splitlines()[-1]

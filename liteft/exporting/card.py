@@ -46,7 +46,7 @@ def card_text(manifest: Manifest, *, title: str, trust: bool = False) -> str:
         f"# {title}\n",
         _what(manifest),
         "## How good it is\n",
-        _metrics(manifest.metrics, manifest.measured),
+        _metrics(manifest),
         "## How it was made\n",
         _origin(manifest),
         "## How it was checked\n",
@@ -105,10 +105,18 @@ def _vocabulary(found: Mapping[str, Any]) -> str:
     return text
 
 
-def _metrics(metrics: Mapping[str, Any], measured: Mapping[str, Any]) -> str:
-    own = [(split, engine, values) for split, engines in measured.items() for engine, values in engines.items()]
+def _metrics(manifest: Manifest) -> str:
+    metrics = manifest.metrics
+    own = [
+        (split, engine, values) for split, engines in manifest.measured.items() for engine, values in engines.items()
+    ]
     described = [*((split, "the model, torch", values) for split, values in metrics.items())]
     described += [(split, f"this file, {engine}", values) for split, engine, values in own]
+    described += [
+        (split, f"floor: {name}", values)
+        for split in metrics
+        for name, values in manifest.floors.get(split, {}).items()
+    ]
     if not described:
         return "No metrics came with the model.\n"
     names = [name for name in _INTERVALS if any(name in values for *_, values in described)]
@@ -123,14 +131,29 @@ def _metrics(metrics: Mapping[str, Any], measured: Mapping[str, Any]) -> str:
         for split, of, values in described
     ]
     header = ("Split", "Of", "Texts", *(name.replace("_", " ") for name in names), "majority")
-    text = _table(header, rows)
+    text = _unbeaten(manifest) + _table(header, rows)
     text += "\nIn percent, with 95% intervals. " + (
         "" if own else "This file itself was not measured on labelled texts but those of its verification. "
     )
     text = text.rstrip() + "\n"
+    if manifest.floors:
+        text += "Floors are simple models that were trained on the same labels.\n"
     unknown = [split for split, values in metrics.items() if values.get("n") and values.get("majority") == 0]
     if unknown:
         text += f"Labels of {', '.join(unknown)} are unknown to the model: their texts count as wrong.\n"
+    return text
+
+
+def _unbeaten(manifest: Manifest) -> str:
+    """Return a paragraph for each split on which the model does not beat a floor, in its main metric and macro F1."""
+    text = ""
+    for split, values in manifest.metrics.items():
+        floors = manifest.floors.get(split, {})
+        names = [name for name in dict.fromkeys((manifest.task.primary_metric, "macro_f1")) if name in values]
+        better = [floor for floor, each in floors.items() if any(values[name] <= each[name] for name in names)]
+        if better:
+            needed = " and ".join(name.replace("_", " ").replace("f1", "F1") for name in names)
+            text += f"**The model does not beat {', '.join(better)} on {split}**: its {needed} must be higher.\n\n"
     return text
 
 

@@ -16,6 +16,7 @@ from liteft.finetuning.known_ids import embedding_rows, unknown_tokens
 from liteft.finetuning.model import TorchClassifier, uses_type_ids
 from liteft.finetuning.settings import apply_settings
 from liteft.finetuning.tokenizer_files import read_tokenizer, write_tokenizer
+from liteft.floors import FLOORS_FILE, read_floor_scores
 from liteft.form import ExportForm
 from liteft.machine import package_versions
 from liteft.run import Run
@@ -91,11 +92,17 @@ def manifest_fields(
         "calibration": calibration,
         "graph": "traced" if traced else "built",
         "metrics": {} if run is None else run.metrics,
+        "floors": {} if run is None else _floors(run),
         "vocabulary": None if run is None else run.info.get("vocabulary"),
         "teacher": None if run is None else _teacher(run),
         "data": None if run is None else run.info.get("data"),
         "versions": {"python": platform.python_version(), **package_versions(_PACKAGES)},
     }
+
+
+def _floors(run: Run) -> dict[str, dict[str, Any]]:
+    """Return the metrics of the floors beside a run, as far as they are of the run's own data."""
+    return read_floor_scores(run.path.parent / FLOORS_FILE, (run.info.get("data") or {}).get("fingerprint"))
 
 
 def _teacher(run: Run) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ the file floors.json. scikit-learn does the training and is imported when a floo
 
 from liteft.floors.libraries import can_train
 from liteft.floors.result import Floor, Floors, as_logits
-from liteft.floors.stored import FLOORS_FILE, read_floors, stored_floors
+from liteft.floors.stored import FLOORS_FILE, read_floor_scores, read_floors, stored_floors
 from liteft.floors.training import cross_validated, train_floors
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "as_logits",
     "can_train",
     "cross_validated",
+    "read_floor_scores",
     "read_floors",
     "stored_floors",
     "train_floors",

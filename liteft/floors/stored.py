@@ -14,7 +14,7 @@ from liteft.floors.result import Floor, Floors
 from liteft.floors.training import train_floors
 from liteft.tasks import Task
 
-__all__ = ["FLOORS_FILE", "read_floors", "stored_floors"]
+__all__ = ["FLOORS_FILE", "read_floor_scores", "read_floors", "stored_floors"]
 
 FLOORS_FILE = "floors.json"
 
@@ -51,6 +51,31 @@ def read_floors(path: Path, data: Dataset) -> Floors | None:
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
     return Floors(tuple(rows), data.task, data.labels, data.name, texts, notes, data.fingerprint)
+
+
+def read_floor_scores(path: Path, fingerprint: str | None) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return the metrics of the floors in a file, without the data that they were trained on.
+
+    Args:
+        path: the file, usually ``floors.json``.
+        fingerprint: of the data set that the floors must be of.
+
+    Returns:
+        Split -> name of the floor -> "n" (texts), metrics, and for some of them "NAME_interval"; {} if the file is
+        missing, unreadable, or of other data.
+    """
+    try:
+        content = files.read_json(path)
+        if content["fingerprint"] != fingerprint:
+            return {}
+        found: dict[str, dict[str, dict[str, Any]]] = {}
+        for row, decisions in zip(content["floors"], content["decisions"], strict=True):
+            for split, metrics in row["metrics"].items():
+                ranges = {f"{name}_interval": interval for name, interval in row["intervals"][split].items()}
+                found.setdefault(split, {})[row["name"]] = {"n": len(decisions[split]), **metrics, **ranges}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return found
 
 
 def _listed(row: Floor, task: Task) -> dict[str, Any]:

@@ -168,3 +168,20 @@ def test_a_split_of_labels_that_the_model_lacks_is_named() -> None:
     card = card_text(manifest(metrics={**METRICS, "oos_test": oos}), title="t")
     assert "Labels of oos_test are unknown to the model: their texts count as wrong." in card
     assert "unknown to the model" not in card_text(manifest(metrics=METRICS), title="t")
+
+
+FLOORS = {"test": {"naive Bayes": {"n": 567, "accuracy": 0.8123, "accuracy_interval": [0.78, 0.84], "macro_f1": 0.79}}}
+
+
+def test_floors_of_the_same_labels_are_rows_beside_the_model() -> None:
+    found = section(card_text(manifest(metrics=METRICS, floors=FLOORS), title="m"), "How good it is")
+    assert "| test | floor: naive Bayes | 567 | 81.2" in found
+    assert "does not beat" not in found
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
+def test_a_floor_that_is_not_beaten_in_one_metric_is_named_first(metric: str) -> None:
+    metrics = {"test": METRICS["test"] | {"macro_f1": 0.85}}
+    floors = {"test": {"naive Bayes": FLOORS["test"]["naive Bayes"] | {metric: metrics["test"][metric]}}}
+    found = section(card_text(manifest(metrics=metrics, floors=floors), title="m"), "How good it is")
+    assert found.strip().startswith("**The model does not beat naive Bayes on test**")

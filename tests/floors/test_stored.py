@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from liteft.data import Dataset, Split
-from liteft.floors import FLOORS_FILE, read_floors, stored_floors
+from liteft.floors import FLOORS_FILE, read_floor_scores, read_floors, stored_floors
 from liteft.tasks import MULTI_LABEL, SINGLE_LABEL, Task
 
 TEXTS = ["a cat sat", "the cat ran", "two plus two", "one plus two"]
@@ -55,3 +55,13 @@ def test_a_damaged_file_is_written_again(tmp_path: Path, content: str) -> None:
     path.write_text(content)
     stored_floors(path, dataset())
     assert read_floors(path, dataset()) is not None
+
+
+def test_the_scores_are_read_without_the_data_but_only_of_the_same_data(tmp_path: Path) -> None:
+    path = tmp_path / FLOORS_FILE
+    written = stored_floors(path, dataset())
+    first, found = written.rows[0], read_floor_scores(path, dataset().fingerprint)["validation"]
+    assert list(found) == [row.name for row in written.rows]
+    assert found[first.name].items() >= {"n": 4, **first.scores["validation"]}.items()
+    assert tuple(found[first.name]["accuracy_interval"]) == first.intervals["validation"]["accuracy"]
+    assert read_floor_scores(path, "another") == read_floor_scores(tmp_path / "missing", None) == {}
