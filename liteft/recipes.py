@@ -53,6 +53,7 @@ class DataRecipe(_Table):
     text: str | None = None
     pair: str | None = None
     label: str | list[str] | None = Field(default=None, description="several hold 0 or 1, or probabilities")
+    confidence: str | None = Field(default=None, description="column of the label's probability")
     label_names: list[str] | None = Field(default=None, description="what integers and vectors stand for")
     task: TaskName | None = None
     encoding: str | None = None

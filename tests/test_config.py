@@ -23,6 +23,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "encoding": "gb18030",
         "delimiter": "\t",
         "label_separator": "|",
+        "confidence": "sure",
         "label_names": ["x", "y"],
         "validation_fraction": 0.2,
         "test_fraction": 0.3,

@@ -14,6 +14,7 @@ from typing import Any, get_type_hints
 
 from liteft.cli.console import Console
 from liteft.cli.flags.data import (
+    Confidence,
     Delimiter,
     DropEmpty,
     DropLong,
@@ -84,6 +85,7 @@ class Reading:
     text: Text = None
     pair: Pair = None
     label: Label = None
+    confidence: Confidence = None
     label_names: LabelNames = None
     label_separator: LabelSeparator = None
     encoding: Encoding = None

@@ -185,7 +185,7 @@ def _refuse_fractions(labels: Sequence[Any], texts: set[str], place: Provenance,
 
 
 def opened(labels: Sequence[Any]) -> list[Any]:
-    """Return the cells, with objects written as text and spaCy's ``cats`` as mappings from names to values."""
+    """Return the cells, with objects written as text, maps of parquet and spaCy's ``cats`` as mappings to values."""
     found = [_object(value) for value in labels]
     return [
         value["cats"] if isinstance(value, Mapping) and isinstance(value.get("cats"), Mapping) else value
@@ -199,7 +199,14 @@ def _object(value: Any) -> Any:
             return json.loads(value)
         except ValueError:
             return value
+    if isinstance(value, list) and value and all(_is_item(entry) for entry in value):
+        return dict(value)
     return value
+
+
+def _is_item(value: Any) -> bool:
+    """Return whether a value is an entry of a map as pyarrow reads it: a name and a number."""
+    return isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], float)
 
 
 def _chosen(value: Any, place: Provenance, row: int) -> list[str] | None:

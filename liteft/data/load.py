@@ -15,6 +15,7 @@ from typing import Any
 from liteft.data.annotations import annotated
 from liteft.data.arguments import check_arguments, known_names, known_task, one_name
 from liteft.data.columns import Columns, choose_columns, second_texts
+from liteft.data.confidences import task_with_confidences, with_confidences
 from liteft.data.dataset import MAIN_SPLITS, Dataset, Split
 from liteft.data.label_columns import label_columns, with_label_columns
 from liteft.data.labelling import LabelForm, read_labels
@@ -39,6 +40,7 @@ def load_dataset(
     text: str | None = None,
     pair: str | None = None,
     label: str | Sequence[str] | None = None,
+    confidence: str | None = None,
     label_names: str | Sequence[str] | None = None,
     task: Task | str | None = None,
     encoding: str | None = None,
@@ -70,6 +72,8 @@ def load_dataset(
         label: column of the label, of a list of labels, or of an object with the probability of each label; None to
             find it by its usual names. Several columns (a list, or names separated by commas) each contain 0 or 1 and
             are the labels of a multi-label task, or contain the probabilities of the labels.
+        confidence: column of each label's probability, above 0 to 1, as a language model gives it; the other labels
+            share the rest. Needs one label per text.
         label_names: what integers and the positions of 0/1 vectors stand for, in order; a string is split at commas.
         task: "single_label" or "multi_label"; None to infer it from the labels.
         encoding: of text files; None for UTF-8, or as the byte-order mark says.
@@ -97,12 +101,18 @@ def load_dataset(
         return _subset(source, labels_per_class, subset_seed)
     fractions = {"validation": validation_fraction, "test": test_fraction}
     check_arguments(text=text, pair=pair, label=label, encoding=encoding, delimiter=delimiter,
-                    label_separator=label_separator, seed=seed, max_chars=max_chars,
+                    label_separator=label_separator, confidence=confidence, seed=seed, max_chars=max_chars,
                     fractions={f"{split}_fraction": share for split, share in fractions.items()})  # fmt: skip
     names = known_names(label_names)
-    known = known_task(task, label_separator)
+    known = task_with_confidences(
+        known_task(task, label_separator), confidence, several=label_separator is not None, names=names
+    )
     opened, columns, notes = _choose_columns(
-        open_source(source, encoding=encoding, delimiter=delimiter), text=text, pair=pair, label=label
+        open_source(source, encoding=encoding, delimiter=delimiter),
+        text=text,
+        pair=pair,
+        label=label,
+        confidence=confidence,
     )
     splits: dict[str, Records] = {}
     for name, records in _read_splits(opened, columns, notes).items():
@@ -121,12 +131,18 @@ def _subset(dataset: Dataset, count: int | None, seed: int) -> Dataset:
 
 
 def _choose_columns(
-    source: Source, *, text: str | None, pair: str | None, label: str | Sequence[str] | None
+    source: Source,
+    *,
+    text: str | None,
+    pair: str | None,
+    label: str | Sequence[str] | None,
+    confidence: str | None,
 ) -> tuple[Source, Columns, list[str]]:
     """Return the source as plain tables, the columns to read, and notes on what was decided."""
     source, usual = annotated(source, label)
     several = label_columns(label, source.splits["train"][0].columns)
     if several:
+        task_with_confidences(None, confidence, several=True, names=None)
         source, label = with_label_columns(source, several), ", ".join(several)
     train = source.splits["train"][0]
     hint = None
@@ -142,6 +158,7 @@ def _choose_columns(
         hint=hint,
         looks=looks,
     )
+    source = with_confidences(source, columns.label, confidence)
     decided = [] if columns.note is None else [columns.note]
     return source, columns, [*source.notes, *decided, *_unread(train, columns, looks, pair)]
 

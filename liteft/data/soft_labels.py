@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from liteft.data.cells import bit, counted, is_empty, is_missing
+from liteft.data.confidences import Confident
 from liteft.data.dataset import Provenance
 from liteft.data.label_vectors import Labels
 from liteft.errors import DataError, option
@@ -51,7 +52,7 @@ def soft_labels(
     }  # fmt: skip
     found = task or _inferred(read["train"], places["train"])
     if not found.several:
-        _normalise(read, places, notes)
+        _normalise(read, places, _names(raw["train"]), notes)
     hard = {
         split: [
             value if soft is None else _decided(soft, found) for value, soft in zip(labels, read[split], strict=True)
@@ -104,7 +105,13 @@ def _probabilities(value: Mapping[str, Any], place: Provenance, row: int) -> Sof
                 fix="correct that row",
             )
         found[str(name)] = float(number)
-    return found or None
+    return (Confident(found) if isinstance(value, Confident) else found) if found else None
+
+
+def _names(labels: Sequence[Any]) -> list[str]:
+    """Return the names of all labels, of rows with probabilities and without them."""
+    known = [value for value in labels if not is_empty(value)]
+    return sorted({str(name) for value in known for name in (value if isinstance(value, Mapping) else (value,))})
 
 
 def _inferred(rows: Sequence[Soft | None], place: Provenance) -> Task:
@@ -121,11 +128,19 @@ def _inferred(rows: Sequence[Soft | None], place: Provenance) -> Task:
     return SINGLE_LABEL
 
 
-def _normalise(read: dict[str, list[Soft | None]], places: Mapping[str, Provenance], notes: list[str]) -> None:
-    """Scale the rows of each split to sum to 1, and note how many summed to less."""
+def _normalise(
+    read: dict[str, list[Soft | None]], places: Mapping[str, Provenance], names: Sequence[str], notes: list[str]
+) -> None:
+    """Scale the rows of each split to sum to 1, and note how many summed to less.
+
+    Where only one label's probability is known, the labels of ``names`` share the rest.
+    """
     for split, rows in read.items():
         scaled = 0
         for row, soft in enumerate(rows):
+            if isinstance(soft, Confident):
+                rows[row] = soft.spread(names)
+                continue
             if soft is None:
                 continue
             total = sum(soft.values())
@@ -142,7 +157,12 @@ def _normalise(read: dict[str, list[Soft | None]], places: Mapping[str, Provenan
 
 
 def _decided(soft: Soft, task: Task) -> Any:
-    """Return the names of over 0.5, or the most probable name, the first by name of equal ones."""
+    """Return the names of over 0.5, or the most probable name, the first by name of equal ones.
+
+    A row that states its label and how sure it is keeps it.
+    """
+    if isinstance(soft, Confident):
+        return soft.label
     if task.several:
         return [name for name, value in soft.items() if value > 0.5]
     return min(soft, key=lambda name: (-soft[name], name))

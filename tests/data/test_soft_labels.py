@@ -12,7 +12,7 @@ import pytest
 
 from liteft.data import Dataset, Split, check_dataset, load_dataset
 from liteft.data.relabeling import relabeled
-from liteft.errors import DataError
+from liteft.errors import ConfigError, DataError
 
 WHOLE: dict[str, Any] = {"validation_fraction": 0, "test_fraction": 0}
 ONE = [{"joy": 0.7, "anger": 0.3}, {"joy": 0.1, "anger": 0.9}, {"joy": 1, "anger": 0}, {"anger": 1.0}]
@@ -109,3 +109,87 @@ def test_the_check_shows_how_sure_the_labels_are() -> None:
         in check_dataset(load(ONE)).render()
     )
     assert check_dataset(load(["x", "y"] * 2)).splits[0].confidence is None
+
+
+SURE = {"label": ["joy", "anger", "fear", "joy"], "sure": ["0.8", "", 0.4, 1.0]}
+SPREAD = [[0.1, 0.1, 0.8], [1, 0, 0], [0.3, 0.4, 0.3], [0, 0, 1]]
+
+
+def table(**columns: list[Any]) -> dict[str, list[Any]]:
+    return {"text": [f"text {row}" for row in range(4)], **SURE, **columns}
+
+
+def test_a_confidence_is_the_labels_probability_and_the_others_share_the_rest() -> None:
+    dataset = load_dataset(table(), confidence="sure", **WHOLE)
+    assert (dataset.task, dataset.labels) == ("single_label", ("anger", "fear", "joy"))
+    np.testing.assert_allclose(dataset.train.soft_labels, SPREAD, atol=1e-6)
+    assert any("'sure'" in note for note in dataset.notes)
+
+
+def test_a_row_keeps_its_label_where_others_are_more_probable() -> None:
+    dataset = load_dataset(table(sure=[0.2, 0.3, 0.1, 0.2]), confidence="sure", **WHOLE)
+    assert [dataset.labels[number] for number in dataset.train.labels] == SURE["label"]
+
+
+def test_integers_with_names_have_confidences_of_their_names() -> None:
+    datasets = pytest.importorskip("datasets")
+    features = {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["no", "yes"])}
+    features["sure"] = datasets.Value("float32")
+    rows = {"text": [f"text {row}" for row in range(4)], "label": [0, 1, 1, 0], "sure": [0.5, 0.75, 1.0, None]}
+    dataset = load_dataset(datasets.Dataset.from_dict(rows, datasets.Features(features)), confidence="sure", **WHOLE)
+    assert dataset.labels == ("no", "yes")
+    np.testing.assert_allclose(dataset.train.soft_labels, [[0.5, 0.5], [0.25, 0.75], [0, 1], [1, 0]], atol=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [0, 1.2, 85, "high", -0.5])
+def test_a_confidence_that_is_not_a_probability_names_its_row(wrong: Any) -> None:
+    with pytest.raises(DataError, match=r"row 2: the confidence is"):
+        load_dataset(table(sure=[0.8, wrong, 0.4, 1]), confidence="sure", **WHOLE)
+
+
+@pytest.mark.parametrize(
+    ("columns", "settings"),
+    [
+        ({}, {"task": "multi_label"}),
+        ({}, {"label_separator": "|"}),
+        ({}, {"label": ["label", "sure"]}),
+        ({"label": [0, 1, 1, 0]}, {"label_names": ["no", "yes"]}),
+    ],
+)
+def test_a_confidence_needs_one_label_per_text_by_its_name(columns: Any, settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="a column of confidences was named"):
+        load_dataset(table(**columns), confidence="sure", **WHOLE | settings)
+
+
+def test_a_list_of_labels_with_a_confidence_is_refused() -> None:
+    with pytest.raises(DataError, match=r"row 1: the label is \['joy'\], and has a confidence"):
+        load_dataset(table(label=[["joy"], ["anger"], ["fear"], ["joy"]]), confidence="sure", **WHOLE)
+
+
+def test_a_misspelt_column_of_confidences_is_named_with_the_nearest() -> None:
+    with pytest.raises(DataError, match="has no column 'shure'") as error:
+        load_dataset(table(), confidence="shure", **WHOLE)
+    assert 'try: confidence="sure"' in str(error.value)
+
+
+def test_a_split_without_confidences_is_sure(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("text,label,sure\na,x,0.9\nb,y,0.6\nc,x,\nd,y,1\n", encoding="utf-8")
+    (tmp_path / "test.csv").write_text("text,label\ne,x\nf,y\n", encoding="utf-8")
+    dataset = load_dataset(tmp_path, confidence="sure", validation_fraction=0)
+    np.testing.assert_allclose(dataset.train.soft_labels, [[0.9, 0.1], [0.4, 0.6], [1, 0], [0, 1]], atol=1e-6)
+    assert dataset.splits["test"].soft_labels is None
+    assert dataset.splits["test"].labels.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("kind", ["struct", "map"])
+def test_objects_of_probabilities_are_read_from_parquet(kind: str, tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    share = pa.float64()
+    form = pa.map_(pa.string(), share) if kind == "map" else pa.struct([("joy", share), ("anger", share)])
+    cells = [list(value.items()) if kind == "map" else value for value in ONE]
+    texts = [f"text {row}" for row in range(len(ONE))]
+    parquet.write_table(pa.table({"text": texts, "label": pa.array(cells, form)}), tmp_path / "soft.parquet")
+    dataset = load_dataset(tmp_path / "soft.parquet", **WHOLE)
+    assert dataset.labels == ("anger", "joy")
+    np.testing.assert_allclose(dataset.train.soft_labels, WANTED, atol=1e-6)

@@ -53,6 +53,9 @@ Label = Annotated[
         help="Column of the label, lists or probabilities of labels; A,B for one column per label.",
     ),
 ]
+Confidence = Annotated[
+    str | None, _data("--confidence", metavar="COLUMN", help="Column of the label's probability, from 0 to 1.")
+]
 LabelNames = Annotated[
     str | None,
     _data("--label-names", metavar="A,B", help="Names of the labels that integers or 0/1 vectors stand for."),

@@ -1,0 +1,165 @@
+"""A column that says how sure each row's label is, as a language model gives it: joy, 0.7.
+
+The label gets the confidence as its probability, and the other labels share the rest equally. So the row's label stays
+the one in its column, also where others would be as probable. A row without a confidence, or with 1, is sure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from liteft.data.cells import is_empty
+from liteft.data.columns import find_column
+from liteft.data.tables import Source, Table
+from liteft.errors import ConfigError, DataError, leave_out, option
+from liteft.tasks import SINGLE_LABEL, Task
+
+__all__ = ["Confident", "task_with_confidences", "with_confidences"]
+
+
+class Confident(dict[str, float]):
+    """One label with its probability; those of the other labels are not known one by one."""
+
+    @property
+    def label(self) -> str:
+        """The label, which comes first."""
+        return next(iter(self))
+
+    def spread(self, labels: Sequence[str]) -> Confident:
+        """Return it with the rest of the probability shared equally by the other labels."""
+        others = [name for name in labels if name != self.label]
+        share = (1 - self[self.label]) / max(1, len(others))
+        return Confident({self.label: self[self.label], **dict.fromkeys(others, share)})
+
+
+@dataclass(frozen=True)
+class _Confidences:
+    """A table whose column of labels has a `Confident` wherever another column has a confidence below 1."""
+
+    table: Table
+    label: str
+    confidence: str
+
+    @property
+    def name(self) -> str:
+        return self.table.name
+
+    @property
+    def unit(self) -> str:
+        return self.table.unit
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(name for name in self.table.columns if name != self.confidence)
+
+    def read(self, names: Sequence[str]) -> tuple[dict[str, list[Any]], np.ndarray]:
+        if self.label not in names:
+            return self.table.read(names)
+        values, places = self.table.read([*names, self.confidence])
+        shares = values.pop(self.confidence)
+        classes = self.table.class_names(self.label) or ()
+        values[self.label] = [
+            self._cell(label, share, classes, int(place))
+            for label, share, place in zip(values[self.label], shares, places, strict=True)
+        ]
+        return values, places
+
+    def head(self, rows: int) -> dict[str, list[Any]]:
+        return self.table.head(rows)
+
+    def class_names(self, column: str) -> tuple[str, ...] | None:
+        return self.table.class_names(column)
+
+    def _cell(self, label: Any, share: Any, classes: tuple[str, ...], place: int) -> Any:
+        if isinstance(label, int | np.integer) and 0 <= label < len(classes):
+            label = classes[int(label)]
+        if is_empty(label) or is_empty(share):
+            return label
+        where = f"{self.name}, {self.unit} {place}"
+        try:
+            value = float(share)
+        except (TypeError, ValueError):
+            value = -1.0
+        if not 0 < value <= 1:
+            raise DataError(
+                f"{where}: the confidence is {share!r}.",
+                accepted={"confidence": "a probability above 0 and up to 1, or nothing"},
+                fix="correct that row; divide percentages by 100",
+            )
+        if not isinstance(label, str | int | np.integer) or isinstance(label, bool):
+            raise DataError(
+                f"{where}: the label is {label!r}, and has a confidence.",
+                accepted={"label": "one name, or one integer, where there are confidences"},
+                fix=leave_out("confidence"),
+            )
+        if value == 1:
+            return label
+        return Confident({str(label): value})
+
+
+def task_with_confidences(
+    task: Task | None, confidence: str | None, *, several: bool, names: tuple[str, ...] | None
+) -> Task | None:
+    """Return the task of labels: where they have a column of confidences, one label per text.
+
+    Args:
+        task: the caller's choice, or None.
+        confidence: the column, or None.
+        several: there are several label columns, or a separator between labels.
+        names: what integers stand for, if the caller says it.
+
+    Raises:
+        ConfigError: a text may have several labels, whose confidence one number cannot say, or labels are numbers.
+    """
+    if confidence is None:
+        return task
+    if several or (task is not None and task.several):
+        raise ConfigError(
+            "a column of confidences was named, and a text may have several labels.",
+            accepted={
+                "several labels": 'a probability each, as in {"joy": 0.7, "anger": 0.3}, or one column per label'
+            },
+            fix=leave_out("confidence"),
+        )
+    if names is not None:
+        raise ConfigError(
+            "a column of confidences was named, and names for labels that are numbers.",
+            accepted={"label": "the names themselves, where there are confidences"},
+            fix=[leave_out("label_names"), leave_out("confidence")],
+        )
+    return SINGLE_LABEL
+
+
+def with_confidences(source: Source, label: str | None, confidence: str | None) -> Source:
+    """Return a source whose labels have the confidences of a column, in the tables that have it.
+
+    Args:
+        source: its training tables must have the column.
+        label: the column of labels.
+        confidence: the column of confidences; None returns the source as it is.
+
+    Raises:
+        DataError: a training table lacks the column.
+    """
+    if confidence is None or label is None:
+        return source
+    for table in source.splits["train"]:
+        find_column(table.columns, confidence, "confidence", table.name)
+    if confidence == label:
+        raise DataError(
+            f"the column {label!r} was named for both the label and its confidence.",
+            accepted={"confidence": "a column of numbers from 0 to 1"},
+            fix=option("confidence", "COLUMN"),
+        )
+    splits = {
+        name: [
+            _Confidences(table, label, confidence) if {label, confidence} <= set(table.columns) else table
+            for table in tables
+        ]
+        for name, tables in source.splits.items()
+    }
+    return Source(source.name, splits, (*source.notes, f"the confidence of a label is in the column {confidence!r}"))
