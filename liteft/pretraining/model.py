@@ -31,7 +31,16 @@ from liteft.pretraining.vocabulary import SPECIAL_TOKENS, VocabularyKind
 from liteft.recipes import PretrainRecipe
 from liteft.tokenization import TextTokenizer
 
-__all__ = ["LanguageModel", "from_base", "from_random", "read_alone", "read_vocabulary", "write_trained"]
+__all__ = [
+    "LanguageModel",
+    "from_base",
+    "from_random",
+    "read_alone",
+    "read_vocabulary",
+    "special_id",
+    "tokens_around",
+    "write_trained",
+]
 
 _ROLES = {
     name: tuple(dict.fromkeys(kind[name] for kind in SPECIAL_TOKENS.values()))
@@ -60,29 +69,9 @@ class LanguageModel:
         """The transformers configuration."""
         return cast(PretrainedConfig, self.model.config)
 
-    @property
-    def plain(self) -> Tokenizer:
-        """The tokenizer without truncation."""
-        return Tokenizer.from_str(self.tokenizer.json_text)
-
     def special_id(self, role: str) -> int | None:
         """Return the id of the token for "mask" or "unk", or None."""
-        return _special_id(self.found, self.tokenizer, role)
-
-    def around(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return the ids of the special tokens before a text, and of those after it."""
-        plain = self.plain
-        for text in ("a", "1", "的", "."):
-            alone = plain.encode(text, add_special_tokens=False).ids
-            whole = plain.encode(text).ids
-            for start in range(len(whole) - len(alone) + 1) if alone else ():
-                if whole[start : start + len(alone)] == alone:
-                    return tuple(whole[:start]), tuple(whole[start + len(alone) :])
-        raise ModelError(
-            "the tokenizer does not put a text between its special tokens.",
-            accepted={"a tokenizer": "special tokens before a text and after it"},
-            fix="use the tokenizer of another base",
-        )
+        return special_id(self.found, self.tokenizer, role)
 
     def masking(self, recipe: PretrainRecipe) -> Masking:
         """Return how a recipe masks this model's texts.
@@ -111,6 +100,26 @@ class LanguageModel:
         quiet_transformers()
         self.model.save_pretrained(folder, safe_serialization=True)  # type: ignore[operator]
         write_tokenizer(self.found.settings, self.tokenizer, folder, types=uses_type_ids(self.config))
+
+
+def tokens_around(tokenizer: TextTokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the ids of the special tokens before a text, and of those after it.
+
+    Raises:
+        ModelError: the tokenizer does not put a text between them.
+    """
+    plain = Tokenizer.from_str(tokenizer.json_text)
+    for text in ("a", "1", "的", "."):
+        alone = plain.encode(text, add_special_tokens=False).ids
+        whole = plain.encode(text).ids
+        for start in range(len(whole) - len(alone) + 1) if alone else ():
+            if whole[start : start + len(alone)] == alone:
+                return tuple(whole[:start]), tuple(whole[start + len(alone) :])
+    raise ModelError(
+        "the tokenizer does not put a text between its special tokens.",
+        accepted={"a tokenizer": "special tokens before a text and after it"},
+        fix="use the tokenizer of another base",
+    )
 
 
 def from_random(found: FolderTokenizer, *, size: str, max_tokens: int, seed: int) -> LanguageModel:
@@ -179,7 +188,7 @@ def _name_special_tokens(found: FolderTokenizer, folder: Path) -> None:
     files.write_json(folder / "tokenizer_config.json", named | found.settings)
 
 
-def _special_id(found: FolderTokenizer, tokenizer: TextTokenizer, role: str) -> int | None:
+def special_id(found: FolderTokenizer, tokenizer: TextTokenizer, role: str) -> int | None:
     """Return the id of a special token: the one that the settings name, or else one of a usual name; or None."""
     named = found.settings.get(f"{role}_token")
     token = named.get("content") if isinstance(named, dict) else named

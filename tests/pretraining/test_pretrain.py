@@ -103,9 +103,9 @@ def test_an_interrupted_pretraining_ends_in_the_same_bits(
     [
         pytest.param("liteft.pretraining.base:write_trained", 1, True, marks=pytest.mark.slow),
         ("liteft.pretraining.packing:word_starts", 20, True),
-        pytest.param("liteft.pretraining.base:read_sequences", 1, False, marks=pytest.mark.slow),
+        pytest.param("liteft.pretraining.corpus:read_sequences", 1, False, marks=pytest.mark.slow),
         ("liteft.finetuning.resumable:mark_complete", 3, False),
-        pytest.param("liteft.pretraining.base:model_weights", 1, False, marks=pytest.mark.slow),
+        pytest.param("liteft.pretraining.training:model_weights", 1, False, marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_pretraining_ends_in_the_same_bits(
