@@ -135,7 +135,7 @@ def _explain(error: ValidationError, origin: str) -> ConfigError:
         near = closest(str(first.get("input")).casefold(), re.findall("'([^']+)'", expected))
         accepted = _accepted(location)
         words = accepted.get("accepted", "a table")
-        if first["type"] == "literal_error" and "," in words and " or " not in words:
+        if first["type"] == "literal_error" and "," in words and " or " not in words and not words.startswith("a list"):
             words = f"one of {words}"
         if first["type"] == "finite_number":
             words = words.replace("a number", "a finite number")

@@ -135,7 +135,7 @@ def cross_validate(source: TeacherSource, dataset: Dataset, recipe: Recipe, cont
         raise ConfigError(
             f"folds test what a procedure reaches on texts that it has not seen, and {source} is a teacher already.",
             accepted={"teacher": "a base, which is fine-tuned in each fold"},
-            fix=[option("student.folds", 0), option("teacher", "minilm")],
+            fix=[option("folds", 0), option("teacher", "minilm")],
         )
     once = recipe.model_copy(update={"student": recipe.student.model_copy(update={"folds": 0, "seeds": 1})})
     runs: dict[str, list[Run]] = {}
@@ -188,7 +188,7 @@ def fold_datasets(dataset: Dataset, count: int, *, seed: int) -> list[Dataset]:
         raise DataError(
             f"{dataset.name} has {count_different(whole):,} different labelled texts for {count} folds.",
             accepted={"texts": f"as many different ones as folds, and {_FEWEST} at least"},
-            fix=["label more texts", option("student.folds", 0)],
+            fix=["label more texts", option("folds", 0)],
         )
     fold = folds_of_split(whole, dataset.task, dataset.labels, count, seed=seed)
     made = []

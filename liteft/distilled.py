@@ -19,6 +19,7 @@ from liteft.run import Run, runs_table
 __all__ = ["Distillation"]
 
 _SPLITS = ("validation", "test")
+_FEW_TO_TEST = 50  # texts, of which a difference of 14 points is within chance
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,6 +95,17 @@ class Distillation(Result):
         found = (run_not_better_than_floors(self.student, self.floors, name) for name in splits)
         return tuple(line for line in found if line)
 
+    @property
+    def few_to_test(self) -> str:
+        """A sentence that says how to test on all texts where the test split is small; "" otherwise."""
+        split = self.dataset.splits.get("test")
+        if self.student is None or self.folds is not None or split is None or len(split) >= _FEW_TO_TEST:
+            return ""
+        return (
+            f"{len(split)} test texts tell only large differences apart; with folds (--folds 5) everything is trained "
+            "once more for each of them, and each labelled text is tested once."
+        )
+
     def render(self) -> str:
         """Return the runs as a table, floors, what seeds and arms show, and the artifact with its verification.
 
@@ -104,6 +116,7 @@ class Distillation(Result):
         seeds = self.seeds
         warned = [
             *(() if self.folds is None else self.folds.warnings),
+            *((self.few_to_test,) if self.few_to_test else ()),
             *self.unbeaten,
             *(() if seeds is None else (f"{line}." for line in seeds.warnings)),
         ]

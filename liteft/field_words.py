@@ -40,5 +40,6 @@ def _kind(annotation: Any) -> str:
     if origin is Literal:
         return ", ".join(str(value) for value in arguments)
     if origin is list:
-        return f"a list, each {_kind(arguments[0])}"
+        each = _kind(arguments[0])
+        return f"a list of {each}" if get_origin(arguments[0]) is Literal else f"a list, each {each}"
     return _KINDS.get(annotation) or str(getattr(annotation, "__name__", annotation))

@@ -107,7 +107,7 @@ def distill(
         raise ConfigError(
             f"folds test students of one teacher, and {len(teachers)} teachers were named.",
             accepted={"folds": "with one base as the teacher, which is fine-tuned in each fold"},
-            fix=[option("student.folds", 0), "name one teacher"],
+            fix=[option("folds", 0), "name one teacher"],
         )
     if data is None and recipe.data.source is None:
         raise ConfigError(

@@ -128,7 +128,7 @@ def require_student(recipe: StudentRecipe) -> None:
         raise ConfigError(
             "one fold leaves nothing to train on.",
             accepted={"folds": "2 or more, or 0 for none"},
-            fix=option("student.folds", 5),
+            fix=option("folds", 5),
         )
     if recipe.learning_rates and recipe.rate_search:
         raise ConfigError(

@@ -141,7 +141,7 @@ class PretrainRecipe(TrainingRecipe):
     vocabulary: int | None = Field(default=None, gt=0, description="tokens of a vocabulary to train; None: 8000")
     vocabulary_kind: Literal["wordpiece", "bpe", "unigram"] | None = Field(default=None, description="None: wordpiece")
     lowercase: bool | None = Field(default=None, description="of a WordPiece vocabulary to train; None: true")
-    max_tokens: int = Field(default=128, ge=8)
+    max_tokens: int = Field(default=128, ge=8, le=8192)
     masked_share: float = Field(default=0.15, gt=0, lt=1, description="of all words")
     validation_fraction: float = Field(default=0.01, gt=0, lt=1, description="of the texts; at most 2,000")
     epochs: float = Field(default=10.0, gt=0, le=1000)

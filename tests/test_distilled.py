@@ -55,6 +55,15 @@ def test_its_text_is_the_table_of_all_runs_and_what_the_seeds_show(tmp_path: Pat
     assert json.loads(json.dumps(made.to_dict()))["seeds"]["split"] == "test"
 
 
+@pytest.mark.parametrize(("texts", "said"), [(5, True), (49, True), (50, False)])
+def test_where_the_test_split_is_small_its_first_line_says_how_to_test_on_all_texts(
+    texts: int, said: bool, tmp_path: Path
+) -> None:
+    made = of(write_run(tmp_path / "student"))
+    made.dataset.splits["test"] = made.dataset.train.take(np.arange(texts) % 2)  # type: ignore[index]
+    assert made.render().startswith(f"warning: {texts} test texts tell only large differences apart") == said
+
+
 def test_without_a_training_its_text_says_so() -> None:
     assert of().render() == "the teacher is a classifier already; nothing was trained."
 

@@ -42,6 +42,7 @@ from liteft.pretraining.model import (
     tokens_around,
     write_trained,
 )
+from liteft.pretraining.packing import require_text
 from liteft.pretraining.result import Pretrained, read_pretrained
 from liteft.pretraining.trainer import METRIC, MaskedTrainer, SparseHead, score_masked
 from liteft.pretraining.training import CorpusTraining
@@ -212,8 +213,9 @@ class _Pretraining:
         recipe, folder = self.recipe, self.context.checkpoints / "vocabulary"
         if self.context.state.is_main_process and not folder.is_dir():
             kind, size = recipe.vocabulary_kind or "wordpiece", recipe.vocabulary or _VOCABULARY
-            told_once(self.context, f"vocabulary: {size:,} tokens, {kind}, trained on the texts, once")
             sample = sample_of(self.stream.texts())
+            require_text(any(text.strip() for text in sample))
+            told_once(self.context, f"vocabulary: {size:,} tokens, {kind}, trained on the texts, once")
             tokenizer = train_vocabulary(sample, kind=kind, size=size, lowercase=recipe.lowercase is not False)
             with files.writing_folder(folder) as new:
                 write_trained(tokenizer, kind, new)

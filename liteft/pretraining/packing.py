@@ -28,7 +28,7 @@ from tokenizers import Tokenizer
 from liteft import files
 from liteft.errors import DataError
 
-__all__ = ["Sequences", "pack", "read_sequences", "word_starts"]
+__all__ = ["Sequences", "pack", "read_sequences", "require_text", "word_starts"]
 
 _INDEX = "index.json"
 _TEXTS, _CHARACTERS = 1024, 1 << 22  # tokenized at once
@@ -69,6 +69,16 @@ class Sequences:
         return values >> 1, (values & 1).astype(bool)
 
 
+def require_text(found: bool) -> None:
+    """Raise DataError if no text was found."""
+    if not found:
+        raise DataError(
+            "there is no text to learn from.",
+            accepted={"texts": "at least two, with a token each"},
+            fix="give a file with texts",
+        )
+
+
 def pack(
     texts: Iterable[str], tokenizer: Tokenizer, folder: Path, *, most_tokens: int, unknown: int | None = None
 ) -> None:
@@ -102,12 +112,7 @@ def pack(
                 offsets.write((counted[2] + ends).tobytes())
                 hashes.write(np.full(len(ends), _hash(text), dtype=np.uint64).tobytes())
                 counted += (1, len(ends), len(ids), 0 if unknown is None else int((ids == unknown).sum()))
-        if not counted[0]:
-            raise DataError(
-                "there is no text to learn from.",
-                accepted={"texts": "at least two, with a token each"},
-                fix="give a file with texts",
-            )
+        require_text(bool(counted[0]))
         names = ("texts", "sequences", "tokens", "unknown")
         index = dict(zip(names, counted.tolist(), strict=True)) | {"dtype": np.dtype(dtype).name}
         files.write_json(new / _INDEX, index)

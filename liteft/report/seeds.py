@@ -243,13 +243,18 @@ def seeds_table(runs: Sequence[Run], *, split: str = "test", unit: Unit = "seed"
         data=str((first.info.get("data") or {}).get("name", "")),
         split=split,
         texts=len(right["student"][0]),
-        notes=tuple(
-            f"there is one {_title(kind)}, so the variation between {unit}s is unknown and in no interval"
-            for kind, each in groups.items()
-            if len(each) == 1
-        ),
+        notes=_notes(groups, unit),
         unit=unit,
     )
+
+
+def _notes(groups: dict[str, list[Run]], unit: Unit) -> tuple[str, ...]:
+    """Return a note on the kinds of which there is one run, if there are any."""
+    alone = [f"one {_title(kind)}" for kind, each in groups.items() if len(each) == 1]
+    if not alone:
+        return ()
+    listed = " and ".join([", ".join(alone[:-1]), alone[-1]] if len(alone) > 1 else alone)
+    return (f"there is {listed}, so the variation between {unit}s is unknown and in no interval",)
 
 
 def _grouped(runs: Sequence[Run]) -> dict[str, list[Run]]:

@@ -69,6 +69,7 @@ def test_a_value_that_does_not_fit_is_told_what_does(
         (["--size", "3by384"], "size '3by384' is not understood", "--size 3x384"),
         (["--until", "studnt"], "there is no stage 'studnt'", "--until student"),
         (["--precision", "fp8"], "export.precision must be one of", "fp32"),
+        (["--arms", "c9"], "student.arms must be a list of c0, c1, c2, got 'c9'", "did you mean 'c2'?"),
         (["--threads", "0"], "threads must be a whole number above 0, got 0", "leave out"),
     ],
 )

@@ -167,8 +167,8 @@ def test_a_list_of_labels_with_a_confidence_is_refused() -> None:
 
 
 def test_a_misspelt_column_of_confidences_is_named_with_the_nearest() -> None:
-    with pytest.raises(DataError, match="has no column 'shure'") as error:
-        load_dataset(table(), confidence="shure", **WHOLE)
+    with pytest.raises(DataError, match="has no column 'suret'") as error:
+        load_dataset(table(), confidence="suret", **WHOLE)
     assert 'try: confidence="sure"' in str(error.value)
 
 

@@ -255,6 +255,12 @@ def test_texts_that_cannot_be_used_are_refused_and_leave_nothing(tmp_path: Path)
         pretrain(out=tmp_path / "run", size="1x32")
     with pytest.raises(DataError, match="no file or folder"):
         pretrain(tmp_path / "none.txt", out=tmp_path / "run", size="1x32")
+    told: list[str] = []
+    with pytest.raises(DataError, match="there is no text to learn from"):
+        pretrain(["", " "], out=tmp_path / "run", size="1x32", progress=told.append)
+    assert not any("trained on the texts" in line for line in told)
+    with pytest.raises(ConfigError, match=r"pretrain\.max_tokens must be a whole number"):
+        pretrain(["a text"], out=tmp_path / "run", size="1x32", max_tokens=100_000)
     with pytest.raises(DataError, match="is left to train on"):
         pretrain(["the same text again"] * 40, out=tmp_path / "run", size="1x32", vocabulary=60)
     assert not (tmp_path / "run").exists()

@@ -105,6 +105,12 @@ def test_a_gain_within_chance_does_not_exclude_zero_and_says_so(make_run: Make) 
     assert table.to_dict()["differences"][0]["excludes_zero"] is False
 
 
+def test_kinds_of_one_run_share_a_note(make_run: Make) -> None:
+    runs = [*group(make_run, "student", 0.9), *group(make_run, "c0", 0.8), *group(make_run, "control", 0.8)]
+    (note,) = seeds_table(runs).notes
+    assert note.startswith("there is one student, one control (C1) and one C0")
+
+
 def test_one_seed_has_no_deviation_and_a_note(make_run: Make) -> None:
     table = seeds_table([*group(make_run, "student", 0.9, 0.91), *group(make_run, "control", 0.8)])
     student, control = table.rows
