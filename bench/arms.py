@@ -70,7 +70,7 @@ def main() -> int:
     result = {
         "command": " ".join(["python bench/arms.py", *words]),
         "asked": asked(given.recipe),
-        "arms": {kind: arm.described for kind, arm in ARMS.items()},
+        "arms": {kind: arm.described() for kind, arm in ARMS.items()},
         **(over_folds(runs) if given.folds else table(runs, given.subsets)),
         "floors": [None if one.floors is None else one.floors.to_dict() for one in made],
         "recipe": tomllib.loads(given.recipe.read_text(encoding="utf-8")),

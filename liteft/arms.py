@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["ARMS", "COMPARED", "Arm", "ArmName", "Kind", "arms_of"]
+__all__ = ["ARMS", "COMPARED", "GENERAL_START", "OWN_START", "Arm", "ArmName", "Kind", "arms_of"]
 
 ArmName = Literal["c0", "c1", "c2"]
 Kind = Literal["student", "control", "c0", "c2"]
@@ -23,7 +23,7 @@ class Arm:
     Attributes:
         kind: its value in run.json.
         title: its name in tables.
-        start: what it starts from.
+        start: what it starts from, unless all arms start from one encoder.
         sees: what it is trained on.
         question: what the student's difference to it answers; "" for the student.
     """
@@ -39,10 +39,13 @@ class Arm:
         """What its run folder has after the student's name."""
         return "" if self.kind == "student" else f"-{self.kind}"
 
-    @property
-    def described(self) -> str:
-        """Return the arm in one line: what it starts from and what it sees."""
-        return f"{self.title}: starts from {self.start}; sees {self.sees}"
+    def described(self, start: str = "") -> str:
+        """Return the arm in one line: what it starts from and what it sees.
+
+        Args:
+            start: what its runs started from, if they say it; "" for the usual.
+        """
+        return f"{self.title}: starts from {start or self.start}; sees {self.sees}"
 
 
 ARMS: dict[str, Arm] = {
@@ -60,6 +63,8 @@ ARMS: dict[str, Arm] = {
         ),
     )
 }
+OWN_START = "an encoder that the user named, and a new head"
+GENERAL_START = "the base, distilled on unlabelled texts without the task, and a new head"
 COMPARED: dict[ArmName, Kind] = {"c1": "control", "c0": "c0", "c2": "c2"}  # in the order in which they are trained
 
 

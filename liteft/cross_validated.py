@@ -8,7 +8,7 @@ procedure is worth; the student that is exported afterwards is trained on all te
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,7 @@ class CrossValidation(Result):
         intervals: kind -> 95% intervals of the headline metrics; texts are the samples.
         differences: kind -> the student's points minus its own, a share of texts, with a 95% interval.
         floors: simple models, cross-validated too; None without scikit-learn.
+        starts: kind -> what its models started from, in words, if they say it.
     """
 
     folds: int
@@ -58,6 +59,7 @@ class CrossValidation(Result):
     intervals: Mapping[str, Mapping[str, tuple[float, float]]]
     differences: Mapping[str, Estimate]
     floors: Floors | None = None
+    starts: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"CrossValidation({self.folds} folds, {self.texts:,} texts: {', '.join(self.scores)})"
@@ -80,7 +82,7 @@ class CrossValidation(Result):
             aligned(rows, texts=1),
             "",
             "[ ]: 95% intervals over texts. They are of the procedure: the final student is trained on all texts.",
-            *(f"{ARMS[kind].described}." for kind in self.scores if kind in ARMS),
+            *(f"{ARMS[kind].described(self.starts.get(kind, ''))}." for kind in self.scores if kind in ARMS),
         ]
         return "\n".join(lines)
 
@@ -142,7 +144,14 @@ def cross_validate(source: TeacherSource, dataset: Dataset, recipe: Recipe, cont
     for number, fold in enumerate(fold_datasets(dataset, recipe.student.folds, seed=recipe.data.seed), start=1):
         place = context.out / f"fold{number}"
         context.tell(f"fold {number} of {recipe.student.folds}")
-        made = distill_students(source, fold, once, context.at(place / "student"), teacher_out=place / "teacher")
+        made = distill_students(
+            source,
+            fold,
+            once,
+            context.at(place / "student"),
+            teacher_out=place / "teacher",
+            general_out=context.out / "general",
+        )
         for kind, trained in made.arms.items():
             runs.setdefault(kind, []).extend(trained)
         runs.setdefault("teacher", []).extend([made.teacher.run] if made.teacher.run else [])
@@ -171,6 +180,7 @@ def together(runs: Mapping[str, list[Run]], *, floors: Floors | None = None) -> 
             if kind != "student"
         },
         floors=floors,
+        starts={kind: each[0].start for kind, each in runs.items()},
     )
 
 

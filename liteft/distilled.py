@@ -11,6 +11,7 @@ from liteft.cross_validated import CrossValidation
 from liteft.data import Dataset
 from liteft.floors import Floors
 from liteft.picking import ToLabel
+from liteft.pretraining import Pretrained
 from liteft.report.seeds import SeedsTable, seeds_table
 from liteft.report.verdict import run_not_better_than_floors
 from liteft.results import Result
@@ -35,6 +36,7 @@ class Distillation(Result):
         floors: simple models that were trained on the same labels; None without scikit-learn.
         folds: the cross-validation, if it was asked for.
         to_label: the unlabelled texts to label next; None without unlabelled texts.
+        general: the encoder that all arms started from, distilled on general texts; None without.
     """
 
     teacher: Run | None
@@ -44,6 +46,7 @@ class Distillation(Result):
     floors: Floors | None = None
     folds: CrossValidation | None = None
     to_label: ToLabel | None = None
+    general: Pretrained | None = None
 
     def __repr__(self) -> str:
         made = [f"{len(runs)} {kind}" for kind, runs in self.arms.items()]
@@ -122,7 +125,9 @@ class Distillation(Result):
         ]
         parts = ["\n".join(f"warning: {line}" for line in warned)] if warned else []
         parts += [runs_table(runs) if runs else "the teacher is a classifier already; nothing was trained."]
-        parts += [each.render() for each in (self.folds, self.floors, seeds, self.artifact) if each is not None]
+        parts += [
+            each.render() for each in (self.general, self.folds, self.floors, seeds, self.artifact) if each is not None
+        ]
         if self.to_label is not None:
             parts += [f"to_label.jsonl: {self.to_label.summary}"]
         return "\n\n".join(parts)
@@ -138,6 +143,7 @@ class Distillation(Result):
             "unbeaten": list(self.unbeaten),
             "seeds": None if seeds is None else seeds.to_dict(),
             "artifact": None if self.artifact is None else self.artifact.to_dict(),
+            "general": None if self.general is None else self.general.to_dict(),
             "to_label": None if self.to_label is None else self.to_label.to_dict(),
         }
 

@@ -1,6 +1,7 @@
 """End to end: from data to a teacher, a student and a verified artifact, in one folder.
 
     OUT/teacher                  the fine-tuned base
+    OUT/general                  the encoder that students start from, distilled on general texts, if there are such
     OUT/student, -seed1, ...     the students, one per seed
     OUT/student-control, ...     the arms they are compared with, if requested: -control, -c0, -c2
     OUT/floors.json              simple models trained on the same labels, which the student has to beat
@@ -87,7 +88,8 @@ def distill(
         RunError: ``out`` is a file, a run or an artifact; or a folder holds another run, or cannot be written.
         VerificationError: the export does not agree with the student; the finished runs are kept.
 
-    Source: Hinton et al. 2015, arXiv:1503.02531; initialising a student from its teacher's layers: Sanh et al. 2019
+    Source: Hinton et al. 2015, arXiv:1503.02531; ``general``, distilling before the task: Jiao et al. 2020 (TinyBERT),
+    section 3, arXiv:1909.10351; initialising a student from its teacher's layers: Sanh et al. 2019
     (DistilBERT), section 3, arXiv:1910.01108.
     """
     progress, callbacks = checked_progress(progress), checked_callbacks(callbacks, TrainerCallback)
@@ -126,7 +128,13 @@ def distill(
         _check_pool(unlabeled(), recipe.student)
     crossed = cross_validate(teachers[0], dataset, recipe, context) if recipe.student.folds else None
     made = distill_students(
-        teachers, dataset, recipe, context.at(out / "student"), teacher_out=out / "teacher", unlabeled=unlabeled
+        teachers,
+        dataset,
+        recipe,
+        context.at(out / "student"),
+        teacher_out=out / "teacher",
+        general_out=out / "general",
+        unlabeled=unlabeled,
     )
     dataset = with_labels(dataset, made.teacher)
     floors = _floors(out, dataset, teachers[0], made.teacher, progress)
@@ -143,7 +151,7 @@ def distill(
             unlabeled=unlabeled,
         )
     picked = _to_label(out, dataset, made.arms["student"][0], artifact, unlabeled(), context)
-    return Distillation(made.teacher.run, made.arms, artifact, dataset, floors, crossed, picked)
+    return Distillation(made.teacher.run, made.arms, artifact, dataset, floors, crossed, picked, made.general)
 
 
 def _check_pool(pool: Split | None, recipe: StudentRecipe) -> None:

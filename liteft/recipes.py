@@ -162,6 +162,11 @@ class StudentRecipe(TrainingRecipe):
     size: _Size | None = Field(default=None, description="layers x width, as 3x384; the width may be left out")
     student: str | None = Field(default=None, description="folder of an encoder to start from instead")
     layers: list[int] | Literal["auto", "first", "spread", "ends"] = "auto"
+    general: str | list[str] | None = Field(
+        default=None, description="files, folders or hub names of plain texts, to imitate the base on before the task"
+    )
+    general_epochs: float = Field(default=1.0, gt=0, le=1000, description="passes over these texts")
+    general_learning_rate: float = Field(default=5e-4, gt=0)
     learning_rates: list[float] | None = Field(default=None, description="searched on validation, in whole trainings")
     rate_search: bool | None = Field(
         default=None,

@@ -89,6 +89,11 @@ class Run(Result):
         return self.info["kind"]
 
     @property
+    def start(self) -> str:
+        """What an arm started from, in words; "" for a teacher."""
+        return self.info.get("start", "")
+
+    @property
     def model_path(self) -> Path:
         """Folder of the trained classifier."""
         return self.path / MODEL_FOLDER

@@ -15,6 +15,7 @@ _OptionalInfo = TypedDict(  # noqa: UP013  # a class with a key named float woul
         "float": dict[str, Any],  # FitInfo of the stages before a last one that rounds as int8 does
         "quantized": dict[str, Any],  # what that stage rounded to
         "size": str | None,  # or the encoder that it started from
+        "start": str,  # what it started from, in words
         "training_texts": int,  # that it was trained on
         "vocabulary": dict[str, Any],  # what trimming made of it
         # of a classifier with an adapter

@@ -8,7 +8,7 @@ from typing import Any
 from liteft.cli import groups
 from liteft.cli.flags.data import Data, Task
 from liteft.cli.flags.machine import Out, Overwrite, Trust
-from liteft.cli.flags.models import Arms, Control, Folds, Labels, Seeds, Student, Teacher, Until, Vocabulary
+from liteft.cli.flags.models import Arms, Control, Folds, General, Labels, Seeds, Student, Teacher, Until, Vocabulary
 
 EXAMPLES = (
     "liteft distill --data reviews.csv --teacher minilm --size 3x384 --out runs/reviews",
@@ -25,6 +25,7 @@ def distill(
     out: Out,
     until: Until = "artifact",
     student: Student = None,
+    general: General = None,
     vocabulary: Vocabulary = None,
     control: Control = False,
     arms: Arms = None,
@@ -54,7 +55,11 @@ def distill(
 
     named = said_of_model(labels, None, None).labels
     more: dict[str, Any] = {"student": student, "vocabulary": vocabulary, "control": control or None, "seeds": seeds}
-    more |= {"folds": folds, "arms": None if arms is None else [name.strip() for name in arms.split(",")]}
+    more |= {
+        "general": general,
+        "folds": folds,
+        "arms": None if arms is None else [name.strip() for name in arms.split(",")],
+    }
     recipe = resolve(
         settings,
         data={"source": data, "task": task, **asdict(reading)},

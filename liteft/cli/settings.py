@@ -38,7 +38,7 @@ _COMMAND = "the command line"
 _PATHS = {
     "data": ("source",),
     "teacher": ("base", "vocabulary_file"),
-    "student": ("student", "unlabeled"),
+    "student": ("student", "unlabeled", "general"),
     "pretrain": ("texts", "base", "vocabulary_file"),
 }
 _FLAGS = {"task", *(field.name for field in fields(Reading))}

@@ -10,14 +10,16 @@ from pathlib import Path
 from liteft.arms import ARMS, Kind, arms_of
 from liteft.data import Dataset
 from liteft.data.pool import Unlabeled, unlabeled_once
+from liteft.distillation.general import plan_general
 from liteft.distillation.initial import check_own_encoder, check_student
 from liteft.distillation.ready import TeacherSource, ready_teachers
 from liteft.distillation.student import distill_one
-from liteft.distillation.teachers import Base, Teacher, with_labels
+from liteft.distillation.teachers import Base, Teacher, find_teacher, with_labels
 from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.model import read_config
 from liteft.finetuning.tokenizer_files import read_tokenizer
+from liteft.pretraining import Pretrained
 from liteft.recipes import Recipe
 from liteft.run import Run
 from liteft.trimming import check_budget
@@ -32,10 +34,12 @@ class Students:
     Attributes:
         teacher: what they learned from.
         arms: kind -> one run per seed, the students first.
+        general: the base that all of them started from, made of general texts; None without.
     """
 
     teacher: Teacher
     arms: Mapping[str, tuple[Run, ...]]
+    general: Pretrained | None = None
 
 
 def distill_students(
@@ -45,6 +49,7 @@ def distill_students(
     context: RunContext,
     *,
     teacher_out: Path,
+    general_out: Path | None = None,
     unlabeled: Unlabeled | None = None,
 ) -> Students:
     """Train every student that a recipe asks for, and the arms beside each.
@@ -55,8 +60,13 @@ def distill_students(
         recipe: the settings.
         context: of the first student; the folders of the others are beside its own, and their names begin with its.
         teacher_out: run folder of the teacher, where ``teacher`` is a base.
+        general_out: run folder of the general distillation; None for "general" beside the student's.
         unlabeled: as for ``distill_one``.
     """
+    first = teacher if isinstance(teacher, TeacherSource) else teacher[0]
+    planned = None
+    if recipe.student.general is not None:
+        planned = plan_general(find_teacher(first, dataset=dataset, recipe=recipe), recipe)
     found, shown = ready_teachers(
         teacher,
         dataset,
@@ -66,6 +76,8 @@ def distill_students(
     )  # the teacher's training shows the data check
     dataset = with_labels(dataset, found)
     unlabeled = unlabeled or unlabeled_once(dataset, recipe.student, context.tell)
+    general = None if planned is None else planned.run(context.at(general_out or context.out.with_name("general")))
+    encoder = None if general is None else general.model_path
     kinds: tuple[Kind, ...] = ("student", *arms_of(recipe.student.arms, control=recipe.student.control))
     runs: dict[Kind, list[Run]] = {kind: [] for kind in kinds}
     for number in range(recipe.student.seeds):
@@ -76,10 +88,19 @@ def distill_students(
             out = context.at(context.out.with_name(name + ARMS[kind].suffix))
             taught_by = Teacher.of(runs["control"][-1]) if kind == "c2" else found
             runs[kind].append(
-                distill_one(taught_by, dataset, one, out, kind=kind, show_check=not shown, unlabeled=unlabeled)
+                distill_one(
+                    taught_by,
+                    dataset,
+                    one,
+                    out,
+                    kind=kind,
+                    show_check=not shown,
+                    unlabeled=unlabeled,
+                    encoder=encoder,
+                )
             )
             shown = True
-    return Students(found, {kind: tuple(made) for kind, made in runs.items()})
+    return Students(found, {kind: tuple(made) for kind, made in runs.items()}, general)
 
 
 def _check_student_of(base: Base, recipe: Recipe) -> None:

@@ -40,8 +40,8 @@ __all__ = [
     "check_student",
     "create_student",
     "create_with_new_head",
+    "cut_out",
     "encoder_weights",
-    "layer_count",
     "student_config",
 ]
 
@@ -112,29 +112,49 @@ def check_own_encoder(recipe: StudentRecipe, *, max_tokens: int) -> None:
         )
 
 
-def create_student(teacher: TorchClassifier, recipe: StudentRecipe) -> TorchClassifier:
+def create_student(teacher: TorchClassifier, recipe: StudentRecipe, *, encoder: Path | None = None) -> TorchClassifier:
     """Return an untrained student.
 
     Args:
         teacher: the fine-tuned classifier; it is not changed.
         recipe: ``size`` and ``layers``, or ``student``.
+        encoder: folder of an encoder to start from in place of what the recipe says.
 
     Raises:
         ConfigError: what ``check_student`` refuses, or a width that cannot be cut out of the teacher.
         ModelError: the user's encoder cannot be loaded, or the teacher's family cannot be shrunk.
     """
+    if encoder is None and recipe.student is not None:
+        encoder = resolve_base(recipe.student)
+    if encoder is not None:
+        require_student(recipe)
+        return _own_encoder(teacher, encoder, seed=recipe.seed)
     check_student(recipe, teacher.config)
-    if recipe.student is not None:
-        return _own_encoder(teacher, recipe.student, seed=recipe.seed)
-    config, chosen = student_config(teacher.config, recipe)
-    weights = _chosen_layers(plain_weights(teacher.model), chosen)
-    if config.hidden_size != teacher.config.hidden_size:
-        inner = getattr(config, family_of(config.model_type).inner_width_key)
-        heads = int(teacher.config.num_attention_heads)
-        weights = shrink(weights, width=config.hidden_size, heads=heads, inner=inner)
+    config, weights = cut_out(teacher.config, plain_weights(teacher.model), recipe)
     model = untrained_classifier(config, teacher.settings)
     model.load_state_dict(weights)
     return TorchClassifier(model.eval(), teacher.tokenizer, teacher.settings, teacher.path)
+
+
+def cut_out(
+    config: PretrainedConfig, weights: Iterable[tuple[str, Tensor]], recipe: StudentRecipe
+) -> tuple[PretrainedConfig, dict[str, Tensor]]:
+    """Return the configuration and the weights of a model of the student's shape, cut out of a larger one.
+
+    Args:
+        config: of the larger model.
+        weights: of the larger model, by name.
+        recipe: ``size`` and ``layers``.
+
+    Raises:
+        ConfigError, ModelError: as ``check_student``.
+    """
+    own, chosen = student_config(config, recipe)
+    kept = _chosen_layers(weights, chosen)
+    if own.hidden_size != config.hidden_size:
+        inner = getattr(own, family_of(own.model_type).inner_width_key)
+        kept = shrink(kept, width=own.hidden_size, heads=int(config.num_attention_heads), inner=inner)
+    return own, kept
 
 
 def student_config(teacher: PretrainedConfig, recipe: StudentRecipe) -> tuple[PretrainedConfig, list[int]]:
@@ -158,16 +178,10 @@ def student_config(teacher: PretrainedConfig, recipe: StudentRecipe) -> tuple[Pr
     return config, chosen
 
 
-def layer_count(loaded: TorchClassifier) -> int:
-    """Return the number of transformer layers."""
-    return int(loaded.config.num_hidden_layers)
-
-
-def _own_encoder(teacher: TorchClassifier, student: str, *, seed: int) -> TorchClassifier:
-    settings, folder = teacher.settings, resolve_base(student)
+def _own_encoder(teacher: TorchClassifier, folder: Path, *, seed: int) -> TorchClassifier:
     if (own := _finished(folder, teacher)) is not None:
         return own
-    return create_with_new_head(folder, settings, seed=seed)
+    return create_with_new_head(folder, teacher.settings, seed=seed)
 
 
 def create_with_new_head(

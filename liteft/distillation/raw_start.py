@@ -6,14 +6,14 @@ base knows, so the difference between the two is what the whole procedure is wor
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 
 from transformers import set_seed
 
 from liteft.config import read_recipe
 from liteft.distillation.initial import create_student, create_with_new_head, student_config
 from liteft.distillation.training import StudentTraining
-from liteft.errors import ConfigError, ModelError, option
+from liteft.errors import ConfigError, Hint, ModelError, option
 from liteft.finetuning.bases import resolve_base, weights_hash
 from liteft.finetuning.head import start_from_discriminants
 from liteft.finetuning.model import TorchClassifier, is_classifier, untrained_classifier
@@ -22,7 +22,7 @@ from liteft.finetuning.trainer import resolve_precision
 from liteft.recipes import TeacherRecipe
 from liteft.run import Run
 
-__all__ = ["create_untaught", "has_new_head", "start_head"]
+__all__ = ["create_untaught", "has_new_head", "raw_base", "start_head"]
 
 
 def create_untaught(training: StudentTraining) -> TorchClassifier:
@@ -36,8 +36,8 @@ def create_untaught(training: StudentTraining) -> TorchClassifier:
         ModelError: the base is not what it was when the teacher was fine-tuned.
     """
     recipe, teacher = training.recipe, training.teacher
-    if recipe.student is not None:
-        return create_student(teacher.loaded, recipe)
+    if training.encoder is not None:
+        return create_student(teacher.loaded, recipe, encoder=training.encoder)
     if teacher.run is None:
         raise ConfigError(
             "arm c0 starts from the teacher's base, and a classifier from elsewhere does not say what that is.",
@@ -56,7 +56,7 @@ def create_untaught(training: StudentTraining) -> TorchClassifier:
 
 def has_new_head(training: StudentTraining, student: TorchClassifier) -> bool:
     """Return whether a student starts from an encoder of its own, without a head for the labels."""
-    return training.recipe.student is not None and not is_classifier(student.path)
+    return training.encoder is not None and not is_classifier(student.path)
 
 
 def start_head(training: StudentTraining, student: TorchClassifier) -> None:
@@ -66,14 +66,28 @@ def start_head(training: StudentTraining, student: TorchClassifier) -> None:
     start_from_discriminants(student, training.dataset.train, seed=training.recipe.seed, bf16=bf16)
 
 
-def _raw(training: StudentTraining, made: TeacherRecipe, run: Run) -> TorchClassifier:
-    """Return the teacher's base as a classifier with a new head, before any training."""
-    folder = resolve_base(os.fspath(made.base or ""))
+def raw_base(run: Run, base: str, *, fix: Hint) -> Path:
+    """Return the folder of the base that a teacher was fine-tuned from, as it was then.
+
+    Args:
+        run: the teacher's.
+        base: what its recipe names.
+        fix: what to do without the base.
+
+    Raises:
+        ModelError: the base cannot be found, or has other weights now.
+    """
+    folder = resolve_base(base)
     if weights_hash(folder) != read_inputs(run.path).get("base"):
         raise ModelError(
-            f"{folder} has other weights than when {run.path} was fine-tuned from it.",
-            fix=["the base as it was", option("arms", "c1", note=", which needs no base")],
+            f"{folder} has other weights than when {run.path} was fine-tuned from it.", fix=["the base as it was", fix]
         )
+    return folder
+
+
+def _raw(training: StudentTraining, made: TeacherRecipe, run: Run) -> TorchClassifier:
+    """Return the teacher's base as a classifier with a new head, before any training."""
+    folder = raw_base(run, str(made.base), fix=option("arms", "c1", note=", which needs no base"))
     return create_with_new_head(
         folder, training.teacher.loaded.settings, seed=training.recipe.seed, dropout=made.dropout
     )

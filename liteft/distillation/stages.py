@@ -248,7 +248,7 @@ def _imitation(
     matching, relations = None, None
     with contextlib.ExitStack() as attached:
         if recipe.hidden_weight:
-            matching = Matching(teacher, student)
+            matching = Matching(teacher.config, student.config)
             student.model.add_module("matching", matching)
             attached.callback(delattr, student.model, "matching")
         if recipe.relation_weight:

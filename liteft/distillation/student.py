@@ -25,7 +25,7 @@ from liteft.distillation.teachers import Teacher
 from liteft.distillation.training import StudentTraining
 from liteft.distillation.transfer_set import transfer_set_of
 from liteft.errors import ConfigError, Hint, option
-from liteft.finetuning.bases import weights_hash
+from liteft.finetuning.bases import resolve_base, weights_hash
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.fit import computing_threads
 from liteft.finetuning.model import TorchClassifier
@@ -54,6 +54,7 @@ def distill_one(
     kind: Kind = "student",
     show_check: bool = True,
     unlabeled: Unlabeled | None = None,
+    encoder: Path | None = None,
 ) -> Run:
     """Train one student or another arm and return the finished run.
 
@@ -68,6 +69,7 @@ def distill_one(
         kind: which arm. "c2" takes the finished control as its teacher.
         show_check: report what the data check found; it is written into the folder either way.
         unlabeled: gives the texts without labels, if they are read for several runs; None reads the recipe's.
+        encoder: folder of the encoder that general distillation made; None for the start that the recipe names.
 
     Raises:
         ConfigError: a size or layers that do not fit the teacher, settings that exclude each other, or a vocabulary
@@ -75,8 +77,13 @@ def distill_one(
         DataError, RunError, ModelError: data, run folders or models that cannot be read, written or used.
     """
     require_trainable(dataset)
-    training = StudentTraining(teacher, dataset, recipe.student, context, recipe.export.form, kind)
-    student = create_untaught(training) if kind == "c0" else create_student(teacher.loaded, recipe.student)
+    if encoder is None and recipe.student.student is not None:
+        encoder = resolve_base(recipe.student.student)
+    training = StudentTraining(teacher, dataset, recipe.student, context, recipe.export.form, kind, encoder)
+    if kind == "c0":
+        student = create_untaught(training)
+    else:
+        student = create_student(teacher.loaded, recipe.student, encoder=encoder)
     student.settings = replace(student.settings, paired=dataset.paired)
     texts = unlabeled or unlabeled_once(dataset, recipe.student, context.tell)
     training = replace(training, recipe=_settled(training, student, texts))
@@ -123,7 +130,7 @@ def _inputs(training: StudentTraining, student: TorchClassifier) -> dict[str, An
         "kind": training.kind,
         "data": training.dataset.fingerprint,
         "teacher": training.teacher.weights_sha256 if training.is_control else training.teacher.asked_sha256,
-        "student": _own_hash(student.path) if recipe.student else None,
+        "student": _own_hash(student.path) if training.encoder else None,
         "unlabeled": _unlabeled_hash(recipe.unlabeled),
     }
     return inputs | ({"quantized": training.form.describe()} if recipe.quantized_epochs else {})
@@ -153,6 +160,7 @@ def _train(training: StudentTraining, student: TorchClassifier, texts: Unlabeled
                 "base": None,
                 "teacher": training.teacher.described(),
                 "size": recipe.size or recipe.student,
+                "start": training.start,
                 "seed": recipe.seed,
                 "temperature": calibrate(student, dataset.validation, wanted=recipe.calibrate),
                 "seconds": round(time.monotonic() - started, 1),

@@ -8,17 +8,16 @@ student's tokens.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from transformers import PretrainedConfig
 
-from liteft.distillation.initial import layer_count
 from liteft.distillation.layers import matched_layers
-from liteft.distillation.losses import hidden_state_loss, kl_loss, mse_loss, relation_loss
-from liteft.distillation.relations import LastProjections
+from liteft.distillation.losses import hidden_state_loss, kl_loss, mse_loss
+from liteft.distillation.relations import LastProjections, relations_loss
 from liteft.distillation.text_augmentation import TEACHER_PREFIX
 from liteft.finetuning.model import TorchClassifier, uses_type_ids
 from liteft.finetuning.task_training import training_of
@@ -34,14 +33,14 @@ class Matching(nn.Module):
     It is a submodule of the student during training, so that optimizer and checkpoints include it.
 
     Args:
-        teacher: the classifier whose states are matched.
-        student: the classifier that is trained.
+        teacher: configuration of the model whose states are matched.
+        student: configuration of the model that is trained.
     """
 
-    def __init__(self, teacher: TorchClassifier, student: TorchClassifier) -> None:
+    def __init__(self, teacher: PretrainedConfig, student: PretrainedConfig) -> None:
         super().__init__()
-        wide, narrow = int(teacher.config.hidden_size), int(student.config.hidden_size)
-        self.layers = matched_layers(teacher=layer_count(teacher), student=layer_count(student))
+        wide, narrow = int(teacher.hidden_size), int(student.hidden_size)
+        self.layers = matched_layers(teacher=int(teacher.num_hidden_layers), student=int(student.num_hidden_layers))
         states = len(self.layers) + 1 if wide != narrow else 0
         self.projections = nn.ModuleList(nn.Linear(narrow, wide, bias=False) for _ in range(states))
 
@@ -121,10 +120,8 @@ class DistillingTrainer(ClassifierTrainer):
         if self.matching is not None:
             total = total + recipe.hidden_weight * self.matching(outputs.hidden_states, taught.hidden_states, mask)
         if self.relations is not None:
-            student, teacher = (each.values for each in self.relations)
-            pairs, heads = zip(student, teacher, strict=True), self._relation_heads(teacher[0].shape[-1])
-            parts = [relation_loss(ours, theirs, mask, heads=heads) for ours, theirs in pairs]
-            total = total + recipe.relation_weight * torch.stack(parts).mean()
+            heads = int(self.model.config.num_attention_heads)
+            total = total + recipe.relation_weight * relations_loss(*self.relations, mask, heads=heads)
         return total
 
     def _labelled_loss(self, logits: Tensor, batch: dict[str, Tensor]) -> Tensor:
@@ -164,11 +161,6 @@ class DistillingTrainer(ClassifierTrainer):
         if not uses_type_ids(model.config):
             inputs.pop("token_type_ids", None)
         return inputs
-
-    def _relation_heads(self, teacher_width: int) -> int:
-        """Return the number of relation heads: the student's attention heads, as far as they divide both widths."""
-        student: Any = self.model
-        return math.gcd(int(student.config.num_attention_heads), teacher_width)
 
 
 def _target(batch: dict[str, Tensor], taught: Any) -> Tensor:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from liteft.arms import Kind
+from liteft.arms import ARMS, GENERAL_START, OWN_START, Kind
 from liteft.data import Dataset
 from liteft.distillation.teachers import Teacher
 from liteft.finetuning.context import RunContext
@@ -25,6 +26,7 @@ class StudentTraining:
         context: of the run.
         form: what the last stage rounds to, if the recipe has one.
         kind: which arm is trained, see `liteft.arms`.
+        encoder: folder of the encoder that it starts from, with a new head; None for the teacher's layers.
     """
 
     teacher: Teacher
@@ -33,8 +35,16 @@ class StudentTraining:
     context: RunContext
     form: ExportForm
     kind: Kind = "student"
+    encoder: Path | None = None
 
     @property
     def is_control(self) -> bool:
         """Whether it is trained on labels alone, and the teacher's outputs are ignored."""
         return self.kind in ("control", "c0")
+
+    @property
+    def start(self) -> str:
+        """What it starts from, in words."""
+        if self.encoder is None:
+            return ARMS[self.kind].start
+        return GENERAL_START if self.recipe.general else OWN_START

@@ -19,7 +19,7 @@ from liteft.recipes import StudentRecipe
 from liteft.tasks import task_of_labels
 from liteft.tokenization import TextTokenizer
 
-__all__ = ["TransferSet", "teacher_runs", "transfer_set_of"]
+__all__ = ["TransferSet", "ids_in", "teacher_runs", "transfer_set_of"]
 
 _READING = ("normalizer", "pre_tokenizer")
 
@@ -104,7 +104,7 @@ def _teacher_ids(training: StudentTraining, student: TorchClassifier) -> np.ndar
     """
     if not (training.recipe.hidden_weight or training.recipe.relation_weight):
         return None
-    teacher_ids = _ids_in(training.teacher.loaded.tokenizer, student.tokenizer)
+    teacher_ids = ids_in(training.teacher.loaded.tokenizer, student.tokenizer)
     if teacher_ids is None and not training.is_control:
         raise ConfigError(
             "matched states need a student that reads the teacher's tokens, or a part of its vocabulary.",
@@ -117,7 +117,7 @@ def _teacher_ids(training: StudentTraining, student: TorchClassifier) -> np.ndar
     return teacher_ids
 
 
-def _ids_in(whole: TextTokenizer, part: TextTokenizer) -> np.ndarray | None:
+def ids_in(whole: TextTokenizer, part: TextTokenizer) -> np.ndarray | None:
     """Return the id in ``whole`` of each token of ``part``, or None if it is not a subset.
 
     A student with a trimmed vocabulary splits some words into smaller tokens than its teacher does, but all of them are

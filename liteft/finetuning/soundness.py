@@ -34,11 +34,13 @@ class Divergence(TrainerCallback):  # type: ignore[misc]
 
     Attributes:
         warnings: the warnings so far.
+        rate: the setting of the learning rate, which errors recommend to lower.
     """
 
     def __init__(self, name: str, chance: float, tell: Callable[[str], None]) -> None:
         self.name, self.chance, self.tell = name, chance, tell
         self.warnings: list[str] = []
+        self.rate = "learning_rate"
 
     def on_log(
         self,
@@ -78,7 +80,7 @@ class Divergence(TrainerCallback):  # type: ignore[misc]
                     "step can repair that.",
                     accepted={"learning rate of this training": f"{args.learning_rate:g}"},
                     fix=[
-                        option("learning_rate", float(f"{args.learning_rate / 10:g}")),
+                        option(self.rate, float(f"{args.learning_rate / 10:g}")),
                         option("training_precision", "fp32"),
                     ],
                 )

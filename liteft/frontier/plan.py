@@ -116,6 +116,7 @@ def check_recipe(recipe: Recipe) -> None:
     later = " where the winner's size is distilled afterwards"
     unfit = {
         "a student encoder (student)": (student.student is not None, leave_out("student")),
+        "a task-free stage (general)": (student.general is not None, leave_out("student.general")),
         f"{student.seeds} seeds": (student.seeds > 1, option("seeds", student.seeds, note=later)),
         "a control": (student.control, option("control", note=later)),
         "a vocabulary for the export": (export.vocabulary is not None, leave_out("export.vocabulary")),

@@ -1,4 +1,4 @@
-"""A finished pretraining on disk: a base, and how well it guesses masked words.
+"""A base that was made of unlabelled texts, on disk: how well it guesses masked words, or imitates another base.
 
 A folder holds recipe.toml, run.json (kind "base") and log.jsonl as every run does, and in model/ the base as
 transformers writes it, with its tokenizer.
@@ -21,7 +21,7 @@ __all__ = ["Pretrained", "read_pretrained"]
 
 @dataclass(frozen=True, slots=True)
 class Pretrained(Result):
-    """A base that ``liteft.pretrain`` made.
+    """A base that ``liteft.pretrain`` made, or ``liteft.distill`` of general texts.
 
     Attributes:
         path: folder of the run; it can be given wherever a base is taken.
@@ -38,31 +38,45 @@ class Pretrained(Result):
 
     @property
     def metrics(self) -> dict[str, dict[str, Any]]:
-        """Metrics by split name: masked_loss in nats, perplexity and masked_accuracy of "validation"."""
+        """Metrics of "validation": masked_loss in nats, perplexity and masked_accuracy; or of imitating a base.
+
+        The latter are imitation_loss and its parts, relation_loss in nats and hidden_loss, a mean squared difference.
+        """
         found: dict[str, dict[str, Any]] = self.info["metrics"]
         return found
 
     def render(self) -> str:
-        """Return the base as text: its size, and how well it guesses."""
+        """Return the base as text: its size, and how well it guesses or imitates."""
         validation, vocabulary = self.metrics["validation"], self.info["vocabulary"]
+        before = self.info.get("general", {}).get("before")
+        if before is None:
+            cells = {
+                "loss": f"{validation['masked_loss']:.3f}",
+                "perplexity": f"{validation['perplexity']:.1f}",
+                "guessed %": f"{100 * validation['masked_accuracy']:.1f}",
+            }
+            note = "loss (nats), perplexity and share guessed right: of masked validation tokens."
+        else:
+            cells = {
+                name.replace("_", " "): f"{before[name]:.3f} -> {validation[name]:.3f}"
+                for name in ("relation_loss", "hidden_loss")
+            }
+            note = (
+                f"distilled from {self.info['base']} on {self.info['data']['texts']:,} texts, before -> after on "
+                "validation: divergence of attention relations (nats), squared difference of hidden states."
+            )
         rows: list[tuple[str, ...]] = [
-            ("base", "parameters", "file MB", "vocabulary", "steps", "loss", "perplexity", "guessed %"),
+            ("base", "parameters", "file MB", "vocabulary", "steps", *cells),
             (
                 str(self.path),
                 f"{self.info['parameters'] / 1e6:.1f} M",
                 f"{self.info['size_bytes'] / 1e6:.1f}",
                 f"{vocabulary['tokens']:,} {vocabulary['kind']}",
                 f"{self.info['steps']:,}",
-                f"{validation['masked_loss']:.3f}",
-                f"{validation['perplexity']:.1f}",
-                f"{100 * validation['masked_accuracy']:.1f}",
+                *cells.values(),
             ),
         ]
-        lines = [
-            aligned(rows, texts=1),
-            "loss (nats), perplexity and share guessed right: of masked validation tokens.",
-        ]
-        return "\n".join([*lines, *(f"warning: {line}" for line in self.info["warnings"])])
+        return "\n".join([aligned(rows, texts=1), note, *(f"warning: {line}" for line in self.info["warnings"])])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the base as plain data: its path and what its run.json says."""

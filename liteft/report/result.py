@@ -217,6 +217,11 @@ def _p_value(model: Measured | MeasuredFloor) -> str:
     return "<0.001" if model.paired.p_value < 0.001 else f"{model.paired.p_value:.3f}"
 
 
+def _start(subject: Subject) -> str:
+    """Return what a run started from, in words, if it says it."""
+    return str((subject.info or {}).get("start", ""))
+
+
 def _three_digits(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
@@ -232,8 +237,9 @@ def _explanations(comparison: Comparison) -> Sequence[str]:
     first = comparison.models[0].subject.name
     metric = comparison.task.primary_metric.replace("_", " ")
     lines = ["[ ]: 95% intervals. MB: 10^6 bytes; folder: all files, the model's included."]
-    forms = {model.subject.form.partition(",")[0] for model in comparison.models}
-    lines += [f"{arm.described}." for kind, arm in ARMS.items() if kind in forms and forms & set(COMPARED.values())]
+    starts = {model.subject.form.partition(",")[0]: _start(model.subject) for model in comparison.models}
+    if starts.keys() & set(COMPARED.values()):
+        lines += [f"{arm.described(starts[kind])}." for kind, arm in ARMS.items() if kind in starts]
     if comparison.floors:
         lines.append("floor: a simple model that was trained on the labels alone.")
     if len(comparison.models) + len(comparison.floors) > 1:

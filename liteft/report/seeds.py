@@ -41,11 +41,13 @@ class SeedsRow:
         kind: "student", another arm, or "teacher".
         seeds: the runs' seeds; of subsets, their numbers in the order in which they were given.
         values: metric -> one value per run, in the order of ``seeds``.
+        start: what an arm started from, in words, if its runs say it.
     """
 
     kind: str
     seeds: tuple[int, ...]
     values: dict[str, tuple[float, ...]]
+    start: str = ""
 
     def mean(self, metric: str) -> float:
         """Return a metric's mean over seeds."""
@@ -200,7 +202,7 @@ class SeedsTable(Result):
             lines.append("NLL: mean negative log-likelihood of the right label, nats. ECE: expected calibration error.")
         if self.differences:
             lines.append(f"Interval of the mean difference on the same texts; both {self.unit}s and texts are samples.")
-        lines += [f"{ARMS[row.kind].described}." for row in self.rows if row.kind in ARMS]
+        lines += [f"{ARMS[row.kind].described(row.start)}." for row in self.rows if row.kind in ARMS]
         return [*lines, *(f"Note: {note}." for note in self.notes)]
 
 
@@ -331,6 +333,7 @@ def _row(kind: str, runs: Sequence[Run], split: str, unit: Unit) -> SeedsRow:
         kind,
         tuple(int(run.info["seed"]) for run in runs) if unit == "seed" else tuple(range(1, len(runs) + 1)),
         {name: tuple(float(one[name]) for one in found) for name in names},
+        runs[0].start,
     )
 
 

@@ -371,7 +371,7 @@ def test_a_student_with_a_part_of_the_vocabulary_matches_states_by_the_teachers_
     relations = LastProjections(student.model), LastProjections(opened.loaded.model)
     trainer = DistillingTrainer(
         teacher=opened.loaded,
-        matching=Matching(opened.loaded, student),
+        matching=Matching(opened.loaded.config, student.config),
         relations=relations,
         logits=False,
         teacher_ids=pool.teacher_ids,

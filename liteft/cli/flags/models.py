@@ -106,6 +106,14 @@ Layers = Annotated[
         help="Teacher layers to copy: auto, first, spread, ends, or numbers such as 0,2,5.",
     ),
 ]
+General = Annotated[
+    list[str] | None,
+    _student(
+        "--general",
+        metavar="TEXT",
+        help="Before the task, let the student's encoder imitate the base on these plain texts; may be repeated.",
+    ),
+]
 Control = Annotated[
     bool,
     _student("--control", help="Also train the same student on labels alone, to see what the teacher's answers add."),
