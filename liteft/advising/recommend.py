@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from liteft.advising.evidence import Evidence
+from liteft.advising.sizes import ShapeCost
 from liteft.text_tables import share
 
 __all__ = ["Recommendation", "at_chance", "chosen_depth", "next_command", "no_transformer_needed", "recommend"]
@@ -60,8 +61,19 @@ def chosen_depth(found: Evidence) -> int:
     if at_chance(found):
         return best.depth
     depth = max(1, best.first_close)
-    fitting = [each.layers for each in found.costs.get(best.base, ()) if each.within and each.width == best.width]
-    return max((each for each in fitting if each <= depth), default=depth)
+    fitting = [each.layers for each in _costs(found) if each.within and each.width == best.width]
+    if not fitting or max(fitting) >= depth:  # what fits with more layers fits with fewer
+        return depth
+    return max(fitting)
+
+
+def nothing_fits(found: Evidence) -> bool:
+    """Return whether no size of the best base is within the limits."""
+    return bool(_costs(found)) and not any(each.within for each in _costs(found))
+
+
+def _costs(found: Evidence) -> tuple[ShapeCost, ...]:
+    return found.costs.get(found.bases[0].base, ())
 
 
 def next_command(found: Evidence) -> tuple[str, dict[str, object]]:
@@ -76,6 +88,8 @@ def next_command(found: Evidence) -> tuple[str, dict[str, object]]:
         options["teacher.class_weights"] = "balanced"
     limits = {"max_mb": found.max_mb, "max_ms": found.max_ms}
     budget = {name: limit for name, limit in limits.items() if limit is not None}
+    if nothing_fits(found):
+        budget = {}
     size = {} if budget else {"size": f"{chosen_depth(found)}x{best.width}"}
     return "search" if budget else "distill", {**options, **budget, **size, "out": _OUT}
 
@@ -140,6 +154,11 @@ def _length(found: Evidence) -> Iterator[Recommendation]:
 
 def _student(found: Evidence) -> Recommendation:
     best, depth = found.bases[0], chosen_depth(found)
+    if nothing_fits(found):
+        least = min(_costs(found), key=lambda each: (each.layers, each.width))
+        timed = "" if least.ms is None else f" and {least.ms:.2f} ms"
+        reason = f"the smallest, {least.name}, takes {least.trimmed_mb:.1f} MB with few tokens{timed}"
+        return Recommendation("student", f"{depth}x{best.width}, since no size is within the limits", reason)
     layer = best.layers[depth]
     if at_chance(found):
         reason = "no layer separates the labels before training, so nothing says that fewer layers are enough"

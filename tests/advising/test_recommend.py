@@ -126,6 +126,23 @@ def test_limits_make_the_student_shallower_and_the_command_a_search(evidence: Ca
     assert verb == "search" and options["max_mb"] == 12.5 and "size" not in options
 
 
+def test_a_depth_that_was_not_tried_is_within_the_limits_if_a_deeper_one_is(evidence: Callable[..., Evidence]) -> None:
+    costs = tuple(ShapeCost(n, 384, 10.0 + n, 5.0 + n, None, None, False, True) for n in (1, 2, 4))
+    found = evidence(costs={"minilm": costs})
+    assert of(found)["student"].choice == "3x384"
+    assert "limits" not in of(found)["student"].reason
+
+
+def test_a_budget_that_nothing_meets_is_said_and_not_searched(evidence: Callable[..., Evidence]) -> None:
+    costs = tuple(ShapeCost(n, w, 10.0 + n, 5.0 + n, 0, 0.5, False, False) for n in (1, 2, 4) for w in (192, 384))
+    found = evidence(costs={"minilm": costs}, max_mb=1.0, max_ms=2.0)
+    student = of(found)["student"]
+    assert student.choice == "3x384, since no size is within the limits"
+    assert student.reason == "the smallest, 1x192, takes 6.0 MB with few tokens and 0.50 ms"
+    verb, options = next_command(found)
+    assert verb == "distill" and options["size"] == "3x384" and not {"max_mb", "max_ms"} & set(options)
+
+
 def test_texts_that_are_in_two_splits_come_first(evidence: Callable[..., Evidence]) -> None:
     first = recommend(evidence(twins=20))[0]
     assert first.topic == "data" and "20 texts of test (20.0%) are also in train" in first.reason
