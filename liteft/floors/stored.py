@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from liteft import files
 from liteft.data import Dataset
 from liteft.floors.result import Floor, Floors
 from liteft.floors.training import train_floors
+from liteft.foreign import encoder_folder
+from liteft.foreign.weights import require_weights
 from liteft.tasks import Task
 
 __all__ = ["FLOORS_FILE", "read_floor_scores", "read_floors", "stored_floors"]
@@ -20,7 +23,7 @@ FLOORS_FILE = "floors.json"
 
 
 def stored_floors(path: Path, data: Dataset, base: str | os.PathLike[str] | None = None) -> Floors:
-    """Return the floors in a file, or train them and write it if the file is missing or is of other data.
+    """Return the floors in a file, or train them and write it if the file is missing, or of other data or another base.
 
     Args:
         path: the file, usually ``floors.json``.
@@ -31,18 +34,26 @@ def stored_floors(path: Path, data: Dataset, base: str | os.PathLike[str] | None
         RunError: the file cannot be written.
         DataError, ModelError, MissingExtraError: as for `train_floors`.
     """
-    found = read_floors(path, data)
+    weights = None if base is None else _weights_sha256(Path(base))
+    found = read_floors(path, data, weights)
     if found is None:
         found = train_floors(data, base)
-        files.write_json(path, found.to_dict() | {"decisions": [_listed(row, data.task) for row in found.rows]})
+        decisions = [_listed(row, data.task) for row in found.rows]
+        files.write_json(path, found.to_dict() | {"base_sha256": weights, "decisions": decisions})
     return found
 
 
-def read_floors(path: Path, data: Dataset) -> Floors | None:
-    """Return the floors in a file, or None if it is missing, unreadable, or of other data."""
+def read_floors(path: Path, data: Dataset, base_sha256: str | None = None) -> Floors | None:
+    """Return the floors in a file, or None if it is missing, unreadable, or of other data.
+
+    Args:
+        path: the file.
+        data: that the floors must be of.
+        base_sha256: of the weights that the word vectors must be of; None takes those of any base, or none.
+    """
     try:
         content = files.read_json(path)
-        if content["fingerprint"] != data.fingerprint:
+        if content["fingerprint"] != data.fingerprint or base_sha256 not in (None, content["base_sha256"]):
             return None
         rows = [
             _floor(row, decisions, data) for row, decisions in zip(content["floors"], content["decisions"], strict=True)
@@ -76,6 +87,12 @@ def read_floor_scores(path: Path, fingerprint: str | None) -> dict[str, dict[str
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     return found
+
+
+def _weights_sha256(base: Path) -> str:
+    """Return one hash of the files with a base's weights. Raises ModelError if there are none."""
+    hashes = [files.sha256_file(path) for path in require_weights(encoder_folder(base))]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256(" ".join(hashes).encode()).hexdigest()
 
 
 def _listed(row: Floor, task: Task) -> dict[str, Any]:

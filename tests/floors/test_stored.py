@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from liteft.data import Dataset, Split
 from liteft.floors import FLOORS_FILE, read_floor_scores, read_floors, stored_floors
 from liteft.tasks import MULTI_LABEL, SINGLE_LABEL, Task
+from tests.modules import module_of
 
 TEXTS = ["a cat sat", "the cat ran", "two plus two", "one plus two"]
 
@@ -65,3 +67,24 @@ def test_the_scores_are_read_without_the_data_but_only_of_the_same_data(tmp_path
     assert found[first.name].items() >= {"n": 4, **first.scores["validation"]}.items()
     assert tuple(found[first.name]["accuracy_interval"]) == first.intervals["validation"]["accuracy"]
     assert read_floor_scores(path, "another") == read_floor_scores(tmp_path / "missing", None) == {}
+
+
+def base(folder: Path, seed: int) -> Path:
+    """Write a tokenizer and a matrix of word vectors."""
+    folder.mkdir()
+    (folder / "tokenizer.json").write_text(module_of("runtime", "tiny.py").tokenizer_json(), encoding="utf-8")
+    table = np.random.default_rng(seed).normal(size=(400, 4)).astype(np.float32)
+    save_file({"embeddings.word_embeddings.weight": table}, folder / "model.safetensors")
+    return folder
+
+
+def test_another_base_has_other_floors_and_none_takes_those_of_any(tmp_path: Path) -> None:
+    path, first, second = tmp_path / FLOORS_FILE, base(tmp_path / "first", 0), base(tmp_path / "second", 1)
+    written = stored_floors(path, dataset(), first)
+    assert len(written.rows) == 3
+    before = path.read_bytes()
+    stored_floors(path, dataset(), first)
+    stored_floors(path, dataset())
+    assert path.read_bytes() == before
+    stored_floors(path, dataset(), second)
+    assert path.read_bytes() != before
