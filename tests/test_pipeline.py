@@ -92,7 +92,9 @@ def test_an_artifact_that_would_have_to_be_replaced_is_refused_before_a_training
         (tmp_path / "student" / "run.json").write_text(json.dumps(content))
     trained: list[Any] = []
     made = SimpleNamespace(
-        teacher=SimpleNamespace(run=None), arms={"student": (SimpleNamespace(info={"weights_sha256": "1" * 64}),)}
+        teacher=SimpleNamespace(run=None),
+        arms={"student": (SimpleNamespace(info={"weights_sha256": "1" * 64}),)},
+        general=None,
     )
     monkeypatch.setattr(pipeline, "distill_students", lambda *_words, **settings: trained.append(settings) or made)
     monkeypatch.setattr(pipeline, "with_labels", lambda data, _teacher: data)
