@@ -6,7 +6,8 @@
 For each set a teacher, and students of three and of one layer, are trained by default; then with one setting changed at
 a time: half and twice the learning rate, half and twice the epochs, the other start of the head, another temperature or
 weight of the labels. The default student has its control and stands beside the floors. Everything is judged on
-validation; test splits are dropped before anything is trained. RUNS/defaults.jsonl has what is finished, and a stopped
+validation; test splits are dropped before anything is trained. On two larger sets only teachers are trained, at lower
+rates too, which long trainings often need. RUNS/defaults.jsonl has what is finished, and a stopped
 measurement goes on from there. The last line printed is a JSON document, as in bench/results/defaults.json.
 """
 
@@ -33,6 +34,7 @@ from liteft.run import Run, read_run
 
 PACKAGES = ("liteft", "torch", "transformers", "scikit-learn")
 SIZES = ("3x384", "1x384")
+LARGER = ("sst2-16000", "clinc")
 _MOST_VALIDATION = 1_500
 Settings = dict[str, Any]
 
@@ -48,6 +50,8 @@ def parts(data: Path) -> dict[str, Callable[[], Dataset]]:
         "cola-2000": lambda: rows(load_dataset(data / "cola"), 2_000),
         "imdb-500": lambda: rows(load_dataset(data / "imdb"), 500),
         "corpus": lambda: load_dataset(ROOT / "liteft" / "data" / "corpus"),
+        "sst2-16000": lambda: rows(load_dataset(data / "sst2"), 16_000),
+        "clinc": lambda: load_dataset(data / "clinc150"),
     }
 
 
@@ -100,6 +104,11 @@ def measure(name: str, data: Dataset, runs: Path, common: Settings, *, changed: 
         store(runs, name, "floors", "", {"floors": train_floors(data).to_dict()})
     teacher = trained_teacher(name, data, runs, common, "default", {})
     made: Settings = teacher.info | {"epochs": teacher.info["steps"] * 32 / len(data.train)}
+    if name in LARGER:
+        for share in (2, 4):
+            settings = {"learning_rate": teacher.info["learning_rate"] / share}
+            trained_teacher(name, data, runs, common, f"rate / {share}", settings)
+        return
     for tag, settings in around(made) if changed else ():
         trained_teacher(name, data, runs, common, tag, settings)
     other = "random" if data.task.several else "lda"
@@ -120,6 +129,11 @@ def around(made: Settings) -> Iterator[tuple[str, Settings]]:
     yield "twice the epochs", {"epochs": made["epochs"] * 2}
 
 
+def evaluations(name: str) -> int:
+    """Return how often in an epoch a teacher is judged: of few epochs, more often."""
+    return 2 if name in LARGER else 1
+
+
 def losses() -> Iterator[tuple[str, Settings]]:
     """Yield what changes the loss of a student."""
     yield "temperature 1", {"temperature": 1.0}
@@ -131,10 +145,12 @@ def losses() -> Iterator[tuple[str, Settings]]:
 
 def trained_teacher(name: str, data: Dataset, runs: Path, common: Settings, tag: str, settings: Settings) -> Run:
     """Return a finished teacher; of one that is not the default only its numbers are kept."""
-    out = runs / name / f"teacher-{tag.replace(' ', '-')}"
+    out = runs / name / f"teacher-{tag.replace(' ', '-').replace('/', 'by')}"
     if (name, "teacher", tag) in finished(runs) and tag != "default":
         return read_run(runs / name / "teacher-default")
-    run = finetune("minilm", data, out=out, progress=tell, **common, **settings)
+    run = finetune(
+        "minilm", data, out=out, progress=tell, evaluations_per_epoch=evaluations(name), **common, **settings
+    )
     if (name, "teacher", tag) not in finished(runs):
         store(runs, name, "teacher", tag, numbers(run, data))
     if tag != "default":
