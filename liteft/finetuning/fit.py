@@ -72,6 +72,7 @@ def trained_from(trainer: ResumableTrainer, checkpoints: Path) -> None:
         trainer: its model holds the kept weights afterwards, in evaluation mode.
         checkpoints: their folder.
     """
+    given = vars(trainer.model).get("forward")
     resume = prepare_resume(checkpoints) if trainer.is_world_process_zero() else None
     trainer.accelerator.wait_for_everyone()
     if not trainer.is_world_process_zero():
@@ -81,7 +82,11 @@ def trained_from(trainer: ResumableTrainer, checkpoints: Path) -> None:
             trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
     trainer.accelerator.wait_for_everyone()  # no process may remove a checkpoint before all have read the best weights
     # Accelerate has put bfloat16 autocast around the model's forward; its next user chooses the precision.
-    trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False).eval()
+    model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False).eval()
+    # It takes transformers' own wrappers off as well, of which one collects the hidden states.
+    vars(model).pop("forward", None)
+    if given is not None:
+        model.forward = given
 
 
 def fit(

@@ -178,8 +178,9 @@ def test_the_base_is_imitated_and_not_the_teacher_that_was_made_of_it(
     assert of_run.info["weights_sha256"] == finished.info["weights_sha256"]
 
 
-def test_a_narrower_student_imitates_by_projections(base: Path, texts: Path, tmp_path: Path) -> None:
-    made = general(base, texts, tmp_path / "run", size="1x16", general_epochs=2.0)
+def test_a_narrower_student_imitates_by_projections_in_bfloat16(base: Path, texts: Path, tmp_path: Path) -> None:
+    made = general(base, texts, tmp_path / "run", size="1x16", training_precision="bf16")
+    assert made.info["precision"] == "bf16"
     assert weights(made.model_path)["embeddings.word_embeddings.weight"].shape[1] == 16
     assert made.metrics["validation"]["imitation_loss"] < made.info["general"]["before"]["imitation_loss"]
 
