@@ -83,7 +83,8 @@ def distill_one(
     if kind == "c0":
         student = create_untaught(training)
     else:
-        student = create_student(teacher.loaded, recipe.student, encoder=encoder)
+        whole = {"layers": "first"} if kind == "c2" else {}  # its teacher, C1, has the student's layers and no others
+        student = create_student(teacher.loaded, recipe.student.model_copy(update=whole), encoder=encoder)
     student.settings = replace(student.settings, paired=dataset.paired)
     texts = unlabeled or unlabeled_once(dataset, recipe.student, context.tell)
     training = replace(training, recipe=_settled(training, student, texts))

@@ -81,6 +81,15 @@ def test_c2_teaches_itself_and_brings_its_start_along(teacher: Run, dataset: Dat
     assert itself.info["parameters"] == student.info["parameters"]
 
 
+def test_c2_starts_from_all_layers_of_its_control_whichever_those_were(
+    teacher: Run, dataset: Dataset, tmp_path: Path
+) -> None:
+    arms = trained(teacher, dataset, tmp_path, arms=["c2"], layers=[1, 3]).arms
+    name = "bert.encoder.layer.1.output.dense.weight"
+    (control,), (itself,) = arms["control"], arms["c2"]
+    assert close(weights(itself.model_path)[name], weights(control.model_path)[name])
+
+
 def test_c0_of_a_classifier_from_elsewhere_is_refused(teacher: Run, dataset: Dataset, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="does not say what that is"):
         trained(teacher.model_path, dataset, tmp_path, arms=["c0"])
