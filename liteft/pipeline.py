@@ -61,9 +61,9 @@ def distill(
     """Distil a teacher into small students, export the first, and return everything that was made.
 
     This is what the command ``liteft distill`` does. The folder ``out`` gets ``teacher`` (if a base is fine-tuned),
-    ``student``, ``student-control``, ``student-c0``, ``student-seed1`` and so on, ``floors.json``,
-    ``artifact`` and, if there are unlabelled texts, ``to_label.jsonl``. Repeating the call resumes where it stopped, or
-    returns what is finished.
+    ``general`` (if there are general texts), ``student``, ``student-control``, ``student-c0``, ``student-seed1`` and so
+    on, ``floors.json``, ``artifact`` and, if there are unlabelled texts, ``to_label.jsonl``. Repeating the call resumes
+    where it stopped, or returns what is finished.
 
     Args:
         teacher: a run, a classifier's folder, or a base (folder or hub name), which is fine-tuned first. Of a list of

@@ -211,6 +211,17 @@ def test_distill_takes_the_teacher_of_the_recipe(
     assert called.document["artifact"]["manifest"]["form"]["precision"] == "fp32"
 
 
+def test_general_texts_are_named_once_or_more_and_local_ones_by_their_absolute_paths(
+    call: Any, reviews: Path, pipelines: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("texts.txt").write_text("a text\n")
+    words = ["--data", reviews, "--text", "body", "--label", "stars", "--teacher", "minilm", "--size", "3"]
+    called = call("distill", *words, "--general", "texts.txt", "--general", "owner/texts", "--out", "o", "--json")
+    assert called.status == 0, called.err
+    assert pipelines[0]["recipe"].student.general == [str(tmp_path / "texts.txt"), "owner/texts"]
+
+
 def test_distill_without_a_teacher_and_with_an_unknown_stage_ends_with_status_2(
     call: Any, reviews: Path, pipelines: list[Any]
 ) -> None:
