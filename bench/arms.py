@@ -28,9 +28,8 @@ from machine import ROOT, commit, machine, tell, versions, write_result
 
 from liteft.arms import ARMS
 from liteft.config import read_recipe
-from liteft.cross_validated import fold_datasets, together
+from liteft.cross_validated import fold_datasets, labelled_texts, together
 from liteft.data import Dataset, load_dataset
-from liteft.data.split import joined
 from liteft.data.trainable import resolve_data
 from liteft.distilled import Distillation
 from liteft.errors import LiteftError
@@ -70,7 +69,7 @@ def main() -> int:
     result = {
         "command": " ".join(["python bench/arms.py", *words]),
         "asked": asked(given.recipe),
-        "arms": {kind: arm.described() for kind, arm in ARMS.items()},
+        "arms": {run.kind: ARMS[run.kind].described(run.start) for run in runs if run.kind in ARMS},
         **(over_folds(runs) if given.folds else table(runs, given.subsets)),
         "floors": [None if one.floors is None else one.floors.to_dict() for one in made],
         "recipe": tomllib.loads(given.recipe.read_text(encoding="utf-8")),
@@ -102,7 +101,7 @@ def datasets(recipe: Recipe, source: Path, *, subsets: int, folds: int) -> Itera
     """Yield a name and a data set for each unit of the experiment."""
     if folds:
         whole = load_dataset(source, **recipe.data.model_dump(exclude={"source"}))
-        labelled = joined("train", [split for split in whole.splits.values() if split.labels is not None])
+        labelled = labelled_texts(whole, [name for name, split in whole.splits.items() if split.labels is not None])
         whole = replace(whole, splits={"train": labelled, "validation": labelled.take([])})
         for number, fold in enumerate(fold_datasets(whole, folds, seed=recipe.data.seed), start=1):
             yield f"fold{number}", fold

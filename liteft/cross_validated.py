@@ -2,12 +2,12 @@
 
 A tenth of a few hundred labels is too few texts to test on. With folds every text counts: for each fold a teacher, a
 student and its arms are trained on the others, and the predictions of all folds are judged together. This says what the
-procedure is worth; the student that is exported afterwards is trained on all texts, and has none left to be tested on.
+procedure is worth; the student that is exported afterwards is trained on the whole training split.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -31,7 +31,7 @@ from liteft.run import Run
 from liteft.tasks import Task
 from liteft.text_tables import aligned, share
 
-__all__ = ["CrossValidation", "cross_validate", "fold_datasets", "together"]
+__all__ = ["CrossValidation", "cross_validate", "fold_datasets", "labelled_texts", "together"]
 
 _FEWEST = 4  # different texts: one to test, one to choose by and two to learn from
 _CHOSEN_ON = 9  # one part in so many of a fold's training texts is its validation split
@@ -81,7 +81,7 @@ class CrossValidation(Result):
             "",
             aligned(rows, texts=1),
             "",
-            "[ ]: 95% intervals over texts. They are of the procedure: the final student is trained on all texts.",
+            "[ ]: 95% intervals over texts. They are of the procedure; the final student is trained on all of train.",
             *(f"{ARMS[kind].described(self.starts.get(kind, ''))}." for kind in self.scores if kind in ARMS),
         ]
         return "\n".join(lines)
@@ -193,7 +193,7 @@ def fold_datasets(dataset: Dataset, count: int, *, seed: int) -> list[Dataset]:
     Raises:
         DataError: fewer different texts than folds.
     """
-    whole = _labelled(dataset)
+    whole = labelled_texts(dataset)
     if count_different(whole) < max(count, _FEWEST):
         raise DataError(
             f"{dataset.name} has {count_different(whole):,} different labelled texts for {count} folds.",
@@ -223,15 +223,18 @@ def _clean(dataset: Dataset) -> Dataset:
     return replace(dataset, pool=pool if len(pool) else None, left_out=dataset.left_out + len(dataset.pool) - len(pool))
 
 
-def _labelled(dataset: Dataset) -> Split:
-    """Return the texts of the training and validation splits as one."""
-    return joined("train", [dataset.train, dataset.validation])
+def labelled_texts(dataset: Dataset, splits: Iterable[str] = ("train", "validation")) -> Split:
+    """Return the texts of several splits as one, without those whose label is in no training text."""
+    whole = joined("train", [dataset.splits[name] for name in splits])
+    assert whole.labels is not None
+    known = dataset.task.known(whole.labels) & (True if whole.unseen_label is None else ~whole.unseen_label)
+    return replace(whole.take(np.flatnonzero(known)), unseen_label=None)
 
 
 def _floors(dataset: Dataset, count: int) -> Floors | None:
     if not can_train():
         return None
-    return cross_validated(_labelled(dataset), dataset.task, dataset.labels, folds=count)
+    return cross_validated(labelled_texts(dataset), dataset.task, dataset.labels, folds=count)
 
 
 def _points(found: Estimate | None) -> str:

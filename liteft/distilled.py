@@ -106,7 +106,7 @@ class Distillation(Result):
             return ""
         return (
             f"{len(split)} test texts tell only large differences apart; with folds (student.folds) everything is "
-            "trained once more for each of them, and each labelled text is tested once."
+            "trained once more for each of them, and each text to train on is tested once."
         )
 
     def render(self) -> str:

@@ -61,6 +61,19 @@ def test_no_fold_is_tested_on_a_text_of_its_pool_and_probabilities_stay_with_the
             assert row.tolist() == own[text].tolist()
 
 
+def test_probabilities_of_some_rows_and_marks_of_unknown_labels_reach_the_folds() -> None:
+    rows = [
+        (f"text {number} of {'ab'[number % 2]}", {"a": 0.7, "b": 0.3} if number % 2 else "b") for number in range(40)
+    ]
+    dev = [(f"dev {number}", "abx"[number % 3]) for number in range(9)]
+    data = load_dataset({"train": rows, "validation": dev}, test_fraction=0.0)
+    folds = fold_datasets(data, 4, seed=0)
+    assert sum(len(fold.test) for fold in folds) == 46, "three rows have a label that no training text has"
+    for fold in folds:
+        assert fold.train.soft_labels is not None and fold.train.soft_labels.sum(axis=1) == pytest.approx(1)
+        assert all((split.labels >= 0).all() for split in fold.splits.values() if split.labels is not None)
+
+
 def test_duplicates_are_in_one_fold() -> None:
     rows = [(f"text {number % 20}", "ab"[number % 20 % 2]) for number in range(60)]
     folds = fold_datasets(load_dataset({"train": rows}, test_fraction=0.0), 5, seed=0)

@@ -14,6 +14,7 @@ import numpy as np
 
 from liteft.data.cells import is_empty
 from liteft.data.columns import find_column
+from liteft.data.labels import label_name
 from liteft.data.tables import Source, Table
 from liteft.errors import ConfigError, DataError, leave_out, option
 from liteft.tasks import SINGLE_LABEL, Task
@@ -90,15 +91,15 @@ class _Confidences:
                 accepted={"confidence": "a probability above 0 and up to 1, or nothing"},
                 fix="correct that row; divide percentages by 100",
             )
-        if not isinstance(label, str | int | np.integer) or isinstance(label, bool):
+        try:
+            name = label_name(label, None)
+        except ValueError as error:
             raise DataError(
-                f"{where}: the label is {label!r}, and has a confidence.",
+                f"{where}: the label is {error}, and has a confidence.",
                 accepted={"label": "one name, or one integer, where there are confidences"},
                 fix=leave_out("confidence"),
-            )
-        if value == 1:
-            return label
-        return Confident({str(label): value})
+            ) from None
+        return label if name is None or value == 1 else Confident({name: value})
 
 
 def task_with_confidences(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from liteft.data.cells import counted
@@ -14,7 +14,7 @@ from liteft.data.labels import (
     label_order,
     numbered,
     parse_labels,
-    without_zeros,
+    zeros_left_out,
 )
 from liteft.data.records import Records
 from liteft.data.soft_labels import soft_labels
@@ -83,11 +83,28 @@ def read_labels(splits: Mapping[str, Records], form: LabelForm, notes: list[str]
             class_names=known if form.names is not None else labelled[name].class_names or known,
             provenance=place,
         )
-    parsed = without_zeros(parsed)
+    soft_rows = {name: records.soft for name, records in labelled.items() if records.soft is not None}
+    shorter = zeros_left_out(_all_names(parsed, soft_rows))
+    if shorter:
+        parsed = {
+            name: [None if row is None else tuple(dict.fromkeys(shorter[each] for each in row)) for row in rows]
+            for name, rows in parsed.items()
+        }
+        for name, rows in soft_rows.items():
+            renamed = [row and {shorter[each]: share for each, share in row.items()} for row in rows]
+            labelled[name] = replace(labelled[name], soft=renamed)
     trained = {name for row in parsed["train"] if row is not None for name in row}
     found = {name: _labelled_rows(labelled[name], rows, trained, form, notes) for name, rows in parsed.items()}
     _require_classes(found["train"], form, task)
     return task, {**splits, **found}
+
+
+def _all_names(
+    parsed: Mapping[str, list[LabelNames | None]], soft: Mapping[str, Sequence[Mapping[str, float] | None]]
+) -> set[str]:
+    """Return the names of all rows' labels, and of those that have a probability."""
+    hard = {name for rows in parsed.values() for row in rows if row is not None for name in row}
+    return hard | {name for rows in soft.values() for row in rows if row is not None for name in row}
 
 
 def _labelled_rows(

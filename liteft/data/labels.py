@@ -28,7 +28,7 @@ __all__ = [
     "label_order",
     "numbered",
     "parse_labels",
-    "without_zeros",
+    "zeros_left_out",
 ]
 
 LabelNames = tuple[str, ...]
@@ -115,19 +115,15 @@ def _as_number(value: Any) -> Any:
     return int(float(value)) if isinstance(value, str) and value.strip() else value
 
 
-def without_zeros(splits: dict[str, list[LabelNames | None]]) -> dict[str, list[LabelNames | None]]:
-    """Turn "1.0" into "1" if every label of every split is such a number; otherwise change nothing.
+def zeros_left_out(names: Iterable[str]) -> dict[str, str]:
+    """Return "1.0" -> "1" and so on if all names are such numbers; {} otherwise, which leaves all as they are.
 
     Spreadsheets and pandas write integers this way as soon as one cell of the column is missing.
     """
-    names = {name for rows in splits.values() for row in rows if row is not None for name in row}
-    if not any("." in name for name in names) or not all(_INTEGRAL.fullmatch(name) for name in names):
-        return splits
-    shorter = {name: name.partition(".")[0] for name in names}
-    return {
-        split: [None if row is None else tuple(dict.fromkeys(shorter[name] for name in row)) for row in rows]
-        for split, rows in splits.items()
-    }
+    unique = set(names)
+    if not any("." in name for name in unique) or not all(_INTEGRAL.fullmatch(name) for name in unique):
+        return {}
+    return {name: name.partition(".")[0] for name in unique}
 
 
 def label_order(names: Iterable[str]) -> tuple[str, ...]:
@@ -168,17 +164,18 @@ def _names(value: Any, task: Task, class_names: tuple[str, ...] | None) -> Label
     if is_missing(value):
         return None
     if is_list(value):
-        found = [_name(entry, class_names) for entry in value]
+        found = [label_name(entry, class_names) for entry in value]
         if any(name is None for name in found):
             raise ValueError("a list with a missing entry")
         names = tuple(dict.fromkeys(name for name in found if name is not None))
         task.check_names(names)
         return names
-    name = _name(value, class_names)
+    name = label_name(value, class_names)
     return None if name is None else (name,)
 
 
-def _name(value: Any, class_names: tuple[str, ...] | None) -> str | None:
+def label_name(value: Any, class_names: tuple[str, ...] | None) -> str | None:
+    """Return a label as its name: None if it is missing. Raises ValueError for what cannot be a label."""
     if type(value) is str:
         return value.strip() or None
     if isinstance(value, np.generic):

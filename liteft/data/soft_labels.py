@@ -18,6 +18,7 @@ from liteft.data.cells import bit, counted, is_empty, is_missing
 from liteft.data.confidences import Confident
 from liteft.data.dataset import Provenance
 from liteft.data.label_vectors import Labels
+from liteft.data.labels import infer_task, label_name
 from liteft.errors import DataError, option
 from liteft.tasks import SINGLE_LABEL, Task
 
@@ -43,13 +44,15 @@ def soft_labels(
         DataError: a value is not from 0 to 1, a row of a single-label task sums to more than 1 or to 0, or only the
             caller can say what the task is.
     """
-    if not any(_is_soft(value) for value in raw["train"]):
+    if not any(_is_soft(value) for labels in raw.values() for value in labels):
         return None
     read = {
         split: [_probabilities(value, places[split], row) if isinstance(value, Mapping) else None
                 for row, value in enumerate(labels)]
         for split, labels in raw.items()
     }  # fmt: skip
+    if task is None and not any(soft is not None for soft in read["train"]):
+        task = infer_task(raw["train"], separator=None)
     found = task or _inferred(read["train"], places["train"])
     if not found.several:
         _normalise(read, places, _names(raw["train"]), notes)
@@ -104,14 +107,18 @@ def _probabilities(value: Mapping[str, Any], place: Provenance, row: int) -> Sof
                 accepted=_ACCEPTED,
                 fix="correct that row",
             )
-        found[str(name)] = float(number)
+        name = str(name).strip()
+        found[name] = found.get(name, 0.0) + float(number)
     return (Confident(found) if isinstance(value, Confident) else found) if found else None
 
 
 def _names(labels: Sequence[Any]) -> list[str]:
     """Return the names of all labels, of rows with probabilities and without them."""
-    known = [value for value in labels if not is_empty(value)]
-    return sorted({str(name) for value in known for name in (value if isinstance(value, Mapping) else (value,))})
+    found: set[str | None] = set()
+    for value in labels:
+        soft = isinstance(value, Mapping)
+        found.update({str(name).strip() for name in value} if soft else {label_name(value, None)})
+    return sorted(name for name in found if name)
 
 
 def _inferred(rows: Sequence[Soft | None], place: Provenance) -> Task:

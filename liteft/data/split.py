@@ -172,7 +172,10 @@ _LABELS = {"labels": "int64 (texts,), below the number of names; or bool (texts,
 
 
 def joined(name: str, parts: Sequence[Split]) -> Split:
-    """Return the texts of several splits, all single texts or all pairs, as one; with labels, if all have them."""
+    """Return the texts of several splits, all single texts or all pairs, as one; with labels, if all have them.
+
+    Rows without probabilities of their labels, beside rows with some, get 0 and 1 by their label.
+    """
     origins = [part.provenance for part in parts]
     known = [origin for origin in origins if origin is not None]
     provenance = None
@@ -186,12 +189,32 @@ def joined(name: str, parts: Sequence[Split]) -> Split:
             rows=np.concatenate([origin.rows for origin in known]),
             unit=known[0].unit if len({origin.unit for origin in known}) == 1 else "row",
         )
-    labels, soft = ([getattr(part, kept) for part in parts] for kept in ("labels", "soft_labels"))
+    labels = [part.labels for part in parts if part.labels is not None]
+    unseen = [part.unseen_label for part in parts]
     return Split(
         name,
         [text for part in parts for text in part.texts],
         None if parts[0].pairs is None else [pair for part in parts for pair in part.pairs or ()],
-        None if any(each is None for each in labels) else np.concatenate(labels),
+        np.concatenate(labels) if len(labels) == len(parts) else None,
+        unseen_label=None
+        if all(each is None for each in unseen)
+        else np.concatenate(
+            [np.zeros(len(part), dtype=bool) if part.unseen_label is None else part.unseen_label for part in parts]
+        ),
         provenance=provenance,
-        soft_labels=None if any(each is None for each in soft) else np.concatenate(soft),
+        soft_labels=_joined_soft(parts),
     )
+
+
+def _joined_soft(parts: Sequence[Split]) -> np.ndarray | None:
+    """Return the probabilities of all rows' labels, float32 (texts, labels); None if no part has any."""
+    width = next((part.soft_labels.shape[1] for part in parts if part.soft_labels is not None), None)
+    if width is None:
+        return None
+    rows = []
+    for part in parts:
+        if part.labels is None:
+            return None
+        hard = part.labels if part.labels.ndim == 2 else np.arange(width) == part.labels[:, None]
+        rows.append(hard if part.soft_labels is None else part.soft_labels)
+    return np.concatenate(rows).astype(np.float32)

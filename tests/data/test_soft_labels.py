@@ -162,7 +162,7 @@ def test_a_confidence_needs_one_label_per_text_by_its_name(columns: Any, setting
 
 
 def test_a_list_of_labels_with_a_confidence_is_refused() -> None:
-    with pytest.raises(DataError, match=r"row 1: the label is \['joy'\], and has a confidence"):
+    with pytest.raises(DataError, match=r"row 1: the label is .*list.*, and has a confidence"):
         load_dataset(table(label=[["joy"], ["anger"], ["fear"], ["joy"]]), confidence="sure", **WHOLE)
 
 
@@ -193,3 +193,32 @@ def test_objects_of_probabilities_are_read_from_parquet(kind: str, tmp_path: Pat
     dataset = load_dataset(tmp_path / "soft.parquet", **WHOLE)
     assert dataset.labels == ("anger", "joy")
     np.testing.assert_allclose(dataset.train.soft_labels, WANTED, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("cells", "classes"),
+    [
+        ([" joy", "anger ", " joy ", "anger"], ("anger", "joy")),
+        ([0.0, 1.0, 1.0, 0.0], ("0", "1")),
+        (["0.0", "1.0", "1.0", "0.0"], ("0", "1")),
+    ],
+)
+@pytest.mark.parametrize("form", ["confidence", "object"])
+def test_names_with_probabilities_are_the_names_of_labels_without(cells: Any, classes: Any, form: str) -> None:
+    if form == "confidence":
+        dataset = load_dataset(table(label=cells, sure=[0.7, None, 0.6, 1.0]), confidence="sure", **WHOLE)
+    else:
+        objects = [{str(cell): 0.7, "x" if number < 0 else str(cells[(number + 1) % 2]): 0.3}
+                   for number, cell in zip((0, 1), cells[:2], strict=True)]  # fmt: skip
+        dataset = load([*objects, *cells[2:]])
+    assert dataset.labels == classes
+    assert dataset.train.soft_labels.shape == (4, 2)
+    assert (dataset.train.soft_labels.argmax(axis=1) == dataset.train.labels).all()
+
+
+def test_probabilities_in_another_split_alone_are_read_as_labels(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("text,label,sure\na,x,1\nb,y,\nc,x,1\nd,y,1\n", encoding="utf-8")
+    (tmp_path / "dev.csv").write_text("text,label,sure\ne,x,0.8\nf,y,0.7\n", encoding="utf-8")
+    dataset = load_dataset(tmp_path, confidence="sure", test_fraction=0)
+    assert dataset.train.soft_labels is None
+    assert dataset.validation.labels.tolist() == [0, 1]
