@@ -51,14 +51,19 @@ class Arm:
 ARMS: dict[str, Arm] = {
     arm.kind: arm
     for arm in (
-        Arm("student", "student", "the teacher's layers and head", "the teacher's answers, to unlabelled texts too"),
+        Arm(
+            "student",
+            "student",
+            "the teacher's layers and head",
+            "the teacher's answers, to unlabelled texts too if there are any, and labels by hard_weight",
+        ),
         Arm("control", "control (C1)", "the teacher's layers and head", "labels", "do the teacher's answers help?"),
         Arm("c0", "C0", "the base's layers, without a teacher, and a new head", "labels", "is the procedure worth it?"),
         Arm(
             "c2",
             "C2",
             "the finished control (C1)",
-            "the control's own answers, to unlabelled texts too",
+            "the control's own answers, to unlabelled texts too if there are any, and labels by hard_weight",
             "is it more than the use of the texts?",
         ),
     )

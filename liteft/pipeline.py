@@ -22,7 +22,7 @@ from transformers import TrainerCallback
 
 from liteft.arguments import ProgressFunction, checked_callbacks, checked_progress, require_path
 from liteft.artifact import MANIFEST, Artifact, Manifest, read_artifact, require_pipeline_folder, require_replaceable
-from liteft.config import resolve_recipe
+from liteft.config import read_recipe, resolve_recipe
 from liteft.cross_validated import cross_validate
 from liteft.data import Dataset, Split
 from liteft.data.pool import Unlabeled, unlabeled_once
@@ -31,16 +31,17 @@ from liteft.distillation import distill_students
 from liteft.distillation.ready import TeacherSource, ready_teachers
 from liteft.distillation.teachers import Teacher, with_labels
 from liteft.distilled import Distillation
-from liteft.errors import ConfigError, ModelError, closest, leave_out, option
+from liteft.errors import ConfigError, LiteftError, ModelError, closest, leave_out, option
 from liteft.exporting import Limits, export, refuse_another, trimming_of
 from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.model import is_classifier
+from liteft.finetuning.run_folder import RECIPE
 from liteft.floors import FLOORS_FILE, Floors, can_train, read_floors, stored_floors
 from liteft.picking import TO_LABEL_FILE, ToLabel, stored_to_label
 from liteft.recipe_checks import Until, checked_stage, refuse_budget, require_student
 from liteft.recipes import ExportRecipe, Recipe, StudentRecipe
-from liteft.run import RUN_FILE, Run, read_run
+from liteft.run import RUN_FILE, Run, base_of_run, read_run
 
 __all__ = ["distill", "export_student"]
 
@@ -111,6 +112,12 @@ def distill(
             accepted={"folds": "with one base as the teacher, which is fine-tuned in each fold"},
             fix=[option("folds", 0), "name one teacher"],
         )
+    if recipe.student.folds and recipe.data.labels_per_class is not None:
+        raise ConfigError(
+            "folds deal out all labelled texts, and labels_per_class leaves some of them out.",
+            accepted={"a few labels": "folds of a file that has no others, or subsets of the labels without folds"},
+            fix=[option("folds", 0), leave_out("labels_per_class")],
+        )
     if data is None and recipe.data.source is None:
         raise ConfigError(
             "no data was given.",
@@ -150,7 +157,7 @@ def distill(
             trust=trust,
             unlabeled=unlabeled,
         )
-    picked = _to_label(out, dataset, made.arms["student"][0], artifact, unlabeled(), context)
+    picked = _to_label(out, dataset, made.arms["student"][0], artifact, unlabeled(), context, trust=trust)
     return Distillation(made.teacher.run, made.arms, artifact, dataset, floors, crossed, picked, made.general)
 
 
@@ -201,23 +208,30 @@ def _to_label(
     artifact: Artifact | None,
     pool: Split | None,
     context: RunContext,
+    *,
+    trust: bool,
 ) -> ToLabel | None:
     """Return the unlabelled texts to label next, written beside the runs if they are not there; None without any."""
     if pool is None or not len(pool):
         return None
     context.tell(f"picking the texts to label next of {len(pool):,}")
-    return stored_to_label(out / TO_LABEL_FILE, student, artifact, pool, dataset)
+    return stored_to_label(out / TO_LABEL_FILE, student, artifact, pool, dataset, trust=trust)
 
 
 def _base_folder(teacher: TeacherSource) -> Path | None:
-    """Return the folder of a base that is named as the teacher; None for a run, a classifier, or without a network."""
-    if isinstance(teacher, Run) or (Path(teacher) / RUN_FILE).is_file():
-        return None
+    """Return the folder of the base that is the teacher, or that it was fine-tuned from; None if it is not known.
+
+    It is not known of a classifier from elsewhere, nor without a network.
+    """
+    path, named = teacher.path if isinstance(teacher, Run) else Path(teacher), str(teacher)
+    if (path / RUN_FILE).is_file() and base_of_run(path) is None:
+        recipe = path / RECIPE
+        named = (read_recipe(recipe).teacher.base if recipe.is_file() else None) or ""
     try:
-        folder = resolve_base(str(teacher))
-    except ModelError:  # the teacher is finished, so its base was there once
+        folder = resolve_base(named) if named else None
+    except LiteftError:  # the teacher is finished, so its base was there once
         return None
-    return None if is_classifier(folder) else folder
+    return None if folder is None or is_classifier(folder) else folder
 
 
 def _resolved(recipe: Recipe | None, settings: Mapping[str, Any]) -> Recipe:

@@ -95,6 +95,12 @@ def test_one_fold_is_refused(tmp_path: Path) -> None:
         liteft.distill("minilm", labelled(), out=tmp_path / "out", size="2", folds=1)
 
 
+def test_folds_of_a_part_of_the_labels_are_refused(tmp_path: Path) -> None:
+    recipe = liteft.Recipe.model_validate({"data": {"labels_per_class": 5}})
+    with pytest.raises(ConfigError, match="labels_per_class leaves some of them out"):
+        liteft.distill("minilm", labelled(), out=tmp_path / "out", recipe=recipe, size="1", folds=3)
+
+
 def test_folds_of_several_teachers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="folds test students of one teacher, and 2 teachers"):
         liteft.distill(["minilm", "bert"], labelled(), out=tmp_path / "out", size="2", folds=2)

@@ -99,7 +99,7 @@ def test_an_artifact_that_would_have_to_be_replaced_is_refused_before_a_training
     monkeypatch.setattr(pipeline, "distill_students", lambda *_words, **settings: trained.append(settings) or made)
     monkeypatch.setattr(pipeline, "with_labels", lambda data, _teacher: data)
     monkeypatch.setattr(pipeline, "_floors", lambda *_words: None)
-    monkeypatch.setattr(pipeline, "_to_label", lambda *_words: None)
+    monkeypatch.setattr(pipeline, "_to_label", lambda *_words, **_settings: None)
     exported: list[Any] = []
     monkeypatch.setattr(pipeline, "export_student", lambda *_words, **settings: exported.append(settings))
     recipe = make_recipe({"student": {"size": "3"}, "export": export})

@@ -61,10 +61,17 @@ def chosen_depth(found: Evidence) -> int:
     if at_chance(found):
         return best.depth
     depth = max(1, best.first_close)
-    fitting = [each.layers for each in _costs(found) if each.within and each.width == best.width]
+    width = chosen_width(found)
+    fitting = [each.layers for each in _costs(found) if each.within and each.width == width]
     if not fitting or max(fitting) >= depth:  # what fits with more layers fits with fewer
         return depth
     return max(fitting)
+
+
+def chosen_width(found: Evidence) -> int:
+    """Return the width of the student of the best base: the largest of which some size is within the limits."""
+    fitting = [each.width for each in _costs(found) if each.within]
+    return max(fitting, default=found.bases[0].width)
 
 
 def nothing_fits(found: Evidence) -> bool:
@@ -90,7 +97,7 @@ def next_command(found: Evidence) -> tuple[str, dict[str, object]]:
     budget = {name: limit for name, limit in limits.items() if limit is not None}
     if nothing_fits(found):
         budget = {}
-    size = {} if budget else {"size": f"{chosen_depth(found)}x{best.width}"}
+    size = {} if budget else {"size": f"{chosen_depth(found)}x{chosen_width(found)}"}
     return "search" if budget else "distill", {**options, **budget, **size, "out": _OUT}
 
 
@@ -172,7 +179,10 @@ def _student(found: Evidence) -> Recommendation:
         )
     if depth < best.first_close:
         reason = f"the deepest that is within the limits; the probe asks for {best.first_close} layers"
-    return Recommendation("student", f"{depth}x{best.width}", reason)
+    width = chosen_width(found)
+    if width < best.width:
+        reason = f"no size of the base's own width, {best.width}, is within the limits"
+    return Recommendation("student", f"{depth}x{width}", reason)
 
 
 def _unlabelled(found: Evidence) -> Iterator[Recommendation]:

@@ -15,12 +15,13 @@ from liteft.distillation.initial import check_own_encoder, check_student
 from liteft.distillation.ready import TeacherSource, ready_teachers
 from liteft.distillation.student import distill_one
 from liteft.distillation.teachers import Base, Teacher, find_teacher, with_labels
+from liteft.errors import ConfigError, option
 from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.context import RunContext
-from liteft.finetuning.model import read_config
+from liteft.finetuning.model import is_classifier, read_config
 from liteft.finetuning.tokenizer_files import read_tokenizer
 from liteft.pretraining import Pretrained
-from liteft.recipes import Recipe
+from liteft.recipes import Recipe, StudentRecipe
 from liteft.run import Run
 from liteft.trimming import check_budget
 
@@ -63,6 +64,7 @@ def distill_students(
         general_out: run folder of the general distillation; None for "general" beside the student's.
         unlabeled: as for ``distill_one``.
     """
+    _check_start(recipe.student)
     first = teacher if isinstance(teacher, TeacherSource) else teacher[0]
     planned = None
     if recipe.student.general is not None:
@@ -101,6 +103,19 @@ def distill_students(
             )
             shown = True
     return Students(found, {kind: tuple(made) for kind, made in runs.items()}, general)
+
+
+def _check_start(recipe: StudentRecipe) -> None:
+    """Refuse a classifier as the start of arm c0, whose head and layers may know the labels."""
+    if "c0" not in recipe.arms or recipe.student is None:
+        return
+    folder = resolve_base(recipe.student)
+    if is_classifier(folder):
+        raise ConfigError(
+            f"arm c0 must not know the labels, and {folder}, from which all arms start, is a classifier.",
+            accepted={"student": "an encoder without a head"},
+            fix=[option("arms", "c1"), option("student", "ENCODER")],
+        )
 
 
 def _check_student_of(base: Base, recipe: Recipe) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from liteft.data import Dataset, Split
+from liteft.data.folds import count_different, folds_of_split
 from liteft.data.splitting import text_keys
 from liteft.errors import ConfigError, DataError, option
 from liteft.floors.kinds import Kind, kinds_of
@@ -106,6 +107,13 @@ def cross_validated(
             fix=option("folds", max(2, len(split))),
         )
     fold = _with_duplicates(split, _dealt(_labels(split), folds, seed))
+    if len(np.unique(fold)) < folds:  # duplicates have emptied one
+        if count_different(split) < folds:
+            raise DataError(
+                f"split {split.name!r} has {count_different(split)} different texts, which cannot make {folds} folds.",
+                fix=option("folds", max(2, count_different(split))),
+            )
+        fold = folds_of_split(split, task, labels, folds, seed=seed)
     rows = []
     for kind in kinds_of(None if base is None else Path(base)):
         started = time.perf_counter()

@@ -30,6 +30,7 @@ def to_label(
     *,
     sure: int = 20,
     labelled: Dataset | Split | None = None,
+    trust: bool = False,
 ) -> ToLabel:
     """Return the texts of a pool that are worth labelling next.
 
@@ -44,6 +45,7 @@ def to_label(
         sure: the number of sure texts, at most.
         labelled: texts that have labels already (of a data set, those of all its splits); they and near-duplicates of
             them are not picked.
+        trust: as in ``liteft.load``, for an artifact.
 
     Raises:
         ConfigError: a number is negative.
@@ -63,7 +65,7 @@ def to_label(
     if not len(whole):
         raise DataError("the pool has no texts.", accepted={"pool": "at least one text"}, fix="give unlabelled texts")
     split = whole if len(whole) <= _MOST else whole.take(np.linspace(0, len(whole) - 1, _MOST).astype(np.int64))
-    logits, labels, task = _asked(model, split)
+    logits, labels, task = _asked(model, split, trust)
     known = () if labelled is None else labelled.splits.values() if isinstance(labelled, Dataset) else (labelled,)
     done = [text for each in known for text in bare_texts(each)]
     bare = bare_texts(split)
@@ -97,12 +99,14 @@ def _texts(
     ]
 
 
-def _asked(model: Run | Artifact | str | os.PathLike[str], split: Split) -> tuple[np.ndarray, tuple[str, ...], Task]:
+def _asked(
+    model: Run | Artifact | str | os.PathLike[str], split: Split, trust: bool
+) -> tuple[np.ndarray, tuple[str, ...], Task]:
     """Return a model's logits of the texts, float32 (texts, labels), its labels, and what these mean."""
     if not isinstance(model, Run):
         folder = find_artifact(model.path if isinstance(model, Artifact) else Path(model))
         if (folder / MANIFEST).is_file():
-            with load(folder) as classifier:
+            with load(folder, trust=trust) as classifier:
                 _require_kind(split, paired=classifier.manifest.paired)
                 return classifier.logits(split.texts, split.pairs), classifier.labels, classifier.manifest.task
         model = read_run(folder)

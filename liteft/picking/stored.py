@@ -20,7 +20,9 @@ __all__ = ["TO_LABEL_FILE", "stored_to_label"]
 TO_LABEL_FILE = "to_label.jsonl"
 
 
-def stored_to_label(path: Path, student: Run, artifact: Artifact | None, pool: Split, data: Dataset) -> ToLabel:
+def stored_to_label(
+    path: Path, student: Run, artifact: Artifact | None, pool: Split, data: Dataset, *, trust: bool = False
+) -> ToLabel:
     """Return the list in a file, or pick one and write it if the file is missing or is of another student or pool.
 
     Args:
@@ -29,6 +31,7 @@ def stored_to_label(path: Path, student: Run, artifact: Artifact | None, pool: S
         artifact: of the student, which is asked instead of it; None to ask the student.
         pool: texts without labels.
         data: what the student was trained on, whose texts are not picked.
+        trust: as in ``liteft.load``, for the artifact.
 
     Raises:
         RunError: the file cannot be written.
@@ -37,7 +40,7 @@ def stored_to_label(path: Path, student: Run, artifact: Artifact | None, pool: S
     found = _read(path, key)
     if found is None:
         _put_aside(path)
-        found = to_label(student if artifact is None else artifact, pool, labelled=data)
+        found = to_label(student if artifact is None else artifact, pool, labelled=data, trust=trust)
         found.write(path, list=key, asked=found.asked, pool=found.pool)
     return found
 
@@ -52,7 +55,7 @@ def _fingerprint(student: Run, pool: Split) -> str:
 def _read(path: Path, key: str) -> ToLabel | None:
     """Return the list in a file, without texts that were deleted; None if it is missing, unreadable, or another."""
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
         if not rows or any(row["list"] != key for row in rows):
             return None
         lists: dict[str, list[NextText]] = {"doubtful": [], "sure": []}
@@ -65,6 +68,8 @@ def _read(path: Path, key: str) -> ToLabel | None:
 
 def _put_aside(path: Path) -> None:
     """Rename a file to the first free name of to_label-1.jsonl, to_label-2.jsonl and so on."""
+    if path.is_file() and not path.read_bytes().strip():
+        return  # an empty list holds no work of anyone
     number = 1
     while path.is_file():
         aside = path.with_stem(f"{path.stem}-{number}")

@@ -133,6 +133,16 @@ def test_a_depth_that_was_not_tried_is_within_the_limits_if_a_deeper_one_is(evid
     assert "limits" not in of(found)["student"].reason
 
 
+def test_a_width_that_fits_is_recommended_where_the_bases_own_does_not(evidence: Callable[..., Evidence]) -> None:
+    costs = tuple(
+        ShapeCost(n, w, 10.0, 5.0, None, None, False, w == 192 and n < 3) for n in (1, 2, 4) for w in (192, 384)
+    )
+    found = evidence(costs={"minilm": costs}, max_mb=2.0)
+    assert of(found)["student"].choice == "2x192"
+    assert of(found)["student"].reason == "no size of the base's own width, 384, is within the limits"
+    assert next_command(found)[0] == "search"
+
+
 def test_a_budget_that_nothing_meets_is_said_and_not_searched(evidence: Callable[..., Evidence]) -> None:
     costs = tuple(ShapeCost(n, w, 10.0 + n, 5.0 + n, 0, 0.5, False, False) for n in (1, 2, 4) for w in (192, 384))
     found = evidence(costs={"minilm": costs}, max_mb=1.0, max_ms=2.0)

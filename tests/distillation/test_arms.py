@@ -60,6 +60,12 @@ def test_each_arm_starts_where_it_says(teacher: Run, base: Path, dataset: Datase
     assert {runs[0].info["steps"] for runs in arms.values()} == {3}
 
 
+def test_c0_does_not_start_from_a_classifier(teacher: Run, dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="arm c0 must not know the labels"):
+        trained(teacher, dataset, tmp_path, size=None, student=str(teacher.model_path), arms=["c0"])
+    assert not (tmp_path / "student").exists()
+
+
 def test_c0_does_not_depend_on_the_teacher(base: Path, dataset: Dataset, tiny: Any, tmp_path: Path) -> None:
     found = []
     for name, seed in (("one", 0), ("other", 1)):

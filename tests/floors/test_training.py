@@ -170,3 +170,15 @@ def test_duplicates_of_a_text_are_in_its_fold() -> None:
     split = Split("train", texts * 2, labels=np.tile(generator.integers(0, 2, 60), 2))  # labels are pure chance
     floors = cross_validated(split, SINGLE_LABEL, ("a", "b"))
     assert all(floor.scores["train"]["accuracy"] < 0.7 for floor in floors.rows)
+
+
+def test_folds_that_duplicates_would_empty_are_dealt_out_by_text() -> None:
+    texts = [f"{text} again" for text in ANIMALS[:3] for _ in range(5)] + [
+        text for text in NUMBERS[:3] for _ in range(5)
+    ]
+    split = Split("train", texts, labels=np.repeat([0, 1], 15))
+    for seed in range(8):
+        (first, *_others) = cross_validated(split, SINGLE_LABEL, ("a", "n"), folds=5, seed=seed).rows
+        assert len(first.decisions["train"]) == 30
+    with pytest.raises(DataError, match="has 6 different texts, which cannot make 7 folds"):
+        cross_validated(split, SINGLE_LABEL, ("a", "n"), folds=7)

@@ -70,3 +70,17 @@ def test_a_file_that_is_not_a_list_is_put_aside(asked: Asker) -> None:
     asked()
     assert asked.path.with_name("to_label-1.jsonl").read_text(encoding="utf-8") == "my notes\n"
     assert len(asked.lines) == 3
+
+
+def test_separators_of_lines_in_a_text_do_not_make_it_another_list(asked: Asker) -> None:
+    pool = Split("pool", ["one\u2028line", "two\u0085lines", "a parcel came late"])
+    first = asked(pool=pool)
+    assert asked(pool=pool) == first
+    assert not asked.path.with_name("to_label-1.jsonl").exists()
+
+
+def test_an_empty_list_is_not_put_aside(asked: Asker) -> None:
+    pool = Split("pool", TEXTS[3:])
+    assert not asked(pool=pool).doubtful
+    asked(pool=pool)
+    assert not asked.path.with_name("to_label-1.jsonl").exists()
