@@ -142,7 +142,7 @@ def _train(training: StudentTraining, student: TorchClassifier, texts: Unlabeled
     recipe, dataset, context = training.recipe, training.dataset, training.context
     started = time.monotonic()
     with withdrawn_on_error(context), computing_threads(recipe.threads):
-        unlabeled = texts()
+        pool = unlabeled = texts()
         if dataset.task.several and has_new_head(training, student):
             start_head(training, student)  # as a teacher's, see liteft.defaults
         if unlabeled is not None:
@@ -151,7 +151,7 @@ def _train(training: StudentTraining, student: TorchClassifier, texts: Unlabeled
         trimming: dict[str, Any] | None = None
         if recipe.vocabulary is not None:
             tokenizer_source = context.checkpoints / "tokenizer"
-            student, trimming = _trimmed(training, student, unlabeled, tokenizer_source)
+            student, trimming = _trimmed(training, student, pool, tokenizer_source)
         if context.state.is_main_process:
             report_check(dataset, student.tokenizer, context.out, context.progress if show_check else None)
         rows = transfer_set_of(training, student, unlabeled)
@@ -188,7 +188,8 @@ def _trimmed(
 ) -> tuple[TorchClassifier, dict[str, Any]]:
     """Return the student with the tokens that its texts use, and what run.json says of it; write its tokenizer's files.
 
-    A control gets the same tokens, including those of the unlabelled texts.
+    All arms get the same tokens, those of the labelled texts and of the whole pool, also where ``pool_select`` picks
+    other texts for each of them.
     """
     recipe, dataset = training.recipe, training.dataset
     assert recipe.vocabulary is not None

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from liteft.data import Dataset, Split
+from liteft.distillation import student as student_module
 from liteft.distillation.selecting import different_texts, worth
 from liteft.run import Run
 from liteft.tasks import MULTI_LABEL, SINGLE_LABEL, Task
@@ -39,3 +40,26 @@ def test_a_student_and_its_control_see_as_many_texts_of_a_pool_as_are_asked_for(
     control = tmp_path / "s-control" / "run.json"
     assert student.info["training_texts"] == len(dataset.train) + 12
     assert f'"steps": {student.info["steps"]}' in control.read_text()
+
+
+class _Trimming(Exception):
+    """Ends a training where its vocabulary would be trimmed."""
+
+
+def test_tokens_are_those_of_the_whole_pool_of_which_each_arm_may_pick_other_texts(
+    teacher: Run, dataset: Dataset, tmp_path: Path, tiny: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts, _ = tiny.make_texts(30, seed=99)
+    (tmp_path / "pool.txt").write_text("\n".join(texts))
+    counted: list[int] = []
+
+    def trim(_student: object, splits: list[Split], **_settings: object) -> None:
+        counted.extend(len(split) for split in splits)
+        raise _Trimming
+
+    monkeypatch.setattr(student_module, "trim_classifier", trim)
+    settings = {**tiny.QUICK, "size": "2", "epochs": 1, "unlabeled": str(tmp_path / "pool.txt"), "pool_select": 5}
+    del settings["max_tokens"]
+    with pytest.raises(_Trimming):
+        distill(teacher, dataset, out=tmp_path / "s", vocabulary=60, **settings)
+    assert counted == [len(dataset.train), 30]
