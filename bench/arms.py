@@ -10,7 +10,8 @@ within each subset. With --folds all labelled texts are one set, each of which i
 seen it. With neither, the recipe's ``student.seeds`` are compared. The floors are trained on the same labels.
 
 What is asked stands in the recipe's first lines, and was written there before anything was run. All settings are chosen
-on validation. A stopped experiment goes on where it was when it is started again. The last line printed is a JSON
+on validation. A stopped experiment goes on where it was when it is started again; with --unit several processes share
+the work, and a last one without it finds all of it finished. The last line printed is a JSON
 document, as in bench/results/arms_NAME.json.
 """
 
@@ -52,13 +53,16 @@ def main() -> int:
     parser.add_argument("--unlabeled", type=Path, help="texts without labels to distil on")
     parser.add_argument("--student", type=Path, help="an encoder to start the students from")
     parser.add_argument("--threads", type=int, help="of every training")
+    parser.add_argument("--unit", help="train this one alone (subset0, fold1, ...) and write no result")
     given = parser.parse_args()
     try:
         places = {name: str(getattr(given, name)) for name in ("unlabeled", "student") if getattr(given, name)}
         recipe = with_threads(read_recipe(given.recipe, overrides={"student": places}), given.threads)
         out = given.runs / given.recipe.stem
         units = datasets(recipe, given.data, subsets=given.subsets, folds=given.folds)
-        made = [trained(recipe, data, out / name) for name, data in units]
+        made = [trained(recipe, data, out / name) for name, data in units if given.unit in (None, name)]
+        if given.unit is not None:
+            return 0 if made else parser.error(f"there is no unit {given.unit}")
         runs = [run for one in made for run in runs_of(one)]
     except LiteftError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
