@@ -15,7 +15,7 @@ import numpy as np
 from liteft.data.cells import is_empty
 from liteft.data.columns import find_column
 from liteft.data.labels import label_name
-from liteft.data.tables import Source, Table
+from liteft.data.tables import Source, TableView
 from liteft.errors import ConfigError, DataError, leave_out, option
 from liteft.tasks import SINGLE_LABEL, Task
 
@@ -38,20 +38,11 @@ class Confident(dict[str, float]):
 
 
 @dataclass(frozen=True)
-class _Confidences:
+class _Confidences(TableView):
     """A table whose column of labels has a `Confident` wherever another column has a confidence below 1."""
 
-    table: Table
     label: str
     confidence: str
-
-    @property
-    def name(self) -> str:
-        return self.table.name
-
-    @property
-    def unit(self) -> str:
-        return self.table.unit
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -68,12 +59,6 @@ class _Confidences:
             for label, share, place in zip(values[self.label], shares, places, strict=True)
         ]
         return values, places
-
-    def head(self, rows: int) -> dict[str, list[Any]]:
-        return self.table.head(rows)
-
-    def class_names(self, column: str) -> tuple[str, ...] | None:
-        return self.table.class_names(column)
 
     def _cell(self, label: Any, share: Any, classes: tuple[str, ...], place: int) -> Any:
         if isinstance(label, int | np.integer) and 0 <= label < len(classes):

@@ -14,33 +14,21 @@ import numpy as np
 
 from liteft.data.cells import bit, is_missing
 from liteft.data.columns import find_column
-from liteft.data.tables import Source, Table
+from liteft.data.tables import Source, Table, TableView
 from liteft.errors import DataError, option
 
 __all__ = ["LabelColumns", "label_columns", "with_label_columns"]
 
 
 @dataclass(frozen=True)
-class LabelColumns:
+class LabelColumns(TableView):
     """A table that presents its label columns as one column.
 
     Attributes:
-        table: the original table.
         parts: the label columns; each is named after its label.
     """
 
-    table: Table
     parts: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        """The table's name."""
-        return self.table.name
-
-    @property
-    def unit(self) -> str:
-        """What the table's places count: "line" or "row"."""
-        return self.table.unit
 
     @property
     def label(self) -> str:
@@ -82,10 +70,6 @@ class LabelColumns:
                 fix="correct that row",
             )
         return {part: share for part, share in found.items() if share is not None}
-
-    def head(self, rows: int) -> dict[str, list[Any]]:
-        """Return the first rows of the table's own columns."""
-        return self.table.head(rows)
 
     def class_names(self, column: str) -> tuple[str, ...] | None:
         """Return the names that the integers in a column stand for, or None."""

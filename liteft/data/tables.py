@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-__all__ = ["MemoryTable", "Source", "Table"]
+__all__ = ["MemoryTable", "Source", "Table", "TableView"]
 
 
 class Table(Protocol):
@@ -38,6 +38,44 @@ class Table(Protocol):
 
     def class_names(self, column: str) -> tuple[str, ...] | None:
         """Return the names that integers in a column stand for, or None."""
+
+
+@dataclass(frozen=True)
+class TableView:
+    """A table that presents the columns of another one otherwise; what it does not change is the other's.
+
+    Attributes:
+        table: the original table.
+    """
+
+    table: Table
+
+    @property
+    def name(self) -> str:
+        """The table's name."""
+        return self.table.name
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return self.table.columns
+
+    @property
+    def unit(self) -> str:
+        """What the table's places count: "line" or "row"."""
+        return self.table.unit
+
+    def read(self, names: Sequence[str]) -> tuple[dict[str, list[Any]], np.ndarray]:
+        """Return the values of some columns, and each row's place."""
+        return self.table.read(names)
+
+    def head(self, rows: int) -> dict[str, list[Any]]:
+        """Return the first rows of the table's own columns."""
+        return self.table.head(rows)
+
+    def class_names(self, column: str) -> tuple[str, ...] | None:
+        """Return the names that the integers in a column stand for, or None."""
+        return self.table.class_names(column)
 
 
 @dataclass(frozen=True)
