@@ -23,7 +23,7 @@ from liteft.distillation.ready import TeacherSource
 from liteft.distillation.teachers import Base, find_teacher
 from liteft.errors import ConfigError, DataError, option
 from liteft.finetuning.context import RunContext
-from liteft.floors import Floors, can_train, cross_validated
+from liteft.floors import Floors, can_train, cross_validated, judged_by, not_beaten
 from liteft.metrics import Estimate, paired_interval_over_seeds
 from liteft.recipes import Recipe
 from liteft.results import Result
@@ -89,16 +89,17 @@ class CrossValidation(Result):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a reader must know first: the floors that the student does not beat, over all folds."""
-        metric, own = self.task.primary_metric, self.scores["student"]
+        if self.floors is None:
+            return ()
+        own, (split,) = self.scores["student"], self.floors.splits
+        floors = {floor.name: floor.scores[split] for floor in self.floors.rows}
         found = []
-        for floor in () if self.floors is None else self.floors.rows:
-            (scores,) = floor.scores.values()
-            if scores[metric] >= own[metric] or scores["macro_f1"] >= own["macro_f1"]:
-                numbers = ", ".join(
-                    f"{name.replace('_', ' ')} {100 * own[name]:.1f} and {100 * scores[name]:.1f}"
-                    for name in (metric, "macro_f1")
-                )
-                found.append(f"over all folds the student is not better than {floor.name}: {numbers}.")
+        for name in not_beaten(own, floors, self.task):
+            numbers = ", ".join(
+                f"{each.replace('_', ' ')} {100 * own[each]:.1f} and {100 * floors[name][each]:.1f}"
+                for each in judged_by(self.task)
+            )
+            found.append(f"over all folds the student is not better than {name}: {numbers}.")
         return tuple(found)
 
     def to_dict(self) -> dict[str, Any]:

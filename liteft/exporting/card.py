@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from liteft.artifact import Manifest
+from liteft.floors import judged_by, not_beaten
 from liteft.schemes import SCHEMES
 
 __all__ = ["card_text"]
@@ -148,10 +149,9 @@ def _unbeaten(manifest: Manifest) -> str:
     """Return a paragraph for each split on which the model does not beat a floor, in its main metric and macro F1."""
     text = ""
     for split, values in manifest.metrics.items():
-        floors = manifest.floors.get(split, {})
-        names = [name for name in dict.fromkeys((manifest.task.primary_metric, "macro_f1")) if name in values]
-        better = [floor for floor, each in floors.items() if any(values[name] <= each[name] for name in names)]
+        better = not_beaten(values, manifest.floors.get(split, {}), manifest.task)
         if better:
+            names = [name for name in judged_by(manifest.task) if name in values]
             needed = " and ".join(name.replace("_", " ").replace("f1", "F1") for name in names)
             text += f"**The model does not beat {', '.join(better)} on {split}**: its {needed} must be higher.\n\n"
     return text

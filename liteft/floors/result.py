@@ -12,7 +12,7 @@ from liteft.results import Result
 from liteft.tasks import Task
 from liteft.text_tables import aligned, share
 
-__all__ = ["Floor", "Floors", "as_logits", "metrics_of"]
+__all__ = ["Floor", "Floors", "as_logits", "judged_by", "metrics_of", "not_beaten"]
 
 _OF_PROBABILITIES = ("log_loss", "calibration_error")
 
@@ -111,6 +111,26 @@ class Floors(Result):
             "floors": [row.to_dict() for row in self.rows],
             "notes": list(self.notes),
         }
+
+
+def judged_by(task: Task) -> tuple[str, ...]:
+    """Return the metrics in which a model must be higher than a floor: its main metric and macro F1.
+
+    The accuracy of word counts is no gain, and neither is an accuracy that is paid for by the rare labels.
+    """
+    return tuple(dict.fromkeys((task.primary_metric, "macro_f1")))
+
+
+def not_beaten(own: Mapping[str, float], floors: Mapping[str, Mapping[str, float]], task: Task) -> list[str]:
+    """Return the names of the floors that a model does not beat in every metric of `judged_by` that it has.
+
+    Args:
+        own: metrics of the model.
+        floors: name -> metrics on the same texts.
+        task: what the labels mean.
+    """
+    names = [name for name in judged_by(task) if name in own]
+    return [floor for floor, scores in floors.items() if any(own[name] <= scores[name] for name in names)]
 
 
 def as_logits(decisions: np.ndarray, task: Task, count: int) -> np.ndarray:

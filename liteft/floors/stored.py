@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from liteft.data import Dataset
 from liteft.floors.result import Floor, Floors
 from liteft.floors.training import train_floors
 from liteft.foreign import encoder_folder
-from liteft.foreign.weights import require_weights
+from liteft.foreign.weights import require_weights, weights_sha256
 from liteft.tasks import Task
 
 __all__ = ["FLOORS_FILE", "read_floor_scores", "read_floors", "stored_floors"]
@@ -34,7 +33,7 @@ def stored_floors(path: Path, data: Dataset, base: str | os.PathLike[str] | None
         RunError: the file cannot be written.
         DataError, ModelError, MissingExtraError: as for `train_floors`.
     """
-    weights = None if base is None else _weights_sha256(Path(base))
+    weights = None if base is None else weights_sha256(require_weights(encoder_folder(Path(base))))
     found = read_floors(path, data, weights)
     if found is None:
         found = train_floors(data, base)
@@ -87,12 +86,6 @@ def read_floor_scores(path: Path, fingerprint: str | None) -> dict[str, dict[str
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     return found
-
-
-def _weights_sha256(base: Path) -> str:
-    """Return one hash of the files with a base's weights. Raises ModelError if there are none."""
-    hashes = [files.sha256_file(path) for path in require_weights(encoder_folder(base))]
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256(" ".join(hashes).encode()).hexdigest()
 
 
 def _listed(row: Floor, task: Task) -> dict[str, Any]:

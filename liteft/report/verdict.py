@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from liteft.floors import Floor, Floors
+from liteft.floors import Floor, Floors, judged_by, not_beaten
 from liteft.metrics import mcnemar
 from liteft.run import Run
 
 __all__ = ["not_better_than_floors", "run_not_better_than_floors"]
-
-_MACRO = "macro_f1"
 
 
 def not_better_than_floors(
@@ -42,12 +40,14 @@ def not_better_than_floors(
         The sentence, or "" if the model's main metric and macro F1 are higher than those of every floor.
     """
     task = floors.task
-    metrics = tuple(dict.fromkeys((task.primary_metric, _MACRO)))
+    metrics = judged_by(task)
     scores = task.score(logits, labels, unseen_label=unseen_label)
-    unbeaten = [row for row in floors.rows if any(scores[each] <= row.scores[split][each] for each in metrics)]
+    unbeaten = not_beaten(scores, {row.name: row.scores[split] for row in floors.rows}, task)
     if not unbeaten:
         return ""
-    floor = max(unbeaten, key=lambda row: row.scores[split][task.primary_metric])
+    floor = max(
+        (row for row in floors.rows if row.name in unbeaten), key=lambda row: row.scores[split][task.primary_metric]
+    )
     ranges = _differences(floor, logits, labels, floors, split, unseen_label)
     parts = []
     for each in metrics:
