@@ -214,8 +214,7 @@ def _to_label(
     """Return the unlabelled texts to label next, written beside the runs if they are not there; None without any."""
     if pool is None or not len(pool):
         return None
-    context.tell(f"picking the texts to label next of {len(pool):,}")
-    return stored_to_label(out / TO_LABEL_FILE, student, artifact, pool, dataset, trust=trust)
+    return stored_to_label(out / TO_LABEL_FILE, student, artifact, pool, dataset, trust=trust, tell=context.tell)
 
 
 def _base_folder(teacher: TeacherSource) -> Path | None:

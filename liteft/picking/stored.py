@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from liteft.artifact import Artifact
@@ -21,7 +22,14 @@ TO_LABEL_FILE = "to_label.jsonl"
 
 
 def stored_to_label(
-    path: Path, student: Run, artifact: Artifact | None, pool: Split, data: Dataset, *, trust: bool = False
+    path: Path,
+    student: Run,
+    artifact: Artifact | None,
+    pool: Split,
+    data: Dataset,
+    *,
+    trust: bool = False,
+    tell: Callable[[str], None],
 ) -> ToLabel:
     """Return the list in a file, or pick one and write it if the file is missing or is of another student or pool.
 
@@ -32,6 +40,7 @@ def stored_to_label(
         pool: texts without labels.
         data: what the student was trained on, whose texts are not picked.
         trust: as in ``liteft.load``, for the artifact.
+        tell: called with a line before texts are picked.
 
     Raises:
         RunError: the file cannot be written.
@@ -40,6 +49,7 @@ def stored_to_label(
     found = _read(path, key)
     if found is None:
         _put_aside(path)
+        tell(f"picking the texts to label next of {len(pool):,}")
         found = to_label(student if artifact is None else artifact, pool, labelled=data, trust=trust)
         found.write(path, list=key, asked=found.asked, pool=found.pool)
     return found

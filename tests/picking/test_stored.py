@@ -23,11 +23,13 @@ class Asker:
     def __init__(self, folder: Path) -> None:
         self.artifact = module_of("runtime", "tiny.py").write_artifact(folder / "artifact")
         self.path = folder / TO_LABEL_FILE
+        self.told: list[str] = []
         self.data = Dataset("d", SINGLE_LABEL, ("a", "b"), {"train": Split("train", TEXTS[3:])})
 
     def __call__(self, weights: str = "1", pool: Split | None = None) -> ToLabel:
         student: Any = SimpleNamespace(info={"weights_sha256": weights * 64})
-        return stored_to_label(self.path, student, self.artifact, pool or Split("pool", TEXTS), self.data)
+        texts = pool or Split("pool", TEXTS)
+        return stored_to_label(self.path, student, self.artifact, texts, self.data, tell=self.told.append)
 
     @property
     def lines(self) -> list[dict[str, Any]]:
@@ -44,6 +46,7 @@ def test_a_list_is_picked_once_and_read_as_it_was_written(asked: Asker, monkeypa
     assert {text.text for text in first.doubtful} == set(TEXTS[:3]), "a text with a label is not picked"
     monkeypatch.setattr("liteft.picking.stored.to_label", None)
     assert asked() == first
+    assert len(asked.told) == 1
 
 
 def test_a_file_with_labels_is_kept_as_it_is(asked: Asker) -> None:
