@@ -1,12 +1,15 @@
 """What pretraining on a task's own texts is worth: THUCNews headlines, for which there is no base on this machine.
 
 A BERT of random weights is pretrained on the texts of the training split, without their labels; the base is fine-tuned,
-and the teacher distilled into two layers. Beside it stand a teacher of the same size that was not pretrained, the
-control of the student, and the floors (naive Bayes over characters and words). Settings are chosen on validation; the
-test split is scored once, at the end of each run.
+and the teacher distilled into two layers. Beside it stand a teacher of the same size and vocabulary that was not
+pretrained, the control of the student, and the floors. Settings are chosen on validation; the test split is scored
+once, at the end of each run.
 
-    python bench/pretrain_thucnews.py --data ../shared/data/thucnews_headlines --runs RUNS/thucnews \
-        --vocabulary ../shared/data/vocab/bert-base-chinese-vocab.txt --size 4x256 --epochs 40
+    python bench/pretrain_thucnews.py --data ../shared/data/thucnews_headlines --runs RUNS/thucnews
+
+Chinese has no spaces, so the pieces of a Unigram vocabulary that is trained on the headlines are their frequent words,
+where BERT's vocabulary has single characters: a linear SVM over 8,000 pieces alone has 87.5% of validation, over
+characters 85.4%. --vocabulary-file takes another one, such as BERT's.
 
 Runs are ordinary run folders, resumed or reused by the next call; --max-steps N ends each training after N steps, to
 try it. The last line printed is a JSON document, as in bench/results/pretrain_thucnews.json.
@@ -31,19 +34,26 @@ def main() -> int:
     """Pretrain, fine-tune, distil, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--vocabulary", type=Path, required=True, help="vocab.txt")
+    parser.add_argument("--vocabulary", type=int, default=8_000, help="tokens of a Unigram vocabulary to train")
+    parser.add_argument("--vocabulary-file", type=Path, help="in the place of it: vocab.txt or tokenizer.json")
     parser.add_argument("--texts", type=Path, nargs="*", default=[], help="more texts of the kind, without labels")
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--size", default="4x256")
     parser.add_argument("--epochs", type=float, default=40, help="of pretraining")
     parser.add_argument("--batch-size", type=int, default=128, help="of pretraining")
     parser.add_argument("--learning-rate", type=float, default=5e-4, help="of pretraining")
-    parser.add_argument("--max-tokens", type=int, default=48, help="a headline has 22 on average")
+    parser.add_argument("--max-tokens", type=int, default=32, help="a headline has 13 pieces or 19 characters")
     parser.add_argument("--student", default="2", help="size of the student")
+    parser.add_argument("--threads", type=int, help="of each training")
     parser.add_argument("--max-steps", type=int, help="of each training; None for all of them")
     given = parser.parse_args()
     data = load_dataset(given.data)
-    started = {"size": given.size, "vocabulary_file": str(given.vocabulary), "max_tokens": given.max_tokens}
+    shared = {"max_steps": given.max_steps, "threads": given.threads}
+    started = {"size": given.size, "max_tokens": given.max_tokens}
+    if given.vocabulary_file:
+        vocabulary = {"vocabulary_file": str(given.vocabulary_file)}
+    else:
+        vocabulary = {"vocabulary": given.vocabulary, "vocabulary_kind": "unigram"}
     base = pretrain(
         out=given.runs / "base",
         progress=tell,
@@ -51,12 +61,19 @@ def main() -> int:
         epochs=given.epochs,
         batch_size=given.batch_size,
         learning_rate=given.learning_rate,
-        max_steps=given.max_steps,
+        **vocabulary,
         **started,
+        **shared,
     )
-    shared = {"max_steps": given.max_steps}
     unpretrained = finetune(
-        None, data, out=given.runs / "unpretrained", progress=tell, from_scratch=True, **started, **shared
+        None,
+        data,
+        out=given.runs / "unpretrained",
+        progress=tell,
+        from_scratch=True,
+        vocabulary_file=str(base.path / "model" / "tokenizer.json"),
+        **started,
+        **shared,
     )
     recipe = Recipe.model_validate({"teacher": {"max_tokens": given.max_tokens, **shared}})
     made = distill(
