@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 __all__ = ["DataInfo", "FitInfo", "RunInfo", "TrainingInfo"]
 
@@ -68,11 +68,12 @@ class TrainingInfo(FitInfo):
 
 
 class DataInfo(TypedDict):
-    """The data of a run: name, fingerprint, and number of rows by split."""
+    """The data of a run: name, fingerprint, rows by split, and what the training labels are if they are not certain."""
 
     name: str
     fingerprint: str
     rows: dict[str, int]
+    labels: NotRequired[Literal["probabilities"]]
 
 
 class RunInfo(TrainingInfo):

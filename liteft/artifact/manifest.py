@@ -147,6 +147,7 @@ class Manifest(BaseModel):
         None  # if it was trimmed: its size, and the share of tokens that are read as before
     )
     teacher: dict[str, Any] | None = None
+    training: dict[str, Any] = {}  # of a student: what it started from, and the number of texts
     data: dict[str, Any] | None = None
     versions: dict[str, str] = {}
 

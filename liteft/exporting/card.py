@@ -5,7 +5,7 @@ It is written from the manifest alone, so the card and manifest.json cannot disa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from liteft.artifact import Manifest
@@ -162,14 +162,37 @@ def _origin(manifest: Manifest) -> str:
     if manifest.data:
         rows = manifest.data.get("rows") or {}
         counts = ", ".join(f"{name} {count:,}" for name, count in rows.items())
-        lines.append(f"- Data: {manifest.data.get('name', 'unnamed')} ({counts or 'rows not recorded'})")
+        line = f"- Data: {manifest.data.get('name', 'unnamed')} ({counts or 'rows not recorded'})"
+        if "labels" in manifest.data:
+            line += f"; the labels of train are {manifest.data['labels']}"
+        lines.append(line)
     if manifest.teacher:
-        base, parameters = manifest.teacher.get("base"), manifest.teacher.get("parameters")
-        described = f"{base} fine-tuned" if base else str(manifest.teacher.get("name", "unnamed"))
-        size = f", {parameters / 1e6:.1f} M parameters" if parameters else ""
-        lines.append(f"- Teacher: {described}{size}")
+        lines += _teachers(manifest.teacher)
+    if manifest.training:
+        lines += _training(manifest)
     lines.append("- Versions: " + ", ".join(f"{name} {version}" for name, version in manifest.versions.items()))
     return "\n".join(lines) + "\n"
+
+
+def _teachers(stored: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each teacher of a student, and one for its fold teachers."""
+    for teacher in (stored, *stored.get("others", ())):
+        base, parameters = teacher.get("base"), teacher.get("parameters")
+        described = f"{base} fine-tuned" if base else str(teacher.get("name", "unnamed"))
+        yield f"- Teacher: {described}" + (f", {parameters / 1e6:.1f} M parameters" if parameters else "")
+    if "folds" in stored:
+        count = len(stored["folds"])
+        yield f"- Fold teachers: {count}, each of which answers for the training texts that it has not seen"
+
+
+def _training(manifest: Manifest) -> Iterator[str]:
+    """Yield what a student started from and what it was trained on."""
+    if "start" in manifest.training:
+        yield f"- Start: {manifest.training['start']}"
+    if "texts" in manifest.training:
+        texts, rows = manifest.training["texts"], (manifest.data or {}).get("rows") or {}
+        more = texts - rows.get("train", texts)
+        yield f"- Trained on: {texts:,} texts" + (f", of which {more:,} have no labels" if more > 0 else "")
 
 
 def _verification(verification: Mapping[str, Any]) -> str:

@@ -94,7 +94,8 @@ def manifest_fields(
         "metrics": {} if run is None else run.metrics,
         "floors": {} if run is None else _floors(run),
         "vocabulary": None if run is None else run.info.get("vocabulary"),
-        "teacher": None if run is None else _teacher(run),
+        "teacher": None if run is None else _teacher(run.info.get("teacher")),
+        "training": {} if run is None else _training(run),
         "data": None if run is None else run.info.get("data"),
         "versions": {"python": platform.python_version(), **package_versions(_PACKAGES)},
     }
@@ -105,10 +106,20 @@ def _floors(run: Run) -> dict[str, dict[str, Any]]:
     return read_floor_scores(run.path.parent / FLOORS_FILE, (run.info.get("data") or {}).get("fingerprint"))
 
 
-def _teacher(run: Run) -> dict[str, Any] | None:
-    """Return what the run says of its teacher, without its path, which means nothing on another machine."""
-    stored: dict[str, Any] | None = run.info.get("teacher")
-    return stored and {name: value for name, value in stored.items() if name != "path"}
+def _teacher(stored: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return what a run says of its teachers, without their paths, which mean nothing on another machine."""
+    if stored is None:
+        return None
+    found = {name: value for name, value in stored.items() if name not in ("path", "others")}
+    if "others" in stored:
+        found["others"] = [_teacher(other) for other in stored["others"]]
+    return found
+
+
+def _training(run: Run) -> dict[str, Any]:
+    """Return what a student started from, and the number of texts that it was trained on."""
+    told = {"start": run.info.get("start"), "texts": run.info.get("training_texts")}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def needs_trust(folder: Path) -> bool:

@@ -34,7 +34,7 @@ from liteft.locks import LOCK, one_writer
 from liteft.machine import package_versions
 from liteft.recipes import AUTOMATIC, Recipe, TrainingRecipe
 from liteft.run import RUN_FILE, RUN_FORMAT, Run, model_weights, model_weights_sha256, read_base, read_run
-from liteft.run_info import RunInfo, TrainingInfo
+from liteft.run_info import DataInfo, RunInfo, TrainingInfo
 from liteft.tasks import Task
 
 __all__ = [
@@ -205,11 +205,7 @@ def finish_run(
         "parameters": parameter_count(loaded.model),
         "size_bytes": weights.stat().st_size + base.get("bytes", 0),
         "weights_sha256": model_weights_sha256(out / "model"),
-        "data": {
-            "name": dataset.name,
-            "fingerprint": dataset.fingerprint,
-            "rows": {name: len(split) for name, split in dataset.splits.items()},
-        },
+        "data": _data_info(dataset),
         "metrics": metrics,
         "versions": {"python": platform.python_version(), **package_versions(PACKAGES)},
         **info,
@@ -220,6 +216,15 @@ def finish_run(
     files.write_json(out / RUN_FILE, content)
     remove_all_checkpoints(out)
     return read_run(out)
+
+
+def _data_info(dataset: Dataset) -> DataInfo:
+    """Return what run.json says of the data."""
+    rows = {name: len(split) for name, split in dataset.splits.items()}
+    info: DataInfo = {"name": dataset.name, "fingerprint": dataset.fingerprint, "rows": rows}
+    if dataset.train.soft_labels is not None:
+        info["labels"] = "probabilities"
+    return info
 
 
 def filled_from(out: Path, recipe: Settings, *, table: Table) -> Settings:

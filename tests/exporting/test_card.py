@@ -163,6 +163,31 @@ def test_the_teacher_is_told_without_a_path_or_a_hash() -> None:
     assert "- Teacher: elsewhere\n" in card_text(manifest(teacher={"name": "elsewhere"}), title="t")
 
 
+def test_every_teacher_of_an_ensemble_has_a_line() -> None:
+    other = {"name": "teacher-2", "base": "roberta-large", "parameters": 355_000_000}
+    card = card_text(manifest(teacher={"base": "bert-base", "others": [other]}), title="t")
+    assert "- Teacher: bert-base fine-tuned\n- Teacher: roberta-large fine-tuned, 355.0 M parameters\n" in card
+
+
+def test_fold_teachers_are_counted() -> None:
+    card = card_text(manifest(teacher={"base": "bert-base", "folds": ["a" * 64, "b" * 64, "c" * 64]}), title="t")
+    assert "- Fold teachers: 3, each of which answers for the training texts that it has not seen\n" in card
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"), [(90, "90 texts, of which 50 have no labels"), (40, "40 texts"), (38, "38 texts")]
+)
+def test_a_students_start_and_texts_are_told(texts: int, said: str) -> None:
+    training = {"start": "the teacher's layers and head", "texts": texts}
+    card = card_text(manifest(training=training, data={"name": "d", "rows": {"train": 40}}), title="t")
+    assert f"- Start: the teacher's layers and head\n- Trained on: {said}\n" in card
+
+
+def test_labels_that_are_probabilities_are_called_so() -> None:
+    data = {"name": "d", "rows": {"train": 40}, "labels": "probabilities"}
+    assert "- Data: d (train 40); the labels of train are probabilities\n" in card_text(manifest(data=data), title="t")
+
+
 def test_a_split_of_labels_that_the_model_lacks_is_named() -> None:
     oos = {"n": 100, "majority": 0.0, "accuracy": 0.0, "accuracy_interval": [0.0, 0.04]}
     card = card_text(manifest(metrics={**METRICS, "oos_test": oos}), title="t")

@@ -444,7 +444,14 @@ def test_a_run_gives_its_metrics_data_and_teacher_to_the_manifest(learned: tuple
         "metrics": metrics,
         "data": {"name": "words", "fingerprint": "0" * 64, "rows": {"validation": 80}},
         "weights_sha256": files.sha256_file(folder / "model.safetensors"),
-        "teacher": {"name": "teacher", "path": "/home/somebody/runs/teacher", "weights_sha256": "1" * 64},
+        "teacher": {
+            "name": "teacher",
+            "path": "/home/somebody/runs/teacher",
+            "weights_sha256": "1" * 64,
+            "others": [{"name": "second", "path": "/home/somebody/runs/second", "weights_sha256": "2" * 64}],
+        },
+        "start": "the teacher's layers and head",
+        "training_texts": 240,
     }
     files.write_json(run / "run.json", content)
     held_out = replace(split.take(slice(0, 40)), name="test")
@@ -457,7 +464,9 @@ def test_a_run_gives_its_metrics_data_and_teacher_to_the_manifest(learned: tuple
             right = classifier.logits(held_out.texts).argmax(axis=1) == held_out.labels
         assert (values["n"], values["accuracy"]) == (40, right.mean())
     assert artifact.manifest.data == content["data"]
-    assert artifact.manifest.teacher == {"name": "teacher", "weights_sha256": "1" * 64}
+    second = {"name": "second", "weights_sha256": "2" * 64}
+    assert artifact.manifest.teacher == {"name": "teacher", "weights_sha256": "1" * 64, "others": [second]}
+    assert artifact.manifest.training == {"start": "the teacher's layers and head", "texts": 240}
     card = (artifact.path / "card.md").read_text()
     assert card.startswith("# Text classifier: words")
     assert "| test | this file, onnxruntime | 40 |" in card

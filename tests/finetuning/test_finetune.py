@@ -100,7 +100,8 @@ def test_training_rows_are_learned_by_the_probabilities_of_their_labels(
     monkeypatch.setattr(ClassifierTrainer, "gold_loss", gold_loss)
     soft = np.random.default_rng(0).dirichlet(np.ones(len(dataset.labels)), len(dataset.train)).astype(np.float32)
     splits = {**dataset.splits, "train": replace(dataset.train, soft_labels=soft, labels=soft.argmax(axis=1))}
-    finetune(base("bert"), replace(dataset, splits=splits), out=tmp_path / "run", **{**QUICK, "epochs": 1})
+    run = finetune(base("bert"), replace(dataset, splits=splits), out=tmp_path / "run", **{**QUICK, "epochs": 1})
+    assert run.info["data"]["labels"] == "probabilities"
     learned = torch.cat([labels for training, labels in seen if training]).numpy()
     np.testing.assert_array_equal(learned[np.lexsort(learned.T)], soft[np.lexsort(soft.T)])
     assert not any(labels.is_floating_point() for training, labels in seen if not training)
