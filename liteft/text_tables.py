@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-__all__ = ["Rows", "aligned", "markdown", "share"]
+__all__ = ["Rows", "aligned", "markdown", "points", "share"]
 
 Rows = Sequence[Sequence[str]]
 
@@ -40,3 +40,8 @@ def share(value: float, interval: tuple[float, float] | None = None) -> str:
     """Return a share in percent, followed by its interval if there is one: "87.6 [82.5, 91.4]"."""
     text = f"{100 * value:.1f}"
     return text if interval is None else f"{text} [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
+
+
+def points(gain: float, interval: tuple[float, float]) -> str:
+    """Return a difference of two shares in points, with its interval: "+1.3 [+0.4, +2.0]"."""
+    return f"{100 * gain:+.1f} [{100 * interval[0]:+.1f}, {100 * interval[1]:+.1f}]"

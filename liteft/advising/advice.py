@@ -12,7 +12,7 @@ from liteft.advising.recommend import Recommendation, at_chance
 from liteft.data.notes import lines as worded_lines
 from liteft.errors import option
 from liteft.results import Result
-from liteft.text_tables import aligned, share
+from liteft.text_tables import aligned, points, share
 
 __all__ = ["Advice"]
 
@@ -144,7 +144,7 @@ def _judges(found: Evidence) -> str:
             name = f"{base.base}, {'embeddings' if layer.layer == 0 else f'layer {layer.layer}'}"
             low, high = layer.behind_interval
             mark = "best" if layer.layer == base.best else "close" if layer.close else ""
-            against = f"{-100 * layer.behind:+.1f} [{-100 * high:+.1f}, {-100 * low:+.1f}]"
+            against = points(0 - layer.behind, (0 - high, 0 - low))
             against = mark if layer.layer == base.best else f"{against} {mark:<5}".rstrip()
             rows.append((name, *_cells(layer.metrics, layer.intervals, names), against))
     return aligned(rows, texts=(0, len(names) + 1))
@@ -166,13 +166,9 @@ def _curves(found: Evidence) -> Iterator[str]:
         yield ""
         yield f"learning curves, {metric} % by labelled texts:"
     for curve in found.curves:
-        points = ", ".join(f"{size:,}: {share(value)}" for size, value in zip(curve.sizes, curve.values, strict=True))
-        low, high = curve.interval
-        yield f"  {curve.name}: {points}"
-        yield (
-            f"    twice the {curve.labelled:,} texts: {100 * curve.gain:+.1f} "
-            f"[{100 * low:+.1f}, {100 * high:+.1f}] points, extrapolated"
-        )
+        measured = ", ".join(f"{size:,}: {share(value)}" for size, value in zip(curve.sizes, curve.values, strict=True))
+        yield f"  {curve.name}: {measured}"
+        yield f"    twice the {curve.labelled:,} texts: {points(curve.gain, curve.interval)} points, extrapolated"
 
 
 def _costs(found: Evidence) -> Iterator[str]:

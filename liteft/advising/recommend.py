@@ -9,7 +9,7 @@ import numpy as np
 
 from liteft.advising.evidence import Evidence
 from liteft.advising.sizes import ShapeCost
-from liteft.text_tables import share
+from liteft.text_tables import points, share
 
 __all__ = ["Recommendation", "at_chance", "chosen_depth", "next_command", "no_transformer_needed", "recommend"]
 
@@ -18,6 +18,7 @@ _CEILING_LOW = 0.95  # for the lower end of its interval
 _LEAK = 0.005  # share of a split's rows whose texts are in another
 _FEW, _STEEP = 50, 0.01  # labelled texts per label; gain of twice the labels
 _UNEVEN, _GAP = 10.0, 0.05  # most frequent label over the rarest; primary metric over macro F1
+_MORE = "label more, or add unlabelled texts of the same kind"
 _OUT = "runs/advised"
 _CHANCE = 0.02  # above the most frequent answer
 _DOUBTFUL = 0.01  # share of the sampled texts
@@ -124,10 +125,10 @@ def _transformer(found: Evidence) -> Iterator[Recommendation]:
     if not found.floors or found.advantage is None:
         return
     floor = found.floors[0]
-    gained, (low, high) = found.advantage
+    gained, interval = found.advantage
     metric = found.metric.replace("_", " ")
     reached = f"{floor.name} has {share(floor.scored.metrics[found.metric])}% {metric}"
-    compared = f"the best probe gains {100 * gained:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}] points over it"
+    compared = f"the best probe gains {points(gained, interval)} points over it"
     if at_chance(found) and floor.scored.intervals[found.metric][0] <= found.majority + _CHANCE:
         reason = f"{reached}, the most frequent answer {share(found.majority)}%, and {compared}"
         yield Recommendation("transformer", "needed, and neither words nor features without training help", reason)
@@ -135,6 +136,9 @@ def _transformer(found: Evidence) -> Iterator[Recommendation]:
         left = 100 * (1 - floor.scored.metrics[found.metric])
         reason = f"{reached}, and {compared}; at most {left:.1f} points are left to gain"
         yield Recommendation("transformer", f"not needed: {floor.name} is enough", reason)
+    elif gained <= 0 and floor.scored.metrics[found.metric] >= _CEILING:
+        reason = f"{reached}, and {compared}; {len(found.sample):,} texts are too few to be sure of that"
+        yield Recommendation("transformer", f"none so far: {floor.name} may be enough", reason)
     elif gained <= 0:
         reason = f"{reached}, and {compared}: only fine-tuning can tell whether more is possible"
         yield Recommendation("transformer", "worth it only if it beats the floor after fine-tuning", reason)
@@ -173,10 +177,8 @@ def _student(found: Evidence) -> Recommendation:
         reason = "the layers before it separate the labels less well"
     else:
         low, high = layer.behind_interval
-        reason = (
-            f"the first layer that is within noise or a point of the best, layer {best.best}: "
-            f"{-100 * layer.behind:+.1f} [{-100 * high:+.1f}, {-100 * low:+.1f}] points"
-        )
+        lost = points(0 - layer.behind, (0 - high, 0 - low))
+        reason = f"the first layer that is within noise or a point of the best, layer {best.best}: {lost} points"
     if depth < best.first_close:
         reason = f"the deepest that is within the limits; the probe asks for {best.first_close} layers"
     width = chosen_width(found)
@@ -186,17 +188,20 @@ def _student(found: Evidence) -> Recommendation:
 
 
 def _unlabelled(found: Evidence) -> Iterator[Recommendation]:
+    per_label = float(np.median(found.label_counts))
     if not found.curves:
+        if per_label < _FEW:
+            reason = f"{per_label:,.0f} texts per label, in the median, which are too few for a learning curve"
+            yield Recommendation("more text", _MORE, reason)
         return
     curve = max(found.curves, key=lambda each: each.now)
-    per_label = float(np.median(found.label_counts))
     low, high = curve.interval
-    gained = f"twice the labels: {100 * curve.gain:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}] points ({curve.name})"
+    gained = f"twice the labels: {points(curve.gain, curve.interval)} points ({curve.name})"
     sampled = found.sample.of >= 2 * len(found.sample)
     gained += f", from the {len(found.sample):,} sampled texts to twice as many" if sampled else ""
     reason = f"{per_label:,.0f} texts per label, in the median; {gained}"
     if (per_label < _FEW and high > _STEEP / 2) or (curve.gain >= _STEEP and low > 0 and not sampled):
-        yield Recommendation("more text", "label more, or add unlabelled texts of the same kind", reason)
+        yield Recommendation("more text", _MORE, reason)
     else:
         yield Recommendation("more text", "little to gain from more labels or unlabelled texts", reason)
 

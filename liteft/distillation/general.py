@@ -39,6 +39,7 @@ from liteft.pretraining import Pretrained, read_pretrained
 from liteft.pretraining.batches import CorpusBatches
 from liteft.pretraining.corpus import tokenized
 from liteft.pretraining.model import special_id, tokens_around
+from liteft.pretraining.packing import require_text
 from liteft.pretraining.training import CorpusTraining
 from liteft.recipes import PretrainRecipe, Recipe, StudentRecipe
 from liteft.run import BASE_KIND
@@ -154,7 +155,7 @@ def plan_general(teacher: Base | Teacher, recipe: Recipe) -> GeneralDistillation
 
     Raises:
         ConfigError: the base of the teacher is not known, settings do not fit it, or an encoder reads other tokens.
-        DataError: the texts do not exist.
+        DataError: the texts do not exist, or there are none.
         ModelError: the base is not what it was when the teacher was fine-tuned, or cannot be used.
     """
     student = recipe.student
@@ -180,7 +181,9 @@ def plan_general(teacher: Base | Teacher, recipe: Recipe) -> GeneralDistillation
         checkpoint_steps=student.checkpoint_steps or PretrainRecipe.model_fields["checkpoint_steps"].default,
     )
     sources = [student.general] if isinstance(student.general, str) else student.general
-    return GeneralDistillation(base, own, student, Recipe(pretrain=pretrain), open_texts(sources or []))
+    stream = open_texts(sources or [])
+    require_text(next(stream.texts(), None) is not None)
+    return GeneralDistillation(base, own, student, Recipe(pretrain=pretrain), stream)
 
 
 def _base_of(teacher: Base | Teacher) -> tuple[str, Path]:

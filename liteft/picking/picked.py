@@ -48,19 +48,14 @@ def to_label(
         trust: as in ``liteft.load``, for an artifact.
 
     Raises:
-        ConfigError: a number is negative.
+        ConfigError: a number is not an integer of 0 or more, or ``labelled`` is not a data set or a split.
         DataError: the pool is empty, cannot be read, or has pairs where the model takes single texts, or the reverse.
         RunError, ArtifactError: the model cannot be read.
         MissingExtraError: a run without torch.
 
     Source: margin sampling and a doubt-weighted farthest-first traversal; see ``liteft.picking.choice``.
     """
-    if count < 0 or sure < 0:
-        raise ConfigError(
-            f"the numbers of texts to label must not be negative, got count={count} and sure={sure}.",
-            accepted={"count, sure": "0 or more"},
-            fix="count=50, sure=20",
-        )
+    _require_arguments(count, sure, labelled)
     whole = pool if isinstance(pool, Split) else load_unlabeled(pool)
     if not len(whole):
         raise DataError("the pool has no texts.", accepted={"pool": "at least one text"}, fix="give unlabelled texts")
@@ -75,6 +70,22 @@ def to_label(
     places = [(row, int(best[row])) for row in doubtful] + confirmed
     texts = _texts(split, logits, labels, task, places)
     return ToLabel(tuple(texts[: len(doubtful)]), tuple(texts[len(doubtful) :]), len(split), len(whole))
+
+
+def _require_arguments(count: object, sure: object, labelled: object) -> None:
+    for name, value in {"count": count, "sure": sure}.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise ConfigError(
+                f"{name} must be an integer of 0 or more, got {value!r}.",
+                accepted={"count, sure": "0 or more"},
+                fix="count=50, sure=20",
+            )
+    if not isinstance(labelled, Dataset | Split | None):
+        raise ConfigError(
+            f"labelled must be a data set or a split, got {labelled!r}.",
+            accepted={"labelled": "liteft.Dataset or liteft.Split"},
+            fix="labelled=liteft.load_dataset(FILE)",
+        )
 
 
 def _texts(

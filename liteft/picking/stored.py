@@ -6,6 +6,7 @@ People write labels into such a file. So one of another student or pool is never
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -48,7 +49,11 @@ def stored_to_label(
     key = _fingerprint(student, pool)
     found = _read(path, key)
     if found is None:
-        _put_aside(path)
+        aside = _put_aside(path)
+        if aside is not None:
+            tell(
+                f"{path} is of another student or pool, or lacks keys that were written into it; it is {aside.name} now"
+            )
         tell(f"picking the texts to label next of {len(pool):,}")
         found = to_label(student if artifact is None else artifact, pool, labelled=data, trust=trust)
         found.write(path, list=key, asked=found.asked, pool=found.pool)
@@ -76,13 +81,11 @@ def _read(path: Path, key: str) -> ToLabel | None:
         return None
 
 
-def _put_aside(path: Path) -> None:
-    """Rename a file to the first free name of to_label-1.jsonl, to_label-2.jsonl and so on."""
-    if path.is_file() and not path.read_bytes().strip():
-        return  # an empty list holds no work of anyone
-    number = 1
-    while path.is_file():
-        aside = path.with_stem(f"{path.stem}-{number}")
-        if not aside.exists():
-            path.rename(aside)
-        number += 1
+def _put_aside(path: Path) -> Path | None:
+    """Rename a file to the first free name of to_label-1.jsonl and so on, and return that; None if there is nothing."""
+    if not path.is_file() or not path.read_bytes().strip():
+        return None  # an empty list holds no work of anyone
+    free = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(1))
+    aside = next(each for each in free if not each.exists())
+    path.rename(aside)
+    return aside

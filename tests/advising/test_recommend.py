@@ -110,6 +110,24 @@ def test_a_floor_near_the_ceiling_that_the_probe_does_not_beat_needs_no_transfor
     assert of(evidence(floor=0.96, layers=(0.6, 0.8, 0.8)))["transformer"].choice.startswith("worth it only if")
 
 
+def test_texts_too_few_for_a_ceiling_do_not_promise_more_from_fine_tuning(evidence: Callable[..., Evidence]) -> None:
+    found = evidence(floor=1.0, layers=(1.0, 1.0), counts=(14, 13, 13))
+    scored = replace(found.floors[0].scored, intervals={"accuracy": (0.91, 1.0)})
+    few = of(replace(found, floors=(replace(found.floors[0], scored=scored),)))["transformer"]
+    assert few.choice == "none so far: naive Bayes may be enough" and "40 texts are too few" in few.reason
+
+
+def test_few_labels_without_a_learning_curve_ask_for_more_text(evidence: Callable[..., Evidence]) -> None:
+    assert of(evidence(counts=(8, 8, 8), curves=()))["more text"].choice.startswith("label more")
+    assert "more text" not in of(evidence(curves=()))
+
+
+def test_no_difference_has_no_sign_of_a_loss(evidence: Callable[..., Evidence]) -> None:
+    found = evidence(layers=(0.9, 0.9, 0.9))
+    same = replace(found.bases[0], best=1)
+    assert "-0.0" not in " ".join(each.reason for each in recommend(replace(found, bases=(same,))))
+
+
 def test_features_at_chance_say_nothing_about_the_depth(evidence: Callable[..., Evidence]) -> None:
     found = evidence(floor=0.34, layers=(0.34, 0.34, 0.35, 0.34, 0.34))
     assert chosen_depth(found) == 4

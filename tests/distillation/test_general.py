@@ -235,6 +235,10 @@ def test_what_cannot_be_used_is_refused_before_the_teacher_is_trained(
 ) -> None:
     with pytest.raises(DataError, match="no file or folder"):
         trained(base, dataset, tmp_path / "out", tmp_path / "none.txt")
+    blank = tmp_path / "blank.txt"
+    blank.write_text("\n \n", encoding="utf-8")
+    with pytest.raises(DataError, match="there is no text to learn from"):
+        trained(base, dataset, tmp_path / "out", blank)
     decoder = tiny.write_base(tmp_path / "decoder", "gpt2")
     with pytest.raises(ConfigError, match="which this family lacks"):
         trained(decoder, dataset, tmp_path / "out", texts)

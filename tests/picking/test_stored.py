@@ -68,6 +68,14 @@ def test_the_list_of_another_student_or_pool_is_put_aside_and_not_replaced(asked
     assert asked.path.read_bytes() == before
 
 
+def test_that_a_list_was_put_aside_is_told(asked: Asker) -> None:
+    asked()
+    rows = [{key: row[key] for key in ("text", "why")} | {"label": "late"} for row in asked.lines]
+    asked.path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    asked()
+    assert any("to_label-1.jsonl now" in line for line in asked.told)
+
+
 def test_a_file_that_is_not_a_list_is_put_aside(asked: Asker) -> None:
     asked.path.write_text("my notes\n", encoding="utf-8")
     asked()

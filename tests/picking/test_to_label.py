@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from liteft.data import Split
-from liteft.errors import DataError
+from liteft.errors import ConfigError, DataError
 from liteft.picking import to_label
 from liteft.picking.choice import bare_texts, doubtful_rows, sure_rows
 from liteft.tasks import MULTI_LABEL, SINGLE_LABEL
@@ -49,6 +50,20 @@ def test_an_artifact_picks_the_same_texts_again_and_writes_them(tmp_path: Path) 
     found.write(tmp_path / "next.jsonl")
     lines = [json.loads(line) for line in (tmp_path / "next.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["why"] for line in lines] == ["doubtful", "doubtful", "sure"] and "label" not in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"count": "many"}, "count must be an integer of 0 or more, got 'many'"),
+        ({"count": 1.5}, "count must be an integer of 0 or more, got 1.5"),
+        ({"sure": -1}, "sure must be an integer of 0 or more, got -1"),
+        ({"labelled": "50.csv"}, "labelled must be a data set or a split, got '50.csv'"),
+    ],
+)
+def test_arguments_of_other_types_are_refused_before_the_model_is_read(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        to_label("nowhere", TEXTS, **arguments)
 
 
 def test_a_pool_of_pairs_is_refused_for_a_model_of_texts(tmp_path: Path) -> None:
