@@ -74,6 +74,8 @@ def open_run(out: Path, recipe: Recipe, inputs: dict[str, Any], *, table: Table)
         _bind(out, recipe, inputs)
         return False
     changed = _changed_settings(out, recipe, table) | _changed_inputs(out, inputs)
+    if "data" in changed:  # which settings made other texts, splits or labels of the same file
+        changed |= differences(read_recipe(out / RECIPE).data, recipe.data, prefix="data.")
     finished = (out / RUN_FILE).is_file()
     if changed:
         raise RunError(
@@ -292,11 +294,8 @@ def _changed_settings(out: Path, recipe: Recipe, table: Table) -> dict[str, str]
 def _changed_inputs(out: Path, inputs: dict[str, Any]) -> dict[str, str]:
     """Return the inputs that differ from those of the folder, as "before -> now" by name."""
     before = read_inputs(out)
-    return {
-        name: f"{_short(before.get(name))} -> {_short(inputs.get(name))}"
-        for name in before | inputs
-        if before.get(name) != inputs.get(name)
-    }
+    changed = [name for name in before | inputs if before.get(name) != inputs.get(name)]
+    return {name: _change(before.get(name), inputs.get(name)) for name in changed}
 
 
 def _refuse_others(out: Path) -> None:
@@ -342,6 +341,13 @@ def _disk_reason(error: Exception) -> str | None:
 
 def _finite(value: Any) -> bool:
     return not isinstance(value, float) or bool(np.isfinite(value))
+
+
+def _change(before: Any, now: Any) -> str:
+    """Return two values as "before -> now"; of two hashes, that the content differs, and their beginnings."""
+    if isinstance(before, str) and isinstance(now, str) and len(before) == len(now) == 64:
+        return f"other content (its hash was {before[:12]}…, and is {now[:12]}…)"
+    return f"{_short(before)} -> {_short(now)}"
 
 
 def _short(value: Any) -> str:

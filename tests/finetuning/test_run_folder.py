@@ -23,7 +23,7 @@ from liteft.finetuning.context import RunContext
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import load_classifier
 from liteft.finetuning.run_folder import open_run, withdrawn_on_error, writing_run
-from liteft.recipes import Recipe, TeacherRecipe
+from liteft.recipes import DataRecipe, Recipe, TeacherRecipe
 from liteft.run import RUN_FORMAT, Run, read_run
 from liteft.tasks import SINGLE_LABEL
 from tests.finetuning.conftest import LABELS, QUICK, make_dataset, make_multi, write_base
@@ -110,6 +110,14 @@ def test_other_data_are_an_error_even_under_the_same_name(finished: Run, base: G
     with pytest.raises(RunError) as caught:
         finetune(base("bert"), make_dataset(seed=1), out=finished.path, **QUICK)
     assert list(caught.value.accepted) == ["data"]
+    assert caught.value.accepted["data"].startswith("other content (its hash was ")
+
+
+def test_settings_that_made_other_data_are_named(finished: Run, base: Get) -> None:
+    recipe = Recipe(data=DataRecipe(subset_seed=7), teacher=TeacherRecipe(**QUICK))
+    with pytest.raises(RunError) as caught:
+        finetune(base("bert"), make_dataset(seed=1), out=finished.path, recipe=recipe)
+    assert caught.value.accepted["data.subset_seed"] == "0 -> 7"
 
 
 def test_other_weights_in_the_same_base_folder_are_an_error(
