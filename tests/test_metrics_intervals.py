@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -151,14 +153,31 @@ def test_student_quantile_equals_scipy(freedom: float) -> None:
     assert student_quantile(0.975, freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=1e-4)
 
 
-def test_one_seed_a_side_gives_the_paired_t_interval_over_texts() -> None:
+INTERVALS = pytest.mark.parametrize(
+    "interval", [metrics.paired_interval_over_seeds, metrics.paired_interval_over_subsets]
+)
+
+
+@INTERVALS
+def test_one_run_a_side_gives_the_paired_t_interval_over_scores_of_texts(interval: Callable[..., Any]) -> None:
     generator = np.random.default_rng(7)
-    first, second = generator.random(400) < 0.8, generator.random(400) < 0.9
-    found = metrics.paired_interval_over_seeds([first], [second])
-    test = stats.ttest_rel(second.astype(float), first.astype(float))
-    expected = test.confidence_interval()
+    first, second = generator.random(400), generator.random(400) + 0.1
+    found = interval([first], [second])
+    expected = stats.ttest_rel(second, first).confidence_interval()
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-6)
     assert found.value == pytest.approx(second.mean() - first.mean())
+
+
+@INTERVALS
+def test_one_run_a_side_has_the_interval_of_two_models_if_texts_are_right_or_wrong(
+    interval: Callable[..., Any],
+) -> None:
+    student, control = np.ones(50, dtype=bool), np.ones(50, dtype=bool)
+    student[:12], control[:8] = False, False
+    found, test = interval([student], [control]), metrics.mcnemar(student, control)
+    assert test.p_value == 0.125
+    assert (found.value, found.low, found.high) == (test.difference, test.low, test.high)
+    assert not found.excludes_zero
 
 
 def test_seeds_that_differ_widen_the_interval() -> None:
@@ -172,9 +191,17 @@ def test_seeds_that_differ_widen_the_interval() -> None:
     assert wide.high - wide.low > 2 * (narrow.high - narrow.low)
 
 
-def test_equal_runs_have_an_interval_of_zero_and_unpaired_texts_are_refused() -> None:
+@INTERVALS
+@pytest.mark.parametrize("count", [1, 3])
+def test_equal_runs_have_an_interval_with_a_width(count: int, interval: Callable[..., Any]) -> None:
+    runs = np.ones((count, 5), dtype=bool)
+    found = interval(runs, runs)
+    assert (found.low, found.high) == pytest.approx((-0.434, 0.434), abs=5e-4)
+    assert found.value == 0.0
+
+
+def test_unpaired_texts_are_refused() -> None:
     runs = np.ones((2, 5), dtype=bool)
-    assert metrics.paired_interval_over_seeds(runs, runs) == metrics.Estimate(0.0, 0.0, 0.0)
     with pytest.raises(ValueError):
         metrics.paired_interval_over_seeds(runs, runs[:, :4])
 

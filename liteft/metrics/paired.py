@@ -108,7 +108,8 @@ def paired_interval_over_seeds(
     Texts and seeds are both samples, so the variances of the mean over texts and over seeds are added, and Student's t
     with Satterthwaite's degrees of freedom accounts for the small number of seeds. A bootstrap over texts and seeds is
     not a substitute: with three seeds and a large variance between them, its 95% interval covered 85% in simulation and
-    this one 96%. With one seed per side the variance between seeds is unknown, and the interval covers texts only.
+    this one 96%. With one seed per side the variance between seeds is unknown, and the interval covers texts only: it
+    is Newcombe's, as in `mcnemar`, if texts are right or wrong.
 
     Args:
         correct_a: whether each run of side a is right, (seeds, texts), bool or any score of a text.
@@ -133,14 +134,15 @@ def paired_interval_over_seeds(
     for side in (first, second):
         if len(side) > 1:
             parts.append((float(side.mean(axis=1).var(ddof=1)) / len(side), len(side) - 1))
-    return _estimate(float(difference.mean()), parts, confidence)
+    return _of_texts(first, second, parts, confidence) or _estimate(float(difference.mean()), parts, confidence)
 
 
 def paired_interval_over_subsets(correct_a: np.ndarray, correct_b: np.ndarray, confidence: float = 0.95) -> Estimate:
     """Compare two ways of training, each applied once to each of several subsets of the labels, on the same texts.
 
     A subset that happens to be easy is easy for both sides, so they are compared within each subset first. The
-    differences vary between texts and between subsets; both variances are added, as for seeds.
+    differences vary between texts and between subsets; both variances are added, as for seeds. One subset has the
+    interval of one seed per side.
 
     Args:
         correct_a: whether side a is right, trained on each subset: (subsets, texts), bool or any score of a text.
@@ -161,7 +163,23 @@ def paired_interval_over_subsets(correct_a: np.ndarray, correct_b: np.ndarray, c
     parts = [(float(differences.mean(axis=0).var(ddof=1)) / texts, texts - 1)]
     if subsets > 1:
         parts.append((float(differences.mean(axis=1).var(ddof=1)) / subsets, subsets - 1))
-    return _estimate(float(differences.mean()), parts, confidence)
+    return _of_texts(first, second, parts, confidence) or _estimate(float(differences.mean()), parts, confidence)
+
+
+def _of_texts(
+    first: np.ndarray, second: np.ndarray, parts: Sequence[tuple[float, int]], confidence: float
+) -> Estimate | None:
+    """Return Newcombe's interval over texts of one run a side, or of runs that do not vary; None for others.
+
+    A variance of 0 is an estimate from few texts or runs, and no reason for an interval without a width. Scores that
+    are not 0 or 1 have none of this kind.
+    """
+    alone = len(first) == len(second) == 1
+    varies = any(part for part, _ in parts)
+    if (varies and not alone) or not all(np.isin(side, (0.0, 1.0)).all() for side in (first, second)):
+        return None
+    found = mcnemar(first[0], second[0], confidence)
+    return Estimate(found.difference, found.low, found.high)
 
 
 def _estimate(middle: float, parts: Sequence[tuple[float, int]], confidence: float) -> Estimate:
