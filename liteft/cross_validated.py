@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,9 @@ from liteft.data.split import joined
 from liteft.distillation import distill_students
 from liteft.distillation.ready import TeacherSource
 from liteft.distillation.teachers import Base, find_teacher
-from liteft.errors import ConfigError, DataError, option
+from liteft.errors import ConfigError, DataError, ModelError, option
 from liteft.finetuning.context import RunContext
+from liteft.finetuning.run_folder import refuse_other_run
 from liteft.floors import Floors, can_train, cross_validated, judged_by, not_beaten
 from liteft.metrics import Estimate, paired_interval_over_seeds
 from liteft.recipes import Recipe
@@ -131,6 +133,7 @@ def cross_validate(source: TeacherSource, dataset: Dataset, recipe: Recipe, cont
 
     Raises:
         ConfigError: the teacher is a finished one.
+        RunError: the folder of the pipeline holds a teacher of other data, such as one that was made without folds.
         DataError: fewer different texts than folds.
     """
     found = find_teacher(source, dataset=dataset, recipe=recipe)
@@ -140,6 +143,7 @@ def cross_validate(source: TeacherSource, dataset: Dataset, recipe: Recipe, cont
             accepted={"teacher": "a base, which is fine-tuned in each fold"},
             fix=[option("folds", 0), option("teacher", "minilm")],
         )
+    refuse_other_run(context.out / "teacher", {"data": dataset.fingerprint})
     once = recipe.model_copy(update={"student": recipe.student.model_copy(update={"folds": 0, "seeds": 1})})
     runs: dict[str, list[Run]] = {}
     for number, fold in enumerate(fold_datasets(dataset, recipe.student.folds, seed=recipe.data.seed), start=1):
@@ -156,7 +160,7 @@ def cross_validate(source: TeacherSource, dataset: Dataset, recipe: Recipe, cont
         for kind, trained in made.arms.items():
             runs.setdefault(kind, []).extend(trained)
         runs.setdefault("teacher", []).extend([made.teacher.run] if made.teacher.run else [])
-    return together(runs, floors=_floors(dataset, recipe.student.folds))
+    return together(runs, floors=_floors(dataset, recipe.student.folds, found.folder))
 
 
 def together(runs: Mapping[str, list[Run]], *, floors: Floors | None = None) -> CrossValidation:
@@ -232,10 +236,15 @@ def labelled_texts(dataset: Dataset, splits: Iterable[str] = ("train", "validati
     return replace(whole.take(np.flatnonzero(known)), unseen_label=None)
 
 
-def _floors(dataset: Dataset, count: int) -> Floors | None:
+def _floors(dataset: Dataset, count: int, base: Path) -> Floors | None:
+    """Return the floors over all folds, that of the base's word vectors among them if they can be read."""
     if not can_train():
         return None
-    return cross_validated(labelled_texts(dataset), dataset.task, dataset.labels, folds=count)
+    whole = labelled_texts(dataset)
+    try:
+        return cross_validated(whole, dataset.task, dataset.labels, folds=count, base=base)
+    except ModelError:
+        return cross_validated(whole, dataset.task, dataset.labels, folds=count)
 
 
 def _points(found: Estimate | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +15,7 @@ import pytest
 import liteft
 from liteft.cross_validated import fold_datasets
 from liteft.data import Dataset, Split, load_dataset
-from liteft.errors import ConfigError, DataError
+from liteft.errors import ConfigError, DataError, RunError
 from liteft.recipes import Recipe, StudentRecipe, TeacherRecipe
 from tests.cache import Cache
 from tests.modules import module_of
@@ -118,11 +119,17 @@ def test_a_distillation_is_cross_validated_and_then_made_of_all_texts(
     assert (tmp_path / "out" / "fold2" / "student-control" / "run.json").is_file()
     assert made.student is not None and "test" not in made.student.metrics
     text = made.render()
-    assert "cross-validation: 40 texts in 2 folds" in text and "naive Bayes" in text
+    assert "cross-validation: 40 texts in 2 folds" in text and "naive Bayes" in text and "word vectors" in text
     document = json.loads(json.dumps(made.to_dict()))
     low, high = document["folds"]["student_minus"]["control"]["interval"]
     assert low <= document["folds"]["student_minus"]["control"]["difference"] <= high
     again = liteft.distill(str(base), labelled(), out=tmp_path / "out", recipe=recipe, until="student")
     assert again.folds is not None and again.folds.to_dict()["metrics"] == document["folds"]["metrics"]
+    shutil.rmtree(tmp_path / "out" / "fold1")
+    shutil.rmtree(tmp_path / "out" / "fold2")
+    with pytest.raises(RunError) as caught:
+        liteft.distill(str(base), labelled(44), out=tmp_path / "out", recipe=recipe, until="student")
+    assert list(caught.value.accepted) == ["data"]
+    assert not list((tmp_path / "out").glob("fold*")), "refused before a fold is trained"
     with pytest.raises(ConfigError, match="is a teacher already"):
         liteft.distill(made.teacher or "", labelled(), out=tmp_path / "other", recipe=recipe, until="student")

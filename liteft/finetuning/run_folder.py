@@ -45,6 +45,7 @@ __all__ = [
     "open_run",
     "open_run_in_all",
     "read_inputs",
+    "refuse_other_run",
     "withdrawn_on_error",
     "writing_run",
 ]
@@ -76,17 +77,39 @@ def open_run(out: Path, recipe: Recipe, inputs: dict[str, Any], *, table: Table)
     changed = _changed_settings(out, recipe, table) | _changed_inputs(out, inputs)
     if "data" in changed:  # which settings made other texts, splits or labels of the same file
         changed |= differences(read_recipe(out / RECIPE).data, recipe.data, prefix="data.")
+    _refuse(out, changed)
+    _remove_leftovers(out)
     finished = (out / RUN_FILE).is_file()
+    if finished:
+        remove_all_checkpoints(out)
+    return finished
+
+
+def refuse_other_run(out: Path, inputs: dict[str, Any]) -> None:
+    """Refuse a folder whose run has other inputs than these, as ``open_run`` would later.
+
+    Args:
+        out: the run folder; one without a run is not refused.
+        inputs: some of its inputs.
+
+    Raises:
+        RunError: one of them differs.
+    """
+    if (out / INPUTS).is_file():
+        known = read_inputs(out)
+        _refuse(
+            out, {name: _change(known.get(name), inputs[name]) for name in inputs if known.get(name) != inputs[name]}
+        )
+
+
+def _refuse(out: Path, changed: dict[str, str]) -> None:
     if changed:
+        finished = (out / RUN_FILE).is_file()
         raise RunError(
             f"{out} holds {'a finished' if finished else 'an unfinished'} run with other settings or data.",
             accepted=changed,
             fix=[option("out", "NEW_FOLDER", note=" for the new settings"), f"remove {out} to start over"],
         )
-    _remove_leftovers(out)
-    if finished:
-        remove_all_checkpoints(out)
-    return finished
 
 
 def open_run_in_all(context: RunContext, recipe: Recipe, inputs: dict[str, Any], *, table: Table) -> bool:
