@@ -26,7 +26,7 @@ from liteft.config import read_recipe, resolve_recipe
 from liteft.cross_validated import cross_validate
 from liteft.data import Dataset, Split
 from liteft.data.pool import Unlabeled, unlabeled_once
-from liteft.data.trainable import resolve_data
+from liteft.data.trainable import as_read, resolve_data
 from liteft.distillation import distill_students
 from liteft.distillation.ready import TeacherSource, ready_teachers
 from liteft.distillation.teachers import Teacher, with_labels
@@ -100,7 +100,7 @@ def distill(
         require_path(
             "teacher", each, kinds=(Run,), accepted="a run, a classifier's folder, or a base by folder or name"
         )
-    stage, recipe, out = checked_stage(until), _resolved(recipe, settings), Path(out)
+    stage, recipe, out = checked_stage(until), as_read(_resolved(recipe, settings)), Path(out)
     context = RunContext(out, progress, callbacks)
     require_pipeline_folder(out)
     refuse_budget(recipe.search)

@@ -60,7 +60,7 @@ class DataRecipe(_Table):
     delimiter: str | None = None
     label_separator: str | None = None
     validation_fraction: float = Field(default=0.1, gt=0, lt=1)
-    test_fraction: float = Field(default=0.1, gt=0, lt=1)
+    test_fraction: float = Field(default=0.1, ge=0, lt=1, description="0 makes no test split")
     seed: int = Field(default=0, ge=0, lt=2**32)
     max_chars: int | None = Field(default=None, gt=0)
     drop_long: bool = False

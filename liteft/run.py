@@ -7,7 +7,7 @@ A run folder holds
     data_check.json         what the data check found
     log.jsonl               loss, rate and validation metric over the steps
     model/                  the classifier as transformers writes it; or an adapter, with base.json for what it is on
-    predictions/SPLIT.npz   logits (texts, labels) float32 and the gold labels
+    predictions/SPLIT.npz   logits (texts, labels) float32, the gold labels, and a hash of each text
     checkpoints/            only while the run is unfinished
 
 This module reads it. Training writes it.
@@ -130,6 +130,13 @@ class Run(Result):
         A multi-label row does not show it otherwise. Raises RunError like `predictions`.
         """
         return self._stored(split, "logits").get("unseen_label")
+
+    def text_hashes(self, split: str) -> np.ndarray:
+        """Return a hash of each text of a split, as ``liteft.data.splitting.text_hashes`` makes it: uint64 (texts,).
+
+        Raises RunError like `predictions`.
+        """
+        return self._stored(split, "text_hash")["text_hash"]
 
     def _stored(self, split: str, *needed: str) -> dict[str, np.ndarray]:
         path = self.path / "predictions" / f"{split}.npz"

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import liteft
+from liteft.config import read_recipe
 from liteft.cross_validated import fold_datasets
 from liteft.data import Dataset, Split, load_dataset
 from liteft.errors import ConfigError, DataError, RunError
@@ -118,6 +119,7 @@ def test_a_distillation_is_cross_validated_and_then_made_of_all_texts(
     assert set(made.folds.scores) == {"student", "control", "teacher"}
     assert (tmp_path / "out" / "fold2" / "student-control" / "run.json").is_file()
     assert made.student is not None and "test" not in made.student.metrics
+    assert read_recipe(made.student.path / "recipe.toml").data.test_fraction == 0
     text = made.render()
     assert "cross-validation: 40 texts in 2 folds" in text and "naive Bayes" in text and "word vectors" in text
     document = json.loads(json.dumps(made.to_dict()))

@@ -59,7 +59,7 @@ def export(
     subjects = find_subjects([source], said=said)
     gold = find_gold(on, subjects, split=split, settings=how)
     (subject,) = gold.subjects
-    for note in gold.named:
+    for note in (*gold.named, *gold.seen):
         console.progress(note)
     calibrated = asked.calibrated
     import liteft
@@ -68,6 +68,8 @@ def export(
     whole = on if split == "all" else gold.dataset  # whose other splits need not be read again
     train = find_gold(whole, subjects, split="train", settings=how).split if calibrated or chosen.vocabulary else None
     test = gold.split if split == "test" else find_test(whole, gold.subjects, split=split, settings=how)
+    if test is None and split != "all":
+        console.progress("no test split of texts that the model has not seen: the artifact is not measured on one")
     artifact = liteft.export(
         source,
         out,

@@ -43,6 +43,7 @@ class Dataset(Result):
         notes: what the loader decided on its own (columns guessed, splits made, rows dropped), one line each.
         pool: texts without labels, of the training split's own kind, for students to be distilled on; None without any.
         left_out: number of texts that are not in the pool because a scored split repeats them, exactly or nearly.
+        made: names of the splits that the loader drew from the training split, as the source had none.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Dataset(Result):
     notes: tuple[str, ...] = ()
     pool: Split | None = None
     left_out: int = 0
+    made: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         named = {

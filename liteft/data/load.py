@@ -122,8 +122,10 @@ def load_dataset(
         notes += left_out
     form = LabelForm(columns.label, known, label_separator, names, drop_empty)
     found, splits = read_labels(splits, form, notes)
-    splits |= _missing_splits(splits, fractions, seed, notes)
-    return _subset(_assemble(opened.name, found, splits, notes), labels_per_class, subset_seed)
+    missing = _missing_splits(splits, fractions, seed, notes)
+    dataset = _assemble(opened.name, found, splits | missing, notes)
+    made = tuple(name for name in missing if name != "train")
+    return _subset(replace(dataset, made=made), labels_per_class, subset_seed)
 
 
 def _subset(dataset: Dataset, count: int | None, seed: int) -> Dataset:

@@ -12,6 +12,7 @@ section 3.2.
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -20,7 +21,7 @@ import numpy as np
 
 from liteft.errors import ConfigError, DataError, Hint, option
 
-__all__ = ["carve", "fold_numbers", "normalised", "text_keys"]
+__all__ = ["carve", "fold_numbers", "normalised", "text_hashes", "text_keys"]
 
 
 def normalised(text: str, pair: str | None = None) -> str:
@@ -36,6 +37,14 @@ def text_keys(texts: Sequence[str], pairs: Sequence[str] | None) -> list[str]:
     if pairs is None:
         return [normalised(text) for text in texts]
     return [normalised(text, pair) for text, pair in zip(texts, pairs, strict=True)]
+
+
+def text_hashes(texts: Sequence[str], pairs: Sequence[str] | None) -> np.ndarray:
+    """Return a hash of each text, or pair of texts, that is equal for duplicates: uint64 (texts,)."""
+    digests = (
+        hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest() for key in text_keys(texts, pairs)
+    )
+    return np.frombuffer(b"".join(digests), dtype="<u8")
 
 
 def carve(

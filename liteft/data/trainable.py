@@ -13,7 +13,7 @@ from liteft.errors import DataError
 from liteft.recipes import Recipe
 from liteft.tokenization import TextTokenizer
 
-__all__ = ["report_check", "require_trainable", "resolve_data"]
+__all__ = ["as_read", "report_check", "require_trainable", "resolve_data"]
 
 
 def resolve_data(data: Dataset | str | Path, recipe: Recipe) -> Dataset:
@@ -23,8 +23,14 @@ def resolve_data(data: Dataset | str | Path, recipe: Recipe) -> Dataset:
     """
     if isinstance(data, Dataset):
         return data
-    settings = recipe.data.model_dump(exclude={"source"})
-    return load_dataset(data, **settings | ({"test_fraction": 0.0} if recipe.student.folds else {}))
+    return load_dataset(data, **as_read(recipe).data.model_dump(exclude={"source"}))
+
+
+def as_read(recipe: Recipe) -> Recipe:
+    """Return a recipe whose ``[data]`` table says how the data are read: without a test split where folds test."""
+    if not recipe.student.folds:
+        return recipe
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"test_fraction": 0.0})})
 
 
 def require_trainable(dataset: Dataset) -> None:

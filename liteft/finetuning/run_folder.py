@@ -23,6 +23,7 @@ import numpy as np
 from liteft import files
 from liteft.config import differences, read_recipe, write_recipe
 from liteft.data import Dataset, Split
+from liteft.data.splitting import text_hashes
 from liteft.errors import RunError, option
 from liteft.finetuning.adapters import adapter_of, parameter_count
 from liteft.finetuning.checkpoints import can_go_on, remove_all_checkpoints
@@ -247,7 +248,8 @@ def _data_info(dataset: Dataset) -> DataInfo:
     """Return what run.json says of the data."""
     rows = {name: len(split) for name, split in dataset.splits.items()}
     info: DataInfo = {"name": dataset.name, "fingerprint": dataset.fingerprint, "rows": rows}
-    if dataset.train.soft_labels is not None:
+    train = dataset.splits.get("train")
+    if train is not None and train.soft_labels is not None:
         info["labels"] = "probabilities"
     return info
 
@@ -285,7 +287,7 @@ def _write_predictions(folder: Path, name: str, logits: np.ndarray, split: Split
     gold: dict[str, Any] = {} if split.labels is None else {"labels": split.labels}
     if split.unseen_label is not None:
         gold["unseen_label"] = split.unseen_label
-    np.savez(folder / f"{name}.npz", logits=logits, **gold)
+    np.savez(folder / f"{name}.npz", logits=logits, text_hash=text_hashes(split.texts, split.pairs), **gold)
     decided, probabilities = dataset.task.decide(logits), dataset.task.probabilities(logits)
     with open(folder / f"{name}.csv", "w", encoding="utf-8", newline="") as file:
         import csv

@@ -23,7 +23,7 @@ from liteft.data import Dataset, Split, load_dataset
 from liteft.errors import ConfigError, ModelError, leave_out, option
 from liteft.foreign import Said
 from liteft.machine import read_processor
-from liteft.report.floor_rows import find_floors, measured_floors, verdicts
+from liteft.report.floor_rows import find_floors, measured_floors, verdicts, why_no_floors
 from liteft.report.gold import Gold, find_gold, in_order
 from liteft.report.load import Watch, watching
 from liteft.report.result import Comparison, Measured
@@ -135,7 +135,7 @@ def compare(
         device=device,
         batch_size=BATCH,
         machine=describe_machine(),
-        notes=gold.notes,
+        notes=gold.notes + (() if floors is False or trained is not None else (why_no_floors(gold),)),
         load=watch.load,
         floors=() if trained is None else measured_floors(trained, gold, logits[0]),
         unbeaten=() if trained is None else verdicts(trained, gold, [each.name for each in subjects], logits),

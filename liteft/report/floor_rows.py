@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from liteft import metrics
+from liteft.data import Dataset
 from liteft.data.relabeling import relabeled
 from liteft.floors import FLOORS_FILE, Floor, Floors, can_train, read_floors, train_floors
 from liteft.report.gold import Gold
 from liteft.report.subjects import Subject
 from liteft.report.verdict import not_better_than_floors
 
-__all__ = ["MeasuredFloor", "find_floors", "measured_floors", "verdicts"]
+__all__ = ["MeasuredFloor", "find_floors", "measured_floors", "verdicts", "why_no_floors"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,20 @@ class MeasuredFloor:
         }
 
 
+def why_no_floors(gold: Gold) -> str:
+    """Return why a comparison has no floors, which was not asked to leave them out."""
+    dataset, split = gold.dataset, gold.split.name
+    if dataset is None:
+        return "no floors: a split alone has no texts to train them on"
+    if split in ("all", "train") or "train" not in dataset.splits:
+        return "no floors: there are no labelled texts to train them on besides those that are scored"
+    if set(dataset.labels) != set(gold.labels):
+        return "no floors: the data has other labels than the models"
+    if not _trained_on(gold, dataset):
+        return "no floors: none of the models is a run that was trained on this data"
+    return "no floors: scikit-learn, which trains them, is not installed"
+
+
 def find_floors(gold: Gold, asked: bool | None, progress: Callable[[str], None]) -> Floors | None:
     """Return the floors of the data that a compared run was trained on, in the first model's order of labels.
 
@@ -68,13 +83,11 @@ def find_floors(gold: Gold, asked: bool | None, progress: Callable[[str], None])
         MissingExtraError: they are asked for, and scikit-learn is not installed.
     """
     dataset, split = gold.dataset, gold.split.name
-    if asked is False or dataset is None or split == "train" or "train" not in dataset.splits:
+    if asked is False or dataset is None or split in ("all", "train") or "train" not in dataset.splits:
         return None
     if set(dataset.labels) != set(gold.labels):
         return None
-    splits = {name: relabeled(each, gold.labels) for name, each in dataset.splits.items()}
-    dataset = replace(dataset, labels=gold.labels, splits=splits)
-    trained = [subject for subject in gold.subjects if _fingerprint(subject) == dataset.fingerprint]
+    trained, dataset = _trained_on(gold, dataset), _relabeled(dataset, gold)
     if not trained:
         return None
     for subject in trained:
@@ -85,6 +98,18 @@ def find_floors(gold: Gold, asked: bool | None, progress: Callable[[str], None])
         return None
     progress(f"training floors on {len(dataset.train):,} texts")
     return train_floors(dataset)
+
+
+def _relabeled(dataset: Dataset, gold: Gold) -> Dataset:
+    """Return the data set with its labels in the first model's order."""
+    splits = {name: relabeled(each, gold.labels) for name, each in dataset.splits.items()}
+    return replace(dataset, labels=gold.labels, splits=splits)
+
+
+def _trained_on(gold: Gold, dataset: Dataset) -> list[Subject]:
+    """Return the models that were trained on a data set of the same labels."""
+    fingerprint = _relabeled(dataset, gold).fingerprint
+    return [subject for subject in gold.subjects if _fingerprint(subject) == fingerprint]
 
 
 def measured_floors(floors: Floors, gold: Gold, first: np.ndarray) -> tuple[MeasuredFloor, ...]:

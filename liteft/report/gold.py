@@ -19,6 +19,7 @@ from liteft.data.relabeling import meet_labels
 from liteft.errors import ConfigError, DataError, Hint, ModelError, option
 from liteft.foreign import adopted_labels
 from liteft.foreign.meaning import LABELS_HINT, renamed_text
+from liteft.report.seen import check_unseen
 from liteft.report.subjects import Subject
 from liteft.tasks import Task, task_of_labels
 
@@ -40,6 +41,7 @@ class Gold:
         subjects: the models; for folders that transformers wrote, ``paired`` and label names are taken from the data.
         named: those of the notes that are about label names taken from the data.
         dataset: the data set of the split, so that other splits need not be read again; None if only a split was given.
+        seen: those of the notes that are about texts that models were trained on or chosen by.
     """
 
     split: Split
@@ -50,6 +52,7 @@ class Gold:
     subjects: tuple[Subject, ...] = ()
     named: tuple[str, ...] = ()
     dataset: Dataset | None = None
+    seen: tuple[str, ...] = ()
 
     @property
     def targets(self) -> np.ndarray:
@@ -72,11 +75,12 @@ def find_gold(
         on: a split, whose labels are matched by name if it has label names and otherwise are in the first model's
             order; a data set; a source for ``load_dataset``; or None for the data that the first run was trained on.
         subjects: the models.
-        split: name of the split; "all" for every row of a single file.
+        split: name of the split; "all" for every row of a single file, and the name of the split that is returned.
         settings: arguments of ``load_dataset``.
 
     Raises:
-        DataError: the split does not exist, has no labels or no texts, or does not fit the models.
+        DataError: the split does not exist, has no labels or no texts, does not fit the models, or is a test split that
+            was drawn from texts that a model was trained on or chosen by.
         ConfigError: no data was given, and the first model is not a run that names its own.
     """
     first = subjects[0]
@@ -84,16 +88,17 @@ def find_gold(
         chosen, names, data, dataset = on, on.label_names, "", None
     else:
         dataset = on if isinstance(on, Dataset) else _load(on, first, split, settings)
-        chosen = dataset.split("train" if split == ALL else split)
+        chosen = _chosen(dataset, split)
         names, data = dataset.labels, dataset.name
     _check(chosen, subjects)
     subjects, named = _settled(subjects, chosen, names)
     first = subjects[0]
     aligned, notes = _aligned(chosen, names, first)
+    seen = check_unseen(chosen, dataset, subjects)
     if not isinstance(on, Split) and chosen.name in ("train", "validation"):
         use = "trained" if chosen.name == "train" else "chosen"
         notes += (f"models may have been {use} on {chosen.name}: its numbers flatter them",)
-    return Gold(aligned, first.labels, first.task, data, named + notes, subjects, named, dataset)
+    return Gold(aligned, first.labels, first.task, data, named + seen + notes, subjects, named, dataset, seen)
 
 
 def find_test(
@@ -142,6 +147,22 @@ def _load(on: str | os.PathLike[str] | None, first: Subject, split: str, setting
             fix=option("split", "test"),
         )
     return dataset
+
+
+def _chosen(dataset: Dataset, name: str) -> Split:
+    """Return a split by its name; for "all" the only one, under that name."""
+    if name == ALL:
+        return replace(dataset.train, name=ALL)
+    if name == "test" and name not in dataset.splits:
+        raise DataError(
+            f"{dataset.name} has no test split.",
+            accepted={"splits": ", ".join(dataset.splits)},
+            fix=[
+                Hint('on="OTHER_TEXTS", split="all"', "--on OTHER_TEXTS --split all"),
+                option("split", "validation", note=", whose numbers flatter the models"),
+            ],
+        )
+    return dataset.split(name)
 
 
 def _check(split: Split, subjects: Sequence[Subject]) -> None:

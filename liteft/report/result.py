@@ -227,8 +227,10 @@ def _three_digits(value: float) -> str:
 
 
 def _title(comparison: Comparison) -> str:
-    where = f"{comparison.data} {comparison.split}".strip()
     majority = f"the most frequent answer alone: {100 * comparison.majority:.1f}%"
+    if comparison.split == "all":
+        return f"{comparison.data}: all {comparison.texts:,} texts; {majority}"
+    where = f"{comparison.data} {comparison.split}".strip()
     return f"{where}: {comparison.texts:,} texts; {majority}"
 
 

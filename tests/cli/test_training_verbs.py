@@ -165,6 +165,14 @@ def test_distill_ends_with_every_run_the_verified_artifact_and_a_comparison(
     assert called.err.splitlines()[-1] == f"next: liteft compare {' '.join(map(str, folders))} --on {reviews} --trust"
 
 
+def test_after_folds_no_comparison_follows_as_every_text_was_trained_on(
+    call: Any, reviews: Path, pipelines: list[Any], tmp_path: Path
+) -> None:
+    words = ["--data", reviews, *COLUMNS, "--teacher", "minilm", "--size", "3", "--folds", "3"]
+    called = call("distill", *words, "--out", tmp_path / "o", "--trust")
+    assert called.err.splitlines()[-1] == f"next: liteft predict {tmp_path / 'o' / 'artifact'} 'a text' --trust"
+
+
 def test_distill_says_what_the_seeds_and_the_control_show(
     call: Any, reviews: Path, pipelines: list[Any], tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ from liteft.artifact import Artifact
 from liteft.data import Dataset
 from liteft.floors import FLOORS_FILE, Floor, Floors, as_logits, stored_floors, train_floors
 from liteft.report.comparison import compare
-from liteft.report.floor_rows import find_floors, measured_floors
+from liteft.report.floor_rows import find_floors, measured_floors, why_no_floors
 from liteft.report.gold import Gold, find_gold
 from liteft.report.result import Comparison
 from liteft.report.subjects import find_subjects
@@ -118,17 +118,23 @@ def test_floors_that_are_stored_beside_the_run_are_not_trained_again(
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "why"),
     [
-        lambda gold: replace(gold, dataset=None),
-        lambda gold: replace(gold, subjects=tuple(replace(each, info=None) for each in gold.subjects)),
-        lambda gold: replace(gold, labels=(*gold.labels, "another")),
-        lambda gold: replace(gold, split=gold.dataset.train),
+        (lambda gold: replace(gold, dataset=None), "a split alone"),
+        (
+            lambda gold: replace(gold, subjects=tuple(replace(e, info=None) for e in gold.subjects)),
+            "none of the models",
+        ),
+        (lambda gold: replace(gold, labels=(*gold.labels, "another")), "other labels"),
+        (lambda gold: replace(gold, split=gold.dataset.train), "no labelled texts to train them on"),
+        (lambda gold: replace(gold, split=replace(gold.split, name="all")), "no labelled texts to train them on"),
     ],
-    ids=["a split alone", "data of no run", "other labels", "the training split"],
+    ids=["a split alone", "data of no run", "other labels", "the training split", "all rows"],
 )
-def test_there_are_no_floors_for(trained: Gold, change: Callable[[Gold], Gold]) -> None:
-    assert find_floors(change(trained), None, silent) is None
+def test_there_are_no_floors_and_a_reason_for(trained: Gold, change: Callable[[Gold], Gold], why: str) -> None:
+    changed = change(trained)
+    assert find_floors(changed, None, silent) is None
+    assert why in why_no_floors(changed)
 
 
 def test_floors_can_be_left_out(trained: Gold) -> None:
@@ -137,6 +143,7 @@ def test_floors_can_be_left_out(trained: Gold) -> None:
 
 def test_artifacts_alone_are_compared_without_floors(pair: Comparison) -> None:
     assert pair.floors == () and pair.unbeaten == ()
+    assert "Note: no floors: there are no labelled texts to train them on" in pair.render()
 
 
 def test_the_first_line_and_the_table_show_floors(invented: Callable[..., Comparison], trained: Gold) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from liteft.artifact import Artifact
 from liteft.config import write_recipe
 from liteft.data import Dataset, Split, load_dataset
+from liteft.data.splitting import text_hashes
 from liteft.errors import ConfigError, DataError
 from liteft.recipes import DataRecipe, Recipe
 from liteft.report.gold import find_gold, find_test, in_order
@@ -152,3 +154,78 @@ def test_logits_follow_the_order_of_the_labels() -> None:
     logits = np.array([[1.0, 2.0, 3.0]])
     assert in_order(logits, ("a", "b", "c"), ("c", "a", "b")).tolist() == [[3.0, 1.0, 2.0]]
     assert in_order(logits, ("a", "b", "c"), ("a", "b", "c")) is logits
+
+
+@pytest.fixture
+def fifty(forms: Any, tmp_path: Path) -> Path:
+    """A file of 50 rows, without splits."""
+    return rows_of(tmp_path / "fifty.jsonl", labelled(50, forms.run.labels))
+
+
+@pytest.fixture
+def trained_on(forms: Any, tmp_path: Path) -> Callable[[Dataset], Subject]:
+    """A function that makes a run which was trained on a data set, as far as its files tell."""
+
+    def make(data: Dataset) -> Subject:
+        run = tmp_path / "student"
+        shutil.copytree(forms.run.path, run)
+        for name, split in data.splits.items():
+            hashes = text_hashes(split.texts, split.pairs)
+            np.savez(run / "predictions" / f"{name}.npz", logits=np.zeros((len(split), 5)), text_hash=hashes)
+        (subject,) = find_subjects([run])
+        return subject
+
+    return make
+
+
+def test_a_test_split_that_is_drawn_from_texts_that_a_run_was_trained_on_is_refused(
+    fifty: Path, trained_on: Callable[[Dataset], Subject]
+) -> None:
+    """Folds test all texts, so the last run is trained on all; any test split of the same file was trained on."""
+    subject = trained_on(load_dataset(fifty, test_fraction=0.0))
+    with pytest.raises(
+        DataError, match=r"the test split was drawn from fifty now: .* texts were trained on by student"
+    ):
+        find_gold(fifty, [subject], split="test", settings={})
+    assert find_test(fifty, [subject], split="validation", settings={}) is None
+    with pytest.raises(DataError, match="fifty has no test split") as caught:
+        find_gold(fifty, [subject], split="test", settings={"test_fraction": 0.0})
+    assert "--split all" in caught.value.fix[0].command  # type: ignore[union-attr]
+
+
+def test_a_larger_test_split_than_the_runs_own_is_refused_and_its_own_is_not(
+    fifty: Path, trained_on: Callable[[Dataset], Subject]
+) -> None:
+    subject = trained_on(load_dataset(fifty))
+    with pytest.raises(DataError, match="of the 20 texts were trained on by student"):
+        find_gold(fifty, [subject], split="test", settings={"test_fraction": 0.4})
+    assert find_gold(fifty, [subject], split="test", settings={}).notes == ()
+
+
+def test_texts_that_the_user_gives_and_a_run_has_seen_are_noted(
+    fifty: Path, trained_on: Callable[[Dataset], Subject], forms: Any, tmp_path: Path
+) -> None:
+    subject = trained_on(load_dataset(fifty, validation_fraction=0.2, test_fraction=0.0))
+    gold = find_gold(fifty, [subject], split="all", settings={})
+    assert gold.split.name == "all"
+    assert gold.notes == (
+        "40 of the 50 texts were trained on by student: the numbers flatter such a model",
+        "10 of the 50 texts were used to choose student: the numbers flatter such a model",
+    )
+    known = rows_of(tmp_path / "known.jsonl", labelled(50, forms.run.labels)[:3])
+    split = load_dataset(known, validation_fraction=0.0, test_fraction=0.0).train
+    assert all("the numbers flatter" in note for note in find_gold(split, [subject], split="test", settings={}).notes)
+    fresh = rows_of(tmp_path / "fresh.jsonl", [(f"new {n}", forms.run.labels[n % 5]) for n in range(20)])
+    assert find_gold(fresh, [subject], split="all", settings={}).notes == ()
+
+
+def test_an_artifact_is_known_by_the_run_beside_it_and_otherwise_said_to_be_unknown(
+    forms: Any, fifty: Path, trained_on: Callable[[Dataset], Subject], tmp_path: Path
+) -> None:
+    (alone,) = find_subjects([shutil.copytree(forms.artifact.path, tmp_path / "elsewhere" / "artifact")])
+    gold = find_gold(fifty, [alone], split="test", settings={})
+    assert gold.notes == ("it is not known whether artifact was trained on these texts",)
+    trained_on(load_dataset(fifty, test_fraction=0.0))
+    (beside,) = find_subjects([shutil.copytree(forms.artifact.path, tmp_path / "artifact")])
+    with pytest.raises(DataError, match="trained on by artifact"):
+        find_gold(fifty, [beside], split="test", settings={})

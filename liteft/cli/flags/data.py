@@ -85,7 +85,9 @@ ValidationFraction = Annotated[
 TestFraction = Annotated[
     float | None,
     _data(
-        "--test-fraction", metavar="X", help="Share of train to use as test if there is no such split; 0.1 if left out."
+        "--test-fraction",
+        metavar="X",
+        help="Share of train to use as test if there is no such split; 0 makes none; 0.1 if left out.",
     ),
 ]
 LabelsPerClass = Annotated[
