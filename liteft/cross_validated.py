@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from liteft import files
 from liteft.arms import ARMS
 from liteft.data import Dataset, Split
 from liteft.data.folds import count_different, folds_of_split
@@ -29,7 +30,7 @@ from liteft.floors import Floors, can_train, cross_validated, judged_by, not_bea
 from liteft.metrics import Estimate, paired_interval_over_seeds
 from liteft.recipes import Recipe
 from liteft.results import Result
-from liteft.run import Run
+from liteft.run import FOLDS_FILE, Run
 from liteft.tasks import Task
 from liteft.text_tables import aligned, share
 
@@ -123,7 +124,7 @@ class CrossValidation(Result):
 
 
 def cross_validate(source: TeacherSource, dataset: Dataset, recipe: Recipe, context: RunContext) -> CrossValidation:
-    """Distil once for each fold, into OUT/fold1 and so on, and judge all predictions together.
+    """Distil once for each fold, into OUT/fold1 and so on, and judge all predictions together, in OUT/folds.json.
 
     Args:
         source: a base: a finished teacher has seen all texts.
@@ -160,7 +161,11 @@ def cross_validate(source: TeacherSource, dataset: Dataset, recipe: Recipe, cont
         for kind, trained in made.arms.items():
             runs.setdefault(kind, []).extend(trained)
         runs.setdefault("teacher", []).extend([made.teacher.run] if made.teacher.run else [])
-    return together(runs, floors=_floors(dataset, recipe.student.folds, found.folder))
+    crossed = together(runs, floors=_floors(dataset, recipe.student.folds, found.folder))
+    if context.state.is_main_process:
+        data = {"name": dataset.name, "fingerprint": dataset.fingerprint}
+        files.write_json(context.out / FOLDS_FILE, {"data": data, **crossed.to_dict()})
+    return crossed
 
 
 def together(runs: Mapping[str, list[Run]], *, floors: Floors | None = None) -> CrossValidation:

@@ -5,7 +5,7 @@
     OUT/student, -seed1, ...     the students, one per seed
     OUT/student-control, ...     the arms they are compared with, if requested: -control, -c0, -c2
     OUT/floors.json              simple models trained on the same labels, which the student has to beat
-    OUT/fold1, ...               what cross-validation trains, if requested
+    OUT/fold1, ..., folds.json   what cross-validation trains, and what it finds, if requested
     OUT/to_label.jsonl           the unlabelled texts to label next, if there are unlabelled texts
     OUT/artifact                 the first student, exported and verified
 
@@ -63,8 +63,8 @@ def distill(
 
     This is what the command ``liteft distill`` does. The folder ``out`` gets ``teacher`` (if a base is fine-tuned),
     ``general`` (if there are general texts), ``student``, ``student-control``, ``student-c0``, ``student-seed1`` and so
-    on, ``floors.json``, ``artifact`` and, if there are unlabelled texts, ``to_label.jsonl``. Repeating the call resumes
-    where it stopped, or returns what is finished.
+    on, ``floors.json``, ``artifact``; with unlabelled texts ``to_label.jsonl``; with folds ``fold1`` and so on and
+    ``folds.json``. Repeating the call resumes where it stopped, or returns what is finished.
 
     Args:
         teacher: a run, a classifier's folder, or a base (folder or hub name), which is fine-tuned first. Of a list of

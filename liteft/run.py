@@ -39,6 +39,7 @@ __all__ = [
     "ADAPTER",
     "BASE",
     "BASE_KIND",
+    "FOLDS_FILE",
     "MODEL_FOLDER",
     "RUN_FILE",
     "RUN_FORMAT",
@@ -58,6 +59,8 @@ RUN_FORMAT = 2  # of run.json; what an unreleased version wrote in format 1 is r
 MODEL_FOLDER = "model"
 BASE_KIND = "base"
 """The kind of a run that pretraining made."""
+FOLDS_FILE = "folds.json"
+"""What cross-validation found, beside the student that was made of all texts."""
 _FOLDER = {"a run": f"a folder with {RUN_FILE}, as liteft.finetune and liteft.distill write it"}
 _SPLITS = ("validation", "test")
 

@@ -125,6 +125,9 @@ def test_a_distillation_is_cross_validated_and_then_made_of_all_texts(
     document = json.loads(json.dumps(made.to_dict()))
     low, high = document["folds"]["student_minus"]["control"]["interval"]
     assert low <= document["folds"]["student_minus"]["control"]["difference"] <= high
+    stored = json.loads((tmp_path / "out" / "folds.json").read_text(encoding="utf-8"))
+    assert stored == {"data": stored["data"], **document["folds"]}
+    assert stored["data"]["fingerprint"] == made.student.info["data"]["fingerprint"]
     again = liteft.distill(str(base), labelled(), out=tmp_path / "out", recipe=recipe, until="student")
     assert again.folds is not None and again.folds.to_dict()["metrics"] == document["folds"]["metrics"]
     shutil.rmtree(tmp_path / "out" / "fold1")
@@ -132,6 +135,6 @@ def test_a_distillation_is_cross_validated_and_then_made_of_all_texts(
     with pytest.raises(RunError) as caught:
         liteft.distill(str(base), labelled(44), out=tmp_path / "out", recipe=recipe, until="student")
     assert list(caught.value.accepted) == ["data"]
-    assert not list((tmp_path / "out").glob("fold*")), "refused before a fold is trained"
+    assert not list((tmp_path / "out").glob("fold?")), "refused before a fold is trained"
     with pytest.raises(ConfigError, match="is a teacher already"):
         liteft.distill(made.teacher or "", labelled(), out=tmp_path / "other", recipe=recipe, until="student")

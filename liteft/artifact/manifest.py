@@ -142,6 +142,7 @@ class Manifest(BaseModel):
     metrics: dict[str, Any] = {}  # of the model in torch, by split
     measured: dict[str, dict[str, Any]] = {}  # of this artifact, by split and backend
     floors: dict[str, dict[str, Any]] = {}  # of simple models with the same labels, by split and name
+    folds: dict[str, Any] = {}  # of cross-validation: number of folds, and metrics of the student over all texts
     verification: dict[str, Any] = {}
     vocabulary: dict[str, Any] | None = (
         None  # if it was trimmed: its size, and the share of tokens that are read as before

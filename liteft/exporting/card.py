@@ -118,6 +118,8 @@ def _metrics(manifest: Manifest) -> str:
         for split in metrics
         for name, values in manifest.floors.get(split, {}).items()
     ]
+    if manifest.folds:
+        described.append((f"{manifest.folds['count']} folds", "models made in the same way", manifest.folds["metrics"]))
     if not described:
         return "No metrics came with the model.\n"
     names = [name for name in _INTERVALS if any(name in values for *_, values in described)]
@@ -137,6 +139,8 @@ def _metrics(manifest: Manifest) -> str:
         "" if own else "This file itself was not measured on labelled texts but those of its verification. "
     )
     text = text.rstrip() + "\n"
+    if manifest.folds:
+        text += "Folds: each text was tested once, by models that were trained without it.\n"
     if manifest.floors:
         text += "Floors are simple models that were trained on the same labels.\n"
     unknown = [split for split, values in metrics.items() if values.get("n") and values.get("majority") == 0]

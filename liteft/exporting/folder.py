@@ -9,6 +9,7 @@ from typing import Any
 
 import onnx
 
+from liteft import files
 from liteft.artifact import ArtifactWriter, Fallback, read_artifact
 from liteft.errors import ArtifactError
 from liteft.exporting.card import card_text
@@ -19,7 +20,7 @@ from liteft.finetuning.tokenizer_files import read_tokenizer, write_tokenizer
 from liteft.floors import FLOORS_FILE, read_floor_scores
 from liteft.form import ExportForm
 from liteft.machine import package_versions
-from liteft.run import Run
+from liteft.run import FOLDS_FILE, Run
 from liteft.runtime.dry_run import check_graph
 
 __all__ = ["manifest_fields", "needs_trust", "save_model", "seal", "title_of", "write_companions"]
@@ -93,6 +94,7 @@ def manifest_fields(
         "graph": "traced" if traced else "built",
         "metrics": {} if run is None else run.metrics,
         "floors": {} if run is None else _floors(run),
+        "folds": {} if run is None else _folds(run),
         "vocabulary": None if run is None else run.info.get("vocabulary"),
         "teacher": None if run is None else _teacher(run.info.get("teacher")),
         "training": {} if run is None else _training(run),
@@ -104,6 +106,16 @@ def manifest_fields(
 def _floors(run: Run) -> dict[str, dict[str, Any]]:
     """Return the metrics of the floors beside a run, as far as they are of the run's own data."""
     return read_floor_scores(run.path.parent / FLOORS_FILE, (run.info.get("data") or {}).get("fingerprint"))
+
+
+def _folds(run: Run) -> dict[str, Any]:
+    """Return what cross-validation beside a run says of students, if it was of the run's own data."""
+    path = run.path.parent / FOLDS_FILE
+    found = files.read_json(path) if run.kind == "student" and path.is_file() else {}
+    if not found or found["data"]["fingerprint"] != (run.info.get("data") or {}).get("fingerprint"):
+        return {}
+    intervals = {f"{name}_interval": list(each) for name, each in found["intervals"]["student"].items()}
+    return {"count": found["folds"], "metrics": {"n": found["texts"], **found["metrics"]["student"], **intervals}}
 
 
 def _teacher(stored: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -188,6 +188,13 @@ def test_labels_that_are_probabilities_are_called_so() -> None:
     assert "- Data: d (train 40); the labels of train are probabilities\n" in card_text(manifest(data=data), title="t")
 
 
+def test_cross_validation_is_a_row_of_its_own() -> None:
+    folds = {"count": 3, "metrics": {"n": 50, "accuracy": 0.8, "accuracy_interval": [0.67, 0.89], "majority": 0.2}}
+    found = section(card_text(manifest(folds=folds), title="t"), "How good it is")
+    assert "| 3 folds | models made in the same way | 50 | 80.0 (67.0 to 89.0) |" in found
+    assert "Folds: each text was tested once, by models that were trained without it." in found
+
+
 def test_a_split_of_labels_that_the_model_lacks_is_named() -> None:
     oos = {"n": 100, "majority": 0.0, "accuracy": 0.0, "accuracy_interval": [0.0, 0.04]}
     card = card_text(manifest(metrics={**METRICS, "oos_test": oos}), title="t")

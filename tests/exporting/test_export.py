@@ -454,6 +454,8 @@ def test_a_run_gives_its_metrics_data_and_teacher_to_the_manifest(learned: tuple
         "training_texts": 240,
     }
     files.write_json(run / "run.json", content)
+    crossed = {"metrics": {"student": {"accuracy": 0.7}}, "intervals": {"student": {"accuracy": (0.6, 0.8)}}}
+    files.write_json(tmp_path / "folds.json", {"data": content["data"], "folds": 3, "texts": 90, **crossed})
     held_out = replace(split.take(slice(0, 40)), name="test")
     artifact = export(run, tmp_path / "out", precision="fp32", verify=split, test=held_out)
     assert artifact.manifest.metrics == metrics
@@ -466,6 +468,8 @@ def test_a_run_gives_its_metrics_data_and_teacher_to_the_manifest(learned: tuple
     assert artifact.manifest.data == content["data"]
     second = {"name": "second", "weights_sha256": "2" * 64}
     assert artifact.manifest.teacher == {"name": "teacher", "weights_sha256": "1" * 64, "others": [second]}
+    metrics_of_folds = {"n": 90, "accuracy": 0.7, "accuracy_interval": [0.6, 0.8]}
+    assert artifact.manifest.folds == {"count": 3, "metrics": metrics_of_folds}
     assert artifact.manifest.training == {"start": "the teacher's layers and head", "texts": 240}
     card = (artifact.path / "card.md").read_text()
     assert card.startswith("# Text classifier: words")
