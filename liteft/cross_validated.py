@@ -37,7 +37,6 @@ from liteft.text_tables import aligned, share
 __all__ = ["CrossValidation", "cross_validate", "fold_datasets", "labelled_texts", "together"]
 
 _FEWEST = 4  # different texts: one to test, one to choose by and two to learn from
-_CHOSEN_ON = 9  # one part in so many of a fold's training texts is its validation split
 
 
 @dataclass(frozen=True, repr=False)
@@ -147,9 +146,17 @@ def cross_validate(source: TeacherSource, dataset: Dataset, recipe: Recipe, cont
     refuse_other_run(context.out / "teacher", {"data": dataset.fingerprint})
     once = recipe.model_copy(update={"student": recipe.student.model_copy(update={"folds": 0, "seeds": 1})})
     runs: dict[str, list[Run]] = {}
-    for number, fold in enumerate(fold_datasets(dataset, recipe.student.folds, seed=recipe.data.seed), start=1):
+    if recipe.student.seeds > 1:
+        context.tell(f"folds: one student in each; {recipe.student.seeds} seeds are trained on all texts afterwards")
+    folds = fold_datasets(
+        dataset, recipe.student.folds, seed=recipe.data.seed, validation_fraction=recipe.data.validation_fraction
+    )
+    for number, fold in enumerate(folds, start=1):
         place = context.out / f"fold{number}"
-        context.tell(f"fold {number} of {recipe.student.folds}")
+        rows = (
+            f"{len(fold.train):,} texts to train on, {len(fold.validation):,} to choose by, {len(fold.test):,} to test"
+        )
+        context.tell(f"fold {number} of {len(folds)}: {rows}")
         made = distill_students(
             source,
             fold,
@@ -194,11 +201,17 @@ def together(runs: Mapping[str, list[Run]], *, floors: Floors | None = None) -> 
     )
 
 
-def fold_datasets(dataset: Dataset, count: int, *, seed: int) -> list[Dataset]:
+def fold_datasets(dataset: Dataset, count: int, *, seed: int, validation_fraction: float = 0.1) -> list[Dataset]:
     """Return a data set for each fold, which tests on the fold's texts and trains and validates on the others.
 
     The labelled texts are those of "train" and "validation". A text and its duplicates are in one fold, and the texts
     of each label are dealt out to all folds.
+
+    Args:
+        dataset: the texts.
+        count: number of folds.
+        seed: of the draw.
+        validation_fraction: share of all texts to choose by; with fewer than ten folds it is a little less.
 
     Raises:
         DataError: fewer different texts than folds.
@@ -208,20 +221,23 @@ def fold_datasets(dataset: Dataset, count: int, *, seed: int) -> list[Dataset]:
         raise DataError(
             f"{dataset.name} has {count_different(whole):,} different labelled texts for {count} folds.",
             accepted={"texts": f"as many different ones as folds, and {_FEWEST} at least"},
-            fix=["label more texts", option("folds", 0)],
+            fix=[
+                "label more texts",
+                option("folds", count_different(whole) if count_different(whole) >= _FEWEST else 0),
+            ],
         )
     fold = folds_of_split(whole, dataset.task, dataset.labels, count, seed=seed)
     made = []
     for number in range(count):
         rest = whole.take(np.flatnonzero(fold != number))
-        parts = min(_CHOSEN_ON, count_different(rest))
+        parts = min(max(2, round(1 / validation_fraction) - 1), count_different(rest))
         chosen = folds_of_split(rest, dataset.task, dataset.labels, parts, seed=seed) == 0
         splits = {
             "train": rest.take(np.flatnonzero(~chosen)),
             "validation": replace(rest.take(np.flatnonzero(chosen)), name="validation"),
             "test": replace(whole.take(np.flatnonzero(fold == number)), name="test"),
         }
-        made.append(_clean(replace(dataset, splits=splits, unseen={})))
+        made.append(_clean(replace(dataset, splits=splits, unseen={}, notes=(), made=())))
     return made
 
 

@@ -130,6 +130,12 @@ def require_student(recipe: StudentRecipe) -> None:
             accepted={"folds": "2 or more, or 0 for none"},
             fix=option("folds", 5),
         )
+    if recipe.teacher_folds == 1:
+        raise ConfigError(
+            "a teacher that leaves out its only fold has nothing to learn from.",
+            accepted={"teacher_folds": "2 to 10; 0 for none"},
+            fix=option("student.teacher_folds", 3),
+        )
     if recipe.learning_rates and recipe.rate_search:
         raise ConfigError(
             "rate_search tries rates around one, and learning_rates names them.",

@@ -16,6 +16,7 @@ import liteft
 from liteft.config import read_recipe
 from liteft.cross_validated import fold_datasets
 from liteft.data import Dataset, Split, load_dataset
+from liteft.data.trainable import resolve_data
 from liteft.errors import ConfigError, DataError, RunError
 from liteft.recipes import Recipe, StudentRecipe, TeacherRecipe
 from tests.cache import Cache
@@ -95,6 +96,38 @@ def test_a_handful_of_texts_can_be_dealt_out() -> None:
 def test_one_fold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="one fold leaves nothing"):
         liteft.distill("minilm", labelled(), out=tmp_path / "out", size="2", folds=1)
+
+
+def test_a_teacher_without_the_only_fold_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="leaves out its only fold"):
+        liteft.distill("minilm", "nowhere.csv", out=tmp_path / "out", size="2", teacher_folds=1)
+
+
+def test_as_many_folds_as_texts_are_suggested_where_there_are_too_many() -> None:
+    with pytest.raises(DataError) as caught:
+        fold_datasets(labelled(8), 9, seed=0)
+    assert "folds=8" in str(caught.value)
+
+
+def test_the_texts_to_choose_by_are_as_many_as_was_asked() -> None:
+    assert [len(fold.validation) for fold in fold_datasets(labelled(), 10, seed=0)] == [4] * 10
+    wanted = fold_datasets(labelled(), 5, seed=0, validation_fraction=0.25)
+    assert all(8 <= len(fold.validation) <= 12 for fold in wanted)
+
+
+def test_a_test_split_that_was_drawn_is_dealt_out_too_and_a_given_one_is_not() -> None:
+    rows = [(f"text {number} of {'ab'[number % 2]}", "ab"[number % 2]) for number in range(40)]
+    folds = Recipe(student=StudentRecipe(size="1", folds=2))
+    drawn = resolve_data(load_dataset({"train": rows}), folds)
+    assert "test" not in drawn.splits and len(drawn.train) + len(drawn.validation) == 40
+    given = load_dataset({"train": rows[:30], "test": rows[30:]})
+    assert resolve_data(given, folds) is given
+
+
+def test_a_test_fraction_beside_folds_is_refused(tmp_path: Path) -> None:
+    recipe = liteft.Recipe.model_validate({"data": {"test_fraction": 0.3}})
+    with pytest.raises(ConfigError, match="folds test every labelled text"):
+        liteft.distill("minilm", labelled(), out=tmp_path / "out", recipe=recipe, size="1", folds=3)
 
 
 def test_folds_of_a_part_of_the_labels_are_refused(tmp_path: Path) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from liteft import files
 from liteft.data.check import check_dataset
 from liteft.data.dataset import Dataset
 from liteft.data.load import load_dataset
-from liteft.errors import DataError
-from liteft.recipes import Recipe
+from liteft.data.split import joined
+from liteft.errors import ConfigError, DataError, leave_out, option
+from liteft.recipes import DataRecipe, Recipe
 from liteft.tokenization import TextTokenizer
 
 __all__ = ["as_read", "report_check", "require_trainable", "resolve_data"]
@@ -19,18 +21,38 @@ __all__ = ["as_read", "report_check", "require_trainable", "resolve_data"]
 def resolve_data(data: Dataset | str | Path, recipe: Recipe) -> Dataset:
     """Return ``data`` itself, or the data set that it names, read as the recipe's ``[data]`` table says.
 
-    Where folds test every labelled text, no test split is made.
+    Where folds test every labelled text, no test split is made, and one that the loader drew is put back.
     """
     if isinstance(data, Dataset):
-        return data
+        return _without_drawn_test(data) if recipe.student.folds and "test" in data.made else data
     return load_dataset(data, **as_read(recipe).data.model_dump(exclude={"source"}))
 
 
 def as_read(recipe: Recipe) -> Recipe:
-    """Return a recipe whose ``[data]`` table says how the data are read: without a test split where folds test."""
+    """Return a recipe whose ``[data]`` table says how the data are read: without a test split where folds test.
+
+    Raises:
+        ConfigError: a test fraction was chosen, and folds test all texts.
+    """
     if not recipe.student.folds:
         return recipe
+    if recipe.data.test_fraction not in (0, DataRecipe().test_fraction):
+        raise ConfigError(
+            f"folds test every labelled text, and test_fraction={recipe.data.test_fraction} takes texts from them.",
+            accepted={"a test split": "given in the data, or drawn without folds"},
+            fix=[option("folds", 0), leave_out("test_fraction")],
+        )
     return recipe.model_copy(update={"data": recipe.data.model_copy(update={"test_fraction": 0.0})})
+
+
+def _without_drawn_test(dataset: Dataset) -> Dataset:
+    """Return a data set whose test split is part of its training split again."""
+    splits = {name: split for name, split in dataset.splits.items() if name != "test"}
+    splits["train"] = joined("train", [dataset.train, dataset.test])
+    made = tuple(name for name in dataset.made if name != "test")
+    return replace(
+        dataset, splits=splits, made=made, notes=(*dataset.notes, "test is part of train again, for the folds")
+    )
 
 
 def require_trainable(dataset: Dataset) -> None:

@@ -35,17 +35,11 @@ def check_folds(recipe: Recipe, teachers: int, *, unlabelled: bool) -> None:
         unlabelled: the student learns from texts without labels too.
 
     Raises:
-        ConfigError: one fold, several teachers, or copies of labelled texts, which only the whole teacher could label.
+        ConfigError: several teachers, or copies of labelled texts, which only the whole teacher could label.
     """
     student = recipe.student
     if not student.teacher_folds:
         return
-    if student.teacher_folds == 1:
-        raise ConfigError(
-            "a teacher that leaves out its only fold has nothing to learn from.",
-            accepted={"teacher_folds": "2 to 10; 0 for none"},
-            fix=option("student.teacher_folds", 3),
-        )
     if teachers > 1:
         raise ConfigError(
             f"teacher_folds fine-tunes one teacher again, and {teachers} teachers were named.",
