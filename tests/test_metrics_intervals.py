@@ -136,16 +136,26 @@ def test_score_intervals_contain_the_scores() -> None:
     assert set(single) == {"accuracy", "macro_f1"}
 
 
-def test_paired_f1_interval_is_narrower_than_the_two_apart_and_zero_for_one_model() -> None:
+def test_paired_f1_interval_is_narrower_than_the_two_apart() -> None:
     generator = np.random.default_rng(6)
     gold = generator.random((500, 5)) < 0.3
     first = generator.normal(size=(500, 5)) + gold
     second = first + generator.normal(size=(500, 5)) * 0.1
-    same = MULTI_LABEL.paired_f1_intervals(first, first, gold)
-    assert same == {"micro_f1": (0.0, 0.0), "macro_f1": (0.0, 0.0)}
     low, high = MULTI_LABEL.paired_f1_intervals(first, second, gold)["micro_f1"]
     alone = MULTI_LABEL.f1_intervals(first, gold)["micro_f1"]
     assert high - low < (alone[1] - alone[0]) / 2
+
+
+def test_f1_of_a_few_texts_without_an_error_has_no_interval_of_zero_width() -> None:
+    gold = np.array([0, 1, 0, 1, 0])
+    logits = np.eye(2)[gold]
+    found = SINGLE_LABEL.f1_intervals(logits, gold)
+    assert found["macro_f1"] == found["micro_f1"] == metrics.wilson_interval(5, 5)
+    assert SINGLE_LABEL.f1_intervals(-logits, gold)["macro_f1"] == metrics.wilson_interval(0, 5)
+    right = np.ones(5, dtype=bool)
+    bound = metrics.mcnemar(right, right)
+    same = SINGLE_LABEL.paired_f1_intervals(logits, logits, gold)
+    assert same["macro_f1"] == (bound.low, bound.high) and bound.low < 0 < bound.high
 
 
 @pytest.mark.parametrize("freedom", [1, 1.7, 2, 4.3, 30, 2000, 20_000])

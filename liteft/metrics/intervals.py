@@ -106,6 +106,10 @@ def f1_intervals(
 ) -> dict[str, tuple[float, float]]:
     """Return bootstrap intervals over texts of "micro_f1" and "macro_f1".
 
+    Samples of texts without an error have none either, so all of them have an F1 of 1. An interval of no width would
+    promise that there never is an error; in its place is Wilson's, of the share of texts with all labels right. So it
+    is for texts that are all wrong.
+
     Args:
         gold, predicted, unknown: as for `f1_scores`.
         resamples, confidence, seed: as for `bootstrap_interval`.
@@ -114,17 +118,34 @@ def f1_intervals(
         ValueError: there are no texts.
     """
     (samples,) = f1_samples(gold, (predicted,), unknown, resamples, seed)
-    return {name: percentile_interval(values, confidence) for name, values in samples.items()}
+    right = all_labels_right(gold, predicted, unknown)
+    bound = wilson_interval(int(right.sum()), len(right), confidence)
+    return {name: percentile_interval(values, confidence, otherwise=bound) for name, values in samples.items()}
+
+
+def all_labels_right(gold: np.ndarray, predicted: np.ndarray, unknown: np.ndarray) -> np.ndarray:
+    """Return the texts whose labels are all predicted and no others: bool (texts,); arguments as for `f1_scores`."""
+    return np.asarray((gold == predicted).all(axis=1) & ~unknown)
 
 
 def _normal_quantile(confidence: float) -> float:
     return NormalDist().inv_cdf(0.5 + confidence / 2)
 
 
-def percentile_interval(values: np.ndarray, confidence: float) -> tuple[float, float]:
-    """Return the central interval that contains a share ``confidence`` of bootstrap values."""
-    low, high = np.quantile(values, [0.5 - confidence / 2, 0.5 + confidence / 2])
-    return float(low), float(high)
+def percentile_interval(
+    values: np.ndarray, confidence: float, *, otherwise: tuple[float, float] | None = None
+) -> tuple[float, float]:
+    """Return the central interval that contains a share ``confidence`` of bootstrap values.
+
+    Args:
+        values: of the statistic, float (resamples,).
+        confidence: coverage of the interval, between 0 and 1.
+        otherwise: what to widen the interval to where all values are the same, which says nothing about their spread.
+    """
+    low, high = (float(found) for found in np.quantile(values, [0.5 - confidence / 2, 0.5 + confidence / 2]))
+    if otherwise is None or np.ptp(values) > 1e-6:  # float32
+        return low, high
+    return min(low, otherwise[0]), max(high, otherwise[1])
 
 
 def f1_samples(

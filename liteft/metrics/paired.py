@@ -13,7 +13,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from liteft.metrics.intervals import f1_samples, percentile_interval, wilson_interval
+from liteft.metrics.intervals import all_labels_right, f1_samples, percentile_interval, wilson_interval
 
 __all__ = [
     "Estimate",
@@ -223,7 +223,8 @@ def paired_f1_intervals(
 ) -> dict[str, tuple[float, float]]:
     """Return intervals of the difference, model b minus model a, in "micro_f1" and "macro_f1".
 
-    Both models are scored on the same resampled texts (paired bootstrap).
+    Both models are scored on the same resampled texts (paired bootstrap). If the difference is the same in all samples,
+    as between models that predict the same, the interval is Newcombe's, of the shares of texts with all labels right.
 
     Args:
         gold, predicted_a, predicted_b, unknown: as for `f1_scores`, with the predictions of both models.
@@ -233,7 +234,12 @@ def paired_f1_intervals(
         ValueError: there are no texts.
     """
     first, second = f1_samples(gold, (predicted_a, predicted_b), unknown, resamples, seed)
-    return {name: percentile_interval(second[name] - first[name], confidence) for name in first}
+    right_a, right_b = (all_labels_right(gold, found, unknown) for found in (predicted_a, predicted_b))
+    bound = mcnemar(right_a, right_b, confidence)
+    return {
+        name: percentile_interval(second[name] - first[name], confidence, otherwise=(bound.low, bound.high))
+        for name in first
+    }
 
 
 def _mcnemar_p(b: int, c: int) -> float:
