@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 __all__ = ["check_dataset"]
 
 
+_EQUAL = 1e-6  # probabilities that differ by less are equal
+
+
 class _Checked(Protocol):
     """What a check reads of a `Dataset`, which has the check as its property and so cannot be imported here."""
 
@@ -102,6 +105,7 @@ def _check_split(dataset: _Checked, split: Split, keys: list[str], tokenizer: Te
     second = split.pairs if split.pairs is not None else split.texts
     contradictions, example = _contradictions(split, keys)
     confidence = _confidence(split)
+    lead = _lead(split)
     return SplitCheck(
         name=split.name,
         rows=len(split),
@@ -116,6 +120,8 @@ def _check_split(dataset: _Checked, split: Split, keys: list[str], tokenizer: Te
         contradiction_example=example,
         confidence=None if confidence is None else float(confidence.mean()),
         uncertain=None if confidence is None else float((confidence < SURE).mean()),
+        outranked=int((lead < -_EQUAL).sum()),
+        tied=int((np.abs(lead) <= _EQUAL).sum()),
     )
 
 
@@ -131,8 +137,21 @@ def _confidence(split: Split) -> np.ndarray | None:
     if split.soft_labels is None or split.labels is None:
         return None
     if split.labels.dtype != bool:
-        return np.asarray(split.soft_labels.max(axis=1))
+        known = np.flatnonzero(split.labels >= 0)
+        return np.asarray(split.soft_labels[known, split.labels[known]]) if len(known) else None
     return np.asarray(np.maximum(split.soft_labels, 1 - split.soft_labels).mean(axis=1))
+
+
+def _lead(split: Split) -> np.ndarray:
+    """Return each row's probability of its label minus the highest of another: shape (texts,); empty if unknown."""
+    if split.soft_labels is None or split.labels is None or split.labels.dtype == bool:
+        return np.zeros(0)
+    known = np.flatnonzero(split.labels >= 0)
+    others = split.soft_labels[known].astype(np.float64)
+    rows = np.arange(len(known))
+    own = others[rows, split.labels[known]]
+    others[rows, split.labels[known]] = -1
+    return np.asarray(own - others.max(axis=1))
 
 
 def _unlabelled(dataset: _Checked, split: Split) -> int:

@@ -6,7 +6,7 @@ the one in its column, also where others would be as probable. A row without a c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,7 +74,9 @@ class _Confidences(TableView):
             raise DataError(
                 f"{where}: the confidence is {share!r}.",
                 accepted={"confidence": "a probability above 0 and up to 1, or nothing"},
-                fix="correct that row; divide percentages by 100",
+                fix=option("label", self.confidence, note=" alone, if it holds maps of probabilities")
+                if isinstance(share, Mapping) or str(share).lstrip().startswith("{")
+                else "correct that row; divide percentages by 100",
             )
         try:
             name = label_name(label, None)

@@ -37,9 +37,11 @@ class SplitCheck:
         duplicates: rows whose exact text occurs in an earlier row of the split.
         contradictions: rows whose text also occurs under other labels.
         contradiction_example: places of two of them, or None.
-        confidence: mean probability of the rows' labels, as far as they have probabilities: of the most probable label
-            or, multi-label, of each label's more probable answer; None without probabilities.
+        confidence: mean probability of the rows' labels, as far as they have probabilities: of the row's label or,
+            multi-label, of each label's more probable answer; None without probabilities.
         uncertain: share of rows of which this is below 0.8, 0 to 1; None without probabilities.
+        outranked: rows of a single-label task with another label that is more probable than theirs.
+        tied: rows of a single-label task with another label that is as probable as theirs, and none more.
     """
 
     name: str
@@ -55,6 +57,8 @@ class SplitCheck:
     contradiction_example: tuple[str, str] | None
     confidence: float | None = None
     uncertain: float | None = None
+    outranked: int = 0
+    tied: int = 0
 
 
 @dataclass(frozen=True)
@@ -180,6 +184,16 @@ def _split_warnings(split: SplitCheck) -> Iterable[str]:
         yield (
             f"{counted(split.contradictions)} of {split.name} whose text also has another label: "
             f"{short_place(one)}, and {short_place(two)}"
+        )
+    if split.outranked:
+        yield (
+            f"{counted(split.outranked)} of {split.name} whose label is less probable than another, "
+            "which shares what a low confidence leaves"
+        )
+    if split.tied:
+        yield (
+            f"{counted(split.tied)} of {split.name} with two or more equally probable labels: "
+            "the stated one is theirs or, in a map, the first by name"
         )
     if split.empty:
         yield f"{counted(split.empty)} of {split.name} without a text"

@@ -10,7 +10,6 @@ The training split determines the form for all splits. A value that could be of 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,7 +23,7 @@ from liteft.data.notes import worded
 from liteft.errors import DataError, option
 from liteft.tasks import Task
 
-__all__ = ["joined_by", "opened", "settle", "single"]
+__all__ = ["joined_by", "settle", "single"]
 
 _FRACTION = re.compile(r"[+-]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][+-]?\d+)?")
 _BITS = re.compile(r"[01](?:\.0)?(?:[ ,;|]+[01](?:\.0)?)+")
@@ -124,7 +123,7 @@ def _from_mappings(raw: Labels, task: Task | None, places: Mapping[str, Provenan
         DataError: a mapping has a value that is neither 0 nor 1.
     """
     first = next((value for value in raw["train"] if not is_empty(value)), None)
-    if not isinstance(_object(first), Mapping):
+    if not isinstance(first, Mapping):
         return raw
     changed = {
         split: [_chosen(value, places[split], row) for row, value in enumerate(labels)] for split, labels in raw.items()
@@ -184,35 +183,7 @@ def _refuse_fractions(labels: Sequence[Any], texts: set[str], place: Provenance,
         )
 
 
-def opened(labels: Sequence[Any]) -> list[Any]:
-    """Return the cells, with objects written as text, maps of parquet and spaCy's ``cats`` as mappings to values."""
-    found = [_object(value) for value in labels]
-    return [
-        value["cats"] if isinstance(value, Mapping) and isinstance(value.get("cats"), Mapping) else value
-        for value in found
-    ]
-
-
-def _object(value: Any) -> Any:
-    if isinstance(value, str) and value.strip().startswith("{") and value.strip().endswith("}"):
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
-    if isinstance(value, list) and value and all(_is_item(entry) for entry in value):
-        return dict(value)
-    return value
-
-
-def _is_item(value: Any) -> bool:
-    """Return whether a value is an entry of a map as pyarrow reads it: a name and a number."""
-    return isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], float)
-
-
-def _chosen(value: Any, place: Provenance, row: int) -> list[str] | None:
-    content = _object(value)
-    if isinstance(content, Mapping) and isinstance(content.get("cats"), Mapping):
-        content = content["cats"]
+def _chosen(content: Any, place: Provenance, row: int) -> list[str] | None:
     if is_empty(content):
         return None
     if isinstance(content, str):  # Label Studio writes one choice as a string, several as an object

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from liteft.data.cells import counted
-from liteft.data.label_forms import opened, settle
+from liteft.data.label_forms import settle
+from liteft.data.label_maps import opened
 from liteft.data.labels import (
     OTHER_LABEL,
     LabelNames,
@@ -58,9 +59,9 @@ def read_labels(splits: Mapping[str, Records], form: LabelForm, notes: list[str]
     """
     labelled = {name: records for name, records in splits.items() if records.labels is not None}
     known = labelled["train"].class_names if form.names is None else form.names
-    raw = {name: records.labels or [] for name, records in labelled.items()}
     places = {name: records.provenance for name, records in labelled.items()}
-    soft = soft_labels({name: opened(labels) for name, labels in raw.items()}, form.task, places, notes)
+    raw = {name: opened(records.labels or [], places[name]) for name, records in labelled.items()}
+    soft = soft_labels(raw, form.task, places, notes)
     if soft is not None:
         form, raw = replace(form, task=soft[0]), soft[1]
         labelled = {name: replace(records, soft=soft[2][name]) for name, records in labelled.items()}

@@ -122,6 +122,8 @@ def load_dataset(
         notes += left_out
     form = LabelForm(columns.label, known, label_separator, names, drop_empty)
     found, splits = read_labels(splits, form, notes)
+    if confidence is not None and splits["train"].soft is None:
+        notes.append(f"the column {confidence!r} holds no confidence below 1 in train, so each label counts as sure")
     missing = _missing_splits(splits, fractions, seed, notes)
     dataset = _assemble(opened.name, found, splits | missing, notes)
     made = tuple(name for name in missing if name != "train")

@@ -54,15 +54,16 @@ def soft_labels(
     if task is None and not any(soft is not None for soft in read["train"]):
         task = infer_task(raw["train"], separator=None)
     found = task or _inferred(read["train"], places["train"])
-    if not found.several:
-        _normalise(read, places, _names(raw["train"]), notes)
     hard = {
         split: [
             value if soft is None else _decided(soft, found) for value, soft in zip(labels, read[split], strict=True)
         ]
         for split, labels in raw.items()
     }
-    rule = "its labels of over 0.5" if found.several else "its most probable label"
+    if not found.several:
+        _normalise(read, places, _names(raw["train"]), notes)
+    stated = any(isinstance(soft, Confident) for rows in read.values() for soft in rows)
+    rule = "its labels of over 0.5" if found.several else "its stated label" if stated else "its most probable label"
     notes.append(f"labels have probabilities, which are learned; a row is scored by {rule}")
     return found, hard, read
 
@@ -129,7 +130,11 @@ def _inferred(rows: Sequence[Soft | None], place: Provenance) -> Task:
                 accepted={"one label per text": "probabilities that sum to 1", "several": "any, one for each label"},
                 fix=[
                     option("task", "multi_label", note=", if a text may have several labels"),
-                    option("task", "single_label", note=", to scale rows that sum to less than 1"),
+                    option(
+                        "task",
+                        "single_label",
+                        note=", if each has one: labels that a row does not name share what is left",
+                    ),
                 ],
             )
     return SINGLE_LABEL
@@ -138,12 +143,13 @@ def _inferred(rows: Sequence[Soft | None], place: Provenance) -> Task:
 def _normalise(
     read: dict[str, list[Soft | None]], places: Mapping[str, Provenance], names: Sequence[str], notes: list[str]
 ) -> None:
-    """Scale the rows of each split to sum to 1, and note how many summed to less.
+    """Complete the rows of each split to sum to 1, and note how many summed to less.
 
-    Where only one label's probability is known, the labels of ``names`` share the rest.
+    A row that sums to less leaves the rest open, as a language model's list of its best answers does: the labels of
+    ``names`` that it does not name share the rest equally. A row that names them all is scaled.
     """
     for split, rows in read.items():
-        scaled = 0
+        shared = scaled = 0
         for row, soft in enumerate(rows):
             if isinstance(soft, Confident):
                 rows[row] = soft.spread(names)
@@ -154,11 +160,21 @@ def _normalise(
             if not 0 < total < 1 + _TOLERANCE:
                 raise DataError(
                     f"{places[split].where(row)}: the probabilities of the labels sum to {total:.3g}.",
-                    accepted={"one label per text": "probabilities that sum to 1, or to less, which is scaled"},
+                    accepted={"one label per text": "probabilities that sum to 1; to less leaves the rest to others"},
                     fix=["correct that row", option("task", "multi_label", note=", if a text may have several labels")],
                 )
+            others = [name for name in names if name not in soft] if total < 1 - _TOLERANCE else []
+            if others:
+                shared += 1
+                rows[row] = soft | dict.fromkeys(others, (1 - total) / len(others))
+                continue
             scaled += total < 1 - _TOLERANCE
             rows[row] = {name: value / total for name, value in soft.items()}
+        if shared:
+            notes.append(
+                f"{split}: {counted(shared)} with probabilities that sum to less than 1; the labels that a row does "
+                "not name share the rest equally"
+            )
         if scaled:
             notes.append(f"{split}: {counted(scaled)} with probabilities that sum to less than 1, scaled to 1")
 
@@ -166,7 +182,7 @@ def _normalise(
 def _decided(soft: Soft, task: Task) -> Any:
     """Return the names of over 0.5, or the most probable name, the first by name of equal ones.
 
-    A row that states its label and how sure it is keeps it.
+    A row that states its label and how sure it is keeps it. What the row leaves open does not count.
     """
     if isinstance(soft, Confident):
         return soft.label

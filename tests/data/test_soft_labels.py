@@ -58,7 +58,7 @@ def test_other_sums_than_one_are_asked_about() -> None:
 
 
 def test_smaller_sums_are_scaled_where_the_task_has_one_label_and_a_note_counts_them() -> None:
-    dataset = load([{"x": 0.6, "y": 0.2}, {"x": 0.1, "y": 0.9}], task="single_label")
+    dataset = load([{"x": 0.6, "y": 0.2}, {"x": 0.1, "y": 0.9}], task="single_label")  # all labels are named
     np.testing.assert_allclose(dataset.train.soft_labels, [[0.75, 0.25], [0.1, 0.9]], atol=1e-6)
     assert "train: 1 row with probabilities that sum to less than 1, scaled to 1" in dataset.notes
 
@@ -222,3 +222,64 @@ def test_probabilities_in_another_split_alone_are_read_as_labels(tmp_path: Path)
     dataset = load_dataset(tmp_path, confidence="sure", test_fraction=0)
     assert dataset.train.soft_labels is None
     assert dataset.validation.labels.tolist() == [0, 1]
+
+
+def test_labels_that_a_map_does_not_name_share_what_it_leaves() -> None:
+    dataset = load([{"x": 0.6}, {"x": 0.1, "y": 0.9}, {"x": 0.25, "z": 0.75}], task="single_label")
+    np.testing.assert_allclose(dataset.train.soft_labels[0], [0.6, 0.2, 0.2], atol=1e-6)
+    assert any("train: 1 row with probabilities that sum to less than 1; the labels" in note for note in dataset.notes)
+
+
+def test_a_map_keeps_its_most_probable_name_where_it_leaves_more_to_others() -> None:
+    dataset = load([{"x": 0.1}, {"x": 0.1, "y": 0.9}], task="single_label")
+    assert dataset.train.labels.tolist() == [0, 1]
+    assert "1 row of train whose label is less probable than another" in check_dataset(dataset).render()
+
+
+def test_maps_in_pythons_form_are_read() -> None:
+    np.testing.assert_allclose(load([str(value) for value in ONE]).train.soft_labels, WANTED, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    ['{"joy": 0.7', '"joy": 0.7}', '{"joy": NaN, "anger": 0.3}', "{'joy': {'anger': 0.3}}", "{joy: 0.7}", "{'joy': x}"],
+)
+@pytest.mark.parametrize("others", ["maps", "names"])
+def test_a_text_that_looks_like_a_map_never_becomes_a_class(broken: str, others: str, tmp_path: Path) -> None:
+    if others == "names" and not broken.startswith("{"):
+        return  # a name may end with a brace
+    rows = [json.dumps(value) for value in ONE] if others == "maps" else ["joy", "anger"] * 2
+    file = tmp_path / "m.jsonl"
+    lines = [json.dumps({"text": f"text {row}", "label": value}) for row, value in enumerate([*rows, broken])]
+    file.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(DataError, match=r"m\.jsonl, line 5: the label .*looks like a map") as error:
+        load_dataset(file, **WHOLE)
+    assert repr(broken) in str(error.value)
+
+
+def test_a_map_of_zeros_and_ones_after_a_name_is_not_a_class() -> None:
+    with pytest.raises(DataError, match="row 3: the label is an object"):
+        load(["joy", "anger", '{"joy": 1, "anger": 0}', "joy"])
+
+
+def test_the_check_averages_the_stated_labels_and_counts_those_below_another() -> None:
+    check = check_dataset(load_dataset(table(sure=[0.1] * 4), confidence="sure", **WHOLE))
+    assert check.splits[0].confidence == pytest.approx(0.1)
+    assert "4 rows of train whose label is less probable than another" in check.render()
+    assert any("a row is scored by its stated label" in note for note in check.notes)
+
+
+def test_the_check_counts_ties() -> None:
+    check = check_dataset(load([{"x": 0.5, "y": 0.5}, {"x": 0.1, "y": 0.9}]))
+    assert "1 row of train with two or more equally probable labels" in check.render()
+
+
+def test_a_column_without_a_confidence_is_noted() -> None:
+    dataset = load_dataset(table(sure=["", None, "", ""]), confidence="sure", **WHOLE)
+    assert any("'sure' holds no confidence below 1" in note for note in dataset.notes)
+
+
+def test_maps_in_the_column_of_confidences_are_said_to_be_labels() -> None:
+    with pytest.raises(DataError, match="the confidence is") as error:
+        load_dataset(table(sure=['{"joy": 0.7, "anger": 0.3}'] * 4), confidence="sure", **WHOLE)
+    assert 'label="sure"' in str(error.value)
