@@ -105,7 +105,7 @@ class Distillation(Result):
         if self.student is None or self.folds is not None or split is None or len(split) >= _FEW_TO_TEST:
             return ""
         return (
-            f"{len(split)} test texts tell only large differences apart; with folds (--folds) everything is "
+            f"{len(split)} test texts tell only large differences apart; with folds everything is "
             "trained once more for each of them, and each text to train on is tested once."
         )
 
