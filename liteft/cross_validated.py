@@ -32,7 +32,7 @@ from liteft.recipes import Recipe
 from liteft.results import Result
 from liteft.run import FOLDS_FILE, Run
 from liteft.tasks import Task
-from liteft.text_tables import aligned, share
+from liteft.text_tables import aligned, points, share
 
 __all__ = ["CrossValidation", "cross_validate", "fold_datasets", "labelled_texts", "together"]
 
@@ -217,14 +217,12 @@ def fold_datasets(dataset: Dataset, count: int, *, seed: int, validation_fractio
         DataError: fewer different texts than folds.
     """
     whole = labelled_texts(dataset)
-    if count_different(whole) < max(count, _FEWEST):
+    different = count_different(whole)
+    if different < max(count, _FEWEST):
         raise DataError(
-            f"{dataset.name} has {count_different(whole):,} different labelled texts for {count} folds.",
+            f"{dataset.name} has {different:,} different labelled texts for {count} folds.",
             accepted={"texts": f"as many different ones as folds, and {_FEWEST} at least"},
-            fix=[
-                "label more texts",
-                option("folds", count_different(whole) if count_different(whole) >= _FEWEST else 0),
-            ],
+            fix=["label more texts", option("folds", different if different >= _FEWEST else 0)],
         )
     fold = folds_of_split(whole, dataset.task, dataset.labels, count, seed=seed)
     made = []
@@ -271,4 +269,4 @@ def _floors(dataset: Dataset, count: int, base: Path) -> Floors | None:
 def _points(found: Estimate | None) -> str:
     if found is None:
         return "-"
-    return f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+    return points(found.value, (found.low, found.high))

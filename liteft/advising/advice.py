@@ -142,10 +142,8 @@ def _judges(found: Evidence) -> str:
     for base in found.bases:
         for layer in base.layers:
             name = f"{base.base}, {'embeddings' if layer.layer == 0 else f'layer {layer.layer}'}"
-            low, high = layer.behind_interval
             mark = "best" if layer.layer == base.best else "close" if layer.close else ""
-            against = points(0 - layer.behind, (0 - high, 0 - low))
-            against = mark if layer.layer == base.best else f"{against} {mark:<5}".rstrip()
+            against = mark if layer.layer == base.best else f"{layer.gained} {mark:<5}".rstrip()
             rows.append((name, *_cells(layer.metrics, layer.intervals, names), against))
     return aligned(rows, texts=(0, len(names) + 1))
 

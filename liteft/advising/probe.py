@@ -22,6 +22,7 @@ from liteft.finetuning.known_ids import check_ids
 from liteft.finetuning.logits import by_length, pad_batch
 from liteft.finetuning.model import TorchClassifier, uses_type_ids
 from liteft.finetuning.settings import Pooling
+from liteft.text_tables import points
 
 __all__ = ["BaseProbe", "LayerProbe", "layer_features", "probe_base"]
 
@@ -44,6 +45,12 @@ class LayerProbe:
     intervals: dict[str, tuple[float, float]]
     behind: float
     behind_interval: tuple[float, float]
+
+    @property
+    def gained(self) -> str:
+        """The points gained over the best layer, with their interval; "+0.0" for that layer itself."""
+        low, high = self.behind_interval
+        return points(0 - self.behind, (0 - high, 0 - low))  # a minus sign would make -0.0 of 0
 
     @property
     def close(self) -> bool:

@@ -176,9 +176,8 @@ def _student(found: Evidence) -> Recommendation:
     elif depth == best.best:
         reason = "the layers before it separate the labels less well"
     else:
-        low, high = layer.behind_interval
-        lost = points(0 - layer.behind, (0 - high, 0 - low))
-        reason = f"the first layer that is within noise or a point of the best, layer {best.best}: {lost} points"
+        near = f"the first layer that is within noise or a point of the best, layer {best.best}"
+        reason = f"{near}: {layer.gained} points"
     if depth < best.first_close:
         reason = f"the deepest that is within the limits; the probe asks for {best.first_close} layers"
     width = chosen_width(found)

@@ -97,10 +97,7 @@ def refuse_other_run(out: Path, inputs: dict[str, Any]) -> None:
         RunError: one of them differs.
     """
     if (out / INPUTS).is_file():
-        known = read_inputs(out)
-        _refuse(
-            out, {name: _change(known.get(name), inputs[name]) for name in inputs if known.get(name) != inputs[name]}
-        )
+        _refuse(out, _changed_inputs(out, read_inputs(out) | inputs))
 
 
 def _refuse(out: Path, changed: dict[str, str]) -> None:

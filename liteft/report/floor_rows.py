@@ -59,7 +59,7 @@ def why_no_floors(gold: Gold) -> str:
         return "no floors: there are no labelled texts to train them on besides those that are scored"
     if set(dataset.labels) != set(gold.labels):
         return "no floors: the data has other labels than the models"
-    if not _trained_on(gold, dataset):
+    if not _trained_on(gold, _relabeled(dataset, gold)):
         return "no floors: none of the models is a run that was trained on this data"
     return "no floors: scikit-learn, which trains them, is not installed"
 
@@ -87,7 +87,8 @@ def find_floors(gold: Gold, asked: bool | None, progress: Callable[[str], None])
         return None
     if set(dataset.labels) != set(gold.labels):
         return None
-    trained, dataset = _trained_on(gold, dataset), _relabeled(dataset, gold)
+    dataset = _relabeled(dataset, gold)
+    trained = _trained_on(gold, dataset)
     if not trained:
         return None
     for subject in trained:
@@ -107,8 +108,8 @@ def _relabeled(dataset: Dataset, gold: Gold) -> Dataset:
 
 
 def _trained_on(gold: Gold, dataset: Dataset) -> list[Subject]:
-    """Return the models that were trained on a data set of the same labels."""
-    fingerprint = _relabeled(dataset, gold).fingerprint
+    """Return the models that were trained on a data set, whose labels are in the first model's order."""
+    fingerprint = dataset.fingerprint
     return [subject for subject in gold.subjects if _fingerprint(subject) == fingerprint]
 
 

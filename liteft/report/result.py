@@ -14,7 +14,7 @@ from liteft.report.subjects import Subject
 from liteft.report.workers import Speed
 from liteft.results import Result
 from liteft.tasks import Task
-from liteft.text_tables import aligned, markdown, share
+from liteft.text_tables import aligned, markdown, points, share
 
 __all__ = ["Comparison", "Measured"]
 
@@ -208,7 +208,7 @@ def _difference(model: Measured | MeasuredFloor) -> str:
         low, high = model.f1_difference
         return f"[{100 * low:+.1f}, {100 * high:+.1f}]"
     low, high = model.paired.low, model.paired.high
-    return f"{100 * model.paired.difference:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
+    return points(model.paired.difference, (low, high))
 
 
 def _p_value(model: Measured | MeasuredFloor) -> str:
