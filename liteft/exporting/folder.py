@@ -109,13 +109,15 @@ def _floors(run: Run) -> dict[str, dict[str, Any]]:
 
 
 def _folds(run: Run) -> dict[str, Any]:
-    """Return what cross-validation beside a run says of students, if it was of the run's own data."""
-    path = run.path.parent / FOLDS_FILE
-    found = files.read_json(path) if run.kind == "student" and path.is_file() else {}
-    if not found or found["data"]["fingerprint"] != (run.info.get("data") or {}).get("fingerprint"):
+    """Return what cross-validation beside a run says of students; {} if it is missing, unreadable, or of other data."""
+    try:
+        found = files.read_json(run.path.parent / FOLDS_FILE)
+        if run.kind != "student" or found["data"]["fingerprint"] != run.info["data"]["fingerprint"]:
+            return {}
+        intervals = {f"{name}_interval": list(each) for name, each in found["intervals"]["student"].items()}
+        return {"count": found["folds"], "metrics": {"n": found["texts"], **found["metrics"]["student"], **intervals}}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
-    intervals = {f"{name}_interval": list(each) for name, each in found["intervals"]["student"].items()}
-    return {"count": found["folds"], "metrics": {"n": found["texts"], **found["metrics"]["student"], **intervals}}
 
 
 def _teacher(stored: Mapping[str, Any] | None) -> dict[str, Any] | None:

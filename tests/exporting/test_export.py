@@ -468,6 +468,8 @@ def test_a_run_gives_its_metrics_data_and_teacher_to_the_manifest(learned: tuple
     assert artifact.manifest.data == content["data"]
     second = {"name": "second", "weights_sha256": "2" * 64}
     assert artifact.manifest.teacher == {"name": "teacher", "weights_sha256": "1" * 64, "others": [second]}
+    (tmp_path / "folds.json").write_text('{"data": "somebody else\'s"}', encoding="utf-8")
+    assert export(run, tmp_path / "other", precision="fp32", verify=split).manifest.folds == {}
     metrics_of_folds = {"n": 90, "accuracy": 0.7, "accuracy_interval": [0.6, 0.8]}
     assert artifact.manifest.folds == {"count": 3, "metrics": metrics_of_folds}
     assert artifact.manifest.training == {"start": "the teacher's layers and head", "texts": 240}
