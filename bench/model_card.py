@@ -17,7 +17,7 @@ from stored import stored_comparison, stored_seeds
 
 from liteft.arms import ARMS
 from liteft.tasks import task_named
-from liteft.text_tables import markdown, share
+from liteft.text_tables import markdown, metric_words, share
 
 __all__ = ["card_text", "table_text", "with_table"]
 
@@ -65,7 +65,7 @@ def table_text(results: Sequence[Results]) -> str:
         rows.append(
             (
                 f"[{one['name']}]({one['name']}/card.md)",
-                metric.replace("_", " "),
+                metric_words(metric),
                 _best_floor(one),
                 *(f"{means[kind]:.1f}" if kind in means else "-" for kind in ("teacher", "student", "control")),
                 share(artifact["metrics"][metric], artifact["intervals"].get(metric)),
@@ -108,7 +108,7 @@ def _unbeaten(results: Results) -> str:
         return ""
     floor = max(unbeaten, key=lambda row: row["metrics"][task.primary_metric])
     parts = [
-        f"{name.replace('_', ' ')} {share(own['metrics'][name], own['intervals'].get(name))} and "
+        f"{metric_words(name)} {share(own['metrics'][name], own['intervals'].get(name))} and "
         f"{share(floor['metrics'][name], floor['intervals'].get(name))}"
         for name in metrics
     ]
@@ -123,7 +123,7 @@ def _floors(results: Results) -> str:
     if not rows:
         return ""
     names = task_named(results["data"]["task"]).headline_metrics
-    table = [("floor", *(f"{name.replace('_', ' ')} %" for name in names))]
+    table = [("floor", *(f"{metric_words(name)} %" for name in names))]
     table += [
         (row["name"], *(share(row["metrics"][name], row["intervals"].get(name)) for name in names)) for row in rows
     ]
@@ -188,8 +188,8 @@ def _quality(results: Results) -> str:
     skipped = {"train", *results["data"]["unknown_labels_only"]}
     splits = [name for name in results["data"]["rows"] if name not in skipped]
     shown = [name for name in splits if any(name in run["metrics"] for run in results["runs"].values())]
-    header = ("run", *(f"{split} {metric.replace('_', ' ')} %" for split in shown))
-    rows = [(*header, f"test {other.replace('_', ' ')} %", "test calibration error %")]
+    header = ("run", *(f"{split} {metric_words(metric)} %" for split in shown))
+    rows = [(*header, f"test {metric_words(other)} %", "test calibration error %")]
     for name, run in results["runs"].items():
         test = run["metrics"].get("test", {})
         cells = [_share(run["metrics"].get(split, {}), metric) for split in shown]
@@ -212,9 +212,7 @@ def _verdicts(results: Results) -> str:
 
 
 def _verdict(found: Results) -> str:
-    difference = (
-        f"Student minus {found['against']}: {_difference(found)} points of {found['metric'].replace('_', ' ')}."
-    )
+    difference = f"Student minus {found['against']}: {_difference(found)} points of {metric_words(found['metric'])}."
     better = found["difference"] > 0
     if found["against"] == "control":
         shown = "learning from the teacher helped" if better else "learning from the teacher was worse than from labels"
@@ -248,14 +246,14 @@ def _verification(artifact: Results) -> str:
         f"{100 * gate['agreement']:.2f}%; logits differ by at most {gate['logit_difference']:.2g}, and those of a text "
         f"alone and in a padded batch by {gate['batch_difference']:.2g}.",
         f"- Beside the fp32 model on {test['texts']:,} texts of {test['split']}, which the gate never saw: same answer "
-        f"for {100 * test['agreement']:.2f}%; {metric.replace('_', ' ')} {written}% ({artifact['precision']}) and "
+        f"for {100 * test['agreement']:.2f}%; {metric_words(metric)} {written}% ({artifact['precision']}) and "
         f"{fp32}% (fp32).",
         f"- {right} there and not in fp32: {paired['c']:,} texts; the other way round: {paired['b']:,}. That is "
         f"{100 * paired['difference']:+.2f} points, 95% interval {_interval(paired['low'], paired['high'])}, McNemar's "
         f"p {'<0.001' if paired['p_value'] < 0.001 else format(paired['p_value'], '.3f')}.",
     ]
     if f1 is not None:
-        lines.append(f"- Points of micro f1 gained over fp32: 95% interval {_interval(*f1)}.")
+        lines.append(f"- Points of micro F1 gained over fp32: 95% interval {_interval(*f1)}.")
     return "\n".join(lines)
 
 

@@ -43,6 +43,7 @@ from liteft.errors import ConfigError, DataError, LiteftError
 from liteft.recipes import Recipe
 from liteft.report import Comparison, compare, seeds_table
 from liteft.run import Run
+from liteft.text_tables import metric_words
 
 PACKAGES = ("liteft", "torch", "transformers", "tokenizers", "onnxruntime", "numpy")
 _KEPT = ("base", "size", "seed", "family", "pooling", "max_tokens", "precision", "parameters", "weights_sha256")
@@ -302,7 +303,7 @@ def _comparison(comparison: Comparison, name: str, runs: Sequence[Run]) -> dict[
         model["path"] = f"RUNS/{name}/{model['name']}"
         before, now = own.get(model["name"]), model["metrics"][metric]
         if before is not None and abs(now - before) > 1e-6:
-            scores = f"{metric.replace('_', ' ')} {100 * before:.2f}% in its run, {100 * now:.2f}% when scored here"
+            scores = f"{metric_words(metric)} {100 * before:.2f}% in its run, {100 * now:.2f}% when scored here"
             content["notes"].append(f"{model['name']}: {scores}")
     return content
 

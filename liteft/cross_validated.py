@@ -16,6 +16,7 @@ import numpy as np
 
 from liteft import files
 from liteft.arms import ARMS
+from liteft.config import resolve_recipe
 from liteft.data import Dataset, Split
 from liteft.data.folds import count_different, folds_of_split
 from liteft.data.pool import cleaned
@@ -32,7 +33,7 @@ from liteft.recipes import Recipe
 from liteft.results import Result
 from liteft.run import FOLDS_FILE, Run
 from liteft.tasks import Task
-from liteft.text_tables import aligned, points, share
+from liteft.text_tables import aligned, metric_words, points, share
 
 __all__ = ["CrossValidation", "cross_validate", "fold_datasets", "labelled_texts", "together"]
 
@@ -69,7 +70,7 @@ class CrossValidation(Result):
     def render(self) -> str:
         """Return the table of all kinds and floors, and the student's differences."""
         names = self.task.headline_metrics
-        rows = [("model", *(f"{name.replace('_', ' ')} %" for name in names), "student minus it, points")]
+        rows = [("model", *(f"{metric_words(name)} %" for name in names), "student minus it, points")]
         for kind, scores in self.scores.items():
             cells = (share(scores[name], self.intervals[kind][name]) for name in names)
             rows.append((kind, *cells, _points(self.differences.get(kind))))
@@ -98,7 +99,7 @@ class CrossValidation(Result):
         found = []
         for name in not_beaten(own, floors, self.task):
             numbers = ", ".join(
-                f"{each.replace('_', ' ')} {100 * own[each]:.1f} and {100 * floors[name][each]:.1f}"
+                f"{metric_words(each)} {100 * own[each]:.1f} and {100 * floors[name][each]:.1f}"
                 for each in judged_by(self.task)
             )
             found.append(f"over all folds the student is not better than {name}: {numbers}.")
@@ -133,7 +134,8 @@ def cross_validate(source: TeacherSource, dataset: Dataset, recipe: Recipe, cont
 
     Raises:
         ConfigError: the teacher is a finished one.
-        RunError: the folder of the pipeline holds a teacher of other data, such as one that was made without folds.
+        RunError: the folder of the pipeline holds a teacher or student of other data or settings, such as one that was
+            made without folds.
         DataError: fewer different texts than folds.
     """
     found = find_teacher(source, dataset=dataset, recipe=recipe)
@@ -143,7 +145,7 @@ def cross_validate(source: TeacherSource, dataset: Dataset, recipe: Recipe, cont
             accepted={"teacher": "a base, which is fine-tuned in each fold"},
             fix=[option("folds", 0), option("teacher", "minilm")],
         )
-    refuse_other_run(context.out / "teacher", {"data": dataset.fingerprint})
+    _refuse_others(found, dataset, recipe, context.out)
     once = recipe.model_copy(update={"student": recipe.student.model_copy(update={"folds": 0, "seeds": 1})})
     runs: dict[str, list[Run]] = {}
     if recipe.student.seeds > 1:
@@ -173,6 +175,18 @@ def cross_validate(source: TeacherSource, dataset: Dataset, recipe: Recipe, cont
         data = {"name": dataset.name, "fingerprint": dataset.fingerprint}
         files.write_json(context.out / FOLDS_FILE, {"data": data, **crossed.to_dict()})
     return crossed
+
+
+def _refuse_others(base: Base, dataset: Dataset, recipe: Recipe, out: Path) -> None:
+    """Refuse a folder whose teacher or student are of other data or settings: after the folds they are trained there.
+
+    Raises:
+        RunError: one of them is.
+    """
+    named = resolve_recipe(recipe, "teacher", {"base": base.name})
+    refuse_other_run(out / "teacher", named, {"data": dataset.fingerprint}, table="teacher")
+    first = resolve_recipe(recipe, "student", {"seeds": 1, "folds": 0, "control": False, "arms": []})
+    refuse_other_run(out / "student", first, {"data": dataset.fingerprint}, table="student")
 
 
 def together(runs: Mapping[str, list[Run]], *, floors: Floors | None = None) -> CrossValidation:

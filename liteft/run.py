@@ -33,7 +33,7 @@ from liteft.foreign.weights import ADAPTER, BASE, WEIGHTS, require_weights, weig
 from liteft.results import Result
 from liteft.run_info import RunInfo
 from liteft.tasks import Task, task_named
-from liteft.text_tables import aligned, share
+from liteft.text_tables import aligned, metric_words, share
 
 __all__ = [
     "ADAPTER",
@@ -158,7 +158,7 @@ class Run(Result):
 def runs_table(runs: Sequence[Run]) -> str:
     """Return a line for each run: its size, and its main metric with a 95% interval."""
     metric = runs[0].task.primary_metric
-    shown = metric.replace("_", " ")
+    shown = metric_words(metric)
     rows: list[tuple[str, ...]] = [
         ("run", "kind", "parameters", "file MB", *(f"{split} {shown} %" for split in _SPLITS))
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-__all__ = ["Rows", "aligned", "markdown", "points", "share"]
+__all__ = ["Rows", "aligned", "markdown", "metric_words", "points", "share"]
 
 Rows = Sequence[Sequence[str]]
 
@@ -34,6 +34,11 @@ def markdown(rows: Rows, *, texts: int) -> str:
     escaped = [tuple(cell.replace("|", "\\|") for cell in row) for row in rows]
     marks = tuple("---" if column < texts else "---:" for column in range(len(rows[0])))
     return "\n".join(f"| {' | '.join(row)} |" for row in [escaped[0], marks, *escaped[1:]])
+
+
+def metric_words(metric: str) -> str:
+    """Return a metric's name as people write it: "macro F1" for "macro_f1"."""
+    return metric.replace("_", " ").replace("f1", "F1")
 
 
 def share(value: float, interval: tuple[float, float] | None = None) -> str:

@@ -168,6 +168,12 @@ def test_a_distillation_is_cross_validated_and_then_made_of_all_texts(
     with pytest.raises(RunError) as caught:
         liteft.distill(str(base), labelled(44), out=tmp_path / "out", recipe=recipe, until="student")
     assert list(caught.value.accepted) == ["data"]
+    for table, changed in (("teacher", {"epochs": 2.0}), ("student", {"temperature": 5.0})):
+        update = {table: getattr(recipe, table).model_copy(update=changed)}
+        other = recipe.model_copy(update=update)
+        with pytest.raises(RunError) as caught:
+            liteft.distill(str(base), labelled(), out=tmp_path / "out", recipe=other, until="student")
+        assert list(caught.value.accepted) == list(changed)
     assert not list((tmp_path / "out").glob("fold?")), "refused before a fold is trained"
     with pytest.raises(ConfigError, match="is a teacher already"):
         liteft.distill(made.teacher or "", labelled(), out=tmp_path / "other", recipe=recipe, until="student")

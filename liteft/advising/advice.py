@@ -12,7 +12,7 @@ from liteft.advising.recommend import Recommendation, at_chance
 from liteft.data.notes import lines as worded_lines
 from liteft.errors import option
 from liteft.results import Result
-from liteft.text_tables import aligned, points, share
+from liteft.text_tables import aligned, metric_words, points, share
 
 __all__ = ["Advice"]
 
@@ -135,7 +135,7 @@ def _data(found: Evidence) -> Iterator[str]:
 def _judges(found: Evidence) -> str:
     """Return the table of floors and layers, as text."""
     names = list(found.sample.task.headline_metrics)
-    rows: list[tuple[str, ...]] = [("", *(f"{name.replace('_', ' ')} %" for name in names), "against the best")]
+    rows: list[tuple[str, ...]] = [("", *(f"{metric_words(name)} %" for name in names), "against the best")]
     rows.append(("most frequent answer", share(found.majority), *("" for _ in names)))
     for floor in found.floors:
         rows.append((floor.name, *_cells(floor.scored.metrics, floor.scored.intervals, names), ""))
@@ -160,7 +160,7 @@ def _sampled(found: Evidence) -> str:
 
 def _curves(found: Evidence) -> Iterator[str]:
     if found.curves:
-        metric = found.metric.replace("_", " ")
+        metric = metric_words(found.metric)
         yield ""
         yield f"learning curves, {metric} % by labelled texts:"
     for curve in found.curves:

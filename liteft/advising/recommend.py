@@ -9,7 +9,7 @@ import numpy as np
 
 from liteft.advising.evidence import Evidence
 from liteft.advising.sizes import ShapeCost
-from liteft.text_tables import points, share
+from liteft.text_tables import metric_words, points, share
 
 __all__ = ["Recommendation", "at_chance", "chosen_depth", "next_command", "no_transformer_needed", "recommend"]
 
@@ -126,7 +126,7 @@ def _transformer(found: Evidence) -> Iterator[Recommendation]:
         return
     floor = found.floors[0]
     gained, interval = found.advantage
-    metric = found.metric.replace("_", " ")
+    metric = metric_words(found.metric)
     reached = f"{floor.name} has {share(floor.scored.metrics[found.metric])}% {metric}"
     compared = f"the best probe gains {points(gained, interval)} points over it"
     if at_chance(found) and floor.scored.intervals[found.metric][0] <= found.majority + _CHANCE:

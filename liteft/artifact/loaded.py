@@ -11,7 +11,7 @@ from liteft import untrusted
 from liteft.artifact.manifest import TOKENIZER, Manifest
 from liteft.errors import ArtifactError, Hint, ModelError
 from liteft.results import Result
-from liteft.text_tables import share
+from liteft.text_tables import metric_words, share
 from liteft.tokenization import TextTokenizer
 from liteft.untrusted.patterns import UnknownPattern
 from liteft.untrusted.tokenizer import checked_tokenizer
@@ -139,7 +139,7 @@ def _measured_lines(manifest: Manifest) -> Iterator[str]:
         for backend, values in engines.items():
             same = before.get("n") == values["n"]  # of other texts, a figure beside this one would mislead
             of_model = f" (model in torch {share(before[metric])}%)" if same else ""
-            score = f"{metric.replace('_', ' ')} {share(values[metric])}% on {values['n']:,} texts of {split}"
+            score = f"{metric_words(metric)} {share(values[metric])}% on {values['n']:,} texts of {split}"
             yield f"the artifact itself, {backend}: {score}{of_model}"
 
 

@@ -41,6 +41,7 @@ _LABEL = (
     ("intents", "emotions", "topics", "stars", "rating", "output", "cats"),
 )
 _SECOND = ("context", "answer", "passage", "document", "response", "reply", "paragraph", "evidence")
+_TO_LABEL = {"predicted", "probability", "margin", "why"}  # columns of a list that liteft.to_label writes
 _PAIRS = (
     ("text", "text_b"),
     ("text", "text2"),
@@ -135,6 +136,8 @@ def choose_columns(
     if label is None and labelled:
         free = [name for name in columns if name not in (text, found_pair)]
         label = _guess(free, _LABEL) or (free[0] if len(free) == 1 else None)
+        if label is None and set(columns) >= _TO_LABEL:
+            raise _without_labels(source)
         if label is None:
             raise _unknown_label(free, source, hint, looks)
         guessed.append("label")
@@ -218,6 +221,15 @@ def _unknown(part: str, free: Sequence[str], source: str, hint: str | None, like
             option(part, example or "NAME", note=" (or another of them)" if example and len(free) > 1 else note),
             *([hint] if hint else []),
         ],
+    )
+
+
+def _without_labels(source: str) -> DataError:
+    """Return the error of a list of texts to label into which no labels were written."""
+    return DataError(
+        f"{source} lists texts to label, and has no labels yet.",
+        accepted={"label": 'a key of each line, such as "label": "joy"; predictions of the model do not count'},
+        fix="write labels into the file, and delete the lines without one",
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from liteft.data.cells import is_empty
-from liteft.data.columns import find_column
+from liteft.data.columns import Columns, find_column
 from liteft.data.labels import label_name
 from liteft.data.tables import Source, TableView
 from liteft.errors import ConfigError, DataError, leave_out, option
@@ -122,24 +122,26 @@ def task_with_confidences(
     return SINGLE_LABEL
 
 
-def with_confidences(source: Source, label: str | None, confidence: str | None) -> Source:
+def with_confidences(source: Source, columns: Columns, confidence: str | None) -> Source:
     """Return a source whose labels have the confidences of a column, in the tables that have it.
 
     Args:
         source: its training tables must have the column.
-        label: the column of labels.
+        columns: of texts and labels.
         confidence: the column of confidences; None returns the source as it is.
 
     Raises:
-        DataError: a training table lacks the column.
+        DataError: a training table lacks the column, or it was named for the text, the pair or the label too.
     """
+    label = columns.label
     if confidence is None or label is None:
         return source
     for table in source.splits["train"]:
         find_column(table.columns, confidence, "confidence", table.name)
-    if confidence == label:
+    if confidence in columns.names:
+        part = next(name for name in ("text", "pair", "label") if getattr(columns, name) == confidence)
         raise DataError(
-            f"the column {label!r} was named for both the label and its confidence.",
+            f"the column {confidence!r} was named for both the {part} and the confidence of the label.",
             accepted={"confidence": "a column of numbers from 0 to 1"},
             fix=option("confidence", "COLUMN"),
         )

@@ -1,8 +1,8 @@
 """Which file in a folder is which split.
 
 Files named train, validation (dev, val, valid) and test are those splits, in parts if named like the hub's
-(train-00000-of-00003.parquet); any other file with rows is an extra split under its own name. A folder with a
-single file of another name stands for that file.
+(train-00000-of-00003.parquet); any other file with rows is an extra split under its own name. A folder of such a name
+is a split too, and all files in it are its parts. A folder with a single file of another name stands for that file.
 """
 
 from __future__ import annotations
@@ -71,6 +71,11 @@ def split_files(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
             notes.append(f"{path.name} left out: plain text has no labels")
         else:
             found[split_of(path)].append(path)
+    folders = _split_folders(folder)
+    for name, parts in folders.items():
+        found[name] += parts
+        if len(parts) > 1:
+            notes.append(f"{name} is all files in {parts[0].parent.name}/: {', '.join(path.name for path in parts)}")
     if not found:
         raise DataError(
             f"{folder} holds no data file.",
@@ -81,11 +86,11 @@ def split_files(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
             fix=_where_else(folder),
         )
     for name, paths in found.items():
-        if len(paths) > 1 and not all(_PART.search(inner_name(path).stem) for path in paths):
+        if len(paths) > 1 and paths != folders.get(name) and not all(_is_part(path) for path in paths):
             raise DataError(
                 f"{folder} holds {len(paths)} files for the split {name!r}.",
-                accepted={"files": ", ".join(path.name for path in paths)},
-                fix="leave one of them in the folder",
+                accepted={"files": ", ".join(str(path.relative_to(folder)) for path in paths)},
+                fix=f"leave one of them there, or put all files of the split into {folder / name}/",
             )
     if len(found) == 1 and "train" not in found and not set(found) & set(MAIN_SPLITS):
         return {"train": next(iter(found.values()))}, notes
@@ -96,6 +101,21 @@ def split_files(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
             fix="name the training file train.csv, train.jsonl or similar, or give a single file",
         )
     return _ordered(found), notes
+
+
+def _split_folders(folder: Path) -> dict[str, list[Path]]:
+    """Return the files with rows in the subfolders that are named for a split."""
+    found: defaultdict[str, list[Path]] = defaultdict(list)
+    for inner in sorted(folder.iterdir()):
+        name = canonical_split(inner.name)
+        if name in MAIN_SPLITS and inner.is_dir():
+            with contextlib.suppress(OSError):  # one that cannot be read
+                found[name] += [path for path in sorted(inner.iterdir()) if path.is_file() and is_rows(path)]
+    return {name: paths for name, paths in found.items() if paths}
+
+
+def _is_part(path: Path) -> bool:
+    return _PART.search(inner_name(path).stem) is not None
 
 
 def _ordered(found: Mapping[str, list[Path]]) -> dict[str, list[Path]]:

@@ -1,7 +1,8 @@
 """Lists of labels written as text.
 
-pandas writes "['joy', 'anger']", numpy "[1 0 0]" or "array([1, 0])"; tuples and sets also occur. A column is
-treated as lists only if every cell is one; otherwise the brackets are part of the names.
+pandas writes "['joy', 'anger']", numpy "[1 0 0]" or "array([1, 0])"; tuples and sets also occur. A column holds
+lists if every cell is one. If most are, the others are errors, because they and the lists would become names of
+classes; otherwise brackets are part of the names.
 """
 
 from __future__ import annotations
@@ -30,26 +31,32 @@ _CLOSING = {"[": "]", "(": ")", "{": "}"}
 def listed(labels: list[Any], place: Provenance) -> list[Any] | None:
     """Return the lists if every label is a list written as text ("[4, 27]", "['joy' 'anger']", "(1, 0)").
 
-    Return None if some label is not: then the brackets are part of the names.
+    Return None if most different labels are not: then the brackets are part of the names.
 
     Raises:
-        DataError: numpy abbreviated a list ("[0 0 0 ... 0 1 0]"), and the omitted entries are lost.
+        DataError: most labels are lists and one is not, or numpy abbreviated a list ("[0 0 0 ... 0 1 0]"), so that
+            entries are lost.
     """
-    found: list[Any] = []
-    cache: dict[str, list[Any]] = {}
-    for row, value in enumerate(labels):
-        if is_missing(value) or (isinstance(value, str) and not value):
-            found.append(None)
-            continue
-        if not isinstance(value, str):
-            return None
-        if value not in cache:
-            content = _parsed(value.strip(), place, row)
-            if content is None:
-                return None
-            cache[value] = content
-        found.append(cache[value])
-    return found if any(value is not None for value in found) else None
+    given = [None if is_missing(value) or (isinstance(value, str) and not value) else value for value in labels]
+    if any(value is not None and not isinstance(value, str) for value in given):
+        return None
+    first: dict[str, int] = {}
+    for row, value in enumerate(given):
+        if value is not None:
+            first.setdefault(value, row)
+    lists = {value: _parsed(value.strip(), place, row) for value, row in first.items()}
+    others = [value for value, content in lists.items() if content is None]
+    if not lists or 2 * len(others) >= len(lists):
+        return None
+    if others:
+        other = min(others, key=first.__getitem__)
+        shown = other if len(other) <= 80 else other[:77] + "..."
+        raise DataError(
+            f"{place.where(first[other])}: the label {shown!r} is not a list, where most labels are lists.",
+            accepted={"label": "a list such as ['joy', 'anger'], in every row; [] for no label"},
+            fix="correct that row, or write the column again as JSON",
+        )
+    return [None if value is None else lists[value] for value in given]
 
 
 def _parsed(text: str, place: Provenance, row: int) -> list[Any] | None:

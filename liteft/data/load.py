@@ -162,7 +162,7 @@ def _choose_columns(
         hint=hint,
         looks=looks,
     )
-    source = with_confidences(source, columns.label, confidence)
+    source = with_confidences(source, columns, confidence)
     decided = [] if columns.note is None else [columns.note]
     return source, columns, [*source.notes, *decided, *_unread(train, columns, looks, pair)]
 

@@ -19,6 +19,11 @@ from liteft.errors import DataError, Hint
 
 __all__ = ["existing_path", "open_source"]
 
+_PLACES = {
+    "data": "a file, a folder of train, dev and test files, or a hub name (owner/name)",
+    "texts without labels": "a file, a folder of files, or a hub name (owner/name)",
+}
+
 
 def open_source(source: Any, *, encoding: str | None = None, delimiter: str | None = None) -> Source:
     """Open any source that ``load_dataset`` accepts.
@@ -40,8 +45,12 @@ def open_source(source: Any, *, encoding: str | None = None, delimiter: str | No
     return Source("data", {"train": [memory_table(source, "data")]})
 
 
-def existing_path(source: str | Path) -> Path | None:
+def existing_path(source: str | Path, *, what: str = "data") -> Path | None:
     """Return the path if it exists; None if the string may be the name of a hub data set.
+
+    Args:
+        source: a path or a name.
+        what: it is to be, for the message.
 
     Raises:
         DataError: it is neither; the message suggests the closest existing name.
@@ -54,7 +63,7 @@ def existing_path(source: str | Path) -> Path | None:
     near = neighbour(path)
     raise DataError(
         f"there is no file or folder {str(source)[:200]}.",
-        accepted={"data": "a file, a folder of train, dev and test files, or a hub name (owner/name)"},
+        accepted={what: _PLACES[what]},
         fix=f"did you mean {near}?" if near else f"check the spelling; relative paths start at {Path.cwd()}",
     )
 

@@ -193,8 +193,8 @@ def _named(encoding: str, head: bytes) -> str:
 
 def _refuse_binary(path: Path, head: bytes) -> None:
     """Raise for a head with NULs, unless it is otherwise UTF-8: then a later error names the line."""
-    for name, text in (("utf-16-le", head[1::2]), ("utf-16-be", head[0::2])):
-        if text.count(0) > 0.7 * len(text):
+    for name, high, low in (("utf-16-le", head[1::2], head[0::2]), ("utf-16-be", head[0::2], head[1::2])):
+        if high.count(0) > 0.7 * len(high) and low.count(0) < 0.05 * len(low):  # a program has zeros in both halves
             raise DataError(
                 f"{path} looks like UTF-16 without a byte-order mark.",
                 accepted={"encoding": "UTF-8, UTF-16 with a byte-order mark, or an encoding that you specify"},

@@ -92,7 +92,7 @@ def unlabeled_tables(source: Any, encoding: str | None, delimiter: str | None) -
         if isinstance(source, Mapping) and "train" in source:
             source = source["train"]
         return [memory_table(source, "data", texts_only=True)]
-    path = existing_path(source)
+    path = existing_path(source, what="texts without labels")
     if path is None:
         splits = hub_dataset(str(source))
         name = "train" if "train" in splits else next(iter(splits))

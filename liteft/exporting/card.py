@@ -11,6 +11,7 @@ from typing import Any
 from liteft.artifact import Manifest
 from liteft.floors import judged_by, not_beaten
 from liteft.schemes import SCHEMES
+from liteft.text_tables import metric_words
 
 __all__ = ["card_text"]
 
@@ -133,7 +134,7 @@ def _metrics(manifest: Manifest) -> str:
         )
         for split, of, values in described
     ]
-    header = ("Split", "Of", "Texts", *(name.replace("_", " ") for name in names), "majority")
+    header = ("Split", "Of", "Texts", *(metric_words(name) for name in names), "majority")
     text = _unbeaten(manifest) + _table(header, rows)
     text += "\nIn percent, with 95% intervals. " + (
         "" if own else "This file itself was not measured on labelled texts but those of its verification. "
@@ -156,7 +157,7 @@ def _unbeaten(manifest: Manifest) -> str:
         better = not_beaten(values, manifest.floors.get(split, {}), manifest.task)
         if better:
             names = [name for name in judged_by(manifest.task) if name in values]
-            needed = " and ".join(name.replace("_", " ").replace("f1", "F1") for name in names)
+            needed = " and ".join(metric_words(name) for name in names)
             text += f"**The model does not beat {', '.join(better)} on {split}**: its {needed} must be higher.\n\n"
     return text
 

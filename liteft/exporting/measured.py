@@ -16,6 +16,7 @@ from liteft.finetuning.model import TorchClassifier
 from liteft.finetuning.run_folder import split_metrics
 from liteft.runtime import load
 from liteft.tasks import Task
+from liteft.text_tables import metric_words
 
 __all__ = ["measure_artifact", "measured_text"]
 
@@ -53,7 +54,7 @@ def measure_artifact(
 def measured_text(measured: dict[str, dict[str, Any]], task: Task) -> str:
     """Return the result of `measure_artifact` as a line of text."""
     metric = task.primary_metric
-    name = metric.replace("_", " ")
+    name = metric_words(metric)
     return "; ".join(
         f"{name} {100 * values[metric]:.2f}% on {values['n']:,} texts of {split} ({backend})"
         for split, engines in measured.items()

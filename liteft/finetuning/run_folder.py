@@ -86,18 +86,23 @@ def open_run(out: Path, recipe: Recipe, inputs: dict[str, Any], *, table: Table)
     return finished
 
 
-def refuse_other_run(out: Path, inputs: dict[str, Any]) -> None:
-    """Refuse a folder whose run has other inputs than these, as ``open_run`` would later.
+def refuse_other_run(out: Path, recipe: Recipe, inputs: dict[str, Any], *, table: Table) -> None:
+    """Refuse a folder whose run has other settings or inputs than these, as ``open_run`` would later.
 
     Args:
         out: the run folder; one without a run is not refused.
+        recipe: the settings; what they leave open is not compared.
         inputs: some of its inputs.
+        table: which of the recipe's tables the run follows.
 
     Raises:
-        RunError: one of them differs.
+        RunError: something differs.
     """
-    if (out / INPUTS).is_file():
-        _refuse(out, _changed_inputs(out, read_inputs(out) | inputs))
+    if not (out / INPUTS).is_file():
+        return
+    asked = filled_from(out, getattr(recipe, table), table=table)
+    changed = _changed_settings(out, recipe.model_copy(update={table: asked}), table)
+    _refuse(out, changed | _changed_inputs(out, read_inputs(out) | inputs))
 
 
 def _refuse(out: Path, changed: dict[str, str]) -> None:

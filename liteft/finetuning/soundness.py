@@ -15,6 +15,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from liteft.errors import ModelError, option
 from liteft.tasks import Task, task_of_labels
+from liteft.text_tables import metric_words
 
 __all__ = ["Divergence", "Kept", "blind_f1", "kept_evaluation", "warnings_of_metrics"]
 
@@ -107,7 +108,7 @@ def kept_evaluation(state: TrainerState, metric: str) -> Kept:
     evaluations = {entry["step"]: entry["epoch"] for entry in state.log_history if f"eval_{metric}" in entry}
     epoch = round(float(evaluations[state.best_global_step]), 2)
     value = f"{state.best_metric:.4f}" if metric == "log_loss" else f"{100 * state.best_metric:.1f}%"
-    score = f"{value} validation {metric.replace('_', ' ')}"
+    score = f"{value} validation {metric_words(metric)}"
     return Kept(epoch, f"kept: epoch {epoch:g}, {score} (step {state.best_global_step} of {state.global_step})")
 
 
@@ -154,7 +155,7 @@ def warnings_of_metrics(
     metric = task.primary_metric
     above = None if teacher is None else teacher.get("validation")
     if kind == "student" and above is not None and above[metric] - own[metric] > _FAR_BELOW_TEACHER:
-        points = f"{100 * (above[metric] - own[metric]):.1f} points of validation {metric.replace('_', ' ')}"
+        points = f"{100 * (above[metric] - own[metric]):.1f} points of validation {metric_words(metric)}"
         found.append(
             f"the student is {points} below its teacher. Try more epochs, unlabelled texts, several learning rates "
             "(student.learning_rates), or a larger size"

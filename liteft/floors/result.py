@@ -10,7 +10,7 @@ import numpy as np
 
 from liteft.results import Result
 from liteft.tasks import Task
-from liteft.text_tables import aligned, share
+from liteft.text_tables import aligned, metric_words, share
 
 __all__ = ["Floor", "Floors", "as_logits", "judged_by", "metrics_of", "not_beaten"]
 
@@ -94,7 +94,7 @@ class Floors(Result):
     def render(self) -> str:
         """Return the floors as a table: a line for each floor and split."""
         shown = self.task.headline_metrics
-        rows: list[tuple[str, ...]] = [("floor", "split", *(f"{name.replace('_', ' ')} %" for name in shown))]
+        rows: list[tuple[str, ...]] = [("floor", "split", *(f"{metric_words(name)} %" for name in shown))]
         for row in self.rows:
             for split in self.splits:
                 cells = [share(row.scores[split][name], row.intervals[split].get(name)) for name in shown]

@@ -30,6 +30,7 @@ from liteft.pipeline import export_student
 from liteft.recipes import Recipe
 from liteft.run import RUN_FILE, Run
 from liteft.runtime import load
+from liteft.text_tables import metric_words
 from liteft.untrusted import TRUST
 
 __all__ = ["Search"]
@@ -205,7 +206,7 @@ class Search:
                 given_up = {"step": error.step, "steps": error.steps, "best": error.best}
                 self.state.put("given_up", name, key, given_up)
         reason = (
-            f"given up at step {given_up['step']:,} of {given_up['steps']:,}: {self.metric.replace('_', ' ')} "
+            f"given up at step {given_up['step']:,} of {given_up['steps']:,}: {metric_words(self.metric)} "
             f"{100 * given_up['best']:.1f}%, the teacher's {100 * self.quality:.1f}%"
         )
         self.context.tell(f"{name}: {reason}")
@@ -304,6 +305,6 @@ def _in_words(found: Candidate, metric: str) -> str:
         return str(found.reason)
     costs = found.costs
     return (
-        f"{costs['max_mb']:.2f} MB, {costs['max_ms']:.2g} ms, {metric.replace('_', ' ')} "
+        f"{costs['max_mb']:.2f} MB, {costs['max_ms']:.2g} ms, {metric_words(metric)} "
         f"{100 * (found.quality or 0.0):.1f}%, {'within the budget' if found.within else 'beyond the budget'}"
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from liteft.frontier.result import Candidate, Frontier
 from liteft.report.picture import new_figure, require_drawable, save
+from liteft.text_tables import metric_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +46,7 @@ def figure_of(found: Frontier) -> Figure:
     """
     figure, _ = new_figure((10.0, 4.8), dpi=150)
     panels = figure.subplots(1, 2, sharey=True)
-    metric = found.metric.replace("_", " ")
+    metric = metric_words(found.metric)
     for axes, (cost, label), stairs in zip(
         panels, _PANELS, (found.best_for_size(), found.best_for_latency()), strict=True
     ):

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from liteft.frontier.budget import Budget
 from liteft.results import Result
 from liteft.tasks import Task
-from liteft.text_tables import aligned, share
+from liteft.text_tables import aligned, metric_words, share
 
 __all__ = ["Candidate", "Frontier"]
 
@@ -133,7 +133,7 @@ class Frontier(Result):
 
     def render(self) -> str:
         """Return the search as text: a table of what was measured, what was left out and why, and the winner."""
-        metric = self.metric.replace("_", " ")
+        metric = metric_words(self.metric)
         lines = [
             f"budget: {self.budget.text(metric)}",
             f"teacher: {share(self.teacher)}% {metric} on {self.texts:,} texts of {self.data} validation",

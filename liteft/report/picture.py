@@ -18,6 +18,7 @@ from liteft.errors import ConfigError, MissingExtraError, RunError, option
 from liteft.installation import install_hint
 from liteft.report.placing import Box, Label, place_labels
 from liteft.report.result import Comparison
+from liteft.text_tables import metric_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,7 +132,7 @@ def figure_of(comparison: Comparison) -> Figure:
     points = _points(comparison)
     figure, canvas = new_figure((8.4, 5.2), dpi=160)
     axes = figure.add_axes((_LEFT, 0.115, 0.965 - _LEFT, 0.715))
-    _set_axes(axes, points, comparison.task.primary_metric.replace("_", " "))
+    _set_axes(axes, points, metric_words(comparison.task.primary_metric))
     diameters = _draw_points(axes, points)
     _draw_labels(axes, canvas.get_renderer(), points, diameters)
     _write_head(figure, comparison, points)
@@ -267,7 +268,7 @@ def _write_label(axes: Axes, point: _Point, label: Label, box: Box, pixels: floa
 def _write_head(figure: Figure, comparison: Comparison, points: list[_Point]) -> None:
     """Write the title, the explanations and the legend above the axes."""
     where = f"{comparison.data} {comparison.split}".strip()
-    metric = comparison.task.primary_metric.replace("_", " ")
+    metric = metric_words(comparison.task.primary_metric)
     plural = "s" if comparison.threads > 1 else ""
     place = f"{comparison.machine['processor']}, {comparison.threads} thread{plural}"
     if comparison.device != "cpu":

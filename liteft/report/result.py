@@ -14,7 +14,7 @@ from liteft.report.subjects import Subject
 from liteft.report.workers import Speed
 from liteft.results import Result
 from liteft.tasks import Task
-from liteft.text_tables import aligned, markdown, points, share
+from liteft.text_tables import aligned, markdown, metric_words, points, share
 
 __all__ = ["Comparison", "Measured"]
 
@@ -161,7 +161,7 @@ def _quality(comparison: Comparison) -> list[tuple[str, ...]]:
     shown = comparison.task.headline_metrics
     first = comparison.models[0].subject.name
     several = len(comparison.models) + len(comparison.floors) > 1
-    header: tuple[str, ...] = ("model", "form", *(f"{name.replace('_', ' ')} %" for name in shown))
+    header: tuple[str, ...] = ("model", "form", *(f"{metric_words(name)} %" for name in shown))
     if several:
         header += (f"vs {first}", "p", "agree %")
     rows = [header]
@@ -237,7 +237,7 @@ def _title(comparison: Comparison) -> str:
 def _explanations(comparison: Comparison) -> Sequence[str]:
     """Return the lines below the tables: what the columns mean, and the notes."""
     first = comparison.models[0].subject.name
-    metric = comparison.task.primary_metric.replace("_", " ")
+    metric = metric_words(comparison.task.primary_metric)
     lines = ["[ ]: 95% intervals. MB: 10^6 bytes; folder: all files, the model's included."]
     starts = {model.subject.form.partition(",")[0]: _start(model.subject) for model in comparison.models}
     if starts.keys() & set(COMPARED.values()):

@@ -20,7 +20,7 @@ from liteft.metrics import Estimate, paired_interval_over_seeds, paired_interval
 from liteft.results import Result
 from liteft.run import Run
 from liteft.tasks import Task
-from liteft.text_tables import Rows, aligned, markdown
+from liteft.text_tables import Rows, aligned, markdown, metric_words
 
 __all__ = ["SeedsDifference", "SeedsRow", "SeedsTable", "seeds_table"]
 
@@ -157,7 +157,7 @@ class SeedsTable(Result):
         lower = [found for found in self.differences if found.estimate.high < 0 and found.against in ARMS]
         return tuple(
             f"the student is worse than {_title(found.against)}, by {-100 * found.estimate.value:.1f} points of "
-            f"{found.metric.replace('_', ' ')} on {self.split} [{-100 * found.estimate.high:.1f}, "
+            f"{metric_words(found.metric)} on {self.split} [{-100 * found.estimate.high:.1f}, "
             f"{-100 * found.estimate.low:.1f}]: {_WORSE[found.against]}"
             for found in lower
         )
@@ -187,7 +187,7 @@ class SeedsTable(Result):
 
     def _compared(self) -> Rows:
         """Return the rows of the table of differences, the header first."""
-        metric = self.differences[0].metric.replace("_", " ")
+        metric = metric_words(self.differences[0].metric)
         rows: list[tuple[str, ...]] = [("difference", f"points of {metric}", "95% interval", "")]
         for found in self.differences:
             value, low, high = (
@@ -201,7 +201,9 @@ class SeedsTable(Result):
         if self._in_all("log_loss"):
             lines.append("NLL: mean negative log-likelihood of the right label, nats. ECE: expected calibration error.")
         if self.differences:
-            lines.append(f"Interval of the mean difference on the same texts; both {self.unit}s and texts are samples.")
+            repeated = any(len(row.seeds) > 1 for row in self.rows)
+            of, sampled = ("mean difference", f"both {self.unit}s and texts") if repeated else ("difference", "texts")
+            lines.append(f"Interval of the {of} on the same texts; {sampled} are samples.")
         lines += [f"{ARMS[row.kind].described(row.start)}." for row in self.rows if row.kind in ARMS]
         return [*lines, *(f"Note: {note}." for note in self.notes)]
 
@@ -342,7 +344,7 @@ def _title(kind: str) -> str:
 
 
 def _percent(metric: str) -> str:
-    return f"{metric.replace('_', ' ')} %"
+    return f"{metric_words(metric)} %"
 
 
 def _spread(mean: float, deviation: float | None, scale: int, digits: int) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from liteft.floors import Floor, Floors, judged_by, not_beaten
 from liteft.metrics import mcnemar
 from liteft.run import Run
+from liteft.text_tables import metric_words
 
 __all__ = ["not_better_than_floors", "run_not_better_than_floors"]
 
@@ -54,7 +55,7 @@ def not_better_than_floors(
         low, high = (100 * value for value in ranges[each])
         own, other = 100 * scores[each], 100 * floor.scores[split][each]
         gained = f"{own - other:+.1f} [{low:+.1f}, {high:+.1f}]"
-        parts.append(f"{each.replace('_', ' ').replace('f1', 'F1')} {own:.1f} and {other:.1f} ({gained})")
+        parts.append(f"{metric_words(each)} {own:.1f} and {other:.1f} ({gained})")
     return f"{name} is not better than {floor.name} on {split}: {', '.join(parts)}."
 
 

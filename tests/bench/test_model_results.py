@@ -386,9 +386,9 @@ def test_several_labels_a_text_go_the_same_way(
 ) -> None:
     made = make(script, tmp_path / "multi", make_multi(), monkeypatch)
     text = card(made.results)
-    assert "| run | validation micro f1 % | test micro f1 % | test macro f1 % |" in text
+    assert "| run | validation micro F1 % | test micro F1 % | test macro F1 % |" in text
     assert "points of exact match." in text
-    assert "Points of micro f1 gained over fp32: 95% interval [" in text
+    assert "Points of micro F1 gained over fp32: 95% interval [" in text
     assert "any number of labels per text" in text
 
 

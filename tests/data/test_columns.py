@@ -106,3 +106,11 @@ def test_guesses_are_noted(write: Callable[..., Path], reviews: list[dict[str, s
     assert "columns guessed by name: text = 'text', label = 'label'" in notes
     named = load_dataset(write("a.jsonl", reviews), text="text", label="label").notes
     assert not any("guessed" in note for note in named)
+
+
+def test_a_list_of_texts_to_label_without_labels_says_what_it_lacks() -> None:
+    columns = ["text", "predicted", "probability", "margin", "why", "list"]
+    with pytest.raises(DataError, match="lists texts to label, and has no labels yet"):
+        choose_columns(columns, source="to_label.jsonl")
+    assert choose_columns([*columns, "label"], source="to_label.jsonl").label == "label"
+    assert choose_columns(columns, source="to_label.jsonl", labelled=False).text == "text"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from liteft.data import load_dataset, read_rows
+from liteft.data import load_dataset, load_unlabeled, read_rows
 from liteft.data.text_files import text_encoding, text_lines
 from liteft.errors import DataError
 
@@ -142,3 +142,9 @@ def test_a_line_without_end_is_refused(write: Write, monkeypatch: pytest.MonkeyP
     path = write("a.txt", "x" * 99 + "\n" + "y" * 101)
     with pytest.raises(DataError, match=r"a\.txt, line 2 has over 100 characters"):
         list(text_lines(path, encoding="utf-8", newline="\n"))
+
+
+def test_a_program_is_not_taken_for_utf_16(write: Write) -> None:
+    head = b"\x7fELF\x02\x01\x01" + b"\0" * 9 + b"\x03\0\x3e\0\x01\0\0\0\xd0\x6b" + b"\0" * 40
+    with pytest.raises(DataError, match="is not a text file"):
+        load_unlabeled(write("pool.txt", head + b"\xff\xfe\0\0" * 64))

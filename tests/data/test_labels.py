@@ -98,6 +98,13 @@ def test_brackets_that_are_no_lists_belong_to_the_names() -> None:
     assert _load(["[1]", "b", "[1]"]).labels == ("[1]", "b")
 
 
+@pytest.mark.parametrize("broken", ["['a', 'b'", "a, b", "[a, b]"])
+def test_a_broken_list_among_lists_is_named_by_row(broken: str) -> None:
+    with pytest.raises(DataError, match=r"row 3: the label .* is not a list, where most labels are lists") as error:
+        _load(["['a']", "['a', 'b']", broken, "['b']", "['b', 'a']"])
+    assert repr(broken) in error.value.message
+
+
 def test_lists_of_one_serve_a_single_label_task_and_longer_ones_do_not() -> None:
     assert _names(_load([["a"], ["b"]], task="single_label")) == ["a", "b"]
     with pytest.raises(DataError, match="row 2: the label is a list of 2 labels, but each text has one label"):

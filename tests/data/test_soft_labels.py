@@ -166,6 +166,12 @@ def test_a_list_of_labels_with_a_confidence_is_refused() -> None:
         load_dataset(table(label=[["joy"], ["anger"], ["fear"], ["joy"]]), confidence="sure", **WHOLE)
 
 
+@pytest.mark.parametrize("part", ["text", "label"])
+def test_a_column_of_confidences_is_no_other_column(part: str) -> None:
+    with pytest.raises(DataError, match=f"the column '{part}' was named for both the {part} and the confidence"):
+        load_dataset(table(), confidence=part, **WHOLE)
+
+
 def test_a_misspelt_column_of_confidences_is_named_with_the_nearest() -> None:
     with pytest.raises(DataError, match="has no column 'suret'") as error:
         load_dataset(table(), confidence="suret", **WHOLE)

@@ -49,6 +49,22 @@ def test_formats_may_differ_between_splits(write: Write, tmp_path: Path, reviews
     assert dataset.validation.where(1).endswith("dev.tsv, line 3")
 
 
+def test_all_files_in_a_folder_of_a_splits_name_are_its_parts(write: Write, tmp_path: Path, reviews: Rows) -> None:
+    write("train/old.csv", "text,label\n" + "".join(f"{row['text']},{row['label']}\n" for row in reviews[:20]))
+    write("train/to_label.jsonl", reviews[20:30])
+    write("val/one.jsonl", reviews[30:34])
+    write("test.jsonl", reviews[34:])
+    dataset = load_dataset(tmp_path)
+    assert dataset.train.texts == [row["text"] for row in reviews[:30]]
+    assert dataset.validation.texts == [row["text"] for row in reviews[30:34]]
+    assert dataset.train.where(20).endswith("to_label.jsonl, line 1")
+    assert "train is all files in train/: old.csv, to_label.jsonl" in dataset.notes
+    write("dev.jsonl", reviews[30:34])
+    with pytest.raises(DataError, match="holds 2 files for the split 'validation'") as error:
+        load_dataset(tmp_path)
+    assert error.value.accepted["files"] == "dev.jsonl, val/one.jsonl"
+
+
 def test_other_files_are_extra_splits_and_never_trained_on(write: Write, reviews: Rows) -> None:
     write("oos_train.jsonl", [{"text": "no idea", "label": "oos"}])
     dataset = load_dataset(write("train.jsonl", reviews).parent)

@@ -68,7 +68,7 @@ def rows_of(text: str) -> list[list[str]]:
 
 def test_the_metrics_are_the_manifests() -> None:
     head, *rows = rows_of(section(card_text(manifest(metrics=METRICS), title="t"), "How good it is"))
-    assert head == ["Split", "Of", "Texts", "accuracy", "macro f1", "majority"]
+    assert head == ["Split", "Of", "Texts", "accuracy", "macro F1", "majority"]
     assert [row[0] for row in rows] == list(METRICS)
     for row, values in zip(rows, METRICS.values(), strict=True):
         assert row[1:3] == ["the model, torch", f"{values['n']:,}"]
@@ -152,7 +152,7 @@ def test_several_labels_a_text_show_their_own_metrics() -> None:
     values = {"n": 10, "majority": 0.2, "exact_match": 0.5, "micro_f1": 0.61, "macro_f1": 0.4}
     card = card_text(manifest(task="multi_label", activation="sigmoid", metrics={"test": values}), title="t")
     head, row = rows_of(section(card, "How good it is"))
-    assert head[3:] == ["exact match", "micro f1", "macro f1", "majority"]
+    assert head[3:] == ["exact match", "micro F1", "macro F1", "majority"]
     assert row[3:] == ["50.0", "61.0", "40.0", "20.0"]
 
 

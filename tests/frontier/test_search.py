@@ -347,7 +347,7 @@ def test_with_several_labels_a_text_micro_f1_is_the_quality_and_a_folder_may_tea
     )
     (made,) = found.measured
     manifest = read_artifact(tmp_path / "out" / made.name).manifest
-    assert manifest.task == "multi_label" and made.within and "micro f1 %" in found.render()
+    assert manifest.task == "multi_label" and made.within and "micro F1 %" in found.render()
     assert not (tmp_path / "out" / "teacher").exists()
 
 

@@ -159,7 +159,7 @@ def test_several_labels_a_text_are_drawn_by_micro_f1(invented: Make) -> None:
     models = tuple(replace(model, scores=scores, intervals={"micro_f1": (0.6, 0.63)}) for model in comparison.models)
     figure = figure_of(replace(comparison, task=MULTI_LABEL, models=models))
     assert scatter_of(figure, "centres").get_offsets()[0][1] == pytest.approx(61)
-    assert figure.axes[0].get_ylabel() == "micro f1, %"
+    assert figure.axes[0].get_ylabel() == "micro F1, %"
 
 
 def test_models_that_were_not_timed_cannot_be_drawn(pair: Comparison, tmp_path: Path) -> None:

@@ -107,8 +107,12 @@ def test_a_gain_within_chance_does_not_exclude_zero_and_says_so(make_run: Make) 
 
 def test_kinds_of_one_run_share_a_note(make_run: Make) -> None:
     runs = [*group(make_run, "student", 0.9), *group(make_run, "c0", 0.8), *group(make_run, "control", 0.8)]
-    (note,) = seeds_table(runs).notes
+    table = seeds_table(runs)
+    (note,) = table.notes
     assert note.startswith("there is one student, one control (C1) and one C0")
+    assert "Interval of the difference on the same texts; texts are samples." in table.render()
+    more = seeds_table([*runs, make_run("student", 1, 0.9)])
+    assert "Interval of the mean difference on the same texts; both seeds and texts are samples." in more.render()
 
 
 def test_one_seed_has_no_deviation_and_a_note(make_run: Make) -> None:
@@ -156,7 +160,7 @@ def test_several_labels_a_text_are_paired_on_wholly_right_texts(make_run: Make) 
     means = {row.kind: row.mean("exact_match") for row in table.rows}
     assert table.differences[0].metric == "exact_match"
     assert table.differences[0].estimate.value == pytest.approx(means["student"] - means["control"])
-    assert "micro f1 %" in table.render() and "points of exact match" in table.render()
+    assert "micro F1 %" in table.render() and "points of exact match" in table.render()
 
 
 def test_rows_with_a_label_that_training_lacked_are_never_right(make_run: Make) -> None:
