@@ -19,6 +19,7 @@ from liteft.errors import ConfigError, option
 from liteft.finetuning.bases import resolve_base
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.model import is_classifier, read_config
+from liteft.finetuning.run_folder import filled_from
 from liteft.finetuning.tokenizer_files import read_tokenizer
 from liteft.pretraining import Pretrained
 from liteft.recipes import Recipe, StudentRecipe
@@ -89,11 +90,13 @@ def distill_students(
         for kind in kinds:
             out = context.at(context.out.with_name(name + ARMS[kind].suffix))
             taught_by = Teacher.of(runs["control"][-1]) if kind == "c2" else found
+            # what the recipe leaves open is settled once, for the first student, also where arms or seeds come later
+            same = filled_from(context.out, one.student, table="student")
             runs[kind].append(
                 distill_one(
                     taught_by,
                     dataset,
-                    one,
+                    one.model_copy(update={"student": same}),
                     out,
                     kind=kind,
                     show_check=not shown,

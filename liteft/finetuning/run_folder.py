@@ -215,7 +215,8 @@ def finish_run(
     above = teacher.metrics if teacher is not None and same else None
     told = dataset.validation.labels
     blind = 1.0 if told is None else blind_f1(told, len(dataset.labels))
-    warnings = warnings_of_metrics(metrics, dataset.task, kind=kind, teacher=above, blind=blind)
+    whose = "the first of its teachers" if (info.get("teacher") or {}).get("others") else "its teacher"
+    warnings = warnings_of_metrics(metrics, dataset.task, kind=kind, teacher=above, whose=whose, blind=blind)
     for line in warnings:
         context.tell(f"warning: {line}")
     weights = model_weights(out / "model")

@@ -129,6 +129,7 @@ def warnings_of_metrics(
     *,
     kind: str,
     teacher: Mapping[str, Mapping[str, Any]] | None,
+    whose: str = "its teacher",
     blind: float = 1.0,
 ) -> list[str]:
     """Return warnings about a finished run's validation metrics.
@@ -138,6 +139,7 @@ def warnings_of_metrics(
         task: determines which metric is checked.
         kind: "teacher", "student" or "control".
         teacher: metrics of the teacher's run by split, or None.
+        whose: these are, in words; several teachers have no metrics together.
         blind: ``blind_f1`` of the validation labels. With rare labels a model may be less accurate than always
             predicting none, yet find them: a macro F1 well above this shows that it has learned something.
     """
@@ -157,7 +159,7 @@ def warnings_of_metrics(
     if kind == "student" and above is not None and above[metric] - own[metric] > _FAR_BELOW_TEACHER:
         points = f"{100 * (above[metric] - own[metric]):.1f} points of validation {metric_words(metric)}"
         found.append(
-            f"the student is {points} below its teacher. Try more epochs, unlabelled texts, several learning rates "
+            f"the student is {points} below {whose}. Try more epochs, unlabelled texts, several learning rates "
             "(student.learning_rates), or a larger size"
         )
     return found

@@ -60,6 +60,22 @@ def test_each_arm_starts_where_it_says(teacher: Run, base: Path, dataset: Datase
     assert {runs[0].info["steps"] for runs in arms.values()} == {3}
 
 
+def test_arms_and_seeds_that_come_later_get_what_was_chosen_for_the_student(
+    teacher: Run, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_settings: dict[str, Any] = {"epochs": None, "learning_rate": None}
+    with monkeypatch.context() as earlier:
+        chosen = {"epochs": 1.0, "learning_rate": 3e-5, "rate_search": False}
+        earlier.setattr(
+            "liteft.distillation.student.settled_student", lambda recipe, *_, **__: recipe.model_copy(update=chosen)
+        )
+        trained(teacher, dataset, tmp_path, **open_settings)
+    arms = trained(teacher, dataset, tmp_path, arms=["c0"], seeds=2, **open_settings).arms
+    for run in (run for runs in arms.values() for run in runs):
+        recipe = read_recipe(run.path / "recipe.toml").student
+        assert {name: getattr(recipe, name) for name in chosen} == chosen and run.info["steps"] == 3
+
+
 def test_c0_does_not_start_from_a_classifier(teacher: Run, dataset: Dataset, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="arm c0 must not know the labels"):
         trained(teacher, dataset, tmp_path, size=None, student=str(teacher.model_path), arms=["c0"])

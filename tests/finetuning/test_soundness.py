@@ -99,6 +99,12 @@ def test_a_student_far_below_its_teacher_is_told_what_to_try(kind: str, accuracy
     assert all("larger size" in each for each in said)
 
 
+def test_a_student_of_several_teachers_is_compared_with_the_first_and_told_so() -> None:
+    whose = "the first of its teachers"
+    (said,) = warnings_of_metrics(metrics(0.8), SINGLE_LABEL, kind="student", teacher=metrics(0.9), whose=whose)
+    assert "10.0 points of validation accuracy below the first of its teachers" in said
+
+
 def test_the_kept_evaluation_is_named_by_epoch_and_score() -> None:
     state = TrainerState(global_step=100, best_global_step=70, best_metric=0.8174)
     state.log_history = [

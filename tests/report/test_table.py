@@ -99,6 +99,8 @@ def test_what_was_not_measured_is_a_dash(invented: Make) -> None:
 def test_the_conditions_stand_below_the_tables(invented: Make) -> None:
     text = invented(("one", 0.9, 1.0, 1.0), notes=("something to know",), device="cuda", threads=1).render()
     assert "mail test: 1,821 texts; the most frequent answer alone: 50.0%" in text
+    whole = invented(("one", 0.9, 1.0, 1.0), split="all").render()
+    assert whole.startswith("mail: all 1,821 texts; the most frequent answer alone: 50.0%")
     assert "Speed: cuda, a processor, 1 thread; from text to label, tokenization included" in text
     assert "medians of 3 rounds in turns, 100 single texts and 3 calls of 32 each" in text
     assert "Note: something to know." in text
