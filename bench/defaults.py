@@ -1,14 +1,18 @@
 """Measures the settings that liteft/defaults.py chooses, and settings around them, on small parts of several data sets.
 
     python bench/defaults.py --data ../shared/data --runs RUNS
-    python bench/defaults.py --data ../shared/data --runs RUNS --sets trec-fine --only default
+    python bench/defaults.py --data ../shared/data --runs RUNS --sets trec-fine --only rates
 
 For each set a teacher, and students of three and of one layer, are trained by default; then with one setting changed at
-a time: half and twice the learning rate, half and twice the epochs, the other start of the head, another temperature or
-weight of the labels. The default student has its control and stands beside the floors. Everything is judged on
-validation; test splits are dropped before anything is trained. On two larger sets only teachers are trained, at lower
-rates too, which long trainings often need. RUNS/defaults.jsonl has what is finished, and a stopped
-measurement goes on from there. The last line printed is a JSON document, as in bench/results/defaults.json.
+a time: half and twice the learning rate (``--only rates`` ends here), half and twice the epochs, the other start of the
+head, another temperature or weight of the labels. The default student has its control and stands beside the floors.
+Everything is judged on validation; test splits are dropped before anything is trained. On two larger sets only teachers
+are trained, at lower rates too, which long trainings often need.
+
+RUNS/defaults.jsonl has what is finished, and a stopped measurement goes on from there; what bench/results/defaults.json
+has already is not measured again, so a machine may go on where another one stopped (--again measures it anew). Each row
+has the commit and the processor of its measurement. The table is printed last on stderr, and on stdout a JSON document,
+as in bench/results/defaults.json.
 """
 
 from __future__ import annotations
@@ -31,11 +35,15 @@ from liteft.finetuning import finetune
 from liteft.floors import train_floors
 from liteft.pipeline import distill
 from liteft.run import Run, read_run
+from liteft.text_tables import markdown, share
 
 PACKAGES = ("liteft", "torch", "transformers", "scikit-learn")
 SIZES = ("3x384", "1x384")
 LARGER = ("sst2-16000", "clinc")
+ONLY = ("default", "rates")
+RESULT = ROOT / "bench" / "results" / "defaults.json"
 _MOST_VALIDATION = 1_500
+_TAGS = ("half the rate", "default", "twice the rate")
 Settings = dict[str, Any]
 
 
@@ -61,15 +69,18 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--sets", nargs="*", help="of the data; all by default")
-    parser.add_argument("--only", choices=["default"], help="leave out the changed settings")
+    parser.add_argument("--only", choices=ONLY, help="leave out all changed settings, or all but the rates")
+    parser.add_argument("--again", action="store_true", help="ignore what bench/results/defaults.json has")
     parser.add_argument("--threads", type=int, help="of every training")
     given = parser.parse_args()
     given.runs.mkdir(parents=True, exist_ok=True)
+    if not given.again:
+        adopt(given.runs)
     known = parts(given.data)
     common = {} if given.threads is None else {"threads": given.threads}
     try:
         for name in given.sets or known:
-            measure(name, without_test(known[name]()), given.runs, common, changed=given.only is None)
+            measure(name, without_test(known[name]()), given.runs, common, only=given.only)
     except LiteftError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
@@ -77,11 +88,10 @@ def main() -> int:
         "command": "python bench/defaults.py --data DATA --runs RUNS",
         "judged on": "validation",
         "rows": stored(given.runs),
-        "machine": machine(),
         "versions": versions(PACKAGES),
-        "commit": commit(),
     }
-    write_result(ROOT / "bench" / "results" / "defaults.json", result)
+    tell(table(result["rows"]))
+    write_result(RESULT, result)
     return 0
 
 
@@ -98,8 +108,16 @@ def without_test(data: Dataset) -> Dataset:
     return replace(data, splits={"train": data.train, "validation": split.take(np.sort(order))})
 
 
-def measure(name: str, data: Dataset, runs: Path, common: Settings, *, changed: bool) -> None:
-    """Train the teachers and students of one set, and store each result as soon as it is there."""
+def measure(name: str, data: Dataset, runs: Path, common: Settings, *, only: str | None) -> None:
+    """Train the teachers and students of one set, and store each result as soon as it is there.
+
+    Args:
+        name: of the set.
+        data: its training and validation texts.
+        runs: the folder of all runs and results.
+        common: settings of every training.
+        only: one of ONLY; None for everything.
+    """
     if (name, "floors", "") not in finished(runs):
         store(runs, name, "floors", "", {"floors": train_floors(data).to_dict()})
     teacher = trained_teacher(name, data, runs, common, "default", {})
@@ -109,22 +127,25 @@ def measure(name: str, data: Dataset, runs: Path, common: Settings, *, changed: 
             settings = {"learning_rate": teacher.info["learning_rate"] / share}
             trained_teacher(name, data, runs, common, f"rate / {share}", settings)
         return
-    for tag, settings in around(made) if changed else ():
+    for tag, settings in around(made, only):
         trained_teacher(name, data, runs, common, tag, settings)
     other = "random" if data.task.several else "lda"
-    if changed:
+    if only is None:
         trained_teacher(name, data, runs, common, f"head {other}", {"head": other})
     for size in SIZES:
         distilled(name, data, teacher, runs, common, size, "default", {"control": True})
         first = next(row for row in stored(runs) if (row["set"], row["model"], row["tag"]) == (name, size, "default"))
-        for tag, settings in (*around(first), *losses()) if changed else ():
+        for tag, settings in (*around(first, only), *(losses() if only is None else ())):
             distilled(name, data, teacher, runs, common, size, tag, settings)
 
 
-def around(made: Settings) -> Iterator[tuple[str, Settings]]:
+def around(made: Settings, only: str | None) -> Iterator[tuple[str, Settings]]:
     """Yield settings with one that differs from the default's, with their names."""
-    yield "half the rate", {"learning_rate": made["learning_rate"] / 2}
-    yield "twice the rate", {"learning_rate": made["learning_rate"] * 2}
+    if only != "default":
+        yield "half the rate", {"learning_rate": made["learning_rate"] / 2}
+        yield "twice the rate", {"learning_rate": made["learning_rate"] * 2}
+    if only is not None:
+        return
     yield "half the epochs", {"epochs": made["epochs"] / 2}
     yield "twice the epochs", {"epochs": made["epochs"] * 2}
 
@@ -186,6 +207,38 @@ def numbers(run: Run, data: Dataset) -> Settings:
     }
 
 
+def table(rows: list[Settings]) -> str:
+    """Return validation scores in percent: floors, teachers and students at three rates each, controls by default."""
+    found = {(row["set"], row["model"], row["tag"]): row for row in rows}
+    header = ["set", "texts", "floor"]
+    header += [f"{model}, rate {share}" for model in ("teacher", *SIZES) for share in ("/ 2", "", "x 2")]
+    lines = [[*header, *(f"{size}, control" for size in SIZES)]]
+    for name in dict.fromkeys(row["set"] for row in rows if row["set"] not in LARGER):
+        floors = found[name, "floors", ""]["floors"]["rows"]
+        metric = metric_of(found[name, "teacher", "default"])
+        best = max(scores["validation"][metric] for scores in (row["scores"] for row in floors))
+        models = [found.get((name, model, tag)) for model in ("teacher", *SIZES) for tag in _TAGS]
+        models += [found.get((name, size, "default"), {}).get("control") for size in SIZES]
+        scores = ["-" if row is None else share(row["metrics"][metric]) for row in models]
+        lines.append([name, f"{found[name, 'teacher', 'default']['texts']:,}", share(best), *scores])
+    return markdown(lines, texts=1)
+
+
+def metric_of(row: Settings) -> str:
+    """Return the metric by which models of a set are judged."""
+    return "micro_f1" if "micro_f1" in row["metrics"] else "accuracy"
+
+
+def adopt(runs: Path) -> None:
+    """Add the rows of the committed result to the finished ones."""
+    if not RESULT.is_file():
+        return
+    done = finished(runs)
+    for row in json.loads(RESULT.read_text("utf-8"))["rows"]:
+        if (row["set"], row["model"], row["tag"]) not in done:
+            append(runs, row)
+
+
 def stored(runs: Path) -> list[Settings]:
     """Return the finished rows."""
     path = runs / "defaults.jsonl"
@@ -198,9 +251,15 @@ def finished(runs: Path) -> set[tuple[str, str, str]]:
 
 
 def store(runs: Path, name: str, model: str, tag: str, row: Settings) -> None:
-    """Append a row."""
+    """Append what was measured now."""
+    place = {"commit": commit(), "processor": machine()["processor"]}
+    append(runs, {"set": name, "model": model, "tag": tag, **row, **place})
+
+
+def append(runs: Path, row: Settings) -> None:
+    """Append a row to the finished ones."""
     with open(runs / "defaults.jsonl", "a", encoding="utf-8") as file:
-        file.write(json.dumps({"set": name, "model": model, "tag": tag, **row}) + "\n")
+        file.write(json.dumps(row) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,63 @@
+"""The measurement of the default settings: what is finished stays, here and elsewhere, and the table shows it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch", reason="the measurement needs the extra 'train'")
+
+from tests.bench.conftest import load_script
+from tests.finetuning.conftest import make_dataset
+
+
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    module = load_script("defaults")
+    monkeypatch.setattr(module, "RESULT", tmp_path / "defaults.json")
+    return module
+
+
+def row(model: str, tag: str, accuracy: float, **more: Any) -> dict[str, Any]:
+    metrics = {"metrics": {"accuracy": accuracy}, "texts": 1_200, "learning_rate": 2e-4, "epochs": 4.0}
+    return {"set": "mail", "model": model, "tag": tag, **metrics, **more}
+
+
+def test_a_measurement_goes_on_from_the_committed_result(script: ModuleType, tmp_path: Path) -> None:
+    committed = [row("teacher", "default", 0.9), row("teacher", "half the rate", 0.8)]
+    script.RESULT.write_text(json.dumps({"rows": committed}), encoding="utf-8")
+    script.store(tmp_path, "mail", "teacher", "default", row("teacher", "default", 0.7))
+    script.adopt(tmp_path)
+    found = {each["tag"]: each["metrics"]["accuracy"] for each in script.stored(tmp_path)}
+    assert found == {"default": 0.7, "half the rate": 0.8}
+    assert script.stored(tmp_path)[0]["commit"] and script.stored(tmp_path)[0]["processor"]
+    script.adopt(tmp_path)
+    assert len(script.stored(tmp_path)) == 2
+
+
+def test_only_rates_leaves_other_settings_out(script: ModuleType) -> None:
+    made = {"learning_rate": 2e-4, "epochs": 4.0}
+    rates = [{"learning_rate": 1e-4}, {"learning_rate": 4e-4}]
+    assert [settings for _, settings in script.around(made, "rates")] == rates
+    assert not list(script.around(made, "default"))
+    assert [settings for _, settings in script.around(made, None)] == [*rates, {"epochs": 2.0}, {"epochs": 8.0}]
+
+
+def test_the_table_has_floors_rates_and_controls_and_a_dash_for_what_is_missing(script: ModuleType) -> None:
+    floors = {"floors": {"rows": [{"scores": {"validation": {"accuracy": share}}} for share in (0.5, 0.75)]}}
+    rows = [
+        {"set": "mail", "model": "floors", "tag": "", **floors},
+        *(row("teacher", tag, share) for tag, share in zip(script._TAGS, (0.87, 0.9, 0.88), strict=True)),
+        row("3x384", "default", 0.89, control=row("control", "", 0.86)),
+    ]
+    cells = [cell.strip() for cell in script.table(rows).splitlines()[-1].strip("|").split("|")]
+    assert cells[:6] == ["mail", "1,200", "75.0", "87.0", "90.0", "88.0"]
+    assert cells[6:] == ["-", "89.0", "-", "-", "-", "-", "86.0", "-"]
+
+
+def test_nothing_is_judged_on_test(script: ModuleType) -> None:
+    assert list(script.without_test(make_dataset()).splits) == ["train", "validation"]
