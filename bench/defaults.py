@@ -7,7 +7,8 @@ For each set a teacher, and students of three and of one layer, are trained by d
 a time: half and twice the learning rate (``--only rates`` ends here), half and twice the epochs, the other start of the
 head, another temperature or weight of the labels. The default student has its control and stands beside the floors.
 Everything is judged on validation; test splits are dropped before anything is trained. On two larger sets only teachers
-are trained, at lower rates too, which long trainings often need.
+are trained, at lower rates too, which long trainings often need; on CLINC150 with all labels also students of fold
+teachers, with other weights of the labels (``--only folds`` measures just these).
 
 RUNS/defaults.jsonl has what is finished, and a stopped measurement goes on from there; what bench/results/defaults.json
 has already is not measured again, so a machine may go on where another one stopped (--again measures it anew). Each row
@@ -40,7 +41,9 @@ from liteft.text_tables import markdown, share
 PACKAGES = ("liteft", "torch", "transformers", "scikit-learn")
 SIZES = ("3x384", "1x384")
 LARGER = ("sst2-16000", "clinc")
-ONLY = ("default", "rates")
+_FOLDED = "clinc"
+_FOLDS = ((3, 0.1), (3, 0.3), (3, 0.5), (3, 0.7), (5, 0.5))  # number of fold teachers, weight of the labels
+ONLY = ("default", "rates", "folds")
 RESULT = ROOT / "bench" / "results" / "defaults.json"
 _MOST_VALIDATION = 1_500
 _TAGS = ("half the rate", "default", "twice the rate")
@@ -69,7 +72,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--sets", nargs="*", help="of the data; all by default")
-    parser.add_argument("--only", choices=ONLY, help="leave out all changed settings, or all but the rates")
+    parser.add_argument("--only", choices=ONLY, help="leave out all other changed settings")
     parser.add_argument("--again", action="store_true", help="ignore what bench/results/defaults.json has")
     parser.add_argument("--threads", type=int, help="of every training")
     given = parser.parse_args()
@@ -122,6 +125,14 @@ def measure(name: str, data: Dataset, runs: Path, common: Settings, *, only: str
         store(runs, name, "floors", "", {"floors": train_floors(data).to_dict()})
     teacher = trained_teacher(name, data, runs, common, "default", {})
     made: Settings = teacher.info | {"epochs": teacher.info["steps"] * 32 / len(data.train)}
+    if name == _FOLDED and only in (None, "folds"):
+        distilled(name, data, teacher, runs, common, SIZES[0], "default", {"control": True})
+        for folds, weight in _FOLDS:
+            settings = {"teacher_folds": folds, "hard_weight": weight}
+            tag = f"{folds} fold teachers, labels {weight}"
+            distilled(name, data, teacher, runs, common, SIZES[0], tag, settings, place=f"{folds}-folds")
+    if only == "folds":
+        return
     if name in LARGER:
         for share in (2, 4):
             settings = {"learning_rate": teacher.info["learning_rate"] / share}
@@ -180,19 +191,31 @@ def trained_teacher(name: str, data: Dataset, runs: Path, common: Settings, tag:
 
 
 def distilled(
-    name: str, data: Dataset, teacher: Run, runs: Path, common: Settings, size: str, tag: str, settings: Settings
+    name: str,
+    data: Dataset,
+    teacher: Run,
+    runs: Path,
+    common: Settings,
+    size: str,
+    tag: str,
+    settings: Settings,
+    *,
+    place: str | None = None,
 ) -> None:
-    """Distil one student, with its control where the settings say so, store their numbers and remove them."""
+    """Distil one student, with its control where the settings say so, store their numbers and remove them.
+
+    Fold teachers stay in ``place`` for the next student of the same.
+    """
     if (name, size, tag) in finished(runs):
         return
-    out = runs / name / f"{size}-{tag.replace(' ', '-')}"
+    out = runs / name / (place or f"{size}-{tag.replace(' ', '-')}")
     made = distill(teacher, data, out=out, until="student", size=size, progress=tell, **common, **settings)
     row = numbers(made.students[0], data)
     if made.control is not None and made.seeds is not None:
         row["control"] = numbers(made.control, data)
         row["minus control"] = made.seeds.to_dict()["differences"][0]
     store(runs, name, size, tag, row | {"unbeaten": list(made.unbeaten)})
-    shutil.rmtree(out)
+    shutil.rmtree(out if place is None else made.students[0].path)
 
 
 def numbers(run: Run, data: Dataset) -> Settings:
