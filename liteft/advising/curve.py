@@ -114,7 +114,7 @@ def measure_points(
                 found[place, draw][:, scored] = counts(judge(fitted, scored), sample.gold[scored], sample)
                 sizes[place] += len(fitted) * len(scored) / len(sample) / _DRAWS
     found[-1] = counts(whole.logits, sample.gold, sample)
-    weights = np.concatenate([np.ones((1, len(sample))), text_weights(len(sample), seed, _RESAMPLES)])
+    weights = np.concatenate([np.ones((1, len(sample))), text_weights(sample, seed, _RESAMPLES)])
     # the metric of each resample of texts, for each size and draw: (resamples + 1, sizes, draws)
     ratios = np.einsum("bt,sdct->bsdc", weights, found, optimize=True)
     metric = ratios[..., 0] / np.maximum(ratios[..., 1], 1)

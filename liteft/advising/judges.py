@@ -67,7 +67,8 @@ def cross_validate(judge: Judge, sample: Sample, *, seed: int) -> Scored:
 def as_many_as_fitted(logits: np.ndarray, fitted: np.ndarray, sample: Sample) -> np.ndarray:
     """Return logits of which as many are positive as the fitted texts have labels, if texts have any number of labels.
 
-    At a probability of 0.5, judges of few texts hardly ever name a rare label, and F1 does not show what they know.
+    Equal logits are all positive or none is, whichever is nearer to that number. At a probability of 0.5, judges of few
+    texts hardly ever name a rare label, and F1 does not show what they know.
 
     Args:
         logits: float (texts, labels).
@@ -77,9 +78,11 @@ def as_many_as_fitted(logits: np.ndarray, fitted: np.ndarray, sample: Sample) ->
     if not sample.task.several:
         return np.asarray(logits, dtype=np.float32)
     positive = round(sample.gold[fitted].sum() / len(fitted) * len(logits))
-    ordered = np.sort(logits, axis=None)
-    place = min(max(len(ordered) - positive, 1), len(ordered) - 1)
-    return np.asarray(logits - (ordered[place - 1] + ordered[place]) / 2, dtype=np.float32)
+    values, equal = np.unique(logits, return_counts=True)
+    above = np.concatenate([[0], np.cumsum(equal[::-1])])[::-1]  # logits above each cut, from the lowest cut on
+    cuts = np.concatenate([[values[0] - 2], values, [values[-1] + 2]])
+    place = int(np.abs(above - positive).argmin())
+    return np.asarray(logits - (cuts[place] + cuts[place + 1]) / 2, dtype=np.float32)
 
 
 def counts(logits: np.ndarray, gold: np.ndarray, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
@@ -96,14 +99,19 @@ def counts(logits: np.ndarray, gold: np.ndarray, sample: Sample) -> tuple[np.nda
 def difference(first: Scored, second: Scored, sample: Sample, *, seed: int) -> tuple[float, tuple[float, float]]:
     """Return the second's primary metric minus the first's, and its 95% interval by a paired bootstrap over texts."""
     parts = [counts(each.logits, sample.gold, sample) for each in (first, second)]
-    weights = text_weights(len(sample), seed)
+    weights = text_weights(sample, seed)
     one, two = ((weights @ hits) / np.maximum(weights @ whole, 1) for hits, whole in parts)
     low, high = np.quantile(two - one, [0.025, 0.975])
     metric = sample.task.primary_metric
     return second.metrics[metric] - first.metrics[metric], (float(low), float(high))
 
 
-def text_weights(texts: int, seed: int, resamples: int = 1000) -> np.ndarray:
-    """Return how often each text is in each bootstrap resample: float64 (resamples, texts)."""
-    random = np.random.default_rng(seed)
-    return random.multinomial(texts, np.full(texts, 1 / texts), size=resamples).astype(np.float64)
+def text_weights(sample: Sample, seed: int, resamples: int = 1000) -> np.ndarray:
+    """Return how often each text is in each bootstrap resample: float64 (resamples, texts).
+
+    Texts that differ only in case or white space are drawn together: repeating a text makes nothing surer.
+    """
+    groups = sample.groups
+    count = int(groups.max()) + 1
+    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples)
+    return drawn.astype(np.float64)[:, groups]

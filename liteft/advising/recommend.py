@@ -20,7 +20,7 @@ _FEW, _STEEP = 50, 0.01  # labelled texts per label; gain of twice the labels
 _UNEVEN, _GAP = 10.0, 0.05  # most frequent label over the rarest; primary metric over macro F1
 _MORE = "label more, or add unlabelled texts of the same kind"
 _OUT = "runs/advised"
-_CHANCE = 0.02  # above the most frequent answer
+_CHANCE, _ROOM = 0.02, 0.2  # above the most frequent answer; at most this share of what is above it
 _DOUBTFUL = 0.01  # share of the sampled texts
 
 
@@ -58,15 +58,17 @@ def no_transformer_needed(found: Evidence) -> bool:
 
 def chosen_depth(found: Evidence) -> int:
     """Return the number of layers for the student of the best base."""
-    best = found.bases[0]
-    if at_chance(found):
-        return best.depth
-    depth = max(1, best.first_close)
-    width = chosen_width(found)
+    depth, width = _wanted_depth(found), chosen_width(found)
     fitting = [each.layers for each in _costs(found) if each.within and each.width == width]
     if not fitting or max(fitting) >= depth:  # what fits with more layers fits with fewer
         return depth
     return max(fitting)
+
+
+def _wanted_depth(found: Evidence) -> int:
+    """Return the number of layers that the probe of the best base asks for, whatever the limits."""
+    best = found.bases[0]
+    return best.depth if at_chance(found) else max(1, best.first_close)
 
 
 def chosen_width(found: Evidence) -> int:
@@ -129,9 +131,10 @@ def _transformer(found: Evidence) -> Iterator[Recommendation]:
     metric = metric_words(found.metric)
     reached = f"{floor.name} has {share(floor.scored.metrics[found.metric])}% {metric}"
     compared = f"the best probe gains {points(gained, interval)} points over it"
-    if at_chance(found) and floor.scored.intervals[found.metric][0] <= found.majority + _CHANCE:
+    chance, value = _chance(found), floor.scored.metrics[found.metric]
+    if at_chance(found) and floor.scored.intervals[found.metric][0] <= chance and not chance < value >= _CEILING:
         reason = f"{reached}, the most frequent answer {share(found.majority)}%, and {compared}"
-        yield Recommendation("transformer", "needed, and neither words nor features without training help", reason)
+        yield Recommendation("transformer", "needed: neither words nor features without training surely help", reason)
     elif no_transformer_needed(found):
         left = 100 * (1 - floor.scored.metrics[found.metric])
         reason = f"{reached}, and {compared}; at most {left:.1f} points are left to gain"
@@ -171,15 +174,19 @@ def _student(found: Evidence) -> Recommendation:
         reason = f"the smallest, {least.name}, takes {least.trimmed_mb:.1f} MB with few tokens{timed}"
         return Recommendation("student", f"{depth}x{best.width}, since no size is within the limits", reason)
     layer = best.layers[depth]
+    wanted, unsure = _wanted_depth(found), "no layer surely separates the labels before training"
     if at_chance(found):
-        reason = "no layer separates the labels before training, so nothing says that fewer layers are enough"
+        reason = f"{unsure}, so nothing says that fewer layers are enough"
     elif depth == best.best:
         reason = "the layers before it separate the labels less well"
+    elif not layer.close:  # then the best are the embeddings
+        reason = f"the least; the embeddings alone separate the labels best, layer {depth}: {layer.gained} points"
     else:
         near = f"the first layer that is within noise or a point of the best, layer {best.best}"
         reason = f"{near}: {layer.gained} points"
-    if depth < best.first_close:
-        reason = f"the deepest that is within the limits; the probe asks for {best.first_close} layers"
+    if depth < wanted:
+        why = unsure if at_chance(found) else f"the probe asks for {wanted} layers"
+        reason = f"the deepest that is within the limits; {why}"
     width = chosen_width(found)
     if width < best.width:
         reason = f"no size of the base's own width, {best.width}, is within the limits"
@@ -199,7 +206,11 @@ def _unlabelled(found: Evidence) -> Iterator[Recommendation]:
     sampled = found.sample.of >= 2 * len(found.sample)
     gained += f", from the {len(found.sample):,} sampled texts to twice as many" if sampled else ""
     reason = f"{per_label:,.0f} texts per label, in the median; {gained}"
-    if (per_label < _FEW and high > _STEEP / 2) or (curve.gain >= _STEEP and low > 0 and not sampled):
+    learnt = max(curve.values) > _chance(found)  # a curve at the level of a blind answer says nothing of more labels
+    if not learnt and per_label >= _FEW:
+        reason += f"; the most frequent answer has {share(found.majority)}%"
+        yield Recommendation("more text", "not known before fine-tuning", reason)
+    elif (per_label < _FEW and (high > _STEEP / 2 or not learnt)) or (curve.gain >= _STEEP and low > 0 and not sampled):
         yield Recommendation("more text", _MORE, reason)
     else:
         yield Recommendation("more text", "little to gain from more labels or unlabelled texts", reason)
@@ -232,4 +243,9 @@ def _uneven(found: Evidence) -> bool:
 def at_chance(found: Evidence) -> bool:
     """Return whether the best layer of the best base is hardly better than always giving the most frequent label."""
     base = found.bases[0]
-    return base.layers[base.best].intervals[found.metric][0] <= found.majority + _CHANCE
+    return base.layers[base.best].intervals[found.metric][0] <= _chance(found)
+
+
+def _chance(found: Evidence) -> float:
+    """Return the primary metric above which a judge is better than always giving the most frequent label, a share."""
+    return found.majority + min(_CHANCE, _ROOM * (1 - found.majority))

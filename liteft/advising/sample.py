@@ -50,6 +50,13 @@ class Sample:
         assert self.split.labels is not None  # draw
         return self.split.labels
 
+    @property
+    def groups(self) -> np.ndarray:
+        """A number for each text, the same for texts that differ only in case or white space: int64 (texts,)."""
+        numbers: dict[str, int] = {}
+        keys = text_keys(self.split.texts, self.split.pairs)
+        return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
+
 
 def texts_within(minutes: float, configs: Sequence[PretrainedConfig], *, tokens: float) -> int:
     """Return how many texts can be passed through some encoders in a time, between 300 and 4,000.

@@ -38,7 +38,7 @@ from liteft.finetuning.teacher import pooling_of
 from liteft.finetuning.tokenizer_files import read_tokenizer
 from liteft.finetuning.trainer import resolve_precision
 from liteft.floors import can_train
-from liteft.recipes import Recipe, TeacherRecipe
+from liteft.recipes import DataRecipe, Recipe, TeacherRecipe
 from liteft.tokenization import TextTokenizer
 
 __all__ = ["advise"]
@@ -90,7 +90,7 @@ def advise(
     """
     started = time.monotonic()
     report = checked_progress(progress) or _nothing
-    _check(bases, max_mb=max_mb, max_ms=max_ms, minutes=minutes)
+    _check(bases, max_mb=max_mb, max_ms=max_ms, minutes=minutes, seed=seed)
     recipe = recipe or Recipe()
     dataset = resolve_data(data, recipe)
     require_trainable(dataset)
@@ -98,24 +98,41 @@ def advise(
         survey = _Survey(dataset, recipe.teacher, minutes=minutes, seed=seed, progress=report)
         evidence = survey.evidence(_named(bases, recipe.teacher), max_mb=max_mb, max_ms=max_ms)
     verb, options = next_command(evidence)
+    if evidence.bases and recipe.teacher.pooling != "auto":  # what the probe pooled, the teacher must pool
+        options = {"teacher.pooling": recipe.teacher.pooling, **options}
     return Advice(
         evidence=evidence,
         recommendations=recommend(evidence),
         verb=verb,
         options=options,
-        data_words=tuple(
-            shlex.split(option("data", str(data) if isinstance(data, str | Path) else dataset.name).command)
-        ),
+        data_words=_data_words(data, recipe.data),
         notes=tuple(survey.notes),
         seconds=round(time.monotonic() - started, 1),
     )
+
+
+def _data_words(data: Dataset | str | Path, recipe: DataRecipe) -> tuple[str, ...]:
+    """Return the words of the command line that name data, and say how they were read where they were read here."""
+    if isinstance(data, Dataset):
+        return tuple(shlex.split(option("data", data.name).command))
+    defaults = DataRecipe().model_dump()
+    given = {name: value for name, value in recipe.model_dump().items() if value != defaults[name]}
+    named = {"data": str(data)} | {("data.seed" if name == "seed" else name): given[name] for name in given}
+    named.pop("source", None)
+    return tuple(word for name, value in named.items() for word in shlex.split(option(name, value).command))
 
 
 def _nothing(_line: str) -> None:
     """Report no progress."""
 
 
-def _check(bases: Sequence[str] | None, *, max_mb: float | None, max_ms: float | None, minutes: float) -> None:
+def _check(
+    bases: Sequence[str] | None, *, max_mb: float | None, max_ms: float | None, minutes: float, seed: int
+) -> None:
+    if seed < 0:
+        raise ConfigError(
+            f"seed must not be negative, got {seed}.", accepted={"seed": "0 or more"}, fix=option("seed", 0)
+        )
     if bases is not None:
         require_list("bases", bases)
     for name, value in (("max_mb", max_mb), ("max_ms", max_ms), ("minutes", minutes)):

@@ -37,7 +37,7 @@ from liteft.finetuning.settings import position_limit
 from liteft.finetuning.tokenizer_files import FolderTokenizer, read_tokenizer, write_tokenizer
 from liteft.pretraining import Pretrained, read_pretrained
 from liteft.pretraining.batches import CorpusBatches
-from liteft.pretraining.corpus import tokenized
+from liteft.pretraining.corpus import require_embeddings, tokenized
 from liteft.pretraining.model import special_id, tokens_around
 from liteft.pretraining.packing import require_text
 from liteft.pretraining.training import CorpusTraining
@@ -104,6 +104,7 @@ class GeneralDistillation:
         corpus = tokenized(
             self.stream, inputs["texts"], tokenizer, recipe, context, unknown=special_id(found, tokenizer, "unk")
         )
+        require_embeddings(corpus, student, tokenizer)
         prefix, suffix = tokens_around(tokenizer)
         batches = CorpusBatches(corpus.sequences, prefix, suffix, tokenizer.pad_id, types=False)  # all 0, if it has any
         set_seed(recipe.seed)  # of the projections

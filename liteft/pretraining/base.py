@@ -22,7 +22,7 @@ from transformers import TrainerCallback
 from liteft import files
 from liteft.arguments import ProgressFunction, checked_callbacks, checked_progress
 from liteft.config import resolve_recipe
-from liteft.data.formats import exists
+from liteft.data.formats import exists, known_suffix
 from liteft.data.text_streams import TextStream, open_texts
 from liteft.errors import ConfigError, ModelError, option
 from liteft.finetuning.bases import base_name, resolve_base, weights_hash
@@ -31,7 +31,7 @@ from liteft.finetuning.fit import computing_threads
 from liteft.finetuning.model import quiet_transformers, uses_type_ids
 from liteft.finetuning.run_folder import open_run_in_all, withdrawn_on_error, writing_run
 from liteft.pretraining.batches import MaskedBatches
-from liteft.pretraining.corpus import tokenized, told_once
+from liteft.pretraining.corpus import require_embeddings, tokenized, told_once
 from liteft.pretraining.masking import Masking
 from liteft.pretraining.model import (
     LanguageModel,
@@ -115,14 +115,19 @@ def pretrain(
 def _names(texts: Any) -> list[str] | None:
     """Return the sources that an argument names, or None if it holds texts: a list that consists of paths names files.
 
-    Strings in a list are paths if there is a file or folder of each name.
+    Strings in a list are paths if there is a file or folder of each name, or if it ends like that of a data file: a
+    misspelt name must not become a text.
     """
     if isinstance(texts, str | os.PathLike):
         return [os.fspath(texts)]
     if not isinstance(texts, list | tuple) or not texts:
         return None
-    paths = all(isinstance(each, os.PathLike) or (isinstance(each, str) and exists(Path(each))) for each in texts)
+    paths = all(isinstance(each, os.PathLike) or (isinstance(each, str) and _is_name(each)) for each in texts)
     return [os.fspath(each) for each in texts] if paths else None
+
+
+def _is_name(text: str) -> bool:
+    return exists(Path(text)) or known_suffix(Path(text)) is not None
 
 
 def _sources(recipe: PretrainRecipe) -> list[str]:
@@ -174,6 +179,7 @@ class _Pretraining:
                 self.context,
                 unknown=model.special_id("unk"),
             )
+            require_embeddings(corpus, model.model, model.tokenizer)
             masking = model.masking(self.recipe)
             prefix, suffix = tokens_around(model.tokenizer)
             batches = MaskedBatches(

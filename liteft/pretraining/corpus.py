@@ -8,17 +8,21 @@ from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
+from torch import nn
 
 from liteft.data.text_streams import TextStream
+from liteft.errors import DataError
 from liteft.finetuning.context import RunContext
+from liteft.finetuning.known_ids import embedding_rows
 from liteft.pretraining.order import held_out
 from liteft.pretraining.packing import Sequences, pack, read_sequences
 from liteft.recipes import PretrainRecipe
 from liteft.tokenization import TextTokenizer
 
-__all__ = ["Corpus", "tokenized", "told_once"]
+__all__ = ["Corpus", "require_embeddings", "tokenized", "told_once"]
 
 _MANY_UNKNOWN = 0.05
+_BLOCK = 1 << 24  # tokens looked at at once
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,29 @@ def tokenized(
     found = read_sequences(folder)
     told_once(context, f"texts: {found.texts:,}, in {len(found):,} sequences, {len(found.tokens):,} tokens")
     return Corpus(stream.name, fingerprint, found, held_out(found, recipe.validation_fraction, recipe.seed))
+
+
+def require_embeddings(corpus: Corpus, model: nn.Module, tokenizer: TextTokenizer) -> None:
+    """Refuse texts with a token that the model has no embedding for; see `liteft.finetuning.known_ids`.
+
+    Raises:
+        DataError: a text contains such a token; the error names it.
+    """
+    rows = embedding_rows(model)
+    if rows is None or len(tokenizer.tokens()) <= rows:
+        return
+    tokens = corpus.sequences.tokens
+    for start in range(0, len(tokens), _BLOCK):
+        highest = int(tokens[start : start + _BLOCK].max()) >> 1
+        if highest >= rows:
+            raise DataError(
+                f"{corpus.name}: the texts hold {tokenizer.token(highest)!r}, and the model has no row for it.",
+                accepted={"rows of its word embeddings": f"{rows:,}", "id of the token": f"{highest:,}"},
+                fix=[
+                    "in transformers: model.resize_token_embeddings(len(tokenizer)), then save_pretrained",
+                    "take the token out of the texts, or out of the tokenizer",
+                ],
+            )
 
 
 def told_once(context: RunContext, line: str) -> None:

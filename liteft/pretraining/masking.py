@@ -78,7 +78,9 @@ class Masking:
         chosen |= _nearest(
             draws, sequence[words], len(lengths), ~np.isin(np.arange(len(lengths)), sequence[words[chosen]])
         )
-        masked = chosen[np.cumsum(first) - 1]
+        masked = chosen[np.cumsum(first) - 1] & ~np.isin(
+            ids, self.special
+        )  # one may stand inside a word: Unigram's unk
         fate = uniform(drawn(keys, _FATE))
         changed = np.where(masked & (fate < _MASKED), self.mask_id, ids)
         other = self.others[(uniform(drawn(keys, _OTHER)) * len(self.others)).astype(np.int64)]

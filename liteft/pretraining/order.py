@@ -27,7 +27,8 @@ def held_out(sequences: Sequences, fraction: float, seed: int) -> np.ndarray:
 
     Args:
         sequences: the corpus.
-        fraction: of its texts; at most 2,000 are chosen, with at most 4,000 sequences, and at least one.
+        fraction: of its texts; at most 2,000 are chosen, with at most 4,000 sequences, and at least one. Texts that
+            occur so often that they would make it more than twice the fraction are left out, if there are others.
         seed: determines which.
 
     Raises:
@@ -41,8 +42,12 @@ def held_out(sequences: Sequences, fraction: float, seed: int) -> np.ndarray:
         if len(distinct) >= count or share == 1.0:
             break
         share = min(1.0, 4 * share)
-    within = int((np.cumsum(lengths)[:count] <= _MOST_SEQUENCES).sum())
-    chosen: np.ndarray = rows[ranks <= distinct[: max(1, within)][-1]]
+    most = max(1.0, min(_MOST_SEQUENCES, 2 * count * len(sequences) / sequences.texts))
+    few = lengths <= most  # else one text that is repeated thousands of times could be most of the corpus
+    if not few.any():
+        few = np.arange(len(distinct)) == lengths.argmin()
+    within = int((np.cumsum(lengths[few])[:count] <= most).sum())
+    chosen: np.ndarray = rows[np.isin(ranks, distinct[few][: max(1, within)])]
     if len(chosen) == len(sequences):
         raise DataError(
             f"none of {sequences.texts:,} texts is left to train on after some are held out to validate on.",

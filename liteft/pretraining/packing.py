@@ -95,8 +95,8 @@ def pack(
         DataError: no text has a token.
         RunError: the folder cannot be written.
     """
-    size = tokenizer.get_vocab_size(with_added_tokens=True)
-    dtype = np.uint16 if 2 * size < 1 << 16 else np.uint32
+    highest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0)  # ids may have gaps
+    dtype = np.uint16 if 2 * highest + 1 < 1 << 16 else np.uint32
     counted = np.zeros(4, dtype=np.int64)  # texts, sequences, tokens, unknown tokens
     with files.writing_folder(folder) as new, ExitStack() as stack:
         tokens, offsets, hashes = (_open(stack, new / f"{name}.bin") for name in ("tokens", "offsets", "hashes"))

@@ -117,7 +117,19 @@ def test_without_a_base_the_network_is_not_asked(dataset: Dataset, monkeypatch: 
     assert found.evidence.bases == () and "naive Bayes" in found.render()
 
 
-@pytest.mark.parametrize("wrong", [{"minutes": 0}, {"max_mb": -1}, {"max_ms": 0}, {"bases": "minilm"}])
+def test_the_next_command_reads_the_same_columns_and_pools_as_the_probe_did(
+    dataset: Dataset, base: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "reviews.jsonl"
+    rows = zip(dataset.train.texts, dataset.train.labels, strict=True)  # type: ignore[arg-type]
+    path.write_text("".join(json.dumps({"a": text, "b": f"l{label}"}) + "\n" for text, label in rows))
+    recipe = liteft.Recipe.model_validate({"data": {"text": "a", "label": "b"}, "teacher": {"pooling": "mean"}})
+    found = liteft.advise(path, [str(base)], recipe=recipe)
+    assert found.command[2:8] == ("--data", str(path), "--text", "a", "--label", "b")
+    assert "teacher.pooling=mean" in found.command
+
+
+@pytest.mark.parametrize("wrong", [{"seed": -1}, {"minutes": 0}, {"max_mb": -1}, {"max_ms": 0}, {"bases": "minilm"}])
 def test_what_cannot_be_is_refused(wrong: dict[str, Any], dataset: Dataset) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         liteft.advise(dataset, **wrong)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from liteft.advising.judges import as_many_as_fitted
+from liteft.advising.judges import Scored, as_many_as_fitted, difference
 from liteft.advising.probe import LayerProbe, layer_features, probe_base
 from liteft.advising.sample import draw
-from liteft.data import Dataset
+from liteft.data import Dataset, Split
 from liteft.finetuning.base import create_classifier
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier
@@ -72,6 +72,32 @@ def test_a_layer_is_close_within_noise_or_within_a_point() -> None:
     assert layer(0.008, 0.004, 0.012).close
     assert not layer(0.03, 0.002, 0.058).close
     assert not layer(0.03, -0.02, 0.08).close  # few texts: it may be far behind
+
+
+@pytest.mark.parametrize(("held", "named"), [(0, 0), (8, 8), (7, 8), (1, 0)])
+def test_equal_logits_are_named_together_and_none_or_all_can_be(held: int, named: int) -> None:
+    labels = np.arange(8)[:, None] < held
+    train = Split("train", [f"text {number}" for number in range(8)], None, labels)
+    sample = draw(Dataset("one", "multi_label", ("a",), {"train": train}), most=8, seed=0)
+    assert (as_many_as_fitted(np.zeros((8, 1)), np.arange(8), sample) > 0).sum() == named
+    if held in (0, 8):
+        assert (as_many_as_fitted(np.arange(8.0)[:, None], np.arange(8), sample) > 0).sum() == named
+
+
+def test_repeated_texts_do_not_make_a_difference_surer() -> None:
+    def width(copies: int) -> float:
+        labels = np.repeat(np.arange(60) % 2, copies)
+        texts = [f"text {number}" for number in np.repeat(np.arange(60), copies)]
+        train = Split("train", texts, None, labels)
+        sample = draw(Dataset("repeats", "single_label", ("a", "b"), {"train": train}), most=600, seed=0)
+        random = np.random.default_rng(0)
+        scored = [
+            Scored(np.repeat(random.normal(size=(60, 2)), copies, axis=0), {"accuracy": 0.5}, {}) for _ in range(2)
+        ]
+        low, high = difference(*scored, sample, seed=0)[1]
+        return high - low
+
+    assert width(10) == pytest.approx(width(1))
 
 
 def test_judges_of_several_labels_name_as_many_as_their_texts_have(tiny: ModuleType) -> None:

@@ -132,7 +132,41 @@ def test_features_at_chance_say_nothing_about_the_depth(evidence: Callable[..., 
     found = evidence(floor=0.34, layers=(0.34, 0.34, 0.35, 0.34, 0.34))
     assert chosen_depth(found) == 4
     assert of(found)["transformer"].choice.startswith("needed")
+    assert of(evidence(floor=1.0, layers=(0.3, 0.3, 0.3)))["transformer"].choice.startswith("not needed")
     assert "nothing says that fewer layers are enough" in of(found)["student"].reason
+
+
+def test_a_rare_label_that_all_judges_find_is_not_at_chance(evidence: Callable[..., Evidence]) -> None:
+    def sure(found: Scored) -> Scored:
+        return replace(found, intervals={"accuracy": (0.995, 1.0)})
+
+    found = evidence(floor=1.0, layers=(0.99, 1.0, 1.0), counts=(396, 2, 2))
+    assert found.majority == 0.99
+    floor, base = found.floors[0], found.bases[0]
+    layers = tuple(replace(each, intervals={"accuracy": (0.995, 1.0)}) for each in base.layers)
+    found = replace(found, floors=(replace(floor, scored=sure(floor.scored)),), bases=(replace(base, layers=layers),))
+    assert of(found)["transformer"].choice == "not needed: naive Bayes is enough"
+    assert chosen_depth(found) == 1
+
+
+def test_limits_hold_for_a_student_of_features_at_chance_too(evidence: Callable[..., Evidence]) -> None:
+    costs = tuple(ShapeCost(n, 384, 10.0 + n, 5.0 + n, None, None, False, n < 3) for n in (1, 2, 3, 4))
+    found = evidence(floor=0.34, layers=(0.34, 0.34, 0.35, 0.34, 0.34), costs={"minilm": costs}, max_mb=12.5)
+    assert of(found)["student"].choice == "2x384"
+    assert "the deepest that is within the limits; no layer surely" in of(found)["student"].reason
+
+
+def test_no_layer_near_the_embeddings_is_said(evidence: Callable[..., Evidence]) -> None:
+    student = of(evidence(layers=(0.9, 0.7, 0.6)))["student"]
+    assert student.choice == "1x384" and "the embeddings alone" in student.reason and "-20.0" in student.reason
+
+
+def test_a_flat_curve_at_the_level_of_a_blind_answer_does_not_advise_against_labels(
+    evidence: Callable[..., Evidence],
+) -> None:
+    flat = Curve("probe", (40, 80), (0.33, 0.33), TEXTS, 0.33, 0.0, (0.0, 0.0))
+    assert of(evidence(counts=(2, 2, 2), curves=(flat,)))["more text"].choice.startswith("label more")
+    assert of(evidence(curves=(flat,)))["more text"].choice == "not known before fine-tuning"
 
 
 def test_limits_make_the_student_shallower_and_the_command_a_search(evidence: Callable[..., Evidence]) -> None:

@@ -56,3 +56,10 @@ def test_a_text_of_a_single_word_has_it_masked_and_special_tokens_never_are() ->
     for epoch in range(20):
         chosen = MASKING(ids, np.ones(5, dtype=bool), lengths, np.arange(3), epoch=epoch).chosen
         assert chosen.tolist() == [True, False, False, True, False]
+
+
+def test_a_special_token_inside_a_word_is_not_to_be_guessed() -> None:
+    ids, begins = np.array([7, 1, 8]), np.array([True, False, False])
+    for epoch in range(20):
+        chosen = MASKING(ids, begins, np.array([3]), np.arange(1), epoch=epoch).chosen
+        assert chosen.tolist() == [True, False, True]

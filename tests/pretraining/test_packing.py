@@ -149,6 +149,29 @@ def test_equal_texts_are_held_out_together_or_not_at_all(tmp_path: Path, tokeniz
     assert len({texts[row] for row in validation}) == 1
 
 
+@pytest.mark.parametrize("fraction", [0.01, 0.05])
+def test_few_texts_that_are_often_repeated_are_not_all_held_out(
+    tmp_path: Path, tokenizer: Tokenizer, fraction: float
+) -> None:
+    found = packed([f"a {letter}" for letter in "abcdefgh"] * 100, tokenizer, tmp_path)
+    for seed in range(5):
+        assert len(held_out(found, fraction, seed)) == 100
+
+
+def test_a_text_that_is_most_of_the_corpus_is_trained_on(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    texts = [f"a {number}" for number in range(100)] + ["b"] * 300
+    found = packed(texts, tokenizer, tmp_path)
+    for seed in range(30):
+        assert 1 <= len(held_out(found, 0.1, seed)) <= 80
+
+
+def test_ids_of_a_vocabulary_with_gaps_are_stored_whole(tmp_path: Path) -> None:
+    gaps = Tokenizer(models.WordPiece({"[UNK]": 0, "a": 1, "far": 40_000}, unk_token="[UNK]"))
+    gaps.pre_tokenizer = pre_tokenizers.Whitespace()
+    ids, _ = packed(["a far"], gaps, tmp_path).read(np.array([0]))
+    assert ids.tolist() == [1, 40_000]
+
+
 def test_texts_that_are_all_equal_leave_nothing_to_train_on(tmp_path: Path, tokenizer: Tokenizer) -> None:
     with pytest.raises(DataError, match="none of 3 texts is left to train on"):
         held_out(packed(["a"] * 3, tokenizer, tmp_path), 0.01, seed=0)

@@ -250,6 +250,25 @@ def test_a_list_of_files_names_sources_and_does_not_hold_texts(tmp_path: Path, c
     assert pretrain([corpus], out=tmp_path / "run", **settings).info == run.info
 
 
+def test_a_misspelt_file_in_a_list_does_not_become_a_text(tmp_path: Path, corpus: Path) -> None:
+    for names in ([str(corpus), "none.txt"], ["none.txt", "nothing.jsonl", "neither.csv.gz"]):
+        with pytest.raises(DataError, match=r"no file or folder none\.txt"):
+            pretrain(names, out=tmp_path / "run", **{**QUICK, "max_steps": 1})
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_text_with_a_token_that_the_base_has_no_row_for_is_refused_by_name(tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base", "bert")
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.add_tokens(["XYZ"])
+    tokenizer.save_pretrained(base)
+    settings = {"base": str(base), "max_steps": 1, "max_tokens": 16, "training_precision": "fp32"}
+    with pytest.raises(DataError, match="the texts hold 'XYZ', and the model has no row for it") as caught:
+        pretrain([*make_texts(9), "anna reads XYZ"], out=tmp_path / "run", **settings)
+    assert caught.value.accepted and caught.value.fix
+    pretrain(make_texts(9), out=tmp_path / "other", **settings)
+
+
 def test_texts_that_cannot_be_used_are_refused_and_leave_nothing(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no texts were given"):
         pretrain(out=tmp_path / "run", size="1x32")
