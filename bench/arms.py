@@ -58,6 +58,8 @@ def main() -> int:
     try:
         places = {name: str(getattr(given, name)) for name in ("unlabeled", "student") if getattr(given, name)}
         recipe = with_threads(read_recipe(given.recipe, overrides={"student": places}), given.threads)
+        if recipe.student.seeds > 1 and (given.folds or given.subsets):
+            parser.error("folds and subsets are of one seed each: their runs are counted as runs on different texts")
         out = given.runs / given.recipe.stem
         units = datasets(recipe, given.data, subsets=given.subsets, folds=given.folds)
         made = [trained(recipe, data, out / name) for name, data in units if given.unit in (None, name)]
@@ -107,7 +109,8 @@ def datasets(recipe: Recipe, source: Path, *, subsets: int, folds: int) -> Itera
         whole = load_dataset(source, **recipe.data.model_dump(exclude={"source"}))
         labelled = labelled_texts(whole, [name for name, split in whole.splits.items() if split.labels is not None])
         whole = replace(whole, splits={"train": labelled, "validation": labelled.take([])})
-        for number, fold in enumerate(fold_datasets(whole, folds, seed=recipe.data.seed), start=1):
+        dealt: dict[str, Any] = {"seed": recipe.data.seed, "validation_fraction": recipe.data.validation_fraction}
+        for number, fold in enumerate(fold_datasets(whole, folds, **dealt), start=1):
             yield f"fold{number}", fold
         return
     for number in range(max(1, subsets)):

@@ -214,7 +214,8 @@ def distilled(
     if made.control is not None and made.seeds is not None:
         row["control"] = numbers(made.control, data)
         row["minus control"] = made.seeds.to_dict()["differences"][0]
-    store(runs, name, size, tag, row | {"unbeaten": list(made.unbeaten)})
+    teacher_of = {"teacher": teacher.info["weights_sha256"][:12]}
+    store(runs, name, size, tag, row | teacher_of | {"unbeaten": list(made.unbeaten)})
     shutil.rmtree(out if place is None else made.students[0].path)
 
 
@@ -237,12 +238,17 @@ def table(rows: list[Settings]) -> str:
     header += [f"{model}, rate {share}" for model in ("teacher", *SIZES) for share in ("/ 2", "", "x 2")]
     lines = [[*header, *(f"{size}, control" for size in SIZES)]]
     for name in dict.fromkeys(row["set"] for row in rows if row["set"] not in LARGER):
-        floors = found[name, "floors", ""]["floors"]["rows"]
+        floors = found[name, "floors", ""]["floors"]["floors"]
         metric = metric_of(found[name, "teacher", "default"])
-        best = max(scores["validation"][metric] for scores in (row["scores"] for row in floors))
+        best = max(scores["validation"][metric] for scores in (row["metrics"] for row in floors))
         models = [found.get((name, model, tag)) for model in ("teacher", *SIZES) for tag in _TAGS]
         models += [found.get((name, size, "default"), {}).get("control") for size in SIZES]
         scores = ["-" if row is None else share(row["metrics"][metric]) for row in models]
+        taught = {row["teacher"] for row in models if row is not None and "teacher" in row}
+        if len(taught) > 1:
+            tell(
+                f"{name}: its students learned from {len(taught)} teachers, which were trained apart: compare with care"
+            )
         lines.append([name, f"{found[name, 'teacher', 'default']['texts']:,}", share(best), *scores])
     return markdown(lines, texts=1)
 

@@ -21,6 +21,7 @@ from liteft.data import Dataset, Split
 from liteft.data.folds import count_different, folds_of_split
 from liteft.data.pool import cleaned
 from liteft.data.split import joined
+from liteft.data.splitting import text_keys
 from liteft.distillation import distill_students
 from liteft.distillation.ready import TeacherSource
 from liteft.distillation.teachers import Base, find_teacher
@@ -70,7 +71,7 @@ class CrossValidation(Result):
     def render(self) -> str:
         """Return the table of all kinds and floors, and the student's differences."""
         names = self.task.headline_metrics
-        rows = [("model", *(f"{metric_words(name)} %" for name in names), "student minus it, points")]
+        rows = [("model", *(f"{metric_words(name)} %" for name in names), self._difference_title())]
         for kind, scores in self.scores.items():
             cells = (share(scores[name], self.intervals[kind][name]) for name in names)
             rows.append((kind, *cells, _points(self.differences.get(kind))))
@@ -88,6 +89,12 @@ class CrossValidation(Result):
             *(f"{ARMS[kind].described(self.starts.get(kind, ''))}." for kind in self.scores if kind in ARMS),
         ]
         return "\n".join(lines)
+
+    def _difference_title(self) -> str:
+        metric = self.task.text_metric
+        return "student minus it, points" + (
+            "" if metric in self.task.headline_metrics[:1] else f" of {metric_words(metric)}"
+        )
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -219,13 +226,13 @@ def fold_datasets(dataset: Dataset, count: int, *, seed: int, validation_fractio
     """Return a data set for each fold, which tests on the fold's texts and trains and validates on the others.
 
     The labelled texts are those of "train" and "validation". A text and its duplicates are in one fold, and the texts
-    of each label are dealt out to all folds.
+    of each label are dealt out to all folds. Of a label that is left with one text, train has it and not validation.
 
     Args:
         dataset: the texts.
         count: number of folds.
         seed: of the draw.
-        validation_fraction: share of all texts to choose by; with fewer than ten folds it is a little less.
+        validation_fraction: share of all texts to choose by, as nearly as a whole number of parts comes to it.
 
     Raises:
         DataError: fewer different texts than folds.
@@ -242,8 +249,10 @@ def fold_datasets(dataset: Dataset, count: int, *, seed: int, validation_fractio
     made = []
     for number in range(count):
         rest = whole.take(np.flatnonzero(fold != number))
-        parts = min(max(2, round(1 / validation_fraction) - 1), count_different(rest))
-        chosen = folds_of_split(rest, dataset.task, dataset.labels, parts, seed=seed) == 0
+        parts = min(max(2, round((1 - 1 / count) / validation_fraction)), count_different(rest))
+        chosen = _with_all_labels(
+            folds_of_split(rest, dataset.task, dataset.labels, parts, seed=seed) == 0, rest, dataset
+        )
         splits = {
             "train": rest.take(np.flatnonzero(~chosen)),
             "validation": replace(rest.take(np.flatnonzero(chosen)), name="validation"),
@@ -251,6 +260,17 @@ def fold_datasets(dataset: Dataset, count: int, *, seed: int, validation_fractio
         }
         made.append(_clean(replace(dataset, splits=splits, unseen={}, notes=(), made=())))
     return made
+
+
+def _with_all_labels(chosen: np.ndarray, rest: Split, dataset: Dataset) -> np.ndarray:
+    """Return which texts validate: those of ``chosen`` but for labels, with duplicates, that train would not have."""
+    assert rest.labels is not None
+    has = dataset.task.indicators(rest.labels, len(dataset.labels))
+    lost = has[chosen].any(axis=0) & ~has[~chosen].any(axis=0)
+    keys = text_keys(rest.texts, rest.pairs)
+    back = {keys[row] for row in np.flatnonzero(chosen & has[:, lost].any(axis=1))}
+    left = chosen & np.array([key not in back for key in keys])
+    return left if left.any() else chosen
 
 
 def _clean(dataset: Dataset) -> Dataset:

@@ -174,7 +174,9 @@ class StudentRecipe(TrainingRecipe):
     )
     logits_loss: Literal["mse", "kl"] = "kl"
     temperature: float = Field(default=2.0, gt=0)
-    hard_weight: float = Field(default=0.1, ge=0, le=1, description="of the labels, on labelled rows")
+    hard_weight: float = Field(
+        default=0.1, ge=0, le=1, description="of the labels; their loss is a mean over the labelled rows of a batch"
+    )
     hidden_weight: float = Field(default=0.0, ge=0)
     relation_weight: float = Field(default=0.0, ge=0)
     matching_epochs: float = Field(default=0.0, ge=0, description="a first stage with the matching losses alone")

@@ -77,6 +77,15 @@ def test_probabilities_of_some_rows_and_marks_of_unknown_labels_reach_the_folds(
         assert all((split.labels >= 0).all() for split in fold.splits.values() if split.labels is not None)
 
 
+def test_no_label_is_left_to_validate_alone() -> None:
+    rows = [(f"alpha number {number} of many {number * 7}", "ab"[number % 2]) for number in range(40)]
+    rows += [(f"rare {label} {number} zz", label) for label in "cdefghij" for number in range(2)]
+    data = load_dataset({"train": rows}, test_fraction=0.0)
+    for fold in fold_datasets(data, 5, seed=0):
+        assert set(fold.validation.labels) <= set(fold.train.labels) and len(fold.validation)
+        assert len(fold.train) + len(fold.validation) + len(fold.test) == 56
+
+
 def test_duplicates_are_in_one_fold() -> None:
     rows = [(f"text {number % 20}", "ab"[number % 20 % 2]) for number in range(60)]
     folds = fold_datasets(load_dataset({"train": rows}, test_fraction=0.0), 5, seed=0)
@@ -112,7 +121,7 @@ def test_as_many_folds_as_texts_are_suggested_where_there_are_too_many() -> None
 def test_the_texts_to_choose_by_are_as_many_as_was_asked() -> None:
     assert [len(fold.validation) for fold in fold_datasets(labelled(), 10, seed=0)] == [4] * 10
     wanted = fold_datasets(labelled(), 5, seed=0, validation_fraction=0.25)
-    assert all(8 <= len(fold.validation) <= 12 for fold in wanted)
+    assert all(10 <= len(fold.validation) <= 11 for fold in wanted)
 
 
 def test_a_test_split_that_was_drawn_is_dealt_out_too_and_a_given_one_is_not() -> None:

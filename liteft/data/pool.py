@@ -30,17 +30,19 @@ Unlabeled = Callable[[], Split | None]
 
 
 def unlabeled_texts(dataset: Dataset, recipe: StudentRecipe, tell: Callable[[str], None] | None = None) -> Split | None:
-    """Return the data set's pool and the texts of ``recipe.unlabeled`` as one split without labels; None without any.
+    """Return the data set's pool and the texts of ``recipe.unlabeled`` as one split without labels.
+
+    It is None without any, also if all of them were left out.
 
     Args:
-        dataset: its pool comes first; texts that its scored splits repeat are left out of ``recipe.unlabeled``.
+        dataset: its pool comes first; texts that its scored splits repeat are left out.
         recipe: its ``unlabeled`` is what ``load_unlabeled`` takes, or None.
         tell: called with a line on what was left out.
 
     Raises:
         DataError: the texts cannot be read, or are pairs where the data are single texts, or the reverse.
     """
-    parts = [] if dataset.pool is None else [dataset.pool]
+    parts = [] if dataset.pool is None else [_without_scored(dataset.pool, dataset, tell)]
     if recipe.unlabeled is not None:
         more, note = cleaned(load_unlabeled(recipe.unlabeled), dataset, what="unlabelled texts")
         parts.append(more)
@@ -48,7 +50,7 @@ def unlabeled_texts(dataset: Dataset, recipe: StudentRecipe, tell: Callable[[str
             tell(note)
     for part in parts:
         _require_same_kind(dataset.train, part)
-    return joined("unlabeled", parts) if parts else None
+    return joined("unlabeled", parts) if any(len(part) for part in parts) else None
 
 
 def unlabeled_once(dataset: Dataset, recipe: StudentRecipe, tell: Callable[[str], None] | None = None) -> Unlabeled:
@@ -57,6 +59,17 @@ def unlabeled_once(dataset: Dataset, recipe: StudentRecipe, tell: Callable[[str]
     Every arm, seed and export of a recipe learns from these texts, and large pools take minutes to clean.
     """
     return functools.cache(functools.partial(unlabeled_texts, dataset, recipe, tell))
+
+
+def _without_scored(pool: Split, dataset: Dataset, tell: Callable[[str], None] | None) -> Split:
+    """Return a data set's own pool; of one that was put together by hand, without texts that a scored split repeats."""
+    scored = set(_keys(*(part for name, part in dataset.splits.items() if name != "train")))
+    if scored.isdisjoint(_keys(pool)):
+        return pool
+    left, note = cleaned(pool, dataset, what="the pool")
+    if tell is not None:
+        tell(note)
+    return left
 
 
 def cleaned(split: Split, dataset: Dataset, *, what: str) -> tuple[Split, str]:

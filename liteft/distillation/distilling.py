@@ -12,6 +12,7 @@ from liteft.data import Dataset
 from liteft.data.pool import Unlabeled, unlabeled_once
 from liteft.distillation.general import plan_general
 from liteft.distillation.initial import check_own_encoder, check_student
+from liteft.distillation.raw_start import untaught_start
 from liteft.distillation.ready import TeacherSource, ready_teachers
 from liteft.distillation.student import distill_one
 from liteft.distillation.teachers import Base, Teacher, find_teacher, with_labels
@@ -78,6 +79,8 @@ def distill_students(
         check=functools.partial(_check_student_of, recipe=recipe),
     )  # the teacher's training shows the data check
     dataset = with_labels(dataset, found)
+    if "c0" in recipe.student.arms and recipe.student.student is None and planned is None:
+        untaught_start(found)  # it is trained last, and must not be refused then
     unlabeled = unlabeled or unlabeled_once(dataset, recipe.student, context.tell)
     general = None if planned is None else planned.run(context.at(general_out or context.out.with_name("general")))
     encoder = None if general is None else general.model_path

@@ -79,6 +79,9 @@ def _of_folds(training: StudentTraining, folds: FoldTeachers, split: Split) -> n
         found = cached_logits(training, teacher, split.take(rows))[:, [names.index(label) for label in dataset.labels]]
         logits[rows] = found
         means.append(found[len(rows) - len(rest) :])
+    whole = np.flatnonzero(folds.fold < 0)
+    if len(whole):
+        logits[whole] = cached_logits(training, training.teacher, split.take(whole))
     if len(rest):
         logits[rest] = _mean(dataset.task, means, [1.0] * len(means))
     return logits

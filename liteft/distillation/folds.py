@@ -3,7 +3,8 @@
 A fine-tuned teacher knows its training texts by heart, so what it says of them is hardly more than their labels. With
 ``teacher_folds`` = K, K more teachers are fine-tuned with the teacher's own recipe, each on the training texts outside
 one fold. A labelled text gets the logits of the one teacher that has not seen it, a text without a label the mean
-probabilities of all. The student still starts from the teacher that was trained on everything.
+probabilities of all. The student still starts from the teacher that was trained on everything. A label of which only
+one fold has texts would be unknown to that fold's teacher, so they are in no fold, and the whole teacher is asked.
 
 Source: cross-fitting for distillation, Dao et al. 2021, arXiv:2104.09732.
 """
@@ -17,6 +18,7 @@ import numpy as np
 from liteft.config import read_recipe, resolve_recipe
 from liteft.data import Dataset
 from liteft.data.folds import count_different, folds_of_split
+from liteft.data.splitting import text_keys
 from liteft.distillation.teachers import Base, FoldTeachers, Teacher
 from liteft.errors import ConfigError, DataError, Hint, option
 from liteft.finetuning.context import RunContext
@@ -46,7 +48,7 @@ def check_folds(recipe: Recipe, teachers: int, *, unlabelled: bool) -> None:
             accepted={"teacher_folds": "with one teacher"},
             fix=[option("student.teacher_folds", 0), "name one teacher"],
         )
-    copied = student.augment_labelled or (student.augment_labelled is None and not unlabelled)
+    copied = student.augment_labelled or not unlabelled  # as liteft.distillation.transfer_set has it
     if student.augmentation != "none" and copied:
         raise ConfigError(
             "augmented copies of labelled texts are labelled by the whole teacher, which has seen these texts.",
@@ -89,6 +91,11 @@ def train_folds(dataset: Dataset, recipe: Recipe, count: int, context: RunContex
         DataError: fewer different training texts than folds.
     """
     fold = folds_of(dataset, count, seed=recipe.teacher.seed)
+    if (fold < 0).any():
+        context.tell(
+            f"teacher_folds: {int((fold < 0).sum()):,} training texts are in no fold: only one would have their label; "
+            "the whole teacher, which has seen them, is asked"
+        )
     runs = []
     for number in range(count):
         rest = dataset.train.take(np.flatnonzero(fold != number))
@@ -99,7 +106,7 @@ def train_folds(dataset: Dataset, recipe: Recipe, count: int, context: RunContex
 
 
 def folds_of(dataset: Dataset, count: int, *, seed: int) -> np.ndarray:
-    """Return the fold of each training row, from 0: int64 (training texts,)."""
+    """Return the fold of each training row, from 0, or -1 for those that no teacher leaves out: int64 (rows,)."""
     train = dataset.train
     if count_different(train) < count or train.labels is None:
         raise DataError(
@@ -107,4 +114,10 @@ def folds_of(dataset: Dataset, count: int, *, seed: int) -> np.ndarray:
             accepted={"training texts": "as many different ones as folds, at least"},
             fix=option("student.teacher_folds", 0),
         )
-    return folds_of_split(train, dataset.task, dataset.labels, count, seed=seed)
+    fold = folds_of_split(train, dataset.task, dataset.labels, count, seed=seed)
+    has = dataset.task.indicators(train.labels, len(dataset.labels))
+    alone = [label for label in range(has.shape[1]) if len(np.unique(fold[has[:, label]])) == 1]
+    keys = text_keys(train.texts, train.pairs)
+    kept = {keys[row] for row in np.flatnonzero(has[:, alone].any(axis=1))}
+    fold[[row for row, key in enumerate(keys) if key in kept]] = -1
+    return fold

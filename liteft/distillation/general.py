@@ -191,7 +191,8 @@ def _base_of(teacher: Base | Teacher) -> tuple[str, Path]:
     """Return the name and the folder of the base that a teacher was or will be fine-tuned from, before any training."""
     if isinstance(teacher, Base):
         return teacher.name, teacher.folder
-    made = None if teacher.run is None else read_recipe(teacher.run.path / RECIPE).teacher
+    finetuned = teacher.run is not None and teacher.run.kind == "teacher"  # a student's recipe says nothing of a base
+    made = read_recipe(teacher.run.path / RECIPE).teacher if teacher.run is not None and finetuned else None
     if teacher.run is None or made is None or made.base is None:
         raise ConfigError(
             f"the general texts teach a student to imitate the teacher's base, and {teacher.name} "

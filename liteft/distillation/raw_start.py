@@ -12,6 +12,7 @@ from transformers import set_seed
 
 from liteft.config import read_recipe
 from liteft.distillation.initial import create_student, create_with_new_head, student_config
+from liteft.distillation.teachers import Teacher
 from liteft.distillation.training import StudentTraining
 from liteft.errors import ConfigError, Hint, ModelError, option
 from liteft.finetuning.bases import resolve_base, weights_hash
@@ -22,7 +23,7 @@ from liteft.finetuning.trainer import resolve_precision
 from liteft.recipes import TeacherRecipe
 from liteft.run import Run
 
-__all__ = ["create_untaught", "has_new_head", "raw_base", "start_head"]
+__all__ = ["create_untaught", "has_new_head", "raw_base", "start_head", "untaught_start"]
 
 
 def create_untaught(training: StudentTraining) -> TorchClassifier:
@@ -38,20 +39,33 @@ def create_untaught(training: StudentTraining) -> TorchClassifier:
     recipe, teacher = training.recipe, training.teacher
     if training.encoder is not None:
         return create_student(teacher.loaded, recipe, encoder=training.encoder)
-    if teacher.run is None:
+    made, folder = untaught_start(teacher)
+    if folder is None:
+        return _random(training)
+    loaded = create_with_new_head(folder, teacher.loaded.settings, seed=recipe.seed, dropout=made.dropout)
+    student = create_student(loaded, recipe)
+    if made.head == "lda":
+        start_head(training, student)
+    return student
+
+
+def untaught_start(teacher: Teacher) -> tuple[TeacherRecipe, Path | None]:
+    """Return how a teacher was fine-tuned, and the folder of its base as it was then; None if it began at random.
+
+    Raises:
+        ConfigError, ModelError: as for ``create_untaught``.
+    """
+    if teacher.run is None or teacher.run.kind != "teacher":  # a student's recipe says nothing of a base
+        what = "a classifier from elsewhere" if teacher.run is None else f"a run of the kind {teacher.run.kind}"
         raise ConfigError(
-            "arm c0 starts from the teacher's base, and a classifier from elsewhere does not say what that is.",
+            f"arm c0 starts from the teacher's base, and {what} does not say what that is.",
             accepted={"teacher": "a base, or a run that liteft.finetune made"},
             fix=option("arms", "c1"),
         )
     made = read_recipe(teacher.run.path / RECIPE).teacher
     if made.base is None:
-        return _random(training)
-    loaded = _raw(training, made, teacher.run)
-    student = create_student(loaded, recipe)
-    if made.head == "lda":
-        start_head(training, student)
-    return student
+        return made, None
+    return made, raw_base(teacher.run, made.base, fix=option("arms", "c1", note=", which needs no base"))
 
 
 def has_new_head(training: StudentTraining, student: TorchClassifier) -> bool:
@@ -83,14 +97,6 @@ def raw_base(run: Run, base: str, *, fix: Hint) -> Path:
             f"{folder} has other weights than when {run.path} was fine-tuned from it.", fix=["the base as it was", fix]
         )
     return folder
-
-
-def _raw(training: StudentTraining, made: TeacherRecipe, run: Run) -> TorchClassifier:
-    """Return the teacher's base as a classifier with a new head, before any training."""
-    folder = raw_base(run, str(made.base), fix=option("arms", "c1", note=", which needs no base"))
-    return create_with_new_head(
-        folder, training.teacher.loaded.settings, seed=training.recipe.seed, dropout=made.dropout
-    )
 
 
 def _random(training: StudentTraining) -> TorchClassifier:

@@ -29,7 +29,7 @@ _TEXTS = 1 << 16
 
 
 def select_pool(training: StudentTraining, student: TorchClassifier, pool: Split) -> Split:
-    """Return the texts of a pool that a student is trained on; all different ones, if there are not too many.
+    """Return the texts of a pool that a student is trained on; all of them, if there are not too many.
 
     Args:
         training: its teacher is asked, for a control too: all arms see as many texts.

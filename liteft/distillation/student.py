@@ -19,6 +19,7 @@ from liteft.defaults import Shape, settled_student
 from liteft.distillation.fake_quantization import require_quantizable
 from liteft.distillation.initial import create_student
 from liteft.distillation.raw_start import create_untaught, has_new_head, start_head
+from liteft.distillation.seen_before import texts_seen_before
 from liteft.distillation.selecting import select_pool
 from liteft.distillation.stages import train_student
 from liteft.distillation.teachers import Teacher
@@ -154,6 +155,9 @@ def _train(training: StudentTraining, student: TorchClassifier, texts: Unlabeled
             student, trimming = _trimmed(training, student, pool, tokenizer_source)
         if context.state.is_main_process:
             report_check(dataset, student.tokenizer, context.out, context.progress if show_check else None)
+        seen = texts_seen_before(training)
+        for line in seen:
+            context.tell(f"warning: {line}")
         rows = transfer_set_of(training, student, unlabeled)
         stats = train_student(training, student, rows)
         if context.state.is_main_process:
@@ -167,6 +171,7 @@ def _train(training: StudentTraining, student: TorchClassifier, texts: Unlabeled
                 "seconds": round(time.monotonic() - started, 1),
                 "training_texts": len(rows.train.encoded),
                 **stats,
+                "warnings": [*stats["warnings"], *seen],
             }
             if trimming is not None:
                 info["vocabulary"] = trimming

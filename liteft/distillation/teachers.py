@@ -37,7 +37,8 @@ class FoldTeachers:
 
     Attributes:
         runs: one per fold.
-        fold: index into ``runs`` of the one that has not seen a training row, int64 (training texts,).
+        fold: index into ``runs`` of the one that has not seen a training row, int64 (training texts,); -1 where the
+            whole teacher is asked, as a label has texts in one fold only.
     """
 
     runs: tuple[Run, ...]

@@ -26,7 +26,8 @@ _MOST_CHARACTERS = 8_000_000  # of texts whose character n-grams are counted: ab
 def without_spaces(texts: Sequence[str]) -> bool:
     """Return whether texts are in a script that does not put spaces between words, such as Chinese, Japanese or Thai.
 
-    That is so if more than 30% of the letters belong to such a script, in up to 2,000 texts at even distances.
+    That is so if more than 30% of the letters belong to such a script, in 2,000 to 4,000 texts at even distances or in
+    all of fewer.
     """
     sample = "".join(texts[:: max(1, len(texts) // _LOOKED_AT)])
     letters = len(_LETTERS.findall(sample))

@@ -11,6 +11,8 @@ import pytest
 
 pytest.importorskip("torch", reason="the measurement needs the extra 'train'")
 
+from liteft.floors import Floor, Floors
+from liteft.tasks import SINGLE_LABEL
 from tests.bench.conftest import load_script
 from tests.finetuning.conftest import make_dataset
 
@@ -25,6 +27,10 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def row(model: str, tag: str, accuracy: float, **more: Any) -> dict[str, Any]:
     metrics = {"metrics": {"accuracy": accuracy}, "texts": 1_200, "learning_rate": 2e-4, "epochs": 4.0}
     return {"set": "mail", "model": model, "tag": tag, **metrics, **more}
+
+
+def floor(accuracy: float) -> Floor:
+    return Floor("counts", {}, {"validation": {"accuracy": accuracy}}, {"validation": {}}, {}, 1.0)
 
 
 def test_a_measurement_goes_on_from_the_committed_result(script: ModuleType, tmp_path: Path) -> None:
@@ -48,9 +54,9 @@ def test_only_rates_leaves_other_settings_out(script: ModuleType) -> None:
 
 
 def test_the_table_has_floors_rates_and_controls_and_a_dash_for_what_is_missing(script: ModuleType) -> None:
-    floors = {"floors": {"rows": [{"scores": {"validation": {"accuracy": share}}} for share in (0.5, 0.75)]}}
+    floors = Floors(tuple(floor(share) for share in (0.5, 0.75)), SINGLE_LABEL, ("a", "b"), "mail", 1_200)
     rows = [
-        {"set": "mail", "model": "floors", "tag": "", **floors},
+        {"set": "mail", "model": "floors", "tag": "", "floors": floors.to_dict()},
         *(row("teacher", tag, share) for tag, share in zip(script._TAGS, (0.87, 0.9, 0.88), strict=True)),
         row("3x384", "default", 0.89, control=row("control", "", 0.86)),
     ]

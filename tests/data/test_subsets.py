@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,11 @@ def test_pool_and_unlabelled_texts_are_one_split_and_the_latter_are_cleaned_too(
     assert unlabeled_texts(whole, StudentRecipe()) is None
     alone = unlabeled_texts(few, StudentRecipe())
     assert alone is not None and alone.texts == few.pool.texts
+    by_hand = replace(few, pool=Split("pool", ["another text", *few.test.texts[:2]]))
+    found = unlabeled_texts(by_hand, StudentRecipe(), told.append)
+    assert found is not None and found.texts == ["another text"] and "the pool: 3 rows" in told[-1]
+    file.write_text(f"{whole.test.texts[0]}\n", encoding="utf-8")
+    assert unlabeled_texts(whole, StudentRecipe(unlabeled=str(file))) is None
 
 
 def test_unlabelled_pairs_for_single_texts_are_refused(tmp_path: Path) -> None:

@@ -117,6 +117,15 @@ def test_c0_of_a_classifier_from_elsewhere_is_refused(teacher: Run, dataset: Dat
         trained(teacher.model_path, dataset, tmp_path, arms=["c0"])
 
 
+def test_c0_of_a_student_that_teaches_is_refused_before_anything_is_trained(
+    teacher: Run, dataset: Dataset, tmp_path: Path
+) -> None:
+    (student,) = trained(teacher, dataset, tmp_path / "first", size="3").arms["student"]
+    with pytest.raises(ConfigError, match="a run of the kind student does not say what that is"):
+        trained(student, dataset, tmp_path / "second", arms=["c0"])
+    assert not (tmp_path / "second" / "student").exists()
+
+
 def test_c0_of_a_base_that_has_changed_is_refused(
     teacher: Run, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

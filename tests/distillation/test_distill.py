@@ -82,6 +82,19 @@ def test_a_student_is_smaller_and_says_what_it_learned_from(teacher: Run, datase
     assert not (run.path / "checkpoints").exists()
 
 
+def test_a_student_says_which_of_its_scored_texts_its_teacher_was_trained_on(
+    teacher: Run, dataset: Dataset, tmp_path: Path
+) -> None:
+    first, last = dataset.train, dataset.test
+    splits = {"train": replace(last, name="train"), "validation": dataset.validation, "test": first.take(range(9))}
+    other = replace(dataset, splits=splits)
+    student = distill(teacher, other, out=tmp_path / "other", **(QUICK | {"epochs": 1}))
+    (line,) = (line for line in student.info["warnings"] if "trained on by" in line)
+    assert line.startswith("9 of the 9 texts of test were trained on by the teacher")
+    same = distill(teacher, dataset, out=tmp_path / "same", **(QUICK | {"epochs": 1}))
+    assert not any("trained on by" in line for line in same.info["warnings"])
+
+
 def test_the_student_moves_towards_the_teachers_logits(teacher: Run, dataset: Dataset, tmp_path: Path) -> None:
     loaded = load_classifier(teacher.model_path)
     target = predict_logits(loaded, dataset.train.texts)

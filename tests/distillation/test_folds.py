@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,7 +14,7 @@ from liteft.data import Dataset, Split
 from liteft.data.splitting import fold_numbers
 from liteft.distillation.ensemble import taught_logits
 from liteft.distillation.folds import folds_of, train_folds
-from liteft.distillation.teachers import Teacher
+from liteft.distillation.teachers import FoldTeachers, Teacher
 from liteft.distillation.training import StudentTraining
 from liteft.errors import ConfigError
 from liteft.finetuning.context import RunContext
@@ -80,6 +81,20 @@ def test_a_labelled_text_gets_the_logits_of_the_teacher_that_has_not_seen_it_and
     np.testing.assert_allclose(dataset.task.probabilities(found[len(rows) :]), mean, atol=1e-6)
 
 
+def test_texts_whose_label_no_other_fold_has_are_taught_by_the_whole_teacher(
+    folded: Teacher, dataset: Dataset, tmp_path: Path
+) -> None:
+    assert folded.folds is not None
+    assert dataset.train.labels is not None and dataset.train.labels[2] == 2
+    rows = [*np.flatnonzero(dataset.train.labels != 2)[:19].tolist(), 2]
+    few = replace(dataset, splits=dataset.splits | {"train": dataset.train.take([*rows, 2])})  # with a duplicate
+    fold = folds_of(few, 3, seed=3)
+    assert fold[-2:].tolist() == [-1, -1] and set(fold[:-2].tolist()) == {0, 1, 2}
+    teacher = replace(folded, folds=FoldTeachers(folded.folds.runs, fold))
+    found = taught_logits(training_of(teacher, few, tmp_path / "run"), few.train)
+    np.testing.assert_allclose(found[-2:], predict_logits(folded.loaded, few.train.texts[-2:]), atol=1e-5)
+
+
 def test_a_student_names_its_fold_teachers_and_starts_from_the_whole_one(
     base: Path, tiny: ModuleType, dataset: Dataset, tmp_path: Path
 ) -> None:
@@ -98,6 +113,7 @@ def test_a_student_names_its_fold_teachers_and_starts_from_the_whole_one(
     [
         ({"teacher_folds": 1}, "a teacher that leaves out its only fold"),
         ({"teacher_folds": 2, "augmentation": "mask"}, "augmented copies of labelled texts"),
+        ({"teacher_folds": 2, "augmentation": "mask", "augment_labelled": False}, "augmented copies of labelled texts"),
     ],
 )
 def test_settings_with_which_folds_cannot_work_are_refused(
