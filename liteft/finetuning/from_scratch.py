@@ -84,7 +84,7 @@ def bert_config(size: str, tokenizer: TextTokenizer, *, positions: int) -> BertC
             fix=option("size", f"{layers}x{max(32, round(width / 32) * 32)}"),
         )
     return BertConfig(
-        vocab_size=tokenizer.vocabulary_size,
+        vocab_size=len(tokenizer.tokens()),  # a row for each id, also where ids have gaps
         hidden_size=width,
         num_hidden_layers=layers,
         num_attention_heads=width // head_width,

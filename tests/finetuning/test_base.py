@@ -238,6 +238,17 @@ def test_a_vocabulary_that_cannot_be_used_is_refused(tmp_path: Path, content: An
     assert not list(folder.iterdir())
 
 
+def test_a_vocabulary_with_a_repeated_line_has_a_row_for_every_id(vocabulary: Path, tmp_path: Path) -> None:
+    tokens = vocabulary.read_text(encoding="utf-8").splitlines()
+    twice = tmp_path / "vocab.txt"
+    twice.write_text("\n".join([*tokens[:6], tokens[5], *tokens[6:]]) + "\n", encoding="utf-8")
+    folder = tmp_path / "tokenizer"
+    folder.mkdir()
+    loaded = create_from_scratch(twice, folder, size="1x32", **COMMON)
+    assert loaded.config.vocab_size == len(tokens) + 1
+    assert np.isfinite(predict_logits(loaded, [tokens[-1]])).all()
+
+
 @pytest.mark.parametrize(("size", "expected"), [("3x384", (3, 384)), (" 12X768 ", (12, 768)), ("2", (2, None))])
 def test_a_size_is_layers_and_width(size: str, expected: tuple[int, int | None]) -> None:
     assert parse_size(size) == expected
