@@ -45,6 +45,7 @@ __all__ = ["advise"]
 
 _COVERED = 0.99
 _LENGTH_TEXTS = 1_000  # texts whose lengths decide how many can be read in time
+_REPEATED = 0.05  # share of the sample from which on it is said
 _PROBED_TOKENS = 256
 _CURVE_TEXTS = 50
 _BUNDLED = "minilm"
@@ -243,6 +244,12 @@ class _Survey:
             self.notes.append(
                 f"{len(sample):,} of {sample.of:,} training texts were read, drawn at random: "
                 f"about what {self.minutes:g} minutes allow"
+            )
+        different = len(np.unique(sample.groups))
+        if different < (1 - _REPEATED) * len(sample):
+            self.notes.append(
+                f"{len(sample) - different:,} of {len(sample):,} texts repeat another one, and the intervals of single "
+                "scores count each of them, so they are too narrow; differences and curves draw a text with its repeats"
             )
         return sample
 

@@ -65,6 +65,14 @@ def test_texts_of_the_test_split_that_train_has_are_counted(dataset: Dataset, ba
     assert "9 texts of test (50.0%) are also in train" in found.recommendations[0].reason
 
 
+def test_many_repeated_texts_are_said(advice: Advice, dataset: Dataset) -> None:
+    rows = np.concatenate([np.arange(90), np.arange(10)])
+    twice = replace(dataset, splits={**dataset.splits, "train": dataset.train.take(rows)})
+    (note,) = (note for note in liteft.advise(twice, []).notes if "repeat" in note)
+    repeated = 100 - len({text.casefold() for text in dataset.train.texts})
+    assert note.startswith(f"{repeated} of 100 texts repeat another one, and the intervals of single scores")
+
+
 def test_what_was_sampled_is_said(dataset: Dataset, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(surveying, "texts_within", lambda *given, **more: 60)
     found = liteft.advise(dataset, [str(base)])
