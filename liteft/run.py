@@ -41,6 +41,7 @@ __all__ = [
     "BASE_KIND",
     "FOLDS_FILE",
     "MODEL_FOLDER",
+    "POOL_HASHES",
     "RUN_FILE",
     "RUN_FORMAT",
     "WEIGHTS",
@@ -60,6 +61,7 @@ MODEL_FOLDER = "model"
 BASE_KIND = "base"
 """The kind of a run that pretraining made."""
 FOLDS_FILE = "folds.json"
+POOL_HASHES = "pool_hashes.npy"
 """What cross-validation found, beside the student that was made of all texts."""
 _FOLDER = {"a run": f"a folder with {RUN_FILE}, as liteft.finetune and liteft.distill write it"}
 _SPLITS = ("validation", "test")
@@ -140,6 +142,19 @@ class Run(Result):
         Raises RunError like `predictions`.
         """
         return self._stored(split, "text_hash")["text_hash"]
+
+    def pool_hashes(self) -> np.ndarray:
+        """Return such a hash of each unlabelled text that a student learned; empty for runs without any.
+
+        Raises:
+            RunError: the file cannot be read.
+        """
+        path = self.path / POOL_HASHES
+        try:
+            found: np.ndarray = np.load(path, allow_pickle=False) if path.exists() else np.zeros(0, dtype=np.uint64)
+        except (OSError, ValueError, EOFError) as error:
+            raise RunError(f"{path} cannot be read.", fix="train the student again, into a new folder") from error
+        return found
 
     def _stored(self, split: str, *needed: str) -> dict[str, np.ndarray]:
         path = self.path / "predictions" / f"{split}.npz"

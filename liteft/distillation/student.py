@@ -184,6 +184,7 @@ def _train(training: StudentTraining, student: TorchClassifier, texts: Unlabeled
                 train_bf16=stats["precision"] == "bf16",
                 info=info,
                 teacher=training.teacher.run,
+                pool=None if training.is_control else unlabeled,
             )
     context.state.wait_for_everyone()
 

@@ -34,7 +34,7 @@ from liteft.finetuning.soundness import blind_f1, warnings_of_metrics
 from liteft.locks import LOCK, one_writer
 from liteft.machine import package_versions
 from liteft.recipes import AUTOMATIC, Recipe, TrainingRecipe
-from liteft.run import RUN_FILE, RUN_FORMAT, Run, model_weights, model_weights_sha256, read_base, read_run
+from liteft.run import POOL_HASHES, RUN_FILE, RUN_FORMAT, Run, model_weights, model_weights_sha256, read_base, read_run
 from liteft.run_info import DataInfo, RunInfo, TrainingInfo
 from liteft.tasks import Task
 
@@ -55,7 +55,7 @@ INPUTS = "inputs.json"
 RECIPE = "recipe.toml"
 Settings = TypeVar("Settings", bound=TrainingRecipe)
 Table = Literal["pretrain", "teacher", "student"]  # of a recipe
-_STARTED = (RECIPE, INPUTS, "data_check.json", "log.jsonl")
+_STARTED = (RECIPE, INPUTS, "data_check.json", "log.jsonl", POOL_HASHES)
 PACKAGES = ("liteft", "torch", "transformers", "accelerate", "tokenizers", "numpy")
 
 
@@ -187,6 +187,7 @@ def finish_run(
     train_bf16: bool,
     info: TrainingInfo,
     teacher: Run | None = None,
+    pool: Split | None = None,
 ) -> Run:
     """Predict every split, write model, predictions and run.json, and remove the checkpoints.
 
@@ -199,6 +200,7 @@ def finish_run(
         train_bf16: predict the training split, which serves as teacher signal, in bfloat16; the others are float32.
         info: what the training says of itself, for run.json.
         teacher: the run that a student's metrics are compared with, if it was trained on the same data.
+        pool: texts without labels that it learned; their hashes are stored.
     """
     out = context.out
     with files.writing_folder(out / "model") as folder:
@@ -210,6 +212,8 @@ def finish_run(
             _write_predictions(folder, name, logits, split, dataset)
             if split.labels is not None:
                 metrics[name] = split_metrics(logits, split, dataset.task)
+    if pool is not None:
+        np.save(out / POOL_HASHES, text_hashes(pool.texts, pool.pairs), allow_pickle=False)
     settings = loaded.settings
     same = teacher is not None and (teacher.info.get("data") or {}).get("fingerprint") == dataset.fingerprint
     above = teacher.metrics if teacher is not None and same else None

@@ -22,6 +22,7 @@ from transformers import BertForSequenceClassification, TrainerCallback
 import liteft
 from liteft.config import make_recipe, read_recipe
 from liteft.data import Dataset, Split
+from liteft.data.splitting import text_hashes
 from liteft.distillation import stages
 from liteft.distillation.initial import create_student
 from liteft.distillation.relations import LastProjections
@@ -219,6 +220,7 @@ def test_unlabelled_texts_join_the_student_and_not_the_control(
     student = distill(teacher, dataset, out=tmp_path / "student", **settings)
     control = read_run(tmp_path / "student-control")
     assert student.info["training_texts"] == 72 and control.info["training_texts"] == 48
+    assert student.pool_hashes().tolist() == text_hashes(texts, None).tolist() and not len(control.pool_hashes())
     assert student.info["steps"] == control.info["steps"] == 18
     chances = [evaluated(run) for run in (student, control)]
     assert chances[0] == chances[1] == [9, 18]  # to be the best checkpoint

@@ -20,6 +20,7 @@ from liteft.errors import ConfigError, DataError
 from liteft.recipes import DataRecipe, Recipe
 from liteft.report.gold import find_gold, find_test, in_order
 from liteft.report.subjects import Subject, find_subjects
+from liteft.run import POOL_HASHES
 
 
 @pytest.fixture
@@ -229,3 +230,24 @@ def test_an_artifact_is_known_by_the_run_beside_it_and_otherwise_said_to_be_unkn
     (beside,) = find_subjects([shutil.copytree(forms.artifact.path, tmp_path / "artifact")])
     with pytest.raises(DataError, match="trained on by artifact"):
         find_gold(fifty, [beside], split="test", settings={})
+
+
+def test_texts_of_a_pool_and_those_that_a_teacher_was_trained_on_are_noted(
+    fifty: Path, trained_on: Callable[[Dataset], Subject], forms: Any, tmp_path: Path
+) -> None:
+    run = trained_on(load_dataset(fifty)).path
+    fresh = rows_of(tmp_path / "fresh.jsonl", [(f"new {n}", forms.run.labels[n % 5]) for n in range(20)])
+    hashes = text_hashes([f"new {n}" for n in range(20)], None)
+    np.save(run / POOL_HASHES, hashes[:3])
+    teacher = shutil.copytree(run, tmp_path / "teacher")
+    np.savez(teacher / "predictions" / "train.npz", logits=np.zeros((8, 5)), text_hash=hashes[:8])
+    info = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    (run / "run.json").write_text(json.dumps(info | {"teacher": {"path": str(teacher)}}), encoding="utf-8")
+    (subject,) = find_subjects([run])
+    assert find_gold(fresh, [subject], split="all", settings={}).notes == (
+        "3 of the 20 texts were learned without their labels by student: the numbers flatter such a model",
+        "8 of the 20 texts were trained on by the teacher of student: the numbers flatter such a model",
+    )
+    shutil.rmtree(teacher)
+    (subject,) = find_subjects([run])
+    assert len(find_gold(fresh, [subject], split="all", settings={}).notes) == 1
