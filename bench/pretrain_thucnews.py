@@ -91,15 +91,14 @@ def main() -> int:
     runs["control"] = made.controls[0]
     info = base.info
     result: dict[str, Any] = {
-        "command": " ".join(["python", "bench/pretrain_thucnews.py", *sys.argv[1:]]),
+        "command": command(given),
         "machine": machine(),
         "versions": versions(PACKAGES),
         "commit": commit(),
         "data": {"name": data.name, "rows": {name: len(split) for name, split in data.splits.items()}},
         "pretraining": {
-            **{
-                name: info[name] for name in ("data", "parameters", "steps", "training_seconds", "precision", "metrics")
-            },
+            **{name: info[name] for name in ("parameters", "steps", "training_seconds", "precision", "metrics")},
+            "data": info["data"] | {"name": f"{given.data.name}/train.jsonl"},
             "steps_per_second": round(info["steps"] / max(0.1, info["training_seconds"]), 2),
         },
         "runs": {name: described(run) for name, run in runs.items()},
@@ -107,6 +106,14 @@ def main() -> int:
     }
     write_result(ROOT / "bench" / "results" / "pretrain_thucnews.json", result)
     return 0
+
+
+def command(given: argparse.Namespace) -> str:
+    """Return the command that was given, without the places of this machine."""
+    words = ["python bench/pretrain_thucnews.py", f"--data DATA/{given.data.name}", "--runs RUNS"]
+    for name in ("size", "epochs", "batch_size", "learning_rate", "max_tokens", "student", "vocabulary", "threads"):
+        words.append(f"--{name.replace('_', '-')} {getattr(given, name)}")
+    return " ".join(words)
 
 
 def described(run: Run) -> dict[str, Any]:
