@@ -102,6 +102,7 @@ def main() -> int:
             "steps_per_second": round(info["steps"] / max(0.1, info["training_seconds"]), 2),
         },
         "runs": {name: described(run) for name, run in runs.items()},
+        "comparison": None if made.seeds is None else made.seeds.to_dict(),
         "floors": [] if made.floors is None else [row.to_dict() for row in made.floors.rows],
     }
     write_result(ROOT / "bench" / "results" / "pretrain_thucnews.json", result)
