@@ -12,8 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -31,7 +30,7 @@ SPECIAL_TOKENS: dict[VocabularyKind, dict[str, str]] = {"wordpiece": _BERT, "bpe
 """The special tokens of each kind by what they are for, in the order of their ids."""
 
 _MOST_CHARACTERS = 50_000_000
-_ALPHABET = 0.5  # at most this share of a vocabulary are single characters, those inside words counted too
+_ALPHABET = 0.5  # at most this share of a vocabulary are single characters
 
 
 def train_vocabulary(texts: Sequence[str], *, kind: VocabularyKind, size: int, lowercase: bool = True) -> Tokenizer:
@@ -85,9 +84,7 @@ def _wordpiece(texts: Sequence[str], size: int, lowercase: bool) -> Tokenizer:
     )
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    letters = _alphabet(
-        texts, tokenizer, int(_ALPHABET * size), tokens=lambda letter: 1 + _continues(tokenizer, letter)
-    )
+    letters = _alphabet(texts, tokenizer, int(_ALPHABET * size))
     inside = [f"##{letter}" for letter in letters if _continues(tokenizer, letter)]
     _require_room(size, len(special) + len(letters) + len(inside))
     trainer = trainers.WordPieceTrainer(
@@ -149,26 +146,15 @@ def _words(tokenizer: Tokenizer, text: str) -> list[str]:
     return [word for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normalized)]
 
 
-def _alphabet(
-    texts: Sequence[str], tokenizer: Tokenizer, most: int, *, tokens: Callable[[str], int] = lambda _: 1
-) -> list[str]:
-    """Return the most frequent characters of normalized texts, but no white space, in the order of their codes.
-
-    Args:
-        texts: the texts.
-        tokenizer: normalizes them.
-        most: number of tokens that the characters may take.
-        tokens: number of tokens that a character takes.
-    """
+def _alphabet(texts: Sequence[str], tokenizer: Tokenizer, most: int) -> list[str]:
+    """Return the most frequent characters of normalized texts, but no white space, in the order of their codes."""
     counts: Counter[str] = Counter()
     for start in range(0, len(texts), 1024):
         counts.update(tokenizer.normalizer.normalize_str("\n".join(texts[start : start + 1024])))
     if isinstance(tokenizer.pre_tokenizer, pre_tokenizers.Metaspace):
         counts["▁"] = 1 + sum(counts.values())
     letters = [letter for letter in counts if not letter.isspace()]
-    letters.sort(key=lambda letter: (-counts[letter], letter))
-    taken = accumulate(map(tokens, letters))
-    return sorted(letter for letter, total in zip(letters, taken, strict=True) if total <= most)
+    return sorted(sorted(letters, key=lambda letter: (-counts[letter], letter))[:most])
 
 
 def _continues(tokenizer: Tokenizer, letter: str) -> bool:

@@ -79,14 +79,6 @@ def test_a_vocabulary_without_room_for_more_than_characters_is_refused(kind: Voc
     assert caught.value.accepted and caught.value.fix
 
 
-def test_rare_characters_are_dropped_before_they_are_half_of_a_vocabulary() -> None:
-    many = "".join(chr(code) for code in range(0x3B1, 0x3B1 + 25)) + "".join(chr(code) for code in range(0x430, 0x44A))
-    texts = [*make_texts(200), " ".join(f"a{letter}" for letter in many)]
-    vocabulary = train_vocabulary(texts, kind="wordpiece", size=100).get_vocab()
-    single = [token for token in vocabulary if len(token.removeprefix("##")) == 1]
-    assert {"e", "##e"} <= set(single) and len(single) <= 50
-
-
 def test_a_large_corpus_is_represented_by_texts_from_everywhere() -> None:
     texts = [f"text {number:05d}" for number in range(2000)]
     found = sample_of(texts, most_characters=5000)
