@@ -87,8 +87,10 @@ def main() -> int:
     except LiteftError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
+    words = [f"--{name} {value}" for name, value in (("only", given.only), ("threads", given.threads)) if value]
+    words += ["--sets", *given.sets] if given.sets else []
     result = {
-        "command": "python bench/defaults.py --data DATA --runs RUNS",
+        "command": " ".join(["python bench/defaults.py --data DATA --runs RUNS", *words]),
         "judged on": "validation",
         "rows": stored(given.runs),
         "versions": versions(PACKAGES),

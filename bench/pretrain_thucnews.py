@@ -112,8 +112,11 @@ def main() -> int:
 def command(given: argparse.Namespace) -> str:
     """Return the command that was given, without the places of this machine."""
     words = ["python bench/pretrain_thucnews.py", f"--data DATA/{given.data.name}", "--runs RUNS"]
-    for name in ("size", "epochs", "batch_size", "learning_rate", "max_tokens", "student", "vocabulary", "threads"):
-        words.append(f"--{name.replace('_', '-')} {getattr(given, name)}")
+    names = ("size", "epochs", "batch_size", "learning_rate", "max_tokens", "student", "threads", "max_steps")
+    for name in ("vocabulary" if given.vocabulary_file is None else "vocabulary_file", *names):
+        value = getattr(given, name)
+        if value is not None:
+            words.append(f"--{name.replace('_', '-')} {value.name if isinstance(value, Path) else value}")
     return " ".join(words)
 
 

@@ -18,10 +18,9 @@ from liteft import files
 from liteft.arms import ARMS
 from liteft.config import resolve_recipe
 from liteft.data import Dataset, Split
-from liteft.data.folds import count_different, folds_of_split
+from liteft.data.folds import count_different, folds_of_split, with_duplicates
 from liteft.data.pool import cleaned
 from liteft.data.split import joined
-from liteft.data.splitting import text_keys
 from liteft.distillation import distill_students
 from liteft.distillation.ready import TeacherSource
 from liteft.distillation.teachers import Base, find_teacher
@@ -267,9 +266,7 @@ def _with_all_labels(chosen: np.ndarray, rest: Split, dataset: Dataset) -> np.nd
     assert rest.labels is not None
     has = dataset.task.indicators(rest.labels, len(dataset.labels))
     lost = has[chosen].any(axis=0) & ~has[~chosen].any(axis=0)
-    keys = text_keys(rest.texts, rest.pairs)
-    back = {keys[row] for row in np.flatnonzero(chosen & has[:, lost].any(axis=1))}
-    left = chosen & np.array([key not in back for key in keys])
+    left = chosen & ~with_duplicates(rest, chosen & has[:, lost].any(axis=1))
     return left if left.any() else chosen
 
 

@@ -61,8 +61,9 @@ MODEL_FOLDER = "model"
 BASE_KIND = "base"
 """The kind of a run that pretraining made."""
 FOLDS_FILE = "folds.json"
-POOL_HASHES = "pool_hashes.npy"
 """What cross-validation found, beside the student that was made of all texts."""
+POOL_HASHES = "pool_hashes.npy"
+"""Hashes of the texts without labels that a student learned."""
 _FOLDER = {"a run": f"a folder with {RUN_FILE}, as liteft.finetune and liteft.distill write it"}
 _SPLITS = ("validation", "test")
 

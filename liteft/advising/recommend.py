@@ -132,7 +132,8 @@ def _transformer(found: Evidence) -> Iterator[Recommendation]:
     reached = f"{floor.name} has {share(floor.scored.metrics[found.metric])}% {metric}"
     compared = f"the best probe gains {points(gained, interval)} points over it"
     chance, value = _chance(found), floor.scored.metrics[found.metric]
-    if at_chance(found) and floor.scored.intervals[found.metric][0] <= chance and not chance < value >= _CEILING:
+    unsure = floor.scored.intervals[found.metric][0] <= chance and (value <= chance or value < _CEILING)
+    if at_chance(found) and unsure:
         reason = f"{reached}, the most frequent answer {share(found.majority)}%, and {compared}"
         yield Recommendation("transformer", "needed: neither words nor features without training surely help", reason)
     elif no_transformer_needed(found):

@@ -12,7 +12,7 @@ import numpy as np
 from transformers import PretrainedConfig
 
 from liteft.data import Dataset, Split
-from liteft.data.splitting import text_keys
+from liteft.data.folds import text_groups
 from liteft.tasks import Task
 
 __all__ = ["FOLDS", "Sample", "draw", "texts_within"]
@@ -32,13 +32,15 @@ class Sample:
         task: what their labels mean.
         labels: the names of the labels.
         of: number of labelled texts in the training split.
-        folds: int64 (texts,), 0 to 4. Texts that differ only in case or white space are in the same fold.
+        groups: int64 (texts,), a number for each text, the same for texts that differ only in case or white space.
+        folds: int64 (texts,), 0 to 4. Texts of one group are in the same fold.
     """
 
     split: Split
     task: Task
     labels: tuple[str, ...]
     of: int
+    groups: np.ndarray
     folds: np.ndarray
 
     def __len__(self) -> int:
@@ -49,13 +51,6 @@ class Sample:
         """The label array: int64 (texts,) or bool (texts, labels)."""
         assert self.split.labels is not None  # draw
         return self.split.labels
-
-    @property
-    def groups(self) -> np.ndarray:
-        """A number for each text, the same for texts that differ only in case or white space: int64 (texts,)."""
-        numbers: dict[str, int] = {}
-        keys = text_keys(self.split.texts, self.split.pairs)
-        return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
 
 
 def texts_within(minutes: float, configs: Sequence[PretrainedConfig], *, tokens: float) -> int:
@@ -90,18 +85,16 @@ def draw(dataset: Dataset, *, most: int, seed: int) -> Sample:
     if len(rows) > most:
         chosen = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
     split = dataset.train.take(chosen)
-    return Sample(split, dataset.task, dataset.labels, len(rows), _folds(split, dataset, seed))
+    groups = text_groups(split)
+    return Sample(split, dataset.task, dataset.labels, len(rows), groups, _folds(split, groups, dataset, seed))
 
 
-def _folds(split: Split, dataset: Dataset, seed: int) -> np.ndarray:
+def _folds(split: Split, numbers: np.ndarray, dataset: Dataset, seed: int) -> np.ndarray:
     """Return the fold of each text: texts of a label are dealt out in turn, those with the same content together."""
     assert split.labels is not None
     held = dataset.task.indicators(split.labels, len(dataset.labels))
     frequency = held.sum(axis=0)
-    members: dict[str, list[int]] = {}
-    for row, key in enumerate(text_keys(split.texts, split.pairs)):
-        members.setdefault(key, []).append(row)
-    groups = list(members.values())
+    groups = [np.flatnonzero(numbers == number) for number in range(numbers.max(initial=-1) + 1)]
     rarest = [min(np.flatnonzero(held[group[0]]), key=lambda one: frequency[one], default=-1) for group in groups]
     order = np.random.default_rng(seed).permutation(len(groups))
     folds = np.zeros(len(split), dtype=np.int64)

@@ -116,10 +116,8 @@ def _data_words(data: Dataset | str | Path, recipe: DataRecipe) -> tuple[str, ..
     """Return the words of the command line that name data, and say how they were read where they were read here."""
     if isinstance(data, Dataset):
         return tuple(shlex.split(option("data", data.name).command))
-    defaults = DataRecipe().model_dump()
-    given = {name: value for name, value in recipe.model_dump().items() if value != defaults[name]}
+    given = recipe.model_dump(exclude_defaults=True, exclude={"source"})
     named = {"data": str(data)} | {("data.seed" if name == "seed" else name): given[name] for name in given}
-    named.pop("source", None)
     return tuple(word for name, value in named.items() for word in shlex.split(option(name, value).command))
 
 

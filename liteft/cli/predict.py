@@ -14,6 +14,7 @@ from liteft.cli.flags.answers import InputFile, OnError, OutputFile, PairText, P
 from liteft.cli.flags.data import Delimiter, Encoding, Pair, Text
 from liteft.cli.flags.machine import Backend, Device, EnginePrecision, Overwrite, Threads, Trust
 from liteft.errors import ConfigError, closest
+from liteft.text_tables import shortened
 
 if TYPE_CHECKING:
     from liteft.runtime import Classifier, Prediction
@@ -119,8 +120,7 @@ def _classify_file(artifact: str, source: str, target: str, console: Console, se
 
 
 def _line(prediction: Prediction | None, text: str) -> str:
-    shown = " ".join(text.split())
-    shown = shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 3]}..."
+    shown = shortened(" ".join(text.split()), _SHOWN)
     if prediction is None:
         return f"-\t-\t{shown}"
     columns = [", ".join(prediction.labels) or "(none)", f"{prediction.score:.4f}"]

@@ -15,6 +15,7 @@ from typing import Any
 from liteft.data.cells import is_missing
 from liteft.data.dataset import Provenance
 from liteft.errors import DataError
+from liteft.text_tables import shortened
 
 __all__ = ["listed"]
 
@@ -50,7 +51,7 @@ def listed(labels: list[Any], place: Provenance) -> list[Any] | None:
         return None
     if others:
         other = min(others, key=first.__getitem__)
-        shown = other if len(other) <= 80 else other[:77] + "..."
+        shown = shortened(other, 80)
         raise DataError(
             f"{place.where(first[other])}: the label {shown!r} is not a list, where most labels are lists.",
             accepted={"label": "a list such as ['joy', 'anger'], in every row; [] for no label"},

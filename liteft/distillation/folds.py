@@ -17,8 +17,7 @@ import numpy as np
 
 from liteft.config import read_recipe, resolve_recipe
 from liteft.data import Dataset
-from liteft.data.folds import count_different, folds_of_split
-from liteft.data.splitting import text_keys
+from liteft.data.folds import count_different, folds_of_split, with_duplicates
 from liteft.distillation.teachers import Base, FoldTeachers, Teacher
 from liteft.errors import ConfigError, DataError, Hint, option
 from liteft.finetuning.context import RunContext
@@ -117,7 +116,5 @@ def folds_of(dataset: Dataset, count: int, *, seed: int) -> np.ndarray:
     fold = folds_of_split(train, dataset.task, dataset.labels, count, seed=seed)
     has = dataset.task.indicators(train.labels, len(dataset.labels))
     alone = [label for label in range(has.shape[1]) if len(np.unique(fold[has[:, label]])) == 1]
-    keys = text_keys(train.texts, train.pairs)
-    kept = {keys[row] for row in np.flatnonzero(has[:, alone].any(axis=1))}
-    fold[[row for row, key in enumerate(keys) if key in kept]] = -1
+    fold[with_duplicates(train, np.asarray(has[:, alone].any(axis=1)))] = -1
     return fold

@@ -23,21 +23,20 @@ def texts_seen_before(training: StudentTraining) -> list[str]:
     if training.is_control and (training.kind == "c0" or training.encoder is not None):
         return []  # it has nothing of the teacher
     dataset, found = training.dataset, []
-    own = text_hashes(dataset.train.texts, dataset.train.pairs)
+    hashes = {name: text_hashes(split.texts, split.pairs) for name, split in dataset.splits.items()}
     others = () if training.is_control else training.teacher.others
     for teacher in (training.teacher, *others):
+        if teacher.run is None:
+            continue
         try:
-            trained = None if teacher.run is None else teacher.run.text_hashes("train")
+            more = np.setdiff1d(teacher.run.text_hashes("train"), hashes["train"])
         except RunError:  # predictions that were removed
             continue
-        if trained is None:
-            continue
-        for name, split in dataset.splits.items():
-            hashes = text_hashes(split.texts, split.pairs)
-            count = int((np.isin(hashes, trained) & ~np.isin(hashes, own)).sum())
+        for name, own in hashes.items():
+            count = int(np.isin(own, more).sum())
             if count:
                 found.append(
-                    f"{count:,} of the {len(split):,} texts of {name} {'was' if count == 1 else 'were'} trained on by "
+                    f"{count:,} of the {len(own):,} texts of {name} {'was' if count == 1 else 'were'} trained on by "
                     f"the teacher {teacher.name}: the numbers on {name} flatter what it teaches"
                 )
     return found

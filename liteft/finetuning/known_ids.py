@@ -15,10 +15,12 @@ from torch import nn
 from liteft.encoded import Encoded
 from liteft.errors import DataError, ModelError
 from liteft.finetuning.model import TorchClassifier
+from liteft.tokenization import TextTokenizer
 
-__all__ = ["check_ids", "embedding_rows", "unknown_tokens"]
+__all__ = ["check_ids", "embedding_rows", "unknown_tokens", "without_row"]
 
-_FIX = "in transformers: model.resize_token_embeddings(len(tokenizer)), then save_pretrained, and train it again"
+_RESIZE = "in transformers: model.resize_token_embeddings(len(tokenizer)), then save_pretrained"
+_FIX = f"{_RESIZE}, and train it again"
 
 
 def embedding_rows(model: nn.Module) -> int | None:
@@ -71,8 +73,21 @@ def check_ids(loaded: TorchClassifier, encoded: Encoded, name: str) -> None:
         return
     token = int(np.argmax(ids >= rows))
     text = int(np.searchsorted(encoded.offsets[1:], token, side="right"))
-    raise DataError(
-        f"text {text} of {name} holds {loaded.tokenizer.token(int(ids[token]))!r}, and the model has no row for it.",
-        accepted={"rows of its word embeddings": f"{rows:,}", "id of the token": f"{int(ids[token]):,}"},
-        fix=[_FIX, "take the token out of the texts, or out of the tokenizer"],
+    raise without_row(f"text {text} of {name} holds", loaded.tokenizer, int(ids[token]), rows, fix=_FIX)
+
+
+def without_row(where: str, tokenizer: TextTokenizer, number: int, rows: int, *, fix: str = _RESIZE) -> DataError:
+    """Return the error of a token in a text that the model has no embedding for.
+
+    Args:
+        where: the text and the verb, as "text 3 holds".
+        tokenizer: knows the token.
+        number: its id.
+        rows: of the word embeddings.
+        fix: of the model.
+    """
+    return DataError(
+        f"{where} {tokenizer.token(number)!r}, and the model has no row for it.",
+        accepted={"rows of its word embeddings": f"{rows:,}", "id of the token": f"{number:,}"},
+        fix=[fix, "take the token out of the texts, or out of the tokenizer"],
     )

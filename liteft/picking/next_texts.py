@@ -10,7 +10,7 @@ from typing import Any
 
 from liteft import files
 from liteft.results import Result
-from liteft.text_tables import aligned
+from liteft.text_tables import aligned, shortened
 
 __all__ = ["NextText", "ToLabel"]
 
@@ -117,8 +117,8 @@ class ToLabel(Result):
 def _table(name: str, texts: tuple[NextText, ...]) -> str:
     rows = [(name, "predicted", "probability", "margin")]
     for each in texts[:_SHOWN]:
-        words = " ".join((each.text if each.pair is None else f"{each.text} | {each.pair}").split())
-        words = words if len(words) <= _WIDTH else f"{words[: _WIDTH - 3]}..."
+        whole = " ".join((each.text if each.pair is None else f"{each.text} | {each.pair}").split())
+        words = shortened(whole, _WIDTH)
         rows.append((words, ", ".join(each.predicted) or "none", f"{each.probability:.2f}", f"{each.margin:.2f}"))
     more = len(texts) - _SHOWN
     return aligned(rows, texts=2) + (f"\nand {more} more" if more > 0 else "")

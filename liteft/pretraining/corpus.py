@@ -11,9 +11,8 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from liteft.data.text_streams import TextStream
-from liteft.errors import DataError
 from liteft.finetuning.context import RunContext
-from liteft.finetuning.known_ids import embedding_rows
+from liteft.finetuning.known_ids import embedding_rows, without_row
 from liteft.pretraining.order import held_out
 from liteft.pretraining.packing import Sequences, pack, read_sequences
 from liteft.recipes import PretrainRecipe
@@ -115,14 +114,7 @@ def require_embeddings(corpus: Corpus, model: nn.Module, tokenizer: TextTokenize
     for start in range(0, len(tokens), _BLOCK):
         highest = int(tokens[start : start + _BLOCK].max()) >> 1
         if highest >= rows:
-            raise DataError(
-                f"{corpus.name}: the texts hold {tokenizer.token(highest)!r}, and the model has no row for it.",
-                accepted={"rows of its word embeddings": f"{rows:,}", "id of the token": f"{highest:,}"},
-                fix=[
-                    "in transformers: model.resize_token_embeddings(len(tokenizer)), then save_pretrained",
-                    "take the token out of the texts, or out of the tokenizer",
-                ],
-            )
+            raise without_row(f"{corpus.name}: the texts hold", tokenizer, highest, rows)
 
 
 def told_once(context: RunContext, line: str) -> None:

@@ -73,14 +73,13 @@ class Masking:
         first[starts] = True
         words = np.flatnonzero(first)
         draws = uniform(drawn(keys[words], _WORD))
-        draws[np.isin(ids[words], self.special)] = 1.0
+        special = np.isin(ids, self.special)  # one may stand inside a word: Unigram's unk
+        draws[special[words]] = 1.0
         chosen = draws < self.share
         chosen |= _nearest(
             draws, sequence[words], len(lengths), ~np.isin(np.arange(len(lengths)), sequence[words[chosen]])
         )
-        masked = chosen[np.cumsum(first) - 1] & ~np.isin(
-            ids, self.special
-        )  # one may stand inside a word: Unigram's unk
+        masked = chosen[np.cumsum(first) - 1] & ~special
         fate = uniform(drawn(keys, _FATE))
         changed = np.where(masked & (fate < _MASKED), self.mask_id, ids)
         other = self.others[(uniform(drawn(keys, _OTHER)) * len(self.others)).astype(np.int64)]
