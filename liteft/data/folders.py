@@ -63,15 +63,10 @@ def split_files(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
     if saved is not None:
         return saved, ["saved by datasets' save_to_disk"]
     found: defaultdict[str, list[Path]] = defaultdict(list)
-    notes = []
-    for path in data_files(folder):
-        if path.suffix in (".txt", ".json") and path.stem in NAME_FILES:
-            continue
-        if known_suffix(path) == ".txt":
-            notes.append(f"{path.name} left out: plain text has no labels")
-        else:
-            found[split_of(path)].append(path)
-    folders = _split_folders(folder)
+    notes: list[str] = []
+    for path in _row_files(folder, notes):
+        found[split_of(path)].append(path)
+    folders = _split_folders(folder, notes)
     for name, parts in folders.items():
         found[name] += parts
         if len(parts) > 1:
@@ -103,14 +98,27 @@ def split_files(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
     return _ordered(found), notes
 
 
-def _split_folders(folder: Path) -> dict[str, list[Path]]:
-    """Return the files with rows in the subfolders that are named for a split."""
+def _row_files(folder: Path, notes: list[str]) -> list[Path]:
+    """Return a folder's files with rows, without lists of label names; note plain texts, which are left out."""
+    found = []
+    for path in data_files(folder):
+        if path.suffix in (".txt", ".json") and path.stem in NAME_FILES:
+            continue
+        if known_suffix(path) == ".txt":
+            notes.append(f"{path.name} left out: plain text has no labels")
+        else:
+            found.append(path)
+    return found
+
+
+def _split_folders(folder: Path, notes: list[str]) -> dict[str, list[Path]]:
+    """Return the files with rows in the subfolders that are named for a split; see `_row_files`."""
     found: defaultdict[str, list[Path]] = defaultdict(list)
     for inner in sorted(folder.iterdir()):
         name = canonical_split(inner.name)
         if name in MAIN_SPLITS and inner.is_dir():
-            with contextlib.suppress(OSError):  # one that cannot be read
-                found[name] += [path for path in sorted(inner.iterdir()) if path.is_file() and is_rows(path)]
+            with contextlib.suppress(DataError):  # one that cannot be read
+                found[name] += _row_files(inner, notes)
     return {name: paths for name, paths in found.items() if paths}
 
 

@@ -52,6 +52,8 @@ def test_formats_may_differ_between_splits(write: Write, tmp_path: Path, reviews
 def test_all_files_in_a_folder_of_a_splits_name_are_its_parts(write: Write, tmp_path: Path, reviews: Rows) -> None:
     write("train/old.csv", "text,label\n" + "".join(f"{row['text']},{row['label']}\n" for row in reviews[:20]))
     write("train/to_label.jsonl", reviews[20:30])
+    write("train/labels.json", '["neg", "pos"]')
+    write("train/pool.txt", "a text without a label\n")
     write("val/one.jsonl", reviews[30:34])
     write("test.jsonl", reviews[34:])
     dataset = load_dataset(tmp_path)
@@ -59,6 +61,7 @@ def test_all_files_in_a_folder_of_a_splits_name_are_its_parts(write: Write, tmp_
     assert dataset.validation.texts == [row["text"] for row in reviews[30:34]]
     assert dataset.train.where(20).endswith("to_label.jsonl, line 1")
     assert "train is all files in train/: old.csv, to_label.jsonl" in dataset.notes
+    assert "pool.txt left out: plain text has no labels" in dataset.notes
     write("dev.jsonl", reviews[30:34])
     with pytest.raises(DataError, match="holds 2 files for the split 'validation'") as error:
         load_dataset(tmp_path)
