@@ -99,6 +99,11 @@ class TrainingRecipe(_Table):
         default="metric", description="which weights are kept: of the best validation metric, or of the lowest log loss"
     )
     calibrate: bool = Field(default=True, description="divide the logits by a temperature fitted on validation")
+    tune_threshold: bool = Field(
+        default=False,
+        description="several labels per text: shift the logits so that 0.5 is the threshold of the best micro F1 on "
+        "validation; scores are then no probabilities",
+    )
     evaluations_per_epoch: int = Field(default=1, gt=0)
     checkpoint_steps: int | None = Field(default=None, gt=0, description="None: with every evaluation")
     training_precision: Literal["auto", "fp32", "bf16"] = "auto"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
-__all__ = ["DataInfo", "FitInfo", "RunInfo", "TrainingInfo"]
+__all__ = ["CalibrationInfo", "DataInfo", "FitInfo", "RunInfo", "TrainingInfo"]
 
 
 _OptionalInfo = TypedDict(  # noqa: UP013  # a class with a key named float would hide the type
@@ -49,7 +49,19 @@ class FitInfo(_OptionalInfo):
     warnings: list[str]
 
 
-class TrainingInfo(FitInfo):
+class CalibrationInfo(TypedDict):
+    """What was fitted on validation after training.
+
+    Attributes:
+        temperature: by which the last layer was divided; 1 if it was not.
+        threshold: with ``tune_threshold``: the probability at which labels are chosen, before the shift to 0.5.
+    """
+
+    temperature: float
+    threshold: NotRequired[float]
+
+
+class TrainingInfo(FitInfo, CalibrationInfo):
     """What a training says of itself.
 
     Attributes:
@@ -57,14 +69,12 @@ class TrainingInfo(FitInfo):
         teacher: of a student: name, path, weights_sha256, and of a run base and parameters.
         seed: of the recipe.
         seconds: of everything, predictions apart.
-        temperature: fitted on validation, by which the last layer was divided; 1 if it was not.
     """
 
     base: str | None
     teacher: dict[str, Any] | None
     seed: int
     seconds: float
-    temperature: float
 
 
 class DataInfo(TypedDict):

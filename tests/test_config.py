@@ -50,6 +50,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "early_stopping": 3,
         "choose_by": "log_loss",
         "calibrate": False,
+        "tune_threshold": True,
         "evaluations_per_epoch": 4,
         "checkpoint_steps": 50,
         "training_precision": "bf16",

@@ -44,7 +44,7 @@ def recommend(found: Evidence) -> tuple[Recommendation, ...]:
     lines = [*_data(found), *_transformer(found)]
     if found.bases:
         lines += [_teacher(found), *_length(found), _student(found)]
-    return (*lines, *_unlabelled(found), *_weights(found))
+    return (*lines, *_unlabelled(found), *_weights(found), *_threshold(found))
 
 
 def no_transformer_needed(found: Evidence) -> bool:
@@ -96,6 +96,8 @@ def next_command(found: Evidence) -> tuple[str, dict[str, object]]:
         options["max_tokens"] = found.lengths.covering
     if _uneven(found):
         options["teacher.class_weights"] = "balanced"
+    if found.sample.task.several:
+        options |= {"teacher.tune_threshold": True, "student.tune_threshold": True}
     limits = {"max_mb": found.max_mb, "max_ms": found.max_ms}
     budget = {name: limit for name, limit in limits.items() if limit is not None}
     if nothing_fits(found):
@@ -229,6 +231,12 @@ def _weights(found: Evidence) -> Iterator[Recommendation]:
         yield Recommendation("class weights", "none", f"{reason}, but macro F1 does not suffer from it")
     else:
         yield Recommendation("class weights", "none", reason)
+
+
+def _threshold(found: Evidence) -> Iterator[Recommendation]:
+    if found.sample.task.several:
+        reason = "the floors' is, and at a probability of 0.5 rare labels are hardly ever named"
+        yield Recommendation("threshold", "tuned on validation; without it, scores are probabilities", reason)
 
 
 def _uneven(found: Evidence) -> bool:

@@ -148,7 +148,7 @@ class Manifest(BaseModel):
         None  # if it was trimmed: its size, and the share of tokens that are read as before
     )
     teacher: dict[str, Any] | None = None
-    training: dict[str, Any] = {}  # of a student: what it started from, and the number of texts
+    training: dict[str, Any] = {}  # what a student started from, the number of texts, and a threshold that became 0.5
     data: dict[str, Any] | None = None
     versions: dict[str, str] = {}
 

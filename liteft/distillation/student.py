@@ -27,6 +27,7 @@ from liteft.distillation.training import StudentTraining
 from liteft.distillation.transfer_set import transfer_set_of
 from liteft.errors import ConfigError, Hint, option
 from liteft.finetuning.bases import resolve_base, weights_hash
+from liteft.finetuning.calibration import calibrate, require_threshold
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.fit import computing_threads
 from liteft.finetuning.model import TorchClassifier
@@ -37,7 +38,6 @@ from liteft.finetuning.run_folder import (
     withdrawn_on_error,
     writing_run,
 )
-from liteft.finetuning.temperature import calibrate
 from liteft.recipes import Recipe, StudentRecipe
 from liteft.run import ADAPTER, Run, model_weights_sha256, read_run
 from liteft.run_info import TrainingInfo
@@ -78,6 +78,7 @@ def distill_one(
         DataError, RunError, ModelError: data, run folders or models that cannot be read, written or used.
     """
     require_trainable(dataset)
+    require_threshold(recipe.student, dataset)
     if encoder is None and recipe.student.student is not None:
         encoder = resolve_base(recipe.student.student)
     training = StudentTraining(teacher, dataset, recipe.student, context, recipe.export.form, kind, encoder)
@@ -86,6 +87,7 @@ def distill_one(
     else:
         whole = {"layers": "first"} if kind == "c2" else {}  # its teacher, C1, has the student's layers and no others
         student = create_student(teacher.loaded, recipe.student.model_copy(update=whole), encoder=encoder)
+    require_threshold(recipe.student, dataset, student)
     student.settings = replace(student.settings, paired=dataset.paired)
     texts = unlabeled or unlabeled_once(dataset, recipe.student, context.tell)
     training = replace(training, recipe=_settled(training, student, texts))
@@ -167,7 +169,7 @@ def _train(training: StudentTraining, student: TorchClassifier, texts: Unlabeled
                 "size": recipe.size or recipe.student,
                 "start": training.start,
                 "seed": recipe.seed,
-                "temperature": calibrate(student, dataset.validation, wanted=recipe.calibrate),
+                **calibrate(student, dataset.validation, recipe),
                 "seconds": round(time.monotonic() - started, 1),
                 "training_texts": len(rows.train.encoded),
                 **stats,

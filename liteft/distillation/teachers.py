@@ -19,6 +19,7 @@ from liteft.data import Dataset
 from liteft.data.relabeling import relabeled
 from liteft.errors import ConfigError, Hint, LiteftError, ModelError, leave_out
 from liteft.finetuning.bases import resolve_base
+from liteft.finetuning.calibration import without_threshold
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.model import TorchClassifier, is_classifier, load_classifier
 from liteft.finetuning.teacher import train_teacher
@@ -66,7 +67,8 @@ class Teacher:
     @classmethod
     def of(cls, run: Run) -> Teacher:
         """Return the classifier that a finished run made."""
-        return cls(load_classifier(run.model_path), run, str(run.info["weights_sha256"]))
+        loaded = without_threshold(load_classifier(run.model_path), run.info)
+        return cls(loaded, run, str(run.info["weights_sha256"]))
 
     @property
     def name(self) -> str:

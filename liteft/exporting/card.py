@@ -191,13 +191,18 @@ def _teachers(stored: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _training(manifest: Manifest) -> Iterator[str]:
-    """Yield what a student started from and what it was trained on."""
+    """Yield what a student started from, what it was trained on, and whether its scores are probabilities."""
     if "start" in manifest.training:
         yield f"- Start: {manifest.training['start']}"
     if "texts" in manifest.training:
         texts, rows = manifest.training["texts"], (manifest.data or {}).get("rows") or {}
         more = texts - rows.get("train", texts)
         yield f"- Trained on: {texts:,} texts" + (f", of which {more:,} have no labels" if more > 0 else "")
+    if "threshold" in manifest.training:
+        yield (
+            f"- Threshold: a label is chosen at a score above 0.5, which was the probability "
+            f"{manifest.training['threshold']:.3f} before all logits were shifted; so scores are not probabilities"
+        )
 
 
 def _verification(verification: Mapping[str, Any]) -> str:

@@ -25,6 +25,8 @@ from liteft.runtime.dry_run import check_graph
 
 __all__ = ["manifest_fields", "needs_trust", "save_model", "seal", "title_of", "write_companions"]
 
+_TOLD = {"start": "start", "texts": "training_texts", "threshold": "threshold"}  # manifest key -> of run.json
+
 _PACKAGES = ("liteft", "torch", "transformers", "onnx", "onnxruntime", "tokenizers", "numpy")
 
 
@@ -131,8 +133,8 @@ def _teacher(stored: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _training(run: Run) -> dict[str, Any]:
-    """Return what a student started from, and the number of texts that it was trained on."""
-    told = {"start": run.info.get("start"), "texts": run.info.get("training_texts")}
+    """Return what a student started from, how many texts it was trained on, and a threshold that was folded in."""
+    told = {name: run.info.get(key) for name, key in _TOLD.items()}
     return {name: value for name, value in told.items() if value is not None}
 
 

@@ -25,6 +25,7 @@ from liteft.encoder.families import family_of
 from liteft.finetuning.adapters import Adapter, asked_adapter
 from liteft.finetuning.base import create_classifier
 from liteft.finetuning.bases import base_name, resolve_base, weights_bytes, weights_hash
+from liteft.finetuning.calibration import calibrate, require_threshold
 from liteft.finetuning.checkpoints import can_go_on
 from liteft.finetuning.consistency import ConsistencyTrainer
 from liteft.finetuning.context import RunContext
@@ -40,7 +41,6 @@ from liteft.finetuning.run_folder import (
     writing_run,
 )
 from liteft.finetuning.settings import Pooling
-from liteft.finetuning.temperature import calibrate
 from liteft.finetuning.trainer import ClassifierTrainer, resolve_precision
 from liteft.foreign import read_pooling
 from liteft.recipe_checks import require_teacher
@@ -98,6 +98,7 @@ def train_teacher(data: Dataset | str | Path, recipe: Recipe, context: RunContex
     adapter = asked_adapter(teacher, bf16=resolve_precision(teacher.training_precision) == "bf16")
     dataset = resolve_data(data, recipe)
     require_trainable(dataset)
+    require_threshold(teacher, dataset)
     source = None if teacher.base is None else resolve_base(teacher.base)
     inputs = {"kind": "teacher", "data": dataset.fingerprint, "base": weights_hash(source)}
     if source is None and teacher.vocabulary_file is not None and Path(teacher.vocabulary_file).is_file():
@@ -132,6 +133,7 @@ def _train(
     started = time.monotonic()
     with files.temporary_folder() as spare, withdrawn_on_error(context), computing_threads(teacher.threads):
         loaded = _start(teacher, source, dataset, spare, adapter)
+        require_threshold(teacher, dataset, loaded)
         if state.is_main_process:
             report_check(dataset, loaded.tokenizer, context.out, context.progress)
         if teacher.head == "lda" and not can_go_on(context.checkpoints):
@@ -158,7 +160,7 @@ def _train(
                     "base": base_name(teacher.base) if teacher.base else f"from scratch, {teacher.size}",
                     "teacher": None,
                     "seed": teacher.seed,
-                    "temperature": calibrate(loaded, dataset.validation, wanted=teacher.calibrate),
+                    **calibrate(loaded, dataset.validation, teacher),
                     "seconds": round(time.monotonic() - started, 1),
                     **stats,
                 },

@@ -22,7 +22,7 @@ from liteft.finetuning.context import RunContext
 from liteft.finetuning.loss import label_loss
 from liteft.finetuning.resumable import ResumableTrainer
 from liteft.recipes import TrainingRecipe
-from liteft.tasks import SINGLE_LABEL, Task
+from liteft.tasks import SINGLE_LABEL, Task, fit_threshold
 
 __all__ = [
     "ClassifierTrainer",
@@ -235,4 +235,6 @@ class ClassifierTrainer(ResumableTrainer):
     def _metrics(self, prediction: Any) -> dict[str, float]:
         logits = np.asarray(prediction.predictions, dtype=np.float32)
         labels: np.ndarray = np.asarray(prediction.label_ids).astype(self.task.label_dtype)
+        if self.recipe.tune_threshold:
+            logits = logits - fit_threshold(logits, labels, self.task, unseen_label=self.unseen_label)[0]
         return self.task.score(logits, labels, unseen_label=self.unseen_label)

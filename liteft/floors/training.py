@@ -18,7 +18,7 @@ from liteft.floors.kinds import Kind, kinds_of
 from liteft.floors.libraries import require_sklearn
 from liteft.floors.linear import Fitted
 from liteft.floors.result import Floor, Floors, as_logits, metrics_of
-from liteft.tasks import Task
+from liteft.tasks import Task, fit_threshold
 
 __all__ = ["cross_validated", "train_floors"]
 
@@ -159,7 +159,7 @@ def _trained(kind: Kind, train: Split, validation: Split | None, task: Task, cou
     best: tuple[float, float, Mapping[str, float], Fitted] | None = None
     for setting in kind.grid:
         fitted = kind.fit(matrix, _labels(tried), task, count, **setting)
-        reached, threshold = _best_threshold(fitted(held_matrix), held, task)
+        threshold, reached = fit_threshold(fitted(held_matrix), _labels(held), task, unseen_label=held.unseen_label)
         if best is None or reached > best[0] + 1e-12:
             best = (reached, threshold, setting, fitted)
     assert best is not None
@@ -168,34 +168,11 @@ def _trained(kind: Kind, train: Split, validation: Split | None, task: Task, cou
         features = kind.features(train)
         fitted = kind.fit(features(train), _labels(train), task, count, **setting)
         if held is validation:
-            _, threshold = _best_threshold(fitted(features(held)), held, task)
+            threshold, _ = fit_threshold(fitted(features(held)), _labels(held), task, unseen_label=held.unseen_label)
     chosen: dict[str, float | str] = {"features": features.description, **setting}
     if task.several:
         chosen["threshold"] = threshold
     return _Trained(features, fitted, threshold, chosen, features.notes)
-
-
-def _best_threshold(logits: np.ndarray, held: Split, task: Task) -> tuple[float, float]:
-    """Return the best value of the primary metric on held-out texts and the threshold of logits that reaches it.
-
-    Tasks with one label per text have no threshold: 0. For the others one threshold for all labels is chosen among
-    those that give 0.4 to 2.4 times as many labels as there are; someone who wants a high F1 would choose it too.
-    """
-    labels, unseen = _labels(held), held.unseen_label
-
-    def reached(threshold: float) -> float:
-        decisions = as_logits(task.decide(logits - threshold), task, logits.shape[1])
-        return metrics_of(task, decisions, labels, unseen)[task.primary_metric]
-
-    if not task.several:
-        return reached(0.0), 0.0
-    ordered = np.sort(logits, axis=None)[::-1]
-    wanted = int(labels.sum())
-    places = [min(len(ordered) - 1, int(wanted * share)) for share in np.arange(0.4, 2.5, 0.1)]
-    candidates = [0.0, *dict.fromkeys(float(ordered[place]) for place in places)]
-    values = [reached(threshold) for threshold in candidates]
-    best = int(np.argmax(values))
-    return values[best], candidates[best]
 
 
 def _floor(

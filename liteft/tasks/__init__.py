@@ -8,6 +8,7 @@ from liteft.tasks.multi_label import MULTI_LABEL
 from liteft.tasks.named import TASKS, TaskName, task_asked, task_named, task_of_labels
 from liteft.tasks.single_label import SINGLE_LABEL
 from liteft.tasks.temperature import fit_temperature, rows_to_calibrate
+from liteft.tasks.threshold import fit_threshold
 
 __all__ = [
     "MULTI_LABEL",
@@ -17,6 +18,7 @@ __all__ = [
     "Task",
     "TaskName",
     "fit_temperature",
+    "fit_threshold",
     "rows_to_calibrate",
     "task_asked",
     "task_named",

@@ -115,6 +115,9 @@ def test_pairs_and_several_labels_are_advised_on(kind: str, tiny: ModuleType, ba
     found = liteft.advise(data, [str(base)])
     assert found.evidence.metric == ("accuracy" if kind == "pairs" else "micro_f1")
     assert json.dumps(found.to_dict()) and found.render()
+    tuned = [word for word in found.command if "tune_threshold" in word]
+    assert tuned == ([] if kind == "pairs" else ["teacher.tune_threshold=true", "student.tune_threshold=true"])
+    assert any(each.topic == "threshold" for each in found.recommendations) == (kind == "several")
 
 
 def test_without_a_base_the_network_is_not_asked(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

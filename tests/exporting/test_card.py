@@ -183,6 +183,12 @@ def test_a_students_start_and_texts_are_told(texts: int, said: str) -> None:
     assert f"- Start: the teacher's layers and head\n- Trained on: {said}\n" in card
 
 
+def test_scores_that_are_not_probabilities_are_told() -> None:
+    card = card_text(manifest(training={"threshold": 0.31234}), title="t")
+    assert "which was the probability 0.312 before" in card and "not probabilities" in card
+    assert "Threshold" not in card_text(manifest(training={"start": "s"}), title="t")
+
+
 def test_labels_that_are_probabilities_are_called_so() -> None:
     data = {"name": "d", "rows": {"train": 40}, "labels": "probabilities"}
     assert "- Data: d (train 40); the labels of train are probabilities\n" in card_text(manifest(data=data), title="t")

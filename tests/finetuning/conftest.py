@@ -131,10 +131,10 @@ def make_paired() -> Dataset:
     return Dataset("pairs", "single_label", LABELS, splits)
 
 
-def make_multi() -> Dataset:
+def make_multi(*, other: int = 18) -> Dataset:
     """Return texts of one or two topics, with a label for each; the last row of test has none."""
     splits = {}
-    for offset, (name, count) in enumerate((("train", 48), ("validation", 18), ("test", 18))):
+    for offset, (name, count) in enumerate((("train", 48), ("validation", other), ("test", other))):
         first, gold = make_texts(count, seed=offset)
         second, other = make_texts(count, seed=offset + 5)
         order = np.random.default_rng(offset).permutation(count)

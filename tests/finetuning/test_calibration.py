@@ -1,4 +1,4 @@
-"""A temperature is fitted after training and folded into the last layer, in every form of classifier."""
+"""A temperature and a threshold are fitted after training and folded into the last layer, in every form of model."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ import pytest
 from transformers import TrainerCallback, TrainerState
 
 from liteft.data import Dataset
+from liteft.distillation.teachers import Teacher
+from liteft.errors import ConfigError
 from liteft.finetuning import finetune
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import load_classifier
 from liteft.run import Run
-from tests.finetuning.conftest import QUICK, make_dataset
+from tests.finetuning.conftest import QUICK, make_dataset, make_multi
 
 Get = Callable[[str], Path]
 NOISY: dict[str, Any] = {**QUICK, "learning_rate": 1e-2, "epochs": 4}
@@ -87,3 +89,53 @@ def test_a_resumed_run_is_calibrated_to_the_same_bits(base: Get, noisy: Dataset,
     resumed = trained(base("bert"), noisy, tmp_path / "killed")
     assert resumed.info["temperature"] == whole.info["temperature"] != 1.0
     assert resumed.info["weights_sha256"] == whole.info["weights_sha256"]
+
+
+@pytest.fixture(scope="module")
+def several() -> Dataset:
+    return make_multi(other=64)
+
+
+@pytest.mark.parametrize("changes", [{}, {"pooling": "mean"}, {"lora_rank": 4, "learning_rate": 3e-3}])
+def test_a_tuned_threshold_becomes_a_half_and_a_student_learns_the_probabilities_before(
+    base: Get, several: Dataset, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    few = {"epochs": 1, "head": "random", **changes}
+    plain, tuned = (
+        trained(base("bert"), several, tmp_path / str(on), tune_threshold=on, **few) for on in (False, True)
+    )
+    threshold = tuned.info["threshold"]
+    assert 0 < threshold < 1 and threshold != 0.5 and "threshold" not in plain.info
+    (before, gold), (after, _) = (run.predictions("validation") for run in (plain, tuned))
+    np.testing.assert_allclose(after, before - np.log(threshold / (1 - threshold)), atol=1e-4)
+    scores = {at: several.task.score(before, gold, threshold=at)["micro_f1"] for at in (0.5, threshold)}
+    assert scores[threshold] > scores[0.5]
+    assert tuned.metrics["validation"]["micro_f1"] == pytest.approx(scores[threshold], abs=0.02)
+    np.testing.assert_array_equal(predict_logits(load_classifier(tuned.model_path), several.validation.texts), after)
+    np.testing.assert_allclose(
+        predict_logits(Teacher.of(tuned).loaded, several.validation.texts), before, rtol=1e-4, atol=1e-4
+    )
+
+
+def test_weights_are_chosen_at_the_threshold_that_they_get(base: Get, several: Dataset, tmp_path: Path) -> None:
+    run = trained(base("bert"), several, tmp_path / "run", tune_threshold=True, calibrate=False, epochs=3)
+    assert run.info["best_metric"] == {"micro_f1": pytest.approx(run.metrics["validation"]["micro_f1"], abs=0.02)}
+    log = [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
+    seen = [entry["eval_micro_f1"] for entry in log if "eval_micro_f1" in entry]
+    assert max(seen) == run.info["best_metric"]["micro_f1"]
+
+
+def test_a_small_validation_split_tunes_no_threshold(base: Get, tmp_path: Path) -> None:
+    run = trained(base("bert"), make_multi(), tmp_path / "run", tune_threshold=True)
+    assert (run.info["temperature"], run.info["threshold"]) == (1.0, 0.5)
+
+
+def test_a_threshold_is_refused_where_every_text_has_one_label(base: Get, noisy: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="tune_threshold applies where a text may have several labels"):
+        trained(base("bert"), noisy, tmp_path / "run", tune_threshold=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_threshold_is_refused_where_the_last_layer_has_no_bias(base: Get, several: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="the last layer of a gpt2 has no bias"):
+        trained(base("gpt2"), several, tmp_path / "run", tune_threshold=True, head="random")
