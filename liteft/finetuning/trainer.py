@@ -21,6 +21,7 @@ from liteft.finetuning.batches import LengthGroupedSampler, model_inputs
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.loss import label_loss
 from liteft.finetuning.resumable import ResumableTrainer
+from liteft.metrics import sigmoid
 from liteft.recipes import TrainingRecipe
 from liteft.tasks import SINGLE_LABEL, Task, fit_threshold
 
@@ -235,6 +236,8 @@ class ClassifierTrainer(ResumableTrainer):
     def _metrics(self, prediction: Any) -> dict[str, float]:
         logits = np.asarray(prediction.predictions, dtype=np.float32)
         labels: np.ndarray = np.asarray(prediction.label_ids).astype(self.task.label_dtype)
-        if self.recipe.tune_threshold:
-            logits = logits - fit_threshold(logits, labels, self.task, unseen_label=self.unseen_label)[0]
-        return self.task.score(logits, labels, unseen_label=self.unseen_label)
+        threshold = 0.5
+        if self.recipe.tune_threshold:  # it is fitted again after training, and leaves probabilities alone until then
+            shift, _ = fit_threshold(logits, labels, self.task, unseen_label=self.unseen_label)
+            threshold = float(sigmoid(np.array(shift)))
+        return self.task.score(logits, labels, unseen_label=self.unseen_label, threshold=threshold)

@@ -125,6 +125,14 @@ def test_weights_are_chosen_at_the_threshold_that_they_get(base: Get, several: D
     assert max(seen) == run.info["best_metric"]["micro_f1"]
 
 
+def test_a_threshold_does_not_change_the_log_loss_that_chooses_weights(
+    base: Get, several: Dataset, tmp_path: Path
+) -> None:
+    settings = {"choose_by": "log_loss", "head": "random"}
+    runs = [trained(base("bert"), several, tmp_path / str(on), tune_threshold=on, **settings) for on in (False, True)]
+    assert runs[0].info["best_metric"] == runs[1].info["best_metric"]
+
+
 def test_a_small_validation_split_tunes_no_threshold(base: Get, tmp_path: Path) -> None:
     run = trained(base("bert"), make_multi(), tmp_path / "run", tune_threshold=True)
     assert (run.info["temperature"], run.info["threshold"]) == (1.0, 0.5)
