@@ -4,8 +4,9 @@
     python bench/defaults.py --data ../shared/data --runs RUNS --sets trec-fine --only rates
 
 For each set a teacher, and students of three and of one layer, are trained by default; then with one setting changed at
-a time: half and twice the learning rate (``--only rates`` ends here), half and twice the epochs, the other start of the
-head, another temperature or weight of the labels. The default student has its control and stands beside the floors.
+a time: half and twice the learning rate (``--only rates`` ends here), half and twice the epochs, half and twice the
+batch, the other start of the head, another temperature, weight of the labels or loss (``--only losses`` measures these
+three). The default student has its control and stands beside the floors.
 Everything is judged on validation; test splits are dropped before anything is trained. On two larger sets only teachers
 are trained, at lower rates too, which long trainings often need; on CLINC150 with all labels also students of fold
 teachers, with other weights of the labels (``--only folds`` measures just these).
@@ -43,7 +44,7 @@ SIZES = ("3x384", "1x384")
 LARGER = ("sst2-16000", "clinc")
 _FOLDED = "clinc"
 _FOLDS = ((3, 0.1), (3, 0.3), (3, 0.5), (3, 0.7), (5, 0.5))  # number of fold teachers, weight of the labels
-ONLY = ("default", "rates", "folds")
+ONLY = ("default", "rates", "losses", "folds")
 RESULT = ROOT / "bench" / "results" / "defaults.json"
 _MOST_VALIDATION = 1_500
 _TAGS = ("half the rate", "default", "twice the rate")
@@ -136,7 +137,7 @@ def measure(name: str, data: Dataset, runs: Path, common: Settings, *, only: str
     if only == "folds":
         return
     if name in LARGER:
-        for share in (2, 4):
+        for share in (2, 4) if only in (None, "rates") else ():
             settings = {"learning_rate": teacher.info["learning_rate"] / share}
             trained_teacher(name, data, runs, common, f"rate / {share}", settings)
         return
@@ -148,19 +149,21 @@ def measure(name: str, data: Dataset, runs: Path, common: Settings, *, only: str
     for size in SIZES:
         distilled(name, data, teacher, runs, common, size, "default", {"control": True})
         first = next(row for row in stored(runs) if (row["set"], row["model"], row["tag"]) == (name, size, "default"))
-        for tag, settings in (*around(first, only), *(losses() if only is None else ())):
+        for tag, settings in (*around(first, only), *(losses() if only in (None, "losses") else ())):
             distilled(name, data, teacher, runs, common, size, tag, settings)
 
 
 def around(made: Settings, only: str | None) -> Iterator[tuple[str, Settings]]:
     """Yield settings with one that differs from the default's, with their names."""
-    if only != "default":
+    if only in (None, "rates"):
         yield "half the rate", {"learning_rate": made["learning_rate"] / 2}
         yield "twice the rate", {"learning_rate": made["learning_rate"] * 2}
     if only is not None:
         return
     yield "half the epochs", {"epochs": made["epochs"] / 2}
     yield "twice the epochs", {"epochs": made["epochs"] * 2}
+    yield "half the batch", {"epochs": made["epochs"], "batch_size": 16}
+    yield "twice the batch", {"epochs": made["epochs"], "batch_size": 64}
 
 
 def evaluations(name: str) -> int:
@@ -186,7 +189,7 @@ def trained_teacher(name: str, data: Dataset, runs: Path, common: Settings, tag:
         "minilm", data, out=out, progress=tell, evaluations_per_epoch=evaluations(name), **common, **settings
     )
     if (name, "teacher", tag) not in finished(runs):
-        store(runs, name, "teacher", tag, numbers(run, data))
+        store(runs, name, "teacher", tag, numbers(run, data, settings))
     if tag != "default":
         shutil.rmtree(out)
     return run
@@ -212,16 +215,16 @@ def distilled(
         return
     out = runs / name / (place or f"{size}-{tag.replace(' ', '-')}")
     made = distill(teacher, data, out=out, until="student", size=size, progress=tell, **common, **settings)
-    row = numbers(made.students[0], data)
+    row = numbers(made.students[0], data, settings)
     if made.control is not None and made.seeds is not None:
-        row["control"] = numbers(made.control, data)
+        row["control"] = numbers(made.control, data, settings)
         row["minus control"] = made.seeds.to_dict()["differences"][0]
     teacher_of = {"teacher": teacher.info["weights_sha256"][:12]}
     store(runs, name, size, tag, row | teacher_of | {"unbeaten": list(made.unbeaten)})
     shutil.rmtree(out if place is None else made.students[0].path)
 
 
-def numbers(run: Run, data: Dataset) -> Settings:
+def numbers(run: Run, data: Dataset, settings: Settings) -> Settings:
     """Return what is stored of a run: its metrics on validation and how it was trained."""
     texts = run.info.get("training_texts", len(data.train))
     kept = ("learning_rate", "steps", "best_step", "training_seconds", "temperature")
@@ -229,7 +232,7 @@ def numbers(run: Run, data: Dataset) -> Settings:
         "metrics": run.metrics["validation"],
         **{key: run.info.get(key) for key in kept},
         "texts": texts,
-        "epochs": round(run.info["steps"] * 32 / texts, 2),
+        "epochs": round(run.info["steps"] * settings.get("batch_size", 32) / texts, 2),
     }
 
 

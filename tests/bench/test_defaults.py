@@ -49,8 +49,14 @@ def test_only_rates_leaves_other_settings_out(script: ModuleType) -> None:
     made = {"learning_rate": 2e-4, "epochs": 4.0}
     rates = [{"learning_rate": 1e-4}, {"learning_rate": 4e-4}]
     assert [settings for _, settings in script.around(made, "rates")] == rates
-    assert not list(script.around(made, "default"))
-    assert [settings for _, settings in script.around(made, None)] == [*rates, {"epochs": 2.0}, {"epochs": 8.0}]
+    assert not list(script.around(made, "default")) and not list(script.around(made, "losses"))
+    batches = [{"epochs": 4.0, "batch_size": 16}, {"epochs": 4.0, "batch_size": 64}]
+    assert [settings for _, settings in script.around(made, None)] == [
+        *rates,
+        {"epochs": 2.0},
+        {"epochs": 8.0},
+        *batches,
+    ]
 
 
 def test_the_table_has_floors_rates_and_controls_and_a_dash_for_what_is_missing(script: ModuleType) -> None:
