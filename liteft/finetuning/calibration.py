@@ -22,11 +22,11 @@ from liteft.errors import ConfigError, leave_out
 from liteft.finetuning.head import last_layer
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier
-from liteft.recipes import TrainingRecipe
+from liteft.recipes import TeacherRecipe, TrainingRecipe
 from liteft.run_info import CalibrationInfo
 from liteft.tasks import fit_temperature, fit_threshold, rows_to_calibrate, task_of_labels
 
-__all__ = ["calibrate", "require_threshold", "without_threshold"]
+__all__ = ["calibrate", "require_threshold", "untuned", "without_threshold"]
 
 _MOST_SHIFT = 30.0  # logits; further out, a probability could not be turned into a logit again
 
@@ -44,16 +44,27 @@ def require_threshold(recipe: TrainingRecipe, dataset: Dataset, loaded: TorchCla
     """
     if not recipe.tune_threshold:
         return
+    fix = leave_out(f"{'teacher' if isinstance(recipe, TeacherRecipe) else 'student'}.tune_threshold")
     if not dataset.task.several:
         raise ConfigError(
             f"tune_threshold applies where a text may have several labels, and every text of {dataset.name} has one.",
-            fix=leave_out("tune_threshold"),
+            fix=fix,
         )
     if loaded is not None and _layer(loaded).bias is None:
         raise ConfigError(
             f"the last layer of a {loaded.config.model_type} has no bias that could hold a threshold.",
-            fix=leave_out("tune_threshold"),
+            fix=fix,
         )
+
+
+def untuned(recipe: TrainingRecipe, validation: Split) -> list[str]:
+    """Return a sentence where a threshold is asked for and validation has too few texts to fit it; else nothing."""
+    if not recipe.tune_threshold or validation.labels is None:
+        return []
+    task = task_of_labels(validation.labels)
+    if len(rows_to_calibrate(validation.labels, task, unseen_label=validation.unseen_label)):
+        return []
+    return [f"{len(validation):,} validation texts are too few to tune a threshold on, so it stays at 0.5"]
 
 
 def calibrate(loaded: TorchClassifier, validation: Split, recipe: TrainingRecipe) -> CalibrationInfo:

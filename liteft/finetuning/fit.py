@@ -18,6 +18,7 @@ from accelerate import PartialState
 from liteft.data import Dataset, Split
 from liteft.finetuning.allocation import large_buffers_reused
 from liteft.finetuning.batches import Collator, LengthGroupedSampler, RowDataset, collate
+from liteft.finetuning.calibration import untuned
 from liteft.finetuning.checkpoints import prepare_resume
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.known_ids import check_ids
@@ -122,7 +123,7 @@ def fit(
 
     Returns:
         steps, training seconds of this process, best_metric, best_step and best_epoch (of the kept weights),
-        and warnings about a loss that diverged.
+        and warnings about a loss that diverged or too few texts for a threshold.
 
     Raises:
         ModelError: the loss became NaN or infinite.
@@ -161,6 +162,9 @@ def fit(
         callbacks=list(context.callbacks),
         **(trainer_arguments or {}),
     )
+    too_few = untuned(recipe, validation)
+    for line in too_few:
+        context.tell(f"{name}: warning: {line}")
     started = time.monotonic()
     trained_from(trainer, checkpoints)
     best, metric = trainer.state.best_metric, choosing_metric(recipe, dataset.task)
@@ -175,5 +179,5 @@ def fit(
         "best_epoch": None if kept is None else kept.epoch,
         "precision": "bf16" if arguments.bf16 else "fp32",
         "learning_rate": arguments.learning_rate,
-        "warnings": trainer.divergence.warnings,
+        "warnings": [*trainer.divergence.warnings, *too_few],
     }

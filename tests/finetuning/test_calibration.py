@@ -136,12 +136,14 @@ def test_a_threshold_does_not_change_the_log_loss_that_chooses_weights(
 def test_a_small_validation_split_tunes_no_threshold(base: Get, tmp_path: Path) -> None:
     run = trained(base("bert"), make_multi(), tmp_path / "run", tune_threshold=True)
     assert (run.info["temperature"], run.info["threshold"]) == (1.0, 0.5)
+    assert any("18 validation texts are too few to tune" in line for line in run.info["warnings"])
+    assert run.info["best_metric"] == {"micro_f1": pytest.approx(run.metrics["validation"]["micro_f1"], abs=1e-6)}
 
 
 def test_a_threshold_is_refused_where_every_text_has_one_label(base: Get, noisy: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="tune_threshold applies where a text may have several labels"):
+    with pytest.raises(ConfigError, match="tune_threshold applies where a text may have several labels") as caught:
         trained(base("bert"), noisy, tmp_path / "run", tune_threshold=True)
-    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "run").exists() and "teacher.tune_threshold" in str(caught.value.fix)
 
 
 def test_a_threshold_is_refused_where_the_last_layer_has_no_bias(base: Get, several: Dataset, tmp_path: Path) -> None:
