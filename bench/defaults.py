@@ -23,7 +23,7 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,13 @@ _FOLDS = ((3, 0.1), (3, 0.3), (3, 0.5), (3, 0.7), (5, 0.5))  # number of fold te
 ONLY = ("default", "rates", "losses", "folds")
 RESULT = ROOT / "bench" / "results" / "defaults.json"
 _MOST_VALIDATION = 1_500
-_TAGS = ("half the rate", "default", "twice the rate")
+_RATES = (
+    ("rate / 4", "rate / 4"),
+    ("rate / 2", "rate / 2"),
+    ("half the rate", "rate / 2"),
+    ("default", "rate"),
+    ("twice the rate", "rate x 2"),
+)
 Settings = dict[str, Any]
 
 
@@ -237,30 +243,56 @@ def numbers(run: Run, data: Dataset, settings: Settings) -> Settings:
 
 
 def table(rows: list[Settings]) -> str:
-    """Return validation scores in percent: floors, teachers and students at three rates each, controls by default."""
+    """Return validation scores in percent, main metric / macro F1: of each model at each rate, then at other settings.
+
+    Beside them are the control of the default student, and the best floor.
+    """
+    tags = [tag for tag in dict.fromkeys(row["tag"] for row in rows) if tag and tag not in dict(_RATES)]
+    parts = [_table(rows, _RATES, ends=True)]
+    if tags:
+        parts.append(_table(rows, [("default", "default"), *((tag, tag) for tag in tags)], ends=False))
+    return "\n".join(parts)
+
+
+def _table(rows: list[Settings], columns: Sequence[tuple[str, str]], *, ends: bool) -> str:
+    """Return a table with a row for each model of each set that has more than its default.
+
+    Args:
+        rows: what was measured.
+        columns: pairs of a tag and its heading; of equal headings that one which was measured is shown.
+        ends: with the control and the best floor.
+    """
     found = {(row["set"], row["model"], row["tag"]): row for row in rows}
-    header = ["set", "texts", "floor"]
-    header += [f"{model}, rate {share}" for model in ("teacher", *SIZES) for share in ("/ 2", "", "x 2")]
-    lines = [[*header, *(f"{size}, control" for size in SIZES)]]
-    for name in dict.fromkeys(row["set"] for row in rows if row["set"] not in LARGER):
-        floors = found[name, "floors", ""]["floors"]["floors"]
-        metric = metric_of(found[name, "teacher", "default"])
-        best = max(scores["validation"][metric] for scores in (row["metrics"] for row in floors))
-        models = [found.get((name, model, tag)) for model in ("teacher", *SIZES) for tag in _TAGS]
-        models += [found.get((name, size, "default"), {}).get("control") for size in SIZES]
-        scores = ["-" if row is None else share(row["metrics"][metric]) for row in models]
-        taught = {row["teacher"] for row in models if row is not None and "teacher" in row}
+    headings = list(dict.fromkeys(heading for _, heading in columns))
+    lines = [["set", "texts", "model", *headings, *(("control", "best floor") if ends else ())]]
+    for name, model in dict.fromkeys((row["set"], row["model"]) for row in rows if row["model"] != "floors"):
+        measured = {heading: found[name, model, tag] for tag, heading in columns if (name, model, tag) in found}
+        default = found.get((name, model, "default"))
+        if default is None or len(measured) < 2:
+            continue
+        cells = [_scores(measured.get(heading)) for heading in headings]
+        if ends:
+            floors = found[name, "floors", ""]["floors"]["floors"]
+            each = [{"metrics": row["metrics"]["validation"]} for row in floors]
+            cells += [_scores(default.get("control")), _scores(max(each, key=lambda row: _main(row["metrics"])))]
+        lines.append([name, f"{found[name, 'teacher', 'default']['texts']:,}", model, *cells])
+        taught = {row["teacher"] for row in measured.values() if "teacher" in row}
         if len(taught) > 1:
-            tell(
-                f"{name}: its students learned from {len(taught)} teachers, which were trained apart: compare with care"
-            )
-        lines.append([name, f"{found[name, 'teacher', 'default']['texts']:,}", share(best), *scores])
-    return markdown(lines, texts=1)
+            tell(f"{name}, {model}: learned from {len(taught)} teachers, which were trained apart: compare with care")
+    return markdown(lines, texts=3)
 
 
-def metric_of(row: Settings) -> str:
+def _scores(row: Settings | None) -> str:
+    """Return the main metric and macro F1 of what was measured, in percent."""
+    if row is None:
+        return "-"
+    metrics = row["metrics"]
+    return share(_main(metrics)) + (f" / {share(metrics['macro_f1'])}" if "macro_f1" in metrics else "")
+
+
+def _main(metrics: dict[str, float]) -> float:
     """Return the metric by which models of a set are judged."""
-    return "micro_f1" if "micro_f1" in row["metrics"] else "accuracy"
+    return metrics["micro_f1" if "micro_f1" in metrics else "accuracy"]
 
 
 def adopt(runs: Path) -> None:
