@@ -18,6 +18,7 @@ from liteft.distillation.student import distill_one
 from liteft.distillation.teachers import Base, Teacher, find_teacher, with_labels
 from liteft.errors import ConfigError, option
 from liteft.finetuning.bases import resolve_base
+from liteft.finetuning.calibration import require_threshold
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.model import is_classifier, read_config
 from liteft.finetuning.run_folder import filled_from
@@ -66,6 +67,7 @@ def distill_students(
         general_out: run folder of the general distillation; None for "general" beside the student's.
         unlabeled: as for ``distill_one``.
     """
+    require_threshold(recipe.student, dataset)
     _check_start(recipe.student)
     first = teacher if isinstance(teacher, TeacherSource) else teacher[0]
     planned = None

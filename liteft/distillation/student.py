@@ -78,7 +78,6 @@ def distill_one(
         DataError, RunError, ModelError: data, run folders or models that cannot be read, written or used.
     """
     require_trainable(dataset)
-    require_threshold(recipe.student, dataset)
     if encoder is None and recipe.student.student is not None:
         encoder = resolve_base(recipe.student.student)
     training = StudentTraining(teacher, dataset, recipe.student, context, recipe.export.form, kind, encoder)

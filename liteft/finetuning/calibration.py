@@ -22,6 +22,7 @@ from liteft.errors import ConfigError, leave_out
 from liteft.finetuning.head import last_layer
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier
+from liteft.metrics import sigmoid
 from liteft.recipes import TeacherRecipe, TrainingRecipe
 from liteft.run_info import CalibrationInfo
 from liteft.tasks import fit_temperature, fit_threshold, rows_to_calibrate, task_of_labels
@@ -101,7 +102,7 @@ def calibrate(loaded: TorchClassifier, validation: Split, recipe: TrainingRecipe
         found, _ = fit_threshold(logits / np.float32(done["temperature"]), gold, task)
         found = min(max(found, -_MOST_SHIFT), _MOST_SHIFT)
         _shift(layer, -found)
-        done["threshold"] = 1 / (1 + math.exp(-found))
+        done["threshold"] = float(sigmoid(np.array(found)))
     return done
 
 

@@ -131,6 +131,10 @@ def fit(
     quiet_transformers()
     checkpoints = checkpoints or context.checkpoints
     validation = dataset.validation
+    if too_few := untuned(recipe, validation):
+        recipe = recipe.model_copy(update={"tune_threshold": False})
+    for line in too_few:
+        context.tell(f"{name}: warning: {line}")
     train = train or encode_rows(loaded, dataset.train, **soft_targets(dataset.train))
     evaluation = encode_rows(loaded, validation)
     by_length = np.argsort(evaluation.encoded.lengths, kind="stable")
@@ -162,9 +166,6 @@ def fit(
         callbacks=list(context.callbacks),
         **(trainer_arguments or {}),
     )
-    too_few = untuned(recipe, validation)
-    for line in too_few:
-        context.tell(f"{name}: warning: {line}")
     started = time.monotonic()
     trained_from(trainer, checkpoints)
     best, metric = trainer.state.best_metric, choosing_metric(recipe, dataset.task)

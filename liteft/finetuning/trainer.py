@@ -23,7 +23,7 @@ from liteft.finetuning.loss import label_loss
 from liteft.finetuning.resumable import ResumableTrainer
 from liteft.metrics import sigmoid
 from liteft.recipes import TrainingRecipe
-from liteft.tasks import SINGLE_LABEL, Task, fit_threshold, rows_to_calibrate
+from liteft.tasks import SINGLE_LABEL, Task, fit_threshold
 
 __all__ = [
     "ClassifierTrainer",
@@ -237,8 +237,7 @@ class ClassifierTrainer(ResumableTrainer):
         logits = np.asarray(prediction.predictions, dtype=np.float32)
         labels: np.ndarray = np.asarray(prediction.label_ids).astype(self.task.label_dtype)
         threshold = 0.5
-        enough = len(rows_to_calibrate(labels, self.task, unseen_label=self.unseen_label))
-        if self.recipe.tune_threshold and enough:  # it is fitted again after training; probabilities stay until then
+        if self.recipe.tune_threshold:  # it is fitted again after training; probabilities stay until then
             shift, _ = fit_threshold(logits, labels, self.task, unseen_label=self.unseen_label)
             threshold = float(sigmoid(np.array(shift)))
         return self.task.score(logits, labels, unseen_label=self.unseen_label, threshold=threshold)

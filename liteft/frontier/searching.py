@@ -34,6 +34,7 @@ from liteft.data.trainable import require_trainable, resolve_data
 from liteft.distillation.ready import ready_teachers
 from liteft.distillation.teachers import Base, Teacher, with_labels
 from liteft.errors import ArtifactError, ConfigError, MissingExtraError, RunError, option
+from liteft.finetuning.calibration import require_threshold
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import read_config
@@ -117,6 +118,7 @@ def search(
         )
     dataset = resolve_data(data, recipe)
     require_trainable(dataset)
+    require_threshold(recipe.student, dataset)
     with one_writer(out / LOCK, target=out):
         return _searched(teacher, dataset, RunContext(out, report_progress, callbacks), recipe, budget, trust)
 

@@ -255,6 +255,14 @@ def test_multi_label_students_learn_with_unlabelled_texts(tiny: ModuleType, base
     assert run.task == "multi_label" and read_run(tmp_path / "student-teacher").kind == "teacher"
 
 
+def test_a_students_threshold_is_refused_before_its_teacher_is_trained(
+    base: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="tune_threshold applies where") as caught:
+        distill(str(base), dataset, out=tmp_path / "student", tune_threshold=True, **QUICK)
+    assert "student.tune_threshold" in str(caught.value.fix) and not list(tmp_path.iterdir())
+
+
 def test_hard_labels_weigh_as_much_as_soft_ones_whatever_the_number_of_labels(
     tiny: ModuleType, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -562,7 +570,8 @@ def test_two_processes_distil_one_student(base: Path, tiny: ModuleType, tmp_path
     command += ["--size", "2x16", "--out", str(tmp_path / "runs"), "--until", "student"]
     command += ["--epochs", "2", "--batch-size", "8"]
     command += ["--set", "student.hidden_weight=1", "--set", "student.matching_epochs=1"]
-    command += ["--set", "teacher.max_tokens=16", "--set", "student.learning_rates=[1e-3, 3e-3]", "--control"]
+    command += ["--set", "teacher.max_tokens=16", "--set", "teacher.epochs=3"]
+    command += ["--set", "student.learning_rates=[1e-3, 3e-3]", "--control"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     for name, epochs in (("teacher", 3), ("student", 2), ("student-control", 2 + 1)):
