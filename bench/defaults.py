@@ -12,9 +12,9 @@ are trained, at lower rates too, which long trainings often need; on CLINC150 wi
 teachers, with other weights of the labels (``--only folds`` measures just these).
 
 RUNS/defaults.jsonl has what is finished, and a stopped measurement goes on from there; what bench/results/defaults.json
-has already is not measured again, so a machine may go on where another one stopped (--again measures it anew). Each row
-has the commit and the processor of its measurement. The table is printed last on stderr, and on stdout a JSON document,
-as in bench/results/defaults.json.
+has already is not measured again, so a machine may go on where another one stopped (--again measures it anew). The
+result has the commands of all its rows, and each row the commit and the processor of its measurement. The table is
+printed last on stderr, and on stdout a JSON document, as in bench/results/defaults.json.
 """
 
 from __future__ import annotations
@@ -96,8 +96,10 @@ def main() -> int:
         return 1
     words = [f"--{name} {value}" for name, value in (("only", given.only), ("threads", given.threads)) if value]
     words += ["--sets", *given.sets] if given.sets else []
+    command = " ".join(["python bench/defaults.py --data DATA --runs RUNS", *words])
+    earlier = [] if given.again or not RESULT.is_file() else json.loads(RESULT.read_text("utf-8"))["commands"]
     result = {
-        "command": " ".join(["python bench/defaults.py --data DATA --runs RUNS", *words]),
+        "commands": list(dict.fromkeys([*earlier, command])),
         "judged on": "validation",
         "rows": stored(given.runs),
         "versions": versions(PACKAGES),
