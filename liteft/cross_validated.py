@@ -50,7 +50,7 @@ class CrossValidation(Result):
         task: what the labels mean.
         scores: kind ("student", other arms, "teacher") -> metrics over all texts.
         intervals: kind -> 95% intervals of the headline metrics; texts are the samples.
-        differences: kind -> the student's points minus its own, a share of texts, with a 95% interval.
+        differences: kind -> the student's primary metric minus its own, with a 95% interval over texts.
         floors: simple models, cross-validated too; None without scikit-learn.
         starts: kind -> what its models started from, in words, if they say it.
     """
@@ -70,7 +70,7 @@ class CrossValidation(Result):
     def render(self) -> str:
         """Return the table of all kinds and floors, and the student's differences."""
         names = self.task.headline_metrics
-        rows = [("model", *(f"{metric_words(name)} %" for name in names), self._difference_title())]
+        rows = [("model", *(f"{metric_words(name)} %" for name in names), "student minus it, points")]
         for kind, scores in self.scores.items():
             cells = (share(scores[name], self.intervals[kind][name]) for name in names)
             rows.append((kind, *cells, _points(self.differences.get(kind))))
@@ -88,12 +88,6 @@ class CrossValidation(Result):
             *(f"{ARMS[kind].described(self.starts.get(kind, ''))}." for kind in self.scores if kind in ARMS),
         ]
         return "\n".join(lines)
-
-    def _difference_title(self) -> str:
-        metric = self.task.text_metric
-        return "student minus it, points" + (
-            "" if metric in self.task.headline_metrics[:1] else f" of {metric_words(metric)}"
-        )
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -204,16 +198,16 @@ def together(runs: Mapping[str, list[Run]], *, floors: Floors | None = None) -> 
         kind: (np.concatenate([logits for logits, _ in parts]), np.concatenate([gold for _, gold in parts]))
         for kind, parts in stored.items()
     }
-    right = {kind: task.correct(logits, gold)[None] for kind, (logits, gold) in joined.items()}
+    parts = {kind: task.contributions(logits, gold)[None] for kind, (logits, gold) in joined.items()}
     return CrossValidation(
         folds=len(student),
-        texts=len(right["student"][0]),
+        texts=len(parts["student"][0]),
         task=task,
         scores={kind: task.score(logits, gold) for kind, (logits, gold) in joined.items()},
         intervals={kind: task.intervals(logits, gold) for kind, (logits, gold) in joined.items()},
         differences={
-            kind: paired_interval_over_seeds(each, right["student"])
-            for kind, each in right.items()
+            kind: paired_interval_over_seeds(each, parts["student"])
+            for kind, each in parts.items()
             if kind != "student"
         },
         floors=floors,

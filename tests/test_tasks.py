@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from liteft.errors import ConfigError
+from liteft.metrics import paired_interval_over_seeds
 from liteft.runtime import Prediction
 from liteft.tasks import MULTI_LABEL, SINGLE_LABEL, TASKS, Task, TaskName, task_asked, task_named, task_of_labels
 
@@ -146,6 +147,32 @@ def test_metrics_and_intervals_are_those_that_the_task_names(task: Task) -> None
     assert set(task.intervals(logits, labels, resamples=20)) == set(task.headline_metrics)
     assert {task.primary_metric, task.text_metric} <= set(task.headline_metrics)
     assert task.score(logits, labels)[task.text_metric] == pytest.approx(task.correct(logits, labels).mean())
+
+
+@BOTH
+@pytest.mark.parametrize("foreign", [False, True])
+def test_the_mean_of_the_texts_contributions_is_the_primary_metric(task: Task, foreign: bool) -> None:
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=(60, 4))
+    labels = task.decide(logits + generator.normal(size=(60, 4)))
+    unseen_label = generator.random(60) < 0.2 if foreign else None
+    parts = task.contributions(logits, labels, unseen_label=unseen_label)
+    assert parts.shape == (60,) and parts.dtype == np.float64
+    assert parts.mean() == pytest.approx(task.score(logits, labels, unseen_label=unseen_label)[task.primary_metric])
+
+
+def test_an_interval_by_contributions_is_that_of_the_paired_bootstrap() -> None:
+    generator = np.random.default_rng(1)
+    first = generator.normal(size=(2_000, 6)) - 1
+    second = first + 0.3 * generator.normal(size=first.shape)
+    labels = MULTI_LABEL.decide(first + generator.normal(size=first.shape))
+    parts = [MULTI_LABEL.contributions(logits, labels)[None] for logits in (first, second)]
+    found = paired_interval_over_seeds(*parts)
+    expected = MULTI_LABEL.primary_difference(first, second, labels)
+    assert expected is not None
+    assert (found.low, found.high) == pytest.approx(expected, abs=0.1 * (expected[1] - expected[0]))
+    silent = np.full_like(first, -9.0)
+    assert MULTI_LABEL.contributions(silent, np.zeros(first.shape, dtype=bool)).tolist() == [0.0] * 2_000
 
 
 @BOTH

@@ -25,6 +25,7 @@ from liteft.metrics.scores import (
     calibration_error,
     f1_scores,
     log_loss,
+    micro_f1_contributions,
     sigmoid,
     softmax,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "f1_scores",
     "log_loss",
     "mcnemar",
+    "micro_f1_contributions",
     "paired_f1_intervals",
     "paired_interval_over_seeds",
     "paired_interval_over_subsets",

@@ -73,7 +73,7 @@ class SeedsDifference:
 
     Attributes:
         kind, against: the two kinds; the difference is ``kind`` minus ``against``.
-        metric: "accuracy", or "exact_match" for multi-label.
+        metric: the task's primary metric.
         estimate: mean difference, a share, with its 95% interval over seeds and texts.
     """
 
@@ -234,19 +234,19 @@ def seeds_table(runs: Sequence[Run], *, split: str = "test", unit: Unit = "seed"
         interval = paired_interval_over_subsets
     first = groups["student"][0]
     _check_data(groups, first, split, unit)
-    right = {kind: [_right(run, split, first) for run in each] for kind, each in groups.items()}
-    metric = first.task.text_metric
+    scores = {kind: [_contributions(run, split, first) for run in each] for kind, each in groups.items()}
+    metric = first.task.primary_metric
     return SeedsTable(
         rows=tuple(_row(kind, each, split, unit) for kind, each in groups.items()),
         differences=tuple(
-            SeedsDifference("student", kind, metric, interval(right[kind], right["student"]))
+            SeedsDifference("student", kind, metric, interval(scores[kind], scores["student"]))
             for kind in groups
             if kind != "student"
         ),
         task=first.task,
         data=str((first.info.get("data") or {}).get("name", "")),
         split=split,
-        texts=len(right["student"][0]),
+        texts=len(scores["student"][0]),
         notes=_notes(groups, unit),
         unit=unit,
     )
@@ -322,10 +322,10 @@ def _data(run: Run) -> str:
     return f"{data.get('name', 'unnamed')} {str(data.get('fingerprint', ''))[:12]}".strip()
 
 
-def _right(run: Run, split: str, first: Run) -> np.ndarray:
-    """Return which texts a run gets entirely right: bool (texts,)."""
+def _contributions(run: Run, split: str, first: Run) -> np.ndarray:
+    """Return each text's part in a run's primary metric: float64 (texts,)."""
     logits, gold = run.predictions(split)
-    return first.task.correct(logits, gold, unseen_label=run.unseen_label(split))
+    return first.task.contributions(logits, gold, unseen_label=run.unseen_label(split))
 
 
 def _row(kind: str, runs: Sequence[Run], split: str, unit: Unit) -> SeedsRow:

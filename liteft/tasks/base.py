@@ -296,6 +296,18 @@ class Task(str, ABC):
         right = self.same(self.decide(logits, threshold), labels)
         return np.asarray(right if unseen_label is None else right & ~unseen_label)
 
+    @abstractmethod
+    def contributions(
+        self, logits: np.ndarray, labels: np.ndarray, *, unseen_label: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return each text's part in the primary metric: float64 (texts,), with the metric as their mean.
+
+        By them ways of training are compared over seeds and texts (``metrics.paired_interval_over_seeds``).
+
+        Args:
+            logits, labels, unseen_label: as for `correct`.
+        """
+
     def intervals(
         self,
         logits: np.ndarray,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from liteft.metrics import binary_log_loss, f1_scores, sigmoid
+from liteft.metrics import binary_log_loss, f1_scores, micro_f1_contributions, sigmoid
 from liteft.tasks.base import Answer, Interval, Task, Threshold, check_logits, need_shape
 
 __all__ = ["MULTI_LABEL"]
@@ -107,6 +107,12 @@ class MultiLabel(Task):
             "log_loss": binary_log_loss(logits, labels),
             "calibration_error": self.calibration_error(logits, labels),
         }
+
+    def contributions(
+        self, logits: np.ndarray, labels: np.ndarray, *, unseen_label: np.ndarray | None = None
+    ) -> np.ndarray:
+        self._check(logits, labels, unseen_label)
+        return micro_f1_contributions(*self._counted(self.decide(logits), labels, logits, unseen_label))
 
     def primary_difference(
         self, first: np.ndarray, second: np.ndarray, labels: np.ndarray, *, unseen_label: np.ndarray | None = None

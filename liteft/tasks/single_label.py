@@ -102,6 +102,11 @@ class SingleLabel(Task):
             metrics["log_loss"] = log_loss(logits[known], labels[known])
         return metrics | {"calibration_error": self.calibration_error(logits, np.where(known, labels, -1))}
 
+    def contributions(
+        self, logits: np.ndarray, labels: np.ndarray, *, unseen_label: np.ndarray | None = None
+    ) -> np.ndarray:
+        return self.correct(logits, labels, unseen_label=unseen_label).astype(np.float64)
+
     def primary_difference(
         self, first: np.ndarray, second: np.ndarray, labels: np.ndarray, *, unseen_label: np.ndarray | None = None
     ) -> Interval | None:
