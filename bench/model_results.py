@@ -5,7 +5,7 @@ Nothing is trained here. The runs are those of the folder's recipe:
     liteft distill --recipe models/trec/recipe.toml --data ../shared/data/trec --out runs/trec
     python bench/model_results.py trec --runs runs
 
-The runs' own numbers are taken from their run.json. Two comparisons are measured again: teacher, student, control and
+The runs' own numbers are taken from their run.json. Two comparisons are measured again: teacher, student, its arms and
 artifact side by side on the test split, with size and speed; and the artifact against the model that it was exported
 from, which shows what the export costs on texts that its gate did not use.
 
@@ -125,10 +125,10 @@ def collect(
     found = find_runs(runs, recipe)
     changed = check_recipes(found, recipe)
     source, dataset = _load(found.teacher, data)
-    compared = [found.teacher, found.students[0], *found.controls[:1], found.artifact]
+    compared = [found.teacher, *found.firsts, found.artifact]
     common: dict[str, Any] = {"on": dataset, "progress": progress}
     side_by_side = compare(*compared, names=_names(compared), rounds=rounds, threads=threads, **common)
-    exported = compare(found.students[0], found.artifact, names=["student", "artifact"], rounds=0, **common)
+    exported = compare(found.firsts[0], found.artifact, names=["student", "artifact"], rounds=0, **common)
     shown = source if not Path(source).exists() else f"DATA/{Path(source).resolve().name}"
     words = ["--runs", "RUNS", *([] if data is None else ["--data", shown])]
     words += [] if threads is None else ["--threads", str(threads)]
@@ -142,7 +142,7 @@ def collect(
         "settings": _settings(recipe, found.artifact),
         "data": _data(found.teacher, shown),
         "runs": {run.path.name: _run(run) for run in found.all},
-        "seeds": seeds_table([*found.students, *found.controls, found.teacher]).to_dict(),
+        "seeds": seeds_table(found.all).to_dict(),
         "artifact": _artifact(found.artifact, exported),
         "comparison": _comparison(side_by_side, folder.name, found.all),
         "floors": [_floor(row) for row in side_by_side.to_dict()["floors"]],

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from liteft.arms import ARMS, Kind, arms_of
 from liteft.artifact import Artifact, read_artifact
 from liteft.config import differences, read_recipe
 from liteft.errors import ArtifactError, RunError
@@ -16,18 +18,27 @@ __all__ = ["Runs", "check_recipes", "find_runs"]
 
 @dataclass(frozen=True)
 class Runs:
-    """A recipe's runs and artifact: RUNS/NAME/teacher, student, student-control, student-seed1, ..., artifact."""
+    """A recipe's runs and artifact: RUNS/NAME/teacher, student, student-control, student-seed1, ..., artifact.
+
+    Attributes:
+        teacher: the teacher's run.
+        arms: kind -> its runs, one per seed; the students first.
+        artifact: of the first student.
+    """
 
     teacher: Run
-    students: tuple[Run, ...]
-    controls: tuple[Run, ...]
+    arms: Mapping[Kind, tuple[Run, ...]]
     artifact: Artifact
 
     @property
+    def firsts(self) -> tuple[Run, ...]:
+        """The first run of each arm, the student's first."""
+        return tuple(runs[0] for runs in self.arms.values())
+
+    @property
     def all(self) -> tuple[Run, ...]:
-        """All runs: the teacher first, then each student before its control."""
-        pairs = zip(self.students, self.controls, strict=True) if self.controls else zip(self.students, strict=True)
-        return (self.teacher, *(run for pair in pairs for run in pair))
+        """All runs: the teacher first, then those of each seed, the student before its arms."""
+        return (self.teacher, *(run for runs in zip(*self.arms.values(), strict=True) for run in runs))
 
 
 def find_runs(runs: Path, recipe: Recipe) -> Runs:
@@ -38,17 +49,18 @@ def find_runs(runs: Path, recipe: Recipe) -> Runs:
         ArtifactError: there is no artifact, or it was not exported from the first student as the recipe says.
     """
     names = ["student", *(f"student-seed{number}" for number in range(1, recipe.student.seeds))]
+    kinds: tuple[Kind, ...] = ("student", *arms_of(recipe.student.arms, control=recipe.student.control))
     found = Runs(
         read_run(runs / "teacher"),
-        tuple(read_run(runs / name) for name in names),
-        tuple(read_run(runs / f"{name}-control") for name in names) if recipe.student.control else (),
+        {kind: tuple(read_run(runs / f"{name}{ARMS[kind].suffix}") for name in names) for kind in kinds},
         read_artifact(runs / "artifact"),
     )
+    first = found.firsts[0]
     manifest = found.artifact.manifest
     made_of = manifest.verification.get("weights_sha256")
-    if made_of != found.students[0].info["weights_sha256"] or manifest.form.precision != recipe.export.precision:
+    if made_of != first.info["weights_sha256"] or manifest.form.precision != recipe.export.precision:
         raise ArtifactError(
-            f"{found.artifact.path} is not an artifact in {recipe.export.precision} of {found.students[0].path}.",
+            f"{found.artifact.path} is not an artifact in {recipe.export.precision} of {first.path}.",
             fix="run liteft distill again, which exports the existing student",
         )
     return found
@@ -61,8 +73,7 @@ def check_recipes(runs: Runs, recipe: Recipe) -> list[str]:
         RunError: a run was made with other settings; the error shows them, the recipe's value first.
     """
     words: dict[str, None] = {}
-    groups = (runs.students, runs.controls)
-    seeds = {run.path: recipe.student.seed + number for group in groups for number, run in enumerate(group)}
+    seeds = {run.path: recipe.student.seed + number for each in runs.arms.values() for number, run in enumerate(each)}
     for run in runs.all:
         table = "teacher" if run.kind == "teacher" else "student"
         asked = getattr(recipe, table)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from liteft.arms import ARMS, arms_of
 from liteft.config import make_recipe, read_recipe
 from liteft.tasks import task_named
 
@@ -90,8 +91,8 @@ def test_neither_results_nor_card_hold_a_path_of_a_machine(folder: Path) -> None
 def test_results_hold_every_run_that_the_recipe_asks_for(folder: Path) -> None:
     student = read_recipe(folder / "recipe.toml").student
     names = ["student", *(f"student-seed{number}" for number in range(1, student.seeds))]
-    controls = [f"{name}-control" for name in names] if student.control else []
-    assert set(read(folder)["runs"]) == {"teacher", *names, *controls}
+    arms = [ARMS[kind].suffix for kind in ("student", *arms_of(student.arms, control=student.control))]
+    assert set(read(folder)["runs"]) == {"teacher", *(name + suffix for name in names for suffix in arms)}
 
 
 def test_the_table_of_all_models_is_what_their_results_say() -> None:
@@ -114,3 +115,29 @@ def test_results_from_before_floors_still_make_a_card_and_a_row() -> None:
     card, table = load("model_card").card_text(results), load("model_card").table_text([results])
     assert "not better than" not in card
     assert "| accuracy | - |" in table
+
+
+@pytest.mark.parametrize(("tuned", "said"), [(True, "Both thresholds were chosen"), (False, "the artifact's is 0.5")])
+def test_a_card_says_how_the_thresholds_of_artifact_and_floor_were_chosen(tuned: bool, said: str) -> None:
+    results = read(MODELS / "goemotions")
+    results["floors"][0]["metrics"]["micro_f1"] = 1.0
+    results["settings"]["student"]["tune_threshold"] = tuned
+    assert said in load("model_card").card_text(results).splitlines()[2]
+
+
+def test_the_table_shows_an_arm_that_was_trained_and_a_dash_for_one_that_was_not() -> None:
+    results = read(MODELS / "sst2")
+    student, control = (
+        next(row for row in results["seeds"]["rows"] if row["kind"] == kind) for kind in ("student", "control")
+    )
+    seeds = {"rows": [student], "differences": []}
+    lines = load("model_card").table_text([results | {"seeds": seeds}]).splitlines()
+    names = [cell.strip() for cell in lines[0].split("|")]
+    cells = dict(zip(names, (cell.strip() for cell in lines[2].split("|")), strict=True))
+    assert [cells[name] for name in ("C1 %", "C0 %", "student - C1", "student - C0")] == ["-"] * 4
+    found = {"against": "c0", "difference": 0.0123, "interval": [0.001, 0.02], "metric": "accuracy"}
+    seeds = {"rows": [student, control | {"kind": "c0"}], "differences": [found]}
+    lines = load("model_card").table_text([results | {"seeds": seeds}]).splitlines()
+    cells = dict(zip(names, (cell.strip() for cell in lines[2].split("|")), strict=True))
+    assert cells["C0 %"] == f"{100 * control['metrics']['accuracy']['mean']:.1f}"
+    assert cells["student - C0"] == "+1.23 [+0.10, +2.00]" and cells["student - C1"] == "-"

@@ -43,7 +43,7 @@ epochs = 4
 batch_size = 8
 learning_rates = [5e-3, 1e-3]
 training_precision = "fp32"
-control = true
+arms = ["c0", "c1"]
 seeds = 2
 """
 ABOUT = """
@@ -153,7 +153,8 @@ def card() -> Callable[[dict[str, Any]], str]:
 
 def test_every_run_stands_there_with_the_metrics_of_every_split(made: Made) -> None:
     runs = made.results["runs"]
-    assert list(runs) == ["teacher", "student", "student-control", "student-seed1", "student-seed1-control"]
+    students = [f"student{seed}{arm}" for seed in ("", "-seed1") for arm in ("", "-control", "-c0")]
+    assert list(runs) == ["teacher", *students]
     for name, run in runs.items():
         stored = json.loads((made.runs / name / "run.json").read_text(encoding="utf-8"))
         assert run["metrics"] == stored["metrics"]
@@ -163,14 +164,17 @@ def test_every_run_stands_there_with_the_metrics_of_every_split(made: Made) -> N
     assert set(runs["student"]["search"]) == {"0.005", "0.001"}
 
 
-def test_students_stand_beside_controls_and_teacher_over_seeds(made: Made) -> None:
+def test_students_stand_beside_their_arms_and_teacher_over_seeds(made: Made) -> None:
     seeds = made.results["seeds"]
     assert [(row["kind"], row["seeds"]) for row in seeds["rows"]] == [
         ("student", [0, 1]),
         ("control", [0, 1]),
+        ("c0", [0, 1]),
         ("teacher", [0]),
     ]
-    assert [found["against"] for found in seeds["differences"]] == ["control", "teacher"]
+    assert [found["against"] for found in seeds["differences"]] == ["control", "c0", "teacher"]
+    compared = [model["name"] for model in made.results["comparison"]["models"]]
+    assert compared == ["teacher", "student", "student-control", "student-c0", "artifact"]
 
 
 def test_the_artifact_is_measured_beside_its_own_model_on_the_test_split(made: Made) -> None:
@@ -387,7 +391,7 @@ def test_several_labels_a_text_go_the_same_way(
     made = make(script, tmp_path / "multi", make_multi(), monkeypatch)
     text = card(made.results)
     assert "| run | validation micro F1 % | test micro F1 % | test macro F1 % |" in text
-    assert "points of exact match." in text
+    assert "points of micro F1." in text
     assert "Points of micro F1 gained over fp32: 95% interval [" in text
     assert "any number of labels per text" in text
 
