@@ -27,7 +27,7 @@ from liteft.distillation.teachers import Base, find_teacher
 from liteft.errors import ConfigError, DataError, ModelError, option
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.run_folder import refuse_other_run
-from liteft.floors import Floors, can_train, cross_validated, judged_by, not_beaten
+from liteft.floors import Floors, can_train, cross_validated, not_beaten
 from liteft.metrics import Estimate, paired_interval_over_seeds
 from liteft.recipes import Recipe
 from liteft.results import Result
@@ -100,7 +100,7 @@ class CrossValidation(Result):
         for name in not_beaten(own, floors, self.task):
             numbers = ", ".join(
                 f"{metric_words(each)} {100 * own[each]:.1f} and {100 * floors[name][each]:.1f}"
-                for each in judged_by(self.task)
+                for each in self.task.judged_by
             )
             found.append(f"over all folds the student is not better than {name}: {numbers}.")
         return tuple(found)

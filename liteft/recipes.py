@@ -95,8 +95,10 @@ class TrainingRecipe(_Table):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     class_weights: Literal["none", "balanced"] = "none"
     early_stopping: int = Field(default=0, ge=0, description="evaluations without a gain; 0 never stops early")
-    choose_by: Literal["metric", "log_loss"] = Field(
-        default="metric", description="which weights are kept: of the best validation metric, or of the lowest log loss"
+    choose_by: Literal["balanced", "metric", "log_loss"] = Field(
+        default="balanced",
+        description="which weights are kept, on validation: of the best mean of accuracy (several labels per text: "
+        "micro F1) and macro F1; of the best accuracy (micro F1) alone; or of the lowest log loss",
     )
     calibrate: bool = Field(default=True, description="divide the logits by a temperature fitted on validation")
     tune_threshold: bool = Field(

@@ -31,8 +31,8 @@ class FitInfo(_OptionalInfo):
     Attributes:
         steps: optimizer steps.
         training_seconds: of this process; after a resume, since then.
-        best_metric: the metric on validation that chose the weights that were kept, by its name; None where the last
-            weights are kept.
+        best_metric: the metric on validation that chose the weights that were kept, by its name ("balanced": the mean
+            of the two that follow it); None where the last weights are kept.
         best_step, best_epoch: when it was reached.
         precision: "fp32" or "bf16".
         learning_rate: the largest of the schedule.

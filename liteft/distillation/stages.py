@@ -164,7 +164,7 @@ def _best_rate(
     }
     found = {rate: _train_stage(training, student, rows, stage) for rate, stage in stages.items()}
     reached = _reached(training, found)
-    best = (max if recipe.choose_by == "metric" else min)(found, key=lambda rate: reached[str(rate)])
+    best = (min if recipe.choose_by == "log_loss" else max)(found, key=lambda rate: reached[str(rate)])
     if len(rates) > 1:
         student.model.load_state_dict(load_file(_folder(training, stages[best]) / _BEST))
     return best, found

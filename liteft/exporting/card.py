@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from liteft.artifact import Manifest
-from liteft.floors import judged_by, not_beaten
+from liteft.floors import not_beaten
 from liteft.schemes import SCHEMES
 from liteft.text_tables import metric_words
 
@@ -156,7 +156,7 @@ def _unbeaten(manifest: Manifest) -> str:
     for split, values in manifest.metrics.items():
         better = not_beaten(values, manifest.floors.get(split, {}), manifest.task)
         if better:
-            names = [name for name in judged_by(manifest.task) if name in values]
+            names = [name for name in manifest.task.judged_by if name in values]
             needed = " and ".join(metric_words(name) for name in names)
             text += f"**The model does not beat {', '.join(better)} on {split}**: its {needed} must be higher.\n\n"
     return text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -67,10 +67,10 @@ class EarlyStopping(TrainerCallback):  # type: ignore[misc]
 class TrainingLog(TrainerCallback):  # type: ignore[misc]
     """Appends losses and metrics to a file, and reports progress now and then."""
 
-    def __init__(self, context: RunContext, name: str, metric: str) -> None:
+    def __init__(self, context: RunContext, name: str, metrics: Sequence[str]) -> None:
         self.context = context
         self.name = name
-        self.metric = metric
+        self.metrics = metrics
         self.started = self.told = time.monotonic()
         self.first_step = 0
 
@@ -101,11 +101,9 @@ class TrainingLog(TrainerCallback):  # type: ignore[misc]
             return
         self._write({"step": state.global_step, "epoch": state.epoch, **logs})
         now = time.monotonic()
-        if f"eval_{self.metric}" in logs:
-            value = logs[f"eval_{self.metric}"]
-            self.context.tell(
-                f"{self.name}: step {state.global_step}/{state.max_steps}  validation {self.metric} {value:.4f}"
-            )
+        if f"eval_{self.metrics[0]}" in logs:
+            values = ", ".join(f"{name} {logs[f'eval_{name}']:.4f}" for name in self.metrics)
+            self.context.tell(f"{self.name}: step {state.global_step}/{state.max_steps}  validation {values}")
             self.told = now
         elif "loss" in logs and now - self.told >= 5:
             done = max(1, state.global_step - self.first_step)

@@ -26,7 +26,7 @@ from liteft.finetuning.loss import balanced_weights
 from liteft.finetuning.model import TorchClassifier, quiet_transformers, uses_type_ids
 from liteft.finetuning.resumable import ResumableTrainer
 from liteft.finetuning.soundness import kept_evaluation
-from liteft.finetuning.trainer import ClassifierTrainer, choosing_metric, training_arguments
+from liteft.finetuning.trainer import ClassifierTrainer, choosing_metric, shown_metrics, training_arguments
 from liteft.recipes import TrainingRecipe
 from liteft.run_info import FitInfo
 
@@ -169,13 +169,14 @@ def fit(
     started = time.monotonic()
     trained_from(trainer, checkpoints)
     best, metric = trainer.state.best_metric, choosing_metric(recipe, dataset.task)
-    kept = kept_evaluation(trainer.state, metric) if choose_best and best is not None else None
+    shown = shown_metrics(recipe, dataset.task)
+    kept = kept_evaluation(trainer.state, shown) if choose_best and best is not None else None
     if kept is not None and trainer.is_world_process_zero():
         context.tell(f"{name}: {kept.text}")
     return {
         "steps": trainer.state.global_step,
         "training_seconds": round(time.monotonic() - started, 1),
-        "best_metric": None if best is None else {metric: float(best)},
+        "best_metric": None if best is None else {metric: float(best)} | (kept.values if kept else {}),
         "best_step": trainer.state.best_global_step,
         "best_epoch": None if kept is None else kept.epoch,
         "precision": "bf16" if arguments.bf16 else "fp32",

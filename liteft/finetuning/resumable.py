@@ -36,6 +36,7 @@ class ResumableTrainer(Trainer):
         context: of the run: losses and metrics are appended to its log, and it is told progress.
         name: prefix of each line of progress.
         metric: of the validation split, which chooses the checkpoint.
+        shown: the metrics that progress shows; () for that one.
         chance: validation loss of a blind guess, by which a loss that diverges is known.
         arguments: all other arguments of Trainer.
     """
@@ -49,6 +50,7 @@ class ResumableTrainer(Trainer):
         name: str,
         metric: str,
         chance: float,
+        shown: tuple[str, ...] = (),
         **arguments: Any,
     ) -> None:
         self.recipe = recipe
@@ -61,7 +63,7 @@ class ResumableTrainer(Trainer):
         self.add_callback(SaveEvaluated())
         if recipe.early_stopping:
             self.add_callback(EarlyStopping(self.has_stopped))
-        self.add_callback(TrainingLog(context, name, metric))
+        self.add_callback(TrainingLog(context, name, shown or (metric,)))
         self.divergence = Divergence(name, chance, context.tell)
         self.add_callback(self.divergence)
 

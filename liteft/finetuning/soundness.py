@@ -7,7 +7,7 @@ during training and kept in run.json under ``warnings``.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,16 +100,26 @@ class Kept(NamedTuple):
     """Which of the evaluated weights a training ends with."""
 
     epoch: float
+    values: dict[str, float]
     text: str
 
 
-def kept_evaluation(state: TrainerState, metric: str) -> Kept:
-    """Return the evaluation whose weights were kept, as a number and in words."""
-    evaluations = {entry["step"]: entry["epoch"] for entry in state.log_history if f"eval_{metric}" in entry}
-    epoch = round(float(evaluations[state.best_global_step]), 2)
-    value = f"{state.best_metric:.4f}" if metric == "log_loss" else f"{100 * state.best_metric:.1f}%"
-    score = f"{value} validation {metric_words(metric)}"
-    return Kept(epoch, f"kept: epoch {epoch:g}, {score} (step {state.best_global_step} of {state.global_step})")
+def kept_evaluation(state: TrainerState, metrics: Sequence[str]) -> Kept:
+    """Return the evaluation whose weights were kept, as numbers and in words.
+
+    Args:
+        state: of a finished training.
+        metrics: the validation metrics to name.
+    """
+    evaluations = {entry["step"]: entry for entry in state.log_history if f"eval_{metrics[0]}" in entry}
+    kept = evaluations[state.best_global_step]
+    epoch, values = round(float(kept["epoch"]), 2), {name: float(kept[f"eval_{name}"]) for name in metrics}
+    scores = " and ".join(
+        f"{value:.4f} {metric_words(name)}" if name == "log_loss" else f"{100 * value:.1f}% {metric_words(name)}"
+        for name, value in values.items()
+    )
+    step = f"(step {state.best_global_step} of {state.global_step})"
+    return Kept(epoch, values, f"kept: epoch {epoch:g}, validation {scores} {step}")
 
 
 def blind_f1(labels: np.ndarray, count: int) -> float:

@@ -30,6 +30,7 @@ __all__ = [
     "choosing_metric",
     "gold_of",
     "resolve_precision",
+    "shown_metrics",
     "steps_per_epoch",
     "training_arguments",
 ]
@@ -116,7 +117,7 @@ def training_arguments(
         save_steps=evaluate_every,
         load_best_model_at_end=choose_best,
         metric_for_best_model=choosing_metric(recipe, task),
-        greater_is_better=recipe.choose_by == "metric",
+        greater_is_better=recipe.choose_by != "log_loss",
         logging_strategy="steps",
         logging_steps=max(1, min(50, steps // 20)),
         use_cpu=not torch.cuda.is_available(),
@@ -149,7 +150,12 @@ def _checkpointing_arguments(wanted: bool) -> dict[str, Any]:
 
 def choosing_metric(recipe: TrainingRecipe, task: Task) -> str:
     """Return the validation metric by which a recipe chooses weights, and on which its patience waits."""
-    return "log_loss" if recipe.choose_by == "log_loss" else task.primary_metric
+    return task.primary_metric if recipe.choose_by == "metric" else recipe.choose_by
+
+
+def shown_metrics(recipe: TrainingRecipe, task: Task) -> tuple[str, ...]:
+    """Return the validation metrics that progress shows: those that choose the weights."""
+    return task.judged_by if recipe.choose_by == "balanced" else (choosing_metric(recipe, task),)
 
 
 def steps_per_epoch(recipe: TrainingRecipe, texts: int, processes: int) -> int:
@@ -200,6 +206,7 @@ class ClassifierTrainer(ResumableTrainer):
             context=context,
             name=name,
             metric=choosing_metric(recipe, task),
+            shown=shown_metrics(recipe, task),
             chance=task.chance_loss(labels),
             compute_metrics=self._metrics,
             **arguments,
@@ -240,4 +247,5 @@ class ClassifierTrainer(ResumableTrainer):
         if self.recipe.tune_threshold:  # it is fitted again after training; probabilities stay until then
             shift, _ = fit_threshold(logits, labels, self.task, unseen_label=self.unseen_label)
             threshold = float(sigmoid(np.array(shift)))
-        return self.task.score(logits, labels, unseen_label=self.unseen_label, threshold=threshold)
+        scores = self.task.score(logits, labels, unseen_label=self.unseen_label, threshold=threshold)
+        return scores | {"balanced": float(np.mean([scores[name] for name in self.task.judged_by]))}

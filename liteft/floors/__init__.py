@@ -7,7 +7,7 @@ the file floors.json. scikit-learn does the training and is imported when a floo
 """
 
 from liteft.floors.libraries import can_train
-from liteft.floors.result import Floor, Floors, as_logits, judged_by, not_beaten
+from liteft.floors.result import Floor, Floors, as_logits, not_beaten
 from liteft.floors.stored import FLOORS_FILE, read_floor_scores, read_floors, stored_floors
 from liteft.floors.training import cross_validated, train_floors
 
@@ -18,7 +18,6 @@ __all__ = [
     "as_logits",
     "can_train",
     "cross_validated",
-    "judged_by",
     "not_beaten",
     "read_floor_scores",
     "read_floors",

@@ -12,7 +12,7 @@ from liteft.results import Result
 from liteft.tasks import Task
 from liteft.text_tables import aligned, metric_words, share
 
-__all__ = ["Floor", "Floors", "as_logits", "judged_by", "metrics_of", "not_beaten"]
+__all__ = ["Floor", "Floors", "as_logits", "metrics_of", "not_beaten"]
 
 _OF_PROBABILITIES = ("log_loss", "calibration_error")
 
@@ -113,23 +113,15 @@ class Floors(Result):
         }
 
 
-def judged_by(task: Task) -> tuple[str, ...]:
-    """Return the metrics in which a model must be higher than a floor: its main metric and macro F1.
-
-    The accuracy of word counts is no gain, and neither is an accuracy that is paid for by the rare labels.
-    """
-    return tuple(dict.fromkeys((task.primary_metric, "macro_f1")))
-
-
 def not_beaten(own: Mapping[str, float], floors: Mapping[str, Mapping[str, float]], task: Task) -> list[str]:
-    """Return the names of the floors that a model does not beat in every metric of `judged_by` that it has.
+    """Return the names of the floors that a model does not beat in every metric of ``Task.judged_by`` that it has.
 
     Args:
         own: metrics of the model.
         floors: name -> metrics on the same texts.
         task: what the labels mean.
     """
-    names = [name for name in judged_by(task) if name in own]
+    names = [name for name in task.judged_by if name in own]
     return [floor for floor, scores in floors.items() if any(own[name] <= scores[name] for name in names)]
 
 

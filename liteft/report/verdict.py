@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from liteft.floors import Floor, Floors, judged_by, not_beaten
+from liteft.floors import Floor, Floors, not_beaten
 from liteft.metrics import mcnemar
 from liteft.run import Run
 from liteft.text_tables import metric_words
@@ -41,7 +41,7 @@ def not_better_than_floors(
         The sentence, or "" if the model's main metric and macro F1 are higher than those of every floor.
     """
     task = floors.task
-    metrics = judged_by(task)
+    metrics = task.judged_by
     scores = task.score(logits, labels, unseen_label=unseen_label)
     unbeaten = not_beaten(scores, {row.name: row.scores[split] for row in floors.rows}, task)
     if not unbeaten:

@@ -63,6 +63,8 @@ class Task(str, ABC):
         primary_metric: the metric by which checkpoints and candidates are chosen.
         text_metric: the metric that is the share of texts that are entirely right.
         headline_metrics: the metrics that tables show.
+        judged_by: the main metric and macro F1. The accuracy of word counts is no gain, and neither is an accuracy that
+            is paid for by the rare labels.
         metrics: all metrics of `score`, the headline metrics first.
         paired_units: what McNemar's paired test counts, in words.
         columns: the columns that are added to a scored table: name -> kind, as in the row formats.
@@ -77,6 +79,7 @@ class Task(str, ABC):
     primary_metric: ClassVar[str]
     text_metric: ClassVar[str]
     headline_metrics: ClassVar[tuple[str, ...]]
+    judged_by: ClassVar[tuple[str, ...]]
     metrics: ClassVar[tuple[str, ...]]
     paired_units: ClassVar[str]
     columns: ClassVar[Mapping[str, str]]

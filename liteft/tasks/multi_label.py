@@ -26,6 +26,7 @@ class MultiLabel(Task):
     primary_metric = "micro_f1"
     text_metric = "exact_match"
     headline_metrics = ("micro_f1", "macro_f1", "exact_match")
+    judged_by = ("micro_f1", "macro_f1")
     metrics = (*headline_metrics, "label_accuracy", "log_loss", "calibration_error")
     paired_units = "texts with every label right"
     columns = {"predictions": "texts", "scores": "numbers"}  # noqa: RUF012

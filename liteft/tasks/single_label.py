@@ -26,6 +26,7 @@ class SingleLabel(Task):
     primary_metric = "accuracy"
     text_metric = "accuracy"
     headline_metrics = ("accuracy", "macro_f1")
+    judged_by = ("accuracy", "macro_f1")
     metrics = (*headline_metrics, "log_loss", "calibration_error")
     paired_units = "texts with the right label"
     columns = {"prediction": "text", "score": "number"}  # noqa: RUF012

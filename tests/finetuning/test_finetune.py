@@ -205,6 +205,43 @@ def test_the_best_evaluation_decides_which_weights_are_kept(base: Get, dataset: 
     assert load_classifier(run.model_path).model.classifier.weight.abs().sum() > 0  # type: ignore[union-attr,operator]
 
 
+@pytest.mark.parametrize(("choose_by", "constant"), [("balanced", False), ("metric", True)])
+def test_weights_that_give_every_text_the_frequent_label_are_kept_for_accuracy_alone(
+    base: Get, dataset: Dataset, tmp_path: Path, choose_by: str, constant: bool
+) -> None:
+    class OneAnswer(TrainerCallback):
+        """Makes the model give the first label to all texts while it is evaluated the first time."""
+
+        def on_step_end(self, _args: Any, state: Any, _control: Any, model: Any = None, **_rest: Any) -> None:
+            if state.global_step == 6:
+                self.before = model.classifier.bias.data.clone()
+                model.classifier.bias.data[0] += 1e4
+            elif state.global_step == 7:
+                model.classifier.bias.data = self.before
+
+    split = dataset.validation
+    other = np.flatnonzero(split.labels != 0)[:5]
+    split = split.take(np.concatenate([np.flatnonzero(split.labels == 0), other]))
+    assert split.labels is not None
+    split.labels[-3:] = 0  # three have the frequent label by mistake: who reads the texts is less accurate
+    splits = {**dataset.splits, "validation": split}
+    uneven = Dataset("uneven", "single_label", LABELS, splits)
+    settings = {**QUICK, "epochs": 3, "choose_by": choose_by, "calibrate": False}
+    run = finetune(base("bert"), uneven, out=tmp_path / "run", callbacks=[OneAnswer()], **settings)
+    assert (run.info["best_step"] == 6) is constant
+    kept = run.info["best_metric"]
+    assert kept is not None and kept["accuracy"] == pytest.approx(run.metrics["validation"]["accuracy"])
+    if not constant:
+        log = [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
+        means = {
+            entry["step"]: (entry["eval_accuracy"] + entry["eval_macro_f1"]) / 2
+            for entry in log
+            if "eval_accuracy" in entry
+        }
+        assert kept["balanced"] == pytest.approx(max(means.values())) == pytest.approx(means[run.info["best_step"]])
+        assert kept["macro_f1"] == pytest.approx(run.metrics["validation"]["macro_f1"])
+
+
 def test_progress_tells_what_happens_and_standard_output_stays_empty(
     base: Get, dataset: Dataset, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -235,7 +272,7 @@ def test_a_validation_row_with_a_foreign_label_counts_as_wrong(base: Get, datase
     run = finetune(
         base("bert"), Dataset("x", "single_label", LABELS, splits), out=tmp_path / "run", **{**QUICK, "max_steps": 2}
     )
-    assert run.info["best_metric"] == {"accuracy": 0.0}
+    assert run.info["best_metric"] == {"balanced": 0.0, "accuracy": 0.0, "macro_f1": 0.0}
 
 
 def test_an_endless_text_made_by_hand_is_cut_and_counted(base: Get, dataset: Dataset, tmp_path: Path) -> None:

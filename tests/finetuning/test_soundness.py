@@ -109,13 +109,17 @@ def test_the_kept_evaluation_is_named_by_epoch_and_score() -> None:
     state = TrainerState(global_step=100, best_global_step=70, best_metric=0.8174)
     state.log_history = [
         {"step": 70, "epoch": 7.0, "loss": 0.1},
-        {"step": 70, "epoch": 7.0, "eval_accuracy": 0.8174},
-        {"step": 100, "epoch": 10.0, "eval_accuracy": 0.8},
+        {"step": 70, "epoch": 7.0, "eval_accuracy": 0.8174, "eval_macro_f1": 0.7512},
+        {"step": 100, "epoch": 10.0, "eval_accuracy": 0.8, "eval_macro_f1": 0.76},
     ]
-    assert kept_evaluation(state, "accuracy") == (7.0, "kept: epoch 7, 81.7% validation accuracy (step 70 of 100)")
+    kept = kept_evaluation(state, ("accuracy",))
+    assert (kept.epoch, kept.values) == (7.0, {"accuracy": 0.8174})
+    assert kept.text == "kept: epoch 7, validation 81.7% accuracy (step 70 of 100)"
+    both = kept_evaluation(state, ("accuracy", "macro_f1"))
+    assert both.text == "kept: epoch 7, validation 81.7% accuracy and 75.1% macro F1 (step 70 of 100)"
 
 
 def test_weights_kept_for_their_log_loss_are_told_with_it() -> None:
     state = TrainerState(global_step=20, best_global_step=10, best_metric=0.28374)
     state.log_history = [{"eval_log_loss": 0.28374, "step": 10, "epoch": 1.0}]
-    assert kept_evaluation(state, "log_loss").text == "kept: epoch 1, 0.2837 validation log loss (step 10 of 20)"
+    assert kept_evaluation(state, ("log_loss",)).text == "kept: epoch 1, validation 0.2837 log loss (step 10 of 20)"
