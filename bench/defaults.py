@@ -5,11 +5,11 @@
 
 For each set a teacher, and students of three and of one layer, are trained by default; then with one setting changed at
 a time: half and twice the learning rate (``--only rates`` ends here), half and twice the epochs, half and twice the
-batch, the other start of the head, another temperature, weight of the labels or loss (``--only losses`` measures these
-three). The default student has its control and stands beside the floors.
-Everything is judged on validation; test splits are dropped before anything is trained. On two larger sets only teachers
-are trained, at lower rates too, which long trainings often need; on CLINC150 with all labels also students of fold
-teachers, with other weights of the labels (``--only folds`` measures just these).
+batch, the other start of the head, weights kept by their main metric alone (``--only choice``), another temperature,
+weight of the labels or loss (``--only losses`` measures these three). The default student has its control and stands
+beside the floors. Everything is judged on validation; test splits are dropped before anything is trained. On two larger
+sets only teachers are trained, at lower rates too, which long trainings often need; on CLINC150 with all labels also
+students of fold teachers, with other weights of the labels (``--only folds`` measures just these).
 
 RUNS/defaults.jsonl has what is finished, and a stopped measurement goes on from there; what bench/results/defaults.json
 has already is not measured again, so a machine may go on where another one stopped (--again measures it anew). The
@@ -44,7 +44,7 @@ SIZES = ("3x384", "1x384")
 LARGER = ("sst2-16000", "clinc")
 _FOLDED = "clinc"
 _FOLDS = ((3, 0.1), (3, 0.3), (3, 0.5), (3, 0.7), (5, 0.5))  # number of fold teachers, weight of the labels
-ONLY = ("default", "rates", "losses", "folds")
+ONLY = ("default", "rates", "choice", "losses", "folds")
 RESULT = ROOT / "bench" / "results" / "defaults.json"
 _MOST_VALIDATION = 1_500
 _RATES = (
@@ -149,7 +149,7 @@ def measure(name: str, data: Dataset, runs: Path, common: Settings, *, only: str
             settings = {"learning_rate": teacher.info["learning_rate"] / share}
             trained_teacher(name, data, runs, common, f"rate / {share}", settings)
         return
-    for tag, settings in around(made, only):
+    for tag, settings in (*around(made, only), *choice(only)):
         trained_teacher(name, data, runs, common, tag, settings)
     other = "random" if data.task.several else "lda"
     if only is None:
@@ -157,7 +157,7 @@ def measure(name: str, data: Dataset, runs: Path, common: Settings, *, only: str
     for size in SIZES:
         distilled(name, data, teacher, runs, common, size, "default", {"control": True})
         first = next(row for row in stored(runs) if (row["set"], row["model"], row["tag"]) == (name, size, "default"))
-        for tag, settings in (*around(first, only), *(losses() if only in (None, "losses") else ())):
+        for tag, settings in (*around(first, only), *choice(only), *(losses() if only in (None, "losses") else ())):
             distilled(name, data, teacher, runs, common, size, tag, settings)
 
 
@@ -172,6 +172,12 @@ def around(made: Settings, only: str | None) -> Iterator[tuple[str, Settings]]:
     yield "twice the epochs", {"epochs": made["epochs"] * 2}
     yield "half the batch", {"epochs": made["epochs"], "batch_size": 16}
     yield "twice the batch", {"epochs": made["epochs"], "batch_size": 64}
+
+
+def choice(only: str | None) -> Iterator[tuple[str, Settings]]:
+    """Yield the other choice of the weights that are kept, as `around`."""
+    if only in (None, "choice"):
+        yield "main metric alone", {"choose_by": "metric"}
 
 
 def evaluations(name: str) -> int:
