@@ -113,7 +113,7 @@ def _unbeaten(results: Results) -> str:
         f"{share(floor['metrics'][name], floor['intervals'].get(name))}"
         for name in metrics
     ]
-    tuned = results["settings"]["student"].get("tune_threshold", False)
+    tuned = results["artifact"].get("threshold") is not None
     fixed = ". The floor's threshold was chosen on validation, the artifact's is 0.5"
     both = ". Both thresholds were chosen on validation, for micro F1"
     how = (both if tuned else fixed) if task.several else ""

@@ -275,6 +275,7 @@ def _artifact(artifact: Artifact, exported: Comparison) -> dict[str, Any]:
         "precision": manifest.form.precision,
         "int8_scheme": manifest.form.scheme,
         "graph": manifest.graph,
+        "threshold": manifest.training.get("threshold"),
         "model_mb": artifact.model_path.stat().st_size / 1e6,
         "folder_mb": artifact.size_bytes / 1e6,
         "verification": manifest.verification,

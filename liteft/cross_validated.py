@@ -70,7 +70,8 @@ class CrossValidation(Result):
     def render(self) -> str:
         """Return the table of all kinds and floors, and the student's differences."""
         names = self.task.headline_metrics
-        rows = [("model", *(f"{metric_words(name)} %" for name in names), "student minus it, points")]
+        gained = f"student minus it, points of {metric_words(self.task.primary_metric)}"
+        rows = [("model", *(f"{metric_words(name)} %" for name in names), gained)]
         for kind, scores in self.scores.items():
             cells = (share(scores[name], self.intervals[kind][name]) for name in names)
             rows.append((kind, *cells, _points(self.differences.get(kind))))
@@ -116,7 +117,11 @@ class CrossValidation(Result):
                 kind: {name: list(each) for name, each in found.items()} for kind, found in self.intervals.items()
             },
             "student_minus": {
-                kind: {"difference": found.value, "interval": [found.low, found.high]}
+                kind: {
+                    "metric": self.task.primary_metric,
+                    "difference": found.value,
+                    "interval": [found.low, found.high],
+                }
                 for kind, found in self.differences.items()
             },
             "floors": None if self.floors is None else self.floors.to_dict(),

@@ -165,6 +165,8 @@ def test_a_distillation_is_cross_validated_and_then_made_of_all_texts(
     text = made.render()
     assert "cross-validation: 40 texts in 2 folds" in text and "naive Bayes" in text and "word vectors" in text
     document = json.loads(json.dumps(made.to_dict()))
+    assert document["folds"]["student_minus"]["control"]["metric"] == "accuracy"
+    assert "student minus it, points of accuracy" in text
     low, high = document["folds"]["student_minus"]["control"]["interval"]
     assert low <= document["folds"]["student_minus"]["control"]["difference"] <= high
     stored = json.loads((tmp_path / "out" / "folds.json").read_text(encoding="utf-8"))

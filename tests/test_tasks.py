@@ -175,6 +175,32 @@ def test_an_interval_by_contributions_is_that_of_the_paired_bootstrap() -> None:
     assert MULTI_LABEL.contributions(silent, np.zeros(first.shape, dtype=bool)).tolist() == [0.0] * 2_000
 
 
+def test_answers_that_do_not_depend_on_the_text_have_no_better_macro_f1() -> None:
+    generator = np.random.default_rng(0)
+    labels = generator.choice(3, p=[0.6, 0.3, 0.1], size=30_000)
+    blind = SINGLE_LABEL.blind_f1(labels, 3)
+    reached = []
+    for shares in ([0.6, 0.3, 0.1], [1, 0, 0], [0.4, 0.3, 0.3], [0.8, 0.1, 0.1]):
+        guessed = generator.choice(3, p=shares, size=len(labels))
+        reached.append(SINGLE_LABEL.score(np.eye(3)[guessed], labels)["macro_f1"])
+    assert blind == pytest.approx(1 / 3) == pytest.approx(reached[0], abs=0.01)
+    assert max(reached) == pytest.approx(blind, abs=0.01)
+    several = generator.random((30_000, 2)) < [0.95, 0.05]
+    always = MULTI_LABEL.score(np.ones((30_000, 2)), several)["macro_f1"]
+    assert MULTI_LABEL.blind_f1(several, 2) == pytest.approx(always)
+
+
+def test_a_model_that_names_rare_labels_is_not_blind_though_fewer_texts_are_wholly_right() -> None:
+    gold = np.zeros((100, 2), dtype=bool)
+    gold[:8, 0] = gold[8:14, 1] = True  # for most texts the right answer is no label
+    logits = np.where(gold, 2.0, -2.0)
+    logits[20:40, 1] = 0.5  # found, among others
+    scores = MULTI_LABEL.score(logits, gold)
+    assert scores["exact_match"] < MULTI_LABEL.majority_share(gold) and not MULTI_LABEL.is_blind(scores, gold, 2)
+    silent = MULTI_LABEL.score(np.full_like(logits, -2.0), gold)
+    assert silent["exact_match"] > scores["exact_match"] and MULTI_LABEL.is_blind(silent, gold, 2)
+
+
 @BOTH
 def test_a_paired_bootstrap_says_what_mcnemars_test_cannot(task: Task) -> None:
     logits = np.random.default_rng(0).normal(size=(50, 3))

@@ -9,6 +9,7 @@ import numpy as np
 
 from liteft.advising.evidence import Evidence
 from liteft.advising.sizes import ShapeCost
+from liteft.tasks import FEWEST_TO_CALIBRATE
 from liteft.text_tables import metric_words, points, share
 
 __all__ = ["Recommendation", "at_chance", "chosen_depth", "next_command", "no_transformer_needed", "recommend"]
@@ -96,7 +97,7 @@ def next_command(found: Evidence) -> tuple[str, dict[str, object]]:
         options["max_tokens"] = found.lengths.covering
     if _uneven(found):
         options["teacher.class_weights"] = "balanced"
-    if found.sample.task.several:
+    if _tunes_threshold(found):
         options |= {"teacher.tune_threshold": True, "student.tune_threshold": True}
     limits = {"max_mb": found.max_mb, "max_ms": found.max_ms}
     budget = {name: limit for name, limit in limits.items() if limit is not None}
@@ -234,9 +235,17 @@ def _weights(found: Evidence) -> Iterator[Recommendation]:
 
 
 def _threshold(found: Evidence) -> Iterator[Recommendation]:
-    if found.sample.task.several:
-        reason = "the floors' is, and at a probability of 0.5 rare labels are hardly ever named"
+    if _tunes_threshold(found):
+        floors = "the floors' is, and " if found.floors else ""
+        reason = f"{floors}at a probability of 0.5 rare labels are hardly ever named"
         yield Recommendation("threshold", "tuned on validation; without it, scores are probabilities", reason)
+
+
+def _tunes_threshold(found: Evidence) -> bool:
+    """Return whether a threshold can be tuned: of an encoder, whose head has a bias, on enough validation texts."""
+    validation = next((split.rows for split in found.check.splits if split.name == "validation"), 0)
+    encoder = bool(found.bases) and found.bases[0].pooling != "last"
+    return found.sample.task.several and encoder and validation >= FEWEST_TO_CALIBRATE
 
 
 def _uneven(found: Evidence) -> bool:

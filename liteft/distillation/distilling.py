@@ -78,7 +78,7 @@ def distill_students(
         dataset,
         recipe,
         context.at(teacher_out),
-        check=functools.partial(_check_student_of, recipe=recipe),
+        check=functools.partial(_check_student_of, dataset=dataset, recipe=recipe),
     )  # the teacher's training shows the data check
     dataset = with_labels(dataset, found)
     if "c0" in recipe.student.arms and recipe.student.student is None and planned is None:
@@ -126,11 +126,12 @@ def _check_start(recipe: StudentRecipe) -> None:
         )
 
 
-def _check_student_of(base: Base, recipe: Recipe) -> None:
+def _check_student_of(base: Base, dataset: Dataset, recipe: Recipe) -> None:
     """Refuse a student that does not fit its teacher, before the teacher is fine-tuned."""
     student, max_tokens = recipe.student, recipe.teacher.max_tokens
+    own = base.folder if student.student is None else resolve_base(student.student)
     check_student(student, read_config(base.folder))
+    require_threshold(student, dataset, read_config(own))
     if student.vocabulary is not None:
-        own = base.folder if student.student is None else resolve_base(student.student)
         check_budget(read_tokenizer(own).cutting(max_tokens), student.vocabulary)
     check_own_encoder(student, max_tokens=max_tokens)

@@ -22,6 +22,7 @@ from liteft.errors import ConfigError, Hint, ModelError, option
 from liteft.finetuning.adapters import plain_weights
 from liteft.finetuning.base import create_classifier
 from liteft.finetuning.bases import resolve_base
+from liteft.finetuning.calibration import without_threshold
 from liteft.finetuning.model import (
     TorchClassifier,
     is_classifier,
@@ -215,7 +216,7 @@ def _finished(folder: Path, teacher: TorchClassifier) -> TorchClassifier | None:
     """Return the classifier in a folder, including its head, if it already has the teacher's labels."""
     if not is_classifier(folder):
         return None
-    loaded = merged_classifier(load_classifier(folder))
+    loaded = without_threshold(merged_classifier(load_classifier(folder)))
     wanted = teacher.settings
     same = (loaded.settings.labels, loaded.settings.task) == (wanted.labels, wanted.task)
     return loaded if same and loaded.settings.max_tokens == wanted.max_tokens else None

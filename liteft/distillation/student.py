@@ -27,7 +27,7 @@ from liteft.distillation.training import StudentTraining
 from liteft.distillation.transfer_set import transfer_set_of
 from liteft.errors import ConfigError, Hint, option
 from liteft.finetuning.bases import resolve_base, weights_hash
-from liteft.finetuning.calibration import calibrate, require_threshold
+from liteft.finetuning.calibration import calibrate, require_threshold, told_untuned
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.fit import computing_threads
 from liteft.finetuning.model import TorchClassifier
@@ -86,7 +86,7 @@ def distill_one(
     else:
         whole = {"layers": "first"} if kind == "c2" else {}  # its teacher, C1, has the student's layers and no others
         student = create_student(teacher.loaded, recipe.student.model_copy(update=whole), encoder=encoder)
-    require_threshold(recipe.student, dataset, student)
+    require_threshold(recipe.student, dataset, student.config)
     student.settings = replace(student.settings, paired=dataset.paired)
     texts = unlabeled or unlabeled_once(dataset, recipe.student, context.tell)
     training = replace(training, recipe=_settled(training, student, texts))
@@ -159,6 +159,7 @@ def _train(training: StudentTraining, student: TorchClassifier, texts: Unlabeled
         seen = texts_seen_before(training)
         for line in seen:
             context.tell(f"warning: {line}")
+        too_few = told_untuned(recipe, dataset.validation, context.tell)
         rows = transfer_set_of(training, student, unlabeled)
         stats = train_student(training, student, rows)
         if context.state.is_main_process:
@@ -172,7 +173,7 @@ def _train(training: StudentTraining, student: TorchClassifier, texts: Unlabeled
                 "seconds": round(time.monotonic() - started, 1),
                 "training_texts": len(rows.train.encoded),
                 **stats,
-                "warnings": [*stats["warnings"], *seen],
+                "warnings": [*stats["warnings"], *seen, *too_few],
             }
             if trimming is not None:
                 info["vocabulary"] = trimming

@@ -54,6 +54,7 @@ class Teacher:
         loaded: the classifier, in evaluation mode.
         run: the run that made it, or None for a classifier from elsewhere.
         weights_sha256: of its weights.
+        threshold: the probability at which it chooses labels, where it was tuned; it teaches the probabilities.
         others: more teachers of an ensemble: the student learns the mean of all.
         folds: teachers that are asked in its place, each for the texts that it has not seen; None without any.
     """
@@ -61,14 +62,20 @@ class Teacher:
     loaded: TorchClassifier
     run: Run | None
     weights_sha256: str
+    threshold: float = 0.5
     others: tuple[Teacher, ...] = ()
     folds: FoldTeachers | None = None
 
     @classmethod
     def of(cls, run: Run) -> Teacher:
         """Return the classifier that a finished run made."""
-        loaded = without_threshold(load_classifier(run.model_path), run.info)
-        return cls(loaded, run, str(run.info["weights_sha256"]))
+        return cls.loaded_from(load_classifier(run.model_path), run, str(run.info["weights_sha256"]))
+
+    @classmethod
+    def loaded_from(cls, loaded: TorchClassifier, run: Run | None, weights_sha256: str) -> Teacher:
+        """Return a classifier as a teacher: one with a tuned threshold teaches the probabilities before its shift."""
+        threshold = loaded.settings.threshold
+        return cls(without_threshold(loaded), run, weights_sha256, threshold)
 
     @property
     def name(self) -> str:
@@ -142,7 +149,7 @@ def find_teacher(
             if is_classifier(folder):
                 loaded = load_classifier(folder, said=said)
                 _adopt_labels(loaded, dataset, tell)
-                return Teacher(loaded, None, model_weights_sha256(folder))
+                return Teacher.loaded_from(loaded, None, model_weights_sha256(folder))
             _refuse_labels(said, source)
             return Base(os.fspath(source), folder)
     _refuse_labels(said, source.path)

@@ -112,7 +112,7 @@ def export(
 
     Raises:
         VerificationError: the export does not agree with the model, LiteFT does not read the folder as transformers
-            does, or the model does not beat the majority class. For int8 it names the most sensitive matmuls.
+            does, or the model is no better than one answer to all texts. For int8 it names the most sensitive matmuls.
         ConfigError: settings of the form are unknown or exclude each other, there are no texts to verify on or to
             choose tokens by, or the vocabulary is too small for the single characters of the tokenizer.
         DataError: texts do not fit the task, or are too few to calibrate on.

@@ -15,7 +15,7 @@ from liteft.errors import ArtifactError
 from liteft.exporting.card import card_text
 from liteft.finetuning.known_ids import embedding_rows, unknown_tokens
 from liteft.finetuning.model import TorchClassifier, uses_type_ids
-from liteft.finetuning.settings import apply_settings
+from liteft.finetuning.settings import ModelSettings, apply_settings
 from liteft.finetuning.tokenizer_files import read_tokenizer, write_tokenizer
 from liteft.floors import FLOORS_FILE, read_floor_scores
 from liteft.form import ExportForm
@@ -25,7 +25,7 @@ from liteft.runtime.dry_run import check_graph
 
 __all__ = ["manifest_fields", "needs_trust", "save_model", "seal", "title_of", "write_companions"]
 
-_TOLD = {"start": "start", "texts": "training_texts", "threshold": "threshold"}  # manifest key -> of run.json
+_TOLD = {"start": "start", "texts": "training_texts"}  # manifest key -> of run.json
 
 _PACKAGES = ("liteft", "torch", "transformers", "onnx", "onnxruntime", "tokenizers", "numpy")
 
@@ -99,7 +99,7 @@ def manifest_fields(
         "folds": {} if run is None else _folds(run),
         "vocabulary": None if run is None else run.info.get("vocabulary"),
         "teacher": None if run is None else _teacher(run.info.get("teacher")),
-        "training": {} if run is None else _training(run),
+        "training": ({} if run is None else _training(run)) | _threshold(settings),
         "data": None if run is None else run.info.get("data"),
         "versions": {"python": platform.python_version(), **package_versions(_PACKAGES)},
     }
@@ -133,9 +133,14 @@ def _teacher(stored: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _training(run: Run) -> dict[str, Any]:
-    """Return what a student started from, how many texts it was trained on, and a threshold that was folded in."""
+    """Return what a student started from, and how many texts it was trained on."""
     told = {name: run.info.get(key) for name, key in _TOLD.items()}
     return {name: value for name, value in told.items() if value is not None}
+
+
+def _threshold(settings: ModelSettings) -> dict[str, float]:
+    """Return the threshold that was folded into the last layer; {} for a model whose scores are probabilities."""
+    return {"threshold": settings.threshold} if settings.threshold_shift else {}
 
 
 def needs_trust(folder: Path) -> bool:

@@ -54,6 +54,7 @@ from liteft.metrics import (
 from liteft.runtime import Classifier
 from liteft.runtime.backends import checked_threads, choose_engine
 from liteft.runtime.native_library import has_library
+from liteft.text_tables import metric_words
 from liteft.untrusted import TRUST
 
 __all__ = ["Gate", "check_pairs"]
@@ -127,7 +128,7 @@ class Gate:
         Raises:
             Disagreement: a limit is exceeded.
             VerificationError: the artifact cannot be run, the number of integer matmuls is wrong, or the model does not
-                beat the majority class.
+                do better than answers that do not depend on the text.
             DeviceError: LITEFT_LIBRARY names something other than the native library.
         """
         self._check_tokenizer(folder)
@@ -138,7 +139,6 @@ class Gate:
         measured_each = [_measured(comparison) for comparison, *_ in comparisons]
         unlabeled_each = [_unlabeled(others) for _, *others in comparisons]
         measured = _worst(measured_each)
-        useless = measured["majority"] is not None and measured["model_accuracy"] <= measured["majority"]
         labels = self._loaded.settings.labels
         for (comparison, *others), each in zip(comparisons, measured_each, strict=True):
             if beyond := _beyond(comparison, each, self.limits):
@@ -149,12 +149,14 @@ class Gate:
                     raise disagreement(other, labels, self._loaded.path, self._precision, beyond)
         for backend, logits in answers.items():
             self._check_source(logits, backend)
-        if useless:
+        if self._is_blind():
+            task = self._loaded.settings.task
             raise VerificationError(
-                f"{self._loaded.path} does not beat the majority class on {self.split.name}; nothing was exported.",
+                f"{self._loaded.path} is no better on {self.split.name} than one answer to all texts; nothing was "
+                "exported.",
                 accepted={
-                    "its accuracy": f"{measured['model_accuracy']:.1%}",
-                    "the most frequent label alone": f"{measured['majority']:.1%}",
+                    f"its {metric_words(task.text_metric)}": f"{measured['model_accuracy']:.1%}",
+                    "the most frequent answer alone": f"{measured['majority']:.1%}",
                 },
                 fix=["train longer, or with another learning rate", "read the data check"],
             )
@@ -169,6 +171,15 @@ class Gate:
             "transformers": self._source and {**self._source.described, "artifact": artifact_reading},
             "limits": asdict(self.limits),
         }
+
+    def _is_blind(self) -> bool:
+        """Return whether the torch model is no better than answers that do not depend on the text."""
+        split, logits, task = self.split, self._references[0], self._loaded.settings.task
+        if split.labels is None:
+            return False
+        return task.is_blind(
+            task.score(logits, split.labels, unseen_label=split.unseen_label), split.labels, logits.shape[1]
+        )
 
     def _check_tokenizer(self, folder: Path) -> None:
         """Refuse a tokenizer that the runtime would refuse."""

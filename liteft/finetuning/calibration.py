@@ -11,34 +11,34 @@ before.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import nn
+from transformers import PretrainedConfig
 
 from liteft.data import Dataset, Split
+from liteft.encoder.families import family_of
 from liteft.errors import ConfigError, leave_out
 from liteft.finetuning.head import last_layer
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier
-from liteft.metrics import sigmoid
 from liteft.recipes import TeacherRecipe, TrainingRecipe
 from liteft.run_info import CalibrationInfo
-from liteft.tasks import fit_temperature, fit_threshold, rows_to_calibrate, task_of_labels
+from liteft.tasks import FEWEST_TO_CALIBRATE, fit_temperature, fit_threshold, rows_to_calibrate, task_of_labels
 
-__all__ = ["calibrate", "require_threshold", "untuned", "without_threshold"]
-
-_MOST_SHIFT = 30.0  # logits; further out, a probability could not be turned into a logit again
+__all__ = ["calibrate", "require_threshold", "told_untuned", "tunes_threshold", "without_threshold"]
 
 
-def require_threshold(recipe: TrainingRecipe, dataset: Dataset, loaded: TorchClassifier | None = None) -> None:
+def require_threshold(recipe: TrainingRecipe, dataset: Dataset, config: PretrainedConfig | None = None) -> None:
     """Refuse a threshold for labels that need none, or that the classifier cannot hold.
 
     Args:
         recipe: only ``tune_threshold`` counts.
         dataset: the data.
-        loaded: the classifier, once it is known.
+        config: of the classifier or of its base, once it is known.
 
     Raises:
         ConfigError: every text has one label, or the last layer has no bias, as in a decoder.
@@ -51,21 +51,29 @@ def require_threshold(recipe: TrainingRecipe, dataset: Dataset, loaded: TorchCla
             f"tune_threshold applies where a text may have several labels, and every text of {dataset.name} has one.",
             fix=fix,
         )
-    if loaded is not None and _layer(loaded).bias is None:
+    if config is not None and family_of(config.model_type).decoder:
         raise ConfigError(
-            f"the last layer of a {loaded.config.model_type} has no bias that could hold a threshold.",
+            f"the last layer of a {config.model_type} has no bias that could hold a threshold.",
             fix=fix,
         )
 
 
-def untuned(recipe: TrainingRecipe, validation: Split) -> list[str]:
-    """Return a sentence where a threshold is asked for and validation has too few texts to fit it; else nothing."""
+def tunes_threshold(recipe: TrainingRecipe, validation: Split) -> bool:
+    """Return whether a threshold is asked for, and validation has enough texts to fit it."""
     if not recipe.tune_threshold or validation.labels is None:
-        return []
+        return False
     task = task_of_labels(validation.labels)
-    if len(rows_to_calibrate(validation.labels, task, unseen_label=validation.unseen_label)):
+    return bool(len(rows_to_calibrate(validation.labels, task, unseen_label=validation.unseen_label)))
+
+
+def told_untuned(recipe: TrainingRecipe, validation: Split, tell: Callable[[str], None]) -> list[str]:
+    """Tell where a threshold is asked for that cannot be fitted, and return the sentence for run.json; else nothing."""
+    if not recipe.tune_threshold or tunes_threshold(recipe, validation):
         return []
-    return [f"{len(validation):,} validation texts are too few to tune a threshold on, so it stays at 0.5"]
+    known = len(validation) if validation.unseen_label is None else int((~validation.unseen_label).sum())
+    line = f"{known:,} validation texts are too few to tune a threshold on, which takes {FEWEST_TO_CALIBRATE}"
+    tell(f"warning: {line}, so it stays at 0.5")
+    return [f"{line}, so it stays at 0.5"]
 
 
 def calibrate(loaded: TorchClassifier, validation: Split, recipe: TrainingRecipe) -> CalibrationInfo:
@@ -90,31 +98,28 @@ def calibrate(loaded: TorchClassifier, validation: Split, recipe: TrainingRecipe
     rows = rows_to_calibrate(validation.labels, task, unseen_label=validation.unseen_label)
     if not len(rows):
         return done
-    logits, gold = predict_logits(loaded, validation.texts, validation.pairs)[rows], validation.labels[rows]
+    logits = predict_logits(loaded, validation.texts, validation.pairs)
     layer = _layer(loaded)
     if recipe.calibrate:
-        done["temperature"] = fit_temperature(logits, gold, task)
+        done["temperature"] = fit_temperature(logits[rows], validation.labels[rows], task)
         with torch.no_grad():
             for weights in (layer.weight, layer.bias):
                 if weights is not None:
                     weights.div_(done["temperature"])
-    if tuned:
-        found, _ = fit_threshold(logits / np.float32(done["temperature"]), gold, task)
-        found = min(max(found, -_MOST_SHIFT), _MOST_SHIFT)
+    if tuned:  # on all texts, as the weights were chosen: one with an unknown label counts as wrong
+        divided = logits / np.float32(done["temperature"])
+        found, _ = fit_threshold(divided, validation.labels, task, unseen_label=validation.unseen_label)
+        loaded.settings = replace(loaded.settings, threshold_shift=found)
         _shift(layer, -found)
-        done["threshold"] = float(sigmoid(np.array(found)))
+        done["threshold"] = loaded.settings.threshold
     return done
 
 
-def without_threshold(loaded: TorchClassifier, info: CalibrationInfo) -> TorchClassifier:
-    """Return a classifier whose scores are probabilities again, changed in place, for students to learn from.
-
-    Args:
-        loaded: the classifier of a finished run.
-        info: the run's run.json.
-    """
-    if "threshold" in info:
-        _shift(_layer(loaded), _logit(info["threshold"]))
+def without_threshold(loaded: TorchClassifier) -> TorchClassifier:
+    """Return a classifier whose scores are probabilities again, changed in place, for students to learn from."""
+    if loaded.settings.threshold_shift:
+        _shift(_layer(loaded), loaded.settings.threshold_shift)
+        loaded.settings = replace(loaded.settings, threshold_shift=0.0)
     return loaded
 
 
@@ -125,7 +130,3 @@ def _layer(loaded: TorchClassifier) -> nn.Linear:
 def _shift(layer: nn.Linear, logits: float) -> None:
     with torch.no_grad():
         layer.bias.add_(logits)
-
-
-def _logit(probability: float) -> float:
-    return math.log(probability) - math.log1p(-probability)

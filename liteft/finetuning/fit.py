@@ -18,7 +18,7 @@ from accelerate import PartialState
 from liteft.data import Dataset, Split
 from liteft.finetuning.allocation import large_buffers_reused
 from liteft.finetuning.batches import Collator, LengthGroupedSampler, RowDataset, collate
-from liteft.finetuning.calibration import untuned
+from liteft.finetuning.calibration import tunes_threshold
 from liteft.finetuning.checkpoints import prepare_resume
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.known_ids import check_ids
@@ -123,7 +123,7 @@ def fit(
 
     Returns:
         steps, training seconds of this process, best_metric, best_step and best_epoch (of the kept weights),
-        and warnings about a loss that diverged or too few texts for a threshold.
+        and warnings about a loss that diverged.
 
     Raises:
         ModelError: the loss became NaN or infinite.
@@ -131,10 +131,8 @@ def fit(
     quiet_transformers()
     checkpoints = checkpoints or context.checkpoints
     validation = dataset.validation
-    if too_few := untuned(recipe, validation):
+    if not tunes_threshold(recipe, validation):
         recipe = recipe.model_copy(update={"tune_threshold": False})
-    for line in too_few:
-        context.tell(f"{name}: warning: {line}")
     train = train or encode_rows(loaded, dataset.train, **soft_targets(dataset.train))
     evaluation = encode_rows(loaded, validation)
     by_length = np.argsort(evaluation.encoded.lengths, kind="stable")
@@ -181,5 +179,5 @@ def fit(
         "best_epoch": None if kept is None else kept.epoch,
         "precision": "bf16" if arguments.bf16 else "fp32",
         "learning_rate": arguments.learning_rate,
-        "warnings": [*trainer.divergence.warnings, *too_few],
+        "warnings": trainer.divergence.warnings,
     }

@@ -30,7 +30,7 @@ from liteft.finetuning.checkpoints import can_go_on, remove_all_checkpoints
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier, save_classifier
-from liteft.finetuning.soundness import blind_f1, warnings_of_metrics
+from liteft.finetuning.soundness import warnings_of_metrics
 from liteft.locks import LOCK, one_writer
 from liteft.machine import package_versions
 from liteft.recipes import AUTOMATIC, Recipe, TrainingRecipe
@@ -217,10 +217,17 @@ def finish_run(
     settings = loaded.settings
     same = teacher is not None and (teacher.info.get("data") or {}).get("fingerprint") == dataset.fingerprint
     above = teacher.metrics if teacher is not None and same else None
-    told = dataset.validation.labels
-    blind = 1.0 if told is None else blind_f1(told, len(dataset.labels))
     whose = "the first of its teachers" if (info.get("teacher") or {}).get("others") else "its teacher"
-    warnings = warnings_of_metrics(metrics, dataset.task, kind=kind, teacher=above, whose=whose, blind=blind)
+    warnings = warnings_of_metrics(
+        metrics,
+        dataset.task,
+        kind=kind,
+        teacher=above,
+        whose=whose,
+        labels=dataset.validation.labels,
+        count=len(dataset.labels),
+        unlike=("threshold" in info) is not (teacher is not None and "threshold" in teacher.info),
+    )
     for line in warnings:
         context.tell(f"warning: {line}")
     weights = model_weights(out / "model")

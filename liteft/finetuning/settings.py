@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
+import numpy as np
 from transformers import PretrainedConfig
 
 from liteft.encoder.families import family_of
@@ -13,6 +14,7 @@ from liteft.errors import ModelError, option
 from liteft.finetuning.tokenizer_files import FolderTokenizer
 from liteft.foreign import Said, read_config_json, read_meaning, stated_length
 from liteft.foreign.weights import refuse_quantized
+from liteft.metrics import sigmoid
 from liteft.tasks import Task, task_named
 
 __all__ = ["ModelSettings", "Pooling", "apply_settings", "position_limit", "read_settings", "require_positions"]
@@ -23,7 +25,18 @@ _UNSTATED_LIMIT = 512  # tokens, if neither the tokenizer nor the model states i
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """A classifier's settings, stored in config.json under ``liteft``."""
+    """A classifier's settings, stored in config.json under ``liteft``.
+
+    Attributes:
+        labels: in the order of the logits.
+        task: what they mean.
+        pooling: how a text's hidden states become one.
+        max_tokens: longer texts are truncated to this many tokens.
+        paired: whether it reads pairs of texts.
+        truncation_side: which end of a longer text is cut.
+        threshold_shift: what was subtracted from every logit so that the tuned threshold is a score of 0.5; 0 for a
+            classifier whose scores are probabilities.
+    """
 
     labels: tuple[str, ...]
     task: Task
@@ -31,9 +44,15 @@ class ModelSettings:
     max_tokens: int
     paired: bool
     truncation_side: Literal["right", "left"] = "right"
+    threshold_shift: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "task", task_named(self.task))
+
+    @property
+    def threshold(self) -> float:
+        """The probability at which a label was chosen before the shift; 0.5 without one."""
+        return float(sigmoid(np.array(self.threshold_shift)))
 
 
 def apply_settings(config: PretrainedConfig, settings: ModelSettings) -> None:
@@ -42,6 +61,8 @@ def apply_settings(config: PretrainedConfig, settings: ModelSettings) -> None:
     config.label2id = {label: index for index, label in enumerate(settings.labels)}
     config.problem_type = settings.task.problem_type
     config.liteft = {**asdict(settings), "labels": list(settings.labels)}
+    if not settings.threshold_shift:
+        del config.liteft["threshold_shift"]
 
 
 def read_settings(

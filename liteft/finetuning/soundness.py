@@ -14,15 +14,14 @@ import numpy as np
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from liteft.errors import ModelError, option
-from liteft.tasks import Task, task_of_labels
+from liteft.tasks import Task
 from liteft.text_tables import metric_words
 
-__all__ = ["Divergence", "Kept", "blind_f1", "kept_evaluation", "warnings_of_metrics"]
+__all__ = ["Divergence", "Kept", "kept_evaluation", "warnings_of_metrics"]
 
 _FAR_ABOVE_CHANCE = 5.0  # times the loss of a guess: far beyond models that are occasionally confident and wrong
 _FAR_ABOVE_START = 10.0  # times the first logged loss
 _FAR_BELOW_TEACHER = 0.05
-_ABOVE_BLIND = 0.05  # of macro F1: more than chance gives
 
 
 class Divergence(TrainerCallback):  # type: ignore[misc]
@@ -122,17 +121,6 @@ def kept_evaluation(state: TrainerState, metrics: Sequence[str]) -> Kept:
     return Kept(epoch, values, f"kept: epoch {epoch:g}, validation {scores} {step}")
 
 
-def blind_f1(labels: np.ndarray, count: int) -> float:
-    """Return the macro F1 of predicting each label for every text, the best possible without reading the texts.
-
-    Args:
-        labels: int64 (texts,), -1 where unknown; or bool (texts, labels).
-        count: number of labels.
-    """
-    shares = task_of_labels(labels).counts(labels, count) / len(labels)
-    return float(np.mean(2 * shares / (1 + shares)))
-
-
 def warnings_of_metrics(
     metrics: Mapping[str, Mapping[str, Any]],
     task: Task,
@@ -140,7 +128,9 @@ def warnings_of_metrics(
     kind: str,
     teacher: Mapping[str, Mapping[str, Any]] | None,
     whose: str = "its teacher",
-    blind: float = 1.0,
+    labels: np.ndarray | None = None,
+    count: int = 0,
+    unlike: bool = False,
 ) -> list[str]:
     """Return warnings about a finished run's validation metrics.
 
@@ -150,22 +140,23 @@ def warnings_of_metrics(
         kind: "teacher", "student" or "control".
         teacher: metrics of the teacher's run by split, or None.
         whose: these are, in words; several teachers have no metrics together.
-        blind: ``blind_f1`` of the validation labels. With rare labels a model may be less accurate than always
-            predicting none, yet find them: a macro F1 well above this shows that it has learned something.
+        labels: of the validation texts, as for ``Task.is_blind``; None if they have none.
+        count: number of the model's labels.
+        unlike: only one of run and teacher has a tuned threshold, so their metrics are not compared.
     """
     own = metrics.get("validation")
     if own is None:
         return []
     found = []
-    share, majority = 100 * own[task.text_metric], 100 * own["majority"]
-    if share <= majority and (own.get("macro_f1") or 0.0) <= blind + _ABOVE_BLIND:
+    if labels is not None and task.is_blind(own, labels, count):
+        share, majority = 100 * own[task.text_metric], 100 * own["majority"]
         found.append(
             f"the {kind} is right on {share:.1f}% of the validation texts, and the most frequent answer alone on "
             f"{majority:.1f}%: it has learned nothing that counts. Train longer, with another learning rate, and read "
             "the data check"
         )
     metric = task.primary_metric
-    above = None if teacher is None else teacher.get("validation")
+    above = None if teacher is None or unlike else teacher.get("validation")
     if kind == "student" and above is not None and above[metric] - own[metric] > _FAR_BELOW_TEACHER:
         points = f"{100 * (above[metric] - own[metric]):.1f} points of validation {metric_words(metric)}"
         found.append(

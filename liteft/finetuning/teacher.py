@@ -25,7 +25,7 @@ from liteft.encoder.families import family_of
 from liteft.finetuning.adapters import Adapter, asked_adapter
 from liteft.finetuning.base import create_classifier
 from liteft.finetuning.bases import base_name, resolve_base, weights_bytes, weights_hash
-from liteft.finetuning.calibration import calibrate, require_threshold
+from liteft.finetuning.calibration import calibrate, require_threshold, told_untuned
 from liteft.finetuning.checkpoints import can_go_on
 from liteft.finetuning.consistency import ConsistencyTrainer
 from liteft.finetuning.context import RunContext
@@ -98,8 +98,8 @@ def train_teacher(data: Dataset | str | Path, recipe: Recipe, context: RunContex
     adapter = asked_adapter(teacher, bf16=resolve_precision(teacher.training_precision) == "bf16")
     dataset = resolve_data(data, recipe)
     require_trainable(dataset)
-    require_threshold(teacher, dataset)
     source = None if teacher.base is None else resolve_base(teacher.base)
+    require_threshold(teacher, dataset, None if source is None else read_config(source))
     inputs = {"kind": "teacher", "data": dataset.fingerprint, "base": weights_hash(source)}
     if source is None and teacher.vocabulary_file is not None and Path(teacher.vocabulary_file).is_file():
         inputs["vocabulary"] = files.sha256_file(Path(teacher.vocabulary_file))
@@ -133,7 +133,7 @@ def _train(
     started = time.monotonic()
     with files.temporary_folder() as spare, withdrawn_on_error(context), computing_threads(teacher.threads):
         loaded = _start(teacher, source, dataset, spare, adapter)
-        require_threshold(teacher, dataset, loaded)
+        too_few = told_untuned(teacher, dataset.validation, context.tell)
         if state.is_main_process:
             report_check(dataset, loaded.tokenizer, context.out, context.progress)
         if teacher.head == "lda" and not can_go_on(context.checkpoints):
@@ -163,6 +163,7 @@ def _train(
                     **calibrate(loaded, dataset.validation, teacher),
                     "seconds": round(time.monotonic() - started, 1),
                     **stats,
+                    "warnings": [*stats["warnings"], *too_few],
                 },
             )
     state.wait_for_everyone()

@@ -51,6 +51,7 @@ from liteft.frontier.state import STATE_FILE, SearchState
 from liteft.locks import LOCK, one_writer
 from liteft.recipes import Recipe
 from liteft.report.comparison import describe_machine
+from liteft.report.thresholds import threshold_notes
 from liteft.run import Run
 from liteft.runtime.cores import default_threads
 
@@ -132,6 +133,10 @@ def _searched(
     opened, trained = _open(teacher, dataset, recipe, context)
     classifier = opened.loaded
     require_fit(recipe, classifier.config, classifier.settings, classifier.tokenizer)
+    if (opened.threshold == 0.5) is recipe.student.tune_threshold:
+        told = {"the teacher": opened.threshold != 0.5, "students": recipe.student.tune_threshold}
+        for line in threshold_notes(told):
+            context.tell(f"warning: {line} (student.tune_threshold)")
     dataset, same_data = with_labels(dataset, opened), dataset.fingerprint
     machine = {**describe_machine(), "threads": recipe.student.threads or default_threads()}
     searching = Search(
@@ -184,6 +189,7 @@ def _open(teacher: Run | str | Path, dataset: Dataset, recipe: Recipe, context: 
     def check(base: Base) -> None:
         pooling = pooling_of(own, base.folder)
         settings = ModelSettings(dataset.labels, dataset.task, pooling, own.max_tokens, dataset.paired)
+        require_threshold(recipe.student, dataset, read_config(base.folder))
         tokenizer = read_tokenizer(base.folder).cutting(own.max_tokens)
         require_fit(recipe, read_config(base.folder), settings, tokenizer)
 
@@ -200,7 +206,8 @@ def _quality(teacher: Teacher, dataset: Dataset, fingerprint: str, name: str) ->
     split = dataset.split(name)
     assert split.labels is not None
     logits = predict_logits(teacher.loaded, split.texts, split.pairs)
-    return dataset.task.score(logits, split.labels, unseen_label=split.unseen_label)[metric]
+    scores = dataset.task.score(logits, split.labels, unseen_label=split.unseen_label, threshold=teacher.threshold)
+    return scores[metric]
 
 
 def _concluded(searching: Search, budget: Budget, fingerprint: str) -> Frontier:

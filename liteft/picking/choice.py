@@ -39,7 +39,8 @@ def doubts(logits: np.ndarray, task: Task) -> np.ndarray:
     """Return how doubtful each text is, from 0 to 1: float64 (texts,).
 
     Args:
-        logits: float (texts, labels), of a calibrated model.
+        logits: float (texts, labels), of a calibrated model; with a tuned threshold, 0 is the threshold, and texts near
+            it are doubtful.
         task: what the labels mean.
     """
     if task.several:

@@ -25,7 +25,8 @@ class NextText:
         text: the text, or the first text of a pair.
         pair: the second text; None for a single text.
         predicted: the labels that the model predicts: one, or with several labels per text any number.
-        probability: of the most probable label; of a sure text, of the label that it was picked for.
+        probability: of the most probable label; of a sure text, of the label that it was picked for. Of a model with a
+            tuned threshold it is the score.
         margin: the probability of the most probable label minus that of the second. With several labels per text, the
             smallest difference, over labels, between the probabilities that a label applies and that it does not.
         source: the file, or the object in memory; None if it is unknown.

@@ -28,6 +28,7 @@ from liteft.report.gold import Gold, find_gold, in_order
 from liteft.report.load import Watch, watching
 from liteft.report.result import Comparison, Measured
 from liteft.report.subjects import Source, find_subjects
+from liteft.report.thresholds import threshold_notes
 from liteft.report.workers import BATCH, Speed, Worker, open_workers, time_workers, write_texts
 from liteft.run import Run
 from liteft.runtime.backends import checked_threads
@@ -135,7 +136,9 @@ def compare(
         device=device,
         batch_size=BATCH,
         machine=describe_machine(),
-        notes=gold.notes + (() if floors is False or trained is not None else (why_no_floors(gold),)),
+        notes=gold.notes
+        + threshold_notes({each.name: each.tuned for each in subjects})
+        + (() if floors is False or trained is not None else (why_no_floors(gold),)),
         load=watch.load,
         floors=() if trained is None else measured_floors(trained, gold, logits[0]),
         unbeaten=() if trained is None else verdicts(trained, gold, [each.name for each in subjects], logits),

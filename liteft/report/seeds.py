@@ -17,6 +17,7 @@ import numpy as np
 from liteft.arms import ARMS
 from liteft.errors import ConfigError, ModelError
 from liteft.metrics import Estimate, paired_interval_over_seeds, paired_interval_over_subsets
+from liteft.report.thresholds import threshold_notes
 from liteft.results import Result
 from liteft.run import Run
 from liteft.tasks import Task
@@ -247,7 +248,8 @@ def seeds_table(runs: Sequence[Run], *, split: str = "test", unit: Unit = "seed"
         data=str((first.info.get("data") or {}).get("name", "")),
         split=split,
         texts=len(scores["student"][0]),
-        notes=_notes(groups, unit),
+        notes=_notes(groups, unit)
+        + threshold_notes({_title(kind): "threshold" in each[0].info for kind, each in groups.items()}),
         unit=unit,
     )
 

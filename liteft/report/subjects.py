@@ -52,6 +52,7 @@ class Subject:
         said: for a folder that transformers wrote, what the caller stated about it.
         stated: whether its files name its task; may be False for a folder that transformers wrote.
         own: whether LiteFT wrote it.
+        tuned: whether it chooses labels at a threshold that was tuned, and its scores are no probabilities.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Subject:
     said: Said = field(default_factory=Said)
     stated: bool = True
     own: bool = True
+    tuned: bool = False
 
 
 def find_subjects(
@@ -153,6 +155,7 @@ def _of_run(run: Run) -> Subject:
         model_bytes=weights.bytes,
         folder_bytes=_folder_bytes(run.model_path) + weights.base_bytes,
         info=dict(run.info),
+        tuned=run.info.get("threshold", 0.5) != 0.5,
     )
 
 
@@ -170,6 +173,7 @@ def _of_artifact(artifact: Artifact) -> Subject:
         parameters=onnx_parameters(artifact.model_path),
         model_bytes=artifact.model_path.stat().st_size,
         folder_bytes=_folder_bytes(artifact.path),
+        tuned="threshold" in manifest.training,
     )
 
 
@@ -197,6 +201,7 @@ def _of_model(folder: Path, said: Said) -> Subject:
         said=Said() if own else said,
         stated=meaning.task is not None,
         own=own,
+        tuned=own and "threshold_shift" in config["liteft"],
     )
 
 

@@ -230,7 +230,8 @@ class Classifier(OpenArtifact):
 
         Returns:
             float32, shape (texts, labels), columns in the order of ``labels``: the softmax of the logits, whose rows
-            sum to 1; for a multi-label model the sigmoid of each logit.
+            sum to 1; for a multi-label model the sigmoid of each logit. Of a model whose threshold was tuned
+            (``manifest.training["threshold"]``) these are the scores, shifted so that the threshold is 0.5.
 
         Raises:
             InputError, DeviceError: as in ``logits``.

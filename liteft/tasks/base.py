@@ -25,6 +25,7 @@ from liteft.metrics import calibration_error, f1_intervals, paired_f1_intervals,
 __all__ = ["NOT_IN_TRAIN", "Answer", "Task"]
 
 NOT_IN_TRAIN = "(not in train)"
+_ABOVE_BLIND = 0.05  # of macro F1: more than chance gives
 _SMALLEST = 1e-12  # smallest probability whose logarithm is taken
 Threshold = float | np.ndarray
 Interval = tuple[float, float]
@@ -387,6 +388,28 @@ class Task(str, ABC):
             return 0.0
         _, counts = np.unique(labels[self.known(labels)], axis=0, return_counts=True)
         return float(counts.max(initial=0) / len(labels))
+
+    @abstractmethod
+    def blind_f1(self, labels: np.ndarray, count: int) -> float:
+        """Return the best macro F1 that answers have, on average, which do not depend on the text.
+
+        Args:
+            labels: as for `correct`.
+            count: number of the model's labels.
+        """
+
+    def is_blind(self, scores: Mapping[str, float], labels: np.ndarray, count: int) -> bool:
+        """Return whether predictions are no better than answers that do not depend on the text.
+
+        They are if neither more texts are right than by the most frequent answer, nor macro F1 is above what blind
+        answers have: a model that finds rare labels may be less often right than one that never names them.
+
+        Args:
+            scores: of `score`.
+            labels, count: as for `blind_f1`.
+        """
+        right = scores[self.text_metric] > self.majority_share(labels)
+        return not right and (scores.get("macro_f1") or 0.0) <= self.blind_f1(labels, count) + _ABOVE_BLIND
 
     # Parts of the methods above
 

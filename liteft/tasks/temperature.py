@@ -15,9 +15,9 @@ import numpy as np
 
 from liteft.tasks.base import Task
 
-__all__ = ["fit_temperature", "rows_to_calibrate"]
+__all__ = ["FEWEST_TO_CALIBRATE", "fit_temperature", "rows_to_calibrate"]
 
-_FEWEST_ROWS = 50  # with fewer rows the temperature would be mostly chance
+FEWEST_TO_CALIBRATE = 50  # with fewer rows the temperature would be mostly chance
 _LOWEST, _HIGHEST = 0.25, 8.0
 _HALVINGS = 40
 
@@ -32,7 +32,7 @@ def rows_to_calibrate(labels: np.ndarray, task: Task, *, unseen_label: np.ndarra
     """
     known = task.known(labels) if unseen_label is None else task.known(labels) & ~unseen_label
     rows = np.flatnonzero(known)
-    return rows if len(rows) >= _FEWEST_ROWS else rows[:0]
+    return rows if len(rows) >= FEWEST_TO_CALIBRATE else rows[:0]
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray, task: Task) -> float:

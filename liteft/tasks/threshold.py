@@ -16,24 +16,30 @@ def fit_threshold(
 ) -> tuple[float, float]:
     """Return the logit above which a label is best predicted, and the primary metric there.
 
-    Tried are 0 and the logits above which there are 0.4 to 2.4 times as many predicted as true labels. A task with one
-    label per text has no threshold: 0.
+    Tried are 0 and the logits above which there are 0.4 to 2.4 times as many predicted as true labels, each in the
+    middle between two that occur, so that rounding changes no prediction. A task with one label per text has no
+    threshold: 0.
 
     Args:
         logits: float (texts, labels), finite, of texts that were not trained on.
         labels, unseen_label: as for ``Task.score``.
         task: what the labels mean.
     """
-
-    def reached(threshold: float) -> float:
-        return task.score(logits - threshold, labels, unseen_label=unseen_label)[task.primary_metric]
-
     if not task.several:
-        return 0.0, reached(0.0)
-    ordered = np.sort(logits, axis=None)[::-1]
-    wanted = int(labels.sum())
-    places = [min(len(ordered) - 1, int(wanted * share)) for share in _SHARES]
-    candidates = [0.0, *dict.fromkeys(float(ordered[place]) for place in places)]
-    values = [reached(threshold) for threshold in candidates]
-    best = int(np.argmax(values))
-    return candidates[best], values[best]
+        return 0.0, task.score(logits, labels, unseen_label=unseen_label)[task.primary_metric]
+    order = np.argsort(-logits, axis=None, kind="stable")
+    ordered = logits.ravel()[order].astype(np.float64)
+    hits = np.concatenate([[0], np.cumsum(labels.ravel()[order])])  # of the first 0, 1, 2, ... cells
+    missing = 0 if unseen_label is None else int(unseen_label.sum())
+
+    def reached(predicted: int) -> float:
+        return float(2 * hits[predicted] / max(1, predicted + hits[-1] + missing))
+
+    candidates = {0.0: reached(int((ordered > 0).sum()))}
+    for share in _SHARES:
+        wanted = min(int(hits[-1] * share), len(ordered) - 1)
+        above = int((ordered > ordered[wanted]).sum())  # fewer where several cells have one logit
+        if above:
+            candidates.setdefault(float(ordered[above - 1 : above + 1].mean()), reached(above))
+    best = max(candidates, key=candidates.__getitem__)
+    return best, candidates[best]

@@ -111,13 +111,22 @@ def test_a_dozen_texts_have_no_learning_curve_and_prove_nothing(dataset: Dataset
 
 @pytest.mark.parametrize("kind", ["pairs", "several"])
 def test_pairs_and_several_labels_are_advised_on(kind: str, tiny: ModuleType, base: Path) -> None:
-    data = tiny.make_paired() if kind == "pairs" else tiny.make_multi()
+    data = tiny.make_paired() if kind == "pairs" else tiny.make_multi(other=50)
     found = liteft.advise(data, [str(base)])
     assert found.evidence.metric == ("accuracy" if kind == "pairs" else "micro_f1")
     assert json.dumps(found.to_dict()) and found.render()
     tuned = [word for word in found.command if "tune_threshold" in word]
     assert tuned == ([] if kind == "pairs" else ["teacher.tune_threshold=true", "student.tune_threshold=true"])
     assert any(each.topic == "threshold" for each in found.recommendations) == (kind == "several")
+
+
+def test_no_threshold_is_advised_where_none_can_be_tuned(tiny: ModuleType, base: Path, tmp_path: Path) -> None:
+    tiny.write_base(tmp_path / "gpt2", "gpt2")
+    cases = [(tiny.make_multi(), [str(base)]), (tiny.make_multi(other=50), [str(tmp_path / "gpt2")])]
+    for data, bases in cases:  # too few validation texts; a decoder, whose head has no bias
+        found = liteft.advise(data, bases)
+        assert not any("tune_threshold" in word for word in found.command)
+        assert not any(each.topic == "threshold" for each in found.recommendations)
 
 
 def test_without_a_base_the_network_is_not_asked(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 from transformers import TrainerCallback, TrainerState
 
 from liteft.data import Dataset
-from liteft.distillation.teachers import Teacher
+from liteft.distillation.teachers import Teacher, find_teacher
 from liteft.errors import ConfigError
 from liteft.finetuning import finetune
 from liteft.finetuning.logits import predict_logits
@@ -110,11 +110,16 @@ def test_a_tuned_threshold_becomes_a_half_and_a_student_learns_the_probabilities
     np.testing.assert_allclose(after, before - np.log(threshold / (1 - threshold)), atol=1e-4)
     scores = {at: several.task.score(before, gold, threshold=at)["micro_f1"] for at in (0.5, threshold)}
     assert scores[threshold] > scores[0.5]
-    assert tuned.metrics["validation"]["micro_f1"] == pytest.approx(scores[threshold], abs=0.02)
+    assert tuned.metrics["validation"]["micro_f1"] == pytest.approx(scores[threshold], abs=1e-6)
     np.testing.assert_array_equal(predict_logits(load_classifier(tuned.model_path), several.validation.texts), after)
-    np.testing.assert_allclose(
-        predict_logits(Teacher.of(tuned).loaded, several.validation.texts), before, rtol=1e-4, atol=1e-4
-    )
+    for source in (tuned, tuned.path, tuned.model_path):  # the run, its folder, or the model alone
+        teacher = find_teacher(source, dataset=several)
+        assert isinstance(teacher, Teacher) and teacher.threshold == pytest.approx(threshold)
+        assert teacher.loaded.settings.threshold_shift == 0.0
+        learned = predict_logits(teacher.loaded, several.validation.texts)
+        np.testing.assert_allclose(learned, before, rtol=1e-4, atol=1e-4)
+    assert load_classifier(plain.model_path).settings.threshold == 0.5
+    assert "threshold_shift" not in (plain.model_path / "config.json").read_text()
 
 
 def test_weights_are_chosen_at_the_threshold_that_they_get(base: Get, several: Dataset, tmp_path: Path) -> None:
@@ -135,9 +140,12 @@ def test_a_threshold_does_not_change_the_log_loss_that_chooses_weights(
 
 
 def test_a_small_validation_split_tunes_no_threshold(base: Get, tmp_path: Path) -> None:
-    run = trained(base("bert"), make_multi(), tmp_path / "run", tune_threshold=True)
+    lines: list[str] = []
+    run = trained(base("bert"), make_multi(), tmp_path / "run", tune_threshold=True, progress=lines.append)
     assert (run.info["temperature"], run.info["threshold"]) == (1.0, 0.5)
-    assert any("18 validation texts are too few to tune" in line for line in run.info["warnings"])
+    (said,) = (line for line in run.info["warnings"] if "too few to tune" in line)
+    assert said.startswith("18 validation texts are too few to tune a threshold on, which takes 50")
+    assert [line for line in lines if "too few to tune" in line] == [f"warning: {said}"]
     reached = run.metrics["validation"]
     assert run.info["best_metric"]["micro_f1"] == pytest.approx(reached["micro_f1"], abs=1e-6)
     assert run.info["best_metric"]["balanced"] == pytest.approx(

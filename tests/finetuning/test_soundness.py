@@ -10,7 +10,7 @@ import pytest
 from transformers import TrainerState
 
 from liteft.errors import ModelError
-from liteft.finetuning.soundness import Divergence, blind_f1, kept_evaluation, warnings_of_metrics
+from liteft.finetuning.soundness import Divergence, kept_evaluation, warnings_of_metrics
 from liteft.tasks import SINGLE_LABEL
 
 ARGUMENTS = SimpleNamespace(learning_rate=5.0)
@@ -73,20 +73,27 @@ def metrics(accuracy: float, majority: float = 0.3) -> dict[str, Any]:
 
 
 def test_a_model_at_the_share_of_the_most_frequent_answer_has_learned_nothing() -> None:
-    said = warnings_of_metrics(metrics(0.3), SINGLE_LABEL, kind="teacher", teacher=None)
+    labels = np.repeat([0, 1, 2, 3], [6, 5, 5, 4])
+    known = {"teacher": None, "labels": labels, "count": 4}
+    said = warnings_of_metrics(metrics(0.3), SINGLE_LABEL, kind="teacher", **known)
     assert len(said) == 1 and "right on 30.0%" in said[0] and "learned nothing" in said[0]
-    assert not warnings_of_metrics(metrics(0.31), SINGLE_LABEL, kind="teacher", teacher=None)
+    assert not warnings_of_metrics(metrics(0.31), SINGLE_LABEL, kind="teacher", **known)
 
 
 def test_a_model_that_finds_rare_labels_has_learned_something() -> None:
     labels = np.repeat([0, 1], [190, 10])
-    blind = blind_f1(labels, 2)
-    assert blind == pytest.approx((2 * 0.95 / 1.95 + 2 * 0.05 / 1.05) / 2)
-    assert blind_f1(labels[:, None] == [0, 1], 2) == pytest.approx(blind)
     for found, count in ((0.8, 0), (0.48, 1)):
         values = {"validation": {"accuracy": 0.94, "majority": 0.95, "macro_f1": found}}
-        said = warnings_of_metrics(values, SINGLE_LABEL, kind="teacher", teacher=None, blind=blind)
+        said = warnings_of_metrics(values, SINGLE_LABEL, kind="teacher", teacher=None, labels=labels, count=2)
         assert len(said) == count
+
+
+def test_models_of_which_one_has_a_tuned_threshold_are_not_told_to_be_apart() -> None:
+    told = [
+        warnings_of_metrics(metrics(0.8), SINGLE_LABEL, kind="student", teacher=metrics(0.9), unlike=unlike)
+        for unlike in (False, True)
+    ]
+    assert [len(each) for each in told] == [1, 0]
 
 
 @pytest.mark.parametrize(
