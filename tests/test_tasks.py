@@ -175,19 +175,20 @@ def test_an_interval_by_contributions_is_that_of_the_paired_bootstrap() -> None:
     assert MULTI_LABEL.contributions(silent, np.zeros(first.shape, dtype=bool)).tolist() == [0.0] * 2_000
 
 
-def test_answers_that_do_not_depend_on_the_text_have_no_better_macro_f1() -> None:
+@pytest.mark.parametrize("shares", [(0.6, 0.3, 0.1), (0.34, 0.33, 0.33), (0.9, 0.1, 0.0)])
+def test_answers_that_do_not_depend_on_the_text_are_blind(shares: tuple[float, ...]) -> None:
     generator = np.random.default_rng(0)
-    labels = generator.choice(3, p=[0.6, 0.3, 0.1], size=30_000)
-    blind = SINGLE_LABEL.blind_f1(labels, 3)
-    reached = []
-    for shares in ([0.6, 0.3, 0.1], [1, 0, 0], [0.4, 0.3, 0.3], [0.8, 0.1, 0.1]):
-        guessed = generator.choice(3, p=shares, size=len(labels))
-        reached.append(SINGLE_LABEL.score(np.eye(3)[guessed], labels)["macro_f1"])
-    assert blind == pytest.approx(1 / 3) == pytest.approx(reached[0], abs=0.01)
+    labels = generator.choice(3, p=shares, size=30_000)
+    blind, reached = SINGLE_LABEL.blind(labels, 3), []
+    for guessed in (shares, (1, 0, 0), (0.4, 0.3, 0.3), (0.8, 0.1, 0.1)):
+        logits = np.eye(3)[generator.choice(3, p=guessed, size=len(labels))]
+        scores = SINGLE_LABEL.score(logits, labels)
+        reached.append(SINGLE_LABEL.balanced(scores))
+        assert SINGLE_LABEL.is_blind(scores | {"accuracy": min(scores["accuracy"], max(shares) - 0.01)}, labels, 3)
     assert max(reached) == pytest.approx(blind, abs=0.01)
     several = generator.random((30_000, 2)) < [0.95, 0.05]
-    always = MULTI_LABEL.score(np.ones((30_000, 2)), several)["macro_f1"]
-    assert MULTI_LABEL.blind_f1(several, 2) == pytest.approx(always)
+    always = MULTI_LABEL.balanced(MULTI_LABEL.score(np.ones((30_000, 2)), several))
+    assert always <= MULTI_LABEL.blind(several, 2)
 
 
 def test_a_model_that_names_rare_labels_is_not_blind_though_fewer_texts_are_wholly_right() -> None:

@@ -152,7 +152,7 @@ class Gate:
         if self._is_blind():
             task = self._loaded.settings.task
             raise VerificationError(
-                f"{self._loaded.path} is no better on {self.split.name} than one answer to all texts; nothing was "
+                f"{self._loaded.path} does no better on {self.split.name} than one answer to all texts; nothing was "
                 "exported.",
                 accepted={
                     f"its {metric_words(task.text_metric)}": f"{measured['model_accuracy']:.1%}",

@@ -248,4 +248,4 @@ class ClassifierTrainer(ResumableTrainer):
             shift, _ = fit_threshold(logits, labels, self.task, unseen_label=self.unseen_label)
             threshold = float(sigmoid(np.array(shift)))
         scores = self.task.score(logits, labels, unseen_label=self.unseen_label, threshold=threshold)
-        return scores | {"balanced": float(np.mean([scores[name] for name in self.task.judged_by]))}
+        return scores | {"balanced": self.task.balanced(scores)}

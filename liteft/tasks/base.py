@@ -25,7 +25,7 @@ from liteft.metrics import calibration_error, f1_intervals, paired_f1_intervals,
 __all__ = ["NOT_IN_TRAIN", "Answer", "Task"]
 
 NOT_IN_TRAIN = "(not in train)"
-_ABOVE_BLIND = 0.05  # of macro F1: more than chance gives
+_ABOVE_BLIND = 0.05  # of the balanced score: more than chance gives
 _SMALLEST = 1e-12  # smallest probability whose logarithm is taken
 Threshold = float | np.ndarray
 Interval = tuple[float, float]
@@ -389,9 +389,13 @@ class Task(str, ABC):
         _, counts = np.unique(labels[self.known(labels)], axis=0, return_counts=True)
         return float(counts.max(initial=0) / len(labels))
 
+    def balanced(self, scores: Mapping[str, float]) -> float:
+        """Return the mean of the metrics of `judged_by`, which chooses the weights that a training keeps."""
+        return float(np.mean([scores.get(name, 0.0) for name in self.judged_by]))
+
     @abstractmethod
-    def blind_f1(self, labels: np.ndarray, count: int) -> float:
-        """Return the best macro F1 that answers have, on average, which do not depend on the text.
+    def blind(self, labels: np.ndarray, count: int) -> float:
+        """Return the `balanced` score that answers have, at best, which do not depend on the text.
 
         Args:
             labels: as for `correct`.
@@ -401,15 +405,15 @@ class Task(str, ABC):
     def is_blind(self, scores: Mapping[str, float], labels: np.ndarray, count: int) -> bool:
         """Return whether predictions are no better than answers that do not depend on the text.
 
-        They are if neither more texts are right than by the most frequent answer, nor macro F1 is above what blind
-        answers have: a model that finds rare labels may be less often right than one that never names them.
+        They are if neither more texts are right than by the most frequent answer, nor the balanced score is above that
+        of blind answers: a model that finds rare labels may be less often right than one that never names them.
 
         Args:
             scores: of `score`.
-            labels, count: as for `blind_f1`.
+            labels, count: as for `blind`.
         """
         right = scores[self.text_metric] > self.majority_share(labels)
-        return not right and (scores.get("macro_f1") or 0.0) <= self.blind_f1(labels, count) + _ABOVE_BLIND
+        return not right and self.balanced(scores) <= self.blind(labels, count) + _ABOVE_BLIND
 
     # Parts of the methods above
 

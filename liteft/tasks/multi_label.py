@@ -120,9 +120,11 @@ class MultiLabel(Task):
     ) -> Interval | None:
         return self.paired_f1_intervals(first, second, labels, unseen_label=unseen_label)[self.primary_metric]
 
-    def blind_f1(self, labels: np.ndarray, count: int) -> float:
-        shares = labels.mean(axis=0)  # each label for every text
-        return float(np.mean(2 * shares / (1 + shares)))
+    def blind(self, labels: np.ndarray, count: int) -> float:
+        shares = np.sort(labels.mean(axis=0))[::-1]
+        named = np.arange(1, len(shares) + 1)  # the most frequent ones, for every text
+        micro = float((2 * np.cumsum(shares) / (named + shares.sum())).max())
+        return (micro + float(np.mean(2 * shares / (1 + shares)))) / 2
 
     def _gold(self, labels: np.ndarray, count: int, unseen_label: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         unknown = np.zeros(len(labels), dtype=bool) if unseen_label is None else unseen_label.astype(bool)

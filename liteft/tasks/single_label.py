@@ -113,8 +113,13 @@ class SingleLabel(Task):
     ) -> Interval | None:
         return None
 
-    def blind_f1(self, labels: np.ndarray, count: int) -> float:
-        return 1 / max(1, len(np.unique(labels[labels >= 0])))  # that of each label is its share, guessed as often
+    def blind(self, labels: np.ndarray, count: int) -> float:
+        shares = self.counts(labels, count) / max(1, len(labels))
+        occurring = max(1, int(np.count_nonzero(shares)))
+        most = float(shares.max(initial=0))
+        constant = most + 2 * most / (1 + most) / occurring
+        proportional = float((shares**2).sum()) + 1 / occurring  # of each label as many as there are
+        return max(constant, proportional) / 2
 
     def _gold(self, labels: np.ndarray, count: int, unseen_label: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         unknown = labels < 0 if unseen_label is None else (labels < 0) | unseen_label.astype(bool)
