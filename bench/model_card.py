@@ -16,6 +16,7 @@ import tomli_w
 from stored import stored_comparison, stored_seeds
 
 from liteft.arms import ARMS
+from liteft.floors import not_beaten
 from liteft.tasks import task_named
 from liteft.text_tables import markdown, metric_words, share
 
@@ -61,7 +62,8 @@ def table_text(results: Sequence[Results]) -> str:
         metric = task_named(one["data"]["task"]).primary_metric
         means = {row["kind"]: 100 * row["metrics"][metric]["mean"] for row in one["seeds"]["rows"]}
         artifact = one["artifact"]["against_model"]["artifact"]
-        gains = {found["against"]: _difference(found) for found in one["seeds"]["differences"]}
+        found = [each for each in one["seeds"]["differences"] if each["metric"] == metric]
+        gains = {each["against"]: _difference(each) for each in found}
         rows.append(
             (
                 f"[{one['name']}]({one['name']}/card.md)",
@@ -99,19 +101,16 @@ def _unbeaten(results: Results) -> str:
     """Return a sentence that says which floor the artifact does not beat; "" if it beats all, or none was measured."""
     task = task_named(results["data"]["task"])
     own = results["artifact"]["against_model"]["artifact"]
-    metrics = tuple(dict.fromkeys((task.primary_metric, "macro_f1")))
-    unbeaten = [
-        row
-        for row in results.get("floors", ())
-        if any(own["metrics"][name] <= row["metrics"][name] for name in metrics)
-    ]
+    floors = {row["name"]: row for row in results.get("floors", ())}
+    scores = {name: row["metrics"] for name, row in floors.items()}
+    unbeaten = [floors[name] for name in not_beaten(own["metrics"], scores, task)]
     if not unbeaten:
         return ""
     floor = max(unbeaten, key=lambda row: row["metrics"][task.primary_metric])
     parts = [
         f"{metric_words(name)} {share(own['metrics'][name], own['intervals'].get(name))} and "
         f"{share(floor['metrics'][name], floor['intervals'].get(name))}"
-        for name in metrics
+        for name in task.judged_by
     ]
     tuned = results["artifact"].get("threshold") is not None
     fixed = ". The floor's threshold was chosen on validation, the artifact's is 0.5"
@@ -270,8 +269,10 @@ def _training(results: Results) -> str:
         rows.append((name, *cells))
         search = run.get("search") or {}
         if len(search) > 1:
-            tried = ", ".join(f"{float(rate):g}: {share(value)}%" for rate, value in search.items())
-            searches.append(f"- {name}: {tried}")
+            names = [metric_words(each) for each in run["best_metric"] if each != "balanced"]
+            chosen_by = f"mean of {' and '.join(names)}" if len(names) > 1 else names[0]
+            tried = ", ".join(f"{float(rate):g}: {value:.4f}" for rate, value in search.items())
+            searches.append(f"- {name}, {chosen_by}: {tried}")
     text = (
         f"{markdown(rows, texts=1)}\n\nMinutes: of the process that finished the run; the machine may have been busy."
     )

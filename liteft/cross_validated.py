@@ -30,6 +30,7 @@ from liteft.finetuning.run_folder import refuse_other_run
 from liteft.floors import Floors, can_train, cross_validated, not_beaten
 from liteft.metrics import Estimate, paired_interval_over_seeds
 from liteft.recipes import Recipe
+from liteft.report.thresholds import threshold_notes
 from liteft.results import Result
 from liteft.run import FOLDS_FILE, Run
 from liteft.tasks import Task
@@ -53,6 +54,7 @@ class CrossValidation(Result):
         differences: kind -> the student's primary metric minus its own, with a 95% interval over texts.
         floors: simple models, cross-validated too; None without scikit-learn.
         starts: kind -> what its models started from, in words, if they say it.
+        notes: caveats for the reader of the numbers.
     """
 
     folds: int
@@ -63,6 +65,7 @@ class CrossValidation(Result):
     differences: Mapping[str, Estimate]
     floors: Floors | None = None
     starts: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"CrossValidation({self.folds} folds, {self.texts:,} texts: {', '.join(self.scores)})"
@@ -87,6 +90,7 @@ class CrossValidation(Result):
             "",
             "[ ]: 95% intervals over texts. They are of the procedure; the final student is trained on all of train.",
             *(f"{ARMS[kind].described(self.starts.get(kind, ''))}." for kind in self.scores if kind in ARMS),
+            *(f"Note: {note}." for note in self.notes),
         ]
         return "\n".join(lines)
 
@@ -125,6 +129,7 @@ class CrossValidation(Result):
                 for kind, found in self.differences.items()
             },
             "floors": None if self.floors is None else self.floors.to_dict(),
+            "notes": list(self.notes),
         }
 
 
@@ -217,6 +222,7 @@ def together(runs: Mapping[str, list[Run]], *, floors: Floors | None = None) -> 
         },
         floors=floors,
         starts={kind: each[0].start for kind, each in runs.items()},
+        notes=threshold_notes({kind: any("threshold" in run.info for run in each) for kind, each in runs.items()}),
     )
 
 

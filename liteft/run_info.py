@@ -54,8 +54,7 @@ class CalibrationInfo(TypedDict):
 
     Attributes:
         temperature: by which the last layer was divided; 1 if it was not.
-        threshold: with ``tune_threshold``: the probability at which labels are chosen, before the shift to 0.5; 0.5 if
-            nothing was shifted.
+        threshold: where one was tuned: the probability at which labels are chosen, before the shift to 0.5.
     """
 
     temperature: float

@@ -184,11 +184,20 @@ def test_answers_that_do_not_depend_on_the_text_are_blind(shares: tuple[float, .
         logits = np.eye(3)[generator.choice(3, p=guessed, size=len(labels))]
         scores = SINGLE_LABEL.score(logits, labels)
         reached.append(SINGLE_LABEL.balanced(scores))
-        assert SINGLE_LABEL.is_blind(scores | {"accuracy": min(scores["accuracy"], max(shares) - 0.01)}, labels, 3)
+        chance = scores["accuracy"] - SINGLE_LABEL.majority_share(labels)
+        assert chance < 0.01 and SINGLE_LABEL.is_blind(scores | {"accuracy": scores["accuracy"] - 0.01}, labels, 3)
     assert max(reached) == pytest.approx(blind, abs=0.01)
-    several = generator.random((30_000, 2)) < [0.95, 0.05]
-    always = MULTI_LABEL.balanced(MULTI_LABEL.score(np.ones((30_000, 2)), several))
-    assert always <= MULTI_LABEL.blind(several, 2)
+
+
+@pytest.mark.parametrize("shares", [(0.95, 0.05), (0.4, 0.3, 0.0, 0.0), (0.1, 0.1, 0.02)])
+def test_naming_the_same_labels_for_every_text_is_blind(shares: tuple[float, ...]) -> None:
+    labels = np.random.default_rng(0).random((30_000, len(shares))) < shares
+    for named in range(1, len(shares) + 1):  # the most frequent ones
+        logits = np.tile(np.where(np.arange(len(shares)) < named, 1.0, -1.0), (len(labels), 1))
+        scores = MULTI_LABEL.score(logits, labels)
+        assert MULTI_LABEL.balanced(scores) <= MULTI_LABEL.blind(labels, len(shares)) + 1e-9
+        assert MULTI_LABEL.is_blind(scores, labels, len(shares))
+    assert MULTI_LABEL.blind(np.zeros((5, 2), dtype=bool), 2) == 0.0
 
 
 def test_a_model_that_names_rare_labels_is_not_blind_though_fewer_texts_are_wholly_right() -> None:

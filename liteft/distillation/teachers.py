@@ -54,7 +54,7 @@ class Teacher:
         loaded: the classifier, in evaluation mode.
         run: the run that made it, or None for a classifier from elsewhere.
         weights_sha256: of its weights.
-        threshold: the probability at which it chooses labels, where it was tuned; it teaches the probabilities.
+        shift: the logit above which it chooses labels, where a threshold was tuned; it teaches the probabilities.
         others: more teachers of an ensemble: the student learns the mean of all.
         folds: teachers that are asked in its place, each for the texts that it has not seen; None without any.
     """
@@ -62,7 +62,7 @@ class Teacher:
     loaded: TorchClassifier
     run: Run | None
     weights_sha256: str
-    threshold: float = 0.5
+    shift: float = 0.0
     others: tuple[Teacher, ...] = ()
     folds: FoldTeachers | None = None
 
@@ -74,8 +74,8 @@ class Teacher:
     @classmethod
     def loaded_from(cls, loaded: TorchClassifier, run: Run | None, weights_sha256: str) -> Teacher:
         """Return a classifier as a teacher: one with a tuned threshold teaches the probabilities before its shift."""
-        threshold = loaded.settings.threshold
-        return cls(without_threshold(loaded), run, weights_sha256, threshold)
+        shift = loaded.settings.threshold_shift
+        return cls(without_threshold(loaded), run, weights_sha256, shift)
 
     @property
     def name(self) -> str:

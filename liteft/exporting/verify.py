@@ -7,8 +7,8 @@ the graph is one node. Both must pass, and the manifest records the worse of the
 
 - The export is faithful: logits (fp32, fp16), labels and accuracy are within the limits, and labels of unlabelled texts
   too if there are any. An int8 graph, after ONNX Runtime has optimized it, has as many integer matmuls as intended.
-- The model is worth shipping: it beats always answering the most frequent label. A graph that agrees with a model that
-  has learned nothing is not a success.
+- The model is worth shipping: it is better than answers that do not depend on the text. A graph that agrees with a
+  model that has learned nothing is not a success.
 - The graph works for inputs that the texts may not have: see probes.py.
 - LiteFT reads the model folder and the artifact as transformers does: see source.py.
 """
@@ -149,17 +149,8 @@ class Gate:
                     raise disagreement(other, labels, self._loaded.path, self._precision, beyond)
         for backend, logits in answers.items():
             self._check_source(logits, backend)
-        if self._is_blind():
-            task = self._loaded.settings.task
-            raise VerificationError(
-                f"{self._loaded.path} does no better on {self.split.name} than one answer to all texts; nothing was "
-                "exported.",
-                accepted={
-                    f"its {metric_words(task.text_metric)}": f"{measured['model_accuracy']:.1%}",
-                    "the most frequent answer alone": f"{measured['majority']:.1%}",
-                },
-                fix=["train longer, or with another learning rate", "read the data check"],
-            )
+        if measured["majority"] is not None:
+            self._refuse_blind(measured["majority"])
         return {
             "split": self.split.name,
             "texts": len(self.split),
@@ -172,13 +163,24 @@ class Gate:
             "limits": asdict(self.limits),
         }
 
-    def _is_blind(self) -> bool:
-        """Return whether the torch model is no better than answers that do not depend on the text."""
+    def _refuse_blind(self, majority: float) -> None:
+        """Refuse a torch model that is no better than answers that do not depend on the text."""
         split, logits, task = self.split, self._references[0], self._loaded.settings.task
-        if split.labels is None:
-            return False
-        return task.is_blind(
-            task.score(logits, split.labels, unseen_label=split.unseen_label), split.labels, logits.shape[1]
+        assert split.labels is not None
+        scores = task.score(logits, split.labels, unseen_label=split.unseen_label)
+        if not task.is_blind(scores, split.labels, logits.shape[1]):
+            return
+        both = " and ".join(metric_words(name) for name in task.judged_by)
+        raise VerificationError(
+            f"{self._loaded.path} does no better on {split.name} than answers that do not depend on the text; nothing "
+            "was exported.",
+            accepted={
+                f"its {metric_words(task.text_metric)}": f"{scores[task.text_metric]:.1%}",
+                "the most frequent answer alone": f"{majority:.1%}",
+                f"its mean of {both}": f"{task.balanced(scores):.1%}",
+                "that of such answers": f"up to {task.blind(split.labels, logits.shape[1]):.1%}",
+            },
+            fix=["train longer, or with another learning rate", "read the data check"],
         )
 
     def _check_tokenizer(self, folder: Path) -> None:

@@ -7,6 +7,7 @@ are trained, or the base is frozen and gets an adapter.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from transformers import PretrainedConfig, set_seed
@@ -14,11 +15,12 @@ from transformers import PretrainedConfig, set_seed
 from liteft.encoder.families import family_of
 from liteft.errors import ModelError, option
 from liteft.finetuning.adapters import Adapter, attach_adapter
+from liteft.finetuning.calibration import without_threshold
 from liteft.finetuning.model import TorchClassifier, read_config
 from liteft.finetuning.pretrained import load_pretrained
 from liteft.finetuning.settings import ModelSettings, Pooling, apply_settings, position_limit
 from liteft.finetuning.tokenizer_files import Side, read_tokenizer
-from liteft.foreign import lowers_case
+from liteft.foreign import lowers_case, read_config_json
 from liteft.tasks import Task
 from liteft.tokenization import TextTokenizer
 
@@ -84,9 +86,12 @@ def create_classifier(
     _check_case(base, tokenizer)
     set_seed(seed)
     quantization = None if adapter is None else adapter.quantization
-    model = load_pretrained(
+    model, new = load_pretrained(
         base, config, labels=len(labels), mean=settings.pooling == "mean", quantization=quantization
     )
+    own_shift = (read_config_json(base).get("liteft") or {}).get("threshold_shift", 0.0)
+    if own_shift and not new:  # the head is that of a base whose threshold was tuned
+        without_threshold(TorchClassifier(model, tokenizer, replace(settings, threshold_shift=own_shift), base))
     if adapter is not None:
         attach_adapter(model, adapter)
     return TorchClassifier(model, tokenizer, settings, base)

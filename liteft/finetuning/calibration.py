@@ -45,17 +45,34 @@ def require_threshold(recipe: TrainingRecipe, dataset: Dataset, config: Pretrain
     """
     if not recipe.tune_threshold:
         return
-    fix = leave_out(f"{'teacher' if isinstance(recipe, TeacherRecipe) else 'student'}.tune_threshold")
     if not dataset.task.several:
         raise ConfigError(
             f"tune_threshold applies where a text may have several labels, and every text of {dataset.name} has one.",
-            fix=fix,
+            fix=leave_out(_key(recipe)),
         )
     if config is not None and family_of(config.model_type).decoder:
-        raise ConfigError(
-            f"the last layer of a {config.model_type} has no bias that could hold a threshold.",
-            fix=fix,
-        )
+        raise _no_bias(recipe, config)
+
+
+def require_bias(recipe: TrainingRecipe, loaded: TorchClassifier) -> None:
+    """Refuse a threshold for a classifier whose last layer has no bias.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    if recipe.tune_threshold and _layer(loaded).bias is None:
+        raise _no_bias(recipe, loaded.config)
+
+
+def _no_bias(recipe: TrainingRecipe, config: PretrainedConfig) -> ConfigError:
+    return ConfigError(
+        f"the last layer of a {config.model_type} has no bias that could hold a threshold.",
+        fix=leave_out(_key(recipe)),
+    )
+
+
+def _key(recipe: TrainingRecipe) -> str:
+    return f"{'teacher' if isinstance(recipe, TeacherRecipe) else 'student'}.tune_threshold"
 
 
 def tunes_threshold(recipe: TrainingRecipe, validation: Split) -> bool:
@@ -87,11 +104,11 @@ def calibrate(loaded: TorchClassifier, validation: Split, recipe: TrainingRecipe
         recipe: its ``calibrate`` and ``tune_threshold`` count.
 
     Returns:
-        The temperature, 1 if the classifier was left alone; with ``tune_threshold`` also the threshold that was found,
-        as a probability before the shift.
+        The temperature, 1 if the classifier was left alone; if a threshold was tuned also that, as a probability before
+        the shift.
     """
     tuned = recipe.tune_threshold
-    done: CalibrationInfo = {"temperature": 1.0, "threshold": 0.5} if tuned else {"temperature": 1.0}
+    done: CalibrationInfo = {"temperature": 1.0}
     if validation.labels is None or not (recipe.calibrate or tuned):
         return done
     task = task_of_labels(validation.labels)

@@ -227,7 +227,7 @@ def _build(folder: Path, config: PretrainedConfig, settings: ModelSettings) -> n
 
 def _adapted(folder: Path, config: PretrainedConfig, settings: ModelSettings, adapter: Adapter) -> nn.Module:
     """Load the classifier of an adapter's folder: its base, stored as the adapter says, and the trained weights."""
-    model = load_pretrained(
+    model, _ = load_pretrained(
         find_adapter_base(adapter, folder),
         config,
         labels=len(settings.labels),

@@ -38,8 +38,10 @@ __all__ = ["load_filled", "load_pretrained", "plain_names", "quiet_transformers"
 
 def load_pretrained(
     base: Path, config: PretrainedConfig, *, labels: int, mean: bool, quantization: BaseQuantization | None = None
-) -> nn.Module:
-    """Return a classifier whose encoder has the weights of a base; its head is the base's own or random.
+) -> tuple[nn.Module, list[str]]:
+    """Return a classifier whose encoder has the weights of a base, and the names of its weights that are random.
+
+    Those are of its head, unless the base is a classifier with as many labels.
 
     Args:
         base: folder of the base.
@@ -55,13 +57,16 @@ def load_pretrained(
     """
     if mean:
         pooler: dict[str, Any] = pooler_argument(config)
-        model, _ = load_filled(base, AutoModel, config, quantization=quantization, **pooler)
+        model, new = load_filled(base, AutoModel, config, quantization=quantization, **pooler)
     else:
         kind = AutoModelForSequenceClassification
-        model, _ = load_filled(base, kind, config, quantization=quantization, ignore_mismatched_sizes=True)
+        model, new = load_filled(base, kind, config, quantization=quantization, ignore_mismatched_sizes=True)
     if quantization is not None:
         settle(model)
-    return MeanPooledClassifier(model, labels) if mean else model
+    if not mean:
+        return model, new
+    classifier = MeanPooledClassifier(model, labels)
+    return classifier, [name for name, _ in classifier.named_parameters() if in_head(name)]
 
 
 def load_filled(

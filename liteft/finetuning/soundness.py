@@ -142,7 +142,7 @@ def warnings_of_metrics(
         whose: these are, in words; several teachers have no metrics together.
         labels: of the validation texts, as for ``Task.is_blind``; None if they have none.
         count: number of the model's labels.
-        unlike: only one of run and teacher has a tuned threshold, so their metrics are not compared.
+        unlike: the teacher has a tuned threshold and the run has none, so their metrics are not compared.
     """
     own = metrics.get("validation")
     if own is None:

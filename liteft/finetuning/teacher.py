@@ -25,7 +25,7 @@ from liteft.encoder.families import family_of
 from liteft.finetuning.adapters import Adapter, asked_adapter
 from liteft.finetuning.base import create_classifier
 from liteft.finetuning.bases import base_name, resolve_base, weights_bytes, weights_hash
-from liteft.finetuning.calibration import calibrate, require_threshold, told_untuned
+from liteft.finetuning.calibration import calibrate, require_bias, require_threshold, told_untuned
 from liteft.finetuning.checkpoints import can_go_on
 from liteft.finetuning.consistency import ConsistencyTrainer
 from liteft.finetuning.context import RunContext
@@ -133,6 +133,7 @@ def _train(
     started = time.monotonic()
     with files.temporary_folder() as spare, withdrawn_on_error(context), computing_threads(teacher.threads):
         loaded = _start(teacher, source, dataset, spare, adapter)
+        require_bias(teacher, loaded)
         too_few = told_untuned(teacher, dataset.validation, context.tell)
         if state.is_main_process:
             report_check(dataset, loaded.tokenizer, context.out, context.progress)

@@ -21,7 +21,6 @@ from liteft.finetuning.batches import LengthGroupedSampler, model_inputs
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.loss import label_loss
 from liteft.finetuning.resumable import ResumableTrainer
-from liteft.metrics import sigmoid
 from liteft.recipes import TrainingRecipe
 from liteft.tasks import SINGLE_LABEL, Task, fit_threshold
 
@@ -243,9 +242,9 @@ class ClassifierTrainer(ResumableTrainer):
     def _metrics(self, prediction: Any) -> dict[str, float]:
         logits = np.asarray(prediction.predictions, dtype=np.float32)
         labels: np.ndarray = np.asarray(prediction.label_ids).astype(self.task.label_dtype)
-        threshold = 0.5
+        scores = self.task.score(logits, labels, unseen_label=self.unseen_label)
         if self.recipe.tune_threshold:  # it is fitted again after training; probabilities stay until then
             shift, _ = fit_threshold(logits, labels, self.task, unseen_label=self.unseen_label)
-            threshold = float(sigmoid(np.array(shift)))
-        scores = self.task.score(logits, labels, unseen_label=self.unseen_label, threshold=threshold)
+            shifted = self.task.score(logits - np.float32(shift), labels, unseen_label=self.unseen_label)
+            scores |= {name: shifted[name] for name in self.task.headline_metrics}
         return scores | {"balanced": self.task.balanced(scores)}

@@ -96,6 +96,7 @@ class Frontier(Result):
             95% interval ("winner_interval"), and the number of "texts". The test split takes no part in any choice.
         machine: processor, cores, system and threads of the timings.
         picture: path of the picture; None if nothing was measured or matplotlib is missing.
+        notes: caveats for the reader of the numbers.
     """
 
     budget: Budget
@@ -112,6 +113,7 @@ class Frontier(Result):
     test: dict[str, Any] | None
     machine: dict[str, Any]
     picture: Path | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def metric(self) -> str:
@@ -138,6 +140,7 @@ class Frontier(Result):
             f"budget: {self.budget.text(metric)}",
             f"teacher: {share(self.teacher)}% {metric} on {self.texts:,} texts of {self.data} validation",
         ]
+        lines += [f"note: {note}" for note in self.notes]
         if self.measured:
             lines += ["", _table(self, metric), "", *_explanations(self)]
         left = [each for each in self.candidates if each.status != "measured"]
@@ -167,6 +170,7 @@ class Frontier(Result):
             "test": self.test,
             "machine": self.machine,
             "picture": None if self.picture is None else str(self.picture),
+            "notes": list(self.notes),
         }
 
     def __repr__(self) -> str:

@@ -34,7 +34,7 @@ from liteft.data.trainable import require_trainable, resolve_data
 from liteft.distillation.ready import ready_teachers
 from liteft.distillation.teachers import Base, Teacher, with_labels
 from liteft.errors import ArtifactError, ConfigError, MissingExtraError, RunError, option
-from liteft.finetuning.calibration import require_threshold
+from liteft.finetuning.calibration import require_threshold, tunes_threshold
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import read_config
@@ -133,10 +133,10 @@ def _searched(
     opened, trained = _open(teacher, dataset, recipe, context)
     classifier = opened.loaded
     require_fit(recipe, classifier.config, classifier.settings, classifier.tokenizer)
-    if (opened.threshold == 0.5) is recipe.student.tune_threshold:
-        told = {"the teacher": opened.threshold != 0.5, "students": recipe.student.tune_threshold}
-        for line in threshold_notes(told):
-            context.tell(f"warning: {line} (student.tune_threshold)")
+    tunes = tunes_threshold(recipe.student, dataset.validation)
+    notes = threshold_notes({"the teacher": bool(opened.shift), "students": tunes})
+    for line in notes:
+        context.tell(f"warning: {line} (student.tune_threshold)")
     dataset, same_data = with_labels(dataset, opened), dataset.fingerprint
     machine = {**describe_machine(), "threads": recipe.student.threads or default_threads()}
     searching = Search(
@@ -151,7 +151,7 @@ def _searched(
         trust=trust,
     )
     searching.run()
-    found = _concluded(searching, budget, same_data)
+    found = replace(_concluded(searching, budget, same_data), notes=notes)
     require_replaceable(out / "artifact")
     if found.winner is None:
         _remove_earlier_winner(out / "artifact", context)
@@ -206,7 +206,7 @@ def _quality(teacher: Teacher, dataset: Dataset, fingerprint: str, name: str) ->
     split = dataset.split(name)
     assert split.labels is not None
     logits = predict_logits(teacher.loaded, split.texts, split.pairs)
-    scores = dataset.task.score(logits, split.labels, unseen_label=split.unseen_label, threshold=teacher.threshold)
+    scores = dataset.task.score(logits - teacher.shift, split.labels, unseen_label=split.unseen_label)
     return scores[metric]
 
 

@@ -395,7 +395,7 @@ class Task(str, ABC):
 
     @abstractmethod
     def blind(self, labels: np.ndarray, count: int) -> float:
-        """Return the `balanced` score that answers have, at best, which do not depend on the text.
+        """Return the `balanced` score, nearly the best, of answers that do not depend on the text.
 
         Args:
             labels: as for `correct`.
@@ -450,7 +450,7 @@ class Task(str, ABC):
     def _check_shape(self, logits: np.ndarray, labels: np.ndarray) -> None:
         """Raise ValueError if the labels do not fit the logits."""
 
-    def _check_scored(self, logits: np.ndarray, labels: np.ndarray, unseen_label: np.ndarray | None) -> None:
+    def check_scored(self, logits: np.ndarray, labels: np.ndarray, unseen_label: np.ndarray | None) -> None:
         """Raise an error if the shapes do not fit, there are no texts, or logits are not finite."""
         self._check(logits, labels, unseen_label)
         if len(logits) == 0:

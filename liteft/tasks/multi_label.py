@@ -97,7 +97,7 @@ class MultiLabel(Task):
         unseen_label: np.ndarray | None = None,
         threshold: Threshold = 0.5,
     ) -> dict[str, float]:
-        self._check_scored(logits, labels, unseen_label)
+        self.check_scored(logits, labels, unseen_label)
         decisions = self.decide(logits, threshold)
         micro, macro = f1_scores(*self._counted(decisions, labels, logits, unseen_label))
         return {
@@ -122,6 +122,9 @@ class MultiLabel(Task):
 
     def blind(self, labels: np.ndarray, count: int) -> float:
         shares = np.sort(labels.mean(axis=0))[::-1]
+        shares = shares[shares > 0]  # a label that does not occur has no F1 where it is not named
+        if not len(shares):
+            return 0.0
         named = np.arange(1, len(shares) + 1)  # the most frequent ones, for every text
         micro = float((2 * np.cumsum(shares) / (named + shares.sum())).max())
         return (micro + float(np.mean(2 * shares / (1 + shares)))) / 2

@@ -93,7 +93,7 @@ class SingleLabel(Task):
         unseen_label: np.ndarray | None = None,
         threshold: Threshold = 0.5,
     ) -> dict[str, float]:
-        self._check_scored(logits, labels, unseen_label)
+        self.check_scored(logits, labels, unseen_label)
         decisions = self.decide(logits)
         _, macro = f1_scores(*self._counted(decisions, labels, logits, unseen_label))
         known = labels >= 0 if unseen_label is None else (labels >= 0) & ~unseen_label

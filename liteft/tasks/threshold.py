@@ -17,16 +17,20 @@ def fit_threshold(
     """Return the logit above which a label is best predicted, and the primary metric there.
 
     Tried are 0 and the logits above which there are 0.4 to 2.4 times as many predicted as true labels, each in the
-    middle between two that occur, so that rounding changes no prediction. A task with one label per text has no
-    threshold: 0.
+    middle between two that occur, so that rounding to float32 changes no prediction. A task with one label per text
+    has no threshold: 0.
 
     Args:
         logits: float (texts, labels), finite, of texts that were not trained on.
         labels, unseen_label: as for ``Task.score``.
         task: what the labels mean.
+
+    Raises:
+        ValueError, ModelError: as for ``Task.score``.
     """
     if not task.several:
         return 0.0, task.score(logits, labels, unseen_label=unseen_label)[task.primary_metric]
+    task.check_scored(logits, labels, unseen_label)
     order = np.argsort(-logits, axis=None, kind="stable")
     ordered = logits.ravel()[order].astype(np.float64)
     hits = np.concatenate([[0], np.cumsum(labels.ravel()[order])])  # of the first 0, 1, 2, ... cells

@@ -13,6 +13,7 @@ from transformers import TrainerCallback
 
 from liteft import distill, export
 from liteft.config import make_recipe
+from liteft.cross_validated import together
 from liteft.data import Dataset
 from liteft.distillation.initial import create_student
 from liteft.distillation.teachers import Teacher
@@ -112,7 +113,7 @@ def test_an_export_of_an_untouched_model_says_nothing_of_a_threshold(
 ) -> None:
     few = tiny.make_multi()  # too few validation texts
     run = finetune(base, few, out=tmp_path / "run", **tiny.QUICK | {"epochs": 6, "tune_threshold": True})
-    assert run.info["threshold"] == 0.5
+    assert "threshold" not in run.info
     made = export(run, tmp_path / "artifact", precision="fp32", verify=few.validation)
     assert "threshold" not in made.manifest.training and "hreshold" not in (made.path / "card.md").read_text()
 
@@ -136,6 +137,8 @@ def test_tuned_models_beside_others_are_told_of(tuned: Run, several: Dataset, tm
     assert not any("below its teacher" in line for line in made.student.info["warnings"])
     subjects = find_subjects([tuned, made.student, tuned.model_path])
     assert [subject.tuned for subject in subjects] == [True, False, True]
+    crossed = together({"student": [made.student], "teacher": [tuned]})
+    assert crossed.notes == (note,) and crossed.to_dict()["notes"] == [note] and note in crossed.render()
     assert threshold_notes({"a": True, "b": True}) == threshold_notes({"a": False}) == ()
 
 

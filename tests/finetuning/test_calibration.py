@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from transformers import TrainerCallback, TrainerState
 
 from liteft.data import Dataset
 from liteft.distillation.teachers import Teacher, find_teacher
 from liteft.errors import ConfigError
 from liteft.finetuning import finetune
+from liteft.finetuning import teacher as teacher_module
+from liteft.finetuning.base import create_classifier
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import load_classifier
 from liteft.run import Run
@@ -114,7 +117,7 @@ def test_a_tuned_threshold_becomes_a_half_and_a_student_learns_the_probabilities
     np.testing.assert_array_equal(predict_logits(load_classifier(tuned.model_path), several.validation.texts), after)
     for source in (tuned, tuned.path, tuned.model_path):  # the run, its folder, or the model alone
         teacher = find_teacher(source, dataset=several)
-        assert isinstance(teacher, Teacher) and teacher.threshold == pytest.approx(threshold)
+        assert isinstance(teacher, Teacher) and teacher.shift == pytest.approx(np.log(threshold / (1 - threshold)))
         assert teacher.loaded.settings.threshold_shift == 0.0
         learned = predict_logits(teacher.loaded, several.validation.texts)
         np.testing.assert_allclose(learned, before, rtol=1e-4, atol=1e-4)
@@ -122,13 +125,32 @@ def test_a_tuned_threshold_becomes_a_half_and_a_student_learns_the_probabilities
     assert "threshold_shift" not in (plain.model_path / "config.json").read_text()
 
 
+def test_a_base_that_is_a_tuned_classifier_starts_without_its_shift(
+    base: Get, several: Dataset, tmp_path: Path
+) -> None:
+    run = trained(base("bert"), several, tmp_path / "run", tune_threshold=True, epochs=1, head="random")
+    assert run.info["threshold"] != 0.5
+    settings: dict[str, Any] = {"labels": several.labels, "task": several.task, "pooling": "cls", "max_tokens": 12}
+    start: Any = create_classifier(run.model_path, paired=False, **settings)
+    assert start.settings.threshold_shift == 0.0 and "threshold_shift" not in start.config.liteft
+    learned: Any = Teacher.of(run).loaded
+    assert torch.equal(start.model.classifier.bias, learned.model.classifier.bias)
+    more = {**settings, "labels": (*several.labels, "other")}  # a new head has no shift to take out
+    new: Any = create_classifier(run.model_path, paired=False, **more)
+    assert not new.model.classifier.bias.any()
+
+
 def test_weights_are_chosen_at_the_threshold_that_they_get(base: Get, several: Dataset, tmp_path: Path) -> None:
-    settings = {"tune_threshold": True, "calibrate": False, "epochs": 3, "choose_by": "metric"}
-    run = trained(base("bert"), several, tmp_path / "run", **settings)
-    assert run.info["best_metric"] == {"micro_f1": pytest.approx(run.metrics["validation"]["micro_f1"], abs=0.02)}
-    log = [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
-    seen = [entry["eval_micro_f1"] for entry in log if "eval_micro_f1" in entry]
-    assert max(seen) == run.info["best_metric"]["micro_f1"]
+    names = {"metric": ["micro_f1"], "balanced": ["balanced", "micro_f1", "macro_f1"]}
+    for choose_by, kept in names.items():
+        settings = {"tune_threshold": True, "calibrate": False, "epochs": 3, "choose_by": choose_by}
+        run = trained(base("bert"), several, tmp_path / choose_by, **settings)
+        best, reached = run.info["best_metric"], run.metrics["validation"]
+        assert best is not None and list(best) == kept
+        assert best["micro_f1"] == pytest.approx(reached["micro_f1"], abs=1e-6)
+        log = [json.loads(line) for line in (run.path / "log.jsonl").read_text().splitlines()]
+        seen = [entry[f"eval_{kept[0]}"] for entry in log if f"eval_{kept[0]}" in entry]
+        assert max(seen) == best[kept[0]]
 
 
 def test_a_threshold_does_not_change_the_log_loss_that_chooses_weights(
@@ -142,7 +164,7 @@ def test_a_threshold_does_not_change_the_log_loss_that_chooses_weights(
 def test_a_small_validation_split_tunes_no_threshold(base: Get, tmp_path: Path) -> None:
     lines: list[str] = []
     run = trained(base("bert"), make_multi(), tmp_path / "run", tune_threshold=True, progress=lines.append)
-    assert (run.info["temperature"], run.info["threshold"]) == (1.0, 0.5)
+    assert run.info["temperature"] == 1.0 and "threshold" not in run.info
     (said,) = (line for line in run.info["warnings"] if "too few to tune" in line)
     assert said.startswith("18 validation texts are too few to tune a threshold on, which takes 50")
     assert [line for line in lines if "too few to tune" in line] == [f"warning: {said}"]
@@ -162,3 +184,19 @@ def test_a_threshold_is_refused_where_every_text_has_one_label(base: Get, noisy:
 def test_a_threshold_is_refused_where_the_last_layer_has_no_bias(base: Get, several: Dataset, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="the last layer of a gpt2 has no bias"):
         trained(base("gpt2"), several, tmp_path / "run", tune_threshold=True, head="random")
+
+
+def test_a_family_that_is_not_known_is_refused_before_its_training_too(
+    base: Get, several: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = teacher_module._start
+
+    def without_bias(*given: Any) -> Any:
+        loaded = start(*given)
+        loaded.model.classifier.bias = None
+        return loaded
+
+    monkeypatch.setattr(teacher_module, "_start", without_bias)
+    monkeypatch.setattr(teacher_module, "fit", lambda *given, **rest: pytest.fail("trained"))
+    with pytest.raises(ConfigError, match="the last layer of a bert has no bias"):
+        trained(base("bert"), several, tmp_path / "run", tune_threshold=True, head="random")
