@@ -5,7 +5,7 @@
 
 For each set a teacher, and students of three and of one layer, are trained by default; then with one setting changed at
 a time: half and twice the learning rate (``--only rates`` ends here), half and twice the epochs, half and twice the
-batch, the other start of the head, weights kept by their main metric alone (``--only choice``), another temperature,
+batch, the other start of the head, weights kept by another metric (``--only choice``), another temperature,
 weight of the labels or loss (``--only losses`` measures these three). The default student has its control and stands
 beside the floors. Everything is judged on validation; test splits are dropped before anything is trained. On two larger
 sets only teachers are trained, at lower rates too, which long trainings often need; on CLINC150 with all labels also
@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 from machine import ROOT, commit, machine, tell, versions, write_result
 
+from liteft.config import read_recipe
 from liteft.data import Dataset, load_dataset
 from liteft.errors import LiteftError
 from liteft.finetuning import finetune
@@ -54,6 +55,7 @@ _RATES = (
     ("default", "rate"),
     ("twice the rate", "rate x 2"),
 )
+_KEPT_BY = {"balanced": "kept by both", "metric": "kept by the first"}
 Settings = dict[str, Any]
 
 
@@ -132,6 +134,8 @@ def measure(name: str, data: Dataset, runs: Path, common: Settings, *, only: str
         common: settings of every training.
         only: one of ONLY; None for everything.
     """
+    kept = next((row["choose_by"] for row in stored(runs) if row["set"] == name and "choose_by" in row), "balanced")
+    common = common | {"choose_by": kept}  # of all rows of a set, so that they can be compared
     if (name, "floors", "") not in finished(runs):
         store(runs, name, "floors", "", {"floors": train_floors(data).to_dict()})
     teacher = trained_teacher(name, data, runs, common, "default", {})
@@ -149,7 +153,7 @@ def measure(name: str, data: Dataset, runs: Path, common: Settings, *, only: str
             settings = {"learning_rate": teacher.info["learning_rate"] / share}
             trained_teacher(name, data, runs, common, f"rate / {share}", settings)
         return
-    for tag, settings in (*around(made, only), *choice(only)):
+    for tag, settings in (*around(made, only), *choice(kept, only)):
         trained_teacher(name, data, runs, common, tag, settings)
     other = "random" if data.task.several else "lda"
     if only is None:
@@ -157,7 +161,11 @@ def measure(name: str, data: Dataset, runs: Path, common: Settings, *, only: str
     for size in SIZES:
         distilled(name, data, teacher, runs, common, size, "default", {"control": True})
         first = next(row for row in stored(runs) if (row["set"], row["model"], row["tag"]) == (name, size, "default"))
-        for tag, settings in (*around(first, only), *choice(only), *(losses() if only in (None, "losses") else ())):
+        for tag, settings in (
+            *around(first, only),
+            *choice(kept, only),
+            *(losses() if only in (None, "losses") else ()),
+        ):
             distilled(name, data, teacher, runs, common, size, tag, settings)
 
 
@@ -174,10 +182,11 @@ def around(made: Settings, only: str | None) -> Iterator[tuple[str, Settings]]:
     yield "twice the batch", {"epochs": made["epochs"], "batch_size": 64}
 
 
-def choice(only: str | None) -> Iterator[tuple[str, Settings]]:
+def choice(kept: str, only: str | None) -> Iterator[tuple[str, Settings]]:
     """Yield the other choice of the weights that are kept, as `around`."""
     if only in (None, "choice"):
-        yield "main metric alone", {"choose_by": "metric"}
+        other = "metric" if kept == "balanced" else "balanced"
+        yield _KEPT_BY[other], {"choose_by": other}
 
 
 def evaluations(name: str) -> int:
@@ -200,7 +209,7 @@ def trained_teacher(name: str, data: Dataset, runs: Path, common: Settings, tag:
     if (name, "teacher", tag) in finished(runs) and tag != "default":
         return read_run(runs / name / "teacher-default")
     run = finetune(
-        "minilm", data, out=out, progress=tell, evaluations_per_epoch=evaluations(name), **common, **settings
+        "minilm", data, out=out, progress=tell, evaluations_per_epoch=evaluations(name), **(common | settings)
     )
     if (name, "teacher", tag) not in finished(runs):
         store(runs, name, "teacher", tag, numbers(run, data, settings))
@@ -228,7 +237,7 @@ def distilled(
     if (name, size, tag) in finished(runs):
         return
     out = runs / name / (place or f"{size}-{tag.replace(' ', '-')}")
-    made = distill(teacher, data, out=out, until="student", size=size, progress=tell, **common, **settings)
+    made = distill(teacher, data, out=out, until="student", size=size, progress=tell, **(common | settings))
     row = numbers(made.students[0], data, settings)
     if made.control is not None and made.seeds is not None:
         row["control"] = numbers(made.control, data, settings)
@@ -242,10 +251,12 @@ def numbers(run: Run, data: Dataset, settings: Settings) -> Settings:
     """Return what is stored of a run: its metrics on validation and how it was trained."""
     texts = run.info.get("training_texts", len(data.train))
     kept = ("learning_rate", "steps", "best_step", "training_seconds", "temperature")
+    recipe = read_recipe(run.path / "recipe.toml")
     return {
         "metrics": run.metrics["validation"],
         **{key: run.info.get(key) for key in kept},
         "texts": texts,
+        "choose_by": getattr(recipe, "teacher" if run.kind == "teacher" else "student").choose_by,
         "epochs": round(run.info["steps"] * settings.get("batch_size", 32) / texts, 2),
     }
 
@@ -253,7 +264,8 @@ def numbers(run: Run, data: Dataset, settings: Settings) -> Settings:
 def table(rows: list[Settings]) -> str:
     """Return validation scores in percent, main metric / macro F1: of each model at each rate, then at other settings.
 
-    Beside them are the control of the default student, and the best floor.
+    Beside them are the control of the default student, and the best floor. "Kept by" says which weights the rows of a
+    set keep: those of the best mean of both metrics, or of the first alone, the default before.
     """
     tags = [tag for tag in dict.fromkeys(row["tag"] for row in rows) if tag and tag not in dict(_RATES)]
     parts = [_table(rows, _RATES, ends=True)]
@@ -272,7 +284,7 @@ def _table(rows: list[Settings], columns: Sequence[tuple[str, str]], *, ends: bo
     """
     found = {(row["set"], row["model"], row["tag"]): row for row in rows}
     headings = list(dict.fromkeys(heading for _, heading in columns))
-    lines = [["set", "texts", "model", *headings, *(("control", "best floor") if ends else ())]]
+    lines = [["set", "texts", "model", "kept by", *headings, *(("control", "best floor") if ends else ())]]
     for name, model in dict.fromkeys((row["set"], row["model"]) for row in rows if row["model"] != "floors"):
         measured = {heading: found[name, model, tag] for tag, heading in columns if (name, model, tag) in found}
         default = found.get((name, model, "default"))
@@ -283,11 +295,12 @@ def _table(rows: list[Settings], columns: Sequence[tuple[str, str]], *, ends: bo
             floors = found[name, "floors", ""]["floors"]["floors"]
             each = [{"metrics": row["metrics"]["validation"]} for row in floors]
             cells += [_scores(default.get("control")), _scores(max(each, key=lambda row: _main(row["metrics"])))]
-        lines.append([name, f"{found[name, 'teacher', 'default']['texts']:,}", model, *cells])
+        kept = "both" if default["choose_by"] == "balanced" else "the first"
+        lines.append([name, f"{found[name, 'teacher', 'default']['texts']:,}", model, kept, *cells])
         taught = {row["teacher"] for row in measured.values() if "teacher" in row}
         if len(taught) > 1:
             tell(f"{name}, {model}: learned from {len(taught)} teachers, which were trained apart: compare with care")
-    return markdown(lines, texts=3)
+    return markdown(lines, texts=4)
 
 
 def _scores(row: Settings | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,6 +26,7 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def row(model: str, tag: str, accuracy: float, **more: Any) -> dict[str, Any]:
     metrics = {"metrics": {"accuracy": accuracy}, "texts": 1_200, "learning_rate": 2e-4, "epochs": 4.0}
+    metrics["choose_by"] = "balanced"
     return {"set": "mail", "model": model, "tag": tag, **metrics, **more}
 
 
@@ -74,9 +75,36 @@ def test_the_table_has_floors_rates_and_controls_and_a_dash_for_what_is_missing(
     ]
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in script.table(rows).splitlines()]
     rates_of = {line[2]: line for line in lines[2:4]}
-    assert rates_of["teacher"] == ["mail", "1,200", "teacher", "-", "87.0", "90.0", "88.0", "-", "75.0"]
-    assert rates_of["3x384"] == ["mail", "1,200", "3x384", "-", "85.0", "89.0 / 80.0", "-", "86.0", "75.0"]
-    assert ["mail", "1,200", "3x384", "89.0 / 80.0", "84.0"] in lines and not any("1x384" in line for line in lines)
+    assert rates_of["teacher"] == ["mail", "1,200", "teacher", "both", "-", "87.0", "90.0", "88.0", "-", "75.0"]
+    assert rates_of["3x384"] == ["mail", "1,200", "3x384", "both", "-", "85.0", "89.0 / 80.0", "-", "86.0", "75.0"]
+    assert ["mail", "1,200", "3x384", "both", "89.0 / 80.0", "84.0"] in lines and not any(
+        "1x384" in line for line in lines
+    )
+
+
+def test_the_rows_of_a_set_keep_their_weights_by_one_choice(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    floors = {"set": "mail", "model": "floors", "tag": ""}
+    committed = [floors, row("teacher", "default", 0.9) | {"choose_by": "metric"}]
+    script.RESULT.write_text(json.dumps({"rows": committed}), encoding="utf-8")
+    script.adopt(tmp_path)
+    trained: list[str] = []
+
+    def finetune(base: str, data: Any, **settings: Any) -> Any:
+        trained.append(settings["choose_by"])
+        info = {"learning_rate": 2e-4, "steps": 6, "weights_sha256": "0"}
+        return SimpleNamespace(path=tmp_path, kind="teacher", info=info, metrics={"validation": {"accuracy": 0.8}})
+
+    monkeypatch.setattr(script, "finetune", finetune)
+    monkeypatch.setattr(script, "SIZES", ())
+    monkeypatch.setattr(script.shutil, "rmtree", lambda path: None)
+    recipe = SimpleNamespace(teacher=SimpleNamespace(choose_by="metric"))
+    monkeypatch.setattr(script, "read_recipe", lambda path: recipe)
+    script.measure("mail", make_dataset(), tmp_path, {}, only="choice")
+    script.measure("mail", make_dataset(), tmp_path, {}, only="rates")
+    assert trained == ["metric", "balanced", "metric", "metric", "metric"]
+    assert "kept by both" in {each["tag"] for each in script.stored(tmp_path)}
 
 
 def test_nothing_is_judged_on_test(script: ModuleType) -> None:
