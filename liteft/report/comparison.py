@@ -141,7 +141,7 @@ def compare(
         + (() if floors is False or trained is not None else (why_no_floors(gold),)),
         load=watch.load,
         floors=() if trained is None else measured_floors(trained, gold, logits[0]),
-        unbeaten=() if trained is None else verdicts(trained, gold, [each.name for each in subjects], logits),
+        unbeaten=() if trained is None else verdicts(trained, gold, logits),
     )
 
 

@@ -138,12 +138,15 @@ def _measured(row: Floor, floors: Floors, gold: Gold, first: np.ndarray) -> Meas
     )
 
 
-def verdicts(floors: Floors, gold: Gold, names: Sequence[str], logits: Sequence[np.ndarray]) -> tuple[str, ...]:
-    """Return a sentence for each model that does not beat the floors."""
+def verdicts(floors: Floors, gold: Gold, logits: Sequence[np.ndarray]) -> tuple[str, ...]:
+    """Return a sentence for each of the compared models that does not beat the floors."""
     split = gold.split
+    unseen = split.unseen_label
     found = (
-        not_better_than_floors(name, each, gold.targets, floors, split.name, unseen_label=split.unseen_label)
-        for name, each in zip(names, logits, strict=True)
+        not_better_than_floors(
+            subject.name, each, gold.targets, floors, split.name, unseen_label=unseen, tuned=subject.tuned
+        )
+        for subject, each in zip(gold.subjects, logits, strict=True)
     )
     return tuple(line for line in found if line)
 

@@ -24,6 +24,7 @@ def not_better_than_floors(
     split: str,
     *,
     unseen_label: np.ndarray | None = None,
+    tuned: bool = False,
 ) -> str:
     """Return a sentence that says which floor a model does not beat, with both values and paired intervals.
 
@@ -36,6 +37,7 @@ def not_better_than_floors(
         floors: of the data set.
         split: name of the split that logits and labels are of.
         unseen_label: bool (texts,) or None, as for ``Task.score``.
+        tuned: the model's threshold was chosen on validation, as the floors' is; else the sentence says how to.
 
     Returns:
         The sentence, or "" if the model's main metric and macro F1 are higher than those of every floor.
@@ -56,7 +58,10 @@ def not_better_than_floors(
         own, other = 100 * scores[each], 100 * floor.scores[split][each]
         gained = f"{own - other:+.1f} [{low:+.1f}, {high:+.1f}]"
         parts.append(f"{metric_words(each)} {own:.1f} and {other:.1f} ({gained})")
-    return f"{name} is not better than {floor.name} on {split}: {', '.join(parts)}."
+    said = f"{name} is not better than {floor.name} on {split}: {', '.join(parts)}."
+    if not task.several or tuned:
+        return said
+    return f"{said} The floor chooses labels at a threshold tuned on validation, {name} at 0.5 (see tune_threshold)."
 
 
 def run_not_better_than_floors(run: Run, floors: Floors, split: str) -> str:
@@ -67,7 +72,8 @@ def run_not_better_than_floors(run: Run, floors: Floors, split: str) -> str:
     """
     logits, labels = run.predictions(split)
     unseen_label = run.unseen_label(split)
-    return not_better_than_floors(run.kind, logits, labels, floors, split, unseen_label=unseen_label)
+    tuned = "threshold" in run.info
+    return not_better_than_floors(run.kind, logits, labels, floors, split, unseen_label=unseen_label, tuned=tuned)
 
 
 def _differences(

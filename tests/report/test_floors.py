@@ -68,7 +68,12 @@ def test_of_two_unbeaten_floors_the_better_one_is_named() -> None:
 def test_several_labels_are_judged_by_micro_and_macro_f1() -> None:
     gold = np.random.default_rng(0).random((30, 3)) < 0.4
     floors = floors_of(gold, gold=gold, task=MULTI_LABEL)
-    said = not_better_than_floors("student", as_logits(~gold, MULTI_LABEL, 3), gold, floors, "test")
+    logits = as_logits(~gold, MULTI_LABEL, 3)
+    said = not_better_than_floors("student", logits, gold, floors, "test")
+    hint = "The floor chooses labels at a threshold tuned on validation, student at 0.5 (see tune_threshold)."
+    assert said.endswith(hint) and hint not in not_better_than_floors(
+        "student", logits, gold, floors, "test", tuned=True
+    )
     assert "micro F1 0.0 and 100.0" in said and "macro F1" in said
 
 
