@@ -6,11 +6,11 @@ what they see, so the difference between two of them answers one question.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["ARMS", "COMPARED", "GENERAL_START", "OWN_START", "Arm", "ArmName", "Kind", "arms_of"]
+__all__ = ["ARMS", "COMPARED", "GENERAL_START", "OWN_START", "Arm", "ArmName", "Kind", "arms_of", "threshold_notes"]
 
 ArmName = Literal["c0", "c1", "c2"]
 Kind = Literal["student", "control", "c0", "c2"]
@@ -82,3 +82,18 @@ def arms_of(names: Iterable[str], *, control: bool) -> tuple[Kind, ...]:
     """
     wanted: Sequence[str] = [*names, *(["c1"] if control or "c2" in names else [])]
     return tuple(kind for name, kind in COMPARED.items() if name in wanted)
+
+
+def threshold_notes(tuned: Mapping[str, bool]) -> tuple[str, ...]:
+    """Return a note if some models choose labels at a threshold tuned on validation, and others at 0.5.
+
+    Args:
+        tuned: name -> whether the model's threshold was tuned.
+    """
+    names = {kind: [name for name, each in tuned.items() if each is kind] for kind in (True, False)}
+    if not all(names.values()):
+        return ()
+    return (
+        f"labels are chosen at a threshold tuned on validation by {', '.join(names[True])}, and at 0.5 by "
+        f"{', '.join(names[False])}: a part of the difference in F1 is due to that",
+    )

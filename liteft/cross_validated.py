@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from liteft import files
-from liteft.arms import ARMS
+from liteft.arms import ARMS, threshold_notes
 from liteft.config import resolve_recipe
 from liteft.data import Dataset, Split
 from liteft.data.folds import count_different, folds_of_split, with_duplicates
@@ -30,7 +30,6 @@ from liteft.finetuning.run_folder import refuse_other_run
 from liteft.floors import Floors, can_train, cross_validated, not_beaten
 from liteft.metrics import Estimate, paired_interval_over_seeds
 from liteft.recipes import Recipe
-from liteft.report.thresholds import threshold_notes
 from liteft.results import Result
 from liteft.run import FOLDS_FILE, Run
 from liteft.tasks import Task

@@ -27,6 +27,7 @@ from transformers import TrainerCallback
 
 from liteft import files
 from liteft.arguments import ProgressFunction, checked_callbacks, checked_progress, require_path
+from liteft.arms import threshold_notes
 from liteft.artifact import MANIFEST, require_pipeline_folder, require_replaceable
 from liteft.config import resolve_recipe
 from liteft.data import Dataset
@@ -51,7 +52,6 @@ from liteft.frontier.state import STATE_FILE, SearchState
 from liteft.locks import LOCK, one_writer
 from liteft.recipes import Recipe
 from liteft.report.comparison import describe_machine
-from liteft.report.thresholds import threshold_notes
 from liteft.run import Run
 from liteft.runtime.cores import default_threads
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from liteft import files, metrics
 from liteft.arguments import checked_progress, require_known, require_list, require_path
+from liteft.arms import threshold_notes
 from liteft.artifact import Artifact
 from liteft.data import Dataset, Split, load_dataset
 from liteft.errors import ConfigError, ModelError, leave_out, option
@@ -28,7 +29,6 @@ from liteft.report.gold import Gold, find_gold, in_order
 from liteft.report.load import Watch, watching
 from liteft.report.result import Comparison, Measured
 from liteft.report.subjects import Source, find_subjects
-from liteft.report.thresholds import threshold_notes
 from liteft.report.workers import BATCH, Speed, Worker, open_workers, time_workers, write_texts
 from liteft.run import Run
 from liteft.runtime.backends import checked_threads

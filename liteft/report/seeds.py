@@ -14,10 +14,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from liteft.arms import ARMS
+from liteft.arms import ARMS, threshold_notes
 from liteft.errors import ConfigError, ModelError
 from liteft.metrics import Estimate, paired_interval_over_seeds, paired_interval_over_subsets
-from liteft.report.thresholds import threshold_notes
 from liteft.results import Result
 from liteft.run import Run
 from liteft.tasks import Task

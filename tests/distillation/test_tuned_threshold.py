@@ -12,6 +12,7 @@ import pytest
 from transformers import TrainerCallback
 
 from liteft import distill, export
+from liteft.arms import threshold_notes
 from liteft.config import make_recipe
 from liteft.cross_validated import together
 from liteft.data import Dataset
@@ -25,7 +26,6 @@ from liteft.frontier.searching import _quality
 from liteft.recipes import StudentRecipe
 from liteft.report import seeds_table
 from liteft.report.subjects import find_subjects
-from liteft.report.thresholds import threshold_notes
 from liteft.run import Run
 
 QUICK: dict[str, Any] = {"size": "2", "epochs": 2, "batch_size": 8, "learning_rate": 3e-3, "training_precision": "fp32"}
