@@ -4,12 +4,13 @@
     epochs          as many passes as give enough steps: small data need more passes than large data
     head            random weights; discriminants of the base's features where a text may have several labels
 
-The rates were measured at width 384 only, on validation splits of parts of CLINC150, TREC with fine labels and SST-2
-(bench/defaults.py, bench/results/defaults.json; the table is in CONTRIBUTING.md): neither half nor twice the rate is
-better by more than chance, for teachers of 6 layers and students of 3 and 1. Nor, on TREC alone, is another
-temperature, weight of the labels or loss. The numbers of passes and the powers of width and depth are
-judgement: they give what is usual for wider models, 5e-5 for BERT-base and 2.3e-5 for BERT-large. The rate of a
-student whose width is not near 384 is therefore searched among three for a fraction of the steps.
+The rates were measured at width 384 only, on validation splits of parts of CLINC150, TREC with fine labels, SST-2,
+SNIPS, CoLA and (teachers alone) GoEmotions (bench/defaults.py, bench/results/defaults.json; the table is in
+CONTRIBUTING.md): neither half nor twice the rate is better by more than chance, for teachers of 6 layers and students
+of 3 and 1. Nor, on TREC alone, is another temperature, weight of the labels or loss. The numbers of passes and the
+powers of width and depth are judgement: they give what is usual for wider models, 5e-5 for BERT-base and 2.3e-5 for
+BERT-large. The rate of a student whose width is not near 384 is therefore searched among three for a fraction of the
+steps.
 """
 
 from __future__ import annotations
