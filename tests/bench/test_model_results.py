@@ -288,7 +288,7 @@ def test_a_card_shows_numbers_with_intervals_traps_and_the_commands(card: Any, r
     low, high = test["accuracy_interval"]
     assert f"{100 * test['accuracy']:.1f} [{100 * low:.1f}, {100 * high:.1f}]" in text
     assert "learning_rates = [" in text
-    assert "5e-3" not in text and "- student: 0.005: " in text
+    assert "5e-3" not in text and "- student, mean of accuracy and macro F1: 0.005: " in text
 
 
 def test_a_card_says_what_a_check_of_the_data_found(card: Any, results: dict[str, Any]) -> None:
