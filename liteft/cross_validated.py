@@ -221,7 +221,7 @@ def together(runs: Mapping[str, list[Run]], *, floors: Floors | None = None) -> 
         },
         floors=floors,
         starts={kind: each[0].start for kind, each in runs.items()},
-        notes=threshold_notes({kind: any("threshold" in run.info for run in each) for kind, each in runs.items()}),
+        notes=threshold_notes({kind: any(run.tuned for run in each) for kind, each in runs.items()}),
     )
 
 

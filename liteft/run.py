@@ -81,6 +81,11 @@ class Run(Result):
         reached = f", {metric} {validation[metric]:.4f} on validation" if metric else ""
         return f"Run({str(self.path)!r}: {self.info.get('kind')}, {len(self.info.get('labels', ()))} labels{reached})"
 
+    @property
+    def tuned(self) -> bool:
+        """Whether a threshold was tuned after the training, so that scores are no probabilities."""
+        return "threshold" in self.info
+
     def render(self) -> str:
         """Return the run as text: its size, and its main metric with 95% intervals."""
         return runs_table([self])

@@ -130,8 +130,9 @@ def _check_student_of(base: Base, dataset: Dataset, recipe: Recipe) -> None:
     """Refuse a student that does not fit its teacher, before the teacher is fine-tuned."""
     student, max_tokens = recipe.student, recipe.teacher.max_tokens
     own = base.folder if student.student is None else resolve_base(student.student)
-    check_student(student, read_config(base.folder))
-    require_threshold(student, dataset, read_config(own))
+    config = read_config(base.folder)
+    check_student(student, config)
+    require_threshold(student, dataset, config if student.student is None else read_config(own))
     if student.vocabulary is not None:
         check_budget(read_tokenizer(own).cutting(max_tokens), student.vocabulary)
     check_own_encoder(student, max_tokens=max_tokens)

@@ -29,7 +29,7 @@ from liteft.recipes import TeacherRecipe, TrainingRecipe
 from liteft.run_info import CalibrationInfo
 from liteft.tasks import FEWEST_TO_CALIBRATE, fit_temperature, fit_threshold, rows_to_calibrate, task_of_labels
 
-__all__ = ["calibrate", "require_threshold", "told_untuned", "tunes_threshold", "without_threshold"]
+__all__ = ["calibrate", "require_bias", "require_threshold", "told_untuned", "tunes_threshold", "without_threshold"]
 
 
 def require_threshold(recipe: TrainingRecipe, dataset: Dataset, config: PretrainedConfig | None = None) -> None:
@@ -88,9 +88,10 @@ def told_untuned(recipe: TrainingRecipe, validation: Split, tell: Callable[[str]
     if not recipe.tune_threshold or tunes_threshold(recipe, validation):
         return []
     known = len(validation) if validation.unseen_label is None else int((~validation.unseen_label).sum())
-    line = f"{known:,} validation texts are too few to tune a threshold on, which takes {FEWEST_TO_CALIBRATE}"
-    tell(f"warning: {line}, so it stays at 0.5")
-    return [f"{line}, so it stays at 0.5"]
+    few = f"{known:,} validation texts are too few to tune a threshold on, which takes {FEWEST_TO_CALIBRATE}"
+    line = f"{few}, so it stays at 0.5"
+    tell(f"warning: {line}")
+    return [line]
 
 
 def calibrate(loaded: TorchClassifier, validation: Split, recipe: TrainingRecipe) -> CalibrationInfo:

@@ -226,7 +226,7 @@ def finish_run(
         whose=whose,
         labels=dataset.validation.labels,
         count=len(dataset.labels),
-        unlike="threshold" not in info and teacher is not None and "threshold" in teacher.info,
+        unlike="threshold" not in info and teacher is not None and teacher.tuned,
     )
     for line in warnings:
         context.tell(f"warning: {line}")

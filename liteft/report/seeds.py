@@ -247,13 +247,10 @@ def seeds_table(runs: Sequence[Run], *, split: str = "test", unit: Unit = "seed"
         data=str((first.info.get("data") or {}).get("name", "")),
         split=split,
         texts=len(scores["student"][0]),
-        notes=_notes(groups, unit) + threshold_notes({_title(kind): _tuned(each) for kind, each in groups.items()}),
+        notes=_notes(groups, unit)
+        + threshold_notes({_title(kind): any(run.tuned for run in each) for kind, each in groups.items()}),
         unit=unit,
     )
-
-
-def _tuned(runs: Sequence[Run]) -> bool:
-    return any("threshold" in run.info for run in runs)
 
 
 def _notes(groups: dict[str, list[Run]], unit: Unit) -> tuple[str, ...]:

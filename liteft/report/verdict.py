@@ -72,8 +72,7 @@ def run_not_better_than_floors(run: Run, floors: Floors, split: str) -> str:
     """
     logits, labels = run.predictions(split)
     unseen_label = run.unseen_label(split)
-    tuned = "threshold" in run.info
-    return not_better_than_floors(run.kind, logits, labels, floors, split, unseen_label=unseen_label, tuned=tuned)
+    return not_better_than_floors(run.kind, logits, labels, floors, split, unseen_label=unseen_label, tuned=run.tuned)
 
 
 def _differences(
