@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, cast, get_args
 
 from liteft.errors import ConfigError, Hint, closest, leave_out, option
-from liteft.recipes import PretrainRecipe, SearchRecipe, StudentRecipe, TeacherRecipe, parse_size
+from liteft.recipes import CLASSIFIERS_ONLY, PretrainRecipe, SearchRecipe, StudentRecipe, TeacherRecipe, parse_size
 
 __all__ = [
     "Until",
@@ -85,7 +85,7 @@ def require_pretraining(recipe: PretrainRecipe) -> None:
             f"lowercase applies to WordPiece only, and vocabulary_kind is {recipe.vocabulary_kind}.",
             fix=[leave_out("pretrain.lowercase"), option("vocabulary_kind", "wordpiece")],
         )
-    for name in ("label_smoothing", "class_weights", "choose_by", "calibrate", "tune_threshold"):
+    for name in CLASSIFIERS_ONLY:
         if getattr(recipe, name) != PretrainRecipe.model_fields[name].default:
             raise ConfigError(
                 f"{name} applies to classifiers, and pretraining has no labels.", fix=leave_out(f"pretrain.{name}")

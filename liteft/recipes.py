@@ -20,6 +20,7 @@ from liteft.tasks import TaskName
 
 __all__ = [
     "AUTOMATIC",
+    "CLASSIFIERS_ONLY",
     "DataRecipe",
     "ExportRecipe",
     "PretrainRecipe",
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 AUTOMATIC = ("epochs", "learning_rate", "rate_search", "head")  # None: liteft.defaults decides
+CLASSIFIERS_ONLY = ("label_smoothing", "class_weights", "choose_by", "calibrate", "tune_threshold")  # not [pretrain]
 _SIZE = re.compile(r"(\d+)(?:x(\d+))?")
 
 

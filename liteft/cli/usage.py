@@ -181,14 +181,16 @@ def _all_flags(root: Any) -> dict[str, Any]:
 
 def _keys(command: Any) -> dict[str, list[str]]:
     """Return the recipe's keys that a command takes by --set, written as flags -> the tables that have them."""
-    from liteft.recipes import Recipe
+    from liteft.recipes import CLASSIFIERS_ONLY, Recipe
 
     keys: dict[str, list[str]] = {}
     if "--set" in _flags(command):
         tables = {TABLES.get(getattr(each, "rich_help_panel", None) or "") for each in command.params}
         for table, model in Recipe():
-            for key in type(model).model_fields if table in tables else ():
-                keys.setdefault(f"--{key.replace('_', '-')}", []).append(table)
+            refused = CLASSIFIERS_ONLY if table == "pretrain" else ()
+            for key in type(model).model_fields:
+                if table in tables and key not in refused:
+                    keys.setdefault(f"--{key.replace('_', '-')}", []).append(table)
     return keys
 
 

@@ -67,8 +67,9 @@ def test_a_recipes_key_without_a_flag_is_told_how_it_is_set(call: Any, words: st
     assert fixes[:-1] == fix
 
 
-def test_a_command_without_recipes_is_not_sent_to_their_keys(call: Any) -> None:
-    assert not any("--set" in line for line in told(call, "predict x --max-steps 3")[2])
+@pytest.mark.parametrize("words", ["predict x --max-steps 3", "pretrain --choose-by metric"])
+def test_nobody_is_sent_to_keys_that_the_command_does_not_take(call: Any, words: str) -> None:
+    assert not any("--set" in line for line in told(call, words)[2])
 
 
 def test_initials_are_told_the_flag_that_they_stand_for(call: Any) -> None:
