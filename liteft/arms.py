@@ -10,7 +10,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["ARMS", "COMPARED", "GENERAL_START", "OWN_START", "Arm", "ArmName", "Kind", "arms_of", "threshold_notes"]
+__all__ = [
+    "ARMS",
+    "COMPARED",
+    "GENERAL_START",
+    "OWN_START",
+    "Arm",
+    "ArmName",
+    "Kind",
+    "arms_of",
+    "threshold_notes",
+    "worse_than_arms",
+]
 
 ArmName = Literal["c0", "c1", "c2"]
 Kind = Literal["student", "control", "c0", "c2"]
@@ -26,6 +37,7 @@ class Arm:
         start: what it starts from, unless all arms start from one encoder.
         sees: what it is trained on.
         question: what the student's difference to it answers; "" for the student.
+        better: what is to be done where it is better than the student; "" for the student.
     """
 
     kind: Kind
@@ -33,6 +45,7 @@ class Arm:
     start: str
     sees: str
     question: str = ""
+    better: str = ""
 
     @property
     def suffix(self) -> str:
@@ -57,14 +70,29 @@ ARMS: dict[str, Arm] = {
             "the teacher's layers and head",
             "the teacher's answers, to unlabelled texts too if there are any, and labels by hard_weight",
         ),
-        Arm("control", "control (C1)", "the teacher's layers and head", "labels", "do the teacher's answers help?"),
-        Arm("c0", "C0", "the base's layers, without a teacher, and a new head", "labels", "is the procedure worth it?"),
+        Arm(
+            "control",
+            "control (C1)",
+            "the teacher's layers and head",
+            "labels",
+            "do the teacher's answers help?",
+            "its teacher's answers did harm; use the control, or give unlabelled texts",
+        ),
+        Arm(
+            "c0",
+            "C0",
+            "the base's layers, without a teacher, and a new head",
+            "labels",
+            "is the procedure worth it?",
+            "the base alone, without a teacher, is better; use it, or another teacher",
+        ),
         Arm(
             "c2",
             "C2",
             "the finished control (C1)",
             "the control's own answers, to unlabelled texts too if there are any, and labels by hard_weight",
             "is it more than the use of the texts?",
+            "self-training is better than its teacher",
         ),
     )
 }
@@ -82,6 +110,22 @@ def arms_of(names: Iterable[str], *, control: bool) -> tuple[Kind, ...]:
     """
     wanted: Sequence[str] = [*names, *(["c1"] if control or "c2" in names else [])]
     return tuple(kind for name, kind in COMPARED.items() if name in wanted)
+
+
+def worse_than_arms(differences: Mapping[str, tuple[float, float, float]], metric: str) -> tuple[str, ...]:
+    """Return a warning for each arm that is better than the student by more than chance.
+
+    Args:
+        differences: kind -> the student's metric minus its own, a share, and both ends of the interval; what is no arm,
+            as the teacher, is left out.
+        metric: its words, and what was scored.
+    """
+    return tuple(
+        f"the student is worse than {ARMS[kind].title}, by {-100 * value:.1f} points of {metric} "
+        f"[{-100 * high:.1f}, {-100 * low:.1f}]: {ARMS[kind].better}"
+        for kind, (value, low, high) in differences.items()
+        if high < 0 and kind in ARMS
+    )
 
 
 def threshold_notes(tuned: Mapping[str, bool]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from liteft import files
-from liteft.arms import ARMS, threshold_notes
+from liteft.arms import ARMS, threshold_notes, worse_than_arms
 from liteft.config import resolve_recipe
 from liteft.data import Dataset, Split
 from liteft.data.folds import count_different, folds_of_split, with_duplicates
@@ -95,12 +95,14 @@ class CrossValidation(Result):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a reader must know first: the floors that the student does not beat, over all folds."""
+        """What a reader must know first, over all folds: arms that are better, and floors that are not beaten."""
+        arms = {kind: (found.value, found.low, found.high) for kind, found in self.differences.items()}
+        words = f"{metric_words(self.task.primary_metric)} over all folds"
+        found = [f"{line}." for line in worse_than_arms(arms, words)]
         if self.floors is None:
-            return ()
+            return tuple(found)
         own, (split,) = self.scores["student"], self.floors.splits
         floors = {floor.name: floor.scores[split] for floor in self.floors.rows}
-        found = []
         for name in not_beaten(own, floors, self.task):
             numbers = ", ".join(
                 f"{metric_words(each)} {100 * own[each]:.1f} and {100 * floors[name][each]:.1f}"

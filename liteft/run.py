@@ -46,6 +46,7 @@ __all__ = [
     "RUN_FORMAT",
     "WEIGHTS",
     "Run",
+    "ancestors",
     "base_of_run",
     "check_weights",
     "model_weights",
@@ -216,6 +217,28 @@ def read_run(path: str | Path) -> Run:
     kinds = {"kind": str, "task": str, "labels": list, "metrics": dict, "weights_sha256": str}
     _require_keys(path, info, kinds)
     return Run(path, cast(RunInfo, info))
+
+
+def ancestors(run: Run) -> list[Run]:
+    """Return the runs that taught a run, those that taught these, and so on, as far as they are where they were.
+
+    Arm C0 has none: it has nothing of the teacher beside whose student it was trained.
+    """
+    found: dict[Path, Run] = {}
+    open_runs = [run]
+    while open_runs:
+        each = open_runs.pop()
+        first = None if each.kind == "c0" else each.info.get("teacher")
+        for described in () if first is None else (first, *first.get("others", ())):
+            path = Path(str(described.get("path", ""))).absolute()
+            if path in found:
+                continue
+            try:
+                found[path] = read_run(path)
+            except RunError:
+                continue
+            open_runs.append(found[path])
+    return list(found.values())
 
 
 def base_of_run(path: Path) -> Path | None:

@@ -14,11 +14,13 @@ import pytest
 
 import liteft
 from liteft.config import read_recipe
-from liteft.cross_validated import fold_datasets
+from liteft.cross_validated import CrossValidation, fold_datasets
 from liteft.data import Dataset, Split, load_dataset
 from liteft.data.trainable import resolve_data
 from liteft.errors import ConfigError, DataError, RunError
+from liteft.metrics import Estimate
 from liteft.recipes import Recipe, StudentRecipe, TeacherRecipe
+from liteft.tasks import TASKS
 from tests.cache import Cache
 from tests.modules import module_of
 
@@ -188,3 +190,21 @@ def test_a_distillation_is_cross_validated_and_then_made_of_all_texts(
     assert not list((tmp_path / "out").glob("fold?")), "refused before a fold is trained"
     with pytest.raises(ConfigError, match="is a teacher already"):
         liteft.distill(made.teacher or "", labelled(), out=tmp_path / "other", recipe=recipe, until="student")
+
+
+def test_an_arm_that_is_better_over_all_folds_is_said_first() -> None:
+    judged = CrossValidation(
+        folds=5,
+        texts=200,
+        task=TASKS["single_label"],
+        scores={kind: {"accuracy": 0.8, "macro_f1": 0.8} for kind in ("student", "c0", "control", "teacher")},
+        intervals={},
+        differences={
+            "c0": Estimate(-0.06, -0.09, -0.03),
+            "control": Estimate(-0.02, -0.05, 0.01),
+            "teacher": Estimate(-0.06, -0.09, -0.03),
+        },
+    )
+    (line,) = judged.warnings
+    assert line.startswith("the student is worse than C0, by 6.0 points of accuracy over all folds [3.0, 9.0]")
+    assert line.endswith("is better; use it, or another teacher.")

@@ -96,7 +96,7 @@ def next_command(found: Evidence) -> tuple[str, dict[str, object]]:
     if found.lengths is not None:
         options["max_tokens"] = found.lengths.covering
     if _uneven(found):
-        options["teacher.class_weights"] = "balanced"
+        options |= {"teacher.class_weights": "balanced", "student.class_weights": "balanced"}
     if _tunes_threshold(found):
         options |= {"teacher.tune_threshold": True, "student.tune_threshold": True}
     limits = {"max_mb": found.max_mb, "max_ms": found.max_ms}

@@ -23,14 +23,20 @@ from liteft.finetuning.trainer import resolve_precision
 from liteft.recipes import TeacherRecipe
 from liteft.run import Run
 
-__all__ = ["create_untaught", "has_new_head", "raw_base", "start_head", "untaught_start"]
+__all__ = [
+    "create_untaught",
+    "raw_base",
+    "start_head",
+    "starts_with_discriminants",
+    "untaught_start",
+]
 
 
 def create_untaught(training: StudentTraining) -> TorchClassifier:
     """Return an untrained classifier of the student's shape that has not seen the teacher.
 
-    Its head is as new as the teacher's was: random, or discriminants of the training texts. A student that starts from
-    an encoder of its own has the same start in all arms.
+    Its head is as new as the teacher's was, before ``start_head`` where that began with discriminants. A student that
+    starts from an encoder of its own has the same start in all arms.
 
     Raises:
         ConfigError: the teacher's base is not known, because LiteFT did not fine-tune it.
@@ -43,10 +49,7 @@ def create_untaught(training: StudentTraining) -> TorchClassifier:
     if folder is None:
         return _random(training)
     loaded = create_with_new_head(folder, teacher.loaded.settings, seed=recipe.seed, dropout=made.dropout)
-    student = create_student(loaded, recipe)
-    if made.head == "lda":
-        start_head(training, student)
-    return student
+    return create_student(loaded, recipe)
 
 
 def untaught_start(teacher: Teacher) -> tuple[TeacherRecipe, Path | None]:
@@ -68,9 +71,17 @@ def untaught_start(teacher: Teacher) -> tuple[TeacherRecipe, Path | None]:
     return made, raw_base(teacher.run, made.base, fix=option("arms", "c1", note=", which needs no base"))
 
 
-def has_new_head(training: StudentTraining, student: TorchClassifier) -> bool:
+def _has_new_head(training: StudentTraining, student: TorchClassifier) -> bool:
     """Return whether a student starts from an encoder of its own, without a head for the labels."""
     return training.encoder is not None and not is_classifier(student.path)
+
+
+def starts_with_discriminants(training: StudentTraining, student: TorchClassifier) -> bool:
+    """Return whether a student's head is new and is to start as discriminants: as its teacher's, or by default."""
+    if training.kind == "c0" and training.encoder is None:
+        made, folder = untaught_start(training.teacher)
+        return folder is not None and made.head == "lda"
+    return training.dataset.task.several and _has_new_head(training, student)  # as a teacher's, see liteft.defaults
 
 
 def start_head(training: StudentTraining, student: TorchClassifier) -> None:

@@ -32,7 +32,8 @@ def select_pool(training: StudentTraining, student: TorchClassifier, pool: Split
     """Return the texts of a pool that a student is trained on; all of them, if there are not too many.
 
     Args:
-        training: its teacher is asked, for a control too: all arms see as many texts.
+        training: its teacher is asked. A control learns none of the texts, but is trained for as many steps as if it
+            did, so it gets the first ones, and nobody is asked.
         student: untrained.
         pool: texts without labels.
     """
@@ -42,6 +43,8 @@ def select_pool(training: StudentTraining, student: TorchClassifier, pool: Split
     different = pool.take(different_texts(pool))
     if len(different) <= count:
         return different
+    if training.is_control:
+        return different.take(np.arange(count))
     teacher, task = training.teacher, training.dataset.task
     asked = replace(teacher, loaded=student, weights_sha256=_hash(student))
     sure, doubtful = (

@@ -18,7 +18,7 @@ from liteft.data.trainable import report_check, require_trainable
 from liteft.defaults import Shape, settled_student
 from liteft.distillation.fake_quantization import require_quantizable
 from liteft.distillation.initial import create_student
-from liteft.distillation.raw_start import create_untaught, has_new_head, start_head
+from liteft.distillation.raw_start import create_untaught, start_head, starts_with_discriminants
 from liteft.distillation.seen_before import texts_seen_before
 from liteft.distillation.selecting import select_pool
 from liteft.distillation.stages import train_student
@@ -146,8 +146,8 @@ def _train(training: StudentTraining, student: TorchClassifier, texts: Unlabeled
     started = time.monotonic()
     with withdrawn_on_error(context), computing_threads(recipe.threads):
         pool = unlabeled = texts()
-        if dataset.task.several and has_new_head(training, student):
-            start_head(training, student)  # as a teacher's, see liteft.defaults
+        if starts_with_discriminants(training, student):
+            start_head(training, student)
         if unlabeled is not None:
             unlabeled = select_pool(training, student, unlabeled)
         tokenizer_source = student.path
@@ -157,7 +157,7 @@ def _train(training: StudentTraining, student: TorchClassifier, texts: Unlabeled
             student, trimming = _trimmed(training, student, pool, tokenizer_source)
         if context.state.is_main_process:
             report_check(dataset, student.tokenizer, context.out, context.progress if show_check else None)
-        seen = texts_seen_before(training)
+        seen = texts_seen_before(training, pool)
         for line in seen:
             context.tell(f"warning: {line}")
         too_few = told_untuned(recipe, dataset.validation, context.tell)

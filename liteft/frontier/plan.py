@@ -119,6 +119,8 @@ def check_recipe(recipe: Recipe) -> None:
         "a task-free stage (general)": (student.general is not None, leave_out("student.general")),
         f"{student.seeds} seeds": (student.seeds > 1, option("seeds", student.seeds, note=later)),
         "a control": (student.control, option("control", note=later)),
+        "arms": (bool(student.arms), option("arms", ",".join(student.arms), note=later)),
+        "folds": (student.folds > 0, option("folds", student.folds, note=later)),
         "a vocabulary for the export": (export.vocabulary is not None, leave_out("export.vocabulary")),
     }
     for setting, (given, fix) in unfit.items():

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from liteft.arms import ARMS, threshold_notes
+from liteft.arms import ARMS, threshold_notes, worse_than_arms
 from liteft.errors import ConfigError, ModelError
 from liteft.metrics import Estimate, paired_interval_over_seeds, paired_interval_over_subsets
 from liteft.results import Result
@@ -25,11 +25,6 @@ from liteft.text_tables import Rows, aligned, markdown, metric_words
 __all__ = ["SeedsDifference", "SeedsRow", "SeedsTable", "seeds_table"]
 
 Unit = Literal["seed", "subset"]
-_WORSE = {
-    "control": "its teacher's answers did harm; use the control, or give unlabelled texts",
-    "c0": "the base alone, without a teacher, is better; use it, or another teacher",
-    "c2": "self-training is better than its teacher",
-}
 _CONFIDENCE = {"log_loss": "NLL", "calibration_error": "ECE"}
 
 
@@ -154,13 +149,8 @@ class SeedsTable(Result):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a reader must know first: the arms that are better than the student by more than chance."""
-        lower = [found for found in self.differences if found.estimate.high < 0 and found.against in ARMS]
-        return tuple(
-            f"the student is worse than {_title(found.against)}, by {-100 * found.estimate.value:.1f} points of "
-            f"{metric_words(found.metric)} on {self.split} [{-100 * found.estimate.high:.1f}, "
-            f"{-100 * found.estimate.low:.1f}]: {_WORSE[found.against]}"
-            for found in lower
-        )
+        found = {of.against: (of.estimate.value, of.estimate.low, of.estimate.high) for of in self.differences}
+        return worse_than_arms(found, f"{metric_words(self.task.primary_metric)} on {self.split}")
 
     def __repr__(self) -> str:
         return f"SeedsTable({self._title()}, {len(self.rows)} rows)"

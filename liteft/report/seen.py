@@ -1,8 +1,8 @@
 """Which of the texts that models are scored on they have seen: were trained on, or chosen by.
 
 A run stores a hash of each of its texts, and of those without labels that it learned. A student has seen its
-teacher's training texts too, if that run is still where it was. An artifact stores no hashes: it is looked up in the
-run beside it that it was made from.
+teacher's texts too, and those of its teacher's teacher, if these runs are still where they were. An artifact stores no
+hashes: it is looked up in the run beside it that it was made from.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from liteft.data.splitting import text_hashes
 from liteft.errors import DataError, Hint, RunError, option
 from liteft.foreign.folders import finished_runs
 from liteft.report.subjects import Subject
-from liteft.run import MODEL_FOLDER, Run, read_run
+from liteft.run import MODEL_FOLDER, Run, ancestors, read_run
 
 __all__ = ["check_unseen"]
 
@@ -28,6 +28,7 @@ _USES = {
     "validation": "used to choose",
     "pool": "learned without their labels by",
     "teacher": "trained on by the teacher of",
+    "teacher's validation": "used to choose the teacher of",
 }
 
 
@@ -63,22 +64,15 @@ def _seen(subject: Subject, hashes: np.ndarray) -> dict[str, int] | None:
     if run is None:
         return None
     try:
-        own = run.text_hashes("train")
-        texts = {"train": own, "validation": run.text_hashes("validation"), "pool": run.pool_hashes()}
+        texts = {name: run.text_hashes(name) for name in ("train", "validation")} | {"pool": run.pool_hashes()}
     except RunError:
         return None
-    taught_by = [] if run.kind == "c0" else [Path(path) for path in _teachers(run)]
-    for teacher in _runs(taught_by):
-        with contextlib.suppress(RunError):
-            more = np.setdiff1d(teacher.text_hashes("train"), own)
-            texts["teacher"] = np.union1d(texts.get("teacher", more), more)
+    for teacher in ancestors(run):
+        for name, use in (("train", "teacher"), ("validation", "teacher's validation")):
+            with contextlib.suppress(RunError):
+                more = np.setdiff1d(teacher.text_hashes(name), np.concatenate([texts["train"], texts[name]]))
+                texts[use] = np.union1d(texts.get(use, more), more)
     return {use: int(np.isin(hashes, texts[use]).sum()) for use in _USES if use in texts}
-
-
-def _teachers(run: Run) -> list[str]:
-    """Return where the runs of a student's teachers were."""
-    first = run.info.get("teacher")
-    return [] if first is None else [str(each.get("path", "")) for each in (first, *first.get("others", ()))]
 
 
 def _run_of(subject: Subject) -> Run | None:

@@ -161,6 +161,12 @@ def test_a_signal_that_ends_a_verb_ends_it_as_an_interrupt_does(
     assert left is signal.SIG_DFL
 
 
+def test_an_interrupted_pretraining_resumes(call: Any, reviews: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(vars(liteft), "pretrain", raising(KeyboardInterrupt()))
+    called = call("pretrain", "--texts", reviews, "--text", "text", "--size", "1x32", "--out", "base")
+    assert "interrupted; the same command resumes where it stopped." in called.err
+
+
 def test_what_cannot_be_resumed_says_that_it_begins_anew(
     call: Any, artifact: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:

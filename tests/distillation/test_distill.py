@@ -23,6 +23,7 @@ import liteft
 from liteft.config import make_recipe, read_recipe
 from liteft.data import Dataset, Split
 from liteft.data.splitting import text_hashes
+from liteft.data.subsets import with_labels_per_class
 from liteft.distillation import stages
 from liteft.distillation.initial import create_student
 from liteft.distillation.relations import LastProjections
@@ -94,6 +95,24 @@ def test_a_student_says_which_of_its_scored_texts_its_teacher_was_trained_on(
     assert line.startswith("9 of the 9 texts of test were trained on by the teacher")
     same = distill(teacher, dataset, out=tmp_path / "same", **(QUICK | {"epochs": 1}))
     assert not any("trained on by" in line for line in same.info["warnings"])
+
+
+def test_a_pool_whose_labels_the_teacher_knows_is_said_for_all_arms_that_have_something_of_it(
+    teacher: Run, dataset: Dataset, tmp_path: Path
+) -> None:
+    few = with_labels_per_class(dataset, 3)
+    assert few.pool is not None
+    settings = QUICK | {"epochs": 1, "arms": ["c2", "c0"]}
+    made = liteft.distill(teacher.path, few, out=tmp_path / "made", until="student", **settings)
+    said = {kind: [line for line in run.info["warnings"] if "unlabelled" in line] for kind, (run,) in made.arms.items()}
+    whole = f"{len(few.pool)} of the {len(few.pool)} unlabelled texts were trained on by the teacher "
+    assert {kind: bool(lines) for kind, lines in said.items()} == {
+        "student": True,
+        "control": True,
+        "c0": False,
+        "c2": True,
+    }
+    assert said["student"][0].startswith(whole)
 
 
 def test_the_student_moves_towards_the_teachers_logits(teacher: Run, dataset: Dataset, tmp_path: Path) -> None:

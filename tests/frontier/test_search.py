@@ -294,6 +294,8 @@ def test_another_precision_than_int8_is_the_only_one(
         ({}, "a search needs a budget"),
         ({"max_mb": 9, "student": {"seeds": 2}}, "cannot be combined with 2 seeds"),
         ({"max_mb": 9, "student": {"control": True}}, "cannot be combined with a control"),
+        ({"max_mb": 9, "student": {"arms": ["c1"]}}, "cannot be combined with arms"),
+        ({"max_mb": 9, "student": {"folds": 5}}, "cannot be combined with folds"),
         ({"max_mb": 9, "student": {"student": "x"}}, "cannot be combined with a student encoder"),
         ({"max_mb": 9, "export": {"vocabulary": 900}}, "cannot be combined with a vocabulary for the export"),
         ({"max_mb": 9, "layers": [4]}, "a student of 4x32 is larger than its teacher"),

@@ -248,6 +248,15 @@ def test_texts_of_a_pool_and_those_that_a_teacher_was_trained_on_are_noted(
         "3 of the 20 texts were learned without their labels by student: the numbers flatter such a model",
         "8 of the 20 texts were trained on by the teacher of student: the numbers flatter such a model",
     )
+    # the teacher is a student itself, such as the control that teaches C2: its own teacher counts as well
+    whose = shutil.copytree(teacher, tmp_path / "teachers-teacher")
+    np.savez(whose / "predictions" / "train.npz", logits=np.zeros((2, 5)), text_hash=hashes[8:10])
+    np.savez(whose / "predictions" / "validation.npz", logits=np.zeros((1, 5)), text_hash=hashes[10:11])
+    (teacher / "run.json").write_text(json.dumps(info | {"teacher": {"path": str(whose)}}), encoding="utf-8")
+    assert find_gold(fresh, [subject], split="all", settings={}).notes[1:] == (
+        "10 of the 20 texts were trained on by the teacher of student: the numbers flatter such a model",
+        "1 of the 20 texts was used to choose the teacher of student: the numbers flatter such a model",
+    )
     shutil.rmtree(teacher)
     (subject,) = find_subjects([run])
     assert len(find_gold(fresh, [subject], split="all", settings={}).notes) == 1
