@@ -189,11 +189,6 @@ def choice(kept: str, only: str | None) -> Iterator[tuple[str, Settings]]:
         yield _KEPT_BY[other], {"choose_by": other}
 
 
-def evaluations(name: str) -> int:
-    """Return how often in an epoch a teacher is judged: of few epochs, more often."""
-    return 2 if name in LARGER else 1
-
-
 def losses() -> Iterator[tuple[str, Settings]]:
     """Yield what changes the loss of a student."""
     yield "temperature 1", {"temperature": 1.0}
@@ -208,9 +203,7 @@ def trained_teacher(name: str, data: Dataset, runs: Path, common: Settings, tag:
     out = runs / name / f"teacher-{tag.replace(' ', '-').replace('/', 'by')}"
     if (name, "teacher", tag) in finished(runs) and tag != "default":
         return read_run(runs / name / "teacher-default")
-    run = finetune(
-        "minilm", data, out=out, progress=tell, evaluations_per_epoch=evaluations(name), **(common | settings)
-    )
+    run = finetune("minilm", data, out=out, progress=tell, **(common | settings))
     if (name, "teacher", tag) not in finished(runs):
         store(runs, name, "teacher", tag, numbers(run, data, settings))
     if tag != "default":

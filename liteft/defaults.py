@@ -2,6 +2,7 @@
 
     learning rate   2e-4 for 6 layers of width 384; lower for wider and deeper models, higher for smaller ones
     epochs          as many passes as give enough steps: small data need more passes than large data
+    evaluations     one per pass over the texts, more where there would be fewer than ten in the whole training
     head            random weights; discriminants of the base's features where a text may have several labels
 
 The rates were measured at width 384 only, on validation splits of parts of CLINC150, TREC with fine labels, SST-2,
@@ -11,25 +12,30 @@ of 3 and 1. Nor, on TREC alone, is another temperature, weight of the labels or 
 powers of width and depth are judgement: they give what is usual for wider models, 5e-5 for BERT-base and 2.3e-5 for
 BERT-large. The rate of a student whose width is not near 384 is therefore searched among three for a fraction of the
 steps.
+
+All arms of a comparison are judged as often as the student. Of 1,500 labels and a pool of 13,356 texts, a student's
+four passes are 40 passes over the labels to a control, which is at its best long before the first of four evaluations.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from liteft.recipes import StudentRecipe, TeacherRecipe, TrainingRecipe
 
 __all__ = ["SEARCH_SHARE", "Shape", "searched_rates", "searches_rate", "settled_student", "settled_teacher"]
 
 SEARCH_SHARE = 0.25  # of the steps, for each rate that is tried
+_Recipe = TypeVar("_Recipe", bound=TrainingRecipe)
 _RATE, _LAYERS, _WIDTH = 2e-4, 6, 384
 _HIGHEST_RATE, _ADAPTER_RATE = 1e-3, 2e-4
 _MEASURED_WIDTHS = range(256, 385)  # 384, and what is near enough
 _FEWEST_TO_CHOOSE_BY = 200  # validation texts: the difference between two rates is lost in the noise of fewer
 _MOST_EPOCHS = 40.0
 _MOST_STEPS = 12_000  # beyond which a further pass is not worth its time
+_EVALUATIONS, _STEPS_BETWEEN = 10, 10  # in a training; between two of them, if they are not a pass apart
 
 
 @dataclass(frozen=True)
@@ -60,9 +66,9 @@ def settled_teacher(
     """
     adapted = bool(recipe.lora_rank) or recipe.base_quantization is not None
     rate = _ADAPTER_RATE if adapted else _rate(shape)
-    epochs = _epochs(recipe, texts, passes=3, steps=800)
+    recipe = _with_epochs(recipe, texts, passes=3, steps=800)
     head = "lda" if several and pretrained else "random"
-    return recipe.model_copy(update=_open(recipe, learning_rate=rate, epochs=epochs, head=head))
+    return recipe.model_copy(update=_open(recipe, learning_rate=rate, head=head))
 
 
 def settled_student(recipe: StudentRecipe, shape: Shape, *, texts: int, validation: int) -> StudentRecipe:
@@ -75,8 +81,8 @@ def settled_student(recipe: StudentRecipe, shape: Shape, *, texts: int, validati
         validation: number of validation texts.
     """
     search = searches_rate(recipe, shape, validation=validation)
-    epochs = _epochs(recipe, texts, passes=4, steps=1_600)
-    return recipe.model_copy(update=_open(recipe, learning_rate=_rate(shape), epochs=epochs, rate_search=search))
+    recipe = _with_epochs(recipe, texts, passes=4, steps=1_600)
+    return recipe.model_copy(update=_open(recipe, learning_rate=_rate(shape), rate_search=search))
 
 
 def searches_rate(recipe: StudentRecipe, shape: Shape, *, validation: int) -> bool:
@@ -103,11 +109,16 @@ def _rounded(rate: float) -> float:
     return float(f"{rate:.1e}")
 
 
-def _epochs(recipe: TrainingRecipe, texts: int, *, passes: float, steps: int) -> float:
-    """Return the number of passes: enough for a number of steps, within bounds, with one digit."""
+def _with_epochs(recipe: _Recipe, texts: int, *, passes: float, steps: int) -> _Recipe:
+    """Return a recipe with the number of passes, enough for a number of steps, and of evaluations in each."""
     in_pass = max(1, math.ceil(texts / (recipe.batch_size * recipe.gradient_accumulation)))
-    wanted = min(max(passes, steps / in_pass), _MOST_EPOCHS)
-    return max(1.0, round(min(wanted, _MOST_STEPS / in_pass), 1))
+    epochs = recipe.epochs
+    if epochs is None:
+        wanted = min(max(passes, steps / in_pass), _MOST_EPOCHS)
+        epochs = max(1.0, round(min(wanted, _MOST_STEPS / in_pass), 1))
+    trained = epochs if recipe.max_steps is None else recipe.max_steps / in_pass
+    evaluations = min(math.ceil(_EVALUATIONS / trained) if trained else 1, in_pass // _STEPS_BETWEEN)
+    return recipe.model_copy(update=_open(recipe, epochs=epochs, evaluations_per_epoch=max(1, evaluations)))
 
 
 def _open(recipe: TrainingRecipe, **values: object) -> dict[str, object]:

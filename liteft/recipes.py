@@ -32,7 +32,7 @@ __all__ = [
     "parse_size",
 ]
 
-AUTOMATIC = ("epochs", "learning_rate", "rate_search", "head")  # None: liteft.defaults decides
+AUTOMATIC = ("epochs", "learning_rate", "evaluations_per_epoch", "rate_search", "head")  # None: liteft.defaults decides
 CLASSIFIERS_ONLY = ("label_smoothing", "class_weights", "choose_by", "calibrate", "tune_threshold")  # not [pretrain]
 _SIZE = re.compile(r"(\d+)(?:x(\d+))?")
 
@@ -108,7 +108,7 @@ class TrainingRecipe(_Table):
         description="several labels per text: shift the logits so that 0.5 is the threshold of the best micro F1 on "
         "validation; scores are then no probabilities",
     )
-    evaluations_per_epoch: int = Field(default=1, gt=0)
+    evaluations_per_epoch: int | None = Field(default=None, gt=0, description="None: one, ten in a training at least")
     checkpoint_steps: int | None = Field(default=None, gt=0, description="None: with every evaluation")
     training_precision: Literal["auto", "fp32", "bf16"] = "auto"
     gradient_checkpointing: bool = Field(default=False, description="less memory, a second forward pass")
@@ -159,6 +159,7 @@ class PretrainRecipe(TrainingRecipe):
         default=None, gt=0, description="None: 5e-4 from random weights, 1e-4 from a base"
     )
     warmup: float = Field(default=0.06, ge=0, lt=1, description="share of all steps")
+    evaluations_per_epoch: int = Field(default=1, gt=0)
     checkpoint_steps: int | None = Field(default=1000, gt=0, description="None: with every evaluation")
 
 

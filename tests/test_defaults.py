@@ -51,6 +51,25 @@ def test_a_student_takes_at_least_four_passes() -> None:
     assert student(MINILM, texts=1_600).epochs == 32.0
 
 
+@pytest.mark.parametrize(
+    ("texts", "settings", "in_pass", "in_all"),
+    [
+        (1_500, {}, 1, 34),  # many passes
+        (14_856, {}, 3, 12),  # a large pool: 40 passes over 1,500 labels to a control
+        (1_000_000, {}, 10, 10),
+        (100, {"epochs": 2}, 1, 2),  # evaluations are ten steps apart, or a pass
+        (14_856, {"max_steps": 100}, 46, 10),
+        (14_856, {"evaluations_per_epoch": 1}, 1, 4),
+        (14_856, {"epochs": 0, "quantized_epochs": 1}, 1, 0),
+    ],
+)
+def test_long_passes_are_judged_within(texts: int, settings: dict[str, object], in_pass: int, in_all: int) -> None:
+    recipe = student(MINILM, texts=texts, **settings)
+    assert recipe.epochs is not None and recipe.evaluations_per_epoch == in_pass
+    passes = recipe.epochs if recipe.max_steps is None else recipe.max_steps / -(-texts // recipe.batch_size)
+    assert round(passes * in_pass) == in_all
+
+
 def test_larger_batches_mean_more_passes() -> None:
     assert settled_teacher(TeacherRecipe(batch_size=64), MINILM, texts=15_000).epochs == pytest.approx(3.4)
     assert settled_teacher(TeacherRecipe(gradient_accumulation=2), MINILM, texts=15_000).epochs == pytest.approx(3.4)

@@ -63,11 +63,8 @@ def unlabeled_once(dataset: Dataset, recipe: StudentRecipe, tell: Callable[[str]
 
 def _without_scored(pool: Split, dataset: Dataset, tell: Callable[[str], None] | None) -> Split:
     """Return a data set's own pool; of one that was put together by hand, without texts that a scored split repeats."""
-    scored = set(_keys(*(part for name, part in dataset.splits.items() if name != "train")))
-    if scored.isdisjoint(_keys(pool)):
-        return pool
     left, note = cleaned(pool, dataset, what="the pool")
-    if tell is not None:
+    if tell is not None and len(left) < len(pool):
         tell(note)
     return left
 

@@ -92,6 +92,7 @@ def training_arguments(
                 fix=["pip install bitsandbytes", option("optimizer", "adamw")],
             ) from None
     assert recipe.epochs is not None and recipe.learning_rate is not None  # liteft.defaults
+    assert recipe.evaluations_per_epoch is not None
     in_epoch = steps_per_epoch(recipe, texts, processes)
     steps = recipe.max_steps or math.ceil(in_epoch * recipe.epochs)
     evaluate_every = max(1, min(steps, in_epoch // recipe.evaluations_per_epoch))

@@ -65,7 +65,7 @@ def test_arms_and_seeds_that_come_later_get_what_was_chosen_for_the_student(
 ) -> None:
     open_settings: dict[str, Any] = {"epochs": None, "learning_rate": None}
     with monkeypatch.context() as earlier:
-        chosen = {"epochs": 1.0, "learning_rate": 3e-5, "rate_search": False}
+        chosen = {"epochs": 1.0, "evaluations_per_epoch": 2, "learning_rate": 3e-5, "rate_search": False}
         earlier.setattr(
             "liteft.distillation.student.settled_student", lambda recipe, *_, **__: recipe.model_copy(update=chosen)
         )

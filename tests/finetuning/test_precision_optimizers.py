@@ -275,7 +275,7 @@ def test_bf16_on_a_gpu_without_it_is_an_error(monkeypatch: pytest.MonkeyPatch) -
     assert caught.value.command_hints() == ["--training-precision fp32"]
 
 
-OPEN: dict[str, Any] = {"learning_rate": 5e-5, "epochs": 3}  # what liteft.defaults would choose
+OPEN: dict[str, Any] = {"learning_rate": 5e-5, "epochs": 3, "evaluations_per_epoch": 1}  # by liteft.defaults
 
 
 @pytest.mark.parametrize(
