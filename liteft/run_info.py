@@ -66,7 +66,8 @@ class TrainingInfo(FitInfo, CalibrationInfo):
 
     Attributes:
         base: name of the base that a teacher started from, or None.
-        teacher: of a student: name, path, weights_sha256, and of a run base and parameters.
+        teacher: of a student: name, path, weights_sha256, of a run base and parameters, and the temperature that the
+            logits of a classifier from elsewhere were divided by.
         seed: of the recipe.
         seconds: of everything, predictions apart.
     """

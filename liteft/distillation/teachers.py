@@ -19,7 +19,7 @@ from liteft.data import Dataset
 from liteft.data.relabeling import relabeled
 from liteft.errors import ConfigError, Hint, LiteftError, ModelError, leave_out
 from liteft.finetuning.bases import resolve_base
-from liteft.finetuning.calibration import without_threshold
+from liteft.finetuning.calibration import calibrate, without_threshold
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.model import TorchClassifier, is_classifier, load_classifier
 from liteft.finetuning.teacher import train_teacher
@@ -55,6 +55,7 @@ class Teacher:
         run: the run that made it, or None for a classifier from elsewhere.
         weights_sha256: of its weights.
         shift: the logit above which it chooses labels, where a threshold was tuned; it teaches the probabilities.
+        temperature: by which the logits of a classifier from elsewhere were divided before they teach.
         others: more teachers of an ensemble: the student learns the mean of all.
         folds: teachers that are asked in its place, each for the texts that it has not seen; None without any.
     """
@@ -63,6 +64,7 @@ class Teacher:
     run: Run | None
     weights_sha256: str
     shift: float = 0.0
+    temperature: float = 1.0
     others: tuple[Teacher, ...] = ()
     folds: FoldTeachers | None = None
 
@@ -98,6 +100,8 @@ class Teacher:
         }
         if self.run is not None:
             described |= {"base": self.run.info.get("base"), "parameters": self.run.info.get("parameters")}
+        if self.temperature != 1.0:
+            described["temperature"] = self.temperature
         if self.folds is not None:
             described["folds"] = [str(run.info["weights_sha256"]) for run in self.folds.runs]
         if self.others:
@@ -175,12 +179,28 @@ def ready_teacher(
     """
     found = find_teacher(source, dataset=dataset, recipe=recipe, tell=context.progress)
     if isinstance(found, Teacher):
-        return found, False
+        return _calibrated(found, dataset, recipe, context), False
     if check is not None:
         check(found)
     trained = not (context.out / RUN_FILE).is_file()
     run = train_teacher(dataset, resolve_recipe(recipe, "teacher", {"base": found.name}), context)
     return Teacher.of(run), trained
+
+
+def _calibrated(teacher: Teacher, dataset: Dataset, recipe: Recipe, context: RunContext) -> Teacher:
+    """Return a teacher whose logits were divided by a temperature; one that LiteFT trained is as its recipe wanted it.
+
+    Raises:
+        ModelError: as for ``with_labels``.
+    """
+    if teacher.run is not None:
+        return teacher
+    validation = with_labels(dataset, teacher).validation
+    untuned = recipe.teacher.model_copy(update={"tune_threshold": False})
+    temperature = calibrate(teacher.loaded, validation, untuned)["temperature"]
+    if temperature != 1.0:
+        context.tell(f"the teacher's logits are divided by {temperature:.2f}, a temperature fitted on validation")
+    return replace(teacher, temperature=temperature)
 
 
 def _said(dataset: Dataset | None, recipe: Recipe | None) -> Said:

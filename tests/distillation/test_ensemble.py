@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from liteft.data import Dataset, Split
 from liteft.distillation.ensemble import taught_logits
 from liteft.distillation.initial import create_student
-from liteft.distillation.teachers import Teacher
+from liteft.distillation.teachers import Teacher, ready_teacher
 from liteft.distillation.training import StudentTraining
 from liteft.distillation.transfer_set import TransferSet, transfer_set_of
 from liteft.errors import ConfigError
 from liteft.finetuning import finetune
 from liteft.finetuning.context import RunContext
+from liteft.finetuning.logits import predict_logits
+from liteft.finetuning.model import load_classifier
 from liteft.form import ExportForm
-from liteft.recipes import StudentRecipe
+from liteft.recipes import Recipe, StudentRecipe, TeacherRecipe
 from liteft.run import Run, read_run
 from liteft.tasks import MULTI_LABEL, SINGLE_LABEL, Task
 from tests.cache import Cache
@@ -113,3 +118,22 @@ def test_a_batch_mixes_augmented_texts_with_cached_logits(
     student = distill(teacher, dataset, out=tmp_path / "s", unlabeled=str(tmp_path / "pool.txt"), **settings)
     assert student.info["training_texts"] == len(dataset.train) + 4 * len(POOL)
     assert student.metrics["test"]["accuracy"] > 0.5
+
+
+@pytest.mark.parametrize("calibrates", [True, False])
+def test_a_classifier_from_elsewhere_is_calibrated_before_it_teaches(
+    teacher: Run, dataset: Dataset, tmp_path: Path, calibrates: bool
+) -> None:
+    folder = Path(shutil.copytree(teacher.model_path, tmp_path / "elsewhere"))
+    weights = load_file(folder / "model.safetensors")
+    loud = {name: tensor * (20 if name.startswith("classifier.") else 1) for name, tensor in weights.items()}
+    save_file(loud, folder / "model.safetensors", {"format": "pt"})
+    rows = np.arange(60) % len(dataset.validation)
+    sixty = replace(dataset, splits=dataset.splits | {"validation": dataset.validation.take(rows)})
+    texts = dataset.train.texts
+    before = predict_logits(load_classifier(folder), texts)
+    recipe = Recipe(teacher=TeacherRecipe(calibrate=calibrates))
+    found, trained = ready_teacher(folder, sixty, recipe, RunContext(tmp_path / "teacher"))
+    assert not trained and (found.temperature > 1.5) is calibrates
+    np.testing.assert_allclose(predict_logits(found.loaded, texts), before / found.temperature, rtol=1e-4, atol=1e-4)
+    assert found.described().get("temperature", 1.0) == found.temperature
