@@ -38,7 +38,7 @@ from liteft.finetuning import finetune
 from liteft.floors import train_floors
 from liteft.pipeline import distill
 from liteft.run import Run, read_run
-from liteft.text_tables import markdown, share
+from liteft.text_tables import markdown, points, share
 
 PACKAGES = ("liteft", "torch", "transformers", "scikit-learn")
 SIZES = ("3x384", "1x384")
@@ -273,11 +273,11 @@ def _table(rows: list[Settings], columns: Sequence[tuple[str, str]], *, ends: bo
     Args:
         rows: what was measured.
         columns: pairs of a tag and its heading; of equal headings that one which was measured is shown.
-        ends: with the control and the best floor.
+        ends: with the control, the default's points of the main metric over it, and the best floor.
     """
     found = {(row["set"], row["model"], row["tag"]): row for row in rows}
     headings = list(dict.fromkeys(heading for _, heading in columns))
-    lines = [["set", "texts", "model", "kept by", *headings, *(("control", "best floor") if ends else ())]]
+    lines = [["set", "texts", "model", "kept by", *headings, *(("control", "default - control", "best floor") if ends else ())]]
     for name, model in dict.fromkeys((row["set"], row["model"]) for row in rows if row["model"] != "floors"):
         measured = {heading: found[name, model, tag] for tag, heading in columns if (name, model, tag) in found}
         default = found.get((name, model, "default"))
@@ -287,7 +287,8 @@ def _table(rows: list[Settings], columns: Sequence[tuple[str, str]], *, ends: bo
         if ends:
             floors = found[name, "floors", ""]["floors"]["floors"]
             each = [{"metrics": row["metrics"]["validation"]} for row in floors]
-            cells += [_scores(default.get("control")), _scores(max(each, key=lambda row: _main(row["metrics"])))]
+            best = max(each, key=lambda row: _main(row["metrics"]))
+            cells += [_scores(default.get("control")), _difference(default.get("minus control")), _scores(best)]
         kept = "both" if default["choose_by"] == "balanced" else "the first"
         lines.append([name, f"{found[name, 'teacher', 'default']['texts']:,}", model, kept, *cells])
         taught = {row["teacher"] for row in measured.values() if "teacher" in row}
@@ -302,6 +303,11 @@ def _scores(row: Settings | None) -> str:
         return "-"
     metrics = row["metrics"]
     return share(_main(metrics)) + (f" / {share(metrics['macro_f1'])}" if "macro_f1" in metrics else "")
+
+
+def _difference(found: Settings | None) -> str:
+    """Return a difference with its 95% interval over texts, in points."""
+    return "-" if found is None else points(found["difference"], tuple(found["interval"]))
 
 
 def _main(metrics: dict[str, float]) -> float:

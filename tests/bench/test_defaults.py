@@ -63,7 +63,8 @@ def test_only_rates_leaves_other_settings_out(script: ModuleType) -> None:
 def test_the_table_has_floors_rates_and_controls_and_a_dash_for_what_is_missing(script: ModuleType) -> None:
     floors = Floors(tuple(floor(share) for share in (0.5, 0.75)), SINGLE_LABEL, ("a", "b"), "mail", 1_200)
     rates = {"half the rate": 0.87, "default": 0.9, "twice the rate": 0.88}
-    student = row("3x384", "default", 0.89, control=row("control", "", 0.86))
+    above = {"minus control": {"difference": 0.03, "interval": [-0.01, 0.07]}}
+    student = row("3x384", "default", 0.89, control=row("control", "", 0.86)) | above
     student["metrics"]["macro_f1"] = 0.8
     rows = [
         {"set": "mail", "model": "floors", "tag": "", "floors": floors.to_dict()},
@@ -75,8 +76,9 @@ def test_the_table_has_floors_rates_and_controls_and_a_dash_for_what_is_missing(
     ]
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in script.table(rows).splitlines()]
     rates_of = {line[2]: line for line in lines[2:4]}
-    assert rates_of["teacher"] == ["mail", "1,200", "teacher", "both", "-", "87.0", "90.0", "88.0", "-", "75.0"]
-    assert rates_of["3x384"] == ["mail", "1,200", "3x384", "both", "-", "85.0", "89.0 / 80.0", "-", "86.0", "75.0"]
+    assert rates_of["teacher"] == ["mail", "1,200", "teacher", "both", "-", "87.0", "90.0", "88.0", "-", "-", "75.0"]
+    measured = ["-", "85.0", "89.0 / 80.0", "-", "86.0", "+3.0 [-1.0, +7.0]", "75.0"]
+    assert rates_of["3x384"] == ["mail", "1,200", "3x384", "both", *measured]
     assert ["mail", "1,200", "3x384", "both", "89.0 / 80.0", "84.0"] in lines and not any(
         "1x384" in line for line in lines
     )
