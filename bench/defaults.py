@@ -277,7 +277,8 @@ def _table(rows: list[Settings], columns: Sequence[tuple[str, str]], *, ends: bo
     """
     found = {(row["set"], row["model"], row["tag"]): row for row in rows}
     headings = list(dict.fromkeys(heading for _, heading in columns))
-    lines = [["set", "texts", "model", "kept by", *headings, *(("control", "default - control", "best floor") if ends else ())]]
+    beside = ("control", "default - control", "best floor") if ends else ()
+    lines = [["set", "texts", "model", "kept by", *headings, *beside]]
     for name, model in dict.fromkeys((row["set"], row["model"]) for row in rows if row["model"] != "floors"):
         measured = {heading: found[name, model, tag] for tag, heading in columns if (name, model, tag) in found}
         default = found.get((name, model, "default"))

@@ -44,6 +44,7 @@ class Dataset(Result):
         pool: texts without labels, of the training split's own kind, for students to be distilled on; None without any.
         left_out: number of texts that are not in the pool because a scored split repeats them, exactly or nearly.
         made: names of the splits that the loader drew from the training split, as the source had none.
+        subset: labels per class and the seed with which the training rows were drawn; None for all rows.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Dataset(Result):
     pool: Split | None = None
     left_out: int = 0
     made: tuple[str, ...] = ()
+    subset: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         named = {

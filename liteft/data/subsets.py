@@ -64,6 +64,7 @@ def with_labels_per_class(dataset: Dataset, count: int, *, seed: int = 0) -> Dat
         splits={**dataset.splits, "train": train.take(kept)},
         pool=joined(_POOL, parts) if parts else None,
         left_out=dataset.left_out + len(rest) - len(clean),
+        subset=(int(count), int(seed)),
         notes=(*dataset.notes, note, note_of_pool),
     )
 

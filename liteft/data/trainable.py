@@ -11,6 +11,7 @@ from liteft.data.check import check_dataset
 from liteft.data.dataset import Dataset
 from liteft.data.load import load_dataset
 from liteft.data.split import joined
+from liteft.data.subsets import with_labels_per_class
 from liteft.errors import ConfigError, DataError, leave_out, option
 from liteft.recipes import DataRecipe, Recipe
 from liteft.tokenization import TextTokenizer
@@ -21,11 +22,33 @@ __all__ = ["as_read", "report_check", "require_trainable", "resolve_data"]
 def resolve_data(data: Dataset | str | Path, recipe: Recipe) -> Dataset:
     """Return ``data`` itself, or the data set that it names, read as the recipe's ``[data]`` table says.
 
-    Where folds test every labelled text, no test split is made, and one that the loader drew is put back.
+    Of a data set that was read already, ``labels_per_class`` still keeps so many rows; the other settings of the table
+    have had their time. Where folds test every labelled text, no test split is made, and one that the loader drew is
+    put back.
+
+    Raises:
+        ConfigError: rows of the data set were drawn with other ``labels_per_class`` or another seed.
+        DataError: the data cannot be read.
     """
     if isinstance(data, Dataset):
+        data = _with_few_labels(data, recipe.data)
         return _without_drawn_test(data) if recipe.student.folds and "test" in data.made else data
     return load_dataset(data, **as_read(recipe).data.model_dump(exclude={"source"}))
+
+
+def _with_few_labels(dataset: Dataset, recipe: DataRecipe) -> Dataset:
+    """Return a data set with as many labels per class as a recipe asks for, drawn now if all rows are there."""
+    if recipe.labels_per_class is None or dataset.subset == (recipe.labels_per_class, recipe.subset_seed):
+        return dataset
+    if dataset.subset is None:
+        return with_labels_per_class(dataset, recipe.labels_per_class, seed=recipe.subset_seed)
+    count, seed = dataset.subset
+    raise ConfigError(
+        f"the recipe asks for labels_per_class={recipe.labels_per_class} with subset_seed={recipe.subset_seed}, and "
+        f"the rows of {dataset.name} were drawn with {count} and {seed}.",
+        accepted={"data": "all rows, or those that the recipe asks for"},
+        fix=["the data set with all rows", leave_out("data.labels_per_class")],
+    )
 
 
 def as_read(recipe: Recipe) -> Recipe:

@@ -11,8 +11,10 @@ import pytest
 
 from liteft.data import Dataset, Split, check_dataset, load_dataset
 from liteft.data.pool import unlabeled_texts
+from liteft.data.subsets import with_labels_per_class
+from liteft.data.trainable import resolve_data
 from liteft.errors import ConfigError, DataError
-from liteft.recipes import StudentRecipe
+from liteft.recipes import DataRecipe, Recipe, StudentRecipe
 
 LABELS = ("cold", "hot", "mild")
 WORDS = "north south east west spring summer autumn winter river forest desert valley"
@@ -141,3 +143,23 @@ def test_unlabelled_pairs_for_single_texts_are_refused(tmp_path: Path) -> None:
 def test_a_count_or_seed_out_of_range_is_refused(settings: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match="must be a whole number"):
         load_dataset(many(), **settings)
+
+
+def test_a_recipes_labels_per_class_hold_for_a_data_set_that_was_read_before() -> None:
+    whole = load_dataset(many())
+    recipe = Recipe(data=DataRecipe(labels_per_class=3, subset_seed=1))
+    few = resolve_data(whole, recipe)
+    assert few.subset == (3, 1) and len(few.train) == 9 and few.pool is not None
+    assert resolve_data(few, recipe) is few  # drawn once
+    assert resolve_data(whole, Recipe()) is whole
+    with pytest.raises(ConfigError, match=r"labels_per_class=3 with subset_seed=1, .* were drawn with 3 and 0"):
+        resolve_data(with_labels_per_class(whole, 3), recipe)
+
+
+def test_a_pool_made_by_hand_loses_near_duplicates_of_scored_texts_too() -> None:
+    whole = load_dataset(splits(many(12), [("the river runs north to the sea in spring", "cold")]))
+    near = ["The river runs north to the sea, in spring!", "the river runs north to the sea in springs", "a fresh text"]
+    told: list[str] = []
+    pool = unlabeled_texts(replace(whole, pool=Split("pool", near)), StudentRecipe(size="1"), told.append)
+    assert pool is not None and pool.texts == ["a fresh text"]
+    assert len(told) == 1 and "1 equal, 1 nearly equal" in told[0]
