@@ -39,7 +39,7 @@ def demo_recipe() -> Recipe:
     return make_recipe(
         {
             "data": {"source": str(corpus)},
-            "teacher": {"epochs": 6, "learning_rate": 1e-4},
+            "teacher": {"epochs": 6, "learning_rate": 1e-4, "evaluations_per_epoch": 1},
             "student": {"size": "3x384", "epochs": 10, "learning_rate": 2e-4, "control": True},
             "export": {"precision": "int8"},
         },
