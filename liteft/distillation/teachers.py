@@ -188,12 +188,12 @@ def ready_teacher(
 
 
 def _calibrated(teacher: Teacher, dataset: Dataset, recipe: Recipe, context: RunContext) -> Teacher:
-    """Return a teacher whose logits were divided by a temperature; one that LiteFT trained is as its recipe wanted it.
+    """Return a teacher whose logits were divided by a temperature; a model of LiteFT's is as its recipe wanted it.
 
     Raises:
         ModelError: as for ``with_labels``.
     """
-    if teacher.run is not None:
+    if teacher.run is not None or _says_all(teacher.loaded):
         return teacher
     validation = with_labels(dataset, teacher).validation
     untuned = recipe.teacher.model_copy(update={"tune_threshold": False})

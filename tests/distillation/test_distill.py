@@ -404,7 +404,7 @@ def test_a_student_with_a_part_of_the_vocabulary_matches_states_by_the_teachers_
     student = load_classifier(turned)
     recipe = StudentRecipe(
         size="4", hidden_weight=1.0, relation_weight=1.0, training_precision="fp32", epochs=1, learning_rate=1e-4
-    )
+    ).model_copy(update={"evaluations_per_epoch": 1})
     opened = found_teacher(teacher)
     context = RunContext(tmp_path / "out")
     pool = transfer_set_of(StudentTraining(opened, dataset, recipe, context, ExportForm()), student, None)

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.torch import load_file, save_file
+import torch
+from transformers import BertForSequenceClassification
 
 from liteft.data import Dataset, Split
 from liteft.distillation.ensemble import taught_logits
@@ -24,6 +25,7 @@ from liteft.finetuning import finetune
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import load_classifier
+from liteft.foreign import Said
 from liteft.form import ExportForm
 from liteft.recipes import Recipe, StudentRecipe, TeacherRecipe
 from liteft.run import Run, read_run
@@ -122,16 +124,17 @@ def test_a_batch_mixes_augmented_texts_with_cached_logits(
 
 @pytest.mark.parametrize("calibrates", [True, False])
 def test_a_classifier_from_elsewhere_is_calibrated_before_it_teaches(
-    teacher: Run, dataset: Dataset, tmp_path: Path, calibrates: bool
+    base: Path, dataset: Dataset, tmp_path: Path, calibrates: bool
 ) -> None:
-    folder = Path(shutil.copytree(teacher.model_path, tmp_path / "elsewhere"))
-    weights = load_file(folder / "model.safetensors")
-    loud = {name: tensor * (20 if name.startswith("classifier.") else 1) for name, tensor in weights.items()}
-    save_file(loud, folder / "model.safetensors", {"format": "pt"})
+    folder = Path(shutil.copytree(base, tmp_path / "elsewhere"))
+    model = BertForSequenceClassification.from_pretrained(base, id2label=dict(enumerate(dataset.labels)))
+    with torch.no_grad():
+        model.classifier.weight.mul_(1_000)
+    model.save_pretrained(folder)
     rows = np.arange(60) % len(dataset.validation)
     sixty = replace(dataset, splits=dataset.splits | {"validation": dataset.validation.take(rows)})
     texts = dataset.train.texts
-    before = predict_logits(load_classifier(folder), texts)
+    before = predict_logits(load_classifier(folder, said=Said(task=dataset.task, paired=False)), texts)
     recipe = Recipe(teacher=TeacherRecipe(calibrate=calibrates))
     found, trained = ready_teacher(folder, sixty, recipe, RunContext(tmp_path / "teacher"))
     assert not trained and (found.temperature > 1.5) is calibrates
