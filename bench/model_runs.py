@@ -10,7 +10,7 @@ from liteft.arms import ARMS, Kind, arms_of
 from liteft.artifact import Artifact, read_artifact
 from liteft.config import differences, read_recipe
 from liteft.errors import ArtifactError, RunError
-from liteft.recipes import AUTOMATIC, Recipe
+from liteft.recipes import Recipe
 from liteft.run import Run, read_run
 
 __all__ = ["Runs", "check_recipes", "find_runs"]
@@ -83,8 +83,7 @@ def check_recipes(runs: Runs, recipe: Recipe) -> list[str]:
             )
         stored = read_recipe(run.path / "recipe.toml")
         data = stored.data.model_copy(update={"source": recipe.data.source})
-        open_ones = {name for name in AUTOMATIC if getattr(asked, name, False) is None}
-        settled = {name: getattr(getattr(stored, table), name) for name in open_ones}
+        settled = {name: getattr(getattr(stored, table), name) for name in asked.open_settings}
         changed = differences(asked.model_copy(update=settled), getattr(stored, table), prefix=f"{table}.")
         changed |= differences(recipe.data, data, prefix="data.")
         if changed.pop(f"{table}.threads", None) is not None:

@@ -116,6 +116,11 @@ class TrainingRecipe(_Table):
     threads: int | None = Field(default=None, gt=0)
     seed: int = Field(default=0, ge=0, lt=2**32)
 
+    @property
+    def open_settings(self) -> tuple[str, ...]:
+        """Names of those of AUTOMATIC that it has and leaves open."""
+        return tuple(name for name in AUTOMATIC if getattr(self, name, False) is None)
+
 
 class TeacherRecipe(TrainingRecipe):
     """Fine-tuning: the base, its pooling, its length; the rest is TrainingRecipe."""

@@ -114,8 +114,8 @@ def cached_logits(training: StudentTraining, teacher: Teacher, split: Split, *, 
 def _temperature(teacher: Teacher, dataset: Dataset) -> float:
     """Return what a teacher's logits still have to be divided by: 1 if its training has done so."""
     validation, task = dataset.validation, dataset.task
-    calibrated = teacher.run is not None and teacher.run.info.get("temperature", 1.0) != 1.0
-    if calibrated or validation.labels is None:
+    done = teacher.temperature if teacher.run is None else teacher.run.info.get("temperature", 1.0)
+    if done != 1.0 or validation.labels is None:
         return 1.0
     rows = rows_to_calibrate(validation.labels, task, unseen_label=validation.unseen_label)
     if not len(rows):

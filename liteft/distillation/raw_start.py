@@ -58,6 +58,15 @@ def untaught_start(teacher: Teacher) -> tuple[TeacherRecipe, Path | None]:
     Raises:
         ConfigError, ModelError: as for ``create_untaught``.
     """
+    made = _recipe_of(teacher)
+    if made.base is None:
+        return made, None
+    assert teacher.run is not None
+    return made, raw_base(teacher.run, made.base, fix=option("arms", "c1", note=", which needs no base"))
+
+
+def _recipe_of(teacher: Teacher) -> TeacherRecipe:
+    """Return how a teacher was fine-tuned; ConfigError if LiteFT did not do it."""
     if teacher.run is None or teacher.run.kind != "teacher":  # a student's recipe says nothing of a base
         what = "a classifier from elsewhere" if teacher.run is None else f"a run of the kind {teacher.run.kind}"
         raise ConfigError(
@@ -65,10 +74,7 @@ def untaught_start(teacher: Teacher) -> tuple[TeacherRecipe, Path | None]:
             accepted={"teacher": "a base, or a run that liteft.finetune made"},
             fix=option("arms", "c1"),
         )
-    made = read_recipe(teacher.run.path / RECIPE).teacher
-    if made.base is None:
-        return made, None
-    return made, raw_base(teacher.run, made.base, fix=option("arms", "c1", note=", which needs no base"))
+    return read_recipe(teacher.run.path / RECIPE).teacher
 
 
 def _has_new_head(training: StudentTraining, student: TorchClassifier) -> bool:
@@ -79,8 +85,8 @@ def _has_new_head(training: StudentTraining, student: TorchClassifier) -> bool:
 def starts_with_discriminants(training: StudentTraining, student: TorchClassifier) -> bool:
     """Return whether a student's head is new and is to start as discriminants: as its teacher's, or by default."""
     if training.kind == "c0" and training.encoder is None:
-        made, folder = untaught_start(training.teacher)
-        return folder is not None and made.head == "lda"
+        made = _recipe_of(training.teacher)
+        return made.base is not None and made.head == "lda"
     return training.dataset.task.several and _has_new_head(training, student)  # as a teacher's, see liteft.defaults
 
 

@@ -35,7 +35,7 @@ def texts_seen_before(training: StudentTraining, pool: Split | None) -> list[str
         return []  # it has nothing of the teacher
     splits = training.dataset.splits | ({} if pool is None else {"pool": pool})
     hashes = {name: text_hashes(split.texts, split.pairs) for name, split in splits.items()}
-    found: dict[tuple[str, str, int], str] = {}
+    found: list[str] = []
     others = () if training.is_control else training.teacher.others
     for teacher in (training.teacher, *others):
         for run in () if teacher.run is None else (teacher.run, *ancestors(teacher.run)):
@@ -47,8 +47,8 @@ def texts_seen_before(training: StudentTraining, pool: Split | None) -> list[str
                 for name, texts in hashes.items():
                     count = int(np.isin(texts, more).sum())
                     if count and name != "train" and (name, use) != ("pool", "validation"):
-                        found[name, use, count] = _sentence(name, use, count, len(texts), teacher.name)
-    return [found[key] for key in sorted(found)]
+                        found.append(_sentence(name, use, count, len(texts), teacher.name))
+    return list(dict.fromkeys(found))  # a teacher and its own teacher often say the same
 
 
 def _sentence(split: str, use: str, count: int, texts: int, teacher: str) -> str:

@@ -103,7 +103,7 @@ def distill_one(
 def _settled(training: StudentTraining, student: TorchClassifier, unlabeled: Unlabeled) -> StudentRecipe:
     """Return the recipe with what it leaves open: from the run that the folder holds, or from data and shape."""
     recipe, dataset = filled_from(training.context.out, training.recipe, table="student"), training.dataset
-    if None not in (recipe.epochs, recipe.learning_rate, recipe.evaluations_per_epoch, recipe.rate_search):
+    if not recipe.open_settings:
         return recipe
     more = unlabeled()
     texts = len(dataset.train) + (0 if more is None else min(len(more), recipe.pool_select or len(more)))

@@ -33,7 +33,7 @@ from liteft.finetuning.model import TorchClassifier, save_classifier
 from liteft.finetuning.soundness import warnings_of_metrics
 from liteft.locks import LOCK, one_writer
 from liteft.machine import package_versions
-from liteft.recipes import AUTOMATIC, Recipe, TrainingRecipe
+from liteft.recipes import Recipe, TrainingRecipe
 from liteft.run import POOL_HASHES, RUN_FILE, RUN_FORMAT, Run, model_weights, model_weights_sha256, read_base, read_run
 from liteft.run_info import DataInfo, RunInfo, TrainingInfo
 from liteft.tasks import Task
@@ -276,8 +276,7 @@ def filled_from(out: Path, recipe: Settings, *, table: Table) -> Settings:
     if not (out / INPUTS).is_file():
         return recipe
     stored = getattr(read_recipe(out / RECIPE), table)
-    open_ones = (name for name in AUTOMATIC if getattr(recipe, name, False) is None)
-    return recipe.model_copy(update={name: getattr(stored, name) for name in open_ones})
+    return recipe.model_copy(update={name: getattr(stored, name) for name in recipe.open_settings})
 
 
 def read_inputs(out: Path) -> dict[str, Any]:
