@@ -62,7 +62,7 @@ def main() -> int:
             parser.error("folds and subsets are of one seed each: their runs are counted as runs on different texts")
         out = given.runs / given.recipe.stem
         units = datasets(recipe, given.data, subsets=given.subsets, folds=given.folds)
-        made = [trained(recipe, data, out / name) for name, data in units if given.unit in (None, name)]
+        made = [trained(each, data, out / name) for name, each, data in units if given.unit in (None, name)]
         if given.unit is not None:
             return 0 if made else parser.error(f"there is no unit {given.unit}")
         runs = [run for one in made for run in runs_of(one)]
@@ -103,19 +103,20 @@ def asked(path: Path) -> str:
     return " ".join(line.removeprefix("#").strip() for line in head)
 
 
-def datasets(recipe: Recipe, source: Path, *, subsets: int, folds: int) -> Iterator[tuple[str, Dataset]]:
-    """Yield a name and a data set for each unit of the experiment."""
+def datasets(recipe: Recipe, source: Path, *, subsets: int, folds: int) -> Iterator[tuple[str, Recipe, Dataset]]:
+    """Yield a name, the recipe and a data set for each unit of the experiment."""
     if folds:
         whole = load_dataset(source, **recipe.data.model_dump(exclude={"source"}))
         labelled = labelled_texts(whole, [name for name, split in whole.splits.items() if split.labels is not None])
         whole = replace(whole, splits={"train": labelled, "validation": labelled.take([])})
         dealt: dict[str, Any] = {"seed": recipe.data.seed, "validation_fraction": recipe.data.validation_fraction}
         for number, fold in enumerate(fold_datasets(whole, folds, **dealt), start=1):
-            yield f"fold{number}", fold
+            yield f"fold{number}", recipe, fold
         return
     for number in range(max(1, subsets)):
         data = recipe.data.model_copy(update={"subset_seed": number} if subsets else {})
-        yield f"subset{number}" if subsets else "seeds", resolve_data(source, recipe.model_copy(update={"data": data}))
+        each = recipe.model_copy(update={"data": data})
+        yield f"subset{number}" if subsets else "seeds", each, resolve_data(source, each)
 
 
 def trained(recipe: Recipe, data: Dataset, out: Path) -> Distillation:

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-__all__ = ["ALIKE", "bare_text", "near_duplicates"]
+__all__ = ["ALIKE", "NearDuplicates", "bare_text", "near_duplicates"]
 
 ALIKE = 0.8
 _LONG = 300  # letters, from which on a text is compared by the longer n-grams
@@ -60,22 +60,46 @@ def near_duplicates(bare: Sequence[str], scored: Sequence[str]) -> np.ndarray:
         bare: texts as ``bare_text`` returns them.
         scored: those to compare them with, as ``bare_text`` returns them.
     """
-    found = np.full(len(bare), -1, dtype=np.int64)
-    if not len(scored):
+    return NearDuplicates(scored).of(bare)
+
+
+class NearDuplicates:
+    """The scored texts, to compare any number of texts with, some at a time.
+
+    Args:
+        scored: as ``bare_text`` returns them.
+    """
+
+    def __init__(self, scored: Sequence[str]) -> None:
+        self.scored = scored
+        lengths = _lengths(scored)
+        # An index of 0.8 leaves texts that differ more in length apart, up to repeated n-grams, so each has some room.
+        self.compared = {
+            _SHORT_GRAM: np.flatnonzero(lengths < 2 * _LONG),
+            _LONG_GRAM: np.flatnonzero(lengths >= _LONG // 2),
+        }
+        self.made: dict[int, _Index] = {}
+
+    def of(self, bare: Sequence[str]) -> np.ndarray:
+        """Return for each text, as ``bare_text`` returns it, a scored text or -1: int64, shape (texts,)."""
+        found = np.full(len(bare), -1, dtype=np.int64)
+        lengths = _lengths(bare)
+        for size, texts in (
+            (_SHORT_GRAM, np.flatnonzero(lengths < _LONG)),
+            (_LONG_GRAM, np.flatnonzero(lengths >= _LONG)),
+        ):
+            compared = self.compared[size]
+            if len(texts) and len(compared):
+                index = self._index(size)
+                for rows in _chunks(texts, lengths):
+                    nearest = index.nearest([bare[row] for row in rows.tolist()])
+                    found[rows] = np.where(nearest >= 0, compared[nearest], -1)
         return found
-    lengths, others = _lengths(bare), _lengths(scored)
-    # An index of 0.8 leaves texts that differ more in length apart, up to repeated n-grams, so each has some room.
-    parts = [
-        (_SHORT_GRAM, np.flatnonzero(lengths < _LONG), np.flatnonzero(others < 2 * _LONG)),
-        (_LONG_GRAM, np.flatnonzero(lengths >= _LONG), np.flatnonzero(others >= _LONG // 2)),
-    ]
-    for size, texts, compared in parts:
-        if len(texts) and len(compared):
-            index = _Index([scored[row] for row in compared.tolist()], size)
-            for rows in _chunks(texts, lengths):
-                nearest = index.nearest([bare[row] for row in rows.tolist()])
-                found[rows] = np.where(nearest >= 0, compared[nearest], -1)
-    return found
+
+    def _index(self, size: int) -> _Index:
+        if size not in self.made:
+            self.made[size] = _Index([self.scored[row] for row in self.compared[size].tolist()], size)
+        return self.made[size]
 
 
 def _lengths(texts: Sequence[str]) -> np.ndarray:

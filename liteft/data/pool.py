@@ -16,7 +16,7 @@ import numpy as np
 from liteft.data.cells import counted
 from liteft.data.dataset import Dataset, Split
 from liteft.data.findings import short_place
-from liteft.data.near_duplicates import bare_text, near_duplicates
+from liteft.data.near_duplicates import NearDuplicates, bare_text
 from liteft.data.split import joined
 from liteft.data.unlabeled import load_unlabeled
 from liteft.errors import DataError
@@ -27,6 +27,8 @@ if TYPE_CHECKING:  # recipes need pydantic, and reading data does not
 __all__ = ["Unlabeled", "cleaned", "unlabeled_once", "unlabeled_texts"]
 
 Unlabeled = Callable[[], Split | None]
+
+_AT_A_TIME = 1 << 16  # texts that are compared at a time, so that millions take little memory
 
 
 def unlabeled_texts(dataset: Dataset, recipe: StudentRecipe, tell: Callable[[str], None] | None = None) -> Split | None:
@@ -78,12 +80,7 @@ def cleaned(split: Split, dataset: Dataset, *, what: str) -> tuple[Split, str]:
         what: the name of the texts in the note.
     """
     scored = [(name, row) for name, part in dataset.splits.items() if name != "train" for row in range(len(part))]
-    others = _keys(*(part for name, part in dataset.splits.items() if name != "train"))
-    keys = _keys(split)
-    place = {key: row for row, key in reversed(list(enumerate(others))) if key.strip("\0")}
-    equal = np.array([place.get(key, -1) for key in keys], dtype=np.int64)
-    near = near_duplicates(keys, others)
-    near[equal >= 0] = -1
+    equal, near = _repeated(split, [part for name, part in dataset.splits.items() if name != "train"])
     same, alike = int((equal >= 0).sum()), int((near >= 0).sum())
     note = f"{what}: {counted(len(split))}"
     if not same + alike:
@@ -97,12 +94,24 @@ def cleaned(split: Split, dataset: Dataset, *, what: str) -> tuple[Split, str]:
     )
 
 
-def _keys(*splits: Split) -> list[str]:
-    return [
-        bare_text(text, None if split.pairs is None else split.pairs[row])
-        for split in splits
-        for row, text in enumerate(split.texts)
-    ]
+def _repeated(split: Split, scored: list[Split]) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each text an equal scored text, or a nearly equal one, or -1: twice int64, shape (texts,)."""
+    others = [key for part in scored for key in _keys(part, range(len(part)))]
+    place = {key: row for row, key in reversed(list(enumerate(others))) if key.strip("\0")}
+    alike = NearDuplicates(others)
+    equal, near = (np.full(len(split), -1, dtype=np.int64) for _ in range(2))
+    for start in range(0, len(split), _AT_A_TIME):
+        rows = slice(start, start + _AT_A_TIME)
+        keys = _keys(split, range(len(split))[rows])
+        equal[rows] = [place.get(key, -1) for key in keys]
+        near[rows] = alike.of(keys)
+    near[equal >= 0] = -1
+    return equal, near
+
+
+def _keys(split: Split, rows: range) -> list[str]:
+    """Return what is compared of some of the texts."""
+    return [bare_text(split.texts[row], None if split.pairs is None else split.pairs[row]) for row in rows]
 
 
 def _require_same_kind(train: Split, unlabeled: Split) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from liteft.data import Dataset, Split, check_dataset, load_dataset
+from liteft.data import Dataset, Split, check_dataset, load_dataset, pool
 from liteft.data.pool import unlabeled_texts
 from liteft.data.subsets import with_labels_per_class
 from liteft.data.trainable import resolve_data
@@ -156,10 +156,23 @@ def test_a_recipes_labels_per_class_hold_for_a_data_set_that_was_read_before() -
         resolve_data(with_labels_per_class(whole, 3), recipe)
 
 
+@pytest.mark.parametrize("at_a_time", [1, 3, 1 << 16])
+def test_texts_are_compared_with_all_scored_ones_however_many_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, at_a_time: int
+) -> None:
+    monkeypatch.setattr(pool, "_AT_A_TIME", at_a_time)
+    whole = load_dataset(splits(many(12), [("the river runs north to the sea in spring", "cold")]))
+    copies = [f"{part.texts[-1].upper()}!" for part in (whole.validation, whole.test)]
+    texts = ["new one", copies[0], "new two", "the river runs north to the sea in springs", "new three", copies[1]]
+    left, note = pool.cleaned(Split("pool", texts), whole, what="the pool")
+    assert left.texts == ["new one", "new two", "new three"]
+    assert note.startswith("the pool: 6 rows; left out because a scored split repeats them: 2 equal, 1 nearly equal")
+
+
 def test_a_pool_made_by_hand_loses_near_duplicates_of_scored_texts_too() -> None:
     whole = load_dataset(splits(many(12), [("the river runs north to the sea in spring", "cold")]))
     near = ["The river runs north to the sea, in spring!", "the river runs north to the sea in springs", "a fresh text"]
     told: list[str] = []
-    pool = unlabeled_texts(replace(whole, pool=Split("pool", near)), StudentRecipe(size="1"), told.append)
-    assert pool is not None and pool.texts == ["a fresh text"]
+    found = unlabeled_texts(replace(whole, pool=Split("pool", near)), StudentRecipe(size="1"), told.append)
+    assert found is not None and found.texts == ["a fresh text"]
     assert len(told) == 1 and "1 equal, 1 nearly equal" in told[0]
