@@ -4,9 +4,9 @@
     python bench/defaults.py --data ../shared/data --runs RUNS --sets trec-fine --only rates
 
 For each set a teacher, and students of three and of one layer, are trained by default; then with one setting changed at
-a time: half and twice the learning rate (``--only rates`` ends here), half and twice the epochs, half and twice the
-batch, the other start of the head, weights kept by another metric (``--only choice``), another temperature,
-weight of the labels or loss (``--only losses`` measures these three). The default student has its control and stands
+a time: half and twice the learning rate (``--only rates``), half and twice the epochs, half and twice the
+batch (``--only lengths``), the other start of the head, weights kept by another metric (``--only choice``), another
+temperature, weight of the labels or loss (``--only losses``). The default student has its control and stands
 beside the floors. Everything is judged on validation; test splits are dropped before anything is trained. On two larger
 sets only teachers are trained, at lower rates too, which long trainings often need; on CLINC150 with all labels also
 students of fold teachers, with other weights of the labels (``--only folds`` measures just these).
@@ -45,7 +45,7 @@ SIZES = ("3x384", "1x384")
 LARGER = ("sst2-16000", "clinc")
 _FOLDED = "clinc"
 _FOLDS = ((3, 0.1), (3, 0.3), (3, 0.5), (3, 0.7), (5, 0.5))  # number of fold teachers, weight of the labels
-ONLY = ("default", "rates", "choice", "losses", "folds")
+ONLY = ("default", "rates", "lengths", "choice", "losses", "folds")
 RESULT = ROOT / "bench" / "results" / "defaults.json"
 _MOST_VALIDATION = 1_500
 _RATES = (
@@ -174,7 +174,7 @@ def around(made: Settings, only: str | None) -> Iterator[tuple[str, Settings]]:
     if only in (None, "rates"):
         yield "half the rate", {"learning_rate": made["learning_rate"] / 2}
         yield "twice the rate", {"learning_rate": made["learning_rate"] * 2}
-    if only is not None:
+    if only not in (None, "lengths"):
         return
     yield "half the epochs", {"epochs": made["epochs"] / 2}
     yield "twice the epochs", {"epochs": made["epochs"] * 2}

@@ -46,18 +46,15 @@ def test_a_measurement_goes_on_from_the_committed_result(script: ModuleType, tmp
     assert len(script.stored(tmp_path)) == 2
 
 
-def test_only_rates_leaves_other_settings_out(script: ModuleType) -> None:
+def test_only_one_kind_of_setting_leaves_the_others_out(script: ModuleType) -> None:
     made = {"learning_rate": 2e-4, "epochs": 4.0}
     rates = [{"learning_rate": 1e-4}, {"learning_rate": 4e-4}]
     assert [settings for _, settings in script.around(made, "rates")] == rates
     assert not list(script.around(made, "default")) and not list(script.around(made, "losses"))
     batches = [{"epochs": 4.0, "batch_size": 16}, {"epochs": 4.0, "batch_size": 64}]
-    assert [settings for _, settings in script.around(made, None)] == [
-        *rates,
-        {"epochs": 2.0},
-        {"epochs": 8.0},
-        *batches,
-    ]
+    lengths = [{"epochs": 2.0}, {"epochs": 8.0}, *batches]
+    assert [settings for _, settings in script.around(made, "lengths")] == lengths
+    assert [settings for _, settings in script.around(made, None)] == [*rates, *lengths]
 
 
 def test_the_table_has_floors_rates_and_controls_and_a_dash_for_what_is_missing(script: ModuleType) -> None:
