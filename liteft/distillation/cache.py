@@ -29,9 +29,12 @@ from liteft.errors import RunError
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier
 
-__all__ = ["teacher_logits"]
+__all__ = ["LARGE", "teacher_logits"]
 
-_LARGE, _CHUNK = 1 << 18, 1 << 16  # texts
+LARGE = 1 << 18
+"""More texts have their logits in a file that is mapped."""
+
+_CHUNK = 1 << 16  # texts
 _MOST_FLOAT32 = 256 * 10**6  # bytes
 
 
@@ -62,7 +65,7 @@ def teacher_logits(
         RunError: logits that are not finite, or a folder that cannot be written.
     """
     shape = (len(split), len(teacher.settings.labels))
-    large = len(split) > _LARGE
+    large = len(split) > LARGE
     dtype = np.dtype(np.float16 if large and 4 * shape[0] * shape[1] > _MOST_FLOAT32 else np.float32)
     path = folder / f"{_key(teacher, weights_sha256, split, bf16)}.npy"
     state = PartialState(cpu=not torch.cuda.is_available())

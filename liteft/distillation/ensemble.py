@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from liteft.data import Dataset, Split
-from liteft.distillation.cache import teacher_logits
+from liteft.distillation.cache import LARGE, teacher_logits
 from liteft.distillation.teachers import FoldTeachers, Teacher
 from liteft.distillation.training import StudentTraining
 from liteft.errors import ConfigError, option
@@ -62,14 +62,14 @@ def taught_logits(training: StudentTraining, split: Split) -> np.ndarray:
         columns = [names.index(label) for label in training.dataset.labels]
         parts.append(cached_logits(training, other, split)[:, columns])
         divisors.append(_temperature(other, training.dataset))
-    return _mean(training.dataset.task, parts, divisors)
+    return _mean(training.dataset.task, parts, divisors, into=_room(training, own.shape))
 
 
 def _of_folds(training: StudentTraining, folds: FoldTeachers, split: Split) -> np.ndarray:
     """Return for each training text the logits of the teacher that has not seen it; for others the mean of all."""
     dataset = training.dataset
     training_texts = len(folds.fold)
-    logits = np.zeros((len(split), len(dataset.labels)), dtype=np.float32)
+    logits = _room(training, (len(split), len(dataset.labels)))
     rest = np.arange(training_texts, len(split))
     means = []
     for number, run in enumerate(folds.runs):
@@ -83,18 +83,26 @@ def _of_folds(training: StudentTraining, folds: FoldTeachers, split: Split) -> n
     if len(whole):
         logits[whole] = cached_logits(training, training.teacher, split.take(whole))
     if len(rest):
-        logits[rest] = _mean(dataset.task, means, [1.0] * len(means))
+        _mean(dataset.task, means, [1.0] * len(means), into=logits[training_texts:])
     return logits
 
 
-def _mean(task: Task, parts: list[np.ndarray], divisors: list[float]) -> np.ndarray:
+def _room(training: StudentTraining, shape: tuple[int, int]) -> np.ndarray:
+    """Return an array to fill, float32: of many texts one that is mapped from a file beside the checkpoints."""
+    if shape[0] <= LARGE:
+        return np.zeros(shape, dtype=np.float32)
+    path = training.context.checkpoints / "cache" / f"taught-{training.context.state.process_index}.npy"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+
+
+def _mean(task: Task, parts: list[np.ndarray], divisors: list[float], *, into: np.ndarray) -> np.ndarray:
     """Return the logits of the mean probabilities, some texts at a time: arithmetic in float64 takes memory."""
-    mean = np.empty(parts[0].shape, dtype=np.float32)
-    for first in range(0, len(mean), _TEXTS):
+    for first in range(0, len(into), _TEXTS):
         rows = slice(first, first + _TEXTS)
         chosen = [part[rows].astype(np.float64) / by for part, by in zip(parts, divisors, strict=True)]
-        mean[rows] = task.mean_logits(chosen)
-    return mean
+        into[rows] = task.mean_logits(chosen)
+    return into
 
 
 def cached_logits(training: StudentTraining, teacher: Teacher, split: Split, *, name: str = "teacher") -> np.ndarray:

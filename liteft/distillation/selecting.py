@@ -46,7 +46,9 @@ def select_pool(training: StudentTraining, student: TorchClassifier, pool: Split
     if training.is_control:
         return different.take(np.arange(count))
     teacher, task = training.teacher, training.dataset.task
-    asked = replace(teacher, loaded=student, weights_sha256=_hash(student))
+    asked = replace(
+        teacher, run=None, loaded=student, weights_sha256=_hash(student)
+    )  # its logits go with the checkpoints
     sure, doubtful = (
         cached_logits(training, teacher, different),
         cached_logits(training, asked, different, name="student"),

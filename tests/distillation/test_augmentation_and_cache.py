@@ -225,7 +225,7 @@ def test_a_torn_cache_file_is_computed_again(
 def test_logits_of_a_large_pool_are_mapped_and_go_on_where_a_kill_ended_them(
     loaded: TorchClassifier, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    monkeypatch.setattr(cache, "_LARGE", 40)
+    monkeypatch.setattr(cache, "LARGE", 40)
     monkeypatch.setattr(cache, "_CHUNK", 10)
     monkeypatch.setattr(cache, "_MOST_FLOAT32", most)
     asked: list[int] = []

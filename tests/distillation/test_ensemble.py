@@ -15,6 +15,7 @@ import torch
 from transformers import BertForSequenceClassification
 
 from liteft.data import Dataset, Split
+from liteft.distillation import ensemble
 from liteft.distillation.ensemble import taught_logits
 from liteft.distillation.initial import create_student
 from liteft.distillation.teachers import Teacher, ready_teacher
@@ -59,7 +60,7 @@ def test_mean_logits_have_the_mean_of_the_probabilities_even_where_they_are_tiny
 
 
 def test_a_student_learns_the_mean_of_teachers_of_two_families(
-    teacher: Run, second: Run, dataset: Dataset, tmp_path: Path, tiny: ModuleType
+    teacher: Run, second: Run, dataset: Dataset, tmp_path: Path, tiny: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = {**tiny.QUICK, "size": "2", "epochs": 1}
     del settings["max_tokens"]
@@ -70,7 +71,11 @@ def test_a_student_learns_the_mean_of_teachers_of_two_families(
     both = Teacher(whole.loaded, teacher, whole.weights_sha256, others=(Teacher.of(second),))
     recipe = StudentRecipe(size="2", training_precision="fp32")
     training = StudentTraining(both, dataset, recipe, RunContext(tmp_path / "x", None, ()), ExportForm())
-    found = dataset.task.probabilities(taught_logits(training, dataset.test))
+    logits = taught_logits(training, dataset.test)
+    monkeypatch.setattr(ensemble, "LARGE", 1)
+    mapped = taught_logits(training, dataset.test)
+    assert isinstance(mapped, np.memmap) and (mapped == logits).all()
+    found = dataset.task.probabilities(logits)
     columns = [second.labels.index(name) for name in dataset.labels]
     parts = [teacher.predictions("test")[0], second.predictions("test")[0][:, columns]]
     expected = np.mean([dataset.task.probabilities(part) for part in parts], axis=0)

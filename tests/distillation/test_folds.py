@@ -12,6 +12,7 @@ import pytest
 
 from liteft.data import Dataset, Split
 from liteft.data.splitting import fold_numbers
+from liteft.distillation import ensemble
 from liteft.distillation.ensemble import taught_logits
 from liteft.distillation.folds import folds_of, train_folds
 from liteft.distillation.teachers import FoldTeachers, Teacher
@@ -67,12 +68,15 @@ def test_a_fold_teacher_is_a_run_of_the_other_texts_that_never_sees_the_test_spl
         assert run.info["data"]["rows"] == {"train": int((fold != number).sum()), "validation": len(dataset.validation)}
 
 
+@pytest.mark.parametrize("large", [10, ensemble.LARGE])
 def test_a_labelled_text_gets_the_logits_of_the_teacher_that_has_not_seen_it_and_others_get_the_mean(
-    folded: Teacher, dataset: Dataset, tmp_path: Path
+    folded: Teacher, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: int
 ) -> None:
+    monkeypatch.setattr(ensemble, "LARGE", large)
     assert folded.folds is not None
     split = Split("train", [*dataset.train.texts, *POOL])
     found = taught_logits(training_of(folded, dataset, tmp_path / "run"), split)
+    assert isinstance(found, np.memmap) == (large == 10)
     each = [predict_logits(load_classifier(run.model_path), split.texts) for run in folded.folds.runs]
     rows = np.arange(len(dataset.train))
     own = np.stack(each)[folded.folds.fold, rows]

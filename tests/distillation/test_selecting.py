@@ -36,10 +36,13 @@ def test_a_student_and_its_control_see_as_many_texts_of_a_pool_as_are_asked_for(
     (tmp_path / "pool.txt").write_text("\n".join([*texts, *texts]))
     settings = {**tiny.QUICK, "size": "2", "epochs": 1, "unlabeled": str(tmp_path / "pool.txt"), "pool_select": 12}
     del settings["max_tokens"]
+    before = {*(teacher.path / "cache").glob("*")}
     student = distill(teacher, dataset, out=tmp_path / "s", control=True, **settings)
     control = tmp_path / "s-control" / "run.json"
     assert student.info["training_texts"] == len(dataset.train) + 12
     assert f'"steps": {student.info["steps"]}' in control.read_text()
+    kept = {*(teacher.path / "cache").glob("*")} - before
+    assert len(kept) == 2, "the teacher's logits of the pool and of what was picked, not the untrained student's"
 
 
 class _Trimming(Exception):
