@@ -14,6 +14,7 @@ __all__ = [
     "ARMS",
     "COMPARED",
     "GENERAL_START",
+    "HEADED_START",
     "OWN_START",
     "Arm",
     "ArmName",
@@ -97,6 +98,7 @@ ARMS: dict[str, Arm] = {
     )
 }
 OWN_START = "an encoder that the user named, and a new head"
+HEADED_START = "a classifier that the user named, with its head"
 GENERAL_START = "the base, distilled on unlabelled texts without the task, and a new head"
 COMPARED: dict[ArmName, Kind] = {"c1": "control", "c0": "c0", "c2": "c2"}  # in the order in which they are trained
 

@@ -184,7 +184,8 @@ def cross_validate(source: TeacherSource, dataset: Dataset, recipe: Recipe, cont
     crossed = together(runs, floors=_floors(dataset, recipe.student.folds, found.folder))
     if context.state.is_main_process:
         data = {"name": dataset.name, "fingerprint": dataset.fingerprint}
-        files.write_json(context.out / FOLDS_FILE, {"data": data, **crossed.to_dict()})
+        asked = once.student.model_dump(mode="json", exclude={"seeds", "folds", "control", "arms"}, exclude_none=True)
+        files.write_json(context.out / FOLDS_FILE, {"data": data, "student": asked, **crossed.to_dict()})
     return crossed
 
 

@@ -130,7 +130,7 @@ def distill(
     if stage == "teacher":
         found, _ = ready_teachers(teachers, dataset, recipe, context.at(out / "teacher"))
         return Distillation(found.run, {}, None, dataset)
-    unlabeled = unlabeled_once(dataset, recipe.student, context.tell)
+    unlabeled = unlabeled_once(dataset, recipe, context.tell)
     if not (out / "student" / RUN_FILE).is_file():  # read before hours of training, in which they are needed last
         _check_pool(unlabeled(), recipe.student)
     crossed = cross_validate(teachers[0], dataset, recipe, context) if recipe.student.folds else None
@@ -144,20 +144,21 @@ def distill(
         unlabeled=unlabeled,
     )
     dataset = with_labels(dataset, made.teacher)
-    floors = _floors(out, dataset, teachers[0], made.teacher, progress)
-    artifact = None
-    if stage == "artifact":
-        artifact = export_student(
-            made.arms["student"][0],
-            out / "artifact",
-            recipe,
-            dataset,
-            progress,
-            overwrite=overwrite,
-            trust=trust,
-            unlabeled=unlabeled,
-        )
-    picked = _to_label(out, dataset, made.arms["student"][0], artifact, unlabeled(), context, trust=trust)
+    with context.state.main_process_first():  # the other processes of a training read what the first one makes
+        floors = _floors(out, dataset, teachers[0], made.teacher, progress)
+        artifact = None
+        if stage == "artifact":
+            artifact = export_student(
+                made.arms["student"][0],
+                out / "artifact",
+                recipe,
+                dataset,
+                progress,
+                overwrite=overwrite,
+                trust=trust,
+                unlabeled=unlabeled,
+            )
+        picked = _to_label(out, dataset, made.arms["student"][0], artifact, unlabeled(), context, trust=trust)
     return Distillation(made.teacher.run, made.arms, artifact, dataset, floors, crossed, picked, made.general)
 
 
@@ -282,7 +283,7 @@ def export_student(
         stored = read_artifact(out)
         if _is_asked_for(stored.manifest, student, settings):
             return stored
-    pool = (unlabeled or unlabeled_once(data, recipe.student))()
+    pool = (unlabeled or unlabeled_once(data, recipe))()
     texts = [each for each in (data.train, pool) if each is not None]
     return export(
         student,

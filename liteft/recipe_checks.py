@@ -122,8 +122,9 @@ def require_student(recipe: StudentRecipe) -> None:
     if recipe.learning_rates and recipe.epochs == 0:
         raise ConfigError(
             "learning_rates are searched over epochs in float, and epochs is 0.",
-            fix=[option("student.learning_rates", []), option("epochs", 6)],
+            fix=[leave_out("student.learning_rates"), option("epochs", 6)],
         )
+    _require_used(recipe)
     if recipe.folds == 1:
         raise ConfigError(
             "one fold leaves nothing to train on.",
@@ -148,6 +149,29 @@ def require_student(recipe: StudentRecipe) -> None:
             accepted={"learning_rates": "above 0, one or more"},
             fix=option("student.learning_rates", [1e-4, 2e-4]),
         )
+
+
+def _require_used(recipe: StudentRecipe) -> None:
+    """Refuse settings that nothing would read.
+
+    Raises:
+        ConfigError: a setting differs from its default, and what it is for is not asked for.
+    """
+    used = {
+        "layers": (recipe.student is None, "a size, which is cut out of the teacher"),
+        "temperature": (recipe.logits_loss == "kl", "logits_loss = kl"),
+        "general_epochs": (recipe.general is not None, "general, the texts that come before the task"),
+        "general_learning_rate": (recipe.general is not None, "general, the texts that come before the task"),
+        "fill_vocabulary": (recipe.vocabulary is not None, "vocabulary, the number of tokens to keep"),
+        "rate_search": (recipe.epochs != 0 or not recipe.rate_search, "epochs above 0"),
+    }
+    for name, (read, with_what) in used.items():
+        if not read and getattr(recipe, name) != StudentRecipe.model_fields[name].default:
+            raise ConfigError(
+                f"{name}={getattr(recipe, name)} changes nothing here.",
+                accepted={name: f"with {with_what}"},
+                fix=leave_out(f"student.{name}"),
+            )
 
 
 def checked_stage(until: str) -> Until:

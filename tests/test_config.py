@@ -303,6 +303,26 @@ def test_a_size_of_layers_alone_may_be_a_number() -> None:
     assert make_recipe({"student": {"size": 3}}).student.size == "3"
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"temperature": 3.0, "logits_loss": "mse"},
+        {"general_epochs": 2.0},
+        {"general_learning_rate": 1e-3},
+        {"fill_vocabulary": True},
+        {"rate_search": True, "epochs": 0, "quantized_epochs": 1},
+        {"learning_rates": [1e-4], "epochs": 0, "quantized_epochs": 1},
+        {"size": None, "student": "own", "layers": "spread"},
+    ],
+)
+def test_a_student_setting_that_nothing_reads_is_refused_and_the_rest_is_accepted(settings: dict[str, Any]) -> None:
+    student = {"size": "3", **settings}
+    with pytest.raises(ConfigError) as caught:
+        require_student(make_recipe({"student": student}).student)
+    (name,) = {name for name in student if f"leave out {name}" in str(caught.value)}
+    require_student(make_recipe({"student": {key: value for key, value in student.items() if key != name}}).student)
+
+
 def test_a_size_that_is_none_is_refused_before_data_and_teacher() -> None:
     with pytest.raises(ConfigError, match="size 'tiny' is not understood"):
         require_student(make_recipe({"student": {"size": "tiny"}}).student)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -172,6 +173,8 @@ def test_a_distillation_is_cross_validated_and_then_made_of_all_texts(
     low, high = document["folds"]["student_minus"]["control"]["interval"]
     assert low <= document["folds"]["student_minus"]["control"]["difference"] <= high
     stored = json.loads((tmp_path / "out" / "folds.json").read_text(encoding="utf-8"))
+    student = tomllib.loads((made.student.path / "recipe.toml").read_text(encoding="utf-8"))["student"]
+    assert stored.pop("student").items() <= student.items(), "by which a card knows that they are of its model"
     assert stored == {"data": stored["data"], **document["folds"]}
     assert stored["data"]["fingerprint"] == made.student.info["data"]["fingerprint"]
     again = liteft.distill(str(base), labelled(), out=tmp_path / "out", recipe=recipe, until="student")

@@ -227,7 +227,7 @@ def _weights(found: Evidence) -> Iterator[Recommendation]:
     ratio = counted.max() / max(1, counted.min())
     reason = f"the most frequent label has {ratio:,.1f} times the texts of the rarest"
     if _uneven(found):
-        yield Recommendation("class weights", "balanced, for the teacher", f"{reason}, and macro F1 suffers from it")
+        yield Recommendation("class weights", "balanced", f"{reason}, and macro F1 suffers from it")
     elif ratio >= _UNEVEN:
         yield Recommendation("class weights", "none", f"{reason}, but macro F1 does not suffer from it")
     else:

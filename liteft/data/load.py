@@ -26,7 +26,7 @@ from liteft.data.records import Records, read_records, usable_rows
 from liteft.data.soft_labels import soft_array
 from liteft.data.sources import open_source
 from liteft.data.splitting import carve, text_keys
-from liteft.data.subsets import with_labels_per_class
+from liteft.data.subsets import few_labels
 from liteft.data.tables import Source, Table
 from liteft.errors import DataError, closest, option
 from liteft.tasks import Task
@@ -98,7 +98,7 @@ def load_dataset(
         MissingExtraError: parquet without pyarrow, a hub name without `datasets`.
     """
     if isinstance(source, Dataset):
-        return _subset(source, labels_per_class, subset_seed)
+        return few_labels(source, labels_per_class, seed=subset_seed)
     fractions = {"validation": validation_fraction, "test": test_fraction}
     check_arguments(text=text, pair=pair, label=label, encoding=encoding, delimiter=delimiter,
                     label_separator=label_separator, confidence=confidence, seed=seed, max_chars=max_chars,
@@ -127,11 +127,7 @@ def load_dataset(
     missing = _missing_splits(splits, fractions, seed, notes)
     dataset = _assemble(opened.name, found, splits | missing, notes)
     made = tuple(name for name in missing if name != "train")
-    return _subset(replace(dataset, made=made), labels_per_class, subset_seed)
-
-
-def _subset(dataset: Dataset, count: int | None, seed: int) -> Dataset:
-    return dataset if count is None else with_labels_per_class(dataset, count, seed=seed)
+    return few_labels(replace(dataset, made=made), labels_per_class, seed=subset_seed)
 
 
 def _choose_columns(

@@ -16,6 +16,7 @@ the search: Bayardo, Ma and Srikant 2007, "Scaling up all pairs similarity searc
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 from collections.abc import Iterator, Sequence
 
@@ -29,7 +30,7 @@ _SHORT_GRAM, _LONG_GRAM = 5, 10
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # odd, of random bits: n-grams are told apart by 64 bits of a hash
 _COMMON = 20  # one in so many n-grams, at least, must be common to the rarest ones of both sets
 _CHUNK = 1 << 21  # characters that are looked up at a time
-_PAIRS = 1 << 20  # n-grams of candidates that are counted at a time
+_PAIRS = 1 << 20  # candidates, or n-grams of them, that are looked at at a time
 
 
 class _Kept(dict[int, int | None]):
@@ -165,12 +166,14 @@ class _Index:
         hopeful = known >= ALIKE * sizes
         starts = np.concatenate([[0], np.cumsum(known)])
         probes = (np.arange(len(owner)) - starts[owner] < (_prefix(sizes) - unknown)[owner]) & hopeful[owner]
-        text, other = self._candidates(owner[probes], ranks[probes], sizes)
-        shared = self._shared(keys, text, other)
-        index = shared / (sizes[text] + self.sizes[other] - shared)
-        alike = index >= ALIKE
-        order = np.lexsort((-other[alike], index[alike]))  # the last one written stays: the highest, then the first
-        best[text[alike][order]] = other[alike][order]
+        owner, ranks = owner[probes], ranks[probes]
+        for rows in _blocks(owner, np.diff(self.posting_starts)[ranks]):
+            text, other = self._candidates(owner[rows], ranks[rows], sizes)
+            shared = self._shared(keys, text, other)
+            index = shared / (sizes[text] + self.sizes[other] - shared)
+            alike = index >= ALIKE
+            order = np.lexsort((-other[alike], index[alike]))  # the last one written stays: the highest, then the first
+            best[text[alike][order]] = other[alike][order]
         return best
 
     def _candidates(self, owner: np.ndarray, ranks: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -201,6 +204,23 @@ class _Index:
             shared[start:end] = np.bincount(pair[keys[place] == wanted] - start, minlength=end - start)
             start = end
         return shared
+
+
+def _blocks(owner: np.ndarray, counts: np.ndarray) -> Iterator[slice]:
+    """Yield slices of probes with about ``_PAIRS`` candidates each, all probes of a text in one of them.
+
+    Args:
+        owner: the text of each probe, ascending.
+        counts: how many scored texts each probe finds.
+    """
+    before = np.cumsum(counts) - counts
+    first = np.searchsorted(owner, owner)  # the first probe of the same text
+    yield from _slices(np.flatnonzero(np.diff(before[first] // _PAIRS)) + 1, len(owner))
+
+
+def _slices(cuts: np.ndarray, length: int) -> Iterator[slice]:
+    edges = [0, *cuts.tolist(), length]
+    yield from (slice(start, stop) for start, stop in itertools.pairwise(edges) if stop > start)
 
 
 def _sorted_sets(owner: np.ndarray, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

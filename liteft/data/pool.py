@@ -18,11 +18,11 @@ from liteft.data.dataset import Dataset, Split
 from liteft.data.findings import short_place
 from liteft.data.near_duplicates import NearDuplicates, bare_text
 from liteft.data.split import joined
-from liteft.data.unlabeled import load_unlabeled
+from liteft.data.unlabeled import load_beside
 from liteft.errors import DataError
 
 if TYPE_CHECKING:  # recipes need pydantic, and reading data does not
-    from liteft.recipes import StudentRecipe
+    from liteft.recipes import Recipe
 
 __all__ = ["Unlabeled", "cleaned", "unlabeled_once", "unlabeled_texts"]
 
@@ -31,22 +31,22 @@ Unlabeled = Callable[[], Split | None]
 _AT_A_TIME = 1 << 16  # texts that are compared at a time, so that millions take little memory
 
 
-def unlabeled_texts(dataset: Dataset, recipe: StudentRecipe, tell: Callable[[str], None] | None = None) -> Split | None:
-    """Return the data set's pool and the texts of ``recipe.unlabeled`` as one split without labels.
+def unlabeled_texts(dataset: Dataset, recipe: Recipe, tell: Callable[[str], None] | None = None) -> Split | None:
+    """Return the data set's pool and the texts of ``student.unlabeled`` as one split without labels.
 
     It is None without any, also if all of them were left out.
 
     Args:
         dataset: its pool comes first; texts that its scored splits repeat are left out.
-        recipe: its ``unlabeled`` is what ``load_unlabeled`` takes, or None.
+        recipe: its ``student.unlabeled`` is what ``load_unlabeled`` takes, or None; ``data`` says how they are read.
         tell: called with a line on what was left out.
 
     Raises:
         DataError: the texts cannot be read, or are pairs where the data are single texts, or the reverse.
     """
     parts = [] if dataset.pool is None else [_without_scored(dataset.pool, dataset, tell)]
-    if recipe.unlabeled is not None:
-        more, note = cleaned(load_unlabeled(recipe.unlabeled), dataset, what="unlabelled texts")
+    if recipe.student.unlabeled is not None:
+        more, note = cleaned(load_beside(recipe.student.unlabeled, recipe.data), dataset, what="unlabelled texts")
         parts.append(more)
         if tell is not None:
             tell(note)
@@ -55,7 +55,7 @@ def unlabeled_texts(dataset: Dataset, recipe: StudentRecipe, tell: Callable[[str
     return joined("unlabeled", parts) if any(len(part) for part in parts) else None
 
 
-def unlabeled_once(dataset: Dataset, recipe: StudentRecipe, tell: Callable[[str], None] | None = None) -> Unlabeled:
+def unlabeled_once(dataset: Dataset, recipe: Recipe, tell: Callable[[str], None] | None = None) -> Unlabeled:
     """Return a function that returns ``unlabeled_texts``, reading and cleaning them at its first call only.
 
     Every arm, seed and export of a recipe learns from these texts, and large pools take minutes to clean.

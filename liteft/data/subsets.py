@@ -20,11 +20,29 @@ import numpy as np
 from liteft.data.dataset import Dataset
 from liteft.data.pool import cleaned
 from liteft.data.split import Split, joined
-from liteft.errors import ConfigError, option
+from liteft.errors import ConfigError, leave_out, option
 
-__all__ = ["with_labels_per_class"]
+__all__ = ["few_labels", "with_labels_per_class"]
 
 _POOL = "pool"
+
+
+def few_labels(dataset: Dataset, count: int | None, *, seed: int = 0) -> Dataset:
+    """Return the data set with ``count`` training rows per label, or itself without a count.
+
+    Raises:
+        ConfigError: a seed without a count, or as for ``with_labels_per_class``.
+        DataError: there is no training split.
+    """
+    if count is not None:
+        return with_labels_per_class(dataset, count, seed=seed)
+    if seed:
+        raise ConfigError(
+            f"subset_seed={seed} draws the labels that labels_per_class keeps, and all are kept.",
+            accepted={"subset_seed": "with labels_per_class"},
+            fix=[option("labels_per_class", 10), leave_out("subset_seed")],
+        )
+    return dataset
 
 
 def with_labels_per_class(dataset: Dataset, count: int, *, seed: int = 0) -> Dataset:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +22,10 @@ from liteft.data.dataset import Provenance
 from liteft.data.records import Records, require_strings
 from liteft.data.rows import RowFile
 from liteft.data.tables import Table
-from liteft.data.unlabeled import unlabeled_tables
+from liteft.data.unlabeled import columns_beside, unlabeled_tables
+
+if TYPE_CHECKING:  # recipes need pydantic, and reading data does not
+    from liteft.recipes import DataRecipe
 
 __all__ = ["MOST_CHARACTERS", "TextStream", "open_texts"]
 
@@ -86,13 +89,19 @@ class TextStream:
 
 
 def open_texts(
-    sources: Sequence[Any], *, text: str | None = None, encoding: str | None = None, delimiter: str | None = None
+    sources: Sequence[Any],
+    *,
+    text: str | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    beside: DataRecipe | None = None,
 ) -> TextStream:
     """Open sources of texts, each of them what ``load_unlabeled`` takes; nothing but their beginnings is read.
 
     Args:
         sources: files, folders, hub names or objects in memory.
         text, encoding, delimiter: as for ``load_unlabeled``.
+        beside: how labelled data are read; a table that has their column of the text is read by it.
 
     Raises:
         DataError: a source does not exist, or the column of its text is not known.
@@ -100,9 +109,12 @@ def open_texts(
     """
     tables = [table for source in sources for table in unlabeled_tables(source, encoding, delimiter)]
     columns = [
-        choose_columns(table.columns, source=table.name, text=text, pair="", labelled=False).text for table in tables
+        choose_columns(table.columns, source=table.name, text=text, pair="", labelled=False)
+        if beside is None
+        else columns_beside(table, beside, paired=False)
+        for table in tables
     ]
-    return TextStream(tuple(tables), tuple(columns))
+    return TextStream(tuple(tables), tuple(each.text for each in columns))
 
 
 def _rows(table: Table, column: str) -> Iterator[tuple[int, Any]]:

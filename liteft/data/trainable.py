@@ -11,7 +11,7 @@ from liteft.data.check import check_dataset
 from liteft.data.dataset import Dataset
 from liteft.data.load import load_dataset
 from liteft.data.split import joined
-from liteft.data.subsets import with_labels_per_class
+from liteft.data.subsets import few_labels
 from liteft.errors import ConfigError, DataError, leave_out, option
 from liteft.recipes import DataRecipe, Recipe
 from liteft.tokenization import TextTokenizer
@@ -38,10 +38,10 @@ def resolve_data(data: Dataset | str | Path, recipe: Recipe) -> Dataset:
 
 def _with_few_labels(dataset: Dataset, recipe: DataRecipe) -> Dataset:
     """Return a data set with as many labels per class as a recipe asks for, drawn now if all rows are there."""
-    if recipe.labels_per_class is None or dataset.subset == (recipe.labels_per_class, recipe.subset_seed):
+    if dataset.subset == (recipe.labels_per_class, recipe.subset_seed):
         return dataset
-    if dataset.subset is None:
-        return with_labels_per_class(dataset, recipe.labels_per_class, seed=recipe.subset_seed)
+    if dataset.subset is None or recipe.labels_per_class is None:
+        return few_labels(dataset, recipe.labels_per_class, seed=recipe.subset_seed)
     count, seed = dataset.subset
     raise ConfigError(
         f"the recipe asks for labels_per_class={recipe.labels_per_class} with subset_seed={recipe.subset_seed}, and "

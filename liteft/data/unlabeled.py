@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from liteft.data.columns import choose_columns
+from liteft.data.columns import Columns, choose_columns
 from liteft.data.dataset import Split
 from liteft.data.folders import NAME_FILES, data_files, saved_splits, split_of
 from liteft.data.hub import hub_dataset
@@ -22,7 +22,10 @@ from liteft.data.split import joined
 from liteft.data.tables import Table
 from liteft.errors import DataError, option
 
-__all__ = ["load_texts", "load_unlabeled", "unlabeled_tables"]
+if TYPE_CHECKING:  # recipes need pydantic, and reading data does not
+    from liteft.recipes import DataRecipe
+
+__all__ = ["columns_beside", "load_beside", "load_texts", "load_unlabeled", "unlabeled_tables"]
 
 
 def load_texts(
@@ -80,10 +83,48 @@ def load_unlabeled(
     parts = []
     for table in unlabeled_tables(source, encoding, delimiter):
         columns = choose_columns(table.columns, source=table.name, text=text, pair=pair, labelled=False)
-        records = read_records("unlabeled", [table], columns)
-        checked, _ = usable_rows(records, training=True, max_chars=max_chars, drop_long=drop_long, drop_empty=True)
-        parts.append(Split("unlabeled", checked.texts, checked.pairs, provenance=checked.provenance))
+        parts.append(_usable(table, columns, max_chars=max_chars, drop_long=drop_long))
     return _one_split(parts)
+
+
+def load_beside(source: Any, data: DataRecipe) -> Split:
+    """Read texts, or pairs, without labels that belong to labelled data, as ``load_unlabeled`` does.
+
+    Columns are those of the labelled data where a table has them. The encoding and the delimiter of the labelled data
+    are tried on files that cannot be read without.
+
+    Args:
+        source: as for ``load_unlabeled``.
+        data: how the labelled data are read.
+
+    Raises:
+        DataError, MissingExtraError: as for ``load_unlabeled``.
+    """
+    given = (data.encoding, data.delimiter)
+    try:
+        return _one_split([_beside(table, data) for table in unlabeled_tables(source, None, None)])
+    except DataError:
+        if given == (None, None):
+            raise
+    return _one_split([_beside(table, data) for table in unlabeled_tables(source, *given)])
+
+
+def columns_beside(table: Table, data: DataRecipe, *, paired: bool = True) -> Columns:
+    """Return the columns of a table without labels: those that are named for the labelled data, where it has them."""
+    text = data.text if data.text in table.columns else None
+    pair = data.pair if data.pair == "" or data.pair in table.columns else None
+    return choose_columns(table.columns, source=table.name, text=text, pair=pair if paired else "", labelled=False)
+
+
+def _beside(table: Table, data: DataRecipe) -> Split:
+    return _usable(table, columns_beside(table, data), max_chars=data.max_chars, drop_long=data.drop_long)
+
+
+def _usable(table: Table, columns: Columns, *, max_chars: int | None, drop_long: bool) -> Split:
+    """Return the texts of a table, without empty ones."""
+    records = read_records("unlabeled", [table], columns)
+    checked, _ = usable_rows(records, training=True, max_chars=max_chars, drop_long=drop_long, drop_empty=True)
+    return Split("unlabeled", checked.texts, checked.pairs, provenance=checked.provenance)
 
 
 def unlabeled_tables(source: Any, encoding: str | None, delimiter: str | None) -> list[Table]:

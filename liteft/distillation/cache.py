@@ -28,6 +28,7 @@ from liteft.data import Split
 from liteft.errors import RunError
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier
+from liteft.locks import one_writer
 
 __all__ = ["LARGE", "teacher_logits"]
 
@@ -62,7 +63,8 @@ def teacher_logits(
         name: begins that line.
 
     Raises:
-        RunError: logits that are not finite, or a folder that cannot be written.
+        RunError: logits that are not finite, a folder that cannot be written, or another process that computes the same
+            logits of more than 262,144 texts.
     """
     shape = (len(split), len(teacher.settings.labels))
     large = len(split) > LARGE
@@ -75,7 +77,9 @@ def teacher_logits(
             return stored
         teacher.model.to(state.device)
         if large:
-            _write_chunks(path, teacher, split, dtype, bf16=bf16, tell=tell, name=name)
+            with one_writer(path.with_name(f"{path.name}.lock"), target=path):
+                if _stored(path, shape, dtype, mapped=True) is None:  # another process may have just finished it
+                    _write_chunks(path, teacher, split, dtype, bf16=bf16, tell=tell, name=name)
             mapped: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
             return mapped
     if tell is not None:
@@ -90,9 +94,10 @@ def _stored(path: Path, shape: tuple[int, int], dtype: np.dtype[Any], *, mapped:
     """Return the logits in a file, or None if it is missing or broken."""
     try:
         stored: np.ndarray = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        too_long = isinstance(stored, np.memmap) and path.stat().st_size != stored.offset + stored.nbytes
     except (OSError, ValueError, EOFError):
         return None
-    return stored if stored.shape == shape and stored.dtype == dtype else None
+    return stored if stored.shape == shape and stored.dtype == dtype and not too_long else None
 
 
 def _write_chunks(

@@ -83,7 +83,7 @@ def distill_students(
     dataset = with_labels(dataset, found)
     if "c0" in recipe.student.arms and recipe.student.student is None and planned is None:
         untaught_start(found)  # it is trained last, and must not be refused then
-    unlabeled = unlabeled or unlabeled_once(dataset, recipe.student, context.tell)
+    unlabeled = unlabeled or unlabeled_once(dataset, recipe, context.tell)
     general = None if planned is None else planned.run(context.at(general_out or context.out.with_name("general")))
     encoder = None if general is None else general.model_path
     kinds: tuple[Kind, ...] = ("student", *arms_of(recipe.student.arms, control=recipe.student.control))

@@ -9,7 +9,7 @@ Source: Hinton et al. 2015, sections 3 and 5, arXiv:1503.02531.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +18,13 @@ from liteft.data import Dataset, Split
 from liteft.distillation.cache import LARGE, teacher_logits
 from liteft.distillation.teachers import FoldTeachers, Teacher
 from liteft.distillation.training import StudentTraining
-from liteft.errors import ConfigError, option
+from liteft.errors import ConfigError, Hint, leave_out, option
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.trainer import resolve_precision
 from liteft.recipes import StudentRecipe
 from liteft.tasks import Task, fit_temperature, rows_to_calibrate
 
-__all__ = ["cached_logits", "check_ensemble", "taught_logits"]
+__all__ = ["cached_logits", "check_augmented", "check_ensemble", "taught_logits"]
 
 _TEXTS = 1 << 16
 
@@ -43,6 +43,20 @@ def check_ensemble(teachers: int, recipe: StudentRecipe) -> None:
         )
 
 
+def check_augmented(recipe: StudentRecipe, *, unlabelled: bool) -> None:
+    """Refuse augmentation that is to leave all texts as they are.
+
+    Raises:
+        ConfigError: labelled texts are not to be augmented, and there are no others.
+    """
+    if recipe.augmentation != "none" and recipe.augment_labelled is False and not unlabelled:
+        raise ConfigError(
+            f"augmentation={recipe.augmentation} has nothing to augment: augment_labelled is False, and there are no "
+            "unlabelled texts.",
+            fix=[Hint('unlabeled="pool.txt"', "--unlabeled pool.txt"), leave_out("student.augment_labelled")],
+        )
+
+
 def taught_logits(training: StudentTraining, split: Split) -> np.ndarray:
     """Return the logits that a student learns for a split's texts: float32 (texts, labels), cached.
 
@@ -56,13 +70,41 @@ def taught_logits(training: StudentTraining, split: Split) -> np.ndarray:
     own = cached_logits(training, teacher, split)
     if not teacher.others:
         return own
-    parts, divisors = [own], [_temperature(teacher, training.dataset)]
-    for other in teacher.others:
-        names = other.loaded.settings.labels
-        columns = [names.index(label) for label in training.dataset.labels]
-        parts.append(cached_logits(training, other, split)[:, columns])
-        divisors.append(_temperature(other, training.dataset))
-    return _mean(training.dataset.task, parts, divisors, into=_room(training, own.shape))
+    asked = (teacher, *teacher.others)
+    parts = [
+        _Part.of(own if each is teacher else cached_logits(training, each, split), each, training) for each in asked
+    ]
+    parts = [
+        replace(part, divisor=_temperature(each, training.dataset)) for part, each in zip(parts, asked, strict=True)
+    ]
+    return _mean(training.dataset.task, parts, into=_room(training, own.shape))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one of several teachers says: its logits as they were stored, and how to read them.
+
+    Attributes:
+        logits: float (texts, labels), in memory or mapped from a file.
+        columns: the teacher's column of each label of the data.
+        divisor: a temperature.
+        first: the row of the first text.
+    """
+
+    logits: np.ndarray
+    columns: list[int]
+    divisor: float = 1.0
+    first: int = 0
+
+    @classmethod
+    def of(cls, logits: np.ndarray, teacher: Teacher, training: StudentTraining, *, first: int = 0) -> _Part:
+        names = teacher.loaded.settings.labels
+        return cls(logits, [names.index(label) for label in training.dataset.labels], first=first)
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """Return some of the logits as float64."""
+        found = np.asarray(self.logits[self.first + start : self.first + stop], dtype=np.float64)
+        return found[:, self.columns] / self.divisor
 
 
 def _of_folds(training: StudentTraining, folds: FoldTeachers, split: Split) -> np.ndarray:
@@ -73,17 +115,16 @@ def _of_folds(training: StudentTraining, folds: FoldTeachers, split: Split) -> n
     rest = np.arange(training_texts, len(split))
     means = []
     for number, run in enumerate(folds.runs):
-        rows = np.concatenate([np.flatnonzero(folds.fold == number), rest])
+        own = np.flatnonzero(folds.fold == number)
         teacher = Teacher.of(run)
-        names = teacher.loaded.settings.labels
-        found = cached_logits(training, teacher, split.take(rows))[:, [names.index(label) for label in dataset.labels]]
-        logits[rows] = found
-        means.append(found[len(rows) - len(rest) :])
+        found = cached_logits(training, teacher, split.take(np.concatenate([own, rest])))
+        logits[own] = _Part.of(found, teacher, training).rows(0, len(own))
+        means.append(_Part.of(found, teacher, training, first=len(own)))
     whole = np.flatnonzero(folds.fold < 0)
     if len(whole):
         logits[whole] = cached_logits(training, training.teacher, split.take(whole))
     if len(rest):
-        _mean(dataset.task, means, [1.0] * len(means), into=logits[training_texts:])
+        _mean(dataset.task, means, into=logits[training_texts:])
     return logits
 
 
@@ -96,12 +137,11 @@ def _room(training: StudentTraining, shape: tuple[int, int]) -> np.ndarray:
     return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
 
 
-def _mean(task: Task, parts: list[np.ndarray], divisors: list[float], *, into: np.ndarray) -> np.ndarray:
+def _mean(task: Task, parts: list[_Part], *, into: np.ndarray) -> np.ndarray:
     """Return the logits of the mean probabilities, some texts at a time: arithmetic in float64 takes memory."""
     for first in range(0, len(into), _TEXTS):
-        rows = slice(first, first + _TEXTS)
-        chosen = [part[rows].astype(np.float64) / by for part, by in zip(parts, divisors, strict=True)]
-        into[rows] = task.mean_logits(chosen)
+        rows = into[first : first + _TEXTS]
+        rows[:] = task.mean_logits([part.rows(first, first + len(rows)) for part in parts])
     return into
 
 
@@ -110,7 +150,7 @@ def cached_logits(training: StudentTraining, teacher: Teacher, split: Split, *, 
     folder: Path = training.context.checkpoints if teacher.run is None else teacher.run.path
     return teacher_logits(
         teacher.loaded,
-        teacher.weights_sha256,
+        teacher.logits_sha256,
         split,
         folder=folder / "cache",
         bf16=resolve_precision(training.recipe.training_precision) == "bf16",

@@ -1,10 +1,11 @@
 """Fold teachers: teachers that have not seen the texts on which they are asked.
 
 A fine-tuned teacher knows its training texts by heart, so what it says of them is hardly more than their labels. With
-``teacher_folds`` = K, K more teachers are fine-tuned with the teacher's own recipe, each on the training texts outside
-one fold. A labelled text gets the logits of the one teacher that has not seen it, a text without a label the mean
-probabilities of all. The student still starts from the teacher that was trained on everything. A label of which only
-one fold has texts would be unknown to that fold's teacher, so they are in no fold, and the whole teacher is asked.
+``teacher_folds`` = K, K more teachers are fine-tuned with the teacher's own recipe, for as many passes, each on the
+training texts outside one fold. A labelled text gets the logits of the one teacher that has not seen it, a text without
+a label the mean probabilities of all. The student still starts from the teacher that was trained on everything. A label
+of which only one fold has texts would be unknown to that fold's teacher, so they are in no fold, and the whole teacher
+is asked.
 
 Source: cross-fitting for distillation, Dao et al. 2021, arXiv:2104.09732.
 """
@@ -48,11 +49,16 @@ def check_folds(recipe: Recipe, teachers: int, *, unlabelled: bool) -> None:
             fix=[option("student.teacher_folds", 0), "name one teacher"],
         )
     copied = student.augment_labelled or not unlabelled  # as liteft.distillation.transfer_set has it
+    others = (
+        option("student.augment_labelled", False)
+        if unlabelled
+        else Hint('unlabeled="pool.txt"', "--unlabeled pool.txt")
+    )
     if student.augmentation != "none" and copied:
         raise ConfigError(
             "augmented copies of labelled texts are labelled by the whole teacher, which has seen these texts.",
             accepted={"teacher_folds": "without augmentation, or with augmented copies of unlabelled texts only"},
-            fix=[option("student.augmentation", "none"), Hint('unlabeled="pool.txt"', "--unlabeled pool.txt")],
+            fix=[option("student.augmentation", "none"), others],
         )
 
 

@@ -182,7 +182,7 @@ def plan_general(teacher: Base | Teacher, recipe: Recipe) -> GeneralDistillation
         checkpoint_steps=student.checkpoint_steps or PretrainRecipe.model_fields["checkpoint_steps"].default,
     )
     sources = [student.general] if isinstance(student.general, str) else student.general
-    stream = open_texts(sources or [])
+    stream = open_texts(sources or [], beside=recipe.data)
     require_text(next(stream.texts(), None) is not None)
     return GeneralDistillation(base, own, student, Recipe(pretrain=pretrain), stream)
 

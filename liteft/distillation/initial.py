@@ -43,6 +43,7 @@ __all__ = [
     "create_with_new_head",
     "cut_out",
     "encoder_weights",
+    "keeps_head",
     "student_config",
 ]
 
@@ -210,6 +211,11 @@ def create_with_new_head(
         dropout=dropout,
         seed=seed,
     )
+
+
+def keeps_head(folder: Path, teacher: TorchClassifier) -> bool:
+    """Return whether a student that starts from a folder starts with the head there: that of a classifier like it."""
+    return _finished(folder, teacher) is not None
 
 
 def _finished(folder: Path, teacher: TorchClassifier) -> TorchClassifier | None:

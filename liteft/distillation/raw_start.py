@@ -17,7 +17,7 @@ from liteft.distillation.training import StudentTraining
 from liteft.errors import ConfigError, Hint, ModelError, option
 from liteft.finetuning.bases import resolve_base, weights_hash
 from liteft.finetuning.head import start_from_discriminants
-from liteft.finetuning.model import TorchClassifier, is_classifier, untrained_classifier
+from liteft.finetuning.model import TorchClassifier, untrained_classifier
 from liteft.finetuning.run_folder import RECIPE, read_inputs
 from liteft.finetuning.trainer import resolve_precision
 from liteft.recipes import TeacherRecipe
@@ -77,17 +77,13 @@ def _recipe_of(teacher: Teacher) -> TeacherRecipe:
     return read_recipe(teacher.run.path / RECIPE).teacher
 
 
-def _has_new_head(training: StudentTraining, student: TorchClassifier) -> bool:
-    """Return whether a student starts from an encoder of its own, without a head for the labels."""
-    return training.encoder is not None and not is_classifier(student.path)
-
-
-def starts_with_discriminants(training: StudentTraining, student: TorchClassifier) -> bool:
+def starts_with_discriminants(training: StudentTraining) -> bool:
     """Return whether a student's head is new and is to start as discriminants: as its teacher's, or by default."""
     if training.kind == "c0" and training.encoder is None:
         made = _recipe_of(training.teacher)
         return made.base is not None and made.head == "lda"
-    return training.dataset.task.several and _has_new_head(training, student)  # as a teacher's, see liteft.defaults
+    new = training.encoder is not None and not training.headed
+    return training.dataset.task.several and new  # as a teacher's, see liteft.defaults
 
 
 def start_head(training: StudentTraining, student: TorchClassifier) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from liteft.data import Dataset
-from liteft.distillation.ensemble import check_ensemble
+from liteft.distillation.ensemble import check_augmented, check_ensemble
 from liteft.distillation.folds import check_folds, recipe_of_folds, train_folds
 from liteft.distillation.teachers import Base, Teacher, find_teacher, ready_teacher, with_labels
 from liteft.errors import ConfigError, option
@@ -43,11 +43,13 @@ def ready_teachers(
     unlabelled = dataset.pool is not None or recipe.student.unlabeled is not None
     check_ensemble(1 + len(others), recipe.student)
     check_folds(recipe, 1 + len(others), unlabelled=unlabelled)
+    check_augmented(recipe.student, unlabelled=unlabelled)
     folds = recipe.student.teacher_folds
-    again = None if not folds else recipe_of_folds(find_teacher(first, dataset=dataset, recipe=recipe), recipe)
+    if folds:  # refused before anything is trained
+        recipe_of_folds(find_teacher(first, dataset=dataset, recipe=recipe), recipe)
     teacher, trained = ready_teacher(first, dataset, recipe, context, check=check)
-    if again is not None:
-        ordered = with_labels(dataset, teacher)
+    if folds:
+        again, ordered = recipe_of_folds(teacher, recipe), with_labels(dataset, teacher)
         return replace(teacher, folds=train_folds(ordered, again, folds, context)), trained
     found = []
     for number, source in enumerate(others, start=2):

@@ -40,6 +40,7 @@ from liteft.finetuning.batches import Collator, LengthGroupedSampler
 from liteft.finetuning.checkpoints import DONE, remove_checkpoints
 from liteft.finetuning.fit import fit
 from liteft.finetuning.model import TorchClassifier
+from liteft.finetuning.soundness import DivergedError
 from liteft.finetuning.trainer import ClassifierTrainer, choosing_metric, steps_per_epoch
 from liteft.recipes import StudentRecipe
 from liteft.run_info import FitInfo
@@ -89,6 +90,7 @@ class _Stage:
         logits: learn logits or labels, and end with the weights that are best on validation.
         rounded: compute as the int8 graph will.
         start: the weights to start from; empty for those that the student has.
+        rate: the setting of its learning rate.
     """
 
     name: str
@@ -96,18 +98,20 @@ class _Stage:
     logits: bool = True
     rounded: bool = False
     start: dict[str, Tensor] = field(default_factory=dict)
+    rate: str = "learning_rate"
 
 
 def _matching_stage(recipe: StudentRecipe, rows: TransferSet) -> _Stage:
     steps = _steps(rows, recipe, recipe.matching_epochs)
     update = {"max_steps": steps, "learning_rate": recipe.matching_learning_rate, "early_stopping": 0}
-    return _Stage("matching", recipe.model_copy(update=update), logits=False)
+    return _Stage("matching", recipe.model_copy(update=update), logits=False, rate="student.matching_learning_rate")
 
 
 def _quantized_stage(recipe: StudentRecipe, rows: TransferSet, added: int) -> _Stage:
     steps = _steps(rows, recipe, recipe.quantized_epochs) + added
     update = {"max_steps": steps, "learning_rate": recipe.quantized_learning_rate}
-    return _Stage("quantized", _logits_alone(recipe).model_copy(update=update), rounded=True)
+    recipe = _logits_alone(recipe).model_copy(update=update)
+    return _Stage("quantized", recipe, rounded=True, rate="student.quantized_learning_rate")
 
 
 def _logits_alone(recipe: StudentRecipe) -> StudentRecipe:
@@ -155,14 +159,29 @@ def _best_rate(
     start: dict[str, Tensor],
     name: str,
 ) -> tuple[float, dict[float, FitInfo]]:
-    """Train with each rate, leave the weights of the best in the student, and return it with what came out of each."""
+    """Train with each rate, leave the weights of the best in the student, and return it with what came out of each.
+
+    Raises:
+        DivergedError: with every rate the loss became NaN or infinite; of some rates alone it is told.
+    """
+    setting = "student.learning_rates" if recipe.learning_rates else "learning_rate"
     stages = {
         rate: _Stage(
-            f"{name}-{rate:g}", recipe.model_copy(update={"max_steps": steps, "learning_rate": rate}), start=start
+            f"{name}-{rate:g}",
+            recipe.model_copy(update={"max_steps": steps, "learning_rate": rate}),
+            start=start,
+            rate=setting,
         )
         for rate in rates
     }
-    found = {rate: _train_stage(training, student, rows, stage) for rate, stage in stages.items()}
+    found: dict[float, FitInfo] = {}
+    for rate, stage in stages.items():
+        try:
+            found[rate] = _train_stage(training, student, rows, stage)
+        except DivergedError as error:
+            if not found and rate == rates[-1]:
+                raise
+            training.context.tell(f"{training.kind}: warning: the learning rate {rate:g} diverged: {error.args[0]}")
     reached = _reached(training, found)
     best = (min if recipe.choose_by == "log_loss" else max)(found, key=lambda rate: reached[str(rate)])
     if len(rates) > 1:
@@ -233,6 +252,7 @@ def _fit_stage(training: StudentTraining, student: TorchClassifier, rows: Transf
             name=training.kind if stage.logits else f"{training.kind}, matching",
             choose_best=stage.logits,
             epoch_texts=rows.epoch_texts,
+            rate=stage.rate,
         )
 
 

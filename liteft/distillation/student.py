@@ -17,7 +17,7 @@ from liteft.data.pool import Unlabeled, unlabeled_once
 from liteft.data.trainable import report_check, require_trainable
 from liteft.defaults import Shape, settled_student
 from liteft.distillation.fake_quantization import require_quantizable
-from liteft.distillation.initial import create_student
+from liteft.distillation.initial import create_student, keeps_head
 from liteft.distillation.raw_start import create_untaught, start_head, starts_with_discriminants
 from liteft.distillation.seen_before import texts_seen_before
 from liteft.distillation.selecting import select_pool
@@ -30,7 +30,7 @@ from liteft.finetuning.bases import resolve_base, weights_hash
 from liteft.finetuning.calibration import calibrate, require_bias, require_threshold, told_untuned
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.fit import computing_threads
-from liteft.finetuning.model import TorchClassifier
+from liteft.finetuning.model import TorchClassifier, is_classifier
 from liteft.finetuning.run_folder import (
     filled_from,
     finish_run,
@@ -80,7 +80,10 @@ def distill_one(
     require_trainable(dataset)
     if encoder is None and recipe.student.student is not None:
         encoder = resolve_base(recipe.student.student)
-    training = StudentTraining(teacher, dataset, recipe.student, context, recipe.export.form, kind, encoder)
+    headed = encoder is not None and is_classifier(encoder) and keeps_head(encoder, teacher.loaded)
+    if encoder is not None and is_classifier(encoder) and not headed:
+        context.tell(f"the head of {encoder} is left out: its labels, its task or its max_tokens are not the teacher's")
+    training = StudentTraining(teacher, dataset, recipe.student, context, recipe.export.form, kind, encoder, headed)
     if kind == "c0":
         student = create_untaught(training)
     else:
@@ -89,7 +92,7 @@ def distill_one(
     require_threshold(recipe.student, dataset, student.config)
     require_bias(recipe.student, student)
     student.settings = replace(student.settings, paired=dataset.paired)
-    texts = unlabeled or unlabeled_once(dataset, recipe.student, context.tell)
+    texts = unlabeled or unlabeled_once(dataset, recipe, context.tell)
     training = replace(training, recipe=_settled(training, student, texts))
     recipe = recipe.model_copy(update={"student": training.recipe})
     if recipe.student.quantized_epochs:
@@ -133,7 +136,7 @@ def _inputs(training: StudentTraining, student: TorchClassifier) -> dict[str, An
     inputs = {
         "kind": training.kind,
         "data": training.dataset.fingerprint,
-        "teacher": training.teacher.weights_sha256 if training.is_control else training.teacher.asked_sha256,
+        "teacher": training.teacher.logits_sha256 if training.is_control else training.teacher.asked_sha256,
         "student": _own_hash(student.path) if training.encoder else None,
         "unlabeled": _unlabeled_hash(recipe.unlabeled),
     }
@@ -146,7 +149,7 @@ def _train(training: StudentTraining, student: TorchClassifier, texts: Unlabeled
     started = time.monotonic()
     with withdrawn_on_error(context), computing_threads(recipe.threads):
         pool = unlabeled = texts()
-        if starts_with_discriminants(training, student):
+        if starts_with_discriminants(training):
             start_head(training, student)
         if unlabeled is not None:
             unlabeled = select_pool(training, student, unlabeled)

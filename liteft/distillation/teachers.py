@@ -85,11 +85,16 @@ class Teacher:
         return (self.run.path if self.run else self.loaded.path).resolve().name
 
     @property
+    def logits_sha256(self) -> str:
+        """The hash of its weights, and the temperature by which its logits were divided since they were stored."""
+        return self.weights_sha256 if self.temperature == 1.0 else f"{self.weights_sha256}/{self.temperature!r}"
+
+    @property
     def asked_sha256(self) -> str:
-        """Hashes of the weights of all that are asked for logits."""
+        """What all that are asked for logits depend on: hashes of weights, and temperatures."""
         folds = () if self.folds is None else self.folds.runs
-        more = [*(str(run.info["weights_sha256"]) for run in folds), *(each.weights_sha256 for each in self.others)]
-        return " ".join([self.weights_sha256, *more])
+        more = [*(str(run.info["weights_sha256"]) for run in folds), *(each.logits_sha256 for each in self.others)]
+        return " ".join([self.logits_sha256, *more])
 
     def described(self) -> dict[str, Any]:
         """Return the fields about the teacher in a student's run.json."""

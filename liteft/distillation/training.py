@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from liteft.arms import ARMS, GENERAL_START, OWN_START, Kind
+from liteft.arms import ARMS, GENERAL_START, HEADED_START, OWN_START, Kind
 from liteft.data import Dataset
 from liteft.distillation.teachers import Teacher
 from liteft.finetuning.context import RunContext
@@ -26,7 +26,8 @@ class StudentTraining:
         context: of the run.
         form: what the last stage rounds to, if the recipe has one.
         kind: which arm is trained, see `liteft.arms`.
-        encoder: folder of the encoder that it starts from, with a new head; None for the teacher's layers.
+        encoder: folder of the encoder that it starts from; None for the teacher's layers.
+        headed: this is a classifier, and its head is kept; otherwise the head is new.
     """
 
     teacher: Teacher
@@ -36,6 +37,7 @@ class StudentTraining:
     form: ExportForm
     kind: Kind = "student"
     encoder: Path | None = None
+    headed: bool = False
 
     @property
     def is_control(self) -> bool:
@@ -47,4 +49,6 @@ class StudentTraining:
         """What it starts from, in words."""
         if self.encoder is None:
             return ARMS[self.kind].start
-        return GENERAL_START if self.recipe.general else OWN_START
+        if self.recipe.general:
+            return GENERAL_START
+        return HEADED_START if self.headed else OWN_START

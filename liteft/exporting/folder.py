@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -111,10 +112,16 @@ def _floors(run: Run) -> dict[str, dict[str, Any]]:
 
 
 def _folds(run: Run) -> dict[str, Any]:
-    """Return what cross-validation beside a run says of students; {} if it is missing, unreadable, or of other data."""
+    """Return what cross-validation beside a run says of students; {} if it is missing or unreadable.
+
+    That of other data, or of students with other settings, says nothing of this run.
+    """
     try:
         found = files.read_json(run.path.parent / FOLDS_FILE)
         if run.kind != "student" or found["data"]["fingerprint"] != run.info["data"]["fingerprint"]:
+            return {}
+        made = tomllib.loads((run.path / "recipe.toml").read_text(encoding="utf-8"))["student"]
+        if any(made.get(name) != value for name, value in found["student"].items()):
             return {}
         intervals = {f"{name}_interval": list(each) for name, each in found["intervals"]["student"].items()}
         return {"count": found["folds"], "metrics": {"n": found["texts"], **found["metrics"]["student"], **intervals}}

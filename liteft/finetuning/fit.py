@@ -78,16 +78,18 @@ def trained_from(trainer: ResumableTrainer, checkpoints: Path) -> None:
     trainer.accelerator.wait_for_everyone()
     if not trainer.is_world_process_zero():
         resume = prepare_resume(checkpoints)
-    if resume is None or not trainer.finish_from(resume):
-        with large_buffers_reused():
-            trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
-    trainer.accelerator.wait_for_everyone()  # no process may remove a checkpoint before all have read the best weights
-    # Accelerate has put bfloat16 autocast around the model's forward; its next user chooses the precision.
-    model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False).eval()
-    # It takes transformers' own wrappers off as well, of which one collects the hidden states.
-    vars(model).pop("forward", None)
-    if given is not None:
-        model.forward = given
+    try:
+        if resume is None or not trainer.finish_from(resume):
+            with large_buffers_reused():
+                trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
+        trainer.accelerator.wait_for_everyone()  # no process may remove a checkpoint before all have read the weights
+    finally:  # also of a training that diverged: another rate may be tried
+        # Accelerate has put bfloat16 autocast around the model's forward; its next user chooses the precision.
+        model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False).eval()
+        # It takes transformers' own wrappers off as well, of which one collects the hidden states.
+        vars(model).pop("forward", None)
+        if given is not None:
+            model.forward = given
 
 
 def fit(
@@ -104,6 +106,7 @@ def fit(
     name: str = "training",
     choose_best: bool = True,
     epoch_texts: int | None = None,
+    rate: str = "learning_rate",
 ) -> FitInfo:
     """Train a classifier in place, resuming from ``checkpoints`` if the run was stopped.
 
@@ -120,13 +123,14 @@ def fit(
         name: prefix of each progress line.
         choose_best: end with the weights of the best evaluation, not the last ones.
         epoch_texts: texts per epoch, which determine when to evaluate; None for the number in ``train``.
+        rate: the setting of the learning rate, which errors recommend to lower.
 
     Returns:
         steps, training seconds of this process, best_metric, best_step and best_epoch (of the kept weights),
         and warnings about a loss that diverged.
 
     Raises:
-        ModelError: the loss became NaN or infinite.
+        DivergedError: the loss became NaN or infinite.
     """
     quiet_transformers()
     checkpoints = checkpoints or context.checkpoints
@@ -164,6 +168,7 @@ def fit(
         callbacks=list(context.callbacks),
         **(trainer_arguments or {}),
     )
+    trainer.divergence.rate = rate
     started = time.monotonic()
     trained_from(trainer, checkpoints)
     best, metric = trainer.state.best_metric, choosing_metric(recipe, dataset.task)

@@ -17,11 +17,15 @@ from liteft.errors import ModelError, option
 from liteft.tasks import Task
 from liteft.text_tables import metric_words
 
-__all__ = ["Divergence", "Kept", "kept_evaluation", "warnings_of_metrics"]
+__all__ = ["DivergedError", "Divergence", "Kept", "kept_evaluation", "warnings_of_metrics"]
 
 _FAR_ABOVE_CHANCE = 5.0  # times the loss of a guess: far beyond models that are occasionally confident and wrong
 _FAR_ABOVE_START = 10.0  # times the first logged loss
 _FAR_BELOW_TEACHER = 0.05
+
+
+class DivergedError(ModelError):
+    """A training whose loss is NaN or infinite."""
 
 
 class Divergence(TrainerCallback):  # type: ignore[misc]
@@ -75,12 +79,13 @@ class Divergence(TrainerCallback):  # type: ignore[misc]
             if loss is None:
                 continue
             if not math.isfinite(loss):
-                raise ModelError(
+                lower = float(f"{args.learning_rate / 10:g}")
+                raise DivergedError(
                     f"{self.name}: the loss is {loss} at step {step} of {state.max_steps}, and no later "
                     "step can repair that.",
                     accepted={"learning rate of this training": f"{args.learning_rate:g}"},
                     fix=[
-                        option(self.rate, float(f"{args.learning_rate / 10:g}")),
+                        option(self.rate, [lower] if self.rate.endswith("rates") else lower),
                         option("training_precision", "fp32"),
                     ],
                 )

@@ -159,7 +159,9 @@ def _trained(kind: Kind, train: Split, validation: Split | None, task: Task, cou
     best: tuple[float, float, Mapping[str, float], Fitted] | None = None
     for setting in kind.grid:
         fitted = kind.fit(matrix, _labels(tried), task, count, **setting)
-        threshold, reached = fit_threshold(fitted(held_matrix), _labels(held), task, unseen_label=held.unseen_label)
+        logits = fitted(held_matrix)
+        threshold, _ = fit_threshold(logits, _labels(held), task, unseen_label=held.unseen_label)
+        reached = task.balanced(task.score(logits - threshold, _labels(held), unseen_label=held.unseen_label))
         if best is None or reached > best[0] + 1e-12:
             best = (reached, threshold, setting, fitted)
     assert best is not None

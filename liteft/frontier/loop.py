@@ -72,7 +72,7 @@ class Search:
     def __post_init__(self) -> None:
         self.budget = Budget.of(self.recipe.search)
         self.metric = self.dataset.task.primary_metric
-        self.unlabeled = unlabeled_once(self.dataset, self.recipe.student, self.context.tell)
+        self.unlabeled = unlabeled_once(self.dataset, self.recipe, self.context.tell)
 
     def run(self) -> None:
         """Evaluate all shapes; narrower ones only if no shape of the teacher's width fits the budget's MB and ms."""

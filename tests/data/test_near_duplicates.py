@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
 
+from liteft.data import near_duplicates as module
 from liteft.data.near_duplicates import ALIKE, bare_text, near_duplicates
 
 
@@ -49,6 +51,18 @@ def test_nothing_is_like_an_empty_or_a_very_short_text() -> None:
     assert near_duplicates(["", "ab", "abcdefgh"], ["", "ab"]).tolist() == [-1, -1, -1]
     assert near_duplicates([], ["abcdefgh"]).tolist() == near_duplicates([], []).tolist() == []
     assert near_duplicates(["abcdefgh"], []).tolist() == [-1]
+
+
+def test_texts_of_one_template_are_compared_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"yourordernumber{number}hasnotarrivedyetpleasehelpmewithit" for number in range(100_000, 100_800)]
+    whole = near_duplicates(texts[:400], texts[400:])
+    monkeypatch.setattr(module, "_PAIRS", 1 << 13)
+    tracemalloc.start()
+    found = near_duplicates(texts[:400], texts[400:])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (found >= 0).mean() > 0.5 and found.tolist() == whole.tolist()
+    assert peak < 20e6, "of 160,000 pairs"
 
 
 @pytest.mark.slow

@@ -12,12 +12,15 @@ import pytest
 from liteft.data import Dataset, Split, check_dataset, load_dataset, pool
 from liteft.data.pool import unlabeled_texts
 from liteft.data.subsets import with_labels_per_class
+from liteft.data.text_streams import open_texts
 from liteft.data.trainable import resolve_data
 from liteft.errors import ConfigError, DataError
 from liteft.recipes import DataRecipe, Recipe, StudentRecipe
 
 LABELS = ("cold", "hot", "mild")
 WORDS = "north south east west spring summer autumn winter river forest desert valley"
+
+_SEED_ALONE = Recipe(data=DataRecipe(subset_seed=1))
 
 
 def many(rows: int = 60, seed: int = 0) -> list[tuple[str, str]]:
@@ -116,33 +119,50 @@ def test_pool_and_unlabelled_texts_are_one_split_and_the_latter_are_cleaned_too(
     file = tmp_path / "more.txt"
     file.write_text(f"one more text to learn from\n{few.test.texts[0].upper()}!\n", encoding="utf-8")
     told: list[str] = []
-    found = unlabeled_texts(few, StudentRecipe(unlabeled=str(file)), told.append)
+    found = unlabeled_texts(few, Recipe(student=StudentRecipe(unlabeled=str(file))), told.append)
     assert found is not None and found.labels is None
     assert found.texts == [*few.pool.texts, "one more text to learn from"]
     assert found.where(len(found) - 1) == f"{file}, row 1"
     assert "1 equal, 0 nearly equal, such as more.txt, line 2" in told[0]
     whole = load_dataset(many())
-    assert unlabeled_texts(whole, StudentRecipe()) is None
-    alone = unlabeled_texts(few, StudentRecipe())
+    assert unlabeled_texts(whole, Recipe()) is None
+    alone = unlabeled_texts(few, Recipe())
     assert alone is not None and alone.texts == few.pool.texts
     by_hand = replace(few, pool=Split("pool", ["another text", *few.test.texts[:2]]))
-    found = unlabeled_texts(by_hand, StudentRecipe(), told.append)
+    found = unlabeled_texts(by_hand, Recipe(), told.append)
     assert found is not None and found.texts == ["another text"] and "the pool: 3 rows" in told[-1]
     file.write_text(f"{whole.test.texts[0]}\n", encoding="utf-8")
-    assert unlabeled_texts(whole, StudentRecipe(unlabeled=str(file))) is None
+    assert unlabeled_texts(whole, Recipe(student=StudentRecipe(unlabeled=str(file)))) is None
+
+
+def test_the_columns_of_the_data_are_read_of_the_pool_too(tmp_path: Path) -> None:
+    file, data = tmp_path / "pool.csv", DataRecipe(text="kommentar", encoding="latin-1", drop_long=True, max_chars=20)
+    file.write_bytes(f"nr;kommentar\n1;schön\n2;{'lang' * 10}\n".encode("latin-1"))
+    found = unlabeled_texts(load_dataset(many()), Recipe(data=data, student=StudentRecipe(unlabeled=str(file))))
+    assert found is not None and found.texts == ["schön"]
+    file.write_text("text\nschöner\n", encoding="utf-8")  # as most files are, whatever the data's encoding is
+    found = unlabeled_texts(load_dataset(many()), Recipe(data=data, student=StudentRecipe(unlabeled=str(file))))
+    assert found is not None and found.texts == ["schöner"]
+    assert [*open_texts([str(file)], beside=data).texts()] == ["schöner"]
 
 
 def test_unlabelled_pairs_for_single_texts_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "pairs.jsonl"
     file.write_text('{"text_a": "one", "text_b": "two"}\n', encoding="utf-8")
     with pytest.raises(DataError, match="the unlabelled texts are pairs, the data single texts"):
-        unlabeled_texts(load_dataset(many()), StudentRecipe(unlabeled=str(file)))
+        unlabeled_texts(load_dataset(many()), Recipe(student=StudentRecipe(unlabeled=str(file))))
 
 
 @pytest.mark.parametrize("settings", [{"labels_per_class": 0}, {"labels_per_class": 2, "subset_seed": -1}])
 def test_a_count_or_seed_out_of_range_is_refused(settings: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match="must be a whole number"):
         load_dataset(many(), **settings)
+
+
+def test_a_seed_without_a_number_of_labels_is_refused() -> None:
+    for read in (lambda: load_dataset(many(), subset_seed=1), lambda: resolve_data(load_dataset(many()), _SEED_ALONE)):
+        with pytest.raises(ConfigError, match="subset_seed=1 draws the labels that labels_per_class keeps"):
+            read()
 
 
 def test_a_recipes_labels_per_class_hold_for_a_data_set_that_was_read_before() -> None:
@@ -173,6 +193,6 @@ def test_a_pool_made_by_hand_loses_near_duplicates_of_scored_texts_too() -> None
     whole = load_dataset(splits(many(12), [("the river runs north to the sea in spring", "cold")]))
     near = ["The river runs north to the sea, in spring!", "the river runs north to the sea in springs", "a fresh text"]
     told: list[str] = []
-    found = unlabeled_texts(replace(whole, pool=Split("pool", near)), StudentRecipe(size="1"), told.append)
+    found = unlabeled_texts(replace(whole, pool=Split("pool", near)), Recipe(), told.append)
     assert found is not None and found.texts == ["a fresh text"]
     assert len(told) == 1 and "1 equal, 1 nearly equal" in told[0]

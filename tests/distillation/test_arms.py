@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from liteft.arms import ARMS, arms_of
+from liteft.arms import ARMS, HEADED_START, OWN_START, arms_of
 from liteft.config import read_recipe
 from liteft.data import Dataset
 from liteft.distillation.distilling import Students, distill_students
@@ -32,9 +35,16 @@ STILL: dict[str, Any] = {
 }
 
 
-def trained(teacher: Run | Path, dataset: Dataset, out: Path, **settings: Any) -> Students:
+def trained(
+    teacher: Run | Path,
+    dataset: Dataset,
+    out: Path,
+    progress: Callable[[str], None] | None = None,
+    **settings: Any,
+) -> Students:
     recipe = Recipe(student=StudentRecipe(**(STILL | settings)))
-    return distill_students(teacher, dataset, recipe, RunContext(out / "student"), teacher_out=out / "teacher")
+    context = RunContext(out / "student", progress)
+    return distill_students(teacher, dataset, recipe, context, teacher_out=out / "teacher")
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -164,3 +174,21 @@ def test_the_new_head_of_a_multi_label_student_starts_from_discriminants(
     own = trained(teacher, data, tmp_path / "own", size=None, student=str(base), arms=["c1"]).arms
     assert own["student"][0].metrics["train"]["micro_f1"] > 0.5  # without a step that moves the weights
     assert own["control"][0].metrics["train"] == own["student"][0].metrics["train"]
+    assert own["student"][0].start == OWN_START
+
+
+def test_a_student_that_starts_from_a_classifier_says_whether_its_head_is_kept(
+    teacher: Run, dataset: Dataset, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    named = str(teacher.model_path)
+    kept = trained(teacher, dataset, tmp_path / "kept", size=None, student=named, arms=["c1"]).arms
+    assert {run.start for runs in kept.values() for run in runs} == {HEADED_START}
+    other = Path(shutil.copytree(teacher.model_path, tmp_path / "other"))
+    config = json.loads((other / "config.json").read_text(encoding="utf-8"))
+    config["liteft"]["max_tokens"] -= 1
+    (other / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    lost = trained(teacher, dataset, tmp_path / "lost", size=None, student=str(other), progress=told.append).arms
+    assert lost["student"][0].start == OWN_START and any(
+        "its max_tokens are not the teacher's" in line for line in told
+    )

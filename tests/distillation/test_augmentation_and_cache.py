@@ -16,10 +16,11 @@ from liteft.distillation import cache
 from liteft.distillation.augmentation import AugmentingCollator, augmented
 from liteft.distillation.cache import teacher_logits
 from liteft.distillation.text_augmentation import TextAugmentingCollator, augmented_text
-from liteft.errors import ConfigError
+from liteft.errors import ConfigError, RunError
 from liteft.finetuning.fit import encode_rows
 from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier
+from liteft.locks import one_writer
 from liteft.tokenization import TextTokenizer
 
 
@@ -219,6 +220,20 @@ def test_a_torn_cache_file_is_computed_again(
     (file,) = tmp_path.glob("*.npy")
     file.write_bytes(file.read_bytes()[:left])
     np.testing.assert_array_equal(teacher_logits(loaded, "a", dataset.train, folder=tmp_path, bf16=False), first)
+
+
+def test_one_process_at_a_time_writes_the_logits_of_a_large_pool(
+    loaded: TorchClassifier, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "LARGE", 40)
+    first = teacher_logits(loaded, "a", dataset.train, folder=tmp_path, bf16=False)
+    (file,) = tmp_path.iterdir()
+    expected = np.array(first)
+    with open(file, "ab") as more:
+        more.write(b"of another process")
+    with one_writer(tmp_path / f"{file.name}.lock", target=file), pytest.raises(RunError, match="another process"):
+        teacher_logits(loaded, "a", dataset.train, folder=tmp_path, bf16=False)
+    np.testing.assert_array_equal(teacher_logits(loaded, "a", dataset.train, folder=tmp_path, bf16=False), expected)
 
 
 @pytest.mark.parametrize("most", [10**9, 1])

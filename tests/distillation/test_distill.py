@@ -20,6 +20,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import BertForSequenceClassification, TrainerCallback
 
 import liteft
+from liteft.artifact import read_artifact
 from liteft.config import make_recipe, read_recipe
 from liteft.data import Dataset, Split
 from liteft.data.splitting import text_hashes
@@ -209,6 +210,21 @@ SEARCHED = QUICK | {
 def searched(teacher: Run, dataset: Dataset, cache: Cache) -> Run:
     """A student of two rates in two stages, never interrupted."""
     return read_run(cache("distillation-searched", lambda out: distill(teacher, dataset, out=out, **SEARCHED)))
+
+
+def test_a_rate_that_diverges_is_told_and_leaves_the_choice_to_the_others(
+    teacher: Run, dataset: Dataset, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    rates = QUICK | {"learning_rates": [1e25, 1e-3]}
+    student = distill(teacher, dataset, out=tmp_path / "s", progress=told.append, **rates)
+    assert student.info["learning_rate"] == 1e-3 and list(student.info["search"]) == ["0.001"]
+    assert any("warning: the learning rate 1e+25 diverged: student: the loss is" in line for line in told)
+    alone = distill(teacher, dataset, out=tmp_path / "alone", **QUICK | {"learning_rates": [1e-3]})
+    assert student.info["weights_sha256"] == alone.info["weights_sha256"]
+    with pytest.raises(ModelError, match="the loss is") as caught:
+        distill(teacher, dataset, out=tmp_path / "none", **QUICK | {"learning_rates": [1e25, 1e26]})
+    assert "student.learning_rates=[1e+25]" in caught.value.command_text()
 
 
 @pytest.mark.parametrize(
@@ -580,19 +596,26 @@ def views_without_mask(teacher: Run, dataset: Dataset, folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_distil_one_student(base: Path, tiny: ModuleType, tmp_path: Path) -> None:
+def test_two_processes_distil_one_student_that_one_of_them_exports(
+    base: Path, tiny: ModuleType, tmp_path: Path
+) -> None:
     rows = zip(*tiny.make_texts(60, seed=3), strict=True)
     lines = [json.dumps({"text": text, "label": tiny.LABELS[gold]}) + "\n" for text, gold in rows]
     (tmp_path / "data.jsonl").write_text("".join(lines), encoding="utf-8")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command += ["-m", "liteft.cli", "distill", "--data", str(tmp_path / "data.jsonl"), "--teacher", str(base)]
-    command += ["--size", "2x16", "--out", str(tmp_path / "runs"), "--until", "student"]
+    command += ["--size", "2x16", "--out", str(tmp_path / "runs"), "--tolerance", "100"]
+    (tmp_path / "pool.txt").write_text("\n".join(tiny.make_texts(30, seed=9)[0]), encoding="utf-8")
+    command += ["--unlabeled", str(tmp_path / "pool.txt")]
     command += ["--epochs", "2", "--batch-size", "8"]
     command += ["--set", "student.hidden_weight=1", "--set", "student.matching_epochs=1"]
     command += ["--set", "teacher.max_tokens=16", "--set", "teacher.epochs=3"]
     command += ["--set", "student.learning_rates=[1e-3, 3e-3]", "--control"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
+    made = {path.name for path in (tmp_path / "runs").iterdir()}
+    assert {"artifact", "floors.json", "to_label.jsonl"} <= made
+    assert read_artifact(tmp_path / "runs" / "artifact").manifest.precision == "int8"
     for name, epochs in (("teacher", 3), ("student", 2), ("student-control", 2 + 1)):
         run = read_run(tmp_path / "runs" / name)
         assert np.isfinite(run.predictions("test")[0]).all()

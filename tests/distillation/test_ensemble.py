@@ -116,6 +116,13 @@ def test_only_texts_without_labels_are_augmented_where_there_are_any(
     assert "live" not in rows(None, augmentation="mask").train.extras
 
 
+def test_labelled_texts_that_are_not_to_be_augmented_need_others(
+    teacher: Run, dataset: Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="augmentation=mask has nothing to augment"):
+        distill(teacher, dataset, out=tmp_path / "x", size="2", augmentation="mask", augment_labelled=False)
+
+
 def test_a_batch_mixes_augmented_texts_with_cached_logits(
     teacher: Run, dataset: Dataset, tmp_path: Path, tiny: ModuleType
 ) -> None:
@@ -143,5 +150,6 @@ def test_a_classifier_from_elsewhere_is_calibrated_before_it_teaches(
     recipe = Recipe(teacher=TeacherRecipe(calibrate=calibrates))
     found, trained = ready_teacher(folder, sixty, recipe, RunContext(tmp_path / "teacher"))
     assert not trained and (found.temperature > 1.5) is calibrates
+    assert (found.logits_sha256 != found.weights_sha256) is calibrates and found.logits_sha256 in found.asked_sha256
     np.testing.assert_allclose(predict_logits(found.loaded, texts), before / found.temperature, rtol=1e-4, atol=1e-4)
     assert found.described().get("temperature", 1.0) == found.temperature

@@ -455,7 +455,9 @@ def test_a_run_gives_its_metrics_data_and_teacher_to_the_manifest(learned: tuple
     }
     files.write_json(run / "run.json", content)
     crossed = {"metrics": {"student": {"accuracy": 0.7}}, "intervals": {"student": {"accuracy": (0.6, 0.8)}}}
-    files.write_json(tmp_path / "folds.json", {"data": content["data"], "folds": 3, "texts": 90, **crossed})
+    (run / "recipe.toml").write_text('[student]\nsize = "2"\nhard_weight = 0.1\n', encoding="utf-8")
+    of_folds = {"data": content["data"], "student": {"size": "2"}, "folds": 3, "texts": 90, **crossed}
+    files.write_json(tmp_path / "folds.json", of_folds)
     held_out = replace(split.take(slice(0, 40)), name="test")
     artifact = export(run, tmp_path / "out", precision="fp32", verify=split, test=held_out)
     assert artifact.manifest.metrics == metrics
@@ -468,8 +470,9 @@ def test_a_run_gives_its_metrics_data_and_teacher_to_the_manifest(learned: tuple
     assert artifact.manifest.data == content["data"]
     second = {"name": "second", "weights_sha256": "2" * 64}
     assert artifact.manifest.teacher == {"name": "teacher", "weights_sha256": "1" * 64, "others": [second]}
-    (tmp_path / "folds.json").write_text('{"data": "somebody else\'s"}', encoding="utf-8")
-    assert export(run, tmp_path / "other", precision="fp32", verify=split).manifest.folds == {}
+    for other in ({"data": {"fingerprint": "1" * 64}}, {"student": {"size": "3"}}):
+        files.write_json(tmp_path / "folds.json", of_folds | other)
+        assert export(run, tmp_path / "other", precision="fp32", verify=split, overwrite=True).manifest.folds == {}
     metrics_of_folds = {"n": 90, "accuracy": 0.7, "accuracy_interval": [0.6, 0.8]}
     assert artifact.manifest.folds == {"count": 3, "metrics": metrics_of_folds}
     assert artifact.manifest.training == {"start": "the teacher's layers and head", "texts": 240}

@@ -52,6 +52,22 @@ def test_a_floor_without_probabilities_has_no_metric_of_them() -> None:
     assert set(support.scores["test"]) == {"accuracy", "macro_f1"}
 
 
+def test_settings_are_chosen_by_what_chooses_the_weights_of_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 120)
+    words = np.where(random.random((120, 12)) < 0.3, labels[:, None], random.integers(0, 2, (120, 12)))
+    texts = [" ".join(f"w{word}{place}" for place, word in enumerate(row)) for row in words.tolist()]
+    data = dataset(train=(texts[:60], labels[:60].tolist()), validation=(texts[60:], labels[60:].tolist()))
+    best = train_floors(data).rows
+    monkeypatch.setattr(type(SINGLE_LABEL), "balanced", lambda _task, scores: -scores["macro_f1"])
+    worst = train_floors(data).rows
+    assert any(one.settings != other.settings for one, other in zip(best, worst, strict=True))
+    assert all(
+        one.scores["validation"]["macro_f1"] >= other.scores["validation"]["macro_f1"]
+        for one, other in zip(best, worst, strict=True)
+    )
+
+
 def test_two_trainings_are_equal() -> None:
     first, second = (train_floors(separable()) for _ in range(2))
     for one, other in zip(first.rows, second.rows, strict=True):
