@@ -53,7 +53,7 @@ def read_recipe(path: str | Path, *, overrides: Mapping[str, Mapping[str, Any]] 
     """
     path = Path(path)
     try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        settings = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {files.os_reason(error)}.", fix=_READ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -142,7 +142,7 @@ def _explain(error: ValidationError, origin: str) -> ConfigError:
         return ConfigError(
             f"{origin}: {'.'.join(location[:2])} must be {words}, got {given}.",
             accepted=accepted,
-            fix=f"did you mean {near!r}?" if near else _default(location),
+            fix=f"did you mean {near!r}?" if near else _within(location, first) or _default(location),
         )
     known = _known_keys(location[:-1])
     homes = [table for table, model in _models().items() if location[-1] in model.model_fields]
@@ -150,11 +150,25 @@ def _explain(error: ValidationError, origin: str) -> ConfigError:
     home = "student" if later else next(iter(homes), None)
     alike = next((key for key in known if key.endswith(f"_{location[-1]}")), None)
     near = _nearest(location, known, first.get("input")) if home is None else alike or f"{home}.{location[-1]}"
+    if origin == "settings" and home == "data" and not alike:  # a keyword of a function
+        return ConfigError(
+            f"{origin}: unknown key {where!r}.",
+            accepted={"keys": ", ".join(sorted(known))},
+            fix=f"liteft.load_dataset(..., {location[-1]}=...), or the key data.{location[-1]} of a recipe",
+        )
     return ConfigError(
         f"{origin}: unknown key {where!r}.",
         accepted={"keys": ", ".join(sorted(known))},
-        fix=f"did you mean {near!r}?" if near else _taking(first.get("input"), where),
+        fix=_meant(near if len(location) > 1 or len(homes) < 2 else [f"{each}.{where}" for each in homes])
+        if near
+        else _taking(first.get("input"), where),
     )
+
+
+def _meant(names: str | list[str]) -> str:
+    """Return a hint to one of some keys: a key outside of all tables may be of several."""
+    *first, last = [names] if isinstance(names, str) else names
+    return f"did you mean {', '.join(map(repr, first))}{' or ' if first else ''}{last!r}?"
 
 
 def _nearest(location: list[str], known: list[str], value: Any) -> str | None:
@@ -162,6 +176,14 @@ def _nearest(location: list[str], known: list[str], value: Any) -> str | None:
     near = closest(location[-1], known)
     takes = near is None or not isinstance(value, str) or value in _accepted([*location[:-1], near])["accepted"]
     return near if takes or isinstance(_taking(value, ""), str) else None
+
+
+def _within(location: list[str], error: Mapping[str, Any]) -> Hint | None:
+    """Return a hint to give the highest value that is accepted, or a list of the one value that was given."""
+    nearest = error.get("ctx", {}).get("le")
+    if error["type"] == "list_type" and isinstance(error["input"], str):
+        nearest = [error["input"]]
+    return None if nearest is None or len(location) != 2 else option(".".join(location), nearest)
 
 
 def _default(location: list[str]) -> str | Hint:

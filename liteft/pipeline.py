@@ -104,7 +104,7 @@ def distill(
     context = RunContext(out, progress, callbacks)
     require_pipeline_folder(out)
     refuse_budget(recipe.search)
-    if stage != "teacher":
+    if stage != "teacher" or recipe.student.size is not None or recipe.student.student is not None:
         require_student(recipe.student)
     if recipe.student.folds and len(teachers) > 1:
         raise ConfigError(
@@ -113,11 +113,7 @@ def distill(
             fix=[option("folds", 0), "name one teacher"],
         )
     if recipe.student.folds and recipe.data.labels_per_class is not None:
-        raise ConfigError(
-            "folds deal out all labelled texts, and labels_per_class leaves some of them out.",
-            accepted={"a few labels": "folds of a file that has no others, or subsets of the labels without folds"},
-            fix=[option("folds", 0), leave_out("labels_per_class")],
-        )
+        raise _folds_of_few()
     if data is None and recipe.data.source is None:
         raise ConfigError(
             "no data was given.",
@@ -125,6 +121,8 @@ def distill(
             fix=option("data", "FILE_OR_FOLDER"),
         )
     dataset = resolve_data(data if data is not None else str(recipe.data.source), recipe)
+    if recipe.student.folds and dataset.subset is not None:
+        raise _folds_of_few()
     if stage == "artifact":  # before hours of training
         _check_place(out, recipe, overwrite=overwrite)
     if stage == "teacher":
@@ -160,6 +158,14 @@ def distill(
             )
         picked = _to_label(out, dataset, made.arms["student"][0], artifact, unlabeled(), context, trust=trust)
     return Distillation(made.teacher.run, made.arms, artifact, dataset, floors, crossed, picked, made.general)
+
+
+def _folds_of_few() -> ConfigError:
+    return ConfigError(
+        "folds deal out all labelled texts, and labels_per_class leaves some of them out.",
+        accepted={"a few labels": "folds of a file that has no others, or subsets of the labels without folds"},
+        fix=[option("folds", 0), leave_out("labels_per_class")],
+    )
 
 
 def _check_pool(pool: Split | None, recipe: StudentRecipe) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from liteft.arms import ArmName
 from liteft.errors import ConfigError, option
@@ -46,6 +47,13 @@ _Size = Annotated[str, BeforeValidator(_size_text)]
 
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", validate_default=True, protected_namespaces=(), allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _paths_as_text(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 
 class DataRecipe(_Table):

@@ -170,7 +170,7 @@ def test_nothing_said_is_the_default() -> None:
         ({"export": {"percision": "int8"}}, "export.percision", "did you mean 'precision'?"),
         ({"teachers": {}}, "teachers", "did you mean 'teacher'?"),
         ({"teacher": {"hard_weight": 0.1}}, "teacher.hard_weight", "did you mean 'student.hard_weight'?"),
-        ({"epochs": 3}, "epochs", "did you mean 'teacher.epochs'?"),
+        ({"epochs": 3}, "epochs", "did you mean 'teacher.epochs', 'student.epochs' or 'pretrain.epochs'?"),
     ],
 )
 def test_an_unknown_key_names_the_closest(settings: dict[str, Any], where: str, fix: str) -> None:
@@ -301,6 +301,17 @@ def test_a_value_in_another_case_is_guessed() -> None:
 
 def test_a_size_of_layers_alone_may_be_a_number() -> None:
     assert make_recipe({"student": {"size": 3}}).student.size == "3"
+
+
+def test_a_value_above_its_bound_is_told_the_bound_and_one_name_the_list_of_it() -> None:
+    assert [str(fix) for fix in refused({"student": {"folds": 500}}).fix] == ["folds=100"]
+    assert [str(fix) for fix in refused({"student": {"arms": "c0"}}).fix] == ["arms=['c0']"]
+
+
+def test_a_path_may_be_given_as_one_and_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
+    assert make_recipe({"student": {"unlabeled": Path("pool.txt")}}).student.unlabeled == "pool.txt"
+    (tmp_path / "recipe.toml").write_text('\ufeff[student]\nsize = "3"\n', encoding="utf-8")
+    assert read_recipe(tmp_path / "recipe.toml").student.size == "3"
 
 
 @pytest.mark.parametrize(

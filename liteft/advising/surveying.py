@@ -24,7 +24,7 @@ from liteft.advising.probe import BaseProbe, probe_base
 from liteft.advising.recommend import next_command, recommend
 from liteft.advising.sample import Sample, draw, texts_within
 from liteft.advising.sizes import ShapeCost, shape_costs
-from liteft.arguments import ProgressFunction, checked_progress, require_list
+from liteft.arguments import ProgressFunction, checked_progress, require_count, require_list
 from liteft.data import Dataset, check_dataset
 from liteft.data.notes import worded
 from liteft.data.trainable import require_trainable, resolve_data
@@ -92,6 +92,8 @@ def advise(
     started = time.monotonic()
     report = checked_progress(progress) or _nothing
     _check(bases, max_mb=max_mb, max_ms=max_ms, minutes=minutes, seed=seed)
+    if threads is not None:
+        require_count("threads", threads)
     recipe = recipe or Recipe()
     dataset = resolve_data(data, recipe)
     require_trainable(dataset)
@@ -128,14 +130,15 @@ def _nothing(_line: str) -> None:
 def _check(
     bases: Sequence[str] | None, *, max_mb: float | None, max_ms: float | None, minutes: float, seed: int
 ) -> None:
-    if seed < 0:
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ConfigError(
-            f"seed must not be negative, got {seed}.", accepted={"seed": "0 or more"}, fix=option("seed", 0)
+            f"seed must be an integer, 0 or more, got {seed!r}.", accepted={"seed": "0 or more"}, fix=option("seed", 0)
         )
     if bases is not None:
         require_list("bases", bases)
     for name, value in (("max_mb", max_mb), ("max_ms", max_ms), ("minutes", minutes)):
-        if value is not None and not value > 0:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is not None and not (number and value > 0):
             raise ConfigError(
                 f"{name} must be a positive number, got {value!r}.",
                 accepted={name: "above 0"},

@@ -6,6 +6,7 @@ resume. Local paths are made absolute, so that a later command, started in anoth
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -96,7 +97,7 @@ def teachers_of(recipe: Recipe, named: Sequence[str] | None) -> list[str]:
     Raises:
         ConfigError: neither names a teacher.
     """
-    given = [part for each in named or () for part in ([each] if Path(each).exists() else each.split(",")) if part]
+    given = [part for each in named or () for part in ([each] if _exists(Path(each)) else each.split(",")) if part]
     sources = given or ([] if recipe.teacher.base is None else [recipe.teacher.base])
     if not sources:
         raise ConfigError(
@@ -180,7 +181,9 @@ def data_arguments(data: DataRecipe) -> list[str]:
         value = getattr(data, name)
         if name == "source" or value == getattr(defaults, name):
             continue
-        if name in _FLAGS and isinstance(value, list):
+        if isinstance(value, list) and any("," in each for each in value) and name != "label":
+            words += ["--set", f"data.{name}={json.dumps(value, ensure_ascii=False)}"]
+        elif name in _FLAGS and isinstance(value, list):
             words += _flags(f"--{name.replace('_', '-')}", value)
         elif name in _FLAGS:
             words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
@@ -199,14 +202,22 @@ def _flags(flag: str, values: Sequence[str]) -> list[str]:
 def absolute(path: str) -> str:
     """Return the absolute path of a file or folder that exists; anything else, such as a hub name, unchanged."""
     local = Path(path).expanduser()
-    return str(local.resolve()) if path and local.exists() else path
+    return str(local.resolve()) if path and _exists(local) else path
+
+
+def _exists(path: Path) -> bool:
+    """Return whether there is a file or a folder; False for what no file system would take as a name."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _parse_setting(entry: str) -> tuple[str, str, Any]:
     name, equals, text = entry.partition("=")
     table, dot, key = name.strip().partition(".")
     if not equals or not dot or not key:
-        homes = [home for home, model in Recipe() if table in type(model).model_fields]
+        homes = [] if key else [home for home, model in Recipe() if table in type(model).model_fields]
         raise ConfigError(
             f"--set {entry} does not set anything.",
             accepted={"--set": "TABLE.KEY=VALUE", "tables": ", ".join(Recipe.model_fields)},

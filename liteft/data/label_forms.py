@@ -204,8 +204,13 @@ def _chosen(content: Any, place: Provenance, row: int) -> list[str] | None:
         if one is None:
             raise DataError(
                 f"{place.where(row)}: the label is an object, in which {name!r} is {cell!r}.",
-                accepted={"label": "a name, a list of names, or an object of names with 1 or 0 each"},
-                fix="write 1 for the names that apply and 0 for the others",
+                accepted={
+                    "label": "a name, a list of names, or an object of names with 1 or 0, or with a probability, each"
+                },
+                fix=[
+                    "write 1 for the names that apply and 0 for the others",
+                    "write probabilities between 0 and 1 in all rows: percentages divided by 100",
+                ],
             )
         if one:
             chosen.append(str(name))

@@ -142,7 +142,9 @@ def usable_rows(
         raise DataError(
             f"{records.provenance.sources[0]}: no row is left.",
             accepted={"left out": "; ".join(notes)},
-            fix="a file with texts and labels, or another column of the text or label",
+            fix="a file with texts, or another column of the text"
+            if records.labels is None
+            else "a file with texts and labels, or another column of the text or label",
         )
     texts = ["" if is_missing(text) else text for text in records.texts]
     pairs = None if records.pairs is None else ["" if is_missing(pair) else pair for pair in records.pairs]

@@ -19,7 +19,7 @@ from liteft.data.confidences import Confident
 from liteft.data.dataset import Provenance
 from liteft.data.label_vectors import Labels
 from liteft.data.labels import infer_task, label_name
-from liteft.errors import DataError, option
+from liteft.errors import DataError, Hint, option
 from liteft.tasks import SINGLE_LABEL, Task
 
 __all__ = ["Soft", "soft_array", "soft_labels"]
@@ -128,16 +128,17 @@ def _inferred(rows: Sequence[Soft | None], place: Provenance) -> Task:
             raise DataError(
                 f"{place.where(row)}: the probabilities of the labels sum to {sum(soft.values()):.3g}.",
                 accepted={"one label per text": "probabilities that sum to 1", "several": "any, one for each label"},
-                fix=[
-                    option("task", "multi_label", note=", if a text may have several labels"),
-                    option(
-                        "task",
-                        "single_label",
-                        note=", if each has one: labels that a row does not name share what is left",
-                    ),
-                ],
+                fix=[option("task", "multi_label", note=", if a text may have several labels"), _one_label(soft)],
             )
     return SINGLE_LABEL
+
+
+def _one_label(soft: Soft) -> Hint | str:
+    """Return what to do where each text has one label, and its probabilities do not sum to 1."""
+    if sum(soft.values()) > 1:
+        return "if each text has one, divide a row's probabilities by their sum"
+    note = ", if each has one: labels that a row does not name share what is left"
+    return option("task", "single_label", note=note)
 
 
 def _normalise(

@@ -92,11 +92,12 @@ def carve(
         if not parts[part]:
             enough = any(len(drawn) > len(fractions) for drawn in order.values())
             larger = [option(f"{part}_fraction", min(0.5, 2 * fraction))] if enough else ["add more texts"]
+            none = [option("test_fraction", 0, note=", to make none")] if part == "test" else []
             raise DataError(
                 f"{source} has too few texts to make a {part} split: {len(groups):,} different texts, "
                 f"{len(strata):,} labels.",
                 accepted={"needed": "one label with two different texts for each split"},
-                fix=[f"give a {part} file", *larger],
+                fix=[f"give a {part} file", *larger, *none],
             )
     taken = {group for chosen in parts.values() for group in chosen}
     parts["train"] = [group for group in range(len(groups)) if group not in taken]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +48,7 @@ def ready_teachers(
     folds = recipe.student.teacher_folds
     if folds:  # refused before anything is trained
         recipe_of_folds(find_teacher(first, dataset=dataset, recipe=recipe), recipe)
+    _check_others(first, others, dataset, recipe)
     teacher, trained = ready_teacher(first, dataset, recipe, context, check=check)
     if folds:
         again, ordered = recipe_of_folds(teacher, recipe), with_labels(dataset, teacher)
@@ -57,9 +59,23 @@ def ready_teachers(
         found.append(ready_teacher(source, dataset, recipe, place)[0])
         with_labels(dataset, found[-1])
     if len({teacher.weights_sha256, *(each.weights_sha256 for each in found)}) <= len(found):
-        raise ConfigError(
-            "the same teacher was named twice.",
-            accepted={"teachers": ", ".join(each.name for each in (teacher, *found))},
-            fix=option("teacher", "RUN", note=", each once"),
-        )
+        raise _named_twice([each.name for each in (teacher, *found)])
     return replace(teacher, others=tuple(found)), trained
+
+
+def _check_others(first: TeacherSource, others: Sequence[TeacherSource], dataset: Dataset, recipe: Recipe) -> None:
+    """Refuse more teachers that do not exist or are named twice, before hours of training of the first."""
+    sources = (first, *others) if others else ()
+    places = [str(source.path if isinstance(source, Run) else source) for source in sources]
+    if len({os.path.realpath(place) for place in places}) < len(places):
+        raise _named_twice(places)
+    for source in others:
+        find_teacher(source, dataset=dataset, recipe=recipe)
+
+
+def _named_twice(names: Sequence[str]) -> ConfigError:
+    return ConfigError(
+        "the same teacher was named twice.",
+        accepted={"teachers": ", ".join(names)},
+        fix=option("teacher", "RUN", note=", each once"),
+    )
