@@ -155,8 +155,12 @@ def find_column(columns: Sequence[str], name: str, part: str, source: str, hint:
     """Return ``name`` if it is a column; otherwise raise DataError with the closest name."""
     if name in columns:
         return name
-    near = closest(name, columns)
+    taken = {usual for names in (*_TEXT, *_LABEL) for usual in names} if part == "pair" else set()
+    others = [each for each in columns if each.casefold() not in taken]
+    near = closest(name, others)
     fixes: list[str | Hint] = [option(part, near) if near else option(part, "COLUMN", note=", one of these")]
+    if not others:
+        fixes = [option(part, "", note=", for single texts")]
     raise DataError(
         f"{source} has no column {name!r}.",
         accepted={"columns": ", ".join(columns)},

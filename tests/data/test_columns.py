@@ -79,6 +79,13 @@ def test_a_misspelt_column_is_an_error_in_three_parts(part: str, wrong: str) -> 
     assert f'try: {part}="{right}"' in str(error.value)
 
 
+def test_a_second_text_is_never_thought_to_be_the_text_or_the_label() -> None:
+    for columns, fix in ((["text", "label"], "--pair ''"), (["text", "label", "text_a"], "--pair text_a")):
+        with pytest.raises(DataError) as caught:
+            choose_columns(columns, source="reviews.csv", pair="text_b")
+        assert f"try: {fix}" in caught.value.command_text()
+
+
 def test_one_column_in_two_parts() -> None:
     with pytest.raises(DataError, match="cannot be two of text, pair and label"):
         choose_columns(("a", "b"), source="x", text="a", label="a")
