@@ -21,7 +21,7 @@ from liteft.distillation.initial import create_student
 from liteft.distillation.teachers import Teacher, ready_teacher
 from liteft.distillation.training import StudentTraining
 from liteft.distillation.transfer_set import TransferSet, transfer_set_of
-from liteft.errors import ConfigError
+from liteft.errors import ConfigError, LiteftError
 from liteft.finetuning import finetune
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.logits import predict_logits
@@ -114,6 +114,17 @@ def test_only_texts_without_labels_are_augmented_where_there_are_any(
     assert np.abs(made.train.extras["teacher_logits"][:texts]).sum(axis=1).all()
     assert "live" not in rows(pool, augmentation="mask", augment_labelled=True).train.extras
     assert "live" not in rows(None, augmentation="mask").train.extras
+
+
+@pytest.mark.parametrize(
+    ("second", "said"), [("{base}", "the same teacher was named twice"), ("{folder}/nowhere", "nowhere")]
+)
+def test_a_second_teacher_is_looked_at_before_the_first_is_trained(
+    base: Path, dataset: Dataset, tmp_path: Path, second: str, said: str
+) -> None:
+    with pytest.raises(LiteftError, match=said):
+        distill([base, second.format(base=base, folder=tmp_path)], dataset, out=tmp_path / "x", size="2")
+    assert not (tmp_path / "x" / "teacher").exists() and not (tmp_path / "teacher").exists()
 
 
 def test_labelled_texts_that_are_not_to_be_augmented_need_others(
