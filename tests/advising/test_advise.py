@@ -149,7 +149,13 @@ def test_the_next_command_reads_the_same_columns_and_pools_as_the_probe_did(
     assert "teacher.pooling=mean" in found.command
 
 
-@pytest.mark.parametrize("wrong", [{"seed": -1}, {"minutes": 0}, {"max_mb": -1}, {"max_ms": 0}, {"bases": "minilm"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"seed": -1}, {"seed": "a"}, {"minutes": 0}, {"max_mb": -1}, {"max_mb": "10"}, {"max_ms": 0}),
+        *({"threads": 0}, {"threads": -1}, {"bases": "minilm"}),
+    ],
+)
 def test_what_cannot_be_is_refused(wrong: dict[str, Any], dataset: Dataset) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         liteft.advise(dataset, **wrong)
