@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from liteft.data import Dataset, carve, load_dataset, normalised
 from liteft.errors import ConfigError, DataError
 
 Write = Callable[..., Path]
+ANY_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # also one with other work
 HALF = {"validation": 0.2, "test": 0.2}
 
 _rows = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3)), min_size=30, max_size=120)
@@ -52,7 +53,7 @@ def test_no_label_leaves_train_and_the_same_seed_gives_the_same_parts(rows: list
     assert all((parts[name] == again[name]).all() for name in parts)
 
 
-@settings(max_examples=40)
+@settings(ANY_MACHINE, max_examples=40)
 @given(
     sizes=st.lists(st.integers(5, 80), min_size=2, max_size=6),
     fraction=st.floats(0.05, 0.4),
@@ -67,6 +68,7 @@ def test_parts_are_stratified(sizes: list[int], fraction: float, seed: int) -> N
     assert len(parts["test"]) == pytest.approx(max(1, fraction * len(labels)), abs=0.5 + 1e-9)
 
 
+@ANY_MACHINE
 @given(rows=st.lists(st.tuples(st.integers(0, 60), st.frozensets(st.integers(0, 5))), min_size=40, max_size=90))
 def test_no_label_of_several_leaves_train(
     rows: list[tuple[int, frozenset[int]]],
