@@ -114,10 +114,10 @@ def test_other_data_are_an_error_even_under_the_same_name(finished: Run, base: G
 
 
 def test_settings_that_made_other_data_are_named(finished: Run, base: Get) -> None:
-    recipe = Recipe(data=DataRecipe(subset_seed=7), teacher=TeacherRecipe(**QUICK))
+    recipe = Recipe(data=DataRecipe(seed=7), teacher=TeacherRecipe(**QUICK))
     with pytest.raises(RunError) as caught:
         finetune(base("bert"), make_dataset(seed=1), out=finished.path, recipe=recipe)
-    assert caught.value.accepted["data.subset_seed"] == "0 -> 7"
+    assert caught.value.accepted["data.seed"] == "0 -> 7"
 
 
 def test_other_weights_in_the_same_base_folder_are_an_error(
