@@ -150,24 +150,20 @@ def _explain(error: ValidationError, origin: str) -> ConfigError:
     home = "student" if later else next(iter(homes), None)
     alike = next((key for key in known if key.endswith(f"_{location[-1]}")), None)
     near = _nearest(location, known, first.get("input")) if home is None else alike or f"{home}.{location[-1]}"
-    if origin == "settings" and home == "data" and not alike:  # a keyword of a function
-        return ConfigError(
-            f"{origin}: unknown key {where!r}.",
-            accepted={"keys": ", ".join(sorted(known))},
-            fix=f"liteft.load_dataset(..., {location[-1]}=...), or the key data.{location[-1]} of a recipe",
-        )
-    return ConfigError(
-        f"{origin}: unknown key {where!r}.",
-        accepted={"keys": ", ".join(sorted(known))},
-        fix=_meant(near if len(location) > 1 or len(homes) < 2 else [f"{each}.{where}" for each in homes])
-        if near
-        else _taking(first.get("input"), where),
-    )
+    if near is None:
+        fix = _taking(first.get("input"), where)
+    elif origin == "settings" and home == "data" and not alike:  # a keyword of a function
+        fix = f"liteft.load_dataset(..., {location[-1]}=...), or the key {near} of a recipe"
+    elif len(location) == 1 and homes:  # outside of all tables
+        fix = _meant([f"{each}.{where}" for each in homes])
+    else:
+        fix = _meant([near])
+    return ConfigError(f"{origin}: unknown key {where!r}.", accepted={"keys": ", ".join(sorted(known))}, fix=fix)
 
 
-def _meant(names: str | list[str]) -> str:
-    """Return a hint to one of some keys: a key outside of all tables may be of several."""
-    *first, last = [names] if isinstance(names, str) else names
+def _meant(names: list[str]) -> str:
+    """Return a hint to one of some keys."""
+    *first, last = names
     return f"did you mean {', '.join(map(repr, first))}{' or ' if first else ''}{last!r}?"
 
 

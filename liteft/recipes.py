@@ -45,15 +45,20 @@ def _size_text(value: Any) -> Any:
 _Size = Annotated[str, BeforeValidator(_size_text)]
 
 
+def _path_text(value: Any) -> Any:
+    """Return a path as text, also in a list; anything else unchanged."""
+    if isinstance(value, list):
+        return [_path_text(each) for each in value]
+    return str(value) if isinstance(value, Path) else value
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", validate_default=True, protected_namespaces=(), allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
     def _paths_as_text(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
-            return values
-        return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+        return {name: _path_text(value) for name, value in values.items()} if isinstance(values, dict) else values
 
 
 class DataRecipe(_Table):

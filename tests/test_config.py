@@ -310,6 +310,7 @@ def test_a_value_above_its_bound_is_told_the_bound_and_one_name_the_list_of_it()
 
 def test_a_path_may_be_given_as_one_and_a_byte_order_mark_is_read_over(tmp_path: Path) -> None:
     assert make_recipe({"student": {"unlabeled": Path("pool.txt")}}).student.unlabeled == "pool.txt"
+    assert make_recipe({"student": {"general": [Path("a.txt"), "b"]}}).student.general == ["a.txt", "b"]
     (tmp_path / "recipe.toml").write_text('\ufeff[student]\nsize = "3"\n', encoding="utf-8")
     assert read_recipe(tmp_path / "recipe.toml").student.size == "3"
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from liteft.cli.groups import Reading, Settings
 from liteft.config import make_recipe, read_recipe, toml_value
 from liteft.data import Dataset
+from liteft.data.formats import exists
 from liteft.data.trainable import resolve_data
 from liteft.errors import ConfigError
 from liteft.foreign import Said, read_labels
@@ -97,7 +98,7 @@ def teachers_of(recipe: Recipe, named: Sequence[str] | None) -> list[str]:
     Raises:
         ConfigError: neither names a teacher.
     """
-    given = [part for each in named or () for part in ([each] if _exists(Path(each)) else each.split(",")) if part]
+    given = [part for each in named or () for part in ([each] if exists(Path(each)) else each.split(",")) if part]
     sources = given or ([] if recipe.teacher.base is None else [recipe.teacher.base])
     if not sources:
         raise ConfigError(
@@ -181,10 +182,8 @@ def data_arguments(data: DataRecipe) -> list[str]:
         value = getattr(data, name)
         if name == "source" or value == getattr(defaults, name):
             continue
-        if isinstance(value, list) and any("," in each for each in value) and name != "label":
-            words += ["--set", f"data.{name}={json.dumps(value, ensure_ascii=False)}"]
-        elif name in _FLAGS and isinstance(value, list):
-            words += _flags(f"--{name.replace('_', '-')}", value)
+        if name in _FLAGS and isinstance(value, list):
+            words += _flags(name, value)
         elif name in _FLAGS:
             words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
         else:
@@ -192,25 +191,20 @@ def data_arguments(data: DataRecipe) -> list[str]:
     return words
 
 
-def _flags(flag: str, values: Sequence[str]) -> list[str]:
-    """Return a list as one flag with commas, or as a flag for each value if a value contains a comma."""
+def _flags(name: str, values: Sequence[str]) -> list[str]:
+    """Return a list as one flag with commas; where a value contains one, as a flag that repeats, or as the key."""
+    flag = f"--{name.replace('_', '-')}"
     if not any("," in value for value in values):
         return [flag, ",".join(values)]
-    return [word for value in values for word in (flag, value)]
+    if name == "label":
+        return [word for value in values for word in (flag, value)]
+    return ["--set", f"data.{name}={json.dumps(values, ensure_ascii=False)}"]
 
 
 def absolute(path: str) -> str:
     """Return the absolute path of a file or folder that exists; anything else, such as a hub name, unchanged."""
     local = Path(path).expanduser()
-    return str(local.resolve()) if path and _exists(local) else path
-
-
-def _exists(path: Path) -> bool:
-    """Return whether there is a file or a folder; False for what no file system would take as a name."""
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
+    return str(local.resolve()) if path and exists(local) else path
 
 
 def _parse_setting(entry: str) -> tuple[str, str, Any]:

@@ -16,7 +16,6 @@ the search: Bayardo, Ma and Srikant 2007, "Scaling up all pairs similarity searc
 
 from __future__ import annotations
 
-import itertools
 import unicodedata
 from collections.abc import Iterator, Sequence
 
@@ -206,8 +205,8 @@ class _Index:
         return shared
 
 
-def _blocks(owner: np.ndarray, counts: np.ndarray) -> Iterator[slice]:
-    """Yield slices of probes with about ``_PAIRS`` candidates each, all probes of a text in one of them.
+def _blocks(owner: np.ndarray, counts: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the probes in parts with about ``_PAIRS`` candidates each, all probes of a text in one of them.
 
     Args:
         owner: the text of each probe, ascending.
@@ -215,12 +214,7 @@ def _blocks(owner: np.ndarray, counts: np.ndarray) -> Iterator[slice]:
     """
     before = np.cumsum(counts) - counts
     first = np.searchsorted(owner, owner)  # the first probe of the same text
-    yield from _slices(np.flatnonzero(np.diff(before[first] // _PAIRS)) + 1, len(owner))
-
-
-def _slices(cuts: np.ndarray, length: int) -> Iterator[slice]:
-    edges = [0, *cuts.tolist(), length]
-    yield from (slice(start, stop) for start, stop in itertools.pairwise(edges) if stop > start)
+    yield from np.split(np.arange(len(owner)), np.flatnonzero(np.diff(before[first] // _PAIRS)) + 1)
 
 
 def _sorted_sets(owner: np.ndarray, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

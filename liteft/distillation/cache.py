@@ -30,7 +30,7 @@ from liteft.finetuning.logits import predict_logits
 from liteft.finetuning.model import TorchClassifier
 from liteft.locks import one_writer
 
-__all__ = ["LARGE", "teacher_logits"]
+__all__ = ["LARGE", "array_header", "teacher_logits"]
 
 LARGE = 1 << 18
 """More texts have their logits in a file that is mapped."""
@@ -100,6 +100,13 @@ def _stored(path: Path, shape: tuple[int, int], dtype: np.dtype[Any], *, mapped:
     return stored if stored.shape == shape and stored.dtype == dtype and not too_long else None
 
 
+def array_header(shape: tuple[int, int], dtype: np.dtype[Any]) -> bytes:
+    """Return what an npy file begins with, before the rows of its array."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": dtype.str, "fortran_order": False, "shape": shape})
+    return header.getvalue()
+
+
 def _write_chunks(
     path: Path,
     teacher: TorchClassifier,
@@ -112,18 +119,15 @@ def _write_chunks(
 ) -> None:
     """Compute the logits of a large split into a file, chunk by chunk, after those that an earlier call has written."""
     labels = len(teacher.settings.labels)
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        header, {"descr": dtype.str, "fortran_order": False, "shape": (len(split), labels)}
-    )
-    start, size = header.tell(), _CHUNK * labels * dtype.itemsize
+    header = array_header((len(split), labels), dtype)
+    start, size = len(header), _CHUNK * labels * dtype.itemsize
     part = path.with_name(f"{path.name}.part")
     part.parent.mkdir(parents=True, exist_ok=True)
     with open(part, "ab") as file:
         done = max(0, file.tell() - start) // size
         file.truncate(start + done * size if done else 0)
         if not done:
-            file.write(header.getvalue())
+            file.write(header)
         for first in range(done * _CHUNK, len(split), _CHUNK):
             if tell is not None:
                 tell(f"{name}: logits of {len(split):,} texts in {dtype.name}, {first:,} done")

@@ -9,13 +9,16 @@ Source: Hinton et al. 2015, sections 3 and 5, arXiv:1503.02531.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from liteft import files
 from liteft.data import Dataset, Split
-from liteft.distillation.cache import LARGE, teacher_logits
+from liteft.distillation.cache import LARGE, array_header, teacher_logits
 from liteft.distillation.teachers import FoldTeachers, Teacher
 from liteft.distillation.training import StudentTraining
 from liteft.errors import ConfigError, Hint, leave_out, option
@@ -67,17 +70,13 @@ def taught_logits(training: StudentTraining, split: Split) -> np.ndarray:
     teacher = training.teacher
     if teacher.folds is not None:
         return _of_folds(training, teacher.folds, split)
-    own = cached_logits(training, teacher, split)
     if not teacher.others:
-        return own
-    asked = (teacher, *teacher.others)
+        return cached_logits(training, teacher, split)
     parts = [
-        _Part.of(own if each is teacher else cached_logits(training, each, split), each, training) for each in asked
+        _Part.of(cached_logits(training, each, split), each, training, divisor=_temperature(each, training.dataset))
+        for each in (teacher, *teacher.others)
     ]
-    parts = [
-        replace(part, divisor=_temperature(each, training.dataset)) for part, each in zip(parts, asked, strict=True)
-    ]
-    return _mean(training.dataset.task, parts, into=_room(training, own.shape))
+    return _gathered(training, len(split), _means(training.dataset.task, parts, len(split)))
 
 
 @dataclass(frozen=True)
@@ -97,9 +96,12 @@ class _Part:
     first: int = 0
 
     @classmethod
-    def of(cls, logits: np.ndarray, teacher: Teacher, training: StudentTraining, *, first: int = 0) -> _Part:
+    def of(
+        cls, logits: np.ndarray, teacher: Teacher, training: StudentTraining, *, divisor: float = 1.0, first: int = 0
+    ) -> _Part:
+        """Return what a teacher says of some texts, with its columns in the order of the data's labels."""
         names = teacher.loaded.settings.labels
-        return cls(logits, [names.index(label) for label in training.dataset.labels], first=first)
+        return cls(logits, [names.index(label) for label in training.dataset.labels], divisor, first)
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Return some of the logits as float64."""
@@ -110,39 +112,44 @@ class _Part:
 def _of_folds(training: StudentTraining, folds: FoldTeachers, split: Split) -> np.ndarray:
     """Return for each training text the logits of the teacher that has not seen it; for others the mean of all."""
     dataset = training.dataset
-    training_texts = len(folds.fold)
-    logits = _room(training, (len(split), len(dataset.labels)))
-    rest = np.arange(training_texts, len(split))
-    means = []
+    labelled = np.zeros((len(folds.fold), len(dataset.labels)), dtype=np.float32)
+    rest = np.arange(len(labelled), len(split))
+    parts = []
     for number, run in enumerate(folds.runs):
         own = np.flatnonzero(folds.fold == number)
         teacher = Teacher.of(run)
         found = cached_logits(training, teacher, split.take(np.concatenate([own, rest])))
-        logits[own] = _Part.of(found, teacher, training).rows(0, len(own))
-        means.append(_Part.of(found, teacher, training, first=len(own)))
+        labelled[own] = _Part.of(found, teacher, training).rows(0, len(own))
+        parts.append(_Part.of(found, teacher, training, first=len(own)))
     whole = np.flatnonzero(folds.fold < 0)
     if len(whole):
-        logits[whole] = cached_logits(training, training.teacher, split.take(whole))
-    if len(rest):
-        _mean(dataset.task, means, into=logits[training_texts:])
-    return logits
+        labelled[whole] = cached_logits(training, training.teacher, split.take(whole))
+    return _gathered(training, len(split), itertools.chain([labelled], _means(dataset.task, parts, len(rest))))
 
 
-def _room(training: StudentTraining, shape: tuple[int, int]) -> np.ndarray:
-    """Return an array to fill, float32: of many texts one that is mapped from a file beside the checkpoints."""
-    if shape[0] <= LARGE:
-        return np.zeros(shape, dtype=np.float32)
+def _means(task: Task, parts: list[_Part], texts: int) -> Iterator[np.ndarray]:
+    """Yield the logits of the mean probabilities, some texts at a time: arithmetic in float64 takes memory."""
+    for first in range(0, texts, _TEXTS):
+        last = min(first + _TEXTS, texts)
+        yield task.mean_logits([part.rows(first, last) for part in parts]).astype(np.float32)
+
+
+def _gathered(training: StudentTraining, texts: int, blocks: Iterator[np.ndarray]) -> np.ndarray:
+    """Return blocks of logits as one array: of many texts one that is mapped from a file beside the checkpoints.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    if texts <= LARGE:
+        return np.concatenate([*blocks])
+    shape = (texts, len(training.dataset.labels))
     path = training.context.checkpoints / "cache" / f"taught-{training.context.state.process_index}.npy"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-
-
-def _mean(task: Task, parts: list[_Part], *, into: np.ndarray) -> np.ndarray:
-    """Return the logits of the mean probabilities, some texts at a time: arithmetic in float64 takes memory."""
-    for first in range(0, len(into), _TEXTS):
-        rows = into[first : first + _TEXTS]
-        rows[:] = task.mean_logits([part.rows(first, first + len(rows)) for part in parts])
-    return into
+    with files.writing_file(path) as temporary, open(temporary, "wb") as file:
+        file.write(array_header(shape, np.dtype(np.float32)))
+        for block in blocks:
+            file.write(block.tobytes())
+    mapped: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    return mapped
 
 
 def cached_logits(training: StudentTraining, teacher: Teacher, split: Split, *, name: str = "teacher") -> np.ndarray:

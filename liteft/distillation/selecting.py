@@ -46,9 +46,8 @@ def select_pool(training: StudentTraining, student: TorchClassifier, pool: Split
     if training.is_control:
         return different.take(np.arange(count))
     teacher, task = training.teacher, training.dataset.task
-    asked = replace(
-        teacher, run=None, loaded=student, weights_sha256=_hash(student)
-    )  # its logits go with the checkpoints
+    # Without a run its logits are cached beside the checkpoints, and go with them.
+    asked = replace(teacher, run=None, loaded=student, weights_sha256=_hash(student))
     sure, doubtful = (
         cached_logits(training, teacher, different),
         cached_logits(training, asked, different, name="student"),

@@ -80,8 +80,8 @@ def distill_one(
     require_trainable(dataset)
     if encoder is None and recipe.student.student is not None:
         encoder = resolve_base(recipe.student.student)
-    headed = encoder is not None and is_classifier(encoder) and keeps_head(encoder, teacher.loaded)
-    if encoder is not None and is_classifier(encoder) and not headed:
+    headed = encoder is not None and keeps_head(encoder, teacher.loaded)
+    if encoder is not None and not headed and is_classifier(encoder):
         context.tell(f"the head of {encoder} is left out: its labels, its task or its max_tokens are not the teacher's")
     training = StudentTraining(teacher, dataset, recipe.student, context, recipe.export.form, kind, encoder, headed)
     if kind == "c0":

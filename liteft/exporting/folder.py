@@ -16,6 +16,7 @@ from liteft.errors import ArtifactError
 from liteft.exporting.card import card_text
 from liteft.finetuning.known_ids import embedding_rows, unknown_tokens
 from liteft.finetuning.model import TorchClassifier, uses_type_ids
+from liteft.finetuning.run_folder import RECIPE
 from liteft.finetuning.settings import ModelSettings, apply_settings
 from liteft.finetuning.tokenizer_files import read_tokenizer, write_tokenizer
 from liteft.floors import FLOORS_FILE, read_floor_scores
@@ -120,7 +121,7 @@ def _folds(run: Run) -> dict[str, Any]:
         found = files.read_json(run.path.parent / FOLDS_FILE)
         if run.kind != "student" or found["data"]["fingerprint"] != run.info["data"]["fingerprint"]:
             return {}
-        made = tomllib.loads((run.path / "recipe.toml").read_text(encoding="utf-8"))["student"]
+        made = tomllib.loads((run.path / RECIPE).read_text(encoding="utf-8"))["student"]
         if any(made.get(name) != value for name, value in found["student"].items()):
             return {}
         intervals = {f"{name}_interval": list(each) for name, each in found["intervals"]["student"].items()}
