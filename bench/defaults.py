@@ -7,7 +7,8 @@ For each set a teacher, and students of three and of one layer, are trained by d
 a time: half and twice the learning rate (``--only rates``), half and twice the epochs, half and twice the
 batch (``--only lengths``), the other start of the head, weights kept by another metric (``--only choice``), another
 temperature, weight of the labels or loss (``--only losses``). The default student has its control and stands
-beside the floors. Everything is judged on validation; test splits are dropped before anything is trained. On two larger
+beside the floors. Everything is judged on validation; test splits are dropped before anything is trained. Where
+texts are fewest, trainings are also four times as long, 50 validation texts choose, and the others judge. On two larger
 sets only teachers are trained, at lower rates too, which long trainings often need; on CLINC150 with all labels also
 students of fold teachers, with other weights of the labels (``--only folds`` measures just these).
 
@@ -42,12 +43,14 @@ from liteft.text_tables import markdown, points, share
 
 PACKAGES = ("liteft", "torch", "transformers", "scikit-learn")
 SIZES = ("3x384", "1x384")
+FEW = ("sst2-100", "snips-10", "trec-100", "cola-200", "clinc-2", "goemotions-300")
 LARGER = ("sst2-16000", "clinc")
 _FOLDED = "clinc"
 _FOLDS = ((3, 0.1), (3, 0.3), (3, 0.5), (3, 0.7), (5, 0.5))  # number of fold teachers, weight of the labels
 ONLY = ("default", "rates", "lengths", "choice", "losses", "folds")
 RESULT = ROOT / "bench" / "results" / "defaults.json"
 _MOST_VALIDATION = 1_500
+_FEW_TO_CHOOSE_BY = 50
 _RATES = (
     ("rate / 4", "rate / 4"),
     ("rate / 2", "rate / 2"),
@@ -69,6 +72,12 @@ def parts(data: Path) -> dict[str, Callable[[], Dataset]]:
         "goemotions-4000": lambda: rows(load_dataset(data / "goemotions"), 4_000),
         "cola-2000": lambda: rows(load_dataset(data / "cola"), 2_000),
         "imdb-500": lambda: rows(load_dataset(data / "imdb"), 500),
+        "sst2-100": lambda: rows(load_dataset(data / "sst2"), 100),
+        "snips-10": lambda: replace(load_dataset(data / "snips", label="label", labels_per_class=10), pool=None),
+        "trec-100": lambda: rows(load_dataset(data / "trec", label="label"), 100),
+        "cola-200": lambda: rows(load_dataset(data / "cola"), 200),
+        "clinc-2": lambda: replace(load_dataset(data / "clinc150", labels_per_class=2), pool=None),
+        "goemotions-300": lambda: rows(load_dataset(data / "goemotions"), 300),
         "corpus": lambda: load_dataset(ROOT / "liteft" / "data" / "corpus"),
         "sst2-16000": lambda: rows(load_dataset(data / "sst2"), 16_000),
         "clinc": lambda: load_dataset(data / "clinc150"),
@@ -92,7 +101,7 @@ def main() -> int:
     common = {} if given.threads is None else {"threads": given.threads}
     try:
         for name in given.sets or known:
-            measure(name, without_test(known[name]()), given.runs, common, only=given.only)
+            measure(name, judged(name, known[name]()), given.runs, common, only=given.only)
     except LiteftError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
@@ -102,7 +111,7 @@ def main() -> int:
     earlier = [] if given.again or not RESULT.is_file() else json.loads(RESULT.read_text("utf-8"))["commands"]
     result = {
         "commands": list(dict.fromkeys([*earlier, command])),
-        "judged on": "validation",
+        "judged on": "validation; of the sets with the fewest texts, on what 50 of its texts leave",
         "rows": stored(given.runs),
         "versions": versions(PACKAGES),
     }
@@ -117,11 +126,17 @@ def rows(data: Dataset, count: int) -> Dataset:
     return replace(data, splits=data.splits | {"train": data.train.take(np.sort(order))})
 
 
-def without_test(data: Dataset) -> Dataset:
-    """Return a data set without a test split, and with a part of a large validation split."""
+def judged(name: str, data: Dataset) -> Dataset:
+    """Return a data set without its test split, and with a part of a large validation split.
+
+    Where texts are few, a few of this part are the validation split, and the others are to be predicted as a test split
+    is: 1,500 texts to choose by are not what the owner of 100 has.
+    """
     split = data.validation
     order = np.random.default_rng(0).permutation(len(split))[:_MOST_VALIDATION]
-    return replace(data, splits={"train": data.train, "validation": split.take(np.sort(order))})
+    chosen, others = np.split(order, [_FEW_TO_CHOOSE_BY if name in FEW else len(order)])
+    splits = {"train": data.train, "validation": split.take(np.sort(chosen))}
+    return replace(data, splits=splits | ({"test": split.take(np.sort(others))} if len(others) else {}))
 
 
 def measure(name: str, data: Dataset, runs: Path, common: Settings, *, only: str | None) -> None:
@@ -139,7 +154,7 @@ def measure(name: str, data: Dataset, runs: Path, common: Settings, *, only: str
     if (name, "floors", "") not in finished(runs):
         store(runs, name, "floors", "", {"floors": train_floors(data).to_dict()})
     teacher = trained_teacher(name, data, runs, common, "default", {})
-    made: Settings = teacher.info | {"epochs": teacher.info["steps"] * 32 / len(data.train)}
+    made = numbers(teacher, data)
     if name == _FOLDED and only in (None, "folds"):
         distilled(name, data, teacher, runs, common, SIZES[0], "default", {"control": True})
         for folds, weight in _FOLDS:
@@ -153,7 +168,8 @@ def measure(name: str, data: Dataset, runs: Path, common: Settings, *, only: str
             settings = {"learning_rate": teacher.info["learning_rate"] / share}
             trained_teacher(name, data, runs, common, f"rate / {share}", settings)
         return
-    for tag, settings in (*around(made, only), *choice(kept, only)):
+    few = name in FEW
+    for tag, settings in (*around(made, only, few=few), *choice(kept, only)):
         trained_teacher(name, data, runs, common, tag, settings)
     other = "random" if data.task.several else "lda"
     if only is None:
@@ -162,15 +178,15 @@ def measure(name: str, data: Dataset, runs: Path, common: Settings, *, only: str
         distilled(name, data, teacher, runs, common, size, "default", {"control": True})
         first = next(row for row in stored(runs) if (row["set"], row["model"], row["tag"]) == (name, size, "default"))
         for tag, settings in (
-            *around(first, only),
+            *around(first, only, few=few),
             *choice(kept, only),
             *(losses() if only in (None, "losses") else ()),
         ):
             distilled(name, data, teacher, runs, common, size, tag, settings)
 
 
-def around(made: Settings, only: str | None) -> Iterator[tuple[str, Settings]]:
-    """Yield settings with one that differs from the default's, with their names."""
+def around(made: Settings, only: str | None, *, few: bool = False) -> Iterator[tuple[str, Settings]]:
+    """Yield names and settings, one of which differs from the default's; of few texts also of a longer training."""
     if only in (None, "rates"):
         yield "half the rate", {"learning_rate": made["learning_rate"] / 2}
         yield "twice the rate", {"learning_rate": made["learning_rate"] * 2}
@@ -178,6 +194,8 @@ def around(made: Settings, only: str | None) -> Iterator[tuple[str, Settings]]:
         return
     yield "half the epochs", {"epochs": made["epochs"] / 2}
     yield "twice the epochs", {"epochs": made["epochs"] * 2}
+    if few:
+        yield "four times the epochs", {"epochs": made["epochs"] * 4}
     yield "half the batch", {"epochs": made["epochs"], "batch_size": 16}
     yield "twice the batch", {"epochs": made["epochs"], "batch_size": 64}
 
@@ -205,7 +223,7 @@ def trained_teacher(name: str, data: Dataset, runs: Path, common: Settings, tag:
         return read_run(runs / name / "teacher-default")
     run = finetune("minilm", data, out=out, progress=tell, **(common | settings))
     if (name, "teacher", tag) not in finished(runs):
-        store(runs, name, "teacher", tag, numbers(run, data, settings))
+        store(runs, name, "teacher", tag, numbers(run, data))
     if tag != "default":
         shutil.rmtree(out)
     return run
@@ -231,27 +249,33 @@ def distilled(
         return
     out = runs / name / (place or f"{size}-{tag.replace(' ', '-')}")
     made = distill(teacher, data, out=out, until="student", size=size, progress=tell, **(common | settings))
-    row = numbers(made.students[0], data, settings)
+    row = numbers(made.students[0], data)
     if made.control is not None and made.seeds is not None:
-        row["control"] = numbers(made.control, data, settings)
+        row["control"] = numbers(made.control, data)
         row["minus control"] = made.seeds.to_dict()["differences"][0]
     teacher_of = {"teacher": teacher.info["weights_sha256"][:12]}
     store(runs, name, size, tag, row | teacher_of | {"unbeaten": list(made.unbeaten)})
     shutil.rmtree(out if place is None else made.students[0].path)
 
 
-def numbers(run: Run, data: Dataset, settings: Settings) -> Settings:
-    """Return what is stored of a run: its metrics on validation and how it was trained."""
+def numbers(run: Run, data: Dataset) -> Settings:
+    """Return what is stored of a run: its metrics on the texts that judge, and how it was trained."""
     texts = run.info.get("training_texts", len(data.train))
     kept = ("learning_rate", "steps", "best_step", "training_seconds", "temperature")
     recipe = read_recipe(run.path / "recipe.toml")
+    stage = recipe.teacher if run.kind == "teacher" else recipe.student
     return {
-        "metrics": run.metrics["validation"],
+        "metrics": run.metrics[_judge(run.metrics)],
         **{key: run.info.get(key) for key in kept},
         "texts": texts,
-        "choose_by": getattr(recipe, "teacher" if run.kind == "teacher" else "student").choose_by,
-        "epochs": round(run.info["steps"] * settings.get("batch_size", 32) / texts, 2),
+        "choose_by": stage.choose_by,
+        "epochs": stage.epochs,
     }
+
+
+def _judge(metrics: Settings) -> str:
+    """Return the name of the split that judges: the others of validation where a few of it choose."""
+    return "test" if "test" in metrics else "validation"
 
 
 def table(rows: list[Settings]) -> str:
@@ -287,7 +311,7 @@ def _table(rows: list[Settings], columns: Sequence[tuple[str, str]], *, ends: bo
         cells = [_scores(measured.get(heading)) for heading in headings]
         if ends:
             floors = found[name, "floors", ""]["floors"]["floors"]
-            each = [{"metrics": row["metrics"]["validation"]} for row in floors]
+            each = [{"metrics": row["metrics"][_judge(row["metrics"])]} for row in floors]
             best = max(each, key=lambda row: _main(row["metrics"]))
             cells += [_scores(default.get("control")), _difference(default.get("minus control")), _scores(best)]
         kept = "both" if default["choose_by"] == "balanced" else "the first"

@@ -98,7 +98,7 @@ def test_the_rows_of_a_set_keep_their_weights_by_one_choice(
     monkeypatch.setattr(script, "finetune", finetune)
     monkeypatch.setattr(script, "SIZES", ())
     monkeypatch.setattr(script.shutil, "rmtree", lambda path: None)
-    recipe = SimpleNamespace(teacher=SimpleNamespace(choose_by="metric"))
+    recipe = SimpleNamespace(teacher=SimpleNamespace(choose_by="metric", epochs=4.0))
     monkeypatch.setattr(script, "read_recipe", lambda path: recipe)
     script.measure("mail", make_dataset(), tmp_path, {}, only="choice")
     script.measure("mail", make_dataset(), tmp_path, {}, only="rates")
@@ -107,4 +107,14 @@ def test_the_rows_of_a_set_keep_their_weights_by_one_choice(
 
 
 def test_nothing_is_judged_on_test(script: ModuleType) -> None:
-    assert list(script.without_test(make_dataset()).splits) == ["train", "validation"]
+    assert list(script.judged("mail", make_dataset()).splits) == ["train", "validation"]
+
+
+def test_where_texts_are_few_a_few_choose_and_the_others_of_validation_judge(script: ModuleType) -> None:
+    data = make_dataset(other=80)
+    cut = script.judged(script.FEW[0], data)
+    assert (len(cut.validation), len(cut.splits["test"])) == (50, 30)
+    assert sorted([*cut.validation.texts, *cut.splits["test"].texts]) == sorted(data.validation.texts)
+    assert script._judge({"validation": {}, "test": {}}) == "test"
+    longer = [settings["epochs"] for _, settings in script.around({"epochs": 40.0}, "lengths", few=True)]
+    assert longer == [20.0, 80.0, 160.0, 40.0, 40.0]
