@@ -28,6 +28,7 @@ from liteft.data import Dataset, Split
 from liteft.data.pool import Unlabeled, unlabeled_once
 from liteft.data.trainable import as_read, resolve_data
 from liteft.distillation import distill_students
+from liteft.distillation.general import open_general
 from liteft.distillation.ready import TeacherSource, ready_teachers
 from liteft.distillation.teachers import Teacher, with_labels
 from liteft.distilled import Distillation
@@ -125,12 +126,14 @@ def distill(
         raise _folds_of_few()
     if stage == "artifact":  # before hours of training
         _check_place(out, recipe, overwrite=overwrite)
-    if stage == "teacher":
-        found, _ = ready_teachers(teachers, dataset, recipe, context.at(out / "teacher"))
-        return Distillation(found.run, {}, None, dataset)
     unlabeled = unlabeled_once(dataset, recipe, context.tell)
     if not (out / "student" / RUN_FILE).is_file():  # read before hours of training, in which they are needed last
         _check_pool(unlabeled(), recipe.student)
+    if stage == "teacher":
+        if recipe.student.general is not None:
+            open_general(recipe)
+        found, _ = ready_teachers(teachers, dataset, recipe, context.at(out / "teacher"))
+        return Distillation(found.run, {}, None, dataset)
     crossed = cross_validate(teachers[0], dataset, recipe, context) if recipe.student.folds else None
     made = distill_students(
         teachers,

@@ -191,8 +191,11 @@ def test_distill_writes_into_no_file_run_or_artifact(marker: str, kind: str, tmp
 def test_a_pool_is_checked_before_anything_is_trained(tmp_path: Path) -> None:
     rows = [(f"text {number}", number % 2) for number in range(40)]
     data = load_dataset({"train": rows})
+    for settings in ({}, {"until": "teacher"}):
+        with pytest.raises(DataError, match="there is no file or folder"):
+            pipeline.distill("x", data, out=tmp_path / "out", size="3", unlabeled=str(tmp_path / "missing"), **settings)
     with pytest.raises(DataError, match="there is no file or folder"):
-        pipeline.distill("x", data, out=tmp_path / "out", size="3", unlabeled=str(tmp_path / "missing.txt"))
+        pipeline.distill("x", data, out=tmp_path / "out", until="teacher", general=str(tmp_path / "missing"))
     with pytest.raises(ConfigError, match="picks texts of a pool without labels, and there is none"):
         pipeline.distill("x", data, out=tmp_path / "out", size="3", pool_select=10)
     assert not (tmp_path / "out").exists()

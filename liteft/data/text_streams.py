@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,7 +23,7 @@ from liteft.data.dataset import Provenance
 from liteft.data.records import Records, require_strings
 from liteft.data.rows import RowFile
 from liteft.data.tables import Table
-from liteft.data.unlabeled import columns_beside, unlabeled_tables
+from liteft.data.unlabeled import columns_beside, hints_beside, tables_beside, unlabeled_tables
 
 if TYPE_CHECKING:  # recipes need pydantic, and reading data does not
     from liteft.recipes import DataRecipe
@@ -41,10 +42,12 @@ class TextStream:
     Attributes:
         tables: where they are, in order.
         columns: the column of the text in each table.
+        beside: whether they are named beside labelled data, whose options do not change how they are read.
     """
 
     tables: tuple[Table, ...]
     columns: tuple[str, ...]
+    beside: bool = False
 
     @property
     def name(self) -> str:
@@ -58,16 +61,9 @@ class TextStream:
         Raises:
             DataError: a row cannot be read, or holds something that is not a text; the message names it.
         """
-        for table, column in zip(self.tables, self.columns, strict=True):
-            rows = _rows(table, column)
-            while chunk := list(islice(rows, _ROWS)):
-                values = [value for _, value in chunk]
-                places = np.array([place for place, _ in chunk], dtype=np.int64)
-                origin = Provenance((table.name,), np.zeros(len(chunk), dtype=np.int32), places, table.unit)
-                require_strings(values, Records("texts", values, None, None, origin))
-                for value in values:
-                    if not is_blank(value):
-                        yield from _parts(value)
+        with hints_beside() if self.beside else nullcontext():
+            for table, column in zip(self.tables, self.columns, strict=True):
+                yield from _texts(table, column)
 
     def fingerprint(self, record: Path) -> str:
         """Return a hash of the content of all sources, and of the columns that are read: 64 hexadecimal digits.
@@ -101,20 +97,35 @@ def open_texts(
     Args:
         sources: files, folders, hub names or objects in memory.
         text, encoding, delimiter: as for ``load_unlabeled``.
-        beside: how labelled data are read; a table that has their column of the text is read by it.
+        beside: how the labelled data are read that the texts stand beside, as for ``load_beside``.
 
     Raises:
         DataError: a source does not exist, or the column of its text is not known.
         MissingExtraError: reading it needs a package that is not installed.
     """
-    tables = [table for source in sources for table in unlabeled_tables(source, encoding, delimiter)]
-    columns = [
-        choose_columns(table.columns, source=table.name, text=text, pair="", labelled=False)
-        if beside is None
-        else columns_beside(table, beside, paired=False)
-        for table in tables
-    ]
-    return TextStream(tuple(tables), tuple(each.text for each in columns))
+    if beside is not None:
+        with hints_beside():
+            tables = [table for source in sources for table in tables_beside(source, beside)]
+            columns = [columns_beside(table, beside, paired=False) for table in tables]
+    else:
+        tables = [table for source in sources for table in unlabeled_tables(source, encoding, delimiter)]
+        columns = [
+            choose_columns(table.columns, source=table.name, text=text, pair="", labelled=False) for table in tables
+        ]
+    return TextStream(tuple(tables), tuple(each.text for each in columns), beside is not None)
+
+
+def _texts(table: Table, column: str) -> Iterator[str]:
+    """Yield the texts of a table as `TextStream.texts` does."""
+    rows = _rows(table, column)
+    while chunk := list(islice(rows, _ROWS)):
+        values = [value for _, value in chunk]
+        places = np.array([place for place, _ in chunk], dtype=np.int64)
+        origin = Provenance((table.name,), np.zeros(len(chunk), dtype=np.int32), places, table.unit)
+        require_strings(values, Records("texts", values, None, None, origin))
+        for value in values:
+            if not is_blank(value):
+                yield from _parts(value)
 
 
 def _rows(table: Table, column: str) -> Iterator[tuple[int, Any]]:

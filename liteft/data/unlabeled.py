@@ -6,7 +6,9 @@ student that has seen its test texts proves nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import collections
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ from liteft.data.folders import NAME_FILES, data_files, saved_splits, split_of
 from liteft.data.hub import hub_dataset
 from liteft.data.in_memory import memory_table
 from liteft.data.records import read_records, usable_rows
-from liteft.data.rows import open_rows
+from liteft.data.rows import RowFile, open_rows
 from liteft.data.sources import existing_path
 from liteft.data.split import joined
 from liteft.data.tables import Table
@@ -25,7 +27,20 @@ from liteft.errors import DataError, option
 if TYPE_CHECKING:  # recipes need pydantic, and reading data does not
     from liteft.recipes import DataRecipe
 
-__all__ = ["columns_beside", "load_beside", "load_texts", "load_unlabeled", "unlabeled_tables"]
+__all__ = [
+    "columns_beside",
+    "hints_beside",
+    "load_beside",
+    "load_texts",
+    "load_unlabeled",
+    "tables_beside",
+    "unlabeled_tables",
+]
+
+_BESIDE = {
+    "encoding=": "write it as UTF-8: iconv -f ENCODING -t UTF-8 FILE > NEW_FILE",
+    "delimiter=": "write it with commas between the columns, or as a .txt file of one text per line",
+}
 
 
 def load_texts(
@@ -90,8 +105,7 @@ def load_unlabeled(
 def load_beside(source: Any, data: DataRecipe) -> Split:
     """Read texts, or pairs, without labels that belong to labelled data, as ``load_unlabeled`` does.
 
-    Columns are those of the labelled data where a table has them. The encoding and the delimiter of the labelled data
-    are tried on files that cannot be read without.
+    Columns are those of the labelled data where a table has them.
 
     Args:
         source: as for ``load_unlabeled``.
@@ -100,13 +114,45 @@ def load_beside(source: Any, data: DataRecipe) -> Split:
     Raises:
         DataError, MissingExtraError: as for ``load_unlabeled``.
     """
+    with hints_beside():
+        return _one_split([_beside(table, data) for table in tables_beside(source, data)])
+
+
+def tables_beside(source: Any, data: DataRecipe) -> list[Table]:
+    """Open texts without labels that belong to labelled data.
+
+    The encoding and the delimiter of the labelled data are tried on files that cannot be read without; to know that,
+    they are read once.
+
+    Raises:
+        DataError, MissingExtraError: as for ``load_unlabeled``.
+    """
     given = (data.encoding, data.delimiter)
     try:
-        return _one_split([_beside(table, data) for table in unlabeled_tables(source, None, None)])
+        tables = unlabeled_tables(source, None, None)
+        for table in tables if given != (None, None) else ():
+            if isinstance(table, RowFile):
+                collections.deque(table.rows(), maxlen=0)
+        return tables
     except DataError:
         if given == (None, None):
             raise
-    return _one_split([_beside(table, data) for table in unlabeled_tables(source, *given)])
+    return unlabeled_tables(source, *given)
+
+
+@contextmanager
+def hints_beside() -> Iterator[None]:
+    """Give other hints where an error about texts beside labelled data names an option that is of these data.
+
+    A file in another encoding would be read with ``encoding="cp1252"``, and the labelled data too, without an error.
+    """
+    try:
+        yield
+    except DataError as error:
+        hints = [
+            next((other for name, other in _BESIDE.items() if str(hint).startswith(name)), hint) for hint in error.fix
+        ]
+        raise DataError(error.message, accepted=error.accepted, fix=dict.fromkeys(hints)) from None
 
 
 def columns_beside(table: Table, data: DataRecipe, *, paired: bool = True) -> Columns:

@@ -45,7 +45,7 @@ from liteft.recipes import PretrainRecipe, Recipe, StudentRecipe
 from liteft.run import BASE_KIND
 from liteft.tokenization import TextTokenizer
 
-__all__ = ["GeneralDistillation", "plan_general"]
+__all__ = ["GeneralDistillation", "open_general", "plan_general"]
 
 _WITHOUT = leave_out("general")
 _SHARED = (
@@ -181,10 +181,19 @@ def plan_general(teacher: Base | Teacher, recipe: Recipe) -> GeneralDistillation
         learning_rate=student.general_learning_rate,
         checkpoint_steps=student.checkpoint_steps or PretrainRecipe.model_fields["checkpoint_steps"].default,
     )
-    sources = [student.general] if isinstance(student.general, str) else student.general
-    stream = open_texts(sources or [], beside=recipe.data)
+    return GeneralDistillation(base, own, student, Recipe(pretrain=pretrain), open_general(recipe))
+
+
+def open_general(recipe: Recipe) -> TextStream:
+    """Open the general texts that a recipe names, which must not be empty.
+
+    Raises:
+        DataError: the texts do not exist, or there are none.
+    """
+    named = recipe.student.general or []
+    stream = open_texts([named] if isinstance(named, str) else named, beside=recipe.data)
     require_text(next(stream.texts(), None) is not None)
-    return GeneralDistillation(base, own, student, Recipe(pretrain=pretrain), stream)
+    return stream
 
 
 def _base_of(teacher: Base | Teacher) -> tuple[str, Path]:

@@ -144,6 +144,24 @@ def test_the_columns_of_the_data_are_read_of_the_pool_too(tmp_path: Path) -> Non
     found = unlabeled_texts(load_dataset(many()), Recipe(data=data, student=StudentRecipe(unlabeled=str(file))))
     assert found is not None and found.texts == ["schöner"]
     assert [*open_texts([str(file)], beside=data).texts()] == ["schöner"]
+    file.write_bytes(("x;kommentar\n" + "1;a\n" * 40_000 + "2;schön\n").encode("latin-1"))  # the byte comes late
+    assert [*open_texts([str(file)], beside=data).texts()][-1] == "schön"
+
+
+def test_hints_for_texts_beside_the_data_name_no_option_that_would_misread_the_data(tmp_path: Path) -> None:
+    file = tmp_path / "pool.csv"
+    file.write_bytes("text\nschön\n".encode("latin-1"))
+    several = Recipe(student=StudentRecipe(unlabeled=str(file)))
+    for read in (
+        lambda: unlabeled_texts(load_dataset(many()), several),
+        lambda: list(open_texts([str(file)], beside=DataRecipe()).texts()),
+    ):
+        with pytest.raises(DataError, match="is not UTF-8: byte 0xf6") as raised:
+            read()
+        assert raised.value.command_hints() == ["write it as UTF-8: iconv -f ENCODING -t UTF-8 FILE > NEW_FILE"]
+    with pytest.raises(DataError, match="is not UTF-8: byte 0xf6") as raised:
+        list(open_texts([str(file)]).texts())
+    assert raised.value.command_hints()[0].startswith("--encoding cp1252")
 
 
 def test_unlabelled_pairs_for_single_texts_are_refused(tmp_path: Path) -> None:
