@@ -51,10 +51,11 @@ def resolve(settings: Settings, **flags: Mapping[str, Any]) -> Recipe:
 
     Args:
         settings: the recipe file and the values of --set.
-        flags: for each table, key -> value; None keeps the file's value.
+        flags: for each table that the command reads, key -> value; None keeps the file's value.
 
     Raises:
-        ConfigError: an unknown key, a value that does not fit, or two values for one setting.
+        ConfigError: an unknown key, a table that the command does not read, a value that does not fit, or two values
+            for one setting.
     """
     overrides = {
         table: {key: value for key, value in values.items() if value is not None and value != []}
@@ -62,6 +63,12 @@ def resolve(settings: Settings, **flags: Mapping[str, Any]) -> Recipe:
     }
     for entry in settings.assigned or ():
         table, key, value = _parse_setting(entry)
+        if table in Recipe.model_fields and table not in flags:
+            raise ConfigError(
+                f"--set {entry} changes nothing: this command reads no table {table}.",
+                accepted={"tables": ", ".join(flags)},
+                fix=f"leave out --set {table}.{key}",
+            )
         given = overrides.setdefault(table, {})
         if key in given and given[key] != value:
             raise ConfigError(f"{table}.{key} is given twice: {given[key]!r} and {value!r}.", fix="give it once")

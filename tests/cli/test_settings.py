@@ -15,7 +15,9 @@ from liteft.recipes import DataRecipe, Recipe, TeacherRecipe
 
 
 def resolve(file: str | None, flags: dict[str, dict[str, object]], assigned: list[str]) -> Recipe:
-    return resolve_settings(Settings(recipe=file, assigned=assigned), **flags)
+    return resolve_settings(
+        Settings(recipe=file, assigned=assigned), **{key: {} for key in Recipe.model_fields} | flags
+    )
 
 
 def test_flags_lie_over_the_file_and_leave_the_rest_of_it(tmp_path: Path) -> None:
@@ -50,6 +52,12 @@ def test_a_setting_without_a_table_says_which_tables_have_it() -> None:
     with pytest.raises(ConfigError) as caught:
         resolve(None, {}, ["epochs=3"])
     assert caught.value.fix == ("--set teacher.epochs=3", "--set student.epochs=3", "--set pretrain.epochs=3")
+
+
+def test_a_setting_of_a_table_that_the_command_does_not_read_is_refused() -> None:
+    with pytest.raises(ConfigError, match="changes nothing: this command reads no table pretrain") as caught:
+        resolve_settings(Settings(assigned=["pretrain.epochs=3"]), data={}, teacher={})
+    assert caught.value.accepted == {"tables": "data, teacher"}
 
 
 def test_an_unknown_table_names_the_closest_one() -> None:
