@@ -77,7 +77,7 @@ ARMS: dict[str, Arm] = {
             "the teacher's layers and head",
             "labels",
             "do the teacher's answers help?",
-            "its teacher's answers did harm; use the control, or give unlabelled texts",
+            "its teacher's answers did harm; use the control, or give more texts without labels",
         ),
         Arm(
             "c0",

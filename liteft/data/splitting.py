@@ -93,9 +93,10 @@ def carve(
             enough = any(len(drawn) > len(fractions) for drawn in order.values())
             larger = [option(f"{part}_fraction", min(0.5, 2 * fraction))] if enough else ["add more texts"]
             none = [option("test_fraction", 0, note=", to make none")] if part == "test" else []
+            different = len({name for names in labels for name in names})
             raise DataError(
                 f"{source} has too few texts to make a {part} split: {len(groups):,} different texts, "
-                f"{len(strata):,} labels.",
+                f"{different:,} label{'s' if different != 1 else ''}.",
                 accepted={"needed": "one label with two different texts for each split"},
                 fix=[f"give a {part} file", *larger, *none],
             )
