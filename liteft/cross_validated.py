@@ -24,7 +24,7 @@ from liteft.data.split import joined
 from liteft.distillation import distill_students
 from liteft.distillation.ready import TeacherSource
 from liteft.distillation.teachers import Base, find_teacher
-from liteft.errors import ConfigError, DataError, ModelError, option
+from liteft.errors import ConfigError, DataError, ModelError, RunError, option
 from liteft.finetuning.context import RunContext
 from liteft.finetuning.run_folder import refuse_other_run
 from liteft.floors import Floors, can_train, cross_validated, not_beaten
@@ -190,11 +190,21 @@ def cross_validate(source: TeacherSource, dataset: Dataset, recipe: Recipe, cont
 
 
 def _refuse_others(base: Base, dataset: Dataset, recipe: Recipe, out: Path) -> None:
-    """Refuse a folder whose teacher or student are of other data or settings: after the folds they are trained there.
+    """Refuse a folder whose folds, teacher or student are of other data or settings.
+
+    Teacher and student are trained there after the folds.
 
     Raises:
         RunError: one of them is.
     """
+    made = files.read_json(out / FOLDS_FILE) if (out / FOLDS_FILE).is_file() else {}
+    count = made.get("folds", recipe.student.folds)
+    if (made.get("data") or {}).get("fingerprint") == dataset.fingerprint and count != recipe.student.folds:
+        raise RunError(
+            f"{out} holds a cross-validation in {count} folds.",
+            accepted={"folds": f"{count} -> {recipe.student.folds}"},
+            fix=[option("out", "NEW_FOLDER", note=" for the new settings"), option("folds", count)],
+        )
     named = resolve_recipe(recipe, "teacher", {"base": base.name})
     refuse_other_run(out / "teacher", named, {"data": dataset.fingerprint}, table="teacher")
     first = resolve_recipe(recipe, "student", {"seeds": 1, "folds": 0, "control": False, "arms": []})

@@ -109,6 +109,17 @@ class Distillation(Result):
             "trained once more for each of them, and each text to train on is tested once."
         )
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader must know first: better arms, floors that are not beaten, too few test texts."""
+        seeds = self.seeds
+        return (
+            *(() if self.folds is None else self.folds.warnings),
+            *((self.few_to_test,) if self.few_to_test else ()),
+            *self.unbeaten,
+            *(() if seeds is None else (f"{line}." for line in seeds.warnings)),
+        )
+
     def render(self) -> str:
         """Return the runs as a table, floors, what seeds and arms show, and the artifact with its verification.
 
@@ -116,13 +127,7 @@ class Distillation(Result):
         """
         trained = [run for runs in self.arms.values() for run in runs]
         runs = [*(() if self.teacher is None else (self.teacher,)), *trained]
-        seeds = self.seeds
-        warned = [
-            *(() if self.folds is None else self.folds.warnings),
-            *((self.few_to_test,) if self.few_to_test else ()),
-            *self.unbeaten,
-            *(() if seeds is None else (f"{line}." for line in seeds.warnings)),
-        ]
+        seeds, warned = self.seeds, self.warnings
         parts = ["\n".join(f"warning: {line}" for line in warned)] if warned else []
         parts += [runs_table(runs) if runs else "the teacher is a classifier already; nothing was trained."]
         parts += [
@@ -140,6 +145,7 @@ class Distillation(Result):
             "arms": {kind: [run.to_dict() for run in runs] for kind, runs in self.arms.items()},
             "floors": None if self.floors is None else self.floors.to_dict(),
             "folds": None if self.folds is None else self.folds.to_dict(),
+            "warnings": list(self.warnings),
             "unbeaten": list(self.unbeaten),
             "seeds": None if seeds is None else seeds.to_dict(),
             "artifact": None if self.artifact is None else self.artifact.to_dict(),

@@ -27,7 +27,7 @@ from liteft.cross_validated import cross_validate
 from liteft.data import Dataset, Split
 from liteft.data.pool import Unlabeled, unlabeled_once
 from liteft.data.trainable import as_read, resolve_data
-from liteft.distillation import distill_students
+from liteft.distillation import check_student_of, distill_students
 from liteft.distillation.general import open_general
 from liteft.distillation.ready import TeacherSource, ready_teachers
 from liteft.distillation.teachers import Teacher, with_labels
@@ -132,7 +132,9 @@ def distill(
     if stage == "teacher":
         if recipe.student.general is not None:
             open_general(recipe)
-        found, _ = ready_teachers(teachers, dataset, recipe, context.at(out / "teacher"))
+        sized = recipe.student.size is not None or recipe.student.student is not None
+        check = check_student_of(dataset, recipe) if sized else None
+        found, _ = ready_teachers(teachers, dataset, recipe, context.at(out / "teacher"), check=check)
         return Distillation(found.run, {}, None, dataset)
     crossed = cross_validate(teachers[0], dataset, recipe, context) if recipe.student.folds else None
     made = distill_students(

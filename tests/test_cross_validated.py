@@ -179,6 +179,10 @@ def test_a_distillation_is_cross_validated_and_then_made_of_all_texts(
     assert stored["data"]["fingerprint"] == made.student.info["data"]["fingerprint"]
     again = liteft.distill(str(base), labelled(), out=tmp_path / "out", recipe=recipe, until="student")
     assert again.folds is not None and again.folds.to_dict()["metrics"] == document["folds"]["metrics"]
+    more = recipe.model_copy(update={"student": recipe.student.model_copy(update={"folds": 4})})
+    with pytest.raises(RunError, match="holds a cross-validation in 2 folds") as caught:
+        liteft.distill(str(base), labelled(), out=tmp_path / "out", recipe=more, until="student")
+    assert caught.value.accepted == {"folds": "2 -> 4"}
     shutil.rmtree(tmp_path / "out" / "fold1")
     shutil.rmtree(tmp_path / "out" / "fold2")
     with pytest.raises(RunError) as caught:
@@ -205,6 +209,7 @@ def test_an_arm_that_is_better_over_all_folds_is_said_first() -> None:
         differences={
             "c0": Estimate(-0.06, -0.09, -0.03),
             "control": Estimate(-0.02, -0.05, 0.01),
+            "c2": Estimate(-0.1, -0.196, -3e-6),  # printed as 0.0, and due to a tie of two draws
             "teacher": Estimate(-0.06, -0.09, -0.03),
         },
     )

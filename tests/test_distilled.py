@@ -110,11 +110,16 @@ def floors_of(decisions: np.ndarray, *splits: str) -> Floors:
     return Floors((row,), SINGLE_LABEL, ("0", "1"), "reviews", 40)
 
 
-def test_its_first_line_says_that_the_student_does_not_beat_a_floor(tmp_path: Path) -> None:
+def test_its_first_line_says_that_the_student_does_not_beat_a_floor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = replace(of(write_run(tmp_path / "student")), floors=floors_of(np.arange(100) % 2, "test"))
     first = made.render().splitlines()[0]
     assert first.startswith("warning: student is not better than naive Bayes on test: accuracy 100.0 and 100.0")
     assert made.to_dict()["unbeaten"] == [first.removeprefix("warning: ")]
+    monkeypatch.setattr(SeedsTable, "warnings", ("the student is worse than control (C1)",))
+    worse = replace(made, arms=made.arms | {"control": (write_run(tmp_path / "b", kind="control"),)})
+    assert worse.to_dict()["warnings"] == [*made.unbeaten, "the student is worse than control (C1)."]
 
 
 def test_of_a_student_that_beats_its_floors_only_the_table_is_shown(tmp_path: Path) -> None:

@@ -194,6 +194,8 @@ def test_a_pool_is_checked_before_anything_is_trained(tmp_path: Path) -> None:
     for settings in ({}, {"until": "teacher"}):
         with pytest.raises(DataError, match="there is no file or folder"):
             pipeline.distill("x", data, out=tmp_path / "out", size="3", unlabeled=str(tmp_path / "missing"), **settings)
+    with pytest.raises(ConfigError, match="a student of 9 layers is deeper than its teacher"):
+        pipeline.distill("minilm", data, out=tmp_path / "out", size="9", until="teacher")
     with pytest.raises(DataError, match="there is no file or folder"):
         pipeline.distill("x", data, out=tmp_path / "out", until="teacher", general=str(tmp_path / "missing"))
     with pytest.raises(ConfigError, match="picks texts of a pool without labels, and there is none"):

@@ -169,6 +169,9 @@ def _curves(found: Evidence) -> Iterator[str]:
         yield f"    twice the {curve.labelled:,} texts: {points(curve.gain, curve.interval)} points, extrapolated"
 
 
+_WITHIN = {True: "yes", False: "no", None: "not timed"}
+
+
 def _costs(found: Evidence) -> Iterator[str]:
     for base, costs in found.costs.items():
         limited, timed = found.max_mb is not None, any(each.ms is not None for each in costs)
@@ -182,7 +185,7 @@ def _costs(found: Evidence) -> Iterator[str]:
             row = [each.name, f"{each.mb:.1f}", f"{each.trimmed_mb:.1f}"]
             row += [fits] if limited else []
             row += ["-" if each.ms is None else f"{each.ms:.2f}{' *' if each.interpolated else '  '}"] if timed else []
-            row += ["yes" if each.within else "no"] if limited or timed else []
+            row += [_WITHIN[each.within]] if limited or timed else []
             rows.append(row)
         yield ""
         yield f"students of {base}, predicted:"

@@ -22,6 +22,7 @@ _UNEVEN, _GAP = 10.0, 0.05  # most frequent label over the rarest; primary metri
 _MORE = "label more, or add unlabelled texts of the same kind"
 _OUT = "runs/advised"
 _CHANCE, _ROOM = 0.02, 0.2  # above the most frequent answer; at most this share of what is above it
+_FEW_TO_TEST, _FOLDS = 50, 5
 _DOUBTFUL = 0.01  # share of the sampled texts
 
 
@@ -45,7 +46,7 @@ def recommend(found: Evidence) -> tuple[Recommendation, ...]:
     lines = [*_data(found), *_transformer(found)]
     if found.bases:
         lines += [_teacher(found), *_length(found), _student(found)]
-    return (*lines, *_unlabelled(found), *_weights(found), *_threshold(found))
+    return (*lines, *_unlabelled(found), *_weights(found), *_threshold(found), *_testing(found))
 
 
 def no_transformer_needed(found: Evidence) -> bool:
@@ -80,7 +81,7 @@ def chosen_width(found: Evidence) -> int:
 
 def nothing_fits(found: Evidence) -> bool:
     """Return whether no size of the best base is within the limits."""
-    return bool(_costs(found)) and not any(each.within for each in _costs(found))
+    return bool(_costs(found)) and all(each.within is False for each in _costs(found))
 
 
 def _costs(found: Evidence) -> tuple[ShapeCost, ...]:
@@ -103,7 +104,9 @@ def next_command(found: Evidence) -> tuple[str, dict[str, object]]:
     budget = {name: limit for name, limit in limits.items() if limit is not None}
     if nothing_fits(found):
         budget = {}
-    size = {} if budget else {"size": f"{chosen_depth(found)}x{chosen_width(found)}"}
+    size: dict[str, object] = {} if budget else {"size": f"{chosen_depth(found)}x{chosen_width(found)}"}
+    if not budget and _tested(found) < _FEW_TO_TEST:
+        size["folds"] = _FOLDS
     return "search" if budget else "distill", {**options, **budget, **size, "out": _OUT}
 
 
@@ -138,7 +141,8 @@ def _transformer(found: Evidence) -> Iterator[Recommendation]:
     unsure = floor.scored.intervals[found.metric][0] <= chance and (value <= chance or value < _CEILING)
     if at_chance(found) and unsure:
         reason = f"{reached}, the most frequent answer {share(found.majority)}%, and {compared}"
-        yield Recommendation("transformer", "needed: neither words nor features without training surely help", reason)
+        unknown = "not known before fine-tuning: neither words nor features without training surely help"
+        yield Recommendation("transformer", unknown, reason)
     elif no_transformer_needed(found):
         left = 100 * (1 - floor.scored.metrics[found.metric])
         reason = f"{reached}, and {compared}; at most {left:.1f} points are left to gain"
@@ -155,7 +159,8 @@ def _transformer(found: Evidence) -> Iterator[Recommendation]:
 
 def _teacher(found: Evidence) -> Recommendation:
     best = found.bases[0]
-    reason = f"its layer {best.best} separates the labels best: {share(best.scored.metrics[found.metric])}%"
+    layer = f"layer {best.best} separates" if best.best else "embeddings separate"
+    reason = f"its {layer} the labels best: {share(best.scored.metrics[found.metric])}%"
     if len(found.bases) > 1:
         second = found.bases[1]
         reason += f", against {share(second.scored.metrics[found.metric])}% of {second.base}"
@@ -239,6 +244,17 @@ def _threshold(found: Evidence) -> Iterator[Recommendation]:
         floors = "the floors' is, and " if found.floors else ""
         reason = f"{floors}at a probability of 0.5 rare labels are hardly ever named"
         yield Recommendation("threshold", "tuned on validation; without it, scores are probabilities", reason)
+
+
+def _testing(found: Evidence) -> Iterator[Recommendation]:
+    if _tested(found) < _FEW_TO_TEST:
+        reason = f"{_tested(found):,} test texts tell only large differences apart; folds test every text once"
+        yield Recommendation("test", f"folds = {_FOLDS}, with liteft distill", reason)
+
+
+def _tested(found: Evidence) -> int:
+    """Return the number of test texts."""
+    return next((split.rows for split in found.check.splits if split.name == "test"), 0)
 
 
 def _tunes_threshold(found: Evidence) -> bool:

@@ -34,7 +34,8 @@ class ShapeCost:
         vocabulary: tokens that fit into ``max_mb``; None if all do or there is no limit; 0 if it does not fit at all.
         ms: median time of one text on this machine; None if no limit was given or it was not timed.
         interpolated: ``ms`` lies on the line through two timed depths.
-        within: whether it is within both limits, as far as they were given and measured.
+        within: whether it is within both limits, as far as they were given; None if that is not known, since it was not
+            timed and no smaller depth of its width is too slow.
     """
 
     layers: int
@@ -44,7 +45,7 @@ class ShapeCost:
     vocabulary: int | None
     ms: float | None
     interpolated: bool
-    within: bool
+    within: bool | None
 
     @property
     def name(self) -> str:
@@ -95,6 +96,10 @@ def _cost(
     sizes = sizes_of(config, base.settings, base.tokenizer)
     variants, _ = fitting_variants(sizes, [Variant()], base.tokenizer, max_mb)
     ms, interpolated = times.get(layers, (None, False))
+    fast: bool | None = True
+    if max_ms is not None:
+        slow = any(found > max_ms for each, (found, _) in times.items() if each <= layers)
+        fast = False if slow else None if ms is None else True
     return ShapeCost(
         layers=layers,
         width=width,
@@ -103,7 +108,7 @@ def _cost(
         vocabulary=variants[0].vocabulary if variants else 0,
         ms=ms,
         interpolated=interpolated,
-        within=bool(variants) and (ms is None or max_ms is None or ms <= max_ms),
+        within=fast if variants else False,
     )
 
 

@@ -142,7 +142,9 @@ class Manifest(BaseModel):
     metrics: dict[str, Any] = {}  # of the model in torch, by split
     measured: dict[str, dict[str, Any]] = {}  # of this artifact, by split and backend
     floors: dict[str, dict[str, Any]] = {}  # of simple models with the same labels, by split and name
-    folds: dict[str, Any] = {}  # of cross-validation: number of folds, and metrics of the student over all texts
+    folds: dict[
+        str, Any
+    ] = {}  # number of folds; metrics over all texts of students, of what is beside them, and of floors
     verification: dict[str, Any] = {}
     vocabulary: dict[str, Any] | None = (
         None  # if it was trimmed: its size, and the share of tokens that are read as before

@@ -19,7 +19,7 @@ from liteft.data.findings import short_place
 from liteft.data.near_duplicates import NearDuplicates, bare_text
 from liteft.data.split import joined
 from liteft.data.unlabeled import load_beside
-from liteft.errors import DataError
+from liteft.errors import DataError, leave_out, option
 
 if TYPE_CHECKING:  # recipes need pydantic, and reading data does not
     from liteft.recipes import Recipe
@@ -34,7 +34,7 @@ _AT_A_TIME = 1 << 16  # texts that are compared at a time, so that millions take
 def unlabeled_texts(dataset: Dataset, recipe: Recipe, tell: Callable[[str], None] | None = None) -> Split | None:
     """Return the data set's pool and the texts of ``student.unlabeled`` as one split without labels.
 
-    It is None without any, also if all of them were left out.
+    It is None without any, also if all texts of the data set's pool were left out.
 
     Args:
         dataset: its pool comes first; texts that its scored splits repeat are left out.
@@ -42,11 +42,18 @@ def unlabeled_texts(dataset: Dataset, recipe: Recipe, tell: Callable[[str], None
         tell: called with a line on what was left out.
 
     Raises:
-        DataError: the texts cannot be read, or are pairs where the data are single texts, or the reverse.
+        DataError: the texts cannot be read, all of ``student.unlabeled`` were left out, or they are pairs where the
+            data are single texts, or the reverse.
     """
     parts = [] if dataset.pool is None else [_without_scored(dataset.pool, dataset, tell)]
     if recipe.student.unlabeled is not None:
         more, note = cleaned(load_beside(recipe.student.unlabeled, recipe.data), dataset, what="unlabelled texts")
+        if not len(more):
+            raise DataError(
+                f"{note}: no text is left to learn from.",
+                accepted={"unlabeled": "texts that validation and test do not have"},
+                fix=[option("unlabeled", "OTHER_TEXTS"), leave_out("unlabeled")],
+            )
         parts.append(more)
         if tell is not None:
             tell(note)

@@ -6,6 +6,6 @@
 `stages` orders the training.
 """
 
-from liteft.distillation.distilling import Students, distill_students
+from liteft.distillation.distilling import Students, check_student_of, distill_students
 
-__all__ = ["Students", "distill_students"]
+__all__ = ["Students", "check_student_of", "distill_students"]

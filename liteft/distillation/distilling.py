@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from liteft.recipes import Recipe, StudentRecipe
 from liteft.run import Run
 from liteft.trimming import check_budget
 
-__all__ = ["Students", "distill_students"]
+__all__ = ["Students", "check_student_of", "distill_students"]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def distill_students(
         dataset,
         recipe,
         context.at(teacher_out),
-        check=functools.partial(_check_student_of, dataset=dataset, recipe=recipe),
+        check=check_student_of(dataset, recipe),
     )  # the teacher's training shows the data check
     dataset = with_labels(dataset, found)
     if "c0" in recipe.student.arms and recipe.student.student is None and planned is None:
@@ -124,6 +124,11 @@ def _check_start(recipe: StudentRecipe) -> None:
             accepted={"student": "an encoder without a head"},
             fix=[option("arms", "c1"), option("student", "ENCODER")],
         )
+
+
+def check_student_of(dataset: Dataset, recipe: Recipe) -> Callable[[Base], None]:
+    """Return a function that refuses a student that does not fit a base, before this is fine-tuned as its teacher."""
+    return functools.partial(_check_student_of, dataset=dataset, recipe=recipe)
 
 
 def _check_student_of(base: Base, dataset: Dataset, recipe: Recipe) -> None:

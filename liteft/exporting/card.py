@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from liteft.arms import ARMS
 from liteft.artifact import Manifest
 from liteft.floors import not_beaten
 from liteft.schemes import SCHEMES
@@ -120,7 +121,7 @@ def _metrics(manifest: Manifest) -> str:
         for name, values in manifest.floors.get(split, {}).items()
     ]
     if manifest.folds:
-        described.append((f"{manifest.folds['count']} folds", "models made in the same way", manifest.folds["metrics"]))
+        described += _of_folds(manifest.folds)
     if not described:
         return "No metrics came with the model.\n"
     names = [name for name in _INTERVALS if any(name in values for *_, values in described)]
@@ -150,15 +151,32 @@ def _metrics(manifest: Manifest) -> str:
     return text
 
 
+def _of_folds(folds: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yield a row for everything that was cross-validated."""
+    where = f"{folds['count']} folds"
+    yield where, "models made in the same way", folds["metrics"]
+    for kind, values in folds.get("beside", {}).items():
+        yield where, ARMS[kind].title if kind in ARMS else f"their {kind}s", values
+    for name, values in folds.get("floors", {}).items():
+        yield where, f"floor: {name}", values
+
+
 def _unbeaten(manifest: Manifest) -> str:
     """Return a paragraph for each split on which the model does not beat a floor, in its main metric and macro F1."""
+    judged = [
+        (f"The model does not beat {{}} on {split}", "its", values, manifest.floors.get(split, {}))
+        for split, values in manifest.metrics.items()
+    ]
+    if manifest.folds:
+        said = f"In {manifest.folds['count']} folds, models made in the same way do not beat {{}}"
+        judged.insert(0, (said, "their", manifest.folds["metrics"], manifest.folds.get("floors", {})))
     text = ""
-    for split, values in manifest.metrics.items():
-        better = not_beaten(values, manifest.floors.get(split, {}), manifest.task)
+    for said, whose, values, floors in judged:
+        better = not_beaten(values, floors, manifest.task)
         if better:
             names = [name for name in manifest.task.judged_by if name in values]
             needed = " and ".join(metric_words(name) for name in names)
-            text += f"**The model does not beat {', '.join(better)} on {split}**: its {needed} must be higher.\n\n"
+            text += f"**{said.format(', '.join(better))}**: {whose} {needed} must be higher.\n\n"
     return text
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,10 @@ def _floors(run: Run) -> dict[str, dict[str, Any]]:
     return read_floor_scores(run.path.parent / FLOORS_FILE, (run.info.get("data") or {}).get("fingerprint"))
 
 
+def _intervals(stored: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    return {f"{name}_interval": list(each) for name, each in stored.items()}
+
+
 def _folds(run: Run) -> dict[str, Any]:
     """Return what cross-validation beside a run says of students; {} if it is missing or unreadable.
 
@@ -124,8 +128,16 @@ def _folds(run: Run) -> dict[str, Any]:
         made = tomllib.loads((run.path / RECIPE).read_text(encoding="utf-8"))["student"]
         if any(made.get(name) != value for name, value in found["student"].items()):
             return {}
-        intervals = {f"{name}_interval": list(each) for name, each in found["intervals"]["student"].items()}
-        return {"count": found["folds"], "metrics": {"n": found["texts"], **found["metrics"]["student"], **intervals}}
+        texts = found["texts"]
+        scores = {
+            kind: {"n": texts, **each, **_intervals(found["intervals"][kind])}
+            for kind, each in found["metrics"].items()
+        }
+        floors = {}
+        for floor in (found["floors"] or {}).get("floors", ()):
+            (split,) = floor["metrics"]
+            floors[floor["name"]] = {"n": texts, **floor["metrics"][split], **_intervals(floor["intervals"][split])}
+        return {"count": found["folds"], "metrics": scores.pop("student"), "beside": scores, "floors": floors}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 

@@ -165,7 +165,7 @@ def warnings_of_metrics(
     if kind == "student" and above is not None and above[metric] - own[metric] > _FAR_BELOW_TEACHER:
         points = f"{100 * (above[metric] - own[metric]):.1f} points of validation {metric_words(metric)}"
         found.append(
-            f"the student is {points} below {whose}. Try more epochs, more texts without labels, several learning rates "
-            "(student.learning_rates), or a larger size"
+            f"the student is {points} below {whose}. Try more epochs, more texts without labels, several learning "
+            "rates (student.learning_rates), or a larger size"
         )
     return found

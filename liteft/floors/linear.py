@@ -10,12 +10,13 @@ import numpy as np
 
 from liteft.tasks import Task
 
-__all__ = ["Fitted", "logistic_regression", "naive_bayes", "support_vectors"]
+__all__ = ["NEVER", "Fitted", "logistic_regression", "naive_bayes", "support_vectors"]
 
 Fitted = Callable[[Any], np.ndarray]
 """From features (texts, features) to logits: float64 (texts, labels), whose decisions are those of the classifier."""
 
-_NEVER = -1e4  # the logit of a label that no training text has
+NEVER = -1e4
+"""The logit of a label that no training text has."""
 _SURE = 1e-12
 
 
@@ -74,7 +75,7 @@ def _one_by_one(model: Any, features: Any, labels: np.ndarray) -> Fitted:
         found = np.empty((some.shape[0], len(models)))
         for number, each in enumerate(models):
             if isinstance(each, bool):
-                found[:, number] = -_NEVER if each else _NEVER
+                found[:, number] = -NEVER if each else NEVER
             else:
                 found[:, number] = _binary_logits(each, some)
         return found
@@ -100,6 +101,6 @@ def _binary_logits(model: Any, features: Any) -> np.ndarray:
 
 def _spread(logits: np.ndarray, classes: np.ndarray, count: int) -> np.ndarray:
     """Return logits with a column for each of ``count`` labels; those without training texts are never predicted."""
-    found = np.full((len(logits), count), _NEVER)
-    found[:, classes] = np.maximum(logits, _NEVER / 2)
+    found = np.full((len(logits), count), NEVER)
+    found[:, classes] = np.maximum(logits, NEVER / 2)
     return found

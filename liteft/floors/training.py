@@ -16,7 +16,7 @@ from liteft.data.splitting import text_keys
 from liteft.errors import ConfigError, DataError, option
 from liteft.floors.kinds import Kind, kinds_of
 from liteft.floors.libraries import require_sklearn
-from liteft.floors.linear import Fitted
+from liteft.floors.linear import NEVER, Fitted
 from liteft.floors.result import Floor, Floors, as_logits, metrics_of
 from liteft.tasks import Task, fit_threshold
 
@@ -196,7 +196,7 @@ def _floor(
                 logits[name] if kind.probable else as_logits(decisions[name], task, logits[name].shape[1]),
                 _labels(split),
                 split.unseen_label,
-                probable=kind.probable and not task.several,
+                probable=kind.probable and not task.several and _all_possible(logits[name], split, task),
             )
             for name, split in splits.items()
         },
@@ -209,6 +209,14 @@ def _floor(
         decisions=decisions,
         seconds=seconds,
     )
+
+
+def _all_possible(logits: np.ndarray, split: Split, task: Task) -> bool:
+    """Return whether no text has a label that its floor has not learned, whose log loss would be infinite."""
+    labels, scored = _labels(split), task.known(_labels(split))
+    if split.unseen_label is not None:
+        scored &= ~split.unseen_label
+    return bool((logits[np.flatnonzero(scored), labels[scored]] > NEVER).all())
 
 
 def _usable(split: Split, task: Task) -> Split:

@@ -28,7 +28,7 @@ def not_better_than_floors(
 ) -> str:
     """Return a sentence that says which floor a model does not beat, with both values and paired intervals.
 
-    Of several such floors the one with the highest main metric is named.
+    Of several such floors the one with the highest main metric is compared, and the others are named.
 
     Args:
         name: of the model.
@@ -59,6 +59,8 @@ def not_better_than_floors(
         gained = f"{own - other:+.1f} [{low:+.1f}, {high:+.1f}]"
         parts.append(f"{metric_words(each)} {own:.1f} and {other:.1f} ({gained})")
     said = f"{name} is not better than {floor.name} on {split}: {', '.join(parts)}."
+    if len(unbeaten) > 1:
+        said += f" Nor than {' and '.join(each for each in unbeaten if each != floor.name)}."
     if not task.several or tuned:
         return said
     return f"{said} The floor chooses labels at a threshold tuned on validation, {name} at 0.5 (see tune_threshold)."

@@ -131,7 +131,7 @@ def test_no_difference_has_no_sign_of_a_loss(evidence: Callable[..., Evidence]) 
 def test_features_at_chance_say_nothing_about_the_depth(evidence: Callable[..., Evidence]) -> None:
     found = evidence(floor=0.34, layers=(0.34, 0.34, 0.35, 0.34, 0.34))
     assert chosen_depth(found) == 4
-    assert of(found)["transformer"].choice.startswith("needed")
+    assert of(found)["transformer"].choice.startswith("not known before fine-tuning")
     assert of(evidence(floor=1.0, layers=(0.3, 0.3, 0.3)))["transformer"].choice.startswith("not needed")
     assert "nothing says that fewer layers are enough" in of(found)["student"].reason
 
@@ -167,6 +167,27 @@ def test_a_flat_curve_at_the_level_of_a_blind_answer_does_not_advise_against_lab
     flat = Curve("probe", (40, 80), (0.33, 0.33), TEXTS, 0.33, 0.0, (0.0, 0.0))
     assert of(evidence(counts=(2, 2, 2), curves=(flat,)))["more text"].choice.startswith("label more")
     assert of(evidence(curves=(flat,)))["more text"].choice == "not known before fine-tuning"
+
+
+def test_a_size_that_was_not_timed_is_neither_recommended_nor_said_not_to_fit(
+    evidence: Callable[..., Evidence],
+) -> None:
+    timed = {1: True, 2: None, 3: None, 4: None}
+    costs = tuple(ShapeCost(n, 384, 10.0, 5.0, None, 1.0, False, within) for n, within in timed.items())
+    found = evidence(costs={"minilm": costs}, max_ms=2.0)
+    assert of(found)["student"].choice == "1x384"
+    unknown = tuple(replace(each, within=None) for each in costs)
+    assert "no size is within" not in of(evidence(costs={"minilm": unknown}, max_ms=2.0))["student"].choice
+
+
+def test_few_test_texts_ask_for_folds(evidence: Callable[..., Evidence]) -> None:
+    found = evidence()
+    assert "test" not in of(found) and "folds" not in next_command(found)[1]
+    few = replace(found, check=replace(found.check, splits=found.check.splits[:1]))
+    assert of(few)["test"].choice.startswith("folds = 5") and "0 test texts" in of(few)["test"].reason
+    verb, options = next_command(few)
+    assert (verb, options["folds"]) == ("distill", 5)
+    assert "folds" not in next_command(replace(few, max_mb=9.0))[1], "a search takes none"
 
 
 def test_limits_make_the_student_shallower_and_the_command_a_search(evidence: Callable[..., Evidence]) -> None:

@@ -132,7 +132,8 @@ def test_pool_and_unlabelled_texts_are_one_split_and_the_latter_are_cleaned_too(
     found = unlabeled_texts(by_hand, Recipe(), told.append)
     assert found is not None and found.texts == ["another text"] and "the pool: 3 rows" in told[-1]
     file.write_text(f"{whole.test.texts[0]}\n", encoding="utf-8")
-    assert unlabeled_texts(whole, Recipe(student=StudentRecipe(unlabeled=str(file)))) is None
+    with pytest.raises(DataError, match=r"1 equal, .*: no text is left to learn from"):
+        unlabeled_texts(whole, Recipe(student=StudentRecipe(unlabeled=str(file))))
 
 
 def test_the_columns_of_the_data_are_read_of_the_pool_too(tmp_path: Path) -> None:

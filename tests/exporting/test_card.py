@@ -198,6 +198,11 @@ def test_cross_validation_is_a_row_of_its_own() -> None:
     folds = {"count": 3, "metrics": {"n": 50, "accuracy": 0.8, "accuracy_interval": [0.67, 0.89], "majority": 0.2}}
     found = section(card_text(manifest(folds=folds), title="t"), "How good it is")
     assert "| 3 folds | models made in the same way | 50 | 80.0 (67.0 to 89.0) |" in found
+    better = {"n": 50, "accuracy": 0.9, "macro_f1": 0.9, "majority": 0.2}
+    folds |= {"beside": {"teacher": better, "c0": better}, "floors": {"naive Bayes": better}}
+    found = section(card_text(manifest(folds=folds), title="t"), "How good it is")
+    assert "| 3 folds | their teachers | 50 | 90.0" in found and "| 3 folds | C0 | 50 | 90.0" in found
+    assert "**In 3 folds, models made in the same way do not beat naive Bayes**: their accuracy must be higher" in found
     assert "Folds: each text was tested once, by models that were trained without it." in found
 
 

@@ -52,6 +52,16 @@ def test_a_floor_without_probabilities_has_no_metric_of_them() -> None:
     assert set(support.scores["test"]) == {"accuracy", "macro_f1"}
 
 
+def test_a_label_that_no_text_of_the_other_folds_has_leaves_no_metric_of_probabilities() -> None:
+    texts, labels = [*ANIMALS, *NUMBERS, "tea"], np.array([0] * 6 + [1] * 6 + [2])
+    whole = Split("train", texts, labels=labels)
+    bayes = cross_validated(whole, SINGLE_LABEL, ("animals", "numbers", "drinks"), folds=3).rows[0]
+    assert set(bayes.scores["train"]) >= {"accuracy", "macro_f1"} and "log_loss" not in bayes.scores["train"]
+    seen = whole.take(labels < 2)
+    again = cross_validated(seen, SINGLE_LABEL, ("animals", "numbers", "drinks"), folds=3).rows[0]
+    assert 0 < again.scores["train"]["log_loss"] < 10
+
+
 def test_settings_are_chosen_by_what_chooses_the_weights_of_models(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     labels = random.integers(0, 2, 120)
