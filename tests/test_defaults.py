@@ -33,7 +33,8 @@ def test_the_learning_rate_falls_with_width_and_depth(shape: Shape, rate: float)
 @pytest.mark.parametrize(
     ("texts", "epochs", "steps"),
     [
-        (50, 40.0, 80),  # no more passes than 40
+        (50, 80.0, 160),  # no more passes than 80
+        (350, 72.7, 800),
         (1_500, 17.0, 799),
         (15_000, 3.0, 1_407),
         (67_349, 3.0, 6_315),

@@ -658,7 +658,7 @@ def test_settings_left_open_are_settled_and_kept_by_the_run(
     out, settings = tmp_path / "student", {"size": "2", "max_steps": 1, "training_precision": "fp32"}
     run = distill(teacher, dataset, out=out, **settings)
     stored = read_recipe(out / "recipe.toml").student
-    assert (stored.epochs, stored.learning_rate, stored.rate_search) == (40.0, 1e-3, False)
+    assert (stored.epochs, stored.learning_rate, stored.rate_search) == (80.0, 1e-3, False)
     monkeypatch.setattr("liteft.defaults._RATE", 1e-9)  # another version of LiteFT chooses otherwise
     assert distill(teacher, dataset, out=out, **settings).info == run.info
     with pytest.raises(RunError) as caught:
