@@ -6,7 +6,7 @@
     head            random weights; discriminants of the base's features where a text may have several labels
 
 These were measured at width 384 only, on validation splits of parts of CLINC150, TREC, SST-2, SNIPS, CoLA and (teachers
-alone) GoEmotions (bench/defaults.py, bench/results/defaults.json; tables in CONTRIBUTING.md), with one seed, for teachers
+alone) GoEmotions (bench/defaults.py, bench/results/defaults.json; tables in CONTRIBUTING.md), with one seed: teachers
 of 6 layers and students of 3 and 1. Neither half nor twice the rate is better by more than 1.1 points of the
 main metric, nor, of 350 and 1,000 texts, half or twice the passes or the batch by more than 1.2; nor, on TREC with fine
 labels and on ten labels of each intent of CLINC150, another temperature, weight of the labels or loss by more than 1.1.
