@@ -12,6 +12,8 @@ texts are fewest, trainings are also four times as long, 50 validation texts cho
 sets only teachers are trained, at lower rates too, which long trainings often need; on CLINC150 with all labels also
 students of fold teachers, with other weights of the labels (``--only folds`` measures just these).
 
+Each row has its epochs. "default" is what it was when the row was measured: of up to 1,000 texts, 40 passes at most.
+
 RUNS/defaults.jsonl has what is finished, and a stopped measurement goes on from there; what bench/results/defaults.json
 has already is not measured again, so a machine may go on where another one stopped (--again measures it anew). The
 result has the commands of all its rows, and each row the commit and the processor of its measurement. The table is

@@ -190,25 +190,33 @@ def cross_validate(source: TeacherSource, dataset: Dataset, recipe: Recipe, cont
 
 
 def _refuse_others(base: Base, dataset: Dataset, recipe: Recipe, out: Path) -> None:
-    """Refuse a folder whose folds, teacher or student are of other data or settings.
+    """Refuse a folder with another number of folds of the same data, or a teacher or student of other data or settings.
 
     Teacher and student are trained there after the folds.
 
     Raises:
         RunError: one of them is.
     """
-    made = files.read_json(out / FOLDS_FILE) if (out / FOLDS_FILE).is_file() else {}
-    count = made.get("folds", recipe.student.folds)
-    if (made.get("data") or {}).get("fingerprint") == dataset.fingerprint and count != recipe.student.folds:
+    count = _folds_of(out / FOLDS_FILE, dataset)
+    if count not in (None, recipe.student.folds):
         raise RunError(
             f"{out} holds a cross-validation in {count} folds.",
             accepted={"folds": f"{count} -> {recipe.student.folds}"},
-            fix=[option("out", "NEW_FOLDER", note=" for the new settings"), option("folds", count)],
+            fix=[option("out", "NEW_FOLDER", note=" for the new settings"), option("folds", int(count or 0))],
         )
     named = resolve_recipe(recipe, "teacher", {"base": base.name})
     refuse_other_run(out / "teacher", named, {"data": dataset.fingerprint}, table="teacher")
     first = resolve_recipe(recipe, "student", {"seeds": 1, "folds": 0, "control": False, "arms": []})
     refuse_other_run(out / "student", first, {"data": dataset.fingerprint}, table="student")
+
+
+def _folds_of(path: Path, dataset: Dataset) -> int | None:
+    """Return the number of folds of an earlier result of the same data; None if there is none that can be read."""
+    try:
+        made = files.read_json(path)
+        return int(made["folds"]) if made["data"]["fingerprint"] == dataset.fingerprint else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def together(runs: Mapping[str, list[Run]], *, floors: Floors | None = None) -> CrossValidation:

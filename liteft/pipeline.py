@@ -127,10 +127,11 @@ def distill(
     if stage == "artifact":  # before hours of training
         _check_place(out, recipe, overwrite=overwrite)
     unlabeled = unlabeled_once(dataset, recipe, context.tell)
-    if not (out / "student" / RUN_FILE).is_file():  # read before hours of training, in which they are needed last
+    finished = out / ("teacher" if stage == "teacher" else "student") / RUN_FILE
+    if not finished.is_file():  # read before hours of training, in which they are needed last
         _check_pool(unlabeled(), recipe.student)
     if stage == "teacher":
-        if recipe.student.general is not None:
+        if recipe.student.general is not None and not finished.is_file():
             open_general(recipe)
         sized = recipe.student.size is not None or recipe.student.student is not None
         check = check_student_of(dataset, recipe) if sized else None

@@ -105,7 +105,7 @@ def next_command(found: Evidence) -> tuple[str, dict[str, object]]:
     if nothing_fits(found):
         budget = {}
     size: dict[str, object] = {} if budget else {"size": f"{chosen_depth(found)}x{chosen_width(found)}"}
-    if not budget and _tested(found) < _FEW_TO_TEST:
+    if not budget and _asks_for_folds(found):
         size["folds"] = _FOLDS
     return "search" if budget else "distill", {**options, **budget, **size, "out": _OUT}
 
@@ -195,7 +195,8 @@ def _student(found: Evidence) -> Recommendation:
         reason = f"{near}: {layer.gained} points"
     if depth < wanted:
         why = unsure if at_chance(found) else f"the probe asks for {wanted} layers"
-        reason = f"the deepest that is within the limits; {why}"
+        timed = "" if all(each.within is not None for each in _costs(found)) else " of those that were timed"
+        reason = f"the deepest{timed} that is within the limits; {why}"
     width = chosen_width(found)
     if width < best.width:
         reason = f"no size of the base's own width, {best.width}, is within the limits"
@@ -247,9 +248,15 @@ def _threshold(found: Evidence) -> Iterator[Recommendation]:
 
 
 def _testing(found: Evidence) -> Iterator[Recommendation]:
-    if _tested(found) < _FEW_TO_TEST:
+    if _asks_for_folds(found):
         reason = f"{_tested(found):,} test texts tell only large differences apart; folds test every text once"
         yield Recommendation("test", f"folds = {_FOLDS}, with liteft distill", reason)
+
+
+def _asks_for_folds(found: Evidence) -> bool:
+    """Return whether the test split is small, and folds can be made: of enough texts, and of all labels."""
+    enough = len(found.sample) >= 2 * _FOLDS and found.check.pool is None
+    return enough and _tested(found) < _FEW_TO_TEST
 
 
 def _tested(found: Evidence) -> int:

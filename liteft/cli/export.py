@@ -46,7 +46,7 @@ def export(
     """
     from liteft.artifact import refuse_artifact
     from liteft.cli.settings import data_of_models, resolve, said_of_model
-    from liteft.data import load_unlabeled
+    from liteft.data.unlabeled import load_beside
     from liteft.report.gold import find_gold, find_test
     from liteft.report.subjects import find_subjects
 
@@ -64,7 +64,7 @@ def export(
     calibrated = asked.calibrated
     import liteft
 
-    more = None if unlabeled is None else load_unlabeled(unlabeled)
+    more = None if unlabeled is None else load_beside(unlabeled, recipe.data)
     whole = on if split == "all" else gold.dataset  # whose other splits need not be read again
     train = find_gold(whole, subjects, split="train", settings=how).split if calibrated or chosen.vocabulary else None
     test = gold.split if split == "test" else find_test(whole, gold.subjects, split=split, settings=how)

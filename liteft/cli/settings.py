@@ -62,12 +62,13 @@ def resolve(settings: Settings, **flags: Mapping[str, Any]) -> Recipe:
         for table, values in flags.items()
     }
     for entry in settings.assigned or ():
-        table, key, value = _parse_setting(entry)
+        table, key, value = _parse_setting(entry, tuple(flags))
         if table in Recipe.model_fields and table not in flags:
+            whole = f"liteft {table}, which reads it" if table in ("search", "pretrain", "export") else None
             raise ConfigError(
                 f"--set {entry} changes nothing: this command reads no table {table}.",
                 accepted={"tables": ", ".join(flags)},
-                fix=f"leave out --set {table}.{key}",
+                fix=[f"leave out --set {table}.{key}", *([whole] if whole else [])],
             )
         given = overrides.setdefault(table, {})
         if key in given and given[key] != value:
@@ -214,14 +215,16 @@ def absolute(path: str) -> str:
     return str(local.resolve()) if path and exists(local) else path
 
 
-def _parse_setting(entry: str) -> tuple[str, str, Any]:
+def _parse_setting(entry: str, tables: Sequence[str]) -> tuple[str, str, Any]:
+    """Return table, key and value of a --set; ``tables`` are those that the command reads, for the error."""
     name, equals, text = entry.partition("=")
     table, dot, key = name.strip().partition(".")
     if not equals or not dot or not key:
-        homes = [] if key else [home for home, model in Recipe() if table in type(model).model_fields]
+        homes = [home for home, model in Recipe() if home in tables and table in type(model).model_fields]
+        homes = [] if key else homes
         raise ConfigError(
             f"--set {entry} does not set anything.",
-            accepted={"--set": "TABLE.KEY=VALUE", "tables": ", ".join(Recipe.model_fields)},
+            accepted={"--set": "TABLE.KEY=VALUE", "tables": ", ".join(tables)},
             fix=[f"--set {home}.{table}={text or 'VALUE'}" for home in homes] or f"--set {table}.{key or 'KEY'}=VALUE",
         )
     return table, key, toml_value(text)

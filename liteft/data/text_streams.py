@@ -92,7 +92,9 @@ def open_texts(
     delimiter: str | None = None,
     beside: DataRecipe | None = None,
 ) -> TextStream:
-    """Open sources of texts, each of them what ``load_unlabeled`` takes; nothing but their beginnings is read.
+    """Open sources of texts, each of them what ``load_unlabeled`` takes.
+
+    Nothing but their beginnings is read, unless labelled data beside them have an encoding or a delimiter.
 
     Args:
         sources: files, folders, hub names or objects in memory.

@@ -7,7 +7,8 @@ student that has seen its test texts proves nothing.
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from liteft.data.columns import Columns, choose_columns
 from liteft.data.dataset import Split
 from liteft.data.folders import NAME_FILES, data_files, saved_splits, split_of
+from liteft.data.formats import format_of
 from liteft.data.hub import hub_dataset
 from liteft.data.in_memory import memory_table
 from liteft.data.records import read_records, usable_rows
@@ -22,6 +24,7 @@ from liteft.data.rows import RowFile, open_rows
 from liteft.data.sources import existing_path
 from liteft.data.split import joined
 from liteft.data.tables import Table
+from liteft.data.text_files import text_encoding, text_lines
 from liteft.errors import DataError, option
 
 if TYPE_CHECKING:  # recipes need pydantic, and reading data does not
@@ -121,23 +124,37 @@ def load_beside(source: Any, data: DataRecipe) -> Split:
 def tables_beside(source: Any, data: DataRecipe) -> list[Table]:
     """Open texts without labels that belong to labelled data.
 
-    The encoding and the delimiter of the labelled data are tried on files that cannot be read without; to know that,
-    they are read once.
+    A file that is not in UTF-8 is read in the encoding of the labelled data, and one that cannot be read as it is by
+    their delimiter. To know that, it is read once where they have one of the two.
 
     Raises:
         DataError, MissingExtraError: as for ``load_unlabeled``.
     """
-    given = (data.encoding, data.delimiter)
+    return unlabeled_tables(source, open_file=functools.partial(_opened_beside, data=data))
+
+
+def _opened_beside(path: Path, *, data: DataRecipe) -> RowFile:
+    encoding = None if data.encoding is None or _is_marked_or_utf8(path) else data.encoding
     try:
-        tables = unlabeled_tables(source, None, None)
-        for table in tables if given != (None, None) else ():
-            if isinstance(table, RowFile):
-                collections.deque(table.rows(), maxlen=0)
-        return tables
+        opened = open_rows(path, encoding=encoding)
+        if data.delimiter is not None and opened.format in ("csv", "tsv"):
+            collections.deque(opened.rows(), maxlen=0)
+        return opened
     except DataError:
-        if given == (None, None):
+        if data.delimiter is None:
             raise
-    return unlabeled_tables(source, *given)
+    return open_rows(path, encoding=encoding, delimiter=data.delimiter)
+
+
+def _is_marked_or_utf8(path: Path) -> bool:
+    """Return whether a file needs no encoding: it is no text, has a byte-order mark, or is UTF-8 to its end."""
+    if format_of(path) in ("parquet", "arrow"):
+        return True
+    try:
+        collections.deque(text_lines(path, encoding=text_encoding(path), newline=None), maxlen=0)
+    except DataError:
+        return False
+    return True
 
 
 @contextmanager
@@ -173,8 +190,20 @@ def _usable(table: Table, columns: Columns, *, max_chars: int | None, drop_long:
     return Split("unlabeled", checked.texts, checked.pairs, provenance=checked.provenance)
 
 
-def unlabeled_tables(source: Any, encoding: str | None, delimiter: str | None) -> list[Table]:
-    """Open a source of unlabelled texts: the tables whose rows it means. Arguments as for ``load_unlabeled``."""
+def unlabeled_tables(
+    source: Any,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    *,
+    open_file: Callable[[Path], RowFile] | None = None,
+) -> list[Table]:
+    """Open a source of unlabelled texts: the tables whose rows it means.
+
+    Args:
+        source, encoding, delimiter: as for ``load_unlabeled``.
+        open_file: opens each file; None to open it with the encoding and the delimiter.
+    """
+    open_file = open_file or functools.partial(open_rows, encoding=encoding, delimiter=delimiter)
     if not isinstance(source, str | Path):
         if isinstance(source, Mapping) and "train" in source:
             source = source["train"]
@@ -185,7 +214,7 @@ def unlabeled_tables(source: Any, encoding: str | None, delimiter: str | None) -
         name = "train" if "train" in splits else next(iter(splits))
         return [memory_table(splits[name], f"{source}[{name!r}]")]
     if not path.is_dir():
-        return [open_rows(path, encoding=encoding, delimiter=delimiter)]
+        return [open_file(path)]
     files = (saved_splits(path) or {}).get("train") or data_files(path)
     no_texts = ("validation", "test", *NAME_FILES)
     pool = [file for file in files if split_of(file) not in no_texts] or files
@@ -195,7 +224,7 @@ def unlabeled_tables(source: Any, encoding: str | None, delimiter: str | None) -
             accepted={"files": "txt, csv, tsv, jsonl, json, parquet, arrow"},
             fix="name a file, or put one of these into the folder",
         )
-    return [open_rows(file, encoding=encoding, delimiter=delimiter) for file in pool]
+    return [open_file(file) for file in pool]
 
 
 def _one_split(parts: list[Split]) -> Split:

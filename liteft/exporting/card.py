@@ -164,19 +164,19 @@ def _of_folds(folds: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str,
 def _unbeaten(manifest: Manifest) -> str:
     """Return a paragraph for each split on which the model does not beat a floor, in its main metric and macro F1."""
     judged = [
-        (f"The model does not beat {{}} on {split}", "its", values, manifest.floors.get(split, {}))
+        ("The model does not beat", f" on {split}", "its", values, manifest.floors.get(split, {}))
         for split, values in manifest.metrics.items()
     ]
     if manifest.folds:
-        said = f"In {manifest.folds['count']} folds, models made in the same way do not beat {{}}"
-        judged.insert(0, (said, "their", manifest.folds["metrics"], manifest.folds.get("floors", {})))
+        said = f"In {manifest.folds['count']} folds, models made in the same way do not beat"
+        judged.insert(0, (said, "", "their", manifest.folds["metrics"], manifest.folds.get("floors", {})))
     text = ""
-    for said, whose, values, floors in judged:
+    for said, where, whose, values, floors in judged:
         better = not_beaten(values, floors, manifest.task)
         if better:
             names = [name for name in manifest.task.judged_by if name in values]
             needed = " and ".join(metric_words(name) for name in names)
-            text += f"**{said.format(', '.join(better))}**: {whose} {needed} must be higher.\n\n"
+            text += f"**{said} {', '.join(better)}{where}**: {whose} {needed} must be higher.\n\n"
     return text
 
 

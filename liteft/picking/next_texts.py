@@ -76,7 +76,7 @@ class ToLabel(Result):
     def summary(self) -> str:
         """The numbers of texts, in a sentence without a full stop."""
         if not self.doubtful and not self.sure:
-            return f"nothing to label: the {self.pool:,} texts of the pool have labels already, or repeat each other"
+            return f"no text to label and none to confirm, of {self.pool:,} texts"
         thinned = "" if self.asked == self.pool else f"{self.asked:,}, evenly spaced, of "
         return (
             f"{len(self.doubtful)} doubtful texts to label and {len(self.sure)} sure ones to confirm, "

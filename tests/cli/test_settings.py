@@ -58,6 +58,9 @@ def test_a_setting_of_a_table_that_the_command_does_not_read_is_refused() -> Non
     with pytest.raises(ConfigError, match="changes nothing: this command reads no table pretrain") as caught:
         resolve_settings(Settings(assigned=["pretrain.epochs=3"]), data={}, teacher={})
     assert caught.value.accepted == {"tables": "data, teacher"}
+    with pytest.raises(ConfigError) as caught:
+        resolve_settings(Settings(assigned=["epochs=3"]), data={}, teacher={})
+    assert caught.value.fix == ("--set teacher.epochs=3",)
 
 
 def test_an_unknown_table_names_the_closest_one() -> None:

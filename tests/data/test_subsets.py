@@ -149,6 +149,16 @@ def test_the_columns_of_the_data_are_read_of_the_pool_too(tmp_path: Path) -> Non
     assert [*open_texts([str(file)], beside=data).texts()][-1] == "schön"
 
 
+def test_each_file_of_a_pool_is_read_in_its_own_encoding(tmp_path: Path) -> None:
+    for name, text, encoding in (("a.txt", "schön\n", "utf-8"), ("b.txt", "größe\n", "latin-1")):
+        (tmp_path / name).write_bytes(text.encode(encoding))
+    data = DataRecipe(encoding="latin-1", delimiter=";")
+    recipe = Recipe(data=data, student=StudentRecipe(unlabeled=str(tmp_path)))
+    found = unlabeled_texts(load_dataset(many()), recipe)
+    assert found is not None and found.texts == ["schön", "größe"]
+    assert [*open_texts([str(tmp_path)], beside=data).texts()] == ["schön", "größe"]
+
+
 def test_hints_for_texts_beside_the_data_name_no_option_that_would_misread_the_data(tmp_path: Path) -> None:
     file = tmp_path / "pool.csv"
     file.write_bytes("text\nschön\n".encode("latin-1"))

@@ -198,6 +198,10 @@ def test_cross_validation_is_a_row_of_its_own() -> None:
     folds = {"count": 3, "metrics": {"n": 50, "accuracy": 0.8, "accuracy_interval": [0.67, 0.89], "majority": 0.2}}
     found = section(card_text(manifest(folds=folds), title="t"), "How good it is")
     assert "| 3 folds | models made in the same way | 50 | 80.0 (67.0 to 89.0) |" in found
+    odd = manifest(
+        floors={"test{x}": {"naive Bayes": {"accuracy": 0.9}}}, metrics={"test{x}": {"n": 9, "accuracy": 0.8}}
+    )
+    assert "**The model does not beat naive Bayes on test{x}**" in card_text(odd, title="t")
     better = {"n": 50, "accuracy": 0.9, "macro_f1": 0.9, "majority": 0.2}
     folds |= {"beside": {"teacher": better, "c0": better}, "floors": {"naive Bayes": better}}
     found = section(card_text(manifest(folds=folds), title="t"), "How good it is")
