@@ -134,7 +134,7 @@ def _folds(run: Run) -> dict[str, Any]:
             for kind, each in found["metrics"].items()
         }
         floors = {}
-        for floor in (found["floors"] or {}).get("floors", ()):
+        for floor in (found.get("floors") or {}).get("floors", ()):
             (split,) = floor["metrics"]
             floors[floor["name"]] = {"n": texts, **floor["metrics"][split], **_intervals(floor["intervals"][split])}
         return {"count": found["folds"], "metrics": scores.pop("student"), "beside": scores, "floors": floors}

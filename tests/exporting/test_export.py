@@ -454,7 +454,19 @@ def test_a_run_gives_its_metrics_data_and_teacher_to_the_manifest(learned: tuple
         "training_texts": 240,
     }
     files.write_json(run / "run.json", content)
-    crossed = {"metrics": {"student": {"accuracy": 0.7}}, "intervals": {"student": {"accuracy": (0.6, 0.8)}}}
+    crossed: dict[str, Any] = {
+        "metrics": {"student": {"accuracy": 0.7}, "c0": {"accuracy": 0.6}},
+        "intervals": {"student": {"accuracy": (0.6, 0.8)}, "c0": {"accuracy": (0.5, 0.7)}},
+        "floors": {
+            "floors": [
+                {
+                    "name": "naive Bayes",
+                    "metrics": {"train": {"accuracy": 0.8}},
+                    "intervals": {"train": {"accuracy": [0.7, 0.9]}},
+                }
+            ]
+        },
+    }
     (run / "recipe.toml").write_text('[student]\nsize = "2"\nhard_weight = 0.1\n', encoding="utf-8")
     of_folds = {"data": content["data"], "student": {"size": "2"}, "folds": 3, "texts": 90, **crossed}
     files.write_json(tmp_path / "folds.json", of_folds)
@@ -470,11 +482,19 @@ def test_a_run_gives_its_metrics_data_and_teacher_to_the_manifest(learned: tuple
     assert artifact.manifest.data == content["data"]
     second = {"name": "second", "weights_sha256": "2" * 64}
     assert artifact.manifest.teacher == {"name": "teacher", "weights_sha256": "1" * 64, "others": [second]}
+    files.write_json(tmp_path / "folds.json", {**of_folds, "floors": None})
+    again = export(run, tmp_path / "other", precision="fp32", verify=split, overwrite=True).manifest.folds
+    assert again["metrics"] == {"n": 90, "accuracy": 0.7, "accuracy_interval": [0.6, 0.8]} and again["floors"] == {}
     for other in ({"data": {"fingerprint": "1" * 64}}, {"student": {"size": "3"}}):
         files.write_json(tmp_path / "folds.json", of_folds | other)
         assert export(run, tmp_path / "other", precision="fp32", verify=split, overwrite=True).manifest.folds == {}
     metrics_of_folds = {"n": 90, "accuracy": 0.7, "accuracy_interval": [0.6, 0.8]}
-    assert artifact.manifest.folds == {"count": 3, "metrics": metrics_of_folds}
+    assert artifact.manifest.folds == {
+        "count": 3,
+        "metrics": metrics_of_folds,
+        "beside": {"c0": {"n": 90, "accuracy": 0.6, "accuracy_interval": [0.5, 0.7]}},
+        "floors": {"naive Bayes": {"n": 90, "accuracy": 0.8, "accuracy_interval": [0.7, 0.9]}},
+    }
     assert artifact.manifest.training == {"start": "the teacher's layers and head", "texts": 240}
     card = (artifact.path / "card.md").read_text()
     assert card.startswith("# Text classifier: words")
