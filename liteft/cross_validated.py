@@ -31,7 +31,7 @@ from liteft.floors import Floors, can_train, cross_validated, not_beaten
 from liteft.metrics import Estimate, paired_interval_over_seeds
 from liteft.recipes import Recipe
 from liteft.results import Result
-from liteft.run import FOLDS_FILE, Run
+from liteft.run import FOLDS_FILE, Run, read_folds
 from liteft.tasks import Task
 from liteft.text_tables import aligned, metric_words, points, share
 
@@ -197,26 +197,17 @@ def _refuse_others(base: Base, dataset: Dataset, recipe: Recipe, out: Path) -> N
     Raises:
         RunError: one of them is.
     """
-    count = _folds_of(out / FOLDS_FILE, dataset)
-    if count not in (None, recipe.student.folds):
+    count = read_folds(out, dataset.fingerprint).get("folds")
+    if count is not None and count != recipe.student.folds:
         raise RunError(
             f"{out} holds a cross-validation in {count} folds.",
             accepted={"folds": f"{count} -> {recipe.student.folds}"},
-            fix=[option("out", "NEW_FOLDER", note=" for the new settings"), option("folds", int(count or 0))],
+            fix=[option("out", "NEW_FOLDER", note=" for the new settings"), option("folds", count)],
         )
     named = resolve_recipe(recipe, "teacher", {"base": base.name})
     refuse_other_run(out / "teacher", named, {"data": dataset.fingerprint}, table="teacher")
     first = resolve_recipe(recipe, "student", {"seeds": 1, "folds": 0, "control": False, "arms": []})
     refuse_other_run(out / "student", first, {"data": dataset.fingerprint}, table="student")
-
-
-def _folds_of(path: Path, dataset: Dataset) -> int | None:
-    """Return the number of folds of an earlier result of the same data; None if there is none that can be read."""
-    try:
-        made = files.read_json(path)
-        return int(made["folds"]) if made["data"]["fingerprint"] == dataset.fingerprint else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def together(runs: Mapping[str, list[Run]], *, floors: Floors | None = None) -> CrossValidation:

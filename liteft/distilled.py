@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from liteft.artifact import Artifact
@@ -16,11 +17,11 @@ from liteft.report.seeds import SeedsTable, seeds_table
 from liteft.report.verdict import run_not_better_than_floors
 from liteft.results import Result
 from liteft.run import Run, runs_table
+from liteft.tasks import FEW_TO_TEST
 
 __all__ = ["Distillation"]
 
 _SPLITS = ("validation", "test")
-_FEW_TO_TEST = 50  # texts, of which a difference of 14 points is within chance
 
 
 @dataclass(frozen=True, repr=False)
@@ -72,7 +73,7 @@ class Distillation(Result):
         """The first student's control; None if there are no controls."""
         return self.controls[0] if self.controls else None
 
-    @property
+    @cached_property
     def seeds(self) -> SeedsTable | None:
         """Students beside their arms and their teacher; None for one student alone, or without labels.
 
@@ -89,7 +90,7 @@ class Distillation(Result):
         same = teacher is not None and teacher.labels == students[0].labels and _data(teacher) == _data(students[0])
         return seeds_table([*trained, *((teacher,) if teacher is not None and same else ())], split=split)
 
-    @property
+    @cached_property
     def unbeaten(self) -> tuple[str, ...]:
         """A sentence for each split, test first, on which the first student does not beat the floors."""
         if self.student is None or self.floors is None:
@@ -102,7 +103,7 @@ class Distillation(Result):
     def few_to_test(self) -> str:
         """A sentence that says how to test on all texts where the test split is small; "" otherwise."""
         split = self.dataset.splits.get("test")
-        if self.student is None or self.folds is not None or split is None or len(split) >= _FEW_TO_TEST:
+        if self.student is None or self.folds is not None or split is None or len(split) >= FEW_TO_TEST:
             return ""
         return (
             f"{len(split)} test texts tell only large differences apart; with folds everything is "

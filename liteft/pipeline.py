@@ -14,6 +14,7 @@ Repeating the call resumes where it stopped. `liteft.finetune` and `liteft.expor
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,8 @@ def distill(
     context = RunContext(out, progress, callbacks)
     require_pipeline_folder(out)
     refuse_budget(recipe.search)
-    if stage != "teacher" or recipe.student.size is not None or recipe.student.student is not None:
+    sized = recipe.student.size is not None or recipe.student.student is not None
+    if stage != "teacher" or sized:
         require_student(recipe.student)
     if recipe.student.folds and len(teachers) > 1:
         raise ConfigError(
@@ -133,8 +135,7 @@ def distill(
     if stage == "teacher":
         if recipe.student.general is not None and not finished.is_file():
             open_general(recipe)
-        sized = recipe.student.size is not None or recipe.student.student is not None
-        check = check_student_of(dataset, recipe) if sized else None
+        check = functools.partial(check_student_of, dataset=dataset, recipe=recipe) if sized else None
         found, _ = ready_teachers(teachers, dataset, recipe, context.at(out / "teacher"), check=check)
         return Distillation(found.run, {}, None, dataset)
     crossed = cross_validate(teachers[0], dataset, recipe, context) if recipe.student.folds else None

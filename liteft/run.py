@@ -316,6 +316,20 @@ def _no_run(path: Path) -> RunError:
     )
 
 
+def read_folds(folder: Path, fingerprint: str) -> dict[str, Any]:
+    """Return what folds.json in a folder says; {} if it is missing, unreadable, or of other data.
+
+    Args:
+        folder: of the pipeline, in which the runs are.
+        fingerprint: of the data set that it must be of.
+    """
+    try:
+        content: dict[str, Any] = files.read_json(folder / FOLDS_FILE)
+        return content if content["data"]["fingerprint"] == fingerprint else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
 def model_weights(folder: Path) -> Path:
     """Return the file of a model folder's own weights: an adapter's where it holds one, else the whole model's."""
     adapter = folder / ADAPTER

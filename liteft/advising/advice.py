@@ -16,6 +16,8 @@ from liteft.text_tables import aligned, metric_words, points, share
 
 __all__ = ["Advice"]
 
+_WITHIN = {True: "yes", False: "no", None: "not timed"}
+
 
 @dataclass(frozen=True, slots=True)
 class Advice(Result):
@@ -167,9 +169,6 @@ def _curves(found: Evidence) -> Iterator[str]:
         measured = ", ".join(f"{size:,}: {share(value)}" for size, value in zip(curve.sizes, curve.values, strict=True))
         yield f"  {curve.name}: {measured}"
         yield f"    twice the {curve.labelled:,} texts: {points(curve.gain, curve.interval)} points, extrapolated"
-
-
-_WITHIN = {True: "yes", False: "no", None: "not timed"}
 
 
 def _costs(found: Evidence) -> Iterator[str]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from liteft.advising.evidence import Evidence
 from liteft.advising.sizes import ShapeCost
-from liteft.tasks import FEWEST_TO_CALIBRATE
+from liteft.tasks import FEW_TO_TEST, FEWEST_TO_CALIBRATE
 from liteft.text_tables import metric_words, points, share
 
 __all__ = ["Recommendation", "at_chance", "chosen_depth", "next_command", "no_transformer_needed", "recommend"]
@@ -22,7 +22,7 @@ _UNEVEN, _GAP = 10.0, 0.05  # most frequent label over the rarest; primary metri
 _MORE = "label more, or add unlabelled texts of the same kind"
 _OUT = "runs/advised"
 _CHANCE, _ROOM = 0.02, 0.2  # above the most frequent answer; at most this share of what is above it
-_FEW_TO_TEST, _FOLDS = 50, 5
+_FOLDS = 5
 _DOUBTFUL = 0.01  # share of the sampled texts
 
 
@@ -249,26 +249,25 @@ def _threshold(found: Evidence) -> Iterator[Recommendation]:
 
 def _testing(found: Evidence) -> Iterator[Recommendation]:
     if _asks_for_folds(found):
-        reason = f"{_tested(found):,} test texts tell only large differences apart; folds test every text once"
+        reason = f"{_rows(found, 'test'):,} test texts tell only large differences apart; folds test every text once"
         yield Recommendation("test", f"folds = {_FOLDS}, with liteft distill", reason)
 
 
 def _asks_for_folds(found: Evidence) -> bool:
     """Return whether the test split is small, and folds can be made: of enough texts, and of all labels."""
     enough = len(found.sample) >= 2 * _FOLDS and found.check.pool is None
-    return enough and _tested(found) < _FEW_TO_TEST
+    return enough and _rows(found, "test") < FEW_TO_TEST
 
 
-def _tested(found: Evidence) -> int:
-    """Return the number of test texts."""
-    return next((split.rows for split in found.check.splits if split.name == "test"), 0)
+def _rows(found: Evidence, name: str) -> int:
+    """Return the number of texts of a split; 0 if there is none."""
+    return next((split.rows for split in found.check.splits if split.name == name), 0)
 
 
 def _tunes_threshold(found: Evidence) -> bool:
     """Return whether a threshold can be tuned: of an encoder, whose head has a bias, on enough validation texts."""
-    validation = next((split.rows for split in found.check.splits if split.name == "validation"), 0)
     encoder = bool(found.bases) and found.bases[0].pooling != "last"
-    return found.sample.task.several and encoder and validation >= FEWEST_TO_CALIBRATE
+    return found.sample.task.several and encoder and _rows(found, "validation") >= FEWEST_TO_CALIBRATE
 
 
 def _uneven(found: Evidence) -> bool:

@@ -96,10 +96,6 @@ def _cost(
     sizes = sizes_of(config, base.settings, base.tokenizer)
     variants, _ = fitting_variants(sizes, [Variant()], base.tokenizer, max_mb)
     ms, interpolated = times.get(layers, (None, False))
-    fast: bool | None = True
-    if max_ms is not None:
-        slow = any(found > max_ms for each, (found, _) in times.items() if each <= layers)
-        fast = False if slow else None if ms is None else True
     return ShapeCost(
         layers=layers,
         width=width,
@@ -108,8 +104,17 @@ def _cost(
         vocabulary=variants[0].vocabulary if variants else 0,
         ms=ms,
         interpolated=interpolated,
-        within=fast if variants else False,
+        within=_is_fast(layers, times, max_ms) if variants else False,
     )
+
+
+def _is_fast(layers: int, times: dict[int, tuple[float, bool]], max_ms: float | None) -> bool | None:
+    """Return whether a depth is within the limit; None if it was not timed, and no smaller one is too slow."""
+    if max_ms is None:
+        return True
+    if any(ms > max_ms for each, (ms, _) in times.items() if each <= layers):
+        return False
+    return True if layers in times else None
 
 
 def _times(

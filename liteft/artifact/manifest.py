@@ -144,7 +144,7 @@ class Manifest(BaseModel):
     floors: dict[str, dict[str, Any]] = {}  # of simple models with the same labels, by split and name
     folds: dict[
         str, Any
-    ] = {}  # number of folds; metrics over all texts of students, of what is beside them, and of floors
+    ] = {}  # number of folds; metrics over all texts: of students, of what is beside them, of floors
     verification: dict[str, Any] = {}
     vocabulary: dict[str, Any] | None = (
         None  # if it was trimmed: its size, and the share of tokens that are read as before

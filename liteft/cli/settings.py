@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 _COMMAND = "the command line"
+_VERBS = ("pretrain", "export", "search")  # tables that have the name of a command
 _PATHS = {
     "data": ("source",),
     "teacher": ("base", "vocabulary_file"),
@@ -64,11 +65,11 @@ def resolve(settings: Settings, **flags: Mapping[str, Any]) -> Recipe:
     for entry in settings.assigned or ():
         table, key, value = _parse_setting(entry, tuple(flags))
         if table in Recipe.model_fields and table not in flags:
-            whole = f"liteft {table}, which reads it" if table in ("search", "pretrain", "export") else None
+            verb = [f"liteft {table}, which reads it"] if table in _VERBS else []
             raise ConfigError(
                 f"--set {entry} changes nothing: this command reads no table {table}.",
                 accepted={"tables": ", ".join(flags)},
-                fix=[f"leave out --set {table}.{key}", *([whole] if whole else [])],
+                fix=[f"leave out --set {table}.{key}", *verb],
             )
         given = overrides.setdefault(table, {})
         if key in given and given[key] != value:
@@ -220,8 +221,8 @@ def _parse_setting(entry: str, tables: Sequence[str]) -> tuple[str, str, Any]:
     name, equals, text = entry.partition("=")
     table, dot, key = name.strip().partition(".")
     if not equals or not dot or not key:
-        homes = [home for home, model in Recipe() if home in tables and table in type(model).model_fields]
-        homes = [] if key else homes
+        tables_with = [home for home, model in Recipe() if table in type(model).model_fields]
+        homes = [] if key else [home for home in tables_with if home in tables]
         raise ConfigError(
             f"--set {entry} does not set anything.",
             accepted={"--set": "TABLE.KEY=VALUE", "tables": ", ".join(tables)},

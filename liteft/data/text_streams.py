@@ -5,6 +5,7 @@ Only files of rows are streamed; a json document and objects in memory are in me
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,7 @@ from liteft.data.cells import is_blank
 from liteft.data.columns import choose_columns
 from liteft.data.dataset import Provenance
 from liteft.data.records import Records, require_strings
-from liteft.data.rows import RowFile
+from liteft.data.rows import RowFile, open_rows
 from liteft.data.tables import Table
 from liteft.data.unlabeled import columns_beside, hints_beside, tables_beside, unlabeled_tables
 
@@ -110,7 +111,8 @@ def open_texts(
             tables = [table for source in sources for table in tables_beside(source, beside)]
             columns = [columns_beside(table, beside, paired=False) for table in tables]
     else:
-        tables = [table for source in sources for table in unlabeled_tables(source, encoding, delimiter)]
+        open_file = functools.partial(open_rows, encoding=encoding, delimiter=delimiter)
+        tables = [table for source in sources for table in unlabeled_tables(source, open_file)]
         columns = [
             choose_columns(table.columns, source=table.name, text=text, pair="", labelled=False) for table in tables
         ]

@@ -99,7 +99,7 @@ def load_unlabeled(
         MissingExtraError: parquet without pyarrow, a hub name without `datasets`.
     """
     parts = []
-    for table in unlabeled_tables(source, encoding, delimiter):
+    for table in unlabeled_tables(source, functools.partial(open_rows, encoding=encoding, delimiter=delimiter)):
         columns = choose_columns(table.columns, source=table.name, text=text, pair=pair, labelled=False)
         parts.append(_usable(table, columns, max_chars=max_chars, drop_long=drop_long))
     return _one_split(parts)
@@ -130,7 +130,7 @@ def tables_beside(source: Any, data: DataRecipe) -> list[Table]:
     Raises:
         DataError, MissingExtraError: as for ``load_unlabeled``.
     """
-    return unlabeled_tables(source, open_file=functools.partial(_opened_beside, data=data))
+    return unlabeled_tables(source, functools.partial(_opened_beside, data=data))
 
 
 def _opened_beside(path: Path, *, data: DataRecipe) -> RowFile:
@@ -190,20 +190,13 @@ def _usable(table: Table, columns: Columns, *, max_chars: int | None, drop_long:
     return Split("unlabeled", checked.texts, checked.pairs, provenance=checked.provenance)
 
 
-def unlabeled_tables(
-    source: Any,
-    encoding: str | None = None,
-    delimiter: str | None = None,
-    *,
-    open_file: Callable[[Path], RowFile] | None = None,
-) -> list[Table]:
+def unlabeled_tables(source: Any, open_file: Callable[[Path], RowFile]) -> list[Table]:
     """Open a source of unlabelled texts: the tables whose rows it means.
 
     Args:
-        source, encoding, delimiter: as for ``load_unlabeled``.
-        open_file: opens each file; None to open it with the encoding and the delimiter.
+        source: as for ``load_unlabeled``.
+        open_file: opens each file.
     """
-    open_file = open_file or functools.partial(open_rows, encoding=encoding, delimiter=delimiter)
     if not isinstance(source, str | Path):
         if isinstance(source, Mapping) and "train" in source:
             source = source["train"]

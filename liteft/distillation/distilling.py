@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +78,7 @@ def distill_students(
         dataset,
         recipe,
         context.at(teacher_out),
-        check=check_student_of(dataset, recipe),
+        check=functools.partial(check_student_of, dataset=dataset, recipe=recipe),
     )  # the teacher's training shows the data check
     dataset = with_labels(dataset, found)
     if "c0" in recipe.student.arms and recipe.student.student is None and planned is None:
@@ -126,12 +126,7 @@ def _check_start(recipe: StudentRecipe) -> None:
         )
 
 
-def check_student_of(dataset: Dataset, recipe: Recipe) -> Callable[[Base], None]:
-    """Return a function that refuses a student that does not fit a base, before this is fine-tuned as its teacher."""
-    return functools.partial(_check_student_of, dataset=dataset, recipe=recipe)
-
-
-def _check_student_of(base: Base, dataset: Dataset, recipe: Recipe) -> None:
+def check_student_of(base: Base, dataset: Dataset, recipe: Recipe) -> None:
     """Refuse a student that does not fit its teacher, before the teacher is fine-tuned."""
     student, max_tokens = recipe.student, recipe.teacher.max_tokens
     own = base.folder if student.student is None else resolve_base(student.student)

@@ -12,6 +12,7 @@ from liteft.arms import ARMS
 from liteft.artifact import Manifest
 from liteft.floors import not_beaten
 from liteft.schemes import SCHEMES
+from liteft.tasks import Task
 from liteft.text_tables import metric_words
 
 __all__ = ["card_text"]
@@ -162,22 +163,24 @@ def _of_folds(folds: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str,
 
 
 def _unbeaten(manifest: Manifest) -> str:
-    """Return a paragraph for each split on which the model does not beat a floor, in its main metric and macro F1."""
-    judged = [
-        ("The model does not beat", f" on {split}", "its", values, manifest.floors.get(split, {}))
-        for split, values in manifest.metrics.items()
-    ]
-    if manifest.folds:
-        said = f"In {manifest.folds['count']} folds, models made in the same way do not beat"
-        judged.insert(0, (said, "", "their", manifest.folds["metrics"], manifest.folds.get("floors", {})))
+    """Return a paragraph for the folds, and for each split, on which a floor is not beaten."""
     text = ""
-    for said, where, whose, values, floors in judged:
-        better = not_beaten(values, floors, manifest.task)
-        if better:
-            names = [name for name in manifest.task.judged_by if name in values]
-            needed = " and ".join(metric_words(name) for name in names)
-            text += f"**{said} {', '.join(better)}{where}**: {whose} {needed} must be higher.\n\n"
+    if folds := manifest.folds:
+        said = f"In {folds['count']} folds, models made in the same way do not beat"
+        text += _not_beaten(said, "", "their", folds["metrics"], folds.get("floors", {}), manifest.task)
+    for split, values in manifest.metrics.items():
+        floors = manifest.floors.get(split, {})
+        text += _not_beaten("The model does not beat", f" on {split}", "its", values, floors, manifest.task)
     return text
+
+
+def _not_beaten(
+    said: str, where: str, whose: str, values: Mapping[str, Any], floors: Mapping[str, Any], task: Task
+) -> str:
+    """Return a paragraph on the floors that are better in the main metric or in macro F1; "" if there are none."""
+    better = not_beaten(values, floors, task)
+    needed = " and ".join(metric_words(name) for name in task.judged_by if name in values)
+    return f"**{said} {', '.join(better)}{where}**: {whose} {needed} must be higher.\n\n" if better else ""
 
 
 def _origin(manifest: Manifest) -> str:

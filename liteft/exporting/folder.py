@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import platform
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import onnx
 
-from liteft import files
 from liteft.artifact import ArtifactWriter, Fallback, read_artifact
 from liteft.errors import ArtifactError
 from liteft.exporting.card import card_text
@@ -22,7 +21,8 @@ from liteft.finetuning.tokenizer_files import read_tokenizer, write_tokenizer
 from liteft.floors import FLOORS_FILE, read_floor_scores
 from liteft.form import ExportForm
 from liteft.machine import package_versions
-from liteft.run import FOLDS_FILE, Run
+from liteft.metrics import named_intervals
+from liteft.run import Run, read_folds
 from liteft.runtime.dry_run import check_graph
 
 __all__ = ["manifest_fields", "needs_trust", "save_model", "seal", "title_of", "write_companions"]
@@ -112,31 +112,31 @@ def _floors(run: Run) -> dict[str, dict[str, Any]]:
     return read_floor_scores(run.path.parent / FLOORS_FILE, (run.info.get("data") or {}).get("fingerprint"))
 
 
-def _intervals(stored: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
-    return {f"{name}_interval": list(each) for name, each in stored.items()}
-
-
 def _folds(run: Run) -> dict[str, Any]:
     """Return what cross-validation beside a run says of students; {} if it is missing or unreadable.
 
     That of other data, or of students with other settings, says nothing of this run.
     """
     try:
-        found = files.read_json(run.path.parent / FOLDS_FILE)
-        if run.kind != "student" or found["data"]["fingerprint"] != run.info["data"]["fingerprint"]:
+        found = read_folds(run.path.parent, run.info["data"]["fingerprint"])
+        if run.kind != "student" or not found:
             return {}
         made = tomllib.loads((run.path / RECIPE).read_text(encoding="utf-8"))["student"]
         if any(made.get(name) != value for name, value in found["student"].items()):
             return {}
         texts = found["texts"]
         scores = {
-            kind: {"n": texts, **each, **_intervals(found["intervals"][kind])}
+            kind: {"n": texts, **each, **named_intervals(found["intervals"][kind])}
             for kind, each in found["metrics"].items()
         }
         floors = {}
         for floor in (found.get("floors") or {}).get("floors", ()):
             (split,) = floor["metrics"]
-            floors[floor["name"]] = {"n": texts, **floor["metrics"][split], **_intervals(floor["intervals"][split])}
+            floors[floor["name"]] = {
+                "n": texts,
+                **floor["metrics"][split],
+                **named_intervals(floor["intervals"][split]),
+            }
         return {"count": found["folds"], "metrics": scores.pop("student"), "beside": scores, "floors": floors}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}

@@ -33,6 +33,7 @@ from liteft.finetuning.model import TorchClassifier, save_classifier
 from liteft.finetuning.soundness import warnings_of_metrics
 from liteft.locks import LOCK, one_writer
 from liteft.machine import package_versions
+from liteft.metrics import named_intervals
 from liteft.recipes import Recipe, TrainingRecipe
 from liteft.run import POOL_HASHES, RUN_FILE, RUN_FORMAT, Run, model_weights, model_weights_sha256, read_base, read_run
 from liteft.run_info import DataInfo, RunInfo, TrainingInfo
@@ -292,7 +293,7 @@ def split_metrics(logits: np.ndarray, split: Split, task: Task) -> dict[str, Any
     values: dict[str, Any] = {"n": len(split), "majority": task.majority_share(split.labels)}
     values |= task.score(logits, split.labels, unseen_label=split.unseen_label)
     intervals = task.intervals(logits, split.labels, unseen_label=split.unseen_label)
-    values |= {f"{name}_interval": list(interval) for name, interval in intervals.items()}
+    values |= named_intervals(intervals)
     return {name: value if _finite(value) else None for name, value in values.items()}
 
 

@@ -14,6 +14,7 @@ from liteft.floors.result import Floor, Floors
 from liteft.floors.training import train_floors
 from liteft.foreign import encoder_folder
 from liteft.foreign.weights import require_weights, weights_sha256
+from liteft.metrics import named_intervals
 from liteft.tasks import Task
 
 __all__ = ["FLOORS_FILE", "read_floor_scores", "read_floors", "stored_floors"]
@@ -81,7 +82,7 @@ def read_floor_scores(path: Path, fingerprint: str | None) -> dict[str, dict[str
         found: dict[str, dict[str, dict[str, Any]]] = {}
         for row, decisions in zip(content["floors"], content["decisions"], strict=True):
             for split, metrics in row["metrics"].items():
-                ranges = {f"{name}_interval": interval for name, interval in row["intervals"][split].items()}
+                ranges = named_intervals(row["intervals"][split])
                 found.setdefault(split, {})[row["name"]] = {"n": len(decisions[split]), **metrics, **ranges}
     except (OSError, ValueError, KeyError, TypeError):
         return {}

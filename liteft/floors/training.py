@@ -213,22 +213,24 @@ def _floor(
 
 def _all_possible(logits: np.ndarray, split: Split, task: Task) -> bool:
     """Return whether no text has a label that its floor has not learned, whose log loss would be infinite."""
-    labels, scored = _labels(split), task.known(_labels(split))
-    if split.unseen_label is not None:
-        scored &= ~split.unseen_label
-    return bool((logits[np.flatnonzero(scored), labels[scored]] > NEVER).all())
+    known = _known(split, task)
+    return bool((logits[known, _labels(split)[known]] > NEVER).all())
 
 
 def _usable(split: Split, task: Task) -> Split:
     """Return the texts whose labels are known. Raises DataError if there are none."""
     if split.labels is None or not len(split):
         raise DataError(f"split {split.name!r} has no labelled texts.", fix="give a split with labels")
-    known = task.known(split.labels)
-    if split.unseen_label is not None:
-        known &= ~split.unseen_label
-    if not known.any():
+    known = _known(split, task)
+    if not len(known):
         raise DataError(f"split {split.name!r} has no labelled texts.", fix="give a split with labels")
-    return split if known.all() else split.take(known)
+    return split if len(known) == len(split) else split.take(known)
+
+
+def _known(split: Split, task: Task) -> np.ndarray:
+    """Return the rows whose labels are known, int64, ascending."""
+    known = task.known(_labels(split))
+    return np.flatnonzero(known if split.unseen_label is None else known & ~split.unseen_label)
 
 
 def _sampled(train: Split) -> tuple[Split, tuple[str, ...]]:

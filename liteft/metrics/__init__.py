@@ -10,6 +10,7 @@ from liteft.metrics.intervals import (
     binomial_tail,
     bootstrap_interval,
     f1_intervals,
+    named_intervals,
     wilson_interval,
 )
 from liteft.metrics.paired import (
@@ -42,6 +43,7 @@ __all__ = [
     "log_loss",
     "mcnemar",
     "micro_f1_contributions",
+    "named_intervals",
     "paired_f1_intervals",
     "paired_interval_over_seeds",
     "paired_interval_over_subsets",

@@ -7,7 +7,7 @@ texts get Wilson's interval; F1, which is not a mean over texts, gets a bootstra
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -18,6 +18,7 @@ __all__ = [
     "binomial_tail",
     "bootstrap_interval",
     "f1_intervals",
+    "named_intervals",
     "wilson_interval",
 ]
 
@@ -43,6 +44,11 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
     low = 0.0 if successes == 0 else max(0.0, centre - half)
     high = 1.0 if successes == n else min(1.0, centre + half)
     return low, high
+
+
+def named_intervals(intervals: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    """Return intervals as they are stored beside their metrics: "accuracy_interval" for "accuracy"."""
+    return {f"{name}_interval": list(interval) for name, interval in intervals.items()}
 
 
 def binomial_tail(successes: int, n: int, share: float) -> float:

@@ -15,9 +15,10 @@ import numpy as np
 
 from liteft.tasks.base import Task
 
-__all__ = ["FEWEST_TO_CALIBRATE", "fit_temperature", "rows_to_calibrate"]
+__all__ = ["FEWEST_TO_CALIBRATE", "FEW_TO_TEST", "fit_temperature", "rows_to_calibrate"]
 
 FEWEST_TO_CALIBRATE = 50  # with fewer rows the temperature would be mostly chance
+FEW_TO_TEST = 50  # of fewer texts a difference of 14 points is within chance
 _LOWEST, _HIGHEST = 0.25, 8.0
 _HALVINGS = 40
 
