@@ -159,7 +159,7 @@ class TextTokenizer:
                 if len(part) == 1 and len(part[0]) > self._start:
                     counts[rows] += self._clipper.count(part[0])
                 else:
-                    counts[rows] += list(map(len, self._alone(part)))
+                    counts[rows] += list(map(len, self.encode_alone(part)))
         return counts
 
     def _singles(self, texts: Sequence[str]) -> Iterator[tuple[list[int], list[int], bool]]:
@@ -181,7 +181,7 @@ class TextTokenizer:
         read = [self._clip_pair(*pair, room) if max(map(len, pair)) > self._start else pair for pair in whole]
         sides = [text for pair in read for text in pair]
         batches = [sides] if len(whole) > 1 else [[side] for side in sides]  # a single pair is not spread over cores
-        alone = [ids for batch in batches for ids in self._alone(batch)]
+        alone = [ids for batch in batches for ids in self.encode_alone(batch)]
         for place, (first, second) in enumerate(zip(alone[::2], alone[1::2], strict=True)):
             kept = self._kept(whole[place], read[place], len(first), len(second), room)
             yield *layout.join(*map(self._cut, (first, second), kept)), sum(kept) < len(first) + len(second)
@@ -202,8 +202,12 @@ class TextTokenizer:
     def _cut(self, ids: list[int], kept: int) -> list[int]:
         return ids[len(ids) - kept :] if self.truncation_side == "left" else ids[:kept]
 
-    def _alone(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the token ids of texts, without truncation and special tokens."""
+    def encode_alone(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of texts, without truncation and special tokens.
+
+        Raises:
+            ModelError: the tokenizers library failed.
+        """
         return [each.ids for each in _encodings(self._plain, list(texts), special=False)]
 
     def special_tokens(self, *, paired: bool) -> int:
@@ -221,7 +225,7 @@ class TextTokenizer:
 
     @functools.cached_property
     def _clipper(self) -> Clipper:
-        return Clipper(self.json_text, self._alone, side=self.truncation_side, start=self._start)
+        return Clipper(self.json_text, self.encode_alone, side=self.truncation_side, start=self._start)
 
     def continuations(self) -> np.ndarray:
         """Return which tokens continue the word before them: bool (vocabulary,).

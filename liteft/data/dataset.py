@@ -21,6 +21,7 @@ from liteft.data.check import check_dataset
 from liteft.data.findings import DataCheck
 from liteft.data.split import MAIN_SPLITS, SPLIT_ALIASES, Provenance, Split, canonical_split
 from liteft.errors import DataError, closest, option
+from liteft.ragged import Ragged
 from liteft.results import Result
 from liteft.tasks import Task, task_named
 from liteft.text_tables import aligned
@@ -64,7 +65,7 @@ class Dataset(Result):
             for name, split in self.splits.items()
         }
         object.__setattr__(self, "splits", named)
-        object.__setattr__(self, "task", task_named(self.task))
+        object.__setattr__(self, "task", task_named(self.task).bound(self.labels))
 
     def __repr__(self) -> str:
         rows = ", ".join(f"{name} {len(split):,}" for name, split in self._parts().items())
@@ -167,9 +168,13 @@ class Dataset(Result):
             _add(digest, split.pairs)
             for values in (split.labels, split.unseen_label):
                 _add(digest, None if values is None else [str(values.shape)])
+                if isinstance(values, Ragged):
+                    values = values.values
                 if values is not None:
                     kind = np.uint8 if values.dtype == bool else np.dtype("<i8")
                     digest.update(np.ascontiguousarray(values, dtype=kind).tobytes())
+            if split.words is not None:
+                _add_words(digest, split)
             if split.soft_labels is not None:
                 _add(digest, ["", "soft labels", str(split.soft_labels.shape)])
                 digest.update(np.ascontiguousarray(split.soft_labels, dtype="<f4").tobytes())
@@ -177,6 +182,8 @@ class Dataset(Result):
             _add(digest, ["", "pool"])
             _add(digest, self.pool.texts)
             _add(digest, self.pool.pairs)
+            if self.pool.words is not None:
+                _add_words(digest, self.pool)
         return digest.hexdigest()
 
 
@@ -189,3 +196,12 @@ def _add(digest: Any, texts: Iterable[str] | None) -> None:
     digest.update(len(parts).to_bytes(8, "little"))
     digest.update(np.array([len(part) for part in parts], dtype="<i8").tobytes())
     digest.update(b"".join(parts))
+
+
+def _add_words(digest: Any, split: Split) -> None:
+    """Hash where the words of a split's texts are, and which of them are marked."""
+    assert split.words is not None
+    _add(digest, ["", "words", str(split.words.shape)])
+    arrays = [split.words.offsets, split.words.values, *([] if split.marked is None else [split.marked])]
+    for values in arrays:
+        digest.update(np.ascontiguousarray(values, dtype="<i8").tobytes())

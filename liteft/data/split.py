@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from liteft.errors import DataError
+from liteft.ragged import Ragged, Rows
 from liteft.tasks import task_of_labels
 
-__all__ = ["MAIN_SPLITS", "SPLIT_ALIASES", "Provenance", "Split", "canonical_split", "joined"]
+__all__ = ["MAIN_SPLITS", "SPLIT_ALIASES", "Provenance", "Split", "canonical_split", "concatenated", "joined"]
 
 SPLIT_ALIASES: Mapping[str, str] = {
     "train": "train",
@@ -77,7 +78,7 @@ class Split:
         texts: the texts, or the first text of each pair.
         pairs: the second texts, one per text; None if the task has no pairs.
         labels: single label: int64, shape (texts,), -1 for a label that the training split lacks;
-            multi-label: bool, shape (texts, labels); None: unlabelled.
+            multi-label: bool, shape (texts, labels); tokens: Ragged int64 with a label for each word; None: unlabelled.
         unseen_label: bool, shape (texts,): True for rows with a label that the training split lacks, which count as
             wrong; None if there are none.
         provenance: where the rows came from; None for splits made by hand.
@@ -85,6 +86,10 @@ class Split:
             splits made by hand.
         soft_labels: the probability of each label, by which training rows are learned: float32, shape (texts, labels);
             rows of a single-label task sum to 1. None if labels have no probabilities.
+        words: where the words of each text begin and end, in code points: Ragged int32, (words, 2) for each text. None
+            for tasks whose labels belong to texts.
+        marked: the word of each text that its labels are about, such as the predicate of its semantic roles, counted
+            from 0: int64, shape (texts,); None if the task has none.
 
     Raises:
         DataError: the lengths differ, or there are fewer label names than labels.
@@ -93,11 +98,13 @@ class Split:
     name: str
     texts: list[str]
     pairs: list[str] | None = None
-    labels: np.ndarray | None = None
+    labels: Rows | None = None
     unseen_label: np.ndarray | None = None
     provenance: Provenance | None = None
     label_names: tuple[str, ...] | None = None
     soft_labels: np.ndarray | None = None
+    words: Ragged | None = None
+    marked: np.ndarray | None = None
 
     def __repr__(self) -> str:
         what = "texts" if self.pairs is None else "pairs"
@@ -110,6 +117,8 @@ class Split:
             "labels": None if self.labels is None else len(self.labels),
             "unseen_label": None if self.unseen_label is None else len(self.unseen_label),
             "soft_labels": None if self.soft_labels is None else len(self.soft_labels),
+            "words": None if self.words is None else len(self.words),
+            "marked": None if self.marked is None else len(self.marked),
             "provenance": None if self.provenance is None else len(self.provenance.rows),
         }
         wrong = {name: f"{length:,}" for name, length in lengths.items() if length not in (None, rows)}
@@ -121,7 +130,7 @@ class Split:
             )
         if self.labels is None or self.label_names is None or not rows:
             return
-        if not isinstance(self.labels, np.ndarray) or self.labels.dtype.kind not in "iub":
+        if not isinstance(self.labels, np.ndarray | Ragged) or self.labels.dtype.kind not in "iub":
             raise DataError(
                 f"the labels of split {self.name!r} are not an array of integers or booleans.",
                 accepted=_LABELS,
@@ -159,6 +168,8 @@ class Split:
             provenance=None if self.provenance is None else self.provenance.take(chosen),
             label_names=self.label_names,
             soft_labels=None if self.soft_labels is None else self.soft_labels[chosen],
+            words=None if self.words is None else self.words[chosen],
+            marked=None if self.marked is None else self.marked[chosen],
         )
 
     def where(self, index: int) -> str:
@@ -195,7 +206,7 @@ def joined(name: str, parts: Sequence[Split]) -> Split:
         name,
         [text for part in parts for text in part.texts],
         None if parts[0].pairs is None else [pair for part in parts for pair in part.pairs or ()],
-        np.concatenate(labels) if len(labels) == len(parts) else None,
+        concatenated(labels) if len(labels) == len(parts) else None,
         unseen_label=None
         if all(each is None for each in unseen)
         else np.concatenate(
@@ -203,7 +214,25 @@ def joined(name: str, parts: Sequence[Split]) -> Split:
         ),
         provenance=provenance,
         soft_labels=_joined_soft(parts),
+        words=_joined_words(parts),
+        marked=_joined_marks(parts),
     )
+
+
+def concatenated(rows: Sequence[Rows]) -> Rows:
+    """Return label arrays or logits of several splits, all of one kind, as those of one."""
+    ragged = [each for each in rows if isinstance(each, Ragged)]
+    return Ragged.join(ragged) if ragged else np.concatenate(rows)
+
+
+def _joined_words(parts: Sequence[Split]) -> Ragged | None:
+    words = [part.words for part in parts if part.words is not None]
+    return Ragged.join(words) if len(words) == len(parts) else None
+
+
+def _joined_marks(parts: Sequence[Split]) -> np.ndarray | None:
+    marks = [part.marked for part in parts if part.marked is not None]
+    return np.concatenate(marks) if len(marks) == len(parts) else None
 
 
 def _joined_soft(parts: Sequence[Split]) -> np.ndarray | None:

@@ -9,6 +9,7 @@ from liteft.tasks.named import TASKS, TaskName, task_asked, task_named, task_of_
 from liteft.tasks.single_label import SINGLE_LABEL
 from liteft.tasks.temperature import FEW_TO_TEST, FEWEST_TO_CALIBRATE, fit_temperature, rows_to_calibrate
 from liteft.tasks.threshold import fit_threshold
+from liteft.tasks.tokens import TOKENS
 
 __all__ = [
     "FEWEST_TO_CALIBRATE",
@@ -16,6 +17,7 @@ __all__ = [
     "MULTI_LABEL",
     "SINGLE_LABEL",
     "TASKS",
+    "TOKENS",
     "Answer",
     "Task",
     "TaskName",

@@ -58,6 +58,8 @@ class Task(str, ABC):
         name: the name that files store and users write.
         description: the task in words, for model cards.
         several: whether a text has any number of labels, including none.
+        per_word: whether each word of a text has a label. Label arrays, logits and decisions are Ragged then: a row for
+            each text, with an entry for each word.
         fewest_labels: the smallest number of labels that a data set or model may have.
         label_dtype: dtype of a label array.
         activation: the function from logits to probabilities, named in the manifest.
@@ -74,6 +76,7 @@ class Task(str, ABC):
     name: ClassVar[str]
     description: ClassVar[str]
     several: ClassVar[bool]
+    per_word: ClassVar[bool] = False
     fewest_labels: ClassVar[int]
     label_dtype: ClassVar[type]
     activation: ClassVar[Literal["softmax", "sigmoid"]]
@@ -93,9 +96,13 @@ class Task(str, ABC):
         return repr(self.name)
 
     @property
-    def problem_type(self) -> str:
-        """The value of "problem_type" in transformers' config.json."""
+    def problem_type(self) -> str | None:
+        """The value of "problem_type" in transformers' config.json; None for tasks that it has no word for."""
         return f"{self.name}_classification"
+
+    def bound(self, labels: Sequence[str]) -> Task:
+        """Return the task for a list of labels, where their names have a meaning; otherwise the task itself."""
+        return self
 
     # Labels
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import numpy as np
-
 from liteft.errors import ConfigError, closest, option
+from liteft.ragged import Ragged, Rows
 from liteft.tasks.base import Task
 from liteft.tasks.multi_label import MULTI_LABEL
 from liteft.tasks.single_label import SINGLE_LABEL
+from liteft.tasks.tokens import TOKENS
 
 __all__ = ["TASKS", "TaskName", "task_asked", "task_named", "task_of_labels"]
 
-TaskName = Literal["single_label", "multi_label"]
-TASKS: dict[str, Task] = {task.name: task for task in (SINGLE_LABEL, MULTI_LABEL)}
+TaskName = Literal["single_label", "multi_label", "tokens"]
+TASKS: dict[str, Task] = {task.name: task for task in (SINGLE_LABEL, MULTI_LABEL, TOKENS)}
 
 
 def task_named(name: Any) -> Task:
@@ -39,6 +39,8 @@ def task_asked(name: str | None) -> Task | None:
     return None if name is None else task_named(name)
 
 
-def task_of_labels(labels: np.ndarray) -> Task:
-    """Return the task that a label array fits by its number of axes, for a split made by hand, which names no task."""
+def task_of_labels(labels: Rows) -> Task:
+    """Return the task that a label array fits by its form, for a split made by hand, which names no task."""
+    if isinstance(labels, Ragged):
+        return TOKENS
     return MULTI_LABEL if labels.ndim == 2 else SINGLE_LABEL
