@@ -51,6 +51,7 @@ from liteft.metrics import (
     mcnemar,
     wilson_interval,
 )
+from liteft.ragged import Rows
 from liteft.runtime import Classifier
 from liteft.runtime.backends import checked_threads, choose_engine
 from liteft.runtime.native_library import has_library
@@ -288,9 +289,9 @@ def _chosen_texts(split: Split, loaded: TorchClassifier, most: int) -> Split:
     return split if lengths.all() else split.take(lengths > 0)
 
 
-def _reference(loaded: TorchClassifier, chosen: Split) -> np.ndarray:
+def _reference(loaded: TorchClassifier, chosen: Split) -> Rows:
     """Return the torch model's logits, float32, shape (texts, labels)."""
-    reference = predict_logits(loaded, chosen.texts, chosen.pairs)
+    reference = predict_logits(loaded, chosen)
     if not np.isfinite(reference).all():
         raise ModelError(f"the logits of {loaded.path} are not finite numbers.", fix="train it again, in fp32")
     return reference

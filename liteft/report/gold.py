@@ -19,6 +19,7 @@ from liteft.data.relabeling import meet_labels
 from liteft.errors import ConfigError, DataError, Hint, ModelError, option
 from liteft.foreign import adopted_labels
 from liteft.foreign.meaning import LABELS_HINT, renamed_text
+from liteft.ragged import Rows
 from liteft.report.seen import check_unseen
 from liteft.report.subjects import Subject
 from liteft.tasks import Task, task_of_labels
@@ -55,8 +56,8 @@ class Gold:
     seen: tuple[str, ...] = ()
 
     @property
-    def targets(self) -> np.ndarray:
-        """Gold labels, int64 (texts,) or bool (texts, labels)."""
+    def targets(self) -> Rows:
+        """Gold labels: int64 (texts,), bool (texts, labels), or a Ragged of words."""
         if self.split.labels is None:
             raise DataError(f"split {self.split.name!r} has no labels.", fix="give a split with labels")
         return self.split.labels

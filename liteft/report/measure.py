@@ -138,7 +138,7 @@ def load_model(folder: str, threads: int, device: str, *, said: Said | None = No
     classifier.model.to(device)
     task = classifier.settings.task
 
-    def logits(texts: list[str], pairs: list[str] | None) -> np.ndarray:
+    def logits(texts: list[str], pairs: list[str] | None) -> Rows:
         return predict_logits(classifier, texts, pairs, batch_size=32)
 
     def answer(texts: list[str], pairs: list[str] | None) -> object:

@@ -60,7 +60,7 @@ def prove_trimming(
     compared = np.flatnonzero(same)[:_LOGITS]
     if len(compared):
         part = split.take(compared)
-        logits = [predict_logits(classifier, part.texts, part.pairs) for classifier in (full, trimmed)]
+        logits = [predict_logits(classifier, part) for classifier in (full, trimmed)]
         different = np.flatnonzero((logits[0] != logits[1]).any(axis=1))
         if len(different):
             raise _wrong(f"the logits of {part.texts[different[0]]!r} have changed")
